@@ -1,0 +1,248 @@
+"""The shim's life: read a specification, run the engine, see all of it gone, say how it ended."""
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+from vllmd.shim import proc, protocol
+from vllmd.shim.output import Output
+from vllmd.shim.record import write_record
+from vllmd.shim.server import Server
+from vllmd.shim.tree import Tree, become_subreaper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
+
+SPEC_TIMEOUT_S = 10.0
+FAREWELL_TIMEOUT_S = 1.0
+EXIT_TAIL_LINES = 100
+
+
+def main() -> int:
+    """Run one engine to its end.
+
+    Returns: 0, always: under systemd an exit code would make a failure of what was no failure,
+        and a shim that got no specification (its unit was restarted) has nothing to do.
+    """
+    connection = _take_connection()
+    line = _read_line(connection, SPEC_TIMEOUT_S)
+    if line is None:
+        print("vllmd shim: no specification came, nothing to do", file=sys.stderr)
+        return 0
+    try:
+        spec = protocol.parse_spec(line)
+    except ValueError as error:
+        _report(connection, {"error": protocol.ERROR_PROTOCOL, "message": str(error)})
+        return 0
+    lock = _lock(spec["directory"])
+    if lock is None:
+        message = f"a shim already runs engine {spec['engine']!r} in {spec['directory']}"
+        _report(connection, {"error": protocol.ERROR_RUNNING, "message": message})
+        return 0
+    try:
+        shim = Shim(spec)
+    except OSError as error:
+        code = protocol.ERROR_SETUP
+        _report(connection, {"error": code, "message": f"{error.strerror}: {error.filename}"})
+        return 0
+    problem = shim.spawn()
+    if problem is not None:
+        _report(connection, {"error": protocol.ERROR_SPAWN, "message": problem})
+        return 0
+    _report(connection, {"pid": os.getpid(), "engine_pid": shim.tree.pid})
+    shim.run()
+    os.close(lock)
+    return 0
+
+
+def _take_connection() -> socket.socket:
+    """Keep standard input as the connection to the daemon, and put /dev/null in its place."""
+    connection = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    return connection
+
+
+def _read_line(connection: socket.socket, timeout_s: float) -> "bytes | None":
+    """Read one complete line within the time; None if it does not come."""
+    deadline = time.monotonic() + timeout_s
+    data = b""
+    while not data.endswith(b"\n") and len(data) <= protocol.MAX_SPEC_BYTES:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return None
+        try:
+            connection.settimeout(left)
+            block = connection.recv(65536)
+        except OSError:
+            return None
+        if not block:
+            return None
+        data += block
+    return data if data.endswith(b"\n") else None
+
+
+def _report(connection: socket.socket, message: "Message") -> None:
+    """Tell the daemon, if it still lives: it finds a running engine by its socket too."""
+    try:
+        connection.sendall(protocol.encode({"protocol": protocol.PROTOCOL, **message}))
+    except OSError:
+        pass
+    connection.close()
+
+
+def _lock(directory: str) -> "int | None":
+    """Take the engine's lock: exactly one shim for an engine, whoever started it."""
+    path = f"{directory}/{protocol.LOCK_NAME}"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
+
+
+class Shim:
+    """One engine, its output, its clients and its records."""
+
+    tree: Tree
+
+    def __init__(self, spec: "Spec") -> None:
+        """Prepare everything that can fail before the engine is spawned.
+
+        Raises: OSError: the log or the socket cannot be opened, or the kernel refuses.
+        """
+        self._spec = spec
+        self._directory = spec["directory"]
+        become_subreaper()
+        self._poll = select.poll()
+        self._output = Output(spec["log"], spec["tail_bytes"])
+        self._server = Server(f"{self._directory}/{protocol.SOCKET_NAME}", self._poll, self._answer)
+        self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._poll.register(self._wake_fd, select.POLLIN)
+        self._poll.register(self._output.read_fd, select.POLLIN)
+
+    def spawn(self) -> "str | None":
+        """Start the engine and write down what runs.
+
+        Returns: None, or what was wrong with the program; its exit record is written then.
+        """
+        try:
+            self.tree = Tree(self._spec, self._output.write_fd)
+        except OSError as error:
+            problem = f"{error.strerror}: {error.filename or self._spec['argv'][0]}"
+            os.unlink(self._server.path)
+            self._write(protocol.EXIT_RECORD_NAME, self._never_started(problem))
+            return problem
+        os.close(self._output.write_fd)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.tree.stop(self._spec["stop_grace_s"]))
+        stat = proc.read_stat(os.getpid())
+        self._run_record: RunRecord = {
+            "protocol": protocol.PROTOCOL,
+            "engine": self._spec["engine"],
+            "run_id": self._spec["run_id"],
+            "command_hash": self._spec["command_hash"],
+            "boot_id": proc.boot_id(),
+            "shim_pid": os.getpid(),
+            "shim_start_ticks": stat.start_ticks if stat else 0,
+            "engine_pid": self.tree.pid,
+            "engine_start_ticks": self.tree.start_ticks,
+            "started_at": self.tree.started_at,
+            "log": self._spec["log"],
+            "log_offset": self._output.log_offset,
+        }
+        self._write(protocol.RUN_RECORD_NAME, self._run_record)
+        return None
+
+    def run(self) -> None:
+        """Serve until nothing of the engine is left, then record and announce its end."""
+        while True:
+            wait_s = self.tree.sweep()
+            if wait_s == 0.0:
+                break
+            for fd, events in self._poll.poll(None if wait_s is None else wait_s * 1000):
+                self._handle(fd, events)
+        self._output.drain_all()
+        record = self._exit_record()
+        self._output.close()
+        self._write(protocol.EXIT_RECORD_NAME, record)
+        self._server.close({**record}, FAREWELL_TIMEOUT_S)
+
+    def _handle(self, fd: int, events: int) -> None:
+        if fd == self._wake_fd:
+            os.read(self._wake_fd, 4096)
+        elif fd == self._output.read_fd:
+            if not self._output.drain():
+                self._poll.unregister(fd)
+        else:
+            self._server.handle(fd, events)
+
+    def _answer(self, request: "Message") -> "Message":
+        match request.get("op"):
+            case "status":
+                return {
+                    **self._run_record,
+                    "stopping": self.tree.stop_requested,
+                    "output_bytes": self._output.bytes,
+                    "log_lost_bytes": self._output.lost_bytes,
+                }
+            case "tail":
+                return {"lines": self._output.tail(int(request.get("lines", 20)))}
+            case "stop":
+                self.tree.stop(float(request.get("grace_s", self._spec["stop_grace_s"])))
+                return {"ok": True}
+            case unknown:
+                return {"error": f"unknown op {unknown!r}; known: status, tail, stop, watch"}
+
+    def _exit_record(self) -> "ExitRecord":
+        return {
+            "protocol": protocol.PROTOCOL,
+            "engine": self._spec["engine"],
+            "run_id": self._spec["run_id"],
+            "engine_pid": self.tree.pid,
+            "exit_code": self.tree.exit_code,
+            "signal": self.tree.signal,
+            "error": None,
+            "requested": self.tree.stop_requested,
+            "started_at": self.tree.started_at,
+            "ended_at": time.time(),
+            "killed": self.tree.killed,
+            "log_lost_bytes": self._output.lost_bytes,
+            "tail": self._output.tail(EXIT_TAIL_LINES),
+        }
+
+    def _never_started(self, problem: str) -> "ExitRecord":
+        now = time.time()
+        return {
+            "protocol": protocol.PROTOCOL,
+            "engine": self._spec["engine"],
+            "run_id": self._spec["run_id"],
+            "engine_pid": 0,
+            "exit_code": None,
+            "signal": None,
+            "error": problem,
+            "requested": False,
+            "started_at": now,
+            "ended_at": now,
+            "killed": [],
+            "log_lost_bytes": 0,
+            "tail": [],
+        }
+
+    def _write(self, name: str, record: "object") -> None:
+        """Write a record; a full disk must not stop an engine that serves."""
+        try:
+            write_record(f"{self._directory}/{name}", record)
+        except OSError as error:
+            print(f"vllmd shim: cannot write {name}: {error}", file=sys.stderr)

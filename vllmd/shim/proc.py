@@ -1,0 +1,118 @@
+"""What `/proc` says about processes: parents, sessions, start times.
+
+A process is known by its id *and* its start time, because ids are used again.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Stat:
+    """One process as `/proc/PID/stat` shows it; `start_ticks` counts clock ticks since boot."""
+
+    __slots__ = ("name", "pid", "ppid", "session", "start_ticks", "state")
+
+    def __init__(
+        self, pid: int, name: str, state: str, ppid: int, session: int, start_ticks: int
+    ) -> None:
+        self.pid = pid
+        self.name = name
+        self.state = state
+        self.ppid = ppid
+        self.session = session
+        self.start_ticks = start_ticks
+
+    @property
+    def is_zombie(self) -> bool:
+        """Tell whether it has ended and only waits to be reaped."""
+        return self.state in "ZX"
+
+
+def parse_stat(text: bytes) -> Stat:
+    """Read the content of `/proc/PID/stat`; the name may hold spaces and parentheses.
+
+    Source: proc(5): fields 1 to 4 are pid, comm, state, ppid; 6 session; 22 starttime.
+    """
+    head, _, tail = text.rpartition(b")")
+    pid, _, name = head.partition(b" (")
+    fields = tail.split()
+    return Stat(
+        pid=int(pid),
+        name=name.decode(errors="replace"),
+        state=fields[0].decode(),
+        ppid=int(fields[1]),
+        session=int(fields[3]),
+        start_ticks=int(fields[19]),
+    )
+
+
+def read_stat(pid: int) -> "Stat | None":
+    """Read one process.
+
+    Returns: None if there is no such process.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return parse_stat(file.read())
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def all_processes() -> "Iterator[Stat]":
+    """Yield every process of this PID namespace."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            stat = read_stat(int(entry))
+            if stat is not None:
+                yield stat
+
+
+def descendants(pid: int) -> "list[Stat]":
+    """List all living processes below `pid`, parents before children; zombies are left out."""
+    children: dict[int, list[Stat]] = {}
+    for stat in all_processes():
+        children.setdefault(stat.ppid, []).append(stat)
+    found: list[Stat] = []
+    waiting = [pid]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            waiting.append(child.pid)
+            if not child.is_zombie:
+                found.append(child)
+    return found
+
+
+def session_members(session: int) -> "list[Stat]":
+    """List all living processes of a session."""
+    return [s for s in all_processes() if s.session == session and not s.is_zombie]
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the kernel, new at every boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process with its title, or an empty string."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def is_resource_tracker(pid: int) -> bool:
+    """Tell whether it is Python's helper that removes shared memory once its users are gone.
+
+    Killed early, it leaves `/dev/shm` full. Left alone, it ends by itself.
+    """
+    return "multiprocessing.resource_tracker" in command_line(pid)
+
+
+def describe(stat: Stat) -> str:
+    """Name a process for a person: its title and its id."""
+    return f"{command_line(stat.pid)[:80] or stat.name} (pid {stat.pid})"

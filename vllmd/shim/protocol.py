@@ -1,0 +1,149 @@
+"""What daemon and shim say to each other: one JSON object a line, in both directions.
+
+The version is a promise across upgrades: a shim of an old package lives on, with its engine, under
+a newer daemon (and after a downgrade under an older one). So a field is only ever added, an unknown
+field is ignored, and a change that cannot be made so gets a new number.
+
+1. *Specification*, daemon to shim, on the shim's standard input: one line, a `Spec`. A shim that
+   does not get a complete line in time exits 0 and has done nothing.
+2. *Report*, shim to daemon, on the same connection: one line, `{"protocol", "pid", "engine_pid"}`,
+   or `{"protocol", "error": CODE, "message"}`; then it is closed.
+3. *Requests*, on the socket `shim.sock` in the engine's directory: `{"op": …}`, each answered by
+   one line. `status` answers a `Status`; `tail` answers `{"lines": [...]}`; `stop` answers
+   `{"ok": true}` at once, sends SIGTERM to the engine's main process, and after `grace_s` seconds
+   kills its tree; `watch` answers a `Status` and, when the engine and its whole tree are gone, a
+   second line: the `ExitRecord`. Anything else answers `{"error": …}`.
+4. *Files* in the engine's directory: `run.json` (a `RunRecord`, written when the engine is
+   spawned) and `exit.json` (an `ExitRecord`, written when nothing of it is left). A `run.json`
+   whose `run_id` has no `exit.json`, with nobody listening, means that the shim itself was killed.
+"""
+
+import json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the shim never imports typing: it would be a tenth of its memory
+    from typing import Any, TypedDict
+
+    class Spec(TypedDict):
+        """Say what to run. Times are in seconds, paths are absolute."""
+
+        protocol: int
+        engine: str
+        run_id: str
+        argv: list[str]
+        env: dict[str, str]
+        cwd: str
+        directory: str
+        log: str
+        command_hash: str
+        stop_grace_s: float
+        tail_bytes: int
+
+    class RunRecord(TypedDict):
+        """Say what runs, so that it can be found when its shim is gone.
+
+        Start times are in clock ticks since boot, as in `/proc/PID/stat`.
+        """
+
+        protocol: int
+        engine: str
+        run_id: str
+        command_hash: str
+        boot_id: str
+        shim_pid: int
+        shim_start_ticks: int
+        engine_pid: int
+        engine_start_ticks: int
+        started_at: float
+        log: str
+        log_offset: int
+
+    class ExitRecord(TypedDict):
+        """Say how an engine ended.
+
+        Exactly one of `exit_code` and `signal` is set, unless it never started (`error`). `killed`
+        names what outlived the main process and had to be killed.
+        """
+
+        protocol: int
+        engine: str
+        run_id: str
+        engine_pid: int
+        exit_code: int | None
+        signal: int | None
+        error: str | None
+        requested: bool
+        started_at: float
+        ended_at: float
+        killed: list[str]
+        log_lost_bytes: int
+        tail: list[str]
+
+    class Status(RunRecord):
+        """A `RunRecord` and what has happened since."""
+
+        stopping: bool
+        output_bytes: int
+        log_lost_bytes: int
+
+    Message = dict[str, Any]
+
+PROTOCOL = 1
+MAX_SPEC_BYTES = 1024 * 1024
+MAX_REQUEST_BYTES = 64 * 1024
+
+SOCKET_NAME = "shim.sock"
+LOCK_NAME = "shim.lock"
+RUN_RECORD_NAME = "run.json"
+EXIT_RECORD_NAME = "exit.json"
+
+ERROR_RUNNING = "already-running"
+ERROR_SPAWN = "spawn-failed"
+ERROR_SETUP = "setup-failed"
+ERROR_PROTOCOL = "protocol"
+
+_SPEC_TYPES: "dict[str, type | tuple[type, ...]]" = {
+    "protocol": int,
+    "engine": str,
+    "run_id": str,
+    "argv": list,
+    "env": dict,
+    "cwd": str,
+    "directory": str,
+    "log": str,
+    "command_hash": str,
+    "stop_grace_s": (int, float),
+    "tail_bytes": int,
+}
+
+
+def encode(message: "object") -> bytes:
+    """Write one message as a line of JSON."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def parse_message(line: bytes) -> "Message":
+    """Read one line of JSON.
+
+    Raises: ValueError: it is not a JSON object; the caller answers so and goes on.
+    """
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        raise ValueError(f"expected a JSON object, got {type(message).__name__}")
+    return message
+
+
+def parse_spec(line: bytes) -> "Spec":
+    """Read a specification and check that each field is there and of its type.
+
+    Raises: ValueError: something is missing or wrong, or the protocol's version is unknown.
+    """
+    spec = parse_message(line)
+    if spec.get("protocol") != PROTOCOL:
+        raise ValueError(f"protocol {spec.get('protocol')!r} is not {PROTOCOL}")
+    for name, kind in _SPEC_TYPES.items():
+        if not isinstance(spec.get(name), kind):
+            raise ValueError(f"field {name!r} is {spec.get(name)!r}")
+    if not spec["argv"]:
+        raise ValueError("field 'argv' is empty")
+    return spec  # type: ignore[return-value]  # checked just above, field by field

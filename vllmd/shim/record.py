@@ -1,0 +1,39 @@
+"""Small JSON files that are whole or not there, whatever happens while they are written."""
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from vllmd.shim.protocol import Message
+
+
+def write_record(path: str, record: "object") -> None:
+    """Write `record` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Raises: OSError: the disk is full or the directory is gone; the old file is as it was.
+    """
+    temporary = f"{path}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    try:
+        view = memoryview(json.dumps(record).encode())
+        while view:
+            view = view[os.write(fd, view) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(temporary, path)
+
+
+def read_record(path: str) -> "Message | None":
+    """Read a JSON object from `path`.
+
+    Returns: the object, or None if the file is missing, truncated or garbage: what such a file
+        said is not known, which is what None says.
+    """
+    try:
+        with open(path, "rb") as file:
+            record = json.loads(file.read())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,44 @@
+"""Units, so that a number in the code says what it counts."""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+MILLISECONDS = 0.001
+SECONDS = 1.0
+MINUTES = 60 * SECONDS
+
+MINUTE_S = 60
+HOUR_S = 60 * MINUTE_S
+DAY_S = 24 * HOUR_S
+
+
+def format_duration(seconds: float) -> str:
+    """Write a length of time the way a person says it.
+
+    Returns: one or two units, such as ``850ms``, ``42s``, ``3m 20s``, ``5h 2m`` or ``12d 4h``.
+    """
+    if seconds < 1:
+        return f"{max(0, round(seconds * 1000))}ms"
+    whole = round(seconds)
+    for size, unit, rest_size, rest_unit in (
+        (DAY_S, "d", HOUR_S, "h"),
+        (HOUR_S, "h", MINUTE_S, "m"),
+        (MINUTE_S, "m", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // rest_size
+            return f"{whole // size}{unit} {rest}{rest_unit}" if rest else f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def format_bytes(count: float) -> str:
+    """Write a number of bytes in binary units.
+
+    Returns: such as ``512 B``, ``1.5 KiB`` or ``69.7 GiB``.
+    """
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    index = 0
+    while count >= KIB and index < len(units) - 1:
+        count /= KIB
+        index += 1
+    return f"{count:.0f} {units[index]}" if index == 0 else f"{count:.1f} {units[index]}"
