@@ -1,5 +1,6 @@
 """The shim's life: read a specification, run the engine, see all of it gone, say how it ended."""
 
+import contextlib
 import fcntl
 import os
 import select
@@ -90,10 +91,8 @@ def _read_line(connection: socket.socket, timeout_s: float) -> "bytes | None":
 
 def _report(connection: socket.socket, message: "Message") -> None:
     """Tell the daemon, if it still lives: it finds a running engine by its socket too."""
-    try:
+    with contextlib.suppress(OSError):
         connection.sendall(protocol.encode({"protocol": protocol.PROTOCOL, **message}))
-    except OSError:
-        pass
     connection.close()
 
 
@@ -121,6 +120,7 @@ class Shim:
         """
         self._spec = spec
         self._directory = spec["directory"]
+        self._stop_asked = False
         become_subreaper()
         self._poll = select.poll()
         self._output = Output(spec["log"], spec["tail_bytes"])
@@ -129,6 +129,8 @@ class Shim:
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask_stop)
         self._poll.register(self._wake_fd, select.POLLIN)
         self._poll.register(self._output.read_fd, select.POLLIN)
 
@@ -145,8 +147,6 @@ class Shim:
             self._write(protocol.EXIT_RECORD_NAME, self._never_started(problem))
             return problem
         os.close(self._output.write_fd)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.tree.stop(self._spec["stop_grace_s"]))
         stat = proc.read_stat(os.getpid())
         self._run_record: RunRecord = {
             "protocol": protocol.PROTOCOL,
@@ -168,6 +168,8 @@ class Shim:
     def run(self) -> None:
         """Serve until nothing of the engine is left, then record and announce its end."""
         while True:
+            if self._stop_asked:
+                self.tree.stop(self._spec["stop_grace_s"])
             wait_s = self.tree.sweep()
             if wait_s == 0.0:
                 break
@@ -178,6 +180,9 @@ class Shim:
         self._output.close()
         self._write(protocol.EXIT_RECORD_NAME, record)
         self._server.close({**record}, FAREWELL_TIMEOUT_S)
+
+    def _ask_stop(self, *_: object) -> None:
+        self._stop_asked = True
 
     def _handle(self, fd: int, events: int) -> None:
         if fd == self._wake_fd:

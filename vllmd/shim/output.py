@@ -1,5 +1,6 @@
 """Capture of the engine's output: to the log file, and its last part in memory."""
 
+import contextlib
 import os
 
 READ_BYTES = 256 * 1024
@@ -72,9 +73,7 @@ class Output:
 
     def close(self) -> None:
         """Bring the log to the disk and close everything."""
-        try:
+        with contextlib.suppress(OSError):
             os.fsync(self.log_fd)
-        except OSError:
-            pass
         os.close(self.log_fd)
         os.close(self.read_fd)

@@ -1,5 +1,6 @@
 """The shim's socket: a handful of clients, each asking in lines of JSON."""
 
+import contextlib
 import os
 import select
 import socket
@@ -48,10 +49,8 @@ class Server:
 
         Raises: OSError: the path cannot be bound.
         """
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-        except FileNotFoundError:
-            pass
         self.path = path
         self._poll = poll
         self._answer = answer
@@ -135,8 +134,6 @@ class Server:
             if client.watching:
                 client.pending += protocol.encode(farewell)
             client.connection.settimeout(timeout_s)
-            try:
+            with contextlib.suppress(OSError):
                 client.connection.sendall(client.pending)
-            except OSError:
-                pass
             client.connection.close()

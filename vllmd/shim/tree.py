@@ -4,6 +4,7 @@ The shim is the subreaper of everything below it, so an EngineCore whose API ser
 falls to it and not to init.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -132,7 +133,5 @@ class Tree:
             if stat.pid != self.pid and identity not in self._killed_ids:
                 self._killed_ids.add(identity)
                 self.killed.append(proc.describe(stat))
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(stat.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass

@@ -1,0 +1,1 @@
+"""Configuration: typed and frozen, read from TOML, with every mistake reported at once."""

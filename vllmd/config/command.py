@@ -1,0 +1,62 @@
+"""The exact command of an engine: what would be run, in which environment."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+
+import attrs
+
+from vllmd.config import flags
+from vllmd.config.model import Engine
+
+ENGINE_BIN = "/opt/vllmd/engine/current/bin"
+
+
+@attrs.frozen
+class Command:
+    """What to run; `argv[0]` is absolute where the program was found."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = attrs.field(repr=False)
+    own_env: Mapping[str, str] = attrs.field(repr=False)
+    found: bool
+
+    @property
+    def hash(self) -> str:
+        """A short fingerprint of the command and its own variables, to tell a change.
+
+        What is inherited from the daemon stays out: it differs from one login to the next.
+        """
+        content = json.dumps([self.argv, sorted(self.own_env.items())])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    def masked_argv(self) -> list[str]:
+        """Return the command as it may be shown."""
+        return flags.masked_arguments(list(self.argv))
+
+    def masked_own_env(self) -> dict[str, str]:
+        """Return the engine's own variables as they may be shown."""
+        return {name: flags.masked(name, value) for name, value in self.own_env.items()}
+
+
+def build(engine: Engine, inherited: Mapping[str, str] = os.environ) -> Command:
+    """Build the command of an engine; `inherited` is the environment it starts from."""
+    env = flags.environment(engine, inherited)
+    program, *leading = engine.executable
+    if engine.is_stand_in:
+        program, leading = sys.executable, ["-m", "vllmd.demo"]
+    resolved = _resolve(program, env)
+    own_env = flags.own_environment(engine)
+    argv = (resolved or program, *leading, *flags.arguments(engine))
+    return Command(argv=argv, env=env, own_env=own_env, found=resolved is not None)
+
+
+def _resolve(program: str, env: Mapping[str, str]) -> str | None:
+    path = env.get("PATH", os.defpath)
+    if "/" not in program:
+        path = f"{ENGINE_BIN}:{path}"
+    found = shutil.which(program, path=path)
+    return os.path.abspath(found) if found else None

@@ -1,0 +1,206 @@
+"""TOML to `Config`: every mistake found in one go."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from vllmd.config import lines, rules
+from vllmd.config.flags import is_secret, masked
+from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
+from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
+from vllmd.config.problem import InvalidConfigError, Problem, Severity
+
+_NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
+_INTERNAL = frozenset({"name", "path"})
+
+
+def load(path: Path) -> tuple[Config, list[Problem]]:
+    """Read a configuration file.
+
+    Returns: the configuration and the warnings about it.
+    Raises: InvalidConfigError: with all errors and warnings; the caller goes on with what it had.
+    """
+    try:
+        source = path.read_bytes().decode()
+    except OSError as error:
+        problem = Problem(f"cannot be read: {error.strerror}", "create it, or give --config PATH")
+        raise InvalidConfigError(str(path), [problem]) from None
+    except UnicodeDecodeError as error:
+        problem = Problem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
+        raise InvalidConfigError(str(path), [problem]) from None
+    return parse(source, str(path))
+
+
+def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
+    """Read a configuration from a string; `path` is only for what is said about it.
+
+    Returns: the configuration and the warnings about it.
+    Raises: InvalidConfigError: with all errors and warnings.
+    """
+    try:
+        table = tomllib.loads(source)
+    except tomllib.TOMLDecodeError as error:
+        line = lines.parse_error_line(error)
+        problem = Problem(f"is not TOML: {error}", "mend this line", line=line)
+        raise InvalidConfigError(path, [problem]) from None
+    reader = _Reader(lines.parse_lines(source))
+    values = reader.read_section(Config, table, ())
+    engines = values.get("engines", {})
+    reader.check_ports(table.get("engines"))
+    config = Config(**values, path=path) if not reader.failed else None
+    if config is not None:
+        reader.check_paths(config)
+        reader.check_memory(engines)
+    if config is None or reader.failed:
+        raise InvalidConfigError(path, reader.sorted_problems())
+    return config, reader.sorted_problems()
+
+
+class _Reader:
+    """Walks the TOML tables beside the model's fields and notes what does not fit."""
+
+    def __init__(self, line_numbers: dict[tuple[str, ...], int]) -> None:
+        self._lines = line_numbers
+        self._problems: list[Problem] = []
+
+    @property
+    def failed(self) -> bool:
+        return any(p.severity is Severity.ERROR for p in self._problems)
+
+    def sorted_problems(self) -> list[Problem]:
+        return sorted(self._problems, key=lambda p: (p.line or 0, p.key))
+
+    def read_section(self, cls: type, table: Any, path: tuple[str, ...]) -> dict[str, Any]:
+        """Read one table; what is wrong is noted and left out of the result."""
+        if not isinstance(table, dict):
+            self._note(path, f"{table!r} is not a table", f"write [{'.'.join(path)}]")
+            return {}
+        fields = {f.name: f for f in attrs.fields(cls) if f.name not in _INTERNAL}
+        values = {}
+        for name, value in table.items():
+            if name not in fields:
+                self._unknown(path, name, cls, fields)
+                continue
+            result = self._read_field(fields[name], value, (*path, name))
+            if result is not rules.MISSING:
+                values[name] = result
+        for name, field in fields.items():
+            if name not in table and field.default is attrs.NOTHING:
+                self._note(
+                    (*path, name),
+                    "is missing",
+                    f"add {name} = {field.metadata.get('example') or '…'}",
+                )
+        return values
+
+    def _read_field(self, field: Any, value: Any, path: tuple[str, ...]) -> Any:
+        cls = field.metadata.get("section")
+        if cls is None:
+            return self._read_key(field.metadata["rule"], value, path)
+        if field.metadata["many"]:
+            return self._read_many(cls, value, path)
+        before = len(self._problems)
+        values = self.read_section(cls, value, path)
+        return cls(**values) if len(self._problems) == before else rules.MISSING
+
+    def _read_key(self, rule: rules.Rule, value: Any, path: tuple[str, ...]) -> Any:
+        try:
+            return rule(value)
+        except rules.RuleError as error:
+            shown = _shown(path[-1], value)
+            self._note(path, f"got {shown}", f"it takes {error.expects}")
+            return rules.MISSING
+
+    def _read_many(self, cls: type, table: Any, path: tuple[str, ...]) -> Mapping[str, Any]:
+        if not isinstance(table, dict):
+            self._note(path, f"{table!r} is not a table", f"write [{'.'.join(path)}.NAME]")
+            return {}
+        items = {}
+        for name, value in table.items():
+            inner = (*path, name)
+            try:
+                _NAME(name)
+            except rules.RuleError as error:
+                self._note(inner, f"{name!r} is not {error.expects}", "rename it")
+                continue
+            before = len(self._problems)
+            values = self.read_section(cls, value, inner)
+            if len(self._problems) == before:
+                items[name] = cls(name=name, **values)
+        return MappingProxyType(items)
+
+    def _unknown(
+        self, path: tuple[str, ...], name: str, cls: type, fields: Mapping[str, Any]
+    ) -> None:
+        flag = name.replace("_", "-")
+        fix = rules.suggest(name, fields)
+        if not fix and cls is Engine:
+            fix = f"a flag of vLLM goes into the table flags: flags.{flag} = …"
+        known = "it can be removed; known keys are " + ", ".join(sorted(fields))
+        self._note((*path, name), "is not a known key", fix or known)
+
+    def check_ports(self, engines: Any) -> None:
+        """Note engines that would fight for one port; `engines` is as the file has it."""
+        seen: dict[int, str] = {}
+        for name, engine in engines.items() if isinstance(engines, dict) else ():
+            port = engine.get("port", DEFAULT_PORT) if isinstance(engine, dict) else None
+            other = seen.setdefault(port, name) if isinstance(port, int) else name
+            if other != name:
+                self._note(
+                    ("engines", name, "port"),
+                    f"{port} is the port of engines.{other} too",
+                    "give each engine a port of its own",
+                )
+
+    def check_paths(self, config: Config) -> None:
+        """Note a run directory so deep that no socket can be made in it."""
+        for name in config.engines:
+            size = socket_path_bytes(config, name)
+            if size > MAX_SOCKET_PATH:
+                self._note(
+                    ("daemon", "run_dir"),
+                    f"makes a socket path of {size} bytes, the kernel takes {MAX_SOCKET_PATH}",
+                    "use a shorter folder",
+                )
+
+    def check_memory(self, engines: Mapping[str, Engine]) -> None:
+        """Warn of engines that may not fit on one GPU together.
+
+        A warning only: which GPU an engine uses is not known here.
+        """
+        shares = {
+            name: engine.gpu_memory_utilization
+            for name, engine in engines.items()
+            if engine.gpu_memory_utilization and "CUDA_VISIBLE_DEVICES" not in engine.env
+        }
+        total = sum(shares.values())
+        if len(shares) > 1 and total > 1:
+            self._note(
+                ("engines",),
+                f"gpu_memory_utilization of {', '.join(shares)} adds up to {total:g}",
+                "on one GPU keep the sum at 1 or less, or set env.CUDA_VISIBLE_DEVICES",
+                Severity.WARNING,
+            )
+
+    def _note(
+        self,
+        path: tuple[str, ...],
+        message: str,
+        fix: str,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        line = lines.find_line(self._lines, path)
+        self._problems.append(Problem(message, fix, ".".join(path), line, severity))
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        value = {k: masked(k, v) for k, v in value.items()}
+    elif is_secret(name):
+        value = masked(name, value)
+    shown = repr(value)
+    return shown if len(shown) <= 120 else shown[:117] + "..."

@@ -1,0 +1,72 @@
+"""Where things are kept.
+
+The configuration decides; else the folders that systemd made for the unit; else, for root, those
+of a system service; else the user's own.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from vllmd.config.model import Config
+from vllmd.shim.protocol import SOCKET_NAME
+
+CONFIG_PATH = Path("/etc/vllmd/vllmd.toml")
+MAX_SOCKET_PATH = 107
+"""Bytes of a Unix socket's path without its NUL. Source: unix(7)."""
+
+
+def run_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for sockets and locks."""
+    return Path(config.daemon.run_dir or default_run_dir(env))
+
+
+def default_run_dir(env: Mapping[str, str] = os.environ) -> str:
+    """Return the run directory of a daemon that is told nothing else."""
+    if "RUNTIME_DIRECTORY" in env:
+        return env["RUNTIME_DIRECTORY"].split(":")[0]
+    if os.geteuid() == 0:
+        return "/run/vllmd"
+    if "XDG_RUNTIME_DIR" in env:
+        return f"{env['XDG_RUNTIME_DIR']}/vllmd"
+    return f"{tempfile.gettempdir()}/vllmd-{os.geteuid()}"
+
+
+def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for what must be kept."""
+    return Path(config.daemon.state_dir or _default(env, "STATE_DIRECTORY", "/var/lib/vllmd"))
+
+
+def log_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder for the engines' output."""
+    return Path(config.daemon.log_dir or _default(env, "LOGS_DIRECTORY", "/var/log/vllmd"))
+
+
+def _default(env: Mapping[str, str], variable: str, system: str) -> str:
+    if variable in env:
+        return env[variable].split(":")[0]
+    if os.geteuid() == 0:
+        return system
+    state_home = env.get("XDG_STATE_HOME") or f"{env.get('HOME', '/')}/.local/state"
+    return f"{state_home}/vllmd" if variable == "STATE_DIRECTORY" else f"{state_home}/vllmd/log"
+
+
+def engine_dir(run: Path, name: str) -> Path:
+    """Return the folder of one engine's shim."""
+    return run / "engines" / name
+
+
+def control_socket(run: Path) -> Path:
+    """Return the path of the control socket."""
+    return run / "control.sock"
+
+
+def engine_log(logs: Path, name: str) -> Path:
+    """Return the file that an engine's output goes to."""
+    return logs / f"{name}.log"
+
+
+def socket_path_bytes(config: Config, name: str) -> int:
+    """Return how long the path of an engine's socket is, in bytes."""
+    return len(os.fsencode(engine_dir(run_dir(config), name) / SOCKET_NAME))

@@ -1,0 +1,42 @@
+"""One mistake in a configuration, in three parts: what is wrong, where, what to do."""
+
+import enum
+
+import attrs
+
+from vllmd.errors import ConfigError
+
+
+class Severity(enum.StrEnum):
+    """Whether the configuration can be used all the same."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@attrs.frozen
+class Problem:
+    """One mistake; `key` is its path, `line` counts from 1 and is None where not known."""
+
+    message: str
+    fix: str
+    key: str = ""
+    line: int | None = None
+    severity: Severity = Severity.ERROR
+
+    def format(self, path: str | None) -> str:
+        """Write the problem as a compiler does: file, line, severity, key, message, fix."""
+        place = path or "configuration"
+        if self.line is not None:
+            place += f":{self.line}"
+        where = f"{self.key}: " if self.key else ""
+        return f"{place}: {self.severity}: {where}{self.message}; {self.fix}"
+
+
+class InvalidConfigError(ConfigError):
+    """The configuration has mistakes; `problems` lists all of them."""
+
+    def __init__(self, path: str | None, problems: list[Problem]) -> None:
+        self.path = path
+        self.problems = problems
+        super().__init__("\n".join(problem.format(path) for problem in problems))

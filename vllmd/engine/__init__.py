@@ -1,0 +1,1 @@
+"""An engine's life: its state, its supervisor, the shim beside it."""

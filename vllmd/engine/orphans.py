@@ -1,0 +1,81 @@
+"""What a shim that was killed left behind: found by its session id, and ended.
+
+An environment tag cannot serve for this: vLLM's process titles overwrite the environment that
+`/proc` shows. A session id cannot be taken by another process while one of its members lives.
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import cast
+
+from vllmd.shim import proc
+from vllmd.shim.protocol import EXIT_RECORD_NAME, RUN_RECORD_NAME, ExitRecord, RunRecord
+from vllmd.shim.record import read_record
+
+ROUNDS = 100
+ROUND_S = 0.05
+
+
+def read_run(directory: Path) -> RunRecord | None:
+    """Return what was started last in an engine's directory, if that can be read."""
+    record = read_record(str(directory / RUN_RECORD_NAME))
+    if record is None or record.get("boot_id") != proc.boot_id():
+        return None
+    return cast(RunRecord, record)
+
+
+def read_exit(directory: Path, run_id: str) -> ExitRecord | None:
+    """Return how run `run_id` ended, if its shim lived to say so."""
+    record = read_record(str(directory / EXIT_RECORD_NAME))
+    if record is None or record.get("run_id") != run_id:
+        return None
+    return cast(ExitRecord, record)
+
+
+def find(record: RunRecord) -> list[proc.Stat]:
+    """List what is left of a run: members of its session, started with it or later."""
+    session = record["engine_pid"]
+    leader = proc.read_stat(session)
+    if leader is not None and leader.start_ticks != record["engine_start_ticks"]:
+        return []
+    members = proc.session_members(session)
+    return [s for s in members if s.start_ticks >= record["engine_start_ticks"]]
+
+
+async def kill(record: RunRecord) -> list[str]:
+    """Kill what is left of a run, in a loop until nothing is: a worker may start a helper.
+
+    Returns: the names of what was killed.
+    Raises: TimeoutError: something does not die (uninterruptible); the caller must not start
+        another engine.
+    """
+    named: dict[tuple[int, int], str] = {}
+    for _ in range(ROUNDS):
+        left = find(record)
+        if not left:
+            return list(named.values())
+        for stat in left:
+            named.setdefault((stat.pid, stat.start_ticks), proc.describe(stat))
+            try:
+                os.kill(stat.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        await asyncio.sleep(ROUND_S)
+    left_names = ", ".join(proc.describe(stat) for stat in find(record))
+    raise TimeoutError(f"still there after SIGKILL: {left_names}")
+
+
+def shim_alive(record: RunRecord) -> bool:
+    """Tell whether the shim of a run lives."""
+    stat = proc.read_stat(record["shim_pid"])
+    return (
+        stat is not None and not stat.is_zombie and stat.start_ticks == record["shim_start_ticks"]
+    )
+
+
+def kill_shim(record: RunRecord) -> None:
+    """Kill the shim of a run, which does not answer any more."""
+    if shim_alive(record):
+        os.kill(record["shim_pid"], signal.SIGKILL)

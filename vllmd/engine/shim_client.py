@@ -1,0 +1,102 @@
+"""The daemon's end of a shim's socket."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+from vllmd.errors import ShimError
+from vllmd.shim import protocol
+from vllmd.shim.protocol import ExitRecord, Message, RunRecord
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
+_LINE_LIMIT = 8 * 1024 * 1024
+
+
+class ShimClient:
+    """A watch on one shim: knows what runs, asks it to stop, learns how it ended.
+
+    `exited` is done when the engine is gone; its result is the exit record, or None if the shim
+    itself went away without a word.
+    """
+
+    def __init__(self, path: Path, run: RunRecord, reader: asyncio.StreamReader) -> None:
+        self.run = run
+        self._path = path
+        self.exited: asyncio.Task[ExitRecord | None] = asyncio.create_task(_watch(reader))
+        self._writer: asyncio.StreamWriter | None = None
+
+    @classmethod
+    async def connect(cls, directory: Path) -> "ShimClient | None":
+        """Find the shim of an engine's directory.
+
+        Returns: None if nobody listens there.
+        Raises: ShimError: somebody listens and does not answer as a shim does.
+        """
+        path = directory / protocol.SOCKET_NAME
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(str(path), limit=_LINE_LIMIT)
+                writer.write(protocol.encode({"op": "watch"}))
+                line = await reader.readline()
+        except (FileNotFoundError, ConnectionError):
+            return None
+        except TimeoutError:
+            raise ShimError(
+                f"shim at {path} does not answer; look at it with ps, kill it if it is stopped"
+            ) from None
+        if not line:
+            return None
+        client = cls(path, cast(RunRecord, _parse(line, path)), reader)
+        client._writer = writer
+        return client
+
+    async def stop(self, grace_s: float) -> None:
+        """Ask the shim to end its engine.
+
+        Raises: ShimError: it does not answer.
+        """
+        await self.ask({"op": "stop", "grace_s": grace_s})
+
+    async def ask(self, request: Message) -> Message:
+        """Send one request on a connection of its own.
+
+        Raises: ShimError: nobody answers in time, or the answer is an error.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(
+                    str(self._path), limit=_LINE_LIMIT
+                )
+                try:
+                    writer.write(protocol.encode(request))
+                    line = await reader.readline()
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            raise ShimError(f"shim at {self._path} does not answer: {error!r}") from None
+        answer = _parse(line, self._path)
+        if "error" in answer:
+            raise ShimError(f"shim at {self._path} refused {request['op']}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """Let go of the shim; it and its engine live on."""
+        self.exited.cancel()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _parse(line: bytes, path: Path) -> Message:
+    try:
+        return protocol.parse_message(line)
+    except ValueError as error:
+        raise ShimError(f"shim at {path} answered {line[:80]!r}: {error}") from None
+
+
+async def _watch(reader: asyncio.StreamReader) -> ExitRecord | None:
+    try:
+        line = await reader.readline()
+        return cast(ExitRecord, protocol.parse_message(line)) if line else None
+    except (OSError, ValueError):
+        return None

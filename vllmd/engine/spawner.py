@@ -1,0 +1,82 @@
+"""Ways to start a shim: one interface, so that the supervisor does not know which it has."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import vllmd.shim.__main__ as shim_program
+from vllmd.errors import ShimError
+from vllmd.shim import protocol
+from vllmd.shim.protocol import Spec
+
+REPORT_TIMEOUT_S = 30.0
+
+
+class Spawner(Protocol):
+    """Starts a shim and hands it its specification."""
+
+    async def spawn(self, spec: Spec) -> None:
+        """Start a shim; when this returns, its engine runs and its socket listens.
+
+        Raises: ShimError: it could not be started; nothing of it is left.
+        """
+        ...
+
+
+class DirectSpawner:
+    """Start shims as processes of their own session, which outlive this daemon."""
+
+    def __init__(self) -> None:
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    async def spawn(self, spec: Spec) -> None:
+        """Start a shim with a socket as its standard input.
+
+        Raises: ShimError: it reported why it could not, or said nothing in time.
+        """
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-I", "-S", str(shim_program.__file__)]
+        error_log = Path(spec["directory"]) / "shim.err"
+        try:
+            with theirs, error_log.open("ab") as errors:
+                child = subprocess.Popen(
+                    command,
+                    stdin=theirs,
+                    stdout=errors,
+                    stderr=errors,
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError as error:
+            ours.close()
+            raise ShimError(f"cannot start {command[0]}: {error}") from None
+        self.reap()
+        self._children.append(child)
+        await send_spec(ours, spec)
+
+    def reap(self) -> None:
+        """Collect shims that have ended, so that they do not stay as zombies."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+
+async def send_spec(connection: socket.socket, spec: Spec) -> None:
+    """Hand a specification to a shim and wait for its report; the connection is closed.
+
+    Raises: ShimError: with the shim's own words, or what came in their place.
+    """
+    reader, writer = await asyncio.open_connection(sock=connection)
+    try:
+        async with asyncio.timeout(REPORT_TIMEOUT_S):
+            writer.write(protocol.encode(spec))
+            await writer.drain()
+            line = await reader.readline()
+        report = protocol.parse_message(line) if line else {"message": "ended without a report"}
+    except (OSError, TimeoutError, ValueError) as error:
+        report = {"message": f"no report: {error!r}"}
+    finally:
+        writer.close()
+    if "engine_pid" not in report:
+        raise ShimError(f"shim of engine {spec['engine']}: {report.get('message')}")

@@ -1,0 +1,86 @@
+"""The states of an engine and every way from one to another. Pure: no I/O, no clock.
+
+`docs/architecture.md` shows this table as a diagram; a test compares the two.
+"""
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class State(enum.StrEnum):
+    """What an engine is doing; a closed list. Alerts look at `vllmd_engine_up`, not at these."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    LOADING = "loading"
+    READY = "ready"
+    SLEEPING = "sleeping"
+    STALLED = "stalled"
+    UNREACHABLE = "unreachable"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    HELD = "held"
+
+
+class Event(enum.StrEnum):
+    """What can happen to an engine."""
+
+    START = "start"
+    """Somebody or something wants it to run."""
+    SPAWNED = "spawned"
+    SPAWN_FAILED = "spawn_failed"
+    ADOPTED = "adopted"
+    """A shim with a running engine was found."""
+    ANSWERED = "answered"
+    """Its API answers."""
+    WENT_SILENT = "went_silent"
+    """Its API answered before and does not now."""
+    STOP = "stop"
+    """Somebody wants it to end."""
+    EXITED = "exited"
+    """Nothing of it is left."""
+
+
+class InvalidTransitionError(RuntimeError):
+    """An event came in a state that does not know it: a mistake in the code."""
+
+
+_S, _E = State, Event
+
+TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+    {
+        (_S.STOPPED, _E.START): _S.STARTING,
+        (_S.STOPPED, _E.ADOPTED): _S.LOADING,
+        (_S.STARTING, _E.SPAWNED): _S.LOADING,
+        (_S.STARTING, _E.SPAWN_FAILED): _S.BACKOFF,
+        (_S.LOADING, _E.ANSWERED): _S.READY,
+        (_S.LOADING, _E.STOP): _S.STOPPING,
+        (_S.LOADING, _E.EXITED): _S.BACKOFF,
+        (_S.READY, _E.WENT_SILENT): _S.UNREACHABLE,
+        (_S.READY, _E.STOP): _S.STOPPING,
+        (_S.READY, _E.EXITED): _S.BACKOFF,
+        (_S.UNREACHABLE, _E.ANSWERED): _S.READY,
+        (_S.UNREACHABLE, _E.STOP): _S.STOPPING,
+        (_S.UNREACHABLE, _E.EXITED): _S.BACKOFF,
+        (_S.STOPPING, _E.EXITED): _S.STOPPED,
+        (_S.BACKOFF, _E.START): _S.STARTING,
+        (_S.BACKOFF, _E.STOP): _S.STOPPED,
+    }
+)
+
+
+def transition(state: State, event: Event) -> State:
+    """Return the state that follows.
+
+    Raises: InvalidTransitionError: the table has no such way; the supervisor is wrong.
+    """
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise InvalidTransitionError(f"event {event} in state {state}") from None
+
+
+HAS_PROCESS = frozenset({State.LOADING, State.READY, State.UNREACHABLE, State.STOPPING})
+"""States in which an engine process may exist under a shim."""
