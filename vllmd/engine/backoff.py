@@ -19,7 +19,8 @@ class Backoff:
             self.failures = 0
         exponent = min(self.failures, 32)
         self.failures += 1
-        return min(self._settings.initial_s * 2**exponent, self._settings.max_s)
+        pause_s: float = self._settings.initial_s * 2**exponent
+        return min(pause_s, self._settings.max_s)
 
     def reset(self) -> None:
         """Forget the failures: a person took a hand."""

@@ -21,15 +21,23 @@ ROUND_S = 0.05
 def read_run(directory: Path) -> RunRecord | None:
     """Return what was started last in an engine's directory, if that can be read."""
     record = read_record(str(directory / RUN_RECORD_NAME))
-    if record is None or record.get("boot_id") != proc.boot_id():
+    if record is None or not RunRecord.__required_keys__ <= record.keys():
+        return None
+    if record["boot_id"] != proc.boot_id():
         return None
     return cast(RunRecord, record)
 
 
 def read_exit(directory: Path, run_id: str) -> ExitRecord | None:
     """Return how run `run_id` ended, if its shim lived to say so."""
+    record = read_last_exit(directory)
+    return record if record is not None and record["run_id"] == run_id else None
+
+
+def read_last_exit(directory: Path) -> ExitRecord | None:
+    """Return how the last run in an engine's directory ended, if that is known."""
     record = read_record(str(directory / EXIT_RECORD_NAME))
-    if record is None or record.get("run_id") != run_id:
+    if record is None or not ExitRecord.__required_keys__ <= record.keys():
         return None
     return cast(ExitRecord, record)
 

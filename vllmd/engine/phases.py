@@ -6,7 +6,15 @@ PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("init", ("Initializing a V1 LLM engine", "non-default args:")),
     ("weights", ("Starting to load model", "Loading safetensors", "Loading model weights")),
     ("weights_loaded", ("Model loading took", "Loading weights took")),
-    ("kv_cache", ("Available KV cache memory", "GPU KV cache size", "Maximum concurrency")),
+    (
+        "kv_cache",
+        (
+            "Available KV cache memory",
+            "for KV cache on node",
+            "KV cache size:",
+            "Maximum concurrency",
+        ),
+    ),
     ("graphs", ("Capturing CUDA graph", "Graph capturing finished")),
     ("listening", ("Application startup complete",)),
 )

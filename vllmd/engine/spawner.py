@@ -13,6 +13,7 @@ from vllmd.shim import protocol
 from vllmd.shim.protocol import Spec
 
 REPORT_TIMEOUT_S = 30.0
+ERROR_LOG_NAME = "shim.err"
 
 
 class Spawner(Protocol):
@@ -38,24 +39,27 @@ class DirectSpawner:
         Raises: ShimError: it reported why it could not, or said nothing in time.
         """
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-I", "-S", str(shim_program.__file__)]
-        error_log = Path(spec["directory"]) / "shim.err"
         try:
-            with theirs, error_log.open("ab") as errors:
-                child = subprocess.Popen(
-                    command,
-                    stdin=theirs,
-                    stdout=errors,
-                    stderr=errors,
-                    cwd="/",
-                    start_new_session=True,
-                )
+            with theirs:
+                child = self._start(theirs, Path(spec["directory"]) / ERROR_LOG_NAME)
         except OSError as error:
             ours.close()
-            raise ShimError(f"cannot start {command[0]}: {error}") from None
+            raise ShimError(f"cannot start a shim with {sys.executable}: {error}") from None
         self.reap()
         self._children.append(child)
         await send_spec(ours, spec)
+
+    @staticmethod
+    def _start(connection: socket.socket, error_log: Path) -> subprocess.Popen[bytes]:
+        with error_log.open("ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", str(shim_program.__file__)],
+                stdin=connection.fileno(),
+                stdout=errors,
+                stderr=errors,
+                cwd="/",
+                start_new_session=True,
+            )
 
     def reap(self) -> None:
         """Collect shims that have ended, so that they do not stay as zombies."""

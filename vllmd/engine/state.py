@@ -66,6 +66,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (_S.UNREACHABLE, _E.EXITED): _S.BACKOFF,
         (_S.STOPPING, _E.EXITED): _S.STOPPED,
         (_S.BACKOFF, _E.START): _S.STARTING,
+        (_S.BACKOFF, _E.ADOPTED): _S.LOADING,
         (_S.BACKOFF, _E.STOP): _S.STOPPED,
     }
 )

@@ -11,13 +11,10 @@ import time
 
 from vllmd.shim import proc, protocol
 from vllmd.shim.output import Output
+from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
 from vllmd.shim.record import write_record
 from vllmd.shim.server import Server
 from vllmd.shim.tree import Tree, become_subreaper
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
 
 SPEC_TIMEOUT_S = 10.0
 FAREWELL_TIMEOUT_S = 1.0
@@ -70,7 +67,7 @@ def _take_connection() -> socket.socket:
     return connection
 
 
-def _read_line(connection: socket.socket, timeout_s: float) -> "bytes | None":
+def _read_line(connection: socket.socket, timeout_s: float) -> bytes | None:
     """Read one complete line within the time; None if it does not come."""
     deadline = time.monotonic() + timeout_s
     data = b""
@@ -89,14 +86,14 @@ def _read_line(connection: socket.socket, timeout_s: float) -> "bytes | None":
     return data if data.endswith(b"\n") else None
 
 
-def _report(connection: socket.socket, message: "Message") -> None:
+def _report(connection: socket.socket, message: Message) -> None:
     """Tell the daemon, if it still lives: it finds a running engine by its socket too."""
     with contextlib.suppress(OSError):
         connection.sendall(protocol.encode({"protocol": protocol.PROTOCOL, **message}))
     connection.close()
 
 
-def _lock(directory: str) -> "int | None":
+def _lock(directory: str) -> int | None:
     """Take the engine's lock: exactly one shim for an engine, whoever started it."""
     path = f"{directory}/{protocol.LOCK_NAME}"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -113,7 +110,7 @@ class Shim:
 
     tree: Tree
 
-    def __init__(self, spec: "Spec") -> None:
+    def __init__(self, spec: Spec) -> None:
         """Prepare everything that can fail before the engine is spawned.
 
         Raises: OSError: the log or the socket cannot be opened, or the kernel refuses.
@@ -134,7 +131,7 @@ class Shim:
         self._poll.register(self._wake_fd, select.POLLIN)
         self._poll.register(self._output.read_fd, select.POLLIN)
 
-    def spawn(self) -> "str | None":
+    def spawn(self) -> str | None:
         """Start the engine and write down what runs.
 
         Returns: None, or what was wrong with the program; its exit record is written then.
@@ -193,7 +190,7 @@ class Shim:
         else:
             self._server.handle(fd, events)
 
-    def _answer(self, request: "Message") -> "Message":
+    def _answer(self, request: Message) -> Message:
         match request.get("op"):
             case "status":
                 return {
@@ -210,7 +207,7 @@ class Shim:
             case unknown:
                 return {"error": f"unknown op {unknown!r}; known: status, tail, stop, watch"}
 
-    def _exit_record(self) -> "ExitRecord":
+    def _exit_record(self) -> ExitRecord:
         return {
             "protocol": protocol.PROTOCOL,
             "engine": self._spec["engine"],
@@ -227,7 +224,7 @@ class Shim:
             "tail": self._output.tail(EXIT_TAIL_LINES),
         }
 
-    def _never_started(self, problem: str) -> "ExitRecord":
+    def _never_started(self, problem: str) -> ExitRecord:
         now = time.time()
         return {
             "protocol": protocol.PROTOCOL,
@@ -245,7 +242,7 @@ class Shim:
             "tail": [],
         }
 
-    def _write(self, name: str, record: "object") -> None:
+    def _write(self, name: str, record: object) -> None:
         """Write a record; a full disk must not stop an engine that serves."""
         try:
             write_record(f"{self._directory}/{name}", record)

@@ -4,10 +4,7 @@ A process is known by its id *and* its start time, because ids are used again.
 """
 
 import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 
 class Stat:
@@ -49,7 +46,7 @@ def parse_stat(text: bytes) -> Stat:
     )
 
 
-def read_stat(pid: int) -> "Stat | None":
+def read_stat(pid: int) -> Stat | None:
     """Read one process.
 
     Returns: None if there is no such process.
@@ -61,7 +58,7 @@ def read_stat(pid: int) -> "Stat | None":
         return None
 
 
-def all_processes() -> "Iterator[Stat]":
+def all_processes() -> Iterator[Stat]:
     """Yield every process of this PID namespace."""
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -70,7 +67,7 @@ def all_processes() -> "Iterator[Stat]":
                 yield stat
 
 
-def descendants(pid: int) -> "list[Stat]":
+def descendants(pid: int) -> list[Stat]:
     """List all living processes below `pid`, parents before children; zombies are left out."""
     children: dict[int, list[Stat]] = {}
     for stat in all_processes():
@@ -85,7 +82,7 @@ def descendants(pid: int) -> "list[Stat]":
     return found
 
 
-def session_members(session: int) -> "list[Stat]":
+def session_members(session: int) -> list[Stat]:
     """List all living processes of a session."""
     return [s for s in all_processes() if s.session == session and not s.is_zombie]
 

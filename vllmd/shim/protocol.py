@@ -19,74 +19,76 @@ field is ignored, and a change that cannot be made so gets a new number.
 """
 
 import json
+from typing import Any, TypedDict
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # the shim never imports typing: it would be a tenth of its memory
-    from typing import Any, TypedDict
 
-    class Spec(TypedDict):
-        """Say what to run. Times are in seconds, paths are absolute."""
+class Spec(TypedDict):
+    """Say what to run. Times are in seconds, paths are absolute."""
 
-        protocol: int
-        engine: str
-        run_id: str
-        argv: list[str]
-        env: dict[str, str]
-        cwd: str
-        directory: str
-        log: str
-        command_hash: str
-        stop_grace_s: float
-        tail_bytes: int
+    protocol: int
+    engine: str
+    run_id: str
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    directory: str
+    log: str
+    command_hash: str
+    stop_grace_s: float
+    tail_bytes: int
 
-    class RunRecord(TypedDict):
-        """Say what runs, so that it can be found when its shim is gone.
 
-        Start times are in clock ticks since boot, as in `/proc/PID/stat`.
-        """
+class RunRecord(TypedDict):
+    """Say what runs, so that it can be found when its shim is gone.
 
-        protocol: int
-        engine: str
-        run_id: str
-        command_hash: str
-        boot_id: str
-        shim_pid: int
-        shim_start_ticks: int
-        engine_pid: int
-        engine_start_ticks: int
-        started_at: float
-        log: str
-        log_offset: int
+    Start times are in clock ticks since boot, as in `/proc/PID/stat`.
+    """
 
-    class ExitRecord(TypedDict):
-        """Say how an engine ended.
+    protocol: int
+    engine: str
+    run_id: str
+    command_hash: str
+    boot_id: str
+    shim_pid: int
+    shim_start_ticks: int
+    engine_pid: int
+    engine_start_ticks: int
+    started_at: float
+    log: str
+    log_offset: int
 
-        Exactly one of `exit_code` and `signal` is set, unless it never started (`error`). `killed`
-        names what outlived the main process and had to be killed.
-        """
 
-        protocol: int
-        engine: str
-        run_id: str
-        engine_pid: int
-        exit_code: int | None
-        signal: int | None
-        error: str | None
-        requested: bool
-        started_at: float
-        ended_at: float
-        killed: list[str]
-        log_lost_bytes: int
-        tail: list[str]
+class ExitRecord(TypedDict):
+    """Say how an engine ended.
 
-    class Status(RunRecord):
-        """A `RunRecord` and what has happened since."""
+    Exactly one of `exit_code` and `signal` is set, unless it never started (`error`). `killed`
+    names what outlived the main process and had to be killed.
+    """
 
-        stopping: bool
-        output_bytes: int
-        log_lost_bytes: int
+    protocol: int
+    engine: str
+    run_id: str
+    engine_pid: int
+    exit_code: int | None
+    signal: int | None
+    error: str | None
+    requested: bool
+    started_at: float
+    ended_at: float
+    killed: list[str]
+    log_lost_bytes: int
+    tail: list[str]
 
-    Message = dict[str, Any]
+
+class Status(RunRecord):
+    """A `RunRecord` and what has happened since."""
+
+    stopping: bool
+    output_bytes: int
+    log_lost_bytes: int
+
+
+Message = dict[str, Any]
 
 PROTOCOL = 1
 MAX_SPEC_BYTES = 1024 * 1024
@@ -102,7 +104,7 @@ ERROR_SPAWN = "spawn-failed"
 ERROR_SETUP = "setup-failed"
 ERROR_PROTOCOL = "protocol"
 
-_SPEC_TYPES: "dict[str, type | tuple[type, ...]]" = {
+_SPEC_TYPES: dict[str, type | tuple[type, ...]] = {
     "protocol": int,
     "engine": str,
     "run_id": str,
@@ -117,12 +119,12 @@ _SPEC_TYPES: "dict[str, type | tuple[type, ...]]" = {
 }
 
 
-def encode(message: "object") -> bytes:
+def encode(message: object) -> bytes:
     """Write one message as a line of JSON."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
-def parse_message(line: bytes) -> "Message":
+def parse_message(line: bytes) -> Message:
     """Read one line of JSON.
 
     Raises: ValueError: it is not a JSON object; the caller answers so and goes on.
@@ -133,7 +135,7 @@ def parse_message(line: bytes) -> "Message":
     return message
 
 
-def parse_spec(line: bytes) -> "Spec":
+def parse_spec(line: bytes) -> Spec:
     """Read a specification and check that each field is there and of its type.
 
     Raises: ValueError: something is missing or wrong, or the protocol's version is unknown.

@@ -3,12 +3,10 @@
 import json
 import os
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from vllmd.shim.protocol import Message
+from vllmd.shim.protocol import Message
 
 
-def write_record(path: str, record: "object") -> None:
+def write_record(path: str, record: object) -> None:
     """Write `record` to `path` so that a reader sees the old file or the new one, never a part.
 
     Raises: OSError: the disk is full or the directory is gone; the old file is as it was.
@@ -25,7 +23,7 @@ def write_record(path: str, record: "object") -> None:
     os.replace(temporary, path)
 
 
-def read_record(path: str) -> "Message | None":
+def read_record(path: str) -> Message | None:
     """Read a JSON object from `path`.
 
     Returns: the object, or None if the file is missing, truncated or garbage: what such a file

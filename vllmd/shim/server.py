@@ -4,14 +4,10 @@ import contextlib
 import os
 import select
 import socket
+from collections.abc import Callable
 
 from vllmd.shim import protocol
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from vllmd.shim.protocol import Message
+from vllmd.shim.protocol import Message
 
 MAX_CLIENTS = 16
 MAX_PENDING_BYTES = 4 * 1024 * 1024
@@ -44,7 +40,7 @@ class Client:
 class Server:
     """All clients; `answer` turns a request into the message to send back."""
 
-    def __init__(self, path: str, poll: "select.poll", answer: "Callable[[Message], Message]"):
+    def __init__(self, path: str, poll: select.poll, answer: Callable[[Message], Message]):
         """Listen on `path`, in place of what an earlier shim left there.
 
         Raises: OSError: the path cannot be bound.
@@ -104,7 +100,7 @@ class Server:
             client.pending += protocol.encode(self._reply(client, line))
         return len(client.received) <= protocol.MAX_REQUEST_BYTES and client.flush()
 
-    def _reply(self, client: Client, line: bytes) -> "Message":
+    def _reply(self, client: Client, line: bytes) -> Message:
         try:
             request = protocol.parse_message(line)
         except ValueError as error:
@@ -123,7 +119,7 @@ class Server:
         del self._clients[fd]
         client.connection.close()
 
-    def close(self, farewell: "Message", timeout_s: float) -> None:
+    def close(self, farewell: Message, timeout_s: float) -> None:
         """Tell every watcher how it ended, then stop listening.
 
         New clients are refused from here on, so that whoever asks next reads the exit record.

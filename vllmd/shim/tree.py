@@ -11,10 +11,7 @@ import signal
 import time
 
 from vllmd.shim import proc
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from vllmd.shim.protocol import Spec
+from vllmd.shim.protocol import Spec
 
 PR_SET_CHILD_SUBREAPER = 36
 TRACKER_GRACE_S = 2.0
@@ -36,7 +33,7 @@ def become_subreaper() -> None:
 class Tree:
     """One engine from its spawn until nothing of it is left."""
 
-    def __init__(self, spec: "Spec", output_fd: int) -> None:
+    def __init__(self, spec: Spec, output_fd: int) -> None:
         """Spawn the engine in a session of its own, its output going to `output_fd`.
 
         Raises: OSError: the program or the working directory cannot be used.
@@ -100,7 +97,7 @@ class Tree:
                 else:
                     self.exit_code = os.WEXITSTATUS(status)
 
-    def sweep(self) -> "float | None":
+    def sweep(self) -> float | None:
         """Do what is due now: nothing while the main process may live, else kill what is left.
 
         Returns: seconds until it wants to be called again, None if only an event can change
@@ -127,7 +124,7 @@ class Tree:
             self._kill(trackers)
         return 0.05
 
-    def _kill(self, processes: "list[proc.Stat]") -> None:
+    def _kill(self, processes: list[proc.Stat]) -> None:
         for stat in processes:
             identity = (stat.pid, stat.start_ticks)
             if stat.pid != self.pid and identity not in self._killed_ids:

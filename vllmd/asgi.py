@@ -1,0 +1,53 @@
+"""uvicorn inside a daemon that has its own signals and does not like to be woken."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+SHUTDOWN_S = 3
+
+
+class Server(uvicorn.Server):
+    """A server on sockets that are already bound.
+
+    uvicorn wakes ten times a second to see whether it should stop, and takes the process's
+    signals; here it waits for an event, and leaves them alone.
+    """
+
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        settings: dict[str, Any] = {
+            "http": "h11",
+            "ws": "none",
+            "loop": "none",
+            "lifespan": "off",
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "date_header": False,
+            "timeout_graceful_shutdown": SHUTDOWN_S,
+        }
+        super().__init__(uvicorn.Config(app, **{**settings, **options}))
+        self._stop = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take no signals."""
+        yield
+
+    async def main_loop(self) -> None:
+        """Wait until it should end."""
+        await self._stop.wait()
+
+    async def run_on(self, *sockets: socket.socket) -> None:
+        """Serve on the sockets until `close`."""
+        await self.serve(sockets=list(sockets))
+
+    def close(self) -> None:
+        """Let `run_on` finish what is running and return."""
+        self.should_exit = True
+        self._stop.set()

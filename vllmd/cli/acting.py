@@ -1,0 +1,40 @@
+"""What `start`, `stop` and `restart` have in common."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vllmd.cli.waiting import wait_until
+from vllmd.control.client import ControlClient
+
+wait_option = click.option("--wait", is_flag=True, help="Return when the engine serves.")
+
+
+def timeout_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add `--timeout` with its default."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0),
+        default=default,
+        show_default=True,
+        help="How long to wait, in seconds.",
+    )
+
+
+def act(client: ControlClient, name: str, action: str, goal: str | None, timeout_s: float) -> None:
+    """Ask for an action, and wait for the state `goal` if there is one."""
+    before = client.engine(name)["run_id"]
+    answer = client.act(name, action)
+    if answer["warning"]:
+        click.echo(f"vllmd: {answer['warning']}", err=True)
+    if goal is None:
+        click.echo(f"{name}: {action} requested")
+        return
+
+    def reached(engine: dict[str, Any]) -> bool:
+        renewed = action != "restart" or engine["run_id"] != before
+        return bool(engine["state"] == goal and renewed)
+
+    engine = wait_until(client, name, goal, reached, timeout_s)
+    click.echo(f"{name}: {engine['state']}")

@@ -1,0 +1,87 @@
+"""`vllmd`: finds the subcommand, imports only that, and turns errors into exit codes."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import vllmd
+from vllmd.errors import VllmdError
+
+COMMANDS = {
+    "run": "Run the daemon in the foreground.",
+    "check": "Check a configuration and show the exact commands.",
+    "status": "Show the engines.",
+    "start": "Start an engine.",
+    "stop": "Stop an engine until it is started again, or the next boot.",
+    "restart": "Stop an engine and start it again.",
+    "logs": "Show what an engine printed.",
+}
+"""Each is `command` in the module of its name; the help is here so that listing imports none."""
+
+EPILOG = """\b
+Exit codes: 0 done · 1 failed · 2 wrong command line · 66 no such engine
+69 no daemon answers · 70 internal failure · 73 a daemon already runs
+75 not done in time · 77 not permitted · 78 wrong configuration · 130 interrupted
+
+Completion: eval "$(_VLLMD_COMPLETE=bash_source vllmd)" (or zsh_source, fish_source).
+"""
+
+
+class _LateGroup(click.Group):
+    """Imports a subcommand when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"vllmd.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        from vllmd.config.rules import suggest
+
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = suggest(args[0], COMMANDS)
+            raise click.UsageError(f"no such command {args[0]!r}; {hint or 'see vllmd --help'}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_LateGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(vllmd.__version__, prog_name="vllmd")
+def cli() -> None:
+    """Run vLLM: start it, keep it serving, and say why when it is not."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with the code of what went wrong."""
+    try:
+        cli.main(args=args, prog_name="vllmd", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except VllmdError as error:
+        click.echo(f"vllmd: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+    sys.exit(0)

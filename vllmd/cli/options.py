@@ -1,0 +1,63 @@
+"""Options and arguments that several subcommands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from vllmd.config import paths
+from vllmd.control.client import ControlClient
+from vllmd.errors import VllmdError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="VLLMD_CONFIG",
+    default=paths.CONFIG_PATH,
+    show_default=True,
+    help="The configuration file (or VLLMD_CONFIG).",
+)
+
+
+def socket_option(function: F) -> F:
+    """Add `--socket`, as the parameter `client`."""
+    return click.option(
+        "--socket",
+        "client",
+        envvar="VLLMD_SOCKET",
+        default=lambda: str(paths.control_socket(Path(paths.default_run_dir()))),
+        show_default="of the system's daemon for root, else of your own",
+        callback=lambda _ctx, _param, value: ControlClient(_daemon_socket(value)),
+        help="The daemon's control socket (or VLLMD_SOCKET).",
+    )(function)
+
+
+def _daemon_socket(value: str) -> Path:
+    """Prefer the user's own daemon, but find the system's when there is no other."""
+    own, system = Path(value), Path("/run/vllmd/control.sock")
+    default = paths.control_socket(Path(paths.default_run_dir()))
+    return system if own == default and not own.exists() and system.exists() else own
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    import os
+
+    path = os.environ.get("VLLMD_SOCKET") or str(
+        paths.control_socket(Path(paths.default_run_dir()))
+    )
+    try:
+        engines = ControlClient(_daemon_socket(path)).status()["engines"]
+    except VllmdError:
+        return []
+    return [e["name"] for e in engines if e["name"].startswith(incomplete)]
+
+
+engine_argument = click.argument("engine", shell_complete=_complete_engine)

@@ -1,0 +1,79 @@
+"""`vllmd status`: the engines in a table."""
+
+import json
+import time
+from typing import Any
+
+import click
+
+from vllmd.cli.options import json_option, socket_option
+from vllmd.control.client import ControlClient
+from vllmd.units import format_duration
+
+_COLOURS = {"ready": "green", "stopped": "white", "backoff": "red", "held": "red"}
+
+
+@click.command()
+@socket_option
+@json_option
+def command(client: ControlClient, as_json: bool) -> None:
+    """Show the engines: state, since when, restarts, and what needs a hand."""
+    status = client.status()
+    if as_json:
+        click.echo(json.dumps(status, indent=2))
+        return
+    daemon = status["daemon"]
+    now = time.time()
+    up = format_duration(now - daemon["started_at"])
+    config = daemon["config"] or "built in"
+    click.echo(f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}")
+    if not status["engines"]:
+        click.echo("no engine is configured")
+        return
+    header = ["ENGINE", "STATE", "FOR", "PID", "RESTARTS", "MODEL", "API"]
+    rows = [_row(engine, now) for engine in status["engines"]]
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    click.echo(_line(header, widths))
+    for row, engine in zip(rows, status["engines"], strict=True):
+        colour = _COLOURS.get(engine["state"], "yellow")
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells[1] = click.style(cells[1], fg=colour)
+        click.echo("  ".join(cells).rstrip())
+    for engine in status["engines"]:
+        for note in _notes(engine, now):
+            click.echo(f"{engine['name']}: {note}")
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    return "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
+
+
+def _row(engine: dict[str, Any], now: float) -> list[str]:
+    phase = f" ({engine['phase']})" if engine["phase"] else ""
+    return [
+        engine["name"],
+        f"{engine['state']}{phase}",
+        format_duration(now - engine["since"]),
+        str(engine["pid"] or "-"),
+        str(engine["restarts"]),
+        ", ".join(engine["served_names"]),
+        engine["url"],
+    ]
+
+
+def _notes(engine: dict[str, Any], now: float) -> list[str]:
+    notes = []
+    if engine["problem"]:
+        notes.append(engine["problem"])
+    if engine["command_changed"]:
+        notes.append(
+            f"runs with an older configuration; 'vllmd restart {engine['name']}' brings the new one"
+        )
+    if engine["next_start_at"]:
+        left = format_duration(engine["next_start_at"] - now)
+        notes.append(f"starts again in {left}; 'vllmd start {engine['name']}' starts it now")
+    last = engine["last_exit"]
+    if last and not last["requested"]:
+        ago = format_duration(now - last["at"])
+        notes.append(f"last end, {ago} ago: {last['text']}")
+    return notes

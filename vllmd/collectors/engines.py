@@ -1,0 +1,110 @@
+"""The engines: up or not, in which state, how often restarted, how ended, at what cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from vllmd.clock import Clock
+from vllmd.engine.state import State
+from vllmd.engine.status import EngineStatus
+from vllmd.engine.usage import TreeUsage
+
+LABEL = "vllmd_engine"
+
+
+def _gauge(name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"vllmd_engine_{name}", text, labels=[LABEL, *labels])
+
+
+def _counter(name: str, text: str, labels: Sequence[str] = ()) -> CounterMetricFamily:
+    return CounterMetricFamily(f"vllmd_engine_{name}", text, labels=[LABEL, *labels])
+
+
+class EnginesCollector:
+    """States and counts of every configured engine."""
+
+    name = "engines"
+
+    def __init__(self, engines: Callable[[], Sequence[EngineStatus]], clock: Clock) -> None:
+        self._engines = engines
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family after another, each with all engines."""
+        engines = self._engines()
+        now = self._clock.time()
+        yield from self._states(engines)
+        restarts = _counter("restarts_total", "Starts that followed an end nobody asked for.")
+        exits = _counter(
+            "exits_total",
+            "Ends of the engine, by exit code or signal and whether somebody asked for it.",
+            ["code", "requested"],
+        )
+        duration = _gauge(
+            "start_duration_seconds",
+            "How long the last start took until the API answered, in seconds.",
+        )
+        uptime = _gauge("uptime_seconds", "How long the engine's process has run, in seconds.")
+        for engine in engines:
+            restarts.add_metric([engine.name], engine.restarts)
+            for (code, requested), count in sorted(engine.exits.items()):
+                exits.add_metric([engine.name, code, str(requested).lower()], count)
+            if engine.start_duration_s is not None:
+                duration.add_metric([engine.name], engine.start_duration_s)
+            if engine.started_at is not None:
+                uptime.add_metric([engine.name], max(0.0, now - engine.started_at))
+        yield from (restarts, exits, duration, uptime)
+
+    @staticmethod
+    def _states(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        up = _gauge("up", "Whether the engine serves requests.")
+        state = _gauge("state", "1 for the state that the engine is in.", ["state"])
+        since = _gauge(
+            "state_change_timestamp_seconds", "When the engine came into its state, Unix time."
+        )
+        wanted = _gauge("wanted", "Whether the engine is meant to run.")
+        adopted = _gauge("adopted", "Whether the engine was started by an earlier daemon.")
+        changed = _gauge(
+            "command_changed",
+            "Whether the configuration now asks for another command than the one that runs.",
+        )
+        info = _gauge("info", "Always 1; the labels say what the engine serves.", ["model"])
+        for engine in engines:
+            up.add_metric([engine.name], engine.up)
+            for each in State:
+                state.add_metric([engine.name, str(each)], each is engine.state)
+            since.add_metric([engine.name], engine.since)
+            wanted.add_metric([engine.name], engine.wanted)
+            adopted.add_metric([engine.name], engine.adopted)
+            changed.add_metric([engine.name], engine.command_changed)
+            info.add_metric([engine.name, engine.model], 1)
+        yield from (up, state, since, wanted, adopted, changed, info)
+
+
+class UsageCollector:
+    """CPU time and memory of each engine's whole tree of processes."""
+
+    name = "usage"
+
+    def __init__(self, engines: Callable[[], Sequence[EngineStatus]], clock: Clock) -> None:
+        self._engines = engines
+        self._clock = clock
+        self._trees: dict[str, TreeUsage] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield CPU seconds, resident bytes and number of processes."""
+        cpu = _counter("cpu_seconds_total", "CPU time of the engine's processes, in seconds.")
+        memory = _gauge(
+            "memory_resident_bytes", "Resident memory of the engine's processes, summed, in bytes."
+        )
+        processes = _gauge("processes", "Processes of the engine.")
+        for engine in self._engines():
+            if engine.run_id is None or engine.shim_pid is None:
+                continue
+            tree = self._trees.setdefault(engine.name, TreeUsage(self._clock))
+            usage = tree.read(engine.run_id, engine.shim_pid)
+            if usage is not None:
+                cpu.add_metric([engine.name], usage.cpu_s)
+                memory.add_metric([engine.name], usage.resident_bytes)
+                processes.add_metric([engine.name], usage.processes)
+        yield from (cpu, memory, processes)

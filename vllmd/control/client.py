@@ -1,0 +1,84 @@
+"""The command line's end of the control socket; the standard library only, for a fast start."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from vllmd.errors import (
+    DaemonUnreachableError,
+    NotPermittedError,
+    UnknownEngineError,
+    VllmdError,
+)
+
+TIMEOUT_S = 10.0
+_ERRORS: dict[int, type[VllmdError]] = {403: NotPermittedError, 404: UnknownEngineError}
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("vllmd", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))
+
+
+class ControlClient:
+    """Asks the daemon; every error is one that can be shown as it is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def status(self) -> dict[str, Any]:
+        """Return `{"daemon": …, "engines": […]}`.
+
+        Raises: DaemonUnreachableError: nobody answers.
+        """
+        return self._ask("GET", "/v1/status")
+
+    def engine(self, name: str) -> dict[str, Any]:
+        """Return the status of one engine.
+
+        Raises: UnknownEngineError: there is none of that name; DaemonUnreachableError.
+        """
+        engines = self.status()["engines"]
+        for engine in engines:
+            if engine["name"] == name:
+                return dict(engine)
+        known = ", ".join(engine["name"] for engine in engines) or "none"
+        raise UnknownEngineError(f"no engine {name!r} is configured; there is: {known}")
+
+    def act(self, name: str, action: str) -> dict[str, Any]:
+        """Ask for `start`, `stop` or `restart` of an engine.
+
+        Returns: `{"engine": status, "warning": text or None}`, at once.
+        Raises: NotPermittedError, UnknownEngineError, DaemonUnreachableError.
+        """
+        return self._ask("POST", f"/v1/engines/{name}/{action}")
+
+    def _ask(self, method: str, path: str) -> dict[str, Any]:
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            body = json.loads(response.read())
+        except PermissionError:
+            raise NotPermittedError(
+                f"no right to use {self._path}: be root, or join the group vllmd"
+            ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise DaemonUnreachableError(
+                f"no vllmd answers on {self._path} ({error}): start it with "
+                "'systemctl start vllmd' or 'vllmd run', or give --socket PATH"
+            ) from None
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            kind = _ERRORS.get(response.status, VllmdError)
+            raise kind(body.get("error", f"the daemon answered {response.status}"))
+        return dict(body)

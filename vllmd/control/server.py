@@ -1,0 +1,117 @@
+"""The daemon's end of the control socket: JSON over HTTP, rights by peer credentials."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from vllmd import events
+from vllmd.control.peer import Peer, peer_of
+from vllmd.engine.status import EngineStatus
+
+_log = structlog.get_logger()
+
+
+class Controlled(Protocol):
+    """What can be done to an engine."""
+
+    @property
+    def status(self) -> EngineStatus:
+        """What is known now."""
+        ...
+
+    def start(self) -> None:
+        """Want it to run."""
+        ...
+
+    def stop(self) -> None:
+        """Want it to end."""
+        ...
+
+    def restart(self) -> None:
+        """Want it to end and to run again."""
+        ...
+
+
+class PeerProtocol(H11Protocol):
+    """uvicorn's HTTP over a Unix socket, with the peer's credentials as `scope["client"]`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Note who connected."""
+        super().connection_made(transport)
+        connection: socket.socket = transport.get_extra_info("socket")
+        self.client = peer_of(connection)  # type: ignore[assignment]
+
+
+def listen(path: Path) -> socket.socket:
+    """Bind the control socket, in place of one that a dead daemon left.
+
+    Everybody may connect: the peer's credentials decide, so that a refusal can say why.
+    """
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    os.chmod(path, 0o666)
+    return listener
+
+
+def build(engines: Mapping[str, Controlled], about: Callable[[], dict[str, Any]]) -> Starlette:
+    """Build the application; `about` says what `status` tells of the daemon itself."""
+
+    async def status(_: Request) -> JSONResponse:
+        listed = [engine.status.to_json() for engine in engines.values()]
+        return JSONResponse({"daemon": about(), "engines": listed})
+
+    async def act(request: Request) -> JSONResponse:
+        name, action = request.path_params["engine"], request.path_params["action"]
+        peer: Peer = request.scope["client"]
+        if not peer.may_act():
+            _log.warning(events.REQUEST_REFUSED, action=action, engine=name, user=peer.describe())
+            message = (
+                f"user {peer.describe()} may not {action} an engine: be root, "
+                "or join the group vllmd (sudo usermod -aG vllmd USER, then log in again)"
+            )
+            return _error(403, message)
+        engine = engines.get(name)
+        if engine is None:
+            known = ", ".join(engines) or "none"
+            return _error(404, f"no engine {name!r} is configured; there is: {known}")
+        try:
+            {"start": engine.start, "stop": engine.stop, "restart": engine.restart}[action]()
+            warning = None
+        except OSError as error:
+            warning = f"done, but it will not outlast this daemon: {error}"
+        _log.info(events.REQUEST_ACCEPTED, action=action, engine=name, user=peer.describe())
+        return JSONResponse({"engine": engine.status.to_json(), "warning": warning})
+
+    route = "/v1/engines/{engine}/{action:str}"
+    return Starlette(
+        routes=[
+            Route("/v1/status", status),
+            Route(route, _known_action(act), methods=["POST"]),
+        ]
+    )
+
+
+def _known_action(act: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def checked(request: Request) -> JSONResponse:
+        action = request.path_params["action"]
+        if action not in ("start", "stop", "restart"):
+            return _error(404, f"unknown action {action!r}; known: start, stop, restart")
+        response: JSONResponse = await act(request)
+        return response
+
+    return checked
+
+
+def _error(code: int, message: str) -> JSONResponse:
+    return JSONResponse({"error": message}, status_code=code)

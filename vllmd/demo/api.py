@@ -1,0 +1,214 @@
+"""vLLM's endpoints, answered by the stand-in."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from vllmd.demo.args import Args
+from vllmd.demo.engine import Engine, EngineDeadError, Request
+from vllmd.demo.metrics import Metrics
+
+VERSION = "0.32.0"
+DEFAULT_MAX_TOKENS = 16
+
+
+class Api:
+    """The models that are served and the requests for them."""
+
+    def __init__(self, args: Args, engine: Engine, metrics: Metrics) -> None:
+        self._args = args
+        self._engine = engine
+        self._metrics = metrics
+        self._adapters = dict(args.lora_modules)
+        self._created = int(time.time())
+        self.draining = False
+
+    def app(self) -> Starlette:
+        """Build the application."""
+        posts = {
+            "/v1/chat/completions": self.chat,
+            "/v1/completions": self.completions,
+            "/v1/load_lora_adapter": self.load_adapter,
+            "/v1/unload_lora_adapter": self.unload_adapter,
+        }
+        gets = {
+            "/health": self.health,
+            "/ping": self.health,
+            "/version": self.version,
+            "/metrics": self.metrics,
+            "/v1/models": self.models,
+            "/load": self.load,
+        }
+        routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
+        return Starlette(routes=routes + [Route(path, handler) for path, handler in gets.items()])
+
+    async def health(self, _: HttpRequest) -> Response:
+        """Answer 200 as long as the EngineCore is not known to be dead: also while it hangs."""
+        return Response(status_code=503 if self._engine.died.is_set() else 200)
+
+    async def version(self, _: HttpRequest) -> Response:
+        """Answer the version whose behaviour this is."""
+        return JSONResponse({"version": VERSION})
+
+    async def load(self, _: HttpRequest) -> Response:
+        """Answer 0: vLLM counts only with --enable-server-load-tracking."""
+        return JSONResponse({"server_load": 0})
+
+    async def metrics(self, _: HttpRequest) -> Response:
+        """Answer the page in plain text; the path ignores Accept, as vLLM's does."""
+        page = self._metrics.page()
+        return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def models(self, _: HttpRequest) -> Response:
+        """List the base model's names and the adapters."""
+        base = [self._card(name, self._args.model, None) for name in self._args.served_names]
+        parent = self._args.served_names[0]
+        adapters = [self._card(name, path, parent) for name, path in self._adapters.items()]
+        return JSONResponse({"object": "list", "data": base + adapters})
+
+    def _card(self, name: str, root: str, parent: str | None) -> dict[str, Any]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": "vllm",
+            "root": root,
+            "parent": parent,
+            "max_model_len": None if parent else self._args.max_model_len,
+        }
+
+    async def load_adapter(self, request: HttpRequest) -> Response:
+        """Add an adapter."""
+        body = await request.json()
+        self._adapters[body["lora_name"]] = body["lora_path"]
+        return Response(f"Success: LoRA adapter '{body['lora_name']}' added successfully.")
+
+    async def unload_adapter(self, request: HttpRequest) -> Response:
+        """Remove an adapter."""
+        name = (await request.json())["lora_name"]
+        if self._adapters.pop(name, None) is None:
+            return _error(404, "NotFoundError", f"The lora adapter '{name}' cannot be found.")
+        return Response(f"Success: LoRA adapter '{name}' removed successfully.")
+
+    async def chat(self, request: HttpRequest) -> Response:
+        """Answer a chat completion, whole or as a stream."""
+        return await self._handle(request, chat=True)
+
+    async def completions(self, request: HttpRequest) -> Response:
+        """Answer a completion, whole or as a stream."""
+        return await self._handle(request, chat=False)
+
+    async def _handle(self, request: HttpRequest, *, chat: bool) -> Response:
+        started = time.monotonic()
+        response = await self._answer(request, chat=chat)
+        self._metrics.handled(request.url.path, response.status_code, time.monotonic() - started)
+        return response
+
+    async def _answer(self, request: HttpRequest, *, chat: bool) -> Response:
+        try:
+            body = await request.json()
+        except ValueError as error:
+            return _error(400, "BadRequestError", f"[{{'type': 'json_invalid', 'msg': '{error}'}}]")
+        model = body.get("model") or self._args.served_names[0]
+        if model not in self._args.served_names and model not in self._adapters:
+            return _error(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
+        if self.draining:
+            message = "cannot schedule new futures after shutdown"
+            return _error(500, "InternalServerError", message)
+        prompt_tokens = len(_prompt(body, chat).split()) or 1
+        max_tokens = (
+            body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_TOKENS
+        )
+        if prompt_tokens + max_tokens > self._args.max_model_len:
+            length = self._args.max_model_len
+            return _error(
+                400, "BadRequestError", f"This model's maximum context length is {length} tokens."
+            )
+        adapter = model if model in self._adapters else None
+        generation = Request(prompt_tokens, max_tokens, adapter)
+        reply = _Reply(model, chat, generation)
+        words = self._engine.generate(generation)
+        if body.get("stream"):
+            return StreamingResponse(reply.stream(words), media_type="text/event-stream")
+        try:
+            texts = [word async for word in words]
+        except EngineDeadError as error:
+            return _error(500, "InternalServerError", str(error.__doc__))
+        return JSONResponse(reply.whole(" ".join(texts)))
+
+
+class _Reply:
+    """One answer in OpenAI's shape."""
+
+    def __init__(self, model: str, chat: bool, request: Request) -> None:
+        kind = "chat.completion" if chat else "text_completion"
+        prefix = "chatcmpl" if chat else "cmpl"
+        self._chat = chat
+        self._request = request
+        self._head = {
+            "id": f"{prefix}-{uuid.uuid4().hex}",
+            "object": kind,
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def whole(self, text: str) -> dict[str, Any]:
+        content: dict[str, Any] = (
+            {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
+        )
+        done = self._request.tokens
+        return {
+            **self._head,
+            "choices": [{"index": 0, "finish_reason": "length", **content}],
+            "usage": {
+                "prompt_tokens": self._request.prompt_tokens,
+                "completion_tokens": done,
+                "total_tokens": self._request.prompt_tokens + done,
+            },
+        }
+
+    async def stream(self, words: AsyncIterator[str]) -> AsyncIterator[str]:
+        head = {**self._head, "object": f"{self._head['object']}.chunk"}
+        if not self._chat:
+            head = self._head
+        try:
+            async for word in words:
+                content: dict[str, Any] = (
+                    {"delta": {"content": f"{word} "}} if self._chat else {"text": f"{word} "}
+                )
+                yield _event({**head, "choices": [{"index": 0, "finish_reason": None, **content}]})
+            end: dict[str, Any] = {"delta": {}} if self._chat else {"text": ""}
+            yield _event({**head, "choices": [{"index": 0, "finish_reason": "length", **end}]})
+        except EngineDeadError as error:
+            yield _event({"error": {"message": error.__doc__, "code": 500}})
+        yield "data: [DONE]\n\n"
+
+
+def _event(payload: dict[str, Any]) -> str:
+    return f"data: {json.dumps(payload)}\n\n"
+
+
+def _prompt(body: dict[str, Any], chat: bool) -> str:
+    if not chat:
+        return str(body.get("prompt", ""))
+    return " ".join(str(message.get("content", "")) for message in body.get("messages", ()))
+
+
+def _error(code: int, kind: str, message: str, param: str | None = None) -> Response:
+    body = {"message": message, "type": kind, "param": param, "code": code}
+    return JSONResponse({"error": body}, status_code=code)
+
+
+async def wait_idle(engine: Engine, timeout_s: float) -> None:
+    """Wait until no request runs, at most so long."""
+    deadline = time.monotonic() + timeout_s
+    while engine.running and time.monotonic() < deadline:
+        await asyncio.sleep(0.05)

@@ -1,0 +1,82 @@
+"""The part of vLLM's command line that the stand-in knows; anything else ends it with code 2."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+import attrs
+
+
+@attrs.frozen
+class Args:
+    """What the stand-in was told."""
+
+    model: str
+    served_names: tuple[str, ...]
+    host: str
+    port: int
+    max_model_len: int
+    max_num_seqs: int
+    max_loras: int
+    lora_modules: dict[str, str]
+    shutdown_timeout: float
+    disable_log_stats: bool
+
+
+def parse_args(argv: Sequence[str]) -> Args:
+    """Read vLLM's arguments.
+
+    Raises: SystemExit: with code 2 and vLLM's words for an argument that is not known.
+    """
+    parser = argparse.ArgumentParser(prog="vllm", allow_abbrev=False)
+    serve = parser.add_subparsers(dest="command", required=True).add_parser("serve")
+    serve.add_argument("model_tag")
+    serve.add_argument("--served-model-name", nargs="+", default=[])
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--max-model-len", type=_length, default=4096)
+    serve.add_argument("--max-num-seqs", type=int, default=256)
+    serve.add_argument("--max-loras", type=int, default=1)
+    serve.add_argument("--max-lora-rank", type=int, default=16)
+    serve.add_argument("--enable-lora", action=argparse.BooleanOptionalAction)
+    serve.add_argument("--lora-modules", nargs="+", type=_module, default=[])
+    serve.add_argument("--quantization")
+    serve.add_argument("--dtype")
+    serve.add_argument("--load-format")
+    serve.add_argument("--gpu-memory-utilization", type=float)
+    serve.add_argument("--tensor-parallel-size", type=int, default=1)
+    serve.add_argument("--otlp-traces-endpoint")
+    serve.add_argument("--shutdown-timeout", type=float, default=0)
+    serve.add_argument("--disable-log-stats", action="store_true")
+    serve.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
+    serve.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction)
+    space = parser.parse_args(argv)
+    return Args(
+        model=space.model_tag,
+        served_names=tuple(space.served_model_name) or (space.model_tag,),
+        host=space.host,
+        port=space.port,
+        max_model_len=space.max_model_len,
+        max_num_seqs=space.max_num_seqs,
+        max_loras=space.max_loras,
+        lora_modules=dict(space.lora_modules),
+        shutdown_timeout=space.shutdown_timeout,
+        disable_log_stats=space.disable_log_stats,
+    )
+
+
+def _length(text: str) -> int:
+    """Read a length as vLLM does: `k` is a thousand, `K` 1,024."""
+    factors = {"k": 1000, "K": 1024, "m": 1000**2, "M": 1024**2}
+    if text == "auto":
+        return 4096
+    factor = factors.get(text[-1:], 1)
+    return int(float(text.rstrip("kKmM")) * factor)
+
+
+def _module(text: str) -> tuple[str, str]:
+    if text.startswith("{"):
+        module = json.loads(text)
+        return module["name"], module["path"]
+    name, _, path = text.partition("=")
+    return name, path

@@ -1,0 +1,135 @@
+"""The API server's side of the stand-in's EngineCore: requests in, tokens out, and its death."""
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import attrs
+
+from vllmd.demo.args import Args
+from vllmd.demo.metrics import Metrics
+
+LOAD_S = "VLLMD_STAND_IN_LOAD_S"
+STEP_S = "VLLMD_STAND_IN_STEP_S"
+
+
+class EngineDeadError(Exception):
+    """EngineCore encountered an issue. See stack trace (above) for the root cause."""
+
+
+@attrs.define(eq=False)
+class Request:
+    """One sequence that is being generated."""
+
+    prompt_tokens: int
+    max_tokens: int
+    adapter: str | None = None
+    started: float = attrs.field(factory=time.monotonic)
+    first_token_at: float = 0.0
+    tokens: int = 0
+    words: asyncio.Queue[str | None | Exception] = attrs.field(factory=asyncio.Queue)
+
+
+class Engine:
+    """An EngineCore process and the requests in it; `died` is set when it is gone."""
+
+    def __init__(self, args: Args, metrics: Metrics) -> None:
+        self._args = args
+        self._metrics = metrics
+        self._ids = itertools.count()
+        self._requests: dict[str, Request] = {}
+        self.died = asyncio.Event()
+        self.process: asyncio.subprocess.Process
+
+    async def start(self) -> None:
+        """Start the EngineCore and wait until it is loaded.
+
+        Raises: EngineDeadError: it ended before.
+        """
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "vllmd.demo.core",
+            self._args.model,
+            os.environ.get(LOAD_S, "2"),
+            os.environ.get(STEP_S, "0.02"),
+            str(self._args.max_num_seqs),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        if not await self.process.stdout.readline():
+            raise EngineDeadError
+        self._reading = asyncio.create_task(self._read())
+
+    @property
+    def running(self) -> int:
+        """Requests that have no last token yet."""
+        return len(self._requests)
+
+    async def generate(self, request: Request) -> AsyncIterator[str]:
+        """Yield the words of one request.
+
+        Raises: EngineDeadError: the EngineCore is gone, or the server ends.
+        """
+        if self.died.is_set():
+            raise EngineDeadError
+        name = str(next(self._ids))
+        self._requests[name] = request
+        self._metrics.waiting(self.running)
+        if request.adapter:
+            self._metrics.lora(request.adapter, "")
+        self._send(
+            {"id": name, "prompt_tokens": request.prompt_tokens, "max_tokens": request.max_tokens}
+        )
+        try:
+            while (word := await request.words.get()) is not None:
+                if isinstance(word, Exception):
+                    raise word
+                yield word
+            self._metrics.finished(request, "length")
+        finally:
+            if self._requests.pop(name, None) is not None and not self.died.is_set():
+                self._send({"abort": name})
+
+    def abort_all(self) -> None:
+        """End every request with an error."""
+        for request in self._requests.values():
+            request.words.put_nowait(EngineDeadError())
+
+    def _send(self, message: dict[str, object]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            message = json.loads(line)
+            for name, word in message["tokens"].items():
+                self._take(name, word)
+            for name in message["finished"]:
+                if request := self._requests.pop(name, None):
+                    request.words.put_nowait(None)
+            held = sum(r.prompt_tokens + r.tokens for r in self._requests.values())
+            self._metrics.stepped(message, held)
+        self.died.set()
+        self.abort_all()
+
+    def _take(self, name: str, word: str) -> None:
+        request = self._requests.get(name)
+        if request is None:
+            return
+        now = time.monotonic()
+        if request.tokens == 0:
+            request.first_token_at = now
+            self._metrics.of("vllm:time_to_first_token_seconds")
+        else:
+            self._metrics.of("vllm:inter_token_latency_seconds").observe(
+                (now - request.first_token_at) / request.tokens
+            )
+        request.tokens += 1
+        request.words.put_nowait(word)

@@ -1,0 +1,99 @@
+"""The stand-in's main process: what `vllm serve` does from its start to its death."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from vllmd import asgi
+from vllmd.demo.api import VERSION, Api, wait_idle
+from vllmd.demo.args import Args, parse_args
+from vllmd.demo.engine import Engine, EngineDeadError
+from vllmd.demo.metrics import Metrics
+from vllmd.demo.output import say
+
+DEATH_S = "VLLMD_STAND_IN_DEATH_S"
+"""Seconds between the death of the EngineCore and the server's own end; 5 to 7 in vLLM (seen)."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM, or until the EngineCore dies.
+
+    Returns: 0 in both cases, as vLLM does; 1 if it cannot start; 130 if told to end before it is up.
+    """
+    args = parse_args(argv)
+    try:
+        return asyncio.run(_serve(args))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _serve(args: Args) -> int:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    say("APIServer", f"version {VERSION}, model {args.model}", source="api_utils.py:347")
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((args.host, args.port))
+    except OSError as error:
+        say("APIServer", f"[Errno {error.errno}] {error.strerror}", level="ERROR")
+        return 1
+    metrics = Metrics(args)
+    engine = Engine(args, metrics)
+    if not await _load(engine, stopped):
+        return 130 if stopped.is_set() else 1
+    api = Api(args, engine, metrics)
+    server = asgi.Server(api.app())
+    serving = asyncio.create_task(server.run_on(listener))
+    say("APIServer", f"Starting vLLM server on http://{args.host}:{args.port}")
+    sys.stderr.write("INFO:     Application startup complete.\n")
+    await _until_end(engine, stopped)
+    if engine.died.is_set():
+        say(
+            "APIServer",
+            "EngineCore encountered an issue.",
+            level="ERROR",
+            source="async_llm.py:906",
+        )
+        await asyncio.sleep(float(os.environ.get(DEATH_S, "5")))
+    else:
+        api.draining = True
+        await wait_idle(engine, args.shutdown_timeout)
+        engine.abort_all()
+        engine.process.terminate()
+    sys.stderr.write("INFO:     Shutting down\n")
+    server.close()
+    await serving
+    sys.stderr.write(f"INFO:     Finished server process [{os.getpid()}]\n")
+    return 0
+
+
+async def _load(engine: Engine, stopped: asyncio.Event) -> bool:
+    """Load, unless told to end meanwhile."""
+    loading = asyncio.create_task(engine.start())
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if stopped.is_set():
+        loading.cancel()
+        await asyncio.gather(loading, return_exceptions=True)
+        engine.process.terminate()
+        return False
+    try:
+        loading.result()
+    except EngineDeadError:
+        say("APIServer", "Engine core initialization failed.", level="ERROR")
+        return False
+    return True
+
+
+async def _until_end(engine: Engine, stopped: asyncio.Event) -> None:
+    waits = {asyncio.create_task(engine.died.wait()), asyncio.create_task(stopped.wait())}
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()

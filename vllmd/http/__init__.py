@@ -1,0 +1,1 @@
+"""What vllmd shows over TCP: the metrics page, readiness, a landing page."""

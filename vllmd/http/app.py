@@ -1,0 +1,58 @@
+"""The routes of the exporter's port."""
+
+from collections.abc import Callable, Sequence
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from vllmd.engine.status import EngineStatus
+from vllmd.http.landing import landing_page
+from vllmd.http.metrics import MetricsPage
+
+Engines = Callable[[], Sequence[EngineStatus]]
+
+
+def build(engines: Engines, page: MetricsPage) -> Starlette:
+    """Build the application that serves the metrics page and the readiness checks."""
+
+    async def metrics(request: Request) -> Response:
+        headers = request.headers
+        timeout = headers.get("x-prometheus-scrape-timeout-seconds", "")
+        body, content_type = await page.render(headers.get("accept", ""), timeout)
+        return Response(body, headers={"content-type": content_type})
+
+    async def healthy(_: Request) -> Response:
+        return PlainTextResponse("vllmd is alive.\n")
+
+    async def ready(_: Request) -> Response:
+        return _readiness([e for e in engines() if e.wanted])
+
+    async def engine_ready(request: Request) -> Response:
+        name = request.path_params["engine"]
+        found = [e for e in engines() if e.name == name]
+        if not found:
+            return PlainTextResponse(f"no engine {name!r} is configured\n", status_code=404)
+        return _readiness(found)
+
+    async def landing(_: Request) -> Response:
+        return HTMLResponse(landing_page(engines()))
+
+    return Starlette(
+        routes=[
+            Route("/", landing),
+            Route("/metrics", metrics),
+            Route("/-/healthy", healthy),
+            Route("/-/ready", ready),
+            Route("/ready/{engine}", engine_ready),
+        ]
+    )
+
+
+def _readiness(engines: Sequence[EngineStatus]) -> Response:
+    """Answer 200 if all of the engines serve, else 503; the body says which does what."""
+    lines = "".join(f"{engine.name}: {engine.state}\n" for engine in engines)
+    ready = all(engine.up for engine in engines)
+    text = lines or "no engine is meant to run\n"
+    return PlainTextResponse(text, status_code=200 if ready else 503)

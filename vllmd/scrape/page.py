@@ -1,0 +1,103 @@
+"""One engine's page: fetched once however many ask, and never older than it looks."""
+
+import asyncio
+
+import attrs
+import httpx
+
+from vllmd.clock import Clock
+from vllmd.errors import ScrapeError
+from vllmd.scrape.families import Family, parse_page
+from vllmd.units import MIB
+
+FETCH_TIMEOUT_S = 5.0
+MAX_PAGE_BYTES = 32 * MIB
+MAX_AGE_S = 1.0
+
+
+@attrs.frozen
+class Page:
+    """One reading; `read_at` is monotonic, in seconds, and the moment it was asked for."""
+
+    families: tuple[Family, ...]
+    rejected_lines: int
+    bytes: int
+    read_at: float
+    duration_s: float
+
+
+class PageSource:
+    """Where an engine's page comes from; one fetch at a time serves everybody who waits."""
+
+    def __init__(self, engine: str, url: str, client: httpx.AsyncClient, clock: Clock) -> None:
+        self.engine = engine
+        self._url = f"{url}/metrics"
+        self._client = client
+        self._clock = clock
+        self._fetching: asyncio.Task[Page] | None = None
+        self.last: Page | None = None
+        self.failures = 0
+        self.up = False
+
+    async def get(
+        self, *, max_age_s: float = MAX_AGE_S, timeout_s: float = FETCH_TIMEOUT_S
+    ) -> Page:
+        """Return the page as it was at most `max_age_s` ago.
+
+        Raises: ScrapeError: it could not be read in time; the caller shows no families then.
+        """
+        if self.up and self.last and self._clock.monotonic() - self.last.read_at <= max_age_s:
+            return self.last
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.create_task(self._fetch())
+            self._fetching.add_done_callback(_retrieve)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(self._fetching)
+        except TimeoutError:
+            raise ScrapeError(f"{self._url} did not answer within {timeout_s:g} s") from None
+
+    async def _fetch(self) -> Page:
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT_S):
+                content = await self._read()
+            parsed = parse_page(content, self.engine)
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            self.up = False
+            self.failures += 1
+            raise ScrapeError(f"{self._url}: {error!r}") from None
+        self.last = Page(
+            families=parsed.families,
+            rejected_lines=parsed.rejected_lines,
+            bytes=len(content),
+            read_at=started,
+            duration_s=self._clock.monotonic() - started,
+        )
+        self.up = True
+        return self.last
+
+    async def _read(self) -> bytes:
+        content = bytearray()
+        async with self._client.stream("GET", self._url) as response:
+            response.raise_for_status()
+            async for block in response.aiter_bytes():
+                content += block
+                if len(content) > MAX_PAGE_BYTES:
+                    raise ValueError(f"page is larger than {MAX_PAGE_BYTES} bytes")
+        return bytes(content)
+
+    def age_s(self) -> float | None:
+        """Return how old the last good reading is, in seconds; None if there was none."""
+        return self._clock.monotonic() - self.last.read_at if self.last else None
+
+    def forget(self) -> None:
+        """Drop what was read: another process answers from now on."""
+        self.last = None
+        self.up = False
+
+
+def _retrieve(task: asyncio.Task[Page]) -> None:
+    """Mark the error as seen: whoever waited may have given up before."""
+    if not task.cancelled():
+        task.exception()
