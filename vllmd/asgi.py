@@ -29,6 +29,7 @@ class Server(uvicorn.Server):
             "access_log": False,
             "server_header": False,
             "date_header": False,
+            "proxy_headers": False,
             "timeout_graceful_shutdown": SHUTDOWN_S,
         }
         super().__init__(uvicorn.Config(app, **{**settings, **options}))

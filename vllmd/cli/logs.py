@@ -19,12 +19,12 @@ BLOCK_BYTES = 64 * 1024
 
 @click.command()
 @engine_argument
+@config_option
+@socket_option
 @click.option(
     "-n", "--lines", type=click.IntRange(min=0), default=100, show_default=True, help="Last lines."
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on.")
-@socket_option
-@config_option
 def command(
     engine: str, lines: int, follow: bool, client: ControlClient, config_path: Path
 ) -> None:

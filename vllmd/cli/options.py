@@ -12,7 +12,7 @@ from vllmd.errors import VllmdError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-config_option = click.option(
+config_option: Callable[[F], F] = click.option(
     "-c",
     "--config",
     "config_path",
@@ -44,7 +44,7 @@ def _daemon_socket(value: str) -> Path:
     return system if own == default and not own.exists() and system.exists() else own
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def _complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -60,4 +60,4 @@ def _complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: st
     return [e["name"] for e in engines if e["name"].startswith(incomplete)]
 
 
-engine_argument = click.argument("engine", shell_complete=_complete_engine)
+engine_argument: Callable[[F], F] = click.argument("engine", shell_complete=_complete_engine)

@@ -1,6 +1,7 @@
 """`vllmd run`: the daemon in the foreground."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
@@ -60,7 +61,7 @@ def _print_banner(config: Config, address: Address) -> None:
         names += engine.lora.modules if engine.lora else ()
         rows.append((f"API {engine.name}", f"{engine.url}/v1  (models: {', '.join(names)})"))
         rows.append((f"log {engine.name}", str(engine_log(log_dir(config), engine.name))))
-    rows.append(("status", f"vllmd status --socket {address.control}"))
+    rows.append(("status", f"{sys.argv[0]} status --socket {address.control}"))
     width = max(len(name) for name, _ in rows)
     lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
     click.echo(f"\nvllmd runs; Ctrl-C stops it and its engines.\n{lines}\n")

@@ -43,13 +43,14 @@ class Controlled(Protocol):
 
 
 class PeerProtocol(H11Protocol):
-    """uvicorn's HTTP over a Unix socket, with the peer's credentials as `scope["client"]`."""
+    """uvicorn's HTTP over a Unix socket, with the peer's credentials as `scope["client"][0]`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Note who connected."""
         super().connection_made(transport)
         connection: socket.socket = transport.get_extra_info("socket")
-        self.client = peer_of(connection)  # type: ignore[assignment]
+        peer = peer_of(connection)
+        self.client = (peer, peer.pid)  # type: ignore[assignment]
 
 
 def listen(path: Path) -> socket.socket:
@@ -73,7 +74,7 @@ def build(engines: Mapping[str, Controlled], about: Callable[[], dict[str, Any]]
 
     async def act(request: Request) -> JSONResponse:
         name, action = request.path_params["engine"], request.path_params["action"]
-        peer: Peer = request.scope["client"]
+        peer: Peer = request.scope["client"][0]
         if not peer.may_act():
             _log.warning(events.REQUEST_REFUSED, action=action, engine=name, user=peer.describe())
             message = (

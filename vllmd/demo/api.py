@@ -1,6 +1,5 @@
 """vLLM's endpoints, answered by the stand-in."""
 
-import asyncio
 import json
 import time
 import uuid
@@ -117,21 +116,27 @@ class Api:
             body = await request.json()
         except ValueError as error:
             return _error(400, "BadRequestError", f"[{{'type': 'json_invalid', 'msg': '{error}'}}]")
+        refusal = self._refusal(body, chat)
+        return refusal or await self._generate(body, chat)
+
+    def _refusal(self, body: dict[str, Any], chat: bool) -> Response | None:
         model = body.get("model") or self._args.served_names[0]
         if model not in self._args.served_names and model not in self._adapters:
             return _error(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
         if self.draining:
             message = "cannot schedule new futures after shutdown"
             return _error(500, "InternalServerError", message)
-        prompt_tokens = len(_prompt(body, chat).split()) or 1
-        max_tokens = (
-            body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_TOKENS
-        )
+        prompt_tokens, max_tokens = _lengths(body, chat)
         if prompt_tokens + max_tokens > self._args.max_model_len:
             length = self._args.max_model_len
             return _error(
                 400, "BadRequestError", f"This model's maximum context length is {length} tokens."
             )
+        return None
+
+    async def _generate(self, body: dict[str, Any], chat: bool) -> Response:
+        model = body.get("model") or self._args.served_names[0]
+        prompt_tokens, max_tokens = _lengths(body, chat)
         adapter = model if model in self._adapters else None
         generation = Request(prompt_tokens, max_tokens, adapter)
         reply = _Reply(model, chat, generation)
@@ -202,13 +207,12 @@ def _prompt(body: dict[str, Any], chat: bool) -> str:
     return " ".join(str(message.get("content", "")) for message in body.get("messages", ()))
 
 
+def _lengths(body: dict[str, Any], chat: bool) -> tuple[int, int]:
+    prompt_tokens = len(_prompt(body, chat).split()) or 1
+    asked = body.get("max_completion_tokens") or body.get("max_tokens")
+    return prompt_tokens, asked or DEFAULT_MAX_TOKENS
+
+
 def _error(code: int, kind: str, message: str, param: str | None = None) -> Response:
     body = {"message": message, "type": kind, "param": param, "code": code}
     return JSONResponse({"error": body}, status_code=code)
-
-
-async def wait_idle(engine: Engine, timeout_s: float) -> None:
-    """Wait until no request runs, at most so long."""
-    deadline = time.monotonic() + timeout_s
-    while engine.running and time.monotonic() < deadline:
-        await asyncio.sleep(0.05)

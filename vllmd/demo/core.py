@@ -1,4 +1,4 @@
-"""The stand-in's EngineCore: a process of its own that gives every running request one token a step.
+"""The stand-in's EngineCore: a process of its own, a token a step for each running request.
 
 It talks lines of JSON with the API server over its standard input and output. When the API server
 is killed, it lives on, as the real one does.

@@ -31,7 +31,7 @@ class Request:
     started: float = attrs.field(factory=time.monotonic)
     first_token_at: float = 0.0
     tokens: int = 0
-    words: asyncio.Queue[str | None | Exception] = attrs.field(factory=asyncio.Queue)
+    words: asyncio.Queue[str | Exception | None] = attrs.field(factory=asyncio.Queue)
 
 
 class Engine:
@@ -96,6 +96,12 @@ class Engine:
             if self._requests.pop(name, None) is not None and not self.died.is_set():
                 self._send({"abort": name})
 
+    async def wait_idle(self, timeout_s: float) -> None:
+        """Wait until no request runs, at most so long."""
+        deadline = time.monotonic() + timeout_s
+        while self._requests and time.monotonic() < deadline:  # noqa: ASYNC110 - a simple drain
+            await asyncio.sleep(0.05)
+
     def abort_all(self) -> None:
         """End every request with an error."""
         for request in self._requests.values():
@@ -126,7 +132,6 @@ class Engine:
         now = time.monotonic()
         if request.tokens == 0:
             request.first_token_at = now
-            self._metrics.of("vllm:time_to_first_token_seconds")
         else:
             self._metrics.of("vllm:inter_token_latency_seconds").observe(
                 (now - request.first_token_at) / request.tokens

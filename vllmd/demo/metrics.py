@@ -1,4 +1,4 @@
-"""The stand-in's metrics page: a real vLLM's families, counted by prometheus_client as vLLM does."""
+"""The stand-in's metrics page: a real vLLM's families, counted as vLLM counts them."""
 
 import os
 import time
@@ -29,7 +29,7 @@ class Metrics:
 
     def __init__(self, args: Args) -> None:
         if os.environ.get(_CREATED, "").lower() in ("1", "true"):
-            disable_created_metrics()
+            disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._args = args
         self._base = {"model_name": args.served_names[0], "engine": "0"}

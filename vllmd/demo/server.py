@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from vllmd import asgi
-from vllmd.demo.api import VERSION, Api, wait_idle
+from vllmd.demo.api import VERSION, Api
 from vllmd.demo.args import Args, parse_args
 from vllmd.demo.engine import Engine, EngineDeadError
 from vllmd.demo.metrics import Metrics
@@ -21,7 +21,8 @@ DEATH_S = "VLLMD_STAND_IN_DEATH_S"
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGTERM, or until the EngineCore dies.
 
-    Returns: 0 in both cases, as vLLM does; 1 if it cannot start; 130 if told to end before it is up.
+    Returns: 0 in both cases, as vLLM does; 1 if it cannot start; 130 if told to end
+        before it is up.
     """
     args = parse_args(argv)
     try:
@@ -56,14 +57,14 @@ async def _serve(args: Args) -> int:
     if engine.died.is_set():
         say(
             "APIServer",
-            "EngineCore encountered an issue.",
+            f"EngineDeadError: {EngineDeadError.__doc__}",
             level="ERROR",
             source="async_llm.py:906",
         )
         await asyncio.sleep(float(os.environ.get(DEATH_S, "5")))
     else:
         api.draining = True
-        await wait_idle(engine, args.shutdown_timeout)
+        await engine.wait_idle(args.shutdown_timeout)
         engine.abort_all()
         engine.process.terminate()
     sys.stderr.write("INFO:     Shutting down\n")

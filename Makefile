@@ -1,0 +1,75 @@
+# make run · make check · make test: each makes what it needs; CONTRIBUTING.md says more.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+RUN := $(CURDIR)/.run
+# the daemon finds its folders as it does under systemd
+FOLDERS := RUNTIME_DIRECTORY=$(RUN)/run STATE_DIRECTORY=$(RUN)/state LOGS_DIRECTORY=$(RUN)/log
+ENGINE ?= stand-in
+
+.PHONY: help run check lint types unit test integration engine lock generate bench clean
+
+help: ## show this
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+$(VENV)/installed: requirements/runtime.txt pyproject.toml
+	@if [ ! -x $(BIN)/pip ]; then $(PYTHON) -m venv $(VENV); fi
+	@echo "installing vllmd from its lock file …"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/runtime.txt
+	@$(PIP) install 'setuptools>=78'
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/developed: $(VENV)/installed requirements/dev.txt
+	@echo "installing the tools for development …"
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+run: $(VENV)/installed ## run vllmd with the stand-in engine, or ENGINE=vllm with a real one
+ifeq ($(ENGINE),vllm)
+	@$(BIN)/python -m vllmd.demo.real $(RUN)
+	@exec $(BIN)/vllmd run --banner --config $(RUN)/vllmd.toml
+else ifeq ($(ENGINE),stand-in)
+	@$(FOLDERS) exec $(BIN)/vllmd run --demo
+else
+	$(error ENGINE is '$(ENGINE)'; use ENGINE=stand-in or ENGINE=vllm)
+endif
+
+check: lint types unit ## lint, types, unit tests
+
+lint: $(VENV)/developed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/developed
+	$(BIN)/mypy
+
+unit: $(VENV)/developed
+	$(BIN)/pytest tests/unit
+
+integration: $(VENV)/developed ## the stand-in engine, a real Prometheus and promtool
+	$(BIN)/pytest tests/integration
+
+engine: $(VENV)/developed ## a real vLLM (CPU build)
+	$(BIN)/pytest tests/engine
+
+test: check integration engine ## everything but what needs a GPU
+	@echo "not run: tests/gpu (needs an NVIDIA GPU; 'pytest tests/gpu' on a machine with one)"
+
+lock: $(VENV)/developed ## renew the lock files
+	@$(PIP) install uv
+	tools/lock.sh $(BIN)/uv
+
+generate: $(VENV)/installed ## renew etc/vllmd.toml from the model
+	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
+
+bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead
+	$(BIN)/python bench/idle_cost.py
+
+clean: ## remove what make made here
+	rm -rf $(VENV) .run build

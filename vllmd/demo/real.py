@@ -1,0 +1,124 @@
+"""A real vLLM for a try-out and for tests: installed, with a tiny model, and a configuration.
+
+Run by `make run ENGINE=vllm` and by the engine tier of the tests:
+``python -m vllmd.demo.real FOLDER``.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from vllmd.engine.install import VERSION, has_gpu, install
+from vllmd.errors import InstallError, VllmdError
+
+CACHE = "VLLMD_CACHE"
+
+CONFIG = """# Made by vllmd.demo.real: a real vLLM with a tiny model of random weights.
+[daemon]
+listen = "127.0.0.1:{exporter_port}"
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+log_dir = "{folder}/log"
+
+[engines.tiny]
+executable = "{program}"
+model = "{model}/model"
+served_model_name = "tiny"
+port = {port}
+max_model_len = 512
+max_num_seqs = 4
+
+[engines.tiny.lora]
+max_loras = 2
+max_lora_rank = 8
+modules = {{ domain = "{model}/lora" }}
+
+[engines.tiny.flags]
+enforce-eager = true
+
+[engines.tiny.env]
+HF_HUB_OFFLINE = "1"
+VLLM_NO_USAGE_STATS = "1"
+{platform}
+"""
+
+
+def cache_dir() -> Path:
+    """Return where engines and tiny models are kept between runs."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vllmd"
+    return Path(os.environ.get(CACHE) or default)
+
+
+def prepare() -> tuple[Path, Path]:
+    """Install vLLM and make the tiny model, showing progress; nothing is done twice.
+
+    Returns: the `vllm` program and the folder with `model` and `lora`.
+    Raises: InstallError.
+    """
+    build = "cuda" if has_gpu() else "cpu"
+    target = cache_dir() / "engine" / f"{build}-{VERSION}-py{sys.version_info.minor}"
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<32}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("vLLM", total=1.0)
+
+        def report(title: str, done: float) -> None:
+            progress.update(task, description=title, completed=done)
+            if not console.is_terminal:
+                click.echo(f"{done:4.0%}  {title}", err=True)
+
+        program = install(target, gpu=build == "cuda", report=report)
+        model = cache_dir() / "tiny-model"
+        if not (model / "lora" / "adapter_model.safetensors").exists():
+            report("tiny model", 1.0)
+            _make_model(target, model)
+    return program, model
+
+
+def _make_model(engine: Path, folder: Path) -> None:
+    script = Path(__file__).with_name("tiny_model.py")
+    command = [str(engine / "bin" / "python"), str(script), str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise InstallError(f"the tiny model could not be made:\n{result.stderr[-2000:]}")
+
+
+def config_text(
+    folder: Path, program: Path, model: Path, *, port: int = 8000, exporter_port: int = 9840
+) -> str:
+    """Return a configuration that serves the tiny model with a real vLLM."""
+    platform = "" if has_gpu() else 'VLLM_CPU_KVCACHE_SPACE = "1"'
+    return CONFIG.format(
+        folder=folder,
+        program=program,
+        model=model,
+        platform=platform,
+        port=port,
+        exporter_port=exporter_port,
+    )
+
+
+def main() -> None:
+    """Prepare everything below a folder and write `vllmd.toml` there."""
+    folder = Path(sys.argv[1]).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        program, model = prepare()
+    except VllmdError as error:
+        click.echo(f"vllmd: {error}", err=True)
+        sys.exit(error.exit_code)
+    (folder / "vllmd.toml").write_text(config_text(folder, program, model))
+
+
+if __name__ == "__main__":
+    main()
