@@ -1,6 +1,7 @@
 """`vllmd logs`: what an engine printed."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ def command(
 ) -> None:
     """Show what an engine printed; works without a daemon too."""
     path = _find(engine, client, config_path)
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     try:
         with path.open("rb") as file:
             out.write(last_lines(file.fileno(), lines))

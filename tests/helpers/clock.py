@@ -1,0 +1,43 @@
+"""A clock whose hands a test moves."""
+
+import asyncio
+import heapq
+import itertools
+
+
+class FakeClock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+        self.slept: list[float] = []
+        self._order = itertools.count()
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return 1_000_000 + self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (self.now + seconds, next(self._order), future))
+        await future
+
+    async def advance(self, seconds: float) -> None:
+        """Move on, waking in order whoever slept until then, and let them run."""
+        goal = self.now + seconds
+        await settle()
+        while self._waiting and self._waiting[0][0] <= goal:
+            self.now, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+            await settle()
+        self.now = goal
+        await settle()
+
+
+async def settle(turns: int = 20) -> None:
+    """Let everything run that can run without time passing."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -1,0 +1,101 @@
+"""A shim without processes: a real socket, and an engine that ends when a test says so."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from vllmd.errors import ShimError
+from vllmd.shim import proc, protocol
+from vllmd.shim.protocol import ExitRecord, RunRecord, Spec
+from vllmd.shim.record import write_record
+
+
+class FakeShim:
+    def __init__(self, spec: Spec, engine_pid: int = 4_000_000) -> None:
+        self.spec = spec
+        self.directory = Path(spec["directory"])
+        self.stops: list[float] = []
+        self.exits_when_stopped = True
+        self._watchers: list[asyncio.StreamWriter] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        stat = proc.read_stat(os.getpid())
+        assert stat is not None
+        self.run: RunRecord = {
+            "protocol": 1,
+            "engine": spec["engine"],
+            "run_id": spec["run_id"],
+            "command_hash": spec["command_hash"],
+            "boot_id": proc.boot_id(),
+            "shim_pid": os.getpid(),
+            "shim_start_ticks": stat.start_ticks,
+            "engine_pid": engine_pid,
+            "engine_start_ticks": 1,
+            "started_at": 1_001_000.0,
+            "log": spec["log"],
+            "log_offset": 0,
+        }
+
+    async def listen(self) -> None:
+        write_record(str(self.directory / protocol.RUN_RECORD_NAME), self.run)
+        path = self.directory / protocol.SOCKET_NAME
+        self._server = await asyncio.start_unix_server(self._serve, str(path))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            request = protocol.parse_message(line)
+            if request["op"] == "watch":
+                self._watchers.append(writer)
+                writer.write(protocol.encode(self.run))
+            elif request["op"] == "stop":
+                self.stops.append(request["grace_s"])
+                writer.write(protocol.encode({"ok": True}))
+                if self.exits_when_stopped:
+                    task = asyncio.create_task(self.end(0, requested=True))
+                    self._tasks.add(task)
+
+    async def end(self, code: int | None, *, requested: bool = False, **more: Any) -> None:
+        record: ExitRecord = {
+            "protocol": 1,
+            "engine": self.spec["engine"],
+            "run_id": self.spec["run_id"],
+            "engine_pid": self.run["engine_pid"],
+            "exit_code": code,
+            "signal": None,
+            "error": None,
+            "requested": requested,
+            "started_at": 1.0,
+            "ended_at": 2.0,
+            "killed": [],
+            "log_lost_bytes": 0,
+            "tail": ["last line"],
+        }
+        record.update(more)  # type: ignore[typeddict-item]
+        write_record(str(self.directory / protocol.EXIT_RECORD_NAME), record)
+        for writer in self._watchers:
+            writer.write(protocol.encode(record))
+        self.vanish()
+
+    def vanish(self) -> None:
+        """Close everything without a word, as a shim that was killed."""
+        (self.directory / protocol.SOCKET_NAME).unlink(missing_ok=True)
+        self._server.close()
+        for writer in self._watchers:
+            writer.close()
+
+
+class FakeSpawner:
+    def __init__(self) -> None:
+        self.shims: list[FakeShim] = []
+        self.error: str | None = None
+
+    async def spawn(self, spec: Spec) -> None:
+        if self.error:
+            raise ShimError(self.error)
+        shim = FakeShim(spec)
+        await shim.listen()
+        self.shims.append(shim)
+
+    @property
+    def last(self) -> FakeShim:
+        return self.shims[-1]

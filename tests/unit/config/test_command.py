@@ -1,0 +1,37 @@
+import sys
+
+from tests.helpers.make import engine
+from vllmd.config import command
+
+
+def test_build_resolves_the_program_on_path() -> None:
+    built = command.build(engine('executable = "sh"'), {"PATH": "/bin"})
+    assert built.argv[0] == "/bin/sh"
+    assert built.found
+
+
+def test_build_missing_program_is_marked() -> None:
+    built = command.build(engine('executable = "no-such-vllm"'), {"PATH": "/bin"})
+    assert built.argv[0] == "no-such-vllm"
+    assert not built.found
+
+
+def test_build_stand_in_runs_with_our_python() -> None:
+    built = command.build(engine('executable = "stand-in"'), {})
+    assert built.argv[:4] == (sys.executable, "-m", "vllmd.demo", "serve")
+
+
+def test_hash_changes_with_the_command_not_with_the_login() -> None:
+    text = 'executable = "sh"\nenv = { A = "1" }'
+    one = command.build(engine(text), {"PATH": "/bin", "USER": "a"})
+    two = command.build(engine(text), {"PATH": "/bin", "USER": "b"})
+    other = command.build(engine(text.replace("1", "2")), {"PATH": "/bin"})
+    assert one.hash == two.hash
+    assert one.hash != other.hash
+
+
+def test_masked_own_env_hides_secrets() -> None:
+    built = command.build(engine('env = { HF_TOKEN = "abc" }'), {})
+    assert "abc" not in str(built.masked_own_env())
+    assert "abc" not in repr(built)
+    assert built.env["HF_TOKEN"] == "abc"

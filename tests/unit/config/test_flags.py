@@ -1,0 +1,100 @@
+import json
+
+import pytest
+
+from tests.helpers.make import engine
+from vllmd.config import flags
+from vllmd.config.rules import RuleError
+
+
+def test_arguments_first_class_keys_become_flags() -> None:
+    built = flags.arguments(
+        engine(
+            'served_model_name = ["a", "b"]\nquantization = "fp8"\nport = 9000\n'
+            "gpu_memory_utilization = 0.9\nmax_model_len = 4096\nmax_num_seqs = 8\n"
+            "enable_prefix_caching = false\n"
+        )
+    )
+    assert " ".join(built) == (
+        "serve m --host 127.0.0.1 --port 9000 --served-model-name a b --quantization fp8 "
+        "--gpu-memory-utilization 0.9 --max-model-len 4096 --max-num-seqs 8 "
+        "--no-enable-prefix-caching"
+    )
+
+
+def test_arguments_lora_modules_become_json() -> None:
+    built = flags.arguments(engine('lora = { max_loras = 2, modules = { "a b" = "/x y" } }'))
+    assert built[-6:-1] == ["--max-loras", "2", "--max-lora-rank", "16", "--lora-modules"]
+    assert json.loads(built[-1]) == {"name": "a b", "path": "/x y"}
+
+
+def test_arguments_other_flags_keep_their_kind() -> None:
+    built = flags.arguments(
+        engine(
+            "[engines.chat.flags]\nenforce_eager = true\nenable-chunked-prefill = false\n"
+            'middleware = ["a", "b"]\nshutdown-timeout = 30\ncompilation-config = { level = 3 }\n'
+        )
+    )
+    assert built[6:] == [
+        *("--enforce-eager", "--no-enable-chunked-prefill", "--middleware", "a", "b"),
+        *("--shutdown-timeout", "30", "--compilation-config", '{"level": 3}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"port": 1}, "a key of its own: port"),
+        ({"max_loras": 1}, "a key of its own: lora.max_loras"),
+        ({"--api-key": "x"}, "VLLM_API_KEY"),
+        ({"bad name": 1}, "names of flags"),
+        ({"disable-log-stats": True, "otlp-traces-endpoint": "x"}, "every request would fail"),
+        ("no table", "a table of flags"),
+    ],
+)
+def test_flag_table_refuses_what_would_do_harm(table: object, words: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        flags.flag_table(table)
+    assert words in caught.value.expects
+
+
+@pytest.mark.parametrize("table", [{"A B": "x"}, {"A": True}, {"A": "x\0"}, [1]])
+def test_env_table_refuses_what_is_no_variable(table: object) -> None:
+    with pytest.raises(RuleError):
+        flags.env_table(table)
+
+
+@pytest.mark.parametrize("table", [{"a,b": "/x"}, {"a": 3}, {" a": "/x"}, "x"])
+def test_lora_modules_refuses_what_is_no_adapter(table: object) -> None:
+    with pytest.raises(RuleError):
+        flags.lora_modules(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("HF_TOKEN", True),
+        ("VLLM_API_KEY", True),
+        ("AWS_SECRET_ACCESS_KEY", True),
+        ("DB_PASSWORD", True),
+        ("--hf-token", True),
+        ("HF_HOME", False),
+        ("max-num-batched-tokens", False),
+        ("MONKEY", False),
+    ],
+)
+def test_is_secret_goes_by_the_name(name: str, secret: bool) -> None:
+    assert flags.is_secret(name) is secret
+
+
+def test_environment_scrubs_and_adds() -> None:
+    env = flags.environment(engine('env = { A = "own" }'), {"A": "x", "TRACEPARENT": "t", "B": "b"})
+    assert env["A"] == "own"
+    assert env["B"] == "b"
+    assert "TRACEPARENT" not in env
+    assert env["PROMETHEUS_DISABLE_CREATED_SERIES"] == "true"
+
+
+def test_masked_arguments_hides_values_of_secret_flags_only() -> None:
+    shown = flags.masked_arguments(["serve", "--hf-token", "abc", "--x", "y", "--api-key=abc"])
+    assert shown == ["serve", "--hf-token", flags.MASK, "--x", "y", f"--api-key={flags.MASK}"]

@@ -1,0 +1,138 @@
+"""The rules of docs/architecture.md that a machine can hold."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "vllmd"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
+
+GROUND = {"", "errors", "units", "clock", "events", "log", "asgi"}
+MAY_IMPORT: dict[str, set[str]] = {
+    "shim": {"shim"},
+    "config": GROUND | {"config", "shim"},
+    "engine": GROUND | {"config", "engine", "shim"},
+    "scrape": GROUND | {"config", "scrape"},
+    "collectors": GROUND | {"config", "engine", "scrape", "collectors"},
+    "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
+    "control": GROUND | {"config", "engine", "scrape", "collectors", "control"},
+    "demo": GROUND | {"config", "engine", "demo"},
+}
+SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "__main__"}
+PURE = {"engine/state.py", "engine/phases.py", "engine/backoff.py", "scrape/families.py"}
+IO_MODULES = {"os", "io", "socket", "subprocess", "asyncio", "pathlib", "httpx", "psutil", "time"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield every imported module with its full name; `from a import b` yields both ways."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_follow_the_direction(path: Path) -> None:
+    folder = path.relative_to(PACKAGE).parts[0] if path.parent != PACKAGE else ""
+    allowed = MAY_IMPORT.get(folder)
+    if allowed is None and path.stem in ("daemon", "__main__"):
+        return
+    if allowed is None and folder == "cli":
+        return
+    allowed = GROUND if allowed is None else allowed
+    for module in imports(tree_of(path)):
+        parts = module.split(".")
+        if parts[0] == "vllmd" and len(parts) > 1 and (PACKAGE / parts[1]).exists():
+            assert parts[1] in allowed, f"{module} is above or beside {folder or path.stem}"
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if "shim" not in p.parts], ids=name_of)
+def test_others_import_only_the_open_part_of_the_shim(path: Path) -> None:
+    for module in imports(tree_of(path)):
+        parts = module.split(".")
+        if parts[:2] == ["vllmd", "shim"] and len(parts) > 2:
+            assert parts[2] in SHIM_MODULES_FOR_OTHERS, module
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "shim").glob("*.py")), ids=name_of)
+def test_shim_imports_the_standard_library_only(path: Path) -> None:
+    for module in imports(tree_of(path)):
+        top = module.split(".")[0]
+        assert top in sys.stdlib_module_names or module.startswith("vllmd")
+
+
+IN_THE_DAEMON = [
+    p for p in SOURCES if "cli" not in p.parts and p.name != "tiny_model.py"
+]  # tiny_model.py is run by the engine's Python
+
+
+@pytest.mark.parametrize("path", IN_THE_DAEMON, ids=name_of)
+def test_daemon_and_shim_import_everything_at_start(path: Path) -> None:
+    """An upgrade replaces files under the running process: a late import would break it."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            late = [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
+            assert not late, f"{node.name} imports late, line {late[0].lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_has_its_mirrored_test(path: Path) -> None:
+    relative = path.relative_to(PACKAGE)
+    test = ROOT / "tests" / "unit" / relative.parent / f"test_{relative.name}"
+    assert test.exists(), f"write {test.relative_to(ROOT)}"
+    functions = [n for n in ast.walk(tree_of(test)) if getattr(n, "name", "").startswith("test_")]
+    assert functions, f"{test.relative_to(ROOT)} tests nothing"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_public_things_have_docstrings(path: Path) -> None:
+    tree = tree_of(path)
+    assert ast.get_docstring(tree), "the module has no docstring"
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if node.name.startswith("_"):
+            continue
+        assert ast.get_docstring(node), f"{node.name} has no docstring"
+        for inner in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                public = not inner.name.startswith("_")
+                assert not public or ast.get_docstring(inner), f"{node.name}.{inner.name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_files_fit_one_idea(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", [PACKAGE / p for p in sorted(PURE)], ids=name_of)
+def test_pure_modules_do_no_io(path: Path) -> None:
+    assert path.exists()
+    assert not {m.split(".")[0] for m in imports(tree_of(path))} & IO_MODULES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_broad_excepts_only_isolate(path: Path) -> None:
+    """`except Exception` stands only where a runner isolates its parts."""
+    broad = [
+        node.lineno
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
+    ]
+    assert not broad or name_of(path) in ("collectors/runner.py", "daemon.py")
