@@ -1,0 +1,157 @@
+"""The shim as a process: what the daemon and systemd see of it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vllmd.shim.__main__ as shim_program
+from tests.helpers.make import spec
+from vllmd.shim import protocol
+from vllmd.shim.record import read_record
+
+
+class Shim:
+    """A shim process and our end of its connection."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        ours, theirs = socket.socketpair()
+        ours.settimeout(20)
+        self.connection = ours.makefile("rwb")
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(shim_program.__file__)],
+                stdin=theirs,
+                stderr=subprocess.PIPE,
+            )
+
+    def send(self, data: bytes) -> None:
+        self.connection.write(data)
+        self.connection.flush()
+
+    def start(self, *argv: str, **more: Any) -> dict[str, Any]:
+        self.send(protocol.encode(spec(self.directory, list(argv), **more)))
+        return dict(json.loads(self.connection.readline()))
+
+    def connect(self) -> Any:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(20)
+        client.connect(str(self.directory / protocol.SOCKET_NAME))
+        return client.makefile("rwb")
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        stream = self.connect()
+        stream.write(protocol.encode(request))
+        stream.flush()
+        return dict(json.loads(stream.readline()))
+
+    def exit_record(self) -> dict[str, Any]:
+        record = read_record(str(self.directory / protocol.EXIT_RECORD_NAME))
+        assert record is not None
+        return record
+
+
+@pytest.fixture
+def shim(tmp_path: Path) -> Iterator[Shim]:
+    started = Shim(tmp_path)
+    yield started
+    started.process.terminate()
+    started.process.wait(20)
+
+
+def test_shim_without_a_specification_exits_0(shim: Shim) -> None:
+    shim.send(b'{"protocol": 1, "argv"')
+    shim.connection.close()
+    assert shim.process.wait(20) == 0
+    assert list(shim.directory.iterdir()) == []
+
+
+def test_shim_wrong_specification_is_refused_and_exits_0(shim: Shim) -> None:
+    shim.send(b'{"protocol": 99}\n')
+    assert json.loads(shim.connection.readline())["error"] == protocol.ERROR_PROTOCOL
+    assert shim.process.wait(20) == 0
+
+
+def test_shim_program_that_is_not_there_is_reported_and_recorded(shim: Shim) -> None:
+    report = shim.start("/no/such/vllm")
+    assert report["error"] == protocol.ERROR_SPAWN
+    assert "/no/such/vllm" in report["message"]
+    assert shim.process.wait(20) == 0
+    assert "No such file" in shim.exit_record()["error"]
+
+
+def test_shim_keeps_output_and_exit_status(shim: Shim) -> None:
+    report = shim.start("/bin/sh", "-c", "echo out; echo err >&2; exit 7")
+    assert report["engine_pid"] > 0
+    assert shim.process.wait(20) == 0
+    record = shim.exit_record()
+    assert (record["exit_code"], record["requested"], record["tail"]) == (7, False, ["out", "err"])
+    assert (shim.directory / "chat.log").read_text() == "out\nerr\n"
+
+
+def test_shim_second_one_for_an_engine_is_refused(shim: Shim) -> None:
+    shim.start("/bin/sleep", "60")
+    second = Shim(shim.directory)
+    assert second.start("/bin/sleep", "60")["error"] == protocol.ERROR_RUNNING
+    assert second.process.wait(20) == 0
+    assert shim.ask({"op": "status"})["stopping"] is False
+
+
+def test_shim_answers_status_tail_and_unknown(shim: Shim) -> None:
+    report = shim.start("/bin/sh", "-c", "echo hello; exec sleep 60")
+    status = shim.ask({"op": "status"})
+    assert status["engine_pid"] == report["engine_pid"]
+    for _ in range(100):
+        if shim.ask({"op": "tail", "lines": 5})["lines"] == ["hello"]:
+            break
+        time.sleep(0.02)
+    else:
+        pytest.fail("the line never came")
+    assert "unknown op" in shim.ask({"op": "dance"})["error"]
+
+
+def test_shim_watcher_learns_the_end(shim: Shim) -> None:
+    shim.start("/bin/sleep", "60")
+    stream = shim.connect()
+    stream.write(b'{"op":"watch"}\n')
+    stream.flush()
+    assert json.loads(stream.readline())["run_id"] == "run-1"
+    assert shim.ask({"op": "stop", "grace_s": 5}) == {"ok": True}
+    record = json.loads(stream.readline())
+    assert (record["signal"], record["requested"]) == (signal.SIGTERM, True)
+    assert record == shim.exit_record()
+
+
+def test_shim_sigterm_stops_the_engine_and_leaves_nothing(shim: Shim) -> None:
+    report = shim.start("/bin/sh", "-c", "sleep 61 & wait", stop_grace_s=5)
+    shim.process.terminate()
+    assert shim.process.wait(20) == 0
+    record = shim.exit_record()
+    assert record["requested"] is True
+    assert record["killed"][0].startswith("sleep 61")
+    with pytest.raises(ProcessLookupError):
+        os.kill(report["engine_pid"], 0)
+
+
+def test_shim_fits_in_16_mb(shim: Shim) -> None:
+    shim.start("/bin/sh", "-c", "seq 1 200000; exec sleep 60")
+    status = Path(f"/proc/{shim.process.pid}/status").read_text()
+    (peak,) = [int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line]
+    assert peak < 16 * 1024
+
+
+def test_shim_burst_of_output_is_kept_whole(shim: Shim) -> None:
+    shim.start("/bin/sh", "-c", "seq 1 300000")
+    shim.process.wait(30)
+    expected = "".join(f"{n}\n" for n in range(1, 300001))
+    assert (shim.directory / "chat.log").read_text() == expected
+    assert shim.exit_record()["tail"][-1] == "300000"

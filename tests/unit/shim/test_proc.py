@@ -1,0 +1,58 @@
+import os
+import subprocess
+import sys
+
+from vllmd.shim import proc
+
+STAT = (
+    b"123 (VLLM::Engine) Co) S 7 123 99 0 -1 4194560 1 0 0 0 5 6 0 0 20 0 1 0 424242 1000 10 "
+    b"18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0"
+)
+
+
+def test_parse_stat_name_with_parentheses() -> None:
+    stat = proc.parse_stat(STAT)
+    assert (stat.pid, stat.name, stat.ppid) == (123, "VLLM::Engine) Co", 7)
+    assert (stat.session, stat.start_ticks, stat.is_zombie) == (99, 424242, False)
+
+
+def test_read_stat_of_nobody_is_none() -> None:
+    assert proc.read_stat(2**22 + 1) is None
+
+
+def test_descendants_finds_grandchildren_and_session_members() -> None:
+    script = "import subprocess as s; s.Popen(['sleep', '60']); print(1, flush=True); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    try:
+        found = proc.descendants(os.getpid())
+        names = [s.name for s in found if s.session == child.pid]
+        assert sorted(names) == sorted([found[0].name, "sleep"])
+        members = proc.session_members(child.pid)
+        assert {s.name for s in members} == set(names)
+        assert proc.describe(next(s for s in members if s.name == "sleep")).startswith("sleep 60")
+    finally:
+        for stat in proc.session_members(child.pid):
+            os.kill(stat.pid, 9)
+        child.wait()
+
+
+def test_is_resource_tracker_goes_by_the_command_line() -> None:
+    code = "0 and 'multiprocessing.resource_tracker'; input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    try:
+        assert proc.is_resource_tracker(child.pid)
+        assert not proc.is_resource_tracker(os.getpid())
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_boot_id_is_stable() -> None:
+    assert proc.boot_id() == proc.boot_id() != ""

@@ -1,0 +1,33 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.make import spec
+from vllmd.shim import protocol
+
+
+def test_spec_survives_its_journey(tmp_path: Path) -> None:
+    sent = spec(tmp_path, ["/bin/true"])
+    assert protocol.parse_spec(protocol.encode(sent)) == sent
+
+
+def test_parse_spec_ignores_a_field_of_a_newer_daemon(tmp_path: Path) -> None:
+    sent = {**spec(tmp_path, ["/bin/true"]), "new": 1}
+    assert protocol.parse_spec(protocol.encode(sent))["engine"] == "chat"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"protocol": 2}, {"argv": []}, {"argv": "x"}, {"env": None}, {"stop_grace_s": "5"}],
+)
+def test_parse_spec_wrong_field_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"protocol|argv|env|stop_grace_s"):
+        protocol.parse_spec(json.dumps({**spec(tmp_path, ["x"]), **change}).encode())
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"{", b"\xff", b'"x"'])
+def test_parse_message_garbage_is_a_value_error(line: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        protocol.parse_message(line)

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+
+from vllmd.shim.record import read_record, write_record
+
+
+def test_record_survives(tmp_path: Path) -> None:
+    path = str(tmp_path / "r.json")
+    write_record(path, {"a": 1})
+    write_record(path, {"a": 2})
+    assert read_record(path) == {"a": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"[1]", b"\x00\xff"])
+def test_read_record_garbage_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "r.json"
+    path.write_bytes(content)
+    assert read_record(str(path)) is None
+
+
+def test_read_record_missing_is_none(tmp_path: Path) -> None:
+    assert read_record(str(tmp_path / "none")) is None
+
+
+def test_write_record_failing_leaves_the_old_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "r.json")
+    write_record(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_record(path, {"a": object()})
+    assert read_record(path) == {"a": 1}

@@ -1,0 +1,103 @@
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.make import spec
+from vllmd.shim import proc
+from vllmd.shim.tree import Tree, become_subreaper
+
+Spawn = Callable[..., Tree]
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Spawn]:
+    """Spawn below this process; it is the subreaper, and has no other children here."""
+    become_subreaper()
+    null = os.open(os.devnull, os.O_WRONLY)
+    trees: list[Tree] = []
+
+    def start(*argv: str) -> Tree:
+        trees.append(Tree(spec(tmp_path, list(argv)), null))
+        return trees[-1]
+
+    yield start
+    for tree in trees:
+        tree.stop(0)
+        until_empty(tree)
+    os.close(null)
+
+
+def until_empty(tree: Tree) -> None:
+    for _ in range(400):
+        if tree.sweep() == 0.0:
+            return
+        time.sleep(0.02)
+    pytest.fail("the tree does not become empty")
+
+
+def test_tree_exit_code_is_kept(spawn: Spawn) -> None:
+    tree = spawn("/bin/sh", "-c", "exit 3")
+    until_empty(tree)
+    assert (tree.exit_code, tree.signal, tree.killed) == (3, None, [])
+
+
+def test_tree_has_a_session_of_its_own(spawn: Spawn) -> None:
+    tree = spawn("/bin/sleep", "60")
+    stat = proc.read_stat(tree.pid)
+    assert stat is not None
+    assert stat.session == tree.pid
+    assert stat.start_ticks == tree.start_ticks
+    assert tree.sweep() is None
+
+
+def test_tree_stop_asks_the_main_process_only(spawn: Spawn) -> None:
+    script = "trap 'wait; exit 5' TERM; (trap 'exit 0' TERM; sleep 0.3; exit 0) & wait"
+    tree = spawn("/bin/sh", "-c", script)
+    time.sleep(0.2)
+    tree.stop(5)
+    until_empty(tree)
+    assert tree.exit_code == 5
+    assert tree.stop_requested
+
+
+def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
+    tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    time.sleep(0.2)
+    tree.stop(0.2)
+    until_empty(tree)
+    assert tree.signal == signal.SIGKILL
+
+
+def test_tree_that_is_stopped_still_takes_its_term(spawn: Spawn) -> None:
+    tree = spawn("/bin/sleep", "60")
+    os.kill(tree.pid, signal.SIGSTOP)
+    tree.stop(5)
+    until_empty(tree)
+    assert tree.signal == signal.SIGTERM
+
+
+def test_tree_orphan_of_a_killed_main_process_is_killed_and_named(spawn: Spawn) -> None:
+    tree = spawn("/bin/sh", "-c", "sleep 61 & sleep 62 & wait")
+    time.sleep(0.2)
+    os.kill(tree.pid, signal.SIGKILL)
+    until_empty(tree)
+    assert tree.signal == signal.SIGKILL
+    assert [name.split(" (")[0] for name in sorted(tree.killed)] == ["sleep 61", "sleep 62"]
+
+
+def test_tree_resource_tracker_may_end_by_itself(spawn: Spawn) -> None:
+    tracker = f"{sys.executable} -c \"0 and 'multiprocessing.resource_tracker'; input()\""
+    script = f"{tracker} < /dev/null & sleep 0.2; exit 0"
+    tree = spawn("/bin/sh", "-c", script)
+    until_empty(tree)
+    assert tree.killed == []
+
+
+def test_tree_program_that_is_not_there_raises(spawn: Spawn) -> None:
+    with pytest.raises(FileNotFoundError):
+        spawn("/no/such/program")
