@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+
+from vllmd.engine import exits
+from vllmd.engine.exits import Exit
+from vllmd.shim.protocol import ExitRecord
+
+
+def record(**more: Any) -> ExitRecord:
+    values: dict[str, Any] = {
+        "protocol": 1,
+        "engine": "chat",
+        "run_id": "r",
+        "engine_pid": 1,
+        "exit_code": 0,
+        "signal": None,
+        "error": None,
+        "requested": False,
+        "started_at": 1.0,
+        "ended_at": 2.0,
+        "killed": [],
+        "log_lost_bytes": 0,
+        "tail": [],
+    }
+    result: ExitRecord = {**values, **more}  # type: ignore[typeddict-item]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("given", "label", "words"),
+    [
+        (record(), "0", "exited with code 0, unasked"),
+        (record(requested=True), "0", "exited with code 0, as asked"),
+        (record(exit_code=None, signal=9), "SIGKILL", "ended by SIGKILL, unasked"),
+        (record(exit_code=None, signal=77), "SIG77", "ended by SIG77, unasked"),
+        (
+            record(exit_code=None, error="No such file: vllm"),
+            "spawn_failed",
+            "could not be started: No such file: vllm",
+        ),
+        (
+            record(killed=["VLLM::EngineCore (pid 7)"]),
+            "0",
+            "exited with code 0, unasked; left behind and killed: VLLM::EngineCore (pid 7)",
+        ),
+    ],
+)
+def test_from_record_has_a_label_and_a_sentence(given: ExitRecord, label: str, words: str) -> None:
+    ended = exits.from_record(given)
+    assert ended.label == label
+    assert ended.describe() == words
+
+
+def test_describe_lost_shim_says_what_is_not_known() -> None:
+    text = Exit(exits.SHIM_LOST, requested=False, at=1, run_id="r").describe()
+    assert text == "its shim was killed, so how it ended is not known, unasked"

@@ -1,0 +1,76 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.make import spec
+from tests.helpers.shims import FakeShim
+from vllmd.engine import shim_client
+from vllmd.engine.shim_client import ShimClient
+from vllmd.errors import ShimError
+
+
+async def connected(directory: Path) -> tuple[FakeShim, ShimClient]:
+    shim = FakeShim(spec(directory, ["x"]))
+    await shim.listen()
+    client = await ShimClient.connect(directory)
+    assert client is not None
+    return shim, client
+
+
+async def test_connect_nobody_there_is_none(tmp_path: Path) -> None:
+    assert await ShimClient.connect(tmp_path) is None
+
+
+async def test_connect_learns_what_runs(tmp_path: Path) -> None:
+    shim, client = await connected(tmp_path)
+    assert client.run["run_id"] == "run-1"
+    client.close()
+    shim.vanish()
+
+
+async def test_exited_gives_the_record(tmp_path: Path) -> None:
+    shim, client = await connected(tmp_path)
+    await shim.end(9)
+    record = await asyncio.wait_for(client.exited, 5)
+    assert record is not None
+    assert record["exit_code"] == 9
+
+
+async def test_exited_without_a_word_is_none(tmp_path: Path) -> None:
+    shim, client = await connected(tmp_path)
+    shim.vanish()
+    assert await asyncio.wait_for(client.exited, 5) is None
+
+
+async def test_stop_asks_the_shim(tmp_path: Path) -> None:
+    shim, client = await connected(tmp_path)
+    await client.stop(12)
+    assert shim.stops == [12]
+    await client.exited
+
+
+async def test_ask_nobody_there_any_more_raises(tmp_path: Path) -> None:
+    shim, client = await connected(tmp_path)
+    shim.vanish()
+    with pytest.raises(ShimError, match="does not answer"):
+        await client.ask({"op": "status"})
+
+
+async def test_connect_silent_shim_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shim_client, "CONNECT_TIMEOUT_S", 0.05)
+    path = tmp_path / "shim.sock"
+    server = await asyncio.start_unix_server(lambda _r, _w: asyncio.sleep(9), str(path))
+    with pytest.raises(ShimError, match="does not answer"):
+        await ShimClient.connect(tmp_path)
+    server.close()
+
+
+async def test_connect_stranger_raises(tmp_path: Path) -> None:
+    async def stranger(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0\n")
+
+    server = await asyncio.start_unix_server(stranger, str(tmp_path / "shim.sock"))
+    with pytest.raises(ShimError, match="SSH"):
+        await ShimClient.connect(tmp_path)
+    server.close()

@@ -1,0 +1,24 @@
+import json
+
+from tests.helpers.make import status
+from vllmd.engine.exits import Exit
+from vllmd.engine.state import State
+
+
+def test_to_json_is_json_and_says_how_it_ended() -> None:
+    last = Exit("0", requested=False, at=5.0, run_id="r", tail=("secret prompt",))
+    given = status(state=State.BACKOFF, exits={("0", False): 2}, last_exit=last)
+    shown = json.loads(json.dumps(given.to_json()))
+    assert shown["state"] == "backoff"
+    assert shown["up"] is False
+    assert shown["exits"] == [{"code": "0", "requested": False, "count": 2}]
+    assert shown["last_exit"]["text"] == "exited with code 0, unasked"
+
+
+def test_to_json_leaves_the_engines_output_out() -> None:
+    last = Exit("0", requested=False, at=5.0, run_id="r", tail=("secret prompt",))
+    assert "secret prompt" not in json.dumps(status(last_exit=last).to_json())
+
+
+def test_up_is_ready_only() -> None:
+    assert [s for s in State if status(state=s).up] == [State.READY]

@@ -1,0 +1,267 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine, spec
+from tests.helpers.shims import FakeShim, FakeSpawner
+from vllmd.config import command
+from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.state import State
+from vllmd.engine.supervisor import Supervisor
+from vllmd.engine.watch import Probes
+
+
+class Scene:
+    """One supervised engine whose shim, API and clock a test holds."""
+
+    def __init__(self, folder: Path, text: str = "") -> None:
+        self.engine = engine(
+            f"stop_grace_s = 7\n{text}\nrestart = {{ initial_s = 4, max_s = 16 }}"
+        )
+        self.command = command.build(self.engine)
+        self.directory = folder / "engines" / "chat"
+        self.clock = FakeClock()
+        self.spawner = FakeSpawner()
+        self.stopped = StoppedEngines(folder / "stopped.json", "boot")
+        self.answers = True
+        self.forgotten = 0
+        self.supervisor = Supervisor(
+            self.engine,
+            self.command,
+            directory=self.directory,
+            log_path=folder / "chat.log",
+            spawner=self.spawner,
+            stopped=self.stopped,
+            probes=Probes(self._ask, self._ask, lambda _: True, self._forget),
+            clock=self.clock,
+            poll_s=5.0,
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    async def _ask(self) -> bool:
+        return self.answers
+
+    def _forget(self) -> None:
+        self.forgotten += 1
+
+    @property
+    def state(self) -> State:
+        return self.supervisor.status.state
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let real sockets do their work; the clock stands still."""
+        for _ in range(500):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        pytest.fail(f"not reached; {self.supervisor.status}")
+
+    async def until_state(self, state: State) -> None:
+        await self.until(lambda: self.state is state)
+
+
+@asynccontextmanager
+async def running(scene: Scene) -> AsyncIterator[Scene]:
+    scene.task = asyncio.create_task(scene.supervisor.run())
+    try:
+        yield scene
+    finally:
+        scene.task.cancel()
+        await asyncio.gather(scene.task, return_exceptions=True)
+        scene.supervisor.let_go()
+        for shim in scene.spawner.shims:
+            shim.vanish()
+
+
+async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        status = scene.supervisor.status
+        assert status.pid == 4_000_000
+        assert not status.adopted
+        assert scene.spawner.last.spec["argv"] == list(scene.command.argv)
+        assert scene.spawner.last.spec["stop_grace_s"] == 7
+
+
+@pytest.mark.parametrize("code", [0, 1])
+async def test_run_unasked_end_is_a_crash_whatever_its_code(tmp_path: Path, code: int) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(code)
+        await scene.until_state(State.BACKOFF)
+        assert scene.forgotten == 1
+        await scene.clock.advance(3.9)
+        assert len(scene.spawner.shims) == 1
+        await scene.clock.advance(0.2)
+        await scene.until_state(State.READY)
+        status = scene.supervisor.status
+        assert len(scene.spawner.shims) == 2
+        assert (status.restarts, dict(status.exits)) == (1, {(str(code), False): 1})
+
+
+async def test_run_pauses_double(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        for pause_s in (4, 8, 16, 16):
+            await scene.until_state(State.READY)
+            await scene.spawner.last.end(0)
+            await scene.until(lambda: scene.supervisor.status.next_start_at is not None)
+            at = scene.supervisor.status.next_start_at
+            assert at is not None
+            assert at - scene.clock.time() == pause_s
+            await scene.clock.advance(pause_s)
+
+
+async def test_stop_ends_the_engine_and_it_stays_so(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.supervisor.stop()
+        await scene.until_state(State.STOPPED)
+        assert scene.spawner.last.stops == [7]
+        assert "chat" in scene.stopped
+        await scene.clock.advance(3600)
+        assert len(scene.spawner.shims) == 1
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
+        assert "chat" not in scene.stopped
+        assert scene.supervisor.status.restarts == 0
+
+
+async def test_stop_while_waiting_for_the_next_start(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(0)
+        await scene.until_state(State.BACKOFF)
+        scene.supervisor.stop()
+        await scene.until_state(State.STOPPED)
+        await scene.clock.advance(3600)
+        assert len(scene.spawner.shims) == 1
+
+
+async def test_start_while_waiting_starts_at_once(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(0)
+        await scene.until_state(State.BACKOFF)
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
+        assert len(scene.spawner.shims) == 2
+
+
+async def test_restart_is_a_stop_and_a_start_without_a_pause(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.supervisor.restart()
+        await scene.until(lambda: len(scene.spawner.shims) == 2)
+        await scene.until_state(State.READY)
+        assert dict(scene.supervisor.status.exits) == {("0", True): 1}
+        assert scene.supervisor.status.restarts == 0
+
+
+async def test_stopped_earlier_is_not_started(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.stopped.add("chat")
+    fresh = Scene(tmp_path)
+    async with running(fresh):
+        await fresh.clock.advance(10)
+        assert fresh.state is State.STOPPED
+        assert fresh.spawner.shims == []
+
+
+async def test_autostart_off_waits_for_a_start(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path, "autostart = false")) as scene:
+        await scene.clock.advance(10)
+        assert scene.state is State.STOPPED
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
+
+
+async def test_run_adopts_a_shim_that_it_finds(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.directory.mkdir(parents=True)
+    shim = FakeShim(spec(scene.directory, ["x"], command_hash=scene.command.hash))
+    await shim.listen()
+    async with running(scene):
+        await scene.until_state(State.READY)
+        status = scene.supervisor.status
+        assert (status.adopted, status.run_id, status.command_changed) == (True, "run-1", False)
+        assert scene.spawner.shims == []
+    shim.vanish()
+
+
+async def test_run_adopted_engine_of_another_command_is_left_running(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.directory.mkdir(parents=True)
+    shim = FakeShim(spec(scene.directory, ["x"], command_hash="other"))
+    await shim.listen()
+    async with running(scene):
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.command_changed
+        assert shim.stops == []
+    shim.vanish()
+
+
+async def test_run_knows_how_an_engine_ended_while_no_daemon_was_there(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.directory.mkdir(parents=True)
+    shim = FakeShim(spec(scene.directory, ["x"]))
+    shim.run["shim_start_ticks"] = 1  # so that this process is not taken for it
+    await shim.listen()
+    await shim.end(None, signal=9)
+    async with running(scene):
+        await scene.until_state(State.READY)
+        assert dict(scene.supervisor.status.exits) == {("SIGKILL", False): 1}
+        assert scene.supervisor.status.restarts == 1
+    again = Scene(tmp_path)
+    (scene.directory / "run.json").unlink()
+    async with running(again):
+        await again.until_state(State.READY)
+        assert dict(again.supervisor.status.exits) == {}
+        last = again.supervisor.status.last_exit
+        assert last is not None
+        assert last.label == "SIGKILL"
+
+
+async def test_run_killed_shim_is_a_cause_of_its_own(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.spawner.last.vanish()
+        await scene.until_state(State.BACKOFF)
+        assert dict(scene.supervisor.status.exits) == {("shim_lost", False): 1}
+
+
+async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.spawner.error = "No such file or directory: vllm"
+    async with running(scene):
+        await scene.until_state(State.BACKOFF)
+        assert scene.supervisor.status.problem == scene.spawner.error
+        assert dict(scene.supervisor.status.exits) == {("spawn_failed", False): 1}
+        scene.spawner.error = None
+        await scene.clock.advance(4)
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.problem is None
+
+
+async def test_close_stops_the_engine_and_returns(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.supervisor.close()
+        assert scene.task is not None
+        await asyncio.wait_for(scene.task, 5)
+        assert scene.state is State.STOPPED
+        assert "chat" not in scene.stopped
+
+
+async def test_close_while_waiting_returns(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(0)
+        await scene.until_state(State.BACKOFF)
+        scene.supervisor.close()
+        assert scene.task is not None
+        await asyncio.wait_for(scene.task, 5)
+        assert scene.state is State.STOPPED
