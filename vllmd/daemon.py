@@ -225,6 +225,7 @@ class Daemon:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()
         except OSError as error:
             listener.close()
             raise VllmdError(

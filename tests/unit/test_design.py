@@ -95,7 +95,9 @@ def test_every_module_has_its_mirrored_test(path: Path) -> None:
     relative = path.relative_to(PACKAGE)
     test = ROOT / "tests" / "unit" / relative.parent / f"test_{relative.name}"
     assert test.exists(), f"write {test.relative_to(ROOT)}"
-    functions = [n for n in ast.walk(tree_of(test)) if getattr(n, "name", "").startswith("test_")]
+    functions = [
+        n for n in ast.walk(tree_of(test)) if (getattr(n, "name", None) or "").startswith("test_")
+    ]
     assert functions, f"{test.relative_to(ROOT)} tests nothing"
 
 

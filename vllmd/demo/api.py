@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
@@ -108,7 +108,9 @@ class Api:
     async def _handle(self, request: HttpRequest, *, chat: bool) -> Response:
         started = time.monotonic()
         response = await self._answer(request, chat=chat)
-        self._metrics.handled(request.url.path, response.status_code, time.monotonic() - started)
+        sizes = (_size(request.headers), _size(response.headers))
+        seconds = time.monotonic() - started
+        self._metrics.handled(request.url.path, response.status_code, seconds, sizes)
         return response
 
     async def _answer(self, request: HttpRequest, *, chat: bool) -> Response:
@@ -148,6 +150,10 @@ class Api:
         except EngineDeadError as error:
             return _error(500, "InternalServerError", str(error.__doc__))
         return JSONResponse(reply.whole(" ".join(texts)))
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    return int(headers.get("content-length", 0))
 
 
 class _Reply:

@@ -110,8 +110,10 @@ class Metrics:
         ):
             self.of(f"vllm:{name}").observe(value)
 
-    def handled(self, handler: str, status: int, seconds: float) -> None:
-        """Count one HTTP request."""
+    def handled(self, handler: str, status: int, seconds: float, sizes: tuple[int, int]) -> None:
+        """Count one HTTP request; `sizes` are the bytes of its body and of the answer's."""
+        for name, size in zip(("request", "response"), sizes, strict=True):
+            self._metrics[f"http_{name}_size_bytes"].labels(handler=handler).observe(size)
         group = f"{status // 100}xx"
         self._metrics["http_requests_total"].labels(
             handler=handler, method="POST", status=group

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("init", ("Initializing a V1 LLM engine", "non-default args:")),
-    ("weights", ("Starting to load model", "Loading safetensors", "Loading model weights")),
+    ("weights", ("Starting to load model", "Loading safetensors", "Loading model from scratch")),
     ("weights_loaded", ("Model loading took", "Loading weights took")),
     (
         "kv_cache",

@@ -60,6 +60,7 @@ def test_install_gpu_takes_the_cuda_build(tmp_path: Path, commands: list[list[st
 
 
 def test_run_failing_command_names_it_and_its_last_words(tmp_path: Path) -> None:
-    with pytest.raises(InstallError, match=r"exited 3.*install\.log:\n.*no space left") as caught:
+    with pytest.raises(InstallError, match=r"exited 3.*install\.log") as caught:
         install._run(tmp_path, ["/bin/sh", "-c", "echo no space left; exit 3"])
+    assert str(caught.value).endswith("\n  no space left")
     assert caught.value.exit_code == 70

@@ -17,7 +17,7 @@ LOGS = DATA / "engine-logs"
             "h200-0.25-serve-and-stop.log",
             ["init", "weights", "weights_loaded", "kv_cache", "listening"],
         ),
-        ("cpu-0.32-model-not-found.log", []),
+        ("cpu-0.32-model-not-found.log", ["init"]),
     ],
 )
 def test_later_phase_follows_a_real_log(log: str, seen: list[str]) -> None:

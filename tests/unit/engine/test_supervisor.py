@@ -19,9 +19,7 @@ class Scene:
     """One supervised engine whose shim, API and clock a test holds."""
 
     def __init__(self, folder: Path, text: str = "") -> None:
-        self.engine = engine(
-            f"stop_grace_s = 7\n{text}\nrestart = {{ initial_s = 4, max_s = 16 }}"
-        )
+        self.engine = engine(f"stop_grace_s = 7\n{text}\nrestart = {{ initial_s = 4, max_s = 16 }}")
         self.command = command.build(self.engine)
         self.directory = folder / "engines" / "chat"
         self.clock = FakeClock()

@@ -1,0 +1,82 @@
+"""A real Prometheus that scrapes one page, and what it stored."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.helpers.site import free_port, wait_for
+
+CONFIG = """
+global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
+scrape_configs:
+  - job_name: vllmd
+    static_configs: [{{ targets: ["{target}"] }}]
+"""
+
+
+class Prometheus:
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def _get(self, path: str, **params: str | float) -> Any:
+        try:
+            response = httpx.get(f"{self.url}{path}", params=params, trust_env=False)
+        except httpx.TransportError:
+            return None
+        return response.json()["data"] if response.status_code == 200 else None
+
+    def query(self, query: str) -> list[dict[str, Any]]:
+        data = self._get("/api/v1/query", query=query)
+        return data["result"] if data else []
+
+    def value(self, query: str) -> float | None:
+        result = self.query(query)
+        return float(result[0]["value"][1]) if result else None
+
+    def history(self, query: str, start: float, end: float) -> list[tuple[float, float]]:
+        """Return (time, value) of one series, a second apart; gaps are left out."""
+        data = self._get("/api/v1/query_range", query=query, start=start, end=end, step=1)
+        result = data["result"] if data else []
+        return [(at, float(value)) for at, value in result[0]["values"]] if result else []
+
+    def wait_scrapes(self, more: int = 2) -> None:
+        """Wait until so many more scrapes are stored."""
+        query = "count_over_time(up[1h])"
+        before = self.value(query) or 0
+        wait_for("scrapes", lambda: (self.value(query) or 0) >= before + more)
+
+    def target_error(self) -> str:
+        (target,) = self._get("/api/v1/targets")["activeTargets"]
+        return str(target["lastError"])
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+    """Run Prometheus against `target` (host:port)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "prometheus.yml"
+    config.write_text(CONFIG.format(target=target))
+    address = f"127.0.0.1:{free_port()}"
+    with (folder / "prometheus.log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address={address}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        made = Prometheus(f"http://{address}")
+        wait_for("Prometheus", lambda: made.query("vector(1)"))
+        made.wait_scrapes(1)
+        yield made
+    finally:
+        process.terminate()
+        process.wait(30)

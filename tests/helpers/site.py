@@ -1,0 +1,185 @@
+"""A whole vllmd beside its engines, as processes: what an operator would have on a host."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import openai
+
+from vllmd.control.client import ControlClient
+from vllmd.errors import DaemonUnreachableError
+from vllmd.shim import proc
+
+T = TypeVar("T")
+VLLMD = Path(sys.executable).with_name("vllmd")
+FAST = {
+    "VLLMD_STAND_IN_LOAD_S": "0.3",
+    "VLLMD_STAND_IN_STEP_S": "0.005",
+    "VLLMD_STAND_IN_DEATH_S": "0.3",
+}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: str, ask: Callable[[], T | None], timeout_s: float = 30.0) -> T:
+    """Ask until the answer is true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        answer = ask()
+        if answer:
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"never came: {what}")
+
+
+class Site:
+    """Folders, a configuration file, a daemon that can be killed, and eyes on all of it."""
+
+    def __init__(self, folder: Path, config: str, *, exporter_port: int, api_port: int) -> None:
+        self.folder = folder
+        self.config = folder / "vllmd.toml"
+        self.config.write_text(config)
+        self.exporter = f"http://127.0.0.1:{exporter_port}"
+        self.api = f"http://127.0.0.1:{api_port}"
+        self.control = ControlClient(folder / "run" / "control.sock")
+        self.daemon: subprocess.Popen[bytes]
+
+    # --- the daemon ---------------------------------------------------------------------------
+
+    def start(self, **env: str) -> None:
+        with (self.folder / "daemon.log").open("ab") as log:
+            self.daemon = subprocess.Popen(
+                [str(VLLMD), "run", "--config", str(self.config)],
+                env={**os.environ, **FAST, **env},
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for("the control socket", self._status)
+
+    def _status(self) -> dict[str, Any] | None:
+        assert self.daemon.poll() is None, (self.folder / "daemon.log").read_text()[-3000:]
+        with contextlib.suppress(DaemonUnreachableError):
+            return self.control.status()
+        return None
+
+    def kill_daemon(self) -> None:
+        self.daemon.kill()
+        self.daemon.wait()
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """End the daemon as Ctrl-C does; returns its exit code."""
+        self.daemon.send_signal(number)
+        return self.daemon.wait(60)
+
+    def vllmd(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "VLLMD_SOCKET": str(self.folder / "run" / "control.sock")}
+        return subprocess.run(
+            [str(VLLMD), *arguments], env=env, capture_output=True, text=True, check=False
+        )
+
+    def log(self) -> str:
+        return (self.folder / "daemon.log").read_text()
+
+    # --- the engine ---------------------------------------------------------------------------
+
+    def engine(self, name: str) -> dict[str, Any]:
+        return self.control.engine(name)
+
+    def wait_state(self, name: str, state: str, timeout_s: float = 30.0) -> dict[str, Any]:
+        def ask() -> dict[str, Any] | None:
+            engine = self.engine(name)
+            return engine if engine["state"] == state else None
+
+        return wait_for(f"{name} {state}", ask, timeout_s)
+
+    def wait_new_run(self, name: str, old: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """Wait until another run than `old` serves."""
+
+        def ask() -> dict[str, Any] | None:
+            engine = self.engine(name)
+            new = engine["run_id"] not in (None, old["run_id"])
+            return engine if new and engine["state"] == "ready" else None
+
+        return wait_for(f"a new run of {name}", ask, timeout_s)
+
+    def tree(self, name: str) -> dict[str, proc.Stat]:
+        """Return the engine's processes by title."""
+        shim_pid = self.engine(name)["shim_pid"]
+        return {proc.command_line(s.pid): s for s in proc.descendants(shim_pid)}
+
+    def process(self, name: str, title: str) -> proc.Stat:
+        """Return the process whose title begins so."""
+        (found,) = [s for t, s in self.tree(name).items() if t.startswith(title)]
+        return found
+
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=f"{self.api}/v1", api_key="none", max_retries=0, timeout=60)
+
+    def chat(self, model: str, text: str = "hello", tokens: int = 8) -> str:
+        answer = self.client().chat.completions.create(
+            model=model,
+            max_tokens=tokens,
+            messages=[{"role": "user", "content": text}],
+        )
+        return answer.choices[0].message.content or ""
+
+    # --- the page -----------------------------------------------------------------------------
+
+    def metrics(self, accept: str = "") -> str:
+        response = httpx.get(
+            f"{self.exporter}/metrics", headers={"accept": accept}, trust_env=False
+        )
+        response.raise_for_status()
+        return response.text
+
+    def ready(self, name: str) -> int:
+        return httpx.get(f"{self.exporter}/ready/{name}", trust_env=False).status_code
+
+
+def gone(*stats: proc.Stat) -> bool:
+    """Tell whether none of the processes lives."""
+    for stat in stats:
+        now = proc.read_stat(stat.pid)
+        if now is not None and now.start_ticks == stat.start_ticks and not now.is_zombie:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def site(
+    folder: Path, config: str, *, exporter_port: int, api_port: int, **env: str
+) -> Iterator[Site]:
+    """Run a site; at the end nothing of it is left, whatever the test did."""
+    made = Site(folder, config, exporter_port=exporter_port, api_port=api_port)
+    made.start(**env)
+    try:
+        yield made
+    finally:
+        if made.daemon.poll() is None:
+            made.stop()
+        sweep(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Kill shims and engines that a failed test left below `folder`, by their records."""
+    for record in folder.glob("run/engines/*/run.json"):
+        run = httpx.Response(200, content=record.read_bytes()).json()
+        for stat in [*proc.session_members(run["engine_pid"]), *_alive(run["shim_pid"])]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stat.pid, signal.SIGKILL)
+
+
+def _alive(pid: int) -> list[proc.Stat]:
+    stat = proc.read_stat(pid)
+    return [stat] if stat and "vllmd/shim" in proc.command_line(pid) else []

@@ -1,0 +1,44 @@
+"""`make run` as a person uses it, and Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+
+from tests.helpers.site import wait_for
+
+ROOT = Path(__file__).parents[2]
+
+
+def metrics() -> str:
+    try:
+        return httpx.get("http://127.0.0.1:9840/metrics", trust_env=False).text
+    except httpx.TransportError:
+        return ""
+
+
+def test_make_run_answers_within_a_minute_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        run = subprocess.Popen(
+            ["make", "run"], cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        wait_for("an engine that serves", lambda: "vllmd_engine_up{" in metrics(), 60)
+        wait_for("ready", lambda: 'vllmd_engine_up{vllmd_engine="demo"} 1.0' in metrics(), 60)
+        body = {"model": "sql", "messages": [{"role": "user", "content": "hi"}]}
+        url = "http://127.0.0.1:8000/v1/chat/completions"
+        assert httpx.post(url, json=body, trust_env=False).json()["model"] == "sql"
+    finally:
+        os.killpg(run.pid, signal.SIGINT)
+        run.wait(60)
+    text = output.read_text()
+    for words in ("metrics    http://127.0.0.1:9840/metrics", "/v1  (models: tiny, sql, support)"):
+        assert words in text
+    time.sleep(0.2)
+    left = subprocess.run(["pgrep", "-f", f"{ROOT}/vllmd/shim"], capture_output=True, check=False)
+    assert left.returncode == 1, left.stdout
+    assert not (ROOT / ".run" / "run" / "control.sock").exists()

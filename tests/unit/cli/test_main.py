@@ -1,0 +1,58 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from vllmd.cli import main as main_module
+from vllmd.cli.main import COMMANDS, EPILOG, cli, main
+from vllmd.errors import ConfigError, VllmdError
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_module_and_help(name: str) -> None:
+    command = importlib.import_module(f"vllmd.cli.{name}").command
+    result = CliRunner().invoke(command, ["--help"])
+    assert result.exit_code == 0
+    assert command.help.split("\n")[0].split(";")[0].rstrip(".").split(" ")[0] in COMMANDS[name]
+
+
+def test_help_lists_all_commands_and_exit_codes() -> None:
+    result = CliRunner().invoke(cli, ["--help"])
+    assert all(name in result.output for name in COMMANDS)
+    documented = set(EPILOG.split())
+    codes = {str(cls.exit_code) for cls in VllmdError.__subclasses__()}
+    assert codes <= documented
+
+
+def test_unknown_command_asks_what_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["statsu"])
+    assert caught.value.code == 2
+    assert 'did you mean "status"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ConfigError("bad file"), 78), (KeyboardInterrupt(), 130)]
+)
+def test_main_turns_errors_into_exit_codes(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main_module.cli, "main", fail)
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == code
+
+
+def test_status_starts_without_the_daemons_libraries() -> None:
+    code = (
+        "import sys, vllmd.cli.main, vllmd.cli.status; heavy = {'httpx', 'starlette', 'uvicorn', "
+        "'structlog', 'psutil', 'prometheus_client', 'rich'}; sys.exit(str(heavy & set(sys.modules))"
+        " if heavy & set(sys.modules) else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr

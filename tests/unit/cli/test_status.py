@@ -1,0 +1,68 @@
+import json
+import time
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from tests.helpers.control import FakeEngine, control_socket
+from vllmd.cli.status import command
+from vllmd.engine.exits import Exit
+from vllmd.engine.state import State
+
+
+def status_of(tmp_path: Path, *engines: FakeEngine, json_too: bool = False) -> str:
+    with control_socket(tmp_path / "c.sock", *engines) as path:
+        options = ["--json"] if json_too else []
+        result = CliRunner().invoke(command, ["--socket", str(path), *options])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_status_is_a_table(tmp_path: Path) -> None:
+    now = time.time()
+    shown = status_of(
+        tmp_path,
+        FakeEngine("chat", since=now - 200, pid=7),
+        FakeEngine("code", state=State.LOADING, phase="weights", since=now),
+    )
+    lines = shown.splitlines()
+    assert lines[1].split() == ["ENGINE", "STATE", "FOR", "PID", "RESTARTS", "MODEL", "API"]
+    assert lines[2].split() == [
+        "chat",
+        "ready",
+        "3m",
+        "20s",
+        "7",
+        "0",
+        "m",
+        "http://127.0.0.1:8000",
+    ]
+    assert "loading (weights)" in lines[3]
+
+
+def test_status_tells_what_needs_a_hand(tmp_path: Path) -> None:
+    last = Exit("0", requested=False, at=time.time(), run_id="r")
+    shown = status_of(
+        tmp_path,
+        FakeEngine(
+            state=State.BACKOFF,
+            problem="the port is taken",
+            command_changed=True,
+            next_start_at=time.time() + 30,
+            last_exit=last,
+        ),
+    )
+    assert "chat: the port is taken" in shown
+    assert "'vllmd restart chat' brings the new one" in shown
+    assert "'vllmd start chat' starts it now" in shown
+    assert "exited with code 0, unasked" in shown
+
+
+def test_status_json_is_json(tmp_path: Path) -> None:
+    shown = json.loads(status_of(tmp_path, FakeEngine(), json_too=True))
+    assert shown["engines"][0]["state"] == "ready"
+    assert shown["daemon"]["pid"] == 1
+
+
+def test_status_no_engine_says_so(tmp_path: Path) -> None:
+    assert "no engine is configured" in status_of(tmp_path)

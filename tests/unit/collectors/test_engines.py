@@ -1,0 +1,46 @@
+import os
+from typing import Any
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import status
+from tests.helpers.metrics import values
+from vllmd.collectors.engines import EnginesCollector, UsageCollector
+from vllmd.engine.state import State
+
+
+def found_for(**more: Any) -> dict[tuple[str, ...], float]:
+    return values(EnginesCollector(lambda: [status(**more)], FakeClock()).collect())
+
+
+def test_collect_ready_engine() -> None:
+    found = found_for(
+        started_at=1_000_900.0,
+        start_duration_s=35.5,
+        restarts=2,
+        exits={("0", False): 2, ("SIGKILL", True): 1},
+    )
+    assert found["vllmd_engine_up", "chat"] == 1
+    assert found["vllmd_engine_uptime_seconds", "chat"] == 100
+    assert found["vllmd_engine_start_duration_seconds", "chat"] == 35.5
+    assert found["vllmd_engine_restarts_total", "chat"] == 2
+    assert found["vllmd_engine_exits_total", "0", "false", "chat"] == 2
+    assert found["vllmd_engine_exits_total", "SIGKILL", "true", "chat"] == 1
+
+
+def test_collect_state_is_one_of_all() -> None:
+    found = found_for(state=State.BACKOFF)
+    states = {key[1]: value for key, value in found.items() if key[0] == "vllmd_engine_state"}
+    assert states == {str(state): float(state is State.BACKOFF) for state in State}
+    assert found["vllmd_engine_up", "chat"] == 0
+
+
+def test_collect_what_is_not_known_is_absent() -> None:
+    names = {key[0] for key in found_for()}
+    assert not names & {"vllmd_engine_uptime_seconds", "vllmd_engine_start_duration_seconds"}
+
+
+def test_usage_running_engine_has_a_cost_and_a_stopped_one_none() -> None:
+    engines = [status("a", run_id="r", shim_pid=os.getpid()), status("b")]
+    found = values(UsageCollector(lambda: engines, FakeClock()).collect())
+    assert {key[1] for key in found} == {"a"}
+    assert len(found) == 3

@@ -1,0 +1,56 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.control import FakeEngine, control_socket
+from vllmd.control import peer
+from vllmd.control.client import ControlClient
+from vllmd.control.server import listen
+from vllmd.errors import NotPermittedError, UnknownEngineError, VllmdError
+
+
+@pytest.mark.parametrize("action", ["start", "stop", "restart"])
+def test_act_reaches_the_engine(tmp_path: Path, action: str) -> None:
+    engine = FakeEngine()
+    with control_socket(tmp_path / "c.sock", engine) as path:
+        answer = ControlClient(path).act("chat", action)
+    assert engine.asked == [action]
+    assert answer["engine"]["name"] == "chat"
+    assert answer["warning"] is None
+
+
+def test_act_without_rights_is_a_clear_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer.Peer, "may_act", lambda _: False)
+    engine = FakeEngine()
+    with control_socket(tmp_path / "c.sock", engine) as path:
+        with pytest.raises(NotPermittedError, match="join the group vllmd"):
+            ControlClient(path).act("chat", "stop")
+        assert ControlClient(path).status()["engines"][0]["name"] == "chat"
+    assert engine.asked == []
+
+
+def test_act_unknown_engine_and_action_say_what_there_is(tmp_path: Path) -> None:
+    with control_socket(tmp_path / "c.sock", FakeEngine()) as path:
+        client = ControlClient(path)
+        with pytest.raises(UnknownEngineError, match="'other' is configured; there is: chat"):
+            client.act("other", "stop")
+        with pytest.raises(VllmdError, match="known: start, stop, restart"):
+            client.act("chat", "dance")
+
+
+def test_act_that_cannot_be_written_down_warns(tmp_path: Path) -> None:
+    engine = FakeEngine()
+    engine.error = OSError(28, "No space left on device")
+    with control_socket(tmp_path / "c.sock", engine) as path:
+        answer = ControlClient(path).act("chat", "stop")
+    assert "will not outlast this daemon" in answer["warning"]
+
+
+def test_listen_lets_everybody_ask(tmp_path: Path) -> None:
+    path = tmp_path / "c.sock"
+    path.touch()
+    with listen(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666

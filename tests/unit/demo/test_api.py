@@ -1,0 +1,113 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from vllmd.demo.api import Api
+from vllmd.demo.args import parse_args
+from vllmd.demo.engine import EngineDeadError, Request
+from vllmd.demo.metrics import Metrics
+
+
+class FakeEngine:
+    """Answers at once."""
+
+    def __init__(self) -> None:
+        self.died = asyncio.Event()
+
+    async def generate(self, request: Request) -> AsyncIterator[str]:
+        if self.died.is_set():
+            raise EngineDeadError
+        for _ in range(request.max_tokens):
+            request.tokens += 1
+            yield "word"
+
+
+@pytest.fixture
+def api() -> Api:
+    args = parse_args(
+        ["serve", "m", "--served-model-name", "tiny", "--max-model-len", "100"]
+        + ["--enable-lora", "--lora-modules", "domain=/x"]
+    )
+    return Api(args, FakeEngine(), Metrics(args))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def client(api: Api) -> TestClient:
+    return TestClient(api.app())
+
+
+def chat(client: TestClient, **more: Any) -> Any:
+    body = {"messages": [{"role": "user", "content": "a b c"}], "max_tokens": 4, **more}
+    return client.post("/v1/chat/completions", json=body)
+
+
+@pytest.mark.parametrize("model", ["tiny", "domain"])
+def test_chat_answers_for_base_and_adapter(client: TestClient, model: str) -> None:
+    answer = chat(client, model=model).json()
+    assert answer["model"] == model
+    assert answer["choices"][0]["message"]["content"] == "word word word word"
+    assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+def test_chat_streams_chunks_to_done(client: TestClient) -> None:
+    lines = [x for x in chat(client, model="tiny", stream=True).text.splitlines() if x]
+    assert lines[-1] == "data: [DONE]"
+    chunks = [json.loads(line.removeprefix("data: ")) for line in lines[:-1]]
+    assert len(chunks) == 5
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+
+
+def test_completions_answers(client: TestClient) -> None:
+    answer = client.post("/v1/completions", json={"model": "tiny", "prompt": "a", "max_tokens": 2})
+    assert answer.json()["choices"][0]["text"] == "word word"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        ({"model": "other"}, 404, "The model `other` does not exist."),
+        ({"model": "tiny", "max_tokens": 99}, 400, "maximum context length is 100 tokens"),
+    ],
+)
+def test_chat_refuses_as_vllm_does(
+    client: TestClient, more: dict[str, Any], code: int, words: str
+) -> None:
+    answer = chat(client, **more)
+    assert answer.status_code == answer.json()["error"]["code"] == code
+    assert words in answer.json()["error"]["message"]
+
+
+def test_chat_no_json_is_400(client: TestClient) -> None:
+    assert client.post("/v1/chat/completions", content=b"{").status_code == 400
+
+
+def test_chat_draining_is_500(api: Api, client: TestClient) -> None:
+    api.draining = True
+    assert chat(client, model="tiny").status_code == 500
+    assert client.get("/health").status_code == 200
+
+
+def test_dead_engine_is_500_and_unhealthy(api: Api, client: TestClient) -> None:
+    api._engine.died.set()
+    assert "EngineCore encountered an issue" in chat(client, model="tiny").text
+    assert client.get("/health").status_code == 503
+
+
+def test_adapters_are_listed_loaded_and_unloaded(client: TestClient) -> None:
+    body = {"lora_name": "new", "lora_path": "/n"}
+    assert client.post("/v1/load_lora_adapter", json=body).status_code == 200
+    models = {m["id"]: m["parent"] for m in client.get("/v1/models").json()["data"]}
+    assert models == {"tiny": None, "domain": "tiny", "new": "tiny"}
+    assert client.post("/v1/unload_lora_adapter", json=body).status_code == 200
+    assert client.post("/v1/unload_lora_adapter", json=body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/ping", "/version", "/metrics", "/v1/models", "/load"]
+)
+def test_vllms_endpoints_are_there(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 200

@@ -1,0 +1,43 @@
+import pytest
+from starlette.testclient import TestClient
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import status
+from vllmd.collectors.runner import Runner
+from vllmd.engine.state import State
+from vllmd.engine.status import EngineStatus
+from vllmd.http import app
+from vllmd.http.metrics import MetricsPage
+
+
+def client_for(*engines: EngineStatus) -> TestClient:
+    page = MetricsPage(Runner([], FakeClock()), lambda: [])
+    return TestClient(app.build(lambda: engines, page))
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_engine_ready_is_green_in_ready_only(state: State) -> None:
+    response = client_for(status(state=state)).get("/ready/chat")
+    assert response.status_code == (200 if state is State.READY else 503)
+    assert response.text == f"chat: {state}\n"
+
+
+def test_engine_ready_unknown_is_404() -> None:
+    assert client_for(status()).get("/ready/other").status_code == 404
+
+
+def test_ready_needs_every_wanted_engine() -> None:
+    one, other = status("a"), status("b", state=State.LOADING)
+    assert client_for(one).get("/-/ready").status_code == 200
+    assert client_for(one, other).get("/-/ready").status_code == 503
+    stopped = status("b", state=State.STOPPED, wanted=False)
+    assert client_for(one, stopped).get("/-/ready").status_code == 200
+
+
+def test_healthy_landing_and_metrics_answer() -> None:
+    client = client_for(status())
+    assert client.get("/-/healthy").status_code == 200
+    assert "vllmd" in client.get("/").text
+    response = client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+    assert response.headers["content-type"].startswith("application/openmetrics-text")
+    assert response.text.endswith("# EOF\n")

@@ -1,0 +1,94 @@
+import asyncio
+
+import httpx
+import pytest
+
+from tests.helpers.clock import FakeClock, settle
+from vllmd.errors import ScrapeError
+from vllmd.scrape import page as page_module
+from vllmd.scrape.page import PageSource
+
+
+class Engine:
+    """An engine's /metrics that a test can slow down, break and count."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.status = 200
+        self.content = b"vllm:x 1\n"
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.clock = FakeClock()
+        client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        self.source = PageSource("chat", "http://engine", client, self.clock)
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.path == "/metrics"
+        self.requests += 1
+        await self.gate.wait()
+        return httpx.Response(self.status, content=self.content)
+
+
+async def test_get_concurrent_scrapes_share_one_fetch() -> None:
+    engine = Engine()
+    engine.gate.clear()
+    waiting = [asyncio.create_task(engine.source.get()) for _ in range(10)]
+    await settle()
+    engine.gate.set()
+    pages = await asyncio.gather(*waiting)
+    assert engine.requests == 1
+    assert all(page is pages[0] for page in pages)
+
+
+async def test_get_page_is_never_older_than_a_second() -> None:
+    engine = Engine()
+    await engine.source.get()
+    engine.clock.now += 0.9
+    await engine.source.get()
+    assert engine.requests == 1
+    engine.clock.now += 0.2
+    await engine.source.get()
+    assert engine.requests == 2
+
+
+@pytest.mark.parametrize(("status", "content"), [(500, b""), (200, b"\xff")])
+async def test_get_unreadable_page_is_an_error_not_the_last_one(
+    status: int, content: bytes
+) -> None:
+    engine = Engine()
+    await engine.source.get()
+    engine.clock.now += 2
+    engine.status, engine.content = status, content
+    with pytest.raises(ScrapeError):
+        await engine.source.get()
+    assert not engine.source.up
+    assert engine.source.failures == 1
+    engine.status, engine.content = 200, b"vllm:x 2\n"
+    assert (await engine.source.get()).families[0].samples == [b'vllm:x{vllmd_engine="chat"} 2']
+
+
+async def test_get_slow_engine_costs_the_deadline_and_the_fetch_goes_on() -> None:
+    engine = Engine()
+    engine.gate.clear()
+    with pytest.raises(ScrapeError, match="did not answer within"):
+        await engine.source.get(timeout_s=0.01)
+    engine.gate.set()
+    assert (await engine.source.get()).families
+    assert engine.requests == 1
+
+
+async def test_get_endless_page_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MAX_PAGE_BYTES", 100)
+    engine = Engine()
+    engine.content = b"x" * 101
+    with pytest.raises(ScrapeError, match="larger than 100"):
+        await engine.source.get()
+
+
+async def test_forget_drops_what_was_read() -> None:
+    engine = Engine()
+    await engine.source.get()
+    assert engine.source.age_s() == 0
+    engine.source.forget()
+    assert engine.source.age_s() is None
+    assert not engine.source.up
