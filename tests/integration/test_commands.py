@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,19 +86,17 @@ def test_second_daemon_on_the_same_folder_is_refused(chat: Site) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody without rights")
 def test_user_without_rights_may_look_but_not_act(chat: Site) -> None:
-    path = chat.folder
-    while path != Path("/"):
-        if path.stat().st_uid == 0 and not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o001)
-        path = path.parent
+    for path in (chat.folder, *chat.folder.parents[:2]):
+        path.chmod(path.stat().st_mode | 0o001)  # pytest makes its folders for their owner only
     code = (
-        "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534);"
-        "from vllmd.cli.main import main; import sys; main(sys.argv[1:])"
+        "import os, sys, vllmd.cli.stop, vllmd.cli.status, vllmd.cli.logs, vllmd.config.rules;"
+        "from vllmd.cli.main import main;"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534); main(sys.argv[1:])"
     )
     socket = str(chat.folder / "run" / "control.sock")
 
     def as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["/usr/bin/env", "-i", *_python(), "-c", code, *arguments, "--socket", socket]
+        command = ["/usr/bin/env", "-i", sys.executable, "-c", code, *arguments, "--socket", socket]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     refused = as_nobody("stop", "chat")
@@ -106,9 +105,3 @@ def test_user_without_rights_may_look_but_not_act(chat: Site) -> None:
     assert as_nobody("status").returncode == 0
     assert as_nobody("logs", "chat").returncode == 77
     assert chat.engine("chat")["state"] == "ready"
-
-
-def _python() -> list[str]:
-    import sys
-
-    return [sys.executable]

@@ -108,8 +108,8 @@ def test_hang_of_the_core_keeps_health_green_as_vllm_does(chat: Site) -> None:
     core = chat.process("chat", "VLLM::EngineCore")
     os.kill(core.pid, signal.SIGSTOP)
     assert httpx.get(f"{chat.api}/health", trust_env=False).status_code == 200
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}
     with pytest.raises(httpx.ReadTimeout):
-        body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}
         httpx.post(f"{chat.api}/v1/chat/completions", json=body, timeout=1.0, trust_env=False)
     os.kill(core.pid, signal.SIGCONT)
     assert chat.chat("tiny")

@@ -68,7 +68,7 @@ def _serve(page: bytes, kind: str):  # type: ignore[no-untyped-def]
     from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.end_headers()

@@ -31,7 +31,8 @@ def config_in(folder: Path, port: int) -> Config:
 async def started(daemon: Daemon) -> tuple[asyncio.Task[None], Address]:
     address: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(daemon.run(address.set_result))
-    await asyncio.wait({task, address}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    futures: set[asyncio.Future[object]] = {task, address}  # type: ignore[arg-type]
+    await asyncio.wait(futures, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
         task.result()
     return task, address.result()

@@ -51,8 +51,8 @@ def test_main_turns_errors_into_exit_codes(
 def test_status_starts_without_the_daemons_libraries() -> None:
     code = (
         "import sys, vllmd.cli.main, vllmd.cli.status; heavy = {'httpx', 'starlette', 'uvicorn', "
-        "'structlog', 'psutil', 'prometheus_client', 'rich'}; sys.exit(str(heavy & set(sys.modules))"
-        " if heavy & set(sys.modules) else 0)"
+        "'structlog', 'psutil', 'prometheus_client', 'rich'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert result.returncode == 0, result.stderr

@@ -10,7 +10,7 @@ def test_model_every_key_is_documented_and_frozen(cls: type) -> None:
     for field in attrs.fields(cls):
         if field.name not in ("name", "path"):
             assert field.metadata.get("help", "").endswith("."), field.name
-    assert cls.__setattr__ is not object.__setattr__
+    assert "__setattr__" in vars(cls)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_reference_with_every_key_taken_in_is_a_good_configuration() -> None:
     active = [
         line.removeprefix("# ")
         for line in lines
-        if line.startswith("# [") or " = " in line.split("  ")[0] and line.startswith("# ")
+        if line.startswith("# [") or (" = " in line.split("  ")[0] and line.startswith("# "))
     ]
     source = "\n".join(["[daemon]", *active]).replace("null", "[]")
     keys = [line for line in source.splitlines() if "served_model_name" in line]

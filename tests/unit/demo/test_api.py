@@ -29,8 +29,17 @@ class FakeEngine:
 @pytest.fixture
 def api() -> Api:
     args = parse_args(
-        ["serve", "m", "--served-model-name", "tiny", "--max-model-len", "100"]
-        + ["--enable-lora", "--lora-modules", "domain=/x"]
+        [
+            "serve",
+            "m",
+            "--served-model-name",
+            "tiny",
+            "--max-model-len",
+            "100",
+            "--enable-lora",
+            "--lora-modules",
+            "domain=/x",
+        ]
     )
     return Api(args, FakeEngine(), Metrics(args))  # type: ignore[arg-type]
 

@@ -21,7 +21,8 @@ LOGS = DATA / "engine-logs"
     ],
 )
 def test_later_phase_follows_a_real_log(log: str, seen: list[str]) -> None:
-    phase, phases = None, []
+    phase: str | None = None
+    phases: list[str | None] = []
     for line in (LOGS / log).read_text(errors="replace").splitlines():
         after = later_phase(phase, [line])
         if after != phase:

@@ -30,7 +30,7 @@ class Shim:
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(shim_program.__file__)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stderr=subprocess.PIPE,
             )
 

@@ -1,0 +1,48 @@
+"""One real vLLM (the CPU build where there is no GPU) for the whole tier."""
+
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.prometheus import Prometheus, prometheus
+from tests.helpers.site import Site, free_port, site
+from vllmd.demo.real import config_text, prepare
+
+LOAD_S = 300.0
+"""A limit for a test that hangs; a load takes 25 to 40 s on two idle cores."""
+
+REPORT: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site whose engine `tiny` is a real vLLM that serves."""
+    program, model = prepare()
+    folder = tmp_path_factory.mktemp("real")
+    exporter, api = free_port(), free_port()
+    text = config_text(folder, program, model, port=api, exporter_port=exporter)
+    started = time.monotonic()
+    with site(folder, text, exporter_port=exporter, api_port=api) as made:
+        made.wait_state("tiny", "ready", LOAD_S)
+        REPORT.append(f"start to ready: {time.monotonic() - started:.0f} s")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def stored(real: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A real Prometheus that scrapes the site, from its first test to its last."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    with prometheus(folder, real.exporter.removeprefix("http://")) as made:
+        yield made
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    report = sys.modules[__name__].REPORT
+    if report:
+        terminalreporter.section("measured on a real vLLM")
+        for line in report:
+            terminalreporter.line(line)
