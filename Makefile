@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
@@ -12,12 +12,13 @@ RUN := $(CURDIR)/.run
 FOLDERS := RUNTIME_DIRECTORY=$(RUN)/run STATE_DIRECTORY=$(RUN)/state LOGS_DIRECTORY=$(RUN)/log
 ENGINE ?= stand-in
 
-.PHONY: help run check lint types unit test integration engine lock generate bench clean
+.PHONY: help run check lint types unit test integration engine system lock generate bench clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 $(VENV)/installed: requirements/runtime.txt pyproject.toml
+	@PYTHON=$(PYTHON) tools/system.sh ensurepip=python3-venv
 	@if [ ! -x $(BIN)/pip ]; then $(PYTHON) -m venv $(VENV); fi
 	@echo "installing vllmd from its lock file …"
 	@$(PIP) install --require-hashes --only-binary :all: -r requirements/runtime.txt
@@ -52,11 +53,14 @@ types: $(VENV)/developed
 unit: $(VENV)/developed
 	$(BIN)/pytest tests/unit
 
-integration: $(VENV)/developed ## the stand-in engine, a real Prometheus and promtool
+integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
 	$(BIN)/pytest tests/integration
 
-engine: $(VENV)/developed ## a real vLLM (CPU build)
+engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(BIN)/pytest tests/engine
+
+system:
+	@tools/system.sh prometheus=prometheus promtool=prometheus curl=curl pgrep=procps
 
 test: check integration engine ## everything but what needs a GPU
 	@echo "not run: tests/gpu (needs an NVIDIA GPU; 'pytest tests/gpu' on a machine with one)"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.conftest import LOAD_S, REPORT
 from tests.helpers.prometheus import Prometheus
-from tests.helpers.site import Site, gone
+from tests.helpers.site import Site, gone, needs
 from vllmd.demo.families import ROWS
 
 MODELS = ["tiny", "domain"]
@@ -30,6 +30,7 @@ def test_chat_with_the_openai_sdk(real: Site, model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_chat_with_curl(real: Site, model: str) -> None:
+    needs("curl")
     body = {"model": model, "max_tokens": 8, "messages": [{"role": "user", "content": "hello"}]}
     result = subprocess.run(
         [

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.helpers.site import free_port, wait_for
+from tests.helpers.site import free_port, needs, wait_for
 
 CONFIG = """
 global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
@@ -57,6 +57,7 @@ class Prometheus:
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     """Run Prometheus against `target` (host:port)."""
+    needs("prometheus")
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.format(target=target))

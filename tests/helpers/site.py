@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 import openai
+import pytest
 
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
@@ -25,6 +27,15 @@ FAST = {
     "VLLMD_STAND_IN_STEP_S": "0.005",
     "VLLMD_STAND_IN_DEATH_S": "0.3",
 }
+
+
+def needs(program: str) -> None:
+    """Skip a test whose program is not installed, and say so; in CI that is a failure."""
+    if shutil.which(program) is None:
+        reason = f"{program} is not installed (see tools/system.sh)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def free_port() -> int:

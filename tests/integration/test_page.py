@@ -1,7 +1,6 @@
 """The page as a real Prometheus reads it, and as promtool judges it."""
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import Site, free_port, site, wait_for
+from tests.helpers.site import Site, free_port, needs, site, wait_for
 from tests.integration.conftest import config_for
 
 ODD_NAME = 'mo"del \\ {Ünï},= 模型 🎈'
@@ -83,7 +82,7 @@ def _serve(page: bytes, kind: str):  # type: ignore[no-untyped-def]
 
 
 def test_promtool_has_nothing_against_our_own_families(chat: Site) -> None:
-    assert shutil.which("promtool"), "install Debian's package prometheus"
+    needs("promtool")
     result = subprocess.run(
         ["promtool", "check", "metrics"],
         input=chat.metrics(),

@@ -127,7 +127,8 @@ class Tree:
     def _kill(self, processes: list[proc.Stat]) -> None:
         for stat in processes:
             identity = (stat.pid, stat.start_ticks)
-            if stat.pid != self.pid and identity not in self._killed_ids:
+            title = proc.command_line(stat.pid)  # empty while a process is ending by itself
+            if title and stat.pid != self.pid and identity not in self._killed_ids:
                 self._killed_ids.add(identity)
                 self.killed.append(proc.describe(stat))
             with contextlib.suppress(ProcessLookupError, PermissionError):

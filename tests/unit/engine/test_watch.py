@@ -25,9 +25,8 @@ class Scene:
         probes = Probes(self._ask, self._ask, lambda _: self.owner, lambda: None)
         self.watch = Watch(self.ledger, probes, self.clock, 5.0, 8000)
 
-    @property
-    def state(self) -> State:
-        return self.ledger.state
+    def is_in(self, state: State) -> bool:
+        return self.ledger.state is state
 
     async def _ask(self) -> bool:
         return self.answers
@@ -49,7 +48,7 @@ async def test_run_reads_phases_until_the_api_answers(tmp_path: Path) -> None:
         assert (scene.ledger.state, scene.ledger.phase) == (State.LOADING, "weights")
         scene.answers = True
         await scene.clock.advance(LOADING_POLL_S)
-        assert scene.state is State.READY
+        assert scene.is_in(State.READY)
         assert scene.ledger.start_duration_s == 2 * LOADING_POLL_S
 
 
@@ -57,7 +56,7 @@ async def test_run_adopted_engine_has_no_start_duration(tmp_path: Path) -> None:
     async with watching(tmp_path, adopted=True) as scene:
         scene.answers = True
         await scene.clock.advance(LOADING_POLL_S)
-        assert scene.state is State.READY
+        assert scene.is_in(State.READY)
         assert scene.ledger.start_duration_s is None
 
 
@@ -65,13 +64,13 @@ async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> No
     async with watching(tmp_path) as scene:
         scene.answers, scene.owner = True, False
         await scene.clock.advance(10)
-        assert scene.state is State.LOADING
+        assert scene.is_in(State.LOADING)
         assert "port 8000 is answered by a process that is not this engine" in str(
             scene.ledger.problem
         )
         scene.owner = None
         await scene.clock.advance(1)
-        assert scene.state is State.READY
+        assert scene.is_in(State.READY)
         assert scene.ledger.problem is None
 
 
@@ -81,10 +80,10 @@ async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
         await scene.clock.advance(1)
         scene.answers = False
         await scene.clock.advance(5.0 * (SILENT_POLLS - 1))
-        assert scene.state is State.READY
+        assert scene.is_in(State.READY)
         await scene.clock.advance(5.0)
-        assert scene.state is State.UNREACHABLE
+        assert scene.is_in(State.UNREACHABLE)
         await scene.clock.advance(50)
         scene.answers = True
         await scene.clock.advance(5.0)
-        assert scene.state is State.READY
+        assert scene.is_in(State.READY)

@@ -45,7 +45,12 @@ def test_descendants_finds_grandchildren_and_session_members() -> None:
 
 def test_is_resource_tracker_goes_by_the_command_line() -> None:
     code = "0 and 'multiprocessing.resource_tracker'; input()"
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    code = f"print(1, flush=True); {code}"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
     try:
         assert proc.is_resource_tracker(child.pid)
         assert not proc.is_resource_tracker(os.getpid())
