@@ -43,6 +43,11 @@ class Ledger:
         )
         self.since = now
 
+    def begin_anew(self) -> None:
+        """Forget the state after a mistake in the supervisor: it looks for what runs again."""
+        self.state, self.since = State.STOPPED, self._clock.time()
+        self.phase = None
+
     def reach(self, phase: str | None) -> None:
         """Note how far a loading engine has come."""
         if phase != self.phase:

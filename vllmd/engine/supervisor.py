@@ -133,9 +133,11 @@ class Supervisor:
         self._wake.set()
 
     def let_go(self) -> None:
-        """Leave the engine as it is, for the next daemon to find."""
+        """Leave the engine as it is, to be found by the next `run`, of this daemon or another."""
         if self._client is not None:
             self._client.close()
+            self._client = None
+        self._ledger.begin_anew()
 
     # --- its life --------------------------------------------------------------------------
 

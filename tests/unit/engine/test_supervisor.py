@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class Scene:
         self.stopped = StoppedEngines(folder / "stopped.json", "boot")
         self.answers = True
         self.forgotten = 0
+        self.probes: list[Callable[[], Awaitable[bool]]] = []
         self.supervisor = Supervisor(
             self.engine,
             self.command,
@@ -41,6 +42,8 @@ class Scene:
         self.task: asyncio.Task[None] | None = None
 
     async def _ask(self) -> bool:
+        for probe in self.probes:
+            await probe()
         return self.answers
 
     def _forget(self) -> None:
@@ -242,6 +245,25 @@ async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
         await scene.clock.advance(4)
         await scene.until_state(State.READY)
         assert scene.supervisor.status.problem is None
+
+
+async def test_run_after_a_mistake_finds_the_engine_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+
+    async def broken() -> bool:
+        raise ZeroDivisionError
+
+    scene.probes.append(broken)
+    first = asyncio.create_task(scene.supervisor.run())
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(first, 5)
+    scene.supervisor.let_go()
+    scene.probes.clear()
+    async with running(scene):
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.adopted
+        assert len(scene.spawner.shims) == 1
+        assert scene.spawner.last.stops == []
 
 
 async def test_close_stops_the_engine_and_returns(tmp_path: Path) -> None:
