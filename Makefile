@@ -63,7 +63,7 @@ system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus curl=curl pgrep=procps
 
 test: check integration engine ## everything but what needs a GPU
-	@echo "not run: tests/gpu (needs an NVIDIA GPU; 'pytest tests/gpu' on a machine with one)"
+	@echo "not run: anything that needs a GPU (there are no such tests yet)"
 
 lock: $(VENV)/developed ## renew the lock files
 	@$(PIP) install uv

@@ -96,6 +96,9 @@ class FakeSpawner:
         await shim.listen()
         self.shims.append(shim)
 
+    def reap(self) -> None:
+        """Have nothing to collect."""
+
     @property
     def last(self) -> FakeShim:
         return self.shims[-1]

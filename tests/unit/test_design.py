@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
     "config": GROUND | {"config", "shim"},
     "engine": GROUND | {"config", "engine", "shim"},
+    "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
     "collectors": GROUND | {"config", "engine", "scrape", "collectors"},
     "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},

@@ -44,9 +44,9 @@ _SECRET = re.compile(r"(?i)(^|[^a-z])(api[_-]?key|keys?|token|secrets?|passw(or)
 _FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_SCRUBBED = frozenset({"TRACEPARENT", "TRACESTATE", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"})
+_SCRUBBED = frozenset({"TRACEPARENT", "TRACESTATE"})
 """Variables that an engine must not inherit: a TRACEPARENT would become the parent of every
-request (vLLM takes it for theirs), and systemd's belong to the daemon alone."""
+request (vLLM takes it for theirs)."""
 
 _ALWAYS = MappingProxyType(
     {

@@ -26,6 +26,10 @@ class Spawner(Protocol):
         """
         ...
 
+    def reap(self) -> None:
+        """Collect shims that have ended; called when a child has."""
+        ...
+
 
 class DirectSpawner:
     """Start shims as processes of their own session, which outlive this daemon."""
@@ -64,6 +68,36 @@ class DirectSpawner:
     def reap(self) -> None:
         """Collect shims that have ended, so that they do not stay as zombies."""
         self._children = [child for child in self._children if child.poll() is None]
+
+
+class SocketSpawner:
+    """Start shims by connecting to systemd's `vllmd-engine.socket` (`Accept=yes`).
+
+    Every engine is then a unit of its own, with its own cgroup, which systemd kills whole when its
+    shim dies, and which a restart of the daemon leaves alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def spawn(self, spec: Spec) -> None:
+        """Connect, and hand the specification to the shim that systemd starts for it.
+
+        Raises: ShimError: nobody listens, or the shim reported why it could not.
+        """
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._path))
+        except OSError as error:
+            connection.close()
+            raise ShimError(
+                f"cannot connect to {self._path}: {error.strerror}; "
+                "look at 'systemctl status vllmd-engine.socket'"
+            ) from None
+        await send_spec(connection, spec)
+
+    def reap(self) -> None:
+        """Do nothing: the shims are systemd's children."""
 
 
 async def send_spec(connection: socket.socket, spec: Spec) -> None:

@@ -47,7 +47,10 @@ class Supervisor:
         probes: Probes,
         clock: Clock,
         poll_s: float,
+        start_nothing: str | None = None,
     ) -> None:
+        """Make a supervisor; with `start_nothing` (a reason) it adopts, follows and stops only."""
+        self._start_nothing = start_nothing
         self._engine = engine
         self._command = command
         self._directory = directory
@@ -96,7 +99,7 @@ class Supervisor:
             exits=MappingProxyType(dict(ledger.exits)),
             last_exit=ledger.last_exit,
             next_start_at=self._next_start_at,
-            problem=ledger.problem,
+            problem=ledger.problem or self._start_nothing,
         )
 
     def start(self) -> None:
@@ -149,7 +152,7 @@ class Supervisor:
             client = await self._find()
             if client is not None:
                 self._adopt(client)
-            elif self._closing or not self._wanted:
+            elif self._closing or not self._wanted or self._start_nothing:
                 if self._ledger.state is State.BACKOFF:
                     self._ledger.to(Event.STOP)
                 if self._closing:

@@ -1,11 +1,15 @@
 import asyncio
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import vllmd.shim.__main__ as shim_program
 from tests.helpers.make import spec
 from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.spawner import DirectSpawner
+from vllmd.engine.spawner import DirectSpawner, SocketSpawner
 from vllmd.errors import ShimError
 
 
@@ -39,3 +43,30 @@ async def test_reap_collects_ended_shims(tmp_path: Path) -> None:
             break
         await asyncio.sleep(0.02)
     assert spawner._children == []
+
+
+async def test_spawn_through_a_socket_as_systemd_accepts_it(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "spawn.sock"))
+    listener.listen()
+
+    def accept() -> subprocess.Popen[bytes]:
+        connection, _ = listener.accept()
+        command = [sys.executable, "-I", "-S", str(shim_program.__file__)]
+        with connection:
+            return subprocess.Popen(command, stdin=connection.fileno())
+
+    accepting = asyncio.create_task(asyncio.to_thread(accept))
+    await SocketSpawner(tmp_path / "spawn.sock").spawn(spec(tmp_path, ["/bin/sleep", "60"]))
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    assert client.run["shim_pid"] == (await accepting).pid
+    await client.stop(5)
+    assert await asyncio.wait_for(client.exited, 20)
+    (await accepting).wait(20)
+    listener.close()
+
+
+async def test_spawn_through_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ShimError, match=r"systemctl status vllmd-engine\.socket"):
+        await SocketSpawner(tmp_path / "none").spawn(spec(tmp_path, ["/bin/true"]))

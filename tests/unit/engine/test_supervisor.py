@@ -18,7 +18,7 @@ from vllmd.engine.watch import Probes
 class Scene:
     """One supervised engine whose shim, API and clock a test holds."""
 
-    def __init__(self, folder: Path, text: str = "") -> None:
+    def __init__(self, folder: Path, text: str = "", start_nothing: str | None = None) -> None:
         self.engine = engine(f"stop_grace_s = 7\n{text}\nrestart = {{ initial_s = 4, max_s = 16 }}")
         self.command = command.build(self.engine)
         self.directory = folder / "engines" / "chat"
@@ -38,6 +38,7 @@ class Scene:
             probes=Probes(self._ask, self._ask, lambda _: True, self._forget),
             clock=self.clock,
             poll_s=5.0,
+            start_nothing=start_nothing,
         )
         self.task: asyncio.Task[None] | None = None
 
@@ -191,6 +192,21 @@ async def test_run_adopts_a_shim_that_it_finds(tmp_path: Path) -> None:
         assert (status.adopted, status.run_id, status.command_changed) == (True, "run-1", False)
         assert scene.spawner.shims == []
     shim.vanish()
+
+
+async def test_start_nothing_adopts_follows_and_does_not_restart(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, start_nothing="the configuration is broken")
+    scene.directory.mkdir(parents=True)
+    shim = FakeShim(spec(scene.directory, ["x"]))
+    await shim.listen()
+    async with running(scene):
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.problem == "the configuration is broken"
+        await shim.end(0)
+        await scene.until_state(State.BACKOFF)
+        await scene.clock.advance(1000)
+        await scene.until_state(State.STOPPED)
+        assert scene.spawner.shims == []
 
 
 async def test_run_adopted_engine_of_another_command_is_left_running(tmp_path: Path) -> None:
