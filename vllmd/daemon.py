@@ -1,12 +1,12 @@
 """The daemon: the only place where the parts are wired together."""
 
 import asyncio
-import fcntl
+import enum
 import functools
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +15,36 @@ import httpx
 import structlog
 
 import vllmd
-from vllmd import asgi, events
+from vllmd import asgi, events, premises
 from vllmd.clock import Clock, SystemClock
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
+from vllmd.collectors.config import ConfigCollector
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
 from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
 from vllmd.config import command, paths
+from vllmd.config.load import load
 from vllmd.config.model import Config, Engine
+from vllmd.config.problem import InvalidConfigError
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
-from vllmd.engine.spawner import DirectSpawner
+from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.supervisor import Supervisor
 from vllmd.engine.watch import Probes
-from vllmd.errors import DaemonRunningError, ScrapeError, VllmdError
+from vllmd.errors import ScrapeError
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
+from vllmd.notify.systemd import Notifier
 from vllmd.scrape.page import PageSource
 
-LOCK_NAME = "daemon.lock"
+CONFIG_POLL_S = 2.0
+NOTIFY_EVERY_S = 5.0
 SUPERVISOR_RETRY_S = 5.0
 HAS_PAGE = frozenset({State.READY, State.UNREACHABLE, State.STOPPING})
 
@@ -54,30 +59,61 @@ class Address:
     control: str
 
 
+@attrs.frozen
+class Surroundings:
+    """What the daemon runs in: by hand, or as a service whose manager holds sockets and engines."""
+
+    spawner: Spawner = attrs.field(factory=DirectSpawner)
+    sockets: Mapping[str, socket.socket] = attrs.field(factory=dict)
+    """Listening sockets that outlive the daemon, by name: `exporter`."""
+    notifier: Notifier = attrs.field(factory=lambda: Notifier({}))
+    leaves_engines: bool = False
+    """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
+
+
+class Outcome(enum.Enum):
+    """Why `Daemon.run` returned."""
+
+    STOPPED = "stopped"
+    CONFIG_MENDED = "config mended"
+    """The file can be used again: make another daemon with it."""
+
+
 class Daemon:
     """One configuration, running: supervisors, the exporter's port, the control socket."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings | None = None,
+        *,
+        problem: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Make a daemon; with a `problem` of the configuration it starts nothing new."""
         self._config = config
+        self._surroundings = surroundings or Surroundings()
+        self._problem = problem
+        self._outcome = Outcome.STOPPED
         self._clock = clock or SystemClock()
         self._started_at = self._clock.time()
         self._run_dir = paths.run_dir(config)
         self._stop = asyncio.Event()
-        self._spawner = DirectSpawner()
         self._supervisors: dict[str, Supervisor] = {}
         self._sources: dict[str, PageSource] = {}
 
-    async def run(self, started: Callable[[Address], None] = lambda _: None) -> None:
-        """Run until SIGTERM or SIGINT, then stop the engines and return.
+    async def run(self, started: Callable[[Address], None] = lambda _: None) -> Outcome:
+        """Run until SIGTERM or SIGINT, then stop the engines (or leave them) and return.
 
         `started` is called once everything listens.
 
         Raises: DaemonRunningError: another daemon has the run directory; VllmdError: a directory
             or the port cannot be used.
         """
-        self._make_directories()
-        lock = self._lock()
-        exporter_socket = self._bind()
+        premises.make_directories(self._config)
+        lock = premises.take_lock(self._run_dir)
+        held = self._surroundings.sockets.get("exporter")
+        exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         control_path = paths.control_socket(self._run_dir)
         try:
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
@@ -87,7 +123,8 @@ class Daemon:
             control_path.unlink(missing_ok=True)
             exporter_socket.close()
             os.close(lock)
-        _log.info(events.DAEMON_STOPPED)
+        _log.info(events.DAEMON_STOPPED, outcome=self._outcome.value)
+        return self._outcome
 
     async def _serve(
         self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
@@ -95,7 +132,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
-        loop.add_signal_handler(signal.SIGCHLD, self._spawner.reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
         control_app = control.build(self._supervisors, self._about)
         servers = [
             (asgi.Server(self._exporter_app()), exporter_socket),
@@ -105,7 +142,7 @@ class Daemon:
             for server, listener in servers:
                 tasks.create_task(server.run_on(listener))
             lives = [tasks.create_task(self._live(s)) for s in self._supervisors.values()]
-            address = Address(_url(exporter_socket), str(control_path))
+            address = Address(premises.url_of(exporter_socket), str(control_path))
             _log.info(
                 events.DAEMON_STARTED,
                 version=vllmd.__version__,
@@ -117,12 +154,52 @@ class Daemon:
             )
             self._report_unconfigured()
             started(address)
+            others = [tasks.create_task(self._notify()), tasks.create_task(self._watch_config())]
             await self._stop.wait()
+            await self._end(lives)
+            for task in others:
+                task.cancel()
+            for server, _ in servers:
+                server.close()
+
+    async def _end(self, lives: list[asyncio.Task[None]]) -> None:
+        """Stop the engines, or leave them for the next daemon."""
+        if self._outcome is Outcome.STOPPED:
+            self._surroundings.notifier.send("STOPPING=1")
+        if self._surroundings.leaves_engines or self._outcome is Outcome.CONFIG_MENDED:
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
+            for supervisor in self._supervisors.values():
+                supervisor.let_go()
+        else:
             for supervisor in self._supervisors.values():
                 supervisor.close()
             await asyncio.gather(*lives)
-            for server, _ in servers:
-                server.close()
+
+    async def _notify(self) -> None:
+        """Tell the service manager how it goes, and that the event loop lives."""
+        notifier = self._surroundings.notifier
+        notifier.send("READY=1")
+        every_s = min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
+        while True:
+            notifier.send("WATCHDOG=1")
+            notifier.status(self._problem or summary(self._statuses()))
+            await self._clock.sleep(every_s)
+
+    async def _watch_config(self) -> None:
+        """Wait until a file that could not be used can be."""
+        if self._problem is None or self._config.path is None:
+            return
+        while True:
+            await self._clock.sleep(CONFIG_POLL_S)
+            try:
+                load(Path(self._config.path))
+            except InvalidConfigError:
+                continue
+            self._outcome = Outcome.CONFIG_MENDED
+            self._stop.set()
+            return
 
     async def _live(self, supervisor: Supervisor) -> None:
         """Run one supervisor; a mistake in it must not touch the others, nor its engine."""
@@ -152,16 +229,18 @@ class Daemon:
             command.build(engine),
             directory=paths.engine_dir(self._run_dir, engine.name),
             log_path=paths.engine_log(paths.log_dir(self._config), engine.name),
-            spawner=self._spawner,
+            spawner=self._surroundings.spawner,
             stopped=stopped,
             probes=probes,
             clock=self._clock,
             poll_s=self._config.daemon.poll_s,
+            start_nothing=self._problem,
         )
 
     def _exporter_app(self) -> Any:
         collectors: list[Collector] = [
             BuildCollector(),
+            ConfigCollector(self._problem is None),
             EnginesCollector(self._statuses, self._clock),
             UsageCollector(self._statuses, self._clock),
             PagesCollector(list(self._sources.values())),
@@ -183,56 +262,12 @@ class Daemon:
             "pid": os.getpid(),
             "started_at": self._started_at,
             "config": self._config.path,
+            "problem": self._problem,
             "listen": f"{host}:{port}",
             "run_dir": str(self._run_dir),
         }
 
     # --- start and end -----------------------------------------------------------------------
-
-    def _make_directories(self) -> None:
-        state, logs = paths.state_dir(self._config), paths.log_dir(self._config)
-        try:
-            self._run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-            (self._run_dir / "engines").mkdir(mode=0o700, exist_ok=True)
-            state.mkdir(mode=0o750, parents=True, exist_ok=True)
-            logs.mkdir(mode=0o750, parents=True, exist_ok=True)
-        except OSError as error:
-            raise VllmdError(
-                f"cannot make {error.filename}: {error.strerror}; set daemon.run_dir, state_dir "
-                "and log_dir to folders that this user may write to, or run as root"
-            ) from None
-
-    def _lock(self) -> int:
-        path = self._run_dir / LOCK_NAME
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
-            os.close(fd)
-            raise DaemonRunningError(
-                f"a daemon (pid {pid}) already runs on {self._run_dir}; "
-                "stop it, or set daemon.run_dir to another folder"
-            ) from None
-        os.truncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
-        return fd
-
-    def _bind(self) -> socket.socket:
-        host, port = self._config.daemon.listen
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen()
-        except OSError as error:
-            listener.close()
-            raise VllmdError(
-                f"cannot listen on {host}:{port}: {error.strerror}; end what has the port "
-                f"(ss -ltnp 'sport = {port}') or change daemon.listen"
-            ) from None
-        return listener
 
     def _ask_stop(self, name: str) -> None:
         _log.info(events.DAEMON_STOPPING, signal=name)
@@ -250,6 +285,13 @@ class Daemon:
                 )
 
 
+def summary(engines: Sequence[EngineStatus]) -> str:
+    """Say in one line what the engines do."""
+    if not engines:
+        return "no engine is configured"
+    return ", ".join(f"{engine.name}: {engine.state}" for engine in engines)
+
+
 def _probes(engine: Engine, source: PageSource, client: httpx.AsyncClient) -> Probes:
     async def serving() -> bool:
         try:
@@ -264,9 +306,3 @@ def _probes(engine: Engine, source: PageSource, client: httpx.AsyncClient) -> Pr
         owns_port=functools.partial(owned_by_tree, port=engine.port),
         forget=source.forget,
     )
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -37,7 +37,7 @@ class FakeEngine:
 @contextmanager
 def control_socket(path: Path, *engines: FakeEngine) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
-    about = {"version": "1", "pid": 1, "started_at": 0.0, "config": None}
+    about = {"version": "1", "pid": 1, "started_at": 0.0, "config": None, "problem": None}
     app = server.build({e.status.name: e for e in engines}, lambda: about)
     listener = server.listen(path)
     running = threading.Event()

@@ -6,14 +6,17 @@ import signal
 import socket
 from pathlib import Path
 
+import attrs
 import httpx
 import pytest
 
 from tests.helpers.make import config
+from tests.helpers.make import status as status_of
+from vllmd import daemon as daemon_module
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
-from vllmd.daemon import Address, Daemon
-from vllmd.errors import DaemonRunningError, VllmdError
+from vllmd.daemon import Address, Daemon, Outcome, Surroundings, summary
+from vllmd.notify.systemd import Notifier
 
 
 def free_port() -> int:
@@ -28,7 +31,7 @@ def config_in(folder: Path, port: int) -> Config:
     )
 
 
-async def started(daemon: Daemon) -> tuple[asyncio.Task[None], Address]:
+async def started(daemon: Daemon) -> tuple[asyncio.Task[Outcome], Address]:
     address: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(daemon.run(address.set_result))
     futures: set[asyncio.Future[object]] = {task, address}  # type: ignore[arg-type]
@@ -52,23 +55,46 @@ async def test_run_without_engines_serves_and_ends_on_sigterm(tmp_path: Path) ->
     assert not Path(address.control).exists()
 
 
-async def test_run_second_daemon_names_the_first(tmp_path: Path) -> None:
-    task, _ = await started(Daemon(config_in(tmp_path, free_port())))
-    with pytest.raises(DaemonRunningError, match=rf"pid {os.getpid()}"):
-        await Daemon(config_in(tmp_path, free_port())).run()
-    os.kill(os.getpid(), signal.SIGTERM)
-    await asyncio.wait_for(task, 10)
+async def test_run_as_a_service_notifies_and_uses_the_managers_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "n.sock")
+    held = socket.create_server(("127.0.0.1", 0))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, held:
+        manager.bind(path)
+        manager.settimeout(5)
+        surroundings = Surroundings(
+            sockets={"exporter": held}, notifier=Notifier({"NOTIFY_SOCKET": path})
+        )
+        for _ in range(2):  # the second daemon finds the socket as the first one did
+            task, address = await started(Daemon(config_in(tmp_path, 1), surroundings))
+            assert address.exporter.endswith(f":{held.getsockname()[1]}")
+            await asyncio.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+        received = [manager.recv(1000) for _ in range(4)]
+    assert received[:2] == [b"READY=1", b"WATCHDOG=1"]
+    assert b"STATUS=no engine is configured" in received
+    assert b"STOPPING=1" in received
 
 
-async def test_run_port_in_use_says_how_to_find_who(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(VllmdError, match=rf"ss -ltnp 'sport = {port}'"):
-            await Daemon(config_in(tmp_path, port)).run()
+async def test_run_with_a_problem_says_so_until_the_file_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "CONFIG_POLL_S", 0.05)
+    path = tmp_path / "v.toml"
+    path.write_text("broken")
+    broken = attrs.evolve(config_in(tmp_path, free_port()), path=str(path))
+    task, address = await started(Daemon(broken, problem="line 1 is broken"))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        page = await client.get(f"{address.exporter}/metrics")
+    assert "vllmd_config_last_load_successful 0.0" in page.text
+    status = await asyncio.to_thread(ControlClient(Path(address.control)).status)
+    assert status["daemon"]["problem"] == "line 1 is broken"
+    await asyncio.sleep(0.2)
+    assert not task.done()
+    path.write_text("")
+    assert await asyncio.wait_for(task, 10) is Outcome.CONFIG_MENDED
 
 
-async def test_run_folder_that_cannot_be_made_says_which(tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.touch()
-    with pytest.raises(VllmdError, match=r"cannot make .*/file/run"):
-        await Daemon(config_in(blocked, free_port())).run()
+def test_summary_says_what_the_engines_do() -> None:
+    assert summary([]) == "no engine is configured"
+    assert summary([status_of("a"), status_of("b")]) == "a: ready, b: ready"

@@ -1,53 +1,90 @@
 """`vllmd run`: the daemon in the foreground."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
 import click
+import structlog
 
 from vllmd import events, log
 from vllmd.cli.options import config_option
-from vllmd.config import load
+from vllmd.config import load, paths
+from vllmd.config.fallback import Loaded, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.paths import engine_log, log_dir
-from vllmd.config.problem import Problem
-from vllmd.daemon import Address, Daemon
+from vllmd.daemon import Address, Daemon, Outcome, Surroundings
+from vllmd.demo.config import DEMO_CONFIG
+from vllmd.engine.spawner import DirectSpawner, SocketSpawner
+from vllmd.notify.systemd import Notifier, take_sockets
 
 
 @click.command()
 @config_option
 @click.option("--demo", is_flag=True, help="Run the stand-in engine, with no configuration file.")
 @click.option("--banner/--no-banner", default=None, help="Print where to look once it runs.")
+@click.option(
+    "--service",
+    is_flag=True,
+    help="Run as systemd's service: leave the engines running on SIGTERM, and come up with a "
+    "broken configuration too, starting nothing new until it is mended.",
+)
+@click.option(
+    "--engine-socket",
+    type=click.Path(path_type=Path),
+    help="Start engines by connecting to this socket of systemd's, not as own processes.",
+)
 @click.option("--debug", is_flag=True, help="Log more.")
-def command(config_path: Path, demo: bool, banner: bool | None, debug: bool) -> None:
+def command(
+    config_path: Path,
+    demo: bool,
+    banner: bool | None,
+    service: bool,
+    engine_socket: Path | None,
+    debug: bool,
+) -> None:
     """Run the daemon in the foreground.
 
     SIGINT and SIGTERM stop the engines, then the daemon. A daemon that was killed finds its
     engines when it is started again, and goes on with them.
     """
-    import structlog
-
     log.configure(debug=debug)
-    config, warnings = _load(config_path, demo)
-    for problem in warnings:
-        text = problem.format(config.path)
-        structlog.get_logger().warning(events.CONFIG_WARNED, problem=text)
+    surroundings = Surroundings(
+        spawner=SocketSpawner(engine_socket) if engine_socket else DirectSpawner(),
+        sockets=take_sockets(),
+        notifier=Notifier(),
+        leaves_engines=service,
+    )
     show = demo if banner is None else banner
-    asyncio.run(_run(config, show))
+    outcome = Outcome.CONFIG_MENDED
+    while outcome is Outcome.CONFIG_MENDED:
+        loaded = _load(config_path, demo=demo, service=service)
+        _report(loaded)
+        outcome = asyncio.run(_run(loaded, surroundings, show))
 
 
-async def _run(config: Config, banner: bool) -> None:
-    daemon = Daemon(config)
-    await daemon.run(lambda address: _print_banner(config, address) if banner else None)
+async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> Outcome:
+    daemon = Daemon(loaded.config, surroundings, problem=loaded.problem)
+    return await daemon.run(
+        lambda address: _print_banner(loaded.config, address) if banner else None
+    )
 
 
-def _load(config_path: Path, demo: bool) -> tuple[Config, list[Problem]]:
+def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:
     if demo:
-        from vllmd.demo.config import DEMO_CONFIG
+        return Loaded(*load.parse(DEMO_CONFIG))
+    if service:
+        return load_or_fall_back(config_path, paths.state_dir(Config(), os.environ))
+    return Loaded(*load.load(config_path))
 
-        return load.parse(DEMO_CONFIG)
-    return load.load(config_path)
+
+def _report(loaded: Loaded) -> None:
+    logger = structlog.get_logger()
+    for warning in loaded.warnings:
+        logger.warning(events.CONFIG_WARNED, problem=warning.format(loaded.config.path))
+    if loaded.problem:
+        logger.error(events.CONFIG_REFUSED, problem=loaded.problem)
 
 
 def _print_banner(config: Config, address: Address) -> None:

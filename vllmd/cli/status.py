@@ -27,6 +27,8 @@ def command(client: ControlClient, as_json: bool) -> None:
     up = format_duration(now - daemon["started_at"])
     config = daemon["config"] or "built in"
     click.echo(f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}")
+    if daemon["problem"]:
+        click.echo(click.style(daemon["problem"], fg="red"))
     if not status["engines"]:
         click.echo("no engine is configured")
         return

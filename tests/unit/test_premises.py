@@ -1,0 +1,38 @@
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.make import config
+from vllmd import premises
+from vllmd.errors import DaemonRunningError, VllmdError
+
+
+def test_take_lock_second_daemon_names_the_first(tmp_path: Path) -> None:
+    lock = premises.take_lock(tmp_path)
+    with pytest.raises(DaemonRunningError, match=rf"pid {os.getpid()}"):
+        premises.take_lock(tmp_path)
+    os.close(lock)
+    os.close(premises.take_lock(tmp_path))
+
+
+def test_bind_port_in_use_says_how_to_find_who() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(VllmdError, match=rf"ss -ltnp 'sport = {port}'"):
+            premises.bind(("127.0.0.1", port))
+
+
+def test_make_directories_that_cannot_be_made_says_which(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    given = config(f'[daemon]\nrun_dir = "{blocked}/run"')
+    with pytest.raises(VllmdError, match=r"cannot make .*/file/run"):
+        premises.make_directories(given)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_url_of_is_one_that_this_host_reaches(host: str) -> None:
+    with premises.bind((host, 0)) as listener:
+        assert premises.url_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,0 +1,59 @@
+"""A broken configuration must not take the daemon down: it goes on with the last good one."""
+
+import contextlib
+import os
+from pathlib import Path
+
+import attrs
+
+from vllmd.config.load import load
+from vllmd.config.model import Config
+from vllmd.config.problem import InvalidConfigError, Problem
+
+KEPT_NAME = "last-good.toml"
+
+
+@attrs.frozen
+class Loaded:
+    """A configuration to run with. `problem` says why it is not the one in the file, if so."""
+
+    config: Config
+    warnings: list[Problem]
+    problem: str | None = None
+
+
+def load_or_fall_back(path: Path, state_dir: Path) -> Loaded:
+    """Read a configuration; if it cannot be used, the last one that could be takes its place.
+
+    With neither, the result configures no engine.
+    """
+    try:
+        config, warnings = load(path)
+    except InvalidConfigError as error:
+        try:
+            kept, _ = load(state_dir / KEPT_NAME)
+        except InvalidConfigError:
+            kept = Config()
+        return Loaded(attrs.evolve(kept, path=str(path)), [], _say(path, error))
+    with contextlib.suppress(OSError):
+        _keep(path, state_dir)
+    return Loaded(config, warnings)
+
+
+def _say(path: Path, error: InvalidConfigError) -> str:
+    first = error.problems[0].format(str(path))
+    more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+    return (
+        f"the configuration cannot be used, nothing new is started: {first}{more}; "
+        f"'vllmd check --config {path}' shows all, and once it is clean vllmd goes on by itself"
+    )
+
+
+def _keep(path: Path, state_dir: Path) -> None:
+    """Copy a good file, for the daemon's eyes only: it may hold secrets."""
+    state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+    temporary = state_dir / f"{KEPT_NAME}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(path.read_bytes())
+    temporary.replace(state_dir / KEPT_NAME)

@@ -1,0 +1,78 @@
+"""What the daemon needs before it can begin: its folders, its lock, its port."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from vllmd.config import paths
+from vllmd.config.model import Config
+from vllmd.errors import DaemonRunningError, VllmdError
+
+LOCK_NAME = "daemon.lock"
+
+
+def make_directories(config: Config) -> None:
+    """Make the folders that are missing.
+
+    Raises: VllmdError: one cannot be made.
+    """
+    run = paths.run_dir(config)
+    try:
+        run.mkdir(mode=0o755, parents=True, exist_ok=True)
+        (run / "engines").mkdir(mode=0o700, exist_ok=True)
+        for folder in (paths.state_dir(config), paths.log_dir(config)):
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise VllmdError(
+            f"cannot make {error.filename}: {error.strerror}; set daemon.run_dir, state_dir "
+            "and log_dir to folders that this user may write to, or run as root"
+        ) from None
+
+
+def take_lock(run: Path) -> int:
+    """Take the run directory for this daemon, as long as the returned file stays open.
+
+    Raises: DaemonRunningError: another daemon has it.
+    """
+    fd = os.open(run / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+        os.close(fd)
+        raise DaemonRunningError(
+            f"a daemon (pid {pid}) already runs on {run}; "
+            "stop it, or set daemon.run_dir to another folder"
+        ) from None
+    os.truncate(fd, 0)
+    os.write(fd, f"{os.getpid()}\n".encode())
+    return fd
+
+
+def bind(address: tuple[str, int]) -> socket.socket:
+    """Listen on an address.
+
+    Raises: VllmdError: it cannot be had.
+    """
+    host, port = address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise VllmdError(
+            f"cannot listen on {host}:{port}: {error.strerror}; end what has the port "
+            f"(ss -ltnp 'sport = {port}') or change daemon.listen"
+        ) from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Return the URL at which this host reaches a listening socket."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
