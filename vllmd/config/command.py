@@ -6,12 +6,14 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import attrs
 
 from vllmd.config import flags
 from vllmd.config.model import Engine
 
+PACKAGE_PARENT = str(Path(__file__).parents[2])
 ENGINE_BIN = "/opt/vllmd/engine/current/bin"
 
 
@@ -50,6 +52,8 @@ def build(engine: Engine, inherited: Mapping[str, str] = os.environ) -> Command:
         program, leading = sys.executable, ["-m", "vllmd.demo"]
     resolved = _resolve(program, env)
     own_env = flags.own_environment(engine)
+    if engine.is_stand_in:  # a packaged vllmd is on nobody's default path
+        own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
     argv = (resolved or program, *leading, *flags.arguments(engine))
     return Command(argv=argv, env=env, own_env=own_env, found=resolved is not None)
 

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Boot a root file system with systemd as PID 1 in namespaces of its own: boot.sh ROOTFS NAME
+# Needs root and cgroup v1 (or hybrid); ends when the system inside powers off.
+set -euo pipefail
+root=$1 name=$2
+for controller in cpu cpuacct cpuset memory devices freezer blkio pids systemd unified; do
+  folder=/sys/fs/cgroup/$controller/$name
+  mkdir -p "$folder"
+  if [[ $controller == cpuset ]]; then
+    cat /sys/fs/cgroup/cpuset/cpuset.cpus > "$folder/cpuset.cpus"
+    cat /sys/fs/cgroup/cpuset/cpuset.mems > "$folder/cpuset.mems"
+  fi
+  echo $$ > "$folder/cgroup.procs"
+done
+# shellcheck disable=SC2016
+exec unshare --cgroup --mount --pid --ipc --uts --net --fork --kill-child=SIGKILL \
+  --propagation private bash -ec '
+root=$1
+ip link set lo up
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs tmpfs "$root/tmp"
+mount -t tmpfs -o mode=755 tmpfs "$root/dev"
+mkdir "$root/dev/pts" "$root/dev/shm"
+for device in null zero full random urandom tty; do
+  touch "$root/dev/$device"
+  mount --bind "/dev/$device" "$root/dev/$device"
+done
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
+ln -s /proc/self/fd "$root/dev/fd"
+mount -t tmpfs tmpfs "$root/dev/shm"
+cgroup=$root/sys/fs/cgroup
+mount -t tmpfs -o mode=755 tmpfs "$cgroup"
+for controller in cpu cpuacct cpuset memory devices freezer blkio pids; do
+  mkdir "$cgroup/$controller"
+  mount -t cgroup -o "$controller" cgroup "$cgroup/$controller"
+done
+mkdir "$cgroup/systemd" "$cgroup/unified"
+mount -t cgroup -o none,name=systemd cgroup "$cgroup/systemd"
+mount -t cgroup2 cgroup2 "$cgroup/unified"
+hostname vllmd-test
+cd "$root"
+mkdir -p oldroot
+pivot_root . oldroot
+umount -l /oldroot
+exec env -i container=unshare TERM=linux PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+  /sbin/init --log-target=console --log-level=info
+' bash "$root" < /dev/null
