@@ -12,7 +12,7 @@ RUN := $(CURDIR)/.run
 FOLDERS := RUNTIME_DIRECTORY=$(RUN)/run STATE_DIRECTORY=$(RUN)/state LOGS_DIRECTORY=$(RUN)/log
 ENGINE ?= stand-in
 
-.PHONY: help run check lint types unit test integration engine system lock generate bench clean
+.PHONY: help run build-tools check lint types unit test integration engine system deb packaging lock generate bench clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -59,10 +59,19 @@ integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(BIN)/pytest tests/engine
 
+deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb
+	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
+
+packaging: $(VENV)/developed build-tools ## the package in a booted Debian 12 and 13 (needs root)
+	$(BIN)/pytest tests/packaging
+
+build-tools:
+	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap
+
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus curl=curl pgrep=procps
 
-test: check integration engine ## everything but what needs a GPU
+test: check integration packaging engine ## everything but what needs a GPU
 	@echo "not run: anything that needs a GPU (there are no such tests yet)"
 
 lock: $(VENV)/developed ## renew the lock files

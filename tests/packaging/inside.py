@@ -30,7 +30,9 @@ rows: list[dict[str, Any]] = []
 
 
 def sh(command: str) -> str:
-    result = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True)
+    result = subprocess.run(
+        ["/bin/bash", "-c", command], capture_output=True, text=True, check=False
+    )
     return (result.stdout + result.stderr).strip()
 
 
@@ -41,7 +43,7 @@ def show(unit: str, key: str) -> str:
 def get(url: str, body: dict[str, Any] | None = None) -> str:
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=30) as response:
         return str(response.read().decode())
 
 
@@ -73,7 +75,8 @@ def ready(other_than: str | None = None) -> dict[str, Any]:
         now = engine()
         return now if now["state"] == "ready" and now["run_id"] != other_than else None
 
-    return until("a serving engine", ask)
+    found: dict[str, Any] = until("a serving engine", ask)
+    return found
 
 
 def left() -> list[str]:
@@ -280,6 +283,36 @@ def main() -> None:
         os.kill(daemon_pid(), signal.SIGKILL)
         stops_all(row)
 
+    @case("OOM kill of the daemon under load, again and again until it has memory")
+    def _(row: dict[str, Any]) -> None:
+        sh("systemctl start vllmd")
+        limit = "/etc/systemd/system/vllmd-daemon.service.d/memory.conf"
+
+        def starve() -> None:
+            with open(limit, "w") as file:
+                file.write("[Service]\nMemoryMax=20M\nMemorySwapMax=0\n")
+            sh("systemctl daemon-reload; systemctl kill --signal=KILL vllmd-daemon")
+            until("an OOM kill", lambda: show("vllmd-daemon", "Result") == "oom-kill")
+            os.unlink(limit)
+            sh("systemctl daemon-reload; systemctl restart vllmd-daemon")
+
+        serves_on(row, starve)
+
+    @case("systemctl stop, daemon failed; the engine served on until then")
+    def _(row: dict[str, Any]) -> None:
+        no_restart = "/etc/systemd/system/vllmd-daemon.service.d/zz-no-restart.conf"
+        with open(no_restart, "w") as file:
+            file.write("[Service]\nRestart=no\n")
+        sh("systemctl daemon-reload")
+        ready()
+        os.kill(daemon_pid(), signal.SIGKILL)
+        until("failed", lambda: show("vllmd-daemon", "ActiveState") == "failed")
+        body = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
+        get(f"{API}/v1/chat/completions", body)
+        stops_all(row)
+        os.unlink(no_restart)
+        sh("systemctl daemon-reload; systemctl reset-failed")
+
     @case("systemctl stop, daemon frozen")
     def _(row: dict[str, Any]) -> None:
         sh("systemctl start vllmd")
@@ -312,13 +345,16 @@ def main() -> None:
         assert not os.path.exists(CONFIG_PATH)
         sh("dpkg -i /opt/t/vllmd_0.1.1_amd64.deb")
         assert sh("systemctl is-enabled vllmd") == "disabled"
+        with open(CONFIG_PATH, "w") as file:
+            file.write(CONFIG + "flags = { shutdown-timeout = 4 }\n")
         sh("systemctl enable --now vllmd")
-        until("the page", lambda: "vllmd_build_info" in get(f"{EXPORTER}/metrics"))
+        ready()
 
 
 if __name__ == "__main__":
     try:
         main()
     finally:
+        # the engine still serves: the shutdown must drain it (seen by the test, from its log)
         os.sync()
         subprocess.run(["systemctl", "poweroff"], check=False)

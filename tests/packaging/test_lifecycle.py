@@ -20,6 +20,7 @@ ExecStart=/usr/bin/python3 /opt/t/inside.py
 WantedBy=multi-user.target
 """
 LIMIT_S = 600
+FACTS = ("requests", "scrapes", "failed", "left", "stop_s")
 
 
 def boot(folder: Path, name: str) -> None:
@@ -65,17 +66,18 @@ def test_package_lives_in_a_booted_system(
         result = work / "rows.json"
         assert result.exists(), (tmp_path / "console.log").read_text(errors="replace")[-3000:]
         rows = json.loads(result.read_text())
+        log = (root / "var/log/vllmd/chat.log").read_text()
     finally:
         shutil.rmtree(root, ignore_errors=True)
     with capsys.disabled():
         print(f"\n{suite}, systemd {rows[0].get('systemd')}:")
         for row in rows:
-            facts = {
-                k: row[k] for k in ("requests", "scrapes", "failed", "left", "stop_s") if k in row
-            }
-            print(
-                f"  {'ok  ' if row['ok'] else 'FAIL'} {row['seconds']:5.1f} s  {row['case']}  {facts}"
-            )
+            facts = ", ".join(f"{key} {row[key]}" for key in FACTS if key in row)
+            word = "ok  " if row["ok"] else "FAIL"
+            print(f"  {word} {row['seconds']:5.1f} s  {row['case']}  {facts}")
     failures = [row for row in rows if not row["ok"]]
     assert not failures, "\n".join(f"{r['case']}\n{r['error']}\n{r['journal']}" for r in failures)
     assert rows[-1]["case"] == "purge, reinstall"
+    assert log.rstrip().splitlines()[-1].startswith("INFO:     Finished server process"), (
+        "the engine was not stopped in an orderly way when the system went down"
+    )

@@ -57,7 +57,7 @@ class DirectSpawner:
     def _start(connection: socket.socket, error_log: Path) -> subprocess.Popen[bytes]:
         with error_log.open("ab") as errors:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", str(shim_program.__file__)],
+                [sys.executable, "-I", "-S", "-B", str(shim_program.__file__)],
                 stdin=connection.fileno(),
                 stdout=errors,
                 stderr=errors,

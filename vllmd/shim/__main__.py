@@ -1,4 +1,4 @@
-"""Start the shim without site-packages: ``python3 -I -S …/vllmd/shim/__main__.py``."""
+"""Start the shim without site-packages: ``python3 -I -S -B …/vllmd/shim/__main__.py``."""
 
 import sys
 
