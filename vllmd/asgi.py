@@ -10,6 +10,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 SHUTDOWN_S = 3
+SETTLE_S = 0.1
 
 
 class Server(uvicorn.Server):
@@ -43,6 +44,16 @@ class Server(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait until it should end."""
         await self._stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, give what was just accepted the time to send its request, then end.
+
+        Without it, a scrape that connected a moment before a restart would be cut.
+        """
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(SETTLE_S)
+        await super().shutdown(sockets)
 
     async def run_on(self, *sockets: socket.socket) -> None:
         """Serve on the sockets until `close`."""

@@ -20,13 +20,13 @@ ExecStart=/usr/bin/python3 /opt/t/inside.py
 WantedBy=multi-user.target
 """
 LIMIT_S = 600
-FACTS = ("requests", "scrapes", "failed", "left", "stop_s")
+FACTS = ("requests", "scrapes", "failed", "cut", "left", "stop_s")
 
 
 def boot(folder: Path, name: str) -> None:
     """Boot and wait for the end; its control groups are removed."""
     with (folder.parent / "console.log").open("wb") as console:
-        command = [str(HERE / "boot.sh"), str(folder), name]
+        command = ["setpriv", "--pdeathsig", "KILL", str(HERE / "boot.sh"), str(folder), name]
         process = subprocess.Popen(command, stdout=console, stderr=console, start_new_session=True)
         try:
             process.wait(LIMIT_S)
