@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 
 import httpx
@@ -12,7 +11,7 @@ import pytest
 
 from tests.engine.conftest import LOAD_S, REPORT
 from tests.helpers.prometheus import Prometheus
-from tests.helpers.site import Site, gone, needs
+from tests.helpers.site import Load, Site, gone, needs
 from vllmd.demo.families import ROWS
 
 MODELS = ["tiny", "domain"]
@@ -132,42 +131,24 @@ def _runs(values: list[float]) -> str:
 
 def test_kill_of_the_daemon_fails_no_request(real: Site) -> None:
     before = real.engine("tiny")
-    failed: list[Exception] = []
-    served = 0
-    done = threading.Event()
-
-    def load() -> None:
-        nonlocal served
-        while not done.is_set():
-            try:
-                real.chat("tiny", tokens=32)
-                served += 1
-            except Exception as error:  # noqa: BLE001 - any failure counts
-                failed.append(error)
-
-    threads = [threading.Thread(target=load) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1)
-    real.kill_daemon()
-    time.sleep(2)
-    started = time.monotonic()
-    real.start()
-    after = real.wait_state("tiny", "ready")
-    adopted_s = time.monotonic() - started
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-    assert served > 0
+    with Load(real, clients=2, tokens=32) as load:
+        time.sleep(1)
+        real.kill_daemon()
+        time.sleep(2)
+        started = time.monotonic()
+        real.start()
+        after = real.wait_state("tiny", "ready")
+        adopted_s = time.monotonic() - started
+    assert load.failed == []
+    assert load.served > 0
     assert (after["pid"], after["run_id"], after["adopted"]) == (
         before["pid"],
         before["run_id"],
         True,
     )
     REPORT.append(
-        f"kill -9 of the daemon under load: {served} requests served, {len(failed)} failed, "
-        f"the engine is ready under the new daemon after {adopted_s:.1f} s"
+        f"kill -9 of the daemon under load: {load.served} requests served, "
+        f"{len(load.failed)} failed, the engine is ready under the new daemon after {adopted_s:.1f} s"
     )
 
 

@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 import openai
@@ -156,6 +157,36 @@ class Site:
 
     def ready(self, name: str) -> int:
         return httpx.get(f"{self.exporter}/ready/{name}", trust_env=False).status_code
+
+
+class Load:
+    """Chat requests one after the other, in the background, counted."""
+
+    def __init__(self, made: Site, *, clients: int = 1, tokens: int = 20) -> None:
+        self.served = 0
+        self.failed: list[Exception] = []
+        self._site = made
+        self._tokens = tokens
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+
+    def _ask(self) -> None:
+        while not self._done.is_set():
+            try:
+                self._site.chat("tiny", tokens=self._tokens)
+                self.served += 1
+            except openai.OpenAIError as error:
+                self.failed.append(error)
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        for thread in self._threads:
+            thread.join()
 
 
 def gone(*stats: proc.Stat) -> bool:

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import threading
 import time
 
 import httpx
 import pytest
 
-from tests.helpers.site import Site, gone, wait_for
+from tests.helpers.site import Load, Site, gone, wait_for
 from vllmd.shim import proc
 
 
@@ -35,30 +34,14 @@ def test_kill_of_the_engine_core_exit_0_is_a_crash(chat: Site) -> None:
 
 def test_kill_of_the_daemon_fails_no_request_and_the_next_one_goes_on(chat: Site) -> None:
     before = chat.engine("chat")
-    failures: list[Exception] = []
-    served = 0
-    done = threading.Event()
-
-    def load() -> None:
-        nonlocal served
-        while not done.is_set():
-            try:
-                chat.chat("tiny", tokens=20)
-                served += 1
-            except Exception as error:  # noqa: BLE001 - any failure counts
-                failures.append(error)
-
-    thread = threading.Thread(target=load)
-    thread.start()
-    time.sleep(0.5)
-    chat.kill_daemon()
-    time.sleep(0.5)
-    chat.start()
-    after = chat.wait_state("chat", "ready")
-    done.set()
-    thread.join()
-    assert failures == []
-    assert served > 3
+    with Load(chat) as load:
+        time.sleep(0.5)
+        chat.kill_daemon()
+        time.sleep(0.5)
+        chat.start()
+        after = chat.wait_state("chat", "ready")
+    assert load.failed == []
+    assert load.served > 3
     assert after["adopted"] is True
     assert (after["pid"], after["run_id"]) == (before["pid"], before["run_id"])
     assert after["command_changed"] is False

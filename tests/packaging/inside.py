@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -178,6 +179,31 @@ def stops_all(row: dict[str, Any], command: str = "systemctl stop vllmd") -> Non
     assert row["left"] == []
 
 
+def starve(row: dict[str, Any]) -> None:
+    """Give the daemon less memory than it needs, until the kernel has killed it twice."""
+    limit = "/etc/systemd/system/vllmd-daemon.service.d/memory.conf"
+    control = "/sys/fs/cgroup/memory/system.slice/vllmd-daemon.service/memory.oom_control"
+    kills = 0
+
+    def killed() -> bool:
+        nonlocal kills
+        with open(control) as file:
+            kills = max(kills, *(int(x.split()[1]) for x in file if x.startswith("oom_kill ")))
+        return kills > 0
+
+    restarts = int(show("vllmd-daemon", "NRestarts"))
+    with open(limit, "w") as file:
+        file.write("[Service]\nMemoryMax=20M\n")
+    try:
+        sh("systemctl daemon-reload; systemctl kill --signal=KILL --kill-who=main vllmd-daemon")
+        until("an OOM kill", killed, 15)
+        until("restarts", lambda: int(show("vllmd-daemon", "NRestarts")) >= restarts + 3, 15)
+    finally:
+        os.unlink(limit)
+        sh("systemctl daemon-reload")
+        row["oom_kills_seen"] = kills
+
+
 def daemon_pid() -> int:
     return int(show("vllmd-daemon", "MainPID"))
 
@@ -290,6 +316,13 @@ def main() -> None:
         os.kill(daemon_pid(), signal.SIGKILL)
         stops_all(row)
 
+    @case("OOM kill of the daemon under load, until it has memory again")
+    def _(row: dict[str, Any]) -> None:
+        sh("systemctl start vllmd")
+        ready()
+        serves_on(row, lambda: starve(row), orderly=False)
+        stops_all(row)
+
     @case("systemctl stop, daemon failed; the engine served on until then")
     def _(row: dict[str, Any]) -> None:
         sh("systemctl start vllmd")
@@ -344,10 +377,34 @@ def main() -> None:
         ready()
 
 
+DRAIN_TOKENS = 120
+
+
+def drain_client() -> None:
+    """Ask for something that takes longer than the shutdown takes to begin, and write it down."""
+    body = {"model": "tiny", "max_tokens": DRAIN_TOKENS, "messages": []}
+    try:
+        answer = get(f"{API}/v1/chat/completions", body)
+    except OSError as error:
+        answer = json.dumps({"error": repr(error)})
+    with open("/opt/t/drain.json", "w") as file:
+        file.write(answer)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["client"]:
+        drain_client()
+        sys.exit()
     try:
         main()
     finally:
-        # the engine still serves: the shutdown must drain it (seen by the test, from its log)
+        # the system goes down with a request in flight: this unit is stopped after the engine
+        sh(
+            "systemd-run --unit=client --property=Before=vllmd.service "
+            "/usr/bin/python3 /opt/t/inside.py client"
+        )
+        time.sleep(0.7)
         os.sync()
         subprocess.run(["systemctl", "poweroff"], check=False)

@@ -67,6 +67,7 @@ def test_package_lives_in_a_booted_system(
         assert result.exists(), (tmp_path / "console.log").read_text(errors="replace")[-3000:]
         rows = json.loads(result.read_text())
         log = (root / "var/log/vllmd/chat.log").read_text()
+        drained = json.loads((work / "drain.json").read_text())
     finally:
         shutil.rmtree(root, ignore_errors=True)
     with capsys.disabled():
@@ -81,3 +82,4 @@ def test_package_lives_in_a_booted_system(
     assert log.rstrip().splitlines()[-1].startswith("INFO:     Finished server process"), (
         "the engine was not stopped in an orderly way when the system went down"
     )
+    assert drained.get("usage", {}).get("completion_tokens") == 120, drained
