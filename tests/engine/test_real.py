@@ -148,7 +148,8 @@ def test_kill_of_the_daemon_fails_no_request(real: Site) -> None:
     )
     REPORT.append(
         f"kill -9 of the daemon under load: {load.served} requests served, "
-        f"{len(load.failed)} failed, the engine is ready under the new daemon after {adopted_s:.1f} s"
+        f"{len(load.failed)} failed; "
+        f"the engine is ready under the new daemon after {adopted_s:.1f} s"
     )
 
 
