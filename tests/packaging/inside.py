@@ -382,6 +382,7 @@ DRAIN_TOKENS = 120
 
 def drain_client() -> None:
     """Ask for something that takes longer than the shutdown takes to begin, and write it down."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is asked to end together with the engine
     body = {"model": "tiny", "max_tokens": DRAIN_TOKENS, "messages": []}
     try:
         answer = get(f"{API}/v1/chat/completions", body)
@@ -400,11 +401,8 @@ if __name__ == "__main__":
     try:
         main()
     finally:
-        # the system goes down with a request in flight: this unit is stopped after the engine
-        sh(
-            "systemd-run --unit=client --property=Before=vllmd.service "
-            "/usr/bin/python3 /opt/t/inside.py client"
-        )
+        # the system goes down with a request in flight
+        sh("systemd-run --unit=client /usr/bin/python3 /opt/t/inside.py client")
         time.sleep(0.7)
         os.sync()
         subprocess.run(["systemctl", "poweroff"], check=False)

@@ -67,7 +67,8 @@ def test_package_lives_in_a_booted_system(
         assert result.exists(), (tmp_path / "console.log").read_text(errors="replace")[-3000:]
         rows = json.loads(result.read_text())
         log = (root / "var/log/vllmd/chat.log").read_text()
-        drained = json.loads((work / "drain.json").read_text())
+        answer = work / "drain.json"
+        drained = json.loads(answer.read_text()) if answer.exists() else {}
     finally:
         shutil.rmtree(root, ignore_errors=True)
     with capsys.disabled():
