@@ -42,6 +42,7 @@ from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.notify.systemd import Notifier
 from vllmd.scrape.page import PageSource
+from vllmd.shim.protocol import SOCKET_NAME
 
 CONFIG_POLL_S = 2.0
 NOTIFY_EVERY_S = 5.0
@@ -276,7 +277,7 @@ class Daemon:
     def _report_unconfigured(self) -> None:
         """Name engines that run and are not in the configuration; they are left alone."""
         for directory in (self._run_dir / "engines").iterdir():
-            if directory.name not in self._supervisors and (directory / "shim.sock").exists():
+            if directory.name not in self._supervisors and (directory / SOCKET_NAME).exists():
                 _log.warning(
                     events.ENGINE_UNCONFIGURED,
                     engine=directory.name,

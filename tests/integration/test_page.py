@@ -125,7 +125,7 @@ def test_scrape_of_a_frozen_engine_keeps_its_deadline_and_our_own_families(chat:
     assert chat.engine("chat")["restarts"] == 0
 
 
-def test_concurrent_scrapes_cost_the_engine_one(chat: Site) -> None:
+def test_concurrent_scrapes_all_get_a_fresh_page(chat: Site) -> None:
     time.sleep(1.1)
     pages: list[str] = []
     threads = [threading.Thread(target=lambda: pages.append(chat.metrics())) for _ in range(20)]

@@ -81,7 +81,3 @@ def transition(state: State, event: Event) -> State:
         return TRANSITIONS[state, event]
     except KeyError:
         raise InvalidTransitionError(f"event {event} in state {state}") from None
-
-
-HAS_PROCESS = frozenset({State.LOADING, State.READY, State.UNREACHABLE, State.STOPPING})
-"""States in which an engine process may exist under a shim."""
