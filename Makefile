@@ -66,7 +66,8 @@ packaging: $(VENV)/developed build-tools ## the package in a booted Debian 12 an
 	$(BIN)/pytest tests/packaging
 
 build-tools:
-	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap
+	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap \
+		qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs debugfs=e2fsprogs
 
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus curl=curl pgrep=procps

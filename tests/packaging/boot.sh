@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Boot a root file system with systemd as PID 1 in namespaces of its own: boot.sh ROOTFS NAME
+# Boot a root file system with systemd as PID 1 in namespaces of its own:
+#   boot.sh ROOTFS NAME [SOURCE:TARGET …]     folders of this host to be seen there, read-only
 # Needs root and cgroup v1 (or hybrid); ends when the system inside powers off.
 set -euo pipefail
 root=$1 name=$2
+shift 2
 for controller in cpu cpuacct cpuset memory devices freezer blkio pids systemd unified; do
   folder=/sys/fs/cgroup/$controller/$name
   mkdir -p "$folder"
@@ -16,6 +18,7 @@ done
 exec unshare --cgroup --mount --pid --ipc --uts --net --fork --kill-child=SIGKILL \
   --propagation private bash -ec '
 root=$1
+shift
 ip link set lo up
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
@@ -41,6 +44,12 @@ done
 mkdir "$cgroup/systemd" "$cgroup/unified"
 mount -t cgroup -o none,name=systemd cgroup "$cgroup/systemd"
 mount -t cgroup2 cgroup2 "$cgroup/unified"
+for pair in "$@"; do
+  target=$root${pair#*:}
+  mkdir -p "$target"
+  mount --bind "${pair%%:*}" "$target"
+  mount -o remount,bind,ro "$target"
+done
 hostname vllmd-test
 cd "$root"
 mkdir -p oldroot
@@ -48,4 +57,4 @@ pivot_root . oldroot
 umount -l /oldroot
 exec env -i container=unshare TERM=linux PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   /sbin/init --log-target=console --log-level=info
-' bash "$root" < /dev/null
+' bash "$root" "$@" < /dev/null

@@ -1,4 +1,4 @@
-"""Packages and root file systems; the latter are cached outside the checkout."""
+"""Two versions of the package, built once."""
 
 import os
 import subprocess
@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.site import needs
-from vllmd.demo.real import cache_dir
 
 ROOT = Path(__file__).parents[2]
-INCLUDE = "systemd-sysv,dbus,udev,python3,procps,init-system-helpers,adduser"
 
 
 @pytest.fixture(scope="session")
 def debs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two versions of the package."""
+    """Return the folder with versions 0.1.0 and 0.1.1."""
     needs("dpkg-buildpackage")
     folder = tmp_path_factory.mktemp("debs")
     for version in ("0.1.0", "0.1.1"):
@@ -30,16 +28,3 @@ def debs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         assert result.returncode == 0, result.stderr
     return folder
-
-
-def rootfs(suite: str) -> Path:
-    """Return a root file system as an archive."""
-    needs("mmdebstrap")
-    archive = cache_dir() / "rootfs" / f"{suite}.tar"
-    if not archive.exists():
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        partial = archive.with_name(f"{suite}.partial.tar")
-        options = ["--variant=minbase", f"--include={INCLUDE}", suite, str(partial)]
-        subprocess.run(["mmdebstrap", *options], check=True, capture_output=True)
-        partial.rename(archive)
-    return archive

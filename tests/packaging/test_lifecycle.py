@@ -1,86 +1,97 @@
-"""The package in a booted Debian: tests/packaging/inside.py has the cases."""
+"""The package in a booted Debian: tests/packaging/inside has the cases."""
 
 import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.packaging.conftest import rootfs
+from tests.packaging import systems
+from tests.packaging.systems import System
+from vllmd.demo.real import prepare
+from vllmd.errors import InstallError
 
-HERE = Path(__file__).parent
-UNIT = """[Unit]
-After=multi-user.target
-[Service]
-Type=exec
-ExecStart=/usr/bin/python3 /opt/t/inside.py
-[Install]
-WantedBy=multi-user.target
-"""
-LIMIT_S = 600
-FACTS = ("requests", "scrapes", "failed", "cut", "left", "stop_s")
+FACTS = {"case", "ok", "seconds", "systemd", "dpkg", "enable", "error", "journal"}
+"""Not printed among what was measured."""
 
-
-def boot(folder: Path, name: str) -> None:
-    """Boot and wait for the end; its control groups are removed."""
-    with (folder.parent / "console.log").open("wb") as console:
-        command = ["setpriv", "--pdeathsig", "KILL", str(HERE / "boot.sh"), str(folder), name]
-        process = subprocess.Popen(command, stdout=console, stderr=console, start_new_session=True)
-        try:
-            process.wait(LIMIT_S)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            for controller in Path("/sys/fs/cgroup").iterdir():
-                tree = sorted((controller / name).glob("**/"), reverse=True)
-                for group in tree:
-                    if group.is_dir():
-                        subprocess.run(["rmdir", str(group)], check=False, capture_output=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="booting a system needs root")
-@pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="booting a system needs root")
+in_namespaces = pytest.mark.skipif(
     not Path("/sys/fs/cgroup/unified").exists(), reason="boot.sh needs cgroup v1 (hybrid)"
 )
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_package_lives_in_a_booted_system(
-    tmp_path: Path, debs: Path, suite: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = tmp_path / "root"
-    root.mkdir()
-    try:
-        archive = str(rootfs(suite))
-        subprocess.run(["tar", "-x", "-f", archive, "-C", str(root)], check=True)
-        work = root / "opt" / "t"
-        work.mkdir(parents=True)
-        for path in (*debs.glob("*.deb"), HERE / "inside.py"):
-            shutil.copy(path, work)
-        (root / "etc/systemd/system/inside.service").write_text(UNIT)
-        wants = root / "etc/systemd/system/multi-user.target.wants"
-        wants.mkdir(parents=True, exist_ok=True)
-        (wants / "inside.service").symlink_to("/etc/systemd/system/inside.service")
-        boot(root, f"vllmd-test-{suite}-{os.getpid()}")
-        result = work / "rows.json"
-        assert result.exists(), (tmp_path / "console.log").read_text(errors="replace")[-3000:]
-        rows = json.loads(result.read_text())
-        log = (root / "var/log/vllmd/chat.log").read_text()
-        answer = work / "drain.json"
-        drained = json.loads(answer.read_text()) if answer.exists() else {}
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder for a system; it is large, and removed at once."""
+    yield tmp_path
+    for root in ("root", "left"):
+        shutil.rmtree(tmp_path / root, ignore_errors=True)
+
+
+def check(system: System, name: str, last: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Print the table; no case failed, none is missing, and the last request was answered."""
+    result = system.work / "rows.json"
+    assert result.exists(), system.console.read_text(errors="replace")[-3000:]
+    rows: list[dict[str, Any]] = json.loads(result.read_text())
     with capsys.disabled():
-        print(f"\n{suite}, systemd {rows[0].get('systemd')}:")
+        print(f"\n{name}, systemd {rows[0].get('systemd')}:")
         for row in rows:
-            facts = ", ".join(f"{key} {row[key]}" for key in FACTS if key in row)
+            facts = ", ".join(f"{key} {value}" for key, value in row.items() if key not in FACTS)
             word = "ok  " if row["ok"] else "FAIL"
             print(f"  {word} {row['seconds']:5.1f} s  {row['case']}  {facts}")
     failures = [row for row in rows if not row["ok"]]
     assert not failures, "\n".join(f"{r['case']}\n{r['error']}\n{r['journal']}" for r in failures)
-    assert rows[-1]["case"] == "purge, reinstall"
-    assert log.rstrip().splitlines()[-1].startswith("INFO:     Finished server process"), (
-        "the engine was not stopped in an orderly way when the system went down"
-    )
-    assert drained.get("usage", {}).get("completion_tokens") == 120, drained
+    assert rows[-1]["case"].startswith(last)
+    down = json.loads((system.work / "down.json").read_text())
+    drained = json.loads((system.work / "drain.json").read_text())
+    assert drained["answer"].get("usage", {}).get("completion_tokens") == down["tokens"], drained
+    assert drained["at"] > down["at"], "the request was not in flight when the system went down"
+
+
+def stopped_in_order(log: Path) -> bool:
+    """Tell whether the engine was stopped in an orderly way when the system went down."""
+    return log.read_text().rstrip().splitlines()[-1].startswith("INFO:     Finished server process")
+
+
+@in_namespaces
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_package_lives_in_a_booted_system(
+    folder: Path, debs: Path, suite: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = systems.make(folder, suite, debs, "lifecycle")
+    systems.boot(system)
+    check(system, suite, "purge, reinstall", capsys)
+    assert stopped_in_order(system.root / "var/log/vllmd/chat.log")
+
+
+def test_package_lives_on_a_kernel_with_cgroup_v2(
+    folder: Path, debs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = systems.make(folder, "trixie", debs, "machine", kernel=True)
+    left = systems.emulate(system)
+    check(left, "trixie in an emulated machine, cgroup v2", "reboot", capsys)
+    assert stopped_in_order(left.root / "var/log/vllmd/chat.log")
+
+
+@in_namespaces
+def test_a_real_vllm_lives_in_its_unit(
+    folder: Path, debs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        program, model = prepare()
+    except InstallError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no real vLLM can be had here: {error}")
+    engine = program.parents[1]
+    ask = [str(engine / "bin/python"), "-c", "import sys; print(sys.base_prefix)"]
+    python = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+    binds = {engine: "engine", Path(python): "python"}
+    system = systems.make(folder, "bookworm", debs, "real")
+    systems.place(model, system, "model")
+    systems.boot(system, {source: f"/opt/vllmd/{name}" for source, name in binds.items()})
+    check(system, "bookworm with a real vLLM", "real vLLM: systemctl stop", capsys)

@@ -113,3 +113,19 @@ def is_resource_tracker(pid: int) -> bool:
 def describe(stat: Stat) -> str:
     """Name a process for a person: its title and its id."""
     return f"{command_line(stat.pid)[:80] or stat.name} (pid {stat.pid})"
+
+
+def offer_to_oom_killer(pid: int, root: str = "/proc") -> None:
+    """Take back from a child what protection this process has from the kernel's OOM killer.
+
+    When memory runs out, the engine is to be killed, not the shim beside it that says how it ended.
+    """
+    path = f"{root}/{pid}/oom_score_adj"
+    try:
+        with open(path, encoding="ascii") as file:
+            protected = int(file.read()) < 0
+        if protected:
+            with open(path, "w", encoding="ascii") as file:
+                file.write("0")
+    except OSError:
+        return  # it is gone already, or not ours to change: it stays as it is

@@ -54,6 +54,7 @@ class Tree:
             setsigdef=_RESET_SIGNALS,
         )
         os.chdir("/")
+        proc.offer_to_oom_killer(self.pid)
         stat = proc.read_stat(self.pid)  # an unreaped child is always there, if only as a zombie
         self.start_ticks = stat.start_ticks if stat else 0
         self.exit_code: int | None = None

@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from vllmd.shim import proc
 
@@ -61,3 +64,20 @@ def test_is_resource_tracker_goes_by_the_command_line() -> None:
 
 def test_boot_id_is_stable() -> None:
     assert proc.boot_id() == proc.boot_id() != ""
+
+
+@pytest.mark.parametrize(("before", "after"), [("-500", "0"), ("0", "0"), ("700", "700")])
+def test_offer_to_oom_killer_takes_back_protection_only(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    score = tmp_path / "42" / "oom_score_adj"
+    score.parent.mkdir()
+    score.write_text(f"{before}\n")
+
+    proc.offer_to_oom_killer(42, str(tmp_path))
+
+    assert score.read_text().strip() == after
+
+
+def test_offer_to_oom_killer_process_that_is_gone_is_no_error() -> None:
+    proc.offer_to_oom_killer(2**22 + 1)

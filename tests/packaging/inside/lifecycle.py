@@ -1,22 +1,27 @@
-"""Runs inside the booted system, with Debian's own Python: each case is a row of the table.
+"""The life of the package, from its installation to its purge, with the stand-in engine."""
 
-Prints nothing that matters; writes /opt/t/rows.json.
-"""
-
-import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-import traceback
-import urllib.request
-from collections.abc import Callable
 from typing import Any
 
-API = "http://127.0.0.1:8000"
-EXPORTER = "http://127.0.0.1:9840"
+from .cases import case, serves_on, stops_all
+from .tools import (
+    API,
+    CONFIG_PATH,
+    EXPORTER,
+    PATIENCE,
+    daemon_pid,
+    engine,
+    get,
+    left,
+    ready,
+    sh,
+    show,
+    status,
+    until,
+)
+
 CONFIG = """[engines.chat]
 model = "org/model"
 served_model_name = "tiny"
@@ -25,164 +30,17 @@ stop_grace_s = 5
 env = { VLLMD_STAND_IN_LOAD_S = "0.5", VLLMD_STAND_IN_DEATH_S = "0.3" }
 restart = { initial_s = 0.3, max_s = 1 }
 """
-DROP_IN = "[Service]\nWatchdogSec=4\nTimeoutStopSec=6\nRestartSec=500ms\n"
-CONFIG_PATH = "/etc/vllmd/vllmd.toml"
-rows: list[dict[str, Any]] = []
-
-
-def sh(command: str) -> str:
-    result = subprocess.run(
-        ["/bin/bash", "-c", command], capture_output=True, text=True, check=False
-    )
-    return (result.stdout + result.stderr).strip()
-
-
-def show(unit: str, key: str) -> str:
-    return sh(f"systemctl show --property={key} --value {unit}")
-
-
-def get(url: str, body: dict[str, Any] | None = None) -> str:
-    data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return str(response.read().decode())
-
-
-def until(what: str, condition: Callable[[], Any], timeout_s: float = 30) -> Any:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        try:
-            if answer := condition():
-                return answer
-        except OSError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"never came: {what}")
-
-
-def status() -> dict[str, Any]:
-    return dict(json.loads(sh("vllmd status --json")))
-
-
-def engine() -> dict[str, Any]:
-    try:
-        return dict(status()["engines"][0])
-    except (ValueError, IndexError):
-        return {"state": "unknown", "run_id": None, "pid": None}
-
-
-def ready(other_than: str | None = None) -> dict[str, Any]:
-    def ask() -> dict[str, Any] | None:
-        now = engine()
-        return now if now["state"] == "ready" and now["run_id"] != other_than else None
-
-    found: dict[str, Any] = until("a serving engine", ask)
-    return found
-
-
-def left() -> list[str]:
-    found = sh("pgrep -fa 'vllmd[/ ](run|shim|demo)|vllmd/shim/__main__|vllmd.demo|VLLM::' || true")
-    return [line for line in found.splitlines() if "pgrep" not in line and "inside.py" not in line]
-
-
-class Load:
-    """Requests to the engine and scrapes of the exporter, one after the other, counted."""
-
-    def __init__(self) -> None:
-        self.requests = self.scrapes = 0
-        self.cut: list[str] = []  # scrapes that a killed daemon had already accepted
-        self.failed: list[str] = []
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=t) for t in (self._ask, self._ask, self._scrape)]
-
-    def _ask(self) -> None:
-        body = {"model": "tiny", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
-        while not self._done.is_set():
-            try:
-                get(f"{API}/v1/chat/completions", body)
-                self.requests += 1
-            except OSError as error:
-                self.failed.append(f"request: {error!r}")
-
-    def _scrape(self) -> None:
-        while not self._done.wait(0.1):
-            try:
-                get(f"{EXPORTER}/metrics")
-                get(f"{EXPORTER}/-/healthy")
-                self.scrapes += 1
-            except OSError as error:
-                (self.failed if "refused" in repr(error) else self.cut).append(f"scrape: {error!r}")
-
-    def __enter__(self) -> "Load":
-        for thread in self._threads:
-            thread.start()
-        time.sleep(0.5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        time.sleep(0.5)
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def case(title: str) -> Callable[[Callable[[dict[str, Any]], None]], None]:
-    def run(function: Callable[[dict[str, Any]], None]) -> None:
-        row: dict[str, Any] = {"case": title, "ok": True}
-        started = time.monotonic()
-        try:
-            function(row)
-        except Exception:
-            row.update(ok=False, error=traceback.format_exc())
-            row["journal"] = sh("journalctl --no-pager -o cat -n 60 -u 'vllmd*'")
-        row["seconds"] = round(time.monotonic() - started, 1)
-        rows.append(row)
-        with open("/opt/t/rows.json", "w") as file:
-            json.dump(rows, file)
-
-    return run
-
-
-def serves_on(row: dict[str, Any], fault: Callable[[], object], *, orderly: bool) -> None:
-    """Do something to the daemon under load: no failure, and the same engine after it.
-
-    No request may fail and no scrape may be refused. A daemon that is killed cuts a scrape that it
-    had already accepted; one that ends in an orderly way may not even do that.
-    """
-    before, daemon = ready(), show("vllmd-daemon", "MainPID")
-    with Load() as load:
-        fault()
-        until(
-            "another daemon",
-            lambda: (
-                show("vllmd-daemon", "MainPID") not in ("0", daemon)
-                and show("vllmd-daemon", "ActiveState") == "active"
-            ),
-        )
-        after = ready()
-    row.update(requests=load.requests, scrapes=load.scrapes, failed=len(load.failed))
-    row.update(cut=len(load.cut))
-    assert load.failed == [], load.failed
-    assert not (orderly and load.cut), load.cut
-    assert load.requests > 0
-    assert load.scrapes > 0
-    assert (after["run_id"], after["pid"]) == (before["run_id"], before["pid"])
-    assert after["adopted"]
-    assert sh("pgrep -fc vllmd/shim/__main__") == "1"
-
-
-def stops_all(row: dict[str, Any], command: str = "systemctl stop vllmd") -> None:
-    started = time.monotonic()
-    sh(command)
-    row["stop_s"] = round(time.monotonic() - started, 1)
-    row["left"] = left()
-    assert row["left"] == []
+DROP_IN = f"[Service]\nWatchdogSec={4 * PATIENCE:.0f}\nTimeoutStopSec=6\nRestartSec=500ms\n"
+EXPOSURE_LIMIT = 2.5
+"""Of systemd-analyze's 10."""
 
 
 def starve(row: dict[str, Any]) -> None:
     """Give the daemon less memory than it needs, until the kernel has killed it twice."""
     limit = "/etc/systemd/system/vllmd-daemon.service.d/memory.conf"
-    control = "/sys/fs/cgroup/memory/system.slice/vllmd-daemon.service/memory.oom_control"
+    group = "/system.slice/vllmd-daemon.service/memory."
+    v1, v2 = f"/sys/fs/cgroup/memory{group}oom_control", f"/sys/fs/cgroup{group}events"
+    control = v1 if os.path.exists(v1) else v2
     kills = 0
 
     def killed() -> bool:
@@ -204,24 +62,32 @@ def starve(row: dict[str, Any]) -> None:
         row["oom_kills_seen"] = kills
 
 
-def daemon_pid() -> int:
-    return int(show("vllmd-daemon", "MainPID"))
+def install(row: dict[str, Any]) -> None:
+    """Install the older package, and look that it only lies there."""
+    row["systemd"] = sh("systemctl --version | head -1").split()[1]
+    row["dpkg"] = sh("dpkg -i /opt/t/vllmd_0.1.0_amd64.deb")[-300:]
+    assert sh("systemctl is-enabled vllmd") == "disabled"
+    assert sh("id -un vllmd") == "vllmd"
+    assert left() == []
 
 
 def main() -> None:
-    version = sh("systemctl --version | head -1").split()[1]
+    """Run every case; leave an engine serving."""
 
     @case("install: disabled, nothing runs")
     def _(row: dict[str, Any]) -> None:
-        row["systemd"] = version
-        row["dpkg"] = sh("dpkg -i /opt/t/vllmd_0.1.0_amd64.deb")[-300:]
-        assert sh("systemctl is-enabled vllmd") == "disabled"
-        assert sh("id -un vllmd") == "vllmd"
-        assert left() == []
+        install(row)
         os.makedirs("/etc/systemd/system/vllmd-daemon.service.d", exist_ok=True)
         with open("/etc/systemd/system/vllmd-daemon.service.d/test.conf", "w") as file:
             file.write(DROP_IN)
         sh("systemctl daemon-reload")
+
+    @case("hardening of the units")
+    def _(row: dict[str, Any]) -> None:
+        for unit in ("vllmd-daemon.service", "vllmd-engine@x.service"):
+            verdict = sh(f"systemd-analyze security --no-pager {unit} | tail -n 1")
+            row[unit.partition(".")[0]] = exposure = float(verdict.split()[-3])
+            assert exposure <= EXPOSURE_LIMIT, verdict
 
     @case("enable --now without an engine: active, scraped")
     def _(row: dict[str, Any]) -> None:
@@ -375,34 +241,3 @@ def main() -> None:
             file.write(CONFIG + "flags = { shutdown-timeout = 4 }\n")
         sh("systemctl enable --now vllmd")
         ready()
-
-
-DRAIN_TOKENS = 120
-
-
-def drain_client() -> None:
-    """Ask for something that takes longer than the shutdown takes to begin, and write it down."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is asked to end together with the engine
-    body = {"model": "tiny", "max_tokens": DRAIN_TOKENS, "messages": []}
-    try:
-        answer = get(f"{API}/v1/chat/completions", body)
-    except OSError as error:
-        answer = json.dumps({"error": repr(error)})
-    with open("/opt/t/drain.json", "w") as file:
-        file.write(answer)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] == ["client"]:
-        drain_client()
-        sys.exit()
-    try:
-        main()
-    finally:
-        # the system goes down with a request in flight
-        sh("systemd-run --unit=client /usr/bin/python3 /opt/t/inside.py client")
-        time.sleep(0.7)
-        os.sync()
-        subprocess.run(["systemctl", "poweroff"], check=False)

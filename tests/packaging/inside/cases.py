@@ -1,0 +1,73 @@
+"""How a case is run and becomes a row of the table, and what several cases demand."""
+
+import json
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from .load import Load
+from .tools import left, ready, sh, show, until
+
+ROWS = "/opt/t/rows.json"
+rows: list[dict[str, Any]] = []
+
+
+def load_rows() -> None:
+    """Go on with the table that was begun before a reboot."""
+    with open(ROWS) as file:
+        rows.extend(json.load(file))
+
+
+def case(title: str) -> Callable[[Callable[[dict[str, Any]], None]], None]:
+    def run(function: Callable[[dict[str, Any]], None]) -> None:
+        row: dict[str, Any] = {"case": title, "ok": True}
+        started = time.monotonic()
+        try:
+            function(row)
+        except Exception:
+            row.update(ok=False, error=traceback.format_exc())
+            row["journal"] = sh("journalctl --no-pager -o cat -n 60 -u 'vllmd*'")
+        row["seconds"] = round(time.monotonic() - started, 1)
+        rows.append(row)
+        print(row["ok"], row["seconds"], title, flush=True)  # to see on the console where it is
+        with open(ROWS, "w") as file:
+            json.dump(rows, file)
+
+    return run
+
+
+def serves_on(row: dict[str, Any], fault: Callable[[], object], *, orderly: bool) -> None:
+    """Do something to the daemon under load: no failure, and the same engine after it.
+
+    No request may fail and no scrape may be refused. A daemon that is killed cuts a scrape that it
+    had already accepted; one that ends in an orderly way may not even do that.
+    """
+    before, daemon = ready(), show("vllmd-daemon", "MainPID")
+    with Load() as load:
+        fault()
+        until(
+            "another daemon",
+            lambda: (
+                show("vllmd-daemon", "MainPID") not in ("0", daemon)
+                and show("vllmd-daemon", "ActiveState") == "active"
+            ),
+        )
+        after = ready()
+    row.update(requests=load.requests, scrapes=load.scrapes, failed=len(load.failed))
+    row.update(cut=len(load.cut))
+    assert load.failed == [], load.failed
+    assert not (orderly and load.cut), load.cut
+    assert load.requests > 0
+    assert load.scrapes > 0
+    assert (after["run_id"], after["pid"]) == (before["run_id"], before["pid"])
+    assert after["adopted"]
+    assert sh("pgrep -fc vllmd/shim/__main__") == "1"
+
+
+def stops_all(row: dict[str, Any], command: str = "systemctl stop vllmd") -> None:
+    started = time.monotonic()
+    sh(command)
+    row["stop_s"] = round(time.monotonic() - started, 1)
+    row["left"] = left()
+    assert row["left"] == []

@@ -1,0 +1,47 @@
+"""A client that counts what failed."""
+
+import threading
+import time
+
+from .tools import API, EXPORTER, get
+
+
+class Load:
+    """Requests to the engine and scrapes of the exporter, one after the other, counted."""
+
+    def __init__(self) -> None:
+        self.requests = self.scrapes = 0
+        self.cut: list[str] = []  # scrapes that a killed daemon had already accepted
+        self.failed: list[str] = []
+        self._done = threading.Event()
+        self._threads = [threading.Thread(target=t) for t in (self._ask, self._ask, self._scrape)]
+
+    def _ask(self) -> None:
+        body = {"model": "tiny", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
+        while not self._done.is_set():
+            try:
+                get(f"{API}/v1/chat/completions", body)
+                self.requests += 1
+            except OSError as error:
+                self.failed.append(f"request: {error!r}")
+
+    def _scrape(self) -> None:
+        while not self._done.wait(0.1):
+            try:
+                get(f"{EXPORTER}/metrics")
+                get(f"{EXPORTER}/-/healthy")
+                self.scrapes += 1
+            except OSError as error:
+                (self.failed if "refused" in repr(error) else self.cut).append(f"scrape: {error!r}")
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        time.sleep(0.5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        time.sleep(0.5)
+        self._done.set()
+        for thread in self._threads:
+            thread.join()

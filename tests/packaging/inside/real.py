@@ -1,0 +1,66 @@
+"""A real vLLM (CPU build) in its unit, under the hardening of that unit."""
+
+import os
+import signal
+from typing import Any
+
+from . import lifecycle
+from .cases import case, serves_on, stops_all
+from .tools import CONFIG_PATH, daemon_pid, ready, sh
+
+CONFIG = """[engines.tiny]
+executable = "/opt/vllmd/vllm"
+model = "/opt/vllmd/model/model"
+served_model_name = "tiny"
+max_model_len = 512
+max_num_seqs = 4
+stop_grace_s = 20
+flags = { enforce-eager = true, shutdown-timeout = 15 }
+env = { HF_HUB_OFFLINE = "1", VLLM_NO_USAGE_STATS = "1", VLLM_CPU_KVCACHE_SPACE = "1" }
+"""
+PROGRAM = """#!/bin/sh
+export PYTHONPATH=$(echo /opt/vllmd/engine/lib/python3.*/site-packages)
+export LD_LIBRARY_PATH=/opt/vllmd/python/lib
+exec /opt/vllmd/python/bin/python3 /opt/vllmd/engine/bin/vllm "$@"
+"""
+"""A virtual environment that is seen at another place, with the Python it was made from."""
+
+
+def main() -> None:
+    """Install, serve, survive the daemon's death and upgrade, stop; leave an engine serving."""
+
+    @case("install, enable --now: a real vLLM serves from its unit")
+    def _(row: dict[str, Any]) -> None:
+        with open("/opt/vllmd/vllm", "w") as file:
+            file.write(PROGRAM)
+        os.chmod("/opt/vllmd/vllm", 0o755)
+        lifecycle.install(row)
+        with open(CONFIG_PATH, "w") as file:
+            file.write(CONFIG)
+        sh("systemctl enable --now vllmd")
+        row["start_s"] = round(ready()["start_duration_s"])
+
+    @case("real vLLM: kill -9 of the daemon under load")
+    def _(row: dict[str, Any]) -> None:
+        serves_on(row, lambda: os.kill(daemon_pid(), signal.SIGKILL), orderly=False)
+
+    @case("real vLLM: upgrade to 0.1.1 under load")
+    def _(row: dict[str, Any]) -> None:
+        install = "dpkg --force-confold -i /opt/t/vllmd_0.1.1_amd64.deb"
+        serves_on(row, lambda: sh(install), orderly=True)
+
+    @case("real vLLM: kill -9 of the shim: its tree is gone, serving again")
+    def _(row: dict[str, Any]) -> None:
+        before = ready()
+        os.kill(before["shim_pid"], signal.SIGKILL)
+        after = ready(other_than=before["run_id"])
+        assert not os.path.exists(f"/proc/{before['pid']}")
+        assert after["last_exit"]["label"] == "shim_lost"
+        assert sh("pgrep -fc VLLM::EngineCore") == "1"
+
+    @case("real vLLM: systemctl stop, start")
+    def _(row: dict[str, Any]) -> None:
+        stops_all(row)
+        assert os.listdir("/dev/shm") == []
+        sh("systemctl start vllmd")
+        ready()

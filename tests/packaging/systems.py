@@ -1,0 +1,152 @@
+"""Debian systems to boot: a root file system in namespaces, or in a machine that is emulated."""
+
+import os
+import shutil
+import subprocess
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from tests.helpers.site import needs
+from vllmd.demo.real import cache_dir
+
+HERE = Path(__file__).parent
+INCLUDE = "systemd-sysv,dbus,udev,python3,procps,init-system-helpers,adduser,libnuma1"
+KERNEL = ",linux-image-cloud-amd64,initramfs-tools,zstd"
+UNIT = """[Unit]
+After=multi-user.target
+[Service]
+Type=exec
+WorkingDirectory=/opt/t
+Environment=PATIENCE={patience}
+ExecStart=/usr/bin/python3 -m inside {scenario}
+StandardOutput=journal+console
+OOMScoreAdjust=-900
+[Install]
+WantedBy=multi-user.target
+"""
+LIMIT_S = 900
+IMAGE_SIZE = "1600M"
+EMULATED_PATIENCE = 4
+
+
+@attrs.frozen
+class System:
+    """A root file system with a scenario in it, and where what it leaves can be read."""
+
+    root: Path
+    console: Path
+
+    @property
+    def work(self) -> Path:
+        """The folder of the test inside the system."""
+        return self.root / "opt" / "t"
+
+
+def archive(suite: str, *, kernel: bool) -> Path:
+    """Return a root file system; it is cached outside the checkout."""
+    needs("mmdebstrap")
+    include = INCLUDE + (KERNEL if kernel else "")
+    made = cache_dir() / "rootfs" / f"{suite}-{zlib.crc32(include.encode()):08x}.tar"
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        partial = made.with_name(f"{made.stem}.partial.tar")
+        options = ["--variant=minbase", f"--include={include}", suite, str(partial)]
+        subprocess.run(["mmdebstrap", *options], check=True, capture_output=True)
+        partial.rename(made)
+    return made
+
+
+def make(folder: Path, suite: str, debs: Path, scenario: str, *, kernel: bool = False) -> System:
+    """Unpack a system below `folder` that runs `scenario` when it is booted, then goes down."""
+    root = folder / "root"
+    root.mkdir()
+    source = str(archive(suite, kernel=kernel))
+    subprocess.run(["tar", "-x", "-f", source, "-C", str(root)], check=True)
+    system = System(root, folder / "console.log")
+    system.work.mkdir(parents=True)
+    for deb in debs.glob("*.deb"):
+        shutil.copy(deb, system.work)
+    shutil.copytree(HERE / "inside", system.work / "inside")
+    unit = UNIT.format(scenario=scenario, patience=EMULATED_PATIENCE if kernel else 1)
+    (root / "etc/systemd/system/inside.service").write_text(unit)
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True, exist_ok=True)
+    (wants / "inside.service").symlink_to("/etc/systemd/system/inside.service")
+    return system
+
+
+def place(folder: Path, system: System, name: str) -> None:
+    """Copy a folder of this host to /opt/vllmd/NAME, where everybody in the system can read it."""
+    target = system.root / "opt/vllmd" / name
+    shutil.copytree(folder, target)
+    subprocess.run(["chmod", "-R", "a+rX", str(target)], check=True)
+
+
+def boot(system: System, binds: Mapping[Path, str] | None = None) -> None:
+    """Boot in namespaces of its own and wait for the end; its control groups are removed.
+
+    `binds` maps folders of this host to where the system sees them, read-only.
+    """
+    name = f"vllmd-test-{os.getpid()}"
+    pairs = [f"{source}:{target}" for source, target in (binds or {}).items()]
+    try:
+        _run(system, [str(HERE / "boot.sh"), str(system.root), name, *pairs])
+    finally:
+        for controller in Path("/sys/fs/cgroup").iterdir():
+            for group in sorted((controller / name).glob("**/"), reverse=True):
+                if group.is_dir():
+                    subprocess.run(["rmdir", str(group)], check=False, capture_output=True)
+
+
+def emulate(system: System) -> System:
+    """Boot in an emulated machine, with the kernel of its own suite, and wait for the end.
+
+    Returns: what the machine's disk held then.
+    """
+    needs("qemu-system-x86_64")
+    folder = system.console.parent
+    image = folder / "disk.img"
+    command = ["mke2fs", "-q", "-F", "-t", "ext4", "-d", str(system.root), str(image), IMAGE_SIZE]
+    subprocess.run(command, check=True)
+    kernel, initrd = (next((system.root / "boot").glob(f"{n}*")) for n in ("vmlinuz", "initrd"))
+    machine = "qemu-system-x86_64 -accel tcg,thread=multi -machine q35 -cpu max -smp 2 -m 1536"
+    try:
+        _run(
+            system,
+            [
+                *machine.split(),
+                *("-nodefaults", "-display", "none", "-serial", "stdio"),
+                *("-drive", f"file={image},if=virtio,format=raw"),
+                *("-kernel", str(kernel), "-initrd", str(initrd)),
+                *("-append", "console=ttyS0 root=/dev/vda rw panic=-1 systemd.show_status=0"),
+            ],
+        )
+        left = System(folder / "left", system.console)
+        for path in ("/opt/t", "/var/log/vllmd"):
+            target = left.root / path.strip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            dump = f"rdump {path} {target.parent}"
+            subprocess.run(["debugfs", "-R", dump, str(image)], check=True, capture_output=True)
+    finally:
+        image.unlink()
+    return left
+
+
+def _run(system: System, command: list[str]) -> None:
+    with system.console.open("wb") as console:
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        )
+        try:
+            process.wait(LIMIT_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
