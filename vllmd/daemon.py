@@ -37,7 +37,7 @@ from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.supervisor import Supervisor
 from vllmd.engine.watch import Probes
-from vllmd.errors import ScrapeError
+from vllmd.errors import ConfigError, ScrapeError, VllmdError
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.notify.systemd import Notifier
@@ -76,8 +76,8 @@ class Outcome(enum.Enum):
     """Why `Daemon.run` returned."""
 
     STOPPED = "stopped"
-    CONFIG_MENDED = "config mended"
-    """The file can be used again: make another daemon with it."""
+    RELOAD = "reload"
+    """The file is to be read again: make another daemon with it, which adopts the engines."""
 
 
 class Daemon:
@@ -133,6 +133,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
         control_app = control.build(self._supervisors, self._about)
         servers = [
@@ -167,7 +168,7 @@ class Daemon:
         """Stop the engines, or leave them for the next daemon."""
         if self._outcome is Outcome.STOPPED:
             self._surroundings.notifier.send("STOPPING=1")
-        if self._surroundings.leaves_engines or self._outcome is Outcome.CONFIG_MENDED:
+        if self._surroundings.leaves_engines or self._outcome is Outcome.RELOAD:
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
@@ -198,9 +199,26 @@ class Daemon:
                 load(Path(self._config.path))
             except InvalidConfigError:
                 continue
-            self._outcome = Outcome.CONFIG_MENDED
+            self._outcome = Outcome.RELOAD
             self._stop.set()
             return
+
+    def _reload(self) -> None:
+        """Read the file again; one that cannot be used changes nothing."""
+        notifier = self._surroundings.notifier
+        notifier.reloading(self._clock.monotonic())
+        try:
+            if self._config.path is None:
+                raise ConfigError("this configuration was not read from a file")
+            config, _ = load(Path(self._config.path))
+            premises.refuse_other_place(self._config.daemon, config.daemon)
+        except VllmdError as error:
+            _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
+            notifier.send("READY=1")
+            return
+        _log.info(events.CONFIG_RELOADED, config=config.path)
+        self._outcome = Outcome.RELOAD
+        self._stop.set()
 
     async def _live(self, supervisor: Supervisor) -> None:
         """Run one supervisor; a mistake in it must not touch the others, nor its engine."""
@@ -272,6 +290,7 @@ class Daemon:
 
     def _ask_stop(self, name: str) -> None:
         _log.info(events.DAEMON_STOPPING, signal=name)
+        self._outcome = Outcome.STOPPED
         self._stop.set()
 
     def _report_unconfigured(self) -> None:

@@ -6,8 +6,8 @@ import socket
 from pathlib import Path
 
 from vllmd.config import paths
-from vllmd.config.model import Config
-from vllmd.errors import DaemonRunningError, VllmdError
+from vllmd.config.model import Config, Daemon
+from vllmd.errors import ConfigError, DaemonRunningError, VllmdError
 
 LOCK_NAME = "daemon.lock"
 
@@ -69,6 +69,19 @@ def bind(address: tuple[str, int]) -> socket.socket:
             f"(ss -ltnp 'sport = {port}') or change daemon.listen"
         ) from None
     return listener
+
+
+def refuse_other_place(now: Daemon, new: Daemon) -> None:
+    """Refuse settings that a running daemon cannot move to: it would lose its engines or its port.
+
+    Raises: ConfigError: naming the first of them.
+    """
+    for name in ("listen", "run_dir", "state_dir", "log_dir"):
+        if (value := getattr(new, name)) != getattr(now, name):
+            raise ConfigError(
+                f"daemon.{name} is now {value!r}: a reload cannot change that; restart the daemon "
+                "('systemctl restart vllmd-daemon' leaves the engines serving), or change it back"
+            )
 
 
 def url_of(listener: socket.socket) -> str:

@@ -24,11 +24,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def config_in(folder: Path, port: int) -> Config:
-    return config(
+def text_in(folder: Path, port: int) -> str:
+    return (
         f'[daemon]\nlisten = "127.0.0.1:{port}"\nrun_dir = "{folder}/run"\n'
         f'state_dir = "{folder}/state"\nlog_dir = "{folder}/log"\n'
     )
+
+
+def config_in(folder: Path, port: int) -> Config:
+    return config(text_in(folder, port))
+
+
+def config_file_in(folder: Path) -> tuple[Path, Config]:
+    text = text_in(folder, free_port())
+    path = folder / "v.toml"
+    path.write_text(text)
+    return path, attrs.evolve(config(text), path=str(path))
 
 
 async def started(daemon: Daemon) -> tuple[asyncio.Task[Outcome], Address]:
@@ -92,7 +103,57 @@ async def test_run_with_a_problem_says_so_until_the_file_is_mended(
     await asyncio.sleep(0.2)
     assert not task.done()
     path.write_text("")
-    assert await asyncio.wait_for(task, 10) is Outcome.CONFIG_MENDED
+    assert await asyncio.wait_for(task, 10) is Outcome.RELOAD
+
+
+async def test_sighup_reloads_a_good_file_only_and_tells_the_manager(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notify = str(tmp_path / "n.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(notify)
+        manager.settimeout(5)
+        surroundings = Surroundings(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        path, given = config_file_in(tmp_path)
+        good = path.read_text()
+        task, _ = await started(Daemon(given, surroundings))
+
+        def answers(last: bytes) -> list[bytes]:
+            received = [manager.recv(1000)]
+            while received[-1] != last:
+                received.append(manager.recv(1000))
+            return received
+
+        await asyncio.to_thread(answers, b"READY=1")
+        for bad in ("modle = 1", good.replace("/run", "/elsewhere")):
+            path.write_text(bad)
+            os.kill(os.getpid(), signal.SIGHUP)
+            received = await asyncio.to_thread(answers, b"READY=1")
+            assert any(line.startswith(b"RELOADING=1\nMONOTONIC_USEC=") for line in received)
+            assert not task.done()
+        path.write_text(good)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert await asyncio.wait_for(task, 10) is Outcome.RELOAD
+        rest = await asyncio.to_thread(answers, manager_end(manager))
+    assert not any(line == b"STOPPING=1" for line in rest)
+    output = capsys.readouterr().out
+    assert "modle" in output
+    assert "daemon.run_dir is now" in output
+
+
+def manager_end(manager: socket.socket) -> bytes:
+    """Put a last line where the daemon's lines go, so that reading them ends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"end", manager.getsockname())
+    return b"end"
+
+
+async def test_sigterm_after_sighup_ends_the_daemon(tmp_path: Path) -> None:
+    _, given = config_file_in(tmp_path)
+    task, _ = await started(Daemon(given))
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
 
 
 def test_summary_says_what_the_engines_do() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.make import config
 from vllmd import premises
-from vllmd.errors import DaemonRunningError, VllmdError
+from vllmd.errors import ConfigError, DaemonRunningError, VllmdError
 
 
 def test_take_lock_second_daemon_names_the_first(tmp_path: Path) -> None:
@@ -36,3 +36,11 @@ def test_make_directories_that_cannot_be_made_says_which(tmp_path: Path) -> None
 def test_url_of_is_one_that_this_host_reaches(host: str) -> None:
     with premises.bind((host, 0)) as listener:
         assert premises.url_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_refuse_other_place_names_what_a_reload_cannot_change() -> None:
+    before = config("").daemon
+    premises.refuse_other_place(before, config("[daemon]\npoll_s = 9.0\n").daemon)
+    moved = config('[daemon]\nrun_dir = "/elsewhere"\n').daemon
+    with pytest.raises(ConfigError, match=r"daemon\.run_dir is now '/elsewhere'.*restart"):
+        premises.refuse_other_place(before, moved)

@@ -48,6 +48,9 @@ def command(
 
     SIGINT and SIGTERM stop the engines, then the daemon. A daemon that was killed finds its
     engines when it is started again, and goes on with them.
+
+    SIGHUP reads the configuration again. A broken one changes nothing; with a good one the engines
+    serve on, and one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
     log.configure(debug=debug)
     surroundings = Surroundings(
@@ -57,8 +60,8 @@ def command(
         leaves_engines=service,
     )
     show = demo if banner is None else banner
-    outcome = Outcome.CONFIG_MENDED
-    while outcome is Outcome.CONFIG_MENDED:
+    outcome = Outcome.RELOAD
+    while outcome is Outcome.RELOAD:
         loaded = _load(config_path, demo=demo, service=service)
         _report(loaded)
         outcome = asyncio.run(_run(loaded, surroundings, show))

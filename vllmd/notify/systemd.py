@@ -33,6 +33,10 @@ class Notifier:
             except OSError:
                 return
 
+    def reloading(self, monotonic_s: float) -> None:
+        """Say that a reload begins; ``READY=1`` ends it. Source: sd_notify(3)."""
+        self.send("RELOADING=1", f"MONOTONIC_USEC={monotonic_s * 1e6:.0f}")
+
     def status(self, text: str) -> None:
         """Show `text` in `systemctl status`, if it is new."""
         if text != self._status:

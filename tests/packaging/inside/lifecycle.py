@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from .cases import case, serves_on, stops_all
+from .load import Load
 from .tools import (
     API,
     CONFIG_PATH,
@@ -148,6 +149,32 @@ def main() -> None:
             file.write(CONFIG)
         until("going on", lambda: "last_load_successful 1" in get(f"{EXPORTER}/metrics"))
         assert ready()["run_id"] == before["run_id"]
+
+    @case("reload under load: a broken file changes nothing, a good one is read")
+    def _(row: dict[str, Any]) -> None:
+        before, daemon = ready(), show("vllmd-daemon", "MainPID")
+        with Load() as load:
+            with open(CONFIG_PATH, "w") as file:
+                file.write("modle = 1\n")
+            sh("systemctl reload vllmd-daemon")
+            refused = until(
+                "a refusal", lambda: sh("journalctl -o cat -u vllmd-daemon | grep modle")
+            )
+            assert "nothing changed" in refused
+            assert ready()["model"] == before["model"]
+            with open(CONFIG_PATH, "w") as file:
+                file.write(CONFIG.replace("org/model", "org/other"))
+            sh("systemctl reload vllmd-daemon")
+            until("the new file", lambda: engine().get("command_changed"))
+            after = ready()
+        row.update(requests=load.requests, scrapes=load.scrapes, failed=len(load.failed))
+        assert load.failed == load.cut == []
+        assert (after["run_id"], after["model"]) == (before["run_id"], "org/other")
+        assert show("vllmd-daemon", "MainPID") == daemon
+        with open(CONFIG_PATH, "w") as file:
+            file.write(CONFIG)
+        sh("systemctl reload vllmd-daemon")
+        until("the old file", lambda: engine().get("command_changed") is False)
 
     @case("upgrade to 0.1.1 under load")
     def _(row: dict[str, Any]) -> None:
