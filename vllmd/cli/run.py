@@ -49,8 +49,8 @@ def command(
     SIGINT and SIGTERM stop the engines, then the daemon. A daemon that was killed finds its
     engines when it is started again, and goes on with them.
 
-    SIGHUP reads the configuration again. A broken one changes nothing; with a good one the engines
-    serve on, and one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
+    SIGHUP reads the configuration again. A broken one changes nothing. With a good one the engines
+    serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
     log.configure(debug=debug)
     surroundings = Surroundings(
