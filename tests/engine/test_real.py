@@ -88,7 +88,14 @@ def test_phases_of_the_start_were_seen(real: Site) -> None:
         assert f"phase={phase}" in log
 
 
-@pytest.mark.parametrize("title", ["server", "VLLM::EngineCore", "VLLM::Worker"])
+CAUSE_OF = {
+    "server": "killed",
+    "VLLM::EngineCore": "engine_core_died",
+    "VLLM::Worker": "worker_died",
+}
+
+
+@pytest.mark.parametrize("title", CAUSE_OF)
 def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
     real: Site, stored: Prometheus, title: str
 ) -> None:
@@ -103,6 +110,8 @@ def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
     os.kill(victims[0].pid, signal.SIGKILL)
     after = real.wait_new_run("tiny", before, LOAD_S)
     assert gone(*old)
+    cause = after["last_exit"]["diagnosis"]["cause"]
+    assert cause == CAUSE_OF[title]
     assert real.chat("domain") is not None
     stored.wait_scrapes(2)
     up = [v for _, v in stored.history("vllmd_engine_up", killed_at - 2, time.time())]
@@ -112,7 +121,7 @@ def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
     assert up[-1] == 1
     assert 0 < len(during) < len(up), "vLLM's families must be absent while it is away"
     REPORT.append(
-        f"kill -9 of {title}: code {after['last_exit']['label']}, killed "
+        f"kill -9 of {title}: code {after['last_exit']['label']}, cause {cause}, killed "
         f"{after['last_exit']['killed']}, serving again after {time.monotonic() - started:.0f} s; "
         f"up as Prometheus stored it, a second apart: {_runs(up)}"
     )

@@ -29,6 +29,7 @@ def test_kill_of_the_engine_core_exit_0_is_a_crash(chat: Site) -> None:
     after = chat.wait_new_run("chat", before, 30)
     assert gone(*old)
     assert after["exits"] == [{"code": "0", "requested": False, "count": 1}]
+    assert after["last_exit"]["diagnosis"]["cause"] == "engine_core_died"
     assert chat.chat("sql")
 
 

@@ -78,4 +78,17 @@ def _notes(engine: dict[str, Any], now: float) -> list[str]:
     if last and not last["requested"]:
         ago = format_duration(now - last["at"])
         notes.append(f"last end, {ago} ago: {last['text']}")
+        notes += _why(last)
+        first = engine.get("first_failure")  # an older daemon has none
+        if first and first["run_id"] != last["run_id"]:
+            notes.append(f"the failures began {format_duration(now - first['at'])} ago:")
+            notes += _why(first)
     return notes
+
+
+def _why(end: dict[str, Any]) -> list[str]:
+    found = end.get("diagnosis")
+    if found is None:
+        return []
+    quoted = [f"  printed: {line}" for line in found["evidence"][:1]]
+    return [f"  {found['cause']}: {found['explanation']} {found['advice']}", *quoted]

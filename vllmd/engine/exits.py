@@ -1,9 +1,12 @@
 """How an engine ended, in words and as a label."""
 
 import signal
+from collections.abc import Sequence
 
 import attrs
 
+from vllmd.engine.causes import diagnose
+from vllmd.engine.causes.base import Diagnosis, Facts
 from vllmd.shim.protocol import ExitRecord
 
 SHIM_LOST = "shim_lost"
@@ -21,6 +24,8 @@ class Exit:
     killed: tuple[str, ...] = ()
     error: str | None = None
     tail: tuple[str, ...] = attrs.field(default=(), repr=False)
+    diagnosis: Diagnosis | None = None
+    """Why; None for an end that was asked for, or was not looked into."""
 
     def describe(self) -> str:
         """Say it in a sentence, without a full stop."""
@@ -36,6 +41,14 @@ class Exit:
         if self.killed:
             text += f"; left behind and killed: {', '.join(self.killed)}"
         return text
+
+
+def explain(end: Exit, printed: Sequence[str]) -> Exit:
+    """Return `end` with its diagnosis, if nobody asked for it; `printed` is the run's output."""
+    if end.requested:
+        return end
+    lines = (*printed, *end.tail) if end.error is None else (*printed, end.error)
+    return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines)))
 
 
 def from_record(record: ExitRecord) -> Exit:

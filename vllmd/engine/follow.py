@@ -2,6 +2,25 @@
 
 import os
 
+from vllmd.units import KIB
+
+LAST_BYTES = 256 * KIB
+
+
+def read_last_lines(path: str, offset: int) -> list[str]:
+    """Return the last lines that a run printed, whose output begins at `offset` of a log.
+
+    Returns: at most `LAST_BYTES` of them; none if the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = max(offset, os.fstat(file.fileno()).st_size - LAST_BYTES)
+            file.seek(start)
+            block = file.read(LAST_BYTES)
+    except OSError:
+        return []
+    return block.decode(errors="replace").splitlines()
+
 
 class LogFollower:
     """A position in a log file that the shim writes.

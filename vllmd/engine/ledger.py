@@ -26,6 +26,8 @@ class Ledger:
         self.restarts = 0
         self.exits: Counter[tuple[str, bool]] = Counter()
         self.last_exit: Exit | None = None
+        self.first_failure: Exit | None = None
+        """What began the failures that are not over yet: later ones may be its echo."""
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
@@ -75,6 +77,7 @@ class Ledger:
             code=end.label,
             requested=end.requested,
             run_id=end.run_id,
+            cause=end.diagnosis.cause if end.diagnosis else None,
             killed=list(end.killed),
             last_line=end.tail[-1] if end.tail else end.error,
         )

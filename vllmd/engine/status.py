@@ -33,6 +33,8 @@ class EngineStatus:
     restarts: int = 0
     exits: Mapping[tuple[str, bool], int] = attrs.field(factory=lambda: MappingProxyType({}))
     last_exit: Exit | None = None
+    first_failure: Exit | None = None
+    """The first of the failures that led here; it may be the last one too."""
     next_start_at: float | None = None
     problem: str | None = None
 
@@ -51,9 +53,12 @@ class EngineStatus:
             {"code": code, "requested": requested, "count": count}
             for (code, requested), count in self.exits.items()
         ]
-        if self.last_exit is not None:
-            fields["last_exit"] = {
-                **attrs.asdict(self.last_exit, filter=lambda a, _: a.name != "tail"),
-                "text": self.last_exit.describe(),
-            }
+        fields["last_exit"] = _exit_to_json(self.last_exit)
+        fields["first_failure"] = _exit_to_json(self.first_failure)
         return fields
+
+
+def _exit_to_json(end: Exit | None) -> dict[str, Any] | None:
+    if end is None:
+        return None
+    return {**attrs.asdict(end, filter=lambda a, _: a.name != "tail"), "text": end.describe()}

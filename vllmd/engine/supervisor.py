@@ -13,6 +13,7 @@ from vllmd.engine import exits, orphans
 from vllmd.engine.backoff import Backoff
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.exits import Exit
+from vllmd.engine.follow import read_last_lines
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.spawner import Spawner
@@ -98,6 +99,7 @@ class Supervisor:
             restarts=ledger.restarts,
             exits=MappingProxyType(dict(ledger.exits)),
             last_exit=ledger.last_exit,
+            first_failure=ledger.first_failure,
             next_start_at=self._next_start_at,
             problem=ledger.problem or self._start_nothing,
         )
@@ -147,7 +149,7 @@ class Supervisor:
     async def run(self) -> None:
         """Keep the engine as it is wanted until `close`."""
         record = orphans.read_last_exit(self._directory)
-        self._ledger.last_exit = exits.from_record(record) if record else None
+        self._ledger.last_exit = exits.explain(exits.from_record(record), ()) if record else None
         while True:
             client = await self._find()
             if client is not None:
@@ -249,7 +251,7 @@ class Supervisor:
         self._ledger.found(reason)
         at = self._clock.time()
         failure = Exit(exits.SPAWN_FAILED, requested=False, at=at, run_id=run_id, error=reason)
-        self._ledger.ended(failure)
+        self._ledger.ended(exits.explain(failure, ()))
         self._ledger.to(Event.SPAWN_FAILED)
         self._crashed = True
 
@@ -320,6 +322,8 @@ class Supervisor:
 
     def _account(self, ended: Exit) -> None:
         """Write down an end, once: without its run record, no later daemon counts it again."""
+        run = orphans.read_run(self._directory)
+        ended = exits.explain(ended, read_last_lines(run["log"], run["log_offset"]) if run else ())
         (self._directory / protocol.RUN_RECORD_NAME).unlink(missing_ok=True)
         self._probes.forget()
         self._ledger.ended(ended)
@@ -329,6 +333,8 @@ class Supervisor:
 
     async def _pause(self) -> None:
         pause_s = self._backoff.after_exit(self._ledger.ready_s)
+        if self._backoff.failures == 1:
+            self._ledger.first_failure = self._ledger.last_exit
         self._next_start_at = self._clock.time() + pause_s
         self._ledger.log.info(events.ENGINE_BACKOFF_STARTED, pause_s=round(pause_s, 1))
         self._wake.clear()

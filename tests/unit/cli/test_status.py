@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, control_socket
 from vllmd.cli.status import command
-from vllmd.engine.exits import Exit
+from vllmd.engine.exits import Exit, explain
 from vllmd.engine.state import State
 
 
@@ -56,6 +56,23 @@ def test_status_tells_what_needs_a_hand(tmp_path: Path) -> None:
     assert "'vllmd restart chat' brings the new one" in shown
     assert "'vllmd start chat' starts it now" in shown
     assert "exited with code 0, unasked" in shown
+
+
+def test_status_says_why_it_ended_and_what_began_it(tmp_path: Path) -> None:
+    def end(run_id: str, line: str) -> Exit:
+        return explain(Exit("1", requested=False, at=time.time() - 60, run_id=run_id), [line])
+
+    shown = status_of(
+        tmp_path,
+        FakeEngine(
+            state=State.BACKOFF,
+            first_failure=end("a", "ValueError: LoRA rank 32 is greater than max_lora_rank 16."),
+            last_exit=end("b", "OSError: [Errno 98] Address already in use"),
+        ),
+    )
+    assert "port_in_use: Another process listens" in shown
+    assert "printed: OSError: [Errno 98]" in shown
+    assert shown.index("the failures began 1m ago") < shown.index("lora_rank: A LoRA adapter has")
 
 
 def test_status_json_is_json(tmp_path: Path) -> None:

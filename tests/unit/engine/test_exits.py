@@ -55,3 +55,17 @@ def test_from_record_has_a_label_and_a_sentence(given: ExitRecord, label: str, w
 def test_describe_lost_shim_says_what_is_not_known() -> None:
     text = Exit(exits.SHIM_LOST, requested=False, at=1, run_id="r").describe()
     assert text == "its shim was killed, so how it ended is not known, unasked"
+
+
+def test_explain_uses_what_was_printed_and_only_for_ends_that_nobody_asked_for() -> None:
+    printed = ["OSError: [Errno 28] No space left on device"]
+    found = exits.explain(exits.from_record(record(exit_code=1)), printed).diagnosis
+    assert found is not None
+    assert (found.cause, found.evidence) == ("disk_full", tuple(printed))
+    assert exits.explain(exits.from_record(record(requested=True)), printed).diagnosis is None
+
+
+def test_explain_engine_that_could_not_be_started_has_its_error() -> None:
+    ended = exits.explain(exits.from_record(record(exit_code=None, error="No such file")), ())
+    assert ended.diagnosis is not None
+    assert ended.diagnosis.cause == "not_started"

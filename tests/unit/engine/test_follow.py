@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from vllmd.engine.follow import LogFollower
+from vllmd.engine.follow import LAST_BYTES, LogFollower, read_last_lines
 
 
 def test_read_lines_gives_whole_lines_once(tmp_path: Path) -> None:
@@ -25,3 +25,13 @@ def test_read_lines_shorter_file_is_read_from_its_start(tmp_path: Path) -> None:
 
 def test_read_lines_missing_file_is_nothing(tmp_path: Path) -> None:
     assert LogFollower(str(tmp_path / "none"), 0).read_lines() == []
+
+
+def test_read_last_lines_are_those_of_the_run_only(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"old\none\ntwo \xff\n")
+    assert read_last_lines(str(log), 4) == ["one", "two \ufffd"]
+    log.write_bytes(b"old\n" + b"x" * LAST_BYTES + b"\nlast\n")
+    assert read_last_lines(str(log), 0)[-1] == "last"
+    assert sum(map(len, read_last_lines(str(log), 0))) < LAST_BYTES
+    assert read_last_lines(str(tmp_path / "none"), 0) == []

@@ -1,0 +1,68 @@
+"""Every cause is shown by a log: a recorded one, or the line that vLLM's source prints."""
+
+from pathlib import Path
+
+import pytest
+
+from vllmd.engine.causes import CAUSES, diagnose
+from vllmd.engine.causes.base import Facts, Kind
+
+DATA = Path(__file__).parents[3] / "data"
+RECORDED = {
+    "cpu-0.32-engine-core-killed": ("0", "engine_core_died"),
+    "cpu-0.32-lora-rank-too-high": ("1", "lora_rank"),
+    "cpu-0.32-max-model-len-too-long": ("1", "context_too_long"),
+    "cpu-0.32-model-not-found": ("1", "model_not_found"),
+    "cpu-0.32-unknown-flag": ("2", "unknown_flag"),
+    "h200-0.25-gpu-memory-held-by-orphan": ("1", "vram_held"),
+    "h200-0.25-kv-cache-too-small": ("1", "kv_cache_too_small"),
+}
+ORDERLY = ("cpu-0.32-sigterm-drain", "cpu-0.32-sigterm-idle", "h200-0.25-serve-and-stop")
+WITHOUT_A_LINE = {"killed": "SIGKILL", "shim_lost": "shim_lost", "not_started": "spawn_failed"}
+
+
+def lines_of(path: Path) -> tuple[str, ...]:
+    return tuple(path.read_text(errors="replace").splitlines())
+
+
+@pytest.mark.parametrize(("log", "expected"), RECORDED.items())
+def test_recorded_failures_have_their_cause(log: str, expected: tuple[str, str]) -> None:
+    label, cause = expected
+    found = diagnose(Facts(label, lines_of(DATA / "engine-logs" / f"{log}.log")))
+    assert found.cause == cause
+    assert found.evidence
+    assert "pid=" not in found.evidence[0]
+
+
+@pytest.mark.parametrize("log", ORDERLY)
+def test_orderly_ends_that_vllmd_did_not_ask_for_were_asked_by_somebody(log: str) -> None:
+    assert diagnose(Facts("0", lines_of(DATA / "engine-logs" / f"{log}.log"))).cause == "killed"
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "causes").glob("*.log")), ids=lambda p: p.stem)
+def test_lines_of_the_source_have_their_cause(path: Path) -> None:
+    assert diagnose(Facts("1", lines_of(path))).cause == path.stem
+
+
+def test_every_cause_is_shown_once_and_says_what_to_do() -> None:
+    names = [cause.name for cause in CAUSES]
+    shown = {p.stem for p in (DATA / "causes").glob("*.log")} | {c for _, c in RECORDED.values()}
+    assert sorted(names) == sorted(shown | set(WITHOUT_A_LINE))
+    assert len(set(names)) == len(names)
+    for cause in CAUSES:
+        assert cause.explanation.endswith("."), cause.name
+        assert cause.advice.endswith("."), cause.name
+
+
+@pytest.mark.parametrize(("cause", "label"), WITHOUT_A_LINE.items())
+def test_ends_that_print_nothing_are_named_by_how_they_came(cause: str, label: str) -> None:
+    assert diagnose(Facts(label, ("INFO: all is well",))).cause == cause
+
+
+def test_unknown_stays_unknown_with_the_first_error_quoted() -> None:
+    found = diagnose(Facts("1", ("fine", "KeyError: 'what'", "RuntimeError: see above")))
+    assert (found.cause, found.kind, found.evidence) == (
+        "unknown",
+        Kind.UNKNOWN,
+        ("KeyError: 'what'",),
+    )

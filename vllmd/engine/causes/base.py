@@ -1,0 +1,82 @@
+"""What a cause is, and what it is found in. Pure: no I/O."""
+
+import enum
+import re
+
+import attrs
+
+MAX_EVIDENCE = 3
+MAX_LINE = 400
+_PREFIX = re.compile(
+    r"^(\([A-Za-z_0-9]+ pid=\d+\) )?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[\S+\] )?\s*"
+)
+"""Who says it and when, before what is said. Source: logs of vLLM 0.25 and 0.32."""
+
+
+class Kind(enum.StrEnum):
+    """Who has to act: nobody yet, or whom."""
+
+    TRANSIENT = "transient"
+    """It may go away by itself: another start is worth it."""
+    CONFIGURATION = "configuration"
+    HARDWARE = "hardware"
+    DRIVER = "driver"
+    OPERATOR = "operator"
+    """A person, or a program for them, ended it."""
+    UNKNOWN = "unknown"
+
+
+@attrs.frozen
+class Facts:
+    """What is known of an end: `label` as in `exits.Exit`, the run's last lines, oldest first."""
+
+    label: str
+    lines: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Diagnosis:
+    """Why a run ended, for a person: one sentence of explanation, one of advice."""
+
+    cause: str
+    kind: Kind
+    explanation: str
+    advice: str
+    evidence: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Cause:
+    """One way to fail, recognised by a line that matches a signature, or by how the run ended."""
+
+    name: str
+    kind: Kind
+    explanation: str
+    advice: str
+    signatures: tuple[str, ...] = ()
+    labels: frozenset[str] = frozenset()
+
+    def find(self, facts: Facts) -> Diagnosis | None:
+        """Return the diagnosis with its evidence, or None if this is not the cause."""
+        seen = evidence(facts.lines, self.signatures)
+        if not seen and facts.label not in self.labels:
+            return None
+        return Diagnosis(self.name, self.kind, self.explanation, self.advice, seen)
+
+
+def evidence(lines: tuple[str, ...], signatures: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first different lines that match, without who said them and when."""
+    if not signatures:
+        return ()
+    pattern = re.compile("|".join(signatures))
+    found: dict[str, None] = {}
+    for line in lines:
+        if len(found) < MAX_EVIDENCE and pattern.search(line):
+            found[bare(line)] = None
+    return tuple(found)
+
+
+def bare(line: str) -> str:
+    """Return what a line says, cut to a length that fits a message."""
+    text = _PREFIX.sub("", line).strip()
+    return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"

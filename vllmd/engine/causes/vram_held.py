@@ -1,0 +1,13 @@
+"""Another process holds the VRAM that the engine was promised."""
+
+from vllmd.engine.causes.base import Cause, Kind
+
+CAUSE = Cause(
+    name="vram_held",
+    kind=Kind.TRANSIENT,
+    explanation=(
+        "Another process holds so much of the GPU's memory that the engine's share does not fit."
+    ),
+    advice="Find the holder with 'nvidia-smi' and end it, or lower gpu_memory_utilization.",
+    signatures=(r"Free memory on device .* is less than desired GPU memory utilization",),
+)

@@ -1,0 +1,14 @@
+"""A worker did not answer its EngineCore in time."""
+
+from vllmd.engine.causes.base import Cause, Kind
+
+CAUSE = Cause(
+    name="worker_timeout",
+    kind=Kind.TRANSIENT,
+    explanation="A worker process did not answer its EngineCore in time.",
+    advice=(
+        "If it comes again, look at the kernel log (journalctl -k -g NVRM): failing GPU "
+        "memory shows so first."
+    ),
+    signatures=(r"RPC call to .* timed out",),
+)
