@@ -1,5 +1,6 @@
 """A request that is in flight when the system goes down."""
 
+import http.client
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ def client(tokens: int) -> None:
     body["messages"] = [{"role": "user", "content": "hi"}]
     try:
         answer = json.loads(get(f"{API}/v1/chat/completions", body))
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         answer = {"error": repr(error)}
     write(RESULT, {"at": time.time(), "answer": answer})
 

@@ -1,9 +1,13 @@
 """A client that counts what failed."""
 
+import http.client
 import threading
 import time
 
 from .tools import API, EXPORTER, get
+
+FAILURES = (OSError, http.client.HTTPException)
+"""A connection that is cut in the middle of an answer is no OSError."""
 
 
 class Load:
@@ -22,7 +26,7 @@ class Load:
             try:
                 get(f"{API}/v1/chat/completions", body)
                 self.requests += 1
-            except OSError as error:
+            except FAILURES as error:
                 self.failed.append(f"request: {error!r}")
 
     def _scrape(self) -> None:
@@ -31,7 +35,7 @@ class Load:
                 get(f"{EXPORTER}/metrics")
                 get(f"{EXPORTER}/-/healthy")
                 self.scrapes += 1
-            except OSError as error:
+            except FAILURES as error:
                 (self.failed if "refused" in repr(error) else self.cut).append(f"scrape: {error!r}")
 
     def __enter__(self) -> "Load":

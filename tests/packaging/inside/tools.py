@@ -41,7 +41,7 @@ def until(what: str, condition: Callable[[], Any], timeout_s: float = 60) -> Any
         try:
             if answer := condition():
                 return answer
-        except OSError:
+        except (OSError, http.client.HTTPException):
             pass
         time.sleep(0.1)
     raise AssertionError(f"never came: {what}")
