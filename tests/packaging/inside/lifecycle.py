@@ -39,28 +39,22 @@ EXPOSURE_LIMIT = 2.5
 def starve(row: dict[str, Any]) -> None:
     """Give the daemon less memory than it needs, until the kernel has killed it twice."""
     limit = "/etc/systemd/system/vllmd-daemon.service.d/memory.conf"
-    group = "/system.slice/vllmd-daemon.service/memory."
-    v1, v2 = f"/sys/fs/cgroup/memory{group}oom_control", f"/sys/fs/cgroup{group}events"
-    control = v1 if os.path.exists(v1) else v2
-    kills = 0
+    since = time.time()
 
-    def killed() -> bool:
-        nonlocal kills
-        with open(control) as file:
-            kills = max(kills, *(int(x.split()[1]) for x in file if x.startswith("oom_kill ")))
-        return kills > 0
+    def killed() -> int:
+        # a control group and its count of OOM kills are gone with each restart, the journal stays
+        look = f"journalctl -u vllmd-daemon -o cat --since=@{since:.3f} | grep -c 'status=9/KILL'"
+        return int(sh(look)) - 1  # the first one is ours; nobody else sends that signal
 
-    restarts = int(show("vllmd-daemon", "NRestarts"))
     with open(limit, "w") as file:
         file.write("[Service]\nMemoryMax=20M\n")
     try:
         sh("systemctl daemon-reload; systemctl kill --signal=KILL --kill-who=main vllmd-daemon")
-        until("an OOM kill", killed, 15)
-        until("restarts", lambda: int(show("vllmd-daemon", "NRestarts")) >= restarts + 3, 15)
+        until("two OOM kills", lambda: killed() >= 2)
     finally:
         os.unlink(limit)
         sh("systemctl daemon-reload")
-        row["oom_kills_seen"] = kills
+        row["oom_kills"] = killed()
 
 
 def install(row: dict[str, Any]) -> None:
