@@ -4,6 +4,7 @@ import asyncio
 import enum
 import functools
 import os
+import random
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ import httpx
 import structlog
 
 import vllmd
-from vllmd import asgi, events, premises
+from vllmd import asgi, events, heartbeat, premises
 from vllmd.clock import Clock, SystemClock
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
@@ -25,19 +26,22 @@ from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
 from vllmd.config import command, paths
+from vllmd.config.command import Command
 from vllmd.config.load import load
 from vllmd.config.model import Config, Engine
 from vllmd.config.problem import InvalidConfigError
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.liveness.activity import TreeActivity
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
+from vllmd.engine.restart.turns import Turns
 from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
-from vllmd.engine.supervisor import Supervisor
+from vllmd.engine.supervisor import Site, Supervisor
 from vllmd.engine.watch import Probes
-from vllmd.errors import ConfigError, ScrapeError, VllmdError
+from vllmd.errors import ConfigError, VllmdError
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.notify.systemd import Notifier
@@ -47,7 +51,16 @@ from vllmd.shim.protocol import SOCKET_NAME
 CONFIG_POLL_S = 2.0
 NOTIFY_EVERY_S = 5.0
 SUPERVISOR_RETRY_S = 5.0
-HAS_PAGE = frozenset({State.READY, State.UNREACHABLE, State.STOPPING})
+HAS_PAGE = frozenset(
+    {
+        State.READY,
+        State.SLEEPING,
+        State.STALLED,
+        State.UNREACHABLE,
+        State.DRAINING,
+        State.STOPPING,
+    }
+)
 
 _log = structlog.get_logger()
 
@@ -234,27 +247,31 @@ class Daemon:
     # --- parts -------------------------------------------------------------------------------
 
     def _build_engines(self, client: httpx.AsyncClient) -> None:
-        stopped = StoppedEngines(paths.state_dir(self._config) / "stopped.json")
+        state_dir = paths.state_dir(self._config)
+        stopped = StoppedEngines(state_dir / "stopped.json")
+        turns = Turns()
         for engine in self._config.engines.values():
             source = PageSource(engine.name, engine.url, client, self._clock)
-            self._sources[engine.name] = source
-            self._supervisors[engine.name] = self._supervisor(
-                engine, stopped, _probes(engine, source, client)
+            built = command.build(engine)
+            site = Site(
+                directory=paths.engine_dir(self._run_dir, engine.name),
+                log_path=paths.engine_log(paths.log_dir(self._config), engine.name),
+                state_dir=state_dir,
+                spawner=self._surroundings.spawner,
+                stopped=stopped,
+                turns=turns,
+                clock=self._clock,
+                poll_s=self._config.daemon.poll_s,
+                chance=random.random,
             )
-
-    def _supervisor(self, engine: Engine, stopped: StoppedEngines, probes: Probes) -> Supervisor:
-        return Supervisor(
-            engine,
-            command.build(engine),
-            directory=paths.engine_dir(self._run_dir, engine.name),
-            log_path=paths.engine_log(paths.log_dir(self._config), engine.name),
-            spawner=self._surroundings.spawner,
-            stopped=stopped,
-            probes=probes,
-            clock=self._clock,
-            poll_s=self._config.daemon.poll_s,
-            start_nothing=self._problem,
-        )
+            self._sources[engine.name] = source
+            self._supervisors[engine.name] = Supervisor(
+                engine,
+                built,
+                site,
+                _probes(engine, built, source, client, self._clock),
+                start_nothing=self._problem,
+            )
 
     def _exporter_app(self) -> Any:
         collectors: list[Collector] = [
@@ -312,17 +329,17 @@ def summary(engines: Sequence[EngineStatus]) -> str:
     return ", ".join(f"{engine.name}: {engine.state}" for engine in engines)
 
 
-def _probes(engine: Engine, source: PageSource, client: httpx.AsyncClient) -> Probes:
-    async def serving() -> bool:
-        try:
-            await source.get()
-        except ScrapeError:
-            return False
-        return True
-
+def _probes(
+    engine: Engine, built: Command, source: PageSource, client: httpx.AsyncClient, clock: Clock
+) -> Probes:
+    key = built.env.get("VLLM_API_KEY")
     return Probes(
         loading=functools.partial(answers, client, engine.url),
-        serving=serving,
+        serving=lambda: heartbeat.read(source, clock.monotonic()),
         owns_port=functools.partial(owned_by_tree, port=engine.port),
         forget=source.forget,
+        activity=TreeActivity().read,
+        canary=functools.partial(heartbeat.send_canary, client, engine, key)
+        if engine.liveness.canary
+        else None,
     )

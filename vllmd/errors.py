@@ -72,6 +72,10 @@ class InstallError(VllmdError):
 
 
 class ScrapeError(VllmdError):
-    """An engine's metrics page cannot be read."""
+    """An engine's metrics page cannot be read; `refused` if nobody listens there."""
 
     exit_code = 70
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused

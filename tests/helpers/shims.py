@@ -17,6 +17,7 @@ class FakeShim:
         self.directory = Path(spec["directory"])
         self.stops: list[float] = []
         self.exits_when_stopped = True
+        self.is_listening = False
         self._watchers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         stat = proc.read_stat(os.getpid())
@@ -40,6 +41,7 @@ class FakeShim:
         write_record(str(self.directory / protocol.RUN_RECORD_NAME), self.run)
         path = self.directory / protocol.SOCKET_NAME
         self._server = await asyncio.start_unix_server(self._serve, str(path))
+        self.is_listening = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -80,6 +82,7 @@ class FakeShim:
         """Close everything without a word, as a shim that was killed."""
         (self.directory / protocol.SOCKET_NAME).unlink(missing_ok=True)
         self._server.close()
+        self.is_listening = False
         for writer in self._watchers:
             writer.close()
 

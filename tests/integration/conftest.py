@@ -18,7 +18,9 @@ model = "org/model"
 served_model_name = "tiny"
 executable = "stand-in"
 port = {api}
-stop_grace_s = 10
+unready_s = 0
+drain_s = 5
+stop_grace_s = 5
 lora = {{ modules = {{ sql = "/nonexistent/sql" }} }}
 restart = {{ initial_s = 0.2, max_s = 1 }}
 """

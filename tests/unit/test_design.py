@@ -15,7 +15,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
 GROUND = {"", "errors", "units", "clock", "events", "log", "asgi"}
-TOP = {"daemon", "premises"}
+TOP = {"daemon", "heartbeat", "premises"}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
     "config": GROUND | {"config", "shim"},
@@ -34,9 +34,15 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
-PURE = {"engine/state.py", "engine/phases.py", "engine/backoff.py", "scrape/families.py"} | {
-    name_of(path) for path in (PACKAGE / "engine" / "causes").glob("*.py")
-}
+PURE = {
+    "engine/state.py",
+    "engine/phases.py",
+    "engine/starts.py",
+    "engine/liveness/progress.py",
+    "engine/liveness/reading.py",
+    "engine/restart/policy.py",
+    "scrape/families.py",
+} | {name_of(path) for path in (PACKAGE / "engine" / "causes").glob("*.py")}
 IO_MODULES = {"os", "io", "socket", "subprocess", "asyncio", "pathlib", "httpx", "psutil", "time"}
 
 

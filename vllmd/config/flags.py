@@ -1,6 +1,7 @@
 """vLLM's own flags: the exact command and environment of an engine."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -24,6 +25,7 @@ OWN_KEYS: Mapping[str, str] = MappingProxyType(
         "max-model-len": "max_model_len",
         "max-num-seqs": "max_num_seqs",
         "enable-prefix-caching": "enable_prefix_caching",
+        "shutdown-timeout": "drain_s",
         "enable-lora": "lora",
         "max-loras": "lora.max_loras",
         "max-lora-rank": "lora.max_lora_rank",
@@ -134,6 +136,7 @@ def arguments(engine: "Engine") -> list[str]:
         ("max-model-len", engine.max_model_len),
         ("max-num-seqs", engine.max_num_seqs),
         ("enable-prefix-caching", engine.enable_prefix_caching),
+        ("shutdown-timeout", math.ceil(engine.drain_s)),
     ):
         if value is not None:
             args += _flag(flag, value)

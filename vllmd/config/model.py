@@ -68,16 +68,96 @@ class Restart:
         rules.number(0, HOUR_S, above=True),
         1.0,
         help="Pause before the first new start, in seconds; it doubles with every failure.",
+        reason="Nothing is gained by waiting after a first crash: the tree is gone, proven.",
     )
     max_s: float = key(
         rules.number(0, DAY_S, above=True),
         5.0 * MINUTE_S,
         help="Longest pause, in seconds.",
+        reason="As long as a load takes: a host that fails for hours spends half of them idle.",
+    )
+    jitter: float = key(
+        rules.number(0, 1),
+        0.2,
+        help="Share of the pause that is added to it at random.",
+        reason="Hosts that one outage took down together do not ask the model hub together.",
     )
     reset_after_s: float = key(
         rules.number(0, DAY_S),
         10.0 * MINUTE_S,
         help="An engine that was ready for so long begins again with the first pause, in seconds.",
+        reason="Ready once proves nothing: an engine that dies at its first long prompt was ready.",
+    )
+    max_failures: int = key(
+        rules.integer(1, 1000),
+        10,
+        help="So many failures within window_s, and the engine is held.",
+        reason="With the pauses above, ten failures are a quarter of an hour and ten loads.",
+    )
+    window_s: float = key(
+        rules.number(0, 7 * DAY_S, above=True),
+        3.0 * HOUR_S,
+        help="The time in which failures are counted, in seconds.",
+        reason="Loads take minutes: the 10 s of a service manager would never be reached.",
+    )
+    hold_retry_s: float = key(
+        rules.number(0, 7 * DAY_S, above=True),
+        30.0 * MINUTE_S,
+        help="A held engine is tried again once after so long, in seconds; sooner when what it "
+        "depends on has changed, or by 'vllmd start'.",
+        reason="A wrong hold is an outage: half an hour bounds it, and costs one load.",
+    )
+
+
+@attrs.frozen
+class Liveness:
+    """When an engine that runs is taken for stalled, and what is done then."""
+
+    stall_s: float = key(
+        rules.number(0, HOUR_S, above=True),
+        120.0,
+        help="Requests are running, no engine step was made and no CPU was used for so long, in "
+        "seconds: stalled.",
+        reason="A step takes milliseconds to seconds; without CPU none is being computed. Two "
+        "minutes outlast a swap storm or a debugger.",
+    )
+    hang_s: float = key(
+        rules.number(0, DAY_S, above=True),
+        600.0,
+        help="The same while CPU is used, in seconds: a long prefill, or a kernel that spins.",
+        reason="Twice vLLM's own VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS (300), which one GPU lacks.",
+    )
+    load_stall_s: float = key(
+        rules.number(0, DAY_S, above=True),
+        900.0,
+        help="A loading engine printed nothing, used no CPU and moved no bytes for so long, in "
+        "seconds: stalled. There is no other limit to a load.",
+        reason="A file server that pauses for minutes is seen; 3.5 h of silence too (vLLM #20891).",
+    )
+    restart_stalled: bool = key(
+        rules.boolean,
+        True,
+        help="Kill and restart an engine that is stalled; false only says so.",
+        reason="A stalled engine answers no request any more; nothing is lost by its end.",
+    )
+    diagnose_s: float = key(
+        rules.number(0, HOUR_S),
+        20.0,
+        help="How long stacks may be taken before a stalled engine is killed, in seconds.",
+        reason="py-spy takes about a second for a process; an outage must not wait for more.",
+    )
+    canary: bool = key(
+        rules.boolean,
+        False,
+        help="Send a completion of one token when the engine is idle: only that shows a core that "
+        "hangs while nothing runs.",
+        reason="Off: it shows in the engine's counts and may wake a GPU that saves power.",
+    )
+    canary_every_s: float = key(
+        rules.number(0, DAY_S, above=True),
+        60.0,
+        help="How long an engine is idle before the next canary, in seconds.",
+        reason="One token a minute: nothing beside the idle power of a GPU.",
     )
 
 
@@ -134,13 +214,28 @@ class Engine:
         help="Keep the KV cache of common prefixes (--enable-prefix-caching).",
         example="true",
     )
-    stop_grace_s: float = key(
+    unready_s: float = key(
+        rules.number(0, HOUR_S),
+        5.0,
+        help="How long /ready is red before a serving engine is told to stop, in seconds.",
+        reason="Load balancers ask every few seconds; a request that comes later gets a 500.",
+    )
+    drain_s: float = key(
         rules.number(0, HOUR_S),
         30.0,
-        help="How long a stop waits for the engine to end by itself, in seconds.",
+        help="How long a stop lets requests in flight finish, in seconds (--shutdown-timeout).",
+        reason="Without it vLLM ends them with a 500. Most completions take less.",
+    )
+    stop_grace_s: float = key(
+        rules.number(0, HOUR_S),
+        15.0,
+        help="How long the engine may take to end after its drain, in seconds; then its tree is "
+        "killed.",
+        reason="vLLM ends in 0.4 to 6 s (measured); its workers have a limit of 9 s of their own.",
     )
     lora: Lora | None = section(Lora, None, help="LoRA adapters; the table enables them.")
-    restart: Restart = section(Restart, help="The pause before a new start.")
+    restart: Restart = section(Restart, help="When and how often an engine is started again.")
+    liveness: Liveness = section(Liveness, help="When a running engine is taken for stalled.")
     flags: Mapping[str, Any] = key(
         flag_table,
         _EMPTY,

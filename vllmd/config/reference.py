@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.model import Daemon, Engine, Lora, Restart
+from vllmd.config.model import Daemon, Engine, Liveness, Lora, Restart
 
 WIDTH = 96
 
@@ -28,6 +28,7 @@ def reference() -> str:
     parts.append("\n".join(["# [engines.chat]", *_section(Engine)]))
     parts.append("\n".join(["# [engines.chat.lora]", *_section(Lora)]))
     parts.append("\n".join(["# [engines.chat.restart]", *_section(Restart)]))
+    parts.append("\n".join(["# [engines.chat.liveness]", *_section(Liveness)]))
     return "\n".join(part + "\n" for part in parts)
 
 

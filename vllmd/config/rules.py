@@ -23,12 +23,15 @@ Rule = Callable[[Any], Any]
 """Takes the TOML value, returns the value to keep, or raises `RuleError`."""
 
 
-def key(rule: Rule, default: Any = MISSING, *, help: str, example: str = "") -> Any:
+def key(
+    rule: Rule, default: Any = MISSING, *, help: str, example: str = "", reason: str = ""
+) -> Any:
     """Declare one configuration key: what it accepts, its default, and its documentation.
 
-    `example` is TOML for the generated reference, where the default would show nothing.
+    `example` is TOML for the generated reference, where the default would show nothing; `reason`
+    says why the default is what it is.
     """
-    metadata = {"rule": rule, "help": help, "example": example}
+    metadata = {"rule": rule, "help": help, "example": example, "reason": reason}
     return attrs.field(default=default, metadata=metadata)
 
 

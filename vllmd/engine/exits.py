@@ -1,16 +1,22 @@
 """How an engine ended, in words and as a label."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 
 from vllmd.engine.causes import diagnose
-from vllmd.engine.causes.base import Diagnosis, Facts
+from vllmd.engine.causes.base import Diagnosis, Facts, Kind
 from vllmd.shim.protocol import ExitRecord
 
 SHIM_LOST = "shim_lost"
 SPAWN_FAILED = "spawn_failed"
+STALLED = "stalled"
+LOAD_STALLED = "load_stalled"
+OOM_KILL = "oom_kill"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -24,6 +30,10 @@ class Exit:
     killed: tuple[str, ...] = ()
     error: str | None = None
     tail: tuple[str, ...] = attrs.field(default=(), repr=False)
+    phase: str | None = None
+    """How far it had come, if it was still loading."""
+    marks: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
+    """What else is known of the end, by name, each with a sentence that is its evidence."""
     diagnosis: Diagnosis | None = None
     """Why; None for an end that was asked for, or was not looked into."""
 
@@ -31,6 +41,8 @@ class Exit:
         """Say it in a sentence, without a full stop."""
         if self.label == SPAWN_FAILED:
             return f"could not be started: {self.error}"
+        if self.label in (STALLED, LOAD_STALLED):
+            return f"made no progress and was killed: {self.error}"
         if self.label == SHIM_LOST:
             text = "its shim was killed, so how it ended is not known"
         elif self.label.startswith("SIG"):
@@ -38,6 +50,8 @@ class Exit:
         else:
             text = f"exited with code {self.label}"
         text += ", as asked" if self.requested else ", unasked"
+        if self.phase and not self.requested:
+            text += f", while loading ({self.phase})"
         if self.killed:
             text += f"; left behind and killed: {', '.join(self.killed)}"
         return text
@@ -48,7 +62,13 @@ def explain(end: Exit, printed: Sequence[str]) -> Exit:
     if end.requested:
         return end
     lines = (*printed, *end.tail) if end.error is None else (*printed, end.error)
-    return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines)))
+    return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines, end.marks)))
+
+
+def stalled(end: Exit, label: str, reason: str) -> Exit:
+    """Return the end of an engine that was killed because it made no progress: a failure."""
+    marks = {**end.marks, label: reason}
+    return attrs.evolve(end, label=label, requested=False, error=reason, marks=marks)
 
 
 def from_record(record: ExitRecord) -> Exit:
@@ -67,6 +87,52 @@ def from_record(record: ExitRecord) -> Exit:
         killed=tuple(record["killed"]),
         error=record["error"],
         tail=tuple(record["tail"]),
+        marks=_oom_marks(record.get("oom_kills", 0)),
+    )
+
+
+def _oom_marks(count: int) -> Mapping[str, str]:
+    if count < 1:
+        return _NOTHING
+    processes = "a process" if count == 1 else f"{count} processes"
+    return {OOM_KILL: f"the kernel killed {processes} in its control group for lack of memory"}
+
+
+def to_json(end: Exit | None) -> dict[str, Any] | None:
+    """Return an end as it is shown and kept; the output's tail stays in the log."""
+    if end is None:
+        return None
+    fields = attrs.asdict(end, filter=lambda a, _: a.name not in ("tail", "marks"))
+    return {**fields, "text": end.describe()}
+
+
+def from_json(record: Mapping[str, Any] | None) -> Exit | None:
+    """Read what `to_json` wrote.
+
+    Raises: ValueError, TypeError, KeyError, AttributeError: it is something else.
+    """
+    if record is None:
+        return None
+    found = record["diagnosis"]
+    return Exit(
+        label=str(record["label"]),
+        requested=bool(record["requested"]),
+        at=float(record["at"]),
+        run_id=str(record["run_id"]),
+        killed=tuple(record["killed"]),
+        error=record["error"],
+        phase=record["phase"],
+        diagnosis=_diagnosis(found) if found else None,
+    )
+
+
+def _diagnosis(found: Mapping[str, Any]) -> Diagnosis:
+    return Diagnosis(
+        cause=str(found["cause"]),
+        kind=Kind(found["kind"]),
+        explanation=str(found["explanation"]),
+        advice=str(found["advice"]),
+        evidence=tuple(found["evidence"]),
     )
 
 

@@ -1,36 +1,48 @@
 """What is known of one engine, and the log of it: every change goes through here, once."""
 
-from collections import Counter
-
+import attrs
 import structlog
 
 from vllmd import events
 from vllmd.clock import Clock
+from vllmd.engine import starts
 from vllmd.engine.exits import Exit
+from vllmd.engine.phases import further
+from vllmd.engine.restart.memory import Known, Memory
+from vllmd.engine.restart.policy import Hold, proven
 from vllmd.engine.state import Event, State, transition
 
 _LEVELS = {True: "info", False: "error"}
 
 
 class Ledger:
-    """State, phase, problem and counts of one engine. Times are seconds since the epoch."""
+    """State, phase, problem and counts of one engine. Times are seconds since the epoch.
 
-    def __init__(self, engine: str, clock: Clock) -> None:
+    What is in `known` outlives the daemon: it is written down with every change.
+    """
+
+    def __init__(self, engine: str, clock: Clock, memory: Memory) -> None:
         self.log = structlog.get_logger().bind(engine=engine)
         self._clock = clock
+        self._memory = memory
+        self.known: Known = memory.load()
         self.state = State.STOPPED
         self.since = clock.time()
         self.phase: str | None = None
+        self.phases: dict[str, float] = {}
+        """When each phase of this start was reached; empty if its beginning was not seen."""
         self.problem: str | None = None
+        self.requests: tuple[int, int] = (0, 0)
+        """Requests that run and that wait, as the last reading showed them."""
         self.start_duration_s: float | None = None
-        self.restarts = 0
-        self.exits: Counter[tuple[str, bool]] = Counter()
-        self.last_exit: Exit | None = None
-        self.first_failure: Exit | None = None
-        """What began the failures that are not over yet: later ones may be its echo."""
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
+        self._command_hash = ""
+
+    def save(self) -> None:
+        """Write down what is to outlive the daemon."""
+        self._memory.save(self.known)
 
     def to(self, event: Event) -> None:
         """Change the state as `event` says."""
@@ -49,12 +61,46 @@ class Ledger:
         """Forget the state after a mistake in the supervisor: it looks for what runs again."""
         self.state, self.since = State.STOPPED, self._clock.time()
         self.phase = None
+        self.requests = (0, 0)
+
+    # --- a start -----------------------------------------------------------------------------
+
+    def spawned(self, command_hash: str, *, seen: bool) -> None:
+        """Note what runs from now on; `seen` if its start was, and not only its middle."""
+        self._command_hash = command_hash
+        self.start_duration_s = None
+        self.phases = {starts.SPAWN: self._clock.time()} if seen else {}
 
     def reach(self, phase: str | None) -> None:
         """Note how far a loading engine has come."""
-        if phase != self.phase:
-            self.phase = phase
-            self.log.info(events.ENGINE_PHASE_REACHED, phase=phase)
+        if phase == self.phase or further(self.phase, phase) != phase:
+            return
+        self.phase = phase
+        if self.phases and phase is not None:
+            self.phases[phase] = self._clock.time()
+        self.log.info(
+            events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())
+        )
+
+    def start_left_s(self) -> float | None:
+        """Estimate how long the start under way still takes; None if nothing is known of it."""
+        earlier = self.known.starts.get(self._command_hash, ())
+        if not self.phases or not earlier:
+            return None
+        phase, at = list(self.phases.items())[-1]
+        return starts.left_s(earlier, phase, self._clock.time() - at)
+
+    def phase_durations(self) -> dict[str, float]:
+        """Return the seconds that each phase of this start took, or has taken so far."""
+        if not self.phases:
+            return {}
+        begun = list(self.phases.values())
+        loading = self.state is State.LOADING
+        done = self._clock.time() if loading else begun[0] + (self.start_duration_s or 0.0)
+        ended = [*begun[1:], max(done, begun[-1])]
+        return {
+            name: end - begin for name, begin, end in zip(self.phases, begun, ended, strict=True)
+        }
 
     def ready(self, started_at: float | None) -> None:
         """Note that a loading engine serves; `started_at` is None if its start was not seen."""
@@ -62,7 +108,15 @@ class Ledger:
         self._ready_at = self._clock.monotonic()
         if started_at is not None:
             self.start_duration_s = self._clock.time() - started_at
+        known = self.known
+        if self.phases:
+            took = self.phase_durations()
+            known.starts = starts.remembered(known.starts, self._command_hash, took)
+        known.past = proven(known.past, self._command_hash)
+        self.save()
         self.to(Event.ANSWERED)
+
+    # --- an end ------------------------------------------------------------------------------
 
     def found(self, problem: str) -> None:
         """Note what a person has to know or do; logged when it is new."""
@@ -78,12 +132,34 @@ class Ledger:
             requested=end.requested,
             run_id=end.run_id,
             cause=end.diagnosis.cause if end.diagnosis else None,
+            phase=end.phase,
             killed=list(end.killed),
             last_line=end.tail[-1] if end.tail else end.error,
         )
-        self.exits[end.label, end.requested] += 1
-        self.last_exit = end
+        known = self.known
+        known.exits[end.label, end.requested] += 1
+        known.last_exit = end
         now = self._clock.monotonic()
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._ready_at = None
         self.phase = None
+        self.requests = (0, 0)
+        self.save()
+
+    def hold(self, hold: Hold) -> None:
+        """Note that the engine is not started until something changes."""
+        self.known.hold = hold
+        self.save()
+        self.log.error(events.ENGINE_HELD, **attrs.asdict(hold))
+
+    def release(self, why: str) -> Hold | None:
+        """Note that a hold ends, and return it."""
+        hold, self.known.hold = self.known.hold, None
+        if hold is not None:
+            self.log.info(events.ENGINE_RELEASED, why=why, cause=hold.cause)
+            self.save()
+        return hold
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

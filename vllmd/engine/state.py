@@ -34,13 +34,23 @@ class Event(enum.StrEnum):
     ADOPTED = "adopted"
     """A shim with a running engine was found."""
     ANSWERED = "answered"
-    """Its API answers."""
+    """Its API answers, and it is awake."""
     WENT_SILENT = "went_silent"
     """Its API answered before and does not now."""
+    SLEPT = "slept"
+    """It answers, and was put to sleep: it serves nothing until it is woken."""
+    STALLED = "stalled"
+    """It has work and makes no progress."""
+    PROGRESSED = "progressed"
+    """It made progress after all."""
+    DRAIN = "drain"
+    """Somebody wants it to end, and requests may be in flight."""
     STOP = "stop"
-    """Somebody wants it to end."""
+    """Somebody wants it to end; no request is in flight any more, or none is waited for."""
     EXITED = "exited"
     """Nothing of it is left."""
+    HOLD = "hold"
+    """Another start would meet the same wall: it waits for a person, or for what it depends on."""
 
 
 class InvalidTransitionError(RuntimeError):
@@ -53,21 +63,40 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
     {
         (_S.STOPPED, _E.START): _S.STARTING,
         (_S.STOPPED, _E.ADOPTED): _S.LOADING,
+        (_S.STOPPED, _E.HOLD): _S.HELD,
         (_S.STARTING, _E.SPAWNED): _S.LOADING,
         (_S.STARTING, _E.SPAWN_FAILED): _S.BACKOFF,
         (_S.LOADING, _E.ANSWERED): _S.READY,
+        (_S.LOADING, _E.STALLED): _S.STALLED,
         (_S.LOADING, _E.STOP): _S.STOPPING,
         (_S.LOADING, _E.EXITED): _S.BACKOFF,
         (_S.READY, _E.WENT_SILENT): _S.UNREACHABLE,
-        (_S.READY, _E.STOP): _S.STOPPING,
+        (_S.READY, _E.SLEPT): _S.SLEEPING,
+        (_S.READY, _E.STALLED): _S.STALLED,
+        (_S.READY, _E.DRAIN): _S.DRAINING,
         (_S.READY, _E.EXITED): _S.BACKOFF,
+        (_S.SLEEPING, _E.ANSWERED): _S.READY,
+        (_S.SLEEPING, _E.WENT_SILENT): _S.UNREACHABLE,
+        (_S.SLEEPING, _E.STOP): _S.STOPPING,
+        (_S.SLEEPING, _E.EXITED): _S.BACKOFF,
         (_S.UNREACHABLE, _E.ANSWERED): _S.READY,
+        (_S.UNREACHABLE, _E.STALLED): _S.STALLED,
         (_S.UNREACHABLE, _E.STOP): _S.STOPPING,
         (_S.UNREACHABLE, _E.EXITED): _S.BACKOFF,
+        (_S.STALLED, _E.PROGRESSED): _S.READY,
+        (_S.STALLED, _E.ANSWERED): _S.READY,
+        (_S.STALLED, _E.STOP): _S.STOPPING,
+        (_S.STALLED, _E.EXITED): _S.BACKOFF,
+        (_S.DRAINING, _E.STOP): _S.STOPPING,
+        (_S.DRAINING, _E.EXITED): _S.STOPPED,
         (_S.STOPPING, _E.EXITED): _S.STOPPED,
         (_S.BACKOFF, _E.START): _S.STARTING,
         (_S.BACKOFF, _E.ADOPTED): _S.LOADING,
+        (_S.BACKOFF, _E.HOLD): _S.HELD,
         (_S.BACKOFF, _E.STOP): _S.STOPPED,
+        (_S.HELD, _E.START): _S.STARTING,
+        (_S.HELD, _E.ADOPTED): _S.LOADING,
+        (_S.HELD, _E.STOP): _S.STOPPED,
     }
 )
 

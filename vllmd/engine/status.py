@@ -6,7 +6,9 @@ from typing import Any
 
 import attrs
 
+from vllmd.engine import exits
 from vllmd.engine.exits import Exit
+from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import State
 
 
@@ -23,6 +25,12 @@ class EngineStatus:
     url: str
     log: str
     phase: str | None = None
+    phases: Mapping[str, float] = attrs.field(factory=lambda: MappingProxyType({}))
+    """Seconds that each phase of this start took, or has taken so far; empty if it was not seen."""
+    start_left_s: float | None = None
+    """How long a load still takes, by earlier ones of this command; None if there was none."""
+    requests_running: int = 0
+    requests_waiting: int = 0
     pid: int | None = None
     shim_pid: int | None = None
     run_id: str | None = None
@@ -35,8 +43,14 @@ class EngineStatus:
     last_exit: Exit | None = None
     first_failure: Exit | None = None
     """The first of the failures that led here; it may be the last one too."""
+    hold: Hold | None = None
     next_start_at: float | None = None
     problem: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests are in flight."""
+        return self.requests_running + self.requests_waiting > 0
 
     @property
     def up(self) -> bool:
@@ -48,17 +62,14 @@ class EngineStatus:
         fields = attrs.asdict(self, recurse=False)
         fields["state"] = str(self.state)
         fields["up"] = self.up
+        fields["busy"] = self.busy
+        fields["phases"] = dict(self.phases)
+        fields["hold"] = attrs.asdict(self.hold) if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [
             {"code": code, "requested": requested, "count": count}
             for (code, requested), count in self.exits.items()
         ]
-        fields["last_exit"] = _exit_to_json(self.last_exit)
-        fields["first_failure"] = _exit_to_json(self.first_failure)
+        fields["last_exit"] = exits.to_json(self.last_exit)
+        fields["first_failure"] = exits.to_json(self.first_failure)
         return fields
-
-
-def _exit_to_json(end: Exit | None) -> dict[str, Any] | None:
-    if end is None:
-        return None
-    return {**attrs.asdict(end, filter=lambda a, _: a.name != "tail"), "text": end.describe()}

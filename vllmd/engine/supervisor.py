@@ -1,36 +1,56 @@
-"""One engine, kept serving: started, followed, restarted, stopped, adopted."""
+"""One engine, kept serving: started, followed, restarted, held, stopped, adopted."""
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
+
+import attrs
 
 from vllmd import events
 from vllmd.clock import Clock, wait_event
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
-from vllmd.engine.backoff import Backoff
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.exits import Exit
 from vllmd.engine.follow import read_last_lines
 from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.incident import Incidents
+from vllmd.engine.restart.aftermath import Aftermath
+from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.engine.restart.memory import Memory
+from vllmd.engine.restart.turns import Turn, Turns, gpus_of
+from vllmd.engine.runs import RETRY_S, Runs
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.spawner import Spawner
 from vllmd.engine.state import Event, State
 from vllmd.engine.status import EngineStatus
-from vllmd.engine.watch import Probes, Watch
+from vllmd.engine.stopping import proof
+from vllmd.engine.stopping.drain import Drain
+from vllmd.engine.watch import Probes, Stall, Watch
 from vllmd.errors import ShimError
-from vllmd.shim import protocol
-from vllmd.shim.protocol import RunRecord, Spec
-from vllmd.units import KIB
 
-STOP_MARGIN_S = 15.0
-"""How much longer than its grace a stop may take before the shim itself is taken for dead."""
-RETRY_S = 5.0
-"""How often to look again at what only a person can mend."""
 ENDING_S = 0.1
-TAIL_BYTES = 64 * KIB
+
+
+@attrs.frozen
+class Site:
+    """What an engine's supervisor works with; all of it is the daemon's."""
+
+    directory: Path
+    """Of its shim: sockets and records."""
+    log_path: Path
+    state_dir: Path
+    spawner: Spawner
+    stopped: StoppedEngines
+    turns: Turns
+    clock: Clock
+    poll_s: float
+    chance: Callable[[], float]
+    """Random numbers from 0 to 1."""
+    holders: proof.MemoryHolders = lambda: None
 
 
 class Supervisor:
@@ -40,30 +60,59 @@ class Supervisor:
         self,
         engine: Engine,
         command: Command,
-        *,
-        directory: Path,
-        log_path: Path,
-        spawner: Spawner,
-        stopped: StoppedEngines,
+        site: Site,
         probes: Probes,
-        clock: Clock,
-        poll_s: float,
+        *,
         start_nothing: str | None = None,
     ) -> None:
         """Make a supervisor; with `start_nothing` (a reason) it adopts, follows and stops only."""
         self._start_nothing = start_nothing
         self._engine = engine
         self._command = command
-        self._directory = directory
-        self._log_path = log_path
-        self._spawner = spawner
-        self._stopped = stopped
+        self._site = site
         self._probes = probes
-        self._clock = clock
-        self._ledger = Ledger(engine.name, clock)
-        self._watch = Watch(self._ledger, probes, clock, poll_s, engine.port)
-        self._backoff = Backoff(engine.restart)
-        self._wanted = engine.autostart and engine.name not in stopped
+        self._clock = clock = site.clock
+        self._ledger = ledger = Ledger(
+            engine.name, clock, Memory(site.state_dir / "engines" / f"{engine.name}.json")
+        )
+        self._turn = Turn(site.turns, engine.name, gpus_of(engine, command.env), clock)
+        self._runs = Runs(
+            engine,
+            command,
+            ledger,
+            directory=site.directory,
+            log_path=site.log_path,
+            spawner=site.spawner,
+            clock=clock,
+        )
+        self._watch = Watch(
+            ledger,
+            probes,
+            clock,
+            site.poll_s,
+            engine.port,
+            engine.liveness,
+            Incidents(
+                site.state_dir / "incidents",
+                ledger,
+                clock,
+                limit_s=engine.liveness.diagnose_s,
+                program=command.argv[0],
+            ).record,
+            self._turn.give_back,
+        )
+        self._drain = Drain(engine, ledger, clock, probes.serving)
+        self._aftermath = Aftermath(
+            engine,
+            command,
+            ledger,
+            clock=clock,
+            chance=site.chance,
+            dependencies=Dependencies(
+                engine, command, folders=(site.state_dir, site.log_path.parent)
+            ),
+        )
+        self._wanted = engine.autostart and engine.name not in site.stopped
         self._closing = False
         self._restart = False
         self._crashed = False
@@ -77,8 +126,9 @@ class Supervisor:
     @property
     def status(self) -> EngineStatus:
         """What is known now."""
-        ledger = self._ledger
+        ledger, known = self._ledger, self._ledger.known
         run = self._client.run if self._client else None
+        loading = ledger.state is State.LOADING
         return EngineStatus(
             name=self._engine.name,
             state=ledger.state,
@@ -87,8 +137,12 @@ class Supervisor:
             model=self._engine.model,
             served_names=self._engine.served_model_name or (self._engine.model,),
             url=self._engine.url,
-            log=str(self._log_path),
-            phase=ledger.phase if ledger.state is State.LOADING else None,
+            log=str(self._site.log_path),
+            phase=ledger.phase if loading else None,
+            phases=MappingProxyType(ledger.phase_durations()),
+            start_left_s=ledger.start_left_s() if loading else None,
+            requests_running=ledger.requests[0],
+            requests_waiting=ledger.requests[1],
             pid=run["engine_pid"] if run else None,
             shim_pid=run["shim_pid"] if run else None,
             run_id=run["run_id"] if run else None,
@@ -96,23 +150,24 @@ class Supervisor:
             start_duration_s=ledger.start_duration_s,
             adopted=self._adopted,
             command_changed=bool(run and run["command_hash"] != self._command.hash),
-            restarts=ledger.restarts,
-            exits=MappingProxyType(dict(ledger.exits)),
-            last_exit=ledger.last_exit,
-            first_failure=ledger.first_failure,
+            restarts=known.restarts,
+            exits=MappingProxyType(dict(known.exits)),
+            last_exit=known.last_exit,
+            first_failure=known.first_failure,
+            hold=known.hold,
             next_start_at=self._next_start_at,
             problem=ledger.problem or self._start_nothing,
         )
 
     def start(self) -> None:
-        """Want the engine to run, at once.
+        """Want the engine to run, at once; a hold and all failures are forgiven.
 
         Raises: OSError: it runs, but that could not be written down for the next daemon.
         """
         self._wanted = True
-        self._backoff.reset()
+        self._aftermath.forgive()
         self._wake.set()
-        self._stopped.discard(self._engine.name)
+        self._site.stopped.discard(self._engine.name)
 
     def stop(self) -> None:
         """Want the engine to end, and to stay so until `start` or the next boot.
@@ -122,7 +177,7 @@ class Supervisor:
         self._wanted = False
         self._restart = False
         self._wake.set()
-        self._stopped.add(self._engine.name)
+        self._site.stopped.add(self._engine.name)
 
     def restart(self) -> None:
         """Want the engine to end and to run again.
@@ -131,6 +186,10 @@ class Supervisor:
         """
         self._restart = self._client is not None
         self.start()
+
+    def span_ended(self, name: str) -> None:
+        """Note a span of the start under way; the receiver of traces tells it."""
+        self._watch.span_ended(name)
 
     def close(self) -> None:
         """Want the engine to end because the daemon does; `run` returns when nothing is left."""
@@ -142,38 +201,53 @@ class Supervisor:
         if self._client is not None:
             self._client.close()
             self._client = None
+        self._turn.give_back()
         self._ledger.begin_anew()
 
     # --- its life --------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the engine as it is wanted until `close`."""
-        record = orphans.read_last_exit(self._directory)
-        self._ledger.last_exit = exits.explain(exits.from_record(record), ()) if record else None
+        known = self._ledger.known
+        known.last_exit = known.last_exit or self._runs.last_end()
         while True:
             client = await self._find()
             if client is not None:
                 self._adopt(client)
-            elif self._closing or not self._wanted or self._start_nothing:
-                if self._ledger.state is State.BACKOFF:
+            elif not self._may_start:
+                if self._ledger.state in (State.BACKOFF, State.HELD):
                     self._ledger.to(Event.STOP)
                 if self._closing:
                     return
                 await self._wake.wait()
                 self._wake.clear()
                 continue
+            elif self._aftermath.still_held():
+                await self._hold()
+                continue
             else:
+                await self._turn.wait(self._wake, lambda: self._may_start, self._ledger.found)
+                if not self._may_start:
+                    continue
                 client = await self._launch()
             if client is not None:
-                self._account(await self._follow(client))
+                await self._account(await self._follow(client))
             if self._ledger.state is State.BACKOFF:
                 await self._pause()
+
+    @property
+    def _may_start(self) -> bool:
+        return self._wanted and not self._closing and not self._start_nothing
+
+    @property
+    def _must_stop(self) -> bool:
+        return self._closing or self._restart or not self._wanted
 
     async def _find(self) -> ShimClient | None:
         """Look for a shim that runs this engine, and for what one left that was killed."""
         while True:
             try:
-                client = await ShimClient.connect(self._directory)
+                client = await self._runs.connect()
             except ShimError as error:
                 self._ledger.found(str(error))
                 await wait_event(self._wake, RETRY_S, self._clock)
@@ -181,45 +255,54 @@ class Supervisor:
                     return None
                 self._wake.clear()
                 continue
-            run = orphans.read_run(self._directory)
+            run = self._runs.record()
             if client is not None or run is None:
                 return client
             if not orphans.shim_alive(run):
-                self._account(await self._how_it_ended(run))
+                await self._account(await self._runs.how_it_ended(run))
                 return None
             await self._clock.sleep(ENDING_S)  # it is just ending: its record comes
 
     def _adopt(self, client: ShimClient) -> None:
         self._client = client
         self._adopted = True
-        self._ledger.start_duration_s = None
+        run = client.run
+        self._ledger.spawned(run["command_hash"], seen=False)
+        self._turn.take()
         self._ledger.log.info(
             events.ENGINE_ADOPTED,
-            pid=client.run["engine_pid"],
-            shim_pid=client.run["shim_pid"],
-            run_id=client.run["run_id"],
-            command_changed=client.run["command_hash"] != self._command.hash,
+            pid=run["engine_pid"],
+            shim_pid=run["shim_pid"],
+            run_id=run["run_id"],
+            command_changed=run["command_hash"] != self._command.hash,
         )
+        self._ledger.release("it runs")
         self._ledger.to(Event.ADOPTED)
 
     async def _launch(self) -> ShimClient | None:
         self._restart = False
         self._adopted = False
-        self._ledger.start_duration_s = None
+        self._ledger.problem = None
+        self._ledger.spawned(self._command.hash, seen=True)
         self._ledger.to(Event.START)
         if self._crashed:
-            self._ledger.restarts += 1
+            self._ledger.known.restarts += 1
+        self._turn.take()
         run_id = uuid.uuid4().hex
         try:
-            await self._spawner.spawn(self._spec(run_id))
-            client = await ShimClient.connect(self._directory)
+            client = await self._runs.spawn(run_id)
         except (ShimError, OSError) as error:
-            self._spawn_failed(run_id, str(error))
+            self._ledger.found(str(error))
+            self._ledger.ended(exits.explain(self._runs.not_spawned(run_id, str(error)), ()))
+            self._ledger.to(Event.SPAWN_FAILED)
+            self._crashed = True
+            self._turn.give_back()
             return None
         self._ledger.to(Event.SPAWNED)
-        if client is None:  # it ran, and ended before we could look
-            run = orphans.read_run(self._directory)
-            self._account(await self._how_it_ended(run) if run else self._lost(run_id, []))
+        if client is None:
+            run = self._runs.record()
+            ended = self._runs.how_it_ended(run) if run else None
+            await self._account(await ended if ended else self._runs.lost(run_id, []))
             return None
         self._client = client
         self._ledger.log.info(
@@ -231,35 +314,12 @@ class Supervisor:
         )
         return client
 
-    def _spec(self, run_id: str) -> Spec:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return {
-            "protocol": protocol.PROTOCOL,
-            "engine": self._engine.name,
-            "run_id": run_id,
-            "argv": list(self._command.argv),
-            "env": dict(self._command.env),
-            "cwd": "/",
-            "directory": str(self._directory),
-            "log": str(self._log_path),
-            "command_hash": self._command.hash,
-            "stop_grace_s": self._engine.stop_grace_s,
-            "tail_bytes": TAIL_BYTES,
-        }
-
-    def _spawn_failed(self, run_id: str, reason: str) -> None:
-        self._ledger.found(reason)
-        at = self._clock.time()
-        failure = Exit(exits.SPAWN_FAILED, requested=False, at=at, run_id=run_id, error=reason)
-        self._ledger.ended(exits.explain(failure, ()))
-        self._ledger.to(Event.SPAWN_FAILED)
-        self._crashed = True
-
     async def _follow(self, client: ShimClient) -> Exit:
-        """Watch a running engine until nothing of it is left, and stop it when asked to."""
+        """Watch a running engine until nothing of it is left; end it when asked to, or stalled."""
+        stall: Stall | None = None
         watching = asyncio.create_task(self._watch.run(client.run, adopted=self._adopted))
         try:
-            while not client.exited.done() and not self._must_stop:
+            while not client.exited.done() and not self._must_stop and stall is None:
                 self._wake.clear()
                 waking = asyncio.ensure_future(self._wake.wait())
                 await asyncio.wait(
@@ -267,77 +327,64 @@ class Supervisor:
                 )
                 waking.cancel()
                 if watching.done():
-                    watching.result()  # it never ends by itself: this raises what broke it
+                    stall = watching.result()  # or it raises what broke the watch
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
+        phase = self._ledger.phase if self._ledger.state is State.LOADING else None
         if not client.exited.done():
-            await self._end(client)
+            await self._end(client, stall)
         record = await client.exited
-        ended = exits.from_record(record) if record else await self._how_it_ended(client.run)
+        ended = exits.from_record(record) if record else await self._runs.how_it_ended(client.run)
         client.close()
         self._client = None
-        return ended
+        return (
+            exits.stalled(ended, stall.label, stall.reason)
+            if stall
+            else attrs.evolve(ended, phase=phase)
+        )
 
-    @property
-    def _must_stop(self) -> bool:
-        return self._closing or self._restart or not self._wanted
-
-    async def _end(self, client: ShimClient) -> None:
+    async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""
         self._restart = False
-        self._ledger.to(Event.STOP)
-        try:
-            await client.stop(self._engine.stop_grace_s)
-            limit_s = self._engine.stop_grace_s + STOP_MARGIN_S
-            sleeping = asyncio.ensure_future(self._clock.sleep(limit_s))
-            await asyncio.wait({client.exited, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-            sleeping.cancel()
-        except ShimError as error:
-            self._ledger.found(str(error))
-        if not client.exited.done():
+        if stall is not None:
+            gone = await self._drain.kill(client)
+        else:
+            gone = await self._drain.end(client)
+        if not gone:
             orphans.kill_shim(client.run)
 
-    async def _how_it_ended(self, run: RunRecord) -> Exit:
-        """Find out about a run whose shim is gone: from its record, or by looking for its tree."""
-        record = orphans.read_exit(self._directory, run["run_id"])
-        if record is not None:
-            return exits.from_record(record)
-        self._ledger.log.error(events.SHIM_LOST, shim_pid=run["shim_pid"], run_id=run["run_id"])
-        while True:
-            try:
-                killed = await orphans.kill(run)
-                break
-            except TimeoutError as error:
-                self._ledger.found(f"{error}; a reboot may be needed")
-                await self._clock.sleep(RETRY_S)
-        if killed:
-            self._ledger.log.warning(events.ENGINE_ORPHANS_KILLED, killed=killed)
-        return self._lost(run["run_id"], killed)
-
-    def _lost(self, run_id: str, killed: list[str]) -> Exit:
-        at = self._clock.time()
-        requested = self._ledger.state is State.STOPPING
-        return Exit(exits.SHIM_LOST, requested, at=at, run_id=run_id, killed=tuple(killed))
-
-    def _account(self, ended: Exit) -> None:
-        """Write down an end, once: without its run record, no later daemon counts it again."""
-        run = orphans.read_run(self._directory)
+    async def _account(self, ended: Exit) -> None:
+        """Write down an end, once, and prove it."""
+        run = self._runs.record()
         ended = exits.explain(ended, read_last_lines(run["log"], run["log_offset"]) if run else ())
-        (self._directory / protocol.RUN_RECORD_NAME).unlink(missing_ok=True)
+        self._runs.forget()
         self._probes.forget()
         self._ledger.ended(ended)
         self._crashed = not ended.requested
-        if self._ledger.state not in (State.STOPPED, State.BACKOFF):
+        await self._runs.prove(run, self._site.holders)
+        self._turn.give_back()
+        if self._ledger.state not in (State.STOPPED, State.BACKOFF, State.HELD):
             self._ledger.to(Event.EXITED)
 
     async def _pause(self) -> None:
-        pause_s = self._backoff.after_exit(self._ledger.ready_s)
-        if self._backoff.failures == 1:
-            self._ledger.first_failure = self._ledger.last_exit
+        """Wait after a failure, or decide to hold."""
+        pause_s = await self._aftermath.decide()
+        if pause_s is None:
+            return
         self._next_start_at = self._clock.time() + pause_s
-        self._ledger.log.info(events.ENGINE_BACKOFF_STARTED, pause_s=round(pause_s, 1))
         self._wake.clear()
         if not self._must_stop:
             await wait_event(self._wake, pause_s, self._clock)
+        self._next_start_at = None
+
+    async def _hold(self) -> None:
+        """Wait until the hold is over, or somebody wants something else."""
+        if self._ledger.state is not State.HELD:
+            self._ledger.to(Event.HOLD)
+        hold = self._ledger.known.hold
+        self._next_start_at = hold.retry_at if hold else None
+        self._wake.clear()
+        if self._may_start:
+            await self._aftermath.wait(self._wake)
         self._next_start_at = None

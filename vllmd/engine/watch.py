@@ -1,13 +1,20 @@
-"""Follow a running engine: through loading to ready, and into silence and back."""
+"""Follow a running engine: through loading to ready, into silence, sleep, a stall, and back."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import attrs
 
+from vllmd import events
 from vllmd.clock import Clock
+from vllmd.config.model import Liveness
+from vllmd.engine import exits
 from vllmd.engine.follow import LogFollower
 from vllmd.engine.ledger import Ledger
-from vllmd.engine.phases import later_phase
+from vllmd.engine.liveness.canary import RANK, Ask, Canary
+from vllmd.engine.liveness.progress import Judge, Judgement, LoadJudge, Verdict
+from vllmd.engine.liveness.reading import Activity, Answer, Reading
+from vllmd.engine.phases import SPANS, further, is_waiting_notice, later_phase
 from vllmd.engine.state import Event, State
 from vllmd.shim.protocol import RunRecord
 
@@ -18,51 +25,166 @@ SILENT_POLLS = 3
 
 @attrs.frozen
 class Probes:
-    """What is asked of a running engine; each returns whether it answered."""
+    """What is asked of a running engine."""
 
     loading: Callable[[], Awaitable[bool]]
-    serving: Callable[[], Awaitable[bool]]
+    """Whether its API answers."""
+    serving: Callable[[], Awaitable[Reading]]
+    """What its page shows; never raises."""
     owns_port: Callable[[int], bool | None]
     """Whether a process below that shim listens on the engine's port; None if not known."""
     forget: Callable[[], None]
     """Told when the engine is gone, so that nothing read from it is shown any longer."""
+    activity: Callable[[int, int], Activity | None] = lambda _shim, _engine: None
+    """What the processes below that shim, and that main process, have used; None if not known."""
+    canary: Ask | None = None
+    """Sends a completion of one token; None if that is not wanted."""
+
+
+@attrs.frozen
+class Stall:
+    """An engine that is to be killed: it was looked into, and made no progress meanwhile."""
+
+    label: str
+    """`exits.STALLED` or `exits.LOAD_STALLED`."""
+    reason: str
+
+
+Diagnose = Callable[[RunRecord, str], Awaitable[Path | None]]
+"""Writes down where the processes of a run stand; returns the folder, None if it could not."""
 
 
 @attrs.frozen
 class Watch:
-    """One run of an engine; `run` lasts until it is cancelled."""
+    """One engine, followed; `run` lasts until it is cancelled, or the engine is to be killed."""
 
     ledger: Ledger
     probes: Probes
     clock: Clock
     poll_s: float
     port: int
+    limits: Liveness
+    diagnose: Diagnose
+    loaded: Callable[[], None] = lambda: None
+    """Told when the engine is ready for the first time in this run."""
 
-    async def run(self, run: RunRecord, *, adopted: bool) -> None:
-        """Follow the engine of `run`; `adopted` if another daemon started it."""
-        await self._until_ready(run)
+    async def run(self, run: RunRecord, *, adopted: bool) -> Stall:
+        """Follow the engine of `run`; `adopted` if another daemon started it.
+
+        Returns: why it is to be killed.
+        """
+        stall = await self._until_ready(run)
+        if stall is not None:
+            return stall
         self.ledger.ready(None if adopted else run["started_at"])
-        silent = 0
-        while True:
-            await self.clock.sleep(self.poll_s)
-            if await self.probes.serving():
-                silent = 0
-                if self.ledger.state is State.UNREACHABLE:
-                    self.ledger.to(Event.ANSWERED)
-            else:
-                silent += 1
-                if silent == SILENT_POLLS:
-                    self.ledger.to(Event.WENT_SILENT)
+        self.loaded()
+        return await self._serve(run)
 
-    async def _until_ready(self, run: RunRecord) -> None:
+    def span_ended(self, name: str) -> None:
+        """Note a span of the start under way."""
+        if self.ledger.state is State.LOADING:
+            self.ledger.reach(further(self.ledger.phase, SPANS.get(name)))
+
+    async def _until_ready(self, run: RunRecord) -> Stall | None:
         log = LogFollower(run["log"], run["log_offset"])
+        judge = LoadJudge(self.limits.load_stall_s)
+        judged_at, spoke = self.clock.monotonic(), False
         while True:
-            self.ledger.reach(later_phase(self.ledger.phase, log.read_lines()))
+            lines = log.read_lines()
+            spoke = spoke or any(not is_waiting_notice(line) for line in lines)
+            self.ledger.reach(later_phase(self.ledger.phase, lines))
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
-                    return
+                    return None
                 self.ledger.found(
                     f"port {self.port} is answered by a process that is not this engine: end it "
                     f"(ss -ltnp 'sport = {self.port}') or give the engine another port"
                 )
+            now = self.clock.monotonic()
+            if now - judged_at >= self.poll_s and self.ledger.state is State.LOADING:
+                activity = None if spoke else self._activity(run)
+                reason = judge.judge(now, spoke=spoke, activity=activity)
+                judged_at, spoke = now, False
+                if reason and await self._stalled(run, reason):
+                    return Stall(exits.LOAD_STALLED, reason)
             await self.clock.sleep(LOADING_POLL_S)
+
+    async def _serve(self, run: RunRecord) -> Stall:
+        judge = Judge(self.limits)
+        ask = self.probes.canary
+        own = Canary(ask, self.clock, self.limits.canary_every_s) if ask else None
+        silent = 0
+        try:
+            while True:
+                await self.clock.sleep(self.poll_s)
+                reading = await self.probes.serving()
+                silent = 0 if reading.answer is Answer.PAGE else silent + 1
+                self._note(reading, silent)
+                judgement = self._judge(judge, own, run, reading)
+                if judgement.verdict is not Verdict.STALLED:
+                    self._recovered(reading, judgement)
+                elif self.ledger.state is not State.STALLED:
+                    if not await self._stalled(run, judgement.reason):
+                        continue
+                    again = self._judge(judge, own, run, await self.probes.serving())
+                    if again.verdict is Verdict.STALLED:
+                        return Stall(exits.STALLED, again.reason)
+                    self.ledger.to(Event.PROGRESSED)
+        finally:
+            if own is not None:
+                own.close()
+
+    def _judge(
+        self, judge: Judge, own: Canary | None, run: RunRecord, reading: Reading
+    ) -> Judgement:
+        if own is not None and reading.answer is Answer.PAGE:
+            steps = sum(rank.steps for rank in reading.ranks.values())
+            idle = not any(rank.has_work for rank in reading.ranks.values())
+            rank = own.look(steps, idle and not reading.sleeping)
+            if own.problem is not None:
+                self.ledger.found(f"the canary was not answered as it should be: {own.problem}")
+            if rank is not None:
+                reading = attrs.evolve(reading, ranks={**reading.ranks, RANK: rank})
+        return judge.judge(reading, lambda: self._activity(run))
+
+    def _activity(self, run: RunRecord) -> Activity | None:
+        return self.probes.activity(run["shim_pid"], run["engine_pid"])
+
+    def _note(self, reading: Reading, silent: int) -> None:
+        """Follow what the page says into the states that it names."""
+        self.ledger.requests = (reading.running, reading.waiting)
+        state = self.ledger.state
+        if silent == SILENT_POLLS and state in (State.READY, State.SLEEPING):
+            self.ledger.to(Event.WENT_SILENT)
+        if silent:
+            return
+        if state is State.UNREACHABLE or (state is State.SLEEPING and not reading.sleeping):
+            self.ledger.to(Event.ANSWERED)
+        if self.ledger.state is State.READY and reading.sleeping:
+            self.ledger.to(Event.SLEPT)
+
+    def _recovered(self, reading: Reading, judgement: Judgement) -> None:
+        """Take a stall back that was only said, not acted upon."""
+        if self.ledger.state is State.STALLED and reading.answer is Answer.PAGE:
+            self.ledger.log.info(events.ENGINE_PROGRESSED, verdict=str(judgement.verdict))
+            self.ledger.problem = None
+            self.ledger.to(Event.PROGRESSED)
+
+    async def _stalled(self, run: RunRecord, reason: str) -> bool:
+        """Say that the engine is stalled, and look into it.
+
+        Returns: whether it is to be killed, if it stays so.
+        """
+        self.ledger.found(reason)
+        if self.ledger.state is not State.STALLED:
+            self.ledger.to(Event.STALLED)
+        folder = await self.diagnose(run, reason)
+        self.ledger.log.error(
+            events.ENGINE_STALLED,
+            reason=reason,
+            incident=str(folder) if folder else None,
+            consequence="it is killed and started again"
+            if self.limits.restart_stalled
+            else "none: liveness.restart_stalled is false",
+        )
+        return self.limits.restart_stalled

@@ -66,7 +66,8 @@ class PageSource:
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             self.up = False
             self.failures += 1
-            raise ScrapeError(f"{self._url}: {error!r}") from None
+            refused = isinstance(error, httpx.ConnectError)
+            raise ScrapeError(f"{self._url}: {error!r}", refused=refused) from None
         self.last = Page(
             families=parsed.families,
             rejected_lines=parsed.rejected_lines,

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 
-from vllmd.shim import proc, protocol
+from vllmd.shim import cgroup, proc, protocol
 from vllmd.shim.output import Output
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
 from vllmd.shim.record import write_record
@@ -118,6 +118,7 @@ class Shim:
         self._spec = spec
         self._directory = spec["directory"]
         self._stop_asked = False
+        self._oom_kills = cgroup.oom_kills()
         become_subreaper()
         self._poll = select.poll()
         self._output = Output(spec["log"], spec["tail_bytes"])
@@ -222,6 +223,7 @@ class Shim:
             "killed": self.tree.killed,
             "log_lost_bytes": self._output.lost_bytes,
             "tail": self._output.tail(EXIT_TAIL_LINES),
+            "oom_kills": max(0, cgroup.oom_kills() - self._oom_kills),
         }
 
     def _never_started(self, problem: str) -> ExitRecord:

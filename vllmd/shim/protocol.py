@@ -19,7 +19,7 @@ field is ignored, and a change that cannot be made so gets a new number.
 """
 
 import json
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Spec(TypedDict):
@@ -78,6 +78,8 @@ class ExitRecord(TypedDict):
     killed: list[str]
     log_lost_bytes: int
     tail: list[str]
+    oom_kills: NotRequired[int]
+    """Processes of its control group that the kernel killed for lack of memory meanwhile."""
 
 
 class Status(RunRecord):

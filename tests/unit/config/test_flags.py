@@ -18,7 +18,7 @@ def test_arguments_first_class_keys_become_flags() -> None:
     assert " ".join(built) == (
         "serve m --host 127.0.0.1 --port 9000 --served-model-name a b --quantization fp8 "
         "--gpu-memory-utilization 0.9 --max-model-len 4096 --max-num-seqs 8 "
-        "--no-enable-prefix-caching"
+        "--no-enable-prefix-caching --shutdown-timeout 30"
     )
 
 
@@ -32,12 +32,12 @@ def test_arguments_other_flags_keep_their_kind() -> None:
     built = flags.arguments(
         engine(
             "[engines.chat.flags]\nenforce_eager = true\nenable-chunked-prefill = false\n"
-            'middleware = ["a", "b"]\nshutdown-timeout = 30\ncompilation-config = { level = 3 }\n'
+            'middleware = ["a", "b"]\nseed = 30\ncompilation-config = { level = 3 }\n'
         )
     )
-    assert built[6:] == [
+    assert built[8:] == [
         *("--enforce-eager", "--no-enable-chunked-prefill", "--middleware", "a", "b"),
-        *("--shutdown-timeout", "30", "--compilation-config", '{"level": 3}'),
+        *("--seed", "30", "--compilation-config", '{"level": 3}'),
     ]
 
 
@@ -45,6 +45,7 @@ def test_arguments_other_flags_keep_their_kind() -> None:
     ("table", "words"),
     [
         ({"port": 1}, "a key of its own: port"),
+        ({"shutdown-timeout": 9}, "a key of its own: drain_s"),
         ({"max_loras": 1}, "a key of its own: lora.max_loras"),
         ({"--api-key": "x"}, "VLLM_API_KEY"),
         ({"bad name": 1}, "names of flags"),

@@ -16,4 +16,4 @@ def test_say_has_vllms_prefix(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_loading_lines_lead_through_the_phases() -> None:
-    assert later_phase(None, [text for _, text in LOADING]) == "graphs"
+    assert later_phase(None, [text for _, text in LOADING]) == "warm_up"

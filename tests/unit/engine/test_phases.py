@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.make import DATA
-from vllmd.engine.phases import ORDER, later_phase, parse_phase
+from vllmd.engine.phases import ORDER, SPANS, is_waiting_notice, later_phase, parse_phase
 
 LOGS = DATA / "engine-logs"
 
@@ -11,11 +11,11 @@ LOGS = DATA / "engine-logs"
     [
         (
             "cpu-0.32-sigterm-idle.log",
-            ["init", "weights", "weights_loaded", "kv_cache", "listening"],
+            ["init", "weights", "profile", "kv_cache", "warm_up", "listening"],
         ),
         (
             "h200-0.25-serve-and-stop.log",
-            ["init", "weights", "weights_loaded", "kv_cache", "listening"],
+            ["init", "weights", "profile", "kv_cache", "warm_up", "listening"],
         ),
         ("cpu-0.32-model-not-found.log", ["init"]),
     ],
@@ -37,4 +37,21 @@ def test_later_phase_never_goes_back() -> None:
 
 def test_parse_phase_other_line_is_none() -> None:
     assert parse_phase("INFO: 127.0.0.1 - GET /health") is None
-    assert set(ORDER) == {"init", "weights", "weights_loaded", "kv_cache", "graphs", "listening"}
+    assert list(ORDER) == [
+        *("init", "download", "weights", "profile", "compile"),
+        *("kv_cache", "graphs", "warm_up", "listening"),
+    ]
+
+
+def test_spans_of_a_recorded_start_lead_to_phases() -> None:
+    """The names in the recorded payloads; what one does not know is passed over."""
+    recorded = b"".join(path.read_bytes() for path in sorted((DATA / "otlp").glob("startup-*.bin")))
+    seen = {name for name in SPANS if name.encode() in recorded}
+    assert set(SPANS) - seen == {"Init device", "Capture model"}  # seen on an H200 only
+    assert set(SPANS.values()) <= set(ORDER)
+
+
+def test_is_waiting_notice_a_process_that_waits_makes_no_progress() -> None:
+    line = "(EngineCore pid=1) INFO 11-23 18:49:18 [shm_broadcast.py:1] No available shared memory "
+    assert is_waiting_notice(line + "broadcast block found in 60 seconds. This typically happens")
+    assert not is_waiting_notice("Loading safetensors checkpoint shards:   0% Completed | 0/1")

@@ -1,82 +1,13 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.clock import FakeClock
-from tests.helpers.make import engine, spec
-from tests.helpers.shims import FakeShim, FakeSpawner
-from vllmd.config import command
-from vllmd.engine.desired import StoppedEngines
+from tests.helpers.make import spec
+from tests.helpers.scene import Scene, running
+from tests.helpers.shims import FakeShim
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.state import State
-from vllmd.engine.supervisor import Supervisor
-from vllmd.engine.watch import Probes
-
-
-class Scene:
-    """One supervised engine whose shim, API and clock a test holds."""
-
-    def __init__(self, folder: Path, text: str = "", start_nothing: str | None = None) -> None:
-        self.engine = engine(f"stop_grace_s = 7\n{text}\nrestart = {{ initial_s = 4, max_s = 16 }}")
-        self.command = command.build(self.engine)
-        self.directory = folder / "engines" / "chat"
-        self.clock = FakeClock()
-        self.spawner = FakeSpawner()
-        self.stopped = StoppedEngines(folder / "stopped.json", "boot")
-        self.answers = True
-        self.forgotten = 0
-        self.probes: list[Callable[[], Awaitable[bool]]] = []
-        self.supervisor = Supervisor(
-            self.engine,
-            self.command,
-            directory=self.directory,
-            log_path=folder / "chat.log",
-            spawner=self.spawner,
-            stopped=self.stopped,
-            probes=Probes(self._ask, self._ask, lambda _: True, self._forget),
-            clock=self.clock,
-            poll_s=5.0,
-            start_nothing=start_nothing,
-        )
-        self.task: asyncio.Task[None] | None = None
-
-    async def _ask(self) -> bool:
-        for probe in self.probes:
-            await probe()
-        return self.answers
-
-    def _forget(self) -> None:
-        self.forgotten += 1
-
-    @property
-    def state(self) -> State:
-        return self.supervisor.status.state
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Let real sockets do their work; the clock stands still."""
-        for _ in range(500):
-            if condition():
-                return
-            await asyncio.sleep(0.005)
-        pytest.fail(f"not reached; {self.supervisor.status}")
-
-    async def until_state(self, state: State) -> None:
-        await self.until(lambda: self.state is state)
-
-
-@asynccontextmanager
-async def running(scene: Scene) -> AsyncIterator[Scene]:
-    scene.task = asyncio.create_task(scene.supervisor.run())
-    try:
-        yield scene
-    finally:
-        scene.task.cancel()
-        await asyncio.gather(scene.task, return_exceptions=True)
-        scene.supervisor.let_go()
-        for shim in scene.spawner.shims:
-            shim.vanish()
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
@@ -86,7 +17,7 @@ async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
         assert status.pid == 4_000_000
         assert not status.adopted
         assert scene.spawner.last.spec["argv"] == list(scene.command.argv)
-        assert scene.spawner.last.spec["stop_grace_s"] == 7
+        assert scene.spawner.last.spec["stop_grace_s"] == 10
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -139,7 +70,7 @@ async def test_stop_ends_the_engine_and_it_stays_so(tmp_path: Path) -> None:
         await scene.until_state(State.READY)
         scene.supervisor.stop()
         await scene.until_state(State.STOPPED)
-        assert scene.spawner.last.stops == [7]
+        assert scene.spawner.last.stops[0] == 10
         assert "chat" in scene.stopped
         await scene.clock.advance(3600)
         assert len(scene.spawner.shims) == 1
@@ -253,7 +184,7 @@ async def test_run_knows_how_an_engine_ended_while_no_daemon_was_there(tmp_path:
     (scene.directory / "run.json").unlink()
     async with running(again):
         await again.until_state(State.READY)
-        assert dict(again.supervisor.status.exits) == {}
+        assert dict(again.supervisor.status.exits) == {("SIGKILL", False): 1}
         last = again.supervisor.status.last_exit
         assert last is not None
         assert last.label == "SIGKILL"
@@ -318,3 +249,144 @@ async def test_close_while_waiting_returns(tmp_path: Path) -> None:
         assert scene.task is not None
         await asyncio.wait_for(scene.task, 5)
         assert scene.state is State.STOPPED
+
+
+LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
+
+
+async def test_run_configuration_cause_is_held_with_the_fix_named(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        await scene.until_state(State.LOADING)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.HELD)
+        status = scene.supervisor.status
+        assert status.hold is not None
+        assert status.hold.cause == "lora_rank"
+        assert "max_lora_rank" in status.hold.reason
+        assert status.next_start_at == status.hold.retry_at
+        await scene.clock.advance(1000)
+        assert len(scene.spawner.shims) == 1
+        scene.answers = True
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.hold is None
+        assert len(scene.spawner.shims) == 2
+
+
+async def test_run_engine_that_was_ready_with_this_command_is_tried_again_first(
+    tmp_path: Path,
+) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.BACKOFF)
+        scene.answers = False
+        await scene.clock.advance(4)
+        await scene.until_state(State.LOADING)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.HELD)
+
+
+async def test_run_hold_outlives_the_daemon_and_ends_with_another_command(tmp_path: Path) -> None:
+    first = Scene(tmp_path)
+    async with running(first):
+        first.answers = False
+        await first.until_state(State.LOADING)
+        await first.spawner.last.end(1, tail=[LORA])
+        await first.until_state(State.HELD)
+    port = first.engine.port
+    second = Scene(tmp_path, port=port)
+    async with running(second):
+        await second.until_state(State.HELD)
+        await second.clock.advance(100)
+        assert second.spawner.shims == []
+        second.supervisor.stop()
+        await second.until_state(State.STOPPED)
+        second.stopped.discard("chat")
+    mended = Scene(tmp_path, "max_num_seqs = 9", port=port)
+    async with running(mended):
+        await mended.until_state(State.READY)
+
+
+async def test_run_loop_of_failures_is_held_and_tried_again_in_time(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        for n in range(6):
+            await scene.until(lambda n=n: len(scene.spawner.shims) == n + 1)  # type: ignore[misc]
+            await scene.until_state(State.READY)
+            await scene.spawner.last.end(0)
+            await scene.until(lambda: scene.state in (State.BACKOFF, State.HELD))
+            if scene.state is State.BACKOFF:
+                await scene.clock.advance(16)
+        await scene.until_state(State.HELD)
+        await scene.clock.advance(scene.engine.restart.hold_retry_s)
+        await scene.until_state(State.READY)
+
+
+async def test_stop_of_a_serving_engine_is_red_first_and_drains(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.spawner.last.exits_when_stopped = False
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 2, 1)})
+        scene.supervisor.stop()
+        await scene.until(lambda: scene.spawner.last.stops == [10])
+        assert scene.state is State.DRAINING
+        assert not scene.supervisor.status.up
+        await scene.clock.advance(1)
+        assert scene.supervisor.status.requests_running == 2
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        await scene.clock.advance(1)
+        await scene.until_state(State.STOPPING)
+        await scene.spawner.last.end(0, requested=True)
+        await scene.until_state(State.STOPPED)
+
+
+async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, "liveness = { stall_s = 60, diagnose_s = 0 }")
+    async with running(scene):
+        await scene.until_state(State.READY)
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(5, 1, 0)})
+        scene.used = Activity(1.0, 1.0, 0)
+        await scene.clock.advance(80)
+        await scene.until_state(State.BACKOFF)
+        status = scene.supervisor.status
+        assert scene.spawner.last.stops == [0]
+        assert dict(status.exits) == {("stalled", False): 1}
+        assert status.last_exit is not None
+        assert status.last_exit.diagnosis is not None
+        assert status.last_exit.diagnosis.cause == "stalled"
+        assert "no engine step" in status.last_exit.diagnosis.evidence[0]
+        assert len(list((tmp_path / "state" / "incidents").iterdir())) == 1
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        await scene.clock.advance(4)
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.restarts == 1
+
+
+async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Path) -> None:
+    one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
+    two.supervisor._turn._turns = one.turns
+    one.turns.take("other", None)
+    async with running(two):
+        await two.until(lambda: two.supervisor.status.problem is not None)
+        assert "waits until other has loaded" in str(two.supervisor.status.problem)
+        assert two.spawner.shims == []
+        one.turns.give_back("other")
+        await two.until_state(State.READY)
+        assert one.turns.ahead_of("another", None) is None
+
+
+async def test_run_phase_of_a_failed_load_is_a_part_of_its_cause(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        (tmp_path / "chat.log").write_text("Starting to load model x...\n")
+        await scene.until_state(State.LOADING)
+        await scene.clock.advance(1)
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.BACKOFF)
+        last = scene.supervisor.status.last_exit
+        assert last is not None
+        assert last.phase == "weights"
+        assert "while loading (weights)" in last.describe()

@@ -1,48 +1,109 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.helpers.clock import FakeClock
+import attrs
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import spec
 from tests.helpers.shims import FakeShim
+from vllmd import events
+from vllmd.config.model import Liveness
 from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.engine.restart.memory import Memory
 from vllmd.engine.state import Event, State
-from vllmd.engine.watch import LOADING_POLL_S, SILENT_POLLS, Probes, Watch
+from vllmd.engine.watch import LOADING_POLL_S, SILENT_POLLS, Probes, Stall, Watch
+from vllmd.shim.protocol import RunRecord
+
+LIMITS = Liveness(stall_s=60, hang_s=300, load_stall_s=120, canary_every_s=30)
+QUIET = Activity(10.0, 10.0, 1000)
 
 
 class Scene:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limits: Liveness, canary: bool) -> None:
         self.answers = False
         self.owner: bool | None = True
+        self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        self.activity: Activity | None = QUIET
+        self.canaries: list[asyncio.Future[str | None]] = []
+        self.diagnosed: list[str] = []
+        self.during_diagnosis: Callable[[], None] = lambda: None
         self.clock = FakeClock()
-        self.ledger = Ledger("chat", self.clock)
+        self.ledger = Ledger("chat", self.clock, Memory(directory / "chat.json"))
+        self.ledger.spawned("hash", seen=True)
         self.ledger.to(Event.START)
         self.ledger.to(Event.SPAWNED)
         self.run = FakeShim(spec(directory, ["x"])).run
         self.run["started_at"] = self.clock.time()
         self.log = Path(self.run["log"])
-        probes = Probes(self._ask, self._ask, lambda _: self.owner, lambda: None)
-        self.watch = Watch(self.ledger, probes, self.clock, 5.0, 8000)
+        probes = Probes(
+            loading=self._loading,
+            serving=self._serving,
+            owns_port=lambda _: self.owner,
+            forget=lambda: None,
+            activity=lambda _shim, _engine: self.activity,
+            canary=self._canary if canary else None,
+        )
+        self.watch = Watch(
+            self.ledger, probes, self.clock, 5.0, 8000, limits, self._diagnose, self._loaded
+        )
+        self.loaded = 0
 
     def is_in(self, state: State) -> bool:
         return self.ledger.state is state
 
-    async def _ask(self) -> bool:
+    def shows(self, steps: float, running: float = 0, waiting: float = 0, **more: bool) -> None:
+        ranks = {"0": Rank(steps, running, waiting)}
+        self.reading = Reading(0.0, Answer.PAGE, ranks, more.get("sleeping", False))
+
+    def silent(self, answer: Answer) -> None:
+        self.reading = Reading(0.0, answer)
+
+    async def _loading(self) -> bool:
         return self.answers
+
+    async def _serving(self) -> Reading:
+        return attrs.evolve(self.reading, at=self.clock.now)
+
+    async def _canary(self) -> str | None:
+        self.canaries.append(asyncio.get_running_loop().create_future())
+        return await self.canaries[-1]
+
+    async def _diagnose(self, run: RunRecord, reason: str) -> Path | None:
+        self.diagnosed.append(reason)
+        self.during_diagnosis()
+        return Path("/incident")
+
+    def _loaded(self) -> None:
+        self.loaded += 1
 
 
 @asynccontextmanager
-async def watching(directory: Path, *, adopted: bool = False) -> AsyncIterator[Scene]:
-    scene = Scene(directory)
+async def watching(
+    directory: Path,
+    *,
+    adopted: bool = False,
+    ready: bool = False,
+    limits: Liveness = LIMITS,
+    canary: bool = False,
+) -> AsyncIterator[tuple[Scene, "asyncio.Task[Stall]"]]:
+    scene = Scene(directory, limits, canary)
+    scene.answers = ready
     task = asyncio.create_task(scene.watch.run(scene.run, adopted=adopted))
-    yield scene
+    await settle()
+    yield scene, task
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
+# --- loading ---------------------------------------------------------------------------------
+
+
 async def test_run_reads_phases_until_the_api_answers(tmp_path: Path) -> None:
-    async with watching(tmp_path) as scene:
+    async with watching(tmp_path) as (scene, _):
         scene.log.write_text("Starting to load model x...\n")
         await scene.clock.advance(LOADING_POLL_S)
         assert (scene.ledger.state, scene.ledger.phase) == (State.LOADING, "weights")
@@ -50,18 +111,18 @@ async def test_run_reads_phases_until_the_api_answers(tmp_path: Path) -> None:
         await scene.clock.advance(LOADING_POLL_S)
         assert scene.is_in(State.READY)
         assert scene.ledger.start_duration_s == 2 * LOADING_POLL_S
+        assert scene.loaded == 1
 
 
 async def test_run_adopted_engine_has_no_start_duration(tmp_path: Path) -> None:
-    async with watching(tmp_path, adopted=True) as scene:
-        scene.answers = True
+    async with watching(tmp_path, adopted=True, ready=True) as (scene, _):
         await scene.clock.advance(LOADING_POLL_S)
         assert scene.is_in(State.READY)
         assert scene.ledger.start_duration_s is None
 
 
 async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> None:
-    async with watching(tmp_path) as scene:
+    async with watching(tmp_path) as (scene, _):
         scene.answers, scene.owner = True, False
         await scene.clock.advance(10)
         assert scene.is_in(State.LOADING)
@@ -74,16 +135,153 @@ async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> No
         assert scene.ledger.problem is None
 
 
-async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
-    async with watching(tmp_path) as scene:
+async def test_span_ended_leads_to_a_phase_while_loading(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.watch.span_ended("Load weights")
+        scene.watch.span_ended("Init device")  # they arrive out of order
+        scene.watch.span_ended("llm_request")
+        assert scene.ledger.phase == "weights"
+
+
+async def test_run_load_without_any_sign_of_life_is_stalled(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        await scene.clock.advance(10)
+        await scene.clock.advance(LIMITS.load_stall_s + 10)
+        assert scene.is_in(State.STALLED)
+        assert task.result().label == "load_stalled"
+        assert scene.diagnosed == [task.result().reason]
+        assert "no line, no CPU and no byte moved" in task.result().reason
+
+
+async def test_run_load_goes_on_as_long_as_it_shows_life_however_long(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        signs: list[Callable[[int], object]] = [
+            lambda n: scene.log.write_text(f"{scene.log.read_text()}shard {n}\n"),
+            lambda n: setattr(scene, "activity", Activity(10.0, 10.0 + 60 * n, 1000)),
+            lambda n: setattr(scene, "activity", Activity(10.0, 10.0 + 60 * n, 10**9 * n)),
+        ]
+        scene.log.write_text("")
+        for n in range(1, 60):
+            signs[n % 3](n)
+            await scene.clock.advance(LIMITS.load_stall_s * 0.8)
+        assert not task.done()
+        assert scene.is_in(State.LOADING)
+
+
+async def test_run_load_whose_processes_only_wait_for_each_other_is_stalled(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        scene.log.write_text("")
+        for _ in range(4):
+            with scene.log.open("a") as log:
+                log.write("No available shared memory broadcast block found in 60 seconds.\n")
+            await scene.clock.advance(60)
+        assert task.done()
+
+
+async def test_run_stalled_load_that_is_only_said_may_still_become_ready(tmp_path: Path) -> None:
+    limits = attrs.evolve(LIMITS, restart_stalled=False)
+    async with watching(tmp_path, limits=limits) as (scene, task):
+        await scene.clock.advance(LIMITS.load_stall_s + 20)
+        assert scene.is_in(State.STALLED)
         scene.answers = True
         await scene.clock.advance(1)
-        scene.answers = False
+        assert scene.is_in(State.READY)
+        assert not task.done()
+
+
+# --- serving ---------------------------------------------------------------------------------
+
+
+async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        scene.activity = None
+        scene.silent(Answer.NONE)
         await scene.clock.advance(5.0 * (SILENT_POLLS - 1))
         assert scene.is_in(State.READY)
         await scene.clock.advance(5.0)
         assert scene.is_in(State.UNREACHABLE)
         await scene.clock.advance(50)
-        scene.answers = True
+        scene.shows(1)
         await scene.clock.advance(5.0)
         assert scene.is_in(State.READY)
+
+
+async def test_run_sleep_is_a_state_of_its_own(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.shows(1, sleeping=True)
+        await scene.clock.advance(3600)
+        assert scene.is_in(State.SLEEPING)
+        scene.shows(1)
+        await scene.clock.advance(5)
+        assert scene.is_in(State.READY)
+        assert not task.done()
+
+
+async def test_run_counts_requests_in_flight(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        scene.shows(2, running=3, waiting=4)
+        await scene.clock.advance(5)
+        assert scene.ledger.requests == (3, 4)
+
+
+async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.shows(2, running=1)
+        await scene.clock.advance(5)
+        with capture_logs() as logs:
+            await scene.clock.advance(LIMITS.stall_s + 10)
+        assert scene.is_in(State.STALLED)
+        assert task.result().label == "stalled"
+        assert "no engine step with 1 running" in task.result().reason
+        assert "used no CPU" in task.result().reason
+        assert events.ENGINE_STALLED in [entry["event"] for entry in logs]
+        assert len(scene.diagnosed) == 1
+
+
+async def test_run_progress_during_the_diagnosis_saves_the_engine(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.shows(2, running=1)
+        scene.during_diagnosis = lambda: scene.shows(3, running=1)
+        await scene.clock.advance(LIMITS.stall_s + 15)
+        assert len(scene.diagnosed) == 1
+        assert scene.is_in(State.READY)
+        assert not task.done()
+
+
+async def test_run_stall_that_is_only_said_ends_with_progress(tmp_path: Path) -> None:
+    limits = attrs.evolve(LIMITS, restart_stalled=False)
+    async with watching(tmp_path, ready=True, limits=limits) as (scene, task):
+        scene.shows(2, running=1)
+        await scene.clock.advance(3600)
+        assert scene.is_in(State.STALLED)
+        assert len(scene.diagnosed) == 1
+        scene.shows(3, running=1)
+        await scene.clock.advance(5)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.problem is None
+        assert not task.done()
+
+
+async def test_run_core_that_hangs_at_rest_is_found_by_the_canary_only(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True, canary=True) as (scene, task):
+        await scene.clock.advance(LIMITS.canary_every_s + 10)
+        assert len(scene.canaries) == 1
+        assert scene.ledger.requests == (0, 0)
+        await scene.clock.advance(LIMITS.stall_s + 10)
+        assert task.result().label == "stalled"
+        assert "rank canary" in task.result().reason
+
+
+async def test_run_canary_that_is_answered_proves_an_idle_engine(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True, canary=True) as (scene, task):
+        for n in range(1, 20):
+            await scene.clock.advance(LIMITS.canary_every_s + 10)
+            scene.canaries[-1].set_result(None)
+            scene.shows(1 + n)
+            await scene.clock.advance(5)
+        assert not task.done()
+        assert scene.is_in(State.READY)
+        await scene.clock.advance(LIMITS.canary_every_s + 10)
+        scene.canaries[-1].set_result("HTTP 401")
+        await scene.clock.advance(5)
+        assert "HTTP 401" in str(scene.ledger.problem)

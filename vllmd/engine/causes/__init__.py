@@ -12,8 +12,10 @@ from vllmd.engine.causes import (
     driver_mismatch,
     engine_core_died,
     gpu_fault,
+    host_out_of_memory,
     killed,
     kv_cache_too_small,
+    load_stalled,
     lora_rank,
     missing_kernels,
     model_gated,
@@ -21,7 +23,9 @@ from vllmd.engine.causes import (
     nccl_failure,
     not_started,
     port_in_use,
+    program_missing,
     shim_lost,
+    stalled,
     unknown_flag,
     vram_held,
     worker_died,
@@ -31,6 +35,8 @@ from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Kind
 from vllmd.engine.causes.first_error import first_error
 
 CAUSES: tuple[Cause, ...] = (
+    stalled.CAUSE,
+    load_stalled.CAUSE,
     vram_held.CAUSE,
     kv_cache_too_small.CAUSE,
     context_too_long.CAUSE,
@@ -46,12 +52,14 @@ CAUSES: tuple[Cause, ...] = (
     cuda_out_of_memory.CAUSE,
     nccl_failure.CAUSE,
     compile_cache.CAUSE,
+    host_out_of_memory.CAUSE,
     cuda_error.CAUSE,
     worker_timeout.CAUSE,
     worker_died.CAUSE,
     engine_core_died.CAUSE,
     killed.CAUSE,
     shim_lost.CAUSE,
+    program_missing.CAUSE,
     not_started.CAUSE,
 )
 """From the most to the least specific: the first that fits is the cause."""

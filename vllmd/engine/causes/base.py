@@ -2,6 +2,8 @@
 
 import enum
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -28,10 +30,15 @@ class Kind(enum.StrEnum):
 
 @attrs.frozen
 class Facts:
-    """What is known of an end: `label` as in `exits.Exit`, the run's last lines, oldest first."""
+    """What is known of an end: `label` as in `exits.Exit`, the run's last lines, oldest first.
+
+    `marks` are facts of other sources than the output, by name (`oom_kill`, `xid_79`), each with a
+    sentence that shows it.
+    """
 
     label: str
     lines: tuple[str, ...] = ()
+    marks: Mapping[str, str] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -47,7 +54,7 @@ class Diagnosis:
 
 @attrs.frozen
 class Cause:
-    """One way to fail, recognised by a line that matches a signature, or by how the run ended."""
+    """One way to fail: known by a line that matches a signature, by the end's label, by a mark."""
 
     name: str
     kind: Kind
@@ -55,12 +62,19 @@ class Cause:
     advice: str
     signatures: tuple[str, ...] = ()
     labels: frozenset[str] = frozenset()
+    marks: frozenset[str] = frozenset()
+    names_holders: bool = False
+    """Whether the mark `vram_holders` belongs to the evidence."""
 
     def find(self, facts: Facts) -> Diagnosis | None:
         """Return the diagnosis with its evidence, or None if this is not the cause."""
         seen = evidence(facts.lines, self.signatures)
-        if not seen and facts.label not in self.labels:
+        marked = tuple(text for mark, text in facts.marks.items() if mark in self.marks)
+        if not seen and not marked and facts.label not in self.labels:
             return None
+        if self.names_holders and "vram_holders" in facts.marks:
+            marked += (facts.marks["vram_holders"],)
+        seen = (*marked, *seen)[:MAX_EVIDENCE]
         return Diagnosis(self.name, self.kind, self.explanation, self.advice, seen)
 
 

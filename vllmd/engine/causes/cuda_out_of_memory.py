@@ -10,6 +10,7 @@ CAUSE = Cause(
         "If it comes again, lower gpu_memory_utilization or max_num_seqs; 'nvidia-smi' shows "
         "who else uses the GPU."
     ),
+    names_holders=True,
     signatures=(
         r"CUDA out of memory",
         r"torch\.OutOfMemoryError",

@@ -17,4 +17,5 @@ CAUSE = Cause(
         r"CUDA error: unknown error",
         r"CUDA error: hardware stack error",
     ),
+    marks=frozenset(f"xid_{code}" for code in (48, 63, 64, 79, 94, 95, 119, 120, 154)),
 )

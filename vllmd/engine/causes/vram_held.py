@@ -9,5 +9,6 @@ CAUSE = Cause(
         "Another process holds so much of the GPU's memory that the engine's share does not fit."
     ),
     advice="Find the holder with 'nvidia-smi' and end it, or lower gpu_memory_utilization.",
+    names_holders=True,
     signatures=(r"Free memory on device .* is less than desired GPU memory utilization",),
 )

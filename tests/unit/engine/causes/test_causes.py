@@ -19,6 +19,12 @@ RECORDED = {
 }
 ORDERLY = ("cpu-0.32-sigterm-drain", "cpu-0.32-sigterm-idle", "h200-0.25-serve-and-stop")
 WITHOUT_A_LINE = {"killed": "SIGKILL", "shim_lost": "shim_lost", "not_started": "spawn_failed"}
+BY_A_MARK = {
+    "stalled": "stalled",
+    "load_stalled": "load_stalled",
+    "oom_kill": "host_out_of_memory",
+    "xid_79": "gpu_fault",
+}
 
 
 def lines_of(path: Path) -> tuple[str, ...]:
@@ -47,7 +53,7 @@ def test_lines_of_the_source_have_their_cause(path: Path) -> None:
 def test_every_cause_is_shown_once_and_says_what_to_do() -> None:
     names = [cause.name for cause in CAUSES]
     shown = {p.stem for p in (DATA / "causes").glob("*.log")} | {c for _, c in RECORDED.values()}
-    assert sorted(names) == sorted(shown | set(WITHOUT_A_LINE))
+    assert sorted(names) == sorted(shown | set(WITHOUT_A_LINE) | set(BY_A_MARK.values()))
     assert len(set(names)) == len(names)
     for cause in CAUSES:
         assert cause.explanation.endswith("."), cause.name
@@ -57,6 +63,19 @@ def test_every_cause_is_shown_once_and_says_what_to_do() -> None:
 @pytest.mark.parametrize(("cause", "label"), WITHOUT_A_LINE.items())
 def test_ends_that_print_nothing_are_named_by_how_they_came(cause: str, label: str) -> None:
     assert diagnose(Facts(label, ("INFO: all is well",))).cause == cause
+
+
+@pytest.mark.parametrize(("mark", "cause"), BY_A_MARK.items())
+def test_marks_of_other_sources_name_a_cause_and_are_its_evidence(mark: str, cause: str) -> None:
+    found = diagnose(Facts("SIGKILL", ("INFO: all is well",), {mark: "seen by another source"}))
+    assert (found.cause, found.evidence) == (cause, ("seen by another source",))
+
+
+def test_holders_of_vram_are_named_where_they_matter() -> None:
+    marks = {"vram_holders": "python (pid 7) holds 60.0 GiB"}
+    log = DATA / "engine-logs" / "h200-0.25-gpu-memory-held-by-orphan.log"
+    assert marks["vram_holders"] in diagnose(Facts("1", lines_of(log), marks)).evidence
+    assert diagnose(Facts("SIGKILL", (), marks)).evidence == ()
 
 
 def test_unknown_stays_unknown_with_the_first_error_quoted() -> None:

@@ -1,0 +1,114 @@
+"""One supervised engine whose shim, API and clock a test holds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine
+from tests.helpers.shims import FakeSpawner
+from tests.helpers.site import free_port
+from vllmd.config import command
+from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.engine.restart.turns import Turns
+from vllmd.engine.state import State
+from vllmd.engine.supervisor import Site, Supervisor
+from vllmd.engine.watch import Probes
+
+
+class Scene:
+    """One supervised engine whose shim, API and clock a test holds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        text: str = "",
+        *,
+        start_nothing: str | None = None,
+        port: int | None = None,
+    ) -> None:
+        self.engine = engine(
+            f"port = {port or free_port()}\nunready_s = 0\ndrain_s = 3\nstop_grace_s = 7\n{text}\n"
+            "restart = { initial_s = 4, max_s = 16, max_failures = 6 }"
+        )
+        self.command = command.build(self.engine)
+        self.directory = folder / "engines" / "chat"
+        self.clock = FakeClock()
+        self.spawner = FakeSpawner()
+        self.stopped = StoppedEngines(folder / "stopped.json", "boot")
+        self.answers = True
+        self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        self.used: Activity | None = None
+        self.forgotten = 0
+        self.probes: list[Callable[[], Awaitable[bool]]] = []
+        self.turns = Turns()
+        self.supervisor = Supervisor(
+            self.engine,
+            self.command,
+            Site(
+                directory=self.directory,
+                log_path=folder / "chat.log",
+                state_dir=folder / "state",
+                spawner=self.spawner,
+                stopped=self.stopped,
+                turns=self.turns,
+                clock=self.clock,
+                poll_s=5.0,
+                chance=lambda: 0.0,
+            ),
+            Probes(
+                self._ask,
+                self._read,
+                lambda _: True,
+                self._forget,
+                lambda _shim, _engine: self.used,
+            ),
+            start_nothing=start_nothing,
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    async def _ask(self) -> bool:
+        for probe in self.probes:
+            await probe()
+        return self.answers
+
+    async def _read(self) -> Reading:
+        answer = Answer.PAGE if await self._ask() else Answer.NONE
+        return attrs.evolve(self.reading, at=self.clock.now, answer=answer)
+
+    def _forget(self) -> None:
+        self.forgotten += 1
+
+    @property
+    def state(self) -> State:
+        return self.supervisor.status.state
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let real sockets do their work; the clock stands still."""
+        for _ in range(500):
+            if condition():
+                return
+            await asyncio.sleep(0.005)
+        pytest.fail(f"not reached; {self.supervisor.status}")
+
+    async def until_state(self, state: State) -> None:
+        await self.until(lambda: self.state is state)
+
+
+@asynccontextmanager
+async def running(scene: Scene, *, keep: bool = False) -> AsyncIterator[Scene]:
+    """Run its supervisor; at the end its shims vanish, unless they are kept for the next one."""
+    scene.task = asyncio.create_task(scene.supervisor.run())
+    try:
+        yield scene
+    finally:
+        scene.task.cancel()
+        await asyncio.gather(scene.task, return_exceptions=True)
+        scene.supervisor.let_go()
+        for shim in () if keep else scene.spawner.shims:
+            shim.vanish()

@@ -1,0 +1,260 @@
+"""The judge: every hang is found in time, and nothing that is busy, idle or slow is taken for one.
+
+Engines are simulated here, minute by minute; tests/integration and tests/engine show the same on
+running ones.
+"""
+
+import functools
+import random
+from collections.abc import Iterator
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vllmd.config.model import Liveness
+from vllmd.engine.liveness.progress import MAX_GAP_S, Judge, LoadJudge, Verdict
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+
+LIMITS = Liveness(stall_s=120, hang_s=600)
+POLL_S = 5.0
+
+
+@attrs.define
+class Engine:
+    """A simulated engine: what it counts, and what its processes have used."""
+
+    at: float = 0.0
+    steps: float = 0.0
+    stepped_at: float = 0.0
+    running: int = 0
+    waiting: int = 0
+    sleeping: bool = False
+    answer: Answer = Answer.PAGE
+    api_cpu_s: float = 0.0
+    core_cpu_s: float = 0.0
+
+    def reading(self) -> Reading:
+        if self.answer is not Answer.PAGE:
+            return Reading(self.at, self.answer)
+        ranks = {"0": Rank(self.steps, self.running, self.waiting)}
+        return Reading(self.at, Answer.PAGE, ranks, self.sleeping)
+
+    def activity(self) -> Activity:
+        return Activity(self.api_cpu_s, self.core_cpu_s, 0)
+
+    def step(self, count: int = 1) -> None:
+        self.steps += count
+        self.stepped_at = self.at
+
+    def passes(self, seconds: float, *, cpu: float = 0.0, api_cpu: float = 0.0) -> None:
+        self.at += seconds
+        self.core_cpu_s += cpu * seconds
+        self.api_cpu_s += api_cpu * seconds
+
+
+def until_stalled(judge: Judge, engine: Engine, limit_s: float, **used: float) -> float | None:
+    """Let time pass and nothing else; return after how many seconds it was found, if it was."""
+    began = engine.at
+    while engine.at - began < limit_s:
+        if judge.judge(engine.reading(), engine.activity).verdict is Verdict.STALLED:
+            return engine.at - began
+        engine.passes(POLL_S, **used)
+    return None
+
+
+def test_judge_idle_busy_and_sleeping_are_named() -> None:
+    judge, engine = Judge(LIMITS), Engine()
+    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.IDLE
+    engine.running = 1
+    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    engine.sleeping = True
+    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.SLEEPING
+    engine.answer = Answer.NONE
+    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.SILENT
+
+
+def test_judge_frozen_core_is_found_within_the_short_limit() -> None:
+    engine = Engine(running=2)
+    found_s = until_stalled(Judge(LIMITS), engine, 1000)
+    assert found_s is not None
+    assert LIMITS.stall_s <= found_s <= LIMITS.stall_s + 2 * POLL_S
+
+
+def test_judge_spinning_core_is_found_within_the_long_limit() -> None:
+    found_s = until_stalled(Judge(LIMITS), Engine(running=2), 1000, cpu=1.0)
+    assert found_s is not None
+    assert LIMITS.hang_s <= found_s <= LIMITS.hang_s + 2 * POLL_S
+
+
+def test_judge_busy_api_server_does_not_hide_a_frozen_core() -> None:
+    found_s = until_stalled(Judge(LIMITS), Engine(running=2), 1000, api_cpu=0.9)
+    assert found_s is not None
+    assert found_s <= LIMITS.stall_s + 2 * POLL_S
+
+
+def test_judge_core_that_freezes_after_a_long_step_gets_the_whole_short_limit() -> None:
+    judge, engine = Judge(LIMITS), Engine(running=1)
+    assert until_stalled(judge, engine, 300, cpu=1.0) is None
+    found_s = until_stalled(judge, engine, 1000)
+    assert found_s is not None
+    assert LIMITS.stall_s - POLL_S <= found_s <= LIMITS.stall_s + 2 * POLL_S
+
+
+def test_judge_frozen_api_server_is_found_and_a_loaded_one_has_longer() -> None:
+    frozen = until_stalled(Judge(LIMITS), Engine(answer=Answer.NONE), 1000)
+    loaded = until_stalled(Judge(LIMITS), Engine(answer=Answer.NONE), 1000, api_cpu=1.0)
+    assert frozen is not None
+    assert loaded is not None
+    assert frozen <= LIMITS.stall_s + 2 * POLL_S < LIMITS.hang_s <= loaded
+
+
+def test_judge_refused_connections_are_not_taken_for_load() -> None:
+    judge, engine = Judge(LIMITS), Engine(answer=Answer.REFUSED)
+    found_s = until_stalled(judge, engine, 1000, api_cpu=1.0)
+    assert found_s is not None
+    assert found_s <= LIMITS.stall_s + 2 * POLL_S
+    assert "refuses connections" in judge.judge(engine.reading(), engine.activity).reason
+
+
+def test_judge_prefill_of_a_very_long_context_is_busy() -> None:
+    judge, engine = Judge(LIMITS), Engine(running=1)
+    for _ in range(5):
+        assert until_stalled(judge, engine, LIMITS.hang_s - 2 * POLL_S, cpu=1.0) is None
+        engine.step()
+
+
+def test_judge_idle_night_is_idle() -> None:
+    assert until_stalled(Judge(LIMITS), Engine(steps=7), 12 * 3600) is None
+
+
+def test_judge_one_rank_of_two_that_stands_still_is_a_stall() -> None:
+    judge = Judge(LIMITS)
+    verdicts = []
+    for n in range(40):
+        ranks = {"0": Rank(n, 1, 0), "1": Rank(5, 1, 0)}
+        reading = Reading(n * POLL_S, Answer.PAGE, ranks)
+        verdicts.append(judge.judge(reading, lambda: Activity(0, 0, 0)))
+    assert verdicts[-1].verdict is Verdict.STALLED
+    assert "rank 1" in verdicts[-1].reason
+
+
+def test_judge_time_that_was_not_watched_does_not_count() -> None:
+    judge, engine = Judge(LIMITS), Engine(running=1)
+    judge.judge(engine.reading(), engine.activity)
+    engine.passes(POLL_S)
+    judge.judge(engine.reading(), engine.activity)
+    engine.passes(8 * 3600)  # the host slept
+    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    engine.passes(LIMITS.stall_s - MAX_GAP_S)
+    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+
+
+def test_judge_cpu_that_is_not_known_is_taken_for_work() -> None:
+    judge = Judge(LIMITS)
+    reading = Engine(running=1).reading()
+    verdicts = [
+        judge.judge(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict for n in range(130)
+    ]
+    assert Verdict.STALLED not in verdicts[:120]
+    assert verdicts[-1] is Verdict.STALLED
+
+
+def _known(activity: Activity) -> Activity:
+    return activity
+
+
+def test_judge_busy_gpu_is_work() -> None:
+    judge, engine = Judge(LIMITS), Engine(running=1)
+    for _ in range(100):
+        activity = attrs.evolve(engine.activity(), gpu_busy=True)
+        verdict = judge.judge(engine.reading(), functools.partial(_known, activity)).verdict
+        assert verdict is Verdict.BUSY
+        engine.passes(POLL_S)
+
+
+def healthy(seed: int) -> Iterator[Engine]:
+    """Simulate some hours of an engine that works: every pattern that must cause no restart."""
+    dice = random.Random(seed)
+    engine = Engine()
+    while engine.at < 6 * 3600:
+        pattern = dice.choice(
+            ["idle", "decode", "prefill", "burst", "silent", "sleep", "refusals", "compile"]
+        )
+        engine.running = engine.waiting = 0
+        engine.answer, engine.sleeping = Answer.PAGE, False
+        length_s = dice.uniform(5, 1800)
+        used = {"cpu": dice.uniform(0.3, 8.0), "api_cpu": dice.uniform(0.06, 1.0)}
+        if pattern == "idle":
+            used = {"cpu": 0.0, "api_cpu": 0.003}
+        elif pattern == "silent":  # scrapes time out under load
+            engine.answer, length_s = Answer.NONE, dice.uniform(5, LIMITS.hang_s - 20)
+        elif pattern == "sleep":
+            engine.sleeping, used = True, {"cpu": 0.0}
+        ended = engine.at + length_s
+        while engine.at < ended:
+            if pattern in ("decode", "burst", "refusals"):
+                engine.running = dice.randint(0, 256)
+                engine.waiting = dice.randint(0, 9999) if pattern != "decode" else 0
+                engine.step(dice.randint(1, 500))
+            elif pattern in ("prefill", "compile"):  # steps of up to nine minutes, all of them CPU
+                engine.running = 1
+                if dice.random() < POLL_S / (LIMITS.hang_s / 4):
+                    engine.step()
+                if engine.at - engine.stepped_at > LIMITS.hang_s - 3 * POLL_S:
+                    engine.step()
+            yield engine
+            engine.passes(dice.choice([POLL_S, POLL_S, 5.4, 10.0]), **used)
+        engine.step()
+        engine.answer = Answer.PAGE
+        yield engine
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) -> None:
+    judge = Judge(LIMITS)
+    for engine in healthy(seed):
+        judgement = judge.judge(engine.reading(), engine.activity)
+        assert judgement.verdict is not Verdict.STALLED, judgement.reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 2000), st.booleans())
+def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, spins: bool) -> None:
+    judge = Judge(LIMITS)
+    engine = Engine()
+    for n, each in enumerate(healthy(seed)):
+        engine = each
+        judge.judge(engine.reading(), engine.activity)
+        if n == after:
+            break
+    engine.answer, engine.sleeping, engine.running = Answer.PAGE, False, 1
+    limit_s = LIMITS.hang_s if spins else LIMITS.stall_s
+    found_s = until_stalled(judge, engine, 2000, cpu=1.0 if spins else 0.0)
+    assert found_s is not None
+    assert found_s <= limit_s + 3 * POLL_S
+
+
+@pytest.mark.parametrize("io_bytes", [0, 10_000_000])
+def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
+    judge = LoadJudge(100)
+    found = None
+    for n in range(60):
+        activity = Activity(0.0, 0.0, n * io_bytes)
+        found = found or judge.judge(n * POLL_S, spoke=False, activity=activity)
+    assert (found is None) == (io_bytes > 0)
+
+
+def test_load_judge_vram_that_grows_is_progress() -> None:
+    judge = LoadJudge(100)
+    for n in range(60):
+        activity = Activity(0.0, 0.0, 0, gpu_memory_bytes=n)
+        assert judge.judge(n * POLL_S, spoke=False, activity=activity) is None
+
+
+def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
+    judge = LoadJudge(100)
+    for n in range(60):
+        assert judge.judge(n * POLL_S, spoke=False, activity=None) is None

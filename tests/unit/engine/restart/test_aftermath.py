@@ -1,0 +1,132 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine
+from vllmd import events
+from vllmd.config import command
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.exits import Exit
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.restart.aftermath import LOOK_S, Aftermath
+from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.engine.restart.memory import Memory
+
+
+class Scene:
+    def __init__(self, folder: Path, text: str = "") -> None:
+        self.clock = FakeClock()
+        self.fine: bool | None = None
+        self.engine = engine(f'env = {{ VLLM_CACHE_ROOT = "{folder}" }}\n{text}')
+        self.ledger = Ledger("chat", self.clock, Memory(folder / "chat.json"))
+        built = command.build(self.engine)
+        dependencies = Dependencies(self.engine, built, gpu=lambda: self.fine)
+        self.aftermath = Aftermath(
+            self.engine,
+            built,
+            self.ledger,
+            clock=self.clock,
+            chance=lambda: 0.0,
+            dependencies=dependencies,
+        )
+
+    async def fails(self, cause: str, kind: Kind) -> float | None:
+        found = Diagnosis(cause, kind, "It broke.", "Mend it.")
+        end = Exit("1", requested=False, at=self.clock.time(), run_id=cause, diagnosis=found)
+        self.ledger.ended(end)
+        return await self.aftermath.decide()
+
+    async def waits(self, until: Callable[[], bool], step_s: float = LOOK_S) -> float:
+        """Wait for the end of a hold; returns how long that took, by the fake clock."""
+        task = asyncio.create_task(self.aftermath.wait(asyncio.Event()))
+        began = self.clock.now
+        for _ in range(200):
+            await asyncio.sleep(0.002)  # the question is asked in a thread
+            if task.done() or until():
+                break
+            await self.clock.advance(step_s)
+        task.cancel()
+        return self.clock.now - began
+
+
+async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert await scene.fails("worker_died", Kind.TRANSIENT) == 1.0
+    assert await scene.fails("worker_died", Kind.TRANSIENT) == 2.0
+    first = scene.ledger.known.first_failure
+    assert first is not None
+    assert first.run_id == "worker_died"
+
+
+async def test_decide_holds_at_a_wall_and_tries_once_by_itself(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
+    assert scene.aftermath.still_held()
+    waited_s = await scene.waits(lambda: False)
+    assert waited_s >= scene.engine.restart.hold_retry_s
+    assert not scene.aftermath.still_held()
+    assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
+    hold = scene.ledger.known.hold
+    assert hold is not None
+    assert hold.retry_at is None
+    assert await scene.waits(lambda: False, 3600) >= 200 * 3600 - 1
+
+
+async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.fine = False
+    assert await scene.fails("gpu_fault", Kind.HARDWARE) is None
+
+    def recover() -> bool:
+        if scene.clock.now > 1100:
+            scene.fine = True
+        return False
+
+    with capture_logs() as logs:
+        waited_s = await scene.waits(recover)
+    assert 100 <= waited_s <= 100 + 4 * LOOK_S
+    assert [e["why"] for e in logs if e["event"] == events.ENGINE_RELEASED] == [
+        "what it depends on is fine again"
+    ]
+
+
+async def test_wait_what_was_fine_all_the_time_releases_nothing(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.fine = True
+    assert await scene.fails("gpu_fault", Kind.HARDWARE) is None
+    assert await scene.waits(lambda: False) >= scene.engine.restart.hold_retry_s
+
+
+async def test_still_held_another_command_is_not_held(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
+    mended = Scene(tmp_path, "max_num_seqs = 7")
+    assert mended.ledger.known.hold is not None
+    assert not mended.aftermath.still_held()
+    assert mended.ledger.known.past.failures == ()
+    assert Scene(tmp_path, "max_num_seqs = 7").ledger.known.hold is None
+
+
+async def test_forgive_is_what_a_person_does(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
+    scene.aftermath.forgive()
+    assert not scene.aftermath.still_held()
+    assert scene.ledger.known.past.failures == ()
+
+
+async def test_decide_poisoned_compile_cache_is_moved_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    cache = tmp_path / "torch_compile_cache"
+    cache.mkdir()
+    with capture_logs() as logs:
+        assert await scene.fails("compile_cache", Kind.TRANSIENT) == 1.0
+    assert not cache.exists()
+    assert events.ENGINE_CACHE_MOVED in [entry["event"] for entry in logs]
+    cache.mkdir()
+    assert await scene.fails("compile_cache", Kind.TRANSIENT) is None
+    assert cache.exists()
+    assert scene.aftermath.still_held()

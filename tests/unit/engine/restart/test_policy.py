@@ -1,0 +1,158 @@
+from collections.abc import Sequence
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vllmd.config.model import Restart
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.restart.policy import Hold, Past, Retry, decide, forgiven, proven, released
+
+SETTINGS = Restart(
+    initial_s=1, max_s=60, jitter=0.5, reset_after_s=600, max_failures=6, window_s=7200
+)
+
+
+def of(kind: Kind, cause: str = "c") -> Diagnosis:
+    return Diagnosis(cause, kind, "It broke.", "Mend it.")
+
+
+@attrs.define
+class Life:
+    """An engine that fails again and again; time passes between its failures."""
+
+    past: Past = attrs.field(factory=Past)
+    now: float = 1e9
+
+    def fails(
+        self, kind: Kind, cause: str = "c", *, ready_s: float = 0, chance: float = 0, **more: bool
+    ) -> Retry | Hold:
+        self.now += 60
+        self.past, decision = decide(
+            self.past,
+            of(kind, cause),
+            SETTINGS,
+            command_hash="hash",
+            ready_s=ready_s,
+            now=self.now,
+            chance=chance,
+            wall=more.get("wall", False),
+        )
+        return decision
+
+
+def test_decide_transient_pauses_double_up_to_the_longest() -> None:
+    life = Life()
+    assert [life.fails(Kind.TRANSIENT) for _ in range(5)] == [Retry(s) for s in (1, 2, 4, 8, 16)]
+
+
+def test_decide_jitter_only_adds() -> None:
+    assert Life().fails(Kind.TRANSIENT, chance=1) == Retry(1.5)
+
+
+def test_decide_sustained_readiness_begins_anew() -> None:
+    life = Life()
+    for _ in range(4):
+        life.fails(Kind.TRANSIENT)
+    assert life.fails(Kind.TRANSIENT, ready_s=599) == Retry(16)
+    assert life.fails(Kind.TRANSIENT, ready_s=600) == Retry(1)
+
+
+def test_decide_too_many_failures_in_the_window_are_held_with_the_first_named() -> None:
+    life = Life()
+    life.fails(Kind.TRANSIENT, "the_root")
+    for _ in range(4):
+        life.fails(Kind.TRANSIENT, "an_echo")
+    held = life.fails(Kind.UNKNOWN, "an_echo")
+    assert isinstance(held, Hold)
+    assert held.reason == "6 failures within 5m; the first: the_root, the last: an_echo."
+    assert held.retry_at == life.now + SETTINGS.hold_retry_s
+
+
+def test_decide_failures_outside_the_window_do_not_count() -> None:
+    life = Life()
+    for _ in range(30):
+        life.now += SETTINGS.window_s
+        assert life.fails(Kind.TRANSIENT) == Retry(1)
+
+
+@pytest.mark.parametrize("kind", [Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER])
+def test_decide_walls_are_held_at_once_with_the_fix_named(kind: Kind) -> None:
+    life = Life()
+    held = life.fails(kind)
+    assert isinstance(held, Hold)
+    assert (held.cause, held.reason) == ("c", "It broke. Mend it.")
+    assert held.retry_at == life.now + SETTINGS.hold_retry_s
+
+
+@pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.UNKNOWN, Kind.OPERATOR])
+def test_decide_everything_else_is_tried_again(kind: Kind) -> None:
+    assert isinstance(Life().fails(kind), Retry)
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_decide_engine_that_was_ready_with_this_command_is_not_held_first(kind: Kind) -> None:
+    assert isinstance(Life(proven(Past(), "hash")).fails(kind), Retry)
+    other = Life(proven(Past(), "another command")).fails(kind)
+    assert isinstance(other, Hold) == (kind in (Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER))
+
+
+def test_decide_proven_engine_is_held_on_its_second_failure() -> None:
+    life = Life(proven(Past(), "hash"))
+    assert isinstance(life.fails(Kind.CONFIGURATION), Retry)
+    assert isinstance(life.fails(Kind.CONFIGURATION), Hold)
+
+
+def test_decide_wall_that_a_caller_sees_is_held() -> None:
+    assert isinstance(Life(proven(Past(), "hash")).fails(Kind.TRANSIENT, wall=True), Hold)
+
+
+def test_decide_hold_that_was_tried_again_waits_for_a_person() -> None:
+    life = Life()
+    first = life.fails(Kind.HARDWARE)
+    assert isinstance(first, Hold)
+    life.past = released(life.past, first, by_time=True)
+    second = life.fails(Kind.HARDWARE)
+    assert isinstance(second, Hold)
+    assert second.retry_at is None
+    life.past = released(life.past, second, by_time=False)
+    third = life.fails(Kind.HARDWARE)
+    assert isinstance(third, Hold)
+    assert third.retry_at is not None
+
+
+def test_decide_another_wall_after_the_retry_has_a_retry_of_its_own() -> None:
+    life = Life()
+    first = life.fails(Kind.HARDWARE, "gpu_fault")
+    assert isinstance(first, Hold)
+    life.past = released(life.past, first, by_time=True)
+    second = life.fails(Kind.CONFIGURATION, "disk_full")
+    assert isinstance(second, Hold)
+    assert second.retry_at is not None
+
+
+def test_proven_keeps_the_newest_few() -> None:
+    past = Past()
+    for n in range(20):
+        past = proven(past, str(n))
+    assert past.proven == tuple(str(n) for n in range(12, 20))
+    assert proven(past, "13").proven[-1] == "13"
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(list(Kind)), st.floats(0, 1e5), st.floats(0, 1)), max_size=60
+    )
+)
+def test_decide_stays_within_its_bounds(failures: Sequence[tuple[Kind, float, float]]) -> None:
+    life = Life()
+    for kind, ready_s, chance in failures:
+        decision = life.fails(kind, ready_s=ready_s, chance=chance)
+        assert len(life.past.failures) <= SETTINGS.max_failures
+        if isinstance(decision, Retry):
+            longest_s = SETTINGS.max_s * (1 + SETTINGS.jitter)
+            assert SETTINGS.initial_s <= decision.pause_s <= longest_s
+        else:
+            assert decision.retry_at is None or decision.retry_at > life.now
+            life.past = forgiven(life.past)

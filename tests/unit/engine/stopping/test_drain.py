@@ -1,0 +1,137 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine, spec
+from tests.helpers.shims import FakeShim
+from vllmd import events
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.reading import Answer, Rank, Reading
+from vllmd.engine.restart.memory import Memory
+from vllmd.engine.shim_client import ShimClient
+from vllmd.engine.state import Event, State
+from vllmd.engine.stopping.drain import MARGIN_S, Drain
+
+
+class Scene:
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.running = 2
+        self.answer = Answer.PAGE
+        self.engine = engine("unready_s = 5\ndrain_s = 30\nstop_grace_s = 10")
+        self.ledger = Ledger("chat", self.clock, Memory(folder / "chat.json"))
+        for event in (Event.START, Event.SPAWNED, Event.ANSWERED):
+            self.ledger.to(event)
+        self.shim = FakeShim(spec(folder, ["x"]))
+        self.shim.exits_when_stopped = False
+        self.drain = Drain(self.engine, self.ledger, self.clock, self._read)
+
+    async def _read(self) -> Reading:
+        return Reading(0.0, self.answer, {"0": Rank(1, self.running, 0)})
+
+    async def passes(self, seconds: float) -> None:
+        """Move the clock in steps small enough for the real socket to keep up."""
+        for _ in range(int(seconds * 2)):
+            await self.clock.advance(0.5)
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def ending(folder: Path) -> AsyncIterator[tuple[Scene, ShimClient, "asyncio.Task[bool]"]]:
+    scene = Scene(folder)
+    await scene.shim.listen()
+    client = await ShimClient.connect(folder)
+    assert client is not None
+    task = asyncio.create_task(scene.drain.end(client))
+    await asyncio.sleep(0.01)
+    yield scene, client, task
+    task.cancel()
+    client.close()
+    scene.shim.vanish()
+
+
+async def test_end_readiness_is_red_before_the_engine_is_told(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, _):
+        assert scene.ledger.state is State.DRAINING
+        await scene.passes(4)
+        assert scene.shim.stops == []
+        await scene.passes(2)
+        assert scene.shim.stops == [40]  # drain_s + stop_grace_s
+        assert scene.ledger.state is State.DRAINING
+
+
+async def test_end_waits_for_requests_and_shows_how_many_are_left(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, task):
+        await scene.passes(8)
+        assert scene.ledger.requests == (2, 0)
+        scene.running = 1
+        await scene.passes(2)
+        assert scene.ledger.requests == (1, 0)
+        scene.running = 0
+        with capture_logs() as logs:
+            await scene.passes(3)
+        assert scene.ledger.state is State.STOPPING
+        assert scene.shim.stops == [40, 10]  # from now on its grace counts
+        (drained,) = [e for e in logs if e["event"] == events.ENGINE_DRAINED]
+        assert (drained["requests_before"], drained["requests_left"]) == (2, 0)
+        await scene.shim.end(0, requested=True)
+        await scene.passes(1)
+        assert task.result() is True
+
+
+async def test_end_drain_has_a_limit(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, _):
+        await scene.passes(5 + 30 + 3)
+        assert scene.ledger.state is State.STOPPING
+        assert scene.shim.stops == [40, 10]
+
+
+async def test_end_page_that_cannot_be_read_shortens_nothing(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, _):
+        await scene.passes(8)
+        scene.answer, scene.running = Answer.NONE, 0
+        await scene.passes(15)
+        assert scene.ledger.state is State.DRAINING
+
+
+async def test_end_shim_that_does_nothing_is_reported(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, task):
+        scene.running = 0
+        await scene.passes(5 + 3 + 10 + MARGIN_S)
+        assert task.result() is False
+
+
+async def test_end_engine_that_does_not_serve_has_nothing_to_drain(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.ledger.to(Event.WENT_SILENT)
+    scene.shim.exits_when_stopped = True
+    await scene.shim.listen()
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    assert await scene.drain.end(client)
+    assert scene.shim.stops == [10]
+    assert scene.ledger.state is State.STOPPING
+
+
+async def test_end_engine_that_died_while_red_is_gone(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, task):
+        await scene.passes(2)
+        await scene.shim.end(0)
+        await scene.passes(1)
+        assert task.result() is True
+        assert scene.shim.stops == []
+        assert scene.ledger.state is State.DRAINING
+
+
+async def test_kill_waits_for_nothing(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.shim.exits_when_stopped = True
+    await scene.shim.listen()
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    assert await scene.drain.kill(client)
+    assert scene.shim.stops == [0]

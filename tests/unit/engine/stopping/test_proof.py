@@ -1,0 +1,150 @@
+import asyncio
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.site import free_port
+from vllmd.engine.stopping import proof
+from vllmd.engine.stopping.proof import LIMIT_S, Proof, prove, remove_shared
+from vllmd.shim import proc
+
+
+async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) -> Proof:
+    holders = more.get("holders", lambda: None)
+    task = asyncio.create_task(
+        prove(
+            "127.0.0.1",
+            port,
+            since=time.time(),
+            ipc=tmp_path / "ipc",
+            clock=clock,
+            holders=holders,  # type: ignore[arg-type]
+        )
+    )
+    for _ in range(200):
+        await clock.advance(0.2)
+        await asyncio.sleep(0.002)
+        if task.done():
+            break
+    return task.result()
+
+
+async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
+    task = prove(
+        "127.0.0.1",
+        free_port(),
+        since=time.time(),
+        ipc=tmp_path / "ipc",
+        clock=FakeClock(),
+        holders=lambda: None,
+    )
+    assert await task == Proof()
+
+
+async def test_prove_names_who_has_the_port(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        found = await proven(port, tmp_path, FakeClock())
+    (named,) = found.in_the_way
+    assert named.startswith(f"port {port} is in use by ")
+    assert f"(pid {os.getpid()})" in named
+    assert found.after_s == pytest.approx(LIMIT_S)
+
+
+async def test_prove_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+
+    def holders() -> list[str]:
+        return ["VLLM::EngineCore (pid 9) holds 60 GiB of GPU 0"] if clock.now < 1002 else []
+
+    found = await proven(free_port(), tmp_path, clock, holders=holders)
+    assert found.in_the_way == ()
+    assert found.after_s == pytest.approx(2)
+
+
+async def test_prove_foreign_holder_of_gpu_memory_is_named(tmp_path: Path) -> None:
+    found = await proven(free_port(), tmp_path, FakeClock(), holders=lambda: ["python (pid 9)"])
+    assert found.in_the_way == ("python (pid 9)",)
+
+
+async def test_prove_removes_the_sockets_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "ipc").mkdir()
+    (tmp_path / "ipc" / "7f1c").write_text("")
+    found = await proven(free_port(), tmp_path, FakeClock())
+    assert found.removed == (str(tmp_path / "ipc" / "7f1c"),)
+    assert list((tmp_path / "ipc").iterdir()) == []
+
+
+def shared(folder: Path, name: str) -> Path:
+    path = folder / name
+    path.write_bytes(b"\0" * mmap.PAGESIZE)
+    return path
+
+
+def test_remove_shared_takes_what_nobody_uses(tmp_path: Path) -> None:
+    since = time.time() - 1
+    left = [shared(tmp_path, name) for name in ("psm_0a1b", "sem.mp-x_y", "nccl-abc", "torch_1")]
+    foreign = shared(tmp_path, "postgres.1234")
+    assert sorted(remove_shared(since, tmp_path)) == sorted(str(path) for path in left)
+    assert foreign.exists()
+
+
+def test_remove_shared_leaves_what_is_mapped_or_open(tmp_path: Path) -> None:
+    mapped, opened = shared(tmp_path, "psm_mapped"), shared(tmp_path, "psm_open")
+    with mapped.open("r+b") as file:
+        memory = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+    with opened.open("rb"):
+        assert list(remove_shared(0, tmp_path)) == []
+    assert list(remove_shared(0, tmp_path)) == [str(opened)]
+    memory.close()
+    assert list(remove_shared(0, tmp_path)) == [str(mapped)]
+
+
+def test_remove_shared_leaves_what_is_older_than_the_run(tmp_path: Path) -> None:
+    old = shared(tmp_path, "psm_old")
+    os.utime(old, (1, 1))
+    assert list(remove_shared(time.time() - 60, tmp_path)) == []
+    assert old.exists()
+
+
+MAKES_SHARED_MEMORY = """
+import time
+from multiprocessing import Semaphore, shared_memory
+memory = shared_memory.SharedMemory(create=True, size=64)
+print(memory.name, flush=True)
+time.sleep(60)
+"""
+
+
+def test_remove_shared_takes_what_a_killed_python_left_and_not_before() -> None:
+    since = time.time() - 1
+    child = subprocess.Popen(
+        [sys.executable, "-c", MAKES_SHARED_MEMORY], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert child.stdout is not None
+    path = proof.SHARED_MEMORY / child.stdout.readline().decode().strip()
+    assert path.exists()
+    assert str(path) not in list(remove_shared(since))
+    for stat in proc.session_members(child.pid):  # its resource tracker too
+        os.kill(stat.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert str(path) in list(remove_shared(since))
+    assert not path.exists()
+
+
+def test_remove_shared_process_that_cannot_be_looked_into_forbids_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = shared(tmp_path, "psm_x")
+    monkeypatch.setattr(proof, "_used", lambda _: None)
+    assert list(remove_shared(0, tmp_path)) == []
+    assert left.exists()

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine
+from tests.helpers.shims import FakeSpawner
+from vllmd.config import command
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.restart.memory import Memory
+from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
+from vllmd.engine.state import Event, State
+
+
+def made(folder: Path, text: str = "") -> tuple[Runs, Ledger, FakeSpawner]:
+    clock, spawner = FakeClock(), FakeSpawner()
+    ledger = Ledger("chat", clock, Memory(folder / "chat.json"))
+    config = engine(text)
+    runs = Runs(
+        config,
+        command.build(config),
+        ledger,
+        directory=folder / "c",
+        log_path=folder / "chat.log",
+        spawner=spawner,
+        clock=clock,
+    )
+    return runs, ledger, spawner
+
+
+async def test_spawn_gives_the_shim_time_for_drain_and_end(tmp_path: Path) -> None:
+    runs, _, spawner = made(tmp_path, "drain_s = 40\nstop_grace_s = 9")
+    client = await runs.spawn("r")
+    assert client is not None
+    assert spawner.last.spec["stop_grace_s"] == 49
+    assert "--shutdown-timeout 40" in " ".join(spawner.last.spec["argv"])
+    client.close()
+    spawner.last.vanish()
+
+
+async def test_spawn_sockets_of_vllm_go_where_they_can_be_removed(tmp_path: Path) -> None:
+    runs, _, spawner = made(tmp_path)
+    assert len(str(runs.ipc)) <= MAX_RPC_BASE
+    client = await runs.spawn("r")
+    assert client is not None
+    assert spawner.last.spec["env"][RPC_BASE_PATH] == str(runs.ipc)
+    assert runs.ipc.is_dir()
+    client.close()
+    spawner.last.vanish()
+    deep, _, other = made(tmp_path / ("d" * 60))
+    with pytest.raises(OSError, match="AF_UNIX path too long"):
+        await deep.spawn("r")  # nor would the shim's socket fit; the variable is not set
+    assert other.shims == []
+
+
+async def test_lost_while_stopping_was_asked_for(tmp_path: Path) -> None:
+    runs, ledger, _ = made(tmp_path)
+    assert not runs.lost("r", []).requested
+    for event in (Event.START, Event.SPAWNED, Event.STOP):
+        ledger.to(event)
+    assert ledger.state is State.STOPPING
+    assert runs.lost("r", []).requested
+
+
+def test_record_forget_and_last_end_of_nothing(tmp_path: Path) -> None:
+    runs, _, _ = made(tmp_path)
+    assert runs.record() is None
+    assert runs.last_end() is None
+    runs.forget()

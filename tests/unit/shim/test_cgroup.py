@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from vllmd.shim.cgroup import oom_kills
+
+EVENTS = "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"
+CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"
+
+
+def made(folder: Path, cgroup: str, **files: str) -> int:
+    (folder / "self").mkdir()
+    (folder / "self" / "cgroup").write_text(cgroup)
+    for path, text in files.items():
+        target = folder / "mount" / path.replace("__", "/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return oom_kills(str(folder), str(folder / "mount"))
+
+
+def test_oom_kills_of_cgroup_v2(tmp_path: Path) -> None:
+    assert made(tmp_path, "0::/system.slice/x\n", **{"system.slice__x__memory.events": EVENTS}) == 2
+
+
+def test_oom_kills_of_cgroup_v1(tmp_path: Path) -> None:
+    cgroup = "9:cpu,cpuacct:/a\n4:memory:/b\n0::/c\n"
+    assert made(tmp_path, cgroup, **{"memory__b__memory.oom_control": CONTROL}) == 5
+
+
+@pytest.mark.parametrize("cgroup", ["", "0::/nowhere\n", "garbage\n", "4:memory:/nowhere\n"])
+def test_oom_kills_that_cannot_be_read_are_none(tmp_path: Path, cgroup: str) -> None:
+    assert made(tmp_path, cgroup) == 0
+
+
+def test_oom_kills_of_this_machine_is_a_count() -> None:
+    assert oom_kills() >= 0
+    assert oom_kills("/nonexistent") == 0

@@ -1,0 +1,1 @@
+"""Does an engine that runs get on with its work? Progress is the heartbeat, not an open port."""

@@ -1,0 +1,1 @@
+"""Whether, when and into what an engine that ended is started again."""

@@ -1,0 +1,137 @@
+"""What is done after a failure: the policy's decision carried out, and a hold waited for."""
+
+import asyncio
+from collections.abc import Callable
+
+import attrs
+
+from vllmd import events
+from vllmd.clock import Clock, wait_event
+from vllmd.config.command import Command
+from vllmd.config.model import Engine
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.restart import compile_cache, policy
+from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.engine.restart.policy import Hold
+from vllmd.units import DAY_S
+
+FOREVER_S = 10 * DAY_S
+LOOK_S = 15.0
+"""How often a held engine's dependency is looked at."""
+
+
+class Aftermath:
+    """One engine's failures and holds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        command: Command,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        dependencies: Dependencies,
+    ) -> None:
+        self._engine = engine
+        self._command = command
+        self._ledger = ledger
+        self._clock = clock
+        self._chance = chance
+        self._dependencies = dependencies
+
+    async def decide(self) -> float | None:
+        """Decide what follows the last end.
+
+        Returns: a pause in seconds; None if the engine is held.
+        """
+        ledger, known = self._ledger, self._ledger.known
+        last = known.last_exit
+        diagnosis = last.diagnosis if last else None
+        if ledger.ready_s >= self._engine.restart.reset_after_s > 0:
+            known.cache_moved = False
+        poisoned = diagnosis is not None and diagnosis.cause == "compile_cache"
+        wall = poisoned and known.cache_moved
+        if poisoned and not known.cache_moved:
+            self._move_cache()
+        known.past, decision = policy.decide(
+            known.past,
+            diagnosis,
+            self._engine.restart,
+            command_hash=self._command.hash,
+            ready_s=ledger.ready_s,
+            now=self._clock.time(),
+            chance=self._chance(),
+            wall=wall,
+        )
+        if len(known.past.failures) == 1:
+            known.first_failure = last
+        if isinstance(decision, Hold):
+            fine = await self._fine(decision.cause)
+            ledger.hold(attrs.evolve(decision, fine=fine))
+            return None
+        ledger.save()
+        ledger.log.info(
+            events.ENGINE_BACKOFF_STARTED,
+            pause_s=round(decision.pause_s, 1),
+            failures=len(known.past.failures),
+        )
+        return decision.pause_s
+
+    def _move_cache(self) -> None:
+        self._ledger.known.cache_moved = True
+        try:
+            target = compile_cache.put_aside(self._command.env)
+        except OSError as error:
+            self._ledger.found(f"the compile cache cannot be put aside: {error}")
+            return
+        self._ledger.log.warning(events.ENGINE_CACHE_MOVED, to=str(target) if target else None)
+
+    def forgive(self) -> None:
+        """Forget failures and a hold: a person took a hand."""
+        known = self._ledger.known
+        known.past, known.cache_moved = policy.forgiven(known.past), False
+        if self._ledger.release("somebody wants it to start") is None:
+            self._ledger.save()
+
+    def still_held(self) -> bool:
+        """Tell whether a hold is on; one for another command than the present one is over."""
+        hold = self._ledger.known.hold
+        if hold is not None and hold.command_hash != self._command.hash:
+            self._release(hold, "the configuration changed", by_time=False)
+            return False
+        return hold is not None
+
+    async def wait(self, wake: asyncio.Event) -> None:
+        """Wait until the hold is over, or `wake` is set."""
+        while (hold := self._ledger.known.hold) is not None:
+            if await wait_event(wake, self._next_look_s(hold), self._clock):
+                return
+            if hold.retry_at is not None and self._clock.time() >= hold.retry_at:
+                self._release(hold, "it is tried again once", by_time=True)
+                return
+            if hold.fine is None:
+                continue
+            fine = await self._fine(hold.cause)
+            if fine and not hold.fine:
+                self._release(hold, "what it depends on is fine again", by_time=False)
+                return
+            if fine is False and hold.fine:
+                self._ledger.known.hold = attrs.evolve(hold, fine=False)
+
+    def _next_look_s(self, hold: Hold) -> float:
+        """Return how long nothing can change by itself: without a dependency, until the retry."""
+        left_s = FOREVER_S if hold.retry_at is None else hold.retry_at - self._clock.time()
+        return max(0.0, left_s if hold.fine is None else min(left_s, LOOK_S))
+
+    async def _fine(self, cause: str) -> bool | None:
+        """Ask in a thread: a file server that does not answer must not hold up the daemon."""
+        try:
+            return await asyncio.to_thread(self._dependencies.fine, cause)
+        except OSError:
+            return None
+
+    def _release(self, hold: Hold, why: str, *, by_time: bool) -> None:
+        known = self._ledger.known
+        known.past = policy.released(known.past, hold, by_time=by_time)
+        self._ledger.release(why)

@@ -1,0 +1,34 @@
+"""vLLM's cache of compiled graphs, put aside when one of them cannot be used."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+NAME = "torch_compile_cache"
+ASIDE = "torch_compile_cache.unusable"
+
+
+def folder(env: Mapping[str, str]) -> Path:
+    """Return where an engine with that environment keeps its compiled graphs.
+
+    Source: `VLLM_CACHE_ROOT` in vllm/envs.py: else `$XDG_CACHE_HOME/vllm`, else `~/.cache/vllm`.
+    """
+    home = env.get("HOME") or "/"
+    cache = env.get("XDG_CACHE_HOME") or f"{home}/.cache"
+    return Path(env.get("VLLM_CACHE_ROOT") or f"{cache}/vllm").expanduser() / NAME
+
+
+def put_aside(env: Mapping[str, str]) -> Path | None:
+    """Rename the cache; one that was put aside earlier is removed, so that they do not pile up.
+
+    Returns: where it is now; None if there was none.
+    Raises: OSError: it cannot be renamed; the caller says so.
+    """
+    source = folder(env)
+    if not source.exists():
+        return None
+    target = source.with_name(ASIDE)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(source, target)
+    return target

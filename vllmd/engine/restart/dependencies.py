@@ -1,0 +1,91 @@
+"""What a held engine waits for: space, a program, a model's folder, a port, a GPU.
+
+A hold is released when what failed is fine again. Each is asked for one thing only: is it fine now?
+"""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from vllmd.config.command import Command
+from vllmd.config.model import Engine
+from vllmd.units import GIB
+
+FREE_BYTES = GIB
+"""Less than this on a file system that the engine writes to counts as full."""
+
+
+class Dependencies:
+    """The questions for one engine. `gpu` and `memory` are the GPU reader's, once there is one."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        command: Command,
+        *,
+        folders: tuple[Path, ...] = (),
+        gpu: Callable[[], bool | None] = lambda: None,
+        memory: Callable[[], bool | None] = lambda: None,
+    ) -> None:
+        """Make the questions; `folders` are those that vllmd writes to for this engine."""
+        self._engine = engine
+        self._command = command
+        self._folders = folders
+        self._ask: Mapping[str, Callable[[], bool | None]] = {
+            "disk_full": self._space,
+            "program_missing": self._program,
+            "model_not_found": self._model,
+            "port_in_use": self._port,
+            "gpu_fault": gpu,
+            "driver_mismatch": gpu,
+            "vram_held": memory,
+            "cuda_out_of_memory": memory,
+        }
+
+    def fine(self, cause: str) -> bool | None:
+        """Tell whether what that cause is about is fine now.
+
+        Returns: None if it depends on nothing that can be asked.
+        """
+        ask = self._ask.get(cause)
+        return ask() if ask else None
+
+    def _space(self) -> bool | None:
+        env = self._command.env
+        home = env.get("HOME", "/")
+        cache = env.get("XDG_CACHE_HOME") or f"{home}/.cache"
+        huggingface = env.get("HF_HOME") or f"{cache}/huggingface"
+        places = (*self._folders, Path(cache), Path(huggingface), Path(env.get("TMPDIR", "/tmp")))
+        free = [shutil.disk_usage(_existing(place)).free for place in places]
+        return all(each >= FREE_BYTES for each in free)
+
+    def _program(self) -> bool | None:
+        return os.access(self._command.argv[0], os.X_OK)
+
+    def _model(self) -> bool | None:
+        folder = Path(self._engine.model)
+        return folder.exists() if folder.is_absolute() else None
+
+    def _port(self) -> bool | None:
+        return port_free(self._engine.host, self._engine.port)
+
+
+def port_free(host: str, port: int) -> bool:
+    """Tell whether a server could listen there now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder above that exists."""
+    while not path.exists():
+        path = path.parent
+    return path

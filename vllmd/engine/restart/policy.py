@@ -1,0 +1,119 @@
+"""What follows a failure: another start after a pause, or a hold. Pure: no I/O, no clock.
+
+A transient cause is worth another start. A bad configuration, a GPU that needs a reset or a driver
+that changed is a wall: starting into it again only costs loads. But a wrong hold is an outage, so
+an engine that was ready before with this very command is never held on a first failure, and each
+hold is tried again once.
+"""
+
+import attrs
+
+from vllmd.config.model import Restart
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.units import format_duration
+
+WALLS = frozenset({Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER})
+
+
+@attrs.frozen
+class Failure:
+    """One end that nobody asked for. `at` is in seconds since the epoch."""
+
+    at: float
+    cause: str
+
+
+@attrs.frozen
+class Past:
+    """What earlier runs say, for one engine; kept across restarts of the daemon and of the host."""
+
+    failures: tuple[Failure, ...] = ()
+    """Oldest first, none older than the window; those before sustained readiness are forgotten."""
+    proven: tuple[str, ...] = ()
+    """Fingerprints of the commands that have been ready, the newest last."""
+    retried: str | None = None
+    """The cause of the hold whose one timed retry was made."""
+
+
+@attrs.frozen
+class Hold:
+    """An engine is not started. Times are seconds since the epoch."""
+
+    cause: str
+    reason: str
+    since: float
+    retry_at: float | None
+    """When it is tried again by itself; None if that was done and came to the same end."""
+    command_hash: str
+    fine: bool | None = None
+    """Whether what the engine depends on was fine when the hold began; None if nobody can tell."""
+
+
+@attrs.frozen
+class Retry:
+    """An engine is started again after a pause, in seconds."""
+
+    pause_s: float
+
+
+MAX_PROVEN = 8
+
+
+def proven(past: Past, command_hash: str) -> Past:
+    """Note that an engine of this command became ready."""
+    others = tuple(known for known in past.proven if known != command_hash)
+    return attrs.evolve(past, proven=(*others, command_hash)[-MAX_PROVEN:])
+
+
+def forgiven(past: Past) -> Past:
+    """Forget the failures: readiness lasted, or a person took a hand."""
+    return attrs.evolve(past, failures=(), retried=None)
+
+
+def decide(
+    past: Past,
+    diagnosis: Diagnosis | None,
+    settings: Restart,
+    *,
+    command_hash: str,
+    ready_s: float,
+    now: float,
+    chance: float,
+    wall: bool = False,
+) -> tuple[Past, Retry | Hold]:
+    """Decide what follows a failure of an engine that had been ready for `ready_s` seconds.
+
+    `now` is in seconds since the epoch, `chance` a random number from 0 to 1. With `wall`, a cause
+    that is worth another start otherwise is not any more.
+
+    Returns: the past with this failure in it, and what to do.
+    """
+    if ready_s >= settings.reset_after_s > 0:
+        past = forgiven(past)
+    cause = diagnosis.cause if diagnosis else "unknown"
+    since = now - settings.window_s
+    kept = tuple(f for f in past.failures if since <= f.at <= now)
+    first = not kept
+    past = attrs.evolve(past, failures=(*kept, Failure(now, cause))[-settings.max_failures :])
+    kind = diagnosis.kind if diagnosis else Kind.UNKNOWN
+    count = len(past.failures)
+    if wall or (kind in WALLS and not (first and command_hash in past.proven)):
+        again = past.retried == cause
+        retry_at = None if again else now + settings.hold_retry_s
+        reason = f"{diagnosis.explanation} {diagnosis.advice}" if diagnosis else cause
+        return past, Hold(cause, reason, now, retry_at, command_hash)
+    if count >= settings.max_failures:
+        window = format_duration(now - past.failures[0].at)
+        began = past.failures[0].cause
+        reason = f"{count} failures within {window}; the first: {began}, the last: {cause}."
+        return past, Hold(cause, reason, now, now + settings.hold_retry_s, command_hash)
+    pause_s: float = min(settings.max_s, settings.initial_s * 2 ** min(count - 1, 32))
+    return past, Retry(pause_s * (1 + settings.jitter * chance))
+
+
+def released(past: Past, hold: Hold, *, by_time: bool) -> Past:
+    """Return the past of an engine whose hold ends.
+
+    Tried by time, its failures still count: one more, and it is held again.
+    """
+    return attrs.evolve(past, retried=hold.cause) if by_time else forgiven(past)

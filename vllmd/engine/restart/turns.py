@@ -1,0 +1,93 @@
+"""Engines that share a GPU load one after another: two loads at once fight for the same memory."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from vllmd.clock import Clock
+from vllmd.config.model import Engine
+
+MAX_WAIT_S = 900.0
+"""How long an engine waits for another's load: a download of hours must not keep it down."""
+
+
+def gpus_of(engine: Engine, env: Mapping[str, str]) -> frozenset[str] | None:
+    """Return the GPUs that an engine may use, as CUDA_VISIBLE_DEVICES names them.
+
+    Returns: None if it may use all of them.
+    """
+    chosen = engine.env.get("CUDA_VISIBLE_DEVICES", env.get("CUDA_VISIBLE_DEVICES"))
+    if chosen is None:
+        return None
+    return frozenset(each.strip() for each in chosen.split(",") if each.strip())
+
+
+class Turns:
+    """Who loads now. An engine has a turn from its spawn until it is ready or gone."""
+
+    def __init__(self) -> None:
+        self._loading: dict[str, frozenset[str] | None] = {}
+        self._changed = asyncio.Event()
+
+    def ahead_of(self, name: str, gpus: frozenset[str] | None) -> str | None:
+        """Return an engine that loads now and shares a GPU with `name`, or None."""
+        for other, theirs in self._loading.items():
+            shares = gpus is None or theirs is None or bool(gpus & theirs)
+            if other != name and shares:
+                return other
+        return None
+
+    def take(self, name: str, gpus: frozenset[str] | None) -> None:
+        """Note that `name` loads."""
+        self._loading[name] = gpus
+
+    def give_back(self, name: str) -> None:
+        """Note that `name` does not load any more; nothing happens if it did not."""
+        if self._loading.pop(name, ()) != ():
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when the next turn is given back."""
+        return self._changed
+
+
+class Turn:
+    """One engine's place among those."""
+
+    def __init__(self, turns: Turns, name: str, gpus: frozenset[str] | None, clock: Clock) -> None:
+        self._turns = turns
+        self._name = name
+        self._gpus = gpus
+        self._clock = clock
+
+    async def wait(
+        self, wake: asyncio.Event, wanted: Callable[[], bool], say: Callable[[str], None]
+    ) -> None:
+        """Wait until no engine loads that shares a GPU, or the start is not wanted any more.
+
+        `wake` is set when what is wanted may have changed; `say` is told for whom it waits.
+        """
+        deadline = self._clock.monotonic() + MAX_WAIT_S
+        while (other := self._turns.ahead_of(self._name, self._gpus)) and wanted():
+            left_s = deadline - self._clock.monotonic()
+            if left_s <= 0:
+                return
+            say(f"waits until {other} has loaded, with which it shares a GPU")
+            wake.clear()
+            waits = (
+                asyncio.ensure_future(self._turns.changed.wait()),
+                asyncio.ensure_future(wake.wait()),
+                asyncio.ensure_future(self._clock.sleep(left_s)),
+            )
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for each in waits:
+                each.cancel()
+
+    def take(self) -> None:
+        """Begin to load."""
+        self._turns.take(self._name, self._gpus)
+
+    def give_back(self) -> None:
+        """Load no more."""
+        self._turns.give_back(self._name)

@@ -1,0 +1,150 @@
+"""One engine's runs: found, spawned, and their ends explained, whatever became of their shim."""
+
+import os
+from pathlib import Path
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.config.command import Command
+from vllmd.config.model import Engine
+from vllmd.engine import exits, orphans
+from vllmd.engine.exits import Exit
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.shim_client import ShimClient
+from vllmd.engine.spawner import Spawner
+from vllmd.engine.state import State
+from vllmd.engine.stopping.proof import MemoryHolders, prove
+from vllmd.shim import protocol
+from vllmd.shim.protocol import RunRecord, Spec
+from vllmd.units import KIB
+
+RETRY_S = 5.0
+"""How often to look again at what only a person can mend."""
+TAIL_BYTES = 64 * KIB
+RPC_BASE_PATH = "VLLM_RPC_BASE_PATH"
+"""Where vLLM makes the sockets between its processes. Source: vllm/envs.py."""
+MAX_RPC_BASE = 107 - len("/") - 36
+"""Bytes of a folder in which a socket named by a UUID still has a path that the kernel takes."""
+
+
+class Runs:
+    """Where the runs of one engine are, and how they are started."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        command: Command,
+        ledger: Ledger,
+        *,
+        directory: Path,
+        log_path: Path,
+        spawner: Spawner,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._command = command
+        self._ledger = ledger
+        self._log_path = log_path
+        self._spawner = spawner
+        self._clock = clock
+        self.directory = directory
+        self.ipc = directory / "ipc"
+
+    async def connect(self) -> ShimClient | None:
+        """Connect to the shim that runs this engine, if there is one.
+
+        Raises: ShimError: somebody listens and does not answer as a shim does.
+        """
+        return await ShimClient.connect(self.directory)
+
+    def record(self) -> RunRecord | None:
+        """Return what was started last, unless its end was accounted for."""
+        return orphans.read_run(self.directory)
+
+    def forget(self) -> None:
+        """Remove that record: no later daemon counts the end again."""
+        (self.directory / protocol.RUN_RECORD_NAME).unlink(missing_ok=True)
+
+    def last_end(self) -> Exit | None:
+        """Return how the last run ended, as its shim wrote it down."""
+        record = orphans.read_last_exit(self.directory)
+        return exits.explain(exits.from_record(record), ()) if record else None
+
+    async def spawn(self, run_id: str) -> ShimClient | None:
+        """Start the engine with a shim beside it.
+
+        Returns: the shim; None if it ran, and ended before we could look.
+        Raises: ShimError, OSError: it could not be started.
+        """
+        self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._spawner.spawn(self._spec(run_id))
+        return await self.connect()
+
+    def _spec(self, run_id: str) -> Spec:
+        engine = self._engine
+        env = dict(self._command.env)
+        if len(os.fsencode(self.ipc)) <= MAX_RPC_BASE:
+            env.setdefault(RPC_BASE_PATH, str(self.ipc))
+        return {
+            "protocol": protocol.PROTOCOL,
+            "engine": engine.name,
+            "run_id": run_id,
+            "argv": list(self._command.argv),
+            "env": env,
+            "cwd": "/",
+            "directory": str(self.directory),
+            "log": str(self._log_path),
+            "command_hash": self._command.hash,
+            "stop_grace_s": engine.drain_s + engine.stop_grace_s,
+            "tail_bytes": TAIL_BYTES,
+        }
+
+    async def how_it_ended(self, run: RunRecord) -> Exit:
+        """Find out about a run whose shim is gone: from its record, or by looking for its tree."""
+        record = orphans.read_exit(self.directory, run["run_id"])
+        if record is not None:
+            return exits.from_record(record)
+        ledger = self._ledger
+        ledger.log.error(events.SHIM_LOST, shim_pid=run["shim_pid"], run_id=run["run_id"])
+        while True:
+            try:
+                killed = await orphans.kill(run)
+                break
+            except TimeoutError as error:
+                ledger.found(f"{error}; a reboot may be needed")
+                await self._clock.sleep(RETRY_S)
+        if killed:
+            ledger.log.warning(events.ENGINE_ORPHANS_KILLED, killed=killed)
+        return self.lost(run["run_id"], killed)
+
+    def lost(self, run_id: str, killed: list[str]) -> Exit:
+        """Return the end of a run whose shim was killed, and with it the knowledge how."""
+        at = self._clock.time()
+        requested = self._ledger.state in (State.STOPPING, State.DRAINING)
+        return Exit(exits.SHIM_LOST, requested, at=at, run_id=run_id, killed=tuple(killed))
+
+    def not_spawned(self, run_id: str, reason: str) -> Exit:
+        """Return the end of a run that never began."""
+        at = self._clock.time()
+        return Exit(exits.SPAWN_FAILED, requested=False, at=at, run_id=run_id, error=reason)
+
+    async def prove(self, run: RunRecord | None, holders: MemoryHolders) -> None:
+        """See to it that nothing of a run is left, and name what is in the way of the next."""
+        ledger = self._ledger
+        found = await prove(
+            self._engine.host,
+            self._engine.port,
+            since=run["started_at"] if run else self._clock.time(),
+            ipc=self.ipc,
+            clock=self._clock,
+            holders=holders,
+        )
+        if found.removed:
+            ledger.log.info(events.ENGINE_LEFTOVERS_REMOVED, paths=list(found.removed))
+        ledger.log.info(
+            events.ENGINE_END_PROVEN,
+            after_s=round(found.after_s, 3),
+            in_the_way=list(found.in_the_way),
+        )
+        if found.in_the_way:
+            ledger.found("; ".join(found.in_the_way))

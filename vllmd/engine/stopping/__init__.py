@@ -1,0 +1,1 @@
+"""How an engine is ended, and how its end is proven."""

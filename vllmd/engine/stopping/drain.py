@@ -1,0 +1,103 @@
+"""The end of a serving engine: red first, then drained, then ended.
+
+A load balancer learns from `/ready` that no request is to come; what is in flight may finish. vLLM
+drains by itself after SIGTERM to its main process (`--shutdown-timeout`); new requests get a 500
+then, and its `/health` stays green (seen, 0.32).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.config.model import Engine
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.reading import Answer, Reading
+from vllmd.engine.shim_client import ShimClient
+from vllmd.engine.state import Event, State
+from vllmd.errors import ShimError
+
+POLL_S = 1.0
+ENDING_S = 5.0
+"""A shim that is just ending does not answer any more, and then says how it ended."""
+MARGIN_S = 15.0
+"""How much longer than its time a stop may take before the shim itself is taken for dead."""
+
+
+@attrs.frozen
+class Drain:
+    """How one engine is ended."""
+
+    engine: Engine
+    ledger: Ledger
+    clock: Clock
+    read: Callable[[], Awaitable[Reading]]
+
+    async def end(self, client: ShimClient) -> bool:
+        """End the engine of a shim; requests in flight may finish if it serves.
+
+        Returns: whether nothing of it is left; if not, its shim does not do what it is told.
+        """
+        try:
+            if self.ledger.state is State.READY:
+                self.ledger.to(Event.DRAIN)
+                await self._drain(client)
+            if client.exited.done():
+                return True
+            self.ledger.to(Event.STOP)
+            await client.stop(self.engine.stop_grace_s)
+            return await self._wait(client, self.engine.stop_grace_s + MARGIN_S)
+        except ShimError as error:
+            if await self._wait(client, ENDING_S):
+                return True
+            self.ledger.found(str(error))
+            if self.ledger.state is State.DRAINING:
+                self.ledger.to(Event.STOP)
+            return False
+
+    async def kill(self, client: ShimClient) -> bool:
+        """End a stalled engine at once: it does not get on, so nothing is to be waited for.
+
+        Returns: as `end`.
+        """
+        try:
+            await client.stop(0.0)
+            return await self._wait(client, MARGIN_S)
+        except ShimError as error:
+            if await self._wait(client, ENDING_S):
+                return True
+            self.ledger.found(str(error))
+            return False
+
+    async def _drain(self, client: ShimClient) -> None:
+        """Keep it red for a while, ask it to end, and wait for its requests."""
+        if await self._wait(client, self.engine.unready_s):
+            return
+        before = await self.read()
+        asked_at = self.clock.monotonic()
+        await client.stop(self.engine.drain_s + self.engine.stop_grace_s)
+        left = before.running + before.waiting
+        while left and self.clock.monotonic() - asked_at < self.engine.drain_s:
+            if await self._wait(client, POLL_S):
+                left = 0
+                break
+            reading = await self.read()
+            if reading.answer is Answer.PAGE:
+                self.ledger.requests = (reading.running, reading.waiting)
+                left = reading.running + reading.waiting
+        self.ledger.log.info(
+            events.ENGINE_DRAINED,
+            requests_before=before.running + before.waiting,
+            requests_left=left,
+            after_s=round(self.clock.monotonic() - asked_at, 3),
+        )
+
+    async def _wait(self, client: ShimClient, seconds: float) -> bool:
+        """Wait for the end, but not longer; tell whether it came."""
+        if seconds > 0 and not client.exited.done():
+            sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
+            await asyncio.wait({client.exited, sleeping}, return_when=asyncio.FIRST_COMPLETED)
+            sleeping.cancel()
+        return client.exited.done()

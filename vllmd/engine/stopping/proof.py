@@ -1,0 +1,145 @@
+"""What an engine could leave behind, looked for after its end, and removed if it is its own.
+
+Processes are the shim's part (`orphans` for one whose shim was killed). Here: the port, shared
+memory, vLLM's sockets, and GPU memory where there is a reader of it. A foreign process that is in
+the way is named, never killed.
+"""
+
+import asyncio
+import contextlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import psutil
+
+from vllmd.clock import Clock
+from vllmd.engine.restart.dependencies import port_free
+from vllmd.shim.proc import all_processes, command_line
+
+LIMIT_S = 10.0
+"""How long an end may take to show: the kernel gives VRAM back 0.2 s after the last process."""
+POLL_S = 0.2
+
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_PREFIXES = ("psm_", "sem.mp-", "torch_", "nccl-", "vllm")
+"""Names that Python's multiprocessing, torch, NCCL and vLLM give to what they share."""
+
+
+@attrs.frozen
+class Proof:
+    """What was found after an end. `in_the_way` is what a person has to look at."""
+
+    removed: tuple[str, ...] = ()
+    in_the_way: tuple[str, ...] = ()
+    after_s: float = 0.0
+
+
+MemoryHolders = Callable[[], list[str] | None]
+"""Names the processes that hold GPU memory of this engine's GPUs; None where nobody knows."""
+
+
+async def prove(
+    host: str, port: int, *, since: float, ipc: Path, clock: Clock, holders: MemoryHolders
+) -> Proof:
+    """Wait until the port is free and the GPU's memory is back, and remove what was left.
+
+    `since` is when the run began, in seconds since the epoch; `ipc` is the folder of its sockets.
+
+    Returns: what was removed, and what is in the way of the next start after `LIMIT_S` seconds.
+    """
+    began = clock.monotonic()
+    while True:
+        in_the_way = [*_on_port(host, port), *(holders() or ())]
+        if not in_the_way or clock.monotonic() - began >= LIMIT_S:
+            break
+        await clock.sleep(POLL_S)
+    removed = await asyncio.to_thread(lambda: [*_empty(ipc), *remove_shared(since)])
+    return Proof(tuple(removed), tuple(in_the_way), clock.monotonic() - began)
+
+
+def _on_port(host: str, port: int) -> list[str]:
+    if port_free(host, port):
+        return []
+    return [f"port {port} is in use by {_listener(port) or 'a process of another user'}"]
+
+
+def _listener(port: int) -> str | None:
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections(kind="tcp"):
+            address = connection.laddr
+            listens = connection.status == psutil.CONN_LISTEN and address
+            if listens and tuple(address)[1] == port and connection.pid:
+                return f"{command_line(connection.pid)[:80]} (pid {connection.pid})"
+    return None
+
+
+def _empty(folder: Path) -> Iterator[str]:
+    """Remove the sockets of a run that is over."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            path.unlink()
+            yield str(path)
+
+
+def remove_shared(since: float, folder: Path = SHARED_MEMORY) -> Iterator[str]:
+    """Remove shared memory that nobody uses any more.
+
+    Only what is this user's, is named as an engine names it, was touched after `since` (seconds
+    since the epoch), and is neither mapped nor open anywhere. If a process of this user cannot be
+    looked into, nothing is removed.
+    """
+    candidates = [path for path in _shared(folder) if _is_ours(path, since)]
+    if not candidates:
+        return
+    used = _used(str(folder))
+    if used is None:
+        return
+    for path in candidates:
+        if path.name not in used:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                yield str(path)
+
+
+def _shared(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.name.startswith(SHARED_PREFIXES)]
+    except OSError:
+        return []
+
+
+def _is_ours(path: Path, since: float) -> bool:
+    try:
+        about = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and about.st_mtime >= since
+
+
+def _used(folder: str) -> set[str] | None:
+    """Return the names in `folder` that a process of this user maps or has open.
+
+    Returns: None if that cannot be known.
+    """
+    used: set[str] = set()
+    for process in all_processes():
+        if process.pid == 1:
+            continue  # init maps no engine's memory, and may not be looked into
+        place = Path("/proc", str(process.pid))
+        try:
+            if place.stat().st_uid != os.geteuid():
+                continue
+            maps = (place / "maps").read_text(errors="replace")
+            targets = [os.readlink(entry) for entry in os.scandir(place / "fd")]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError:
+            return None
+        paths = [line[line.find(folder) :] for line in maps.splitlines() if folder in line]
+        for path in [*paths, *targets]:
+            if path.startswith(f"{folder}/"):
+                used.add(path.removeprefix(f"{folder}/").split(" ")[0])
+    return used
