@@ -9,6 +9,7 @@
     ├── DaemonRunningError    73   another daemon holds the run directory (EX_CANTCREAT)
     ├── NotPermittedError     77   the caller has no right to do that (EX_NOPERM)
     ├── TimedOutError         75   it may still happen, but not within the given time (EX_TEMPFAIL)
+    ├── HeldError             65   the engine is held until something is mended (EX_DATAERR)
     ├── ShimError             70   the process beside an engine did not do its part (EX_SOFTWARE)
     ├── InstallError          70   an engine could not be installed (EX_SOFTWARE)
     └── ScrapeError           70   an engine's metrics page cannot be read (EX_SOFTWARE)
@@ -57,6 +58,12 @@ class TimedOutError(VllmdError):
     """What was asked for did not happen within the given time."""
 
     exit_code = 75
+
+
+class HeldError(VllmdError):
+    """An engine is held, so it does not become what it was waited for; the reason says the fix."""
+
+    exit_code = 65
 
 
 class ShimError(VllmdError):

@@ -22,7 +22,7 @@ COMMANDS = {
 """Each is `command` in the module of its name; the help is here so that listing imports none."""
 
 EPILOG = """\b
-Exit codes: 0 done · 1 failed · 2 wrong command line · 66 no such engine
+Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held · 66 no such engine
 69 no daemon answers · 70 internal failure · 73 a daemon already runs
 75 not done in time · 77 not permitted · 78 wrong configuration · 130 interrupted
 

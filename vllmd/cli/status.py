@@ -6,11 +6,19 @@ from typing import Any
 
 import click
 
+from vllmd.cli.describing import describe_state
 from vllmd.cli.options import json_option, socket_option
 from vllmd.control.client import ControlClient
 from vllmd.units import format_duration
 
-_COLOURS = {"ready": "green", "stopped": "white", "backoff": "red", "held": "red"}
+_COLOURS = {
+    "ready": "green",
+    "stopped": "white",
+    "backoff": "red",
+    "held": "red",
+    "stalled": "red",
+    "unreachable": "red",
+}
 
 
 @click.command()
@@ -51,10 +59,9 @@ def _line(cells: list[str], widths: list[int]) -> str:
 
 
 def _row(engine: dict[str, Any], now: float) -> list[str]:
-    phase = f" ({engine['phase']})" if engine["phase"] else ""
     return [
         engine["name"],
-        f"{engine['state']}{phase}",
+        describe_state(engine),
         format_duration(now - engine["since"]),
         str(engine["pid"] or "-"),
         str(engine["restarts"]),
@@ -71,7 +78,13 @@ def _notes(engine: dict[str, Any], now: float) -> list[str]:
         notes.append(
             f"runs with an older configuration; 'vllmd restart {engine['name']}' brings the new one"
         )
-    if engine["next_start_at"]:
+    hold = engine.get("hold")
+    if hold:
+        notes.append(f"held for {format_duration(now - hold['since'])}: {hold['reason']}")
+        retry_at = hold["retry_at"]
+        again = f"in {format_duration(retry_at - now)}" if retry_at else "not by itself any more"
+        notes.append(f"tried again {again}; 'vllmd start {engine['name']}' starts it now")
+    elif engine["next_start_at"]:
         left = format_duration(engine["next_start_at"] - now)
         notes.append(f"starts again in {left}; 'vllmd start {engine['name']}' starts it now")
     last = engine["last_exit"]

@@ -7,11 +7,14 @@ from typing import Any
 
 import click
 
+from vllmd.cli.describing import describe_state
 from vllmd.control.client import ControlClient
-from vllmd.errors import TimedOutError
+from vllmd.errors import HeldError, TimedOutError
 from vllmd.units import format_duration
 
 POLL_S = 0.2
+SETTLE_S = 0.5
+"""A hold that was there before needs a moment to be released."""
 
 
 def wait_until(
@@ -24,7 +27,8 @@ def wait_until(
     """Poll the engine until `reached`.
 
     Returns: its status then.
-    Raises: TimedOutError: not within `timeout_s` seconds; it may still happen.
+    Raises: TimedOutError: not within `timeout_s` seconds; it may still happen. HeldError: it will
+        not happen by itself.
     """
     started = time.monotonic()
     show = sys.stderr.isatty()
@@ -34,21 +38,20 @@ def wait_until(
         if reached(engine):
             _clear(show)
             return engine
+        if engine["state"] == "held" and elapsed > SETTLE_S:
+            _clear(show)
+            raise HeldError(f"{name} is held: {engine['hold']['reason']}")
         if elapsed > timeout_s:
             _clear(show)
             raise TimedOutError(
-                f"{name} is {_describe(engine)}, not {goal}, after {format_duration(elapsed)}; "
+                f"{name} is {describe_state(engine)}, not {goal}, "
+                f"after {format_duration(elapsed)}; "
                 f"look at 'vllmd status' and 'vllmd logs {name}'"
             )
         if show:
-            text = f"{name}: {_describe(engine)} ({format_duration(elapsed)})"
+            text = f"{name}: {describe_state(engine)} ({format_duration(elapsed)})"
             click.echo(f"\r\033[K{text}", nl=False, err=True)
         time.sleep(POLL_S)
-
-
-def _describe(engine: dict[str, Any]) -> str:
-    phase = f" ({engine['phase']})" if engine["phase"] else ""
-    return f"{engine['state']}{phase}"
 
 
 def _clear(show: bool) -> None:

@@ -54,6 +54,47 @@ class EnginesCollector:
             if engine.started_at is not None:
                 uptime.add_metric([engine.name], max(0.0, now - engine.started_at))
         yield from (restarts, exits, duration, uptime)
+        yield from self._failures(engines, now)
+        yield from self._loads(engines)
+
+    @staticmethod
+    def _failures(engines: Sequence[EngineStatus], now: float) -> Iterator[Metric]:
+        failures = _counter("failures_total", "Ends that nobody asked for, by cause.", ["cause"])
+        transitions = _counter(
+            "transitions_total",
+            "Changes of the engine's state since the daemon began, by what happened and where it "
+            "led.",
+            ["event", "state"],
+        )
+        hold = _gauge(
+            "hold_seconds", "How long the engine has been held, in seconds, by cause.", ["cause"]
+        )
+        for engine in engines:
+            for cause, count in sorted(engine.causes.items()):
+                failures.add_metric([engine.name, cause], count)
+            for (event, state), count in sorted(engine.transitions.items()):
+                transitions.add_metric([engine.name, str(event), str(state)], count)
+            if engine.hold is not None:
+                hold.add_metric([engine.name, engine.hold.cause], max(0.0, now - engine.hold.since))
+        yield from (failures, transitions, hold)
+
+    @staticmethod
+    def _loads(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        phases = _gauge(
+            "start_phase_seconds",
+            "How long each phase of the last start took, or has taken so far, in seconds.",
+            ["phase"],
+        )
+        left = _gauge(
+            "start_remaining_seconds",
+            "How long a load still takes, as earlier ones of this command did, in seconds.",
+        )
+        for engine in engines:
+            for phase, seconds in engine.phases.items():
+                phases.add_metric([engine.name, phase], seconds)
+            if engine.start_left_s is not None:
+                left.add_metric([engine.name], engine.start_left_s)
+        yield from (phases, left)
 
     @staticmethod
     def _states(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
@@ -62,6 +103,7 @@ class EnginesCollector:
         since = _gauge(
             "state_change_timestamp_seconds", "When the engine came into its state, Unix time."
         )
+        busy = _gauge("busy", "Whether requests are in flight.")
         wanted = _gauge("wanted", "Whether the engine is meant to run.")
         adopted = _gauge("adopted", "Whether the engine was started by an earlier daemon.")
         changed = _gauge(
@@ -74,11 +116,12 @@ class EnginesCollector:
             for each in State:
                 state.add_metric([engine.name, str(each)], each is engine.state)
             since.add_metric([engine.name], engine.since)
+            busy.add_metric([engine.name], engine.busy)
             wanted.add_metric([engine.name], engine.wanted)
             adopted.add_metric([engine.name], engine.adopted)
             changed.add_metric([engine.name], engine.command_changed)
             info.add_metric([engine.name, engine.model], 1)
-        yield from (up, state, since, wanted, adopted, changed, info)
+        yield from (up, state, since, busy, wanted, adopted, changed, info)
 
 
 class UsageCollector:

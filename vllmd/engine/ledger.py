@@ -1,5 +1,7 @@
 """What is known of one engine, and the log of it: every change goes through here, once."""
 
+from collections import Counter
+
 import attrs
 import structlog
 
@@ -32,6 +34,8 @@ class Ledger:
         self.phases: dict[str, float] = {}
         """When each phase of this start was reached; empty if its beginning was not seen."""
         self.problem: str | None = None
+        self.transitions: Counter[tuple[Event, State]] = Counter()
+        """Changes of the state since this daemon began, by what happened and where it led."""
         self.requests: tuple[int, int] = (0, 0)
         """Requests that run and that wait, as the last reading showed them."""
         self.start_duration_s: float | None = None
@@ -47,6 +51,7 @@ class Ledger:
     def to(self, event: Event) -> None:
         """Change the state as `event` says."""
         before, self.state = self.state, transition(self.state, event)
+        self.transitions[event, self.state] += 1
         now = self._clock.time()
         self.log.info(
             events.STATE_CHANGED,
@@ -139,6 +144,8 @@ class Ledger:
         known = self.known
         known.exits[end.label, end.requested] += 1
         known.last_exit = end
+        if end.diagnosis is not None:
+            known.causes[end.diagnosis.cause] += 1
         now = self._clock.monotonic()
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._ready_at = None

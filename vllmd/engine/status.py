@@ -9,7 +9,7 @@ import attrs
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state import State
+from vllmd.engine.state import Event, State
 
 
 @attrs.frozen
@@ -40,6 +40,11 @@ class EngineStatus:
     command_changed: bool = False
     restarts: int = 0
     exits: Mapping[tuple[str, bool], int] = attrs.field(factory=lambda: MappingProxyType({}))
+    causes: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
+    """Ends that nobody asked for, by their cause."""
+    transitions: Mapping[tuple[Event, State], int] = attrs.field(
+        factory=lambda: MappingProxyType({})
+    )
     last_exit: Exit | None = None
     first_failure: Exit | None = None
     """The first of the failures that led here; it may be the last one too."""
@@ -64,6 +69,8 @@ class EngineStatus:
         fields["up"] = self.up
         fields["busy"] = self.busy
         fields["phases"] = dict(self.phases)
+        fields["causes"] = dict(self.causes)
+        del fields["transitions"]
         fields["hold"] = attrs.asdict(self.hold) if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [

@@ -152,6 +152,8 @@ class Supervisor:
             command_changed=bool(run and run["command_hash"] != self._command.hash),
             restarts=known.restarts,
             exits=MappingProxyType(dict(known.exits)),
+            causes=MappingProxyType(dict(known.causes)),
+            transitions=MappingProxyType(dict(ledger.transitions)),
             last_exit=known.last_exit,
             first_failure=known.first_failure,
             hold=known.hold,

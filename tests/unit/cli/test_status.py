@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from tests.helpers.control import FakeEngine, control_socket
 from vllmd.cli.status import command
 from vllmd.engine.exits import Exit, explain
+from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import State
 
 
@@ -73,6 +74,20 @@ def test_status_says_why_it_ended_and_what_began_it(tmp_path: Path) -> None:
     assert "port_in_use: Another process listens" in shown
     assert "printed: OSError: [Errno 98]" in shown
     assert shown.index("the failures began 1m ago") < shown.index("lora_rank: A LoRA adapter has")
+
+
+def test_status_held_engine_has_its_reason_and_its_next_try(tmp_path: Path) -> None:
+    since = time.time() - 65
+    hold = Hold("lora_rank", "Raise it.", since, time.time() + 1700, "hash")
+    final = Hold("gpu_fault", "Reset it.", since, None, "hash")
+    shown = status_of(
+        tmp_path,
+        FakeEngine("chat", state=State.HELD, hold=hold),
+        FakeEngine("code", state=State.HELD, hold=final),
+    )
+    assert "chat: held for 1m 5s: Raise it." in shown
+    assert "chat: tried again in 28m" in shown
+    assert "code: tried again not by itself any more; 'vllmd start code' starts it now" in shown
 
 
 def test_status_json_is_json(tmp_path: Path) -> None:

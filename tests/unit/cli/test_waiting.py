@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from vllmd.cli import waiting
-from vllmd.errors import TimedOutError
+from vllmd.errors import HeldError, TimedOutError
 
 
 class FakeClient:
@@ -12,7 +12,8 @@ class FakeClient:
 
     def engine(self, name: str) -> dict[str, Any]:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
-        return {"name": name, "state": state, "phase": "weights" if state == "loading" else None}
+        phase = "weights" if state == "loading" else None
+        return {"name": name, "state": state, "phase": phase, "hold": {"reason": "Mend it."}}
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +35,10 @@ def test_wait_until_too_long_says_where_it_stands() -> None:
     client = FakeClient("loading")
     with pytest.raises(TimedOutError, match=r"chat is loading \(weights\), not ready, after"):
         waiting.wait_until(client, "chat", "ready", ready, 0)  # type: ignore[arg-type]
+
+
+def test_wait_until_held_engine_says_the_fix_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "SETTLE_S", -1)
+    client = FakeClient("loading", "held")
+    with pytest.raises(HeldError, match=r"chat is held: Mend it\."):
+        waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
 from tests.helpers.metrics import values
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
-from vllmd.engine.state import State
+from vllmd.engine.restart.policy import Hold
+from vllmd.engine.state import Event, State
 
 
 def found_for(**more: Any) -> dict[tuple[str, ...], float]:
@@ -37,6 +38,27 @@ def test_collect_state_is_one_of_all() -> None:
 def test_collect_what_is_not_known_is_absent() -> None:
     names = {key[0] for key in found_for()}
     assert not names & {"vllmd_engine_uptime_seconds", "vllmd_engine_start_duration_seconds"}
+
+
+def test_collect_failures_holds_and_transitions() -> None:
+    found = found_for(
+        state=State.HELD,
+        causes={"lora_rank": 2},
+        transitions={(Event.EXITED, State.BACKOFF): 3},
+        hold=Hold("lora_rank", "Raise it.", 1_000_940.0, None, "hash"),
+    )
+    assert found["vllmd_engine_failures_total", "lora_rank", "chat"] == 2
+    assert found["vllmd_engine_transitions_total", "exited", "backoff", "chat"] == 3
+    assert found["vllmd_engine_hold_seconds", "lora_rank", "chat"] == 60
+
+
+def test_collect_a_load_has_phases_and_an_estimate() -> None:
+    found = found_for(
+        state=State.LOADING, phases={"spawn": 4.0, "weights": 60.0}, start_left_s=12.5
+    )
+    assert found["vllmd_engine_start_phase_seconds", "weights", "chat"] == 60
+    assert found["vllmd_engine_start_remaining_seconds", "chat"] == 12.5
+    assert found["vllmd_engine_busy", "chat"] == 0
 
 
 def test_usage_running_engine_has_a_cost_and_a_stopped_one_none() -> None:

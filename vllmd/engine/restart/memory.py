@@ -32,6 +32,8 @@ class Known:
     hold: Hold | None = None
     restarts: int = 0
     exits: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
+    causes: Counter[str] = attrs.field(factory=Counter)
+    """Ends that nobody asked for, by their cause."""
     last_exit: Exit | None = None
     first_failure: Exit | None = None
     """What began the failures that are not over yet: later ones may be its echo."""
@@ -90,6 +92,7 @@ def _to_json(known: Known) -> dict[str, Any]:
         "hold": attrs.asdict(known.hold) if known.hold else None,
         "restarts": known.restarts,
         "exits": [[code, asked, count] for (code, asked), count in known.exits.items()],
+        "causes": dict(known.causes),
         "last_exit": exits.to_json(known.last_exit),
         "first_failure": exits.to_json(known.first_failure),
         "cache_moved": known.cache_moved,
@@ -112,6 +115,7 @@ def _from_json(record: dict[str, Any]) -> Known:
         hold=_hold(hold) if hold else None,
         restarts=int(record["restarts"]),
         exits=Counter({(str(c), bool(asked)): int(n) for c, asked, n in record["exits"]}),
+        causes=Counter({str(cause): int(n) for cause, n in record.get("causes", {}).items()}),
         last_exit=exits.from_json(record["last_exit"]),
         first_failure=exits.from_json(record["first_failure"]),
         cache_moved=bool(record["cache_moved"]),

@@ -27,6 +27,7 @@ KNOWN = Known(
     hold=Hold("a", "E. A.", 2.0, None, "h2", fine=False),
     restarts=4,
     exits=Counter({("0", False): 2, ("SIGKILL", True): 1}),
+    causes=Counter({"lora_rank": 2}),
     last_exit=END,
     first_failure=END,
     cache_moved=True,

@@ -1,0 +1,26 @@
+from typing import Any
+
+import pytest
+
+from vllmd.cli.describing import describe_state
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"state": "loading", "phase": "weights"}, "loading (weights)"),
+        (
+            {"state": "loading", "phase": "weights", "start_left_s": 40.2},
+            "loading (weights, 40s left)",
+        ),
+        (
+            {"state": "draining", "requests_running": 2, "requests_waiting": 1},
+            "draining (3 requests left)",
+        ),
+        ({"state": "ready", "requests_running": 2, "requests_waiting": 0}, "ready (busy)"),
+        ({"state": "ready", "requests_running": 0, "requests_waiting": 0}, "ready"),
+        ({"state": "held"}, "held"),
+    ],
+)
+def test_describe_state(more: dict[str, Any], words: str) -> None:
+    assert describe_state({"phase": None, **more}) == words
