@@ -66,6 +66,7 @@ class Site:
         self.api = f"http://127.0.0.1:{api_port}"
         self.control = ControlClient(folder / "run" / "control.sock")
         self.daemon: subprocess.Popen[bytes]
+        self.env: dict[str, str] = {}
 
     # --- the daemon ---------------------------------------------------------------------------
 
@@ -73,7 +74,7 @@ class Site:
         with (self.folder / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
                 [str(VLLMD), "run", "--config", str(self.config)],
-                env={**os.environ, **FAST, **env},
+                env={**os.environ, **FAST, **self.env, **env},
                 stderr=log,
                 start_new_session=True,
             )
@@ -110,8 +111,10 @@ class Site:
 
     def wait_state(self, name: str, state: str, timeout_s: float = 30.0) -> dict[str, Any]:
         def ask() -> dict[str, Any] | None:
-            engine = self.engine(name)
-            return engine if engine["state"] == state else None
+            with contextlib.suppress(DaemonUnreachableError):  # away for a moment in a reload
+                engine = self.engine(name)
+                return engine if engine["state"] == state else None
+            return None
 
         return wait_for(f"{name} {state}", ask, timeout_s)
 
@@ -204,7 +207,8 @@ def site(
 ) -> Iterator[Site]:
     """Run a site; at the end nothing of it is left, whatever the test did."""
     made = Site(folder, config, exporter_port=exporter_port, api_port=api_port)
-    made.start(**env)
+    made.env = env
+    made.start()
     try:
         yield made
     finally:

@@ -1,8 +1,11 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.site import Site, free_port, site
 
 CONFIG = """
@@ -18,23 +21,47 @@ model = "org/model"
 served_model_name = "tiny"
 executable = "stand-in"
 port = {api}
-unready_s = 0
+unready_s = {unready_s}
 drain_s = 5
 stop_grace_s = 5
 lora = {{ modules = {{ sql = "/nonexistent/sql" }} }}
 restart = {{ initial_s = 0.2, max_s = 1 }}
+liveness = {{ stall_s = 2, hang_s = 5, load_stall_s = 2, canary = {canary}, canary_every_s = 1 }}
 """
 
 
-def config_for(folder: Path, exporter: int, api: int) -> str:
-    return CONFIG.format(folder=folder, exporter=exporter, api=api)
+def config_for(
+    folder: Path, exporter: int, api: int, *, canary: bool = False, unready_s: float = 0
+) -> str:
+    return CONFIG.format(
+        folder=folder,
+        exporter=exporter,
+        api=api,
+        canary=str(canary).lower(),
+        unready_s=unready_s,
+    )
+
+
+@contextmanager
+def serving(
+    folder: Path, *, more: str = "", env: dict[str, str] | None = None, **config: Any
+) -> Iterator[Site]:
+    """Run a site of one's own until its engine `chat` serves."""
+    exporter, api = free_port(), free_port()
+    text = config_for(folder, exporter, api, **config) + more
+    with site(folder, text, exporter_port=exporter, api_port=api, **(env or {})) as made:
+        made.wait_state("chat", "ready")
+        yield made
 
 
 @pytest.fixture
 def chat(tmp_path: Path) -> Iterator[Site]:
     """A site whose engine `chat` serves."""
-    exporter, api = free_port(), free_port()
-    config = config_for(tmp_path, exporter, api)
-    with site(tmp_path, config, exporter_port=exporter, api_port=api) as made:
-        made.wait_state("chat", "ready")
+    with serving(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """Note what became of a fault."""
+    return outcome_for("stand-in", request)

@@ -15,6 +15,9 @@ from typing import Any
 from vllmd.demo.output import LOADING, say
 from vllmd.demo.title import set_title
 
+PREFILL_S = "VLLMD_STAND_IN_PREFILL_S"
+"""CPU seconds that a token of a prompt takes, all of a prompt in one step; 0 by default."""
+
 WORDS = ("the", "engine", "stands", "in", "for", "a", "real", "one")
 
 
@@ -40,6 +43,7 @@ class Core:
         self._waiting: list[dict[str, Any]] = []
         self._running: list[dict[str, Any]] = []
         self._received = b""
+        self._prefill_s = float(os.environ.get(PREFILL_S, "0"))
 
     def run(self) -> None:
         """Step while there is work; sleep while there is none."""
@@ -72,6 +76,9 @@ class Core:
             request = self._waiting.pop(0)
             prefilled += request["prompt_tokens"]
             self._running.append(request)
+        computed = time.monotonic() + prefilled * self._prefill_s
+        while time.monotonic() < computed:
+            pass
         tokens = {}
         for request in self._running:
             tokens[request["id"]] = WORDS[request["done"] % len(WORDS)]
