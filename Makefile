@@ -12,7 +12,7 @@ RUN := $(CURDIR)/.run
 FOLDERS := RUNTIME_DIRECTORY=$(RUN)/run STATE_DIRECTORY=$(RUN)/state LOGS_DIRECTORY=$(RUN)/log
 ENGINE ?= stand-in
 
-.PHONY: help run build-tools check lint types unit test integration engine system deb packaging lock generate bench clean
+.PHONY: help run build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -79,8 +79,12 @@ lock: $(VENV)/developed ## renew the lock files
 	@$(PIP) install uv
 	tools/lock.sh $(BIN)/uv
 
-generate: $(VENV)/installed ## renew etc/vllmd.toml from the model
+generate: $(VENV)/installed ## renew etc/vllmd.toml and docs/reliability.md from the model
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
+	PYTHONPATH=. $(BIN)/python tools/reliability.py
+
+reliability: integration engine ## renew docs/reliability.md from what these tests find
+	PYTHONPATH=. $(BIN)/python tools/reliability.py --take
 
 bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead
 	$(BIN)/python bench/idle_cost.py

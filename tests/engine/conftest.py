@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.prometheus import Prometheus, prometheus
 from tests.helpers.site import Site, free_port, site
 from vllmd.demo.real import config_text, prepare
@@ -14,6 +15,8 @@ from vllmd.errors import InstallError
 
 LOAD_S = 300.0
 """A limit for a test that hangs; a load takes 25 to 40 s on two idle cores."""
+
+STALL_S, HANG_S = 10, 40
 
 REPORT: list[str] = []
 
@@ -30,6 +33,17 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("real")
     exporter, api = free_port(), free_port()
     text = config_text(folder, program, model, port=api, exporter_port=exporter)
+    text = text.replace("unready_s = 0", "unready_s = 1\ndrain_s = 60")
+    text = text.replace("max_model_len = 512", "max_model_len = 4096")
+    text = text.replace("[engines.tiny]", "poll_s = 1\n\n[engines.tiny]", 1)
+    text += f"""
+[engines.tiny.liveness]
+stall_s = {STALL_S}
+hang_s = {HANG_S}
+load_stall_s = 60
+canary = true
+canary_every_s = 20
+"""
     started = time.monotonic()
     with site(folder, text, exporter_port=exporter, api_port=api) as made:
         made.wait_state("tiny", "ready", LOAD_S)
@@ -43,6 +57,12 @@ def stored(real: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pro
     folder = tmp_path_factory.mktemp("prometheus")
     with prometheus(folder, real.exporter.removeprefix("http://")) as made:
         yield made
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """Note what became of a fault."""
+    return outcome_for("vllm-0.32-cpu", request)
 
 
 @pytest.hookimpl(trylast=True)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.engine.conftest import LOAD_S, REPORT
+from tests.helpers.outcomes import Outcome
 from tests.helpers.prometheus import Prometheus
 from tests.helpers.site import Load, Site, gone, needs
 from vllmd.demo.families import ROWS
@@ -97,7 +98,7 @@ CAUSE_OF = {
 
 @pytest.mark.parametrize("title", CAUSE_OF)
 def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
-    real: Site, stored: Prometheus, title: str
+    real: Site, stored: Prometheus, title: str, outcome: Outcome
 ) -> None:
     before, old = real.engine("tiny"), list(real.tree("tiny").values())
     stored.wait_scrapes(2)
@@ -120,6 +121,12 @@ def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
     assert 0 in up
     assert up[-1] == 1
     assert 0 < len(during) < len(up), "vLLM's families must be absent while it is away"
+    name = {"server": "the API server"}.get(title, title.removeprefix("VLLM::"))
+    outcome(
+        f"kill -9 of {name}",
+        f"exit {after['last_exit']['label']}, cause {cause}, "
+        f"{len(after['last_exit']['killed'])} process killed after it, serving again",
+    )
     REPORT.append(
         f"kill -9 of {title}: code {after['last_exit']['label']}, cause {cause}, killed "
         f"{after['last_exit']['killed']}, serving again after {time.monotonic() - started:.0f} s; "
@@ -138,7 +145,7 @@ def _runs(values: list[float]) -> str:
     return " ".join(f"{value:g}*{count}" for value, count in runs)
 
 
-def test_kill_of_the_daemon_fails_no_request(real: Site) -> None:
+def test_kill_of_the_daemon_fails_no_request(real: Site, outcome: Outcome) -> None:
     before = real.engine("tiny")
     with Load(real, clients=2, tokens=32) as load:
         time.sleep(1)
@@ -154,6 +161,11 @@ def test_kill_of_the_daemon_fails_no_request(real: Site) -> None:
         before["pid"],
         before["run_id"],
         True,
+    )
+    outcome(
+        "kill -9 of the daemon under load",
+        f"{load.served} requests, {len(load.failed)} failed; adopted by the next daemon within "
+        f"{adopted_s:.1f} s",
     )
     REPORT.append(
         f"kill -9 of the daemon under load: {load.served} requests served, "

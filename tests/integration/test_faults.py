@@ -7,11 +7,14 @@ import time
 import httpx
 import pytest
 
+from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Load, Site, gone, wait_for
 from vllmd.shim import proc
 
 
-def test_kill_of_the_api_server_serves_again_and_leaves_no_orphan(chat: Site) -> None:
+def test_kill_of_the_api_server_serves_again_and_leaves_no_orphan(
+    chat: Site, outcome: Outcome
+) -> None:
     before, old = chat.engine("chat"), list(chat.tree("chat").values())
     core = chat.process("chat", "VLLM::EngineCore")
     os.kill(before["pid"], signal.SIGKILL)
@@ -21,9 +24,10 @@ def test_kill_of_the_api_server_serves_again_and_leaves_no_orphan(chat: Site) ->
     assert after["last_exit"]["label"] == "SIGKILL"
     assert after["last_exit"]["killed"] == [f"VLLM::EngineCore (pid {core.pid})"]
     assert chat.chat("tiny")
+    outcome("kill -9 of the API server", "cause killed; its EngineCore killed too; serving again")
 
 
-def test_kill_of_the_engine_core_exit_0_is_a_crash(chat: Site) -> None:
+def test_kill_of_the_engine_core_exit_0_is_a_crash(chat: Site, outcome: Outcome) -> None:
     before, old = chat.engine("chat"), list(chat.tree("chat").values())
     os.kill(chat.process("chat", "VLLM::EngineCore").pid, signal.SIGKILL)
     after = chat.wait_new_run("chat", before, 30)
@@ -31,9 +35,12 @@ def test_kill_of_the_engine_core_exit_0_is_a_crash(chat: Site) -> None:
     assert after["exits"] == [{"code": "0", "requested": False, "count": 1}]
     assert after["last_exit"]["diagnosis"]["cause"] == "engine_core_died"
     assert chat.chat("sql")
+    outcome("kill -9 of the EngineCore", "exit code 0, cause engine_core_died, serving again")
 
 
-def test_kill_of_the_daemon_fails_no_request_and_the_next_one_goes_on(chat: Site) -> None:
+def test_kill_of_the_daemon_fails_no_request_and_the_next_one_goes_on(
+    chat: Site, outcome: Outcome
+) -> None:
     before = chat.engine("chat")
     with Load(chat) as load:
         time.sleep(0.5)
@@ -47,9 +54,15 @@ def test_kill_of_the_daemon_fails_no_request_and_the_next_one_goes_on(chat: Site
     assert (after["pid"], after["run_id"]) == (before["pid"], before["run_id"])
     assert after["command_changed"] is False
     assert 'vllmd_engine_adopted{vllmd_engine="chat"} 1.0' in chat.metrics()
+    outcome(
+        "kill -9 of the daemon under load",
+        f"{load.served} requests, {len(load.failed)} failed; the next daemon adopts the engine",
+    )
 
 
-def test_engine_that_died_without_a_daemon_is_known_and_restarted(chat: Site) -> None:
+def test_engine_that_died_without_a_daemon_is_known_and_restarted(
+    chat: Site, outcome: Outcome
+) -> None:
     before = chat.engine("chat")
     chat.kill_daemon()
     os.kill(chat_core(before), signal.SIGKILL)
@@ -57,6 +70,8 @@ def test_engine_that_died_without_a_daemon_is_known_and_restarted(chat: Site) ->
     chat.start()
     after = chat.wait_new_run("chat", before, 30)
     assert after["exits"] == [{"code": "0", "requested": False, "count": 1}]
+    assert after["last_exit"]["diagnosis"]["cause"] == "engine_core_died"
+    outcome("the engine dies while no daemon runs", "seen, its cause named, started again")
 
 
 def chat_core(engine: dict[str, int]) -> int:
@@ -68,16 +83,19 @@ def chat_core(engine: dict[str, int]) -> int:
     return core
 
 
-def test_kill_of_the_shim_ends_its_tree_and_restarts(chat: Site) -> None:
+def test_kill_of_the_shim_ends_its_tree_and_restarts(chat: Site, outcome: Outcome) -> None:
     before, old = chat.engine("chat"), list(chat.tree("chat").values())
     os.kill(before["shim_pid"], signal.SIGKILL)
     after = chat.wait_new_run("chat", before, 30)
     assert gone(*old)
     assert after["last_exit"]["label"] == "shim_lost"
     assert chat.chat("tiny")
+    outcome("kill -9 of the shim", "its tree found and ended, cause shim_lost, serving again")
 
 
-def test_kill_of_daemon_and_shim_leaves_an_orphan_that_the_next_daemon_ends(chat: Site) -> None:
+def test_kill_of_daemon_and_shim_leaves_an_orphan_that_the_next_daemon_ends(
+    chat: Site, outcome: Outcome
+) -> None:
     before, old = chat.engine("chat"), list(chat.tree("chat").values())
     chat.kill_daemon()
     os.kill(before["shim_pid"], signal.SIGKILL)
@@ -86,6 +104,7 @@ def test_kill_of_daemon_and_shim_leaves_an_orphan_that_the_next_daemon_ends(chat
     chat.start()
     chat.wait_new_run("chat", before, 30)
     assert gone(*old)
+    outcome("kill -9 of daemon and shim", "the orphan ended by the next daemon, serving again")
 
 
 def test_hang_of_the_core_keeps_health_green_as_vllm_does(chat: Site) -> None:
@@ -110,7 +129,9 @@ def test_end_of_the_daemon_stops_everything(chat: Site, number: int) -> None:
     assert list((chat.folder / "run" / "engines" / "chat").glob("*.sock")) == []
 
 
-def test_engine_that_ignores_sigterm_is_killed_after_its_grace(chat: Site) -> None:
+def test_engine_that_ignores_sigterm_is_killed_after_its_grace(
+    chat: Site, outcome: Outcome
+) -> None:
     """A stopped API server with a stopped core: nothing of it ends by itself."""
     old = list(chat.tree("chat").values())
     for stat in old:
@@ -118,6 +139,7 @@ def test_engine_that_ignores_sigterm_is_killed_after_its_grace(chat: Site) -> No
     result = chat.vllmd("stop", "chat", "--timeout", "60")
     assert result.returncode == 0, result.stderr
     assert gone(*old)
+    outcome("stop of an engine that ignores SIGTERM", "its tree killed after its grace")
 
 
 def test_frozen_daemon_does_not_touch_the_engine(chat: Site) -> None:

@@ -8,13 +8,18 @@ from typing import Any
 
 import attrs
 
-from vllmd.config import lines, rules
+from vllmd.config import lines, memory, rules
 from vllmd.config.flags import is_secret, masked
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
+UNIT_STOP_S = 120.0
+"""`TimeoutStopSec` of packaging/systemd/vllmd-engine@.service."""
+UNIT_MARGIN_S = 10.0
+"""What the end of the tree and the shim's last words may take."""
+
 _INTERNAL = frozenset({"name", "path"})
 
 
@@ -55,6 +60,7 @@ def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
     if config is not None:
         reader.check_paths(config)
         reader.check_memory(engines)
+        reader.check_stop(engines)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems()
@@ -170,21 +176,29 @@ class _Reader:
     def check_memory(self, engines: Mapping[str, Engine]) -> None:
         """Warn of engines that may not fit on one GPU together.
 
-        A warning only: which GPU an engine uses is not known here.
+        A warning only: which GPU an engine uses is not known here, if it does not say so.
         """
-        shares = {
-            name: engine.gpu_memory_utilization
-            for name, engine in engines.items()
-            if engine.gpu_memory_utilization and "CUDA_VISIBLE_DEVICES" not in engine.env
-        }
-        total = sum(shares.values())
-        if len(shares) > 1 and total > 1:
+        for names, total in memory.crowded(engines):
             self._note(
                 ("engines",),
-                f"gpu_memory_utilization of {', '.join(shares)} adds up to {total:g}",
-                "on one GPU keep the sum at 1 or less, or set env.CUDA_VISIBLE_DEVICES",
+                f"gpu_memory_utilization of {', '.join(names)} adds up to {total:g} on one GPU",
+                "keep the sum at 1 or less, or give them GPUs of their own with "
+                "env.CUDA_VISIBLE_DEVICES",
                 Severity.WARNING,
             )
+
+    def check_stop(self, engines: Mapping[str, Engine]) -> None:
+        """Warn of a drain that systemd would cut off."""
+        for name, engine in engines.items():
+            needed_s = engine.drain_s + engine.stop_grace_s + UNIT_MARGIN_S
+            if needed_s > UNIT_STOP_S:
+                self._note(
+                    ("engines", name, "drain_s"),
+                    f"drain_s and stop_grace_s need {needed_s:g} s with {UNIT_MARGIN_S:g} s to "
+                    f"spare, the unit vllmd-engine@.service gives {UNIT_STOP_S:g} s",
+                    "lower them, or raise TimeoutStopSec: systemctl edit vllmd-engine@.service",
+                    Severity.WARNING,
+                )
 
     def _note(
         self,

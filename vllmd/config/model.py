@@ -305,6 +305,7 @@ class Daemon:
         rules.number(0, HOUR_S, above=True),
         5.0,
         help="How often a serving engine's page is read, in seconds.",
+        reason="The heartbeat: a reading costs milliseconds, and a stall is found so much later.",
     )
 
 

@@ -39,10 +39,11 @@ def _section(cls: type) -> Iterator[str]:
         text = field.metadata["help"]
         yield ""
         yield from textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
-        yield f"# {field.name} = {field.metadata['example'] or _toml(field.default)}"
+        yield f"# {field.name} = {field.metadata['example'] or shown(field.default)}"
 
 
-def _toml(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a default as TOML."""
     if isinstance(value, tuple):
         value = value[0] if len(value) == 1 else list(value)
     return json.dumps(value)

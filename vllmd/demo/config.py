@@ -11,6 +11,7 @@ executable = "stand-in"
 port = 8000
 max_model_len = 4096
 enable_prefix_caching = true
+unready_s = 0
 
 [engines.demo.lora]
 modules = { sql = "/nonexistent/sql", support = "/nonexistent/support" }

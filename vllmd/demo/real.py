@@ -32,6 +32,7 @@ served_model_name = "tiny"
 port = {port}
 max_model_len = 512
 max_num_seqs = 4
+unready_s = 0
 
 [engines.tiny.lora]
 max_loras = 2

@@ -2,7 +2,6 @@
 
 from collections import Counter
 
-import attrs
 import structlog
 
 from vllmd import events
@@ -157,7 +156,9 @@ class Ledger:
         """Note that the engine is not started until something changes."""
         self.known.hold = hold
         self.save()
-        self.log.error(events.ENGINE_HELD, **attrs.asdict(hold))
+        self.log.error(
+            events.ENGINE_HELD, cause=hold.cause, reason=hold.reason, retry_at=hold.retry_at
+        )
 
     def release(self, why: str) -> Hold | None:
         """Note that a hold ends, and return it."""

@@ -71,7 +71,7 @@ class EngineStatus:
         fields["phases"] = dict(self.phases)
         fields["causes"] = dict(self.causes)
         del fields["transitions"]
-        fields["hold"] = attrs.asdict(self.hold) if self.hold else None
+        fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [
             {"code": code, "requested": requested, "count": count}

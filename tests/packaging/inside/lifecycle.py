@@ -27,6 +27,8 @@ CONFIG = """[engines.chat]
 model = "org/model"
 served_model_name = "tiny"
 executable = "stand-in"
+unready_s = 0.5
+drain_s = 0
 stop_grace_s = 5
 env = { VLLMD_STAND_IN_LOAD_S = "0.5", VLLMD_STAND_IN_DEATH_S = "0.3" }
 restart = { initial_s = 0.3, max_s = 1 }
@@ -262,6 +264,6 @@ def main() -> None:
         sh("dpkg -i /opt/t/vllmd_0.1.1_amd64.deb")
         assert sh("systemctl is-enabled vllmd") == "disabled"
         with open(CONFIG_PATH, "w") as file:
-            file.write(CONFIG + "flags = { shutdown-timeout = 4 }\n")
+            file.write(CONFIG.replace("drain_s = 0", "drain_s = 4"))
         sh("systemctl enable --now vllmd")
         ready()

@@ -42,6 +42,8 @@ def main() -> None:
         after = ready(other_than=before["run_id"])
         row["exit"] = after["last_exit"]["text"]
         assert after["last_exit"]["label"] == "SIGKILL", "the shim lives to say how it ended"
+        assert after["last_exit"]["diagnosis"]["cause"] == "host_out_of_memory"
+        row["evidence"] = after["last_exit"]["diagnosis"]["evidence"][0]
         assert show("vllmd-daemon", "MainPID") == daemon
         assert sh("pgrep -fc vllmd/shim/__main__") == "1"
         assert sh("pgrep -fc VLLM::EngineCore") == "1"

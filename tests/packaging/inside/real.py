@@ -14,8 +14,10 @@ model = "/opt/vllmd/model/model"
 served_model_name = "tiny"
 max_model_len = 512
 max_num_seqs = 4
+unready_s = 1
+drain_s = 15
 stop_grace_s = 20
-flags = { enforce-eager = true, shutdown-timeout = 15 }
+flags = { enforce-eager = true }
 env = { HF_HUB_OFFLINE = "1", VLLM_NO_USAGE_STATS = "1", VLLM_CPU_KVCACHE_SPACE = "1" }
 """
 PROGRAM = """#!/bin/sh

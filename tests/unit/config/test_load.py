@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.config.load import load, parse
+from vllmd.config.load import UNIT_STOP_S, load, parse
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 
 BROKEN = """\
@@ -114,3 +114,13 @@ def test_load_good_file_remembers_its_path(tmp_path: Path) -> None:
     config, _ = load(path)
     assert config.path == str(path)
     assert config.engines["a"].name == "a"
+
+
+def test_parse_drain_that_systemd_would_cut_off_is_a_warning() -> None:
+    engine = '[engines.chat]\nmodel = "m"\ndrain_s = {0}\nstop_grace_s = 15\n'
+    assert parse(engine.format(95))[1] == []
+    (warning,) = parse(engine.format(96))[1]
+    assert "TimeoutStopSec" in warning.fix
+    assert "need 121 s" in warning.message
+    unit = Path(__file__).parents[3] / "packaging" / "systemd" / "vllmd-engine@.service"
+    assert f"TimeoutStopSec={UNIT_STOP_S:g}\n" in unit.read_text()

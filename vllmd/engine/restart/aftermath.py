@@ -13,9 +13,7 @@ from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart import compile_cache, policy
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.policy import Hold
-from vllmd.units import DAY_S
 
-FOREVER_S = 10 * DAY_S
 LOOK_S = 15.0
 """How often a held engine's dependency is looked at."""
 
@@ -43,10 +41,14 @@ class Aftermath:
     async def decide(self) -> float | None:
         """Decide what follows the last end.
 
+        An end that somebody asked of the shim, past this daemon, is no failure.
+
         Returns: a pause in seconds; None if the engine is held.
         """
         ledger, known = self._ledger, self._ledger.known
         last = known.last_exit
+        if last is not None and last.requested:
+            return self._engine.restart.initial_s
         diagnosis = last.diagnosis if last else None
         if ledger.ready_s >= self._engine.restart.reset_after_s > 0:
             known.cache_moved = False
@@ -68,7 +70,8 @@ class Aftermath:
             known.first_failure = last
         if isinstance(decision, Hold):
             fine = await self._fine(decision.cause)
-            ledger.hold(attrs.evolve(decision, fine=fine))
+            surroundings = self._dependencies.surroundings()
+            ledger.hold(attrs.evolve(decision, fine=fine, surroundings=surroundings))
             return None
         ledger.save()
         ledger.log.info(
@@ -95,17 +98,29 @@ class Aftermath:
             self._ledger.save()
 
     def still_held(self) -> bool:
-        """Tell whether a hold is on; one for another command than the present one is over."""
+        """Tell whether a hold is on; one is over when the engine would start with something new."""
         hold = self._ledger.known.hold
-        if hold is not None and hold.command_hash != self._command.hash:
-            self._release(hold, "the configuration changed", by_time=False)
+        if hold is None:
             return False
-        return hold is not None
+        changed = self._changed(hold)
+        if changed is not None:
+            self._release(hold, changed, by_time=False)
+        return changed is None
+
+    def _changed(self, hold: Hold) -> str | None:
+        if hold.command_hash != self._command.hash:
+            return "the configuration changed"
+        now = self._dependencies.surroundings()
+        changed = [name for name, was in hold.surroundings.items() if now.get(name) != was]
+        return f"another {' and another '.join(changed)} than before" if changed else None
 
     async def wait(self, wake: asyncio.Event) -> None:
         """Wait until the hold is over, or `wake` is set."""
-        while (hold := self._ledger.known.hold) is not None:
-            if await wait_event(wake, self._next_look_s(hold), self._clock):
+        while self.still_held() and (hold := self._ledger.known.hold) is not None:
+            left_s = LOOK_S
+            if hold.retry_at is not None:
+                left_s = min(left_s, max(0.0, hold.retry_at - self._clock.time()))
+            if await wait_event(wake, left_s, self._clock):
                 return
             if hold.retry_at is not None and self._clock.time() >= hold.retry_at:
                 self._release(hold, "it is tried again once", by_time=True)
@@ -118,11 +133,6 @@ class Aftermath:
                 return
             if fine is False and hold.fine:
                 self._ledger.known.hold = attrs.evolve(hold, fine=False)
-
-    def _next_look_s(self, hold: Hold) -> float:
-        """Return how long nothing can change by itself: without a dependency, until the retry."""
-        left_s = FOREVER_S if hold.retry_at is None else hold.retry_at - self._clock.time()
-        return max(0.0, left_s if hold.fine is None else min(left_s, LOOK_S))
 
     async def _fine(self, cause: str) -> bool | None:
         """Ask in a thread: a file server that does not answer must not hold up the daemon."""

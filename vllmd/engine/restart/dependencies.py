@@ -11,8 +11,10 @@ from pathlib import Path
 
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.shim.proc import boot_id
 from vllmd.units import GIB
 
+DRIVER_VERSION = "/proc/driver/nvidia/version"
 FREE_BYTES = GIB
 """Less than this on a file system that the engine writes to counts as full."""
 
@@ -52,6 +54,14 @@ class Dependencies:
         ask = self._ask.get(cause)
         return ask() if ask else None
 
+    def surroundings(self) -> dict[str, str]:
+        """Return what the engine runs on; if any of it changes, a hold is worth another try."""
+        return {
+            "boot": boot_id(),
+            "program": _fingerprint(self._command.argv[0]),
+            "driver": _read(DRIVER_VERSION),
+        }
+
     def _space(self) -> bool | None:
         env = self._command.env
         home = env.get("HOME", "/")
@@ -82,6 +92,22 @@ def port_free(host: str, port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _fingerprint(program: str) -> str:
+    """Return what changes when a program is installed anew, or a link leads to another one."""
+    path = os.path.realpath(program)
+    try:
+        return f"{path} {os.stat(path).st_mtime_ns}"
+    except OSError:
+        return f"{path} is not there"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _existing(path: Path) -> Path:

@@ -89,7 +89,7 @@ def _to_json(known: Known) -> dict[str, Any]:
     return {
         "version": VERSION,
         "past": attrs.asdict(known.past),
-        "hold": attrs.asdict(known.hold) if known.hold else None,
+        "hold": known.hold.to_json() if known.hold else None,
         "restarts": known.restarts,
         "exits": [[code, asked, count] for (code, asked), count in known.exits.items()],
         "causes": dict(known.causes),
@@ -135,4 +135,5 @@ def _hold(hold: dict[str, Any]) -> Hold:
         retry_at=float(retry_at) if retry_at is not None else None,
         command_hash=str(hold["command_hash"]),
         fine=hold["fine"],
+        surroundings={str(k): str(v) for k, v in hold["surroundings"].items()},
     )

@@ -6,6 +6,10 @@ an engine that was ready before with this very command is never held on a first 
 hold is tried again once.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import attrs
 
 from vllmd.config.model import Restart
@@ -47,6 +51,12 @@ class Hold:
     command_hash: str
     fine: bool | None = None
     """Whether what the engine depends on was fine when the hold began; None if nobody can tell."""
+    surroundings: Mapping[str, str] = MappingProxyType({})
+    """What the engine ran on when the hold began: with something else it may well start."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is kept and shown."""
+        return {**attrs.asdict(self, recurse=False), "surroundings": dict(self.surroundings)}
 
 
 @attrs.frozen

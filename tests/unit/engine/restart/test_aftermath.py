@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
@@ -108,6 +109,33 @@ async def test_still_held_another_command_is_not_held(tmp_path: Path) -> None:
     assert not mended.aftermath.still_held()
     assert mended.ledger.known.past.failures == ()
     assert Scene(tmp_path, "max_num_seqs = 7").ledger.known.hold is None
+
+
+@pytest.mark.parametrize("changed", ["boot", "program", "driver"])
+async def test_still_held_other_surroundings_are_worth_a_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    scene = Scene(tmp_path)
+    assert await scene.fails("missing_kernels", Kind.CONFIGURATION) is None
+    real = Dependencies.surroundings
+
+    def surroundings(self: Dependencies) -> dict[str, str]:
+        return {**real(self), changed: "another"}
+
+    assert scene.aftermath.still_held()
+    monkeypatch.setattr(Dependencies, "surroundings", surroundings)
+    with capture_logs() as logs:
+        await scene.waits(lambda: False)
+    assert [e["why"] for e in logs if e["event"] == events.ENGINE_RELEASED] == [
+        f"another {changed} than before"
+    ]
+
+
+async def test_decide_end_that_somebody_asked_of_the_shim_is_no_failure(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.ledger.ended(Exit("0", requested=True, at=1.0, run_id="r"))
+    assert await scene.aftermath.decide() == 1.0
+    assert scene.ledger.known.past.failures == ()
 
 
 async def test_forgive_is_what_a_person_does(tmp_path: Path) -> None:

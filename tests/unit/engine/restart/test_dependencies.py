@@ -75,3 +75,20 @@ def test_fine_gpu_is_asked_of_its_reader() -> None:
     assert gpu.fine("gpu_fault") is False
     assert gpu.fine("driver_mismatch") is False
     assert gpu.fine("vram_held") is True
+
+
+def test_surroundings_change_with_the_program(tmp_path: Path) -> None:
+    for version in ("a", "b"):
+        (tmp_path / version).write_text("#!/bin/sh\n")
+        (tmp_path / version).chmod(0o755)
+    link = tmp_path / "vllm"
+    link.symlink_to(tmp_path / "a")
+    questions = made(f'executable = "{link}"')
+    before = questions.surroundings()
+    assert questions.surroundings() == before
+    link.unlink()
+    assert questions.surroundings()["program"].endswith("is not there")
+    link.symlink_to(tmp_path / "b")
+    after = questions.surroundings()
+    assert after["program"] != before["program"]
+    assert after["boot"] == before["boot"]

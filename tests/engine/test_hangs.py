@@ -1,0 +1,189 @@
+"""Hangs of a real vLLM's processes, and the end of one that serves."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import openai
+
+from tests.engine.conftest import HANG_S, LOAD_S, REPORT, STALL_S
+from tests.helpers.outcomes import Outcome
+from tests.helpers.site import Load, Site, gone, wait_for
+
+SLACK_S = 20.0
+
+
+class Flight:
+    """One request in flight, in the background, answered or not."""
+
+    def __init__(self, made: Site, tokens: int = 3000) -> None:
+        self.tokens: int | None = None
+        self.error: Exception | None = None
+        self.ended_at = 0.0
+        self._thread = threading.Thread(target=self._ask, args=(made, tokens))
+        self._thread.start()
+        wait_for("a request in flight", lambda: made.engine("tiny")["busy"])
+
+    def _ask(self, made: Site, tokens: int) -> None:
+        try:
+            answer = made.client().completions.create(
+                model="tiny",
+                prompt="The quick brown fox",
+                max_tokens=tokens,
+                temperature=0,
+                extra_body={"ignore_eos": True},
+            )
+            self.tokens = answer.usage.completion_tokens if answer.usage else None
+        except openai.OpenAIError as error:
+            self.error = error
+        self.ended_at = time.monotonic()
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+@contextmanager
+def frozen(made: Site, title: str) -> Iterator[None]:
+    """Stop a process; it is killed with its tree, or goes on at the end."""
+    stat = made.process("tiny", title)
+    os.kill(stat.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if not gone(stat):
+            os.kill(stat.pid, signal.SIGCONT)
+
+
+def stalled_after(made: Site, began: float, count: int) -> float:
+    wait_for("stalled", lambda: made.log().count("state=stalled") > count, HANG_S + 60)
+    return time.monotonic() - began
+
+
+def test_core_that_hangs_with_work_is_found_and_replaced(real: Site, outcome: Outcome) -> None:
+    before, old = real.engine("tiny"), list(real.tree("tiny").values())
+    count = real.log().count("state=stalled")
+    flight = Flight(real)
+    began = time.monotonic()
+    with frozen(real, "VLLM::EngineCore"):
+        assert httpx.get(f"{real.api}/health", trust_env=False).status_code == 200
+        found_s = stalled_after(real, began, count)
+        after = real.wait_new_run("tiny", before, LOAD_S)
+    flight.join()
+    assert gone(*old)
+    cause = after["last_exit"]["diagnosis"]
+    assert cause["cause"] == "stalled"
+    assert found_s <= HANG_S + SLACK_S
+    newest = sorted((real.folder / "state" / "incidents").iterdir())[-1]
+    about = json.loads((newest / "reason.json").read_text())
+    states = {each["title"].split(" ")[0]: each["state"] for each in about["processes"]}
+    assert states["VLLM::EngineCore"] == "T"
+    assert real.chat("tiny") is not None
+    text = (
+        f"/health stays 200; stalled after {found_s:.0f} s (stall_s = {STALL_S}, hang_s = "
+        f"{HANG_S}), looked into, killed, serving again after {time.monotonic() - began:.0f} s"
+    )
+    outcome("EngineCore hangs (SIGSTOP) with a request in flight", text)
+    REPORT.append(f"EngineCore stopped with work: {text}; {after['last_exit']['error']}")
+
+
+def test_api_server_that_hangs_is_found_and_replaced(real: Site, outcome: Outcome) -> None:
+    before, old = real.engine("tiny"), list(real.tree("tiny").values())
+    count = real.log().count("state=stalled")
+    began = time.monotonic()
+    os.kill(before["pid"], signal.SIGSTOP)
+    found_s = stalled_after(real, began, count)
+    after = real.wait_new_run("tiny", before, LOAD_S)
+    assert gone(*old)
+    assert after["last_exit"]["diagnosis"]["cause"] == "stalled"
+    serving_s = time.monotonic() - began
+    text = f"stalled after {found_s:.0f} s, killed, serving again after {serving_s:.0f} s"
+    outcome("API server hangs (SIGSTOP)", text)
+    REPORT.append(f"API server stopped: {text}; {after['last_exit']['error']}")
+
+
+def test_core_that_hangs_at_rest_is_found_by_the_canary(real: Site, outcome: Outcome) -> None:
+    before = real.engine("tiny")
+    count = real.log().count("state=stalled")
+    began = time.monotonic()
+    with frozen(real, "VLLM::EngineCore"):
+        found_s = stalled_after(real, began, count)
+        after = real.wait_new_run("tiny", before, LOAD_S)
+    assert "rank canary" in after["last_exit"]["error"]
+    text = f"stalled after {found_s:.0f} s by the canary (every 20 s), killed, serving again"
+    outcome("EngineCore hangs while idle, canary on", text)
+    REPORT.append(f"EngineCore stopped at rest: {text}")
+
+
+def test_busy_and_idle_are_no_stall(real: Site, outcome: Outcome) -> None:
+    """Full load, more than it runs at once, then rest, and a pause of the core: no restart."""
+    before = real.engine("tiny")
+    with Load(real, clients=8, tokens=100) as load:
+        time.sleep(STALL_S * 2)
+    time.sleep(STALL_S + 5)
+    with frozen(real, "VLLM::EngineCore"):
+        time.sleep(STALL_S / 3)
+    time.sleep(3)
+    after = real.engine("tiny")
+    assert load.failed == []
+    assert (after["run_id"], after["restarts"]) == (before["run_id"], before["restarts"])
+    text = f"{load.served} requests of 8 clients, then rest: 0 restarts, 0 failed"
+    outcome("full load, rest, a short pause of the core", text)
+
+
+def test_stop_is_red_first_and_lets_a_request_finish(real: Site, outcome: Outcome) -> None:
+    old = list(real.tree("tiny").values())
+    flight = Flight(real, tokens=3000)
+    began = time.monotonic()
+    stopping = threading.Thread(target=real.vllmd, args=("stop", "tiny"))
+    stopping.start()
+    wait_for("draining", lambda: real.engine("tiny")["state"] == "draining")
+    assert real.ready("tiny") == 503
+    flight.join()
+    answered_s = flight.ended_at - began
+    stopping.join()
+    assert flight.error is None
+    assert flight.tokens == 3000
+    assert real.engine("tiny")["state"] == "stopped"
+    assert gone(*old)
+    log = real.log()
+    assert "requests_before=1 requests_left=0" in log
+    text = (
+        f"/ready red first; 3,000 tokens answered {answered_s:.1f} s after the stop was asked for; "
+        f"ended after {time.monotonic() - began:.1f} s, nothing left"
+    )
+    outcome("stop with a request in flight", text)
+    REPORT.append(f"stop with a request in flight: {text}")
+    result = real.vllmd("start", "tiny", "--wait", "--timeout", str(LOAD_S))
+    assert result.returncode == 0, result.stderr
+
+
+def test_kill_of_the_shim_leaves_nothing_behind(real: Site, outcome: Outcome) -> None:
+    shm = {entry.name for entry in os.scandir("/dev/shm")} - set(_of_tree(real))
+    before, old = real.engine("tiny"), list(real.tree("tiny").values())
+    began = time.monotonic()
+    os.kill(before["shim_pid"], signal.SIGKILL)
+    after = real.wait_new_run("tiny", before, LOAD_S)
+    assert gone(*old)
+    assert after["last_exit"]["diagnosis"]["cause"] == "shim_lost"
+    left = {entry.name for entry in os.scandir("/dev/shm")} - set(_of_tree(real)) - shm
+    assert left == set()
+    removed = real.log().count("engine.leftovers_removed")
+    text = (
+        f"tree ended, shared memory removed, serving again after {time.monotonic() - began:.0f} s"
+    )
+    outcome("kill -9 of the shim", text)
+    REPORT.append(f"kill -9 of the shim: {text} ({removed} logs of removed leftovers)")
+
+
+def _of_tree(made: Site) -> Iterator[str]:
+    """Yield the names in /dev/shm that the engine's processes map."""
+    for stat in made.tree("tiny").values() if made.engine("tiny")["shim_pid"] else ():
+        with open(f"/proc/{stat.pid}/maps") as maps:
+            for line in maps:
+                if "/dev/shm/" in line:
+                    yield line.split("/dev/shm/")[1].split()[0]

@@ -1,0 +1,81 @@
+"""Write docs/reliability.md: the defaults from the model, the faults from what the tests noted.
+
+``python tools/reliability.py --take`` takes the notes of the last runs (build/outcomes) over into
+docs/outcomes first; ``--print`` writes to standard output instead.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from vllmd.config.model import Daemon, Engine, Liveness, Restart
+from vllmd.config.reference import shown
+
+ROOT = Path(__file__).parents[1]
+NOTED = ROOT / "build" / "outcomes"
+KEPT = ROOT / "docs" / "outcomes"
+TARGET = ROOT / "docs" / "reliability.md"
+
+TIERS = {
+    "vllm-0.32-cpu": "On a real vLLM (0.32, CPU build)",
+    "stand-in": "On the stand-in engine",
+}
+SECTIONS = (
+    ("daemon.", Daemon),
+    ("engines.NAME.", Engine),
+    ("engines.NAME.restart.", Restart),
+    ("engines.NAME.liveness.", Liveness),
+)
+
+HEAD = (ROOT / "tools" / "reliability-head.md").read_text()
+
+
+def defaults() -> Iterator[str]:
+    """Yield the table of every default that has a reason."""
+    yield "| key | default | what it is | why |"
+    yield "| --- | --- | --- | --- |"
+    for prefix, cls in SECTIONS:
+        for field in attrs.fields(cls):
+            if field.metadata.get("reason"):
+                about = field.metadata
+                cells = (f"`{prefix}{field.name}`", shown(field.default))
+                yield f"| {' | '.join((*cells, about['help'], about['reason']))} |"
+
+
+def faults() -> Iterator[str]:
+    """Yield a table for each tier that has noted outcomes."""
+    for tier, title in TIERS.items():
+        path = KEPT / f"{tier}.json"
+        if not path.exists():
+            continue
+        yield f"\n### {title}\n"
+        yield "| fault | outcome | shown by |"
+        yield "| --- | --- | --- |"
+        for row in sorted(json.loads(path.read_text()), key=lambda row: str(row["test"])):
+            yield f"| {row['fault']} | {row['outcome']} | `{row['test'].partition('::')[2]}` |"
+
+
+def document() -> str:
+    """Return the whole document."""
+    parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
+    return "\n".join([*parts, *faults(), ""])
+
+
+def main() -> None:
+    """Take notes over if asked to, and write the document."""
+    if "--take" in sys.argv:
+        KEPT.mkdir(exist_ok=True)
+        for path in NOTED.glob("*.json"):
+            shutil.copy(path, KEPT / path.name)
+    if "--print" in sys.argv:
+        print(document(), end="")
+    else:
+        TARGET.write_text(document())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Do the engines that share a GPU fit on it together?"""
+
+from collections.abc import Iterator, Mapping
+
+from vllmd.config.model import Engine
+
+DEFAULT_SHARE = 0.92
+"""What an engine takes that is told nothing. Source: vllm/config/cache.py of 0.32."""
+FIRST = frozenset({"0"})
+"""The GPU of engines that do not say which: all of them begin with the first."""
+
+
+def crowded(engines: Mapping[str, Engine]) -> Iterator[tuple[list[str], float]]:
+    """Yield the engines that share a GPU and take more than all of its memory, and their sum.
+
+    Engines that say nothing of their share count with vLLM's own, if another one does say.
+    """
+    seen: set[tuple[str, ...]] = set()
+    for gpu in sorted({gpu for engine in engines.values() for gpu in _gpus(engine)}):
+        sharing = {
+            name: engine
+            for name, engine in engines.items()
+            if not engine.is_stand_in and gpu in _gpus(engine)
+        }
+        told = [e.gpu_memory_utilization for e in sharing.values() if e.gpu_memory_utilization]
+        total = round(sum(told) + DEFAULT_SHARE * (len(sharing) - len(told)), 6)
+        names = tuple(sharing)
+        if len(names) > 1 and told and total > 1 and names not in seen:
+            seen.add(names)
+            yield list(names), total
+
+
+def _gpus(engine: Engine) -> frozenset[str]:
+    chosen = engine.env.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return FIRST
+    return frozenset(each.strip() for each in chosen.split(",") if each.strip())
