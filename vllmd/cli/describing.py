@@ -19,7 +19,8 @@ def _detail(engine: dict[str, Any]) -> str:
         left_s = engine.get("start_left_s")
         left = "" if left_s is None else f", {format_duration(left_s)} left"
         return f"{engine['phase']}{left}"
-    in_flight = engine.get("requests_running", 0) + engine.get("requests_waiting", 0)
+    running, waiting = engine.get("requests_running"), engine.get("requests_waiting")
+    in_flight = None if running is None else running + (waiting or 0)
     if engine["state"] == "draining":
-        return f"{in_flight} requests left"
+        return "requests not known" if in_flight is None else f"{in_flight} requests left"
     return "busy" if engine["state"] == "ready" and in_flight else ""

@@ -8,6 +8,7 @@ from vllmd import events
 from vllmd.clock import Clock
 from vllmd.engine import starts
 from vllmd.engine.exits import Exit
+from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.phases import further
 from vllmd.engine.restart.memory import Known, Memory
 from vllmd.engine.restart.policy import Hold, proven
@@ -35,8 +36,9 @@ class Ledger:
         self.problem: str | None = None
         self.transitions: Counter[tuple[Event, State]] = Counter()
         """Changes of the state since this daemon began, by what happened and where it led."""
-        self.requests: tuple[int, int] = (0, 0)
-        """Requests that run and that wait, as the last reading showed them."""
+        self.requests: tuple[int, int] | None = None
+        """Requests that run and that wait, as the last page showed them; None if that is long ago,
+        or there was none."""
         self.start_duration_s: float | None = None
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
@@ -65,7 +67,7 @@ class Ledger:
         """Forget the state after a mistake in the supervisor: it looks for what runs again."""
         self.state, self.since = State.STOPPED, self._clock.time()
         self.phase = None
-        self.requests = (0, 0)
+        self.requests = None
 
     # --- a start -----------------------------------------------------------------------------
 
@@ -122,6 +124,11 @@ class Ledger:
 
     # --- an end ------------------------------------------------------------------------------
 
+    def show(self, reading: Reading) -> None:
+        """Note the requests in flight; a page that is late for once leaves what was known."""
+        if reading.answer is Answer.PAGE:
+            self.requests = (reading.running, reading.waiting)
+
     def found(self, problem: str) -> None:
         """Note what a person has to know or do; logged when it is new."""
         if problem != self.problem:
@@ -149,7 +156,7 @@ class Ledger:
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._ready_at = None
         self.phase = None
-        self.requests = (0, 0)
+        self.requests = None
         self.save()
 
     def hold(self, hold: Hold) -> None:

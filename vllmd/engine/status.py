@@ -29,8 +29,9 @@ class EngineStatus:
     """Seconds that each phase of this start took, or has taken so far; empty if it was not seen."""
     start_left_s: float | None = None
     """How long a load still takes, by earlier ones of this command; None if there was none."""
-    requests_running: int = 0
-    requests_waiting: int = 0
+    requests_running: int | None = None
+    """As the engine's page showed it; None if nothing is known."""
+    requests_waiting: int | None = None
     pid: int | None = None
     shim_pid: int | None = None
     run_id: str | None = None
@@ -55,7 +56,7 @@ class EngineStatus:
     @property
     def busy(self) -> bool:
         """Whether requests are in flight."""
-        return self.requests_running + self.requests_waiting > 0
+        return bool(self.requests_running or self.requests_waiting)
 
     @property
     def up(self) -> bool:

@@ -152,9 +152,10 @@ class Watch:
 
     def _note(self, reading: Reading, silent: int) -> None:
         """Follow what the page says into the states that it names."""
-        self.ledger.requests = (reading.running, reading.waiting)
+        self.ledger.show(reading)
         state = self.ledger.state
         if silent == SILENT_POLLS and state in (State.READY, State.SLEEPING):
+            self.ledger.requests = None
             self.ledger.to(Event.WENT_SILENT)
         if silent:
             return

@@ -17,6 +17,10 @@ from vllmd.cli.describing import describe_state
             {"state": "draining", "requests_running": 2, "requests_waiting": 1},
             "draining (3 requests left)",
         ),
+        (
+            {"state": "draining", "requests_running": None},
+            "draining (requests in flight not known)",
+        ),
         ({"state": "ready", "requests_running": 2, "requests_waiting": 0}, "ready (busy)"),
         ({"state": "ready", "requests_running": 0, "requests_waiting": 0}, "ready"),
         ({"state": "held"}, "held"),

@@ -222,6 +222,11 @@ async def test_run_counts_requests_in_flight(tmp_path: Path) -> None:
         scene.shows(2, running=3, waiting=4)
         await scene.clock.advance(5)
         assert scene.ledger.requests == (3, 4)
+        scene.silent(Answer.NONE)
+        await scene.clock.advance(5)
+        assert scene.ledger.requests == (3, 4)  # late for once, under load
+        await scene.clock.advance(5.0 * SILENT_POLLS)
+        assert scene.ledger.requests is None
 
 
 async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path: Path) -> None:

@@ -98,6 +98,28 @@ async def test_end_page_that_cannot_be_read_shortens_nothing(tmp_path: Path) -> 
         assert scene.ledger.state is State.DRAINING
 
 
+async def test_end_page_that_cannot_be_read_at_first_is_not_taken_for_no_request(
+    tmp_path: Path,
+) -> None:
+    """Seen on a real engine: under full load its page is not answered for many seconds."""
+    scene = Scene(tmp_path)
+    scene.answer = Answer.NONE
+    await scene.shim.listen()
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    task = asyncio.create_task(scene.drain.end(client))
+    await asyncio.sleep(0.01)
+    await scene.passes(20)
+    assert scene.shim.stops == [40]
+    assert scene.ledger.state is State.DRAINING
+    scene.answer, scene.running = Answer.PAGE, 0
+    await scene.passes(3)
+    assert scene.shim.stops == [40, 10]
+    task.cancel()
+    client.close()
+    scene.shim.vanish()
+
+
 async def test_end_shim_that_does_nothing_is_reported(tmp_path: Path) -> None:
     async with ending(tmp_path) as (scene, _, task):
         scene.running = 0
