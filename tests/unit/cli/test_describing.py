@@ -19,7 +19,7 @@ from vllmd.cli.describing import describe_state
         ),
         (
             {"state": "draining", "requests_running": None},
-            "draining (requests in flight not known)",
+            "draining (requests not known)",
         ),
         ({"state": "ready", "requests_running": 2, "requests_waiting": 0}, "ready (busy)"),
         ({"state": "ready", "requests_running": 0, "requests_waiting": 0}, "ready"),
