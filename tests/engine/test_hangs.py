@@ -14,6 +14,7 @@ import openai
 from tests.engine.conftest import HANG_S, LOAD_S, REPORT, STALL_S
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Load, Site, gone, wait_for
+from vllmd.shim import proc
 
 SLACK_S = 20.0
 
@@ -187,7 +188,7 @@ def test_kill_of_the_shim_leaves_nothing_behind(real: Site, outcome: Outcome) ->
 
 def _of_tree(made: Site) -> Iterator[str]:
     """Yield the names in /dev/shm that the engine's processes map."""
-    for stat in made.tree("tiny").values() if made.engine("tiny")["shim_pid"] else ():
+    for stat in proc.descendants(made.engine("tiny")["shim_pid"]):
         with open(f"/proc/{stat.pid}/maps") as maps:
             for line in maps:
                 if "/dev/shm/" in line:

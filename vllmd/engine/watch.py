@@ -50,7 +50,7 @@ class Stall:
     reason: str
 
 
-Diagnose = Callable[[RunRecord, str], Awaitable[Path | None]]
+Diagnose = Callable[[RunRecord, str, Activity | None], Awaitable[Path | None]]
 """Writes down where the processes of a run stand; returns the folder, None if it could not."""
 
 
@@ -179,7 +179,7 @@ class Watch:
         self.ledger.found(reason)
         if self.ledger.state is not State.STALLED:
             self.ledger.to(Event.STALLED)
-        folder = await self.diagnose(run, reason)
+        folder = await self.diagnose(run, reason, self._activity(run))
         self.ledger.log.error(
             events.ENGINE_STALLED,
             reason=reason,

@@ -72,7 +72,7 @@ class Scene:
         self.canaries.append(asyncio.get_running_loop().create_future())
         return await self.canaries[-1]
 
-    async def _diagnose(self, run: RunRecord, reason: str) -> Path | None:
+    async def _diagnose(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
         self.diagnosed.append(reason)
         self.during_diagnosis()
         return Path("/incident")

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
+
 from vllmd import events
 from vllmd.clock import Clock
 from vllmd.engine.follow import read_last_lines
 from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.reading import Activity
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 
@@ -36,7 +39,7 @@ class Incidents:
         self._limit_s = limit_s
         self._program = program
 
-    async def record(self, run: RunRecord, reason: str) -> Path | None:
+    async def record(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
         """Write down what can be seen of a stalled engine, in the time that is given.
 
         Returns: the folder of this incident; None if it could not be written.
@@ -44,7 +47,7 @@ class Incidents:
         at = self._clock.time()
         try:
             return await write(
-                self._folder, run, reason, at=at, limit_s=self._limit_s, program=self._program
+                self._folder, run, reason, used, at=at, limit_s=self._limit_s, program=self._program
             )
         except OSError as error:
             self._ledger.log.error(events.INCIDENT_FAILED, problem=str(error))
@@ -52,9 +55,18 @@ class Incidents:
 
 
 async def write(
-    folder: Path, run: RunRecord, reason: str, *, at: float, limit_s: float, program: str
+    folder: Path,
+    run: RunRecord,
+    reason: str,
+    used: Activity | None,
+    *,
+    at: float,
+    limit_s: float,
+    program: str,
 ) -> Path:
     """Write down what can be seen of a stalled engine within `limit_s` seconds.
+
+    `used` is what its processes have used so far, and what their GPU does.
 
     Returns: the folder of this incident.
     Raises: OSError: it cannot be written.
@@ -68,6 +80,7 @@ async def write(
         "run_id": run["run_id"],
         "at": at,
         "reason": reason,
+        "used": attrs.asdict(used) if used else None,
         "processes": [_process(stat) for stat in processes],
     }
     (incident / "reason.json").write_text(json.dumps(about, indent=2) + "\n")

@@ -11,6 +11,7 @@ from tests.helpers.shims import FakeShim
 from vllmd import events
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.incident import KEPT, Incidents, write
+from vllmd.engine.liveness.reading import Activity
 from vllmd.engine.restart.memory import Memory
 from vllmd.shim.protocol import RunRecord
 
@@ -36,11 +37,18 @@ async def test_write_keeps_reason_lines_and_processes(
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     made = await write(
-        tmp_path / "incidents", run, "stands still", at=0.0, limit_s=5, program="/no/vllm"
+        tmp_path / "incidents",
+        run,
+        "stands still",
+        Activity(1.5, 2.5, 3, gpu_busy=True),
+        at=0.0,
+        limit_s=5,
+        program="/no/vllm",
     )
     assert made.name == "19700101T000000Z-chat-run-1"
     about = json.loads((made / "reason.json").read_text())
     assert (about["reason"], about["run_id"]) == ("stands still", "run-1")
+    assert (about["used"]["core_cpu_s"], about["used"]["gpu_busy"]) == (2.5, True)
     assert (made / "last-lines.log").read_text() == "last words\n"
     assert "py-spy is not installed" in (made / "stacks.txt").read_text()
 
@@ -51,7 +59,7 @@ async def test_write_takes_stacks_without_stopping_the_process(
     monkeypatch.setenv("PATH", "/bin:/usr/bin")
     program = fake_py_spy(tmp_path, 'echo "$@"')
     run["shim_pid"] = os.getppid()
-    made = await write(tmp_path / "i", run, "r", at=0.0, limit_s=30, program=program)
+    made = await write(tmp_path / "i", run, "r", None, at=0.0, limit_s=30, program=program)
     stacks = (made / "stacks.txt").read_text()
     assert f"dump --nonblocking --pid {os.getpid()}" in stacks
     processes = json.loads((made / "reason.json").read_text())["processes"]
@@ -64,13 +72,13 @@ async def test_write_stacks_are_cut_off_in_time(
     monkeypatch.setenv("PATH", "/bin:/usr/bin")
     program = fake_py_spy(tmp_path, "exec sleep 60")
     run["shim_pid"] = os.getppid()
-    made = await write(tmp_path / "i", run, "r", at=0.0, limit_s=0.2, program=program)
+    made = await write(tmp_path / "i", run, "r", None, at=0.0, limit_s=0.2, program=program)
     assert "cut off after 0.2 s" in (made / "stacks.txt").read_text()
 
 
 async def test_write_keeps_a_bounded_number(tmp_path: Path, run: RunRecord) -> None:
     for n in range(KEPT + 3):
-        await write(tmp_path / "i", run, "r", at=n * 60.0, limit_s=0, program="/no/vllm")
+        await write(tmp_path / "i", run, "r", None, at=n * 60.0, limit_s=0, program="/no/vllm")
     assert len(list((tmp_path / "i").iterdir())) == KEPT
 
 
@@ -82,5 +90,5 @@ async def test_record_that_cannot_be_written_is_said_and_no_more(
     ledger = Ledger("chat", clock, Memory(tmp_path / "chat.json"))
     incidents = Incidents(tmp_path / "file", ledger, clock, limit_s=1, program="/no/vllm")
     with capture_logs() as logs:
-        assert await incidents.record(run, "r") is None
+        assert await incidents.record(run, "r", None) is None
     assert logs[0]["event"] == events.INCIDENT_FAILED
