@@ -187,9 +187,11 @@ def test_kill_of_the_shim_leaves_nothing_behind(real: Site, outcome: Outcome) ->
 
 
 def _of_tree(made: Site) -> Iterator[str]:
-    """Yield the names in /dev/shm that the engine's processes map."""
+    """Yield the names in /dev/shm whose files the engine's processes map, under whatever name."""
+    names = {entry.inode(): entry.name for entry in os.scandir("/dev/shm")}
     for stat in proc.descendants(made.engine("tiny")["shim_pid"]):
         with open(f"/proc/{stat.pid}/maps") as maps:
             for line in maps:
-                if "/dev/shm/" in line:
-                    yield line.split("/dev/shm/")[1].split()[0]
+                inode = int(line.split()[4])
+                if "/dev/shm/" in line and inode in names:
+                    yield names[inode]

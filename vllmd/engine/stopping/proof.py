@@ -91,14 +91,18 @@ def remove_shared(since: float, folder: Path = SHARED_MEMORY) -> Iterator[str]:
     since the epoch), and is neither mapped nor open anywhere. If a process of this user cannot be
     looked into, nothing is removed.
     """
-    candidates = [path for path in _shared(folder) if _is_ours(path, since)]
+    candidates = {
+        (about.st_dev, about.st_ino): path
+        for path in _shared(folder)
+        if (about := _ours(path, since)) is not None
+    }
     if not candidates:
         return
-    used = _used(str(folder))
+    used = _used(folder)
     if used is None:
         return
-    for path in candidates:
-        if path.name not in used:
+    for identity, path in candidates.items():
+        if identity not in used:
             with contextlib.suppress(OSError):
                 path.unlink()
                 yield str(path)
@@ -111,35 +115,50 @@ def _shared(folder: Path) -> list[Path]:
         return []
 
 
-def _is_ours(path: Path, since: float) -> bool:
+def _ours(path: Path, since: float) -> os.stat_result | None:
     try:
         about = path.lstat()
     except OSError:
-        return False
-    return stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and about.st_mtime >= since
+        return None
+    mine = about.st_uid == os.geteuid() and about.st_mtime >= since
+    return about if mine and stat.S_ISREG(about.st_mode) else None
 
 
-def _used(folder: str) -> set[str] | None:
-    """Return the names in `folder` that a process of this user maps or has open.
+def _used(folder: Path) -> set[tuple[int, int]] | None:
+    """Return device and inode of what a process of this user has open or maps in `folder`.
+
+    Names would not do: glibc makes a semaphore under another name, maps that, and links it.
+    Open files are read before maps: what is being mapped is open until it is.
 
     Returns: None if that cannot be known.
     """
-    used: set[str] = set()
+    used: set[tuple[int, int]] = set()
+    device = folder.stat().st_dev
     for process in all_processes():
         if process.pid == 1:
             continue  # init maps no engine's memory, and may not be looked into
         place = Path("/proc", str(process.pid))
         try:
-            if place.stat().st_uid != os.geteuid():
-                continue
-            maps = (place / "maps").read_text(errors="replace")
-            targets = [os.readlink(entry) for entry in os.scandir(place / "fd")]
+            if place.stat().st_uid == os.geteuid():
+                used.update(_opened(place / "fd", f"{folder}/"))
+                used.update((device, inode) for inode in _mapped(place / "maps", f" {folder}/"))
         except (FileNotFoundError, ProcessLookupError):
             continue
         except OSError:
             return None
-        paths = [line[line.find(folder) :] for line in maps.splitlines() if folder in line]
-        for path in [*paths, *targets]:
-            if path.startswith(f"{folder}/"):
-                used.add(path.removeprefix(f"{folder}/").split(" ")[0])
     return used
+
+
+def _opened(folder: Path, prefix: str) -> Iterator[tuple[int, int]]:
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(entry).startswith(prefix):
+                about = os.stat(entry)
+                yield about.st_dev, about.st_ino
+
+
+def _mapped(maps: Path, prefix: str) -> Iterator[int]:
+    """Yield inodes. Source: proc(5): address, permissions, offset, device, inode, path."""
+    for line in maps.read_text(errors="replace").splitlines():
+        if prefix in line:
+            yield int(line.split(maxsplit=5)[4])
