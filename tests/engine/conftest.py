@@ -42,7 +42,7 @@ stall_s = {STALL_S}
 hang_s = {HANG_S}
 load_stall_s = 60
 canary = true
-canary_every_s = 20
+canary_every_s = 10
 """
     started = time.monotonic()
     with site(folder, text, exporter_port=exporter, api_port=api) as made:

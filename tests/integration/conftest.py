@@ -26,20 +26,20 @@ drain_s = 5
 stop_grace_s = 5
 lora = {{ modules = {{ sql = "/nonexistent/sql" }} }}
 restart = {{ initial_s = 0.2, max_s = 1 }}
-liveness = {{ stall_s = 2, hang_s = 5, load_stall_s = 2, canary = {canary}, canary_every_s = 1 }}
+
+[engines.chat.liveness]
+stall_s = {stall_s}
+hang_s = {hang_s}
+load_stall_s = 2
+canary = {canary}
+canary_every_s = 1
 """
 
 
-def config_for(
-    folder: Path, exporter: int, api: int, *, canary: bool = False, unready_s: float = 0
-) -> str:
-    return CONFIG.format(
-        folder=folder,
-        exporter=exporter,
-        api=api,
-        canary=str(canary).lower(),
-        unready_s=unready_s,
-    )
+def config_for(folder: Path, exporter: int, api: int, **more: Any) -> str:
+    """Fill in the configuration; `more` changes its limits."""
+    limits = {"canary": "false", "unready_s": 0, "stall_s": 2, "hang_s": 5, **more}
+    return CONFIG.format(folder=folder, exporter=exporter, api=api, **limits)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import Site, free_port, needs, site, wait_for
-from tests.integration.conftest import config_for
+from tests.integration.conftest import config_for, serving
 
 ODD_NAME = 'mo"del \\ {Ünï},= 模型 🎈'
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -106,23 +106,24 @@ def test_families_are_absent_while_the_engine_is_away(chat: Site) -> None:
     assert 'vllmd_engine_uptime_seconds{vllmd_engine="chat"}' not in page
 
 
-def test_scrape_of_a_frozen_engine_keeps_its_deadline_and_our_own_families(chat: Site) -> None:
-    server = chat.engine("chat")["pid"]
-    os.kill(server, signal.SIGSTOP)
-    try:
-        time.sleep(1.1)
-        headers = {"x-prometheus-scrape-timeout-seconds": "2"}
-        response = httpx.get(
-            f"{chat.exporter}/metrics", headers=headers, timeout=2, trust_env=False
-        )
-        assert "vllm:" not in response.text
-        assert "vllmd_engine_state" in response.text
-        chat.wait_state("chat", "unreachable")
-        assert chat.ready("chat") == 503
-    finally:
-        os.kill(server, signal.SIGCONT)
-    chat.wait_state("chat", "ready")
-    assert chat.engine("chat")["restarts"] == 0
+def test_scrape_of_a_frozen_engine_keeps_its_deadline_and_our_own_families(tmp_path: Path) -> None:
+    with serving(tmp_path, stall_s=600, hang_s=600) as made:
+        server = made.engine("chat")["pid"]
+        os.kill(server, signal.SIGSTOP)
+        try:
+            time.sleep(1.1)
+            headers = {"x-prometheus-scrape-timeout-seconds": "2"}
+            response = httpx.get(
+                f"{made.exporter}/metrics", headers=headers, timeout=2, trust_env=False
+            )
+            assert "vllm:" not in response.text
+            assert "vllmd_engine_state" in response.text
+            made.wait_state("chat", "unreachable")
+            assert made.ready("chat") == 503
+        finally:
+            os.kill(server, signal.SIGCONT)
+        made.wait_state("chat", "ready")
+        assert made.engine("chat")["restarts"] == 0
 
 
 def test_concurrent_scrapes_all_get_a_fresh_page(chat: Site) -> None:

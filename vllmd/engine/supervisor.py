@@ -371,11 +371,13 @@ class Supervisor:
 
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
+        self._wake.clear()
         pause_s = await self._aftermath.decide()
         if pause_s is None:
+            if self._wake.is_set() and self._may_start:  # somebody started it meanwhile
+                self._aftermath.forgive()
             return
         self._next_start_at = self._clock.time() + pause_s
-        self._wake.clear()
         if not self._must_stop:
             await wait_event(self._wake, pause_s, self._clock)
         self._next_start_at = None

@@ -46,9 +46,10 @@ class Drain:
                 await self._drain(client)
             if client.exited.done():
                 return True
+            grace_s = self._grace_s()
             self.ledger.to(Event.STOP)
-            await client.stop(self.engine.stop_grace_s)
-            return await self._wait(client, self.engine.stop_grace_s + MARGIN_S)
+            await client.stop(grace_s)
+            return await self._wait(client, grace_s + MARGIN_S)
         except ShimError as error:
             if await self._wait(client, ENDING_S):
                 return True
@@ -56,6 +57,16 @@ class Drain:
             if self.ledger.state is State.DRAINING:
                 self.ledger.to(Event.STOP)
             return False
+
+    def _grace_s(self) -> float:
+        """Return how long it may take to end from now on, in seconds.
+
+        One whose state says nothing of its requests (just adopted, or its page is late under load)
+        may still have some in flight: vLLM drains them, and ends at once without any.
+        """
+        after_drain_s = self.engine.stop_grace_s
+        known = self.ledger.state in (State.DRAINING, State.STALLED)
+        return after_drain_s if known else self.engine.drain_s + after_drain_s
 
     async def kill(self, client: ShimClient) -> bool:
         """End a stalled engine at once: it does not get on, so nothing is to be waited for.

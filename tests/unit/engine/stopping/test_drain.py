@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
@@ -127,15 +128,20 @@ async def test_end_shim_that_does_nothing_is_reported(tmp_path: Path) -> None:
         assert task.result() is False
 
 
-async def test_end_engine_that_does_not_serve_has_nothing_to_drain(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("event", "grace_s"), [(Event.WENT_SILENT, 40), (Event.SLEPT, 40), (Event.STALLED, 10)]
+)
+async def test_end_engine_that_is_not_ready_may_still_have_requests_unless_it_is_stalled(
+    tmp_path: Path, event: Event, grace_s: float
+) -> None:
     scene = Scene(tmp_path)
-    scene.ledger.to(Event.WENT_SILENT)
+    scene.ledger.to(event)
     scene.shim.exits_when_stopped = True
     await scene.shim.listen()
     client = await ShimClient.connect(tmp_path)
     assert client is not None
     assert await scene.drain.end(client)
-    assert scene.shim.stops == [10]
+    assert scene.shim.stops == [grace_s]
     assert scene.ledger.state is State.STOPPING
 
 
