@@ -87,6 +87,8 @@ def test_core_that_hangs_with_work_is_found_and_replaced(real: Site, outcome: Ou
     assert found_s <= HANG_S + SLACK_S
     newest = sorted((real.folder / "state" / "incidents").iterdir())[-1]
     about = json.loads((newest / "reason.json").read_text())
+    stacks = (newest / "stacks.txt").read_text()
+    assert "run_busy_loop" in stacks, stacks
     states = {each["title"].split(" ")[0]: each["state"] for each in about["processes"]}
     assert states["VLLM::EngineCore"] == "T"
     assert real.chat("tiny") is not None

@@ -23,6 +23,8 @@ from vllmd.shim import proc
 
 T = TypeVar("T")
 VLLMD = Path(sys.executable).with_name("vllmd")
+WITH_OUR_TOOLS = f"{VLLMD.parent}:{os.environ.get('PATH', os.defpath)}"
+"""Where py-spy is found, as on a host where it was installed."""
 FAST = {
     "VLLMD_STAND_IN_LOAD_S": "0.3",
     "VLLMD_STAND_IN_STEP_S": "0.005",
@@ -74,7 +76,7 @@ class Site:
         with (self.folder / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
                 [str(VLLMD), "run", "--config", str(self.config)],
-                env={**os.environ, **FAST, **self.env, **env},
+                env={**os.environ, **FAST, "PATH": WITH_OUR_TOOLS, **self.env, **env},
                 stderr=log,
                 start_new_session=True,
             )

@@ -60,7 +60,8 @@ def incident_of(made: Site) -> dict[str, Any]:
     (folder,) = (made.folder / "state" / "incidents").iterdir()
     found: dict[str, Any] = json.loads((folder / "reason.json").read_text())
     assert "Application startup complete" in (folder / "last-lines.log").read_text()
-    assert (folder / "stacks.txt").read_text()
+    stacks = (folder / "stacks.txt").read_text()
+    assert "run (vllmd/demo/core.py" in stacks, stacks
     return found
 
 

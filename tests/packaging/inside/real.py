@@ -53,9 +53,11 @@ def main() -> None:
 
     @case("real vLLM: kill -9 of the shim: its tree is gone, serving again")
     def _(row: dict[str, Any]) -> None:
-        before = ready()
+        before, shared = ready(), set(os.listdir("/dev/shm"))
+        assert any(name.startswith("psm_") for name in shared)
         os.kill(before["shim_pid"], signal.SIGKILL)
         after = ready(other_than=before["run_id"])
+        assert not shared & set(os.listdir("/dev/shm")), "shared memory that the kill left"
         assert not os.path.exists(f"/proc/{before['pid']}")
         assert after["last_exit"]["label"] == "shim_lost"
         assert sh("pgrep -fc VLLM::EngineCore") == "1"
