@@ -36,10 +36,11 @@ from vllmd.engine.liveness.activity import TreeActivity
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
 from vllmd.engine.restart.turns import Turns
+from vllmd.engine.site import Site
 from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
-from vllmd.engine.supervisor import Site, Supervisor
+from vllmd.engine.supervisor import Supervisor
 from vllmd.engine.watch import Probes
 from vllmd.errors import ConfigError, VllmdError
 from vllmd.http import app as exporter

@@ -14,10 +14,12 @@ from tests.helpers.shims import FakeSpawner
 from tests.helpers.site import free_port
 from vllmd.config import command
 from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.gpu import GpuView
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.restart.turns import Turns
+from vllmd.engine.site import Site
 from vllmd.engine.state import State
-from vllmd.engine.supervisor import Site, Supervisor
+from vllmd.engine.supervisor import Supervisor
 from vllmd.engine.watch import Probes
 
 
@@ -47,6 +49,9 @@ class Scene:
         self.forgotten = 0
         self.probes: list[Callable[[], Awaitable[bool]]] = []
         self.turns = Turns()
+        self.gpu_fine: bool | None = None
+        self.seen: dict[str, str] = {}
+        self.holders: list[str] = []
         self.supervisor = Supervisor(
             self.engine,
             self.command,
@@ -60,6 +65,11 @@ class Scene:
                 clock=self.clock,
                 poll_s=5.0,
                 chance=lambda: 0.0,
+                gpu=GpuView(
+                    fine=lambda: self.gpu_fine,
+                    holders=lambda: self.holders,
+                    seen=lambda _since: self.seen,
+                ),
             ),
             Probes(
                 self._ask,

@@ -65,6 +65,11 @@ def explain(end: Exit, printed: Sequence[str]) -> Exit:
     return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines, end.marks)))
 
 
+def witnessed(end: Exit, marks: Mapping[str, str]) -> Exit:
+    """Return the end with what other sources saw of it."""
+    return attrs.evolve(end, marks={**end.marks, **marks})
+
+
 def stalled(end: Exit, label: str, reason: str) -> Exit:
     """Return the end of an engine that was killed because it made no progress: a failure."""
     marks = {**end.marks, label: reason}

@@ -2,18 +2,15 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
-from pathlib import Path
 from types import MappingProxyType
 
 import attrs
 
 from vllmd import events
-from vllmd.clock import Clock, wait_event
+from vllmd.clock import wait_event
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
-from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.exits import Exit
 from vllmd.engine.follow import read_last_lines
 from vllmd.engine.ledger import Ledger
@@ -21,36 +18,17 @@ from vllmd.engine.liveness.incident import Incidents
 from vllmd.engine.restart.aftermath import Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
-from vllmd.engine.restart.turns import Turn, Turns, gpus_of
+from vllmd.engine.restart.turns import Turn, gpus_of
 from vllmd.engine.runs import RETRY_S, Runs
 from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.spawner import Spawner
+from vllmd.engine.site import Site
 from vllmd.engine.state import Event, State
 from vllmd.engine.status import EngineStatus
-from vllmd.engine.stopping import proof
 from vllmd.engine.stopping.drain import Drain
 from vllmd.engine.watch import Probes, Stall, Watch
 from vllmd.errors import ShimError
 
 ENDING_S = 0.1
-
-
-@attrs.frozen
-class Site:
-    """What an engine's supervisor works with; all of it is the daemon's."""
-
-    directory: Path
-    """Of its shim: sockets and records."""
-    log_path: Path
-    state_dir: Path
-    spawner: Spawner
-    stopped: StoppedEngines
-    turns: Turns
-    clock: Clock
-    poll_s: float
-    chance: Callable[[], float]
-    """Random numbers from 0 to 1."""
-    holders: proof.MemoryHolders = lambda: None
 
 
 class Supervisor:
@@ -92,6 +70,7 @@ class Supervisor:
             site.poll_s,
             engine.port,
             engine.liveness,
+            site.gpu,
             Incidents(
                 site.state_dir / "incidents",
                 ledger,
@@ -109,7 +88,11 @@ class Supervisor:
             clock=clock,
             chance=site.chance,
             dependencies=Dependencies(
-                engine, command, folders=(site.state_dir, site.log_path.parent)
+                engine,
+                command,
+                folders=(site.state_dir, site.log_path.parent),
+                gpu=site.gpu.fine,
+                memory=site.gpu.has_room,
             ),
         )
         self._wanted = engine.autostart and engine.name not in site.stopped
@@ -359,12 +342,14 @@ class Supervisor:
     async def _account(self, ended: Exit) -> None:
         """Write down an end, once, and prove it."""
         run = self._runs.record()
+        if run is not None:
+            ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
         ended = exits.explain(ended, read_last_lines(run["log"], run["log_offset"]) if run else ())
         self._runs.forget()
         self._probes.forget()
         self._ledger.ended(ended)
         self._crashed = not ended.requested
-        await self._runs.prove(run, self._site.holders)
+        await self._runs.prove(run, self._site.gpu.holders)
         self._turn.give_back()
         if self._ledger.state not in (State.STOPPED, State.BACKOFF, State.HELD):
             self._ledger.to(Event.EXITED)

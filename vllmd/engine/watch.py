@@ -10,6 +10,7 @@ from vllmd.clock import Clock
 from vllmd.config.model import Liveness
 from vllmd.engine import exits
 from vllmd.engine.follow import LogFollower
+from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
 from vllmd.engine.liveness.progress import Judge, Judgement, LoadJudge, Verdict
@@ -64,6 +65,7 @@ class Watch:
     poll_s: float
     port: int
     limits: Liveness
+    gpu: GpuView
     diagnose: Diagnose
     loaded: Callable[[], None] = lambda: None
     """Told when the engine is ready for the first time in this run."""
@@ -148,7 +150,13 @@ class Watch:
         return judge.judge(reading, lambda: self._activity(run))
 
     def _activity(self, run: RunRecord) -> Activity | None:
-        return self.probes.activity(run["shim_pid"], run["engine_pid"])
+        """Return what its processes have used, and what their GPU does for them."""
+        shim_pid = run["shim_pid"]
+        used = self.probes.activity(shim_pid, run["engine_pid"])
+        if used is None:
+            return None
+        busy, held = self.gpu.busy(shim_pid), self.gpu.memory_bytes(shim_pid)
+        return attrs.evolve(used, gpu_busy=busy, gpu_memory_bytes=held)
 
     def _note(self, reading: Reading, silent: int) -> None:
         """Follow what the page says into the states that it names."""

@@ -349,7 +349,9 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
         await scene.until_state(State.READY)
         scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(5, 1, 0)})
         scene.used = Activity(1.0, 1.0, 0)
-        await scene.clock.advance(80)
+        while not scene.spawner.last.stops:
+            await scene.clock.advance(5)
+            await asyncio.sleep(0.05)  # its end comes over a real socket
         await scene.until_state(State.BACKOFF)
         status = scene.supervisor.status
         assert scene.spawner.last.stops == [0]
@@ -390,3 +392,43 @@ async def test_run_phase_of_a_failed_load_is_a_part_of_its_cause(tmp_path: Path)
         assert last is not None
         assert last.phase == "weights"
         assert "while loading (weights)" in last.describe()
+
+
+async def test_run_gpu_fault_is_held_until_the_gpu_is_fine_again(tmp_path: Path) -> None:
+    """A GPU reader's part, played: no line in the log says it, an Xid does."""
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        await scene.until_state(State.LOADING)
+        scene.seen = {"xid_79": "NVIDIA Xid 79 on GPU 0: fallen off the bus"}
+        scene.gpu_fine = False
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.HELD)
+        status = scene.supervisor.status
+        assert status.hold is not None
+        assert (status.hold.cause, status.hold.fine) == ("gpu_fault", False)
+        assert status.last_exit is not None
+        assert status.last_exit.diagnosis is not None
+        assert status.last_exit.diagnosis.evidence == (scene.seen["xid_79"],)
+        for _ in range(5):
+            await scene.clock.advance(15)
+            await asyncio.sleep(0.01)
+        assert scene.state is State.HELD
+        scene.gpu_fine, scene.seen = True, {}
+        for _ in range(3):
+            await scene.clock.advance(15)
+            await asyncio.sleep(0.01)
+        await scene.until_state(State.LOADING)
+
+
+async def test_run_next_start_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.holders = ["VLLM::EngineCore (pid 9) holds 60 GiB"]
+        scene.supervisor.restart()
+        await scene.until(lambda: scene.supervisor.status.last_exit is not None)
+        await scene.clock.advance(1)
+        assert len(scene.spawner.shims) == 1
+        scene.holders = []
+        await scene.clock.advance(1)
+        await scene.until(lambda: len(scene.spawner.shims) == 2)
+        await scene.until_state(State.READY)

@@ -11,6 +11,7 @@ from tests.helpers.make import spec
 from tests.helpers.shims import FakeShim
 from vllmd import events
 from vllmd.config.model import Liveness
+from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.restart.memory import Memory
@@ -28,6 +29,7 @@ class Scene:
         self.owner: bool | None = True
         self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
         self.activity: Activity | None = QUIET
+        self.gpu_busy: bool | None = None
         self.canaries: list[asyncio.Future[str | None]] = []
         self.diagnosed: list[str] = []
         self.during_diagnosis: Callable[[], None] = lambda: None
@@ -48,7 +50,15 @@ class Scene:
             canary=self._canary if canary else None,
         )
         self.watch = Watch(
-            self.ledger, probes, self.clock, 5.0, 8000, limits, self._diagnose, self._loaded
+            self.ledger,
+            probes,
+            self.clock,
+            5.0,
+            8000,
+            limits,
+            GpuView(busy=lambda _: self.gpu_busy),
+            self._diagnose,
+            self._loaded,
         )
         self.loaded = 0
 
@@ -241,6 +251,16 @@ async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path
         assert "used no CPU" in task.result().reason
         assert events.ENGINE_STALLED in [entry["event"] for entry in logs]
         assert len(scene.diagnosed) == 1
+
+
+async def test_run_busy_gpu_is_work_until_the_long_limit(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.gpu_busy = True
+        scene.shows(2, running=1)
+        await scene.clock.advance(LIMITS.hang_s - 10)
+        assert scene.is_in(State.READY)
+        await scene.clock.advance(25)
+        assert task.done()
 
 
 async def test_run_progress_during_the_diagnosis_saves_the_engine(tmp_path: Path) -> None:

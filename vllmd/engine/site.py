@@ -1,0 +1,30 @@
+"""What the daemon hands to the supervisor of one engine: folders, the clock, what engines share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from vllmd.clock import Clock
+from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.gpu import GpuView
+from vllmd.engine.restart.turns import Turns
+from vllmd.engine.spawner import Spawner
+
+
+@attrs.frozen
+class Site:
+    """What an engine's supervisor works with; all of it is the daemon's."""
+
+    directory: Path
+    """Of its shim: sockets and records."""
+    log_path: Path
+    state_dir: Path
+    spawner: Spawner
+    stopped: StoppedEngines
+    turns: Turns
+    clock: Clock
+    poll_s: float
+    chance: Callable[[], float]
+    """Random numbers from 0 to 1."""
+    gpu: GpuView = attrs.field(factory=GpuView)
