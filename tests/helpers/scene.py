@@ -98,6 +98,21 @@ class Scene:
     def state(self) -> State:
         return self.supervisor.status.state
 
+    async def passes(self, seconds: float, step_s: float = 15.0) -> None:
+        """Move the clock on, slowly enough for what is asked in threads."""
+        for _ in range(int(seconds / step_s)):
+            await self.clock.advance(step_s)
+            await asyncio.sleep(0.005)
+
+    async def leaves(self, state: State) -> float:
+        """Let time pass until it is in another state; returns how long that took, by the clock."""
+        began = self.clock.now
+        for _ in range(2000):
+            if self.state is not state:
+                return self.clock.now - began
+            await self.passes(15)
+        pytest.fail(f"still {state}; {self.supervisor.status}")
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let real sockets do their work; the clock stands still."""
         for _ in range(500):

@@ -207,7 +207,7 @@ class Supervisor:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
-            elif self._aftermath.still_held():
+            elif await self._aftermath.still_held():
                 await self._hold()
                 continue
             else:

@@ -319,7 +319,11 @@ async def test_run_loop_of_failures_is_held_and_tried_again_in_time(tmp_path: Pa
             if scene.state is State.BACKOFF:
                 await scene.clock.advance(16)
         await scene.until_state(State.HELD)
-        await scene.clock.advance(scene.engine.restart.hold_retry_s)
+        hold = scene.supervisor.status.hold
+        assert hold is not None
+        assert hold.retry_at is not None
+        await scene.leaves(State.HELD)
+        assert scene.clock.time() >= hold.retry_at
         await scene.until_state(State.READY)
 
 
@@ -409,14 +413,10 @@ async def test_run_gpu_fault_is_held_until_the_gpu_is_fine_again(tmp_path: Path)
         assert status.last_exit is not None
         assert status.last_exit.diagnosis is not None
         assert status.last_exit.diagnosis.evidence == (scene.seen["xid_79"],)
-        for _ in range(5):
-            await scene.clock.advance(15)
-            await asyncio.sleep(0.01)
+        await scene.passes(75)
         assert scene.state is State.HELD
         scene.gpu_fine, scene.seen = True, {}
-        for _ in range(3):
-            await scene.clock.advance(15)
-            await asyncio.sleep(0.01)
+        assert await scene.leaves(State.HELD) < scene.engine.restart.hold_retry_s
         await scene.until_state(State.LOADING)
 
 

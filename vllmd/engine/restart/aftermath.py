@@ -70,7 +70,7 @@ class Aftermath:
             known.first_failure = last
         if isinstance(decision, Hold):
             fine = await self._fine(decision.cause)
-            surroundings = self._dependencies.surroundings()
+            surroundings = await asyncio.to_thread(self._dependencies.surroundings)
             ledger.hold(attrs.evolve(decision, fine=fine, surroundings=surroundings))
             return None
         ledger.save()
@@ -97,26 +97,26 @@ class Aftermath:
         if self._ledger.release("somebody wants it to start") is None:
             self._ledger.save()
 
-    def still_held(self) -> bool:
+    async def still_held(self) -> bool:
         """Tell whether a hold is on; one is over when the engine would start with something new."""
         hold = self._ledger.known.hold
         if hold is None:
             return False
-        changed = self._changed(hold)
+        changed = await self._changed(hold)
         if changed is not None:
             self._release(hold, changed, by_time=False)
         return changed is None
 
-    def _changed(self, hold: Hold) -> str | None:
+    async def _changed(self, hold: Hold) -> str | None:
         if hold.command_hash != self._command.hash:
             return "the configuration changed"
-        now = self._dependencies.surroundings()
+        now = await asyncio.to_thread(self._dependencies.surroundings)
         changed = [name for name, was in hold.surroundings.items() if now.get(name) != was]
         return f"another {' and another '.join(changed)} than before" if changed else None
 
     async def wait(self, wake: asyncio.Event) -> None:
         """Wait until the hold is over, or `wake` is set."""
-        while self.still_held() and (hold := self._ledger.known.hold) is not None:
+        while await self.still_held() and (hold := self._ledger.known.hold) is not None:
             left_s = LOOK_S
             if hold.retry_at is not None:
                 left_s = min(left_s, max(0.0, hold.retry_at - self._clock.time()))

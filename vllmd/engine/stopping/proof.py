@@ -52,18 +52,18 @@ async def prove(
     """
     began = clock.monotonic()
     while True:
-        in_the_way = [*_on_port(host, port), *(holders() or ())]
-        if not in_the_way or clock.monotonic() - began >= LIMIT_S:
+        taken, held = not port_free(host, port), holders() or []
+        if not (taken or held) or clock.monotonic() - began >= LIMIT_S:
             break
         await clock.sleep(POLL_S)
+    after_s = clock.monotonic() - began
+    in_the_way = [*([await asyncio.to_thread(_port_taken, port)] if taken else []), *held]
     removed = await asyncio.to_thread(lambda: [*_empty(ipc), *remove_shared(since)])
-    return Proof(tuple(removed), tuple(in_the_way), clock.monotonic() - began)
+    return Proof(tuple(removed), tuple(in_the_way), after_s)
 
 
-def _on_port(host: str, port: int) -> list[str]:
-    if port_free(host, port):
-        return []
-    return [f"port {port} is in use by {_listener(port) or 'a process of another user'}"]
+def _port_taken(port: int) -> str:
+    return f"port {port} is in use by {_listener(port) or 'a process of another user'}"
 
 
 def _listener(port: int) -> str | None:

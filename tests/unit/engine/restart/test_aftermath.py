@@ -65,10 +65,10 @@ async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
 async def test_decide_holds_at_a_wall_and_tries_once_by_itself(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
-    assert scene.aftermath.still_held()
+    assert await scene.aftermath.still_held()
     waited_s = await scene.waits(lambda: False)
     assert waited_s >= scene.engine.restart.hold_retry_s
-    assert not scene.aftermath.still_held()
+    assert not await scene.aftermath.still_held()
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
     hold = scene.ledger.known.hold
     assert hold is not None
@@ -106,7 +106,7 @@ async def test_still_held_another_command_is_not_held(tmp_path: Path) -> None:
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
     mended = Scene(tmp_path, "max_num_seqs = 7")
     assert mended.ledger.known.hold is not None
-    assert not mended.aftermath.still_held()
+    assert not await mended.aftermath.still_held()
     assert mended.ledger.known.past.failures == ()
     assert Scene(tmp_path, "max_num_seqs = 7").ledger.known.hold is None
 
@@ -122,7 +122,7 @@ async def test_still_held_other_surroundings_are_worth_a_try(
     def surroundings(self: Dependencies) -> dict[str, str]:
         return {**real(self), changed: "another"}
 
-    assert scene.aftermath.still_held()
+    assert await scene.aftermath.still_held()
     monkeypatch.setattr(Dependencies, "surroundings", surroundings)
     with capture_logs() as logs:
         await scene.waits(lambda: False)
@@ -142,7 +142,7 @@ async def test_forgive_is_what_a_person_does(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
     scene.aftermath.forgive()
-    assert not scene.aftermath.still_held()
+    assert not await scene.aftermath.still_held()
     assert scene.ledger.known.past.failures == ()
 
 
@@ -157,4 +157,4 @@ async def test_decide_poisoned_compile_cache_is_moved_once(tmp_path: Path) -> No
     cache.mkdir()
     assert await scene.fails("compile_cache", Kind.TRANSIENT) is None
     assert cache.exists()
-    assert scene.aftermath.still_held()
+    assert await scene.aftermath.still_held()
