@@ -94,7 +94,8 @@ class Watch:
         while True:
             lines = log.read_lines()
             spoke = spoke or any(not is_waiting_notice(line) for line in lines)
-            self.ledger.reach(later_phase(self.ledger.phase, lines))
+            for line in lines:  # one by one: a phase may be over within a poll
+                self.ledger.reach(later_phase(self.ledger.phase, [line]))
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None

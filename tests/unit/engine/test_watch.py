@@ -124,6 +124,16 @@ async def test_run_reads_phases_until_the_api_answers(tmp_path: Path) -> None:
         assert scene.loaded == 1
 
 
+async def test_run_phases_that_pass_within_one_poll_are_all_seen(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.log.write_text("Starting to load model x...\nLoading weights took 0.01 seconds\n")
+        with capture_logs() as logs:
+            await scene.clock.advance(LOADING_POLL_S)
+        reached = [e["phase"] for e in logs if e["event"] == events.ENGINE_PHASE_REACHED]
+        assert reached == ["weights", "profile"]
+        assert list(scene.ledger.phases) == ["spawn", "weights", "profile"]
+
+
 async def test_run_adopted_engine_has_no_start_duration(tmp_path: Path) -> None:
     async with watching(tmp_path, adopted=True, ready=True) as (scene, _):
         await scene.clock.advance(LOADING_POLL_S)
