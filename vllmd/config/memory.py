@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from vllmd.config.gpus import visible_gpus
 from vllmd.config.model import Engine
 
 DEFAULT_SHARE = 0.92
@@ -31,7 +32,5 @@ def crowded(engines: Mapping[str, Engine]) -> Iterator[tuple[list[str], float]]:
 
 
 def _gpus(engine: Engine) -> frozenset[str]:
-    chosen = engine.env.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        return FIRST
-    return frozenset(each.strip() for each in chosen.split(",") if each.strip())
+    chosen = visible_gpus(engine.env)
+    return FIRST if chosen is None else chosen

@@ -52,6 +52,11 @@ def _default(env: Mapping[str, str], variable: str, system: str) -> str:
     return f"{state_home}/vllmd" if variable == "STATE_DIRECTORY" else f"{state_home}/vllmd/log"
 
 
+def cache_home(env: Mapping[str, str]) -> Path:
+    """Return the folder in which a program with that environment keeps what it can make again."""
+    return Path(env.get("XDG_CACHE_HOME") or f"{env.get('HOME') or '/'}/.cache")
+
+
 def engine_dir(run: Path, name: str) -> Path:
     """Return the folder of one engine's shim."""
     return run / "engines" / name

@@ -78,11 +78,11 @@ class Ledger:
         self.phases = {starts.SPAWN: self._clock.time()} if seen else {}
 
     def reach(self, phase: str | None) -> None:
-        """Note how far a loading engine has come."""
-        if phase == self.phase or further(self.phase, phase) != phase:
+        """Note how far a loading engine has come; what is no further, or None, changes nothing."""
+        if phase is None or further(self.phase, phase) == self.phase:
             return
         self.phase = phase
-        if self.phases and phase is not None:
+        if self.phases:
             self.phases[phase] = self._clock.time()
         self.log.info(
             events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())

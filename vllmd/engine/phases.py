@@ -1,7 +1,5 @@
 """Where a loading engine stands, read from what it prints, or from its spans."""
 
-from collections.abc import Iterable
-
 PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("init", ("Initializing a V1 LLM engine", "non-default args:")),
     ("download", ("Downloading weights", "Downloading shards", "Fetching ")),
@@ -69,13 +67,6 @@ def further(current: str | None, phase: str | None) -> str | None:
     if phase is None or (current is not None and ORDER[phase] <= ORDER[current]):
         return current
     return phase
-
-
-def later_phase(current: str | None, lines: Iterable[str]) -> str | None:
-    """Return the furthest phase that is known after `lines`."""
-    for line in lines:
-        current = further(current, parse_phase(line))
-    return current
 
 
 def is_waiting_notice(line: str) -> bool:

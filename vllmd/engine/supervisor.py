@@ -9,6 +9,7 @@ import attrs
 from vllmd import events
 from vllmd.clock import wait_event
 from vllmd.config.command import Command
+from vllmd.config.gpus import visible_gpus
 from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
 from vllmd.engine.exits import Exit
@@ -18,7 +19,7 @@ from vllmd.engine.liveness.incident import Incidents
 from vllmd.engine.restart.aftermath import Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
-from vllmd.engine.restart.turns import Turn, gpus_of
+from vllmd.engine.restart.turns import Turn
 from vllmd.engine.runs import RETRY_S, Runs
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.site import Site
@@ -53,7 +54,7 @@ class Supervisor:
         self._ledger = ledger = Ledger(
             engine.name, clock, Memory(site.state_dir / "engines" / f"{engine.name}.json")
         )
-        self._turn = Turn(site.turns, engine.name, gpus_of(engine, command.env), clock)
+        self._turn = Turn(site.turns, engine.name, visible_gpus(command.env), clock)
         self._runs = Runs(
             engine,
             command,

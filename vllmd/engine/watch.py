@@ -15,7 +15,7 @@ from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
 from vllmd.engine.liveness.progress import Judge, Judgement, LoadJudge, Verdict
 from vllmd.engine.liveness.reading import Activity, Answer, Reading
-from vllmd.engine.phases import SPANS, further, is_waiting_notice, later_phase
+from vllmd.engine.phases import SPANS, is_waiting_notice, parse_phase
 from vllmd.engine.state import Event, State
 from vllmd.shim.protocol import RunRecord
 
@@ -85,7 +85,7 @@ class Watch:
     def span_ended(self, name: str) -> None:
         """Note a span of the start under way."""
         if self.ledger.state is State.LOADING:
-            self.ledger.reach(further(self.ledger.phase, SPANS.get(name)))
+            self.ledger.reach(SPANS.get(name))
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
         log = LogFollower(run["log"], run["log_offset"])
@@ -95,7 +95,7 @@ class Watch:
             lines = log.read_lines()
             spoke = spoke or any(not is_waiting_notice(line) for line in lines)
             for line in lines:  # one by one: a phase may be over within a poll
-                self.ledger.reach(later_phase(self.ledger.phase, [line]))
+                self.ledger.reach(parse_phase(line))
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None

@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.make import DATA
 from vllmd.demo.output import LOADING, say
-from vllmd.engine.phases import later_phase
+from vllmd.engine.phases import further, parse_phase
 
 
 def test_say_has_vllms_prefix(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,4 +16,7 @@ def test_say_has_vllms_prefix(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_loading_lines_lead_through_the_phases() -> None:
-    assert later_phase(None, [text for _, text in LOADING]) == "warm_up"
+    phase = None
+    for _, text in LOADING:
+        phase = further(phase, parse_phase(text))
+    assert phase == "warm_up"

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.make import DATA
-from vllmd.engine.phases import ORDER, SPANS, is_waiting_notice, later_phase, parse_phase
+from vllmd.engine.phases import ORDER, SPANS, further, is_waiting_notice, parse_phase
 
 LOGS = DATA / "engine-logs"
 
@@ -20,19 +20,19 @@ LOGS = DATA / "engine-logs"
         ("cpu-0.32-model-not-found.log", ["init"]),
     ],
 )
-def test_later_phase_follows_a_real_log(log: str, seen: list[str]) -> None:
+def test_further_follows_a_real_log(log: str, seen: list[str]) -> None:
     phase: str | None = None
     phases: list[str | None] = []
     for line in (LOGS / log).read_text(errors="replace").splitlines():
-        after = later_phase(phase, [line])
+        after = further(phase, parse_phase(line))
         if after != phase:
             phases.append(after)
         phase = after
     assert phases == seen
 
 
-def test_later_phase_never_goes_back() -> None:
-    assert later_phase("kv_cache", ["Starting to load model x..."]) == "kv_cache"
+def test_further_never_goes_back() -> None:
+    assert further("kv_cache", parse_phase("Starting to load model x...")) == "kv_cache"
 
 
 def test_parse_phase_other_line_is_none() -> None:

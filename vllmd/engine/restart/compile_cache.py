@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from vllmd.config.paths import cache_home
+
 NAME = "torch_compile_cache"
 ASIDE = "torch_compile_cache.unusable"
 
@@ -14,9 +16,7 @@ def folder(env: Mapping[str, str]) -> Path:
 
     Source: `VLLM_CACHE_ROOT` in vllm/envs.py: else `$XDG_CACHE_HOME/vllm`, else `~/.cache/vllm`.
     """
-    home = env.get("HOME") or "/"
-    cache = env.get("XDG_CACHE_HOME") or f"{home}/.cache"
-    return Path(env.get("VLLM_CACHE_ROOT") or f"{cache}/vllm").expanduser() / NAME
+    return Path(env.get("VLLM_CACHE_ROOT") or cache_home(env) / "vllm").expanduser() / NAME
 
 
 def put_aside(env: Mapping[str, str]) -> Path | None:

@@ -5,12 +5,13 @@ A hold is released when what failed is fine again. Each is asked for one thing o
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.config.paths import cache_home
+from vllmd.engine.probes.port import port_free
 from vllmd.shim.proc import boot_id
 from vllmd.units import GIB
 
@@ -64,10 +65,9 @@ class Dependencies:
 
     def _space(self) -> bool | None:
         env = self._command.env
-        home = env.get("HOME", "/")
-        cache = env.get("XDG_CACHE_HOME") or f"{home}/.cache"
-        huggingface = env.get("HF_HOME") or f"{cache}/huggingface"
-        places = (*self._folders, Path(cache), Path(huggingface), Path(env.get("TMPDIR", "/tmp")))
+        cache = cache_home(env)
+        huggingface = Path(env.get("HF_HOME") or cache / "huggingface")
+        places = (*self._folders, cache, huggingface, Path(env.get("TMPDIR", "/tmp")))
         free = [shutil.disk_usage(_existing(place)).free for place in places]
         return all(each >= FREE_BYTES for each in free)
 
@@ -80,18 +80,6 @@ class Dependencies:
 
     def _port(self) -> bool | None:
         return port_free(self._engine.host, self._engine.port)
-
-
-def port_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen there now."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _fingerprint(program: str) -> str:

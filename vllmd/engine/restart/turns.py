@@ -1,24 +1,12 @@
 """Engines that share a GPU load one after another: two loads at once fight for the same memory."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from vllmd.clock import Clock
-from vllmd.config.model import Engine
 
 MAX_WAIT_S = 900.0
 """How long an engine waits for another's load: a download of hours must not keep it down."""
-
-
-def gpus_of(engine: Engine, env: Mapping[str, str]) -> frozenset[str] | None:
-    """Return the GPUs that an engine may use, as CUDA_VISIBLE_DEVICES names them.
-
-    Returns: None if it may use all of them.
-    """
-    chosen = engine.env.get("CUDA_VISIBLE_DEVICES", env.get("CUDA_VISIBLE_DEVICES"))
-    if chosen is None:
-        return None
-    return frozenset(each.strip() for each in chosen.split(",") if each.strip())
 
 
 class Turns:

@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
-import psutil
 
 from vllmd.clock import Clock
-from vllmd.engine.restart.dependencies import port_free
-from vllmd.shim.proc import all_processes, command_line
+from vllmd.engine.probes.port import listener_on, port_free
+from vllmd.shim.proc import all_processes
 
 LIMIT_S = 10.0
 """How long an end may take to show: the kernel gives VRAM back 0.2 s after the last process."""
@@ -63,17 +62,7 @@ async def prove(
 
 
 def _port_taken(port: int) -> str:
-    return f"port {port} is in use by {_listener(port) or 'a process of another user'}"
-
-
-def _listener(port: int) -> str | None:
-    with contextlib.suppress(psutil.Error, OSError):
-        for connection in psutil.net_connections(kind="tcp"):
-            address = connection.laddr
-            listens = connection.status == psutil.CONN_LISTEN and address
-            if listens and tuple(address)[1] == port and connection.pid:
-                return f"{command_line(connection.pid)[:80]} (pid {connection.pid})"
-    return None
+    return f"port {port} is in use by {listener_on(port) or 'a process of another user'}"
 
 
 def _empty(folder: Path) -> Iterator[str]:

@@ -3,7 +3,7 @@ import socket
 import subprocess
 import sys
 
-from vllmd.engine.probes.port import owned_by_tree
+from vllmd.engine.probes.port import listener_on, owned_by_tree, port_free
 
 LISTEN = (
     "import socket; s = socket.create_server(('127.0.0.1', 0));"
@@ -25,3 +25,12 @@ def test_owned_by_tree_knows_its_own_listener_from_a_foreign_one() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_port_free_and_listener_on_see_who_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert not port_free("127.0.0.1", port)
+        assert f"(pid {os.getpid()})" in (listener_on(port) or "")
+    assert port_free("127.0.0.1", port)
+    assert listener_on(port) is None

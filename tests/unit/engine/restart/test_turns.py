@@ -3,8 +3,7 @@ import asyncio
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
-from tests.helpers.make import engine
-from vllmd.engine.restart.turns import MAX_WAIT_S, Turn, Turns, gpus_of
+from vllmd.engine.restart.turns import MAX_WAIT_S, Turn, Turns
 
 ALL = None
 ONE, TWO = frozenset({"0"}), frozenset({"0", "1"})
@@ -29,13 +28,6 @@ def test_ahead_of_engines_that_share_a_gpu_wait(
     assert turns.ahead_of("other", theirs) is None
     turns.give_back("other")
     assert turns.ahead_of("me", mine) is None
-
-
-def test_gpus_of_the_engines_own_variable_wins() -> None:
-    assert gpus_of(engine(), {}) is None
-    assert gpus_of(engine(), {"CUDA_VISIBLE_DEVICES": "0, 1"}) == TWO
-    own = engine('env = { CUDA_VISIBLE_DEVICES = "0" }')
-    assert gpus_of(own, {"CUDA_VISIBLE_DEVICES": "1"}) == ONE
 
 
 async def test_wait_three_engines_load_one_after_another() -> None:
