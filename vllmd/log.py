@@ -2,13 +2,20 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TextIO
 
 import structlog
+from structlog.typing import Processor
 
 
-def configure(stream: TextIO = sys.stderr, *, debug: bool = False) -> None:
-    """Send structured events to `stream`: coloured on a terminal, else logfmt."""
+def configure(
+    stream: TextIO = sys.stderr, *, debug: bool = False, steps: Sequence[Processor] = ()
+) -> None:
+    """Send structured events to `stream`: coloured on a terminal, else logfmt.
+
+    `steps` are processors that see each event before it gets its time and its form.
+    """
     terminal = stream.isatty()
     stamp = structlog.processors.TimeStamper(
         fmt="%H:%M:%S" if terminal else "iso", utc=not terminal
@@ -25,8 +32,9 @@ def configure(stream: TextIO = sys.stderr, *, debug: bool = False) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            stamp,
             structlog.processors.format_exc_info,
+            *steps,
+            stamp,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

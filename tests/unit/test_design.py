@@ -14,12 +14,13 @@ PACKAGE = ROOT / "vllmd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
-GROUND = {"", "errors", "units", "clock", "events", "log", "asgi"}
+GROUND = {"", "errors", "units", "clock", "events", "feed", "log", "asgi"}
 TOP = {"daemon", "heartbeat", "premises"}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
     "config": GROUND | {"config", "shim"},
     "engine": GROUND | {"config", "engine", "shim"},
+    "history": GROUND | {"history"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
     "collectors": GROUND | {"config", "engine", "scrape", "collectors"},

@@ -1,0 +1,45 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from vllmd.feed import Event
+from vllmd.history.reading import Wanted, read
+from vllmd.history.store import NAME, Store
+
+EVENTS = [
+    Event(100.0, "daemon.started", "info"),
+    Event(200.0, "engine.exited", "error", "chat", {"code": "0"}),
+    Event(300.0, "engine.exited", "error", "embed", {"code": "1"}),
+    Event(400.0, "engine.held", "warning", "chat"),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ids"),
+    [
+        (Wanted(), [1, 2, 3, 4]),
+        (Wanted(since=200.0), [2, 3, 4]),
+        (Wanted(until=300.0), [1, 2]),
+        (Wanted(engine="chat"), [2, 4]),
+        (Wanted(level="warning"), [2, 3, 4]),
+        (Wanted(level="error", engine="chat"), [2]),
+        (Wanted(names=("engine.e*", "daemon.started")), [1, 2, 3]),
+        (Wanted(after_id=2), [3, 4]),
+        (Wanted(limit=2), [3, 4]),
+    ],
+)
+def test_read_returns_what_is_wanted(tmp_path: Path, wanted: Wanted, ids: list[int]) -> None:
+    store = Store(tmp_path, keep_days=1e6)
+    store.open()
+    store.append(EVENTS)
+    assert [e.id for e in read(tmp_path / NAME, wanted)] == ids
+    store.close()
+    before = sorted(tmp_path.iterdir())
+    assert [e.id for e in read(tmp_path / NAME, wanted)] == ids
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_read_of_no_history_raises(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.Error):
+        read(tmp_path / "a?b#c%" / NAME, Wanted())

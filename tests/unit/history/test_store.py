@@ -1,0 +1,186 @@
+import json
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vllmd import events
+from vllmd.feed import Event
+from vllmd.history.reading import Wanted, read
+from vllmd.history.schema import MIGRATIONS
+from vllmd.history.store import NAME, Store, encode
+from vllmd.units import DAY_S, MIB
+
+
+def event(name: str = "engine.exited", level: str = "error", **fields: object) -> Event:
+    return Event(time.time(), name, level, "chat", fields)
+
+
+def all_of(folder: Path) -> list[Event]:
+    return read(folder / NAME, Wanted(limit=10**6))
+
+
+def test_append_is_there_for_a_reader_and_after_an_orderly_end(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.open() == []
+    store.append([event(code="0", killed=["Worker (pid 7)"]), event("engine.held")])
+    (first, second) = all_of(tmp_path)
+    assert (first.name, first.engine, first.id) == ("engine.exited", "chat", 1)
+    assert first.fields == {"code": "0", "killed": ["Worker (pid 7)"]}
+    assert second.id == 2
+    store.close()
+    assert not (tmp_path / f"{NAME}-wal").exists()
+    assert len(all_of(tmp_path)) == 2
+    assert Store(tmp_path).open() == []
+
+
+def test_open_after_a_crash_says_since_when(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.open()
+    last = event()
+    store.append([last])
+    store.close_at_once()
+    (told,) = Store(tmp_path).open()
+    assert told.name == events.HISTORY_INTERRUPTED
+    assert told.fields == {"last_event_at": pytest.approx(last.at)}
+
+
+def test_open_after_a_lost_log_says_how_many_events_are_missing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.open()
+    store.append([event(number=1)])
+    store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    store.append([event(number=2)])
+    store.append([event(number=3)])
+    whole = (tmp_path / f"{NAME}-wal").read_bytes()
+    for suffix in ("", "-wal", ".mark"):  # what a power cut leaves: the connection never closed
+        content = (tmp_path / f"{NAME}{suffix}").read_bytes()
+        cut = tmp_path / "cut"
+        cut.mkdir(exist_ok=True)
+        (cut / f"{NAME}{suffix}").write_bytes(content)
+    (cut / f"{NAME}-wal").write_bytes(whole[: len(whole) - 4200])
+    (told,) = Store(cut).open()
+    assert (told.name, told.level) == (events.HISTORY_INCOMPLETE, "error")
+    assert told.fields["missing"] == 1
+    assert [e.fields["number"] for e in all_of(cut)] == [1, 2]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "middle", "empty", "newer without a way back"])
+def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> None:
+    store = Store(tmp_path)
+    store.open()
+    store.append([event(text="x" * 1000) for _ in range(500)])
+    if damage.startswith("newer"):
+        store.connection.execute("PRAGMA user_version = 99")
+    store.close()
+    path = tmp_path / NAME
+    content = bytearray(path.read_bytes())
+    if damage == "garbage":
+        path.write_bytes(b"no database at all" * 100)
+    elif damage == "middle":
+        content[8192:40960] = b"\xff" * (40960 - 8192)
+        path.write_bytes(content)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    again = Store(tmp_path)
+    told = again.open()
+    again.append([event(number=1)])
+    assert all_of(tmp_path)[-1].fields == {"number": 1}
+    if damage == "empty":  # an empty file is an empty database; what it held is missed
+        assert [(e.name, e.fields["missing"]) for e in told] == [(events.HISTORY_INCOMPLETE, 500)]
+    else:
+        assert [e.name for e in told] == [events.HISTORY_SET_ASIDE]
+        assert (tmp_path / f"{NAME}.unusable").exists()
+
+
+@given(st.binary(max_size=300), st.integers(0, 9000))
+def test_open_survives_any_damage(
+    tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    store = Store(folder)
+    store.open()
+    store.append([event(), event()])
+    store.close()
+    content = bytearray((folder / NAME).read_bytes())
+    content[at : at + len(noise)] = noise
+    (folder / NAME).write_bytes(content)
+    again = Store(folder)
+    again.open()
+    again.append([event("a.b")])
+    assert all_of(folder)[-1].name == "a.b"
+    again.close()
+
+
+def test_downgrade_goes_on_with_the_same_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    store.open()
+    store.append([event(number=1)])
+    store.close()
+    monkeypatch.setattr("vllmd.history.schema.MIGRATIONS", MIGRATIONS[:1])
+    monkeypatch.setattr("vllmd.history.schema.migrate.__defaults__", (MIGRATIONS[:1],))
+    older = Store(tmp_path)
+    assert [e.name for e in older.open()] == [events.HISTORY_DOWNGRADED]
+    assert [e.fields for e in all_of(tmp_path)] == [{"number": 1}]
+
+
+def test_prune_by_size_takes_routine_before_failures(tmp_path: Path) -> None:
+    store = Store(tmp_path, max_bytes=MIB)
+    store.open()
+    store.append([event(text="the first failure")])
+    for number in range(100):
+        store.append([event("engine.noise", "info", text="x" * 500, n=number) for _ in range(100)])
+        store.prune_if_due()
+        size = sum(p.stat().st_size for p in tmp_path.glob(f"{NAME}*"))
+        assert size <= MIB
+    kept = all_of(tmp_path)
+    assert kept[0].fields == {"text": "the first failure"}
+    assert kept[-1].fields["n"] == 99
+    assert store.open is not None
+    store.close()
+    assert Store(tmp_path).open() == []  # what was removed on purpose is not missed
+
+
+def test_prune_a_storm_of_failures_keeps_the_newest(tmp_path: Path) -> None:
+    store = Store(tmp_path, max_bytes=MIB)
+    store.open()
+    for number in range(30):
+        store.append([event(text="x" * 500, n=number) for _ in range(100)])
+        store.prune()
+    kept = all_of(tmp_path)
+    assert kept[-1].fields["n"] == 29
+    assert len(kept) < 3000
+
+
+def test_prune_by_age(tmp_path: Path) -> None:
+    store = Store(tmp_path, keep_days=90)
+    store.open()
+    store.append([Event(time.time() - 91 * DAY_S, "old.one", "error"), event("new.one")])
+    store.prune()
+    assert [e.name for e in all_of(tmp_path)] == ["new.one"]
+    store.append([Event(time.time() - 91 * DAY_S, "old.one", "error")])
+    store.close()
+    again = Store(tmp_path)
+    assert again.open() == []
+    assert [e.name for e in all_of(tmp_path)] == ["new.one"]
+
+
+def test_append_that_fails_writes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.open()
+    store.connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(sqlite3.Error):
+        store.append([event()])
+    assert all_of(tmp_path) == []
+
+
+def test_encode_cuts_what_is_too_long() -> None:
+    short = encode({"text": "x" * 10_000, "lines": ["y" * 10_000] * 100, "at": Path("/a")})
+    assert len(short) < 20_000
+    assert json.loads(short)["too_long"]
+    assert json.loads(encode({"at": Path("/a"), "n": 1.5})) == {"at": "/a", "n": 1.5}

@@ -1,0 +1,87 @@
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.site import wait_for
+from vllmd import events
+from vllmd.feed import Event
+from vllmd.history import writer
+from vllmd.history.reading import Wanted, read
+from vllmd.history.store import NAME, Store
+from vllmd.history.writer import History
+
+
+def event(number: int = 0) -> Event:
+    return Event(1e10, "engine.exited", "error", "chat", {"number": number})
+
+
+def written(folder: Path) -> list[int]:
+    return [e.fields["number"] for e in read(folder / NAME, Wanted())]
+
+
+def test_history_writes_in_order_and_closes(tmp_path: Path) -> None:
+    history = History(Store(tmp_path))
+    history.put(event(0))  # before it runs
+    history.start()
+    for number in range(1, 700):
+        history.put(event(number))
+    assert history.flush(5)
+    assert written(tmp_path) == list(range(700))
+    assert (history.written, history.dropped, history.problem) == (700, 0, None)
+    assert history.bytes > 0
+    history.put(event(700))
+    history.close()
+    assert written(tmp_path)[-1] == 700
+    assert Store(tmp_path).open() == []
+
+
+def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUEUE", 10)
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
+    full = threading.Event()
+    full.set()
+    append = Store.append
+
+    def failing(store: Store, batch: list[Event]) -> None:
+        if full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        append(store, batch)
+
+    monkeypatch.setattr(Store, "append", failing)
+    told: list[Event] = []
+    history = History(Store(tmp_path), report=told.append)
+    history.start()
+    for number in range(15):
+        history.put(event(number))
+    wait_for("the failure", lambda: told)
+    assert "disk is full" in (history.problem or "")
+    assert [e.name for e in told if e.level == "error"] == [events.HISTORY_FAILED]  # said once
+    full.clear()
+    wait_for("the rest", lambda: history.written == 10)
+    assert history.dropped == 5
+    history.close()
+    assert written(tmp_path) == list(range(10))
+
+
+def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> None:
+    told: list[Event] = []
+    history = History(Store(tmp_path / "missing"), report=told.append)
+    history.start()
+    history.put(event())
+    wait_for("the failure", lambda: told)
+    assert not history.flush(0.05)
+    history.close()
+    assert str(tmp_path) in told[0].fields["problem"]
+
+
+def test_report_by_default_goes_to_the_log(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"no database" * 1000)
+    history = History(Store(tmp_path))
+    history.start()
+    assert history.flush(5)
+    history.close()
+    assert (tmp_path / f"{NAME}.unusable").exists()

@@ -1,0 +1,156 @@
+"""The daemon's end of the history: a queue, and a thread that writes it down."""
+
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from vllmd import events
+from vllmd.feed import Event
+from vllmd.history.store import Store
+
+QUEUE = 5000
+BATCH = 500
+GROUP_S = 0.5
+"""Events that follow each other so closely are one commit: one wait for the disk."""
+RETRY_S = 5.0
+CLOSE_S = 5.0
+
+_log = structlog.get_logger()
+
+
+def _log_event(event: Event) -> None:
+    getattr(_log, event.level)(event.name, **event.fields)
+
+
+class History:
+    """Takes events in the event loop, at the cost of a queue; the disk is the thread's."""
+
+    def __init__(self, store: Store, *, report: Callable[[Event], None] = _log_event) -> None:
+        """Make a history; `report` logs what there is to tell of it, from the thread."""
+        self._store = store
+        self._report = report
+        self._queue: queue.SimpleQueue[Event | threading.Event | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+        self._closing = threading.Event()
+        self._room = QUEUE
+        self._lock = threading.Lock()
+        self.path = store.path
+        self.dropped = 0
+        """Events that were lost because the disk did not take them."""
+        self.written = 0
+        self.problem: str | None = "not opened yet"
+        """Why nothing is written now; None while all is well."""
+        self.bytes = 0
+        self._said: str | None = None
+
+    def start(self) -> None:
+        """Open the file, and write from now on."""
+        self._thread.start()
+
+    def put(self, event: Event) -> None:
+        """Take one event; never waits. What does not fit into the queue is counted."""
+        with self._lock:
+            if self._room == 0:
+                self.dropped += 1
+                return
+            self._room -= 1
+        self._queue.put(event)
+
+    def flush(self, timeout_s: float = 1.0) -> bool:
+        """Wait until what was put is written, in a thread of the caller's.
+
+        Returns: whether it is.
+        """
+        done = threading.Event()
+        self._queue.put(done)
+        return done.wait(timeout_s)
+
+    def close(self) -> None:
+        """Write what is left, and close the file; a disk that hangs is not waited for."""
+        self._closing.set()
+        self._queue.put(None)
+        self._thread.join(CLOSE_S)
+
+    # --- the thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        batch: list[Event] = []
+        flushed: list[threading.Event] = []
+        closing = False
+        while not (closing and (not batch or self.problem)):
+            if not closing and not batch:
+                closing = self._take(batch, flushed)
+            if self._open_if_needed() and self._write(batch):
+                batch = []
+                for each in flushed:
+                    each.set()
+                flushed = []
+            elif not closing:
+                closing = self._closing.wait(RETRY_S)
+        if self.problem is None:
+            try:
+                self._store.close()
+            except (sqlite3.Error, ValueError) as error:
+                self._failed(error)
+
+    def _take(self, batch: list[Event], flushed: list[threading.Event]) -> bool:
+        """Wait for events, and for those that follow closely; tell whether it is the end."""
+        item = self._queue.get()
+        if isinstance(item, Event) and self._queue.empty():
+            self._closing.wait(GROUP_S)
+        while True:
+            if item is None:
+                return True
+            if isinstance(item, Event):
+                batch.append(item)
+            else:
+                flushed.append(item)
+            if len(batch) >= BATCH or self._queue.empty():
+                return False
+            item = self._queue.get()
+
+    def _open_if_needed(self) -> bool:
+        if self.problem is None:
+            return True
+        try:
+            told = self._store.open()
+        except (sqlite3.Error, OSError, LookupError, ValueError) as error:
+            self._store.close_at_once()
+            self._failed(error)
+            return False
+        self.problem = None
+        for event in told:
+            self._report(event)
+        return True
+
+    def _write(self, batch: list[Event]) -> bool:
+        if batch:
+            try:
+                self._store.append(batch)
+            except (sqlite3.Error, ValueError) as error:
+                self._store.close_at_once()
+                self._failed(error)
+                return False
+            self._said = None
+            self.written += len(batch)
+            with self._lock:
+                self._room += len(batch)
+        try:
+            self._store.prune_if_due()
+            self.bytes = self._store.used_bytes()
+        except (sqlite3.Error, ValueError) as error:
+            self._store.close_at_once()
+            self._failed(error)
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        text = f"{self._store.path}: {error}"
+        self.problem = text
+        if text != self._said:
+            self._said = text
+            failed = Event(time.time(), events.HISTORY_FAILED, "error", None, {"problem": text})
+            self._report(failed)
