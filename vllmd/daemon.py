@@ -1,17 +1,16 @@
 """The daemon: the only place where the parts are wired together."""
 
 import asyncio
-import enum
+import contextlib
 import functools
 import os
 import random
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import httpx
 import structlog
 
@@ -20,8 +19,9 @@ from vllmd import asgi, events, heartbeat, premises
 from vllmd.clock import Clock, SystemClock
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
-from vllmd.collectors.config import ConfigCollector
+from vllmd.collectors.config import ConfigCollector, LastRead
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
+from vllmd.collectors.history import HistoryCollector, HistoryFigures
 from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
@@ -37,17 +37,22 @@ from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.site import Site
-from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.supervisor import Supervisor
 from vllmd.engine.watch import Probes
-from vllmd.errors import ConfigError, VllmdError
+from vllmd.errors import VllmdError
+from vllmd.feed import Event
+from vllmd.history.reading import Wanted
+from vllmd.history.store import Store
+from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
-from vllmd.notify.systemd import Notifier
+from vllmd.reloading import Reloads, read_again
 from vllmd.scrape.page import PageSource
 from vllmd.shim.protocol import SOCKET_NAME
+from vllmd.surroundings import Address, Outcome, Surroundings
+from vllmd.units import MIB
 
 CONFIG_POLL_S = 2.0
 NOTIFY_EVERY_S = 5.0
@@ -64,34 +69,6 @@ HAS_PAGE = frozenset(
 )
 
 _log = structlog.get_logger()
-
-
-@attrs.frozen
-class Address:
-    """Where a running daemon can be found."""
-
-    exporter: str
-    control: str
-
-
-@attrs.frozen
-class Surroundings:
-    """What the daemon runs in: by hand, or as a service whose manager holds sockets and engines."""
-
-    spawner: Spawner = attrs.field(factory=DirectSpawner)
-    sockets: Mapping[str, socket.socket] = attrs.field(factory=dict)
-    """Listening sockets that outlive the daemon, by name: `exporter`."""
-    notifier: Notifier = attrs.field(factory=lambda: Notifier({}))
-    leaves_engines: bool = False
-    """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
-
-
-class Outcome(enum.Enum):
-    """Why `Daemon.run` returned."""
-
-    STOPPED = "stopped"
-    RELOAD = "reload"
-    """The file is to be read again: make another daemon with it, which adopts the engines."""
 
 
 class Daemon:
@@ -112,7 +89,16 @@ class Daemon:
         self._outcome = Outcome.STOPPED
         self._clock = clock or SystemClock()
         self._started_at = self._clock.time()
+        if problem is None:
+            self._surroundings.reloads.accept(self._started_at)
+        else:
+            self._surroundings.reloads.refuse(problem)
         self._run_dir = paths.run_dir(config)
+        kept = config.history
+        self._history = History(
+            Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
+            report=self._report,
+        )
         self._stop = asyncio.Event()
         self._supervisors: dict[str, Supervisor] = {}
         self._sources: dict[str, PageSource] = {}
@@ -127,6 +113,9 @@ class Daemon:
         """
         premises.make_directories(self._config)
         lock = premises.take_lock(self._run_dir)
+        self._loop = asyncio.get_running_loop()
+        self._history.start()
+        self._surroundings.feed.attach(self._history.put)
         held = self._surroundings.sockets.get("exporter")
         exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         control_path = paths.control_socket(self._run_dir)
@@ -137,8 +126,10 @@ class Daemon:
         finally:
             control_path.unlink(missing_ok=True)
             exporter_socket.close()
+            _log.info(events.DAEMON_STOPPED, outcome=self._outcome.value)
+            self._surroundings.feed.detach()
+            self._history.close()
             os.close(lock)
-        _log.info(events.DAEMON_STOPPED, outcome=self._outcome.value)
         return self._outcome
 
     async def _serve(
@@ -147,9 +138,9 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
-        control_app = control.build(self._supervisors, self._about)
+        control_app = control.build(self._supervisors, self)
         servers = [
             (asgi.Server(self._exporter_app()), exporter_socket),
             (asgi.Server(control_app, http=control.PeerProtocol), control.listen(control_path)),
@@ -183,6 +174,7 @@ class Daemon:
         if self._outcome is Outcome.STOPPED:
             self._surroundings.notifier.send("STOPPING=1")
         if self._surroundings.leaves_engines or self._outcome is Outcome.RELOAD:
+            await self._stop_removed(lives)
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
@@ -192,6 +184,17 @@ class Daemon:
             for supervisor in self._supervisors.values():
                 supervisor.close()
             await asyncio.gather(*lives)
+
+    async def _stop_removed(self, lives: list[asyncio.Task[None]]) -> None:
+        """Stop the engines that a reload was told to stop."""
+        reloads = self._surroundings.reloads
+        stop, reloads.stop = reloads.stop, frozenset()
+        ending = []
+        for life, (name, supervisor) in zip(lives, self._supervisors.items(), strict=True):
+            if name in stop:
+                supervisor.close()
+                ending.append(life)
+        await asyncio.gather(*ending)
 
     async def _notify(self) -> None:
         """Tell the service manager how it goes, and that the event loop lives."""
@@ -217,22 +220,34 @@ class Daemon:
             self._stop.set()
             return
 
-    def _reload(self) -> None:
-        """Read the file again; one that cannot be used changes nothing."""
+    def reload(self, *, apply: bool = False) -> dict[str, Any]:
+        """Read the file again; one that cannot be used changes nothing.
+
+        Returns: what that changes; this daemon ends, and the next one has it.
+        Raises: VllmdError: why it cannot be used.
+        """
+        reloads = self._surroundings.reloads
+        try:
+            config, plan = read_again(self._config)
+        except VllmdError as error:
+            reloads.refuse(str(error))
+            _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
+            raise
+        if apply:
+            reloads.apply(plan)
+        _log.info(events.CONFIG_RELOADED, config=config.path, apply=apply, **plan.to_json())
+        self._outcome = Outcome.RELOAD
+        asyncio.get_running_loop().call_soon(self._stop.set)
+        return plan.to_json()
+
+    def _hang_up(self) -> None:
+        """Do what SIGHUP asks for, and tell the service manager."""
         notifier = self._surroundings.notifier
         notifier.reloading(self._clock.monotonic())
         try:
-            if self._config.path is None:
-                raise ConfigError("this configuration was not read from a file")
-            config, _ = load(Path(self._config.path))
-            premises.refuse_other_place(self._config.daemon, config.daemon)
-        except VllmdError as error:
-            _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
+            self.reload()
+        except VllmdError:
             notifier.send("READY=1")
-            return
-        _log.info(events.CONFIG_RELOADED, config=config.path)
-        self._outcome = Outcome.RELOAD
-        self._stop.set()
 
     async def _live(self, supervisor: Supervisor) -> None:
         """Run one supervisor; a mistake in it must not touch the others, nor its engine."""
@@ -251,6 +266,8 @@ class Daemon:
         state_dir = paths.state_dir(self._config)
         stopped = StoppedEngines(state_dir / "stopped.json")
         turns = Turns()
+        reloads = self._surroundings.reloads
+        renew, reloads.restart = reloads.restart, frozenset()
         for engine in self._config.engines.values():
             source = PageSource(engine.name, engine.url, client, self._clock)
             built = command.build(engine)
@@ -272,12 +289,14 @@ class Daemon:
                 site,
                 _probes(engine, built, source, client, self._clock),
                 start_nothing=self._problem,
+                renew=engine.name in renew,
             )
 
     def _exporter_app(self) -> Any:
         collectors: list[Collector] = [
             BuildCollector(),
-            ConfigCollector(self._problem is None),
+            ConfigCollector(self._last_read),
+            HistoryCollector(self._history_figures),
             EnginesCollector(self._statuses, self._clock),
             UsageCollector(self._statuses, self._clock),
             PagesCollector(list(self._sources.values())),
@@ -289,17 +308,34 @@ class Daemon:
     def _statuses(self) -> list[EngineStatus]:
         return [supervisor.status for supervisor in self._supervisors.values()]
 
+    def _last_read(self) -> LastRead:
+        reloads = self._surroundings.reloads
+        return reloads.problem is None, reloads.succeeded_at
+
+    def _history_figures(self) -> HistoryFigures:
+        history = self._history
+        up = history.problem is None
+        return HistoryFigures(up, history.written, history.dropped, history.bytes)
+
     def _readable_sources(self) -> list[PageSource]:
         return [self._sources[s.name] for s in self._statuses() if s.state in HAS_PAGE]
 
-    def _about(self) -> dict[str, Any]:
+    async def events(self, wanted: Wanted) -> list[Event]:
+        """Return events of the history.
+
+        Raises: VllmdError: it cannot be read.
+        """
+        return await asyncio.to_thread(self._history.read, wanted)
+
+    def about(self) -> dict[str, Any]:
+        """Return what `status` tells of the daemon itself."""
         host, port = self._config.daemon.listen
         return {
             "version": vllmd.__version__,
             "pid": os.getpid(),
             "started_at": self._started_at,
             "config": self._config.path,
-            "problem": self._problem,
+            "problem": self._problem or _refused(self._surroundings.reloads),
             "listen": f"{host}:{port}",
             "run_dir": str(self._run_dir),
         }
@@ -310,6 +346,12 @@ class Daemon:
         _log.info(events.DAEMON_STOPPING, signal=name)
         self._outcome = Outcome.STOPPED
         self._stop.set()
+
+    def _report(self, event: Event) -> None:
+        """Log what there is to tell of the history; its thread calls this."""
+        log = getattr(_log, event.level)
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(functools.partial(log, event.name, **event.fields))
 
     def _report_unconfigured(self) -> None:
         """Name engines that run and are not in the configuration; they are left alone."""
@@ -328,6 +370,12 @@ def summary(engines: Sequence[EngineStatus]) -> str:
     if not engines:
         return "no engine is configured"
     return ", ".join(f"{engine.name}: {engine.state}" for engine in engines)
+
+
+def _refused(reloads: Reloads) -> str | None:
+    if reloads.problem is None:
+        return None
+    return f"the last reload was refused, nothing changed: {reloads.problem}"
 
 
 def _probes(

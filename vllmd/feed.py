@@ -2,11 +2,10 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import attrs
-from structlog.typing import EventDict
 
 BACKLOG = 256
 """Events that are kept while nobody listens: those of a start, and of a reload."""
@@ -40,6 +39,7 @@ def from_json(record: Mapping[str, Any]) -> Event:
     )
 
 
+Entry = MutableMapping[str, Any]
 Listener = Callable[[Event], None]
 """Takes an event in the event loop, at once: it may neither wait nor raise."""
 
@@ -51,7 +51,7 @@ class Feed:
         self._listeners: Sequence[Listener] = ()
         self._backlog: deque[Event] = deque(maxlen=BACKLOG)
 
-    def __call__(self, _logger: Any, method: str, entry: EventDict) -> EventDict:
+    def __call__(self, _logger: Any, method: str, entry: Entry) -> Entry:
         """Hand on one entry of the log, and return it as it is."""
         fields = {k: v for k, v in entry.items() if k not in ("event", "level", "engine")}
         level = entry.get("level", method)

@@ -1,5 +1,7 @@
 """Units, so that a number in the code says what it counts."""
 
+import re
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -10,6 +12,20 @@ MINUTES = 60 * SECONDS
 MINUTE_S = 60
 HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
+
+
+_UNITS = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
+
+
+def parse_duration(text: str) -> float:
+    """Read a length of time as a person writes it, such as ``90s``, ``1h30m`` or ``7d``.
+
+    Returns: seconds.
+    Raises: ValueError: it is something else.
+    """
+    if not re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", text):
+        raise ValueError(f"{text!r} is no length of time such as 90s, 30m, 24h or 7d")
+    return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([\d.]+)([smhdw])", text))
 
 
 def format_duration(seconds: float) -> str:

@@ -11,6 +11,9 @@ from tests.helpers.make import status
 from vllmd import asgi
 from vllmd.control import server
 from vllmd.engine.status import EngineStatus
+from vllmd.errors import VllmdError
+from vllmd.feed import Event
+from vllmd.history.reading import Wanted
 
 
 class FakeEngine:
@@ -34,11 +37,41 @@ class FakeEngine:
         self._ask("restart")
 
 
+class FakeHost:
+    """A daemon that has a few events, and reads what a test tells it."""
+
+    def __init__(self) -> None:
+        self.found: list[Event] = []
+        self.wanted: list[Wanted] = []
+        self.plan: dict[str, Any] = {"added": [], "removed": [], "applied": {}, "restart": {}}
+        self.error: VllmdError | None = None
+        self.started_at = 0.0
+        self.applied: list[bool] = []
+
+    def about(self) -> dict[str, Any]:
+        about = {"version": "1", "pid": 1, "config": None, "problem": None}
+        return {**about, "started_at": self.started_at}
+
+    async def events(self, wanted: Wanted) -> list[Event]:
+        self.wanted.append(wanted)
+        if self.error:
+            raise self.error
+        return [event for event in self.found if event.id > wanted.after_id]
+
+    def reload(self, *, apply: bool) -> dict[str, Any]:
+        self.applied.append(apply)
+        if self.error:
+            raise self.error
+        self.started_at += 1
+        return self.plan
+
+
 @contextmanager
-def control_socket(path: Path, *engines: FakeEngine) -> Iterator[Path]:
+def control_socket(
+    path: Path, *engines: FakeEngine, host: FakeHost | None = None
+) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
-    about = {"version": "1", "pid": 1, "started_at": 0.0, "config": None, "problem": None}
-    app = server.build({e.status.name: e for e in engines}, lambda: about)
+    app = server.build({e.status.name: e for e in engines}, host or FakeHost())
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

@@ -15,8 +15,9 @@ from tests.helpers.make import status as status_of
 from vllmd import daemon as daemon_module
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
-from vllmd.daemon import Address, Daemon, Outcome, Surroundings, summary
+from vllmd.daemon import Daemon, summary
 from vllmd.notify.systemd import Notifier
+from vllmd.surroundings import Address, Outcome, Surroundings
 
 
 def free_port() -> int:
@@ -97,7 +98,7 @@ async def test_run_with_a_problem_says_so_until_the_file_is_mended(
     task, address = await started(Daemon(broken, problem="line 1 is broken"))
     async with httpx.AsyncClient(trust_env=False) as client:
         page = await client.get(f"{address.exporter}/metrics")
-    assert "vllmd_config_last_load_successful 0.0" in page.text
+    assert "vllmd_config_last_reload_successful 0.0" in page.text
     status = await asyncio.to_thread(ControlClient(Path(address.control)).status)
     assert status["daemon"]["problem"] == "line 1 is broken"
     await asyncio.sleep(0.2)

@@ -15,7 +15,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
 GROUND = {"", "errors", "units", "clock", "events", "feed", "log", "asgi"}
-TOP = {"daemon", "heartbeat", "premises"}
+TOP = {"daemon", "heartbeat", "premises", "reloading", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
     "config": GROUND | {"config", "shim"},
@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scrape": GROUND | {"config", "scrape"},
     "collectors": GROUND | {"config", "engine", "scrape", "collectors"},
     "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
-    "control": GROUND | {"config", "engine", "scrape", "collectors", "control"},
+    "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "demo"},
 }
 SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "__main__"}

@@ -1,6 +1,6 @@
 import pytest
 
-from vllmd.units import format_bytes, format_duration
+from vllmd.units import format_bytes, format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,14 @@ def test_format_duration_uses_two_units_at_most(seconds: float, text: str) -> No
 )
 def test_format_bytes_uses_binary_units(count: float, text: str) -> None:
     assert format_bytes(count) == text
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("1h30m", 5400), ("7d", 604800)])
+def test_parse_duration_reads_what_people_write(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "h", "-5m", "1y", "1h ago"])
+def test_parse_duration_refuses_what_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="no length of time"):
+        parse_duration(text)

@@ -16,6 +16,8 @@ COMMANDS = {
     "status": "Show the engines.",
     "start": "Start an engine.",
     "stop": "Stop an engine until it is started again, or the next boot.",
+    "reload": "Read the configuration again.",
+    "events": "Show what happened.",
     "restart": "Stop an engine and start it again.",
     "logs": "Show what an engine printed.",
 }

@@ -47,7 +47,8 @@ def _daemon_socket(value: str) -> Path:
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def _complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Name the engines of the daemon that begin so."""
     import os
 
     path = os.environ.get("VLLMD_SOCKET") or str(
@@ -60,4 +61,4 @@ def _complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: st
     return [e["name"] for e in engines if e["name"].startswith(incomplete)]
 
 
-engine_argument: Callable[[F], F] = click.argument("engine", shell_complete=_complete_engine)
+engine_argument: Callable[[F], F] = click.argument("engine", shell_complete=complete_engine)

@@ -14,10 +14,12 @@ from vllmd.config import load, paths
 from vllmd.config.fallback import Loaded, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.paths import engine_log, log_dir
-from vllmd.daemon import Address, Daemon, Outcome, Surroundings
+from vllmd.daemon import Daemon
 from vllmd.demo.config import DEMO_CONFIG
 from vllmd.engine.spawner import DirectSpawner, SocketSpawner
+from vllmd.feed import Feed
 from vllmd.notify.systemd import Notifier, take_sockets
+from vllmd.surroundings import Address, Outcome, Surroundings
 
 
 @click.command()
@@ -52,8 +54,10 @@ def command(
     SIGHUP reads the configuration again. A broken one changes nothing. With a good one the engines
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
-    log.configure(debug=debug)
+    feed = Feed()
+    log.configure(debug=debug, steps=[feed])
     surroundings = Surroundings(
+        feed=feed,
         spawner=SocketSpawner(engine_socket) if engine_socket else DirectSpawner(),
         sockets=take_sockets(),
         notifier=Notifier(),

@@ -310,10 +310,30 @@ class Daemon:
 
 
 @attrs.frozen
+class History:
+    """How much of what happened is kept."""
+
+    keep_days: float = key(
+        rules.number(0, 3650, above=True),
+        90.0,
+        help="Events older than so many days are removed.",
+        reason="A quarter: last month's failure is compared with this month's.",
+    )
+    max_mb: int = key(
+        rules.integer(1, 100_000),
+        64,
+        help="The file is kept below so many megabytes (MiB): the oldest routine events go first, "
+        "failures last.",
+        reason="Some 150,000 events: years of a calm host, and no disk is filled by a storm.",
+    )
+
+
+@attrs.frozen
 class Config:
     """A whole configuration; `path` is the file it came from, if it came from one."""
 
     daemon: Daemon = section(Daemon, help="The daemon itself.")
+    history: History = section(History, help="The memory of what happened.")
     engines: Mapping[str, Engine] = section(
         Engine, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."
     )

@@ -5,16 +5,26 @@ import json
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+
+import attrs
 
 from vllmd.errors import (
+    ConfigError,
     DaemonUnreachableError,
     NotPermittedError,
     UnknownEngineError,
     VllmdError,
 )
+from vllmd.feed import Event, from_json
+from vllmd.history.reading import Wanted
 
 TIMEOUT_S = 10.0
-_ERRORS: dict[int, type[VllmdError]] = {403: NotPermittedError, 404: UnknownEngineError}
+_ERRORS: dict[int, type[VllmdError]] = {
+    403: NotPermittedError,
+    404: UnknownEngineError,
+    422: ConfigError,
+}
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -60,6 +70,24 @@ class ControlClient:
         Raises: NotPermittedError, UnknownEngineError, DaemonUnreachableError.
         """
         return self._ask("POST", f"/v1/engines/{name}/{action}")
+
+    def events(self, wanted: Wanted) -> list[Event]:
+        """Return events of the history, the oldest first.
+
+        Raises: DaemonUnreachableError; VllmdError: it cannot be read.
+        """
+        given = {k: v for k, v in attrs.asdict(wanted).items() if v not in (None, ())}
+        given["names"] = ",".join(wanted.names)
+        query = urlencode({k: v for k, v in given.items() if v != ""})
+        return [from_json(each) for each in self._ask("GET", f"/v1/events?{query}")["events"]]
+
+    def reload(self, *, apply: bool) -> dict[str, Any]:
+        """Ask the daemon to read its configuration again.
+
+        Returns: what that changes, as `reloading.Plan`.
+        Raises: ConfigError: it cannot be used; NotPermittedError, DaemonUnreachableError.
+        """
+        return self._ask("POST", f"/v1/reload{'?apply' if apply else ''}")
 
     def _ask(self, method: str, path: str) -> dict[str, Any]:
         connection = _UnixConnection(self._path)

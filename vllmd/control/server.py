@@ -17,6 +17,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vllmd import events
 from vllmd.control.peer import Peer, peer_of
 from vllmd.engine.status import EngineStatus
+from vllmd.errors import VllmdError
+from vllmd.feed import Event
+from vllmd.history.reading import LEVELS, Wanted
+
+MAX_EVENTS = 10_000
 
 _log = structlog.get_logger()
 
@@ -39,6 +44,28 @@ class Controlled(Protocol):
 
     def restart(self) -> None:
         """Want it to end and to run again."""
+        ...
+
+
+class Host(Protocol):
+    """What can be asked of the daemon itself."""
+
+    def about(self) -> dict[str, Any]:
+        """Return what `status` tells of it."""
+        ...
+
+    async def events(self, wanted: Wanted) -> list[Event]:
+        """Return events of its history.
+
+        Raises: VllmdError: it cannot be read.
+        """
+        ...
+
+    def reload(self, *, apply: bool) -> dict[str, Any]:
+        """Read the configuration again; `apply` restarts the engines that need it.
+
+        Returns: what that changes. Raises: VllmdError: it cannot be used, and nothing changed.
+        """
         ...
 
 
@@ -66,23 +93,38 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def build(engines: Mapping[str, Controlled], about: Callable[[], dict[str, Any]]) -> Starlette:
-    """Build the application; `about` says what `status` tells of the daemon itself."""
+def build(engines: Mapping[str, Controlled], host: Host) -> Starlette:
+    """Build the application."""
 
     async def status(_: Request) -> JSONResponse:
         listed = [engine.status.to_json() for engine in engines.values()]
-        return JSONResponse({"daemon": about(), "engines": listed})
+        return JSONResponse({"daemon": host.about(), "engines": listed})
+
+    async def history(request: Request) -> JSONResponse:
+        try:
+            found = await host.events(_wanted(request.query_params))
+        except ValueError as error:
+            return _error(400, f"wrong parameter: {error}")
+        except VllmdError as error:
+            return _error(503, str(error))
+        return JSONResponse({"events": [event.to_json() for event in found]})
+
+    async def reload(request: Request) -> JSONResponse:
+        peer: Peer = request.scope["client"][0]
+        if not peer.may_act():
+            return _refused(peer, "reload", "the configuration")
+        try:
+            changes = host.reload(apply="apply" in request.query_params)
+        except VllmdError as error:
+            return _error(422, str(error))
+        _log.info(events.REQUEST_ACCEPTED, action="reload", user=peer.describe())
+        return JSONResponse(changes)
 
     async def act(request: Request) -> JSONResponse:
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            _log.warning(events.REQUEST_REFUSED, action=action, engine=name, user=peer.describe())
-            message = (
-                f"user {peer.describe()} may not {action} an engine: be root, "
-                "or join the group vllmd (sudo usermod -aG vllmd USER, then log in again)"
-            )
-            return _error(403, message)
+            return _refused(peer, action, f"engine {name}")
         engine = engines.get(name)
         if engine is None:
             known = ", ".join(engines) or "none"
@@ -99,6 +141,8 @@ def build(engines: Mapping[str, Controlled], about: Callable[[], dict[str, Any]]
     return Starlette(
         routes=[
             Route("/v1/status", status),
+            Route("/v1/events", history),
+            Route("/v1/reload", reload, methods=["POST"]),
             Route(route, _known_action(act), methods=["POST"]),
         ]
     )
@@ -113,6 +157,34 @@ def _known_action(act: Callable[[Request], Any]) -> Callable[[Request], Any]:
         return response
 
     return checked
+
+
+def _wanted(given: Mapping[str, str]) -> Wanted:
+    """Read what a request wants.
+
+    Raises: ValueError: naming what is wrong.
+    """
+    level = given.get("level")
+    if level is not None and level not in LEVELS:
+        raise ValueError(f"level {level!r}; known: {', '.join(LEVELS)}")
+    return Wanted(
+        since=float(given["since"]) if "since" in given else None,
+        until=float(given["until"]) if "until" in given else None,
+        engine=given.get("engine"),
+        level=level,
+        names=tuple(given["names"].split(",")) if "names" in given else (),
+        after_id=int(given.get("after_id", 0)),
+        limit=min(int(given.get("limit", 1000)), MAX_EVENTS),
+    )
+
+
+def _refused(peer: Peer, action: str, what: str) -> JSONResponse:
+    _log.warning(events.REQUEST_REFUSED, action=action, of=what, user=peer.describe())
+    message = (
+        f"user {peer.describe()} may not {action} {what}: be root, "
+        "or join the group vllmd (sudo usermod -aG vllmd USER, then log in again)"
+    )
+    return _error(403, message)
 
 
 def _error(code: int, message: str) -> JSONResponse:

@@ -43,8 +43,13 @@ class Supervisor:
         probes: Probes,
         *,
         start_nothing: str | None = None,
+        renew: bool = False,
     ) -> None:
-        """Make a supervisor; with `start_nothing` (a reason) it adopts, follows and stops only."""
+        """Make a supervisor; with `start_nothing` (a reason) it adopts, follows and stops only.
+
+        `renew` restarts an engine that is adopted with another command than it has now.
+        """
+        self._renew = renew
         self._start_nothing = start_nothing
         self._engine = engine
         self._command = command
@@ -264,6 +269,8 @@ class Supervisor:
         )
         self._ledger.release("it runs")
         self._ledger.to(Event.ADOPTED)
+        self._restart = self._renew and run["command_hash"] != self._command.hash
+        self._renew = False
 
     async def _launch(self) -> ShimClient | None:
         self._restart = False

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import structlog
 
 from vllmd import events
+from vllmd.errors import VllmdError
 from vllmd.feed import Event
+from vllmd.history.reading import Wanted, read
 from vllmd.history.store import Store
 
 QUEUE = 5000
@@ -59,6 +61,17 @@ class History:
                 return
             self._room -= 1
         self._queue.put(event)
+
+    def read(self, wanted: Wanted) -> list[Event]:
+        """Return events, the latest among them; waits for the disk, in a thread of the caller's.
+
+        Raises: VllmdError: they cannot be read.
+        """
+        self.flush()
+        try:
+            return read(self.path, wanted)
+        except (sqlite3.Error, ValueError) as error:
+            raise VllmdError(f"the history {self.path} cannot be read: {error}") from None
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         """Wait until what was put is written, in a thread of the caller's.

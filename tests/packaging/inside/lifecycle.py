@@ -137,7 +137,7 @@ def main() -> None:
         with open(CONFIG_PATH, "a") as file:
             file.write("modle = 1\n")
         sh("systemctl restart vllmd-daemon")
-        until("the daemon", lambda: "last_load_successful 0" in get(f"{EXPORTER}/metrics"))
+        until("the daemon", lambda: "last_reload_successful 0" in get(f"{EXPORTER}/metrics"))
         now = ready()
         assert now["run_id"] == before["run_id"]
         row["status"] = show("vllmd-daemon", "StatusText")
@@ -146,7 +146,7 @@ def main() -> None:
         assert "vllmd check" in sh("vllmd status")
         with open(CONFIG_PATH, "w") as file:
             file.write(CONFIG)
-        until("going on", lambda: "last_load_successful 1" in get(f"{EXPORTER}/metrics"))
+        until("going on", lambda: "last_reload_successful 1" in get(f"{EXPORTER}/metrics"))
         assert ready()["run_id"] == before["run_id"]
 
     @case("reload under load: a broken file changes nothing, a good one is read")

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from vllmd import events
 from vllmd.cli import run
 from vllmd.config.problem import InvalidConfigError
-from vllmd.daemon import Address
+from vllmd.surroundings import Address
 
 
 def test_load_demo_needs_no_file(tmp_path: Path) -> None:

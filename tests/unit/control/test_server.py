@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.control import FakeEngine, control_socket
+from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.control import peer
 from vllmd.control.client import ControlClient
 from vllmd.control.server import listen
-from vllmd.errors import NotPermittedError, UnknownEngineError, VllmdError
+from vllmd.errors import ConfigError, NotPermittedError, UnknownEngineError, VllmdError
+from vllmd.feed import Event
+from vllmd.history.reading import Wanted
 
 
 @pytest.mark.parametrize("action", ["start", "stop", "restart"])
@@ -54,3 +56,33 @@ def test_listen_lets_everybody_ask(tmp_path: Path) -> None:
     path.touch()
     with listen(path):
         assert stat.S_IMODE(path.stat().st_mode) == 0o666
+
+
+def test_events_come_as_they_are_wanted(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.found = [Event(1.5, "engine.exited", "error", "chat", {"code": "0"}, 7)]
+    wanted = Wanted(since=1.0, engine="chat", level="error", names=("engine.*",), limit=5)
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        assert ControlClient(path).events(wanted) == host.found
+        assert host.wanted == [wanted]
+        with pytest.raises(VllmdError, match="level 'loud'; known: debug"):
+            ControlClient(path).events(Wanted(level="loud"))
+        host.error = VllmdError("the history cannot be read")
+        with pytest.raises(VllmdError, match="cannot be read"):
+            ControlClient(path).events(wanted)
+
+
+def test_reload_tells_what_changes_or_why_nothing_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost()
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        assert ControlClient(path).reload(apply=False) == host.plan
+        ControlClient(path).reload(apply=True)
+        assert host.applied == [False, True]
+        host.error = ConfigError("line 3: modle")
+        with pytest.raises(ConfigError, match="line 3: modle"):
+            ControlClient(path).reload(apply=False)
+        monkeypatch.setattr(peer.Peer, "may_act", lambda _: False)
+        with pytest.raises(NotPermittedError, match="may not reload the configuration"):
+            ControlClient(path).reload(apply=False)

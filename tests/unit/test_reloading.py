@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.helpers.make import config
+from vllmd.errors import ConfigError, VllmdError
+from vllmd.reloading import Plan, Reloads, plan, read_again
+
+CHAT = '[engines.chat]\nmodel = "m"\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (CHAT, CHAT, Plan()),
+        (
+            CHAT,
+            CHAT + "liveness = { stall_s = 60 }",
+            Plan(applied={"chat": ("liveness.stall_s",)}),
+        ),
+        (
+            CHAT + 'env = { HF_TOKEN = "one" }',
+            CHAT + 'env = { HF_TOKEN = "two" }\nflags = { seed = 1 }\nmax_model_len = 5',
+            Plan(restart={"chat": ("max_model_len", "flags.seed", "env.HF_TOKEN")}),
+        ),
+        (
+            CHAT,
+            CHAT + "lora = { max_loras = 4 }\nrestart = { initial_s = 2 }",
+            Plan(restart={"chat": ("lora", "restart.initial_s")}),
+        ),
+        (CHAT, CHAT.replace("chat", "other"), Plan(added=("other",), removed=("chat",))),
+        (CHAT, CHAT + "[history]\nmax_mb = 5", Plan(applied={"": ("history.max_mb",)})),
+        (CHAT, CHAT + "[daemon]\npoll_s = 1", Plan(applied={"": ("daemon.poll_s",)})),
+    ],
+)
+def test_plan_names_what_changed_and_what_needs_a_restart(
+    before: str, after: str, expected: Plan
+) -> None:
+    found = plan(config(before), config(after))
+    assert found == expected
+    assert "two" not in str(found.to_json())
+
+
+def test_read_again_refuses_what_this_daemon_cannot_become(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    now = attrs.evolve(config(CHAT), path=str(path))
+    with pytest.raises(VllmdError):
+        read_again(now)
+    path.write_text("[daemon]\nlisten = '127.0.0.1:1'")
+    with pytest.raises(ConfigError, match=r"daemon\.listen"):
+        read_again(now)
+    path.write_text(CHAT)
+    assert read_again(now)[1] == Plan()
+    with pytest.raises(ConfigError, match="not read from a file"):
+        read_again(config(CHAT))
+
+
+def test_reloads_remember_the_last_good_reading() -> None:
+    reloads = Reloads()
+    reloads.accept(5.0)
+    reloads.refuse("line 3")
+    assert (reloads.problem, reloads.succeeded_at) == ("line 3", 5.0)
+    reloads.accept(6.0)
+    assert (reloads.problem, reloads.succeeded_at) == (None, 6.0)
+    reloads.apply(Plan(restart={"chat": ("env.A",)}, removed=("old",)))
+    assert (list(reloads.restart), list(reloads.stop)) == (["chat"], ["old"])

@@ -1,0 +1,94 @@
+"""`vllmd events`: what happened, oldest first."""
+
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.cli.remembering import MomentType, find_events
+from vllmd.control.client import ControlClient
+from vllmd.errors import DaemonUnreachableError
+from vllmd.feed import Event
+from vllmd.history.reading import LEVELS, Wanted
+
+FOLLOW_POLL_S = 0.5
+_COLOURS = {"warning": "yellow", "error": "red"}
+
+
+@click.command()
+@click.argument("engine", required=False, shell_complete=complete_engine)
+@config_option
+@socket_option
+@click.option(
+    "--since", type=MomentType(), default="24h", show_default=True, help="How long ago, or a date."
+)
+@click.option("--until", type=MomentType(), default=None, help="Up to then.")
+@click.option("--level", type=click.Choice(LEVELS), help="This level and above.")
+@click.option(
+    "--name", "names", multiple=True, help="Only events of that name; 'engine.*' is a pattern."
+)
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(1, 10_000),
+    default=1000,
+    show_default=True,
+    help="The newest so many.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
+@json_option
+def command(
+    engine: str | None,
+    client: ControlClient,
+    config_path: Path,
+    since: float,
+    until: float | None,
+    level: str | None,
+    names: tuple[str, ...],
+    lines: int,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Show what happened to the daemon and its engines, oldest first.
+
+    Asks the daemon; when it is down, its history is read from the file. With --json each event is
+    one line.
+    """
+    wanted = Wanted(since, until, engine, level, names, limit=lines)
+    while True:
+        try:
+            found = find_events(client, config_path, wanted)
+        except DaemonUnreachableError:
+            if wanted.after_id == 0:  # else it is away for a moment
+                raise
+            found = []
+        for event in found:
+            click.echo(json.dumps(event.to_json()) if as_json else describe(event))
+            wanted = attrs.evolve(wanted, after_id=event.id)
+        if not follow:
+            return
+        time.sleep(FOLLOW_POLL_S)
+
+
+def describe(event: Event) -> str:
+    """Return an event as one line: when, how grave, whose, what, and its fields."""
+    when = datetime.fromtimestamp(event.at).strftime("%Y-%m-%d %H:%M:%S")
+    level = click.style(f"{event.level:<7}", fg=_COLOURS.get(event.level))
+    return f"{when}  {level}  {event.engine or '-':<10}  {event.name}  {_fields(event.fields)}"
+
+
+def _fields(fields: Mapping[str, Any]) -> str:
+    shown = {k: v for k, v in fields.items() if v not in (None, [], "")}
+    return " ".join(f"{key}={_value(value)}" for key, value in shown.items())
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = text.replace("\n", "\\n")
+    return json.dumps(text) if " " in text and isinstance(value, str) else text

@@ -1,0 +1,92 @@
+"""`vllmd reload`: the daemon reads its configuration again."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from vllmd.cli.acting import timeout_option
+from vllmd.cli.options import json_option, socket_option
+from vllmd.cli.waiting import wait_until
+from vllmd.control.client import ControlClient
+from vllmd.errors import DaemonUnreachableError, TimedOutError
+
+POLL_S = 0.05
+
+
+@click.command()
+@click.option(
+    "--apply",
+    is_flag=True,
+    help="Restart the engines that need it, and stop those that are configured no more.",
+)
+@click.option("--wait", is_flag=True, help="With --apply: return when they serve.")
+@timeout_option(1800.0)
+@socket_option
+@json_option
+def command(client: ControlClient, apply: bool, wait: bool, timeout: float, as_json: bool) -> None:
+    """Read the configuration again, without a restart of anything.
+
+    A broken file changes nothing: the mistake is shown, and 78 is the exit code. A good one holds
+    at once where it can; what needs a restart of an engine is listed.
+    """
+    before = client.status()
+    plan = client.reload(apply=apply)
+    _wait_for_new_daemon(client, before["daemon"]["started_at"], timeout)
+    if as_json:
+        click.echo(json.dumps(plan, indent=2))
+    else:
+        for line in describe(plan, applied=apply):
+            click.echo(line)
+    if apply and wait:
+        runs = {engine["name"]: engine["run_id"] for engine in before["engines"]}
+        for name in (*plan["restart"], *plan["added"]):
+            _wait_for_new_run(client, name, runs.get(name), timeout)
+
+
+def _wait_for_new_run(client: ControlClient, name: str, run: str | None, timeout_s: float) -> None:
+    def reached(engine: dict[str, Any]) -> bool:
+        return bool(engine["state"] == "ready" and engine["run_id"] != run)
+
+    wait_until(client, name, "ready", reached, timeout_s)
+    click.echo(f"{name}: ready", err=True)
+
+
+def _wait_for_new_daemon(client: ControlClient, before: float, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(DaemonUnreachableError):
+            if client.status()["daemon"]["started_at"] != before:
+                return
+        time.sleep(POLL_S)
+    raise TimedOutError("the file was read, but the daemon did not begin anew with it in time")
+
+
+def describe(plan: dict[str, Any], *, applied: bool) -> Iterator[str]:
+    """Say what another configuration changes, a line for each engine."""
+    for name, keys in plan["applied"].items():
+        yield f"{name or 'the daemon'}: in force now: {', '.join(keys)}"
+    for name, keys in plan["restart"].items():
+        changed = ", ".join(keys)
+        if applied:
+            yield f"{name}: is being restarted with: {changed}"
+        else:
+            yield (
+                f"{name}: serves on as before; needs a restart for: {changed} "
+                f"('vllmd restart {name}', or 'vllmd reload --apply' for all)"
+            )
+    for name in plan["added"]:
+        yield f"{name}: new, is being started"
+    for name in plan["removed"]:
+        if applied:
+            yield f"{name}: not configured any more, was stopped"
+        else:
+            yield (
+                f"{name}: not configured any more; it runs on, and nobody looks after it "
+                "(put it back and 'vllmd stop' it, or take it out with 'vllmd reload --apply')"
+            )
+    if not any(plan.values()):
+        yield "nothing changed"

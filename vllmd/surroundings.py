@@ -1,0 +1,42 @@
+"""What a daemon runs in, and what outlives it when it begins anew inside its process."""
+
+import enum
+import socket
+from collections.abc import Mapping
+
+import attrs
+
+from vllmd.engine.spawner import DirectSpawner, Spawner
+from vllmd.feed import Feed
+from vllmd.notify.systemd import Notifier
+from vllmd.reloading import Reloads
+
+
+@attrs.frozen
+class Address:
+    """Where a running daemon can be found."""
+
+    exporter: str
+    control: str
+
+
+@attrs.frozen
+class Surroundings:
+    """By hand, or as a service whose manager holds sockets and engines."""
+
+    spawner: Spawner = attrs.field(factory=DirectSpawner)
+    sockets: Mapping[str, socket.socket] = attrs.field(factory=dict)
+    """Listening sockets that outlive the daemon, by name: `exporter`."""
+    notifier: Notifier = attrs.field(factory=lambda: Notifier({}))
+    leaves_engines: bool = False
+    """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
+    feed: Feed = attrs.field(factory=Feed)
+    reloads: Reloads = attrs.field(factory=Reloads)
+
+
+class Outcome(enum.Enum):
+    """Why `Daemon.run` returned."""
+
+    STOPPED = "stopped"
+    RELOAD = "reload"
+    """The file is to be read again: make another daemon with it, which adopts the engines."""
