@@ -104,6 +104,7 @@ def test_apply_touches_only_the_engines_concerned(chat: Site) -> None:
 def test_reload_asked_for_twice_at_once_is_one_daemon(chat: Site) -> None:
     for _ in range(5):
         os.kill(chat.daemon.pid, signal.SIGHUP)
+    wait_for("the next daemon", lambda: chat.log().count("daemon.started") > 1)
     assert chat.wait_state("chat", "ready")["adopted"] is True
     assert chat.vllmd("reload").returncode == 0
     assert chat.daemon.poll() is None
