@@ -30,6 +30,7 @@ from vllmd.config.command import Command
 from vllmd.config.load import load
 from vllmd.config.model import Config, Engine
 from vllmd.config.problem import InvalidConfigError
+from vllmd.config.secrets import secrets_of
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.liveness.activity import TreeActivity
@@ -94,6 +95,7 @@ class Daemon:
         else:
             self._surroundings.reloads.refuse(problem)
         self._run_dir = paths.run_dir(config)
+        self._surroundings.redactor.learn(secrets_of(config))
         kept = config.history
         self._history = History(
             Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
@@ -281,6 +283,7 @@ class Daemon:
                 clock=self._clock,
                 poll_s=self._config.daemon.poll_s,
                 chance=random.random,
+                mask=self._surroundings.redactor.text,
             )
             self._sources[engine.name] = source
             self._supervisors[engine.name] = Supervisor(

@@ -9,6 +9,7 @@ import attrs
 from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.feed import Feed
 from vllmd.notify.systemd import Notifier
+from vllmd.redact import Redactor
 from vllmd.reloading import Reloads
 
 
@@ -31,6 +32,7 @@ class Surroundings:
     leaves_engines: bool = False
     """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
     feed: Feed = attrs.field(factory=Feed)
+    redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
 
 

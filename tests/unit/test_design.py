@@ -14,7 +14,7 @@ PACKAGE = ROOT / "vllmd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
-GROUND = {"", "errors", "units", "clock", "events", "feed", "log", "asgi"}
+GROUND = {"", "errors", "units", "clock", "events", "feed", "story", "redact", "log", "asgi"}
 TOP = {"daemon", "heartbeat", "premises", "reloading", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
@@ -37,6 +37,8 @@ def name_of(path: Path) -> str:
 
 PURE = {
     "engine/state.py",
+    "story.py",
+    "redact.py",
     "engine/phases.py",
     "engine/starts.py",
     "engine/liveness/progress.py",

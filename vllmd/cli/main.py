@@ -17,6 +17,7 @@ COMMANDS = {
     "start": "Start an engine.",
     "stop": "Stop an engine until it is started again, or the next boot.",
     "reload": "Read the configuration again.",
+    "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
     "restart": "Stop an engine and start it again.",
     "logs": "Show what an engine printed.",

@@ -19,6 +19,7 @@ from vllmd.demo.config import DEMO_CONFIG
 from vllmd.engine.spawner import DirectSpawner, SocketSpawner
 from vllmd.feed import Feed
 from vllmd.notify.systemd import Notifier, take_sockets
+from vllmd.redact import Redactor
 from vllmd.surroundings import Address, Outcome, Surroundings
 
 
@@ -54,10 +55,11 @@ def command(
     SIGHUP reads the configuration again. A broken one changes nothing. With a good one the engines
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
-    feed = Feed()
-    log.configure(debug=debug, steps=[feed])
+    feed, redactor = Feed(), Redactor()
+    log.configure(debug=debug, steps=[redactor, feed])
     surroundings = Surroundings(
         feed=feed,
+        redactor=redactor,
         spawner=SocketSpawner(engine_socket) if engine_socket else DirectSpawner(),
         sockets=take_sockets(),
         notifier=Notifier(),

@@ -8,11 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vllmd.config.rules import RuleError, text
+from vllmd.redact import MASK
 
 if TYPE_CHECKING:
     from vllmd.config.model import Engine
-
-MASK = "********"
 
 OWN_KEYS: Mapping[str, str] = MappingProxyType(
     {

@@ -1,7 +1,7 @@
 """How an engine ended, in words and as a label."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -57,12 +57,18 @@ class Exit:
         return text
 
 
-def explain(end: Exit, printed: Sequence[str]) -> Exit:
+def explain(end: Exit, printed: Iterable[str]) -> Exit:
     """Return `end` with its diagnosis, if nobody asked for it; `printed` is the run's output."""
     if end.requested:
         return end
     lines = (*printed, *end.tail) if end.error is None else (*printed, end.error)
     return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines, end.marks)))
+
+
+def masked(end: Exit, mask: Callable[[str], str]) -> Exit:
+    """Return the end without secrets in what it quotes."""
+    tail = tuple(map(mask, end.tail))
+    return attrs.evolve(end, error=mask(end.error) if end.error else end.error, tail=tail)
 
 
 def witnessed(end: Exit, marks: Mapping[str, str]) -> Exit:

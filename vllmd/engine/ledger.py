@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import attrs
 import structlog
 
 from vllmd import events
@@ -141,8 +142,9 @@ class Ledger:
             events.ENGINE_EXITED,
             code=end.label,
             requested=end.requested,
+            text=end.describe(),
             run_id=end.run_id,
-            cause=end.diagnosis.cause if end.diagnosis else None,
+            **(attrs.asdict(end.diagnosis) if end.diagnosis else {}),
             phase=end.phase,
             killed=list(end.killed),
             last_line=end.tail[-1] if end.tail else end.error,

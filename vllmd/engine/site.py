@@ -27,4 +27,6 @@ class Site:
     poll_s: float
     chance: Callable[[], float]
     """Random numbers from 0 to 1."""
+    mask: Callable[[str], str] = str
+    """Takes secrets out of what an engine printed."""
     gpu: GpuView = attrs.field(factory=GpuView)

@@ -352,7 +352,8 @@ class Supervisor:
         run = self._runs.record()
         if run is not None:
             ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
-        ended = exits.explain(ended, read_last_lines(run["log"], run["log_offset"]) if run else ())
+        printed = read_last_lines(run["log"], run["log_offset"]) if run else ()
+        ended = exits.explain(exits.masked(ended, self._site.mask), map(self._site.mask, printed))
         self._runs.forget()
         self._probes.forget()
         self._ledger.ended(ended)

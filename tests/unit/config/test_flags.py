@@ -5,6 +5,7 @@ import pytest
 from tests.helpers.make import engine
 from vllmd.config import flags
 from vllmd.config.rules import RuleError
+from vllmd.redact import MASK
 
 
 def test_arguments_first_class_keys_become_flags() -> None:
@@ -98,4 +99,4 @@ def test_environment_scrubs_and_adds() -> None:
 
 def test_masked_arguments_hides_values_of_secret_flags_only() -> None:
     shown = flags.masked_arguments(["serve", "--hf-token", "abc", "--x", "y", "--api-key=abc"])
-    assert shown == ["serve", "--hf-token", flags.MASK, "--x", "y", f"--api-key={flags.MASK}"]
+    assert shown == ["serve", "--hf-token", MASK, "--x", "y", f"--api-key={MASK}"]

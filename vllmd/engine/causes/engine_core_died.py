@@ -6,8 +6,8 @@ CAUSE = Cause(
     name="engine_core_died",
     kind=Kind.TRANSIENT,
     explanation=(
-        "The process EngineCore was killed or crashed without a word; the API server ended "
-        "after it, with exit code 0 as a rule."
+        "The part of vLLM that computes (its process EngineCore) was killed or crashed without a "
+        "word; vLLM's web server ended after it, with exit code 0 as a rule."
     ),
     advice="If nobody killed it, look for the kernel's OOM killer: journalctl -k -g oom.",
     signatures=(

@@ -6,8 +6,8 @@ CAUSE = Cause(
     name="kv_cache_too_small",
     kind=Kind.CONFIGURATION,
     explanation=(
-        "The memory left beside the weights is too small for the KV cache of one request of "
-        "full length."
+        "The memory left beside the model is too small for even one request of full length (for "
+        "its KV cache)."
     ),
     advice=(
         "Lower max_model_len (the evidence may name a length that fits) or raise "

@@ -6,8 +6,8 @@ CAUSE = Cause(
     name="worker_died",
     kind=Kind.TRANSIENT,
     explanation=(
-        "A worker process was killed or crashed; EngineCore and the API server ended after it, "
-        "with exit code 0 as a rule."
+        "A process that drives a GPU for vLLM (a worker) was killed or crashed; the rest of vLLM "
+        "ended after it, with exit code 0 as a rule."
     ),
     advice="If nobody killed it, look for the kernel's OOM killer: journalctl -k -g oom.",
     signatures=(r"[Ww]orker ?[Pp]roc \S+ died unexpectedly",),

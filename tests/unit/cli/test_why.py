@@ -1,0 +1,60 @@
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.helpers.control import FakeEngine, FakeHost, control_socket
+from tests.helpers.make import DATA
+from vllmd import events
+from vllmd.cli.why import command
+from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.feed import Event
+
+KILLED = DATA / "engine-logs" / "cpu-0.32-engine-core-killed.log"
+
+
+def why(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(command, arguments, input=stdin, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("by_stdin", [False, True])
+def test_why_log_names_the_cause_of_any_run(by_stdin: bool) -> None:
+    stdin = KILLED.read_bytes() if by_stdin else None
+    shown = json.loads(why("--log", "-" if by_stdin else str(KILLED), "--json", stdin=stdin).output)
+    assert list(shown) == ["cause", "kind", "explanation", "advice", "evidence"]
+    assert (shown["cause"], shown["kind"]) == ("engine_core_died", "transient")
+    text = why("--log", str(KILLED), "--exit-code", "0").output
+    assert text.startswith("Why: The part of vLLM that computes")
+    assert "What to do: If nobody killed it" in " ".join(text.split())
+
+
+def test_why_log_masks_secrets_and_says_what_cannot_be_read(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_text("FooError: token hf_abcdefghijklmnopqrstuvwx was refused\n")
+    output = why("--log", str(log)).output
+    assert "hf_abc" not in output
+    assert "FooError" in output
+    with pytest.raises(VllmdError, match="cannot be read: No such file"):
+        why("--log", str(tmp_path / "none"))
+    assert why("--exit-code", "1").exit_code == 2
+
+
+def test_why_tells_the_story_of_each_engine(tmp_path: Path) -> None:
+    host = FakeHost()
+    for name in ("chat", "embed"):
+        fields = {"requested": False, "text": "ended by SIGKILL, unasked", "cause": "killed"}
+        host.found.append(Event(time.time(), events.ENGINE_EXITED, "error", name, fields, 1))
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        where = ("--socket", str(path))
+        both, one = why(*where).output, why(*where, "embed").output
+        as_json = json.loads(why(*where, "--json").output)
+        with pytest.raises(UnknownEngineError, match="'other'; there is: chat, embed"):
+            why(*where, "other")
+        host.found.clear()
+        assert why(*where).output == "Nothing has happened to any engine yet.\n"
+    assert "chat failed" in both
+    assert "embed failed" in both
+    assert "chat" not in one
+    assert [each["cause"] for each in as_json] == ["killed", "killed"]

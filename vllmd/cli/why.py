@@ -1,0 +1,101 @@
+"""`vllmd why`: what died, why, what was done, what to do next."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import attrs
+import click
+
+from vllmd import story
+from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.cli.remembering import find_events
+from vllmd.control.client import ControlClient
+from vllmd.engine.causes.base import Diagnosis
+from vllmd.engine.offline import diagnose_output
+from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.history.reading import Wanted
+from vllmd.redact import Redactor
+from vllmd.units import DAY_S, MIB
+
+LOOK_BACK_S = 90 * DAY_S
+MAX_EVENTS = 2000
+MAX_LOG_BYTES = 64 * MIB
+WIDTH = 100
+
+
+@click.command()
+@click.argument("engine", required=False, shell_complete=complete_engine)
+@config_option
+@socket_option
+@click.option(
+    "--log",
+    "log_path",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Look into this output of any vLLM run instead; - is standard input.",
+)
+@click.option("--exit-code", type=int, help="With --log: how that run ended, such as 1 or 137.")
+@json_option
+def command(
+    engine: str | None,
+    client: ControlClient,
+    config_path: Path,
+    log_path: Path | None,
+    exit_code: int | None,
+    as_json: bool,
+) -> None:
+    """Say what died, why, what was done, and what to do next.
+
+    Without ENGINE, of every engine. Works when the daemon is down: it reads its history.
+
+    With --log FILE it needs neither a daemon nor a history: it looks for the cause in what any
+    vLLM run has printed.
+    """
+    if log_path is not None:
+        found = diagnose_output(_read(log_path), exit_code)
+        click.echo(_diagnosis_json(found) if as_json else _paragraph(_describe(found)))
+        return
+    if exit_code is not None:
+        raise click.UsageError("--exit-code goes with --log FILE")
+    wanted = Wanted(since=time.time() - LOOK_BACK_S, names=story.NAMES, limit=MAX_EVENTS)
+    told = find_events(client, config_path, wanted)
+    known = story.engines_in(told)
+    if engine is not None and engine not in known:
+        there_is = ", ".join(known) or "none"
+        raise UnknownEngineError(f"nothing happened to an engine {engine!r}; there is: {there_is}")
+    stories = [story.tell(each, told, time.time()) for each in ([engine] if engine else known)]
+    if as_json:
+        click.echo(json.dumps([each.to_json() for each in stories], indent=2))
+        return
+    if not stories:
+        click.echo("Nothing has happened to any engine yet.")
+    for index, each in enumerate(stories):
+        click.echo(("\n" if index else "") + _paragraph(each.text))
+
+
+def _read(path: Path) -> list[str]:
+    """Return the lines of a log, without secrets; of a huge one, its end."""
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read()[-MAX_LOG_BYTES:]
+        else:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
+                data = file.read()
+    except OSError as error:
+        raise VllmdError(f"{path} cannot be read: {error.strerror}") from None
+    return Redactor().text(data.decode(errors="replace")).splitlines()
+
+
+def _diagnosis_json(found: Diagnosis) -> str:
+    return json.dumps(attrs.asdict(found), indent=2)
+
+
+def _describe(found: Diagnosis) -> str:
+    evidence = f" Evidence: “{found.evidence[0]}”." if found.evidence else ""
+    return f"Why: {found.explanation} (cause: {found.cause}){evidence} What to do: {found.advice}"
+
+
+def _paragraph(text: str) -> str:
+    return click.wrap_text(text, WIDTH, preserve_paragraphs=False)

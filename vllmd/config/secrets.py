@@ -1,0 +1,35 @@
+"""The secrets that a configuration holds or passes on, so that they can be masked everywhere."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vllmd.config.flags import is_secret
+from vllmd.config.model import Config
+
+
+def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Yield the values of all variables and flags whose names are those of secrets."""
+    yield from _of(env)
+    for engine in config.engines.values():
+        yield from _of(engine.env)
+        yield from _of(engine.flags)
+
+
+def _of(table: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in table.items():
+        if is_secret(name):
+            yield from _texts(value)
+        elif isinstance(value, Mapping):
+            yield from _of(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
