@@ -26,22 +26,17 @@ from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
 from vllmd.config import command, paths
-from vllmd.config.command import Command
 from vllmd.config.load import load
-from vllmd.config.model import Config, Engine
+from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.config.secrets import secrets_of
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
-from vllmd.engine.liveness.activity import TreeActivity
-from vllmd.engine.probes.health import answers
-from vllmd.engine.probes.port import owned_by_tree
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.site import Site
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.supervisor import Supervisor
-from vllmd.engine.watch import Probes
 from vllmd.errors import VllmdError
 from vllmd.feed import Event
 from vllmd.history.reading import Wanted
@@ -290,7 +285,7 @@ class Daemon:
                 engine,
                 built,
                 site,
-                _probes(engine, built, source, client, self._clock),
+                heartbeat.probes(engine, built, source, client, self._clock),
                 start_nothing=self._problem,
                 renew=engine.name in renew,
             )
@@ -379,19 +374,3 @@ def _refused(reloads: Reloads) -> str | None:
     if reloads.problem is None:
         return None
     return f"the last reload was refused, nothing changed: {reloads.problem}"
-
-
-def _probes(
-    engine: Engine, built: Command, source: PageSource, client: httpx.AsyncClient, clock: Clock
-) -> Probes:
-    key = built.env.get("VLLM_API_KEY")
-    return Probes(
-        loading=functools.partial(answers, client, engine.url),
-        serving=lambda: heartbeat.read(source, clock.monotonic()),
-        owns_port=functools.partial(owned_by_tree, port=engine.port),
-        forget=source.forget,
-        activity=TreeActivity().read,
-        canary=functools.partial(heartbeat.send_canary, client, engine, key)
-        if engine.liveness.canary
-        else None,
-    )

@@ -1,14 +1,22 @@
 """An engine's page read as its heartbeat: where scraping and supervision meet."""
 
+import functools
 import re
 
 import httpx
 
+from vllmd.clock import Clock
+from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.engine.liveness.activity import TreeActivity
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
+from vllmd.engine.probes.health import answers
+from vllmd.engine.probes.port import owned_by_tree
+from vllmd.engine.watch import Probes
 from vllmd.errors import ScrapeError
 from vllmd.scrape.families import Family
 from vllmd.scrape.page import Page, PageSource
+from vllmd.scrape.recent import RecentPages
 
 STEPS = b"vllm:iteration_tokens_total_count"
 RUNNING = b"vllm:num_requests_running"
@@ -22,15 +30,17 @@ _RANK = re.compile(rb'[{,]engine="([^"]*)"')
 _ASLEEP = re.compile(rb'sleep_state="(?:weights_offloaded|discard_all)"')
 
 
-async def read(source: PageSource, now: float) -> Reading:
-    """Read the page, whatever comes of it; `now` is monotonic, in seconds.
+async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading:
+    """Read the page, whatever comes of it, and keep it among the `recent` ones.
 
     Without vLLM's own counts (`--disable-log-stats`) there are no ranks.
     """
     try:
         page = await source.get()
     except ScrapeError as error:
-        return Reading(now, Answer.REFUSED if error.refused else Answer.NONE)
+        refused = Answer.REFUSED if error.refused else Answer.NONE
+        return Reading(clock.monotonic(), refused)
+    recent.add(page, clock.time())
     return parse_reading(page)
 
 
@@ -85,3 +95,21 @@ async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None
     if response.is_success or response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         return None
     return f"HTTP {response.status_code}: {response.text[:200]}"
+
+
+def probes(
+    engine: Engine, built: Command, source: PageSource, client: httpx.AsyncClient, clock: Clock
+) -> Probes:
+    """Return what the supervisor of an engine asks of it."""
+    key, recent = built.env.get("VLLM_API_KEY"), RecentPages()
+    return Probes(
+        loading=functools.partial(answers, client, engine.url),
+        serving=functools.partial(read, source, recent, clock),
+        pages=recent.dump,
+        owns_port=functools.partial(owned_by_tree, port=engine.port),
+        forget=source.forget,
+        activity=TreeActivity().read,
+        canary=functools.partial(send_canary, client, engine, key)
+        if engine.liveness.canary
+        else None,
+    )

@@ -206,7 +206,7 @@ def _what_was_done(after: Sequence[Event], now: float) -> str:
         elif event.name == events.ENGINE_SPAWNED:
             done.append(f"it was started again at {moment(event.at, date=False)}")
         elif _ready(event):
-            done.append(f"it serves again since {moment(event.at)}")
+            done.append(f"it serves again since {moment(event.at, date=False)}")
             break
     if not done:
         return "What was done: nothing yet."

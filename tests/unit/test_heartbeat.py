@@ -5,10 +5,12 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, engine
+from vllmd.config import command
 from vllmd.engine.liveness.reading import Answer, Rank
-from vllmd.heartbeat import parse_reading, read, send_canary
+from vllmd.heartbeat import parse_reading, probes, read, send_canary
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page, PageSource
+from vllmd.scrape.recent import RecentPages
 
 
 def page(text: str) -> Page:
@@ -67,8 +69,9 @@ def hang(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize(("handler", "answer"), [(refuse, Answer.REFUSED), (hang, Answer.NONE)])
 async def test_read_refused_and_timed_out_are_told_apart(handler: Handler, answer: Answer) -> None:
     async with client_of(handler) as client:
-        source = PageSource("chat", "http://x", client, FakeClock())
-        reading = await read(source, 7.0)
+        clock, recent = FakeClock(7.0), RecentPages()
+        reading = await read(PageSource("chat", "http://x", client, clock), recent, clock)
+    assert recent.dump() == b""
     assert (reading.at, reading.answer) == (7.0, answer)
 
 
@@ -93,3 +96,20 @@ async def test_send_canary_says_what_came(code: int, problem: str | None) -> Non
 async def test_send_canary_engine_that_is_gone_is_said() -> None:
     async with client_of(refuse) as client:
         assert "refused" in str(await send_canary(client, engine(), None))
+
+
+async def test_read_keeps_the_page_among_the_recent_ones() -> None:
+    async with client_of(lambda _: httpx.Response(200, text="vllm:x 1\n")) as client:
+        clock, recent = FakeClock(), RecentPages()
+        await read(PageSource("chat", "http://x", client, clock), recent, clock)
+    assert b'vllm:x{vllmd_engine="chat"} 1' in recent.dump()
+
+
+def test_probes_without_a_wish_send_no_canary() -> None:
+    client, clock = client_of(refuse), FakeClock()
+    for text, wanted in (("", False), ("liveness = { canary = true }", True)):
+        given = engine(text)
+        source = PageSource("chat", "http://x", client, clock)
+        asked = probes(given, command.build(given), source, client, clock)
+        assert (asked.canary is not None) is wanted
+        assert asked.pages() == b""

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -36,6 +37,8 @@ class Exit:
     """What else is known of the end, by name, each with a sentence that is its evidence."""
     diagnosis: Diagnosis | None = None
     """Why; None for an end that was asked for, or was not looked into."""
+    incident: str | None = None
+    """The folder with what could be seen of it."""
 
     def describe(self) -> str:
         """Say it in a sentence, without a full stop."""
@@ -63,6 +66,11 @@ def explain(end: Exit, printed: Iterable[str]) -> Exit:
         return end
     lines = (*printed, *end.tail) if end.error is None else (*printed, end.error)
     return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines, end.marks)))
+
+
+def recorded(end: Exit, folder: Path | None) -> Exit:
+    """Return the end with the folder in which it was recorded."""
+    return attrs.evolve(end, incident=str(folder) if folder else None)
 
 
 def masked(end: Exit, mask: Callable[[str], str]) -> Exit:
@@ -134,6 +142,7 @@ def from_json(record: Mapping[str, Any] | None) -> Exit | None:
         error=record["error"],
         phase=record["phase"],
         diagnosis=_diagnosis(found) if found else None,
+        incident=record.get("incident"),
     )
 
 

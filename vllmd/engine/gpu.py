@@ -3,8 +3,9 @@
 Every answer may be "not known", which is what all of them are as long as there is no reader.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -28,3 +29,5 @@ class GpuView:
     """Whether they compute for the processes below that shim."""
     memory_bytes: Callable[[int], int | None] = lambda _shim_pid: None
     """How much of their memory the processes below that shim hold."""
+    recent: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """What they showed in the last minutes, a snapshot each, for an incident's folder."""

@@ -147,6 +147,7 @@ class Ledger:
             **(attrs.asdict(end.diagnosis) if end.diagnosis else {}),
             phase=end.phase,
             killed=list(end.killed),
+            incident=end.incident,
             last_line=end.tail[-1] if end.tail else end.error,
         )
         known = self.known

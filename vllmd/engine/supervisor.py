@@ -14,8 +14,8 @@ from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
 from vllmd.engine.exits import Exit
 from vllmd.engine.follow import read_last_lines
+from vllmd.engine.incidents.recorder import Incidents, Sources
 from vllmd.engine.ledger import Ledger
-from vllmd.engine.liveness.incident import Incidents
 from vllmd.engine.restart.aftermath import Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
@@ -69,6 +69,14 @@ class Supervisor:
             spawner=site.spawner,
             clock=clock,
         )
+        self._incidents = Incidents(
+            site.state_dir / "incidents",
+            ledger,
+            clock,
+            command,
+            limit_s=engine.liveness.diagnose_s,
+            sources=Sources(probes.pages, site.gpu.recent, site.mask),
+        )
         self._watch = Watch(
             ledger,
             probes,
@@ -77,13 +85,7 @@ class Supervisor:
             engine.port,
             engine.liveness,
             site.gpu,
-            Incidents(
-                site.state_dir / "incidents",
-                ledger,
-                clock,
-                limit_s=engine.liveness.diagnose_s,
-                program=command.argv[0],
-            ).record,
+            self._incidents.before_kill,
             self._turn.give_back,
         )
         self._drain = Drain(engine, ledger, clock, probes.serving)
@@ -354,6 +356,8 @@ class Supervisor:
             ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
         printed = read_last_lines(run["log"], run["log_offset"]) if run else ()
         ended = exits.explain(exits.masked(ended, self._site.mask), map(self._site.mask, printed))
+        if run is not None and not ended.requested:
+            ended = exits.recorded(ended, await self._incidents.after_end(run, ended))
         self._runs.forget()
         self._probes.forget()
         self._ledger.ended(ended)

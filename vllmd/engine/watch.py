@@ -38,6 +38,8 @@ class Probes:
     """Told when the engine is gone, so that nothing read from it is shown any longer."""
     activity: Callable[[int, int], Activity | None] = lambda _shim, _engine: None
     """What the processes below that shim, and that main process, have used; None if not known."""
+    pages: Callable[[], bytes] = bytes
+    """Its pages of the last minutes, as text."""
     canary: Ask | None = None
     """Sends a completion of one token; None if that is not wanted."""
 

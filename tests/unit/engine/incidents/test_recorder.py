@@ -1,0 +1,110 @@
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine, spec
+from tests.helpers.shims import FakeShim
+from tests.helpers.site import wait_for
+from vllmd import events
+from vllmd.config import command
+from vllmd.engine.exits import Exit, explain
+from vllmd.engine.incidents.recorder import KEPT, Incidents, Sources
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.reading import Activity
+from vllmd.engine.restart.memory import Memory
+from vllmd.shim.protocol import RunRecord
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunRecord:
+    Path(tmp_path / "chat.log").write_text("before\nBoomError: s3cret word\nlast words\n")
+    made = FakeShim(spec(tmp_path, ["x"])).run
+    made["log_offset"] = len("before\n")
+    return made
+
+
+def incidents(folder: Path, clock: FakeClock | None = None, **sources: Any) -> Incidents:
+    clock = clock or FakeClock()
+    built = command.build(engine('env = { HF_TOKEN = "s3cret" }'), {"PATH": "/nonexistent"})
+    ledger = Ledger("chat", clock, Memory(folder / "chat.json"))
+    given = {"kernel": lambda since: f"since {since:.0f}\n", **sources}
+    return Incidents(
+        folder / "incidents", ledger, clock, built, limit_s=5, sources=Sources(**given)
+    )
+
+
+def end(run: RunRecord, **more: Any) -> Exit:
+    ended = Exit("0", requested=False, at=5.0, run_id=run["run_id"], killed=("Worker (pid 7)",))
+    return attrs.evolve(explain(ended, ["EngineDeadError"]), **more)
+
+
+async def test_before_kill_keeps_what_is_about_to_be_lost(
+    tmp_path: Path, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    recorder = incidents(
+        tmp_path,
+        pages=lambda: b"# then\nvllm:x 1\n",
+        gpu=lambda: [{"uuid": "GPU-1", "memory_used_bytes": 5}],
+        mask=lambda text: text.replace("s3cret", "***"),
+    )
+    made = await recorder.before_kill(run, "stands still", Activity(1.5, 2.5, 3, gpu_busy=True))
+    assert made is not None
+    assert made.name == "19700112T140320Z-chat-run-1"
+    about = json.loads((made / "reason.json").read_text())
+    assert (about["reason"], about["run_id"]) == ("stands still", "run-1")
+    assert (about["used"]["core_cpu_s"], about["used"]["gpu_busy"]) == (2.5, True)
+    assert about["first_error"] == "BoomError: *** word"
+    assert about["env"]["HF_TOKEN"] == "********"
+    assert about["command"][1:3] == ["serve", "m"]
+    assert isinstance(about["processes"], list)
+    assert (made / "last-lines.log").read_text() == "BoomError: *** word\nlast words\n"
+    assert gzip.decompress((made / "metrics.txt.gz").read_bytes()) == b"# then\nvllm:x 1\n"
+    assert json.loads((made / "gpu.json").read_text())[0]["uuid"] == "GPU-1"
+    assert "py-spy is not installed" in (made / "stacks.txt").read_text()
+    assert b"s3cret" not in b"".join(path.read_bytes() for path in made.iterdir())
+    wait_for("the kernel's lines", (made / "kernel.log").exists)
+    assert (made / "kernel.log").read_text() == f"since {1_001_000 - 600}\n"
+    assert await recorder.after_end(run, end(run)) == made  # the same incident
+    assert json.loads((made / "end.json").read_text())["label"] == "0"
+
+
+async def test_after_end_of_a_crash_keeps_what_is_left(tmp_path: Path, run: RunRecord) -> None:
+    made = await incidents(tmp_path).after_end(run, end(run))
+    assert made is not None
+    about = json.loads((made / "reason.json").read_text())
+    assert about["processes"] == ["Worker (pid 7)"]
+    assert "exited with code 0, unasked" in about["reason"]
+    ended = json.loads((made / "end.json").read_text())
+    assert ended["diagnosis"]["cause"] == "engine_core_died"
+    assert not (made / "gpu.json").exists()
+    assert not (made / "stacks.txt").exists()
+
+
+async def test_incidents_are_bounded_for_each_engine(tmp_path: Path, run: RunRecord) -> None:
+    clock = FakeClock()
+    recorder = incidents(tmp_path, clock)
+    other: RunRecord = {**run, "engine": "chat-2", "run_id": "other-1"}
+    kept = await recorder.after_end(other, end(other))
+    for n in range(KEPT + 3):
+        clock.now += 60
+        again: RunRecord = {**run, "run_id": f"{n:08d}"}
+        await recorder.after_end(again, end(again))
+    assert len(list((tmp_path / "incidents").iterdir())) == KEPT + 1
+    assert kept is not None
+    assert kept.exists()
+
+
+async def test_incident_that_cannot_be_written_is_said_and_no_more(
+    tmp_path: Path, run: RunRecord
+) -> None:
+    (tmp_path / "incidents").write_text("")
+    with capture_logs() as logs:
+        assert await incidents(tmp_path).before_kill(run, "r", None) is None
+    assert [each["event"] for each in logs] == [events.INCIDENT_FAILED]

@@ -1,0 +1,193 @@
+"""One folder for each failure, written before a stalled engine is killed, or once one has ended.
+
+The oldest are removed beyond `KEPT` for each engine. Files: reason.json (why, processes, command),
+last-lines.log, stacks.txt (of a stalled one), end.json, metrics.txt.gz, gpu.json, kernel.log.
+"""
+
+import asyncio
+import gzip
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.config.command import Command
+from vllmd.engine import exits
+from vllmd.engine.causes.first_error import first_error
+from vllmd.engine.exits import Exit
+from vllmd.engine.follow import read_last_lines
+from vllmd.engine.incidents.kernel import kernel_lines
+from vllmd.engine.incidents.stacks import take_stacks
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.reading import Activity
+from vllmd.shim import proc
+from vllmd.shim.protocol import RunRecord
+from vllmd.units import MINUTE_S
+
+KEPT = 20
+LAST_LINES = 500
+LOOK_BACK_S = 10 * MINUTE_S
+
+
+@attrs.frozen
+class Sources:
+    """Where the recorder looks, beside the processes and what they printed."""
+
+    pages: Callable[[], bytes] = bytes
+    """The engine's pages of the last minutes, as text."""
+    gpu: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """What its GPUs showed in the last minutes."""
+    mask: Callable[[str], str] = str
+    """Takes secrets out."""
+    kernel: Callable[[float], str] = kernel_lines
+
+
+class Incidents:
+    """The incidents of one engine, below a folder that all engines share."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        clock: Clock,
+        command: Command,
+        *,
+        limit_s: float,
+        sources: Sources | None = None,
+    ) -> None:
+        """Make a recorder; taking stacks may last `limit_s` seconds."""
+        self._folder = folder
+        self._ledger = ledger
+        self._clock = clock
+        self._command = command
+        self._limit_s = limit_s
+        self._sources = sources or Sources()
+        self._made: tuple[str, Path] | None = None
+        self._writing: set[asyncio.Task[None]] = set()
+
+    async def before_kill(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
+        """Write down what can be seen of a stalled engine, in the time that is given.
+
+        Returns: the folder of this incident; None if it could not be written.
+        """
+        processes = proc.descendants(run["shim_pid"])
+        about = {
+            "used": attrs.asdict(used) if used else None,
+            "processes": [_process(stat) for stat in processes],
+        }
+        folder = await self._begin(run, reason, about)
+        if folder is None:
+            return None
+        pids = [stat.pid for stat in processes]
+        stacks = await take_stacks(pids, self._limit_s, self._command.argv[0])
+        await self._write(folder, {"stacks.txt": stacks.encode()})
+        return folder
+
+    async def after_end(self, run: RunRecord, end: Exit) -> Path | None:
+        """Write down what is left to see of an engine that ended unasked.
+
+        Returns: the folder, that of its stall if there was one; None if it could not be written.
+        """
+        made = self._made
+        if made is not None and made[0] == run["run_id"]:
+            folder: Path | None = made[1]
+        else:
+            folder = await self._begin(run, end.describe(), {"processes": list(end.killed)})
+        if folder is not None:
+            ended = json.dumps(exits.to_json(end), indent=2)
+            await self._write(folder, {"end.json": f"{ended}\n".encode()})
+        return folder
+
+    async def _begin(self, run: RunRecord, reason: str, more: Mapping[str, Any]) -> Path | None:
+        at = self._clock.time()
+        stamp = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
+        folder = self._folder / f"{stamp}-{run['engine']}-{run['run_id'][:8]}"
+        sources = self._sources
+        about = {
+            "engine": run["engine"],
+            "run_id": run["run_id"],
+            "at": at,
+            "reason": sources.mask(reason),
+            **more,
+            "command": self._command.masked_argv(),
+            "env": self._command.masked_own_env(),
+        }
+        pages, gpu = sources.pages(), list(sources.gpu())
+        if not await self._write(folder, lambda: self._evidence(run, about, pages, gpu)):
+            return None
+        self._made = run["run_id"], folder
+        since = at - LOOK_BACK_S
+        later = asyncio.create_task(
+            self._write_kernel(folder, lambda: sources.kernel(since).encode())
+        )
+        self._writing.add(later)
+        later.add_done_callback(self._writing.discard)
+        return folder
+
+    def _evidence(
+        self, run: RunRecord, about: Mapping[str, Any], pages: bytes, gpu: list[Any]
+    ) -> dict[str, bytes]:
+        lines = [
+            self._sources.mask(line) for line in read_last_lines(run["log"], run["log_offset"])
+        ]
+        reason = {**about, "first_error": first_error(lines)}
+        return {
+            "reason.json": f"{json.dumps(reason, indent=2)}\n".encode(),
+            "last-lines.log": "\n".join([*lines[-LAST_LINES:], ""]).encode(),
+            "metrics.txt.gz": gzip.compress(pages, mtime=0),
+            **({"gpu.json": json.dumps(gpu).encode()} if gpu else {}),
+        }
+
+    async def _write_kernel(self, folder: Path, read: Callable[[], bytes]) -> None:
+        await self._write(folder, lambda: {"kernel.log": read()})
+
+    async def _write(
+        self, folder: Path, files: Mapping[str, bytes] | Callable[[], Mapping[str, bytes]]
+    ) -> bool:
+        """Write files in a thread; tell whether they are there. A full disk is only said."""
+        try:
+            await asyncio.to_thread(_write_files, folder, files)
+        except OSError as error:
+            self._ledger.log.error(events.INCIDENT_FAILED, problem=str(error))
+            return False
+        return True
+
+
+def _write_files(
+    folder: Path, files: Mapping[str, bytes] | Callable[[], Mapping[str, bytes]]
+) -> None:
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    for name, content in (files() if callable(files) else files).items():
+        (folder / name).write_bytes(content)
+    _prune(folder.parent, folder.name.split("-", 1)[1].rpartition("-")[0])
+
+
+def _process(stat: proc.Stat) -> dict[str, object]:
+    """Say where one process stands; T is stopped, D waits for a device, S sleeps, R runs."""
+    try:
+        waits_in = Path(f"/proc/{stat.pid}/wchan").read_text().strip() or None
+    except OSError:
+        waits_in = None
+    return {
+        "pid": stat.pid,
+        "title": proc.command_line(stat.pid)[:200] or stat.name,
+        "state": stat.state,
+        "waits_in": waits_in,
+    }
+
+
+def _prune(folder: Path, engine: str) -> None:
+    """Keep the newest of one engine, so that a loop of one does not cost another its evidence."""
+    own = [
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and path.name.split("-", 1)[-1].rpartition("-")[0] == engine
+    ]
+    for old in sorted(own)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
