@@ -77,6 +77,7 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
         _first_of(streak, failure),
         _what_was_done(own[last + 1 :], now),
         _what_to_do(fields),
+        f"More is in {fields['incident']}." if fields.get("incident") else "",
         _gap(own, streak[0].at, now),
     ]
     return Story(

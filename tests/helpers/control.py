@@ -49,7 +49,7 @@ class FakeHost:
         self.applied: list[bool] = []
 
     def about(self) -> dict[str, Any]:
-        about = {"version": "1", "pid": 1, "config": None, "problem": None}
+        about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
         return {**about, "started_at": self.started_at}
 
     async def events(self, wanted: Wanted) -> list[Event]:

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": GROUND | {"config", "shim"},
     "engine": GROUND | {"config", "engine", "shim"},
     "history": GROUND | {"history"},
+    "bundle": GROUND | {"bundle"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
     "collectors": GROUND | {"config", "engine", "scrape", "collectors"},

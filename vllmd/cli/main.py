@@ -19,6 +19,7 @@ COMMANDS = {
     "reload": "Read the configuration again.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
+    "bundle": "Put into one archive what a bug report needs, and nothing private.",
     "restart": "Stop an engine and start it again.",
     "logs": "Show what an engine printed.",
 }

@@ -1,0 +1,108 @@
+"""`vllmd bundle`: one archive for a bug report, with nothing private in it."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from vllmd import story
+from vllmd.bundle.anonymous import Anonymizer, names_of_host, users_of_host
+from vllmd.bundle.contents import about_host, incident_files, log_files, write_archive
+from vllmd.cli.options import config_option, socket_option
+from vllmd.cli.remembering import find_events
+from vllmd.config import load, paths
+from vllmd.config.model import Config
+from vllmd.config.problem import InvalidConfigError
+from vllmd.config.secrets import secrets_of
+from vllmd.control.client import ControlClient
+from vllmd.errors import VllmdError
+from vllmd.history.reading import Wanted
+from vllmd.redact import Redactor
+from vllmd.units import DAY_S, format_bytes
+
+LOOK_BACK_S = 30 * DAY_S
+
+
+@click.command()
+@config_option
+@socket_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The archive to write; vllmd-bundle-TIME.tar.gz in this folder by default.",
+)
+def command(client: ControlClient, config_path: Path, output: Path | None) -> None:
+    """Put into one archive what a stranger needs to understand a failure.
+
+    Status, events, incidents, the ends of the engines' logs, the configuration, the metrics page.
+    Secrets, prompts and answers, names of users and hosts, and addresses are taken out. Works when
+    the daemon is down. Look through it before you publish it.
+    """
+    config = _config(config_path)
+    target = output or Path(f"vllmd-bundle-{datetime.now():%Y%m%dT%H%M%S}.tar.gz")
+    clean = Anonymizer(Redactor(secrets_of(config)), users_of_host(), names_of_host())
+    try:
+        names = write_archive(target, _files(client, config_path, config), clean)
+    except FileExistsError:
+        raise VllmdError(f"{target} exists already; give another name with --output") from None
+    except OSError as error:
+        raise VllmdError(f"{target} cannot be written: {error.strerror}") from None
+    size = format_bytes(target.stat().st_size)
+    click.echo(f"{target}: {len(names)} files, {size}; look through it before you publish it")
+
+
+def _config(path: Path) -> Config:
+    try:
+        return load.load(path)[0]
+    except InvalidConfigError:
+        return Config()
+
+
+def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator[tuple[str, str]]:
+    yield "about.json", about_host()
+    notes = []
+    try:
+        status = client.status()
+        yield "status.json", json.dumps(status, indent=2)
+        yield "metrics.txt", _page(status["daemon"]["listen"])
+    except VllmdError as error:
+        notes.append(f"status and metrics: {error}")
+    try:
+        told = find_events(
+            client, config_path, Wanted(since=time.time() - LOOK_BACK_S, limit=10_000)
+        )
+        yield "events.jsonl", "".join(f"{json.dumps(each.to_json())}\n" for each in told)
+        stories = [story.tell(e, told, time.time()).text for e in story.engines_in(told)]
+        yield "why.txt", "\n\n".join([*stories, ""])
+    except VllmdError as error:
+        notes.append(f"events: {error}")
+    try:
+        yield "vllmd.toml", config_path.read_text(errors="replace")
+    except OSError as error:
+        notes.append(f"configuration: {error}")
+    try:
+        yield from incident_files(paths.state_dir(config) / "incidents")
+        yield from log_files(paths.log_dir(config), list(config.engines))
+    except OSError as error:
+        notes.append(f"incidents and logs: {error}")
+    yield "missing.txt", "".join(f"{note}\n" for note in notes) or "nothing is missing\n"
+
+
+def _page(listen: str) -> str:
+    """Read the metrics page of the daemon on this host."""
+    where = urlsplit(f"http://{listen}")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(where.hostname or "", where.hostname)
+    connection = http.client.HTTPConnection(host or "127.0.0.1", where.port, timeout=10)
+    try:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode(errors="replace")
+    except OSError as error:
+        return f"the page cannot be read: {error}\n"
+    finally:
+        connection.close()
