@@ -21,7 +21,8 @@ from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
-from vllmd.collectors.history import HistoryCollector, HistoryFigures
+from vllmd.collectors.history import HistoryCollector
+from vllmd.collectors.notifications import NotificationsCollector
 from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
@@ -29,7 +30,7 @@ from vllmd.config import command, paths
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
-from vllmd.config.secrets import secrets_of
+from vllmd.config.secrets import secrets_of, webhook_url
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.restart.turns import Turns
@@ -37,13 +38,14 @@ from vllmd.engine.site import Site
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.supervisor import Supervisor
-from vllmd.errors import VllmdError
+from vllmd.errors import ConfigError, VllmdError
 from vllmd.feed import Event
 from vllmd.history.reading import Wanted
 from vllmd.history.store import Store
 from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
+from vllmd.notify.webhook import Webhook
 from vllmd.reloading import Reloads, read_again
 from vllmd.scrape.page import PageSource
 from vllmd.shim.protocol import SOCKET_NAME
@@ -112,7 +114,7 @@ class Daemon:
         lock = premises.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
         self._history.start()
-        self._surroundings.feed.attach(self._history.put)
+        self._surroundings.feed.attach(self._history.put, self._surroundings.outbox.put)
         held = self._surroundings.sockets.get("exporter")
         exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         control_path = paths.control_socket(self._run_dir)
@@ -158,7 +160,10 @@ class Daemon:
             )
             self._report_unconfigured()
             started(address)
-            others = [tasks.create_task(self._notify()), tasks.create_task(self._watch_config())]
+            others = [
+                tasks.create_task(each)
+                for each in (self._notify(), self._watch_config(), self._send_notices())
+            ]
             await self._stop.wait()
             await self._end(lives)
             for task in others:
@@ -202,6 +207,22 @@ class Daemon:
             notifier.send("WATCHDOG=1")
             notifier.status(self._problem or summary(self._statuses()))
             await self._clock.sleep(every_s)
+
+    async def _send_notices(self) -> None:
+        """Send what is to be told at once, if anybody is."""
+        notify, outbox = self._config.notify, self._surroundings.outbox
+        outbox.wanted = False
+        try:
+            url = webhook_url(notify)
+        except ConfigError as error:
+            _log.error(events.NOTIFICATION_FAILED, problem=str(error))
+            return
+        if url is None:
+            return
+        outbox.wanted = True
+        await Webhook(
+            outbox, url, notify.webhook_format, self._clock, timeout_s=notify.webhook_timeout_s
+        ).run()
 
     async def _watch_config(self) -> None:
         """Wait until a file that could not be used can be."""
@@ -294,7 +315,8 @@ class Daemon:
         collectors: list[Collector] = [
             BuildCollector(),
             ConfigCollector(self._last_read),
-            HistoryCollector(self._history_figures),
+            HistoryCollector(self._history),
+            NotificationsCollector(self._surroundings.outbox),
             EnginesCollector(self._statuses, self._clock),
             UsageCollector(self._statuses, self._clock),
             PagesCollector(list(self._sources.values())),
@@ -309,11 +331,6 @@ class Daemon:
     def _last_read(self) -> LastRead:
         reloads = self._surroundings.reloads
         return reloads.problem is None, reloads.succeeded_at
-
-    def _history_figures(self) -> HistoryFigures:
-        history = self._history
-        up = history.problem is None
-        return HistoryFigures(up, history.written, history.dropped, history.bytes)
 
     def _readable_sources(self) -> list[PageSource]:
         return [self._sources[s.name] for s in self._statuses() if s.state in HAS_PAGE]

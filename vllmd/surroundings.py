@@ -9,6 +9,7 @@ import attrs
 from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.feed import Feed
 from vllmd.notify.systemd import Notifier
+from vllmd.notify.webhook import Outbox
 from vllmd.redact import Redactor
 from vllmd.reloading import Reloads
 
@@ -32,6 +33,7 @@ class Surroundings:
     leaves_engines: bool = False
     """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
     feed: Feed = attrs.field(factory=Feed)
+    outbox: Outbox = attrs.field(factory=Outbox)
     redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
 

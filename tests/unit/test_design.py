@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundle": GROUND | {"bundle"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
-    "collectors": GROUND | {"config", "engine", "scrape", "collectors"},
+    "collectors": GROUND | {"config", "engine", "scrape", "history", "notify", "collectors"},
     "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "demo"},

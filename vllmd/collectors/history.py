@@ -1,19 +1,10 @@
 """How the history fares: whether events are written down, and how much room they take."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-import attrs
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-
-@attrs.frozen
-class HistoryFigures:
-    """What is known of the history now."""
-
-    up: bool
-    written: int
-    dropped: int
-    used_bytes: int
+from vllmd.history.writer import History
 
 
 class HistoryCollector:
@@ -21,27 +12,29 @@ class HistoryCollector:
 
     name = "history"
 
-    def __init__(self, figures: Callable[[], HistoryFigures]) -> None:
-        self._figures = figures
+    def __init__(self, history: History) -> None:
+        self._history = history
 
     def collect(self) -> Iterator[Metric]:
         """Yield whether it works, what was written and lost, and its size."""
-        now = self._figures()
+        history = self._history
         yield GaugeMetricFamily(
-            "vllmd_history_up", "Whether events are being written down.", value=now.up
+            "vllmd_history_up",
+            "Whether events are being written down.",
+            value=history.problem is None,
         )
         yield CounterMetricFamily(
             "vllmd_history_events_written_total",
             "Events written down since the daemon began.",
-            value=now.written,
+            value=history.written,
         )
         yield CounterMetricFamily(
             "vllmd_history_events_dropped_total",
             "Events lost since the daemon began, because the disk did not take them.",
-            value=now.dropped,
+            value=history.dropped,
         )
         yield GaugeMetricFamily(
             "vllmd_history_used_bytes",
             "What the events take in the file of the history, in bytes.",
-            value=now.used_bytes,
+            value=history.bytes,
         )

@@ -1,19 +1,39 @@
 """The secrets that a configuration holds or passes on, so that they can be masked everywhere."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from vllmd.config.flags import is_secret
-from vllmd.config.model import Config
+from vllmd.config.model import Config, Notify
+from vllmd.errors import ConfigError
 
 
 def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[str]:
     """Yield the values of all variables and flags whose names are those of secrets."""
     yield from _of(env)
+    with contextlib.suppress(ConfigError):
+        yield webhook_url(config.notify) or ""
     for engine in config.engines.values():
         yield from _of(engine.env)
         yield from _of(engine.flags)
+
+
+def webhook_url(notify: Notify) -> str | None:
+    """Return the address of the webhook, from the configuration or from its file.
+
+    Raises: ConfigError: the file cannot be read.
+    """
+    if notify.webhook_url or not notify.webhook_url_file:
+        return notify.webhook_url
+    try:
+        return Path(notify.webhook_url_file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"notify.webhook_url_file: {error}; let the daemon's user read it, or take the key out"
+        ) from None
 
 
 def _of(table: Mapping[str, Any]) -> Iterator[str]:

@@ -195,6 +195,7 @@ class Watch:
             events.ENGINE_STALLED,
             reason=reason,
             incident=str(folder) if folder else None,
+            acted=self.limits.restart_stalled,
             consequence="it is killed and started again"
             if self.limits.restart_stalled
             else "none: liveness.restart_stalled is false",

@@ -1,5 +1,10 @@
+from pathlib import Path
+
+import pytest
+
 from tests.helpers.make import config
-from vllmd.config.secrets import secrets_of
+from vllmd.config.secrets import secrets_of, webhook_url
+from vllmd.errors import ConfigError
 
 
 def test_secrets_are_found_by_the_names_of_variables_and_flags() -> None:
@@ -10,7 +15,20 @@ def test_secrets_are_found_by_the_names_of_variables_and_flags() -> None:
     )
     assert list(secrets_of(given, {"AWS_SECRET_KEY": "four", "PATH": "/bin"})) == [
         "four",
+        "",
         "one",
         "two",
         "three",
     ]
+
+
+def test_webhook_url_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "url"
+    given = config(f'[notify]\nwebhook_url_file = "{path}"\n')
+    with pytest.raises(ConfigError, match="webhook_url_file"):
+        webhook_url(given.notify)
+    assert "https" not in str(list(secrets_of(given, {})))
+    path.write_text("https://hooks.example.org/x\n")
+    assert webhook_url(given.notify) == "https://hooks.example.org/x"
+    assert "https://hooks.example.org/x" in list(secrets_of(given, {}))
+    assert webhook_url(config("").notify) is None

@@ -1,0 +1,85 @@
+from typing import Any
+
+from vllmd import events
+from vllmd.feed import Event
+from vllmd.notify.notices import CONFIG, FAILED, HELD, STALLED, Notice, Notices
+
+EXITED = {
+    "requested": False,
+    "text": "exited with code 0, unasked",
+    "cause": "engine_core_died",
+    "explanation": "It died.",
+    "advice": "Do this.",
+    "evidence": ["a line"],
+}
+
+
+class Told:
+    def __init__(self) -> None:
+        self.notices = Notices()
+        self.at = 1000.0
+
+    def take(self, name: str, engine: str | None = "chat", **fields: Any) -> Notice | None:
+        self.at += 10
+        return self.notices.take(Event(self.at, name, "info", engine, fields))
+
+    def to(self, state: str) -> Notice | None:
+        return self.take(events.STATE_CHANGED, state=state)
+
+
+def test_failure_is_told_once_and_its_end_once() -> None:
+    told = Told()
+    assert told.to("ready") is None
+    first = told.take(events.ENGINE_EXITED, **EXITED)
+    assert first is not None
+    assert (first.alert, first.firing, first.severity) == (FAILED, True, "warning")
+    assert first.summary == "vllmd: chat failed: engine_core_died"
+    assert "Why: It died. (cause: engine_core_died) Evidence: “a line”." in first.text
+    assert first.story is not None
+    assert first.story.advice == "Do this."
+    assert told.take(events.ENGINE_EXITED, **EXITED) is None
+    assert told.take(events.ENGINE_EXITED, "embed", **EXITED) is not None
+    assert told.notices.suppressed == 1
+    end = told.to("ready")
+    assert end is not None
+    assert (end.firing, end.since, end.summary) == (False, first.at, "vllmd: chat serves again")
+    assert "it serves again since" in end.text
+    assert told.to("ready") is None
+
+
+def test_another_cause_and_a_hold_are_told_too() -> None:
+    told = Told()
+    first = told.take(events.ENGINE_EXITED, **EXITED)
+    other = told.take(events.ENGINE_EXITED, **{**EXITED, "cause": "gpu_fault"})
+    held = told.take(events.ENGINE_HELD, cause="gpu_fault", reason="Reset it.")
+    assert first is not None
+    assert other is not None
+    assert held is not None
+    assert (held.alert, held.severity, held.since) == (HELD, "critical", first.at)
+    assert told.take(events.ENGINE_HELD, cause="gpu_fault", reason="Reset it.") is None
+    stopped = told.to("stopped")
+    assert stopped is not None
+    assert stopped.summary == "vllmd: chat was stopped"
+
+
+def test_requested_ends_are_not_told_and_stalls_only_if_nobody_acts() -> None:
+    told = Told()
+    assert told.take(events.ENGINE_EXITED, **{**EXITED, "requested": True}) is None
+    assert told.take(events.ENGINE_STALLED, reason="no step", acted=True) is None
+    stalled = told.take(events.ENGINE_STALLED, reason="no step", acted=False)
+    assert stalled is not None
+    assert stalled.alert == STALLED
+
+
+def test_configuration_that_cannot_be_used_is_told_until_it_can() -> None:
+    told = Told()
+    refused = told.take(events.CONFIG_REFUSED, None, problem="line 3: modle")
+    assert refused is not None
+    assert (refused.alert, refused.engine) == (CONFIG, None)
+    assert "line 3: modle. Nothing changed" in refused.text
+    assert told.take(events.CONFIG_REFUSED, None, problem="line 3: modle") is None
+    good = told.take(events.CONFIG_RELOADED, None)
+    assert good is not None
+    assert not good.firing
+    assert told.take(events.CONFIG_RELOADED, None) is None
+    assert told.take(events.DAEMON_STARTED, None) is None

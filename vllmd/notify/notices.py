@@ -1,0 +1,103 @@
+"""Which events a person is told of at once, and what they are told. Pure: no I/O."""
+
+from collections import defaultdict, deque
+
+import attrs
+
+from vllmd import events, story
+from vllmd.feed import Event
+from vllmd.story import Story, tell
+
+KEPT = 50
+"""Events of an engine that its story is told from."""
+
+FAILED = "VllmdEngineFailed"
+HELD = "VllmdEngineHeld"
+STALLED = "VllmdEngineStalled"
+CONFIG = "VllmdConfigRefused"
+
+
+@attrs.frozen
+class Notice:
+    """One message; `firing` until it is sent again as not. Times are seconds since the epoch."""
+
+    alert: str
+    firing: bool
+    at: float
+    since: float
+    severity: str
+    summary: str
+    text: str
+    engine: str | None = None
+    story: Story | None = None
+
+
+@attrs.define
+class _Open:
+    alert: str
+    since: float
+    cause: str | None
+
+
+class Notices:
+    """Turns events into notices: a failure once, not once a restart; its end once."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, deque[Event]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._open: dict[str | None, _Open] = {}
+        self.suppressed = 0
+        """Failures that were not told of, because the one before was of the same cause."""
+
+    def take(self, event: Event) -> Notice | None:
+        """Take an event; return what to say about it, if anything."""
+        if event.engine is None:
+            return self._of_daemon(event)
+        if event.name in story.NAMES:
+            self._told[event.engine].append(event)
+        fields = event.fields
+        if event.name == events.ENGINE_EXITED and not fields.get("requested"):
+            return self._fires(FAILED, "warning", event, fields.get("cause"))
+        if event.name == events.ENGINE_STALLED and not fields.get("acted"):
+            return self._fires(STALLED, "critical", event, "stalled")
+        if event.name == events.ENGINE_HELD:
+            return self._fires(HELD, "critical", event, f"held: {fields.get('cause')}")
+        if event.name == events.STATE_CHANGED and fields.get("state") in ("ready", "stopped"):
+            return self._ends(event)
+        return None
+
+    def _of_daemon(self, event: Event) -> Notice | None:
+        if event.name == events.CONFIG_REFUSED and None not in self._open:
+            self._open[None] = _Open(CONFIG, event.at, None)
+            text = f"{event.fields.get('problem')}. Nothing changed; what runs, runs on."
+            summary = "vllmd: the configuration cannot be used"
+            return Notice(CONFIG, True, event.at, event.at, "warning", summary, text)
+        if event.name == events.CONFIG_RELOADED and None in self._open:
+            opened = self._open.pop(None)
+            summary = "vllmd: the configuration can be used again"
+            return Notice(CONFIG, False, event.at, opened.since, "warning", summary, summary)
+        return None
+
+    def _fires(self, alert: str, severity: str, event: Event, cause: str | None) -> Notice | None:
+        engine = str(event.engine)
+        opened = self._open.get(engine)
+        if opened is not None and opened.cause == cause:
+            self.suppressed += 1
+            return None
+        since = opened.since if opened is not None else event.at
+        self._open[engine] = _Open(alert, since, cause)
+        told = tell(engine, list(self._told[engine]), event.at)
+        what = {FAILED: "failed", HELD: "is held", STALLED: "makes no progress"}[alert]
+        summary = f"vllmd: {engine} {what}: {told.cause or cause}"
+        return Notice(alert, True, event.at, since, severity, summary, told.text, engine, told)
+
+    def _ends(self, event: Event) -> Notice | None:
+        engine = str(event.engine)
+        opened = self._open.pop(engine, None)
+        if opened is None:
+            return None
+        state = event.fields.get("state")
+        summary = f"vllmd: {engine} {'serves again' if state == 'ready' else 'was stopped'}"
+        told = tell(engine, list(self._told[engine]), event.at)
+        return Notice(
+            opened.alert, False, event.at, opened.since, "warning", summary, told.text, engine, told
+        )
