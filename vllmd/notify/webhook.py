@@ -72,6 +72,7 @@ class Webhook:
     async def run(self) -> None:
         """Send until it is cancelled."""
         outbox = self._outbox
+        outbox.changed = asyncio.Event()  # the one before belonged to another event loop
         async with httpx.AsyncClient(timeout=self._timeout_s, transport=self._transport) as client:
             while True:
                 outbox.changed.clear()

@@ -4,7 +4,7 @@ from vllmd import events
 from vllmd.feed import Event
 from vllmd.notify.notices import CONFIG, FAILED, HELD, STALLED, Notice, Notices
 
-EXITED = {
+EXITED: dict[str, Any] = {
     "requested": False,
     "text": "exited with code 0, unasked",
     "cause": "engine_core_died",

@@ -102,3 +102,26 @@ async def test_queue_is_bounded_and_the_oldest_gives_way() -> None:
     assert outbox.outcomes["dropped"] == 5
     assert outbox.waiting[0].engine == "e5"
     assert clock.slept == []
+
+
+def test_outbox_outlives_an_event_loop() -> None:
+    """A reload begins anew with another loop; what waits is sent then."""
+    outbox, clock = Outbox(), FakeClock()
+    outbox.wanted = True
+    server = Server()
+    transport = httpx.MockTransport(server.handle)
+
+    async def daemon(event: Event | None, sent: int) -> None:
+        webhook = Webhook(outbox, URL, "json", clock, timeout_s=5, transport=transport)
+        task = asyncio.create_task(webhook.run())
+        await settle()
+        if event is not None:
+            outbox.put(event)
+        await until(lambda: outbox.outcomes["sent"] == sent, clock)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(daemon(failure("killed"), 1))
+    outbox.put(failure("gpu_fault"))
+    asyncio.run(daemon(None, 2))
+    asyncio.run(daemon(failure("stalled"), 3))
