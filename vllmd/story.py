@@ -11,7 +11,7 @@ import attrs
 
 from vllmd import events
 from vllmd.feed import Event
-from vllmd.units import format_duration
+from vllmd.units import HOUR_S, format_duration
 
 NAMES = (
     events.ENGINE_EXITED,
@@ -30,6 +30,7 @@ NAMES = (
 )
 """The events that a story is made of."""
 
+MAX_QUOTE = 240
 _GAPS = (events.HISTORY_INTERRUPTED, events.HISTORY_INCOMPLETE, events.HISTORY_SET_ASIDE)
 
 
@@ -74,7 +75,7 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
         _what_died(engine, failure, own[:last], now),
         _why(fields),
         _evidence(fields),
-        _first_of(streak, failure),
+        _first_of(streak, failure) or _how_often(own[: last + 1], failure.at),
         _what_was_done(own[last + 1 :], now),
         _what_to_do(fields),
         f"More is in {fields['incident']}." if fields.get("incident") else "",
@@ -106,22 +107,14 @@ def _is_failure(own: Sequence[Event], index: int) -> bool:
 
 
 def _streak(own: Sequence[Event], last: int) -> list[Event]:
-    """Return the failures up to the last one since the engine was ready."""
+    """Return the failures up to the last one, without the engine being ready in between."""
     streak: list[Event] = []
     for index in reversed(range(last + 1)):
+        if _ready(own[index]):
+            break
         if _is_failure(own, index):
             streak.insert(0, own[index])
-        elif streak and _ready(own[index]) and index < _index_of_start(own, last):
-            break
     return streak
-
-
-def _index_of_start(own: Sequence[Event], last: int) -> int:
-    """Return where the run that failed last began: that it was ready does not end the streak."""
-    for index in reversed(range(last)):
-        if own[index].name in (events.ENGINE_SPAWNED, events.ENGINE_ADOPTED):
-            return index
-    return 0
 
 
 def _state(own: Sequence[Event]) -> str | None:
@@ -131,6 +124,10 @@ def _state(own: Sequence[Event]) -> str | None:
 
 def _ready(event: Event) -> bool:
     return event.name == events.STATE_CHANGED and event.fields.get("state") == "ready"
+
+
+def _starting(event: Event) -> bool:
+    return event.name == events.STATE_CHANGED and event.fields.get("state") == "starting"
 
 
 def _nothing(engine: str, own: Sequence[Event], state: str | None, now: float) -> str:
@@ -148,7 +145,7 @@ def _nothing(engine: str, own: Sequence[Event], state: str | None, now: float) -
 def _what_died(engine: str, failure: Event, before: Sequence[Event], now: float) -> str:
     text = failure.fields.get("text") or _stalled_text(failure)
     ready = next((e for e in reversed(before) if _ready(e)), None)
-    start = next((e for e in reversed(before) if e.name == events.ENGINE_SPAWNED), None)
+    start = next((e for e in reversed(before) if _starting(e)), None)
     served = ""
     if ready is not None and (start is None or ready.at >= start.at):
         served = f", after it had served for {format_duration(failure.at - ready.at)}"
@@ -170,7 +167,11 @@ def _why(fields: Mapping[str, Any]) -> str:
 
 def _evidence(fields: Mapping[str, Any]) -> str:
     seen = fields.get("evidence") or ()
-    return f"Evidence: “{seen[0]}”." if seen else ""
+    return f"Evidence: “{_short(seen[0])}”." if seen else ""
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= MAX_QUOTE else f"{line[:MAX_QUOTE]}…"
 
 
 def _first_of(streak: Sequence[Event], failure: Event) -> str:
@@ -182,6 +183,12 @@ def _first_of(streak: Sequence[Event], failure: Event) -> str:
         why = first.fields.get("explanation") or "for a cause that is not known."
         return f"{text}; the first one, at {moment(first.at)}, was another: {why}"
     return f"{text}, all of the same cause." if _same(streak) else f"{text}."
+
+
+def _how_often(own: Sequence[Event], until: float) -> str:
+    """Say how often it failed lately, although it was ready in between."""
+    count = sum(_is_failure(own, i) and own[i].at >= until - HOUR_S for i in range(len(own)))
+    return f"It was failure {count} within an hour." if count > 1 else ""
 
 
 def _same(streak: Sequence[Event]) -> bool:
@@ -242,7 +249,8 @@ def _gap(own: Sequence[Event], since: float, now: float) -> str:
 
 
 def _ago(at: float, now: float) -> str:
-    return f"{format_duration(max(0.0, now - at))} ago"
+    passed_s = now - at
+    return f"{format_duration(passed_s)} ago" if passed_s >= 1 else "a moment ago"
 
 
 def moment(at: float, *, date: bool = True) -> str:

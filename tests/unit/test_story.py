@@ -41,7 +41,7 @@ def test_tell_what_died_why_what_was_done_and_what_to_do() -> None:
     found = story.tell(
         "chat",
         told(
-            (9000, SPAWNED, {}),
+            to(9000, "starting"),
             to(8000, "ready"),
             exited(800),
             to(800, "backoff"),
@@ -69,7 +69,6 @@ def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
     events_ = told(
         exited(900, "old"),
         to(899, "ready"),
-        (850, SPAWNED, {}),
         exited(800, "gpu_fault"),
         (790, SPAWNED, {}),
         exited(700),
@@ -84,6 +83,18 @@ def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
     assert "it is not started again until that is mended; tried again at" in found.text
     same = story.tell("chat", [e for e in events_ if e.fields.get("cause") != "gpu_fault"], NOW)
     assert "failure 2 in a row, all of the same cause" in same.text
+
+
+def test_tell_counts_failures_of_an_engine_that_was_ready_in_between() -> None:
+    flapping = told(exited(9000), exited(900), to(890, "ready"), exited(800), to(790, "ready"))
+    found = story.tell("chat", flapping, NOW)
+    assert found.failures == 1
+    assert "It was failure 2 within an hour." in found.text
+
+
+def test_tell_of_a_start_that_failed_at_once_does_not_say_that_it_served() -> None:
+    found = story.tell("chat", told(to(99, "ready"), to(50, "starting"), exited(49.5)), NOW)
+    assert ", 500ms after its start: it exited" in found.text
 
 
 def test_tell_of_a_stall_that_nobody_ended() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -98,4 +99,5 @@ def _describe(found: Diagnosis) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return click.wrap_text(text, WIDTH, preserve_paragraphs=False)
+    """Wrap a text, but no path and no command in it that somebody wants to copy."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -47,7 +47,7 @@ class Exit:
         if self.label in (STALLED, LOAD_STALLED):
             return f"made no progress and was killed: {self.error}"
         if self.label == SHIM_LOST:
-            text = "its shim was killed, so how it ended is not known"
+            text = "ended in a way that nobody saw, because the shim beside it was killed"
         elif self.label.startswith("SIG"):
             text = f"ended by {self.label}"
         else:

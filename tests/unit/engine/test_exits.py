@@ -54,7 +54,9 @@ def test_from_record_has_a_label_and_a_sentence(given: ExitRecord, label: str, w
 
 def test_describe_lost_shim_says_what_is_not_known() -> None:
     text = Exit(exits.SHIM_LOST, requested=False, at=1, run_id="r").describe()
-    assert text == "its shim was killed, so how it ended is not known, unasked"
+    assert text == (
+        "ended in a way that nobody saw, because the shim beside it was killed, unasked"
+    )
 
 
 def test_explain_uses_what_was_printed_and_only_for_ends_that_nobody_asked_for() -> None:

@@ -86,7 +86,11 @@ def evidence(lines: tuple[str, ...], signatures: tuple[str, ...]) -> tuple[str, 
     found: dict[str, None] = {}
     for line in lines:
         if len(found) < MAX_EVIDENCE and pattern.search(line):
-            found[bare(line)] = None
+            text = bare(line)
+            if not text.startswith(
+                "raise "
+            ):  # the exception itself follows the code that raised it
+                found[text] = None
     return tuple(found)
 
 
