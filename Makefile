@@ -70,7 +70,8 @@ build-tools:
 		qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs debugfs=e2fsprogs
 
 system:
-	@tools/system.sh prometheus=prometheus promtool=prometheus curl=curl pgrep=procps
+	@tools/system.sh prometheus=prometheus promtool=prometheus \
+		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps
 
 test: check integration packaging engine ## everything but what needs a GPU
 	@echo "not run: anything that needs a GPU (there are no such tests yet)"

@@ -1,21 +1,17 @@
 """Secrets, prompts, users and hosts that were planted, looked for on every surface."""
 
 import getpass
-import http.server
 import json
 import os
 import signal
 import socket
 import tarfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 
 from tests.helpers.outcomes import Outcome
+from tests.helpers.receiver import receiver
 from tests.helpers.site import Site, wait_for
 from tests.integration.conftest import serving
 
@@ -23,31 +19,6 @@ TOKEN = "planted-token-5ae1c0de"
 KEY = "planted-key-77e2aa01"
 HOOK = "planted-hook-93b6f1"
 PROMPT = "planted-prompt-my-diary"
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[bytes]]]:
-    """Take what a webhook sends."""
-    bodies: list[bytes] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{HOOK}", bodies
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def surfaces(made: Site, bodies: list[bytes]) -> dict[str, bytes]:
@@ -85,7 +56,7 @@ def surfaces(made: Site, bodies: list[bytes]) -> dict[str, bytes]:
 
 
 def test_planted_secrets_are_on_no_surface(tmp_path: Path, outcome: Outcome) -> None:
-    with receiver() as (url, bodies):
+    with receiver(HOOK) as (url, bodies):
         more = (
             f'\n[engines.chat.env]\nHF_TOKEN = "{TOKEN}"\nVLLM_API_KEY = "{KEY}"\n'
             f'[notify]\nwebhook_url = "{url}"\n'
