@@ -89,6 +89,7 @@ reliability: integration engine ## renew docs/reliability.md from what these tes
 
 bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead
 	$(BIN)/python bench/idle_cost.py
+	$(BIN)/python bench/history.py
 
 clean: ## remove what make made here
 	rm -rf $(VENV) .run build

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config.model import Daemon, Engine, Liveness, Restart
+from vllmd.config.model import Daemon, Engine, History, Liveness, Notify, Restart
 from vllmd.config.reference import shown
 
 ROOT = Path(__file__).parents[1]
@@ -24,8 +24,11 @@ TIERS = {
     "vllm-0.32-cpu": "On a real vLLM (0.32, CPU build)",
     "stand-in": "On the stand-in engine",
 }
+STORIES = "why"
 SECTIONS = (
     ("daemon.", Daemon),
+    ("history.", History),
+    ("notify.", Notify),
     ("engines.NAME.", Engine),
     ("engines.NAME.restart.", Restart),
     ("engines.NAME.liveness.", Liveness),
@@ -59,10 +62,25 @@ def faults() -> Iterator[str]:
             yield f"| {row['fault']} | {row['outcome']} | `{row['test'].partition('::')[2]}` |"
 
 
+def stories() -> Iterator[str]:
+    """Yield what `vllmd why` said after each failure of the scripted night."""
+    path = KEPT / f"{STORIES}.json"
+    if not path.exists():
+        return
+    yield "\n## What `vllmd why` says\n"
+    yield "A night of twelve failures on the stand-in engine (the ones that cannot start print what"
+    yield "a real vLLM printed: `tests/data/engine-logs`), and kills on a real vLLM; shown by"
+    yield "`tests/integration/test_night.py` and `tests/engine/test_real.py`."
+    for row in json.loads(path.read_text()):
+        real = " (a real vLLM 0.32, CPU build)" if row["test"].startswith("tests/engine") else ""
+        yield f"\n**{row['fault']}**{real}"
+        yield f"\n> {row['outcome']}"
+
+
 def document() -> str:
     """Return the whole document."""
     parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
-    return "\n".join([*parts, *faults(), ""])
+    return "\n".join([*parts, *faults(), *stories(), ""])
 
 
 def main() -> None:

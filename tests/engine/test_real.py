@@ -1,16 +1,18 @@
 """The main job on a real vLLM. The tests run in this order and share one engine."""
 
+import gzip
 import json
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.engine.conftest import LOAD_S, REPORT
-from tests.helpers.outcomes import Outcome
+from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.prometheus import Prometheus
 from tests.helpers.site import Load, Site, gone, needs
 from vllmd.demo.families import ROWS
@@ -98,7 +100,11 @@ CAUSE_OF = {
 
 @pytest.mark.parametrize("title", CAUSE_OF)
 def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
-    real: Site, stored: Prometheus, title: str, outcome: Outcome
+    real: Site,
+    stored: Prometheus,
+    title: str,
+    outcome: Outcome,
+    request: pytest.FixtureRequest,
 ) -> None:
     before, old = real.engine("tiny"), list(real.tree("tiny").values())
     stored.wait_scrapes(2)
@@ -113,6 +119,20 @@ def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
     assert gone(*old)
     cause = after["last_exit"]["diagnosis"]["cause"]
     assert cause == CAUSE_OF[title]
+    said = " ".join(real.vllmd("why", "tiny").stdout.split())
+    for part in ("tiny failed", f"(cause: {cause})", "it serves again since", "What to do: "):
+        assert part in said, said
+    incident = Path(after["last_exit"]["incident"])
+    code = "137" if title == "server" else "0"
+    log = str(incident / "last-lines.log")
+    offline = real.vllmd("why", "--log", log, "--exit-code", code, "--json")
+    assert json.loads(offline.stdout)["cause"] == cause
+    assert (
+        "vllm:num_requests_running{"
+        in gzip.decompress((incident / "metrics.txt.gz").read_bytes()).decode()
+    )
+    shown = said.replace(str(real.folder / "state"), "/var/lib/vllmd")
+    outcome_for("why", request)(f"kill -9 of {title}", shown)
     assert real.chat("domain") is not None
     stored.wait_scrapes(2)
     up = [v for _, v in stored.history("vllmd_engine_up", killed_at - 2, time.time())]
@@ -127,6 +147,7 @@ def test_kill_is_followed_by_a_serving_engine_and_no_orphan(
         f"exit {after['last_exit']['label']}, cause {cause}, "
         f"{len(after['last_exit']['killed'])} process killed after it, serving again",
     )
+    REPORT.append(f"vllmd why: {said}")
     REPORT.append(
         f"kill -9 of {title}: code {after['last_exit']['label']}, cause {cause}, killed "
         f"{after['last_exit']['killed']}, serving again after {time.monotonic() - started:.0f} s; "

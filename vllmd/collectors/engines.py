@@ -66,6 +66,11 @@ class EnginesCollector:
             "led.",
             ["event", "state"],
         )
+        info = GaugeMetricFamily(
+            "vllmd_engine_failure_info",
+            "1 for the last end, if nobody asked for it, in the words of 'vllmd why'.",
+            labels=[LABEL, "cause", "kind", "explanation", "advice"],
+        )
         hold = _gauge(
             "hold_seconds", "How long the engine has been held, in seconds, by cause.", ["cause"]
         )
@@ -74,9 +79,12 @@ class EnginesCollector:
                 failures.add_metric([engine.name, cause], count)
             for (event, state), count in sorted(engine.transitions.items()):
                 transitions.add_metric([engine.name, str(event), str(state)], count)
+            if engine.last_exit is not None and (found := engine.last_exit.diagnosis):
+                words = [found.cause, str(found.kind), found.explanation, found.advice]
+                info.add_metric([engine.name, *words], 1)
             if engine.hold is not None:
                 hold.add_metric([engine.name, engine.hold.cause], max(0.0, now - engine.hold.since))
-        yield from (failures, transitions, hold)
+        yield from (failures, transitions, info, hold)
 
     @staticmethod
     def _loads(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

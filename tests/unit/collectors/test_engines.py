@@ -5,6 +5,8 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
 from tests.helpers.metrics import values
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
+from vllmd.engine.causes import killed
+from vllmd.engine.exits import Exit, explain
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import Event, State
 
@@ -46,7 +48,12 @@ def test_collect_failures_holds_and_transitions() -> None:
         causes={"lora_rank": 2},
         transitions={(Event.EXITED, State.BACKOFF): 3},
         hold=Hold("lora_rank", "Raise it.", 1_000_940.0, None, "hash"),
+        last_exit=explain(Exit("SIGKILL", requested=False, at=5.0, run_id="r"), ()),
     )
+    words = ("killed", killed.CAUSE.explanation, killed.CAUSE.advice)
+    info = [name for name in found if name[0] == "vllmd_engine_failure_info"]
+    assert len(info) == 1
+    assert set(words) < set(info[0])
     assert found["vllmd_engine_failures_total", "lora_rank", "chat"] == 2
     assert found["vllmd_engine_transitions_total", "exited", "backoff", "chat"] == 3
     assert found["vllmd_engine_hold_seconds", "lora_rank", "chat"] == 60
