@@ -41,10 +41,13 @@ PURE = {
     "story.py",
     "redact.py",
     "engine/phases.py",
+    "engine/offline.py",
     "engine/starts.py",
     "engine/liveness/progress.py",
     "engine/liveness/reading.py",
     "engine/restart/policy.py",
+    "notify/bodies.py",
+    "notify/notices.py",
     "scrape/families.py",
 } | {name_of(path) for path in (PACKAGE / "engine" / "causes").glob("*.py")}
 IO_MODULES = {"os", "io", "socket", "subprocess", "asyncio", "pathlib", "httpx", "psutil", "time"}

@@ -131,6 +131,23 @@ def main() -> None:
         assert after["last_exit"]["label"] == "shim_lost"
         assert sh("pgrep -fc VLLM::EngineCore") == "1"
 
+    @case("why: the same words with the daemon up and down, from a file of its own user")
+    def _(row: dict[str, Any]) -> None:
+        up = " ".join(sh("vllmd why chat").split())
+        assert "the shim beside it was killed" in up, up
+        assert "it serves again since" in up, up
+        row["file"] = sh("stat -c '%U %a' /var/lib/vllmd/vllmd.db")
+        assert row["file"] == "vllmd 640"
+        kernel = f"{engine()['last_exit']['incident']}/kernel.log"
+        until("the kernel's lines", lambda: os.path.exists(kernel))
+        row["kernel"] = sh(f"head -c 100 {kernel}")
+        assert "cannot be read" not in row["kernel"], row["kernel"]
+        sh("systemctl stop vllmd-daemon")
+        down = " ".join(sh("vllmd why chat").split())
+        assert down.partition(", at ")[2] == up.partition(", at ")[2], down
+        sh("systemctl start vllmd-daemon")
+        ready()
+
     @case("broken configuration: adopts, says so, goes on once mended")
     def _(row: dict[str, Any]) -> None:
         before = ready()
