@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import cast
 
 from vllmd.errors import ShimError
-from vllmd.shim import protocol
+from vllmd.shim import proc, protocol
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord
 
 CONNECT_TIMEOUT_S = 5.0
+DISK_SLEEP = "D"
+"""The state of a process that waits for a disk. Source: proc(5)."""
+TRIES = 6
 ANSWER_TIMEOUT_S = 5.0
 _LINE_LIMIT = 8 * 1024 * 1024
 
@@ -52,11 +55,20 @@ class ShimClient:
         return client
 
     async def stop(self, grace_s: float) -> None:
-        """Ask the shim to end its engine.
+        """Ask the shim to end its engine; one that waits for a disk is asked again.
 
         Raises: ShimError: it does not answer.
         """
-        await self.ask({"op": "stop", "grace_s": grace_s})
+        for attempt in range(TRIES):
+            try:
+                await self.ask({"op": "stop", "grace_s": grace_s})
+            except ShimError:
+                stat = proc.read_stat(self.run["shim_pid"])
+                on_disk = stat is not None and stat.state == DISK_SLEEP
+                if not on_disk or attempt == TRIES - 1:
+                    raise
+            else:
+                return
 
     async def ask(self, request: Message) -> Message:
         """Send one request on a connection of its own.

@@ -4,6 +4,7 @@ A database keeps the way back in itself: an older program, which cannot know a n
 what the newer one did with the newer one's own statements.
 """
 
+import hashlib
 import sqlite3
 from collections.abc import Sequence
 
@@ -56,11 +57,13 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MI
     """Bring a database to the version of `migrations`, forth or back, each step whole or not.
 
     Returns: the version that it had.
-    Raises: sqlite3.Error: it cannot be brought there; LookupError: a newer program left no way
-        back.
+    Raises: sqlite3.Error: it is damaged, or cannot be brought there; LookupError: a newer program
+        left no way back.
     """
-    connection.execute(_WAYS_BACK)
     found = version = version_of(connection)
+    if found:
+        _check_shape(connection)
+    connection.execute(_WAYS_BACK)
     while version < len(migrations):
         step, version = migrations[version], version + 1
         remember = f"INSERT OR REPLACE INTO ways_back VALUES ({version}, {_quoted(step.down)})"
@@ -73,7 +76,24 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MI
             raise LookupError(f"version {version} of the schema left no way back")
         version -= 1
         _run(connection, f"{row[0]}; DELETE FROM ways_back WHERE version > {version}", version)
+    if version != found:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('shape', ?)", (_shape(connection),))
     return found
+
+
+def _check_shape(connection: sqlite3.Connection) -> None:
+    """Refuse tables that are not as they were made: SQLite believes a schema with a flipped bit.
+
+    Raises: sqlite3.DatabaseError: they are damaged.
+    """
+    row = connection.execute("SELECT value FROM meta WHERE key = 'shape'").fetchone()
+    if row is None or row[0] != _shape(connection):
+        raise sqlite3.DatabaseError("its schema is not the one that it was made with")
+
+
+def _shape(connection: sqlite3.Connection) -> str:
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name")
+    return hashlib.sha256(repr(rows.fetchall()).encode()).hexdigest()
 
 
 def _run(connection: sqlite3.Connection, statements: str, version: int) -> None:

@@ -8,6 +8,8 @@ from tests.helpers.shims import FakeShim
 from vllmd.engine import shim_client
 from vllmd.engine.shim_client import ShimClient
 from vllmd.errors import ShimError
+from vllmd.shim import proc
+from vllmd.shim.protocol import Message
 
 
 async def connected(directory: Path) -> tuple[FakeShim, ShimClient]:
@@ -74,3 +76,24 @@ async def test_connect_stranger_raises(tmp_path: Path) -> None:
     with pytest.raises(ShimError, match="SSH"):
         await ShimClient.connect(tmp_path)
     server.close()
+
+
+@pytest.mark.parametrize(("state", "asked"), [("D", 3), ("T", 1)])
+async def test_stop_of_a_shim_that_waits_for_its_disk_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str, asked: int
+) -> None:
+    monkeypatch.setattr(shim_client, "TRIES", 3)
+    shim, client = await connected(tmp_path)
+    stat = proc.Stat(1, "shim", state, 1, 1, 1)
+    monkeypatch.setattr(proc, "read_stat", lambda _: stat)
+    requests: list[Message] = []
+
+    async def silent(request: Message) -> Message:
+        requests.append(request)
+        raise ShimError("does not answer")
+
+    monkeypatch.setattr(client, "ask", silent)
+    with pytest.raises(ShimError):
+        await client.stop(12)
+    assert len(requests) == asked
+    shim.vanish()

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vllmd import events
@@ -96,6 +96,7 @@ def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> Non
         assert (tmp_path / f"{NAME}.unusable").exists()
 
 
+@example(b"\t\t  _0", 3817)  # a schema that SQLite still believes
 @given(st.binary(max_size=300), st.integers(0, 9000))
 def test_open_survives_any_damage(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int
