@@ -246,7 +246,8 @@ class Daemon:
         """
         reloads = self._surroundings.reloads
         try:
-            config, plan = read_again(self._config)
+            running = {s.name: s.command_hash for s in self._statuses() if s.command_hash}
+            config, plan = read_again(self._config, running)
         except VllmdError as error:
             reloads.refuse(str(error))
             _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")

@@ -12,6 +12,8 @@ from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.errors import ConfigError
 
+EARLIER = "what an earlier reload changed"
+
 
 @attrs.frozen
 class Plan:
@@ -55,7 +57,11 @@ class Reloads:
         self.restart, self.stop = frozenset(plan.restart), frozenset(plan.removed)
 
 
-def read_again(now: Config) -> tuple[Config, Plan]:
+Running = Mapping[str, str]
+"""The fingerprint of the command that each engine runs with, of those that do run."""
+
+
+def read_again(now: Config, running: Running) -> tuple[Config, Plan]:
     """Read the file of a configuration again.
 
     Raises: VllmdError: it cannot be used by this daemon; nothing changed.
@@ -64,22 +70,23 @@ def read_again(now: Config) -> tuple[Config, Plan]:
         raise ConfigError("this configuration was not read from a file: there is none to reload")
     new, _ = load(Path(now.path))
     premises.refuse_other_place(now.daemon, new.daemon)
-    return new, plan(now, new)
+    return new, plan(now, new, running)
 
 
-def plan(now: Config, new: Config) -> Plan:
-    """Say what is different for each engine."""
+def plan(now: Config, new: Config, running: Running) -> Plan:
+    """Say what is different for each engine, and which of them runs with another command."""
     applied: dict[str, tuple[str, ...]] = {}
     restart: dict[str, tuple[str, ...]] = {}
     alone, renewed = (attrs.evolve(config, engines={}, path=None) for config in (now, new))
     if changed := tuple(_changed(alone, renewed)):
         applied[""] = changed
-    for name in now.engines.keys() & new.engines.keys():
-        before, after = now.engines[name], new.engines[name]
-        if not (changed := tuple(_changed(before, after))):
-            continue
-        same = command.build(before).hash == command.build(after).hash
-        (applied if same else restart)[name] = changed
+    for name, after in new.engines.items():
+        before = now.engines.get(name, after)
+        changed = tuple(_changed(before, after))
+        if name in running and running[name] != command.build(after).hash:
+            restart[name] = changed or (EARLIER,)
+        elif changed:
+            applied[name] = changed
     return Plan(
         added=tuple(name for name in new.engines if name not in now.engines),
         removed=tuple(name for name in now.engines if name not in new.engines),

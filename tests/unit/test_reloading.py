@@ -4,8 +4,9 @@ import attrs
 import pytest
 
 from tests.helpers.make import config
+from vllmd.config import command
 from vllmd.errors import ConfigError, VllmdError
-from vllmd.reloading import Plan, Reloads, plan, read_again
+from vllmd.reloading import EARLIER, Plan, Reloads, plan, read_again
 
 CHAT = '[engines.chat]\nmodel = "m"\n'
 
@@ -37,23 +38,33 @@ CHAT = '[engines.chat]\nmodel = "m"\n'
 def test_plan_names_what_changed_and_what_needs_a_restart(
     before: str, after: str, expected: Plan
 ) -> None:
-    found = plan(config(before), config(after))
+    old, new = config(before), config(after)
+    running = {name: command.build(each).hash for name, each in old.engines.items()}
+    found = plan(old, new, running)
     assert found == expected
     assert "two" not in str(found.to_json())
+
+
+def test_plan_knows_what_runs_and_not_only_what_was_read() -> None:
+    old, new = config(CHAT), config(CHAT + "max_model_len = 5")
+    runs_old = {"chat": command.build(old.engines["chat"]).hash}
+    assert plan(new, new, runs_old) == Plan(restart={"chat": (EARLIER,)})
+    assert plan(new, old, runs_old) == Plan(applied={"chat": ("max_model_len",)})
+    assert plan(old, new, {}) == Plan(applied={"chat": ("max_model_len",)})  # it does not run
 
 
 def test_read_again_refuses_what_this_daemon_cannot_become(tmp_path: Path) -> None:
     path = tmp_path / "v.toml"
     now = attrs.evolve(config(CHAT), path=str(path))
     with pytest.raises(VllmdError):
-        read_again(now)
+        read_again(now, {})
     path.write_text("[daemon]\nlisten = '127.0.0.1:1'")
     with pytest.raises(ConfigError, match=r"daemon\.listen"):
-        read_again(now)
+        read_again(now, {})
     path.write_text(CHAT)
-    assert read_again(now)[1] == Plan()
+    assert read_again(now, {})[1] == Plan()
     with pytest.raises(ConfigError, match="not read from a file"):
-        read_again(config(CHAT))
+        read_again(config(CHAT), {})
 
 
 def test_reloads_remember_the_last_good_reading() -> None:

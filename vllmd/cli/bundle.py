@@ -18,7 +18,7 @@ from vllmd.cli.remembering import find_events
 from vllmd.config import load, paths
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
-from vllmd.config.secrets import secrets_of
+from vllmd.config.secrets import secrets_in, secrets_of
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.history.reading import Wanted
@@ -46,7 +46,8 @@ def command(client: ControlClient, config_path: Path, output: Path | None) -> No
     """
     config = _config(config_path)
     target = output or Path(f"vllmd-bundle-{datetime.now():%Y%m%dT%H%M%S}.tar.gz")
-    clean = Anonymizer(Redactor(secrets_of(config)), users_of_host(), names_of_host())
+    secrets = [*secrets_of(config), *secrets_in(_text(config_path))]
+    clean = Anonymizer(Redactor(secrets), users_of_host(), names_of_host())
     try:
         names = write_archive(target, _files(client, config_path, config), clean)
     except FileExistsError:
@@ -62,6 +63,14 @@ def _config(path: Path) -> Config:
         return load.load(path)[0]
     except InvalidConfigError:
         return Config()
+
+
+def _text(path: Path) -> str:
+    """Return the configuration as it is, broken or not."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError as error:
+        return f"# it cannot be read: {error}\n"
 
 
 def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator[tuple[str, str]]:
@@ -82,10 +91,7 @@ def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator
         yield "why.txt", "\n\n".join([*stories, ""])
     except VllmdError as error:
         notes.append(f"events: {error}")
-    try:
-        yield "vllmd.toml", config_path.read_text(errors="replace")
-    except OSError as error:
-        notes.append(f"configuration: {error}")
+    yield "vllmd.toml", _text(config_path)
     try:
         yield from incident_files(paths.state_dir(config) / "incidents")
         yield from log_files(paths.log_dir(config), list(config.engines))

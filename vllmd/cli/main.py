@@ -14,14 +14,14 @@ COMMANDS = {
     "run": "Run the daemon in the foreground.",
     "check": "Check a configuration and show the exact commands.",
     "status": "Show the engines.",
-    "start": "Start an engine.",
-    "stop": "Stop an engine until it is started again, or the next boot.",
-    "reload": "Read the configuration again.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
-    "bundle": "Put into one archive what a bug report needs, and nothing private.",
-    "restart": "Stop an engine and start it again.",
     "logs": "Show what an engine printed.",
+    "start": "Start an engine.",
+    "stop": "Stop an engine until it is started again, or the next boot.",
+    "restart": "Stop an engine and start it again.",
+    "reload": "Read the configuration again.",
+    "bundle": "Put into one archive what a bug report needs, and nothing private.",
 }
 """Each is `command` in the module of its name; the help is here so that listing imports none."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from vllmd.config.flags import is_secret
 from vllmd.config.model import Config, Notify
 from vllmd.errors import ConfigError
+
+_ASSIGNED = re.compile(r"""([\w.-]+)["']?\s*[=:]\s*("[^"\n]*"|'[^'\n]*'|[^\s"',}\]]+)""")
+"""A name and its value, as in TOML: ``HF_TOKEN = "…"``."""
 
 
 def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[str]:
@@ -19,6 +23,13 @@ def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[
     for engine in config.engines.values():
         yield from _of(engine.env)
         yield from _of(engine.flags)
+
+
+def secrets_in(text: str) -> Iterator[str]:
+    """Yield what looks like a secret in a configuration that may be broken, by its names."""
+    for name, value in _ASSIGNED.findall(text):
+        if is_secret(name) or name == "webhook_url":
+            yield value.strip("\"'")
 
 
 def webhook_url(notify: Notify) -> str | None:

@@ -124,7 +124,7 @@ def build(engines: Mapping[str, Controlled], host: Host) -> Starlette:
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return _refused(peer, action, f"engine {name}")
+            return _refused(peer, action, "an engine", engine=name)
         engine = engines.get(name)
         if engine is None:
             known = ", ".join(engines) or "none"
@@ -178,8 +178,8 @@ def _wanted(given: Mapping[str, str]) -> Wanted:
     )
 
 
-def _refused(peer: Peer, action: str, what: str) -> JSONResponse:
-    _log.warning(events.REQUEST_REFUSED, action=action, of=what, user=peer.describe())
+def _refused(peer: Peer, action: str, what: str, **about: str) -> JSONResponse:
+    _log.warning(events.REQUEST_REFUSED, action=action, user=peer.describe(), **about)
     message = (
         f"user {peer.describe()} may not {action} {what}: be root, "
         "or join the group vllmd (sudo usermod -aG vllmd USER, then log in again)"

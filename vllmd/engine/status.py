@@ -38,6 +38,8 @@ class EngineStatus:
     started_at: float | None = None
     start_duration_s: float | None = None
     adopted: bool = False
+    command_hash: str | None = None
+    """The fingerprint of the command that runs; None if nothing does."""
     command_changed: bool = False
     restarts: int = 0
     exits: Mapping[tuple[str, bool], int] = attrs.field(factory=lambda: MappingProxyType({}))

@@ -140,6 +140,7 @@ class Supervisor:
             started_at=run["started_at"] if run else None,
             start_duration_s=ledger.start_duration_s,
             adopted=self._adopted,
+            command_hash=run["command_hash"] if run else None,
             command_changed=bool(run and run["command_hash"] != self._command.hash),
             restarts=known.restarts,
             exits=MappingProxyType(dict(known.exits)),

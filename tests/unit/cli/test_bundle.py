@@ -66,3 +66,13 @@ def test_bundle_without_a_daemon_says_what_is_missing(tmp_path: Path) -> None:
     assert "logs/chat.log" in found
     with pytest.raises(VllmdError, match="exists already"):
         CliRunner().invoke(command, where, catch_exceptions=False)
+
+
+def test_bundle_of_a_broken_configuration_has_no_secret_either(tmp_path: Path) -> None:
+    config, target = site(tmp_path), tmp_path / "b.tar.gz"
+    config.write_text(config.read_text() + "[broken\n")
+    where = ["-c", str(config), "--socket", str(tmp_path / "none"), "-o", str(target)]
+    assert CliRunner().invoke(command, where).exit_code == 0
+    found = contents(target)
+    assert "[broken" in found["vllmd.toml"]
+    assert SECRET not in str(found)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.make import config
-from vllmd.config.secrets import secrets_of, webhook_url
+from vllmd.config.secrets import secrets_in, secrets_of, webhook_url
 from vllmd.errors import ConfigError
 
 
@@ -32,3 +32,20 @@ def test_webhook_url_may_be_in_a_file(tmp_path: Path) -> None:
     assert webhook_url(given.notify) == "https://hooks.example.org/x"
     assert "https://hooks.example.org/x" in list(secrets_of(given, {}))
     assert webhook_url(config("").notify) is None
+
+
+def test_secrets_in_a_broken_file_are_found_by_name() -> None:
+    text = """
+    [engines.chat
+    env = { HF_TOKEN = "one-one", HF_HOME = "/srv" }
+    "api_key" = 'two-two'
+    webhook_url = "https://hooks.example.org/x"
+    password = three-three
+    max_model_len = 5
+    """
+    assert list(secrets_in(text)) == [
+        "one-one",
+        "two-two",
+        "https://hooks.example.org/x",
+        "three-three",
+    ]
