@@ -16,6 +16,7 @@ import structlog
 
 import vllmd
 from vllmd import asgi, events, heartbeat, premises
+from vllmd.aside import Aside
 from vllmd.clock import Clock, SystemClock
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
@@ -113,6 +114,7 @@ class Daemon:
         premises.make_directories(self._config)
         lock = premises.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
+        self._aside = Aside()
         self._history.start()
         self._surroundings.feed.attach(self._history.put, self._surroundings.outbox.put)
         held = self._surroundings.sockets.get("exporter")
@@ -127,6 +129,7 @@ class Daemon:
             exporter_socket.close()
             _log.info(events.DAEMON_STOPPED, outcome=self._outcome.value)
             self._surroundings.feed.detach()
+            self._aside.close()
             self._history.close()
             os.close(lock)
         return self._outcome
@@ -300,6 +303,7 @@ class Daemon:
                 clock=self._clock,
                 poll_s=self._config.daemon.poll_s,
                 chance=random.random,
+                do_aside=self._aside.do,
                 mask=self._surroundings.redactor.text,
             )
             self._sources[engine.name] = source

@@ -119,6 +119,8 @@ def test_counts_estimates_and_events_go_on_in_the_next_daemon(chat: Site) -> Non
     assert engine["restarts"] == 1
     page = chat.metrics()
     assert 'vllmd_engine_exits_total{code="0",requested="false",vllmd_engine="chat"} 1.0' in page
+    again = 'vllmd_engine_transitions_total{event="answered",state="ready",vllmd_engine="chat"} 3.0'
+    assert again in page
     names = [e["name"] for e in events(chat)]
     assert names.count("daemon.started") == 2
     assert names.index("daemon.stopped") < len(names) - 1

@@ -14,7 +14,19 @@ PACKAGE = ROOT / "vllmd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
-GROUND = {"", "errors", "units", "clock", "events", "feed", "story", "redact", "log", "asgi"}
+GROUND = {
+    "",
+    "errors",
+    "units",
+    "clock",
+    "events",
+    "feed",
+    "story",
+    "redact",
+    "log",
+    "asgi",
+    "aside",
+}
 TOP = {"daemon", "heartbeat", "premises", "reloading", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},

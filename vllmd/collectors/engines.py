@@ -62,8 +62,7 @@ class EnginesCollector:
         failures = _counter("failures_total", "Ends that nobody asked for, by cause.", ["cause"])
         transitions = _counter(
             "transitions_total",
-            "Changes of the engine's state since the daemon began, by what happened and where it "
-            "led.",
+            "Changes of the engine's state, by what happened and where it led.",
             ["event", "state"],
         )
         info = GaugeMetricFamily(

@@ -1,7 +1,5 @@
 """What is known of one engine, and the log of it: every change goes through here, once."""
 
-from collections import Counter
-
 import attrs
 import structlog
 
@@ -35,8 +33,6 @@ class Ledger:
         self.phases: dict[str, float] = {}
         """When each phase of this start was reached; empty if its beginning was not seen."""
         self.problem: str | None = None
-        self.transitions: Counter[tuple[Event, State]] = Counter()
-        """Changes of the state since this daemon began, by what happened and where it led."""
         self.requests: tuple[int, int] | None = None
         """Requests that run and that wait, as the last page showed them; None if that is long ago,
         or there was none."""
@@ -53,7 +49,8 @@ class Ledger:
     def to(self, event: Event) -> None:
         """Change the state as `event` says."""
         before, self.state = self.state, transition(self.state, event)
-        self.transitions[event, self.state] += 1
+        self.known.transitions[event, self.state] += 1
+        self.save()
         now = self._clock.time()
         self.log.info(
             events.STATE_CHANGED,

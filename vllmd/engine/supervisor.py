@@ -57,7 +57,9 @@ class Supervisor:
         self._probes = probes
         self._clock = clock = site.clock
         self._ledger = ledger = Ledger(
-            engine.name, clock, Memory(site.state_dir / "engines" / f"{engine.name}.json")
+            engine.name,
+            clock,
+            Memory(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside),
         )
         self._turn = Turn(site.turns, engine.name, visible_gpus(command.env), clock)
         self._runs = Runs(
@@ -145,7 +147,7 @@ class Supervisor:
             restarts=known.restarts,
             exits=MappingProxyType(dict(known.exits)),
             causes=MappingProxyType(dict(known.causes)),
-            transitions=MappingProxyType(dict(ledger.transitions)),
+            transitions=MappingProxyType(dict(known.transitions)),
             last_exit=known.last_exit,
             first_failure=known.first_failure,
             hold=known.hold,

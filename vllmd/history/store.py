@@ -40,6 +40,7 @@ class Store:
         self._keep_s = keep_days * DAY_S
         self._connection: sqlite3.Connection | None = None
         self._pruned_at = 0.0
+        self._was_open = False
 
     def open(self) -> list[Event]:
         """Open the file; one that cannot be used is set aside, and a new one begins.
@@ -69,6 +70,7 @@ class Store:
             connection.execute("SAVEPOINT trial")
             connection.execute(_INSERT, (0.0, "", "", None, "{}"))
             connection.execute("ROLLBACK TO trial")
+        self._was_open = True
         return told
 
     def _open(self) -> int:
@@ -116,7 +118,7 @@ class Store:
                     until=marked[1],
                 )
             ]
-        if session is not None and session[0] == "open":
+        if session is not None and session[0] == "open" and not self._was_open:
             return [_tell(events.HISTORY_INTERRUPTED, "warning", last_event_at=last_at)]
         return []
 

@@ -185,3 +185,11 @@ def test_encode_cuts_what_is_too_long() -> None:
     assert len(short) < 20_000
     assert json.loads(short)["too_long"]
     assert json.loads(encode({"at": Path("/a"), "n": 1.5})) == {"at": "/a", "n": 1.5}
+
+
+def test_open_again_after_a_failure_of_our_own_is_no_crash(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.open()
+    store.append([event()])
+    store.close_at_once()
+    assert store.open() == []

@@ -6,6 +6,7 @@ engine begins with nothing known, which never keeps it from serving.
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ import attrs
 import structlog
 
 from vllmd import events
+from vllmd.aside import Work, at_once
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Failure, Hold, Past
 from vllmd.engine.starts import Starts
+from vllmd.engine.state import Event, State
 from vllmd.shim.record import read_record, write_record
 
 VERSION = 1
+_EVENTS, _STATES = frozenset(Event), frozenset(State)
 
 _log = structlog.get_logger()
 
@@ -34,6 +38,8 @@ class Known:
     exits: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
     causes: Counter[str] = attrs.field(factory=Counter)
     """Ends that nobody asked for, by their cause."""
+    transitions: Counter[tuple[Event, State]] = attrs.field(factory=Counter)
+    """Changes of the state, by what happened and where it led."""
     last_exit: Exit | None = None
     first_failure: Exit | None = None
     """What began the failures that are not over yet: later ones may be its echo."""
@@ -45,8 +51,10 @@ class Known:
 class Memory:
     """The file of one engine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, do: Callable[[Work], None] = at_once) -> None:
+        """Name the file; `do` is who writes it, and waits for the disk."""
         self._path = path
+        self._do = do
 
     def load(self) -> Known:
         """Return what is known; nothing, if the file is not there or cannot be understood."""
@@ -73,9 +81,13 @@ class Memory:
 
     def save(self, known: Known) -> None:
         """Write down what is known; a full disk must not touch an engine, so it is only said."""
+        record = _to_json(known)
+        self._do(lambda: self._write(record))
+
+    def _write(self, record: dict[str, Any]) -> None:
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            write_record(str(self._path), _to_json(known))
+            write_record(str(self._path), record)
         except OSError as error:
             _log.error(
                 events.STATE_FILE_NOT_WRITTEN,
@@ -93,6 +105,7 @@ def _to_json(known: Known) -> dict[str, Any]:
         "restarts": known.restarts,
         "exits": [[code, asked, count] for (code, asked), count in known.exits.items()],
         "causes": dict(known.causes),
+        "transitions": [[str(e), str(s), count] for (e, s), count in known.transitions.items()],
         "last_exit": exits.to_json(known.last_exit),
         "first_failure": exits.to_json(known.first_failure),
         "cache_moved": known.cache_moved,
@@ -116,6 +129,13 @@ def _from_json(record: dict[str, Any]) -> Known:
         restarts=int(record["restarts"]),
         exits=Counter({(str(c), bool(asked)): int(n) for c, asked, n in record["exits"]}),
         causes=Counter({str(cause): int(n) for cause, n in record.get("causes", {}).items()}),
+        transitions=Counter(
+            {
+                (Event(event), State(state)): int(count)
+                for event, state, count in record.get("transitions", ())
+                if event in _EVENTS and state in _STATES
+            }
+        ),
         last_exit=exits.from_json(record["last_exit"]),
         first_failure=exits.from_json(record["first_failure"]),
         cache_moved=bool(record["cache_moved"]),

@@ -12,6 +12,7 @@ from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.memory import Known, Memory
 from vllmd.engine.restart.policy import Failure, Hold, Past
+from vllmd.engine.state import Event, State
 
 END = Exit(
     "1",
@@ -28,6 +29,7 @@ KNOWN = Known(
     restarts=4,
     exits=Counter({("0", False): 2, ("SIGKILL", True): 1}),
     causes=Counter({"lora_rank": 2}),
+    transitions=Counter({(Event.ANSWERED, State.READY): 3}),
     last_exit=END,
     first_failure=END,
     cache_moved=True,
@@ -96,3 +98,12 @@ def test_save_on_a_full_disk_is_said_and_no_more(tmp_path: Path) -> None:
     with capture_logs() as logs:
         Memory(tmp_path / "file" / "chat.json").save(KNOWN)
     assert logs[0]["event"] == events.STATE_FILE_NOT_WRITTEN
+
+
+def test_load_leaves_out_transitions_that_only_a_newer_version_knows(tmp_path: Path) -> None:
+    path = tmp_path / "chat.json"
+    Memory(path).save(KNOWN)
+    record = json.loads(path.read_text())
+    record["transitions"].append(["teleported", "elsewhere", 1])
+    path.write_text(json.dumps(record))
+    assert Memory(path).load() == KNOWN
