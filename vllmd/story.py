@@ -202,7 +202,8 @@ def _what_was_done(after: Sequence[Event], now: float) -> str:
         if event.name == events.ENGINE_CACHE_MOVED:
             done.append("vLLM's compile cache was put aside")
         elif event.name == events.ENGINE_BACKOFF_STARTED:
-            done.append(f"another start was planned after {format_duration(fields['pause_s'])}")
+            pause_s = fields.get("pause_s") or 0.0
+            done.append(f"another start was planned after {format_duration(pause_s)}")
         elif event.name == events.ENGINE_HELD:
             retry = fields.get("retry_at")
             again = f"; tried again at {moment(retry)}" if retry and retry > now else ""

@@ -1,6 +1,5 @@
 """One real vLLM (the CPU build where there is no GPU) for the whole tier."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -9,9 +8,9 @@ import pytest
 
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.prometheus import Prometheus, prometheus
+from tests.helpers.real import program_and_model
 from tests.helpers.site import Site, free_port, site
-from vllmd.demo.real import config_text, prepare
-from vllmd.errors import InstallError
+from vllmd.demo.real import config_text
 
 LOAD_S = 300.0
 """A limit for a test that hangs; a load takes 25 to 40 s on two idle cores."""
@@ -24,12 +23,7 @@ REPORT: list[str] = []
 @pytest.fixture(scope="session")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A site whose engine `tiny` is a real vLLM that serves."""
-    try:
-        program, model = prepare()
-    except InstallError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no real vLLM can be had here: {error}")
+    program, model = program_and_model()
     folder = tmp_path_factory.mktemp("real")
     exporter, api = free_port(), free_port()
     text = config_text(folder, program, model, port=api, exporter_port=exporter)

@@ -6,39 +6,11 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
-import httpx
-
+from tests.helpers.flight import Flight
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Site, free_port, gone, wait_for
 from tests.integration.conftest import serving
-
-
-class Flight:
-    """One request in flight, in the background."""
-
-    def __init__(self, made: Site, tokens: int) -> None:
-        self.status: int | None = None
-        self.ended_at = 0.0
-        self._made = made
-        self._tokens = tokens
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
-        wait_for("a request in flight", lambda: made.engine("chat")["busy"])
-
-    def _ask(self) -> None:
-        message = {"role": "user", "content": "x"}
-        body: dict[str, Any] = {"model": "tiny", "messages": [message], "max_tokens": self._tokens}
-        url = f"{self._made.api}/v1/chat/completions"
-        try:
-            self.status = httpx.post(url, json=body, timeout=60, trust_env=False).status_code
-        except httpx.HTTPError:
-            self.status = 0
-        self.ended_at = time.monotonic()
-
-    def join(self) -> None:
-        self._thread.join()
 
 
 def test_stop_is_red_first_and_lets_a_request_finish(tmp_path: Path, outcome: Outcome) -> None:

@@ -4,16 +4,15 @@ import json
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests.helpers.flight import Flight
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Load, Site, gone, wait_for
 from tests.integration.conftest import serving
@@ -22,27 +21,6 @@ from vllmd.shim import proc
 STALL_S, HANG_S = 2.0, 5.0
 SLACK_S = 6.0
 """Polls, the diagnosis and a busy machine; a bound of the test, not of vllmd."""
-
-
-@contextmanager
-def asked(made: Site) -> Iterator[None]:
-    """Have a request in flight that nobody may answer."""
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4000}
-    with httpx.Client(trust_env=False) as client:
-
-        def ask() -> None:
-            try:
-                client.post(f"{made.api}/v1/chat/completions", json=body, timeout=60)
-            except httpx.HTTPError:
-                return
-
-        thread = threading.Thread(target=ask)
-        thread.start()
-        wait_for("a request in flight", lambda: made.engine("chat")["busy"])
-        try:
-            yield
-        finally:
-            thread.join()
 
 
 def stop_process(made: Site, title: str) -> None:
@@ -69,7 +47,7 @@ def test_core_that_hangs_with_work_is_found_killed_and_replaced(
     chat: Site, outcome: Outcome
 ) -> None:
     before, old = chat.engine("chat"), list(chat.tree("chat").values())
-    with asked(chat):
+    with Flight(chat):
         began = time.monotonic()
         stop_process(chat, "VLLM::EngineCore")
         found_s = stalled_after(chat, began)
@@ -94,7 +72,7 @@ def test_core_that_hangs_while_it_computes_gets_the_long_limit(
     with serving(tmp_path, env={"VLLMD_STAND_IN_PREFILL_S": "20"}) as made:
         before = made.engine("chat")
         began = time.monotonic()
-        with asked_and_given_up(made):
+        with asked_twice(made):
             found_s = stalled_after(made, began)
             after = made.wait_new_run("chat", before, 30)
     assert HANG_S <= found_s <= HANG_S + SLACK_S
@@ -103,23 +81,12 @@ def test_core_that_hangs_while_it_computes_gets_the_long_limit(
 
 
 @contextmanager
-def asked_and_given_up(made: Site) -> Iterator[None]:
+def asked_twice(made: Site) -> Iterator[None]:
     """Send two requests, so that the core has reported one as running before it computes on."""
-    threads = [threading.Thread(target=_give_up, args=(made,)) for _ in range(2)]
-    threads[0].start()
-    time.sleep(0.3)
-    threads[1].start()
-    yield
-    for thread in threads:
-        thread.join()
-
-
-def _give_up(made: Site) -> None:
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4000}
-    try:
-        httpx.post(f"{made.api}/v1/chat/completions", json=body, timeout=60, trust_env=False)
-    except httpx.HTTPError:
-        return
+    with Flight(made, seen=False):
+        time.sleep(0.3)
+        with Flight(made, seen=False):
+            yield
 
 
 def test_core_that_hangs_at_rest_is_found_by_the_canary(tmp_path: Path, outcome: Outcome) -> None:
@@ -161,7 +128,7 @@ def test_api_server_that_hangs_is_found_killed_and_replaced(chat: Site, outcome:
 
 def test_short_pause_of_the_core_is_no_stall(chat: Site) -> None:
     before = chat.engine("chat")
-    with asked(chat):
+    with Flight(chat):
         core = chat.process("chat", "VLLM::EngineCore")
         os.kill(core.pid, signal.SIGSTOP)
         time.sleep(STALL_S / 2)

@@ -4,14 +4,13 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.helpers.flight import Flight
 from tests.helpers.make import DATA
 from tests.helpers.outcomes import outcome_for
 from tests.helpers.site import Site, free_port, site, wait_for
@@ -87,20 +86,9 @@ def shim_killed(night: Night) -> None:
 
 def core_hangs(night: Night) -> None:
     made, before = night.made, night.made.engine("chat")
-    asking = threading.Thread(target=_ask, args=(made,))
-    asking.start()
-    time.sleep(0.5)
-    os.kill(made.process("chat", "VLLM::EngineCore").pid, signal.SIGSTOP)
-    made.wait_new_run("chat", before, 40)
-    asking.join()
-
-
-def _ask(made: Site) -> None:
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4000}
-    try:
-        httpx.post(f"{made.api}/v1/chat/completions", json=body, timeout=60, trust_env=False)
-    except httpx.HTTPError:
-        return
+    with Flight(made):
+        os.kill(made.process("chat", "VLLM::EngineCore").pid, signal.SIGSTOP)
+        made.wait_new_run("chat", before, 40)
 
 
 def everything_killed(night: Night) -> None:

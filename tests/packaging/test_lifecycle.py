@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.real import program_and_model
 from tests.packaging import systems
 from tests.packaging.systems import System
-from vllmd.demo.real import prepare
-from vllmd.errors import InstallError
 
 FACTS = {"case", "ok", "seconds", "systemd", "dpkg", "enable", "error", "journal"}
 """Not printed among what was measured."""
@@ -81,12 +80,7 @@ def test_package_lives_on_a_kernel_with_cgroup_v2(
 def test_a_real_vllm_lives_in_its_unit(
     folder: Path, debs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    try:
-        program, model = prepare()
-    except InstallError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no real vLLM can be had here: {error}")
+    program, model = program_and_model()
     engine = program.parents[1]
     ask = [str(engine / "bin/python"), "-c", "import sys; print(sys.base_prefix)"]
     python = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()

@@ -131,3 +131,10 @@ def test_engines_in_names_each_once() -> None:
     both = told(exited(5)) + told(exited(4), engine="embed") + told(exited(3))
     assert story.engines_in(both) == ["chat", "embed"]
     assert "chat" not in story.tell("embed", both, NOW).text
+
+
+@pytest.mark.parametrize("name", story.NAMES)
+def test_tell_takes_any_event_of_another_version(name: str) -> None:
+    """An older or newer vllmd wrote it: a field that is missing is not told, and nothing breaks."""
+    found = story.tell("chat", told((9, events.ENGINE_EXITED, {}), (8, name, {})), NOW)
+    assert found.text.startswith("chat failed")
