@@ -149,7 +149,8 @@ def test_night_of_twelve_failures_is_told_one_by_one(
         said = night.why()
         found = json.loads(night.made.vllmd("why", "chat", "--json").stdout)[0]
         assert found["cause"] == cause
-        assert found["text"].partition(", at ")[2] == said.partition(", at ")[2]
+        unwrapped = " ".join(found["text"].split())
+        assert unwrapped.partition(", at ")[2] == said.partition(", at ")[2]
         assert found["at"] >= began - 1, fault
         for part in ("Why: ", "What was done: ", "What to do: ", "chat failed ", *words):
             assert part in said, (fault, said)
