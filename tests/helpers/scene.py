@@ -122,7 +122,14 @@ class Scene:
         pytest.fail(f"not reached; {self.supervisor.status}")
 
     async def until_state(self, state: State) -> None:
-        await self.until(lambda: self.state is state)
+        """Wait for a state; for that after a failure until its pause has begun, too."""
+        paused = self.supervisor
+        await self.until(
+            lambda: (
+                self.state is state
+                and (state is not State.BACKOFF or paused.status.next_start_at is not None)
+            )
+        )
 
 
 @asynccontextmanager

@@ -30,6 +30,8 @@ from vllmd.engine.watch import Probes, Stall, Watch
 from vllmd.errors import ShimError
 
 ENDING_S = 0.1
+ENDING = frozenset({State.DRAINING, State.STOPPING})
+ENDED = frozenset({State.STOPPED, State.BACKOFF, State.HELD})
 
 
 class Supervisor:
@@ -357,17 +359,20 @@ class Supervisor:
         run = self._runs.record()
         if run is not None:
             ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
-        printed = read_last_lines(run["log"], run["log_offset"]) if run else ()
-        ended = exits.explain(exits.masked(ended, self._site.mask), map(self._site.mask, printed))
+        read = read_last_lines(run["log"], run["log_offset"]) if run else ()
+        printed = [self._site.mask(line) for line in read]
+        ended = exits.explain(exits.masked(ended, self._site.mask), printed)
         if run is not None and not ended.requested:
-            ended = exits.recorded(ended, await self._incidents.after_end(run, ended))
+            ended = exits.recorded(ended, self._incidents.after_end(run, ended, printed))
         self._runs.forget()
         self._probes.forget()
         self._ledger.ended(ended)
         self._crashed = not ended.requested
+        if self._ledger.state not in ENDED | ENDING:  # red at once; a stop is over once proven
+            self._ledger.to(Event.EXITED)
         await self._runs.prove(run, self._site.gpu.holders)
         self._turn.give_back()
-        if self._ledger.state not in (State.STOPPED, State.BACKOFF, State.HELD):
+        if self._ledger.state not in ENDED:
             self._ledger.to(Event.EXITED)
 
     async def _pause(self) -> None:

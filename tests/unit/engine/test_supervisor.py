@@ -315,7 +315,9 @@ async def test_run_loop_of_failures_is_held_and_tried_again_in_time(tmp_path: Pa
             await scene.until(lambda n=n: len(scene.spawner.shims) == n + 1)  # type: ignore[misc]
             await scene.until_state(State.READY)
             await scene.spawner.last.end(0)
-            await scene.until(lambda: scene.state in (State.BACKOFF, State.HELD))
+            await scene.until(
+                lambda: scene.supervisor.status.next_start_at is not None  # in its pause, or held
+            )
             if scene.state is State.BACKOFF:
                 await scene.clock.advance(16)
         await scene.until_state(State.HELD)

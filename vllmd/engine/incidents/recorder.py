@@ -34,6 +34,8 @@ KEPT = 20
 LAST_LINES = 500
 LOOK_BACK_S = 10 * MINUTE_S
 
+Files = Mapping[str, bytes]
+
 
 @attrs.frozen
 class Sources:
@@ -69,7 +71,6 @@ class Incidents:
         self._limit_s = limit_s
         self._sources = sources or Sources()
         self._made: tuple[str, Path] | None = None
-        self._writing: set[asyncio.Task[None]] = set()
 
     async def before_kill(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
         """Write down what can be seen of a stalled engine, in the time that is given.
@@ -81,34 +82,45 @@ class Incidents:
             "used": attrs.asdict(used) if used else None,
             "processes": [_process(stat) for stat in processes],
         }
-        folder = await self._begin(run, reason, about)
-        if folder is None:
+        folder, evidence = self._begin(run, reason, about)
+
+        def read() -> Files:
+            lines = read_last_lines(run["log"], run["log_offset"])
+            return evidence([self._sources.mask(line) for line in lines])
+
+        if not await asyncio.to_thread(self._write, folder, read):
             return None
         pids = [stat.pid for stat in processes]
         stacks = await take_stacks(pids, self._limit_s, self._command.argv[0])
-        await self._write(folder, {"stacks.txt": stacks.encode()})
+        await asyncio.to_thread(self._write, folder, lambda: {"stacks.txt": stacks.encode()})
         return folder
 
-    async def after_end(self, run: RunRecord, end: Exit) -> Path | None:
-        """Write down what is left to see of an engine that ended unasked.
+    def after_end(self, run: RunRecord, end: Exit, printed: Sequence[str]) -> Path:
+        """Write down what is left to see of an engine that ended unasked; returns at once.
 
-        Returns: the folder, that of its stall if there was one; None if it could not be written.
+        `printed` are its last lines, without secrets: the next run writes to the same log.
+
+        Returns: the folder that it is written to, that of its stall if there was one.
         """
+        ended = f"{json.dumps(exits.to_json(end), indent=2)}\n".encode()
         made = self._made
         if made is not None and made[0] == run["run_id"]:
-            folder: Path | None = made[1]
-        else:
-            folder = await self._begin(run, end.describe(), {"processes": list(end.killed)})
-        if folder is not None:
-            ended = json.dumps(exits.to_json(end), indent=2)
-            await self._write(folder, {"end.json": f"{ended}\n".encode()})
+            folder = made[1]
+            self._later(folder, lambda: {"end.json": ended})
+            return folder
+        folder, evidence = self._begin(run, end.describe(), {"processes": list(end.killed)})
+        lines = list(printed)
+        self._later(folder, lambda: {**evidence(lines), "end.json": ended})
         return folder
 
-    async def _begin(self, run: RunRecord, reason: str, more: Mapping[str, Any]) -> Path | None:
-        at = self._clock.time()
+    def _begin(
+        self, run: RunRecord, reason: str, more: Mapping[str, Any]
+    ) -> tuple[Path, Callable[[Sequence[str]], Files]]:
+        """Take what only the event loop may touch; the rest is a function of the lines."""
+        at, sources = self._clock.time(), self._sources
         stamp = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = self._folder / f"{stamp}-{run['engine']}-{run['run_id'][:8]}"
-        sources = self._sources
+        self._made = run["run_id"], folder
         about = {
             "engine": run["engine"],
             "run_id": run["run_id"],
@@ -119,51 +131,36 @@ class Incidents:
             "env": self._command.masked_own_env(),
         }
         pages, gpu = sources.pages(), list(sources.gpu())
-        if not await self._write(folder, lambda: self._evidence(run, about, pages, gpu)):
-            return None
-        self._made = run["run_id"], folder
-        since = at - LOOK_BACK_S
-        later = asyncio.create_task(
-            self._write_kernel(folder, lambda: sources.kernel(since).encode())
-        )
-        self._writing.add(later)
-        later.add_done_callback(self._writing.discard)
-        return folder
+        self._later(folder, lambda: {"kernel.log": sources.kernel(at - LOOK_BACK_S).encode()})
 
-    def _evidence(
-        self, run: RunRecord, about: Mapping[str, Any], pages: bytes, gpu: list[Any]
-    ) -> dict[str, bytes]:
-        lines = [
-            self._sources.mask(line) for line in read_last_lines(run["log"], run["log_offset"])
-        ]
-        reason = {**about, "first_error": first_error(lines)}
-        return {
-            "reason.json": f"{json.dumps(reason, indent=2)}\n".encode(),
-            "last-lines.log": "\n".join([*lines[-LAST_LINES:], ""]).encode(),
-            "metrics.txt.gz": gzip.compress(pages, mtime=0),
-            **({"gpu.json": json.dumps(gpu).encode()} if gpu else {}),
-        }
+        def evidence(lines: Sequence[str]) -> Files:
+            reason = {**about, "first_error": first_error(lines)}
+            return {
+                "reason.json": f"{json.dumps(reason, indent=2)}\n".encode(),
+                "last-lines.log": "\n".join([*lines[-LAST_LINES:], ""]).encode(),
+                "metrics.txt.gz": gzip.compress(pages, mtime=0),
+                **({"gpu.json": json.dumps(gpu).encode()} if gpu else {}),
+            }
 
-    async def _write_kernel(self, folder: Path, read: Callable[[], bytes]) -> None:
-        await self._write(folder, lambda: {"kernel.log": read()})
+        return folder, evidence
 
-    async def _write(
-        self, folder: Path, files: Mapping[str, bytes] | Callable[[], Mapping[str, bytes]]
-    ) -> bool:
-        """Write files in a thread; tell whether they are there. A full disk is only said."""
+    def _later(self, folder: Path, files: Callable[[], Files]) -> None:
+        """Write files in a thread; a loop that ends waits for its threads."""
+        asyncio.get_running_loop().run_in_executor(None, self._write, folder, files)
+
+    def _write(self, folder: Path, files: Callable[[], Files]) -> bool:
+        """Write files; tell whether they are there. A full disk is only said."""
         try:
-            await asyncio.to_thread(_write_files, folder, files)
+            _write_files(folder, files())
         except OSError as error:
             self._ledger.log.error(events.INCIDENT_FAILED, problem=str(error))
             return False
         return True
 
 
-def _write_files(
-    folder: Path, files: Mapping[str, bytes] | Callable[[], Mapping[str, bytes]]
-) -> None:
+def _write_files(folder: Path, files: Files) -> None:
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    for name, content in (files() if callable(files) else files).items():
+    for name, content in files.items():
         (folder / name).write_bytes(content)
     _prune(folder.parent, folder.name.split("-", 1)[1].rpartition("-")[0])
 

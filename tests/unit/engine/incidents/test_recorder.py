@@ -1,5 +1,7 @@
+import asyncio
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,14 @@ def end(run: RunRecord, **more: Any) -> Exit:
     return attrs.evolve(explain(ended, ["EngineDeadError"]), **more)
 
 
+async def written() -> None:
+    """Wait until the threads that write have nothing left to do."""
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_default_executor()
+    loop.set_default_executor(ThreadPoolExecutor())
+    loop._executor_shutdown_called = False  # type: ignore[attr-defined]
+
+
 async def test_before_kill_keeps_what_is_about_to_be_lost(
     tmp_path: Path, run: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,18 +81,20 @@ async def test_before_kill_keeps_what_is_about_to_be_lost(
     assert b"s3cret" not in b"".join(path.read_bytes() for path in made.iterdir())
     wait_for("the kernel's lines", (made / "kernel.log").exists)
     assert (made / "kernel.log").read_text() == f"since {1_001_000 - 600}\n"
-    assert await recorder.after_end(run, end(run)) == made  # the same incident
+    assert recorder.after_end(run, end(run), ()) == made  # the same incident
+    wait_for("the end", (made / "end.json").exists)
     assert json.loads((made / "end.json").read_text())["label"] == "0"
 
 
 async def test_after_end_of_a_crash_keeps_what_is_left(tmp_path: Path, run: RunRecord) -> None:
-    made = await incidents(tmp_path).after_end(run, end(run))
-    assert made is not None
+    made = incidents(tmp_path).after_end(run, end(run), ["BoomError: a word"])
+    await written()
     about = json.loads((made / "reason.json").read_text())
     assert about["processes"] == ["Worker (pid 7)"]
     assert "exited with code 0, unasked" in about["reason"]
     ended = json.loads((made / "end.json").read_text())
     assert ended["diagnosis"]["cause"] == "engine_core_died"
+    assert about["first_error"] == "BoomError: a word"
     assert not (made / "gpu.json").exists()
     assert not (made / "stacks.txt").exists()
 
@@ -91,13 +103,13 @@ async def test_incidents_are_bounded_for_each_engine(tmp_path: Path, run: RunRec
     clock = FakeClock()
     recorder = incidents(tmp_path, clock)
     other: RunRecord = {**run, "engine": "chat-2", "run_id": "other-1"}
-    kept = await recorder.after_end(other, end(other))
+    kept = recorder.after_end(other, end(other), ())
     for n in range(KEPT + 3):
         clock.now += 60
         again: RunRecord = {**run, "run_id": f"{n:08d}"}
-        await recorder.after_end(again, end(again))
+        recorder.after_end(again, end(again), ())
+        await written()
     assert len(list((tmp_path / "incidents").iterdir())) == KEPT + 1
-    assert kept is not None
     assert kept.exists()
 
 
@@ -107,4 +119,5 @@ async def test_incident_that_cannot_be_written_is_said_and_no_more(
     (tmp_path / "incidents").write_text("")
     with capture_logs() as logs:
         assert await incidents(tmp_path).before_kill(run, "r", None) is None
-    assert [each["event"] for each in logs] == [events.INCIDENT_FAILED]
+        await written()
+    assert {each["event"] for each in logs} == {events.INCIDENT_FAILED}
