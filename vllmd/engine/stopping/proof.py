@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from vllmd.shim.proc import all_processes
 LIMIT_S = 10.0
 """How long an end may take to show: the kernel gives VRAM back 0.2 s after the last process."""
 POLL_S = 0.2
+SHARED_TRIES = 10
 
 SHARED_MEMORY = Path("/dev/shm")
 SHARED_PREFIXES = ("psm_", "sem.mp-", "torch_", "nccl-", "vllm")
@@ -57,7 +59,7 @@ async def prove(
         await clock.sleep(POLL_S)
     after_s = clock.monotonic() - began
     in_the_way = [*([await asyncio.to_thread(_port_taken, port)] if taken else []), *held]
-    removed = await asyncio.to_thread(lambda: [*_empty(ipc), *remove_shared(since)])
+    removed = await asyncio.to_thread(lambda: [*_empty(ipc), *_remove_until_gone(since)])
     return Proof(tuple(removed), tuple(in_the_way), after_s)
 
 
@@ -71,6 +73,20 @@ def _empty(folder: Path) -> Iterator[str]:
         for path in folder.iterdir():
             path.unlink()
             yield str(path)
+
+
+def _remove_until_gone(since: float) -> Iterator[str]:
+    """Remove shared memory, and look again for a while at what cannot be removed yet.
+
+    A process that is just ending still maps it, and one that is just starting cannot be looked
+    into (both seen); another engine's stays in use, and is left after that while.
+    """
+    for attempt in range(SHARED_TRIES):
+        if attempt:
+            time.sleep(POLL_S)
+        yield from remove_shared(since)
+        if not any(_ours(path, since) for path in _shared(SHARED_MEMORY)):
+            return
 
 
 def remove_shared(since: float, folder: Path = SHARED_MEMORY) -> Iterator[str]:
