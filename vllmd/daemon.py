@@ -32,6 +32,7 @@ from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.config.secrets import secrets_of, webhook_url
+from vllmd.config.urls import url_of
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.restart.turns import Turns
@@ -151,7 +152,7 @@ class Daemon:
             for server, listener in servers:
                 tasks.create_task(server.run_on(listener))
             lives = [tasks.create_task(self._live(s)) for s in self._supervisors.values()]
-            address = Address(premises.url_of(exporter_socket), str(control_path))
+            address = Address(url_of(*exporter_socket.getsockname()[:2]), str(control_path))
             _log.info(
                 events.DAEMON_STARTED,
                 version=vllmd.__version__,

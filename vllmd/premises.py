@@ -82,10 +82,3 @@ def refuse_other_place(now: Daemon, new: Daemon) -> None:
                 f"daemon.{name} is now {value!r}: a reload cannot change that; restart the daemon "
                 "('systemctl restart vllmd-daemon' leaves the engines serving), or change it back"
             )
-
-
-def url_of(listener: socket.socket) -> str:
-    """Return the URL at which this host reaches a listening socket."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

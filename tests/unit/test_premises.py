@@ -32,12 +32,6 @@ def test_make_directories_that_cannot_be_made_says_which(tmp_path: Path) -> None
         premises.make_directories(given)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_url_of_is_one_that_this_host_reaches(host: str) -> None:
-    with premises.bind((host, 0)) as listener:
-        assert premises.url_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-
 def test_refuse_other_place_names_what_a_reload_cannot_change() -> None:
     before = config("").daemon
     premises.refuse_other_place(before, config("[daemon]\npoll_s = 9.0\n").daemon)

@@ -19,6 +19,7 @@ from vllmd.config import load, paths
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.config.secrets import secrets_in, secrets_of
+from vllmd.config.urls import url_of
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.history.reading import Wanted
@@ -102,9 +103,9 @@ def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator
 
 def _page(listen: str) -> str:
     """Read the metrics page of the daemon on this host."""
-    where = urlsplit(f"http://{listen}")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(where.hostname or "", where.hostname)
-    connection = http.client.HTTPConnection(host or "127.0.0.1", where.port, timeout=10)
+    host, _, port = listen.rpartition(":")
+    where = urlsplit(url_of(host, int(port)))
+    connection = http.client.HTTPConnection(where.netloc, timeout=10)
     try:
         connection.request("GET", "/metrics")
         return connection.getresponse().read().decode(errors="replace")

@@ -9,6 +9,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.flags import env_table, flag_table, lora_modules
 from vllmd.config.rules import key, section
+from vllmd.config.urls import url_of
 from vllmd.units import DAY_S, HOUR_S, MINUTE_S
 
 STAND_IN = "stand-in"
@@ -254,8 +255,7 @@ class Engine:
     @property
     def url(self) -> str:
         """The base URL at which this host reaches the engine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        return url_of(self.host, self.port)
 
     @property
     def is_stand_in(self) -> bool:
