@@ -117,7 +117,6 @@ class Ledger:
             took = self.phase_durations()
             known.starts = starts.remembered(known.starts, self._command_hash, took)
         known.past = proven(known.past, self._command_hash)
-        self.save()
         self.to(Event.ANSWERED)
 
     # --- an end ------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import attrs
 
 MAX_EVIDENCE = 3
 MAX_LINE = 400
+CODE = "raise "
+"""How the line of code begins that raised: the exception itself comes after it."""
 _PREFIX = re.compile(
     r"^(\([A-Za-z_0-9]+ pid=\d+\) )?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[\S+\] )?\s*"
 )
@@ -87,9 +89,7 @@ def evidence(lines: tuple[str, ...], signatures: tuple[str, ...]) -> tuple[str, 
     for line in lines:
         if len(found) < MAX_EVIDENCE and pattern.search(line):
             text = bare(line)
-            if not text.startswith(
-                "raise "
-            ):  # the exception itself follows the code that raised it
+            if not text.startswith(CODE):
                 found[text] = None
     return tuple(found)
 
