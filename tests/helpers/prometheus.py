@@ -1,6 +1,5 @@
 """A real Prometheus that scrapes one page, and what it stored."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from tests.helpers.site import free_port, needs, wait_for
+from tests.helpers.servers import running
+from tests.helpers.site import free_port, wait_for
 
 CONFIG = """
 global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
@@ -57,27 +57,18 @@ class Prometheus:
 @contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
     """Run Prometheus against `target` (host:port)."""
-    needs("prometheus")
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
     config.write_text(CONFIG.format(target=target))
     address = f"127.0.0.1:{free_port()}"
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={folder}/data",
-                f"--web.listen-address={address}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        made = Prometheus(f"http://{address}")
-        wait_for("Prometheus", lambda: made.query("vector(1)"))
+    made = Prometheus(f"http://{address}")
+    with running(
+        "prometheus",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address={address}",
+        log=folder / "prometheus.log",
+        up=lambda: made.query("vector(1)"),
+    ):
         made.wait_scrapes(1)
         yield made
-    finally:
-        process.terminate()
-        process.wait(30)

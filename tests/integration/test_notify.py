@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 
 from tests.helpers.outcomes import Outcome
 from tests.helpers.receiver import receiver
-from tests.helpers.site import Site, free_port, needs, wait_for
+from tests.helpers.servers import running
+from tests.helpers.site import Site, free_port, wait_for
 from tests.integration.conftest import serving
 from vllmd.notify.bodies import as_alertmanager_webhook
 from vllmd.notify.notices import FAILED, Notice
@@ -28,23 +28,9 @@ receivers: [{{ name: hook, webhook_configs: [{{ url: "{url}", send_resolved: tru
 @contextmanager
 def alertmanager(folder: Path, hook: str) -> Iterator[str]:
     """Run a real Alertmanager that tells `hook`; yield its URL."""
-    needs("prometheus-alertmanager")
-    port = free_port()
+    url = f"http://127.0.0.1:{free_port()}"
     config = folder / "alertmanager.yml"
     config.write_text(ALERTMANAGER.format(url=hook))
-    with (folder / "alertmanager.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus-alertmanager",
-                f"--config.file={config}",
-                f"--storage.path={folder / 'alertmanager'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    url = f"http://127.0.0.1:{port}"
 
     def up() -> bool:
         try:
@@ -52,12 +38,16 @@ def alertmanager(folder: Path, hook: str) -> Iterator[str]:
         except httpx.TransportError:
             return False
 
-    try:
-        wait_for("Alertmanager", up)
+    with running(
+        "prometheus-alertmanager",
+        f"--config.file={config}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--cluster.listen-address=",
+        log=folder / "alertmanager.log",
+        up=up,
+    ):
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def kill_core(made: Site) -> None:

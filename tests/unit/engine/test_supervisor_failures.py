@@ -1,0 +1,192 @@
+"""A supervisor whose engine fails, hangs or waits: held, killed, one after another."""
+
+import asyncio
+from pathlib import Path
+
+from tests.helpers.scene import Scene, running
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.engine.state import State
+
+LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
+
+
+async def test_run_configuration_cause_is_held_with_the_fix_named(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        await scene.until_state(State.LOADING)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.HELD)
+        status = scene.supervisor.status
+        assert status.hold is not None
+        assert status.hold.cause == "lora_rank"
+        assert "max_lora_rank" in status.hold.reason
+        assert status.next_start_at == status.hold.retry_at
+        await scene.clock.advance(1000)
+        assert len(scene.spawner.shims) == 1
+        scene.answers = True
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.hold is None
+        assert len(scene.spawner.shims) == 2
+
+
+async def test_run_engine_that_was_ready_with_this_command_is_tried_again_first(
+    tmp_path: Path,
+) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.BACKOFF)
+        scene.answers = False
+        await scene.clock.advance(4)
+        await scene.until_state(State.LOADING)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.HELD)
+
+
+async def test_run_hold_outlives_the_daemon_and_ends_with_another_command(tmp_path: Path) -> None:
+    first = Scene(tmp_path)
+    async with running(first):
+        first.answers = False
+        await first.until_state(State.LOADING)
+        await first.spawner.last.end(1, tail=[LORA])
+        await first.until_state(State.HELD)
+    port = first.engine.port
+    second = Scene(tmp_path, port=port)
+    async with running(second):
+        await second.until_state(State.HELD)
+        await second.clock.advance(100)
+        assert second.spawner.shims == []
+        second.supervisor.stop()
+        await second.until_state(State.STOPPED)
+        second.stopped.discard("chat")
+    mended = Scene(tmp_path, "max_num_seqs = 9", port=port)
+    async with running(mended):
+        await mended.until_state(State.READY)
+
+
+async def test_run_loop_of_failures_is_held_and_tried_again_in_time(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        for n in range(6):
+            await scene.until(lambda n=n: len(scene.spawner.shims) == n + 1)  # type: ignore[misc]
+            await scene.until_state(State.READY)
+            await scene.spawner.last.end(0)
+            await scene.until(
+                lambda: scene.supervisor.status.next_start_at is not None  # in its pause, or held
+            )
+            if scene.state is State.BACKOFF:
+                await scene.clock.advance(16)
+        await scene.until_state(State.HELD)
+        hold = scene.supervisor.status.hold
+        assert hold is not None
+        assert hold.retry_at is not None
+        await scene.leaves(State.HELD)
+        assert scene.clock.time() >= hold.retry_at
+        await scene.until_state(State.READY)
+
+
+async def test_stop_of_a_serving_engine_is_red_first_and_drains(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.spawner.last.exits_when_stopped = False
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 2, 1)})
+        scene.supervisor.stop()
+        await scene.until(lambda: scene.spawner.last.stops == [10])
+        assert scene.state is State.DRAINING
+        assert not scene.supervisor.status.up
+        await scene.clock.advance(1)
+        assert scene.supervisor.status.requests_running == 2
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        await scene.clock.advance(1)
+        await scene.until_state(State.STOPPING)
+        await scene.spawner.last.end(0, requested=True)
+        await scene.until_state(State.STOPPED)
+
+
+async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, "liveness = { stall_s = 60, diagnose_s = 0 }")
+    async with running(scene):
+        await scene.until_state(State.READY)
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(5, 1, 0)})
+        scene.used = Activity(1.0, 1.0, 0)
+        while not scene.spawner.last.stops:
+            await scene.clock.advance(5)
+            await asyncio.sleep(0.05)  # its end comes over a real socket
+        await scene.until_state(State.BACKOFF)
+        status = scene.supervisor.status
+        assert scene.spawner.last.stops == [0]
+        assert dict(status.exits) == {("stalled", False): 1}
+        assert status.last_exit is not None
+        assert status.last_exit.diagnosis is not None
+        assert status.last_exit.diagnosis.cause == "stalled"
+        assert "no engine step" in status.last_exit.diagnosis.evidence[0]
+        assert len(list((tmp_path / "state" / "incidents").iterdir())) == 1
+        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        await scene.clock.advance(4)
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.restarts == 1
+
+
+async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Path) -> None:
+    one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
+    two.supervisor._turn._turns = one.turns
+    one.turns.take("other", None)
+    async with running(two):
+        await two.until(lambda: two.supervisor.status.problem is not None)
+        assert "waits until other has loaded" in str(two.supervisor.status.problem)
+        assert two.spawner.shims == []
+        one.turns.give_back("other")
+        await two.until_state(State.READY)
+        assert one.turns.ahead_of("another", None) is None
+
+
+async def test_run_phase_of_a_failed_load_is_a_part_of_its_cause(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        (tmp_path / "chat.log").write_text("Starting to load model x...\n")
+        await scene.until_state(State.LOADING)
+        await scene.clock.advance(1)
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.BACKOFF)
+        last = scene.supervisor.status.last_exit
+        assert last is not None
+        assert last.phase == "weights"
+        assert "while loading (weights)" in last.describe()
+
+
+async def test_run_gpu_fault_is_held_until_the_gpu_is_fine_again(tmp_path: Path) -> None:
+    """A GPU reader's part, played: no line in the log says it, an Xid does."""
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        await scene.until_state(State.LOADING)
+        scene.seen = {"xid_79": "NVIDIA Xid 79 on GPU 0: fallen off the bus"}
+        scene.gpu_fine = False
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.HELD)
+        status = scene.supervisor.status
+        assert status.hold is not None
+        assert (status.hold.cause, status.hold.fine) == ("gpu_fault", False)
+        assert status.last_exit is not None
+        assert status.last_exit.diagnosis is not None
+        assert status.last_exit.diagnosis.evidence == (scene.seen["xid_79"],)
+        await scene.passes(75)
+        assert scene.state is State.HELD
+        scene.gpu_fine, scene.seen = True, {}
+        assert await scene.leaves(State.HELD) < scene.engine.restart.hold_retry_s
+        await scene.until_state(State.LOADING)
+
+
+async def test_run_next_start_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.holders = ["VLLM::EngineCore (pid 9) holds 60 GiB"]
+        scene.supervisor.restart()
+        await scene.until(lambda: scene.supervisor.status.last_exit is not None)
+        await scene.clock.advance(1)
+        assert len(scene.spawner.shims) == 1
+        scene.holders = []
+        await scene.clock.advance(1)
+        await scene.until(lambda: len(scene.spawner.shims) == 2)
+        await scene.until_state(State.READY)
