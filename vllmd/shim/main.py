@@ -19,6 +19,7 @@ from vllmd.shim.tree import Tree, become_subreaper
 SPEC_TIMEOUT_S = 10.0
 FAREWELL_TIMEOUT_S = 1.0
 EXIT_TAIL_LINES = 100
+KNOWN_OPS = "status, tail, stop, watch, rotate, rotation"
 
 
 def main() -> int:
@@ -121,7 +122,7 @@ class Shim:
         self._oom_kills = cgroup.oom_kills()
         become_subreaper()
         self._poll = select.poll()
-        self._output = Output(spec["log"], spec["tail_bytes"])
+        self._output = Output(spec)
         self._server = Server(f"{self._directory}/{protocol.SOCKET_NAME}", self._poll, self._answer)
         self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
@@ -130,7 +131,8 @@ class Shim:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_stop)
         self._poll.register(self._wake_fd, select.POLLIN)
-        self._poll.register(self._output.read_fd, select.POLLIN)
+        self._reading = False
+        self._output_ended = False
 
     def spawn(self) -> str | None:
         """Start the engine and write down what runs.
@@ -159,6 +161,7 @@ class Shim:
             "started_at": self.tree.started_at,
             "log": self._spec["log"],
             "log_offset": self._output.log_offset,
+            "log_number": self._output.log_number,
         }
         self._write(protocol.RUN_RECORD_NAME, self._run_record)
         return None
@@ -171,13 +174,28 @@ class Shim:
             wait_s = self.tree.sweep()
             if wait_s == 0.0:
                 break
+            gather_s = self._listen_to_output()
+            if gather_s:
+                wait_s = gather_s if wait_s is None else min(wait_s, gather_s)
             for fd, events in self._poll.poll(None if wait_s is None else wait_s * 1000):
                 self._handle(fd, events)
         self._output.drain_all()
-        record = self._exit_record()
         self._output.close()
+        record = self._exit_record()
         self._write(protocol.EXIT_RECORD_NAME, record)
         self._server.close({**record}, FAREWELL_TIMEOUT_S)
+
+    def _listen_to_output(self) -> float:
+        """Have the pipe reported, or not yet; return seconds until it is to be."""
+        gather_s = 0.0 if self._output_ended else self._output.wait_s()
+        wanted = not self._output_ended and gather_s == 0.0
+        if wanted != self._reading:
+            self._reading = wanted
+            if wanted:
+                self._poll.register(self._output.read_fd, select.POLLIN)
+            else:
+                self._poll.unregister(self._output.read_fd)
+        return gather_s
 
     def _ask_stop(self, *_: object) -> None:
         self._stop_asked = True
@@ -186,8 +204,7 @@ class Shim:
         if fd == self._wake_fd:
             os.read(self._wake_fd, 4096)
         elif fd == self._output.read_fd:
-            if not self._output.drain():
-                self._poll.unregister(fd)
+            self._output_ended = not self._output.drain()
         else:
             self._server.handle(fd, events)
 
@@ -197,16 +214,21 @@ class Shim:
                 return {
                     **self._run_record,
                     "stopping": self.tree.stop_requested,
-                    "output_bytes": self._output.bytes,
-                    "log_lost_bytes": self._output.lost_bytes,
+                    **self._output.status(),
                 }
             case "tail":
                 return {"lines": self._output.tail(int(request.get("lines", 20)))}
+            case "rotate":
+                self._output.rotate()
+                return {"ok": True}
+            case "rotation":
+                self._output.set_rotation(protocol.parse_rotation(request.get("rotation")))
+                return {"ok": True}
             case "stop":
                 self.tree.stop(float(request.get("grace_s", self._spec["stop_grace_s"])))
                 return {"ok": True}
             case unknown:
-                return {"error": f"unknown op {unknown!r}; known: status, tail, stop, watch"}
+                return {"error": f"unknown op {unknown!r}; known: {KNOWN_OPS}"}
 
     def _exit_record(self) -> ExitRecord:
         return {
@@ -221,7 +243,8 @@ class Shim:
             "started_at": self.tree.started_at,
             "ended_at": time.time(),
             "killed": self.tree.killed,
-            "log_lost_bytes": self._output.lost_bytes,
+            "log_lost_bytes": self._output.status()["log_lost_bytes"],
+            "log_dropped_lines": self._output.status()["log_dropped_lines"],
             "tail": self._output.tail(EXIT_TAIL_LINES),
             "oom_kills": max(0, cgroup.oom_kills() - self._oom_kills),
         }

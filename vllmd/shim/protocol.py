@@ -12,7 +12,9 @@ field is ignored, and a change that cannot be made so gets a new number.
    one line. `status` answers a `Status`; `tail` answers `{"lines": [...]}`; `stop` answers
    `{"ok": true}` at once, sends SIGTERM to the engine's main process, and after `grace_s` seconds
    kills its tree; `watch` answers a `Status` and, when the engine and its whole tree are gone, a
-   second line: the `ExitRecord`. Anything else answers `{"error": …}`.
+   second line: the `ExitRecord`; `rotate` answers `{"ok": true}` and begins a new file of the log;
+   `rotation` takes a `Rotation` as `"rotation"` in place of the one before. Anything else answers
+   `{"error": …}`.
 4. *Files* in the engine's directory: `run.json` (a `RunRecord`, written when the engine is
    spawned) and `exit.json` (an `ExitRecord`, written when nothing of it is left). A `run.json`
    whose `run_id` has no `exit.json`, with nobody listening, means that the shim itself was killed.
@@ -20,6 +22,19 @@ field is ignored, and a change that cannot be made so gets a new number.
 
 import json
 from typing import Any, NotRequired, TypedDict
+
+
+class Rotation(TypedDict):
+    """Say when the log is rotated, and how much of it is kept.
+
+    `period` is one of hourly, daily, weekly, never; `keep` counts rotated files; the budget is for
+    all files of the log together.
+    """
+
+    max_bytes: int
+    period: str
+    keep: int
+    budget_bytes: int
 
 
 class Spec(TypedDict):
@@ -36,6 +51,10 @@ class Spec(TypedDict):
     command_hash: str
     stop_grace_s: float
     tail_bytes: int
+    rotation: NotRequired[Rotation]
+    """When the log is rotated; as `ROTATION` if it is not told."""
+    secrets: NotRequired[list[str]]
+    """What never reaches the log."""
 
 
 class RunRecord(TypedDict):
@@ -56,6 +75,8 @@ class RunRecord(TypedDict):
     started_at: float
     log: str
     log_offset: int
+    log_number: NotRequired[int]
+    """Of the file of the log in which this run's output begins, at `log_offset`."""
 
 
 class ExitRecord(TypedDict):
@@ -80,6 +101,7 @@ class ExitRecord(TypedDict):
     tail: list[str]
     oom_kills: NotRequired[int]
     """Processes of its control group that the kernel killed for lack of memory meanwhile."""
+    log_dropped_lines: NotRequired[int]
 
 
 class Status(RunRecord):
@@ -88,11 +110,24 @@ class Status(RunRecord):
     stopping: bool
     output_bytes: int
     log_lost_bytes: int
+    log_dropped_lines: NotRequired[int]
+    """Lines that the disk did not take, and their bytes above."""
+    log_rotations: NotRequired[int]
+    log_problem: NotRequired[str | None]
+    """Why the log cannot be written now."""
+    unfinished: NotRequired[str]
+    """The line under way: a progress bar, mostly."""
 
 
 Message = dict[str, Any]
 
 PROTOCOL = 1
+ROTATION: Rotation = {
+    "max_bytes": 100 * 1024 * 1024,
+    "period": "daily",
+    "keep": 14,
+    "budget_bytes": 2 * 1024 * 1024 * 1024,
+}
 MAX_SPEC_BYTES = 1024 * 1024
 MAX_REQUEST_BYTES = 64 * 1024
 
@@ -119,6 +154,7 @@ _SPEC_TYPES: dict[str, type | tuple[type, ...]] = {
     "stop_grace_s": (int, float),
     "tail_bytes": int,
 }
+_ROTATION_TYPES = {"max_bytes": int, "period": str, "keep": int, "budget_bytes": int}
 
 
 def encode(message: object) -> bytes:
@@ -150,4 +186,15 @@ def parse_spec(line: bytes) -> Spec:
             raise ValueError(f"field {name!r} is {spec.get(name)!r}")
     if not spec["argv"]:
         raise ValueError("field 'argv' is empty")
+    spec["rotation"] = parse_rotation(spec.get("rotation"))
     return spec  # type: ignore[return-value]  # checked just above, field by field
+
+
+def parse_rotation(given: object) -> Rotation:
+    """Read when a log is rotated: field by field, `ROTATION`'s where there is none of its type."""
+    rotation: Message = {**ROTATION}
+    if isinstance(given, dict):
+        for name, kind in _ROTATION_TYPES.items():
+            if isinstance(given.get(name), kind):
+                rotation[name] = given[name]
+    return rotation  # type: ignore[return-value]  # checked just above, field by field

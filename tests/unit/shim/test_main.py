@@ -157,3 +157,19 @@ def test_shim_burst_of_output_is_kept_whole(shim: Shim) -> None:
     expected = "".join(f"{n}\n" for n in range(1, 300001))
     assert (shim.directory / "chat.log").read_text() == expected
     assert shim.exit_record()["tail"][-1] == "300000"
+
+
+def test_shim_rotates_its_log_when_asked_and_says_what_is_not_finished(shim: Shim) -> None:
+    shim.start("/bin/sh", "-c", "echo one; printf 'bar 1%%\\rbar 2%%'; sleep 60")
+    log = shim.directory / "chat.log"
+    wait_for("the first line", lambda: log.exists() and log.read_text() == "one\n")
+    assert shim.ask({"op": "rotate"}) == {"ok": True}
+    first = shim.directory / "chat.log.000001"
+    wait_for("the rotated file", first.exists)
+    status = shim.ask({"op": "status"})
+    assert status["unfinished"] == "bar 2%"
+    assert (status["log_rotations"], status["log_dropped_lines"]) == (1, 0)
+    assert shim.ask({"op": "rotation", "rotation": {"keep": 1}}) == {"ok": True}
+    shim.ask({"op": "stop", "grace_s": 5})
+    wait_for("its end", (shim.directory / "exit.json").exists)
+    assert (first.read_text(), log.read_text()) == ("one\n", "bar 2%\n")

@@ -1,48 +1,67 @@
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
-from vllmd.shim.output import Output
+from tests.helpers.make import spec
+from vllmd.shim.output import GATHER_S, GATHERED_BYTES, PIPE_BYTES, Output
 
 
-def test_drain_appends_to_the_log_and_keeps_the_tail(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
-    log.write_bytes(b"before\n")
-    output = Output(str(log), 100)
-    os.write(output.write_fd, b"one\ntwo \xff\nthree")
-    assert output.drain()
-    assert log.read_bytes() == b"before\none\ntwo \xff\nthree"
-    assert output.log_offset == 7
-    assert output.tail(2) == ["two \ufffd", "three"]
-    assert output.tail(0) == []
+def output(folder: Path, tail_bytes: int = 100, **more: object) -> Output:
+    return Output(spec(folder, ["true"], tail_bytes=tail_bytes, **more))
+
+
+def test_drain_appends_whole_lines_to_the_log_and_keeps_the_tail(tmp_path: Path) -> None:
+    (tmp_path / "chat.log").write_bytes(b"before\n")
+    made = output(tmp_path, secrets=["my-token"])
+    os.write(made.write_fd, b"one my-token\ntwo \xff\nthr\ree")
+    assert made.drain()
+    assert (made.log_number, made.log_offset) == (1, 7)
+    assert made.tail(2) == ["two \ufffd", "ee"]
+    assert made.tail(0) == []
+    assert made.status()["unfinished"] == "ee"
+    made.close()
+    assert (tmp_path / "chat.log").read_bytes() == b"before\none ********\ntwo \xff\n"
 
 
 def test_drain_tail_is_bounded_and_starts_with_a_whole_line(tmp_path: Path) -> None:
-    output = Output(str(tmp_path / "a.log"), 10)
-    os.write(output.write_fd, b"aaaaaaaa\nbbb\nccc\n")
-    output.drain()
-    assert output.tail(9) == ["bbb", "ccc"]
+    made = output(tmp_path, tail_bytes=10)
+    os.write(made.write_fd, b"aaaaaaaa\nbbb\nccc\n")
+    made.drain()
+    assert made.tail(9) == ["bbb", "ccc"]
 
 
 def test_drain_after_the_last_writer_reports_the_end(tmp_path: Path) -> None:
-    output = Output(str(tmp_path / "a.log"), 10)
-    assert output.drain()
-    os.write(output.write_fd, b"x" * 1000)
-    os.close(output.write_fd)
-    output.drain_all()
-    assert output.bytes == 1000
-    assert not output.drain()
+    made = output(tmp_path)
+    assert made.drain()
+    os.write(made.write_fd, b"x" * 1000)
+    os.close(made.write_fd)
+    made.drain_all()
+    assert made.status()["output_bytes"] == 1000
+    assert not made.drain()
+    made.close()
+    assert (tmp_path / "chat.log").read_bytes() == b"x" * 1000 + b"\n"
 
 
-def test_drain_full_disk_counts_what_is_lost_and_never_stops() -> None:
-    output = Output("/dev/full", 100)
-    os.write(output.write_fd, b"lost\n")
-    output.drain()
-    assert output.lost_bytes == 5
-    assert output.tail(1) == ["lost"]
+def test_drain_lets_lines_gather_but_not_a_flood(tmp_path: Path) -> None:
+    made = output(tmp_path)
+    assert made.wait_s() == 0
+    os.write(made.write_fd, b"a line\n")
+    made.drain()
+    assert 0 < made.wait_s() <= GATHER_S
+    made._ready_at = 0
+    os.write(made.write_fd, b"x" * (GATHERED_BYTES - 1) + b"\n")
+    made.drain()
+    assert made.wait_s() == 0
+
+
+def test_pipe_is_as_large_as_the_kernel_allows(tmp_path: Path) -> None:
+    allowed = int(Path("/proc/sys/fs/pipe-max-size").read_text())
+    size = fcntl.fcntl(output(tmp_path).read_fd, fcntl.F_GETPIPE_SZ)
+    assert size == min(PIPE_BYTES, allowed)
 
 
 def test_output_log_that_cannot_be_opened_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        Output(str(tmp_path / "none" / "a.log"), 10)
+        output(tmp_path, log=str(tmp_path / "none" / "a.log"))

@@ -9,8 +9,21 @@ from vllmd.shim import protocol
 
 
 def test_spec_survives_its_journey(tmp_path: Path) -> None:
-    sent = spec(tmp_path, ["/bin/true"])
+    sent = spec(tmp_path, ["/bin/true"], rotation={**protocol.ROTATION, "keep": 3}, secrets=["x"])
     assert protocol.parse_spec(protocol.encode(sent)) == sent
+
+
+def test_parse_spec_of_an_older_daemon_is_rotated_as_usual(tmp_path: Path) -> None:
+    older = spec(tmp_path, ["/bin/true"])
+    assert protocol.parse_spec(protocol.encode(older))["rotation"] == protocol.ROTATION
+
+
+def test_parse_rotation_takes_what_it_understands() -> None:
+    assert protocol.parse_rotation({"keep": 3, "period": 7, "new": 1}) == {
+        **protocol.ROTATION,
+        "keep": 3,
+    }
+    assert protocol.parse_rotation("daily") == protocol.ROTATION
 
 
 def test_parse_spec_ignores_a_field_of_a_newer_daemon(tmp_path: Path) -> None:

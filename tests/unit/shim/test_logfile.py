@@ -1,0 +1,177 @@
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vllmd.shim import logfile
+from vllmd.shim.logfile import LogFile
+from vllmd.shim.protocol import ROTATION, Rotation
+
+NOON = time.mktime((2026, 11, 24, 12, 0, 0, 0, 0, -1))
+DAY_S = 86400.0
+
+
+@pytest.fixture(autouse=True)
+def _look_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfile, "CHECK_S", 0.0)
+
+
+def rotation(max_bytes: int = 1000, period: str = "daily", keep: int = 99) -> Rotation:
+    return {**ROTATION, "max_bytes": max_bytes, "period": period, "keep": keep}
+
+
+def write(file: LogFile, data: bytes, at: float = NOON) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view, at) :]
+
+
+def on_disk(log: Path) -> dict[str, bytes]:
+    return {
+        p.name.removeprefix(log.name): p.read_bytes()
+        for p in sorted(log.parent.iterdir())
+        if not p.name.endswith(".times")
+    }
+
+
+def test_write_rotates_by_size_at_line_boundaries(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation(max_bytes=10))
+    write(file, b"1234\n5678\n90\n")
+    write(file, b"a line longer than a file\nx\n")
+    assert on_disk(log) == {
+        ".000001": b"1234\n5678\n",
+        ".000002": b"90\n",
+        ".000003": b"a line longer than a file\n",
+        "": b"x\n",
+    }
+    assert file.rotations == 3
+    assert os.stat(log).st_mode & 0o777 == 0o640
+
+
+def test_write_never_rotates_within_a_line_that_comes_in_pieces(tmp_path: Path) -> None:
+    file = LogFile(str(tmp_path / "a.log"), rotation(max_bytes=10))
+    write(file, b"begin ")
+    write(file, b"middle of it ", NOON + DAY_S)
+    write(file, b"end\nnext\n", NOON + DAY_S)
+    assert on_disk(tmp_path / "a.log") == {".000001": b"begin middle of it end\n", "": b"next\n"}
+
+
+@pytest.mark.parametrize(
+    ("period", "later", "rotated"),
+    [
+        ("hourly", 3600, True),
+        ("daily", 3600, False),
+        ("daily", DAY_S, True),
+        ("weekly", DAY_S, False),  # a Tuesday
+        ("weekly", 7 * DAY_S, True),
+        ("never", 400 * DAY_S, False),
+        ("daily", -2 * DAY_S, False),  # the clock was set back
+    ],
+)
+def test_write_rotates_when_its_period_is_over(
+    tmp_path: Path, period: str, later: float, rotated: bool
+) -> None:
+    file = LogFile(str(tmp_path / "a.log"), rotation(period=period))
+    write(file, b"one\n")
+    write(file, b"two\n", NOON + later)
+    assert (file.rotations == 1) is rotated
+
+
+def test_write_a_clock_set_back_and_on_again_rotates_once_a_day(tmp_path: Path) -> None:
+    file = LogFile(str(tmp_path / "a.log"), rotation())
+    for day in (0, -1, -1, 0, 0):
+        write(file, b"line\n", NOON + day * DAY_S)
+    assert file.rotations == 1
+
+
+def test_write_of_yesterday_s_file_begins_a_new_one(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"old\n")
+    os.utime(log, (NOON - DAY_S, NOON - DAY_S))
+    file = LogFile(str(log), rotation())
+    write(file, b"new\n")
+    assert on_disk(log) == {".000001": b"old\n", "": b"new\n"}
+
+
+def test_write_after_the_file_was_deleted_goes_on_and_rescues_what_came_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"seen\n")
+    write(file, b"here\n")  # looks, and finds it in place
+    monkeypatch.setattr(logfile, "CHECK_S", 1000.0)
+    log.unlink()
+    write(file, b"into the void\n")
+    monkeypatch.setattr(logfile, "CHECK_S", 0.0)
+    write(file, b"after\n")
+    assert log.read_bytes() == b"here\ninto the void\nafter\n"
+    log.unlink()
+    file.close()
+    assert log.read_bytes() == b"after\n"
+
+
+def move(log: Path) -> None:
+    log.rename(log.with_name("a.log.1"))
+
+
+def move_and_create(log: Path) -> None:
+    move(log)
+    log.touch()
+
+
+def copy_and_truncate(log: Path) -> None:
+    log.with_name("a.log.1").write_bytes(log.read_bytes())
+    os.truncate(log, 0)
+
+
+@pytest.mark.parametrize("rotate", [move, move_and_create, copy_and_truncate])
+def test_write_a_foreign_rotation_does_no_harm(
+    tmp_path: Path, rotate: Callable[[Path], None]
+) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"one\n")
+    rotate(log)
+    write(file, b"two\n")
+    assert on_disk(log) == {".1": b"one\n", "": b"two\n"}
+    assert file.number == 2, "positions in the old file are not those of the new one"
+
+
+def test_write_notes_when_lines_came(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"one\n", NOON)
+    write(file, b"two\n", NOON + 0.05)
+    write(file, b"three\n", NOON + 5)
+    noted = (tmp_path / "a.log.000001.times").read_text()
+    assert noted == f"0 {NOON:.2f}\n8 {NOON + 5:.2f}\n"
+
+
+def test_rotate_keeps_so_many_within_the_budget(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), {**rotation(max_bytes=100, keep=3), "budget_bytes": 10_000})
+    for number in range(6):
+        write(file, b"%d\n" % number)
+        file.rotate()
+    assert [*on_disk(log)] == ["", ".000004", ".000005", ".000006"]
+    file.rotation["budget_bytes"] = 240
+    write(file, b"x" * 20 + b"\n")
+    file.rotate()
+    assert [*on_disk(log)] == ["", ".000007"]
+
+
+def test_drop_unfinished_takes_back_half_a_line(tmp_path: Path) -> None:
+    file = LogFile(str(tmp_path / "a.log"), rotation())
+    write(file, b"whole\nha")
+    file.drop_unfinished(2)
+    write(file, b"next\n")
+    assert (tmp_path / "a.log").read_bytes() == b"whole\nnext\n"
+
+
+def test_log_that_cannot_be_opened_raises(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        LogFile(str(tmp_path / "none" / "a.log"), rotation())

@@ -1,0 +1,75 @@
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from tests.helpers.reference import normalised
+from vllmd.shim.normal import HOLD_BYTES, MASK, MAX_LINE_BYTES, Normaliser
+
+SECRETS = ("tok-123456", "tok-1234567890")
+WORDS = st.one_of(
+    st.sampled_from([b"INFO ", b"\x1b[31m", b"\x1b[0;1m", b"\r", b"\n", b"\r\n", b"\xff\x00"]),
+    st.sampled_from([b"50%|##", b"tok-", b"123456", b"tok-1234567890", b"x" * 700]),
+)
+
+
+def fed(parts: list[bytes], secrets: tuple[str, ...] = SECRETS) -> bytes:
+    normaliser = Normaliser(secrets)
+    return b"".join([*map(normaliser.feed, parts), normaliser.finish()])
+
+
+@given(st.lists(st.lists(WORDS, max_size=12).map(b"".join), max_size=12))
+def test_feed_is_the_reference_however_the_blocks_are_cut(parts: list[bytes]) -> None:
+    assert fed(parts) == normalised(b"".join(parts), SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("printed", "kept"),
+    [
+        (b"\rLoading:   0%\rLoading:  50%\rLoading: 100%\n", b"Loading: 100%\n"),
+        (b"windows\r\n", b"windows\n"),
+        (b"gone\r   \rkept\r\r\n", b"kept\n"),
+        (b"\x1b[1;36m(EngineCore)\x1b[0;0m hi\n", b"(EngineCore) hi\n"),
+        (b"\x1b]8;;http://a\x07link\x1b]8;;\x1b\\ \x1b(B\x1b=done\n", b"link done\n"),
+        (b"\xff\xfe no UTF-8\n", b"\xff\xfe no UTF-8\n"),
+        (b"no newline at the end", b"no newline at the end\n"),
+        (b"key tok-1234567890, tok-123456!\n", MASK.join([b"key ", b", ", b"!\n"])),
+        (b"hf_" + b"aB3" * 11 + b"\n", MASK + b"\n"),
+        (b"hf_transfer is off\n", b"hf_transfer is off\n"),
+    ],
+)
+def test_feed_keeps_what_a_person_wants_to_read(printed: bytes, kept: bytes) -> None:
+    assert fed([printed]) == kept
+    assert fed([bytes([byte]) for byte in printed]) == kept
+
+
+def test_feed_a_line_of_megabytes_passes_in_pieces_and_is_never_held_whole() -> None:
+    line = b"abc" * 1_000_000 + b"\n"
+    normaliser = Normaliser()
+    out, most = b"", 0
+    for start in range(0, len(line), 65536):
+        out += normaliser.feed(line[start : start + 65536])
+        most = max(most, len(normaliser.unfinished))
+    assert out == line
+    assert most <= MAX_LINE_BYTES + HOLD_BYTES + 65536
+
+
+@pytest.mark.parametrize("shift", range(0, 40, 3))
+def test_feed_secret_where_a_long_line_is_cut_is_masked_whole(shift: int) -> None:
+    secret = "hf_" + "s3" * 20
+    line = b"x" * (MAX_LINE_BYTES + shift) + f" {secret} ".encode() + b"y" * HOLD_BYTES
+    out = fed([line[: MAX_LINE_BYTES + 900], line[MAX_LINE_BYTES + 900 :], b"z\n"], (secret,))
+    assert secret.encode() not in out
+    assert out == line.replace(secret.encode(), MASK) + b"z\n"
+
+
+def test_feed_bar_of_an_hour_takes_no_memory_and_is_one_line() -> None:
+    normaliser = Normaliser()
+    for done in range(20_000):
+        assert normaliser.feed(b"\rDownloading: %d%%" % done + b"#" * 100) == b""
+    assert len(normaliser._rest) < 2000
+    assert normaliser.unfinished.startswith(b"Downloading: 19999%#")
+    assert normaliser.feed(b"\n") == b"Downloading: 19999%" + b"#" * 100 + b"\n"
+
+
+def test_short_secrets_mask_nothing() -> None:
+    assert fed([b"a 12 b\n"], ("12",)) == b"a 12 b\n"

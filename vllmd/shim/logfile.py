@@ -1,0 +1,196 @@
+"""The file that is written to: rotated at line boundaries, found again when others move it."""
+
+import contextlib
+import os
+import time
+
+from vllmd.shim import logfiles
+from vllmd.shim.protocol import Rotation
+
+MODE = 0o640
+CHECK_S = 1.0
+"""How often to look whether the file is still where it was."""
+TIMES_S = 0.1
+"""Lines that came within so many seconds share one entry of when they came."""
+COPY_BYTES = 256 * 1024
+
+
+class LogFile:
+    """One log, for one writer. Every method may wait for the disk, and raise OSError.
+
+    `number` is that of the file that is written to, `size` its bytes.
+    """
+
+    def __init__(self, path: str, rotation: Rotation) -> None:
+        self.path = path
+        self.rotation = rotation
+        self.number = logfiles.current_number(path)
+        self.rotations = 0
+        self._fd = _open(path)
+        self.size = os.fstat(self._fd).st_size
+        self._safe_size = self.size
+        self._line_start = self.size == 0 or os.pread(self._fd, 1, self.size - 1) == b"\n"
+        self._period = _period(os.fstat(self._fd).st_mtime, rotation) if self.size else None
+        self._times_fd = -1
+        self._timed_at = 0.0
+        self._checked_at = time.monotonic()
+        self._open_times()
+        self.prune()
+
+    def write(self, part: memoryview, at: float) -> int:
+        """Write a beginning of `part`, which came at the time `at`.
+
+        Returns: its bytes; 0 if the file was rotated instead.
+        """
+        self._check()
+        if self._line_start and self.size and self._due(at, part):
+            self.rotate()
+            return 0
+        if self._period is None:
+            self._period = _period(at, self.rotation)
+        room = self.rotation["max_bytes"] - self.size
+        if len(part) > room:
+            part = part[: _cut(part, room)]
+        if abs(at - self._timed_at) >= TIMES_S:
+            self._timed_at = at
+            with contextlib.suppress(OSError):
+                os.write(self._times_fd, b"%d %.2f\n" % (self.size, at))
+        written = os.write(self._fd, part)
+        self.size += written
+        self._line_start = part[written - 1] == 10
+        return written
+
+    def rotate(self) -> None:
+        """Begin a new file; the old one gets its number as its name."""
+        fresh = f"{self.path}.next"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+        fd = _open(fresh)
+        try:
+            with contextlib.suppress(FileNotFoundError):  # deleted by hand just now
+                os.rename(self.path, logfiles.rotated(self.path, self.number))
+            os.rename(fresh, self.path)
+        except OSError:
+            os.close(fd)
+            raise
+        self.rotations += 1
+        self._take(fd)
+        self.prune()
+
+    def prune(self) -> None:
+        """Remove the oldest files; room for this one and for one being compressed is kept."""
+        kept_free = 2 * self.rotation["max_bytes"]
+        logfiles.prune(
+            self.path,
+            self.number,
+            keep=self.rotation["keep"],
+            budget_bytes=max(0, self.rotation["budget_bytes"] - kept_free),
+        )
+
+    def drop_unfinished(self, byte_count: int) -> None:
+        """Take the last bytes back: the beginning of a line that will not be finished."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._fd, self.size - byte_count)
+            self.size -= byte_count
+
+    def close(self) -> None:
+        """Bring it to the disk."""
+        with contextlib.suppress(OSError):
+            self._check(now=True)
+            os.fsync(self._fd)
+        os.close(self._fd)
+        os.close(self._times_fd)
+
+    def _due(self, at: float, part: memoryview) -> bool:
+        now = _period(at, self.rotation)
+        if self._period is not None and now < self._period:  # the clock was set back
+            self._period = now
+        room = self.rotation["max_bytes"] - self.size
+        full = len(part) > room and bytes(part[: max(0, room)]).rfind(b"\n") < 0
+        return full or (self._period is not None and now > self._period)
+
+    def _check(self, *, now: bool = False) -> None:
+        """Find out whether somebody deleted, moved or cut the file; go on at its old place."""
+        at = time.monotonic()
+        if at - self._checked_at < CHECK_S and not now:
+            return
+        ours = os.fstat(self._fd)
+        if ours.st_size < self.size:  # cut by `copytruncate`: positions begin anew
+            self.size = ours.st_size
+            self._begin()
+        try:
+            there = os.stat(self.path)
+            moved = (there.st_ino, there.st_dev) != (ours.st_ino, ours.st_dev)
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            fd = _open(self.path)
+            try:
+                if ours.st_nlink == 0:
+                    self._rescue(fd)
+            except OSError:
+                os.ftruncate(fd, 0)
+                os.close(fd)
+                raise
+            self._take(fd)
+        self._checked_at, self._safe_size = at, self.size
+
+    def _rescue(self, fd: int) -> None:
+        """Copy what was written after the last look into a file that was deleted since."""
+        position = self._safe_size
+        while block := os.pread(self._fd, COPY_BYTES, position):
+            view = memoryview(block)
+            while view:
+                view = view[os.write(fd, view) :]
+            position += len(block)
+
+    def _take(self, fd: int) -> None:
+        os.close(self._fd)
+        self._fd = fd
+        self.size = self._safe_size = os.fstat(fd).st_size
+        self._begin()
+
+    def _begin(self) -> None:
+        self.number += 1
+        self._line_start = True
+        self._period = None
+        self._safe_size = self.size
+        os.close(self._times_fd)
+        self._open_times()
+
+    def _open_times(self) -> None:
+        self._timed_at = 0.0
+        try:
+            self._times_fd = _open(logfiles.times(self.path, self.number))
+        except OSError:  # a full disk: arrival times are the lesser loss
+            self._times_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _open(path: str) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+    with contextlib.suppress(OSError):  # not ours: an administrator's choice
+        os.fchmod(fd, MODE)
+    return fd
+
+
+def _cut(part: memoryview, room: int) -> int:
+    """Return where whole lines that fit end; one line is never cut, however long."""
+    end = bytes(part[: max(0, room)]).rfind(b"\n") + 1
+    if end == 0:
+        end = bytes(part).find(b"\n") + 1
+    return end or len(part)
+
+
+def _period(at: float, rotation: Rotation) -> tuple[int, ...]:
+    """Return the hour, day or week of a time, such that later ones compare greater."""
+    local = time.localtime(at)
+    match rotation["period"]:
+        case "hourly":
+            return (local.tm_year, local.tm_yday, local.tm_hour)
+        case "daily":
+            return (local.tm_year, local.tm_yday)
+        case "weekly":
+            monday = local.tm_yday - local.tm_wday
+            return (local.tm_year, monday)
+        case _:
+            return ()

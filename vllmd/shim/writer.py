@@ -1,0 +1,172 @@
+"""The thread that writes the log: whoever reads the engine's pipe never waits for a disk."""
+
+import threading
+import time
+from collections import deque
+
+from vllmd.shim.logfile import LogFile
+
+BUFFER_BYTES = 1536 * 1024
+PATIENCE_S = 0.04
+"""How long a full buffer is waited for: a disk that is only slower than a flood loses nothing."""
+RETRY_S = 0.25
+_NEWLINE = b"\n"
+
+
+class Writer:
+    """A bounded buffer before a file, and what did not fit.
+
+    What does not fit is dropped by the line and counted, and the gap is marked in the file. `put`
+    and the figures are for one thread, the rest happens in another.
+    """
+
+    def __init__(self, file: LogFile, buffer_bytes: int = BUFFER_BYTES) -> None:
+        self.file = file
+        self.dropped_lines = 0
+        self.dropped_bytes = 0
+        self.problem: str | None = None
+        """Why nothing can be written now."""
+        self._buffer_bytes = buffer_bytes
+        self._changed = threading.Condition()
+        self._blocks: deque[tuple[bytes, float]] = deque()
+        self._queued = 0
+        self._gap_lines = 0
+        self._gap_bytes = 0
+        self._gap_why = ""
+        self._mid_line = False
+        self._skipping_line = False
+        self._rotate = False
+        self._give_up_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, block: bytes) -> None:
+        """Take whole lines, or a piece of a long one, that came just now."""
+        if self._skipping_line:
+            end = block.find(_NEWLINE) + 1
+            self._skipping_line = end == 0
+            self._count_dropped(block[:end] if end else block)
+            block = block[end:] if end else b""
+        if not block:
+            return
+        with self._changed:
+            if not self._has_room(len(block)):
+                self._count_dropped(block)
+                self._skipping_line = not block.endswith(_NEWLINE)
+                return
+            self._enqueue(self._mark_gap() + block if self._gap_bytes else block)
+
+    def rotate(self) -> None:
+        """Begin a new file soon."""
+        with self._changed:
+            self._rotate = True
+            self._changed.notify_all()
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is left; what cannot be written in time is counted as dropped."""
+        with self._changed:
+            if self._gap_bytes:
+                self._enqueue(self._mark_gap())
+            self._give_up_at = time.monotonic() + timeout_s
+            self._changed.notify_all()
+        self._thread.join(timeout_s + 2 * RETRY_S)
+        with self._changed:
+            for block, _ in self._blocks:
+                self._count_dropped(block)
+            self._blocks.clear()
+        if not self._thread.is_alive():
+            self.file.close()
+
+    def _has_room(self, size: int) -> bool:
+        if self._gap_bytes:  # once something is lost, what follows waits for a buffer half empty
+            return self._queued <= self._buffer_bytes // 2
+        if self._queued == 0 or self._queued + size <= self._buffer_bytes:
+            return True
+        if self.problem is None:
+            self._changed.wait_for(
+                lambda: self._queued + size <= self._buffer_bytes, timeout=PATIENCE_S
+            )
+        return self._queued + size <= self._buffer_bytes
+
+    def _count_dropped(self, block: bytes) -> None:
+        if not self._gap_bytes:
+            self._gap_why = self.problem or "the disk was too slow"
+        lines = block.count(_NEWLINE)
+        self.dropped_lines += lines
+        self.dropped_bytes += len(block)
+        self._gap_lines += lines
+        self._gap_bytes += len(block)
+
+    def _mark_gap(self) -> bytes:
+        mark = gap_mark(self._gap_lines, self._gap_bytes, self._gap_why)
+        self._gap_lines = self._gap_bytes = 0
+        return b"\n" + mark if self._mid_line else mark
+
+    def _enqueue(self, block: bytes) -> None:
+        self._mid_line = not block.endswith(_NEWLINE)
+        self._blocks.append((block, time.time()))
+        self._queued += len(block)
+        self._changed.notify_all()
+
+    # --- in the thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._blocks or self._rotate or self._give_up_at is not None
+                )
+                if not self._blocks and not self._rotate:
+                    return
+                rotate, self._rotate = self._rotate, False
+                block, at = self._blocks[0] if self._blocks else (b"", 0.0)
+            if rotate and self.file.size:
+                self._rotate_now()
+            if block and not self._write(block, at):
+                return
+            with self._changed:
+                if block:
+                    self._blocks.popleft()
+                    self._queued -= len(block)
+                self._changed.notify_all()
+
+    def _write(self, block: bytes, at: float) -> bool:
+        """Write a block to its end, however long the disk refuses; False when it is given up."""
+        rest = memoryview(block)
+        while rest:
+            try:
+                rest = rest[self.file.write(rest, at) :]
+                self.problem = None
+            except OSError as error:
+                self.problem = error.strerror or repr(error)
+                if not self._may_retry():
+                    self._give_up(block, len(block) - len(rest))
+                    return False
+        return True
+
+    def _may_retry(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._give_up_at is not None, timeout=RETRY_S)
+            late = self._give_up_at is not None and time.monotonic() >= self._give_up_at
+        if not late and self._give_up_at is not None:
+            time.sleep(RETRY_S)
+        return not late
+
+    def _give_up(self, block: bytes, written: int) -> None:
+        """Leave whole lines in the file, and the rest to be counted."""
+        whole = block.rfind(_NEWLINE, 0, written) + 1
+        self.file.drop_unfinished(written - whole)
+        with self._changed:
+            self._blocks[0] = (block[whole:], 0.0)
+
+    def _rotate_now(self) -> None:
+        try:
+            self.file.rotate()
+        except OSError as error:
+            self.problem = error.strerror or repr(error)
+
+
+def gap_mark(lines: int, size: int, why: str) -> bytes:
+    """Return the line that stands for those that are missing."""
+    text = f"[vllmd] {lines} lines ({size} bytes) are missing here: {why}"
+    return text.encode() + _NEWLINE
