@@ -12,8 +12,9 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config.model import Daemon, Engine, History, Liveness, Notify, Restart
+from vllmd.config.model import Daemon, Engine, Liveness, Restart
 from vllmd.config.reference import shown
+from vllmd.config.sections import History, Logs, Notify
 
 ROOT = Path(__file__).parents[1]
 NOTED = ROOT / "build" / "outcomes"
@@ -28,6 +29,7 @@ STORIES = "why"
 SECTIONS = (
     ("daemon.", Daemon),
     ("history.", History),
+    ("logs.", Logs),
     ("notify.", Notify),
     ("engines.NAME.", Engine),
     ("engines.NAME.restart.", Restart),

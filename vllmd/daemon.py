@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
 from vllmd.collectors.history import HistoryCollector
+from vllmd.collectors.logs import LogsCollector
 from vllmd.collectors.notifications import NotificationsCollector
 from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
@@ -37,8 +38,8 @@ from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.site import Site
-from vllmd.engine.state import State
-from vllmd.engine.status import EngineStatus
+from vllmd.engine.state import HAS_PAGE
+from vllmd.engine.status import EngineStatus, summary
 from vllmd.engine.supervisor import Supervisor
 from vllmd.errors import ConfigError, VllmdError
 from vllmd.feed import Event
@@ -48,6 +49,7 @@ from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.notify.webhook import Webhook
+from vllmd.outputs import Outputs
 from vllmd.reloading import Reloads, read_again
 from vllmd.scrape.page import PageSource
 from vllmd.shim.protocol import SOCKET_NAME
@@ -57,17 +59,6 @@ from vllmd.units import MIB
 CONFIG_POLL_S = 2.0
 NOTIFY_EVERY_S = 5.0
 SUPERVISOR_RETRY_S = 5.0
-HAS_PAGE = frozenset(
-    {
-        State.READY,
-        State.SLEEPING,
-        State.STALLED,
-        State.UNREACHABLE,
-        State.DRAINING,
-        State.STOPPING,
-    }
-)
-
 _log = structlog.get_logger()
 
 
@@ -122,9 +113,11 @@ class Daemon:
         exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         control_path = paths.control_socket(self._run_dir)
         try:
+            self._outputs = Outputs(self._config, self._clock)
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
                 self._build_engines(client)
                 await self._serve(exporter_socket, control_path, started)
+            self._outputs.close()
         finally:
             control_path.unlink(missing_ok=True)
             exporter_socket.close()
@@ -166,7 +159,12 @@ class Daemon:
             started(address)
             others = [
                 tasks.create_task(each)
-                for each in (self._notify(), self._watch_config(), self._send_notices())
+                for each in (
+                    self._notify(),
+                    self._watch_config(),
+                    self._send_notices(),
+                    self._outputs.run(),
+                )
             ]
             await self._stop.wait()
             await self._end(lives)
@@ -288,7 +286,7 @@ class Daemon:
     def _build_engines(self, client: httpx.AsyncClient) -> None:
         state_dir = paths.state_dir(self._config)
         stopped = StoppedEngines(state_dir / "stopped.json")
-        turns = Turns()
+        turns, secrets = Turns(), tuple(secrets_of(self._config))
         reloads = self._surroundings.reloads
         renew, reloads.restart = reloads.restart, frozenset()
         for engine in self._config.engines.values():
@@ -306,6 +304,9 @@ class Daemon:
                 chance=random.random,
                 do_aside=self._aside.do,
                 mask=self._surroundings.redactor.text,
+                rotation=self._outputs.rotation,
+                secrets=secrets,
+                errors=self._outputs.errors[engine.name],
             )
             self._sources[engine.name] = source
             self._supervisors[engine.name] = Supervisor(
@@ -323,6 +324,7 @@ class Daemon:
             ConfigCollector(self._last_read),
             HistoryCollector(self._history),
             NotificationsCollector(self._surroundings.outbox),
+            LogsCollector(self._outputs.figures, self._outputs.not_copied),
             EnginesCollector(self._statuses, self._clock),
             UsageCollector(self._statuses, self._clock),
             PagesCollector(list(self._sources.values())),
@@ -347,6 +349,10 @@ class Daemon:
         Raises: VllmdError: it cannot be read.
         """
         return await asyncio.to_thread(self._history.read, wanted)
+
+    async def rotate(self, name: str) -> None:
+        """Begin a new file of an engine's log; as `Outputs.rotate`."""
+        await self._outputs.rotate(name)
 
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of the daemon itself."""
@@ -384,13 +390,6 @@ class Daemon:
                     directory=str(directory),
                     advice="put it back into the configuration, or end the process of its shim",
                 )
-
-
-def summary(engines: Sequence[EngineStatus]) -> str:
-    """Say in one line what the engines do."""
-    if not engines:
-        return "no engine is configured"
-    return ", ".join(f"{engine.name}: {engine.state}" for engine in engines)
 
 
 def _refused(reloads: Reloads) -> str | None:

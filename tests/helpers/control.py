@@ -47,6 +47,7 @@ class FakeHost:
         self.error: VllmdError | None = None
         self.started_at = 0.0
         self.applied: list[bool] = []
+        self.rotated: list[str] = []
 
     def about(self) -> dict[str, Any]:
         about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
@@ -57,6 +58,11 @@ class FakeHost:
         if self.error:
             raise self.error
         return [event for event in self.found if event.id > wanted.after_id]
+
+    async def rotate(self, name: str) -> None:
+        if self.error:
+            raise self.error
+        self.rotated.append(name)
 
     def reload(self, *, apply: bool) -> dict[str, Any]:
         self.applied.append(apply)

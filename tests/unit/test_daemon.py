@@ -11,11 +11,10 @@ import httpx
 import pytest
 
 from tests.helpers.make import config
-from tests.helpers.make import status as status_of
 from vllmd import daemon as daemon_module
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
-from vllmd.daemon import Daemon, summary
+from vllmd.daemon import Daemon
 from vllmd.notify.systemd import Notifier
 from vllmd.surroundings import Address, Outcome, Surroundings
 
@@ -155,8 +154,3 @@ async def test_sigterm_after_sighup_ends_the_daemon(tmp_path: Path) -> None:
     os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
-
-
-def test_summary_says_what_the_engines_do() -> None:
-    assert summary([]) == "no engine is configured"
-    assert summary([status_of("a"), status_of("b")]) == "a: ready, b: ready"

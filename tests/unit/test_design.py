@@ -27,11 +27,12 @@ GROUND = {
     "asgi",
     "aside",
 }
-TOP = {"daemon", "heartbeat", "premises", "reloading", "surroundings"}
+TOP = {"daemon", "heartbeat", "outputs", "premises", "reloading", "surroundings"}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
+    "logs": GROUND | {"shim", "logs"},
     "config": GROUND | {"config", "shim"},
-    "engine": GROUND | {"config", "engine", "shim"},
+    "engine": GROUND | {"config", "engine", "logs", "shim"},
     "history": GROUND | {"history"},
     "bundle": GROUND | {"bundle"},
     "notify": GROUND | {"notify"},
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "demo"},
 }
-SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "__main__"}
+SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "logfile", "logfiles", "__main__"}
 
 
 def name_of(path: Path) -> str:
@@ -53,6 +54,8 @@ PURE = {
     "story.py",
     "redact.py",
     "engine/phases.py",
+    "logs/lines.py",
+    "logs/counting.py",
     "engine/offline.py",
     "engine/starts.py",
     "engine/liveness/progress.py",

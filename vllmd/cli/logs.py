@@ -1,91 +1,164 @@
 """`vllmd logs`: what an engine printed."""
 
-import os
+import json
+import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
-from vllmd.cli.options import config_option, engine_argument, socket_option
+from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.cli.remembering import MomentType
 from vllmd.config import load as config_load
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError, VllmdError
+from vllmd.logs.lines import LEVELS, ODD_BYTES, Line
+from vllmd.logs.reader import LogReader
+from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
 
 FOLLOW_POLL_S = 0.25
-BLOCK_BYTES = 64 * 1024
+DEFAULT_LINES = 100
+ROTATE = "rotate"
+_COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "cyan"}
+
+
+class _Pattern(click.ParamType):  # type: ignore[type-arg]
+    name = "regex"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> re.Pattern[str]:
+        try:
+            return re.compile(value)
+        except re.error as error:
+            self.fail(f"{value!r} is not a regular expression: {error}", param, ctx)
+
+
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [*complete_engine(ctx, param, incomplete), *([ROTATE] * ROTATE.startswith(incomplete))]
 
 
 @click.command()
-@engine_argument
+@click.argument("engine", required=False, shell_complete=_complete)
+@click.argument("to_rotate", required=False, metavar="", shell_complete=complete_engine)
 @config_option
 @socket_option
 @click.option(
-    "-n", "--lines", type=click.IntRange(min=0), default=100, show_default=True, help="Last lines."
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    help=f"The newest so many; {DEFAULT_LINES} without --since and --all.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on.")
+@click.option("--since", type=MomentType(), help="How long ago, or a date.")
+@click.option("--until", type=MomentType(), help="Up to then.")
+@click.option("--level", type=click.Choice(LEVELS), help="This level and above.")
+@click.option(
+    "--process", "processes", multiple=True, help="Such as EngineCore, or Worker for all of them."
+)
+@click.option("-g", "--grep", type=_Pattern(), help="Only lines in which this is found.")
+@click.option("--all", "everything", is_flag=True, help="All that is kept.")
+@json_option
 def command(
-    engine: str, lines: int, follow: bool, client: ControlClient, config_path: Path
+    engine: str | None,
+    to_rotate: str | None,
+    client: ControlClient,
+    config_path: Path,
+    lines: int | None,
+    follow: bool,
+    since: float | None,
+    until: float | None,
+    level: str | None,
+    processes: tuple[str, ...],
+    grep: re.Pattern[str] | None,
+    everything: bool,
+    as_json: bool,
 ) -> None:
-    """Show what an engine printed; works without a daemon too."""
-    path = _find(engine, client, config_path)
-    out = sys.stdout.buffer
+    """Show what an engine printed, over rotations and restarts; works without a daemon too.
+
+    A line that names no level or no process, as those of a traceback, goes with the line before
+    it. With --json each line is an object: engine, at (seconds since the epoch), process, pid,
+    level, text.
+
+    'vllmd logs rotate [ENGINE]' begins a new file now, of one engine or of all.
+    """
+    if engine == ROTATE:
+        _rotate(client, to_rotate)
+        return
+    if to_rotate is not None:
+        raise click.UsageError(f"got unexpected extra argument ({to_rotate})")
+    name, path = _find(engine, client, config_path)
+    wanted = Wanted(since, until, level, processes, grep)
+    if lines is None and since is None and not everything:
+        lines = DEFAULT_LINES
     try:
-        with path.open("rb") as file:
-            out.write(last_lines(file.fileno(), lines))
-            out.flush()
-            position = file.seek(0, os.SEEK_END)
-        if follow:
-            for block in follow_file(path, position):
-                out.write(block)
-                out.flush()
+        with path.open("rb"):
+            pass
+        _show(name, str(path), wanted, lines, follow, as_json)
     except FileNotFoundError:
-        raise VllmdError(f"{engine} has printed nothing yet: there is no {path}") from None
+        raise VllmdError(f"{name} has printed nothing yet: there is no {path}") from None
     except PermissionError:
         raise NotPermittedError(
             f"no right to read {path}: be root, or join the group vllmd"
         ) from None
 
 
-def _find(engine: str, client: ControlClient, config_path: Path) -> Path:
+def _show(
+    name: str, log: str, wanted: Wanted, count: int | None, follow: bool, as_json: bool
+) -> None:
+    found: Iterable[Line]
+    if count is None:
+        _, end = newest(log, wanted, 0)
+        found = oldest_first(log, wanted, end)
+    else:
+        found, end = newest(log, wanted, count)
+    for line in found:
+        _print(name, line, as_json)
+    if not follow:
+        return
+    reader, sieve = LogReader(log, end), Sieve(wanted)
+    while True:
+        for line in to_come(reader, sieve, time.time()):
+            _print(name, line, as_json)
+        if reader.missed:
+            reader.missed = False
+            click.echo("vllmd: files were removed before they could be shown", err=True)
+        time.sleep(FOLLOW_POLL_S)
+
+
+def _print(name: str, line: Line, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(line.to_json(name)))
+        return
+    colour = _COLOURS.get(line.level) if sys.stdout.isatty() else None
+    text = click.style(line.text, fg=colour) if colour else line.text
+    click.echo(text.encode(errors=ODD_BYTES))
+
+
+def _rotate(client: ControlClient, engine: str | None) -> None:
+    names = [engine] if engine else [e["name"] for e in client.status()["engines"]]
+    for name in names:
+        client.rotate(name)
+        click.echo(f"{name}: a new file was begun")
+
+
+def _find(engine: str | None, client: ControlClient, config_path: Path) -> tuple[str, Path]:
     """Ask the daemon for the file; without one, the configuration says where it is."""
     try:
-        return Path(client.engine(engine)["log"])
+        logs = {e["name"]: Path(e["log"]) for e in client.status()["engines"]}
     except DaemonUnreachableError as unreachable:
         if not config_path.exists():
             raise unreachable from None
-    config, _ = config_load.load(config_path)
-    if engine not in config.engines:
-        known = ", ".join(config.engines) or "none"
+        config, _ = config_load.load(config_path)
+        folder = paths.log_dir(config)
+        logs = {name: paths.engine_log(folder, name) for name in config.engines}
+    if engine is None:
+        if len(logs) != 1:
+            raise click.UsageError(f"name an engine; there is: {', '.join(logs) or 'none'}")
+        engine = next(iter(logs))
+    if engine not in logs:
+        known = ", ".join(logs) or "none"
         raise UnknownEngineError(f"no engine {engine!r} is configured; there is: {known}")
-    return paths.engine_log(paths.log_dir(config), engine)
-
-
-def last_lines(fd: int, count: int) -> bytes:
-    """Return the last `count` lines of a file, read from its end."""
-    end = position = os.lseek(fd, 0, os.SEEK_END)
-    data = b""
-    while position > 0 and data.count(b"\n") <= count:
-        size = min(BLOCK_BYTES, position)
-        position -= size
-        data = os.pread(fd, size, position) + data
-    os.lseek(fd, end, os.SEEK_SET)
-    return b"".join(data.splitlines(keepends=True)[-count:]) if count else b""
-
-
-def follow_file(path: Path, position: int) -> Iterator[bytes]:
-    """Yield what is appended, for ever; a new file of that name is read from its start."""
-    file = path.open("rb")
-    file.seek(position)
-    while True:
-        block = file.read(BLOCK_BYTES)
-        if block:
-            yield block
-            continue
-        if path.exists() and path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-            file.close()
-            file = path.open("rb")
-            continue
-        time.sleep(FOLLOW_POLL_S)
+    return engine, logs[engine]

@@ -13,6 +13,7 @@ from vllmd.config.flags import is_secret, masked
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.config.sections import Logs
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
 UNIT_STOP_S = 120.0
@@ -59,6 +60,7 @@ def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
     config = Config(**values, path=path) if not reader.failed else None
     if config is not None:
         reader.check_paths(config)
+        reader.check_logs(config.logs)
         reader.check_memory(engines)
         reader.check_stop(engines)
     if config is None or reader.failed:
@@ -172,6 +174,15 @@ class _Reader:
                     f"makes a socket path of {size} bytes, the kernel takes {MAX_SOCKET_PATH}",
                     "use a shorter folder",
                 )
+
+    def check_logs(self, logs: Logs) -> None:
+        """Note a budget that a log, the one before it and its compressed form do not fit in."""
+        if logs.budget_mb < 3 * logs.rotate_mb:
+            self._note(
+                ("logs", "budget_mb"),
+                f"{logs.budget_mb} is less than three times rotate_mb, which is {logs.rotate_mb}",
+                f"make it {3 * logs.rotate_mb} or more, or lower rotate_mb",
+            )
 
     def check_memory(self, engines: Mapping[str, Engine]) -> None:
         """Warn of engines that may not fit on one GPU together.

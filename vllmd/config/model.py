@@ -9,6 +9,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.flags import env_table, flag_table, lora_modules
 from vllmd.config.rules import key, section
+from vllmd.config.sections import History, Logs, Notify
 from vllmd.config.urls import url_of
 from vllmd.units import DAY_S, HOUR_S, MINUTE_S
 
@@ -310,63 +311,12 @@ class Daemon:
 
 
 @attrs.frozen
-class History:
-    """How much of what happened is kept."""
-
-    keep_days: float = key(
-        rules.number(0, 3650, above=True),
-        90.0,
-        help="Events older than so many days are removed.",
-        reason="A quarter: last month's failure is compared with this month's.",
-    )
-    max_mb: int = key(
-        rules.integer(1, 100_000),
-        64,
-        help="The file is kept below so many megabytes (MiB): the oldest routine events go first, "
-        "failures last.",
-        reason="Some 150,000 events: years of a calm host, and no disk is filled by a storm.",
-    )
-
-
-@attrs.frozen
-class Notify:
-    """Who is told at once when an engine fails, is held, or serves again."""
-
-    webhook_url: str | None = key(
-        rules.matching(r"https?://[^\s/]+(/\S*)?", "an http or https URL"),
-        None,
-        help="Address that is told by POST. It is masked wherever it is shown.",
-        example='"https://hooks.example.org/vllmd"',
-    )
-    webhook_url_file: str | None = key(
-        rules.absolute_path,
-        None,
-        help="A file with that address, where it is not to be in this one; webhook_url wins.",
-        example='"/etc/vllmd/credentials/webhook"',
-    )
-    webhook_format: str = key(
-        rules.either(
-            'one of "json", "slack", "alertmanager", "alertmanager-webhook"',
-            rules.matching(r"json|slack|alertmanager|alertmanager-webhook", ""),
-        ),
-        "json",
-        help='The body: "json", "slack" (also Mattermost), "alertmanager" (give the URL of its '
-        '/api/v2/alerts) or "alertmanager-webhook" (what its own webhook receivers get).',
-    )
-    webhook_timeout_s: float = key(
-        rules.number(0, HOUR_S, above=True),
-        10.0,
-        help="How long one attempt may take, in seconds; there are eight, with growing pauses.",
-        reason="Chat services answer within a second; a proxy that hangs must not stop the rest.",
-    )
-
-
-@attrs.frozen
 class Config:
     """A whole configuration; `path` is the file it came from, if it came from one."""
 
     daemon: Daemon = section(Daemon, help="The daemon itself.")
     history: History = section(History, help="The memory of what happened.")
+    logs: Logs = section(Logs, help="The engines' output.")
     notify: Notify = section(Notify, help="Who is told at once.")
     engines: Mapping[str, Engine] = section(
         Engine, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."

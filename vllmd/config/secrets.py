@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vllmd.config.flags import is_secret
-from vllmd.config.model import Config, Notify
+from vllmd.config.model import Config
+from vllmd.config.sections import Notify
 from vllmd.errors import ConfigError
 
 _ASSIGNED = re.compile(r"""([\w.-]+)["']?\s*[=:]\s*("[^"\n]*"|'[^'\n]*'|[^\s"',}\]]+)""")

@@ -71,6 +71,14 @@ class ControlClient:
         """
         return self._ask("POST", f"/v1/engines/{name}/{action}")
 
+    def rotate(self, name: str) -> None:
+        """Begin a new file of an engine's log.
+
+        Raises: NotPermittedError, UnknownEngineError, DaemonUnreachableError; VllmdError: the disk
+            refuses, or its shim does not answer.
+        """
+        self._ask("POST", f"/v1/logs/{name}/rotate")
+
     def events(self, wanted: Wanted) -> list[Event]:
         """Return events of the history, the oldest first.
 

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from vllmd import events
 from vllmd.control.peer import Peer, peer_of
 from vllmd.engine.status import EngineStatus
-from vllmd.errors import VllmdError
+from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.feed import Event
 from vllmd.history.reading import LEVELS, Wanted
 
@@ -58,6 +58,13 @@ class Host(Protocol):
         """Return events of its history.
 
         Raises: VllmdError: it cannot be read.
+        """
+        ...
+
+    async def rotate(self, name: str) -> None:
+        """Begin a new file of an engine's log.
+
+        Raises: VllmdError, OSError: it cannot be done.
         """
         ...
 
@@ -120,6 +127,19 @@ def build(engines: Mapping[str, Controlled], host: Host) -> Starlette:
         _log.info(events.REQUEST_ACCEPTED, action="reload", user=peer.describe())
         return JSONResponse(changes)
 
+    async def rotate(request: Request) -> JSONResponse:
+        name, peer = request.path_params["engine"], request.scope["client"][0]
+        if not peer.may_act():
+            return _refused(peer, "rotate", "the log of an engine", engine=name)
+        try:
+            await host.rotate(name)
+        except UnknownEngineError as error:
+            return _error(404, str(error))
+        except (VllmdError, OSError) as error:
+            return _error(503, f"the log of {name} was not rotated: {error}")
+        _log.info(events.REQUEST_ACCEPTED, action="rotate", engine=name, user=peer.describe())
+        return JSONResponse({"engine": name})
+
     async def act(request: Request) -> JSONResponse:
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
@@ -143,6 +163,7 @@ def build(engines: Mapping[str, Controlled], host: Host) -> Starlette:
             Route("/v1/status", status),
             Route("/v1/events", history),
             Route("/v1/reload", reload, methods=["POST"]),
+            Route("/v1/logs/{engine}/rotate", rotate, methods=["POST"]),
             Route(route, _known_action(act), methods=["POST"]),
         ]
     )

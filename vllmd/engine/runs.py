@@ -1,17 +1,15 @@
 """One engine's runs: found, spawned, and their ends explained, whatever became of their shim."""
 
 import os
-from pathlib import Path
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
 from vllmd.engine.exits import Exit
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.spawner import Spawner
+from vllmd.engine.site import Site
 from vllmd.engine.state import State
 from vllmd.engine.stopping.proof import MemoryHolders, prove
 from vllmd.shim import protocol
@@ -35,20 +33,15 @@ class Runs:
         engine: Engine,
         command: Command,
         ledger: Ledger,
-        *,
-        directory: Path,
-        log_path: Path,
-        spawner: Spawner,
-        clock: Clock,
+        site: Site,
     ) -> None:
         self._engine = engine
         self._command = command
         self._ledger = ledger
-        self._log_path = log_path
-        self._spawner = spawner
-        self._clock = clock
-        self.directory = directory
-        self.ipc = directory / "ipc"
+        self._site = site
+        self._clock = site.clock
+        self.directory = site.directory
+        self.ipc = site.directory / "ipc"
 
     async def connect(self) -> ShimClient | None:
         """Connect to the shim that runs this engine, if there is one.
@@ -77,7 +70,8 @@ class Runs:
         Raises: ShimError, OSError: it could not be started.
         """
         self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._spawner.spawn(self._spec(run_id))
+        self._site.errors.begin()
+        await self._site.spawner.spawn(self._spec(run_id))
         return await self.connect()
 
     def _spec(self, run_id: str) -> Spec:
@@ -93,10 +87,12 @@ class Runs:
             "env": env,
             "cwd": "/",
             "directory": str(self.directory),
-            "log": str(self._log_path),
+            "log": str(self._site.log_path),
             "command_hash": self._command.hash,
             "stop_grace_s": engine.drain_s + engine.stop_grace_s,
             "tail_bytes": TAIL_BYTES,
+            "rotation": self._site.rotation,
+            "secrets": list(self._site.secrets),
         }
 
     async def how_it_ended(self, run: RunRecord) -> Exit:

@@ -75,28 +75,34 @@ class ShimClient:
 
         Raises: ShimError: nobody answers in time, or the answer is an error.
         """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(
-                    str(self._path), limit=_LINE_LIMIT
-                )
-                try:
-                    writer.write(protocol.encode(request))
-                    line = await reader.readline()
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError) as error:
-            raise ShimError(f"shim at {self._path} does not answer: {error!r}") from None
-        answer = _parse(line, self._path)
-        if "error" in answer:
-            raise ShimError(f"shim at {self._path} refused {request['op']}: {answer['error']}")
-        return answer
+        return await ask(self._path, request)
 
     def close(self) -> None:
         """Let go of the shim; it and its engine live on."""
         self.exited.cancel()
         if self._writer is not None:
             self._writer.close()
+
+
+async def ask(path: Path, request: Message) -> Message:
+    """Send one request to the shim that listens on a socket.
+
+    Raises: ShimError: nobody answers in time, or the answer is an error.
+    """
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            reader, writer = await asyncio.open_unix_connection(str(path), limit=_LINE_LIMIT)
+            try:
+                writer.write(protocol.encode(request))
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as error:
+        raise ShimError(f"shim at {path} does not answer: {error!r}") from None
+    answer = _parse(line, path)
+    if "error" in answer:
+        raise ShimError(f"shim at {path} refused {request['op']}: {answer['error']}")
+    return answer
 
 
 def _parse(line: bytes, path: Path) -> Message:

@@ -9,8 +9,10 @@ from vllmd.aside import Work, at_once
 from vllmd.clock import Clock
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.gpu import GpuView
+from vllmd.engine.output import FirstErrors
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.spawner import Spawner
+from vllmd.shim.protocol import ROTATION, Rotation
 
 
 @attrs.frozen
@@ -33,3 +35,7 @@ class Site:
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""
     gpu: GpuView = attrs.field(factory=GpuView)
+    rotation: Rotation = attrs.field(factory=lambda: ROTATION)
+    secrets: tuple[str, ...] = ()
+    """What must not reach the log."""
+    errors: FirstErrors = attrs.field(factory=FirstErrors)

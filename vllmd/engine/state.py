@@ -110,3 +110,16 @@ def transition(state: State, event: Event) -> State:
         return TRANSITIONS[state, event]
     except KeyError:
         raise InvalidTransitionError(f"event {event} in state {state}") from None
+
+
+HAS_PAGE = frozenset(
+    {
+        State.READY,
+        State.SLEEPING,
+        State.STALLED,
+        State.UNREACHABLE,
+        State.DRAINING,
+        State.STOPPING,
+    }
+)
+"""States in which the engine's page can be read."""

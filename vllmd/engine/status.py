@@ -1,6 +1,6 @@
 """An engine as everybody else sees it: one frozen snapshot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -83,3 +83,10 @@ class EngineStatus:
         fields["last_exit"] = exits.to_json(self.last_exit)
         fields["first_failure"] = exits.to_json(self.first_failure)
         return fields
+
+
+def summary(engines: Sequence[EngineStatus]) -> str:
+    """Say in one line what the engines do."""
+    if not engines:
+        return "no engine is configured"
+    return ", ".join(f"{engine.name}: {engine.state}" for engine in engines)

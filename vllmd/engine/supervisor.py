@@ -64,15 +64,7 @@ class Supervisor:
             Memory(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside),
         )
         self._turn = Turn(site.turns, engine.name, visible_gpus(command.env), clock)
-        self._runs = Runs(
-            engine,
-            command,
-            ledger,
-            directory=site.directory,
-            log_path=site.log_path,
-            spawner=site.spawner,
-            clock=clock,
-        )
+        self._runs = Runs(engine, command, ledger, site)
         self._incidents = Incidents(
             site.state_dir / "incidents",
             ledger,
@@ -359,7 +351,7 @@ class Supervisor:
         run = self._runs.record()
         if run is not None:
             ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
-        read = read_last_lines(run["log"], run["log_offset"]) if run else ()
+        read = self._site.errors.before(read_last_lines(run)) if run else ()
         printed = [self._site.mask(line) for line in read]
         ended = exits.explain(exits.masked(ended, self._site.mask), printed)
         if run is not None and not ended.requested:

@@ -9,7 +9,7 @@ from vllmd import events
 from vllmd.clock import Clock
 from vllmd.config.model import Liveness
 from vllmd.engine import exits
-from vllmd.engine.follow import LogFollower
+from vllmd.engine.follow import new_lines, output_of
 from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
@@ -90,11 +90,11 @@ class Watch:
             self.ledger.reach(SPANS.get(name))
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
-        log = LogFollower(run["log"], run["log_offset"])
+        log = output_of(run)
         judge = LoadJudge(self.limits.load_stall_s)
         judged_at, spoke = self.clock.monotonic(), False
         while True:
-            lines = log.read_lines()
+            lines = new_lines(log)
             spoke = spoke or any(not is_waiting_notice(line) for line in lines)
             for line in lines:  # one by one: a phase may be over within a poll
                 self.ledger.reach(parse_phase(line))

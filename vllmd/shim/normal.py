@@ -99,6 +99,8 @@ def _last_state(line: bytes) -> bytes:
     """Shorten a line under way to what may still be seen of it."""
     if len(line) < _BAR_BYTES or b"\r" not in line:
         return line
+    line = _ANSI.sub(b"", line)
     text = line.rstrip(b"\r")
     returned = b"\r" if len(text) < len(line) else b""
-    return text.rpartition(b"\r")[2] + returned
+    shown = text.rpartition(b"\r")[2]
+    return line if b"\x1b" in shown else shown + returned  # half a colour may be all of it

@@ -6,8 +6,10 @@ import os
 from vllmd.shim.protocol import Message
 
 
-def write_record(path: str, record: object) -> None:
+def write_record(path: str, record: object, *, sync: bool = True) -> None:
     """Write `record` to `path` so that a reader sees the old file or the new one, never a part.
+
+    Without `sync` that holds unless the power goes.
 
     Raises: OSError: the disk is full or the directory is gone; the old file is as it was.
     """
@@ -17,7 +19,8 @@ def write_record(path: str, record: object) -> None:
         view = memoryview(json.dumps(record).encode())
         while view:
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     finally:
         os.close(fd)
     os.replace(temporary, path)

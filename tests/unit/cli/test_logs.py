@@ -1,10 +1,11 @@
-import os
+import json
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.helpers.control import FakeEngine, control_socket
+from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.cli import logs
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError, VllmdError
 
@@ -36,24 +37,77 @@ def test_logs_without_daemon_and_configuration_says_who_is_missing(tmp_path: Pat
     assert isinstance(result.exception, DaemonUnreachableError)
 
 
+def test_logs_of_the_only_engine_need_no_name(tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    log.write_text("INFO 11-23 one\nERROR 11-23 two\n")
+    with control_socket(tmp_path / "c.sock", FakeEngine(log=str(log))) as path:
+        options = ["--socket", str(path), "--level", "error", "--json"]
+        result = CliRunner().invoke(logs.command, options)
+    assert json.loads(result.output) == {
+        "engine": "chat",
+        "at": None,
+        "process": None,
+        "pid": None,
+        "level": "error",
+        "text": "ERROR 11-23 two",
+    }
+
+
+def test_logs_of_several_engines_need_a_name(tmp_path: Path) -> None:
+    engines = FakeEngine(), FakeEngine(name="embed")
+    with control_socket(tmp_path / "c.sock", *engines) as path:
+        result = CliRunner().invoke(logs.command, ["--socket", str(path)])
+    assert result.exit_code == 2
+    assert "name an engine; there is: chat, embed" in result.output
+
+
 @pytest.mark.parametrize(
-    ("count", "expected"), [(0, b""), (1, b"49999\n"), (3, b"49997\n49998\n49999\n")]
+    ("options", "error"),
+    [(["chat", "more"], "unexpected extra argument"), (["-g", "("], "not a regular expression")],
 )
-def test_last_lines_reads_from_the_end(tmp_path: Path, count: int, expected: bytes) -> None:
-    path = tmp_path / "a.log"
-    path.write_text("".join(f"{n}\n" for n in range(50_000)))
-    fd = os.open(path, os.O_RDONLY)
-    assert logs.last_lines(fd, count) == expected
-    os.close(fd)
+def test_logs_wrong_command_line_is_refused(options: list[str], error: str) -> None:
+    result = CliRunner().invoke(logs.command, options)
+    assert result.exit_code == 2
+    assert error in result.output
 
 
-def test_follow_file_goes_on_in_a_new_file_of_that_name(tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    path.write_bytes(b"old\n")
-    blocks = logs.follow_file(path, 4)
-    with path.open("ab") as file:
-        file.write(b"more\n")
-    assert next(blocks) == b"more\n"
-    path.rename(tmp_path / "a.log.1")
-    path.write_bytes(b"new\n")
-    assert next(blocks) == b"new\n"
+def test_logs_all_is_from_the_oldest_file_on(tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    log.write_text("".join(f"{n}\n" for n in range(200)))
+    (tmp_path / "chat.log.000001").write_text("oldest\n")
+    with control_socket(tmp_path / "c.sock", FakeEngine(log=str(log))) as path:
+        run = CliRunner().invoke
+        assert len(run(logs.command, ["chat", "--socket", str(path)]).output.split()) == 100
+        shown = run(logs.command, ["chat", "--all", "--socket", str(path)]).output.split()
+    assert shown == ["oldest", *map(str, range(200))]
+
+
+def test_logs_follow_goes_on_over_a_rotation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "chat.log"
+    log.write_text("one\n")
+    rotated = tmp_path / "chat.log.000001"
+
+    def sleep(_: float) -> None:
+        if rotated.exists():
+            raise KeyboardInterrupt
+        log.rename(rotated)
+        log.write_text("2\n")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with control_socket(tmp_path / "c.sock", FakeEngine(log=str(log))) as path:
+        result = CliRunner().invoke(logs.command, ["chat", "-f", "--socket", str(path)])
+    assert result.output.split()[:2] == ["one", "2"]
+
+
+def test_logs_rotate_asks_the_daemon_for_one_or_all(tmp_path: Path) -> None:
+    host = FakeHost()
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        options = ["--socket", str(path)]
+        assert CliRunner().invoke(logs.command, ["rotate", "chat", *options]).exit_code == 0
+        assert CliRunner().invoke(logs.command, ["rotate", *options]).exit_code == 0
+        assert host.rotated == ["chat", "chat"]
+        host.error = UnknownEngineError("no engine 'x'")
+        result = CliRunner().invoke(logs.command, ["rotate", "x", *options])
+    assert isinstance(result.exception, UnknownEngineError)

@@ -1,37 +1,54 @@
 from pathlib import Path
 
-from vllmd.engine.follow import LAST_BYTES, LogFollower, read_last_lines
+from tests.helpers.make import spec
+from tests.helpers.shims import FakeShim
+from vllmd.engine.follow import LAST_BYTES, begin_of, new_lines, output_of, read_last_lines
+from vllmd.logs.reader import Position
+from vllmd.shim.protocol import RunRecord
 
 
-def test_read_lines_gives_whole_lines_once(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
+def run_from(folder: Path, offset: int, number: int | None = None) -> RunRecord:
+    run = FakeShim(spec(folder, ["x"])).run
+    run["log_offset"] = offset
+    if number is not None:
+        run["log_number"] = number
+    return run
+
+
+def test_new_lines_gives_whole_lines_once_also_over_a_rotation(tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
     log.write_bytes(b"old\none\ntw")
-    follower = LogFollower(str(log), 4)
-    assert follower.read_lines() == ["one"]
+    follower = output_of(run_from(tmp_path, 4))
+    assert new_lines(follower) == ["one"]
     with log.open("ab") as file:
         file.write(b"o\nthree\n")
-    assert follower.read_lines() == ["two", "three"]
-    assert follower.read_lines() == []
+    log.rename(tmp_path / "chat.log.000001")
+    log.write_bytes(b"four\n")
+    assert new_lines(follower) == ["two", "three"]
+    assert new_lines(follower) == ["four"]
+    assert new_lines(follower) == []
 
 
-def test_read_lines_shorter_file_is_read_from_its_start(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
-    log.write_bytes(b"a long line\n")
-    follower = LogFollower(str(log), 0)
-    follower.read_lines()
-    log.write_bytes(b"new\n")
-    assert follower.read_lines() == ["new"]
+def test_new_lines_missing_file_is_nothing(tmp_path: Path) -> None:
+    assert new_lines(output_of(run_from(tmp_path, 0))) == []
 
 
-def test_read_lines_missing_file_is_nothing(tmp_path: Path) -> None:
-    assert LogFollower(str(tmp_path / "none"), 0).read_lines() == []
+def test_begin_of_a_run_of_an_older_shim_is_in_the_file_that_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "chat.log.000004").touch()
+    assert begin_of(run_from(tmp_path, 7)) == Position(5, 7)
+    assert begin_of(run_from(tmp_path, 7, number=3)) == Position(3, 7)
 
 
 def test_read_last_lines_are_those_of_the_run_only(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
+    log = tmp_path / "chat.log"
     log.write_bytes(b"old\none\ntwo \xff\n")
-    assert read_last_lines(str(log), 4) == ["one", "two \ufffd"]
+    assert read_last_lines(run_from(tmp_path, 4)) == ["one", "two \ufffd"]
+    log.rename(tmp_path / "chat.log.000001")
+    log.write_bytes(b"three\n")
+    assert read_last_lines(run_from(tmp_path, 4, number=1)) == ["one", "two \ufffd", "three"]
     log.write_bytes(b"old\n" + b"x" * LAST_BYTES + b"\nlast\n")
-    assert read_last_lines(str(log), 0)[-1] == "last"
-    assert sum(map(len, read_last_lines(str(log), 0))) < LAST_BYTES
-    assert read_last_lines(str(tmp_path / "none"), 0) == []
+    lines = read_last_lines(run_from(tmp_path, 0, number=1))
+    assert lines[-1] == "last"
+    assert sum(map(len, lines)) < LAST_BYTES
+    log.unlink()
+    assert read_last_lines(run_from(tmp_path, 0, number=2)) == []

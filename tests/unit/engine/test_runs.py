@@ -6,9 +6,12 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
+from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.memory import Memory
+from vllmd.engine.restart.turns import Turns
 from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
+from vllmd.engine.site import Site
 from vllmd.engine.state import Event, State
 
 
@@ -16,15 +19,19 @@ def made(folder: Path, text: str = "") -> tuple[Runs, Ledger, FakeSpawner]:
     clock, spawner = FakeClock(), FakeSpawner()
     ledger = Ledger("chat", clock, Memory(folder / "chat.json"))
     config = engine(text)
-    runs = Runs(
-        config,
-        command.build(config),
-        ledger,
+    site = Site(
         directory=folder / "c",
         log_path=folder / "chat.log",
+        state_dir=folder,
         spawner=spawner,
+        stopped=StoppedEngines(folder / "stopped.json", "boot"),
+        turns=Turns(),
         clock=clock,
+        poll_s=5.0,
+        chance=lambda: 0.0,
+        secrets=("my-token",),
     )
+    runs = Runs(config, command.build(config), ledger, site)
     return runs, ledger, spawner
 
 

@@ -3,6 +3,7 @@ import json
 from tests.helpers.make import status
 from vllmd.engine.exits import Exit
 from vllmd.engine.state import State
+from vllmd.engine.status import summary
 
 
 def test_to_json_is_json_and_says_how_it_ended() -> None:
@@ -22,3 +23,8 @@ def test_to_json_leaves_the_engines_output_out() -> None:
 
 def test_up_is_ready_only() -> None:
     assert [s for s in State if status(state=s).up] == [State.READY]
+
+
+def test_summary_says_what_the_engines_do() -> None:
+    assert summary([]) == "no engine is configured"
+    assert summary([status(), status()]) == "chat: ready, chat: ready"

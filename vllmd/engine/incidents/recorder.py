@@ -85,7 +85,7 @@ class Incidents:
         folder, evidence = self._begin(run, reason, about)
 
         def read() -> Files:
-            lines = read_last_lines(run["log"], run["log_offset"])
+            lines = read_last_lines(run)
             return evidence([self._sources.mask(line) for line in lines])
 
         if not await asyncio.to_thread(self._write, folder, read):

@@ -1,0 +1,102 @@
+"""Tables of the configuration that are about no engine: history, logs, notifications."""
+
+import attrs
+
+from vllmd.config import rules
+from vllmd.config.rules import key
+from vllmd.units import HOUR_S
+
+
+@attrs.frozen
+class History:
+    """How much of what happened is kept."""
+
+    keep_days: float = key(
+        rules.number(0, 3650, above=True),
+        90.0,
+        help="Events older than so many days are removed.",
+        reason="A quarter: last month's failure is compared with this month's.",
+    )
+    max_mb: int = key(
+        rules.integer(1, 100_000),
+        64,
+        help="The file is kept below so many megabytes (MiB): the oldest routine events go first, "
+        "failures last.",
+        reason="Some 150,000 events: years of a calm host, and no disk is filled by a storm.",
+    )
+
+
+@attrs.frozen
+class Logs:
+    """What the engines print: when their logs are rotated, and how much of them is kept."""
+
+    rotate: str = key(
+        rules.either(
+            'one of "hourly", "daily", "weekly", "never"',
+            rules.matching(r"hourly|daily|weekly|never", ""),
+        ),
+        "daily",
+        help='When a log is rotated: "hourly", "daily", "weekly", "never" (by size only).',
+    )
+    rotate_mb: int = key(
+        rules.integer(1, 100_000),
+        100,
+        help="It is rotated earlier when it has so many megabytes (MiB).",
+        reason="A file that an editor still opens; vLLM prints some megabytes a day.",
+    )
+    keep: int = key(
+        rules.integer(0, 100_000),
+        14,
+        help="So many rotated files are kept for each engine.",
+        reason="Two weeks of days, as the classic logrotate stanza has it.",
+    )
+    budget_mb: int = key(
+        rules.integer(3, 10_000_000),
+        2048,
+        help="All files of one engine's log together stay below so many megabytes (MiB): the "
+        "oldest go first. At least three times rotate_mb.",
+        reason="Fourteen full files and room for two; a log must not fill the disk of the host.",
+    )
+    compress: bool = key(
+        rules.boolean,
+        True,
+        help="Compress rotated files, all but the newest, with gzip at the lowest priority.",
+    )
+    journal: bool = key(
+        rules.boolean,
+        False,
+        help="Copy each line to journald too, with VLLMD_ENGINE and VLLM_PROCESS as fields.",
+    )
+
+
+@attrs.frozen
+class Notify:
+    """Who is told at once when an engine fails, is held, or serves again."""
+
+    webhook_url: str | None = key(
+        rules.matching(r"https?://[^\s/]+(/\S*)?", "an http or https URL"),
+        None,
+        help="Address that is told by POST. It is masked wherever it is shown.",
+        example='"https://hooks.example.org/vllmd"',
+    )
+    webhook_url_file: str | None = key(
+        rules.absolute_path,
+        None,
+        help="A file with that address, where it is not to be in this one; webhook_url wins.",
+        example='"/etc/vllmd/credentials/webhook"',
+    )
+    webhook_format: str = key(
+        rules.either(
+            'one of "json", "slack", "alertmanager", "alertmanager-webhook"',
+            rules.matching(r"json|slack|alertmanager|alertmanager-webhook", ""),
+        ),
+        "json",
+        help='The body: "json", "slack" (also Mattermost), "alertmanager" (give the URL of its '
+        '/api/v2/alerts) or "alertmanager-webhook" (what its own webhook receivers get).',
+    )
+    webhook_timeout_s: float = key(
+        rules.number(0, HOUR_S, above=True),
+        10.0,
+        help="How long one attempt may take, in seconds; there are eight, with growing pauses.",
+        reason="Chat services answer within a second; a proxy that hangs must not stop the rest.",
+    )

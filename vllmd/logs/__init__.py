@@ -1,0 +1,1 @@
+"""What an engine printed, read again: over rotations, by time, process and level."""

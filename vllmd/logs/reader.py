@@ -1,0 +1,170 @@
+"""Read a log on from a position, over its rotations, compressed files too."""
+
+import gzip
+import io
+import os
+from typing import BinaryIO
+
+import attrs
+
+from vllmd.shim import logfiles
+from vllmd.units import MIB
+
+BLOCK_BYTES = 1 * MIB
+GZIP = ".gz"
+
+
+@attrs.frozen(order=True)
+class Position:
+    """A byte of a log: the number of a file, and an offset in it, uncompressed."""
+
+    number: int
+    offset: int
+
+
+def end_of(log: str) -> Position:
+    """Return where a log ends now."""
+    try:
+        size = os.stat(log).st_size
+    except FileNotFoundError:
+        size = 0
+    return Position(logfiles.current_number(log), size)
+
+
+def open_number(log: str, number: int) -> BinaryIO | None:
+    """Open the file of a number, whatever it is called now; None if it is kept no longer."""
+    for _ in range(2):  # it may be rotated between two looks
+        for path in logfiles.listed(log).get(number, ()):
+            try:
+                return _open(path)
+            except FileNotFoundError:
+                continue
+        if logfiles.current_number(log) == number:
+            try:
+                return _open(log)
+            except FileNotFoundError:
+                continue
+    return None
+
+
+class LogReader:
+    """A position in a log that grows; `read` moves it on.
+
+    Reading the files instead of asking the shim for a stream keeps the shim free of slow readers,
+    and lets a daemon that starts again read what was printed while it was away.
+    """
+
+    def __init__(self, log: str, position: Position) -> None:
+        self._log = log
+        self.position = position
+        self.missed = False
+        """Whether the files between were removed before they were read."""
+        self._file: BinaryIO | None = None
+
+    def read(self, max_bytes: int = BLOCK_BYTES) -> bytes:
+        """Return whole lines that are new; a longer line than `max_bytes` comes in pieces.
+
+        Returns: nothing if there is nothing, or it cannot be read now.
+        Raises: PermissionError: this user may not read it.
+        """
+        try:
+            return self._read(max_bytes)
+        except PermissionError:
+            raise
+        except (OSError, EOFError):
+            self.close()
+            return b""
+
+    def close(self) -> None:
+        """Let go of the file; the position stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _read(self, max_bytes: int) -> bytes:
+        while True:
+            if self._file is None and not self._open():
+                return b""
+            if lines := self._lines(max_bytes):
+                return lines
+            if self._is_current():
+                return b""
+            if lines := self._lines(max_bytes):  # written just before it was rotated
+                return lines
+            if not self._next():
+                return b""
+
+    def _lines(self, max_bytes: int) -> bytes:
+        assert self._file is not None
+        self._file.seek(self.position.offset)
+        block = self._file.read(max_bytes)
+        end = block.rfind(b"\n") + 1
+        if end == 0 and len(block) == max_bytes:
+            end = max_bytes
+        self.position = attrs.evolve(self.position, offset=self.position.offset + end)
+        return block[:end]
+
+    def _is_current(self) -> bool:
+        """Tell whether more may be appended to the file that is open."""
+        assert self._file is not None
+        if isinstance(self._file, gzip.GzipFile):
+            return False
+        ours = os.fstat(self._file.fileno())
+        try:
+            there = os.stat(self._log)
+        except FileNotFoundError:
+            return False
+        same = (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
+        return same and ours.st_size >= self.position.offset
+
+    def _open(self) -> bool:
+        self._file = open_number(self._log, self.position.number)
+        return self._file is not None or self._next()
+
+    def _next(self) -> bool:
+        """Go on with the next file that there is; stay if there is none."""
+        numbers = [n for n in logfiles.listed(self._log) if n > self.position.number]
+        current = logfiles.current_number(self._log)
+        if current > self.position.number:
+            numbers.append(current)
+        if not numbers:
+            return False
+        file = open_number(self._log, numbers[0])
+        if file is None:
+            return False
+        self.close()
+        self.missed = self.missed or numbers[0] > self.position.number + 1
+        self._file, self.position = file, Position(numbers[0], 0)
+        return True
+
+
+def read_last(log: str, since: Position, max_bytes: int) -> list[str]:
+    """Return the last lines that were printed after a position.
+
+    Returns: at most `max_bytes` of them; none if nothing can be read.
+    """
+    parts: list[bytes] = []
+    left = max_bytes
+    end = end_of(log)
+    for number in range(end.number, since.number - 1, -1):
+        try:
+            file = open_number(log, number)
+            if file is None:
+                continue
+            with file:
+                start = since.offset if number == since.number else 0
+                size = file.seek(0, io.SEEK_END)
+                file.seek(max(start, size - left))
+                parts.append(file.read(left))
+        except OSError:
+            continue
+        left -= len(parts[-1])
+        if left <= 0:
+            break
+    return b"".join(reversed(parts)).decode(errors="replace").splitlines()
+
+
+def _open(path: str) -> BinaryIO:
+    if path.endswith(GZIP):
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # a binary file by its use
+    return open(path, "rb")

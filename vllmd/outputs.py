@@ -1,0 +1,107 @@
+"""The output of all engines: followed, compressed, rotated when somebody asks."""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.config import paths
+from vllmd.config.model import Config
+from vllmd.config.sections import Logs
+from vllmd.engine.output import EngineOutput, FirstErrors, OutputFigures
+from vllmd.errors import UnknownEngineError
+from vllmd.logs.journal import Journal
+from vllmd.shim.protocol import Rotation
+from vllmd.units import MIB
+
+LOOK_S = 2.0
+"""How often new lines are looked for."""
+COMPRESS_S = 60.0
+"""How often there may be something to compress."""
+
+_log = structlog.get_logger()
+
+
+def rotation_of(logs: Logs) -> Rotation:
+    """Return what a shim is told."""
+    return {
+        "max_bytes": logs.rotate_mb * MIB,
+        "period": logs.rotate,
+        "keep": logs.keep,
+        "budget_bytes": logs.budget_mb * MIB,
+    }
+
+
+class Outputs:
+    """One output for each engine of a configuration."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._clock = clock
+        self._compress = config.logs.compress
+        self._journals: dict[str, Journal] = {}
+        self._outputs: dict[str, EngineOutput] = {}
+        self._problems: dict[str, str | None] = {}
+        self.rotation = rotation_of(config.logs)
+        self.errors = {name: FirstErrors() for name in config.engines}
+        for name in config.engines:
+            if config.logs.journal:
+                self._journals[name] = Journal(name)
+            self._outputs[name] = EngineOutput(
+                name,
+                paths.engine_log(paths.log_dir(config), name),
+                paths.engine_dir(paths.run_dir(config), name),
+                paths.state_dir(config) / "engines" / f"{name}.log.json",
+                self.rotation,
+                self.errors[name],
+                [journal.send for n, journal in self._journals.items() if n == name],
+            )
+
+    async def run(self) -> None:
+        """Follow them until cancelled."""
+        compressing: asyncio.Future[None] | None = None
+        compress_at = self._clock.monotonic()
+        while True:
+            for output in self._outputs.values():
+                await asyncio.to_thread(output.look)
+                await output.ask_shim()
+            now = self._clock.monotonic()
+            idle = compressing is None or compressing.done()
+            if self._compress and idle and now >= compress_at:
+                compress_at = now + COMPRESS_S
+                compressing = asyncio.ensure_future(self._compress_all())
+            await self._clock.sleep(LOOK_S)
+
+    def close(self) -> None:
+        """Let go of them."""
+        for output in self._outputs.values():
+            output.close()
+        for journal in self._journals.values():
+            journal.close()
+
+    async def rotate(self, name: str) -> None:
+        """Begin a new file of an engine's log.
+
+        Raises: UnknownEngineError, ShimError, OSError.
+        """
+        if name not in self._outputs:
+            known = ", ".join(self._outputs) or "none"
+            raise UnknownEngineError(f"no engine {name!r} is configured; there is: {known}")
+        await self._outputs[name].rotate()
+
+    def figures(self) -> Iterable[OutputFigures]:
+        """Return what is known of each."""
+        return [output.figures() for output in self._outputs.values()]
+
+    def not_copied(self) -> dict[str, int]:
+        """Return how many lines of each engine the journal did not take, if it gets them."""
+        return {name: journal.dropped for name, journal in self._journals.items()}
+
+    async def _compress_all(self) -> None:
+        for name, output in self._outputs.items():
+            problem = await asyncio.to_thread(output.compress)
+            if problem != self._problems.get(name):
+                self._problems[name] = problem
+                if problem:
+                    _log.error(events.LOG_NOT_COMPRESSED, engine=name, problem=problem)
