@@ -136,7 +136,7 @@ class Daemon:
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
-        control_app = control.build(self._supervisors, self)
+        control_app = control.build(self._supervisors, self, self._outputs.rotate)
         servers = [
             (asgi.Server(self._exporter_app()), exporter_socket),
             (asgi.Server(control_app, http=control.PeerProtocol), control.listen(control_path)),
@@ -166,6 +166,8 @@ class Daemon:
                     self._outputs.run(),
                 )
             ]
+            if asked := self._surroundings.reloads.stop_signal:
+                self._ask_stop(asked)
             await self._stop.wait()
             await self._end(lives)
             for task in others:
@@ -350,10 +352,6 @@ class Daemon:
         """
         return await asyncio.to_thread(self._history.read, wanted)
 
-    async def rotate(self, name: str) -> None:
-        """Begin a new file of an engine's log; as `Outputs.rotate`."""
-        await self._outputs.rotate(name)
-
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of the daemon itself."""
         host, port = self._config.daemon.listen
@@ -371,6 +369,9 @@ class Daemon:
 
     def _ask_stop(self, name: str) -> None:
         _log.info(events.DAEMON_STOPPING, signal=name)
+        if self._stop.is_set() and self._outcome is Outcome.RELOAD:
+            self._surroundings.reloads.stop_signal = name  # the engines are the next daemon's
+            return
         self._outcome = Outcome.STOPPED
         self._stop.set()
 

@@ -44,6 +44,9 @@ class Reloads:
     stop: frozenset[str] = frozenset()
     """Engines that are configured no more, and end with this daemon."""
 
+    stop_signal: str | None = None
+    """The signal that asked a daemon to stop while it ended for a reload: the next one obeys."""
+
     def refuse(self, problem: str) -> None:
         """Note that the file cannot be used."""
         self.problem = problem

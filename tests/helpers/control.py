@@ -77,7 +77,8 @@ def control_socket(
     path: Path, *engines: FakeEngine, host: FakeHost | None = None
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
-    app = server.build({e.status.name: e for e in engines}, host or FakeHost())
+    host = host or FakeHost()
+    app = server.build({e.status.name: e for e in engines}, host, host.rotate)
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

@@ -5,9 +5,12 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Load, Site, free_port, gone, wait_for
 from tests.integration.conftest import config_for
+from vllmd.shim import proc
 
 
 def edit(chat: Site, old: str, new: str) -> None:
@@ -107,3 +110,12 @@ def test_reload_asked_for_twice_at_once_is_one_daemon(chat: Site) -> None:
     assert chat.wait_state("chat", "ready")["adopted"] is True
     assert chat.vllmd("reload").returncode == 0
     assert chat.daemon.poll() is None
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.05, 0.1])
+def test_stop_in_the_middle_of_a_reload_stops_the_engine_too(chat: Site, delay_s: float) -> None:
+    shim = chat.engine("chat")["shim_pid"]
+    chat.daemon.send_signal(signal.SIGHUP)
+    time.sleep(delay_s)
+    assert chat.stop() == 0
+    assert proc.read_stat(shim) is None

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,13 +61,6 @@ class Host(Protocol):
         """
         ...
 
-    async def rotate(self, name: str) -> None:
-        """Begin a new file of an engine's log.
-
-        Raises: VllmdError, OSError: it cannot be done.
-        """
-        ...
-
     def reload(self, *, apply: bool) -> dict[str, Any]:
         """Read the configuration again; `apply` restarts the engines that need it.
 
@@ -100,8 +93,10 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def build(engines: Mapping[str, Controlled], host: Host) -> Starlette:
-    """Build the application."""
+def build(
+    engines: Mapping[str, Controlled], host: Host, rotate_log: Callable[[str], Awaitable[None]]
+) -> Starlette:
+    """Build the application; `rotate_log` begins a new file of an engine's log."""
 
     async def status(_: Request) -> JSONResponse:
         listed = [engine.status.to_json() for engine in engines.values()]
@@ -132,7 +127,7 @@ def build(engines: Mapping[str, Controlled], host: Host) -> Starlette:
         if not peer.may_act():
             return _refused(peer, "rotate", "the log of an engine", engine=name)
         try:
-            await host.rotate(name)
+            await rotate_log(name)
         except UnknownEngineError as error:
             return _error(404, str(error))
         except (VllmdError, OSError) as error:

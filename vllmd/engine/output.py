@@ -175,5 +175,6 @@ class EngineOutput:
     def _remember(self) -> None:
         position = self._reader.position
         with contextlib.suppress(OSError):  # a full disk: lines may be counted twice
+            self._memory.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             write_record(str(self._memory), attrs.asdict(position), sync=False)
             self._told = position

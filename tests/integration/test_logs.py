@@ -1,0 +1,249 @@
+"""What an engine printed and what is on the disk, whatever happens in between."""
+
+import functools
+import gzip
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import babbler
+from tests.helpers.outcomes import Outcome
+from tests.helpers.reference import normalised
+from tests.helpers.site import Site, free_port, needs, site, wait_for
+from vllmd.shim import logfiles
+
+SECRET = "sec-ret-0123456789"
+MARK = re.compile(rb"\[vllmd\] (\d+) lines \((\d+) bytes\) are missing here: (.*)")
+CONFIG = """
+[daemon]
+listen = "127.0.0.1:{exporter}"
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+log_dir = "{folder}/log"
+poll_s = 0.5
+[logs]
+rotate_mb = 1
+keep = 1000
+budget_mb = 500
+[engines.chat]
+model = "m"
+port = {api}
+executable = ["{python}", "{babbler}", "{folder}/printed", "{secret}", "{seed}"]
+env = {{ CHAT_API_KEY = "{secret}" }}
+drain_s = 1
+stop_grace_s = 1
+"""
+
+
+class Printing:
+    """A site whose engine prints, and what is known of it."""
+
+    def __init__(self, made: Site) -> None:
+        self.site = made
+        self.log = made.folder / "log" / "chat.log"
+        self.notes = made.folder / "printed"
+
+    def finish(self) -> None:
+        """Let the engine print no more, and end everything."""
+        Path(f"{self.notes}.stop").touch()
+        wait_for("its last line", Path(f"{self.notes}.stopped").exists)
+        assert self.site.stop() == 0
+
+    def reference(self) -> list[bytes]:
+        return normalised(self.notes.read_bytes(), (SECRET,)).split(b"\n")[:-1]
+
+    def on_disk(self) -> list[bytes]:
+        """Return the lines of all files, oldest first."""
+        data = b""
+        for path, *_ in logfiles.listed(str(self.log)).values():
+            raw = Path(path).read_bytes()
+            data += gzip.decompress(raw) if path.endswith(".gz") else raw
+        return (data + self.log.read_bytes()).split(b"\n")[:-1]
+
+    def exit_record(self) -> dict[str, int]:
+        path = self.site.folder / "run" / "engines" / "chat" / "exit.json"
+        return dict(json.loads(path.read_text()))
+
+    def check(self) -> tuple[int, int]:
+        """Compare; returns how many lines there were and how many of them are missing."""
+        printed = self.reference()
+        position = missing = 0
+        for line in self.on_disk():
+            mark = MARK.fullmatch(line)
+            if mark:
+                gap = printed[position : position + int(mark[1])]
+                assert sum(len(each) + 1 for each in gap) == int(mark[2])
+                position += len(gap)
+                missing += len(gap)
+            else:
+                assert line == printed[position], f"line {position} is another one"
+                position += 1
+        unmarked = len(printed) - position
+        assert self.exit_record()["log_dropped_lines"] == missing + unmarked
+        return len(printed), missing + unmarked
+
+
+@contextmanager
+def printing(folder: Path, seed: int) -> Iterator[Printing]:
+    exporter, api = free_port(), free_port()
+    places = {"folder": folder, "exporter": exporter, "api": api, "secret": SECRET, "seed": seed}
+    text = CONFIG.format(python=sys.executable, babbler=babbler.__file__, **places)
+    with site(folder, text, exporter_port=exporter, api_port=api) as made:
+        wait_for("something printed", (folder / "log" / "chat.log").exists)
+        yield Printing(made)
+
+
+def test_everything_printed_is_on_the_disk_once_whatever_happens_to_the_daemon(
+    tmp_path: Path, outcome: Outcome
+) -> None:
+    chance = random.Random(7)
+    kills = rotations = 0
+    with printing(tmp_path, seed=7) as made:
+        shim = made.site.wait_state("chat", "loading")["shim_pid"]
+
+        def rotated() -> bool:  # the daemon is away for a moment in a reload
+            return made.site.vllmd("logs", "rotate", "chat").returncode == 0
+
+        for _ in range(12):
+            time.sleep(chance.uniform(0.1, 0.6))
+            match chance.randrange(4):
+                case 0:
+                    made.site.kill_daemon()
+                    time.sleep(chance.uniform(0, 0.5))
+                    made.site.start()
+                    kills += 1
+                case 1:
+                    os.kill(shim, signal.SIGHUP)
+                    made.site.daemon.send_signal(signal.SIGHUP)
+                case _:
+                    wait_for("a rotation", rotated)
+                    rotations += 1
+        made.finish()
+        _, missing = made.check()
+    assert kills
+    assert rotations
+    assert SECRET.encode() not in b"".join(made.on_disk())
+    outcome(
+        "kill -9 of the daemon, reloads and rotations while an engine prints floods, bars and "
+        "long lines",
+        f"every line is on the disk once, in order ({missing} dropped)",
+    )
+
+
+def test_every_line_is_counted_once_also_those_of_the_daemon_s_absence(tmp_path: Path) -> None:
+    def counted(made: Printing) -> int:
+        families = made.site.metrics().splitlines()
+        found = [f for f in families if f.startswith("vllmd_log_lines_total{")]
+        return sum(int(float(line.rpartition(" ")[2])) for line in found)
+
+    with printing(tmp_path, seed=3) as made:
+        wait_for("lines that were counted", lambda: counted(made) > 0)
+        time.sleep(0.5)
+        made.site.daemon.send_signal(signal.SIGSTOP)  # between two looks
+        made.site.kill_daemon()
+        memory = json.loads((tmp_path / "state/engines/chat.log.json").read_text())
+        time.sleep(1.5)
+        made.site.start()
+        Path(f"{made.notes}.stop").touch()
+        wait_for("its last line", Path(f"{made.notes}.stopped").exists)
+        before = _lines_before(made, memory["number"], memory["offset"])
+        expected = len(made.reference()) - before
+        wait_for("all lines counted", lambda: counted(made) == expected)
+        made.site.stop()
+
+
+def _lines_before(made: Printing, number: int, offset: int) -> int:
+    count = 0
+    for each, (path, *_) in logfiles.listed(str(made.log)).items():
+        data = Path(path).read_bytes()
+        data = gzip.decompress(data) if path.endswith(".gz") else data
+        count += data[: offset if each == number else None].count(b"\n") if each <= number else 0
+    if logfiles.current_number(str(made.log)) == number:
+        count += made.log.read_bytes()[:offset].count(b"\n")
+    return count
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 200 MiB for the log."""
+    if os.geteuid() != 0:
+        if os.environ.get("CI"):
+            pytest.fail("a small disk can be mounted by root only")
+        pytest.skip("a small disk can be mounted by root only")
+    disk = tmp_path / "log"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Take what room there is on a disk."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for block in (1 << 20, 1 << 12):
+            try:
+                while file.write(b"\0" * block) == block:
+                    pass
+            except OSError:
+                continue
+    return filler
+
+
+def test_full_disk_never_stops_the_engine_and_every_missing_line_is_counted(
+    tmp_path: Path, small_disk: Path, outcome: Outcome
+) -> None:
+    with printing(tmp_path, seed=5) as made:
+
+        def value(name: str) -> float:
+            for line in made.site.metrics().splitlines():
+                if line.startswith(f'{name}{{vllmd_engine="chat"}}'):
+                    return float(line.rpartition(" ")[2])
+            return 0.0
+
+        def dropped_more_than(count: float) -> bool:
+            return value("vllmd_log_dropped_lines_total") > count
+
+        for _ in range(2):
+            filler = fill(small_disk)
+            before = value("vllmd_log_dropped_lines_total")
+            wait_for("dropped lines", functools.partial(dropped_more_than, before + 100))
+            assert value("vllmd_log_writable") == 0
+            filler.unlink()
+            wait_for("a disk that takes lines", lambda: value("vllmd_log_writable") == 1)
+        fill(small_disk)
+        made.finish()
+        lines, missing = made.check()
+    assert 0 < missing < lines
+    outcome("full disk under the log", "the engine prints on; every missing line is counted")
+
+
+def test_logrotate_with_the_classic_stanza_does_no_harm(tmp_path: Path) -> None:
+    needs("logrotate")
+    with printing(tmp_path, seed=11) as made:
+        stanza = tmp_path / "stanza"
+        stanza.write_text(
+            f"{made.log} {{ su root root\nrotate 99\ncreate 0640\nnodateext\nmissingok }}\n"
+        )
+        for _ in range(3):
+            time.sleep(0.4)
+            subprocess.run(
+                ["logrotate", "-f", "-s", str(tmp_path / "state" / "logrotate"), str(stanza)],
+                check=True,
+            )
+        made.finish()
+        foreign = [made.log.with_name(f"chat.log.{n}") for n in (3, 2, 1)]
+        kept = {line for path in foreign for line in path.read_bytes().split(b"\n")}
+        kept |= set(made.on_disk())
+        printed = made.reference()
+    assert [line for line in printed if line not in kept] == []
