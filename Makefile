@@ -71,7 +71,7 @@ build-tools:
 
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus \
-		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps
+		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate
 
 test: check integration packaging engine ## everything but what needs a GPU
 	@echo "not run: anything that needs a GPU (there are no such tests yet)"
@@ -90,6 +90,8 @@ reliability: integration engine ## renew docs/reliability.md from what these tes
 bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead
 	$(BIN)/python bench/idle_cost.py
 	$(BIN)/python bench/history.py
+	@tools/system.sh svlogd=runit rotatelogs=apache2-utils
+	$(BIN)/python bench/logs.py
 
 clean: ## remove what make made here
 	rm -rf $(VENV) .run build

@@ -1,6 +1,7 @@
 """How many lines and bytes of each level. Pure: no I/O."""
 
 from collections import Counter
+from itertools import compress
 from operator import itemgetter
 
 from vllmd.logs.lines import LEVELS, NO_LEVEL, level_of
@@ -15,7 +16,8 @@ _BAD = frozenset({"error", "critical"})
 class LevelCounts:
     """Lines and bytes by level, and the bad ones themselves.
 
-    Lines of one process begin alike: the beginnings are counted, each kind of them is read once.
+    Lines of one process begin alike: the beginnings are counted, each kind of them is read once,
+    and only lines that are not of the block's usual level are looked at.
     """
 
     def __init__(self) -> None:
@@ -31,16 +33,25 @@ class LevelCounts:
         if not lines[-1]:
             lines.pop()
         heads = list(map(_head, lines))
-        sizes: Counter[bytes] = Counter()
-        for head, size in zip(heads, map(len, lines), strict=True):
-            sizes[head] += size + 1
-        bad = set()
+        levels = {}
+        counted = dict.fromkeys(self.lines, 0)
         for head, count in Counter(heads).items():
-            level = level_of(head.decode(errors="replace"))
+            levels[head] = level = level_of(head.decode(errors="replace"))
+            counted[level] += count
+        usual = max(counted, key=counted.__getitem__)
+        unusual = {head for head, level in levels.items() if level != usual}
+        left = len(block) + (not block.endswith(b"\n") if block else 0)
+        bad = []
+        for head, line in compress(
+            zip(heads, lines, strict=True), map(unusual.__contains__, heads)
+        ):
+            self.bytes[levels[head]] += len(line) + 1
+            left -= len(line) + 1
+            if levels[head] in _BAD:
+                bad.append(line)
+        self.bytes[usual] += left
+        for level, count in counted.items():
             self.lines[level] += count
-            self.bytes[level] += sizes[head]
-            if level in _BAD:
-                bad.add(head)
-        if not bad:
-            return []
-        return [line for head, line in zip(heads, lines, strict=True) if head in bad]
+        if usual in _BAD:
+            return [line for head, line in zip(heads, lines, strict=True) if levels[head] in _BAD]
+        return bad
