@@ -71,6 +71,19 @@ def test_page_passes_the_real_families_on(real: Site, stored: Prometheus) -> Non
     assert stored.query('{__name__=~".*_created"}') == []
 
 
+def test_log_is_read_by_process_level_and_time(real: Site) -> None:
+    began = real.engine("tiny")["started_at"]
+    shown = real.vllmd("logs", "tiny", "--all", "--json").stdout
+    lines = [json.loads(line) for line in shown.splitlines()]
+    assert {"APIServer", "EngineCore"} <= {line["process"] for line in lines}
+    assert {"info", "warning"} <= {line["level"] for line in lines}
+    assert all(began - 1 <= line["at"] <= time.time() for line in lines)
+    assert not [line for line in lines if "\r" in line["text"] or "\x1b" in line["text"]]
+    core = real.vllmd("logs", "tiny", "--all", "--process", "EngineCore").stdout
+    assert "Initializing a V1 LLM engine" in core
+    assert "(APIServer" not in core
+
+
 def test_stand_in_has_the_families_of_this_vllm(real: Site) -> None:
     """Where the stand-in and the real part differ, the stand-in is wrong."""
     page = httpx.get(f"{real.api}/metrics", trust_env=False).text

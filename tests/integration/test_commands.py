@@ -53,7 +53,7 @@ def test_logs_shows_what_the_engine_printed(chat: Site) -> None:
             "chat",
             "-f",
             "-n",
-            "0",
+            "1",
             "--socket",
             str(chat.folder / "run/control.sock"),
         ],
@@ -62,6 +62,7 @@ def test_logs_shows_what_the_engine_printed(chat: Site) -> None:
     assert follower.stdout is not None
     os.set_blocking(follower.stdout.fileno(), False)
     try:
+        wait_for("the last line", follower.stdout.read)
         chat.vllmd("restart", "chat")
         wait_for("a new line", lambda: b"version 0.32.0" in (follower.stdout.read() or b""))  # type: ignore[union-attr]
     finally:
