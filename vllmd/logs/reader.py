@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import zlib
 from typing import BinaryIO
 
 import attrs
@@ -12,6 +13,8 @@ from vllmd.units import MIB
 
 BLOCK_BYTES = 1 * MIB
 GZIP = ".gz"
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What a compressed file raises that is broken."""
 
 
 @attrs.frozen(order=True)
@@ -71,7 +74,10 @@ class LogReader:
             return self._read(max_bytes)
         except PermissionError:
             raise
-        except (OSError, EOFError):
+        except DAMAGED:
+            self.missed = True
+            return self.read(max_bytes) if self._next() else b""
+        except OSError:
             self.close()
             return b""
 
@@ -156,7 +162,7 @@ def read_last(log: str, since: Position, max_bytes: int) -> list[str]:
                 size = file.seek(0, io.SEEK_END)
                 file.seek(max(start, size - left))
                 parts.append(file.read(left))
-        except OSError:
+        except (OSError, *DAMAGED):
             continue
         left -= len(parts[-1])
         if left <= 0:

@@ -9,7 +9,7 @@ import attrs
 
 from vllmd.logs.arrivals import Arrivals
 from vllmd.logs.lines import LEVELS, NO_LEVEL, ODD_BYTES, Line, parse_line
-from vllmd.logs.reader import LogReader, Position, end_of, open_number
+from vllmd.logs.reader import DAMAGED, LogReader, Position, end_of, open_number
 from vllmd.shim import logfiles
 from vllmd.units import KIB
 
@@ -97,10 +97,13 @@ def _sifted(log: str, number: int, start: int, end: Position, sieve: Sieve) -> I
     file = open_number(log, number)
     if file is None:
         return
+    stop = end.offset if number == end.number else None
     with file:
-        for line in _lines(file, start, end.offset if number == end.number else None, log, number):
-            if sieve.passes(line):
-                yield line
+        try:
+            yield from filter(sieve.passes, _lines(file, start, stop, log, number))
+        except (OSError, *DAMAGED) as error:
+            text = f"[vllmd] the rest of file {number} cannot be read: {error}"
+            yield Line(None, None, None, NO_LEVEL, text)
 
 
 def _lines(file: BinaryIO, start: int, stop: int | None, log: str, number: int) -> Iterable[Line]:

@@ -101,9 +101,20 @@ def test_read_of_nothing_is_nothing(tmp_path: Path) -> None:
     assert end_of(str(tmp_path / "none")) == Position(1, 0)
 
 
-def test_read_broken_compressed_file_is_nothing_and_no_failure(log: Path) -> None:
-    log.with_name("a.log.000001.gz").write_bytes(b"no gzip")
-    assert LogReader(str(log), Position(1, 0)).read() == b""
+@pytest.mark.parametrize("damage", [b"no gzip", gzip.compress(b"1\n" * 99)[:-9], b""])
+def test_read_goes_on_after_a_damaged_file_and_tells(log: Path, damage: bytes) -> None:
+    log.with_name("a.log.000001.gz").write_bytes(damage)
+    reader = LogReader(str(log), Position(1, 0))
+    assert read_all(reader).endswith(b"2\ntwo\n3\n")
+    assert reader.missed or damage == b""
+    assert read_last(str(log), Position(1, 0), 100) == ["2", "two", "3"]
+
+
+def test_read_garbage_within_a_compressed_file_is_passed_over(log: Path) -> None:
+    packed = bytearray(gzip.compress(os.urandom(5000)))
+    packed[100:200] = b"x" * 100
+    log.with_name("a.log.000001.gz").write_bytes(packed)
+    assert read_all(LogReader(str(log), Position(1, 0))).endswith(b"2\ntwo\n3\n")
 
 
 def test_read_last_is_over_files_and_bounded(log: Path) -> None:

@@ -73,6 +73,13 @@ def test_newest_that_are_wanted_are_looked_for_in_older_files(log: str) -> None:
     assert [line.at for line in found] == [100, 104]
 
 
+def test_oldest_first_says_what_cannot_be_read_and_goes_on(log: str) -> None:
+    Path(f"{log}.000001.gz").write_bytes(b"no gzip")
+    found = list(oldest_first(log, Wanted(), Position(3, Path(log).stat().st_size)))
+    assert found[0].text.startswith("[vllmd] the rest of file 1 cannot be read")
+    assert told(found[1:]) == ["two", "three", "four", "five"]
+
+
 def test_newest_of_a_large_file_reads_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("".join(f"{n}\n" for n in range(100_000)))
