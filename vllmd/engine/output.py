@@ -28,15 +28,22 @@ class FirstErrors:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+        self._since = Position(0, 0)
 
-    def begin(self) -> None:
-        """Forget those of the run before."""
-        self._lines = []
+    def begin(self, since: Position) -> None:
+        """Forget those of the run before, also what is still to be read of it."""
+        self._lines, self._since = [], since
 
-    def add(self, lines: Sequence[bytes]) -> None:
-        """Keep these, if there were not so many before."""
-        for line in lines[: FIRST_ERRORS - len(self._lines)]:
-            self._lines.append(line[:ERROR_BYTES].decode(errors="replace"))
+    def add(self, lines: Sequence[bytes], block: bytes, at: Position) -> None:
+        """Keep these lines of a block that begins at a position, the first ones of the run."""
+        index = 0
+        for line in lines:
+            if len(self._lines) == FIRST_ERRORS:
+                return
+            index = block.index(line, index)
+            if Position(at.number, at.offset + index) >= self._since:
+                self._lines.append(line[:ERROR_BYTES].decode(errors="replace"))
+            index += len(line)
 
     def before(self, printed: Sequence[str]) -> list[str]:
         """Return those that are not among the last lines, and then these."""
@@ -101,7 +108,9 @@ class EngineOutput:
                 return
             if not block:
                 break
-            self._errors.add(self._counts.add(block))
+            end = self._reader.position
+            begin = Position(end.number, end.offset - len(block))
+            self._errors.add(self._counts.add(block), block, begin)
             if self._listeners:
                 lines = block.splitlines()
                 for listener in self._listeners:

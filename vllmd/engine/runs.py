@@ -12,6 +12,7 @@ from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.site import Site
 from vllmd.engine.state import State
 from vllmd.engine.stopping.proof import MemoryHolders, prove
+from vllmd.logs.reader import end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
 from vllmd.units import KIB
@@ -70,7 +71,7 @@ class Runs:
         Raises: ShimError, OSError: it could not be started.
         """
         self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._site.errors.begin()
+        self._site.errors.begin(end_of(str(self._site.log_path)))
         await self._site.spawner.spawn(self._spec(run_id))
         return await self.connect()
 

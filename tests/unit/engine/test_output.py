@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from vllmd.engine.output import FIRST_ERRORS, EngineOutput, FirstErrors
+from vllmd.logs.reader import Position
 from vllmd.shim.protocol import ROTATION
 
 INFO = b"(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] fine\n"
@@ -112,13 +113,24 @@ async def test_ask_shim_without_one_knows_nothing_of_drops(place: Place) -> None
     assert output.figures().dropped_lines is None
 
 
-def test_first_errors_come_before_the_last_lines_once(place: Place) -> None:
+def test_first_errors_come_before_the_last_lines_once() -> None:
     errors = FirstErrors()
-    errors.begin()
-    errors.add([b"first", b"again"])
-    errors.add([b"later"] * FIRST_ERRORS)
+    errors.begin(Position(1, 0))
+    block = b"first\nagain\n" + b"later\n" * FIRST_ERRORS
+    errors.add(block.splitlines(), block, Position(1, 0))
     assert errors.before(["again", "last"])[:3] == ["first", "later", "later"]
     assert errors.before(["again", "last"])[-2:] == ["again", "last"]
     assert len(errors.before([])) == FIRST_ERRORS
-    errors.begin()
+    errors.begin(Position(1, 500))
     assert errors.before(["last"]) == ["last"]
+
+
+def test_first_errors_of_the_run_before_that_are_read_late_are_not_of_this_one(
+    place: Place,
+) -> None:
+    output = place.follow()
+    place.prints(ERROR.replace(b"boom", b"old"))
+    place.errors.begin(Position(1, place.log.stat().st_size))
+    place.prints(INFO + ERROR)
+    output.look()
+    assert place.errors.before([]) == [ERROR[:-1].decode()]
