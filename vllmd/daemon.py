@@ -59,6 +59,7 @@ from vllmd.units import MIB
 CONFIG_POLL_S = 2.0
 NOTIFY_EVERY_S = 5.0
 SUPERVISOR_RETRY_S = 5.0
+
 _log = structlog.get_logger()
 
 
@@ -136,7 +137,7 @@ class Daemon:
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
-        control_app = control.build(self._supervisors, self, self._outputs.rotate)
+        control_app = control.build(self._supervisors, self, self._outputs)
         servers = [
             (asgi.Server(self._exporter_app()), exporter_socket),
             (asgi.Server(control_app, http=control.PeerProtocol), control.listen(control_path)),

@@ -17,6 +17,9 @@
 A wrong command line exits 2, as click does; an interrupted one 130.
 """
 
+from collections.abc import Iterable
+from typing import Self
+
 
 class VllmdError(Exception):
     """Tell a person what is wrong, where, and what to do; the message needs no traceback."""
@@ -34,6 +37,12 @@ class UnknownEngineError(VllmdError):
     """No engine of that name is configured."""
 
     exit_code = 66
+
+    @classmethod
+    def among(cls, name: str, configured: Iterable[str]) -> Self:
+        """Say which there are."""
+        known = ", ".join(configured) or "none"
+        return cls(f"no engine {name!r} is configured; there is: {known}")
 
 
 class DaemonUnreachableError(VllmdError):

@@ -46,8 +46,10 @@ class Outputs:
         self.rotation = rotation_of(config.logs)
         self.errors = {name: FirstErrors() for name in config.engines}
         for name in config.engines:
+            listeners = []
             if config.logs.journal:
                 self._journals[name] = Journal(name)
+                listeners = [self._journals[name].send]
             self._outputs[name] = EngineOutput(
                 name,
                 paths.engine_log(paths.log_dir(config), name),
@@ -55,7 +57,7 @@ class Outputs:
                 paths.state_dir(config) / "engines" / f"{name}.log.json",
                 self.rotation,
                 self.errors[name],
-                [journal.send for n, journal in self._journals.items() if n == name],
+                listeners,
             )
 
     async def run(self) -> None:
@@ -86,9 +88,12 @@ class Outputs:
         Raises: UnknownEngineError, ShimError, OSError.
         """
         if name not in self._outputs:
-            known = ", ".join(self._outputs) or "none"
-            raise UnknownEngineError(f"no engine {name!r} is configured; there is: {known}")
+            raise UnknownEngineError.among(name, self._outputs)
         await self._outputs[name].rotate()
+
+    def under_way(self, name: str) -> str | None:
+        """Return the line that an engine has begun and not ended: a progress bar, mostly."""
+        return self._outputs[name].under_way
 
     def figures(self) -> Iterable[OutputFigures]:
         """Return what is known of each."""

@@ -48,6 +48,7 @@ class FakeHost:
         self.started_at = 0.0
         self.applied: list[bool] = []
         self.rotated: list[str] = []
+        self.printing: dict[str, str] = {}
 
     def about(self) -> dict[str, Any]:
         about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
@@ -58,6 +59,9 @@ class FakeHost:
         if self.error:
             raise self.error
         return [event for event in self.found if event.id > wanted.after_id]
+
+    def under_way(self, name: str) -> str | None:
+        return self.printing.get(name)
 
     async def rotate(self, name: str) -> None:
         if self.error:
@@ -78,7 +82,7 @@ def control_socket(
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
-    app = server.build({e.status.name: e for e in engines}, host, host.rotate)
+    app = server.build({e.status.name: e for e in engines}, host, host)
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

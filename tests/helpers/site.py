@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import httpx
 import openai
@@ -35,10 +35,14 @@ FAST = {
 def needs(program: str) -> None:
     """Skip a test whose program is not installed, and say so; in CI that is a failure."""
     if shutil.which(program) is None:
-        reason = f"{program} is not installed (see tools/system.sh)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_or_fail(f"{program} is not installed (see tools/system.sh)")
+
+
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test that this machine cannot run, and say why; in CI that is a failure."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def free_port() -> int:

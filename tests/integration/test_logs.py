@@ -19,7 +19,7 @@ import pytest
 from tests.helpers import babbler
 from tests.helpers.outcomes import Outcome
 from tests.helpers.reference import normalised
-from tests.helpers.site import Site, free_port, needs, site, wait_for
+from tests.helpers.site import Site, free_port, needs, site, skip_or_fail, wait_for
 from vllmd.shim import logfiles
 
 SECRET = "sec-ret-0123456789"
@@ -177,9 +177,7 @@ def _lines_before(made: Printing, number: int, offset: int) -> int:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 200 MiB for the log."""
     if os.geteuid() != 0:
-        if os.environ.get("CI"):
-            pytest.fail("a small disk can be mounted by root only")
-        pytest.skip("a small disk can be mounted by root only")
+        skip_or_fail("a small disk can be mounted by root only")
     disk = tmp_path / "log"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(disk)], check=True)

@@ -17,7 +17,7 @@ from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.logs.lines import LEVELS, ODD_BYTES, Line
-from vllmd.logs.reader import LogReader
+from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
 
 FOLLOW_POLL_S = 0.25
@@ -110,7 +110,7 @@ def _show(
 ) -> None:
     found: Iterable[Line]
     if count is None:
-        _, end = newest(log, wanted, 0)
+        end = end_of(log)
         found = oldest_first(log, wanted, end)
     else:
         found, end = newest(log, wanted, count)
@@ -159,6 +159,5 @@ def _find(engine: str | None, client: ControlClient, config_path: Path) -> tuple
             raise click.UsageError(f"name an engine; there is: {', '.join(logs) or 'none'}")
         engine = next(iter(logs))
     if engine not in logs:
-        known = ", ".join(logs) or "none"
-        raise UnknownEngineError(f"no engine {engine!r} is configured; there is: {known}")
+        raise UnknownEngineError.among(engine, logs)
     return engine, logs[engine]

@@ -78,6 +78,8 @@ def _notes(engine: dict[str, Any], now: float) -> list[str]:
         notes.append(
             f"runs with an older configuration; 'vllmd restart {engine['name']}' brings the new one"
         )
+    if printing := engine.get("printing"):  # an older daemon does not know it
+        notes.append(f"prints: {printing}")
     hold = engine.get("hold")
     if hold:
         notes.append(f"held for {format_duration(now - hold['since'])}: {hold['reason']}")

@@ -1,5 +1,6 @@
 """Wait until an engine is where it should be, telling a person what it does meanwhile."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -50,7 +51,10 @@ def wait_until(
             )
         if show:
             text = f"{name}: {describe_state(engine)} ({format_duration(elapsed)})"
-            click.echo(f"\r\033[K{text}", nl=False, err=True)
+            if printing := engine.get("printing"):
+                text += f"  {printing}"
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\033[K{text[:width]}", nl=False, err=True)
         time.sleep(POLL_S)
 
 

@@ -60,8 +60,7 @@ class ControlClient:
         for engine in engines:
             if engine["name"] == name:
                 return dict(engine)
-        known = ", ".join(engine["name"] for engine in engines) or "none"
-        raise UnknownEngineError(f"no engine {name!r} is configured; there is: {known}")
+        raise UnknownEngineError.among(name, [engine["name"] for engine in engines])
 
     def act(self, name: str, action: str) -> dict[str, Any]:
         """Ask for `start`, `stop` or `restart` of an engine.

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,6 +69,21 @@ class Host(Protocol):
         ...
 
 
+class Logs(Protocol):
+    """What can be asked of the engines' output."""
+
+    async def rotate(self, name: str) -> None:
+        """Begin a new file of an engine's log.
+
+        Raises: UnknownEngineError, ShimError, OSError.
+        """
+        ...
+
+    def under_way(self, name: str) -> str | None:
+        """Return the line that an engine has begun and not ended: a progress bar, mostly."""
+        ...
+
+
 class PeerProtocol(H11Protocol):
     """uvicorn's HTTP over a Unix socket, with the peer's credentials as `scope["client"][0]`."""
 
@@ -93,13 +108,14 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def build(
-    engines: Mapping[str, Controlled], host: Host, rotate_log: Callable[[str], Awaitable[None]]
-) -> Starlette:
-    """Build the application; `rotate_log` begins a new file of an engine's log."""
+def build(engines: Mapping[str, Controlled], host: Host, logs: Logs) -> Starlette:
+    """Build the application."""
 
     async def status(_: Request) -> JSONResponse:
-        listed = [engine.status.to_json() for engine in engines.values()]
+        listed = [
+            {**engine.status.to_json(), "printing": logs.under_way(name)}
+            for name, engine in engines.items()
+        ]
         return JSONResponse({"daemon": host.about(), "engines": listed})
 
     async def history(request: Request) -> JSONResponse:
@@ -127,7 +143,7 @@ def build(
         if not peer.may_act():
             return _refused(peer, "rotate", "the log of an engine", engine=name)
         try:
-            await rotate_log(name)
+            await logs.rotate(name)
         except UnknownEngineError as error:
             return _error(404, str(error))
         except (VllmdError, OSError) as error:
@@ -142,8 +158,7 @@ def build(
             return _refused(peer, action, "an engine", engine=name)
         engine = engines.get(name)
         if engine is None:
-            known = ", ".join(engines) or "none"
-            return _error(404, f"no engine {name!r} is configured; there is: {known}")
+            return _error(404, str(UnknownEngineError.among(name, engines)))
         try:
             {"start": engine.start, "stop": engine.stop, "restart": engine.restart}[action]()
             warning = None

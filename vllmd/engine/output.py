@@ -139,7 +139,12 @@ class EngineOutput:
                 self._told_rotation = run_id
                 await ask(self._socket, {"op": "rotation", "rotation": self._rotation})
         except ShimError:  # none runs, or one of a version that knows no rotation
-            pass
+            self._status.pop("unfinished", None)
+
+    @property
+    def under_way(self) -> str | None:
+        """The line that was begun and not ended, as of the last look: a progress bar, mostly."""
+        return self._status.get("unfinished") or None
 
     async def rotate(self) -> None:
         """Begin a new file now.

@@ -1,5 +1,6 @@
 """The lines of a log that somebody wants: the newest, or all, and those to come."""
 
+import gzip
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -123,7 +124,7 @@ def _tail_offset(log: str, number: int, count: int) -> int:
     if file is None:
         return 0
     with file:
-        if hasattr(file, "mtime"):  # gzip: to go back is to begin anew
+        if isinstance(file, gzip.GzipFile):  # to go back is to begin anew
             return 0
         position = file.seek(0, 2)
         seen = 0

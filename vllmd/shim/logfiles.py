@@ -38,8 +38,13 @@ def listed(log: str) -> dict[int, list[str]]:
 
 def current_number(log: str) -> int:
     """Return the number of the file that is written to."""
-    written = [int(match[1]) for path in _beside(log) if (match := _TIMES.search(path))]
-    return max([1, *written, *(number + 1 for number in listed(log))])
+    current = 1
+    for path in _beside(log):
+        if match := _TIMES.search(path):
+            current = max(current, int(match[1]))
+        elif match := _ROTATED.search(path):
+            current = max(current, int(match[1]) + 1)
+    return current
 
 
 def used_bytes(log: str) -> int:

@@ -231,6 +231,7 @@ class Shim:
                 return {"error": f"unknown op {unknown!r}; known: {KNOWN_OPS}"}
 
     def _exit_record(self) -> ExitRecord:
+        output = self._output.status()
         return {
             "protocol": protocol.PROTOCOL,
             "engine": self._spec["engine"],
@@ -243,8 +244,8 @@ class Shim:
             "started_at": self.tree.started_at,
             "ended_at": time.time(),
             "killed": self.tree.killed,
-            "log_lost_bytes": self._output.status()["log_lost_bytes"],
-            "log_dropped_lines": self._output.status()["log_dropped_lines"],
+            "log_lost_bytes": output["log_lost_bytes"],
+            "log_dropped_lines": output["log_dropped_lines"],
             "tail": self._output.tail(EXIT_TAIL_LINES),
             "oom_kills": max(0, cgroup.oom_kills() - self._oom_kills),
         }

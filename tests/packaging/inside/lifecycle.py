@@ -148,6 +148,29 @@ def main() -> None:
         sh("systemctl start vllmd-daemon")
         ready()
 
+    @case("logs: rotated and compressed as their own user, copied to the journal with fields")
+    def _(row: dict[str, Any]) -> None:
+        with open(CONFIG_PATH, "w") as file:
+            file.write(f"{CONFIG}\n[logs]\njournal = true\n")
+        sh("systemctl restart vllmd-daemon")
+        ready()
+        for _ in range(2):
+            sh("vllmd logs rotate chat")
+            sh("vllmd restart chat --wait")
+        copied = sh("journalctl -q VLLMD_ENGINE=chat SYSLOG_IDENTIFIER=vllm -o cat | tail -n 1")
+        assert copied in sh("vllmd logs chat --all"), copied
+        row["lines_copied"] = sh("journalctl -q VLLMD_ENGINE=chat PRIORITY=6 -o cat | wc -l")
+        assert int(row["lines_copied"]) > 0
+        with open(CONFIG_PATH, "w") as file:
+            file.write(CONFIG)
+        sh("systemctl restart vllmd-daemon")  # it compresses at its start
+        packed = "/var/log/vllmd/chat.log.000001.gz"
+        until("a compressed file", lambda: os.path.exists(packed))
+        row["file"] = sh(f"stat -c '%U %a' {packed}")
+        assert row["file"] == "vllmd 640"
+        assert sh("stat -c '%U %a' /var/log/vllmd/chat.log") == "vllmd 640"
+        ready()
+
     @case("broken configuration: adopts, says so, goes on once mended")
     def _(row: dict[str, Any]) -> None:
         before = ready()

@@ -4,15 +4,17 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from tests.helpers.control import FakeEngine, control_socket
+from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.cli.status import command
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import State
 
 
-def status_of(tmp_path: Path, *engines: FakeEngine, json_too: bool = False) -> str:
-    with control_socket(tmp_path / "c.sock", *engines) as path:
+def status_of(
+    tmp_path: Path, *engines: FakeEngine, json_too: bool = False, host: FakeHost | None = None
+) -> str:
+    with control_socket(tmp_path / "c.sock", *engines, host=host) as path:
         options = ["--json"] if json_too else []
         result = CliRunner().invoke(command, ["--socket", str(path), *options])
     assert result.exit_code == 0, result.output
@@ -39,6 +41,15 @@ def test_status_is_a_table(tmp_path: Path) -> None:
         "http://127.0.0.1:8000",
     ]
     assert "loading (weights)" in lines[3]
+
+
+def test_status_shows_the_bar_under_way(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.printing["chat"] = "Loading weights: 40%"
+    loading = FakeEngine(state=State.LOADING)
+    assert "chat: prints: Loading weights: 40%" in status_of(tmp_path, loading, host=host)
+    shown = json.loads(status_of(tmp_path, loading, json_too=True, host=host))
+    assert shown["engines"][0]["printing"] == "Loading weights: 40%"
 
 
 def test_status_tells_what_needs_a_hand(tmp_path: Path) -> None:

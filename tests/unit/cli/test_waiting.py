@@ -13,7 +13,8 @@ class FakeClient:
     def engine(self, name: str) -> dict[str, Any]:
         state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         phase = "weights" if state == "loading" else None
-        return {"name": name, "state": state, "phase": phase, "hold": {"reason": "Mend it."}}
+        hold = {"reason": "Mend it."}
+        return {"name": name, "state": state, "phase": phase, "hold": hold, "printing": "40%"}
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,17 @@ def test_wait_until_reached_returns_the_status() -> None:
     client = FakeClient("starting", "loading", "ready")
     engine = waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
     assert engine["state"] == "ready"
+
+
+def test_wait_until_shows_on_a_terminal_what_is_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    client = FakeClient("loading", "ready")
+    waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
+    shown = capsys.readouterr().err
+    assert "chat: loading (weights) (" in shown
+    assert ")  40%" in shown
 
 
 def test_wait_until_too_long_says_where_it_stands() -> None:

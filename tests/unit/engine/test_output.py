@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from vllmd.engine.output import FIRST_ERRORS, EngineOutput, FirstErrors
+from vllmd.errors import ShimError
 from vllmd.logs.reader import Position
-from vllmd.shim.protocol import ROTATION
+from vllmd.shim.protocol import ROTATION, Message
 
 INFO = b"(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] fine\n"
 ERROR = b"(EngineCore pid=2) ERROR 11-23 18:48:59 [a.py:1] boom\n"
@@ -111,6 +112,26 @@ async def test_ask_shim_without_one_knows_nothing_of_drops(place: Place) -> None
     output = place.follow()
     await output.ask_shim()
     assert output.figures().dropped_lines is None
+
+
+async def test_line_under_way_is_known_while_its_engine_runs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = place.follow()
+    gone = False
+
+    async def ask(_: Path, request: Message) -> Message:
+        if gone:
+            raise ShimError("nobody")
+        return {"run_id": "r", "unfinished": "weights: 40%"} if request["op"] == "status" else {}
+
+    monkeypatch.setattr("vllmd.engine.output.ask", ask)
+    assert output.under_way is None
+    await output.ask_shim()
+    assert output.under_way == "weights: 40%"
+    gone = True
+    await output.ask_shim()
+    assert output.under_way is None
 
 
 def test_first_errors_come_before_the_last_lines_once() -> None:
