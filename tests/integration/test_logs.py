@@ -21,6 +21,7 @@ from tests.helpers.outcomes import Outcome
 from tests.helpers.reference import normalised
 from tests.helpers.site import Site, free_port, needs, site, skip_or_fail, wait_for
 from vllmd.shim import logfiles
+from vllmd.units import KIB, MIB
 
 SECRET = "sec-ret-0123456789"
 MARK = re.compile(rb"\[vllmd\] (\d+) lines \((\d+) bytes\) are missing here: (.*)")
@@ -32,17 +33,21 @@ state_dir = "{folder}/state"
 log_dir = "{folder}/log"
 poll_s = 0.5
 [logs]
-rotate_mb = 1
+rotate_mb = {rotate_mb}
 keep = 1000
-budget_mb = 500
+budget_mb = 1200
 [engines.chat]
 model = "m"
 port = {api}
-executable = ["{python}", "{babbler}", "{folder}/printed", "{secret}", "{seed}"]
+executable = ["{python}", "{program}", "{folder}/printed", "{secret}", "{seed}"]
 env = {{ CHAT_API_KEY = "{secret}" }}
 drain_s = 1
 stop_grace_s = 1
 """
+
+
+MOST_LOST = 3 * MIB + 512 * KIB
+"""Bytes that a killed shim takes with it at most: docs/logs.md."""
 
 
 class Printing:
@@ -94,10 +99,12 @@ class Printing:
 
 
 @contextmanager
-def printing(folder: Path, seed: int) -> Iterator[Printing]:
+def printing(
+    folder: Path, seed: int, rotate_mb: int = 1, program: str = babbler.__file__
+) -> Iterator[Printing]:
     exporter, api = free_port(), free_port()
     places = {"folder": folder, "exporter": exporter, "api": api, "secret": SECRET, "seed": seed}
-    text = CONFIG.format(python=sys.executable, babbler=babbler.__file__, **places)
+    text = CONFIG.format(python=sys.executable, program=program, rotate_mb=rotate_mb, **places)
     with site(folder, text, exporter_port=exporter, api_port=api) as made:
         wait_for("something printed", (folder / "log" / "chat.log").exists)
         yield Printing(made)
@@ -171,6 +178,54 @@ def _lines_before(made: Printing, number: int, offset: int) -> int:
     if logfiles.current_number(str(made.log)) == number:
         count += made.log.read_bytes()[:offset].count(b"\n")
     return count
+
+
+def test_killed_shim_takes_no_more_with_it_than_the_documentation_says(
+    tmp_path: Path, outcome: Outcome
+) -> None:
+    with printing(tmp_path, seed=13) as made:
+        shim = made.site.wait_state("chat", "loading")["shim_pid"]
+        wait_for(
+            "enough printed", lambda: logfiles.current_number(str(made.log)) > MOST_LOST // MIB
+        )
+        made.site.kill_daemon()  # it would start another engine
+        os.kill(shim, signal.SIGKILL)
+        engine = json.loads((tmp_path / "run/engines/chat/run.json").read_text())["engine_pid"]
+        wait_for("the engine's end", lambda: not Path(f"/proc/{engine}").exists())
+        printed, kept = made.reference(), made.on_disk()
+    assert kept == printed[: len(kept)]
+    lost = sum(len(line) + 1 for line in printed[len(kept) :])
+    assert lost <= MOST_LOST
+    outcome(
+        "kill -9 of a shim in a flood", "the engine ends; at most 3.5 MiB of its output is lost"
+    )
+
+
+def test_reload_rotates_the_log_of_an_engine_that_runs_by_the_new_size(tmp_path: Path) -> None:
+    with printing(tmp_path, seed=17, rotate_mb=400) as made:
+        engine = made.site.wait_state("chat", "loading")["pid"]
+        wait_for("a large file", lambda: made.log.stat().st_size > 3 * MIB)
+        assert not logfiles.listed(str(made.log))
+        made.site.config.write_text(made.site.config.read_text().replace("= 400", "= 1"))
+        assert made.site.vllmd("reload").returncode == 0
+        wait_for("rotated files", lambda: len(logfiles.listed(str(made.log))) > 2)
+        assert made.site.engine("chat")["pid"] == engine
+        made.finish()
+        made.check()
+
+
+def test_status_shows_a_bar_while_it_moves(tmp_path: Path) -> None:
+    bar = tmp_path / "bar.py"
+    bar.write_text(
+        "import time\n"
+        "for percent in (20, 40):\n"
+        "    print(f'\\rweights: {percent:3}%', end='', flush=True)\n"
+        "time.sleep(99)\n"
+    )
+    with printing(tmp_path, seed=0, program=str(bar)) as made:
+        wait_for(
+            "the bar", lambda: "chat: prints: weights:  40%" in made.site.vllmd("status").stdout
+        )
 
 
 @pytest.fixture
