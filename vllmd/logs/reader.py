@@ -44,9 +44,12 @@ def open_number(log: str, number: int) -> BinaryIO | None:
                 continue
         if logfiles.current_number(log) == number:
             try:
-                return _open(log)
+                file = _open(log)
             except FileNotFoundError:
                 continue
+            if logfiles.current_number(log) == number:
+                return file
+            file.close()
     return None
 
 

@@ -1,9 +1,11 @@
 import gzip
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from vllmd.logs import reader
 from vllmd.logs.reader import LogReader, Position, end_of, open_number, read_last
 
 
@@ -99,6 +101,24 @@ def test_read_of_nothing_is_nothing(tmp_path: Path) -> None:
     assert reader.read() == b""
     assert open_number(str(tmp_path / "none"), 1) is None
     assert end_of(str(tmp_path / "none")) == Position(1, 0)
+
+
+def test_open_number_of_a_file_that_is_rotated_just_then_is_that_file(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open, held = reader._open, log.read_bytes()
+
+    def rotated_before(path: str) -> BinaryIO:
+        if path == str(log) and not log.with_name("a.log.000003").exists():
+            rotate(log, 3)
+            log.write_bytes(b"new\n")
+        return really_open(path)
+
+    monkeypatch.setattr(reader, "_open", rotated_before)
+    file = open_number(str(log), 3)
+    assert file is not None
+    with file:
+        assert file.read() == held
 
 
 @pytest.mark.parametrize("damage", [b"no gzip", gzip.compress(b"1\n" * 99)[:-9], b""])
