@@ -27,28 +27,34 @@ class Flight:
     """One request for several answers, in flight in the background, answered or not."""
 
     def __init__(self, made: Site, answers: int = 4) -> None:
+        """Send it, and return when its first token has come."""
         self.tokens: int | None = None
         self.error: Exception | None = None
         self.ended_at = 0.0
+        self._begun = threading.Event()
         self._thread = threading.Thread(target=self._ask, args=(made, answers))
         self._thread.start()
-        time.sleep(1)
-        assert self._thread.is_alive(), self.error
+        assert self._begun.wait(LOAD_S), "no token came"
+        assert self._thread.is_alive(), (self.error, self.tokens)
 
     def _ask(self, made: Site, answers: int) -> None:
         try:
-            answer = made.client().completions.create(
+            for part in made.client().completions.create(
                 model="tiny",
                 prompt="The quick brown fox",
                 max_tokens=TOKENS,
                 n=answers,
                 temperature=1,
+                stream=True,
+                stream_options={"include_usage": True},
                 extra_body={"ignore_eos": True},
-            )
-            self.tokens = answer.usage.completion_tokens if answer.usage else None
-        except openai.OpenAIError as error:
+            ):
+                self._begun.set()
+                self.tokens = part.usage.completion_tokens if part.usage else None
+        except (openai.OpenAIError, httpx.HTTPError) as error:
             self.error = error
         self.ended_at = time.monotonic()
+        self._begun.set()
 
     def join(self) -> None:
         self._thread.join()
