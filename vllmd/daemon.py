@@ -15,13 +15,14 @@ import httpx
 import structlog
 
 import vllmd
-from vllmd import asgi, events, heartbeat, premises
+from vllmd import asgi, events, heartbeat, premises, telling
 from vllmd.aside import Aside
 from vllmd.clock import Clock, SystemClock
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
+from vllmd.collectors.gpus import GpusCollector
 from vllmd.collectors.history import HistoryCollector
 from vllmd.collectors.logs import LogsCollector
 from vllmd.collectors.notifications import NotificationsCollector
@@ -32,7 +33,7 @@ from vllmd.config import command, paths
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
-from vllmd.config.secrets import secrets_of, webhook_url
+from vllmd.config.secrets import secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control import server as control
 from vllmd.engine.desired import StoppedEngines
@@ -41,14 +42,16 @@ from vllmd.engine.site import Site
 from vllmd.engine.state import HAS_PAGE
 from vllmd.engine.status import EngineStatus, summary
 from vllmd.engine.supervisor import Supervisor
-from vllmd.errors import ConfigError, VllmdError
+from vllmd.errors import VllmdError
 from vllmd.feed import Event
+from vllmd.gpu.notebook import Notebook
+from vllmd.gpu_view import view_of
+from vllmd.gpus import Gpus
 from vllmd.history.reading import Wanted
 from vllmd.history.store import Store
 from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
-from vllmd.notify.webhook import Webhook
 from vllmd.outputs import Outputs
 from vllmd.reloading import Reloads, read_again
 from vllmd.scrape.page import PageSource
@@ -57,7 +60,6 @@ from vllmd.surroundings import Address, Outcome, Surroundings
 from vllmd.units import MIB
 
 CONFIG_POLL_S = 2.0
-NOTIFY_EVERY_S = 5.0
 SUPERVISOR_RETRY_S = 5.0
 
 _log = structlog.get_logger()
@@ -115,6 +117,12 @@ class Daemon:
         control_path = paths.control_socket(self._run_dir)
         try:
             self._outputs = Outputs(self._config, self._clock)
+            self._gpus = Gpus(
+                self._config,
+                self._statuses,
+                self._clock,
+                Notebook(paths.state_dir(self._config) / "gpus.json", self._aside.do),
+            )
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
                 self._build_engines(client)
                 await self._serve(exporter_socket, control_path, started)
@@ -137,7 +145,7 @@ class Daemon:
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
-        control_app = control.build(self._supervisors, self, self._outputs)
+        control_app = control.build(self._supervisors, self, self._outputs, self._gpus)
         servers = [
             (asgi.Server(self._exporter_app()), exporter_socket),
             (asgi.Server(control_app, http=control.PeerProtocol), control.listen(control_path)),
@@ -161,10 +169,13 @@ class Daemon:
             others = [
                 tasks.create_task(each)
                 for each in (
-                    self._notify(),
+                    telling.tell_manager(self._surroundings.notifier, self._say, self._clock),
+                    telling.send_notices(
+                        self._config.notify, self._surroundings.outbox, self._clock
+                    ),
                     self._watch_config(),
-                    self._send_notices(),
                     self._outputs.run(),
+                    self._gpus.run(),
                 )
             ]
             if asked := self._surroundings.reloads.stop_signal:
@@ -202,32 +213,6 @@ class Daemon:
                 supervisor.close()
                 ending.append(life)
         await asyncio.gather(*ending)
-
-    async def _notify(self) -> None:
-        """Tell the service manager how it goes, and that the event loop lives."""
-        notifier = self._surroundings.notifier
-        notifier.send("READY=1")
-        every_s = min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
-        while True:
-            notifier.send("WATCHDOG=1")
-            notifier.status(self._problem or summary(self._statuses()))
-            await self._clock.sleep(every_s)
-
-    async def _send_notices(self) -> None:
-        """Send what is to be told at once, if anybody is."""
-        notify, outbox = self._config.notify, self._surroundings.outbox
-        outbox.wanted = False
-        try:
-            url = webhook_url(notify)
-        except ConfigError as error:
-            _log.error(events.NOTIFICATION_FAILED, problem=str(error))
-            return
-        if url is None:
-            return
-        outbox.wanted = True
-        await Webhook(
-            outbox, url, notify.webhook_format, self._clock, timeout_s=notify.webhook_timeout_s
-        ).run()
 
     async def _watch_config(self) -> None:
         """Wait until a file that could not be used can be."""
@@ -309,6 +294,7 @@ class Daemon:
                 mask=self._surroundings.redactor.text,
                 rotation=self._outputs.rotation,
                 secrets=secrets,
+                gpu=view_of(self._gpus, engine),
                 errors=self._outputs.errors[engine.name],
             )
             self._sources[engine.name] = source
@@ -327,6 +313,7 @@ class Daemon:
             ConfigCollector(self._last_read),
             HistoryCollector(self._history),
             NotificationsCollector(self._surroundings.outbox),
+            GpusCollector(self._gpus.figures, self._clock),
             LogsCollector(self._outputs.figures, self._outputs.not_copied),
             EnginesCollector(self._statuses, self._clock),
             UsageCollector(self._statuses, self._clock),
@@ -335,6 +322,9 @@ class Daemon:
         ]
         page = MetricsPage(Runner(collectors, self._clock), self._readable_sources)
         return exporter.build(self._statuses, page)
+
+    def _say(self) -> str:
+        return self._problem or summary(self._statuses())
 
     def _statuses(self) -> list[EngineStatus]:
         return [supervisor.status for supervisor in self._supervisors.values()]

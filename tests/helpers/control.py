@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.make import status
+from tests.helpers.make import gpu_figures, status
 from vllmd import asgi
 from vllmd.control import server
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
 from vllmd.feed import Event
+from vllmd.gpu.figures import GpuFigures
 from vllmd.history.reading import Wanted
 
 
@@ -76,13 +77,37 @@ class FakeHost:
         return self.plan
 
 
+class FakeGpus:
+    """A reader of GPUs that shows what a test tells it."""
+
+    def __init__(self, shown: GpuFigures | None = None) -> None:
+        self.shown = shown or gpu_figures()
+        self.killed: list[str] = []
+        self.released: list[float] = []
+
+    def figures(self) -> GpuFigures:
+        return self.shown
+
+    async def fresh(self) -> bool:
+        return True
+
+    async def reap(self) -> list[str]:
+        return self.killed
+
+    def release(self, seconds: float) -> None:
+        self.released.append(seconds)
+
+
 @contextmanager
 def control_socket(
-    path: Path, *engines: FakeEngine, host: FakeHost | None = None
+    path: Path,
+    *engines: FakeEngine,
+    host: FakeHost | None = None,
+    gpus: FakeGpus | None = None,
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
-    app = server.build({e.status.name: e for e in engines}, host, host)
+    app = server.build({e.status.name: e for e in engines}, host, host, gpus or FakeGpus())
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

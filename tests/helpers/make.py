@@ -7,6 +7,8 @@ from vllmd.config.load import parse
 from vllmd.config.model import Config, Engine
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
+from vllmd.gpu.figures import DeviceFigures, GpuFigures
+from vllmd.gpu.latest import Device
 from vllmd.shim.protocol import Spec
 
 DATA = Path(__file__).parents[1] / "data"
@@ -32,6 +34,45 @@ def status(name: str = "chat", **more: Any) -> EngineStatus:
         "log": "/nonexistent/chat.log",
     }
     return EngineStatus(**{**values, **more})
+
+
+def gpu_device(uuid: str = "GPU-1", index: int = 0, **more: Any) -> Device:
+    return Device(uuid, index, more.pop("name", "NVIDIA H200"), "00000000:00:06.0", **more)
+
+
+def gpu(uuid: str = "GPU-1", **more: Any) -> DeviceFigures:
+    values: dict[str, Any] = {
+        "device": gpu_device(uuid),
+        "lost": None,
+        "values": {},
+        "peaks": {},
+        "owners": {},
+        "holders": (),
+        "margins": {},
+        "xids": (),
+    }
+    return DeviceFigures(**{**values, **more})
+
+
+def gpu_figures(*devices: DeviceFigures, **more: Any) -> GpuFigures:
+    values: dict[str, Any] = {
+        "source": "nvml",
+        "problem": None,
+        "driver": "580.1",
+        "library": "580.1",
+        "mismatch": None,
+        "devices": devices,
+        "growth": {},
+        "errors": {},
+        "cpu_s": 1.5,
+        "rss_bytes": 16_000_000,
+        "took_s": {"fast": 0.0002},
+        "success_at": 1_000_000.0,
+        "starts": 1,
+        "stuck": 0,
+        "kernel_log": True,
+    }
+    return GpuFigures(**{**values, **more})
 
 
 def spec(directory: Path, argv: list[str], **more: Any) -> Spec:

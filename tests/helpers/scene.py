@@ -52,6 +52,7 @@ class Scene:
         self.gpu_fine: bool | None = None
         self.seen: dict[str, str] = {}
         self.holders: list[str] = []
+        self.mismatch: str | None = None
         self.supervisor = Supervisor(
             self.engine,
             self.command,
@@ -67,7 +68,8 @@ class Scene:
                 chance=lambda: 0.0,
                 gpu=GpuView(
                     fine=lambda: self.gpu_fine,
-                    holders=lambda: self.holders,
+                    holders=self._holders,
+                    mismatch=lambda: self.mismatch,
                     seen=lambda _since: self.seen,
                 ),
             ),
@@ -90,6 +92,9 @@ class Scene:
     async def _read(self) -> Reading:
         answer = Answer.PAGE if await self._ask() else Answer.NONE
         return attrs.evolve(self.reading, at=self.clock.now, answer=answer)
+
+    async def _holders(self) -> list[str]:
+        return self.holders
 
     def _forget(self) -> None:
         self.forgotten += 1

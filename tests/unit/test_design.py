@@ -26,18 +26,30 @@ GROUND = {
     "log",
     "asgi",
     "aside",
+    "xids",
 }
-TOP = {"daemon", "heartbeat", "outputs", "premises", "reloading", "surroundings"}
+TOP = {
+    "daemon",
+    "gpu_view",
+    "gpus",
+    "heartbeat",
+    "outputs",
+    "premises",
+    "reloading",
+    "surroundings",
+    "telling",
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
     "logs": GROUND | {"shim", "logs"},
     "config": GROUND | {"config", "shim"},
     "engine": GROUND | {"config", "engine", "logs", "shim"},
+    "gpu": GROUND | {"gpu", "shim"},
     "history": GROUND | {"history"},
     "bundle": GROUND | {"bundle"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
-    "collectors": GROUND | {"config", "engine", "scrape", "history", "notify", "collectors"},
+    "collectors": GROUND | {"config", "engine", "gpu", "scrape", "history", "notify", "collectors"},
     "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "demo"},
@@ -53,7 +65,14 @@ PURE = {
     "engine/state.py",
     "story.py",
     "redact.py",
+    "xids.py",
+    "gpu/fit.py",
+    "gpu/owners.py",
+    "gpu/peaks.py",
+    "gpu/rows.py",
+    "gpu/wire.py",
     "engine/phases.py",
+    "engine/sizes.py",
     "logs/lines.py",
     "logs/counting.py",
     "engine/offline.py",
@@ -110,6 +129,23 @@ def test_shim_imports_the_standard_library_only(path: Path) -> None:
     for module in imports(tree_of(path)):
         top = module.split(".")[0]
         assert top in sys.stdlib_module_names or module.startswith("vllmd")
+
+
+READER = ["__main__.py", "devices.py", "reader.py", "rows.py", "wire.py"]
+
+
+@pytest.mark.parametrize("name", READER)
+def test_reader_of_gpus_imports_the_standard_library_and_nvml_only(name: str) -> None:
+    for module in imports(tree_of(PACKAGE / "gpu" / name)):
+        top = module.split(".")[0]
+        ours = module == "vllmd.gpu" or f"{'.'.join(module.split('.')[2:3])}.py" in READER
+        assert top in sys.stdlib_module_names or top == "pynvml" or (top == "vllmd" and ours)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_nvml_is_loaded_by_the_reader_only(path: Path) -> None:
+    if path.parent != PACKAGE / "gpu" or path.name not in READER:
+        assert "pynvml" not in {m.split(".")[0] for m in imports(tree_of(path))}
 
 
 IN_THE_DAEMON = [

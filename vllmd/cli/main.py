@@ -17,6 +17,7 @@ COMMANDS = {
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
     "logs": "Show what an engine printed.",
+    "gpu": "Show the GPUs: whose the memory is, would an engine fit again, are they well.",
     "start": "Start an engine.",
     "stop": "Stop an engine until it is started again, or the next boot.",
     "restart": "Stop an engine and start it again.",

@@ -15,9 +15,10 @@ from vllmd.config.fallback import Loaded, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.paths import engine_log, log_dir
 from vllmd.daemon import Daemon
-from vllmd.demo.config import DEMO_CONFIG
+from vllmd.demo.config import DEMO_CONFIG, DEMO_GPUS
 from vllmd.engine.spawner import DirectSpawner, SocketSpawner
 from vllmd.feed import Feed
+from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.notify.systemd import Notifier, take_sockets
 from vllmd.redact import Redactor
 from vllmd.surroundings import Address, Outcome, Surroundings
@@ -82,7 +83,8 @@ async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> Outc
 
 def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:
     if demo:
-        return Loaded(*load.parse(DEMO_CONFIG))
+        gpus = "" if has_nvidia_gpu() else DEMO_GPUS
+        return Loaded(*load.parse(DEMO_CONFIG + gpus))
     if service:
         return load_or_fall_back(config_path, paths.state_dir(Config(), os.environ))
     return Loaded(*load.load(config_path))

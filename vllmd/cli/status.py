@@ -8,6 +8,7 @@ import click
 
 from vllmd.cli.describing import describe_state
 from vllmd.cli.options import json_option, socket_option
+from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.units import format_duration
 
@@ -42,20 +43,14 @@ def command(client: ControlClient, as_json: bool) -> None:
         return
     header = ["ENGINE", "STATE", "FOR", "PID", "RESTARTS", "MODEL", "API"]
     rows = [_row(engine, now) for engine in status["engines"]]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    click.echo(_line(header, widths))
-    for row, engine in zip(rows, status["engines"], strict=True):
-        colour = _COLOURS.get(engine["state"], "yellow")
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[1] = click.style(cells[1], fg=colour)
-        click.echo("  ".join(cells).rstrip())
+    head, *lines = format_table(header, rows)
+    click.echo(join(head))
+    for cells, engine in zip(lines, status["engines"], strict=True):
+        cells[1] = click.style(cells[1], fg=_COLOURS.get(engine["state"], "yellow"))
+        click.echo(join(cells))
     for engine in status["engines"]:
         for note in _notes(engine, now):
             click.echo(f"{engine['name']}: {note}")
-
-
-def _line(cells: list[str], widths: list[int]) -> str:
-    return "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def _row(engine: dict[str, Any], now: float) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vllmd.clock import Clock
+from vllmd.engine.sizes import BYTES, KV_TOKENS
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.usage import TreeUsage
@@ -102,6 +103,23 @@ class EnginesCollector:
             if engine.start_left_s is not None:
                 left.add_metric([engine.name], engine.start_left_s)
         yield from (phases, left)
+        yield from EnginesCollector._sizes(engines)
+
+    @staticmethod
+    def _sizes(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        sizes = _gauge(
+            "gpu_memory_bytes",
+            "What the engine said that it takes on each GPU, in bytes, by component.",
+            ["component"],
+        )
+        tokens = _gauge("kv_cache_tokens", "Tokens that the KV cache has room for.")
+        for engine in engines:
+            for component in BYTES:
+                if component in engine.sizes:
+                    sizes.add_metric([engine.name, component], engine.sizes[component])
+            if KV_TOKENS in engine.sizes:
+                tokens.add_metric([engine.name], engine.sizes[KV_TOKENS])
+        yield from (sizes, tokens)
 
     @staticmethod
     def _states(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

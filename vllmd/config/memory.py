@@ -33,4 +33,4 @@ def crowded(engines: Mapping[str, Engine]) -> Iterator[tuple[list[str], float]]:
 
 def _gpus(engine: Engine) -> frozenset[str]:
     chosen = visible_gpus(engine.env)
-    return FIRST if chosen is None else chosen
+    return FIRST if chosen is None else frozenset(chosen)

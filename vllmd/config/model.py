@@ -9,7 +9,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.flags import env_table, flag_table, lora_modules
 from vllmd.config.rules import key, section
-from vllmd.config.sections import History, Logs, Notify
+from vllmd.config.sections import Gpu, History, Logs, Notify
 from vllmd.config.urls import url_of
 from vllmd.units import DAY_S, HOUR_S, MINUTE_S
 
@@ -317,6 +317,7 @@ class Config:
     daemon: Daemon = section(Daemon, help="The daemon itself.")
     history: History = section(History, help="The memory of what happened.")
     logs: Logs = section(Logs, help="The engines' output.")
+    gpu: Gpu = section(Gpu, help="The GPUs.")
     notify: Notify = section(Notify, help="Who is told at once.")
     engines: Mapping[str, Engine] = section(
         Engine, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."

@@ -70,6 +70,46 @@ class Logs:
 
 
 @attrs.frozen
+class Gpu:
+    """How the GPUs are read."""
+
+    source: str = key(
+        rules.either(
+            'one of "auto", "nvml", "demo", "none"', rules.matching(r"auto|nvml|demo|none", "")
+        ),
+        "auto",
+        help='Where readings come from: "auto" (NVML where the host has an NVIDIA GPU), "nvml", '
+        '"demo" (a GPU that does not exist, and says so), "none".',
+    )
+    every_s: float = key(
+        rules.number(0.05, HOUR_S),
+        1.0,
+        help="How often memory, use, power, temperature and clocks are read, in seconds.",
+        reason="A reading costs a fifth of a millisecond (docs/gpu.md), and peaks last seconds.",
+    )
+    processes_s: float = key(
+        rules.number(0.5, HOUR_S),
+        10.0,
+        help="How often the processes that hold memory are listed, in seconds; every second while "
+        "an engine starts or stops.",
+        reason="Listing them takes a lock of the driver, which on some GPUs holds up kernels.",
+    )
+    slow_s: float = key(
+        rules.number(1, HOUR_S),
+        15.0,
+        help="How often energy, errors, links and limits are read, in seconds.",
+        reason="They change rarely, and some cost milliseconds.",
+    )
+    peak_window_s: float = key(
+        rules.number(1, HOUR_S),
+        60.0,
+        help="The highest memory and power are those of so many seconds. Longer than the interval "
+        "of every Prometheus that scrapes, so that each sees every peak.",
+        reason="Prometheus scrapes every minute by default.",
+    )
+
+
+@attrs.frozen
 class Notify:
     """Who is told at once when an engine fails, is held, or serves again."""
 

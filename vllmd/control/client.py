@@ -12,6 +12,7 @@ import attrs
 from vllmd.errors import (
     ConfigError,
     DaemonUnreachableError,
+    HeldError,
     NotPermittedError,
     UnknownEngineError,
     VllmdError,
@@ -23,6 +24,7 @@ TIMEOUT_S = 10.0
 _ERRORS: dict[int, type[VllmdError]] = {
     403: NotPermittedError,
     404: UnknownEngineError,
+    409: HeldError,
     422: ConfigError,
 }
 
@@ -77,6 +79,27 @@ class ControlClient:
             refuses, or its shim does not answer.
         """
         self._ask("POST", f"/v1/logs/{name}/rotate")
+
+    def gpus(self) -> dict[str, Any]:
+        """Return what is known of the GPUs, with their processes of now.
+
+        Raises: DaemonUnreachableError: nobody answers.
+        """
+        return self._ask("GET", "/v1/gpu")
+
+    def reap(self) -> list[str]:
+        """Have the orphans killed that hold GPU memory; returns who they were.
+
+        Raises: NotPermittedError, DaemonUnreachableError.
+        """
+        return list(self._ask("POST", "/v1/gpu/reap")["killed"])
+
+    def release(self, seconds: float) -> None:
+        """Have the GPUs let go of for so long; 0 ends that.
+
+        Raises: NotPermittedError, DaemonUnreachableError; VllmdError: for longer than is allowed.
+        """
+        self._ask("POST", f"/v1/gpu/release?seconds={seconds:g}")
 
     def events(self, wanted: Wanted) -> list[Event]:
         """Return events of the history, the oldest first.

@@ -15,9 +15,12 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vllmd import events
+from vllmd.control import gpu
+from vllmd.control.answers import error, refused
+from vllmd.control.gpu import Gpus
 from vllmd.control.peer import Peer, peer_of
 from vllmd.engine.status import EngineStatus
-from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.feed import Event
 from vllmd.history.reading import LEVELS, Wanted
 
@@ -108,7 +111,7 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def build(engines: Mapping[str, Controlled], host: Host, logs: Logs) -> Starlette:
+def build(engines: Mapping[str, Controlled], host: Host, logs: Logs, gpus: Gpus) -> Starlette:
     """Build the application."""
 
     async def status(_: Request) -> JSONResponse:
@@ -121,33 +124,33 @@ def build(engines: Mapping[str, Controlled], host: Host, logs: Logs) -> Starlett
     async def history(request: Request) -> JSONResponse:
         try:
             found = await host.events(_wanted(request.query_params))
-        except ValueError as error:
-            return _error(400, f"wrong parameter: {error}")
-        except VllmdError as error:
-            return _error(503, str(error))
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
+        except VllmdError as problem:
+            return error(503, str(problem))
         return JSONResponse({"events": [event.to_json() for event in found]})
 
     async def reload(request: Request) -> JSONResponse:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return _refused(peer, "reload", "the configuration")
+            return refused(peer, "reload", "the configuration")
         try:
             changes = host.reload(apply="apply" in request.query_params)
-        except VllmdError as error:
-            return _error(422, str(error))
+        except VllmdError as problem:
+            return error(422, str(problem))
         _log.info(events.REQUEST_ACCEPTED, action="reload", user=peer.describe())
         return JSONResponse(changes)
 
     async def rotate(request: Request) -> JSONResponse:
         name, peer = request.path_params["engine"], request.scope["client"][0]
         if not peer.may_act():
-            return _refused(peer, "rotate", "the log of an engine", engine=name)
+            return refused(peer, "rotate", "the log of an engine", engine=name)
         try:
             await logs.rotate(name)
-        except UnknownEngineError as error:
-            return _error(404, str(error))
-        except (VllmdError, OSError) as error:
-            return _error(503, f"the log of {name} was not rotated: {error}")
+        except UnknownEngineError as problem:
+            return error(404, str(problem))
+        except (VllmdError, OSError) as problem:
+            return error(503, f"the log of {name} was not rotated: {problem}")
         _log.info(events.REQUEST_ACCEPTED, action="rotate", engine=name, user=peer.describe())
         return JSONResponse({"engine": name})
 
@@ -155,15 +158,17 @@ def build(engines: Mapping[str, Controlled], host: Host, logs: Logs) -> Starlett
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return _refused(peer, action, "an engine", engine=name)
+            return refused(peer, action, "an engine", engine=name)
         engine = engines.get(name)
         if engine is None:
-            return _error(404, str(UnknownEngineError.among(name, engines)))
+            return error(404, str(UnknownEngineError.among(name, engines)))
         try:
             {"start": engine.start, "stop": engine.stop, "restart": engine.restart}[action]()
             warning = None
-        except OSError as error:
-            warning = f"done, but it will not outlast this daemon: {error}"
+        except HeldError as problem:
+            return error(409, str(problem))
+        except OSError as problem:
+            warning = f"done, but it will not outlast this daemon: {problem}"
         _log.info(events.REQUEST_ACCEPTED, action=action, engine=name, user=peer.describe())
         return JSONResponse({"engine": engine.status.to_json(), "warning": warning})
 
@@ -174,6 +179,7 @@ def build(engines: Mapping[str, Controlled], host: Host, logs: Logs) -> Starlett
             Route("/v1/events", history),
             Route("/v1/reload", reload, methods=["POST"]),
             Route("/v1/logs/{engine}/rotate", rotate, methods=["POST"]),
+            *gpu.routes(gpus),
             Route(route, _known_action(act), methods=["POST"]),
         ]
     )
@@ -183,7 +189,7 @@ def _known_action(act: Callable[[Request], Any]) -> Callable[[Request], Any]:
     async def checked(request: Request) -> JSONResponse:
         action = request.path_params["action"]
         if action not in ("start", "stop", "restart"):
-            return _error(404, f"unknown action {action!r}; known: start, stop, restart")
+            return error(404, f"unknown action {action!r}; known: start, stop, restart")
         response: JSONResponse = await act(request)
         return response
 
@@ -207,16 +213,3 @@ def _wanted(given: Mapping[str, str]) -> Wanted:
         after_id=int(given.get("after_id", 0)),
         limit=min(int(given.get("limit", 1000)), MAX_EVENTS),
     )
-
-
-def _refused(peer: Peer, action: str, what: str, **about: str) -> JSONResponse:
-    _log.warning(events.REQUEST_REFUSED, action=action, user=peer.describe(), **about)
-    message = (
-        f"user {peer.describe()} may not {action} {what}: be root, "
-        "or join the group vllmd (sudo usermod -aG vllmd USER, then log in again)"
-    )
-    return _error(403, message)
-
-
-def _error(code: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=code)

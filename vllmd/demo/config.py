@@ -16,3 +16,9 @@ unready_s = 0
 [engines.demo.lora]
 modules = { sql = "/nonexistent/sql", support = "/nonexistent/support" }
 """
+
+DEMO_GPUS = """
+[gpu]
+source = "demo"
+"""
+"""What is added to it where there is no GPU."""

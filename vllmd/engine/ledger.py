@@ -32,6 +32,8 @@ class Ledger:
         self.phase: str | None = None
         self.phases: dict[str, float] = {}
         """When each phase of this start was reached; empty if its beginning was not seen."""
+        self.sizes: dict[str, int] = {}
+        """What the engine said of the memory it takes: see `sizes.py`."""
         self.problem: str | None = None
         self.requests: tuple[int, int] | None = None
         """Requests that run and that wait, as the last page showed them; None if that is long ago,
@@ -73,6 +75,7 @@ class Ledger:
         """Note what runs from now on; `seen` if its start was, and not only its middle."""
         self._command_hash = command_hash
         self.start_duration_s = None
+        self.sizes = {}
         self.phases = {starts.SPAWN: self._clock.time()} if seen else {}
 
     def reach(self, phase: str | None) -> None:
@@ -85,6 +88,12 @@ class Ledger:
         self.log.info(
             events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())
         )
+
+    def learn(self, size: tuple[str, int] | None) -> None:
+        """Note what a loading engine said of its memory; of several workers the largest counts."""
+        if size is not None:
+            name, value = size
+            self.sizes[name] = max(value, self.sizes.get(name, 0))
 
     def start_left_s(self) -> float | None:
         """Estimate how long the start under way still takes; None if nothing is known of it."""
@@ -155,6 +164,7 @@ class Ledger:
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._ready_at = None
         self.phase = None
+        self.sizes = {}
         self.requests = None
         self.save()
 

@@ -29,6 +29,9 @@ class EngineStatus:
     """Seconds that each phase of this start took, or has taken so far; empty if it was not seen."""
     start_left_s: float | None = None
     """How long a load still takes, by earlier ones of this command; None if there was none."""
+    sizes: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
+    """What it said of the memory it takes on each GPU, in bytes: weights, kv_cache, graphs; and
+    kv_cache_tokens."""
     requests_running: int | None = None
     """As the engine's page showed it; None if nothing is known."""
     requests_waiting: int | None = None
@@ -72,6 +75,7 @@ class EngineStatus:
         fields["up"] = self.up
         fields["busy"] = self.busy
         fields["phases"] = dict(self.phases)
+        fields["sizes"] = dict(self.sizes)
         fields["causes"] = dict(self.causes)
         del fields["transitions"]
         fields["hold"] = self.hold.to_json() if self.hold else None

@@ -14,6 +14,7 @@ from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
 from vllmd.engine.exits import Exit
 from vllmd.engine.follow import read_last_lines
+from vllmd.engine.gpu import refuse_restart
 from vllmd.engine.incidents.recorder import Incidents, Sources
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.aftermath import Aftermath
@@ -31,6 +32,7 @@ from vllmd.errors import ShimError
 
 ENDING_S = 0.1
 ENDING = frozenset({State.DRAINING, State.STOPPING})
+SERVING = frozenset({State.READY, State.SLEEPING})
 ENDED = frozenset({State.STOPPED, State.BACKOFF, State.HELD})
 
 
@@ -128,6 +130,7 @@ class Supervisor:
             phase=ledger.phase if loading else None,
             phases=MappingProxyType(ledger.phase_durations()),
             start_left_s=ledger.start_left_s() if loading else None,
+            sizes=MappingProxyType(dict(ledger.sizes)),
             requests_running=ledger.requests[0] if ledger.requests else None,
             requests_waiting=ledger.requests[1] if ledger.requests else None,
             pid=run["engine_pid"] if run else None,
@@ -172,8 +175,10 @@ class Supervisor:
     def restart(self) -> None:
         """Want the engine to end and to run again.
 
-        Raises: OSError: as `start`.
+        Raises: HeldError: it serves, and could not start again; OSError: as `start`.
         """
+        if self._ledger.state in SERVING:
+            refuse_restart(self._site.gpu, self._engine.name)
         self._restart = self._client is not None
         self.start()
 
@@ -212,7 +217,7 @@ class Supervisor:
                 await self._wake.wait()
                 self._wake.clear()
                 continue
-            elif await self._aftermath.still_held():
+            elif await self._aftermath.still_held(self._site.gpu.mismatch()):
                 await self._hold()
                 continue
             else:
@@ -270,6 +275,9 @@ class Supervisor:
         self._ledger.to(Event.ADOPTED)
         self._restart = self._renew and run["command_hash"] != self._command.hash
         self._renew = False
+        if self._restart and (mismatch := self._site.gpu.mismatch()):
+            self._restart = False
+            self._ledger.found(f"it goes on with its older command: {mismatch}")
 
     async def _launch(self) -> ShimClient | None:
         self._restart = False

@@ -16,6 +16,7 @@ from vllmd.engine.liveness.canary import RANK, Ask, Canary
 from vllmd.engine.liveness.progress import Judge, Judgement, LoadJudge, Verdict
 from vllmd.engine.liveness.reading import Activity, Answer, Reading
 from vllmd.engine.phases import SPANS, is_waiting_notice, parse_phase
+from vllmd.engine.sizes import parse_size
 from vllmd.engine.state import Event, State
 from vllmd.shim.protocol import RunRecord
 
@@ -98,6 +99,7 @@ class Watch:
             spoke = spoke or any(not is_waiting_notice(line) for line in lines)
             for line in lines:  # one by one: a phase may be over within a poll
                 self.ledger.reach(parse_phase(line))
+                self.ledger.learn(parse_size(line))
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None

@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.scene import Scene, running
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.state import State
+from vllmd.errors import HeldError
 
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
 
@@ -190,3 +193,60 @@ async def test_run_next_start_waits_until_gpu_memory_is_back(tmp_path: Path) -> 
         await scene.clock.advance(1)
         await scene.until(lambda: len(scene.spawner.shims) == 2)
         await scene.until_state(State.READY)
+
+
+MISMATCH = "the kernel runs driver 1, but the library on the disk is 2"
+
+
+async def test_restart_of_a_serving_engine_is_refused_while_the_driver_is_changed(
+    tmp_path: Path,
+) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.mismatch = MISMATCH
+        with pytest.raises(HeldError, match="library on the disk is 2"):
+            scene.supervisor.restart()
+        await scene.passes(60)
+        assert scene.state is State.READY
+        assert len(scene.spawner.shims) == 1
+
+
+async def test_engine_that_would_start_while_the_driver_is_changed_is_held_until_it_fits(
+    tmp_path: Path,
+) -> None:
+    """A start would load for minutes and fail: it is not tried, and begins by itself later."""
+    scene = Scene(tmp_path)
+    scene.gpu_fine, scene.mismatch = False, MISMATCH
+    async with running(scene):
+        await scene.until_state(State.HELD)
+        status = scene.supervisor.status
+        assert status.hold is not None
+        assert status.hold.cause == "driver_mismatch"
+        assert MISMATCH in status.hold.reason
+        assert "reboot" in status.hold.reason
+        await scene.passes(3600)
+        scene.supervisor.start()
+        await scene.passes(30)
+        assert scene.state is State.HELD, "a person's wish does not mend a driver"
+        assert scene.spawner.shims == []
+        scene.gpu_fine, scene.mismatch = True, None
+        await scene.leaves(State.HELD)
+        await scene.until_state(State.READY)
+
+
+async def test_sizes_that_an_engine_prints_while_it_loads_are_known(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.answers = False
+    async with running(scene):
+        await scene.until_state(State.LOADING)
+        (tmp_path / "chat.log").write_text(
+            "Model loading took 15.27 GiB and 1.3 seconds\nGPU KV cache size: 9 tokens\n"
+        )
+        await scene.clock.advance(1)
+        assert dict(scene.supervisor.status.sizes) == {
+            "weights": round(15.27 * 1024**3),
+            "kv_cache_tokens": 9,
+        }
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.BACKOFF)
+        assert dict(scene.supervisor.status.sizes) == {}

@@ -7,7 +7,7 @@ CAUSE = Cause(
     kind=Kind.TRANSIENT,
     explanation="The GPU's memory ran out while the engine worked.",
     advice=(
-        "If it comes again, lower gpu_memory_utilization or max_num_seqs; 'nvidia-smi' shows "
+        "If it comes again, lower gpu_memory_utilization or max_num_seqs; 'vllmd gpu' shows "
         "who else uses the GPU."
     ),
     names_holders=True,

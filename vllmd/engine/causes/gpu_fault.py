@@ -1,13 +1,15 @@
 """The GPU itself reports a fault."""
 
+from vllmd import xids
 from vllmd.engine.causes.base import Cause, Kind
+from vllmd.xids import Action
 
 CAUSE = Cause(
     name="gpu_fault",
     kind=Kind.HARDWARE,
     explanation="The GPU reported a fault that a restart of the engine does not mend.",
     advice=(
-        "Look at 'journalctl -k -g NVRM' and nvidia-smi; the GPU needs a reset, a reboot or a"
+        "Look at 'vllmd gpu' and 'journalctl -k -g NVRM'; the GPU needs a reset, a reboot or a"
         " replacement."
     ),
     signatures=(
@@ -17,5 +19,5 @@ CAUSE = Cause(
         r"CUDA error: unknown error",
         r"CUDA error: hardware stack error",
     ),
-    marks=frozenset(f"xid_{code}" for code in (48, 63, 64, 79, 94, 95, 119, 120, 154)),
+    marks=xids.marks(Action.RESET, Action.REBOOT),
 )

@@ -8,7 +8,10 @@ CAUSE = Cause(
     explanation=(
         "Another process holds so much of the GPU's memory that the engine's share does not fit."
     ),
-    advice="Find the holder with 'nvidia-smi' and end it, or lower gpu_memory_utilization.",
+    advice=(
+        "'vllmd gpu' names the holder: end it ('vllmd gpu reap' if it is an orphan of ours), or "
+        "lower gpu_memory_utilization."
+    ),
     names_holders=True,
     signatures=(r"Free memory on device .* is less than desired GPU memory utilization",),
 )

@@ -9,6 +9,7 @@ from vllmd import events
 from vllmd.clock import Clock, wait_event
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.engine.causes import driver_mismatch
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart import compile_cache, policy
 from vllmd.engine.restart.dependencies import Dependencies
@@ -69,9 +70,7 @@ class Aftermath:
         if len(known.past.failures) == 1:
             known.first_failure = last
         if isinstance(decision, Hold):
-            fine = await self._fine(decision.cause)
-            surroundings = await asyncio.to_thread(self._dependencies.surroundings)
-            ledger.hold(attrs.evolve(decision, fine=fine, surroundings=surroundings))
+            await self._hold(decision)
             return None
         ledger.save()
         ledger.log.info(
@@ -80,6 +79,12 @@ class Aftermath:
             failures=len(known.past.failures),
         )
         return decision.pause_s
+
+    async def _hold(self, hold: Hold) -> None:
+        """Begin a hold, with what is known of what it waits for."""
+        fine = await self._fine(hold.cause)
+        surroundings = await asyncio.to_thread(self._dependencies.surroundings)
+        self._ledger.hold(attrs.evolve(hold, fine=fine, surroundings=surroundings))
 
     def _move_cache(self) -> None:
         self._ledger.known.cache_moved = True
@@ -97,9 +102,21 @@ class Aftermath:
         if self._ledger.release("somebody wants it to start") is None:
             self._ledger.save()
 
-    async def still_held(self) -> bool:
-        """Tell whether a hold is on; one is over when the engine would start with something new."""
+    async def still_held(self, mismatch: str | None = None) -> bool:
+        """Tell whether a hold is on; one is over when the engine would start with something new.
+
+        With a `mismatch`, the sentence about a driver that was changed, it begins: a start would
+        load for minutes and fail.
+        """
         hold = self._ledger.known.hold
+        if hold is None and mismatch is not None:
+            reason = f"{mismatch}. {driver_mismatch.CAUSE.advice}"
+            await self._hold(
+                Hold(
+                    driver_mismatch.CAUSE.name, reason, self._clock.time(), None, self._command.hash
+                )
+            )
+            return True
         if hold is None:
             return False
         changed = await self._changed(hold)

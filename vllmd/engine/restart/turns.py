@@ -1,7 +1,7 @@
 """Engines that share a GPU load one after another: two loads at once fight for the same memory."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from vllmd.clock import Clock
 
@@ -43,10 +43,10 @@ class Turns:
 class Turn:
     """One engine's place among those."""
 
-    def __init__(self, turns: Turns, name: str, gpus: frozenset[str] | None, clock: Clock) -> None:
+    def __init__(self, turns: Turns, name: str, gpus: Collection[str] | None, clock: Clock) -> None:
         self._turns = turns
         self._name = name
-        self._gpus = gpus
+        self._gpus = None if gpus is None else frozenset(gpus)
         self._clock = clock
 
     async def wait(

@@ -10,7 +10,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -38,7 +38,7 @@ class Proof:
     after_s: float = 0.0
 
 
-MemoryHolders = Callable[[], list[str] | None]
+MemoryHolders = Callable[[], Awaitable[list[str] | None]]
 """Names the processes that hold GPU memory of this engine's GPUs; None where nobody knows."""
 
 
@@ -53,7 +53,7 @@ async def prove(
     """
     began = clock.monotonic()
     while True:
-        taken, held = not port_free(host, port), holders() or []
+        taken, held = not port_free(host, port), await holders() or []
         if not (taken or held) or clock.monotonic() - began >= LIMIT_S:
             break
         await clock.sleep(POLL_S)

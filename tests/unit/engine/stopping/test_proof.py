@@ -12,13 +12,14 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.site import free_port
+from vllmd.engine.gpu import nobody_knows
 from vllmd.engine.stopping import proof
 from vllmd.engine.stopping.proof import LIMIT_S, Proof, prove, remove_shared
 from vllmd.shim import proc
 
 
 async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) -> Proof:
-    holders = more.get("holders", lambda: None)
+    holders = more.get("holders", nobody_knows)
     task = asyncio.create_task(
         prove(
             "127.0.0.1",
@@ -44,7 +45,7 @@ async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
         since=time.time(),
         ipc=tmp_path / "ipc",
         clock=FakeClock(),
-        holders=lambda: None,
+        holders=nobody_knows,
     )
     assert await task == Proof()
 
@@ -62,7 +63,7 @@ async def test_prove_names_who_has_the_port(tmp_path: Path) -> None:
 async def test_prove_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
     clock = FakeClock()
 
-    def holders() -> list[str]:
+    async def holders() -> list[str]:
         return ["VLLM::EngineCore (pid 9) holds 60 GiB of GPU 0"] if clock.now < 1002 else []
 
     found = await proven(free_port(), tmp_path, clock, holders=holders)
@@ -71,7 +72,10 @@ async def test_prove_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
 
 
 async def test_prove_foreign_holder_of_gpu_memory_is_named(tmp_path: Path) -> None:
-    found = await proven(free_port(), tmp_path, FakeClock(), holders=lambda: ["python (pid 9)"])
+    async def holders() -> list[str]:
+        return ["python (pid 9)"]
+
+    found = await proven(free_port(), tmp_path, FakeClock(), holders=holders)
     assert found.in_the_way == ("python (pid 9)",)
 
 

@@ -1,0 +1,315 @@
+"""GPUs beside a whole vllmd: the real pynvml on a library whose answers and faults are scripted."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.nvml import GIB, UUID, FakeNvml, h200
+from tests.helpers.prometheus import prometheus
+from tests.helpers.site import Site, free_port, needs, site, wait_for
+from vllmd.shim import proc
+
+GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
+CONFIG = """
+[daemon]
+listen = "127.0.0.1:{exporter}"
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+log_dir = "{folder}/log"
+
+[gpu]
+source = "nvml"
+every_s = 0.2
+processes_s = 1
+slow_s = 1
+
+[engines.chat]
+model = "stand-in/tiny"
+served_model_name = "tiny"
+executable = "stand-in"
+port = {api}
+gpu_memory_utilization = 0.5
+unready_s = 0
+restart = {{ initial_s = 0.2, max_s = 1 }}
+"""
+
+
+class GpuSite:
+    """A site with two scripted GPUs; the engine's core holds memory of the first."""
+
+    def __init__(self, made: Site, fake: FakeNvml) -> None:
+        self.site = made
+        self.fake = fake
+
+    def core(self) -> int:
+        return self.site.process("chat", "VLLM::EngineCore").pid
+
+    def use(self, gib: int = 70, *more: tuple[int, int | None]) -> int:
+        """Let the engine hold so much, and others; returns the core's process id."""
+        core = self.core()
+        self.fake.uses((core, gib * GIB), *more)
+        wait_for("the listing", lambda: self.owner("engine") == gib * GIB)
+        return core
+
+    def gpu(self) -> dict[str, Any]:
+        return self.site.control.gpus()
+
+    def owner(self, name: str) -> int:
+        gpus = self.gpu()["gpus"]
+        owners = gpus[0]["owners"] if gpus else []
+        return sum(each["bytes"] for each in owners if each["owner"] == name)
+
+    def metric(self, name: str) -> float | None:
+        lines = [line for line in self.site.metrics().splitlines() if line.startswith(f"{name} ")]
+        return float(lines[0].split()[-1]) if lines else None
+
+    def problem(self) -> str | None:
+        found = self.gpu()["problem"]
+        return found["reason"] if found else None
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[GpuSite]:
+    fake = FakeNvml(
+        tmp_path,
+        h200(**{"field.230": "1 0"}),
+        h200(1, GPU_2, pci="00000000:00:07.0"),
+    )
+    fake.uses()
+    fake.uses(index=1)
+    exporter, api = free_port(), free_port()
+    text = CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
+    with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as one:
+        one.wait_state("chat", "ready")
+        found = GpuSite(one, fake)
+        wait_for("readings", lambda: found.problem() is None)
+        yield found
+
+
+def test_memory_is_told_by_owner_and_adds_up(made: GpuSite) -> None:
+    core = made.use(70, (os.getpid(), 3 * GIB), (2**22 + 1, None))
+    gpu = made.gpu()["gpus"][0]
+    owners = {each["owner"]: each["bytes"] for each in gpu["owners"]}
+    assert owners["engine"] == 70 * GIB
+    assert owners["foreign"] == 3 * GIB
+    assert sum(owners.values()) == gpu["values"]["memory_total_bytes"]
+    assert {p["pid"]: p["owner"] for p in gpu["processes"]}[core] == "engine"
+    text = made.site.vllmd("gpu").stdout
+    assert "chat 70.0 GiB" in text
+    assert "chat would start again" in text
+    assert "VLLM::EngineCore" in text
+    assert "(cannot be seen from here)" in text
+
+
+def test_page_is_the_same_for_two_real_prometheus_and_promtool_likes_it(
+    made: GpuSite, tmp_path: Path
+) -> None:
+    """Peaks too: what one server reads is not taken from the other."""
+    needs("promtool")
+    made.use()
+    made.fake.change(power=699_000)
+    time.sleep(0.5)
+    made.fake.change(power=100_000)
+    wait_for("calm", lambda: 'vllmd_gpu_power_watts{gpu="0"' in made.site.metrics())
+    target = made.site.exporter.removeprefix("http://")
+    peaks = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        with prometheus(tmp_path / name, target) as stored:
+            query = f'vllmd_gpu_power_max_watts{{uuid="{UUID}"}}'
+            peaks.append(wait_for("the peak", lambda s=stored: s.values(query)))
+    assert peaks == [[699.0], [699.0]]
+    own = "\n".join(line for line in made.site.metrics().splitlines() if "vllm:" not in line)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=f"{own}\n", capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_reader_that_hangs_touches_nothing_else_and_is_replaced(made: GpuSite) -> None:
+    made.use()
+    before = made.site.engine("chat")
+    reader = reader_pid(made)
+    made.fake.change_keys({"hang.nvmlDeviceGetPowerUsage": 1})
+    wait_for("stale", lambda: "vllmd_gpu_power_watts{" not in made.site.metrics(), 20)
+    wait_for("hung", lambda: made.metric("vllmd_nvml_up") == 0, 20)
+    assert 'vllmd_nvml_problem{reason="hung"} 1.0' in made.site.metrics()
+    assert made.site.chat("tiny")
+    assert "no readings (hung)" in made.site.vllmd("gpu").stdout
+    made.fake.change_keys({"hang.nvmlDeviceGetPowerUsage": None})
+    wait_for("readings again", lambda: made.metric("vllmd_nvml_up") == 1, 30)
+    assert proc.read_stat(reader) is None
+    after = made.site.engine("chat")
+    assert (after["run_id"], after["restarts"]) == (before["run_id"], before["restarts"])
+
+
+def reader_pid(made: GpuSite) -> int:
+    (found,) = [
+        stat.pid
+        for stat in proc.descendants(made.site.daemon.pid)
+        if "vllmd/gpu/__main__.py" in proc.command_line(stat.pid)
+    ]
+    return found
+
+
+def test_reader_that_is_killed_is_started_again(made: GpuSite) -> None:
+    first = reader_pid(made)
+    os.kill(first, signal.SIGKILL)
+    wait_for("another", lambda: proc.read_stat(first) is None)
+    wait_for("readings again", lambda: made.problem() is None)
+    assert "gpu.reader_failed" in made.site.log()
+    assert "gpu.reader_recovered" in made.site.log()
+
+
+def test_reader_ends_with_a_daemon_that_was_killed(made: GpuSite) -> None:
+    reader = reader_pid(made)
+    made.site.kill_daemon()
+    wait_for("its end", lambda: proc.read_stat(reader) is None)
+
+
+def test_orphan_is_named_reaped_and_its_engine_is_not_touched(made: GpuSite) -> None:
+    """The shim is killed while its core is stopped: under a service manager both would go."""
+    core = made.use()
+    child = subprocess.Popen(["sleep", "60"])
+    notes = made.site.folder / "state" / "gpus.json"
+    wait_for("the notes", notes.exists)
+    stat = proc.read_stat(child.pid)
+    assert stat is not None
+    made.site.stop(signal.SIGINT)
+    record = json.loads(notes.read_text())
+    record["processes"].append([child.pid, stat.start_ticks, "chat"])
+    notes.write_text(json.dumps(record))
+    made.site.start()
+    made.site.wait_state("chat", "ready")
+    core = made.use(20, (child.pid, 60 * GIB))
+    assert made.owner("orphan") == 60 * GIB
+    gpu = made.gpu()["gpus"][0]
+    assert gpu["restart_margin_bytes"]["chat"] > 0
+    made.use(20, (child.pid, 75 * GIB))
+    assert made.gpu()["gpus"][0]["restart_margin_bytes"]["chat"] < 0
+    assert "would NOT start again" in made.site.vllmd("gpu").stdout
+    result = made.site.vllmd("gpu", "reap", "--yes")
+    assert f"(pid {child.pid})" in result.stdout
+    assert child.wait(5) == -signal.SIGKILL
+    assert made.core() == core
+    assert made.site.chat("tiny")
+
+
+def test_stop_waits_until_the_memory_is_back_and_names_who_has_it(made: GpuSite) -> None:
+    made.use()
+    count = made.site.log().count("engine.end_proven")
+    assert made.site.vllmd("stop", "chat").returncode == 0
+    time.sleep(1.5)
+    assert made.site.log().count("engine.end_proven") == count, "the library still lists it"
+    made.fake.uses()
+    wait_for("proof", lambda: made.site.log().count("engine.end_proven") > count)
+    assert "in_the_way=[]" in made.site.log().rsplit("engine.end_proven", 1)[1]
+    made.site.vllmd("start", "chat", "--wait")
+    made.use()
+    made.site.vllmd("stop", "chat")
+    wait_for("proof", lambda: made.site.log().count("engine.end_proven") > count + 1, 30)
+    assert "a process of chat that has ended" in made.site.log()
+
+
+def test_xid_is_the_cause_of_an_end_and_holds_the_engine(made: GpuSite) -> None:
+    core = made.use()
+    made.fake.change_keys({"event": "1 0 79", "gpu.0.field.230": "1 2"})
+    wait_for("the Xid", lambda: made.gpu()["gpus"][0]["xids"])
+    os.kill(core, signal.SIGKILL)
+    made.fake.uses()
+    held = made.site.wait_state("chat", "held")
+    assert held["hold"]["cause"] == "gpu_fault"
+    assert "GPU has fallen off the bus" in made.site.vllmd("why", "chat").stdout
+    assert "the driver asks to reboot the host" in made.site.vllmd("gpu").stdout
+    incident = Path(held["last_exit"]["incident"])
+    recent = wait_for("readings in the incident", lambda: (incident / "gpu.json").read_text())
+    assert json.loads(recent)[0]["values"][UUID]["power_watts"] > 0
+    made.fake.change_keys({"gpu.0.field.230": "1 0"})
+    made.site.vllmd("start", "chat", "--wait")
+    assert made.site.chat("tiny")
+
+
+def test_driver_upgrade_keeps_an_engine_serving_and_holds_the_next_start(
+    made: GpuSite, tmp_path: Path
+) -> None:
+    """The library on the disk is another than the kernel's: no restart, until they fit again."""
+    made.use()
+    made.fake.change_keys({"init": 18})
+    os.kill(reader_pid(made), signal.SIGKILL)
+    wait_for("mismatch", lambda: made.metric("vllmd_nvml_driver_mismatch") == 1)
+    before = made.site.engine("chat")
+    refused = made.site.vllmd("restart", "chat")
+    assert refused.returncode == 65
+    assert "would not start again" in refused.stderr
+    assert made.site.chat("tiny")
+    assert made.site.engine("chat")["run_id"] == before["run_id"]
+    os.kill(made.core(), signal.SIGKILL)
+    held = made.site.wait_state("chat", "held")
+    assert held["hold"]["cause"] == "driver_mismatch"
+    assert "reboot" in held["hold"]["reason"]
+    made.fake.change_keys({"init": 0})
+    made.fake.uses()
+    wait_for("a fit", lambda: made.metric("vllmd_nvml_driver_mismatch") == 0, 90)
+    made.site.wait_state("chat", "ready", 60)
+
+
+def test_gpu_that_is_lost_is_down_and_the_other_is_read_on(made: GpuSite) -> None:
+    made.fake.change(lost=1)
+    where = f'gpu="0",uuid="{UUID}"'
+    wait_for("lost", lambda: f"vllmd_gpu_up{{{where}}} 0.0" in made.site.metrics())
+    page = made.site.metrics()
+    assert f"vllmd_gpu_power_watts{{{where}}}" not in page
+    assert f'vllmd_gpu_power_watts{{gpu="1",uuid="{GPU_2}"}}' in page
+    made.fake.change(lost=None)
+    wait_for("found", lambda: f"vllmd_gpu_up{{{where}}} 1.0" in made.site.metrics())
+    assert "gpu.found" in made.site.log()
+
+
+def test_gpu_that_is_gone_after_a_restart_of_the_reader_keeps_its_number(made: GpuSite) -> None:
+    first = {k: v for k, v in made.fake.script.items() if k.startswith("gpu.0.")}
+    second = {
+        k.replace("gpu.1.", "gpu.0."): v for k, v in made.fake.script.items() if "gpu.1." in k
+    }
+    made.fake.change_keys(dict.fromkeys([*first, *(k.replace("gpu.0.", "gpu.1.") for k in second)]))
+    made.fake.change_keys(second)
+    os.kill(reader_pid(made), signal.SIGKILL)
+    wait_for("missing", lambda: f'vllmd_gpu_up{{gpu="0",uuid="{UUID}"}} 0.0' in made.site.metrics())
+    assert f'vllmd_gpu_up{{gpu="1",uuid="{GPU_2}"}} 1.0' in made.site.metrics()
+
+
+def test_release_lets_go_of_the_library(made: GpuSite) -> None:
+    reader = reader_pid(made)
+    assert made.site.vllmd("gpu", "release", "--for", "10m").returncode == 0
+    wait_for("its end", lambda: proc.read_stat(reader) is None)
+    assert made.problem() == "released"
+    assert made.site.vllmd("gpu", "release", "--resume").returncode == 0
+    wait_for("readings again", lambda: made.problem() is None)
+
+
+def test_growth_since_ready_is_seen(made: GpuSite) -> None:
+    made.use(70)
+    wait_for("a baseline", lambda: made.gpu()["growth_bytes"] != {})
+    made.use(73)
+    grown = f'vllmd_engine_gpu_memory_growth_bytes{{vllmd_engine="chat"}} {3.0 * GIB}'
+    wait_for("growth", lambda: grown in made.site.metrics())
+
+
+def test_series_are_bounded_whoever_uses_the_gpu(made: GpuSite) -> None:
+    def series() -> set[str]:
+        page = made.site.metrics().splitlines()
+        return {line.rpartition(" ")[0] for line in page if "_gpu" in line and line[0] != "#"}
+
+    made.use()
+    made.fake.uses((made.core(), GIB), (os.getpid(), 5))
+    wait_for("it", lambda: made.owner("foreign") == 5)
+    few = series()
+    made.fake.uses((made.core(), GIB), *((pid, 5) for pid in range(3_000_000, 3_000_400)))
+    wait_for("them", lambda: made.owner("foreign") == 2000)
+    assert series() == few

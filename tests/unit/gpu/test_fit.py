@@ -1,0 +1,41 @@
+import re
+
+import pytest
+
+from tests.helpers.make import DATA
+from tests.helpers.nvml import RECORDED
+from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes
+from vllmd.units import GIB
+
+MEMORY = RECORDED["MemoryInfo_v2"]["value"]
+
+
+def test_needed_is_what_vllm_said_on_an_h200() -> None:
+    """The log of a start that failed: "(69.63/139.8 GiB) … (0.7, 97.86 GiB)"."""
+    log = (DATA / "engine-logs" / "h200-0.25-gpu-memory-held-by-orphan.log").read_text()
+    match = re.search(r"\(([\d.]+)/([\d.]+) GiB\).*\(([\d.]+), ([\d.]+) GiB\)", log)
+    assert match
+    free, total, share, wanted = map(float, match.groups())
+    needed = needed_bytes(MEMORY["total"], MEMORY["reserved"], share)
+    assert needed / GIB == pytest.approx(wanted, abs=0.005)
+    assert (MEMORY["total"] - MEMORY["reserved"]) / GIB == pytest.approx(total, abs=0.05)
+    margin = margin_bytes(
+        total=MEMORY["total"],
+        reserved=MEMORY["reserved"],
+        free=free * GIB + CONTEXT_BYTES,  # its own context was made already
+        own=0,
+        share=share,
+    )
+    assert margin < 0
+
+
+def test_margin_counts_what_the_engine_itself_would_give_back() -> None:
+    """Fill an empty GPU of 100 GiB with an engine at 0.9: what it takes it can take again."""
+    memory = {"total": 101 * GIB, "reserved": GIB}
+    empty = margin_bytes(**memory, free=100 * GIB, own=0, share=0.9)
+    full = margin_bytes(**memory, free=10 * GIB, own=90 * GIB, share=0.9)
+    assert empty == full == pytest.approx(10 * GIB - CONTEXT_BYTES)
+
+
+def test_margin_falls_below_nothing_with_an_orphan() -> None:
+    assert margin_bytes(total=101 * GIB, reserved=GIB, free=30 * GIB, own=0, share=0.9) < 0

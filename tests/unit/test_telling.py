@@ -1,0 +1,52 @@
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.clock import FakeClock, settle
+from tests.helpers.make import config
+from vllmd.feed import Event
+from vllmd.notify.systemd import Notifier
+from vllmd.notify.webhook import Outbox
+from vllmd.telling import send_notices, tell_manager
+
+
+async def test_manager_hears_the_status_and_a_sign_of_life_again_and_again(tmp_path: Path) -> None:
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    manager.setblocking(False)
+    clock = FakeClock()
+    said = iter(["chat: loading", "chat: ready"])
+    task = asyncio.create_task(
+        tell_manager(Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")}), said.__next__, clock)
+    )
+    await settle()
+    await clock.advance(5)
+    task.cancel()
+    manager.sendto(b"end", str(tmp_path / "notify"))
+    said_lines = iter(lambda: manager.recv(4096).decode(), "end")
+    lines = [line for message in said_lines for line in message.splitlines()]
+    manager.close()
+    assert lines[0] == "READY=1"
+    assert lines.count("WATCHDOG=1") == 2
+    assert "STATUS=chat: ready" in lines
+
+
+async def test_notices_without_an_address_are_not_wanted() -> None:
+    outbox = Outbox()
+    outbox.wanted = True
+    await send_notices(config("").notify, outbox, FakeClock())
+    assert not outbox.wanted
+    outbox.put(Event(0.0, "engine.held", "error", "chat", {"reason": "x", "cause": "y"}))
+    assert not outbox.waiting
+
+
+async def test_notices_with_an_address_that_cannot_be_read_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(f'[notify]\nwebhook_url_file = "{tmp_path}/missing"\n').notify
+    outbox = Outbox()
+    await send_notices(settings, outbox, FakeClock())
+    assert not outbox.wanted
+    assert "missing" in capsys.readouterr().out

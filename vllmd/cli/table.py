@@ -1,0 +1,15 @@
+"""Rows in columns, for people."""
+
+from collections.abc import Sequence
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return all cells, the header's first, filled up to the width of their column."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return [[cell.ljust(w) for cell, w in zip(line, widths, strict=True)] for line in lines]
+
+
+def join(cells: Sequence[str]) -> str:
+    """Return one line of a table."""
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,80 @@
+"""The part of the control socket that is about GPUs."""
+
+from typing import Any, Protocol
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from vllmd import events
+from vllmd.control.answers import error, refused
+from vllmd.control.peer import Peer
+from vllmd.units import HOUR_S
+
+MAX_RELEASE_S = HOUR_S
+
+_log = structlog.get_logger()
+
+
+class Shown(Protocol):
+    """What is known of GPUs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        ...
+
+
+class Gpus(Protocol):
+    """What can be asked of the GPUs' reader."""
+
+    def figures(self) -> Shown:
+        """Return what is known now."""
+        ...
+
+    async def fresh(self) -> bool:
+        """Ask for a listing of processes and wait for it."""
+        ...
+
+    async def reap(self) -> list[str]:
+        """Kill the orphans that hold memory; returns who they were."""
+        ...
+
+    def release(self, seconds: float) -> None:
+        """Let go of the GPUs for so long; 0 takes them again."""
+        ...
+
+
+def routes(gpus: Gpus) -> list[Route]:
+    """Return the routes below /v1/gpu."""
+
+    async def show(_: Request) -> JSONResponse:
+        await gpus.fresh()
+        return JSONResponse(gpus.figures().to_json())
+
+    async def reap(request: Request) -> JSONResponse:
+        peer: Peer = request.scope["client"][0]
+        if not peer.may_act():
+            return refused(peer, "reap", "processes that hold GPU memory")
+        _log.info(events.REQUEST_ACCEPTED, action="reap", user=peer.describe())
+        return JSONResponse({"killed": await gpus.reap()})
+
+    async def release(request: Request) -> JSONResponse:
+        peer: Peer = request.scope["client"][0]
+        if not peer.may_act():
+            return refused(peer, "release", "the GPUs")
+        try:
+            seconds = float(request.query_params.get("seconds", ""))
+        except ValueError:
+            return error(400, "wrong parameter: seconds is no number")
+        if not 0 <= seconds <= MAX_RELEASE_S:
+            return error(400, f"seconds is {seconds:g}: from 0 to {MAX_RELEASE_S:g}")
+        _log.info(events.REQUEST_ACCEPTED, action="release", user=peer.describe())
+        gpus.release(seconds)
+        return JSONResponse({"seconds": seconds})
+
+    return [
+        Route("/v1/gpu", show),
+        Route("/v1/gpu/reap", reap, methods=["POST"]),
+        Route("/v1/gpu/release", release, methods=["POST"]),
+    ]

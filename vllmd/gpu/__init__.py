@@ -1,0 +1,1 @@
+"""GPUs: a child process that reads NVML, and what its readings mean."""

@@ -1,0 +1,30 @@
+"""Would an engine start again? vLLM's own rule, with what is known while it still serves. Pure.
+
+At its start a worker asks CUDA for the memory that is free and for all there is, and refuses to
+start if less is free than `gpu_memory_utilization` of all. CUDA's "all" is NVML's total without the
+reserved part, and its "free" is NVML's, after the worker's own context was made.
+
+Source: vllm/v1/worker/utils.py, request_memory, 0.25 to 0.32; the equalities seen on an H100 and,
+in the message "Free memory on device cuda:0 (69.63/139.8 GiB)", on an H200.
+"""
+
+import math
+
+from vllmd.units import MIB
+
+CONTEXT_BYTES = 700 * MIB
+"""What a process that uses CUDA takes before it allocates: 612 MiB with PyTorch on an H100 (seen),
+and somewhat more for vLLM's kernels."""
+
+
+def needed_bytes(total: float, reserved: float, share: float) -> int:
+    """Return what vLLM wants to find free on a GPU of which an engine takes that share."""
+    return math.ceil((total - reserved) * share)
+
+
+def margin_bytes(*, total: float, reserved: float, free: float, own: float, share: float) -> float:
+    """Return how much more would be free than a new start needs; below 0 it would fail.
+
+    `own` is what the engine itself holds now, and would give back.
+    """
+    return free + own - CONTEXT_BYTES - needed_bytes(total, reserved, share)

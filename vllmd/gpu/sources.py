@@ -1,0 +1,28 @@
+"""Where readings come from, and how that is started."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from vllmd.gpu import __main__ as reader_program
+from vllmd.gpu import demo, hardware
+from vllmd.gpu.latest import Periods
+
+NVML, DEMO, NONE = "nvml", "demo", "none"
+
+
+def source_of(wanted: str) -> str:
+    """Return `nvml`, `demo` or `none`; `wanted` is one of these, or `auto`."""
+    if wanted != "auto":
+        return wanted
+    return NVML if hardware.has_nvidia_gpu() else NONE
+
+
+def command_of(source: str, periods: Periods) -> list[str]:
+    """Return how a source is started."""
+    seconds = [str(each) for each in (periods.fast_s, periods.processes_s, periods.slow_s)]
+    if source == DEMO:
+        return [sys.executable, "-B", "-m", demo.__name__, *seconds]
+    found = importlib.util.find_spec("pynvml")
+    folder = str(Path(found.origin).parent) if found and found.origin else ""
+    return [sys.executable, "-I", "-S", "-B", str(reader_program.__file__), folder, *seconds]

@@ -1,0 +1,42 @@
+"""What the daemon tells by itself: the service manager how it goes, a webhook what happened."""
+
+from collections.abc import Callable
+
+import structlog
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.config.secrets import webhook_url
+from vllmd.config.sections import Notify
+from vllmd.errors import ConfigError
+from vllmd.notify.systemd import Notifier
+from vllmd.notify.webhook import Outbox, Webhook
+
+NOTIFY_EVERY_S = 5.0
+
+_log = structlog.get_logger()
+
+
+async def tell_manager(notifier: Notifier, say: Callable[[], str], clock: Clock) -> None:
+    """Tell the service manager how it goes, and that the event loop lives, until cancelled."""
+    notifier.send("READY=1")
+    every_s = min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
+    while True:
+        notifier.send("WATCHDOG=1")
+        notifier.status(say())
+        await clock.sleep(every_s)
+
+
+async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
+    """Send what is to be told at once, if anybody is, until cancelled."""
+    outbox.wanted = False
+    try:
+        url = webhook_url(notify)
+    except ConfigError as error:
+        _log.error(events.NOTIFICATION_FAILED, problem=str(error))
+        return
+    if url is None:
+        return
+    outbox.wanted = True
+    timeout_s = notify.webhook_timeout_s
+    await Webhook(outbox, url, notify.webhook_format, clock, timeout_s=timeout_s).run()
