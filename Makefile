@@ -90,6 +90,7 @@ reliability: integration engine ## renew docs/reliability.md from what these tes
 bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead
 	$(BIN)/python bench/idle_cost.py
 	$(BIN)/python bench/history.py
+	$(BIN)/python bench/gpu.py
 	@tools/system.sh svlogd=runit rotatelogs=apache2-utils
 	$(BIN)/python bench/logs.py
 

@@ -387,7 +387,7 @@ ret nvmlDeviceRegisterEvents(device d, u64 types, void *set) {
 struct event { device d; u64 type, data; u32 gpu_instance, compute_instance; };
 ret nvmlEventSetWait_v2(void *set, struct event *out, u32 timeout_ms) {
   (void)set;
-  for (u32 waited = 0; waited <= timeout_ms; waited += 20) {
+  for (u32 waited = 0; waited <= timeout_ms; waited += 250) {
     char value[64];
     u64 number;
     int gpu;
@@ -401,7 +401,7 @@ ret nvmlEventSetWait_v2(void *set, struct event *out, u32 timeout_ms) {
       out->data = xid;
       return OK;
     }
-    usleep(20000);
+    usleep(250000);
   }
   return TIMEOUT;
 }
