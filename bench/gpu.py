@@ -115,10 +115,10 @@ def bare(env: dict[str, str]) -> None:
 def product() -> None:
     """Time a matrix product with no reader, at 1 s and at 10 Hz, in turns."""
     with process([sys.executable, "-c", PRODUCT], {}) as made:
-        assert made.stdin is not None
-        assert made.stdout is not None
 
         def seconds() -> float:
+            assert made.stdin is not None
+            assert made.stdout is not None
             made.stdin.write("go\n")
             made.stdin.flush()
             return float(made.stdout.readline())
@@ -133,9 +133,7 @@ def product() -> None:
                     found[name].append(seconds())
     base = sorted(found["no reader"])
     spread = 100 * (base[-1] / base[0] - 1)
-    print(
-        f"4000 products 8192^3 bf16: {base[2]:.3f} s; without a reader they differ {spread:.2f} %"
-    )
+    print(f"4000 products 8192^3 bf16: {base[2]:.3f} s, {spread:.2f} % apart without a reader")
     for name in ("1 s", "10 Hz"):
         ratio = 100 * (sorted(found[name])[2] / base[2] - 1)
         print(f"  with the reader at {name}: {ratio:+.2f} %")

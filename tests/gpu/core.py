@@ -14,6 +14,15 @@ import torch
 GIB = 1024**3
 
 
+CONTEXT = 640 * 1024**2
+"""What its context took before it could ask; about."""
+
+
+def _wait(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
 def main() -> int:
     share, compute = float(sys.argv[1]), sys.argv[2:] == ["compute"]
     torch.cuda.init()
@@ -35,12 +44,12 @@ def main() -> int:
     b = torch.empty_like(a)
     torch.mm(a, a, out=b)
     torch.cuda.synchronize()
-    left = wanted - (total - torch.cuda.mem_get_info()[0])
+    left = wanted - (free - torch.cuda.mem_get_info()[0]) - CONTEXT
     held = torch.empty(max(1, left), dtype=torch.uint8, device="cuda")
     torch.cuda.synchronize()
     print(f"READY {free} {total} {held.numel()}", flush=True)
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    threading.Thread(target=_wait, args=(ended,), daemon=True).start()
     while not ended.is_set():
         if compute:
             torch.mm(a, a, out=b)

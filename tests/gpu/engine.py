@@ -1,4 +1,4 @@
-"""`vllm serve` as far as a GPU sees it: a core with memory of a real one, and the stand-in's API."""
+"""`vllm serve` as far as a GPU sees it: a core that holds memory, and the stand-in's API."""
 
 import subprocess
 import sys

@@ -23,7 +23,7 @@ ENGINE = Path(__file__).with_name("engine.py")
 GIB = 1024**3
 MIB = 1024**2
 
-SMI = {
+SMI: dict[str, tuple[str, Any, float]] = {
     "memory.total": ("memory_total_bytes", MIB, MIB),
     "memory.reserved": ("memory_reserved_bytes", MIB, MIB),
     "memory.used": ("memory_used_bytes", MIB, 64 * MIB),

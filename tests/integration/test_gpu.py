@@ -80,7 +80,7 @@ class GpuSite:
 def made(tmp_path: Path) -> Iterator[GpuSite]:
     fake = FakeNvml(
         tmp_path,
-        h200(**{"field.230": "1 0"}),
+        h200() | {"gpu.0.field.230": "1 0"},
         h200(1, GPU_2, pci="00000000:00:07.0"),
     )
     fake.uses()
@@ -232,8 +232,8 @@ def test_xid_is_the_cause_of_an_end(made: GpuSite) -> None:
     assert "Xid 79" in made.site.vllmd("why", "chat").stdout
     assert "the driver asks to reboot the host" in made.site.vllmd("gpu").stdout
     file = Path(end["incident"]) / "gpu.json"
-    recent = wait_for("readings in the incident", lambda: file.exists() and file.read_text())
-    assert json.loads(recent)[0]["values"][UUID]["power_watts"] > 0
+    wait_for("readings in the incident", file.exists)
+    assert json.loads(file.read_text())[0]["values"][UUID]["power_watts"] > 0
 
 
 def test_driver_upgrade_keeps_an_engine_serving_and_holds_the_next_start(
