@@ -12,7 +12,7 @@ RUN := $(CURDIR)/.run
 FOLDERS := RUNTIME_DIRECTORY=$(RUN)/run STATE_DIRECTORY=$(RUN)/state LOGS_DIRECTORY=$(RUN)/log
 ENGINE ?= stand-in
 
-.PHONY: help run build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench clean
+.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -50,7 +50,7 @@ lint: $(VENV)/developed
 types: $(VENV)/developed
 	$(BIN)/mypy
 
-unit: $(VENV)/developed
+unit: $(VENV)/developed system-cc
 	$(BIN)/pytest tests/unit
 
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
@@ -62,8 +62,11 @@ engine: $(VENV)/developed system ## a real vLLM (CPU build)
 deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
 
-packaging: $(VENV)/developed build-tools ## the package in a booted Debian 12 and 13 (needs root)
+packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
 	$(BIN)/pytest tests/packaging
+
+system-cc:
+	@tools/system.sh cc=build-essential
 
 build-tools:
 	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap \
@@ -71,10 +74,14 @@ build-tools:
 
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus \
-		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate
+		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate \
+		cc=build-essential
+
+gpu: $(VENV)/developed ## the reader and a whole vllmd on a real GPU; needs PyTorch with CUDA
+	$(BIN)/pytest tests/gpu
 
 test: check integration packaging engine ## everything but what needs a GPU
-	@echo "not run: anything that needs a GPU (there are no such tests yet)"
+	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu)"
 
 lock: $(VENV)/developed ## renew the lock files
 	@$(PIP) install uv

@@ -294,3 +294,60 @@ def test_pcie_counter_wraps_at_four_gibibytes() -> None:
     moved = {k: after[k] - before[k] for k in after if k.startswith("pcie_") and "bytes" in k}
     assert all(after[k] < 2**32 for k in moved)
     REPORT.append(f"10 GiB copied to the GPU; NVML's 32-bit counters moved by {moved}")
+
+
+BETWEEN = (
+    "import torch\n"
+    "x = torch.empty(1 << 30, dtype=torch.uint8, device='cuda:0')\n"
+    "y = torch.empty(1 << 30, dtype=torch.uint8, device='cuda:1')\n"
+    "for _ in range(20): y.copy_(x)\n"
+    "torch.cuda.synchronize(0); torch.cuda.synchronize(1)\n"
+)
+
+
+def test_two_gpus_are_told_apart_and_nvlink_counts(tmp_path: Path) -> None:
+    """On a host with more than one: an engine on the second GPU, bytes over NVLink."""
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
+    if len(listed.stdout.splitlines()) < 2:
+        pytest.skip("this host has one GPU")
+    with reading({}, Periods(1, 5, 1)) as reader:
+        reader.drop()
+        before = reader.next("slow")["values"]
+        subprocess.run([sys.executable, "-c", BETWEEN], check=True)
+        reader.drop()
+        reader.next("slow")
+        after = reader.next("slow")["values"]
+    moved = {
+        uuid: {
+            key: round((after[uuid][key] - before[uuid][key]) / GIB, 2)
+            for key in after[uuid]
+            if key.startswith("nvlink_")
+        }
+        for uuid in after
+    }
+    REPORT.append(f"20 GiB from the first GPU to the second; NVLink counted, in GiB: {moved}")
+    exporter, api = free_port(), free_port()
+    text = CONFIG.format(
+        folder=tmp_path,
+        exporter=exporter,
+        api=api,
+        python=sys.executable,
+        engine=ENGINE,
+        root=Path(__file__).parents[2],
+    ).replace("env = { ", 'env = { CUDA_VISIBLE_DEVICES = "1", ')
+    with site(tmp_path, text, exporter_port=exporter, api_port=api) as one:
+        one.wait_state("chat", "ready", 120)
+
+        def held() -> list[int]:
+            return [
+                sum(each["bytes"] for each in gpu["owners"] if each["owner"] == "engine")
+                for gpu in one.control.gpus()["gpus"]
+            ]
+
+        found = wait_for("its memory", lambda: held() if any(held()) else None)
+        assert found[0] == 0
+        assert found[1] > 10 * GIB
+        margins = [list(gpu["restart_margin_bytes"]) for gpu in one.control.gpus()["gpus"]]
+        assert margins[1] == ["chat"]
+        assert margins[0] == []
+        REPORT.append("vllmd gpu on two GPUs:\n" + one.vllmd("gpu").stdout)

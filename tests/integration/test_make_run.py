@@ -29,6 +29,11 @@ def test_make_run_answers_within_a_minute_and_ctrl_c_leaves_nothing(tmp_path: Pa
     try:
         wait_for("an engine that serves", lambda: "vllmd_engine_up{" in metrics(), 60)
         wait_for("ready", lambda: 'vllmd_engine_up{vllmd_engine="demo"} 1.0' in metrics(), 60)
+        wait_for("the demo GPU", lambda: "vllmd_gpu_demo 1.0" in metrics())
+        owned = 'owner="engine",uuid="DEMO-0000-0000-0000-000000000000",vllmd_engine="demo"'
+        wait_for("its owner", lambda: owned in metrics())
+        assert 'name="Demo GPU (no hardware)"' in metrics()
+        assert "vllmd_nvml_up" not in metrics()
         body = {"model": "sql", "messages": [{"role": "user", "content": "hi"}]}
         url = "http://127.0.0.1:8000/v1/chat/completions"
         assert httpx.post(url, json=body, trust_env=False).json()["model"] == "sql"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.helpers.nvml import FakeNvml, library
 from tests.helpers.site import needs
 from vllmd.demo.real import cache_dir
 
@@ -70,12 +71,20 @@ def make(folder: Path, suite: str, debs: Path, scenario: str, *, kernel: bool = 
     for deb in debs.glob("*.deb"):
         shutil.copy(deb, system.work)
     shutil.copytree(HERE / "inside", system.work / "inside")
+    _place_gpus(system.work / "nvml")
     unit = UNIT.format(scenario=scenario, patience=EMULATED_PATIENCE if kernel else 1)
     (root / "etc/systemd/system/inside.service").write_text(unit)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
     (wants / "inside.service").symlink_to("/etc/systemd/system/inside.service")
     return system
+
+
+def _place_gpus(folder: Path) -> None:
+    """Put the scripted NVML library where the system's daemon can be told to look for it."""
+    folder.mkdir()
+    shutil.copy(library() / "libnvidia-ml.so.1", folder)
+    FakeNvml(folder)
 
 
 def place(folder: Path, system: System, name: str) -> None:

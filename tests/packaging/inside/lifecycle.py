@@ -5,6 +5,7 @@ import signal
 import time
 from typing import Any
 
+from . import gpu
 from .cases import case, serves_on, stops_all
 from .load import Load
 from .tools import (
@@ -130,6 +131,10 @@ def main() -> None:
         assert not os.path.exists(f"/proc/{before['pid']}")
         assert after["last_exit"]["label"] == "shim_lost"
         assert sh("pgrep -fc VLLM::EngineCore") == "1"
+
+    @case("gpu: a library's readings, by owner, under the unit's hardening")
+    def _(row: dict[str, Any]) -> None:
+        gpu.owners_are_told(row)
 
     @case("why: the same words with the daemon up and down, from a file of its own user")
     def _(row: dict[str, Any]) -> None:
