@@ -18,7 +18,7 @@ RECOVERY = "recovery_action"
 
 def view_of(gpus: Gpus, engine: Engine) -> GpuView:
     """Return what a supervisor may ask; on a host without GPUs nothing is known."""
-    if gpus.source == NONE:
+    if gpus.source == NONE or not gpus.uses_gpus(engine):
         return GpuView()
     mine = functools.partial(gpus.gpus_of, engine)
     return GpuView(

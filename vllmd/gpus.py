@@ -73,7 +73,6 @@ class Gpus:
         self._pace_s = settings.processes_s
         self._listed = asyncio.Event()
         self._known_lost: dict[str, str] = {}
-        self.mismatch: str | None = None
         self._driver = self._library = ""
 
     async def run(self) -> None:
@@ -135,9 +134,10 @@ class Gpus:
             )
         elif problem is not None and problem.reason == "driver_mismatch":
             found = f"{problem.text}: what starts anew cannot use the GPU"
-        if found and not self.mismatch:
+        if found and not self._notes.mismatch:
             _log.error(events.GPU_DRIVER_CHANGED, problem=found, advice="drain, then reboot")
-        self.mismatch = found
+        self._notes.mismatch = found
+        self._notebook.save(self._notes)
 
     def _take_kernel_xid(self, found: KernelXid) -> None:
         for device in self.latest.devices.values():
@@ -189,6 +189,15 @@ class Gpus:
     def listings(self) -> Mapping[str, Listing] | None:
         """Return who holds memory, by UUID; None if it was not listed lately."""
         return self.latest.listings(self._clock.monotonic())
+
+    @property
+    def mismatch(self) -> str | None:
+        """The sentence that says that the driver was changed, and what starts now cannot use it."""
+        return self._notes.mismatch
+
+    def uses_gpus(self, engine: Engine) -> bool:
+        """Tell whether an engine may use a GPU at all."""
+        return self._visible[engine.name] != ()
 
     def holders(self, uuid: str) -> tuple[Holder, ...]:
         """Return the processes that hold memory of a GPU, as they were listed last."""

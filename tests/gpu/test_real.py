@@ -218,7 +218,7 @@ def test_owners_margin_and_proof_on_a_real_gpu(made: Site) -> None:
         text = made.vllmd("gpu").stdout
         assert "chat would start again" in text
         REPORT.append("vllmd gpu:\n" + text)
-        with core(0.25) as (_, more):
+        with core(0.296, "anyway") as (_, more):
             assert more.startswith("READY"), more
             wait_for("too little", lambda: "would NOT" in made.vllmd("gpu").stdout)
         wait_for("foreign gone", lambda: owners(made)["foreign"] < 0.35 * total)
@@ -291,7 +291,9 @@ def test_pcie_counter_wraps_at_four_gibibytes() -> None:
         before = values(reader)
         subprocess.run([sys.executable, "-c", code], check=True)
         after = values(reader)
-    moved = {k: after[k] - before[k] for k in after if k.startswith("pcie_") and "bytes" in k}
+    moved = {
+        k: (after[k] - before[k]) % 2**32 for k in after if k.startswith("pcie_") and "bytes" in k
+    }
     assert all(after[k] < 2**32 for k in moved)
     REPORT.append(f"10 GiB copied to the GPU; NVML's 32-bit counters moved by {moved}")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clock import FakeClock
-from tests.helpers.gpus import G1, G2, GpuScene
+from tests.helpers.gpus import G1, G2, TEXT, GpuScene
 from tests.helpers.make import config
 from vllmd.engine.gpu import GpuView
 from vllmd.gpu.notebook import Notebook
@@ -110,6 +110,17 @@ def test_host_without_gpus_knows_nothing(tmp_path: Path) -> None:
     )
     gpus = Gpus(made, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
     assert view_of(gpus, made.engines["chat"]) == GpuView()
+
+
+def test_engine_that_sees_no_gpu_is_not_concerned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT.replace('CUDA_VISIBLE_DEVICES = "0"', 'CUDA_VISIBLE_DEVICES = ""')
+    scene = GpuScene(tmp_path, monkeypatch, text)
+    scene.library = "590.2"
+    scene.slow()
+    assert view(scene) == GpuView()
+    assert view(scene, "code").mismatch() is not None
 
 
 def test_recent_readings_are_there_for_an_incident(scene: GpuScene) -> None:

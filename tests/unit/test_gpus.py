@@ -123,6 +123,18 @@ def test_driver_that_is_upgraded_under_us_is_noticed_and_its_return_too(
     assert scene.gpus.figures().mismatch is None
 
 
+def test_next_daemon_knows_of_a_changed_driver_before_it_has_read_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It adopts engines at once, and a `reload --apply` must not restart them then."""
+    scene = GpuScene(tmp_path, monkeypatch)
+    scene.library = "590.2"
+    scene.slow()
+    text = f'[daemon]\nrun_dir = "{tmp_path}/run"\n[gpu]\nsource = "nvml"\n'
+    fresh = Gpus(config(text), lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    assert fresh.mismatch is not None
+
+
 def test_reader_that_cannot_begin_for_the_driver_is_a_mismatch_too(scene: GpuScene) -> None:
     scene.kernel = scene.library = None
     scene.gpus.link.problem = Problem("driver_mismatch", "Driver/library version mismatch")

@@ -1,14 +1,17 @@
-"""Start the reader without site-packages: ``python3 -I -S -B …/gpu/__main__.py FOLDER …``.
+"""Start a source of readings without site-packages: ``python3 -I -S -B …/gpu/__main__.py``.
 
-FOLDER is where pynvml lies; the rest is for the reader.
+Arguments: `nvml` or `demo`, the folder in which pynvml lies, and seconds: fast, processes, slow.
 """
 
 import sys
 
+SOURCE, FOLDER, *SECONDS = sys.argv[1:]
 if not __package__:
-    sys.path[:0] = [__file__.rsplit("/vllmd/gpu/", 1)[0], sys.argv.pop(1)]
+    sys.path[:0] = [__file__.rsplit("/vllmd/gpu/", 1)[0], FOLDER]
 
-from vllmd.gpu.reader import main
+if SOURCE == "demo":
+    from vllmd.gpu.demo import main
+else:
+    from vllmd.gpu.reader import main
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+sys.exit(main(SECONDS))

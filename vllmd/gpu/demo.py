@@ -2,7 +2,6 @@
 
 It speaks as the reader does (`wire.py`), with `source` demo. Its memory is held by the stand-in's
 processes below the daemon, as that of a real GPU would be by vLLM's; it computes while these do.
-Run as `python -m vllmd.gpu.demo FAST_S PROCESSES_S SLOW_S`.
 """
 
 import os
@@ -156,7 +155,3 @@ def main(arguments: Sequence[str]) -> int:
             if not words:
                 return 0
             due["processes"] = 0.0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

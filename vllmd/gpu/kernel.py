@@ -15,7 +15,10 @@ from vllmd.xids import KernelXid, parse_kernel_line
 
 DEVICE = "/dev/kmsg"
 RETRY_S = 60.0
-_JOURNAL = ("journalctl", "-k", "-f", "-n", "0", "-q", "-o", "cat", "-g", "NVRM: Xid")
+_JOURNAL = (
+    *("setpriv", "--pdeathsig", "TERM"),  # it must not outlive a daemon that is killed
+    *("journalctl", "-k", "-f", "-n", "0", "-q", "-o", "cat", "-g", "NVRM: Xid"),
+)
 _RECORD_BYTES = 8192
 
 Take = Callable[[KernelXid], None]

@@ -38,6 +38,8 @@ class Notes:
     """By UUID and number: how often, and when last, in seconds since the epoch."""
     indices: dict[str, int] = attrs.field(factory=dict)
     """The index that each UUID was first seen with."""
+    mismatch: str | None = None
+    """The sentence about a driver that was changed: the next daemon knows it from the start."""
 
 
 class Notebook:
@@ -61,6 +63,7 @@ class Notebook:
                 baselines={str(e): (str(r), int(b)) for e, r, b in record["baselines"]},
                 xids={(str(u), int(x)): (int(n), float(at)) for u, x, n, at in record["xids"]},
                 indices={str(u): int(i) for u, i in record["indices"].items()},
+                mismatch=record["mismatch"],
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             _log.warning(
@@ -83,6 +86,7 @@ class Notebook:
             "baselines": [[e, r, b] for e, (r, b) in notes.baselines.items()],
             "xids": [[u, x, n, at] for (u, x), (n, at) in notes.xids.items()],
             "indices": dict(notes.indices),
+            "mismatch": notes.mismatch,
         }
         if record != self._written:
             self._written = record

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NoReturn
 
 import pynvml as nvml
 
@@ -230,10 +229,10 @@ class Output:
                 line = line[os.write(self._descriptor, line) :]
 
 
-def main(arguments: Sequence[str]) -> NoReturn:
+def main(arguments: Sequence[str]) -> int:
     """Read until standard input is closed; `arguments` are seconds: fast, processes, slow.
 
-    It exits with 0: why there is nothing to read is told, not returned.
+    It never returns, and exits with 0: why there is nothing to read is told.
     """
     fast_s, processes_s, slow_s = map(float, arguments)
     output = Output(sys.stdout.fileno())

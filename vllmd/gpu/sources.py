@@ -4,11 +4,11 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from vllmd.gpu import __main__ as reader_program
-from vllmd.gpu import demo, hardware
+from vllmd.gpu import hardware
 from vllmd.gpu.latest import Periods
 
 NVML, DEMO, NONE = "nvml", "demo", "none"
+PROGRAM = Path(__file__).with_name("__main__.py")
 
 
 def source_of(wanted: str) -> str:
@@ -19,10 +19,8 @@ def source_of(wanted: str) -> str:
 
 
 def command_of(source: str, periods: Periods) -> list[str]:
-    """Return how a source is started."""
-    seconds = [str(each) for each in (periods.fast_s, periods.processes_s, periods.slow_s)]
-    if source == DEMO:
-        return [sys.executable, "-B", "-m", demo.__name__, *seconds]
+    """Return how a source is started: alone, by its path, whatever the daemon's own path is."""
     found = importlib.util.find_spec("pynvml")
     folder = str(Path(found.origin).parent) if found and found.origin else ""
-    return [sys.executable, "-I", "-S", "-B", str(reader_program.__file__), folder, *seconds]
+    seconds = [str(each) for each in (periods.fast_s, periods.processes_s, periods.slow_s)]
+    return [sys.executable, "-I", "-S", "-B", str(PROGRAM), source, folder, *seconds]

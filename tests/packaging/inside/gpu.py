@@ -40,7 +40,7 @@ def owners_are_told(row: dict[str, Any]) -> None:
 
         row["held_by"] = until("an owner", owner)
         assert row["held_by"] == "engine chat"
-        row["reader"] = sh("ps -o user= -p $(pgrep -f vllmd/gpu/__main__.py)")
+        row["reader"] = sh("ps -o user= -p $(pgrep -f 'vllmd/gpu/[_]_main__.py nvml')")
         assert row["reader"] == "vllmd"
         assert "chat 70.0 GiB" in sh("vllmd gpu")
     finally:

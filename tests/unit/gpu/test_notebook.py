@@ -16,6 +16,7 @@ def notes() -> Notes:
         baselines={"chat": ("run-1", 5)},
         xids={("GPU-1", 79): (2, 1_000_000.0)},
         indices={"GPU-1": 0},
+        mismatch="x",
     )
 
 
