@@ -1,7 +1,8 @@
 """A process that uses a real GPU as vLLM's core does: by its own rule at the start, then computing.
 
-Run with `core.py SHARE [compute] [anyway]`: the last leaves the rule out. It prints READY with CUDA's
-figures, or what vLLM prints when there is too little room; it ends when its standard input is closed.
+Run with `core.py SHARE [compute] [anyway]`: the last leaves the rule out. It prints READY with
+CUDA's figures, or what vLLM prints when there is too little room; it ends when its standard input
+is closed.
 """
 
 import math
