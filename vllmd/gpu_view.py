@@ -8,6 +8,7 @@ from vllmd.engine.gpu import GpuView
 from vllmd.gpu.latest import Device
 from vllmd.gpu.owners import Holder, Owner
 from vllmd.gpu.sources import NONE
+from vllmd.gpu.xid_log import XidEvent
 from vllmd.gpus import Gpus
 from vllmd.units import MIB, format_bytes
 
@@ -68,7 +69,7 @@ def _seen(gpus: Gpus, engine: Engine, devices: list[Device], since: float) -> Ma
     marks = {
         f"xid_{event.code}": event.describe()
         for event in gpus.xids.since(since)
-        if (not uuids or event.uuid in uuids) and event.concerns_an_end(gpus.now())
+        if (not uuids or event.uuid in uuids) and _concerns(gpus, engine, event)
     }
     others = [
         f"GPU {device.label}: {_amount(holder)} by {holder.describe()}"
@@ -79,6 +80,12 @@ def _seen(gpus: Gpus, engine: Engine, devices: list[Device], since: float) -> Ma
     if others:
         marks["vram_holders"] = f"memory of its GPUs was held: {'; '.join(others)}"
     return marks
+
+
+def _concerns(gpus: Gpus, engine: Engine, event: XidEvent) -> bool:
+    """Tell whether an end of the engine now may follow from an Xid; another's fault is not its."""
+    others = event.pid is not None and not gpus.is_process_of(engine.name, event.pid)
+    return event.concerns_an_end(gpus.now()) and (event.is_lasting or not others)
 
 
 def _busy(gpus: Gpus, engine: Engine) -> bool | None:

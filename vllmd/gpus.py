@@ -71,7 +71,7 @@ class Gpus:
         self._growth: dict[str, int] = {}
         self.xids = XidLog(self._notes.xids)
         self._pace_s = settings.processes_s
-        self._listed = asyncio.Event()
+        self._awaiting: set[asyncio.Event] = set()
         self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
 
@@ -93,7 +93,8 @@ class Gpus:
             self._take_xid(XidEvent(message["at"], message["uuid"], message["code"], ""))
         elif kind == "processes":
             self._attribute()
-            self._listed.set()
+            for listed in self._awaiting:
+                listed.set()
         elif kind == "fast":
             self._tell_lost()
             self._set_pace()
@@ -103,6 +104,7 @@ class Gpus:
     def _forget(self) -> None:
         self.latest.forget()
         self._holders.clear()
+        self._pace_s = self._periods.processes_s
         self._look_at_driver()
 
     def _tell_lost(self) -> None:
@@ -210,6 +212,10 @@ class Gpus:
         held = [h for each in self._holders.values() for h in each if h.engine == name]
         return sum(h.bytes or 0 for h in held if h.owner is Owner.ENGINE)
 
+    def is_process_of(self, name: str, pid: int) -> bool:
+        """Tell whether a process is an engine's, or was and still has memory."""
+        return any(p == pid and e == name for (p, _), e in self._notes.processes.items())
+
     def engine_has_held(self, name: str) -> bool:
         """Tell whether a process of an engine has been seen with GPU memory since it was up."""
         return name in self._notes.processes.values()
@@ -261,8 +267,12 @@ class Gpus:
 
     async def fresh(self) -> bool:
         """Ask for a listing and wait for it; tell whether it came."""
-        self._listed.clear()
-        return self.link.tell("processes") and await wait_event(self._listed, FRESH_S, self._clock)
+        listed = asyncio.Event()
+        self._awaiting.add(listed)
+        try:
+            return self.link.tell("processes") and await wait_event(listed, FRESH_S, self._clock)
+        finally:
+            self._awaiting.discard(listed)
 
     def figures(self) -> GpuFigures:
         """Return all that is known now."""
@@ -296,7 +306,7 @@ class Gpus:
             driver=self._driver,
             library=self._library,
             mismatch=self.mismatch,
-            devices=tuple(sorted(found, key=lambda f: f.device.label)),
+            devices=tuple(sorted(found, key=lambda f: (f.device.index, f.device.label))),
             growth=dict(self._growth) if self.listings() is not None else {},
             errors=latest.errors,
             cpu_s=latest.cpu_s,

@@ -11,6 +11,7 @@ from vllmd.gpu.notebook import Notebook
 from vllmd.gpu.owners import Owner
 from vllmd.gpu_view import view_of
 from vllmd.gpus import Gpus
+from vllmd.xids import KernelXid
 
 
 @pytest.fixture
@@ -86,6 +87,21 @@ def test_seen_are_the_xids_of_its_gpus_and_who_holds_their_memory(scene: GpuScen
     scene.clock.now += 1000
     assert set(view(scene).seen(began)) == {"xid_79"}, "what concerned one process is over"
     assert view(scene).seen(began + 2) == {}
+
+
+def test_xid_of_another_process_explains_no_end_of_ours(scene: GpuScene) -> None:
+    began = scene.clock.time()
+    scene.holds(CHAT)
+    for pid in (99, 10):
+        scene.clock.now += 20
+        scene.say("xid", at=scene.clock.time(), uuid=G1, code=31)
+        scene.gpus._take_kernel_xid(KernelXid((0, 0, 6), 31, f"pid={pid}"))
+    marks = view(scene).seen(began)
+    assert "pid=10" in marks["xid_31"]
+    assert scene.gpus.xids.since(began)[0].pid == 99
+    scene.say("xid", at=scene.clock.time(), uuid=G1, code=13)
+    scene.gpus._take_kernel_xid(KernelXid((0, 0, 6), 13, "pid=99"))
+    assert "xid_13" not in view(scene).seen(began)
 
 
 async def test_holders_are_what_is_left_of_the_engine_itself(scene: GpuScene) -> None:

@@ -110,7 +110,8 @@ class Latest:
 
     def _take_devices(self, records: list[dict[str, Any]]) -> None:
         fields = {field.name for field in attrs.fields(Device)}
-        known = dict(self.devices)
+        before = {uuid: Device(uuid, index, "", "") for uuid, index in self.indices.items()}
+        known = {**before, **self.devices}
         self.devices = {}
         for record in records:
             uuid = record["uuid"]

@@ -91,13 +91,13 @@ class Link:
                 began = self._clock.monotonic()
                 problem = await self._live()
                 self._end()
+                again = problem.reason == "devices_changed" or self._released_until is not None
+                if not again:
+                    self._fail(problem)
                 self._forget()
-                if self._released_until is not None:
-                    continue
-                if problem.reason == "devices_changed":
+                if again:
                     pause_s = FIRST_PAUSE_S
                     continue
-                self._fail(problem)
                 if self._clock.monotonic() - began >= STEADY_S:
                     pause_s = FIRST_PAUSE_S
                 await self._clock.sleep(pause_s)

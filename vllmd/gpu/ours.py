@@ -5,6 +5,7 @@ its tree. It was ours if it was seen there before, is in a session that an engin
 in the control group of an engine's unit. Everything else is foreign, and left alone.
 """
 
+import itertools
 import pwd
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from vllmd.shim import proc
 
 UNIT = "/vllmd-engine@"
 MAX_DEPTH = 64
+TITLE_WORDS = 3
 
 
 def identify(
@@ -28,7 +30,7 @@ def identify(
     if stat is None or stat.is_zombie:
         return _ended(pid, size, notes)
     identity = pid, stat.start_ticks
-    name, user = proc.command_line(pid)[:120] or stat.name, _user(pid, root)
+    name, user = title(proc.command_line(pid)) or stat.name, _user(pid, root)
     engine = _engine_above(stat, shims)
     if engine is not None:
         notes.processes.pop(identity, None)  # the newest last: the oldest are forgotten first
@@ -40,6 +42,12 @@ def identify(
         was = "unknown"
     owner = Owner.FOREIGN if was is None else Owner.ORPHAN
     return Holder(pid, size, owner, was, name, user, stat.start_ticks)
+
+
+def title(command_line: str) -> str:
+    """Return what a process is called, without its options: these may hold what is private."""
+    words = itertools.takewhile(lambda word: not word.startswith("-"), command_line.split())
+    return " ".join(itertools.islice(words, TITLE_WORDS))
 
 
 def _ended(pid: int, size: int | None, notes: Notes) -> Holder:

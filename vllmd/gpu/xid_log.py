@@ -1,5 +1,6 @@
 """The Xids that were seen: each once, whether NVML or the kernel's log told it, or both."""
 
+import re
 from collections import deque
 
 import attrs
@@ -15,6 +16,8 @@ SAME_S = 5.0
 """What NVML and the kernel's log tell within this time is one Xid."""
 END_AFTER_S = 120.0
 """So long after an Xid an engine may end for it: vLLM takes seconds to notice a dead worker."""
+
+_PID = re.compile(r"\bpid=(\d+)")
 
 _log = structlog.get_logger()
 
@@ -33,8 +36,18 @@ class XidEvent:
 
         A GPU that needs a reset stays so; what concerns one process is over with that.
         """
-        lasting = describe(self.code).action in (Action.RESET, Action.REBOOT)
-        return lasting or at - self.at <= END_AFTER_S
+        return self.is_lasting or at - self.at <= END_AFTER_S
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the GPU stays as it is until it is reset."""
+        return describe(self.code).action in (Action.RESET, Action.REBOOT)
+
+    @property
+    def pid(self) -> int | None:
+        """The process that the kernel named, if it did."""
+        match = _PID.search(self.text)
+        return int(match[1]) if match else None
 
     def describe(self) -> str:
         """Say it in a sentence, without a full stop."""
@@ -55,6 +68,7 @@ class XidLog:
         key = event.uuid, event.code
         count, last_at = self._counts.get(key, (0, 0.0))
         if abs(event.at - last_at) < SAME_S:
+            self._add_words(event)
             return False
         self._counts[key] = count + 1, event.at
         self._events.append(event)
@@ -68,6 +82,13 @@ class XidLog:
             action=str(known.action),
         )
         return True
+
+    def _add_words(self, event: XidEvent) -> None:
+        """Keep the kernel's words for what NVML told before."""
+        for index, known in enumerate(self._events):
+            same = (known.uuid, known.code, known.text) == (event.uuid, event.code, "")
+            if same and abs(event.at - known.at) < SAME_S:
+                self._events[index] = attrs.evolve(known, text=event.text)
 
     def since(self, at: float) -> list[XidEvent]:
         """Return what came since then (epoch seconds), the oldest first."""

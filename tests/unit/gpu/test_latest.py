@@ -65,6 +65,7 @@ def test_indices_outlive_the_daemon_and_a_new_gpu_gets_a_free_one() -> None:
     latest = made(record(G2, 0), indices=indices)
     assert latest.devices[G2].index == 1
     assert indices == {G1: 0, G2: 1}
+    assert latest.lost == {G1: "missing"}, "the daemon before had seen it"
 
 
 def test_instance_has_its_parents_index_and_is_gone_when_it_is_removed() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vllmd.gpu.notebook import Notes
-from vllmd.gpu.ours import forget_ended, identify
+from vllmd.gpu.ours import forget_ended, identify, title
 from vllmd.gpu.owners import Owner
 from vllmd.shim import proc
 
@@ -73,6 +73,20 @@ def test_process_in_the_group_of_an_engines_unit_is_an_orphan(tree: Tree, tmp_pa
     (place / "cgroup").write_text("0::/system.slice/system-vllmd\\x2dengine.slice/vllmd-engine@3")
     found = identify(tree.child, 5, {}, Notes(), root=str(tmp_path))
     assert found.owner is Owner.ORPHAN
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("/usr/bin/python3 train.py --token hf_x", "/usr/bin/python3 train.py"),
+        ("VLLM::Worker_TP1", "VLLM::Worker_TP1"),
+        ("a b c d", "a b c"),
+        ("python -m x", "python"),
+        ("", ""),
+    ],
+)
+def test_title_has_no_options(line: str, name: str) -> None:
+    assert title(line) == name
 
 
 def test_anything_else_is_foreign() -> None:

@@ -15,6 +15,16 @@ def test_nvml_and_the_kernel_tell_one_xid_once(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out.count("gpu.xid_seen") == 3
 
 
+def test_words_of_the_kernel_are_kept_for_what_nvml_told() -> None:
+    log = XidLog({})
+    log.take(XidEvent(100.0, "GPU-1", 31), None)
+    log.take(XidEvent(100.4, "GPU-1", 31, "pid=937, name=python3, MMU Fault"), None)
+    (event,) = log.since(0.0)
+    assert event.pid == 937
+    assert "MMU Fault" in event.describe()
+    assert XidEvent(0.0, "GPU-1", 31).pid is None
+
+
 def test_counts_go_on_in_the_next_daemon() -> None:
     log = XidLog({("GPU-1", 79): (4, 50.0)})
     log.take(XidEvent(100.0, "GPU-1", 79), None)
