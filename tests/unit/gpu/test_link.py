@@ -68,15 +68,18 @@ async def test_source_that_reads_has_no_problem() -> None:
     process.wait(5)
 
 
-async def test_source_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+async def test_source_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     once = tmp_path / "once"
     script = f"fast()\nif os.path.exists('{once}'): sys.stdin.read()\nopen('{once}', 'w')\n"
     async with running(script + "time.sleep(600)", late_s=0.3) as scene:
         await scene.until("a second start", lambda: scene.link.figures.starts == 2)
-        assert scene.link.problem is not None
-        assert scene.link.problem.reason == "hung"
         assert scene.forgotten == 1
         await scene.until("readings again", lambda: scene.link.problem is None)
+    output = capsys.readouterr().out
+    assert "said nothing for 0.3 s" in output
+    assert "reason=hung" in output
 
 
 async def test_source_that_dies_says_its_last_words(
@@ -151,6 +154,7 @@ async def test_resume_ends_a_release_early() -> None:
 async def test_readers_that_do_not_die_are_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process in the driver's uninterruptible sleep: here, one that nobody may kill."""
     alive: list[int] = []
+    real_kill = os.kill
     monkeypatch.setattr(os, "kill", lambda pid, _signal: alive.append(pid))
     async with running("fast(); time.sleep(600)", late_s=0.1) as scene:
         await scene.until("the limit", lambda: scene.link.figures.stuck == 3)
@@ -158,7 +162,7 @@ async def test_readers_that_do_not_die_are_not_piled_up(monkeypatch: pytest.Monk
         assert scene.link.figures.starts == 3
         assert scene.link.problem is not None
         assert "3 readers hang" in scene.link.problem.text
-        monkeypatch.undo()
+        monkeypatch.setattr(os, "kill", real_kill)
         for pid in alive:
-            os.kill(pid, signal.SIGKILL)
-        await scene.until("another start", lambda: scene.link.figures.starts == 4)
+            real_kill(pid, signal.SIGKILL)
+        await scene.until("another start", lambda: scene.link.figures.starts >= 4)
