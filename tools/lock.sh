@@ -9,6 +9,23 @@ options=(--generate-hashes --universal --python-version 3.11 --no-header --no-an
   echo "# Run-time dependencies, locked by \`make lock\`; versions and hashes, no index."
   "$uv" pip compile ../pyproject.toml "${options[@]}"
 } > runtime.txt.new
+# of these the index has wheels for one Python too: only the hash of the pure one stays
+for name in multidict; do
+  folder=$(mktemp -d)
+  pinned=$(grep -oE "^$name==[0-9.]+" runtime.txt.new)
+  "$(dirname "$uv")/pip" --quiet download --no-deps --only-binary :all: --implementation py \
+    --abi none --platform any --dest "$folder" "$pinned"
+  hash=$(sha256sum "$folder"/*.whl | cut -d' ' -f1)
+  python3 - "$name" "$hash" << 'END'
+import re, sys
+name, digest = sys.argv[1:]
+text = open("runtime.txt.new").read()
+entry = re.compile(rf"^({name}==\S+)((?: \\\n    --hash=\S+)+)$", re.MULTILINE)
+with open("runtime.txt.new", "w") as file:
+    file.write(entry.sub(rf"\1 \\\n    --hash=sha256:{digest}", text))
+END
+  rm -r "$folder"
+done
 mv runtime.txt.new runtime.txt
 {
   echo "# Tools of the developers and the tests, locked by \`make lock\`."
