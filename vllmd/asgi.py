@@ -63,3 +63,21 @@ class Server(uvicorn.Server):
         """Let `run_on` finish what is running and return."""
         self.should_exit = True
         self._stop.set()
+
+
+class Background:
+    """A server that runs beside whoever started it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._server = Server(app)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serve on a socket from now on."""
+        self._task = asyncio.create_task(self._server.run_on(listener))
+
+    async def close(self) -> None:
+        """End, once what runs has ended."""
+        self._server.close()
+        if self._task is not None:
+            await self._task

@@ -29,6 +29,7 @@ from vllmd.collectors.notifications import NotificationsCollector
 from vllmd.collectors.pages import PagesCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
+from vllmd.collectors.traces import TracesCollector
 from vllmd.config import command, paths
 from vllmd.config.load import load
 from vllmd.config.model import Config
@@ -53,10 +54,11 @@ from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.outputs import Outputs
-from vllmd.reloading import Reloads, read_again
+from vllmd.reloading import read_again
 from vllmd.scrape.page import PageSource
-from vllmd.shim.protocol import SOCKET_NAME
 from vllmd.surroundings import Address, Outcome, Surroundings
+from vllmd.traces.spans import StartSpan
+from vllmd.tracing import Tracing
 from vllmd.units import MIB
 
 CONFIG_POLL_S = 2.0
@@ -111,7 +113,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._aside = Aside()
         self._history.start()
-        self._surroundings.feed.attach(self._history.put, self._surroundings.outbox.put)
+        self._surroundings.listen(self._history.put)
         held = self._surroundings.sockets.get("exporter")
         exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         control_path = paths.control_socket(self._run_dir)
@@ -124,6 +126,9 @@ class Daemon:
                 Notebook(paths.state_dir(self._config) / "gpus.json", self._aside.do),
             )
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+                self._tracing = Tracing(
+                    self._config, self._surroundings, client, self._clock, self._note_span
+                )
                 self._build_engines(client)
                 await self._serve(exporter_socket, control_path, started)
             self._outputs.close()
@@ -145,7 +150,10 @@ class Daemon:
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
-        control_app = control.build(self._supervisors, self, self._outputs, self._gpus)
+        control_app = control.build(
+            self._supervisors, self, self._outputs, self._gpus, self._tracing
+        )
+        await self._tracing.open()
         servers = [
             (asgi.Server(self._exporter_app()), exporter_socket),
             (asgi.Server(control_app, http=control.PeerProtocol), control.listen(control_path)),
@@ -164,7 +172,7 @@ class Daemon:
                 exporter=address.exporter,
                 control=address.control,
             )
-            self._report_unconfigured()
+            telling.report_unconfigured(self._run_dir, self._supervisors)
             started(address)
             others = [
                 tasks.create_task(each)
@@ -176,6 +184,7 @@ class Daemon:
                     self._watch_config(),
                     self._outputs.run(),
                     self._gpus.run(),
+                    self._tracing.run(),
                 )
             ]
             if asked := self._surroundings.reloads.stop_signal:
@@ -184,6 +193,7 @@ class Daemon:
             await self._end(lives)
             for task in others:
                 task.cancel()
+            await self._tracing.close(flush=self._outcome is Outcome.STOPPED)
             for server, _ in servers:
                 server.close()
 
@@ -278,8 +288,15 @@ class Daemon:
         reloads = self._surroundings.reloads
         renew, reloads.restart = reloads.restart, frozenset()
         for engine in self._config.engines.values():
-            source = PageSource(engine.name, engine.url, client, self._clock)
-            built = command.build(engine)
+            source = PageSource(
+                engine.name,
+                engine.url,
+                client,
+                self._clock,
+                told=self._tracing.page_read,
+                adapters=tuple(engine.lora.modules) if engine.lora else (),
+            )
+            built = command.build_for(self._config, engine)
             site = Site(
                 directory=paths.engine_dir(self._run_dir, engine.name),
                 log_path=paths.engine_log(paths.log_dir(self._config), engine.name),
@@ -318,10 +335,14 @@ class Daemon:
             EnginesCollector(self._statuses, self._clock),
             UsageCollector(self._statuses, self._clock),
             PagesCollector(list(self._sources.values())),
+            TracesCollector(self._tracing.figures),
             OwnProcessCollector(),
         ]
         page = MetricsPage(Runner(collectors, self._clock), self._readable_sources)
         return exporter.build(self._statuses, page)
+
+    def _note_span(self, engine: str, span: StartSpan) -> None:
+        self._supervisors[engine].span_ended(span.name, span.ended_at)
 
     def _say(self) -> str:
         return self._problem or summary(self._statuses())
@@ -351,7 +372,8 @@ class Daemon:
             "pid": os.getpid(),
             "started_at": self._started_at,
             "config": self._config.path,
-            "problem": self._problem or _refused(self._surroundings.reloads),
+            "problem": self._problem or self._surroundings.reloads.refusal,
+            "traces_problem": self._tracing.problem(),
             "listen": f"{host}:{port}",
             "run_dir": str(self._run_dir),
         }
@@ -371,20 +393,3 @@ class Daemon:
         log = getattr(_log, event.level)
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(functools.partial(log, event.name, **event.fields))
-
-    def _report_unconfigured(self) -> None:
-        """Name engines that run and are not in the configuration; they are left alone."""
-        for directory in (self._run_dir / "engines").iterdir():
-            if directory.name not in self._supervisors and (directory / SOCKET_NAME).exists():
-                _log.warning(
-                    events.ENGINE_UNCONFIGURED,
-                    engine=directory.name,
-                    directory=str(directory),
-                    advice="put it back into the configuration, or end the process of its shim",
-                )
-
-
-def _refused(reloads: Reloads) -> str | None:
-    if reloads.problem is None:
-        return None
-    return f"the last reload was refused, nothing changed: {reloads.problem}"

@@ -50,7 +50,8 @@ class Gpus:
         settings = config.gpu
         self._config = config
         self._visible = {
-            name: visible_gpus(command.build(engine).env) for name, engine in config.engines.items()
+            name: visible_gpus(command.build_for(config, engine).env)
+            for name, engine in config.engines.items()
         }
         self._engines = engines
         self._clock = clock

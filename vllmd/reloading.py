@@ -47,6 +47,13 @@ class Reloads:
     stop_signal: str | None = None
     """The signal that asked a daemon to stop while it ended for a reload: the next one obeys."""
 
+    @property
+    def refusal(self) -> str | None:
+        """Say that the last reload was refused, and why; None if it was not."""
+        if self.problem is None:
+            return None
+        return f"the last reload was refused, nothing changed: {self.problem}"
+
     def refuse(self, problem: str) -> None:
         """Note that the file cannot be used."""
         self.problem = problem
@@ -86,7 +93,7 @@ def plan(now: Config, new: Config, running: Running) -> Plan:
     for name, after in new.engines.items():
         before = now.engines.get(name, after)
         changed = tuple(_changed(before, after))
-        if name in running and running[name] != command.build(after).hash:
+        if name in running and running[name] != command.build_for(new, after).hash:
             restart[name] = changed or (EARLIER,)
         elif changed:
             applied[name] = changed

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 import attrs
 
 from vllmd.engine.spawner import DirectSpawner, Spawner
-from vllmd.feed import Feed
+from vllmd.feed import Feed, Listener
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
 from vllmd.redact import Redactor
 from vllmd.reloading import Reloads
+from vllmd.traces.intake import Kept
+from vllmd.traces.own import OwnSpans
 
 
 @attrs.frozen
@@ -28,7 +30,7 @@ class Surroundings:
 
     spawner: Spawner = attrs.field(factory=DirectSpawner)
     sockets: Mapping[str, socket.socket] = attrs.field(factory=dict)
-    """Listening sockets that outlive the daemon, by name: `exporter`."""
+    """Listening sockets that outlive the daemon, by name: `exporter`, `otlp-http`, `otlp-grpc`."""
     notifier: Notifier = attrs.field(factory=lambda: Notifier({}))
     leaves_engines: bool = False
     """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
@@ -36,6 +38,14 @@ class Surroundings:
     outbox: Outbox = attrs.field(factory=Outbox)
     redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
+    traces: Kept = attrs.field(factory=Kept)
+    own_spans: OwnSpans = attrs.field(
+        default=attrs.Factory(lambda self: OwnSpans(self.traces.queue), takes_self=True)
+    )
+
+    def listen(self, history: Listener) -> None:
+        """Hand the events on from now on: to a history, and to all that outlives a daemon."""
+        self.feed.attach(history, self.outbox.put, self.traces.put, self.own_spans.put)
 
 
 class Outcome(enum.Enum):

@@ -1,6 +1,7 @@
 """What the daemon tells by itself: the service manager how it goes, a webhook what happened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from pathlib import Path
 
 import structlog
 
@@ -11,6 +12,7 @@ from vllmd.config.sections import Notify
 from vllmd.errors import ConfigError
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox, Webhook
+from vllmd.shim.protocol import SOCKET_NAME
 
 NOTIFY_EVERY_S = 5.0
 
@@ -40,3 +42,15 @@ async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
     outbox.wanted = True
     timeout_s = notify.webhook_timeout_s
     await Webhook(outbox, url, notify.webhook_format, clock, timeout_s=timeout_s).run()
+
+
+def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
+    """Name engines that run and are not in the configuration; they are left alone."""
+    for directory in (run_dir / "engines").iterdir():
+        if directory.name not in configured and (directory / SOCKET_NAME).exists():
+            _log.warning(
+                events.ENGINE_UNCONFIGURED,
+                engine=directory.name,
+                directory=str(directory),
+                advice="put it back into the configuration, or end the process of its shim",
+            )

@@ -98,16 +98,28 @@ class FakeGpus:
         self.released.append(seconds)
 
 
+class FakeTraces:
+    """Windows that a test made."""
+
+    def __init__(self, shown: dict[str, Any] | None = None) -> None:
+        self.shown = shown or {"window_s": 60, "problem": None, "current": None, "last": None}
+
+    def windows(self) -> dict[str, Any]:
+        return self.shown
+
+
 @contextmanager
 def control_socket(
     path: Path,
     *engines: FakeEngine,
     host: FakeHost | None = None,
     gpus: FakeGpus | None = None,
+    traces: FakeTraces | None = None,
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
-    app = server.build({e.status.name: e for e in engines}, host, host, gpus or FakeGpus())
+    by_name = {e.status.name: e for e in engines}
+    app = server.build(by_name, host, host, gpus or FakeGpus(), traces or FakeTraces())
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

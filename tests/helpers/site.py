@@ -64,9 +64,23 @@ def wait_for(what: str, ask: Callable[[], T | None], timeout_s: float = 30.0) ->
 class Site:
     """Folders, a configuration file, a daemon that can be killed, and eyes on all of it."""
 
-    def __init__(self, folder: Path, config: str, *, exporter_port: int, api_port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        *,
+        exporter_port: int,
+        api_port: int,
+        otlp_port: int | None = None,
+    ) -> None:
+        """Make a site; with an `otlp_port`, `config` says itself where spans are received."""
         self.folder = folder
         self.config = folder / "vllmd.toml"
+        self.otlp = f"http://127.0.0.1:{otlp_port}" if otlp_port else ""
+        if otlp_port is None:  # the usual ports may belong to another test, or to the host
+            otlp_port = free_port()
+            self.otlp = f"http://127.0.0.1:{otlp_port}"
+            config += f'\n[traces]\nlisten_http = "127.0.0.1:{otlp_port}"\nlisten_grpc = ""\n'
         self.config.write_text(config)
         self.exporter = f"http://127.0.0.1:{exporter_port}"
         self.api = f"http://127.0.0.1:{api_port}"

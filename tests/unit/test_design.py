@@ -38,6 +38,7 @@ TOP = {
     "reloading",
     "surroundings",
     "telling",
+    "tracing",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
@@ -49,7 +50,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundle": GROUND | {"bundle"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
-    "collectors": GROUND | {"config", "engine", "gpu", "scrape", "history", "notify", "collectors"},
+    "traces": GROUND | {"config", "traces"},
+    "collectors": GROUND
+    | {"config", "engine", "gpu", "scrape", "traces", "history", "notify", "collectors"},
     "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "demo"},
@@ -83,6 +86,16 @@ PURE = {
     "notify/bodies.py",
     "notify/notices.py",
     "scrape/families.py",
+    "scrape/derived.py",
+    "traces/aggregate.py",
+    "traces/coverage.py",
+    "traces/decode.py",
+    "traces/episodes.py",
+    "traces/forward/answer.py",
+    "traces/seen.py",
+    "traces/slowest.py",
+    "traces/spans.py",
+    "traces/unpack.py",
 } | {name_of(path) for path in (PACKAGE / "engine" / "causes").glob("*.py")}
 IO_MODULES = {"os", "io", "socket", "subprocess", "asyncio", "pathlib", "httpx", "psutil", "time"}
 

@@ -3,13 +3,14 @@ import socket
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import config
 from vllmd.feed import Event
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
-from vllmd.telling import send_notices, tell_manager
+from vllmd.telling import report_unconfigured, send_notices, tell_manager
 
 
 async def test_manager_hears_the_status_and_a_sign_of_life_again_and_again(tmp_path: Path) -> None:
@@ -50,3 +51,13 @@ async def test_notices_with_an_address_that_cannot_be_read_say_so(
     await send_notices(settings, outbox, FakeClock())
     assert not outbox.wanted
     assert "missing" in capsys.readouterr().out
+
+
+def test_engines_that_run_and_are_not_configured_are_named(tmp_path: Path) -> None:
+    for name in ("chat", "old", "empty"):
+        (tmp_path / "engines" / name).mkdir(parents=True)
+        if name != "empty":
+            (tmp_path / "engines" / name / "shim.sock").touch()
+    with structlog.testing.capture_logs() as logs:
+        report_unconfigured(tmp_path, {"chat": None})
+    assert [(line["event"], line["engine"]) for line in logs] == [("engine.unconfigured", "old")]

@@ -30,7 +30,7 @@ def command(config_path: Path, as_json: bool) -> None:
     except InvalidConfigError as error:
         _show_problems(str(config_path), error.problems, as_json)
         sys.exit(ConfigError.exit_code)
-    engines = {name: commands.build(engine) for name, engine in config.engines.items()}
+    engines = {name: commands.build_for(config, engine) for name, engine in config.engines.items()}
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     if as_json:
         _print_json(problems, engines)

@@ -38,6 +38,8 @@ def command(client: ControlClient, as_json: bool) -> None:
     click.echo(f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}")
     if daemon["problem"]:
         click.echo(click.style(daemon["problem"], fg="red"))
+    if daemon.get("traces_problem"):  # an older daemon does not know it
+        click.echo(click.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow"))
     if not status["engines"]:
         click.echo("no engine is configured")
         return

@@ -51,6 +51,6 @@ class PagesCollector:
             if source.last is not None and age_s is not None:
                 age.add_metric([source.engine], age_s)
                 duration.add_metric([source.engine], source.last.duration_s)
-                size.add_metric([source.engine], source.last.bytes)
+                size.add_metric([source.engine], source.last.size_bytes)
                 rejected.add_metric([source.engine], source.last.rejected_lines)
         yield from (up, age, duration, size, rejected, failures)

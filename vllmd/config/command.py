@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.config import flags
-from vllmd.config.model import Engine
+from vllmd.config.model import Config, Engine
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 ENGINE_BIN = "/opt/vllmd/engine/current/bin"
@@ -44,17 +44,28 @@ class Command:
         return {name: flags.masked(name, value) for name, value in self.own_env.items()}
 
 
-def build(engine: Engine, inherited: Mapping[str, str] = os.environ) -> Command:
-    """Build the command of an engine; `inherited` is the environment it starts from."""
-    env = flags.environment(engine, inherited)
+def build_for(config: Config, engine: Engine) -> Command:
+    """Build the command of one of a configuration's engines."""
+    return build(engine, traces=config.traces.endpoint)
+
+
+def build(
+    engine: Engine, inherited: Mapping[str, str] = os.environ, *, traces: str | None = None
+) -> Command:
+    """Build the command of an engine; `inherited` is the environment it starts from.
+
+    `traces` is where spans are received, if they are: an engine that is to send them does.
+    """
+    traces = traces if flags.traced(engine) else None
+    env = flags.environment(engine, inherited, traces)
     program, *leading = engine.executable
     if engine.is_stand_in:
         program, leading = sys.executable, ["-m", "vllmd.demo"]
     resolved = _resolve(program, env)
-    own_env = flags.own_environment(engine)
+    own_env = flags.own_environment(engine, traces)
     if engine.is_stand_in:  # a packaged vllmd is on nobody's default path
         own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
-    argv = (resolved or program, *leading, *flags.arguments(engine))
+    argv = (resolved or program, *leading, *flags.arguments(engine, traces))
     return Command(argv=argv, env=env, own_env=own_env, found=resolved is not None)
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from vllmd.config.rules import RuleError, text
+from vllmd.config.traces import ENGINE_ATTRIBUTE
 from vllmd.redact import MASK
 
 if TYPE_CHECKING:
@@ -45,9 +46,15 @@ _SECRET = re.compile(r"(?i)(^|[^a-z])(api[_-]?key|keys?|token|secrets?|passw(or)
 _FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_SCRUBBED = frozenset({"TRACEPARENT", "TRACESTATE"})
+_SCRUBBED = re.compile(r"TRACEPARENT|TRACESTATE|OTEL_.*")
 """Variables that an engine must not inherit: a TRACEPARENT would become the parent of every
-request (vLLM takes it for theirs)."""
+request (vLLM takes it for theirs), and what is set for the daemon's own spans is not for them."""
+
+ENDPOINT = "otlp-traces-endpoint"
+NO_STATS = "disable-log-stats"
+RUST_FRONTEND = "VLLM_USE_RUST_FRONTEND"
+_RESOURCE = "OTEL_RESOURCE_ATTRIBUTES"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _ALWAYS = MappingProxyType(
     {
@@ -74,7 +81,7 @@ def flag_table(value: Any) -> Mapping[str, Any]:
         if not isinstance(setting, str | int | float | bool | list | dict):
             raise RuleError(f"strings, numbers, true, false, lists and tables; not {setting!r}")
         result[flag] = setting
-    if result.get("disable-log-stats") is True and "otlp-traces-endpoint" in result:
+    if result.get(NO_STATS) is True and ENDPOINT in result:
         raise RuleError(
             "not disable-log-stats together with otlp-traces-endpoint: every request would fail"
         )
@@ -121,8 +128,28 @@ def masked(name: str, value: Any) -> Any:
     return MASK if is_secret(name) else value
 
 
-def arguments(engine: "Engine") -> list[str]:
-    """Build the arguments of an engine, from `serve` on.
+def traced(engine: "Engine") -> bool:
+    """Tell whether an engine is to send its spans to vllmd."""
+    if ENDPOINT in engine.flags:
+        return False
+    return traces_problem(engine) is None if engine.traces is None else engine.traces
+
+
+def traces_problem(engine: "Engine") -> str | None:
+    """Say why an engine would not work if it were to send spans; None if it would.
+
+    Source: `OutputProcessor.do_tracing` in vLLM asserts that there are statistics, and the server's
+    loop ends with it; the frontend in Rust rejects the flag (vLLM #44757).
+    """
+    if engine.flags.get(NO_STATS) is True:
+        return f"with {NO_STATS} every request of an engine that sends spans fails"
+    if engine.env.get(RUST_FRONTEND, "0") not in ("", "0"):
+        return f"with {RUST_FRONTEND} vLLM does not start when it is to send spans"
+    return None
+
+
+def arguments(engine: "Engine", traces: str | None = None) -> list[str]:
+    """Build the arguments of an engine, from `serve` on; `traces` is where spans are sent to.
 
     The model goes first; flags follow in the order of the configuration.
     """
@@ -145,6 +172,8 @@ def arguments(engine: "Engine") -> list[str]:
         if engine.lora.modules:
             args.append("--lora-modules")
             args += [_module(name, path) for name, path in engine.lora.modules.items()]
+    if traces:
+        args += _flag(ENDPOINT, traces)
     for flag, value in engine.flags.items():
         args += _flag(flag, value)
     return args
@@ -174,15 +203,37 @@ def _scalar(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
 
 
-def environment(engine: "Engine", inherited: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    engine: "Engine", inherited: Mapping[str, str], traces: str | None = None
+) -> dict[str, str]:
     """Build the environment of an engine: the daemon's, less what would do harm, plus its own."""
-    kept = {name: value for name, value in inherited.items() if name not in _SCRUBBED}
-    return {**kept, **own_environment(engine)}
+    kept = {name: value for name, value in inherited.items() if not _SCRUBBED.fullmatch(name)}
+    env = {**kept, **own_environment(engine, traces)}
+    if traces:  # exporters obey proxies, also on the way to this host
+        names = [name for name in ("no_proxy", "NO_PROXY") if name in env] or ["NO_PROXY"]
+        for name in names:
+            env[name] = ",".join([part for part in (env.get(name),) if part] + list(_LOOPBACK))
+    return env
 
 
-def own_environment(engine: "Engine") -> dict[str, str]:
+def own_environment(engine: "Engine", traces: str | None = None) -> dict[str, str]:
     """Return the variables that vllmd itself sets for an engine."""
-    return {**_ALWAYS, **engine.env}
+    env = {**_ALWAYS, **(_tracing(engine.name) if traces else {}), **engine.env}
+    if traces:
+        own = f"{ENGINE_ATTRIBUTE}={engine.name}"
+        env[_RESOURCE] = ",".join(part for part in (engine.env.get(_RESOURCE), own) if part)
+    return env
+
+
+def _tracing(name: str) -> dict[str, str]:
+    """Return what OpenTelemetry is told in an engine. Source: vLLM reads the protocol only so."""
+    return {
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": f"vllm-{name}",
+        # a client's "do not sample" would hide its requests
+        "OTEL_TRACES_SAMPLER": "always_on",
+        "OTEL_BSP_SCHEDULE_DELAY": "1000",
+    }
 
 
 def masked_arguments(args: list[str]) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 
 from vllmd.config import lines, memory, rules
-from vllmd.config.flags import is_secret, masked
+from vllmd.config.flags import is_secret, masked, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 from vllmd.config.sections import Logs
+from vllmd.redact import MASK
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
 UNIT_STOP_S = 120.0
@@ -63,6 +64,7 @@ def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
         reader.check_logs(config.logs)
         reader.check_memory(engines)
         reader.check_stop(engines)
+        reader.check_traces(config)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems()
@@ -211,6 +213,17 @@ class _Reader:
                     Severity.WARNING,
                 )
 
+    def check_traces(self, config: Config) -> None:
+        """Note engines that could not serve with spans, and spans that would come back to us."""
+        for name, engine in config.engines.items():
+            if engine.traces and (problem := traces_problem(engine)):
+                fix = "set traces = false, or take the other out"
+                self._note(("engines", name, "traces"), problem, fix)
+        path = ("traces", "forward", "endpoint")
+        if config.traces.sends_to_itself:
+            fix = "give the address of another receiver, or take the key out"
+            self._note(path, f"{config.traces.forward.endpoint} is vllmd's own address", fix)
+
     def _note(
         self,
         path: tuple[str, ...],
@@ -223,7 +236,9 @@ class _Reader:
 
 
 def _shown(name: str, value: Any) -> str:
-    if isinstance(value, dict):
+    if name == "headers":  # any of them may be a secret
+        value = MASK
+    elif isinstance(value, dict):
         value = {k: masked(k, v) for k, v in value.items()}
     elif is_secret(name):
         value = masked(name, value)

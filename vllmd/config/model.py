@@ -10,6 +10,7 @@ from vllmd.config import rules
 from vllmd.config.flags import env_table, flag_table, lora_modules
 from vllmd.config.rules import key, section
 from vllmd.config.sections import Gpu, History, Logs, Notify
+from vllmd.config.traces import Traces
 from vllmd.config.urls import url_of
 from vllmd.units import DAY_S, HOUR_S, MINUTE_S
 
@@ -245,6 +246,13 @@ class Engine:
         "--name, false --no-name, a list several values, a table JSON.",
         example="{ enforce-eager = true }",
     )
+    traces: bool | None = key(
+        rules.boolean,
+        None,
+        help="Have the engine send a span of each request to vllmd (--otlp-traces-endpoint). Where "
+        "this is not given, it is so unless disable-log-stats is set, or an endpoint of your own.",
+        example="true",
+    )
     env: Mapping[str, str] = key(
         env_table,
         _EMPTY,
@@ -264,22 +272,12 @@ class Engine:
         return self.executable == (STAND_IN,)
 
 
-def _listen(value: Any) -> tuple[str, int]:
-    expects = 'an address with a port, such as "0.0.0.0:9840" or "[::]:9840"'
-    host, colon, port = rules.matching(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*):\d+", expects)(
-        value
-    ).rpartition(":")
-    if not colon or not 0 < int(port) <= 65535:
-        raise rules.RuleError(expects)
-    return host.strip("[]") or "0.0.0.0", int(port)
-
-
 @attrs.frozen
 class Daemon:
     """The daemon itself; a folder that is not given is found as `vllmd.config.paths` says."""
 
     listen: tuple[str, int] = key(
-        _listen,
+        rules.address,
         ("0.0.0.0", 9840),
         help="Address and port of /metrics and the readiness checks.",
         example='"0.0.0.0:9840"',
@@ -318,6 +316,7 @@ class Config:
     history: History = section(History, help="The memory of what happened.")
     logs: Logs = section(Logs, help="The engines' output.")
     gpu: Gpu = section(Gpu, help="The GPUs.")
+    traces: Traces = section(Traces, help="Spans, received and passed on.")
     notify: Notify = section(Notify, help="Who is told at once.")
     engines: Mapping[str, Engine] = section(
         Engine, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."

@@ -11,6 +11,8 @@ from typing import Any
 import attrs
 
 from vllmd.config.model import Daemon, Engine, Liveness, Lora, Restart
+from vllmd.config.sections import Gpu, History, Logs, Notify
+from vllmd.config.traces import Forward, Traces
 
 WIDTH = 96
 
@@ -20,15 +22,26 @@ HEAD = """\
 # 'vllmd check' says what is wrong with this file and shows the commands that it leads to.
 """
 
+TABLES: tuple[tuple[str, type], ...] = (
+    ("[daemon]", Daemon),
+    ("# [history]", History),
+    ("# [logs]", Logs),
+    ("# [gpu]", Gpu),
+    ("# [traces]", Traces),
+    ("# [traces.forward]", Forward),
+    ("# [notify]", Notify),
+    ("# [engines.chat]", Engine),
+    ("# [engines.chat.lora]", Lora),
+    ("# [engines.chat.restart]", Restart),
+    ("# [engines.chat.liveness]", Liveness),
+)
+
 
 def reference() -> str:
     """Return the example as TOML; as it stands, it configures no engine."""
     parts = [HEAD]
-    parts.append("\n".join(["[daemon]", *_section(Daemon)]))
-    parts.append("\n".join(["# [engines.chat]", *_section(Engine)]))
-    parts.append("\n".join(["# [engines.chat.lora]", *_section(Lora)]))
-    parts.append("\n".join(["# [engines.chat.restart]", *_section(Restart)]))
-    parts.append("\n".join(["# [engines.chat.liveness]", *_section(Liveness)]))
+    for title, cls in TABLES:
+        parts.append("\n".join([title, *_section(cls)]))
     return "\n".join(part + "\n" for part in parts)
 
 

@@ -134,6 +134,26 @@ def absolute_path(value: Any) -> str:
     return value.rstrip("/") or "/"
 
 
+def address(value: Any) -> tuple[str, int]:
+    """Accept a host and a port to listen on."""
+    expects = 'an address with a port, such as "0.0.0.0:9840" or "[::]:9840"'
+    pattern = r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*):\d+"
+    host, colon, port = matching(pattern, expects)(value).rpartition(":")
+    if not colon or not 0 < int(port) <= 65535:
+        raise RuleError(expects)
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def address_or_none(value: Any) -> tuple[str, int] | None:
+    """Accept an address, or an empty string for none."""
+    if value == "":
+        return None
+    try:
+        return address(value)
+    except RuleError as error:
+        raise RuleError(f'{error.expects}; or "" for none') from None
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean "x"?`` or nothing.
 

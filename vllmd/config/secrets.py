@@ -10,6 +10,7 @@ from typing import Any
 from vllmd.config.flags import is_secret
 from vllmd.config.model import Config
 from vllmd.config.sections import Notify
+from vllmd.config.traces import Forward
 from vllmd.errors import ConfigError
 
 _ASSIGNED = re.compile(r"""([\w.-]+)["']?\s*[=:]\s*("[^"\n]*"|'[^'\n]*'|[^\s"',}\]]+)""")
@@ -21,6 +22,8 @@ def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[
     yield from _of(env)
     with contextlib.suppress(ConfigError):
         yield webhook_url(config.notify) or ""
+    with contextlib.suppress(ConfigError):
+        yield from forward_headers(config.traces.forward).values()
     for engine in config.engines.values():
         yield from _of(engine.env)
         yield from _of(engine.flags)
@@ -29,7 +32,7 @@ def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[
 def secrets_in(text: str) -> Iterator[str]:
     """Yield what looks like a secret in a configuration that may be broken, by its names."""
     for name, value in _ASSIGNED.findall(text):
-        if is_secret(name) or name == "webhook_url":
+        if is_secret(name) or name in ("webhook_url", "Authorization"):
             yield value.strip("\"'")
 
 
@@ -46,6 +49,33 @@ def webhook_url(notify: Notify) -> str | None:
         raise ConfigError(
             f"notify.webhook_url_file: {error}; let the daemon's user read it, or take the key out"
         ) from None
+
+
+def forward_headers(forward: Forward) -> dict[str, str]:
+    """Return the headers for who takes spans, from the configuration and from their file.
+
+    Raises: ConfigError: the file cannot be read, or has a line that is no header.
+    """
+    headers = {}
+    if forward.headers_file:
+        try:
+            text = Path(forward.headers_file).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"traces.forward.headers_file: {error}; let the daemon's user read it, or take the "
+                "key out"
+            ) from None
+        for number, line in enumerate(text.splitlines(), 1):
+            name, colon, value = line.partition(":")
+            if not line.strip() or line.startswith("#"):
+                continue
+            if not colon or not name.strip() or not value.isprintable() or not value.isascii():
+                raise ConfigError(
+                    f"traces.forward.headers_file: line {number} of {forward.headers_file} is no "
+                    "header; write 'Name: value'"
+                )
+            headers[name.strip()] = value.strip()
+    return {**headers, **forward.headers}
 
 
 def _of(table: Mapping[str, Any]) -> Iterator[str]:

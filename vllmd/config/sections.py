@@ -1,4 +1,4 @@
-"""Tables of the configuration that are about no engine: history, logs, notifications."""
+"""Tables of the configuration that are about no engine: history, logs, GPUs, notifications."""
 
 import attrs
 

@@ -87,6 +87,13 @@ class ControlClient:
         """
         return self._ask("GET", "/v1/gpu")
 
+    def traces(self) -> dict[str, Any]:
+        """Return the slowest requests of the window under way and of the last one.
+
+        Raises: DaemonUnreachableError: nobody answers.
+        """
+        return self._ask("GET", "/v1/traces")
+
     def reap(self) -> list[str]:
         """Have the orphans killed that hold GPU memory; returns who they were.
 

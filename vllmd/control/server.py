@@ -111,7 +111,17 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def build(engines: Mapping[str, Controlled], host: Host, logs: Logs, gpus: Gpus) -> Starlette:
+class Traces(Protocol):
+    """What can be asked of the requests' spans."""
+
+    def windows(self) -> dict[str, Any]:
+        """Return the slowest requests of now and of the last window."""
+        ...
+
+
+def build(
+    engines: Mapping[str, Controlled], host: Host, logs: Logs, gpus: Gpus, traces: Traces
+) -> Starlette:
     """Build the application."""
 
     async def status(_: Request) -> JSONResponse:
@@ -120,6 +130,9 @@ def build(engines: Mapping[str, Controlled], host: Host, logs: Logs, gpus: Gpus)
             for name, engine in engines.items()
         ]
         return JSONResponse({"daemon": host.about(), "engines": listed})
+
+    async def slowest(_: Request) -> JSONResponse:
+        return JSONResponse(traces.windows())
 
     async def history(request: Request) -> JSONResponse:
         try:
@@ -177,6 +190,7 @@ def build(engines: Mapping[str, Controlled], host: Host, logs: Logs, gpus: Gpus)
         routes=[
             Route("/v1/status", status),
             Route("/v1/events", history),
+            Route("/v1/traces", slowest),
             Route("/v1/reload", reload, methods=["POST"]),
             Route("/v1/logs/{engine}/rotate", rotate, methods=["POST"]),
             *gpu.routes(gpus),

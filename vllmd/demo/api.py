@@ -14,6 +14,7 @@ from starlette.routing import Route
 from vllmd.demo.args import Args
 from vllmd.demo.engine import Engine, EngineDeadError, Request
 from vllmd.demo.metrics import Metrics
+from vllmd.demo.spans import Spans
 
 VERSION = "0.32.0"
 DEFAULT_MAX_TOKENS = 16
@@ -22,8 +23,9 @@ DEFAULT_MAX_TOKENS = 16
 class Api:
     """The models that are served and the requests for them."""
 
-    def __init__(self, args: Args, engine: Engine, metrics: Metrics) -> None:
+    def __init__(self, args: Args, engine: Engine, metrics: Metrics, spans: Spans) -> None:
         self._args = args
+        self._spans = spans
         self._engine = engine
         self._metrics = metrics
         self._adapters = dict(args.lora_modules)
@@ -119,7 +121,7 @@ class Api:
         except ValueError as error:
             return _error(400, "BadRequestError", f"[{{'type': 'json_invalid', 'msg': '{error}'}}]")
         refusal = self._refusal(body, chat)
-        return refusal or await self._generate(body, chat)
+        return refusal or await self._generate(body, chat, request.headers)
 
     def _refusal(self, body: dict[str, Any], chat: bool) -> Response | None:
         model = body.get("model") or self._args.served_names[0]
@@ -136,13 +138,17 @@ class Api:
             )
         return None
 
-    async def _generate(self, body: dict[str, Any], chat: bool) -> Response:
+    async def _generate(
+        self, body: dict[str, Any], chat: bool, headers: Mapping[str, str]
+    ) -> Response:
         model = body.get("model") or self._args.served_names[0]
         prompt_tokens, max_tokens = _lengths(body, chat)
         adapter = model if model in self._adapters else None
         generation = Request(prompt_tokens, max_tokens, adapter)
         reply = _Reply(model, chat, generation)
-        words = self._engine.generate(generation)
+        words = self._engine.generate(
+            generation, lambda: self._spans.finished(generation, reply.id, headers)
+        )
         if body.get("stream"):
             return StreamingResponse(reply.stream(words), media_type="text/event-stream")
         try:
@@ -170,6 +176,11 @@ class _Reply:
             "created": int(time.time()),
             "model": model,
         }
+
+    @property
+    def id(self) -> str:
+        """The request's id, as it is in its span."""
+        return str(self._head["id"])
 
     def whole(self, text: str) -> dict[str, Any]:
         content: dict[str, Any] = (

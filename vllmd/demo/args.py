@@ -21,6 +21,7 @@ class Args:
     lora_modules: dict[str, str]
     shutdown_timeout: float
     disable_log_stats: bool
+    traces_endpoint: str | None
 
 
 def parse_args(argv: Sequence[str]) -> Args:
@@ -62,6 +63,7 @@ def parse_args(argv: Sequence[str]) -> Args:
         lora_modules=dict(space.lora_modules),
         shutdown_timeout=space.shutdown_timeout,
         disable_log_stats=space.disable_log_stats,
+        traces_endpoint=space.otlp_traces_endpoint,
     )
 
 

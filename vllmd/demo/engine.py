@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import attrs
 
@@ -71,8 +71,8 @@ class Engine:
         """Requests that have no last token yet."""
         return len(self._requests)
 
-    async def generate(self, request: Request) -> AsyncIterator[str]:
-        """Yield the words of one request.
+    async def generate(self, request: Request, finished: Callable[[], None]) -> AsyncIterator[str]:
+        """Yield the words of one request; `finished` is told of its end, but not of an abort.
 
         Raises: EngineDeadError: the EngineCore is gone, or the server ends.
         """
@@ -92,6 +92,7 @@ class Engine:
                     raise word
                 yield word
             self._metrics.finished(request, "length")
+            finished()
         finally:
             if self._requests.pop(name, None) is not None and not self.died.is_set():
                 self._send({"abort": name})

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 
 from vllmd import asgi
@@ -13,6 +14,7 @@ from vllmd.demo.args import Args, parse_args
 from vllmd.demo.engine import Engine, EngineDeadError
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
+from vllmd.demo.spans import Spans
 
 DEATH_S = "VLLMD_STAND_IN_DEATH_S"
 """Seconds between the death of the EngineCore and the server's own end; 5 to 7 in vLLM (seen)."""
@@ -32,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _serve(args: Args) -> int:
-    loop = asyncio.get_running_loop()
+    loop, started_at = asyncio.get_running_loop(), time.time()
+    spans = Spans(args.traces_endpoint)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
@@ -48,7 +51,8 @@ async def _serve(args: Args) -> int:
     engine = Engine(args, metrics)
     if not await _load(engine, stopped):
         return 130 if stopped.is_set() else 1
-    api = Api(args, engine, metrics)
+    spans.loaded(started_at)
+    api = Api(args, engine, metrics, spans)
     server = asgi.Server(api.app())
     serving = asyncio.create_task(server.run_on(listener))
     say("APIServer", f"Starting vLLM server on http://{args.host}:{args.port}")
@@ -70,6 +74,7 @@ async def _serve(args: Args) -> int:
     sys.stderr.write("INFO:     Shutting down\n")
     server.close()
     await serving
+    await asyncio.to_thread(spans.close)
     sys.stderr.write(f"INFO:     Finished server process [{os.getpid()}]\n")
     return 0
 

@@ -78,13 +78,17 @@ class Ledger:
         self.sizes = {}
         self.phases = {starts.SPAWN: self._clock.time()} if seen else {}
 
-    def reach(self, phase: str | None) -> None:
-        """Note how far a loading engine has come; what is no further, or None, changes nothing."""
+    def reach(self, phase: str | None, at: float | None = None) -> None:
+        """Note how far a loading engine has come; what is no further, or None, changes nothing.
+
+        `at` is when it came so far, in seconds since the epoch, if that is known better than now.
+        """
         if phase is None or further(self.phase, phase) == self.phase:
             return
         self.phase = phase
         if self.phases:
-            self.phases[phase] = self._clock.time()
+            now, latest = self._clock.time(), max(self.phases.values())
+            self.phases[phase] = now if at is None else min(now, max(latest, at))
         self.log.info(
             events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())
         )

@@ -182,9 +182,9 @@ class Supervisor:
         self._restart = self._client is not None
         self.start()
 
-    def span_ended(self, name: str) -> None:
-        """Note a span of the start under way; the receiver of traces tells it."""
-        self._watch.span_ended(name)
+    def span_ended(self, name: str, at: float) -> None:
+        """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
+        self._watch.span_ended(name, at)
 
     def close(self) -> None:
         """Want the engine to end because the daemon does; `run` returns when nothing is left."""

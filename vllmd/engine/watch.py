@@ -85,10 +85,10 @@ class Watch:
         self.loaded()
         return await self._serve(run)
 
-    def span_ended(self, name: str) -> None:
-        """Note a span of the start under way."""
+    def span_ended(self, name: str, at: float) -> None:
+        """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
         if self.ledger.state is State.LOADING:
-            self.ledger.reach(SPANS.get(name))
+            self.ledger.reach(SPANS.get(name), at)
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
         log = output_of(run)

@@ -47,9 +47,9 @@ class MetricsPage:
         return merge(pages)
 
     @staticmethod
-    async def _read(source: PageSource, deadline_s: float) -> tuple[Family, ...]:
+    async def _read(source: PageSource, deadline_s: float) -> Sequence[Family]:
         try:
-            return (await source.get(timeout_s=deadline_s)).families
+            return await source.families(deadline_s)
         except ScrapeError as error:
             _log.debug(events.PASS_THROUGH_FAILED, engine=source.engine, reason=str(error))
             return ()

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 import attrs
 
 _PREFIXES = (b"vllm:", b"http_")
-_DROPPED = frozenset({b"vllm:lora_requests_info"})
-"""A new series for every combination of adapters, never removed: it grows without bound."""
+_LORA = b"vllm:lora_requests_info"
+"""A new series for every combination of adapters, never removed: it grows without bound. The value
+is the time; the newest is what is true now."""
 
 _META = re.compile(rb"# (HELP|TYPE) ([a-zA-Z_:][a-zA-Z0-9_:]*)(?: (.*))?")
 _SAMPLE = re.compile(
@@ -44,6 +45,8 @@ class ParsedPage:
 
     families: tuple[Family, ...]
     rejected_lines: int
+    lora: bytes | None = None
+    """The labels of the newest `vllm:lora_requests_info`."""
 
 
 def parse_page(page: bytes, engine: str) -> ParsedPage:
@@ -57,7 +60,7 @@ def parse_page(page: bytes, engine: str) -> ParsedPage:
     page.decode()
     label = b'vllmd_engine="%s"' % engine.encode()
     families: dict[bytes, Family] = {}
-    rejected = 0
+    rejected, newest, lora = 0, 0.0, None
     for line in page.split(b"\n"):
         if not line or line.isspace():
             continue
@@ -70,17 +73,19 @@ def parse_page(page: bytes, engine: str) -> ParsedPage:
             continue
         name = match["name"]
         if not _wanted(name):
+            if name == _LORA and float(match["value"]) >= newest:
+                newest, lora = float(match["value"]), match["labels"]
             continue
         family = _family_of(name, families)
         if family is not None:
             inner = (match["labels"] or b"").rstrip(b",")
             labels = label + b"," + inner if inner else label
             family.samples.append(b"%s{%s} %s" % (name, labels, match["value"]))
-    return ParsedPage(tuple(f for f in families.values() if f.samples), rejected)
+    return ParsedPage(tuple(f for f in families.values() if f.samples), rejected, lora)
 
 
 def _wanted(name: bytes) -> bool:
-    return name.startswith(_PREFIXES) and not name.endswith(b"_created") and name not in _DROPPED
+    return name.startswith(_PREFIXES) and not name.endswith(b"_created") and name != _LORA
 
 
 def _read_meta(line: bytes, families: dict[bytes, Family]) -> None:
@@ -108,7 +113,15 @@ def _family_of(name: bytes, families: dict[bytes, Family]) -> Family | None:
     return families.setdefault(name, Family(name, b"untyped", b""))
 
 
-def merge(pages: Iterable[tuple[Family, ...]]) -> list[Family]:
+def total(families: Iterable[Family], name: bytes) -> float | None:
+    """Return the sum of a family's samples; None if there is no such family."""
+    for family in families:
+        if family.name == name:
+            return sum(float(sample[sample.rindex(b" ") + 1 :]) for sample in family.samples)
+    return None
+
+
+def merge(pages: Iterable[Iterable[Family]]) -> list[Family]:
     """Join the families of several engines, each family once, as both formats demand.
 
     A family whose type differs between two engines (two releases of vLLM) keeps the first type;

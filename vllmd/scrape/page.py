@@ -1,12 +1,14 @@
 """One engine's page: fetched once however many ask, and never older than it looks."""
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import attrs
 import httpx
 
 from vllmd.clock import Clock
 from vllmd.errors import ScrapeError
+from vllmd.scrape.derived import derive
 from vllmd.scrape.families import Family, parse_page
 from vllmd.units import MIB
 
@@ -21,19 +23,32 @@ class Page:
 
     families: tuple[Family, ...]
     rejected_lines: int
-    bytes: int
+    size_bytes: int
     read_at: float
     duration_s: float
+    lora: bytes | None = None
+    """What vLLM last said of its adapters, as labels."""
 
 
 class PageSource:
     """Where an engine's page comes from; one fetch at a time serves everybody who waits."""
 
-    def __init__(self, engine: str, url: str, client: httpx.AsyncClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        engine: str,
+        url: str,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        told: Callable[[str, Page], None] = lambda _engine, _page: None,
+        adapters: Sequence[str] = (),
+    ) -> None:
+        """Make a source; `told` is told of each page that was read, `adapters` are configured."""
+        self._adapters = adapters
         self.engine = engine
         self._url = f"{url}/metrics"
         self._client = client
         self._clock = clock
+        self._told = told
         self._fetching: asyncio.Task[Page] | None = None
         self.last: Page | None = None
         self.failures = 0
@@ -57,6 +72,14 @@ class PageSource:
         except TimeoutError:
             raise ScrapeError(f"{self._url} did not answer within {timeout_s:g} s") from None
 
+    async def families(self, timeout_s: float) -> list[Family]:
+        """Return what to pass on, and what is derived from it.
+
+        Raises: ScrapeError.
+        """
+        page = await self.get(timeout_s=timeout_s)
+        return [*page.families, *derive(page.families, page.lora, self.engine, self._adapters)]
+
     async def _fetch(self) -> Page:
         started = self._clock.monotonic()
         try:
@@ -71,11 +94,13 @@ class PageSource:
         self.last = Page(
             families=parsed.families,
             rejected_lines=parsed.rejected_lines,
-            bytes=len(content),
+            size_bytes=len(content),
             read_at=started,
             duration_s=self._clock.monotonic() - started,
+            lora=parsed.lora,
         )
         self.up = True
+        self._told(self.engine, self.last)
         return self.last
 
     async def _read(self) -> bytes:

@@ -40,7 +40,7 @@ def case(title: str) -> Callable[[Callable[[dict[str, Any]], None]], None]:
 def serves_on(row: dict[str, Any], fault: Callable[[], object], *, orderly: bool) -> None:
     """Do something to the daemon under load: no failure, and the same engine after it.
 
-    No request may fail and no scrape may be refused. A daemon that is killed cuts a scrape that it
+    No request may fail, no scrape and no span may be refused. A daemon that is killed cuts what it
     had already accepted; one that ends in an orderly way may not even do that.
     """
     before, daemon = ready(), show("vllmd-daemon", "MainPID")
@@ -54,12 +54,14 @@ def serves_on(row: dict[str, Any], fault: Callable[[], object], *, orderly: bool
             ),
         )
         after = ready()
-    row.update(requests=load.requests, scrapes=load.scrapes, failed=len(load.failed))
+    row.update(requests=load.requests, scrapes=load.scrapes, spans=load.spans)
+    row.update(failed=len(load.failed))
     row.update(cut=len(load.cut))
     assert load.failed == [], load.failed
     assert not (orderly and load.cut), load.cut
     assert load.requests > 0
     assert load.scrapes > 0
+    assert load.spans > 0
     assert (after["run_id"], after["pid"]) == (before["run_id"], before["pid"])
     assert after["adopted"]
     assert sh("pgrep -fc vllmd/shim/__main__") == "1"

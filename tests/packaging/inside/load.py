@@ -4,21 +4,29 @@ import http.client
 import threading
 import time
 
-from .tools import API, EXPORTER, get
+from .tools import API, EXPORTER, OTLP, get
+
+SPAN = {
+    "traceId": "5b8efff798038103d269b633813fc60c",
+    "spanId": "eee19b7ec3c1b174",
+    "name": "of somebody else",
+}
+EXPORT = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]}
 
 FAILURES = (OSError, http.client.HTTPException)
 """A connection that is cut in the middle of an answer is no OSError."""
 
 
 class Load:
-    """Requests to the engine and scrapes of the exporter, one after the other, counted."""
+    """Requests to the engine, scrapes of the exporter, spans: one after the other, counted."""
 
     def __init__(self) -> None:
-        self.requests = self.scrapes = 0
+        self.requests = self.scrapes = self.spans = 0
         self.cut: list[str] = []  # scrapes that a killed daemon had already accepted
         self.failed: list[str] = []
         self._done = threading.Event()
-        self._threads = [threading.Thread(target=t) for t in (self._ask, self._ask, self._scrape)]
+        work = (self._ask, self._ask, self._scrape, self._export)
+        self._threads = [threading.Thread(target=each) for each in work]
 
     def _ask(self) -> None:
         body = {"model": "tiny", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
@@ -37,6 +45,14 @@ class Load:
                 self.scrapes += 1
             except FAILURES as error:
                 (self.failed if "refused" in repr(error) else self.cut).append(f"scrape: {error!r}")
+
+    def _export(self) -> None:
+        while not self._done.wait(0.1):
+            try:
+                get(f"{OTLP}/v1/traces", EXPORT)
+                self.spans += 1
+            except FAILURES as error:
+                (self.failed if "refused" in repr(error) else self.cut).append(f"span: {error!r}")
 
     def __enter__(self) -> "Load":
         for thread in self._threads:

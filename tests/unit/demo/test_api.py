@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from vllmd.demo.api import Api
 from vllmd.demo.args import parse_args
 from vllmd.demo.engine import EngineDeadError, Request
 from vllmd.demo.metrics import Metrics
+from vllmd.demo.spans import Spans
 
 
 class FakeEngine:
@@ -18,12 +19,13 @@ class FakeEngine:
     def __init__(self) -> None:
         self.died = asyncio.Event()
 
-    async def generate(self, request: Request) -> AsyncIterator[str]:
+    async def generate(self, request: Request, finished: Callable[[], None]) -> AsyncIterator[str]:
         if self.died.is_set():
             raise EngineDeadError
         for _ in range(request.max_tokens):
             request.tokens += 1
             yield "word"
+        finished()
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def api() -> Api:
             "domain=/x",
         ]
     )
-    return Api(args, FakeEngine(), Metrics(args))  # type: ignore[arg-type]
+    return Api(args, FakeEngine(), Metrics(args), Spans(None))  # type: ignore[arg-type]
 
 
 @pytest.fixture

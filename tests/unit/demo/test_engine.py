@@ -23,15 +23,19 @@ async def engine(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
     await started.process.wait()
 
 
+def ignore() -> None:
+    """Let a request end."""
+
+
 async def test_generate_yields_as_many_words_as_asked(engine: Engine) -> None:
     request = Request(prompt_tokens=3, max_tokens=5)
-    words = [word async for word in engine.generate(request)]
+    words = [word async for word in engine.generate(request, ignore)]
     assert len(words) == request.tokens == 5
     assert engine.running == 0
 
 
 async def test_killed_core_ends_requests_and_refuses_new_ones(engine: Engine) -> None:
-    words = engine.generate(Request(1, 1_000_000))
+    words = engine.generate(Request(1, 1_000_000), ignore)
     await anext(words)
     engine.process.send_signal(signal.SIGKILL)
     with pytest.raises(EngineDeadError):
@@ -39,12 +43,12 @@ async def test_killed_core_ends_requests_and_refuses_new_ones(engine: Engine) ->
             pass
     await asyncio.wait_for(engine.died.wait(), 5)
     with pytest.raises(EngineDeadError):
-        await anext(engine.generate(Request(1, 1)))
+        await anext(engine.generate(Request(1, 1), ignore))
 
 
 async def test_hung_core_keeps_requests_waiting(engine: Engine) -> None:
     engine.process.send_signal(signal.SIGSTOP)
-    words = engine.generate(Request(1, 1))
+    words = engine.generate(Request(1, 1), ignore)
     waiting = asyncio.ensure_future(anext(words))
     await asyncio.sleep(0.2)
     assert not waiting.done()

@@ -157,9 +157,9 @@ async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> No
 
 async def test_span_ended_leads_to_a_phase_while_loading(tmp_path: Path) -> None:
     async with watching(tmp_path) as (scene, _):
-        scene.watch.span_ended("Load weights")
-        scene.watch.span_ended("Init device")  # they arrive out of order
-        scene.watch.span_ended("llm_request")
+        scene.watch.span_ended("Load weights", scene.clock.time())
+        scene.watch.span_ended("Init device", 0.0)  # they arrive out of order
+        scene.watch.span_ended("llm_request", 0.0)
         assert scene.ledger.phase == "weights"
 
 

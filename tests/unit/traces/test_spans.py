@@ -1,0 +1,93 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.otlp import ENGINE, add_span, export, recorded
+from vllmd.engine.phases import SPANS
+from vllmd.traces.spans import START_SPANS, drop_invalid, parse_claim, read_groups, read_request
+
+ENGINES = frozenset({ENGINE})
+
+
+def test_read_groups_reads_requests_of_a_real_vllm() -> None:
+    (group,) = read_groups(recorded("requests-lora-tracestate"), ENGINES)
+    assert group.engine == ENGINE
+    assert (len(group.requests), group.starts, group.others) == (3, [], 0)
+    first = group.requests[0]
+    assert first.claimed == "domain"
+    assert first.request_id == "chatcmpl-9812295d5ab8985e"
+    assert first.trace_id.hex().startswith("0af765")
+    assert first.time_to_first_token == pytest.approx(0.0935, abs=1e-4)
+    assert first.queue == pytest.approx(3.08e-5, abs=1e-7)
+    assert first.prefill == pytest.approx(0.0841, abs=1e-4)
+    assert first.decode == pytest.approx(0.1376, abs=1e-4)
+    assert first.e2e == pytest.approx(0.2306, abs=1e-4)
+    assert (first.prompt_tokens, first.completion_tokens, first.n) == (43, 20, 1)
+
+
+def test_read_groups_reads_the_parts_of_a_real_start() -> None:
+    names = set()
+    for number in range(6):
+        for group in read_groups(recorded(f"startup-{number}"), ENGINES):
+            assert group.requests == []
+            assert group.others == 0
+            names |= {start.name for start in group.starts}
+            assert all(start.ended_at > start.started_at > 1.7e9 for start in group.starts)
+    assert {"Overall Loading", "Load weights", "Allocate KV cache"} <= names
+
+
+def test_every_span_that_leads_to_a_phase_is_known_as_a_part_of_a_start() -> None:
+    assert set(SPANS) <= START_SPANS
+
+
+def test_read_groups_counts_what_is_of_somebody_else() -> None:
+    request = export(2, engine=None)
+    add_span(request, engine="not-ours")
+    add_span(request, name="GET /")
+    groups = list(read_groups(request, ENGINES))
+    assert [(g.engine, g.others, g.requests) for g in groups] == [
+        (None, 1, []),
+        (None, 1, []),
+        (None, 1, []),
+        (ENGINE, 1, []),
+    ]
+
+
+def test_read_request_takes_the_newer_names_of_token_counts() -> None:
+    names = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 3}
+    span = add_span(export(), attributes=names)
+    found = read_request(span)
+    assert (found.prompt_tokens, found.completion_tokens, found.e2e) == (7, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("state", "claim"),
+    [
+        ("vllmd=sql", "sql"),
+        ("a=b, vllmd=org/sql-v2 ,c=d", "org/sql-v2"),
+        ("a=b,vllmd=", None),
+        ("xvllmd=sql", None),
+        ("a@vllmd=sql", None),
+        ("congo=t61rcWkgMzE", None),
+        ("", None),
+        ("vllmd=a=b", None),
+    ],
+)
+def test_parse_claim(state: str, claim: str | None) -> None:
+    assert parse_claim(state) == claim
+
+
+@given(st.text())
+def test_parse_claim_never_fails(state: str) -> None:
+    parse_claim(state)
+
+
+@pytest.mark.parametrize(
+    "ids", [(b"", b"12345678"), (bytes(16), b"12345678"), (b"x" * 16, bytes(8)), (b"x" * 8, b"y")]
+)
+def test_drop_invalid_takes_out_spans_without_an_identity(ids: tuple[bytes, bytes]) -> None:
+    request = export(3)
+    add_span(request, ids=ids)
+    assert drop_invalid(request) == 1
+    assert sum(len(s.spans) for g in request.resource_spans for s in g.scope_spans) == 3
+    assert drop_invalid(request) == 0

@@ -1,0 +1,94 @@
+"""`vllmd traces`: the slowest requests."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from vllmd.cli.options import complete_engine, json_option, socket_option
+from vllmd.cli.table import format_table, join
+from vllmd.control.client import ControlClient
+from vllmd.units import format_duration
+
+RANKS = {
+    "ttft": ("time_to_first_token", "time to first token"),
+    "tpot": ("time_per_output_token", "time per output token"),
+    "queue": ("queue", "time in the queue"),
+    "total": ("e2e", "time in all"),
+}
+_HEADER = ["TTFT", "TPOT", "QUEUE", "PREFILL", "DECODE", "TOTAL", "TOKENS", "ENGINE", "ADAPTER"]
+_HEADER += ["REQUEST", "TRACE"]
+_COLUMNS = ("time_to_first_token", "time_per_output_token", "queue", "prefill", "decode", "e2e")
+
+
+@click.command()
+@click.argument("engine", required=False, shell_complete=complete_engine)
+@click.option(
+    "--by",
+    "ranks",
+    type=click.Choice(list(RANKS)),
+    multiple=True,
+    help="Only this ranking; may be given more than once.",
+)
+@click.option("--last", is_flag=True, help="The last whole window, not the one under way.")
+@socket_option
+@json_option
+def command(
+    client: ControlClient, engine: str | None, ranks: tuple[str, ...], last: bool, as_json: bool
+) -> None:
+    """Show the slowest requests, ranked by each thing that a user feels.
+
+    They are those of the window under way, or of the last one if nothing has come since. A request
+    that its client gave up has no span, and is not among them.
+    """
+    shown = client.traces()
+    if as_json:
+        click.echo(json.dumps(shown, indent=2))
+        return
+    if shown["problem"]:
+        click.echo(click.style(f"spans are not received: {shown['problem']}", fg="red"), err=True)
+    window = shown["last"] if last else shown["current"] or shown["last"]
+    if window is None:
+        click.echo("no request has finished yet; vllmd check shows whether spans are sent")
+        return
+    for line in report(window, engine, ranks or tuple(RANKS), time.time()):
+        click.echo(line)
+
+
+def report(
+    window: dict[str, Any], engine: str | None, ranks: tuple[str, ...], now: float
+) -> Iterator[str]:
+    """Write one window for people."""
+    ended = window["ended_at"]
+    length = format_duration((ended or now) - window["started_at"])
+    when = f", ended {format_duration(now - ended)} ago" if ended else ", under way"
+    yield f"{window['requests']} sequences in {length}{when}"
+    for rank in ranks:
+        key, title = RANKS[rank]
+        listed = [r for r in window["slowest"][key] if engine in (None, r["engine"])]
+        if not listed:
+            continue
+        yield ""
+        yield click.style(f"slowest by {title}", bold=True)
+        for cells in format_table(_HEADER, [_row(request) for request in listed]):
+            yield join(cells)
+
+
+def _row(request: dict[str, Any]) -> list[str]:
+    times = [_seconds(request[name]) for name in _COLUMNS]
+    prompt, completion = request["prompt_tokens"], request["completion_tokens"]
+    tokens = f"{_count(prompt)}+{_count(completion)}"
+    about = [tokens, request["engine"], request["adapter"], request["request_id"] or "-"]
+    return [*times, *about, request["trace_id"]]
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value * 1000:.1f}ms" if value < 1 else f"{value:.2f}s"
+
+
+def _count(value: float | None) -> str:
+    return "?" if value is None else f"{value:.0f}"

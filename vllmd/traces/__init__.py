@@ -1,0 +1,1 @@
+"""Traces: OTLP received from engines, turned into numbers, and passed on."""

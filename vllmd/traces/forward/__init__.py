@@ -1,0 +1,1 @@
+"""What was received, passed on to a collector, Tempo or Jaeger."""

@@ -1,0 +1,50 @@
+"""What a receiver answered, and whether it is worth to try again. Pure.
+
+Source: the OTLP specification, "Failures" for gRPC and for HTTP.
+"""
+
+import enum
+
+import attrs
+
+
+class Verdict(enum.Enum):
+    """What to do with a batch."""
+
+    SENT = "sent"
+    REFUSED = "refused"
+    """It will be refused for ever."""
+    RETRY = "retry"
+
+
+@attrs.frozen
+class Answer:
+    """The answer to one attempt."""
+
+    verdict: Verdict
+    problem: str = ""
+    wait_s: float | None = None
+    """How long the receiver asks to wait."""
+    rejected: int = 0
+    """Spans that it left out, though it took the rest: they are not sent again."""
+
+
+RETRIED_STATUS = frozenset({429, 502, 503, 504})
+RETRIED_CODES = frozenset(
+    {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"}
+)
+EXHAUSTED = "RESOURCE_EXHAUSTED"
+"""Retried only if the receiver says when."""
+
+
+def of_status(status: int, retry_after: str, problem: str) -> Answer:
+    """Judge an HTTP status that is no success."""
+    wait_s = float(retry_after) if retry_after.isdigit() else None
+    verdict = Verdict.RETRY if status in RETRIED_STATUS else Verdict.REFUSED
+    return Answer(verdict, problem, wait_s)
+
+
+def of_code(code: str, wait_s: float | None, problem: str) -> Answer:
+    """Judge a gRPC code that is not OK."""
+    again = code in RETRIED_CODES or (code == EXHAUSTED and wait_s is not None)
+    return Answer(Verdict.RETRY if again else Verdict.REFUSED, problem, wait_s)

@@ -1,0 +1,74 @@
+"""What waits to be passed on: bounded in bytes, the oldest dropped and counted."""
+
+import asyncio
+from collections import Counter, deque
+
+import attrs
+
+from vllmd.units import MIB
+
+MAX_BATCH_BYTES = 3 * MIB
+"""Receivers take 4 MiB over gRPC by default."""
+
+
+@attrs.frozen
+class Batch:
+    """Requests joined into one: they are messages with one repeated field, so bytes add up."""
+
+    body: bytes
+    spans: int
+
+
+class ForwardQueue:
+    """Requests in protobuf, as they came. It outlives a daemon that begins anew."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.max_bytes = 64 * MIB
+        self.bytes = 0
+        self.outcomes: Counter[str] = Counter()
+        """Spans by what became of them."""
+        self.changed = asyncio.Event()
+        self._waiting: deque[Batch] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, body: bytes, spans: int) -> None:
+        """Add a request; the oldest give way where there is no room."""
+        if not self.wanted or not spans:
+            return
+        self._waiting.append(Batch(body, spans))
+        self.bytes += len(body)
+        while self.bytes > self.max_bytes:
+            self.outcomes["dropped"] += self._pop().spans
+        self.changed.set()
+
+    def take(self) -> Batch | None:
+        """Take as many requests as fit into one batch, the oldest first; None if there is none."""
+        bodies: list[bytes] = []
+        size = spans = 0
+        while self._waiting and (
+            not bodies or size + len(self._waiting[0].body) <= MAX_BATCH_BYTES
+        ):
+            each = self._pop()
+            bodies.append(each.body)
+            size += len(each.body)
+            spans += each.spans
+        return Batch(b"".join(bodies), spans) if bodies else None
+
+    def give_back(self, batch: Batch) -> None:
+        """Put a batch back that was not sent, as the oldest."""
+        self._waiting.appendleft(batch)
+        self.bytes += len(batch.body)
+        self.changed.set()
+
+    def clear(self) -> None:
+        """Drop everything: nobody wants it any more."""
+        while self._waiting:
+            self.outcomes["dropped"] += self._pop().spans
+
+    def _pop(self) -> Batch:
+        batch = self._waiting.popleft()
+        self.bytes -= len(batch.body)
+        return batch

@@ -1,0 +1,207 @@
+"""OTLP over HTTP. A plain ASGI application: one route, and answers to the letter.
+
+Source: the OTLP specification, "OTLP/HTTP".
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from google.rpc.status_pb2 import Status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from starlette.types import Receive, Scope, Send
+
+from vllmd.traces import decode
+from vllmd.traces.intake import INSTANCE_HEADER, CameBackError, Intake
+from vllmd.traces.unpack import (
+    MAX_BODY_BYTES,
+    MAX_JSON_BYTES,
+    BusyError,
+    NotGzipError,
+    Share,
+    TooLargeError,
+    gunzip,
+)
+
+PATH = "/v1/traces"
+OTHER_SIGNALS = {
+    "/v1/metrics": "metrics",
+    "/v1/logs": "logs",
+    "/v1development/profiles": "profiles",
+}
+RETRY_AFTER_S = 1
+"""vLLM's exporter has ten seconds in all: to ask for more is to lose the batch."""
+BODY_TIMEOUT_S = 30.0
+DISCARDED_BYTES = 4 * MAX_BODY_BYTES
+"""What is read and thrown away of a body that is too large, so that its sender sees why."""
+
+INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 5, 8, 12, 14
+"""Codes of `google.rpc.Status`."""
+
+
+@attrs.frozen
+class _Kind:
+    """One of OTLP's two encodings."""
+
+    content_type: bytes
+    parse: Callable[[bytes], ExportTraceServiceRequest]
+    write: Callable[[Any], bytes]
+    limit: int
+
+
+PROTOBUF = _Kind(
+    b"application/x-protobuf",
+    decode.parse_protobuf,
+    lambda message: bytes(message.SerializeToString()),
+    MAX_BODY_BYTES,
+)
+JSON = _Kind(b"application/json", decode.parse_json, decode.to_json, MAX_JSON_BYTES)
+_INSTANCE = INSTANCE_HEADER.encode()
+_REFUSED = (decode.MalformedError, NotGzipError, TooLargeError, BusyError, CameBackError)
+_KINDS = {kind.content_type: kind for kind in (PROTOBUF, JSON)}
+
+
+class _Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
+    def __init__(
+        self, status: int, code: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+class HttpReceiver:
+    """The application."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        headers = dict(scope["headers"])
+        kind = _KINDS.get(_bare(headers.get(b"content-type", b"")))
+        counts = self._intake.counts.requests
+        try:
+            _refuse_unfit(scope, kind)
+            assert kind is not None
+            self._intake.refuse_own(headers.get(_INSTANCE, b"").decode("latin-1"))
+            with Share(self._intake.room) as share:
+                raw = await _read(receive, headers, kind.limit, share)
+                request = kind.parse(raw)
+                answer = await self._intake.take(request, raw if kind is PROTOBUF else None)
+            counts["http", "accepted"] += 1
+            await _send(send, 200, kind, kind.write(answer))
+        except (_Refusal, *_REFUSED) as error:
+            refusal = error if isinstance(error, _Refusal) else _refusal(error)
+            counts["http", "busy" if refusal.status == 503 else "refused"] += 1
+            body = (kind or JSON).write(Status(code=refusal.code, message=str(refusal)))
+            await _send(send, refusal.status, kind or JSON, body, refusal.headers)
+
+
+def _refuse_unfit(scope: Scope, kind: _Kind | None) -> None:
+    path = scope["path"]
+    if signal := OTHER_SIGNALS.get(path):
+        raise _Refusal(404, UNIMPLEMENTED, only_traces(signal))
+    if path != PATH:
+        raise _Refusal(404, NOT_FOUND, f"there is nothing at {path}; traces go to {PATH}")
+    if scope["method"] != "POST":
+        message = f"{scope['method']} is not allowed; traces are sent with POST"
+        raise _Refusal(405, UNIMPLEMENTED, message, ((b"allow", b"POST"),))
+    if kind is None:
+        raise _Refusal(
+            415,
+            INVALID_ARGUMENT,
+            "the content type is neither application/x-protobuf nor application/json",
+        )
+
+
+def only_traces(signal: str) -> str:
+    """Say that another signal is not taken, and how to stop sending it."""
+    return (
+        f"vllmd receives traces only, no {signal}: set OTEL_{signal.upper()}_EXPORTER=none, or "
+        f"send {signal} to a collector of your own"
+    )
+
+
+def _refusal(error: Exception) -> _Refusal:
+    if isinstance(error, BusyError):
+        after = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+        return _Refusal(503, UNAVAILABLE, "too many requests are under way: try again", after)
+    if isinstance(error, TooLargeError):
+        return _Refusal(413, RESOURCE_EXHAUSTED, "the body is too large: send fewer spans at once")
+    return _Refusal(400, INVALID_ARGUMENT, str(error))
+
+
+async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int, share: Share) -> bytes:
+    """Read the body and unpack it."""
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding not in (b"gzip", b"identity", b""):
+        raise _Refusal(
+            415, INVALID_ARGUMENT, f"content encoding {encoding.decode('latin-1')!r}: use gzip"
+        )
+    length = headers.get(b"content-length", b"0")
+    expected = int(length) if length.isdigit() else 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            if expected > limit:
+                await _discard(receive)
+                raise TooLargeError
+            body = await _body(receive, limit, share)
+    except TimeoutError:
+        raise _Refusal(408, INVALID_ARGUMENT, "the body did not come in time") from None
+    return gunzip(body, share, limit) if encoding == b"gzip" else body
+
+
+async def _body(receive: Receive, limit: int, share: Share) -> bytes:
+    blocks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise decode.MalformedError("the connection ended within the body")
+        block = message.get("body", b"")
+        size += len(block)
+        if size > limit:
+            if message.get("more_body"):
+                await _discard(receive)
+            raise TooLargeError
+        try:
+            share.take(len(block))
+        except BusyError:
+            if message.get("more_body"):
+                await _discard(receive)
+            raise
+        blocks.append(block)
+        if not message.get("more_body"):
+            return b"".join(blocks)
+
+
+async def _discard(receive: Receive) -> None:
+    left = DISCARDED_BYTES
+    while left > 0:
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
+
+
+def _bare(content_type: bytes) -> bytes:
+    return content_type.split(b";")[0].strip().lower()
+
+
+async def _send(
+    send: Send,
+    status: int,
+    kind: _Kind,
+    body: bytes,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    about = [
+        (b"content-type", kind.content_type),
+        (b"content-length", b"%d" % len(body)),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": about})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,94 @@
+"""One receiver on its port: bound when it can be, and tried again while somebody else has it."""
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from vllmd import asgi, events
+from vllmd.clock import Clock
+from vllmd.errors import VllmdError
+from vllmd.traces.grpc import GrpcReceiver, GrpcServer
+from vllmd.traces.http import HttpReceiver
+from vllmd.traces.intake import Intake
+
+RETRY_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class Running(Protocol):
+    """A receiver that serves."""
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serve from now on."""
+        ...
+
+    async def close(self) -> None:
+        """End, once what runs has ended."""
+        ...
+
+
+class Port:
+    """A receiver's port; `problem` says why it is not open."""
+
+    def __init__(
+        self, protocol: str, bind: Callable[[], socket.socket], serve: Callable[[], Running]
+    ) -> None:
+        self.protocol = protocol
+        self.problem: str | None = None
+        self.address: tuple[str, int] | None = None
+        self._bind = bind
+        self._serve = serve
+        self._running: Running | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether it is open."""
+        return self._running is not None
+
+    async def open(self) -> bool:
+        """Try to open it; tells whether it is. Who has the port otherwise is no reason to fail."""
+        if self._running is not None:
+            return True
+        try:
+            listener = self._bind()
+        except VllmdError as error:
+            if self.problem is None:
+                _log.warning(
+                    events.TRACES_UNAVAILABLE,
+                    protocol=self.protocol,
+                    problem=str(error),
+                    consequence="spans do not reach vllmd; it tries again",
+                )
+            self.problem = str(error)
+            return False
+        host, port = listener.getsockname()[:2]
+        self.address = host, port
+        running = self._serve()
+        await running.start(listener)
+        self._running = running
+        self.problem = None
+        return True
+
+    async def keep_open(self, clock: Clock) -> None:
+        """Try until it is open."""
+        while not await self.open():
+            await clock.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        """Close it."""
+        if self._running is not None:
+            await self._running.close()
+            self._running = None
+
+
+def http_server(intake: Intake) -> Running:
+    """Return a receiver over HTTP."""
+    return asgi.Background(HttpReceiver(intake))
+
+
+def grpc_server(intake: Intake) -> Running:
+    """Return a receiver over gRPC."""
+    return GrpcServer(GrpcReceiver(intake))
