@@ -51,3 +51,6 @@ TRACES_UNAVAILABLE = "traces.unavailable"
 REQUEST_SLOW = "request.slow"
 FORWARD_FAILED = "forward.failed"
 FORWARD_RECOVERED = "forward.recovered"
+
+NOT_KEPT = frozenset({REQUEST_SLOW})
+"""Events of the journal only: some come every minute, and tell of a request, not of an engine."""

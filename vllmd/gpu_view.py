@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from vllmd.config.model import Engine
 from vllmd.engine.gpu import GpuView
 from vllmd.gpu.latest import Device
-from vllmd.gpu.owners import Holder, Owner
+from vllmd.gpu.owners import Holder
 from vllmd.gpu.sources import NONE
 from vllmd.gpu.xid_log import XidEvent
 from vllmd.gpus import Gpus
@@ -93,7 +93,7 @@ def _busy(gpus: Gpus, engine: Engine) -> bool | None:
     found = False
     for device in gpus.latest.devices.values():
         holders = gpus.holders(device.uuid)
-        own = [h for h in holders if h.engine == engine.name and h.owner is Owner.ENGINE]
+        own = [h for h in holders if h.is_of(engine.name)]
         ratio = gpus.values(device).get("busy_ratio")
         if not own or ratio is None:
             continue

@@ -210,8 +210,7 @@ class Gpus:
         """Return how much an engine holds on all GPUs; None if nobody knows."""
         if self.listings() is None:
             return None
-        held = [h for each in self._holders.values() for h in each if h.engine == name]
-        return sum(h.bytes or 0 for h in held if h.owner is Owner.ENGINE)
+        return sum(h.bytes or 0 for each in self._holders.values() for h in each if h.is_of(name))
 
     def is_process_of(self, name: str, pid: int) -> bool:
         """Tell whether a process is an engine's, or was and still has memory."""
@@ -231,8 +230,7 @@ class Gpus:
         used = [
             devices[uuid]
             for uuid, each in self._holders.items()
-            if uuid in devices
-            and any(h.engine == engine.name and h.owner is Owner.ENGINE for h in each)
+            if uuid in devices and any(h.is_of(engine.name) for h in each)
         ]
         if used:
             return used
@@ -249,11 +247,8 @@ class Gpus:
         listing = (self.listings() or {}).get(device.uuid)
         if listing is None:
             return None
-        own = sum(
-            h.bytes or 0
-            for h in self.holders(device.uuid)
-            if h.engine == engine.name and h.owner is Owner.ENGINE
-        )
+        held = self.holders(device.uuid)
+        own = sum(h.bytes or 0 for h in held if h.is_of(engine.name))
         if engine.is_stand_in and not own and self.source != DEMO:
             return None  # it uses no GPU
         share = engine.gpu_memory_utilization or DEFAULT_SHARE

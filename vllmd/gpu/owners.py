@@ -45,6 +45,10 @@ class Holder:
     user: str = ""
     start_ticks: int = 0
 
+    def is_of(self, engine: str) -> bool:
+        """Tell whether it belongs to an engine that runs."""
+        return self.owner is Owner.ENGINE and self.engine == engine
+
     def describe(self) -> str:
         """Name it for a person."""
         return f"{self.name or 'a process that cannot be seen from here'} (pid {self.pid})"

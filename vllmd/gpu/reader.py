@@ -48,7 +48,7 @@ class Reader:
                 source="nvml",
                 driver=_text(nvml.nvmlSystemGetDriverVersion),
                 nvml=_text(nvml.nvmlSystemGetNVMLVersion),
-                cuda=_cuda(),
+                cuda=_text(_cuda),
                 library=_library(),
                 pid=os.getpid(),
             )
@@ -167,12 +167,11 @@ class Reader:
         """
         if _listdir(DRIVER_GPUS) != self._driver_gpus:
             raise ChangedError
-        known = {device.uuid: device for device in self._devices}
         if not any("parent" in d.record or is_divided(d.handle) for d in self._devices):
             return
         found = list(all_devices())
-        if {d.uuid for d in found} != set(known):
-            self._devices = [known.get(d.uuid, d) for d in found]
+        if {d.uuid for d in found} != {d.uuid for d in self._devices}:
+            self._devices = found  # a GPU that was there before may be divided now, or whole again
             self._tell_devices()
 
 
@@ -184,10 +183,7 @@ def _text(function: Callable[[], str]) -> str:
 
 
 def _cuda() -> str:
-    try:
-        version = nvml.nvmlSystemGetCudaDriverVersion_v2()
-    except nvml.NVMLError:
-        return ""
+    version = nvml.nvmlSystemGetCudaDriverVersion_v2()
     return f"{version // 1000}.{version % 1000 // 10}"
 
 

@@ -55,6 +55,8 @@ class History:
 
     def put(self, event: Event) -> None:
         """Take one event; never waits. What does not fit into the queue is counted."""
+        if event.name in events.NOT_KEPT:
+            return
         with self._lock:
             if self._room == 0:
                 self.dropped += 1

@@ -224,6 +224,22 @@ def test_instances_that_come_and_go_are_noticed(tmp_path: Path) -> None:
         assert len(reader.next("devices")["devices"]) == 3
 
 
+def test_a_whole_gpu_that_is_divided_is_read_as_divided(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, {**mig_script(), "gpu.0.mig_mode": "0 0"})
+    with reading(fake.env) as reader:
+        assert len(reader.next("devices")["devices"]) == 1
+        before = reader.next("processes")["devices"][UUID]["processes"]
+        fake.script.update(mig_script(0))
+        fake.write()
+        assert len(reader.next("devices")["devices"]) == 2
+        listed = reader.next("processes")["devices"]
+        while MIG.format(0) not in listed:
+            listed = reader.next("processes")["devices"]
+    assert before != []
+    assert listed[UUID]["processes"] == [], "they are listed by instance"
+    assert listed[MIG.format(0)]["processes"] == [[50, 19]]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

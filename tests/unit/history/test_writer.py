@@ -37,6 +37,15 @@ def test_history_writes_in_order_and_closes(tmp_path: Path) -> None:
     assert Store(tmp_path).open() == []
 
 
+def test_what_is_for_the_journal_only_is_not_kept(tmp_path: Path) -> None:
+    history = History(Store(tmp_path))
+    history.start()
+    history.put(Event(1e10, events.REQUEST_SLOW, "info", "chat"))
+    history.put(event(1))
+    history.close()
+    assert written(tmp_path) == [1]
+
+
 def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
