@@ -24,11 +24,11 @@ from vllmd.traces.coverage import Coverage
 from vllmd.traces.figures import TraceFigures
 from vllmd.traces.forward.forwarder import Forwarder
 from vllmd.traces.forward.senders import GrpcSender, HttpSender, Sender, Target
-from vllmd.traces.intake import INSTANCE_HEADER, Intake
+from vllmd.traces.intake import Intake
 from vllmd.traces.models import Models
 from vllmd.traces.port import Port, grpc_server, http_server
 from vllmd.traces.slowest import describe
-from vllmd.traces.spans import StartSpan
+from vllmd.traces.spans import LOADED, StartSpan
 from vllmd.units import MIB
 
 FINISHED = b"vllm:request_success_total"
@@ -61,7 +61,8 @@ class Tracing:
         kept.slowest.keep = self._config.slowest
         self._coverage = {name: Coverage() for name in config.engines}
         models = Models(self._list_models, clock)
-        self._intake = Intake(config.engines, kept, models.names, started, clock)
+        self._started = started
+        self._intake = Intake(config.engines, kept, models.names, self._note_start, clock)
         self._ports = list(self._make_ports(surroundings))
         self._forwarder = self._make_forwarder(self._config.forward)
         self._tasks: list[asyncio.Task[None]] = []
@@ -89,6 +90,12 @@ class Tracing:
             if flush:
                 await self._forwarder.flush(FLUSH_S)
             await self._forwarder.close()
+
+    def _note_start(self, engine: str, span: StartSpan) -> None:
+        if span.name == LOADED:
+            spans = self._kept.aggregate.spans[engine]
+            self._coverage[engine].begin(self._clock.monotonic(), spans)
+        self._started(engine, span)
 
     def page_read(self, engine: str, page: Page) -> None:
         """Compare the spans of an engine with what its page says, which was just read."""
@@ -141,15 +148,20 @@ class Tracing:
                 yield Port(protocol, bind, partial(serve, self._intake))
 
     def _make_forwarder(self, forward: Forward) -> Forwarder | None:
-        queue = self._kept.queue
+        kept, queue = self._kept, self._kept.queue
         queue.wanted = forward.endpoint is not None
         if forward.endpoint is None:
             queue.clear()
             return None
         queue.max_bytes = forward.queue_mb * MIB
         try:
-            headers = {**forward_headers(forward), INSTANCE_HEADER: self._intake.instance}
-            target = Target(forward.endpoint, headers, forward.timeout_s, _tls(forward))
+            target = Target(
+                forward.endpoint,
+                forward_headers(forward),
+                forward.timeout_s,
+                _tls(forward),
+                kept.instance,
+            )
         except ConfigError as error:
             queue.wanted = False
             _log.error(events.FORWARD_FAILED, problem=str(error), consequence="none is passed on")

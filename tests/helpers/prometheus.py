@@ -1,5 +1,6 @@
 """A real Prometheus that scrapes one page, and what it stored."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,12 @@ class Prometheus:
         result = data["result"] if data else []
         return [(at, float(value)) for at, value in result[0]["values"]] if result else []
 
+    def exemplars(self, query: str) -> list[dict[str, Any]]:
+        """Return the exemplars of the last hour, of all series."""
+        now = time.time()
+        data = self._get("/api/v1/query_exemplars", query=query, start=now - 3600, end=now + 60)
+        return [each for series in data or () for each in series["exemplars"]]
+
     def wait_scrapes(self, more: int = 2) -> None:
         """Wait until so many more scrapes are stored."""
         query = "count_over_time(up[1h])"
@@ -67,6 +74,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         f"--config.file={config}",
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
         log=folder / "prometheus.log",
         up=lambda: made.query("vector(1)"),
     ):

@@ -16,6 +16,7 @@ from typing import Any, NoReturn, Self, TypeVar
 import httpx
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
@@ -161,11 +162,18 @@ class Site:
     def client(self) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.api}/v1", api_key="none", max_retries=0, timeout=60)
 
-    def chat(self, model: str, text: str = "hello", tokens: int = 8) -> str:
+    def chat(
+        self,
+        model: str,
+        text: str = "hello",
+        tokens: int = 8,
+        headers: dict[str, str] | None = None,
+    ) -> str:
         answer = self.client().chat.completions.create(
             model=model,
             max_tokens=tokens,
             messages=[{"role": "user", "content": text}],
+            extra_headers=headers,
         )
         return answer.choices[0].message.content or ""
 
@@ -177,6 +185,16 @@ class Site:
         )
         response.raise_for_status()
         return response.text
+
+    def samples(self, name: str, accept: str = "") -> dict[tuple[str, ...], float]:
+        """Return the samples of that name by the values of their labels, in the labels' order."""
+        found = {}
+        for family in text_string_to_metric_families(self.metrics(accept)):
+            for sample in family.samples:
+                if sample.name == name:
+                    values = tuple(sample.labels[label] for label in sorted(sample.labels))
+                    found[values] = sample.value
+        return found
 
     def ready(self, name: str) -> int:
         return httpx.get(f"{self.exporter}/ready/{name}", trust_env=False).status_code

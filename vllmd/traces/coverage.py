@@ -9,6 +9,7 @@ from vllmd.units import MINUTE_S
 WINDOW_S = 5 * MINUTE_S
 SETTLE_S = 10.0
 """A span may come so much later than vLLM's own count: a batch waits a second, a page five."""
+ONE_START_S = 60.0
 MAX_POINTS = 1024
 
 
@@ -24,6 +25,18 @@ class Coverage:
 
     def __init__(self) -> None:
         self._points: deque[_Point] = deque(maxlen=MAX_POINTS)
+        self._begun_at: float | None = None
+
+    def begin(self, now: float, spans: int) -> None:
+        """Note that an engine has just started: nothing has finished, and so many spans came.
+
+        With several API servers each tells of the start; the first counts.
+        """
+        if self._begun_at is not None and now - self._begun_at < ONE_START_S:
+            return
+        self._begun_at = now
+        self._points.clear()
+        self._points.append(_Point(now, 0.0, spans))
 
     def note(self, now: float, finished: float, spans: int) -> None:
         """Note both counts, read at one moment (monotonic seconds).

@@ -24,8 +24,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from vllmd.traces.decode import MalformedError, parse_protobuf
+from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.http import RETRY_AFTER_S, only_traces
-from vllmd.traces.intake import INSTANCE_HEADER, CameBackError, Intake
+from vllmd.traces.intake import CameBackError, Intake
 from vllmd.traces.unpack import (
     MAX_BODY_BYTES,
     BusyError,
@@ -73,10 +74,10 @@ class GrpcReceiver:
         counts = self._intake.counts.requests
         try:
             given: dict[str, Any] = dict(stream.metadata or {})
-            self._intake.refuse_own(given.get(INSTANCE_HEADER))
+            via = self._intake.read_trail(str(given.get(TRAIL_HEADER, "")))
             with Share(self._intake.room) as share:
                 raw = await _read(stream, share)
-                answer = await self._intake.take(parse_protobuf(raw), raw)
+                answer = await self._intake.take(parse_protobuf(raw), raw, via)
         except BusyError:
             counts["grpc", "busy"] += 1
             wait = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S))

@@ -13,7 +13,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from starlette.types import Receive, Scope, Send
 
 from vllmd.traces import decode
-from vllmd.traces.intake import INSTANCE_HEADER, CameBackError, Intake
+from vllmd.traces.forward.senders import TRAIL_HEADER
+from vllmd.traces.intake import CameBackError, Intake
 from vllmd.traces.unpack import (
     MAX_BODY_BYTES,
     MAX_JSON_BYTES,
@@ -57,7 +58,7 @@ PROTOBUF = _Kind(
     MAX_BODY_BYTES,
 )
 JSON = _Kind(b"application/json", decode.parse_json, decode.to_json, MAX_JSON_BYTES)
-_INSTANCE = INSTANCE_HEADER.encode()
+_TRAIL = TRAIL_HEADER.encode()
 _REFUSED = (decode.MalformedError, NotGzipError, TooLargeError, BusyError, CameBackError)
 _KINDS = {kind.content_type: kind for kind in (PROTOBUF, JSON)}
 
@@ -86,11 +87,12 @@ class HttpReceiver:
         try:
             _refuse_unfit(scope, kind)
             assert kind is not None
-            self._intake.refuse_own(headers.get(_INSTANCE, b"").decode("latin-1"))
+            via = self._intake.read_trail(headers.get(_TRAIL, b"").decode("latin-1"))
             with Share(self._intake.room) as share:
                 raw = await _read(receive, headers, kind.limit, share)
                 request = kind.parse(raw)
-                answer = await self._intake.take(request, raw if kind is PROTOBUF else None)
+                raw_protobuf = raw if kind is PROTOBUF else None
+                answer = await self._intake.take(request, raw_protobuf, via)
             counts["http", "accepted"] += 1
             await _send(send, 200, kind, kind.write(answer))
         except (_Refusal, *_REFUSED) as error:

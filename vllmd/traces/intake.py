@@ -24,8 +24,8 @@ from vllmd.traces.unpack import Room
 YIELD_EVERY = 1024
 """Spans after which others get their turn: some 10 ms."""
 
-INSTANCE_HEADER = "x-vllmd-instance"
-"""Who passed a request on: one that comes back to its sender is refused, or it would go round."""
+MAX_TRAIL = 16
+"""A request that was passed on more often goes round in some other way."""
 
 WRONG_IDS = "spans whose trace id or span id has a wrong length, or is all zero, were left out"
 
@@ -92,10 +92,12 @@ class Intake:
         self.begun = asyncio.Event()
         """Set while a window of slowest requests is under way."""
 
-    def refuse_own(self, sender: str | None) -> None:
-        """Refuse what this daemon passed on itself. Raises: CameBackError."""
-        if sender == self.instance:
+    def read_trail(self, header: str) -> tuple[str, ...]:
+        """Return who passed a request on. Raises: CameBackError: this daemon did, or too many."""
+        trail = tuple(name for name in header.split(",") if name)
+        if self.instance in trail or len(trail) > MAX_TRAIL:
             raise CameBackError
+        return trail
 
     @property
     def counts(self) -> Counts:
@@ -103,9 +105,11 @@ class Intake:
         return self._kept.counts
 
     async def take(
-        self, request: ExportTraceServiceRequest, raw: bytes | None
+        self, request: ExportTraceServiceRequest, raw: bytes | None, via: tuple[str, ...] = ()
     ) -> ExportTraceServiceResponse:
         """Take one request; `raw` is its protobuf as it came, None if it came as JSON.
+
+        `via` is who passed it on.
 
         Returns: the answer; it says how many spans were rejected, and nothing if none was.
         """
@@ -116,7 +120,8 @@ class Intake:
             await self._take_group(group)
         if self._kept.queue.wanted:
             intact = raw is not None and not rejected
-            self._kept.queue.put(raw if intact and raw else request.SerializeToString(), spans)
+            body = raw if intact and raw else request.SerializeToString()
+            self._kept.queue.put(body, spans, via)
         answer = ExportTraceServiceResponse()
         if rejected:
             self.counts.rejected += rejected

@@ -14,9 +14,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from vllmd.config.traces import ENGINE_ATTRIBUTE
 
 REQUEST = "llm_request"
+LOADED = "Overall Loading"
+"""The whole of a start; the API server sends it before any request's span."""
+
 START_SPANS = frozenset(
     {
-        "Overall Loading",
+        LOADED,
         "AsyncMPClient init",
         "EngineCoreProc init",
         "Executor init",

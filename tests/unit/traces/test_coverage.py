@@ -53,6 +53,15 @@ def test_a_restart_of_the_engine_begins_anew() -> None:
     assert coverage.ratio(504) == 1.0
 
 
+def test_what_finished_before_the_first_page_counts_where_the_start_was_seen() -> None:
+    coverage = Coverage()
+    coverage.begin(100, 7)
+    coverage.note(105, 4, 9)
+    coverage.begin(110, 9)  # of another API server
+    coverage.note(105 + SETTLE_S, 4, 10)
+    assert coverage.ratio(10) == pytest.approx(3 / 4)
+
+
 def test_points_are_bounded() -> None:
     coverage = Coverage()
     for at in range(10_000):

@@ -13,8 +13,8 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from tests.helpers.otlp import Taken, add_span, export
+from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
-from vllmd.traces.intake import INSTANCE_HEADER
 from vllmd.traces.unpack import MAX_BODY_BYTES
 from vllmd.units import MIB
 
@@ -120,7 +120,7 @@ async def test_other_signals_are_told_how_to_stop(channel: grpc.aio.Channel, sig
 async def test_what_was_passed_on_by_this_daemon_is_refused(
     channel: grpc.aio.Channel, taken: Taken
 ) -> None:
-    metadata = ((INSTANCE_HEADER, taken.kept.instance),)
+    metadata = ((TRAIL_HEADER, taken.kept.instance),)
     error = await failure(channel, export().SerializeToString(), metadata=metadata)
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 

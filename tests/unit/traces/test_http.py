@@ -12,8 +12,8 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from tests.helpers.otlp import Taken, add_span, export
+from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.http import HttpReceiver
-from vllmd.traces.intake import INSTANCE_HEADER
 from vllmd.traces.unpack import MAX_BODY_BYTES, MAX_JSON_BYTES
 from vllmd.units import KIB, MIB
 
@@ -193,7 +193,7 @@ async def test_spans_without_an_identity_are_told(client: httpx.AsyncClient) -> 
 async def test_what_was_passed_on_by_this_daemon_is_refused(
     client: httpx.AsyncClient, taken: Taken
 ) -> None:
-    headers = {"content-type": PROTOBUF, INSTANCE_HEADER: taken.kept.instance}
+    headers = {"content-type": PROTOBUF, TRAIL_HEADER: taken.kept.instance}
     response = await client.post(URL, content=body_of(PROTOBUF), headers=headers)
     assert response.status_code == 400
     assert "passed on by this vllmd" in status_of(response).message

@@ -109,7 +109,8 @@ async def test_take_of_more_than_a_slice_lets_others_have_their_turn() -> None:
 async def test_what_this_daemon_passed_on_is_refused() -> None:
     kept = Kept()
     taken = Taken()
-    taken.intake.refuse_own(None)
-    taken.intake.refuse_own(kept.instance)
-    with pytest.raises(CameBackError, match=r"traces\.forward\.endpoint"):
-        taken.intake.refuse_own(taken.kept.instance)
+    assert taken.intake.read_trail("") == ()
+    assert taken.intake.read_trail(f"a,{kept.instance}") == ("a", kept.instance)
+    for trail in (taken.kept.instance, f"a,{taken.kept.instance},b", ",".join("a" * 17)):
+        with pytest.raises(CameBackError, match=r"traces\.forward\.endpoint"):
+            taken.intake.read_trail(trail)

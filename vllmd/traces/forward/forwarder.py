@@ -55,7 +55,7 @@ class Forwarder:
         try:
             async with asyncio.timeout(timeout_s):
                 while batch := self._queue.take():
-                    answer = await self._sender.send(batch.body)
+                    answer = await self._sender.send(batch)
                     if answer.verdict is Verdict.RETRY:
                         self._queue.outcomes["dropped"] += batch.spans
                     else:
@@ -71,7 +71,7 @@ class Forwarder:
     async def _deliver(self, batch: Batch) -> None:
         began, pause_s = self._clock.monotonic(), FIRST_PAUSE_S
         while True:
-            answer = await self._sender.send(batch.body)
+            answer = await self._sender.send(batch)
             if answer.verdict is not Verdict.RETRY:
                 self._settle(batch, answer)
                 return

@@ -17,6 +17,8 @@ class Batch:
 
     body: bytes
     spans: int
+    via: tuple[str, ...] = ()
+    """Which vllmds passed it on before this one, in order."""
 
 
 class ForwardQueue:
@@ -34,28 +36,34 @@ class ForwardQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, body: bytes, spans: int) -> None:
+    def put(self, body: bytes, spans: int, via: tuple[str, ...] = ()) -> None:
         """Add a request; the oldest give way where there is no room."""
         if not self.wanted or not spans:
             return
-        self._waiting.append(Batch(body, spans))
+        self._waiting.append(Batch(body, spans, via))
         self.bytes += len(body)
         while self.bytes > self.max_bytes:
             self.outcomes["dropped"] += self._pop().spans
         self.changed.set()
 
     def take(self) -> Batch | None:
-        """Take as many requests as fit into one batch, the oldest first; None if there is none."""
-        bodies: list[bytes] = []
-        size = spans = 0
-        while self._waiting and (
-            not bodies or size + len(self._waiting[0].body) <= MAX_BATCH_BYTES
-        ):
+        """Take as many requests as fit into one batch, the oldest first; None if there is none.
+
+        Those that came another way are another batch: one that goes round is refused whole.
+        """
+        if not self._waiting:
+            return None
+        first = self._pop()
+        bodies, size, spans = [first.body], len(first.body), first.spans
+        while self._waiting:
+            following = self._waiting[0]
+            if following.via != first.via or size + len(following.body) > MAX_BATCH_BYTES:
+                break
             each = self._pop()
             bodies.append(each.body)
             size += len(each.body)
             spans += each.spans
-        return Batch(b"".join(bodies), spans) if bodies else None
+        return Batch(b"".join(bodies), spans, first.via)
 
     def give_back(self, batch: Batch) -> None:
         """Put a batch back that was not sent, as the oldest."""

@@ -18,10 +18,13 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from vllmd.traces.forward.answer import Answer, Verdict, of_code, of_status
+from vllmd.traces.forward.queue import Batch
 from vllmd.units import KIB
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 PATH = "/v1/traces"
+TRAIL_HEADER = "x-vllmd-trail"
+"""Which vllmds passed a request on: one that comes back is refused, or it would go round."""
 GZIP_FROM_BYTES = 8 * KIB
 _HTTP_PORTS = {"http": 80, "https": 443}
 GRPC_PORT = 4317
@@ -35,12 +38,14 @@ class Target:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     timeout_s: float = 10.0
     tls: ssl.SSLContext | None = None
+    instance: str = ""
+    """Which vllmd sends."""
 
 
 class Sender(Protocol):
     """Sends one batch, once."""
 
-    async def send(self, body: bytes) -> Answer:
+    async def send(self, batch: Batch) -> Answer:
         """Send it; never raises."""
         ...
 
@@ -54,14 +59,15 @@ class HttpSender:
 
     def __init__(self, target: Target, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._url = http_url(target.endpoint)
+        self._instance = target.instance
         self._headers = {**target.headers, "content-type": "application/x-protobuf"}
         self._client = httpx.AsyncClient(
             timeout=target.timeout_s, verify=target.tls or True, transport=transport
         )
 
-    async def send(self, body: bytes) -> Answer:
+    async def send(self, batch: Batch) -> Answer:
         """Post it."""
-        headers = dict(self._headers)
+        body, headers = batch.body, {**self._headers, **trail(batch, self._instance)}
         if len(body) >= GZIP_FROM_BYTES:
             body = await asyncio.to_thread(gzip.compress, body, 1)
             headers["content-encoding"] = "gzip"
@@ -104,26 +110,35 @@ class GrpcSender:
             ssl=target.tls,
         )
         self._headers = {name.lower(): value for name, value in target.headers.items()}
+        self._instance = target.instance
         self._timeout_s = target.timeout_s
         self._export: UnaryUnaryMethod[bytes, ExportTraceServiceResponse] = UnaryUnaryMethod(
             self._channel, EXPORT, bytes, ExportTraceServiceResponse
         )
 
-    async def send(self, body: bytes) -> Answer:
+    async def send(self, batch: Batch) -> Answer:
         """Call Export."""
+        headers = {**self._headers, **trail(batch, self._instance)}
         try:
-            answer = await self._export(body, timeout=self._timeout_s, metadata=self._headers)
+            answer = await self._export(batch.body, timeout=self._timeout_s, metadata=headers)
         except GRPCError as error:
             return of_code(error.status.name, _wait_s(error), f"gRPC {error.status.name}")
         except (OSError, TimeoutError, StreamTerminatedError, ProtocolError) as error:
             return Answer(Verdict.RETRY, type(error).__name__)
         except DecodeError:
             return Answer(Verdict.SENT)
+        except ValueError as error:  # a header that gRPC does not allow
+            return Answer(Verdict.REFUSED, str(error))
         return Answer(Verdict.SENT, rejected=answer.partial_success.rejected_spans)
 
     async def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+
+def trail(batch: Batch, instance: str) -> dict[str, str]:
+    """Return the header that says by whom a batch was passed on, this one last."""
+    return {TRAIL_HEADER: ",".join((*batch.via, instance))}
 
 
 def http_url(endpoint: str) -> str:

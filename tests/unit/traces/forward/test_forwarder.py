@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from tests.helpers.clock import FakeClock, settle
 from vllmd.traces.forward.answer import Answer, Verdict
 from vllmd.traces.forward.forwarder import LONGEST_PAUSE_S, PATIENCE_S, Forwarder
-from vllmd.traces.forward.queue import ForwardQueue
+from vllmd.traces.forward.queue import Batch, ForwardQueue
 
 SENT, REFUSED = Answer(Verdict.SENT), Answer(Verdict.REFUSED, "HTTP 400")
 RETRY = Answer(Verdict.RETRY, "ConnectError")
@@ -20,8 +20,8 @@ class Backend:
         self.closed = False
         self.slow = False
 
-    async def send(self, body: bytes) -> Answer:
-        self.got.append(body)
+    async def send(self, batch: Batch) -> Answer:
+        self.got.append(batch.body)
         if self.slow:
             await asyncio.Event().wait()
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

@@ -50,6 +50,15 @@ def test_a_batch_stays_below_what_receivers_take() -> None:
     assert sizes == [2, 1, 4]
 
 
+def test_what_came_another_way_is_another_batch() -> None:
+    made = queue()
+    made.put(b"a", 1)
+    made.put(b"b", 1, ("other",))
+    made.put(b"c", 1, ("other",))
+    assert made.take() == Batch(b"a", 1)
+    assert made.take() == Batch(b"bc", 2, ("other",))
+
+
 def test_give_back_is_the_oldest_again() -> None:
     made = queue()
     made.put(b"a", 1)

@@ -1,0 +1,91 @@
+"""What a client and a collector do with traces."""
+
+import gzip
+import http.server
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.helpers.otlp import USUAL
+
+
+def trace_headers(adapter: str | None = None, *, sampled: bool = True) -> dict[str, str]:
+    """Return the headers by which a client says which trace a request is of, and which adapter."""
+    ids = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-{int(sampled):02x}"
+    return {"traceparent": ids, **({"tracestate": f"vllmd={adapter}"} if adapter else {})}
+
+
+def spans_like_vllms(provider: Any, count: int) -> None:
+    """Make spans of requests with an OpenTelemetry SDK, as vLLM does."""
+    tracer = provider.get_tracer("vllm.tracing.otel")
+    for number in range(count):
+        span = tracer.start_span("llm_request", attributes=dict(USUAL))
+        span.set_attribute("gen_ai.request.id", f"cmpl-{secrets.token_hex(8)}-{number}")
+        span.end()
+
+
+class Collector:
+    """A receiver that keeps what it got; it can be told to fail."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.status = 200
+        self.requests: list[ExportTraceServiceRequest] = []
+        self.headers: list[dict[str, str]] = []
+        self.refused = 0
+
+    def spans(self) -> list[tuple[str, Any]]:
+        """Return all spans, each with the name of its service."""
+        return [
+            (_service(group), span)
+            for request in list(self.requests)
+            for group in request.resource_spans
+            for scope in group.scope_spans
+            for span in scope.spans
+        ]
+
+    def named(self, name: str) -> list[Any]:
+        """Return the spans of that name."""
+        return [span for _, span in self.spans() if span.name == name]
+
+
+def _service(group: Any) -> str:
+    about = {a.key: a.value.string_value for a in group.resource.attributes}
+    return str(about.get("service.name", ""))
+
+
+@contextmanager
+def collector(port: int = 0) -> Iterator[Collector]:
+    """Run a collector on loopback."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            if made.status == 200:
+                made.requests.append(ExportTraceServiceRequest.FromString(body))
+                made.headers.append({k.lower(): v for k, v in self.headers.items()})
+            else:
+                made.refused += 1
+            self.send_response(made.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    made = Collector(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
