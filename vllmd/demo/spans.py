@@ -15,26 +15,38 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TIMEOUT_S = 10.0
+FIRST_PAUSE_S = 1.0
+RETRIED = frozenset({None, 429, 502, 503, 504})
+"""Answers after which a batch is sent again."""
 
 
 class _Exporter(SpanExporter):
-    """OTLP over HTTP; where the real one tries again, this one gives up."""
+    """OTLP over HTTP; it tries again for ten seconds, as the real one does."""
 
     def __init__(self, endpoint: str) -> None:
         self._url = urlsplit(endpoint)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        body = encode_spans(spans).SerializeToString()
+        deadline, pause_s = time.monotonic() + TIMEOUT_S, FIRST_PAUSE_S
+        while (status := self._post(body)) in RETRIED:
+            if time.monotonic() + pause_s > deadline:
+                break
+            time.sleep(pause_s)
+            pause_s *= 2
+        return SpanExportResult.SUCCESS if status == 200 else SpanExportResult.FAILURE
+
+    def _post(self, body: bytes) -> int | None:
+        """Send once; None if nobody answers."""
         connection = http.client.HTTPConnection(self._url.netloc, timeout=TIMEOUT_S)
         try:
-            body = encode_spans(spans).SerializeToString()
             headers = {"content-type": "application/x-protobuf"}
             connection.request("POST", self._url.path, body, headers)
-            status = connection.getresponse().status
+            return connection.getresponse().status
         except (OSError, http.client.HTTPException):
-            return SpanExportResult.FAILURE
+            return None
         finally:
             connection.close()
-        return SpanExportResult.SUCCESS if status == 200 else SpanExportResult.FAILURE
 
 
 class Spans:

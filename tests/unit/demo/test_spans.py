@@ -80,7 +80,10 @@ def test_a_load_is_told(receiver: Receiver) -> None:
     assert took == pytest.approx(3, abs=0.5)
 
 
-def test_without_an_endpoint_or_a_receiver_nothing_happens() -> None:
+def test_without_an_endpoint_or_a_receiver_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vllmd.demo.spans.TIMEOUT_S", 0.5)
     for endpoint in (None, "http://127.0.0.1:9/v1/traces"):
         spans = Spans(endpoint)
         spans.loaded(time.time())
