@@ -61,26 +61,25 @@ def parse_page(page: bytes, engine: str) -> ParsedPage:
     label = b'vllmd_engine="%s"' % engine.encode()
     families: dict[bytes, Family] = {}
     rejected, newest, lora = 0, 0.0, None
+    last, family = b"", None  # most lines are of the same name as the one before
     for line in page.split(b"\n"):
-        if not line or line.isspace():
-            continue
         if line.startswith(b"#"):
             _read_meta(line, families)
+            last = b""
             continue
         match = _SAMPLE.fullmatch(line)
         if match is None:
-            rejected += 1
+            rejected += bool(line and not line.isspace())
             continue
-        name = match["name"]
-        if not _wanted(name):
-            if name == _LORA and float(match["value"]) >= newest:
-                newest, lora = float(match["value"]), match["labels"]
-            continue
-        family = _family_of(name, families)
+        name, inner, value = match.group("name", "labels", "value")
+        if name != last:
+            last, family = name, _family_of(name, families) if _wanted(name) else None
         if family is not None:
-            inner = (match["labels"] or b"").rstrip(b",")
+            inner = inner and inner.rstrip(b",")
             labels = label + b"," + inner if inner else label
-            family.samples.append(b"%s{%s} %s" % (name, labels, match["value"]))
+            family.samples.append(b"%s{%s} %s" % (name, labels, value))
+        elif name == _LORA and float(value) >= newest:
+            newest, lora = float(value), inner
     return ParsedPage(tuple(f for f in families.values() if f.samples), rejected, lora)
 
 
