@@ -130,8 +130,6 @@ def masked(name: str, value: Any) -> Any:
 
 def traced(engine: "Engine") -> bool:
     """Tell whether an engine is to send its spans to vllmd."""
-    if ENDPOINT in engine.flags:
-        return False
     return traces_problem(engine) is None if engine.traces is None else engine.traces
 
 
@@ -141,6 +139,8 @@ def traces_problem(engine: "Engine") -> str | None:
     Source: `OutputProcessor.do_tracing` in vLLM asserts that there are statistics, and the server's
     loop ends with it; the frontend in Rust rejects the flag (vLLM #44757).
     """
+    if ENDPOINT in engine.flags:
+        return f"there is a {ENDPOINT} of your own among the flags"
     if engine.flags.get(NO_STATS) is True:
         return f"with {NO_STATS} every request of an engine that sends spans fails"
     if engine.env.get(RUST_FRONTEND, "0") not in ("", "0"):

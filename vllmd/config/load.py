@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from vllmd.config import lines, memory, rules
-from vllmd.config.flags import is_secret, masked, traces_problem
+from vllmd.config.flags import ENDPOINT, is_secret, masked, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
@@ -219,6 +219,13 @@ class _Reader:
             if engine.traces and (problem := traces_problem(engine)):
                 fix = "set traces = false, or take the other out"
                 self._note(("engines", name, "traces"), problem, fix)
+            if engine.traces is None and ENDPOINT in engine.flags:
+                self._note(
+                    ("engines", name, "flags", ENDPOINT),
+                    f"spans go to {engine.flags[ENDPOINT]}, and none to vllmd",
+                    "take the flag out, and give that address as traces.forward.endpoint",
+                    Severity.WARNING,
+                )
         path = ("traces", "forward", "endpoint")
         if config.traces.sends_to_itself:
             fix = "give the address of another receiver, or take the key out"

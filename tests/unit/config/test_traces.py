@@ -88,6 +88,7 @@ def test_engine_that_cannot_or_is_not_to_send_spans_does_not(text: str) -> None:
     [
         ("flags = { disable-log-stats = true }", "every request of an engine that sends spans"),
         ('env = { VLLM_USE_RUST_FRONTEND = "1" }', "does not start when it is to send spans"),
+        ('flags = { otlp-traces-endpoint = "http://a/v1/traces" }', "of your own among the flags"),
     ],
 )
 def test_spans_that_would_break_the_engine_are_refused(text: str, problem: str) -> None:
@@ -95,6 +96,12 @@ def test_spans_that_would_break_the_engine_are_refused(text: str, problem: str) 
     assert "engines.chat.traces" in said
     assert problem in said
     assert "set traces = false" in said
+
+
+def test_spans_that_go_elsewhere_are_warned_of() -> None:
+    _, (problem,) = parse(ENGINE + 'flags = { otlp-traces-endpoint = "http://a:4318/v1/traces" }\n')
+    assert problem.message == "spans go to http://a:4318/v1/traces, and none to vllmd"
+    assert "traces.forward.endpoint" in problem.fix
 
 
 def test_endpoint_is_where_this_host_reaches_the_receiver() -> None:
