@@ -75,7 +75,7 @@ build-tools:
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus \
 		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate \
-		cc=build-essential
+		cc=build-essential openssl=openssl
 
 gpu: $(VENV)/developed ## the reader and a whole vllmd on a real GPU; needs PyTorch with CUDA
 	$(BIN)/pytest tests/gpu

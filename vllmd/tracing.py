@@ -34,6 +34,7 @@ from vllmd.units import MIB
 FINISHED = b"vllm:request_success_total"
 MODELS_TIMEOUT_S = 1.0
 FLUSH_S = 3.0
+RETRY_S = 5.0
 
 _log = structlog.get_logger()
 
@@ -75,7 +76,16 @@ class Tracing:
             await port.open()
 
     async def run(self) -> None:
-        """Keep the ports open, end windows, pass spans on, until cancelled."""
+        """Work until cancelled; a mistake in it costs spans, and nothing else."""
+        while True:
+            try:
+                await self._work()
+            except Exception:  # noqa: BLE001 - isolates telemetry
+                _log.exception(events.TRACES_FAILED)
+                await self._clock.sleep(RETRY_S)
+
+    async def _work(self) -> None:
+        """Keep the ports open, end windows, pass spans on."""
         async with asyncio.TaskGroup() as tasks:
             for port in self._ports:
                 tasks.create_task(port.keep_open(self._clock))
@@ -159,7 +169,7 @@ class Tracing:
                 forward.endpoint,
                 forward_headers(forward),
                 forward.timeout_s,
-                _tls(forward),
+                tls_of(forward),
                 kept.instance,
             )
         except ConfigError as error:
@@ -194,7 +204,7 @@ class Tracing:
             return None
 
 
-def _tls(forward: Forward) -> ssl.SSLContext | None:
+def tls_of(forward: Forward) -> ssl.SSLContext | None:
     """Return how to speak TLS; None where the endpoint does not.
 
     Raises: ConfigError: a file of certificates or keys cannot be used.

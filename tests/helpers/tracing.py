@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import secrets
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ def _service(group: Any) -> str:
 
 
 @contextmanager
-def collector(port: int = 0) -> Iterator[Collector]:
+def collector(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
     """Run a collector on loopback."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -80,7 +81,9 @@ def collector(port: int = 0) -> Iterator[Collector]:
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    made = Collector(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    made = Collector(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

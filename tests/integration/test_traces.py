@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from grpclib.server import Server
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
@@ -21,11 +23,17 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
-from tests.helpers.otlp import export
+from tests.helpers.otlp import Taken, export
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import VLLMD, Site, free_port, needs, wait_for
 from tests.helpers.tracing import Collector, collector, spans_like_vllms, trace_headers
 from tests.integration.conftest import config_for
+from vllmd.config.traces import Forward
+from vllmd.traces.forward.answer import Verdict
+from vllmd.traces.forward.queue import Batch
+from vllmd.traces.forward.senders import GrpcSender, Target
+from vllmd.traces.grpc import GrpcReceiver
+from vllmd.tracing import tls_of
 
 REQUESTS = "vllmd_span_requests_total"
 SEQUENCES = "vllmd_span_sequences_total"
@@ -165,6 +173,23 @@ def test_parts_of_the_start_are_shown_and_are_no_requests(tmp_path: Path) -> Non
         assert made.samples(REQUESTS) == {}
 
 
+def test_a_part_of_a_start_leads_to_its_phase_before_the_log_says_it(tmp_path: Path) -> None:
+    with receiving(tmp_path) as made:
+        made.vllmd("stop", "chat")
+        made.kill_daemon()
+        made.start(VLLMD_STAND_IN_LOAD_S="8")
+        made.vllmd("start", "chat")
+        made.wait_state("chat", "loading")
+        response = httpx.post(
+            f"{made.otlp}/v1/traces",
+            content=export(name="Capture model", start_ns=1).SerializeToString(),
+            headers={"content-type": "application/x-protobuf"},
+        )
+        assert response.status_code == 200
+        wait_for("the phase", lambda: made.engine("chat")["phase"] == "graphs", 4)
+        assert made.samples("vllmd_engine_start_span_seconds")["Capture model", "chat"] == 2.0
+
+
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_spans_are_passed_on_with_our_own(tmp_path: Path, protocol: str) -> None:
     """Over gRPC to another vllmd, which passes them on over HTTP to the collector."""
@@ -226,6 +251,55 @@ def _pass_on(folder: Path, endpoint: str, protocol: str, got: Collector) -> None
         assert made.samples("vllmd_otlp_forward_up") == {(): 1.0}
         made.stop()
     assert got.named("engine.stop"), "what the end of the engine left is sent before we end"
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for loopback that nobody has signed."""
+    needs("openssl")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_passing_on_over_tls_trusts_who_it_is_told_to(tmp_path: Path, trusted: bool) -> None:
+    cert, key = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with collector(tls=context) as got:
+        forward = f'[traces.forward]\nendpoint = "{got.url}"\n'
+        forward += f'ca_file = "{cert}"\n' if trusted else ""
+        with receiving(tmp_path, forward) as made:
+            made.chat("tiny", tokens=2)
+            if trusted:
+                wait_for("the span", lambda: got.named("llm_request"))
+            else:
+                wait_for("trouble", lambda: made.samples("vllmd_otlp_forward_up") == {(): 0.0})
+                assert got.requests == []
+
+
+async def test_grpc_over_tls(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    listener = socket.create_server(("127.0.0.1", 0))
+    taken = Taken()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    context.set_alpn_protocols(["h2"])
+    server = Server([GrpcReceiver(taken.intake)])
+    await server.start(sock=listener, ssl=context)
+    endpoint = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    for ca_file, verdict in ((str(cert), Verdict.SENT), (None, Verdict.RETRY)):
+        forward = Forward(endpoint=endpoint, protocol="grpc", ca_file=ca_file)
+        sender = GrpcSender(Target(endpoint, tls=tls_of(forward), instance="me"))
+        answer = await sender.send(Batch(export().SerializeToString(), 1))
+        assert answer.verdict is verdict, answer
+        await sender.close()
+    assert taken.spans == 1
+    server.close()
+    await server.wait_closed()
 
 
 def test_a_dead_backend_costs_nothing_and_gets_what_it_missed(tmp_path: Path) -> None:

@@ -148,6 +148,29 @@ async def test_windows_end_and_their_requests_are_logged() -> None:
     await scene.tracing.close(flush=False)
 
 
+async def test_a_mistake_in_it_costs_spans_and_nothing_else() -> None:
+    scene = Scene("window_s = 1\n")
+    broken, calls = scene.surroundings.traces.slowest, []
+
+    def end(now: float) -> None:
+        calls.append(now)
+        raise RuntimeError("a mistake")
+
+    broken.end = end  # type: ignore[method-assign]
+    with structlog.testing.capture_logs() as logs:
+        running = asyncio.create_task(scene.tracing.run())
+        await settle()
+        await scene.send("sql")
+        await scene.clock.advance(20)
+        assert not running.done()
+        assert (await scene.send("sql")).status_code == 200
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    await scene.tracing.close(flush=False)
+    assert len(calls) > 1
+    assert "traces.failed" in [line["event"] for line in logs]
+
+
 async def test_what_was_counted_outlives_a_daemon_that_begins_anew() -> None:
     scene = Scene()
     scene.surroundings.traces.aggregate.add("chat", span(), frozenset())

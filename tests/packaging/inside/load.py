@@ -1,10 +1,11 @@
 """A client that counts what failed."""
 
 import http.client
+import socket
 import threading
 import time
 
-from .tools import API, EXPORTER, OTLP, get
+from .tools import API, EXPORTER, OTLP, OTLP_GRPC, get
 
 SPAN = {
     "traceId": "5b8efff798038103d269b633813fc60c",
@@ -50,6 +51,7 @@ class Load:
         while not self._done.wait(0.1):
             try:
                 get(f"{OTLP}/v1/traces", EXPORT)
+                socket.create_connection(OTLP_GRPC, 30).close()
                 self.spans += 1
             except FAILURES as error:
                 (self.failed if "refused" in repr(error) else self.cut).append(f"span: {error!r}")

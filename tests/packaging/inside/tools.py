@@ -13,6 +13,7 @@ from typing import Any
 API = "http://127.0.0.1:8000"
 EXPORTER = "http://127.0.0.1:9840"
 OTLP = "http://127.0.0.1:4318"
+OTLP_GRPC = ("127.0.0.1", 4317)
 CONFIG_PATH = "/etc/vllmd/vllmd.toml"
 PATIENCE = float(os.environ.get("PATIENCE", "1"))
 """How much longer than on a real processor things may take."""

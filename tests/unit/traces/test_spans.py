@@ -60,6 +60,13 @@ def test_read_request_takes_the_newer_names_of_token_counts() -> None:
     assert (found.prompt_tokens, found.completion_tokens, found.e2e) == (7, 3, None)
 
 
+def test_read_request_believes_attributes_and_not_the_clock() -> None:
+    """A span's start and end are of a wall clock, which may jump."""
+    span = add_span(export())
+    span.start_time_unix_nano, span.end_time_unix_nano = 2**63, 5
+    assert read_request(span).e2e == 1.1
+
+
 @pytest.mark.parametrize(
     ("state", "claim"),
     [

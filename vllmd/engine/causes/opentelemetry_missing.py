@@ -5,7 +5,7 @@ from vllmd.engine.causes.base import Cause, Kind
 CAUSE = Cause(
     name="opentelemetry_missing",
     kind=Kind.CONFIGURATION,
-    explanation="vLLM is to send spans of its requests, and OpenTelemetry is not installed with it.",
+    explanation="vLLM is to send spans, and OpenTelemetry is not installed with it.",
     advice=(
         "Install opentelemetry-sdk and opentelemetry-exporter-otlp into vLLM's environment, or set "
         "traces = false for the engine."

@@ -62,7 +62,7 @@ class HttpSender:
         self._instance = target.instance
         self._headers = {**target.headers, "content-type": "application/x-protobuf"}
         self._client = httpx.AsyncClient(
-            timeout=target.timeout_s, verify=target.tls or True, transport=transport
+            timeout=target.timeout_s, verify=target.tls or False, transport=transport
         )
 
     async def send(self, batch: Batch) -> Answer:
