@@ -66,7 +66,6 @@ class Tracing:
         self._intake = Intake(config.engines, kept, models.names, self._note_start, clock)
         self._ports = list(self._make_ports(surroundings))
         self._forwarder = self._make_forwarder(self._config.forward)
-        self._tasks: list[asyncio.Task[None]] = []
 
     # --- its life ----------------------------------------------------------------------------
 
@@ -214,7 +213,10 @@ def tls_of(forward: Forward) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=forward.ca_file)
         if forward.client_certificate_file:
-            context.load_cert_chain(forward.client_certificate_file, forward.client_key_file)
+            # without a password, an encrypted key would be asked for on a terminal
+            context.load_cert_chain(
+                forward.client_certificate_file, forward.client_key_file, password=""
+            )
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             f"traces.forward: the certificates cannot be used: {error}; mend ca_file, "

@@ -57,6 +57,8 @@ _FIELDS = {
 }
 """Attributes with a number, and where it goes; the conventions renamed the tokens since."""
 _REQUEST_ID = "gen_ai.request.id"
+MAX_TEXT = 256
+"""Of what a client may choose, so much is kept in memory and in the log."""
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _STATE = re.compile(r"(?:^|,)[ \t]*vllmd=([^,=]*?)[ \t]*(?:,|$)")
 
@@ -132,7 +134,7 @@ def read_request(span: Any) -> RequestSpan:
             value = attribute.value
             numbers[index] = value.double_value or value.int_value
         elif key == _REQUEST_ID:
-            request_id = attribute.value.string_value
+            request_id = attribute.value.string_value[:MAX_TEXT]
     state = span.trace_state
     return RequestSpan(
         span.trace_id,
@@ -147,7 +149,7 @@ def read_request(span: Any) -> RequestSpan:
 def parse_claim(trace_state: str) -> str | None:
     """Return what `tracestate` says after ``vllmd=``. Source: W3C Trace Context."""
     match = _STATE.search(trace_state)
-    return (match[1] or None) if match else None
+    return (match[1][:MAX_TEXT] or None) if match else None
 
 
 def drop_invalid(request: ExportTraceServiceRequest) -> int:

@@ -60,6 +60,12 @@ def test_read_request_takes_the_newer_names_of_token_counts() -> None:
     assert (found.prompt_tokens, found.completion_tokens, found.e2e) == (7, 3, None)
 
 
+def test_read_request_keeps_no_more_of_a_clients_words_than_is_useful() -> None:
+    request = export(request_id="x" * 10**6, state=f"vllmd={'y' * 10**6}")
+    found = read_request(request.resource_spans[0].scope_spans[0].spans[0])
+    assert len(found.request_id) == len(found.claimed or "") == 256
+
+
 def test_read_request_believes_attributes_and_not_the_clock() -> None:
     """A span's start and end are of a wall clock, which may jump."""
     span = add_span(export())
