@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from tests.helpers.otlp import Taken, export
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import VLLMD, Site, free_port, needs, wait_for
+from tests.helpers.site import VLLMD, Site, free_port, needs, sweep, wait_for
 from tests.helpers.tracing import Collector, collector, spans_like_vllms, trace_headers
 from tests.integration.conftest import config_for
 from vllmd.config.traces import Forward
@@ -40,6 +40,18 @@ SEQUENCES = "vllmd_span_sequences_total"
 
 
 @contextmanager
+def running(made: Site) -> Iterator[None]:
+    """Run a site; at the end nothing of it is left."""
+    made.start()
+    try:
+        yield
+    finally:
+        if made.daemon.poll() is None:
+            made.stop()
+        sweep(made.folder)
+
+
+@contextmanager
 def receiving(folder: Path, more: str = "", tables: str = "", **env: str) -> Iterator[Site]:
     """Run a site with both receivers; `grpc_port` is in its `env`."""
     exporter, api, http_port, grpc_port = (free_port() for _ in range(4))
@@ -48,13 +60,9 @@ def receiving(folder: Path, more: str = "", tables: str = "", **env: str) -> Ite
     text += f'listen_grpc = "127.0.0.1:{grpc_port}"\n{more}\n'
     made = Site(folder, text, exporter_port=exporter, api_port=api, otlp_port=http_port)
     made.env = env
-    made.start()
-    try:
+    with running(made):
         made.wait_state("chat", "ready")
         yield made
-    finally:
-        if made.daemon.poll() is None:
-            made.stop()
 
 
 def grpc_address(made: Site) -> str:
@@ -220,11 +228,8 @@ listen_grpc = "127.0.0.1:{over}"
 endpoint = "{got.url}"
 """
     made = Site(folder, text, exporter_port=1, api_port=1, otlp_port=1)
-    made.start()
-    try:
+    with running(made):
         yield made
-    finally:
-        made.stop()
 
 
 def _pass_on(folder: Path, endpoint: str, protocol: str, got: Collector) -> None:
@@ -354,9 +359,7 @@ endpoint = "http://127.0.0.1:{first}"
     config += f'\n[traces]\nlisten_http = "127.0.0.1:{first}"\nlisten_grpc = ""\n'
     config += f'[traces.forward]\nendpoint = "http://127.0.0.1:{second}"\n'
     made = Site(mine, config, exporter_port=exporter, api_port=api, otlp_port=first)
-    other.start()
-    made.start()
-    try:
+    with running(other), running(made):
         made.wait_state("chat", "ready")
         made.chat("tiny", tokens=2)
         wait_for("spans", lambda: sequences(made) == 1)
@@ -364,9 +367,6 @@ endpoint = "http://127.0.0.1:{first}"
         counts = made.samples("vllmd_otlp_requests_total")
         assert sum(counts.values()) < 20, counts
         assert made.samples("vllmd_span_duplicates_total").get(("chat",), 0) <= 1
-    finally:
-        made.stop()
-        other.stop()
 
 
 def test_a_port_that_is_taken_costs_spans_only(tmp_path: Path) -> None:
@@ -376,20 +376,18 @@ def test_a_port_that_is_taken_costs_spans_only(tmp_path: Path) -> None:
         config = config_for(tmp_path, exporter, api)
         config += f'\n[traces]\nlisten_http = "127.0.0.1:{port}"\nlisten_grpc = ""\n'
         made = Site(tmp_path, config, exporter_port=exporter, api_port=api, otlp_port=port)
-        made.start()
-        made.wait_state("chat", "ready")
-        assert made.chat("tiny", tokens=2)
-        said = made.vllmd("status").stdout
-        assert "spans are not received: " in said
-        assert f"127.0.0.1:{port}" in said
-        assert made.samples("vllmd_otlp_up") == {("http",): 0.0}
-    try:
-        wait_for("the port", lambda: made.samples("vllmd_otlp_up") == {("http",): 1.0}, 30)
-        made.chat("tiny", tokens=2)
-        wait_for("spans", lambda: sequences(made) >= 1)
-        assert "spans are not received" not in made.vllmd("status").stdout
-    finally:
-        made.stop()
+        with running(made):
+            made.wait_state("chat", "ready")
+            assert made.chat("tiny", tokens=2)
+            said = made.vllmd("status").stdout
+            assert "spans are not received: " in said
+            assert f"127.0.0.1:{port}" in said
+            assert made.samples("vllmd_otlp_up") == {("http",): 0.0}
+            taken.close()
+            wait_for("the port", lambda: made.samples("vllmd_otlp_up") == {("http",): 1.0}, 30)
+            made.chat("tiny", tokens=2)
+            wait_for("spans", lambda: sequences(made) >= 1)
+            assert "spans are not received" not in made.vllmd("status").stdout
 
 
 def test_check_shows_how_the_engine_is_wired_and_refuses_the_fatal_pair(tmp_path: Path) -> None:
