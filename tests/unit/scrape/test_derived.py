@@ -21,6 +21,25 @@ def test_real_pages_lack_nothing(name: str) -> None:
     assert {rule.name for rule in RULES} <= set(found)
 
 
+def names_by_version() -> dict[str, set[bytes]]:
+    """Read which families each release has, without `_total`, which is on the page only."""
+    lines = (PAGES / "vllm-names-by-version.md").read_text().splitlines()
+    rows = [[cell.strip(" `") for cell in x.split("|")[1:-1]] for x in lines if x.startswith("|")]
+    return {
+        version: {row[0].encode() for row in rows[2:] if row[column] == "x"}
+        for column, version in enumerate(rows[0])
+        if column
+    }
+
+
+@pytest.mark.parametrize(("version", "names"), names_by_version().items())
+def test_every_release_has_what_each_rule_needs(version: str, names: set[bytes]) -> None:
+    """As found in the wheels of these releases."""
+    assert len(names) > 50
+    for rule in RULES:
+        assert any(source.removesuffix(b"_total") in names for source in rule.sources), rule.name
+
+
 def test_values_and_labels_are_vllms_own() -> None:
     found = derived((PAGES / "vllm-0.32-cpu.prom").read_bytes())
     label = b'{vllmd_engine="chat",engine="0",model_name="tiny"'
