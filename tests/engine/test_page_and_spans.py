@@ -97,6 +97,20 @@ def test_spans_tell_what_clients_measured(real: Site) -> None:
     )
 
 
+def test_ask_is_answered_by_the_base_model_and_the_adapter(real: Site) -> None:
+    asked = real.vllmd("ask", "--all", "--json")
+    assert asked.returncode == 0, asked.stderr
+    answers = json.loads(asked.stdout)
+    assert [each["model"] for each in answers] == ["tiny", "domain"]
+    for each in answers:
+        assert each["error"] is None
+        assert each["completion_tokens"] >= 1
+        assert 0 < each["time_to_first_token_s"] <= each["total_s"]
+    refused = real.vllmd("ask", "-m", "nosuch")
+    assert refused.returncode == 66
+    assert "no engine serves 'nosuch'; there is: tiny, domain" in refused.stderr
+
+
 def test_three_sequences_are_one_request(real: Site) -> None:
     before, count = settled(real), real.samples(REQUESTS).get(("unknown", "tiny"), 0)
     real.client().completions.create(

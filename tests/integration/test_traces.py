@@ -158,6 +158,25 @@ def test_requests_are_counted_where_their_clients_say(tmp_path: Path) -> None:
         assert "slowest by time to first token" in made.vllmd("traces").stdout
 
 
+def test_ask_tries_every_model_and_is_counted_by_adapter(tmp_path: Path) -> None:
+    with receiving(tmp_path) as made:
+        answer = made.vllmd("ask", "What is it?", "-m", "sql", "--max-tokens", "4")
+        assert answer.returncode == 0, answer.stderr
+        assert len(answer.stdout.split()) == 4
+        assert "sql: first token after" in answer.stderr
+        shown = json.loads(made.vllmd("ask", "--all", "--json").stdout)
+        assert [(each["model"], each["completion_tokens"]) for each in shown] == [
+            ("tiny", 16),
+            ("sql", 16),
+        ]
+        expected = {("sql", "chat"): 2.0, ("tiny", "chat"): 1.0}
+        wait_for("spans", lambda: made.samples(REQUESTS) == expected)
+        made.vllmd("stop", "chat")
+        refused = made.vllmd("ask")
+        assert refused.returncode == 1
+        assert "'vllmd start chat --wait' starts it" in refused.stderr
+
+
 def test_coverage_is_whole_where_every_request_sent_its_span(tmp_path: Path) -> None:
     with receiving(tmp_path) as made:
         for _ in range(4):

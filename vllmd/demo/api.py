@@ -145,7 +145,8 @@ class Api:
         prompt_tokens, max_tokens = _lengths(body, chat)
         adapter = model if model in self._adapters else None
         generation = Request(prompt_tokens, max_tokens, adapter)
-        reply = _Reply(model, chat, generation)
+        with_usage = (body.get("stream_options") or {}).get("include_usage", False)
+        reply = _Reply(model, chat, generation, with_usage)
         words = self._engine.generate(
             generation, lambda: self._spans.finished(generation, reply.id, headers)
         )
@@ -165,11 +166,12 @@ def _size(headers: Mapping[str, str]) -> int:
 class _Reply:
     """One answer in OpenAI's shape."""
 
-    def __init__(self, model: str, chat: bool, request: Request) -> None:
+    def __init__(self, model: str, chat: bool, request: Request, with_usage: bool) -> None:
         kind = "chat.completion" if chat else "text_completion"
         prefix = "chatcmpl" if chat else "cmpl"
         self._chat = chat
         self._request = request
+        self._with_usage = with_usage
         self._head = {
             "id": f"{prefix}-{uuid.uuid4().hex}",
             "object": kind,
@@ -186,15 +188,15 @@ class _Reply:
         content: dict[str, Any] = (
             {"message": {"role": "assistant", "content": text}} if self._chat else {"text": text}
         )
-        done = self._request.tokens
+        choices = [{"index": 0, "finish_reason": "length", **content}]
+        return {**self._head, "choices": choices, "usage": self._usage()}
+
+    def _usage(self) -> dict[str, int]:
+        prompt, done = self._request.prompt_tokens, self._request.tokens
         return {
-            **self._head,
-            "choices": [{"index": 0, "finish_reason": "length", **content}],
-            "usage": {
-                "prompt_tokens": self._request.prompt_tokens,
-                "completion_tokens": done,
-                "total_tokens": self._request.prompt_tokens + done,
-            },
+            "prompt_tokens": prompt,
+            "completion_tokens": done,
+            "total_tokens": prompt + done,
         }
 
     async def stream(self, words: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -209,6 +211,8 @@ class _Reply:
                 yield _event({**head, "choices": [{"index": 0, "finish_reason": None, **content}]})
             end: dict[str, Any] = {"delta": {}} if self._chat else {"text": ""}
             yield _event({**head, "choices": [{"index": 0, "finish_reason": "length", **end}]})
+            if self._with_usage:
+                yield _event({**head, "choices": [], "usage": self._usage()})
         except EngineDeadError as error:
             yield _event({"error": {"message": error.__doc__, "code": 500}})
         yield "data: [DONE]\n\n"

@@ -1,0 +1,136 @@
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from vllmd.cli.asking import Answer, Api, AskError
+
+
+def event(**fields: Any) -> bytes:
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"
+
+
+def piece(text: str, reason: str | None = None) -> bytes:
+    return event(choices=[{"delta": {"content": text}, "finish_reason": reason}])
+
+
+DONE = b"data: [DONE]\n\n"
+USAGE = event(choices=[], usage={"completion_tokens": 7})
+
+
+class Engine(ThreadingHTTPServer):
+    """An engine that answers what a test tells it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: dict[str, tuple[int, bytes]] = {}
+        self.asked: list[tuple[str, dict[str, str], Any]] = []
+
+    @property
+    def api(self) -> Api:
+        return Api(f"http://127.0.0.1:{self.server_port}", "k3y", 5)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Engine
+
+    def do_GET(self) -> None:
+        self.answer(None)
+
+    def do_POST(self) -> None:
+        self.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+    def answer(self, body: Any) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.asked.append((self.path, headers, body))
+        status, content = self.server.answers.get(self.path, (404, b""))
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    server = Engine()
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+CHAT = "/v1/chat/completions"
+
+
+def test_ask_shows_the_pieces_and_counts_what_the_engine_says(engine: Engine) -> None:
+    engine.answers[CHAT] = (200, piece("Hel") + piece("lo", "stop") + USAGE + DONE)
+    shown: list[str] = []
+    answer = engine.api.ask("sql", "hi", 20, shown.append)
+    assert shown == ["Hel", "lo"]
+    assert (answer.text, answer.completion_tokens, answer.finish_reason) == ("Hello", 7, "stop")
+    assert 0 < answer.time_to_first_token_s <= answer.total_s
+    ((path, headers, body),) = engine.asked
+    assert path == CHAT
+    assert headers["authorization"] == "Bearer k3y"
+    assert headers["tracestate"] == "vllmd=sql"
+    assert len(headers["traceparent"]) == 55
+    assert (body["model"], body["max_tokens"]) == ("sql", 20)
+    assert body["messages"] == [{"role": "user", "content": "hi"}]
+
+
+def test_ask_takes_the_first_token_of_reasoning_for_the_first(engine: Engine) -> None:
+    thought = event(choices=[{"delta": {"reasoning": "hm"}}])
+    engine.answers[CHAT] = (200, thought + piece("x", "stop") + DONE)
+    answer = engine.api.ask("m", "hi", 20, lambda _: None)
+    assert (answer.text, answer.completion_tokens) == ("x", 1)
+    assert answer.tokens_per_second is None
+
+
+def test_ask_of_a_model_without_a_chat_template_completes(engine: Engine) -> None:
+    refusal = json.dumps({"error": {"message": "default chat template is no longer allowed"}})
+    engine.answers[CHAT] = (400, refusal.encode())
+    text = event(choices=[{"text": "abc", "finish_reason": "length"}])
+    engine.answers["/v1/completions"] = (200, text + DONE)
+    assert engine.api.ask("m", "hi", 5, lambda _: None).text == "abc"
+    assert engine.asked[-1][2]["prompt"] == "hi"
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "problem"),
+    [
+        (401, b"", "wants its API key: set VLLM_API_KEY"),
+        (404, b'{"error": {"message": "The model `x` does not exist."}}', "404: The model `x`"),
+        (500, b"<html>", "answered 500: <html>"),
+        (200, piece("Hel"), "ended before it was whole"),
+        (200, piece("x") + event(error={"message": "EngineDeadError"}), "EngineDeadError"),
+        (200, b"data: {nonsense\n\n", "the answer broke off"),
+        (200, b"", "ended before it was whole"),
+    ],
+)
+def test_ask_says_what_came_instead(
+    engine: Engine, status: int, content: bytes, problem: str
+) -> None:
+    engine.answers[CHAT] = (status, content)
+    with pytest.raises(AskError, match=problem):
+        engine.api.ask("x", "hi", 5, lambda _: None)
+
+
+def test_nobody_there_is_said() -> None:
+    with pytest.raises(AskError, match="did not answer"):
+        Api("http://127.0.0.1:9", None, 1).models()
+
+
+def test_models_are_listed(engine: Engine) -> None:
+    engine.answers["/v1/models"] = (200, b'{"data": [{"id": "tiny"}, {"id": "sql"}]}')
+    assert engine.api.models() == ["tiny", "sql"]
+
+
+def test_tokens_per_second_are_those_after_the_first() -> None:
+    assert Answer("m", "", 1.0, 3.0, 11, "stop").tokens_per_second == 5.0

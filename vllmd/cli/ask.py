@@ -1,0 +1,192 @@
+"""`vllmd ask`: a question to an engine, as a smoke test."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from vllmd.cli.asking import Answer, Api, AskError
+from vllmd.cli.describing import describe_state
+from vllmd.cli.options import complete_engine, json_option, socket_option
+from vllmd.cli.table import format_table, join
+from vllmd.control.client import ControlClient
+from vllmd.errors import HeldError, TimedOutError, UnknownEngineError, VllmdError
+
+DEFAULT_PROMPT = "Say hello in one sentence."
+ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalled"})
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", help="The base model or an adapter; the base model by default.")
+@click.option("-e", "--engine", shell_complete=complete_engine, help="Only this engine.")
+@click.option("-a", "--all", "every", is_flag=True, help="The base model and every adapter.")
+@click.option(
+    "--stream/--no-stream", default=None, help="Print each piece as it comes (on a terminal)."
+)
+@click.option("--max-tokens", type=click.IntRange(1), help="128 by default; 16 with --all.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)
+@click.option("--api-key-file", type=click.Path(path_type=Path), help="Else VLLM_API_KEY is used.")
+@socket_option
+@json_option
+def command(
+    client: ControlClient,
+    prompt: str | None,
+    model: str | None,
+    engine: str | None,
+    every: bool,
+    stream: bool | None,
+    max_tokens: int | None,
+    timeout: float,
+    api_key_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Ask an engine a question, and say how fast the answer came.
+
+    PROMPT is read from the standard input where it is '-'. The answer goes to the standard output,
+    the figures to the standard error. Exits 0 if every answer came; 75 if an engine is on its way,
+    65 if it is held, 66 if nobody serves the model, 1 otherwise.
+    """
+    if every and model:
+        raise click.UsageError("--all asks every model: leave out --model")
+    text = sys.stdin.read() if prompt == "-" else prompt or DEFAULT_PROMPT
+    engines = _chosen(client.status()["engines"], engine)
+    key = _key(api_key_file)
+    if every:
+        _ask_all(engines, key, text, max_tokens or 16, timeout, as_json)
+        return
+    found, name = _find(engines, model, key, timeout)
+    show = not as_json and (sys.stdout.isatty() if stream is None else stream)
+    api = Api(found["url"], key, timeout)
+    answer = api.ask(name, text, max_tokens or 128, _print if show else lambda _: None)
+    if as_json:
+        click.echo(json.dumps(_to_json(found["name"], name, answer, None), indent=2))
+        return
+    click.echo("" if show else answer.text)
+    click.echo(f"{name}: {_figures(answer)}", err=True)
+
+
+def _chosen(engines: Sequence[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
+    chosen = [each for each in engines if name in (None, each["name"])]
+    if not chosen:
+        if name is None:
+            raise VllmdError("no engine is configured; add a table [engines.NAME]")
+        raise UnknownEngineError.among(name, [each["name"] for each in engines])
+    return chosen
+
+
+def _find(
+    engines: Sequence[dict[str, Any]], model: str | None, key: str | None, timeout_s: float
+) -> tuple[dict[str, Any], str]:
+    """Return the engine that serves a model, and the name to ask for."""
+    if model is None:
+        if len(engines) > 1:
+            names = ", ".join(each["name"] for each in engines)
+            raise click.UsageError(f"there are several engines ({names}): give --engine or --model")
+        _refuse_unready(engines[0])
+        return engines[0], engines[0]["served_names"][0]
+    for each in engines:
+        if model in each["served_names"]:
+            _refuse_unready(each)
+            return each, model
+    served: list[str] = []
+    for each in engines:
+        if len(engines) == 1:
+            _refuse_unready(each)
+        if each["state"] == "ready":
+            listed = Api(each["url"], key, timeout_s).models()
+            if model in listed:
+                return each, model
+            served += listed
+    raise UnknownEngineError(f"no engine serves {model!r}; there is: {', '.join(served) or 'none'}")
+
+
+def _ask_all(
+    engines: Sequence[dict[str, Any]],
+    key: str | None,
+    prompt: str,
+    max_tokens: int,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    results = [
+        result for each in engines for result in _ask_each(each, key, prompt, max_tokens, timeout_s)
+    ]
+    if as_json:
+        click.echo(json.dumps([_to_json(*result) for result in results], indent=2))
+    else:
+        rows = [
+            [engine, model or "-", _figures(answer) if answer else f"FAILED: {error}"]
+            for engine, model, answer, error in results
+        ]
+        for cells in format_table(["ENGINE", "MODEL", "ANSWER"], rows):
+            click.echo(join(cells))
+    if any(error is not None for *_, error in results):
+        sys.exit(VllmdError.exit_code)
+
+
+_Result = tuple[str, str | None, Answer | None, str | None]
+
+
+def _ask_each(
+    engine: dict[str, Any], key: str | None, prompt: str, max_tokens: int, timeout_s: float
+) -> Iterator[_Result]:
+    """Ask all models of an engine; one that fails does not keep the others from being asked."""
+    api = Api(engine["url"], key, timeout_s)
+    try:
+        _refuse_unready(engine)
+        models = api.models()
+    except VllmdError as error:
+        yield engine["name"], None, None, str(error)
+        return
+    for model in models:
+        try:
+            yield engine["name"], model, api.ask(model, prompt, max_tokens, lambda _: None), None
+        except AskError as error:
+            yield engine["name"], model, None, str(error)
+
+
+def _refuse_unready(engine: dict[str, Any]) -> None:
+    """Say what an engine does that does not serve, and what to do."""
+    name, state = engine["name"], engine["state"]
+    if state in ("ready", "draining"):
+        return
+    if state == "held":
+        raise HeldError(f"{name} is held: {engine['hold']['reason']}; 'vllmd why {name}' says more")
+    said = f"{name} is {describe_state(engine)}"
+    if state in ON_ITS_WAY:
+        raise TimedOutError(f"{said}; 'vllmd start {name} --wait' waits until it serves")
+    raise VllmdError(f"{said}; 'vllmd start {name} --wait' starts it")
+
+
+def _key(path: Path | None) -> str | None:
+    if path is None:
+        return os.environ.get("VLLM_API_KEY")
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VllmdError(f"--api-key-file: {error}") from None
+
+
+def _print(piece: str) -> None:
+    click.echo(piece, nl=False)
+
+
+def _figures(answer: Answer) -> str:
+    rate = answer.tokens_per_second
+    speed = "" if rate is None else f", then {rate:.1f} tokens/s"
+    first = answer.time_to_first_token_s * 1000
+    return f"first token after {first:.0f} ms{speed}, {answer.completion_tokens} tokens"
+
+
+def _to_json(
+    engine: str, model: str | None, answer: Answer | None, error: str | None
+) -> dict[str, Any]:
+    told = attrs.asdict(answer) if answer else {"model": model}
+    rate = answer.tokens_per_second if answer else None
+    return {"engine": engine, **told, "tokens_per_second": rate, "error": error}
