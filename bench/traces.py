@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.helpers.otlp import export
-from tests.helpers.site import Site, free_port
+from tests.helpers.site import DAEMON, Site, free_port
 from vllmd.scrape.derived import derive
 from vllmd.scrape.families import merge, parse_page
 from vllmd.scrape.render import render_openmetrics
@@ -35,19 +35,16 @@ STEADY_S, STEADY_SPANS = 30, 200
 HOUR_SPANS = STEADY_SPANS * 3600
 SCRAPES = 20
 
-CONFIG = """
-[daemon]
-listen = "127.0.0.1:{exporter}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
-poll_s = 3600
+CONFIG = (
+    DAEMON
+    + """poll_s = 3600
 [gpu]
 source = "none"
 [traces]
 listen_http = "127.0.0.1:{otlp}"
 listen_grpc = ""
 """
+)
 
 ENGINE = """
 [engines.e{number}]

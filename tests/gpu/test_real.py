@@ -14,7 +14,7 @@ import pytest
 
 from tests.gpu.conftest import REPORT
 from tests.helpers.reading import Reading, reading
-from tests.helpers.site import Site, free_port, gone, site, wait_for
+from tests.helpers.site import DAEMON, Site, free_port, gone, site, wait_for
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes
 from vllmd.gpu.latest import Periods
 
@@ -162,13 +162,9 @@ def test_margin_says_beforehand_whether_a_start_fits(spare_mib: int) -> None:
         assert started is (margin > 0) or (started and margin > -150 * MIB)
 
 
-CONFIG = """
-[daemon]
-listen = "127.0.0.1:{exporter}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
-
+CONFIG = (
+    DAEMON
+    + """
 [gpu]
 every_s = 0.5
 
@@ -181,6 +177,7 @@ gpu_memory_utilization = 0.4
 unready_s = 0
 env = {{ PYTHONPATH = "{root}" }}
 """
+)
 
 
 @pytest.fixture

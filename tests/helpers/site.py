@@ -26,6 +26,15 @@ T = TypeVar("T")
 VLLMD = Path(sys.executable).with_name("vllmd")
 WITH_OUR_TOOLS = f"{VLLMD.parent}:{os.environ.get('PATH', os.defpath)}"
 """Where py-spy is found, as on a host where it was installed."""
+DAEMON = """
+[daemon]
+listen = "127.0.0.1:{exporter}"
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+log_dir = "{folder}/log"
+"""
+"""The first table of every configuration here."""
+
 FAST = {
     "VLLMD_STAND_IN_LOAD_S": "0.3",
     "VLLMD_STAND_IN_STEP_S": "0.005",

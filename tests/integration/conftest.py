@@ -6,15 +6,11 @@ from typing import Any
 import pytest
 
 from tests.helpers.outcomes import Outcome, outcome_for
-from tests.helpers.site import Site, free_port, site
+from tests.helpers.site import DAEMON, Site, free_port, site
 
-CONFIG = """
-[daemon]
-listen = "127.0.0.1:{exporter}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
-poll_s = 0.5
+CONFIG = (
+    DAEMON
+    + """poll_s = 0.5
 
 [engines.chat]
 model = "org/model"
@@ -34,6 +30,7 @@ load_stall_s = 2
 canary = {canary}
 canary_every_s = 1
 """
+)
 
 
 def config_for(folder: Path, exporter: int, api: int, **more: Any) -> str:

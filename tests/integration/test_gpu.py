@@ -14,17 +14,13 @@ import pytest
 
 from tests.helpers.nvml import GIB, UUID, FakeNvml, h200
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import Site, free_port, gone, needs, site, wait_for
+from tests.helpers.site import DAEMON, Site, free_port, gone, needs, site, wait_for
 from vllmd.shim import proc
 
 GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
-CONFIG = """
-[daemon]
-listen = "127.0.0.1:{exporter}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
-
+CONFIG = (
+    DAEMON
+    + """
 [gpu]
 source = "nvml"
 every_s = 0.2
@@ -40,6 +36,7 @@ gpu_memory_utilization = 0.5
 unready_s = 0
 restart = {{ initial_s = 0.2, max_s = 1 }}
 """
+)
 
 
 class GpuSite:

@@ -19,20 +19,16 @@ import pytest
 from tests.helpers import babbler
 from tests.helpers.outcomes import Outcome
 from tests.helpers.reference import normalised
-from tests.helpers.site import Site, free_port, needs, site, skip_or_fail, wait_for
+from tests.helpers.site import DAEMON, Site, free_port, needs, site, skip_or_fail, wait_for
 from vllmd.logs.reader import open_number
 from vllmd.shim import logfiles
 from vllmd.units import KIB, MIB
 
 SECRET = "sec-ret-0123456789"
 MARK = re.compile(rb"\[vllmd\] (\d+) lines \((\d+) bytes\) are missing here: (.*)")
-CONFIG = """
-[daemon]
-listen = "127.0.0.1:{exporter}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
-poll_s = 0.5
+CONFIG = (
+    DAEMON
+    + """poll_s = 0.5
 [logs]
 rotate_mb = {rotate_mb}
 keep = 1000
@@ -45,6 +41,7 @@ env = {{ CHAT_API_KEY = "{secret}" }}
 drain_s = 1
 stop_grace_s = 1
 """
+)
 
 
 MOST_LOST = 3 * MIB + 512 * KIB

@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from tests.helpers.otlp import Taken, export
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import VLLMD, Site, free_port, needs, sweep, wait_for
+from tests.helpers.site import DAEMON, VLLMD, Site, free_port, needs, sweep, wait_for
 from tests.helpers.tracing import Collector, collector, spans_like_vllms, trace_headers
 from tests.integration.conftest import config_for
 from vllmd.config.traces import Forward
@@ -234,12 +234,8 @@ def test_spans_are_passed_on_with_our_own(tmp_path: Path, protocol: str) -> None
 @contextmanager
 def _second(folder: Path, over: int, got: Collector) -> Iterator[Site]:
     folder.mkdir()
-    text = f"""
-[daemon]
-listen = "127.0.0.1:{free_port()}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
+    text = DAEMON.format(folder=folder, exporter=free_port())
+    text += f"""
 [traces]
 listen_http = ""
 listen_grpc = "127.0.0.1:{over}"
@@ -358,12 +354,8 @@ def test_a_loop_of_two_that_pass_on_to_each_other_ends(tmp_path: Path) -> None:
     first, second = free_port(), free_port()
     folder = tmp_path / "b"
     folder.mkdir()
-    text = f"""
-[daemon]
-listen = "127.0.0.1:{free_port()}"
-run_dir = "{folder}/run"
-state_dir = "{folder}/state"
-log_dir = "{folder}/log"
+    text = DAEMON.format(folder=folder, exporter=free_port())
+    text += f"""
 [traces]
 listen_http = "127.0.0.1:{second}"
 listen_grpc = ""
