@@ -245,6 +245,8 @@ class Daemon:
         Raises: VllmdError: why it cannot be used.
         """
         reloads = self._surroundings.reloads
+        if self._stop.is_set() and self._outcome is Outcome.STOPPED:
+            raise VllmdError("this daemon is ending: nothing is read again")
         try:
             running = {s.name: s.command_hash for s in self._statuses() if s.command_hash}
             config, plan = read_again(self._config, running)

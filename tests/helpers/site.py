@@ -90,7 +90,9 @@ class Site:
         if otlp_port is None:  # the usual ports may belong to another test, or to the host
             otlp_port = free_port()
             self.otlp = f"http://127.0.0.1:{otlp_port}"
-            config += f'\n[traces]\nlisten_http = "127.0.0.1:{otlp_port}"\nlisten_grpc = ""\n'
+            table = f'[traces]\nlisten_http = "127.0.0.1:{otlp_port}"\nlisten_grpc = ""\n\n'
+            head, first, engines = config.partition("[engines.")
+            config = f"{head}\n{table}{first}{engines}"
         self.config.write_text(config)
         self.exporter = f"http://127.0.0.1:{exporter_port}"
         self.api = f"http://127.0.0.1:{api_port}"

@@ -119,3 +119,13 @@ def test_stop_in_the_middle_of_a_reload_stops_the_engine_too(chat: Site, delay_s
     time.sleep(delay_s)
     assert chat.stop() == 0
     assert proc.read_stat(shim) is None
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.12, 0.25, 0.4])
+def test_ctrl_c_in_the_middle_of_a_reload_ends_it_in_order(chat: Site, pause_s: float) -> None:
+    """Between two event loops a signal would have its default effect."""
+    old = list(chat.tree("chat").values())
+    chat.daemon.send_signal(signal.SIGHUP)
+    time.sleep(pause_s)
+    assert chat.stop() == 0
+    assert gone(*old)

@@ -15,6 +15,7 @@ from vllmd import daemon as daemon_module
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.daemon import Daemon
+from vllmd.errors import VllmdError
 from vllmd.notify.systemd import Notifier
 from vllmd.surroundings import Address, Outcome, Surroundings
 
@@ -146,6 +147,19 @@ def manager_end(manager: socket.socket) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"end", manager.getsockname())
     return b"end"
+
+
+async def test_sighup_after_sigterm_does_not_keep_it_alive(tmp_path: Path) -> None:
+    """The kernel may deliver two signals in the other order."""
+    _, given = config_file_in(tmp_path)
+    daemon = Daemon(given)
+    task, _ = await started(daemon)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+    with pytest.raises(VllmdError, match="is ending"):
+        daemon.reload()
 
 
 async def test_sigterm_after_sighup_ends_the_daemon(tmp_path: Path) -> None:

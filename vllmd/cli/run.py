@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.notify.systemd import Notifier, take_sockets
 from vllmd.redact import Redactor
 from vllmd.surroundings import Address, Outcome, Surroundings
+
+SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 
 
 @click.command()
@@ -75,10 +78,16 @@ def command(
 
 
 async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> Outcome:
-    daemon = Daemon(loaded.config, surroundings, problem=loaded.problem)
-    return await daemon.run(
-        lambda address: _print_banner(loaded.config, address) if banner else None
-    )
+    def started(address: Address) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if banner:
+            _print_banner(loaded.config, address)
+
+    outcome = await Daemon(loaded.config, surroundings, problem=loaded.problem).run(started)
+    if outcome is Outcome.RELOAD:
+        # between two event loops they would have their default effect; the next daemon gets them
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    return outcome
 
 
 def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:
