@@ -21,7 +21,7 @@ After=multi-user.target
 [Service]
 Type=exec
 WorkingDirectory=/opt/t
-Environment=PATIENCE={patience}
+Environment=PATIENCE={patience} BRIEF={brief:d}
 ExecStart=/usr/bin/python3 -m inside {scenario}
 StandardOutput=journal+console
 OOMScoreAdjust=-900
@@ -60,8 +60,19 @@ def archive(suite: str, *, kernel: bool) -> Path:
     return made
 
 
-def make(folder: Path, suite: str, debs: Path, scenario: str, *, kernel: bool = False) -> System:
-    """Unpack a system below `folder` that runs `scenario` when it is booted, then goes down."""
+def make(
+    folder: Path,
+    suite: str,
+    debs: Path,
+    scenario: str,
+    *,
+    kernel: bool = False,
+    brief: bool = False,
+) -> System:
+    """Unpack a system below `folder` that runs `scenario` when it is booted, then goes down.
+
+    A `brief` one names the cases that show nothing of the kernel, and does not run them.
+    """
     root = folder / "root"
     root.mkdir()
     source = str(archive(suite, kernel=kernel))
@@ -72,7 +83,8 @@ def make(folder: Path, suite: str, debs: Path, scenario: str, *, kernel: bool = 
         shutil.copy(deb, system.work)
     shutil.copytree(HERE / "inside", system.work / "inside")
     _place_gpus(system.work / "nvml")
-    unit = UNIT.format(scenario=scenario, patience=EMULATED_PATIENCE if kernel else 1)
+    patience = EMULATED_PATIENCE if kernel else 1
+    unit = UNIT.format(scenario=scenario, patience=patience, brief=brief)
     (root / "etc/systemd/system/inside.service").write_text(unit)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)

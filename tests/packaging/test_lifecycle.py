@@ -18,9 +18,8 @@ FACTS = {"case", "ok", "seconds", "systemd", "dpkg", "enable", "error", "journal
 """Not printed among what was measured."""
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="booting a system needs root")
-in_namespaces = pytest.mark.skipif(
-    not Path("/sys/fs/cgroup/unified").exists(), reason="boot.sh needs cgroup v1 (hybrid)"
-)
+CONTAINERS = Path("/sys/fs/cgroup/unified").exists()
+in_namespaces = pytest.mark.skipif(not CONTAINERS, reason="boot.sh needs cgroup v1 (hybrid)")
 
 
 @pytest.fixture
@@ -70,7 +69,7 @@ def test_package_lives_in_a_booted_system(
 def test_package_lives_on_a_kernel_with_cgroup_v2(
     folder: Path, debs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    system = systems.make(folder, "trixie", debs, "machine", kernel=True)
+    system = systems.make(folder, "trixie", debs, "machine", kernel=True, brief=CONTAINERS)
     left = systems.emulate(system)
     check(left, "trixie in an emulated machine, cgroup v2", "reboot", capsys)
     assert stopped_in_order(left.root / "var/log/vllmd/chat.log")

@@ -30,7 +30,13 @@ ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalle
     "--stream/--no-stream", default=None, help="Print each piece as it comes (on a terminal)."
 )
 @click.option("--max-tokens", type=click.IntRange(1), help="128 by default; 16 with --all.")
-@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="How long to wait for each piece, in seconds.",
+)
 @click.option("--api-key-file", type=click.Path(path_type=Path), help="Else VLLM_API_KEY is used.")
 @socket_option
 @json_option

@@ -132,11 +132,14 @@ def main() -> None:
         assert after["last_exit"]["label"] == "shim_lost"
         assert sh("pgrep -fc VLLM::EngineCore") == "1"
 
-    @case("gpu: a library's readings, by owner, under the unit's hardening")
+    @case("gpu: a library's readings, by owner, under the unit's hardening", again=False)
     def _(row: dict[str, Any]) -> None:
         gpu.owners_are_told(row)
 
-    @case("why: the same words with the daemon up and down, from a file of its own user")
+    @case(
+        "why: the same words with the daemon up and down, from a file of its own user",
+        again=False,
+    )
     def _(row: dict[str, Any]) -> None:
         up = " ".join(sh("vllmd why chat").split())
         assert "the shim beside it was killed" in up, up
@@ -153,7 +156,10 @@ def main() -> None:
         sh("systemctl start vllmd-daemon")
         ready()
 
-    @case("logs: rotated and compressed as their own user, copied to the journal with fields")
+    @case(
+        "logs: rotated and compressed as their own user, copied to the journal with fields",
+        again=False,
+    )
     def _(row: dict[str, Any]) -> None:
         with open(CONFIG_PATH, "w") as file:
             file.write(f"{CONFIG}\n[logs]\njournal = true\n")
@@ -176,7 +182,7 @@ def main() -> None:
         assert sh("stat -c '%U %a' /var/log/vllmd/chat.log") == "vllmd 640"
         ready()
 
-    @case("broken configuration: adopts, says so, goes on once mended")
+    @case("broken configuration: adopts, says so, goes on once mended", again=False)
     def _(row: dict[str, Any]) -> None:
         before = ready()
         with open(CONFIG_PATH, "a") as file:
@@ -194,7 +200,7 @@ def main() -> None:
         until("going on", lambda: "last_reload_successful 1" in get(f"{EXPORTER}/metrics"))
         assert ready()["run_id"] == before["run_id"]
 
-    @case("reload under load: a broken file changes nothing, a good one is read")
+    @case("reload under load: a broken file changes nothing, a good one is read", again=False)
     def _(row: dict[str, Any]) -> None:
         before, daemon = ready(), show("vllmd-daemon", "MainPID")
         with Load() as load:
@@ -226,7 +232,7 @@ def main() -> None:
         serves_on(row, lambda: sh(install.format("0.1.1")), orderly=True)
         assert status()["daemon"]["version"] == "0.1.1"
 
-    @case("downgrade to 0.1.0 under load")
+    @case("downgrade to 0.1.0 under load", again=False)
     def _(row: dict[str, Any]) -> None:
         install = "dpkg --force-confold -i /opt/t/vllmd_{}_amd64.deb"
         serves_on(row, lambda: sh(install.format("0.1.0")), orderly=True)
