@@ -39,7 +39,7 @@ def check(system: System, name: str, last: str, capsys: pytest.CaptureFixture[st
         print(f"\n{name}, systemd {rows[0].get('systemd')}:")
         for row in rows:
             facts = ", ".join(f"{key} {value}" for key, value in row.items() if key not in FACTS)
-            word = "ok  " if row["ok"] else "FAIL"
+            word = "skip" if "not_run" in row else "ok  " if row["ok"] else "FAIL"
             print(f"  {word} {row['seconds']:5.1f} s  {row['case']}  {facts}")
     failures = [row for row in rows if not row["ok"]]
     assert not failures, "\n".join(f"{r['case']}\n{r['error']}\n{r['journal']}" for r in failures)
