@@ -75,7 +75,7 @@ class Forwarder:
             if answer.verdict is not Verdict.RETRY:
                 self._settle(batch, answer)
                 return
-            self._fail(answer.problem)
+            self._fail(answer.problem, "spans wait, and are dropped when their queue is full")
             wait_s = pause_s * (1 - JITTER * self._chance())
             wait_s = max(wait_s, answer.wait_s or 0.0)
             if self._clock.monotonic() + wait_s - began > PATIENCE_S:
@@ -88,7 +88,7 @@ class Forwarder:
         outcomes = self._queue.outcomes
         if answer.verdict is Verdict.REFUSED:
             outcomes["refused"] += batch.spans
-            self._fail(answer.problem)
+            self._fail(answer.problem, "they are lost")
             return
         rejected = min(batch.spans, max(0, answer.rejected))
         outcomes["refused"] += rejected
@@ -97,11 +97,7 @@ class Forwarder:
             _log.info(events.FORWARD_RECOVERED, problem=self.problem)
             self.problem = None
 
-    def _fail(self, problem: str) -> None:
+    def _fail(self, problem: str, consequence: str) -> None:
         if problem != self.problem:
-            _log.warning(
-                events.FORWARD_FAILED,
-                problem=problem,
-                consequence="spans wait, and are dropped when their queue is full",
-            )
+            _log.warning(events.FORWARD_FAILED, problem=problem, consequence=consequence)
         self.problem = problem
