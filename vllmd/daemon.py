@@ -126,10 +126,11 @@ class Daemon:
                 Notebook(paths.state_dir(self._config) / "gpus.json", self._aside.do),
             )
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+                built = command.build_all(self._config)
                 self._tracing = Tracing(
-                    self._config, self._surroundings, client, self._clock, self._note_span
+                    self._config, self._surroundings, built, client, self._clock, self._note_span
                 )
-                self._build_engines(client)
+                self._build_engines(client, built)
                 await self._serve(exporter_socket, control_path, started)
             self._outputs.close()
         finally:
@@ -283,7 +284,7 @@ class Daemon:
 
     # --- parts -------------------------------------------------------------------------------
 
-    def _build_engines(self, client: httpx.AsyncClient) -> None:
+    def _build_engines(self, client: httpx.AsyncClient, commands: command.Commands) -> None:
         state_dir = paths.state_dir(self._config)
         stopped = StoppedEngines(state_dir / "stopped.json")
         turns, secrets = Turns(), tuple(secrets_of(self._config))
@@ -298,7 +299,7 @@ class Daemon:
                 told=self._tracing.page_read,
                 adapters=tuple(engine.lora.modules) if engine.lora else (),
             )
-            built = command.build_for(self._config, engine)
+            built = commands[engine.name]
             site = Site(
                 directory=paths.engine_dir(self._run_dir, engine.name),
                 log_path=paths.engine_log(paths.log_dir(self._config), engine.name),

@@ -50,8 +50,7 @@ class Gpus:
         settings = config.gpu
         self._config = config
         self._visible = {
-            name: visible_gpus(command.build_for(config, engine).env)
-            for name, engine in config.engines.items()
+            name: visible_gpus(built.env) for name, built in command.build_all(config).items()
         }
         self._engines = engines
         self._clock = clock

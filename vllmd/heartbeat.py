@@ -101,7 +101,7 @@ def probes(
     engine: Engine, built: Command, source: PageSource, client: httpx.AsyncClient, clock: Clock
 ) -> Probes:
     """Return what the supervisor of an engine asks of it."""
-    key, recent = built.env.get("VLLM_API_KEY"), RecentPages()
+    key, recent = built.api_key, RecentPages()
     return Probes(
         loading=functools.partial(answers, client, engine.url),
         serving=functools.partial(read, source, recent, clock),

@@ -90,10 +90,11 @@ def plan(now: Config, new: Config, running: Running) -> Plan:
     alone, renewed = (attrs.evolve(config, engines={}, path=None) for config in (now, new))
     if changed := tuple(_changed(alone, renewed)):
         applied[""] = changed
+    commands = command.build_all(new)
     for name, after in new.engines.items():
         before = now.engines.get(name, after)
         changed = tuple(_changed(before, after))
-        if name in running and running[name] != command.build_for(new, after).hash:
+        if name in running and running[name] != commands[name].hash:
             restart[name] = changed or (EARLIER,)
         elif changed:
             applied[name] = changed

@@ -12,7 +12,7 @@ import structlog
 
 from vllmd import events, premises
 from vllmd.clock import Clock
-from vllmd.config import command
+from vllmd.config.command import Commands
 from vllmd.config.model import Config
 from vllmd.config.secrets import forward_headers
 from vllmd.config.traces import Forward
@@ -46,6 +46,7 @@ class Tracing:
         self,
         config: Config,
         surroundings: Surroundings,
+        commands: Commands,
         client: httpx.AsyncClient,
         clock: Clock,
         started: Callable[[str, StartSpan], None],
@@ -55,8 +56,7 @@ class Tracing:
         self._clock = clock
         self._client = client
         self._engines = {
-            name: (engine, command.build_for(config, engine).env.get("VLLM_API_KEY"))
-            for name, engine in config.engines.items()
+            name: (engine, commands[name].api_key) for name, engine in config.engines.items()
         }
         kept.aggregate.retain(frozenset(config.engines))
         kept.slowest.keep = self._config.slowest

@@ -14,6 +14,11 @@ HOUR_S = 60 * MINUTE_S
 DAY_S = 24 * HOUR_S
 
 
+def nanoseconds(seconds: float) -> int:
+    """Return whole nanoseconds, as spans have their times."""
+    return int(seconds * 1e9)
+
+
 _UNITS = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 
 

@@ -39,7 +39,7 @@ def test_plan_names_what_changed_and_what_needs_a_restart(
     before: str, after: str, expected: Plan
 ) -> None:
     old, new = config(before), config(after)
-    running = {name: command.build_for(old, each).hash for name, each in old.engines.items()}
+    running = {name: each.hash for name, each in command.build_all(old).items()}
     found = plan(old, new, running)
     assert found == expected
     assert "two" not in str(found.to_json())
@@ -47,7 +47,7 @@ def test_plan_names_what_changed_and_what_needs_a_restart(
 
 def test_plan_knows_what_runs_and_not_only_what_was_read() -> None:
     old, new = config(CHAT), config(CHAT + "max_model_len = 5")
-    runs_old = {"chat": command.build_for(old, old.engines["chat"]).hash}
+    runs_old = {"chat": command.build_all(old)["chat"].hash}
     assert plan(new, new, runs_old) == Plan(restart={"chat": (EARLIER,)})
     assert plan(new, old, runs_old) == Plan(applied={"chat": ("max_model_len",)})
     assert plan(old, new, {}) == Plan(applied={"chat": ("max_model_len",)})  # it does not run

@@ -9,7 +9,9 @@ import structlog
 
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.otlp import export, span
+from vllmd.config import command
 from vllmd.config.load import parse
+from vllmd.config.model import Config
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
 from vllmd.surroundings import Surroundings
@@ -37,9 +39,13 @@ class Scene:
         self.clock = FakeClock()
         self.surroundings = Surroundings(sockets=sockets or {})
         self.started: list[Any] = []
-        self.tracing = Tracing(
-            self.config,
+        self.tracing = self.make(self.config)
+
+    def make(self, config: Config) -> Tracing:
+        return Tracing(
+            config,
             self.surroundings,
+            command.build_all(config),
             self.client,
             self.clock,
             lambda engine, part: self.started.append((engine, part.name)),
@@ -175,7 +181,7 @@ async def test_what_was_counted_outlives_a_daemon_that_begins_anew() -> None:
     scene = Scene()
     scene.surroundings.traces.aggregate.add("chat", span(), frozenset())
     scene.surroundings.traces.aggregate.add("gone", span(), frozenset())
-    again = Tracing(scene.config, scene.surroundings, scene.client, scene.clock, lambda *_: None)
+    again = scene.make(scene.config)
     assert set(again.figures().kept.aggregate.series) == {("chat", "unknown")}
 
 
@@ -197,5 +203,5 @@ async def test_a_forward_that_is_taken_out_drops_what_waits() -> None:
     queue = scene.surroundings.traces.queue
     queue.put(b"x", 3)
     config, _ = parse(ENGINE)
-    Tracing(config, scene.surroundings, scene.client, scene.clock, lambda *_: None)
+    scene.make(config)
     assert (len(queue), queue.wanted, queue.outcomes["dropped"]) == (0, False, 3)

@@ -1,6 +1,6 @@
 import pytest
 
-from vllmd.units import format_bytes, format_duration, parse_duration
+from vllmd.units import format_bytes, format_duration, nanoseconds, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,7 @@ def test_parse_duration_reads_what_people_write(text: str, seconds: float) -> No
 def test_parse_duration_refuses_what_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="no length of time"):
         parse_duration(text)
+
+
+def test_nanoseconds_are_whole() -> None:
+    assert nanoseconds(1.5) == 1_500_000_000

@@ -30,7 +30,7 @@ def command(config_path: Path, as_json: bool) -> None:
     except InvalidConfigError as error:
         _show_problems(str(config_path), error.problems, as_json)
         sys.exit(ConfigError.exit_code)
-    engines = {name: commands.build_for(config, engine) for name, engine in config.engines.items()}
+    engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     if as_json:
         _print_json(problems, engines)
@@ -57,7 +57,7 @@ def _show_problems(path: str, problems: list[Problem], as_json: bool) -> None:
         click.echo(click.style(problem.format(path), fg=colour), err=True)
 
 
-def _print_text(config: Config, engines: dict[str, commands.Command]) -> None:
+def _print_text(config: Config, engines: commands.Commands) -> None:
     if not engines:
         click.echo(f"{config.path}: no engine is configured; add a table [engines.NAME]")
     for name, built in engines.items():
@@ -67,7 +67,7 @@ def _print_text(config: Config, engines: dict[str, commands.Command]) -> None:
             click.echo(f"  {variable}={shlex.quote(value)}")
 
 
-def _print_json(problems: list[Problem], engines: dict[str, commands.Command]) -> None:
+def _print_json(problems: list[Problem], engines: commands.Commands) -> None:
     listed: list[dict[str, Any]] = [
         {
             "severity": str(p.severity),

@@ -35,6 +35,11 @@ class Command:
         content = json.dumps([self.argv, sorted(self.own_env.items())])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
+    @property
+    def api_key(self) -> str | None:
+        """The key that the engine's API wants; None if it wants none."""
+        return self.env.get("VLLM_API_KEY")
+
     def masked_argv(self) -> list[str]:
         """Return the command as it may be shown."""
         return flags.masked_arguments(list(self.argv))
@@ -44,9 +49,14 @@ class Command:
         return {name: flags.masked(name, value) for name, value in self.own_env.items()}
 
 
-def build_for(config: Config, engine: Engine) -> Command:
-    """Build the command of one of a configuration's engines."""
-    return build(engine, traces=config.traces.endpoint)
+Commands = Mapping[str, Command]
+"""The command of each engine, by name."""
+
+
+def build_all(config: Config) -> Commands:
+    """Build the commands of a configuration's engines."""
+    traces = config.traces.endpoint
+    return {name: build(engine, traces=traces) for name, engine in config.engines.items()}
 
 
 def build(

@@ -16,14 +16,11 @@ from vllmd.units import HOUR_S
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 PATH = "/v1/traces"
+GRPC_PORT = 4317
+"""Where OTLP over gRPC is, with or without TLS, if an endpoint names no port."""
 ENGINE_ATTRIBUTE = "vllmd.engine"
 """The resource attribute by which vllmd tells its engines' spans apart."""
-_PORTS = {
-    ("http/protobuf", "http"): 80,
-    ("http/protobuf", "https"): 443,
-    ("grpc", "http"): 4317,
-    ("grpc", "https"): 4317,
-}
+_HTTP_PORTS = {"http": 80, "https": 443}
 
 
 def _headers(value: Any) -> Mapping[str, str]:
@@ -140,7 +137,8 @@ class Traces:
         if self.forward.endpoint is None:
             return False
         parts = urlsplit(self.forward.endpoint)
-        port = parts.port or _PORTS[self.forward.protocol, parts.scheme]
+        default = GRPC_PORT if self.forward.protocol == "grpc" else _HTTP_PORTS[parts.scheme]
+        port = parts.port or default
         own = {a[1] for a in (self.listen_http, self.listen_grpc) if a is not None}
         return port in own and _is_here(parts.hostname or "")
 

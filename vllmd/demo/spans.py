@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from vllmd.units import nanoseconds
+
 TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 1.0
 RETRIED = frozenset({None, 429, 502, 503, 504})
@@ -67,8 +69,8 @@ class Spans:
     def loaded(self, started_at: float) -> None:
         """Tell that the engine is loaded, whose start began at `started_at`."""
         if self._tracer is not None:
-            span = self._tracer.start_span("Overall Loading", start_time=_ns(started_at))
-            span.end(end_time=_ns(time.time()))
+            span = self._tracer.start_span("Overall Loading", start_time=nanoseconds(started_at))
+            span.end(end_time=nanoseconds(time.time()))
 
     def finished(self, request: Any, request_id: str, headers: Mapping[str, str]) -> None:
         """Tell of one finished sequence, as vLLM's `do_tracing` does."""
@@ -98,15 +100,11 @@ class Spans:
             parent,
             kind=SpanKind.SERVER,
             attributes=attributes,
-            start_time=_ns(arrived_at),
+            start_time=nanoseconds(arrived_at),
         )
-        span.end(end_time=_ns(time.time()))
+        span.end(end_time=nanoseconds(time.time()))
 
     def close(self) -> None:
         """Send what is left, as the real one does at its exit."""
         if self._tracer is not None:
             self._provider.shutdown()
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * 1e9)

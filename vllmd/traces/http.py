@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.types import Receive, Scope, Send
 
+from vllmd.config.traces import PATH
 from vllmd.traces import decode
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.intake import CameBackError, Intake
@@ -25,7 +26,6 @@ from vllmd.traces.unpack import (
     gunzip,
 )
 
-PATH = "/v1/traces"
 OTHER_SIGNALS = {
     "/v1/metrics": "metrics",
     "/v1/logs": "logs",

@@ -87,7 +87,6 @@ class Intake:
         self._models = models
         self._started = started
         self._clock = clock
-        self.instance = kept.instance
         self.room = Room()
         self.begun = asyncio.Event()
         """Set while a window of slowest requests is under way."""
@@ -95,7 +94,7 @@ class Intake:
     def read_trail(self, header: str) -> tuple[str, ...]:
         """Return who passed a request on. Raises: CameBackError: this daemon did, or too many."""
         trail = tuple(name for name in header.split(",") if name)
-        if self.instance in trail or len(trail) > MAX_TRAIL:
+        if self._kept.instance in trail or len(trail) > MAX_TRAIL:
             raise CameBackError
         return trail
 

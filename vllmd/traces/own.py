@@ -10,6 +10,7 @@ import vllmd
 from vllmd.feed import Event
 from vllmd.traces.episodes import Episodes, Part
 from vllmd.traces.forward.queue import ForwardQueue
+from vllmd.units import nanoseconds
 
 SERVICE = "vllmd"
 
@@ -54,14 +55,10 @@ class OwnSpans:
         # without a parent of its own, none: the daemon has no span under way
         context = trace.set_span_in_context(parent or trace.INVALID_SPAN)
         span = self._tracer.start_span(
-            part.name, context, start_time=_ns(part.started_at), attributes=part.attributes
+            part.name, context, start_time=nanoseconds(part.started_at), attributes=part.attributes
         )
         for each in part.parts:
             self._tell(each, span)
         if part.error is not None:
             span.set_status(Status(StatusCode.ERROR, part.error))
-        span.end(end_time=_ns(part.ended_at))
-
-
-def _ns(seconds: float) -> int:
-    return int(seconds * 1e9)
+        span.end(end_time=nanoseconds(part.ended_at))

@@ -38,7 +38,6 @@ class Port:
     ) -> None:
         self.protocol = protocol
         self.problem: str | None = None
-        self.address: tuple[str, int] | None = None
         self._bind = bind
         self._serve = serve
         self._running: Running | None = None
@@ -64,8 +63,6 @@ class Port:
                 )
             self.problem = str(error)
             return False
-        host, port = listener.getsockname()[:2]
-        self.address = host, port
         running = self._serve()
         await running.start(listener)
         self._running = running

@@ -17,17 +17,15 @@ from grpclib.encoding.proto import ProtoStatusDetailsCodec
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from vllmd.config.traces import GRPC_PORT, PATH
 from vllmd.traces.forward.answer import Answer, Verdict, of_code, of_status
 from vllmd.traces.forward.queue import Batch
 from vllmd.units import KIB
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-PATH = "/v1/traces"
 TRAIL_HEADER = "x-vllmd-trail"
 """Which vllmds passed a request on: one that comes back is refused, or it would go round."""
 GZIP_FROM_BYTES = 8 * KIB
-_HTTP_PORTS = {"http": 80, "https": 443}
-GRPC_PORT = 4317
 
 
 @attrs.frozen
