@@ -254,16 +254,23 @@ def gone(*stats: proc.Stat) -> bool:
 def site(
     folder: Path, config: str, *, exporter_port: int, api_port: int, **env: str
 ) -> Iterator[Site]:
-    """Run a site; at the end nothing of it is left, whatever the test did."""
+    """Make a site and run it."""
     made = Site(folder, config, exporter_port=exporter_port, api_port=api_port)
     made.env = env
+    with running(made):
+        yield made
+
+
+@contextlib.contextmanager
+def running(made: Site) -> Iterator[None]:
+    """Run a site; at the end nothing of it is left, whatever the test did."""
     made.start()
     try:
-        yield made
+        yield
     finally:
         if made.daemon.poll() is None:
             made.stop()
-        sweep(folder)
+        sweep(made.folder)
 
 
 def sweep(folder: Path) -> None:

@@ -1,16 +1,15 @@
 """What a client and a collector do with traces."""
 
 import gzip
-import http.server
 import secrets
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from tests.helpers.listening import Handler, listening
 from tests.helpers.otlp import USUAL
 
 
@@ -32,12 +31,11 @@ def spans_like_vllms(provider: Any, count: int) -> None:
 class Collector:
     """A receiver that keeps what it got; it can be told to fail."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self) -> None:
+        self.url = ""
         self.status = 200
         self.requests: list[ExportTraceServiceRequest] = []
         self.headers: list[dict[str, str]] = []
-        self.refused = 0
 
     def spans(self) -> list[tuple[str, Any]]:
         """Return all spans, each with the name of its service."""
@@ -63,32 +61,17 @@ def _service(group: Any) -> str:
 def collector(port: int = 0, tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
     """Run a collector on loopback."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+    made = Collector()
+
+    class Receiver(Handler):
+        def reply(self) -> None:
+            body = self.body()
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             if made.status == 200:
                 made.requests.append(ExportTraceServiceRequest.FromString(body))
                 made.headers.append({k.lower(): v for k, v in self.headers.items()})
-            else:
-                made.refused += 1
-            self.send_response(made.status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+            self.answer(made.status)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    made = Collector(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with listening(Receiver, port, tls) as made.url:
         yield made
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.outcomes import Outcome, outcome_for
-from tests.helpers.site import DAEMON, Site, free_port, site
+from tests.helpers.site import DAEMON, Site, free_port, running, site
 
 CONFIG = (
     DAEMON
@@ -49,6 +49,24 @@ def serving(
     with site(folder, text, exporter_port=exporter, api_port=api, **(env or {})) as made:
         made.wait_state("chat", "ready")
         yield made
+
+
+@contextmanager
+def receiving(folder: Path, more: str = "") -> Iterator[Site]:
+    """Run a site with both receivers of spans; `more` goes on in the table `traces`."""
+    exporter, api, http_port, grpc_port = (free_port() for _ in range(4))
+    text = config_for(folder, exporter, api)
+    text += f'\n[traces]\nlisten_http = "127.0.0.1:{http_port}"\n'
+    text += f'listen_grpc = "127.0.0.1:{grpc_port}"\n{more}\n'
+    made = Site(folder, text, exporter_port=exporter, api_port=api, otlp_port=http_port)
+    with running(made):
+        made.wait_state("chat", "ready")
+        yield made
+
+
+def sequences(made: Site) -> float:
+    """Return how many sequences of `chat` came as spans."""
+    return made.samples("vllmd_span_sequences_total").get(("chat",), 0.0)
 
 
 @pytest.fixture

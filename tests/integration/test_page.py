@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.helpers.listening import Handler, listening
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import Site, free_port, needs, site, wait_for
 from tests.integration.conftest import config_for, serving
@@ -53,32 +54,18 @@ def test_both_formats_are_taken_by_prometheus(chat: Site, tmp_path: Path, accept
     """Prometheus prefers OpenMetrics; a file server in between makes it take either."""
     page = chat.metrics(accept)
     kind = OPENMETRICS if accept else "text/plain; version=0.0.4"
-    server = _serve(page.encode(), kind)
-    try:
-        with prometheus(tmp_path / "p", f"127.0.0.1:{server.server_address[1]}") as stored:
-            assert stored.target_error() == ""
-            assert stored.value("vllmd_engine_up") == 1
-            assert stored.value("vllm:num_requests_running") == 0
-    finally:
-        server.shutdown()
 
+    class Scraped(Handler):
+        def reply(self) -> None:
+            self.answer(200, page.encode(), kind)
 
-def _serve(page: bytes, kind: str):  # type: ignore[no-untyped-def]
-    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.end_headers()
-            self.wfile.write(page)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    with (
+        listening(Scraped) as url,
+        prometheus(tmp_path / "p", url.removeprefix("http://")) as stored,
+    ):
+        assert stored.target_error() == ""
+        assert stored.value("vllmd_engine_up") == 1
+        assert stored.value("vllm:num_requests_running") == 0
 
 
 def test_promtool_has_nothing_against_our_own_families(chat: Site) -> None:

@@ -1,11 +1,10 @@
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
 
+from tests.helpers.listening import Handler, listening
 from vllmd.cli.asking import Answer, Api, AskError
 
 
@@ -21,49 +20,32 @@ DONE = b"data: [DONE]\n\n"
 USAGE = event(choices=[], usage={"completion_tokens": 7})
 
 
-class Engine(ThreadingHTTPServer):
+class Engine:
     """An engine that answers what a test tells it."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = ""
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[tuple[str, dict[str, str], Any]] = []
 
     @property
     def api(self) -> Api:
-        return Api(f"http://127.0.0.1:{self.server_port}", "k3y", 5)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Engine
-
-    def do_GET(self) -> None:
-        self.answer(None)
-
-    def do_POST(self) -> None:
-        self.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-
-    def answer(self, body: Any) -> None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append((self.path, headers, body))
-        status, content = self.server.answers.get(self.path, (404, b""))
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        return
+        return Api(self.url, "k3y", 5)
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    server = Engine()
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    made = Engine()
+
+    class Answering(Handler):
+        def reply(self) -> None:
+            body = json.loads(self.body()) if self.command == "POST" else None
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            made.asked.append((self.path, headers, body))
+            self.answer(*made.answers.get(self.path, (404, b"")))
+
+    with listening(Answering) as made.url:
+        yield made
 
 
 CHAT = "/v1/chat/completions"

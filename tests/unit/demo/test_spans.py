@@ -1,45 +1,19 @@
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from types import SimpleNamespace
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.helpers.otlp import recorded
+from tests.helpers.tracing import Collector, collector
 from vllmd.demo.spans import Spans
 from vllmd.traces.spans import parse_claim, read_request
 
 
-class Receiver(HTTPServer):
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.got: list[ExportTraceServiceRequest] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.got.append(ExportTraceServiceRequest.FromString(body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    server = Receiver()
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def receiver() -> Iterator[Collector]:
+    with collector() as made:
+        yield made
 
 
 def request() -> SimpleNamespace:
@@ -49,17 +23,15 @@ def request() -> SimpleNamespace:
     )
 
 
-def test_a_request_has_the_attributes_of_a_real_one(receiver: Receiver) -> None:
-    spans = Spans(f"http://127.0.0.1:{receiver.server_port}/v1/traces")
+def test_a_request_has_the_attributes_of_a_real_one(receiver: Collector) -> None:
+    spans = Spans(f"{receiver.url}/v1/traces")
     headers = {
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "tracestate": "vllmd=sql",
     }
     spans.finished(request(), "cmpl-7", headers)
     spans.close()
-    ((span,),) = (
-        scope.spans for got in receiver.got for g in got.resource_spans for scope in g.scope_spans
-    )
+    ((_, span),) = receiver.spans()
     real = recorded("requests-n3").resource_spans[0].scope_spans[0].spans[0]
     assert {a.key for a in span.attributes} == {a.key for a in real.attributes}
     assert (span.name, span.kind) == (real.name, real.kind)
@@ -70,11 +42,11 @@ def test_a_request_has_the_attributes_of_a_real_one(receiver: Receiver) -> None:
     assert found.time_to_first_token == pytest.approx(0.2, abs=0.05)
 
 
-def test_a_load_is_told(receiver: Receiver) -> None:
-    spans = Spans(f"http://127.0.0.1:{receiver.server_port}/v1/traces")
+def test_a_load_is_told(receiver: Collector) -> None:
+    spans = Spans(f"{receiver.url}/v1/traces")
     spans.loaded(time.time() - 3)
     spans.close()
-    (span,) = receiver.got[0].resource_spans[0].scope_spans[0].spans
+    ((_, span),) = receiver.spans()
     assert span.name == "Overall Loading"
     took = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9
     assert took == pytest.approx(3, abs=0.5)
