@@ -71,7 +71,7 @@ def test_real_exporters_lose_no_span_over_a_restart_of_the_daemon(
             assert provider.force_flush(20_000)
             wait_for("what came meanwhile", lambda: sequences(made) == 700)
         accepted = made.samples("vllmd_otlp_requests_total")
-        engines_own = {("accepted", "http")}  # the span of its start, which may come as late as this
+        engines_own = {("accepted", "http")}  # of its start; it may come as late as this
         assert set(accepted) | engines_own == {("accepted", protocol)} | engines_own
         assert ("accepted", protocol) in accepted
 
