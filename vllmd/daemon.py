@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import random
 import signal
 import socket
 from collections.abc import Callable
@@ -15,9 +14,11 @@ import httpx
 import structlog
 
 import vllmd
-from vllmd import asgi, events, heartbeat, premises, telling
+from vllmd import asgi, events, premises, telling
+from vllmd.adapters import Adapters
 from vllmd.aside import Aside
 from vllmd.clock import Clock, SystemClock
+from vllmd.collectors.adapters import AdaptersCollector
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
@@ -37,16 +38,12 @@ from vllmd.config.problem import InvalidConfigError
 from vllmd.config.secrets import secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control import server as control
-from vllmd.engine.desired import StoppedEngines
-from vllmd.engine.restart.turns import Turns
-from vllmd.engine.site import Site
-from vllmd.engine.state import HAS_PAGE
-from vllmd.engine.status import EngineStatus, summary
+from vllmd.engine.status import summary
 from vllmd.engine.supervisor import Supervisor
+from vllmd.engines import Engines
 from vllmd.errors import VllmdError
 from vllmd.feed import Event
 from vllmd.gpu.notebook import Notebook
-from vllmd.gpu_view import view_of
 from vllmd.gpus import Gpus
 from vllmd.history.reading import Wanted
 from vllmd.history.store import Store
@@ -55,9 +52,7 @@ from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.outputs import Outputs
 from vllmd.reloading import read_again
-from vllmd.scrape.page import PageSource
 from vllmd.surroundings import Address, Outcome, Surroundings
-from vllmd.traces.spans import StartSpan
 from vllmd.tracing import Tracing
 from vllmd.units import MIB
 
@@ -97,8 +92,7 @@ class Daemon:
             report=self._report,
         )
         self._stop = asyncio.Event()
-        self._supervisors: dict[str, Supervisor] = {}
-        self._sources: dict[str, PageSource] = {}
+        self._engines = Engines()
 
     async def run(self, started: Callable[[Address], None] = lambda _: None) -> Outcome:
         """Run until SIGTERM or SIGINT, then stop the engines (or leave them) and return.
@@ -121,16 +115,36 @@ class Daemon:
             self._outputs = Outputs(self._config, self._clock)
             self._gpus = Gpus(
                 self._config,
-                self._statuses,
+                self._engines.statuses,
                 self._clock,
                 Notebook(paths.state_dir(self._config) / "gpus.json", self._aside.do),
             )
             async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
                 built = command.build_all(self._config)
                 self._tracing = Tracing(
-                    self._config, self._surroundings, built, client, self._clock, self._note_span
+                    self._config,
+                    self._surroundings,
+                    built,
+                    client,
+                    self._clock,
+                    self._engines.note_span,
                 )
-                self._build_engines(client, built)
+                self._adapters = Adapters(
+                    self._config, built, self._engines.statuses, client, self._clock
+                )
+                self._engines.build(
+                    self._config,
+                    self._surroundings,
+                    built,
+                    client=client,
+                    clock=self._clock,
+                    aside=self._aside,
+                    outputs=self._outputs,
+                    gpus=self._gpus,
+                    tracing=self._tracing,
+                    adapters=self._adapters,
+                    start_nothing=self._problem,
+                )
                 await self._serve(exporter_socket, control_path, started)
             self._outputs.close()
         finally:
@@ -152,7 +166,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
         control_app = control.build(
-            self._supervisors, self, self._outputs, self._gpus, self._tracing
+            self._engines.supervisors,
+            control.Parts(self, self._outputs, self._gpus, self._tracing, self._adapters),
         )
         await self._tracing.open()
         servers = [
@@ -162,18 +177,18 @@ class Daemon:
         async with asyncio.TaskGroup() as tasks:
             for server, listener in servers:
                 tasks.create_task(server.run_on(listener))
-            lives = [tasks.create_task(self._live(s)) for s in self._supervisors.values()]
+            lives = [tasks.create_task(self._live(s)) for s in self._engines.supervisors.values()]
             address = Address(url_of(*exporter_socket.getsockname()[:2]), str(control_path))
             _log.info(
                 events.DAEMON_STARTED,
                 version=vllmd.__version__,
                 pid=os.getpid(),
                 config=self._config.path,
-                engines=list(self._supervisors),
+                engines=list(self._engines.supervisors),
                 exporter=address.exporter,
                 control=address.control,
             )
-            telling.report_unconfigured(self._run_dir, self._supervisors)
+            telling.report_unconfigured(self._run_dir, self._engines.supervisors)
             started(address)
             others = [
                 tasks.create_task(each)
@@ -186,6 +201,7 @@ class Daemon:
                     self._outputs.run(),
                     self._gpus.run(),
                     self._tracing.run(),
+                    self._adapters.run(),
                 )
             ]
             if asked := self._surroundings.reloads.stop_signal:
@@ -207,10 +223,10 @@ class Daemon:
             for life in lives:
                 life.cancel()
             await asyncio.gather(*lives, return_exceptions=True)
-            for supervisor in self._supervisors.values():
+            for supervisor in self._engines.supervisors.values():
                 supervisor.let_go()
         else:
-            for supervisor in self._supervisors.values():
+            for supervisor in self._engines.supervisors.values():
                 supervisor.close()
             await asyncio.gather(*lives)
 
@@ -219,7 +235,7 @@ class Daemon:
         reloads = self._surroundings.reloads
         stop, reloads.stop = reloads.stop, frozenset()
         ending = []
-        for life, (name, supervisor) in zip(lives, self._supervisors.items(), strict=True):
+        for life, (name, supervisor) in zip(lives, self._engines.supervisors.items(), strict=True):
             if name in stop:
                 supervisor.close()
                 ending.append(life)
@@ -249,8 +265,7 @@ class Daemon:
         if self._stop.is_set() and self._outcome is Outcome.STOPPED:
             raise VllmdError("this daemon is ending: nothing is read again")
         try:
-            running = {s.name: s.command_hash for s in self._statuses() if s.command_hash}
-            config, plan = read_again(self._config, running)
+            config, plan = read_again(self._config, self._engines.running())
         except VllmdError as error:
             reloads.refuse(str(error))
             _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
@@ -284,49 +299,6 @@ class Daemon:
 
     # --- parts -------------------------------------------------------------------------------
 
-    def _build_engines(self, client: httpx.AsyncClient, commands: command.Commands) -> None:
-        state_dir = paths.state_dir(self._config)
-        stopped = StoppedEngines(state_dir / "stopped.json")
-        turns, secrets = Turns(), tuple(secrets_of(self._config))
-        reloads = self._surroundings.reloads
-        renew, reloads.restart = reloads.restart, frozenset()
-        for engine in self._config.engines.values():
-            source = PageSource(
-                engine.name,
-                engine.url,
-                client,
-                self._clock,
-                told=self._tracing.page_read,
-                adapters=tuple(engine.lora.modules) if engine.lora else (),
-            )
-            built = commands[engine.name]
-            site = Site(
-                directory=paths.engine_dir(self._run_dir, engine.name),
-                log_path=paths.engine_log(paths.log_dir(self._config), engine.name),
-                state_dir=state_dir,
-                spawner=self._surroundings.spawner,
-                stopped=stopped,
-                turns=turns,
-                clock=self._clock,
-                poll_s=self._config.daemon.poll_s,
-                chance=random.random,
-                do_aside=self._aside.do,
-                mask=self._surroundings.redactor.text,
-                rotation=self._outputs.rotation,
-                secrets=secrets,
-                gpu=view_of(self._gpus, engine),
-                errors=self._outputs.errors[engine.name],
-            )
-            self._sources[engine.name] = source
-            self._supervisors[engine.name] = Supervisor(
-                engine,
-                built,
-                site,
-                heartbeat.probes(engine, built, source, client, self._clock),
-                start_nothing=self._problem,
-                renew=engine.name in renew,
-            )
-
     def _exporter_app(self) -> Any:
         collectors: list[Collector] = [
             BuildCollector(),
@@ -335,30 +307,22 @@ class Daemon:
             NotificationsCollector(self._surroundings.outbox),
             GpusCollector(self._gpus.figures, self._clock),
             LogsCollector(self._outputs.figures, self._outputs.not_copied),
-            EnginesCollector(self._statuses, self._clock),
-            UsageCollector(self._statuses, self._clock),
-            PagesCollector(list(self._sources.values())),
+            EnginesCollector(self._engines.statuses, self._clock),
+            UsageCollector(self._engines.statuses, self._clock),
+            AdaptersCollector(self._adapters.figures),
+            PagesCollector(list(self._engines.sources.values())),
             TracesCollector(self._tracing.figures),
             OwnProcessCollector(),
         ]
-        page = MetricsPage(Runner(collectors, self._clock), self._readable_sources)
-        return exporter.build(self._statuses, page)
-
-    def _note_span(self, engine: str, span: StartSpan) -> None:
-        self._supervisors[engine].span_ended(span.name, span.ended_at)
+        page = MetricsPage(Runner(collectors, self._clock), self._engines.readable_sources)
+        return exporter.build(self._engines.statuses, page)
 
     def _say(self) -> str:
-        return self._problem or summary(self._statuses())
-
-    def _statuses(self) -> list[EngineStatus]:
-        return [supervisor.status for supervisor in self._supervisors.values()]
+        return self._problem or summary(self._engines.statuses())
 
     def _last_read(self) -> LastRead:
         reloads = self._surroundings.reloads
         return reloads.problem is None, reloads.succeeded_at
-
-    def _readable_sources(self) -> list[PageSource]:
-        return [self._sources[s.name] for s in self._statuses() if s.state in HAS_PAGE]
 
     async def events(self, wanted: Wanted) -> list[Event]:
         """Return events of the history.

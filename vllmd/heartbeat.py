@@ -5,6 +5,7 @@ import re
 
 import httpx
 
+from vllmd.adapters import Adapters
 from vllmd.clock import Clock
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
@@ -98,16 +99,29 @@ async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None
 
 
 def probes(
-    engine: Engine, built: Command, source: PageSource, client: httpx.AsyncClient, clock: Clock
+    engine: Engine,
+    built: Command,
+    source: PageSource,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    adapters: Adapters,
 ) -> Probes:
     """Return what the supervisor of an engine asks of it."""
     key, recent = built.api_key, RecentPages()
+
+    async def loading() -> bool:
+        return await answers(client, engine.url) and await adapters.settled(engine.name)
+
+    def forget() -> None:
+        source.forget()
+        adapters.forget(engine.name)
+
     return Probes(
-        loading=functools.partial(answers, client, engine.url),
+        loading=loading,
         serving=functools.partial(read, source, recent, clock),
         pages=recent.dump,
         owns_port=functools.partial(owned_by_tree, port=engine.port),
-        forget=source.forget,
+        forget=forget,
         activity=TreeActivity().read,
         canary=functools.partial(send_canary, client, engine, key)
         if engine.liveness.canary

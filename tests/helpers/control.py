@@ -11,7 +11,7 @@ from tests.helpers.make import gpu_figures, status
 from vllmd import asgi
 from vllmd.control import server
 from vllmd.engine.status import EngineStatus
-from vllmd.errors import VllmdError
+from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.feed import Event
 from vllmd.gpu.figures import GpuFigures
 from vllmd.history.reading import Wanted
@@ -108,6 +108,46 @@ class FakeTraces:
         return self.shown
 
 
+class FakeAdapters:
+    """Adapters of one engine that only remember what they were asked; `error` is raised."""
+
+    def __init__(self, *shown: dict[str, Any]) -> None:
+        self.shown = list(shown)
+        self.asked: list[tuple[str, ...]] = []
+        self.error: Exception | None = None
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return self.shown
+
+    def keeper(self, name: str) -> "FakeKeeper":
+        if name not in [each["engine"] for each in self.shown]:
+            raise UnknownEngineError.among(name, [])
+        return FakeKeeper(self, name)
+
+
+class FakeKeeper:
+    def __init__(self, adapters: FakeAdapters, engine: str) -> None:
+        self._adapters = adapters
+        self._engine = engine
+
+    def _ask(self, *asked: str) -> None:
+        if self._adapters.error:
+            raise self._adapters.error
+        self._adapters.asked.append((self._engine, *asked))
+
+    async def add(self, name: str, path: str) -> None:
+        self._ask("add", name, path)
+
+    async def remove(self, name: str) -> None:
+        self._ask("remove", name)
+
+    def reload(self, name: str) -> None:
+        self._ask("reload", name)
+
+    def to_json(self) -> dict[str, Any]:
+        return next(each for each in self._adapters.shown if each["engine"] == self._engine)
+
+
 @contextmanager
 def control_socket(
     path: Path,
@@ -115,11 +155,15 @@ def control_socket(
     host: FakeHost | None = None,
     gpus: FakeGpus | None = None,
     traces: FakeTraces | None = None,
+    adapters: FakeAdapters | None = None,
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
     by_name = {e.status.name: e for e in engines}
-    app = server.build(by_name, host, host, gpus or FakeGpus(), traces or FakeTraces())
+    parts = server.Parts(
+        host, host, gpus or FakeGpus(), traces or FakeTraces(), adapters or FakeAdapters()
+    )
+    app = server.build(by_name, parts)
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

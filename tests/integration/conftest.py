@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.site import DAEMON, Site, free_port, running, site
+from vllmd.demo.adapter import write_adapter
 
 CONFIG = (
     DAEMON
@@ -20,7 +21,6 @@ port = {api}
 unready_s = {unready_s}
 drain_s = 5
 stop_grace_s = 5
-lora = {{ modules = {{ sql = "/nonexistent/sql" }} }}
 restart = {{ initial_s = 0.2, max_s = 1 }}
 
 [engines.chat.liveness]
@@ -29,12 +29,19 @@ hang_s = {hang_s}
 load_stall_s = 2
 canary = {canary}
 canary_every_s = 1
+{lora}
 """
 )
+LORA = """
+[engines.chat.lora]
+modules = {{ sql = "{folder}/lora/sql" }}
+"""
 
 
 def config_for(folder: Path, exporter: int, api: int, **more: Any) -> str:
     """Fill in the configuration; `more` changes its limits."""
+    write_adapter(folder / "lora" / "sql")
+    more.setdefault("lora", LORA.format(folder=folder))
     limits = {"canary": "false", "unready_s": 0, "stall_s": 2, "hang_s": 5, **more}
     return CONFIG.format(folder=folder, exporter=exporter, api=api, **limits)
 

@@ -29,7 +29,9 @@ GROUND = {
     "xids",
 }
 TOP = {
+    "adapters",
     "daemon",
+    "engines",
     "gpu_view",
     "gpus",
     "heartbeat",
@@ -83,6 +85,9 @@ PURE = {
     "engine/liveness/progress.py",
     "engine/liveness/reading.py",
     "engine/restart/policy.py",
+    "engine/lora/checks.py",
+    "engine/lora/reconcile.py",
+    "engine/lora/standing.py",
     "notify/bodies.py",
     "notify/notices.py",
     "scrape/families.py",
@@ -228,4 +233,5 @@ def test_broad_excepts_only_isolate(path: Path) -> None:
         "collectors/runner.py",
         "daemon.py",
         "tracing.py",
+        "adapters.py",
     )

@@ -1,11 +1,16 @@
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.helpers.clock import FakeClock
-from tests.helpers.make import DATA, engine
+from tests.helpers.make import DATA, engine, status
+from vllmd.adapters import Adapters
 from vllmd.config import command
+from vllmd.config.model import Config, Daemon, Engine
+from vllmd.demo.adapter import write_adapter
 from vllmd.engine.liveness.reading import Answer, Rank
 from vllmd.heartbeat import parse_reading, probes, read, send_canary
 from vllmd.scrape.families import parse_page
@@ -105,11 +110,40 @@ async def test_read_keeps_the_page_among_the_recent_ones() -> None:
     assert b'vllm:x{vllmd_engine="chat"} 1' in recent.dump()
 
 
-def test_probes_without_a_wish_send_no_canary() -> None:
+def adapters_of(
+    given: Engine, folder: Path, client: httpx.AsyncClient, clock: FakeClock
+) -> Adapters:
+    config = Config(daemon=Daemon(state_dir=str(folder)), engines={given.name: given})
+    return Adapters(config, command.build_all(config), lambda: [status()], client, clock)
+
+
+async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: Path) -> None:
+    loaded: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/load_lora_adapter":
+            loaded.append(json.loads(request.content)["lora_name"])
+        return httpx.Response(200, json={"data": []})
+
+    text = f'lora = {{ modules = {{ sql = "{write_adapter(tmp_path / "sql")}" }} }}'
+    given, clock = engine(text), FakeClock()
+    client = client_of(answer)
+    source = PageSource("chat", "http://x", client, clock)
+    adapters = adapters_of(given, tmp_path, client, clock)
+    asked = probes(given, command.build(given), source, client, clock, adapters)
+    assert await asked.loading()
+    assert loaded == ["sql"]
+    asked.forget()
+    assert await asked.loading()
+    assert loaded == ["sql", "sql"]
+
+
+def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
     client, clock = client_of(refuse), FakeClock()
     for text, wanted in (("", False), ("liveness = { canary = true }", True)):
         given = engine(text)
         source = PageSource("chat", "http://x", client, clock)
-        asked = probes(given, command.build(given), source, client, clock)
+        adapters = adapters_of(given, tmp_path, client, clock)
+        asked = probes(given, command.build(given), source, client, clock, adapters)
         assert (asked.canary is not None) is wanted
         assert asked.pages() == b""

@@ -23,4 +23,9 @@ def _detail(engine: dict[str, Any]) -> str:
     in_flight = None if running is None else running + (waiting or 0)
     if engine["state"] == "draining":
         return "requests not known" if in_flight is None else f"{in_flight} requests left"
-    return "busy" if engine["state"] == "ready" and in_flight else ""
+    if engine["state"] != "ready":
+        return ""
+    adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
+    if adapters["loaded"] < adapters["wanted"]:
+        return f"{adapters['loaded']} of {adapters['wanted']} adapters"
+    return "busy" if in_flight else ""

@@ -23,6 +23,7 @@ COMMANDS = {
     "start": "Start an engine.",
     "stop": "Stop an engine until it is started again, or the next boot.",
     "restart": "Stop an engine and start it again.",
+    "lora": "Add, remove and show LoRA adapters while an engine serves.",
     "reload": "Read the configuration again.",
     "bundle": "Put into one archive what a bug report needs, and nothing private.",
 }

@@ -16,7 +16,7 @@ from vllmd.config.fallback import Loaded, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.paths import engine_log, log_dir
 from vllmd.daemon import Daemon
-from vllmd.demo.config import DEMO_CONFIG, DEMO_GPUS
+from vllmd.demo.config import DEMO_GPUS, demo_config
 from vllmd.engine.spawner import DirectSpawner, SocketSpawner
 from vllmd.feed import Feed
 from vllmd.gpu.hardware import has_nvidia_gpu
@@ -93,7 +93,8 @@ async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> Outc
 def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:
     if demo:
         gpus = "" if has_nvidia_gpu() else DEMO_GPUS
-        return Loaded(*load.parse(DEMO_CONFIG + gpus))
+        adapters = paths.state_dir(Config(), os.environ) / "demo-adapters"
+        return Loaded(*load.parse(demo_config(adapters) + gpus))
     if service:
         return load_or_fall_back(config_path, paths.state_dir(Config(), os.environ))
     return Loaded(*load.load(config_path))
@@ -115,7 +116,9 @@ def _print_banner(config: Config, address: Address) -> None:
     ]
     for engine in config.engines.values():
         names = [*(engine.served_model_name or (engine.model,))]
-        names += engine.lora.modules if engine.lora else ()
+        if engine.lora is not None:
+            names += engine.lora.modules
+            names += [f"and what is in {engine.lora.directory}"] if engine.lora.directory else ()
         rows.append((f"API {engine.name}", f"{engine.url}/v1  (models: {', '.join(names)})"))
         rows.append((f"log {engine.name}", str(engine_log(log_dir(config), engine.name))))
     rows.append(("status", f"{sys.argv[0]} status --socket {address.control}"))

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vllmd.config.rules import RuleError, text
+from vllmd.config import lora
+from vllmd.config.lora import RUST_FRONTEND
+from vllmd.config.rules import RuleError
 from vllmd.config.traces import ENGINE_ATTRIBUTE
 from vllmd.redact import MASK
 
@@ -52,9 +54,7 @@ request (vLLM takes it for theirs), and what is set for the daemon's own spans i
 
 ENDPOINT = "otlp-traces-endpoint"
 NO_STATS = "disable-log-stats"
-RUST_FRONTEND = "VLLM_USE_RUST_FRONTEND"
 _RESOURCE = "OTEL_RESOURCE_ATTRIBUTES"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _ALWAYS = MappingProxyType(
     {
@@ -102,20 +102,6 @@ def env_table(value: Any) -> Mapping[str, str]:
             raise RuleError(f"values without NUL characters; {name} has one")
         result[name] = str(setting)
     return MappingProxyType(result)
-
-
-def lora_modules(value: Any) -> Mapping[str, str]:
-    """Accept a table of adapters: name to folder or hub name."""
-    if not isinstance(value, dict):
-        raise RuleError('a table of adapters, such as { sql = "/srv/lora/sql" }')
-    for name, path in value.items():
-        if not name or "=" in name or "," in name or name != name.strip():
-            raise RuleError(f"adapter names without commas, = and outer spaces; got {name!r}")
-        try:
-            text(path)
-        except RuleError:
-            raise RuleError(f"a folder for each adapter; {name} is {path!r}") from None
-    return MappingProxyType(dict(value))
 
 
 def is_secret(name: str) -> bool:
@@ -169,7 +155,7 @@ def arguments(engine: "Engine", traces: str | None = None) -> list[str]:
     if engine.lora is not None:
         args += ["--enable-lora", "--max-loras", str(engine.lora.max_loras)]
         args += ["--max-lora-rank", str(engine.lora.max_lora_rank)]
-        if engine.lora.modules:
+        if engine.lora.modules and not lora.dynamic(engine):
             args.append("--lora-modules")
             args += [_module(name, path) for name, path in engine.lora.modules.items()]
     if traces:
@@ -212,13 +198,14 @@ def environment(
     if traces:  # exporters obey proxies, also on the way to this host
         names = [name for name in ("no_proxy", "NO_PROXY") if name in env] or ["NO_PROXY"]
         for name in names:
-            env[name] = ",".join([part for part in (env.get(name),) if part] + list(_LOOPBACK))
+            env[name] = ",".join([part for part in (env.get(name),) if part] + list(lora.LOOPBACK))
     return env
 
 
 def own_environment(engine: "Engine", traces: str | None = None) -> dict[str, str]:
     """Return the variables that vllmd itself sets for an engine."""
-    env = {**_ALWAYS, **(_tracing(engine.name) if traces else {}), **engine.env}
+    adapters = {lora.RUNTIME_UPDATING: "1"} if lora.dynamic(engine) else {}
+    env = {**_ALWAYS, **adapters, **(_tracing(engine.name) if traces else {}), **engine.env}
     if traces:
         own = f"{ENGINE_ATTRIBUTE}={engine.name}"
         env[_RESOURCE] = ",".join(part for part in (engine.env.get(_RESOURCE), own) if part)

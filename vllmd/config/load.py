@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.config import lines, memory, rules
+from vllmd.config import lines, lora, memory, rules
 from vllmd.config.flags import ENDPOINT, is_secret, masked, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
@@ -65,6 +65,7 @@ def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
         reader.check_memory(engines)
         reader.check_stop(engines)
         reader.check_traces(config)
+        reader.check_adapters(engines)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems()
@@ -210,6 +211,34 @@ class _Reader:
                     f"drain_s and stop_grace_s need {needed_s:g} s with {UNIT_MARGIN_S:g} s to "
                     f"spare, the unit vllmd-engine@.service gives {UNIT_STOP_S:g} s",
                     "lower them, or raise TimeoutStopSec: systemctl edit vllmd-engine@.service",
+                    Severity.WARNING,
+                )
+
+    def check_adapters(self, engines: Mapping[str, Engine]) -> None:
+        """Note adapters that could not be served as they are meant to be."""
+        for name, engine in engines.items():
+            if engine.lora is None:
+                continue
+            path = ("engines", name, "lora")
+            served = engine.served_model_name or (engine.model,)
+            for adapter in engine.lora.modules:
+                if adapter in served:
+                    fix = "give the adapter another name"
+                    self._note((*path, "modules", adapter), "is the base model's name too", fix)
+            problem = lora.dynamic_problem(engine)
+            if engine.lora.dynamic and problem:
+                fix = "set it to false: adapters then change with a restart"
+                self._note((*path, "dynamic"), problem, fix)
+            if engine.lora.directory and not lora.dynamic(engine):
+                fix = "take it out, and name the adapters in lora.modules"
+                reason = problem or "a folder is watched only if lora.dynamic is not false"
+                self._note((*path, "directory"), reason, fix)
+            if lora.dynamic(engine) and lora.open_to_all(engine):
+                self._note(
+                    path,
+                    f"whoever reaches {engine.host}:{engine.port} may load adapters: there is no "
+                    "API key",
+                    "set env.VLLM_API_KEY, or host to 127.0.0.1, or lora.dynamic to false",
                     Severity.WARNING,
                 )
 

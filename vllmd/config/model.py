@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 
 from vllmd.config import rules
-from vllmd.config.flags import env_table, flag_table, lora_modules
+from vllmd.config.flags import env_table, flag_table
+from vllmd.config.lora import Lora
 from vllmd.config.rules import key, section
 from vllmd.config.sections import Gpu, History, Logs, Notify
 from vllmd.config.traces import Traces
@@ -31,36 +32,6 @@ def _max_model_len(value: Any) -> int | str:
     )
     result: int | str = rule(value)
     return result
-
-
-@attrs.frozen
-class Lora:
-    """LoRA adapters that an engine serves beside its base model."""
-
-    max_loras: int = key(
-        rules.integer(1, 1024), 1, help="Adapters that one batch may mix (--max-loras)."
-    )
-    max_lora_rank: int = key(
-        rules.either(
-            "one of 1, 8, 16, 32, 64, 128, 256, 320, 512 (what vLLM has kernels for)",
-            lambda v: _choice(v, (1, 8, 16, 32, 64, 128, 256, 320, 512)),
-        ),
-        16,
-        help="Highest rank of any adapter (--max-lora-rank). One above it makes the start fail "
-        "after the whole model was loaded.",
-    )
-    modules: Mapping[str, str] = key(
-        lora_modules,
-        _EMPTY,
-        help="Adapters by the name that requests give as `model`, and their folders.",
-        example='{ sql = "/srv/lora/sql" }',
-    )
-
-
-def _choice(value: Any, choices: tuple[int, ...]) -> int:
-    if isinstance(value, bool) or value not in choices:
-        raise rules.RuleError("")
-    return int(value)
 
 
 @attrs.frozen

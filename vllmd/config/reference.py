@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.model import Daemon, Engine, Liveness, Lora, Restart
+from vllmd.config.lora import Lora
+from vllmd.config.model import Daemon, Engine, Liveness, Restart
 from vllmd.config.sections import Gpu, History, Logs, Notify
 from vllmd.config.traces import Forward, Traces
 

@@ -94,6 +94,22 @@ class ControlClient:
         """
         return self._ask("GET", "/v1/traces")
 
+    def adapters(self) -> list[dict[str, Any]]:
+        """Return the adapters of each engine that has any, and how they stand.
+
+        Raises: DaemonUnreachableError: nobody answers.
+        """
+        return list(self._ask("GET", "/v1/lora")["engines"])
+
+    def change_adapter(self, engine: str, action: str, name: str, path: str = "") -> dict[str, Any]:
+        """Ask for `add`, `remove` or `reload` of an adapter.
+
+        Returns: the engine's adapters, at once. Raises: NotPermittedError, UnknownEngineError,
+            DaemonUnreachableError; VllmdError: why not, and nothing changed.
+        """
+        body = {"name": name, "path": path}
+        return self._ask("POST", f"/v1/lora/{engine}/{action}", body)
+
     def reap(self) -> list[str]:
         """Have the orphans killed that hold GPU memory; returns who they were.
 
@@ -126,10 +142,10 @@ class ControlClient:
         """
         return self._ask("POST", f"/v1/reload{'?apply' if apply else ''}")
 
-    def _ask(self, method: str, path: str) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         connection = _UnixConnection(self._path)
         try:
-            connection.request(method, path)
+            connection.request(method, path, None if body is None else json.dumps(body))
             response = connection.getresponse()
             body = json.loads(response.read())
         except PermissionError:

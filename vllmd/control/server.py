@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import attrs
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vllmd import events
-from vllmd.control import gpu
+from vllmd.control import gpu, lora
 from vllmd.control.answers import error, refused
 from vllmd.control.gpu import Gpus
 from vllmd.control.peer import Peer, peer_of
@@ -119,14 +120,29 @@ class Traces(Protocol):
         ...
 
 
-def build(
-    engines: Mapping[str, Controlled], host: Host, logs: Logs, gpus: Gpus, traces: Traces
-) -> Starlette:
+@attrs.frozen
+class Parts:
+    """All that can be asked, besides the engines."""
+
+    host: Host
+    logs: Logs
+    gpus: Gpus
+    traces: Traces
+    adapters: lora.Adapters
+
+
+def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
     """Build the application."""
+    host, logs, traces = parts.host, parts.logs, parts.traces
 
     async def status(_: Request) -> JSONResponse:
+        counts = lora.counts(parts.adapters)
         listed = [
-            {**engine.status.to_json(), "printing": logs.under_way(name)}
+            {
+                **engine.status.to_json(),
+                "printing": logs.under_way(name),
+                "adapters": counts.get(name),
+            }
             for name, engine in engines.items()
         ]
         return JSONResponse({"daemon": host.about(), "engines": listed})
@@ -193,7 +209,8 @@ def build(
             Route("/v1/traces", slowest),
             Route("/v1/reload", reload, methods=["POST"]),
             Route("/v1/logs/{engine}/rotate", rotate, methods=["POST"]),
-            *gpu.routes(gpus),
+            *gpu.routes(parts.gpus),
+            *lora.routes(parts.adapters),
             Route(route, _known_action(act), methods=["POST"]),
         ]
     )

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from vllmd.demo.args import Args
 from vllmd.demo.engine import Engine, EngineDeadError, Request
+from vllmd.demo.lora import Adapters
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.spans import Spans
 
@@ -23,12 +24,14 @@ DEFAULT_MAX_TOKENS = 16
 class Api:
     """The models that are served and the requests for them."""
 
-    def __init__(self, args: Args, engine: Engine, metrics: Metrics, spans: Spans) -> None:
+    def __init__(
+        self, args: Args, engine: Engine, metrics: Metrics, spans: Spans, adapters: Adapters
+    ) -> None:
         self._args = args
         self._spans = spans
         self._engine = engine
         self._metrics = metrics
-        self._adapters = dict(args.lora_modules)
+        self._adapters = adapters
         self._created = int(time.time())
         self.draining = False
 
@@ -37,8 +40,6 @@ class Api:
         posts = {
             "/v1/chat/completions": self.chat,
             "/v1/completions": self.completions,
-            "/v1/load_lora_adapter": self.load_adapter,
-            "/v1/unload_lora_adapter": self.unload_adapter,
         }
         gets = {
             "/health": self.health,
@@ -49,7 +50,8 @@ class Api:
             "/load": self.load,
         }
         routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
-        return Starlette(routes=routes + [Route(path, handler) for path, handler in gets.items()])
+        routes += [Route(path, handler) for path, handler in gets.items()]
+        return Starlette(routes=routes + self._adapters.routes())
 
     async def health(self, _: HttpRequest) -> Response:
         """Answer 200 as long as the EngineCore is not known to be dead: also while it hangs."""
@@ -72,7 +74,7 @@ class Api:
         """List the base model's names and the adapters."""
         base = [self._card(name, self._args.model, None) for name in self._args.served_names]
         parent = self._args.served_names[0]
-        adapters = [self._card(name, path, parent) for name, path in self._adapters.items()]
+        adapters = [self._card(name, path, parent) for name, path in self._adapters.paths.items()]
         return JSONResponse({"object": "list", "data": base + adapters})
 
     def _card(self, name: str, root: str, parent: str | None) -> dict[str, Any]:
@@ -85,19 +87,6 @@ class Api:
             "parent": parent,
             "max_model_len": None if parent else self._args.max_model_len,
         }
-
-    async def load_adapter(self, request: HttpRequest) -> Response:
-        """Add an adapter."""
-        body = await request.json()
-        self._adapters[body["lora_name"]] = body["lora_path"]
-        return Response(f"Success: LoRA adapter '{body['lora_name']}' added successfully.")
-
-    async def unload_adapter(self, request: HttpRequest) -> Response:
-        """Remove an adapter."""
-        name = (await request.json())["lora_name"]
-        if self._adapters.pop(name, None) is None:
-            return _error(404, "NotFoundError", f"The lora adapter '{name}' cannot be found.")
-        return Response(f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def chat(self, request: HttpRequest) -> Response:
         """Answer a chat completion, whole or as a stream."""
@@ -125,7 +114,7 @@ class Api:
 
     def _refusal(self, body: dict[str, Any], chat: bool) -> Response | None:
         model = body.get("model") or self._args.served_names[0]
-        if model not in self._args.served_names and model not in self._adapters:
+        if model not in self._args.served_names and model not in self._adapters.paths:
             return _error(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
         if self.draining:
             message = "cannot schedule new futures after shutdown"
@@ -143,7 +132,7 @@ class Api:
     ) -> Response:
         model = body.get("model") or self._args.served_names[0]
         prompt_tokens, max_tokens = _lengths(body, chat)
-        adapter = model if model in self._adapters else None
+        adapter = model if model in self._adapters.paths else None
         generation = Request(prompt_tokens, max_tokens, adapter)
         with_usage = (body.get("stream_options") or {}).get("include_usage", False)
         reply = _Reply(model, chat, generation, with_usage)

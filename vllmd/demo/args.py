@@ -18,6 +18,7 @@ class Args:
     max_model_len: int
     max_num_seqs: int
     max_loras: int
+    max_lora_rank: int
     lora_modules: dict[str, str]
     shutdown_timeout: float
     disable_log_stats: bool
@@ -60,6 +61,7 @@ def parse_args(argv: Sequence[str]) -> Args:
         max_model_len=space.max_model_len,
         max_num_seqs=space.max_num_seqs,
         max_loras=space.max_loras,
+        max_lora_rank=space.max_lora_rank,
         lora_modules=dict(space.lora_modules),
         shutdown_timeout=space.shutdown_timeout,
         disable_log_stats=space.disable_log_stats,

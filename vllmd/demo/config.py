@@ -1,5 +1,10 @@
 """The configuration of `vllmd run --demo`."""
 
+from pathlib import Path
+
+from vllmd.demo.adapter import write_adapter
+from vllmd.errors import VllmdError
+
 DEMO_CONFIG = """
 [daemon]
 listen = "127.0.0.1:9840"
@@ -14,7 +19,8 @@ enable_prefix_caching = true
 unready_s = 0
 
 [engines.demo.lora]
-modules = { sql = "/nonexistent/sql", support = "/nonexistent/support" }
+modules = {{ sql = "{folder}/sql" }}
+directory = "{folder}/watched"
 """
 
 DEMO_GPUS = """
@@ -22,3 +28,19 @@ DEMO_GPUS = """
 source = "demo"
 """
 """What is added to it where there is no GPU."""
+
+
+def demo_config(folder: Path) -> str:
+    """Return the configuration, with adapters of zeros below `folder`.
+
+    Raises: VllmdError: they cannot be written.
+    """
+    try:
+        write_adapter(folder / "sql")
+        write_adapter(folder / "watched" / "support")
+    except OSError as error:
+        raise VllmdError(
+            f"cannot write the demonstration's adapters to {folder}: {error.strerror}; set "
+            "STATE_DIRECTORY to a folder that this user may write to"
+        ) from None
+    return DEMO_CONFIG.format(folder=folder)

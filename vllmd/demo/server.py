@@ -12,6 +12,7 @@ from vllmd import asgi
 from vllmd.demo.api import VERSION, Api
 from vllmd.demo.args import Args, parse_args
 from vllmd.demo.engine import Engine, EngineDeadError
+from vllmd.demo.lora import Adapters, LoadError
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
 from vllmd.demo.spans import Spans
@@ -51,8 +52,14 @@ async def _serve(args: Args) -> int:
     engine = Engine(args, metrics)
     if not await _load(engine, stopped):
         return 130 if stopped.is_set() else 1
+    try:
+        adapters = Adapters(args)
+    except LoadError as error:
+        say("APIServer", f"ValueError: {error}", level="ERROR")
+        engine.process.terminate()
+        return 1
     spans.loaded(started_at)
-    api = Api(args, engine, metrics, spans)
+    api = Api(args, engine, metrics, spans, adapters)
     server = asgi.Server(api.app())
     serving = asyncio.create_task(server.run_on(listener))
     say("APIServer", f"Starting vLLM server on http://{args.host}:{args.port}")

@@ -40,9 +40,9 @@ class PageSource:
         client: httpx.AsyncClient,
         clock: Clock,
         told: Callable[[str, Page], None] = lambda _engine, _page: None,
-        adapters: Sequence[str] = (),
+        adapters: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Make a source; `told` is told of each page that was read, `adapters` are configured."""
+        """Make a source; `told` hears of each page, `adapters` returns those wanted."""
         self._adapters = adapters
         self.engine = engine
         self._url = f"{url}/metrics"
@@ -78,7 +78,7 @@ class PageSource:
         Raises: ScrapeError.
         """
         page = await self.get(timeout_s=timeout_s)
-        return [*page.families, *derive(page.families, page.lora, self.engine, self._adapters)]
+        return [*page.families, *derive(page.families, page.lora, self.engine, self._adapters())]
 
     async def _fetch(self) -> Page:
         started = self._clock.monotonic()

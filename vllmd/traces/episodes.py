@@ -12,8 +12,8 @@ import attrs
 from vllmd import events
 from vllmd.feed import Event
 
-START, STOP, RESTART, STALL, INCIDENT = (
-    f"engine.{name}" for name in ("start", "stop", "restart", "stall", "incident")
+START, STOP, RESTART, STALL, INCIDENT, LORA_CHANGE = (
+    f"engine.{name}" for name in ("start", "stop", "restart", "stall", "incident", "lora_change")
 )
 MAX_PARTS = 200
 """An engine that fails for days is one episode; its first starts are told, not all of them."""
@@ -21,6 +21,11 @@ MAX_PARTS = 200
 _SERVES = frozenset({"ready", "sleeping"})
 _ENDS = frozenset({"stopped", "held"})
 _STOPS = frozenset({"draining", "stopping"})
+_CHANGES = {
+    events.LORA_LOADED: "load",
+    events.LORA_UNLOADED: "unload",
+    events.LORA_FAILED: "load",
+}
 _TOLD = ("code", "text", "run_id", "cause", "kind", "explanation", "advice", "incident", "phase")
 
 
@@ -115,6 +120,8 @@ class Episodes:
         engine, at = event.engine, event.at
         if engine is None:
             return None
+        if event.name in _CHANGES:
+            return self._change_adapter(engine, event)
         if event.name == events.ENGINE_PHASE_REACHED and engine in self._under_way:
             self._under_way[engine].reach(str(event.fields["phase"]), at)
         elif event.name == events.ENGINE_STALLED or (
@@ -124,6 +131,29 @@ class Episodes:
         elif event.name == events.STATE_CHANGED:
             return self._change(engine, at, str(event.fields["state"]))
         return None
+
+    def _change_adapter(self, engine: str, event: Event) -> Part | None:
+        """Tell of an adapter: as a part of the start under way, or by itself."""
+        if not event.fields.get("adapter"):
+            return None
+        part = Part(
+            LORA_CHANGE,
+            event.at - float(event.fields.get("duration_s") or 0.0),
+            event.at,
+            error=event.fields.get("reason"),
+            attributes={
+                "vllmd.lora.adapter": str(event.fields["adapter"]),
+                "vllmd.lora.path": str(event.fields.get("path")),
+                "vllmd.lora.change": _CHANGES[event.name],
+            },
+        )
+        episode = self._under_way.get(engine)
+        start = episode.open.get(START) if episode else None
+        if start is not None:
+            start.parts.append(part)
+            return None
+        _name_engine(part, engine)
+        return part
 
     def _change(self, engine: str, at: float, state: str) -> Part | None:
         if state == "starting":

@@ -24,6 +24,12 @@ from vllmd.cli.describing import describe_state
         ({"state": "ready", "requests_running": 2, "requests_waiting": 0}, "ready (busy)"),
         ({"state": "ready", "requests_running": 0, "requests_waiting": 0}, "ready"),
         ({"state": "held"}, "held"),
+        (
+            {"state": "ready", "requests_running": 2, "adapters": {"wanted": 3, "loaded": 2}},
+            "ready (2 of 3 adapters)",
+        ),
+        ({"state": "ready", "adapters": {"wanted": 3, "loaded": 3}}, "ready"),
+        ({"state": "ready", "adapters": None}, "ready"),
     ],
 )
 def test_describe_state(more: dict[str, Any], words: str) -> None:

@@ -23,10 +23,19 @@ def test_arguments_first_class_keys_become_flags() -> None:
     )
 
 
-def test_arguments_lora_modules_become_json() -> None:
-    built = flags.arguments(engine('lora = { max_loras = 2, modules = { "a b" = "/x y" } }'))
+def test_arguments_lora_modules_become_json_where_they_cannot_change_later() -> None:
+    lora = 'lora = { dynamic = false, max_loras = 2, modules = { "a b" = "/x y" } }'
+    built = flags.arguments(engine(lora))
     assert built[-6:-1] == ["--max-loras", "2", "--max-lora-rank", "16", "--lora-modules"]
     assert json.loads(built[-1]) == {"name": "a b", "path": "/x y"}
+
+
+def test_adapters_that_can_change_are_no_part_of_the_command() -> None:
+    given = engine('lora = { modules = { a = "/x" } }')
+    assert "--lora-modules" not in flags.arguments(given)
+    assert flags.own_environment(given)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
+    static = engine('lora = { dynamic = false, modules = { a = "/x" } }')
+    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in flags.own_environment(static)
 
 
 def test_arguments_other_flags_keep_their_kind() -> None:
@@ -64,12 +73,6 @@ def test_flag_table_refuses_what_would_do_harm(table: object, words: str) -> Non
 def test_env_table_refuses_what_is_no_variable(table: object) -> None:
     with pytest.raises(RuleError):
         flags.env_table(table)
-
-
-@pytest.mark.parametrize("table", [{"a,b": "/x"}, {"a": 3}, {" a": "/x"}, "x"])
-def test_lora_modules_refuses_what_is_no_adapter(table: object) -> None:
-    with pytest.raises(RuleError):
-        flags.lora_modules(table)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ import attrs
 import pytest
 
 from tests.helpers.make import config, engine
-from vllmd.config.model import Config, Daemon, Engine, Lora, Restart
+from vllmd.config.lora import Lora
+from vllmd.config.model import Config, Daemon, Engine, Restart
 
 
 @pytest.mark.parametrize("cls", [Config, Daemon, Engine, Lora, Restart])

@@ -1,14 +1,17 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from vllmd.demo.adapter import write_adapter
 from vllmd.demo.api import Api
 from vllmd.demo.args import parse_args
 from vllmd.demo.engine import EngineDeadError, Request
+from vllmd.demo.lora import Adapters
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.spans import Spans
 
@@ -29,21 +32,16 @@ class FakeEngine:
 
 
 @pytest.fixture
-def api() -> Api:
+def api(tmp_path: Path) -> Api:
+    folder = write_adapter(tmp_path / "domain")
     args = parse_args(
         [
-            "serve",
-            "m",
-            "--served-model-name",
-            "tiny",
-            "--max-model-len",
-            "100",
-            "--enable-lora",
-            "--lora-modules",
-            "domain=/x",
+            *("serve", "m", "--served-model-name", "tiny", "--max-model-len", "100"),
+            *("--enable-lora", "--lora-modules", f"domain={folder}"),
         ]
     )
-    return Api(args, FakeEngine(), Metrics(args), Spans(None))  # type: ignore[arg-type]
+    engine: Any = FakeEngine()
+    return Api(args, engine, Metrics(args), Spans(None), Adapters(args))
 
 
 @pytest.fixture
@@ -108,13 +106,9 @@ def test_dead_engine_is_500_and_unhealthy(api: Api, client: TestClient) -> None:
     assert client.get("/health").status_code == 503
 
 
-def test_adapters_are_listed_loaded_and_unloaded(client: TestClient) -> None:
-    body = {"lora_name": "new", "lora_path": "/n"}
-    assert client.post("/v1/load_lora_adapter", json=body).status_code == 200
+def test_adapters_are_listed_beside_the_base_model(client: TestClient) -> None:
     models = {m["id"]: m["parent"] for m in client.get("/v1/models").json()["data"]}
-    assert models == {"tiny": None, "domain": "tiny", "new": "tiny"}
-    assert client.post("/v1/unload_lora_adapter", json=body).status_code == 200
-    assert client.post("/v1/unload_lora_adapter", json=body).status_code == 404
+    assert models == {"tiny": None, "domain": "tiny"}
 
 
 @pytest.mark.parametrize(

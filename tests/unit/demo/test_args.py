@@ -9,7 +9,7 @@ def test_parse_args_takes_what_the_configuration_makes() -> None:
     configured = engine(
         'served_model_name = ["a", "b"]\nport = 9000\nquantization = "fp8"\nmax_model_len = "1K"\n'
         "gpu_memory_utilization = 0.9\nmax_num_seqs = 8\nenable_prefix_caching = false\n"
-        'lora = { modules = { x = "/x" } }\n'
+        'lora = { dynamic = false, modules = { x = "/x" } }\n'
         "flags = { enforce-eager = true }\ndrain_s = 2.5\n"
     )
     args = parse_args(flags.arguments(configured))

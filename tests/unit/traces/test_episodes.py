@@ -126,3 +126,32 @@ def test_an_engine_that_fails_for_days_is_bounded() -> None:
     story.states("ready")
     (incident,) = story.told
     assert len(incident.parts) == MAX_PARTS
+
+
+def test_a_change_of_an_adapter_is_told_by_itself_while_the_engine_serves() -> None:
+    story = Story()
+    story.put(events.LORA_LOADED, adapter="sql", path="/srv/sql", duration_s=0.5)
+    story.put(events.LORA_UNLOADED, adapter="sql", path="/srv/sql", duration_s=0.25)
+    story.put(events.LORA_FAILED, adapter="big", path="/srv/big", reason="rank 64")
+    story.put(events.LORA_FAILED, adapter=None, reason="the folder is gone")
+    loaded, unloaded, failed = story.told
+    assert (loaded.name, loaded.started_at, loaded.ended_at) == ("engine.lora_change", 100.5, 101)
+    assert loaded.attributes == {
+        "vllmd.engine": "chat",
+        "vllmd.lora.adapter": "sql",
+        "vllmd.lora.path": "/srv/sql",
+        "vllmd.lora.change": "load",
+    }
+    assert (unloaded.attributes["vllmd.lora.change"], unloaded.error) == ("unload", None)
+    assert (failed.attributes["vllmd.lora.adapter"], failed.error) == ("big", "rank 64")
+
+
+def test_adapters_that_a_start_loads_are_its_children() -> None:
+    story = Story()
+    story.states("starting", "loading")
+    story.put(events.ENGINE_PHASE_REACHED, phase="listening")
+    story.put(events.LORA_LOADED, adapter="sql", path="/srv/sql", duration_s=0.5)
+    story.states("ready")
+    (start,) = story.told
+    assert shape(start) == ("engine.start", ["engine.start listening", "engine.lora_change"])
+    assert start.parts[1].attributes["vllmd.engine"] == "chat"

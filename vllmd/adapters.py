@@ -1,0 +1,113 @@
+"""The adapters of all engines: where their keepers are wired to the rest."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import structlog
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.config import paths
+from vllmd.config.command import Commands
+from vllmd.config.model import Config
+from vllmd.engine.lora.api import LoraApi
+from vllmd.engine.lora.inspector import Inspector
+from vllmd.engine.lora.keeper import Keeper
+from vllmd.engine.lora.standing import Standing
+from vllmd.engine.lora.wanted import Kept
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import UnknownEngineError, VllmdError
+
+RETRY_S = 10.0
+
+_log = structlog.get_logger()
+
+
+class Adapters:
+    """A keeper for each engine that has a table `lora`."""
+
+    def __init__(
+        self,
+        config: Config,
+        commands: Commands,
+        statuses: Callable[[], Sequence[EngineStatus]],
+        client: httpx.AsyncClient,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._engines = tuple(config.engines)
+        folder = paths.state_dir(config) / "engines"
+        self.keepers: dict[str, Keeper] = {
+            name: Keeper(
+                engine,
+                LoraApi(client, engine.url, commands[name].api_key),
+                Kept(folder / f"{name}.lora.json"),
+                Inspector(engine, commands[name].env),
+                functools.partial(_status_of, statuses, name),
+                clock,
+            )
+            for name, engine in config.engines.items()
+            if engine.lora is not None
+        }
+
+    async def run(self) -> None:
+        """Work until cancelled; a mistake in it costs adapters, and nothing else."""
+        async with asyncio.TaskGroup() as tasks:
+            for keeper in self.keepers.values():
+                tasks.create_task(self._keep(keeper))
+
+    async def _keep(self, keeper: Keeper) -> None:
+        while True:
+            try:
+                await keeper.run()
+            except Exception:  # noqa: BLE001 - isolates an engine's adapters
+                _log.exception(events.LORA_FAILED, engine=keeper.engine)
+                await self._clock.sleep(RETRY_S)
+
+    async def settled(self, name: str) -> bool:
+        """Tell whether the start of an engine is over for its adapters."""
+        try:
+            return name not in self.keepers or await self.keepers[name].settled()
+        except Exception:  # noqa: BLE001 - an engine serves, whatever is wrong here
+            _log.exception(events.LORA_FAILED, engine=name)
+            return True
+
+    def forget(self, name: str) -> None:
+        """Note that an engine is gone."""
+        if name in self.keepers:
+            self.keepers[name].forget()
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return the adapters that an engine is to have."""
+        return self.keepers[name].names() if name in self.keepers else ()
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    def figures(self) -> Mapping[str, Sequence[Standing]]:
+        """Return how each adapter stands, by engine."""
+        return {name: keeper.standings() for name, keeper in self.keepers.items()}
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return all of it as `vllmd lora list` shows it."""
+        return [keeper.to_json() for keeper in self.keepers.values()]
+
+    def keeper(self, name: str) -> Keeper:
+        """Return an engine's keeper.
+
+        Raises: UnknownEngineError: no such engine; VllmdError: it has no adapters.
+        """
+        if name not in self._engines:
+            raise UnknownEngineError.among(name, self._engines)
+        if name not in self.keepers:
+            raise VllmdError(
+                f"{name} serves no adapters: add a table [engines.{name}.lora] to the "
+                f"configuration, then 'vllmd reload --apply' (it restarts {name})"
+            )
+        return self.keepers[name]
+
+
+def _status_of(statuses: Callable[[], Sequence[EngineStatus]], name: str) -> EngineStatus:
+    return next(status for status in statuses() if status.name == name)

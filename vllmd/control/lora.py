@@ -1,0 +1,119 @@
+"""The part of the control socket that is about LoRA adapters."""
+
+from typing import Any, Protocol
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from vllmd import events
+from vllmd.control.answers import error, refused
+from vllmd.control.peer import Peer
+from vllmd.errors import UnknownEngineError, VllmdError
+
+ACTIONS = ("add", "remove", "reload")
+
+_log = structlog.get_logger()
+
+
+class Keeper(Protocol):
+    """What can be done to the adapters of one engine."""
+
+    async def add(self, name: str, path: str) -> None:
+        """Want an adapter. Raises: VllmdError: it cannot be loaded; OSError: not written down."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Want it no more. Raises: VllmdError: it was not added; OSError: not written down."""
+        ...
+
+    def reload(self, name: str) -> None:
+        """Have its files read again. Raises: VllmdError: there is none."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Return how each adapter stands."""
+        ...
+
+
+class Adapters(Protocol):
+    """What can be asked of all adapters."""
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return how each adapter of each engine stands."""
+        ...
+
+    def keeper(self, name: str) -> Keeper:
+        """Return an engine's keeper. Raises: UnknownEngineError; VllmdError: no adapters."""
+        ...
+
+
+def counts(adapters: Adapters) -> dict[str, dict[str, int]]:
+    """Return how many adapters are wanted, and how many of those are loaded, by engine."""
+    return {
+        each["engine"]: {
+            "wanted": sum(a["source"] is not None for a in each["adapters"]),
+            "loaded": sum(
+                a["source"] is not None and a["condition"] == "loaded" for a in each["adapters"]
+            ),
+        }
+        for each in adapters.to_json()
+    }
+
+
+def routes(adapters: Adapters) -> list[Route]:
+    """Return the routes below /v1/lora."""
+
+    async def show(_: Request) -> JSONResponse:
+        return JSONResponse({"engines": adapters.to_json()})
+
+    async def act(request: Request) -> JSONResponse:
+        engine, action = request.path_params["engine"], request.path_params["action"]
+        peer: Peer = request.scope["client"][0]
+        if not peer.may_act():
+            return refused(peer, action, "an adapter", engine=engine)
+        if action not in ACTIONS:
+            return error(404, f"unknown action {action!r}; known: {', '.join(ACTIONS)}")
+        try:
+            name, path = await _named(request)
+            keeper = adapters.keeper(engine)
+            await _do(keeper, action, name, path)
+        except VllmdError as problem:
+            return error(404 if isinstance(problem, UnknownEngineError) else 400, str(problem))
+        except OSError as problem:
+            return error(503, f"nothing changed, it could not be written down: {problem}")
+        _log.info(
+            events.REQUEST_ACCEPTED,
+            action=f"lora {action}",
+            engine=engine,
+            adapter=name,
+            user=peer.describe(),
+        )
+        return JSONResponse(keeper.to_json())
+
+    return [
+        Route("/v1/lora", show),
+        Route("/v1/lora/{engine}/{action:str}", act, methods=["POST"]),
+    ]
+
+
+async def _named(request: Request) -> tuple[str, str]:
+    """Return the name and the path that a request gives.
+
+    Raises: VllmdError: it gives none.
+    """
+    try:
+        body = await request.json()
+        return str(body["name"]), str(body.get("path", ""))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise VllmdError('the body must be JSON, such as {"name": "sql", "path": "/a"}') from None
+
+
+async def _do(keeper: Keeper, action: str, name: str, path: str) -> None:
+    if action == "add":
+        await keeper.add(name, path)
+    elif action == "remove":
+        await keeper.remove(name)
+    else:
+        keeper.reload(name)

@@ -1,0 +1,56 @@
+"""The sizes of a base model's layers, from the heads of its weight files."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from vllmd.engine.safetensors import TensorFileError, read_header
+
+Sizes = Mapping[str, tuple[int, ...]]
+"""The shape (out, in) of each linear layer that is not quantized, by the layer's name."""
+
+UNKNOWN: Sizes = MappingProxyType({})
+_PLAIN = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+INDEX = "model.safetensors.index.json"
+
+
+def find_folder(model: str, env: Mapping[str, str]) -> Path | None:
+    """Return where a model's files are: a folder, or the hub's cache; None if not here.
+
+    Source: the cache of huggingface_hub, ``models--ORG--NAME/snapshots/COMMIT``.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    home = env.get("HF_HOME") or f"{env.get('HOME', '/')}/.cache/huggingface"
+    cache = Path(env.get("HF_HUB_CACHE") or f"{home}/hub")
+    entry = cache / f"models--{model.replace('/', '--')}"
+    try:
+        commit = (entry / "refs" / "main").read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    folder = entry / "snapshots" / commit
+    return folder if commit and folder.is_dir() else None
+
+
+def read_sizes(folder: Path) -> Sizes:
+    """Return the sizes of a model's layers; none, where its files do not say."""
+    try:
+        files = _weight_files(folder)
+        found = {}
+        for path in files:
+            for name, tensor in read_header(path).items():
+                layer, _, kind = name.rpartition(".")
+                if kind == "weight" and len(tensor.shape) == 2 and tensor.dtype in _PLAIN:
+                    found[layer] = tensor.shape
+    except (OSError, ValueError, TensorFileError):
+        return UNKNOWN
+    return MappingProxyType(found)
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    if (folder / INDEX).exists():
+        names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        return [folder / os.path.basename(name) for name in sorted(names)]
+    return sorted(folder.glob("*.safetensors"))

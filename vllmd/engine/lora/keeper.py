@@ -1,0 +1,385 @@
+"""Keeps the adapters of one engine as they are wanted: loads, unloads, verifies, tries again."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from vllmd import events
+from vllmd.clock import Clock, wait_event
+from vllmd.config import lora
+from vllmd.config.model import Engine
+from vllmd.engine.lora import reconcile
+from vllmd.engine.lora.adapter import fingerprint, is_local
+from vllmd.engine.lora.api import LoraApi, LoraApiError
+from vllmd.engine.lora.inspector import Inspector
+from vllmd.engine.lora.standing import Standing, Standings
+from vllmd.engine.lora.wanted import FolderError, Kept, Source, Want, merge, scan
+from vllmd.engine.state import State
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import VllmdError
+
+SETTLE_POLL_S = 0.2
+SETTLE_S = 120.0
+"""A start waits so long at most for adapters: those that are late are loaded while it serves."""
+OLD_RUN = "it runs without adapters that change: 'vllmd restart {}' makes it so"
+
+
+class Keeper:
+    """The adapters of one engine. Everything that asks for the disk is done in a thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        api: LoraApi,
+        kept: Kept,
+        inspector: Inspector,
+        status: Callable[[], EngineStatus],
+        clock: Clock,
+    ) -> None:
+        """Make a keeper; `status` returns what the engine does now."""
+        assert engine.lora is not None
+        self.engine = engine.name
+        self._engine = engine
+        self._lora = engine.lora
+        self._api = api
+        self._kept = kept
+        self._inspector = inspector
+        self._status = status
+        self._clock = clock
+        self._standings = Standings()
+        self._wanted: dict[str, Want] = {}
+        self._loaded: dict[str, str] = {}
+        self._reported: frozenset[str] = frozenset()
+        self._again: set[str] = set()
+        self._settling: asyncio.Task[None] | None = None
+        self._settled = False
+        self._run = 0
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._log = structlog.get_logger().bind(engine=engine.name)
+        self.dynamic = lora.dynamic(engine)
+        self.problem: str | None = None
+        """What concerns all adapters: the folder, or the engine's answers; None if nothing does."""
+        kept.read()
+        self._want({})
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the adapters that are wanted."""
+        return tuple(self._wanted)
+
+    def standings(self) -> list[Standing]:
+        """Return how each adapter stands: those wanted, then those that somebody else loaded."""
+        now = self._standings
+        wanted = [now.of(name, want, self._loaded.get(name)) for name, want in self._wanted.items()]
+        others = sorted(self._loaded.keys() - self._wanted.keys())
+        return wanted + [now.unlisted(name, self._loaded[name]) for name in others]
+
+    async def settled(self) -> bool:
+        """Tell whether a start is over for the adapters; the first call in a run begins with them.
+
+        An adapter that cannot be loaded does not keep an engine from serving, and one that serves
+        already waits for none.
+        """
+        if self._settled:
+            return True
+        task = self._settling
+        if task is None:
+            task = self._settling = asyncio.create_task(self._settle())
+        await asyncio.wait({task}, timeout=SETTLE_POLL_S)
+        if task.done() and not task.cancelled():
+            task.result()
+        return self._settled or self._status().adopted
+
+    def forget(self) -> None:
+        """Note that the engine is gone, and its adapters with it."""
+        self._loaded = {}
+        self._settled = False
+        self._run += 1
+        self._reported = frozenset()
+        self._standings.restarted()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    async def add(self, name: str, path: str) -> None:
+        """Want an adapter from now on.
+
+        Raises: VllmdError: it cannot be loaded, and nothing changed; OSError: not written down.
+        """
+        self._refuse_static()
+        if problem := lora.name_problem(name):
+            raise VllmdError(f"{name!r} cannot be served: {problem}")
+        if name in (self._engine.served_model_name or (self._engine.model,)):
+            raise VllmdError(f"{name!r} is the base model's name: give the adapter another one")
+        want = self._wanted.get(name)
+        if want is not None and want.source is not Source.COMMAND:
+            raise VllmdError(f"{name!r} is {_where(want, self._lora)} already, as {want.path}")
+        if want is not None and want.path == path:
+            return
+        if problem := await self._inspector.problem(path):
+            raise VllmdError(f"{name} cannot be loaded: {problem}")
+        self._keep({**self._kept.added, name: path})
+
+    async def remove(self, name: str) -> None:
+        """Want an adapter no more that was added by command.
+
+        Raises: VllmdError: it was not; OSError: not written down.
+        """
+        self._refuse_static()
+        want = self._wanted.get(name)
+        if want is None:
+            known = ", ".join(self._wanted) or "none"
+            raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
+        if want.source is Source.FILE:
+            raise VllmdError(
+                f"{name} is in the configuration: take it out of engines.{self._engine.name}."
+                "lora.modules, then 'vllmd reload'"
+            )
+        if want.source is Source.DIRECTORY:
+            raise VllmdError(f"{name} is in {self._lora.directory}: move {want.path} away")
+        self._keep({n: p for n, p in self._kept.added.items() if n != name})
+
+    def reload(self, name: str) -> None:
+        """Have an adapter's files read again.
+
+        Raises: VllmdError: there is none of that name.
+        """
+        self._refuse_static()
+        if name not in self._wanted:
+            known = ", ".join(self._wanted) or "none"
+            raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
+        self._again.add(name)
+        self._standings.retry(name)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep to what is wanted until cancelled."""
+        while True:
+            self._wake.clear()
+            async with self._lock:
+                await self._look()
+                if self._status().state is State.READY:
+                    await self._reconcile()
+            await wait_event(self._wake, self._lora.check_s, self._clock)
+
+    # --- its work ----------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_S), self._lock:
+                await self._look()
+                await self._reconcile()
+        except TimeoutError:
+            self._log.warning(
+                events.LORA_FAILED,
+                adapter=None,
+                reason=f"adapters are not loaded after {SETTLE_S:g} s",
+                consequence="the engine serves without them; they are loaded meanwhile",
+            )
+        self._settled = True
+
+    async def _look(self) -> None:
+        """Find out what is wanted."""
+        found: Mapping[str, str] = {
+            name: want.path
+            for name, want in self._wanted.items()
+            if want.source is Source.DIRECTORY
+        }
+        if self._lora.directory is not None:
+            try:
+                found = await asyncio.to_thread(scan, self._lora.directory)
+                self._say(None)
+            except FolderError as error:
+                self._say(f"{error}; its adapters stay as they are")
+        self._want(found)
+
+    def _want(self, found: Mapping[str, str]) -> None:
+        served = self._engine.served_model_name or (self._engine.model,)
+        wanted = merge(self._lora.modules, found, self._kept.added if self.dynamic else {})
+        self._wanted = {name: want for name, want in wanted.items() if name not in served}
+        self._standings.retain(self._wanted)
+
+    async def _reconcile(self) -> None:
+        """Ask the engine what it has, and do what is to be done."""
+        try:
+            self._loaded = dict(await self._api.listed())
+        except LoraApiError as error:
+            self._say(f"the engine does not say what it has loaded: {error}")
+            return
+        todo = reconcile.steps(
+            self._wanted,
+            self._loaded,
+            ours=self._kept.loaded,
+            unload_unlisted=lora.unloads_unlisted(self._engine),
+            again=self._again,
+        )
+        self._note_lost(todo)
+        self._note_unlisted(todo)
+        if not self.dynamic:
+            for name in self._wanted.keys() & self._loaded.keys():
+                self._standings.found(
+                    name, await asyncio.to_thread(fingerprint, self._loaded[name])
+                )
+            return
+        for name in todo.unload:
+            await self._unload(name)
+        for name in (*todo.load, *todo.replace):
+            files = await asyncio.to_thread(fingerprint, self._wanted[name].path)
+            if self._standings.due(name, self._clock.monotonic(), files):
+                await self._load(name, files)
+        for name in self._wanted.keys() & self._loaded.keys():
+            await self._note_files(name)
+
+    def _note_lost(self, todo: reconcile.Steps) -> None:
+        for name in todo.load:
+            if self._standings.lost(name):
+                self._log.warning(
+                    events.LORA_CHANGED_ELSEWHERE,
+                    adapter=name,
+                    change="unloaded by somebody else",
+                    consequence="it is loaded again",
+                )
+
+    def _note_unlisted(self, todo: reconcile.Steps) -> None:
+        for name in todo.unlisted:
+            if name not in self._reported:
+                goes = name in todo.unload and self.dynamic
+                self._log.warning(
+                    events.LORA_CHANGED_ELSEWHERE,
+                    adapter=name,
+                    path=self._loaded[name],
+                    change="loaded by somebody else",
+                    consequence="it is unloaded: add it with 'vllmd lora add'" if goes else "none",
+                )
+        self._reported = frozenset(todo.unlisted)
+
+    async def _note_files(self, name: str) -> None:
+        """Note whether an adapter's files are still those that were loaded."""
+        path = self._wanted[name].path
+        if is_local(path):
+            self._standings.files(name, await asyncio.to_thread(fingerprint, path))
+
+    async def _load(self, name: str, files: str) -> None:
+        """Load one adapter, checked before; what keeps it from loading is said once."""
+        want, before, run = self._wanted[name], self._loaded.get(name), self._run
+        problem = await self._inspector.problem(want.path)
+        if problem is not None:
+            self._failed(name, want, problem, files)
+            return
+        path = want.path
+        if before is not None and reconcile.same(path, before) and is_local(path):
+            path = reconcile.another_name(path, before)
+        began = self._clock.monotonic()
+        try:
+            await self._api.load(name, path, in_place=before is not None)
+        except LoraApiError as error:
+            if run != self._run:
+                return  # the engine is gone, which says nothing of the adapter
+            if error.absent:
+                self._say(OLD_RUN.format(self._engine.name))
+            self._failed(name, want, str(error), files)
+            return
+        duration_s = self._clock.monotonic() - began
+        self._loaded[name] = path
+        self._again.discard(name)
+        self._standings.loaded(name, files, self._clock.time(), duration_s)
+        self._own(self._kept.loaded | {name})
+        self._log.info(
+            events.LORA_LOADED,
+            adapter=name,
+            path=want.path,
+            source=str(want.source),
+            replaced=before is not None,
+            duration_s=round(duration_s, 3),
+        )
+
+    def _failed(self, name: str, want: Want, reason: str, files: str) -> None:
+        self._again.discard(name)
+        now = self._clock.monotonic()
+        copied = want.source is Source.DIRECTORY  # it may be on its way just now
+        news = self._standings.failed(
+            name, reason, files, at=self._clock.time(), now=now, settle=copied
+        )
+        if news:
+            self._log.error(
+                events.LORA_FAILED,
+                adapter=name,
+                path=want.path,
+                reason=reason,
+                consequence="the engine serves without it; it is tried again",
+            )
+
+    async def _unload(self, name: str) -> None:
+        began = self._clock.monotonic()
+        try:
+            await self._api.unload(name)
+        except LoraApiError as error:
+            self._say(
+                OLD_RUN.format(self._engine.name)
+                if error.absent
+                else f"{name} is not unloaded: {error}"
+            )
+            return
+        path = self._loaded.pop(name)
+        self._own(self._kept.loaded - {name})
+        duration_s = round(self._clock.monotonic() - began, 3)
+        self._log.info(events.LORA_UNLOADED, adapter=name, path=path, duration_s=duration_s)
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _refuse_static(self) -> None:
+        if not self.dynamic:
+            why = lora.dynamic_problem(self._engine) or "lora.dynamic is false"
+            raise VllmdError(
+                f"the adapters of {self._engine.name} cannot change while it serves: {why}; "
+                "change lora.modules in the configuration, then 'vllmd reload --apply'"
+            )
+
+    def _keep(self, added: dict[str, str]) -> None:
+        before, self._kept.added = self._kept.added, added
+        try:
+            self._kept.write()
+        except OSError:
+            self._kept.added = before
+            raise
+        found = {n: w.path for n, w in self._wanted.items() if w.source is Source.DIRECTORY}
+        self._want(found)
+        self._wake.set()
+
+    def _own(self, loaded: set[str]) -> None:
+        """Remember which adapters are ours, so that a later daemon may unload them."""
+        if loaded == self._kept.loaded:
+            return
+        self._kept.loaded = loaded
+        try:
+            self._kept.write()
+        except OSError as error:
+            self._log.error(
+                events.STATE_FILE_NOT_WRITTEN,
+                path=str(self._kept.path),
+                problem=str(error),
+                consequence="an adapter may be taken for somebody else's later",
+            )
+
+    def _say(self, problem: str | None) -> None:
+        if problem and problem != self.problem:
+            self._log.warning(events.LORA_FAILED, adapter=None, reason=problem)
+        self.problem = problem
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as `vllmd lora list --json` prints it."""
+        return {
+            "engine": self._engine.name,
+            "dynamic": self.dynamic,
+            "directory": self._lora.directory,
+            "problem": self.problem,
+            "adapters": [standing.to_json() for standing in self.standings()],
+        }
+
+
+def _where(want: Want, settings: lora.Lora) -> str:
+    return "in the configuration" if want.source is Source.FILE else f"in {settings.directory}"
