@@ -22,6 +22,7 @@ from vllmd.collectors.adapters import AdaptersCollector
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
+from vllmd.collectors.cost import CostCollector
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
 from vllmd.collectors.gpus import GpusCollector
 from vllmd.collectors.history import HistoryCollector
@@ -50,8 +51,10 @@ from vllmd.history.store import Store
 from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
+from vllmd.metering import Metering
 from vllmd.outputs import Outputs
 from vllmd.reloading import read_again
+from vllmd.scrape.page import Page
 from vllmd.surroundings import Address, Outcome, Surroundings
 from vllmd.tracing import Tracing
 from vllmd.units import MIB
@@ -132,6 +135,9 @@ class Daemon:
                 self._adapters = Adapters(
                     self._config, built, self._engines.statuses, client, self._clock
                 )
+                self._metering = Metering(
+                    self._config, self._engines.statuses, self._gpus, self._clock, self._aside
+                )
                 self._engines.build(
                     self._config,
                     self._surroundings,
@@ -141,7 +147,7 @@ class Daemon:
                     aside=self._aside,
                     outputs=self._outputs,
                     gpus=self._gpus,
-                    tracing=self._tracing,
+                    told=self._page_read,
                     adapters=self._adapters,
                     start_nothing=self._problem,
                 )
@@ -167,7 +173,9 @@ class Daemon:
         loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
         control_app = control.build(
             self._engines.supervisors,
-            control.Parts(self, self._outputs, self._gpus, self._tracing, self._adapters),
+            control.Parts(
+                self, self._outputs, self._gpus, self._tracing, self._adapters, self._metering
+            ),
         )
         await self._tracing.open()
         servers = [
@@ -202,12 +210,14 @@ class Daemon:
                     self._gpus.run(),
                     self._tracing.run(),
                     self._adapters.run(),
+                    self._metering.run(),
                 )
             ]
             if asked := self._surroundings.reloads.stop_signal:
                 self._ask_stop(asked)
             await self._stop.wait()
             await self._end(lives)
+            self._metering.close()
             for task in others:
                 task.cancel()
             await self._tracing.close(flush=self._outcome is Outcome.STOPPED)
@@ -310,12 +320,17 @@ class Daemon:
             EnginesCollector(self._engines.statuses, self._clock),
             UsageCollector(self._engines.statuses, self._clock),
             AdaptersCollector(self._adapters.figures),
+            CostCollector(self._metering.figures),
             PagesCollector(list(self._engines.sources.values())),
             TracesCollector(self._tracing.figures),
             OwnProcessCollector(),
         ]
         page = MetricsPage(Runner(collectors, self._clock), self._engines.readable_sources)
         return exporter.build(self._engines.statuses, page)
+
+    def _page_read(self, engine: str, page: Page) -> None:
+        self._tracing.page_read(engine, page)
+        self._metering.page_read(engine, page)
 
     def _say(self) -> str:
         return self._problem or summary(self._engines.statuses())

@@ -2,7 +2,7 @@
 
 import functools
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 
@@ -23,10 +23,9 @@ from vllmd.engine.supervisor import Supervisor
 from vllmd.gpu_view import view_of
 from vllmd.gpus import Gpus
 from vllmd.outputs import Outputs
-from vllmd.scrape.page import PageSource
+from vllmd.scrape.page import Page, PageSource
 from vllmd.surroundings import Surroundings
 from vllmd.traces.spans import StartSpan
-from vllmd.tracing import Tracing
 
 
 class Engines:
@@ -63,13 +62,13 @@ class Engines:
         aside: Aside,
         outputs: Outputs,
         gpus: Gpus,
-        tracing: Tracing,
+        told: Callable[[str, Page], None],
         adapters: Adapters,
         start_nothing: str | None,
     ) -> None:
         """Make a supervisor and a page for each engine.
 
-        With `start_nothing`, a reason, none is started.
+        `told` hears of each page that is read. With `start_nothing`, a reason, none is started.
         """
         state_dir, run_dir = paths.state_dir(config), paths.run_dir(config)
         stopped = StoppedEngines(state_dir / "stopped.json")
@@ -82,7 +81,7 @@ class Engines:
                 engine.url,
                 client,
                 clock,
-                told=tracing.page_read,
+                told=told,
                 adapters=functools.partial(adapters.names, engine.name),
             )
             built = commands[engine.name]

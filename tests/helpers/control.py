@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,18 @@ class FakeTraces:
         return self.shown
 
 
+class FakeCosts:
+    """A report that a test made."""
+
+    def __init__(self, shown: dict[str, Any]) -> None:
+        self.shown = shown
+        self.asked: list[tuple[float, float, list[str]]] = []
+
+    async def report(self, since: float, until: float, compare: Sequence[str]) -> dict[str, Any]:
+        self.asked.append((since, until, list(compare)))
+        return self.shown
+
+
 class FakeAdapters:
     """Adapters of one engine that only remember what they were asked; `error` is raised."""
 
@@ -156,12 +168,18 @@ def control_socket(
     gpus: FakeGpus | None = None,
     traces: FakeTraces | None = None,
     adapters: FakeAdapters | None = None,
+    costs: FakeCosts | None = None,
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
     by_name = {e.status.name: e for e in engines}
     parts = server.Parts(
-        host, host, gpus or FakeGpus(), traces or FakeTraces(), adapters or FakeAdapters()
+        host,
+        host,
+        gpus or FakeGpus(),
+        traces or FakeTraces(),
+        adapters or FakeAdapters(),
+        costs or FakeCosts({}),
     )
     app = server.build(by_name, parts)
     listener = server.listen(path)

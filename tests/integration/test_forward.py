@@ -18,6 +18,7 @@ from tests.helpers.site import DAEMON, Site, free_port, needs, running, wait_for
 from tests.helpers.tracing import Collector, collector, trace_headers
 from tests.integration.conftest import receiving, sequences
 from vllmd.config.traces import Forward
+from vllmd.demo.adapter import write_adapter
 from vllmd.traces.forward.answer import Verdict
 from vllmd.traces.forward.queue import Batch
 from vllmd.traces.forward.senders import GrpcSender, Target
@@ -65,6 +66,10 @@ def _pass_on(folder: Path, endpoint: str, protocol: str, got: Collector) -> None
         made.wait_new_run("chat", before, 30)
         wait_for("the incident", lambda: got.named("engine.incident"))
         wait_for("the request", lambda: got.named("llm_request"))
+        more = str(write_adapter(folder / "more"))
+        assert made.vllmd("lora", "add", "more", more).returncode == 0
+        # one in the start after the kill, one by itself
+        wait_for("changes of adapters", lambda: len(got.named("engine.lora_change")) >= 2)
         (request,) = got.named("llm_request")
         assert request.trace_state == "vllmd=sql"
         (incident,) = got.named("engine.incident")

@@ -14,7 +14,6 @@ from vllmd.gpus import Gpus
 from vllmd.outputs import Outputs
 from vllmd.surroundings import Surroundings
 from vllmd.traces.spans import StartSpan
-from vllmd.tracing import Tracing
 
 ENGINES = """
 [daemon]
@@ -48,7 +47,7 @@ async def test_build_makes_a_supervisor_and_a_page_for_each_engine(tmp_path: Pat
         aside=aside,
         outputs=Outputs(given, clock),
         gpus=gpus,
-        tracing=Tracing(given, surroundings, built, client, clock, engines.note_span),
+        told=lambda _engine, _page: None,
         adapters=Adapters(given, built, engines.statuses, client, clock),
         start_nothing="the file is broken",
     )

@@ -19,6 +19,7 @@ COMMANDS = {
     "logs": "Show what an engine printed.",
     "gpu": "Show the GPUs: whose the memory is, would an engine fit again, are they well.",
     "ask": "Ask an engine a question, and say how fast the answer came.",
+    "cost": "Show what serving cost, and what an API would have asked.",
     "traces": "Show the slowest requests.",
     "start": "Start an engine.",
     "stop": "Stop an engine until it is started again, or the next boot.",

@@ -113,13 +113,16 @@ class EnginesCollector:
             ["component"],
         )
         tokens = _gauge("kv_cache_tokens", "Tokens that the KV cache has room for.")
+        limit = _gauge("max_num_seqs", "Requests that may be computed at once, as configured.")
         for engine in engines:
             for component in BYTES:
                 if component in engine.sizes:
                     sizes.add_metric([engine.name, component], engine.sizes[component])
             if KV_TOKENS in engine.sizes:
                 tokens.add_metric([engine.name], engine.sizes[KV_TOKENS])
-        yield from (sizes, tokens)
+            if engine.max_num_seqs is not None:
+                limit.add_metric([engine.name], engine.max_num_seqs)
+        yield from (sizes, tokens, limit)
 
     @staticmethod
     def _states(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from vllmd.config import rules
+from vllmd.config.cost import Cost
 from vllmd.config.flags import env_table, flag_table
 from vllmd.config.lora import Lora
 from vllmd.config.rules import key, section
@@ -288,6 +289,7 @@ class Config:
     logs: Logs = section(Logs, help="The engines' output.")
     gpu: Gpu = section(Gpu, help="The GPUs.")
     traces: Traces = section(Traces, help="Spans, received and passed on.")
+    cost: Cost = section(Cost, help="What GPUs, electricity and tokens cost.")
     notify: Notify = section(Notify, help="Who is told at once.")
     engines: Mapping[str, Engine] = section(
         Engine, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from vllmd.config.cost import Cost
 from vllmd.config.lora import Lora
 from vllmd.config.model import Daemon, Engine, Liveness, Restart
 from vllmd.config.sections import Gpu, History, Logs, Notify
@@ -30,6 +31,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("# [gpu]", Gpu),
     ("# [traces]", Traces),
     ("# [traces.forward]", Forward),
+    ("# [cost]", Cost),
     ("# [notify]", Notify),
     ("# [engines.chat]", Engine),
     ("# [engines.chat.lora]", Lora),

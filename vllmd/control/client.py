@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -109,6 +110,14 @@ class ControlClient:
         """
         body = {"name": name, "path": path}
         return self._ask("POST", f"/v1/lora/{engine}/{action}", body)
+
+    def cost(self, since: float, until: float, compare: Sequence[str] = ()) -> dict[str, Any]:
+        """Return what each engine cost, and what the APIs that `compare` names would have.
+
+        Raises: DaemonUnreachableError; VllmdError: an API's price is not known.
+        """
+        query = {"since": repr(since), "until": repr(until), "compare": ",".join(compare)}
+        return self._ask("GET", f"/v1/cost?{urlencode(query)}")
 
     def reap(self) -> list[str]:
         """Have the orphans killed that hold GPU memory; returns who they were.

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vllmd import events
-from vllmd.control import gpu, lora
+from vllmd.control import cost, gpu, lora
 from vllmd.control.answers import error, refused
 from vllmd.control.gpu import Gpus
 from vllmd.control.peer import Peer, peer_of
@@ -129,6 +129,7 @@ class Parts:
     gpus: Gpus
     traces: Traces
     adapters: lora.Adapters
+    costs: cost.Costs
 
 
 def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
@@ -207,6 +208,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
             Route("/v1/status", status),
             Route("/v1/events", history),
             Route("/v1/traces", slowest),
+            cost.route(parts.costs),
             Route("/v1/reload", reload, methods=["POST"]),
             Route("/v1/logs/{engine}/rotate", rotate, methods=["POST"]),
             *gpu.routes(parts.gpus),

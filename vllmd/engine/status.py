@@ -32,6 +32,8 @@ class EngineStatus:
     sizes: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """What it said of the memory it takes on each GPU, in bytes: weights, kv_cache, graphs; and
     kv_cache_tokens."""
+    max_num_seqs: int | None = None
+    """As configured; None if it is vLLM's own."""
     requests_running: int | None = None
     """As the engine's page showed it; None if nothing is known."""
     requests_waiting: int | None = None

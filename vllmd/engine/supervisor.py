@@ -131,6 +131,7 @@ class Supervisor:
             phases=MappingProxyType(ledger.phase_durations()),
             start_left_s=ledger.start_left_s() if loading else None,
             sizes=MappingProxyType(dict(ledger.sizes)),
+            max_num_seqs=self._engine.max_num_seqs,
             requests_running=ledger.requests[0] if ledger.requests else None,
             requests_waiting=ledger.requests[1] if ledger.requests else None,
             pid=run["engine_pid"] if run else None,
@@ -392,8 +393,7 @@ class Supervisor:
         """Wait until the hold is over, or somebody wants something else."""
         if self._ledger.state is not State.HELD:
             self._ledger.to(Event.HOLD)
-        hold = self._ledger.known.hold
-        self._next_start_at = hold.retry_at if hold else None
+        self._next_start_at = hold.retry_at if (hold := self._ledger.known.hold) else None
         self._wake.clear()
         if self._may_start:
             await self._aftermath.wait(self._wake)

@@ -1,5 +1,6 @@
 """The routes of the exporter's port."""
 
+import math
 from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
@@ -10,6 +11,9 @@ from starlette.routing import Route
 from vllmd.engine.status import EngineStatus
 from vllmd.http.landing import landing_page
 from vllmd.http.metrics import MetricsPage
+
+COME_AGAIN_S = 2
+"""After so many seconds at least, if it is not known how long a start still takes."""
 
 Engines = Callable[[], Sequence[EngineStatus]]
 
@@ -51,8 +55,12 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
 
 
 def _readiness(engines: Sequence[EngineStatus]) -> Response:
-    """Answer 200 if all of the engines serve, else 503; the body says which does what."""
+    """Answer 200 if all of the engines serve, else 503 and when to come again; the body says why."""
     lines = "".join(f"{engine.name}: {engine.state}\n" for engine in engines)
     ready = all(engine.up for engine in engines)
     text = lines or "no engine is meant to run\n"
-    return PlainTextResponse(text, status_code=200 if ready else 503)
+    if ready:
+        return PlainTextResponse(text)
+    left_s = max((e.start_left_s or 0.0 for e in engines if not e.up), default=0.0)
+    headers = {"retry-after": str(max(COME_AGAIN_S, math.ceil(left_s)))}
+    return PlainTextResponse(text, status_code=503, headers=headers)

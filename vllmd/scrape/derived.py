@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
+from vllmd.scrape.caching import derive_caching
 from vllmd.scrape.families import Family
 
 
@@ -61,6 +62,12 @@ RULES: tuple[Rule, ...] = (
         b"counter",
         b"Tokens that were found in the prefix cache.",
         (b"vllm:prefix_cache_hits_total", b"vllm:gpu_prefix_cache_hits_total"),
+    ),
+    Rule(
+        b"vllmd_prompt_tokens_cached_total",
+        b"counter",
+        b"Prompt tokens that were not computed, because the prefix cache had them.",
+        (b"vllm:prompt_tokens_cached_total", b"vllm:prefix_cache_hits_total"),
     ),
     _tokens(b"prompt", b"vllm:prompt_tokens_total"),
     _tokens(b"generation", b"vllm:generation_tokens_total"),
@@ -141,6 +148,7 @@ def derive(
     made[ERRORS] = _errors(there)
     made[HIT_RATIO] = _hit_ratio(made)
     made[LORA] = _lora(lora, label, adapters)
+    made |= {family.name: family for family in derive_caching(there)}
     return [family for family in made.values() if family.samples]
 
 

@@ -10,6 +10,7 @@ from vllmd.clock import Clock
 from vllmd.errors import ScrapeError
 from vllmd.scrape.derived import derive
 from vllmd.scrape.families import Family, parse_page
+from vllmd.scrape.peak import Peaks
 from vllmd.units import MIB
 
 FETCH_TIMEOUT_S = 5.0
@@ -49,6 +50,7 @@ class PageSource:
         self._client = client
         self._clock = clock
         self._told = told
+        self._peaks = Peaks()
         self._fetching: asyncio.Task[Page] | None = None
         self.last: Page | None = None
         self.failures = 0
@@ -78,7 +80,8 @@ class PageSource:
         Raises: ScrapeError.
         """
         page = await self.get(timeout_s=timeout_s)
-        return [*page.families, *derive(page.families, page.lora, self.engine, self._adapters())]
+        derived = derive(page.families, page.lora, self.engine, self._adapters())
+        return [*page.families, *derived, self._peaks.family()]
 
     async def _fetch(self) -> Page:
         started = self._clock.monotonic()
@@ -100,6 +103,7 @@ class PageSource:
             lora=parsed.lora,
         )
         self.up = True
+        self._peaks.note(parsed.families)
         self._told(self.engine, self.last)
         return self.last
 
@@ -121,6 +125,7 @@ class PageSource:
         """Drop what was read: another process answers from now on."""
         self.last = None
         self.up = False
+        self._peaks.forget()
 
 
 def _retrieve(task: asyncio.Task[Page]) -> None:

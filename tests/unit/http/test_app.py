@@ -22,6 +22,14 @@ def test_engine_ready_is_green_in_ready_only(state: State) -> None:
     assert response.text == f"chat: {state}\n"
 
 
+def test_engine_that_is_not_ready_says_when_to_come_again() -> None:
+    for left_s, seconds in ((None, "2"), (0.3, "2"), (41.2, "42")):
+        engine = status(state=State.LOADING, start_left_s=left_s)
+        for path in ("/ready/chat", "/-/ready"):
+            assert client_for(engine).get(path).headers["retry-after"] == seconds
+    assert "retry-after" not in client_for(status()).get("/ready/chat").headers
+
+
 def test_engine_ready_unknown_is_404() -> None:
     assert client_for(status()).get("/ready/other").status_code == 404
 

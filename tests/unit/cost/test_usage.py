@@ -1,0 +1,23 @@
+from vllmd.cost.usage import Activity, Counters, Slot, Usage, from_json, to_json, total
+
+
+def test_counters_that_fell_began_anew() -> None:
+    before = Counters(10, 5, 20, 2)
+    assert Counters(15, 5, 30, 3).since(before) == Counters(5, 0, 10, 1)
+    assert Counters(4, 1, 30, 3).since(before) == Counters(4, 1, 10, 1)
+    assert not Counters()
+    assert Counters(requests=1)
+
+
+def test_usage_adds_up() -> None:
+    one = Usage(1, 2, 3, 4, 5, 6, 7)
+    assert total([one, one]) == Usage(2, 4, 6, 8, 10, 12, 14)
+    assert total([]) == Usage()
+    assert one.tokens == 10
+
+
+def test_a_row_is_read_as_it_was_written() -> None:
+    slot, usage = Slot(3600, "chat", Activity.IDLE), Usage(1, 2, 3, 4, 5, 6, 7)
+    row = to_json(slot, usage)
+    assert row["activity"] == "idle"
+    assert from_json(row) == (slot, usage)

@@ -1,0 +1,100 @@
+"""What an engine used: whole numbers, so that sums are exact. Pure."""
+
+import enum
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+SECOND_NS = 1_000_000_000
+HOUR_NS = 3600 * SECOND_NS
+
+
+class Activity(enum.StrEnum):
+    """What an engine did with its time."""
+
+    BUSY = "busy"
+    """Requests were computed."""
+    IDLE = "idle"
+    """It served, and nobody asked."""
+    DOWN = "down"
+    """It did not serve: it loaded, was stopped, held, or broken."""
+    UNWATCHED = "unwatched"
+    """It ran on while no daemon looked."""
+
+
+@attrs.frozen
+class Counters:
+    """What an engine has counted since its start."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    """Of those, how many were in the prefix cache."""
+    generation_tokens: int = 0
+    requests: int = 0
+
+    def since(self, before: "Counters") -> "Counters":
+        """Return what was added; a counter that fell began anew."""
+        values = {}
+        for field in attrs.fields(Counters):
+            now, then = getattr(self, field.name), getattr(before, field.name)
+            values[field.name] = now - then if now >= then else now
+        return Counters(**values)
+
+    def __bool__(self) -> bool:
+        """Tell whether anything was counted."""
+        return any(attrs.astuple(self))
+
+
+@attrs.frozen
+class Usage:
+    """A sum of time, energy and tokens."""
+
+    duration_ns: int = 0
+    gpu_ns: int = 0
+    """GPU time: two GPUs for a second are two seconds; a GPU shared by two engines counts half."""
+    energy_mj: int = 0
+    """Of its GPUs, in millijoules."""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generation_tokens: int = 0
+    requests: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Add two."""
+        return Usage(
+            *(a + b for a, b in zip(attrs.astuple(self), attrs.astuple(other), strict=True))
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out."""
+        return self.prompt_tokens + self.generation_tokens
+
+
+@attrs.frozen
+class Slot:
+    """One hour of one engine, by what it did; `hour` is its begin, in seconds since the epoch."""
+
+    hour: int
+    engine: str
+    activity: Activity
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """Return their sum."""
+    return sum(usages, start=Usage())
+
+
+def to_json(slot: Slot, usage: Usage) -> dict[str, Any]:
+    """Return one row as it is kept."""
+    return {**attrs.asdict(slot), "activity": str(slot.activity), **attrs.asdict(usage)}
+
+
+def from_json(row: dict[str, Any]) -> tuple[Slot, Usage]:
+    """Read what `to_json` made.
+
+    Raises: KeyError, ValueError, TypeError: it is something else.
+    """
+    slot = Slot(int(row["hour"]), str(row["engine"]), Activity(row["activity"]))
+    return slot, Usage(**{field.name: int(row[field.name]) for field in attrs.fields(Usage)})
