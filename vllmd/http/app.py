@@ -55,7 +55,7 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
 
 
 def _readiness(engines: Sequence[EngineStatus]) -> Response:
-    """Answer 200 if all of the engines serve, else 503 and when to come again; the body says why."""
+    """Answer 200 if all of the engines serve, else 503, why, and when to come again."""
     lines = "".join(f"{engine.name}: {engine.state}\n" for engine in engines)
     ready = all(engine.up for engine in engines)
     text = lines or "no engine is meant to run\n"
