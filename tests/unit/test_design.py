@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundle": GROUND | {"bundle"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
+    "client": GROUND | {"client", "config", "cost"},
     "cost": GROUND | {"config", "cost", "shim"},
     "traces": GROUND | {"config", "traces"},
     "collectors": GROUND
@@ -93,6 +94,8 @@ PURE = {
     "cost/prices.py",
     "cost/report.py",
     "cost/usage.py",
+    "client/costs.py",
+    "client/interface.py",
     "engine/lora/checks.py",
     "engine/lora/reconcile.py",
     "engine/lora/standing.py",
@@ -177,8 +180,8 @@ def test_nvml_is_loaded_by_the_reader_only(path: Path) -> None:
 
 
 IN_THE_DAEMON = [
-    p for p in SOURCES if "cli" not in p.parts and p.name != "tiny_model.py"
-]  # tiny_model.py is run by the engine's Python
+    p for p in SOURCES if not {"cli", "client"} & set(p.parts) and p.name != "tiny_model.py"
+]  # tiny_model.py is run by the engine's Python, the client by applications
 
 
 @pytest.mark.parametrize("path", IN_THE_DAEMON, ids=name_of)
