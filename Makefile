@@ -87,9 +87,10 @@ lock: $(VENV)/developed ## renew the lock files
 	@$(PIP) install uv
 	tools/lock.sh $(BIN)/uv
 
-generate: $(VENV)/installed ## renew etc/vllmd.toml and docs/reliability.md from the model
+generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md and the dashboards
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
 	PYTHONPATH=. $(BIN)/python tools/reliability.py
+	$(BIN)/python -m dashboards.generate
 
 reliability: integration engine ## renew docs/reliability.md from what these tests find
 	PYTHONPATH=. $(BIN)/python tools/reliability.py --take

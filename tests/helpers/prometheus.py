@@ -17,6 +17,9 @@ scrape_configs:
   - job_name: vllmd
     static_configs: [{{ targets: ["{target}"] }}]
 """
+RULES = """
+rule_files: ["{folder}/*.yml"]
+"""
 
 
 class Prometheus:
@@ -62,11 +65,21 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
-    """Run Prometheus against `target` (host:port)."""
+def prometheus(folder: Path, target: str, rules: Path | None = None) -> Iterator[Prometheus]:
+    """Run Prometheus against `target` (host:port), with the rules of a folder, if one is given.
+
+    Rules are evaluated every second, whatever they say of themselves.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
-    config.write_text(CONFIG.format(target=target))
+    text = CONFIG.format(target=target)
+    if rules is not None:
+        fast = folder / "rules"
+        fast.mkdir()
+        for path in rules.glob("*.yml"):
+            (fast / path.name).write_text(path.read_text().replace("interval: 1m", "interval: 1s"))
+        text += RULES.format(folder=fast)
+    config.write_text(text)
     address = f"127.0.0.1:{free_port()}"
     made = Prometheus(f"http://{address}")
     with running(

@@ -18,6 +18,7 @@ model = "org/model"
 served_model_name = "tiny"
 executable = "stand-in"
 port = {api}
+max_num_seqs = 256
 unready_s = {unready_s}
 drain_s = 5
 stop_grace_s = 5
@@ -32,6 +33,15 @@ canary_every_s = 1
 {lora}
 """
 )
+COST = """
+[gpu]
+source = "demo"
+
+[cost]
+gpu_hour = 2.5
+kwh = 0.3
+budget_million_tokens = 2
+"""
 LORA = """
 [engines.chat.lora]
 modules = {{ sql = "{folder}/lora/sql" }}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.site import needs
-from tests.integration.conftest import serving
+from tests.integration.conftest import COST, serving
 from vllmd.cli.main import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -18,13 +18,6 @@ ALERTS = [path for path in RULES if path.parent.name == "alerts"]
 TESTS = [path for path in RULES if path.parent.name == "tests"]
 NAMES = sorted(name for path in ALERTS for name in re.findall(r"- alert: (\w+)", path.read_text()))
 SECTIONS = ("What it means", "How bad", "First look", "Likely causes", "Fix", "Wake somebody else")
-COST = """
-[gpu]
-source = "demo"
-[cost]
-gpu_hour = 2.5
-budget_million_tokens = 2
-"""
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -97,6 +97,7 @@ class Metrics:
         self.of("vllm:prefix_cache_queries_total").inc(request.prompt_tokens)
         for name, value in (
             ("request_prompt_tokens", request.prompt_tokens),
+            ("request_prefill_kv_computed_tokens", request.prompt_tokens),  # it has no cache
             ("request_generation_tokens", request.tokens),
             ("request_params_max_tokens", request.max_tokens),
             ("request_params_n", 1),

@@ -1,0 +1,189 @@
+"""The dashboard of adapters, costs and caching."""
+
+from typing import Any
+
+from dashboards.panels import ENGINES, Panel, Query, Row, dashboard
+
+NAME = "{{instance}} {{vllmd_engine}}"
+ADAPTER = f"{NAME} {{{{adapter}}}}"
+BY_ADAPTER = "sum by (instance, vllmd_engine, adapter)"
+BY_ENGINE = "sum by (instance, vllmd_engine)"
+RATE = "[$__rate_interval]"
+
+ADAPTERS = Row(
+    "Adapters: is each of them there, and who uses it?",
+    [
+        Panel(
+            "Loaded",
+            "1 is loaded. One that is not: vllmd lora list says why. Its requests get a 404.",
+            "bool_yes_no",
+            [Query(f"vllmd_lora_adapter_loaded{{{ENGINES}}}", ADAPTER)],
+            kind="state-timeline",
+        ),
+        Panel(
+            "Failed loads",
+            "Tries to load an adapter that failed. Zero is normal; vllmd events has the reasons.",
+            "short",
+            [Query(f"increase(vllmd_lora_load_errors_total{{{ENGINES}}}{RATE})", ADAPTER)],
+        ),
+        Panel(
+            "In use now",
+            "1 if requests for the adapter run. More at once than max_loras wait for each other.",
+            "short",
+            [Query(f'vllmd_lora_active{{state="running",{ENGINES}}}', ADAPTER)],
+        ),
+        Panel(
+            "Requests",
+            "By adapter, of clients that send tracestate; all others are unknown.",
+            "reqps",
+            [Query(f"{BY_ADAPTER} (rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+        ),
+        Panel(
+            "Tokens",
+            "In and out, by adapter, of clients that send tracestate.",
+            "short",
+            [Query(f"{BY_ADAPTER} (rate(vllmd_span_tokens_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+        ),
+        Panel(
+            "Time to first token, 95 %",
+            "Of one adapter only: it is loaded from disk too often. Of all: the engine is busy.",
+            "s",
+            [
+                Query(
+                    "histogram_quantile(0.95, sum by (instance, vllmd_engine, adapter, le) "
+                    f"(rate(vllmd_span_time_to_first_token_seconds_bucket{{{ENGINES}}}{RATE})))",
+                    ADAPTER,
+                )
+            ],
+        ),
+    ],
+)
+
+COST = Row(
+    "Cost: what is paid, and for how much work?",
+    [
+        Panel(
+            "An hour costs",
+            "At this moment: GPUs by their price, used or not, and their power.",
+            "short",
+            [
+                Query(
+                    f"sum by (instance, vllmd_engine, currency) (vllmd_cost_per_hour{{{ENGINES}}})",
+                    f"{NAME} {{{{currency}}}}",
+                )
+            ],
+            decimals=2,
+        ),
+        Panel(
+            "A million tokens cost, over a day",
+            "Idle time included, and without it; the gap is what more requests would save.",
+            "short",
+            [
+                Query(f"vllmd:cost_per_million_tokens:1d{{{ENGINES}}}", f"{NAME} in all"),
+                Query(
+                    f"vllmd:cost_per_million_tokens_without_idle:1d{{{ENGINES}}}",
+                    f"{NAME} while it worked",
+                ),
+                Query(
+                    'vllmd_cost_budget_per_million_tokens{instance=~"$instance"}',
+                    "{{instance}} budget",
+                ),
+            ],
+            decimals=2,
+        ),
+        Panel(
+            "GPUs, by what the engine did",
+            "Idle GPUs are paid; down is what outages cost.",
+            "short",
+            [
+                Query(
+                    "sum by (instance, vllmd_engine, activity) "
+                    f"(rate(vllmd_gpu_seconds_total{{{ENGINES}}}{RATE}))",
+                    f"{NAME} {{{{activity}}}}",
+                )
+            ],
+        ),
+        Panel(
+            "Energy of a token",
+            "Over the last hour; it falls with more requests at once.",
+            "joule",
+            [Query(f"vllmd:joules_per_token:1h{{{ENGINES}}}", NAME)],
+        ),
+        Panel(
+            "Tokens",
+            "In and out: what the money is paid for.",
+            "short",
+            [
+                Query(
+                    "sum by (instance, vllmd_engine, direction) "
+                    f"(rate(vllmd_tokens_total{{{ENGINES}}}{RATE}))",
+                    f"{NAME} {{{{direction}}}}",
+                )
+            ],
+        ),
+    ],
+)
+
+CACHING = Row(
+    "Caching and concurrency: is the engine used well?",
+    [
+        Panel(
+            "Prefix cache: share of tokens found",
+            "It falls when what prompts have in common does not come first.",
+            "percentunit",
+            [
+                Query(
+                    f"{BY_ENGINE} (rate(vllmd_prefix_cache_hits_total{{{ENGINES}}}{RATE})) "
+                    f"/ ({BY_ENGINE} (rate(vllmd_prefix_cache_queries_total{{{ENGINES}}}{RATE}))"
+                    " > 0)",
+                    NAME,
+                )
+            ],
+        ),
+        Panel(
+            "Prompt tokens saved",
+            "Tokens that were not computed, because the prefix cache had them.",
+            "short",
+            [
+                Query(
+                    f"{BY_ENGINE} (rate(vllmd_prompt_tokens_cached_total{{{ENGINES}}}{RATE}))", NAME
+                )
+            ],
+        ),
+        Panel(
+            "Prompts that the cache helped, at least",
+            "Since the engine's start; a lower bound, from two histograms of vLLM.",
+            "percentunit",
+            [Query(f"vllmd_prefix_cache_prompts_helped_ratio_min{{{ENGINES}}}", NAME)],
+        ),
+        Panel(
+            "KV cache: tokens held, and room",
+            "Full, with requests waiting: lower max_model_len, or give it more memory.",
+            "short",
+            [
+                Query(f"vllmd_kv_cache_used_tokens{{{ENGINES}}}", f"{NAME} held"),
+                Query(f"vllmd_kv_cache_capacity_tokens{{{ENGINES}}}", f"{NAME} room"),
+            ],
+        ),
+        Panel(
+            "Requests at once, and the limit",
+            "A peak far below the limit wastes nothing; one at the limit makes requests wait.",
+            "short",
+            [
+                Query(f"vllmd_requests_running{{{ENGINES}}}", f"{NAME} now"),
+                Query(f"vllmd_requests_running_peak{{{ENGINES}}}", f"{NAME} peak"),
+                Query(f"vllmd_engine_max_num_seqs{{{ENGINES}}}", f"{NAME} limit"),
+            ],
+        ),
+    ],
+)
+
+
+def build() -> dict[str, Any]:
+    """Return the dashboard."""
+    return dashboard(
+        "vllmd-adapters-and-cost",
+        "vllmd: adapters, cost, caching",
+        "Which adapters serve and who uses them, what tokens cost, whether caches are used.",
+        [ADAPTERS, COST, CACHING],
+    )
