@@ -167,7 +167,12 @@ class Metering:
         """Return what the page shows."""
         hourly = {name: self._hourly(name) for name in self._config.engines}
         budget = self._config.cost.budget_million_tokens
-        return CostFigures(self._prices, budget, hourly, dict(self._used))
+        used = {
+            (name, activity): self._used.get((name, activity), Usage())
+            for name in self._config.engines
+            for activity in Activity
+        }
+        return CostFigures(self._prices, budget, hourly, used)
 
     def _hourly(self, name: str) -> Amount:
         devices = self._gpus.latest.devices.values()

@@ -162,6 +162,8 @@ async def test_figures_are_since_the_daemon_began(scene: Scene) -> None:
     figures = scene.metering.figures()
     task.cancel()
     assert figures.used["chat", Activity.BUSY].duration_ns == 60_000_000_000
+    # all of them from the beginning: a counter that appears later loses its first increase
+    assert figures.used.keys() == {(n, a) for n in ("chat", "stand") for a in Activity}
     assert (figures.budget, figures.prices.currency) == (3.0, "USD")
     assert float(figures.hourly["chat"].gpu) == 2.5
 
