@@ -41,8 +41,8 @@ def test_make_run_answers_within_a_minute_and_ctrl_c_leaves_nothing(tmp_path: Pa
         os.killpg(run.pid, signal.SIGINT)
         run.wait(60)
     text = output.read_text()
-    for words in ("metrics    http://127.0.0.1:9840/metrics", "/v1  (models: tiny, sql, and what is in "):
-        assert words in text
+    assert "metrics    http://127.0.0.1:9840/metrics" in text
+    assert "/v1  (models: tiny, sql, and what is in " in text
     time.sleep(0.2)
     left = subprocess.run(["pgrep", "-f", f"{ROOT}/vllmd/shim"], capture_output=True, check=False)
     assert left.returncode == 1, left.stdout
