@@ -54,7 +54,9 @@ unit: $(VENV)/developed system-cc
 	$(BIN)/pytest tests/unit
 
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
-	$(BIN)/pytest tests/integration
+	# they wait more than they compute; a short folder, because sockets have short names
+	@folder=$$(mktemp -d /tmp/vllmd-XXXXXX); \
+		$(BIN)/pytest -n 2 --dist loadfile --basetemp=$$folder/t tests/integration && rm -rf $$folder
 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(BIN)/pytest tests/engine

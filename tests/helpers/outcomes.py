@@ -3,6 +3,7 @@
 Each tier writes `build/outcomes/<tier>.json`; `make reliability` turns them into the document.
 """
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +21,13 @@ class Outcomes:
         self._path = FOLDER / f"{tier}.json"
 
     def note(self, test: str, fault: str, outcome: str) -> None:
-        rows = json.loads(self._path.read_text()) if self._path.exists() else []
-        rows = [row for row in rows if (row["test"], row["fault"]) != (test, fault)]
-        rows.append({"test": test, "fault": fault, "outcome": outcome})
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side
+            rows = json.loads(self._path.read_text()) if self._path.exists() else []
+            rows = [row for row in rows if (row["test"], row["fault"]) != (test, fault)]
+            rows.append({"test": test, "fault": fault, "outcome": outcome})
+            self._path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
 def outcome_for(tier: str, request: pytest.FixtureRequest) -> Outcome:
