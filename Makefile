@@ -53,8 +53,8 @@ types: $(VENV)/developed
 unit: $(VENV)/developed system-cc
 	$(BIN)/pytest tests/unit
 
+# side by side, as they wait more than they compute; in a short folder, as sockets have short names
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
-	# they wait more than they compute; a short folder, because sockets have short names
 	@folder=$$(mktemp -d /tmp/vllmd-XXXXXX); \
 		$(BIN)/pytest -n 2 --dist loadfile --basetemp=$$folder/t tests/integration && rm -rf $$folder
 
