@@ -9,6 +9,11 @@ DEMO_CONFIG = """
 [daemon]
 listen = "127.0.0.1:9840"
 
+[cost]
+gpu_hour = 2.50
+kwh = 0.30
+budget_million_tokens = 5.00
+
 [engines.demo]
 model = "stand-in/tiny"
 served_model_name = "tiny"
