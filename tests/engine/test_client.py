@@ -40,7 +40,9 @@ def test_chat_stream_and_structured_with_the_base_model_and_an_adapter(real: Sit
         assert 1 <= reply.usage.output_tokens <= 8
         stream = client.stream(ASK, model=model, max_tokens=8)
         assert "".join(stream) == (stream.reply.text if stream.reply else None)
-        verdict = client.structured(ASK, Verdict, model=model, max_tokens=60, temperature=0)
+        verdict = client.structured(
+            ASK, Verdict, model=model, max_tokens=400, temperature=2.0, seed=1
+        )  # hot: cold random weights would fill the JSON with white space
         assert verdict.verdict in ("yes", "no")
     assert tracker.total == 0
     assert tracker.unknown == frozenset()
@@ -73,7 +75,8 @@ def test_a_request_waits_while_the_engine_restarts(real: Site) -> None:
     client.chat(ASK, max_tokens=2)
     before = real.engine("tiny")
     real.control.act("tiny", "restart")
-    wait_for("the end", lambda: real.engine("tiny")["state"] != "ready")
+    # while it drains it still answers
+    wait_for("its end", lambda: real.engine("tiny")["run_id"] != before["run_id"], 60)
     answers: list[str] = []
     asking = threading.Thread(target=lambda: answers.append(client.chat(ASK, max_tokens=2).model))
     began = time.monotonic()
