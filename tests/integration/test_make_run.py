@@ -1,5 +1,6 @@
 """`make run` as a person uses it, and Ctrl-C."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.helpers.site import wait_for
+from tests.helpers.site import gone, wait_for
+from vllmd.shim import proc
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,12 @@ def test_make_run_answers_within_a_minute_and_ctrl_c_leaves_nothing(tmp_path: Pa
         body = {"model": "sql", "messages": [{"role": "user", "content": "hi"}]}
         url = "http://127.0.0.1:8000/v1/chat/completions"
         assert httpx.post(url, json=body, trust_env=False).json()["model"] == "sql"
+        started = [proc.read_stat(run.pid), *proc.descendants(run.pid)]
+        record = json.loads((ROOT / ".run/run/engines/demo/run.json").read_text())
+        shim = proc.read_stat(record["shim_pid"])
+        assert shim is not None
+        started += [shim, *proc.descendants(shim.pid)]
+        assert len(started) > 4
     finally:
         os.killpg(run.pid, signal.SIGINT)
         run.wait(60)
@@ -44,6 +52,5 @@ def test_make_run_answers_within_a_minute_and_ctrl_c_leaves_nothing(tmp_path: Pa
     assert "metrics    http://127.0.0.1:9840/metrics" in text
     assert "/v1  (models: tiny, sql, and what is in " in text
     time.sleep(0.2)
-    left = subprocess.run(["pgrep", "-f", f"{ROOT}/vllmd/shim"], capture_output=True, check=False)
-    assert left.returncode == 1, left.stdout
+    assert gone(*(stat for stat in started if stat is not None))
     assert not (ROOT / ".run" / "run" / "control.sock").exists()
