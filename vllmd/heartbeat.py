@@ -81,7 +81,7 @@ async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None
         what came instead.
     """
     body = {
-        "model": (engine.served_model_name or (engine.model,))[0],
+        "model": engine.served_names[0],
         "prompt": "1",
         "max_tokens": 1,
         "temperature": 0,

@@ -1,7 +1,8 @@
 """What the engines cost: where pages, states and GPUs are wired to the meter."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -105,7 +106,8 @@ class Metering:
         if not self._resumed:
             return
         now_ns = int(self._clock.monotonic() * SECOND_NS)
-        samples = {status.name: self._sample(status) for status in self._statuses()}
+        shares = self._shares()
+        samples = {each.name: self._sample(each, shares[each.name]) for each in self._statuses()}
         gpus = {device.uuid: self._gpu(device) for device in self._gpus.latest.devices.values()}
         before, self._meter.slots = self._meter.slots, {}
         self._meter.look(self._wall_ns(), now_ns, samples, gpus)
@@ -114,12 +116,12 @@ class Metering:
             self._used[key] = self._used.get(key, Usage()) + usage
         self._meter.slots = merge(before, self._meter.slots)
 
-    def _sample(self, status: EngineStatus) -> Sample:
+    def _sample(self, status: EngineStatus, gpus: Mapping[str, int]) -> Sample:
         activity = Activity.DOWN
         if status.state in SERVES:
             activity = Activity.BUSY if status.requests_running else Activity.IDLE
         started_ns = int((status.started_at or 0.0) * SECOND_NS)
-        return Sample(activity, status.run_id, started_ns, self._shares(status.name))
+        return Sample(activity, status.run_id, started_ns, gpus)
 
     def _gpu(self, device: Device) -> Gpu:
         values = self._gpus.values(device)
@@ -127,16 +129,19 @@ class Metering:
         energy_mj = None if energy is None else round(energy * 1000)
         return Gpu(energy_mj, round(values.get(POWER, 0.0) * 1000))
 
-    def _shares(self, name: str) -> dict[str, int]:
-        """Return the GPUs of an engine, and how many engines share each."""
-        engine = self._config.engines[name]
-        if engine.is_stand_in and self._gpus.source != DEMO:
-            return {}
-        users: dict[str, int] = {}
-        for each in self._config.engines.values():
-            for device in self._gpus.gpus_of(each):
-                users[device.uuid] = users.get(device.uuid, 0) + 1
-        return {device.uuid: users[device.uuid] for device in self._gpus.gpus_of(engine)}
+    def _shares(self) -> dict[str, dict[str, int]]:
+        """Return the GPUs of each engine, and how many engines share each."""
+        used = {
+            name: [device.uuid for device in self._gpus.gpus_of(engine)]
+            for name, engine in self._config.engines.items()
+        }
+        users = Counter(uuid for uuids in used.values() for uuid in uuids)
+        return {
+            name: {}
+            if self._config.engines[name].is_stand_in and self._gpus.source != DEMO
+            else {uuid: users[uuid] for uuid in uuids}
+            for name, uuids in used.items()
+        }
 
     def _write(self) -> None:
         meter, book, now = self._meter, self._book, self._clock.time()
@@ -165,7 +170,7 @@ class Metering:
 
     def figures(self) -> CostFigures:
         """Return what the page shows."""
-        hourly = {name: self._hourly(name) for name in self._config.engines}
+        hourly = self._hourly()
         budget = self._config.cost.budget_million_tokens
         used = {
             (name, activity): self._used.get((name, activity), Usage())
@@ -174,10 +179,10 @@ class Metering:
         }
         return CostFigures(self._prices, budget, hourly, used)
 
-    def _hourly(self, name: str) -> Amount:
+    def _hourly(self) -> dict[str, Amount]:
         devices = self._gpus.latest.devices.values()
         watts = {each.uuid: self._gpus.values(each).get(POWER, 0.0) for each in devices}
-        return self._prices.hourly(self._shares(name), watts)
+        return {name: self._prices.hourly(gpus, watts) for name, gpus in self._shares().items()}
 
     async def report(self, since: float, until: float, compare: Sequence[str]) -> dict[str, Any]:
         """Return what each engine cost; `compare` names APIs.
@@ -189,7 +194,7 @@ class Metering:
         self._look()
         used = await asyncio.to_thread(self._book.read, since, until, dict(self._meter.slots))
         made = report(used, self._prices, since, until, chosen)
-        hourly = {name: float(self._hourly(name).all) for name in self._config.engines}
+        hourly = {name: float(amount.all) for name, amount in self._hourly().items()}
         return {**made, "prices_known": self._prices.known, "cost_per_hour_now": hourly}
 
 

@@ -115,7 +115,7 @@ def _print_banner(config: Config, address: Address) -> None:
         ("readiness", f"{address.exporter}/-/ready"),
     ]
     for engine in config.engines.values():
-        names = [*(engine.served_model_name or (engine.model,))]
+        names = [*engine.served_names]
         if engine.lora is not None:
             names += engine.lora.modules
             names += [f"and what is in {engine.lora.directory}"] if engine.lora.directory else ()

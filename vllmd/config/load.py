@@ -220,7 +220,7 @@ class _Reader:
             if engine.lora is None:
                 continue
             path = ("engines", name, "lora")
-            served = engine.served_model_name or (engine.model,)
+            served = engine.served_names
             for adapter in engine.lora.modules:
                 if adapter in served:
                     fix = "give the adapter another name"

@@ -239,6 +239,11 @@ class Engine:
         return url_of(self.host, self.port)
 
     @property
+    def served_names(self) -> tuple[str, ...]:
+        """The names that requests may give as `model` for the base model."""
+        return self.served_model_name or (self.model,)
+
+    @property
     def is_stand_in(self) -> bool:
         """Whether this is the embedded stand-in and not vLLM."""
         return self.executable == (STAND_IN,)

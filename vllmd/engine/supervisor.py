@@ -124,7 +124,7 @@ class Supervisor:
             since=ledger.since,
             wanted=self._wanted,
             model=self._engine.model,
-            served_names=self._engine.served_model_name or (self._engine.model,),
+            served_names=self._engine.served_names,
             url=self._engine.url,
             log=str(self._site.log_path),
             phase=ledger.phase if loading else None,

@@ -49,6 +49,8 @@ class Keeper:
         self._status = status
         self._clock = clock
         self._standings = Standings()
+        self._found: Mapping[str, str] = {}
+        """What the folder had when it was last read."""
         self._wanted: dict[str, Want] = {}
         self._loaded: dict[str, str] = {}
         self._reported: frozenset[str] = frozenset()
@@ -63,7 +65,7 @@ class Keeper:
         self.problem: str | None = None
         """What concerns all adapters: the folder, or the engine's answers; None if nothing does."""
         kept.read()
-        self._want({})
+        self._want()
 
     # --- what others ask of it ---------------------------------------------------------------
 
@@ -113,7 +115,7 @@ class Keeper:
         self._refuse_static()
         if problem := lora.name_problem(name):
             raise VllmdError(f"{name!r} cannot be served: {problem}")
-        if name in (self._engine.served_model_name or (self._engine.model,)):
+        if name in self._engine.served_names:
             raise VllmdError(f"{name!r} is the base model's name: give the adapter another one")
         want = self._wanted.get(name)
         if want is not None and want.source is not Source.COMMAND:
@@ -130,10 +132,7 @@ class Keeper:
         Raises: VllmdError: it was not; OSError: not written down.
         """
         self._refuse_static()
-        want = self._wanted.get(name)
-        if want is None:
-            known = ", ".join(self._wanted) or "none"
-            raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
+        want = self._wanted_one(name)
         if want.source is Source.FILE:
             raise VllmdError(
                 f"{name} is in the configuration: take it out of engines.{self._engine.name}."
@@ -149,9 +148,7 @@ class Keeper:
         Raises: VllmdError: there is none of that name.
         """
         self._refuse_static()
-        if name not in self._wanted:
-            known = ", ".join(self._wanted) or "none"
-            raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
+        self._wanted_one(name)
         self._again.add(name)
         self._standings.retry(name)
         self._wake.set()
@@ -184,22 +181,17 @@ class Keeper:
 
     async def _look(self) -> None:
         """Find out what is wanted."""
-        found: Mapping[str, str] = {
-            name: want.path
-            for name, want in self._wanted.items()
-            if want.source is Source.DIRECTORY
-        }
         if self._lora.directory is not None:
             try:
-                found = await asyncio.to_thread(scan, self._lora.directory)
+                self._found = await asyncio.to_thread(scan, self._lora.directory)
                 self._say(None)
             except FolderError as error:
                 self._say(f"{error}; its adapters stay as they are")
-        self._want(found)
+        self._want()
 
-    def _want(self, found: Mapping[str, str]) -> None:
-        served = self._engine.served_model_name or (self._engine.model,)
-        wanted = merge(self._lora.modules, found, self._kept.added if self.dynamic else {})
+    def _want(self) -> None:
+        served = self._engine.served_names
+        wanted = merge(self._lora.modules, self._found, self._kept.added if self.dynamic else {})
         self._wanted = {name: want for name, want in wanted.items() if name not in served}
         self._standings.retain(self._wanted)
 
@@ -339,6 +331,13 @@ class Keeper:
                 "change lora.modules in the configuration, then 'vllmd reload --apply'"
             )
 
+    def _wanted_one(self, name: str) -> Want:
+        want = self._wanted.get(name)
+        if want is None:
+            known = ", ".join(self._wanted) or "none"
+            raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
+        return want
+
     def _keep(self, added: dict[str, str]) -> None:
         before, self._kept.added = self._kept.added, added
         try:
@@ -346,8 +345,7 @@ class Keeper:
         except OSError:
             self._kept.added = before
             raise
-        found = {n: w.path for n, w in self._wanted.items() if w.source is Source.DIRECTORY}
-        self._want(found)
+        self._want()
         self._wake.set()
 
     def _own(self, loaded: set[str]) -> None:
