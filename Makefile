@@ -93,7 +93,7 @@ lock: $(VENV)/developed ## renew the lock files
 generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md and the dashboards
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
 	PYTHONPATH=. $(BIN)/python tools/reliability.py
-	$(BIN)/python -m dashboards.generate
+	PYTHONPATH=. $(BIN)/python tools/monitoring.py
 
 reliability: integration engine ## renew docs/reliability.md from what these tests find
 	PYTHONPATH=. $(BIN)/python tools/reliability.py --take

@@ -24,6 +24,7 @@ from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
 from vllmd.collectors.cost import CostCollector
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
+from vllmd.collectors.filesystems import FilesystemsCollector
 from vllmd.collectors.gpus import GpusCollector
 from vllmd.collectors.history import HistoryCollector
 from vllmd.collectors.logs import LogsCollector
@@ -314,6 +315,7 @@ class Daemon:
             BuildCollector(),
             ConfigCollector(self._last_read),
             HistoryCollector(self._history),
+            FilesystemsCollector(paths.written(self._config)),
             NotificationsCollector(self._surroundings.outbox),
             GpusCollector(self._gpus.figures, self._clock),
             LogsCollector(self._outputs.figures, self._outputs.not_copied),

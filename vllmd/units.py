@@ -19,7 +19,7 @@ def nanoseconds(seconds: float) -> int:
     return int(seconds * 1e9)
 
 
-_UNITS = {"s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
+_UNITS = {"ms": 0.001, "s": 1, "m": MINUTE_S, "h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S}
 
 
 def parse_duration(text: str) -> float:
@@ -28,9 +28,9 @@ def parse_duration(text: str) -> float:
     Returns: seconds.
     Raises: ValueError: it is something else.
     """
-    if not re.fullmatch(r"(\d+(\.\d+)?[smhdw])+", text):
+    if not re.fullmatch(r"(\d+(\.\d+)?(ms|[smhdw]))+", text):
         raise ValueError(f"{text!r} is no length of time such as 90s, 30m, 24h or 7d")
-    return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([\d.]+)([smhdw])", text))
+    return sum(float(n) * _UNITS[unit] for n, unit in re.findall(r"([\d.]+)(ms|[smhdw])", text))
 
 
 def format_duration(seconds: float) -> str:
@@ -50,6 +50,20 @@ def format_duration(seconds: float) -> str:
             rest = whole % size // rest_size
             return f"{whole // size}{unit} {rest}{rest_unit}" if rest else f"{whole // size}{unit}"
     return f"{whole}s"
+
+
+_SIZES = {"": 1, "B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": 1024 * GIB}
+
+
+def parse_bytes(text: str) -> int:
+    """Read a number of bytes as a person writes it, such as ``512MiB``, ``1.5 GiB`` or ``4096``.
+
+    Raises: ValueError: it is something else.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]iB|B)?", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no size such as 512MiB or 2GiB")
+    return int(float(found[1]) * _SIZES[found[2] or ""])
 
 
 def format_bytes(count: float) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dashboards.generate import DASHBOARDS
+
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import needs, wait_for
 from tests.helpers.tracing import trace_headers

@@ -43,6 +43,11 @@ def log_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
     return Path(config.daemon.log_dir or _default(env, "LOGS_DIRECTORY", "/var/log/vllmd"))
 
 
+def written(config: Config) -> dict[str, Path]:
+    """Return the folders that vllmd writes to, by what they are for."""
+    return {"state": state_dir(config), "logs": log_dir(config)}
+
+
 def _default(env: Mapping[str, str], variable: str, system: str) -> str:
     if variable in env:
         return env[variable].split(":")[0]

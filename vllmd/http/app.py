@@ -11,6 +11,7 @@ from starlette.routing import Route
 from vllmd.engine.status import EngineStatus
 from vllmd.http.landing import landing_page
 from vllmd.http.metrics import MetricsPage
+from vllmd.http.runbooks import contents, runbook
 
 COME_AGAIN_S = 2
 """After so many seconds at least, if it is not known how long a start still takes."""
@@ -43,6 +44,16 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
     async def landing(_: Request) -> Response:
         return HTMLResponse(landing_page(engines()))
 
+    async def runbook_list(_: Request) -> Response:
+        return HTMLResponse(contents())
+
+    async def runbook_page(request: Request) -> Response:
+        name = request.path_params["name"]
+        page = runbook(name)
+        if page is None:
+            return PlainTextResponse(f"no runbook {name!r}; see /runbooks/\n", status_code=404)
+        return HTMLResponse(page)
+
     return Starlette(
         routes=[
             Route("/", landing),
@@ -50,6 +61,8 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/ready/{engine}", engine_ready),
+            Route("/runbooks/", runbook_list),
+            Route("/runbooks/{name}", runbook_page),
         ]
     )
 

@@ -15,7 +15,7 @@ td,th{{text-align:left;padding:.2em 1.5em .2em 0}}</style>
 {rows}
 </table>
 <p><a href="/metrics">/metrics</a> · <a href="/-/healthy">/-/healthy</a> ·
-<a href="/-/ready">/-/ready</a></p></body></html>
+<a href="/-/ready">/-/ready</a> · <a href="/runbooks/">runbooks</a></p></body></html>
 """
 
 

@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import pytest
-
 from dashboards.generate import DASHBOARDS, FOLDER, text
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}

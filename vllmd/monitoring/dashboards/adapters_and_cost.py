@@ -2,13 +2,20 @@
 
 from typing import Any
 
-from dashboards.panels import ENGINES, Panel, Query, Row, dashboard
+from vllmd.monitoring.dashboards.dashboard import dashboard
+from vllmd.monitoring.dashboards.panels import (
+    BY_ENGINE,
+    ENGINES,
+    NAME,
+    RATE,
+    YES_IS_GOOD,
+    Panel,
+    Query,
+    Row,
+)
 
-NAME = "{{instance}} {{vllmd_engine}}"
 ADAPTER = f"{NAME} {{{{adapter}}}}"
 BY_ADAPTER = "sum by (instance, vllmd_engine, adapter)"
-BY_ENGINE = "sum by (instance, vllmd_engine)"
-RATE = "[$__rate_interval]"
 
 ADAPTERS = Row(
     "Adapters: is each of them there, and who uses it?",
@@ -16,9 +23,11 @@ ADAPTERS = Row(
         Panel(
             "Loaded",
             "1 is loaded. One that is not: vllmd lora list says why. Its requests get a 404.",
-            "bool_yes_no",
+            "short",
             [Query(f"vllmd_lora_adapter_loaded{{{ENGINES}}}", ADAPTER)],
             kind="state-timeline",
+            steps=YES_IS_GOOD,
+            words={"0": ("missing", "red"), "1": ("loaded", "green")},
         ),
         Panel(
             "Failed loads",

@@ -1,0 +1,165 @@
+"""`vllmd rules`: alerts and recorded series for Prometheus or Grafana, with a site's thresholds."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import click
+
+from vllmd.cli.options import json_option
+from vllmd.cli.table import format_table, join
+from vllmd.cli.writing import output_option, write_all
+from vllmd.errors import VllmdError
+from vllmd.monitoring.alerts import every_alert
+from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.written import DATASOURCE, grafana_alerts, rule_files
+from vllmd.units import format_bytes, parse_bytes, parse_duration
+
+FORMATS = ("prometheus", "grafana")
+
+
+class _Seconds(click.ParamType[Any]):
+    name = "TIME"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Duration(_Seconds):
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not re.fullmatch(r"(\d+(ms|[smhdw]))+", str(value)):
+            self.fail(
+                f"{value!r} is no length of time as Prometheus has it, such as 30m", param, ctx
+            )
+        return value
+
+
+class _Size(click.ParamType[Any]):
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return parse_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Label(click.ParamType[Any]):
+    name = "LABEL"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        text = str(value)
+        if not text.isidentifier() or not text.isascii():
+            self.fail(f"{text!r} is no name of a label such as 'severity'", param, ctx)
+        return text
+
+
+_TYPES: dict[str, click.ParamType[Any]] = {
+    "text": click.STRING,
+    "label": _Label(),
+    "seconds": _Seconds(),
+    "duration": _Duration(),
+    "ratio": click.FloatRange(0, 1, min_open=True, max_open=True),
+    "count": click.IntRange(1),
+    "bytes": _Size(),
+}
+
+
+def option_of(name: str) -> str:
+    """Return the option of a setting: a number's unit is written with it, not in the name."""
+    for unit in ("_s", "_bytes", "_ratio"):
+        name = name.removesuffix(unit)
+    return "--" + name.replace("_", "-")
+
+
+def _shown(kind: str, value: Any) -> str:
+    """Return a default as it would be typed."""
+    if kind == "seconds":
+        return f"{value:g}s"
+    return format_bytes(value) if kind == "bytes" else str(value)
+
+
+def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add an option for each setting."""
+    for field in reversed(attrs.fields(Settings)):
+        function = click.option(
+            option_of(field.name),
+            field.name,
+            type=_TYPES[field.metadata["kind"]],
+            default=field.default,
+            show_default=_shown(field.metadata["kind"], field.default),
+            help=field.metadata["help"],
+        )(function)
+    return function
+
+
+@click.group()
+def command() -> None:
+    """Give Prometheus or Grafana vllmd's alerts, with thresholds of your own."""
+
+
+@command.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="prometheus",
+    show_default=True,
+    help="Prometheus' rule files, or a file of alerts that Grafana manages.",
+)
+@click.option(
+    "--datasource",
+    default=DATASOURCE,
+    show_default=True,
+    help="For Grafana: the uid of the Prometheus that scrapes vllmd.",
+)
+@_settings
+@output_option
+@json_option
+def export(form: str, datasource: str, output: str | None, as_json: bool, **chosen: Any) -> None:
+    """Write the rules: to a folder, or all of them as one file to standard output.
+
+    Prometheus 2.42 or later reads them; 'promtool check rules' is a second pair of eyes.
+    """
+    try:
+        settings = Settings(**chosen)
+    except VllmdError as error:
+        raise click.UsageError(str(error)) from None
+    if form == "grafana":
+        files = {"grafana/vllmd-alerts.yml": grafana_alerts(settings, datasource)}
+    else:
+        files = rule_files(settings)
+    if output is None:
+        click.echo(_joined(list(files.values())), nl=False)
+    else:
+        write_all(output, files, as_json=as_json)
+
+
+def _joined(files: list[str]) -> str:
+    """Return one file of several: the groups of all of them."""
+    if len(files) == 1:
+        return files[0]
+    return "groups:\n" + "".join(text.partition("\ngroups:\n")[2] for text in files)
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Show every alert: how bad it is, and how long it waits."""
+    alerts = every_alert()
+    if as_json:
+        shown = [{**attrs.asdict(alert), "severity": str(alert.severity)} for alert in alerts]
+        click.echo(json.dumps(shown, indent=2))
+        return
+    rows = [[alert.name, str(alert.severity), alert.wait] for alert in alerts]
+    for cells in format_table(["ALERT", "SEVERITY", "FOR"], rows):
+        click.echo(join(cells))

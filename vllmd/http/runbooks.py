@@ -1,0 +1,33 @@
+"""The runbooks for a browser, such as the one of whoever was just woken."""
+
+from html import escape
+
+from markdown_it import MarkdownIt
+
+from vllmd import runbook_pages
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui;margin:2em auto;max-width:46em;padding:0 1em}}
+pre{{background:#f3f3f3;padding:1em;overflow-x:auto}}</style>
+</head><body>{body}<hr><p><a href="/runbooks/">All runbooks</a> · <a href="/">vllmd</a></p>
+</body></html>
+"""
+_markdown = MarkdownIt("commonmark", {"html": False})
+
+
+def runbook(name: str) -> str | None:
+    """Return one page as HTML; None if there is none of that name."""
+    text = runbook_pages.read(name)
+    if text is None:
+        return None
+    return _PAGE.format(title=escape(name), body=_markdown.render(text))
+
+
+def contents() -> str:
+    """Return the page that lists all of them."""
+    items = "".join(
+        f'<li><a href="/runbooks/{name}">{name}</a></li>' for name in runbook_pages.names()
+    )
+    return _PAGE.format(title="Runbooks", body=f"<h1>Runbooks</h1><ul>{items}</ul>")

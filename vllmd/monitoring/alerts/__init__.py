@@ -1,0 +1,24 @@
+"""All alerts, one file for each question. One more: a rule here, a case, a runbook."""
+
+from collections.abc import Callable, Mapping
+
+from vllmd.monitoring.alerts import adapters, cost, engine, gpu, host, serving, vram
+from vllmd.monitoring.rules import Alert, Group
+from vllmd.monitoring.settings import Settings
+
+ALERTS: Mapping[str, Callable[[Settings], Group]] = {
+    "engine": engine.group,
+    "vram": vram.group,
+    "gpu": gpu.group,
+    "serving": serving.group,
+    "adapters": adapters.group,
+    "cost": cost.group,
+    "host": host.group,
+}
+"""The name of each file, and what makes its group."""
+
+
+def every_alert(settings: Settings | None = None) -> list[Alert]:
+    """Return all alerts."""
+    chosen = settings or Settings()
+    return [alert for group in ALERTS.values() for alert in group(chosen).alerts]

@@ -1,0 +1,97 @@
+"""Are the GPUs well, and can they be read?"""
+
+from vllmd.monitoring.rules import GPU, Alert, Group, Severity
+from vllmd.monitoring.settings import Settings
+
+
+def group(_: Settings) -> Group:
+    """Return the alerts of GPUs. Temperature and use are none: nobody can act on those."""
+    return Group(
+        "vllmd-gpu",
+        "Are the GPUs well, and can they be read?",
+        [
+            Alert(
+                "VllmdGpuLost",
+                Severity.CRITICAL,
+                "vllmd_gpu_up == 0",
+                f"{GPU} does not answer",
+                "It fell off the bus, or hangs. 'vllmd gpu' says which, the kernel's log has the "
+                "Xid; only a reboot brings it back.",
+                wait="1m",
+            ),
+            Alert(
+                "VllmdGpuXidFatal",
+                Severity.CRITICAL,
+                """
+                time() - vllmd_gpu_xid_last_timestamp_seconds{action=~"reset|reboot"} < 900
+                """,
+                f"{GPU}: Xid {{{{ $labels.xid }}}}, which asks for a {{{{ $labels.action }}}}",
+                "The driver gave up on what ran there. 'vllmd gpu' says what the number means.",
+            ),
+            Alert(
+                "VllmdGpuRecoveryAction",
+                Severity.CRITICAL,
+                "vllmd_gpu_recovery_action > 0",
+                f"{GPU}: the driver asks for recovery action {{{{ $value }}}}",
+                "1 GPU reset, 2 reboot, 3 drain peers, 4 drain and reset, 5 recover the IMEX "
+                "domain, 6 bus reset, 7 reboot of the system. 'vllmd drain' comes first.",
+            ),
+            Alert(
+                "VllmdGpuEccUncorrected",
+                Severity.CRITICAL,
+                'vllmd_gpu_ecc_errors_total{error="uncorrected"} > 0',
+                f"{GPU}: {{{{ $value }}}} uncorrected ECC errors since the driver was loaded",
+                "What it computed may be wrong. Stop its engine, reset the GPU, and watch whether "
+                "they come back.",
+            ),
+            Alert(
+                "VllmdGpuRowRemapFailed",
+                Severity.CRITICAL,
+                "vllmd_gpu_row_remap_failed == 1",
+                f"{GPU} has bad memory and no spare rows left",
+                "It is to be exchanged: take it out of use, and open a case with its vendor.",
+            ),
+            Alert(
+                "VllmdGpuRowRemapPending",
+                Severity.WARNING,
+                "vllmd_gpu_row_remap_pending == 1",
+                f"{GPU} replaces rows of its memory at its next reset",
+                "It works until then. Plan a reset in a quiet hour.",
+                wait="15m",
+            ),
+            Alert(
+                "VllmdGpuThrottled",
+                Severity.WARNING,
+                """
+                rate(vllmd_gpu_clock_event_seconds_total{reason=~"hw_thermal|hw_power_brake"}[10m])
+                  > 0.05
+                """,
+                f"{GPU} is held back {{{{ $value | humanizePercentage }}}} of the time: "
+                "{{ $labels.reason }}",
+                "Its cooling or its power supply fails it. Answers are slow until that is mended.",
+                wait="10m",
+            ),
+            Alert(
+                "VllmdDriverMismatch",
+                Severity.WARNING,
+                "vllmd_nvml_driver_mismatch == 1",
+                "{{ $labels.instance }}: the NVIDIA driver was upgraded under what runs",
+                "Engines serve on, and none could start again. Do not restart any: drain the host "
+                "and reboot it.",
+            ),
+            Alert(
+                "VllmdGpuReaderDown",
+                Severity.WARNING,
+                # a person let go of it, or another alert says why
+                """
+                (vllmd_nvml_up == 0 or time() - vllmd_nvml_last_success_timestamp_seconds > 120)
+                  unless on (instance)
+                    vllmd_nvml_problem{reason=~"released|driver_mismatch"} == 1
+                """,
+                "{{ $labels.instance }}: GPUs are not read",
+                "Nothing is known of their memory and health. 'vllmd gpu' says why; try nvidia-smi "
+                "by hand.",
+                wait="5m",
+            ),
+        ],
+    )

@@ -1,0 +1,231 @@
+"""vllmd itself: does it see, does it keep, and what does it cost?"""
+
+from typing import Any
+
+from vllmd.monitoring.dashboards.dashboard import dashboard
+from vllmd.monitoring.dashboards.panels import (
+    ENGINES,
+    HOSTS,
+    NAME,
+    NO_IS_GOOD,
+    RATE,
+    YES_IS_GOOD,
+    Panel,
+    Query,
+    Row,
+)
+
+HOST = "{{instance}}"
+JOBS = f'job=~"$job",{HOSTS}'
+
+SEES = Row(
+    "Does it see? A number that could not be read is absent",
+    [
+        Panel(
+            "Scraped",
+            "By Prometheus. Gaps here are gaps everywhere.",
+            "short",
+            [Query(f"up{{{JOBS}}}", HOST)],
+            "state-timeline",
+            steps=YES_IS_GOOD,
+            words={"0": ("silent", "red"), "1": ("scraped", "green")},
+        ),
+        Panel(
+            "How long a scrape takes",
+            "Near Prometheus' timeout scrapes get lost.",
+            "s",
+            [Query(f"scrape_duration_seconds{{{JOBS}}}", HOST)],
+        ),
+        Panel(
+            "Samples of a scrape",
+            "Bounded by what is configured: it does not grow with traffic.",
+            "short",
+            [Query(f"scrape_samples_scraped{{{JOBS}}}", HOST)],
+        ),
+        Panel(
+            "Collectors that failed",
+            "A mistake in vllmd: its journal has it.",
+            "short",
+            [Query(f"vllmd_collector_success{{{HOSTS}}} == bool 0", f"{HOST} {{{{collector}}}}")],
+            steps=NO_IS_GOOD,
+        ),
+        Panel(
+            "Age of vLLM's page",
+            "Older than a few seconds: the engine does not answer, and its numbers are absent.",
+            "s",
+            [Query(f"vllmd_engine_page_age_seconds{{{ENGINES}}}", NAME)],
+        ),
+        Panel(
+            "How long vLLM's page takes",
+            "It grows with the number of series that vLLM has.",
+            "s",
+            [Query(f"vllmd_engine_page_read_duration_seconds{{{ENGINES}}}", NAME)],
+        ),
+        Panel(
+            "Age of the GPUs' numbers",
+            "Seconds are normal. More: the driver hangs, vllmd gpu says so.",
+            "s",
+            [
+                Query(
+                    f"time() - vllmd_nvml_last_success_timestamp_seconds{{{HOSTS}}}",
+                    HOST,
+                )
+            ],
+        ),
+        Panel(
+            "How long the driver takes",
+            "By what is asked for. It rises before a driver hangs.",
+            "s",
+            [Query(f"vllmd_nvml_read_duration_seconds{{{HOSTS}}}", f"{HOST} {{{{set}}}}")],
+        ),
+        Panel(
+            "Spans that arrive",
+            "Of finished requests that vLLM counts. Far below 100 %: spans get lost on the way.",
+            "percentunit",
+            [Query(f"vllmd_span_coverage_ratio{{{ENGINES}}}", NAME)],
+        ),
+    ],
+)
+
+KEEPS = Row(
+    "Does it keep what is to be kept?",
+    [
+        Panel(
+            "Disk: room where vllmd writes",
+            "Share that is free.",
+            "percentunit",
+            [
+                Query(
+                    f"vllmd_filesystem_avail_bytes{{{HOSTS}}} "
+                    f"/ (vllmd_filesystem_size_bytes{{{HOSTS}}} > 0)",
+                    f"{HOST} {{{{role}}}}",
+                )
+            ],
+            maximum=1,
+        ),
+        Panel(
+            "Logs: used of what they may",
+            "The oldest files go when it is full.",
+            "percentunit",
+            [
+                Query(
+                    f"vllmd_log_used_bytes{{{ENGINES}}} "
+                    f"/ (vllmd_log_budget_bytes{{{ENGINES}}} > 0)",
+                    NAME,
+                )
+            ],
+        ),
+        Panel(
+            "Lines that were lost",
+            "The disk did not take them. Zero is normal.",
+            "short",
+            [Query(f"rate(vllmd_log_dropped_lines_total{{{ENGINES}}}{RATE})", f"{NAME} lines/s")],
+        ),
+        Panel(
+            "Events written, and lost",
+            "Lost ones are missing in vllmd why and vllmd events.",
+            "short",
+            [
+                Query(
+                    f"rate(vllmd_history_events_written_total{{{HOSTS}}}{RATE})",
+                    f"{HOST} written/s",
+                ),
+                Query(
+                    f"rate(vllmd_history_events_dropped_total{{{HOSTS}}}{RATE})",
+                    f"{HOST} lost/s",
+                ),
+            ],
+        ),
+        Panel(
+            "Requests of OTLP",
+            "By what they were answered. Refused ones are lost if the sender gives up.",
+            "reqps",
+            [
+                Query(
+                    "sum by (instance, protocol, outcome) "
+                    f"(rate(vllmd_otlp_requests_total{{{HOSTS}}}{RATE}))",
+                    f"{HOST} {{{{protocol}}}} {{{{outcome}}}}",
+                )
+            ],
+        ),
+        Panel(
+            "The configuration can be used",
+            "No: the last good one is, and nothing new starts. vllmd check says why.",
+            "short",
+            [Query(f"vllmd_config_last_reload_successful{{{HOSTS}}}", HOST)],
+            "state-timeline",
+            steps=YES_IS_GOOD,
+            words={"0": ("refused", "red"), "1": ("in use", "green")},
+        ),
+    ],
+)
+
+COSTS = Row(
+    "What does it cost?",
+    [
+        Panel(
+            "CPU",
+            "Cores of the daemon and of the process that reads GPUs; below 0.01 is normal.",
+            "short",
+            [
+                Query(f"rate(process_cpu_seconds_total{{{JOBS}}}{RATE})", f"{HOST} daemon"),
+                Query(
+                    f"rate(vllmd_nvml_reader_cpu_seconds_total{{{HOSTS}}}{RATE})",
+                    f"{HOST} reader of GPUs",
+                ),
+            ],
+            decimals=4,
+        ),
+        Panel(
+            "Resident memory",
+            "Some 60 MB. It does not grow.",
+            "bytes",
+            [
+                Query(f"process_resident_memory_bytes{{{JOBS}}}", f"{HOST} daemon"),
+                Query(f"vllmd_nvml_reader_resident_bytes{{{HOSTS}}}", f"{HOST} reader of GPUs"),
+            ],
+        ),
+        Panel(
+            "Collectors: time",
+            "Of the last scrape.",
+            "s",
+            [Query(f"vllmd_collector_duration_seconds{{{HOSTS}}}", f"{HOST} {{{{collector}}}}")],
+        ),
+        Panel(
+            "Versions",
+            "Hosts with another version than the rest were forgotten.",
+            "short",
+            [
+                Query(
+                    f"count by (instance, version) (vllmd_build_info{{{HOSTS}}})",
+                    "{{instance}} {{version}}",
+                )
+            ],
+            "table",
+        ),
+        Panel(
+            "Open files",
+            "A leak would show here first.",
+            "short",
+            [Query(f"process_open_fds{{{JOBS}}}", HOST)],
+        ),
+        Panel(
+            "Up since",
+            "When the daemon began; engines outlive it.",
+            "dateTimeAsIso",
+            [Query(f"process_start_time_seconds{{{JOBS}}} * 1000", HOST)],
+            "stat",
+            minimum=None,
+        ),
+    ],
+)
+
+
+def build() -> dict[str, Any]:
+    """Return the dashboard."""
+    return dashboard(
+        "vllmd-itself",
+        "vllmd: itself",
+        "Whether vllmd sees, whether it keeps what is to be kept, and what it costs.",
+        [SEES, KEEPS, COSTS],
+    )

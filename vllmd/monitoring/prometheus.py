@@ -1,0 +1,66 @@
+"""Rules as Prometheus reads them. Pure; YAML is written here, as reading it is what is hard."""
+
+from collections.abc import Iterator
+
+from vllmd.monitoring.rules import Alert, Group, Record
+from vllmd.monitoring.settings import Settings, quoted
+
+
+def rule_file(group: Group, settings: Settings) -> str:
+    """Return a whole rule file."""
+    return "\n".join(_file(group, settings)) + "\n"
+
+
+def runbook_url(alert: Alert, settings: Settings) -> str | None:
+    """Return where an alert's page is; None if it is at a host, and the alert is of none."""
+    if "$labels.instance" in settings.runbooks and not alert.of_a_host:
+        return None
+    return f"{settings.runbooks.rstrip('/')}/{alert.name}"
+
+
+def annotations(alert: Alert, settings: Settings) -> dict[str, str]:
+    """Return an alert's words by the names that Alertmanager's templates use."""
+    words = {"summary": alert.summary, "description": alert.description}
+    url = runbook_url(alert, settings)
+    return {**words, "runbook_url": url} if url else words
+
+
+def block(text: str, indent: int) -> Iterator[str]:
+    """Yield the lines of a literal block, after its `|`."""
+    for line in text.splitlines():
+        yield " " * indent + line
+
+
+def _file(group: Group, settings: Settings) -> Iterator[str]:
+    yield f"# {group.about}"
+    yield "# Made by vllmd: 'vllmd rules export --help' has every threshold."
+    yield "groups:"
+    yield f"  - name: {group.name}"
+    if group.interval:
+        yield f"    interval: {group.interval}"
+    yield "    rules:"
+    for rule in group.rules:
+        yield from _record(rule) if isinstance(rule, Record) else _alert(rule, settings)
+
+
+def _record(rule: Record) -> Iterator[str]:
+    yield f"      - record: {rule.name}"
+    yield from _expr(rule.expr)
+
+
+def _alert(rule: Alert, settings: Settings) -> Iterator[str]:
+    yield f"      - alert: {rule.name}"
+    yield from _expr(rule.expr)
+    if rule.wait != "0m":
+        yield f"        for: {rule.wait}"
+    if rule.keep:
+        yield f"        keep_firing_for: {rule.keep}"
+    yield f"        labels: {{{settings.severity_label}: {rule.severity}}}"
+    yield "        annotations:"
+    for name, text in annotations(rule, settings).items():
+        yield f"          {name}: {quoted(text)}"
+
+
+def _expr(expr: str) -> Iterator[str]:
+    yield "        expr: |"
+    yield from block(expr, 10)

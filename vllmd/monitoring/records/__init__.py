@@ -1,0 +1,10 @@
+"""All recorded series: what dashboards and alerts would otherwise compute again and again."""
+
+from collections.abc import Callable, Mapping
+
+from vllmd.monitoring.records import cost, slo
+from vllmd.monitoring.rules import Group
+from vllmd.monitoring.settings import Settings
+
+RECORDS: Mapping[str, Callable[[Settings], Group]] = {"slo": slo.group, "cost": cost.group}
+"""The name of each file, and what makes its group."""

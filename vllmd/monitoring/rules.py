@@ -1,0 +1,68 @@
+"""Alerts and recorded series, as data; `prometheus.py` and `grafana.py` write them. Pure."""
+
+import textwrap
+from collections.abc import Sequence
+from enum import StrEnum
+
+import attrs
+
+ENGINE = "{{ $labels.vllmd_engine }} on {{ $labels.instance }}"
+"""How an alert's words name an engine."""
+GPU = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
+
+
+class Severity(StrEnum):
+    """Who is told: `critical` wakes somebody, `warning` waits for the morning."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+    NONE = "none"
+    """The alert that always fires: it shows that alerts arrive."""
+
+
+def _plain(text: str) -> str:
+    return textwrap.dedent(text).strip()
+
+
+@attrs.frozen
+class Alert:
+    """One alert. It fires only when a person must act, and says what to do."""
+
+    name: str
+    severity: Severity
+    expr: str = attrs.field(converter=_plain)
+    summary: str
+    """What is wrong: which engine or GPU, and the number."""
+    description: str
+    """What it means, and the next command."""
+    wait: str = "0m"
+    """Prometheus' `for`: how long the expression must hold."""
+    keep: str | None = None
+    """Prometheus' `keep_firing_for`: what comes and goes is one alert."""
+    of_a_host: bool = True
+    """Whether it has the label `instance`: only the alert that always fires has none."""
+
+
+@attrs.frozen
+class Record:
+    """One recorded series."""
+
+    name: str
+    expr: str = attrs.field(converter=_plain)
+
+
+@attrs.frozen
+class Group:
+    """Rules that are evaluated one after another; each file has one group."""
+
+    name: str
+    about: str
+    """What the file says of itself."""
+    rules: Sequence[Alert | Record]
+    interval: str | None = None
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The alerts among the rules."""
+        return [rule for rule in self.rules if isinstance(rule, Alert)]
