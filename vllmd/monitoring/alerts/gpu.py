@@ -34,7 +34,7 @@ def group(_: Settings) -> Group:
                 "vllmd_gpu_recovery_action > 0",
                 f"{GPU}: the driver asks for recovery action {{{{ $value }}}}",
                 "1 GPU reset, 2 reboot, 3 drain peers, 4 drain and reset, 5 recover the IMEX "
-                "domain, 6 bus reset, 7 reboot of the system. 'vllmd drain' comes first.",
+                "domain, 6 bus reset, 7 reboot of the system. First 'vllmd stop', which drains.",
             ),
             Alert(
                 "VllmdGpuEccUncorrected",

@@ -48,7 +48,7 @@ ADAPTERS = Row(
             [Query(f"{BY_ADAPTER} (rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))", ADAPTER)],
         ),
         Panel(
-            "Tokens",
+            "Tokens by adapter",
             "In and out, by adapter, of clients that send tracestate.",
             "short",
             [Query(f"{BY_ADAPTER} (rate(vllmd_span_tokens_total{{{ENGINES}}}{RATE}))", ADAPTER)],

@@ -91,10 +91,10 @@ def _restarts(variables: Sequence[str]) -> dict[str, Any]:
     return _annotation(
         "Restarts",
         "red",
-        f"changes(vllmd_engine_restarts_total{{{chosen}}}[1m]) > 0"
-        " and on (instance, vllmd_engine) vllmd_engine_wanted == 1",
-        "{{instance}} {{vllmd_engine}} was restarted",
-        "vllmd why {{vllmd_engine}}",
+        "vllmd_engine_failure_info and on (instance, vllmd_engine) "
+        f"changes(vllmd_engine_restarts_total{{{chosen}}}[1m]) > 0",
+        "{{instance}} {{vllmd_engine}} was restarted: {{cause}}",
+        "{{explanation}}",
     )
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.panels import (
+    ENGINES,
     GPU_NAME,
     GPUS,
     NO_IS_GOOD,
@@ -69,7 +70,7 @@ MEMORY = Row(
             "bytes",
             [
                 Query(
-                    'vllmd_engine_gpu_memory_growth_bytes{instance=~"$instance"}',
+                    f"vllmd_engine_gpu_memory_growth_bytes{{{ENGINES}}}",
                     "{{instance}} {{vllmd_engine}}",
                 )
             ],
@@ -97,7 +98,7 @@ MEMORY = Row(
             [
                 Query(
                     "sum by (instance, vllmd_engine, component) "
-                    '(vllmd_engine_gpu_memory_bytes{instance=~"$instance"})',
+                    f"(vllmd_engine_gpu_memory_bytes{{{ENGINES}}})",
                     "{{instance}} {{vllmd_engine}} {{component}}",
                 )
             ],
@@ -229,7 +230,7 @@ LOAD = Row(
             [
                 Query(
                     "sum by (instance, vllmd_engine, activity) "
-                    f'(rate(vllmd_engine_energy_joules_total{{instance=~"$instance"}}{RATE}))',
+                    f"(rate(vllmd_engine_energy_joules_total{{{ENGINES}}}{RATE}))",
                     "{{instance}} {{vllmd_engine}} {{activity}}",
                 )
             ],

@@ -37,7 +37,7 @@ NOW = Row(
             YES_IS_GOOD,
         ),
         _stat(
-            "Wanted, and not serving",
+            "Wanted, not serving",
             "Zero is normal, but for the time of a start. vllmd status says what each does.",
             f"sum(vllmd_engine_wanted{{{ENGINES}}} > bool vllmd_engine_up{{{ENGINES}}})",
             NO_IS_GOOD,
@@ -49,7 +49,7 @@ NOW = Row(
             NO_IS_GOOD,
         ),
         _stat(
-            "Hosts that are silent",
+            "Silent hosts",
             "Where vllmd cannot be scraped. Engines may serve there all the same.",
             f'count(up{{job=~"$job",{HOSTS}}}) - sum(up{{job=~"$job",{HOSTS}}})',
             NO_IS_GOOD,

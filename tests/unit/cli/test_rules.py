@@ -1,0 +1,90 @@
+"""`vllmd rules`: every threshold from the command line, and clear words for what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from vllmd.cli.rules import command, option_of
+from vllmd.monitoring.alerts import every_alert
+from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.written import rule_files
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command, list(arguments))
+
+
+def alert(text: str, name: str) -> Any:
+    rules = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    return next(rule for rule in rules if rule.get("alert", rule.get("title")) == name)
+
+
+def test_one_file_has_all_groups() -> None:
+    text = run("export").output
+    groups = [group["name"] for group in yaml.safe_load(text)["groups"]]
+    kept = [yaml.safe_load(each)["groups"][0]["name"] for each in rule_files(Settings()).values()]
+    assert groups == kept
+
+
+def test_thresholds_reach_the_rules() -> None:
+    text = run(
+        *("export", "--ttft", "5s", "--severity-label", "level", "--not-ready", "1h"),
+        *("--leak", "2GiB", "--job", 'my "gpus"', "--runbooks", "https://w/r"),
+    ).output
+    ready = alert(text, "VllmdEngineNotReady")
+    assert ready["for"] == "1h"
+    assert ready["labels"] == {"level": "critical"}
+    assert ready["annotations"]["runbook_url"] == "https://w/r/VllmdEngineNotReady"
+    assert f"> {2 * 1024**3}" in alert(text, "VllmdVramLeak")["expr"]
+    assert alert(text, "VllmdDown")["expr"].strip() == 'up{job="my \\"gpus\\""} == 0'
+    assert "later than 5 s" in alert(text, "VllmdTtftBudgetBurn")["annotations"]["summary"] or (
+        "longer than 5 s" in alert(text, "VllmdTtftBudgetBurn")["annotations"]["summary"]
+    )
+
+
+def test_every_setting_has_an_option_with_help() -> None:
+    shown = " ".join(run("export", "--help").output.split())
+    for field in attrs.fields(Settings):
+        assert f"{option_of(field.name)} " in shown
+
+
+def test_folder_gets_a_file_for_each_group(tmp_path: Path) -> None:
+    result = run("export", "--output", str(tmp_path), "--json")
+    written = [str(Path(each).relative_to(tmp_path)) for each in json.loads(result.output)]
+    assert written == list(rule_files(Settings()))
+
+
+def test_grafana_has_its_own_form(tmp_path: Path) -> None:
+    text = run("export", "--format", "grafana", "--datasource", "prom-1").output
+    assert alert(text, "VllmdDown")["data"][0]["datasourceUid"] == "prom-1"
+    result = run("export", "--format", "grafana", "-o", str(tmp_path))
+    assert result.output == f"wrote {tmp_path}/grafana/vllmd-alerts.yml\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--ttft", "2s"], "--ttft 2s: vLLM's histogram has no bound there"),
+        (["--ttft", "soon"], "'soon' is no length of time such as"),
+        (["--not-ready", "1.5h"], "'1.5h' is no length of time as Prometheus has it"),
+        (["--leak", "big"], "'big' is no size such as 512MiB"),
+        (["--severity-label", "se-verity"], "'se-verity' is no name of a label"),
+        (["--errors", "1.5"], "1.5 is not in the range 0<x<1"),
+        (["--restarts", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_refusal_names_the_value(arguments: list[str], words: str) -> None:
+    result = run("export", *arguments)
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())
+
+
+def test_list_shows_every_alert() -> None:
+    assert len(run("list").output.splitlines()) == 1 + len(every_alert())
+    shown = json.loads(run("list", "--json").output)
+    assert [each["name"] for each in shown] == [each.name for each in every_alert()]

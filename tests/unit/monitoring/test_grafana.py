@@ -1,0 +1,42 @@
+"""The same alerts for Grafana: same expressions, same words, in its own dress."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from vllmd.monitoring.alerts import every_alert
+from vllmd.monitoring.rules import Alert
+from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.written import grafana_alerts
+
+FILE = yaml.safe_load(grafana_alerts(Settings(), "my-prometheus"))
+RULES: dict[str, dict[str, Any]] = {
+    rule["title"]: rule for group in FILE["groups"] for rule in group["rules"]
+}
+
+
+def test_every_alert_is_there_once() -> None:
+    assert FILE["apiVersion"] == 1
+    assert list(RULES) == [alert.name for alert in every_alert()]
+    uids = [rule["uid"] for rule in RULES.values()]
+    assert len(set(uids)) == len(uids)
+    assert all(re.fullmatch("[a-z0-9-]{1,40}", uid) for uid in uids)
+
+
+@pytest.mark.parametrize("alert", every_alert(), ids=lambda alert: alert.name)
+def test_rule_asks_and_says_the_same(alert: Alert) -> None:
+    rule = RULES[alert.name]
+    query, condition = rule["data"]
+    assert query["model"]["expr"].strip() == alert.expr
+    assert query["datasourceUid"] == "my-prometheus"
+    assert (condition["refId"], condition["datasourceUid"]) == (rule["condition"], "__expr__")
+    assert condition["model"] == {"refId": "B", "type": "math", "expression": "is_number($A)"}
+    assert rule["for"] == alert.wait
+    assert rule.get("keep_firing_for") == alert.keep
+    assert rule["labels"] == {"severity": str(alert.severity)}
+    assert rule["noDataState"] == "OK"
+    said = rule["annotations"]["summary"]
+    assert said == alert.summary.replace("$value", "$values.A.Value")
+    assert "$value " not in said

@@ -1,0 +1,54 @@
+"""Rule files as YAML: what is written is what was meant."""
+
+import yaml
+
+from vllmd.monitoring.prometheus import rule_file, runbook_url
+from vllmd.monitoring.rules import Alert, Group, Record, Severity
+from vllmd.monitoring.settings import Settings
+
+ALERT = Alert(
+    "VllmdX",
+    Severity.WARNING,
+    """
+    vllmd_x{a="b"} > 1
+      and vllmd_y == 1
+    """,
+    'it\'s "x": {{ $labels.instance }}',
+    "Do: y # not a comment",
+    wait="5m",
+    keep="15m",
+)
+GROUP = Group("vllmd-x", "About x.", [Record("vllmd:x:y", "sum(vllmd_x)"), ALERT], interval="30s")
+
+
+def test_file_says_what_the_rules_say() -> None:
+    text = rule_file(GROUP, Settings(severity_label="level", runbooks="https://w/r/"))
+    assert text.startswith("# About x.\n")
+    (group,) = yaml.safe_load(text)["groups"]
+    record, alert = group["rules"]
+    assert (group["name"], group["interval"]) == ("vllmd-x", "30s")
+    assert record == {"record": "vllmd:x:y", "expr": "sum(vllmd_x)\n"}
+    assert alert == {
+        "alert": "VllmdX",
+        "expr": 'vllmd_x{a="b"} > 1\n  and vllmd_y == 1\n',
+        "for": "5m",
+        "keep_firing_for": "15m",
+        "labels": {"level": "warning"},
+        "annotations": {
+            "summary": ALERT.summary,
+            "description": ALERT.description,
+            "runbook_url": "https://w/r/VllmdX",
+        },
+    }
+
+
+def test_alert_that_fires_at_once_has_no_for() -> None:
+    plain = Alert("VllmdX", Severity.CRITICAL, "vllmd_x > 1", "s", "d")
+    assert "for:" not in rule_file(Group("g", "G.", [plain]), Settings())
+
+
+def test_alert_of_no_host_has_no_page_at_a_host() -> None:
+    watchdog = Alert("VllmdX", Severity.NONE, "vector(1)", "s", "d", of_a_host=False)
+    assert runbook_url(watchdog, Settings()) is None
+    assert runbook_url(watchdog, Settings(runbooks="https://w")) == "https://w/VllmdX"
+    assert runbook_url(ALERT, Settings()) == "http://{{ $labels.instance }}/runbooks/VllmdX"
