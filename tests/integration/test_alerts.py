@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.helpers.site import needs
+from tests.helpers.site import needs, wait_for
 from tests.integration.conftest import COST, serving
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import Severity
@@ -91,9 +91,16 @@ def used_names() -> set[str]:
 def test_rules_use_only_what_a_page_has(tmp_path: Path) -> None:
     with serving(tmp_path, more=COST) as made:
         made.chat("sql")
-        page = made.metrics()
-    names = set(re.findall(r"^(vllmd_\w+)[{ ]", page, re.MULTILINE))
-    missing = used_names() - names
+        names: set[str] = set()
+
+        def all_are_there() -> bool:
+            page = made.metrics()
+            names.update(re.findall(r"^(vllmd_\w+)[{ ]", page, re.MULTILINE))
+            return used_names() <= names | set(ELSEWHERE)
+
+        try:
+            wait_for("all that rules ask for", all_are_there, 20)
+        finally:
+            print("missing:", json.dumps(sorted(used_names() - names - set(ELSEWHERE))))
     assert len(names & used_names()) > 30
-    assert missing <= set(ELSEWHERE), json.dumps(sorted(missing - set(ELSEWHERE)))
     assert not set(ELSEWHERE) & names, "what is on the page is not elsewhere"

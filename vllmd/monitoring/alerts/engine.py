@@ -51,8 +51,9 @@ def group(settings: Settings) -> Group:
                 max by (instance, vllmd_engine) (vllmd_engine_state{state="stalled"}) == 1
                 """,
                 f"{ENGINE} has work and makes no progress",
-                "Clients wait for ever, and /health answers 200. vllmd restarts it by itself where "
-                "liveness.hang_s allows it: 'vllmd why', then 'vllmd restart'.",
+                "Clients wait for ever, and /health answers 200. vllmd was told "
+                "not to restart it (liveness.restart_stalled), or cannot: 'vllmd why', then "
+                "'vllmd restart'.",
                 wait="2m",
             ),
             Alert(

@@ -1,0 +1,205 @@
+"""A real Prometheus and Alertmanager, as etc/ configures them, on a clock 60 times as fast."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import yaml
+
+from tests.helpers.prometheus import Prometheus
+from tests.helpers.receiver import receiver
+from tests.helpers.servers import running
+from tests.helpers.site import free_port, wait_for
+from vllmd.monitoring.alerts import ALERTS
+from vllmd.monitoring.prometheus import rule_file
+from vllmd.monitoring.records import RECORDS
+from vllmd.monitoring.rules import Alert, Group, Record
+from vllmd.monitoring.settings import Settings
+
+ETC = Path(__file__).parents[2] / "etc"
+WATCHDOG = "VllmdWatchdog"
+SECONDS = {"m": 1, "h": 60, "d": 1440}
+"""A minute is a second here."""
+
+
+def faster(group: Group) -> Group:
+    """Return a group whose windows, waits and trends are 60 times shorter."""
+
+    def rule(each: Alert | Record) -> Alert | Record:
+        expr = re.sub(
+            r"\[(\d+)([mhd])\]", lambda m: f"[{int(m[1]) * SECONDS[m[2]]}s]", each.expr
+        ).replace("* 3600", "* 60")
+        if isinstance(each, Record):
+            return attrs.evolve(each, expr=expr)
+        return attrs.evolve(each, expr=expr, wait=_short(each.wait), keep=each.keep and "15s")
+
+    return attrs.evolve(group, rules=[rule(each) for each in group.rules], interval="1s")
+
+
+def _short(duration: str) -> str:
+    return f"{int(duration[:-1]) * SECONDS[duration[-1]]}s"
+
+
+@attrs.define
+class Message:
+    """One alert as the webhook got it."""
+
+    alert: str
+    instance: str
+    status: str
+    receiver: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class Pager:
+    """What arrived at the other end of Alertmanager."""
+
+    def __init__(self, stored: Prometheus, bodies: list[bytes]) -> None:
+        self.stored = stored
+        self._bodies = bodies
+
+    def messages(self) -> list[Message]:
+        """Return all alerts of all messages, the oldest first."""
+        found = []
+        for body in list(self._bodies):
+            message = json.loads(body)
+            found += [
+                Message(
+                    each["labels"]["alertname"],
+                    each["labels"].get("instance", ""),
+                    each["status"],
+                    message["receiver"],
+                    each["labels"],
+                    each["annotations"],
+                )
+                for each in message["alerts"]
+            ]
+        return found
+
+    def firing(self, instance: str) -> set[str]:
+        """Return what fires at a host, by the newest message about each."""
+        state = {m.alert: m.status for m in self.messages() if m.instance == instance}
+        return {alert for alert, status in state.items() if status == "firing"}
+
+
+@attrs.define
+class Row:
+    """A fault, what it was to lead to, and what came."""
+
+    fault: str
+    expected: frozenset[str]
+    came: frozenset[str]
+    seconds: float
+    words: str
+
+
+class Host:
+    """One host under faults; `rows` is filled in."""
+
+    def __init__(self, pager: Pager, address: str, rows: list[Row]) -> None:
+        self._pager = pager
+        self.address = address
+        self._rows = rows
+
+    @contextmanager
+    def fault(self, what: str, *expected: str, calm_s: float = 4.0, within_s: float = 60) -> Any:
+        """Inject in the block; then the alerts have to come, and no other, until it is calm."""
+        before = self._pager.firing(self.address)
+        began = time.monotonic()
+        yield
+        wanted = set(expected)
+
+        def new() -> set[str]:
+            return self._pager.firing(self.address) - before
+
+        try:
+            if wanted:
+                wait_for(f"{what}: {wanted}", lambda: wanted <= new(), within_s)
+            took = time.monotonic() - began
+            time.sleep(calm_s)
+        finally:
+            print(f"{what}: {new()}", flush=True)
+        came = new()
+        said = [
+            m.annotations["summary"]
+            for m in self._pager.messages()
+            if m.instance == self.address and m.alert in wanted and m.status == "firing"
+        ]
+        words = said[-1] if said else ""
+        self._rows.append(Row(what, frozenset(wanted), frozenset(came), took, words))
+
+    def wait_over(self, *alerts: str, within_s: float = 60) -> None:
+        """Wait until it is told that these are over."""
+        wait_for(
+            f"the end of {alerts}",
+            lambda: not set(alerts) & self._pager.firing(self.address),
+            within_s,
+        )
+
+
+@contextmanager
+def paging(folder: Path, targets: list[str], settings: Settings) -> Iterator[Pager]:
+    """Run both as etc/ has them: only addresses, folders and times are others."""
+    folder.mkdir()
+    files: Mapping[str, Any] = {"rules": RECORDS, "alerts": ALERTS}
+    for kind, groups in files.items():
+        (folder / kind).mkdir()
+        for name, make in groups.items():
+            text = rule_file(faster(make(settings)), settings)
+            (folder / kind / f"{name}.yml").write_text(text)
+    metrics, alerts = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    config = yaml.safe_load((ETC / "prometheus" / "prometheus.yml").read_text())
+    config["global"] = {
+        "scrape_interval": "1s",
+        "scrape_timeout": "1s",
+        "evaluation_interval": "1s",
+    }
+    config["rule_files"] = [
+        each.replace("/etc/prometheus/vllmd", str(folder)) for each in config["rule_files"]
+    ]
+    config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [alerts]
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = targets
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    with receiver("") as (url, bodies):
+        text = (ETC / "alertmanager" / "alertmanager.yml").read_text()
+        text = text.replace("http://127.0.0.1:9095/", url)
+        text = re.sub(r"group_wait: \w+", "group_wait: 0s", text)
+        text = re.sub(r"group_interval: \w+", "group_interval: 1s", text)
+        (folder / "alertmanager.yml").write_text(text)
+        made = Prometheus(f"http://{metrics}")
+        with (
+            running(
+                "prometheus-alertmanager",
+                f"--config.file={folder}/alertmanager.yml",
+                f"--storage.path={folder}/alertmanager",
+                f"--web.listen-address={alerts}",
+                "--cluster.listen-address=",
+                log=folder / "alertmanager.log",
+                up=lambda: _answers(f"http://{alerts}/-/ready"),
+            ),
+            running(
+                "prometheus",
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address={metrics}",
+                # what fires before Alertmanager was found is told again after this time
+                "--rules.alert.resend-delay=5s",
+                log=folder / "prometheus.log",
+                up=lambda: made.query("vector(1)"),
+            ),
+        ):
+            yield Pager(made, bodies)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
