@@ -143,8 +143,7 @@ def on_an_engine(host: Host, made: Site, disk: Path) -> None:
 
     with host.fault("the disk of the log is full", "VllmdDiskFull", "VllmdLogsDropped"):
         _fill(disk)
-        for _ in range(20):
-            made.chat("tiny")
+        made.vllmd("restart", "chat")  # what it prints is lost
     (disk / "filler").unlink()
     host.wait_over("VllmdDiskFull", "VllmdLogsDropped")
 
@@ -252,7 +251,6 @@ def on_a_leak(host: Host, made: Site, fake: FakeNvml) -> None:
         growing.start()
     done.set()
     growing.join()
-    host.wait_over("VllmdVramLeak", within_s=90)
 
 
 def test_each_fault_pages_for_what_it_is_and_for_nothing_else(

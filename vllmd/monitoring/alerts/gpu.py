@@ -13,7 +13,12 @@ def group(_: Settings) -> Group:
             Alert(
                 "VllmdGpuLost",
                 Severity.CRITICAL,
-                "vllmd_gpu_up == 0",
+                # a person let go of all of them, or a driver that was upgraded has its own alert
+                """
+                vllmd_gpu_up == 0
+                  unless on (instance)
+                    vllmd_nvml_problem{reason=~"released|driver_mismatch"} == 1
+                """,
                 f"{GPU} does not answer",
                 "It fell off the bus, or hangs. 'vllmd gpu' says which, the kernel's log has the "
                 "Xid; only a reboot brings it back.",
