@@ -1,7 +1,8 @@
 """A real Prometheus that scrapes one page, and what it stored."""
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from tests.helpers.servers import running
 from tests.helpers.site import free_port, wait_for
 
 CONFIG = """
-global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
+global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
 scrape_configs:
   - job_name: vllmd
     static_configs: [{{ targets: ["{target}"] }}]
 """
 RULES = """
-rule_files: ["{folder}/*.yml"]
+rule_files: [{folders}]
 """
 
 
@@ -65,20 +66,22 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target: str, rules: Path | None = None) -> Iterator[Prometheus]:
-    """Run Prometheus against `target` (host:port), with the rules of a folder, if one is given.
+def prometheus(folder: Path, target: str, rules: Sequence[Path] = ()) -> Iterator[Prometheus]:
+    """Run Prometheus against `target` (host:port), with the rules of these folders.
 
     Rules are evaluated every second, whatever they say of themselves.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
     text = CONFIG.format(target=target)
-    if rules is not None:
-        fast = folder / "rules"
+    for each in rules:
+        fast = folder / each.name
         fast.mkdir()
-        for path in rules.glob("*.yml"):
-            (fast / path.name).write_text(path.read_text().replace("interval: 1m", "interval: 1s"))
-        text += RULES.format(folder=fast)
+        for path in each.glob("*.yml"):
+            fresh = re.sub(r"(?m)^    interval: \w+$", "    interval: 1s", path.read_text())
+            (fast / path.name).write_text(fresh)
+    if rules:
+        text += RULES.format(folders=", ".join(f'"{folder}/{each.name}/*.yml"' for each in rules))
     config.write_text(text)
     address = f"127.0.0.1:{free_port()}"
     made = Prometheus(f"http://{address}")

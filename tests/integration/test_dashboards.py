@@ -1,42 +1,51 @@
 """Every query of every panel, against a real Prometheus that scrapes a whole vllmd."""
 
+from collections.abc import Iterator
 from pathlib import Path
-
-from dashboards.generate import DASHBOARDS
 
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import needs, wait_for
 from tests.helpers.tracing import trace_headers
 from tests.integration.conftest import COST, receiving
+from vllmd.monitoring.dashboards import DASHBOARDS
 
-RULES = Path(__file__).parents[2] / "dashboards" / "rules"
-VARIABLES = {
-    "$instance": ".*",
-    "$engine": ".*",
-    "$__rate_interval": "10s",
-}
+RULES = Path(__file__).parents[2] / "dashboards"
+LIST = Path(__file__).parents[2] / "build" / "queries.txt"
+RATE_S = 10
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Yield the name of each panel and an expression of it, as Grafana would send it."""
+    for name, build in DASHBOARDS.items():
+        for panel in build()["panels"]:
+            for target in panel.get("targets", ()):
+                expr = target["expr"].replace("$__rate_interval", f"{RATE_S}s")
+                for variable in ("job", "instance", "engine", "model", "gpu"):
+                    expr = expr.replace(f'"${variable}"', '".*"')
+                assert "$" not in expr, expr
+                yield f"{name}: {panel['title']}", expr
 
 
 def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
     needs("prometheus")
     with receiving(tmp_path, COST) as made:
         address = made.exporter.removeprefix("http://")
-        with prometheus(tmp_path / "p", address, rules=RULES) as stored:
-            found: dict[str, int] = {}
+        folders = [RULES / "rules", RULES / "alerts"]
+        with prometheus(tmp_path / "p", address, rules=folders) as stored:
+            found: dict[tuple[str, str], int] = {}
 
             def all_have_data() -> bool:
                 for model in ("tiny", "sql"):
                     made.chat(model, text="some words to look for", headers=trace_headers(model))
-                for name, build in DASHBOARDS.items():
-                    for panel in build()["panels"]:
-                        for target in panel.get("targets", ()):
-                            expr = target["expr"]
-                            for variable, value in VARIABLES.items():
-                                expr = expr.replace(variable, value)
-                            found[f"{name}: {panel['title']}: {expr}"] = len(stored.query(expr))
-                return bool(found) and all(found.values())
+                missing = [each for each in queries() if not found.get(each)]
+                found.update({each: len(stored.query(each[1])) for each in missing})
+                return all(found.values())
 
             try:
                 wait_for("data in every panel", all_have_data, 60)
             finally:
-                print("\n".join(f"{count:3d} series  {query}" for query, count in found.items()))
+                lines = [f"{n:4d} series  {panel}: {expr}" for (panel, expr), n in found.items()]
+                LIST.parent.mkdir(exist_ok=True)
+                LIST.write_text("\n".join(lines) + "\n")
+                print("\n".join(line for line in lines if line.startswith("   0")))
+    assert len(found) > 100

@@ -146,7 +146,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "cellGap": 1,
         "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
         "yAxis": {"axisPlacement": "left", "unit": "s"},
-        "tooltip": {"show": True, "yHistogram": False},
+        "tooltip": {"mode": "single", "yHistogram": False},
         "legend": {"show": True},
     },
     "table": {"showHeader": True, "cellHeight": "sm"},
