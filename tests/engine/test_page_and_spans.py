@@ -1,6 +1,7 @@
 """Requests to a real vLLM, as their clients measured them and as spans and the page tell them."""
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from tests.engine.conftest import LOAD_S, REPORT
 from tests.helpers.prometheus import Prometheus
 from tests.helpers.site import Site, wait_for
 from tests.helpers.tracing import trace_headers
+from tests.helpers.used import ELSEWHERE, used_names
 
 BOUND_S = 0.25
 """What a client's clock may show more than the engine's: HTTP, JSON and a busy machine."""
@@ -174,6 +176,17 @@ def test_derived_series_are_whole_and_vllms_dashboards_work(real: Site, stored: 
             expr = expr.replace(name, value)
         assert stored.query(expr), query
     REPORT.append(f"vLLM's own dashboards: {len(queries)} queries, all with data on vllmd's page")
+
+
+def test_rules_ask_only_for_what_a_real_page_has(real: Site) -> None:
+    """What is of GPUs, and of costs, a host with a CPU build has not."""
+    names = set(re.findall(r"^(vllmd_\w+)[{ ]", real.metrics(), re.MULTILINE))
+    elsewhere = re.compile(
+        "vllmd_(gpu|nvml|cost)_.*|vllmd_engine_(gpu_memory_growth_bytes|energy_joules_total)"
+    )
+    missing = {n for n in used_names() - names - set(ELSEWHERE) if not elsewhere.fullmatch(n)}
+    assert missing == set()
+    assert len(used_names() & names) > 25
 
 
 def test_a_clean_stop_loses_no_span_and_coverage_is_whole(real: Site) -> None:

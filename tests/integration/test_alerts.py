@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.helpers.site import needs, wait_for
+from tests.helpers.used import ELSEWHERE, used_names
 from tests.integration.conftest import COST, serving
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import Severity
@@ -17,18 +18,6 @@ ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "dashboards").glob("*/*.yml"))
 TESTS = [path for path in RULES if path.parent.name == "tests"]
 NAMES = [alert.name for alert in every_alert() if alert.severity is not Severity.NONE]
-ELSEWHERE = {
-    "vllmd_nvml_up": "with a real GPU, or its library's stand-in: test_paging.py",
-    "vllmd_nvml_problem": "as above",
-    "vllmd_nvml_driver_mismatch": "as above",
-    "vllmd_gpu_xid_last_timestamp_seconds": "as above",
-    "vllmd_engine_hold_seconds": "of an engine that is held: test_holds.py",
-    "vllmd_engine_failure_info": "of an engine that died: test_faults.py",
-    "vllmd_vllm_missing_metrics": "of a page that lacks one: tests/unit/scrape/test_derived.py",
-    "vllmd_otlp_forward_spans_total": "where spans are forwarded: test_forward.py",
-    "vllmd_notifications_total": "where a webhook is set: test_notify.py",
-}
-"""What the page of a healthy engine has no samples of, and where it is seen."""
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,20 +61,6 @@ def test_cases_hold_something_that_must_not_fire(name: str) -> None:
                 if case["alertname"] == name and case["exp_alerts"]:
                     series = {each["series"] for each in test["input_series"]}
                     assert len(series) > len(case["exp_alerts"])
-
-
-def used_names() -> set[str]:
-    """Return the metrics of vllmd's page that rules ask for."""
-    used: set[str] = set()
-    for path in RULES:
-        if path not in TESTS:
-            exprs = [
-                rule["expr"]
-                for group in yaml.safe_load(path.read_text())["groups"]
-                for rule in group["rules"]
-            ]
-            used |= set(re.findall(r"\b(vllmd_[a-z_]+)(?=[{\[\s)]|$)", " ".join(exprs)))
-    return used - {"vllmd_engine"}  # a label
 
 
 def test_rules_use_only_what_a_page_has(tmp_path: Path) -> None:

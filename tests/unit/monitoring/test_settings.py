@@ -40,8 +40,9 @@ def test_every_setting_changes_a_rule(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ttft_s", "itl_s"])
 def test_bound_that_no_histogram_has_is_refused_with_those_near_it(name: str) -> None:
+    value: Any = 3.0
     with pytest.raises(VllmdError, match=r"3s: vLLM's histogram has no bound there.*2\.5s, 5s"):
-        Settings(**{name: 3.0})
+        Settings(**dict.fromkeys([name], value))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.used import used_names
 from vllmd.scrape.derived import ERRORS, HIT_RATIO, LORA, MISSING, RULES, derive
 from vllmd.scrape.families import Family, merge, parse_page
 from vllmd.scrape.render import render_text
@@ -137,3 +138,18 @@ def test_engines_with_different_releases_make_one_family() -> None:
     page = render_text(merge([one, two])).decode()
     assert page.count("# TYPE vllmd_requests_running gauge") == 1
     assert 'vllmd_requests_running{vllmd_engine="b"} 2' in page
+
+
+def test_recorded_pages_have_what_alerts_ask_for() -> None:
+    """Of an H200 under 0.25 and a CPU under 0.32: what one of them has of these, the other has."""
+    made = [
+        {name.decode() for family in derived(page).values() for name in names_of(family)}
+        for page in (path.read_bytes() for path in sorted(PAGES.glob("*.prom")))
+    ]
+    wanted = used_names() & (made[0] | made[1])
+    assert len(wanted) > 12
+    assert wanted <= made[0] & made[1]
+
+
+def names_of(family: Family) -> set[bytes]:
+    return {sample[: sample.index(b"{")] for sample in family.samples}

@@ -1,0 +1,34 @@
+"""The metrics that alerts and recorded series ask for."""
+
+import re
+from functools import cache
+
+from vllmd.monitoring.alerts import ALERTS
+from vllmd.monitoring.records import RECORDS
+from vllmd.monitoring.settings import Settings
+
+ELSEWHERE = {
+    "vllmd_nvml_up": "with a real GPU, or its library's stand-in: test_paging.py",
+    "vllmd_nvml_problem": "as above",
+    "vllmd_nvml_driver_mismatch": "as above",
+    "vllmd_gpu_xid_last_timestamp_seconds": "as above",
+    "vllmd_engine_hold_seconds": "of an engine that is held: test_holds.py",
+    "vllmd_engine_failure_info": "of an engine that died: test_faults.py",
+    "vllmd_vllm_missing_metrics": "of a page that lacks one: tests/unit/scrape/test_derived.py",
+    "vllmd_otlp_forward_spans_total": "where spans are forwarded: test_forward.py",
+    "vllmd_notifications_total": "where a webhook is set: test_notify.py",
+}
+"""What the page of a healthy engine has no samples of, and where it is seen."""
+
+
+@cache
+def used_names() -> frozenset[str]:
+    """Return the metrics of vllmd's page that rules ask for."""
+    exprs = [
+        rule.expr
+        for groups in (ALERTS, RECORDS)
+        for make in groups.values()
+        for rule in make(Settings()).rules
+    ]
+    used = re.findall(r"\b(vllmd_[a-z_]+)(?=[{\[\s)]|$)", "\n".join(exprs))
+    return frozenset(used) - {"vllmd_engine"}  # a label
