@@ -96,6 +96,16 @@ def main() -> None:
         until("the page", lambda: "vllmd_build_info" in get(f"{EXPORTER}/metrics"))
         assert show("vllmd-daemon", "StatusText") == "no engine is configured"
 
+    @case("runbooks, rules and configurations came along")
+    def _(row: dict[str, Any]) -> None:
+        row["runbooks"] = len(sh("vllmd runbook").split())
+        assert "<h1>VllmdDown</h1>" in get(f"{EXPORTER}/runbooks/VllmdDown")
+        written = sh("vllmd rules export --output /tmp/rules").splitlines()
+        row["rule files"] = len(written)
+        sh("vllmd dashboard export --output /tmp/dashboards")
+        for name in ("prometheus/prometheus.yml", "alertmanager/alertmanager.yml", "grafana"):
+            assert os.path.exists(f"/usr/share/doc/vllmd/examples/{name}"), name
+
     @case("an engine is configured: serves as a unit of its own")
     def _(row: dict[str, Any]) -> None:
         with open(CONFIG_PATH, "w") as file:

@@ -49,3 +49,14 @@ def test_healthy_landing_and_metrics_answer() -> None:
     response = client.get("/metrics", headers={"accept": "application/openmetrics-text"})
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")
+
+
+def test_runbooks_are_served() -> None:
+    client = client_for(status())
+    assert 'href="/runbooks/VllmdDown"' in client.get("/runbooks/").text
+    page = client.get("/runbooks/VllmdDown")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<h1>VllmdDown</h1>" in page.text
+    gone = client.get("/runbooks/Nothing")
+    assert (gone.status_code, gone.text) == (404, "no runbook 'Nothing'; see /runbooks/\n")
+    assert '<a href="/runbooks/">' in client.get("/").text

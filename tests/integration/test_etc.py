@@ -1,0 +1,67 @@
+"""The configurations in etc/ for other programs: complete, and checked by those programs."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.site import needs
+from vllmd.monitoring.alerts import every_alert
+from vllmd.monitoring.written import DATASOURCE
+
+ETC = Path(__file__).parents[2] / "etc"
+ALERTMANAGER = ETC / "alertmanager" / "alertmanager.yml"
+NAMES = {alert.name for alert in every_alert()}
+
+
+def check(*arguments: str) -> str:
+    needs(arguments[0])
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    check("promtool", "check", "config", "--syntax-only", str(ETC / "prometheus/prometheus.yml"))
+
+
+def test_alertmanager_takes_its_configuration() -> None:
+    assert "3 receivers" in check("amtool", "check-config", str(ALERTMANAGER))
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("alertname=VllmdWatchdog severity=none", "dead-mans-switch"),
+        ("alertname=VllmdDown severity=critical", "pager"),
+        ("alertname=VllmdDiskFull severity=warning", "team"),
+    ],
+)
+def test_alerts_are_routed_to(labels: str, receiver: str) -> None:
+    routed = check(
+        "amtool", "config", "routes", "test", f"--config.file={ALERTMANAGER}", *labels.split()
+    )
+    assert routed.strip() == receiver
+
+
+def test_every_inhibition_is_of_alerts_that_exist() -> None:
+    for rule in yaml.safe_load(ALERTMANAGER.read_text())["inhibit_rules"]:
+        for matcher in rule["source_matchers"] + rule["target_matchers"]:
+            name, operator, value = matcher.split(" ", 2)
+            assert name == "alertname"
+            value = value.strip('"')
+            if operator == "=~" and value != "Vllmd.+":
+                prefix, words = re.fullmatch(r"(\w+)\((.*)\)", value).groups()  # type: ignore[union-attr]
+                assert {f"{prefix}{word}" for word in words.split("|")} <= NAMES
+            elif operator in ("=", "!="):
+                assert value in NAMES
+
+
+def test_grafana_is_given_what_the_rest_relies_on() -> None:
+    folder = ETC / "grafana" / "provisioning"
+    (source,) = yaml.safe_load((folder / "datasources/vllmd.yml").read_text())["datasources"]
+    assert source["uid"] == DATASOURCE
+    (provider,) = yaml.safe_load((folder / "dashboards/vllmd.yml").read_text())["providers"]
+    assert provider["options"]["path"] in (ETC.parent / "docs" / "monitoring.md").read_text()
