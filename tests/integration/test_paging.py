@@ -232,7 +232,7 @@ def on_a_gpu(host: Host, made: Site, fake: FakeNvml, orphan: int) -> None:
         (reader,) = [
             each.pid
             for each in proc.descendants(made.daemon.pid)
-            if "vllmd.gpu" in proc.command_line(each.pid)
+            if "vllmd/gpu/__main__.py" in proc.command_line(each.pid)
         ]
         os.kill(reader, signal.SIGKILL)
     fake.change_keys({"init": 0})

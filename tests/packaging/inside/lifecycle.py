@@ -133,6 +133,17 @@ def main() -> None:
     def _(row: dict[str, Any]) -> None:
         serves_on(row, lambda: sh("systemctl restart vllmd-daemon"), orderly=True)
 
+    @case("daemon and its port stopped for a while: the engine serves on, and is adopted")
+    def _(row: dict[str, Any]) -> None:
+        before = ready()
+        sh("systemctl stop vllmd-exporter.socket vllmd-daemon")
+        row["state"] = sh("systemctl is-active vllmd-daemon vllmd || true").split()
+        assert row["state"] == ["inactive", "active"]
+        assert os.path.exists(f"/proc/{before['pid']}")
+        sh("systemctl start vllmd-exporter.socket vllmd-daemon")
+        after = ready()
+        assert (after["pid"], after["run_id"]) == (before["pid"], before["run_id"])
+
     @case("kill -9 of the shim: its tree is gone, the engine restarted")
     def _(row: dict[str, Any]) -> None:
         before = ready()

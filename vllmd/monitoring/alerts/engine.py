@@ -73,7 +73,7 @@ def group(settings: Settings) -> Group:
             Alert(
                 "VllmdEngineRestartLoop",
                 Severity.CRITICAL,
-                f"increase(vllmd_engine_restarts_total[30m]) > {settings.restarts}",
+                f"round(increase(vllmd_engine_restarts_total[30m])) > {settings.restarts}",
                 f'{ENGINE} was restarted {{{{ printf "%.0f" $value }}}} times in 30 minutes',
                 "Each restart is an outage of a whole load. 'vllmd events --since 1h' shows "
                 "whether all have one cause; 'vllmd stop' ends the loop.",
