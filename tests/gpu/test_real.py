@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tests.gpu.conftest import REPORT
 from tests.helpers.reading import Reading, reading
 from tests.helpers.site import DAEMON, Site, free_port, gone, site, wait_for
+from tests.helpers.used import used_names
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes
 from vllmd.gpu.latest import Periods
 
@@ -350,3 +352,16 @@ def test_two_gpus_are_told_apart_and_nvlink_counts(tmp_path: Path) -> None:
         assert margins[1] == ["chat"]
         assert margins[0] == []
         REPORT.append("vllmd gpu on two GPUs:\n" + one.vllmd("gpu").stdout)
+
+
+def test_rules_about_gpus_ask_for_what_the_page_has(made: Site) -> None:
+    """What a healthy GPU has no samples of is named; all the rest is there."""
+    no_xid = {"vllmd_gpu_xid_last_timestamp_seconds"}
+    asked = {n for n in used_names() if re.match("vllmd_(gpu|nvml)_", n)} - no_xid
+    asked.add("vllmd_engine_gpu_memory_growth_bytes")
+
+    def missing() -> set[str]:
+        return asked - set(re.findall(r"^(vllmd_\w+)[{ ]", made.metrics(), re.MULTILINE))
+
+    wait_for(f"all of {len(asked)}", lambda: not missing(), 60)
+    REPORT.append(f"{len(asked)} families of GPUs that rules ask for are on the page")

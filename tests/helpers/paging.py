@@ -132,7 +132,7 @@ class Host:
             for m in self._pager.messages()
             if m.instance == self.address and m.alert in wanted and m.status == "firing"
         ]
-        words = said[-1] if said else ""
+        words = (said[-1] if said else "").replace(self.address, "h:9840")
         self._rows.append(Row(what, frozenset(wanted), frozenset(came), took, words))
 
     def wait_over(self, *alerts: str, within_s: float = 60) -> None:

@@ -9,6 +9,7 @@ import attrs
 ENGINE = "{{ $labels.vllmd_engine }} on {{ $labels.instance }}"
 """How an alert's words name an engine."""
 GPU = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
+BY_ENGINE = "sum by (instance, vllmd_engine)"
 
 
 class Severity(StrEnum):

@@ -1,9 +1,8 @@
 """Are those who wait for answers served as promised?"""
 
-from vllmd.monitoring.rules import ENGINE, Alert, Group, Severity
+from vllmd.monitoring.rules import BY_ENGINE, ENGINE, Alert, Group, Severity
 from vllmd.monitoring.settings import Settings, number
 
-BY_ENGINE = "sum by (instance, vllmd_engine)"
 FEW = 50
 """Fewer requests within an hour say nothing about a budget of 1 %."""
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.panels import (
-    BY_ENGINE,
     ENGINES,
     NAME,
     RATE,
@@ -13,6 +12,7 @@ from vllmd.monitoring.dashboards.panels import (
     Query,
     Row,
 )
+from vllmd.monitoring.rules import BY_ENGINE
 
 ADAPTER = f"{NAME} {{{{adapter}}}}"
 BY_ADAPTER = "sum by (instance, vllmd_engine, adapter)"

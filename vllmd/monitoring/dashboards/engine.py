@@ -4,7 +4,6 @@ from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.panels import (
-    BY_ENGINE,
     ENGINES,
     NAME,
     NO_IS_GOOD,
@@ -14,6 +13,7 @@ from vllmd.monitoring.dashboards.panels import (
     Row,
 )
 from vllmd.monitoring.dashboards.states import states
+from vllmd.monitoring.rules import BY_ENGINE
 from vllmd.monitoring.settings import Settings
 
 MODELS = f'{ENGINES},model_name=~"$model"'

@@ -4,7 +4,6 @@ from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
 from vllmd.monitoring.dashboards.panels import (
-    BY_ENGINE,
     ENGINES,
     GPU_NAME,
     HOSTS,
@@ -17,6 +16,7 @@ from vllmd.monitoring.dashboards.panels import (
     Row,
 )
 from vllmd.monitoring.dashboards.states import states
+from vllmd.monitoring.rules import BY_ENGINE
 from vllmd.monitoring.settings import Settings
 
 MANY = "topk(20, "

@@ -14,7 +14,6 @@ SCHEMA_VERSION = 39
 COLUMNS = 24
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 RATE = "[$__rate_interval]"
-BY_ENGINE = "sum by (instance, vllmd_engine)"
 NAME = "{{instance}} {{vllmd_engine}}"
 """How a series of an engine is called."""
 GPU_NAME = "{{instance}} GPU {{gpu}}"

@@ -1,9 +1,8 @@
 """What a million tokens cost, and what energy one takes, by engine."""
 
-from vllmd.monitoring.rules import Group, Record
+from vllmd.monitoring.rules import BY_ENGINE, Group, Record
 from vllmd.monitoring.settings import Settings
 
-BY_ENGINE = "sum by (instance, vllmd_engine)"
 BY_CURRENCY = "sum by (instance, vllmd_engine, currency)"
 
 

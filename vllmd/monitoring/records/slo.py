@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.rules import Group, Record
+from vllmd.monitoring.rules import BY_ENGINE, Group, Record
 from vllmd.monitoring.settings import Settings, le
 
-BY_ENGINE = "sum by (instance, vllmd_engine)"
 BY_BUCKET = "sum by (instance, vllmd_engine, le)"
 WINDOWS = ("5m", "30m", "1h", "6h")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
