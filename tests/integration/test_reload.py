@@ -25,6 +25,7 @@ def gauge(chat: Site, name: str) -> float:
 
 
 def test_broken_file_changes_nothing_and_says_why(chat: Site, outcome: Outcome) -> None:
+    wait_for("its page", lambda: chat.engine("chat")["requests_running"] is not None)
     before = chat.engine("chat")
     good_at = gauge(chat, "vllmd_config_last_reload_success_timestamp_seconds")
     good = chat.config.read_text()
