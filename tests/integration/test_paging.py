@@ -144,7 +144,7 @@ def on_an_engine(host: Host, made: Site, disk: Path) -> None:
 
     with host.fault("the disk of the log is full", "VllmdDiskFull", "VllmdLogsDropped"):
         _fill(disk)
-        with open(f"/proc/{core(made)}/fd/1", "w") as printed:
+        with open(f"/proc/{made.engine('chat')['pid']}/fd/1", "w") as printed:
             printed.write("a line that finds no room\n" * 1000)
     (disk / "filler").unlink()
     host.wait_over("VllmdDiskFull", "VllmdLogsDropped")
