@@ -53,11 +53,12 @@ types: $(VENV)/developed
 unit: $(VENV)/developed system-cc
 	$(BIN)/pytest tests/unit
 
-# side by side, as they wait more than they compute; in a short folder, as sockets have
-# short names; which other users may look into, as one test is of their rights
+# side by side, as they wait more than they compute, the longest first; in a short folder, as
+# sockets have short names; which other users may look into, as one test is of their rights
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
 	@folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder; \
-		$(BIN)/pytest -n 2 --dist loadfile --basetemp=$$folder/t tests/integration && rm -rf $$folder
+		$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
+			tests/integration/test_paging.py tests/integration && rm -rf $$folder
 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(BIN)/pytest tests/engine

@@ -122,6 +122,7 @@ def _links() -> list[dict[str, Any]]:
         "type": "link",
         "title": "Runbooks",
         "url": RUNBOOKS,
+        "tooltip": "What to do about each alert. Choose one host first: it serves them.",
         "icon": "doc",
         "tags": [],
         "asDropdown": False,
