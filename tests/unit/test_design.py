@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from vllmd.doctor.checks import CHECKS
 from vllmd.engine.causes import CAUSES
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.dashboards import DASHBOARDS
@@ -55,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gpu": GROUND | {"gpu", "shim"},
     "history": GROUND | {"history"},
     "bundle": GROUND | {"bundle"},
+    "doctor": GROUND | {"config", "doctor", "engine", "gpu", "shim"},
     "monitoring": GROUND | {"monitoring"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
@@ -76,12 +78,17 @@ def name_of(path: Path) -> str:
 
 
 MADE_OF_DATA = {
+    "checks": {name.replace("-", "_") for name in CHECKS},
     "alerts": set(ALERTS),
     "records": set(RECORDS),
     "dashboards": {name.replace("-", "_") for name in DASHBOARDS},
 }
 
 PURE = {
+    "doctor/architecture.py",
+    "doctor/capacity.py",
+    "doctor/finding.py",
+    "doctor/weights.py",
     "engine/state.py",
     "story.py",
     "redact.py",
@@ -212,7 +219,7 @@ def test_every_module_has_its_mirrored_test(path: Path) -> None:
     if path.parent.name == "causes" and path.stem in {cause.name for cause in CAUSES}:
         return  # a cause is shown by a log: tests/unit/engine/causes/test_causes.py
     if relative.parent.name in MADE_OF_DATA and path.stem in MADE_OF_DATA[relative.parent.name]:
-        return  # rules by promtool (dashboards/tests), panels by tests of all of them
+        return  # rules by promtool (dashboards/tests); panels and checks by tests of all of them
     test = ROOT / "tests" / "unit" / relative.parent / f"test_{relative.name}"
     assert test.exists(), f"write {test.relative_to(ROOT)}"
     functions = [

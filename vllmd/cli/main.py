@@ -13,6 +13,7 @@ from vllmd.errors import VllmdError
 COMMANDS = {
     "run": "Run the daemon in the foreground.",
     "check": "Check a configuration and show the exact commands.",
+    "doctor": "Say what will fail, before an engine is started.",
     "status": "Show the engines.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",

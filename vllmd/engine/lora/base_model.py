@@ -37,7 +37,7 @@ def find_folder(model: str, env: Mapping[str, str]) -> Path | None:
 def read_sizes(folder: Path) -> Sizes:
     """Return the sizes of a model's layers; none, where its files do not say."""
     try:
-        files = _weight_files(folder)
+        files = weight_files(folder)
         found = {}
         for path in files:
             for name, tensor in read_header(path).items():
@@ -49,8 +49,15 @@ def read_sizes(folder: Path) -> Sizes:
     return MappingProxyType(found)
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files with a model's weights, as its index names them, if it has one.
+
+    Raises: OSError, ValueError: the index cannot be read.
+    """
     if (folder / INDEX).exists():
-        names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        try:
+            names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{INDEX} has no table weight_map: {error!r}") from None
         return [folder / os.path.basename(name) for name in sorted(names)]
     return sorted(folder.glob("*.safetensors"))

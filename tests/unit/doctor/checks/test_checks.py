@@ -1,0 +1,226 @@
+"""Each check finds a made-up bad case, and is silent on a good one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.helpers.doctor import H200, case, m8b
+from vllmd.demo.adapter import write_adapter
+from vllmd.doctor.case import Case, GpuFacts, Model
+from vllmd.doctor.checks import CHECKS, examine
+from vllmd.doctor.finding import Severity
+from vllmd.units import GIB, MIB
+
+ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+SMALL_GPU = (GpuFacts(24 * GIB, 0, 24 * GIB),)
+NOWHERE = Model()
+LORA = '[engines.chat.lora]\nmodules = {{ sql = "{path}" }}\n'
+Make = Callable[[Path], Case]
+
+
+def chat_model(folder: Path, **tokenizer: str) -> Model:
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    return m8b(folder)
+
+
+def adapter(folder: Path, rank: int) -> str:
+    write_adapter(folder / "sql", rank=rank)
+    return LORA.format(path=folder / "sql")
+
+
+def lora_case(folder: Path, rank: int) -> Case:
+    made = case(adapter(folder, rank))
+    return attrs.evolve(made, model=attrs.evolve(made.model, tensors={}))
+
+
+BAD: list[tuple[str, Severity, str, Make]] = [
+    ("model-missing", ERROR, "no folder '/srv/models/m8b'", lambda _: case(model=NOWHERE)),
+    (
+        "model-missing",
+        ERROR,
+        "HF_HUB_OFFLINE is set",
+        lambda _: case(model=NOWHERE, name="org/m", env={"HF_HUB_OFFLINE": "1"}),
+    ),
+    (
+        "model-missing",
+        INFO,
+        "not in the hub's cache yet",
+        lambda _: case(model=NOWHERE, name="org/m"),
+    ),
+    (
+        "model-files",
+        ERROR,
+        "model-2.safetensors is missing",
+        lambda _: case(model=attrs.evolve(m8b(), problems=("model-2.safetensors is missing",))),
+    ),
+    (
+        "will-it-fit",
+        ERROR,
+        "weights of 15.3 GiB do not fit",
+        lambda _: case("gpu_memory_utilization = 0.5", gpus=SMALL_GPU),
+    ),
+    (
+        "will-it-fit",
+        ERROR,
+        "one request of 40,960 tokens takes 5.6 GiB",
+        lambda _: case("gpu_memory_utilization = 0.14"),
+    ),
+    (
+        "gpu-share",
+        ERROR,
+        "69.6 GiB of the GPU are free, and gpu_memory_utilization 0.7 asks for 97.9 GiB",
+        lambda _: case(
+            "gpu_memory_utilization = 0.7",
+            gpus=(attrs.evolve(H200, free=int(69.63 * GIB)),),
+        ),
+    ),
+    ("context-length", ERROR, "max_model_len = 50,000", lambda _: case("max_model_len = 50000")),
+    (
+        "context-length",
+        INFO,
+        "the model's own 131,072 tokens",
+        lambda _: case(model=m8b(max_position_embeddings=131072)),
+    ),
+    (
+        "concurrency",
+        WARNING,
+        "max_num_seqs = 1000",
+        lambda _: case("gpu_memory_utilization = 0.2\nmax_model_len = 4096\nmax_num_seqs = 1000"),
+    ),
+    ("lora-adapters", ERROR, "its rank 64 is above max_lora_rank 16", lambda p: lora_case(p, 64)),
+    (
+        "lora-adapters",
+        ERROR,
+        "lora-modules without enable-lora",
+        lambda _: attrs.evolve(
+            made := case(),
+            engine=attrs.evolve(made.engine, flags={"lora-modules": ["a=/b"]}),
+        ),
+    ),
+    ("quantization", WARNING, 'quantization = "awq"', lambda _: case('quantization = "awq"')),
+    (
+        "quantization",
+        ERROR,
+        "the weights are gptq",
+        lambda _: case(
+            'quantization = "fp8"', model=m8b(quantization_config={"quant_method": "gptq"})
+        ),
+    ),
+    ("prefix-caching", WARNING, "false", lambda _: case("enable_prefix_caching = false")),
+    ("chat-template", WARNING, "no chat_template", lambda p: case(model=chat_model(p))),
+    (
+        "log-stats",
+        WARNING,
+        "disable-log-stats",
+        lambda _: case("flags = { disable-log-stats = true }"),
+    ),
+    ("api-exposed", WARNING, "without VLLM_API_KEY", lambda _: case('host = "0.0.0.0"')),
+    (
+        "api-exposed",
+        ERROR,
+        "VLLM_SERVER_DEV_MODE",
+        lambda _: case('host = "0.0.0.0"', env={"VLLM_SERVER_DEV_MODE": "1", "VLLM_API_KEY": "k"}),
+    ),
+    (
+        "port-taken",
+        ERROR,
+        "port 8000 answers",
+        lambda _: case(in_use=frozenset({("127.0.0.1", 8000)})),
+    ),
+    (
+        "shared-memory",
+        ERROR,
+        "/dev/shm has 64.0 MiB, and 2 workers",
+        lambda _: case(
+            "flags = { tensor-parallel-size = 2 }",
+            gpus=(H200, H200),
+            shared_memory_bytes=64 * MIB,
+        ),
+    ),
+    ("open-files", WARNING, "at most 1,024 files", lambda _: case(open_files=1024)),
+    ("right-tool", INFO, "no NVIDIA GPU", lambda _: case(gpus=())),
+    (
+        "right-tool",
+        INFO,
+        "million parameters",
+        lambda _: case(model=attrs.evolve(m8b(), tensors=dict(list(m8b().tensors.items())[2:10]))),
+    ),
+    ("right-tool", INFO, "max_num_seqs = 1", lambda _: case("max_num_seqs = 1")),
+]
+GOOD: dict[str, Make] = {
+    "model-missing": lambda _: case(),
+    "model-files": lambda _: case(),
+    "will-it-fit": lambda _: case("gpu_memory_utilization = 0.5\nmax_model_len = 4096"),
+    "gpu-share": lambda _: case(
+        "gpu_memory_utilization = 0.7",
+        gpus=(attrs.evolve(H200, free=0),),
+        running=frozenset({"chat"}),
+    ),
+    "context-length": lambda _: case(
+        "max_model_len = 50000", env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
+    ),
+    "concurrency": lambda _: case("max_num_seqs = 256\nmax_model_len = 4096"),
+    "lora-adapters": lambda p: lora_case(p, 8),
+    "quantization": lambda _: case(
+        'quantization = "awq_marlin"', model=m8b(quantization_config={"quant_method": "awq"})
+    ),
+    "prefix-caching": lambda _: case("enable_prefix_caching = true"),
+    "chat-template": lambda p: case(model=chat_model(p, chat_template="{{ x }}")),
+    "log-stats": lambda _: case(),
+    "api-exposed": lambda _: case('host = "0.0.0.0"', env={"VLLM_API_KEY": "k"}),
+    "port-taken": lambda _: case(
+        in_use=frozenset({("127.0.0.1", 8000)}), running=frozenset({"chat"})
+    ),
+    "shared-memory": lambda _: case(shared_memory_bytes=64 * MIB),
+    "open-files": lambda _: case(),
+    "right-tool": lambda _: case(),
+}
+
+
+@pytest.mark.parametrize(("name", "severity", "words", "make"), BAD, ids=lambda v: str(v)[:40])
+def test_bad_case_is_found(
+    name: str, severity: Severity, words: str, make: Make, tmp_path: Path
+) -> None:
+    found = list(CHECKS[name](make(tmp_path)))
+    assert [each.severity for each in found if words in each.found] == [severity], found
+    for each in found:
+        assert each.check == name
+        assert each.reason.endswith(".")
+        assert each.fix
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_good_case_is_silent(name: str, tmp_path: Path) -> None:
+    assert list(CHECKS[name](GOOD[name](tmp_path))) == []
+
+
+def test_every_check_has_a_bad_and_a_good_case() -> None:
+    assert {name for name, *_ in BAD} == set(CHECKS) == set(GOOD)
+
+
+def test_a_good_engine_has_nothing_at_all(tmp_path: Path) -> None:
+    made = case(
+        "max_model_len = 8192\nmax_num_seqs = 256", model=chat_model(tmp_path, chat_template="x")
+    )
+    assert list(examine(made)) == []
+
+
+def test_advice_of_the_fit_fits(tmp_path: Path) -> None:
+    """What it says to set is found to be well."""
+    (found,) = CHECKS["will-it-fit"](case("gpu_memory_utilization = 0.14"))
+    words = found.fix.replace(",", " ").replace(";", " ").split()
+    length = int(words[words.index("max_model_len") + 2])
+    share = float(words[words.index("gpu_memory_utilization") + 2].rstrip("."))
+    for engine in (
+        f"gpu_memory_utilization = 0.14\nmax_model_len = {length}",
+        f"gpu_memory_utilization = {share}",
+    ):
+        assert list(CHECKS["will-it-fit"](case(engine))) == []
+    assert list(
+        CHECKS["will-it-fit"](
+            case(f"gpu_memory_utilization = 0.14\nmax_model_len = {length + 512}")
+        )
+    )

@@ -1,0 +1,58 @@
+"""The prediction, held against what vLLM 0.25 printed on an H200, and rules of its own."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.doctor import H200_CUDA, M8B, case
+from vllmd.doctor.architecture import Architecture, read
+from vllmd.doctor.capacity import Demand, longest, predict, tokens_in
+from vllmd.units import GIB
+
+
+def model() -> Architecture:
+    found = read(M8B)
+    assert found is not None
+    return found
+
+
+def demand(share: float, **more: int) -> Demand:
+    return Demand(share, case().demand.weights_bytes, 1, 2, None, 16, **more)
+
+
+def test_weights_are_what_vllm_printed() -> None:
+    assert case().demand.weights_bytes / GIB == pytest.approx(15.27, rel=0.01)
+
+
+def test_kv_cache_is_what_vllm_printed_on_an_h200() -> None:
+    wanted = demand(0.5)
+    found = predict(H200_CUDA, wanted, model())
+    assert found.kv_bytes / GIB == pytest.approx(53.56, rel=0.05)
+    assert tokens_in(found.kv_bytes, wanted, model(), 4096) == pytest.approx(390_032, rel=0.05)
+    assert tokens_in(int(53.56 * GIB), wanted, model(), 4096) == pytest.approx(390_032, rel=1e-3)
+
+
+def test_small_share_is_what_vllm_refused() -> None:
+    """0.56 GiB was needed for 4,096 tokens, 0.44 GiB were there, at most 3,200 tokens."""
+    wanted = demand(0.12)
+    found = predict(H200_CUDA, wanted, model())
+    assert found.kv_bytes / GIB == pytest.approx(0.44, rel=0.06)
+    assert model().kv_bytes(4096, element_bytes=2, gpus=1) / GIB == pytest.approx(0.56, abs=0.005)
+    assert longest(found.kv_bytes, wanted, model(), 40960) == pytest.approx(3200, rel=0.06)
+
+
+def test_weights_that_do_not_fit_leave_nothing() -> None:
+    found = predict(12 * GIB, demand(0.9), model())
+    assert not found.fits
+    assert tokens_in(found.kv_bytes, demand(0.9), model(), 4096) == 0
+    assert longest(found.kv_bytes, demand(0.9), model(), 4096) == 0
+
+
+@given(st.integers(0, 100 * GIB), st.integers(1, 200_000))
+def test_longest_is_the_longest(kv_bytes: int, limit: int) -> None:
+    wanted, made = demand(0.5), model()
+    found = longest(kv_bytes, wanted, made, limit)
+    assert 0 <= found <= limit
+    assert made.kv_bytes(found, element_bytes=2, gpus=1) <= kv_bytes
+    if found + 16 <= limit:
+        assert made.kv_bytes(found + 16, element_bytes=2, gpus=1) > kv_bytes

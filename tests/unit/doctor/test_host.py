@@ -1,0 +1,58 @@
+"""The host: by the daemon's answers, or by what is there without one."""
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.make import config
+from vllmd.doctor import host
+from vllmd.doctor.case import GpuFacts
+from vllmd.units import MIB
+
+TEXT = '[engines.chat]\nmodel = "m"\nexecutable = "x"\nhost = "0.0.0.0"\nport = {port}\n'
+
+
+def program(folder: Path, text: str, code: int = 0) -> str:
+    path = folder / "smi"
+    path.write_text(f"#!/bin/sh\nprintf '{text}'\nexit {code}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_nvidia_smi_is_read_in_mebibytes(tmp_path: Path) -> None:
+    smi = program(tmp_path, "143771, 620, 143149\\n81559, 480, 100\\n")
+    assert host.ask_nvidia_smi(smi) == (
+        GpuFacts(143771 * MIB, 620 * MIB, 143149 * MIB),
+        GpuFacts(81559 * MIB, 480 * MIB, 100 * MIB),
+    )
+
+
+def test_none_is_installed_and_it_fails_are_told_apart(tmp_path: Path) -> None:
+    assert host.ask_nvidia_smi(str(tmp_path / "nothing")) == ()
+    assert host.ask_nvidia_smi(program(tmp_path, "", 9)) is None
+    assert host.ask_nvidia_smi(program(tmp_path, "[N/A], 1, 2\\n")) is None
+    assert host.ask_nvidia_smi(program(tmp_path, "1, 2\\n")) is None
+
+
+def test_daemon_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: ())
+    values = {"memory_total_bytes": 100.0, "memory_reserved_bytes": 10.0, "memory_free_bytes": 5.0}
+    gpus: dict[str, Any] = {"gpus": [{"values": values}]}
+    status = {"engines": [{"name": "chat", "pid": 7}, {"name": "off", "pid": None}]}
+    found = host.look(config(TEXT.format(port=1)), status, gpus)
+    assert found.gpus == (GpuFacts(100, 10, 5),)
+    assert found.running == {"chat"}
+    assert found.open_files
+    assert found.shared_memory_bytes
+    assert host.look(config(TEXT.format(port=1)), None, {"gpus": [{"values": {}}]}).gpus == ()
+
+
+def test_ports_that_answer_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: ())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        found = host.look(config(TEXT.format(port=port)), None, None)
+    assert found.in_use == {("0.0.0.0", port)}
+    assert host.look(config(TEXT.format(port=port)), None, None).in_use == frozenset()

@@ -1,0 +1,158 @@
+"""`vllmd doctor`: what will fail, found before it does."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.config import command as commands
+from vllmd.config import load
+from vllmd.config.model import Config
+from vllmd.control.client import ControlClient
+from vllmd.doctor import host as hosts
+from vllmd.doctor.capacity import longest, tokens_in
+from vllmd.doctor.case import Case, GpuFacts, Host, read_model
+from vllmd.doctor.checks import CHECKS, examine
+from vllmd.doctor.finding import Finding, Severity
+from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.units import format_bytes, parse_bytes
+
+COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else parse_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("engine", required=False, shell_complete=complete_engine)
+@config_option
+@click.option(
+    "--gpu-memory",
+    metavar="SIZE",
+    callback=_size,
+    help="As if each GPU had so much memory, such as 80GiB: for a host that you do not have yet.",
+)
+@socket_option
+@json_option
+def command(
+    client: ControlClient,
+    engine: str | None,
+    config_path: Path,
+    gpu_memory: int | None,
+    as_json: bool,
+) -> None:
+    """Say what will fail, and what will disappoint, before an engine is started.
+
+    Reads the configuration, the heads of the model's files, and the host; starts nothing, and needs
+    no network. Exits 1 if something will fail. docs/doctor.md explains each check.
+    """
+    config, _ = load.load(config_path)
+    if engine is not None and engine not in config.engines:
+        raise UnknownEngineError.among(engine, config.engines)
+    host = _host(config, client)
+    if gpu_memory is not None:
+        gpus = (GpuFacts(gpu_memory, 0, gpu_memory),) * max(8, len(host.gpus or ()))
+        host = attrs.evolve(host, gpus=gpus)
+    chosen = [name for name in config.engines if engine in (None, name)]
+    cases = [_case(config, name, host) for name in chosen]
+    findings = [finding for case in cases for finding in examine(case)]
+    if as_json:
+        _print_json(cases, findings)
+    else:
+        _print_text(cases, findings)
+    sys.exit(1 if any(each.severity is Severity.ERROR for each in findings) else 0)
+
+
+def _host(config: Config, client: ControlClient) -> Host:
+    try:
+        return hosts.look(config, client.status(), client.gpus())
+    except VllmdError:  # no daemon answers
+        return hosts.look(config, None, None)
+
+
+def _case(config: Config, name: str, host: Host) -> Case:
+    engine = config.engines[name]
+    env = commands.build(engine).env
+    return Case(config, engine, env, read_model(engine.model, env), host)
+
+
+def _print_json(cases: list[Case], findings: list[Finding]) -> None:
+    shown = {
+        "capacity": {case.engine.name: sizes(case) for case in cases},
+        "findings": [{**attrs.asdict(each), "page": each.page} for each in findings],
+        "checks": list(CHECKS),
+    }
+    click.echo(json.dumps(shown, indent=2))
+
+
+def _print_text(cases: list[Case], findings: list[Finding]) -> None:
+    for case in cases:
+        click.echo(click.style(f"engine {case.engine.name}", bold=True))
+        click.echo(f"  {_in_words(case)}")
+        for each in findings:
+            if each.engine == case.engine.name:
+                for line in _lines(each):
+                    click.echo(f"  {line}")
+    worst = [each.severity for each in findings]
+    counts = [f"{worst.count(each)} {each}" for each in Severity if each in worst]
+    click.echo(f"{len(CHECKS)} checks of each engine: {', '.join(counts) or 'nothing found'}")
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    head = f"{finding.severity} {finding.check}: {finding.found}"
+    yield click.style(head, fg=COLOURS[finding.severity])
+    yield f"    {finding.reason}"
+    yield f"    → {finding.fix}"
+
+
+def sizes(case: Case) -> dict[str, Any] | None:
+    """Return what the prediction says of an engine, in bytes and tokens; None if it cannot."""
+    capacity, model, context = case.capacity, case.model.architecture, case.context
+    if capacity is None or model is None:
+        return None
+    shown: dict[str, Any] = {**attrs.asdict(capacity), "max_model_len": context}
+    if context is not None:
+        tokens = tokens_in(capacity.kv_bytes, case.demand, model, context)
+        shown["kv_tokens"] = tokens
+        shown["requests_at_full_length"] = round(tokens / context, 2)
+        most = longest(max(0, capacity.kv_bytes), case.demand, model, model.longest or context)
+        shown["longest_max_model_len"] = most
+    return shown
+
+
+def _in_words(case: Case) -> str:
+    shown = sizes(case)
+    if shown is None:
+        return "how much memory it takes cannot be said: " + _unknown(case)
+    kv_bytes = shown["kv_bytes"]
+    words = (
+        f"weights {format_bytes(shown['weights_bytes'])}, context and largest batch "
+        f"{format_bytes(shown['working_bytes'])}, KV cache {format_bytes(max(0, kv_bytes))} "
+        f"of {format_bytes(shown['budget_bytes'])} on each GPU"
+    )
+    if "kv_tokens" in shown and kv_bytes > 0:
+        words += (
+            f": {shown['kv_tokens']:,} tokens, {shown['requests_at_full_length']:g} requests of "
+            f"{shown['max_model_len']:,} at once; the longest that would fit: "
+            f"{shown['longest_max_model_len']:,}"
+        )
+    return words + " (predicted)"
+
+
+def _unknown(case: Case) -> str:
+    if case.engine.is_stand_in:
+        return "it is the stand-in"
+    if case.model.folder is None:
+        return "the model is not on this host"
+    if not case.model.tensors or case.model.architecture is None:
+        return "its files do not say (config.json and safetensors are read)"
+    return "no GPU can be read here (--gpu-memory 80GiB supposes one)"

@@ -1,0 +1,1 @@
+"""What will fail, found before it does: `vllmd doctor`. One file a check."""

@@ -1,0 +1,202 @@
+"""What checks look at: an engine's configuration, its model's files, the host it is to run on."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from vllmd.config.gpus import PARALLEL_FLAGS, visible_gpus
+from vllmd.config.memory import DEFAULT_SHARE
+from vllmd.config.model import Config, Engine
+from vllmd.doctor.architecture import Architecture, read
+from vllmd.doctor.capacity import Capacity, Demand, predict
+from vllmd.doctor.finding import Finding
+from vllmd.doctor.weights import adapter_bytes, loaded_bytes
+from vllmd.engine.lora.base_model import find_folder, weight_files
+from vllmd.engine.safetensors import Tensor, TensorFileError, read_header
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@attrs.frozen
+class Model:
+    """A base model's files."""
+
+    folder: Path | None = None
+    """None: it is not on this host."""
+    config: Mapping[str, Any] = _EMPTY
+    tensors: Mapping[str, Tensor] = _EMPTY
+    problems: tuple[str, ...] = ()
+    """Files that are missing, or not whole."""
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """Its sizes; None if config.json does not say them."""
+        return read(self.config)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights are; packed ones count as they are stored."""
+        total = 0
+        for tensor in self.tensors.values():
+            count = 1
+            for size in tensor.shape:
+                count *= size
+            total += count
+        return total
+
+    def has(self, name: str) -> bool:
+        """Tell whether a file is there."""
+        return self.folder is not None and (self.folder / name).exists()
+
+
+def read_model(name: str, env: Mapping[str, str]) -> Model:
+    """Read what is needed of a model: its config.json, and the heads of its weights."""
+    folder = find_folder(name, env)
+    if folder is None:
+        return Model()
+    problems: list[str] = []
+    config: Mapping[str, Any] = _EMPTY
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except FileNotFoundError:
+        problems.append(f"{folder} has no config.json")
+    except (OSError, ValueError) as error:
+        problems.append(f"{folder}/config.json cannot be read: {error}")
+    tensors: dict[str, Tensor] = {}
+    try:
+        files = weight_files(folder)
+    except (OSError, ValueError) as error:
+        files = []
+        problems.append(f"the index of {folder} cannot be read: {error}")
+    for path in files:
+        try:
+            tensors |= read_header(path)
+        except FileNotFoundError:
+            problems.append(f"{path.name} is missing in {folder}")
+        except (OSError, TensorFileError) as error:
+            problems.append(str(error))
+    return Model(folder, config, tensors, tuple(problems))
+
+
+@attrs.frozen
+class GpuFacts:
+    """One GPU's memory, in bytes."""
+
+    total: int
+    reserved: int
+    free: int
+
+    @property
+    def cuda(self) -> int:
+        """What CUDA, and so vLLM, calls all of it."""
+        return self.total - self.reserved
+
+
+@attrs.frozen
+class Host:
+    """The machine, as far as checks ask; None is what could not be found out."""
+
+    gpus: tuple[GpuFacts, ...] | None = None
+    shared_memory_bytes: int | None = None
+    open_files: int | None = None
+    running: frozenset[str] = frozenset()
+    """Engines that the daemon runs now."""
+    in_use: frozenset[tuple[str, int]] = frozenset()
+    """Addresses of engines at which somebody answers."""
+
+
+@attrs.frozen
+class Case:
+    """One engine, and all that is known of it."""
+
+    config: Config
+    engine: Engine
+    env: Mapping[str, str]
+    model: Model
+    host: Host
+
+    def flag(self, name: str) -> Any:
+        """Return a flag of the table `flags`, whichever way it is written."""
+        flags = self.engine.flags
+        return flags.get(name, flags.get(name.replace("-", "_")))
+
+    @property
+    def gpu_count(self) -> int:
+        """Over how many GPUs the weights are divided."""
+        count = 1
+        for name in PARALLEL_FLAGS[:2]:
+            size = self.flag(name)
+            count *= size if isinstance(size, int) and size > 0 else 1
+        return count
+
+    @property
+    def share(self) -> float:
+        """The share of each GPU that it takes."""
+        return self.engine.gpu_memory_utilization or DEFAULT_SHARE
+
+    @property
+    def gpu(self) -> GpuFacts | None:
+        """The smallest GPU that it would use."""
+        gpus = self.host.gpus
+        if not gpus:
+            return None
+        chosen = visible_gpus(self.env)
+        if chosen and all(each.isdigit() and int(each) < len(gpus) for each in chosen):
+            gpus = tuple(gpus[int(each)] for each in chosen)
+        return min(gpus[: self.gpu_count], key=lambda gpu: gpu.cuda)
+
+    @property
+    def demand(self) -> Demand:
+        """What it asks of its GPUs."""
+        engine, model = self.engine, self.model
+        weights = loaded_bytes(
+            model.tensors,
+            model.config,
+            quantization=engine.quantization,
+            dtype=str(self.flag("dtype") or "auto"),
+        )
+        if engine.lora is not None:
+            lora = engine.lora
+            rank, slots = lora.max_lora_rank, lora.max_loras
+            weights += adapter_bytes(model.tensors, rank=rank, slots=slots)
+        kind = str(self.flag("kv-cache-dtype") or "auto")
+        wide = kind == "auto" and self.flag("dtype") == "float32"
+        element = 1 if kind.startswith("fp8") else 4 if wide else 2
+        batched = self.flag("max-num-batched-tokens")
+        return Demand(
+            self.share,
+            weights,
+            self.gpu_count,
+            element,
+            batched if isinstance(batched, int) else None,
+            engine.max_num_seqs,
+        )
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """What would be left for the KV cache; None if too little is known."""
+        architecture, gpu = self.model.architecture, self.gpu
+        if architecture is None or gpu is None or not self.model.tensors:
+            return None
+        return predict(gpu.cuda, self.demand, architecture)
+
+    @property
+    def context(self) -> int | None:
+        """How many tokens a request may have: as configured, or as the model was made for."""
+        asked = self.engine.max_model_len
+        if isinstance(asked, int):
+            return asked
+        architecture = self.model.architecture
+        return architecture.longest if architecture and asked is None else None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether its API listens beyond this host."""
+        return self.engine.host not in ("127.0.0.1", "localhost", "::1")
+
+
+Check = Callable[[Case], Iterator[Finding]]
