@@ -8,6 +8,7 @@ from vllmd.doctor.checks import (
     chat_template,
     concurrency,
     context_length,
+    gpu_count,
     gpu_share,
     log_stats,
     lora_adapters,
@@ -28,6 +29,7 @@ CHECKS: Mapping[str, Check] = {
     for module in (
         model_missing,
         model_files,
+        gpu_count,
         will_it_fit,
         gpu_share,
         context_length,

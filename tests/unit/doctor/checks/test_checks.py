@@ -69,6 +69,22 @@ BAD: list[tuple[str, Severity, str, Make]] = [
         lambda _: case("gpu_memory_utilization = 0.14"),
     ),
     (
+        "gpu-count",
+        ERROR,
+        "2 GPUs are asked for (tensor, pipeline and data parallel), and 1 can be seen",
+        lambda _: case("flags = { tensor-parallel-size = 2 }"),
+    ),
+    (
+        "gpu-count",
+        ERROR,
+        "(CUDA_VISIBLE_DEVICES = 1)",
+        lambda _: case(
+            "flags = { tensor-parallel-size = 2 }",
+            gpus=(H200, H200),
+            env={"CUDA_VISIBLE_DEVICES": "1"},
+        ),
+    ),
+    (
         "gpu-share",
         ERROR,
         "69.6 GiB of the GPU are free, and gpu_memory_utilization 0.7 asks for 97.9 GiB",
@@ -154,6 +170,7 @@ GOOD: dict[str, Make] = {
     "model-missing": lambda _: case(),
     "model-files": lambda _: case(),
     "will-it-fit": lambda _: case("gpu_memory_utilization = 0.5\nmax_model_len = 4096"),
+    "gpu-count": lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=(H200, H200)),
     "gpu-share": lambda _: case(
         "gpu_memory_utilization = 0.7",
         gpus=(attrs.evolve(H200, free=0),),
