@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "history": GROUND | {"history"},
     "bundle": GROUND | {"bundle"},
     "doctor": GROUND | {"config", "doctor", "engine", "gpu", "shim"},
+    "importing": GROUND | {"config", "importing"},
     "monitoring": GROUND | {"monitoring"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
@@ -85,6 +86,9 @@ MADE_OF_DATA = {
 }
 
 PURE = {
+    "importing/engine.py",
+    "importing/launch.py",
+    "importing/writing.py",
     "doctor/architecture.py",
     "doctor/capacity.py",
     "doctor/finding.py",

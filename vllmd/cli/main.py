@@ -1,6 +1,7 @@
 """`vllmd`: finds the subcommand, imports only that, and turns errors into exit codes."""
 
 import importlib
+import keyword
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ COMMANDS = {
     "run": "Run the daemon in the foreground.",
     "check": "Check a configuration and show the exact commands.",
     "doctor": "Say what will fail, before an engine is started.",
+    "import": "Make a configuration of what served vLLM before.",
     "status": "Show the engines.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
@@ -43,6 +45,11 @@ Completion: eval "$(_VLLMD_COMPLETE=bash_source vllmd)" (or zsh_source, fish_sou
 """
 
 
+def module_of(name: str) -> str:
+    """Return the module of a subcommand; `import` is no name for one."""
+    return f"vllmd.cli.{name}_" if keyword.iskeyword(name) else f"vllmd.cli.{name}"
+
+
 class _LateGroup(click.Group):
     """Imports a subcommand when it is used."""
 
@@ -52,7 +59,7 @@ class _LateGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"vllmd.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(module_of(cmd_name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -133,14 +133,16 @@ def main() -> None:
     def _(row: dict[str, Any]) -> None:
         serves_on(row, lambda: sh("systemctl restart vllmd-daemon"), orderly=True)
 
-    @case("daemon and its port stopped for a while: the engine serves on, and is adopted")
+    @case("daemon and its ports stopped for a while: the engine serves on, and is adopted")
     def _(row: dict[str, Any]) -> None:
         before = ready()
-        sh("systemctl stop vllmd-exporter.socket vllmd-daemon")
+        # with its sockets: a scrape, or an engine's span, would start it again
+        names = "vllmd-exporter.socket vllmd-otlp-http.socket vllmd-otlp-grpc.socket vllmd-daemon"
+        sh(f"systemctl stop {names}")
         row["state"] = sh("systemctl is-active vllmd-daemon vllmd || true").split()
         assert row["state"] == ["inactive", "active"]
         assert os.path.exists(f"/proc/{before['pid']}")
-        sh("systemctl start vllmd-exporter.socket vllmd-daemon")
+        sh(f"systemctl start {names}")
         after = ready()
         assert (after["pid"], after["run_id"]) == (before["pid"], before["run_id"])
 

@@ -6,13 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from vllmd.cli import main as main_module
-from vllmd.cli.main import COMMANDS, EPILOG, cli, main
+from vllmd.cli.main import COMMANDS, EPILOG, cli, main, module_of
 from vllmd.errors import ConfigError, VllmdError
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_its_module_and_help(name: str) -> None:
-    command = importlib.import_module(f"vllmd.cli.{name}").command
+    command = importlib.import_module(module_of(name)).command
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
     assert command.help.split("\n")[0].split(";")[0].rstrip(".").split(" ")[0] in COMMANDS[name]

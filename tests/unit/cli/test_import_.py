@@ -1,0 +1,60 @@
+"""`vllmd import`: from a line, a file and standard input; nothing is overwritten."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from vllmd.cli.import_ import command
+from vllmd.config.load import load
+from vllmd.errors import VllmdError
+
+LINE = "nohup vllm serve org/m --port 8001 --api-key k3y >> x.log 2>&1 &"
+
+
+def run(*arguments: str, text: str = "") -> Result:
+    return CliRunner().invoke(command, list(arguments), input=text, catch_exceptions=False)
+
+
+def test_line_becomes_a_configuration_and_the_rest_is_said() -> None:
+    result = run(LINE, "--name", "chat")
+    assert '[engines.chat]\nmodel = "org/m"\nport = 8001\n' in result.stdout
+    assert 'VLLM_API_KEY = "k3y"' in result.stdout
+    assert "nohup and &" in result.stderr
+    assert "k3y" not in result.stderr
+
+
+def test_file_and_standard_input_are_read(tmp_path: Path) -> None:
+    (tmp_path / "run.sh").write_text(f"#!/bin/sh\n{LINE}\n")
+    assert run(str(tmp_path / "run.sh")).stdout == run("-", text=LINE).stdout == run(LINE).stdout
+
+
+def test_json_has_both() -> None:
+    shown = json.loads(run(LINE, "--json").stdout)
+    assert set(shown) == {"toml", "remarks"}
+    assert len(shown["remarks"]) == 3
+
+
+def test_file_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "vllmd.toml"
+    assert run(LINE, "-o", str(path)).stdout == ""
+    assert load(path)[0].engines["main"].port == 8001
+    assert path.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(VllmdError, match="is there already: it is not overwritten"):
+        run(LINE, "-o", str(path))
+    with pytest.raises(VllmdError, match="cannot write"):
+        run(LINE, "-o", str(tmp_path / "no" / "vllmd.toml"))
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("/no/such/file", "there is no file /no/such/file; give one, or a whole command line"),
+        ("vllm serve --port 1", "names no model"),
+        ("vllm serve m --port 99999999", "cannot be used as it is"),
+    ],
+)
+def test_refusal_says_what_to_do(source: str, words: str) -> None:
+    with pytest.raises(VllmdError, match=words):
+        run(source)

@@ -1,0 +1,80 @@
+"""`vllmd import`: a configuration from what served vLLM before."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from vllmd.cli.options import json_option
+from vllmd.config.load import parse
+from vllmd.config.problem import InvalidConfigError
+from vllmd.errors import VllmdError
+from vllmd.importing.engine import table_of
+from vllmd.importing.launch import find
+from vllmd.importing.writing import write
+
+
+@click.command()
+@click.argument("source")
+@click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file, which must not be there yet; else to standard output.",
+)
+@json_option
+def command(source: str, name: str, output: Path | None, as_json: bool) -> None:
+    """Make a configuration of SOURCE: a file, '-' for standard input, or a command line.
+
+    A launch script, a unit of systemd, or 'vllm serve MODEL --flag …' itself. Nothing of it is run.
+    What is not taken over is said on standard error, and why.
+    """
+    table = table_of(find(_text(source)))
+    if "model" not in table.keys:
+        raise VllmdError("the command names no model; write it after 'serve', or as --model")
+    text = write(name, table)
+    try:
+        _, problems = parse(text)
+    except InvalidConfigError as error:
+        words = "\n".join(problem.format("imported") for problem in error.problems)
+        raise VllmdError(
+            f"what was found cannot be used as it is:\n{words}\n\n{text}\nmend it by hand"
+        ) from None
+    remarks = table.remarks + [problem.format("imported") for problem in problems]
+    if as_json:
+        click.echo(json.dumps({"toml": text, "remarks": remarks}, indent=2))
+    elif output is None:
+        click.echo(text, nl=False)
+    if output is not None:
+        _create(output, text)
+    if not as_json:
+        for remark in remarks:
+            click.echo(click.style(remark, fg="yellow"), err=True)
+
+
+def _text(source: str) -> str:
+    if source == "-":
+        return sys.stdin.read()
+    try:
+        path = Path(source)
+        if path.is_file():
+            return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise VllmdError(f"cannot read {source}: {error}") from None
+    if " " not in source:
+        raise VllmdError(f"there is no file {source}; give one, or a whole command line in quotes")
+    return source
+
+
+def _create(path: Path, text: str) -> None:
+    try:
+        with path.open("x") as file:
+            path.chmod(0o640)  # it may hold a key
+            file.write(text)
+    except FileExistsError:
+        raise VllmdError(f"{path} is there already: it is not overwritten") from None
+    except OSError as error:
+        raise VllmdError(f"cannot write {path}: {error.strerror}") from None
+    click.echo(f"wrote {path}", err=True)

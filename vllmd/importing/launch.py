@@ -1,0 +1,150 @@
+"""The command that a script or a unit runs, and the variables around it. Pure: nothing is run.
+
+A shell's language is not interpreted: assignments, `export` and `$NAME` are followed, as the
+classic launch script has them; whatever else stands in for a value is left as it is written.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import attrs
+
+from vllmd.errors import VllmdError
+
+_ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_NAME = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
+_ENVIRONMENT = re.compile(r"(?m)^\s*Environment=(.*)$")
+_EXEC = re.compile(r"(?m)^\s*ExecStart=[-@:+!]*(.*)$")
+_LEADERS = {"exec", "nohup", "nice", "env", "sudo", "time", "numactl", "setsid"}
+_MODULES = {"vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main"}
+
+
+@attrs.frozen
+class Launch:
+    """What is run."""
+
+    program: tuple[str, ...]
+    """What stands for vllm: a path, or Python and a module."""
+    arguments: tuple[str, ...]
+    """From the first after `serve` on."""
+    variables: dict[str, str]
+    """What is set for it."""
+    remarks: tuple[str, ...]
+    """What was seen and is not taken over, and why."""
+
+
+def find(text: str) -> Launch:
+    """Find the command that serves in a script, a unit, or a command line.
+
+    Raises: VllmdError: there is none, or its words cannot be told apart.
+    """
+    joined = re.sub(r"\\\n\s*", " ", text)
+    variables: dict[str, str] = {}
+    remarks = list(_around(text))
+    for line in _lines(joined):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise VllmdError(f"cannot read this line: {line!r}: {error}") from None
+        found = _launch(words, variables)
+        if found is not None:
+            program, arguments, own = found
+            kept = {n: v for n, v in own.items() if _is_meant_for_vllm(n)}
+            return Launch(program, tuple(_before_redirection(arguments)), kept, tuple(remarks))
+        variables |= _assigned(words, variables)
+    raise VllmdError(
+        "no command that serves was found: neither 'vllm serve MODEL …' nor "
+        "'python -m vllm.entrypoints.openai.api_server --model MODEL …'"
+    )
+
+
+def _lines(joined: str) -> Iterator[str]:
+    """Yield what may be commands: of a unit its own keys, else each line."""
+    started = _EXEC.findall(joined)
+    if not started:
+        yield from joined.splitlines()
+        return
+    for line in _ENVIRONMENT.findall(joined):
+        yield from (shlex.quote(word) for word in shlex.split(line))
+    for line in started:
+        words = shlex.split(line)
+        shell = len(words) > 2 and words[0].endswith("sh") and words[1] in ("-c", "-lc")
+        yield words[2] if shell else line
+
+
+def _launch(
+    words: list[str], known: dict[str, str]
+) -> tuple[tuple[str, ...], list[str], dict[str, str]] | None:
+    own = dict(known)
+    words = list(words)
+    while words:
+        assigned = _ASSIGNMENT.fullmatch(words[0])
+        if assigned and "/" not in assigned[1]:
+            own[assigned[1]] = _filled(assigned[2], own)
+        elif words[0] not in _LEADERS and not words[0].startswith("-"):
+            break
+        words.pop(0)
+    words = [_filled(word, own) for word in words]
+    for i, word in enumerate(words[:8]):
+        if word.rsplit("/", 1)[-1] == "vllm" and words[i + 1 : i + 2] == ["serve"]:
+            return (word,), words[i + 2 :], own
+        if word == "-m" and words[i + 1 : i + 2] and words[i + 1] in _MODULES:
+            rest = words[i + 2 :]
+            python = words[i - 1] if i else "python3"
+            program = (python, "-m", "vllm.entrypoints.cli.main")
+            return program, rest[1:] if rest[:1] == ["serve"] else rest, own
+    return None
+
+
+def _assigned(words: list[str], known: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        match = _ASSIGNMENT.fullmatch(word)
+        if match:
+            found[match[1]] = _filled(match[2], {**known, **found})
+        elif word != "export":
+            return found
+    return found
+
+
+def _filled(text: str, known: dict[str, str]) -> str:
+    """Put variables in; what is not known stays as it is, and is seen by who reads the result."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[3]
+        return known.get(name, match[2] if match[2] is not None else match[0])
+
+    return _NAME.sub(value, text)
+
+
+def _before_redirection(arguments: list[str]) -> Iterator[str]:
+    for word in arguments:
+        if re.match(r"\d?>|&>|[|;&]", word) or word in ("2>&1", "&&", "||"):
+            return
+        yield word
+
+
+def _is_meant_for_vllm(name: str) -> bool:
+    return bool(
+        re.match(
+            r"(VLLM|HF|HUGGING|CUDA|NCCL|PYTORCH|TORCH|TRANSFORMERS|TRITON|OMP|TOKENIZERS|NVIDIA)_",
+            name,
+        )
+    )
+
+
+def _around(text: str) -> Iterator[str]:
+    for pattern, remark in (
+        (r"\bnohup\b|&\s*$", "nohup and &: vllmd keeps the engine running by itself"),
+        (
+            r">>?\s*\S+\.log|StandardOutput=",
+            "the log file: vllmd writes and rotates a log of its own",
+        ),
+        (r"Restart=", "Restart=: vllmd restarts an engine whatever its exit code, by its cause"),
+        (r"TimeoutStopSec=", "TimeoutStopSec=: see drain_s and stop_grace_s"),
+        (r"\bpkill\b|\bkill\b", "kill: vllmd ends the whole tree, and proves that it is gone"),
+        (r"while (true|:)|until ", "the loop around it: vllmd restarts with growing pauses"),
+    ):
+        if re.search(pattern, text, re.MULTILINE):
+            yield remark

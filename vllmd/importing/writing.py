@@ -1,0 +1,48 @@
+"""A configuration as TOML: what was imported, and nothing that is the default. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from vllmd.importing.engine import Table
+
+_FIRST = ("model", "served_model_name", "executable", "host", "port")
+
+
+def write(name: str, table: Table) -> str:
+    """Return the file."""
+    return "\n".join(_lines(name, table)) + "\n"
+
+
+def _lines(name: str, table: Table) -> Iterator[str]:
+    yield "# Made by 'vllmd import'; 'vllmd check' shows the command, 'vllmd doctor' what may fail."
+    yield f"[engines.{name}]"
+    for key in sorted(table.keys, key=lambda k: (_FIRST.index(k) if k in _FIRST else 9, k)):
+        yield f"{key} = {value(table.keys[key])}"
+    if table.has_lora or table.lora:
+        yield f"\n[engines.{name}.lora]"
+        yield from (f"{key} = {value(each)}" for key, each in table.lora.items())
+    for title, entries in (("flags", table.flags), ("env", table.env)):
+        if entries:
+            yield f"\n[engines.{name}.{title}]"
+            yield from (f"{_key(key)} = {value(each)}" for key, each in entries.items())
+
+
+def value(each: Any) -> str:
+    """Return a value as TOML has it."""
+    if isinstance(each, Mapping):
+        inner = ", ".join(f"{_key(key)} = {value(item)}" for key, item in each.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(each, list):
+        return f"[{', '.join(map(value, each))}]"
+    return _quoted(each)
+
+
+def _quoted(each: Any) -> str:
+    """Return a scalar: TOML's are JSON's, but that it takes no DEL as it is."""
+    return json.dumps(each, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    plain = name.replace("-", "").replace("_", "")
+    return name if plain.isascii() and plain.isalnum() else _quoted(name)
