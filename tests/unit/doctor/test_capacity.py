@@ -36,9 +36,9 @@ def test_small_share_is_what_vllm_refused() -> None:
     """0.56 GiB was needed for 4,096 tokens, 0.44 GiB were there, at most 3,200 tokens."""
     wanted = demand(0.12)
     found = predict(H200_CUDA, wanted, model())
-    assert found.kv_bytes / GIB == pytest.approx(0.44, rel=0.06)
+    assert found.kv_bytes / GIB == pytest.approx(0.44, rel=0.05)
     assert model().kv_bytes(4096, element_bytes=2, gpus=1) / GIB == pytest.approx(0.56, abs=0.005)
-    assert longest(found.kv_bytes, wanted, model(), 40960) == pytest.approx(3200, rel=0.06)
+    assert longest(found.kv_bytes, wanted, model(), 40960) == pytest.approx(3200, rel=0.05)
 
 
 def test_weights_that_do_not_fit_leave_nothing() -> None:
