@@ -81,3 +81,14 @@ def test_no_data_source_is_hard_coded() -> None:
     for made in BUILT.values():
         for uid in re.findall(r'"uid": "([^"]*)"', json.dumps(made)):
             assert uid == "${datasource}" or uid.startswith("vllmd-")
+
+
+FEW = re.compile(r"(topk|bottomk)\(20, |(sum|count) by \((owner|direction|currency)\)")
+
+
+def test_overview_of_a_hundred_hosts_draws_few_lines() -> None:
+    """Each line of a graph is one of the worst, or a sum over all hosts."""
+    for panel in BUILT["overview"]["panels"]:
+        if panel["type"] == "timeseries":
+            for target in panel["targets"]:
+                assert FEW.match(target["expr"]), panel["title"]
