@@ -42,6 +42,26 @@ gpu_hour = 2.5
 kwh = 0.3
 budget_million_tokens = 2
 """
+GPU_CONFIG = (
+    DAEMON
+    + """
+[gpu]
+source = "nvml"
+every_s = 0.2
+processes_s = 1
+slow_s = 1
+
+[engines.chat]
+model = "stand-in/tiny"
+served_model_name = "tiny"
+executable = "stand-in"
+port = {api}
+gpu_memory_utilization = 0.5
+unready_s = 0
+restart = {{ initial_s = 0.2, max_s = 1 }}
+"""
+)
+"""A host whose GPUs are those of a scripted library."""
 LORA = """
 [engines.chat.lora]
 modules = {{ sql = "{folder}/lora/sql" }}

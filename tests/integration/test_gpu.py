@@ -14,29 +14,11 @@ import pytest
 
 from tests.helpers.nvml import GIB, UUID, FakeNvml, h200
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import DAEMON, Site, free_port, gone, needs, site, wait_for
+from tests.helpers.site import Site, free_port, gone, needs, site, wait_for
+from tests.integration.conftest import GPU_CONFIG
 from vllmd.shim import proc
 
 GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
-CONFIG = (
-    DAEMON
-    + """
-[gpu]
-source = "nvml"
-every_s = 0.2
-processes_s = 1
-slow_s = 1
-
-[engines.chat]
-model = "stand-in/tiny"
-served_model_name = "tiny"
-executable = "stand-in"
-port = {api}
-gpu_memory_utilization = 0.5
-unready_s = 0
-restart = {{ initial_s = 0.2, max_s = 1 }}
-"""
-)
 
 
 class GpuSite:
@@ -83,7 +65,7 @@ def made(tmp_path: Path) -> Iterator[GpuSite]:
     fake.uses()
     fake.uses(index=1)
     exporter, api = free_port(), free_port()
-    text = CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
+    text = GPU_CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
     with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as one:
         one.wait_state("chat", "ready")
         found = GpuSite(one, fake)

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import babbler
+from tests.helpers.disk import fill, small_disk
 from tests.helpers.outcomes import Outcome
 from tests.helpers.reference import normalised
-from tests.helpers.site import DAEMON, Site, free_port, needs, site, skip_or_fail, wait_for
+from tests.helpers.site import DAEMON, Site, free_port, needs, site, wait_for
 from vllmd.logs.reader import open_number
 from vllmd.shim import logfiles
 from vllmd.units import KIB, MIB
@@ -233,32 +234,14 @@ def test_status_shows_a_bar_while_it_moves(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def log_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 200 MiB for the log."""
-    if os.geteuid() != 0:
-        skip_or_fail("a small disk can be mounted by root only")
-    disk = tmp_path / "log"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Take what room there is on a disk."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for block in (1 << 20, 1 << 12):
-            try:
-                while file.write(b"\0" * block) == block:
-                    pass
-            except OSError:
-                continue
-    return filler
+    with small_disk(tmp_path / "log", "200m") as disk:
+        yield disk
 
 
 def test_full_disk_never_stops_the_engine_and_every_missing_line_is_counted(
-    tmp_path: Path, small_disk: Path, outcome: Outcome
+    tmp_path: Path, log_disk: Path, outcome: Outcome
 ) -> None:
     with printing(tmp_path, seed=5) as made:
 
@@ -272,13 +255,13 @@ def test_full_disk_never_stops_the_engine_and_every_missing_line_is_counted(
             return value("vllmd_log_dropped_lines_total") > count
 
         for _ in range(2):
-            filler = fill(small_disk)
+            filler = fill(log_disk)
             before = value("vllmd_log_dropped_lines_total")
             wait_for("dropped lines", functools.partial(dropped_more_than, before + 100))
             assert value("vllmd_log_writable") == 0
             filler.unlink()
             wait_for("a disk that takes lines", lambda: value("vllmd_log_writable") == 1)
-        fill(small_disk)
+        fill(log_disk)
         made.finish()
         lines, missing = made.check()
     assert 0 < missing < lines

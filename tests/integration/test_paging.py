@@ -18,35 +18,16 @@ from pathlib import Path
 
 import httpx
 import openai
-import pytest
 
+from tests.helpers.disk import fill, small_disk
 from tests.helpers.nvml import GIB, FakeNvml, h200
 from tests.helpers.paging import WATCHDOG, Host, Pager, Row, paging
-from tests.helpers.site import DAEMON, Load, Site, free_port, needs, site, skip_or_fail, wait_for
-from tests.integration.conftest import config_for
+from tests.helpers.site import Load, Site, free_port, needs, site, wait_for
+from tests.integration.conftest import GPU_CONFIG, config_for
 from vllmd.monitoring.settings import Settings
 from vllmd.shim import proc
 
 TABLE = Path(__file__).parents[2] / "build" / "faults.md"
-GPU_CONFIG = (
-    DAEMON
-    + """
-[gpu]
-source = "nvml"
-every_s = 0.2
-processes_s = 1
-slow_s = 1
-
-[engines.chat]
-model = "stand-in/tiny"
-served_model_name = "tiny"
-executable = "stand-in"
-port = {api}
-gpu_memory_utilization = 0.5
-unready_s = 0
-restart = {{ initial_s = 0.2, max_s = 1 }}
-"""
-)
 
 
 @contextlib.contextmanager
@@ -81,17 +62,6 @@ def chat_site(folder: Path, disk: Path) -> Iterator[Site]:
     with site(folder, text, exporter_port=exporter, api_port=api) as made:
         made.wait_state("chat", "ready")
         yield made
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        skip_or_fail("a small disk can be mounted by root only")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def remember_as_ours(made: Site, pid: int) -> None:
@@ -143,10 +113,10 @@ def on_an_engine(host: Host, made: Site, disk: Path) -> None:
     made.wait_state("chat", "ready")
 
     with host.fault("the disk of the log is full", "VllmdDiskFull", "VllmdLogsDropped"):
-        _fill(disk)
+        filler = fill(disk)
         with open(f"/proc/{made.engine('chat')['pid']}/fd/1", "w") as printed:
             printed.write("a line that finds no room\n" * 1000)
-    (disk / "filler").unlink()
+    filler.unlink()
     host.wait_over("VllmdDiskFull", "VllmdLogsDropped")
 
     with host.fault("the daemon is killed", "VllmdDown"):
@@ -173,14 +143,6 @@ def _crash(made: Site) -> None:
     before = made.engine("chat")
     os.kill(core(made), signal.SIGKILL)
     made.wait_new_run("chat", before, 30)
-
-
-def _fill(disk: Path) -> None:
-    with (disk / "filler").open("wb", buffering=0) as file:
-        for block in (1 << 16, 1 << 12):
-            with contextlib.suppress(OSError):
-                while file.write(b"\0" * block) == block:
-                    pass
 
 
 def on_a_gpu(host: Host, made: Site, fake: FakeNvml, orphan: int) -> None:
@@ -255,15 +217,14 @@ def on_a_leak(host: Host, made: Site, fake: FakeNvml) -> None:
     growing.join()
 
 
-def test_each_fault_pages_for_what_it_is_and_for_nothing_else(
-    tmp_path: Path, small_disk: Path
-) -> None:
+def test_each_fault_pages_for_what_it_is_and_for_nothing_else(tmp_path: Path) -> None:
     needs("prometheus-alertmanager")
     orphan = subprocess.Popen(["sleep", "300"])
     rows: list[list[Row]] = [[], [], []]
     try:
         with (
-            chat_site(_folder(tmp_path, "c"), small_disk) as chat,
+            small_disk(tmp_path / "disk", "40m") as disk,
+            chat_site(_folder(tmp_path, "c"), disk) as chat,
             gpu_site(tmp_path / "g") as (gpu, fake),
             gpu_site(tmp_path / "l") as (leaks, leaking),
         ):
@@ -274,7 +235,7 @@ def test_each_fault_pages_for_what_it_is_and_for_nothing_else(
                 hosts = [Host(pager, *each) for each in zip(targets, rows, strict=True)]
                 wait_for("the dead man's switch", lambda: WATCHDOG in pager.firing(""))
                 work: list[Callable[[], None]] = [
-                    lambda: on_an_engine(hosts[0], chat, small_disk),
+                    lambda: on_an_engine(hosts[0], chat, disk),
                     lambda: on_a_gpu(hosts[1], gpu, fake, orphan.pid),
                     lambda: on_a_leak(hosts[2], leaks, leaking),
                 ]
