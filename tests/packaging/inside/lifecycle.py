@@ -96,7 +96,7 @@ def main() -> None:
         until("the page", lambda: "vllmd_build_info" in get(f"{EXPORTER}/metrics"))
         assert show("vllmd-daemon", "StatusText") == "no engine is configured"
 
-    @case("runbooks, rules and configurations came along")
+    @case("runbooks, rules and configurations came along", again=False)
     def _(row: dict[str, Any]) -> None:
         row["runbooks"] = len(sh("vllmd runbook").split())
         assert "<h1>VllmdDown</h1>" in get(f"{EXPORTER}/runbooks/VllmdDown")
@@ -133,7 +133,10 @@ def main() -> None:
     def _(row: dict[str, Any]) -> None:
         serves_on(row, lambda: sh("systemctl restart vllmd-daemon"), orderly=True)
 
-    @case("daemon and its ports stopped for a while: the engine serves on, and is adopted")
+    @case(
+        "daemon and its ports stopped for a while: the engine serves on, and is adopted",
+        again=False,
+    )
     def _(row: dict[str, Any]) -> None:
         before = ready()
         # with its sockets: a scrape, or an engine's span, would start it again
