@@ -12,6 +12,11 @@ DEVICE = "/dev/vda"
 """A device that an engine has no business with."""
 
 
+TRIES = 3
+"""A limit that is set below what is used makes the kernel kill until it is met; now and then it takes
+the shim too, before what the engine had counts as free. Memory that runs out by itself does not."""
+
+
 def engine_unit(pid: int) -> str:
     """Return the unit that a process belongs to."""
     with open(f"/proc/{pid}/cgroup") as file:
@@ -34,12 +39,17 @@ def main() -> None:
 
     @case("OOM kill of the engine in its own unit: the daemon untouched, serving again")
     def _(row: dict[str, Any]) -> None:
-        before, daemon = ready(), show("vllmd-daemon", "MainPID")
-        scores = [sh(f"cat /proc/{before[key]}/oom_score_adj") for key in ("shim_pid", "pid")]
-        assert scores == ["-500", "0"]
-        unit = engine_unit(before["pid"])
-        sh(f"systemctl set-property --runtime {unit} MemoryMax=24M MemorySwapMax=0")
-        after = ready(other_than=before["run_id"])
+        daemon = show("vllmd-daemon", "MainPID")
+        for attempt in range(1, TRIES + 1):
+            row["tries"] = attempt
+            before = ready()
+            scores = [sh(f"cat /proc/{before[key]}/oom_score_adj") for key in ("shim_pid", "pid")]
+            assert scores == ["-500", "0"]
+            unit = engine_unit(before["pid"])
+            sh(f"systemctl set-property --runtime {unit} MemoryMax=24M MemorySwapMax=0")
+            after = ready(other_than=before["run_id"])
+            if after["last_exit"]["label"] == "SIGKILL":
+                break
         row["exit"] = after["last_exit"]["text"]
         assert after["last_exit"]["label"] == "SIGKILL", "the shim lives to say how it ended"
         assert after["last_exit"]["diagnosis"]["cause"] == "host_out_of_memory"
