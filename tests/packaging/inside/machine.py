@@ -13,8 +13,8 @@ DEVICE = "/dev/vda"
 
 
 TRIES = 3
-"""A limit that is set below what is used makes the kernel kill until it is met; now and then it takes
-the shim too, before what the engine had counts as free. Memory that runs out by itself does not."""
+"""A limit set below what is used makes the kernel kill until it is met: now and then it takes the
+shim as well, before what the engine had counts as free."""
 
 
 def engine_unit(pid: int) -> str:
