@@ -7,15 +7,18 @@ import signal
 import time
 from typing import Any
 
-from .tools import API, get, sh
+from .tools import API, get, sh, until
 
 RESULT = "/opt/t/drain.json"
 DOWN = "/opt/t/down.json"
+ASKING = "/opt/t/asking.json"
 
 
 def begin(tokens: int) -> None:
     """Start a client that asks for something that takes longer than the system takes to go down."""
     sh(f"systemd-run --unit=client --working-directory=/opt/t python3 -m inside client {tokens}")
+    # an emulated machine starts it slowly, and before it asks it would end with the rest
+    until("the client", lambda: os.path.exists(ASKING))
     time.sleep(0.7)
     write(DOWN, {"at": time.time(), "tokens": tokens})
 
@@ -23,6 +26,7 @@ def begin(tokens: int) -> None:
 def client(tokens: int) -> None:
     """Ask, and write down what came."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is asked to end together with the engine
+    write(ASKING, {"at": time.time()})
     body: dict[str, Any] = {"model": "tiny", "max_tokens": tokens, "ignore_eos": True}
     body["messages"] = [{"role": "user", "content": "hi"}]
     try:
