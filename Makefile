@@ -66,8 +66,9 @@ engine: $(VENV)/developed system ## a real vLLM (CPU build)
 deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
 
+# the emulated machine takes as long as the containers together: beside each other
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
-	$(BIN)/pytest tests/packaging
+	$(BIN)/pytest -n 2 --dist worksteal tests/packaging
 
 system-cc:
 	@tools/system.sh cc=build-essential

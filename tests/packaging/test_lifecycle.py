@@ -12,10 +12,11 @@ import pytest
 
 from tests.helpers.real import program_and_model
 from tests.packaging import systems
+from tests.packaging.conftest import note
 from tests.packaging.systems import System
 
 FACTS = {"case", "ok", "seconds", "systemd", "dpkg", "enable", "error", "journal"}
-"""Not printed among what was measured."""
+"""Not shown among what was measured."""
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="booting a system needs root")
 CONTAINERS = Path("/sys/fs/cgroup/unified").exists()
@@ -30,17 +31,16 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         shutil.rmtree(tmp_path / root, ignore_errors=True)
 
 
-def check(system: System, name: str, last: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Print the table; no case failed, none is missing, and the last request was answered."""
+def check(system: System, name: str, last: str, request: pytest.FixtureRequest) -> None:
+    """Note the table; no case failed, none is missing, and the last request was answered."""
     result = system.work / "rows.json"
     assert result.exists(), system.console.read_text(errors="replace")[-3000:]
     rows: list[dict[str, Any]] = json.loads(result.read_text())
-    with capsys.disabled():
-        print(f"\n{name}, systemd {rows[0].get('systemd')}:")
-        for row in rows:
-            facts = ", ".join(f"{key} {value}" for key, value in row.items() if key not in FACTS)
-            word = "skip" if "not_run" in row else "ok  " if row["ok"] else "FAIL"
-            print(f"  {word} {row['seconds']:5.1f} s  {row['case']}  {facts}")
+    note(request, f"{name}, systemd {rows[0].get('systemd')}:")
+    for row in rows:
+        facts = ", ".join(f"{key} {value}" for key, value in row.items() if key not in FACTS)
+        word = "skip" if "not_run" in row else "ok  " if row["ok"] else "FAIL"
+        note(request, f"  {word} {row['seconds']:5.1f} s  {row['case']}  {facts}")
     failures = [row for row in rows if not row["ok"]]
     assert not failures, "\n".join(f"{r['case']}\n{r['error']}\n{r['journal']}" for r in failures)
     assert rows[-1]["case"].startswith(last)
@@ -55,29 +55,29 @@ def stopped_in_order(log: Path) -> bool:
     return log.read_text().rstrip().splitlines()[-1].startswith("INFO:     Finished server process")
 
 
-@in_namespaces
-@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_package_lives_in_a_booted_system(
-    folder: Path, debs: Path, suite: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    system = systems.make(folder, suite, debs, "lifecycle")
-    systems.boot(system)
-    check(system, suite, "purge, reinstall", capsys)
-    assert stopped_in_order(system.root / "var/log/vllmd/chat.log")
-
-
 def test_package_lives_on_a_kernel_with_cgroup_v2(
-    folder: Path, debs: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, debs: Path, request: pytest.FixtureRequest
 ) -> None:
     system = systems.make(folder, "trixie", debs, "machine", kernel=True, brief=CONTAINERS)
     left = systems.emulate(system)
-    check(left, "trixie in an emulated machine, cgroup v2", "reboot", capsys)
+    check(left, "trixie in an emulated machine, cgroup v2", "reboot", request)
     assert stopped_in_order(left.root / "var/log/vllmd/chat.log")
 
 
 @in_namespaces
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_package_lives_in_a_booted_system(
+    folder: Path, debs: Path, suite: str, request: pytest.FixtureRequest
+) -> None:
+    system = systems.make(folder, suite, debs, "lifecycle")
+    systems.boot(system)
+    check(system, suite, "purge, reinstall", request)
+    assert stopped_in_order(system.root / "var/log/vllmd/chat.log")
+
+
+@in_namespaces
 def test_a_real_vllm_lives_in_its_unit(
-    folder: Path, debs: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, debs: Path, request: pytest.FixtureRequest
 ) -> None:
     program, model = program_and_model()
     engine = program.parents[1]
@@ -87,4 +87,4 @@ def test_a_real_vllm_lives_in_its_unit(
     system = systems.make(folder, "bookworm", debs, "real")
     systems.place(model, system, "model")
     systems.boot(system, {source: f"/opt/vllmd/{name}" for source, name in binds.items()})
-    check(system, "bookworm with a real vLLM", "real vLLM: systemctl stop", capsys)
+    check(system, "bookworm with a real vLLM", "real vLLM: systemctl stop", request)

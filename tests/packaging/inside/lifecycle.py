@@ -123,13 +123,13 @@ def main() -> None:
     def _(row: dict[str, Any]) -> None:
         serves_on(row, lambda: os.kill(daemon_pid(), signal.SIGKILL), orderly=False)
 
-    @case("watchdog kill of a frozen daemon under load")
+    @case("watchdog kill of a frozen daemon under load", again=False)
     def _(row: dict[str, Any]) -> None:
         # scrapes wait while the daemon is frozen; none may be refused
         serves_on(row, lambda: os.kill(daemon_pid(), signal.SIGSTOP), orderly=False)
         row["result"] = sh("journalctl -u vllmd-daemon -o cat | grep -ci watchdog")
 
-    @case("handover: systemctl restart vllmd-daemon under load")
+    @case("handover: systemctl restart vllmd-daemon under load", again=False)
     def _(row: dict[str, Any]) -> None:
         serves_on(row, lambda: sh("systemctl restart vllmd-daemon"), orderly=True)
 
@@ -252,7 +252,7 @@ def main() -> None:
         sh("systemctl reload vllmd-daemon")
         until("the old file", lambda: engine().get("command_changed") is False)
 
-    @case("upgrade to 0.1.1 under load")
+    @case("upgrade to 0.1.1 under load", again=False)
     def _(row: dict[str, Any]) -> None:
         install = "dpkg --force-confold -i /opt/t/vllmd_{}_amd64.deb"
         serves_on(row, lambda: sh(install.format("0.1.1")), orderly=True)
@@ -264,7 +264,7 @@ def main() -> None:
         serves_on(row, lambda: sh(install.format("0.1.0")), orderly=True)
         assert status()["daemon"]["version"] == "0.1.0"
 
-    @case("systemctl restart vllmd: a cold restart, exactly one shim")
+    @case("systemctl restart vllmd: a cold restart, exactly one shim", again=False)
     def _(row: dict[str, Any]) -> None:
         before = ready()
         sh("systemctl restart vllmd")
@@ -278,7 +278,7 @@ def main() -> None:
     def _(row: dict[str, Any]) -> None:
         stops_all(row)
 
-    @case("systemctl stop, daemon killed a moment before")
+    @case("systemctl stop, daemon killed a moment before", again=False)
     def _(row: dict[str, Any]) -> None:
         sh("systemctl start vllmd")
         ready()
@@ -315,7 +315,7 @@ def main() -> None:
         os.kill(daemon_pid(), signal.SIGSTOP)
         stops_all(row)
 
-    @case("vllmd stop lasts across the daemon")
+    @case("vllmd stop lasts across the daemon", again=False)
     def _(row: dict[str, Any]) -> None:
         sh("systemctl start vllmd")
         ready()
