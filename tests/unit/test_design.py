@@ -56,8 +56,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gpu": GROUND | {"gpu", "shim"},
     "history": GROUND | {"history"},
     "bundle": GROUND | {"bundle"},
-    "doctor": GROUND | {"config", "doctor", "engine", "gpu", "shim"},
+    "doctor": GROUND | {"config", "doctor", "engine", "gpu", "installing", "shim"},
     "importing": GROUND | {"config", "importing"},
+    "installing": GROUND | {"config", "installing", "shim"},
     "monitoring": GROUND | {"monitoring"},
     "notify": GROUND | {"notify"},
     "scrape": GROUND | {"config", "scrape"},
@@ -69,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"cost"},
     "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
-    "demo": GROUND | {"config", "engine", "demo"},
+    "demo": GROUND | {"config", "engine", "installing", "demo"},
 }
 SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "logfile", "logfiles", "__main__"}
 
@@ -86,6 +87,8 @@ MADE_OF_DATA = {
 }
 
 PURE = {
+    "installing/flags.py",
+    "installing/plan.py",
     "importing/engine.py",
     "importing/launch.py",
     "importing/writing.py",
@@ -203,9 +206,11 @@ def test_nvml_is_loaded_by_the_reader_only(path: Path) -> None:
         assert "pynvml" not in {m.split(".")[0] for m in imports(tree_of(path))}
 
 
+BY_OTHERS = {"tiny_model.py", "probe.py"}
+"""Run by the engine's Python; and the client by applications."""
 IN_THE_DAEMON = [
-    p for p in SOURCES if not {"cli", "client"} & set(p.parts) and p.name != "tiny_model.py"
-]  # tiny_model.py is run by the engine's Python, the client by applications
+    p for p in SOURCES if not {"cli", "client"} & set(p.parts) and p.name not in BY_OTHERS
+]
 
 
 @pytest.mark.parametrize("path", IN_THE_DAEMON, ids=name_of)
@@ -274,4 +279,5 @@ def test_broad_excepts_only_isolate(path: Path) -> None:
         "tracing.py",
         "adapters.py",
         "metering.py",
+        "installing/probe.py",
     )

@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "Check a configuration and show the exact commands.",
     "doctor": "Say what will fail, before an engine is started.",
     "import": "Make a configuration of what served vLLM before.",
+    "engine": "Install vLLM, version by version, and choose which one serves.",
     "status": "Show the engines.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config import flags
+from vllmd.config import flags, paths
 from vllmd.config.model import Config, Engine
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
-ENGINE_BIN = "/opt/vllmd/engine/current/bin"
 
 
 @attrs.frozen
@@ -80,8 +79,17 @@ def build(
 
 
 def _resolve(program: str, env: Mapping[str, str]) -> str | None:
+    """Find a program: among the engines that vllmd installed first, the system's before one's own.
+
+    The folder is followed to where it lies now: what `current` leads to is the command, so that a
+    change of it is one.
+    """
     path = env.get("PATH", os.defpath)
     if "/" not in program:
-        path = f"{ENGINE_BIN}:{path}"
+        prefixes = (paths.SYSTEM_ENGINES, paths.own_engines(env))
+        path = ":".join([*(f"{prefix}/current/bin" for prefix in prefixes), path])
     found = shutil.which(program, path=path)
-    return os.path.abspath(found) if found else None
+    if found is None:
+        return None
+    folder, name = os.path.split(os.path.abspath(found))
+    return os.path.join(os.path.realpath(folder), name)

@@ -13,6 +13,8 @@ from vllmd.config.model import Config
 from vllmd.shim.protocol import SOCKET_NAME
 
 CONFIG_PATH = Path("/etc/vllmd/vllmd.toml")
+ENGINES = "vllmd/engine"
+SYSTEM_ENGINES = Path("/opt") / ENGINES
 MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path without its NUL. Source: unix(7)."""
 
@@ -55,6 +57,16 @@ def _default(env: Mapping[str, str], variable: str, system: str) -> str:
         return system
     state_home = env.get("XDG_STATE_HOME") or f"{env.get('HOME', '/')}/.local/state"
     return f"{state_home}/vllmd" if variable == "STATE_DIRECTORY" else f"{state_home}/vllmd/log"
+
+
+def engine_prefix(env: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder in which this user's engines are installed."""
+    return SYSTEM_ENGINES if os.geteuid() == 0 else own_engines(env)
+
+
+def own_engines(env: Mapping[str, str]) -> Path:
+    """Return the folder of the engines that a plain user installed."""
+    return Path(env.get("XDG_DATA_HOME") or f"{env.get('HOME') or '/'}/.local/share") / ENGINES
 
 
 def cache_home(env: Mapping[str, str]) -> Path:

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from vllmd.engine.install import VERSION, has_gpu, install
 from vllmd.errors import InstallError, VllmdError
+from vllmd.installing.host import has_gpu
+from vllmd.installing.install import Source, install
+from vllmd.installing.layout import Engines
+from vllmd.installing.plan import VERSION, Plan
+from vllmd.installing.progress import progress_bar
 
 CACHE = "VLLMD_CACHE"
 
@@ -61,28 +63,14 @@ def prepare() -> tuple[Path, Path]:
     Returns: the `vllm` program and the folder with `model` and `lora`.
     Raises: InstallError.
     """
-    build = "cuda" if has_gpu() else "cpu"
-    target = cache_dir() / "engine" / f"{build}-{VERSION}-py{sys.version_info.minor}"
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("vLLM", total=1.0)
-
-        def report(title: str, done: float) -> None:
-            progress.update(task, description=title, completed=done)
-            if not console.is_terminal:
-                click.echo(f"{done:4.0%}  {title}", err=True)
-
-        program = install(target, gpu=build == "cuda", report=report)
-        model = cache_dir() / "tiny-model"
+    engines = Engines(cache_dir() / "engine")
+    model = cache_dir() / "tiny-model"
+    with progress_bar("vLLM") as report:
+        engine = install(engines, Plan(VERSION, cpu=not has_gpu()), Source(), report)
+        program = Path(engine.program)
         if not (model / "lora" / "adapter_model.safetensors").exists():
             report("tiny model", 1.0)
-            _make_model(target, model)
+            _make_model(program.parents[1], model)
     return program, model
 
 

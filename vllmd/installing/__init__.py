@@ -1,0 +1,1 @@
+"""The engines themselves: vLLM installed beside vllmd, version by version, and back again."""
