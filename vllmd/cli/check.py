@@ -1,29 +1,45 @@
 """`vllmd check`: what is wrong with a configuration, and what it would run."""
 
 import json
+import os
 import shlex
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
-from vllmd.cli.options import config_option, json_option
+from vllmd.cli.examining import as_table, lines_of, look, make_case
+from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.config import command as commands
-from vllmd.config import load
+from vllmd.config import lines, load
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.control.client import ControlClient
+from vllmd.doctor.checks import examine
+from vllmd.doctor.finding import Finding
+from vllmd.doctor.finding import Severity as Gravity
 from vllmd.errors import ConfigError
+from vllmd.installing import flags
+from vllmd.installing.probing import table_for
 
 
 @click.command()
 @config_option
+@click.option("--deep", is_flag=True, help="Also say what 'vllmd doctor' finds.")
+@click.option("--offline", is_flag=True, help="With --deep: do not ask the hub.")
+@socket_option
 @json_option
-def command(config_path: Path, as_json: bool) -> None:
+def command(
+    client: ControlClient, config_path: Path, deep: bool, offline: bool, as_json: bool
+) -> None:
     """Check a configuration and show the exact commands.
 
     Prints every mistake at once, and for each engine the command and the environment that would
-    be run, with secrets masked. Exits 78 if the configuration cannot be used.
+    be run, with secrets masked. Flags are held against those of the vLLM that would run them, where
+    'vllmd engine' knows it. Exits 78 if the configuration cannot be used.
     """
     try:
         config, problems = load.load(config_path)
@@ -32,17 +48,54 @@ def command(config_path: Path, as_json: bool) -> None:
         sys.exit(ConfigError.exit_code)
     engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
+    problems += _refused(config, engines, config_path)
+    findings = list(_findings(config, client, offline)) if deep else []
     if as_json:
-        _print_json(problems, engines)
-        return
-    _show_problems(str(config_path), problems, as_json=False)
-    _print_text(config, engines)
+        _print_json(problems, engines, findings if deep else None)
+    else:
+        _show_problems(str(config_path), problems, as_json=False)
+        _print_text(config, engines)
+        for finding in findings:
+            click.echo(f"{finding.engine}: {os.linesep.join(lines_of(finding))}")
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        sys.exit(ConfigError.exit_code)
+    sys.exit(1 if any(each.severity is Gravity.ERROR for each in findings) else 0)
+
+
+def _refused(config: Config, engines: commands.Commands, path: Path) -> Iterator[Problem]:
+    """Yield what the vLLM of each engine would not take, with the line it stands in."""
+    numbers = lines.parse_lines(path.read_text())
+    for name, built in engines.items():
+        engine = config.engines[name]
+        table = table_for(built.argv[0]) if built.found and not engine.is_stand_in else None
+        for problem in flags.problems(engine, table) if table else ():
+            yield attrs.evolve(problem, line=_line(numbers, problem.key))
+
+
+def _line(numbers: Mapping[tuple[str, ...], int], key: str) -> int | None:
+    """Return where a key stands; of a flag, however it is written there."""
+    table, engine, *rest = key.split(".", 3)
+    wanted = rest[-1].replace("_", "-") if rest else ""
+    for path, line in numbers.items():
+        if path[:2] == (table, engine) and path[2:-1] == tuple(rest[:-1]):
+            if path[-1].replace("_", "-") == wanted:
+                return line
+    return None
+
+
+def _findings(config: Config, client: ControlClient, offline: bool) -> Iterator[Finding]:
+    """Yield what the doctor finds, less what was said of the flags already."""
+    view = look(config, client)
+    for name in config.engines:
+        case = make_case(config, name, view, network=not offline)
+        said = ("flags", "engine-missing")
+        yield from (each for each in examine(case) if each.check not in said)
 
 
 def _not_found(name: str, built: commands.Command) -> Problem:
     return Problem(
         f"no program {built.argv[0]!r} can be run",
-        "install vLLM, or give its path",
+        "install vLLM (vllmd engine install), or give its path",
         f"engines.{name}.executable",
         severity=Severity.WARNING,
     )
@@ -50,7 +103,7 @@ def _not_found(name: str, built: commands.Command) -> Problem:
 
 def _show_problems(path: str, problems: list[Problem], as_json: bool) -> None:
     if as_json:
-        _print_json(problems, {})
+        _print_json(problems, {}, None)
         return
     for problem in problems:
         colour = "red" if problem.severity is Severity.ERROR else "yellow"
@@ -67,7 +120,9 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
             click.echo(f"  {variable}={shlex.quote(value)}")
 
 
-def _print_json(problems: list[Problem], engines: commands.Commands) -> None:
+def _print_json(
+    problems: list[Problem], engines: commands.Commands, findings: list[Finding] | None
+) -> None:
     listed: list[dict[str, Any]] = [
         {
             "severity": str(p.severity),
@@ -82,4 +137,7 @@ def _print_json(problems: list[Problem], engines: commands.Commands) -> None:
         name: {"argv": built.masked_argv(), "env": built.masked_own_env(), "found": built.found}
         for name, built in engines.items()
     }
-    click.echo(json.dumps({"problems": listed, "engines": shown}, indent=2))
+    said: dict[str, Any] = {"problems": listed, "engines": shown}
+    if findings is not None:
+        said["findings"] = [as_table(each) for each in findings]
+    click.echo(json.dumps(said, indent=2))

@@ -2,27 +2,22 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import click
 
+from vllmd.cli.examining import as_table, lines_of, look, make_case
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
-from vllmd.config import command as commands
 from vllmd.config import load
-from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
-from vllmd.doctor import host as hosts
 from vllmd.doctor.capacity import longest, tokens_in
-from vllmd.doctor.case import Case, GpuFacts, Host, read_model
+from vllmd.doctor.case import Case, GpuFacts
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import Finding, Severity
-from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.errors import UnknownEngineError
 from vllmd.units import format_bytes, parse_bytes
-
-COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -41,6 +36,7 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
     callback=_size,
     help="As if each GPU had so much memory, such as 80GiB: for a host that you do not have yet.",
 )
+@click.option("--offline", is_flag=True, help="Do not ask the hub for a model that is not here.")
 @socket_option
 @json_option
 def command(
@@ -48,22 +44,24 @@ def command(
     engine: str | None,
     config_path: Path,
     gpu_memory: int | None,
+    offline: bool,
     as_json: bool,
 ) -> None:
     """Say what will fail, and what will disappoint, before an engine is started.
 
-    Reads the configuration, the heads of the model's files, and the host; starts nothing, and needs
-    no network. Exits 1 if something will fail. docs/doctor.md explains each check.
+    Reads the configuration, the heads of the model's files, and the host; starts nothing. The
+    network is asked only for a model that would have to be downloaded. Exits 1 if something will
+    fail. docs/doctor.md explains each check.
     """
     config, _ = load.load(config_path)
     if engine is not None and engine not in config.engines:
         raise UnknownEngineError.among(engine, config.engines)
-    host = _host(config, client)
+    view = look(config, client)
     if gpu_memory is not None:
-        gpus = (GpuFacts(gpu_memory, 0, gpu_memory),) * max(8, len(host.gpus or ()))
-        host = attrs.evolve(host, gpus=gpus)
+        gpus = (GpuFacts(gpu_memory, 0, gpu_memory),) * max(8, len(view.host.gpus or ()))
+        view = attrs.evolve(view, host=attrs.evolve(view.host, gpus=gpus))
     chosen = [name for name in config.engines if engine in (None, name)]
-    cases = [_case(config, name, host) for name in chosen]
+    cases = [make_case(config, name, view, network=not offline) for name in chosen]
     findings = [finding for case in cases for finding in examine(case)]
     if as_json:
         _print_json(cases, findings)
@@ -72,23 +70,10 @@ def command(
     sys.exit(1 if any(each.severity is Severity.ERROR for each in findings) else 0)
 
 
-def _host(config: Config, client: ControlClient) -> Host:
-    try:
-        return hosts.look(config, client.status(), client.gpus())
-    except VllmdError:  # no daemon answers
-        return hosts.look(config, None, None)
-
-
-def _case(config: Config, name: str, host: Host) -> Case:
-    engine = config.engines[name]
-    env = commands.build(engine).env
-    return Case(config, engine, env, read_model(engine.model, env), host)
-
-
 def _print_json(cases: list[Case], findings: list[Finding]) -> None:
     shown = {
         "capacity": {case.engine.name: sizes(case) for case in cases},
-        "findings": [{**attrs.asdict(each), "page": each.page} for each in findings],
+        "findings": [as_table(each) for each in findings],
         "checks": list(CHECKS),
     }
     click.echo(json.dumps(shown, indent=2))
@@ -100,18 +85,11 @@ def _print_text(cases: list[Case], findings: list[Finding]) -> None:
         click.echo(f"  {_in_words(case)}")
         for each in findings:
             if each.engine == case.engine.name:
-                for line in _lines(each):
+                for line in lines_of(each):
                     click.echo(f"  {line}")
     worst = [each.severity for each in findings]
     counts = [f"{worst.count(each)} {each}" for each in Severity if each in worst]
     click.echo(f"{len(CHECKS)} checks of each engine: {', '.join(counts) or 'nothing found'}")
-
-
-def _lines(finding: Finding) -> Iterator[str]:
-    head = f"{finding.severity} {finding.check}: {finding.found}"
-    yield click.style(head, fg=COLOURS[finding.severity])
-    yield f"    {finding.reason}"
-    yield f"    → {finding.fix}"
 
 
 def sizes(case: Case) -> dict[str, Any] | None:

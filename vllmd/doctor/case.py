@@ -17,6 +17,9 @@ from vllmd.doctor.finding import Finding
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
 from vllmd.engine.lora.base_model import find_folder, weight_files
 from vllmd.engine.safetensors import Tensor, TensorFileError, read_header
+from vllmd.installing.flags import FlagTable
+from vllmd.installing.layout import Record
+from vllmd.units import GIB
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -97,6 +100,25 @@ class GpuFacts:
 
 
 @attrs.frozen
+class Disk:
+    """The file system that a folder is on."""
+
+    purpose: str
+    """What is written there, in words."""
+    folder: str
+    free: int
+
+
+@attrs.frozen
+class Leftover:
+    """Something that an earlier run left, and nothing will read again."""
+
+    what: str
+    where: str
+    size: int
+
+
+@attrs.frozen
 class Host:
     """The machine, as far as checks ask; None is what could not be found out."""
 
@@ -107,6 +129,28 @@ class Host:
     """Engines that the daemon runs now."""
     in_use: frozenset[tuple[str, int]] = frozenset()
     """Addresses of engines at which somebody answers."""
+    driver: str | None = None
+    """The version of the NVIDIA driver that is loaded."""
+    persistent: bool | None = None
+    """Whether all GPUs are in persistence mode."""
+    closed_devices: tuple[str, ...] = ()
+    """Nodes of the driver that the engine's user may not open, or that are missing."""
+    locked_memory_bytes: int | None = None
+    """How much an engine may lock; None: no limit, or not known."""
+    memory_bytes: int | None = None
+    """What an engine may use of the host's memory: all there is, or its control group's limit."""
+    memory_limited: bool = False
+    """Whether that is a limit, and not the host's memory."""
+    disks: tuple[Disk, ...] = ()
+    synchronized: bool | None = None
+    """Whether something keeps the clock right."""
+    stop_s: float | None = None
+    """How long systemd lets an engine's unit stop; None: there is no such unit here."""
+    readable_secrets: tuple[str, ...] = ()
+    """Files with secrets that every user of the host may read."""
+    writable_sockets: tuple[str, ...] = ()
+    """Sockets and folders of vllmd that every user of the host may write to."""
+    leftovers: tuple[Leftover, ...] = ()
 
 
 @attrs.frozen
@@ -118,6 +162,16 @@ class Case:
     env: Mapping[str, str]
     model: Model
     host: Host
+    hub: str | None = None
+    """Why the model cannot be had from the hub; None: it can, it need not, or nobody asked."""
+    unreadable: str | None = None
+    """A part of the model's folder that the engine's user may not read."""
+    found: bool = True
+    """Whether its program can be run."""
+    installed: Record | None = None
+    """What is known of the vLLM that would serve."""
+    flag_table: FlagTable | None = None
+    """The flags that it takes."""
 
     def flag(self, name: str) -> Any:
         """Return a flag of the table `flags`, whichever way it is written."""
@@ -132,6 +186,19 @@ class Case:
             size = self.flag(name)
             count *= size if isinstance(size, int) and size > 0 else 1
         return count
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it would compute on the CPU: by its build, else for want of a GPU."""
+        if self.installed is not None:
+            return self.installed.cuda is None
+        return self.host.gpus == ()
+
+    @property
+    def to_be_downloaded(self) -> bool:
+        """Whether its first start has to download the model."""
+        named = not self.engine.model.startswith(("/", "./", "~"))
+        return self.model.folder is None and named and not self.engine.is_stand_in
 
     @property
     def share(self) -> float:
@@ -175,6 +242,15 @@ class Case:
             batched if isinstance(batched, int) else None,
             engine.max_num_seqs,
         )
+
+    @property
+    def cpu_cache_bytes(self) -> int:
+        """What a vLLM for the CPU sets aside for its KV cache; 0 where it takes what is free.
+
+        Source: VLLM_CPU_KVCACHE_SPACE in vllm/envs.py, in GiB.
+        """
+        said = self.env.get("VLLM_CPU_KVCACHE_SPACE", "")
+        return int(said) * GIB if said.isdigit() else 0
 
     @property
     def capacity(self) -> Capacity | None:

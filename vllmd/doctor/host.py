@@ -1,33 +1,120 @@
 """The host as checks see it: what the daemon knows, and what can be read without it."""
 
+import contextlib
 import csv
 import os
 import resource
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from vllmd.config import paths
+from vllmd.config.flags import is_secret
 from vllmd.config.model import Config
+from vllmd.doctor.account import Account, of_engines
 from vllmd.doctor.case import GpuFacts, Host
+from vllmd.doctor.disks import disks, leftovers
+from vllmd.doctor.memory import read as read_memory
+from vllmd.doctor.service import Service, clock_is_kept
+from vllmd.installing.host import driver_version
 from vllmd.units import MIB
 
+CREDENTIALS = Path("/etc/vllmd/credentials")
 SHARED_MEMORY = "/dev/shm"
 CONNECT_S = 0.3
 NVIDIA_SMI_S = 10.0
 _QUERY = "memory.total,memory.reserved,memory.free"
 
 
-def look(config: Config, status: Mapping[str, Any] | None, gpus: Mapping[str, Any] | None) -> Host:
-    """Return the host; `status` and `gpus` are the daemon's answers, None where none runs."""
+def look(
+    config: Config,
+    status: Mapping[str, Any] | None,
+    gpus: Mapping[str, Any] | None,
+    env: Mapping[str, str] = os.environ,
+    service: Service | None = None,
+) -> Host:
+    """Return the host; `status` and `gpus` are the daemon's answers, None where none runs.
+
+    `env` is what an engine would inherit, `service` what systemd would give it.
+    """
     engines = (status or {}).get("engines", ())
+    pids = [each["pid"] for each in engines if each.get("pid")]
+    account = of_engines(unit=service is not None)
+    memory = read_memory(Path(f"/proc/{pids[0]}/cgroup")) if pids else read_memory()
+    driver = driver_version()
     return Host(
-        _told(gpus) or ask_nvidia_smi(),
-        _shared_memory(),
-        resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        frozenset(each["name"] for each in engines if each.get("pid")),
-        frozenset(_answering(config)),
+        gpus=_told(gpus) or ask_nvidia_smi(),
+        shared_memory_bytes=_shared_memory(),
+        open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
+        running=frozenset(each["name"] for each in engines if each.get("pid")),
+        in_use=frozenset(_answering(config)),
+        driver=driver,
+        persistent=persistence() if driver else None,
+        closed_devices=tuple(closed_devices(account)) if driver else (),
+        locked_memory_bytes=(
+            service.locked_memory_bytes if service else _limit(resource.RLIMIT_MEMLOCK)
+        ),
+        memory_bytes=memory.available if memory else None,
+        memory_limited=bool(memory and memory.limited),
+        disks=disks(config, env),
+        synchronized=clock_is_kept(),
+        stop_s=service.stop_s if service else None,
+        readable_secrets=tuple(readable_secrets(config)),
+        writable_sockets=tuple(writable(paths.run_dir(config))),
+        leftovers=tuple(leftovers(env, paths.engine_prefix(env))),
     )
+
+
+def persistence(program: str = "nvidia-smi") -> bool | None:
+    """Tell whether all GPUs are in persistence mode; None if nobody can say."""
+    try:
+        said = _query(program, "persistence_mode")
+    except FileNotFoundError:
+        return None
+    modes = [line.strip() for line in (said or "").splitlines() if line.strip()]
+    return all(mode == "Enabled" for mode in modes) if modes else None
+
+
+def closed_devices(account: Account, folder: Path = Path("/dev")) -> Iterator[str]:
+    """Yield the driver's nodes that a user may not open for reading and writing."""
+    gpus = sorted(folder.glob("nvidia[0-9]*")) or [folder / "nvidia0"]
+    for node in (folder / "nvidiactl", folder / "nvidia-uvm", *gpus):
+        try:
+            if not account.may(node, stat.S_IROTH) or not account.may(node, stat.S_IWOTH):
+                yield f"{node} (user {account.name} may not open it)"
+        except OSError:
+            yield f"{node} (missing)"
+
+
+def readable_secrets(config: Config, credentials: Path = CREDENTIALS) -> Iterator[str]:
+    """Yield files with secrets that every user of the host may read."""
+    secret = any(is_secret(name) for each in config.engines.values() for name in each.env)
+    files = [Path(config.path)] if config.path and secret else []
+    with contextlib.suppress(OSError):
+        files += sorted(path for path in credentials.iterdir() if path.is_file())
+    yield from (str(path) for path in files if _everybody_may(path, stat.S_IROTH))
+
+
+def writable(run_dir: Path) -> Iterator[str]:
+    """Yield what every user of the host may write to and should not."""
+    for path in (run_dir, paths.control_socket(run_dir)):
+        if _everybody_may(path, stat.S_IWOTH):
+            yield str(path)
+
+
+def _everybody_may(path: Path, bit: int) -> bool:
+    try:
+        return bool(path.stat().st_mode & bit)
+    except OSError:
+        return False
+
+
+def _limit(kind: int) -> int | None:
+    hard = resource.getrlimit(kind)[1]
+    return None if hard == resource.RLIM_INFINITY else hard
 
 
 def _told(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
@@ -45,22 +132,31 @@ def _told(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
 
 def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:
     """Return the GPUs by nvidia-smi: none where it is not installed, None if it fails."""
-    command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
+    try:
+        said = _query(program, _QUERY, units=False)
+    except FileNotFoundError:
+        return ()
+    if said is None:
+        return None
+    try:
+        rows = [[int(cell) * MIB for cell in row] for row in csv.reader(said.splitlines())]
+        return tuple(GpuFacts(*row) for row in rows)
+    except (ValueError, TypeError):
+        return None
+
+
+def _query(program: str, keys: str, *, units: bool = True) -> str | None:
+    plain = "csv,noheader" if units else "csv,noheader,nounits"
+    command = [program, f"--query-gpu={keys}", f"--format={plain}"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=False
         )
     except FileNotFoundError:
-        return ()
+        raise
     except (OSError, subprocess.TimeoutExpired):
         return None
-    if done.returncode != 0:
-        return None
-    try:
-        rows = [[int(cell) * MIB for cell in row] for row in csv.reader(done.stdout.splitlines())]
-        return tuple(GpuFacts(*row) for row in rows)
-    except (ValueError, TypeError):
-        return None
+    return done.stdout if done.returncode == 0 else None
 
 
 def _shared_memory() -> int | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from vllmd.config.paths import cache_home
 from vllmd.engine.safetensors import TensorFileError, read_header
 
 Sizes = Mapping[str, tuple[int, ...]]
@@ -23,15 +24,20 @@ def find_folder(model: str, env: Mapping[str, str]) -> Path | None:
     """
     if Path(model).is_dir():
         return Path(model)
-    home = env.get("HF_HOME") or f"{env.get('HOME', '/')}/.cache/huggingface"
-    cache = Path(env.get("HF_HUB_CACHE") or f"{home}/hub")
-    entry = cache / f"models--{model.replace('/', '--')}"
+    entry = hub_cache(env) / f"models--{model.replace('/', '--')}"
     try:
         commit = (entry / "refs" / "main").read_text().strip()
     except (OSError, UnicodeDecodeError):
         return None
     folder = entry / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
+
+
+def hub_cache(env: Mapping[str, str]) -> Path:
+    """Return the folder of the hub's cache. Source: the variables of huggingface_hub."""
+    if "HF_HUB_CACHE" in env:
+        return Path(env["HF_HUB_CACHE"])
+    return Path(env.get("HF_HOME") or cache_home(env) / "huggingface") / "hub"
 
 
 def read_sizes(folder: Path) -> Sizes:

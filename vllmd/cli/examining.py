@@ -1,0 +1,80 @@
+"""What doctor, check and init look at: engines, their models, the host as the engines see it."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from vllmd.config import command as commands
+from vllmd.config.model import Config
+from vllmd.control.client import ControlClient
+from vllmd.doctor import host as hosts
+from vllmd.doctor import hub, service
+from vllmd.doctor.account import Account, of_engines
+from vllmd.doctor.case import Case, Host, read_model
+from vllmd.doctor.finding import Finding, Severity
+from vllmd.errors import VllmdError
+from vllmd.installing.layout import Engines
+from vllmd.installing.probing import table_for
+
+COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+@attrs.frozen
+class View:
+    """The host, and what an engine is given on it."""
+
+    host: Host
+    account: Account
+    inherited: Mapping[str, str]
+
+
+def look(config: Config, client: ControlClient) -> View:
+    """Look at the host: root sees it as the package's unit does, where that is installed."""
+    unit = service.find() if os.geteuid() == 0 else None
+    inherited = {**os.environ, **(unit.env if unit else {})}
+    status: Mapping[str, Any] | None = None
+    gpus: Mapping[str, Any] | None = None
+    with contextlib.suppress(VllmdError):  # no daemon answers
+        status, gpus = client.status(), client.gpus()
+    host = hosts.look(config, status, gpus, inherited, unit)
+    return View(host, of_engines(unit=unit is not None), inherited)
+
+
+def make_case(config: Config, name: str, view: View, *, network: bool = True) -> Case:
+    """Gather all that is known of one engine; without `network` the hub is not asked."""
+    engine = config.engines[name]
+    built = commands.build(engine, view.inherited)
+    model = read_model(engine.model, built.env)
+    case = Case(config, engine, built.env, model, view.host, found=built.found)
+    barrier = None if model.folder is None else view.account.barrier(model.folder)
+    offline = built.env.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
+    ask = network and case.to_be_downloaded and not offline
+    installed = None
+    if built.found and not engine.is_stand_in:
+        path = Path(built.argv[0])
+        installed = Engines(path.parents[2]).record(path.parents[1].name)
+    return attrs.evolve(
+        case,
+        hub=hub.problem(engine.model, built.env) if ask else None,
+        unreadable=barrier,
+        installed=installed,
+        flag_table=table_for(built.argv[0]) if built.found else None,
+    )
+
+
+def lines_of(finding: Finding) -> Iterator[str]:
+    """Yield a finding as it is shown to a person."""
+    head = f"{finding.severity} {finding.check}: {finding.found}"
+    yield click.style(head, fg=COLOURS[finding.severity])
+    yield f"    {finding.reason}"
+    yield f"    → {finding.fix}"
+
+
+def as_table(finding: Finding) -> dict[str, Any]:
+    """Return a finding as JSON has it."""
+    return {**attrs.asdict(finding), "page": finding.page}
