@@ -77,9 +77,9 @@ def _line(numbers: Mapping[tuple[str, ...], int], key: str) -> int | None:
     table, engine, *rest = key.split(".", 3)
     wanted = rest[-1].replace("_", "-") if rest else ""
     for path, line in numbers.items():
-        if path[:2] == (table, engine) and path[2:-1] == tuple(rest[:-1]):
-            if path[-1].replace("_", "-") == wanted:
-                return line
+        same_table = path[:2] == (table, engine) and path[2:-1] == tuple(rest[:-1])
+        if same_table and path[-1].replace("_", "-") == wanted:
+            return line
     return None
 
 

@@ -26,6 +26,8 @@ class Listed:
 def listed(folder: Path) -> list[Listed]:
     """Return every file with a hash that the distributions of an environment list.
 
+    But for compiled ones, which a few wheels bring: Python writes its own.
+
     Raises: InstallError: it is no environment.
     """
     sites = list((folder / "lib").glob("python3.*/site-packages"))
@@ -35,7 +37,7 @@ def listed(folder: Path) -> list[Listed]:
         Listed(sites[0] / row[0], row[1], int(row[2] or 0))
         for record in sorted(sites[0].glob("*.dist-info/RECORD"))
         for row in csv.reader(record.read_text().splitlines())
-        if len(row) == 3 and row[1].startswith("sha256=")
+        if len(row) == 3 and row[1].startswith("sha256=") and not row[0].endswith(".pyc")
     ]
 
 

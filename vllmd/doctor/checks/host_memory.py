@@ -8,8 +8,8 @@ from vllmd.units import GIB, format_bytes
 
 ID = "host-memory"
 PROCESS = int(1.75 * GIB)
-"""What Python, PyTorch and vLLM take. Source: 1.9 GiB (PSS), vLLM 0.32 for the CPU with a tiny model
-and a KV cache that nothing had used yet."""
+"""What Python, PyTorch and vLLM take. Source: 1.9 GiB (PSS), vLLM 0.32 for the CPU with a tiny
+model and a KV cache that nothing had used yet."""
 
 
 def check(case: Case) -> Iterator[Finding]:
