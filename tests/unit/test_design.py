@@ -95,6 +95,7 @@ PURE = {
     "doctor/architecture.py",
     "doctor/capacity.py",
     "doctor/finding.py",
+    "doctor/proposal.py",
     "doctor/weights.py",
     "engine/state.py",
     "story.py",

@@ -15,6 +15,7 @@ COMMANDS = {
     "run": "Run the daemon in the foreground.",
     "check": "Check a configuration and show the exact commands.",
     "doctor": "Say what will fail, before an engine is started.",
+    "init": "Write a first configuration, with numbers that are safe on this machine.",
     "import": "Make a configuration of what served vLLM before.",
     "engine": "Install vLLM, version by version, and choose which one serves.",
     "status": "Show the engines.",

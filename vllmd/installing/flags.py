@@ -99,7 +99,7 @@ def _flag_problems(
         return
     if flag.deprecated:
         yield Problem(
-            f"vLLM {table.version} says of --{base}: {flag.help}",
+            f"vLLM {table.version} says of --{base}: {flag.help.rstrip('.')}",
             "replace it before the next version",
             where,
             severity=Severity.WARNING,

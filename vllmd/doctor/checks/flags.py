@@ -24,5 +24,5 @@ def check(case: Case) -> Iterator[Finding]:
             GRAVITY[each.severity],
             f"{each.key}: {each.message}",
             "vLLM ends at once with what it does not know, and drops what is deprecated.",
-            f"{each.fix[0].upper()}{each.fix[1:]}.",
+            each.fix,
         )

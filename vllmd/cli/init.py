@@ -1,0 +1,237 @@
+"""`vllmd init`: a first configuration, by asking the machine and, on a terminal, the person."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from vllmd.cli.examining import View, look
+from vllmd.cli.options import config_option, json_option, socket_option
+from vllmd.config import command as commands
+from vllmd.config.load import parse
+from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
+from vllmd.config.problem import InvalidConfigError
+from vllmd.control.client import ControlClient
+from vllmd.doctor import models
+from vllmd.doctor.case import Model, read_model
+from vllmd.doctor.models import Found
+from vllmd.doctor.proposal import Setting, Subject, as_tables, fits, propose
+from vllmd.doctor.weights import loaded_bytes
+from vllmd.errors import VllmdError
+from vllmd.importing.writing import value
+from vllmd.units import format_bytes
+
+UNIT = Path("/usr/lib/systemd/system/vllmd.service")
+KEPT = ".before-init"
+
+
+@attrs.frozen
+class Choice:
+    """What was chosen, by a person or for one."""
+
+    model: str
+    served: str
+    port: int
+
+
+@click.command()
+@config_option
+@click.option("--model", help="A folder, or a name on the hub; else one is chosen from this host.")
+@click.option(
+    "--models",
+    "folders",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder to look for models in, beside the hub's cache; may be given several times.",
+)
+@click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
+@click.option("--served-model-name", "served", help="What requests give as model.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the OpenAI API.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing: take what is safe.")
+@socket_option
+@json_option
+def command(
+    client: ControlClient,
+    config_path: Path,
+    model: str | None,
+    folders: tuple[Path, ...],
+    name: str,
+    served: str | None,
+    port: int | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Write a first configuration: one engine, with numbers that are safe on this machine.
+
+    Looks at the GPUs, their free memory, and the models that are here; says why for each number. A
+    file that has engines already is not touched.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise click.BadParameter(f"--name {name!r}: it takes {NAME_EXPECTS}")
+    ask = not yes and not as_json
+    if ask and not sys.stdin.isatty():
+        raise VllmdError("there is nobody to ask here: give --yes to take what is safe")
+    _look_at_old(config_path)
+    view = look(Config(), client)
+    chosen = _choose(view, folders, model, served, port, ask=ask)
+    read = read_model(chosen.model, view.inherited)
+    settings = list(propose(subject_of(read, view)))
+    text = write(name, chosen, settings, local=read.folder is not None)
+    parse(text, str(config_path))
+    if ask:
+        click.echo(f"\n{text}")
+        click.confirm(f"Write this to {config_path}?", default=True, abort=True)
+    _store(config_path, text)
+    if as_json:
+        listed = [attrs.asdict(each) for each in settings]
+        click.echo(json.dumps({"path": str(config_path), "toml": text, "settings": listed}))
+        return
+    click.echo(f"wrote {config_path}: {chosen.model} as {chosen.served!r} on port {chosen.port}")
+    for each in settings:
+        click.echo(f"  {each.key} = {value(each.value)}: {each.reason}")
+    for line in _next(config_path):
+        click.echo(line)
+
+
+def subject_of(model: Model, view: View) -> Subject:
+    """Return what a proposal needs to know of a model and a host."""
+    gpus = view.host.gpus or ()
+    return Subject(
+        loaded_bytes(model.tensors, model.config),
+        model.architecture,
+        tuple(gpu.cuda for gpu in gpus),
+        tuple(gpu.free for gpu in gpus),
+        view.host.memory_bytes,
+    )
+
+
+def _choose(
+    view: View,
+    folders: tuple[Path, ...],
+    model: str | None,
+    served: str | None,
+    port: int | None,
+    *,
+    ask: bool,
+) -> Choice:
+    if model is None:
+        found = models.find(view.inherited, (*models.USUAL, *folders))
+        model = _ask_model(found) if ask else _best(found, view)
+    if Path(model).is_dir():
+        model = str(Path(model).absolute())
+    served = served or re.sub(r"[^a-z0-9._-]+", "-", Path(model).name.lower()).strip("-")
+    port = port or DEFAULT_PORT
+    if ask:
+        served = click.prompt("The name that requests give as model", default=served)
+        port = click.prompt("Port of the API", default=port, type=click.IntRange(1, 65535))
+    return Choice(model, served, port)
+
+
+def _ask_model(found: list[Found]) -> str:
+    for number, each in enumerate(found, 1):
+        click.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)})")
+    said: str = click.prompt(
+        "The model: a number of these, a folder, or a name on the hub",
+        default="1" if found else None,
+    )
+    if said.isdigit() and 1 <= int(said) <= len(found):
+        return found[int(said) - 1].name
+    return said
+
+
+def _best(found: list[Found], view: View) -> str:
+    """Return the largest model that can be served."""
+    if not found:
+        raise VllmdError(
+            "no model was found in the hub's cache or in "
+            f"{', '.join(map(str, models.USUAL))}: give --model, or a folder with --models"
+        )
+    for each in found:
+        if fits(subject_of(read_model(each.name, view.inherited), view)):
+            return each.name
+    raise VllmdError(
+        f"none of the {len(found)} models here fits on this machine (the smallest: "
+        f"{found[-1].name}); give --model to take one all the same"
+    )
+
+
+def write(name: str, chosen: Choice, settings: list[Setting], *, local: bool) -> str:
+    """Return the file: each number with its reason above it."""
+    tables = as_tables(iter(settings))
+    if local:
+        reason = "The model is on this host: nothing is asked of the network."
+        tables["env"].append(Setting("env", "HF_HUB_OFFLINE", "1", reason))
+    lines = [
+        "# Made by 'vllmd init'; all keys: /usr/share/doc/vllmd/examples/vllmd.toml.",
+        "# 'vllmd check' shows the command, 'vllmd doctor' what may fail.",
+        f"[engines.{name}]",
+        f"model = {value(chosen.model)}",
+        f"served_model_name = {value(chosen.served)}",
+        f"port = {chosen.port}",
+    ]
+    for title, entries in tables.items():
+        if title and entries:
+            lines += ["", f"[engines.{name}.{title}]"]
+        for each in entries:
+            lines += [f"# {each.reason}", f"{each.key} = {value(each.value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _look_at_old(path: Path) -> None:
+    """Refuse a file with engines, and one that cannot be read as a configuration.
+
+    The package's own has none; it is kept beside the new one.
+    """
+    try:
+        source = path.read_text()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise VllmdError(f"cannot read {path}: {error}") from None
+    try:
+        engines: Mapping[str, Any] = parse(source, str(path))[0].engines
+    except InvalidConfigError as error:
+        raise VllmdError(
+            f"{path} is there already, and has mistakes:\n{error}\nmend it, or give another file "
+            "with --config"
+        ) from None
+    if engines:
+        raise VllmdError(
+            f"{path} has {', '.join(engines)} already: nothing was changed; give another file with "
+            "--config, or add to it by hand"
+        )
+
+
+def _store(path: Path, text: str) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.with_name(path.name + KEPT).write_bytes(path.read_bytes())
+        with fresh.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.chmod(0o644)
+        fresh.replace(path)
+    except OSError as error:
+        raise VllmdError(
+            f"cannot write {path}: {error.strerror}; give a file of your own with --config"
+        ) from None
+
+
+def _next(path: Path) -> list[str]:
+    """Say what is left to do until it serves."""
+    config, _ = parse(path.read_text(), str(path))
+    missing = any(not built.found for built in commands.build_all(config).values())
+    steps = ["vllmd engine install"] if missing else []
+    steps.append("vllmd doctor")
+    packaged = UNIT.exists() and path == Path("/etc/vllmd/vllmd.toml")
+    steps.append("systemctl enable --now vllmd" if packaged else f"vllmd run --config {path}")
+    return [f"next: {' · '.join(steps)}"]

@@ -1,0 +1,59 @@
+"""The models that are on this host: in the hub's cache, and in folders where they are kept."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import attrs
+
+from vllmd.engine.lora.base_model import find_folder, hub_cache
+
+USUAL = (Path("/srv/models"), Path("/opt/models"), Path("/var/lib/vllmd/models"))
+DEPTH = 3
+
+
+@attrs.frozen
+class Found:
+    """A model."""
+
+    name: str
+    """What `model` is set to: a folder, or a name on the hub."""
+    bytes: int
+    """Of its safetensors files."""
+
+
+def find(env: Mapping[str, str], folders: tuple[Path, ...] = USUAL) -> list[Found]:
+    """Return the models with weights, the largest first."""
+    found = {each.name: each for each in (*_cached(env), *_kept(folders))}
+    return sorted(found.values(), key=lambda each: (-each.bytes, each.name))
+
+
+def _cached(env: Mapping[str, str]) -> Iterator[Found]:
+    for entry in sorted(hub_cache(env).glob("models--*--*")):
+        name = "/".join(entry.name.split("--")[1:])
+        folder = find_folder(name, env)
+        if folder is not None and _is_model(folder):
+            yield Found(name, _weights(folder))
+
+
+def _kept(folders: tuple[Path, ...]) -> Iterator[Found]:
+    for top in folders:
+        for depth in range(DEPTH):
+            for config in sorted(top.glob("*/" * depth + "config.json")):
+                if _is_model(config.parent):
+                    yield Found(str(config.parent), _weights(config.parent))
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "architectures" in config and _weights(folder) > 0
+
+
+def _weights(folder: Path) -> int:
+    try:
+        return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    except OSError:
+        return 0
