@@ -45,6 +45,7 @@ from vllmd.engine.supervisor import Supervisor
 from vllmd.engines import Engines
 from vllmd.errors import VllmdError
 from vllmd.feed import Event
+from vllmd.foresight import Foresight
 from vllmd.gpu.notebook import Notebook
 from vllmd.gpus import Gpus
 from vllmd.history.reading import Wanted
@@ -111,10 +112,11 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._aside = Aside()
         self._history.start()
-        self._surroundings.listen(self._history.put)
+        control_path = paths.control_socket(self._run_dir)
+        self._foresight = Foresight(self._config, control_path)
+        self._surroundings.listen(self._history.put, self._foresight.put)
         held = self._surroundings.sockets.get("exporter")
         exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
-        control_path = paths.control_socket(self._run_dir)
         try:
             self._outputs = Outputs(self._config, self._clock)
             self._gpus = Gpus(
@@ -212,6 +214,7 @@ class Daemon:
                     self._tracing.run(),
                     self._adapters.run(),
                     self._metering.run(),
+                    self._foresight.run(),
                 )
             ]
             if asked := self._surroundings.reloads.stop_signal:

@@ -43,9 +43,9 @@ class Surroundings:
         default=attrs.Factory(lambda self: OwnSpans(self.traces.queue), takes_self=True)
     )
 
-    def listen(self, history: Listener) -> None:
-        """Hand the events on from now on: to a history, and to all that outlives a daemon."""
-        self.feed.attach(history, self.outbox.put, self.traces.put, self.own_spans.put)
+    def listen(self, *own: Listener) -> None:
+        """Hand the events on from now on: to a daemon's own, and to all that outlives it."""
+        self.feed.attach(*own, self.outbox.put, self.traces.put, self.own_spans.put)
 
 
 class Outcome(enum.Enum):

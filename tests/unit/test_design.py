@@ -37,6 +37,7 @@ TOP = {
     "adapters",
     "daemon",
     "engines",
+    "foresight",
     "metering",
     "gpu_view",
     "gpus",

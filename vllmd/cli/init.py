@@ -95,8 +95,7 @@ def command(
     click.echo(f"wrote {config_path}: {chosen.model} as {chosen.served!r} on port {chosen.port}")
     for each in settings:
         click.echo(f"  {each.key} = {value(each.value)}: {each.reason}")
-    for line in _next(config_path):
-        click.echo(line)
+    click.echo(f"next: {' · '.join(_next(config_path, view))}")
 
 
 def subject_of(model: Model, view: View) -> Subject:
@@ -226,12 +225,13 @@ def _store(path: Path, text: str) -> None:
         ) from None
 
 
-def _next(path: Path) -> list[str]:
+def _next(path: Path, view: View) -> list[str]:
     """Say what is left to do until it serves."""
     config, _ = parse(path.read_text(), str(path))
     missing = any(not built.found for built in commands.build_all(config).values())
-    steps = ["vllmd engine install"] if missing else []
+    install = "vllmd engine install" + (" --cpu" if view.host.gpus == () else "")
+    steps = [install] if missing else []
     steps.append("vllmd doctor")
     packaged = UNIT.exists() and path == Path("/etc/vllmd/vllmd.toml")
     steps.append("systemctl enable --now vllmd" if packaged else f"vllmd run --config {path}")
-    return [f"next: {' · '.join(steps)}"]
+    return steps
