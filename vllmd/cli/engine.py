@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,10 +12,11 @@ import attrs
 import click
 
 from vllmd.cli.options import json_option, socket_option
+from vllmd.cli.reload import wait_for_new_daemon
 from vllmd.cli.table import format_table, join
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
-from vllmd.errors import InstallError, VllmdError
+from vllmd.errors import DaemonUnreachableError, InstallError, VllmdError
 from vllmd.installing import adopt as adopting
 from vllmd.installing import host, verify
 from vllmd.installing.flags import Flag
@@ -25,6 +27,7 @@ from vllmd.installing.probing import flag_table
 from vllmd.installing.progress import progress_bar
 from vllmd.units import format_bytes
 
+RELOAD_S = 30.0
 HEADER = ["ENGINE", "VERSION", "BUILD", "PYTHON", "INSTALLED", ""]
 FLAG_HEADER = ["FLAG", "TAKES", "DEFAULT", ""]
 
@@ -210,7 +213,7 @@ def verify_(engines: Engines, name: str | None, as_json: bool) -> None:
     said += "all as they came" if not wrong else f"{len(wrong)} are not as they came"
     _tell({"name": name, "files": len(files), "damaged": wrong}, [*wrong, said], as_json)
     if wrong:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 @command.command("adopt")
@@ -295,10 +298,13 @@ def _use(engines: Engines, name: str, client: ControlClient) -> list[str]:
 def _told(client: ControlClient) -> list[str]:
     """Have the daemon look which program it would start now; say what is left to do."""
     try:
+        before = client.status()["daemon"]["started_at"]
         plan = client.reload(apply=False)
+        wait_for_new_daemon(client, before, RELOAD_S)
+    except DaemonUnreachableError:
+        return []
     except VllmdError as error:
-        running = "no daemon answers" not in str(error).lower() and error.exit_code != 69
-        return [f"'vllmd reload' tells the daemon: {error}"] if running else []
+        return [f"the daemon was not told: {error}", "'vllmd reload' tells it"]
     return [
         f"{name} serves on with what it was started with, until 'vllmd restart {name}'"
         for name in plan["restart"]

@@ -35,7 +35,7 @@ def command(client: ControlClient, apply: bool, wait: bool, timeout: float, as_j
     """
     before = client.status()
     plan = client.reload(apply=apply)
-    _wait_for_new_daemon(client, before["daemon"]["started_at"], timeout)
+    wait_for_new_daemon(client, before["daemon"]["started_at"], timeout)
     if as_json:
         click.echo(json.dumps(plan, indent=2))
     else:
@@ -55,7 +55,11 @@ def _wait_for_new_run(client: ControlClient, name: str, run: str | None, timeout
     click.echo(f"{name}: ready", err=True)
 
 
-def _wait_for_new_daemon(client: ControlClient, before: float, timeout_s: float) -> None:
+def wait_for_new_daemon(client: ControlClient, before: float, timeout_s: float) -> None:
+    """Wait until the daemon answers that began after `before`.
+
+    Raises: TimedOutError: it does not in time.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         with contextlib.suppress(DaemonUnreachableError):
