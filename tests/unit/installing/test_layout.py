@@ -111,9 +111,9 @@ def test_half_removed_engine_is_removed_by_the_next(engines: Engines) -> None:
 
 
 def test_two_do_not_work_at_once(engines: Engines) -> None:
-    with engines.locked():
-        with pytest.raises(InstallError, match="another 'vllmd engine' works"), engines.locked():
-            pass
+    refused = pytest.raises(InstallError, match="another 'vllmd engine' works")
+    with engines.locked(), refused, engines.locked():
+        pass
     with engines.locked():
         pass
 
