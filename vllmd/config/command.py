@@ -81,8 +81,8 @@ def build(
 def _resolve(program: str, env: Mapping[str, str]) -> str | None:
     """Find a program: among the engines that vllmd installed first, the system's before one's own.
 
-    The folder is followed to where it lies now: what `current` leads to is the command, so that a
-    change of it is one.
+    A link `current` is followed to where it leads now: that is the command, so that a change of it
+    is one.
     """
     path = env.get("PATH", os.defpath)
     if "/" not in program:
@@ -91,5 +91,7 @@ def _resolve(program: str, env: Mapping[str, str]) -> str | None:
     found = shutil.which(program, path=path)
     if found is None:
         return None
-    folder, name = os.path.split(os.path.abspath(found))
-    return os.path.join(os.path.realpath(folder), name)
+    whole = Path(os.path.abspath(found))
+    if whole.parent.parent.name == "current":
+        return str(whole.parent.resolve() / whole.name)
+    return str(whole)

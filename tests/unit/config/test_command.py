@@ -1,13 +1,38 @@
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.helpers.make import engine
-from vllmd.config import command
+from tests.helpers.wheels import fake_engine
+from vllmd.config import command, paths
 
 
 def test_build_resolves_the_program_on_path() -> None:
     built = command.build(engine('executable = "sh"'), {"PATH": "/bin"})
     assert built.argv[0] == "/bin/sh"
     assert built.found
+
+
+def test_build_finds_installed_engines_first_and_where_current_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, own = tmp_path / "system", tmp_path / "own" / "vllmd" / "engine"
+    monkeypatch.setattr(paths, "SYSTEM_ENGINES", system)
+    env = {"PATH": "/bin", "XDG_DATA_HOME": str(tmp_path / "own")}
+    assert not command.build(engine(), env).found
+    for prefix, version in ((own, "0.31.0"), (system, "0.32.0")):
+        fake_engine(prefix / version)
+        (prefix / "current").symlink_to(version)
+        assert command.build(engine(), env).argv[0] == str(prefix / version / "bin" / "vllm")
+    named = engine(f'executable = "{own}/current/bin/vllm"')
+    before = command.build(named, env)
+    fake_engine(own / "0.33.0")
+    (own / "current").unlink()
+    (own / "current").symlink_to("0.33.0")
+    after = command.build(named, env)
+    assert after.argv[0] == str(own / "0.33.0" / "bin" / "vllm")
+    assert after.hash != before.hash
 
 
 def test_build_missing_program_is_marked() -> None:

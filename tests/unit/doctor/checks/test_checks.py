@@ -3,20 +3,27 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from tests.helpers.doctor import H200, case, m8b
+from tests.helpers.make import DATA
 from vllmd.demo.adapter import write_adapter
-from vllmd.doctor.case import Case, GpuFacts, Model
+from vllmd.doctor.case import Case, Disk, GpuFacts, Leftover, Model
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import Severity
+from vllmd.installing.flags import FlagTable, read
+from vllmd.installing.layout import Record
 from vllmd.units import GIB, MIB
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 SMALL_GPU = (GpuFacts(24 * GIB, 0, 24 * GIB),)
 NOWHERE = Model()
+CUDA = Record("0.32.0", "0.32.0", "2.13.0", "13.0", "3.12", "/e/bin/vllm", 1.0)
+CPU = attrs.evolve(CUDA, name="0.32.0+cpu", cuda=None)
+REAL = read(json.loads((DATA / "flags" / "vllm-0.32-cpu.json").read_text()))
 LORA = '[engines.chat.lora]\nmodules = {{ sql = "{path}" }}\n'
 Make = Callable[[Path], Case]
 
@@ -34,6 +41,27 @@ def adapter(folder: Path, rank: int) -> str:
 def lora_case(folder: Path, rank: int) -> Case:
     made = case(adapter(folder, rank))
     return attrs.evolve(made, model=attrs.evolve(made.model, tensors={}))
+
+
+def other(
+    engine: str = "",
+    *,
+    found: bool = True,
+    hub: str | None = None,
+    unreadable: str | None = None,
+    installed: Record | None = None,
+    flag_table: FlagTable | None = None,
+    **more: Any,
+) -> Case:
+    """Return an engine of whose program, model and hub this is known."""
+    return attrs.evolve(
+        case(engine, **more),
+        found=found,
+        hub=hub,
+        unreadable=unreadable,
+        installed=installed,
+        flag_table=flag_table,
+    )
 
 
 BAD: list[tuple[str, Severity, str, Make]] = [
@@ -164,6 +192,115 @@ BAD: list[tuple[str, Severity, str, Make]] = [
         "million parameters",
         lambda _: case(model=attrs.evolve(m8b(), tensors=dict(list(m8b().tensors.items())[2:10]))),
     ),
+    ("engine-missing", ERROR, "no program '/opt/vllm/bin/vllm'", lambda _: other(found=False)),
+    (
+        "flags",
+        ERROR,
+        "has no flag --enforce-eagr",
+        lambda _: other("flags = { enforce-eagr = true }", flag_table=REAL),
+    ),
+    (
+        "flags",
+        WARNING,
+        "is deprecated",
+        lambda _: other("flags = { disable-cascade-attn = true }", flag_table=REAL),
+    ),
+    ("hub", ERROR, "no token was given", lambda _: other(hub="no token was given")),
+    (
+        "model-readable",
+        ERROR,
+        "may not enter it",
+        lambda _: other(unreadable="/srv: user vllmd may not enter it"),
+    ),
+    (
+        "driver",
+        ERROR,
+        "driver 570.1, and vLLM 0.32.0 is built for CUDA 13.0",
+        lambda _: other(installed=CUDA, driver="570.1"),
+    ),
+    (
+        "driver",
+        ERROR,
+        "no NVIDIA driver is loaded",
+        lambda _: other(installed=CUDA, gpus=()),
+    ),
+    ("driver", WARNING, "there are GPUs", lambda _: other(installed=CPU)),
+    (
+        "devices",
+        ERROR,
+        "/dev/nvidia-uvm (missing)",
+        lambda _: case(driver="580.1", closed_devices=("/dev/nvidia-uvm (missing)",)),
+    ),
+    ("persistence-mode", INFO, "is off", lambda _: case(persistent=False)),
+    (
+        "locked-memory",
+        WARNING,
+        "at most 8.0 MiB may be locked",
+        lambda _: case(
+            "flags = { tensor-parallel-size = 2 }",
+            gpus=(H200, H200),
+            locked_memory_bytes=8 * MIB,
+        ),
+    ),
+    (
+        "host-memory",
+        ERROR,
+        "a control group allows 1.0 GiB",
+        lambda _: case(memory_bytes=GIB, memory_limited=True),
+    ),
+    (
+        "host-memory",
+        ERROR,
+        "15.3 GiB of weights, 4.0 GiB of KV cache",
+        lambda _: other(installed=CPU, env={"VLLM_CPU_KVCACHE_SPACE": "4"}, memory_bytes=16 * GIB),
+    ),
+    (
+        "disk-space",
+        ERROR,
+        "100.0 MiB are free for vllmd's logs (/var/log/vllmd)",
+        lambda _: case(disks=(Disk("vllmd's logs", "/var/log/vllmd", 100 * MIB),)),
+    ),
+    (
+        "disk-space",
+        WARNING,
+        "5.0 GiB are free for downloaded models",
+        lambda _: case(
+            model=NOWHERE, name="org/m", disks=(Disk("downloaded models", "/c", 5 * GIB),)
+        ),
+    ),
+    ("clock", WARNING, "not synchronized", lambda _: case(synchronized=False)),
+    ("proxies", WARNING, "http_proxy is set", lambda _: case(env={"http_proxy": "http://p:3128"})),
+    (
+        "stop-timeout",
+        WARNING,
+        "a stop takes up to 5m 25s (drain_s, stop_grace_s), and TimeoutStopSec is 2m",
+        lambda _: case("drain_s = 300", stop_s=120.0),
+    ),
+    (
+        "api-servers",
+        WARNING,
+        "there are 2 API servers",
+        lambda _: case('flags = { api-server-count = 2 }\nlora = { modules = { a = "o/a" } }'),
+    ),
+    (
+        "api-servers",
+        ERROR,
+        "there are 2 API servers",
+        lambda _: case('flags = { api-server-count = 2 }\nlora = { directory = "/srv/lora" }'),
+    ),
+    (
+        "secrets",
+        WARNING,
+        "every user of this host may read",
+        lambda _: case(readable_secrets=("/k",)),
+    ),
+    ("secrets", WARNING, "may write to /run/x", lambda _: case(writable_sockets=("/run/x",))),
+    (
+        "leftovers",
+        INFO,
+        "40.0 GiB of downloads that broke off",
+        lambda _: case(leftovers=(Leftover("downloads that broke off", "/c", 40 * GIB),)),
+    ),
     ("right-tool", INFO, "max_num_seqs = 1", lambda _: case("max_num_seqs = 1")),
 ]
 GOOD: dict[str, Make] = {
@@ -194,6 +331,28 @@ GOOD: dict[str, Make] = {
     "shared-memory": lambda _: case(shared_memory_bytes=64 * MIB),
     "open-files": lambda _: case(),
     "right-tool": lambda _: case(),
+    "engine-missing": lambda _: other(found=True),
+    "flags": lambda _: other("flags = { enforce-eager = true }", flag_table=REAL),
+    "hub": lambda _: case(model=NOWHERE, name="org/m"),
+    "model-readable": lambda _: case(),
+    "driver": lambda _: other(installed=CUDA, driver="580.65.06"),
+    "devices": lambda _: other(
+        installed=CPU, driver="580.1", closed_devices=("/dev/nvidia-uvm (missing)",)
+    ),
+    "persistence-mode": lambda _: case(persistent=True),
+    "locked-memory": lambda _: case(locked_memory_bytes=8 * MIB),
+    "host-memory": lambda _: case(memory_bytes=8 * GIB),
+    "disk-space": lambda _: case(
+        disks=(Disk("vllmd's logs", "/l", 3 * GIB), Disk("downloaded models", "/c", MIB))
+    ),
+    "clock": lambda _: case(synchronized=None),
+    "proxies": lambda _: case(env={"http_proxy": "http://p:3128", "no_proxy": "intern, 127.0.0.1"}),
+    "stop-timeout": lambda _: case("drain_s = 300", stop_s=400.0),
+    "api-servers": lambda _: case(
+        'flags = { api-server-count = 2 }\nlora = { dynamic = false, modules = { a = "o/a" } }'
+    ),
+    "secrets": lambda _: case(),
+    "leftovers": lambda _: case(leftovers=(Leftover("compiled kernels", "/c", GIB),)),
 }
 
 

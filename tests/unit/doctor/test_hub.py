@@ -1,0 +1,51 @@
+"""The hub, by a server that answers as it does."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from vllmd.doctor.hub import problem
+
+STATUS = {"/open/m": 200, "/gated/m": 401, "/none/m": 404, "/ill/m": 503}
+
+
+class _Hub(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        name = self.path.removesuffix("/resolve/main/config.json")
+        allowed = self.headers.get("Authorization") == "Bearer good"
+        self.send_response(200 if allowed and name == "/gated/m" else STATUS[name])
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("model", "token", "words"),
+    [
+        ("open/m", "", None),
+        ("gated/m", "", "the hub does not give it out: no token was given"),
+        ("gated/m", "bad", "the hub does not give it out: the token that was given is not allowed"),
+        ("gated/m", "good", None),
+        ("none/m", "", "the hub has no such model"),
+        ("ill/m", "", "the hub answers 503"),
+    ],
+)
+def test_hub_says_why_not(endpoint: str, model: str, token: str, words: str | None) -> None:
+    found = problem(model, {"HF_ENDPOINT": endpoint, "HF_TOKEN": token})
+    assert found is None if words is None else (found or "").startswith(words)
+
+
+def test_hub_out_of_reach_is_said() -> None:
+    assert "cannot be reached" in (problem("a/b", {"HF_ENDPOINT": "http://127.0.0.1:1"}) or "")
+    assert "is no address" in (problem("a/b", {"HF_ENDPOINT": "http://a\x00b"}) or "")
