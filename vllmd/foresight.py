@@ -38,6 +38,9 @@ class Foresight:
         self._socket = socket
         self._waiting: list[str] = []
         self._woken = asyncio.Event()
+        self.idle = asyncio.Event()
+        """Set while no start waits to be looked at."""
+        self.idle.set()
         self._told: dict[str, frozenset[str]] = {}
 
     def put(self, event: Event) -> None:
@@ -47,6 +50,7 @@ class Foresight:
             return
         if name not in self._waiting:
             self._waiting.append(name)
+        self.idle.clear()
         self._woken.set()
 
     async def run(self) -> None:
@@ -57,6 +61,7 @@ class Foresight:
             while self._waiting:
                 name = self._waiting.pop(0)
                 self._tell(name, await self._look(name))
+            self.idle.set()
 
     async def _look(self, name: str) -> Sequence[Mapping[str, Any]]:
         """Return the findings; none where the doctor itself fails, which is said."""

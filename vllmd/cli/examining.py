@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,8 +17,7 @@ from vllmd.doctor.account import Account, of_engines
 from vllmd.doctor.case import Case, Host, read_model
 from vllmd.doctor.finding import Finding, Severity
 from vllmd.errors import VllmdError
-from vllmd.installing.layout import Engines
-from vllmd.installing.probing import table_for
+from vllmd.installing.probing import record_for, table_for
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
@@ -54,16 +52,13 @@ def make_case(config: Config, name: str, view: View, *, network: bool = True) ->
     barrier = None if model.folder is None else view.account.barrier(model.folder)
     offline = built.env.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
     ask = network and case.to_be_downloaded and not offline
-    installed = None
-    if built.found and not engine.is_stand_in:
-        path = Path(built.argv[0])
-        installed = Engines(path.parents[2]).record(path.parents[1].name)
+    program = built.argv[0] if built.found and not engine.is_stand_in else ""
     return attrs.evolve(
         case,
         hub=hub.problem(engine.model, built.env) if ask else None,
         unreadable=barrier,
-        installed=installed,
-        flag_table=table_for(built.argv[0]) if built.found else None,
+        installed=record_for(program),
+        flag_table=table_for(program),
     )
 
 

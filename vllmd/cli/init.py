@@ -75,7 +75,7 @@ def command(
     if not re.fullmatch(NAME_PATTERN, name):
         raise click.BadParameter(f"--name {name!r}: it takes {NAME_EXPECTS}")
     ask = not yes and not as_json
-    if ask and not sys.stdin.isatty():
+    if ask and not _somebody_is_there():
         raise VllmdError("there is nobody to ask here: give --yes to take what is safe")
     _look_at_old(config_path)
     view = look(Config(), client)
@@ -108,6 +108,10 @@ def subject_of(model: Model, view: View) -> Subject:
         tuple(gpu.free for gpu in gpus),
         view.host.memory_bytes,
     )
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _choose(

@@ -51,10 +51,10 @@ def flag_table(engines: Engines, name: str) -> FlagTable | None:
     return None if kept is None else flags.read(kept)
 
 
-def table_for(program: str) -> FlagTable | None:
-    """Return the flags of the engine that a `vllm` belongs to; None if none are kept.
+def installed_as(program: str) -> tuple[Engines, str] | None:
+    """Return where and as what the engine is installed that a `vllm` belongs to; None if it is not.
 
-    Found by where it lies, ``<prefix>/<name>/bin/vllm``, so that any prefix will do.
+    By where it lies, ``<prefix>/<name>/bin/vllm``, so that any prefix will do.
     """
     path = Path(program)
     if len(path.parents) < 4:
@@ -62,4 +62,16 @@ def table_for(program: str) -> FlagTable | None:
     engines, name = Engines(path.parents[2]), path.parents[1].name
     if not (engines.prefix / RECORDS).is_dir():
         return None
-    return flag_table(engines, engines.linked(name) or name)
+    return engines, engines.linked(name) or name
+
+
+def table_for(program: str) -> FlagTable | None:
+    """Return the flags that a `vllm` takes; None if none are kept."""
+    place = installed_as(program)
+    return None if place is None else flag_table(*place)
+
+
+def record_for(program: str) -> Record | None:
+    """Return what is known of a `vllm`; None if nothing is."""
+    place = installed_as(program)
+    return None if place is None else place[0].record(place[1])

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,11 @@ def test_engine_paths_lie_in_their_folders() -> None:
     assert paths.engine_log(Path("/log"), "a") == Path("/log/a.log")
     given = config('[daemon]\nrun_dir = "/run/v"')
     assert paths.socket_path_bytes(given, "a") == len("/run/v/engines/a/shim.sock")
+
+
+def test_engines_of_root_and_of_a_plain_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert paths.engine_prefix({}) == Path("/opt/vllmd/engine")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert paths.engine_prefix({"HOME": "/h"}) == Path("/h/.local/share/vllmd/engine")
+    assert paths.own_engines({"XDG_DATA_HOME": "/d"}) == Path("/d/vllmd/engine")

@@ -10,7 +10,10 @@ ID = "api-servers"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Find what keeps vLLM from loading adapters at run time, such as several API servers."""
+    """Find what keeps vLLM from loading adapters at run time, such as several API servers.
+
+    With lora.directory, or lora.dynamic, the configuration itself is refused.
+    """
     lora = case.engine.lora
     if lora is None or lora.dynamic is False:
         return
@@ -19,9 +22,8 @@ def check(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         ID,
-        Severity.ERROR if lora.dynamic or lora.directory else Severity.WARNING,
+        Severity.WARNING,
         problem,
-        "'vllmd lora add' and lora.directory do nothing; adapters of lora.modules are loaded at "
-        "the start only.",
+        "'vllmd lora add' is refused: the adapters are those of lora.modules, loaded at the start.",
         "Set flags.api-server-count = 1, or lora.dynamic = false if that is meant.",
     )

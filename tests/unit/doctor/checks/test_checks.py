@@ -283,12 +283,6 @@ BAD: list[tuple[str, Severity, str, Make]] = [
         lambda _: case('flags = { api-server-count = 2 }\nlora = { modules = { a = "o/a" } }'),
     ),
     (
-        "api-servers",
-        ERROR,
-        "there are 2 API servers",
-        lambda _: case('flags = { api-server-count = 2 }\nlora = { directory = "/srv/lora" }'),
-    ),
-    (
         "secrets",
         WARNING,
         "every user of this host may read",

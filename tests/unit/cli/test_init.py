@@ -1,0 +1,135 @@
+"""`vllmd init`: what it writes is a good configuration, and nothing of a person's is lost."""
+
+import json
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.helpers.doctor import WELL
+from tests.unit.doctor.test_models import make
+from vllmd.cli import init
+from vllmd.cli.examining import View
+from vllmd.config.load import load
+from vllmd.doctor import models
+from vllmd.doctor.account import Account
+from vllmd.errors import VllmdError
+from vllmd.units import GIB
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with one H200, and no models but those that a test makes."""
+    env = {"HF_HOME": str(tmp_path / "hf"), "PATH": "/bin", "HOME": str(tmp_path)}
+    view = View(WELL, Account("root", 0, frozenset()), env)
+    monkeypatch.setattr(init, "look", lambda *_: view)
+    monkeypatch.setattr(models, "USUAL", (tmp_path / "models",))
+
+
+def run(folder: Path, *arguments: str, text: str = "") -> Result:
+    where = ["--config", str(folder / "etc" / "vllmd.toml"), "--socket", str(folder / "no.sock")]
+    return CliRunner().invoke(
+        init.command, [*where, *arguments], input=text, catch_exceptions=False
+    )
+
+
+def test_largest_model_is_taken_and_each_number_has_its_reason(tmp_path: Path) -> None:
+    make(tmp_path / "models" / "small", 10)
+    big = make(tmp_path / "models" / "Big Model", 1000)
+    result = run(tmp_path, "--yes")
+    assert result.exit_code == 0, result.output
+    path = tmp_path / "etc" / "vllmd.toml"
+    config, warnings = load(path)
+    assert warnings == []
+    engine = config.engines["main"]
+    assert (engine.model, engine.served_names) == (str(big), ("big-model",))
+    assert engine.gpu_memory_utilization == 0.9
+    assert engine.enable_prefix_caching
+    assert engine.env["HF_HUB_OFFLINE"] == "1"
+    text = path.read_text().splitlines()
+    share = next(i for i, line in enumerate(text) if line.startswith("gpu_memory"))
+    assert text[share - 1].startswith("# Of each GPU")
+    assert "next: vllmd engine install · vllmd doctor · vllmd run" in result.output
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_what_is_named_is_taken(tmp_path: Path) -> None:
+    more = ("--model", "Qwen/Qwen3-8B", "--name", "chat", "--served-model-name", "q", "--port")
+    shown = json.loads(run(tmp_path, "--yes", "--json", *more, "8123").stdout)
+    config, _ = load(Path(shown["path"]))
+    engine = config.engines["chat"]
+    assert (engine.model, engine.served_names, engine.port) == ("Qwen/Qwen3-8B", ("q",), 8123)
+    assert "HF_HUB_OFFLINE" not in engine.env
+    assert {each["key"] for each in shown["settings"]} == {
+        "gpu_memory_utilization",
+        "enable_prefix_caching",
+    }
+    assert run(tmp_path, "--yes", "--name", "A B").exit_code == 2
+
+
+def test_no_model_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(VllmdError, match=r"no model was found.*models: give --model"):
+        run(tmp_path, "--yes")
+
+
+def test_model_that_does_not_fit_is_not_taken_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "models" / "m", 10)
+    monkeypatch.setattr(init, "fits", lambda _: False)
+    with pytest.raises(VllmdError, match="none of the 1 models here fits"):
+        run(tmp_path, "--yes")
+    assert not (tmp_path / "etc").exists()
+
+
+def test_file_with_engines_is_left_alone_and_one_without_is_kept(tmp_path: Path) -> None:
+    make(tmp_path / "models" / "m", 10)
+    path = tmp_path / "etc" / "vllmd.toml"
+    path.parent.mkdir()
+    path.write_text("# the package's own\n")
+    assert run(tmp_path, "--yes").exit_code == 0
+    assert (tmp_path / "etc" / "vllmd.toml.before-init").read_text() == "# the package's own\n"
+    before = path.read_text()
+    with pytest.raises(VllmdError, match="has main already: nothing was changed"):
+        run(tmp_path, "--yes")
+    assert path.read_text() == before
+    path.write_text("modle = 1\n")
+    with pytest.raises(VllmdError, match="is there already, and has mistakes"):
+        run(tmp_path, "--yes")
+
+
+def test_nobody_to_ask_is_said_and_a_person_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "models" / "a", 10)
+    make(tmp_path / "models" / "b", 1000)
+    with pytest.raises(VllmdError, match="there is nobody to ask here: give --yes"):
+        run(tmp_path)
+    monkeypatch.setattr(init, "_somebody_is_there", lambda: True)
+    result = run(tmp_path, text="2\nmine\n8001\ny\n")
+    assert result.exit_code == 0, result.output
+    assert "  1  " in result.output
+    engine = load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"]
+    assert (engine.model, engine.served_names, engine.port) == (
+        str(tmp_path / "models" / "a"),
+        ("mine",),
+        8001,
+    )
+    (tmp_path / "etc" / "vllmd.toml").unlink()
+    assert run(tmp_path, text="\n\n\nn\n").exit_code == 1
+    assert not (tmp_path / "etc" / "vllmd.toml").exists()
+
+
+def test_host_without_a_gpu_is_served_from_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "models" / "m", 10)
+    host = attrs.evolve(WELL, gpus=(), memory_bytes=32 * GIB)
+    view = View(host, Account("root", 0, frozenset()), {"HOME": "/h", "PATH": "/bin"})
+    monkeypatch.setattr(init, "look", lambda *_: view)
+    result = run(tmp_path, "--yes")
+    engine = load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"]
+    assert engine.env["VLLM_CPU_KVCACHE_SPACE"] == "4"
+    assert engine.gpu_memory_utilization is None
+    assert "vllmd engine install --cpu" in result.output
