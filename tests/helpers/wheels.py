@@ -26,7 +26,8 @@ def main():
     serve.add_argument("--quick", action=argparse.BooleanOptionalAction, help="be quick")
     serve.add_argument("--old", help="--old is deprecated and will be removed")
     parser.parse_args()
-    python = os.environ["STAND_IN_PYTHON"]
+    python = os.environ.get("STAND_IN_PYTHON", "/usr/bin/python3")
+    os.environ.setdefault("PYTHONPATH", "/usr/lib/vllmd/site")
     code = "import runpy, sys; sys.argv.pop(1); runpy.run_module('vllmd.demo', None, '__main__')"
     os.execv(python, [python, "-c", code, *sys.argv])  # the stand-in, seen to come from here
 """

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import attrs
 
 from tests.helpers.nvml import FakeNvml, library
 from tests.helpers.site import needs
+from tests.helpers.wheels import wheel
 from vllmd.demo.real import cache_dir
 
 HERE = Path(__file__).parent
@@ -83,6 +85,8 @@ def make(
         shutil.copy(deb, system.work)
     shutil.copytree(HERE / "inside", system.work / "inside")
     _place_gpus(system.work / "nvml")
+    wheel(system.work / "wheels", "0.32.0")
+    shutil.copy(Path(sys.executable).with_name("uv"), system.work)
     patience = EMULATED_PATIENCE if kernel else 1
     unit = UNIT.format(scenario=scenario, patience=patience, brief=brief)
     (root / "etc/systemd/system/inside.service").write_text(unit)

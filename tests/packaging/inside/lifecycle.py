@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Any
 
-from . import gpu
+from . import first_run, gpu
 from .cases import case, serves_on, stops_all
 from .load import Load
 from .tools import (
@@ -105,6 +105,10 @@ def main() -> None:
         sh("vllmd dashboard export --output /tmp/dashboards")
         for name in ("prometheus/prometheus.yml", "alertmanager/alertmanager.yml", "grafana"):
             assert os.path.exists(f"/usr/share/doc/vllmd/examples/{name}"), name
+
+    @case("first run: init, a start without vLLM, engine install, it serves", again=False)
+    def _(row: dict[str, Any]) -> None:
+        first_run.walk(row)
 
     @case("an engine is configured: serves as a unit of its own")
     def _(row: dict[str, Any]) -> None:

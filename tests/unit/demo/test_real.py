@@ -5,6 +5,8 @@ import pytest
 from vllmd.config.load import parse
 from vllmd.demo import real
 from vllmd.errors import InstallError
+from vllmd.installing.layout import Record
+from vllmd.installing.plan import VERSION
 
 
 @pytest.mark.parametrize("gpu", [True, False])
@@ -29,7 +31,8 @@ def test_prepare_makes_the_model_once(tmp_path: Path, monkeypatch: pytest.Monkey
         (folder / "lora" / "adapter_model.safetensors").touch()
 
     monkeypatch.setenv("VLLMD_CACHE", str(tmp_path))
-    monkeypatch.setattr(real, "install", lambda target, gpu, report: target / "bin" / "vllm")
+    found = Record(VERSION, VERSION, "", None, "3.11", str(tmp_path / VERSION / "bin/vllm"), 1.0)
+    monkeypatch.setattr(real, "install", lambda *_: found)
     monkeypatch.setattr(real, "_make_model", make)
     program, model = real.prepare()
     assert real.prepare() == (program, model)
