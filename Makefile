@@ -51,7 +51,7 @@ types: $(VENV)/developed
 	$(BIN)/mypy
 
 unit: $(VENV)/developed system-cc
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -n 2 tests/unit
 
 # side by side, as they wait more than they compute, the longest first; in a short folder, as
 # sockets have short names; which other users may look into, as one test is of their rights

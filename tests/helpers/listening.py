@@ -6,6 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+POLL_S = 0.02
+"""How soon a server sees that it is to end: each test that has one waits for that."""
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """What the handlers of all of them have in common; each has a `reply` of its own."""
@@ -41,7 +44,7 @@ def listening(
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_S,))
     thread.start()
     try:
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"

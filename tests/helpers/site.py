@@ -35,6 +35,7 @@ log_dir = "{folder}/log"
 """
 """The first table of every configuration here."""
 
+_GIVEN: set[int] = set()
 FAST = {
     "VLLMD_STAND_IN_LOAD_S": "0.3",
     "VLLMD_STAND_IN_STEP_S": "0.005",
@@ -56,8 +57,13 @@ def skip_or_fail(reason: str) -> NoReturn:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has, and that was not given out here before."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = int(probe.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def wait_for(what: str, ask: Callable[[], T | None], timeout_s: float = 30.0) -> T:

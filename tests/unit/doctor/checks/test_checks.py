@@ -350,7 +350,9 @@ GOOD: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize(("name", "severity", "words", "make"), BAD, ids=lambda v: str(v)[:40])
+@pytest.mark.parametrize(
+    ("name", "severity", "words", "make"), BAD, ids=[f"{each[0]}-{each[2][:40]}" for each in BAD]
+)
 def test_bad_case_is_found(
     name: str, severity: Severity, words: str, make: Make, tmp_path: Path
 ) -> None:
