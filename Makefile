@@ -11,6 +11,8 @@ RUN := $(CURDIR)/.run
 # the daemon finds its folders as it does under systemd
 FOLDERS := RUNTIME_DIRECTORY=$(RUN)/run STATE_DIRECTORY=$(RUN)/state LOGS_DIRECTORY=$(RUN)/log
 ENGINE ?= stand-in
+# for tests: short, as sockets have short names; other users may look in, as tests are of their rights
+SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
 .PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench clean
 
@@ -51,13 +53,11 @@ types: $(VENV)/developed
 	$(BIN)/mypy
 
 unit: $(VENV)/developed system-cc
-	$(BIN)/pytest -n 2 tests/unit
+	$(SHORT) $(BIN)/pytest -n 2 --basetemp=$$folder/t tests/unit && rm -rf $$folder
 
-# side by side, as they wait more than they compute, the longest first; in a short folder, as
-# sockets have short names; which other users may look into, as one test is of their rights
+# side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
-	@folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder; \
-		$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
+	$(SHORT) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
 			tests/integration/test_paging.py tests/integration && rm -rf $$folder
 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
