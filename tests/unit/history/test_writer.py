@@ -63,9 +63,9 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
     monkeypatch.setattr(Store, "append", failing)
     told: list[Event] = []
     history = History(Store(tmp_path), report=told.append)
-    history.start()
     for number in range(15):
         history.put(event(number))
+    history.start()  # now: the thread must not take one before all have come
     wait_for("the failure", lambda: told)
     assert "disk is full" in (history.problem or "")
     assert [e.name for e in told if e.level == "error"] == [events.HISTORY_FAILED]  # said once
