@@ -89,8 +89,8 @@ def test_service_user_can_read_what_a_strict_umask_installs(bench: Bench) -> Non
         bench.install("0.32.0")
     finally:
         os.umask(old)
-    program = bench.prefix / "current/bin/vllm"
-    assert program.stat().st_mode & 0o005 == 0o005
+    for path in (bench.prefix, bench.prefix / "current", bench.prefix / "current/bin/vllm"):
+        assert path.stat().st_mode & 0o005 == 0o005, path
     assert (bench.prefix / ".records/0.32.0.flags.json").stat().st_mode & 0o004
     assert list((bench.prefix / "0.32.0").glob("lib/*/site-packages/vllm/**/*.pyc"))
 

@@ -187,27 +187,32 @@ class Engines:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, so that two installations do not meet.
+        """Hold the folder, so that two installations do not meet; what is made there all may read.
 
         Raises: InstallError: somebody else holds it, or it cannot be written.
         """
-        with _writing(self.prefix):
-            self.prefix.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(
-                self.prefix / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-            )
+        strict = os.umask(0o022)  # the service's user is to read what root installs
+        try:
+            with _writing(self.prefix):
+                self.prefix.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+                descriptor = os.open(self.prefix / ".lock", flags, 0o644)
+            try:
+                self._take(descriptor)
+                self.tidy()
+                yield
+            finally:
+                os.close(descriptor)
+        finally:
+            os.umask(strict)
+
+    def _take(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
             raise InstallError(
                 f"another 'vllmd engine' works in {self.prefix}: wait for it to end"
             ) from None
-        try:
-            self.tidy()
-            yield
-        finally:
-            os.close(descriptor)
 
     def _link(self, link: str, name: str) -> None:
         fresh = self.prefix / f".{link}.new"

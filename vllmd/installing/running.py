@@ -46,7 +46,6 @@ class Runner:
                 stdout=output,
                 stderr=output,
                 env=self.env,
-                umask=0o022,  # the service's user is to read what root installs
             )
         except OSError as error:
             raise self._failure(command, f"cannot be run: {error.strerror}") from None

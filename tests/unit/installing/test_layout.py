@@ -118,6 +118,19 @@ def test_two_do_not_work_at_once(engines: Engines) -> None:
         pass
 
 
+def test_what_is_made_all_may_read_whatever_the_umask(tmp_path: Path) -> None:
+    made = Engines(tmp_path / "opt" / "vllmd" / "engine")
+    strict = os.umask(0o077)
+    try:
+        with made.locked():
+            made.write(record("0.32.0"))
+        assert os.umask(0o077) == 0o077
+    finally:
+        os.umask(strict)
+    for path in (made.prefix.parent, made.prefix, made.beside("0.32.0", ".json")):
+        assert path.stat().st_mode & 0o004, path
+
+
 def test_folder_that_is_not_ours_is_said(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()

@@ -18,7 +18,9 @@ def test_gunzip_of_several_members_joins_them() -> None:
         assert gunzip(gzip.compress(b"a", mtime=0) + gzip.compress(b"b") + b"\0\0", share) == b"ab"
 
 
-@pytest.mark.parametrize("data", [b"plain", gzip.compress(b"cut off" * 100, mtime=0)[:-12], b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "data", [b"plain", gzip.compress(b"cut off" * 100, mtime=0)[:-12], b"\x1f\x8b"]
+)
 def test_gunzip_of_something_else_is_refused(data: bytes) -> None:
     with Share(Room()) as share, pytest.raises(NotGzipError):
         gunzip(data, share)
