@@ -39,7 +39,9 @@ def walk(row: dict[str, Any]) -> None:
     said = sh(f"umask 077; {INSTALL}")
     assert "0.32.0 is current" in said, said
     now = ready()
-    row["program"] = sh(f"tr '\\0' ' ' < /proc/{now['pid']}/cmdline").split()[3]
+    with open(f"/proc/{now['pid']}/cmdline") as file:
+        words = file.read().split("\0")
+    (row["program"],) = [word for word in words if word.endswith("/bin/vllm")]
     assert row["program"] == "/opt/vllmd/engine/0.32.0/bin/vllm", row
     row["user"] = sh(f"ps -o user= -p {now['pid']}")
     assert row["user"] == "vllmd"
