@@ -17,7 +17,7 @@ import attrs
 from vllmd.errors import InstallError
 from vllmd.installing import host, indexes, uv
 from vllmd.installing.layout import MARKER, Engines, Record
-from vllmd.installing.plan import CPU_LOCKS, Plan, cuda_of
+from vllmd.installing.plan import CPU_LOCKS, Plan, cuda_of, torch_for_cpu
 from vllmd.installing.probing import QUIET, ask, record_of
 from vllmd.installing.running import Runner, growth, size_of
 from vllmd.units import format_bytes
@@ -110,7 +110,7 @@ class _Installation:
             command += [str(partial), *self._origin(), *self._backend()]
             runner.run(command, text=f"{self._plan.requirement}\n")
             partial.replace(self._lock)
-        self._check_driver(self._lock.read_text())
+        self._check_lock(self._lock.read_text())
         self._step(f"vLLM {self._plan.name}", 0.08)
         lock = ["--require-hashes", "--requirement", str(self._lock)]
         self._pip(runner, *lock, *self._backend(), "--compile-bytecode", share=0.84)
@@ -213,7 +213,15 @@ class _Installation:
                 "version), or give --prefix a folder on a larger disk"
             )
 
-    def _check_driver(self, lock: str) -> None:
+    def _check_lock(self, lock: str) -> None:
+        """Refuse what would be loaded in vain: a build that no GPU here could run."""
+        torch = None if self._plan.cpu else torch_for_cpu(lock)
+        if torch is not None and not self._source.force:
+            self._lock.unlink()
+            raise InstallError(
+                f"the indexes that pip or uv were told of have {torch} for {self._plan.name}, "
+                "which uses no GPU: give --torch-backend, such as cu130, or take that index out"
+            )
         cuda, driver = cuda_of(lock), host.driver_version()
         if cuda is None or driver is None or self._source.force:
             return

@@ -17,6 +17,7 @@ CPU_LOCKS: Mapping[str, str] = {"0.32.0": "torch==2.13.0"}
 for every machine, and which serving text does not need.
 """
 _VERSION = re.compile(r"\d+(\.\d+){1,3}((a|b|rc|\.post|\.dev)\d+)?")
+_CPU_TORCH = re.compile(r"(?m)^torch==\S+\+cpu\b")
 _CUDA = re.compile(r"(?m)^nvidia-cuda-runtime(?:-cu(\d+))?==(\d+\.\d+)|^torch==\S+\+cu(\d\d)(\d)\b")
 
 
@@ -60,6 +61,12 @@ def is_supported(version: str) -> bool:
     """Tell whether vllmd supports that vLLM."""
     major, minor = (int(part) for part in version.split(".")[:2])
     return SUPPORTED[0] <= (major, minor) <= SUPPORTED[1]
+
+
+def torch_for_cpu(lock: str) -> str | None:
+    """Return the PyTorch of a lock file that computes on the CPU only; None if it has none."""
+    found = _CPU_TORCH.search(lock)
+    return found[0] if found else None
 
 
 def cuda_of(lock: str) -> str | None:

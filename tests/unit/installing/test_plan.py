@@ -1,6 +1,14 @@
 import pytest
 
-from vllmd.installing.plan import CPU_LOCKS, VERSION, Plan, cuda_of, is_supported, is_version
+from vllmd.installing.plan import (
+    CPU_LOCKS,
+    VERSION,
+    Plan,
+    cuda_of,
+    is_supported,
+    is_version,
+    torch_for_cpu,
+)
 
 
 def test_plan_names_what_it_asks_for() -> None:
@@ -40,3 +48,8 @@ def test_supported_are_those_of_the_design(version: str, supported: bool) -> Non
 )
 def test_cuda_is_read_from_a_lock(lock: str, cuda: str | None) -> None:
     assert cuda_of(lock) == cuda
+
+
+def test_torch_for_the_cpu_is_seen_in_a_lock() -> None:
+    assert torch_for_cpu("a==1\ntorch==2.13.0+cpu \\\n") == "torch==2.13.0+cpu"
+    assert torch_for_cpu("torch==2.13.0 \\\ntorch-cpu==1+cpu\n") is None
