@@ -122,9 +122,7 @@ def test_torch_for_the_cpu_is_refused_for_the_build_with_cuda(
     """Seen: an index of wheels with a CPU build, whose local version counts as the newer one."""
     monkeypatch.setattr(install, "cuda_of", lambda _: "13.5")
     monkeypatch.setattr(install, "torch_for_cpu", lambda _: "torch==2.13.0+cpu")
-    with pytest.raises(
-        InstallError, match=r"have torch==2\.13\.0\+cpu for 0\.32\.0"
-    ):
+    with pytest.raises(InstallError, match=r"have torch==2\.13\.0\+cpu for 0\.32\.0"):
         do(tmp_path, CUDA)
     assert not any("install" in command for command in commands)
     do(tmp_path, CUDA, Source(force=True))
