@@ -1,7 +1,6 @@
 """`vllmd check`: what is wrong with a configuration, and what it would run."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -56,7 +55,7 @@ def command(
         _show_problems(str(config_path), problems, as_json=False)
         _print_text(config, engines)
         for finding in findings:
-            click.echo(f"{finding.engine}: {os.linesep.join(lines_of(finding))}")
+            click.echo("\n".join([f"engine {finding.engine}", *lines_of(finding)]))
     if any(problem.severity is Severity.ERROR for problem in problems):
         sys.exit(ConfigError.exit_code)
     sys.exit(1 if any(each.severity is Gravity.ERROR for each in findings) else 0)
