@@ -159,12 +159,13 @@ class Engines:
     def remove(self, name: str) -> None:
         """Remove an engine; one that was adopted is only forgotten.
 
-        Raises: InstallError: it is the current one, a process uses it, or the disk refuses.
+        Raises: InstallError: it is the current one, a process uses it (one that was adopted loses
+            nothing), or the disk refuses.
         """
         folder = self.folder(name)
         if name == self.current:
             raise InstallError(f"{name} is the current engine: 'vllmd engine use' another first")
-        users = list(running_from(folder))
+        users = [] if folder.is_symlink() else list(running_from(folder))
         if users:
             pids = ", ".join(str(pid) for pid in users)
             raise InstallError(f"{name} is in use (pid {pids}): stop or restart that engine first")

@@ -5,6 +5,7 @@ import pytest
 
 from tests.helpers.wheels import fake_engine
 from vllmd.errors import InstallError
+from vllmd.installing import layout
 from vllmd.installing.layout import MARKER, Engines, Record, running_from
 
 
@@ -94,11 +95,16 @@ def test_remove_spares_the_current_one_and_what_runs(engines: Engines, tmp_path:
     assert os.getpid() not in running_from(tmp_path / "0.9.0")
 
 
-def test_adopted_engine_is_unlinked_and_its_folder_stays(engines: Engines, tmp_path: Path) -> None:
+def test_adopted_engine_is_unlinked_and_its_folder_stays(
+    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     theirs = tmp_path / "elsewhere"
     fake_engine(theirs)
     engines.folder("1.0").symlink_to(theirs)
+    monkeypatch.setattr(layout, "running_from", lambda _: [7])
     engines.remove("1.0")
+    with pytest.raises(InstallError, match=r"is in use \(pid 7\)"):
+        engines.remove("0.9.0")
     assert (theirs / "bin" / "vllm").exists()
     assert "1.0" not in engines.names()
 
