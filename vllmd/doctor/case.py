@@ -148,8 +148,8 @@ class Host:
     """How long systemd lets an engine's unit stop; None: there is no such unit here."""
     readable_secrets: tuple[str, ...] = ()
     """Files with secrets that every user of the host may read."""
-    writable_sockets: tuple[str, ...] = ()
-    """Sockets and folders of vllmd that every user of the host may write to."""
+    writable_folders: tuple[str, ...] = ()
+    """Folders of vllmd that every user of the host may write to."""
     leftovers: tuple[Leftover, ...] = ()
 
 

@@ -63,7 +63,7 @@ def look(
         synchronized=clock_is_kept(),
         stop_s=service.stop_s if service else None,
         readable_secrets=tuple(readable_secrets(config)),
-        writable_sockets=tuple(writable(paths.run_dir(config))),
+        writable_folders=tuple(writable(config)),
         leftovers=tuple(leftovers(env, paths.engine_prefix(env))),
     )
 
@@ -98,9 +98,12 @@ def readable_secrets(config: Config, credentials: Path = CREDENTIALS) -> Iterato
     yield from (str(path) for path in files if _everybody_may(path, stat.S_IROTH))
 
 
-def writable(run_dir: Path) -> Iterator[str]:
-    """Yield what every user of the host may write to and should not."""
-    for path in (run_dir, paths.control_socket(run_dir)):
+def writable(config: Config) -> Iterator[str]:
+    """Yield folders of vllmd that every user of the host may write to.
+
+    The control socket is none of them: everybody may look, and who may act is asked of the kernel.
+    """
+    for path in (paths.run_dir(config), *paths.written(config).values()):
         if _everybody_may(path, stat.S_IWOTH):
             yield str(path)
 

@@ -1,5 +1,6 @@
 """The host: by the daemon's answers, or by what is there without one."""
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.make import config
+from vllmd.config.load import load
 from vllmd.doctor import host
+from vllmd.doctor.account import Account
 from vllmd.doctor.case import GpuFacts
 from vllmd.units import MIB
 
@@ -56,3 +59,53 @@ def test_ports_that_answer_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
         found = host.look(config(TEXT.format(port=port)), None, None)
     assert found.in_use == {("0.0.0.0", port)}
     assert host.look(config(TEXT.format(port=port)), None, None).in_use == frozenset()
+
+
+def test_persistence_is_that_of_all_gpus(tmp_path: Path) -> None:
+    assert host.persistence(program(tmp_path, "Enabled\\nEnabled\\n")) is True
+    assert host.persistence(program(tmp_path, "Enabled\\nDisabled\\n")) is False
+    assert host.persistence(program(tmp_path, "", 9)) is None
+    assert host.persistence(str(tmp_path / "nothing")) is None
+
+
+def test_devices_that_are_missing_or_closed_are_named(tmp_path: Path) -> None:
+    somebody = Account("vllmd", 4321, frozenset())
+    for name, mode in (("nvidiactl", 0o666), ("nvidia0", 0o660), ("nvidia1", 0o666)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    assert list(host.closed_devices(somebody, tmp_path)) == [
+        f"{tmp_path}/nvidia-uvm (missing)",
+        f"{tmp_path}/nvidia0 (user vllmd may not open it)",
+    ]
+    (tmp_path / "nvidia-uvm").touch()
+    (tmp_path / "nvidia-uvm").chmod(0o666)
+    (tmp_path / "nvidia0").chmod(0o666)
+    assert list(host.closed_devices(somebody, tmp_path)) == []
+
+
+def test_secrets_that_all_may_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "vllmd.toml"
+    path.write_text('[engines.a]\nmodel = "m"\nexecutable = "x"\nenv = { HF_TOKEN = "t" }\n')
+    path.chmod(0o644)
+    keys = tmp_path / "credentials"
+    keys.mkdir()
+    for name, mode in (("webhook", 0o644), ("hf", 0o640)):
+        (keys / name).touch()
+        (keys / name).chmod(mode)
+    found = list(host.readable_secrets(load(path)[0], keys))
+    assert found == [str(path), f"{keys}/webhook"]
+    path.write_text('[engines.a]\nmodel = "m"\nexecutable = "x"\n')
+    assert list(host.readable_secrets(load(path)[0], tmp_path / "none")) == []
+
+
+def test_folders_that_all_may_write_to_are_named_and_the_socket_is_none(tmp_path: Path) -> None:
+    made = config(f'[daemon]\nrun_dir = "{tmp_path}/run"\nstate_dir = "{tmp_path}/state"\n')
+    for name in ("run", "state"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as control:
+        control.bind(str(tmp_path / "run" / "control.sock"))
+        os.chmod(tmp_path / "run" / "control.sock", 0o666)
+    assert str(tmp_path) not in " ".join(host.writable(made))
+    (tmp_path / "run").chmod(0o777)
+    assert next(host.writable(made)) == f"{tmp_path}/run"

@@ -1,4 +1,4 @@
-"""Every user of the host can read a secret, or command the daemon."""
+"""Every user of the host can read a secret, or replace what is vllmd's."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ ID = "secrets"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Find files with secrets and sockets whose modes are too wide."""
+    """Find files with secrets and folders whose modes are too wide."""
     for path in case.host.readable_secrets:
         yield Finding(
             ID,
@@ -18,11 +18,11 @@ def check(case: Case) -> Iterator[Finding]:
             "Who has the token or the key is who it was given to.",
             f"chmod 640 {path}; chgrp vllmd {path}",
         )
-    for path in case.host.writable_sockets:
+    for path in case.host.writable_folders:
         yield Finding(
             ID,
             Severity.WARNING,
             f"every user of this host may write to {path}",
-            "Sockets there could be replaced; acting needs root or the group vllmd all the same.",
+            "Sockets, logs and the history there could be replaced by anybody.",
             f"chmod o-w {path}",
         )

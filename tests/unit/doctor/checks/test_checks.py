@@ -288,7 +288,7 @@ BAD: list[tuple[str, Severity, str, Make]] = [
         "every user of this host may read",
         lambda _: case(readable_secrets=("/k",)),
     ),
-    ("secrets", WARNING, "may write to /run/x", lambda _: case(writable_sockets=("/run/x",))),
+    ("secrets", WARNING, "may write to /run/x", lambda _: case(writable_folders=("/run/x",))),
     (
         "leftovers",
         INFO,
