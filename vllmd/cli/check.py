@@ -24,6 +24,9 @@ from vllmd.errors import ConfigError
 from vllmd.installing import flags
 from vllmd.installing.probing import table_for
 
+SAID = ("flags", "engine-missing")
+"""Checks of the doctor that are problems of the configuration here, with their line."""
+
 
 @click.command()
 @config_option
@@ -87,8 +90,7 @@ def _findings(config: Config, client: ControlClient, offline: bool) -> Iterator[
     view = look(config, client)
     for name in config.engines:
         case = make_case(config, name, view, network=not offline)
-        said = ("flags", "engine-missing")
-        yield from (each for each in examine(case) if each.check not in said)
+        yield from (each for each in examine(case) if each.check not in SAID)
 
 
 def _not_found(name: str, built: commands.Command) -> Problem:

@@ -1,7 +1,6 @@
 """`vllmd init`: a first configuration, by asking the machine and, on a terminal, the person."""
 
 import json
-import os
 import re
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import click
 
 from vllmd.cli.examining import View, look
 from vllmd.cli.options import config_option, json_option, socket_option
+from vllmd.cli.writing import write_whole
 from vllmd.config import command as commands
 from vllmd.config.load import parse
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
@@ -212,17 +212,10 @@ def _look_at_old(path: Path) -> None:
 
 
 def _store(path: Path, text: str) -> None:
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             path.with_name(path.name + KEPT).write_bytes(path.read_bytes())
-        with fresh.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.chmod(0o644)
-        fresh.replace(path)
+        write_whole(path, text, 0o644)
     except OSError as error:
         raise VllmdError(
             f"cannot write {path}: {error.strerror}; give a file of your own with --config"

@@ -17,6 +17,24 @@ output_option = click.option(
 )
 
 
+def write_whole(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a file so that a reader, and a loss of power, find the old one or the new one.
+
+    With a `mode` that is its mode, whatever the umask.
+
+    Raises: OSError: it cannot be written; the old one is as it was.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with fresh.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if mode is not None:
+        fresh.chmod(mode)
+    os.replace(fresh, path)
+
+
 def write_all(folder: str, files: Mapping[str, str], *, as_json: bool) -> None:
     """Write files by their path below a folder, and say which.
 
@@ -25,11 +43,8 @@ def write_all(folder: str, files: Mapping[str, str], *, as_json: bool) -> None:
     written = []
     for name, text in files.items():
         path = Path(folder) / name
-        fresh = path.with_name(f".{path.name}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(text)
-            os.replace(fresh, path)
+            write_whole(path, text)
         except OSError as error:
             raise VllmdError(
                 f"cannot write {path}: {error.strerror}; give --output a folder that this user may "

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -216,7 +217,7 @@ class Case:
             gpus = tuple(gpus[int(each)] for each in chosen)
         return min(gpus[: self.gpu_count], key=lambda gpu: gpu.cuda)
 
-    @property
+    @cached_property
     def demand(self) -> Demand:
         """What it asks of its GPUs."""
         engine, model = self.engine, self.model
@@ -252,7 +253,7 @@ class Case:
         said = self.env.get("VLLM_CPU_KVCACHE_SPACE", "")
         return int(said) * GIB if said.isdigit() else 0
 
-    @property
+    @cached_property
     def capacity(self) -> Capacity | None:
         """What would be left for the KV cache; None if too little is known."""
         architecture, gpu = self.model.architecture, self.gpu

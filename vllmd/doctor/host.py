@@ -6,7 +6,6 @@ import os
 import resource
 import socket
 import stat
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from vllmd.doctor.case import GpuFacts, Host
 from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
-from vllmd.installing.host import driver_version
+from vllmd.installing.host import driver_version, query
 from vllmd.units import MIB
 
 CREDENTIALS = Path("/etc/vllmd/credentials")
 SHARED_MEMORY = "/dev/shm"
 CONNECT_S = 0.3
-NVIDIA_SMI_S = 10.0
 _QUERY = "memory.total,memory.reserved,memory.free"
 
 
@@ -71,7 +69,7 @@ def look(
 def persistence(program: str = "nvidia-smi") -> bool | None:
     """Tell whether all GPUs are in persistence mode; None if nobody can say."""
     try:
-        said = _query(program, "persistence_mode")
+        said = query("persistence_mode", program)
     except FileNotFoundError:
         return None
     modes = [line.strip() for line in (said or "").splitlines() if line.strip()]
@@ -136,7 +134,7 @@ def _told(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
 def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:
     """Return the GPUs by nvidia-smi: none where it is not installed, None if it fails."""
     try:
-        said = _query(program, _QUERY, units=False)
+        said = query(_QUERY, program, units=False)
     except FileNotFoundError:
         return ()
     if said is None:
@@ -146,20 +144,6 @@ def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:
         return tuple(GpuFacts(*row) for row in rows)
     except (ValueError, TypeError):
         return None
-
-
-def _query(program: str, keys: str, *, units: bool = True) -> str | None:
-    plain = "csv,noheader" if units else "csv,noheader,nounits"
-    command = [program, f"--query-gpu={keys}", f"--format={plain}"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=False
-        )
-    except FileNotFoundError:
-        raise
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 def _shared_memory() -> int | None:

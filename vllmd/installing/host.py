@@ -28,15 +28,29 @@ def driver_version(file: Path = DRIVER_FILE, program: str = "nvidia-smi") -> str
         found = None
     if found:
         return found[1]
-    command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        lines = (query("driver_version", program) or "").split()
+    except FileNotFoundError:
+        return None
+    return lines[0] if lines and lines[0][0].isdigit() else None
+
+
+def query(keys: str, program: str = "nvidia-smi", *, units: bool = True) -> str | None:
+    """Ask nvidia-smi of each GPU, a line each; None if it fails.
+
+    Raises: FileNotFoundError: it is not installed.
+    """
+    plain = "csv,noheader" if units else "csv,noheader,nounits"
+    command = [program, f"--query-gpu={keys}", f"--format={plain}"]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=NVIDIA_SMI_S, check=False
         )
+    except FileNotFoundError:
+        raise
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = done.stdout.split()
-    return lines[0] if done.returncode == 0 and lines and lines[0][0].isdigit() else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def too_old(driver: str, cuda: str) -> str | None:

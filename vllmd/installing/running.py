@@ -1,5 +1,6 @@
 """Commands of an installation: their words go to a log, their progress is read off the disk."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -86,10 +87,12 @@ def growth(folder: Path, expected_bytes: int) -> Callable[[], float]:
     return share
 
 
-def size_of(folder: Path) -> int:
-    """Return the bytes that the files below a folder take on the disk."""
+def size_of(folder: Path, ending: str = "") -> int:
+    """Return the bytes that the files below a folder take on the disk, of those that end so."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:
-            total += os.lstat(os.path.join(path, name)).st_blocks * 512
+            if name.endswith(ending):
+                with contextlib.suppress(OSError):  # gone meanwhile
+                    total += os.lstat(os.path.join(path, name)).st_blocks * 512
     return total

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from tests.helpers.make import config
-from vllmd.doctor.disks import compile_cache, disks, leftovers
+from vllmd.doctor.disks import disks, leftovers
+from vllmd.engine.restart.compile_cache import vllm_cache
 
 
 def test_disks_of_folders_that_are_not_there_yet_are_those_above(tmp_path: Path) -> None:
@@ -34,5 +35,5 @@ def test_leftovers_are_found_and_sized(tmp_path: Path) -> None:
 
 
 def test_compile_cache_follows_vllms_variables() -> None:
-    assert compile_cache({"VLLM_CACHE_ROOT": "/v"}) == Path("/v")
-    assert compile_cache({"HOME": "/h"}) == Path("/h/.cache/vllm")
+    assert vllm_cache({"VLLM_CACHE_ROOT": "/v"}) == Path("/v")
+    assert vllm_cache({"HOME": "/h"}) == Path("/h/.cache/vllm")

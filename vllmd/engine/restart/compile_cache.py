@@ -11,12 +11,17 @@ NAME = "torch_compile_cache"
 ASIDE = "torch_compile_cache.unusable"
 
 
-def folder(env: Mapping[str, str]) -> Path:
-    """Return where an engine with that environment keeps its compiled graphs.
+def vllm_cache(env: Mapping[str, str]) -> Path:
+    """Return where an engine with that environment keeps what it can make again.
 
     Source: `VLLM_CACHE_ROOT` in vllm/envs.py: else `$XDG_CACHE_HOME/vllm`, else `~/.cache/vllm`.
     """
-    return Path(env.get("VLLM_CACHE_ROOT") or cache_home(env) / "vllm").expanduser() / NAME
+    return Path(env.get("VLLM_CACHE_ROOT") or cache_home(env) / "vllm").expanduser()
+
+
+def folder(env: Mapping[str, str]) -> Path:
+    """Return where an engine with that environment keeps its compiled graphs."""
+    return vllm_cache(env) / NAME
 
 
 def put_aside(env: Mapping[str, str]) -> Path | None:
