@@ -1,31 +1,45 @@
 #!/usr/bin/env bash
 # Build the package from the checkout: packaging/build-deb.sh OUTPUT_FOLDER [VERSION]
-# Needs debhelper and a Python 3.11+ with pip (PYTHON).
+# Needs debhelper and a Python 3.11+ with pip (PYTHON). The wheels are loaded first, each by its hash;
+# the build itself asks no network, and makes the same bytes each time (SOURCE_DATE_EPOCH: the commit).
 set -euo pipefail
+umask 022
 root=$(realpath "$(dirname "$0")/..")
 mkdir -p "$1"
 output=$(realpath "$1")
 version=${2:-$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' "$root/vllmd/__init__.py")}
+python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/vllmd"
+source=$work/vllmd-$version
+mkdir "$source"
 cd "$root"
-git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$work/vllmd"
-cd "$work/vllmd"
+git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$source"
+cd "$source"
 cp -r packaging/debian debian
 sed -i "s/^__version__ = .*/__version__ = \"$version\"/" vllmd/__init__.py
+# for the oldest Python that the package runs on, whichever builds it
+"$python" -m pip --disable-pip-version-check --quiet download --require-hashes --no-deps \
+  --only-binary :all: --implementation cp --python-version 3.11 --abi abi3 --abi none \
+  --platform manylinux2014_x86_64 --platform manylinux_2_12_x86_64 \
+  --requirement requirements/runtime.txt --dest "$work/wheels" 2> "$output/pip.log" || {
+  cat "$output/pip.log" >&2
+  exit 1
+}
+python3 packaging/unpack.py "$work/wheels" site
 stamp=$(git -C "$root" log -1 --format=%cD)
-cat > debian/changelog << END
+cat > debian/changelog << END_OF_CHANGELOG
 vllmd ($version) unstable; urgency=medium
 
-  * See CHANGELOG.md.
+  * See /usr/share/doc/vllmd/CHANGELOG.md.gz.
 
- -- vllmd developers <vllmd@localhost>  $stamp
-END
-SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct) PYTHON=${PYTHON:-python3} \
-  dpkg-buildpackage --build=binary --unsigned-changes --no-sign --no-check-builddeps > "$output/build.log" 2>&1 || {
+ -- vllmd developers <vllmd@vllmd.invalid>  $stamp
+END_OF_CHANGELOG
+SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct) \
+  dpkg-buildpackage --build=full --unsigned-source --unsigned-changes --no-check-builddeps \
+  > "$output/build.log" 2>&1 || {
   tail -n 30 "$output/build.log" >&2
   exit 1
 }
-cp "$work"/vllmd_*.deb "$output/"
+cp "$work"/vllmd_"$version"* "$output/"
 ls -l "$output"/vllmd_"$version"_*.deb
