@@ -1,7 +1,7 @@
 """Unpack wheels into one folder: ``python3 packaging/unpack.py WHEELS SITE``.
 
-As they are, with the rights that Debian wants of files; the same bytes whatever pip, Python or umask
-there is. Only wheels that run on every Python 3.11 and later are taken.
+As they are, with the rights that Debian wants of files; the same bytes whatever pip, Python or
+umask there is. Only wheels that run on every Python 3.11 and later are taken.
 """
 
 import re
@@ -18,7 +18,9 @@ def unpack(wheel: Path, site: Path) -> None:
     Raises: SystemExit: it is for one version of Python, or wants more than to lie there.
     """
     if not LASTING.search(wheel.stem):
-        raise SystemExit(f"{wheel.name} is for one version of Python: find one that is pure or abi3")
+        raise SystemExit(
+            f"{wheel.name} is for one version of Python: find one that is pure or abi3"
+        )
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             path = PurePosixPath(name)

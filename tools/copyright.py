@@ -80,14 +80,14 @@ def text() -> str:
     paragraphs = [HEAD]
     for name in pinned():
         found = distribution(name)
-        license = _license(found)
+        terms = _license(found)
         files = "\n ".join(f"{SITE}/{pattern}" for pattern in patterns(found))
         holders = "\n ".join(_holders(name, found))
         paragraphs.append(
-            f"Files: {files}\nCopyright: {holders}\nLicense: {license}\n"
-            f"{_body(found, license)}Comment: {name}, {SOURCE}/{name}/\n"
+            f"Files: {files}\nCopyright: {holders}\nLicense: {terms}\n"
+            f"{_body(found, terms)}Comment: {name}, {SOURCE}/{name}/\n"
         )
-        needed.update(each for each in SHIPPED_BY_DEBIAN if each in license)
+        needed.update(each for each in SHIPPED_BY_DEBIAN if each in terms)
     for each in sorted(needed):
         paragraphs.append(
             f"License: {each}\n On Debian systems, the text is in "
@@ -116,11 +116,12 @@ def patterns(found: Distribution) -> list[str]:
 
 
 def _license(found: Distribution) -> str:
-    said = found.metadata.get("License-Expression") or found.metadata.get("License")
+    told = found.metadata.json
+    said = str(told.get("license_expression") or told.get("license") or "")
     if not said:
-        classifiers = found.metadata.get_all("Classifier") or []
+        classifiers = [str(each) for each in told.get("classifier", ())]
         said = next((c.rsplit(" :: ")[-1] for c in classifiers if c.startswith("License")), "")
-    said = said.splitlines()[0]
+    said = said.split("\n", 1)[0]
     if said not in LICENSES:
         raise SystemExit(f"{found.name}: licence {said!r} is not known to tools/copyright.py: look")
     return LICENSES[said]
@@ -134,8 +135,9 @@ def _texts(found: Distribution) -> list[str]:
 
 def _head(module: object) -> str:
     """Return the first comment of a module."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), Path(str(module)).read_text().splitlines())
-    return "\n".join(line.lstrip("# ") for line in lines)
+    lines = Path(str(module)).read_text().splitlines()
+    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join(line.lstrip("# ") for line in comment)
 
 
 def _holders(name: str, found: Distribution) -> Iterator[str]:
@@ -151,9 +153,9 @@ def _holders(name: str, found: Distribution) -> Iterator[str]:
     yield from holders
 
 
-def _body(found: Distribution, license: str) -> str:
+def _body(found: Distribution, terms: str) -> str:
     """Return the licence's text where Debian has none, as the format wants it."""
-    if license in SHIPPED_BY_DEBIAN:
+    if terms in SHIPPED_BY_DEBIAN:
         return ""
     texts = [text for text in _texts(found) if "Apache License" not in text[:200]]
     if found.name in IN_SOURCE:

@@ -26,6 +26,7 @@ FILES = (
     ("/var/log/vllmd/", "what the engines printed, rotated by vllmd"),
     ("/run/vllmd/control.sock", "where the daemon is asked and told"),
 )
+DOCS = "/usr/share/doc/vllmd"
 EXIT_CODES = re.compile(r"^(\d+) (.+)$")
 
 
@@ -55,9 +56,10 @@ def _main_page(context: click.Context) -> str:
         _section(
             "DESCRIPTION",
             _escape(
-                "vllmd starts vLLM, keeps it serving, says why when it is not, and shows every engine "
-                "on one Prometheus page. 'systemctl enable --now vllmd' begins; the engines are units "
-                "of their own (vllmd-engine@...) and serve on while vllmd-daemon is restarted."
+                "vllmd starts vLLM, keeps it serving, says why when it is not, and shows every "
+                "engine on one Prometheus page. 'systemctl enable --now vllmd' begins; the engines "
+                "are units of their own (vllmd-engine@...) and serve on while vllmd-daemon is "
+                "restarted."
             ),
         ),
         _section(
@@ -69,7 +71,9 @@ def _main_page(context: click.Context) -> str:
         ),
         _section("EXIT STATUS", "".join(_item(code, text) for code, text in _exit_codes())),
         _section("FILES", "".join(_item(path, _escape(text)) for path, text in FILES)),
-        _section("SEE ALSO", _escape("vllmd.toml(5), systemctl(1), journalctl(1), /usr/share/doc/vllmd")),
+        _section(
+            "SEE ALSO", _escape("vllmd.toml(5), systemctl(1), journalctl(1), /usr/share/doc/vllmd")
+        ),
     ]
     return "".join(parts)
 
@@ -95,8 +99,8 @@ def _command_page(path: str, command: click.Command, parent: click.Context) -> s
         parts.append(_section("OPTIONS", options))
     for name, below in _subcommands(context):
         inner = click.Context(below, parent=context, info_name=name)
-        text = f"{_synopsis(f'{path} {name}', inner)}\n.P\n{_prose(below.help or '')}\n{_options(inner)}"
-        parts.append(_section(f"{path} {name}".upper(), text))
+        words = [_synopsis(f"{path} {name}", inner), ".P", _prose(below.help or "")]
+        parts.append(_section(f"{path} {name}".upper(), "\n".join([*words, _options(inner)])))
     parts.append(_section("SEE ALSO", "vllmd(1), vllmd.toml(5)"))
     return "".join(parts)
 
@@ -123,10 +127,10 @@ def _configuration() -> str:
         _section(
             "DESCRIPTION",
             _escape(
-                "TOML. Each engine is a table of its own, [engines.NAME]; all keys but 'model' have "
-                "defaults. 'vllmd check' says what is wrong and shows the commands that follow; "
-                "'vllmd reload' (or systemctl reload vllmd-daemon) reads the file again while the "
-                "engines serve. A file that cannot be used changes nothing."
+                "TOML. Each engine is a table of its own, [engines.NAME]; all keys but 'model' "
+                "have defaults. 'vllmd check' says what is wrong and shows the commands that "
+                "follow; 'vllmd reload' (or systemctl reload vllmd-daemon) reads the file again "
+                "while the engines serve. A file that cannot be used changes nothing."
             ),
         ),
     ]
@@ -147,7 +151,8 @@ def _default(field: "attrs.Attribute[object]") -> str:
 
 def _title(name: str, section: int, manual: str) -> str:
     day = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC)
-    return f'.TH "{name}" {section} {day:%Y-%m-%d} "vllmd {vllmd.__version__}" "{manual}"\n.nh\n.ad l\n'
+    version = f"vllmd {vllmd.__version__}"
+    return f'.TH "{name}" {section} {day:%Y-%m-%d} "{version}" "{manual}"\n.nh\n.ad l\n'
 
 
 def _section(title: str, text: str) -> str:

@@ -28,6 +28,7 @@ GROUND = {
     "story",
     "redact",
     "log",
+    "journald",
     "runbook_pages",
     "asgi",
     "aside",

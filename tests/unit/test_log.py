@@ -1,4 +1,10 @@
+import contextlib
 import io
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
 
 import structlog
 
@@ -16,3 +22,63 @@ def test_configure_without_a_terminal_writes_one_logfmt_line_an_event() -> None:
     (line,) = stream.getvalue().splitlines()
     assert "level=info event=engine.exited" in line
     assert "code=0 requested=false" in line
+
+
+@contextlib.contextmanager
+def journal(folder: Path) -> Iterator[tuple[socket.socket, TextIO]]:
+    """Configure the log as under systemd: the stream leads to the journal, which has a socket."""
+    with (
+        (folder / "stream").open("w+") as stream,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver,
+    ):
+        receiver.bind(str(folder / "journal"))
+        receiver.settimeout(5)
+        found = os.fstat(stream.fileno())
+        env = {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        log.configure(stream, env=env, journal=str(folder / "journal"))
+        try:
+            yield receiver, stream
+        finally:
+            structlog.reset_defaults()
+
+
+def test_configure_under_systemd_sends_fields_that_can_be_asked_for(tmp_path: Path) -> None:
+    with journal(tmp_path) as (receiver, stream):
+        structlog.get_logger().warning(
+            "engine.exited", engine="chat", cause="kv_cache", code=0, killed=[1, 2], phase=None
+        )
+        entry = receiver.recv(10_000).decode()
+        assert stream.tell() == 0, "the stream would show it a second time"
+    assert entry.splitlines() == [
+        'MESSAGE=engine.exited engine=chat cause=kv_cache code=0 killed="[1, 2]"',
+        "PRIORITY=4",
+        "SYSLOG_IDENTIFIER=vllmd",
+        "VLLMD_EVENT=engine.exited",
+        "VLLMD_ENGINE=chat",
+        "VLLMD_CAUSE=kv_cache",
+        "VLLMD_CODE=0",
+        "VLLMD_KILLED=[1, 2]",
+    ]
+
+
+def test_configure_under_systemd_keeps_a_traceback_with_its_message(tmp_path: Path) -> None:
+    with journal(tmp_path) as (receiver, _):
+        try:
+            raise ValueError("boom")
+        except ValueError:
+            structlog.get_logger().exception("x.failed")
+        entry = receiver.recv(20_000)
+    assert entry.startswith(b"MESSAGE\n")
+    assert b"Traceback" in entry
+    assert b"PRIORITY=3" in entry
+
+
+def test_what_the_journal_does_not_take_goes_to_the_stream(tmp_path: Path) -> None:
+    with journal(tmp_path) as (receiver, stream):
+        receiver.close()
+        structlog.get_logger().info("a.happened", engine="chat")
+        structlog.get_logger().info("b.happened", text="x" * 200_000)
+        stream.seek(0)
+        first, second = stream.read().splitlines()
+    assert first == "a.happened engine=chat"
+    assert second.startswith("b.happened text=xxx")

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,18 @@ import attrs
 import click
 
 from vllmd.cli.asking import Answer, Api, AskError
-from vllmd.cli.describing import describe_state
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
+from vllmd.config import credentials
 from vllmd.control.client import ControlClient
+from vllmd.engine.describing import describe_state
 from vllmd.errors import HeldError, TimedOutError, UnknownEngineError, VllmdError
 
 DEFAULT_PROMPT = "Say hello in one sentence."
 ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalled"})
+
+Keys = Callable[[str], str | None]
+"""The API key of an engine, by its name."""
 
 
 @click.command()
@@ -37,7 +41,11 @@ ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalle
     show_default=True,
     help="How long to wait for each piece, in seconds.",
 )
-@click.option("--api-key-file", type=click.Path(path_type=Path), help="Else VLLM_API_KEY is used.")
+@click.option(
+    "--api-key-file",
+    type=click.Path(path_type=Path),
+    help="Else VLLM_API_KEY is used, else the host's credentials where you may read them.",
+)
 @socket_option
 @json_option
 def command(
@@ -62,13 +70,13 @@ def command(
         raise click.UsageError("--all asks every model: leave out --model")
     text = sys.stdin.read() if prompt == "-" else prompt or DEFAULT_PROMPT
     engines = _chosen(client.status()["engines"], engine)
-    key = _key(api_key_file)
+    keys = _keys(api_key_file)
     if every:
-        _ask_all(engines, key, text, max_tokens or 16, timeout, as_json)
+        _ask_all(engines, keys, text, max_tokens or 16, timeout, as_json)
         return
-    found, name = _find(engines, model, key, timeout)
+    found, name = _find(engines, model, keys, timeout)
     show = not as_json and (sys.stdout.isatty() if stream is None else stream)
-    api = Api(found["url"], key, timeout)
+    api = Api(found["url"], keys(found["name"]), timeout)
     answer = api.ask(name, text, max_tokens or 128, _print if show else lambda _: None)
     if as_json:
         click.echo(json.dumps(_to_json(found["name"], name, answer, None), indent=2))
@@ -87,7 +95,7 @@ def _chosen(engines: Sequence[dict[str, Any]], name: str | None) -> list[dict[st
 
 
 def _find(
-    engines: Sequence[dict[str, Any]], model: str | None, key: str | None, timeout_s: float
+    engines: Sequence[dict[str, Any]], model: str | None, keys: Keys, timeout_s: float
 ) -> tuple[dict[str, Any], str]:
     """Return the engine that serves a model, and the name to ask for."""
     if model is None:
@@ -105,7 +113,7 @@ def _find(
         if len(engines) == 1:
             _refuse_unready(each)
         if each["state"] == "ready":
-            listed = Api(each["url"], key, timeout_s).models()
+            listed = Api(each["url"], keys(each["name"]), timeout_s).models()
             if model in listed:
                 return each, model
             served += listed
@@ -114,14 +122,16 @@ def _find(
 
 def _ask_all(
     engines: Sequence[dict[str, Any]],
-    key: str | None,
+    keys: Keys,
     prompt: str,
     max_tokens: int,
     timeout_s: float,
     as_json: bool,
 ) -> None:
     results = [
-        result for each in engines for result in _ask_each(each, key, prompt, max_tokens, timeout_s)
+        result
+        for each in engines
+        for result in _ask_each(each, keys, prompt, max_tokens, timeout_s)
     ]
     if as_json:
         click.echo(json.dumps([_to_json(*result) for result in results], indent=2))
@@ -140,10 +150,10 @@ _Result = tuple[str, str | None, Answer | None, str | None]
 
 
 def _ask_each(
-    engine: dict[str, Any], key: str | None, prompt: str, max_tokens: int, timeout_s: float
+    engine: dict[str, Any], keys: Keys, prompt: str, max_tokens: int, timeout_s: float
 ) -> Iterator[_Result]:
     """Ask all models of an engine; one that fails does not keep the others from being asked."""
-    api = Api(engine["url"], key, timeout_s)
+    api = Api(engine["url"], keys(engine["name"]), timeout_s)
     try:
         _refuse_unready(engine)
         models = api.models()
@@ -170,13 +180,18 @@ def _refuse_unready(engine: dict[str, Any]) -> None:
     raise VllmdError(f"{said}; 'vllmd start {name} --wait' starts it")
 
 
-def _key(path: Path | None) -> str | None:
+def _keys(path: Path | None) -> Keys:
+    """Return how the key of an engine is found, by its name."""
+    if path is None and (one := os.environ.get("VLLM_API_KEY")):
+        return lambda _: one
     if path is None:
-        return os.environ.get("VLLM_API_KEY")
+        found = credentials.read()
+        return lambda engine: found.values.get(found.name_for("api_key", engine))
     try:
-        return path.read_text().strip()
+        key = path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise VllmdError(f"--api-key-file: {error}") from None
+    return lambda _: key
 
 
 def _print(piece: str) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from vllmd.cli.describing import describe_state
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
+from vllmd.engine.describing import describe_state
 from vllmd.units import format_duration
 
 _COLOURS = {

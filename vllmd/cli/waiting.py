@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from vllmd.cli.describing import describe_state
 from vllmd.control.client import ControlClient
+from vllmd.engine.describing import describe_state
 from vllmd.errors import HeldError, TimedOutError
 from vllmd.units import format_duration
 

@@ -37,7 +37,8 @@ OWN_KEYS: Mapping[str, str] = MappingProxyType(
 """Flags that have a key of their own, and that key."""
 
 _REFUSED = {
-    "api-key": "an argument can be read by every user of the host: set env.VLLM_API_KEY instead",
+    "api-key": "an argument can be read by every user of the host: write it to "
+    "/etc/vllmd/credentials/api_key, or set env.VLLM_API_KEY",
     "uds": "vllmd reaches the engine by host and port",
     "headless": "vllmd needs the engine's API server",
     "help": "it would end the engine at once",
@@ -48,9 +49,12 @@ _SECRET = re.compile(r"(?i)(^|[^a-z])(api[_-]?key|keys?|token|secrets?|passw(or)
 _FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_SCRUBBED = re.compile(r"TRACEPARENT|TRACESTATE|OTEL_.*")
+_SCRUBBED = re.compile(
+    r"TRACEPARENT|TRACESTATE|OTEL_.*|CREDENTIALS_DIRECTORY|INVOCATION_ID|JOURNAL_STREAM"
+)
 """Variables that an engine must not inherit: a TRACEPARENT would become the parent of every
-request (vLLM takes it for theirs), and what is set for the daemon's own spans is not for them."""
+request (vLLM takes it for theirs), what is set for the daemon's own
+spans is not for them, nor what systemd says to the daemon alone."""
 
 ENDPOINT = "otlp-traces-endpoint"
 NO_STATS = "disable-log-stats"

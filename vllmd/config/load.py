@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-from vllmd.config import lines, lora, memory, rules
+from vllmd.config import credentials, lines, lora, memory, rules
+from vllmd.config.credentials import NO_SECRETS, Credentials
 from vllmd.config.flags import ENDPOINT, is_secret, masked, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
@@ -39,11 +40,15 @@ def load(path: Path) -> tuple[Config, list[Problem]]:
     except UnicodeDecodeError as error:
         problem = Problem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
         raise InvalidConfigError(str(path), [problem]) from None
-    return parse(source, str(path))
+    return parse(source, str(path), credentials.read())
 
 
-def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
+def parse(
+    source: str, path: str | None = None, secrets: Credentials = NO_SECRETS
+) -> tuple[Config, list[Problem]]:
     """Read a configuration from a string; `path` is only for what is said about it.
+
+    `secrets` fill in what it leaves open.
 
     Returns: the configuration and the warnings about it.
     Raises: InvalidConfigError: with all errors and warnings.
@@ -59,7 +64,10 @@ def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
     engines = values.get("engines", {})
     reader.check_ports(table.get("engines"))
     config = Config(**values, path=path) if not reader.failed else None
+    about_secrets: list[Problem] = []
     if config is not None:
+        config, about_secrets = credentials.apply(config, secrets)
+        engines = config.engines
         reader.check_paths(config)
         reader.check_logs(config.logs)
         reader.check_memory(engines)
@@ -68,7 +76,7 @@ def parse(source: str, path: str | None = None) -> tuple[Config, list[Problem]]:
         reader.check_adapters(engines)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
-    return config, reader.sorted_problems()
+    return config, reader.sorted_problems() + about_secrets
 
 
 class _Reader:
@@ -238,7 +246,8 @@ class _Reader:
                     path,
                     f"whoever reaches {engine.host}:{engine.port} may load adapters: there is no "
                     "API key",
-                    "set env.VLLM_API_KEY, or host to 127.0.0.1, or lora.dynamic to false",
+                    "write one to /etc/vllmd/credentials/api_key, or set host to 127.0.0.1, or "
+                    "lora.dynamic to false",
                     Severity.WARNING,
                 )
 

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 
 from vllmd.engine import exits
+from vllmd.engine.describing import describe_state
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import Event, State
@@ -95,4 +96,9 @@ def summary(engines: Sequence[EngineStatus]) -> str:
     """Say in one line what the engines do."""
     if not engines:
         return "no engine is configured"
-    return ", ".join(f"{engine.name}: {engine.state}" for engine in engines)
+    return ", ".join(f"{engine.name}: {_briefly(engine)}" for engine in engines)
+
+
+def _briefly(engine: EngineStatus) -> str:
+    """Say the state; what comes and goes with each request is left out."""
+    return str(engine.state) if engine.up else describe_state(engine.to_json())

@@ -2,6 +2,7 @@ import json
 
 from tests.helpers.make import status
 from vllmd.engine.exits import Exit
+from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import State
 from vllmd.engine.status import summary
 
@@ -28,3 +29,11 @@ def test_up_is_ready_only() -> None:
 def test_summary_says_what_the_engines_do() -> None:
     assert summary([]) == "no engine is configured"
     assert summary([status(), status()]) == "chat: ready, chat: ready"
+
+
+def test_summary_says_how_far_a_start_is_and_why_an_engine_is_held() -> None:
+    loading = status(state=State.LOADING, phase="weights", start_left_s=41.0)
+    held = status(state=State.HELD, hold=Hold("model_not_found", "no such model"))
+    busy = status(requests_running=3)
+    assert summary([loading]) == "chat: loading (weights, 41s left)"
+    assert summary([held, busy]) == "chat: held (model_not_found), chat: ready"

@@ -27,5 +27,6 @@ def check(case: Case) -> Iterator[Finding]:
             Severity.WARNING,
             f"{where} without VLLM_API_KEY",
             "Everybody who reaches the port may use the model.",
-            'Set env.VLLM_API_KEY, or host = "127.0.0.1" with a proxy in front.',
+            'Write one to /etc/vllmd/credentials/api_key, or set host = "127.0.0.1" with a proxy '
+            "in front.",
         )

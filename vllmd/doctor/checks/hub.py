@@ -17,6 +17,6 @@ def check(case: Case) -> Iterator[Finding]:
         Severity.ERROR,
         f"model: {case.engine.model!r} is not on this host, and {case.hub}",
         "The engine cannot start without its model.",
-        "Set env.HF_TOKEN to a token that has accepted the model's terms; correct the name; or "
-        "copy the model here and give its folder.",
+        "Write to /etc/vllmd/credentials/hf_token a token that has accepted the model's terms; "
+        "correct the name; or copy the model here and give its folder.",
     )

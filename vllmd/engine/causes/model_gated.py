@@ -7,7 +7,8 @@ CAUSE = Cause(
     kind=Kind.CONFIGURATION,
     explanation="The model's owner gives it to accounts that were granted access only.",
     advice=(
-        "Accept the model's terms on its page and give the engine a token (HF_TOKEN in its env)."
+        "Accept the model's terms on its page and give the engine a token "
+        "(/etc/vllmd/credentials/hf_token)."
     ),
     signatures=(
         r"GatedRepoError",

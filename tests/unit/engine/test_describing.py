@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from vllmd.cli.describing import describe_state
+from vllmd.engine.describing import describe_state
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,129 @@
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from vllmd.config import credentials
+from vllmd.config.command import build
+from vllmd.config.credentials import FOLDER, Credentials, read
+from vllmd.config.load import parse
+from vllmd.config.model import Config
+from vllmd.config.problem import Problem
+from vllmd.config.secrets import forward_headers, secrets_of
+
+TWO = '[engines.chat]\nmodel = "m"\n[engines.code]\nmodel = "m"\nport = 8001\n'
+
+
+def write(folder: Path, files: Mapping[str, str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def parsed(folder: Path, files: Mapping[str, str], toml: str = TWO) -> tuple[Config, list[Problem]]:
+    return parse(toml, "vllmd.toml", read({}, write(folder / "credentials", files)))
+
+
+def test_a_secret_for_all_becomes_a_variable_of_each_engine(tmp_path: Path) -> None:
+    config, problems = parsed(tmp_path, {"hf_token": "hf_1\n", "api_key": "k1\n"})
+    assert problems == []
+    for engine in config.engines.values():
+        assert engine.env == {"HF_TOKEN": "hf_1", "VLLM_API_KEY": "k1"}
+        assert build(engine).api_key == "k1"
+
+
+def test_a_secret_of_one_engine_is_before_the_one_for_all(tmp_path: Path) -> None:
+    config, problems = parsed(tmp_path, {"api_key": "all", "api_key.code": "own"})
+    assert problems == []
+    assert [e.env["VLLM_API_KEY"] for e in config.engines.values()] == ["all", "own"]
+
+
+def test_what_the_configuration_says_itself_wins(tmp_path: Path) -> None:
+    toml = '[engines.chat]\nmodel = "m"\nenv = { HF_TOKEN = "mine" }\n'
+    toml += '[notify]\nwebhook_url = "https://a.example/x"\n'
+    files = {"hf_token": "theirs", "webhook": "https://b.example/y"}
+    config, problems = parsed(tmp_path, files, toml)
+    assert problems == []
+    assert config.engines["chat"].env["HF_TOKEN"] == "mine"
+    assert config.notify.webhook_url == "https://a.example/x"
+
+
+def test_webhook_and_headers_need_no_key_in_the_configuration(tmp_path: Path) -> None:
+    files = {"webhook": "https://b.example/y\n", "otlp_headers": "Authorization: Bearer t\n"}
+    config, problems = parsed(tmp_path, files)
+    assert problems == []
+    assert config.notify.webhook_url == "https://b.example/y"
+    assert forward_headers(config.traces.forward) == {"Authorization": "Bearer t"}
+
+
+def test_all_of_them_are_masked(tmp_path: Path) -> None:
+    files = {"hf_token": "hf_1", "api_key": "k1", "webhook": "https://b.example/y"}
+    config, _ = parsed(tmp_path, files)
+    assert {"hf_1", "k1", "https://b.example/y"} <= set(secrets_of(config, {}))
+    engine = config.engines["chat"]
+    assert "hf_1" not in str(build(engine).masked_own_env())
+    assert "hf_1" not in repr(Credentials(values={"hf_token": "hf_1"}))
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"hf-token": "x"}, 'hf-token is read by nothing; did you mean "hf_token"?'),
+        ({"zzz": "x"}, "zzz is read by nothing; vllmd knows hf_token, api_key, webhook"),
+        ({"webhook.chat": "https://x.example"}, "webhook.chat is read by nothing"),
+        ({"api_key.chta": "x"}, "'chta' that is not configured; did you mean \"chat\"?"),
+        ({"api_key": " \n"}, "api_key is empty; write the secret into it"),
+        ({"api_key": "two words"}, "api_key is not one word; write the secret alone"),
+        ({"webhook": "example"}, "webhook is not an http or https URL"),
+    ],
+)
+def test_a_file_that_is_of_no_use_is_named(
+    tmp_path: Path, files: dict[str, str], said: str
+) -> None:
+    config, problems = parsed(tmp_path, files)
+    (problem,) = problems
+    assert said in problem.format("x"), problem
+    assert str(FOLDER) in problem.message
+    assert config.engines["chat"].env == {}
+
+
+def test_a_file_that_the_configuration_names_is_in_use(tmp_path: Path) -> None:
+    toml = TWO + f'[notify]\nwebhook_url_file = "{FOLDER}/slack"\n'
+    _, problems = parsed(tmp_path, {"slack": "https://x.example/y"}, toml)
+    assert problems == []
+
+
+def test_a_service_reads_what_systemd_gave_it_and_nothing_else(tmp_path: Path) -> None:
+    given = write(tmp_path / "given", {"vllmd_api_key": "from systemd", "other": "x"})
+    host = write(tmp_path / "host", {"api_key": "from the host", "hf_token": "x"})
+    found = read({"CREDENTIALS_DIRECTORY": str(given)}, host)
+    assert found.values == {"api_key": "from systemd"}
+    assert found.files == {"api_key": given / "vllmd_api_key"}
+
+
+def test_a_service_says_what_it_was_given_and_cannot_read(tmp_path: Path) -> None:
+    given = write(tmp_path / "given", {})
+    (given / "vllmd_api_key").write_bytes(b"\xff")
+    found = read({"CREDENTIALS_DIRECTORY": str(given)}, tmp_path)
+    assert "api_key cannot be read" in found.problems[0].message
+    assert found.values == {}
+
+
+def test_a_service_says_which_files_came_too_late_for_it(tmp_path: Path) -> None:
+    host = write(tmp_path / "host", {"api_key": "new"})
+    given = write(tmp_path / "given", {})
+    (problem,) = read({"CREDENTIALS_DIRECTORY": str(given)}, host).problems
+    assert "api_key came after the daemon started" in problem.message
+    assert "systemctl restart vllmd-daemon" in problem.fix
+
+
+def test_a_service_without_a_folder_says_which_files_it_may_not_read(tmp_path: Path) -> None:
+    (tmp_path / "api_key").mkdir()  # root may read every file, but no folder as one
+    (problem,) = read({"INVOCATION_ID": "1"}, tmp_path).problems
+    assert "api_key came after the daemon started" in problem.message
+    assert read({}, tmp_path) == credentials.NO_SECRETS
+
+
+def test_a_host_without_the_folder_has_no_secrets(tmp_path: Path) -> None:
+    assert read({}, tmp_path / "none") == credentials.NO_SECRETS
