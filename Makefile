@@ -92,10 +92,11 @@ lock: $(VENV)/developed ## renew the lock files
 	@$(PIP) install uv
 	tools/lock.sh $(BIN)/uv
 
-generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md and the dashboards
+generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md, the dashboards, debian/copyright
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
 	PYTHONPATH=. $(BIN)/python tools/reliability.py
 	PYTHONPATH=. $(BIN)/python tools/monitoring.py
+	PYTHONPATH=. $(BIN)/python tools/copyright.py
 
 reliability: integration engine ## renew docs/reliability.md from what these tests find
 	PYTHONPATH=. $(BIN)/python tools/reliability.py --take

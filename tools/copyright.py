@@ -136,8 +136,8 @@ def _texts(found: Distribution) -> list[str]:
 def _head(module: object) -> str:
     """Return the first comment of a module."""
     lines = Path(str(module)).read_text().splitlines()
-    comment = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    return "\n".join(line.lstrip("# ") for line in comment)
+    comment = itertools.takewhile(lambda line: not line or line[0] == "#", lines)
+    return "\n".join(line.strip("# ") for line in comment)
 
 
 def _holders(name: str, found: Distribution) -> Iterator[str]:

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import attrs
 import click
 
 from vllmd.cli.options import json_option
@@ -11,12 +12,20 @@ from vllmd.config.load import parse
 from vllmd.config.problem import InvalidConfigError
 from vllmd.errors import VllmdError
 from vllmd.importing.engine import table_of
-from vllmd.importing.launch import find
+from vllmd.importing.launch import (
+    Launch,
+    environment_files,
+    find,
+    find_remarks,
+    script_of,
+    variables_of,
+)
+from vllmd.importing.logrotate import is_stanza, rotation_of
 from vllmd.importing.writing import write
 
 
 @click.command()
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE…")
 @click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
 @click.option(
     "-o",
@@ -25,16 +34,26 @@ from vllmd.importing.writing import write
     help="Write to this file, which must not be there yet; else to standard output.",
 )
 @json_option
-def command(source: str, name: str, output: Path | None, as_json: bool) -> None:
+def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: bool) -> None:
     """Make a configuration of SOURCE: a file, '-' for standard input, or a command line.
 
-    A launch script, a unit of systemd, or 'vllm serve MODEL --flag …' itself. Nothing of it is run.
-    What is not taken over is said on standard error, and why.
+    A launch script, a unit of systemd (the script and the variables that it names are read too), or
+    'vllm serve MODEL --flag …' itself; beside it, a stanza of logrotate. Nothing of it is run. What
+    is not taken over is said on standard error, and why.
     """
-    table = table_of(find(_text(source)))
+    texts = [_text(source) for source in sources]
+    stanzas = [text for text in texts if is_stanza(text)]
+    launches = [text for text in texts if not is_stanza(text)]
+    if len(launches) != 1 or len(stanzas) > 1:
+        raise click.UsageError(
+            f"there are {len(launches)} launches and {len(stanzas)} stanzas of logrotate: give one "
+            "unit, script or command line, and at most one stanza (--name tells engines apart)"
+        )
+    table = table_of(_launch(launches[0]))
+    rotation = rotation_of("".join(stanzas))
     if "model" not in table.keys:
         raise VllmdError("the command names no model; write it after 'serve', or as --model")
-    text = write(name, table)
+    text = write(name, table, rotation.keys)
     try:
         _, problems = parse(text)
     except InvalidConfigError as error:
@@ -42,7 +61,9 @@ def command(source: str, name: str, output: Path | None, as_json: bool) -> None:
         raise VllmdError(
             f"what was found cannot be used as it is:\n{words}\n\n{text}\nmend it by hand"
         ) from None
-    remarks = table.remarks + [problem.format("imported") for problem in problems]
+    remarks = (
+        table.remarks + rotation.remarks + [problem.format("imported") for problem in problems]
+    )
     if as_json:
         click.echo(json.dumps({"toml": text, "remarks": remarks}, indent=2))
     elif output is None:
@@ -52,6 +73,30 @@ def command(source: str, name: str, output: Path | None, as_json: bool) -> None:
     if not as_json:
         for remark in remarks:
             click.echo(click.style(remark, fg="yellow"), err=True)
+
+
+def _launch(text: str) -> Launch:
+    """Find the command; where a unit starts a script, in that script."""
+    variables = variables_of(text)
+    for path in environment_files(text):
+        variables |= _variables_in(path)
+    try:
+        return find(text, variables)
+    except VllmdError:
+        script = script_of(text)
+        if script is None or not Path(script).is_file():
+            raise
+    launch = find(_text(script), variables)
+    around = [remark for remark in find_remarks(text) if remark not in launch.remarks]
+    return attrs.evolve(launch, remarks=(*launch.remarks, *around))
+
+
+def _variables_in(path: str) -> dict[str, str]:
+    """Read a file of a unit's variables. Source: systemd.exec(5), EnvironmentFile."""
+    if not Path(path).is_file():
+        return {}
+    lines = (line.partition("=") for line in _text(path).splitlines() if line[:1] not in "#;")
+    return {name.strip(): value.strip().strip("\"'") for name, _, value in lines if value}
 
 
 def _text(source: str) -> str:

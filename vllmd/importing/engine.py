@@ -92,7 +92,8 @@ def _take(table: Table, name: str, value: Any) -> None:
     if name == "api-key":
         table.env["VLLM_API_KEY"] = str(value)
         table.remarks.append(
-            "--api-key became env.VLLM_API_KEY: arguments can be read by every user of the host"
+            "--api-key became env.VLLM_API_KEY: arguments can be read by every user of the host; "
+            "better still in /etc/vllmd/credentials/api_key"
         )
     elif name in _DROPPED:
         table.remarks.append(f"left out: --{name}: {_DROPPED[name]}")

@@ -6,7 +6,8 @@ classic launch script has them; whatever else stands in for a value is left as i
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import attrs
 
@@ -15,6 +16,8 @@ from vllmd.errors import VllmdError
 _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 _ENVIRONMENT = re.compile(r"(?m)^\s*Environment=(.*)$")
+_ENVIRONMENT_FILE = re.compile(r"(?m)^\s*EnvironmentFile=-?(.*)$")
+_SHELLS = ("sh", "bash", "dash")
 _EXEC = re.compile(r"(?m)^\s*ExecStart=[-@:+!]*(.*)$")
 _LEADERS = {"exec", "nohup", "nice", "env", "sudo", "time", "numactl", "setsid"}
 _MODULES = {"vllm.entrypoints.openai.api_server", "vllm.entrypoints.cli.main"}
@@ -34,14 +37,15 @@ class Launch:
     """What was seen and is not taken over, and why."""
 
 
-def find(text: str) -> Launch:
+def find(text: str, set_before: Mapping[str, str] = MappingProxyType({})) -> Launch:
     """Find the command that serves in a script, a unit, or a command line.
 
+    `set_before` are variables that it starts with.
     Raises: VllmdError: there is none, or its words cannot be told apart.
     """
     joined = re.sub(r"\\\n\s*", " ", text)
-    variables: dict[str, str] = {}
-    remarks = list(_around(text))
+    variables = dict(set_before)
+    remarks = list(find_remarks(text))
     for line in _lines(joined):
         try:
             words = shlex.split(line, comments=True)
@@ -57,6 +61,29 @@ def find(text: str) -> Launch:
         "no command that serves was found: neither 'vllm serve MODEL …' nor "
         "'python -m vllm.entrypoints.openai.api_server --model MODEL …'"
     )
+
+
+def script_of(unit: str) -> str | None:
+    """Return the path of what a unit starts, if that is a program without arguments of vLLM's."""
+    for line in _EXEC.findall(re.sub(r"\\\n\s*", " ", unit)):
+        words = [word for word in shlex.split(line) if not word.startswith("-")]
+        if words and words[0].rsplit("/", 1)[-1] in _SHELLS:
+            words.pop(0)
+        return words[0] if words else None
+    return None
+
+
+def variables_of(unit: str) -> dict[str, str]:
+    """Return what a unit sets for its program."""
+    found: dict[str, str] = {}
+    for line in _ENVIRONMENT.findall(re.sub(r"\\\n\s*", " ", unit)):
+        found |= _assigned(shlex.split(line), found)
+    return found
+
+
+def environment_files(unit: str) -> list[str]:
+    """Return the paths of the files whose variables a unit sets too."""
+    return [path.strip().strip('"') for path in _ENVIRONMENT_FILE.findall(unit)]
 
 
 def _lines(joined: str) -> Iterator[str]:
@@ -134,12 +161,17 @@ def _is_meant_for_vllm(name: str) -> bool:
     )
 
 
-def _around(text: str) -> Iterator[str]:
+def find_remarks(text: str) -> Iterator[str]:
+    """Yield what a script or a unit does that vllmd does by itself."""
     for pattern, remark in (
         (r"\bnohup\b|&\s*$", "nohup and &: vllmd keeps the engine running by itself"),
         (
             r">>?\s*\S+\.log|StandardOutput=",
             "the log file: vllmd writes and rotates a log of its own",
+        ),
+        (
+            r"(?m)^User=(?!vllmd$)",
+            "User=: engines run as user vllmd: let it read the model, the adapters and the cache",
         ),
         (r"Restart=", "Restart=: vllmd restarts an engine whatever its exit code, by its cause"),
         (r"TimeoutStopSec=", "TimeoutStopSec=: see drain_s and stop_grace_s"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from vllmd.importing.engine import Table
@@ -9,9 +10,12 @@ from vllmd.importing.engine import Table
 _FIRST = ("model", "served_model_name", "executable", "host", "port")
 
 
-def write(name: str, table: Table) -> str:
-    """Return the file."""
-    return "\n".join(_lines(name, table)) + "\n"
+def write(name: str, table: Table, logs: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return the file; `logs` are the keys of its table."""
+    lines = [*_lines(name, table)]
+    if logs:
+        lines += ["\n[logs]", *(f"{key} = {value(each)}" for key, each in logs.items())]
+    return "\n".join(lines) + "\n"
 
 
 def _lines(name: str, table: Table) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """`vllmd import`: from a line, a file and standard input; nothing is overwritten."""
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,46 @@ def test_file_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
 def test_refusal_says_what_to_do(source: str, words: str) -> None:
     with pytest.raises(VllmdError, match=words):
         run(source)
+
+
+def classic(folder: Path) -> list[str]:
+    """Write the recipe of the blog posts: a unit, its script and variables, a stanza."""
+    (folder / "env").write_text('# secrets\nHF_HOME="/srv/hf"\nPORT=8005\n')
+    script = folder / "start.sh"
+    script.write_text("#!/bin/bash\nexec /opt/vllm/bin/vllm serve org/model --port $PORT\n")
+    unit = folder / "vllm.service"
+    unit.write_text(
+        f"[Service]\nUser=llm\nEnvironment=CUDA_VISIBLE_DEVICES=1\nEnvironmentFile=-{folder}/env\n"
+        f"ExecStart=/bin/bash {script}\nRestart=on-failure\n"
+    )
+    stanza = folder / "vllm"
+    stanza.write_text(f"{folder}/vllm.log {{\n  weekly\n  rotate 8\n  copytruncate\n}}\n")
+    return [str(unit), str(stanza)]
+
+
+def test_a_unit_its_script_its_variables_and_a_stanza_become_one_file(tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, classic(tmp_path))
+    assert result.exit_code == 0, result.output
+    made = tomllib.loads(result.stdout)
+    engine = made["engines"]["main"]
+    assert (engine["model"], engine["port"]) == ("org/model", 8005)
+    assert engine["executable"] == "/opt/vllm/bin/vllm"
+    assert engine["env"] == {"CUDA_VISIBLE_DEVICES": "1", "HF_HOME": "/srv/hf"}
+    assert made["logs"] == {"rotate": "weekly", "keep": 8}
+    for said in ("Restart=", "User=: engines run as user vllmd", "copytruncate"):
+        assert said in result.stderr
+
+
+def test_a_unit_whose_script_is_not_there_says_what_was_looked_for(tmp_path: Path) -> None:
+    unit, _ = classic(tmp_path)
+    (tmp_path / "start.sh").unlink()
+    result = CliRunner().invoke(command, [unit])
+    assert isinstance(result.exception, VllmdError)
+    assert "no command that serves was found" in str(result.exception)
+
+
+def test_two_launches_at_once_are_refused(tmp_path: Path) -> None:
+    unit, stanza = classic(tmp_path)
+    result = CliRunner().invoke(command, [unit, unit, stanza])
+    assert result.exit_code == 2
+    assert "there are 2 launches and 1 stanzas" in result.output

@@ -33,7 +33,7 @@ def test_summary_says_what_the_engines_do() -> None:
 
 def test_summary_says_how_far_a_start_is_and_why_an_engine_is_held() -> None:
     loading = status(state=State.LOADING, phase="weights", start_left_s=41.0)
-    held = status(state=State.HELD, hold=Hold("model_not_found", "no such model"))
+    held = status(state=State.HELD, hold=Hold("model_not_found", "no such model", 1.0, None, "h"))
     busy = status(requests_running=3)
     assert summary([loading]) == "chat: loading (weights, 41s left)"
     assert summary([held, busy]) == "chat: held (model_not_found), chat: ready"
