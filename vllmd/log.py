@@ -105,8 +105,9 @@ def _to_journal(
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as a field has it: one with parts as JSON."""
-    return json.dumps(value, default=str) if isinstance(value, dict | list | tuple) else value
+    """Return a value as a field has it: one with parts as JSON, and so is a truth value."""
+    whole = isinstance(value, dict | list | tuple | bool)
+    return json.dumps(value, default=str) if whole else value
 
 
 class _JournalLogger:

@@ -13,7 +13,8 @@ DEVICES = (
 )
 PARAMS = "DeviceFileUID: 0\nDeviceFileGID: 44\nDeviceFileMode: 432\nModifyDeviceFiles: 1\n"
 DRIVER = {
-    "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  X\n",
+    "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  "
+    "580.159.04  Release Build\nGCC version:  gcc version 15.3.0\n",
     "proc/driver/nvidia/params": PARAMS,
     "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t X\nDevice Minor: \t 0\n",
     "proc/driver/nvidia/gpus/0000:02:00.0/information": "Model: \t X\nDevice Minor: \t 1\n",
@@ -56,7 +57,7 @@ def test_a_host_without_a_gpu_is_left_alone(tmp_path: Path) -> None:
 
 def test_missing_nodes_are_made_with_the_drivers_numbers_and_rights(tmp_path: Path) -> None:
     code, said, ran = run(tmp_path, {**CARD, **DRIVER})
-    assert (code, said) == (0, "driver 570.86.15, devices: nvidia0 nvidia1")
+    assert (code, said) == (0, "driver 580.159.04, devices: nvidia0 nvidia1")
     assert [line for line in ran if line.startswith("mknod")] == [
         "mknod /dev/nvidiactl c 195 255",
         "mknod /dev/nvidia-uvm c 236 0",
@@ -76,6 +77,7 @@ def test_nodes_that_are_there_are_kept(tmp_path: Path) -> None:
         "mknod /dev/nvidia0 c 195 0",
         "mknod /dev/nvidia1 c 195 1",
     ]
+    assert "chmod 0660 /dev/nvidiactl" not in ran, "it keeps its rights"
 
 
 def test_a_driver_that_forbids_it_gets_no_nodes(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_modules_that_are_not_loaded_are(tmp_path: Path) -> None:
         for path, text in DRIVER.items()
     )
     code, said, ran = run(tmp_path, CARD, modprobe=made)
-    assert (code, said) == (0, "driver 570.86.15, devices: nvidia0 nvidia1")
+    assert (code, said) == (0, "driver 580.159.04, devices: nvidia0 nvidia1")
     assert ran[0] == "modprobe nvidia"
 
 

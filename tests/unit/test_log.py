@@ -45,12 +45,18 @@ def journal(folder: Path) -> Iterator[tuple[socket.socket, TextIO]]:
 def test_configure_under_systemd_sends_fields_that_can_be_asked_for(tmp_path: Path) -> None:
     with journal(tmp_path) as (receiver, stream):
         structlog.get_logger().warning(
-            "engine.exited", engine="chat", cause="kv_cache", code=0, killed=[1, 2], phase=None
+            "engine.exited",
+            engine="chat",
+            cause="kv_cache",
+            code=0,
+            killed=[1, 2],
+            phase=None,
+            requested=False,
         )
         entry = receiver.recv(10_000).decode()
         assert stream.tell() == 0, "the stream would show it a second time"
     assert entry.splitlines() == [
-        'MESSAGE=engine.exited engine=chat cause=kv_cache code=0 killed="[1, 2]"',
+        'MESSAGE=engine.exited engine=chat cause=kv_cache code=0 killed="[1, 2]" requested=false',
         "PRIORITY=4",
         "SYSLOG_IDENTIFIER=vllmd",
         "VLLMD_EVENT=engine.exited",
@@ -58,6 +64,7 @@ def test_configure_under_systemd_sends_fields_that_can_be_asked_for(tmp_path: Pa
         "VLLMD_CAUSE=kv_cache",
         "VLLMD_CODE=0",
         "VLLMD_KILLED=[1, 2]",
+        "VLLMD_REQUESTED=false",
     ]
 
 

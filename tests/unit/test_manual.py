@@ -1,7 +1,9 @@
 """tools/manual.py and tools/completion.py: made of the command line itself."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -64,5 +66,9 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
       _vllmd_completion vllmd "${{COMP_WORDS[COMP_CWORD]}}"
       echo "${{COMPREPLY[@]}}"
     done"""
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    where = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": where}
+    done = subprocess.run(
+        ["bash", "-c", script], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines() == ["status start", "install", "--json"], done

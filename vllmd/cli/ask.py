@@ -89,7 +89,7 @@ def _chosen(engines: Sequence[dict[str, Any]], name: str | None) -> list[dict[st
     chosen = [each for each in engines if name in (None, each["name"])]
     if not chosen:
         if name is None:
-            raise VllmdError("no engine is configured; add a table [engines.NAME]")
+            raise VllmdError("no engine is configured; 'vllmd init' writes a first one")
         raise UnknownEngineError.among(name, [each["name"] for each in engines])
     return chosen
 

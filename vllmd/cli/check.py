@@ -113,7 +113,7 @@ def _show_problems(path: str, problems: list[Problem], as_json: bool) -> None:
 
 def _print_text(config: Config, engines: commands.Commands) -> None:
     if not engines:
-        click.echo(f"{config.path}: no engine is configured; add a table [engines.NAME]")
+        click.echo(f"{config.path}: no engine is configured; 'vllmd init' writes a first one")
     for name, built in engines.items():
         click.echo(click.style(f"engine {name}", bold=True))
         click.echo(f"  {shlex.join(built.masked_argv())}")

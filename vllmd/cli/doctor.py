@@ -80,6 +80,11 @@ def _print_json(cases: list[Case], findings: list[Finding]) -> None:
 
 
 def _print_text(cases: list[Case], findings: list[Finding]) -> None:
+    if not cases:
+        click.echo(
+            "no engine is configured, so nothing was checked; 'vllmd init' writes a first one"
+        )
+        return
     for case in cases:
         click.echo(click.style(f"engine {case.engine.name}", bold=True))
         click.echo(f"  {_in_words(case)}")

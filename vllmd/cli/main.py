@@ -43,7 +43,8 @@ Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held · 66 no such 
 69 no daemon answers · 70 internal failure · 73 a daemon already runs
 75 not done in time · 77 not permitted · 78 wrong configuration · 130 interrupted
 
-Completion: eval "$(_VLLMD_COMPLETE=bash_source vllmd)" (or zsh_source, fish_source).
+Completion comes with the package; else: eval "$(_VLLMD_COMPLETE=bash_source vllmd)" (or zsh_source,
+fish_source).
 """
 
 

@@ -41,7 +41,7 @@ def command(client: ControlClient, as_json: bool) -> None:
     if daemon.get("traces_problem"):  # an older daemon does not know it
         click.echo(click.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow"))
     if not status["engines"]:
-        click.echo("no engine is configured")
+        click.echo("no engine is configured; 'vllmd init' writes a first one")
         return
     header = ["ENGINE", "STATE", "FOR", "PID", "RESTARTS", "MODEL", "API"]
     rows = [_row(engine, now) for engine in status["engines"]]

@@ -6,8 +6,9 @@ Source: systemd.exec(5).
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 
@@ -23,6 +24,9 @@ VARIABLES = {"hf_token": "HF_TOKEN", "api_key": "VLLM_API_KEY"}
 """Files that become a variable of every engine, or with ``.NAME`` of one of them."""
 
 WEBHOOK, HEADERS = "webhook", "otlp_headers"
+_FORWARD_FILES = ("headers_file", "ca_file", "client_certificate_file", "client_key_file")
+T = TypeVar("T")
+
 KNOWN = (*VARIABLES, WEBHOOK, HEADERS)
 
 
@@ -45,28 +49,49 @@ NO_SECRETS = Credentials()
 
 def read(env: Mapping[str, str] = os.environ, folder: Path = FOLDER) -> Credentials:
     """Read the files that this process was given, or else those of the host that it may read."""
+    host = _listed(folder)
     given = env.get("CREDENTIALS_DIRECTORY")
-    prefix = PREFIX if given else ""
+    if given is None:
+        # systemd gives no folder where there was no file; others are not to read what they may not
+        return _gather(host, _late if "INVOCATION_ID" in env else None)
+    try:
+        paths = {
+            path.name.removeprefix(PREFIX): path
+            for path in sorted(Path(given).iterdir())
+            if path.name.startswith(PREFIX)
+        }
+    except OSError as error:  # in a container whose systemd cannot give them to a user
+        found = _gather(host)
+        if not host:
+            return found
+        problem = Problem(
+            f"what systemd took from {FOLDER} cannot be read: {error}",
+            "let group vllmd read those files (chgrp vllmd, chmod 640)",
+            severity=Severity.WARNING,
+        )
+        return attrs.evolve(found, problems=(problem, *found.problems))
+    found = _gather(paths, _unreadable)
+    late = [_late(name) for name in host if name not in paths]
+    return attrs.evolve(found, problems=(*found.problems, *late))
+
+
+def _gather(
+    paths: Mapping[str, Path], unreadable: Callable[[str], Problem] | None = None
+) -> Credentials:
+    """Read files; `unreadable` says what is told of one that cannot be."""
     values: dict[str, str] = {}
     files: dict[str, Path] = {}
     problems = []
-    for path in _files(Path(given) if given else folder, prefix):
-        name = path.name.removeprefix(prefix)
+    for name, path in paths.items():
         try:
             text = path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            if given:
-                problems.append(_warn(name, f"cannot be read: {error}", "write it again, as text"))
-            elif "INVOCATION_ID" in env:  # systemd gives no folder where there was no file
-                problems.append(_late(name))
-            continue  # what is not for this user is no mistake
+        except (OSError, UnicodeDecodeError):
+            problems += [unreadable(name)] if unreadable else []
+            continue
         if not text:
             problems.append(_warn(name, "is empty", "write the secret into it, or remove it"))
             continue
         values[name], files[name] = text, path
-    if given:
-        late = [path.name for path in _files(folder, "") if path.name not in files]
-        problems += [_late(name) for name in late]
     return Credentials(values, files, tuple(problems))
 
 
@@ -80,7 +105,8 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[Problem]]:
         name: attrs.evolve(engine, env={**_variables(name, found, problems), **engine.env})
         for name, engine in config.engines.items()
     }
-    notify, forward = config.notify, config.traces.forward
+    notify = _found_at(config.notify, ("webhook_url_file",), found)
+    forward = _found_at(config.traces.forward, _FORWARD_FILES, found)
     if not notify.webhook_url and not notify.webhook_url_file and WEBHOOK in found.values:
         try:
             url = attrs.fields(type(notify)).webhook_url.metadata["rule"](found.values[WEBHOOK])
@@ -93,14 +119,26 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[Problem]]:
     return attrs.evolve(config, engines=engines, notify=notify, traces=traces), problems
 
 
-def _files(folder: Path, prefix: str) -> Iterator[Path]:
+def _found_at(section: T, keys: tuple[str, ...], found: Credentials) -> T:
+    """Let keys that name a file of the folder name it where this process may read it."""
+    values = {key: getattr(section, key) for key in keys}
+    here = {
+        key: str(found.files[Path(value).name])
+        for key, value in values.items()
+        if value and Path(value).parent == FOLDER and Path(value).name in found.files
+    }
+    return attrs.evolve(section, **here)  # type: ignore[misc]
+
+
+def _listed(folder: Path) -> Mapping[str, Path]:
     try:
-        paths = sorted(folder.iterdir())
+        return {path.name: path for path in sorted(folder.iterdir()) if path.name[0] != "."}
     except OSError:
-        return
-    for path in paths:
-        if path.name.startswith(prefix) and not path.name.startswith("."):
-            yield path
+        return {}
+
+
+def _unreadable(name: str) -> Problem:
+    return _warn(name, "is not text", "write it again")
 
 
 def _late(name: str) -> Problem:
@@ -127,11 +165,8 @@ def _variables(engine: str, found: Credentials, problems: list[Problem]) -> Mapp
 
 def _unknown(config: Config, found: Credentials) -> Iterator[Problem]:
     """Yield files that nothing reads: their owner thinks they are in use."""
-    forward = config.traces.forward
-    named = {
-        *(config.notify.webhook_url_file, forward.headers_file, forward.ca_file),
-        *(forward.client_certificate_file, forward.client_key_file),
-    }
+    named = {config.notify.webhook_url_file}
+    named |= {getattr(config.traces.forward, key) for key in _FORWARD_FILES}
     for name in found.files:
         kind, dot, engine = name.partition(".")
         if str(FOLDER / name) in named:

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vllmd.demo.args import Args
 from vllmd.demo.engine import Engine, EngineDeadError, Request
+from vllmd.demo.key import KeyRequired
 from vllmd.demo.lora import Adapters
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.spans import Spans
@@ -51,7 +53,8 @@ class Api:
         }
         routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
         routes += [Route(path, handler) for path, handler in gets.items()]
-        return Starlette(routes=routes + self._adapters.routes())
+        guard = [Middleware(KeyRequired)]
+        return Starlette(routes=routes + self._adapters.routes(), middleware=guard)
 
     async def health(self, _: HttpRequest) -> Response:
         """Answer 200 as long as the EngineCore is not known to be dead: also while it hangs."""

@@ -90,8 +90,11 @@ def test_a_file_that_is_of_no_use_is_named(
 
 def test_a_file_that_the_configuration_names_is_in_use(tmp_path: Path) -> None:
     toml = TWO + f'[notify]\nwebhook_url_file = "{FOLDER}/slack"\n'
-    _, problems = parsed(tmp_path, {"slack": "https://x.example/y"}, toml)
+    config, problems = parsed(tmp_path, {"slack": "https://x.example/y"}, toml)
     assert problems == []
+    assert config.notify.webhook_url_file == str(tmp_path / "credentials/slack"), (
+        "where it may read"
+    )
 
 
 def test_a_service_reads_what_systemd_gave_it_and_nothing_else(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_a_service_says_what_it_was_given_and_cannot_read(tmp_path: Path) -> Non
     given = write(tmp_path / "given", {})
     (given / "vllmd_api_key").write_bytes(b"\xff")
     found = read({"CREDENTIALS_DIRECTORY": str(given)}, tmp_path)
-    assert "api_key cannot be read" in found.problems[0].message
+    assert "api_key is not text" in found.problems[0].message
     assert found.values == {}
 
 
@@ -123,6 +126,23 @@ def test_a_service_without_a_folder_says_which_files_it_may_not_read(tmp_path: P
     (problem,) = read({"INVOCATION_ID": "1"}, tmp_path).problems
     assert "api_key came after the daemon started" in problem.message
     assert read({}, tmp_path) == credentials.NO_SECRETS
+
+
+def test_a_service_that_may_not_read_what_it_was_given_reads_the_hosts(tmp_path: Path) -> None:
+    host = write(tmp_path / "host", {"api_key": "shared"})
+    found = read({"CREDENTIALS_DIRECTORY": str(tmp_path / "none")}, host)
+    assert found.values == {"api_key": "shared"}
+    (problem,) = found.problems
+    assert "cannot be read" in problem.message
+    assert "group vllmd" in problem.fix
+    assert read({"CREDENTIALS_DIRECTORY": "/none"}, tmp_path / "none") == credentials.NO_SECRETS
+
+
+def test_an_empty_file_that_was_given_is_not_late(tmp_path: Path) -> None:
+    given = write(tmp_path / "given", {"vllmd_api_key": ""})
+    host = write(tmp_path / "host", {"api_key": ""})
+    (problem,) = read({"CREDENTIALS_DIRECTORY": str(given)}, host).problems
+    assert "is empty" in problem.message
 
 
 def test_a_host_without_the_folder_has_no_secrets(tmp_path: Path) -> None:
