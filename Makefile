@@ -75,7 +75,8 @@ system-cc:
 
 build-tools:
 	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap \
-		qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs debugfs=e2fsprogs
+		qemu-system-x86_64=qemu-system-x86 mke2fs=e2fsprogs debugfs=e2fsprogs \
+		apt-ftparchive=apt-utils gpg=gnupg lintian=lintian piuparts=piuparts zsh=zsh fish=fish
 
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus \
@@ -88,9 +89,9 @@ gpu: $(VENV)/developed ## the reader and a whole vllmd on a real GPU; needs PyTo
 test: check integration packaging engine ## everything but what needs a GPU
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu)"
 
-lock: $(VENV)/developed ## renew the lock files
+lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins of these
 	@$(PIP) install uv
-	tools/lock.sh $(BIN)/uv
+	tools/lock.sh $(BIN)/uv $(ONLY)
 
 generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md, the dashboards, debian/copyright
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml

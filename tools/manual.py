@@ -79,7 +79,7 @@ def _main_page(context: click.Context) -> str:
 
 
 def _exit_codes() -> Iterator[tuple[str, str]]:
-    epilog = (cli.epilog or "").partition("Completion:")[0].replace("Exit codes:", "")
+    epilog = (cli.epilog or "").partition("Completion")[0].replace("Exit codes:", "")
     for each in re.split(r"·|\n", epilog):
         if found := EXIT_CODES.match(each.strip()):
             yield found[1], _escape(found[2])
