@@ -4,16 +4,19 @@ import fcntl
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from tests.helpers.site import needs
 
 ROOT = Path(__file__).parents[2]
-
-
 TOLD = "told"
+VERSIONS = ("0.1.0", "0.1.1")
 
 
 @pytest.fixture(scope="session")
@@ -25,22 +28,55 @@ def debs(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for version in ("0.1.0", "0.1.1"):
-            if not list(folder.glob(f"vllmd_{version}_*.deb")):
-                _build(folder, version)
+        missing = [v for v in VERSIONS if not list(folder.glob(f"vllmd_{v}_*.deb"))]
+        with ThreadPoolExecutor() as builders:
+            list(builders.map(lambda version: build(folder / version, version), missing))
+        for version in missing:
+            for made in (folder / version).iterdir():
+                made.rename(folder / made.name)
+        if not (folder / "apt").exists():
+            _make_repository(folder)
     return folder
 
 
-def _build(folder: Path, version: str) -> None:
-    command = [str(ROOT / "packaging" / "build-deb.sh"), str(folder), version]
+def build(folder: Path, version: str, env: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Build the package into a folder; `env` may name a UMASK too."""
+    build_deb = str(ROOT / "packaging" / "build-deb.sh")
+    command = [
+        "sh",
+        "-c",
+        'umask "${UMASK:-022}"; exec "$@"',
+        "sh",
+        build_deb,
+        str(folder),
+        version,
+    ]
     result = subprocess.run(
         command,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": sys.executable, **env},
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+def _make_repository(folder: Path) -> None:
+    """Make an apt repository of them, signed by a key that is made for it."""
+    needs("apt-ftparchive")
+    # short: an agent's socket has to fit
+    with tempfile.TemporaryDirectory(dir="/tmp") as home:
+        env = {**os.environ, "GNUPGHOME": home}
+        key = "vllmd tests <vllmd@vllmd.invalid>"
+        make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", key]
+        subprocess.run(make, env=env, check=True, capture_output=True)
+        command = [str(ROOT / "packaging/make-repository.sh"), str(folder / "apt"), key]
+        debs = [str(deb) for deb in sorted(folder.glob("*.deb"))]
+        result = subprocess.run(
+            [*command, *debs], env=env, capture_output=True, text=True, check=False
+        )
+        subprocess.run(["gpgconf", "--kill", "all"], env=env, check=False)
+        assert result.returncode == 0, result.stderr
 
 
 def note(request: pytest.FixtureRequest, line: str) -> None:

@@ -16,7 +16,10 @@ from tests.helpers.wheels import wheel
 from vllmd.demo.real import cache_dir
 
 HERE = Path(__file__).parent
-INCLUDE = "systemd-sysv,dbus,udev,python3,procps,init-system-helpers,adduser,libnuma1"
+ROOT = HERE.parents[1]
+INCLUDE = (
+    "systemd-sysv,dbus,udev,python3,procps,init-system-helpers,adduser,libnuma1,needrestart,curl"
+)
 KERNEL = ",linux-image-cloud-amd64,initramfs-tools,zstd"
 UNIT = """[Unit]
 After=multi-user.target
@@ -30,7 +33,7 @@ OOMScoreAdjust=-900
 [Install]
 WantedBy=multi-user.target
 """
-LIMIT_S = 900
+LIMIT_S = 1200
 IMAGE_SIZE = "1600M"
 EMULATED_PATIENCE = 4
 
@@ -83,10 +86,13 @@ def make(
     system.work.mkdir(parents=True)
     for deb in debs.glob("*.deb"):
         shutil.copy(deb, system.work)
+    shutil.copytree(debs / "apt", system.work / "apt")
+    shutil.copy(ROOT / "packaging" / "debian" / "tests" / "serves", system.work)
     shutil.copytree(HERE / "inside", system.work / "inside")
     _place_gpus(system.work / "nvml")
     wheel(system.work / "wheels", "0.32.0")
-    shutil.copy(Path(sys.executable).with_name("uv"), system.work)
+    for tool in ("uv", "py-spy"):
+        shutil.copy(Path(sys.executable).with_name(tool), system.work)
     patience = EMULATED_PATIENCE if kernel else 1
     unit = UNIT.format(scenario=scenario, patience=patience, brief=brief)
     (root / "etc/systemd/system/inside.service").write_text(unit)

@@ -5,7 +5,7 @@ import signal
 import time
 from typing import Any
 
-from . import first_run, gpu
+from . import apt, classic, first_run, gpu, package
 from .cases import case, serves_on, stops_all
 from .load import Load
 from .tools import (
@@ -35,8 +35,6 @@ env = { VLLMD_STAND_IN_LOAD_S = "0.5", VLLMD_STAND_IN_DEATH_S = "0.3" }
 restart = { initial_s = 0.3, max_s = 1 }
 """
 DROP_IN = f"[Service]\nWatchdogSec={4 * PATIENCE:.0f}\nTimeoutStopSec=6\nRestartSec=500ms\n"
-EXPOSURE_LIMIT = 2.5
-"""Of systemd-analyze's 10."""
 
 
 def starve(row: dict[str, Any]) -> None:
@@ -66,7 +64,7 @@ def starve(row: dict[str, Any]) -> None:
 def install(row: dict[str, Any]) -> None:
     """Install the older package, and look that it only lies there."""
     row["systemd"] = sh("systemctl --version | head -1").split()[1]
-    row["dpkg"] = sh("dpkg -i /opt/t/vllmd_0.1.0_amd64.deb")[-300:]
+    apt.install(row, "0.1.0")
     assert sh("systemctl is-enabled vllmd") == "disabled"
     assert sh("id -un vllmd") == "vllmd"
     assert left() == []
@@ -75,7 +73,7 @@ def install(row: dict[str, Any]) -> None:
 def main() -> None:
     """Run every case; leave an engine serving."""
 
-    @case("install: disabled, nothing runs")
+    @case("apt install from a signed repository: disabled, nothing runs")
     def _(row: dict[str, Any]) -> None:
         install(row)
         os.makedirs("/etc/systemd/system/vllmd-daemon.service.d", exist_ok=True)
@@ -83,18 +81,23 @@ def main() -> None:
             file.write(DROP_IN)
         sh("systemctl daemon-reload")
 
-    @case("hardening of the units")
+    @case("hardening of the units, beside those of others", again=False)
     def _(row: dict[str, Any]) -> None:
-        for unit in ("vllmd-daemon.service", "vllmd-engine@x.service"):
-            verdict = sh(f"systemd-analyze security --no-pager {unit} | tail -n 1")
-            row[unit.partition(".")[0]] = exposure = float(verdict.split()[-3])
-            assert exposure <= EXPOSURE_LIMIT, verdict
+        package.hardening(row)
+
+    @case("debian/tests: serves, dies, says why, serves again, stops", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.autopkgtest(row)
 
     @case("enable --now without an engine: active, scraped")
     def _(row: dict[str, Any]) -> None:
         row["enable"] = sh("systemctl enable --now vllmd")
         until("the page", lambda: "vllmd_build_info" in get(f"{EXPORTER}/metrics"))
         assert show("vllmd-daemon", "StatusText") == "no engine is configured"
+
+    @case("manual pages, completions, the GPU unit on a host without one", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.what_lies_there(row)
 
     @case("runbooks, rules and configurations came along", again=False)
     def _(row: dict[str, Any]) -> None:
@@ -108,7 +111,11 @@ def main() -> None:
 
     @case("first run: init, a start without vLLM, engine install, it serves", again=False)
     def _(row: dict[str, Any]) -> None:
-        first_run.walk(row)
+        first_run.configuration_first(row)
+
+    @case("first run: engine install, init, enable --now, it serves", again=False)
+    def _(row: dict[str, Any]) -> None:
+        first_run.engine_first(row)
 
     @case("an engine is configured: serves as a unit of its own")
     def _(row: dict[str, Any]) -> None:
@@ -123,7 +130,11 @@ def main() -> None:
         row["user"] = sh(f"ps -o user= -p {now['pid']}")
         assert row["user"] == "vllmd"
 
-    @case("kill -9 of the daemon under load")
+    @case("STATUS: the phase of a load, and what is left of it", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.status_text(row, CONFIG)
+
+    @case("kill -9 of the daemon under load", again=False)
     def _(row: dict[str, Any]) -> None:
         serves_on(row, lambda: os.kill(daemon_pid(), signal.SIGKILL), orderly=False)
 
@@ -212,6 +223,22 @@ def main() -> None:
         assert sh("stat -c '%U %a' /var/log/vllmd/chat.log") == "vllmd 640"
         ready()
 
+    @case("journal: the daemon's events have fields, and read well", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.journal(row)
+
+    @case("secrets: an API key from /etc/vllmd/credentials")
+    def _(row: dict[str, Any]) -> None:
+        package.secrets(row)
+
+    @case("secrets: one that came after the daemon is named", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.late_secret(row)
+
+    @case("needrestart leaves vllmd alone", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.needrestart(row)
+
     @case("broken configuration: adopts, says so, goes on once mended", again=False)
     def _(row: dict[str, Any]) -> None:
         before = ready()
@@ -256,10 +283,12 @@ def main() -> None:
         sh("systemctl reload vllmd-daemon")
         until("the old file", lambda: engine().get("command_changed") is False)
 
-    @case("upgrade to 0.1.1 under load", again=False)
+    @case("apt upgrade to 0.1.1 under load", again=False)
     def _(row: dict[str, Any]) -> None:
-        install = "dpkg --force-confold -i /opt/t/vllmd_{}_amd64.deb"
-        serves_on(row, lambda: sh(install.format("0.1.1")), orderly=True)
+        apt.unsigned_is_refused()
+        apt.apt("update")
+        command = "-o Dpkg::Options::=--force-confold upgrade"
+        serves_on(row, lambda: apt.apt(command), orderly=True)
         assert status()["daemon"]["version"] == "0.1.1"
 
     @case("downgrade to 0.1.0 under load", again=False)
@@ -296,7 +325,7 @@ def main() -> None:
         serves_on(row, lambda: starve(row), orderly=False)
         stops_all(row)
 
-    @case("systemctl stop, daemon failed; the engine served on until then")
+    @case("systemctl stop, daemon failed; the engine served on until then", again=False)
     def _(row: dict[str, Any]) -> None:
         sh("systemctl start vllmd")
         ready()
@@ -312,7 +341,7 @@ def main() -> None:
         os.unlink(no_restart)
         sh("systemctl daemon-reload; systemctl reset-failed")
 
-    @case("systemctl stop, daemon frozen")
+    @case("systemctl stop, daemon frozen", again=False)
     def _(row: dict[str, Any]) -> None:
         sh("systemctl start vllmd")
         ready()
@@ -330,7 +359,18 @@ def main() -> None:
         sh("vllmd start chat --wait --timeout 30")
         ready()
 
-    @case("remove: stopped and gone, conffile kept")
+    @case("the classic unit beside vllmd, in the same faults", again=False)
+    def _(row: dict[str, Any]) -> None:
+        if "bookworm" not in sh("cat /etc/os-release"):
+            row["not_run"] = "it is in bookworm, and takes a minute"
+            return
+        classic.compare(row, CONFIG + "liveness = { stall_s = 3 }\n")
+
+    @case("dpkg --verify: nothing has changed", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.unchanged(row)
+
+    @case("remove: stopped and gone, conffile kept", again=False)
     def _(row: dict[str, Any]) -> None:
         row["dpkg"] = sh("dpkg -r vllmd")[-300:]
         row["left"] = left()
@@ -338,13 +378,18 @@ def main() -> None:
         assert not os.path.exists("/usr/bin/vllmd")
         assert os.path.exists(CONFIG_PATH)
 
-    @case("purge, reinstall")
+    @case("purge, reinstall", again=False)
     def _(row: dict[str, Any]) -> None:
-        sh("dpkg -P vllmd")
-        assert not os.path.exists(CONFIG_PATH)
+        row["purge"] = [line for line in sh("dpkg -P vllmd").splitlines() if "removing" in line]
+        row["left"] = sh("find /etc/vllmd /var/lib/vllmd /var/log/vllmd /opt/vllmd 2> /dev/null")
+        for path in ("/etc/vllmd", "/var/lib/vllmd", "/var/log/vllmd", "/opt/vllmd"):
+            assert not os.path.exists(path), row["purge"]
         sh("dpkg -i /opt/t/vllmd_0.1.1_amd64.deb")
         assert sh("systemctl is-enabled vllmd") == "disabled"
+
+    @case("it serves, with time to drain")
+    def _(row: dict[str, Any]) -> None:
         with open(CONFIG_PATH, "w") as file:
             file.write(CONFIG.replace("drain_s = 0", "drain_s = 4"))
-        sh("systemctl enable --now vllmd")
+        row["enable"] = sh("systemctl enable --now vllmd")
         ready()

@@ -2,9 +2,10 @@
 
 import os
 import subprocess
+import time
 from typing import Any
 
-from . import lifecycle
+from . import devices, lifecycle, package
 from .cases import case, load_rows
 from .tools import EXPORTER, get, ready, sh, show, until
 
@@ -17,6 +18,20 @@ TRIES = 3
 shim as well, before what the engine had counts as free."""
 
 
+PATHS = ["/dev/null", "/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-uvm", DEVICE]
+DAEMON = "vllmd-daemon.service"
+
+
+def stacks() -> str:
+    """Take the stacks of an engine as the daemon does: its user, with its unit's rights."""
+    core = sh("pgrep -o -f VLLM::EngineCore")
+    given = show(DAEMON, "AmbientCapabilities")
+    inside = f"-p User=vllmd -p NoNewPrivileges=yes -p 'CapabilityBoundingSet={given}'"
+    ambient = f"-p 'AmbientCapabilities={given}' -p SystemCallFilter=@system-service"
+    run = f"systemd-run --pipe --wait -q {inside} {ambient} -p SystemCallErrorNumber=EPERM"
+    return sh(f"{run} /opt/t/py-spy dump --nonblocking --pid {core}")
+
+
 def engine_unit(pid: int) -> str:
     """Return the unit that a process belongs to."""
     with open(f"/proc/{pid}/cgroup") as file:
@@ -27,15 +42,61 @@ def main() -> None:
     """Run the lifecycle, then what is special; leave an engine serving."""
     lifecycle.main()
 
-    @case("cgroup v2: an engine's unit may open its own devices only, even as root")
+    @case("GPU nodes are made by root's unit, in the driver's way")
     def _(row: dict[str, Any]) -> None:
-        unit = engine_unit(ready()["pid"])
-        row["unit"] = unit
+        devices.plug_in()
+        assert sh("ls /dev/nvidia0").endswith("No such file or directory")
+        sh("systemctl restart vllmd-gpu-setup")
+        row["said"] = sh("journalctl -u vllmd-gpu-setup -o cat | grep driver")
+        assert "driver 570.86.15, devices: nvidia0" in row["said"], sh(
+            "journalctl -u vllmd-gpu-setup"
+        )
+        row["nodes"] = sh("stat -c '%n %a %t:%T' /dev/nvidia* | tr '\\n' ' '")
+        assert "/dev/nvidia0 666 c3:0" in row["nodes"]
+        assert "/dev/nvidia-uvm-tools 666 ec:1" in row["nodes"]
+
+    @case("cgroup v2: engine and daemon may open the GPU's devices and no others, even as root")
+    def _(row: dict[str, Any]) -> None:
         with open("/sys/fs/cgroup/cgroup.controllers") as file:
             assert "memory" in file.read()
-        assert may_open("/dev/null", unit)
-        assert may_open(DEVICE, None)
-        assert not may_open(DEVICE, unit)
+        before = ready()
+        # groups of devices that came after a unit began are closed to it: both begin anew
+        assert not may_open("/dev/nvidia0", engine_unit(before["pid"]))
+        sh("systemctl restart vllmd-daemon; vllmd restart chat --wait --timeout 120")
+        unit = engine_unit(ready(other_than=before["run_id"])["pid"])
+        row["may open"] = {
+            name: [path for path in PATHS if may_open(path, folder)]
+            for name, folder in (("engine", unit), ("daemon", DAEMON), ("nobody's", None))
+        }
+        assert row["may open"]["engine"] == PATHS[:4]
+        assert row["may open"]["daemon"] == PATHS[:3]
+        assert row["may open"]["nobody's"] == PATHS
+
+    @case("py-spy where the kernel lets nobody look: closed, and open with the drop-in")
+    def _(row: dict[str, Any]) -> None:
+        sh("sysctl -w kernel.yama.ptrace_scope=1")
+        row["without"] = stacks().splitlines()[-1]
+        assert "Permission" in row["without"] or "Operation not permitted" in row["without"], row
+        folder = "/etc/systemd/system/vllmd-daemon.service.d"
+        os.makedirs(folder, exist_ok=True)
+        sh(f"cp /usr/share/doc/vllmd/examples/drop-ins/py-spy.conf {folder}/")
+        sh("systemctl daemon-reload; systemctl restart vllmd-daemon")
+        ready()
+        row["with"] = stacks().splitlines()[-1].strip()
+        assert "_run_module_as_main" in row["with"], row
+        os.unlink(f"{folder}/py-spy.conf")
+        sh("systemctl daemon-reload; systemctl restart vllmd-daemon")
+        ready()
+
+    @case("a day later: it serves on, and dpkg --verify finds nothing changed")
+    def _(row: dict[str, Any]) -> None:
+        before = ready()
+        sh("date -s '+25 hours'; systemctl start systemd-tmpfiles-clean")
+        until("a poll after it", lambda: "vllmd_engine_up" in get(f"{EXPORTER}/metrics"))
+        time.sleep(10)
+        after = ready()
+        assert (after["run_id"], after["pid"]) == (before["run_id"], before["pid"])
+        package.unchanged(row)
 
     @case("OOM kill of the engine in its own unit: the daemon untouched, serving again")
     def _(row: dict[str, Any]) -> None:
@@ -61,7 +122,8 @@ def main() -> None:
 
 def may_open(path: str, unit: str | None) -> bool:
     """Try to open a device as root, inside a unit's cgroup or outside."""
-    folder = f"/sys/fs/cgroup/system.slice/system-vllmd\\x2dengine.slice/{unit}"
+    slice_ = "" if unit == DAEMON else "system-vllmd\\x2dengine.slice/"
+    folder = f"/sys/fs/cgroup/system.slice/{slice_}{unit}"
 
     def enter() -> None:
         with open(f"{folder}/cgroup.procs", "w") as file:

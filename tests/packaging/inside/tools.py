@@ -30,10 +30,10 @@ def show(unit: str, key: str) -> str:
     return sh(f"systemctl show --property={key} --value {unit}")
 
 
-def get(url: str, body: dict[str, Any] | None = None) -> str:
+def get(url: str, body: dict[str, Any] | None = None, timeout_s: float = 30) -> str:
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30 * PATIENCE) as response:
+    with urllib.request.urlopen(request, timeout=timeout_s * PATIENCE) as response:
         return str(response.read().decode())
 
 
