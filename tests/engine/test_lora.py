@@ -29,7 +29,8 @@ def adapter() -> Path:
 
 @pytest.fixture(autouse=True)
 def as_before(real: Site) -> Iterator[None]:
-    """Leave no adapter behind that a test added."""
+    """Begin with an engine that serves, and leave no adapter behind that a test added."""
+    real.wait_state("tiny", "ready", LOAD_S)
     yield
     for name, each in adapters(real).items():
         if each["source"] == "command":
