@@ -26,7 +26,7 @@ sed -i "s/^__version__ = .*/__version__ = \"$version\"/" vllmd/__init__.py
   cat "$output/pip.log" >&2
   exit 1
 }
-python3 packaging/unpack.py "$work/wheels" site
+"$python" packaging/unpack.py "$work/wheels" site
 stamp=$(git -C "$root" log -1 --format=%cD)
 cat > debian/changelog << END_OF_CHANGELOG
 vllmd ($version) unstable; urgency=medium

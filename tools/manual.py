@@ -20,7 +20,7 @@ from vllmd.config.reference import TABLES, shown
 
 FILES = (
     ("/etc/vllmd/vllmd.toml", "the configuration: see vllmd.toml(5)"),
-    ("/etc/vllmd/credentials/", "secrets, one a file: see vllmd.toml(5)"),
+    ("/etc/vllmd/credentials/", "secrets, one a file: security.md in the documentation"),
     ("/opt/vllmd/engine/", "the engines that 'vllmd engine install' made for the service"),
     ("/var/lib/vllmd/", "what happened (vllmd.db) and the incidents"),
     ("/var/log/vllmd/", "what the engines printed, rotated by vllmd"),
@@ -71,9 +71,7 @@ def _main_page(context: click.Context) -> str:
         ),
         _section("EXIT STATUS", "".join(_item(code, text) for code, text in _exit_codes())),
         _section("FILES", "".join(_item(path, _escape(text)) for path, text in FILES)),
-        _section(
-            "SEE ALSO", _escape("vllmd.toml(5), systemctl(1), journalctl(1), /usr/share/doc/vllmd")
-        ),
+        _section("SEE ALSO", _escape(f"vllmd.toml(5), systemctl(1), journalctl(1), {DOCS}")),
     ]
     return "".join(parts)
 

@@ -47,9 +47,13 @@ def encode(fields: Mapping[str, Any]) -> bytes:
     """Return fields as journald takes them; those without a value are left out."""
     return b"".join(
         _field(name, str(value).encode(errors="replace"))
-        for name, value in fields.items()
-        if value not in (None, "", [], ())
+        for name, value in with_value(fields).items()
     )
+
+
+def with_value(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say something."""
+    return {name: value for name, value in fields.items() if value not in (None, "", [], ())}
 
 
 def is_journal(descriptor: int, env: Mapping[str, str] = os.environ) -> bool:

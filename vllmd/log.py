@@ -82,7 +82,7 @@ def _to_journal(
 ) -> tuple[tuple[str, bytes], dict[str, Any]]:
     """Return the line that a person reads, and the datagram with it and the fields."""
     fields = {name: value for name, value in event.items() if name not in _CONTROL}
-    shown = {name: value for name, value in fields.items() if value not in (None, "", [], ())}
+    shown = journald.with_value(fields)
     message = " ".join(
         part for part in (str(event["event"]), str(_MESSAGE(None, "", shown))) if part
     )
