@@ -24,6 +24,11 @@ if [[ ! -e $policy ]]; then
   printf '#!/bin/sh\nexit 101\n' > "$policy"
   chmod 755 "$policy"
 fi
-apt-get update -qq
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+# apt checks signatures as a user of its own, who needs the folder for temporary files
+as=()
+if ! setpriv --reuid _apt --clear-groups test -w "${TMPDIR:-/tmp}" 2> /dev/null; then
+  as=(-o APT::Sandbox::User=root)
+fi
+apt-get "${as[@]}" update -qq
+DEBIAN_FRONTEND=noninteractive apt-get "${as[@]}" install -y -qq --no-install-recommends "${missing[@]}" \
   > /dev/null
