@@ -21,10 +21,16 @@ def _line(line: bytes, secrets: tuple[str, ...]) -> bytes:
             shown.clear()
         else:
             shown.append(byte)
-    result = bytes(shown)
+    result = b"".join(_visible(byte) for byte in shown)
     for secret in sorted(secrets, key=len, reverse=True):
         result = result.replace(secret.encode(), MASK)
     return result
+
+
+def _visible(byte: int) -> bytes:
+    if byte == 127 or (byte < 32 and byte not in b"\t\n\r"):
+        return f"\\x{byte:02x}".encode()
+    return bytes([byte])
 
 
 def _uncoloured(line: bytes) -> bytes:

@@ -27,6 +27,9 @@ class LogsCollector:
             "dropped_lines", "Lines of this run that are in no log: the disk did not take them."
         )
         lost = _counter("dropped_bytes", "Bytes of the lines that were dropped.")
+        cut = _counter(
+            "cut_lines", "How often a line of this run was cut because it was longer than 256 KiB."
+        )
         rotations = _counter("rotations", "Rotations of the log in this run.")
         used = _gauge("used_bytes", "What the files of the log take on the disk, in bytes.")
         budget = _gauge("budget_bytes", "What they may take at most, in bytes.")
@@ -42,6 +45,7 @@ class LogsCollector:
             for family, value in (
                 (dropped, each.dropped_lines),
                 (lost, each.dropped_bytes),
+                (cut, each.cut_lines),
                 (rotations, each.rotations),
                 (last, each.last_line_at),
             ):
@@ -51,7 +55,7 @@ class LogsCollector:
             budget.add_metric([each.name], each.budget_bytes)
             if each.rotations is not None:
                 writable.add_metric([each.name], each.problem is None)
-        yield from (lines, size, dropped, lost, rotations, used, budget, last, writable)
+        yield from (lines, size, dropped, lost, cut, rotations, used, budget, last, writable)
         if not_copied := self._not_copied():
             copies = _counter(
                 "journal_dropped_lines", "Lines that journald did not take; the log has them."

@@ -65,6 +65,7 @@ class OutputFigures:
     dropped_bytes: int | None = None
     rotations: int | None = None
     problem: str | None = None
+    cut_lines: int | None = None
 
 
 class EngineOutput:
@@ -177,6 +178,7 @@ class EngineOutput:
             status.get("log_lost_bytes"),
             status.get("log_rotations"),
             status.get("log_problem"),
+            status.get("log_cut_lines"),
         )
 
     def _remembered(self) -> Position | None:

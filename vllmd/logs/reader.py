@@ -100,6 +100,8 @@ class LogReader:
                 return b""
             if lines := self._lines(max_bytes):  # written just before it was rotated
                 return lines
+            if rest := self._unfinished():
+                return rest
             if not self._next():
                 return b""
 
@@ -112,6 +114,16 @@ class LogReader:
             end = max_bytes
         self.position = attrs.evolve(self.position, offset=self.position.offset + end)
         return block[:end]
+
+    def _unfinished(self) -> bytes:
+        """Return what a shim that was killed left without a newline, once a newer file is there."""
+        assert self._file is not None
+        if logfiles.current_number(self._log) <= self.position.number:
+            return b""
+        self._file.seek(self.position.offset)
+        rest = self._file.read()
+        self.position = attrs.evolve(self.position, offset=self.position.offset + len(rest))
+        return rest
 
     def _is_current(self) -> bool:
         """Tell whether more may be appended to the file that is open."""

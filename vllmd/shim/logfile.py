@@ -29,9 +29,12 @@ class LogFile:
         self._fd = _open(path)
         self.size = os.fstat(self._fd).st_size
         self._safe_size = self.size
-        self._line_start = self.size == 0 or os.pread(self._fd, 1, self.size - 1) == b"\n"
+        self._line_start = True
+        if self.size and os.pread(self._fd, 1, self.size - 1) != b"\n":
+            self._end_line()
         self._period = _period(os.fstat(self._fd).st_mtime, rotation) if self.size else None
         self._times_fd = -1
+        self._times_size = 0
         self._timed_at = 0.0
         self._checked_at = time.monotonic()
         self._open_times()
@@ -48,13 +51,14 @@ class LogFile:
             return 0
         if self._period is None:
             self._period = _period(at, self.rotation)
-        room = self.rotation["max_bytes"] - self.size
+        stamp = self._stamp(at)
+        room = self._room(stamp)
         if len(part) > room:
             part = part[: _cut(part, room)]
-        if abs(at - self._timed_at) >= TIMES_S:
+        if stamp:
             self._timed_at = at
             with contextlib.suppress(OSError):
-                os.write(self._times_fd, b"%d %.2f\n" % (self.size, at))
+                self._times_size += os.write(self._times_fd, stamp)
         written = os.write(self._fd, part)
         self.size += written
         self._line_start = part[written - 1] == 10
@@ -105,9 +109,24 @@ class LogFile:
         now = _period(at, self.rotation)
         if self._period is not None and now < self._period:  # the clock was set back
             self._period = now
-        room = self.rotation["max_bytes"] - self.size
+        room = self._room(self._stamp(at))
         full = len(part) > room and bytes(part[: max(0, room)]).rfind(b"\n") < 0
         return full or (self._period is not None and now > self._period)
+
+    def _end_line(self) -> None:
+        """End the line that a writer left that was killed."""
+        with contextlib.suppress(OSError):
+            self.size += os.write(self._fd, b"\n")
+
+    def _stamp(self, at: float) -> bytes:
+        """Return what is to be noted of when a line came; nothing if the last note says it."""
+        if self._line_start and abs(at - self._timed_at) >= TIMES_S:
+            return b"%d %.2f\n" % (self.size, at)
+        return b""
+
+    def _room(self, stamp: bytes) -> int:
+        """Return how many bytes the file may still take; the times of its lines count too."""
+        return self.rotation["max_bytes"] - self.size - self._times_size - len(stamp)
 
     def _check(self, *, now: bool = False) -> None:
         """Find out whether somebody deleted, moved or cut the file; go on at its old place."""
@@ -162,8 +181,10 @@ class LogFile:
         self._timed_at = 0.0
         try:
             self._times_fd = _open(logfiles.times(self.path, self.number))
+            self._times_size = os.fstat(self._times_fd).st_size
         except OSError:  # a full disk: arrival times are the lesser loss
             self._times_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            self._times_size = 0
 
 
 def _open(path: str) -> int:
@@ -174,7 +195,7 @@ def _open(path: str) -> int:
 
 
 def _cut(part: memoryview, room: int) -> int:
-    """Return where whole lines that fit end; one line is never cut, however long."""
+    """Return where whole lines that fit end; one alone is taken: none is longer than a file."""
     end = bytes(part[: max(0, room)]).rfind(b"\n") + 1
     if end == 0:
         end = bytes(part).find(b"\n") + 1

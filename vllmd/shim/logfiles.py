@@ -12,6 +12,8 @@ import re
 
 _ROTATED = re.compile(r"\.(\d{6,})(\.gz)?$")
 _TIMES = re.compile(r"\.(\d{6,})\.times$")
+_KEPT = re.compile(r"\.\d{6,}(\.gz|\.times)?$")
+_ANY = re.compile(r"\.\d{6,}(\.gz|\.times|\.gz\.new)?$")
 
 
 def rotated(log: str, number: int) -> str:
@@ -48,8 +50,8 @@ def current_number(log: str) -> int:
 
 
 def used_bytes(log: str) -> int:
-    """Return what all files of a log take on the disk."""
-    return sum(map(_size, [log, *_beside(log)]))
+    """Return what all files of a log take on the disk, with the one that is being compressed."""
+    return sum(map(_size, [log, *_beside(log, _ANY)]))
 
 
 def prune(log: str, current: int, *, keep: int, budget_bytes: int) -> list[str]:
@@ -76,14 +78,13 @@ def prune(log: str, current: int, *, keep: int, budget_bytes: int) -> list[str]:
     return removed
 
 
-def _beside(log: str) -> list[str]:
+def _beside(log: str, kind: re.Pattern[str] = _KEPT) -> list[str]:
     folder, name = os.path.split(log)
     try:
         names = os.listdir(folder)
     except OSError:
         return []
-    own = [n for n in names if n.startswith(f"{name}.")]
-    return [f"{folder}/{n}" for n in own if _ROTATED.search(n) or _TIMES.search(n)]
+    return [f"{folder}/{n}" for n in names if n.startswith(f"{name}.") and kind.search(n)]
 
 
 def _size(path: str) -> int:

@@ -1,6 +1,7 @@
-"""What an engine prints, made fit for a file: whole lines, no colours, no secrets, one bar.
+"""What an engine prints, made fit for a file: whole lines of bounded length, no secrets, one bar.
 
-Works on blocks of many lines: what a block does not contain costs one search for a byte.
+Colours and titles are removed, every other control character is shown (`\\x1b`): to read the file
+with cat or tail moves no cursor and writes to no clipboard.
 """
 
 import re
@@ -10,7 +11,8 @@ MASK = b"********"
 SHORTEST_SECRET = 6
 """Shorter values are no secrets, and would mask half of every line."""
 MAX_LINE_BYTES = 256 * 1024
-"""A longer line is passed on in pieces; its progress bars are made one within a piece only."""
+"""A longer line is cut: each piece is a line of its own, with `CUT` at its end."""
+CUT = b" [vllmd] cut here: the line goes on\n"
 HOLD_BYTES = 4096
 """So much of a long line is kept back: a secret or a colour may be cut there."""
 _BAR_BYTES = 1024
@@ -21,6 +23,10 @@ _ANSI = re.compile(
     rb"|\][^\x07\x1b\n]*(?:\x07|\x1b\\)"  # titles, links
     rb"|[()*+][0-9A-Za-z]|[=>78cDEHMNOZ])"
 )
+_SUSPECTS = tuple(bytes([code]) for code in {*range(32), 127, 0xC2} - {*b"\t\n\r"})
+"""Looked for one by one, each at the speed of memchr: faster than any other way through a block."""
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+"""What a terminal obeys: C0 and DEL, and C1 as UTF-8 has it."""
 _TOKEN = rb"\bhf_[A-Za-z0-9]{30,}"
 """A Hugging Face token, known or not."""
 
@@ -38,9 +44,11 @@ class Normaliser:
         self._secret = re.compile(b"|".join((*map(re.escape, longest_first), _TOKEN)))
         self._hold = max(HOLD_BYTES, *map(len, self._marks))
         self._rest = b""
+        self.cut_lines = 0
+        """How often a line was cut because it was too long."""
 
     def feed(self, block: bytes) -> bytes:
-        """Return the lines that `block` completes, each with its newline."""
+        """Return the lines that `block` completes, and pieces of a long one, as lines."""
         end = block.rfind(b"\n") + 1
         if end == 0:
             self._rest = _last_state(self._rest + block)
@@ -49,12 +57,12 @@ class Normaliser:
         if self._rest:
             whole = self._rest + whole
         self._rest = block[end:]
-        return self._clean(whole)
+        return self._bounded(self._clean(whole))
 
     def finish(self) -> bytes:
         """Return what is left at the end of the stream, as a line."""
         rest, self._rest = self._rest, b""
-        return self._clean(rest + b"\n") if rest else b""
+        return self._bounded(self._clean(rest + b"\n")) if rest else b""
 
     @property
     def unfinished(self) -> bytes:
@@ -66,7 +74,7 @@ class Normaliser:
             lines = _ANSI.sub(b"", lines)
         if b"\r" in lines:
             lines = _without_returns(lines)
-        return self._masked(lines)
+        return self._masked(_visible(lines))
 
     def _masked(self, text: bytes) -> bytes:
         if any(mark in text for mark in self._marks):
@@ -76,12 +84,36 @@ class Normaliser:
     def _piece(self) -> bytes:
         """Take the beginning of a long line; never the half of a secret."""
         text = _ANSI.sub(b"", self._rest)
-        cut = len(text) - self._hold
+        cut = min(len(text) - self._hold, MAX_LINE_BYTES)
         for found in self._secret.finditer(text, max(0, cut - self._hold)):
             if found.start() < cut < found.end():
                 cut = found.start()
+        while cut > 1 and 0x80 <= text[cut] < 0xC0:  # within a character
+            cut -= 1
         self._rest = text[cut:]
-        return self._masked(text[:cut])
+        self.cut_lines += 1
+        return self._bounded(self._clean(text[:cut]) + CUT)
+
+    def _bounded(self, lines: bytes) -> bytes:
+        """Cut what is still too long: control characters take more room once they are shown."""
+        if len(lines) <= MAX_LINE_BYTES:
+            return lines
+        kept = []
+        for line in lines.splitlines(keepends=True):
+            start = 0
+            while len(line) - start > MAX_LINE_BYTES + len(CUT):
+                kept += [line[start : start + MAX_LINE_BYTES], CUT]
+                start += MAX_LINE_BYTES
+                self.cut_lines += 1
+            kept.append(line[start:])
+        return b"".join(kept)
+
+
+def _visible(lines: bytes) -> bytes:
+    """Show control characters that are left, so that none reaches a terminal: `\\x1b`."""
+    if any(suspect in lines for suspect in _SUSPECTS):
+        return _CONTROL.sub(lambda found: b"\\x%02x" % found[0][-1], lines)
+    return lines
 
 
 def _without_returns(lines: bytes) -> bytes:

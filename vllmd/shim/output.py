@@ -102,6 +102,7 @@ class Output:
             "log_dropped_lines": writer.dropped_lines,
             "log_rotations": writer.file.rotations,
             "log_problem": writer.problem,
+            "log_cut_lines": self._normaliser.cut_lines,
             "unfinished": self._normaliser.unfinished.decode(errors="replace")[-1000:],
         }
 

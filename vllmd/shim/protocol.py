@@ -113,6 +113,8 @@ class Status(RunRecord):
     log_dropped_lines: NotRequired[int]
     """Lines that the disk did not take, and their bytes above."""
     log_rotations: NotRequired[int]
+    log_cut_lines: NotRequired[int]
+    """How often a line was cut because it was too long."""
     log_problem: NotRequired[str | None]
     """Why the log cannot be written now."""
     unfinished: NotRequired[str]

@@ -33,26 +33,16 @@ class Writer:
         self._gap_lines = 0
         self._gap_bytes = 0
         self._gap_why = ""
-        self._mid_line = False
-        self._skipping_line = False
         self._rotate = False
         self._give_up_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def put(self, block: bytes) -> None:
-        """Take whole lines, or a piece of a long one, that came just now."""
-        if self._skipping_line:
-            end = block.find(_NEWLINE) + 1
-            self._skipping_line = end == 0
-            self._count_dropped(block[:end] if end else block)
-            block = block[end:] if end else b""
-        if not block:
-            return
+        """Take whole lines that came just now."""
         with self._changed:
             if not self._has_room(len(block)):
                 self._count_dropped(block)
-                self._skipping_line = not block.endswith(_NEWLINE)
                 return
             self._enqueue(self._mark_gap() + block if self._gap_bytes else block)
 
@@ -100,10 +90,9 @@ class Writer:
     def _mark_gap(self) -> bytes:
         mark = gap_mark(self._gap_lines, self._gap_bytes, self._gap_why)
         self._gap_lines = self._gap_bytes = 0
-        return b"\n" + mark if self._mid_line else mark
+        return mark
 
     def _enqueue(self, block: bytes) -> None:
-        self._mid_line = not block.endswith(_NEWLINE)
         self._blocks.append((block, time.time()))
         self._queued += len(block)
         self._changed.notify_all()

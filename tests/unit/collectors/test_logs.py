@@ -17,10 +17,11 @@ def test_collect_says_what_the_logs_hold() -> None:
 
 
 def test_collect_of_an_engine_that_runs_says_what_was_lost() -> None:
-    running = OutputFigures("chat", {}, {}, 0, 0, None, 7, 70, 2, "No space left on device")
+    running = OutputFigures("chat", {}, {}, 0, 0, None, 7, 70, 2, "No space left on device", 5)
     found = values(LogsCollector(lambda: [running], lambda: {"chat": 4}).collect())
     assert found["vllmd_log_dropped_lines_total", "chat"] == 7
     assert found["vllmd_log_dropped_bytes_total", "chat"] == 70
+    assert found["vllmd_log_cut_lines_total", "chat"] == 5
     assert found["vllmd_log_rotations_total", "chat"] == 2
     assert found["vllmd_log_writable", "chat"] == 0
     assert found["vllmd_log_journal_dropped_lines_total", "chat"] == 4

@@ -69,6 +69,17 @@ def test_read_files_that_were_removed_are_passed_over_and_told(log: Path) -> Non
     assert reader.missed
 
 
+def test_read_what_a_killed_writer_left_without_a_newline_is_not_lost(log: Path) -> None:
+    reader = LogReader(str(log), Position(3, 0))
+    with log.open("ab") as file:
+        file.write(b"half")
+    assert reader.read() == b"3\n"
+    assert reader.read() == b""
+    rotate(log, 3)
+    log.write_bytes(b"4\n")
+    assert [reader.read(), reader.read()] == [b"half", b"4\n"]
+
+
 def test_read_half_a_line_waits_and_a_long_one_comes_in_pieces(log: Path) -> None:
     reader = LogReader(str(log), end_of(str(log)))
     with log.open("ab") as file:

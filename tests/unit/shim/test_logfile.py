@@ -2,15 +2,17 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from vllmd.shim import logfile
+from vllmd.shim import logfile, logfiles
 from vllmd.shim.logfile import LogFile
 from vllmd.shim.protocol import ROTATION, Rotation
 
 NOON = time.mktime((2026, 11, 24, 12, 0, 0, 0, 0, -1))
 DAY_S = 86400.0
+STAMP_BYTES = len(f"0 {NOON:.2f}\n")
 
 
 @pytest.fixture(autouse=True)
@@ -38,25 +40,55 @@ def on_disk(log: Path) -> dict[str, bytes]:
 
 def test_write_rotates_by_size_at_line_boundaries(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
-    file = LogFile(str(log), rotation(max_bytes=10))
+    file = LogFile(str(log), rotation(max_bytes=10 + STAMP_BYTES))
     write(file, b"1234\n5678\n90\n")
-    write(file, b"a line longer than a file\nx\n")
+    write(file, b"a line " + b"longer " * 9 + b"than a file\nx\n")
     assert on_disk(log) == {
         ".000001": b"1234\n5678\n",
         ".000002": b"90\n",
-        ".000003": b"a line longer than a file\n",
+        ".000003": b"a line " + b"longer " * 9 + b"than a file\n",
         "": b"x\n",
     }
     assert file.rotations == 3
     assert os.stat(log).st_mode & 0o777 == 0o640
 
 
-def test_write_never_rotates_within_a_line_that_comes_in_pieces(tmp_path: Path) -> None:
+def test_write_never_rotates_within_a_line_that_the_disk_took_half_of(tmp_path: Path) -> None:
     file = LogFile(str(tmp_path / "a.log"), rotation(max_bytes=10))
     write(file, b"begin ")
     write(file, b"middle of it ", NOON + DAY_S)
     write(file, b"end\nnext\n", NOON + DAY_S)
     assert on_disk(tmp_path / "a.log") == {".000001": b"begin middle of it end\n", "": b"next\n"}
+
+
+def test_file_of_a_writer_that_was_killed_within_a_line_goes_on_with_a_new_line(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"whole\nha")
+    write(LogFile(str(log), rotation(period="never")), b"next\n")
+    assert log.read_bytes() == b"whole\nha\nnext\n"
+
+
+def test_write_lines_of_any_length_and_their_times_stay_within_the_budget_at_every_moment(
+    tmp_path: Path,
+) -> None:
+    """Counted after each write: the file, the rotated ones, a compressed copy, the times."""
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), {**rotation(max_bytes=4000), "budget_bytes": 16_000})
+    random = Random(24)
+    at, most = NOON, 0
+    for _ in range(3000):
+        at += random.choice((0.0, 0.2, 5.0))
+        write(file, random.choice((b"", b"x" * random.randrange(3900))) + b"\n", at)
+        numbers = [path for paths in logfiles.listed(str(log)).values() for path in paths]
+        for path in numbers[-2:-1]:  # gzip of a file that does not get smaller, under way
+            Path(f"{path}.gz.new").write_bytes(Path(path).read_bytes())
+        most = max(most, logfiles.used_bytes(str(log)))
+        for copy in tmp_path.glob("*.gz.new"):
+            copy.unlink()
+    assert file.rotations > 500
+    assert 10_000 < most <= 16_000
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
+import re
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
 from tests.helpers.reference import normalised
-from vllmd.shim.normal import HOLD_BYTES, MASK, MAX_LINE_BYTES, Normaliser
+from vllmd.shim.normal import CUT, HOLD_BYTES, MASK, MAX_LINE_BYTES, Normaliser
 
 SECRETS = ("tok-123456", "tok-1234567890")
 WORDS = st.one_of(
@@ -30,6 +32,12 @@ def test_feed_is_the_reference_however_the_blocks_are_cut(parts: list[bytes]) ->
         (b"gone\r   \rkept\r\r\n", b"kept\n"),
         (b"\x1b[1;36m(EngineCore)\x1b[0;0m hi\n", b"(EngineCore) hi\n"),
         (b"\x1b]8;;http://a\x07link\x1b]8;;\x1b\\ \x1b(B\x1b=done\n", b"link done\n"),
+        (b"\x1b\x1b[m]52;c;ZXZpbA==\x07\n", b"\\x1b]52;c;ZXZpbA==\\x07\n"),
+        (b"\x1b\x1b(B[2J\n", b"\\x1b[2J\n"),
+        (b"a\x1b]0;no end\n", b"a\\x1b]0;no end\n"),
+        (b"\x1bP$q\x1b\\ \x1b_a\x1b\\\n", b"\\x1bP$q\\x1b\\ \\x1b_a\\x1b\\\n"),
+        (b"a\xc2\x9b31mX \xc2\xb0C\n", b"a\\x9b31mX \xc2\xb0C\n"),
+        (b"secret\x08\x08 \x00\x7f\x0e\tend\n", b"secret\\x08\\x08 \\x00\\x7f\\x0e\tend\n"),
         (b"\xff\xfe no UTF-8\n", b"\xff\xfe no UTF-8\n"),
         (b"no newline at the end", b"no newline at the end\n"),
         (b"key tok-1234567890, tok-123456!\n", MASK.join([b"key ", b", ", b"!\n"])),
@@ -49,7 +57,9 @@ def test_feed_a_line_of_megabytes_passes_in_pieces_and_is_never_held_whole() -> 
     for start in range(0, len(line), 65536):
         out += normaliser.feed(line[start : start + 65536])
         most = max(most, len(normaliser.unfinished))
-    assert out == line
+    assert out.replace(CUT, b"") == line
+    assert normaliser.cut_lines == out.count(CUT) == len(line) // MAX_LINE_BYTES
+    assert max(map(len, out.splitlines())) <= MAX_LINE_BYTES + len(CUT)
     assert most <= MAX_LINE_BYTES + HOLD_BYTES + 65536
 
 
@@ -59,7 +69,28 @@ def test_feed_secret_where_a_long_line_is_cut_is_masked_whole(shift: int) -> Non
     line = b"x" * (MAX_LINE_BYTES + shift) + f" {secret} ".encode() + b"y" * HOLD_BYTES
     out = fed([line[: MAX_LINE_BYTES + 900], line[MAX_LINE_BYTES + 900 :], b"z\n"], (secret,))
     assert secret.encode() not in out
-    assert out == line.replace(secret.encode(), MASK) + b"z\n"
+    assert out.replace(CUT, b"") == line.replace(secret.encode(), MASK) + b"z\n"
+
+
+def test_feed_control_characters_that_grow_when_they_are_shown_are_cut_too() -> None:
+    normaliser = Normaliser()
+    out = b"".join(normaliser.feed(bytes(65536)) for _ in range(32)) + normaliser.finish()
+    assert out.replace(CUT, b"") == b"\\x00" * 65536 * 32 + b"\n"
+    assert max(map(len, out.splitlines())) < 2 * MAX_LINE_BYTES
+
+
+def test_feed_never_cuts_within_a_character() -> None:
+    line = b"x" + "é".encode() * (MAX_LINE_BYTES // 2 + HOLD_BYTES)
+    out = fed([line, b"\n"])
+    assert CUT in out
+    out.decode()
+
+
+@given(st.lists(st.binary(max_size=40), max_size=20))
+def test_feed_never_lets_a_control_character_through(parts: list[bytes]) -> None:
+    codes = [b"\x1b", b"[", b"]0;", b"m", b"\x07", b"\xc2\x9b", b"P", b"\\"]
+    printed = [part + codes[len(part) % 8] + codes[sum(part) % 8] for part in parts]
+    assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]", fed(printed))
 
 
 def test_feed_bar_of_an_hour_takes_no_memory_and_is_one_line() -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.make import spec
+from vllmd.shim import logfiles
 from vllmd.shim.output import GATHER_S, GATHERED_BYTES, PIPE_BYTES, Output
+from vllmd.shim.protocol import ROTATION
+from vllmd.units import MIB
 
 
 def output(folder: Path, tail_bytes: int = 100, **more: object) -> Output:
@@ -65,3 +68,23 @@ def test_pipe_is_as_large_as_the_kernel_allows(tmp_path: Path) -> None:
 def test_output_log_that_cannot_be_opened_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         output(tmp_path, log=str(tmp_path / "none" / "a.log"))
+
+
+def test_drain_a_line_without_an_end_stays_within_the_budget_and_is_counted(
+    tmp_path: Path,
+) -> None:
+    rotation = {**ROTATION, "max_bytes": MIB, "budget_bytes": 3 * MIB}
+    made = output(tmp_path, rotation=rotation)
+    log, most = str(tmp_path / "chat.log"), 0
+    for _ in range(16 * 16):
+        os.write(made.write_fd, b"B" * 65536)
+        made.drain()
+        most = max(most, logfiles.used_bytes(log))
+    os.close(made.write_fd)
+    made.drain_all()
+    made.close()
+    assert max(most, logfiles.used_bytes(log)) <= 3 * MIB
+    status = made.status()
+    assert status["output_bytes"] == 16 * MIB
+    assert status["log_cut_lines"] == 63
+    assert status["log_dropped_lines"] == 0

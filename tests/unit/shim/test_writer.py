@@ -70,25 +70,6 @@ def test_close_disk_that_stays_full_counts_what_is_left_and_leaves_whole_lines(
     assert (writer.dropped_lines, writer.dropped_bytes) == (3, len(b"two\nthree\nfour\n"))
 
 
-def test_put_pieces_of_a_long_line_are_dropped_with_their_line(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "a.log")
-    writer = Writer(disk, buffer_bytes=20)
-    disk.moves.clear()
-    writer.put(b"the begin of a long ")
-    writer.put(b"line goes on and ")
-    writer.put(b"on\nnext")
-    assert (writer.dropped_lines, writer.dropped_bytes) == (1, len(b"line goes on and on\nnext"))
-    writer.put(b" and on\n")
-    assert writer.dropped_lines == 2
-    disk.moves.set()
-    wait_for("all is written", lambda: writer._queued == 0)
-    writer.put(b"after\n")
-    writer.close(5)
-    mark = gap_mark(2, 32, "the disk was too slow")
-    kept = b"the begin of a long \n" + mark + b"after\n"
-    assert (tmp_path / "a.log").read_bytes() == kept
-
-
 def test_rotate_is_done_once_and_not_for_an_empty_file(tmp_path: Path) -> None:
     disk = Disk(tmp_path / "a.log")
     writer = Writer(disk)
