@@ -51,7 +51,7 @@ def put_cost(folder: Path) -> float:
     """Return the event loop's CPU seconds for one event: the log, the masks, the queue."""
     history, feed = History(Store(folder)), Feed()
     history.start()
-    feed.attach(history.put)
+    feed.attach({"history": history.put})
     secrets = [f"a-secret-of-some-length-{n}" for n in range(10)]
     log.configure(io.StringIO(), steps=[Redactor(secrets), feed])
     logger = structlog.get_logger().bind(engine="chat")

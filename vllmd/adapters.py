@@ -1,6 +1,5 @@
 """The adapters of all engines: where their keepers are wired to the rest."""
 
-import asyncio
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,8 +19,7 @@ from vllmd.engine.lora.standing import Standing
 from vllmd.engine.lora.wanted import Kept
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
-
-RETRY_S = 10.0
+from vllmd.parts import Part
 
 _log = structlog.get_logger()
 
@@ -37,7 +35,6 @@ class Adapters:
         client: httpx.AsyncClient,
         clock: Clock,
     ) -> None:
-        self._clock = clock
         self._engines = tuple(config.engines)
         folder = paths.state_dir(config) / "engines"
         self.keepers: dict[str, Keeper] = {
@@ -53,19 +50,11 @@ class Adapters:
             if engine.lora is not None
         }
 
-    async def run(self) -> None:
-        """Work until cancelled; a mistake in it costs adapters, and nothing else."""
-        async with asyncio.TaskGroup() as tasks:
-            for keeper in self.keepers.values():
-                tasks.create_task(self._keep(keeper))
-
-    async def _keep(self, keeper: Keeper) -> None:
-        while True:
-            try:
-                await keeper.run()
-            except Exception:  # noqa: BLE001 - isolates an engine's adapters
-                _log.exception(events.LORA_FAILED, engine=keeper.engine)
-                await self._clock.sleep(RETRY_S)
+    def parts(self) -> list[Part]:
+        """Return what is to run: a keeper for each engine."""
+        return [
+            Part(f"lora:{name}", keeper.run, engine=name) for name, keeper in self.keepers.items()
+        ]
 
     async def settled(self, name: str) -> bool:
         """Tell whether the start of an engine is over for its adapters."""

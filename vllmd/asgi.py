@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import uvicorn
@@ -63,6 +63,36 @@ class Server(uvicorn.Server):
         """Let `run_on` finish what is running and return."""
         self.should_exit = True
         self._stop.set()
+
+
+class Served:
+    """A server that can be begun again on its socket, should it fail."""
+
+    def __init__(self, make: Callable[[], Server], listener: socket.socket) -> None:
+        """Take over a socket that is bound; `close` closes it."""
+        self._make = make
+        self._listener = listener
+        self._server: Server | None = None
+        self._closed = False
+
+    async def run(self) -> None:
+        """Serve until `close`.
+
+        Raises: RuntimeError: the server ended by itself.
+        """
+        if self._closed:
+            return
+        self._server = self._make()
+        await self._server.run_on(self._listener.dup())  # the server closes what it gets
+        if not self._closed:
+            raise RuntimeError("the server ended, although nobody had closed it")
+
+    def close(self) -> None:
+        """Accept no more, and let `run` finish what is running and return."""
+        self._closed = True
+        self._listener.close()
+        if self._server is not None:
+            self._server.close()
 
 
 class Background:

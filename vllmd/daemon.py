@@ -1,7 +1,6 @@
 """The daemon: the only place where the parts are wired together."""
 
 import asyncio
-import contextlib
 import functools
 import os
 import signal
@@ -30,6 +29,7 @@ from vllmd.collectors.history import HistoryCollector
 from vllmd.collectors.logs import LogsCollector
 from vllmd.collectors.notifications import NotificationsCollector
 from vllmd.collectors.pages import PagesCollector
+from vllmd.collectors.parts import PartsCollector
 from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
 from vllmd.collectors.traces import TracesCollector
@@ -41,7 +41,6 @@ from vllmd.config.secrets import secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control import server as control
 from vllmd.engine.status import summary
-from vllmd.engine.supervisor import Supervisor
 from vllmd.engines import Engines
 from vllmd.errors import VllmdError
 from vllmd.feed import Event
@@ -55,6 +54,7 @@ from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
 from vllmd.metering import Metering
 from vllmd.outputs import Outputs
+from vllmd.parts import Part
 from vllmd.reloading import read_again
 from vllmd.scrape.page import Page
 from vllmd.surroundings import Address, Outcome, Surroundings
@@ -85,6 +85,7 @@ class Daemon:
         self._outcome = Outcome.STOPPED
         self._clock = clock or SystemClock()
         self._started_at = self._clock.time()
+        self._parts = self._surroundings.parts
         if problem is None:
             self._surroundings.reloads.accept(self._started_at)
         else:
@@ -94,7 +95,6 @@ class Daemon:
         kept = config.history
         self._history = History(
             Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
-            report=self._report,
         )
         self._stop = asyncio.Event()
         self._engines = Engines()
@@ -114,7 +114,7 @@ class Daemon:
         self._history.start()
         control_path = paths.control_socket(self._run_dir)
         self._foresight = Foresight(self._config, control_path)
-        self._surroundings.listen(self._history.put, self._foresight.put)
+        self._surroundings.listen(history=self._history.put, doctor=self._foresight.put)
         held = self._surroundings.sockets.get("exporter")
         exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         try:
@@ -169,7 +169,8 @@ class Daemon:
     async def _serve(
         self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        loop.set_exception_handler(self._parts.take_from_loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
@@ -180,16 +181,24 @@ class Daemon:
                 self, self._outputs, self._gpus, self._tracing, self._adapters, self._metering
             ),
         )
-        await self._tracing.open()
-        servers = [
-            (asgi.Server(self._exporter_app()), exporter_socket),
-            (asgi.Server(control_app, http=control.PeerProtocol), control.listen(control_path)),
+        address = Address(url_of(*exporter_socket.getsockname()[:2]), str(control_path))
+        exporter_app = self._exporter_app()
+        exposed = asgi.Served(lambda: asgi.Server(exporter_app), exporter_socket)
+        controlled = asgi.Served(
+            lambda: asgi.Server(control_app, http=control.PeerProtocol),
+            control.listen(control_path),
+        )
+        served = [
+            Part("exporter", exposed.run, may_end=True),
+            Part("control", controlled.run, may_end=True),
         ]
+        engines, others = self._engine_parts(), self._other_parts()
+        self._parts.retain(part.name for part in (*served, *engines, *others))
+        await self._tracing.open()
         async with asyncio.TaskGroup() as tasks:
-            for server, listener in servers:
-                tasks.create_task(server.run_on(listener))
-            lives = [tasks.create_task(self._live(s)) for s in self._engines.supervisors.values()]
-            address = Address(url_of(*exporter_socket.getsockname()[:2]), str(control_path))
+            for part in served:
+                tasks.create_task(self._parts.keep(part))
+            lives = [tasks.create_task(self._parts.keep(part)) for part in engines]
             _log.info(
                 events.DAEMON_STARTED,
                 version=vllmd.__version__,
@@ -201,32 +210,19 @@ class Daemon:
             )
             telling.report_unconfigured(self._run_dir, self._engines.supervisors)
             started(address)
-            others = [
-                tasks.create_task(each)
-                for each in (
-                    telling.tell_manager(self._surroundings.notifier, self._say, self._clock),
-                    telling.send_notices(
-                        self._config.notify, self._surroundings.outbox, self._clock
-                    ),
-                    self._watch_config(),
-                    self._outputs.run(),
-                    self._gpus.run(),
-                    self._tracing.run(),
-                    self._adapters.run(),
-                    self._metering.run(),
-                    self._foresight.run(),
-                )
-            ]
+            running = [tasks.create_task(self._parts.keep(part)) for part in others]
             if asked := self._surroundings.reloads.stop_signal:
                 self._ask_stop(asked)
             await self._stop.wait()
             await self._end(lives)
-            self._metering.close()
-            for task in others:
+            with self._parts.isolated("usage"):
+                self._metering.close()
+            for task in running:
                 task.cancel()
-            await self._tracing.close(flush=self._outcome is Outcome.STOPPED)
-            for server, _ in servers:
-                server.close()
+            with self._parts.isolated("tracing"):
+                await self._tracing.close(flush=self._outcome is Outcome.STOPPED)
+            exposed.close()
+            controlled.close()
 
     async def _end(self, lives: list[asyncio.Task[None]]) -> None:
         """Stop the engines, or leave them for the next daemon."""
@@ -300,18 +296,38 @@ class Daemon:
         except VllmdError:
             notifier.send("READY=1")
 
-    async def _live(self, supervisor: Supervisor) -> None:
-        """Run one supervisor; a mistake in it must not touch the others, nor its engine."""
-        while True:
-            try:
-                await supervisor.run()
-                return
-            except Exception:  # noqa: BLE001 - isolates an engine; it is adopted again
-                _log.exception(events.SUPERVISOR_FAILED, engine=supervisor.status.name)
-                supervisor.let_go()
-                await self._clock.sleep(SUPERVISOR_RETRY_S)
-
     # --- parts -------------------------------------------------------------------------------
+
+    def _engine_parts(self) -> list[Part]:
+        """Return a part for each engine; after a mistake in one its engine is adopted again."""
+        return [
+            Part(
+                f"engine:{name}",
+                supervisor.run,
+                may_end=True,
+                engine=name,
+                failed=supervisor.let_go,
+                longest_pause_s=SUPERVISOR_RETRY_S,
+            )
+            for name, supervisor in self._engines.supervisors.items()
+        ]
+
+    def _other_parts(self) -> list[Part]:
+        """Return what works beside the engines until the daemon ends."""
+        notifier, outbox = self._surroundings.notifier, self._surroundings.outbox
+        tell = functools.partial(telling.tell_manager, notifier, self._say, self._clock)
+        send = functools.partial(telling.send_notices, self._config.notify, outbox, self._clock)
+        return [
+            Part("systemd", tell, longest_pause_s=telling.notify_every_s(notifier)),
+            Part("webhook", send, may_end=True),
+            Part("config", self._watch_config, may_end=True),
+            *self._outputs.parts(),
+            *self._gpus.parts(),
+            *self._tracing.parts(),
+            *self._adapters.parts(),
+            *self._metering.parts(),
+            *self._foresight.parts(),
+        ]
 
     def _exporter_app(self) -> Any:
         collectors: list[Collector] = [
@@ -329,6 +345,7 @@ class Daemon:
             PagesCollector(list(self._engines.sources.values())),
             TracesCollector(self._tracing.figures),
             OwnProcessCollector(),
+            PartsCollector(self._parts),
         ]
         page = MetricsPage(Runner(collectors, self._clock), self._engines.readable_sources)
         return exporter.build(self._engines.statuses, page)
@@ -374,9 +391,3 @@ class Daemon:
             return
         self._outcome = Outcome.STOPPED
         self._stop.set()
-
-    def _report(self, event: Event) -> None:
-        """Log what there is to tell of the history; its thread calls this."""
-        log = getattr(_log, event.level)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(functools.partial(log, event.name, **event.fields))

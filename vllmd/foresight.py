@@ -20,6 +20,7 @@ from vllmd import events
 from vllmd.config.command import PACKAGE_PARENT
 from vllmd.config.model import Config
 from vllmd.feed import Event
+from vllmd.parts import Part
 
 LOOK_S = 60.0
 FAILED = 1
@@ -52,6 +53,10 @@ class Foresight:
             self._waiting.append(name)
         self.idle.clear()
         self._woken.set()
+
+    def parts(self) -> list[Part]:
+        """Return what is to run."""
+        return [Part("doctor", self.run)]
 
     async def run(self) -> None:
         """Look at what was started, one engine after the other, for ever."""

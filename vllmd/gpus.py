@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -26,6 +26,7 @@ from vllmd.gpu.notebook import Notebook
 from vllmd.gpu.owners import Holder, Owner
 from vllmd.gpu.sources import DEMO, NONE, NVML, command_of, source_of
 from vllmd.gpu.xid_log import XidEvent, XidLog
+from vllmd.parts import Part
 from vllmd.xids import KernelXid, parse_pci
 
 HURRIED_S = 1.0
@@ -38,7 +39,7 @@ _log = structlog.get_logger()
 
 
 class Gpus:
-    """All GPUs; `run` reads them, everything else answers from what was read."""
+    """All GPUs; its parts read them, everything else answers from what was read."""
 
     def __init__(
         self,
@@ -75,14 +76,12 @@ class Gpus:
         self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
 
-    async def run(self) -> None:
-        """Read until cancelled."""
-        if self.source == NONE:
-            return
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.link.run())
-            if self.source == NVML:
-                tasks.create_task(self._kernel.run())
+    def parts(self) -> Iterator[Part]:
+        """Yield what is to run: the reader, and the kernel's log."""
+        if self.source != NONE:
+            yield Part("gpu_reader", self.link.run)
+        if self.source == NVML:
+            yield Part("kernel_log", self._kernel.run)
 
     # --- what comes in -----------------------------------------------------------------------
 

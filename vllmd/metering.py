@@ -24,13 +24,13 @@ from vllmd.engine.status import EngineStatus
 from vllmd.gpu.latest import Device
 from vllmd.gpu.sources import DEMO
 from vllmd.gpus import Gpus
+from vllmd.parts import Part
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
 from vllmd.units import DAY_S
 
 WRITE_S = 60.0
 """A power cut loses the usage of so long at most."""
-RETRY_S = 60.0
 SERVES = frozenset({State.READY, State.SLEEPING, State.DRAINING})
 PROMPT, GENERATION = b"vllm:prompt_tokens_total", b"vllm:generation_tokens_total"
 CACHED = (b"vllm:prompt_tokens_cached_total", b"vllm:prefix_cache_hits_total")
@@ -65,24 +65,22 @@ class Metering:
 
     # --- its life ----------------------------------------------------------------------------
 
+    def parts(self) -> list[Part]:
+        """Return what is to run."""
+        return [Part("usage", self.run)]
+
     async def run(self) -> None:
-        """Work until cancelled; a mistake in it costs figures, and nothing else."""
-        try:
+        """Work until cancelled. Nothing is written before what was written is read."""
+        if not self._resumed:
             await asyncio.to_thread(self._resume)
-        except Exception:  # noqa: BLE001 - isolates accounting
-            _log.exception(events.USAGE_FAILED)
-        self._resumed = True
+            self._resumed = True
         written_at = self._clock.monotonic() - WRITE_S
         while True:
-            try:
-                self._look()
-                if self._clock.monotonic() - written_at >= WRITE_S:
-                    written_at = self._clock.monotonic()
-                    self._write()
-                await self._clock.sleep(self._config.daemon.poll_s)
-            except Exception:  # noqa: BLE001 - isolates accounting
-                _log.exception(events.USAGE_FAILED)
-                await self._clock.sleep(RETRY_S)
+            self._look()
+            if self._clock.monotonic() - written_at >= WRITE_S:
+                written_at = self._clock.monotonic()
+                self._write()
+            await self._clock.sleep(self._config.daemon.poll_s)
 
     def close(self) -> None:
         """Write down what was used until now."""

@@ -1,7 +1,7 @@
 """The output of all engines: followed, compressed, rotated when somebody asks."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import structlog
 
@@ -13,6 +13,7 @@ from vllmd.config.sections import Logs
 from vllmd.engine.output import EngineOutput, FirstErrors, OutputFigures
 from vllmd.errors import UnknownEngineError
 from vllmd.logs.journal import Journal
+from vllmd.parts import Part
 from vllmd.shim.protocol import Rotation
 from vllmd.units import MIB
 
@@ -60,20 +61,25 @@ class Outputs:
                 listeners,
             )
 
-    async def run(self) -> None:
+    def parts(self) -> Iterator[Part]:
+        """Yield what is to run: follow them, compress what was rotated."""
+        yield Part("logs", self.follow)
+        if self._compress:
+            yield Part("log_compression", self.compress)
+
+    async def follow(self) -> None:
         """Follow them until cancelled."""
-        compressing: asyncio.Future[None] | None = None
-        compress_at = self._clock.monotonic()
         while True:
             for output in self._outputs.values():
                 await asyncio.to_thread(output.look)
                 await output.ask_shim()
-            now = self._clock.monotonic()
-            idle = compressing is None or compressing.done()
-            if self._compress and idle and now >= compress_at:
-                compress_at = now + COMPRESS_S
-                compressing = asyncio.ensure_future(self._compress_all())
             await self._clock.sleep(LOOK_S)
+
+    async def compress(self) -> None:
+        """Compress rotated files until cancelled; one after the other, as it takes CPU time."""
+        while True:
+            await self._compress_all()
+            await self._clock.sleep(COMPRESS_S)
 
     def close(self) -> None:
         """Let go of them."""

@@ -10,6 +10,7 @@ from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.feed import Feed, Listener
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
+from vllmd.parts import Parts
 from vllmd.redact import Redactor
 from vllmd.reloading import Reloads
 from vllmd.traces.intake import Kept
@@ -43,9 +44,18 @@ class Surroundings:
         default=attrs.Factory(lambda self: OwnSpans(self.traces.queue), takes_self=True)
     )
 
-    def listen(self, *own: Listener) -> None:
+    parts: Parts = attrs.field(factory=Parts)
+
+    def listen(self, **own: Listener) -> None:
         """Hand the events on from now on: to a daemon's own, and to all that outlives it."""
-        self.feed.attach(*own, self.outbox.put, self.traces.put, self.own_spans.put)
+        outliving = {
+            "webhook": self.outbox.put,
+            "traces": self.traces.put,
+            "own_spans": self.own_spans.put,
+        }
+        listeners = {**own, **outliving}
+        self.parts.know(*(f"events:{name}" for name in listeners))
+        self.feed.attach(listeners, self.parts.note)
 
 
 class Outcome(enum.Enum):

@@ -19,10 +19,15 @@ NOTIFY_EVERY_S = 5.0
 _log = structlog.get_logger()
 
 
+def notify_every_s(notifier: Notifier) -> float:
+    """Return how often the service manager hears: a third of what it waits, in seconds."""
+    return min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
+
+
 async def tell_manager(notifier: Notifier, say: Callable[[], str], clock: Clock) -> None:
     """Tell the service manager how it goes, and that the event loop lives, until cancelled."""
     notifier.send("READY=1")
-    every_s = min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
+    every_s = notify_every_s(notifier)
     while True:
         notifier.send("WATCHDOG=1")
         notifier.status(say())

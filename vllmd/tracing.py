@@ -17,6 +17,7 @@ from vllmd.config.model import Config
 from vllmd.config.secrets import forward_headers
 from vllmd.config.traces import Forward
 from vllmd.errors import ConfigError
+from vllmd.parts import Part
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
 from vllmd.surroundings import Surroundings
@@ -34,7 +35,6 @@ from vllmd.units import MIB
 FINISHED = b"vllm:request_success_total"
 MODELS_TIMEOUT_S = 1.0
 FLUSH_S = 3.0
-RETRY_S = 5.0
 
 _log = structlog.get_logger()
 
@@ -74,23 +74,14 @@ class Tracing:
         for port in self._ports:
             await port.open()
 
-    async def run(self) -> None:
-        """Work until cancelled; a mistake in it costs spans, and nothing else."""
-        while True:
-            try:
-                await self._work()
-            except Exception:  # noqa: BLE001 - isolates telemetry
-                _log.exception(events.TRACES_FAILED)
-                await self._clock.sleep(RETRY_S)
-
-    async def _work(self) -> None:
-        """Keep the ports open, end windows, pass spans on."""
-        async with asyncio.TaskGroup() as tasks:
-            for port in self._ports:
-                tasks.create_task(port.keep_open(self._clock))
-            tasks.create_task(self._end_windows())
-            if self._forwarder is not None:
-                tasks.create_task(self._forwarder.run())
+    def parts(self) -> Iterator[Part]:
+        """Yield what is to run: keep the ports open, end windows, pass spans on."""
+        for port in self._ports:
+            keep_open = partial(port.keep_open, self._clock)
+            yield Part(f"otlp_{port.protocol}", keep_open, may_end=True)
+        yield Part("slow_requests", self._end_windows)
+        if self._forwarder is not None:
+            yield Part("otlp_forward", self._forwarder.run)
 
     async def close(self, *, flush: bool) -> None:
         """Close the ports; with `flush`, pass on what waits, for a moment."""

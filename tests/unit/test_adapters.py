@@ -58,3 +58,7 @@ async def test_a_mistake_in_a_keeper_keeps_no_engine_from_serving(
     assert logs[0]["engine"] == "chat"
     assert await adapters.settled("plain")
     adapters.forget("plain")
+
+
+def test_each_keeper_is_a_part_of_its_engine(adapters: Adapters) -> None:
+    assert [(part.name, part.engine) for part in adapters.parts()] == [("lora:chat", "chat")]

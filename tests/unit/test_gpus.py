@@ -203,7 +203,7 @@ def test_engine_that_is_not_configured_any_more_is_no_orphan(
 async def test_host_without_a_gpu_runs_no_reader(tmp_path: Path) -> None:
     text = f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n'
     gpus = Gpus(config(text), lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
-    await gpus.run()
+    assert list(gpus.parts()) == []
     figures = gpus.figures()
     assert (figures.source, figures.devices) == ("none", ())
     assert figures.problem is not None

@@ -1,5 +1,6 @@
 """A scripted hour of a whole host: pages, states and a GPU, against a calculation by hand."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import config, gpu_device, status
+from tests.helpers.parts import running
 from vllmd.aside import Aside
 from vllmd.cost.usage import Activity
 from vllmd.engine.state import State
@@ -102,8 +104,6 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 async def start(scene: Scene) -> Any:
-    import asyncio
-
     task = asyncio.create_task(scene.metering.run())
     for _ in range(100):  # its files are read in a thread
         await asyncio.sleep(0.001)
@@ -186,3 +186,20 @@ async def test_a_state_that_is_something_else_is_said_and_the_older_one_taken(
 
 def test_counters_of_a_page_without_vllms_counts_are_none() -> None:
     assert counters_of(Page(parse_page(b"x 1\n", "chat").families, 0, 1, 0.0, 0.0)) is None
+
+
+async def test_nothing_is_written_before_what_was_used_earlier_could_be_read(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[object] = []
+    monkeypatch.setattr("vllmd.cost.book.Book.write", lambda *given: written.append(given))
+    with monkeypatch.context() as broken:
+        broken.setattr("vllmd.cost.book.Book.days", lambda _: 1 / 0)
+        async with running(scene.metering.parts(), scene.clock) as parts:
+            for _ in range(100):
+                await asyncio.sleep(0.001)
+                await scene.clock.advance(0)
+            assert parts.failures() == {"usage": 1}
+            scene.metering.close()
+    scene.aside.close()
+    assert written == []

@@ -6,6 +6,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
+from tests.helpers.parts import running
 from vllmd import events
 from vllmd.errors import UnknownEngineError
 from vllmd.outputs import LOOK_S, Outputs, rotation_of
@@ -37,7 +38,12 @@ def test_rotation_of_the_configuration_is_in_bytes(tmp_path: Path) -> None:
 async def test_run_follows_and_compresses(tmp_path: Path) -> None:
     outputs = made(tmp_path)
     log = tmp_path / "log" / "chat.log"
-    task = asyncio.create_task(outputs.run())
+    async with running(outputs.parts(), CLOCK):
+        await follows(outputs, log)
+    outputs.close()
+
+
+async def follows(outputs: Outputs, log: Path) -> None:
     for number in (1, 2):
         log.with_name(f"chat.log.{number:06d}").write_text("INFO 11-23 x\n")
     log.write_text("INFO 11-23 x\n")
@@ -49,13 +55,10 @@ async def test_run_follows_and_compresses(tmp_path: Path) -> None:
     for _ in range(100):
         await CLOCK.advance(LOOK_S)
         await asyncio.sleep(0.01)
-        if counted() and (tmp_path / "log" / "chat.log.000001.gz").exists():
+        if counted() and log.with_name("chat.log.000001.gz").exists():
             break
     assert counted()
-    assert (tmp_path / "log" / "chat.log.000001.gz").exists()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    outputs.close()
+    assert log.with_name("chat.log.000001.gz").exists()
 
 
 async def test_run_tells_once_what_cannot_be_compressed(
@@ -78,3 +81,25 @@ async def test_rotate_of_an_unknown_engine_names_those_there_are(tmp_path: Path)
 
 def test_journal_gets_the_lines_if_that_is_wanted(tmp_path: Path) -> None:
     assert made(tmp_path, "journal = true").not_copied() == {"chat": 0}
+
+
+async def test_a_mistake_in_compressing_costs_that_and_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, asked = FakeClock(), []
+
+    def fails(_: object) -> None:
+        asked.append(1)
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr("vllmd.engine.output.EngineOutput.compress", fails)
+    outputs = made(tmp_path)
+    async with running(outputs.parts(), clock) as parts:
+        for _ in range(100):
+            await clock.advance(1)
+            await asyncio.sleep(0.01)
+            if len(asked) > 1:
+                break
+        assert parts.failures() == {"logs": 0, "log_compression": len(asked)}
+    outputs.close()
+    assert len(asked) > 1

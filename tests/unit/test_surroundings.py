@@ -16,7 +16,7 @@ def test_listen_hands_events_to_all_that_outlives_a_daemon() -> None:
     surroundings = Surroundings()
     heard: list[Event] = []
     surroundings.traces.starts["chat"] = {"Load model": 1.0}
-    surroundings.listen(heard.append)
+    surroundings.listen(heard=heard.append)
     change = {"event": events.STATE_CHANGED, "engine": "chat", "state": "starting"}
     surroundings.feed(None, "info", change)
     assert [event.name for event in heard] == [events.STATE_CHANGED]

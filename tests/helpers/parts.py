@@ -1,0 +1,21 @@
+"""The parts of something, run as the daemon runs them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from vllmd.clock import Clock
+from vllmd.parts import Part, Parts
+
+
+@asynccontextmanager
+async def running(parts: Iterable[Part], clock: Clock) -> AsyncIterator[Parts]:
+    """Keep parts running until the end of the block."""
+    keeper = Parts(clock)
+    tasks = [asyncio.create_task(keeper.keep(part)) for part in parts]
+    try:
+        yield keeper
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

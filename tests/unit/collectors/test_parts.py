@@ -1,0 +1,14 @@
+from tests.helpers.metrics import values
+from vllmd.collectors.parts import PartsCollector
+from vllmd.parts import Parts
+
+
+def test_collect_says_how_often_each_part_failed_and_zero_too() -> None:
+    parts = Parts()
+    parts.know("disk")
+    parts.note("webhook", ValueError("x"))
+    parts.note("webhook", ValueError("x"))
+    assert values(PartsCollector(parts).collect()) == {
+        ("vllmd_part_failures_total", "disk"): 0.0,
+        ("vllmd_part_failures_total", "webhook"): 2.0,
+    }
