@@ -211,7 +211,7 @@ def _period(at: float, rotation: Rotation) -> tuple[int, ...]:
         case "daily":
             return (local.tm_year, local.tm_yday)
         case "weekly":
-            monday = local.tm_yday - local.tm_wday
-            return (local.tm_year, monday)
+            year, week = time.strftime("%G %V", local).split()  # ISO: one week over New Year
+            return (int(year), int(week))
         case _:
             return ()

@@ -6,20 +6,23 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from vllmd.shim import cgroup, proc, protocol
+from vllmd.shim.mistakes import PAUSE_S, Mistakes, complain
 from vllmd.shim.output import Output
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
 from vllmd.shim.record import write_record
+from vllmd.shim.requests import Requests
 from vllmd.shim.server import Server
 from vllmd.shim.tree import Tree, become_subreaper
 
 SPEC_TIMEOUT_S = 10.0
+RETRY_S = 1.0
 FAREWELL_TIMEOUT_S = 1.0
 EXIT_TAIL_LINES = 100
-KNOWN_OPS = "status, tail, stop, watch, rotate, rotation"
+MAX_WAIT_S = 3600.0
+"""`poll` takes no time beyond 24 days; whatever is due later is looked at again."""
 
 
 def main() -> int:
@@ -31,7 +34,7 @@ def main() -> int:
     connection = _take_connection()
     line = _read_line(connection, SPEC_TIMEOUT_S)
     if line is None:
-        print("vllmd shim: no specification came, nothing to do", file=sys.stderr)
+        complain("no specification came, nothing to do")
         return 0
     try:
         spec = protocol.parse_spec(line)
@@ -45,9 +48,8 @@ def main() -> int:
         return 0
     try:
         shim = Shim(spec)
-    except OSError as error:
-        code = protocol.ERROR_SETUP
-        _report(connection, {"error": code, "message": f"{error.strerror}: {error.filename}"})
+    except (OSError, ValueError) as error:
+        _report(connection, {"error": protocol.ERROR_SETUP, "message": _sentence(error)})
         return 0
     problem = shim.spawn()
     if problem is not None:
@@ -57,6 +59,13 @@ def main() -> int:
     shim.run()
     os.close(lock)
     return 0
+
+
+def _sentence(error: OSError | ValueError, what: str | None = None) -> str:
+    """Say what went wrong with a file; a name that no file can have is a ValueError."""
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename or what}"
+    return f"{error}: {what}" if what else str(error)
 
 
 def _take_connection() -> socket.socket:
@@ -119,11 +128,25 @@ class Shim:
         self._spec = spec
         self._directory = spec["directory"]
         self._stop_asked = False
+        self._mistakes = Mistakes()
         self._oom_kills = cgroup.oom_kills()
         become_subreaper()
         self._poll = select.poll()
-        self._output = Output(spec)
-        self._server = Server(f"{self._directory}/{protocol.SOCKET_NAME}", self._poll, self._answer)
+        self._output = Output(spec, self._mistakes)
+        requests = Requests(
+            status=self._status,
+            tail=self._output.tail,
+            stop=self._stop,
+            rotate=self._output.rotate,
+            set_rotation=self._output.set_rotation,
+            stop_grace_s=spec["stop_grace_s"],
+        )
+        self._server = Server(
+            f"{self._directory}/{protocol.SOCKET_NAME}",
+            self._poll,
+            requests.answer,
+            self._mistakes,
+        )
         self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -133,29 +156,32 @@ class Shim:
         self._poll.register(self._wake_fd, select.POLLIN)
         self._reading = False
         self._output_ended = False
+        self._boot_id = proc.boot_id()
+        stat = proc.read_stat(os.getpid())
+        self._start_ticks = stat.start_ticks if stat else 0
 
     def spawn(self) -> str | None:
-        """Start the engine and write down what runs.
+        """Start the engine and write down what runs. From here on nothing raises.
 
         Returns: None, or what was wrong with the program; its exit record is written then.
         """
         try:
             self.tree = Tree(self._spec, self._output.write_fd)
-        except OSError as error:
-            problem = f"{error.strerror}: {error.filename or self._spec['argv'][0]}"
-            os.unlink(self._server.path)
+        except (OSError, ValueError) as error:
+            problem = _sentence(error, self._spec["argv"][0])
+            with contextlib.suppress(OSError):
+                os.unlink(self._server.path)
             self._write(protocol.EXIT_RECORD_NAME, self._never_started(problem))
             return problem
         os.close(self._output.write_fd)
-        stat = proc.read_stat(os.getpid())
         self._run_record: RunRecord = {
             "protocol": protocol.PROTOCOL,
             "engine": self._spec["engine"],
             "run_id": self._spec["run_id"],
             "command_hash": self._spec["command_hash"],
-            "boot_id": proc.boot_id(),
+            "boot_id": self._boot_id,
             "shim_pid": os.getpid(),
-            "shim_start_ticks": stat.start_ticks if stat else 0,
+            "shim_start_ticks": self._start_ticks,
             "engine_pid": self.tree.pid,
             "engine_start_ticks": self.tree.start_ticks,
             "started_at": self.tree.started_at,
@@ -167,23 +193,38 @@ class Shim:
         return None
 
     def run(self) -> None:
-        """Serve until nothing of the engine is left, then record and announce its end."""
-        while True:
-            if self._stop_asked:
-                self.tree.stop(self._spec["stop_grace_s"])
-            wait_s = self.tree.sweep()
-            if wait_s == 0.0:
-                break
-            gather_s = self._listen_to_output()
-            if gather_s:
-                wait_s = gather_s if wait_s is None else min(wait_s, gather_s)
-            for fd, events in self._poll.poll(None if wait_s is None else wait_s * 1000):
-                self._handle(fd, events)
-        self._output.drain_all()
-        self._output.close()
+        """Serve until nothing of the engine is left, then record and announce its end.
+
+        A mistake of the shim's own ends neither the engine nor the account of its end.
+        """
+        left = True
+        while left:
+            with self._mistakes.within("following the engine", pause_s=PAUSE_S):
+                left = self._turn()
+        with self._mistakes.within("reading the last output"):
+            self._output.drain_all()
+        with self._mistakes.within("closing the log"):
+            self._output.close()
         record = self._exit_record()
         self._write(protocol.EXIT_RECORD_NAME, record)
-        self._server.close({**record}, FAREWELL_TIMEOUT_S)
+        with self._mistakes.within("saying goodbye"):
+            self._server.close({**record}, FAREWELL_TIMEOUT_S)
+
+    def _turn(self) -> bool:
+        """Do what is due, and wait for what comes; False once nothing of the engine is left."""
+        if self._stop_asked:
+            self.tree.stop(self._spec["stop_grace_s"])
+        wait_s: float | None = RETRY_S
+        with self._mistakes.within("looking for what is left"):
+            wait_s = self.tree.sweep()
+        if wait_s == 0.0:
+            return False
+        wait_s = MAX_WAIT_S if wait_s is None else min(wait_s, MAX_WAIT_S)
+        wait_s = min(wait_s, self._listen_to_output() or MAX_WAIT_S)
+        for fd, events in self._poll.poll(wait_s * 1000):
+            with self._mistakes.within("reading what came", pause_s=PAUSE_S):
+                self._handle(fd, events)
+        return True
 
     def _listen_to_output(self) -> float:
         """Have the pipe reported, or not yet; return seconds until it is to be."""
@@ -208,30 +249,23 @@ class Shim:
         else:
             self._server.handle(fd, events)
 
-    def _answer(self, request: Message) -> Message:
-        match request.get("op"):
-            case "status":
-                return {
-                    **self._run_record,
-                    "stopping": self.tree.stop_requested,
-                    **self._output.status(),
-                }
-            case "tail":
-                return {"lines": self._output.tail(int(request.get("lines", 20)))}
-            case "rotate":
-                self._output.rotate()
-                return {"ok": True}
-            case "rotation":
-                self._output.set_rotation(protocol.parse_rotation(request.get("rotation")))
-                return {"ok": True}
-            case "stop":
-                self.tree.stop(float(request.get("grace_s", self._spec["stop_grace_s"])))
-                return {"ok": True}
-            case unknown:
-                return {"error": f"unknown op {unknown!r}; known: {KNOWN_OPS}"}
+    def _stop(self, grace_s: float) -> None:
+        self.tree.stop(grace_s)
+
+    def _status(self) -> Message:
+        return {
+            **self._run_record,
+            "stopping": self.tree.stop_requested,
+            "mistakes": self._mistakes.count,
+            **self._output.status(),
+        }
 
     def _exit_record(self) -> ExitRecord:
-        output = self._output.status()
+        output: Message = {}
+        tail: list[str] = []
+        with self._mistakes.within("counting the output"):
+            output = self._output.status()
+            tail = self._output.tail(EXIT_TAIL_LINES)
         return {
             "protocol": protocol.PROTOCOL,
             "engine": self._spec["engine"],
@@ -244,9 +278,9 @@ class Shim:
             "started_at": self.tree.started_at,
             "ended_at": time.time(),
             "killed": self.tree.killed,
-            "log_lost_bytes": output["log_lost_bytes"],
-            "log_dropped_lines": output["log_dropped_lines"],
-            "tail": self._output.tail(EXIT_TAIL_LINES),
+            "log_lost_bytes": output.get("log_lost_bytes", 0),
+            "log_dropped_lines": output.get("log_dropped_lines", 0),
+            "tail": tail,
             "oom_kills": max(0, cgroup.oom_kills() - self._oom_kills),
         }
 
@@ -273,4 +307,4 @@ class Shim:
         try:
             write_record(f"{self._directory}/{name}", record)
         except OSError as error:
-            print(f"vllmd shim: cannot write {name}: {error}", file=sys.stderr)
+            complain(f"cannot write {name}: {error}")

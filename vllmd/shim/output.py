@@ -5,6 +5,7 @@ import os
 import time
 
 from vllmd.shim.logfile import LogFile
+from vllmd.shim.mistakes import Mistakes
 from vllmd.shim.normal import Normaliser
 from vllmd.shim.protocol import ROTATION, Message, Rotation, Spec
 from vllmd.shim.writer import Writer
@@ -25,14 +26,14 @@ class Output:
     The engine never waits for a disk: past a bounded buffer, lines are dropped and counted.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, mistakes: Mistakes | None = None) -> None:
         """Open the log and the pipe.
 
         Raises: OSError: the log file cannot be opened.
         """
         file = LogFile(spec["log"], spec.get("rotation", ROTATION))
         self.log_number, self.log_offset = file.number, file.size
-        self._writer = Writer(file)
+        self._writer = Writer(file, mistakes=mistakes)
         self._normaliser = Normaliser(spec.get("secrets", ()))
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         _enlarge(self.read_fd)

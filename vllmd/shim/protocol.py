@@ -14,7 +14,7 @@ field is ignored, and a change that cannot be made so gets a new number.
    kills its tree; `watch` answers a `Status` and, when the engine and its whole tree are gone, a
    second line: the `ExitRecord`; `rotate` answers `{"ok": true}` and begins a new file of the log;
    `rotation` takes a `Rotation` as `"rotation"` in place of the one before. Anything else answers
-   `{"error": …}`.
+   `{"error": …}` with a sentence, and changes nothing.
 4. *Files* in the engine's directory: `run.json` (a `RunRecord`, written when the engine is
    spawned) and `exit.json` (an `ExitRecord`, written when nothing of it is left). A `run.json`
    whose `run_id` has no `exit.json`, with nobody listening, means that the shim itself was killed.
@@ -119,6 +119,8 @@ class Status(RunRecord):
     """Why the log cannot be written now."""
     unfinished: NotRequired[str]
     """The line under way: a progress bar, mostly."""
+    mistakes: NotRequired[int]
+    """How often the shim itself failed at something and went on; `shim.err` says at what."""
 
 
 Message = dict[str, Any]
@@ -132,6 +134,8 @@ ROTATION: Rotation = {
 }
 MAX_SPEC_BYTES = 1024 * 1024
 MAX_REQUEST_BYTES = 64 * 1024
+MAX_GRACE_S = 1e9
+"""An engine may take 31 years to end: a longer time is a mistake."""
 
 SOCKET_NAME = "shim.sock"
 LOCK_NAME = "shim.lock"
@@ -156,7 +160,9 @@ _SPEC_TYPES: dict[str, type | tuple[type, ...]] = {
     "stop_grace_s": (int, float),
     "tail_bytes": int,
 }
-_ROTATION_TYPES = {"max_bytes": int, "period": str, "keep": int, "budget_bytes": int}
+_ROTATION_LEAST = {"max_bytes": 1, "keep": 0, "budget_bytes": 0}
+_ROTATION_MOST = 2**53
+PERIODS = ("hourly", "daily", "weekly", "never")
 
 
 def encode(message: object) -> bytes:
@@ -169,7 +175,10 @@ def parse_message(line: bytes) -> Message:
 
     Raises: ValueError: it is not a JSON object; the caller answers so and goes on.
     """
-    message = json.loads(line)
+    try:
+        message = json.loads(line, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
     if not isinstance(message, dict):
         raise ValueError(f"expected a JSON object, got {type(message).__name__}")
     return message
@@ -184,19 +193,52 @@ def parse_spec(line: bytes) -> Spec:
     if spec.get("protocol") != PROTOCOL:
         raise ValueError(f"protocol {spec.get('protocol')!r} is not {PROTOCOL}")
     for name, kind in _SPEC_TYPES.items():
-        if not isinstance(spec.get(name), kind):
+        if not isinstance(spec.get(name), kind) or isinstance(spec.get(name), bool):
             raise ValueError(f"field {name!r} is {spec.get(name)!r}")
     if not spec["argv"]:
         raise ValueError("field 'argv' is empty")
+    for name, words in (("argv", spec["argv"]), ("env", [*spec["env"], *spec["env"].values()])):
+        if not all(isinstance(word, str) and "\0" not in word for word in words):
+            raise ValueError(f"field {name!r} has something else than text without NUL in it")
+    if not (0 <= spec["stop_grace_s"] <= MAX_GRACE_S and spec["tail_bytes"] > 0):
+        raise ValueError(
+            "fields 'stop_grace_s' and 'tail_bytes' are to be positive, and no wild numbers"
+        )
+    secrets = spec.get("secrets", [])
+    if not isinstance(secrets, list) or not all(isinstance(each, str) for each in secrets):
+        raise ValueError("field 'secrets' is no list of text")
     spec["rotation"] = parse_rotation(spec.get("rotation"))
     return spec  # type: ignore[return-value]  # checked just above, field by field
 
 
+def rotation_problem(given: object) -> str | None:
+    """Return the sentence about what is wrong with a rotation, or None."""
+    if not isinstance(given, dict):
+        return "give an object with max_bytes, period, keep and budget_bytes"
+    for name in ROTATION:
+        if name in given and not _fits(name, given[name]):
+            least = _ROTATION_LEAST.get(name)
+            wanted = f"one of {', '.join(PERIODS)}" if least is None else f"{least} or more"
+            return f"{name} is to be {wanted}"
+    return None
+
+
 def parse_rotation(given: object) -> Rotation:
-    """Read when a log is rotated: field by field, `ROTATION`'s where there is none of its type."""
+    """Read when a log is rotated: field by field, `ROTATION`'s where there is none that fits."""
     rotation: Message = {**ROTATION}
     if isinstance(given, dict):
-        for name, kind in _ROTATION_TYPES.items():
-            if isinstance(given.get(name), kind):
+        for name in ROTATION:
+            if _fits(name, given.get(name)):
                 rotation[name] = given[name]
     return rotation  # type: ignore[return-value]  # checked just above, field by field
+
+
+def _fits(name: str, value: object) -> bool:
+    if name == "period":
+        return isinstance(value, str) and value in PERIODS
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and _ROTATION_LEAST[name] <= value <= _ROTATION_MOST  # type: ignore[operator]
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,16 +1,29 @@
-"""The shim's socket: a handful of clients, each asking in lines of JSON."""
+"""The shim's socket: a handful of clients, each asking in lines of JSON.
+
+Nothing that a client sends or leaves undone may end the shim, fill its memory, or keep others out:
+a client is read from only while it takes its answers, a line without an end is passed over, and
+of the idle ones the longest gives way to a new one.
+"""
 
 import contextlib
 import os
 import select
 import socket
+import time
 from collections.abc import Callable
 
 from vllmd.shim import protocol
+from vllmd.shim.mistakes import Mistakes
 from vllmd.shim.protocol import Message
 
 MAX_CLIENTS = 16
-MAX_PENDING_BYTES = 4 * 1024 * 1024
+MAX_WATCHERS = 12
+"""A watcher never gives way: its daemon would take that for the end of the engine."""
+MAX_PENDING_BYTES = 1024 * 1024
+"""What all clients together have not read yet; then the one that has most of it is given up."""
+BACKLOG = 128
+MAX_ANSWERS = 100
+"""So many requests of one client at once; then it is the engine's output's turn."""
 
 
 class Client:
@@ -18,29 +31,56 @@ class Client:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
-        self.received = b""
+        self.received = bytearray()
         self.pending = b""
         self.watching = False
+        self.passing_over = False
+        """Whether the rest of a line that is too long is still to come."""
+        self.used_at = time.monotonic()
 
     def flush(self) -> bool:
         """Send what can be sent without waiting.
 
-        Returns: False if the client is gone, or so slow that it is given up.
+        Returns: False if the client is gone.
         """
         try:
             while self.pending:
                 self.pending = self.pending[self.connection.send(self.pending) :]
         except BlockingIOError:
-            return len(self.pending) <= MAX_PENDING_BYTES
+            return True
         except OSError:
             return False
         return True
+
+    def next_line(self) -> bytes | None:
+        """Take the next whole line off what was received, at most `MAX_REQUEST_BYTES` of it.
+
+        Returns: the line, None if none is complete. One that is too long comes as far as it has
+            come, and what follows of it is passed over.
+        """
+        end = self.received.find(b"\n")
+        if self.passing_over:
+            del self.received[: end + 1 if end >= 0 else len(self.received)]
+            self.passing_over = end < 0
+            end = self.received.find(b"\n")
+        if end < 0 and len(self.received) <= protocol.MAX_REQUEST_BYTES:
+            return None
+        self.passing_over = end < 0
+        line = bytes(self.received[:end] if end >= 0 else self.received)
+        del self.received[: len(line) + 1]
+        return line
 
 
 class Server:
     """All clients; `answer` turns a request into the message to send back."""
 
-    def __init__(self, path: str, poll: select.poll, answer: Callable[[Message], Message]):
+    def __init__(
+        self,
+        path: str,
+        poll: select.poll,
+        answer: Callable[[Message], Message],
+        mistakes: Mistakes,
+    ) -> None:
         """Listen on `path`, in place of what an earlier shim left there.
 
         Raises: OSError: the path cannot be bound.
@@ -50,11 +90,12 @@ class Server:
         self.path = path
         self._poll = poll
         self._answer = answer
+        self._mistakes = mistakes
         self._clients: dict[int, Client] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(path)
         os.chmod(path, 0o600)
-        self._listener.listen(MAX_CLIENTS)
+        self._listener.listen(BACKLOG)
         self._listener.setblocking(False)
         poll.register(self._listener.fileno(), select.POLLIN)
 
@@ -66,12 +107,20 @@ class Server:
         client = self._clients.get(fd)
         if client is None:
             return
-        alive = True
-        if events & select.POLLOUT:
-            alive = client.flush()
-        if alive and events & (select.POLLIN | select.POLLHUP | select.POLLERR):
-            alive = self._receive(client)
+        alive = False
+        with self._mistakes.within("serving a client"):
+            alive = self._serve(client, events)
         self._settle(client, alive)
+
+    def _serve(self, client: Client, events: int) -> bool:
+        """Do what can be done for a client; False if it is gone."""
+        if client.pending:
+            alive = client.flush()
+            if not alive or client.pending:
+                return alive
+        if b"\n" in client.received:
+            return self._reply(client)
+        return self._receive(client) if events & ~select.POLLOUT else True
 
     def _accept(self) -> None:
         try:
@@ -79,8 +128,8 @@ class Server:
         except OSError:
             return
         if len(self._clients) >= MAX_CLIENTS:
-            connection.close()
-            return
+            idle = [client for client in self._clients.values() if not client.watching]
+            self._settle(min(idle, key=lambda client: client.used_at), alive=False)
         connection.setblocking(False)
         self._clients[connection.fileno()] = Client(connection)
         self._poll.register(connection.fileno(), select.POLLIN)
@@ -95,26 +144,54 @@ class Server:
         if not block:
             return False
         client.received += block
-        while b"\n" in client.received:
-            line, _, client.received = client.received.partition(b"\n")
-            client.pending += protocol.encode(self._reply(client, line))
-        return len(client.received) <= protocol.MAX_REQUEST_BYTES and client.flush()
+        client.used_at = time.monotonic()
+        return self._reply(client)
 
-    def _reply(self, client: Client, line: bytes) -> Message:
+    def _reply(self, client: Client) -> bool:
+        """Answer what came, as far as the client takes it; the rest once it has."""
+        for _ in range(MAX_ANSWERS):
+            line = client.next_line()
+            if line is None:
+                break
+            client.pending += self._answer_line(client, line)
+            if len(client.pending) >= protocol.MAX_REQUEST_BYTES:
+                break
+        return client.flush()
+
+    def _answer_line(self, client: Client, line: bytes) -> bytes:
+        """Return one line for one line, whatever it is."""
+        try:
+            return protocol.encode(self._answer_request(client, line))
+        except Exception as error:  # noqa: BLE001 - isolates the engine from who asks
+            self._mistakes.note("answering", error)
+            return protocol.encode({"error": f"the shim failed at it: {type(error).__name__}"})
+
+    def _answer_request(self, client: Client, line: bytes) -> Message:
+        if client.passing_over or len(line) > protocol.MAX_REQUEST_BYTES:
+            return {"error": f"not a request: a line longer than {protocol.MAX_REQUEST_BYTES}"}
         try:
             request = protocol.parse_message(line)
         except ValueError as error:
             return {"error": f"not a request: {error}"}
-        if request.get("op") == "watch":
-            client.watching = True
-            request = {**request, "op": "status"}
-        return self._answer(request)
+        if request.get("op") != "watch":
+            return self._answer(request)
+        others = [each for each in self._clients.values() if each.watching and each is not client]
+        if len(others) >= MAX_WATCHERS:
+            return {"error": f"{len(others)} clients watch already"}
+        answer = self._answer({**request, "op": "status"})
+        client.watching = True
+        return answer
 
     def _settle(self, client: Client, alive: bool) -> None:
+        """Wait for what can be done next with a client: it takes its answers, or asks more."""
         fd = client.connection.fileno()
         if alive:
-            self._poll.modify(fd, select.POLLIN | (select.POLLOUT if client.pending else 0))
-            return
+            more = client.pending or b"\n" in client.received
+            self._poll.modify(fd, select.POLLOUT if more else select.POLLIN)
+            if sum(len(each.pending) for each in self._clients.values()) <= MAX_PENDING_BYTES:
+                return
+            client = max(self._clients.values(), key=lambda each: len(each.pending))
+            fd = client.connection.fileno()
         self._poll.unregister(fd)
         del self._clients[fd]
         client.connection.close()
@@ -123,13 +200,17 @@ class Server:
         """Tell every watcher how it ended, then stop listening.
 
         New clients are refused from here on, so that whoever asks next reads the exit record.
+        Those that do not read get `timeout_s` together.
         """
-        os.unlink(self.path)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
         self._listener.close()
-        for client in self._clients.values():
+        last = protocol.encode(farewell)
+        until = time.monotonic() + timeout_s
+        for client in sorted(self._clients.values(), key=lambda client: bool(client.pending)):
             if client.watching:
-                client.pending += protocol.encode(farewell)
-            client.connection.settimeout(timeout_s)
+                client.pending += last
             with contextlib.suppress(OSError):
+                client.connection.settimeout(max(0.01, until - time.monotonic()))
                 client.connection.sendall(client.pending)
             client.connection.close()

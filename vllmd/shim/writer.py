@@ -5,6 +5,7 @@ import time
 from collections import deque
 
 from vllmd.shim.logfile import LogFile
+from vllmd.shim.mistakes import Mistakes
 
 BUFFER_BYTES = 1536 * 1024
 PATIENCE_S = 0.04
@@ -20,8 +21,14 @@ class Writer:
     and the figures are for one thread, the rest happens in another.
     """
 
-    def __init__(self, file: LogFile, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        file: LogFile,
+        buffer_bytes: int = BUFFER_BYTES,
+        mistakes: Mistakes | None = None,
+    ) -> None:
         self.file = file
+        self._mistakes = mistakes or Mistakes()
         self.dropped_lines = 0
         self.dropped_bytes = 0
         self.problem: str | None = None
@@ -109,10 +116,14 @@ class Writer:
                     return
                 rotate, self._rotate = self._rotate, False
                 block, at = self._blocks[0] if self._blocks else (b"", 0.0)
-            if rotate and self.file.size:
-                self._rotate_now()
-            if block and not self._write(block, at):
-                return
+            try:
+                if rotate and self.file.size:
+                    self._rotate_now()
+                if block and not self._write(block, at):
+                    return
+            except Exception as error:  # noqa: BLE001 - without this thread there is no log
+                self._mistakes.note("writing the log", error)
+                self._skip(block)
             with self._changed:
                 if block:
                     self._blocks.popleft()
@@ -147,6 +158,11 @@ class Writer:
         self.file.drop_unfinished(written - whole)
         with self._changed:
             self._blocks[0] = (block[whole:], 0.0)
+
+    def _skip(self, block: bytes) -> None:
+        """Count a block as lost that is not written for a reason that nobody thought of."""
+        with self._changed:
+            self._count_dropped(block)
 
     def _rotate_now(self) -> None:
         try:

@@ -1,3 +1,4 @@
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -89,6 +90,17 @@ def test_write_lines_of_any_length_and_their_times_stay_within_the_budget_at_eve
             copy.unlink()
     assert file.rotations > 500
     assert 10_000 < most <= 16_000
+
+
+@pytest.mark.parametrize("year", range(2020, 2032))
+def test_weekly_period_is_one_week_from_monday_to_sunday_over_new_year(year: int) -> None:
+    days = [time.mktime((year, 12, 20 + day, 12, 0, 0, 0, 0, -1)) for day in range(25)]
+    weekly = rotation(period="weekly")
+    for day, after in itertools.pairwise(days):
+        begins = time.localtime(after).tm_wday == 0
+        same = logfile._period(after, weekly) == logfile._period(day, weekly)
+        assert same is not begins
+        assert logfile._period(after, weekly) >= logfile._period(day, weekly)
 
 
 @pytest.mark.parametrize(

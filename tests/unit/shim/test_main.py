@@ -1,5 +1,6 @@
 """The shim as a process: what the daemon and systemd see of it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -23,16 +24,16 @@ from vllmd.shim.record import read_record
 class Shim:
     """A shim process and our end of its connection."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *program: str, stderr: Any = subprocess.PIPE) -> None:
         self.directory = directory
         ours, theirs = socket.socketpair()
         ours.settimeout(20)
         self.connection = ours.makefile("rwb")
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(shim_program.__file__)],
+                [sys.executable, "-I", "-S", *(program or [str(shim_program.__file__)])],
                 stdin=theirs.fileno(),
-                stderr=subprocess.PIPE,
+                stderr=stderr,
             )
 
     def send(self, data: bytes) -> None:
@@ -142,6 +143,115 @@ def test_shim_sigterm_stops_the_engine_and_leaves_nothing(shim: Shim) -> None:
     assert record["killed"][0].startswith("sleep 61")
     with pytest.raises(ProcessLookupError):
         os.kill(report["engine_pid"], 0)
+
+
+BAD_LINES = [
+    b'{"op":"tail","lines":"x"}',
+    b'{"op":"tail","lines":1e400}',
+    b'{"op":"stop","grace_s":null}',
+    b'{"op":"stop","grace_s":NaN}',
+    b'{"op":"stop","grace_s":-1}',
+    b'{"op":"stop","grace_s":1e400}',
+    b'{"op":"rotation","rotation":{"max_bytes":-1}}',
+    b'{"op":[[[[]]]]}',
+    b"[" * 60_000,
+    b"\xff\x00\xfe",
+    b"1" * 60_000,
+]
+
+
+def test_shim_bad_requests_touch_no_engine_and_its_end_is_recorded(shim: Shim) -> None:
+    report = shim.start("/bin/sleep", "60")
+    stream = shim.connect()
+    for line in BAD_LINES:
+        stream.write(line + b"\n")
+        stream.flush()
+        assert isinstance(json.loads(stream.readline())["error"], str), line[:60]
+    status = shim.ask({"op": "status"})
+    assert (status["engine_pid"], status["stopping"]) == (report["engine_pid"], False)
+    assert status["mistakes"] == 0
+    os.kill(report["engine_pid"], 0)
+    assert shim.ask({"op": "stop", "grace_s": 86400 * 60}) == {"ok": True}  # more than poll takes
+    assert shim.process.wait(20) == 0
+    assert shim.exit_record()["signal"] == signal.SIGTERM
+
+
+def test_shim_attacked_by_clients_that_do_not_read_serves_on_in_16_mb(shim: Shim) -> None:
+    shim.start("/bin/sh", "-c", "head -c 300000 /dev/urandom; exec sleep 60", tail_bytes=65536)
+    attackers = []
+    for _ in range(40):
+        attacker = socket.socket(socket.AF_UNIX)
+        attacker.connect(str(shim.directory / protocol.SOCKET_NAME))
+        attacker.setblocking(False)
+        attackers.append(attacker)
+    for turn in range(60):
+        for attacker in attackers:
+            lines = [b'{"op":"tail","lines":100000}\n' * 500, b"x" * 60_000, b'{"op":"watch"}\n']
+            with contextlib.suppress(OSError):  # full, or given up
+                attacker.send(lines[turn % 3])
+    stream = shim.connect()
+    for _ in range(200):
+        stream.write(protocol.encode({"op": "status"}))
+        stream.flush()
+        assert json.loads(stream.readline())["mistakes"] == 0
+    status = Path(f"/proc/{shim.process.pid}/status").read_text()
+    (peak,) = [int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line]
+    assert peak < 16 * 1024
+    shim.process.terminate()
+    assert shim.process.wait(20) == 0
+    assert shim.exit_record()["requested"] is True
+    for attacker in attackers:
+        attacker.close()
+
+
+BROKEN = """
+import sys
+sys.path.insert(0, {root!r})
+from vllmd.shim import main, tree
+from vllmd.shim.output import Output
+real = tree.Tree.sweep
+turns = 0
+def sweep(self):
+    global turns
+    turns += 1
+    if turns % 2:
+        raise OSError(24, "Too many open files")
+    return real(self)
+tree.Tree.sweep = sweep
+def fails(self, *_):
+    raise RuntimeError("nobody thought of this")
+Output.drain = Output.drain_all = Output.tail = Output.close = fails
+sys.exit(main.main())
+"""
+
+
+def test_shim_its_own_mistakes_end_neither_it_nor_the_account_of_the_end(tmp_path: Path) -> None:
+    root = str(Path(shim_program.__file__).parents[2])
+    shim = Shim(tmp_path, "-c", BROKEN.format(root=root))
+    shim.start("/bin/sh", "-c", "echo hello; sleep 1; exit 7")
+    assert "RuntimeError" in shim.ask({"op": "tail"})["error"]
+    assert shim.ask({"op": "status"})["mistakes"] > 0
+    assert shim.process.wait(30) == 0
+    assert shim.exit_record()["exit_code"] == 7
+    assert shim.process.stderr is not None
+    told = shim.process.stderr.read().decode()
+    assert "Too many open files" in told
+    assert told.count("vllmd shim: mistake") <= 30
+
+
+def test_shim_with_nowhere_to_write_runs_its_engine_to_the_end(tmp_path: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        shim = Shim(tmp_path, stderr=full)
+    (tmp_path / "run.json.new").mkdir()  # no record can be written either
+    (tmp_path / "exit.json.new").mkdir()
+    report = shim.start("/bin/sleep", "60")
+    stream = shim.connect()
+    stream.write(b'{"op":"watch"}\n')
+    stream.flush()
+    assert json.loads(stream.readline())["engine_pid"] == report["engine_pid"]
+    shim.process.terminate()
+    assert json.loads(stream.readline())["requested"] is True
+    assert shim.process.wait(20) == 0
 
 
 def test_shim_fits_in_16_mb(shim: Shim) -> None:

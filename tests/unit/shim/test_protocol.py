@@ -24,6 +24,8 @@ def test_parse_rotation_takes_what_it_understands() -> None:
         "keep": 3,
     }
     assert protocol.parse_rotation("daily") == protocol.ROTATION
+    wild = {"max_bytes": 0, "keep": True, "budget_bytes": 2**80, "period": "fortnightly"}
+    assert protocol.parse_rotation(wild) == protocol.ROTATION
 
 
 def test_parse_spec_ignores_a_field_of_a_newer_daemon(tmp_path: Path) -> None:
@@ -33,14 +35,34 @@ def test_parse_spec_ignores_a_field_of_a_newer_daemon(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"protocol": 2}, {"argv": []}, {"argv": "x"}, {"env": None}, {"stop_grace_s": "5"}],
+    [
+        {"protocol": 2},
+        {"argv": []},
+        {"argv": "x"},
+        {"argv": ["x", 1]},
+        {"argv": ["x\0y"]},
+        {"env": None},
+        {"env": {"A": 1}},
+        {"env": {"A": "\0"}},
+        {"stop_grace_s": "5"},
+        {"stop_grace_s": True},
+        {"stop_grace_s": -1},
+        {"stop_grace_s": 10**400},
+        {"tail_bytes": 0},
+        {"secrets": "x"},
+        {"secrets": [1]},
+    ],
 )
 def test_parse_spec_wrong_field_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"protocol|argv|env|stop_grace_s"):
+    with pytest.raises(ValueError, match=r"protocol|argv|env|stop_grace_s|tail_bytes|secrets"):
         protocol.parse_spec(json.dumps({**spec(tmp_path, ["x"]), **change}).encode())
 
 
-@pytest.mark.parametrize("line", [b"", b"[]", b"{", b"\xff", b'"x"'])
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"[]", b"{", b"\xff", b'"x"', b"NaN", b'{"a":-Infinity}', b"[" * 60_000, b"9" * 5000],
+    ids=range(9),
+)
 def test_parse_message_garbage_is_a_value_error(line: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         protocol.parse_message(line)

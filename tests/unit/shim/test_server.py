@@ -1,12 +1,21 @@
 import json
 import select
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vllmd.shim import protocol
-from vllmd.shim.server import MAX_CLIENTS, Server
+from vllmd.shim.mistakes import Mistakes
+from vllmd.shim.server import (
+    MAX_ANSWERS,
+    MAX_CLIENTS,
+    MAX_PENDING_BYTES,
+    MAX_WATCHERS,
+    Server,
+)
 
 
 class Loop:
@@ -14,8 +23,15 @@ class Loop:
 
     def __init__(self, path: Path) -> None:
         self.poll = select.poll()
-        self.server = Server(str(path), self.poll, lambda request: {"echo": request.get("op")})
+        self.mistakes = Mistakes()
+        self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda request: {
+            "echo": request.get("op")
+        }
+        self.server = Server(str(path), self.poll, self._ask, self.mistakes)
         self.path = path
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self.answer(request)
 
     def turn(self) -> None:
         while ready := self.poll.poll(20):
@@ -61,24 +77,173 @@ def test_garbage_gets_an_error_and_the_connection_lives(loop: Loop) -> None:
     assert client.recv(1000) == b'{"echo":"a"}\n'
 
 
-def test_endless_line_ends_the_connection(loop: Loop) -> None:
-    client = loop.connect()
+def lines(client: socket.socket) -> list[dict[str, Any]]:
+    """Return what has been answered."""
     client.setblocking(False)
-    sent = 0
-    while sent <= protocol.MAX_REQUEST_BYTES:
-        sent += client.send(b"x" * 8192)
+    got = b""
+    try:
+        while block := client.recv(1 << 20):
+            got += block
+    except BlockingIOError:
+        pass
+    return [json.loads(line) for line in got.splitlines()]
+
+
+@pytest.mark.parametrize("more", [1, 8192, 10_000_000])
+def test_endless_line_is_answered_once_and_passed_over(loop: Loop, more: int) -> None:
+    client = loop.connect()
+    left = memoryview(b"x" * (protocol.MAX_REQUEST_BYTES + more))
+    client.setblocking(False)
+    while left:
+        left = left[client.send(left[:65536]) :]
         loop.turn()
-    client.settimeout(2)
-    assert client.recv(10) == b""
-
-
-def test_more_clients_than_allowed_are_turned_away(loop: Loop) -> None:
-    clients = [loop.connect() for _ in range(MAX_CLIENTS)]
-    extra = loop.connect()
-    assert extra.recv(10) == b""
-    clients[0].close()
+        (served,) = loop.server._clients.values()
+        assert len(served.received) <= 2 * protocol.MAX_REQUEST_BYTES
+    (answer,) = lines(client)
+    assert "longer than 65536" in answer["error"]
+    client.sendall(b'xx\n{"op":"a"}\n')
     loop.turn()
-    loop.connect().sendall(b'{"op":"a"}\n')
+    assert lines(client) == [{"echo": "a"}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 60_000,
+        b'{"a":' * 12_000,
+        b"\xff\xfe\x00",
+        b"[]",
+        b"",
+        b"nan",
+        b'{"op":NaN}',
+        b"9" * 5000,
+        b'{"op":"watch","op":Infinity}',
+    ],
+)
+def test_line_that_is_no_request_is_answered_with_a_sentence(loop: Loop, line: bytes) -> None:
+    client = loop.connect()
+    client.sendall(line + b"\n")
+    loop.turn()
+    (answer,) = lines(client)
+    assert answer["error"].startswith("not a request: ")
+    assert loop.mistakes.count == 0
+
+
+def test_mistake_in_an_answer_is_counted_and_the_connection_lives(
+    loop: Loop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(_: dict[str, Any]) -> dict[str, Any]:
+        raise ZeroDivisionError
+
+    client, answer = loop.connect(), loop.answer
+    loop.answer = fails
+    client.sendall(b'{"op":"watch"}\n')
+    loop.turn()
+    assert lines(client) == [{"error": "the shim failed at it: ZeroDivisionError"}]
+    assert loop.mistakes.count == 1
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    loop.answer = answer
+    client.sendall(b'{"op":"b"}\n')
+    loop.turn()
+    assert lines(client) == [{"echo": "b"}]
+
+
+def test_mistake_with_a_client_costs_that_client_only(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, other = loop.connect(), loop.connect()
+    first = next(iter(loop.server._clients.values()))
+    monkeypatch.setattr(first, "next_line", lambda: 1 // 0)
+    for client in (broken, other):
+        client.sendall(b'{"op":"a"}\n')
+    loop.turn()
+    assert broken.recv(10) == b""
+    assert lines(other) == [{"echo": "a"}]
+    assert loop.mistakes.count == 1
+
+
+def test_client_that_does_not_read_is_not_read_from(loop: Loop) -> None:
+    loop.answer = lambda _: {"lines": ["x" * 60_000]}
+    client, other = loop.connect(), loop.connect()
+    client.sendall(b'{"op":"tail"}\n' * 1000)
+    for _ in range(50):
+        for fd, events in loop.poll.poll(0):
+            loop.server.handle(fd, events)
+    pending = [len(each.pending) for each in loop.server._clients.values()]
+    assert sum(pending) < 3 * 60_100
+    other.sendall(b'{"op":"a"}\n')
+    loop.turn()
+    assert len(lines(other)) == 1
+    answered = 0
+    while answered < 1000:  # and once it reads, all are answered
+        answered += client.recv(1 << 20).count(b"\n")
+        loop.turn()
+
+
+def test_clients_that_do_not_read_are_given_up_before_they_fill_the_memory(loop: Loop) -> None:
+    loop.answer = lambda _: {"lines": ["x" * 400_000]}
+    clients = [loop.connect() for _ in range(10)]
+    for client in clients:
+        client.sendall(b'{"op":"tail"}\n' * 3)
+        loop.turn()
+        pending = sum(len(each.pending) for each in loop.server._clients.values())
+        assert pending <= MAX_PENDING_BYTES
+    left = len(loop.server._clients)
+    assert 1 <= left < 10
+
+
+def test_flood_of_requests_is_answered_in_turns(loop: Loop) -> None:
+    client = loop.connect()
+    client.sendall(b'{"op":1}\n' * 3000)
+    ((fd, events),) = loop.poll.poll(20)
+    asked = 0
+
+    def count(_: dict[str, Any]) -> dict[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {}
+
+    loop.answer = count
+    loop.server.handle(fd, events)
+    assert asked == MAX_ANSWERS
+    while asked < 3000:
+        assert lines(client)
+        loop.turn()
+
+
+def test_more_clients_than_allowed_the_longest_idle_gives_way(loop: Loop) -> None:
+    clients = [loop.connect() for _ in range(MAX_CLIENTS)]
+    clients[0].sendall(b'{"op":"watch"}\n')
+    clients[1].sendall(b'{"op":"a"}\n')
+    loop.turn()
+    extra = loop.connect()
+    assert clients[2].recv(10) == b""
+    extra.sendall(b'{"op":"a"}\n')
+    loop.turn()
+    assert lines(extra) == lines(clients[1]) == [{"echo": "a"}]
+    assert lines(clients[0]) == [{"echo": "status"}]
+    assert len(loop.server._clients) == MAX_CLIENTS
+
+
+def test_watchers_leave_room_for_others(loop: Loop) -> None:
+    watchers = [loop.connect() for _ in range(MAX_WATCHERS + 1)]
+    for client in watchers:
+        client.sendall(b'{"op":"watch"}\n')
+        loop.turn()
+    watchers[0].sendall(b'{"op":"watch"}\n')  # once more is no other
+    loop.turn()
+    assert [len(lines(client)) for client in watchers[:-1]] == [2] + [1] * (MAX_WATCHERS - 1)
+    assert lines(watchers[-1]) == [{"error": f"{MAX_WATCHERS} clients watch already"}]
+
+
+def test_client_that_hangs_up_while_it_is_answered_is_let_go(loop: Loop) -> None:
+    loop.answer = lambda _: {"lines": ["x" * 400_000]}
+    client = loop.connect()
+    client.sendall(b'{"op":"tail"}\n' * 3)
+    loop.turn()
+    client.close()
+    loop.turn()
+    assert loop.server._clients == {}
 
 
 def test_close_tells_watchers_only_and_removes_the_socket(loop: Loop) -> None:
@@ -90,6 +255,19 @@ def test_close_tells_watchers_only_and_removes_the_socket(loop: Loop) -> None:
     assert watcher.recv(1000) == b'{"bye":1}\n'
     assert other.recv(1000) == b""
     assert not loop.path.exists()
+
+
+def test_close_those_who_read_learn_the_end_though_others_do_not(loop: Loop) -> None:
+    stuck, watcher = loop.connect(), loop.connect()
+    watcher.sendall(b'{"op":"watch"}\n')
+    loop.turn()
+    assert lines(watcher) == [{"echo": "status"}]
+    loop.answer = lambda _: {"lines": ["x" * 300_000]}
+    stuck.sendall(b'{"op":"watch"}\n')
+    loop.turn()
+    loop.path.unlink()  # somebody's hand
+    loop.server.close({"bye": 1}, 0.05)
+    assert lines(watcher) == [{"bye": 1}]
 
 
 def test_server_takes_the_place_of_a_dead_ones_socket(tmp_path: Path) -> None:
