@@ -95,6 +95,7 @@ class Daemon:
         kept = config.history
         self._history = History(
             Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
+            parts=self._parts,
         )
         self._stop = asyncio.Event()
         self._engines = Engines()
@@ -110,7 +111,7 @@ class Daemon:
         premises.make_directories(self._config)
         lock = premises.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
-        self._aside = Aside()
+        self._aside = Aside(self._parts)
         self._history.start()
         control_path = paths.control_socket(self._run_dir)
         self._foresight = Foresight(self._config, control_path)

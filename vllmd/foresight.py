@@ -72,25 +72,26 @@ class Foresight:
         """Return the findings; none where the doctor itself fails, which is said."""
         command = [sys.executable, "-m", "vllmd", "doctor", name, "--json", "--offline"]
         command += ["--config", str(self._path), "--socket", str(self._socket)]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
-        )
+        process = None
         try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": PACKAGE_PARENT},
+            )
             async with asyncio.timeout(LOOK_S):
                 output, words = await process.communicate()
             if process.returncode not in (0, FAILED):
                 raise ValueError(words.decode(errors="replace").strip()[-500:])
-            findings: list[Mapping[str, Any]] = json.loads(output)["findings"]
-        except (TimeoutError, ValueError, KeyError) as error:
+            findings = _read(output)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             problem = str(error) or f"not done within {LOOK_S:.0f} s"
             _log.warning(events.ENGINE_NOT_EXAMINED, engine=name, problem=problem)
             return ()
         finally:
-            if process.returncode is None:
+            if process is not None and process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
         return [each for each in findings if each["severity"] in TOLD]
@@ -109,3 +110,12 @@ class Foresight:
                     found=each["found"],
                     fix=each["fix"],
                 )
+
+
+def _read(output: bytes) -> list[dict[str, str]]:
+    """Return the findings that a doctor printed.
+
+    Raises: ValueError, LookupError, TypeError, RecursionError: they are none.
+    """
+    keys = ("check", "severity", "found", "fix")
+    return [{key: str(each[key]) for key in keys} for each in json.loads(output)["findings"]]

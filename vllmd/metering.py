@@ -145,8 +145,10 @@ class Metering:
         meter, book, now = self._meter, self._book, self._clock.time()
         slots, state = dict(meter.slots), meter.state(self._wall_ns())
         today = int(now // DAY_S * DAY_S)
-        self._aside.do(lambda: book.write(slots, state, now))
-        if any(slot.hour < today for slot in slots):
+        ended = any(slot.hour < today for slot in slots)
+        # what a day used last must be written, whatever waits; else the newest has all of it
+        self._aside.do(lambda: book.write(slots, state, now), None if ended else "usage")
+        if ended:
             meter.forget_before(today)
             self._aside.do(lambda: book.forget_before(today))
         if now - self._pruned_at > DAY_S:

@@ -131,7 +131,7 @@ class Parts:
         """Count and tell what is raised inside, which then is over."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - isolates a part
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - isolates a part
             self.note(name, error)
 
     def take_from_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -286,6 +286,7 @@ def test_broad_excepts_only_isolate(path: Path) -> None:
         "shim/mistakes.py",
         "shim/server.py",
         "shim/writer.py",
+        "history/writer.py",
         "adapters.py",
         "installing/probe.py",
     )

@@ -108,3 +108,40 @@ async def test_starts_that_need_no_look_are_left_alone(
     made.put(spawned("chat"))
     made.put(spawned("chat"))
     assert made._waiting == ["chat"]
+
+
+async def test_doctor_that_cannot_be_started_is_said_and_the_next_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is short when engines crash: then no process can be made either."""
+    said = json.dumps({"findings": [finding("a")]})
+    made = Foresight(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
+    with monkeypatch.context() as short:
+        short.setattr(sys, "executable", "/nonexistent/python")
+        (told,) = await looked(made, "chat")
+    assert told["event"] == events.ENGINE_NOT_EXAMINED
+    assert "/nonexistent/python" in told["problem"]
+    with monkeypatch.context() as short:
+        refuses = OSError(11, "Resource temporarily unavailable")
+        short.setattr(asyncio, "create_subprocess_exec", raising(refuses))
+        (told,) = await looked(made, "chat")
+    assert "temporarily unavailable" in told["problem"]
+    assert [each["found"] for each in await looked(made, "chat")] == ["a"]
+
+
+def raising(error: Exception) -> Any:
+    async def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fails
+
+
+@pytest.mark.parametrize(
+    "said", ["[]", "7", '{"findings": [7]}', '{"findings": [{}]}', '{"findings": null}', "[" * 9999]
+)
+async def test_doctor_that_prints_something_else_is_said(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Foresight(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
+    (told,) = await looked(made, "chat")
+    assert told["event"] == events.ENGINE_NOT_EXAMINED

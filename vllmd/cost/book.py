@@ -1,5 +1,6 @@
 """Usage on the disk: a small file for each day, written whole or not at all."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Mapping
@@ -75,7 +76,8 @@ class Book:
             return dict(from_json(row) for row in record["slots"]), record["state"]
         except (KeyError, ValueError, TypeError) as error:
             aside = path.with_suffix(".unreadable")
-            os.replace(path, aside)
+            with contextlib.suppress(OSError):  # it is replaced when the day is written
+                os.replace(path, aside)
             _log.error(
                 events.STATE_FILE_UNREADABLE,
                 path=str(path),

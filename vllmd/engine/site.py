@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.aside import Work, at_once
+from vllmd.aside import Do, at_once
 from vllmd.clock import Clock
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.gpu import GpuView
@@ -30,7 +30,7 @@ class Site:
     poll_s: float
     chance: Callable[[], float]
     """Random numbers from 0 to 1."""
-    do_aside: Callable[[Work], None] = at_once
+    do_aside: Do = at_once
     """Does what waits for the disk."""
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""

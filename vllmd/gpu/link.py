@@ -18,6 +18,7 @@ import structlog
 from vllmd import events
 from vllmd.clock import Clock, wait_event
 from vllmd.gpu import wire
+from vllmd.parts import describe
 
 FIRST_MESSAGE_S = 60.0
 """A driver without persistence mode takes seconds for each GPU to begin with."""
@@ -28,6 +29,9 @@ STEADY_S = 120.0
 MAX_STUCK = 3
 """Processes that do not die (uninterruptible, in the driver): with so many, no other is started."""
 MAX_LINE = 4 * 1024 * 1024
+
+_NO_SENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What a message raises that lacks something, or has something else in its place."""
 
 _log = structlog.get_logger()
 
@@ -121,9 +125,12 @@ class Link:
         assert process.stdout is not None
         reader = asyncio.StreamReader(limit=MAX_LINE)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), process.stdout
-        )
+        try:
+            transport, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+            )
+        except OSError as error:
+            return Problem("died", f"the reader cannot be listened to: {error}")
         try:
             return await self._listen(reader, process)
         finally:
@@ -140,13 +147,13 @@ class Link:
                 if not line:
                     return await self._how_it_died(process)
                 message = wire.decode(line)
+                if message["kind"] == "problem":
+                    return Problem(str(message["reason"]), str(message["text"]))
+                self._take(message)
             except TimeoutError:
                 return Problem("hung", f"the reader said nothing for {limit_s:g} s")
-            except ValueError as error:
-                return Problem("died", f"the reader does not make sense: {error}")
-            if message["kind"] == "problem":
-                return Problem(message["reason"], message["text"])
-            self._take(message)
+            except _NO_SENSE as error:
+                return Problem("died", f"the reader does not make sense: {describe(error)}")
             if message["kind"] == "fast":
                 limit_s = self._late_s
                 self._works()
@@ -205,7 +212,8 @@ class Link:
         self._released_until = self._clock.monotonic() + seconds
         self._fail(Problem("released", "let go of by 'vllmd gpu release'"))
         if self._process is not None:
-            os.kill(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         self._wake.set()
 
     def resume(self) -> None:

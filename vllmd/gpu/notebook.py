@@ -3,7 +3,6 @@
 Written whole or not at all; a file that cannot be read is as good as none, and only said so.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import attrs
 import structlog
 
 from vllmd import events
-from vllmd.aside import Work, at_once
+from vllmd.aside import Do, at_once
 from vllmd.shim.proc import boot_id
 from vllmd.shim.record import read_record, write_record
 
@@ -45,7 +44,7 @@ class Notes:
 class Notebook:
     """The file."""
 
-    def __init__(self, path: Path, do: Callable[[Work], None] = at_once) -> None:
+    def __init__(self, path: Path, do: Do = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._path = path
         self._do = do
@@ -90,7 +89,7 @@ class Notebook:
         }
         if record != self._written:
             self._written = record
-            self._do(lambda: self._write(record))
+            self._do(lambda: self._write(record), str(self._path))
 
     def _write(self, record: dict[str, Any]) -> None:
         try:

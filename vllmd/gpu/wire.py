@@ -13,6 +13,8 @@
 - `xid`: `at`, `uuid`, `code`.
 - `problem`: `reason` (one of `REASONS`), `text`: the source ends after it.
 
+Each has `v`, the version of this language; of another one nothing is taken.
+
 On its standard input it takes words, a line each: `processes` (list them now), `pace SECONDS` (how
 often they are listed). It ends when that is closed. An unknown key or kind is ignored.
 """
@@ -63,9 +65,17 @@ def encode(kind: str, **content: Any) -> bytes:
 def decode(line: bytes) -> dict[str, Any]:
     """Read a message.
 
-    Raises: ValueError: it is none.
+    Raises: ValueError: it is none, or one of another version.
     """
-    message = json.loads(line)
+    try:
+        message = json.loads(line)
+    except RecursionError:
+        raise ValueError(f"too deep: {line[:80]!r}") from None
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
         raise ValueError(f"no message: {line[:80]!r}")
+    if message.get("v") != VERSION:
+        raise ValueError(
+            f"it speaks version {message.get('v')!r}, this daemon {VERSION}: vllmd was replaced "
+            "while it ran; 'systemctl restart vllmd-daemon' (engines serve on)"
+        )
     return message

@@ -202,8 +202,18 @@ class Store:
 
 def encode(fields: Any) -> str:
     """Return fields as JSON, with long texts and lists cut: one event takes at most some KiB."""
-    text = json.dumps({key: _cut(value) for key, value in fields.items()}, default=str)
+    try:
+        text = json.dumps({key: _cut(value) for key, value in fields.items()}, default=str)
+    except (TypeError, ValueError, RecursionError) as error:
+        text = json.dumps({"unreadable": f"{error!r}: {_shown(fields)}"})
     return text if len(text) <= 16 * KIB else json.dumps({"too_long": text[:MAX_TEXT]})
+
+
+def _shown(fields: Any) -> str:
+    try:
+        return repr(fields)[:MAX_TEXT]
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(fields).__name__} that cannot be shown"
 
 
 def _cut(value: Any) -> Any:

@@ -13,6 +13,7 @@ from vllmd.errors import VllmdError
 from vllmd.feed import Event
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import Store
+from vllmd.parts import Parts
 
 QUEUE = 5000
 BATCH = 500
@@ -20,6 +21,9 @@ GROUP_S = 0.5
 """Events that follow each other so closely are one commit: one wait for the disk."""
 RETRY_S = 5.0
 CLOSE_S = 5.0
+PART = "history"
+_UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, UnicodeError)
+"""What an event raises that no file could take; the rest says that this file cannot be written."""
 
 _log = structlog.get_logger()
 
@@ -31,8 +35,19 @@ def _log_event(event: Event) -> None:
 class History:
     """Takes events in the event loop, at the cost of a queue; the disk is the thread's."""
 
-    def __init__(self, store: Store, *, report: Callable[[Event], None] = _log_event) -> None:
-        """Make a history; `report` logs what there is to tell of it, from the thread."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        report: Callable[[Event], None] = _log_event,
+        parts: Parts | None = None,
+    ) -> None:
+        """Make a history; `report` logs what there is to tell of it, from the thread.
+
+        `parts` counts mistakes in it.
+        """
+        self._parts = parts or Parts()
+        self._parts.know(PART)
         self._store = store
         self._report = report
         self._queue: queue.SimpleQueue[Event | threading.Event | None] = queue.SimpleQueue()
@@ -99,7 +114,7 @@ class History:
         while not (closing and (not batch or self.problem)):
             if not closing and not batch:
                 closing = self._take(batch, flushed)
-            if self._open_if_needed() and self._write(batch):
+            if self._try(batch):
                 batch = []
                 for each in flushed:
                     each.set()
@@ -111,6 +126,15 @@ class History:
                 self._store.close()
             except (sqlite3.Error, ValueError) as error:
                 self._failed(error)
+
+    def _try(self, batch: list[Event]) -> bool:
+        """Write a batch; tell whether that is over. A mistake in it must not end the thread."""
+        try:
+            return self._open_if_needed() and self._write(batch)
+        except Exception as error:  # noqa: BLE001 - isolates the history
+            self._parts.note(PART, error)
+            self._failed(error)
+            return False
 
     def _take(self, batch: list[Event], flushed: list[threading.Event]) -> bool:
         """Wait for events, and for those that follow closely; tell whether it is the end."""
@@ -145,15 +169,12 @@ class History:
     def _write(self, batch: list[Event]) -> bool:
         if batch:
             try:
-                self._store.append(batch)
+                self._append(batch)
             except (sqlite3.Error, ValueError) as error:
                 self._store.close_at_once()
                 self._failed(error)
                 return False
             self._said = None
-            self.written += len(batch)
-            with self._lock:
-                self._room += len(batch)
         try:
             self._store.prune_if_due()
             self.bytes = self._store.used_bytes()
@@ -161,6 +182,28 @@ class History:
             self._store.close_at_once()
             self._failed(error)
         return True
+
+    def _append(self, batch: list[Event]) -> None:
+        """Write events; one that nobody can write is left out and counted, the others are not.
+
+        Raises: sqlite3.Error, ValueError: the file cannot be written; the batch has what is left.
+        """
+        try:
+            self._store.append(batch)
+        except Exception as error:
+            if isinstance(error, sqlite3.Error | ValueError) and not isinstance(error, _UNFIT):
+                raise
+            if len(batch) > 1:
+                while batch:
+                    self._append(batch[:1])
+                    del batch[0]
+                return
+            self._parts.note(PART, error)
+            self.dropped += 1
+        else:
+            self.written += len(batch)
+        with self._lock:
+            self._room += len(batch)
 
     def _failed(self, error: Exception) -> None:
         text = f"{self._store.path}: {error}"

@@ -1,6 +1,7 @@
 """The link on real processes that play a source, with short limits."""
 
 import asyncio
+import functools
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ import pytest
 
 from vllmd.clock import SystemClock
 from vllmd.gpu import link as link_module
+from vllmd.gpu import wire
+from vllmd.gpu.latest import Latest, Periods
 from vllmd.gpu.link import STARTING, Link
 
 FAST = r"""import sys, time, os
@@ -95,7 +98,7 @@ async def test_source_that_dies_says_its_last_words(
 
 
 async def test_source_says_its_problem_itself() -> None:
-    script = """say('{"kind":"problem","reason":"no_driver","text":"Driver Not Loaded"}')"""
+    script = """say('{"v":1,"kind":"problem","reason":"no_driver","text":"Driver Not Loaded"}')"""
     async with running(script) as scene:
         await scene.until("it", lambda: scene.link.problem != STARTING)
         assert scene.link.problem is not None
@@ -121,10 +124,12 @@ async def test_program_that_is_missing_is_a_problem() -> None:
 
 
 async def test_source_is_told_words() -> None:
-    async with running('fast()\nfor line in sys.stdin: say(\'{"kind":"%s"}\' % line.strip())') as s:
+    async with running(
+        'fast()\nfor line in sys.stdin: say(\'{"v":1,"kind":"%s"}\' % line.strip())'
+    ) as s:
         await s.until("a reading", lambda: s.link.problem is None)
         assert s.link.tell("processes")
-        await s.until("an answer", lambda: {"kind": "processes"} in s.taken)
+        await s.until("an answer", lambda: {"v": 1, "kind": "processes"} in s.taken)
 
 
 async def test_nobody_is_told_when_nobody_is_there() -> None:
@@ -166,3 +171,76 @@ async def test_readers_that_do_not_die_are_not_piled_up(monkeypatch: pytest.Monk
         for pid in alive:
             real_kill(pid, signal.SIGKILL)
         await scene.until("another start", lambda: scene.link.figures.starts >= 4)
+
+
+MESSAGES: dict[str, dict[str, Any]] = {
+    "hello": {"source": "nvml", "driver": "1", "library": "/x", "pid": 1},
+    "devices": {"devices": [{"uuid": "GPU-1", "index": 0, "name": "n", "pci_bus_id": "0:0"}]},
+    "fast": {
+        **{"at": 1.0, "took_s": 0.1, "cpu_s": 1.0, "rss": 1},
+        **{"values": {"GPU-1": {"power_watts": 1.0}}, "lost": {}, "errors": {}},
+    },
+    "processes": {
+        **{"at": 1.0, "took_s": 0.1},
+        "devices": {
+            "GPU-1": {
+                "memory": {"total": 1, "free": 1, "used": 1, "reserved": 1},
+                "processes": [[1, 2]],
+            }
+        },
+    },
+    "problem": {"reason": "no_gpu", "text": "none"},
+}
+
+
+def broken_messages() -> list[bytes]:
+    """Return every message with each key left out in turn, or with something else in its place."""
+    lines = []
+    for kind, content in MESSAGES.items():
+        for key in content:
+            lines.append(wire.encode(kind, **{k: v for k, v in content.items() if k != key}))
+            for other in (None, 7, "x", [1], {"a": 1}, [["x"]], {"GPU-1": None}, {"GPU-1": [1]}):
+                lines.append(wire.encode(kind, **{**content, key: other}))
+    return lines
+
+
+async def test_message_that_lacks_something_never_ends_whoever_listens() -> None:
+    """A part of the daemon would end with it, and the reading of all GPUs."""
+    told = 0
+    for line in broken_messages():
+        latest = Latest(Periods(), 60.0)
+        take = functools.partial(Latest.take, latest, now=0.0)
+        link = Link(["x"], take, lambda: None, SystemClock(), late_s=9)
+        reader = asyncio.StreamReader()
+        for kind in ("hello", "devices"):
+            reader.feed_data(wire.encode(kind, **MESSAGES[kind]))
+        reader.feed_data(line + wire.encode("problem", reason="hung", text="the end"))
+        problem = await link._listen(reader, None)  # type: ignore[arg-type]
+        told += "does not make sense" in problem.text
+    assert told > 30
+
+
+async def test_source_of_another_version_is_a_problem_that_says_what_to_do() -> None:
+    script = """say('{"v":2,"kind":"fast"}'); time.sleep(60)"""
+    async with running(script, late_s=60) as scene:
+        await scene.until("it", lambda: scene.link.problem != STARTING)
+        assert scene.link.problem is not None
+        assert "systemctl restart vllmd-daemon" in scene.link.problem.text
+        await scene.until("another try", lambda: scene.link.figures.starts > 1)
+
+
+async def test_source_that_cannot_be_listened_to_is_a_problem_and_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No file descriptor is left."""
+
+    async def fails(*_: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "connect_read_pipe", fails, raising=False)
+    async with running("fast(); sys.stdin.read()", late_s=60) as scene:
+        await scene.until("a second try", lambda: scene.link.figures.starts > 1)
+        assert scene.link.problem is not None
+        assert "Too many open files" in scene.link.problem.text
+        monkeypatch.undo()
+        await scene.until("readings", lambda: scene.link.problem is None)

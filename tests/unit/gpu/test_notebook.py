@@ -35,7 +35,7 @@ def test_notes_of_another_boot_are_forgotten(tmp_path: Path) -> None:
 
 def test_same_notes_are_written_once(tmp_path: Path) -> None:
     done: list[object] = []
-    book = Notebook(tmp_path / "gpus.json", done.append)
+    book = Notebook(tmp_path / "gpus.json", lambda work, _key=None, /: done.append(work))
     book.save(notes())
     book.save(notes())
     assert len(done) == 1

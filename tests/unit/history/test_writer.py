@@ -11,6 +11,7 @@ from vllmd.history import writer
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import NAME, Store
 from vllmd.history.writer import History
+from vllmd.parts import Parts
 
 
 def event(number: int = 0) -> Event:
@@ -94,3 +95,79 @@ def test_report_by_default_goes_to_the_log(tmp_path: Path) -> None:
     assert history.flush(5)
     history.close()
     assert (tmp_path / f"{NAME}.unusable").exists()
+
+
+def test_event_whose_fields_are_no_json_is_kept_as_it_shows(tmp_path: Path) -> None:
+    history = History(Store(tmp_path))
+    history.start()
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    history.put(Event(1e10, "a.b", "info", None, {"by": {(1, 2): 3}}))
+    history.put(Event(1e10, "a.b", "info", None, {"deep": {"x": deep}}))
+    history.put(event(3))
+    history.close()
+    first, second, third = read(tmp_path / NAME, Wanted())
+    assert "(1, 2): 3" in first.fields["unreadable"]
+    assert "RecursionError" in second.fields["unreadable"]
+    assert third.fields == {"number": 3}
+
+
+UNFIT = [
+    TypeError("no JSON"),
+    KeyError("x"),
+    MemoryError(),
+    RuntimeError("a mistake"),
+    sqlite3.IntegrityError("NOT NULL constraint failed"),
+    UnicodeEncodeError("utf-8", "\udc80", 0, 1, "surrogates not allowed"),
+]
+
+
+@pytest.mark.parametrize("error", UNFIT, ids=lambda error: type(error).__name__)
+def test_event_that_cannot_be_written_is_counted_and_the_others_are_written(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = Store.append
+
+    def raising(store: Store, batch: list[Event]) -> None:
+        if any(each.fields["number"] == 3 for each in batch):
+            raise error
+        append(store, batch)
+
+    monkeypatch.setattr(Store, "append", raising)
+    parts = Parts()
+    history = History(Store(tmp_path), parts=parts)
+    for number in range(6):
+        history.put(event(number))
+    history.start()
+    assert history.flush(5)
+    assert (history.written, history.dropped, history.problem) == (5, 1, None)
+    history.close()
+    assert written(tmp_path) == [0, 1, 2, 4, 5]
+    assert parts.failures() == {"history": 1}
+
+
+def test_mistake_in_the_thread_is_told_and_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 0.01)
+    left = [RuntimeError("a mistake"), KeyError("another")]
+    prune = Store.prune_if_due
+
+    def failing(store: Store) -> None:
+        if left:
+            raise left.pop()
+        prune(store)
+
+    monkeypatch.setattr(Store, "prune_if_due", failing)
+    parts, told = Parts(), list[Event]()
+    history = History(Store(tmp_path), report=told.append, parts=parts)
+    history.start()
+    history.put(event(1))
+    wait_for("both mistakes", lambda: parts.failures()["history"] == 2)
+    history.put(event(2))
+    assert history.flush(5)
+    assert history.problem is None
+    history.close()
+    assert set(written(tmp_path)) == {1, 2}
+    assert told[0].name == events.HISTORY_FAILED

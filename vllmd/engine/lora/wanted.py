@@ -1,5 +1,6 @@
 """Which adapters an engine is to have: by the file, by a folder that is watched, by command."""
 
+import contextlib
 import enum
 import os
 from collections.abc import Mapping
@@ -76,7 +77,8 @@ class Kept:
             self.loaded = {str(name) for name in record["loaded"]}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             aside = self.path.with_suffix(".unreadable")
-            os.replace(self.path, aside)
+            with contextlib.suppress(OSError):  # it is replaced as soon as something is written
+                os.replace(self.path, aside)
             _log.error(
                 events.STATE_FILE_UNREADABLE,
                 path=str(self.path),

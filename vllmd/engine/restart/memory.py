@@ -6,7 +6,6 @@ engine begins with nothing known, which never keeps it from serving.
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import attrs
 import structlog
 
 from vllmd import events
-from vllmd.aside import Work, at_once
+from vllmd.aside import Do, at_once
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Failure, Hold, Past
@@ -51,7 +50,7 @@ class Known:
 class Memory:
     """The file of one engine."""
 
-    def __init__(self, path: Path, do: Callable[[Work], None] = at_once) -> None:
+    def __init__(self, path: Path, do: Do = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._path = path
         self._do = do
@@ -82,7 +81,7 @@ class Memory:
     def save(self, known: Known) -> None:
         """Write down what is known; a full disk must not touch an engine, so it is only said."""
         record = _to_json(known)
-        self._do(lambda: self._write(record))
+        self._do(lambda: self._write(record), str(self._path))
 
     def _write(self, record: dict[str, Any]) -> None:
         try:
