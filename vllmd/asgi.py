@@ -1,68 +1,202 @@
-"""uvicorn inside a daemon that has its own signals and does not like to be woken."""
+"""ASGI applications on listeners of the daemon's own: uvicorn's protocol, without its server.
+
+uvicorn's server takes the process's signals, is woken ten times a second, and has no bound.
+"""
 
 import asyncio
-import contextlib
+import logging
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from vllmd.connections import Connection, Counts, Tallies
+from vllmd.http_protocol import HttpProtocol, Limits
+from vllmd.listener import Listener, Tls, bound_of
+from vllmd.units import KIB, MIB
 
 SHUTDOWN_S = 3
 SETTLE_S = 0.1
+PIECE_BYTES = 64 * KIB
+"""So much of an answer is copied for its client at a time."""
+HELD_BYTES = 48 * MIB
+"""How much may wait for slow clients in all; an answer that many wait for counts once."""
+
+Protocol = Callable[[uvicorn.Config, ServerState, Connection, Limits], HttpProtocol]
+
+# what clients do wrong is counted by their connections; an application's mistake is still logged
+logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
-class Server(uvicorn.Server):
-    """A server on sockets that are already bound.
+class Server:
+    """An application on sockets that are already bound; `app` can be changed while it serves."""
 
-    uvicorn wakes ten times a second to see whether it should stop, and takes the process's
-    signals; here it waits for an event, and leaves them alone.
-    """
-
-    def __init__(self, app: ASGIApp, **options: Any) -> None:
-        settings: dict[str, Any] = {
-            "http": "h11",
-            "ws": "none",
-            "loop": "none",
-            "lifespan": "off",
-            "log_config": None,
-            "access_log": False,
-            "server_header": False,
-            "date_header": False,
-            "proxy_headers": False,
-            "timeout_graceful_shutdown": SHUTDOWN_S,
-        }
-        super().__init__(uvicorn.Config(app, **{**settings, **options}))
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        name: str = "http",
+        protocol: Protocol = HttpProtocol,
+        limits: Limits | None = None,
+        bound: int | None = None,
+        counts: Counts | None = None,
+        tls: Tls = lambda: None,
+    ) -> None:
+        """Make a server; `bound`, `counts` and `tls` are the listener's."""
+        self.app = app
+        self._name = name
+        self._protocol = protocol
+        self._limits = limits or Limits()
+        self._bound, self._counts, self._tls = bound, counts or Counts(), tls
+        self._state = ServerState()
+        self._held = _Held()
+        self._listeners: list[Listener] = []
         self._stop = asyncio.Event()
+        self._config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            http=HttpProtocol,
+            ws="none",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+        )
+        self._config.load()
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Take no signals."""
-        yield
+    def start(self, listening: socket.socket) -> None:
+        """Serve on a socket from now on."""
+        listener = Listener(
+            self._name,
+            listening,
+            lambda connection: self._protocol(self._config, self._state, connection, self._limits),
+            bound=self._bound,
+            counts=self._counts,
+            tls=self._tls,
+        )
+        self._listeners.append(listener)
+        listener.start()
 
-    async def main_loop(self) -> None:
-        """Wait until it should end."""
-        await self._stop.wait()
+    async def run_on(self, *sockets: socket.socket) -> None:
+        """Serve on the sockets until `close`; they are closed then."""
+        for each in sockets:
+            self.start(each)
+        try:
+            await self._stop.wait()
+            await self.end()
+        finally:
+            self._cut()
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    def close(self) -> None:
+        """Let `run_on` finish what is running and return."""
+        self._stop.set()
+
+    async def end(self) -> None:
         """Stop accepting, give what was just accepted the time to send its request, then end.
 
         Without it, a scrape that connected a moment before a restart would be cut.
         """
-        for server in self.servers:
-            server.close()
+        for listener in self._listeners:
+            listener.pause()
         await asyncio.sleep(SETTLE_S)
-        await super().shutdown(sockets)
+        for protocol in list(self._state.connections):
+            protocol.shutdown()
+        await asyncio.gather(*(listener.drain(SHUTDOWN_S) for listener in self._listeners))
+        self._cut()
 
-    async def run_on(self, *sockets: socket.socket) -> None:
-        """Serve on the sockets until `close`."""
-        await self.serve(sockets=list(sockets))
+    def _cut(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for task in list(self._state.tasks):
+            task.cancel()
 
-    def close(self) -> None:
-        """Let `run_on` finish what is running and return."""
-        self.should_exit = True
-        self._stop.set()
+    # --- one request ---------------------------------------------------------------------------
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if problem := _problem_of(scope, self._limits.max_body_bytes):
+            await _refuse(send, *problem)
+            return
+        await self.app(scope, receive, self._in_pieces(scope, send))
+
+    def _in_pieces(self, scope: Scope, send: Send) -> Send:
+        """Send a large answer piece by piece, so that one that nobody takes costs little."""
+        connection: Connection = scope["state"]["connection"]
+
+        async def piecewise(message: Message) -> None:
+            body = message.get("body", b"")
+            if len(body) <= PIECE_BYTES:
+                await send(message)
+                return
+            more = message.get("more_body", False)
+            self._held.take(body, connection)
+            try:
+                for start in range(0, len(body), PIECE_BYTES):
+                    end = start + PIECE_BYTES
+                    piece = {**message, "body": body[start:end]}
+                    await send({**piece, "more_body": more or end < len(body)})
+            finally:
+                self._held.give_back(connection)
+
+        return piecewise
+
+
+def bounded(tallies: Tallies, name: str, app: ASGIApp, **options: Any) -> Server:
+    """Return a server with the bound of that listener, counted under its name."""
+    return Server(app, name=name, bound=bound_of(name), counts=tallies.of(name), **options)
+
+
+class _Held:
+    """The answers that wait for their clients, and how much memory they take."""
+
+    def __init__(self) -> None:
+        self._bodies: dict[Connection, bytes] = {}  # in the order of their beginning
+
+    def take(self, body: bytes, connection: Connection) -> None:
+        """Hold one more; those that wait longest are given up if it is too much."""
+        self._bodies[connection] = body
+        for slowest in list(self._bodies):
+            if self._size() <= HELD_BYTES or slowest is connection:
+                return
+            self.give_back(slowest)
+            slowest.close("unread")
+
+    def give_back(self, connection: Connection) -> None:
+        """Hold it no more."""
+        self._bodies.pop(connection, None)
+
+    def _size(self) -> int:
+        return sum({id(body): len(body) for body in self._bodies.values()}.values())
+
+
+def _problem_of(scope: Scope, max_body_bytes: int | None) -> tuple[int, str] | None:
+    """Say why a request is refused whatever it asks for: the status, and a sentence."""
+    headers: Mapping[bytes, bytes] = dict(scope["headers"])
+    chunked, length = b"transfer-encoding" in headers, headers.get(b"content-length")
+    if chunked and length is not None:
+        return 400, "a request has either Content-Length or Transfer-Encoding, not both"
+    if max_body_bytes is None:
+        return None
+    if chunked:
+        return 411, "send the body with Content-Length, not in chunks"
+    if length is not None and int(length) > max_body_bytes:
+        return 413, f"the body is too large: up to {max_body_bytes} bytes are taken"
+    return None
+
+
+async def _refuse(send: Send, status: int, sentence: str) -> None:
+    body = f"{sentence}\n".encode()
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 class Served:
@@ -98,16 +232,17 @@ class Served:
 class Background:
     """A server that runs beside whoever started it."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._server = Server(app)
-        self._task: asyncio.Task[None] | None = None
+    def __init__(self, app: ASGIApp, **options: Any) -> None:
+        """Make one; the options are those of `Server`."""
+        self._server = Server(app, **options)
+        self._started = False
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a socket from now on."""
-        self._task = asyncio.create_task(self._server.run_on(listener))
+        self._server.start(listener)
+        self._started = True
 
     async def close(self) -> None:
         """End, once what runs has ended."""
-        self._server.close()
-        if self._task is not None:
-            await self._task
+        if self._started:
+            await self._server.end()

@@ -21,6 +21,7 @@ from vllmd.collectors.adapters import AdaptersCollector
 from vllmd.collectors.base import Collector
 from vllmd.collectors.build import BuildCollector
 from vllmd.collectors.config import ConfigCollector, LastRead
+from vllmd.collectors.connections import ConnectionsCollector
 from vllmd.collectors.cost import CostCollector
 from vllmd.collectors.engines import EnginesCollector, UsageCollector
 from vllmd.collectors.filesystems import FilesystemsCollector
@@ -184,9 +185,10 @@ class Daemon:
         )
         address = Address(url_of(*exporter_socket.getsockname()[:2]), str(control_path))
         exporter_app = self._exporter_app()
-        exposed = asgi.Served(lambda: asgi.Server(exporter_app), exporter_socket)
+        server = functools.partial(asgi.bounded, self._surroundings.tallies)
+        exposed = asgi.Served(lambda: server("exporter", exporter_app), exporter_socket)
         controlled = asgi.Served(
-            lambda: asgi.Server(control_app, http=control.PeerProtocol),
+            lambda: server("control", control_app, protocol=control.PeerProtocol),
             control.listen(control_path),
         )
         served = [
@@ -334,6 +336,7 @@ class Daemon:
         collectors: list[Collector] = [
             BuildCollector(),
             ConfigCollector(self._last_read),
+            ConnectionsCollector(self._surroundings.tallies),
             HistoryCollector(self._history),
             FilesystemsCollector(paths.written(self._config)),
             NotificationsCollector(self._surroundings.outbox),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from vllmd.connections import Tallies
 from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.feed import Feed, Listener
 from vllmd.notify.systemd import Notifier
@@ -40,6 +41,8 @@ class Surroundings:
     redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
     traces: Kept = attrs.field(factory=Kept)
+    tallies: Tallies = attrs.field(factory=Tallies)
+    """What became of the connections of each listener."""
     own_spans: OwnSpans = attrs.field(
         default=attrs.Factory(lambda self: OwnSpans(self.traces.queue), takes_self=True)
     )

@@ -185,11 +185,12 @@ def control_socket(
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()
-    uvicorn = asgi.Server(app, http=server.PeerProtocol)
+    servers: list[asgi.Server] = []
 
     async def serve() -> None:
+        servers.append(asgi.Server(app, protocol=server.PeerProtocol))
         running.set()
-        await uvicorn.run_on(listener)
+        await servers[0].run_on(listener)
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
@@ -197,6 +198,6 @@ def control_socket(
     try:
         yield path
     finally:
-        loop.call_soon_threadsafe(uvicorn.close)
+        loop.call_soon_threadsafe(servers[0].close)
         thread.join(10)
         loop.close()

@@ -13,7 +13,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vllmd import events
 from vllmd.control import cost, gpu, lora
@@ -24,6 +23,7 @@ from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.feed import Event
 from vllmd.history.reading import LEVELS, Wanted
+from vllmd.http_protocol import HttpProtocol
 
 MAX_EVENTS = 10_000
 
@@ -88,10 +88,10 @@ class Logs(Protocol):
         ...
 
 
-class PeerProtocol(H11Protocol):
-    """uvicorn's HTTP over a Unix socket, with the peer's credentials as `scope["client"][0]`."""
+class PeerProtocol(HttpProtocol):
+    """HTTP over a Unix socket, with the peer's credentials as `scope["client"][0]`."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who connected."""
         super().connection_made(transport)
         connection: socket.socket = transport.get_extra_info("socket")

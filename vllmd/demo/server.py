@@ -16,7 +16,9 @@ from vllmd.demo.lora import Adapters, LoadError
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
 from vllmd.demo.spans import Spans
+from vllmd.http_protocol import Limits
 
+UNLIMITED = Limits(body_s=None, unread_s=None, max_body_bytes=None)
 DEATH_S = "VLLMD_STAND_IN_DEATH_S"
 """Seconds between the death of the EngineCore and the server's own end; 5 to 7 in vLLM (seen)."""
 
@@ -60,7 +62,7 @@ async def _serve(args: Args) -> int:
         return 1
     spans.loaded(started_at)
     api = Api(args, engine, metrics, spans, adapters)
-    server = asgi.Server(api.app())
+    server = asgi.Server(api.app(), limits=UNLIMITED)
     serving = asyncio.create_task(server.run_on(listener))
     say("APIServer", f"Starting vLLM server on http://{args.host}:{args.port}")
     sys.stderr.write("INFO:     Application startup complete.\n")

@@ -9,11 +9,14 @@ import structlog
 from vllmd import asgi, events
 from vllmd.clock import Clock
 from vllmd.errors import VllmdError
+from vllmd.http_protocol import Limits
+from vllmd.listener import bound_of
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
-from vllmd.traces.http import HttpReceiver
+from vllmd.traces.http import BODY_TIMEOUT_S, HttpReceiver
 from vllmd.traces.intake import Intake
 
 RETRY_S = 10.0
+HTTP = "otlp-http"
 
 _log = structlog.get_logger()
 
@@ -83,7 +86,10 @@ class Port:
 
 def http_server(intake: Intake) -> Running:
     """Return a receiver over HTTP."""
-    return asgi.Background(HttpReceiver(intake))
+    unlimited_body = Limits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
+    return asgi.Background(
+        HttpReceiver(intake), name=HTTP, limits=unlimited_body, bound=bound_of(HTTP)
+    )
 
 
 def grpc_server(intake: Intake) -> Running:

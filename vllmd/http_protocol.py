@@ -1,0 +1,120 @@
+"""HTTP/1.1 on one connection: uvicorn's, with limits of time, and an answer that is sent in pieces.
+
+uvicorn itself limits the time between two requests, and nothing else.
+"""
+
+import asyncio
+from typing import Any
+
+import attrs
+import h11
+from uvicorn import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from vllmd.connections import Connection, Phase
+from vllmd.units import KIB, MINUTE_S
+
+
+@attrs.frozen
+class Limits:
+    """How long each phase of a connection may take, in seconds, and how much may come."""
+
+    head_s: float | None = 10.0
+    """From the first byte of a request until its head is whole."""
+    body_s: float | None = 30.0
+    idle_s: float | None = 75.0
+    """Between two requests: longer than most scrape intervals."""
+    unread_s: float | None = 10.0
+    """How long a client may take for the next piece of its answer."""
+    answer_s: float = MINUTE_S
+    """And how long for all of it, once it was slow."""
+    max_body_bytes: int | None = 64 * KIB
+    """None: the application looks after that."""
+
+
+class HttpProtocol(H11Protocol):
+    """One connection; it tells the phases."""
+
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        connection: Connection,
+        limits: Limits,
+    ) -> None:
+        app_state: dict[str, Any] = {"connection": connection}
+        super().__init__(config=config, server_state=state, app_state=app_state)
+        self.connection = connection
+        self.limits = limits
+        self._slow_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; what the kernel does not take at once counts as not taken."""
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn forgets that when there was an error
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        super().data_received(data)
+        self._tell()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request."""
+        self._slow_since = None
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # the phase has a limit
+        self._tell()
+
+    def shutdown(self) -> None:
+        """End once the answer under way is sent."""
+        if not self.transport.is_closing():
+            super().shutdown()
+
+    def pause_writing(self) -> None:
+        """Wait until the client has taken what was sent."""
+        super().pause_writing()
+        self._tell()
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        super().resume_writing()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the phase that this is, if it is another one; a limit runs from its beginning."""
+        limits, connection, cycle = self.limits, self.connection, self.cycle
+        if self.transport.is_closing() or self.flow.write_paused:
+            if connection.phase is not Phase.SENDING:
+                connection.enter(Phase.SENDING, self._patience())
+        elif self.conn.their_state is h11.SEND_BODY:  # also one that was answered before it came
+            if connection.phase is not Phase.BODY:
+                connection.enter(Phase.BODY, limits.body_s)
+        elif cycle is None or cycle.response_complete:
+            self._tell_rest()
+        elif connection.phase is not Phase.WORKING:
+            connection.enter(Phase.WORKING, None)
+
+    def _tell_rest(self) -> None:
+        """Tell that no request is under way: none has begun, or not all of its head has come."""
+        connection = self.connection
+        begun = bool(self.conn.trailing_data[0])
+        if begun and connection.phase is not Phase.HEAD:
+            connection.enter(Phase.HEAD, self.limits.head_s)
+        elif not begun and connection.phase is not Phase.IDLE:
+            connection.enter(Phase.IDLE, self.limits.idle_s)
+
+    def _patience(self) -> float | None:
+        if self.limits.unread_s is None:
+            return None
+        now = self.loop.time()
+        if self._slow_since is None:
+            self._slow_since = now
+        left = self._slow_since + self.limits.answer_s - now
+        return max(0.0, min(self.limits.unread_s, left))
