@@ -261,28 +261,28 @@ class Daemon:
         while True:
             await self._clock.sleep(CONFIG_POLL_S)
             try:
-                load(Path(self._config.path))
+                await asyncio.to_thread(load, Path(self._config.path))
             except InvalidConfigError:
                 continue
             self._outcome = Outcome.RELOAD
             self._stop.set()
             return
 
-    def reload(self, *, apply: bool = False) -> dict[str, Any]:
-        """Read the file again; one that cannot be used changes nothing.
+    async def reload(self, *, apply: bool = False) -> dict[str, Any]:
+        """Read the file again, aside: its disk may hang; one that cannot be used changes nothing.
 
         Returns: what that changes; this daemon ends, and the next one has it.
         Raises: VllmdError: why it cannot be used.
         """
-        reloads = self._surroundings.reloads
-        if self._stop.is_set() and self._outcome is Outcome.STOPPED:
-            raise VllmdError("this daemon is ending: nothing is read again")
+        reloads, running = self._surroundings.reloads, self._engines.running()
         try:
-            config, plan = read_again(self._config, self._engines.running())
+            config, plan = await asyncio.to_thread(read_again, self._config, running)
         except VllmdError as error:
             reloads.refuse(str(error))
             _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
             raise
+        if self._stop.is_set() and self._outcome is Outcome.STOPPED:
+            raise VllmdError("this daemon is ending: nothing is read again")
         if apply:
             reloads.apply(plan)
         _log.info(events.CONFIG_RELOADED, config=config.path, apply=apply, **plan.to_json())
@@ -291,13 +291,16 @@ class Daemon:
         return plan.to_json()
 
     def _hang_up(self) -> None:
-        """Do what SIGHUP asks for, and tell the service manager."""
-        notifier = self._surroundings.notifier
-        notifier.reloading(self._clock.monotonic())
+        """Do what SIGHUP asks for."""
+        self._hanging_up = asyncio.ensure_future(self._reload_and_tell())
+
+    async def _reload_and_tell(self) -> None:
+        """Read the file again, and tell the service manager."""
+        self._surroundings.notifier.reloading(self._clock.monotonic())
         try:
-            self.reload()
+            await self.reload()
         except VllmdError:
-            notifier.send("READY=1")
+            self._surroundings.notifier.send("READY=1")
 
     # --- parts -------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from vllmd.errors import ConfigError
 from vllmd.parts import Part
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
+from vllmd.shim.files import parse_json
 from vllmd.surroundings import Surroundings
 from vllmd.traces.coverage import Coverage
 from vllmd.traces.figures import TraceFigures
@@ -188,7 +189,7 @@ class Tracing:
             async with asyncio.timeout(MODELS_TIMEOUT_S):
                 response = await self._client.get(f"{engine.url}/v1/models", headers=headers)
             return frozenset(
-                str(model["id"]) for model in response.raise_for_status().json()["data"]
+                str(model["id"]) for model in parse_json(response.raise_for_status().text)["data"]
             )
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return None

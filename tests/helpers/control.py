@@ -69,7 +69,7 @@ class FakeHost:
             raise self.error
         self.rotated.append(name)
 
-    def reload(self, *, apply: bool) -> dict[str, Any]:
+    async def reload(self, *, apply: bool) -> dict[str, Any]:
         self.applied.append(apply)
         if self.error:
             raise self.error

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import attrs
@@ -15,7 +16,8 @@ from vllmd import daemon as daemon_module
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.daemon import Daemon
-from vllmd.errors import VllmdError
+from vllmd.deadline import call_within
+from vllmd.errors import ConfigError, VllmdError
 from vllmd.notify.systemd import Notifier
 from vllmd.surroundings import Address, Outcome, Surroundings
 
@@ -159,12 +161,44 @@ async def test_sighup_after_sigterm_does_not_keep_it_alive(tmp_path: Path) -> No
     os.kill(os.getpid(), signal.SIGHUP)
     assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
     with pytest.raises(VllmdError, match="is ending"):
-        daemon.reload()
+        await daemon.reload()
 
 
 async def test_sigterm_after_sighup_ends_the_daemon(tmp_path: Path) -> None:
     _, given = config_file_in(tmp_path)
     task, _ = await started(Daemon(given))
     os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+
+
+async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, given = config_file_in(tmp_path)
+    good = path.read_text()
+    daemon = Daemon(given)
+    task, address = await started(daemon)
+    client = ControlClient(Path(address.control))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="it is a FIFO, not a regular file"):
+        await asyncio.to_thread(client.reload, apply=False)
+    path.unlink()
+    path.write_text("x = " + "[" * 5000)
+    with pytest.raises(ConfigError, match="nested deeper than"):
+        await asyncio.to_thread(client.reload, apply=False)
+
+    gone = threading.Event()
+    monkeypatch.setattr("vllmd.config.load.read_regular", lambda *_: gone.wait() and good.encode())
+    monkeypatch.setattr(call_within, "__defaults__", (1.0,))
+    reading = asyncio.ensure_future(asyncio.to_thread(client.reload, apply=False))
+    async with httpx.AsyncClient(trust_env=False) as http:
+        await asyncio.sleep(0.1)
+        assert (await http.get(f"{address.exporter}/-/healthy")).status_code == 200
+        assert not reading.done()
+    with pytest.raises(ConfigError, match="no answer within 1 s: does its file system hang"):
+        await reading
+    gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(task, 10) is Outcome.STOPPED

@@ -36,6 +36,7 @@ GROUND = {
     "listener",
     "aside",
     "parts",
+    "deadline",
     "xids",
 }
 TOP = {
@@ -78,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "installing", "demo"},
 }
-SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "logfile", "logfiles", "__main__"}
+SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "files", "logfile", "logfiles", "__main__"}
 
 
 def name_of(path: Path) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from vllmd.errors import VllmdError
+from vllmd.shim.files import parse_json
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 NO_TEMPLATE = "chat template"
@@ -53,7 +54,7 @@ class Api:
         Raises: AskError.
         """
         with _Connection(self) as connection:
-            body = json.loads(connection.send("GET", "/v1/models").read())
+            body = parse_json(connection.send("GET", "/v1/models").read())
         return [str(model["id"]) for model in body["data"]]
 
     def ask(self, model: str, prompt: str, max_tokens: int, show: Callable[[str], None]) -> Answer:
@@ -153,7 +154,7 @@ class _Connection:
                 data = line.strip().removeprefix(b"data:").strip()
                 if not line.startswith(b"data:") or data == b"[DONE]":
                     continue
-                event: dict[str, Any] = json.loads(data)
+                event: dict[str, Any] = parse_json(data)
                 if "error" in event:
                     raise AskError(f"{self._url}: {_message(event)}")
                 yield event
@@ -165,7 +166,7 @@ def _refusal(url: str, status: int, body: bytes) -> str:
     if status in (401, 403):
         return f"{url} wants its API key: set VLLM_API_KEY, or give --api-key-file"
     try:
-        message = _message(json.loads(body))
+        message = _message(parse_json(body))
     except ValueError:
         message = body.decode(errors="replace").strip()
     return f"{url} answered {status}: {message[:500] or 'nothing'}"

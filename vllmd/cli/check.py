@@ -23,6 +23,7 @@ from vllmd.doctor.finding import Severity as Gravity
 from vllmd.errors import ConfigError
 from vllmd.installing import flags
 from vllmd.installing.probing import table_for
+from vllmd.shim.files import read_regular
 
 SAID = ("flags", "engine-missing")
 """Checks of the doctor that are problems of the configuration here, with their line."""
@@ -66,7 +67,7 @@ def command(
 
 def _refused(config: Config, engines: commands.Commands, path: Path) -> Iterator[Problem]:
     """Yield what the vLLM of each engine would not take, with the line it stands in."""
-    numbers = lines.parse_lines(path.read_text())
+    numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
     for name, built in engines.items():
         engine = config.engines[name]
         table = table_for(built.argv[0]) if built.found and not engine.is_stand_in else None

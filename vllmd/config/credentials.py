@@ -15,7 +15,10 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.model import Config
 from vllmd.config.problem import Problem, Severity
+from vllmd.shim.files import UnfitFileError, read_regular
+from vllmd.units import KIB
 
+MAX_FILE_BYTES = 64 * KIB
 FOLDER = Path("/etc/vllmd/credentials")
 PREFIX = "vllmd_"
 """What `LoadCredential=vllmd:…` puts before the names of the files."""
@@ -84,7 +87,10 @@ def _gather(
     problems = []
     for name, path in paths.items():
         try:
-            text = path.read_text().strip()
+            text = read_regular(path, MAX_FILE_BYTES).decode().strip()
+        except UnfitFileError as error:
+            problems.append(_warn(name, f"cannot be read: {error.strerror}", "write it again"))
+            continue
         except (OSError, UnicodeDecodeError):
             problems += [unreadable(name)] if unreadable else []
             continue

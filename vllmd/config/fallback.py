@@ -6,9 +6,11 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config.load import load
+from vllmd.config.load import MAX_BYTES, load
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError, Problem
+from vllmd.deadline import call_within
+from vllmd.shim.files import read_regular
 
 KEPT_NAME = "last-good.toml"
 
@@ -53,7 +55,7 @@ def _keep(path: Path, state_dir: Path) -> None:
     """Copy a good file, for the daemon's eyes only: it may hold secrets."""
     state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
     temporary = state_dir / f"{KEPT_NAME}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(path.read_bytes())
+        file.write(call_within(str(path), lambda: read_regular(path, MAX_BYTES)))
     temporary.replace(state_dir / KEPT_NAME)

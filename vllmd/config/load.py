@@ -15,9 +15,16 @@ from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config,
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 from vllmd.config.sections import Logs
+from vllmd.deadline import call_within
 from vllmd.redact import MASK
+from vllmd.shim.files import is_deeper, read_regular
+from vllmd.units import MIB
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
+MAX_BYTES = 4 * MIB
+"""Ten thousand engines; what is larger is another file."""
+MAX_DEPTH = 32
+"""The deepest of vLLM's JSON flags have a handful of levels."""
 UNIT_STOP_S = 120.0
 """`TimeoutStopSec` of packaging/systemd/vllmd-engine@.service."""
 UNIT_MARGIN_S = 10.0
@@ -33,14 +40,21 @@ def load(path: Path) -> tuple[Config, list[Problem]]:
     Raises: InvalidConfigError: with all errors and warnings; the caller goes on with what it had.
     """
     try:
-        source = path.read_bytes().decode()
-    except OSError as error:
+        source = call_within(str(path), lambda: read_regular(path, MAX_BYTES)).decode()
+        secrets = call_within(str(credentials.FOLDER), credentials.read)
+    except FileNotFoundError as error:
         problem = Problem(f"cannot be read: {error.strerror}", "create it, or give --config PATH")
+        raise InvalidConfigError(str(path), [problem]) from None
+    except OSError as error:
+        where = "" if error.filename == str(path) else f" ({error.filename})"
+        problem = Problem(
+            f"cannot be read: {error.strerror}{where}", "mend it, or give --config PATH"
+        )
         raise InvalidConfigError(str(path), [problem]) from None
     except UnicodeDecodeError as error:
         problem = Problem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
         raise InvalidConfigError(str(path), [problem]) from None
-    return parse(source, str(path), credentials.read())
+    return parse(source, str(path), secrets)
 
 
 def parse(
@@ -59,6 +73,10 @@ def parse(
         line = lines.parse_error_line(error)
         problem = Problem(f"is not TOML: {error}", "mend this line", line=line)
         raise InvalidConfigError(path, [problem]) from None
+    except RecursionError:
+        raise _too_deep(source, path) from None
+    if is_deeper(table, MAX_DEPTH):
+        raise _too_deep(source, path)
     reader = _Reader(lines.parse_lines(source))
     values = reader.read_section(Config, table, ())
     engines = values.get("engines", {})
@@ -77,6 +95,18 @@ def parse(
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems() + about_secrets
+
+
+def _too_deep(source: str, path: str | None) -> InvalidConfigError:
+    """Say which line has so many brackets, or dots, if one alone has."""
+    deep = (
+        number
+        for number, line in enumerate(source.splitlines(), 1)
+        if max(line.count("[") + line.count("{"), line.partition("=")[0].count(".")) >= MAX_DEPTH
+    )
+    what = f"has tables or lists nested deeper than {MAX_DEPTH}"
+    problem = Problem(what, "take out what nests so deep", line=next(deep, None))
+    return InvalidConfigError(path, [problem])
 
 
 class _Reader:

@@ -4,17 +4,23 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from vllmd.config.flags import is_secret
 from vllmd.config.model import Config
 from vllmd.config.sections import Notify
 from vllmd.config.traces import Forward
+from vllmd.deadline import call_within
 from vllmd.errors import ConfigError
+from vllmd.shim.files import read_regular
+from vllmd.units import KIB
 
 _ASSIGNED = re.compile(r"""([\w.-]+)["']?\s*[=:]\s*("[^"\n]*"|'[^'\n]*'|[^\s"',}\]]+)""")
 """A name and its value, as in TOML: ``HF_TOKEN = "…"``."""
+
+
+MAX_FILE_BYTES = 64 * KIB
+"""Of a file with a secret in it."""
 
 
 def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[str]:
@@ -44,7 +50,7 @@ def webhook_url(notify: Notify) -> str | None:
     if notify.webhook_url or not notify.webhook_url_file:
         return notify.webhook_url
     try:
-        return Path(notify.webhook_url_file).read_text().strip()
+        return _read(notify.webhook_url_file).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"notify.webhook_url_file: {error}; let the daemon's user read it, or take the key out"
@@ -59,7 +65,7 @@ def forward_headers(forward: Forward) -> dict[str, str]:
     headers = {}
     if forward.headers_file:
         try:
-            text = Path(forward.headers_file).read_text()
+            text = _read(forward.headers_file)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"traces.forward.headers_file: {error}; let the daemon's user read it, or take the "
@@ -76,6 +82,10 @@ def forward_headers(forward: Forward) -> dict[str, str]:
                 )
             headers[name.strip()] = value.strip()
     return {**headers, **forward.headers}
+
+
+def _read(path: str) -> str:
+    return call_within(path, lambda: read_regular(path, MAX_FILE_BYTES)).decode()
 
 
 def _of(table: Mapping[str, Any]) -> Iterator[str]:

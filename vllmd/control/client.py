@@ -22,6 +22,7 @@ from vllmd.feed import Event, from_json
 from vllmd.history.reading import Wanted
 
 TIMEOUT_S = 10.0
+SHOWN_BYTES = 200
 _ERRORS: dict[int, type[VllmdError]] = {
     403: NotPermittedError,
     404: UnknownEngineError,
@@ -156,19 +157,29 @@ class ControlClient:
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             response = connection.getresponse()
-            body = json.loads(response.read())
+            text = response.read()
         except PermissionError:
             raise NotPermittedError(
                 f"no right to use {self._path}: be root, or join the group vllmd"
             ) from None
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise DaemonUnreachableError(
                 f"no vllmd answers on {self._path} ({error}): start it with "
                 "'systemctl start vllmd' or 'vllmd run', or give --socket PATH"
             ) from None
         finally:
             connection.close()
+        try:
+            answer = json.loads(text)
+            if not isinstance(answer, dict):
+                raise ValueError("it is no object")
+        except (ValueError, RecursionError):
+            said = text[:SHOWN_BYTES].decode(errors="replace").strip() or "nothing"
+            raise VllmdError(
+                f"the daemon on {self._path} answered {response.status} and {said!r}: its log says "
+                "why ('journalctl -u vllmd-daemon')"
+            ) from None
         if response.status != http.client.OK:
             kind = _ERRORS.get(response.status, VllmdError)
-            raise kind(body.get("error", f"the daemon answered {response.status}"))
-        return dict(body)
+            raise kind(answer.get("error", f"the daemon answered {response.status}"))
+        return answer

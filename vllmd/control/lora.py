@@ -106,7 +106,7 @@ async def _named(request: Request) -> tuple[str, str]:
     try:
         body = await request.json()
         return str(body["name"]), str(body.get("path", ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise VllmdError('the body must be JSON, such as {"name": "sql", "path": "/a"}') from None
 
 

@@ -65,7 +65,7 @@ class Host(Protocol):
         """
         ...
 
-    def reload(self, *, apply: bool) -> dict[str, Any]:
+    async def reload(self, *, apply: bool) -> dict[str, Any]:
         """Read the configuration again; `apply` restarts the engines that need it.
 
         Returns: what that changes. Raises: VllmdError: it cannot be used, and nothing changed.
@@ -165,7 +165,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
         if not peer.may_act():
             return refused(peer, "reload", "the configuration")
         try:
-            changes = host.reload(apply="apply" in request.query_params)
+            changes = await host.reload(apply="apply" in request.query_params)
         except VllmdError as problem:
             return error(422, str(problem))
         _log.info(events.REQUEST_ACCEPTED, action="reload", user=peer.describe())

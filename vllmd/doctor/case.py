@@ -1,6 +1,5 @@
 """What checks look at: an engine's configuration, its model's files, the host it is to run on."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from vllmd.engine.lora.base_model import find_folder, weight_files
 from vllmd.engine.safetensors import Tensor, TensorFileError, read_header
 from vllmd.installing.flags import FlagTable
 from vllmd.installing.layout import Record
+from vllmd.shim.files import read_json
 from vllmd.units import GIB
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -65,7 +65,7 @@ def read_model(name: str, env: Mapping[str, str]) -> Model:
     problems: list[str] = []
     config: Mapping[str, Any] = _EMPTY
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = read_json(folder / "config.json")
     except FileNotFoundError:
         problems.append(f"{folder} has no config.json")
     except (OSError, ValueError) as error:

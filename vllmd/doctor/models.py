@@ -1,12 +1,12 @@
 """The models that are on this host: in the hub's cache, and in folders where they are kept."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
 
 from vllmd.engine.lora.base_model import find_folder, hub_cache
+from vllmd.shim.files import read_json
 
 USUAL = (Path("/srv/models"), Path("/opt/models"), Path("/var/lib/vllmd/models"))
 DEPTH = 3
@@ -46,7 +46,7 @@ def _kept(folders: tuple[Path, ...]) -> Iterator[Found]:
 
 def _is_model(folder: Path) -> bool:
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = read_json(folder / "config.json")
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "architectures" in config and _weights(folder) > 0

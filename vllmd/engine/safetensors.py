@@ -3,12 +3,13 @@
 Source: the format, eight bytes of length, then JSON of ``{name: {dtype, shape, data_offsets}}``.
 """
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
+from vllmd.shim.files import open_regular, parse_json
 from vllmd.units import MIB
 
 MAX_HEADER_BYTES = 100 * MIB
@@ -32,8 +33,8 @@ def read_header(path: Path) -> Mapping[str, Tensor]:
 
     Raises: TensorFileError: it is cut short or something else; OSError: it cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > MAX_HEADER_BYTES:
             raise TensorFileError(f"{path} is no safetensors file")
@@ -41,7 +42,7 @@ def read_header(path: Path) -> Mapping[str, Tensor]:
             raise TensorFileError(f"{path} is not whole: {size} bytes")
         text = file.read(length)
     try:
-        entries = json.loads(text)
+        entries = parse_json(text)
         tensors = {
             name: Tensor(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
             for name, entry in entries.items()

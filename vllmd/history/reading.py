@@ -85,7 +85,7 @@ def select(connection: sqlite3.Connection, wanted: Wanted) -> list[Event]:
 def _event(id: int, at: float, name: str, level: str, engine: str | None, fields: str) -> Event:
     try:
         parsed = json.loads(fields)
-    except ValueError:  # a page of the file was damaged
+    except (ValueError, RecursionError):  # a page of the file was damaged
         parsed = {"unreadable": fields}
     return Event(at, name, level, engine, parsed, id)
 

@@ -82,7 +82,7 @@ def _read(text: str) -> Any:
         return int(float(found[1]) * _THOUSANDS[found[2]])
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return text if value is None else value
 

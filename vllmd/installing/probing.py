@@ -1,6 +1,5 @@
 """Ask a vLLM what it is, once, and keep the answer beside it."""
 
-import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ from vllmd.installing import flags
 from vllmd.installing.flags import FlagTable
 from vllmd.installing.layout import RECORDS, Engines, Record
 from vllmd.installing.running import Runner
+from vllmd.shim.files import read_json
 from vllmd.shim.record import read_record, write_record
 
 PROBE = str(resources.files("vllmd.installing") / "probe.py")
@@ -27,7 +27,7 @@ def ask(runner: Runner, python: str, engines: Engines, name: str) -> Mapping[str
     said = engines.beside(name, ".probed")
     try:
         runner.run([python, "-I", PROBE, str(said)])
-        found = json.loads(said.read_text())
+        found = read_json(said)
     except (OSError, ValueError) as error:
         raise InstallError(f"{python} said nothing that can be used: {error}") from None
     finally:

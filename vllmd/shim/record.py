@@ -3,6 +3,7 @@
 import json
 import os
 
+from vllmd.shim.files import read_json
 from vllmd.shim.protocol import Message
 
 
@@ -14,7 +15,8 @@ def write_record(path: str, record: object, *, sync: bool = True) -> None:
     Raises: OSError: the disk is full or the directory is gone; the old file is as it was.
     """
     temporary = f"{path}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
+    fd = os.open(temporary, flags, 0o640)
     try:
         view = memoryview(json.dumps(record).encode())
         while view:
@@ -29,12 +31,11 @@ def write_record(path: str, record: object, *, sync: bool = True) -> None:
 def read_record(path: str) -> Message | None:
     """Read a JSON object from `path`.
 
-    Returns: the object, or None if the file is missing, truncated or garbage: what such a file
-        said is not known, which is what None says.
+    Returns: the object, or None if the file is missing, truncated, garbage or no regular file: what
+        such a file said is not known, which is what None says.
     """
     try:
-        with open(path, "rb") as file:
-            record = json.loads(file.read())
+        record = read_json(path)
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

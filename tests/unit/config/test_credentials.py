@@ -1,3 +1,4 @@
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -121,8 +122,14 @@ def test_a_service_says_which_files_came_too_late_for_it(tmp_path: Path) -> None
     assert "systemctl restart vllmd-daemon" in problem.fix
 
 
-def test_a_service_without_a_folder_says_which_files_it_may_not_read(tmp_path: Path) -> None:
-    (tmp_path / "api_key").mkdir()  # root may read every file, but no folder as one
+def test_a_service_without_a_folder_says_which_files_it_may_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise PermissionError
+
+    write(tmp_path, {"api_key": "k"})
+    monkeypatch.setattr(credentials, "read_regular", refuse)  # root may read every file
     (problem,) = read({"INVOCATION_ID": "1"}, tmp_path).problems
     assert "api_key came after the daemon started" in problem.message
     assert read({}, tmp_path) == credentials.NO_SECRETS
@@ -147,3 +154,12 @@ def test_an_empty_file_that_was_given_is_not_late(tmp_path: Path) -> None:
 
 def test_a_host_without_the_folder_has_no_secrets(tmp_path: Path) -> None:
     assert read({}, tmp_path / "none") == credentials.NO_SECRETS
+
+
+def test_a_secret_that_is_no_file_is_said_and_waits_for_nobody(tmp_path: Path) -> None:
+    folder = write(tmp_path / "credentials", {"hf_token": "hf_1\n"})
+    os.mkfifo(folder / "api_key")
+    found = read({}, folder)
+    assert found.values == {"hf_token": "hf_1"}
+    [problem] = found.problems
+    assert "api_key cannot be read: it is a FIFO" in problem.message

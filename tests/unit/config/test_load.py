@@ -1,9 +1,13 @@
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from vllmd.config.load import UNIT_STOP_S, load, parse
+from vllmd.config import load as load_module
+from vllmd.config.load import MAX_BYTES, MAX_DEPTH, UNIT_STOP_S, load, parse
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.deadline import call_within
 
 BROKEN = """\
 [daemon]
@@ -124,3 +128,50 @@ def test_parse_drain_that_systemd_would_cut_off_is_a_warning() -> None:
     assert "need 121 s" in warning.message
     unit = Path(__file__).parents[3] / "packaging" / "systemd" / "vllmd-engine@.service"
     assert f"TimeoutStopSec={UNIT_STOP_S:g}\n" in unit.read_text()
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("a = 1\nx = " + "[" * 5000 + "]" * 5000, 2),
+        ("x = " + "[" * 500 + "]" * 500, 1),
+        ("x = " + "{a = " * 5000 + "1" + "}" * 5000, 1),
+        ("\n\n" + "a." * 5000 + "b = 1", 3),
+        ("[" + "a." * 5000 + "b]\nx = 1", 1),
+        ("x = " + "[\n" * 5000 + "]" * 5000, None),
+    ],
+)
+def test_parse_nested_too_deep_is_a_problem_with_its_line(source: str, line: int | None) -> None:
+    [problem] = problems_of(source)
+    assert problem.message == f"has tables or lists nested deeper than {MAX_DEPTH}"
+    assert problem.line == line
+
+
+def test_parse_takes_tables_as_deep_as_vllm_has_them() -> None:
+    flags = "{ a = [{ b = { c = [[1]] } }] }"
+    parse(f"[engines.a]\nmodel = 'm'\n[engines.a.flags]\nkv-transfer-config = {flags}\n")
+
+
+def test_load_of_something_else_than_a_file_says_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "v.toml")
+    with pytest.raises(InvalidConfigError, match="cannot be read: it is a FIFO, not a regular"):
+        load(tmp_path / "v.toml")
+
+
+def test_load_of_a_file_that_is_too_large_reads_none_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    path.touch()
+    os.truncate(path, 1 << 30)
+    with pytest.raises(InvalidConfigError, match=f"1073741824 bytes, more than the {MAX_BYTES}"):
+        load(path)
+
+
+def test_load_from_a_file_system_that_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = threading.Event()
+    monkeypatch.setattr(load_module, "read_regular", lambda *_: gone.wait())
+    monkeypatch.setattr(call_within, "__defaults__", (0.05,))
+    with pytest.raises(InvalidConfigError, match=r"no answer within 0\.05 s: does its file system"):
+        load(tmp_path / "v.toml")
+    gone.set()

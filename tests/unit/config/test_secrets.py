@@ -1,9 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.make import config
 from vllmd.config.secrets import secrets_in, secrets_of, webhook_url
+from vllmd.config.sections import Notify
 from vllmd.errors import ConfigError
 
 
@@ -49,3 +51,9 @@ def test_secrets_in_a_broken_file_are_found_by_name() -> None:
         "https://hooks.example.org/x",
         "three-three",
     ]
+
+
+def test_webhook_url_file_that_is_no_file_is_said(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "w")
+    with pytest.raises(ConfigError, match=r"webhook_url_file: .*it is a FIFO"):
+        webhook_url(Notify(webhook_url_file=str(tmp_path / "w")))

@@ -1,13 +1,19 @@
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.control import FakeEngine, control_socket
 from vllmd.control.client import ControlClient
-from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError
+from vllmd.errors import (
+    DaemonUnreachableError,
+    NotPermittedError,
+    UnknownEngineError,
+    VllmdError,
+)
 
 
 def test_engine_is_found_by_name(tmp_path: Path) -> None:
@@ -42,3 +48,22 @@ def test_no_right_to_connect_is_a_refusal(tmp_path: Path, monkeypatch: pytest.Mo
 def test_client_starts_fast_without_httpx() -> None:
     code = "import sys, vllmd.control.client; sys.exit('httpx' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("body", [b"Internal Server Error", b"[" * 100_000, b"[]", b"7"])
+def test_answer_that_is_no_object_is_no_absence_of_the_daemon(tmp_path: Path, body: bytes) -> None:
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            head = b"HTTP/1.1 500 E\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(head + body)
+
+    path = tmp_path / "c.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        threading.Thread(target=answer, args=(listener,), daemon=True).start()
+        with pytest.raises(VllmdError, match=r"answered 500 and .*journalctl") as raised:
+            ControlClient(path).status()
+    assert not isinstance(raised.value, DaemonUnreachableError)

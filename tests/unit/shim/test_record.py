@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,24 @@ def test_record_survives(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
 
 
-@pytest.mark.parametrize("content", [b"", b'{"a": ', b"[1]", b"\x00\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b'{"a": ', b"[1]", b"\x00\xff", b"[" * 100_000, b'{"a": 1e999}']
+)
 def test_read_record_garbage_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(content)
     assert read_record(str(path)) is None
+
+
+def test_read_record_of_a_fifo_is_none_and_waits_for_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "r.json")
+    assert read_record(str(tmp_path / "r.json")) is None
+
+
+def test_write_record_where_a_fifo_is_in_the_way_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "r.json.new")
+    with pytest.raises(OSError, match="No such device"):
+        write_record(str(tmp_path / "r.json"), {"a": 1})
 
 
 def test_read_record_missing_is_none(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """The model has no chat template."""
 
-import json
 from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
+from vllmd.shim.files import read_json
 
 ID = "chat-template"
 
@@ -15,7 +15,7 @@ def check(case: Case) -> Iterator[Finding]:
     if folder is None or case.flag("chat-template") or case.model.has("chat_template.jinja"):
         return
     try:
-        config = json.loads((folder / "tokenizer_config.json").read_bytes())
+        config = read_json(folder / "tokenizer_config.json")
     except (OSError, ValueError):
         return
     if isinstance(config, dict) and not config.get("chat_template"):

@@ -1,6 +1,6 @@
 """One adapter's folder, as PEFT writes it: what it says of itself, and whether it is whole."""
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,7 +8,9 @@ from typing import Any
 
 import attrs
 
+from vllmd.deadline import call_within
 from vllmd.engine.safetensors import Tensor, TensorFileError, read_header
+from vllmd.shim.files import read_json
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -46,14 +48,15 @@ def is_local(path: str) -> bool:
 def fingerprint(path: str) -> str:
     """Return what changes when the adapter's files do; empty if there are none to be read."""
     try:
-        stats = [
-            each.stat()
-            for name in (CONFIG, WEIGHTS, *OLD_WEIGHTS)
-            if (each := Path(path) / name).exists()
-        ]
+        stats = call_within(path, lambda: _stats(path))
     except OSError:
         return ""
     return " ".join(f"{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
+
+
+def _stats(path: str) -> list[os.stat_result]:
+    files = [Path(path) / name for name in (CONFIG, WEIGHTS, *OLD_WEIGHTS)]
+    return [each.stat() for each in files if each.exists()]
 
 
 def read_adapter(path: str) -> Adapter:
@@ -79,7 +82,7 @@ def read_adapter(path: str) -> Adapter:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_bytes())
+        config = read_json(path)
     except FileNotFoundError:
         raise AdapterError(f"{path} is missing: is this a LoRA adapter, and all of it?") from None
     except OSError as error:

@@ -1,11 +1,12 @@
 """vLLM's endpoints for adapters."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import httpx
+
+from vllmd.shim.files import parse_json
 
 LIST_TIMEOUT_S = 5.0
 LOAD_TIMEOUT_S = 300.0
@@ -35,7 +36,7 @@ class LoraApi:
         """
         answer = await self._ask("GET", "/v1/models", None, LIST_TIMEOUT_S)
         try:
-            models = answer.json()["data"]
+            models = parse_json(answer.text)["data"]
             return {str(m["id"]): str(m["root"]) for m in models if m.get("parent") is not None}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LoraApiError(f"/v1/models is not what it should be: {error!r}") from None
@@ -76,6 +77,6 @@ class LoraApi:
 def _message(answer: httpx.Response) -> tuple[str, bool]:
     """Return what a refusal says, and whether it is in vLLM's shape, not the web server's."""
     try:
-        return str(json.loads(answer.text)["error"]["message"]), True
+        return str(parse_json(answer.text)["error"]["message"]), True
     except (ValueError, KeyError, TypeError):
         return f"HTTP {answer.status_code}: {answer.text[:200]}", False

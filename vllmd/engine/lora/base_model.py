@@ -1,6 +1,5 @@
 """The sizes of a base model's layers, from the heads of its weight files."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +7,14 @@ from types import MappingProxyType
 
 from vllmd.config.paths import cache_home
 from vllmd.engine.safetensors import TensorFileError, read_header
+from vllmd.shim.files import read_json, read_regular
 
 Sizes = Mapping[str, tuple[int, ...]]
 """The shape (out, in) of each linear layer that is not quantized, by the layer's name."""
 
 UNKNOWN: Sizes = MappingProxyType({})
 _PLAIN = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+MAX_REF_BYTES = 4096
 INDEX = "model.safetensors.index.json"
 
 
@@ -26,7 +27,7 @@ def find_folder(model: str, env: Mapping[str, str]) -> Path | None:
         return Path(model)
     entry = hub_cache(env) / f"models--{model.replace('/', '--')}"
     try:
-        commit = (entry / "refs" / "main").read_text().strip()
+        commit = read_regular(entry / "refs" / "main", MAX_REF_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError):
         return None
     folder = entry / "snapshots" / commit
@@ -62,7 +63,7 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / INDEX).exists():
         try:
-            names = set(json.loads((folder / INDEX).read_bytes())["weight_map"].values())
+            names = set(read_json(folder / INDEX)["weight_map"].values())
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{INDEX} has no table weight_map: {error!r}") from None
         return [folder / os.path.basename(name) for name in sorted(names)]

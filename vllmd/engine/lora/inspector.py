@@ -1,13 +1,16 @@
 """Looks into adapters before vLLM does; each one once, unless its files change."""
 
-import asyncio
 import os
 from collections.abc import Mapping
 
 from vllmd.config.model import Engine
+from vllmd.deadline import run_within
 from vllmd.engine.lora import checks
 from vllmd.engine.lora.adapter import AdapterError, fingerprint, is_local, read_adapter
 from vllmd.engine.lora.base_model import UNKNOWN, Sizes, find_folder, read_sizes
+
+LOOK_S = 60.0
+"""The heads of a large model's files, on a slow network, take seconds."""
 
 
 class Inspector:
@@ -26,7 +29,10 @@ class Inspector:
         """Say why an adapter cannot be loaded; None if it can, or if only vLLM can tell."""
         if not is_local(path):
             return None  # a name on the hub: vLLM fetches it
-        return await asyncio.to_thread(self._inspect, path)
+        try:
+            return await run_within(path, lambda: self._inspect(path), LOOK_S)
+        except TimeoutError as error:
+            return f"{path}: {error.strerror}"
 
     def _inspect(self, path: str) -> str | None:
         path = os.path.expanduser(path)

@@ -11,6 +11,7 @@ import structlog
 
 from vllmd import events
 from vllmd.config.lora import name_problem
+from vllmd.deadline import call_within
 from vllmd.engine.lora.adapter import CONFIG
 from vllmd.shim.record import read_record, write_record
 
@@ -45,16 +46,20 @@ def scan(folder: str) -> Mapping[str, str]:
     Raises: FolderError.
     """
     try:
-        entries = sorted(os.scandir(folder), key=lambda each: each.name)
-        return {
-            entry.name: entry.path
-            for entry in entries
-            if not entry.name.startswith(".")
-            and name_problem(entry.name) is None
-            and os.path.exists(os.path.join(entry.path, CONFIG))
-        }
+        return call_within(folder, lambda: _adapters_in(folder))
     except OSError as error:
         raise FolderError(f"lora.directory {folder} cannot be read: {error.strerror}") from None
+
+
+def _adapters_in(folder: str) -> Mapping[str, str]:
+    entries = sorted(os.scandir(folder), key=lambda each: each.name)
+    return {
+        entry.name: entry.path
+        for entry in entries
+        if not entry.name.startswith(".")
+        and name_problem(entry.name) is None
+        and os.path.exists(os.path.join(entry.path, CONFIG))
+    }
 
 
 @attrs.define

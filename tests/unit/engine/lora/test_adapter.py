@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def config_of(text: str) -> Callable[[Path], object]:
     return lambda folder: (folder / "adapter_config.json").write_text(text)
 
 
+def fifo_for(name: str) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -26,7 +35,10 @@ def config_of(text: str) -> Callable[[Path], object]:
         (lambda f: (f / "adapter_model.safetensors").unlink(), "safetensors is missing"),
         (lambda f: (f / "adapter_model.safetensors").write_bytes(b"x"), "copy it again"),
         (config_of("{"), "is no JSON"),
+        (config_of("[" * 100_000), "is no JSON"),
         (config_of("[]"), "no JSON object"),
+        (fifo_for("adapter_config.json"), "cannot be read: it is a FIFO"),
+        (fifo_for("adapter_model.safetensors"), "cannot be read: it is a FIFO"),
         (config_of("{}"), "lacks 'r'"),
         (config_of('{"r": 8}'), "lacks 'lora_alpha'"),
         (config_of('{"r": 0, "lora_alpha": 1, "target_modules": []}'), "the rank 0"),
