@@ -133,6 +133,7 @@ class Runs:
             self._engine.port,
             since=run["started_at"] if run else self._clock.time(),
             ipc=self.ipc,
+            shared_memory=self._site.shared_memory,
             clock=self._clock,
             holders=holders,
         )

@@ -12,6 +12,7 @@ from vllmd.engine.gpu import GpuView
 from vllmd.engine.output import FirstErrors
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.spawner import Spawner
+from vllmd.engine.stopping import proof
 from vllmd.shim.protocol import ROTATION, Rotation
 
 
@@ -34,6 +35,8 @@ class Site:
     """Does what waits for the disk."""
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""
+    shared_memory: Path = attrs.field(factory=lambda: proof.SHARED_MEMORY)
+    """Where engines leave shared memory."""
     gpu: GpuView = attrs.field(factory=GpuView)
     rotation: Rotation = attrs.field(factory=lambda: ROTATION)
     secrets: tuple[str, ...] = ()

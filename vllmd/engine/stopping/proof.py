@@ -43,11 +43,19 @@ MemoryHolders = Callable[[], Awaitable[list[str] | None]]
 
 
 async def prove(
-    host: str, port: int, *, since: float, ipc: Path, clock: Clock, holders: MemoryHolders
+    host: str,
+    port: int,
+    *,
+    since: float,
+    ipc: Path,
+    shared_memory: Path,
+    clock: Clock,
+    holders: MemoryHolders,
 ) -> Proof:
     """Wait until the port is free and the GPU's memory is back, and remove what was left.
 
-    `since` is when the run began, in seconds since the epoch; `ipc` is the folder of its sockets.
+    `since` is when the run began, in seconds since the epoch; `ipc` is the folder of its sockets,
+    `shared_memory` that of shared memory, which others use too.
 
     Returns: what was removed, and what is in the way of the next start after `LIMIT_S` seconds.
     """
@@ -59,7 +67,9 @@ async def prove(
         await clock.sleep(POLL_S)
     after_s = clock.monotonic() - began
     in_the_way = [*([await asyncio.to_thread(_port_taken, port)] if taken else []), *held]
-    removed = await asyncio.to_thread(lambda: [*_empty(ipc), *_remove_until_gone(since)])
+    removed = await asyncio.to_thread(
+        lambda: [*_empty(ipc), *_remove_until_gone(since, shared_memory)]
+    )
     return Proof(tuple(removed), tuple(in_the_way), after_s)
 
 
@@ -75,7 +85,7 @@ def _empty(folder: Path) -> Iterator[str]:
             yield str(path)
 
 
-def _remove_until_gone(since: float) -> Iterator[str]:
+def _remove_until_gone(since: float, folder: Path) -> Iterator[str]:
     """Remove shared memory, and look again for a while at what cannot be removed yet.
 
     A process that is just ending still maps it, and one that is just starting cannot be looked
@@ -84,12 +94,12 @@ def _remove_until_gone(since: float) -> Iterator[str]:
     for attempt in range(SHARED_TRIES):
         if attempt:
             time.sleep(POLL_S)
-        yield from remove_shared(since)
-        if not any(_ours(path, since) for path in _shared(SHARED_MEMORY)):
+        yield from remove_shared(since, folder)
+        if not any(_ours(path, since) for path in _shared(folder)):
             return
 
 
-def remove_shared(since: float, folder: Path = SHARED_MEMORY) -> Iterator[str]:
+def remove_shared(since: float, folder: Path) -> Iterator[str]:
     """Remove shared memory that nobody uses any more.
 
     Only what is this user's, is named as an engine names it, was touched after `since` (seconds

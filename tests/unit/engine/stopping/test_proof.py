@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clock import FakeClock
+from tests.helpers.host import Host
 from tests.helpers.site import free_port
 from vllmd.engine.gpu import nobody_knows
 from vllmd.engine.stopping import proof
@@ -26,6 +27,7 @@ async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) ->
             port,
             since=time.time(),
             ipc=tmp_path / "ipc",
+            shared_memory=tmp_path / "shm",
             clock=clock,
             holders=holders,  # type: ignore[arg-type]
         )
@@ -44,6 +46,7 @@ async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
         free_port(),
         since=time.time(),
         ipc=tmp_path / "ipc",
+        shared_memory=tmp_path / "shm",
         clock=FakeClock(),
         holders=nobody_knows,
     )
@@ -87,6 +90,27 @@ async def test_prove_removes_the_sockets_of_the_run(tmp_path: Path) -> None:
     assert list((tmp_path / "ipc").iterdir()) == []
 
 
+async def test_prove_removes_shared_memory_of_its_folder_that_is_in_use_no_more(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "shm").mkdir()
+    left, used = shared(tmp_path / "shm", "psm_left"), shared(tmp_path / "shm", "psm_used")
+    for path in (left, used):
+        os.utime(path, (time.time() + 60, time.time() + 60))
+    with used.open("rb"):
+        found = await prove(
+            "127.0.0.1",
+            free_port(),
+            since=time.time(),
+            ipc=tmp_path / "ipc",
+            shared_memory=tmp_path / "shm",
+            clock=FakeClock(),
+            holders=nobody_knows,
+        )
+    assert found.removed == (str(left),)
+    assert used.exists()
+
+
 def shared(folder: Path, name: str) -> Path:
     path = folder / name
     path.write_bytes(b"\0" * mmap.PAGESIZE)
@@ -127,7 +151,9 @@ MAKES = {
 
 
 @pytest.mark.parametrize("kind", MAKES)
-def test_remove_shared_takes_what_a_killed_python_left_and_not_before(kind: str) -> None:
+def test_remove_shared_takes_what_a_killed_python_left_and_not_before(
+    kind: str, monkeypatch: pytest.MonkeyPatch, host: Host
+) -> None:
     since = time.time() - 1
     script = f"""
 import time
@@ -140,17 +166,37 @@ time.sleep(60)
         [sys.executable, "-c", script], stdout=subprocess.PIPE, start_new_session=True
     )
     assert child.stdout is not None
-    path = proof.SHARED_MEMORY / child.stdout.readline().decode().strip()
+    folder = Path("/dev/shm")  # where Python has it
+    path = folder / child.stdout.readline().decode().strip()
+    host.allow(path)
+    monkeypatch.setattr(proof, "_shared", lambda _: [path])  # and nothing else of this host's
     assert path.name.startswith(proof.SHARED_PREFIXES)
     assert path.exists()
-    assert str(path) not in list(remove_shared(since))
+    assert str(path) not in list(remove_shared(since, folder))
     assert path.exists()
     for left in proc.session_members(child.pid):  # its resource tracker too
         os.kill(left.pid, signal.SIGKILL)
     child.wait()
     child.stdout.close()
-    assert str(path) in list(remove_shared(since))
+    assert str(path) in list(remove_shared(since, folder))
     assert not path.exists()
+
+
+def test_remove_shared_leaves_what_another_user_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, mine = shared(tmp_path, "psm_theirs"), shared(tmp_path, "psm_mine")
+    real = Path.lstat
+
+    def lstat(path: Path) -> os.stat_result:
+        found = real(path)
+        owned = list(found)
+        owned[4] += path.name == "psm_theirs"
+        return os.stat_result(owned)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    assert list(remove_shared(0, tmp_path)) == [str(mine)]
+    assert theirs.exists()
 
 
 def test_remove_shared_process_that_cannot_be_looked_into_forbids_it(

@@ -1,0 +1,48 @@
+"""Unit tests have a host of their own: its home, its shared memory; the real one is not touched."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.host import Host
+from vllmd.engine.stopping import proof
+
+
+@pytest.fixture(scope="session")
+def home(real_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give all tests together a home without anything in it."""
+    assert real_host  # which knows the real home
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "VLLM_CACHE_ROOT"):
+            patch.delenv(name, raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def real_host(tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """Watch the host that the tests run on."""
+    cache = os.path.expanduser("~/.cache")
+    return Host("/run", "/var", cache, own=tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def shared_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give all tests together a folder in place of /dev/shm, empty for each."""
+    return tmp_path_factory.mktemp("shm")
+
+
+@pytest.fixture(autouse=True)
+def host(
+    real_host: Host, home: Path, shared_memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Host]:
+    """Fail a test that would touch what is not its own."""
+    monkeypatch.setattr(proof, "SHARED_MEMORY", shared_memory)
+    with real_host.watched():
+        yield real_host
+    for left in os.scandir(shared_memory):
+        shutil.rmtree(left) if left.is_dir() else os.unlink(left)
