@@ -1,7 +1,9 @@
-"""What the daemon needs before it can begin: its folders, its lock, its port."""
+"""What the daemon needs before it can begin: its folders, its lock, its port, open files."""
 
+import contextlib
 import fcntl
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from vllmd.config.model import Config, Daemon
 from vllmd.errors import ConfigError, DaemonRunningError, VllmdError
 
 LOCK_NAME = "daemon.lock"
+OPEN_FILES = 65_536
 
 
 def make_directories(config: Config) -> None:
@@ -48,6 +51,22 @@ def take_lock(run: Path) -> int:
     os.truncate(fd, 0)
     os.write(fd, f"{os.getpid()}\n".encode())
     return fd
+
+
+def raise_open_files() -> None:
+    """Raise this process's soft limit of open files as far as its hard limit allows.
+
+    Connections of clients are descriptors, and so are shims and files. Engines that the daemon
+    starts itself inherit the limit; vLLM raises its own as far at its start (`set_ulimit`), so that
+    no program that uses select() loses by it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # a container may forbid it: bounds are lower
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(address: tuple[str, int]) -> socket.socket:

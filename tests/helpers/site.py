@@ -105,13 +105,15 @@ class Site:
         self.control = ControlClient(folder / "run" / "control.sock")
         self.daemon: subprocess.Popen[bytes]
         self.env: dict[str, str] = {}
+        self.under: tuple[str, ...] = ()
+        """A program that runs the daemon, such as `prlimit --nofile=1024`."""
 
     # --- the daemon ---------------------------------------------------------------------------
 
     def start(self, **env: str) -> None:
         with (self.folder / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
-                [str(VLLMD), "run", "--config", str(self.config)],
+                [*self.under, str(VLLMD), "run", "--config", str(self.config)],
                 env={**os.environ, **FAST, "PATH": WITH_OUR_TOOLS, **self.env, **env},
                 stderr=log,
                 start_new_session=True,

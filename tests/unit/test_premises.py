@@ -1,4 +1,5 @@
 import os
+import resource
 import socket
 from pathlib import Path
 
@@ -38,3 +39,32 @@ def test_refuse_other_place_names_what_a_reload_cannot_change() -> None:
     moved = config('[daemon]\nrun_dir = "/elsewhere"\n').daemon
     with pytest.raises(ConfigError, match=r"daemon\.run_dir is now '/elsewhere'.*restart"):
         premises.refuse_other_place(before, moved)
+
+
+@pytest.mark.parametrize(
+    ("limits", "raised"),
+    [
+        ((1024, 524_288), (65_536, 524_288)),
+        ((1024, 4096), (4096, 4096)),
+        ((1024, -1), (65_536, -1)),
+        ((100_000, 524_288), None),
+        ((-1, -1), None),
+    ],
+)
+def test_raise_open_files_goes_as_far_as_the_hard_limit(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], raised: tuple[int, int] | None
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", lambda _, wanted: asked.append(wanted))
+    premises.raise_open_files()
+    assert asked == ([raised] if raised else [])
+
+
+def test_raise_open_files_forbidden_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", forbid)
+    premises.raise_open_files()

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import structlog
 
-from vllmd import events, log
+from vllmd import events, log, premises
 from vllmd.cli.options import config_option
 from vllmd.config import load, paths
 from vllmd.config.fallback import Loaded, load_or_fall_back
@@ -59,6 +59,7 @@ def command(
     SIGHUP reads the configuration again. A broken one changes nothing. With a good one the engines
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
+    premises.raise_open_files()
     feed, redactor = Feed(), Redactor()
     log.configure(debug=debug, steps=[redactor, feed])
     surroundings = Surroundings(
