@@ -174,19 +174,35 @@ def ask_all(address: Address, path: bytes, number: int) -> list[bytes]:
         return [_answer(each) for each in held]
 
 
-def pipeline(address: Address, path: bytes, number: int) -> int:
-    """Send so many requests on one connection without waiting. Returns: how many were answered."""
-    with connect(address) as one:
-        sender = threading.Thread(target=_send, args=(one, (REQUEST % path) * number))
-        sender.start()
-        answered, last = 0, b""
+@contextmanager
+def pipelining(address: Address, path: bytes, number: int, connections: int) -> Iterator[None]:
+    """Send so many requests on each connection without waiting, and read whatever comes."""
+
+    def read(one: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while answered < number and (block := one.recv(1 << 20)):
-                text = last + block
-                answered += text.count(b"HTTP/1.1 ")
-                last = text[-8:]
-        sender.join()
-        return answered
+            while one.recv(1 << 20):
+                pass
+
+    with contextlib.ExitStack() as stack:
+        held: list[socket.socket] = []
+        threads: list[threading.Thread] = []
+        for _ in range(connections):
+            one = stack.enter_context(connect(address))
+            threads += [
+                threading.Thread(target=_send, args=(one, (REQUEST % path) * number)),
+                threading.Thread(target=read, args=(one,)),
+            ]
+            held.append(one)
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for one in held:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 def _send(to: socket.socket, data: bytes) -> None:

@@ -74,12 +74,8 @@ class PageSource:
         except TimeoutError:
             raise ScrapeError(f"{self._url} did not answer within {timeout_s:g} s") from None
 
-    async def families(self, timeout_s: float) -> list[Family]:
-        """Return what to pass on, and what is derived from it.
-
-        Raises: ScrapeError.
-        """
-        page = await self.get(timeout_s=timeout_s)
+    def shown(self, page: Page) -> list[Family]:
+        """Return what to pass on of a page, and what is derived from it."""
         derived = derive(page.families, page.lora, self.engine, self._adapters())
         return [*page.families, *derived, self._peaks.family()]
 
