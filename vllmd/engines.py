@@ -25,6 +25,7 @@ from vllmd.gpus import Gpus
 from vllmd.outputs import Outputs
 from vllmd.scrape.page import Page, PageSource
 from vllmd.surroundings import Surroundings
+from vllmd.terminal_text import harmless
 from vllmd.traces.spans import StartSpan
 
 
@@ -96,7 +97,7 @@ class Engines:
                 poll_s=config.daemon.poll_s,
                 chance=random.random,
                 do_aside=aside.do,
-                mask=surroundings.redactor.text,
+                mask=lambda line: surroundings.redactor.text(harmless(line)),
                 rotation=outputs.rotation,
                 secrets=secrets,
                 gpu=view_of(gpus, engine),

@@ -12,6 +12,7 @@ import structlog
 from structlog.typing import Processor
 
 from vllmd import journald
+from vllmd.terminal_text import harmless_value
 
 _CONTROL = {"event", "level", "exception"}
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]")
@@ -41,6 +42,7 @@ def configure(
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
+            _harmless,
             *steps,
             *last,
         ],
@@ -68,6 +70,11 @@ def _outlet(
         )
     )
     return [stamp, renderer], structlog.WriteLoggerFactory(file=stream)
+
+
+def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    """Show control characters that an engine, a client or a file put into an event."""
+    return harmless_value(event)
 
 
 def _leads_to_journal(stream: TextIO, env: Mapping[str, str]) -> bool:

@@ -37,6 +37,7 @@ GROUND = {
     "aside",
     "parts",
     "deadline",
+    "terminal_text",
     "xids",
 }
 TOP = {
@@ -107,6 +108,7 @@ PURE = {
     "engine/state.py",
     "story.py",
     "redact.py",
+    "terminal_text.py",
     "xids.py",
     "gpu/fit.py",
     "gpu/owners.py",
@@ -214,6 +216,17 @@ def test_reader_of_gpus_imports_the_standard_library_and_nvml_only(name: str) ->
 def test_nvml_is_loaded_by_the_reader_only(path: Path) -> None:
     if path.parent != PACKAGE / "gpu" or path.name not in READER:
         assert "pynvml" not in {m.split(".")[0] for m in imports(tree_of(path))}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=name_of)
+def test_command_line_prints_by_its_terminal_only(path: Path) -> None:
+    """Elsewhere, what an engine or a client put into a text would reach the terminal."""
+    if path.name == "terminal.py":
+        return
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("click.echo", "click.secho", "click.style", "print"), node.lineno
 
 
 BY_OTHERS = {"tiny_model.py", "probe.py"}

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 
@@ -22,6 +22,26 @@ def test_configure_without_a_terminal_writes_one_logfmt_line_an_event() -> None:
     (line,) = stream.getvalue().splitlines()
     assert "level=info event=engine.exited" in line
     assert "code=0 requested=false" in line
+
+
+def test_configure_shows_what_a_terminal_would_obey_to_all_who_get_an_event() -> None:
+    stream, heard = io.StringIO(), []
+
+    def hear(_logger: object, _method: str, entry: Any) -> Any:
+        heard.append(dict(entry))
+        return entry
+
+    log.configure(stream, steps=[hear])
+    try:
+        printed = ["\x9b31m"]
+        structlog.get_logger().error("engine.exited", text="\x1b]0;t\x07\nevent=a", out=printed)
+    finally:
+        structlog.reset_defaults()
+    (line,) = stream.getvalue().splitlines()
+    assert "x1b]0;t" in line
+    assert "x9b31m" in line
+    assert line.isprintable()
+    assert heard[0]["text"] == "\\x1b]0;t\\x07\nevent=a"
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable
 
 from vllmd.redact import Redactor
+from vllmd.terminal_text import harmless
 
 PROMPT = "[prompt removed]"
 FIRST_PERSON = 1000
@@ -41,7 +42,7 @@ class Anonymizer:
 
     def text(self, text: str) -> str:
         """Return a text, of any number of lines, that may be published."""
-        text = self._redactor.text(text)
+        text = self._redactor.text(harmless(text))
         text = _PROMPT.sub(PROMPT, text)
         text = _MAIL.sub("MAIL", text)
         text = _HOME.sub("USER", text)

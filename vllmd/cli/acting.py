@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
 
@@ -27,9 +28,9 @@ def act(client: ControlClient, name: str, action: str, goal: str | None, timeout
     before = client.engine(name)["run_id"]
     answer = client.act(name, action)
     if answer["warning"]:
-        click.echo(f"vllmd: {answer['warning']}", err=True)
+        terminal.echo(f"vllmd: {answer['warning']}", err=True)
     if goal is None:
-        click.echo(f"{name}: {action} requested")
+        terminal.echo(f"{name}: {action} requested")
         return
 
     def reached(engine: dict[str, Any]) -> bool:
@@ -37,4 +38,4 @@ def act(client: ControlClient, name: str, action: str, goal: str | None, timeout
         return bool(engine["state"] == goal and renewed)
 
     engine = wait_until(client, name, goal, reached, timeout_s)
-    click.echo(f"{name}: {engine['state']}")
+    terminal.echo(f"{name}: {engine['state']}")

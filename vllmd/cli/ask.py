@@ -1,6 +1,5 @@
 """`vllmd ask`: a question to an engine, as a smoke test."""
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.asking import Answer, Api, AskError
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
@@ -79,10 +79,10 @@ def command(
     api = Api(found["url"], keys(found["name"]), timeout)
     answer = api.ask(name, text, max_tokens or 128, _print if show else lambda _: None)
     if as_json:
-        click.echo(json.dumps(_to_json(found["name"], name, answer, None), indent=2))
+        terminal.echo_json(_to_json(found["name"], name, answer, None), indent=2)
         return
-    click.echo("" if show else answer.text)
-    click.echo(f"{name}: {_figures(answer)}", err=True)
+    terminal.echo_text("" if show else answer.text)
+    terminal.echo(f"{name}: {_figures(answer)}", err=True)
 
 
 def _chosen(engines: Sequence[dict[str, Any]], name: str | None) -> list[dict[str, Any]]:
@@ -134,14 +134,14 @@ def _ask_all(
         for result in _ask_each(each, keys, prompt, max_tokens, timeout_s)
     ]
     if as_json:
-        click.echo(json.dumps([_to_json(*result) for result in results], indent=2))
+        terminal.echo_json([_to_json(*result) for result in results], indent=2)
     else:
         rows = [
             [engine, model or "-", _figures(answer) if answer else f"FAILED: {error}"]
             for engine, model, answer, error in results
         ]
         for cells in format_table(["ENGINE", "MODEL", "ANSWER"], rows):
-            click.echo(join(cells))
+            terminal.echo(join(cells))
     if any(error is not None for *_, error in results):
         sys.exit(VllmdError.exit_code)
 
@@ -195,7 +195,7 @@ def _keys(path: Path | None) -> Keys:
 
 
 def _print(piece: str) -> None:
-    click.echo(piece, nl=False)
+    terminal.echo_text(piece, nl=False)
 
 
 def _figures(answer: Answer) -> str:

@@ -13,6 +13,7 @@ import click
 from vllmd import story
 from vllmd.bundle.anonymous import Anonymizer, names_of_host, users_of_host
 from vllmd.bundle.contents import about_host, incident_files, log_files, write_archive
+from vllmd.cli import terminal
 from vllmd.cli.options import config_option, socket_option
 from vllmd.cli.remembering import find_events
 from vllmd.config import load, paths
@@ -56,7 +57,7 @@ def command(client: ControlClient, config_path: Path, output: Path | None) -> No
     except OSError as error:
         raise VllmdError(f"{target} cannot be written: {error.strerror}") from None
     size = format_bytes(target.stat().st_size)
-    click.echo(f"{target}: {len(names)} files, {size}; look through it before you publish it")
+    terminal.echo(f"{target}: {len(names)} files, {size}; look through it before you publish it")
 
 
 def _config(path: Path) -> Config:

@@ -1,6 +1,5 @@
 """`vllmd check`: what is wrong with a configuration, and what it would run."""
 
-import json
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.examining import as_table, lines_of, look, make_case
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.config import command as commands
@@ -59,7 +59,8 @@ def command(
         _show_problems(str(config_path), problems, as_json=False)
         _print_text(config, engines)
         for finding in findings:
-            click.echo("\n".join([f"engine {finding.engine}", *lines_of(finding)]))
+            for line in (f"engine {finding.engine}", *lines_of(finding)):
+                terminal.echo(line)
     if any(problem.severity is Severity.ERROR for problem in problems):
         sys.exit(ConfigError.exit_code)
     sys.exit(1 if any(each.severity is Gravity.ERROR for each in findings) else 0)
@@ -109,17 +110,17 @@ def _show_problems(path: str, problems: list[Problem], as_json: bool) -> None:
         return
     for problem in problems:
         colour = "red" if problem.severity is Severity.ERROR else "yellow"
-        click.echo(click.style(problem.format(path), fg=colour), err=True)
+        terminal.echo(terminal.style(problem.format(path), fg=colour), err=True)
 
 
 def _print_text(config: Config, engines: commands.Commands) -> None:
     if not engines:
-        click.echo(f"{config.path}: no engine is configured; 'vllmd init' writes a first one")
+        terminal.echo(f"{config.path}: no engine is configured; 'vllmd init' writes a first one")
     for name, built in engines.items():
-        click.echo(click.style(f"engine {name}", bold=True))
-        click.echo(f"  {shlex.join(built.masked_argv())}")
+        terminal.echo(terminal.style(f"engine {name}", bold=True))
+        terminal.echo(f"  {shlex.join(built.masked_argv())}")
         for variable, value in sorted(built.masked_own_env().items()):
-            click.echo(f"  {variable}={shlex.quote(value)}")
+            terminal.echo(f"  {variable}={shlex.quote(value)}")
 
 
 def _print_json(
@@ -142,4 +143,4 @@ def _print_json(
     said: dict[str, Any] = {"problems": listed, "engines": shown}
     if findings is not None:
         said["findings"] = [as_table(each) for each in findings]
-    click.echo(json.dumps(said, indent=2))
+    terminal.echo_json(said, indent=2)

@@ -1,12 +1,12 @@
 """`vllmd cost`: what serving cost, and what an API would have asked."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.remembering import MomentType
 from vllmd.cli.table import format_table, join
@@ -53,10 +53,10 @@ def command(
             raise UnknownEngineError(f"no usage of {engine!r} in that time; there is: {there}")
         shown["engines"] = [each for each in shown["engines"] if each["engine"] == engine]
     if as_json:
-        click.echo(json.dumps(shown, indent=2))
+        terminal.echo_json(shown, indent=2)
         return
     for line in lines(shown):
-        click.echo(line)
+        terminal.echo(line)
 
 
 def lines(shown: dict[str, Any]) -> Iterator[str]:

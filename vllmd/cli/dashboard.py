@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option
 from vllmd.cli.writing import output_option, write_all
 from vllmd.errors import VllmdError
@@ -38,7 +39,7 @@ def export(name: str | None, output: str | None, as_json: bool) -> None:
         names = ", ".join(DASHBOARDS)
         raise click.UsageError(f"name one of {names}, or give --output a folder for all of them")
     else:
-        click.echo(chosen[f"{name}.json"], nl=False)
+        terminal.echo_text(chosen[f"{name}.json"], nl=False)
 
 
 @command.command()
@@ -69,10 +70,10 @@ def install(url: str, token_file: Path | None, folder: str, as_json: bool) -> No
             answer = api.call("POST", "/api/dashboards/db", _body(text, uid))
             installed.append({"name": name.removesuffix(".json"), "url": _address(url, answer)})
     if as_json:
-        click.echo(json.dumps(installed, indent=2))
+        terminal.echo_json(installed, indent=2)
     else:
         for each in installed:
-            click.echo(f"{each['name']:18} {each['url']}")
+            terminal.echo(f"{each['name']:18} {each['url']}")
 
 
 def _token(token_file: Path | None) -> str:

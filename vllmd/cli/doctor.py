@@ -1,6 +1,5 @@
 """`vllmd doctor`: what will fail, found before it does."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.examining import as_table, lines_of, look, make_case
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.config import load
@@ -76,25 +76,25 @@ def _print_json(cases: list[Case], findings: list[Finding]) -> None:
         "findings": [as_table(each) for each in findings],
         "checks": list(CHECKS),
     }
-    click.echo(json.dumps(shown, indent=2))
+    terminal.echo_json(shown, indent=2)
 
 
 def _print_text(cases: list[Case], findings: list[Finding]) -> None:
     if not cases:
-        click.echo(
+        terminal.echo(
             "no engine is configured, so nothing was checked; 'vllmd init' writes a first one"
         )
         return
     for case in cases:
-        click.echo(click.style(f"engine {case.engine.name}", bold=True))
-        click.echo(f"  {_in_words(case)}")
+        terminal.echo(terminal.style(f"engine {case.engine.name}", bold=True))
+        terminal.echo(f"  {_in_words(case)}")
         for each in findings:
             if each.engine == case.engine.name:
                 for line in lines_of(each):
-                    click.echo(f"  {line}")
+                    terminal.echo(f"  {line}")
     worst = [each.severity for each in findings]
     counts = [f"{worst.count(each)} {each}" for each in Severity if each in worst]
-    click.echo(f"{len(CHECKS)} checks of each engine: {', '.join(counts) or 'nothing found'}")
+    terminal.echo(f"{len(CHECKS)} checks of each engine: {', '.join(counts) or 'nothing found'}")
 
 
 def sizes(case: Case) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.reload import wait_for_new_daemon
 from vllmd.cli.table import format_table, join
@@ -110,13 +111,13 @@ def install_(
             "or --cuda for the other all the same"
         )
     if not is_supported(version):
-        click.echo(f"vllmd is not tested with vLLM {version}; it may work", err=True)
+        terminal.echo(f"vllmd is not tested with vLLM {version}; it may work", err=True)
     plan = Plan(version, build == "cpu")
     source = Source(uv=uv_program, wheels=wheels, torch_backend=torch_backend, force=force)
     if python is not None:
         source = attrs.evolve(source, python=python)
     if not as_json:
-        click.echo(describe(source, plan), err=True)
+        terminal.echo_text(describe(source, plan), err=True)
     with progress_bar(plan.name) as report:
         made = install(engines, plan, source, report)
     if no_use:
@@ -135,10 +136,10 @@ def list_(engines: Engines, as_json: bool) -> None:
     """Show the installed engines."""
     rows = list(_rows(engines))
     if as_json:
-        click.echo(json.dumps({"prefix": str(engines.prefix), "engines": rows}, indent=2))
+        terminal.echo_json({"prefix": str(engines.prefix), "engines": rows}, indent=2)
         return
     if not rows:
-        click.echo(f"no engine in {engines.prefix}; 'vllmd engine install' gets one")
+        terminal.echo(f"no engine in {engines.prefix}; 'vllmd engine install' gets one")
         return
     cells = [
         [
@@ -152,7 +153,7 @@ def list_(engines: Engines, as_json: bool) -> None:
         for row in rows
     ]
     for line in format_table(HEADER, cells):
-        click.echo(join(line))
+        terminal.echo(join(line))
 
 
 @command.command("use")
@@ -249,11 +250,11 @@ def flags(engines: Engines, name: str | None, grep: str | None, as_json: bool) -
     found = [f for f in table.flags if f.names and wanted.search(f"{' '.join(f.names)} {f.help}")]
     if as_json:
         shown = {"version": table.version, "flags": [attrs.asdict(each) for each in found]}
-        click.echo(json.dumps(shown, indent=2))
+        terminal.echo_json(shown, indent=2)
         return
     for line in format_table(FLAG_HEADER, [_flag_row(each) for each in found]):
-        click.echo(join(line))
-    click.echo(f"{len(found)} of {len(table.flags)} flags of vLLM {table.version}", err=True)
+        terminal.echo(join(line))
+    terminal.echo(f"{len(found)} of {len(table.flags)} flags of vLLM {table.version}", err=True)
 
 
 def _flag_row(flag: Flag) -> list[str]:
@@ -323,7 +324,7 @@ def _date(at: float | None) -> str:
 
 def _tell(shown: dict[str, Any], words: list[str], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(shown, indent=2))
+        terminal.echo_json(shown, indent=2)
         return
     for line in words:
-        click.echo(line)
+        terminal.echo(line)

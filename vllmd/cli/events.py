@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.cli.remembering import MomentType, find_events
 from vllmd.control.client import ControlClient
@@ -69,7 +70,10 @@ def command(
                 raise
             found = []
         for event in found:
-            click.echo(json.dumps(event.to_json()) if as_json else describe(event))
+            if as_json:
+                terminal.echo_json(event.to_json())
+            else:
+                terminal.echo(describe(event))
             wanted = attrs.evolve(wanted, after_id=event.id)
         if not follow:
             return
@@ -79,7 +83,7 @@ def command(
 def describe(event: Event) -> str:
     """Return an event as one line: when, how grave, whose, what, and its fields."""
     when = datetime.fromtimestamp(event.at).strftime("%Y-%m-%d %H:%M:%S")
-    level = click.style(f"{event.level:<7}", fg=_COLOURS.get(event.level))
+    level = terminal.style(f"{event.level:<7}", fg=_COLOURS.get(event.level))
     return f"{when}  {level}  {event.engine or '-':<10}  {event.name}  {_fields(event.fields)}"
 
 

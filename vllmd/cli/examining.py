@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
-import click
 
+from vllmd.cli import terminal
 from vllmd.config import command as commands
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
@@ -65,7 +65,7 @@ def make_case(config: Config, name: str, view: View, *, network: bool = True) ->
 def lines_of(finding: Finding) -> Iterator[str]:
     """Yield a finding as it is shown to a person."""
     head = f"{finding.severity} {finding.check}: {finding.found}"
-    yield click.style(head, fg=COLOURS[finding.severity])
+    yield terminal.style(head, fg=COLOURS[finding.severity])
     yield f"    {finding.reason}"
     yield f"    → {finding.fix}"
 

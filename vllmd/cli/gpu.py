@@ -1,11 +1,11 @@
 """`vllmd gpu`: whose the memory is, would an engine start again, is the GPU well."""
 
-import json
 import time
 from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
@@ -46,10 +46,10 @@ def command(ctx: click.Context, client: ControlClient, as_json: bool) -> None:
         return
     shown = client.gpus()
     if as_json:
-        click.echo(json.dumps(shown, indent=2))
+        terminal.echo_json(shown, indent=2)
         return
     for line in report(shown, time.time()):
-        click.echo(line)
+        terminal.echo(line)
 
 
 @command.command()
@@ -68,20 +68,23 @@ def reap(client: ControlClient, as_json: bool, yes: bool) -> None:
         if process["owner"] == "orphan"
     ]
     if not orphans:
-        click.echo(json.dumps({"killed": []}) if as_json else "no orphan of ours holds GPU memory")
+        if as_json:
+            terminal.echo_json({"killed": []})
+        else:
+            terminal.echo("no orphan of ours holds GPU memory")
         return
     if not as_json:
         rows = [_process(gpu, process) for gpu, process in orphans]
         for cells in format_table(_PROCESS_HEADER, rows):
-            click.echo(join(cells))
+            terminal.echo(join(cells))
     if not yes:
         click.confirm("kill them", abort=True, err=True)
     killed = client.reap()
     if as_json:
-        click.echo(json.dumps({"killed": killed}))
+        terminal.echo_json({"killed": killed})
         return
     for name in killed:
-        click.echo(f"killed: {name}")
+        terminal.echo(f"killed: {name}")
 
 
 @command.command()
@@ -98,7 +101,7 @@ def release(client: ControlClient, seconds: str, resume: bool) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
     client.release(duration_s)
-    click.echo(
+    terminal.echo(
         "the GPUs are read again"
         if resume
         else f"let go of for {format_duration(duration_s)}; 'vllmd gpu release --resume' ends it"
@@ -109,11 +112,13 @@ def report(shown: dict[str, Any], now: float) -> list[str]:
     """Return the lines of what is known; `now` is in seconds since the epoch."""
     lines = []
     if shown["source"] == "demo":
-        lines.append(click.style("demonstration: these GPUs do not exist", fg="yellow"))
+        lines.append(terminal.style("demonstration: these GPUs do not exist", fg="yellow"))
     if shown["driver_mismatch"]:
-        lines.append(click.style(f"driver changed: {shown['driver_mismatch']}", fg="red"))
+        lines.append(terminal.style(f"driver changed: {shown['driver_mismatch']}", fg="red"))
     if problem := shown["problem"]:
-        lines.append(click.style(f"no readings ({problem['reason']}): {problem['text']}", fg="red"))
+        lines.append(
+            terminal.style(f"no readings ({problem['reason']}): {problem['text']}", fg="red")
+        )
     for gpu in shown["gpus"]:
         lines += _gpu(gpu, now)
     for engine, size in shown["growth_bytes"].items():
@@ -130,7 +135,7 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
     title = f"GPU {gpu['gpu']}  {gpu['name']}"
     if gpu["lost"]:
         why = gpu["lost"].replace("_", " ")
-        return [click.style(f"{title}  cannot be read: {why} ({gpu['uuid']})", fg="red")]
+        return [terminal.style(f"{title}  cannot be read: {why} ({gpu['uuid']})", fg="red")]
     values = gpu["values"]
     lines = [join([title, *_activity(values)])]
     if gpu["owners"]:
@@ -142,9 +147,9 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
             if fits
             else f"{engine} would NOT start again: {format_bytes(-margin)} too little"
         )
-        lines.append(click.style(f"  {text}", fg=None if fits else "red"))
+        lines.append(terminal.style(f"  {text}", fg=None if fits else "red"))
     ills = _ills(gpu, now)
-    lines += [click.style(f"  {ill}", fg="red") for ill in ills]
+    lines += [terminal.style(f"  {ill}", fg="red") for ill in ills]
     return lines
 
 
@@ -183,7 +188,7 @@ def _bar(owners: list[dict[str, Any]]) -> str:
     for name, (mark, colour) in _BAR_MARKS.items():
         so_far += sum(max(0, e["bytes"]) for e in owners if e["owner"] == name)
         until = round(BAR * so_far / total)
-        bar += click.style(mark * (until - drawn), fg=colour)
+        bar += terminal.style(mark * (until - drawn), fg=colour)
         drawn = until
     return bar
 

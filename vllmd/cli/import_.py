@@ -1,12 +1,12 @@
 """`vllmd import`: a configuration from what served vLLM before."""
 
-import json
 import sys
 from pathlib import Path
 
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option
 from vllmd.config.load import parse
 from vllmd.config.problem import InvalidConfigError
@@ -65,14 +65,14 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
         table.remarks + rotation.remarks + [problem.format("imported") for problem in problems]
     )
     if as_json:
-        click.echo(json.dumps({"toml": text, "remarks": remarks}, indent=2))
+        terminal.echo_json({"toml": text, "remarks": remarks}, indent=2)
     elif output is None:
-        click.echo(text, nl=False)
+        terminal.echo_text(text, nl=False)
     if output is not None:
         _create(output, text)
     if not as_json:
         for remark in remarks:
-            click.echo(click.style(remark, fg="yellow"), err=True)
+            terminal.echo(terminal.style(remark, fg="yellow"), err=True)
 
 
 def _launch(text: str) -> Launch:
@@ -122,4 +122,4 @@ def _create(path: Path, text: str) -> None:
         raise VllmdError(f"{path} is there already: it is not overwritten") from None
     except OSError as error:
         raise VllmdError(f"cannot write {path}: {error.strerror}") from None
-    click.echo(f"wrote {path}", err=True)
+    terminal.echo(f"wrote {path}", err=True)

@@ -1,6 +1,5 @@
 """`vllmd init`: a first configuration, by asking the machine and, on a terminal, the person."""
 
-import json
 import re
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.examining import View, look
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.cli.writing import write_whole
@@ -85,17 +85,17 @@ def command(
     text = write(name, chosen, settings, local=read.folder is not None)
     parse(text, str(config_path))
     if ask:
-        click.echo(f"\n{text}")
+        terminal.echo_text(f"\n{text}")
         click.confirm(f"Write this to {config_path}?", default=True, abort=True)
     _store(config_path, text)
     if as_json:
         listed = [attrs.asdict(each) for each in settings]
-        click.echo(json.dumps({"path": str(config_path), "toml": text, "settings": listed}))
+        terminal.echo_json({"path": str(config_path), "toml": text, "settings": listed})
         return
-    click.echo(f"wrote {config_path}: {chosen.model} as {chosen.served!r} on port {chosen.port}")
+    terminal.echo(f"wrote {config_path}: {chosen.model} as {chosen.served!r} on port {chosen.port}")
     for each in settings:
-        click.echo(f"  {each.key} = {value(each.value)}: {each.reason}")
-    click.echo(f"next: {' · '.join(_next(config_path, view))}")
+        terminal.echo(f"  {each.key} = {value(each.value)}: {each.reason}")
+    terminal.echo(f"next: {' · '.join(_next(config_path, view))}")
 
 
 def subject_of(model: Model, view: View) -> Subject:
@@ -138,7 +138,7 @@ def _choose(
 
 def _ask_model(found: list[Found]) -> str:
     for number, each in enumerate(found, 1):
-        click.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)})")
+        terminal.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)})")
     said: str = click.prompt(
         "The model: a number of these, a folder, or a name on the hub",
         default="1" if found else None,

@@ -1,6 +1,5 @@
 """`vllmd logs`: what an engine printed."""
 
-import json
 import re
 import sys
 import time
@@ -10,13 +9,14 @@ from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.cli.remembering import MomentType
 from vllmd.config import load as config_load
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError, VllmdError
-from vllmd.logs.lines import LEVELS, ODD_BYTES, Line
+from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
 
@@ -124,24 +124,23 @@ def _show(
             _print(name, line, as_json)
         if reader.missed:
             reader.missed = False
-            click.echo("vllmd: files were removed before they could be shown", err=True)
+            terminal.echo("vllmd: files were removed before they could be shown", err=True)
         time.sleep(FOLLOW_POLL_S)
 
 
 def _print(name: str, line: Line, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(line.to_json(name)))
+        terminal.echo_json(line.to_json(name))
         return
     colour = _COLOURS.get(line.level) if sys.stdout.isatty() else None
-    text = click.style(line.text, fg=colour) if colour else line.text
-    click.echo(text.encode(errors=ODD_BYTES))
+    terminal.echo(terminal.style(line.text, fg=colour) if colour else line.text)
 
 
 def _rotate(client: ControlClient, engine: str | None) -> None:
     names = [engine] if engine else [e["name"] for e in client.status()["engines"]]
     for name in names:
         client.rotate(name)
-        click.echo(f"{name}: a new file was begun")
+        terminal.echo(f"{name}: a new file was begun")
 
 
 def _find(engine: str | None, client: ControlClient, config_path: Path) -> tuple[str, Path]:

@@ -1,6 +1,5 @@
 """`vllmd lora`: the adapters of an engine, added and removed while it serves."""
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -8,6 +7,7 @@ from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
@@ -62,20 +62,22 @@ def list_(client: ControlClient, engine: str | None, as_json: bool) -> None:
     if engine is not None and not engines:
         client.engine(engine)  # says if there is none of that name
     if as_json:
-        click.echo(json.dumps(engines, indent=2))
+        terminal.echo_json(engines, indent=2)
         return
     rows = [_row(each["engine"], adapter) for each in engines for adapter in each["adapters"]]
     if not rows:
-        click.echo("no adapter is configured; 'vllmd lora add NAME PATH' adds one")
+        terminal.echo("no adapter is configured; 'vllmd lora add NAME PATH' adds one")
     else:
         for cells in format_table(HEADER, rows):
-            click.echo(join(cells))
+            terminal.echo(join(cells))
     for each in engines:
         for adapter in each["adapters"]:
             for line in _remarks(adapter):
-                click.echo(click.style(f"{adapter['name']}: {line}", fg="yellow"), err=True)
+                terminal.echo(terminal.style(f"{adapter['name']}: {line}", fg="yellow"), err=True)
         if each["problem"]:
-            click.echo(click.style(f"{each['engine']}: {each['problem']}", fg="red"), err=True)
+            terminal.echo(
+                terminal.style(f"{each['engine']}: {each['problem']}", fg="red"), err=True
+            )
 
 
 @command.command()
@@ -172,7 +174,9 @@ class _Change:
         began = time.monotonic()
         state = self._client.engine(engine)["state"]
         if state != "ready":
-            click.echo(f"{engine} is {state}: it has its adapters as soon as it serves", err=True)
+            terminal.echo(
+                f"{engine} is {state}: it has its adapters as soon as it serves", err=True
+            )
             return
         while self._timeout_s:
             shown = _of(self._client, engine)
@@ -181,7 +185,7 @@ class _Change:
                 raise VllmdError(f"{name} is not loaded: {adapter['reason']}")
             if done(adapter):
                 took = format_duration(time.monotonic() - began)
-                click.echo(f"{name}: {'loaded' if adapter else 'unloaded'} after {took}")
+                terminal.echo(f"{name}: {'loaded' if adapter else 'unloaded'} after {took}")
                 return
             if time.monotonic() - began > self._timeout_s:
                 problem = shown["problem"] or (adapter or {}).get("reason")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 import vllmd
+from vllmd.cli import terminal
 from vllmd.errors import VllmdError
 
 COMMANDS = {
@@ -97,10 +98,10 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        terminal.show_error(error)
         sys.exit(error.exit_code)
     except VllmdError as error:
-        click.echo(f"vllmd: {error}", err=True)
+        terminal.echo_text(f"vllmd: {error}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,13 +1,13 @@
 """`vllmd reload`: the daemon reads its configuration again."""
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.acting import timeout_option
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.waiting import wait_until
@@ -37,10 +37,10 @@ def command(client: ControlClient, apply: bool, wait: bool, timeout: float, as_j
     plan = client.reload(apply=apply)
     wait_for_new_daemon(client, before["daemon"]["started_at"], timeout)
     if as_json:
-        click.echo(json.dumps(plan, indent=2))
+        terminal.echo_json(plan, indent=2)
     else:
         for line in describe(plan, applied=apply):
-            click.echo(line)
+            terminal.echo(line)
     if apply and wait:
         runs = {engine["name"]: engine["run_id"] for engine in before["engines"]}
         for name in (*plan["restart"], *plan["added"]):
@@ -52,7 +52,7 @@ def _wait_for_new_run(client: ControlClient, name: str, run: str | None, timeout
         return bool(engine["state"] == "ready" and engine["run_id"] != run)
 
     wait_until(client, name, "ready", reached, timeout_s)
-    click.echo(f"{name}: ready", err=True)
+    terminal.echo(f"{name}: ready", err=True)
 
 
 def wait_for_new_daemon(client: ControlClient, before: float, timeout_s: float) -> None:

@@ -1,6 +1,5 @@
 """`vllmd rules`: alerts and recorded series for Prometheus or Grafana, with a site's thresholds."""
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option
 from vllmd.cli.table import format_table, join
 from vllmd.cli.writing import output_option, write_all
@@ -139,7 +139,7 @@ def export(form: str, datasource: str, output: str | None, as_json: bool, **chos
     else:
         files = rule_files(settings)
     if output is None:
-        click.echo(_joined(list(files.values())), nl=False)
+        terminal.echo_text(_joined(list(files.values())), nl=False)
     else:
         write_all(output, files, as_json=as_json)
 
@@ -158,8 +158,8 @@ def list_(as_json: bool) -> None:
     alerts = every_alert()
     if as_json:
         shown = [{**attrs.asdict(alert), "severity": str(alert.severity)} for alert in alerts]
-        click.echo(json.dumps(shown, indent=2))
+        terminal.echo_json(shown, indent=2)
         return
     rows = [[alert.name, str(alert.severity), alert.wait] for alert in alerts]
     for cells in format_table(["ALERT", "SEVERITY", "FOR"], rows):
-        click.echo(join(cells))
+        terminal.echo(join(cells))

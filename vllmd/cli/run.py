@@ -10,6 +10,7 @@ import click
 import structlog
 
 from vllmd import events, log, premises
+from vllmd.cli import terminal
 from vllmd.cli.options import config_option
 from vllmd.config import load, paths
 from vllmd.config.fallback import Loaded, load_or_fall_back
@@ -125,4 +126,4 @@ def _print_banner(config: Config, address: Address) -> None:
     rows.append(("status", f"{sys.argv[0]} status --socket {address.control}"))
     width = max(len(name) for name, _ in rows)
     lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
-    click.echo(f"\nvllmd runs; Ctrl-C stops it and its engines.\n{lines}\n")
+    terminal.echo_text(f"\nvllmd runs; Ctrl-C stops it and its engines.\n{lines}\n")

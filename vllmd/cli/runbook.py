@@ -1,11 +1,11 @@
 """`vllmd runbook`: what to do about an alert, on the host that it is about."""
 
-import json
 import sys
 
 import click
 
 from vllmd import runbook_pages
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option
 from vllmd.config.rules import suggest
 from vllmd.errors import VllmdError
@@ -22,18 +22,21 @@ def command(alert: str | None, as_json: bool) -> None:
     """Show what to do about an alert, or the names of all. It needs no daemon."""
     if alert is None:
         names = runbook_pages.names()
-        click.echo(json.dumps(names, indent=2) if as_json else "\n".join(names))
+        if as_json:
+            terminal.echo_json(names, indent=2)
+        else:
+            terminal.echo_text("\n".join(names))
         return
     text = runbook_pages.read(alert)
     if text is None:
         hint = suggest(alert, runbook_pages.names())
         raise VllmdError(f"no runbook {alert!r}; {hint or 'vllmd runbook lists them'}")
     if as_json:
-        click.echo(json.dumps({"alert": alert, "markdown": text}, indent=2))
+        terminal.echo_json({"alert": alert, "markdown": text}, indent=2)
     elif sys.stdout.isatty():
         from rich.console import Console
         from rich.markdown import Markdown
 
         Console().print(Markdown(text))
     else:
-        click.echo(text, nl=False)
+        terminal.echo_text(text, nl=False)

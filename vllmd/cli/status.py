@@ -1,11 +1,11 @@
 """`vllmd status`: the engines in a table."""
 
-import json
 import time
 from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
@@ -29,30 +29,34 @@ def command(client: ControlClient, as_json: bool) -> None:
     """Show the engines: state, since when, restarts, and what needs a hand."""
     status = client.status()
     if as_json:
-        click.echo(json.dumps(status, indent=2))
+        terminal.echo_json(status, indent=2)
         return
     daemon = status["daemon"]
     now = time.time()
     up = format_duration(now - daemon["started_at"])
     config = daemon["config"] or "built in"
-    click.echo(f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}")
+    terminal.echo(
+        f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}"
+    )
     if daemon["problem"]:
-        click.echo(click.style(daemon["problem"], fg="red"))
+        terminal.echo_text(terminal.style(daemon["problem"], fg="red"))
     if daemon.get("traces_problem"):  # an older daemon does not know it
-        click.echo(click.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow"))
+        terminal.echo(
+            terminal.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow")
+        )
     if not status["engines"]:
-        click.echo("no engine is configured; 'vllmd init' writes a first one")
+        terminal.echo("no engine is configured; 'vllmd init' writes a first one")
         return
     header = ["ENGINE", "STATE", "FOR", "PID", "RESTARTS", "MODEL", "API"]
     rows = [_row(engine, now) for engine in status["engines"]]
     head, *lines = format_table(header, rows)
-    click.echo(join(head))
+    terminal.echo(join(head))
     for cells, engine in zip(lines, status["engines"], strict=True):
-        cells[1] = click.style(cells[1], fg=_COLOURS.get(engine["state"], "yellow"))
-        click.echo(join(cells))
+        cells[1] = terminal.style(cells[1], fg=_COLOURS.get(engine["state"], "yellow"))
+        terminal.echo(join(cells))
     for engine in status["engines"]:
         for note in _notes(engine, now):
-            click.echo(f"{engine['name']}: {note}")
+            terminal.echo(f"{engine['name']}: {note}")
 
 
 def _row(engine: dict[str, Any], now: float) -> list[str]:

@@ -1,12 +1,12 @@
 """`vllmd traces`: the slowest requests."""
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
@@ -45,16 +45,18 @@ def command(
     """
     shown = client.traces()
     if as_json:
-        click.echo(json.dumps(shown, indent=2))
+        terminal.echo_json(shown, indent=2)
         return
     if shown["problem"]:
-        click.echo(click.style(f"spans are not received: {shown['problem']}", fg="red"), err=True)
+        terminal.echo(
+            terminal.style(f"spans are not received: {shown['problem']}", fg="red"), err=True
+        )
     window = shown["last"] if last else shown["current"] or shown["last"]
     if window is None:
-        click.echo("no request has finished yet; vllmd check shows whether spans are sent")
+        terminal.echo("no request has finished yet; vllmd check shows whether spans are sent")
         return
     for line in report(window, engine, ranks or tuple(RANKS), time.time()):
-        click.echo(line)
+        terminal.echo(line)
 
 
 def report(
@@ -71,7 +73,7 @@ def report(
         if not listed:
             continue
         yield ""
-        yield click.style(f"slowest by {title}", bold=True)
+        yield terminal.style(f"slowest by {title}", bold=True)
         for cells in format_table(_HEADER, [_row(request) for request in listed]):
             yield join(cells)
 

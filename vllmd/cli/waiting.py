@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import click
-
+from vllmd.cli import terminal
 from vllmd.control.client import ControlClient
 from vllmd.engine.describing import describe_state
 from vllmd.errors import HeldError, TimedOutError
@@ -54,10 +53,10 @@ def wait_until(
             if printing := engine.get("printing"):
                 text += f"  {printing}"
             width = shutil.get_terminal_size().columns - 1
-            click.echo(f"\r\033[K{text[:width]}", nl=False, err=True)
+            terminal.replace_line(text[:width])
         time.sleep(POLL_S)
 
 
 def _clear(show: bool) -> None:
     if show:
-        click.echo("\r\033[K", nl=False, err=True)
+        terminal.replace_line()

@@ -1,6 +1,5 @@
 """`vllmd why`: what died, why, what was done, what to do next."""
 
-import json
 import sys
 import textwrap
 import time
@@ -10,6 +9,7 @@ import attrs
 import click
 
 from vllmd import story
+from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.cli.remembering import find_events
 from vllmd.control.client import ControlClient
@@ -55,7 +55,10 @@ def command(
     """
     if log_path is not None:
         found = diagnose_output(_read(log_path), exit_code)
-        click.echo(_diagnosis_json(found) if as_json else _paragraph(_describe(found)))
+        if as_json:
+            terminal.echo_json(attrs.asdict(found), indent=2)
+        else:
+            terminal.echo_text(_paragraph(_describe(found)))
         return
     if exit_code is not None:
         raise click.UsageError("--exit-code goes with --log FILE")
@@ -67,12 +70,12 @@ def command(
         raise UnknownEngineError(f"nothing happened to an engine {engine!r}; there is: {there_is}")
     stories = [story.tell(each, told, time.time()) for each in ([engine] if engine else known)]
     if as_json:
-        click.echo(json.dumps([each.to_json() for each in stories], indent=2))
+        terminal.echo_json([each.to_json() for each in stories], indent=2)
         return
     if not stories:
-        click.echo("Nothing has happened to any engine yet.")
+        terminal.echo("Nothing has happened to any engine yet.")
     for index, each in enumerate(stories):
-        click.echo(("\n" if index else "") + _paragraph(each.text))
+        terminal.echo_text(("\n" if index else "") + _paragraph(each.text))
 
 
 def _read(path: Path) -> list[str]:
@@ -87,10 +90,6 @@ def _read(path: Path) -> list[str]:
     except OSError as error:
         raise VllmdError(f"{path} cannot be read: {error.strerror}") from None
     return Redactor().text(data.decode(errors="replace")).splitlines()
-
-
-def _diagnosis_json(found: Diagnosis) -> str:
-    return json.dumps(attrs.asdict(found), indent=2)
 
 
 def _describe(found: Diagnosis) -> str:

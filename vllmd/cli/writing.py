@@ -1,12 +1,12 @@
 """Files that a command writes for other programs: whole, or not at all."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from vllmd.cli import terminal
 from vllmd.errors import VllmdError
 
 output_option = click.option(
@@ -52,7 +52,7 @@ def write_all(folder: str, files: Mapping[str, str], *, as_json: bool) -> None:
             ) from None
         written.append(str(path))
     if as_json:
-        click.echo(json.dumps(written, indent=2))
+        terminal.echo_json(written, indent=2)
     else:
         for each in written:
-            click.echo(f"wrote {each}")
+            terminal.echo(f"wrote {each}")

@@ -7,6 +7,8 @@ import os
 import socket
 from collections.abc import MutableMapping
 
+from vllmd.terminal_text import one_line
+
 FIRST_FD = 3
 
 
@@ -38,7 +40,8 @@ class Notifier:
         self.send("RELOADING=1", f"MONOTONIC_USEC={monotonic_s * 1e6:.0f}")
 
     def status(self, text: str) -> None:
-        """Show `text` in `systemctl status`, if it is new."""
+        """Show `text` in `systemctl status`, if it is new; in one line: a second is a command."""
+        text = one_line(text)
         if text != self._status:
             self._status = text
             self.send(f"STATUS={text}")

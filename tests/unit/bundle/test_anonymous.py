@@ -18,6 +18,7 @@ CLEAN = Anonymizer(Redactor(["planted-secret"]), ["ann", "root", "x"], ["gpu7", 
         ("via 2001:db8:1:2:3:4:5:6 at 03:15:07", "via ADDRESS at 03:15:07"),
         ("vLLM 0.32.0, torch 2.11.0+cpu", "vLLM 0.32.0, torch 2.11.0+cpu"),
         ("mail bob.b@example.org", "mail MAIL"),
+        ("\x1b]0;t\x07 planted\x1b-secret\n", "\\x1b]0;t\\x07 planted\\x1b-secret\n"),
     ],
 )
 def test_text_loses_what_is_private_and_keeps_the_rest(text: str, clean: str) -> None:

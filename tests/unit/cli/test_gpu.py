@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.control import FakeGpus, control_socket
 from tests.helpers.make import gpu, gpu_device, gpu_figures
+from vllmd.cli import terminal
 from vllmd.cli.gpu import command, report
 from vllmd.gpu.figures import GpuFigures, SeenXid
 from vllmd.gpu.link import Problem
@@ -51,7 +52,7 @@ def sick(**more: Any) -> GpuFigures:
 
 def lines(figures: GpuFigures) -> str:
     shown = json.loads(json.dumps(figures.to_json()))
-    return click.unstyle("\n".join(report(shown, 1000.0)))
+    return click.unstyle(terminal._coloured("\n".join(report(shown, 1000.0))))
 
 
 def test_report_answers_what_is_asked_at_night() -> None:

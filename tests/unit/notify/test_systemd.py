@@ -31,6 +31,14 @@ def test_notifier_sends_and_says_a_status_once(tmp_path: Path) -> None:
     assert env == {}
 
 
+def test_notifier_status_is_one_line_whatever_is_in_it(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "n.sock"))
+        manager.settimeout(5)
+        Notifier({"NOTIFY_SOCKET": str(tmp_path / "n.sock")}).status("held: \x1b[m\nMAINPID=1")
+        assert manager.recv(1000) == b"STATUS=held: \\x1b[m\\nMAINPID=1"
+
+
 def test_notifier_without_a_manager_does_nothing(tmp_path: Path) -> None:
     Notifier({}).send("READY=1")
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "none")}).send("READY=1")
