@@ -33,10 +33,11 @@ class Scene:
         *,
         start_nothing: str | None = None,
         port: int | None = None,
+        restart: str = "initial_s = 4, max_s = 16, max_failures = 6",
     ) -> None:
         self.engine = engine(
             f"port = {port or free_port()}\nunready_s = 0\ndrain_s = 3\nstop_grace_s = 7\n{text}\n"
-            "restart = { initial_s = 4, max_s = 16, max_failures = 6 }"
+            f"restart = {{ {restart} }}"
         )
         self.command = command.build(self.engine)
         self.directory = folder / "engines" / "chat"

@@ -1,14 +1,25 @@
 """A shim without processes: a real socket, and an engine that ends when a test says so."""
 
 import asyncio
-import os
+import atexit
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from vllmd.errors import ShimError
 from vllmd.shim import proc, protocol
 from vllmd.shim.protocol import ExitRecord, RunRecord, Spec
-from vllmd.shim.record import write_record
+from vllmd.shim.record import read_record, write_record
+
+_processes: list[subprocess.Popen[bytes]] = []
+
+
+def process() -> subprocess.Popen[bytes]:
+    """Return a process that stands for the shims of a test: signals to a shim reach it."""
+    if not _processes or _processes[-1].poll() is not None:
+        _processes.append(subprocess.Popen(["/bin/sleep", "infinity"], start_new_session=True))
+        atexit.register(_processes[-1].kill)
+    return _processes[-1]
 
 
 class FakeShim:
@@ -17,10 +28,13 @@ class FakeShim:
         self.directory = Path(spec["directory"])
         self.stops: list[float] = []
         self.exits_when_stopped = True
+        self.refuses = False
         self.is_listening = False
         self._watchers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        stat = proc.read_stat(os.getpid())
+        self.process = process()
+        self.pid = self.process.pid
+        stat = proc.read_stat(self.pid)
         assert stat is not None
         self.run: RunRecord = {
             "protocol": 1,
@@ -28,7 +42,7 @@ class FakeShim:
             "run_id": spec["run_id"],
             "command_hash": spec["command_hash"],
             "boot_id": proc.boot_id(),
-            "shim_pid": os.getpid(),
+            "shim_pid": self.pid,
             "shim_start_ticks": stat.start_ticks,
             "engine_pid": engine_pid,
             "engine_start_ticks": 1,
@@ -49,6 +63,8 @@ class FakeShim:
             if request["op"] == "watch":
                 self._watchers.append(writer)
                 writer.write(protocol.encode(self.run))
+            elif self.refuses:
+                writer.write(protocol.encode({"error": "not now"}))
             elif request["op"] == "stop":
                 self.stops.append(request["grace_s"])
                 writer.write(protocol.encode({"ok": True}))
@@ -78,8 +94,17 @@ class FakeShim:
             writer.write(protocol.encode(record))
         self.vanish()
 
+    def hang_up(self) -> None:
+        """Close the connections of its watchers, and live on."""
+        watchers, self._watchers = self._watchers, []
+        for writer in watchers:
+            writer.close()
+
     def vanish(self) -> None:
         """Close everything without a word, as a shim that was killed."""
+        path = str(self.directory / protocol.RUN_RECORD_NAME)
+        if (record := read_record(path)) is not None:  # so that this process is not taken for it
+            write_record(path, {**record, "shim_start_ticks": 1})
         (self.directory / protocol.SOCKET_NAME).unlink(missing_ok=True)
         self._server.close()
         self.is_listening = False

@@ -5,6 +5,7 @@ An environment tag cannot serve for this: vLLM's process titles overwrite the en
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -83,7 +84,19 @@ def shim_alive(record: RunRecord) -> bool:
     )
 
 
-def kill_shim(record: RunRecord) -> None:
-    """Kill the shim of a run, which does not answer any more."""
+def signal_shim(record: RunRecord, number: signal.Signals) -> None:
+    """Send a signal to the shim of a run, if it lives."""
     if shim_alive(record):
-        os.kill(record["shim_pid"], signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.kill(record["shim_pid"], number)
+
+
+def ask_end(record: RunRecord) -> None:
+    """Ask a shim that does not answer to end its engine: it takes SIGTERM for that."""
+    signal_shim(record, signal.SIGTERM)
+    signal_shim(record, signal.SIGCONT)  # a stopped process cannot take its SIGTERM
+
+
+def kill_shim(record: RunRecord) -> None:
+    """Kill the shim of a run, which does not end its engine."""
+    signal_shim(record, signal.SIGKILL)

@@ -1,6 +1,8 @@
 """One engine's runs: found, spawned, and their ends explained, whatever became of their shim."""
 
+import math
 import os
+from collections.abc import Callable
 
 from vllmd import events
 from vllmd.config.command import Command
@@ -11,7 +13,11 @@ from vllmd.engine.ledger import Ledger
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.site import Site
 from vllmd.engine.state import State
+from vllmd.engine.stopping.drain import MARGIN_S
 from vllmd.engine.stopping.proof import MemoryHolders, prove
+from vllmd.engine.stopping.unanswered import Unanswered
+from vllmd.engine.wishes import Wishes
+from vllmd.errors import ShimError
 from vllmd.logs.reader import end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
@@ -19,6 +25,10 @@ from vllmd.units import KIB
 
 RETRY_S = 5.0
 """How often to look again at what only a person can mend."""
+ENDING_S = 0.1
+ENDING_LOOKS = 50
+"""So often at most a shim that closes its connection is taken for one that is just ending."""
+LIVES_LOOKS = 20
 TAIL_BYTES = 64 * KIB
 RPC_BASE_PATH = "VLLM_RPC_BASE_PATH"
 """Where vLLM makes the sockets between its processes. Source: vllm/envs.py."""
@@ -50,6 +60,52 @@ class Runs:
         Raises: ShimError: somebody listens and does not answer as a shim does.
         """
         return await ShimClient.connect(self.directory)
+
+    async def find(
+        self, wishes: Wishes, *, ending: Callable[[], bool], closing: Callable[[], bool]
+    ) -> tuple[ShimClient | None, Exit | None]:
+        """Look for a shim that runs this engine, and for what one left that was killed.
+
+        One that does not answer is waited for. If it is `ending`, it is ended all the same.
+
+        Returns: the shim or None; the end of a run that is not accounted for yet, or None.
+        """
+        takes_s = self._engine.drain_s + self._engine.stop_grace_s + MARGIN_S
+        unanswered = Unanswered(self._ledger, math.ceil(takes_s / RETRY_S))
+        looks = 0
+        while True:
+            known, problem = wishes.count, None
+            try:
+                client = await self.connect()
+            except ShimError as error:
+                client, problem = None, str(error)
+            run = self.record()
+            if client is not None or (run is None and problem is None):
+                return client, None
+            if run is not None and not orphans.shim_alive(run):
+                return None, await self.how_it_ended(run)
+            looks += 1
+            if problem is None and looks <= ENDING_LOOKS:
+                await self._clock.sleep(ENDING_S)  # it is just ending: its record comes
+                continue
+            self._ledger.found(problem or f"shim in {self.directory} closes every connection")
+            if run is not None:
+                unanswered.look(run, ending=ending())
+            elif closing():
+                return None, None
+            await wishes.beyond_within(known, RETRY_S, self._clock)
+
+    async def lives_on(self) -> bool:
+        """Tell whether a shim lives whose connection has just ended without a word.
+
+        One that was killed closes its connections a moment before it is gone.
+        """
+        for _ in range(LIVES_LOOKS):
+            run = self.record()
+            if run is None or not orphans.shim_alive(run):
+                return False
+            await self._clock.sleep(ENDING_S)
+        return True
 
     def record(self) -> RunRecord | None:
         """Return what was started last, unless its end was accounted for."""

@@ -44,10 +44,8 @@ class ShimClient:
                 line = await reader.readline()
         except (FileNotFoundError, ConnectionError):
             return None
-        except TimeoutError:
-            raise ShimError(
-                f"shim at {path} does not answer; look at it with ps, kill it if it is stopped"
-            ) from None
+        except (OSError, ValueError) as error:
+            raise ShimError(f"shim at {path} does not answer: {error!r}") from None
         if not line:
             return None
         client = cls(path, cast(RunRecord, _parse(line, path)), reader)
@@ -97,7 +95,7 @@ async def ask(path: Path, request: Message) -> Message:
                 line = await reader.readline()
             finally:
                 writer.close()
-    except (OSError, TimeoutError) as error:
+    except (OSError, ValueError) as error:
         raise ShimError(f"shim at {path} does not answer: {error!r}") from None
     answer = _parse(line, path)
     if "error" in answer:

@@ -7,7 +7,6 @@ from types import MappingProxyType
 import attrs
 
 from vllmd import events
-from vllmd.clock import wait_event
 from vllmd.config.command import Command
 from vllmd.config.gpus import visible_gpus
 from vllmd.config.model import Engine
@@ -21,16 +20,16 @@ from vllmd.engine.restart.aftermath import Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
 from vllmd.engine.restart.turns import Turn
-from vllmd.engine.runs import RETRY_S, Runs
+from vllmd.engine.runs import Runs
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.site import Site
 from vllmd.engine.state import Event, State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.stopping.drain import Drain
 from vllmd.engine.watch import Probes, Stall, Watch
-from vllmd.errors import ShimError
+from vllmd.engine.wishes import Wishes
+from vllmd.errors import HeldError, ShimError
 
-ENDING_S = 0.1
 ENDING = frozenset({State.DRAINING, State.STOPPING})
 SERVING = frozenset({State.READY, State.SLEEPING})
 ENDED = frozenset({State.STOPPED, State.BACKOFF, State.HELD})
@@ -106,7 +105,8 @@ class Supervisor:
         self._restart = False
         self._crashed = False
         self._adopted = False
-        self._wake = asyncio.Event()
+        self._wishes = Wishes()
+        self._heard = 0  # wishes that came before the end that is dealt with
         self._client: ShimClient | None = None
         self._next_start_at: float | None = None
 
@@ -160,7 +160,7 @@ class Supervisor:
         """
         self._wanted = True
         self._aftermath.forgive()
-        self._wake.set()
+        self._wishes.add()
         self._site.stopped.discard(self._engine.name)
 
     def stop(self) -> None:
@@ -170,17 +170,20 @@ class Supervisor:
         """
         self._wanted = False
         self._restart = False
-        self._wake.set()
+        self._wishes.add()
         self._site.stopped.add(self._engine.name)
 
     def restart(self) -> None:
         """Want the engine to end and to run again.
 
-        Raises: HeldError: it serves, and could not start again; OSError: as `start`.
+        Raises: HeldError: it runs, and could not start again; OSError: as `start`.
         """
+        name = self._engine.name
+        if self._start_nothing and self._client is not None:
+            raise HeldError(f"{name} runs, and would not start again: {self._start_nothing}")
         if self._ledger.state in SERVING:
-            refuse_restart(self._site.gpu, self._engine.name)
-        self._restart = self._client is not None
+            refuse_restart(self._site.gpu, name)
+        self._restart = True
         self.start()
 
     def span_ended(self, name: str, at: float) -> None:
@@ -190,7 +193,7 @@ class Supervisor:
     def close(self) -> None:
         """Want the engine to end because the daemon does; `run` returns when nothing is left."""
         self._closing = True
-        self._wake.set()
+        self._wishes.add()
 
     def let_go(self) -> None:
         """Leave the engine as it is, to be found by the next `run`, of this daemon or another."""
@@ -207,7 +210,12 @@ class Supervisor:
         known = self._ledger.known
         known.last_exit = known.last_exit or self._runs.last_end()
         while True:
-            client = await self._find()
+            self._heard = self._wishes.count
+            client, ended = await self._runs.find(
+                self._wishes, ending=lambda: self._must_stop, closing=lambda: self._closing
+            )
+            if ended is not None:
+                await self._account(ended)
             if client is not None:
                 self._adopt(client)
             elif not self._may_start:
@@ -215,19 +223,18 @@ class Supervisor:
                     self._ledger.to(Event.STOP)
                 if self._closing:
                     return
-                await self._wake.wait()
-                self._wake.clear()
+                await self._wishes.beyond(self._heard)
                 continue
             elif await self._aftermath.still_held(self._site.gpu.mismatch()):
                 await self._hold()
                 continue
             else:
-                await self._turn.wait(self._wake, lambda: self._may_start, self._ledger.found)
+                await self._turn.wait(self._wishes, lambda: self._may_start, self._ledger.found)
                 if not self._may_start:
                     continue
                 client = await self._launch()
-            if client is not None:
-                await self._account(await self._follow(client))
+            if client is not None and (ended := await self._follow(client)) is not None:
+                await self._account(ended)
             if self._ledger.state is State.BACKOFF:
                 await self._pause()
 
@@ -238,26 +245,6 @@ class Supervisor:
     @property
     def _must_stop(self) -> bool:
         return self._closing or self._restart or not self._wanted
-
-    async def _find(self) -> ShimClient | None:
-        """Look for a shim that runs this engine, and for what one left that was killed."""
-        while True:
-            try:
-                client = await self._runs.connect()
-            except ShimError as error:
-                self._ledger.found(str(error))
-                await wait_event(self._wake, RETRY_S, self._clock)
-                if self._closing:
-                    return None
-                self._wake.clear()
-                continue
-            run = self._runs.record()
-            if client is not None or run is None:
-                return client
-            if not orphans.shim_alive(run):
-                await self._account(await self._runs.how_it_ended(run))
-                return None
-            await self._clock.sleep(ENDING_S)  # it is just ending: its record comes
 
     def _adopt(self, client: ShimClient) -> None:
         self._client = client
@@ -274,7 +261,7 @@ class Supervisor:
         )
         self._ledger.release("it runs")
         self._ledger.to(Event.ADOPTED)
-        self._restart = self._renew and run["command_hash"] != self._command.hash
+        self._restart |= self._renew and run["command_hash"] != self._command.hash
         self._renew = False
         if self._restart and (mismatch := self._site.gpu.mismatch()):
             self._restart = False
@@ -315,18 +302,23 @@ class Supervisor:
         )
         return client
 
-    async def _follow(self, client: ShimClient) -> Exit:
-        """Watch a running engine until nothing of it is left; end it when asked to, or stalled."""
+    async def _follow(self, client: ShimClient) -> Exit | None:
+        """Watch a running engine until nothing of it is left; end it when asked to, or stalled.
+
+        Returns: its end; None if only the connection to its shim ended, and it runs on.
+        """
         stall: Stall | None = None
         watching = asyncio.create_task(self._watch.run(client.run, adopted=self._adopted))
         try:
             while not client.exited.done() and not self._must_stop and stall is None:
-                self._wake.clear()
-                waking = asyncio.ensure_future(self._wake.wait())
-                await asyncio.wait(
-                    {client.exited, waking, watching}, return_when=asyncio.FIRST_COMPLETED
-                )
-                waking.cancel()
+                self._heard = self._wishes.count
+                waking = asyncio.ensure_future(self._wishes.beyond(self._heard))
+                try:
+                    await asyncio.wait(
+                        {client.exited, waking, watching}, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    waking.cancel()
                 if watching.done():
                     stall = watching.result()  # or it raises what broke the watch
         finally:
@@ -336,6 +328,9 @@ class Supervisor:
         if not client.exited.done():
             await self._end(client, stall)
         record = await client.exited
+        if record is None and await self._runs.lives_on():
+            self.let_go()
+            return None
         ended = exits.from_record(record) if record else await self._runs.how_it_ended(client.run)
         client.close()
         self._client = None
@@ -376,25 +371,27 @@ class Supervisor:
         if self._ledger.state not in ENDED:
             self._ledger.to(Event.EXITED)
 
+    def _hurried(self) -> bool:
+        """Tell whether somebody wanted a start since the end that is dealt with."""
+        hurried = self._wishes.count != self._heard and self._may_start
+        if hurried:
+            self._aftermath.forgive()
+        return hurried
+
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
-        self._wake.clear()
         pause_s = await self._aftermath.decide()
-        if pause_s is None:
-            if self._wake.is_set() and self._may_start:  # somebody started it meanwhile
-                self._aftermath.forgive()
-            return
-        self._next_start_at = self._clock.time() + pause_s
-        if not self._must_stop:
-            await wait_event(self._wake, pause_s, self._clock)
-        self._next_start_at = None
+        if not self._hurried() and pause_s is not None and not self._must_stop:
+            self._next_start_at = self._clock.time() + pause_s
+            await self._wishes.beyond_within(self._heard, pause_s, self._clock)
+            self._next_start_at = None
 
     async def _hold(self) -> None:
         """Wait until the hold is over, or somebody wants something else."""
+        if self._hurried():
+            return
         if self._ledger.state is not State.HELD:
             self._ledger.to(Event.HOLD)
         self._next_start_at = hold.retry_at if (hold := self._ledger.known.hold) else None
-        self._wake.clear()
-        if self._may_start:
-            await self._aftermath.wait(self._wake)
+        await self._aftermath.wait(self._wishes, self._heard)
         self._next_start_at = None

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,38 @@ async def test_connect_silent_shim_raises(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ShimError, match="does not answer"):
         await ShimClient.connect(tmp_path)
     server.close()
+
+
+async def test_connect_stopped_shim_whose_queue_is_full_raises_the_same(tmp_path: Path) -> None:
+    """A shim that was stopped takes no connection: once its backlog is full, errors differ."""
+    path = tmp_path / "shim.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(0)
+        listener.setblocking(False)
+        first = socket.socket(socket.AF_UNIX)
+        first.connect(str(path))
+        with pytest.raises(ShimError, match="does not answer: OSError"):
+            await ShimClient.connect(tmp_path)
+        with pytest.raises(ShimError, match="does not answer: OSError"):
+            await shim_client.ask(path, {"op": "status"})
+        first.close()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(107, "not connected"), PermissionError(13, "no"), ValueError("too long")]
+)
+async def test_connect_any_failure_of_the_socket_is_one_of_the_shim(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", fails)
+    with pytest.raises(ShimError):
+        await ShimClient.connect(tmp_path)
+    with pytest.raises(ShimError):
+        await shim_client.ask(tmp_path / "shim.sock", {"op": "status"})
 
 
 async def test_connect_stranger_raises(tmp_path: Path) -> None:

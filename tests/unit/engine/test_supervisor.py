@@ -1,4 +1,5 @@
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,10 @@ import pytest
 from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
+from vllmd.engine.runs import Runs
+from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.state import State
+from vllmd.errors import HeldError, ShimError
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
@@ -248,3 +252,96 @@ async def test_close_while_waiting_returns(tmp_path: Path) -> None:
         assert scene.task is not None
         await asyncio.wait_for(scene.task, 5)
         assert scene.state is State.STOPPED
+
+
+async def test_run_connection_that_ends_while_the_shim_lives_costs_no_engine(
+    tmp_path: Path,
+) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        shim = scene.spawner.last
+        shim.hang_up()
+        await scene.passes(5, 0.1)
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.adopted
+        assert scene.spawner.shims == [shim]
+        assert (shim.stops, dict(scene.supervisor.status.exits)) == ([], {})
+
+
+async def test_run_exit_at_the_moment_of_close_waits_for_no_pause(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(1)
+        scene.supervisor.close()
+        assert scene.task is not None
+        await asyncio.wait_for(scene.task, 5)
+        assert dict(scene.supervisor.status.exits) == {("1", False): 1}
+
+
+async def test_stop_shim_that_does_not_obey_is_killed_and_its_engine_ended(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        shim = scene.spawner.last
+        shim.exits_when_stopped = False
+        scene.supervisor.stop()
+        await scene.until(lambda: bool(shim.stops))
+        await scene.passes(10, 1)
+        assert shim.process.poll() is None
+        await scene.passes(20, 1)  # what it may take, and the margin
+        assert shim.process.wait(5) == -signal.SIGKILL
+        shim.vanish()
+        await scene.until_state(State.STOPPED)
+        assert dict(scene.supervisor.status.exits) == {("shim_lost", True): 1}
+
+
+@pytest.mark.parametrize("wish", ["stop", "close", "restart"])
+async def test_wish_to_end_beside_a_shim_that_never_answers_ends_it_by_a_signal(
+    tmp_path: Path, wish: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path)
+    scene.directory.mkdir(parents=True)
+    shim = FakeShim(spec(scene.directory, ["x"], command_hash=scene.command.hash))
+    await shim.listen()
+    connect = Runs.connect
+
+    async def connected(runs: Runs) -> ShimClient | None:
+        if shim.is_listening:
+            raise ShimError("shim does not answer: TimeoutError()")
+        return await connect(runs)
+
+    monkeypatch.setattr(Runs, "connect", connected)
+    async with running(scene):
+        await scene.passes(100, 5)
+        assert shim.process.poll() is None  # however long it is silent
+        assert "does not answer" in str(scene.supervisor.status.problem)
+        getattr(scene.supervisor, wish)()
+        await scene.until(lambda: shim.process.poll() is not None)
+        assert shim.process.returncode == -signal.SIGTERM
+        await shim.end(0, requested=True)
+        if wish == "restart":
+            await scene.passes(5, 1)
+            await scene.until_state(State.READY)
+        else:
+            await scene.passes(5, 1)
+            await scene.until_state(State.STOPPED)
+        assert len(scene.spawner.shims) == (wish == "restart")
+        assert dict(scene.supervisor.status.exits) == {("0", True): 1}
+        if wish == "close":
+            assert scene.task is not None
+            await asyncio.wait_for(scene.task, 5)
+
+
+async def test_restart_without_a_configuration_that_could_start_it_leaves_the_engine(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path, start_nothing="the configuration is broken")
+    scene.directory.mkdir(parents=True)
+    shim = FakeShim(spec(scene.directory, ["x"]))
+    await shim.listen()
+    async with running(scene):
+        await scene.until_state(State.READY)
+        with pytest.raises(HeldError, match="the configuration is broken"):
+            scene.supervisor.restart()
+        await scene.clock.advance(60)
+        assert (scene.state, shim.stops) == (State.READY, [])
+    shim.vanish()

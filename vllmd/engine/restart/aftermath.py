@@ -6,7 +6,7 @@ from collections.abc import Callable
 import attrs
 
 from vllmd import events
-from vllmd.clock import Clock, wait_event
+from vllmd.clock import Clock
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine.causes import driver_mismatch
@@ -14,6 +14,7 @@ from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart import compile_cache, policy
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.policy import Hold
+from vllmd.engine.wishes import Wishes
 
 LOOK_S = 15.0
 """How often a held engine's dependency is looked at."""
@@ -131,13 +132,13 @@ class Aftermath:
         changed = [name for name, was in hold.surroundings.items() if now.get(name) != was]
         return f"another {' and another '.join(changed)} than before" if changed else None
 
-    async def wait(self, wake: asyncio.Event) -> None:
-        """Wait until the hold is over, or `wake` is set."""
+    async def wait(self, wishes: Wishes, known: int) -> None:
+        """Wait until the hold is over, or there are more wishes than the `known` ones."""
         while await self.still_held() and (hold := self._ledger.known.hold) is not None:
             left_s = LOOK_S
             if hold.retry_at is not None:
                 left_s = min(left_s, max(0.0, hold.retry_at - self._clock.time()))
-            if await wait_event(wake, left_s, self._clock):
+            if await wishes.beyond_within(known, left_s, self._clock):
                 return
             if hold.retry_at is not None and self._clock.time() >= hold.retry_at:
                 self._release(hold, "it is tried again once", by_time=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from vllmd.clock import Clock
+from vllmd.engine.wishes import Wishes
 
 MAX_WAIT_S = 900.0
 """How long an engine waits for another's load: a download of hours must not keep it down."""
@@ -50,11 +51,11 @@ class Turn:
         self._clock = clock
 
     async def wait(
-        self, wake: asyncio.Event, wanted: Callable[[], bool], say: Callable[[str], None]
+        self, wishes: Wishes, wanted: Callable[[], bool], say: Callable[[str], None]
     ) -> None:
         """Wait until no engine loads that shares a GPU, or the start is not wanted any more.
 
-        `wake` is set when what is wanted may have changed; `say` is told for whom it waits.
+        What is wanted changes with one of the `wishes`; `say` is told for whom it waits.
         """
         deadline = self._clock.monotonic() + MAX_WAIT_S
         while (other := self._turns.ahead_of(self._name, self._gpus)) and wanted():
@@ -62,15 +63,16 @@ class Turn:
             if left_s <= 0:
                 return
             say(f"waits until {other} has loaded, with which it shares a GPU")
-            wake.clear()
             waits = (
                 asyncio.ensure_future(self._turns.changed.wait()),
-                asyncio.ensure_future(wake.wait()),
+                asyncio.ensure_future(wishes.beyond(wishes.count)),
                 asyncio.ensure_future(self._clock.sleep(left_s)),
             )
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for each in waits:
-                each.cancel()
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in waits:
+                    each.cancel()
 
     def take(self) -> None:
         """Begin to load."""

@@ -13,6 +13,7 @@ import attrs
 from vllmd import events
 from vllmd.clock import Clock
 from vllmd.config.model import Engine
+from vllmd.engine import orphans
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.shim_client import ShimClient
@@ -54,9 +55,10 @@ class Drain:
             if await self._wait(client, ENDING_S):
                 return True
             self.ledger.found(str(error))
-            if self.ledger.state is State.DRAINING:
+            if self.ledger.state is not State.STOPPING:
                 self.ledger.to(Event.STOP)
-            return False
+            orphans.ask_end(client.run)
+            return await self._wait(client, self._grace_s() + MARGIN_S)
 
     def _grace_s(self) -> float:
         """Return how long it may take to end from now on, in seconds.

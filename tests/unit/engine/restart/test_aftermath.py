@@ -15,6 +15,7 @@ from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.aftermath import LOOK_S, Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
+from vllmd.engine.wishes import Wishes
 
 
 class Scene:
@@ -42,7 +43,7 @@ class Scene:
 
     async def waits(self, until: Callable[[], bool], step_s: float = LOOK_S) -> float:
         """Wait for the end of a hold; returns how long that took, by the fake clock."""
-        task = asyncio.create_task(self.aftermath.wait(asyncio.Event()))
+        task = asyncio.create_task(self.aftermath.wait(Wishes(), 0))
         began = self.clock.now
         for _ in range(200):
             await asyncio.sleep(0.002)  # the question is asked in a thread

@@ -4,6 +4,7 @@ import pytest
 
 from tests.helpers.clock import FakeClock, settle
 from vllmd.engine.restart.turns import MAX_WAIT_S, Turn, Turns
+from vllmd.engine.wishes import Wishes
 
 ALL = None
 ONE, TWO = frozenset({"0"}), frozenset({"0", "1"})
@@ -36,7 +37,7 @@ async def test_wait_three_engines_load_one_after_another() -> None:
 
     async def load(name: str) -> None:
         turn = Turn(turns, name, ALL, clock)
-        await turn.wait(asyncio.Event(), lambda: True, lambda _: None)
+        await turn.wait(Wishes(), lambda: True, lambda _: None)
         turn.take()
         loading.append(name)
         assert len(loading) == 1
@@ -54,13 +55,13 @@ async def test_wait_three_engines_load_one_after_another() -> None:
 async def test_wait_ends_when_the_start_is_not_wanted_any_more() -> None:
     turns, clock = Turns(), FakeClock()
     turns.take("other", ALL)
-    wake, wanted, said = asyncio.Event(), [True], list[str]()
+    wishes, wanted, said = Wishes(), [True], list[str]()
     task = asyncio.create_task(
-        Turn(turns, "me", ALL, clock).wait(wake, lambda: wanted[0], said.append)
+        Turn(turns, "me", ALL, clock).wait(wishes, lambda: wanted[0], said.append)
     )
     await settle()
     wanted[0] = False
-    wake.set()
+    wishes.add()
     await settle()
     assert task.done()
     assert said == ["waits until other has loaded, with which it shares a GPU"]
@@ -70,7 +71,7 @@ async def test_wait_another_engines_download_does_not_keep_it_down() -> None:
     turns, clock = Turns(), FakeClock()
     turns.take("other", ALL)
     task = asyncio.create_task(
-        Turn(turns, "me", ALL, clock).wait(asyncio.Event(), lambda: True, lambda _: None)
+        Turn(turns, "me", ALL, clock).wait(Wishes(), lambda: True, lambda _: None)
     )
     await clock.advance(MAX_WAIT_S - 1)
     assert not task.done()

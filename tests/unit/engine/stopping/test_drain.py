@@ -1,4 +1,5 @@
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from vllmd.engine.liveness.reading import Answer, Rank, Reading
 from vllmd.engine.restart.memory import Memory
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.state import Event, State
-from vllmd.engine.stopping.drain import MARGIN_S, Drain
+from vllmd.engine.stopping.drain import ENDING_S, MARGIN_S, Drain
 
 
 class Scene:
@@ -126,6 +127,17 @@ async def test_end_shim_that_does_nothing_is_reported(tmp_path: Path) -> None:
         scene.running = 0
         await scene.passes(5 + 3 + 10 + MARGIN_S)
         assert task.result() is False
+
+
+async def test_end_shim_that_does_not_answer_is_asked_by_a_signal(tmp_path: Path) -> None:
+    async with ending(tmp_path) as (scene, _, task):
+        scene.shim.refuses = True
+        await scene.passes(5 + ENDING_S)
+        assert scene.shim.process.wait(5) == -signal.SIGTERM
+        assert not task.done()
+        assert scene.ledger.state is State.STOPPING
+        await scene.passes(30 + 10 + MARGIN_S)
+        assert task.result() is False  # and its shim is killed
 
 
 @pytest.mark.parametrize(
