@@ -1,5 +1,6 @@
 """What clients that mean no good cost the daemon, in its own CPU seconds and memory."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +12,8 @@ from tests.helpers import attacks
 from tests.helpers.attacks import REQUEST, Address, Watched
 from tests.helpers.site import Site, free_port, running
 from tests.integration.conftest import config_for
+from vllmd.control.answers import LOGGED_A_MINUTE
+from vllmd.history.reading import Wanted
 
 GARBAGE = b"\x16\x03\x01garbage without an end" * 50
 BOTH = (
@@ -139,3 +142,25 @@ def test_both_at_once_with_few_files_hold(with_few_files: Watched) -> None:
     exporter, control = exporter_of(with_few_files.site), control_of(with_few_files.site)
     with attacks.holding(exporter, 1100), attacks.holding(control, 1100, HEAD):
         with_few_files.assert_holds()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody without rights")
+def test_refusals_do_not_fill_the_history(under_attack: Watched) -> None:
+    address = control_of(under_attack.site)
+    request = b"POST /v1/engines/chat/stop HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+
+    def go_on(until: threading.Event) -> None:
+        answers = b""
+        with attacks.connect(address) as one:
+            for _ in range(30):
+                one.sendall(request * 100)
+                while answers.count(b"HTTP/1.1 403") < 100:
+                    answers += one.recv(1 << 20)
+                answers = b""
+        until.wait()
+
+    with attacks.as_nobody(go_on):
+        under_attack.assert_holds()
+    found = under_attack.site.control.events(Wanted(names=("request.refused",), limit=10_000))
+    assert 1 <= len(found) <= 2 * LOGGED_A_MINUTE
+    assert under_attack.site.engine("chat")["state"] == "ready"

@@ -1,10 +1,22 @@
 """What the control socket answers when it does not do what it was asked for."""
 
+import time
+from collections.abc import Callable
+
+import attrs
 import structlog
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from vllmd import events
+from vllmd.control.asked import SHOWN_CHARS
 from vllmd.control.peer import Peer
+from vllmd.units import MINUTE_S
+
+LOGGED_A_MINUTE = 6
+"""How many refusals of one user are logged: everybody may ask, and each would be in the history."""
+MAX_USERS = 16
+"""And of how many users; the others are counted together."""
 
 _log = structlog.get_logger()
 
@@ -14,11 +26,63 @@ def error(code: int, message: str) -> JSONResponse:
     return JSONResponse({"error": message}, status_code=code)
 
 
-def refused(peer: Peer, action: str, what: str, **about: str) -> JSONResponse:
-    """Answer somebody who has no right to do that, and log it."""
-    _log.warning(events.REQUEST_REFUSED, action=action, user=peer.describe(), **about)
+@attrs.define
+class _Minute:
+    began_at: float
+    logged: int = 0
+    left_out: int = 0
+
+
+class Refusals:
+    """Says which refusals are logged; one for each control socket."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._users: dict[int, _Minute] = {}
+        self._others = _Minute(0.0)
+
+    def note(self, uid: int) -> int | None:
+        """Count one. Returns: how many were left out since the last that was logged, or None."""
+        now = self._now()
+        minute = self._of(uid, now)
+        if now - minute.began_at >= MINUTE_S:
+            minute.began_at, minute.logged = now, 0
+        if minute.logged >= LOGGED_A_MINUTE:
+            minute.left_out += 1
+            return None
+        minute.logged += 1
+        left_out, minute.left_out = minute.left_out, 0
+        return left_out
+
+    def _of(self, uid: int, now: float) -> _Minute:
+        if uid not in self._users and len(self._users) >= MAX_USERS:
+            quiet = [
+                other
+                for other, minute in self._users.items()
+                if now - minute.began_at >= MINUTE_S and not minute.left_out
+            ]
+            if not quiet:
+                return self._others
+            del self._users[quiet[0]]
+        return self._users.setdefault(uid, _Minute(now))
+
+
+def refused(request: Request, action: str, what: str, **about: str) -> JSONResponse:
+    """Answer somebody who has no right to do that, and log it, if it is not the same for ever."""
+    peer: Peer = request.scope["client"][0]
+    left_out = request.app.state.refusals.note(peer.uid)
+    if left_out is not None:
+        more = {"not_logged": left_out} if left_out else {}
+        short = {key: value[:SHOWN_CHARS] for key, value in about.items()}
+        _log.warning(
+            events.REQUEST_REFUSED,
+            action=action[:SHOWN_CHARS],
+            user=peer.describe(),
+            **short,
+            **more,
+        )
     message = (
-        f"user {peer.describe()} may not {action} {what}: be root, "
+        f"user {peer.describe()} may not {action[:SHOWN_CHARS]} {what}: be root, "
         "or join the group vllmd (sudo usermod -aG vllmd USER, then log in again)"
     )
     return error(403, message)

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from vllmd.control.answers import error
+from vllmd.control.asked import listed, moment
 from vllmd.errors import VllmdError
 
 
@@ -28,10 +29,11 @@ def route(costs: Costs) -> Route:
     async def show(request: Request) -> JSONResponse:
         given = request.query_params
         try:
-            since, until = float(given["since"]), float(given["until"])
-            compare = [name for name in given.get("compare", "").split(",") if name]
-            return JSONResponse(await costs.report(since, until, compare))
-        except (KeyError, ValueError) as problem:
+            since, until = moment(given, "since"), moment(given, "until")
+            if since is None or until is None:
+                raise ValueError("since and until are needed")
+            return JSONResponse(await costs.report(since, until, listed(given, "compare")))
+        except ValueError as problem:
             return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:
             return error(400, str(problem))

@@ -55,14 +55,14 @@ def routes(gpus: Gpus) -> list[Route]:
     async def reap(request: Request) -> JSONResponse:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return refused(peer, "reap", "processes that hold GPU memory")
+            return refused(request, "reap", "processes that hold GPU memory")
         _log.info(events.REQUEST_ACCEPTED, action="reap", user=peer.describe())
         return JSONResponse({"killed": await gpus.reap()})
 
     async def release(request: Request) -> JSONResponse:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return refused(peer, "release", "the GPUs")
+            return refused(request, "release", "the GPUs")
         try:
             seconds = float(request.query_params.get("seconds", ""))
         except ValueError:

@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from vllmd import events
 from vllmd.control.answers import error, refused
+from vllmd.control.asked import shown
 from vllmd.control.peer import Peer
 from vllmd.errors import UnknownEngineError, VllmdError
 
@@ -72,9 +73,9 @@ def routes(adapters: Adapters) -> list[Route]:
         engine, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return refused(peer, action, "an adapter", engine=engine)
+            return refused(request, action, "an adapter", engine=engine)
         if action not in ACTIONS:
-            return error(404, f"unknown action {action!r}; known: {', '.join(ACTIONS)}")
+            return error(404, f"unknown action {shown(action)}; known: {', '.join(ACTIONS)}")
         try:
             name, path = await _named(request)
             keeper = adapters.keeper(engine)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,19 +13,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from vllmd import events
 from vllmd.control import cost, gpu, lora
-from vllmd.control.answers import error, refused
+from vllmd.control.answers import Refusals, error, refused
+from vllmd.control.asked import shown, wanted_events
 from vllmd.control.gpu import Gpus
 from vllmd.control.peer import Peer, peer_of
+from vllmd.control.turns import Turns
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.feed import Event
-from vllmd.history.reading import LEVELS, Wanted
+from vllmd.history.reading import Wanted
 from vllmd.http_protocol import HttpProtocol
-
-MAX_EVENTS = 10_000
 
 _log = structlog.get_logger()
 
@@ -132,7 +133,7 @@ class Parts:
     costs: cost.Costs
 
 
-def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
+def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
     """Build the application."""
     host, logs, traces = parts.host, parts.logs, parts.traces
 
@@ -153,17 +154,17 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
 
     async def history(request: Request) -> JSONResponse:
         try:
-            found = await host.events(_wanted(request.query_params))
+            found = await host.events(wanted_events(request.query_params))
         except ValueError as problem:
             return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:
             return error(503, str(problem))
-        return JSONResponse({"events": [event.to_json() for event in found]})
+        return await asyncio.to_thread(_listed, found)
 
     async def reload(request: Request) -> JSONResponse:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return refused(peer, "reload", "the configuration")
+            return refused(request, "reload", "the configuration")
         try:
             changes = await host.reload(apply="apply" in request.query_params)
         except VllmdError as problem:
@@ -174,7 +175,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
     async def rotate(request: Request) -> JSONResponse:
         name, peer = request.path_params["engine"], request.scope["client"][0]
         if not peer.may_act():
-            return refused(peer, "rotate", "the log of an engine", engine=name)
+            return refused(request, "rotate", "the log of an engine", engine=name)
         try:
             await logs.rotate(name)
         except UnknownEngineError as problem:
@@ -188,7 +189,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
-            return refused(peer, action, "an engine", engine=name)
+            return refused(request, action, "an engine", engine=name)
         engine = engines.get(name)
         if engine is None:
             return error(404, str(UnknownEngineError.among(name, engines)))
@@ -203,7 +204,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
         return JSONResponse({"engine": engine.status.to_json(), "warning": warning})
 
     route = "/v1/engines/{engine}/{action:str}"
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/status", status),
             Route("/v1/events", history),
@@ -216,33 +217,21 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> Starlette:
             Route(route, _known_action(act), methods=["POST"]),
         ]
     )
+    app.state.refusals = Refusals()
+    return Turns(app)
+
+
+def _listed(found: Sequence[Event]) -> JSONResponse:
+    """Write thousands of events, in a thread."""
+    return JSONResponse({"events": [event.to_json() for event in found]})
 
 
 def _known_action(act: Callable[[Request], Any]) -> Callable[[Request], Any]:
     async def checked(request: Request) -> JSONResponse:
         action = request.path_params["action"]
         if action not in ("start", "stop", "restart"):
-            return error(404, f"unknown action {action!r}; known: start, stop, restart")
+            return error(404, f"unknown action {shown(action)}; known: start, stop, restart")
         response: JSONResponse = await act(request)
         return response
 
     return checked
-
-
-def _wanted(given: Mapping[str, str]) -> Wanted:
-    """Read what a request wants.
-
-    Raises: ValueError: naming what is wrong.
-    """
-    level = given.get("level")
-    if level is not None and level not in LEVELS:
-        raise ValueError(f"level {level!r}; known: {', '.join(LEVELS)}")
-    return Wanted(
-        since=float(given["since"]) if "since" in given else None,
-        until=float(given["until"]) if "until" in given else None,
-        engine=given.get("engine"),
-        level=level,
-        names=tuple(given["names"].split(",")) if "names" in given else (),
-        after_id=int(given.get("after_id", 0)),
-        limit=min(int(given.get("limit", 1000)), MAX_EVENTS),
-    )

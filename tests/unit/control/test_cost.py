@@ -25,5 +25,9 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         client = ControlClient(path)
         with pytest.raises(VllmdError, match="price of 'x' is not known"):
             client.cost(1, 2, ["x"])
-        with pytest.raises(VllmdError, match="wrong parameter: 'until'"):
+        with pytest.raises(VllmdError, match="wrong parameter: since and until are"):
             client._ask("GET", "/v1/cost?since=1")
+        with pytest.raises(VllmdError, match="wrong parameter: until is '1e18': seconds since"):
+            client._ask("GET", "/v1/cost?since=1&until=1e18")
+        with pytest.raises(VllmdError, match="wrong parameter: compare has 33 names"):
+            client.cost(1, 2, ["x"] * 33)

@@ -65,7 +65,7 @@ def test_events_come_as_they_are_wanted(tmp_path: Path) -> None:
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
         assert ControlClient(path).events(wanted) == host.found
         assert host.wanted == [wanted]
-        with pytest.raises(VllmdError, match="level 'loud'; known: debug"):
+        with pytest.raises(VllmdError, match="level is 'loud'; known: debug"):
             ControlClient(path).events(Wanted(level="loud"))
         host.error = VllmdError("the history cannot be read")
         with pytest.raises(VllmdError, match="cannot be read"):
@@ -86,3 +86,20 @@ def test_reload_tells_what_changes_or_why_nothing_does(
         monkeypatch.setattr(peer.Peer, "may_act", lambda _: False)
         with pytest.raises(NotPermittedError, match="may not reload the configuration"):
             ControlClient(path).reload(apply=False)
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("limit=-1", "wrong parameter: limit is -1: from 1 to 10000"),
+        ("limit=0", "wrong parameter: limit is 0"),
+        ("after_id=1e22", "wrong parameter: after_id is '1e22'"),
+        (f"names={'n' * 9000}", "wrong parameter: a name in names has 9000 characters"),
+    ],
+)
+def test_events_refuses_what_is_out_of_bounds(tmp_path: Path, query: str, problem: str) -> None:
+    host = FakeHost()
+    path = tmp_path / "c.sock"
+    with control_socket(path, host=host), pytest.raises(VllmdError, match=problem):
+        ControlClient(path)._ask("GET", f"/v1/events?{query}")
+    assert host.wanted == []

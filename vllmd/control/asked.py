@@ -1,0 +1,105 @@
+"""What a request asks for, read from its parameters: everybody may send them.
+
+Each error names the parameter, the value and what is taken; none reaches the database or the log.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+
+from vllmd.history.reading import LEVELS, Wanted
+
+MAX_EVENTS = 10_000
+MAX_ID = 2**63 - 1
+"""SQLite's largest whole number."""
+MAX_MOMENT_S = 253_402_300_799.0
+"""The last second of the year 9999: there is no date beyond it."""
+MAX_NAMES, MAX_NAME_CHARS, MAX_STARS = 32, 64, 2
+"""A pattern with many stars takes a search that has no end."""
+SHOWN_CHARS = 40
+_NAME = re.compile(r"[\w.*?\[\]-]+", re.ASCII)
+
+
+def wanted_events(given: Mapping[str, str]) -> Wanted:
+    """Read which events a request wants.
+
+    Raises: ValueError: naming what is wrong.
+    """
+    level = given.get("level")
+    if level is not None and level not in LEVELS:
+        raise ValueError(f"level is {shown(level)}; known: {', '.join(LEVELS)}")
+    return Wanted(
+        since=moment(given, "since"),
+        until=moment(given, "until"),
+        engine=_short(given, "engine"),
+        level=level,
+        names=_names(given.get("names", "")),
+        after_id=_whole(given, "after_id", default=0, least=0, most=MAX_ID),
+        limit=_whole(given, "limit", default=1000, least=1, most=MAX_EVENTS),
+    )
+
+
+def moment(given: Mapping[str, str], key: str) -> float | None:
+    """Read a time, in seconds since the epoch; None if it is not given.
+
+    Raises: ValueError: it is none.
+    """
+    text = given.get(key)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= MAX_MOMENT_S:
+        raise ValueError(f"{key} is {shown(text)}: seconds since 1970, up to the year 9999")
+    return value
+
+
+def listed(given: Mapping[str, str], key: str) -> list[str]:
+    """Read a list of names, separated by commas.
+
+    Raises: ValueError: they are too many, or one is too long.
+    """
+    names = [name for name in given.get(key, "").split(",") if name]
+    if len(names) > MAX_NAMES:
+        raise ValueError(f"{key} has {len(names)} names: up to {MAX_NAMES} are taken")
+    for name in names:
+        if len(name) > MAX_NAME_CHARS:
+            raise ValueError(
+                f"a name in {key} has {len(name)} characters: up to {MAX_NAME_CHARS} are taken"
+            )
+    return names
+
+
+def shown(text: str) -> str:
+    """Return what somebody sent as it may be shown and logged: short, and in one line."""
+    cut = text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
+    return ascii(cut) if not cut.isprintable() else repr(cut)
+
+
+def _names(given: str) -> tuple[str, ...]:
+    names = listed({"names": given}, "names")
+    for name in names:
+        if not _NAME.fullmatch(name) or name.count("*") > MAX_STARS:
+            raise ValueError(
+                f"names has {shown(name)}: the name of an event, such as 'engine.exited', or a "
+                f"pattern with up to {MAX_STARS} stars, such as 'engine.*'"
+            )
+    return tuple(names)
+
+
+def _short(given: Mapping[str, str], key: str) -> str | None:
+    text = given.get(key)
+    if text is not None and len(text) > MAX_NAME_CHARS:
+        raise ValueError(f"{key} has {len(text)} characters: up to {MAX_NAME_CHARS} are taken")
+    return text
+
+
+def _whole(given: Mapping[str, str], key: str, *, default: int, least: int, most: int) -> int:
+    text = given.get(key, str(default))
+    if not (len(text) <= SHOWN_CHARS and re.fullmatch(r"-?[0-9]+", text)):
+        raise ValueError(f"{key} is {shown(text)}: a whole number from {least} to {most}")
+    if not least <= int(text) <= most:
+        raise ValueError(f"{key} is {text}: from {least} to {most}")
+    return int(text)
