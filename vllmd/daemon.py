@@ -1,11 +1,12 @@
 """The daemon: the only place where the parts are wired together."""
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import httpx
 import structlog
 
 import vllmd
-from vllmd import asgi, events, premises, telling
+from vllmd import asgi, events, lifetime, premises, telling
 from vllmd.adapters import Adapters
 from vllmd.aside import Aside
 from vllmd.clock import Clock, SystemClock
@@ -35,9 +36,7 @@ from vllmd.collectors.process import OwnProcessCollector
 from vllmd.collectors.runner import Runner
 from vllmd.collectors.traces import TracesCollector
 from vllmd.config import command, paths
-from vllmd.config.load import load
 from vllmd.config.model import Config
-from vllmd.config.problem import InvalidConfigError
 from vllmd.config.secrets import secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control import server as control
@@ -53,17 +52,15 @@ from vllmd.history.store import Store
 from vllmd.history.writer import History
 from vllmd.http import app as exporter
 from vllmd.http.metrics import MetricsPage
+from vllmd.lifetime import Lifetime
 from vllmd.metering import Metering
 from vllmd.outputs import Outputs
 from vllmd.parts import Part
-from vllmd.reloading import read_again
+from vllmd.reloading import read_again, wait_until_usable
 from vllmd.scrape.page import Page
 from vllmd.surroundings import Address, Outcome, Surroundings
 from vllmd.tracing import Tracing
 from vllmd.units import MIB
-
-CONFIG_POLL_S = 2.0
-SUPERVISOR_RETRY_S = 5.0
 
 _log = structlog.get_logger()
 
@@ -113,60 +110,76 @@ class Daemon:
         lock = premises.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
         self._aside = Aside(self._parts)
-        self._history.start()
+        self._lifetime = Lifetime(
+            paths.state_dir(self._config) / lifetime.NAME, self._clock, self._aside.do
+        )
         control_path = paths.control_socket(self._run_dir)
         self._foresight = Foresight(self._config, control_path)
-        self._surroundings.listen(history=self._history.put, doctor=self._foresight.put)
-        held = self._surroundings.sockets.get("exporter")
-        exporter_socket = held.dup() if held else premises.bind(self._config.daemon.listen)
         try:
-            self._outputs = Outputs(self._config, self._clock)
-            self._gpus = Gpus(
-                self._config,
-                self._engines.statuses,
-                self._clock,
-                Notebook(paths.state_dir(self._config) / "gpus.json", self._aside.do),
-            )
-            async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
-                built = command.build_all(self._config)
-                self._tracing = Tracing(
-                    self._config,
-                    self._surroundings,
-                    built,
-                    client,
-                    self._clock,
-                    self._engines.note_span,
-                )
-                self._adapters = Adapters(
-                    self._config, built, self._engines.statuses, client, self._clock
-                )
-                self._metering = Metering(
-                    self._config, self._engines.statuses, self._gpus, self._clock, self._aside
-                )
-                self._engines.build(
-                    self._config,
-                    self._surroundings,
-                    built,
-                    client=client,
-                    clock=self._clock,
-                    aside=self._aside,
-                    outputs=self._outputs,
-                    gpus=self._gpus,
-                    told=self._page_read,
-                    adapters=self._adapters,
-                    start_nothing=self._problem,
-                )
-                await self._serve(exporter_socket, control_path, started)
-            self._outputs.close()
+            with self._kept(), self._lifetime.told(lambda: self._outcome.value):
+                held = self._surroundings.sockets.get("exporter")
+                with held.dup() if held else premises.bind(self._config.daemon.listen) as exporter:
+                    await self._work(exporter, control_path, started)
         finally:
             control_path.unlink(missing_ok=True)
-            exporter_socket.close()
-            _log.info(events.DAEMON_STOPPED, outcome=self._outcome.value)
+            os.close(lock)
+        return self._outcome
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Write down what happens, until the very end."""
+        self._history.start()
+        telling.expect_notices(self._config.notify, self._surroundings.outbox)
+        self._surroundings.listen(history=self._history.put, doctor=self._foresight.put)
+        self._lifetime.begin()
+        try:
+            yield
+        finally:
             self._surroundings.feed.detach()
             self._aside.close()
             self._history.close()
-            os.close(lock)
-        return self._outcome
+
+    async def _work(
+        self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
+    ) -> None:
+        self._outputs = Outputs(self._config, self._clock)
+        self._gpus = Gpus(
+            self._config,
+            self._engines.statuses,
+            self._clock,
+            Notebook(paths.state_dir(self._config) / "gpus.json", self._aside.do),
+        )
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            built = command.build_all(self._config)
+            self._tracing = Tracing(
+                self._config,
+                self._surroundings,
+                built,
+                client,
+                self._clock,
+                self._engines.note_span,
+            )
+            self._adapters = Adapters(
+                self._config, built, self._engines.statuses, client, self._clock
+            )
+            self._metering = Metering(
+                self._config, self._engines.statuses, self._gpus, self._clock, self._aside
+            )
+            self._engines.build(
+                self._config,
+                self._surroundings,
+                built,
+                client=client,
+                clock=self._clock,
+                aside=self._aside,
+                outputs=self._outputs,
+                gpus=self._gpus,
+                told=self._page_read,
+                adapters=self._adapters,
+                start_nothing=self._problem,
+            )
+            await self._serve(exporter_socket, control_path, started)
+        self._outputs.close()
 
     async def _serve(
         self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
@@ -195,7 +208,7 @@ class Daemon:
             Part("exporter", exposed.run, may_end=True),
             Part("control", controlled.run, may_end=True),
         ]
-        engines, others = self._engine_parts(), self._other_parts()
+        engines, others = self._engines.parts(), self._other_parts()
         self._parts.retain(part.name for part in (*served, *engines, *others))
         await self._tracing.open()
         async with asyncio.TaskGroup() as tasks:
@@ -258,15 +271,9 @@ class Daemon:
         """Wait until a file that could not be used can be."""
         if self._problem is None or self._config.path is None:
             return
-        while True:
-            await self._clock.sleep(CONFIG_POLL_S)
-            try:
-                await asyncio.to_thread(load, Path(self._config.path))
-            except InvalidConfigError:
-                continue
-            self._outcome = Outcome.RELOAD
-            self._stop.set()
-            return
+        await wait_until_usable(Path(self._config.path), self._clock)
+        self._outcome = Outcome.RELOAD
+        self._stop.set()
 
     async def reload(self, *, apply: bool = False) -> dict[str, Any]:
         """Read the file again, aside: its disk may hang; one that cannot be used changes nothing.
@@ -297,26 +304,12 @@ class Daemon:
     async def _reload_and_tell(self) -> None:
         """Read the file again, and tell the service manager."""
         self._surroundings.notifier.reloading(self._clock.monotonic())
-        try:
+        with self._parts.isolated("reload"), contextlib.suppress(VllmdError):
             await self.reload()
-        except VllmdError:
-            self._surroundings.notifier.send("READY=1")
+            return
+        self._surroundings.notifier.send("READY=1")
 
     # --- parts -------------------------------------------------------------------------------
-
-    def _engine_parts(self) -> list[Part]:
-        """Return a part for each engine; after a mistake in one its engine is adopted again."""
-        return [
-            Part(
-                f"engine:{name}",
-                supervisor.run,
-                may_end=True,
-                engine=name,
-                failed=supervisor.let_go,
-                longest_pause_s=SUPERVISOR_RETRY_S,
-            )
-            for name, supervisor in self._engines.supervisors.items()
-        ]
 
     def _other_parts(self) -> list[Part]:
         """Return what works beside the engines until the daemon ends."""
@@ -352,7 +345,7 @@ class Daemon:
             PagesCollector(list(self._engines.sources.values())),
             TracesCollector(self._tracing.figures),
             OwnProcessCollector(),
-            PartsCollector(self._parts),
+            PartsCollector(self._parts, lambda: self._lifetime.unexpected),
         ]
         page = MetricsPage(Runner(collectors, self._clock), self._engines.readable_sources)
         return exporter.build(self._engines.statuses, page)
@@ -385,6 +378,7 @@ class Daemon:
             "config": self._config.path,
             "problem": self._problem or self._surroundings.reloads.refusal,
             "traces_problem": self._tracing.problem(),
+            "failing": [part.to_json() for part in self._parts.failing()],
             "listen": f"{host}:{port}",
             "run_dir": str(self._run_dir),
         }

@@ -23,10 +23,14 @@ from vllmd.engine.supervisor import Supervisor
 from vllmd.gpu_view import view_of
 from vllmd.gpus import Gpus
 from vllmd.outputs import Outputs
+from vllmd.parts import Part
 from vllmd.scrape.page import Page, PageSource
 from vllmd.surroundings import Surroundings
 from vllmd.terminal_text import harmless
 from vllmd.traces.spans import StartSpan
+
+LONGEST_PAUSE_S = 5.0
+"""Nobody watches an engine for longer after a mistake in whoever does."""
 
 
 class Engines:
@@ -39,6 +43,20 @@ class Engines:
     def statuses(self) -> list[EngineStatus]:
         """Return what is known of each engine now."""
         return [supervisor.status for supervisor in self.supervisors.values()]
+
+    def parts(self) -> list[Part]:
+        """Return what is to run for each; after a mistake in one its engine is adopted again."""
+        return [
+            Part(
+                f"engine:{name}",
+                supervisor.run,
+                may_end=True,
+                engine=name,
+                failed=supervisor.let_go,
+                longest_pause_s=LONGEST_PAUSE_S,
+            )
+            for name, supervisor in self.supervisors.items()
+        ]
 
     def running(self) -> Mapping[str, str]:
         """Return the fingerprint of the command that each engine runs with, of those that do."""

@@ -3,6 +3,8 @@
 DAEMON_STARTED = "daemon.started"
 DAEMON_STOPPING = "daemon.stopping"
 DAEMON_STOPPED = "daemon.stopped"
+DAEMON_FAILED = "daemon.failed"
+DAEMON_RECOVERED = "daemon.recovered"
 CONFIG_RELOADED = "config.reloaded"
 CONFIG_REFUSED = "config.refused"
 CONFIG_WARNED = "config.warned"

@@ -17,6 +17,7 @@ import structlog
 
 from vllmd import events
 from vllmd.clock import Clock, SystemClock
+from vllmd.errors import VllmdError
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
@@ -216,6 +217,8 @@ async def _run(part: Part) -> BaseException | None:
 
 def describe(error: BaseException) -> str:
     """Return an error in one line: of a group, all that is in it."""
+    if isinstance(error, VllmdError):
+        return str(error)
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(describe(each) for each in error.exceptions))
     text = str(error)

@@ -1,5 +1,7 @@
 """A configuration that is read again: what it changes, and what became of it."""
 
+import asyncio
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,14 @@ from typing import Any
 import attrs
 
 from vllmd import premises
+from vllmd.clock import Clock
 from vllmd.config import command
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.errors import ConfigError
 
+POLL_S = 2.0
+"""How often a file that cannot be used is looked at."""
 EARLIER = "what an earlier reload changed"
 
 
@@ -65,6 +70,15 @@ class Reloads:
     def apply(self, plan: Plan) -> None:
         """Have the engines restarted and stopped that the plan names."""
         self.restart, self.stop = frozenset(plan.restart), frozenset(plan.removed)
+
+
+async def wait_until_usable(path: Path, clock: Clock) -> None:
+    """Wait until a file that could not be used can be."""
+    while True:
+        await clock.sleep(POLL_S)
+        with contextlib.suppress(ConfigError):
+            await asyncio.to_thread(load, path)
+            return
 
 
 Running = Mapping[str, str]

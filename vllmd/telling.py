@@ -19,6 +19,11 @@ NOTIFY_EVERY_S = 5.0
 _log = structlog.get_logger()
 
 
+def expect_notices(notify: Notify, outbox: Outbox) -> None:
+    """Keep notices from now on, if somebody is to get them: some come before the webhook works."""
+    outbox.wanted = bool(notify.webhook_url or notify.webhook_url_file)
+
+
 def notify_every_s(notifier: Notifier) -> float:
     """Return how often the service manager hears: a third of what it waits, in seconds."""
     return min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
@@ -36,22 +41,26 @@ async def tell_manager(notifier: Notifier, say: Callable[[], str], clock: Clock)
 
 async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
     """Send what is to be told at once, if anybody is, until cancelled."""
-    outbox.wanted = False
     try:
         url = webhook_url(notify)
     except ConfigError as error:
+        outbox.wanted = False
         _log.error(events.NOTIFICATION_FAILED, problem=str(error))
         return
+    outbox.wanted = url is not None
     if url is None:
         return
-    outbox.wanted = True
     timeout_s = notify.webhook_timeout_s
     await Webhook(outbox, url, notify.webhook_format, clock, timeout_s=timeout_s).run()
 
 
 def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
     """Name engines that run and are not in the configuration; they are left alone."""
-    for directory in (run_dir / "engines").iterdir():
+    try:
+        directories = list((run_dir / "engines").iterdir())
+    except OSError:
+        return  # what cannot be listed cannot be used either, and that is said by whoever tries
+    for directory in directories:
         if directory.name not in configured and (directory / SOCKET_NAME).exists():
             _log.warning(
                 events.ENGINE_UNCONFIGURED,

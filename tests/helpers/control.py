@@ -50,10 +50,11 @@ class FakeHost:
         self.applied: list[bool] = []
         self.rotated: list[str] = []
         self.printing: dict[str, str] = {}
+        self.failing: list[dict[str, Any]] = []
 
     def about(self) -> dict[str, Any]:
         about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
-        return {**about, "started_at": self.started_at}
+        return {**about, "started_at": self.started_at, "failing": self.failing}
 
     async def events(self, wanted: Wanted) -> list[Event]:
         self.wanted.append(wanted)

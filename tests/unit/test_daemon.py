@@ -1,23 +1,28 @@
 """How the daemon starts and ends; what it does with engines is in tests/integration."""
 
 import asyncio
+import io
 import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import httpx
 import pytest
+import structlog
 
 from tests.helpers.make import config
-from vllmd import daemon as daemon_module
+from vllmd import events, log, reloading
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.daemon import Daemon
 from vllmd.deadline import call_within
 from vllmd.errors import ConfigError, VllmdError
+from vllmd.feed import Event, Feed
+from vllmd.history.reading import Wanted, read
 from vllmd.notify.systemd import Notifier
 from vllmd.surroundings import Address, Outcome, Surroundings
 
@@ -93,7 +98,7 @@ async def test_run_as_a_service_notifies_and_uses_the_managers_socket(tmp_path: 
 async def test_run_with_a_problem_says_so_until_the_file_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemon_module, "CONFIG_POLL_S", 0.05)
+    monkeypatch.setattr(reloading, "POLL_S", 0.05)
     path = tmp_path / "v.toml"
     path.write_text("broken")
     broken = attrs.evolve(config_in(tmp_path, free_port()), path=str(path))
@@ -202,3 +207,86 @@ async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_noth
     gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+
+
+def told(folder: Path, *names: str) -> list[Event]:
+    """Return what the history has of these, and that nothing interrupted it."""
+    path = folder / "state" / "vllmd.db"
+    return read(path, Wanted(names=(*names, events.HISTORY_INTERRUPTED)))
+
+
+@pytest.fixture
+def logged() -> Iterator[Surroundings]:
+    """Have what is logged go the way that it goes in a daemon."""
+    surroundings = Surroundings(feed=Feed())
+    log.configure(io.StringIO(), steps=[surroundings.feed])
+    yield surroundings
+    structlog.reset_defaults()
+
+
+async def test_port_that_somebody_has_is_told_and_the_history_is_closed(
+    tmp_path: Path, logged: Surroundings
+) -> None:
+    """It used to be left open, and the next start said that it was interrupted."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        given = config_in(tmp_path, other.getsockname()[1])
+        with pytest.raises(VllmdError, match="in use"):
+            await Daemon(given, logged).run()
+    task, _ = await started(Daemon(config_in(tmp_path, free_port()), logged))
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, 10)
+    failed, recovered = told(tmp_path, events.DAEMON_FAILED, events.DAEMON_RECOVERED)
+    assert (failed.name, recovered.name) == (events.DAEMON_FAILED, events.DAEMON_RECOVERED)
+    assert "in use" in failed.fields["problem"]
+    assert recovered.fields["how"] == "failed"
+
+
+async def test_mistake_that_ends_the_daemon_is_told_from_an_orderly_end(
+    tmp_path: Path, logged: Surroundings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = config_in(tmp_path, free_port())
+
+    async def fails(*_: object) -> None:
+        raise KeyError("cpu_s")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Daemon, "_end", fails)
+        task, _ = await started(Daemon(given, logged))
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(ExceptionGroup):
+            await asyncio.wait_for(task, 10)
+    found = told(tmp_path, "daemon.*")
+    assert [each.name for each in found][-2:] == [events.DAEMON_STOPPING, events.DAEMON_FAILED]
+    assert found[-1].fields["problem"] == "KeyError: 'cpu_s'"
+    task, address = await started(Daemon(given, logged))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        page = await client.get(f"{address.exporter}/metrics")
+    assert "vllmd_daemon_unexpected_ends_total 1.0" in page.text
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, 10)
+    assert told(tmp_path, "daemon.*")[-1].name == events.DAEMON_STOPPED
+
+
+async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the unit would stay 'reloading' until the manager gives it up."""
+    notify = str(tmp_path / "n.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(notify)
+        manager.settimeout(5)
+        surroundings = Surroundings(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        _, given = config_file_in(tmp_path)
+        task, _ = await started(Daemon(given, surroundings))
+
+        def until_ready() -> None:
+            while manager.recv(1000) != b"READY=1":
+                pass
+
+        await asyncio.to_thread(until_ready)
+        monkeypatch.setattr("vllmd.daemon.read_again", lambda *_: 1 / 0)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.to_thread(until_ready)
+        assert surroundings.parts.failures()["reload"] == 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(task, 10) is Outcome.STOPPED

@@ -1,12 +1,14 @@
+import asyncio
 from pathlib import Path
 
 import attrs
 import pytest
 
+from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from vllmd.config import command
 from vllmd.errors import ConfigError, VllmdError
-from vllmd.reloading import EARLIER, Plan, Reloads, plan, read_again
+from vllmd.reloading import EARLIER, POLL_S, Plan, Reloads, plan, read_again, wait_until_usable
 
 CHAT = '[engines.chat]\nmodel = "m"\n'
 
@@ -76,3 +78,25 @@ def test_reloads_remember_the_last_good_reading() -> None:
     assert (reloads.problem, reloads.succeeded_at) == (None, 6.0)
     reloads.apply(Plan(restart={"chat": ("env.A",)}, removed=("old",)))
     assert (list(reloads.restart), list(reloads.stop)) == (["chat"], ["old"])
+
+
+async def test_wait_until_usable_ends_when_the_file_is_mended(tmp_path: Path) -> None:
+    clock, path = FakeClock(), tmp_path / "v.toml"
+    task = asyncio.create_task(wait_until_usable(path, clock))  # it is missing
+
+    async def looked(times: int) -> None:
+        for _ in range(times):
+            slept = len(clock.slept)
+            await clock.advance(POLL_S)
+            for _ in range(5000):  # it is read in a thread
+                if len(clock.slept) > slept or task.done():
+                    break
+                await asyncio.sleep(0.001)
+
+    await looked(2)
+    path.write_text("broken")
+    await looked(2)
+    assert not task.done()
+    path.write_text(CHAT)
+    await looked(1)
+    await task

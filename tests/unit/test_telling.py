@@ -10,7 +10,7 @@ from tests.helpers.make import config
 from vllmd.feed import Event
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
-from vllmd.telling import report_unconfigured, send_notices, tell_manager
+from vllmd.telling import expect_notices, report_unconfigured, send_notices, tell_manager
 
 
 async def test_manager_hears_the_status_and_a_sign_of_life_again_and_again(tmp_path: Path) -> None:
@@ -61,3 +61,15 @@ def test_engines_that_run_and_are_not_configured_are_named(tmp_path: Path) -> No
     with structlog.testing.capture_logs() as logs:
         report_unconfigured(tmp_path, {"chat": None})
     assert [(line["event"], line["engine"]) for line in logs] == [("engine.unconfigured", "old")]
+
+
+def test_notices_that_come_before_the_webhook_works_are_kept_for_it() -> None:
+    """A daemon that ended badly, or a file that cannot be used, is told when the next begins."""
+    outbox = Outbox()
+    expect_notices(config('[notify]\nwebhook_url = "http://127.0.0.1:9/"\n').notify, outbox)
+    outbox.put(Event(0.0, "daemon.recovered", "error", None, {"how": "lost", "problem": "x"}))
+    assert [notice.alert for notice in outbox.waiting] == ["VllmdDaemonFailed"]
+    nobody = Outbox()
+    expect_notices(config("").notify, nobody)
+    nobody.put(Event(0.0, "daemon.recovered", "error", None, {"how": "lost", "problem": "x"}))
+    assert not nobody.waiting

@@ -44,6 +44,8 @@ def command(client: ControlClient, as_json: bool) -> None:
         terminal.echo(
             terminal.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow")
         )
+    for part in daemon.get("failing", ()):  # an older daemon does not know it
+        terminal.echo(terminal.style(_failing(part, now), fg="red"))
     if not status["engines"]:
         terminal.echo("no engine is configured; 'vllmd init' writes a first one")
         return
@@ -57,6 +59,15 @@ def command(client: ControlClient, as_json: bool) -> None:
     for engine in status["engines"]:
         for note in _notes(engine, now):
             terminal.echo(f"{engine['name']}: {note}")
+
+
+def _failing(part: dict[str, Any], now: float) -> str:
+    ago = format_duration(now - part["failed_at"])
+    again = f"tried again in {format_duration(part['retry_at'] - now)}" if part["retry_at"] else ""
+    return (
+        f"part {part['part']} of vllmd failed, {part['failures']} in all, the last {ago} ago"
+        f"{', ' * bool(again)}{again}: {part['problem']}; 'vllmd events --level error' has more"
+    )
 
 
 def _row(engine: dict[str, Any], now: float) -> list[str]:

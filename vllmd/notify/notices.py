@@ -15,6 +15,9 @@ FAILED = "VllmdEngineFailed"
 HELD = "VllmdEngineHeld"
 STALLED = "VllmdEngineStalled"
 CONFIG = "VllmdConfigRefused"
+DAEMON = "VllmdDaemonFailed"
+
+_ENDS = {"failed": "ended by a mistake", "lost": "ended without a word"}
 
 
 @attrs.frozen
@@ -66,6 +69,10 @@ class Notices:
         return None
 
     def _of_daemon(self, event: Event) -> Notice | None:
+        if event.name == events.DAEMON_RECOVERED:
+            text = f"{event.fields.get('problem')}. It runs again; engines were not touched."
+            summary = f"vllmd: the last daemon {_ENDS.get(str(event.fields.get('how')))}"
+            return Notice(DAEMON, True, event.at, event.at, "warning", summary, text)
         if event.name == events.CONFIG_REFUSED and None not in self._open:
             self._open[None] = _Open(CONFIG, event.at, None)
             text = f"{event.fields.get('problem')}. Nothing changed; what runs, runs on."

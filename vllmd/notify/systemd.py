@@ -23,17 +23,20 @@ class Notifier:
         self.watchdog_s = int(watchdog_us) / 1e6 if watchdog_us.isdigit() else None
         """How long the manager waits for a sign of life, in seconds; None if it does not."""
         self._status = ""
+        self._sender: socket.socket | None = None
 
     def send(self, *lines: str) -> None:
         """Send such as ``READY=1``; a manager that does not listen is no reason to fail."""
         if not self._path:
             return
         address = f"\0{self._path[1:]}" if self._path.startswith("@") else self._path
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            try:
-                sender.sendto("\n".join(lines).encode(), address)
-            except OSError:
-                return
+        try:
+            if self._sender is None:  # it is kept: signs of life go on when no descriptor is left
+                kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+                self._sender = socket.socket(socket.AF_UNIX, kind)
+            self._sender.sendto("\n".join(lines).encode(errors="replace"), address)
+        except OSError:
+            return
 
     def reloading(self, monotonic_s: float) -> None:
         """Say that a reload begins; ``READY=1`` ends it. Source: sd_notify(3)."""

@@ -109,3 +109,24 @@ def test_status_json_is_json(tmp_path: Path) -> None:
 
 def test_status_no_engine_says_so(tmp_path: Path) -> None:
     assert "no engine is configured" in status_of(tmp_path)
+
+
+def test_status_names_parts_of_vllmd_that_keep_failing(tmp_path: Path) -> None:
+    now, host = time.time(), FakeHost()
+    host.failing = [
+        {
+            **{"part": "gpu_reader", "failures": 4, "problem": "KeyError: 'cpu_s'"},
+            **{"failed_at": now - 30, "retry_at": now + 20},
+        },
+        {
+            **{"part": "disk", "failures": 9, "problem": "OSError: full"},
+            **{"failed_at": now - 30, "retry_at": None},
+        },
+    ]
+    reader, disk = status_of(tmp_path, host=host).splitlines()[1:3]
+    assert reader.startswith("part gpu_reader of vllmd failed, 4 in all, the last 30s ago")
+    assert "tried again in" in reader
+    assert "KeyError: 'cpu_s'" in reader
+    assert "tried again" not in disk
+    shown = json.loads(status_of(tmp_path, json_too=True, host=host))
+    assert shown["daemon"]["failing"] == host.failing

@@ -1,8 +1,10 @@
 from typing import Any
 
+import pytest
+
 from vllmd import events
 from vllmd.feed import Event
-from vllmd.notify.notices import CONFIG, FAILED, HELD, STALLED, Notice, Notices
+from vllmd.notify.notices import CONFIG, DAEMON, FAILED, HELD, STALLED, Notice, Notices
 
 EXITED: dict[str, Any] = {
     "requested": False,
@@ -83,3 +85,12 @@ def test_configuration_that_cannot_be_used_is_told_until_it_can() -> None:
     assert not good.firing
     assert told.take(events.CONFIG_RELOADED, None) is None
     assert told.take(events.DAEMON_STARTED, None) is None
+
+
+@pytest.mark.parametrize(("how", "words"), [("failed", "by a mistake"), ("lost", "without a word")])
+def test_daemon_that_ended_unasked_is_told_by_the_next(how: str, words: str) -> None:
+    notice = Told().take(events.DAEMON_RECOVERED, None, how=how, problem="KeyError: 'x'")
+    assert notice is not None
+    assert (notice.alert, notice.firing) == (DAEMON, True)
+    assert words in notice.summary
+    assert notice.text.startswith("KeyError: 'x'.")

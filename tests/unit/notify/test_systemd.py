@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from vllmd.notify.systemd import Notifier, take_sockets
 
 CHILD = """
@@ -64,3 +66,23 @@ def test_take_sockets_takes_what_is_ours() -> None:
 def test_take_sockets_of_another_process_are_left_alone() -> None:
     assert take_sockets({"LISTEN_PID": "1", "LISTEN_FDS": "1"}) == {}
     assert take_sockets({}) == {}
+
+
+def test_notifier_goes_on_when_no_descriptor_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the manager would take the daemon for dead, and kill it."""
+    path = str(tmp_path / "n.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path)
+        manager.settimeout(5)
+        notifier = Notifier({"NOTIFY_SOCKET": path})
+        notifier.send("READY=1")
+
+        def fails(*_: object, **__: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(socket, "socket", fails)
+        notifier.send("WATCHDOG=1")
+        Notifier({"NOTIFY_SOCKET": path}).send("WATCHDOG=1")  # it says nothing, and ends nothing
+        assert [manager.recv(1000) for _ in range(2)] == [b"READY=1", b"WATCHDOG=1"]

@@ -128,6 +128,23 @@ def group(settings: Settings) -> Group:
                 wait="10m",
             ),
             Alert(
+                "VllmdPartFailed",
+                Severity.WARNING,
+                # a count that is seen for the first time is none yet: a part of an older daemon
+                "increase(vllmd_part_failures_total[10m]) > 2",
+                f"{HOST}: the part {{{{ $labels.part }}}} of vllmd keeps failing",
+                "It is tried again and again; the rest works on, and engines serve. What it does "
+                "is not done meanwhile. 'vllmd status' has the error.",
+            ),
+            Alert(
+                "VllmdDaemonFailed",
+                Severity.WARNING,
+                "increase(vllmd_daemon_unexpected_ends_total[30m]) > 0",
+                f"{HOST}: vllmd's daemon ended without being asked to",
+                "It runs again, and engines were not touched. 'vllmd events --name "
+                "daemon.recovered' says whether it made a mistake or was killed.",
+            ),
+            Alert(
                 "VllmdWatchdog",
                 Severity.NONE,
                 "vector(1)",

@@ -50,6 +50,28 @@ SEES = Row(
             steps=NO_IS_GOOD,
         ),
         Panel(
+            "Parts that failed",
+            "Each is tried again. More than one or two: vllmd status has the error.",
+            "short",
+            [
+                Query(
+                    f"increase(vllmd_part_failures_total{{{HOSTS}}}[10m]) > 0",
+                    f"{HOST} {{{{part}}}}",
+                )
+            ],
+        ),
+        Panel(
+            "The daemon ended unasked",
+            "By a mistake, or killed. Zero is normal; a restart that somebody asked for is none.",
+            "short",
+            [
+                Query(
+                    f"increase(vllmd_daemon_unexpected_ends_total{{{HOSTS}}}[30m])",
+                    HOST,
+                )
+            ],
+        ),
+        Panel(
             "Age of vLLM's page",
             "Older than a few seconds: the engine does not answer, and its numbers are absent.",
             "s",
