@@ -210,7 +210,8 @@ class Daemon:
         ]
         engines, others = self._engines.parts(), self._other_parts()
         self._parts.retain(part.name for part in (*served, *engines, *others))
-        await self._tracing.open()
+        with self._parts.isolated("tracing"):  # its parts go on trying
+            await self._tracing.open()
         async with asyncio.TaskGroup() as tasks:
             for part in served:
                 tasks.create_task(self._parts.keep(part))
