@@ -42,7 +42,9 @@ REASONS = {
 """Why a connection was closed whose phase took too long."""
 ENDED, FULL, EXHAUSTED, HANDSHAKE = "ended", "full", "exhausted", "handshake"
 """In order, by either side; too many were open; there was no descriptor; TLS failed."""
-ALL_REASONS = (*REASONS.values(), ENDED, FULL, EXHAUSTED, HANDSHAKE)
+FLOOD, PROTOCOL = "flood", "protocol"
+"""HTTP/2: more resets, settings, pings or headers than any client needs; it was none."""
+ALL_REASONS = (*REASONS.values(), ENDED, FULL, EXHAUSTED, HANDSHAKE, FLOOD, PROTOCOL)
 
 
 @attrs.define

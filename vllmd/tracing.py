@@ -141,12 +141,13 @@ class Tracing:
             ("http", self._config.listen_http, http_server),
             ("grpc", self._config.listen_grpc, grpc_server),
         ):
+            run = partial(serve, self._intake, surroundings.tallies)
             held = surroundings.sockets.get(f"otlp-{protocol}")
             if held is not None:
-                yield Port(protocol, held.dup, partial(serve, self._intake))
+                yield Port(protocol, held.dup, run)
             elif address is not None:
                 bind = partial(premises.bind, address)
-                yield Port(protocol, bind, partial(serve, self._intake))
+                yield Port(protocol, bind, run)
 
     def _make_forwarder(self, forward: Forward) -> Forwarder | None:
         kept, queue = self._kept, self._kept.queue

@@ -1,18 +1,23 @@
 """Requests to export spans, as vLLM makes them, and receivers to send them to."""
 
+import base64
 import itertools
-from collections.abc import AsyncIterator, Iterable, Mapping
+import json
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.helpers.clock import FakeClock
-from vllmd.traces.intake import Intake, Kept
+from vllmd.traces.intake import Body, Intake, Kept
 from vllmd.traces.spans import RequestSpan, StartSpan
+from vllmd.traces.unpack import Share
 
+T = TypeVar("T")
 DATA = Path(__file__).parents[1] / "data" / "otlp"
 ENGINE = "chat"
 START_NS = 1_795_461_110_000_000_000
@@ -74,12 +79,33 @@ def add_span(
     return span
 
 
+def done(steps: Generator[None, None, T]) -> T:
+    """Do all steps of a work, and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+
 def export(count: int = 1, **options: Any) -> ExportTraceServiceRequest:
     """Return a request with so many spans alike."""
     request = ExportTraceServiceRequest()
     for _ in range(count):
         add_span(request, **options)
     return request
+
+
+def json_of(request: ExportTraceServiceRequest) -> bytes:
+    """Return a request in OTLP's own JSON: ids in hex."""
+    given = json_format.MessageToDict(request)
+    for group in given["resourceSpans"]:
+        for scope in group["scopeSpans"]:
+            for each in scope["spans"]:
+                for name in {"traceId", "spanId"} & each.keys():
+                    each[name] = base64.b64decode(each[name]).hex()
+    return json.dumps(given).encode()
 
 
 def recorded(name: str, engine: str | None = ENGINE) -> ExportTraceServiceRequest:
@@ -133,6 +159,13 @@ class Taken:
     async def _models(self, engine: str, wanted: Iterable[str]) -> frozenset[str]:
         self.asked.append((engine, frozenset(wanted)))
         return self._known
+
+    async def take(self, request: Any, *, json: bool = False) -> Any:
+        """Take a request, a message or its bytes; returns the answer."""
+        data = request if isinstance(request, bytes) else request.SerializeToString()
+        with Share(self.intake.room) as share:
+            share.take(len(data))
+            return await self.intake.take(Body(data, json=json), share)
 
     @property
     def spans(self) -> int:

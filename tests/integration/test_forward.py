@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from grpclib.server import Server
 
 from tests.helpers.otlp import Taken, export
 from tests.helpers.site import DAEMON, Site, free_port, needs, running, wait_for
@@ -22,7 +21,7 @@ from vllmd.demo.adapter import write_adapter
 from vllmd.traces.forward.answer import Verdict
 from vllmd.traces.forward.queue import Batch
 from vllmd.traces.forward.senders import GrpcSender, Target
-from vllmd.traces.grpc import GrpcReceiver
+from vllmd.traces.grpc import GrpcReceiver, GrpcServer
 from vllmd.tracing import tls_of
 
 REQUESTS = "vllmd_span_requests_total"
@@ -120,8 +119,8 @@ async def test_grpc_over_tls(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     context.set_alpn_protocols(["h2"])
-    server = Server([GrpcReceiver(taken.intake)])
-    await server.start(sock=listener, ssl=context)
+    server = GrpcServer(GrpcReceiver(taken.intake), tls=lambda: context)
+    await server.start(listener)
     endpoint = f"https://127.0.0.1:{listener.getsockname()[1]}"
     for ca_file, verdict in ((str(cert), Verdict.SENT), (None, Verdict.RETRY)):
         forward = Forward(endpoint=endpoint, protocol="grpc", ca_file=ca_file)
@@ -130,8 +129,7 @@ async def test_grpc_over_tls(tmp_path: Path) -> None:
         assert answer.verdict is verdict, answer
         await sender.close()
     assert taken.spans == 1
-    server.close()
-    await server.wait_closed()
+    await server.close()
 
 
 def test_a_dead_backend_costs_nothing_and_gets_what_it_missed(tmp_path: Path) -> None:

@@ -146,10 +146,13 @@ PURE = {
     "traces/decode.py",
     "traces/episodes.py",
     "traces/forward/answer.py",
+    "traces/frames.py",
+    "traces/refusal.py",
     "traces/seen.py",
     "traces/slowest.py",
     "traces/spans.py",
     "traces/unpack.py",
+    "traces/wire.py",
 }
 PURE |= {name_of(path) for path in (PACKAGE / "engine" / "causes").glob("*.py")}
 PURE |= {name_of(path) for path in (PACKAGE / "monitoring").rglob("*.py")}

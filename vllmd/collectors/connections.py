@@ -31,7 +31,8 @@ class ConnectionsCollector:
             "vllmd_connections_closed_total",
             "Connections that ended, by listener and why: ended (in order, by either side); idle, "
             "head, body, unread (took too long); full (too many were open); exhausted (no file "
-            "descriptor was left); handshake (TLS failed).",
+            "descriptor was left); handshake (TLS failed); flood, protocol (HTTP/2 that no client "
+            "needs to send, or none).",
             labels=["listener", "reason"],
         )
         for listener, counts in self._tallies.items():

@@ -153,6 +153,14 @@ def _received(figures: TraceFigures) -> Iterator[Metric]:
     )
     for (protocol, outcome), count in sorted(counts.requests.items()):
         requests.add_metric([protocol, outcome], count)
+    refused = CounterMetricFamily(
+        "vllmd_otlp_refused_total",
+        "Requests to export that were not taken, by protocol and why: too_large (bytes, spans, "
+        "objects), busy, slow, malformed, came_back, unfit (path, type or encoding).",
+        labels=["protocol", "reason"],
+    )
+    for (protocol, reason), count in sorted(counts.refused.items()):
+        refused.add_metric([protocol, reason], count)
     spans = CounterMetricFamily(
         "vllmd_otlp_spans_total",
         "Spans received that are of no request, by what they are.",
@@ -164,7 +172,7 @@ def _received(figures: TraceFigures) -> Iterator[Metric]:
         ("rejected", counts.rejected),
     ):
         spans.add_metric([kind], count)
-    yield from (up, requests, spans)
+    yield from (up, requests, refused, spans)
 
 
 def _forwarded(figures: TraceFigures) -> Iterator[Metric]:

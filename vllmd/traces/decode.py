@@ -1,4 +1,4 @@
-"""OTLP bodies to messages, as protobuf and as JSON. Pure.
+"""OTLP bodies to spans, as protobuf and as JSON. Pure.
 
 Source: the OTLP specification 1.x, "Binary Protobuf Encoding" and "JSON Protobuf Encoding".
 """
@@ -6,32 +6,127 @@ Source: the OTLP specification 1.x, "Binary Protobuf Encoding" and "JSON Protobu
 import base64
 import binascii
 import json
+from collections.abc import Callable, Generator
 from typing import Any
 
+import attrs
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
+
+from vllmd.traces import wire
+from vllmd.traces.refusal import FEWER, MalformedError, TooLargeError
+from vllmd.traces.spans import Group, engine_of, has_ids
+from vllmd.traces.wire import Buffer, Outline
 
 _IDS = frozenset({"traceId", "spanId", "parentSpanId"})
+MAX_JSON_OBJECTS = 32_768
+"""Objects and lists in one body: each takes 10 µs; a span of a stock vLLM has 30 of them."""
+MAX_JSON_MEMBERS = 8 * MAX_JSON_OBJECTS
+QUICK_JSON_OBJECTS = 512
+"""A body with no more is read in a few milliseconds."""
 
 
-class MalformedError(Exception):
-    """A body is no request to export traces; sending it again does not help."""
+@attrs.frozen
+class Received:
+    """What a request held."""
+
+    groups: list[Group]
+    """One for each engine, and one for everybody else."""
+    rejected: int
+    """Spans that were left out: their ids are none."""
+    body: Callable[[], bytes]
+    """Returns the request in protobuf, without those, as it is passed on."""
+
+    @property
+    def spans(self) -> int:
+        """How many spans there are."""
+        return sum(group.spans for group in self.groups)
 
 
-def parse_protobuf(body: bytes) -> ExportTraceServiceRequest:
-    """Read a request; unknown fields are kept, as protobuf does.
+class _Groups:
+    def __init__(self, engines: frozenset[str]) -> None:
+        self._engines = engines
+        self._groups: dict[str | None, Group] = {}
+
+    def of(self, resource: Any) -> Group:
+        engine = engine_of(resource, self._engines)
+        return self._groups.setdefault(engine, Group(engine))
+
+    def all(self) -> list[Group]:
+        return list(self._groups.values())
+
+
+def read_protobuf(
+    body: Buffer, found: Outline, engines: frozenset[str]
+) -> Generator[None, None, Received]:
+    """Read a request of this outline in steps of at most 10 ms or so.
 
     Raises: MalformedError.
     """
+    groups = _Groups(engines)
+    bad: list[tuple[int, int]] = []
+    rejected = spans = size = 0
     try:
-        request: ExportTraceServiceRequest = ExportTraceServiceRequest.FromString(body)
+        for resource in found.resources:
+            if spans > wire.RUN_SPANS:
+                yield
+                spans = size = 0
+            about = b"".join(body[start:end] for start, end in resource.about)
+            group = groups.of(Resource.FromString(about))
+            spans += 1 + len(resource.scopes)
+            size += len(about)
+            for scope in resource.scopes:
+                for start, end in scope.about:
+                    ScopeSpans.FromString(bytes(body[start:end]))
+                for run in scope.runs:
+                    if spans + run.spans > wire.RUN_SPANS or size > wire.RUN_BYTES:
+                        yield
+                        spans = size = 0
+                    spans += run.spans
+                    size += run.end - run.start
+                    made = ScopeSpans.FromString(bytes(body[run.start : run.end]))
+                    left_out = group.add(made.spans)
+                    if left_out:
+                        rejected += left_out
+                        bad.append((run.start, run.end))
     except DecodeError:
         raise MalformedError("the body is no ExportTraceServiceRequest in protobuf") from None
-    return request
+
+    def passed_on() -> bytes:
+        return wire.write(body, found, _without_rejected(body, bad)) if bad else bytes(body)
+
+    return Received(groups.all(), rejected, passed_on)
 
 
-def parse_json(body: bytes) -> ExportTraceServiceRequest:
+def _without_rejected(body: Buffer, runs: list[tuple[int, int]]) -> dict[int, bytes]:
+    kept = {}
+    for start, end in runs:
+        made = ScopeSpans.FromString(bytes(body[start:end]))
+        spans = [span for span in made.spans if has_ids(span)]
+        kept[start] = ScopeSpans(spans=spans).SerializeToString()
+    return kept
+
+
+def count_json(body: Buffer) -> int:
+    """Return how many objects and lists there are at most in a body of JSON.
+
+    Raises: TooLargeError: more than are taken.
+    """
+    objects = body.count(b"{") + body.count(b"[")
+    members = body.count(b",")
+    if objects > MAX_JSON_OBJECTS or members > MAX_JSON_MEMBERS:
+        raise TooLargeError(
+            f"the JSON has {objects} objects and lists and {members} commas, and at most "
+            f"{MAX_JSON_OBJECTS} and {MAX_JSON_MEMBERS} are taken: send fewer spans at once, "
+            f"{FEWER}, or use application/x-protobuf"
+        )
+    return objects
+
+
+def read_json(body: Buffer, engines: frozenset[str]) -> Received:
     """Read a request in OTLP's own JSON: ids in hex, names in lowerCamelCase, unknown ones ignored.
 
     Raises: MalformedError.
@@ -43,9 +138,19 @@ def parse_json(body: bytes) -> ExportTraceServiceRequest:
             raise MalformedError("the body is no JSON object")
         json_format.ParseDict(given, request, ignore_unknown_fields=True)
     except (ValueError, RecursionError, json_format.ParseError, AttributeError, TypeError) as error:
-        text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        text = str(error)[:400].splitlines()[0][:200] if str(error) else type(error).__name__
         raise MalformedError(f"the body is no ExportTraceServiceRequest in JSON: {text}") from None
-    return request
+    groups, rejected = _Groups(engines), 0
+    for resource_spans in request.resource_spans:
+        group = groups.of(resource_spans.resource)
+        for scope_spans in resource_spans.scope_spans:
+            left_out = group.add(scope_spans.spans)
+            if left_out:
+                rejected += left_out
+                kept = [span for span in scope_spans.spans if has_ids(span)]
+                scope_spans.ClearField("spans")
+                scope_spans.spans.extend(kept)
+    return Received(groups.all(), rejected, request.SerializeToString)
 
 
 def _from_otlp(value: Any) -> Any:

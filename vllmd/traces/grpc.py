@@ -1,48 +1,54 @@
-"""OTLP over gRPC, on grpclib: pure Python.
+"""OTLP over gRPC: unary calls over HTTP/2, read and answered here.
 
-grpclib does not unpack compressed messages, and exporters send gzip: the frame is read here.
-Source: the OTLP specification, "OTLP/gRPC"; gRPC over HTTP2, "Length-Prefixed-Message".
+Source: the OTLP specification, "OTLP/gRPC"; gRPC over HTTP2, "Requests", "Responses".
 """
 
 import asyncio
-import contextlib
+import base64
 import socket
 import struct
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
-from grpclib.config import Configuration
-from grpclib.const import Cardinality, Handler, Status
-from grpclib.encoding.proto import ProtoStatusDetailsCodec
-from grpclib.exceptions import GRPCError
-from grpclib.server import Server, Stream
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from google.rpc.status_pb2 import Status as StatusMessage
+from grpclib.const import Status
+from grpclib.encoding.base import GRPC_CONTENT_TYPE
+from grpclib.metadata import decode_timeout, encode_grpc_message
 
-from vllmd.traces.decode import MalformedError, parse_protobuf
-from vllmd.traces.forward.senders import TRAIL_HEADER
+from vllmd.connections import Connection
+from vllmd.listener import Listener
+from vllmd.traces.calls import Reply
+from vllmd.traces.forward.senders import EXPORT, TRAIL_HEADER
 from vllmd.traces.http import RETRY_AFTER_S, only_traces
-from vllmd.traces.intake import CameBackError, Intake
-from vllmd.traces.unpack import (
-    MAX_BODY_BYTES,
+from vllmd.traces.http2 import Http2Protocol
+from vllmd.traces.intake import Body, Intake
+from vllmd.traces.refusal import (
     BusyError,
-    NotGzipError,
-    Share,
+    MalformedError,
+    RefusedError,
+    SlowError,
     TooLargeError,
-    gunzip,
 )
-from vllmd.units import KIB
+from vllmd.traces.turns import Work
+from vllmd.traces.unpack import MAX_BODY_BYTES, Room, Share
 
-_SERVICE = "/opentelemetry.proto.collector.{0}.v1.{1}Service/Export"
 _PREFIX = struct.Struct(">BI")
-_GZIP = b"\x1f\x8b"
+_OTHERS = {
+    EXPORT.replace("trace", signal).replace("Trace", signal.capitalize()): signal
+    for signal in ("metrics", "logs")
+}
+GRPC = "otlp-grpc"
+"""The listener's name."""
 CLOSE_S = 2.0
-WINDOW_BYTES = 256 * KIB
-"""HTTP/2's windows: what a client may send before it was read."""
+"""What calls under way get to end when the server does."""
+
+
+class _UnsupportedError(RefusedError):
+    reason = "unfit"
 
 
 class GrpcReceiver:
@@ -51,101 +57,147 @@ class GrpcReceiver:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
-    def __mapping__(self) -> Mapping[str, Handler]:
-        """Return the calls that are answered, as grpclib wants them."""
-        export = Handler(
-            self._export,
-            Cardinality.UNARY_UNARY,
-            ExportTraceServiceRequest,
-            ExportTraceServiceResponse,
-        )
-        calls = {_SERVICE.format("trace", "Trace"): export}
-        for signal in ("metrics", "logs"):
-            path = _SERVICE.format(signal, signal.capitalize())
-            calls[path] = Handler(
-                _Other(signal).refuse,
-                Cardinality.UNARY_UNARY,
-                ExportTraceServiceRequest,
-                ExportTraceServiceResponse,
-            )
-        return calls
+    @property
+    def room(self) -> Room:
+        """The bytes that messages may take."""
+        return self._intake.room
 
-    async def _export(self, stream: Stream[Any, Any]) -> None:
-        counts = self._intake.counts.requests
+    def begin(self, headers: Mapping[str, str]) -> Reply | None:
+        """Look at the headers of a call; returns an answer if its message is not wanted."""
+        reply = self._unfit(headers)
+        if reply is not None:
+            self._count_unfit()
+        return reply
+
+    def _unfit(self, headers: Mapping[str, str]) -> Reply | None:
+        if headers.get(":method") != "POST":
+            return Reply([(":status", "405"), ("allow", "POST")])
+        kind = headers.get("content-type", "").partition(";")[0].strip()
+        if kind not in (GRPC_CONTENT_TYPE, f"{GRPC_CONTENT_TYPE}+proto"):
+            return _failure(Status.UNKNOWN, "the content type is not application/grpc", http=415)
+        if headers.get("te") != "trailers":
+            return _failure(Status.UNKNOWN, 'the header "te: trailers" is missing', http=400)
+        return _unknown(headers.get(":path", ""), headers.get("grpc-timeout", "1S"))
+
+    def look(self, data: bytearray) -> None:
+        """Look at the beginning of a message. Raises: RefusedError."""
+        if len(data) >= _PREFIX.size and _PREFIX.unpack_from(data)[1] > MAX_BODY_BYTES:
+            raise TooLargeError
+
+    def refuse(self, error: RefusedError) -> Reply:
+        """Return the answer to a call that is not taken."""
+        self._intake.counts.refuse("grpc", error)
+        match error:
+            case BusyError():
+                wait = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S))
+                return _failure(Status.UNAVAILABLE, str(error), [wait])
+            case TooLargeError():
+                return _failure(Status.RESOURCE_EXHAUSTED, str(error))
+            case SlowError():
+                return _failure(Status.DEADLINE_EXCEEDED, str(error))
+            case _UnsupportedError():
+                return _failure(Status.UNIMPLEMENTED, str(error))
+        return _failure(Status.INVALID_ARGUMENT, str(error))
+
+    async def answer(self, headers: Mapping[str, str], data: bytearray, share: Share) -> Reply:
+        """Answer a call whose message came; never raises but when cancelled."""
+        timeout_s = decode_timeout(headers["grpc-timeout"]) if "grpc-timeout" in headers else None
         try:
-            given: dict[str, Any] = dict(stream.metadata or {})
-            via = self._intake.read_trail(str(given.get(TRAIL_HEADER, "")))
-            with Share(self._intake.room) as share:
-                raw = await _read(stream, share)
-                answer = await self._intake.take(parse_protobuf(raw), raw, via)
-        except BusyError:
-            counts["grpc", "busy"] += 1
-            wait = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S))
-            message = "too many requests are under way: try again"
-            raise GRPCError(Status.UNAVAILABLE, message, [wait]) from None
-        except TooLargeError:
-            counts["grpc", "refused"] += 1
-            message = "the message is too large: send fewer spans at once"
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, message) from None
-        except (MalformedError, NotGzipError, CameBackError) as error:
-            counts["grpc", "refused"] += 1
-            raise GRPCError(Status.INVALID_ARGUMENT, str(error)) from None
-        except GRPCError:
-            counts["grpc", "refused"] += 1
-            raise
-        counts["grpc", "accepted"] += 1
-        await stream.send_message(answer)
+            async with asyncio.timeout(timeout_s):
+                via = self._intake.read_trail(headers.get(TRAIL_HEADER, ""))
+                answer = await self._intake.take(_unframe(headers, data), share, via)
+        except TimeoutError:
+            self._count_unfit()
+            return _failure(Status.DEADLINE_EXCEEDED, "the client's own deadline is over")
+        except RefusedError as error:
+            return self.refuse(error)
+        self._intake.counts.requests["grpc", "accepted"] += 1
+        body = answer.SerializeToString()
+        return Reply(
+            [(":status", "200"), ("content-type", f"{GRPC_CONTENT_TYPE}+proto")],
+            _PREFIX.pack(0, len(body)) + body,
+            [("grpc-status", str(Status.OK.value))],
+        )
+
+    def _count_unfit(self) -> None:
+        self._intake.counts.requests["grpc", "refused"] += 1
+        self._intake.counts.refused["grpc", "unfit"] += 1
 
 
-class _Other:
-    """A signal that is not taken."""
+def _unknown(path: str, timeout: str) -> Reply | None:
+    if signal := _OTHERS.get(path):
+        return _failure(Status.UNIMPLEMENTED, only_traces(signal))
+    if path != EXPORT:
+        return _failure(Status.UNIMPLEMENTED, f"there is no {path}; traces go to {EXPORT}")
+    try:
+        decode_timeout(timeout)
+    except ValueError:
+        return _failure(Status.INTERNAL, "grpc-timeout is no time")
+    return None
 
-    def __init__(self, signal: str) -> None:
-        self._signal = signal
 
-    async def refuse(self, stream: Stream[Any, Any]) -> None:
-        raise GRPCError(Status.UNIMPLEMENTED, only_traces(self._signal))
-
-
-async def _read(stream: Stream[Any, Any], share: Share) -> bytes:
-    """Read one length-prefixed message and unpack it; nothing is read of one that is too large."""
-    frames = stream._stream
-    prefix = await frames.recv_data(_PREFIX.size)
-    if len(prefix) < _PREFIX.size:
+def _unframe(headers: Mapping[str, str], data: bytearray) -> Body:
+    """Take one message out of its frame. Source: gRPC, "Length-Prefixed-Message"."""
+    if len(data) < _PREFIX.size:
         raise MalformedError("there is no message")
-    packed, size = _PREFIX.unpack(prefix)
-    if size > MAX_BODY_BYTES:
-        raise TooLargeError
-    share.take(size)
-    body: bytes = await frames.recv_data(size)
-    if len(body) != size:
-        raise MalformedError("the message is cut off")
-    if not packed:
-        return body
-    if not body.startswith(_GZIP):
-        message = "the message is compressed with something that is not gzip"
-        raise GRPCError(Status.UNIMPLEMENTED, message)
-    return gunzip(body, share)
+    packed, size = _PREFIX.unpack_from(data)
+    del data[: _PREFIX.size]
+    if len(data) != size:
+        raise MalformedError("the message is cut off, or there is more than one")
+    encoding = headers.get("grpc-encoding", "identity")
+    if packed and encoding != "gzip":
+        raise _UnsupportedError(f"the message is compressed with {encoding[:40]}, not gzip")
+    return Body(data, packed=bool(packed))
+
+
+def _failure(
+    status: Status, message: str, details: Sequence[Any] = (), *, http: int = 200
+) -> Reply:
+    headers = [
+        (":status", str(http)),
+        ("content-type", f"{GRPC_CONTENT_TYPE}+proto"),
+        ("grpc-status", str(status.value)),
+        ("grpc-message", encode_grpc_message(message)),
+    ]
+    if status is Status.UNIMPLEMENTED:
+        headers.append(("grpc-accept-encoding", "identity,gzip"))
+    if details:
+        about = StatusMessage(code=status.value, message=message)
+        for detail in details:
+            packed = AnyMessage()
+            packed.Pack(detail)
+            about.details.append(packed)
+        value = base64.b64encode(about.SerializeToString()).rstrip(b"=").decode()
+        headers.append(("grpc-status-details-bin", value))
+    return Reply(headers)
 
 
 class GrpcServer:
     """The receiver on a socket that is already bound."""
 
-    def __init__(self, receiver: GrpcReceiver) -> None:
-        config = Configuration(
-            http2_connection_window_size=4 * WINDOW_BYTES, http2_stream_window_size=WINDOW_BYTES
-        )
-        self._server = Server(
-            [receiver], status_details_codec=ProtoStatusDetailsCodec(), config=config
-        )
+    def __init__(self, receiver: GrpcReceiver, **options: Any) -> None:
+        """Make one; the options are those of the listener."""
+        self._receiver = receiver
+        self._options = options
+        self._protocols: weakref.WeakSet[Http2Protocol] = weakref.WeakSet()
+        self._work = Work()
+        self._listener: Listener | None = None
 
-    async def start(self, listener: socket.socket) -> None:
+    async def start(self, listening: socket.socket) -> None:
         """Serve from now on."""
-        await self._server.start(sock=listener)
+        self._listener = Listener(GRPC, listening, self._serve, **self._options)
+        self._listener.start()
+
+    def _serve(self, connection: Connection) -> Http2Protocol:
+        protocol = Http2Protocol(self._receiver, self._work, connection)
+        self._protocols.add(protocol)
+        return protocol
 
     async def close(self) -> None:
         """Stop, and give what runs a moment to end."""
-        self._server.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._server.wait_closed()
+        if self._listener is not None:
+            self._listener.pause()
+            for protocol in list(self._protocols):
+                protocol.shut_down()
+            await self._listener.drain(CLOSE_S)
+            self._listener.close()

@@ -9,21 +9,21 @@ from typing import Any
 
 import attrs
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.types import Receive, Scope, Send
 
 from vllmd.config.traces import PATH
+from vllmd.connections import Connection
 from vllmd.traces import decode
 from vllmd.traces.forward.senders import TRAIL_HEADER
-from vllmd.traces.intake import CameBackError, Intake
+from vllmd.traces.intake import Body, Intake
+from vllmd.traces.refusal import BusyError, MalformedError, RefusedError, SlowError, TooLargeError
 from vllmd.traces.unpack import (
+    BODY_START_S,
+    BODY_TIMEOUT_S,
     MAX_BODY_BYTES,
     MAX_JSON_BYTES,
-    BusyError,
-    NotGzipError,
     Share,
-    TooLargeError,
-    gunzip,
+    allowed_s,
 )
 
 OTHER_SIGNALS = {
@@ -33,7 +33,6 @@ OTHER_SIGNALS = {
 }
 RETRY_AFTER_S = 1
 """vLLM's exporter has ten seconds in all: to ask for more is to lose the batch."""
-BODY_TIMEOUT_S = 30.0
 DISCARDED_BYTES = 4 * MAX_BODY_BYTES
 """What is read and thrown away of a body that is too large, so that its sender sees why."""
 
@@ -46,20 +45,17 @@ class _Kind:
     """One of OTLP's two encodings."""
 
     content_type: bytes
-    parse: Callable[[bytes], ExportTraceServiceRequest]
     write: Callable[[Any], bytes]
     limit: int
 
 
 PROTOBUF = _Kind(
     b"application/x-protobuf",
-    decode.parse_protobuf,
     lambda message: bytes(message.SerializeToString()),
     MAX_BODY_BYTES,
 )
-JSON = _Kind(b"application/json", decode.parse_json, decode.to_json, MAX_JSON_BYTES)
+JSON = _Kind(b"application/json", decode.to_json, MAX_JSON_BYTES)
 _TRAIL = TRAIL_HEADER.encode()
-_REFUSED = (decode.MalformedError, NotGzipError, TooLargeError, BusyError, CameBackError)
 _KINDS = {kind.content_type: kind for kind in (PROTOBUF, JSON)}
 
 
@@ -83,23 +79,34 @@ class HttpReceiver:
         """Answer one request."""
         headers = dict(scope["headers"])
         kind = _KINDS.get(_bare(headers.get(b"content-type", b"")))
-        counts = self._intake.counts.requests
+        counts = self._intake.counts
+        peer = _peer_of(scope)
         try:
             _refuse_unfit(scope, kind)
             assert kind is not None
             via = self._intake.read_trail(headers.get(_TRAIL, b"").decode("latin-1"))
-            with Share(self._intake.room) as share:
-                raw = await _read(receive, headers, kind.limit, share)
-                request = kind.parse(raw)
-                raw_protobuf = raw if kind is PROTOBUF else None
-                answer = await self._intake.take(request, raw_protobuf, via)
-            counts["http", "accepted"] += 1
+            with Share(self._intake.room, peer) as share:
+                body = await _read(receive, headers, kind, share)
+                answer = await self._intake.take(body, share, via)
+            counts.requests["http", "accepted"] += 1
             await _send(send, 200, kind, kind.write(answer))
-        except (_Refusal, *_REFUSED) as error:
-            refusal = error if isinstance(error, _Refusal) else _refusal(error)
-            counts["http", "busy" if refusal.status == 503 else "refused"] += 1
-            body = (kind or JSON).write(Status(code=refusal.code, message=str(refusal)))
-            await _send(send, refusal.status, kind or JSON, body, refusal.headers)
+        except _Refusal as refusal:
+            counts.requests["http", "refused"] += 1
+            counts.refused["http", "unfit"] += 1
+            await _refuse(send, refusal, kind or JSON)
+        except RefusedError as error:
+            counts.refuse("http", error)
+            await _refuse(send, _refusal(error), kind or JSON)
+
+
+def _peer_of(scope: Scope) -> str:
+    connection: Connection | None = scope.get("state", {}).get("connection")
+    return connection.peer if connection is not None else ""
+
+
+async def _refuse(send: Send, refusal: "_Refusal", kind: _Kind) -> None:
+    body = kind.write(Status(code=refusal.code, message=str(refusal)))
+    await _send(send, refusal.status, kind, body, refusal.headers)
 
 
 def _refuse_unfit(scope: Scope, kind: _Kind | None) -> None:
@@ -127,17 +134,20 @@ def only_traces(signal: str) -> str:
     )
 
 
-def _refusal(error: Exception) -> _Refusal:
-    if isinstance(error, BusyError):
-        after = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
-        return _Refusal(503, UNAVAILABLE, "too many requests are under way: try again", after)
-    if isinstance(error, TooLargeError):
-        return _Refusal(413, RESOURCE_EXHAUSTED, "the body is too large: send fewer spans at once")
+def _refusal(error: RefusedError) -> _Refusal:
+    match error:
+        case BusyError():
+            after = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+            return _Refusal(503, UNAVAILABLE, str(error), after)
+        case TooLargeError():
+            return _Refusal(413, RESOURCE_EXHAUSTED, str(error))
+        case SlowError():
+            return _Refusal(408, INVALID_ARGUMENT, str(error))
     return _Refusal(400, INVALID_ARGUMENT, str(error))
 
 
-async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int, share: Share) -> bytes:
-    """Read the body and unpack it."""
+async def _read(receive: Receive, headers: dict[bytes, bytes], kind: _Kind, share: Share) -> Body:
+    """Read the body."""
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"gzip", b"identity", b""):
         raise _Refusal(
@@ -146,41 +156,44 @@ async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int, share
     length = headers.get(b"content-length", b"0")
     expected = int(length) if length.isdigit() else 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            if expected > limit:
-                await _discard(receive)
+        async with asyncio.timeout(BODY_START_S) as deadline:
+            if expected > kind.limit:
+                await _discard(receive, deadline)
                 raise TooLargeError
-            body = await _body(receive, limit, share)
+            data = await _body(receive, kind.limit, share, deadline)
     except TimeoutError:
-        raise _Refusal(408, INVALID_ARGUMENT, "the body did not come in time") from None
-    return gunzip(body, share, limit) if encoding == b"gzip" else body
+        raise (BusyError if share.lost else SlowError)() from None
+    return Body(data, packed=encoding == b"gzip", json=kind is JSON)
 
 
-async def _body(receive: Receive, limit: int, share: Share) -> bytes:
-    blocks: list[bytes] = []
-    size = 0
+async def _body(receive: Receive, limit: int, share: Share, deadline: asyncio.Timeout) -> bytearray:
+    began = asyncio.get_running_loop().time()
+    share.gave_way = lambda: deadline.reschedule(began)
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise decode.MalformedError("the connection ended within the body")
-        block = message.get("body", b"")
-        size += len(block)
-        if size > limit:
-            if message.get("more_body"):
-                await _discard(receive)
-            raise TooLargeError
+            raise MalformedError("the connection ended within the body")
+        block, more = message.get("body", b""), message.get("more_body")
         try:
+            if len(body) + len(block) > limit:
+                raise TooLargeError
             share.take(len(block))
-        except BusyError:
-            if message.get("more_body"):
-                await _discard(receive)
+        except RefusedError:
+            del body
+            if more:
+                await _discard(receive, deadline)
             raise
-        blocks.append(block)
-        if not message.get("more_body"):
-            return b"".join(blocks)
+        body += block
+        if not more:
+            share.gave_way = lambda: None
+            return body
+        deadline.reschedule(began + allowed_s(len(body)))
 
 
-async def _discard(receive: Receive) -> None:
+async def _discard(receive: Receive, deadline: asyncio.Timeout) -> None:
+    """Read what still comes of a body that is refused: its sender reads the answer after it."""
+    deadline.reschedule(asyncio.get_running_loop().time() + BODY_TIMEOUT_S)
     left = DISCARDED_BYTES
     while left > 0:
         message = await receive()

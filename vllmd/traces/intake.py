@@ -1,28 +1,32 @@
 """What both receivers do with a request: counted, ranked, noted, queued to be passed on."""
 
 import asyncio
-import itertools
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 
 import attrs
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from vllmd import events
 from vllmd.clock import Clock
 from vllmd.feed import Event
+from vllmd.traces import decode, wire
 from vllmd.traces.aggregate import Aggregate
+from vllmd.traces.decode import Received
 from vllmd.traces.forward.queue import ForwardQueue
+from vllmd.traces.refusal import CameBackError, RefusedError
 from vllmd.traces.slowest import Slowest
-from vllmd.traces.spans import Group, RequestSpan, StartSpan, drop_invalid, read_groups
-from vllmd.traces.unpack import Room
+from vllmd.traces.spans import Group, StartSpan
+from vllmd.traces.turns import Place, Turns, in_thread
+from vllmd.traces.unpack import MAX_BODY_BYTES, MAX_JSON_BYTES, STEP_BYTES, Room, Share, gunzip
+from vllmd.units import KIB
 
-YIELD_EVERY = 1024
-"""Spans after which others get their turn: some 10 ms."""
+STEP_SPANS = 512
+"""Spans after which others get their turn: some 5 ms."""
+SPAN_BYTES = KIB
+"""What a span takes in memory while its request is read."""
+LARGE_SPANS = 2048
 
 MAX_TRAIL = 16
 """A request that was passed on more often goes round in some other way."""
@@ -36,12 +40,20 @@ class Counts:
 
     requests: Counter[tuple[str, str]] = attrs.field(factory=Counter)
     """By protocol and outcome."""
+    refused: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    """Requests that were not taken, by protocol and reason."""
     others: int = 0
     """Spans that are neither of a request nor of a start of one of our engines."""
     rejected: int = 0
     """Spans whose ids are none."""
     starts: int = 0
     """Spans of starts."""
+
+    def refuse(self, protocol: str, error: RefusedError) -> None:
+        """Count a request that is not taken."""
+        outcome = "busy" if error.reason == "busy" else "refused"
+        self.requests[protocol, outcome] += 1
+        self.refused[protocol, error.reason] += 1
 
 
 @attrs.define
@@ -69,15 +81,17 @@ Started = Callable[[str, StartSpan], None]
 """Told of each part of an engine's start that has ended."""
 
 
-class CameBackError(Exception):
-    """A request was passed on by this daemon itself."""
+@attrs.frozen
+class Body:
+    """A body as it came: in protobuf or JSON, and perhaps in gzip."""
 
-    def __init__(self) -> None:
-        super().__init__("these spans were passed on by this vllmd: mend traces.forward.endpoint")
+    data: bytes | bytearray
+    packed: bool = False
+    json: bool = False
 
 
 class Intake:
-    """Takes requests that were decoded; never waits for whoever they are passed on to."""
+    """Takes requests; never waits for whoever they are passed on to."""
 
     def __init__(
         self, engines: Iterable[str], kept: Kept, models: Models, started: Started, clock: Clock
@@ -88,6 +102,7 @@ class Intake:
         self._started = started
         self._clock = clock
         self.room = Room()
+        self._turns = Turns()
         self.begun = asyncio.Event()
         """Set while a window of slowest requests is under way."""
 
@@ -104,53 +119,77 @@ class Intake:
         return self._kept.counts
 
     async def take(
-        self, request: ExportTraceServiceRequest, raw: bytes | None, via: tuple[str, ...] = ()
+        self, body: Body, share: Share, via: tuple[str, ...] = ()
     ) -> ExportTraceServiceResponse:
-        """Take one request; `raw` is its protobuf as it came, None if it came as JSON.
+        """Take one request; nothing of it counts unless all of it can be read.
 
-        `via` is who passed it on.
+        `share` is what it holds of the room, `via` who passed it on.
 
         Returns: the answer; it says how many spans were rejected, and nothing if none was.
+        Raises: RefusedError: it is not taken.
         """
-        rejected = drop_invalid(request)
-        spans = 0
-        for group in read_groups(request, self._engines):
-            spans += len(group.requests) + len(group.starts) + group.others
-            await self._take_group(group)
+        share.arrived()
+        async with Place(self._turns) as place:
+            received = await self._read(body, share, place)
+            for group in received.groups:
+                await self._take_group(group, place)
         if self._kept.queue.wanted:
-            intact = raw is not None and not rejected
-            body = raw if intact and raw else request.SerializeToString()
-            self._kept.queue.put(body, spans, via)
+            self._kept.queue.put(received.body(), received.spans, via)
         answer = ExportTraceServiceResponse()
-        if rejected:
-            self.counts.rejected += rejected
-            answer.partial_success.rejected_spans = rejected
+        if received.rejected:
+            self.counts.rejected += received.rejected
+            answer.partial_success.rejected_spans = received.rejected
             answer.partial_success.error_message = WRONG_IDS
         return answer
 
-    async def _take_group(self, group: Group) -> None:
+    async def _read(self, body: Body, share: Share, place: Place) -> Received:
+        data = body.data
+        if body.packed:
+            limit = MAX_JSON_BYTES if body.json else MAX_BODY_BYTES
+            data = await place.run(gunzip(data, share, limit), large=True)
+        elif len(data) > STEP_BYTES:
+            await place.be_large()
+        if body.json:
+            return await self._read_json(data, place)
+        found = await place.run(wire.outline(data))
+        share.take(SPAN_BYTES * found.spans)
+        if found.spans > LARGE_SPANS:
+            await place.be_large()
+        return await place.run(decode.read_protobuf(data, found, self._engines))
+
+    async def _read_json(self, data: bytes | bytearray, place: Place) -> Received:
+        """Read JSON; in a thread if it takes long: it is Python that does it, and can be held."""
+        if decode.count_json(data) <= decode.QUICK_JSON_OBJECTS and len(data) <= STEP_BYTES:
+            return decode.read_json(data, self._engines)
+        await place.be_large()
+        return await in_thread(lambda: decode.read_json(data, self._engines))
+
+    async def _take_group(self, group: Group, place: Place) -> None:
         self.counts.others += group.others
         if group.engine is None:
             return
-        for start in group.starts:
+        known: frozenset[str] = frozenset()
+        if group.requests:
+            claimed = {span.claimed for span in group.requests if span.claimed is not None}
+            known = await self._models(group.engine, claimed)
+        await place.run(self._count(group.engine, group, known))
+
+    def _count(
+        self, engine: str, group: Group, known: frozenset[str]
+    ) -> Generator[None, None, None]:
+        for number, start in enumerate(group.starts, 1):
             self.counts.starts += 1
             took = max(0.0, start.ended_at - start.started_at)
-            self._kept.starts.setdefault(group.engine, {})[start.name] = took
-            self._started(group.engine, start)
-        if not group.requests:
-            return
-        claimed = {span.claimed for span in group.requests if span.claimed is not None}
-        known = await self._models(group.engine, claimed)
-        spans = iter(group.requests)
-        while batch := list(itertools.islice(spans, YIELD_EVERY)):
-            self._take_requests(group.engine, batch, known)
-            await asyncio.sleep(0)
-
-    def _take_requests(self, engine: str, spans: list[RequestSpan], known: frozenset[str]) -> None:
+            self._kept.starts.setdefault(engine, {})[start.name] = took
+            self._started(engine, start)
+            if number % STEP_SPANS == 0:
+                yield
         aggregate, slowest, now = self._kept.aggregate, self._kept.slowest, self._clock.time()
-        for span in spans:
+        for number, span in enumerate(group.requests, 1):
             counted = aggregate.add(engine, span, known)
             if counted is not None:
                 slowest.add(counted, now)
+            if number % STEP_SPANS == 0:
+                yield
         if slowest.begun:
             self.begun.set()

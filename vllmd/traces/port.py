@@ -8,12 +8,14 @@ import structlog
 
 from vllmd import asgi, events
 from vllmd.clock import Clock
+from vllmd.connections import Tallies
 from vllmd.errors import VllmdError
 from vllmd.http_protocol import Limits
 from vllmd.listener import bound_of
-from vllmd.traces.grpc import GrpcReceiver, GrpcServer
-from vllmd.traces.http import BODY_TIMEOUT_S, HttpReceiver
+from vllmd.traces.grpc import GRPC, GrpcReceiver, GrpcServer
+from vllmd.traces.http import HttpReceiver
 from vllmd.traces.intake import Intake
+from vllmd.traces.unpack import BODY_TIMEOUT_S
 
 RETRY_S = 10.0
 HTTP = "otlp-http"
@@ -84,14 +86,18 @@ class Port:
             self._running = None
 
 
-def http_server(intake: Intake) -> Running:
+def http_server(intake: Intake, tallies: Tallies) -> Running:
     """Return a receiver over HTTP."""
     unlimited_body = Limits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
     return asgi.Background(
-        HttpReceiver(intake), name=HTTP, limits=unlimited_body, bound=bound_of(HTTP)
+        HttpReceiver(intake),
+        name=HTTP,
+        limits=unlimited_body,
+        bound=bound_of(HTTP),
+        counts=tallies.of(HTTP),
     )
 
 
-def grpc_server(intake: Intake) -> Running:
+def grpc_server(intake: Intake, tallies: Tallies) -> Running:
     """Return a receiver over gRPC."""
-    return GrpcServer(GrpcReceiver(intake))
+    return GrpcServer(GrpcReceiver(intake), bound=bound_of(GRPC), counts=tallies.of(GRPC))

@@ -4,12 +4,10 @@ Source: `vllm/v1/engine/output_processor.py` (do_tracing) and `vllm/tracing/otel
 recorded bodies in tests/data/otlp.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from vllmd.config.traces import ENGINE_ATTRIBUTE
 
@@ -59,8 +57,12 @@ _FIELDS = {
 _REQUEST_ID = "gen_ai.request.id"
 MAX_TEXT = 256
 """Of what a client may choose, so much is kept in memory and in the log."""
-_TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
-_STATE = re.compile(r"(?:^|,)[ \t]*vllmd=([^,=]*?)[ \t]*(?:,|$)")
+MAX_ATTRIBUTES = 64
+"""Of a span or a resource, so many are looked at: a stock vLLM sends thirteen."""
+MAX_STATE = 32 * 1024
+"""Of a `tracestate`, so much is looked at: 32 members of the longest key and value are 16 KiB."""
+_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
+_CLAIM = "vllmd"
 
 
 @attrs.define(eq=False)
@@ -93,41 +95,47 @@ class StartSpan:
     ended_at: float
 
 
-@attrs.frozen
+@attrs.define
 class Group:
     """The spans of one resource; `engine` is None for those of somebody else."""
 
     engine: str | None
-    requests: list[RequestSpan]
-    starts: list[StartSpan]
-    others: int
+    requests: list[RequestSpan] = attrs.field(factory=list)
+    starts: list[StartSpan] = attrs.field(factory=list)
+    others: int = 0
 
+    @property
+    def spans(self) -> int:
+        """How many there are."""
+        return len(self.requests) + len(self.starts) + self.others
 
-def read_groups(request: ExportTraceServiceRequest, engines: frozenset[str]) -> Iterator[Group]:
-    """Yield what a request holds, resource by resource."""
-    for resource_spans in request.resource_spans:
-        engine = _engine_of(resource_spans.resource, engines)
-        group = Group(engine, [], [], 0)
-        others = 0
-        for scope_spans in resource_spans.scope_spans:
-            for span in scope_spans.spans:
-                name = span.name
-                if engine is None:
-                    others += 1
-                elif name == REQUEST:
-                    group.requests.append(read_request(span))
-                elif name in START_SPANS:
-                    group.starts.append(_read_start(span))
-                else:
-                    others += 1
-        yield attrs.evolve(group, others=others)
+    def add(self, spans: Iterable[Any]) -> int:
+        """Read spans; tells how many are left out, because their ids are none."""
+        rejected = 0
+        for span in spans:
+            if not has_ids(span):
+                rejected += 1
+                continue
+            name = span.name
+            if self.engine is None:
+                self.others += 1
+            elif name == REQUEST:
+                self.requests.append(read_request(span))
+            elif name in START_SPANS:
+                self.starts.append(_read_start(span))
+            else:
+                self.others += 1
+        return rejected
 
 
 def read_request(span: Any) -> RequestSpan:
     """Take the numbers out of one span of a request."""
     numbers: list[float | None] = [None] * 8
     request_id = ""
-    for attribute in span.attributes:
+    attributes = span.attributes
+    if len(attributes) > MAX_ATTRIBUTES:
+        attributes = attributes[:MAX_ATTRIBUTES]
+    for attribute in attributes:
         key = attribute.key
         index = _FIELDS.get(key)
         if index is not None:
@@ -148,35 +156,29 @@ def read_request(span: Any) -> RequestSpan:
 
 def parse_claim(trace_state: str) -> str | None:
     """Return what `tracestate` says after ``vllmd=``. Source: W3C Trace Context."""
-    match = _STATE.search(trace_state)
-    return (match[1][:MAX_TEXT] or None) if match else None
+    if _CLAIM not in trace_state:
+        return None
+    for member in trace_state[:MAX_STATE].split(","):
+        key, equals, value = member.strip(" \t").partition("=")
+        if key == _CLAIM and equals and "=" not in value:
+            return value[:MAX_TEXT] or None
+    return None
 
 
-def drop_invalid(request: ExportTraceServiceRequest) -> int:
-    """Take spans out whose ids have a wrong length or are all zero; returns how many."""
-    dropped = 0
-    for resource_spans in request.resource_spans:
-        for scope_spans in resource_spans.scope_spans:
-            spans = scope_spans.spans
-            bad = [i for i, span in enumerate(spans) if not _has_ids(span)]
-            dropped += len(bad)
-            for index in reversed(bad):
-                del spans[index]
-    return dropped
-
-
-def _has_ids(span: Any) -> bool:
+def has_ids(span: Any) -> bool:
+    """Tell whether the ids of a span have the right length and are not all zero."""
     trace_id, span_id = span.trace_id, span.span_id
     return (
-        len(trace_id) == _TRACE_ID_BYTES
-        and len(span_id) == _SPAN_ID_BYTES
-        and any(trace_id)
-        and any(span_id)
+        len(trace_id) == len(_NO_TRACE)
+        and len(span_id) == len(_NO_SPAN)
+        and trace_id != _NO_TRACE
+        and span_id != _NO_SPAN
     )
 
 
-def _engine_of(resource: Any, engines: frozenset[str]) -> str | None:
-    for attribute in resource.attributes:
+def engine_of(resource: Any, engines: frozenset[str]) -> str | None:
+    """Return which of the `engines` a resource says that it is; None if it is somebody else."""
+    for attribute in resource.attributes[:MAX_ATTRIBUTES]:
         if attribute.key == ENGINE_ATTRIBUTE:
             name = attribute.value.string_value
             return name if name in engines else None

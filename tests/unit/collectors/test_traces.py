@@ -6,6 +6,7 @@ from tests.helpers.otlp import span
 from vllmd.collectors.traces import TracesCollector
 from vllmd.traces.figures import TraceFigures
 from vllmd.traces.intake import Kept
+from vllmd.traces.refusal import BusyError
 
 KNOWN = frozenset({"sql"})
 
@@ -20,6 +21,7 @@ def kept() -> Kept:
     made.aggregate.add("chat", span(claimed="nosuch", queue=-1.0), KNOWN)
     made.starts["chat"] = {"Load model": 1.5}
     made.counts.requests["http", "accepted"] = 2
+    made.counts.refuse("grpc", BusyError())
     made.counts.starts = 1
     return made
 
@@ -41,6 +43,8 @@ def test_collect_shows_what_spans_told() -> None:
     assert found["vllmd_engine_start_span_seconds", "Load model", "chat"] == 1.5
     assert found["vllmd_otlp_up", "http"] == 1
     assert found["vllmd_otlp_requests_total", "accepted", "http"] == 2
+    assert found["vllmd_otlp_requests_total", "busy", "grpc"] == 1
+    assert found["vllmd_otlp_refused_total", "grpc", "busy"] == 1
     assert found["vllmd_otlp_spans_total", "start"] == 1
     assert not any("forward" in key[0] for key in found)
 

@@ -1,12 +1,28 @@
 import json
+import time
 from typing import Any
 
 import pytest
 from google.protobuf.internal import api_implementation
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
-from tests.helpers.otlp import DATA, export
-from vllmd.traces.decode import MalformedError, parse_json, parse_protobuf, to_json
+from tests.helpers.otlp import DATA, ENGINE, done, export, json_of
+from vllmd.traces.decode import (
+    MAX_JSON_OBJECTS,
+    Received,
+    count_json,
+    read_json,
+    read_protobuf,
+    to_json,
+)
+from vllmd.traces.refusal import MalformedError, TooLargeError
+from vllmd.traces.wire import field, outline
+
+ENGINES = frozenset({ENGINE})
+GOOD = field(0x0A, b"t" * 16) + field(0x12, b"s" * 8)
 
 SPAN: dict[str, Any] = {
     "traceId": "5B8EFFF798038103D269B633813FC60C",
@@ -35,26 +51,97 @@ def test_protobuf_is_decoded_in_c() -> None:
     assert api_implementation.Type() == "upb"
 
 
+def read(data: bytes) -> Received:
+    """Read a request in all its steps."""
+    return done(read_protobuf(data, done(outline(data)), ENGINES))
+
+
+def message_of(data: bytes) -> ExportTraceServiceRequest:
+    """Read JSON, and return it as it would be passed on."""
+    request = ExportTraceServiceRequest()
+    request.ParseFromString(read_json(data, ENGINES).body())
+    return request
+
+
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.bin")), ids=lambda p: p.stem)
-def test_parse_protobuf_reads_what_vllm_sent(path: Any) -> None:
+def test_read_protobuf_reads_what_vllm_sent(path: Any) -> None:
     data = path.read_bytes()
-    assert parse_protobuf(data).SerializeToString() == data
+    whole = ExportTraceServiceRequest.FromString(data)
+    spans = [span for r in whole.resource_spans for s in r.scope_spans for span in s.spans]
+    received = read(data)
+    assert (received.spans, received.rejected, received.body()) == (len(spans), 0, data)
 
 
-def test_parse_protobuf_of_several_requests_in_a_row_is_one_request() -> None:
-    one, two = export(2), export(3)
-    joined = parse_protobuf(one.SerializeToString() + two.SerializeToString())
-    assert len(joined.resource_spans) == 5
+def test_read_protobuf_of_several_requests_in_a_row_is_one_request() -> None:
+    one, two = export(2), export(3, engine="somebody")
+    received = read(one.SerializeToString() + two.SerializeToString())
+    assert {group.engine: group.spans for group in received.groups} == {ENGINE: 2, None: 3}
 
 
-@pytest.mark.parametrize("data", [b"\x0a\xff", b"\xff\xff\xff", b'{"resourceSpans":[]}'])
-def test_parse_protobuf_of_something_else_is_refused(data: bytes) -> None:
+def test_read_protobuf_takes_a_resource_that_comes_after_its_spans() -> None:
+    group = export(1).resource_spans[0]
+    about, scopes = group.resource.SerializeToString(), group.scope_spans[0].SerializeToString()
+    body = field(0x12, scopes) + field(0x0A, about)
+    (found,) = read(field(0x0A, body)).groups
+    assert (found.engine, found.spans) == (ENGINE, 1)
+
+
+@pytest.mark.parametrize(
+    "ids", [(b"", b"12345678"), (bytes(16), b"12345678"), (b"x" * 16, bytes(8)), (b"x" * 8, b"y")]
+)
+def test_read_leaves_out_spans_without_an_identity(ids: tuple[bytes, bytes]) -> None:
+    request = export(1)
+    spans = request.resource_spans[0].scope_spans[0].spans
+    for number in range(1, 9):
+        spans.add().CopyFrom(spans[0])
+        spans[-1].trace_id, spans[-1].span_id = ids if number % 2 else (b"t" * 16, b"s" * 8)
+    good = [span for number, span in enumerate(spans) if not number % 2]
+    received = read(request.SerializeToString() + b"\xca\x3e\x03abc")
+    assert (received.spans, received.rejected) == (5, 4)
+    passed_on = ExportTraceServiceRequest.FromString(received.body())
+    assert list(passed_on.resource_spans[0].scope_spans[0].spans) == good
+    assert passed_on.resource_spans[0].resource == request.resource_spans[0].resource
+    assert received.body().endswith(b"\xca\x3e\x03abc"), "a field of the future"
+    from_json = read_json(json_of(request), ENGINES)
+    assert (from_json.spans, from_json.rejected) == (5, 4)
+    passed_on = ExportTraceServiceRequest.FromString(from_json.body())
+    assert list(passed_on.resource_spans[0].scope_spans[0].spans) == good
+
+
+def test_read_protobuf_of_many_spans_takes_many_steps_and_no_more_than_linear_time() -> None:
+    def cost(count: int) -> tuple[int, float]:
+        spans = field(0x12, b"") * count + field(0x12, GOOD) * count
+        data = field(0x0A, field(0x12, spans))
+        found, steps, began = done(outline(data)), 0, time.process_time()
+        reading = read_protobuf(data, found, ENGINES)
+        steps += sum(1 for _ in reading)
+        return steps, time.process_time() - began
+
+    (few, short), (many, long) = cost(1000), cost(8000)
+    assert few >= 2
+    assert many >= 28
+    assert long < 40 * max(short, 0.001)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x0a\xff",
+        b"\xff\xff\xff",
+        b'{"resourceSpans":[]}',
+        export().SerializeToString()[:-3],
+        field(0x0A, field(0x0A, b"\xff")),
+        field(0x0A, field(0x12, field(0x12, b"\xff"))),
+        field(0x0A, field(0x12, field(0x0A, b"\xff"))),
+    ],
+)
+def test_read_protobuf_of_something_else_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError, match="in protobuf"):
-        parse_protobuf(data)
+        read(data)
 
 
-def test_parse_json_reads_hex_ids_integers_as_strings_and_passes_over_unknown_names() -> None:
-    (span,) = parse_json(body(SPAN)).resource_spans[0].scope_spans[0].spans
+def test_read_json_reads_hex_ids_integers_as_strings_and_passes_over_unknown_names() -> None:
+    (span,) = message_of(body(SPAN)).resource_spans[0].scope_spans[0].spans
     assert span.trace_id.hex() == "5b8efff798038103d269b633813fc60c"
     assert span.span_id.hex() == "eee19b7ec3c1b174"
     assert span.parent_span_id == b""
@@ -64,10 +151,10 @@ def test_parse_json_reads_hex_ids_integers_as_strings_and_passes_over_unknown_na
     assert span.attributes[2].value.kvlist_value.values[0].key == "d"
 
 
-def test_parse_json_ignores_names_in_snake_case() -> None:
-    request = parse_json(json.dumps({"resource_spans": [{"scope_spans": []}]}).encode())
+def test_read_json_ignores_names_in_snake_case() -> None:
+    request = message_of(json.dumps({"resource_spans": [{"scope_spans": []}]}).encode())
     assert len(request.resource_spans) == 0
-    (span,) = parse_json(body({**SPAN, "trace_state": "x"})).resource_spans[0].scope_spans[0].spans
+    (span,) = message_of(body({**SPAN, "trace_state": "x"})).resource_spans[0].scope_spans[0].spans
     assert span.trace_state == "vllmd=sql"
 
 
@@ -87,9 +174,17 @@ def test_parse_json_ignores_names_in_snake_case() -> None:
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_parse_json_of_something_else_is_refused(data: bytes, problem: str) -> None:
+def test_read_json_of_something_else_is_refused(data: bytes, problem: str) -> None:
     with pytest.raises(MalformedError, match=problem):
-        parse_json(data)
+        read_json(data, ENGINES)
+
+
+def test_count_json_refuses_more_than_can_be_read_in_time() -> None:
+    assert count_json(b'{"a": [{}, {}]}') == 4
+    assert count_json(b"{" * MAX_JSON_OBJECTS) == MAX_JSON_OBJECTS
+    for body_ in (b"{}," * MAX_JSON_OBJECTS + b"{}", b"[]" * (MAX_JSON_OBJECTS + 1), b"1," * 10**6):
+        with pytest.raises(TooLargeError, match="OTEL_BSP_MAX_EXPORT_BATCH_SIZE"):
+            count_json(body_)
 
 
 def test_to_json_leaves_out_what_is_not_set() -> None:

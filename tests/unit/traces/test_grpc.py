@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.helpers.otlp import Taken, add_span, export
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
-from vllmd.traces.unpack import MAX_BODY_BYTES
+from vllmd.traces.unpack import MAX_BODY_BYTES, Share
 from vllmd.units import MIB
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -125,30 +125,21 @@ async def test_what_was_passed_on_by_this_daemon_is_refused(
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_gzip_that_is_cut_off_is_refused(taken: Taken) -> None:
-    """No client sends it, so the frame is made here."""
-
-    class Frames:
-        def __init__(self, data: bytes) -> None:
-            self.data = data
-
-        async def recv_data(self, size: int) -> bytes:
-            taken, self.data = self.data[:size], self.data[size:]
-            return taken
-
-    class Stream:
-        def __init__(self, data: bytes) -> None:
-            self.metadata: dict[str, str] = {}
-            self._stream = Frames(data)
-
-    packed = gzip.compress(export().SerializeToString())[:-9]
+@pytest.mark.parametrize(
+    ("frame", "problem"),
+    [
+        (struct.pack(">BI", 1, 15) + gzip.compress(bytes(100))[:15], "cut off"),
+        (struct.pack(">BI", 0, 100) + b"short", "message is cut off"),
+        (struct.pack(">BI", 0, 2) + b"longer", "more than one"),
+        (b"", "there is no message"),
+    ],
+)
+async def test_frames_that_no_client_sends_are_refused(
+    taken: Taken, frame: bytes, problem: str
+) -> None:
     receiver = GrpcReceiver(taken.intake)
-    frames = {
-        "INVALID_ARGUMENT": struct.pack(">BI", 1, len(packed)) + packed,
-        "message is cut off": struct.pack(">BI", 0, 100) + b"short",
-        "there is no message": b"",
-    }
-    for problem, frame in frames.items():
-        with pytest.raises(Exception, match="INVALID_ARGUMENT") as caught:
-            await receiver._export(Stream(frame))  # type: ignore[arg-type]
-        assert problem in str(caught.value)
+    with Share(taken.intake.room) as share:
+        reply = await receiver.answer({"grpc-encoding": "gzip"}, bytearray(frame), share)
+    headers = dict(reply.headers)
+    assert headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+    assert problem in headers["grpc-message"]

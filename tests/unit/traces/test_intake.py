@@ -1,14 +1,15 @@
 import pytest
 
-from tests.helpers.otlp import DATA, ENGINE, Taken, add_span, export, recorded
+from tests.helpers.otlp import DATA, ENGINE, Taken, add_span, export, json_of, recorded
 from vllmd import events
 from vllmd.feed import Event
-from vllmd.traces.intake import CameBackError, Kept
+from vllmd.traces.intake import Kept
+from vllmd.traces.refusal import CameBackError
 
 
 async def test_take_counts_requests_and_asks_for_the_names_that_were_claimed() -> None:
     taken = Taken("domain")
-    answer = await taken.intake.take(recorded("requests-lora-tracestate"), b"")
+    answer = await taken.take(recorded("requests-lora-tracestate"))
     assert not answer.HasField("partial_success")
     assert taken.asked == [(ENGINE, frozenset({"domain"}))]
     assert taken.kept.aggregate.series[ENGINE, "domain"].requests == 3
@@ -18,7 +19,7 @@ async def test_take_counts_requests_and_asks_for_the_names_that_were_claimed() -
 
 async def test_take_of_three_sequences_of_a_real_vllm_is_one_request() -> None:
     taken = Taken("domain")
-    await taken.intake.take(recorded("requests-n3"), b"")
+    await taken.take(recorded("requests-n3"))
     series = taken.kept.aggregate.series
     assert series[ENGINE, "domain"].requests == 2
     assert series[ENGINE, "unknown"].requests == 1
@@ -31,7 +32,7 @@ async def test_take_of_three_sequences_of_a_real_vllm_is_one_request() -> None:
 async def test_take_of_a_real_start_tells_its_parts_and_counts_no_request() -> None:
     taken = Taken()
     for number in range(6):
-        await taken.intake.take(recorded(f"startup-{number}"), b"")
+        await taken.take(recorded(f"startup-{number}"))
     parts = taken.kept.starts[ENGINE]
     assert parts["Overall Loading"] == pytest.approx(26.04, abs=0.01)
     assert parts["Load weights"] == pytest.approx(0.0088, abs=1e-4)
@@ -43,7 +44,7 @@ async def test_take_of_a_real_start_tells_its_parts_and_counts_no_request() -> N
 
 async def test_parts_of_a_start_are_forgotten_when_another_begins() -> None:
     taken = Taken()
-    await taken.intake.take(recorded("startup-5"), b"")
+    await taken.take(recorded("startup-5"))
     change = {"state": "starting"}
     taken.kept.put(Event(0.0, events.STATE_CHANGED, "info", "other", change))
     assert ENGINE in taken.kept.starts
@@ -53,7 +54,7 @@ async def test_parts_of_a_start_are_forgotten_when_another_begins() -> None:
 
 async def test_take_of_an_unknown_engine_counts_others_only() -> None:
     taken = Taken(engines=["another"])
-    await taken.intake.take(recorded("requests-n3"), b"")
+    await taken.take(recorded("requests-n3"))
     assert taken.spans == 0
     assert taken.kept.counts.others == 5
 
@@ -63,7 +64,7 @@ async def test_take_rejects_spans_without_an_identity_and_keeps_the_rest() -> No
     request = export(2)
     add_span(request, ids=(b"short", b"shorter"))
     taken.kept.queue.wanted = True
-    answer = await taken.intake.take(request, request.SerializeToString())
+    answer = await taken.take(request)
     assert answer.partial_success.rejected_spans == 1
     assert "wrong length" in answer.partial_success.error_message
     assert taken.spans == 2
@@ -78,8 +79,7 @@ async def test_take_passes_bytes_on_as_they_came() -> None:
     taken = Taken()
     taken.kept.queue.wanted = True
     raw = (DATA / "requests-n3.bin").read_bytes() + b"\xca\x3e\x03abc"  # a field of the future
-    request = type(recorded("requests-n3")).FromString(raw)
-    await taken.intake.take(request, raw)
+    await taken.take(raw)
     batch = taken.kept.queue.take()
     assert batch is not None
     assert (batch.body, batch.spans) == (raw, 5)
@@ -89,7 +89,7 @@ async def test_take_of_json_passes_protobuf_on() -> None:
     taken = Taken()
     taken.kept.queue.wanted = True
     request = export()
-    await taken.intake.take(request, None)
+    await taken.take(json_of(request), json=True)
     batch = taken.kept.queue.take()
     assert batch is not None
     assert batch.body == request.SerializeToString()
@@ -102,7 +102,7 @@ async def test_take_of_more_than_a_slice_lets_others_have_their_turn() -> None:
     for number in range(3000):
         spans.add().CopyFrom(spans[0])
         spans[-1].span_id = number.to_bytes(8, "little") if number else b"12345678"
-    await taken.intake.take(request, b"")
+    await taken.take(request)
     assert taken.spans == 3001
 
 

@@ -1,16 +1,36 @@
+import time
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.helpers.otlp import ENGINE, add_span, export, recorded
 from vllmd.engine.phases import SPANS
-from vllmd.traces.spans import START_SPANS, drop_invalid, parse_claim, read_groups, read_request
+from vllmd.traces.spans import (
+    MAX_ATTRIBUTES,
+    START_SPANS,
+    Group,
+    engine_of,
+    has_ids,
+    parse_claim,
+    read_request,
+)
 
 ENGINES = frozenset({ENGINE})
 
 
-def test_read_groups_reads_requests_of_a_real_vllm() -> None:
-    (group,) = read_groups(recorded("requests-lora-tracestate"), ENGINES)
+def groups(request: ExportTraceServiceRequest) -> Iterator[Group]:
+    for resource_spans in request.resource_spans:
+        group = Group(engine_of(resource_spans.resource, ENGINES))
+        for scope_spans in resource_spans.scope_spans:
+            assert group.add(scope_spans.spans) == 0
+        yield group
+
+
+def test_group_reads_requests_of_a_real_vllm() -> None:
+    (group,) = groups(recorded("requests-lora-tracestate"))
     assert group.engine == ENGINE
     assert (len(group.requests), group.starts, group.others) == (3, [], 0)
     first = group.requests[0]
@@ -25,10 +45,10 @@ def test_read_groups_reads_requests_of_a_real_vllm() -> None:
     assert (first.prompt_tokens, first.completion_tokens, first.n) == (43, 20, 1)
 
 
-def test_read_groups_reads_the_parts_of_a_real_start() -> None:
+def test_group_reads_the_parts_of_a_real_start() -> None:
     names = set()
     for number in range(6):
-        for group in read_groups(recorded(f"startup-{number}"), ENGINES):
+        for group in groups(recorded(f"startup-{number}")):
             assert group.requests == []
             assert group.others == 0
             names |= {start.name for start in group.starts}
@@ -40,12 +60,11 @@ def test_every_span_that_leads_to_a_phase_is_known_as_a_part_of_a_start() -> Non
     assert set(SPANS) <= START_SPANS
 
 
-def test_read_groups_counts_what_is_of_somebody_else() -> None:
+def test_group_counts_what_is_of_somebody_else() -> None:
     request = export(2, engine=None)
     add_span(request, engine="not-ours")
     add_span(request, name="GET /")
-    groups = list(read_groups(request, ENGINES))
-    assert [(g.engine, g.others, g.requests) for g in groups] == [
+    assert [(g.engine, g.others, g.requests) for g in groups(request)] == [
         (None, 1, []),
         (None, 1, []),
         (None, 1, []),
@@ -95,12 +114,31 @@ def test_parse_claim_never_fails(state: str) -> None:
     parse_claim(state)
 
 
+def test_parse_claim_of_a_hostile_state_takes_linear_time() -> None:
+    """It did not: a megabyte of spaces, or of commas, took a regular expression hours."""
+    began = time.process_time()
+    for state in (f"vllmd={' ' * 10**6}=", ", " * 10**6 + "vllmd", "vllmd=" * 10**5, "," * 10**6):
+        assert parse_claim(state) is None
+    assert time.process_time() - began < 1
+
+
+def test_read_request_looks_at_so_many_attributes_only() -> None:
+    span = add_span(export())
+    span.ClearField("attributes")
+    for _ in range(MAX_ATTRIBUTES):
+        span.attributes.add().key = "else"
+    late = span.attributes.add()
+    late.key, late.value.double_value = "gen_ai.latency.e2e", 1.0
+    assert read_request(span).e2e is None
+
+
 @pytest.mark.parametrize(
     "ids", [(b"", b"12345678"), (bytes(16), b"12345678"), (b"x" * 16, bytes(8)), (b"x" * 8, b"y")]
 )
-def test_drop_invalid_takes_out_spans_without_an_identity(ids: tuple[bytes, bytes]) -> None:
+def test_a_span_without_an_identity_is_left_out(ids: tuple[bytes, bytes]) -> None:
     request = export(3)
-    add_span(request, ids=ids)
-    assert drop_invalid(request) == 1
-    assert sum(len(s.spans) for g in request.resource_spans for s in g.scope_spans) == 3
-    assert drop_invalid(request) == 0
+    spans = [add_span(request, ids=ids), add_span(request)]
+    assert [has_ids(span) for span in spans] == [False, True]
+    group = Group(ENGINE)
+    assert group.add(spans) == 1
+    assert group.spans == 1

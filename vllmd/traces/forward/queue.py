@@ -9,6 +9,8 @@ from vllmd.units import MIB
 
 MAX_BATCH_BYTES = 3 * MIB
 """Receivers take 4 MiB over gRPC by default."""
+MAX_BATCH_SPANS = 8192
+"""Another vllmd takes twice as many."""
 
 
 @attrs.frozen
@@ -57,7 +59,11 @@ class ForwardQueue:
         bodies, size, spans = [first.body], len(first.body), first.spans
         while self._waiting:
             following = self._waiting[0]
-            if following.via != first.via or size + len(following.body) > MAX_BATCH_BYTES:
+            if (
+                following.via != first.via
+                or size + len(following.body) > MAX_BATCH_BYTES
+                or spans + following.spans > MAX_BATCH_SPANS
+            ):
                 break
             each = self._pop()
             bodies.append(each.body)

@@ -3,7 +3,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.helpers.otlp import export
-from vllmd.traces.forward.queue import MAX_BATCH_BYTES, Batch, ForwardQueue
+from vllmd.traces.forward.queue import MAX_BATCH_BYTES, MAX_BATCH_SPANS, Batch, ForwardQueue
+from vllmd.traces.wire import MAX_SPANS
 
 
 def queue(max_bytes: int = 1000) -> ForwardQueue:
@@ -57,6 +58,15 @@ def test_what_came_another_way_is_another_batch() -> None:
     made.put(b"c", 1, ("other",))
     assert made.take() == Batch(b"a", 1)
     assert made.take() == Batch(b"bc", 2, ("other",))
+
+
+def test_take_joins_no_more_spans_than_another_vllmd_takes() -> None:
+    made = queue()
+    for count in (MAX_BATCH_SPANS - 1, 1, 1):
+        made.put(b"x", count)
+    batch = made.take()
+    assert batch is not None
+    assert (batch.spans, MAX_BATCH_SPANS < MAX_SPANS) == (MAX_BATCH_SPANS, True)
 
 
 def test_give_back_is_the_oldest_again() -> None:
