@@ -36,6 +36,7 @@ LICENSES = {
 """What a wheel calls its licence, and what Debian calls that."""
 
 HOLDERS = {
+    "bcrypt": "2013-2025 The Python Cryptographic Authority developers",
     "certifi": "Kenneth Reitz and the certifi authors; the certificates: Mozilla",
     "googleapis-common-protos": "Google LLC",
     "multidict": "Andrew Svetlov and aio-libs contributors",

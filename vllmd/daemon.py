@@ -38,7 +38,6 @@ from vllmd.collectors.traces import TracesCollector
 from vllmd.config import command, paths
 from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of
-from vllmd.config.urls import url_of
 from vllmd.control import server as control
 from vllmd.engine.status import summary
 from vllmd.engines import Engines
@@ -61,6 +60,7 @@ from vllmd.scrape.page import Page
 from vllmd.surroundings import Address, Outcome, Surroundings
 from vllmd.tracing import Tracing
 from vllmd.units import MIB
+from vllmd.web import Web
 
 _log = structlog.get_logger()
 
@@ -97,6 +97,7 @@ class Daemon:
         )
         self._stop = asyncio.Event()
         self._engines = Engines()
+        self._web = Web(config.daemon, self._surroundings.web, self._clock)
 
     async def run(self, started: Callable[[Address], None] = lambda _: None) -> Outcome:
         """Run until SIGTERM or SIGINT, then stop the engines (or leave them) and return.
@@ -116,10 +117,12 @@ class Daemon:
         control_path = paths.control_socket(self._run_dir)
         self._foresight = Foresight(self._config, control_path)
         try:
-            with self._kept(), self._lifetime.told(lambda: self._outcome.value):
-                held = self._surroundings.sockets.get("exporter")
-                with held.dup() if held else premises.bind(self._config.daemon.listen) as exporter:
-                    await self._work(exporter, control_path, started)
+            with (
+                self._kept(),
+                self._lifetime.told(lambda: self._outcome.value),
+                self._web.listen(self._surroundings.sockets) as exporter,
+            ):
+                await self._work(exporter, control_path, started)
         finally:
             control_path.unlink(missing_ok=True)
             os.close(lock)
@@ -196,10 +199,10 @@ class Daemon:
                 self, self._outputs, self._gpus, self._tracing, self._adapters, self._metering
             ),
         )
-        address = Address(url_of(*exporter_socket.getsockname()[:2]), str(control_path))
-        exporter_app = self._exporter_app()
+        address = Address(self._web.url(), str(control_path))
+        exporter_app, tls = self._web.guard(self._exporter_app()), self._web.tls
         server = functools.partial(asgi.bounded, self._surroundings.tallies)
-        exposed = asgi.Served(lambda: server("exporter", exporter_app), exporter_socket)
+        exposed = asgi.Served(lambda: server("exporter", exporter_app, tls=tls), exporter_socket)
         controlled = asgi.Served(
             lambda: server("control", control_app, protocol=control.PeerProtocol),
             control.listen(control_path),
@@ -282,9 +285,10 @@ class Daemon:
         Returns: what that changes; this daemon ends, and the next one has it.
         Raises: VllmdError: why it cannot be used.
         """
-        reloads, running = self._surroundings.reloads, self._engines.running()
+        reloads, flags = self._surroundings.reloads, self._surroundings.overrides
+        running = self._engines.running()
         try:
-            config, plan = await asyncio.to_thread(read_again, self._config, running)
+            config, plan = await asyncio.to_thread(read_again, self._config, running, flags)
         except VllmdError as error:
             reloads.refuse(str(error))
             _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
@@ -332,7 +336,7 @@ class Daemon:
     def _exporter_app(self) -> Any:
         collectors: list[Collector] = [
             BuildCollector(),
-            ConfigCollector(self._last_read),
+            ConfigCollector(self._last_read, self._web.last_read, self._web.logins),
             ConnectionsCollector(self._surroundings.tallies),
             HistoryCollector(self._history),
             FilesystemsCollector(paths.written(self._config)),
@@ -371,7 +375,6 @@ class Daemon:
 
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of the daemon itself."""
-        host, port = self._config.daemon.listen
         return {
             "version": vllmd.__version__,
             "pid": os.getpid(),
@@ -380,7 +383,7 @@ class Daemon:
             "problem": self._problem or self._surroundings.reloads.refusal,
             "traces_problem": self._tracing.problem(),
             "failing": [part.to_json() for part in self._parts.failing()],
-            "listen": f"{host}:{port}",
+            **self._web.about(),
             "run_dir": str(self._run_dir),
         }
 

@@ -53,7 +53,9 @@ class HttpProtocol(H11Protocol):
         """Begin; what the kernel does not take at once counts as not taken."""
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)
+        # asyncio's TLS pauses from the limit on, not above it: at 0 it would for ever
+        tls = transport.get_extra_info("sslcontext") is not None
+        transport.set_write_buffer_limits(high=int(tls))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""

@@ -13,6 +13,7 @@ from vllmd.errors import ConfigError, DaemonRunningError, VllmdError
 
 LOCK_NAME = "daemon.lock"
 OPEN_FILES = 65_536
+UNIT = "vllmd-exporter.socket"
 
 
 def make_directories(config: Config) -> None:
@@ -88,6 +89,22 @@ def bind(address: tuple[str, int]) -> socket.socket:
             f"(ss -ltnp 'sport = {port}') or change daemon.listen"
         ) from None
     return listener
+
+
+def unused_listen(wanted: tuple[str, int], held: tuple[str, int]) -> str | None:
+    """Say that `listen` is not where the service manager's socket listens; None if it is.
+
+    The default is nobody's wish.
+    """
+    everywhere = {"0.0.0.0": "", "::": ""}
+    same = [(everywhere.get(host, host), port) for host, port in (wanted, held)]
+    if same[0] == same[1] or wanted == ("0.0.0.0", 9840):
+        return None
+    return (
+        f"daemon.listen is {wanted[0]}:{wanted[1]}, and {UNIT} of systemd listens on "
+        f"{held[0]}:{held[1]}: the unit decides; change it there (systemctl edit {UNIT}), or take "
+        "the key out"
+    )
 
 
 def refuse_other_place(now: Daemon, new: Daemon) -> None:

@@ -13,7 +13,9 @@ from vllmd.clock import Clock
 from vllmd.config import command
 from vllmd.config.load import load
 from vllmd.config.model import Config
+from vllmd.config.overrides import Overrides
 from vllmd.errors import ConfigError
+from vllmd.http import web_file
 
 POLL_S = 2.0
 """How often a file that cannot be used is looked at."""
@@ -85,14 +87,19 @@ Running = Mapping[str, str]
 """The fingerprint of the command that each engine runs with, of those that do run."""
 
 
-def read_again(now: Config, running: Running) -> tuple[Config, Plan]:
-    """Read the file of a configuration again.
+def read_again(
+    now: Config, running: Running, overrides: Overrides | None = None
+) -> tuple[Config, Plan]:
+    """Read the file of a configuration again, and its web configuration if it names another.
 
     Raises: VllmdError: it cannot be used by this daemon; nothing changed.
     """
     if now.path is None:
         raise ConfigError("this configuration was not read from a file: there is none to reload")
-    new, _ = load(Path(now.path))
+    new = (overrides or Overrides()).apply(load(Path(now.path))[0])
+    web = new.daemon.web_config_file
+    if web and web != now.daemon.web_config_file:
+        web_file.load(Path(web))
     premises.refuse_other_place(now.daemon, new.daemon)
     return new, plan(now, new, running)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from vllmd.config.overrides import Overrides
 from vllmd.connections import Tallies
 from vllmd.engine.spawner import DirectSpawner, Spawner
 from vllmd.feed import Feed, Listener
@@ -16,6 +17,7 @@ from vllmd.redact import Redactor
 from vllmd.reloading import Reloads
 from vllmd.traces.intake import Kept
 from vllmd.traces.own import OwnSpans
+from vllmd.web import WebState
 
 
 @attrs.frozen
@@ -48,6 +50,8 @@ class Surroundings:
     )
 
     parts: Parts = attrs.field(factory=Parts)
+    web: WebState = attrs.field(factory=WebState)
+    overrides: Overrides = attrs.field(factory=Overrides)
 
     def listen(self, **own: Listener) -> None:
         """Hand the events on from now on: to a daemon's own, and to all that outlives it."""

@@ -37,6 +37,14 @@ class FakeClock:
         await settle()
 
 
+class LateClock(FakeClock):
+    """A clock that is read a second later each time."""
+
+    def monotonic(self) -> float:
+        self.now += 1
+        return self.now
+
+
 async def settle(turns: int = 20) -> None:
     """Let everything run that can run without time passing."""
     for _ in range(turns):

@@ -51,10 +51,11 @@ class FakeHost:
         self.rotated: list[str] = []
         self.printing: dict[str, str] = {}
         self.failing: list[dict[str, Any]] = []
+        self.more: dict[str, Any] = {}
 
     def about(self) -> dict[str, Any]:
         about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
-        return {**about, "started_at": self.started_at, "failing": self.failing}
+        return {**about, "started_at": self.started_at, "failing": self.failing, **self.more}
 
     async def events(self, wanted: Wanted) -> list[Event]:
         self.wanted.append(wanted)

@@ -56,6 +56,7 @@ TOP = {
     "surroundings",
     "telling",
     "tracing",
+    "web",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"shim"},
@@ -77,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "collectors": GROUND
     | {"config", "engine", "gpu", "scrape", "traces", "history", "notify", "collectors"}
     | {"cost"},
-    "http": GROUND | {"config", "engine", "scrape", "collectors", "http"},
+    "http": GROUND | {"config", "engine", "scrape", "collectors", "http", "shim"},
     "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
     "demo": GROUND | {"config", "engine", "installing", "demo"},
 }
@@ -137,6 +138,8 @@ PURE = {
     "engine/lora/standing.py",
     "notify/bodies.py",
     "notify/notices.py",
+    "http/web_config.py",
+    "http/yaml_tree.py",
     "scrape/families.py",
     "scrape/derived.py",
     "scrape/caching.py",

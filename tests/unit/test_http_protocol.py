@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,8 +10,11 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.helpers.eventually import eventually
+from tests.helpers.web import CERTIFICATES
 from vllmd.asgi import Server
 from vllmd.connections import Connection, Counts, Phase
+from vllmd.http.tls import server_context
+from vllmd.http.web_config import TlsServer
 from vllmd.http_protocol import HttpProtocol, Limits
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -179,3 +183,22 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         for _ in range(1000):
             await client.reader.readuntil(b"here")
         await eventually(lambda: client.is_in(Phase.IDLE))
+
+
+async def test_answer_over_tls_is_sent_whole_also_when_it_is_large() -> None:
+    context = server_context(TlsServer("server.pem", "server.key"), CERTIFICATES)
+    client = ssl.create_default_context(cafile=CERTIFICATES / "authority.pem")
+    for size in (0, 4, 5_000_000):
+        listening = socket.create_server(("127.0.0.1", 0))
+        server = Server(App(b"x" * size), tls=lambda: context)
+        server.start(listening)
+        reader, writer = await asyncio.open_connection(
+            "localhost", listening.getsockname()[1], ssl=client
+        )
+        for _ in range(2):
+            writer.write(REQUEST)
+            async with asyncio.timeout(10):
+                await reader.readuntil(b"\r\n\r\n")
+                assert len(await reader.readexactly(size)) == size
+        writer.close()
+        await server.end()

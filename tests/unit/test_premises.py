@@ -68,3 +68,19 @@ def test_raise_open_files_forbidden_changes_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", forbid)
     premises.raise_open_files()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "unused"),
+    [
+        (("0.0.0.0", 9840), ("127.0.0.1", 1), False),  # the default is nobody's wish
+        (("127.0.0.1", 9840), ("127.0.0.1", 9840), False),
+        (("::", 9999), ("0.0.0.0", 9999), False),
+        (("127.0.0.1", 9840), ("::", 9840), True),
+        (("0.0.0.0", 9999), ("::", 9840), True),
+    ],
+)
+def test_unused_listen_is_said_where_the_managers_socket_is_elsewhere(
+    wanted: tuple[str, int], held: tuple[str, int], unused: bool
+) -> None:
+    assert (premises.unused_listen(wanted, held) is not None) is unused

@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from vllmd.config import command
+from vllmd.config.overrides import Overrides
 from vllmd.errors import ConfigError, VllmdError
 from vllmd.reloading import EARLIER, POLL_S, Plan, Reloads, plan, read_again, wait_until_usable
 
@@ -100,3 +101,26 @@ async def test_wait_until_usable_ends_when_the_file_is_mended(tmp_path: Path) ->
     path.write_text(CHAT)
     await looked(1)
     await task
+
+
+def test_read_again_keeps_what_the_command_line_gave(tmp_path: Path) -> None:
+    path = tmp_path / "v.toml"
+    path.write_text('[daemon]\nlisten = "127.0.0.1:1"\n')
+    flags = Overrides(listen=("127.0.0.1", 2))
+    now = flags.apply(attrs.evolve(config(""), path=str(path)))
+    new, changes = read_again(now, {}, flags)
+    assert new.daemon.listen == ("127.0.0.1", 2)
+    assert changes == Plan()
+
+
+def test_read_again_refuses_another_web_configuration_that_cannot_be_used(tmp_path: Path) -> None:
+    path, web = tmp_path / "v.toml", tmp_path / "web.yml"
+    path.write_text(f'[daemon]\nweb_config_file = "{web}"\n')
+    now = attrs.evolve(config(""), path=str(path))
+    with pytest.raises(ConfigError, match=r"web.yml: error: cannot be read"):
+        read_again(now, {})
+    web.write_text("")
+    new, changes = read_again(now, {})
+    assert changes == Plan(applied={"": ("daemon.web_config_file",)})
+    web.unlink()  # the same one: what was read before still holds
+    read_again(new, {})

@@ -2,10 +2,13 @@
 
 import http.client
 import json
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -81,7 +84,7 @@ def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator
     try:
         status = client.status()
         yield "status.json", json.dumps(status, indent=2)
-        yield "metrics.txt", _page(status["daemon"]["listen"])
+        yield "metrics.txt", _page(status["daemon"])
     except VllmdError as error:
         notes.append(f"status and metrics: {error}")
     try:
@@ -102,15 +105,25 @@ def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator
     yield "missing.txt", "".join(f"{note}\n" for note in notes) or "nothing is missing\n"
 
 
-def _page(listen: str) -> str:
+def _page(daemon: Mapping[str, Any]) -> str:
     """Read the metrics page of the daemon on this host."""
-    host, _, port = listen.rpartition(":")
-    where = urlsplit(url_of(host, int(port)))
+    host, _, port = daemon["listen"].rpartition(":")
+    where = urlsplit(daemon.get("exporter") or url_of(host.strip("[]"), int(port)))
     connection = http.client.HTTPConnection(where.netloc, timeout=10)
+    if where.scheme == "https":
+        # this host's own, and nothing is told to it
+        context = ssl._create_unverified_context()
+        connection = http.client.HTTPSConnection(where.netloc, timeout=10, context=context)
     try:
         connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode(errors="replace")
-    except OSError as error:
-        return f"the page cannot be read: {error}\n"
+        answer = connection.getresponse()
+        if answer.status == HTTPStatus.OK:
+            return answer.read().decode(errors="replace")
+        problem = f"{answer.status} {answer.reason}"
+    except (OSError, http.client.HTTPException) as error:
+        problem = str(error)
     finally:
         connection.close()
+    asked = daemon.get("web_config")
+    hint = f"; {asked} asks for a password or a certificate: curl -u USER {where.geturl()}/metrics"
+    return f"the page cannot be read: {problem}{hint if asked else ''}\n"

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,21 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.examining import as_table, lines_of, look, make_case
-from vllmd.cli.options import config_option, json_option, socket_option
+from vllmd.cli.options import config_option, json_option, socket_option, web_options
 from vllmd.config import command as commands
-from vllmd.config import lines, load
+from vllmd.config import lines, load, paths
 from vllmd.config.model import Config
+from vllmd.config.overrides import Overrides
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 from vllmd.control.client import ControlClient
+from vllmd.doctor import service
 from vllmd.doctor.checks import examine
 from vllmd.doctor.finding import Finding
 from vllmd.doctor.finding import Severity as Gravity
 from vllmd.errors import ConfigError
 from vllmd.installing import flags
 from vllmd.installing.probing import table_for
+from vllmd.premises import UNIT, unused_listen
 from vllmd.shim.files import read_regular
 
 SAID = ("flags", "engine-missing")
@@ -31,39 +34,84 @@ SAID = ("flags", "engine-missing")
 
 @click.command()
 @config_option
+@web_options
 @click.option("--deep", is_flag=True, help="Also say what 'vllmd doctor' finds.")
 @click.option("--offline", is_flag=True, help="With --deep: do not ask the hub.")
 @socket_option
 @json_option
 def command(
-    client: ControlClient, config_path: Path, deep: bool, offline: bool, as_json: bool
+    client: ControlClient,
+    config_path: Path,
+    listen: tuple[str, int] | None,
+    web_config_file: str | None,
+    deep: bool,
+    offline: bool,
+    as_json: bool,
 ) -> None:
     """Check a configuration and show the exact commands.
 
     Prints every mistake at once, and for each engine the command and the environment that would
     be run, with secrets masked. Flags are held against those of the vLLM that would run them, where
-    'vllmd engine' knows it. Exits 78 if the configuration cannot be used.
+    'vllmd engine' knows it. The web configuration is checked with what it names. Exits 78 if the
+    configuration cannot be used.
     """
     try:
         config, problems = load.load(config_path)
     except InvalidConfigError as error:
         _show_problems(str(config_path), error.problems, as_json)
         sys.exit(ConfigError.exit_code)
+    config = Overrides(listen, web_config_file).apply(config)
     engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     problems += _refused(config, engines, config_path)
+    problems += _unused_listen(config, config_path)
+    web_problems = _of_web_config(config)
     findings = list(_findings(config, client, offline)) if deep else []
     if as_json:
-        _print_json(problems, engines, findings if deep else None)
+        web = (config.daemon.web_config_file, web_problems)
+        _print_json(problems, engines, findings if deep else None, web)
     else:
         _show_problems(str(config_path), problems, as_json=False)
+        _show_problems(str(config.daemon.web_config_file), web_problems, as_json=False)
         _print_text(config, engines)
         for finding in findings:
             for line in (f"engine {finding.engine}", *lines_of(finding)):
                 terminal.echo(line)
-    if any(problem.severity is Severity.ERROR for problem in problems):
+    if any(problem.severity is Severity.ERROR for problem in problems + web_problems):
         sys.exit(ConfigError.exit_code)
     sys.exit(1 if any(each.severity is Gravity.ERROR for each in findings) else 0)
+
+
+def _of_web_config(config: Config) -> list[Problem]:
+    """Return what is wrong with the web configuration, if there is one, and what it names."""
+    path = config.daemon.web_config_file
+    if path is None:
+        return []
+    from vllmd.http import web_file
+
+    try:
+        return list(web_file.load(Path(path)).warnings)
+    except InvalidConfigError as error:
+        return error.problems
+
+
+def _unused_listen(config: Config, path: Path) -> Iterator[Problem]:
+    """Yield that the units of the package listen elsewhere, if this is their configuration."""
+    held = service.exporter_addresses() if path == paths.CONFIG_PATH else ()
+    said = [unused_listen(config.daemon.listen, address) for address in held]
+    if said and all(said):
+        numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+        yield Problem(
+            f"is not used: {UNIT} of systemd listens, on {_joined(held)}",
+            f"change the unit (systemctl edit {UNIT}), or take the key out",
+            "daemon.listen",
+            numbers.get(("daemon", "listen")),
+            Severity.WARNING,
+        )
+
+
+def _joined(addresses: Iterable[tuple[str, int]]) -> str:
+    return " and ".join(f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in addresses)
 
 
 def _refused(config: Config, engines: commands.Commands, path: Path) -> Iterator[Problem]:
@@ -106,7 +154,7 @@ def _not_found(name: str, built: commands.Command) -> Problem:
 
 def _show_problems(path: str, problems: list[Problem], as_json: bool) -> None:
     if as_json:
-        _print_json(problems, {}, None)
+        _print_json(problems, {}, None, (None, []))
         return
     for problem in problems:
         colour = "red" if problem.severity is Severity.ERROR else "yellow"
@@ -124,23 +172,29 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
 
 
 def _print_json(
-    problems: list[Problem], engines: commands.Commands, findings: list[Finding] | None
+    problems: list[Problem],
+    engines: commands.Commands,
+    findings: list[Finding] | None,
+    web: tuple[str | None, list[Problem]],
 ) -> None:
-    listed: list[dict[str, Any]] = [
-        {
-            "severity": str(p.severity),
-            "key": p.key,
-            "line": p.line,
-            "message": p.message,
-            "fix": p.fix,
-        }
-        for p in problems
-    ]
+    listed = [_as_table(each) for each in problems]
     shown = {
         name: {"argv": built.masked_argv(), "env": built.masked_own_env(), "found": built.found}
         for name, built in engines.items()
     }
     said: dict[str, Any] = {"problems": listed, "engines": shown}
+    if web[0] is not None:
+        said["web_config"] = {"file": web[0], "problems": [_as_table(each) for each in web[1]]}
     if findings is not None:
         said["findings"] = [as_table(each) for each in findings]
     terminal.echo_json(said, indent=2)
+
+
+def _as_table(problem: Problem) -> dict[str, Any]:
+    return {
+        "severity": str(problem.severity),
+        "key": problem.key,
+        "line": problem.line,
+        "message": problem.message,
+        "fix": problem.fix,
+    }

@@ -1,6 +1,6 @@
 """Options and arguments that several subcommands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +45,46 @@ def _daemon_socket(value: str) -> Path:
 
 
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _address(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> Any:
+    from vllmd.config import rules
+
+    if len(values) > 1:
+        raise click.BadParameter(
+            f"{', '.join(values)}: one address is taken; [::]:9840 listens on all of IPv6 and IPv4"
+        )
+    try:
+        return rules.address(values[0]) if values else None
+    except rules.RuleError as error:
+        raise click.BadParameter(f"{values[0]!r} is not {error.expects}") from None
+
+
+def _absolute(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    return str(Path(value).absolute()) if value else value
+
+
+def web_options(function: F) -> F:
+    """Add the two options that every Prometheus exporter has, as `listen` and `web_config_file`."""
+    config_file = click.option(
+        "--web.config.file",
+        "web_config_file",
+        metavar="FILE",
+        type=click.Path(),
+        callback=_absolute,
+        help="File that turns on TLS and passwords for the exporter's port; instead of "
+        "daemon.web_config_file.",
+    )
+    listen_address = click.option(
+        "--web.listen-address",
+        "listen",
+        metavar="ADDRESS",
+        multiple=True,
+        callback=_address,
+        help="Where the exporter listens, such as :9840 or 127.0.0.1:9840; instead of "
+        "daemon.listen. Under systemd vllmd-exporter.socket decides.",
+    )
+    return listen_address(config_file(function))
 
 
 def complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

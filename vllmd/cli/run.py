@@ -6,21 +6,24 @@ import signal
 import sys
 from pathlib import Path
 
+import attrs
 import click
 import structlog
 
 from vllmd import events, log, premises
 from vllmd.cli import terminal
-from vllmd.cli.options import config_option
+from vllmd.cli.options import config_option, web_options
 from vllmd.config import load, paths
 from vllmd.config.fallback import Loaded, load_or_fall_back
 from vllmd.config.model import Config
+from vllmd.config.overrides import Overrides
 from vllmd.config.paths import engine_log, log_dir
 from vllmd.daemon import Daemon
 from vllmd.demo.config import DEMO_GPUS, demo_config
 from vllmd.engine.spawner import DirectSpawner, SocketSpawner
 from vllmd.feed import Feed
 from vllmd.gpu.hardware import has_nvidia_gpu
+from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
 from vllmd.redact import Redactor
 from vllmd.surroundings import Address, Outcome, Surroundings
@@ -30,6 +33,7 @@ SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 
 @click.command()
 @config_option
+@web_options
 @click.option("--demo", is_flag=True, help="Run the stand-in engine, with no configuration file.")
 @click.option("--banner/--no-banner", default=None, help="Print where to look once it runs.")
 @click.option(
@@ -46,6 +50,8 @@ SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 @click.option("--debug", is_flag=True, help="Log more.")
 def command(
     config_path: Path,
+    listen: tuple[str, int] | None,
+    web_config_file: str | None,
     demo: bool,
     banner: bool | None,
     service: bool,
@@ -70,11 +76,16 @@ def command(
         sockets=take_sockets(),
         notifier=Notifier(),
         leaves_engines=service,
+        overrides=Overrides(listen, web_config_file),
     )
     show = demo if banner is None else banner
     outcome = Outcome.RELOAD
     while outcome is Outcome.RELOAD:
         loaded = _load(config_path, demo=demo, service=service)
+        config = surroundings.overrides.apply(loaded.config)
+        loaded = attrs.evolve(loaded, config=config)
+        if not service and surroundings.web.file is None and config.daemon.web_config_file:
+            web_file.load(Path(config.daemon.web_config_file))
         _report(loaded)
         outcome = asyncio.run(_run(loaded, surroundings, show))
 

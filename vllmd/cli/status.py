@@ -40,6 +40,8 @@ def command(client: ControlClient, as_json: bool) -> None:
     )
     if daemon["problem"]:
         terminal.echo_text(terminal.style(daemon["problem"], fg="red"))
+    if daemon.get("web_config_problem"):
+        terminal.echo_text(terminal.style(daemon["web_config_problem"], fg="red"))
     if daemon.get("traces_problem"):  # an older daemon does not know it
         terminal.echo(
             terminal.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow")

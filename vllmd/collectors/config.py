@@ -1,32 +1,57 @@
 """Whether the daemon runs with the configuration that the file now has."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 LastRead = tuple[bool, float | None]
 """Whether the file could be used when it was last read; when it was last read well."""
 
 
 class ConfigCollector:
-    """The two metrics that Prometheus has of its own configuration, under our name."""
+    """The two metrics that Prometheus has of its own configuration, under our name.
+
+    The same of the web configuration, where there is one, and the logins that it asks for.
+    """
 
     name = "config"
 
-    def __init__(self, last: Callable[[], LastRead]) -> None:
+    def __init__(
+        self,
+        last: Callable[[], LastRead],
+        web: Callable[[], LastRead | None] = lambda: None,
+        logins: Callable[[], Mapping[str, int] | None] = lambda: None,
+    ) -> None:
         self._last = last
+        self._web = web
+        self._logins = logins
 
     def collect(self) -> Iterator[Metric]:
         """Yield whether the last reading of the file was good, and when one last was."""
-        good, at = self._last()
-        yield GaugeMetricFamily(
-            "vllmd_config_last_reload_successful",
-            "Whether the configuration file could be used when it was last read.",
-            value=good,
-        )
-        if at is not None:
-            yield GaugeMetricFamily(
-                "vllmd_config_last_reload_success_timestamp_seconds",
-                "When the configuration file was last read and could be used, Unix time.",
-                value=at,
+        yield from _last_read("vllmd_config", "configuration file", self._last())
+        if (web := self._web()) is not None:
+            yield from _last_read("vllmd_web_config", "web configuration", web)
+        if (logins := self._logins()) is not None:
+            counts = CounterMetricFamily(
+                "vllmd_web_logins",
+                "Logins to the exporter: accepted, wrong, or busy, when too many were waiting.",
+                labels=["outcome"],
             )
+            for outcome, count in logins.items():
+                counts.add_metric([outcome], count)
+            yield counts
+
+
+def _last_read(prefix: str, what: str, last: LastRead) -> Iterator[Metric]:
+    good, at = last
+    yield GaugeMetricFamily(
+        f"{prefix}_last_reload_successful",
+        f"Whether the {what} could be used when it was last read.",
+        value=good,
+    )
+    if at is not None:
+        yield GaugeMetricFamily(
+            f"{prefix}_last_reload_success_timestamp_seconds",
+            f"When the {what} was last read and could be used, Unix time.",
+            value=at,
+        )

@@ -259,6 +259,20 @@ class Daemon:
         help="Address and port of /metrics and the readiness checks.",
         example='"0.0.0.0:9840"',
     )
+    web_config_file: str | None = key(
+        rules.absolute_path,
+        None,
+        help="File that turns on TLS and passwords for that port, in the format of all Prometheus "
+        "exporters. It is read again when it, or a certificate that it names, changes.",
+        example='"/etc/vllmd/web.yml"',
+    )
+    open_readiness: bool = key(
+        rules.boolean,
+        False,
+        help="Answer /-/healthy, /-/ready and /ready/NAME without a password, for load balancers "
+        "that cannot give one. TLS holds for them all the same.",
+        reason="They name engines and say which of them serve.",
+    )
     run_dir: str | None = key(
         rules.absolute_path,
         None,

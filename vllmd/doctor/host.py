@@ -91,6 +91,8 @@ def readable_secrets(config: Config, credentials: Path = CREDENTIALS) -> Iterato
     """Yield files with secrets that every user of the host may read."""
     secret = any(is_secret(name) for each in config.engines.values() for name in each.env)
     files = [Path(config.path)] if config.path and secret else []
+    if config.daemon.web_config_file:
+        files.append(Path(config.daemon.web_config_file))
     with contextlib.suppress(OSError):
         files += sorted(path for path in credentials.iterdir() if path.is_file())
     yield from (str(path) for path in files if _everybody_may(path, stat.S_IROTH))

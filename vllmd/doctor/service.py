@@ -11,6 +11,7 @@ from vllmd.units import parse_duration
 SYSTEMCTL_S = 5.0
 DAEMON = "vllmd-daemon.service"
 ENGINE = "vllmd-engine@doctor.service"
+EXPORTER = "vllmd-exporter.socket"
 
 
 @attrs.frozen
@@ -37,6 +38,16 @@ def find(program: str = "systemctl") -> Service | None:
         _limit(engine.get("LimitMEMLOCK", "")),
         _limit(engine.get("LimitNOFILE", "")),
     )
+
+
+def exporter_addresses(program: str = "systemctl") -> tuple[tuple[str, int], ...]:
+    """Return where the package's socket listens; nothing where it is not installed."""
+    lines = (_run([program, "show", "--property=LoadState,Listen", EXPORTER]) or "").splitlines()
+    if "LoadState=loaded" not in lines:
+        return ()
+    listed = [line.removeprefix("Listen=").split() for line in lines if line[:7] == "Listen="]
+    pairs = (word.rpartition(":") for words in listed for word in words)
+    return tuple((host.strip("[]"), int(port)) for host, _, port in pairs if port.isdigit())
 
 
 def clock_is_kept(program: str = "timedatectl") -> bool | None:

@@ -1,9 +1,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
+from tests.helpers.web import TLS, write
 from vllmd.cli.check import command
+from vllmd.config import paths
+from vllmd.doctor import service
 
 GOOD = '[engines.a]\nmodel = "m"\nexecutable = "sh"\nenv = { HF_TOKEN = "s3cret", A = "b c" }\n'
 
@@ -51,3 +55,42 @@ def test_check_json_has_problems_and_commands(tmp_path: Path) -> None:
 
 def test_check_no_engine_says_so(tmp_path: Path) -> None:
     assert "no engine is configured" in check(tmp_path, "")[1]
+
+
+def test_check_web_configuration_is_checked_with_what_it_names(tmp_path: Path) -> None:
+    web = write(tmp_path / "web", TLS)
+    named = f'[daemon]\nweb_config_file = "{web}"\n'
+    assert check(tmp_path, named) == (
+        0,
+        f"{tmp_path}/v.toml: no engine is configured; 'vllmd init' writes a first one\n",
+    )
+    (tmp_path / "web" / "server.key").unlink()
+    code, output = check(tmp_path, named)
+    assert code == 78
+    assert output.startswith(f"{web}: error: tls_server_config.key_file: {web.parent}/server.key ")
+    code, output = check(tmp_path, "", "--web.config.file", str(web), "--json")
+    shown = json.loads(output)
+    assert (code, shown["problems"]) == (78, [])
+    assert shown["web_config"]["file"] == str(web)
+    assert shown["web_config"]["problems"][0]["key"] == "tls_server_config.key_file"
+    assert check(tmp_path, named, "--web.config.file", "")[0] == 0
+
+
+def test_check_listen_that_systemds_socket_decides_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '[daemon]\nlisten = "127.0.0.1:9840"\n'
+    monkeypatch.setattr(paths, "CONFIG_PATH", tmp_path / "v.toml")
+    for held, said in ((("::", 9840), True), (("127.0.0.1", 9840), False)):
+        monkeypatch.setattr(service, "exporter_addresses", lambda held=held: (held,))
+        code, output = check(tmp_path, text)
+        warning = (
+            f"{tmp_path}/v.toml:2: warning: daemon.listen: is not used: vllmd-exporter.socket of "
+            "systemd listens, on [::]:9840; change the unit (systemctl edit "
+            "vllmd-exporter.socket), or take the key out"
+        )
+        assert (code, warning in output) == (0, said)
+        assert "warning" not in check(tmp_path, "")[1]
+    monkeypatch.undo()
+    monkeypatch.setattr(service, "exporter_addresses", lambda: (("::", 9840),))
+    assert "warning" not in check(tmp_path, text)[1]  # another file than the units have

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, control_socket
-from vllmd.cli.options import engine_argument, socket_option
+from vllmd.cli.options import engine_argument, socket_option, web_options
 from vllmd.control.client import ControlClient
 
 
@@ -36,3 +36,41 @@ def test_engine_completes_from_the_daemon(tmp_path: Path, monkeypatch: pytest.Mo
         found = [item.value for item in argument.shell_complete(context, "co")]
     assert found == ["code"]
     assert argument.shell_complete(context, "co") == []
+
+
+@click.command()
+@web_options
+def web(listen: tuple[str, int] | None, web_config_file: str | None) -> None:
+    click.echo(f"{listen} {web_config_file!r}")
+
+
+def test_web_options_are_those_of_every_exporter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given, said in (
+        ((), "None None"),
+        (("--web.listen-address", ":9840"), "('0.0.0.0', 9840) None"),
+        (("--web.listen-address=[::1]:1",), "('::1', 1) None"),
+        (("--web.config.file", "/w.yml"), "None '/w.yml'"),
+        (("--web.config.file", "w.yml"), f"None '{tmp_path}/w.yml'"),
+        (("--web.config.file", ""), "None ''"),
+    ):
+        assert CliRunner().invoke(web, given).output == f"{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("9840",), "'9840' is not an address with a port, such as"),
+        (("vsock://:9840",), "'vsock://:9840' is not an address with a port"),
+        ((":1", ":2"), ":1, :2: one address is taken; [::]:9840 listens on all of IPv6 and IPv4"),
+    ],
+)
+def test_web_options_refuse_an_address_that_cannot_be_listened_on(
+    given: tuple[str, ...], said: str
+) -> None:
+    options = [word for each in given for word in ("--web.listen-address", each)]
+    result = CliRunner().invoke(web, options)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from vllmd import events
@@ -82,3 +83,16 @@ def test_signals_between_two_daemons_wait_for_the_next(monkeypatch: pytest.Monke
         assert not FakeDaemon.blocked & run.SIGNALS
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, run.SIGNALS)
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_run_with_a_web_configuration_that_cannot_be_used_ends_in_the_foreground(
+    tmp_path: Path, by_option: bool
+) -> None:
+    web = tmp_path / "web.yml"
+    path = tmp_path / "v.toml"
+    path.write_text("" if by_option else f'[daemon]\nweb_config_file = "{web}"\n')
+    options = ["--web.config.file", str(web)] if by_option else []
+    result = CliRunner().invoke(run.command, ["--config", str(path), *options])
+    assert isinstance(result.exception, InvalidConfigError)
+    assert f"{web}: error: cannot be read: No such file" in str(result.exception)

@@ -130,3 +130,9 @@ def test_status_names_parts_of_vllmd_that_keep_failing(tmp_path: Path) -> None:
     assert "tried again" not in disk
     shown = json.loads(status_of(tmp_path, json_too=True, host=host))
     assert shown["daemon"]["failing"] == host.failing
+
+
+def test_status_says_that_the_web_configuration_cannot_be_used(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.more["web_config_problem"] = "the web configuration cannot be used, …"
+    assert "the web configuration cannot be used" in status_of(tmp_path, host=host).splitlines()[1]

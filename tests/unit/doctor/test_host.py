@@ -96,6 +96,12 @@ def test_secrets_that_all_may_read_are_named(tmp_path: Path) -> None:
     assert found == [str(path), f"{keys}/webhook"]
     path.write_text('[engines.a]\nmodel = "m"\nexecutable = "x"\n')
     assert list(host.readable_secrets(load(path)[0], tmp_path / "none")) == []
+    web = tmp_path / "web.yml"
+    path.write_text(f'[daemon]\nweb_config_file = "{web}"\n')
+    for mode, said in ((0o644, [str(web)]), (0o640, [])):
+        web.touch()
+        web.chmod(mode)
+        assert list(host.readable_secrets(load(path)[0], tmp_path / "none")) == said
 
 
 def test_folders_that_all_may_write_to_are_named_and_the_socket_is_none(tmp_path: Path) -> None:

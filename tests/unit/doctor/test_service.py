@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from vllmd.doctor.service import clock_is_kept, find
+from vllmd.doctor.service import clock_is_kept, exporter_addresses, find
 
 SYSTEMCTL = """#!/bin/sh
 case "$*" in
@@ -42,3 +42,12 @@ def test_clock_is_kept_or_not_or_nobody_knows(tmp_path: Path) -> None:
     assert clock_is_kept(program(tmp_path, "#!/bin/sh\necho no\n")) is False
     assert clock_is_kept(program(tmp_path, "#!/bin/sh\necho\n")) is None
     assert clock_is_kept(str(tmp_path / "nothing")) is None
+
+
+def test_exporters_addresses_are_those_of_its_socket(tmp_path: Path) -> None:
+    said = "#!/bin/sh\necho LoadState=loaded\necho 'Listen=[::]:9840 (Stream)'\n"
+    assert exporter_addresses(program(tmp_path, said)) == (("::", 9840),)
+    said += "echo 'Listen=127.0.0.1:9 (Stream) /run/x.sock (Stream)'\n"
+    assert exporter_addresses(program(tmp_path, said)) == (("::", 9840), ("127.0.0.1", 9))
+    assert exporter_addresses(program(tmp_path, said.replace("loaded", "not-found"))) == ()
+    assert exporter_addresses(str(tmp_path / "nothing")) == ()
