@@ -22,9 +22,14 @@ class FakeEngine:
         self.status: EngineStatus = status(name, **more)
         self.asked: list[str] = []
         self.error: OSError | None = None
+        self.hangs = False
 
     def _ask(self, action: str) -> None:
         self.asked.append(action)
+
+    async def saved(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.error:
             raise self.error
 

@@ -28,6 +28,9 @@ from vllmd.feed import Event
 from vllmd.history.reading import Wanted
 from vllmd.http_protocol import HttpProtocol
 
+SAVE_S = 5.0
+"""How long an answer waits until the disk has what was said."""
+
 _log = structlog.get_logger()
 
 
@@ -49,6 +52,10 @@ class Controlled(Protocol):
 
     def restart(self) -> None:
         """Want it to end and to run again."""
+        ...
+
+    async def saved(self) -> None:
+        """Write down what is wanted, for the next daemon. Raises: OSError."""
         ...
 
 
@@ -196,10 +203,13 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
         try:
             {"start": engine.start, "stop": engine.stop, "restart": engine.restart}[action]()
             warning = None
+            async with asyncio.timeout(SAVE_S):
+                await engine.saved()
         except HeldError as problem:
             return error(409, str(problem))
         except OSError as problem:
-            warning = f"done, but it will not outlast this daemon: {problem}"
+            reason = str(problem) or "the disk does not answer"
+            warning = f"done, but it will not outlast this daemon: {reason}"
         _log.info(events.REQUEST_ACCEPTED, action=action, engine=name, user=peer.describe())
         return JSONResponse({"engine": engine.status.to_json(), "warning": warning})
 

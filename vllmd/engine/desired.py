@@ -1,5 +1,6 @@
 """Which engines a person stopped: kept across restarts of the daemon, until the next boot."""
 
+import asyncio
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,8 @@ class StoppedEngines:
         self._path = path
         self._boot = boot or boot_id()
         self._names = self._read()
+        self._saved = sorted(self._names)
+        self._saving = asyncio.Lock()
 
     def _read(self) -> set[str]:
         if not self._path.exists():
@@ -37,22 +40,21 @@ class StoppedEngines:
         return name in self._names
 
     def add(self, name: str) -> None:
-        """Remember that `name` is to stay stopped.
+        """Want `name` to stay stopped; `save` writes it down."""
+        self._names.add(name)
+
+    def discard(self, name: str) -> None:
+        """Want that no more; `save` writes it down."""
+        self._names.discard(name)
+
+    async def save(self) -> None:
+        """Write down what was said until now. A disk that stands still holds up nobody else.
 
         Raises: OSError: it could not be written; the caller says so, it holds for this daemon.
         """
-        self._names.add(name)
-        self._write()
-
-    def discard(self, name: str) -> None:
-        """Forget that `name` was stopped.
-
-        Raises: OSError: it could not be written.
-        """
-        if name in self._names:
-            self._names.discard(name)
-            self._write()
-
-    def _write(self) -> None:
-        record = {"boot_id": self._boot, "stopped": sorted(self._names)}
-        write_record(str(self._path), record)
+        async with self._saving:
+            names = sorted(self._names)
+            if names != self._saved:
+                record = {"boot_id": self._boot, "stopped": names}
+                await asyncio.to_thread(write_record, str(self._path), record)
+                self._saved = names

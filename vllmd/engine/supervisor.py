@@ -154,20 +154,14 @@ class Supervisor:
         )
 
     def start(self) -> None:
-        """Want the engine to run, at once; a hold and all failures are forgiven.
-
-        Raises: OSError: it runs, but that could not be written down for the next daemon.
-        """
+        """Want the engine to run, at once; a hold and all failures are forgiven."""
         self._wanted = True
         self._aftermath.forgive()
         self._wishes.add()
         self._site.stopped.discard(self._engine.name)
 
     def stop(self) -> None:
-        """Want the engine to end, and to stay so until `start` or the next boot.
-
-        Raises: OSError: it stops, but that could not be written down for the next daemon.
-        """
+        """Want the engine to end, and to stay so until `start` or the next boot."""
         self._wanted = False
         self._restart = False
         self._wishes.add()
@@ -176,7 +170,7 @@ class Supervisor:
     def restart(self) -> None:
         """Want the engine to end and to run again.
 
-        Raises: HeldError: it runs, and could not start again; OSError: as `start`.
+        Raises: HeldError: it runs, and could not start again.
         """
         name = self._engine.name
         if self._start_nothing and self._client is not None:
@@ -185,6 +179,10 @@ class Supervisor:
             refuse_restart(self._site.gpu, name)
         self._restart = True
         self.start()
+
+    async def saved(self) -> None:
+        """Write down what is wanted. Raises: OSError: the next daemon will not know it."""
+        await self._site.stopped.save()
 
     def span_ended(self, name: str, at: float) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""

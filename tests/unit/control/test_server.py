@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
-from vllmd.control import peer
+from vllmd.control import peer, server
 from vllmd.control.client import ControlClient
 from vllmd.control.server import listen
 from vllmd.errors import ConfigError, NotPermittedError, UnknownEngineError, VllmdError
@@ -49,6 +49,19 @@ def test_act_that_cannot_be_written_down_warns(tmp_path: Path) -> None:
     with control_socket(tmp_path / "c.sock", engine) as path:
         answer = ControlClient(path).act("chat", "stop")
     assert "will not outlast this daemon" in answer["warning"]
+    assert "No space left" in answer["warning"]
+
+
+def test_act_with_a_disk_that_stands_still_is_done_and_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SAVE_S", 0.05)
+    engine = FakeEngine()
+    engine.hangs = True
+    with control_socket(tmp_path / "c.sock", engine) as path:
+        answer = ControlClient(path).act("chat", "stop")
+    assert engine.asked == ["stop"]
+    assert "the disk does not answer" in answer["warning"]
 
 
 def test_listen_lets_everybody_ask(tmp_path: Path) -> None:

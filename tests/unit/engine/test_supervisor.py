@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
+from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.runs import Runs
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.state import State
@@ -75,6 +76,8 @@ async def test_stop_ends_the_engine_and_it_stays_so(tmp_path: Path) -> None:
         await scene.until_state(State.STOPPED)
         assert scene.spawner.last.stops[0] == 10
         assert "chat" in scene.stopped
+        await scene.supervisor.saved()
+        assert "chat" in StoppedEngines(tmp_path / "stopped.json", "boot")
         await scene.clock.advance(3600)
         assert len(scene.spawner.shims) == 1
         scene.supervisor.start()
@@ -117,6 +120,7 @@ async def test_restart_is_a_stop_and_a_start_without_a_pause(tmp_path: Path) -> 
 async def test_stopped_earlier_is_not_started(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.stopped.add("chat")
+    await scene.stopped.save()
     fresh = Scene(tmp_path)
     async with running(fresh):
         await fresh.clock.advance(10)

@@ -124,7 +124,7 @@ class Keeper:
             return
         if problem := await self._inspector.problem(path):
             raise VllmdError(f"{name} cannot be loaded: {problem}")
-        self._keep({**self._kept.added, name: path})
+        await self._keep(lambda added: {**added, name: path})
 
     async def remove(self, name: str) -> None:
         """Want an adapter no more that was added by command.
@@ -140,7 +140,7 @@ class Keeper:
             )
         if want.source is Source.DIRECTORY:
             raise VllmdError(f"{name} is in {self._lora.directory}: move {want.path} away")
-        self._keep({n: p for n, p in self._kept.added.items() if n != name})
+        await self._keep(lambda added: {n: p for n, p in added.items() if n != name})
 
     def reload(self, name: str) -> None:
         """Have an adapter's files read again.
@@ -194,17 +194,26 @@ class Keeper:
         wanted = merge(self._lora.modules, self._found, self._kept.added if self.dynamic else {})
         self._wanted = {name: want for name, want in wanted.items() if name not in served}
         self._standings.retain(self._wanted)
+        self._again &= self._wanted.keys()
 
     async def _reconcile(self) -> None:
-        """Ask the engine what it has, and do what is to be done."""
+        """Ask the engine what it has, and do what is to be done.
+
+        After each wait, others may be wanted, or this run of the engine may be over.
+        """
+        run = self._run
         try:
-            self._loaded = dict(await self._api.listed())
+            listed = dict(await self._api.listed())
         except LoraApiError as error:
-            self._say(f"the engine does not say what it has loaded: {error}")
+            if run == self._run:
+                self._say(f"the engine does not say what it has loaded: {error}")
             return
+        if run != self._run:
+            return
+        self._loaded, wanted = listed, self._wanted
         todo = reconcile.steps(
-            self._wanted,
-            self._loaded,
+            wanted,
+            listed,
             ours=self._kept.loaded,
             unload_unlisted=lora.unloads_unlisted(self._engine),
             again=self._again,
@@ -212,19 +221,20 @@ class Keeper:
         self._note_lost(todo)
         self._note_unlisted(todo)
         if not self.dynamic:
-            for name in self._wanted.keys() & self._loaded.keys():
-                self._standings.found(
-                    name, await asyncio.to_thread(fingerprint, self._loaded[name])
-                )
+            for name in wanted.keys() & listed.keys():
+                files = await asyncio.to_thread(fingerprint, listed[name])
+                if run == self._run:
+                    self._standings.found(name, files)
             return
         for name in todo.unload:
-            await self._unload(name)
+            if run == self._run and name not in self._wanted:
+                await self._unload(name, run)
         for name in (*todo.load, *todo.replace):
-            files = await asyncio.to_thread(fingerprint, self._wanted[name].path)
-            if self._standings.due(name, self._clock.monotonic(), files):
-                await self._load(name, files)
-        for name in self._wanted.keys() & self._loaded.keys():
-            await self._note_files(name)
+            await self._load_if_due(name, run)
+        for name in wanted.keys() & self._loaded.keys():
+            files = await asyncio.to_thread(fingerprint, wanted[name].path)
+            if run == self._run and is_local(wanted[name].path):
+                self._standings.files(name, files)
 
     def _note_lost(self, todo: reconcile.Steps) -> None:
         for name in todo.load:
@@ -249,16 +259,21 @@ class Keeper:
                 )
         self._reported = frozenset(todo.unlisted)
 
-    async def _note_files(self, name: str) -> None:
-        """Note whether an adapter's files are still those that were loaded."""
-        path = self._wanted[name].path
-        if is_local(path):
-            self._standings.files(name, await asyncio.to_thread(fingerprint, path))
+    async def _load_if_due(self, name: str, run: int) -> None:
+        want = self._wanted.get(name)
+        if want is None or run != self._run:
+            return
+        files = await asyncio.to_thread(fingerprint, want.path)
+        if run == self._run and self._standings.due(name, self._clock.monotonic(), files):
+            await self._load(name, want, files, run)
 
-    async def _load(self, name: str, files: str) -> None:
+    async def _load(self, name: str, want: Want, files: str, run: int) -> None:
         """Load one adapter, checked before; what keeps it from loading is said once."""
-        want, before, run = self._wanted[name], self._loaded.get(name), self._run
+        before = self._loaded.get(name)
+        self._again.discard(name)  # whoever asks again from here on is heard
         problem = await self._inspector.problem(want.path)
+        if run != self._run or self._wanted.get(name) != want:
+            return
         if problem is not None:
             self._failed(name, want, problem, files)
             return
@@ -269,17 +284,17 @@ class Keeper:
         try:
             await self._api.load(name, path, in_place=before is not None)
         except LoraApiError as error:
-            if run != self._run:
-                return  # the engine is gone, which says nothing of the adapter
+            if run != self._run or self._wanted.get(name) != want:
+                return  # the engine is gone, or nobody wants it: that says nothing of the adapter
             if error.absent:
                 self._say(OLD_RUN.format(self._engine.name))
             self._failed(name, want, str(error), files)
             return
+        if run != self._run:
+            return
         duration_s = self._clock.monotonic() - began
         self._loaded[name] = path
-        self._again.discard(name)
         self._standings.loaded(name, files, self._clock.time(), duration_s)
-        self._own(self._kept.loaded | {name})
         self._log.info(
             events.LORA_LOADED,
             adapter=name,
@@ -288,9 +303,9 @@ class Keeper:
             replaced=before is not None,
             duration_s=round(duration_s, 3),
         )
+        await self._own(name, owned=True)
 
     def _failed(self, name: str, want: Want, reason: str, files: str) -> None:
-        self._again.discard(name)
         now = self._clock.monotonic()
         copied = want.source is Source.DIRECTORY  # it may be on its way just now
         news = self._standings.failed(
@@ -305,19 +320,21 @@ class Keeper:
                 consequence="the engine serves without it; it is tried again",
             )
 
-    async def _unload(self, name: str) -> None:
+    async def _unload(self, name: str, run: int) -> None:
         began = self._clock.monotonic()
         try:
             await self._api.unload(name)
         except LoraApiError as error:
+            if run != self._run:
+                return
             self._say(
                 OLD_RUN.format(self._engine.name)
                 if error.absent
                 else f"{name} is not unloaded: {error}"
             )
             return
-        path = self._loaded.pop(name)
-        self._own(self._kept.loaded - {name})
+        path = self._loaded.pop(name, None)
+        await self._own(name, owned=False)
         duration_s = round(self._clock.monotonic() - began, 3)
         self._log.info(events.LORA_UNLOADED, adapter=name, path=path, duration_s=duration_s)
 
@@ -338,23 +355,17 @@ class Keeper:
             raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
         return want
 
-    def _keep(self, added: dict[str, str]) -> None:
-        before, self._kept.added = self._kept.added, added
+    async def _keep(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         try:
-            self._kept.write()
-        except OSError:
-            self._kept.added = before
-            raise
-        self._want()
-        self._wake.set()
+            await self._kept.change_added(change)
+        finally:
+            self._want()
+            self._wake.set()
 
-    def _own(self, loaded: set[str]) -> None:
+    async def _own(self, name: str, *, owned: bool) -> None:
         """Remember which adapters are ours, so that a later daemon may unload them."""
-        if loaded == self._kept.loaded:
-            return
-        self._kept.loaded = loaded
         try:
-            self._kept.write()
+            await self._kept.change_loaded(name, owned=owned)
         except OSError as error:
             self._log.error(
                 events.STATE_FILE_NOT_WRITTEN,

@@ -69,9 +69,13 @@ class Standings:
         """Know these, and no others."""
         self._records = {name: self._records.get(name) or _Record() for name in names}
 
+    def _of(self, name: str) -> _Record:
+        """Return what is known of one; of one that is wanted no more nothing is kept."""
+        return self._records.get(name) or _Record()
+
     def of(self, name: str, want: Want, loaded: str | None) -> Standing:
         """Return how a wanted adapter stands; `loaded` is the path that the engine has it from."""
-        record = self._records[name]
+        record = self._of(name)
         condition = Condition.LOADED if loaded is not None else Condition.PENDING
         if loaded is None and record.reason is not None:
             condition = Condition.FAILED
@@ -94,19 +98,19 @@ class Standings:
 
     def lost(self, name: str) -> bool:
         """Note that it is not loaded; tell whether it was, in this run of the engine."""
-        record = self._records[name]
+        record = self._of(name)
         was, record.is_loaded = record.is_loaded, False
         return was
 
     def due(self, name: str, now: float, files: str) -> bool:
         """Tell whether it is to be tried at `now`, monotonic, in seconds; `files` as they are."""
-        record = self._records[name]
+        record = self._of(name)
         failed_with = record.files if record.reason is not None else files
         return now >= record.retry_at or files != failed_with
 
     def retry(self, name: str) -> None:
         """Try it again at once."""
-        record = self._records[name]
+        record = self._of(name)
         record.retry_at, record.pause_s = 0.0, FIRST_RETRY_S
 
     def restarted(self) -> None:
@@ -117,13 +121,13 @@ class Standings:
 
     def found(self, name: str, files: str) -> None:
         """Note that the engine had it loaded from its start."""
-        record = self._records[name]
+        record = self._of(name)
         record.reason, record.is_loaded = None, True
         record.files = record.files or files
 
     def loaded(self, name: str, files: str, at: float, duration_s: float) -> None:
         """Note that it was loaded."""
-        record = self._records[name]
+        record = self._of(name)
         record.reason = record.told = None
         record.is_loaded, record.stale = True, False
         record.files, record.changed_at, record.duration_s = files, at, duration_s
@@ -137,7 +141,7 @@ class Standings:
         It is tried again after a pause that doubles, or once its files change. With `settle` it is
         told only if they have not since it failed before: they are being copied, perhaps.
         """
-        record = self._records[name]
+        record = self._of(name)
         quiet = settle and (record.reason is None or files != record.files)
         record.reason, record.files, record.changed_at = reason, files, at
         if quiet:
@@ -151,7 +155,7 @@ class Standings:
 
     def files(self, name: str, files: str) -> None:
         """Compare the files that are there with those that were loaded."""
-        record = self._records[name]
+        record = self._of(name)
         record.is_loaded = True
         if not record.files:
             record.files = files

@@ -1,9 +1,10 @@
 """Which adapters an engine is to have: by the file, by a folder that is watched, by command."""
 
+import asyncio
 import contextlib
 import enum
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import attrs
@@ -69,6 +70,7 @@ class Kept:
     path: Path
     added: dict[str, str] = attrs.field(factory=dict)
     loaded: set[str] = attrs.field(factory=set)
+    _changing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
 
     def read(self) -> None:
         """Read the file; one that cannot be understood is said to be, and nothing is added."""
@@ -90,6 +92,30 @@ class Kept:
                 problem=repr(error),
                 consequence=f"adapters that were added by command are lost; it is kept as {aside}",
             )
+
+    async def change_added(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        """Change what is added by command; one change after another, each written down.
+
+        Raises: OSError: it could not be written, and nothing changed.
+        """
+        async with self._changing:
+            before, self.added = self.added, change(self.added)
+            try:
+                await asyncio.to_thread(self.write)
+            except OSError:
+                self.added = before
+                raise
+
+    async def change_loaded(self, name: str, *, owned: bool) -> None:
+        """Note that an adapter is ours, or not any more.
+
+        Raises: OSError: it could not be written; it holds for this daemon.
+        """
+        async with self._changing:
+            before, others = self.loaded, self.loaded - {name}
+            self.loaded = others | {name} if owned else others
+            if self.loaded != before:
+                await asyncio.to_thread(self.write)
 
     def write(self) -> None:
         """Write the file.

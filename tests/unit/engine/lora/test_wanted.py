@@ -1,3 +1,6 @@
+import asyncio
+import functools
+import operator
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,29 @@ def test_kept_that_cannot_be_understood_is_put_aside_and_said_so(tmp_path: Path,
     assert (kept.added, kept.loaded) == ({}, set())
     assert [log["event"] for log in logs] == [events.STATE_FILE_UNREADABLE]
     assert (tmp_path / "chat.lora.unreadable").read_text() == text
+
+
+async def test_change_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "chat.lora.json")
+    await kept.change_added(lambda added: {**added, "a": "/a"})
+    (tmp_path / "chat.lora.json.new").mkdir()
+    with pytest.raises(IsADirectoryError):
+        await kept.change_added(lambda added: {**added, "b": "/b"})
+    assert kept.added == {"a": "/a"}
+    (tmp_path / "chat.lora.json.new").rmdir()
+    await kept.change_added(lambda added: {**added, "c": "/c"})
+    after = Kept(tmp_path / "chat.lora.json")
+    after.read()
+    assert after.added == {"a": "/a", "c": "/c"}
+
+
+async def test_changes_at_once_are_all_kept(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "chat.lora.json")
+    async with asyncio.TaskGroup() as tasks:
+        for name in "abc":
+            tasks.create_task(kept.change_added(functools.partial(operator.or_, {name: name})))
+            tasks.create_task(kept.change_loaded(name, owned=True))
+        tasks.create_task(kept.change_loaded("b", owned=False))
+    after = Kept(tmp_path / "chat.lora.json")
+    after.read()
+    assert (set(after.added), after.loaded) == ({"a", "b", "c"}, {"a", "c"})
