@@ -14,6 +14,7 @@ from vllmd.engine.output import EngineOutput, FirstErrors, OutputFigures
 from vllmd.errors import UnknownEngineError
 from vllmd.logs.journal import Journal
 from vllmd.parts import Part
+from vllmd.redact import without_shapes
 from vllmd.shim.protocol import Rotation
 from vllmd.units import MIB
 
@@ -99,7 +100,8 @@ class Outputs:
 
     def under_way(self, name: str) -> str | None:
         """Return the line that an engine has begun and not ended: a progress bar, mostly."""
-        return self._outputs[name].under_way
+        line = self._outputs[name].under_way
+        return line and without_shapes(line)
 
     def figures(self) -> Iterable[OutputFigures]:
         """Return what is known of each."""

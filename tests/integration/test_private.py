@@ -15,6 +15,7 @@ from tests.helpers.outcomes import Outcome
 from tests.helpers.receiver import receiver
 from tests.helpers.site import Site, wait_for
 from tests.integration.conftest import serving
+from vllmd.shim import proc
 
 TOKEN = "planted-token-5ae1c0de"
 KEY = "planted-key-77e2aa01"
@@ -36,6 +37,12 @@ def surfaces(made: Site, bodies: list[bytes]) -> dict[str, bytes]:
             "why --json": ("why", "--json"),
             "why --log": ("why", "--log", str(made.folder / "log" / "chat.log")),
             "check": ("check", "--config", config),
+            "check --json": ("check", "--json", "--config", config),
+            "doctor": ("doctor", "--offline", "--json", "--config", config),
+            "gpu --json": ("gpu", "--json"),
+            "cost --json": ("cost", "--json"),
+            "lora list --json": ("lora", "list", "--json"),
+            "traces --json": ("traces", "--json"),
             "reload": ("reload",),
         }.items()
     }
@@ -43,8 +50,8 @@ def surfaces(made: Site, bodies: list[bytes]) -> dict[str, bytes]:
     with tarfile.open(made.folder / "b.tar.gz") as archive:
         members = {m.name: archive.extractfile(m) for m in archive}
         packed = {f"bundle {name}": file.read() for name, file in members.items() if file}
-    state = made.folder / "state"
-    kept = {str(p): p.read_bytes() for p in state.rglob("*") if p.is_file()}
+    folders = [made.folder / "state", made.folder / "run"]
+    kept = {str(p): p.read_bytes() for f in folders for p in f.rglob("*") if p.is_file()}
     return {
         **{name: (c.stdout + c.stderr).encode() for name, c in commands.items()},
         **packed,
@@ -90,3 +97,64 @@ def test_planted_secrets_are_on_no_surface(tmp_path: Path, outcome: Outcome) -> 
     assert (first["status"], last["status"]) == ("firing", "resolved")
     assert first["text"].partition("Why: ")[2].startswith("The part of vLLM that computes")
     outcome("secrets, prompts and names planted", f"absent from all {len(found)} surfaces")
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjE4fQ.c2lnbmF0dXJl"
+PEM = "-----BEGIN PRIVATE KEY-----\\nQ0FOQVJZLW9mLWEta2V5LTE5\\n-----END PRIVATE KEY-----\\n"
+VARIABLES = {
+    "HF_TOKEN": "canary-01-token",
+    "DATABASE_URL": "postgres://ann:canary-02-password@db/x",
+    "REDIS_URL": "redis://:canary-03-p%40ss@cache:6379/0",
+    "PGPASSWORD": "canary-04-password",
+    "AWS_SECRET_ACCESS_KEY": "canary-05-secret",
+    "OPENAI_APIKEY": "canary-06-apikey",
+    "SENTRY_DSN": "https://canary-07-dsn@sentry.example.org/1",
+    "BLOB_URL": "https://blob.example.org/m?sv=1&sig=canary-08-signature",
+    "LMCACHE_CONFIG": '{"remote": {"auth_token": "canary-09-token"}}',
+    "TLS_PRIVATE_KEY": PEM,
+}
+FLAG = (
+    '{ kv_connector = "X", extra = { api_key = "canary-10-key", url = "amqp://u:canary-11-pw@q" } }'
+)
+CANARIES = [f"canary-{number:02}" for number in range(1, 21)]
+PRINTED = (
+    "OSError: 401 for hf_canary12abcdefghijklmnop and sk-proj-canary-13-abcdefghijkl",
+    "error ghp_canary14abcdefghijklmnopqrst, glpat-canary-15-abcdefghijkl",
+    "Authorization: Basic canary-16-abcdef= then Bearer canary-17-abcdef",
+    f"jwt {JWT} and https://u:canary-18-password@mirror.example.org/m",
+    "config {'secret_key': 'canary-19-secret'} AKIACANARY20ABCDEFGH",
+)
+SHAPED = ("canary12", "canary14", "AKIACANARY20", "Q0FOQVJZLW9mLWEta2V5LTE5", JWT.split(".")[1])
+
+
+def test_twenty_canaries_of_every_kind_are_on_no_surface(tmp_path: Path, outcome: Outcome) -> None:
+    """Values by their names, parts of values, flags, and what an engine prints that nobody knew."""
+    env = "\n".join(f"{name} = {json.dumps(value)}" for name, value in VARIABLES.items())
+    more = f"\n[engines.chat.env]\n{env}\n[engines.chat.flags]\nkv-transfer-config = {FLAG}\n"
+    with receiver("canary-20-hook") as (url, bodies):
+        more += f'[notify]\nwebhook_url = "{url}"\n'
+        with serving(tmp_path, more=more.replace("\\\\n", "\\n")) as made:
+            before = made.engine("chat")
+            with (tmp_path / "log" / "chat.log").open("a") as file:
+                file.write("\n".join(PRINTED) + "\n")
+            os.kill(made.process("chat", "VLLM::EngineCore").pid, signal.SIGKILL)
+            made.wait_new_run("chat", before, 30)
+            wait_for("both notices", lambda: len(bodies) == 2)
+            found = surfaces(made, bodies)
+            for asked in (["logs", "chat"], ["logs", "chat", "--json"]):
+                found[" ".join(asked)] = made.vllmd(*asked).stdout.encode()
+            for pid in (int(each.name) for each in Path("/proc").glob("[0-9]*")):
+                words = proc.command_line(pid)
+                if "vllmd" in words and "vllmd.demo serve" not in words:  # that is the engine
+                    found[f"arguments of {pid}"] = words.encode()
+            modes = {p.name: p.stat().st_mode & 0o077 for p in (tmp_path / "run").rglob("*.json")}
+    assert len(found) > 40
+    assert any(name.endswith("reason.json") for name in found)
+    warned = found["check"].decode()
+    assert "flags.kv-transfer-config: has a secret" in warned
+    for name, content in found.items():
+        text = content.decode(errors="replace")
+        for canary in (*CANARIES, *SHAPED):
+            assert canary not in text, (canary, name, text[max(0, text.find(canary) - 80) :][:200])
+    assert all(not mode & 0o007 for mode in modes.values()), modes
+    outcome("twenty secrets of every kind planted", f"absent from all {len(found)} surfaces")

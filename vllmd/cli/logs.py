@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 
 from vllmd.cli import terminal
@@ -19,6 +20,7 @@ from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngin
 from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
+from vllmd.redact import without_shapes
 
 FOLLOW_POLL_S = 0.25
 DEFAULT_LINES = 100
@@ -129,6 +131,7 @@ def _show(
 
 
 def _print(name: str, line: Line, as_json: bool) -> None:
+    line = attrs.evolve(line, text=without_shapes(line.text))
     if as_json:
         terminal.echo_json(line.to_json(name))
         return

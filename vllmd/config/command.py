@@ -12,6 +12,7 @@ import attrs
 
 from vllmd.config import flags, paths
 from vllmd.config.model import Config, Engine
+from vllmd.redact import masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 
@@ -45,7 +46,7 @@ class Command:
 
     def masked_own_env(self) -> dict[str, str]:
         """Return the engine's own variables as they may be shown."""
-        return {name: flags.masked(name, value) for name, value in self.own_env.items()}
+        return {name: masked(name, value) for name, value in self.own_env.items()}
 
 
 Commands = Mapping[str, Command]

@@ -11,7 +11,7 @@ from vllmd.config import lora
 from vllmd.config.lora import RUST_FRONTEND
 from vllmd.config.rules import RuleError
 from vllmd.config.traces import ENGINE_ATTRIBUTE
-from vllmd.redact import MASK
+from vllmd.redact import masked, secrets_in_value
 
 if TYPE_CHECKING:
     from vllmd.config.model import Engine
@@ -39,13 +39,18 @@ OWN_KEYS: Mapping[str, str] = MappingProxyType(
 _REFUSED = {
     "api-key": "an argument can be read by every user of the host: write it to "
     "/etc/vllmd/credentials/api_key, or set env.VLLM_API_KEY",
+    "ssl-keyfile-password": "an argument can be read by every user of the host: take the password "
+    "off the key (openssl pkey -in KEY -out NEW) and let only group vllmd read it",
     "uds": "vllmd reaches the engine by host and port",
     "headless": "vllmd needs the engine's API server",
     "help": "it would end the engine at once",
     "version": "it would end the engine at once",
 }
 
-_SECRET = re.compile(r"(?i)(^|[^a-z])(api[_-]?key|keys?|token|secrets?|passw(or)?d|credentials?)$")
+_HF_TOKEN = (
+    "an argument can be read by every user of the host: write it to "
+    "/etc/vllmd/credentials/hf_token, or set env.HF_TOKEN"
+)
 _FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -82,6 +87,8 @@ def flag_table(value: Any) -> Mapping[str, Any]:
             raise RuleError(f"no {name!r}, which has a key of its own: {OWN_KEYS[flag]}")
         if flag in _REFUSED:
             raise RuleError(f"no {name!r}: {_REFUSED[flag]}")
+        if flag == "hf-token" and setting is not True:
+            raise RuleError(f"no {name!r}: {_HF_TOKEN}")
         if not isinstance(setting, str | int | float | bool | list | dict):
             raise RuleError(f"strings, numbers, true, false, lists and tables; not {setting!r}")
         result[flag] = setting
@@ -106,16 +113,6 @@ def env_table(value: Any) -> Mapping[str, str]:
             raise RuleError(f"values without NUL characters; {name} has one")
         result[name] = str(setting)
     return MappingProxyType(result)
-
-
-def is_secret(name: str) -> bool:
-    """Tell whether a variable or flag of that name holds a secret."""
-    return bool(_SECRET.search(name))
-
-
-def masked(name: str, value: Any) -> Any:
-    """Return `value`, or a mask in its place if `name` is that of a secret."""
-    return MASK if is_secret(name) else value
 
 
 def traced(engine: "Engine") -> bool:
@@ -228,15 +225,18 @@ def _tracing(name: str) -> dict[str, str]:
 
 
 def masked_arguments(args: list[str]) -> list[str]:
-    """Return the arguments as they may be shown: the values of secret flags masked."""
+    """Return the arguments as they may be shown: without secrets, also those within a value."""
     shown = []
-    hide = False
+    flag = ""
     for arg in args:
         if arg.startswith("--"):
-            name, equals, _ = arg.partition("=")
-            secret = is_secret(name)
-            shown.append(f"{name}={MASK}" if secret and equals else arg)
-            hide = secret and not equals
+            flag, equals, value = arg.partition("=")
+            shown.append(f"{flag}={masked(flag, value)}" if equals else arg)
         else:
-            shown.append(MASK if hide else arg)
+            shown.append(masked(flag, arg))
     return shown
+
+
+def secret_flags(flags: Mapping[str, Any]) -> list[str]:
+    """Return the flags in which there is a secret: every user of the host can read it."""
+    return [name for name, value in flags.items() if any(secrets_in_value(name, value))]

@@ -10,13 +10,13 @@ import attrs
 
 from vllmd.config import credentials, lines, lora, memory, rules
 from vllmd.config.credentials import NO_SECRETS, Credentials
-from vllmd.config.flags import ENDPOINT, is_secret, masked, traces_problem
+from vllmd.config.flags import ENDPOINT, secret_flags, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 from vllmd.config.sections import Logs
 from vllmd.deadline import call_within
-from vllmd.redact import MASK
+from vllmd.redact import MASK, masked
 from vllmd.shim.files import is_deeper, read_regular
 from vllmd.units import MIB
 
@@ -91,6 +91,7 @@ def parse(
         reader.check_memory(engines)
         reader.check_stop(engines)
         reader.check_traces(config)
+        reader.check_secrets(engines)
         reader.check_adapters(engines)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
@@ -252,6 +253,17 @@ class _Reader:
                     Severity.WARNING,
                 )
 
+    def check_secrets(self, engines: Mapping[str, Engine]) -> None:
+        """Note secrets among the flags: a process's arguments are no secret of its user."""
+        for name, engine in engines.items():
+            for flag in secret_flags(engine.flags):
+                self._note(
+                    ("engines", name, "flags", flag),
+                    "has a secret, and every user of this host can read a process's arguments",
+                    "put it into a file of YAML that only group vllmd reads, and set flags.config",
+                    Severity.WARNING,
+                )
+
     def check_adapters(self, engines: Mapping[str, Engine]) -> None:
         """Note adapters that could not be served as they are meant to be."""
         for name, engine in engines.items():
@@ -311,11 +323,6 @@ class _Reader:
 
 
 def _shown(name: str, value: Any) -> str:
-    if name == "headers":  # any of them may be a secret
-        value = MASK
-    elif isinstance(value, dict):
-        value = {k: masked(k, v) for k, v in value.items()}
-    elif is_secret(name):
-        value = masked(name, value)
-    shown = repr(value)
+    # any of the headers may be a secret
+    shown = repr(MASK if name == "headers" else masked(name, value))
     return shown if len(shown) <= 120 else shown[:117] + "..."

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vllmd.config.flags import is_secret
 from vllmd.config.model import Config
 from vllmd.config.sections import Notify
 from vllmd.config.traces import Forward
 from vllmd.deadline import call_within
 from vllmd.errors import ConfigError
+from vllmd.redact import is_secret, secrets_in_value
 from vllmd.shim.files import read_regular
 from vllmd.units import KIB
 
@@ -24,15 +24,17 @@ MAX_FILE_BYTES = 64 * KIB
 
 
 def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """Yield the values of all variables and flags whose names are those of secrets."""
+    """Yield the values of all variables and flags that are secret, or the parts that are."""
     yield from _of(env)
     with contextlib.suppress(ConfigError):
         yield webhook_url(config.notify) or ""
     with contextlib.suppress(ConfigError):
         yield from forward_headers(config.traces.forward).values()
+    yield from secrets_in_value("endpoint", config.traces.forward.endpoint)
     for engine in config.engines.values():
         yield from _of(engine.env)
         yield from _of(engine.flags)
+        yield from secrets_in_value("model", engine.model)
 
 
 def secrets_in(text: str) -> Iterator[str]:
@@ -90,18 +92,4 @@ def _read(path: str) -> str:
 
 def _of(table: Mapping[str, Any]) -> Iterator[str]:
     for name, value in table.items():
-        if is_secret(name):
-            yield from _texts(value)
-        elif isinstance(value, Mapping):
-            yield from _of(value)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _texts(each)
+        yield from secrets_in_value(name, value)

@@ -48,6 +48,7 @@ def parse_args(argv: Sequence[str]) -> Args:
     serve.add_argument("--gpu-memory-utilization", type=float)
     serve.add_argument("--tensor-parallel-size", type=int, default=1)
     serve.add_argument("--otlp-traces-endpoint")
+    serve.add_argument("--kv-transfer-config", type=json.loads)
     serve.add_argument("--shutdown-timeout", type=float, default=0)
     serve.add_argument("--disable-log-stats", action="store_true")
     serve.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from vllmd.config import paths
-from vllmd.config.flags import is_secret
 from vllmd.config.model import Config
 from vllmd.doctor.account import Account, of_engines
 from vllmd.doctor.case import GpuFacts, Host
@@ -19,6 +18,7 @@ from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
 from vllmd.installing.host import driver_version, query
+from vllmd.redact import secrets_in_value
 from vllmd.units import MIB
 
 CREDENTIALS = Path("/etc/vllmd/credentials")
@@ -89,7 +89,8 @@ def closed_devices(account: Account, folder: Path = Path("/dev")) -> Iterator[st
 
 def readable_secrets(config: Config, credentials: Path = CREDENTIALS) -> Iterator[str]:
     """Yield files with secrets that every user of the host may read."""
-    secret = any(is_secret(name) for each in config.engines.values() for name in each.env)
+    tables = [table for each in config.engines.values() for table in (each.env, each.flags)]
+    secret = any(any(secrets_in_value(n, v)) for table in tables for n, v in table.items())
     files = [Path(config.path)] if config.path and secret else []
     if config.daemon.web_config_file:
         files.append(Path(config.daemon.web_config_file))

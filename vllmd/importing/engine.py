@@ -19,6 +19,8 @@ _SHORT |= {"-q": "quantization", "-O": "compilation-config", "-cc": "compilation
 _DROPPED = {
     "uds": "vllmd reaches an engine by host and port",
     "headless": "vllmd needs the engine's API server",
+    "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
+    "key (openssl pkey -in KEY -out NEW)",
 }
 _THOUSANDS = {"k": 1000, "K": 1024, "m": 1_000_000, "M": 1 << 20}
 _LISTS = {"served-model-name", "lora-modules"}
@@ -94,6 +96,12 @@ def _take(table: Table, name: str, value: Any) -> None:
         table.remarks.append(
             "--api-key became env.VLLM_API_KEY: arguments can be read by every user of the host; "
             "better still in /etc/vllmd/credentials/api_key"
+        )
+    elif name == "hf-token" and isinstance(value, str):
+        table.env["HF_TOKEN"] = value
+        table.remarks.append(
+            "--hf-token became env.HF_TOKEN: arguments can be read by every user of the host; "
+            "better still in /etc/vllmd/credentials/hf_token"
         )
     elif name in _DROPPED:
         table.remarks.append(f"left out: --{name}: {_DROPPED[name]}")

@@ -58,6 +58,8 @@ def test_arguments_other_flags_keep_their_kind() -> None:
         ({"shutdown-timeout": 9}, "a key of its own: drain_s"),
         ({"max_loras": 1}, "a key of its own: lora.max_loras"),
         ({"--api-key": "x"}, "VLLM_API_KEY"),
+        ({"hf_token": "x"}, "credentials/hf_token, or set env.HF_TOKEN"),
+        ({"ssl-keyfile-password": "x"}, "take the password off the key"),
         ({"bad name": 1}, "names of flags"),
         ({"disable-log-stats": True, "otlp-traces-endpoint": "x"}, "every request would fail"),
         ("no table", "a table of flags"),
@@ -75,23 +77,6 @@ def test_env_table_refuses_what_is_no_variable(table: object) -> None:
         flags.env_table(table)
 
 
-@pytest.mark.parametrize(
-    ("name", "secret"),
-    [
-        ("HF_TOKEN", True),
-        ("VLLM_API_KEY", True),
-        ("AWS_SECRET_ACCESS_KEY", True),
-        ("DB_PASSWORD", True),
-        ("--hf-token", True),
-        ("HF_HOME", False),
-        ("max-num-batched-tokens", False),
-        ("MONKEY", False),
-    ],
-)
-def test_is_secret_goes_by_the_name(name: str, secret: bool) -> None:
-    assert flags.is_secret(name) is secret
-
-
 def test_environment_scrubs_and_adds() -> None:
     env = flags.environment(engine('env = { A = "own" }'), {"A": "x", "TRACEPARENT": "t", "B": "b"})
     assert env["A"] == "own"
@@ -100,6 +85,14 @@ def test_environment_scrubs_and_adds() -> None:
     assert env["PROMETHEUS_DISABLE_CREATED_SERIES"] == "true"
 
 
-def test_masked_arguments_hides_values_of_secret_flags_only() -> None:
-    shown = flags.masked_arguments(["serve", "--hf-token", "abc", "--x", "y", "--api-key=abc"])
-    assert shown == ["serve", "--hf-token", MASK, "--x", "y", f"--api-key={MASK}"]
+def test_masked_arguments_hides_secrets_in_flags_and_within_values() -> None:
+    nested = '{"port": 1, "extra": {"apiKey": "abc", "url": "redis://:pa55@h"}}'
+    words = "serve https://ann:pa55@host/m --hf-token abc --x y --api-key=abc --kv-transfer-config"
+    more = "--hf_overrides=[1] --kv.extra.password abc --ssl-keyfile /etc/k.pem"
+    shown = flags.masked_arguments([*words.split(), nested, *more.split()])
+    assert shown == [
+        *("serve", f"https://{MASK}@host/m", "--hf-token", MASK, "--x", "y", f"--api-key={MASK}"),
+        "--kv-transfer-config",
+        f'{{"port": 1, "extra": {{"apiKey": "{MASK}", "url": "redis://{MASK}@h"}}}}',
+        *("--hf_overrides=[1]", "--kv.extra.password", MASK, "--ssl-keyfile", "/etc/k.pem"),
+    ]

@@ -127,8 +127,8 @@ class Incidents:
             "at": at,
             "reason": sources.mask(reason),
             **more,
-            "command": self._command.masked_argv(),
-            "env": self._command.masked_own_env(),
+            "command": [sources.mask(each) for each in self._command.masked_argv()],
+            "env": {k: sources.mask(v) for k, v in self._command.masked_own_env().items()},
         }
         pages, gpu = sources.pages(), list(sources.gpu())
         self._later(folder, lambda: {"kernel.log": sources.kernel(at - LOOK_BACK_S).encode()})
