@@ -1,10 +1,12 @@
 """A real Prometheus that scrapes one page, and what it stored."""
 
 import re
+import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -13,10 +15,13 @@ from tests.helpers.servers import running
 from tests.helpers.site import free_port, wait_for
 
 CONFIG = """
-global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
+global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }
 scrape_configs:
-  - job_name: vllmd
+"""
+JOB = """\
+  - job_name: {name}
     static_configs: [{{ targets: ["{target}"] }}]
+{more}
 """
 RULES = """
 rule_files: [{folders}]
@@ -61,19 +66,33 @@ class Prometheus:
         wait_for("scrapes", lambda: (self.value(query) or 0) >= before + more)
 
     def target_error(self) -> str:
-        (target,) = self._get("/api/v1/targets")["activeTargets"]
-        return str(target["lastError"])
+        (error,) = self.target_errors().values()
+        return error
+
+    def target_errors(self) -> dict[str, str]:
+        """Return why each job could not scrape its target when it last tried; empty if it could."""
+        targets = self._get("/api/v1/targets")["activeTargets"]
+        return {each["labels"]["job"]: str(each["lastError"]) for each in targets}
 
 
 @contextmanager
-def prometheus(folder: Path, target: str, rules: Sequence[Path] = ()) -> Iterator[Prometheus]:
+def prometheus(
+    folder: Path,
+    target: str,
+    rules: Sequence[Path] = (),
+    jobs: Mapping[str, str] = MappingProxyType({"vllmd": ""}),
+) -> Iterator[Prometheus]:
     """Run Prometheus against `target` (host:port), with the rules of these folders.
 
-    Rules are evaluated every second, whatever they say of themselves.
+    Rules are evaluated every second, whatever they say of themselves. A job's value is YAML that it
+    has besides its target.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "prometheus.yml"
-    text = CONFIG.format(target=target)
+    text = CONFIG + "".join(
+        JOB.format(name=name, target=target, more=textwrap.indent(textwrap.dedent(more), "    "))
+        for name, more in jobs.items()
+    )
     for each in rules:
         fast = folder / each.name
         fast.mkdir()

@@ -27,8 +27,8 @@ LOOK_EVERY_S = 0.1
 LOOK_S, READ_S = 0.5, 2.0
 """How long a look, and reading, may take: a file system that hangs must hold nobody up."""
 
-_Mark = tuple[int, int, int, int] | None
-"""Device, inode, size and time of a file; None where there is none."""
+_Mark = tuple[int, int, int, int, int] | None
+"""Device, inode, size and times of a file, of content and status; None where there is none."""
 
 
 @attrs.frozen
@@ -174,4 +174,5 @@ def _mark(path: Path) -> _Mark:
         found = os.stat(path)
     except OSError:
         return None
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns ^ found.st_ctime_ns)
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    return (found.st_dev, found.st_ino, found.st_size, *times)

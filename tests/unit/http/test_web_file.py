@@ -59,6 +59,17 @@ def test_file_that_changed_is_read_at_the_next_look(tmp_path: Path, name: str) -
     assert [log["event"] for log in logs] == ["web_config.reloaded"]
 
 
+def test_file_that_is_written_over_with_as_many_bytes_is_read(tmp_path: Path) -> None:
+    file = WebFile(write(tmp_path, TLS), LateClock())
+    before = file.context()
+    for suffix in (".pem", ".key"):
+        new, old = tmp_path / f"renewed{suffix}", tmp_path / f"server{suffix}"
+        assert new.stat().st_size == old.stat().st_size
+        shutil.copyfile(new, old)
+    assert file.context() is not before
+    assert file.problem is None
+
+
 def test_file_that_breaks_keeps_the_old_one_and_is_said_once(tmp_path: Path) -> None:
     clock = LateClock()
     path = write(tmp_path, TLS + USERS)
