@@ -4,12 +4,15 @@ uvicorn's server takes the process's signals, is woken ten times a second, and h
 """
 
 import asyncio
+import contextlib
+import functools
 import logging
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
@@ -24,11 +27,20 @@ PIECE_BYTES = 64 * KIB
 """So much of an answer is copied for its client at a time."""
 HELD_BYTES = 48 * MIB
 """How much may wait for slow clients in all; an answer that many wait for counts once."""
+SOME = 4
+"""So many different answers may wait however large they are."""
 
+Isolated = Callable[[], contextlib.AbstractContextManager[None]]
 Protocol = Callable[[uvicorn.Config, ServerState, Connection, Limits], HttpProtocol]
 
-# what clients do wrong is counted by their connections; an application's mistake is still logged
-logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+
+def _is_a_mistake(record: logging.LogRecord) -> bool:
+    """Tell what is said of an application from what clients do wrong, and from an end in order."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and not isinstance(error, asyncio.CancelledError)
+
+
+logging.getLogger("uvicorn.error").addFilter(_is_a_mistake)
 
 
 class Server:
@@ -44,12 +56,17 @@ class Server:
         bound: int | None = None,
         counts: Counts | None = None,
         tls: Tls = lambda: None,
+        isolated: Isolated = contextlib.nullcontext,
     ) -> None:
-        """Make a server; `bound`, `counts` and `tls` are the listener's."""
+        """Make a server; `bound`, `counts` and `tls` are the listener's.
+
+        Each request is answered within `isolated`, which takes what the application raises.
+        """
         self.app = app
         self._name = name
         self._protocol = protocol
         self._limits = limits or Limits()
+        self._isolated = isolated
         self._bound, self._counts, self._tls = bound, counts or Counts(), tls
         self._state = ServerState()
         self._held = _Held()
@@ -121,7 +138,8 @@ class Server:
         if problem := _problem_of(scope, self._limits.max_body_bytes):
             await _refuse(send, *problem)
             return
-        await self.app(scope, receive, self._in_pieces(scope, send))
+        with self._isolated(), contextlib.suppress(ClientDisconnect):
+            await self.app(scope, receive, self._in_pieces(scope, send))
 
     def _in_pieces(self, scope: Scope, send: Send) -> Send:
         """Send a large answer piece by piece, so that one that nobody takes costs little."""
@@ -145,9 +163,18 @@ class Server:
         return piecewise
 
 
-def bounded(tallies: Tallies, name: str, app: ASGIApp, **options: Any) -> Server:
-    """Return a server with the bound of that listener, counted under its name."""
-    return Server(app, name=name, bound=bound_of(name), counts=tallies.of(name), **options)
+def bounded(
+    tallies: Tallies,
+    isolated: Callable[[str], contextlib.AbstractContextManager[None]],
+    name: str,
+    app: ASGIApp,
+    **options: Any,
+) -> Server:
+    """Return a server with the bound of that listener, counted and isolated under its name."""
+    own = functools.partial(isolated, name)
+    return Server(
+        app, name=name, bound=bound_of(name), counts=tallies.of(name), isolated=own, **options
+    )
 
 
 class _Held:
@@ -159,8 +186,9 @@ class _Held:
     def take(self, body: bytes, connection: Connection) -> None:
         """Hold one more; those that wait longest are given up if it is too much."""
         self._bodies[connection] = body
+        most = max(HELD_BYTES, SOME * len(body))
         for slowest in list(self._bodies):
-            if self._size() <= HELD_BYTES or slowest is connection:
+            if self._size() <= most or slowest is connection:
                 return
             self.give_back(slowest)
             slowest.close("unread")

@@ -201,7 +201,7 @@ class Daemon:
         )
         address = Address(self._web.url(), str(control_path))
         exporter_app, tls = self._web.guard(self._exporter_app()), self._web.tls
-        server = functools.partial(asgi.bounded, self._surroundings.tallies)
+        server = functools.partial(asgi.bounded, self._surroundings.tallies, self._parts.isolated)
         exposed = asgi.Served(lambda: server("exporter", exporter_app, tls=tls), exporter_socket)
         controlled = asgi.Served(
             lambda: server("control", control_app, protocol=control.PeerProtocol),

@@ -74,6 +74,16 @@ class HttpProtocol(H11Protocol):
         self._unset_keepalive_if_required()  # the phase has a limit
         self._tell()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless an answer is under way; then the connection just ends."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # the application's answer would be a second one
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def shutdown(self) -> None:
         """End once the answer under way is sent."""
         if not self.transport.is_closing():

@@ -10,7 +10,7 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +111,16 @@ def holding(
     with contextlib.ExitStack() as stack:
         held = []
         for _ in range(number):
-            with contextlib.suppress(OSError):  # it may be closed by now
-                held.append(stack.enter_context(connect(address, receive_bytes=receive_bytes)))
-                held[-1].settimeout(0.2)
-                held[-1].sendall(sent)
+            try:
+                one = stack.enter_context(connect(address, receive_bytes=receive_bytes))
+            except TimeoutError:  # nobody accepts any more
+                break
+            except OSError:
+                continue
+            held.append(one)
+            one.settimeout(0.2)
+            with contextlib.suppress(OSError):  # it is closed already, or full
+                one.sendall(sent)
         yield held
 
 
@@ -258,7 +264,7 @@ def as_nobody(attack: Callable[[threading.Event], None]) -> Iterator[None]:
     process: Any = context.Process(target=run, daemon=True)
     process.start()
     try:
-        assert begun.wait(PATIENCE_S)
+        begun.wait(2 * PATIENCE_S)  # one that waits for a place is an attack, too
         yield
     finally:
         done.set()
@@ -278,3 +284,46 @@ class _Both:
     def is_set(self) -> bool:
         self._begun.set()
         return bool(self._done.is_set())
+
+
+# --- those on HTTP ---------------------------------------------------------------------------
+
+GARBAGE = b"garbage without an end " * 50
+BOTH = (
+    b"POST /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
+    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"
+)
+HEAD = b"GET /metrics HTTP/1.1\r\nhost: x\r\nx-slow: yes\r\n"
+
+
+Attack = Callable[[Address, bytes], AbstractContextManager[object]]
+ATTACKS: dict[str, Attack] = {
+    "1,100 idle": lambda address, _: holding(address, 1100),
+    "5,000 idle": lambda address, _: holding(address, 5000),
+    "500 half heads": lambda address, _: holding(address, 500, HEAD),
+    "200 slow heads": lambda address, _: dripping(address, 200, HEAD),
+    "200 that never read": lambda address, path: holding(
+        address, 200, REQUEST % path * 100, receive_bytes=2048
+    ),
+    "200 at once, over and over": lambda address, path: repeating(
+        lambda: ask_all(address, path, 200), threads=1
+    ),
+    "20 with 1,000 pipelined each": lambda address, path: pipelining(
+        address, path, 1000, connections=20
+    ),
+    "300 garbage": lambda address, _: holding(address, 300, GARBAGE),
+    "two lengths, over and over": lambda address, _: repeating(lambda: _two_lengths(address)),
+    "opened and closed, over and over": lambda address, _: repeating(
+        lambda: open_and_close(address)
+    ),
+}
+
+
+def _two_lengths(address: Address) -> None:
+    with connect(address) as one:
+        one.sendall(BOTH)
+        answer = b""
+        while block := one.recv(65536):
+            answer += block
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert answer.count(b"HTTP/1.1") == 1, answer

@@ -2,61 +2,23 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.helpers import attacks
-from tests.helpers.attacks import REQUEST, Address, Watched
-from tests.helpers.site import Site, free_port, running
+from tests.helpers.attacks import ATTACKS, GARBAGE, HEAD, REQUEST, Address, Watched
+from tests.helpers.prometheus import prometheus
+from tests.helpers.site import Site, free_port, running, wait_for
 from tests.integration.conftest import config_for
 from vllmd.control.answers import LOGGED_A_MINUTE
 from vllmd.history.reading import Wanted
 
-GARBAGE = b"\x16\x03\x01garbage without an end" * 50
-BOTH = (
-    b"POST /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"
-    b"transfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"
-)
-HEAD = b"GET /metrics HTTP/1.1\r\nhost: x\r\nx-slow: yes\r\n"
 FEW = 10
 """So many connections at least are an attack's own, so that it did reach the daemon."""
-
-Attack = Callable[[Address, bytes], AbstractContextManager[object]]
-ATTACKS: dict[str, Attack] = {
-    "1,100 idle": lambda address, _: attacks.holding(address, 1100),
-    "5,000 idle": lambda address, _: attacks.holding(address, 5000),
-    "500 half heads": lambda address, _: attacks.holding(address, 500, HEAD),
-    "200 slow heads": lambda address, _: attacks.dripping(address, 200, HEAD),
-    "200 that never read": lambda address, path: attacks.holding(
-        address, 200, REQUEST % path * 100, receive_bytes=2048
-    ),
-    "200 at once, over and over": lambda address, path: attacks.repeating(
-        lambda: attacks.ask_all(address, path, 200), threads=1
-    ),
-    "20 with 1,000 pipelined each": lambda address, path: attacks.pipelining(
-        address, path, 1000, connections=20
-    ),
-    "300 garbage": lambda address, _: attacks.holding(address, 300, GARBAGE),
-    "two lengths, over and over": lambda address, _: attacks.repeating(
-        lambda: _two_lengths(address)
-    ),
-    "opened and closed, over and over": lambda address, _: attacks.repeating(
-        lambda: attacks.open_and_close(address)
-    ),
-}
-
-
-def _two_lengths(address: Address) -> None:
-    with attacks.connect(address) as one:
-        one.sendall(BOTH)
-        answer = b""
-        while block := one.recv(65536):
-            answer += block
-    assert answer.startswith(b"HTTP/1.1 400 "), answer
-    assert answer.count(b"HTTP/1.1") == 1, answer
 
 
 @contextmanager
@@ -164,3 +126,49 @@ def test_refusals_do_not_fill_the_history(under_attack: Watched) -> None:
     found = under_attack.site.control.events(Wanted(names=("request.refused",), limit=10_000))
     assert 1 <= len(found) <= 2 * LOGGED_A_MINUTE
     assert under_attack.site.engine("chat")["state"] == "ready"
+
+
+def test_prometheus_goes_on_scraping_while_connections_lie_idle(
+    under_attack: Watched, tmp_path: Path
+) -> None:
+    on = exporter_of(under_attack.site)
+    target = under_attack.site.exporter.removeprefix("http://")
+
+    def lie_idle() -> None:
+        with attacks.holding(on, 1100):
+            time.sleep(0.5)
+
+    with (
+        prometheus(tmp_path / "prometheus", target) as stored,
+        attacks.repeating(lie_idle, threads=2),
+    ):
+        good = "sum_over_time(up[1h])"
+        before = stored.value(good) or 0
+        wait_for("scrapes", lambda: (stored.value(good) or 0) >= before + 5)
+        under_attack.assert_holds()
+        asked = stored.value("count_over_time(up[1h])") or 0
+    assert asked <= before + 8  # nearly all were good, on a busy machine too
+
+
+def test_connections_that_say_nothing_more_are_closed(under_attack: Watched) -> None:
+    """Without an attack that needs their place: by the limits of time alone."""
+    on = exporter_of(under_attack.site)
+    unread = REQUEST % b"/metrics" * 200
+    with (
+        attacks.holding(on, 5) as silent,
+        attacks.holding(on, 5, HEAD) as half,
+        attacks.holding(on, 5, GARBAGE) as garbage,
+        attacks.dripping(on, 5, HEAD * 100) as dripping,
+        attacks.holding(on, 5, unread, receive_bytes=2048) as never_read,
+    ):
+        held = [*silent, *half, *garbage, *dripping]
+        wait_for("their end", lambda: attacks.ended(held) == len(held), timeout_s=60)
+        counts = "vllmd_connections_closed_total"
+        wait_for(
+            "the end of those that never read",
+            lambda: under_attack.site.samples(counts)["exporter", "unread"] >= len(never_read),
+            timeout_s=60,
+        )
+    closed = under_attack.site.samples(counts)
+    assert closed["exporter", "idle"] >= 5
+    assert closed["exporter", "head"] >= 15
