@@ -107,6 +107,10 @@ class Ledger:
         phase, at = list(self.phases.items())[-1]
         return starts.left_s(earlier, phase, self._clock.time() - at)
 
+    def usual_start_s(self) -> float | None:
+        """Return what starts of the command under way usually take; None if there was none."""
+        return starts.usual_s(self.known.starts.get(self._command_hash, ()))
+
     def phase_durations(self) -> dict[str, float]:
         """Return the seconds that each phase of this start took, or has taken so far."""
         if not self.phases:

@@ -25,6 +25,11 @@ def remembered(starts: Starts, command_hash: str, start: Start) -> dict[str, lis
     return dict(list(kept.items())[-KEPT_COMMANDS:])
 
 
+def usual_s(earlier: Sequence[Start]) -> float | None:
+    """Return what a start usually takes, in seconds; None if there was none."""
+    return statistics.median([sum(start.values()) for start in earlier]) if earlier else None
+
+
 def left_s(earlier: Sequence[Start], phase: str | None, in_phase_s: float) -> float | None:
     """Estimate how long a start still takes that has been in `phase` for so long, in seconds.
 

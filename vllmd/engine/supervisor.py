@@ -64,7 +64,12 @@ class Supervisor:
             clock,
             Memory(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside),
         )
-        self._turn = Turn(site.turns, engine.name, visible_gpus(command.env), clock)
+        self._turn = Turn(
+            *(site.turns, engine.name, visible_gpus(command.env), clock),
+            has_room=site.gpu.has_room,
+            activity=lambda: self._watch.activity(self._client.run) if self._client else None,
+            phase=lambda: ledger.phase,
+        )
         self._runs = Runs(engine, command, ledger, site)
         self._incidents = Incidents(
             site.state_dir / "incidents",
@@ -249,7 +254,7 @@ class Supervisor:
         self._adopted = True
         run = client.run
         self._ledger.spawned(run["command_hash"], seen=False)
-        self._turn.take()
+        self._turn.take(self._ledger.usual_start_s())
         self._ledger.log.info(
             events.ENGINE_ADOPTED,
             pid=run["engine_pid"],
@@ -273,7 +278,7 @@ class Supervisor:
         self._ledger.to(Event.START)
         if self._crashed:
             self._ledger.known.restarts += 1
-        self._turn.take()
+        self._turn.take(self._ledger.usual_start_s())
         run_id = uuid.uuid4().hex
         try:
             client = await self._runs.spawn(run_id)

@@ -109,7 +109,7 @@ class Watch:
                 )
             now = self.clock.monotonic()
             if now - judged_at >= self.poll_s and self.ledger.state is State.LOADING:
-                activity = None if spoke else self._activity(run)
+                activity = None if spoke else self.activity(run)
                 reason = judge.judge(now, spoke=spoke, activity=activity)
                 judged_at, spoke = now, False
                 if reason and await self._stalled(run, reason):
@@ -152,9 +152,9 @@ class Watch:
                 self.ledger.found(f"the canary was not answered as it should be: {own.problem}")
             if rank is not None:
                 reading = attrs.evolve(reading, ranks={**reading.ranks, RANK: rank})
-        return judge.judge(reading, lambda: self._activity(run))
+        return judge.judge(reading, lambda: self.activity(run))
 
-    def _activity(self, run: RunRecord) -> Activity | None:
+    def activity(self, run: RunRecord) -> Activity | None:
         """Return what its processes have used, and what their GPU does for them."""
         shim_pid = run["shim_pid"]
         used = self.probes.activity(shim_pid, run["engine_pid"])
@@ -192,7 +192,7 @@ class Watch:
         self.ledger.found(reason)
         if self.ledger.state is not State.STALLED:
             self.ledger.to(Event.STALLED)
-        folder = await self.diagnose(run, reason, self._activity(run))
+        folder = await self.diagnose(run, reason, self.activity(run))
         self.ledger.log.error(
             events.ENGINE_STALLED,
             reason=reason,

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllmd.engine.starts import KEPT_COMMANDS, KEPT_STARTS, SPAWN, left_s, remembered
+from vllmd.engine.starts import KEPT_COMMANDS, KEPT_STARTS, SPAWN, left_s, remembered, usual_s
 
 STARTS = [{SPAWN: 10.0, "weights": 60.0, "listening": 2.0}, {SPAWN: 20.0, "weights": 80.0}]
 
@@ -35,3 +35,9 @@ def test_remembered_is_bounded() -> None:
 def test_left_s_is_never_negative(starts: list[dict[str, float]], seconds: float) -> None:
     left = left_s(starts, "b", seconds)
     assert left is None or left >= 0
+
+
+def test_usual_s_is_the_median_of_whole_starts() -> None:
+    assert usual_s([]) is None
+    earlier = [{"spawn": 1.0, "weights": 9.0}, {"spawn": 100.0}, {"spawn": 2.0, "graphs": 10.0}]
+    assert usual_s(earlier) == 12.0

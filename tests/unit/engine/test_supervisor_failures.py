@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.scene import Scene, running
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.engine.restart.turns import Load
 from vllmd.engine.state import State
 from vllmd.errors import HeldError
 
@@ -135,14 +136,28 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
 async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Path) -> None:
     one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
     two.supervisor._turn._turns = one.turns
-    one.turns.take("other", None)
+    one.turns.take("other", Load())
     async with running(two):
         await two.until(lambda: two.supervisor.status.problem is not None)
         assert "waits until other has loaded" in str(two.supervisor.status.problem)
         assert two.spawner.shims == []
         one.turns.give_back("other")
         await two.until_state(State.READY)
-        assert one.turns.ahead_of("another", None) is None
+        assert list(one.turns.ahead_of("another", None)) == []
+
+
+async def test_run_engine_beside_one_whose_load_hangs_starts_after_a_minute(tmp_path: Path) -> None:
+    one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
+    two.supervisor._turn._turns = one.turns
+    one.answers, one.used = False, Activity(1.0, 1.0, 1)
+    async with running(one), running(two):
+        await one.until_state(State.LOADING)
+        for _ in range(40):
+            await one.clock.advance(5)
+            await two.clock.advance(5)
+            await asyncio.sleep(0.005)
+        await two.until_state(State.READY)
+        assert one.state is State.LOADING
 
 
 async def test_run_phase_of_a_failed_load_is_a_part_of_its_cause(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from tests.helpers.stepped import stepped
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.engine.restart.turns import Load
 from vllmd.engine.state import State
 from vllmd.engine.watch import Stall, Watch
 
@@ -151,7 +152,7 @@ class Queued(Trouble):
     """Another engine loads on its GPU first."""
 
     async def begins(self, life: Life) -> None:
-        life.scene.turns.take("other", None)
+        life.scene.turns.take("other", Load())
 
     def ends(self, life: Life) -> None:
         super().ends(life)
