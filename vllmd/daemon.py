@@ -16,6 +16,7 @@ import structlog
 import vllmd
 from vllmd import asgi, events, lifetime, premises, telling
 from vllmd.adapters import Adapters
+from vllmd.allocator import give_back_large_blocks
 from vllmd.aside import Aside
 from vllmd.clock import Clock, SystemClock
 from vllmd.collectors.adapters import AdaptersCollector
@@ -107,6 +108,7 @@ class Daemon:
         Raises: DaemonRunningError: another daemon has the run directory; VllmdError: a directory
             or the port cannot be used.
         """
+        give_back_large_blocks()
         premises.make_directories(self._config)
         lock = premises.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()

@@ -30,6 +30,7 @@ GROUND = {
     "log",
     "journald",
     "runbook_pages",
+    "allocator",
     "asgi",
     "connections",
     "http_protocol",

@@ -59,3 +59,9 @@ class Stream:
     """Whether all of its message came."""
     reply: Reply | None = None
     """What could not be sent yet, because the client gives no window."""
+
+    def let_go(self) -> None:
+        """Give back what it holds now, not when garbage is collected."""
+        self.share.gave_way = lambda: None
+        self.share.close()
+        self.data.clear()

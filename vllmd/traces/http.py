@@ -170,25 +170,36 @@ async def _body(receive: Receive, limit: int, share: Share, deadline: asyncio.Ti
     began = asyncio.get_running_loop().time()
     share.gave_way = lambda: deadline.reschedule(began)
     body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise MalformedError("the connection ended within the body")
-        block, more = message.get("body", b""), message.get("more_body")
-        try:
-            if len(body) + len(block) > limit:
-                raise TooLargeError
-            share.take(len(block))
-        except RefusedError:
-            del body
-            if more:
-                await _discard(receive, deadline)
-            raise
-        body += block
-        if not more:
-            share.gave_way = lambda: None
-            return body
-        deadline.reschedule(began + allowed_s(len(body)))
+    try:
+        while await _receive(receive, body, limit, share, deadline):
+            deadline.reschedule(began + allowed_s(len(body)))
+    except BaseException:
+        body.clear()  # now, not when garbage is collected
+        raise
+    finally:
+        share.gave_way = lambda: None
+    return body
+
+
+async def _receive(
+    receive: Receive, body: bytearray, limit: int, share: Share, deadline: asyncio.Timeout
+) -> bool:
+    """Receive one more block; tells whether there are more."""
+    message = await receive()
+    if message["type"] != "http.request":
+        raise MalformedError("the connection ended within the body")
+    block, more = message.get("body", b""), bool(message.get("more_body"))
+    try:
+        if len(body) + len(block) > limit:
+            raise TooLargeError
+        share.take(len(block))
+    except RefusedError:
+        body.clear()
+        if more:
+            await _discard(receive, deadline)
+        raise
+    body += block
+    return more
 
 
 async def _discard(receive: Receive, deadline: asyncio.Timeout) -> None:

@@ -223,7 +223,7 @@ class Http2Protocol(asyncio.Protocol):
     def _answered(self, task: "asyncio.Task[None]", stream: Stream) -> None:
         """Clean up after a task, also after one that was cancelled before its first step."""
         self._tasks.discard(task)
-        stream.share.close()
+        stream.let_go()
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._reset(stream, ErrorCodes.INTERNAL_ERROR)
@@ -279,7 +279,7 @@ class Http2Protocol(asyncio.Protocol):
         if stream.timer is not None:
             stream.timer.cancel()
         if stream.task is None:
-            stream.share.close()
+            stream.let_go()
         elif not stream.task.done() and stream.task is not asyncio.current_task():
             stream.task.cancel()
         self._tell()
