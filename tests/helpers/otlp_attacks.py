@@ -6,15 +6,16 @@ import http.client
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import attrs
 from hyperframe.frame import HeadersFrame
 
 from tests.helpers import attacks, http2
 from tests.helpers.http2 import Raw, data, head, message, plain_headers
+from tests.helpers.site import Site
 from vllmd.traces.wire import field
-from vllmd.units import MIB
+from vllmd.units import KIB, MIB
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _ID = field(0x0A, b"t" * 16) + field(0x12, b"s" * 8)
@@ -51,6 +52,12 @@ class Target:
                 connection.send(data(1, framed[start : start + 16_384]))
             connection.send(data(1, b"", "END_STREAM"))
             connection.wait_frame(HeadersFrame, attacks.PATIENCE_S)
+
+
+def target_of(made: Site) -> Target:
+    (line,) = [x for x in made.config.read_text().splitlines() if x.startswith("listen_grpc")]
+    host, port = line.split('"')[1].split(":")
+    return Target((host, int(made.otlp.rpartition(":")[2])), (host, int(port)))
 
 
 def scope(spans: bytes) -> bytes:
@@ -189,3 +196,14 @@ def declared(target: Target, number: int) -> Iterator[None]:
         for _ in range(number):
             http2.declared_only(stack.enter_context(http2.raw(target.grpc)), 16 * MIB, 32)
         yield
+
+
+HELD: dict[str, Callable[[Target], AbstractContextManager[object]]] = {
+    "declared messages": lambda target: declared(target, 20),
+    "4 half messages of 15 MiB": lambda target: half_messages(target, 4, 15 * MIB),
+    "100 half messages of 600 KiB": lambda target: half_messages(target, 100, 600 * KIB),
+    "4 half posts of 15 MiB": lambda target: half_posts(target, 4, 15 * MIB),
+    "100 half posts of 600 KiB": lambda target: half_posts(target, 100, 600 * KIB),
+    "300 idle connections": lambda target: attacks.holding(target.grpc, 300),
+    "300 idle connections over HTTP": lambda target: attacks.holding(target.http, 300),
+}

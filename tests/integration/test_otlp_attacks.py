@@ -1,6 +1,6 @@
 """What clients that mean no good cost a daemon that receives spans: CPU seconds and memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import psutil
@@ -9,19 +9,12 @@ import pytest
 from tests.helpers import attacks, otlp_attacks
 from tests.helpers.attacks import PEAK_BYTES, Watched
 from tests.helpers.otlp import export
-from tests.helpers.otlp_attacks import BODIES, FLOODS, Target
-from tests.helpers.site import Site, wait_for
+from tests.helpers.otlp_attacks import BODIES, FLOODS, HELD, target_of
+from tests.helpers.site import wait_for
 from tests.integration.conftest import receiving, sequences
-from vllmd.units import KIB, MIB
 
 KEPT_BYTES = 6e6
 """What memory may have grown by after an attack was repeated: a stream leaked 8 kB."""
-
-
-def target_of(made: Site) -> Target:
-    (line,) = [x for x in made.config.read_text().splitlines() if x.startswith("listen_grpc")]
-    host, port = line.split('"')[1].split(":")
-    return Target((host, int(made.otlp.rpartition(":")[2])), (host, int(port)))
 
 
 @pytest.fixture(scope="module")
@@ -99,19 +92,6 @@ def test_a_flood_that_is_repeated_leaves_no_memory_behind(watched: Watched, name
 
     before = many(10)
     assert many(60) - before <= KEPT_BYTES
-
-
-HELD: dict[str, Callable[[Target], AbstractContextManager[object]]] = {
-    "declared messages": lambda target: otlp_attacks.declared(target, 20),
-    "4 half messages of 15 MiB": lambda target: otlp_attacks.half_messages(target, 4, 15 * MIB),
-    "100 half messages of 600 KiB": lambda target: otlp_attacks.half_messages(
-        target, 100, 600 * KIB
-    ),
-    "4 half posts of 15 MiB": lambda target: otlp_attacks.half_posts(target, 4, 15 * MIB),
-    "100 half posts of 600 KiB": lambda target: otlp_attacks.half_posts(target, 100, 600 * KIB),
-    "300 idle connections": lambda target: attacks.holding(target.grpc, 300),
-    "300 idle connections over HTTP": lambda target: attacks.holding(target.http, 300),
-}
 
 
 @pytest.mark.parametrize("name", HELD)
