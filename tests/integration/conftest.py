@@ -69,11 +69,13 @@ modules = {{ sql = "{folder}/lora/sql" }}
 
 
 def config_for(folder: Path, exporter: int, api: int, **more: Any) -> str:
-    """Fill in the configuration; `more` changes its limits."""
+    """Fill in the configuration; `more` changes its limits, its key `daemon` adds to that table."""
     write_adapter(folder / "lora" / "sql")
     more.setdefault("lora", LORA.format(folder=folder))
+    keys = more.pop("daemon", "")
     limits = {"canary": "false", "unready_s": 0, "stall_s": 2, "hang_s": 5, **more}
-    return CONFIG.format(folder=folder, exporter=exporter, api=api, **limits)
+    text = CONFIG.format(folder=folder, exporter=exporter, api=api, **limits)
+    return text.replace("[daemon]\n", f"[daemon]\n{keys}\n", 1)
 
 
 @contextmanager

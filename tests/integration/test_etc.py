@@ -8,6 +8,9 @@ import pytest
 import yaml
 
 from tests.helpers.site import needs
+from tests.helpers.web import HASH, write
+from vllmd.http import web_file
+from vllmd.http.web_config import WebConfig
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.written import DATASOURCE
 
@@ -25,6 +28,31 @@ def check(*arguments: str) -> str:
 
 def test_prometheus_takes_its_configuration() -> None:
     check("promtool", "check", "config", "--syntax-only", str(ETC / "prometheus/prometheus.yml"))
+
+
+def test_prometheus_takes_the_lines_for_tls_and_a_password_too(tmp_path: Path) -> None:
+    path = tmp_path / "prometheus.yml"
+    text = (ETC / "prometheus/prometheus.yml").read_text()
+    path.write_text(re.sub(r"(?m)^    # (scheme|tls_config|basic_auth|  \w+)", r"    \1", text))
+    job = yaml.safe_load(path.read_text())["scrape_configs"][0]
+    assert set(job) == {"job_name", "static_configs", "scheme", "tls_config", "basic_auth"}
+    check("promtool", "check", "config", "--syntax-only", str(path))
+
+
+def test_web_configuration_is_taken_by_prometheus_and_by_vllmd(tmp_path: Path) -> None:
+    text = (ETC / "web.yml").read_text()
+    path = write(tmp_path, text)
+    check("promtool", "check", "web-config", str(path))
+    assert web_file.load(path).config == WebConfig()
+    text = re.sub(r"(?m)^#(\w+:$|  \w)", r"\1", text).replace("$2y$10$...", HASH)
+    for ours, theirs in (("web", "server"), ("clients-ca", "authority")):
+        text = text.replace(f" {ours}.", f" {theirs}.")
+    path.write_text(text)
+    check("promtool", "check", "web-config", str(path))
+    config = web_file.load(path).config
+    assert config.tls
+    assert config.tls.client_ca_file == "authority.pem"
+    assert list(config.users) == ["prometheus"]
 
 
 def test_alertmanager_takes_its_configuration() -> None:

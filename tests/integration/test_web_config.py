@@ -95,8 +95,8 @@ def site_with(folder: Path, web: str, *keys: str) -> Iterator[Site]:
     """Run a site whose exporter has a web configuration."""
     path = write(folder / "web", web)
     exporter, api = free_port(), free_port()
-    more = "\n".join(["[daemon]", f'web_config_file = "{path}"', *keys])
-    text = config_for(folder, exporter, api).replace("[daemon]", more, 1)
+    more = "\n".join([f'web_config_file = "{path}"', *keys])
+    text = config_for(folder, exporter, api, daemon=more)
     made = Site(folder, text, exporter_port=exporter, api_port=api)
     with running(made):
         yield made

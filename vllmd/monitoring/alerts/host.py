@@ -101,7 +101,10 @@ def group(settings: Settings) -> Group:
             Alert(
                 "VllmdConfigRefused",
                 Severity.WARNING,
-                "vllmd_config_last_reload_successful == 0",
+                """
+                vllmd_config_last_reload_successful == 0
+                  or vllmd_web_config_last_reload_successful == 0
+                """,
                 f"{HOST}: vllmd's configuration cannot be used",
                 "It goes on with the last one that could; nothing new starts. 'vllmd check' says "
                 "what is wrong and where.",

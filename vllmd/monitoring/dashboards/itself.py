@@ -174,7 +174,10 @@ KEEPS = Row(
             "The configuration can be used",
             "No: the last good one is, and nothing new starts. vllmd check says why.",
             "short",
-            [Query(f"vllmd_config_last_reload_successful{{{HOSTS}}}", HOST)],
+            [
+                Query(f"vllmd_config_last_reload_successful{{{HOSTS}}}", HOST),
+                Query(f"vllmd_web_config_last_reload_successful{{{HOSTS}}}", f"{HOST} web"),
+            ],
             "state-timeline",
             steps=YES_IS_GOOD,
             words={"0": ("refused", "red"), "1": ("in use", "green")},
