@@ -108,6 +108,11 @@ class Disk:
     """What is written there, in words."""
     folder: str
     free: int
+    size: int | None = None
+    enough: bool | None = None
+    """Whether an engine could write what it needs there, as a hold for a full disk asks too."""
+    free_files: int | None = None
+    """None where the file system counts none."""
 
 
 @attrs.frozen

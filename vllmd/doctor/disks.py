@@ -1,12 +1,12 @@
 """What is on the disks: room where it will be needed, and what earlier runs left."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.doctor.case import Disk, Leftover
+from vllmd.engine import disk_room
 from vllmd.engine.lora.base_model import hub_cache
 from vllmd.engine.restart.compile_cache import vllm_cache
 from vllmd.installing.layout import MARKER
@@ -15,17 +15,27 @@ from vllmd.installing.running import size_of
 
 def disks(config: Config, env: Mapping[str, str]) -> tuple[Disk, ...]:
     """Return the folders that an engine and vllmd write to, as far as they are there."""
-    places = [(f"vllmd's {role}", folder) for role, folder in paths.written(config).items()]
-    places.append(("compiled kernels", vllm_cache(env)))
-    places.append(("downloaded models", hub_cache(env)))
-    return tuple(_disk(purpose, folder) for purpose, folder in places)
+    ours = paths.written(config)
+    places = [
+        ("vllmd's sockets and records", paths.run_dir(config), disk_room.RECORDS_BYTES),
+        ("vllmd's state", ours["state"], disk_room.STATE_BYTES),
+        ("vllmd's logs", ours["logs"], disk_room.LOG_BYTES),
+        ("compiled kernels", vllm_cache(env), disk_room.CACHE_BYTES),
+        ("downloaded models", hub_cache(env), disk_room.DOWNLOAD_BYTES),
+    ]
+    return tuple(_disk(*place) for place in places)
 
 
-def _disk(purpose: str, folder: Path) -> Disk:
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    return Disk(purpose, str(folder), shutil.disk_usage(there).free)
+def _disk(purpose: str, folder: Path, needed: int) -> Disk:
+    room = disk_room.look(folder)
+    return Disk(
+        purpose,
+        str(folder),
+        room.free_bytes,
+        room.bytes,
+        room.is_enough(needed),
+        room.free_files if room.files else None,
+    )
 
 
 def leftovers(env: Mapping[str, str], prefix: Path) -> Iterator[Leftover]:

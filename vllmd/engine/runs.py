@@ -8,6 +8,7 @@ from vllmd import events
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
+from vllmd.engine.disk_room import FULL, with_numbers
 from vllmd.engine.exits import Exit
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.shim_client import ShimClient
@@ -124,11 +125,16 @@ class Runs:
         """Start the engine with a shim beside it.
 
         Returns: the shim; None if it ran, and ended before we could look.
-        Raises: ShimError, OSError: it could not be started.
+        Raises: ShimError, OSError: it could not be started; of a full disk it says how full it is.
         """
-        self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._site.errors.begin(end_of(str(self._site.log_path)))
-        await self._site.spawner.spawn(self._spec(run_id))
+        try:
+            self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._site.errors.begin(end_of(str(self._site.log_path)))
+            await self._site.spawner.spawn(self._spec(run_id))
+        except (OSError, ShimError) as error:
+            if FULL not in str(error):
+                raise
+            raise ShimError(with_numbers(str(error), *self._site.written())) from None
         return await self.connect()
 
     def _spec(self, run_id: str) -> Spec:

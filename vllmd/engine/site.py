@@ -7,6 +7,7 @@ import attrs
 
 from vllmd.aside import Do, at_once
 from vllmd.clock import Clock
+from vllmd.engine import disk_room
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.gpu import GpuView
 from vllmd.engine.output import FirstErrors
@@ -42,3 +43,11 @@ class Site:
     secrets: tuple[str, ...] = ()
     """What must not reach the log."""
     errors: FirstErrors = attrs.field(factory=FirstErrors)
+
+    def written(self) -> dict[Path, int]:
+        """Return the folders that are written to for this engine, and the bytes needed in each."""
+        return {
+            self.directory: disk_room.RECORDS_BYTES,
+            self.state_dir: disk_room.STATE_BYTES,
+            self.log_path.parent: disk_room.LOG_BYTES,
+        }

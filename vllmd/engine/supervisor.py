@@ -100,7 +100,7 @@ class Supervisor:
             dependencies=Dependencies(
                 engine,
                 command,
-                folders=(site.state_dir, site.log_path.parent),
+                folders=site.written(),
                 gpu=site.gpu.fine,
                 memory=site.gpu.has_room,
             ),

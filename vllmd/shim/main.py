@@ -41,15 +41,16 @@ def main() -> int:
     except ValueError as error:
         _report(connection, {"error": protocol.ERROR_PROTOCOL, "message": str(error)})
         return 0
-    lock = _lock(spec["directory"])
-    if lock is None:
+    try:
+        lock = _lock(spec["directory"])
+        shim = None if lock is None else Shim(spec)
+    except (OSError, ValueError) as error:
+        message = _sentence(error, spec["directory"])
+        _report(connection, {"error": protocol.ERROR_SETUP, "message": message})
+        return 0
+    if lock is None or shim is None:
         message = f"a shim already runs engine {spec['engine']!r} in {spec['directory']}"
         _report(connection, {"error": protocol.ERROR_RUNNING, "message": message})
-        return 0
-    try:
-        shim = Shim(spec)
-    except (OSError, ValueError) as error:
-        _report(connection, {"error": protocol.ERROR_SETUP, "message": _sentence(error)})
         return 0
     problem = shim.spawn()
     if problem is not None:
@@ -63,8 +64,9 @@ def main() -> int:
 
 def _sentence(error: OSError | ValueError, what: str | None = None) -> str:
     """Say what went wrong with a file; a name that no file can have is a ValueError."""
-    if isinstance(error, OSError):
-        return f"{error.strerror}: {error.filename or what}"
+    if isinstance(error, OSError) and error.strerror:
+        place = error.filename or what
+        return f"{error.strerror}: {place}" if place else error.strerror
     return f"{error}: {what}" if what else str(error)
 
 

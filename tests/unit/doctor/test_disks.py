@@ -6,15 +6,19 @@ from vllmd.engine.restart.compile_cache import vllm_cache
 
 
 def test_disks_of_folders_that_are_not_there_yet_are_those_above(tmp_path: Path) -> None:
-    made = config(f'[daemon]\nstate_dir = "{tmp_path}/state"\nlog_dir = "{tmp_path}/log"\n')
+    made = config(
+        f'[daemon]\nrun_dir = "{tmp_path}/run"\nstate_dir = "{tmp_path}/state"\n'
+        f'log_dir = "{tmp_path}/log"\n'
+    )
     found = disks(made, {"HF_HOME": str(tmp_path / "hf"), "VLLM_CACHE_ROOT": str(tmp_path)})
     assert {each.purpose: each.folder for each in found} == {
+        "vllmd's sockets and records": f"{tmp_path}/run",
         "vllmd's state": f"{tmp_path}/state",
         "vllmd's logs": f"{tmp_path}/log",
         "compiled kernels": str(tmp_path),
         "downloaded models": f"{tmp_path}/hf/hub",
     }
-    assert all(each.free > 0 for each in found)
+    assert all(each.free > 0 and each.size and each.enough is not None for each in found)
 
 
 def test_leftovers_are_found_and_sized(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
+from vllmd.engine import disk_room, exits
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.memory import Memory
@@ -13,6 +14,8 @@ from vllmd.engine.restart.turns import Turns
 from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
 from vllmd.engine.site import Site
 from vllmd.engine.state import Event, State
+from vllmd.errors import ShimError
+from vllmd.units import MIB
 
 
 def made(folder: Path, text: str = "") -> tuple[Runs, Ledger, FakeSpawner]:
@@ -58,6 +61,24 @@ async def test_spawn_sockets_of_vllm_go_where_they_can_be_removed(tmp_path: Path
     with pytest.raises(OSError, match="AF_UNIX path too long"):
         await deep.spawn("r")  # nor would the shim's socket fit; the variable is not set
     assert other.shims == []
+
+
+async def test_spawn_on_a_full_disk_says_which_and_how_full_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        disk_room, "look", lambda folder: disk_room.Room(str(folder), 0, 8 * MIB, 3, 2048)
+    )
+    runs, _, spawner = made(tmp_path)
+    spawner.error = f"shim of engine chat: No space left on device: {runs.directory}"
+    with pytest.raises(ShimError, match=r"/c has 0 B of 8\.0 MiB and 3 of 2,048 files") as raised:
+        await runs.spawn("r")
+    ended = exits.explain(runs.not_spawned("r", str(raised.value)), ())
+    assert ended.diagnosis is not None
+    assert ended.diagnosis.cause == "disk_full"
+    spawner.error = "something else"
+    with pytest.raises(ShimError, match=r"^something else$"):
+        await runs.spawn("r")
 
 
 async def test_lost_while_stopping_was_asked_for(tmp_path: Path) -> None:

@@ -77,6 +77,25 @@ def test_shim_without_a_specification_exits_0(shim: Shim) -> None:
     assert list(shim.directory.iterdir()) == []
 
 
+def test_shim_that_cannot_take_its_lock_reports_why(shim: Shim) -> None:
+    (shim.directory / protocol.LOCK_NAME).mkdir()
+    report = shim.start("true")
+    assert report["error"] == protocol.ERROR_SETUP
+    assert report["message"] == f"Is a directory: {shim.directory}/{protocol.LOCK_NAME}"
+    assert shim.process.wait(20) == 0
+
+
+def test_shim_that_cannot_bind_its_socket_says_where(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    shim = Shim(deep)
+    report = shim.start("true")
+    assert report["error"] == protocol.ERROR_SETUP
+    assert "AF_UNIX path too long" in report["message"]
+    assert str(deep) in report["message"]
+    assert shim.process.wait(20) == 0
+
+
 def test_shim_wrong_specification_is_refused_and_exits_0(shim: Shim) -> None:
     shim.send(b'{"protocol": 99}\n')
     assert json.loads(shim.connection.readline())["error"] == protocol.ERROR_PROTOCOL

@@ -17,12 +17,18 @@ def check(case: Case) -> Iterator[Finding]:
     for disk in case.host.disks:
         models = disk.purpose == "downloaded models"
         wanted = MODEL if models and case.to_be_downloaded else LITTLE
-        if disk.free >= wanted or (models and not case.to_be_downloaded):
+        if models and not case.to_be_downloaded:
             continue
+        if disk.size is not None and not models:
+            wanted = min(wanted, disk.size // 10)  # one of a few megabytes was made for little
+        enough = disk.free >= NONE if disk.enough is None else disk.enough
+        if enough and disk.free >= wanted:
+            continue
+        files = "" if disk.free_files is None else f", and {disk.free_files:,} files (inodes),"
         yield Finding(
             ID,
-            Severity.ERROR if disk.free < NONE else Severity.WARNING,
-            f"{format_bytes(disk.free)} are free for {disk.purpose} ({disk.folder})",
+            Severity.WARNING if enough else Severity.ERROR,
+            f"{format_bytes(disk.free)}{files} are free for {disk.purpose} ({disk.folder})",
             "Without room a download breaks off, kernels are compiled at each start, and the log "
             "is dropped where it cannot be written.",
             f"Make room; what takes it: du -xh --max-depth=2 {disk.folder} | sort -h",

@@ -4,20 +4,21 @@ A hold is released when what failed is fine again. Each is asked for one thing o
 """
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
-from vllmd.config.paths import cache_home
+from vllmd.engine import disk_room
+from vllmd.engine.lora.base_model import find_folder, hub_cache
 from vllmd.engine.probes.port import port_free
+from vllmd.engine.restart.compile_cache import vllm_cache
 from vllmd.shim.proc import boot_id
-from vllmd.units import GIB
 
 DRIVER_VERSION = "/proc/driver/nvidia/version"
-FREE_BYTES = GIB
-"""Less than this on a file system that the engine writes to counts as full."""
+
+_NONE: Mapping[Path, int] = MappingProxyType({})
 
 
 class Dependencies:
@@ -28,11 +29,14 @@ class Dependencies:
         engine: Engine,
         command: Command,
         *,
-        folders: tuple[Path, ...] = (),
+        folders: Mapping[Path, int] = _NONE,
         gpu: Callable[[], bool | None] = lambda: None,
         memory: Callable[[], bool | None] = lambda: None,
     ) -> None:
-        """Make the questions; `folders` are those that vllmd writes to for this engine."""
+        """Make the questions; `folders` are those that vllmd writes to for this engine.
+
+        Each has the bytes that are needed there.
+        """
         self._engine = engine
         self._command = command
         self._folders = folders
@@ -65,11 +69,14 @@ class Dependencies:
 
     def _space(self) -> bool | None:
         env = self._command.env
-        cache = cache_home(env)
-        huggingface = Path(env.get("HF_HOME") or cache / "huggingface")
-        places = (*self._folders, cache, huggingface, Path(env.get("TMPDIR", "/tmp")))
-        free = [shutil.disk_usage(_existing(place)).free for place in places]
-        return all(each >= FREE_BYTES for each in free)
+        needed = {
+            **self._folders,
+            vllm_cache(env): disk_room.CACHE_BYTES,
+            Path(env.get("TMPDIR", "/tmp")): disk_room.TEMPORARY_BYTES,
+        }
+        if find_folder(self._engine.model, env) is None:
+            needed[hub_cache(env)] = disk_room.DOWNLOAD_BYTES
+        return all(disk_room.look(place).is_enough(size) for place, size in needed.items())
 
     def _program(self) -> bool | None:
         return os.access(self._command.argv[0], os.X_OK)
@@ -96,10 +103,3 @@ def _read(path: str) -> str:
         return Path(path).read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def _existing(path: Path) -> Path:
-    """Return the nearest folder above that exists."""
-    while not path.exists():
-        path = path.parent
-    return path

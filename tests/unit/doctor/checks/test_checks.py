@@ -262,6 +262,18 @@ BAD: list[tuple[str, Severity, str, Make]] = [
     ),
     (
         "disk-space",
+        ERROR,
+        "2.0 MiB, and 0 files (inodes), are free for vllmd's state (/s)",
+        lambda _: case(disks=(Disk("vllmd's state", "/s", 2 * MIB, 8 * MIB, False, 0),)),
+    ),
+    (
+        "disk-space",
+        WARNING,
+        "512.0 KiB are free for vllmd's state (/s)",
+        lambda _: case(disks=(Disk("vllmd's state", "/s", MIB // 2, 8 * MIB, True),)),
+    ),
+    (
+        "disk-space",
         WARNING,
         "5.0 GiB are free for downloaded models",
         lambda _: case(
@@ -337,7 +349,11 @@ GOOD: dict[str, Make] = {
     "locked-memory": lambda _: case(locked_memory_bytes=8 * MIB),
     "host-memory": lambda _: case(memory_bytes=8 * GIB),
     "disk-space": lambda _: case(
-        disks=(Disk("vllmd's logs", "/l", 3 * GIB), Disk("downloaded models", "/c", MIB))
+        disks=(
+            Disk("vllmd's logs", "/l", 3 * GIB),
+            Disk("vllmd's state", "/small", MIB, 8 * MIB, True, 1000),
+            Disk("downloaded models", "/c", MIB),
+        )
     ),
     "clock": lambda _: case(synchronized=None),
     "proxies": lambda _: case(env={"http_proxy": "http://p:3128", "no_proxy": "intern, 127.0.0.1"}),

@@ -1,21 +1,22 @@
-import shutil
 import socket
-from collections import namedtuple
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.helpers.make import engine
 from tests.helpers.site import free_port
 from vllmd.config import command
-from vllmd.engine.restart.dependencies import FREE_BYTES, Dependencies
-
-Disk = namedtuple("Disk", "total used free")
+from vllmd.engine import disk_room
+from vllmd.engine.disk_room import Room
+from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.units import GIB, MIB
 
 
 def made(text: str = "") -> Dependencies:
     config = engine(text)
-    return Dependencies(config, command.build(config), folders=(Path("/nonexistent/state"),))
+    folders = {Path("/nonexistent/state"): MIB}
+    return Dependencies(config, command.build(config), folders=folders)
 
 
 def test_fine_cause_that_depends_on_nothing_is_not_known() -> None:
@@ -24,18 +25,24 @@ def test_fine_cause_that_depends_on_nothing_is_not_known() -> None:
 
 
 def test_fine_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = FREE_BYTES
-    asked: list[Path] = []
-
-    def usage(path: Path) -> Disk:
-        asked.append(path)
-        return Disk(0, 0, free)
-
-    monkeypatch.setattr(shutil, "disk_usage", usage)
+    rooms = {Path("/nonexistent/state"): Room("", MIB, 100 * MIB, 500, 1000)}
+    plenty = Room("", GIB, 100 * GIB, 500, 1000)
+    monkeypatch.setattr(disk_room, "look", lambda folder: rooms.get(folder, plenty))
     assert made().fine("disk_full") is True
-    assert Path("/") in asked  # the nearest folder above that exists
-    free -= 1
+    rooms[Path("/nonexistent/state")] = Room("", MIB - 1, 100 * MIB, 500, 1000)
     assert made().fine("disk_full") is False
+    rooms[Path("/nonexistent/state")] = Room("", MIB, 100 * MIB, 15, 1000)
+    assert made().fine("disk_full") is False, "no files (inodes) are left"
+
+
+def test_fine_space_asks_for_a_download_only_if_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    little = Room("", disk_room.CACHE_BYTES, 100 * GIB, 500, 1000)
+    monkeypatch.setattr(disk_room, "look", lambda _: little)
+    assert made().fine("disk_full") is False
+    config = attrs.evolve(engine(), model=str(tmp_path))
+    assert Dependencies(config, command.build(config)).fine("disk_full") is True
 
 
 def test_fine_program(tmp_path: Path) -> None:
