@@ -12,6 +12,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
 from tests.helpers.site import free_port
+from vllmd.aside import Do, at_once
 from vllmd.config import command
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.gpu import GpuView
@@ -33,6 +34,7 @@ class Scene:
         *,
         start_nothing: str | None = None,
         port: int | None = None,
+        do_aside: Do = at_once,
         restart: str = "initial_s = 4, max_s = 16, max_failures = 6",
     ) -> None:
         self.engine = engine(
@@ -67,6 +69,7 @@ class Scene:
                 clock=self.clock,
                 poll_s=5.0,
                 chance=lambda: 0.0,
+                do_aside=do_aside,
                 gpu=GpuView(
                     fine=lambda: self.gpu_fine,
                     holders=self._holders,

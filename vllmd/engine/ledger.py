@@ -13,6 +13,7 @@ from vllmd.engine.restart.memory import Known, Memory
 from vllmd.engine.restart.policy import Hold, proven
 from vllmd.engine.state import Event, State, transition
 
+SAVE_S = 2.0
 _LEVELS = {True: "info", False: "error"}
 
 
@@ -47,6 +48,15 @@ class Ledger:
     def save(self) -> None:
         """Write down what is to outlive the daemon."""
         self._memory.save(self.known)
+
+    async def saved(self) -> None:
+        """Wait until that is written down, or the disk does not take it; but not for long."""
+        await self._memory.saved(SAVE_S)
+
+    def counted(self, end: Exit) -> bool:
+        """Tell whether an end was noted before: the daemon died before it forgot the run."""
+        last = self.known.last_exit
+        return last is not None and bool(end.run_id) and last.run_id == end.run_id
 
     def to(self, event: Event) -> None:
         """Change the state as `event` says."""
@@ -150,7 +160,23 @@ class Ledger:
         self.problem = problem
 
     def ended(self, end: Exit) -> None:
-        """Note the end of a run."""
+        """Note the end of a run, once."""
+        known = self.known
+        if not self.counted(end):
+            self._tell_end(end)
+            known.exits[end.label, end.requested] += 1
+            if end.diagnosis is not None:
+                known.causes[end.diagnosis.cause] += 1
+            known.last_exit = end
+        now = self._clock.monotonic()
+        self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
+        self._ready_at = None
+        self.phase = None
+        self.sizes = {}
+        self.requests = None
+        self.save()
+
+    def _tell_end(self, end: Exit) -> None:
         getattr(self.log, _LEVELS[end.requested])(
             events.ENGINE_EXITED,
             code=end.label,
@@ -163,18 +189,6 @@ class Ledger:
             incident=end.incident,
             last_line=end.tail[-1] if end.tail else end.error,
         )
-        known = self.known
-        known.exits[end.label, end.requested] += 1
-        known.last_exit = end
-        if end.diagnosis is not None:
-            known.causes[end.diagnosis.cause] += 1
-        now = self._clock.monotonic()
-        self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
-        self._ready_at = None
-        self.phase = None
-        self.sizes = {}
-        self.requests = None
-        self.save()
 
     def hold(self, hold: Hold) -> None:
         """Note that the engine is not started until something changes."""

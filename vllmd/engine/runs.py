@@ -7,9 +7,11 @@ from collections.abc import Callable
 from vllmd import events
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.deadline import run_within
 from vllmd.engine import exits, orphans
 from vllmd.engine.disk_room import FULL, with_numbers
 from vllmd.engine.exits import Exit
+from vllmd.engine.follow import read_last_lines
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.site import Site
@@ -29,6 +31,7 @@ RETRY_S = 5.0
 ENDING_S = 0.1
 ENDING_LOOKS = 50
 """So often at most a shim that closes its connection is taken for one that is just ending."""
+READ_S = 2.0
 LIVES_LOOKS = 20
 TAIL_BYTES = 64 * KIB
 RPC_BASE_PATH = "VLLM_RPC_BASE_PATH"
@@ -96,6 +99,16 @@ class Runs:
                 return None, None
             await wishes.beyond_within(known, RETRY_S, self._clock)
 
+    async def printed(self, run: RunRecord | None) -> list[str]:
+        """Return the last lines of a run without secrets; none if the disk does not answer."""
+        if run is None:
+            return []
+        try:
+            read = await run_within(run["log"], lambda: read_last_lines(run), READ_S)
+        except OSError:
+            read = []
+        return [self._site.mask(line) for line in self._site.errors.before(read)]
+
     async def lives_on(self) -> bool:
         """Tell whether a shim lives whose connection has just ended without a word.
 
@@ -117,8 +130,10 @@ class Runs:
         (self.directory / protocol.RUN_RECORD_NAME).unlink(missing_ok=True)
 
     def last_end(self) -> Exit | None:
-        """Return how the last run ended, as its shim wrote it down."""
-        record = orphans.read_last_exit(self.directory)
+        """Return how the last run ended, as its shim wrote it down, if that was accounted for."""
+        record, run = orphans.read_last_exit(self.directory), self.record()
+        if record is not None and run is not None and run["run_id"] == record["run_id"]:
+            return None
         return exits.explain(exits.from_record(record), ()) if record else None
 
     async def spawn(self, run_id: str) -> ShimClient | None:

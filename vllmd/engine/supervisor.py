@@ -12,7 +12,6 @@ from vllmd.config.gpus import visible_gpus
 from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
 from vllmd.engine.exits import Exit
-from vllmd.engine.follow import read_last_lines
 from vllmd.engine.gpu import refuse_restart
 from vllmd.engine.incidents.recorder import Incidents, Sources
 from vllmd.engine.ledger import Ledger
@@ -358,17 +357,17 @@ class Supervisor:
         run = self._runs.record()
         if run is not None:
             ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
-        read = self._site.errors.before(read_last_lines(run)) if run else ()
-        printed = [self._site.mask(line) for line in read]
+        printed = await self._runs.printed(run)
         ended = exits.explain(exits.masked(ended, self._site.mask), printed)
-        if run is not None and not ended.requested:
+        if run is not None and not ended.requested and not self._ledger.counted(ended):
             ended = exits.recorded(ended, self._incidents.after_end(run, ended, printed))
-        self._runs.forget()
         self._probes.forget()
         self._ledger.ended(ended)
         self._crashed = not ended.requested
         if self._ledger.state not in ENDED | ENDING:  # red at once; a stop is over once proven
             self._ledger.to(Event.EXITED)
+        await self._ledger.saved()
+        self._runs.forget()
         await self._runs.prove(run, self._site.gpu.holders)
         self._turn.give_back()
         if self._ledger.state not in ENDED:

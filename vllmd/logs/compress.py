@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 from vllmd.shim import logfiles
+from vllmd.shim.record import sync_folder
 
 NEW = ".gz.new"
 
@@ -70,6 +71,7 @@ class Compressor:
                 os.fsync(packed.fileno())
             os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
             os.rename(new, f"{path}.gz")
+            sync_folder(path)  # before the other copy goes
             os.unlink(path)
         except OSError as error:
             with contextlib.suppress(OSError):

@@ -1,5 +1,6 @@
 """Small JSON files that are whole or not there, whatever happens while they are written."""
 
+import contextlib
 import json
 import os
 
@@ -10,7 +11,7 @@ from vllmd.shim.protocol import Message
 def write_record(path: str, record: object, *, sync: bool = True) -> None:
     """Write `record` to `path` so that a reader sees the old file or the new one, never a part.
 
-    Without `sync` that holds unless the power goes.
+    Without `sync` that holds unless the power goes; with it, the new file is there after that too.
 
     Raises: OSError: the disk is full or the directory is gone; the old file is as it was.
     """
@@ -26,6 +27,18 @@ def write_record(path: str, record: object, *, sync: bool = True) -> None:
     finally:
         os.close(fd)
     os.replace(temporary, path)
+    if sync:
+        sync_folder(path)
+
+
+def sync_folder(path: str) -> None:
+    """Have the name of a file outlast a power cut; where no folder can be synced, it may not."""
+    with contextlib.suppress(OSError):
+        fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def read_record(path: str) -> Message | None:

@@ -1,6 +1,7 @@
 import asyncio
 import signal
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -12,6 +13,7 @@ from vllmd.engine.runs import Runs
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.state import State
 from vllmd.errors import HeldError, ShimError
+from vllmd.shim.record import read_record
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
@@ -349,3 +351,52 @@ async def test_restart_without_a_configuration_that_could_start_it_leaves_the_en
         await scene.clock.advance(60)
         assert (scene.state, shim.stops) == (State.READY, [])
     shim.vanish()
+
+
+@pytest.mark.parametrize("saved", [True, False], ids=["died before it forgot", "or before that"])
+async def test_run_daemon_that_dies_while_it_notes_an_end_counts_it_once(
+    tmp_path: Path, saved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(_: Runs) -> None:
+        raise ZeroDivisionError
+
+    first = Scene(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Runs, "forget", dies)
+        async with running(first):
+            await first.until_state(State.READY)
+            await first.spawner.last.end(1)
+            await first.until(lambda: bool(first.task and first.task.done()))
+    if not saved:
+        (tmp_path / "state" / "engines" / "chat.json").unlink()
+    second = Scene(tmp_path)
+    async with running(second):
+        await second.until_state(State.READY)
+        status = second.supervisor.status
+        assert (dict(status.exits), dict(status.causes)) == ({("1", False): 1}, {"unknown": 1})
+        assert status.restarts == 1
+        assert status.last_exit is not None
+        assert status.last_exit.incident is not None
+        incidents = list((tmp_path / "state" / "incidents").iterdir())
+        assert len(incidents) == 1
+
+
+async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_forget: list[object] = []
+    forget = Runs.forget
+
+    def look(runs: Runs) -> None:
+        record = read_record(str(tmp_path / "state" / "engines" / "chat.json"))
+        at_forget.append(record and record["exits"])
+        forget(runs)
+
+    monkeypatch.setattr(Runs, "forget", look)
+    scene = Scene(tmp_path, do_aside=lambda work, _=None: Timer(0.05, work).start())
+    async with running(scene):
+        await scene.until_state(State.READY)
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.BACKOFF)
+    assert at_forget == [[["1", False, 1]]]
+    assert not (scene.directory / "run.json").exists()

@@ -4,7 +4,9 @@ Written whole or not at all; a file that is truncated or garbage is put aside an
 engine begins with nothing known, which never keeps it from serving.
 """
 
+import asyncio
 import os
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,8 @@ class Memory:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._path = path
         self._do = do
+        self._asked = self._done = 0
+        self._changed = threading.Condition()
 
     def load(self) -> Known:
         """Return what is known; nothing, if the file is not there or cannot be understood."""
@@ -81,9 +85,20 @@ class Memory:
     def save(self, known: Known) -> None:
         """Write down what is known; a full disk must not touch an engine, so it is only said."""
         record = _to_json(known)
-        self._do(lambda: self._write(record), str(self._path))
+        self._asked += 1
+        number = self._asked
+        self._do(lambda: self._write(record, number), str(self._path))
 
-    def _write(self, record: dict[str, Any]) -> None:
+    async def saved(self, seconds: float) -> None:
+        """Wait until what was saved until now is on the disk, or refused by it; but not longer."""
+        if self._done < self._asked:
+            await asyncio.to_thread(self._wait, self._asked, seconds)
+
+    def _wait(self, number: int, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._done >= number, timeout=seconds)
+
+    def _write(self, record: dict[str, Any], number: int) -> None:
         try:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             write_record(str(self._path), record)
@@ -94,6 +109,9 @@ class Memory:
                 problem=str(error),
                 consequence="counts and holds are lost if the daemon ends now",
             )
+        with self._changed:
+            self._done = max(self._done, number)
+            self._changed.notify_all()
 
 
 def _to_json(known: Known) -> dict[str, Any]:

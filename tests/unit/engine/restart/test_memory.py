@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from vllmd import events
+from vllmd.aside import Work
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.memory import Known, Memory
@@ -107,3 +109,25 @@ def test_load_leaves_out_transitions_that_only_a_newer_version_knows(tmp_path: P
     record["transitions"].append(["teleported", "elsewhere", 1])
     path.write_text(json.dumps(record))
     assert Memory(path).load() == KNOWN
+
+
+async def test_saved_waits_for_the_disk_but_not_for_ever(tmp_path: Path) -> None:
+    works: list[Work] = []
+    memory = Memory(tmp_path / "chat.json", lambda work, _=None: works.append(work))
+    await memory.saved(60)  # nothing is to be written
+    memory.save(Known(restarts=1))
+    await memory.saved(0.02)
+    assert not (tmp_path / "chat.json").exists()
+    memory.save(Known(restarts=2))
+    works.pop(0)()
+    waiting = asyncio.create_task(memory.saved(60))
+    await asyncio.sleep(0.02)
+    assert not waiting.done()  # the newer one is still to come
+    works.pop(0)()
+    await asyncio.wait_for(waiting, 20)
+    assert memory.load().restarts == 2
+    works.clear()
+    memory.save(Known())
+    (tmp_path / "chat.json.new").mkdir()
+    works.pop(0)()
+    await asyncio.wait_for(memory.saved(60), 20)  # refused: nothing more will come
