@@ -1,7 +1,8 @@
 """An engine that only prints: floods, bars, colours, secrets; and notes exactly what it printed.
 
 Run as a program: ``babbler.py NOTES SECRET SEED``, what follows is ignored as vLLM's flags. It
-prints until the file NOTES.stop is there, then waits for its end.
+prints until the file NOTES.stop is there, then waits for its end. Its lines are as long as LONGEST
+bytes at most.
 """
 
 import os
@@ -11,10 +12,12 @@ import time
 from collections.abc import Iterator
 
 INFO = b"(APIServer pid=%d) INFO 11-23 18:48:58 [loggers.py:259] line %d "
+LONGEST = "LONGEST"
+"""The variable that says how long lines are at most, in bytes."""
 ERROR = b"(EngineCore pid=%d) ERROR 11-23 18:48:58 [core.py:1] boom %d "
 
 
-def babble(chance: random.Random, secret: bytes) -> Iterator[tuple[bytes, float]]:
+def babble(chance: random.Random, secret: bytes, longest: int) -> Iterator[tuple[bytes, float]]:
     """Yield what to print and how long to pause after it, for ever."""
     pid, number = os.getpid(), 0
     while True:
@@ -38,16 +41,17 @@ def babble(chance: random.Random, secret: bytes) -> Iterator[tuple[bytes, float]
                 yield b"api_key=" + secret[:half], 0.005
                 yield secret[half:] + b" was used\n", 0.0
             case 5:
-                yield b"long " + b"abcdefgh" * chance.randrange(100_000) + b"\n", 0.0
+                yield b"long " + b"abcdefgh" * chance.randrange(longest // 8) + b"\n", 0.0
             case _:
                 yield INFO % (pid, number) + b"\n", 0.004
 
 
 def main() -> None:
     notes, secret, seed = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
+    longest = int(os.environ[LONGEST])
     slowest = 0.0
     with open(notes, "ab", buffering=0) as file:
-        for piece, pause_s in babble(random.Random(seed), secret):
+        for piece, pause_s in babble(random.Random(seed), secret, longest):
             file.write(piece)
             began = time.monotonic()
             left = memoryview(piece)

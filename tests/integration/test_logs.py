@@ -23,6 +23,7 @@ from tests.helpers.reference import normalised
 from tests.helpers.site import DAEMON, Site, free_port, needs, site, wait_for
 from vllmd.logs.reader import open_number
 from vllmd.shim import logfiles
+from vllmd.shim.normal import CUT, MAX_LINE_BYTES
 from vllmd.units import KIB, MIB
 
 SECRET = "sec-ret-0123456789"
@@ -38,13 +39,15 @@ budget_mb = 1200
 model = "m"
 port = {api}
 executable = ["{python}", "{program}", "{folder}/printed", "{secret}", "{seed}"]
-env = {{ CHAT_API_KEY = "{secret}" }}
+env = {{ CHAT_API_KEY = "{secret}", LONGEST = "{longest}" }}
 drain_s = 1
 stop_grace_s = 1
 """
 )
 
 
+TOO_LONG = 3 * MAX_LINE_BYTES
+"""Some lines are cut then."""
 MOST_LOST = 3 * MIB + 512 * KIB
 """Bytes that a killed shim takes with it at most: docs/logs.md."""
 
@@ -67,14 +70,14 @@ class Printing:
         return normalised(self.notes.read_bytes(), (SECRET,)).split(b"\n")[:-1]
 
     def on_disk(self) -> list[bytes]:
-        """Return the lines of all files, oldest first."""
+        """Return the lines of all files, oldest first; those that were cut are whole again."""
         data = b""
         for path, *_ in logfiles.listed(str(self.log)).values():
             raw = Path(path).read_bytes()
             data += gzip.decompress(raw) if path.endswith(".gz") else raw
         if self.log.exists():  # a shim killed in the middle of a rotation leaves none
             data += self.log.read_bytes()
-        return data.split(b"\n")[:-1]
+        return data.replace(CUT, b"").split(b"\n")[:-1]
 
     def exit_record(self) -> dict[str, int]:
         path = self.site.folder / "run" / "engines" / "chat" / "exit.json"
@@ -83,22 +86,17 @@ class Printing:
     def check(self) -> tuple[int, int]:
         """Compare; returns how many lines there were and how many of them are missing."""
         printed = self.reference()
-        position = missing = begun = 0
+        position = missing = 0
         for line in self.on_disk():
             mark = MARK.fullmatch(line)
             if mark:
                 gap = printed[position : position + int(mark[1])]
-                assert sum(len(each) + 1 for each in gap) - begun == int(mark[2])
+                assert sum(len(each) + 1 for each in gap) == int(mark[2])
                 position += len(gap)
                 missing += len(gap)
-                begun = 0
                 continue
-            assert begun == 0, f"line {position} is cut, and no mark says so"
-            if line == printed[position]:
-                position += 1
-            else:  # a long line goes in pieces: the rest of it may be what is missing
-                assert printed[position].startswith(line), f"line {position} is another one"
-                begun = len(line)
+            assert line == printed[position], f"line {position} is another one"
+            position += 1
         unmarked = len(printed) - position
         assert self.exit_record()["log_dropped_lines"] == missing + unmarked
         return len(printed), missing + unmarked
@@ -106,11 +104,16 @@ class Printing:
 
 @contextmanager
 def printing(
-    folder: Path, seed: int, rotate_mb: int = 1, program: str = babbler.__file__
+    folder: Path,
+    seed: int,
+    rotate_mb: int = 1,
+    program: str = babbler.__file__,
+    longest: int = MAX_LINE_BYTES - KIB,
 ) -> Iterator[Printing]:
     exporter, api = free_port(), free_port()
     places = {"folder": folder, "exporter": exporter, "api": api, "secret": SECRET, "seed": seed}
-    text = CONFIG.format(python=sys.executable, program=program, rotate_mb=rotate_mb, **places)
+    program_of = {"python": sys.executable, "program": program, "longest": longest}
+    text = CONFIG.format(rotate_mb=rotate_mb, **program_of, **places)
     with site(folder, text, exporter_port=exporter, api_port=api) as made:
         wait_for("something printed", (folder / "log" / "chat.log").exists)
         yield Printing(made)
@@ -121,7 +124,7 @@ def test_everything_printed_is_on_the_disk_once_whatever_happens_to_the_daemon(
 ) -> None:
     chance = random.Random(7)
     kills = rotations = 0
-    with printing(tmp_path, seed=7) as made:
+    with printing(tmp_path, seed=7, longest=TOO_LONG) as made:
         shim = made.site.wait_state("chat", "loading")["shim_pid"]
 
         def rotated() -> bool:  # the daemon is away for a moment in a reload
@@ -188,7 +191,7 @@ def _lines_before(made: Printing, number: int, offset: int) -> int:
 def test_killed_shim_takes_no_more_with_it_than_the_documentation_says(
     tmp_path: Path, outcome: Outcome
 ) -> None:
-    with printing(tmp_path, seed=13) as made:
+    with printing(tmp_path, seed=13, longest=TOO_LONG) as made:
         shim = made.site.wait_state("chat", "loading")["shim_pid"]
         wait_for(
             "enough printed", lambda: logfiles.current_number(str(made.log)) > MOST_LOST // MIB
@@ -207,7 +210,7 @@ def test_killed_shim_takes_no_more_with_it_than_the_documentation_says(
 
 
 def test_reload_rotates_the_log_of_an_engine_that_runs_by_the_new_size(tmp_path: Path) -> None:
-    with printing(tmp_path, seed=17, rotate_mb=400) as made:
+    with printing(tmp_path, seed=17, rotate_mb=400, longest=TOO_LONG) as made:
         engine = made.site.wait_state("chat", "loading")["pid"]
         wait_for("a large file", lambda: made.log.stat().st_size > 3 * MIB)
         assert not logfiles.listed(str(made.log))
