@@ -35,20 +35,36 @@ class Adapters:
         client: httpx.AsyncClient,
         clock: Clock,
     ) -> None:
+        self._clock = clock
+        self._statuses = statuses
+        self._client = client
+        self.keepers: dict[str, Keeper] = {}
+        self._given: dict[str, object] = {}
+        self.configure(config, commands)
+
+    def configure(self, config: Config, commands: Commands) -> None:
+        """Keep to another configuration: what is known of adapters that are loaded stays."""
         self._engines = tuple(config.engines)
         folder = paths.state_dir(config) / "engines"
-        self.keepers: dict[str, Keeper] = {
-            name: Keeper(
-                engine,
-                LoraApi(client, engine.url, commands[name].api_key),
-                Kept(folder / f"{name}.lora.json"),
-                Inspector(engine, commands[name].env),
-                functools.partial(_status_of, statuses, name),
-                clock,
-            )
-            for name, engine in config.engines.items()
-            if engine.lora is not None
-        }
+        keepers = {}
+        for name, engine in config.engines.items():
+            if engine.lora is None:
+                continue
+            command = commands[name]
+            if name in self.keepers and self._given.get(name) == (engine, command):
+                keepers[name] = self.keepers[name]
+                continue
+            self._given[name] = engine, command
+            api = LoraApi(self._client, engine.url, command.api_key)
+            inspector = Inspector(engine, command.env)
+            if keeper := self.keepers.get(name):
+                keeper.configure(engine, api, inspector)
+                keepers[name] = keeper
+            else:
+                kept = Kept(folder / f"{name}.lora.json")
+                status = functools.partial(_status_of, self._statuses, name)
+                keepers[name] = Keeper(engine, api, kept, inspector, status, self._clock)
+        self.keepers = keepers
 
     def parts(self) -> list[Part]:
         """Return what is to run: a keeper for each engine."""

@@ -4,6 +4,11 @@ import asyncio
 import time
 from typing import Protocol
 
+import attrs
+
+STEP_S = 1.0
+"""By more than this the two clocks part only when somebody sets one."""
+
 
 class Clock(Protocol):
     """Where time comes from."""
@@ -35,6 +40,38 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Wait without blocking the event loop."""
         await asyncio.sleep(seconds)
+
+
+@attrs.frozen
+class Moment:
+    """One moment by both clocks: lengths of time are measured by one, people read the other.
+
+    The monotonic clock is the same for all processes from one boot to the next.
+    """
+
+    monotonic: float
+    wall: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> "Moment":
+        """Return the present one."""
+        return cls(clock.monotonic(), clock.time())
+
+    def age_s(self, clock: Clock) -> float:
+        """Return how long ago it was, in seconds."""
+        return max(0.0, clock.monotonic() - self.monotonic)
+
+    def shown(self, clock: Clock) -> float:
+        """Return it in seconds since the epoch, as the clock counts them now.
+
+        Where the clock was set since then, it moves too: what is shown "for" so long stays right.
+        """
+        now = clock.time() + self.monotonic - clock.monotonic()
+        return self.wall if abs(now - self.wall) < STEP_S else float(round(now))
+
+    def after(self, seconds: float) -> "Moment":
+        """Return the moment so much later."""
+        return Moment(self.monotonic + seconds, self.wall + seconds)
 
 
 async def wait_event(event: asyncio.Event, timeout_s: float, clock: Clock) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 BACKLOG = 256
-"""Events that are kept while nobody listens: those of a start, and of a reload."""
+"""Events that are kept while nobody listens: those of a start."""
 
 
 @attrs.frozen

@@ -34,8 +34,7 @@ class Foresight:
     """Has the doctor look at engines that are started; `put` hears the events."""
 
     def __init__(self, config: Config, socket: Path) -> None:
-        self._path = config.path
-        self._names = {n for n, e in config.engines.items() if not e.is_stand_in}
+        self.configure(config)
         self._socket = socket
         self._waiting: list[str] = []
         self._woken = asyncio.Event()
@@ -43,6 +42,11 @@ class Foresight:
         """Set while no start waits to be looked at."""
         self.idle.set()
         self._told: dict[str, frozenset[str]] = {}
+
+    def configure(self, config: Config) -> None:
+        """Look at the engines of this configuration from now on."""
+        self._path = config.path
+        self._names = {n for n, e in config.engines.items() if not e.is_stand_in}
 
     def put(self, event: Event) -> None:
         """Take an event: a start is looked at, unless it waits to be already."""

@@ -10,10 +10,12 @@ import structlog
 
 from vllmd import events
 from vllmd.clock import Clock, wait_event
-from vllmd.config import command, paths
+from vllmd.config import paths
+from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.config.memory import DEFAULT_SHARE
 from vllmd.config.model import Config, Engine
+from vllmd.config.sections import Gpu
 from vllmd.engine import orphans
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
@@ -44,15 +46,14 @@ class Gpus:
     def __init__(
         self,
         config: Config,
+        commands: Commands,
         engines: Callable[[], Sequence[EngineStatus]],
         clock: Clock,
         notebook: Notebook,
     ) -> None:
         settings = config.gpu
         self._config = config
-        self._visible = {
-            name: visible_gpus(built.env) for name, built in command.build_all(config).items()
-        }
+        self._visible = _visible(commands)
         self._engines = engines
         self._clock = clock
         self._notebook = notebook
@@ -60,13 +61,7 @@ class Gpus:
         self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
         self.source = source_of(settings.source)
         self.latest = Latest(self._periods, settings.peak_window_s, self._notes.indices)
-        self.link = Link(
-            command_of(self.source, self._periods),
-            self._take,
-            self._forget,
-            clock,
-            late_s=max(10.0, 5 * settings.every_s),
-        )
+        self.link = self._make_link(settings)
         self._kernel = KernelLog(self._take_kernel_xid, clock)
         self._holders: dict[str, tuple[Holder, ...]] = {}
         self._growth: dict[str, int] = {}
@@ -75,6 +70,30 @@ class Gpus:
         self._awaiting: set[asyncio.Event] = set()
         self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
+
+    def _make_link(self, settings: Gpu) -> Link:
+        return Link(
+            command_of(self.source, self._periods),
+            self._take,
+            self._forget,
+            self._clock,
+            late_s=max(10.0, 5 * settings.every_s),
+        )
+
+    def configure(self, config: Config, commands: Commands) -> None:
+        """Take over other settings; only those of the readings themselves begin them anew."""
+        before, self._config = self._config.gpu, config
+        self._visible = _visible(commands)
+        settings = config.gpu
+        if settings == before:
+            return
+        self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
+        self.latest.configure(self._periods, settings.peak_window_s)
+        self.source = source_of(settings.source)
+        self._forget()
+        figures, self.link = self.link.figures, self._make_link(settings)
+        self.link.figures = figures
+        self._pace_s = settings.processes_s
 
     def parts(self) -> Iterator[Part]:
         """Yield what is to run: the reader, and the kernel's log."""
@@ -233,7 +252,7 @@ class Gpus:
         if used:
             return used
         whole = sorted((d for d in devices.values() if d.parent is None), key=lambda d: d.index)
-        names = self._visible[engine.name]
+        names = self._visible.get(engine.name)
         if names is None:
             chosen = whole
         else:
@@ -343,6 +362,11 @@ class Gpus:
         else:
             self.link.resume()
         _log.info(events.GPU_RELEASED, seconds=seconds)
+
+
+def _visible(commands: Commands) -> dict[str, Sequence[str] | None]:
+    """Return the GPUs that each engine may use, as its variables name them; None is all."""
+    return {name: visible_gpus(built.env) for name, built in commands.items()}
 
 
 def _is(device: Device, name: str) -> bool:

@@ -105,9 +105,10 @@ def probes(
     client: httpx.AsyncClient,
     clock: Clock,
     adapters: Adapters,
+    recent: RecentPages,
 ) -> Probes:
-    """Return what the supervisor of an engine asks of it."""
-    key, recent = built.api_key, RecentPages()
+    """Return what the supervisor of an engine asks of it; its pages are kept in `recent`."""
+    key = built.api_key
 
     async def loading() -> bool:
         return await answers(client, engine.url) and await adapters.settled(engine.name)

@@ -51,17 +51,22 @@ class Metering:
         clock: Clock,
         aside: Aside,
     ) -> None:
-        self._config = config
         self._statuses = statuses
         self._gpus = gpus
         self._clock = clock
         self._aside = aside
-        self._prices = Prices.of(config.cost)
         self._book = Book(paths.state_dir(config), config.cost.keep_days)
         self._meter = Meter(self._wall_ns())
         self._resumed = False
         self._used: dict[tuple[str, Activity], Usage] = {}
         self._pruned_at = 0.0
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take over other settings: what was used is counted on, and priced anew."""
+        self._config = config
+        self._prices = Prices.of(config.cost)
+        self._book.keep(config.cost.keep_days)
 
     # --- its life ----------------------------------------------------------------------------
 

@@ -41,26 +41,42 @@ class Outputs:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._clock = clock
-        self._compress = config.logs.compress
         self._journals: dict[str, Journal] = {}
         self._outputs: dict[str, EngineOutput] = {}
+        self._over: list[EngineOutput | Journal] = []
         self._problems: dict[str, str | None] = {}
+        self.errors: dict[str, FirstErrors] = {}
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Follow the engines of this configuration from now on; those that go on keep their place.
+
+        Raises: OSError: the log of a new one cannot be looked at.
+        """
+        self._compress = config.logs.compress
         self.rotation = rotation_of(config.logs)
-        self.errors = {name: FirstErrors() for name in config.engines}
-        for name in config.engines:
-            listeners = []
-            if config.logs.journal:
+        new = [name for name in config.engines if name not in self._outputs]
+        self._outputs.update({name: self._output(config, name) for name in new})
+        for name in [name for name in self._outputs if name not in config.engines]:
+            self._over.append(self._outputs.pop(name))
+            del self.errors[name]
+        wanted = self._outputs.keys() if config.logs.journal else set()
+        self._over += [self._journals.pop(name) for name in list(self._journals.keys() - wanted)]
+        for name, output in self._outputs.items():
+            if name in wanted and name not in self._journals:
                 self._journals[name] = Journal(name)
-                listeners = [self._journals[name].send]
-            self._outputs[name] = EngineOutput(
-                name,
-                paths.engine_log(paths.log_dir(config), name),
-                paths.engine_dir(paths.run_dir(config), name),
-                paths.state_dir(config) / "engines" / f"{name}.log.json",
-                self.rotation,
-                self.errors[name],
-                listeners,
-            )
+            journal = self._journals.get(name)
+            output.configure(self.rotation, [journal.send] if journal else [])
+
+    def _output(self, config: Config, name: str) -> EngineOutput:
+        return EngineOutput(
+            name,
+            paths.engine_log(paths.log_dir(config), name),
+            paths.engine_dir(paths.run_dir(config), name),
+            paths.state_dir(config) / "engines" / f"{name}.log.json",
+            self.rotation,
+            self.errors.setdefault(name, FirstErrors()),
+        )
 
     def parts(self) -> Iterator[Part]:
         """Yield what is to run: follow them, compress what was rotated."""
@@ -71,10 +87,17 @@ class Outputs:
     async def follow(self) -> None:
         """Follow them until cancelled."""
         while True:
-            for output in self._outputs.values():
+            self._close_over()
+            for output in list(self._outputs.values()):
                 await asyncio.to_thread(output.look)
                 await output.ask_shim()
             await self._clock.sleep(LOOK_S)
+
+    def _close_over(self) -> None:
+        """Let go of those that are not followed any more; no thread uses them now."""
+        over, self._over = self._over, []
+        for each in over:
+            each.close()
 
     async def compress(self) -> None:
         """Compress rotated files until cancelled; one after the other, as it takes CPU time."""
@@ -84,6 +107,7 @@ class Outputs:
 
     def close(self) -> None:
         """Let go of them."""
+        self._close_over()
         for output in self._outputs.values():
             output.close()
         for journal in self._journals.values():
@@ -100,7 +124,8 @@ class Outputs:
 
     def under_way(self, name: str) -> str | None:
         """Return the line that an engine has begun and not ended: a progress bar, mostly."""
-        line = self._outputs[name].under_way
+        output = self._outputs.get(name)
+        line = output.under_way if output else None
         return line and without_shapes(line)
 
     def figures(self) -> Iterable[OutputFigures]:
@@ -112,7 +137,7 @@ class Outputs:
         return {name: journal.dropped for name, journal in self._journals.items()}
 
     async def _compress_all(self) -> None:
-        for name, output in self._outputs.items():
+        for name, output in list(self._outputs.items()):
             problem = await asyncio.to_thread(output.compress)
             if problem != self._problems.get(name):
                 self._problems[name] = problem

@@ -77,11 +77,10 @@ class _Record:
     failed_at: float = 0.0
     retry_at: float | None = None
     told_at: float | None = None
-    kept: bool = False
 
 
 class Parts:
-    """Runs parts, and knows how each of them fares. It outlives a daemon that begins anew."""
+    """Runs parts, and knows how each of them fares."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -112,7 +111,7 @@ class Parts:
     def _begin(self, name: str) -> None:
         with self._lock:
             record = self._records.setdefault(name, _Record())
-            record.kept, record.retry_at = True, None
+            record.retry_at = None
 
     def know(self, *names: str) -> None:
         """Count from zero from now on: a first failure is then an increase."""
@@ -120,12 +119,10 @@ class Parts:
             for name in names:
                 self._records.setdefault(name, _Record())
 
-    def retain(self, names: Iterable[str]) -> None:
-        """Forget parts that were kept running and are configured no more."""
-        wanted = frozenset(names)
+    def forget(self, name: str) -> None:
+        """Forget a part that is not configured any more."""
         with self._lock:
-            for name in [n for n, r in self._records.items() if r.kept and n not in wanted]:
-                del self._records[name]
+            self._records.pop(name, None)
 
     @contextlib.contextmanager
     def isolated(self, name: str) -> Iterator[None]:
@@ -196,6 +193,51 @@ class Parts:
                 if each.retry_at is not None
                 or (len(each.recent) == MANY and now - each.recent[0] <= WINDOW_S)
             ]
+
+
+class Running:
+    """The parts that run now. Another set takes its place: what is in both goes on unbroken."""
+
+    def __init__(self, parts: Parts, done: Callable[[], None] = lambda: None) -> None:
+        """Make an empty set; `done` is told when a part has ended that may."""
+        self._parts = parts
+        self._done = done
+        self._tasks: dict[str, tuple[Part, asyncio.Task[None]]] = {}
+
+    def become(self, wanted: Iterable[Part]) -> None:
+        """Run these, and no others; one that runs something else than before begins anew."""
+        new = {part.name: part for part in wanted}
+        for name, (part, task) in list(self._tasks.items()):
+            if name not in new or new[name].run != part.run:
+                task.cancel()
+                del self._tasks[name]
+                if name not in new:
+                    self._parts.forget(name)
+        for name, part in new.items():
+            if name not in self._tasks or self._tasks[name][1].done():
+                task = asyncio.create_task(self._parts.keep(part), name=name)
+                self._tasks[name] = part, task
+                task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._done()
+
+    def is_over(self, name: str) -> bool:
+        """Tell whether a part is done, or was never begun."""
+        return name not in self._tasks or self._tasks[name][1].done()
+
+    async def wait(self, names: Iterable[str] | None = None) -> None:
+        """Wait until these are done, or all of them."""
+        wanted = self._tasks.keys() if names is None else set(names)
+        tasks = [task for name, (_, task) in self._tasks.items() if name in wanted]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """End all of them."""
+        for _, task in self._tasks.values():
+            task.cancel()
+        await self.wait()
 
 
 async def _run(part: Part) -> BaseException | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,12 @@ import attrs
 from vllmd import premises
 from vllmd.clock import Clock
 from vllmd.config import command
+from vllmd.config.command import Commands
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.config.overrides import Overrides
+from vllmd.config.problem import Problem
+from vllmd.engine.run_state import Run
 from vllmd.errors import ConfigError
 from vllmd.http import web_file
 
@@ -28,6 +31,8 @@ class Plan:
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    running: tuple[str, ...] = ()
+    """Those of the removed that run: they are left alone, or stopped if that was asked for."""
     applied: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     """Keys that hold at once, by engine; those of the daemon itself under ``""``."""
     restart: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
@@ -38,21 +43,32 @@ class Plan:
         return attrs.asdict(self)
 
 
+@attrs.frozen
+class Reading:
+    """A configuration, as its file has it, and the command of each of its engines."""
+
+    config: Config
+    commands: Commands
+    warnings: tuple[Problem, ...] = ()
+    problem: str | None = None
+    """Why nothing new is started with it; None if it is what the file says."""
+
+    @classmethod
+    def of(
+        cls, config: Config, warnings: Collection[Problem] = (), problem: str | None = None
+    ) -> "Reading":
+        """Work out the commands, once for all who need them."""
+        return cls(config, command.build_all(config), tuple(warnings), problem)
+
+
 @attrs.define
 class Reloads:
-    """What became of the last reading of the file; it outlives the daemon that read it."""
+    """What became of the last reading of the file."""
 
     problem: str | None = None
     """Why the file could not be used when it was last read; None if it could."""
     succeeded_at: float | None = None
     """When it was last read well, in seconds since the epoch."""
-    restart: frozenset[str] = frozenset()
-    """Engines that the next daemon restarts if their command changed."""
-    stop: frozenset[str] = frozenset()
-    """Engines that are configured no more, and end with this daemon."""
-
-    stop_signal: str | None = None
-    """The signal that asked a daemon to stop while it ended for a reload: the next one obeys."""
 
     @property
     def refusal(self) -> str | None:
@@ -69,9 +85,15 @@ class Reloads:
         """Note that the file is used."""
         self.problem, self.succeeded_at = None, at
 
-    def apply(self, plan: Plan) -> None:
-        """Have the engines restarted and stopped that the plan names."""
-        self.restart, self.stop = frozenset(plan.restart), frozenset(plan.removed)
+
+class NoFileError(ConfigError):
+    """There is nothing to read again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this configuration was not read from a file ('vllmd run --demo' has none): there is "
+            "nothing to reload"
+        )
 
 
 async def wait_until_usable(path: Path, clock: Clock) -> None:
@@ -87,41 +109,65 @@ Running = Mapping[str, str]
 """The fingerprint of the command that each engine runs with, of those that do run."""
 
 
-def read_again(
-    now: Config, running: Running, overrides: Overrides | None = None
-) -> tuple[Config, Plan]:
+def read_again(now: Config, overrides: Overrides | None = None) -> Reading:
     """Read the file of a configuration again, and its web configuration if it names another.
 
-    Raises: VllmdError: it cannot be used by this daemon; nothing changed.
+    It waits for the disk.
+
+    Raises: VllmdError: it cannot be used by this daemon.
     """
     if now.path is None:
-        raise ConfigError("this configuration was not read from a file: there is none to reload")
-    new = (overrides or Overrides()).apply(load(Path(now.path))[0])
+        raise NoFileError
+    read, warnings = load(Path(now.path))
+    new = (overrides or Overrides()).apply(read)
     web = new.daemon.web_config_file
     if web and web != now.daemon.web_config_file:
         web_file.load(Path(web))
     premises.refuse_other_place(now.daemon, new.daemon)
-    return new, plan(now, new, running)
+    return Reading.of(new, warnings)
 
 
-def plan(now: Config, new: Config, running: Running) -> Plan:
+def in_force(
+    new: Reading, before: Reading | None, runs: Mapping[str, Run], ending: Collection[str]
+) -> Reading:
+    """Return what holds now of a configuration: what runs is reached as it was started.
+
+    `before` is what was in force; `runs` is what runs, `ending` names engines that are configured
+    no more and are just being stopped: they are looked after until they are gone.
+    """
+    engines, commands = {}, {}
+    for name, engine in new.config.engines.items():
+        run = runs.get(name)
+        other = run is not None and run.command_hash != new.commands[name].hash
+        known = before.commands.get(name) if before else None
+        engines[name] = run.reached.settings(engine) if other and run else engine
+        commands[name] = known if other and known else new.commands[name]
+    for name in ending:
+        if before is not None and name in before.config.engines and name not in engines:
+            engines[name], commands[name] = before.config.engines[name], before.commands[name]
+    return attrs.evolve(new, config=attrs.evolve(new.config, engines=engines), commands=commands)
+
+
+def plan(now: Config, new: Reading, running: Running) -> Plan:
     """Say what is different for each engine, and which of them runs with another command."""
     applied: dict[str, tuple[str, ...]] = {}
     restart: dict[str, tuple[str, ...]] = {}
-    alone, renewed = (attrs.evolve(config, engines={}, path=None) for config in (now, new))
+    alone, renewed = (attrs.evolve(each, engines={}, path=None) for each in (now, new.config))
     if changed := tuple(_changed(alone, renewed)):
         applied[""] = changed
-    commands = command.build_all(new)
-    for name, after in new.engines.items():
+    engines = new.config.engines
+    for name, after in engines.items():
         before = now.engines.get(name, after)
         changed = tuple(_changed(before, after))
-        if name in running and running[name] != commands[name].hash:
+        if name in running and running[name] != new.commands[name].hash:
             restart[name] = changed or (EARLIER,)
         elif changed:
             applied[name] = changed
+    removed = tuple(name for name in now.engines if name not in engines)
     return Plan(
-        added=tuple(name for name in new.engines if name not in now.engines),
-        removed=tuple(name for name in now.engines if name not in new.engines),
+        added=tuple(name for name in engines if name not in now.engines),
+        removed=removed,
+        running=tuple(name for name in removed if name in running),
         applied=applied,
         restart=restart,
     )

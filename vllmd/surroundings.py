@@ -1,6 +1,5 @@
-"""What a daemon runs in, and what outlives it when it begins anew inside its process."""
+"""What a daemon runs in: by hand, or under a service manager that holds sockets and engines."""
 
-import enum
 import socket
 from collections.abc import Mapping
 
@@ -17,7 +16,6 @@ from vllmd.redact import Redactor
 from vllmd.reloading import Reloads
 from vllmd.traces.intake import Kept
 from vllmd.traces.own import OwnSpans
-from vllmd.web import WebState
 
 
 @attrs.frozen
@@ -34,7 +32,7 @@ class Surroundings:
 
     spawner: Spawner = attrs.field(factory=DirectSpawner)
     sockets: Mapping[str, socket.socket] = attrs.field(factory=dict)
-    """Listening sockets that outlive the daemon, by name: `exporter`, `otlp-http`, `otlp-grpc`."""
+    """Listening sockets that the manager holds, by name: `exporter`, `otlp-http`, `otlp-grpc`."""
     notifier: Notifier = attrs.field(factory=lambda: Notifier({}))
     leaves_engines: bool = False
     """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
@@ -50,7 +48,6 @@ class Surroundings:
     )
 
     parts: Parts = attrs.field(factory=Parts)
-    web: WebState = attrs.field(factory=WebState)
     overrides: Overrides = attrs.field(factory=Overrides)
 
     def listen(self, **own: Listener) -> None:
@@ -63,11 +60,3 @@ class Surroundings:
         listeners = {**own, **outliving}
         self.parts.know(*(f"events:{name}" for name in listeners))
         self.feed.attach(listeners, self.parts.note)
-
-
-class Outcome(enum.Enum):
-    """Why `Daemon.run` returned."""
-
-    STOPPED = "stopped"
-    RELOAD = "reload"
-    """The file is to be read again: make another daemon with it, which adopts the engines."""

@@ -1,5 +1,6 @@
 """What the daemon tells by itself: the service manager how it goes, a webhook what happened."""
 
+import contextlib
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -9,10 +10,10 @@ from vllmd import events
 from vllmd.clock import Clock
 from vllmd.config.secrets import webhook_url
 from vllmd.config.sections import Notify
+from vllmd.engine import orphans
 from vllmd.errors import ConfigError
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox, Webhook
-from vllmd.shim.protocol import SOCKET_NAME
 
 NOTIFY_EVERY_S = 5.0
 
@@ -54,17 +55,24 @@ async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
     await Webhook(outbox, url, notify.webhook_format, clock, timeout_s=timeout_s).run()
 
 
+def unconfigured(run_dir: Path, configured: Container[str]) -> dict[str, int]:
+    """Return the engines that run and are in no configuration, each with the pid of its shim."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for directory in sorted((run_dir / "engines").iterdir()):
+            run = None if directory.name in configured else orphans.read_run(directory)
+            if run is not None and orphans.shim_alive(run):
+                found[directory.name] = run["shim_pid"]
+    return found
+
+
 def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
     """Name engines that run and are not in the configuration; they are left alone."""
-    try:
-        directories = list((run_dir / "engines").iterdir())
-    except OSError:
-        return  # what cannot be listed cannot be used either, and that is said by whoever tries
-    for directory in directories:
-        if directory.name not in configured and (directory / SOCKET_NAME).exists():
-            _log.warning(
-                events.ENGINE_UNCONFIGURED,
-                engine=directory.name,
-                directory=str(directory),
-                advice="put it back into the configuration, or end the process of its shim",
-            )
+    for name, shim_pid in unconfigured(run_dir, configured).items():
+        _log.warning(
+            events.ENGINE_UNCONFIGURED,
+            engine=name,
+            shim_pid=shim_pid,
+            advice=f"nobody looks after it: put it back into the configuration, or end it with "
+            f"'kill {shim_pid}' (its shim, which ends it in order)",
+        )

@@ -53,40 +53,77 @@ class Tracing:
         started: Callable[[str, StartSpan], None],
     ) -> None:
         self._config = config.traces
-        self._kept = kept = surroundings.traces
+        self._surroundings = surroundings
+        self._kept = surroundings.traces
         self._clock = clock
         self._client = client
+        self._coverage: dict[str, Coverage] = {}
+        self._started = started
+        models = Models(self._list_models, clock)
+        self._intake = Intake(config.engines, self._kept, models.names, self._note_start, clock)
+        self._ports: dict[str, Port] = {}
+        self._forwarder: Forwarder | None = None
+        self._forwards: object = None
+        self._over: list[Port | Forwarder] = []
+        self.configure(config, commands)
+
+    def configure(self, config: Config, commands: Commands) -> None:
+        """Take over other settings; what was counted, and ports that stay the same, go on."""
+        before, self._config = self._config, config.traces
+        names = frozenset(config.engines)
         self._engines = {
             name: (engine, commands[name].api_key) for name, engine in config.engines.items()
         }
-        kept.aggregate.retain(frozenset(config.engines))
-        kept.slowest.keep = self._config.slowest
-        self._coverage = {name: Coverage() for name in config.engines}
-        models = Models(self._list_models, clock)
-        self._started = started
-        self._intake = Intake(config.engines, kept, models.names, self._note_start, clock)
-        self._ports = list(self._make_ports(surroundings))
-        self._forwarder = self._make_forwarder(self._config.forward)
+        self._kept.aggregate.retain(names)
+        self._kept.slowest.keep = self._config.slowest
+        self._coverage = {name: self._coverage.get(name) or Coverage() for name in names}
+        self._intake.engines = names
+        addresses = {"http": "listen_http", "grpc": "listen_grpc"}
+        made = {port.protocol: port for port in self._make_ports(self._surroundings)}
+        for protocol, address in addresses.items():
+            same = getattr(before, address) == getattr(self._config, address)
+            if protocol in self._ports and same:
+                made[protocol] = self._ports[protocol]
+        self._over += [port for name, port in self._ports.items() if made.get(name) is not port]
+        self._ports = made
+        self._forward()
+
+    def _forward(self) -> None:
+        """Pass spans on as configured: by the sender that does, if nothing about that changed."""
+        forward = self._config.forward
+        wanted = forward, _secrets(forward)
+        if wanted != self._forwards:
+            if self._forwarder is not None:
+                self._over.append(self._forwarder)
+            self._forwarder, self._forwards = self._make_forwarder(forward), wanted
 
     # --- its life ----------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Open the ports, as far as they can be had now."""
-        for port in self._ports:
+        for port in self._ports.values():
             await port.open()
 
     def parts(self) -> Iterator[Part]:
         """Yield what is to run: keep the ports open, end windows, pass spans on."""
-        for port in self._ports:
+        if self._over:
+            yield Part("otlp_end", self._close_over, may_end=True)
+        for port in self._ports.values():
             keep_open = partial(port.keep_open, self._clock)
             yield Part(f"otlp_{port.protocol}", keep_open, may_end=True)
         yield Part("slow_requests", self._end_windows)
         if self._forwarder is not None:
             yield Part("otlp_forward", self._forwarder.run)
 
+    async def _close_over(self) -> None:
+        """Close ports and senders that are not configured any more."""
+        while self._over:
+            await self._over.pop().close()
+
     async def close(self, *, flush: bool) -> None:
         """Close the ports; with `flush`, pass on what waits, for a moment."""
-        await asyncio.gather(*(port.close() for port in self._ports))
+        await self._close_over()
+        await asyncio.gather(*(port.close() for port in self._ports.values()))
         if self._forwarder is not None:
             if flush:
                 await self._forwarder.flush(FLUSH_S)
@@ -109,7 +146,7 @@ class Tracing:
 
     def problem(self) -> str | None:
         """Say what keeps spans from being received; None if nothing does."""
-        return next((port.problem for port in self._ports if port.problem), None)
+        return next((port.problem for port in self._ports.values() if port.problem), None)
 
     def figures(self) -> TraceFigures:
         """Return all numbers, for the page."""
@@ -118,7 +155,7 @@ class Tracing:
         coverage = {name: each.ratio(spans[name]) for name, each in self._coverage.items()}
         return TraceFigures(
             kept=kept,
-            ports={port.protocol: port.up for port in self._ports},
+            ports={protocol: port.up for protocol, port in self._ports.items()},
             coverage={name: ratio for name, ratio in coverage.items() if ratio is not None},
             forward_up=self._forwarder.problem is None if self._forwarder else None,
         )
@@ -184,6 +221,8 @@ class Tracing:
                 _log.info(events.REQUEST_SLOW, ranks=ranks, **describe(request))
 
     async def _list_models(self, name: str) -> frozenset[str] | None:
+        if name not in self._engines:
+            return None
         engine, key = self._engines[name]
         headers = {"authorization": f"Bearer {key}"} if key else {}
         try:
@@ -194,6 +233,14 @@ class Tracing:
             )
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return None
+
+
+def _secrets(forward: Forward) -> object:
+    """Return what the files that it names hold now; what cannot be read is said by who sends."""
+    try:
+        return forward_headers(forward)
+    except ConfigError as error:
+        return str(error)
 
 
 def tls_of(forward: Forward) -> ssl.SSLContext | None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import structlog
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vllmd import events, premises
 from vllmd.clock import Clock
@@ -22,27 +21,27 @@ from vllmd.http.web_file import WebFile
 _log = structlog.get_logger()
 
 
-@attrs.define
-class WebState:
-    """What outlives a daemon that begins anew: the file as it was last good, and the logins."""
-
-    logins: Remembered = attrs.field(factory=Remembered)
-    file: WebFile | None = None
-
-
 class Web:
     """What [daemon] says of the exporter's port."""
 
-    def __init__(self, daemon: Daemon, state: WebState, clock: Clock) -> None:
-        """Make it; the state may be that of an earlier daemon."""
+    def __init__(self, daemon: Daemon, clock: Clock) -> None:
         self._daemon = daemon
         self._clock = clock
-        self._logins = state.logins
-        path = Path(daemon.web_config_file) if daemon.web_config_file else None
-        if path is None or state.file is None or state.file.path != path:
-            state.file = WebFile(path, clock) if path else None
-        self._file = state.file
+        self._logins = Remembered()
+        self._file: WebFile | None = None
         self._socket: socket.socket | None = None
+        self._access: ASGIApp | None = None
+        self.configure(daemon)
+
+    def configure(self, daemon: Daemon) -> None:
+        """Take over other settings, from the next request on; the address stays what it is."""
+        before, self._daemon = self._daemon, daemon
+        path = Path(daemon.web_config_file) if daemon.web_config_file else None
+        if path is None or self._file is None or self._file.path != path:
+            self._file = WebFile(path, self._clock) if path else None
+        asked = "web_config_file", "open_readiness"
+        if any(getattr(before, key) != getattr(daemon, key) for key in asked):
+            self._access = None
 
     def listen(self, sockets: Mapping[str, socket.socket]) -> socket.socket:
         """Return the socket: the service manager's if it has one, whatever `listen` says.
@@ -60,6 +59,15 @@ class Web:
 
     def guard(self, app: ASGIApp) -> ASGIApp:
         """Put what the web configuration asks of each request in front of an application."""
+
+        async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+            if self._access is None:
+                self._access = self._guard(app)
+            await self._access(scope, receive, send)
+
+        return guarded
+
+    def _guard(self, app: ASGIApp) -> ASGIApp:
         if self._file is None:
             return app
         passwords = Passwords(self._clock, self._logins)

@@ -8,6 +8,7 @@ import itertools
 class FakeClock:
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
+        self.epoch = 1_000_000.0
         self.slept: list[float] = []
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -16,7 +17,11 @@ class FakeClock:
         return self.now
 
     def time(self) -> float:
-        return 1_000_000 + self.now
+        return self.epoch + self.now
+
+    def step(self, seconds: float) -> None:
+        """Set the clock that people read, as NTP or a person does."""
+        self.epoch += seconds
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -49,7 +49,13 @@ class FakeHost:
     def __init__(self) -> None:
         self.found: list[Event] = []
         self.wanted: list[Wanted] = []
-        self.plan: dict[str, Any] = {"added": [], "removed": [], "applied": {}, "restart": {}}
+        self.plan: dict[str, Any] = {
+            "added": [],
+            "removed": [],
+            "running": [],
+            "applied": {},
+            "restart": {},
+        }
         self.error: VllmdError | None = None
         self.started_at = 0.0
         self.applied: list[bool] = []

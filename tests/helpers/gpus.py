@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config, status
+from vllmd.config import command
 from vllmd.engine.state import State
 from vllmd.gpu.notebook import Notebook
 from vllmd.gpu.owners import Holder, Owner
@@ -48,6 +49,7 @@ class GpuScene:
         self.told: list[str] = []
         self.gpus = Gpus(
             self.config,
+            command.build_all(self.config),
             lambda: list(self.engines.values()),
             self.clock,
             Notebook(folder / "gpus.json"),

@@ -14,6 +14,7 @@ from tests.helpers.shims import FakeSpawner
 from tests.helpers.site import free_port
 from vllmd.aside import Do, at_once
 from vllmd.config import command
+from vllmd.engine.assembly import Settings
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.gpu import GpuView
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
@@ -56,7 +57,7 @@ class Scene:
         self.seen: dict[str, str] = {}
         self.holders: list[str] = []
         self.mismatch: str | None = None
-        self.supervisor = Supervisor(
+        self.settings = Settings(
             self.engine,
             self.command,
             Site(
@@ -84,8 +85,9 @@ class Scene:
                 self._forget,
                 lambda _shim, _engine: self.used,
             ),
-            start_nothing=start_nothing,
+            start_nothing,
         )
+        self.supervisor = Supervisor(self.settings)
         self.task: asyncio.Task[None] | None = None
 
     async def _ask(self) -> bool:

@@ -35,6 +35,13 @@ log_dir = "{folder}/log"
 """
 """The first table of every configuration here."""
 
+HANDED_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="exporter")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Starts a program with a listening socket, as systemd does."""
 _GIVEN: set[int] = set()
 FAST = {
     "VLLMD_STAND_IN_LOAD_S": "0.3",
@@ -105,18 +112,25 @@ class Site:
         self.control = ControlClient(folder / "run" / "control.sock")
         self.daemon: subprocess.Popen[bytes]
         self.env: dict[str, str] = {}
+        self.held: socket.socket | None = None
+        """The exporter's socket, where a service manager holds it."""
         self.under: tuple[str, ...] = ()
         """A program that runs the daemon, such as `prlimit --nofile=1024`."""
 
     # --- the daemon ---------------------------------------------------------------------------
 
     def start(self, **env: str) -> None:
+        command = [*self.under, str(VLLMD), "run", "--config", str(self.config)]
+        held = [] if self.held is None else [self.held.fileno()]
+        if held:
+            command = [sys.executable, "-c", HANDED_OVER, str(held[0]), *command, "--service"]
         with (self.folder / "daemon.log").open("ab") as log:
             self.daemon = subprocess.Popen(
-                [*self.under, str(VLLMD), "run", "--config", str(self.config)],
+                command,
                 env={**os.environ, **FAST, "PATH": WITH_OUR_TOOLS, **self.env, **env},
                 stderr=log,
                 start_new_session=True,
+                pass_fds=held,
             )
         wait_for("the control socket", self._status)
 

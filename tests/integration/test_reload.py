@@ -1,15 +1,23 @@
-"""A configuration that is read again while engines serve."""
+"""A configuration that is read again while engines serve; a daemon that starts again."""
 
 import json
 import os
+import re
 import signal
+import socket
 import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.helpers.outcomes import Outcome
-from tests.helpers.site import Load, Site, free_port, gone, wait_for
-from tests.integration.conftest import config_for
+from tests.helpers.readiness import Watched
+from tests.helpers.site import Load, Site, free_port, gone, running, sweep, wait_for
+from tests.integration.conftest import config_for, serving
 from vllmd.shim import proc
 
 
@@ -90,12 +98,17 @@ def test_apply_touches_only_the_engines_concerned(chat: Site) -> None:
     chat.config.write_text(
         text[: text.index("[engines.chat]")] + text[text.index("[engines.embed]") :]
     )
+    shim = chat.engine("chat")["shim_pid"]
     plain = chat.vllmd("reload").stdout
-    assert "chat: not configured any more; it runs on" in plain
+    assert (
+        f"chat: not configured any more; it runs on, and nobody looks after it: 'kill {shim}'"
+        in (plain)
+    )
+    assert "chat runs and is not configured" in chat.vllmd("status").stdout
     assert not gone(*old)
     chat.config.write_text(text)
     chat.vllmd("reload")
-    chat.wait_state("chat", "ready")
+    assert chat.wait_state("chat", "ready")["since"] == before["since"]
     chat.config.write_text(
         text[: text.index("[engines.chat]")] + text[text.index("[engines.embed]") :]
     )
@@ -104,12 +117,15 @@ def test_apply_touches_only_the_engines_concerned(chat: Site) -> None:
     assert chat.wait_state("embed", "ready")["run_id"] == embed["run_id"]
 
 
-def test_reload_asked_for_twice_at_once_is_one_daemon(chat: Site) -> None:
+def test_reload_asked_for_five_times_at_once_is_one_daemon(chat: Site) -> None:
+    before = chat.engine("chat")
     for _ in range(5):
         os.kill(chat.daemon.pid, signal.SIGHUP)
-    wait_for("the next daemon", lambda: chat.log().count("daemon.started") > 1)
-    assert chat.wait_state("chat", "ready")["adopted"] is True
+    wait_for("a reload", lambda: "config.reloaded" in chat.log())
     assert chat.vllmd("reload").returncode == 0
+    after = chat.engine("chat")
+    assert (after["state"], after["since"], after["adopted"]) == ("ready", before["since"], False)
+    assert chat.log().count("daemon.started") == 1
     assert chat.daemon.poll() is None
 
 
@@ -130,3 +146,174 @@ def test_ctrl_c_in_the_middle_of_a_reload_ends_it_in_order(chat: Site, pause_s: 
     time.sleep(pause_s)
     assert chat.stop() == 0
     assert gone(*old)
+
+
+# --- what others see -----------------------------------------------------------------------------
+
+TWO = ("chat", "embed")
+PATHS = ("/ready/chat", "/ready/embed", "/-/ready", "/metrics")
+FIGURES = re.compile(
+    r"(vllmd_engine_(?:transitions_total|state_change_timestamp_seconds|start_duration_seconds|"
+    r"restarts_total)\S*|vllmd_log_lines_total\S*) (\S+)"
+)
+
+
+def table(chat: Site, name: str, port: int) -> str:
+    engine = config_for(chat.folder, 0, port, lora="").partition("[engines.chat]")[2]
+    return f"[engines.{name}]{engine.replace('engines.chat', f'engines.{name}')}"
+
+
+def told(chat: Site, since: int) -> Counter[str]:
+    """Return the events that the daemon logged from a place in its log on."""
+    return Counter(re.findall(r"\b([a-z_]+\.[a-z_]+)\b(?= )", chat.log()[since:]))
+
+
+def reloaded(chat: Site, since: int, times: int) -> bool:
+    return told(chat, since)["config.reloaded"] == times
+
+
+def has_page(chat: Site, name: str) -> bool:
+    return chat.engine(name)["requests_running"] is not None
+
+
+@pytest.fixture(params=["foreground", "handed over"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """Two engines that serve; the exporter's socket is the daemon's own, or a service manager's."""
+    exporter, api = free_port(), free_port()
+    made = Site(tmp_path, config_for(tmp_path, exporter, api), exporter_port=exporter, api_port=api)
+    made.config.write_text(made.config.read_text() + table(made, "embed", free_port()))
+    if request.param == "handed over":
+        made.held = socket.create_server(("127.0.0.1", exporter), backlog=512)
+    with running(made):
+        for name in TWO:
+            made.wait_state(name, "ready")
+            wait_for("its page", partial(has_page, made, name))
+        yield made
+        if made.held is not None:
+            made.held.close()
+            made.daemon.terminate()  # a service leaves its engines
+            made.daemon.wait(60)
+            sweep(made.folder)
+
+
+def known(made: Site) -> list[tuple[Any, ...]]:
+    keys = ("name", "state", "since", "run_id", "phases", "sizes", "start_duration_s", "adopted")
+    return [tuple(str(e[k]) for k in keys) for e in made.control.status()["engines"]]
+
+
+def test_ten_reloads_are_seen_by_nobody(pair: Site, outcome: Outcome) -> None:
+    before, up = known(pair), pair.control.status()["daemon"]["started_at"]
+    figures = dict(FIGURES.findall(pair.metrics()))
+    mark = len(pair.log())
+    with Watched(pair.exporter, PATHS) as watched:
+        for number in range(3):
+            assert pair.vllmd("reload").stdout == "nothing changed\n"
+            edit(pair, f"hang_s = {5 + number}", f"hang_s = {6 + number}")  # it holds at once
+            assert "liveness.hang_s" in pair.vllmd("reload", "--apply").stdout
+            pair.daemon.send_signal(signal.SIGHUP)
+            wait_for("a reload by a signal", partial(reloaded, pair, mark, 3 * number + 3))
+        text = pair.config.read_text()
+        pair.config.write_text(text + table(pair, "third", free_port()))
+        assert "third: new" in pair.vllmd("reload").stdout
+        assert known(pair)[:2] == before
+        pair.config.write_text(text)
+        assert "third: not configured any more" in pair.vllmd("reload", "--apply").stdout
+    assert watched.wrong == {} or set(watched.wrong) == {"/-/ready"}  # red while a third one loads
+    assert known(pair) == before
+    assert pair.control.status()["daemon"]["started_at"] == up
+    assert {k: v for k, v in FIGURES.findall(pair.metrics()) if k in figures} == figures
+    seen = told(pair, mark)
+    assert seen["config.reloaded"] == 11
+    log = pair.log()[mark:]
+    assert not seen.keys() & {"daemon.started", "daemon.stopped", "engine.adopted", "part.failed"}
+    assert not re.search(r"(state_changed|phase_reached).*engine=(chat|embed)", log)
+    outcome(
+        "reload, asked for eleven times",
+        f"{sum(c.total() for c in watched.answers.values())} checks of readiness and scrapes, "
+        "all answered with 200",
+    )
+
+
+@pytest.mark.parametrize("pair", ["handed over"], indirect=True)
+def test_restarts_of_the_daemon_are_not_told_as_stops(pair: Site, outcome: Outcome) -> None:
+    before = [each[:-1] for each in known(pair)]
+    mark = len(pair.log())
+    with Watched(pair.exporter, PATHS) as watched:
+        for number in range(4):
+            if number % 2:
+                pair.kill_daemon()
+            else:
+                pair.daemon.terminate()
+                pair.daemon.wait(60)
+            pair.start()
+            time.sleep(0.2)
+    # a connection that the daemon had accepted dies with it; none is refused, none is told a lie
+    answers = {what for counts in watched.answers.values() for what in counts}
+    assert answers - {"ConnectionResetError", "RemoteDisconnected"} == {200}
+    assert [each[:-1] for each in known(pair)] == before
+    seen = told(pair, mark)
+    assert (seen["daemon.started"], seen["engine.adopted"]) == (4, 8)
+    assert not seen.keys() & {"engine.state_changed", "engine.phase_reached", "part.failed"}
+    outcome(
+        "restart of the daemon under systemd's socket",
+        "no scrape refused, no engine called stopped",
+    )
+
+
+def test_another_port_in_the_file_hurts_no_engine_that_serves(chat: Site) -> None:
+    """It answers on its old port until it is restarted, for the next daemon too."""
+    before, api = chat.engine("chat"), free_port()
+    edit(chat, f"port = {chat.api.rpartition(':')[2]}", f"port = {api}")
+    assert json.loads(chat.vllmd("reload", "--json").stdout)["restart"] == {"chat": ["port"]}
+    for _ in range(2):
+        time.sleep(1.5)
+        now = chat.engine("chat")
+        assert (now["state"], now["url"], now["run_id"]) == ("ready", chat.api, before["run_id"])
+        chat.kill_daemon()
+        chat.start()
+    assert chat.vllmd("restart", "chat", "--wait").returncode == 0
+    now = chat.engine("chat")
+    assert (now["url"], now["command_changed"]) == (f"http://127.0.0.1:{api}", False)
+
+
+def test_engine_that_was_started_by_hand_outlives_a_restart_of_the_daemon(chat: Site) -> None:
+    edit(chat, 'model = "org/model"', 'model = "org/model"\nautostart = false')
+    before = chat.engine("chat")
+    chat.vllmd("reload")
+    chat.kill_daemon()
+    chat.start()
+    time.sleep(1)
+    now = chat.engine("chat")
+    assert (now["state"], now["run_id"], now["wanted"]) == ("ready", before["run_id"], True)
+
+
+def test_reload_during_a_drain_lets_it_go_on(tmp_path: Path) -> None:
+    with serving(tmp_path, unready_s=4) as chat:
+        before = chat.engine("chat")
+        chat.vllmd("restart", "chat")
+        draining = chat.wait_state("chat", "draining")
+        assert chat.vllmd("reload").stdout == "nothing changed\n"
+        now = chat.engine("chat")
+        assert (now["state"], now["since"]) == ("draining", draining["since"])
+        after = chat.wait_new_run("chat", before, 60)
+        assert (after["restarts"], after["last_exit"]["requested"]) == (0, True)
+
+
+def test_pause_after_a_failure_outlives_a_reload(tmp_path: Path) -> None:
+    exporter, api = free_port(), free_port()
+    text = config_for(tmp_path, exporter, api).replace(
+        "initial_s = 0.2, max_s = 1", "initial_s = 60"
+    )
+    made = Site(tmp_path, text, exporter_port=exporter, api_port=api)
+    with running(made):
+        made.wait_state("chat", "ready")
+        os.kill(made.engine("chat")["pid"], signal.SIGKILL)
+        made.wait_state("chat", "backoff")
+        wait_for("its pause", lambda: made.engine("chat")["next_start_at"])
+        before = made.engine("chat")
+        edit(made, "hang_s = 5", "hang_s = 50")
+        made.vllmd("reload")
+        assert made.engine("chat") == before
+        edit(made, 'model = "org/model"', 'model = "org/model"\nmax_model_len = 2048')
+        made.vllmd("reload")  # another command is worth another start
+        made.wait_state("chat", "ready")

@@ -24,7 +24,8 @@ from vllmd.errors import ConfigError, VllmdError
 from vllmd.feed import Event, Feed
 from vllmd.history.reading import Wanted, read
 from vllmd.notify.systemd import Notifier
-from vllmd.surroundings import Address, Outcome, Surroundings
+from vllmd.runtime import Runtime
+from vllmd.surroundings import Address, Surroundings
 
 
 def free_port() -> int:
@@ -50,7 +51,7 @@ def config_file_in(folder: Path) -> tuple[Path, Config]:
     return path, attrs.evolve(config(text), path=str(path))
 
 
-async def started(daemon: Daemon) -> tuple[asyncio.Task[Outcome], Address]:
+async def started(daemon: Daemon) -> tuple[asyncio.Task[None], Address]:
     address: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(daemon.run(address.set_result))
     futures: set[asyncio.Future[object]] = {task, address}  # type: ignore[arg-type]
@@ -88,7 +89,7 @@ async def test_run_as_a_service_notifies_and_uses_the_managers_socket(tmp_path: 
             assert address.exporter.endswith(f":{held.getsockname()[1]}")
             await asyncio.sleep(0.05)
             os.kill(os.getpid(), signal.SIGTERM)
-            assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+            await asyncio.wait_for(task, 10)
         received = [manager.recv(1000) for _ in range(4)]
     assert received[:2] == [b"READY=1", b"WATCHDOG=1"]
     assert b"STATUS=no engine is configured" in received
@@ -110,8 +111,15 @@ async def test_run_with_a_problem_says_so_until_the_file_is_mended(
     assert status["daemon"]["problem"] == "line 1 is broken"
     await asyncio.sleep(0.2)
     assert not task.done()
-    path.write_text("")
-    assert await asyncio.wait_for(task, 10) is Outcome.RELOAD
+    path.write_text(text_in(tmp_path, broken.daemon.listen[1]))
+    for _ in range(200):
+        status = await asyncio.to_thread(ControlClient(Path(address.control)).status)
+        if status["daemon"]["problem"] is None:
+            break
+        await asyncio.sleep(0.02)
+    assert status["daemon"]["problem"] is None
+    assert not task.done()
+    await ended(task)
 
 
 async def test_sighup_reloads_a_good_file_only_and_tells_the_manager(
@@ -141,19 +149,19 @@ async def test_sighup_reloads_a_good_file_only_and_tells_the_manager(
             assert not task.done()
         path.write_text(good)
         os.kill(os.getpid(), signal.SIGHUP)
-        assert await asyncio.wait_for(task, 10) is Outcome.RELOAD
-        rest = await asyncio.to_thread(answers, manager_end(manager))
-    assert not any(line == b"STOPPING=1" for line in rest)
+        await asyncio.to_thread(answers, b"READY=1")
+        assert not task.done()
+        await ended(task)
     output = capsys.readouterr().out
     assert "modle" in output
     assert "daemon.run_dir is now" in output
+    assert output.count("config.reloaded") == 1
+    assert output.count("daemon.started") == 1
 
 
-def manager_end(manager: socket.socket) -> bytes:
-    """Put a last line where the daemon's lines go, so that reading them ends."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.sendto(b"end", manager.getsockname())
-    return b"end"
+async def ended(task: asyncio.Task[None]) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, 10)
 
 
 async def test_sighup_after_sigterm_does_not_keep_it_alive(tmp_path: Path) -> None:
@@ -164,7 +172,7 @@ async def test_sighup_after_sigterm_does_not_keep_it_alive(tmp_path: Path) -> No
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGHUP)
-    assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+    await asyncio.wait_for(task, 10)
     with pytest.raises(VllmdError, match="is ending"):
         await daemon.reload()
 
@@ -174,7 +182,7 @@ async def test_sigterm_after_sighup_ends_the_daemon(tmp_path: Path) -> None:
     task, _ = await started(Daemon(given))
     os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+    await asyncio.wait_for(task, 10)
 
 
 async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_nothing(
@@ -206,7 +214,7 @@ async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_noth
         await reading
     gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+    await asyncio.wait_for(task, 10)
 
 
 def told(folder: Path, *names: str) -> list[Event]:
@@ -246,14 +254,14 @@ async def test_mistake_that_ends_the_daemon_is_told_from_an_orderly_end(
 ) -> None:
     given = config_in(tmp_path, free_port())
 
-    async def fails(*_: object) -> None:
+    async def fails(*_: object, **__: object) -> None:
         raise KeyError("cpu_s")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Daemon, "_end", fails)
+        broken.setattr(Runtime, "end", fails)
         task, _ = await started(Daemon(given, logged))
         os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(ExceptionGroup):
+        with pytest.raises(KeyError):
             await asyncio.wait_for(task, 10)
     found = told(tmp_path, "daemon.*")
     assert [each.name for each in found][-2:] == [events.DAEMON_STOPPING, events.DAEMON_FAILED]
@@ -289,4 +297,48 @@ async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
         await asyncio.to_thread(until_ready)
         assert surroundings.parts.failures()["reload"] == 1
         os.kill(os.getpid(), signal.SIGTERM)
-        assert await asyncio.wait_for(task, 10) is Outcome.STOPPED
+        await asyncio.wait_for(task, 10)
+
+
+async def test_reload_without_a_file_is_refused_and_leaves_no_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon = Daemon(config_in(tmp_path, free_port()))
+    task, address = await started(daemon)
+    with pytest.raises(VllmdError, match="nothing to reload"):
+        await daemon.reload()
+    os.kill(os.getpid(), signal.SIGHUP)
+    await asyncio.sleep(0.1)
+    assert daemon.about()["problem"] is None
+    async with httpx.AsyncClient(trust_env=False) as client:
+        page = await client.get(f"{address.exporter}/metrics")
+    assert "vllmd_config_last_reload_successful 1.0" in page.text
+    await ended(task)
+    assert "config.refused" not in capsys.readouterr().out
+
+
+async def test_reload_that_fails_half_way_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, given = config_file_in(tmp_path)
+    daemon = Daemon(given)
+    task, _ = await started(daemon)
+    engine = '[engines.chat]\nmodel = "m"\nautostart = false\n'
+    path.write_text(path.read_text() + "poll_s = 9\n" + engine)
+    runtime = daemon._runtime
+
+    def broken(config: Config, *_: object) -> None:
+        if config.daemon.poll_s == 9:
+            raise RuntimeError("a mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime.metering, "configure", broken)
+        with pytest.raises(RuntimeError, match="a mistake"):
+            await daemon.reload()
+    assert daemon.about()["problem"] is None
+    assert runtime.engines.supervisors == {}
+    assert list(runtime.outputs.figures()) == []
+    assert runtime.config.daemon.poll_s == 5
+    assert (await daemon.reload())["added"] == ("chat",)
+    assert list(runtime.engines.supervisors) == ["chat"]
+    await ended(task)

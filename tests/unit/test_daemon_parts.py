@@ -25,7 +25,7 @@ from vllmd.control.client import ControlClient
 from vllmd.daemon import Daemon
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.state import State
-from vllmd.surroundings import Address, Outcome, Surroundings
+from vllmd.surroundings import Address, Surroundings
 
 TABLES = """
 [daemon]
@@ -120,7 +120,7 @@ class Scene:
 
     @property
     def state(self) -> State:
-        return self.daemon._engines.supervisors["chat"].status.state
+        return self.daemon._runtime.engines.supervisors["chat"].status.state
 
 
 @asynccontextmanager
@@ -146,7 +146,7 @@ async def running(
         assert not task.done(), "the daemon has ended"
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
-        assert await asyncio.wait_for(task, 30) is Outcome.STOPPED
+        await asyncio.wait_for(task, 30)
 
 
 async def test_every_part_that_raises_at_its_first_step_is_tried_again_and_the_rest_lives(
@@ -188,14 +188,14 @@ async def test_every_part_that_raises_where_it_waits_is_tried_again_and_the_engi
     parts = BreakingParts()
     async with running(tmp_path, parts, engine=True) as scene:
         await scene.until("the engine", lambda: scene.state is State.READY)
-        pid = scene.daemon._engines.supervisors["chat"].status.pid
+        pid = scene.daemon._runtime.engines.supervisors["chat"].status.pid
         broken = [name for name, run in parts.runs.items() if not run.done]
         for name in broken:
             for kind, error in ERRORS.items():
                 await scene.break_where_it_waits(name, error(), handled=kind in EXPECTED)
             await scene.answers()
         await scene.until("the engine again", lambda: scene.state is State.READY)
-        assert scene.daemon._engines.supervisors["chat"].status.pid == pid
+        assert scene.daemon._runtime.engines.supervisors["chat"].status.pid == pid
         status = await asyncio.to_thread(ControlClient(Path(scene.address.control)).status)
         assert {each["part"] for each in status["daemon"]["failing"]} <= parts.runs.keys()
         assert len(broken) > 10

@@ -54,6 +54,7 @@ TOP = {
     "outputs",
     "premises",
     "reloading",
+    "runtime",
     "surroundings",
     "telling",
     "tracing",

@@ -1,17 +1,19 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from vllmd.adapters import Adapters
 from vllmd.aside import Aside
-from vllmd.config import command
 from vllmd.engine.state import State
-from vllmd.engines import Engines
+from vllmd.engines import Around, Engines
 from vllmd.gpu.notebook import Notebook
 from vllmd.gpus import Gpus
 from vllmd.outputs import Outputs
+from vllmd.reloading import Reading, in_force
 from vllmd.surroundings import Surroundings
 from vllmd.traces.spans import StartSpan
 
@@ -31,32 +33,90 @@ port = 8001
 """
 
 
-async def test_build_makes_a_supervisor_and_a_page_for_each_engine(tmp_path: Path) -> None:
-    given = config(ENGINES.format(folder=tmp_path))
-    clock, surroundings, aside = FakeClock(), Surroundings(), Aside()
-    client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500)))
-    built, engines = command.build_all(given), Engines()
+class Scene:
+    """Engines that a test configures; nothing of them runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock, self.aside, self.surroundings = FakeClock(), Aside(), Surroundings()
+        self.client = httpx.AsyncClient(
+            transport=httpx.MockTransport(lambda _: httpx.Response(500))
+        )
+        self.engines = Engines()
+        self.now: Reading | None = None
+
+    def configure(self, text: str = ENGINES, problem: str | None = None) -> None:
+        wanted = Reading.of(config(text.format(folder=self.folder)), problem=problem)
+        self.now = now = in_force(wanted, self.now, self.engines.runs(), ())
+        if not hasattr(self, "outputs"):
+            self.outputs = Outputs(now.config, self.clock)
+            statuses = self.engines.statuses
+            notebook = Notebook(self.folder / "gpus.json")
+            self.gpus = Gpus(now.config, now.commands, statuses, self.clock, notebook)
+            self.adapters = Adapters(now.config, now.commands, statuses, self.client, self.clock)
+            self.around = Around(
+                self.surroundings,
+                self.client,
+                self.clock,
+                self.aside,
+                self.outputs,
+                self.gpus,
+                self.adapters,
+                told=lambda _engine, _page: None,
+                ended=lambda: None,
+            )
+        self.outputs.configure(now.config)
+        self.engines.configure(now, wanted, self.around)
+        self.engines.part_with(wanted.config.engines, ())
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    yield made
+    made.aside.close()
+
+
+async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Scene) -> None:
+    engines = scene.engines
     assert engines.statuses() == []
-    gpus = Gpus(given, engines.statuses, clock, Notebook(tmp_path / "gpus.json"))
-    engines.build(
-        given,
-        surroundings,
-        built,
-        client=client,
-        clock=clock,
-        aside=aside,
-        outputs=Outputs(given, clock),
-        gpus=gpus,
-        told=lambda _engine, _page: None,
-        adapters=Adapters(given, built, engines.statuses, client, clock),
-        start_nothing="the file is broken",
-    )
-    aside.close()
-    assert {s.name: (s.state, s.wanted) for s in engines.statuses()} == {
-        "chat": (State.STOPPED, False),
-        "code": (State.STOPPED, True),
+    scene.configure(problem="the file is broken")
+    assert {s.name: (s.state, s.wanted, s.problem) for s in engines.statuses()} == {
+        "chat": (State.STOPPED, False, "the file is broken"),
+        "code": (State.STOPPED, True, "the file is broken"),
     }
     assert list(engines.sources) == ["chat", "code"]
     assert engines.running() == {}
+    assert engines.runs() == {}
     assert engines.readable_sources() == []
+    assert [part.name for part in engines.parts()] == ["engine:chat", "engine:code"]
     engines.note_span("chat", StartSpan("Load weights", 1.0, 2.0))
+    engines.note_span("unknown", StartSpan("Load weights", 1.0, 2.0))
+
+
+async def test_configure_again_keeps_supervisors_and_their_order(scene: Scene) -> None:
+    scene.configure()
+    before = dict(scene.engines.supervisors)
+    more = ENGINES.replace("[engines.chat]", '[engines.new]\nmodel = "o"\nport = 2\n[engines.chat]')
+    scene.configure(more.replace("8001", "8002"))
+    assert list(scene.engines.supervisors) == ["new", "chat", "code"]
+    assert all(scene.engines.supervisors[name] is each for name, each in before.items())
+    assert scene.engines.supervisors["code"].status.url == "http://127.0.0.1:8002"
+    assert scene.engines.sources["code"]._url == "http://127.0.0.1:8002/metrics"
+
+
+async def test_part_with_leaves_an_engine_until_its_supervisor_is_over(scene: Scene) -> None:
+    scene.configure()
+    chat = scene.engines.supervisors["chat"]
+    without = (
+        ENGINES[: ENGINES.index("[engines.chat]")] + ENGINES[ENGINES.index("[engines.code]") :]
+    )
+    scene.configure(without)
+    assert list(scene.engines.supervisors) == ["code"]
+    assert [part.name for part in scene.engines.parts()] == ["engine:chat", "engine:code"]
+    scene.configure()  # it is back before it was let go of
+    assert scene.engines.supervisors["chat"] is chat
+    scene.configure(without)
+    scene.engines.forget(lambda _: True, ["code"])
+    assert [part.name for part in scene.engines.parts()] == ["engine:code"]
+    assert list(scene.engines.sources) == ["code"]

@@ -124,7 +124,7 @@ def test_host_without_gpus_knows_nothing(tmp_path: Path) -> None:
     made = config(
         f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n[engines.chat]\nmodel = "m"\n'
     )
-    gpus = Gpus(made, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    gpus = Gpus(made, {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
     assert view_of(gpus, made.engines["chat"]) == GpuView()
 
 

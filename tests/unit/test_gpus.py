@@ -131,7 +131,7 @@ def test_next_daemon_knows_of_a_changed_driver_before_it_has_read_anything(
     scene.library = "590.2"
     scene.slow()
     text = f'[daemon]\nrun_dir = "{tmp_path}/run"\n[gpu]\nsource = "nvml"\n'
-    fresh = Gpus(config(text), lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    fresh = Gpus(config(text), {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
     assert fresh.mismatch is not None
 
 
@@ -202,7 +202,7 @@ def test_engine_that_is_not_configured_any_more_is_no_orphan(
 
 async def test_host_without_a_gpu_runs_no_reader(tmp_path: Path) -> None:
     text = f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n'
-    gpus = Gpus(config(text), lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    gpus = Gpus(config(text), {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
     assert list(gpus.parts()) == []
     figures = gpus.figures()
     assert (figures.source, figures.devices) == ("none", ())

@@ -130,7 +130,7 @@ async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: P
     client = client_of(answer)
     source = PageSource("chat", "http://x", client, clock)
     adapters = adapters_of(given, tmp_path, client, clock)
-    asked = probes(given, command.build(given), source, client, clock, adapters)
+    asked = probes(given, command.build(given), source, client, clock, adapters, RecentPages())
     assert await asked.loading()
     assert loaded == ["sql"]
     asked.forget()
@@ -144,6 +144,6 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         given = engine(text)
         source = PageSource("chat", "http://x", client, clock)
         adapters = adapters_of(given, tmp_path, client, clock)
-        asked = probes(given, command.build(given), source, client, clock, adapters)
+        asked = probes(given, command.build(given), source, client, clock, adapters, RecentPages())
         assert (asked.canary is not None) is wanted
         assert asked.pages() == b""

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
 from vllmd import events
-from vllmd.parts import STEADY_S, WINDOW_S, Part, Parts, describe
+from vllmd.parts import STEADY_S, WINDOW_S, Part, Parts, Running, describe
 
 ERRORS = [
     OSError(errno.EMFILE, "Too many open files"),
@@ -183,11 +183,36 @@ async def test_what_nobody_waited_for_is_told_by_the_loop() -> None:
     assert parts.failures() == {"event_loop": 1}
 
 
-async def test_retain_forgets_parts_that_are_not_configured_any_more() -> None:
+async def test_forget_forgets_a_part_that_is_not_configured_any_more() -> None:
     parts = Parts(FakeClock())
     parts.know("disk")
     runs: list[Callable[[], Awaitable[None]]] = [Work(None).run, Work(None).run]
     for name, run in zip(("engine:old", "engine:chat"), runs, strict=True):
         await parts.keep(Part(name, run, may_end=True))
-    parts.retain(["engine:chat"])
+    parts.forget("engine:old")
     assert parts.failures() == {"disk": 0, "engine:chat": 0}
+
+
+async def test_running_keeps_what_is_in_both_sets_and_begins_the_rest() -> None:
+    kept, gone, new, other = Work(), Work(), Work(), Work()
+    done: list[str] = []
+    running = Running(Parts(FakeClock()), lambda: done.append("x"))
+    running.become([Part("a", kept.run), Part("b", gone.run), Part("c", new.run)])
+    await settle()
+    running.become([Part("a", kept.run), Part("c", other.run)])
+    await settle()
+    assert (kept.begun, gone.begun, new.begun, other.begun) == (1, 1, 1, 1)
+    assert (running.is_over("a"), running.is_over("b")) == (False, True)
+    assert done == []
+    await running.close()
+    assert running.is_over("a")
+
+
+async def test_running_tells_when_a_part_is_done_and_begins_it_again_if_it_is_wanted() -> None:
+    work, done = Work(None, None), list[str]()
+    running = Running(Parts(FakeClock()), lambda: done.append("x"))
+    for times in (1, 2):
+        running.become([Part("a", work.run, may_end=True)])
+        await running.wait(["a"])
+        await settle()
+        assert (work.begun, len(done)) == (times, times)

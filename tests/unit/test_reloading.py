@@ -8,8 +8,20 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from vllmd.config import command
 from vllmd.config.overrides import Overrides
+from vllmd.engine.run_state import Reached, Run
 from vllmd.errors import ConfigError, VllmdError
-from vllmd.reloading import EARLIER, POLL_S, Plan, Reloads, plan, read_again, wait_until_usable
+from vllmd.reloading import (
+    EARLIER,
+    POLL_S,
+    NoFileError,
+    Plan,
+    Reading,
+    Reloads,
+    in_force,
+    plan,
+    read_again,
+    wait_until_usable,
+)
 
 CHAT = '[engines.chat]\nmodel = "m"\n'
 
@@ -33,7 +45,11 @@ CHAT = '[engines.chat]\nmodel = "m"\n'
             CHAT + "lora = { max_loras = 4 }\nrestart = { initial_s = 2 }",
             Plan(restart={"chat": ("lora", "restart.initial_s")}),
         ),
-        (CHAT, CHAT.replace("chat", "other"), Plan(added=("other",), removed=("chat",))),
+        (
+            CHAT,
+            CHAT.replace("chat", "other"),
+            Plan(added=("other",), removed=("chat",), running=("chat",)),
+        ),
         (CHAT, CHAT + "[history]\nmax_mb = 5", Plan(applied={"": ("history.max_mb",)})),
         (CHAT, CHAT + "[daemon]\npoll_s = 1", Plan(applied={"": ("daemon.poll_s",)})),
     ],
@@ -43,7 +59,7 @@ def test_plan_names_what_changed_and_what_needs_a_restart(
 ) -> None:
     old, new = config(before), config(after)
     running = {name: each.hash for name, each in command.build_all(old).items()}
-    found = plan(old, new, running)
+    found = plan(old, Reading.of(new), running)
     assert found == expected
     assert "two" not in str(found.to_json())
 
@@ -51,23 +67,49 @@ def test_plan_names_what_changed_and_what_needs_a_restart(
 def test_plan_knows_what_runs_and_not_only_what_was_read() -> None:
     old, new = config(CHAT), config(CHAT + "max_model_len = 5")
     runs_old = {"chat": command.build_all(old)["chat"].hash}
-    assert plan(new, new, runs_old) == Plan(restart={"chat": (EARLIER,)})
-    assert plan(new, old, runs_old) == Plan(applied={"chat": ("max_model_len",)})
-    assert plan(old, new, {}) == Plan(applied={"chat": ("max_model_len",)})  # it does not run
+    assert plan(new, Reading.of(new), runs_old) == Plan(restart={"chat": (EARLIER,)})
+    assert plan(new, Reading.of(old), runs_old) == Plan(applied={"chat": ("max_model_len",)})
+    assert plan(old, Reading.of(new), {}) == Plan(applied={"chat": ("max_model_len",)})
+    removed = plan(old, Reading.of(config("")), {})
+    assert (removed.removed, removed.running) == (("chat",), ())  # it does not run
 
 
 def test_read_again_refuses_what_this_daemon_cannot_become(tmp_path: Path) -> None:
     path = tmp_path / "v.toml"
     now = attrs.evolve(config(CHAT), path=str(path))
     with pytest.raises(VllmdError):
-        read_again(now, {})
+        read_again(now)
     path.write_text("[daemon]\nlisten = '127.0.0.1:1'")
     with pytest.raises(ConfigError, match=r"daemon\.listen"):
-        read_again(now, {})
+        read_again(now)
     path.write_text(CHAT)
-    assert read_again(now, {})[1] == Plan()
-    with pytest.raises(ConfigError, match="not read from a file"):
-        read_again(config(CHAT), {})
+    assert read_again(now).config == now
+    with pytest.raises(NoFileError, match="not read from a file"):
+        read_again(config(CHAT))
+
+
+def test_in_force_reaches_what_runs_as_it_was_started() -> None:
+    old = Reading.of(config(CHAT + 'port = 8001\nserved_model_name = "a"'))
+    new = Reading.of(
+        config(CHAT + 'port = 9001\nserved_model_name = "b"\nliveness = { stall_s = 7 }')
+    )
+    run = Run("r", old.commands["chat"].hash, Reached.of(old.config.engines["chat"]))
+    now = in_force(new, old, {"chat": run}, ())
+    chat = now.config.engines["chat"]
+    assert (chat.port, chat.served_names, chat.liveness.stall_s) == (8001, ("a",), 7)
+    assert now.commands["chat"] == old.commands["chat"]
+    over = in_force(new, now, {}, ())
+    assert (over.config.engines, over.commands) == (new.config.engines, new.commands)
+    found = in_force(new, None, {"chat": run}, ())  # by a daemon that was restarted
+    assert found.config.engines["chat"].port == 8001
+
+
+def test_in_force_keeps_what_is_just_being_stopped() -> None:
+    old, new = Reading.of(config(CHAT)), Reading.of(config(""))
+    assert in_force(new, old, {}, ()).config.engines == {}
+    now = in_force(new, old, {}, ("chat",))
+    assert now.config.engines == old.config.engines
+    assert now.commands == old.commands
 
 
 def test_reloads_remember_the_last_good_reading() -> None:
@@ -75,10 +117,9 @@ def test_reloads_remember_the_last_good_reading() -> None:
     reloads.accept(5.0)
     reloads.refuse("line 3")
     assert (reloads.problem, reloads.succeeded_at) == ("line 3", 5.0)
+    assert "nothing changed: line 3" in str(reloads.refusal)
     reloads.accept(6.0)
-    assert (reloads.problem, reloads.succeeded_at) == (None, 6.0)
-    reloads.apply(Plan(restart={"chat": ("env.A",)}, removed=("old",)))
-    assert (list(reloads.restart), list(reloads.stop)) == (["chat"], ["old"])
+    assert (reloads.problem, reloads.succeeded_at, reloads.refusal) == (None, 6.0, None)
 
 
 async def test_wait_until_usable_ends_when_the_file_is_mended(tmp_path: Path) -> None:
@@ -108,9 +149,9 @@ def test_read_again_keeps_what_the_command_line_gave(tmp_path: Path) -> None:
     path.write_text('[daemon]\nlisten = "127.0.0.1:1"\n')
     flags = Overrides(listen=("127.0.0.1", 2))
     now = flags.apply(attrs.evolve(config(""), path=str(path)))
-    new, changes = read_again(now, {}, flags)
-    assert new.daemon.listen == ("127.0.0.1", 2)
-    assert changes == Plan()
+    new = read_again(now, flags)
+    assert new.config.daemon.listen == ("127.0.0.1", 2)
+    assert plan(now, new, {}) == Plan()
 
 
 def test_read_again_refuses_another_web_configuration_that_cannot_be_used(tmp_path: Path) -> None:
@@ -118,9 +159,9 @@ def test_read_again_refuses_another_web_configuration_that_cannot_be_used(tmp_pa
     path.write_text(f'[daemon]\nweb_config_file = "{web}"\n')
     now = attrs.evolve(config(""), path=str(path))
     with pytest.raises(ConfigError, match=r"web.yml: error: cannot be read"):
-        read_again(now, {})
+        read_again(now)
     web.write_text("")
-    new, changes = read_again(now, {})
-    assert changes == Plan(applied={"": ("daemon.web_config_file",)})
+    new = read_again(now)
+    assert plan(now, new, {}) == Plan(applied={"": ("daemon.web_config_file",)})
     web.unlink()  # the same one: what was read before still holds
-    read_again(new, {})
+    read_again(new.config)

@@ -6,11 +6,20 @@ import pytest
 import structlog
 
 from tests.helpers.clock import FakeClock, settle
-from tests.helpers.make import config
+from tests.helpers.make import config, spec
+from tests.helpers.shims import FakeShim
 from vllmd.feed import Event
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
-from vllmd.telling import expect_notices, report_unconfigured, send_notices, tell_manager
+from vllmd.shim.protocol import RUN_RECORD_NAME
+from vllmd.shim.record import write_record
+from vllmd.telling import (
+    expect_notices,
+    report_unconfigured,
+    send_notices,
+    tell_manager,
+    unconfigured,
+)
 
 
 async def test_manager_hears_the_status_and_a_sign_of_life_again_and_again(tmp_path: Path) -> None:
@@ -53,14 +62,24 @@ async def test_notices_with_an_address_that_cannot_be_read_say_so(
     assert "missing" in capsys.readouterr().out
 
 
-def test_engines_that_run_and_are_not_configured_are_named(tmp_path: Path) -> None:
-    for name in ("chat", "old", "empty"):
-        (tmp_path / "engines" / name).mkdir(parents=True)
+async def test_engines_that_run_and_are_not_configured_are_named(tmp_path: Path) -> None:
+    pids = {}
+    for name in ("chat", "old", "ended", "empty"):
+        folder = tmp_path / "engines" / name
+        folder.mkdir(parents=True)
         if name != "empty":
-            (tmp_path / "engines" / name / "shim.sock").touch()
+            shim = FakeShim(spec(folder, ["x"]))
+            await shim.listen()
+            pids[name] = shim.run["shim_pid"]
+            if name == "ended":  # killed: its socket lies there
+                shim.run["shim_start_ticks"] += 1
+                write_record(str(folder / RUN_RECORD_NAME), shim.run)
+    assert unconfigured(tmp_path, {"chat": None}) == {"old": pids["old"]}
     with structlog.testing.capture_logs() as logs:
         report_unconfigured(tmp_path, {"chat": None})
     assert [(line["event"], line["engine"]) for line in logs] == [("engine.unconfigured", "old")]
+    assert f"'kill {pids['old']}'" in logs[0]["advice"]
+    assert unconfigured(tmp_path / "missing", {}) == {}
 
 
 def test_notices_that_come_before_the_webhook_works_are_kept_for_it() -> None:

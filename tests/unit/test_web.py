@@ -1,37 +1,48 @@
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import LateClock
 from tests.helpers.make import config
 from tests.helpers.web import TLS, USERS, write
-from vllmd.http.access import Access
+from vllmd.config.model import Daemon
 from vllmd.http.passwords import Verdict
-from vllmd.web import Web, WebState
+from vllmd.web import Web
 
 PAGE = PlainTextResponse("page")
 
 
-def made(path: Path | None = None, state: WebState | None = None, listen: str = "") -> Web:
+def settings(path: Path | None = None, listen: str = "") -> Daemon:
     keys = [f'web_config_file = "{path}"'] if path else []
     keys += [f'listen = "{listen}"'] if listen else []
-    daemon = config("\n".join(["[daemon]", *keys])).daemon
-    return Web(daemon, state or WebState(), LateClock())
+    return config("\n".join(["[daemon]", *keys])).daemon
 
 
-def test_without_a_web_configuration_nothing_is_asked_for() -> None:
+def made(path: Path | None = None, listen: str = "") -> Web:
+    return Web(settings(path, listen), LateClock())
+
+
+async def answer(app: ASGIApp) -> int:
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://x") as client:
+        return (await client.get("/metrics")).status_code
+
+
+async def test_without_a_web_configuration_nothing_is_asked_for() -> None:
     web = made()
-    assert web.guard(PAGE) is PAGE
+    assert await answer(web.guard(PAGE)) == 200
     assert (web.tls(), web.problem(), web.last_read(), web.logins()) == (None,) * 4
     assert web.about()["web_config"] is None
 
 
-def test_with_one_its_tls_its_users_and_its_figures_are_there(tmp_path: Path) -> None:
+async def test_with_one_its_tls_its_users_and_its_figures_are_there(tmp_path: Path) -> None:
     web = made(write(tmp_path, TLS + USERS), listen="127.0.0.1:9")
-    assert isinstance(web.guard(PAGE), Access)
+    assert await answer(web.guard(PAGE)) == 401
     assert web.tls() is not None
     assert web.url() == "https://127.0.0.1:9"
     read = web.last_read()
@@ -47,19 +58,22 @@ def test_with_one_its_tls_its_users_and_its_figures_are_there(tmp_path: Path) ->
     assert about["exporter"] == "https://127.0.0.1:9"
 
 
-def test_state_outlives_a_daemon_that_begins_anew_unless_the_file_is_another(
-    tmp_path: Path,
-) -> None:
-    state = WebState()
-    path = write(tmp_path, TLS)
-    before = made(path, state).tls()
+async def test_configure_keeps_the_file_unless_it_is_another(tmp_path: Path) -> None:
+    path = write(tmp_path, TLS + USERS)
+    web = made(path)
+    app, before = web.guard(PAGE), web.tls()
     path.write_text("broken: 1")
-    assert made(path, state).tls() is before
-    state.logins.counts[Verdict.WRONG] += 3
-    assert (made(path, state).logins() or {})["wrong"] == 3
-    assert made(write(tmp_path / "other", ""), state).tls() is None
-    made(None, state)
-    assert state.file is None
+    web.configure(settings(path))
+    assert web.tls() is before
+    web._logins.counts[Verdict.WRONG] += 3
+    web.configure(settings(path))
+    assert (web.logins() or {})["wrong"] == 3
+    assert await answer(app) == 401
+    web.configure(settings(write(tmp_path / "other", "")))
+    assert web.tls() is None
+    assert await answer(app) == 200
+    web.configure(settings())
+    assert web.last_read() is None
 
 
 def test_listen_takes_the_managers_socket_and_says_where_the_key_differs() -> None:

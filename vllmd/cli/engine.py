@@ -13,7 +13,6 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
-from vllmd.cli.reload import wait_for_new_daemon
 from vllmd.cli.table import format_table, join
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
@@ -299,9 +298,7 @@ def _use(engines: Engines, name: str, client: ControlClient) -> list[str]:
 def _told(client: ControlClient) -> list[str]:
     """Have the daemon look which program it would start now; say what is left to do."""
     try:
-        before = client.status()["daemon"]["started_at"]
         plan = client.reload(apply=False)
-        wait_for_new_daemon(client, before, RELOAD_S)
     except DaemonUnreachableError:
         return []
     except VllmdError as error:

@@ -1,8 +1,7 @@
 """`vllmd reload`: the daemon reads its configuration again."""
 
-import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import click
@@ -12,9 +11,9 @@ from vllmd.cli.acting import timeout_option
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
-from vllmd.errors import DaemonUnreachableError, TimedOutError
+from vllmd.errors import TimedOutError
 
-POLL_S = 0.05
+POLL_S = 0.1
 
 
 @click.command()
@@ -35,16 +34,30 @@ def command(client: ControlClient, apply: bool, wait: bool, timeout: float, as_j
     """
     before = client.status()
     plan = client.reload(apply=apply)
-    wait_for_new_daemon(client, before["daemon"]["started_at"], timeout)
+    shims = {engine["name"]: engine["shim_pid"] for engine in before["engines"]}
+    if apply:
+        _wait_until_gone(client, plan["running"], timeout)
     if as_json:
         terminal.echo_json(plan, indent=2)
     else:
-        for line in describe(plan, applied=apply):
+        for line in describe(plan, shims, applied=apply):
             terminal.echo(line)
     if apply and wait:
         runs = {engine["name"]: engine["run_id"] for engine in before["engines"]}
         for name in (*plan["restart"], *plan["added"]):
             _wait_for_new_run(client, name, runs.get(name), timeout)
+
+
+def _wait_until_gone(client: ControlClient, names: Collection[str], timeout_s: float) -> None:
+    """Wait until engines are stopped that are configured no more.
+
+    Raises: TimedOutError: one is not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while left := {e["name"] for e in client.status()["engines"]} & set(names):
+        if time.monotonic() >= deadline:
+            raise TimedOutError(f"still being stopped: {', '.join(sorted(left))}")
+        time.sleep(POLL_S)
 
 
 def _wait_for_new_run(client: ControlClient, name: str, run: str | None, timeout_s: float) -> None:
@@ -55,21 +68,9 @@ def _wait_for_new_run(client: ControlClient, name: str, run: str | None, timeout
     terminal.echo(f"{name}: ready", err=True)
 
 
-def wait_for_new_daemon(client: ControlClient, before: float, timeout_s: float) -> None:
-    """Wait until the daemon answers that began after `before`.
-
-    Raises: TimedOutError: it does not in time.
-    """
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(DaemonUnreachableError):
-            if client.status()["daemon"]["started_at"] != before:
-                return
-        time.sleep(POLL_S)
-    raise TimedOutError("the file was read, but the daemon did not begin anew with it in time")
-
-
-def describe(plan: dict[str, Any], *, applied: bool) -> Iterator[str]:
+def describe(
+    plan: dict[str, Any], shims: Mapping[str, int | None], *, applied: bool
+) -> Iterator[str]:
     """Say what another configuration changes, a line for each engine."""
     for name, keys in plan["applied"].items():
         yield f"{name or 'the daemon'}: in force now: {', '.join(keys)}"
@@ -85,12 +86,15 @@ def describe(plan: dict[str, Any], *, applied: bool) -> Iterator[str]:
     for name in plan["added"]:
         yield f"{name}: new, is being started"
     for name in plan["removed"]:
-        if applied:
+        if name not in plan["running"]:
+            yield f"{name}: not configured any more"
+        elif applied:
             yield f"{name}: not configured any more, was stopped"
         else:
             yield (
-                f"{name}: not configured any more; it runs on, and nobody looks after it "
-                "(put it back and 'vllmd stop' it, or take it out with 'vllmd reload --apply')"
+                f"{name}: not configured any more; it runs on, and nobody looks after it: "
+                f"'kill {shims.get(name)}' ends it in order, or put it back into the file and "
+                "reload again"
             )
     if not any(plan.values()):
         yield "nothing changed"

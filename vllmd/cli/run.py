@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -26,9 +25,7 @@ from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
 from vllmd.redact import Redactor
-from vllmd.surroundings import Address, Outcome, Surroundings
-
-SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+from vllmd.surroundings import Address, Surroundings
 
 
 @click.command()
@@ -79,28 +76,21 @@ def command(
         overrides=Overrides(listen, web_config_file),
     )
     show = demo if banner is None else banner
-    outcome = Outcome.RELOAD
-    while outcome is Outcome.RELOAD:
-        loaded = _load(config_path, demo=demo, service=service)
-        config = surroundings.overrides.apply(loaded.config)
-        loaded = attrs.evolve(loaded, config=config)
-        if not service and surroundings.web.file is None and config.daemon.web_config_file:
-            web_file.load(Path(config.daemon.web_config_file))
-        _report(loaded)
-        outcome = asyncio.run(_run(loaded, surroundings, show))
+    loaded = _load(config_path, demo=demo, service=service)
+    config = surroundings.overrides.apply(loaded.config)
+    loaded = attrs.evolve(loaded, config=config)
+    if not service and config.daemon.web_config_file:
+        web_file.load(Path(config.daemon.web_config_file))
+    _report(loaded)
+    asyncio.run(_run(loaded, surroundings, show))
 
 
-async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> Outcome:
+async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> None:
     def started(address: Address) -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         if banner:
             _print_banner(loaded.config, address)
 
-    outcome = await Daemon(loaded.config, surroundings, problem=loaded.problem).run(started)
-    if outcome is Outcome.RELOAD:
-        # between two event loops they would have their default effect; the next daemon gets them
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    return outcome
+    await Daemon(loaded.config, surroundings, problem=loaded.problem).run(started)
 
 
 def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:

@@ -48,6 +48,9 @@ def command(client: ControlClient, as_json: bool) -> None:
         )
     for part in daemon.get("failing", ()):  # an older daemon does not know it
         terminal.echo(terminal.style(_failing(part, now), fg="red"))
+    for name, pid in daemon.get("unconfigured", {}).items():  # an older daemon does not know it
+        text = f"{name} runs and is not configured: nobody looks after it; 'kill {pid}' ends it"
+        terminal.echo(terminal.style(text, fg="yellow"))
     if not status["engines"]:
         terminal.echo("no engine is configured; 'vllmd init' writes a first one")
         return
@@ -75,7 +78,7 @@ def _failing(part: dict[str, Any], now: float) -> str:
 def _row(engine: dict[str, Any], now: float) -> list[str]:
     return [
         engine["name"],
-        describe_state(engine),
+        describe_state(engine) if engine.get("looked_for", True) else "not known yet",
         format_duration(now - engine["since"]),
         str(engine["pid"] or "-"),
         str(engine["restarts"]),

@@ -52,8 +52,8 @@ class EnginesCollector:
                 exits.add_metric([engine.name, code, str(requested).lower()], count)
             if engine.start_duration_s is not None:
                 duration.add_metric([engine.name], engine.start_duration_s)
-            if engine.started_at is not None:
-                uptime.add_metric([engine.name], max(0.0, now - engine.started_at))
+            if engine.uptime_s is not None:
+                uptime.add_metric([engine.name], engine.uptime_s)
         yield from (restarts, exits, duration, uptime)
         yield from self._failures(engines, now)
         yield from self._loads(engines)
@@ -141,9 +141,10 @@ class EnginesCollector:
         info = _gauge("info", "Always 1; the labels say what the engine serves.", ["model"])
         for engine in engines:
             up.add_metric([engine.name], engine.up)
-            for each in State:
-                state.add_metric([engine.name, str(each)], each is engine.state)
-            since.add_metric([engine.name], engine.since)
+            if engine.looked_for:  # or it would be said to be stopped
+                for each in State:
+                    state.add_metric([engine.name, str(each)], each is engine.state)
+                since.add_metric([engine.name], engine.since)
             busy.add_metric([engine.name], engine.busy)
             wanted.add_metric([engine.name], engine.wanted)
             adopted.add_metric([engine.name], engine.adopted)

@@ -1,6 +1,6 @@
 """How the reading of vLLM's own pages goes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -13,7 +13,7 @@ class PagesCollector:
 
     name = "pages"
 
-    def __init__(self, sources: Sequence[PageSource]) -> None:
+    def __init__(self, sources: Collection[PageSource]) -> None:
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:

@@ -37,9 +37,14 @@ def load_or_fall_back(path: Path, state_dir: Path) -> Loaded:
         except InvalidConfigError:
             kept = Config()
         return Loaded(attrs.evolve(kept, path=str(path)), [], _say(path, error))
+    keep_good(path, state_dir)
+    return Loaded(config, warnings)
+
+
+def keep_good(path: Path, state_dir: Path) -> None:
+    """Keep a file that can be used, for a start when it cannot; a full disk is no failure."""
     with contextlib.suppress(OSError):
         _keep(path, state_dir)
-    return Loaded(config, warnings)
 
 
 def _say(path: Path, error: InvalidConfigError) -> str:

@@ -45,6 +45,10 @@ class Book:
         self._found: dict[str, dict[Slot, Usage]] = {}
         """What each day had before we first wrote to it."""
 
+    def keep(self, days: int) -> None:
+        """Keep so many days from now on."""
+        self._keep_s = days * DAY_S
+
     def days(self) -> list[str]:
         """Return the days that there are, the oldest first."""
         return sorted(path.stem for path in self._folder.glob("????-??-??.json"))

@@ -1,38 +1,49 @@
-"""What is known of one engine, and the log of it: every change goes through here, once."""
+"""What is known of one engine, and the log of it: every change goes through here, once.
+
+Lengths of time are measured by the monotonic clock: a clock that is set changes none of them.
+"""
 
 import attrs
 import structlog
 
 from vllmd import events
-from vllmd.clock import Clock
+from vllmd.clock import Clock, Moment
 from vllmd.engine import starts
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.phases import further
 from vllmd.engine.restart.memory import Known, Memory
 from vllmd.engine.restart.policy import Hold, proven
-from vllmd.engine.state import Event, State, transition
+from vllmd.engine.run_state import Run, RunState, RunStates
+from vllmd.engine.state import ENDED, ENDING, Event, State, transition
 
 SAVE_S = 2.0
 _LEVELS = {True: "info", False: "error"}
 
 
 class Ledger:
-    """State, phase, problem and counts of one engine. Times are seconds since the epoch.
+    """State, phase, problem and counts of one engine.
 
-    What is in `known` outlives the daemon: it is written down with every change.
+    What is in `known` outlives the daemon and the boot, what is true of a run outlives the daemon:
+    both are written down with every change.
     """
 
-    def __init__(self, engine: str, clock: Clock, memory: Memory) -> None:
+    def __init__(
+        self, engine: str, clock: Clock, memory: Memory, run_states: RunStates | None = None
+    ) -> None:
         self.log = structlog.get_logger().bind(engine=engine)
         self._clock = clock
         self._memory = memory
+        self._run_states = run_states or RunStates()
         self.known: Known = memory.load()
         self.state = State.STOPPED
-        self.since = clock.time()
+        self._since = Moment.now(clock)
+        self.run: Run | None = None
+        """What runs, or is being started."""
         self.phase: str | None = None
         self.phases: dict[str, float] = {}
-        """When each phase of this start was reached; empty if its beginning was not seen."""
+        """When each phase of this start was reached, in monotonic seconds; empty if its beginning
+        was not seen."""
         self.sizes: dict[str, int] = {}
         """What the engine said of the memory it takes: see `sizes.py`."""
         self.problem: str | None = None
@@ -43,7 +54,17 @@ class Ledger:
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
-        self._command_hash = ""
+        self._retry_at: Moment | None = None
+
+    @property
+    def since(self) -> float:
+        """When it came into its state, in seconds since the epoch."""
+        return self._since.shown(self._clock)
+
+    @property
+    def has_served(self) -> bool:
+        """Whether this run was ready before."""
+        return self._ready_at is not None
 
     def save(self) -> None:
         """Write down what is to outlive the daemon."""
@@ -63,30 +84,91 @@ class Ledger:
         before, self.state = self.state, transition(self.state, event)
         self.known.transitions[event, self.state] += 1
         self.save()
-        now = self._clock.time()
         self.log.info(
             events.STATE_CHANGED,
             state=str(self.state),
             before=str(before),
             cause=str(event),
-            after_s=round(now - self.since, 3),
+            after_s=round(self._since.age_s(self._clock), 3),
         )
-        self.since = now
+        self._since = Moment.now(self._clock)
+        self._keep()
 
     def begin_anew(self) -> None:
-        """Forget the state after a mistake in the supervisor: it looks for what runs again."""
-        self.state, self.since = State.STOPPED, self._clock.time()
+        """Forget the state after a mistake in the supervisor, if nothing of the engine is found."""
+        if self.state not in ENDED:
+            self.state, self._since = State.STOPPED, Moment.now(self._clock)
+            self._over()
+
+    # --- a run that goes on ------------------------------------------------------------------
+
+    def kept(self) -> Run | None:
+        """Return the run that an earlier daemon knew of, whether it goes on or not."""
+        kept = self._run_states.load(self._clock)
+        return kept.run if kept is not None and kept.state not in ENDED else None
+
+    def resume(self, run_id: str, *, ending: bool) -> bool:
+        """Go on with a run as it was known before: by this daemon, or by the one before it.
+
+        `ending` if its shim ends it. One that was to be drained, and was not told so yet, serves.
+
+        Returns: whether anything was known of it; the state is as before if not.
+        """
+        if self.run is None or self.run.run_id != run_id:
+            kept = self._run_states.load(self._clock)
+            if kept is None or kept.run.run_id != run_id or kept.state in ENDED:
+                return False
+            self._take(kept)
+        if ending:
+            self._set(State.STOPPING)
+        elif self.state in ENDING:
+            self._set(State.READY if self.has_served else State.LOADING)
+        return True
+
+    def _set(self, state: State) -> None:
+        if state is not self.state:
+            self.state, self._since = state, Moment.now(self._clock)
+            self._keep()
+
+    def _take(self, kept: RunState) -> None:
+        self.run, self.state, self._since = kept.run, kept.state, kept.since
+        self._ready_at, self.start_duration_s = kept.ready_at, kept.start_duration_s
+        self.phase, self.phases = kept.phase, dict(kept.phases)
+        self.sizes = dict(kept.sizes)
+
+    def _keep(self) -> None:
+        if self.run is not None:
+            self._run_states.save(
+                RunState(
+                    self.run,
+                    self.state,
+                    self._since,
+                    self._ready_at,
+                    self.start_duration_s,
+                    self.phase,
+                    dict(self.phases),
+                    dict(self.sizes),
+                )
+            )
+
+    def _over(self) -> None:
+        """Forget what was true of the run."""
+        self.run = None
+        self._run_states.forget()
+        self._ready_at = None
         self.phase = None
+        self.sizes = {}
         self.requests = None
 
     # --- a start -----------------------------------------------------------------------------
 
-    def spawned(self, command_hash: str, *, seen: bool) -> None:
+    def spawned(self, run: Run, *, seen: bool) -> None:
         """Note what runs from now on; `seen` if its start was, and not only its middle."""
-        self._command_hash = command_hash
+        self.run = run
+        self._ready_at = None
         self.start_duration_s = None
         self.sizes = {}
-        self.phases = {starts.SPAWN: self._clock.time()} if seen else {}
+        self.phases = {starts.SPAWN: self._clock.monotonic()} if seen else {}
 
     def reach(self, phase: str | None, at: float | None = None) -> None:
         """Note how far a loading engine has come; what is no further, or None, changes nothing.
@@ -97,8 +179,10 @@ class Ledger:
             return
         self.phase = phase
         if self.phases:
-            now, latest = self._clock.time(), max(self.phases.values())
-            self.phases[phase] = now if at is None else min(now, max(latest, at))
+            now, latest = self._clock.monotonic(), max(self.phases.values())
+            reached = now if at is None else now - (self._clock.time() - at)
+            self.phases[phase] = min(now, max(latest, reached))
+        self._keep()
         self.log.info(
             events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())
         )
@@ -107,7 +191,9 @@ class Ledger:
         """Note what a loading engine said of its memory; of several workers the largest counts."""
         if size is not None:
             name, value = size
-            self.sizes[name] = max(value, self.sizes.get(name, 0))
+            if value > self.sizes.get(name, 0):
+                self.sizes[name] = value
+                self._keep()
 
     def start_left_s(self) -> float | None:
         """Estimate how long the start under way still takes; None if nothing is known of it."""
@@ -115,7 +201,11 @@ class Ledger:
         if not self.phases or not earlier:
             return None
         phase, at = list(self.phases.items())[-1]
-        return starts.left_s(earlier, phase, self._clock.time() - at)
+        return starts.left_s(earlier, phase, self._clock.monotonic() - at)
+
+    @property
+    def _command_hash(self) -> str:
+        return self.run.command_hash if self.run else ""
 
     def usual_start_s(self) -> float | None:
         """Return what starts of the command under way usually take; None if there was none."""
@@ -127,20 +217,19 @@ class Ledger:
             return {}
         begun = list(self.phases.values())
         loading = self.state is State.LOADING
-        done = self._clock.time() if loading else begun[0] + (self.start_duration_s or 0.0)
+        done = self._clock.monotonic() if loading else begun[0] + (self.start_duration_s or 0.0)
         ended = [*begun[1:], max(done, begun[-1])]
         return {
             name: end - begin for name, begin, end in zip(self.phases, begun, ended, strict=True)
         }
 
-    def ready(self, started_at: float | None) -> None:
-        """Note that a loading engine serves; `started_at` is None if its start was not seen."""
+    def ready(self) -> None:
+        """Note that a loading engine serves."""
         self.problem = None
-        self._ready_at = self._clock.monotonic()
-        if started_at is not None:
-            self.start_duration_s = self._clock.time() - started_at
+        self._ready_at = now = self._clock.monotonic()
         known = self.known
         if self.phases:
+            self.start_duration_s = now - min(self.phases.values())
             took = self.phase_durations()
             known.starts = starts.remembered(known.starts, self._command_hash, took)
         known.past = proven(known.past, self._command_hash)
@@ -170,10 +259,7 @@ class Ledger:
             known.last_exit = end
         now = self._clock.monotonic()
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
-        self._ready_at = None
-        self.phase = None
-        self.sizes = {}
-        self.requests = None
+        self._over()
         self.save()
 
     def _tell_end(self, end: Exit) -> None:
@@ -197,6 +283,20 @@ class Ledger:
         self.log.error(
             events.ENGINE_HELD, cause=hold.cause, reason=hold.reason, retry_at=hold.retry_at
         )
+
+    def retry_at(self, longest_s: float) -> Moment | None:
+        """Return when a held engine is tried again; never, if None.
+
+        A clock that is set meanwhile, or was wrong before a boot, moves it by `longest_s` at most.
+        """
+        hold = self.known.hold
+        if hold is None or hold.retry_at is None:
+            return None
+        if self._retry_at is None or self._retry_at.wall != hold.retry_at:
+            now = Moment.now(self._clock)
+            left_s = min(max(0.0, hold.retry_at - now.wall), longest_s)
+            self._retry_at = Moment(now.monotonic + left_s, hold.retry_at)
+        return self._retry_at
 
     def release(self, why: str) -> Hold | None:
         """Note that a hold ends, and return it."""

@@ -112,9 +112,9 @@ class EngineOutput:
             end = self._reader.position
             begin = Position(end.number, end.offset - len(block))
             self._errors.add(self._counts.add(block), block, begin)
-            if self._listeners:
+            if listeners := self._listeners:
                 lines = block.splitlines()
-                for listener in self._listeners:
+                for listener in listeners:
                     listener(lines)
         if self._reader.position != self._told:
             self._remember()
@@ -141,6 +141,15 @@ class EngineOutput:
                 await ask(self._socket, {"op": "rotation", "rotation": self._rotation})
         except ShimError:  # none runs, or one of a version that knows no rotation
             self._status.pop("unfinished", None)
+
+    def configure(
+        self, rotation: Rotation, listeners: Sequence[Callable[[list[bytes]], None]]
+    ) -> None:
+        """Take over other settings; its shim is told at the next look."""
+        if rotation != self._rotation:
+            self._rotation = rotation
+            self._told_rotation = None
+        self._listeners = listeners
 
     @property
     def under_way(self) -> str | None:

@@ -191,6 +191,17 @@ class Runs:
             ledger.log.warning(events.ENGINE_ORPHANS_KILLED, killed=killed)
         return self.lost(run["run_id"], killed)
 
+    async def explain(self, ended: Exit, run: RunRecord | None) -> tuple[Exit, list[str]]:
+        """Find the cause of an end.
+
+        Returns: the end with it, and the last lines that the run printed, without secrets.
+        """
+        site = self._site
+        if run is not None:
+            ended = exits.witnessed(ended, site.gpu.seen(run["started_at"]))
+        printed = await self.printed(run)
+        return exits.explain(exits.masked(ended, site.mask), printed), printed
+
     def lost(self, run_id: str, killed: list[str]) -> Exit:
         """Return the end of a run whose shim was killed, and with it the knowledge how."""
         at = self._clock.time()

@@ -43,6 +43,8 @@ class Site:
     secrets: tuple[str, ...] = ()
     """What must not reach the log."""
     errors: FirstErrors = attrs.field(factory=FirstErrors)
+    ended: Callable[[], None] = lambda: None
+    """Told when nothing of a run is left, before the next one."""
 
     def written(self) -> dict[Path, int]:
         """Return the folders that are written to for this engine, and the bytes needed in each."""

@@ -112,6 +112,10 @@ def transition(state: State, event: Event) -> State:
         raise InvalidTransitionError(f"event {event} in state {state}") from None
 
 
+ENDING = frozenset({State.DRAINING, State.STOPPING})
+SERVING = frozenset({State.READY, State.SLEEPING})
+ENDED = frozenset({State.STOPPED, State.BACKOFF, State.HELD})
+
 HAS_PAGE = frozenset(
     {
         State.READY,

@@ -7,10 +7,14 @@ from typing import Any
 import attrs
 
 from vllmd.engine import exits
+from vllmd.engine.assembly import Settings
 from vllmd.engine.describing import describe_state
 from vllmd.engine.exits import Exit
+from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state import Event, State
+from vllmd.shim import proc
+from vllmd.shim.protocol import RunRecord
 
 
 @attrs.frozen
@@ -60,6 +64,10 @@ class EngineStatus:
     hold: Hold | None = None
     next_start_at: float | None = None
     problem: str | None = None
+    uptime_s: float | None = None
+    """How long its process has run; None if none does."""
+    looked_for: bool = True
+    """Whether the daemon has looked for it; until then its state is not known."""
 
     @property
     def busy(self) -> bool:
@@ -69,7 +77,7 @@ class EngineStatus:
     @property
     def up(self) -> bool:
         """Whether requests are being served."""
-        return self.state is State.READY
+        return self.state is State.READY and self.looked_for
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as `vllmd status --json` prints it."""
@@ -80,7 +88,7 @@ class EngineStatus:
         fields["phases"] = dict(self.phases)
         fields["sizes"] = dict(self.sizes)
         fields["causes"] = dict(self.causes)
-        del fields["transitions"]
+        del fields["transitions"], fields["uptime_s"]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [
@@ -90,6 +98,57 @@ class EngineStatus:
         fields["last_exit"] = exits.to_json(self.last_exit)
         fields["first_failure"] = exits.to_json(self.first_failure)
         return fields
+
+
+def status_of(
+    settings: Settings,
+    ledger: Ledger,
+    run: RunRecord | None,
+    *,
+    wanted: bool,
+    adopted: bool,
+    next_start_at: float | None,
+    looked_for: bool,
+) -> EngineStatus:
+    """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
+    engine, known = settings.engine, ledger.known
+    loading = ledger.state is State.LOADING
+    return EngineStatus(
+        name=engine.name,
+        state=ledger.state,
+        since=ledger.since,
+        wanted=wanted,
+        model=engine.model,
+        served_names=engine.served_names,
+        url=engine.url,
+        log=str(settings.site.log_path),
+        phase=ledger.phase if loading else None,
+        phases=MappingProxyType(ledger.phase_durations()),
+        start_left_s=ledger.start_left_s() if loading else None,
+        sizes=MappingProxyType(dict(ledger.sizes)),
+        max_num_seqs=engine.max_num_seqs,
+        requests_running=ledger.requests[0] if ledger.requests else None,
+        requests_waiting=ledger.requests[1] if ledger.requests else None,
+        pid=run["engine_pid"] if run else None,
+        shim_pid=run["shim_pid"] if run else None,
+        run_id=run["run_id"] if run else None,
+        started_at=run["started_at"] if run else None,
+        uptime_s=proc.age_s(run["engine_start_ticks"]) if run else None,
+        start_duration_s=ledger.start_duration_s,
+        adopted=adopted,
+        command_hash=run["command_hash"] if run else None,
+        command_changed=bool(run and run["command_hash"] != settings.command.hash),
+        restarts=known.restarts,
+        exits=MappingProxyType(dict(known.exits)),
+        causes=MappingProxyType(dict(known.causes)),
+        transitions=MappingProxyType(dict(known.transitions)),
+        last_exit=known.last_exit,
+        first_failure=known.first_failure,
+        hold=known.hold,
+        next_start_at=next_start_at,
+        problem=ledger.problem or settings.start_nothing,
+        looked_for=looked_for,
+    )
 
 
 def summary(engines: Sequence[EngineStatus]) -> str:

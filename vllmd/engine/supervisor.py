@@ -2,191 +2,134 @@
 
 import asyncio
 import uuid
-from types import MappingProxyType
 
 import attrs
 
 from vllmd import events
-from vllmd.config.command import Command
+from vllmd.clock import Moment
 from vllmd.config.gpus import visible_gpus
-from vllmd.config.model import Engine
 from vllmd.engine import exits, orphans
+from vllmd.engine.assembly import Settings, assemble, redirect, watch_of
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu import refuse_restart
-from vllmd.engine.incidents.recorder import Incidents, Sources
 from vllmd.engine.ledger import Ledger
-from vllmd.engine.restart.aftermath import Aftermath
-from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
 from vllmd.engine.restart.turns import Turn
-from vllmd.engine.runs import Runs
+from vllmd.engine.run_state import NAME, Reached, Run, RunStates
 from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.site import Site
-from vllmd.engine.state import Event, State
-from vllmd.engine.status import EngineStatus
-from vllmd.engine.stopping.drain import Drain
-from vllmd.engine.watch import Probes, Stall, Watch
+from vllmd.engine.state import ENDED, ENDING, SERVING, Event, State
+from vllmd.engine.status import EngineStatus, status_of
+from vllmd.engine.watch import Stall
 from vllmd.engine.wishes import Wishes
 from vllmd.errors import HeldError, ShimError
-
-ENDING = frozenset({State.DRAINING, State.STOPPING})
-SERVING = frozenset({State.READY, State.SLEEPING})
-ENDED = frozenset({State.STOPPED, State.BACKOFF, State.HELD})
 
 
 class Supervisor:
     """The life of one engine. `run` does the work; `start`, `stop` and `restart` say what for."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        command: Command,
-        site: Site,
-        probes: Probes,
-        *,
-        start_nothing: str | None = None,
-        renew: bool = False,
-    ) -> None:
-        """Make a supervisor; with `start_nothing` (a reason) it adopts, follows and stops only.
-
-        `renew` restarts an engine that is adopted with another command than it has now.
-        """
-        self._renew = renew
-        self._start_nothing = start_nothing
-        self._engine = engine
-        self._command = command
-        self._site = site
-        self._probes = probes
-        self._clock = clock = site.clock
-        self._ledger = ledger = Ledger(
-            engine.name,
-            clock,
-            Memory(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside),
-        )
+    def __init__(self, settings: Settings) -> None:
+        """Make a supervisor; its settings can be replaced while it runs."""
+        engine, site = settings.engine, settings.site
+        self._settings = settings
+        self._name = engine.name
+        self._stopped = site.stopped
+        self._clock = site.clock
+        memory = Memory(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside)
+        states = RunStates(site.directory / NAME, site.do_aside)
+        self._ledger = Ledger(engine.name, site.clock, memory, states)
         self._turn = Turn(
-            *(site.turns, engine.name, visible_gpus(command.env), clock),
+            *(site.turns, engine.name, visible_gpus(settings.command.env), site.clock),
             has_room=site.gpu.has_room,
             activity=lambda: self._watch.activity(self._client.run) if self._client else None,
-            phase=lambda: ledger.phase,
+            phase=lambda: self._ledger.phase,
         )
-        self._runs = Runs(engine, command, ledger, site)
-        self._incidents = Incidents(
-            site.state_dir / "incidents",
-            ledger,
-            clock,
-            command,
-            limit_s=engine.liveness.diagnose_s,
-            sources=Sources(probes.pages, site.gpu.recent, site.mask),
-        )
-        self._watch = Watch(
-            ledger,
-            probes,
-            clock,
-            site.poll_s,
-            engine.port,
-            engine.liveness,
-            site.gpu,
-            self._incidents.before_kill,
-            self._turn.give_back,
-        )
-        self._drain = Drain(engine, ledger, clock, probes.serving)
-        self._aftermath = Aftermath(
-            engine,
-            command,
-            ledger,
-            clock=clock,
-            chance=site.chance,
-            dependencies=Dependencies(
-                engine,
-                command,
-                folders=site.written(),
-                gpu=site.gpu.fine,
-                memory=site.gpu.has_room,
-            ),
-        )
+        self._parts = assemble(settings, self._ledger)
+        self._watch = watch_of(settings, self._ledger, self._parts, self._turn.give_back)
         self._wanted = engine.autostart and engine.name not in site.stopped
-        self._closing = False
-        self._restart = False
-        self._crashed = False
-        self._adopted = False
+        self._closing = self._leaving = self._restart = False
+        self._crashed = self._adopted = False
         self._wishes = Wishes()
         self._heard = 0  # wishes that came before the end that is dealt with
         self._client: ShimClient | None = None
-        self._next_start_at: float | None = None
+        self._next_start_at: Moment | None = None
+        self.looked = asyncio.Event()
+        """Set once it is known whether the engine runs, and how it stands."""
 
     # --- what others ask of it -------------------------------------------------------------
 
     @property
     def status(self) -> EngineStatus:
         """What is known now."""
-        ledger, known = self._ledger, self._ledger.known
-        run = self._client.run if self._client else None
-        loading = ledger.state is State.LOADING
-        return EngineStatus(
-            name=self._engine.name,
-            state=ledger.state,
-            since=ledger.since,
+        again = self._next_start_at
+        return status_of(
+            self._settings,
+            self._ledger,
+            self._client.run if self._client else None,
             wanted=self._wanted,
-            model=self._engine.model,
-            served_names=self._engine.served_names,
-            url=self._engine.url,
-            log=str(self._site.log_path),
-            phase=ledger.phase if loading else None,
-            phases=MappingProxyType(ledger.phase_durations()),
-            start_left_s=ledger.start_left_s() if loading else None,
-            sizes=MappingProxyType(dict(ledger.sizes)),
-            max_num_seqs=self._engine.max_num_seqs,
-            requests_running=ledger.requests[0] if ledger.requests else None,
-            requests_waiting=ledger.requests[1] if ledger.requests else None,
-            pid=run["engine_pid"] if run else None,
-            shim_pid=run["shim_pid"] if run else None,
-            run_id=run["run_id"] if run else None,
-            started_at=run["started_at"] if run else None,
-            start_duration_s=ledger.start_duration_s,
             adopted=self._adopted,
-            command_hash=run["command_hash"] if run else None,
-            command_changed=bool(run and run["command_hash"] != self._command.hash),
-            restarts=known.restarts,
-            exits=MappingProxyType(dict(known.exits)),
-            causes=MappingProxyType(dict(known.causes)),
-            transitions=MappingProxyType(dict(known.transitions)),
-            last_exit=known.last_exit,
-            first_failure=known.first_failure,
-            hold=known.hold,
-            next_start_at=self._next_start_at,
-            problem=ledger.problem or self._start_nothing,
+            next_start_at=again.shown(self._clock) if again else None,
+            looked_for=self.looked.is_set(),
         )
+
+    @property
+    def run_now(self) -> Run | None:
+        """What runs or is being started, as far as that is known."""
+        return self._ledger.run if self.looked.is_set() else self._ledger.kept()
+
+    def configure(self, settings: Settings) -> None:
+        """Take over other settings: what runs goes on, and so does a pause after a failure."""
+        before, self._settings = self._settings, settings
+        self._parts = assemble(settings, self._ledger, self._parts)
+        redirect(self._watch, settings, self._parts)
+        self._turn.use(visible_gpus(settings.command.env), settings.site.gpu.has_room)
+        if settings.engine.autostart and not before.engine.autostart:
+            self._wanted = self._name not in self._stopped
+        other_command = before.command.hash != settings.command.hash
+        if self._ledger.state in (State.STOPPED, State.HELD) or other_command:
+            self._wishes.add()
+
+    def renew(self) -> None:
+        """Restart an engine that runs with another command than it has now."""
+        run = self._client.run if self._client else None
+        if run is not None and run["command_hash"] != self._settings.command.hash:
+            self._restart = True
+            self._spare()
+            self._wishes.add()
+
+    def _spare(self) -> None:
+        """Give up a restart after which it could not start."""
+        if self._restart and (mismatch := self._settings.site.gpu.mismatch()):
+            self._restart = False
+            self._ledger.found(f"it goes on with its older command: {mismatch}")
 
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgiven."""
         self._wanted = True
-        self._aftermath.forgive()
+        self._parts.aftermath.forgive()
         self._wishes.add()
-        self._site.stopped.discard(self._engine.name)
+        self._stopped.discard(self._name)
 
     def stop(self) -> None:
         """Want the engine to end, and to stay so until `start` or the next boot."""
-        self._wanted = False
-        self._restart = False
+        self._wanted = self._restart = False
         self._wishes.add()
-        self._site.stopped.add(self._engine.name)
+        self._stopped.add(self._name)
 
     def restart(self) -> None:
         """Want the engine to end and to run again.
 
         Raises: HeldError: it runs, and could not start again.
         """
-        name = self._engine.name
-        if self._start_nothing and self._client is not None:
-            raise HeldError(f"{name} runs, and would not start again: {self._start_nothing}")
+        if (why := self._settings.start_nothing) and self._client is not None:
+            raise HeldError(f"{self._name} runs, and would not start again: {why}")
         if self._ledger.state in SERVING:
-            refuse_restart(self._site.gpu, name)
+            refuse_restart(self._settings.site.gpu, self._name)
         self._restart = True
         self.start()
 
     async def saved(self) -> None:
         """Write down what is wanted. Raises: OSError: the next daemon will not know it."""
-        await self._site.stopped.save()
+        await self._stopped.save()
 
     def span_ended(self, name: str, at: float) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
@@ -197,102 +140,159 @@ class Supervisor:
         self._closing = True
         self._wishes.add()
 
+    def leave(self) -> None:
+        """Want nothing more of the engine: `run` returns, once no start or end is under way."""
+        self._leaving = True
+        self._wishes.add()
+
+    def dismiss(self) -> None:
+        """Want the engine to end because it is not configured any more."""
+        self._wanted = False
+        self.close()
+
+    def keep(self) -> None:
+        """Want it again after `dismiss` or `leave`; an end under way is not broken off."""
+        if self._closing:
+            self._wanted = self._name not in self._stopped
+        self._closing = self._leaving = False
+        self._wishes.add()
+
     def let_go(self) -> None:
         """Leave the engine as it is, to be found by the next `run`, of this daemon or another."""
         if self._client is not None:
             self._client.close()
             self._client = None
         self._turn.give_back()
-        self._ledger.begin_anew()
 
     # --- its life --------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the engine as it is wanted until `close`."""
+        """Keep the engine as it is wanted until `close` or `leave`."""
         known = self._ledger.known
-        known.last_exit = known.last_exit or self._runs.last_end()
-        while True:
+        known.last_exit = known.last_exit or self._parts.runs.last_end()
+        while not self._leaving:
             self._heard = self._wishes.count
-            client, ended = await self._runs.find(
-                self._wishes, ending=lambda: self._must_stop, closing=lambda: self._closing
-            )
-            if ended is not None:
-                await self._account(ended)
+            client = await self._find()
             if client is not None:
-                self._adopt(client)
-            elif not self._may_start:
+                await self._adopt(client)
+                self.looked.set()
+                await self._see_through(client)
+                continue
+            self._ledger.begin_anew()
+            if not self.looked.is_set():
+                self.looked.set()
+                self._settings.site.ended()
+            if not self._may_start:
                 if self._ledger.state in (State.BACKOFF, State.HELD):
                     self._ledger.to(Event.STOP)
                 if self._closing:
                     return
                 await self._wishes.beyond(self._heard)
-                continue
-            elif await self._aftermath.still_held(self._site.gpu.mismatch()):
+            elif await self._parts.aftermath.still_held(self._settings.site.gpu.mismatch()):
                 await self._hold()
-                continue
             else:
-                await self._turn.wait(self._wishes, lambda: self._may_start, self._ledger.found)
-                if not self._may_start:
-                    continue
-                client = await self._launch()
-            if client is not None and (ended := await self._follow(client)) is not None:
-                await self._account(ended)
-            if self._ledger.state is State.BACKOFF:
-                await self._pause()
+                await self._start()
+        self.let_go()
+
+    async def _start(self) -> None:
+        """Start the engine when it is its turn, and see it through to its end."""
+        await self._turn.wait(self._wishes, lambda: self._may_start, self._ledger.found)
+        if self._may_start:
+            await self._see_through(await self._launch())
+
+    async def _see_through(self, client: ShimClient | None) -> None:
+        """Follow an engine to its end, if it has not come yet, and decide what comes then."""
+        if client is not None:
+            ended = await self._follow(client)
+            if ended is None:
+                return
+            await self._account(ended)
+        if self._ledger.state is State.BACKOFF:
+            await self._pause()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._closing or self._leaving
 
     @property
     def _may_start(self) -> bool:
-        return self._wanted and not self._closing and not self._start_nothing
+        return self._wanted and not self._is_over and not self._settings.start_nothing
 
     @property
     def _must_stop(self) -> bool:
         return self._closing or self._restart or not self._wanted
 
-    def _adopt(self, client: ShimClient) -> None:
+    async def _find(self) -> ShimClient | None:
+        """Look for a shim that runs this engine; what one left that was killed is dealt with."""
+        client, ended = await self._parts.runs.find(
+            self._wishes, ending=lambda: self._must_stop, closing=lambda: self._is_over
+        )
+        if ended is not None:
+            await self._account(ended)
+        return client
+
+    async def _adopt(self, client: ShimClient) -> None:
+        """Go on with an engine that runs; one that somebody started is wanted."""
         self._client = client
         self._adopted = True
-        run = client.run
-        self._ledger.spawned(run["command_hash"], seen=False)
-        self._turn.take(self._ledger.usual_start_s())
-        self._ledger.log.info(
+        if not self.looked.is_set():
+            self._wanted = self._name not in self._stopped
+        run, ledger, settings = client.run, self._ledger, self._settings
+        run_id, command_hash = run["run_id"], run["command_hash"]
+        ledger.log.info(
             events.ENGINE_ADOPTED,
             pid=run["engine_pid"],
             shim_pid=run["shim_pid"],
-            run_id=run["run_id"],
-            command_changed=run["command_hash"] != self._command.hash,
+            run_id=run_id,
+            command_changed=command_hash != settings.command.hash,
         )
-        self._ledger.release("it runs")
-        self._ledger.to(Event.ADOPTED)
-        self._restart |= self._renew and run["command_hash"] != self._command.hash
-        self._renew = False
-        if self._restart and (mismatch := self._site.gpu.mismatch()):
-            self._restart = False
-            self._ledger.found(f"it goes on with its older command: {mismatch}")
+        ledger.release("it runs")
+        self._spare()
+        if ledger.resume(run_id, ending=bool(run.get("stopping"))):
+            await self._go_on(client)
+        else:
+            reached = Reached.of(settings.engine)
+            ledger.spawned(Run(run_id, command_hash, reached), seen=False)
+            self._turn.take(self._ledger.usual_start_s())
+            ledger.to(Event.ADOPTED)
+
+    async def _go_on(self, client: ShimClient) -> None:
+        """Take up what an earlier daemon, or this one before a mistake, knew of a run."""
+        ledger = self._ledger
+        if ledger.state is State.STARTING:
+            ledger.to(Event.SPAWNED)
+        if ledger.state in ENDING:
+            self._restart = True
+        elif ledger.has_served:
+            await self._watch.look_first(client.run)
+        else:
+            self._turn.take(self._ledger.usual_start_s())
 
     async def _launch(self) -> ShimClient | None:
         self._restart = False
         self._adopted = False
         self._ledger.problem = None
-        self._ledger.spawned(self._command.hash, seen=True)
+        run_id, settings = uuid.uuid4().hex, self._settings
+        run = Run(run_id, settings.command.hash, Reached.of(settings.engine))
+        self._ledger.spawned(run, seen=True)
         self._ledger.to(Event.START)
         if self._crashed:
             self._ledger.known.restarts += 1
         self._turn.take(self._ledger.usual_start_s())
-        run_id = uuid.uuid4().hex
         try:
-            client = await self._runs.spawn(run_id)
+            client = await self._parts.runs.spawn(run_id)
         except (ShimError, OSError) as error:
             self._ledger.found(str(error))
-            self._ledger.ended(exits.explain(self._runs.not_spawned(run_id, str(error)), ()))
+            self._ledger.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
             self._ledger.to(Event.SPAWN_FAILED)
             self._crashed = True
             self._turn.give_back()
             return None
         self._ledger.to(Event.SPAWNED)
         if client is None:
-            run = self._runs.record()
-            ended = self._runs.how_it_ended(run) if run else None
-            await self._account(await ended if ended else self._runs.lost(run_id, []))
+            record = self._parts.runs.record()
+            ended = self._parts.runs.how_it_ended(record) if record else None
+            await self._account(await ended if ended else self._parts.runs.lost(run_id, []))
             return None
         self._client = client
         self._ledger.log.info(
@@ -300,19 +300,19 @@ class Supervisor:
             pid=client.run["engine_pid"],
             shim_pid=client.run["shim_pid"],
             run_id=run_id,
-            command=" ".join(self._command.masked_argv()),
+            command=" ".join(settings.command.masked_argv()),
         )
         return client
 
     async def _follow(self, client: ShimClient) -> Exit | None:
         """Watch a running engine until nothing of it is left; end it when asked to, or stalled.
 
-        Returns: its end; None if only the connection to its shim ended, and it runs on.
+        Returns: its end; None if only the connection to its shim ended, or it is left alone.
         """
         stall: Stall | None = None
-        watching = asyncio.create_task(self._watch.run(client.run, adopted=self._adopted))
+        watching = asyncio.create_task(self._watch.run(client.run))
         try:
-            while not client.exited.done() and not self._must_stop and stall is None:
+            while not (client.exited.done() or self._must_stop or self._leaving or stall):
                 self._heard = self._wishes.count
                 waking = asyncio.ensure_future(self._wishes.beyond(self._heard))
                 try:
@@ -328,12 +328,14 @@ class Supervisor:
             await asyncio.gather(watching, return_exceptions=True)
         phase = self._ledger.phase if self._ledger.state is State.LOADING else None
         if not client.exited.done():
+            if self._leaving and not self._must_stop and stall is None:
+                return None
             await self._end(client, stall)
-        record = await client.exited
-        if record is None and await self._runs.lives_on():
+        record, runs = await client.exited, self._parts.runs
+        if record is None and await runs.lives_on():
             self.let_go()
             return None
-        ended = exits.from_record(record) if record else await self._runs.how_it_ended(client.run)
+        ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
         client.close()
         self._client = None
         return (
@@ -346,29 +348,27 @@ class Supervisor:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""
         self._restart = False
         if stall is not None:
-            gone = await self._drain.kill(client)
+            gone = await self._parts.drain.kill(client)
         else:
-            gone = await self._drain.end(client)
+            gone = await self._parts.drain.end(client)
         if not gone:
             orphans.kill_shim(client.run)
 
     async def _account(self, ended: Exit) -> None:
         """Write down an end, once, and prove it."""
-        run = self._runs.record()
-        if run is not None:
-            ended = exits.witnessed(ended, self._site.gpu.seen(run["started_at"]))
-        printed = await self._runs.printed(run)
-        ended = exits.explain(exits.masked(ended, self._site.mask), printed)
+        run, site = self._parts.runs.record(), self._settings.site
+        ended, printed = await self._parts.runs.explain(ended, run)
         if run is not None and not ended.requested and not self._ledger.counted(ended):
-            ended = exits.recorded(ended, self._incidents.after_end(run, ended, printed))
-        self._probes.forget()
+            ended = exits.recorded(ended, self._parts.incidents.after_end(run, ended, printed))
+        self._settings.probes.forget()
         self._ledger.ended(ended)
+        site.ended()
         self._crashed = not ended.requested
         if self._ledger.state not in ENDED | ENDING:  # red at once; a stop is over once proven
             self._ledger.to(Event.EXITED)
         await self._ledger.saved()
-        self._runs.forget()
-        await self._runs.prove(run, self._site.gpu.holders)
+        self._parts.runs.forget()
+        await self._parts.runs.prove(run, site.gpu.holders)
         self._turn.give_back()
         if self._ledger.state not in ENDED:
             self._ledger.to(Event.EXITED)
@@ -377,14 +377,14 @@ class Supervisor:
         """Tell whether somebody wanted a start since the end that is dealt with."""
         hurried = self._wishes.count != self._heard and self._may_start
         if hurried:
-            self._aftermath.forgive()
+            self._parts.aftermath.forgive()
         return hurried
 
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
-        pause_s = await self._aftermath.decide()
+        pause_s = await self._parts.aftermath.decide()
         if not self._hurried() and pause_s is not None and not self._must_stop:
-            self._next_start_at = self._clock.time() + pause_s
+            self._next_start_at = Moment.now(self._clock).after(pause_s)
             await self._wishes.beyond_within(self._heard, pause_s, self._clock)
             self._next_start_at = None
 
@@ -394,6 +394,6 @@ class Supervisor:
             return
         if self._ledger.state is not State.HELD:
             self._ledger.to(Event.HOLD)
-        self._next_start_at = hold.retry_at if (hold := self._ledger.known.hold) else None
-        await self._aftermath.wait(self._wishes, self._heard)
+        self._next_start_at = self._ledger.retry_at(self._settings.engine.restart.hold_retry_s)
+        await self._parts.aftermath.wait(self._wishes, self._heard)
         self._next_start_at = None

@@ -58,9 +58,12 @@ Diagnose = Callable[[RunRecord, str, Activity | None], Awaitable[Path | None]]
 """Writes down where the processes of a run stand; returns the folder, None if it could not."""
 
 
-@attrs.frozen
+@attrs.define
 class Watch:
-    """One engine, followed; `run` lasts until it is cancelled, or the engine is to be killed."""
+    """One engine, followed; `run` lasts until it is cancelled, or the engine is to be killed.
+
+    Its settings may be replaced meanwhile: the next look goes by them.
+    """
 
     ledger: Ledger
     probes: Probes
@@ -73,17 +76,29 @@ class Watch:
     loaded: Callable[[], None] = lambda: None
     """Told when the engine is ready for the first time in this run."""
 
-    async def run(self, run: RunRecord, *, adopted: bool) -> Stall:
-        """Follow the engine of `run`; `adopted` if another daemon started it.
+    async def run(self, run: RunRecord) -> Stall:
+        """Follow the engine of `run`, from where the ledger has it.
 
         Returns: why it is to be killed.
         """
-        stall = await self._until_ready(run)
-        if stall is not None:
-            return stall
-        self.ledger.ready(None if adopted else run["started_at"])
-        self.loaded()
+        if not self.ledger.has_served:
+            stall = await self._until_ready(run)
+            if stall is not None:
+                return stall
+            self.ledger.ready()
+            self.loaded()
         return await self._serve(run)
+
+    async def look_first(self, run: RunRecord) -> None:
+        """Look at an engine that served under an earlier daemon, before anything is said of it.
+
+        One that refuses does not serve any more. A page that is only late says nothing: that is
+        judged by later looks.
+        """
+        reading = await self.probes.serving()
+        if reading.answer is Answer.PAGE and self.probes.owns_port(run["shim_pid"]) is False:
+            reading = Reading(reading.at, Answer.REFUSED)
+        self._note(reading, SILENT_POLLS if reading.answer is Answer.REFUSED else 0)
 
     def span_ended(self, name: str, at: float) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
@@ -108,6 +123,7 @@ class Watch:
                     f"(ss -ltnp 'sport = {self.port}') or give the engine another port"
                 )
             now = self.clock.monotonic()
+            judge.limit_s = self.limits.load_stall_s
             if now - judged_at >= self.poll_s and self.ledger.state is State.LOADING:
                 activity = None if spoke else self.activity(run)
                 reason = judge.judge(now, spoke=spoke, activity=activity)
@@ -118,11 +134,12 @@ class Watch:
 
     async def _serve(self, run: RunRecord) -> Stall:
         judge = Judge(self.limits)
-        ask = self.probes.canary
-        own = Canary(ask, self.clock, self.limits.canary_every_s) if ask else None
+        own: Canary | None = None
         silent = 0
         try:
             while True:
+                own = self._canary(own)
+                judge.limits = self.limits
                 await self.clock.sleep(self.poll_s)
                 reading = await self.probes.serving()
                 silent = 0 if reading.answer is Answer.PAGE else silent + 1
@@ -140,6 +157,15 @@ class Watch:
         finally:
             if own is not None:
                 own.close()
+
+    def _canary(self, own: Canary | None) -> Canary | None:
+        """Return the canary that is wanted now: the one there is, another one, or none."""
+        ask, every_s = self.probes.canary, self.limits.canary_every_s
+        if own is not None:
+            if own.ask is ask and own.every_s == every_s:
+                return own
+            own.close()
+        return Canary(ask, self.clock, every_s) if ask else None
 
     def _judge(
         self, judge: Judge, own: Canary | None, run: RunRecord, reading: Reading

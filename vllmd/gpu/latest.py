@@ -90,6 +90,12 @@ class Latest:
         self._counters: dict[tuple[str, str], tuple[float, float]] = {}
         self._recent: deque[tuple[float, bytes]] = deque()
 
+    def configure(self, periods: Periods, peak_window_s: float) -> None:
+        """Take over other settings; the highest values of another window begin anew."""
+        if peak_window_s != self._window_s:
+            self._peaks.clear()
+        self._periods, self._window_s = periods, peak_window_s
+
     def take(self, message: Mapping[str, Any], now: float) -> None:
         """Take one message; one of a kind that is not known changes nothing."""
         kind = message["kind"]

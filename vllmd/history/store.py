@@ -35,12 +35,16 @@ class Store:
         """Name the file; `open` opens it."""
         self.path = folder / NAME
         self._mark = folder / MARK_NAME
-        self._wal_bytes = min(4 * MIB, max_bytes // 4)
-        self._limit_bytes = max_bytes - 2 * self._wal_bytes
-        self._keep_s = keep_days * DAY_S
+        self.limit(max_bytes=max_bytes, keep_days=keep_days)
         self._connection: sqlite3.Connection | None = None
         self._pruned_at = 0.0
         self._was_open = False
+
+    def limit(self, *, max_bytes: int, keep_days: float) -> None:
+        """Keep so much from the next pruning on; the log beside the file keeps its own size."""
+        self._wal_bytes = min(4 * MIB, max_bytes // 4)
+        self._limit_bytes = max_bytes - 2 * self._wal_bytes
+        self._keep_s = keep_days * DAY_S
 
     def open(self) -> list[Event]:
         """Open the file; one that cannot be used is set aside, and a new one begins.

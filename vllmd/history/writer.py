@@ -68,6 +68,10 @@ class History:
         """Open the file, and write from now on."""
         self._thread.start()
 
+    def limit(self, *, max_bytes: int, keep_days: float) -> None:
+        """Keep so much from now on."""
+        self._store.limit(max_bytes=max_bytes, keep_days=keep_days)
+
     def put(self, event: Event) -> None:
         """Take one event; never waits. What does not fit into the queue is counted."""
         if event.name in events.NOT_KEPT:

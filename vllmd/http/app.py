@@ -69,7 +69,8 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
 
 def _readiness(engines: Sequence[EngineStatus]) -> Response:
     """Answer 200 if all of the engines serve, else 503, why, and when to come again."""
-    lines = "".join(f"{engine.name}: {engine.state}\n" for engine in engines)
+    states = {e.name: str(e.state) if e.looked_for else "not known yet" for e in engines}
+    lines = "".join(f"{name}: {state}\n" for name, state in states.items())
     ready = all(engine.up for engine in engines)
     text = lines or "no engine is meant to run\n"
     if ready:

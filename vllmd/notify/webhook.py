@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class Outbox:
-    """What is to be sent; it outlives a daemon that begins anew. Without a webhook, nothing is."""
+    """What is to be sent; no reload touches it. Without a webhook, nothing is."""
 
     def __init__(self) -> None:
         self.notices = Notices()
@@ -72,7 +72,6 @@ class Webhook:
     async def run(self) -> None:
         """Send until it is cancelled."""
         outbox = self._outbox
-        outbox.changed = asyncio.Event()  # the one before belonged to another event loop
         async with httpx.AsyncClient(timeout=self._timeout_s, transport=self._transport) as client:
             while True:
                 outbox.changed.clear()

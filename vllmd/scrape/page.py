@@ -46,7 +46,7 @@ class PageSource:
         """Make a source; `told` hears of each page, `adapters` returns those wanted."""
         self._adapters = adapters
         self.engine = engine
-        self._url = f"{url}/metrics"
+        self.point(url)
         self._client = client
         self._clock = clock
         self._told = told
@@ -55,6 +55,10 @@ class PageSource:
         self.last: Page | None = None
         self.failures = 0
         self.up = False
+
+    def point(self, url: str) -> None:
+        """Read the engine there from now on."""
+        self._url = f"{url}/metrics"
 
     async def get(
         self, *, max_age_s: float = MAX_AGE_S, timeout_s: float = FETCH_TIMEOUT_S

@@ -4,6 +4,7 @@ A process is known by its id *and* its start time, because ids are used again.
 """
 
 import os
+import time
 from collections.abc import Iterator
 
 
@@ -85,6 +86,15 @@ def descendants(pid: int) -> list[Stat]:
 def session_members(session: int) -> list[Stat]:
     """List all living processes of a session."""
     return [s for s in all_processes() if s.session == session and not s.is_zombie]
+
+
+def age_s(start_ticks: int) -> float:
+    """Return how long ago a process was started, in seconds, however the clock was set since.
+
+    Source: proc(5): starttime counts from the boot, with the time that the host was suspended.
+    """
+    up_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return max(0.0, up_s - start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def boot_id() -> str:

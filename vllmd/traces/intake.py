@@ -58,7 +58,7 @@ class Counts:
 
 @attrs.define
 class Kept:
-    """What was received; it outlives a daemon that begins anew inside its process."""
+    """What was received; no reload touches it."""
 
     aggregate: Aggregate = attrs.field(factory=Aggregate)
     slowest: Slowest = attrs.field(factory=Slowest)
@@ -96,7 +96,7 @@ class Intake:
     def __init__(
         self, engines: Iterable[str], kept: Kept, models: Models, started: Started, clock: Clock
     ) -> None:
-        self._engines = frozenset(engines)
+        self.engines = frozenset(engines)
         self._kept = kept
         self._models = models
         self._started = started
@@ -155,14 +155,14 @@ class Intake:
         share.take(SPAN_BYTES * found.spans)
         if found.spans > LARGE_SPANS:
             await place.be_large()
-        return await place.run(decode.read_protobuf(data, found, self._engines))
+        return await place.run(decode.read_protobuf(data, found, self.engines))
 
     async def _read_json(self, data: bytes | bytearray, place: Place) -> Received:
         """Read JSON; in a thread if it takes long: it is Python that does it, and can be held."""
         if decode.count_json(data) <= decode.QUICK_JSON_OBJECTS and len(data) <= STEP_BYTES:
-            return decode.read_json(data, self._engines)
+            return decode.read_json(data, self.engines)
         await place.be_large()
-        return await in_thread(lambda: decode.read_json(data, self._engines))
+        return await in_thread(lambda: decode.read_json(data, self.engines))
 
     async def _take_group(self, group: Group, place: Place) -> None:
         self.counts.others += group.others

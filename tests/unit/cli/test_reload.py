@@ -10,7 +10,8 @@ from vllmd.errors import ConfigError
 
 PLAN = {
     "added": ["embed"],
-    "removed": ["old"],
+    "removed": ["old", "older"],
+    "running": ["old"],
     "applied": {"": ["daemon.poll_s"]},
     "restart": {"chat": ["env.HF_TOKEN"]},
 }
@@ -27,17 +28,23 @@ def test_reload_prints_what_changed(tmp_path: Path) -> None:
     assert "needs a restart for: env.HF_TOKEN ('vllmd restart chat'" in result.output
     assert "embed: new, is being started" in result.output
     assert "old: not configured any more; it runs on" in result.output
+    assert "older: not configured any more\n" in result.output
     assert json.loads(as_json.output[as_json.output.index("{") :]) == PLAN
 
 
 def test_reload_apply_says_what_is_done() -> None:
-    lines = list(describe(PLAN, applied=True))
+    lines = list(describe(PLAN, {}, applied=True))
     assert "chat: is being restarted with: env.HF_TOKEN" in lines
     assert "old: not configured any more, was stopped" in lines
 
 
+def test_describe_names_how_a_removed_engine_is_ended() -> None:
+    lines = list(describe(PLAN, {"old": 77}, applied=False))
+    assert any("'kill 77' ends it in order" in line for line in lines)
+
+
 def test_describe_nothing() -> None:
-    assert list(describe(FakeHost().plan, applied=True)) == ["nothing changed"]
+    assert list(describe(FakeHost().plan, {}, applied=True)) == ["nothing changed"]
 
 
 def test_reload_of_a_broken_file_is_a_config_error(tmp_path: Path) -> None:

@@ -1,6 +1,3 @@
-import asyncio
-import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +7,7 @@ from structlog.testing import capture_logs
 from vllmd import events
 from vllmd.cli import run
 from vllmd.config.problem import InvalidConfigError
-from vllmd.surroundings import Address, Outcome, Surroundings
+from vllmd.surroundings import Address
 
 
 @pytest.fixture(autouse=True)
@@ -51,38 +48,6 @@ def test_banner_says_where_to_look(capsys: pytest.CaptureFixture[str], tmp_path:
         "demo.log",
     ):
         assert words in shown
-
-
-class FakeDaemon:
-    """One that ends as it is told, and looks at the signals that are blocked."""
-
-    outcome = Outcome.RELOAD
-    blocked: set[int] = set()  # noqa: RUF012 - what the last one saw
-
-    def __init__(self, *_: object, **__: object) -> None:
-        return
-
-    async def run(self, started: Callable[[Address], None]) -> Outcome:
-        started(Address("http://127.0.0.1:1", "/run/c.sock"))
-        FakeDaemon.blocked = set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-        return self.outcome
-
-
-def test_signals_between_two_daemons_wait_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "Daemon", FakeDaemon)
-    loaded = run._load(Path("none"), demo=True, service=False)
-
-    def once() -> set[int]:
-        asyncio.run(run._run(loaded, Surroundings(), banner=False))
-        return set(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-
-    try:
-        assert once() >= run.SIGNALS
-        monkeypatch.setattr(FakeDaemon, "outcome", Outcome.STOPPED)
-        assert not once() & run.SIGNALS
-        assert not FakeDaemon.blocked & run.SIGNALS
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, run.SIGNALS)
 
 
 @pytest.mark.parametrize("by_option", [True, False])

@@ -17,7 +17,7 @@ def found_for(**more: Any) -> dict[tuple[str, ...], float]:
 
 def test_collect_ready_engine() -> None:
     found = found_for(
-        started_at=1_000_900.0,
+        uptime_s=100.0,
         start_duration_s=35.5,
         restarts=2,
         exits={("0", False): 2, ("SIGKILL", True): 1},
@@ -35,6 +35,13 @@ def test_collect_state_is_one_of_all() -> None:
     states = {key[1]: value for key, value in found.items() if key[0] == "vllmd_engine_state"}
     assert states == {str(state): float(state is State.BACKOFF) for state in State}
     assert found["vllmd_engine_up", "chat"] == 0
+
+
+def test_collect_an_engine_that_was_not_looked_for_is_said_to_be_in_no_state() -> None:
+    found = found_for(state=State.READY, looked_for=False)
+    assert found["vllmd_engine_up", "chat"] == 0
+    names = {key[0] for key in found}
+    assert not names & {"vllmd_engine_state", "vllmd_engine_state_change_timestamp_seconds"}
 
 
 def test_collect_what_is_not_known_is_absent() -> None:

@@ -8,6 +8,7 @@ from vllmd.engine.exits import Exit
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.memory import Memory
 from vllmd.engine.restart.policy import Hold
+from vllmd.engine.run_state import Reached, Run
 from vllmd.engine.state import Event, State
 
 
@@ -15,6 +16,7 @@ def ledger_at(folder: Path, clock: FakeClock) -> Ledger:
     return Ledger("chat", clock, Memory(folder / "chat.json"))
 
 
+RUN = Run("run-1", "hash", Reached("127.0.0.1", 8000, "m"))
 END = Exit("0", requested=False, at=1.0, run_id="r", tail=("last words",))
 
 
@@ -33,9 +35,11 @@ async def test_to_logs_one_line_a_transition(tmp_path: Path) -> None:
 async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
     clock = FakeClock()
     ledger = ledger_at(tmp_path, clock)
+    ledger.spawned(RUN, seen=True)
     for event in (Event.START, Event.SPAWNED):
         ledger.to(event)
-    ledger.ready(clock.time() - 40)
+    await clock.advance(40)
+    ledger.ready()
     assert (ledger.state, ledger.start_duration_s) == (State.READY, 40)
     await clock.advance(100)
     with capture_logs() as logs:
@@ -64,7 +68,7 @@ def test_reach_is_logged_when_it_changes(tmp_path: Path) -> None:
 
 def begun(folder: Path, clock: FakeClock) -> Ledger:
     ledger = ledger_at(folder, clock)
-    ledger.spawned("hash", seen=True)
+    ledger.spawned(RUN, seen=True)
     for event in (Event.START, Event.SPAWNED):
         ledger.to(event)
     return ledger
@@ -73,12 +77,11 @@ def begun(folder: Path, clock: FakeClock) -> Ledger:
 async def test_phases_are_timed_and_the_next_start_is_estimated(tmp_path: Path) -> None:
     clock = FakeClock()
     ledger = begun(tmp_path, clock)
-    started = clock.time()
     assert ledger.start_left_s() is None
     for phase, seconds in (("init", 10), ("weights", 30), ("listening", 1)):
         await clock.advance(seconds)
         ledger.reach(phase)
-    ledger.ready(started)
+    ledger.ready()
     took = {"spawn": 10, "init": 30, "weights": 1, "listening": 0}
     assert ledger.phase_durations() == took
     again = begun(tmp_path, clock)
@@ -94,7 +97,7 @@ async def test_phases_are_timed_and_the_next_start_is_estimated(tmp_path: Path) 
 async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) -> None:
     clock = FakeClock()
     ledger = begun(tmp_path, clock)
-    ledger.ready(None)
+    ledger.ready()
     ledger.ended(END)
     ledger.known.restarts = 3
     hold = Hold("lora_rank", "Raise it.", 1.0, 2.0, "hash", fine=False)
@@ -114,6 +117,6 @@ async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) 
 
 def test_phase_durations_of_a_start_that_was_not_seen_are_not_known(tmp_path: Path) -> None:
     ledger = ledger_at(tmp_path, FakeClock())
-    ledger.spawned("hash", seen=False)
+    ledger.spawned(RUN, seen=False)
     ledger.reach("weights")
     assert (ledger.phase, ledger.phase_durations(), ledger.start_left_s()) == ("weights", {}, None)

@@ -15,6 +15,7 @@ from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.restart.memory import Memory
+from vllmd.engine.run_state import Reached, Run
 from vllmd.engine.state import Event, State
 from vllmd.engine.watch import LOADING_POLL_S, SILENT_POLLS, Probes, Stall, Watch
 from vllmd.shim.protocol import RunRecord
@@ -24,7 +25,7 @@ QUIET = Activity(10.0, 10.0, 1000)
 
 
 class Scene:
-    def __init__(self, directory: Path, limits: Liveness, canary: bool) -> None:
+    def __init__(self, directory: Path, limits: Liveness, canary: bool, adopted: bool) -> None:
         self.answers = False
         self.owner: bool | None = True
         self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
@@ -35,7 +36,7 @@ class Scene:
         self.during_diagnosis: Callable[[], None] = lambda: None
         self.clock = FakeClock()
         self.ledger = Ledger("chat", self.clock, Memory(directory / "chat.json"))
-        self.ledger.spawned("hash", seen=True)
+        self.ledger.spawned(Run("run-1", "hash", Reached("127.0.0.1", 8000, "m")), seen=not adopted)
         self.ledger.to(Event.START)
         self.ledger.to(Event.SPAWNED)
         self.run = FakeShim(spec(directory, ["x"])).run
@@ -100,9 +101,9 @@ async def watching(
     limits: Liveness = LIMITS,
     canary: bool = False,
 ) -> AsyncIterator[tuple[Scene, "asyncio.Task[Stall]"]]:
-    scene = Scene(directory, limits, canary)
+    scene = Scene(directory, limits, canary, adopted)
     scene.answers = ready
-    task = asyncio.create_task(scene.watch.run(scene.run, adopted=adopted))
+    task = asyncio.create_task(scene.watch.run(scene.run))
     await settle()
     yield scene, task
     task.cancel()

@@ -104,14 +104,14 @@ async def test_queue_is_bounded_and_the_oldest_gives_way() -> None:
     assert clock.slept == []
 
 
-def test_outbox_outlives_an_event_loop() -> None:
-    """A reload begins anew with another loop; what waits is sent then."""
+async def test_outbox_outlives_its_sender() -> None:
+    """A reload may bring another address; what waits is sent there."""
     outbox, clock = Outbox(), FakeClock()
     outbox.wanted = True
     server = Server()
     transport = httpx.MockTransport(server.handle)
 
-    async def daemon(event: Event | None, sent: int) -> None:
+    async def sender(event: Event | None, sent: int) -> None:
         webhook = Webhook(outbox, URL, "json", clock, timeout_s=5, transport=transport)
         task = asyncio.create_task(webhook.run())
         await settle()
@@ -121,7 +121,7 @@ def test_outbox_outlives_an_event_loop() -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(daemon(failure("killed"), 1))
+    await sender(failure("killed"), 1)
     outbox.put(failure("gpu_fault"))
-    asyncio.run(daemon(None, 2))
-    asyncio.run(daemon(failure("stalled"), 3))
+    await sender(None, 2)
+    await sender(failure("stalled"), 3)

@@ -62,15 +62,19 @@ class Incidents:
         *,
         limit_s: float,
         sources: Sources | None = None,
+        before: "Incidents | None" = None,
     ) -> None:
-        """Make a recorder; taking stacks may last `limit_s` seconds."""
+        """Make a recorder; taking stacks may last `limit_s` seconds.
+
+        `before` is the one that it takes the place of.
+        """
         self._folder = folder
         self._ledger = ledger
         self._clock = clock
         self._command = command
         self._limit_s = limit_s
         self._sources = sources or Sources()
-        self._made: tuple[str, Path] | None = None
+        self._made: tuple[str, Path] | None = before._made if before else None
 
     async def before_kill(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
         """Write down what can be seen of a stalled engine, in the time that is given.

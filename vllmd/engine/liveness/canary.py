@@ -20,9 +20,9 @@ class Canary:
     """One engine's canary: at most one is in flight."""
 
     def __init__(self, ask: Ask, clock: Clock, every_s: float) -> None:
-        self._ask = ask
+        self.ask = ask
         self._clock = clock
-        self._every_s = every_s
+        self.every_s = every_s
         self._idle_since = clock.monotonic()
         self._steps = -1.0
         self._answered = 0
@@ -46,9 +46,9 @@ class Canary:
         elif not idle and self._pending is None:
             self._idle_since = self._clock.monotonic()
         if self._pending is None:
-            if self._clock.monotonic() - self._idle_since < self._every_s:
+            if self._clock.monotonic() - self._idle_since < self.every_s:
                 return None
-            self._pending = asyncio.ensure_future(self._ask())
+            self._pending = asyncio.ensure_future(self.ask())
         return Rank(self._answered, running=1, waiting=0)
 
     def close(self) -> None:

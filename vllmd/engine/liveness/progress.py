@@ -76,7 +76,7 @@ class Judge:
     """Keeps what it needs of earlier readings; one for each run of an engine."""
 
     def __init__(self, limits: Liveness) -> None:
-        self._limits = limits
+        self.limits = limits
         self._watched_s = 0.0
         self._last_at: float | None = None
         self._ranks: dict[str, Rank] = {}
@@ -104,7 +104,7 @@ class Judge:
         used = activity() if answer is Answer.NONE else None
         if answer is Answer.NONE:
             self._silence.look(now, used.api_cpu_s if used else None, None)
-        if not self._silence.over(now, self._limits):
+        if not self._silence.over(now, self.limits):
             return Judgement(Verdict.SILENT)
         how = "refuses connections" if answer is Answer.REFUSED else "does not answer"
         return Judgement(Verdict.STALLED, f"its API {how}, {self._silence.describe(now)}")
@@ -125,7 +125,7 @@ class Judge:
         for name, rank in standing.items():
             suspicion = self._standing.setdefault(name, _Suspicion(now, now))
             suspicion.look(now, used.core_cpu_s if used else None, used.gpu_busy if used else None)
-            if suspicion.over(now, self._limits):
+            if suspicion.over(now, self.limits):
                 return Judgement(Verdict.STALLED, _sentence(name, rank, suspicion, now))
         return Judgement(Verdict.BUSY)
 
@@ -139,7 +139,7 @@ class LoadJudge:
     """The verdict on a load: it gets on as long as it prints, computes, or moves bytes."""
 
     def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
+        self.limit_s = limit_s
         self._watched_s = 0.0
         self._last: tuple[float, Activity | None] | None = None
         self._still_since = 0.0
@@ -157,7 +157,7 @@ class LoadJudge:
                 self._still_since = self._watched_s
         self._last = (at, activity)
         still_s = self._watched_s - self._still_since
-        if still_s < self._limit_s:
+        if still_s < self.limit_s:
             return None
         return f"no line, no CPU and no byte moved for {format_duration(still_s)}"
 

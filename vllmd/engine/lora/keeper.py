@@ -39,16 +39,12 @@ class Keeper:
         clock: Clock,
     ) -> None:
         """Make a keeper; `status` returns what the engine does now."""
-        assert engine.lora is not None
         self.engine = engine.name
-        self._engine = engine
-        self._lora = engine.lora
-        self._api = api
         self._kept = kept
-        self._inspector = inspector
         self._status = status
         self._clock = clock
         self._standings = Standings()
+        self._folder: str | None = None
         self._found: Mapping[str, str] = {}
         """What the folder had when it was last read."""
         self._wanted: dict[str, Want] = {}
@@ -61,11 +57,21 @@ class Keeper:
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._log = structlog.get_logger().bind(engine=engine.name)
-        self.dynamic = lora.dynamic(engine)
         self.problem: str | None = None
         """What concerns all adapters: the folder, or the engine's answers; None if nothing does."""
         kept.read()
+        self.configure(engine, api, inspector)
+
+    def configure(self, engine: Engine, api: LoraApi, inspector: Inspector) -> None:
+        """Take over other settings; how adapters stand that are still wanted is kept."""
+        assert engine.lora is not None
+        if engine.lora.directory != self._folder:
+            self._folder, self._found = engine.lora.directory, {}
+        self._engine, self._lora = engine, engine.lora
+        self._api, self._inspector = api, inspector
+        self.dynamic = lora.dynamic(engine)
         self._want()
+        self._wake.set()
 
     # --- what others ask of it ---------------------------------------------------------------
 

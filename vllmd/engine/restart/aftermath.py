@@ -135,12 +135,12 @@ class Aftermath:
     async def wait(self, wishes: Wishes, known: int) -> None:
         """Wait until the hold is over, or there are more wishes than the `known` ones."""
         while await self.still_held() and (hold := self._ledger.known.hold) is not None:
-            left_s = LOOK_S
-            if hold.retry_at is not None:
-                left_s = min(left_s, max(0.0, hold.retry_at - self._clock.time()))
+            left_s, retry_at = LOOK_S, self._ledger.retry_at(self._engine.restart.hold_retry_s)
+            if retry_at is not None:
+                left_s = min(left_s, max(0.0, retry_at.monotonic - self._clock.monotonic()))
             if await wishes.beyond_within(known, left_s, self._clock):
                 return
-            if hold.retry_at is not None and self._clock.time() >= hold.retry_at:
+            if retry_at is not None and self._clock.monotonic() >= retry_at.monotonic:
                 self._release(hold, "it is tried again once", by_time=True)
                 return
             if hold.fine is None:

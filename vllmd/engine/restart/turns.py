@@ -110,11 +110,15 @@ class Turn:
         """
         self._turns = turns
         self._name = name
-        self._gpus = None if gpus is None else frozenset(gpus)
         self._clock = clock
-        self._has_room = has_room
         self._activity = activity
         self._phase = phase
+        self.use(gpus, has_room)
+
+    def use(self, gpus: Collection[str] | None, has_room: Callable[[], bool | None]) -> None:
+        """Say which GPUs the next start uses, None if that is not known, and who knows of room."""
+        self._gpus = None if gpus is None else frozenset(gpus)
+        self._has_room = has_room
 
     async def wait(
         self, wishes: Wishes, wanted: Callable[[], bool], say: Callable[[str], None]

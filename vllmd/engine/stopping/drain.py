@@ -48,7 +48,8 @@ class Drain:
             if client.exited.done():
                 return True
             grace_s = self._grace_s()
-            self.ledger.to(Event.STOP)
+            if self.ledger.state is not State.STOPPING:  # an earlier daemon may have begun
+                self.ledger.to(Event.STOP)
             await client.stop(grace_s)
             return await self._wait(client, grace_s + MARGIN_S)
         except ShimError as error:

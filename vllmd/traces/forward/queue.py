@@ -24,7 +24,7 @@ class Batch:
 
 
 class ForwardQueue:
-    """Requests in protobuf, as they came. It outlives a daemon that begins anew."""
+    """Requests in protobuf, as they came. No reload touches it."""
 
     def __init__(self) -> None:
         self.wanted = False

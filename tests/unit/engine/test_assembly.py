@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import attrs
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine
+from tests.helpers.scene import Scene
+from vllmd.engine.assembly import assemble, redirect, watch_of
+from vllmd.engine.ledger import Ledger
+from vllmd.engine.restart.memory import Memory
+
+
+def test_redirect_gives_the_watch_other_settings_and_leaves_the_ledger(tmp_path: Path) -> None:
+    settings = Scene(tmp_path).settings
+    ledger = Ledger("chat", FakeClock(), Memory(tmp_path / "chat.json"))
+    parts = assemble(settings, ledger)
+    watch = watch_of(settings, ledger, parts, lambda: None)
+    other = attrs.evolve(
+        settings,
+        engine=engine("port = 9001\nliveness = { stall_s = 7 }"),
+        site=attrs.evolve(settings.site, poll_s=9.0),
+    )
+    again = assemble(other, ledger, parts)
+    redirect(watch, other, again)
+    assert (watch.port, watch.limits.stall_s, watch.poll_s) == (9001, 7, 9)
+    assert watch.diagnose == again.incidents.before_kill
+    assert watch.ledger is ledger
