@@ -115,6 +115,7 @@ PURE = {
     "terminal_text.py",
     "xids.py",
     "gpu/fit.py",
+    "history/age.py",
     "gpu/owners.py",
     "gpu/peaks.py",
     "gpu/rows.py",

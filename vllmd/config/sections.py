@@ -14,7 +14,7 @@ class History:
     keep_days: float = key(
         rules.number(0, 3650, above=True),
         90.0,
-        help="Events older than so many days are removed.",
+        help="Events older than so many days, counted while vllmd ran, are removed.",
         reason="A quarter: last month's failure is compared with this month's.",
     )
     max_mb: int = key(

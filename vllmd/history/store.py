@@ -11,11 +11,13 @@ from typing import Any
 
 from vllmd import events
 from vllmd.feed import Event
-from vllmd.history import schema
+from vllmd.history import age, schema
+from vllmd.history.age import Age
 from vllmd.units import DAY_S, KIB, MIB
 
 NAME = "vllmd.db"
 MARK_NAME = "vllmd.db.mark"
+MARK_BYTES = 100
 PAGE_BYTES = 4096
 MAX_TEXT = 2000
 MAX_ITEMS = 32
@@ -39,6 +41,8 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._pruned_at = 0.0
         self._was_open = False
+        self._age = Age()
+        self._place: tuple[tuple[int, int], ...] = ()
 
     def limit(self, *, max_bytes: int, keep_days: float) -> None:
         """Keep so much from the next pruning on; the log beside the file keeps its own size."""
@@ -74,10 +78,29 @@ class Store:
             connection.execute("SAVEPOINT trial")
             connection.execute(_INSERT, (0.0, "", "", None, "{}"))
             connection.execute("ROLLBACK TO trial")
+            known = connection.execute("SELECT value FROM meta WHERE key = 'age'").fetchone()
+        self._age = age.from_json(known[0] if known else None)
         self._was_open = True
+        self._place = self._look()
         return told
 
+    def in_place(self) -> bool:
+        """Tell whether the file is still the one that was opened: not deleted, replaced or cut."""
+        try:
+            cut = os.stat(self.path).st_size < PAGE_BYTES
+            return not cut and self._look() == self._place
+        except OSError:
+            return False
+
+    def _look(self) -> tuple[tuple[int, int], ...]:
+        """Return which files these are; without a log of its own where the disk allows none."""
+        found = [os.stat(self.path)]
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.stat(f"{self.path}-wal"))
+        return tuple((each.st_dev, each.st_ino) for each in found)
+
     def _open(self) -> int:
+        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o640)
         os.close(descriptor)
         connection = sqlite3.connect(
@@ -135,19 +158,25 @@ class Store:
         with self._used() as connection:
             connection.executemany(_INSERT, rows)
             last = connection.execute("SELECT last_insert_rowid()").fetchone()[0]
+            self._keep_age(connection)
         with contextlib.suppress(OSError):
             _write_mark(self._mark, last, batch[-1].at)
 
     def prune_if_due(self) -> None:
         """Keep the limit of size now, that of age once a day."""
-        if self.used_bytes() > self._limit_bytes or time.time() - self._pruned_at >= DAY_S:
+        if self.used_bytes() > self._limit_bytes or time.monotonic() - self._pruned_at >= DAY_S:
             self.prune()
 
     def prune(self) -> None:
-        """Remove what is too old, and the oldest when the file is full; routine goes first."""
-        self._pruned_at = time.time()
+        """Remove what is too old, and the oldest when the file is full; routine goes first.
+
+        Old is what vllmd ran so long after: a clock that is set, or was wrong, removes nothing.
+        """
+        self._pruned_at = time.monotonic()
         with self._used() as connection:
-            connection.execute("DELETE FROM events WHERE at < ?", (time.time() - self._keep_s,))
+            self._keep_age(connection)
+            expired = self._age.expired(self._keep_s)
+            connection.execute("DELETE FROM events WHERE id <= ?", (expired,))
         while self.used_bytes() > self._limit_bytes:
             with self._used() as connection:
                 count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
@@ -158,6 +187,13 @@ class Store:
                 if routine == 0:
                     connection.execute(_FORGET.format(""), (oldest,))
         self.connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _keep_age(self, connection: sqlite3.Connection) -> None:
+        """Count the time, and write down how far it is."""
+        last = connection.execute(_LAST).fetchone()[0] or 0
+        self._age.count(time.monotonic())
+        self._age.note(last, self._keep_s)
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('age', ?)", (self._age.to_json(),))
 
     def used_bytes(self) -> int:
         """Return how much of the file holds something."""
@@ -241,7 +277,9 @@ def _is_passing(error: Exception) -> bool:
 
 def _read_mark(path: Path) -> tuple[int, float] | None:
     try:
-        last, at = path.read_text().split()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO would be waited for
+        with os.fdopen(descriptor) as file:
+            last, at = file.read(MARK_BYTES).split()
         return int(last), float(at)
     except (OSError, ValueError):
         return None
@@ -249,5 +287,6 @@ def _read_mark(path: Path) -> tuple[int, float] | None:
 
 def _write_mark(path: Path, last: int, at: float) -> None:
     """Note the last commit beside the file, always in the same few bytes."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o640), "w") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags, 0o640), "w") as file:
         file.write(f"{last:020d} {at:020.3f}\n")

@@ -1,10 +1,12 @@
 import json
+import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from vllmd import events
@@ -158,17 +160,93 @@ def test_prune_a_storm_of_failures_keeps_the_newest(tmp_path: Path) -> None:
     assert len(kept) < 3000
 
 
-def test_prune_by_age(tmp_path: Path) -> None:
+def test_prune_by_age_is_by_the_time_that_vllmd_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: ran[0])
     store = Store(tmp_path, keep_days=90)
     store.open()
-    store.append([Event(time.time() - 91 * DAY_S, "old.one", "error"), event("new.one")])
-    store.prune()
-    assert [e.name for e in all_of(tmp_path)] == ["new.one"]
-    store.append([Event(time.time() - 91 * DAY_S, "old.one", "error")])
+    store.append([event("old.one")])
+    for _ in range(45):
+        ran[0] += DAY_S
+        store.prune_if_due()
+    store.append([event("new.one")])
     store.close()
-    again = Store(tmp_path)
+    ran[0] = 7.0  # another boot
+    again = Store(tmp_path, keep_days=90)
     assert again.open() == []
+    for _ in range(46):
+        assert len(all_of(tmp_path)) == 2
+        ran[0] += DAY_S
+        again.prune_if_due()
     assert [e.name for e in all_of(tmp_path)] == ["new.one"]
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(-500, 500), min_size=1, max_size=6))
+def test_prune_removes_nothing_because_the_clock_was_set(
+    tmp_path_factory: pytest.TempPathFactory, jumps: list[float]
+) -> None:
+    folder = tmp_path_factory.mktemp("history")
+    with pytest.MonkeyPatch.context() as patch:
+        wall, ran = [1_700_000_000.0], [0.0]
+        patch.setattr(time, "time", lambda: wall[0])
+        patch.setattr(time, "monotonic", lambda: ran[0])
+        store = Store(folder, keep_days=90)
+        store.open()
+        for number, jump in enumerate(jumps):
+            store.append([event(f"event.{number}")])
+            wall[0] += jump * DAY_S
+            ran[0] += 60.0
+            store.prune()
+            if number % 2:
+                store.close()
+                store = Store(folder, keep_days=90)
+                store.open()
+        store.close()
+        assert [e.name for e in all_of(folder)] == [f"event.{n}" for n in range(len(jumps))]
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"x" * 5000)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def delete_its_log(path: Path) -> None:
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+@pytest.mark.parametrize("harm", [delete, replace, cut, delete_its_log])
+def test_in_place_notices_what_was_done_to_the_file(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    store = Store(tmp_path)
+    store.open()
+    store.append([event()])
+    assert store.in_place()
+    store.prune()
+    assert store.in_place()
+    harm(tmp_path / NAME)
+    assert not store.in_place()
+    store.close_at_once()
+
+
+def test_mark_that_is_a_fifo_is_waited_for_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / f"{NAME}.mark")
+    store = Store(tmp_path)
+    store.open()
+    store.append([event()])
+    store.close()
+    assert len(all_of(tmp_path)) == 1
 
 
 def test_append_that_fails_writes_nothing(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -79,6 +80,7 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
 
 def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> None:
     told: list[Event] = []
+    (tmp_path / "missing").touch()  # where the folder is to be
     history = History(Store(tmp_path / "missing"), report=told.append)
     history.start()
     history.put(event())
@@ -171,3 +173,21 @@ def test_mistake_in_the_thread_is_told_and_it_goes_on(
     history.close()
     assert set(written(tmp_path)) == {1, 2}
     assert told[0].name == events.HISTORY_FAILED
+
+
+def test_file_that_is_deleted_is_begun_anew_and_said_once(tmp_path: Path) -> None:
+    told: list[Event] = []
+    history = History(Store(tmp_path / "state"), report=told.append)
+    history.start()
+    history.put(event())
+    assert history.flush(5)
+    shutil.rmtree(tmp_path / "state")
+    history.put(event())
+    assert len(history.read(Wanted())) == 1
+    assert history.problem is None
+    assert [each.name for each in told] == [events.HISTORY_FAILED]
+    assert "it was deleted, replaced or cut" in told[0].fields["problem"]
+    (tmp_path / "state" / NAME).unlink()
+    assert history.read(Wanted()) == [], "a reader notices it too"
+    history.close()
+    assert (history.written, history.dropped) == (2, 0)
