@@ -142,7 +142,10 @@ class Passwords:
     ) -> Verdict:
         async with self._turn:
             began = time.monotonic()
-            right = await in_thread(lambda: self._check(password[:LONGEST], hashed.encode()))
+            try:
+                right = await in_thread(lambda: self._check(password[:LONGEST], hashed.encode()))
+            except RuntimeError:  # no thread is to be had
+                return Verdict.BUSY
             took_s = time.monotonic() - began
             verdict = Verdict.ACCEPTED if right and known_user else Verdict.WRONG
             self._remembered.keep(key, verdict)

@@ -128,9 +128,14 @@ class WebFile:
             if not marks or call_within(place, lambda: _marks(marks), LOOK_S) != marks:
                 self._read()
         except TimeoutError as error:
-            self._marks = {}  # once there is an answer, all of it is read
-            problem = Problem(f"cannot be read: {error.strerror}", "put it on a disk of this host")
-            self._refuse(InvalidConfigError(place, [problem]))
+            self._not_read(str(error.strerror), "put it on a disk of this host")
+        except RuntimeError as error:  # no thread is to be had
+            self._not_read(str(error), "let this user have more processes")
+
+    def _not_read(self, reason: str, fix: str) -> None:
+        self._marks = {}  # once there is an answer, all of it is read
+        problem = Problem(f"cannot be read: {reason}", fix)
+        self._refuse(InvalidConfigError(str(self.path), [problem]))
 
     def _read(self) -> None:
         known = self._loaded.files if self._loaded else ()

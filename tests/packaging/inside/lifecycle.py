@@ -235,6 +235,10 @@ def main() -> None:
     def _(row: dict[str, Any]) -> None:
         package.late_secret(row)
 
+    @case("exporter: asks for a password; its socket's unit decides where it listens", again=False)
+    def _(row: dict[str, Any]) -> None:
+        package.exporter_access(row)
+
     @case("needrestart leaves vllmd alone", again=False)
     def _(row: dict[str, Any]) -> None:
         package.needrestart(row)

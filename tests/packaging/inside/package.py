@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .cases import BRIEF
-from .tools import API, CONFIG_PATH, daemon_pid, engine, get, ready, sh, show, until
+from .tools import API, CONFIG_PATH, EXPORTER, daemon_pid, engine, get, ready, sh, show, until
 
 EXPOSURE_LIMIT = 2.0
 """Of systemd-analyze's 10."""
@@ -15,6 +15,11 @@ EXPOSURE_LIMIT = 2.0
 UNITS = Path(__file__).parent / "units"
 CREDENTIALS = "/etc/vllmd/credentials"
 NEEDRESTART = "/etc/needrestart/conf.d"
+EXPORTER_UNIT = "vllmd-exporter.socket"
+ELSEWHERE = "127.0.0.1:9841"
+LOGIN = ("prometheus", "correct horse")
+HASH = "$2b$04$etqqx019DgSYxGnC.aPytOJOb/8fKmNIWlSe6ScnQ3cr4eY3Pi4Vm"
+"""Of that password."""
 
 
 def hardening(row: dict[str, Any]) -> None:
@@ -100,6 +105,50 @@ def late_secret(row: dict[str, Any]) -> None:
     key.unlink()
     sh("vllmd reload")
     ready()
+
+
+def exporter_access(row: dict[str, Any]) -> None:
+    """Ask for a password, and listen elsewhere, as the documentation says."""
+    web, override = (
+        Path("/etc/vllmd/web.yml"),
+        Path(f"/etc/systemd/system/{EXPORTER_UNIT}.d/o.conf"),
+    )
+    config = Path(CONFIG_PATH).read_text()
+    assert "[daemon]" not in config
+    keys = f'[daemon]\nlisten = "{ELSEWHERE}"\nweb_config_file = "{web}"\n'
+    before = ready()
+    try:
+        web.write_text(f"basic_auth_users:\n  prometheus: {HASH}\n")
+        sh(f"chgrp vllmd {web}; chmod 640 {web}")
+        Path(CONFIG_PATH).write_text(keys + config)
+        row["check"] = sh("vllmd check 2>&1 | head -n 1")
+        assert f"daemon.listen: is not used: {EXPORTER_UNIT} of systemd" in row["check"]
+        sh("systemctl restart vllmd-daemon")
+        until("the page", lambda: get(f"{EXPORTER}/metrics", login=LOGIN))
+        assert _refusal(f"{EXPORTER}/metrics") == "HTTP Error 401: Unauthorized"
+        said = sh("journalctl -u vllmd-daemon -o cat -g 'the unit decides' -n 1")
+        assert f"daemon.listen is {ELSEWHERE}" in said, said
+        override.parent.mkdir(parents=True)
+        override.write_text(f"[Socket]\nListenStream=\nListenStream={ELSEWHERE}\n")
+        sh(f"systemctl daemon-reload; systemctl restart {EXPORTER_UNIT} vllmd-daemon")
+        until("the page", lambda: get(f"http://{ELSEWHERE}/metrics", login=LOGIN))
+        row["before"] = _refusal(f"{EXPORTER}/metrics")
+        assert "refused" in row["before"]
+        assert "is not used" not in sh("vllmd check")
+    finally:
+        shutil.rmtree(override.parent, ignore_errors=True)
+        web.unlink()
+        Path(CONFIG_PATH).write_text(config)
+        sh(f"systemctl daemon-reload; systemctl restart {EXPORTER_UNIT} vllmd-daemon")
+    until("the page", lambda: get(f"{EXPORTER}/metrics"))
+    assert ready()["run_id"] == before["run_id"]
+
+
+def _refusal(url: str) -> str:
+    try:
+        return get(url)
+    except OSError as error:
+        return str(error)
 
 
 def _of(pid: int, what: str) -> str:

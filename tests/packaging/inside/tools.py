@@ -1,5 +1,6 @@
 """What the cases look at the system with."""
 
+import base64
 import http.client
 import json
 import os
@@ -30,9 +31,17 @@ def show(unit: str, key: str) -> str:
     return sh(f"systemctl show --property={key} --value {unit}")
 
 
-def get(url: str, body: dict[str, Any] | None = None, timeout_s: float = 30) -> str:
+def get(
+    url: str,
+    body: dict[str, Any] | None = None,
+    timeout_s: float = 30,
+    login: tuple[str, str] | None = None,
+) -> str:
     data = json.dumps(body).encode() if body else None
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    if login:
+        words = base64.b64encode(":".join(login).encode()).decode()
+        request.add_header("Authorization", f"Basic {words}")
     with urllib.request.urlopen(request, timeout=timeout_s * PATIENCE) as response:
         return str(response.read().decode())
 

@@ -237,6 +237,20 @@ async def test_in_thread_work_that_fails_is_no_and_is_waited_for_by_nobody(
     assert len(told) == 1
 
 
+async def test_without_a_thread_nobody_is_let_in_nor_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Passwords(FakeClock())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert await ask(made, PASSWORD) is Verdict.BUSY
+    assert await ask(made, PASSWORD) is Verdict.ACCEPTED
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_in_thread_a_loop_that_ended_harms_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
     monkeypatch.setattr(threading, "excepthook", told.append)

@@ -191,6 +191,22 @@ def test_file_system_that_hangs_holds_nobody_up_and_is_said(
     assert file.problem is None
 
 
+def test_file_that_no_thread_can_read_keeps_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    file = WebFile(write(tmp_path, TLS), LateClock())
+    before = file.context()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        assert file.context() is before
+        assert "can't start new thread" in (file.problem or "")
+    assert file.context() is not None
+    assert file.problem is None
+
+
 @pytest.mark.parametrize(("mode", "names"), [(0o640, []), (0o644, ["web.yml", "server.key"])])
 def test_load_warns_of_secrets_that_everybody_may_read(
     tmp_path: Path, mode: int, names: list[str]
