@@ -11,6 +11,7 @@ Constants at the level of a module (settings: times, sizes) are not drawn, nor i
 import argparse
 import ast
 import difflib
+import itertools
 import os
 import random
 import shutil
@@ -84,29 +85,32 @@ def drawn(count: int, seed: int) -> list[Mutant]:
     """Return so many mutants of the riskiest files."""
     paths = sorted({path for pattern in RISKIEST for path in ROOT.glob(pattern)})
     possible = [mutant for path in paths for mutant in of_file(path)]
-    chosen = random.Random(seed).sample(possible, min(count, len(possible)))
-    return sorted(chosen, key=lambda mutant: mutant.path)
+    random.Random(seed).shuffle(possible)
+    valid = itertools.islice(filter(is_valid, possible), count)
+    return sorted(valid, key=lambda mutant: mutant.path)
+
+
+def is_valid(mutant: Mutant) -> bool:
+    """Tell whether a mutant is a program, and another one."""
+    try:
+        return ast.dump(ast.parse(mutant.new)) != ast.dump(ast.parse(mutant.old))
+    except SyntaxError:
+        return False
 
 
 def of_file(path: Path) -> Iterator[Mutant]:
     """Yield every mutant that the operators make of one file."""
     source, name = path.read_text(), str(path.relative_to(ROOT))
-    starts = [0]
-    for line in source.encode().splitlines(keepends=True):
+    raw, starts = source.encode(), [0]
+    for line in raw.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
     for node, what, new in edits(ast.parse(source)):
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
-        raw = source.encode()
         changed = (raw[:begin] + new.encode() + raw[end:]).decode()
-        try:
-            same = ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source))
-        except SyntaxError:
-            continue
-        if not same:
-            yield Mutant(f"{what} in line {node.lineno}", name, source, changed)
+        yield Mutant(f"{what} in line {node.lineno}", name, source, changed)
 
 
 def edits(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:  # noqa: PLR0912 - a table
