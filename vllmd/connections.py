@@ -138,8 +138,9 @@ class Connections:
         self._by_peer[peer] += 1
         self.counts.accepted += 1
         self.counts.open += 1
-        if self.bound is not None and len(self._open) > self.bound:
-            self.make_room(FULL, spared=connection)
+        while self.bound is not None and len(self._open) > self.bound:
+            if not self.make_room(FULL, spared=connection):
+                break
         connection.enter(Phase.IDLE, first_s)
         return connection
 

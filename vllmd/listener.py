@@ -31,8 +31,10 @@ from vllmd.units import MINUTE_S
 BACKLOG = 1024
 ACCEPTS_A_TURN = 16
 """So that a flood of connections leaves the event loop to others in between."""
-PAUSE_S = 0.5
-"""How long nothing is accepted once there are no descriptors left."""
+PAUSE_S, SHORT_PAUSE_S = 0.5, 0.02
+"""How long nothing is accepted once there are no descriptors left; and if one was given back."""
+GIVEN_UP = 4
+"""By so much fewer are held open for the next minute."""
 FIRST_S = 10.0
 """How long a connection may be silent after it was opened."""
 HANDSHAKE_S, SHUTDOWN_S = 10.0, 1.0
@@ -102,6 +104,8 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._resume: asyncio.TimerHandle | None = None
+        self._regrow: asyncio.TimerHandle | None = None
+        self._bound = bound
         self._connecting: set[asyncio.Task[None]] = set()
         self._reserve = _open_reserve()
         self._accepting = False
@@ -141,8 +145,9 @@ class Listener:
         self.pause()
         for connection in self.connections.all():
             connection.close(ENDED)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._regrow):
+            if timer is not None:
+                timer.cancel()
         self._close_reserve()
         self.socket.close()
 
@@ -202,12 +207,16 @@ class Listener:
             accepted.close()
 
     def _exhausted(self, error: OSError) -> None:
-        """Give one connection up, and the process a moment.
+        """Give connections up, and the process a moment.
 
-        The one that waits longest is accepted with a descriptor that is kept for that and closed,
-        so that its client knows; one that is open makes room for the next.
+        One that is open makes room for the next, and fewer are held open for a while. The one that
+        waits longest is accepted with a descriptor that is kept for that and closed, so that its
+        client knows.
         """
-        self.connections.make_room(EXHAUSTED, last=Phase.SENDING)
+        room = self.connections.make_room(EXHAUSTED, last=Phase.SENDING)
+        self.connections.bound = max(MIN_BOUND, len(self.connections) - GIVEN_UP)
+        if self._regrow is None:
+            self._regrow = self._loop.call_later(MINUTE_S, self._hold_all_again)
         self._close_reserve()
         with contextlib.suppress(OSError):
             self.socket.accept()[0].close()
@@ -225,7 +234,11 @@ class Listener:
             )
             self._said_at, self._unsaid = now, 0
         self._loop.remove_reader(self.socket)
-        self._resume = self._loop.call_later(PAUSE_S, self._go_on)
+        self._resume = self._loop.call_later(SHORT_PAUSE_S if room else PAUSE_S, self._go_on)
+
+    def _hold_all_again(self) -> None:
+        self._regrow = None
+        self.connections.bound = self._bound
 
     def _go_on(self) -> None:
         self._resume = None

@@ -214,3 +214,19 @@ def test_bounds_leave_descriptors_to_the_rest_of_the_daemon(open_files: int) -> 
 def test_bounds_are_whole_at_the_usual_limit() -> None:
     found: Callable[[str], int] = lambda name: bound_of(name, 1024)  # noqa: E731
     assert {name: found(name) for name in BOUNDS} == BOUNDS
+
+
+async def test_listener_without_descriptors_holds_fewer_for_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vllmd.listener.MINUTE_S", 0.05)
+    listening: Any = NoDescriptors(bound_socket(), failures=0)
+    listener = Listener("test", listening, Echo, bound=20)
+    listener.start()
+    held = [await client_of(listener) for _ in range(10)]
+    await eventually(lambda: len(listener.connections) == 10)
+    listening.failures = 1
+    held.append(await client_of(listener))
+    await eventually(lambda: listener.connections.bound == 5)
+    await eventually(lambda: listener.connections.bound == 20)
+    listener.close()

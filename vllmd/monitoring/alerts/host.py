@@ -140,6 +140,19 @@ def group(settings: Settings) -> Group:
                 "is not done meanwhile. 'vllmd status' has the error.",
             ),
             Alert(
+                "VllmdConnectionsFull",
+                Severity.WARNING,
+                """
+                sum by (instance, listener) (
+                  increase(vllmd_connections_closed_total{reason=~"full|exhausted"}[10m])
+                ) > 60
+                """,
+                f"{HOST}: more connect to {{{{ $labels.listener }}}} than vllmd keeps open",
+                "It closes the idle ones of whoever has the most, and answers the rest; engines "
+                "are not touched. Find out who connects and does not ask.",
+                wait="10m",
+            ),
+            Alert(
                 "VllmdDaemonFailed",
                 Severity.WARNING,
                 "increase(vllmd_daemon_unexpected_ends_total[30m]) > 0",

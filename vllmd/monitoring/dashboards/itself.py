@@ -61,6 +61,18 @@ SEES = Row(
             ],
         ),
         Panel(
+            "Connections closed for others",
+            "Too many were open, or no file descriptor was left. Zero is normal.",
+            "short",
+            [
+                Query(
+                    "sum by (instance, listener) (increase(vllmd_connections_closed_total{"
+                    f'{HOSTS}, reason=~"full|exhausted"}}[10m]))',
+                    f"{HOST} {{{{listener}}}}",
+                )
+            ],
+        ),
+        Panel(
             "The daemon ended unasked",
             "By a mistake, or killed. Zero is normal; a restart that somebody asked for is none.",
             "short",
