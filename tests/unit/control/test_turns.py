@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from vllmd.control import turns as module
 from vllmd.control.peer import Peer
-from vllmd.control.turns import Turns
+from vllmd.control.turns import A_SECOND, AT_ONCE, BURST_S, MAX_USERS, Turns
+
+SLEEP = asyncio.sleep
 
 
 class App:
@@ -26,27 +29,58 @@ async def ask(turns: Turns, uid: int, method: str = "GET", times: int = 10) -> l
     unused: Any = None
     asking = [asyncio.create_task(turns(scope, unused, unused)) for _ in range(times)]
     for _ in range(5):
-        await asyncio.sleep(0)
+        await SLEEP(0)
     return asking
 
 
 async def test_turns_of_one_user_are_few_and_another_user_does_not_wait() -> None:
     app = App()
-    turns = Turns(app, at_once=2)
+    turns = Turns(app)
     asking = await ask(turns, uid=65534)
-    assert app.running == 2
+    assert app.running == AT_ONCE
     asking += await ask(turns, uid=1000, times=1)
-    assert app.running == 3
+    assert app.running == AT_ONCE + 1
     app.may_end.set()
     await asyncio.gather(*asking)
-    assert app.most == 3
-    assert not turns._users
+    assert app.most == AT_ONCE + 1
 
 
 @pytest.mark.parametrize(("uid", "method"), [(0, "GET"), (os.geteuid(), "GET"), (65534, "POST")])
 async def test_turns_do_not_hold_up_root_nor_what_changes_something(uid: int, method: str) -> None:
     app = App()
-    asking = await ask(Turns(app, at_once=2), uid, method)
+    asking = await ask(Turns(app), uid, method)
     assert app.running == 10
     app.may_end.set()
     await asyncio.gather(*asking)
+
+
+async def test_turns_in_a_second_are_so_many_after_a_burst(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+
+    async def note(seconds: float) -> None:
+        if seconds:
+            waited.append(seconds)
+        await SLEEP(0)
+
+    app = App()
+    app.may_end.set()
+    turns = Turns(app)
+    monkeypatch.setattr(asyncio, "sleep", note)
+    monkeypatch.setattr(module, "AT_ONCE", 1000)
+    burst = int(A_SECOND * BURST_S)
+    await asyncio.gather(*await ask(turns, uid=65534, times=burst - 10))
+    assert waited == []
+    await asyncio.gather(*await ask(turns, uid=65534, times=500))
+    assert len(waited) >= 400
+    assert max(waited) > 400 / A_SECOND
+
+
+async def test_turns_remember_few_users() -> None:
+    app = App()
+    app.may_end.set()
+    turns = Turns(app)
+    for uid in range(1000, 1000 + 3 * MAX_USERS):
+        await asyncio.gather(*await ask(turns, uid=uid, times=1))
+    assert len(turns._users) <= MAX_USERS
