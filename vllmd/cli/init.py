@@ -14,7 +14,7 @@ from vllmd.cli.examining import View, look
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.cli.writing import write_whole
 from vllmd.config import command as commands
-from vllmd.config.load import parse
+from vllmd.config.load import MAX_BYTES, parse
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
@@ -25,6 +25,7 @@ from vllmd.doctor.proposal import Setting, Subject, as_tables, fits, propose
 from vllmd.doctor.weights import loaded_bytes
 from vllmd.errors import VllmdError
 from vllmd.importing.writing import value
+from vllmd.shim.files import read_regular
 from vllmd.units import format_bytes
 
 UNIT = Path("/usr/lib/systemd/system/vllmd.service")
@@ -192,7 +193,7 @@ def _look_at_old(path: Path) -> None:
     The package's own has none; it is kept beside the new one.
     """
     try:
-        source = path.read_text()
+        source = read_regular(path, MAX_BYTES).decode()
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as error:

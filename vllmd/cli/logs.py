@@ -21,6 +21,7 @@ from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
 from vllmd.redact import without_shapes
+from vllmd.shim.files import UnfitFileError, open_regular
 
 FOLLOW_POLL_S = 0.25
 DEFAULT_LINES = 100
@@ -96,11 +97,12 @@ def command(
     if lines is None and since is None and not everything:
         lines = DEFAULT_LINES
     try:
-        with path.open("rb"):
-            pass
+        open_regular(path).close()
         _show(name, str(path), wanted, lines, follow, as_json)
     except FileNotFoundError:
         raise VllmdError(f"{name} has printed nothing yet: there is no {path}") from None
+    except UnfitFileError as error:
+        raise VllmdError(f"{path} cannot be read: {error.strerror}") from None
     except PermissionError:
         raise NotPermittedError(
             f"no right to read {path}: be root, or join the group vllmd"

@@ -128,8 +128,12 @@ class Book:
             self._found = {day: used for day, used in self._found.items() if day >= first}
 
     def prune(self, now: float) -> None:
-        """Remove the days that are too old."""
-        oldest = day_of(int(now - self._keep_s))
-        for day in self.days():
+        """Remove the days that are too old, and never more than there are beyond those to be kept.
+
+        So a clock that is a year ahead for a minute removes one day at most.
+        """
+        oldest, days = day_of(int(now - self._keep_s)), self.days()
+        beyond = max(0, len(days) - int(self._keep_s // DAY_S))
+        for day in days[:beyond]:
             if day < oldest:
                 (self._folder / f"{day}.json").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ import bisect
 import contextlib
 
 from vllmd.shim import logfiles
+from vllmd.shim.files import open_regular
 
 
 class Arrivals:
@@ -12,7 +13,7 @@ class Arrivals:
     def __init__(self, log: str, number: int) -> None:
         self._offsets: list[int] = []
         self._times: list[float] = []
-        with contextlib.suppress(OSError), open(logfiles.times(log, number), "rb") as file:
+        with contextlib.suppress(OSError), open_regular(logfiles.times(log, number)) as file:
             for line in file:
                 offset, _, at = line.partition(b" ")
                 with contextlib.suppress(ValueError):  # cut by a full disk

@@ -5,6 +5,7 @@ import os
 import time
 
 from vllmd.shim import logfiles
+from vllmd.shim.files import refuse_others
 from vllmd.shim.protocol import Rotation
 
 MODE = 0o640
@@ -188,7 +189,17 @@ class LogFile:
 
 
 def _open(path: str) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, MODE)
+    """Open a file to write it.
+
+    Raises: OSError: it cannot be, or is a FIFO or a device, which would keep the writer waiting.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    fd = os.open(path, flags, MODE)
+    try:
+        refuse_others(os.fstat(fd).st_mode, path)
+    except OSError:
+        os.close(fd)
+        raise
     with contextlib.suppress(OSError):  # not ours: an administrator's choice
         os.fchmod(fd, MODE)
     return fd

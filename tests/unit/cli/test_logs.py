@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from pathlib import Path
 
@@ -111,3 +112,13 @@ def test_logs_rotate_asks_the_daemon_for_one_or_all(tmp_path: Path) -> None:
         host.error = UnknownEngineError("no engine 'x'")
         result = CliRunner().invoke(logs.command, ["rotate", "x", *options])
     assert isinstance(result.exception, UnknownEngineError)
+
+
+def test_logs_of_what_is_no_file_says_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "chat.log")
+    engine = FakeEngine(log=str(tmp_path / "chat.log"))
+    with (
+        control_socket(tmp_path / "c.sock", engine) as path,
+        pytest.raises(VllmdError, match="it is a FIFO, not a regular file"),
+    ):
+        CliRunner().invoke(logs.command, ["chat", "--socket", str(path)], catch_exceptions=False)

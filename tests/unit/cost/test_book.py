@@ -86,6 +86,19 @@ def test_prune_removes_what_is_too_old(tmp_path: Path) -> None:
     assert book.days() == [day_of(NOON + day * DAY_S) for day in (2, 3, 4)]
 
 
+def test_prune_by_a_clock_that_is_a_year_ahead_removes_nothing_that_is_to_be_kept(
+    tmp_path: Path,
+) -> None:
+    book = Book(tmp_path, 3)
+    for day in range(3):
+        book.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
+    book.prune(NOON + 400 * DAY_S)
+    assert len(book.days()) == 3
+    book.write({slot(NOON + 400 * DAY_S): Usage(1)}, STATE, NOON + 400 * DAY_S)
+    book.prune(NOON + 400 * DAY_S)
+    assert book.days() == [day_of(NOON + day * DAY_S) for day in (1, 2, 400)]
+
+
 def test_a_file_is_plain_json(tmp_path: Path) -> None:
     Book(tmp_path, 400).write({slot(): Usage(7)}, STATE, NOON)
     (path,) = (tmp_path / "usage").iterdir()

@@ -6,6 +6,7 @@ from typing import BinaryIO
 import pytest
 
 from vllmd.logs import reader
+from vllmd.logs.arrivals import Arrivals
 from vllmd.logs.reader import LogReader, Position, end_of, open_number, read_last
 
 
@@ -152,3 +153,12 @@ def test_read_last_is_over_files_and_bounded(log: Path) -> None:
     assert read_last(str(log), Position(1, 0), 100) == ["1", "2", "two", "3"]
     assert read_last(str(log), Position(2, 2), 100) == ["two", "3"]
     assert read_last(str(log), Position(1, 0), 4) == ["o", "3"]
+
+
+def test_read_of_a_log_that_is_a_fifo_waits_for_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.log")
+    os.mkfifo(tmp_path / "a.log.000001.times")
+    reader = LogReader(str(tmp_path / "a.log"), Position(1, 0))
+    assert reader.read() == b""
+    assert read_last(str(tmp_path / "a.log"), Position(1, 0), 100) == []
+    assert Arrivals(str(tmp_path / "a.log"), 1).at(0) is None

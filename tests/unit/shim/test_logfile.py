@@ -219,3 +219,22 @@ def test_drop_unfinished_takes_back_half_a_line(tmp_path: Path) -> None:
 def test_log_that_cannot_be_opened_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         LogFile(str(tmp_path / "none" / "a.log"), rotation())
+
+
+def test_log_that_is_a_fifo_is_refused_and_nobody_waits(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.log")
+    with pytest.raises(OSError, match="it is a FIFO, not a regular file"):
+        LogFile(str(tmp_path / "a.log"), rotation())
+
+
+def test_write_a_file_that_became_a_fifo_is_an_error_until_it_is_gone(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"one\n")
+    log.unlink()
+    os.mkfifo(log)
+    with pytest.raises(OSError, match="it is a FIFO"):
+        write(file, b"two\n")
+    log.unlink()
+    write(file, b"two\n")
+    assert log.read_bytes().endswith(b"two\n")
