@@ -116,6 +116,8 @@ class Gpus:
         elif kind == "fast":
             self._tell_lost()
             self._set_pace()
+        elif kind == "mistake":
+            _log.error(events.GPU_READER_FAILED, reason="mistake", problem=message["text"])
         elif kind in ("hello", "slow"):
             self._look_at_driver()
 

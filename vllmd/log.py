@@ -26,6 +26,7 @@ def configure(
     steps: Sequence[Processor] = (),
     env: Mapping[str, str] = os.environ,
     journal: str = journald.SOCKET,
+    failed: Callable[[str, BaseException], None] = lambda *_: None,
 ) -> None:
     """Send structured events to `stream`: coloured on a terminal, else logfmt.
 
@@ -34,8 +35,12 @@ def configure(
     one in time, the line goes to the stream after all.
 
     `steps` are processors that see each event before it gets its time and its form.
+
+    What cannot be shown or written, because a disk is full or a terminal gone, is lost and counted:
+    `failed` hears of it, under the name `log`. Whoever logs does not notice.
     """
-    last, factory = _outlet(stream, env, journal)
+    last, logger = _outlet(stream, env, journal)
+    outlet = _Outlet(last, logger, lambda error: failed("log", error))
     level = logging.DEBUG if debug else logging.INFO
     structlog.configure(
         processors=[
@@ -44,20 +49,19 @@ def configure(
             structlog.processors.format_exc_info,
             _harmless,
             *steps,
-            *last,
+            outlet.shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=factory,
+        logger_factory=lambda *_: outlet,
     )
 
 
 def _outlet(
     stream: TextIO, env: Mapping[str, str], journal: str
-) -> tuple[list[Processor], Callable[..., Any]]:
-    """Return the last steps of an event, and what makes the one who writes it."""
+) -> tuple[list[Processor], Callable[..., None]]:
+    """Return the last steps of an event, and who writes it."""
     if _leads_to_journal(stream, env):
-        logger = _JournalLogger(journald.Sender(journal), stream)
-        return [_to_journal], lambda *_: logger
+        return [_to_journal], _JournalLogger(journald.Sender(journal), stream).msg
     terminal = stream.isatty()
     stamp = structlog.processors.TimeStamper(
         fmt="%H:%M:%S" if terminal else "iso", utc=not terminal
@@ -69,7 +73,38 @@ def _outlet(
             key_order=["timestamp", "level", "event"], bool_as_flag=False
         )
     )
-    return [stamp, renderer], structlog.WriteLoggerFactory(file=stream)
+    return [stamp, renderer], structlog.WriteLogger(stream).msg
+
+
+class _Outlet:
+    """The end of the way of an event; whoever logs does not notice a mistake in it."""
+
+    def __init__(
+        self,
+        steps: Sequence[Processor],
+        write: Callable[..., None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._steps, self._write, self._failed = steps, write, failed
+
+    def shown(self, logger: Any, method: str, event: Any) -> Any:
+        """Give an event its form; one that has none is dropped."""
+        try:
+            for step in self._steps:
+                event = step(logger, method, event)
+        except Exception as error:  # noqa: BLE001 - isolates the log
+            self._failed(error)
+            raise structlog.DropEvent from None
+        return event
+
+    def msg(self, *form: Any) -> None:
+        """Write it."""
+        try:
+            self._write(*form)
+        except (OSError, ValueError) as error:
+            self._failed(error)
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def _harmless(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -127,5 +162,3 @@ class _JournalLogger:
         """Send one event."""
         if len(datagram) > journald.MAX_BYTES or not self._sender.send(datagram):
             print(message, file=self._stream, flush=True)
-
-    debug = info = warning = error = critical = msg

@@ -86,10 +86,12 @@ class Parts:
         self._clock = clock or SystemClock()
         self._records: dict[str, _Record] = {}
         self._lock = threading.Lock()
+        self.ending = False
+        """Whether the daemon ends: then a part that may end, and only fails, is given up."""
 
     async def keep(self, part: Part) -> None:
         """Run a part until it is done or the caller is cancelled, whatever it raises."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, tries_left = FIRST_PAUSE_S, MANY
         self._begin(part.name)
         while True:
             began = self._clock.monotonic()
@@ -104,6 +106,9 @@ class Parts:
                 part.failed()
             except Exception as another:  # noqa: BLE001 - isolates a part
                 self.note(part.name, another, retry_s=pause_s, engine=part.engine)
+            tries_left -= self.ending and part.may_end
+            if not tries_left:
+                return
             await self._clock.sleep(pause_s)
             self._begin(part.name)
             pause_s *= 2

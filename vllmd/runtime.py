@@ -93,6 +93,7 @@ class Runtime:
 
     def begin(self) -> None:
         """Let everything run."""
+        self._surroundings.parts.ending = False
         self._run()
 
     def _run(self) -> None:
@@ -125,7 +126,7 @@ class Runtime:
 
     async def end(self, *, leave_engines: bool) -> None:
         """Stop the engines, or leave them for the next daemon."""
-        self._ending = True
+        self._ending = self._surroundings.parts.ending = True
         if leave_engines:
             await self._lives.wait(f"engine:{name}" for name in self._dismissed())
             await self._lives.close()

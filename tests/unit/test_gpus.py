@@ -4,10 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.gpus import G1, G2, GpuScene
 from tests.helpers.make import config
+from vllmd import events
 from vllmd.engine.state import State
 from vllmd.gpu.link import Problem
 from vllmd.gpu.notebook import Notebook
@@ -218,3 +220,11 @@ def test_release_and_resume_are_the_links(scene: GpuScene, monkeypatch: pytest.M
     scene.gpus.release(0)
     assert done == [60, "resume"]
     assert os.getpid()
+
+
+def test_mistake_of_the_reader_is_told(scene: GpuScene) -> None:
+    with capture_logs() as logs:
+        scene.gpus._take({"v": 1, "kind": "mistake", "text": "Xids are not watched"})
+    assert [(each["event"], each["problem"]) for each in logs] == [
+        (events.GPU_READER_FAILED, "Xids are not watched")
+    ]

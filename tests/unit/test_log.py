@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+import pytest
 import structlog
 
 from vllmd import log
+from vllmd.parts import Parts
 
 
 def test_configure_without_a_terminal_writes_one_logfmt_line_an_event() -> None:
@@ -109,3 +111,58 @@ def test_what_the_journal_does_not_take_goes_to_the_stream(tmp_path: Path) -> No
         first, second = stream.read().splitlines()
     assert first == "a.happened engine=chat"
     assert second.startswith("b.happened text=xxx")
+
+
+class Full(io.StringIO):
+    """A file on a disk that is full, or a terminal that is gone."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error: Exception | None = error
+
+    def write(self, text: str) -> int:
+        if self.error is not None:
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), BrokenPipeError(), ValueError("closed file")]
+)
+def test_line_that_cannot_be_written_is_counted_and_whoever_logs_does_not_notice(
+    error: Exception,
+) -> None:
+    parts, stream = Parts(), Full(error)
+    log.configure(stream, failed=parts.note)
+    try:
+        for _ in range(3):
+            structlog.get_logger().info("engine.spawned")
+        assert parts.failures() == {"log": 4}  # that it fails is told once, and lost as well
+        stream.error = None
+        structlog.get_logger().info("engine.spawned")
+    finally:
+        structlog.reset_defaults()
+    assert stream.getvalue().count("engine.spawned") == 1
+
+
+def test_event_that_cannot_be_shown_is_dropped_and_told() -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError("a mistake")
+
+        __repr__ = __str__
+
+    parts, stream, heard = Parts(), io.StringIO(), list[str]()
+
+    def hear(_logger: object, _method: str, entry: Any) -> Any:
+        heard.append(entry["event"])
+        return entry
+
+    log.configure(stream, steps=[hear], failed=parts.note)
+    try:
+        structlog.get_logger().info("engine.spawned", odd=Odd())
+    finally:
+        structlog.reset_defaults()
+    assert parts.failures() == {"log": 1}
+    assert heard == ["engine.spawned", "part.failed"]
+    assert "part=log" in stream.getvalue()

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
 from vllmd import events
-from vllmd.parts import STEADY_S, WINDOW_S, Part, Parts, Running, describe
+from vllmd.parts import MANY, STEADY_S, WINDOW_S, Part, Parts, Running, describe
 
 ERRORS = [
     OSError(errno.EMFILE, "Too many open files"),
@@ -216,3 +216,14 @@ async def test_running_tells_when_a_part_is_done_and_begins_it_again_if_it_is_wa
         await running.wait(["a"])
         await settle()
         assert (work.begun, len(done)) == (times, times)
+
+
+async def test_keep_a_part_that_only_fails_does_not_keep_the_daemon_from_ending() -> None:
+    clock, work = FakeClock(), Work(*[RuntimeError("x")] * 100)
+    parts, task = await kept(clock, Part("engine:chat", work.run, may_end=True))
+    await clock.advance(1 + 2 + 4 + 8)
+    assert not task.done()
+    parts.ending = True
+    await clock.advance(200)
+    assert task.done()
+    assert work.begun == 5 + MANY

@@ -24,6 +24,7 @@ from vllmd.feed import Feed
 from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
+from vllmd.parts import Parts
 from vllmd.redact import Redactor
 from vllmd.surroundings import Address, Surroundings
 
@@ -64,11 +65,13 @@ def command(
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
     premises.raise_open_files()
-    feed, redactor = Feed(), Redactor()
-    log.configure(debug=debug, steps=[redactor, feed])
+    feed, redactor, parts = Feed(), Redactor(), Parts()
+    parts.know("log")
+    log.configure(debug=debug, steps=[redactor, feed], failed=parts.note)
     surroundings = Surroundings(
         feed=feed,
         redactor=redactor,
+        parts=parts,
         spawner=SocketSpawner(engine_socket) if engine_socket else DirectSpawner(),
         sockets=take_sockets(),
         notifier=Notifier(),

@@ -22,6 +22,7 @@ from vllmd.gpu.rows import FAST, ONCE, SLOW
 PROCESSES = "processes"
 DRIVER_GPUS = "/proc/driver/nvidia/gpus"
 EVENT_WAIT_MS = 10_000
+EVENTS_RETRY_S = 60.0
 
 Send = Callable[[bytes], None]
 
@@ -61,6 +62,22 @@ class Reader:
     def _tell_devices(self) -> None:
         self._send(wire.encode("devices", devices=[d.record for d in self._devices]))
         self.read(ONCE)
+
+    def follow_events(self) -> None:
+        """Watch Xids for ever; a mistake in that is told once, and costs no reading."""
+        told = False
+        while True:
+            try:
+                self.watch_events()
+                return
+            except BrokenPipeError:
+                return
+            except Exception as error:  # noqa: BLE001 - isolates the thread
+                if not told:
+                    text = f"Xids are not watched: {error!r}"
+                    self._send(wire.encode("mistake", text=text))
+                told = True
+                time.sleep(EVENTS_RETRY_S)
 
     def watch_events(self) -> None:
         """Tell Xids as they come; returns if this driver has no events."""
@@ -237,7 +254,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         nvml.nvmlInit()
         reader.begin()
-        threading.Thread(target=reader.watch_events, daemon=True).start()
+        threading.Thread(target=reader.follow_events, daemon=True).start()
         reader.run(sys.stdin.fileno())
     except ChangedError:
         text = f"{DRIVER_GPUS} has other GPUs than before"

@@ -11,6 +11,7 @@
 - `processes`: `at`, `took_s`, `devices`: by UUID, `memory` (`total`, `free`, `used`, `reserved`, in
   bytes) and `processes` (a list of `[pid, bytes or null]`).
 - `xid`: `at`, `uuid`, `code`.
+- `mistake`: `text`: something in the source failed, and is tried again; it goes on.
 - `problem`: `reason` (one of `REASONS`), `text`: the source ends after it.
 
 Each has `v`, the version of this language; of another one nothing is taken.

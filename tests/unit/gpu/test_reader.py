@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers.nvml import RECORDED, UUID, FakeNvml, h200, recorded_fields
 from tests.helpers.reading import reading
+from vllmd.gpu import reader as reader_module
+from vllmd.gpu import wire
 from vllmd.gpu.latest import Periods
 
 GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
@@ -288,3 +290,24 @@ def test_reader_is_little_more_than_what_it_imports(tmp_path: Path) -> None:
     with reading(FakeNvml(tmp_path).env) as reader:
         rss = reader.next("fast")["rss"]
     assert rss < 22_000_000
+
+
+def test_mistake_in_watching_xids_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A driver or a binding that lacks a function must not cost the Xids for ever, unsaid."""
+    sent: list[bytes] = []
+    watching = reader_module.Reader(sent.append, {}, {})
+    left = [AttributeError("nvmlEventSetWait_v2"), KeyError("x"), None]
+
+    def watch() -> None:
+        if error := left.pop(0):
+            raise error
+
+    monkeypatch.setattr(watching, "watch_events", watch)
+    monkeypatch.setattr(reader_module, "EVENTS_RETRY_S", 0.0)
+    watching.follow_events()
+    assert left == []
+    (told,) = map(wire.decode, sent)
+    assert told["kind"] == "mistake"
+    assert "nvmlEventSetWait_v2" in told["text"]
