@@ -24,10 +24,11 @@ from tests.helpers import attacks, otlp_attacks, site
 from tests.helpers.attacks import Watched
 from tests.helpers.otlp import export
 from tests.helpers.otlp_attacks import BODIES, FLOODS, HELD, Target, target_of
+from tests.helpers.site import Site
 from tests.integration.conftest import receiving
 
 HELD_S = 8.0
-PATIENCE_S = 60.0
+PATIENCE_S = 30.0
 
 
 def _bodies() -> dict[str, Callable[[Target], object]]:
@@ -86,48 +87,56 @@ def main() -> None:
 def _try(attack: Callable[[Target], object]) -> list[str]:
     folder = Path(tempfile.mkdtemp(prefix="vllmd-", dir="/tmp"))
     with receiving(folder) as made:
-        target, watched = target_of(made), Watched(made)
-        body = export(100).SerializeToString()
-        target.post(body)
-        process = psutil.Process(made.daemon.pid)
-        resident, before = process.memory_info().rss, watched.cost().cpu_s
-        done = threading.Event()
-        healthy: list[float] = []
-        batch: list[float] = []
+        row = _under_attack(made, attack)
+        if "failed" in row[1]:
+            made.kill_daemon()
+            made.start()  # so that its engine is stopped, too
+        return row
 
-        def ask(what: Callable[[], object], into: list[float]) -> None:
-            while not done.is_set():
-                try:
-                    into.append(watched.cpu_until(what))
-                except (httpx.HTTPError, AssertionError, OSError):
-                    into.append(float("inf"))
-                done.wait(0.3)
 
-        def send() -> None:
-            assert target.post(body) == 200
+def _under_attack(made: Site, attack: Callable[[Target], object]) -> list[str]:
+    target, watched = target_of(made), Watched(made)
+    body = export(100).SerializeToString()
+    target.post(body)
+    process = psutil.Process(made.daemon.pid)
+    resident, before = process.memory_info().rss, watched.cost().cpu_s
+    done = threading.Event()
+    healthy: list[float] = []
+    batch: list[float] = []
 
-        asking = [
-            threading.Thread(target=ask, args=(watched.healthy, healthy)),
-            threading.Thread(target=ask, args=(send, batch)),
-        ]
-        for thread in asking:
-            thread.start()
-        time.sleep(0.5)
-        with contextlib.suppress(OSError):
-            attack(target)
-        used = watched.cost()
-        done.set()
-        for thread in asking:
-            thread.join()
-        time.sleep(2)
-        return [
-            f"{used.cpu_s - before:.2f}",
-            _worst(healthy),
-            _worst(batch),
-            f"{resident / 1e6:.0f}",
-            f"{watched.cost().peak_bytes / 1e6:.0f}",
-            f"{process.memory_info().rss / 1e6:.0f}",
-        ]
+    def ask(what: Callable[[], object], into: list[float]) -> None:
+        while not done.is_set():
+            try:
+                into.append(watched.cpu_until(what))
+            except (httpx.HTTPError, AssertionError, OSError):
+                into.append(float("inf"))
+            done.wait(0.3)
+
+    def send() -> None:
+        assert target.post(body) == 200
+
+    asking = [
+        threading.Thread(target=ask, args=(watched.healthy, healthy)),
+        threading.Thread(target=ask, args=(send, batch)),
+    ]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.5)
+    with contextlib.suppress(OSError):
+        attack(target)
+    used = watched.cost()
+    done.set()
+    for thread in asking:
+        thread.join()
+    time.sleep(2)
+    return [
+        f"{used.cpu_s - before:.2f}",
+        _worst(healthy),
+        _worst(batch),
+        f"{resident / 1e6:.0f}",
+        f"{watched.cost().peak_bytes / 1e6:.0f}",
+        f"{process.memory_info().rss / 1e6:.0f}",
+    ]
 
 
 def _worst(seen: list[float]) -> str:

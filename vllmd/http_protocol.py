@@ -15,6 +15,12 @@ from uvicorn.server import ServerState
 from vllmd.connections import Connection, Phase
 from vllmd.units import KIB, MINUTE_S
 
+MAX_HEAD_BYTES = 64 * KIB
+FREE_PIECES = 256
+PIECE_BYTES = 256
+"""What the pieces of a body must have on average once there are more than those: a client that
+sends chunks of one byte costs a second of CPU time with each megabyte."""
+
 
 @attrs.frozen
 class Limits:
@@ -33,6 +39,23 @@ class Limits:
     """None: the application looks after that."""
 
 
+class _InPieces(h11.Connection):
+    """h11's connection; a body in very many very small pieces is no HTTP to it."""
+
+    _pieces = _bytes = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self._pieces += 1
+            self._bytes += len(event.data)
+            if self._pieces > FREE_PIECES and self._bytes < PIECE_BYTES * self._pieces:
+                raise h11.RemoteProtocolError("the body comes in pieces that are too small")
+        elif isinstance(event, h11.Request):
+            self._pieces = self._bytes = 0
+        return event
+
+
 class HttpProtocol(H11Protocol):
     """One connection; it tells the phases."""
 
@@ -45,6 +68,7 @@ class HttpProtocol(H11Protocol):
     ) -> None:
         app_state: dict[str, Any] = {"connection": connection}
         super().__init__(config=config, server_state=state, app_state=app_state)
+        self.conn = _InPieces(h11.SERVER, MAX_HEAD_BYTES)
         self.connection = connection
         self.limits = limits
         self._slow_since: float | None = None

@@ -54,6 +54,12 @@ def written(frame: Frame, *flags: str) -> bytes:
     return bytes(frame.serialize())
 
 
+def settings(values: dict[int, int]) -> bytes:
+    """Return a SETTINGS frame, of settings too that hyperframe does not know."""
+    body = b"".join(struct.pack(">HL", code, value) for code, value in values.items())
+    return len(body).to_bytes(3) + b"\x04\0\0\0\0\0" + body
+
+
 def message(body: bytes, *, packed: bool = False) -> bytes:
     """Return a message of gRPC."""
     return struct.pack(">BI", packed, len(body)) + body

@@ -198,12 +198,25 @@ def declared(target: Target, number: int) -> Iterator[None]:
         yield
 
 
+def _tiny_chunks(target: Target) -> bytes:
+    with attacks.connect(target.http) as one:
+        one.sendall(
+            b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n"
+            b"transfer-encoding: chunked\r\n\r\n"
+        )
+        one.sendall(b"1\r\nx\r\n" * 300_000 + b"0\r\n\r\n")
+        return one.recv(1000)
+
+
 HELD: dict[str, Callable[[Target], AbstractContextManager[object]]] = {
     "declared messages": lambda target: declared(target, 20),
     "4 half messages of 15 MiB": lambda target: half_messages(target, 4, 15 * MIB),
     "100 half messages of 600 KiB": lambda target: half_messages(target, 100, 600 * KIB),
     "4 half posts of 15 MiB": lambda target: half_posts(target, 4, 15 * MIB),
     "100 half posts of 600 KiB": lambda target: half_posts(target, 100, 600 * KIB),
+    "bodies in chunks of a byte": lambda target: attacks.repeating(
+        lambda: _tiny_chunks(target), threads=2
+    ),
     "300 idle connections": lambda target: attacks.holding(target.grpc, 300),
     "300 idle connections over HTTP": lambda target: attacks.holding(target.http, 300),
 }

@@ -15,7 +15,7 @@ from vllmd.asgi import Server
 from vllmd.connections import Connection, Counts, Phase
 from vllmd.http.tls import server_context
 from vllmd.http.web_config import TlsServer
-from vllmd.http_protocol import HttpProtocol, Limits
+from vllmd.http_protocol import PIECE_BYTES, HttpProtocol, Limits
 
 REQUEST = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -202,3 +202,44 @@ async def test_answer_over_tls_is_sent_whole_also_when_it_is_large() -> None:
                 assert len(await reader.readexactly(size)) == size
         writer.close()
         await server.end()
+
+
+class Reads(App):
+    """Reads the body, and answers how much there was."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            size += len(message["body"])
+            more = message["more_body"]
+        self.body = b"%d" % size
+        await super().__call__(scope, receive, send)
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["awaited", "answered before it came"])
+async def test_a_body_in_tiny_chunks_is_refused(early: bool) -> None:
+    """It cost a second of CPU time for each megabyte, and let nobody else in between."""
+    limits = Limits(max_body_bytes=None)
+    async with client_of(App() if early else Reads(), limits) as client:
+        client.writer.write(CHUNKED)
+        if early:
+            await client.reader.readuntil(b"here")
+        client.writer.write(b"1\r\nx\r\n" * 300 + b"0\r\n\r\n")
+        answer = await client.reader.read()
+        assert answer.startswith(b"" if early else b"HTTP/1.1 400 ")
+        assert b" 200 " not in answer
+
+
+@pytest.mark.parametrize(("size", "chunks"), [(3, 201), (2 * PIECE_BYTES, 2000), (10_000, 300)])
+async def test_a_body_in_chunks_is_taken(size: int, chunks: int) -> None:
+    async with client_of(Reads(), Limits(max_body_bytes=None)) as client:
+        chunk = b"%x\r\n%s\r\n" % (size, b"x" * size)
+        client.writer.write(CHUNKED + chunk * chunks + b"0\r\n\r\n")
+        answer = await client.reader.readuntil(b"%d" % (size * chunks))
+        assert answer.startswith(b"HTTP/1.1 200 ")

@@ -25,11 +25,13 @@ REFILL_PER_S = 50.0
 CALL_GIVES = 8.0
 """A call needs headers, a small rest of data, an update of the window and perhaps a ping."""
 RESET_COSTS = 4.0
+SETTINGS_BYTES = 60
+"""Ten settings cost as much as a frame: there are seven that are known."""
 SMALL_DATA_BYTES = 1024
 """Data in smaller pieces, not the last one of its stream, costs as much as a ping."""
 
 _HEAD = struct.Struct(">HBBBI")
-_DATA, _HEADERS, _RESET, _CONTINUATION = 0, 1, 3, 9
+_DATA, _HEADERS, _RESET, _SETTINGS, _CONTINUATION = 0, 1, 3, 4, 9
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 
 
@@ -89,6 +91,8 @@ class Gate:
             cost = 0.0 if size >= SMALL_DATA_BYTES or flags & _END_STREAM else 1.0
         elif kind == _RESET:
             cost = RESET_COSTS
+        elif kind == _SETTINGS:
+            cost += size / SETTINGS_BYTES
         elif kind in (_HEADERS, _CONTINUATION):
             self._header_bytes = size + (self._header_bytes if kind == _CONTINUATION else 0)
             if self._header_bytes > MAX_HEADER_BYTES:

@@ -5,6 +5,7 @@ Source: the OTLP specification, "OTLP/gRPC"; gRPC over HTTP2, "Requests", "Respo
 
 import asyncio
 import base64
+import re
 import socket
 import struct
 import weakref
@@ -43,6 +44,10 @@ _OTHERS = {
 }
 GRPC = "otlp-grpc"
 """The listener's name."""
+_TIMEOUT = re.compile("[0-9]{1,8}[HMSmun]")
+"""Source: gRPC over HTTP2, "Timeout"."""
+MAX_TOLD = 80
+"""Of what a client sent, so much is said back."""
 CLOSE_S = 2.0
 """What calls under way get to end when the server does."""
 
@@ -128,10 +133,10 @@ def _unknown(path: str, timeout: str) -> Reply | None:
     if signal := _OTHERS.get(path):
         return _failure(Status.UNIMPLEMENTED, only_traces(signal))
     if path != EXPORT:
-        return _failure(Status.UNIMPLEMENTED, f"there is no {path}; traces go to {EXPORT}")
-    try:
-        decode_timeout(timeout)
-    except ValueError:
+        return _failure(
+            Status.UNIMPLEMENTED, f"there is no {path[:MAX_TOLD]}; traces go to {EXPORT}"
+        )
+    if not _TIMEOUT.fullmatch(timeout):
         return _failure(Status.INTERNAL, "grpc-timeout is no time")
     return None
 

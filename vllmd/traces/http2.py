@@ -28,6 +28,8 @@ from vllmd.units import KIB, MIB, MINUTE_S
 MAX_STREAMS = 32
 """At once, of one connection. An exporter has one."""
 MAX_HEADER_LIST_BYTES = 16 * KIB
+HEADER_TABLE_BYTES = 4096
+"""HTTP/2's default."""
 MAX_MESSAGE_BYTES = MAX_BODY_BYTES + 5
 """With its prefix. All messages that arrive over one connection have no more together."""
 WINDOW_BYTES = 256 * KIB
@@ -42,6 +44,7 @@ ANSWER_S = 10.0
 LINGER_S = 0.5
 """After GOAWAY, so that a client that still sends reads it before its connection is reset."""
 LINGER_BYTES = 4 * MIB
+_KNOWN = frozenset(SettingCodes)
 
 
 class Http2Protocol(asyncio.Protocol):
@@ -150,6 +153,7 @@ class Http2Protocol(asyncio.Protocol):
                 if stream is not None:
                     self._drop(stream)
             case events.WindowUpdated() | events.RemoteSettingsChanged():
+                self._h2.bound_table()
                 for stream in [each for each in self._streams.values() if each.reply]:
                     self._send(stream, stream.reply)
             case events.ConnectionTerminated():
@@ -354,6 +358,14 @@ def _text(value: bytes | str) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
+class _KnownSettings(Settings):
+    """What the client set; settings that nobody knows are not kept."""
+
+    def __setitem__(self, key: SettingCodes | int, value: int) -> None:
+        if key in _KNOWN:
+            super().__setitem__(key, value)
+
+
 class _H2(H2Connection):
     """h2 with our limits from the first frame on."""
 
@@ -370,3 +382,8 @@ class _H2(H2Connection):
                 SettingCodes.INITIAL_WINDOW_SIZE: WINDOW_BYTES,
             },
         )
+        self.remote_settings = _KnownSettings(client=True)
+
+    def bound_table(self) -> None:
+        """Keep no more of our headers for the client than is usual, however much it allows."""
+        self.encoder.header_table_size = min(self.encoder.header_table_size, HEADER_TABLE_BYTES)

@@ -1,9 +1,12 @@
+import contextlib
 import json
 import time
 from typing import Any
 
 import pytest
 from google.protobuf.internal import api_implementation
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -22,6 +25,10 @@ from vllmd.traces.refusal import MalformedError, TooLargeError
 from vllmd.traces.wire import field, outline
 
 ENGINES = frozenset({ENGINE})
+_NAMES = """traceId spanId attributes key value intValue doubleValue bytesValue arrayValue
+    values kind startTimeUnixNano status code events links resource droppedAttributesCount flags"""
+NAMES = st.sampled_from(_NAMES.split())
+WHOLE = export(2, state="vllmd=a").SerializeToString()
 GOOD = field(0x0A, b"t" * 16) + field(0x12, b"s" * 8)
 
 SPAN: dict[str, Any] = {
@@ -192,3 +199,30 @@ def test_to_json_leaves_out_what_is_not_set() -> None:
     assert json.loads(to_json(answer)) == {}
     answer.partial_success.rejected_spans = 2
     assert json.loads(to_json(answer)) == {"partialSuccess": {"rejectedSpans": "2"}}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=6), VALUES)
+def test_read_json_of_anything_is_spans_or_malformed(span: dict[str, Any], other: Any) -> None:
+    for given_ in (
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{**SPAN, **span}]}]}]},
+        {"resourceSpans": [{"resource": other, "scopeSpans": [{"scope": span, "spans": other}]}]},
+        other,
+    ):
+        with contextlib.suppress(MalformedError):
+            read_json(json.dumps(given_).encode(), ENGINES)
+
+
+@given(st.data())
+def test_read_protobuf_of_anything_is_spans_or_malformed(data: st.DataObject) -> None:
+    body = bytearray(WHOLE)
+    for _ in range(data.draw(st.integers(1, 6))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    with contextlib.suppress(MalformedError):
+        read(bytes(body)).body()

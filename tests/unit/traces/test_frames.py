@@ -95,6 +95,13 @@ def test_data_in_large_pieces_and_at_the_end_of_a_stream_costs_nothing() -> None
     assert allowed(made, data_frame(0, "END_STREAM"), 10_000) == 10_000
 
 
+def test_settings_cost_by_their_number() -> None:
+    """h2 keeps each: one frame of 16 KiB has 2,730 of them."""
+    many = SettingsFrame(0, settings=dict.fromkeys(range(1000, 3700), 1))
+    assert allowed(gate(), many, 10) == 0
+    assert allowed(gate(), SettingsFrame(0, settings={1: 0, 3: 100, 4: 65_535}), 100) == 100
+
+
 def test_headers_without_end_are_refused() -> None:
     made = gate()
     assert allowed(made, HeadersFrame(1, data=bytes(16_000)), 1) == 1

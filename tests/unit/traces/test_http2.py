@@ -117,6 +117,8 @@ async def test_a_call_is_answered_and_its_memory_given_back(made: Made) -> None:
         ({"content-type": "application/grpc+proto"}, "0"),
         ({"content-type": "application/grpc;x=y"}, "0"),
         ({"grpc-timeout": "5S"}, "0"),
+        ({"grpc-timeout": "9" * 4000 + "H"}, "13"),
+        ({"grpc-timeout": "99999999H"}, "0"),
         ({"x-binary-bin": "\xff\xfe"}, "0"),
     ],
 )
@@ -263,6 +265,38 @@ async def test_streams_that_were_reset_leave_nothing_behind(
     await eventually(lambda: made.counts.open == 0)
     await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})
     await eventually(lambda: gc.collect() >= 0 and not streams, 20)
+
+
+async def test_what_a_client_sets_is_not_kept_without_bound(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """h2 keeps settings that nobody knows, and headers of ours for as large a table as allowed."""
+    protocols: list[server.Http2Protocol] = []
+    begin = server.Http2Protocol.connection_made
+
+    def watched(protocol: server.Http2Protocol, transport: Any) -> None:
+        protocols.append(protocol)
+        begin(protocol, transport)
+
+    monkeypatch.setattr(server.Http2Protocol, "connection_made", watched)
+    paths = [
+        [*http2.HEADERS[:2], (":path", f"/{n}" + "x" * 500), *http2.HEADERS[3:]] for n in range(40)
+    ]
+
+    def use(connection: Raw) -> None:
+        connection.send(SettingsFrame(0, settings={1: 2**31}).serialize())
+        for code in range(0x1000, 0x1000 + 60):
+            connection.send(http2.settings({code: 1, code + 100: 1}))
+        for number, headers in enumerate(paths):
+            connection.send(head(1 + 2 * number, plain_headers(headers), "END_STREAM"))
+        while connection.frames_seen(HeadersFrame) < len(paths) and not connection.closed:
+            connection.read_now()
+        h2 = protocols[0]._h2
+        assert len(h2.remote_settings) <= 8
+        assert h2.encoder.header_table._maxsize <= 4096
+
+    await made.client(use)
+    assert made.taken.kept.counts.refused == {("grpc", "unfit"): 40}
 
 
 async def test_no_task_is_made_for_a_call_that_has_not_come(made: Made) -> None:
