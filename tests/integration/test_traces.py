@@ -24,6 +24,7 @@ from tests.helpers.prometheus import prometheus
 from tests.helpers.site import VLLMD, Site, free_port, needs, running, wait_for
 from tests.helpers.tracing import spans_like_vllms, trace_headers
 from tests.integration.conftest import config_for, receiving, sequences
+from vllmd.traces.forward.senders import EXPORT
 
 REQUESTS = "vllmd_span_requests_total"
 
@@ -74,6 +75,26 @@ def test_real_exporters_lose_no_span_over_a_restart_of_the_daemon(
         engines_own = {("accepted", "http")}  # of its start; it may come as late as this
         assert set(accepted) | engines_own == {("accepted", protocol)} | engines_own
         assert ("accepted", protocol) in accepted
+
+
+def test_a_channel_that_is_kept_alive_by_pings_stays(tmp_path: Path) -> None:
+    """Five pings a second, forty times what gRPC's own servers allow; two calls far apart."""
+    often = [
+        ("grpc.keepalive_time_ms", 200),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+    with (
+        receiving(tmp_path) as made,
+        grpc.insecure_channel(grpc_address(made), options=often) as channel,
+    ):
+        call = channel.unary_unary(EXPORT)
+        for _ in range(2):
+            call(export(3).SerializeToString(), timeout=10)
+            time.sleep(3)
+        call(export(3).SerializeToString(), timeout=10)
+        assert made.samples("vllmd_connections_accepted_total")[("otlp-grpc",)] == 1
+        assert sequences(made) == 9
 
 
 def test_a_reload_loses_and_doubles_no_span(tmp_path: Path) -> None:
