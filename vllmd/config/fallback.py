@@ -2,17 +2,19 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import attrs
 
 from vllmd.config.load import MAX_BYTES, load
-from vllmd.config.model import Config
+from vllmd.config.model import Config, Daemon
 from vllmd.config.problem import InvalidConfigError, Problem
 from vllmd.deadline import call_within
 from vllmd.shim.files import read_regular
 
 KEPT_NAME = "last-good.toml"
+_WEB_CONFIG_FILE = re.compile(r"""(?m)^[^#\n]*\bweb_config_file"?\s*=\s*["'](/[^"'\n]+)["']""")
 
 
 @attrs.frozen
@@ -27,7 +29,8 @@ class Loaded:
 def load_or_fall_back(path: Path, state_dir: Path) -> Loaded:
     """Read a configuration; if it cannot be used, the last one that could be takes its place.
 
-    With neither, the result configures no engine.
+    With neither, the result configures no engine; the web configuration that the broken file names
+    holds all the same: a mistake elsewhere must not open the exporter to everybody.
     """
     try:
         config, warnings = load(path)
@@ -35,10 +38,21 @@ def load_or_fall_back(path: Path, state_dir: Path) -> Loaded:
         try:
             kept, _ = load(state_dir / KEPT_NAME)
         except InvalidConfigError:
-            kept = Config()
+            kept = _bare(path)
         return Loaded(attrs.evolve(kept, path=str(path)), [], _say(path, error))
     keep_good(path, state_dir)
     return Loaded(config, warnings)
+
+
+def _bare(path: Path) -> Config:
+    text = ""
+    with contextlib.suppress(OSError):
+        content = call_within(str(path), lambda: read_regular(path, MAX_BYTES))
+        text = content.decode(errors="replace")
+    found = _WEB_CONFIG_FILE.search(text)
+    if found is None:
+        return Config()
+    return Config(daemon=Daemon(web_config_file=found[1]))
 
 
 def keep_good(path: Path, state_dir: Path) -> None:

@@ -41,5 +41,25 @@ def test_load_broken_file_and_nothing_kept_configures_nothing(tmp_path: Path, pa
     assert loaded.problem
 
 
+@pytest.mark.parametrize(
+    ("text", "file"),
+    [
+        ('[daemon]\nweb_config_file = "/etc/w.yml"\nlisten = 1\n', "/etc/w.yml"),
+        ("broken\n  daemon.web_config_file='/etc/w.yml'", "/etc/w.yml"),
+        ('daemon = { poll_s = -1, "web_config_file" = "/etc/w.yml" }', "/etc/w.yml"),
+        ('broken\n# web_config_file = "/etc/w.yml"', None),
+        ('broken\nweb_config_file = ""', None),
+        ("broken", None),
+    ],
+)
+def test_load_broken_file_and_nothing_kept_opens_nothing_that_was_closed(
+    tmp_path: Path, path: Path, text: str, file: str | None
+) -> None:
+    path.write_text(text)
+    loaded = load_or_fall_back(path, tmp_path / "state")
+    assert loaded.problem
+    assert loaded.config.daemon.web_config_file == file
+
+
 def test_load_state_that_cannot_be_written_is_no_reason_to_fail(path: Path) -> None:
     assert load_or_fall_back(path, Path("/proc/none")).problem is None
