@@ -383,7 +383,7 @@ class Supervisor:
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
         pause_s = await self._parts.aftermath.decide()
-        if not self._hurried() and pause_s is not None and not self._must_stop:
+        if not self._hurried() and pause_s is not None:  # a stop that came meanwhile ends it
             self._next_start_at = Moment.now(self._clock).after(pause_s)
             await self._wishes.beyond_within(self._heard, pause_s, self._clock)
             self._next_start_at = None

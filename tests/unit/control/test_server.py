@@ -1,6 +1,7 @@
 import stat
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
@@ -99,6 +100,31 @@ def test_reload_tells_what_changes_or_why_nothing_does(
         monkeypatch.setattr(peer.Peer, "may_act", lambda _: False)
         with pytest.raises(NotPermittedError, match="may not reload the configuration"):
             ControlClient(path).reload(apply=False)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "/v1/reload",
+        "/v1/logs/chat/rotate",
+        "/v1/engines/chat/start",
+        "/v1/engines/chat/stop",
+        "/v1/engines/chat/restart",
+    ],
+)
+def test_whoever_may_not_act_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    host, engine = FakeHost(), FakeEngine()
+    monkeypatch.setattr(peer.Peer, "may_act", lambda _: False)
+    with control_socket(tmp_path / "c.sock", engine, host=host) as path:
+        client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(path)), base_url="http://vllmd", timeout=20
+        )
+        with client:
+            assert client.post(way).status_code == 403
+            assert client.get("/v1/status").status_code == 200
+    assert (host.applied, host.rotated, engine.asked) == ([], [], [])
 
 
 @pytest.mark.parametrize(

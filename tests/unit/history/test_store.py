@@ -271,3 +271,41 @@ def test_open_again_after_a_failure_of_our_own_is_no_crash(tmp_path: Path) -> No
     store.append([event()])
     store.close_at_once()
     assert store.open() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "passing"),
+    [
+        (sqlite3.SQLITE_FULL, True),
+        (sqlite3.SQLITE_BUSY, True),
+        (sqlite3.SQLITE_CANTOPEN, True),
+        (sqlite3.SQLITE_IOERR | 13 << 8, True),
+        (sqlite3.SQLITE_CORRUPT, False),
+        (sqlite3.SQLITE_NOTADB, False),
+    ],
+)
+def test_open_a_file_is_set_aside_if_it_is_broken_and_not_if_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, passing: bool
+) -> None:
+    first = Store(tmp_path)
+    first.open()
+    first.append([event()])
+    first.close()
+    begin = Store._begin
+    errors = [sqlite3.OperationalError("not now")]
+    errors[0].sqlite_errorcode = code
+
+    def fails_once(store: Store) -> list[Event]:
+        if errors:
+            raise errors.pop()
+        return begin(store)
+
+    monkeypatch.setattr(Store, "_begin", fails_once)
+    store = Store(tmp_path)
+    if passing:
+        with pytest.raises(sqlite3.OperationalError):
+            store.open()
+    told = store.open()
+    store.close()
+    assert [each.name for each in told] == ([] if passing else [events.HISTORY_SET_ASIDE])
+    assert len(all_of(tmp_path)) == passing

@@ -39,6 +39,21 @@ def test_history_writes_in_order_and_closes(tmp_path: Path) -> None:
     assert Store(tmp_path).open() == []
 
 
+def test_room_comes_back_with_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "QUEUE", 10)
+    history = History(Store(tmp_path))
+    history.start()
+    for begin in range(0, 50, 10):
+        for number in range(begin, begin + 10):
+            history.put(event(number))
+        assert history.flush(20)
+    history.close()
+    assert (history.written, history.dropped) == (50, 0)
+    assert written(tmp_path) == list(range(50))
+
+
 def test_what_is_for_the_journal_only_is_not_kept(tmp_path: Path) -> None:
     history = History(Store(tmp_path))
     history.start()

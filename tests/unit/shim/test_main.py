@@ -273,6 +273,14 @@ def test_shim_with_nowhere_to_write_runs_its_engine_to_the_end(tmp_path: Path) -
     assert shim.process.wait(20) == 0
 
 
+def test_shim_a_terminal_that_closes_ends_nothing(shim: Shim) -> None:
+    report = shim.start("/bin/sleep", "60")
+    shim.process.send_signal(signal.SIGHUP)
+    for _ in range(3):
+        assert shim.ask({"op": "status"})["stopping"] is False
+    os.kill(report["engine_pid"], 0)
+
+
 def test_shim_fits_in_16_mb(shim: Shim) -> None:
     shim.start("/bin/sh", "-c", "seq 1 200000; exec sleep 60")
     status = Path(f"/proc/{shim.process.pid}/status").read_text()

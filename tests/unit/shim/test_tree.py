@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.make import spec
+from tests.helpers.site import wait_for
 from vllmd.shim import proc
+from vllmd.shim import tree as tree_module
 from vllmd.shim.tree import Tree, become_subreaper
 
 Spawn = Callable[..., Tree]
@@ -74,11 +76,31 @@ def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
 
 
 def test_tree_that_is_stopped_still_takes_its_term(spawn: Spawn) -> None:
-    tree = spawn("/bin/sleep", "60")
+    """One that handles SIGTERM, as vLLM does: the kernel ends others though they are stopped."""
+    tree = spawn("/bin/sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
+    time.sleep(0.2)
     os.kill(tree.pid, signal.SIGSTOP)
-    tree.stop(5)
+    wait_for("it to stand still", lambda: proc.command_line(tree.pid) and state(tree) == "T")
+    tree.stop(60)
     until_empty(tree)
-    assert tree.signal == signal.SIGTERM
+    assert (tree.exit_code, tree.signal) == (5, None)
+
+
+def state(tree: Tree) -> str | None:
+    stat = proc.read_stat(tree.pid)
+    return stat.state if stat else None
+
+
+@pytest.mark.parametrize("graces", [(0.1, 60), (60, 0.1), (0.1, 60, 60)])
+def test_tree_a_second_stop_can_only_bring_the_end_nearer(
+    spawn: Spawn, graces: tuple[float, ...]
+) -> None:
+    tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    time.sleep(0.2)
+    for grace_s in graces:
+        tree.stop(grace_s)
+    until_empty(tree)
+    assert tree.signal == signal.SIGKILL
 
 
 def test_tree_orphan_of_a_killed_main_process_is_killed_and_named(spawn: Spawn) -> None:
@@ -90,12 +112,30 @@ def test_tree_orphan_of_a_killed_main_process_is_killed_and_named(spawn: Spawn) 
     assert [name.split(" (")[0] for name in sorted(tree.killed)] == ["sleep 61", "sleep 62"]
 
 
-def test_tree_resource_tracker_may_end_by_itself(spawn: Spawn) -> None:
-    tracker = f"{sys.executable} -c \"0 and 'multiprocessing.resource_tracker'; input()\""
-    script = f"{tracker} < /dev/null & sleep 0.2; exit 0"
-    tree = spawn("/bin/sh", "-c", script)
+TRACKER = """
+import sys, time  # multiprocessing.resource_tracker
+time.sleep(0.5)
+open(sys.argv[1], "w").write("removed what was left")
+"""
+
+
+def test_tree_resource_tracker_may_end_by_itself(spawn: Spawn, tmp_path: Path) -> None:
+    tracker = f"{sys.executable} -c '{TRACKER}' {tmp_path}/done"
+    tree = spawn("/bin/sh", "-c", f"{tracker} & sleep 0.2; exit 0")
     until_empty(tree)
     assert tree.killed == []
+    assert (tmp_path / "done").read_text() == "removed what was left"
+
+
+def test_tree_resource_tracker_that_does_not_end_is_killed_too(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_module, "TRACKER_GRACE_S", 0.3)
+    script = "import time  # multiprocessing.resource_tracker\ntime.sleep(60)"
+    tree = spawn("/bin/sh", "-c", f"{sys.executable} -c '{script}' & sleep 0.3; exit 0")
+    until_empty(tree)
+    (killed,) = tree.killed
+    assert "multiprocessing.resource" in killed
 
 
 def test_tree_program_that_is_not_there_raises(spawn: Spawn) -> None:

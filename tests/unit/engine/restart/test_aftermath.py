@@ -95,6 +95,19 @@ async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -
     ]
 
 
+async def test_wait_what_was_fine_broke_and_is_fine_again_is_worth_a_try(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.fine = True
+    assert await scene.fails("gpu_fault", Kind.HARDWARE) is None
+
+    def breaks_and_recovers() -> bool:
+        scene.fine = not 1100 < scene.clock.now < 1200
+        return False
+
+    waited_s = await scene.waits(breaks_and_recovers)
+    assert 200 <= waited_s <= 200 + 4 * LOOK_S
+
+
 async def test_wait_what_was_fine_all_the_time_releases_nothing(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.fine = True

@@ -77,6 +77,15 @@ def test_decide_failures_outside_the_window_do_not_count() -> None:
         assert life.fails(Kind.TRANSIENT) == Retry(1)
 
 
+def test_decide_failures_of_a_clock_that_was_ahead_do_not_count() -> None:
+    life = Life()
+    for _ in range(5):
+        life.fails(Kind.TRANSIENT)
+    life.now -= 86400  # it was set right
+    assert life.fails(Kind.TRANSIENT) == Retry(1)
+    assert len(life.past.failures) == 1
+
+
 @pytest.mark.parametrize("kind", [Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER])
 def test_decide_walls_are_held_at_once_with_the_fix_named(kind: Kind) -> None:
     life = Life()
