@@ -258,3 +258,20 @@ def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
     judge = LoadJudge(100)
     for n in range(60):
         assert judge.judge(n * POLL_S, spoke=False, activity=None) is None
+
+
+def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
+    judge = LoadJudge(100)
+    found = [
+        judge.judge(n * POLL_S, spoke=False, activity=Activity(0.0, 0.0, int(n * POLL_S * 1024)))
+        for n in range(60)
+    ]
+    assert found[-1] is not None
+
+
+def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> None:
+    judge, still = LoadJudge(100), Activity(1.0, 1.0, 1)
+    assert judge.judge(0.0, spoke=False, activity=still) is None
+    for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
+        judge.judge(min(at, 30.0), spoke=False, activity=still)
+    assert judge.judge(30.0, spoke=False, activity=still) is None

@@ -15,6 +15,7 @@ from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.aftermath import LOOK_S, Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
+from vllmd.engine.restart.policy import Past
 from vllmd.engine.wishes import Wishes
 
 
@@ -93,6 +94,15 @@ async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -
     assert [e["why"] for e in logs if e["event"] == events.ENGINE_RELEASED] == [
         "what it depends on is fine again"
     ]
+    assert scene.ledger.known.past == Past()  # and failures are forgiven
+
+
+async def test_wait_timed_retry_comes_at_its_time_and_failures_still_count(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "restart = { hold_retry_s = 67 }")
+    assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
+    assert 67 <= await scene.waits(lambda: False, 1) <= 69
+    past = scene.ledger.known.past
+    assert ([each.cause for each in past.failures], past.retried) == (["lora_rank"], "lora_rank")
 
 
 async def test_wait_what_was_fine_broke_and_is_fine_again_is_worth_a_try(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ async def test_end_waits_for_requests_and_shows_how_many_are_left(tmp_path: Path
         assert scene.shim.stops == [40, 10]  # from now on its grace counts
         (drained,) = [e for e in logs if e["event"] == events.ENGINE_DRAINED]
         assert (drained["requests_before"], drained["requests_left"]) == (2, 0)
+        assert 3 <= drained["after_s"] <= 8
         await scene.shim.end(0, requested=True)
         await scene.passes(1)
         assert task.result() is True
@@ -127,6 +128,19 @@ async def test_end_shim_that_does_nothing_is_reported(tmp_path: Path) -> None:
         scene.running = 0
         await scene.passes(5 + 3 + 10 + MARGIN_S)
         assert task.result() is False
+
+
+async def test_end_shim_that_is_just_ending_and_does_not_answer_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    async with ending(tmp_path) as (scene, _, task):
+        scene.shim.refuses = True
+        await scene.passes(5 + ENDING_S / 2)
+        await scene.shim.end(1)
+        await scene.passes(1)
+        assert task.result() is True
+        assert scene.shim.process.poll() is None
+        assert scene.ledger.problem is None
 
 
 async def test_end_shim_that_does_not_answer_is_asked_by_a_signal(tmp_path: Path) -> None:
