@@ -153,8 +153,9 @@ def test_ctrl_c_in_the_middle_of_a_reload_ends_it_in_order(chat: Site, pause_s: 
 TWO = ("chat", "embed")
 PATHS = ("/ready/chat", "/ready/embed", "/-/ready", "/metrics")
 FIGURES = re.compile(
-    r"(vllmd_engine_(?:transitions_total|state_change_timestamp_seconds|start_duration_seconds|"
-    r"restarts_total)\S*|vllmd_log_lines_total\S*) (\S+)"
+    r"^(vllmd_engine_(?:transitions_total|state_change_timestamp_seconds|start_duration_seconds|"
+    r"restarts_total)\{.*\}|vllmd_log_lines_total\{.*\}) (\S+)$",
+    re.MULTILINE,
 )
 
 
@@ -221,7 +222,12 @@ def test_ten_reloads_are_seen_by_nobody(pair: Site, outcome: Outcome) -> None:
     assert watched.wrong == {} or set(watched.wrong) == {"/-/ready"}  # red while a third one loads
     assert known(pair) == before
     assert pair.control.status()["daemon"]["started_at"] == up
-    assert {k: v for k, v in FIGURES.findall(pair.metrics()) if k in figures} == figures
+    now = {k: v for k, v in FIGURES.findall(pair.metrics()) if k in figures}
+    counted = {k for k in figures if k.startswith("vllmd_log_lines")}  # they are read every 2 s
+    assert all(float(now[k]) >= float(figures[k]) for k in counted)
+    assert {k: v for k, v in now.items() if k not in counted} == {
+        k: v for k, v in figures.items() if k not in counted
+    }
     seen = told(pair, mark)
     assert seen["config.reloaded"] == 11
     log = pair.log()[mark:]
@@ -238,18 +244,21 @@ def test_ten_reloads_are_seen_by_nobody(pair: Site, outcome: Outcome) -> None:
 def test_restarts_of_the_daemon_are_not_told_as_stops(pair: Site, outcome: Outcome) -> None:
     before = [each[:-1] for each in known(pair)]
     mark = len(pair.log())
-    with Watched(pair.exporter, PATHS) as watched:
-        for number in range(4):
-            if number % 2:
-                pair.kill_daemon()
-            else:
-                pair.daemon.terminate()
-                pair.daemon.wait(60)
+    with Watched(pair.exporter, PATHS) as orderly:
+        for _ in range(2):
+            pair.daemon.terminate()
+            pair.daemon.wait(60)
             pair.start()
             time.sleep(0.2)
-    # a connection that the daemon had accepted dies with it; none is refused, none is told a lie
-    answers = {what for counts in watched.answers.values() for what in counts}
-    assert answers - {"ConnectionResetError", "RemoteDisconnected"} == {200}
+    with Watched(pair.exporter, PATHS) as killed:
+        for _ in range(2):
+            pair.kill_daemon()
+            pair.start()
+            time.sleep(0.2)
+    assert orderly.wrong == {}
+    # what a daemon had accepted dies with it; nothing is refused, and nobody is told a lie
+    answers = {what for counts in killed.answers.values() for what in counts}
+    assert answers - {"ConnectionResetError", "RemoteDisconnected", "IncompleteRead"} == {200}
     assert [each[:-1] for each in known(pair)] == before
     seen = told(pair, mark)
     assert (seen["daemon.started"], seen["engine.adopted"]) == (4, 8)

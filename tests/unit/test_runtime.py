@@ -174,3 +174,18 @@ async def test_take_with_apply_restarts_what_runs_with_an_older_command(tmp_path
         await scene.begun(3)
         await scene.until(chat=State.READY, embed=State.READY)
         assert scene.spawner.last.spec["engine"] == "chat"
+
+
+async def test_take_of_an_engine_that_is_just_being_stopped_starts_it_again(tmp_path: Path) -> None:
+    async with running(tmp_path, CHAT) as scene:
+        await scene.until(chat=State.READY)
+        shim = scene.spawner.last
+        shim.exits_when_stopped = False
+        scene.runtime.take(scene.reading(EMBED), apply=True)
+        await scene.until(embed=State.READY, chat=State.STOPPING)
+        scene.runtime.take(scene.reading(CHAT + EMBED), apply=True)
+        await settle()
+        assert scene.states()["chat"] is State.STOPPING  # an end under way is not broken off
+        await shim.end(0, requested=True)
+        await scene.until(chat=State.READY, embed=State.READY)
+        assert [each.spec["engine"] for each in scene.spawner.shims] == ["chat", "embed", "chat"]
