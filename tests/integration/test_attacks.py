@@ -24,7 +24,7 @@ FEW = 10
 @contextmanager
 def holding_out(folder: Path, *under: str) -> Iterator[Watched]:
     """Run a daemon, with a program that sets its limits; at the end all is as it was."""
-    for path in (folder, *folder.parents[:1]):
+    for path in (folder, *folder.parents[:2]):
         path.chmod(path.stat().st_mode | 0o001)  # pytest makes its folders for their owner only
     exporter, api = free_port(), free_port()
     made = Site(folder, config_for(folder, exporter, api), exporter_port=exporter, api_port=api)

@@ -55,7 +55,7 @@ SEES = Row(
             "short",
             [
                 Query(
-                    f"increase(vllmd_part_failures_total{{{HOSTS}}}[10m]) > 0",
+                    f"topk(10, increase(vllmd_part_failures_total{{{HOSTS}}}[10m]))",
                     f"{HOST} {{{{part}}}}",
                 )
             ],
