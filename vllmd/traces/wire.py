@@ -164,7 +164,11 @@ class _Walk:
                 size = data[at] if at < end else 0x80
                 at += 1
                 if size >= 0x80:
-                    size, at = self._varint(at - 1, end)
+                    if at < end and data[at] < 0x80:  # as most spans have it
+                        size = size & 0x7F | data[at] << 7
+                        at += 1
+                    else:
+                        size, at = self._varint(at - 1, end)
                 value_end = at + size
             elif kind == _VARINT:
                 _, value_end = self._varint(at, end)
