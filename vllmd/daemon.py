@@ -317,7 +317,7 @@ class Daemon:
             CostCollector(runtime.metering.figures),
             PagesCollector(runtime.engines.sources.values()),
             TracesCollector(runtime.tracing.figures),
-            OwnProcessCollector(),
+            OwnProcessCollector(runtime.lag),
             PartsCollector(self._parts, lambda: self._lifetime.unexpected),
         ]
         page = MetricsPage(Runner(collectors, self._clock), runtime.engines.readable_sources)
@@ -344,6 +344,7 @@ class Daemon:
             "config": runtime.config.path,
             "problem": runtime.wanted.problem or self._surroundings.reloads.refusal,
             "traces_problem": runtime.tracing.problem(),
+            "late_s": round(runtime.lag.late_s(), 3),
             "failing": [part.to_json() for part in self._parts.failing()],
             **self._web.about(),
             "run_dir": str(self._run_dir),

@@ -26,6 +26,7 @@ from vllmd.engine.status import EngineStatus
 from vllmd.engine.supervisor import Supervisor
 from vllmd.gpu_view import view_of
 from vllmd.gpus import Gpus
+from vllmd.loop_lag import LoopLag
 from vllmd.outputs import Outputs
 from vllmd.parts import Part
 from vllmd.reloading import Reading
@@ -55,6 +56,7 @@ class Around:
     ended: Callable[[], None]
     """Told when nothing of a run is left, before the next one."""
     turns: Turns = attrs.field(factory=Turns)
+    lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
 
 class Engines:
@@ -192,6 +194,7 @@ class Engines:
                 clock,
                 told=around.told,
                 adapters=functools.partial(around.adapters.names, name),
+                lag=around.lag,
             )
         source.point(engine.url)
         recent = self._recent.setdefault(name, RecentPages())
@@ -220,6 +223,7 @@ class Engines:
             stopped=self._stopped,
             turns=around.turns,
             clock=around.clock,
+            lag=around.lag,
             poll_s=config.daemon.poll_s,
             chance=random.random,
             do_aside=around.aside.do,

@@ -88,10 +88,14 @@ class InstallError(VllmdError):
 
 
 class ScrapeError(VllmdError):
-    """An engine's metrics page cannot be read; `refused` if nobody listens there."""
+    """An engine's metrics page cannot be read; `refused` if nobody listens there.
+
+    `ours` if that says nothing of the engine: vllmd was late, or had no means to ask.
+    """
 
     exit_code = 70
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, refused: bool = False, ours: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
+        self.ours = ours

@@ -77,6 +77,7 @@ class Runtime:
             told=self._page_read,
             ended=self._renew,
         )
+        self.lag = self._around.lag
         engines.configure(now, wanted, self._around)
         self._lives = Running(surroundings.parts, self._renew)
         self._others = Running(surroundings.parts)
@@ -103,6 +104,7 @@ class Runtime:
     def _parts(self) -> Iterator[Part]:
         """Yield what works beside the engines until the daemon ends."""
         yield self._manager
+        yield Part("event_loop_lag", self.lag.run)
         yield self._webhook_part(self.now.config.notify)
         yield from self.outputs.parts()
         yield from self.gpus.parts()

@@ -17,6 +17,7 @@ from vllmd.config import command
 from vllmd.engine.assembly import Settings
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.gpu import GpuView
+from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.site import Site
@@ -84,6 +85,7 @@ class Scene:
                 lambda _: True,
                 self._forget,
                 lambda _shim, _engine: self.used,
+                fresh=self._look_afresh,
             ),
             start_nothing,
         )
@@ -98,6 +100,10 @@ class Scene:
     async def _read(self) -> Reading:
         answer = Answer.PAGE if await self._ask() else Answer.NONE
         return attrs.evolve(self.reading, at=self.clock.now, answer=answer)
+
+    async def _look_afresh(self, _canary: bool) -> FreshLook:
+        now = await self._read()
+        return FreshLook(now.answer, now.ranks, answered=now.answer is Answer.PAGE)
 
     async def _holders(self) -> list[str]:
         return self.holders

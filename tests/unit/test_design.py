@@ -28,6 +28,7 @@ GROUND = {
     "story",
     "redact",
     "log",
+    "loop_lag",
     "journald",
     "runbook_pages",
     "allocator",

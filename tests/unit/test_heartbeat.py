@@ -1,9 +1,15 @@
+import asyncio
+import errno
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given as given_by
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, engine, status
@@ -12,14 +18,22 @@ from vllmd.config import command
 from vllmd.config.model import Config, Daemon, Engine
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.liveness.reading import Answer, Rank
-from vllmd.heartbeat import parse_reading, probes, read, send_canary
+from vllmd.heartbeat import look_afresh, parse_reading, probes, read, send_canary
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
 
+COUNTS = [
+    "vllm:iteration_tokens_total_count",
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:generation_tokens_total",
+    "vllm:engine_sleep_state",
+]
+
 
 def page(text: str) -> Page:
-    return Page(parse_page(text.encode(), "chat").families, 0, len(text), 5.0, 0.1)
+    return Page(parse_page(text.encode(), "chat").families, 0, len(text), 5.0, 0.1, 5.0, 5.1)
 
 
 def recorded(name: str) -> str:
@@ -27,12 +41,13 @@ def recorded(name: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "steps"), [("vllm-0.32-cpu.prom", 117), ("vllm-0.25-h200.prom", 321)]
+    ("name", "steps", "tokens"),
+    [("vllm-0.32-cpu.prom", 117, 378), ("vllm-0.25-h200.prom", 321, 4347)],
 )
-def test_parse_reading_of_a_real_page(name: str, steps: int) -> None:
+def test_parse_reading_of_a_real_page(name: str, steps: int, tokens: int) -> None:
     reading = parse_reading(page(recorded(name)))
     assert (reading.answer, reading.at, reading.sleeping) == (Answer.PAGE, 5.0, False)
-    assert dict(reading.ranks) == {"0": Rank(steps, 0, 0)}
+    assert dict(reading.ranks) == {"0": Rank(steps, 0, 0, tokens)}
 
 
 def test_parse_reading_ranks_and_sleep() -> None:
@@ -40,7 +55,7 @@ def test_parse_reading_ranks_and_sleep() -> None:
     label = 'engine="0",model_name="tiny"'
     busy = text.replace(f"running{{{label}}} 0.0", f"running{{{label}}} 3.0")
     busy = busy.replace(f"waiting{{{label}}} 0.0", f"waiting{{{label}}} 2.0")
-    assert parse_reading(page(busy)).ranks["0"] == Rank(117, 3, 2)
+    assert parse_reading(page(busy)).ranks["0"] == Rank(117, 3, 2, 378)
     second = busy + f"vllm:iteration_tokens_total_count{{{label.replace('0', '1', 1)}}} 9.0\n"
     assert parse_reading(page(second)).ranks["1"] == Rank(9, 0, 0)
     asleep = text.replace(
@@ -64,7 +79,7 @@ def client_of(handler: Handler) -> httpx.AsyncClient:
 
 
 def refuse(request: httpx.Request) -> httpx.Response:
-    raise httpx.ConnectError("refused", request=request)
+    raise httpx.ConnectError("all failed", request=request) from ConnectionRefusedError(111, "")
 
 
 def hang(request: httpx.Request) -> httpx.Response:
@@ -100,7 +115,7 @@ async def test_send_canary_says_what_came(code: int, problem: str | None) -> Non
 
 async def test_send_canary_engine_that_is_gone_is_said() -> None:
     async with client_of(refuse) as client:
-        assert "refused" in str(await send_canary(client, engine(), None))
+        assert "all failed" in str(await send_canary(client, engine(), None))
 
 
 async def test_read_keeps_the_page_among_the_recent_ones() -> None:
@@ -147,3 +162,87 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         asked = probes(given, command.build(given), source, client, clock, adapters, RecentPages())
         assert (asked.canary is not None) is wanted
         assert asked.pages() == b""
+
+
+ODD = ["NaN", "+Inf", "-Inf", "-1", "1e308", "1e400", "0", "3.5", "9007199254740993"]
+
+
+@given_by(st.lists(st.tuples(st.sampled_from(COUNTS), st.sampled_from(ODD)), max_size=12))
+def test_parse_reading_of_an_odd_page_never_raises(lines: list[tuple[str, str]]) -> None:
+    text = "".join(f'{name}{{engine="0"}} {value}\n' for name, value in lines)
+    reading = parse_reading(page(text))
+    assert 0 <= reading.running < 2**60
+    assert 0 <= reading.waiting < 2**60
+    for rank in reading.ranks.values():
+        assert rank.has_work in (True, False)
+        assert rank.steps == rank.steps  # not a number would never stand still
+
+
+@settings(deadline=None, max_examples=50)
+@given_by(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
+def test_read_of_any_bytes_never_raises(content: bytes) -> None:
+    async def go() -> Answer:
+        async with client_of(lambda _: httpx.Response(200, content=content)) as client:
+            clock = FakeClock()
+            source = PageSource("chat", "http://x", client, clock)
+            return (await read(source, RecentPages(), clock)).answer
+
+    assert asyncio.run(go()) in (Answer.PAGE, Answer.NONE)
+
+
+def test_parse_reading_count_that_is_no_number_is_absent() -> None:
+    label = 'engine="0",model_name="tiny"'
+    text = recorded("vllm-0.32-cpu.prom")
+    odd = text.replace(f"running{{{label}}} 0.0", f"running{{{label}}} NaN")
+    assert odd != text
+    assert parse_reading(page(odd)).running == 0
+
+
+def fail_with(number: int) -> Handler:
+    def handler(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("all failed", request=request) from OSError(number, "x")
+
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        (errno.ECONNREFUSED, Answer.REFUSED),
+        (errno.ECONNRESET, Answer.NONE),
+        (errno.EMFILE, Answer.UNKNOWN),
+        (errno.ENFILE, Answer.UNKNOWN),
+        (errno.ENOMEM, Answer.UNKNOWN),
+        (errno.EADDRNOTAVAIL, Answer.UNKNOWN),
+        (socket.EAI_NONAME, Answer.UNKNOWN),
+    ],
+)
+async def test_read_connection_that_we_cannot_make_says_nothing_of_the_engine(
+    number: int, answer: Answer
+) -> None:
+    async with client_of(fail_with(number)) as client:
+        clock = FakeClock()
+        source = PageSource("chat", "http://x", client, clock)
+        assert (await read(source, RecentPages(), clock)).answer is answer
+
+
+async def test_look_afresh_reads_the_page_of_a_running_server() -> None:
+    text = recorded("vllm-0.32-cpu.prom").encode()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append(head)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + text)
+        writer.close()
+
+    asked: list[str] = []
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    given, clock, client = engine(f"port = {port}"), FakeClock(), client_of(refuse)
+    source = PageSource("chat", "http://x", client, clock)
+    fresh = await look_afresh(given, "secret", source, True)
+    server.close()
+    assert (fresh.answer, fresh.canary) == (Answer.PAGE, True)
+    assert dict(fresh.ranks) == {"0": Rank(117, 0, 0, 378)}
+    assert [a.split(" HTTP")[0] for a in asked] == ["POST /v1/completions", "GET /metrics"]
+    assert "authorization: Bearer secret" in asked[0]

@@ -21,6 +21,12 @@ _COLOURS = {
     "unreachable": "red",
 }
 
+LATE_S = 1.0
+LATE_MEANS = (
+    "the host is overloaded, or vllmd was stopped; what is said of engines may be old, and none is "
+    "judged by this time"
+)
+
 
 @click.command()
 @socket_option
@@ -38,6 +44,9 @@ def command(client: ControlClient, as_json: bool) -> None:
     terminal.echo(
         f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}"
     )
+    if daemon.get("late_s", 0.0) >= LATE_S:  # an older daemon does not know it
+        late = f"{daemon['late_s']:.0f} s"
+        terminal.echo(terminal.style(f"vllmd itself is late by {late}: {LATE_MEANS}", fg="yellow"))
     if daemon["problem"]:
         terminal.echo_text(terminal.style(daemon["problem"], fg="red"))
     if daemon.get("web_config_problem"):

@@ -59,10 +59,10 @@ def assemble(settings: Settings, ledger: Ledger, before: Assembly | None = None)
             site.clock,
             command,
             limit_s=engine.liveness.diagnose_s,
-            sources=Sources(settings.probes.pages, site.gpu.recent, site.mask),
+            sources=Sources(settings.probes.pages, site.gpu.recent, site.mask, site.lag),
             before=before.incidents if before else None,
         ),
-        Drain(engine, ledger, site.clock, settings.probes.serving),
+        Drain(engine, ledger, site.clock, settings.probes.serving, site.lag),
         Aftermath(
             engine,
             command,
@@ -82,7 +82,7 @@ def watch_of(
     return Watch(
         ledger,
         settings.probes,
-        site.clock,
+        site.lag,
         site.poll_s,
         engine.port,
         engine.liveness,

@@ -14,6 +14,7 @@ from vllmd.engine.output import FirstErrors
 from vllmd.engine.restart.turns import Turns
 from vllmd.engine.spawner import Spawner
 from vllmd.engine.stopping import proof
+from vllmd.loop_lag import LoopLag
 from vllmd.shim.protocol import ROTATION, Rotation
 
 
@@ -45,6 +46,8 @@ class Site:
     errors: FirstErrors = attrs.field(factory=FirstErrors)
     ended: Callable[[], None] = lambda: None
     """Told when nothing of a run is left, before the next one."""
+
+    lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
     def written(self) -> dict[Path, int]:
         """Return the folders that are written to for this engine, and the bytes needed in each."""

@@ -6,18 +6,20 @@ from pathlib import Path
 import attrs
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.config.model import Liveness
 from vllmd.engine import exits
 from vllmd.engine.follow import new_lines, output_of
 from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
+from vllmd.engine.liveness.fresh_look import LookAfresh, confirms, nobody_looks
 from vllmd.engine.liveness.progress import Judge, Judgement, LoadJudge, Verdict
 from vllmd.engine.liveness.reading import Activity, Answer, Reading
 from vllmd.engine.phases import SPANS, is_waiting_notice, parse_phase
 from vllmd.engine.sizes import parse_size
 from vllmd.engine.state import Event, State
+from vllmd.logs.reader import LogReader
+from vllmd.loop_lag import LoopLag
 from vllmd.shim.protocol import RunRecord
 
 LOADING_POLL_S = 0.5
@@ -43,6 +45,8 @@ class Probes:
     """Its pages of the last minutes, as text."""
     canary: Ask | None = None
     """Sends a completion of one token; None if that is not wanted."""
+    fresh: LookAfresh = nobody_looks
+    """Looks once more, in a process that is not late, before anything is done."""
 
 
 @attrs.frozen
@@ -58,7 +62,10 @@ Diagnose = Callable[[RunRecord, str, Activity | None], Awaitable[Path | None]]
 """Writes down where the processes of a run stand; returns the folder, None if it could not."""
 
 
-@attrs.define
+LEFT_ALONE = "it seems to be stalled, and is left alone until that is sure: "
+
+
+@attrs.define(eq=False)
 class Watch:
     """One engine, followed; `run` lasts until it is cancelled, or the engine is to be killed.
 
@@ -67,7 +74,7 @@ class Watch:
 
     ledger: Ledger
     probes: Probes
-    clock: Clock
+    lag: LoopLag
     poll_s: float
     port: int
     limits: Liveness
@@ -75,6 +82,8 @@ class Watch:
     diagnose: Diagnose
     loaded: Callable[[], None] = lambda: None
     """Told when the engine is ready for the first time in this run."""
+    _unsure: str | None = attrs.field(default=None, init=False)
+    """What was said of a stall that could not be confirmed."""
 
     async def run(self, run: RunRecord) -> Stall:
         """Follow the engine of `run`, from where the ledger has it.
@@ -107,14 +116,10 @@ class Watch:
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
         log = output_of(run)
-        judge = LoadJudge(self.limits.load_stall_s)
-        judged_at, spoke = self.clock.monotonic(), False
+        judge = LoadJudge(self.limits.load_stall_s, self.poll_s)
+        judged_at, spoke = self.lag.watched(), False
         while True:
-            lines = new_lines(log)
-            spoke = spoke or any(not is_waiting_notice(line) for line in lines)
-            for line in lines:  # one by one: a phase may be over within a poll
-                self.ledger.reach(parse_phase(line))
-                self.ledger.learn(parse_size(line))
+            spoke = self._hear(log) or spoke
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None
@@ -122,38 +127,72 @@ class Watch:
                     f"port {self.port} is answered by a process that is not this engine: end it "
                     f"(ss -ltnp 'sport = {self.port}') or give the engine another port"
                 )
-            now = self.clock.monotonic()
-            judge.limit_s = self.limits.load_stall_s
-            if now - judged_at >= self.poll_s and self.ledger.state is State.LOADING:
-                activity = None if spoke else self.activity(run)
-                reason = judge.judge(now, spoke=spoke, activity=activity)
-                judged_at, spoke = now, False
-                if reason and await self._stalled(run, reason):
+            now = self.lag.watched()
+            judge.limit_s, judge.poll_s = self.limits.load_stall_s, self.poll_s
+            if now - judged_at >= self.poll_s:
+                judged_at = now
+                reason = self._judge_load(judge, run, spoke=spoke)
+                spoke = False
+                if reason and await self._load_stalls(run, judge, log, reason):
                     return Stall(exits.LOAD_STALLED, reason)
-            await self.clock.sleep(LOADING_POLL_S)
+            await self.lag.clock.sleep(LOADING_POLL_S)
+
+    def _hear(self, log: LogReader) -> bool:
+        """Note what a loading engine printed; tell whether it says that the load gets on."""
+        spoke = False
+        for line in new_lines(log):  # one by one: a phase may be over within a poll
+            spoke = spoke or not is_waiting_notice(line)
+            self.ledger.reach(parse_phase(line))
+            self.ledger.learn(parse_size(line))
+        return spoke
+
+    def _judge_load(self, judge: LoadJudge, run: RunRecord, *, spoke: bool) -> str | None:
+        activity = None if spoke else self.activity(run)
+        return judge.judge(self.lag.watched(), spoke=spoke, activity=activity)
+
+    async def _load_stalls(
+        self, run: RunRecord, judge: LoadJudge, log: LogReader, reason: str
+    ) -> bool:
+        """Act on a load that seems to stand still; tell whether it is to be ended."""
+        said_only = self.ledger.state is State.STALLED
+        if said_only and not self.limits.restart_stalled:
+            return False
+        if not await self._load_stands(run, judge, log):
+            return False
+        return said_only or (
+            await self._stalled(run, reason) and await self._load_stands(run, judge, log)
+        )
+
+    async def _load_stands(self, run: RunRecord, judge: LoadJudge, log: LogReader) -> bool:
+        """Look afresh at a load that seems to stand still."""
+        fresh = await self.probes.fresh(False)
+        if fresh.answer is Answer.UNKNOWN:
+            self._leave_alone(fresh.problem)
+            return False
+        self._sure()
+        if fresh.answered:
+            judge.pardon()
+        return self._judge_load(judge, run, spoke=self._hear(log)) is not None
 
     async def _serve(self, run: RunRecord) -> Stall:
-        judge = Judge(self.limits)
+        judge = Judge(self.limits, self.poll_s)
         own: Canary | None = None
         silent = 0
         try:
             while True:
                 own = self._canary(own)
-                judge.limits = self.limits
-                await self.clock.sleep(self.poll_s)
+                judge.limits, judge.poll_s = self.limits, self.poll_s
+                await self.lag.clock.sleep(self.poll_s)
                 reading = await self.probes.serving()
-                silent = 0 if reading.answer is Answer.PAGE else silent + 1
+                if reading.answer is not Answer.UNKNOWN:
+                    silent = 0 if reading.answer is Answer.PAGE else silent + 1
                 self._note(reading, silent)
-                judgement = self._judge(judge, own, run, reading)
+                reading = self._with_canary(own, reading)
+                judgement = judge.judge(reading, lambda: self.activity(run))
                 if judgement.verdict is not Verdict.STALLED:
-                    self._recovered(reading, judgement)
-                elif self.ledger.state is not State.STALLED:
-                    if not await self._stalled(run, judgement.reason):
-                        continue
-                    again = self._judge(judge, own, run, await self.probes.serving())
-                    if again.verdict is Verdict.STALLED:
-                        return Stall(exits.STALLED, again.reason)
-                    self.ledger.to(Event.PROGRESSED)
+                    self._recovered(reading, judgement, silent)
+                elif await self._stalls(run, judge, reading, judgement):
+                    return Stall(exits.STALLED, judgement.reason)
         finally:
             if own is not None:
                 own.close()
@@ -165,20 +204,62 @@ class Watch:
             if own.ask is ask and own.every_s == every_s:
                 return own
             own.close()
-        return Canary(ask, self.clock, every_s) if ask else None
+        return Canary(ask, self.lag.clock, every_s) if ask else None
 
-    def _judge(
-        self, judge: Judge, own: Canary | None, run: RunRecord, reading: Reading
-    ) -> Judgement:
-        if own is not None and reading.answer is Answer.PAGE:
-            steps = sum(rank.steps for rank in reading.ranks.values())
-            idle = not any(rank.has_work for rank in reading.ranks.values())
-            rank = own.look(steps, idle and not reading.sleeping)
-            if own.problem is not None:
-                self.ledger.found(f"the canary was not answered as it should be: {own.problem}")
-            if rank is not None:
-                reading = attrs.evolve(reading, ranks={**reading.ranks, RANK: rank})
-        return judge.judge(reading, lambda: self.activity(run))
+    def _with_canary(self, own: Canary | None, reading: Reading) -> Reading:
+        """Add the rank that stands for a canary in flight; send one if it is time."""
+        if own is None or reading.answer is not Answer.PAGE:
+            return reading
+        steps = sum(rank.steps for rank in reading.ranks.values())
+        idle = not any(rank.has_work for rank in reading.ranks.values())
+        rank = own.look(steps, idle and not reading.sleeping)
+        if own.problem is not None:
+            self.ledger.found(f"the canary was not answered as it should be: {own.problem}")
+        return (
+            reading if rank is None else attrs.evolve(reading, ranks={**reading.ranks, RANK: rank})
+        )
+
+    async def _stalls(
+        self, run: RunRecord, judge: Judge, reading: Reading, judgement: Judgement
+    ) -> bool:
+        """Act on an engine that seems to be stalled; tell whether it is to be killed.
+
+        It is looked at afresh before that is said, and again before it is killed.
+        """
+        said_only = self.ledger.state is State.STALLED
+        if said_only and not self.limits.restart_stalled:
+            return False
+        if not await self._confirmed(judge, reading, judgement):
+            return False
+        return said_only or (
+            await self._stalled(run, judgement.reason)
+            and await self._confirmed(judge, reading, judgement)
+        )
+
+    async def _confirmed(self, judge: Judge, reading: Reading, judgement: Judgement) -> bool:
+        """Look afresh at an engine that seems to be stalled; what is not sure is not confirmed."""
+        fresh = await self.probes.fresh(judgement.rank == RANK)
+        if fresh.answer is Answer.UNKNOWN:
+            self._leave_alone(fresh.problem)
+            return False
+        self._sure()
+        if confirms(fresh, reading, judgement):
+            return True
+        judge.pardon()
+        self.ledger.log.info(events.ENGINE_CLEARED, doubt=judgement.reason, answer=fresh.answer)
+        if fresh.answer is Answer.PAGE and self.ledger.state is State.STALLED:
+            self._progressed(Verdict.BUSY)
+        return False
+
+    def _leave_alone(self, problem: str) -> None:
+        self._unsure = LEFT_ALONE + problem
+        self.ledger.found(self._unsure)
+
+    def _sure(self) -> None:
+        """Take back what was said of a stall that could not be confirmed."""
+        if self._unsure is not None and self.ledger.problem == self._unsure:
+            self.ledger.problem = None
+        self._unsure = None
 
     def activity(self, run: RunRecord) -> Activity | None:
         """Return what its processes have used, and what their GPU does for them."""
@@ -193,22 +274,32 @@ class Watch:
         """Follow what the page says into the states that it names."""
         self.ledger.show(reading)
         state = self.ledger.state
-        if silent == SILENT_POLLS and state in (State.READY, State.SLEEPING):
+        if silent >= SILENT_POLLS and state in (State.READY, State.SLEEPING):
             self.ledger.requests = None
             self.ledger.to(Event.WENT_SILENT)
-        if silent:
+        if reading.answer is not Answer.PAGE:
             return
         if state is State.UNREACHABLE or (state is State.SLEEPING and not reading.sleeping):
             self.ledger.to(Event.ANSWERED)
         if self.ledger.state is State.READY and reading.sleeping:
             self.ledger.to(Event.SLEPT)
 
-    def _recovered(self, reading: Reading, judgement: Judgement) -> None:
+    def _recovered(self, reading: Reading, judgement: Judgement, silent: int) -> None:
         """Take a stall back that was only said, not acted upon."""
-        if self.ledger.state is State.STALLED and reading.answer is Answer.PAGE:
-            self.ledger.log.info(events.ENGINE_PROGRESSED, verdict=str(judgement.verdict))
-            self.ledger.problem = None
-            self.ledger.to(Event.PROGRESSED)
+        if judgement.verdict is Verdict.UNKNOWN:
+            return
+        self._sure()
+        if self.ledger.state is not State.STALLED:
+            return
+        if reading.answer is Answer.PAGE:
+            self._progressed(judgement.verdict)
+        elif silent >= SILENT_POLLS:
+            self.ledger.to(Event.WENT_SILENT)
+
+    def _progressed(self, verdict: Verdict) -> None:
+        self.ledger.log.info(events.ENGINE_PROGRESSED, verdict=str(verdict))
+        self.ledger.problem = None
+        self.ledger.to(Event.PROGRESSED)
 
     async def _stalled(self, run: RunRecord, reason: str) -> bool:
         """Say that the engine is stalled, and look into it.
@@ -224,7 +315,7 @@ class Watch:
             reason=reason,
             incident=str(folder) if folder else None,
             acted=self.limits.restart_stalled,
-            consequence="it is killed and started again"
+            consequence="it is killed and started again, unless a last look shows progress"
             if self.limits.restart_stalled
             else "none: liveness.restart_stalled is false",
         )

@@ -1,6 +1,7 @@
 """One engine's page: fetched once however many ask, and never older than it looks."""
 
 import asyncio
+import errno
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -8,14 +9,33 @@ import httpx
 
 from vllmd.clock import Clock
 from vllmd.errors import ScrapeError
+from vllmd.loop_lag import LoopLag
 from vllmd.scrape.derived import derive
 from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.peak import Peaks
 from vllmd.units import MIB
 
 FETCH_TIMEOUT_S = 5.0
+"""Of watched time: an engine that answers in time is not charged for our own lateness."""
+FETCH_AT_MOST_S = 60.0
 MAX_PAGE_BYTES = 32 * MIB
 MAX_AGE_S = 1.0
+
+
+OURS = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        errno.EADDRNOTAVAIL,
+        errno.EAGAIN,
+        errno.EPERM,
+        errno.EACCES,
+    }
+)
+"""A connection that could not be made for these says nothing of who would have answered; nor does
+a name that is not resolved, whose numbers are negative."""
 
 
 @attrs.frozen
@@ -27,6 +47,9 @@ class Page:
     size_bytes: int
     read_at: float
     duration_s: float
+    watched_from: float = 0.0
+    watched_until: float = 0.0
+    """When it was asked for, and when all of it was there, in watched seconds."""
     lora: bytes | None = None
     """What vLLM last said of its adapters, as labels."""
 
@@ -42,8 +65,10 @@ class PageSource:
         clock: Clock,
         told: Callable[[str, Page], None] = lambda _engine, _page: None,
         adapters: Callable[[], Sequence[str]] = tuple,
+        lag: LoopLag | None = None,
     ) -> None:
         """Make a source; `told` hears of each page, `adapters` returns those wanted."""
+        self.lag = lag or LoopLag(clock)
         self._adapters = adapters
         self.engine = engine
         self.point(url)
@@ -60,10 +85,10 @@ class PageSource:
         """Read the engine there from now on."""
         self._url = f"{url}/metrics"
 
-    async def get(
-        self, *, max_age_s: float = MAX_AGE_S, timeout_s: float = FETCH_TIMEOUT_S
-    ) -> Page:
+    async def get(self, *, max_age_s: float = MAX_AGE_S, timeout_s: float | None = None) -> Page:
         """Return the page as it was at most `max_age_s` ago.
+
+        Without `timeout_s` it takes as long as an engine may take to answer.
 
         Raises: ScrapeError: it could not be read in time; the caller shows no families then.
         """
@@ -84,22 +109,35 @@ class PageSource:
         return [*page.families, *derived, self._peaks.family()]
 
     async def _fetch(self) -> Page:
-        started = self._clock.monotonic()
+        started, watched_from = self._clock.monotonic(), self.lag.watched()
+        reading = asyncio.ensure_future(self._read())
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT_S):
-                content = await self._read()
+            in_time = await self.lag.wait(reading, FETCH_TIMEOUT_S, at_most_s=FETCH_AT_MOST_S)
+            if not in_time:
+                raise TimeoutError(f"no answer within {FETCH_TIMEOUT_S:g} s")
+            watched_until, content = self.lag.watched(), reading.result()
             parsed = parse_page(content, self.engine)
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             self.up = False
             self.failures += 1
-            refused = isinstance(error, httpx.ConnectError)
-            raise ScrapeError(f"{self._url}: {error!r}", refused=refused) from None
+            numbers = _error_numbers(error)
+            watched_s = self.lag.watched() - watched_from
+            late = isinstance(error, TimeoutError) and watched_s < 0.9 * FETCH_TIMEOUT_S
+            raise ScrapeError(
+                f"{self._url}: {error!r}",
+                refused=errno.ECONNREFUSED in numbers,
+                ours=late or any(n in OURS or n < 0 for n in numbers),
+            ) from None
+        finally:
+            reading.cancel()
         self.last = Page(
             families=parsed.families,
             rejected_lines=parsed.rejected_lines,
             size_bytes=len(content),
             read_at=started,
             duration_s=self._clock.monotonic() - started,
+            watched_from=watched_from,
+            watched_until=watched_until,
             lora=parsed.lora,
         )
         self.up = True
@@ -109,7 +147,7 @@ class PageSource:
 
     async def _read(self) -> bytes:
         content = bytearray()
-        async with self._client.stream("GET", self._url) as response:
+        async with self._client.stream("GET", self._url, timeout=None) as response:
             response.raise_for_status()
             async for block in response.aiter_bytes():
                 content += block
@@ -132,3 +170,19 @@ def _retrieve(task: asyncio.Task[Page]) -> None:
     """Mark the error as seen: whoever waited may have given up before."""
     if not task.cancelled():
         task.exception()
+
+
+def _error_numbers(error: BaseException) -> frozenset[int]:
+    """Return the system's error numbers of an error and of what caused it."""
+    found: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None:
+            continue
+        if isinstance(each, OSError) and each.errno is not None:
+            found.add(each.errno)
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+        waiting.append(each.__cause__ or each.__context__)
+    return frozenset(found)

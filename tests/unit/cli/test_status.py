@@ -136,3 +136,12 @@ def test_status_says_that_the_web_configuration_cannot_be_used(tmp_path: Path) -
     host = FakeHost()
     host.more["web_config_problem"] = "the web configuration cannot be used, …"
     assert "the web configuration cannot be used" in status_of(tmp_path, host=host).splitlines()[1]
+
+
+def test_status_says_that_vllmd_itself_is_late_before_anything_of_engines(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.more["late_s"] = 42.4
+    shown = status_of(tmp_path, FakeEngine("chat"), host=host).splitlines()
+    assert shown[1].startswith("vllmd itself is late by 42 s: ")
+    host.more["late_s"] = 0.3
+    assert "late" not in status_of(tmp_path, FakeEngine("chat"), host=host)

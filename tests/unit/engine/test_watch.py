@@ -1,9 +1,13 @@
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
@@ -13,11 +17,13 @@ from vllmd import events
 from vllmd.config.model import Liveness
 from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
+from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.restart.memory import Memory
 from vllmd.engine.run_state import Reached, Run
 from vllmd.engine.state import Event, State
-from vllmd.engine.watch import LOADING_POLL_S, SILENT_POLLS, Probes, Stall, Watch
+from vllmd.engine.watch import LEFT_ALONE, LOADING_POLL_S, SILENT_POLLS, Probes, Stall, Watch
+from vllmd.loop_lag import LoopLag
 from vllmd.shim.protocol import RunRecord
 
 LIMITS = Liveness(stall_s=60, hang_s=300, load_stall_s=120, canary_every_s=30)
@@ -33,6 +39,9 @@ class Scene:
         self.gpu_busy: bool | None = None
         self.canaries: list[asyncio.Future[str | None]] = []
         self.diagnosed: list[str] = []
+        self.fresh: FreshLook | None = None
+        """What a fresh look shows, if not the same as the reading."""
+        self.looks: list[bool] = []
         self.during_diagnosis: Callable[[], None] = lambda: None
         self.clock = FakeClock()
         self.ledger = Ledger("chat", self.clock, Memory(directory / "chat.json"))
@@ -49,11 +58,12 @@ class Scene:
             forget=lambda: None,
             activity=lambda _shim, _engine: self.activity,
             canary=self._canary if canary else None,
+            fresh=self._fresh,
         )
         self.watch = Watch(
             self.ledger,
             probes,
-            self.clock,
+            LoopLag(self.clock),
             5.0,
             8000,
             limits,
@@ -78,6 +88,15 @@ class Scene:
 
     async def _serving(self) -> Reading:
         return attrs.evolve(self.reading, at=self.clock.now)
+
+    async def _fresh(self, canary: bool) -> FreshLook:
+        self.looks.append(canary)
+        if self.fresh is not None:
+            return self.fresh
+        if not self.answers:
+            return FreshLook(Answer.REFUSED)
+        page = self.reading.answer is Answer.PAGE
+        return FreshLook(self.reading.answer, self.reading.ranks, answered=page)
 
     async def _canary(self) -> str | None:
         self.canaries.append(asyncio.get_running_loop().create_future())
@@ -105,9 +124,11 @@ async def watching(
     scene.answers = ready
     task = asyncio.create_task(scene.watch.run(scene.run))
     await settle()
-    yield scene, task
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    try:
+        yield scene, task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 # --- loading ---------------------------------------------------------------------------------
@@ -321,3 +342,213 @@ async def test_run_canary_that_is_answered_proves_an_idle_engine(tmp_path: Path)
         scene.canaries[-1].set_result("HTTP 401")
         await scene.clock.advance(5)
         assert "HTTP 401" in str(scene.ledger.problem)
+
+
+# --- a fresh look before anything is done ------------------------------------------------------
+
+
+def stalls(scene: Scene) -> None:
+    scene.shows(2, running=1)
+
+
+def silences(scene: Scene) -> None:
+    scene.silent(Answer.NONE)
+
+
+WAYS = [stalls, silences]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_run_healthy_by_a_fresh_look_is_neither_red_nor_killed(
+    tmp_path: Path, way: Callable[[Scene], None]
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        way(scene)
+        scene.fresh = FreshLook(Answer.PAGE, {"0": Rank(3, 1, 0)}, answered=True)
+        with capture_logs() as logs:
+            await scene.clock.advance(3 * LIMITS.stall_s)
+        assert not task.done()
+        assert scene.diagnosed == []
+        assert scene.ledger.state is not State.STALLED
+        assert events.ENGINE_CLEARED in [entry["event"] for entry in logs]
+        assert len(scene.looks) <= 3  # the limit counts anew
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_run_nobody_can_look_afresh_nothing_is_killed_and_it_is_said(
+    tmp_path: Path, way: Callable[[Scene], None]
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        way(scene)
+        scene.fresh = FreshLook(Answer.UNKNOWN, problem="it was late itself")
+        with capture_logs() as logs:
+            await scene.clock.advance(3 * LIMITS.stall_s)
+        assert not task.done()
+        assert scene.diagnosed == []
+        assert scene.ledger.problem == LEFT_ALONE + "it was late itself"
+        said = [entry for entry in logs if entry["event"] == events.ENGINE_PROBLEM_FOUND]
+        assert len(said) == 1
+        scene.fresh = None
+        await scene.clock.advance(10)
+        assert task.result().label == "stalled"
+
+
+async def test_run_doubt_that_was_not_sure_is_taken_back_with_progress(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        stalls(scene)
+        scene.fresh = FreshLook(Answer.UNKNOWN, problem="it was late itself")
+        await scene.clock.advance(LIMITS.stall_s + 20)
+        assert scene.ledger.problem
+        scene.shows(3, running=1)
+        await scene.clock.advance(5)
+        assert scene.ledger.problem is None
+
+
+@pytest.mark.parametrize(
+    ("fresh", "state"),
+    [
+        (FreshLook(Answer.PAGE, {"0": Rank(3, 1, 0)}, answered=True), State.READY),
+        (FreshLook(Answer.UNKNOWN, problem="late"), State.STALLED),
+        (FreshLook(Answer.NONE), State.STALLED),
+    ],
+)
+async def test_run_second_look_after_the_diagnosis_decides(
+    tmp_path: Path, fresh: FreshLook, state: State
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        stalls(scene)
+        scene.during_diagnosis = lambda: setattr(scene, "fresh", fresh)
+        await scene.clock.advance(LIMITS.stall_s + 12)
+        assert len(scene.diagnosed) == 1
+        assert scene.is_in(state)
+        assert not task.done()
+        scene.fresh, scene.during_diagnosis = None, lambda: None
+        await scene.clock.advance(2 * LIMITS.stall_s)
+        assert task.result().label == "stalled"
+
+
+async def test_run_engine_that_stays_mute_is_never_ready(tmp_path: Path) -> None:
+    """Its processes use CPU during the diagnosis, which makes the verdict a mere silence."""
+    async with watching(tmp_path, ready=True) as (scene, task):
+        silences(scene)
+
+        def busy() -> None:
+            scene.clock.now += 3
+            scene.activity = Activity(11.0, 10.0, 1000)
+            scene.fresh = FreshLook(Answer.UNKNOWN, problem="late")
+
+        scene.during_diagnosis = busy
+        await scene.clock.advance(LIMITS.stall_s + 20)
+        assert scene.diagnosed
+        api_cpu_s = 11.0
+        for _ in range(6):
+            await scene.clock.advance(5)
+            api_cpu_s += 5
+            scene.activity = Activity(api_cpu_s, 10.0, 1000)
+            assert scene.ledger.state in (State.STALLED, State.UNREACHABLE)
+        assert scene.is_in(State.UNREACHABLE)
+        scene.fresh, scene.during_diagnosis = None, lambda: None
+        for _ in range(int(LIMITS.hang_s / 5)):
+            await scene.clock.advance(5)
+            api_cpu_s += 5
+            scene.activity = Activity(api_cpu_s, 10.0, 1000)
+        assert task.result().label == "stalled"
+
+
+async def test_run_canary_without_an_answer_is_asked_again_by_the_fresh_look(
+    tmp_path: Path,
+) -> None:
+    async with watching(tmp_path, ready=True, canary=True) as (scene, task):
+        scene.fresh = FreshLook(Answer.PAGE, {"0": Rank(1, 0, 0)}, answered=True, canary=True)
+        await scene.clock.advance(LIMITS.canary_every_s + LIMITS.stall_s + 20)
+        assert scene.looks == [True]
+        assert not task.done()
+        assert scene.is_in(State.READY)
+
+
+async def test_run_load_that_answers_a_fresh_look_goes_on(tmp_path: Path) -> None:
+    """The daemon's own question for its health gets no answer, as when the loop is late."""
+    async with watching(tmp_path) as (scene, task):
+        scene.fresh = FreshLook(Answer.PAGE, answered=True)
+        await scene.clock.advance(3 * LIMITS.load_stall_s)
+        assert not task.done()
+        assert scene.is_in(State.LOADING)
+        scene.fresh = FreshLook(Answer.UNKNOWN, problem="late")
+        await scene.clock.advance(2 * LIMITS.load_stall_s)
+        assert not task.done()
+        assert scene.is_in(State.LOADING)
+        assert scene.ledger.problem == LEFT_ALONE + "late"
+        scene.answers, scene.fresh = True, None
+        await scene.clock.advance(1)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.problem is None
+
+
+async def test_run_load_that_goes_on_during_the_diagnosis_is_not_killed(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        scene.log.write_text("")
+        scene.during_diagnosis = lambda: scene.log.write_text("shard 7\n")  # type: ignore[assignment]
+        await scene.clock.advance(LIMITS.load_stall_s + 20)
+        assert len(scene.diagnosed) == 1
+        assert not task.done()
+        await scene.clock.advance(2 * LIMITS.load_stall_s)
+        assert task.result().label == "load_stalled"
+
+
+# --- our own lateness ----------------------------------------------------------------------------
+
+
+async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.activity = None
+        scene.silent(Answer.UNKNOWN)
+        await scene.clock.advance(10 * LIMITS.hang_s)
+        assert scene.is_in(State.READY)
+        assert scene.looks == []
+        for answer in (*(Answer.NONE, Answer.UNKNOWN) * (SILENT_POLLS - 1), Answer.NONE):
+            assert scene.is_in(State.READY)
+            scene.silent(answer)
+            await scene.clock.advance(5)
+        assert scene.is_in(State.UNREACHABLE)  # neither forgotten nor counted
+        assert not task.done()
+
+
+READINGS = st.one_of(
+    st.sampled_from([Answer.NONE, Answer.REFUSED, Answer.UNKNOWN]).map(lambda a: Reading(0.0, a)),
+    st.builds(
+        lambda steps, running, sleeping: Reading(
+            0.0, Answer.PAGE, {"0": Rank(steps, running, 0)}, sleeping
+        ),
+        st.integers(0, 2),
+        st.integers(0, 1),
+        st.booleans(),
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(READINGS, st.sampled_from([5.0, 70.0])), max_size=20),
+    st.sampled_from([1.0, 60.0]),
+    st.booleans(),
+    st.sampled_from(list(Answer)),
+)
+def test_no_sequence_of_readings_leads_out_of_the_table(
+    steps: list[tuple[Reading, float]], stall_s: float, acts: bool, fresh: Answer
+) -> None:
+    async def play() -> None:
+        limits = attrs.evolve(LIMITS, stall_s=stall_s, restart_stalled=acts)
+        with tempfile.TemporaryDirectory() as folder:
+            async with watching(Path(folder), ready=True, limits=limits) as (scene, task):
+                for reading, seconds in steps:
+                    scene.reading = reading
+                    scene.fresh = FreshLook(fresh, reading.ranks, answered=fresh is Answer.PAGE)
+                    was = scene.ledger.state
+                    await scene.clock.advance(seconds)
+                    if task.done():
+                        task.result()  # or it raises what broke it
+                        break
+                    if scene.is_in(State.READY) and was is not State.READY:
+                        assert Answer.PAGE in (reading.answer, fresh)
+
+    asyncio.run(play())

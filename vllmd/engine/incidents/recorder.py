@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from vllmd import events
-from vllmd.clock import Clock
+from vllmd.clock import Clock, SystemClock
 from vllmd.config.command import Command
 from vllmd.engine import exits
 from vllmd.engine.causes.first_error import first_error
@@ -26,6 +26,7 @@ from vllmd.engine.incidents.kernel import kernel_lines
 from vllmd.engine.incidents.stacks import take_stacks
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.reading import Activity
+from vllmd.loop_lag import LoopLag
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 from vllmd.units import MINUTE_S
@@ -47,6 +48,7 @@ class Sources:
     """What its GPUs showed in the last minutes."""
     mask: Callable[[str], str] = str
     """Takes secrets out."""
+    lag: LoopLag = attrs.field(factory=lambda: LoopLag(SystemClock()))
     kernel: Callable[[float], str] = kernel_lines
 
 
@@ -64,7 +66,7 @@ class Incidents:
         sources: Sources | None = None,
         before: "Incidents | None" = None,
     ) -> None:
-        """Make a recorder; taking stacks may last `limit_s` seconds.
+        """Make a recorder; taking stacks may last `limit_s` watched seconds.
 
         `before` is the one that it takes the place of.
         """
@@ -95,7 +97,7 @@ class Incidents:
         if not await asyncio.to_thread(self._write, folder, read):
             return None
         pids = [stat.pid for stat in processes]
-        stacks = await take_stacks(pids, self._limit_s, self._command.argv[0])
+        stacks = await take_stacks(pids, self._limit_s, self._command.argv[0], self._sources.lag)
         await asyncio.to_thread(self._write, folder, lambda: {"stacks.txt": stacks.encode()})
         return folder
 

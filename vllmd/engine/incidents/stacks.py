@@ -5,9 +5,11 @@ import os
 import shutil
 from collections.abc import Sequence
 
+from vllmd.loop_lag import LoopLag
 
-async def take_stacks(pids: Sequence[int], limit_s: float, program: str) -> str:
-    """Return the stacks of all processes, or why there are none.
+
+async def take_stacks(pids: Sequence[int], limit_s: float, program: str, lag: LoopLag) -> str:
+    """Return the stacks of all processes, or why there are none; `limit_s` counts as watched.
 
     A py-spy beside `program` is used where there is none on the path. `--nonblocking` does not stop
     the process: one that was suspected wrongly is not hurt.
@@ -16,13 +18,21 @@ async def take_stacks(pids: Sequence[int], limit_s: float, program: str) -> str:
     if tool is None:
         return "no stacks: py-spy is not installed (pip install py-spy beside vLLM)\n"
     parts: list[str] = []
+    taking = asyncio.ensure_future(_dump_all(tool, pids, parts))
     try:
-        async with asyncio.timeout(limit_s):
-            for pid in pids:
-                parts.append(await _dump(tool, pid))
-    except TimeoutError:
-        parts.append(f"cut off after {limit_s:g} s\n")
+        if await lag.wait(taking, limit_s):
+            taking.result()
+        else:
+            parts.append(f"cut off after {limit_s:g} s\n")
+    finally:
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
     return "\n".join(parts)
+
+
+async def _dump_all(tool: str, pids: Sequence[int], parts: list[str]) -> None:
+    for pid in pids:
+        parts.append(await _dump(tool, pid))
 
 
 async def _dump(tool: str, pid: int) -> str:

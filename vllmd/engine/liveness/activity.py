@@ -1,5 +1,7 @@
 """What the processes of an engine have used: read only when something stands still."""
 
+import time
+
 import psutil
 
 from vllmd.engine.liveness.reading import Activity
@@ -40,4 +42,4 @@ class TreeActivity:
         core = sum(used for (pid, _), used in self._cpu_s.items() if pid != engine_pid)
         if all(stat.pid == engine_pid for stat in found):
             core = api  # a server that computes in its own process
-        return Activity(api, core, sum(self._io_bytes.values()))
+        return Activity(api, core, sum(self._io_bytes.values()), at=time.monotonic())

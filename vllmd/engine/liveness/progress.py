@@ -5,8 +5,9 @@ requests in flight is a hang, unless a step just takes long. Two limits tell tho
 one while the engine's processes use no CPU, so that nothing can be in the making, and a long one
 while they do (a long prefill does, and so does a kernel that spins).
 
-Time counts only as far as it was watched: after a pause of the host, or of the daemon, the engine
-is not blamed for what it could not do meanwhile.
+Time counts only as far as it was watched: readings come with times that stand still while the
+daemon is late, and what is between two of them counts up to the usual pause. What a page shows is
+known from the moment on at which all of it was there, up to that at which the next was asked for.
 """
 
 import enum
@@ -20,8 +21,10 @@ from vllmd.units import format_duration
 
 QUIET_SHARE = 0.05
 """Below this share of one CPU nothing is computed: log lines, timers, a page that is rendered."""
-MAX_GAP_S = 30.0
-"""More between two readings was not watched: the daemon or the host stood still."""
+TOLERANCE_S = 1.0
+"""A pause between two looks that is longer by more than this was not watched to its end."""
+LOOK_S = 6.0
+"""What asking a loading engine may take, beside the pause."""
 
 
 class Verdict(enum.StrEnum):
@@ -32,15 +35,18 @@ class Verdict(enum.StrEnum):
     SLEEPING = "sleeping"
     SILENT = "silent"
     """Its page cannot be read; not long enough to say more."""
+    UNKNOWN = "unknown"
+    """Nobody could look."""
     STALLED = "stalled"
 
 
 @attrs.frozen
 class Judgement:
-    """A verdict, and for a stall the sentence that says why."""
+    """A verdict; for a stall the sentence that says why, and the rank that stands still, if any."""
 
     verdict: Verdict
     reason: str = ""
+    rank: str | None = None
 
 
 @attrs.define
@@ -52,14 +58,17 @@ class _Suspicion:
     cpu_s: float | None = None
     cpu_at: float = 0.0
 
-    def look(self, now: float, cpu_s: float | None, gpu_busy: bool | None) -> None:
-        """Take note of the CPU time so far."""
+    def look(
+        self, now: float, cpu_s: float | None, at: float | None, gpu_busy: bool | None
+    ) -> None:
+        """Take note of the CPU time so far, as it was `at` a monotonic time."""
+        at = now if at is None else at
         worked = cpu_s is None or gpu_busy is True
-        if cpu_s is not None and self.cpu_s is not None and now > self.cpu_at:
-            worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * (now - self.cpu_at)
+        if cpu_s is not None and self.cpu_s is not None and at > self.cpu_at:
+            worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * (at - self.cpu_at)
         if worked:
             self.quiet_since = now
-        self.cpu_s, self.cpu_at = cpu_s, now
+        self.cpu_s, self.cpu_at = cpu_s, at
 
     def over(self, now: float, limits: Liveness) -> bool:
         """Tell whether a limit is reached."""
@@ -73,21 +82,29 @@ class _Suspicion:
 
 
 class Judge:
-    """Keeps what it needs of earlier readings; one for each run of an engine."""
+    """Keeps what it needs of earlier readings; one for each run of an engine.
 
-    def __init__(self, limits: Liveness) -> None:
+    `poll_s` is the pause between two readings.
+    """
+
+    def __init__(self, limits: Liveness, poll_s: float) -> None:
         self.limits = limits
+        self.poll_s = poll_s
         self._watched_s = 0.0
-        self._last_at: float | None = None
+        self._last_until: float | None = None
         self._ranks: dict[str, Rank] = {}
         self._standing: dict[str, _Suspicion] = {}
         self._silence: _Suspicion | None = None
 
     def judge(self, reading: Reading, activity: Callable[[], Activity | None]) -> Judgement:
         """Say what a reading means; `activity` is asked only if something stands still."""
-        if self._last_at is not None:
-            self._watched_s += min(max(0.0, reading.at - self._last_at), MAX_GAP_S)
-        self._last_at = reading.at
+        last, self._last_until = self._last_until, reading.until
+        if reading.answer is Answer.UNKNOWN:
+            return Judgement(Verdict.UNKNOWN)
+        if last is not None:
+            self._watched_s += min(max(0.0, reading.at - last), self.poll_s + TOLERANCE_S)
+        asked, took_s = self._watched_s, max(0.0, reading.until - max(reading.at, last or 0.0))
+        self._watched_s += took_s
         if reading.answer is not Answer.PAGE:
             return self._judge_silence(reading.answer, activity)
         self._silence = None
@@ -95,7 +112,13 @@ class Judge:
             self._standing.clear()
             self._ranks = {}
             return Judgement(Verdict.SLEEPING)
-        return self._judge_steps(reading, activity)
+        return self._judge_steps(reading, asked, activity)
+
+    def pardon(self) -> None:
+        """Forget since when something stands still: somebody else saw that all is well."""
+        self._silence = None
+        self._standing.clear()
+        self._ranks = {}
 
     def _judge_silence(self, answer: Answer, activity: Callable[[], Activity | None]) -> Judgement:
         now = self._watched_s
@@ -103,30 +126,38 @@ class Judge:
             self._silence = _Suspicion(now, now)
         used = activity() if answer is Answer.NONE else None
         if answer is Answer.NONE:
-            self._silence.look(now, used.api_cpu_s if used else None, None)
+            cpu_s, at = (used.api_cpu_s, used.at) if used else (None, None)
+            self._silence.look(now, cpu_s, at, None)
         if not self._silence.over(now, self.limits):
             return Judgement(Verdict.SILENT)
         how = "refuses connections" if answer is Answer.REFUSED else "does not answer"
         return Judgement(Verdict.STALLED, f"its API {how}, {self._silence.describe(now)}")
 
-    def _judge_steps(self, reading: Reading, activity: Callable[[], Activity | None]) -> Judgement:
-        now = self._watched_s
+    def _judge_steps(
+        self, reading: Reading, asked: float, activity: Callable[[], Activity | None]
+    ) -> Judgement:
         before, self._ranks = self._ranks, dict(reading.ranks)
         standing = {
             name: rank
             for name, rank in reading.ranks.items()
-            if rank.has_work and name in before and before[name].steps == rank.steps
+            if name in before and rank.stands(before[name])
         }
         self._standing = {name: s for name, s in self._standing.items() if name in standing}
         if not standing:
             busy = any(rank.has_work for rank in reading.ranks.values())
             return Judgement(Verdict.BUSY if busy else Verdict.IDLE)
         used = activity()
+        answered = self._watched_s
         for name, rank in standing.items():
-            suspicion = self._standing.setdefault(name, _Suspicion(now, now))
-            suspicion.look(now, used.core_cpu_s if used else None, used.gpu_busy if used else None)
+            suspicion = self._standing.setdefault(name, _Suspicion(answered, answered))
+            now = max(asked, suspicion.since)
+            cpu_s, at, gpu_busy = (
+                (used.core_cpu_s, used.at, used.gpu_busy) if used else (None, None, None)
+            )
+            suspicion.look(now, cpu_s, at, gpu_busy)
             if suspicion.over(now, self.limits):
-                return Judgement(Verdict.STALLED, _sentence(name, rank, suspicion, now))
+                reason = _sentence(name, rank, suspicion, now)
+                return Judgement(Verdict.STALLED, reason, name)
         return Judgement(Verdict.BUSY)
 
 
@@ -138,21 +169,22 @@ def _sentence(name: str, rank: Rank, suspicion: _Suspicion, now: float) -> str:
 class LoadJudge:
     """The verdict on a load: it gets on as long as it prints, computes, or moves bytes."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, poll_s: float) -> None:
         self.limit_s = limit_s
+        self.poll_s = poll_s
         self._watched_s = 0.0
         self._last: tuple[float, Activity | None] | None = None
         self._still_since = 0.0
 
     def judge(self, at: float, *, spoke: bool, activity: Activity | None) -> str | None:
-        """Take note of one look, at a monotonic time; `spoke` if it printed since the last one.
+        """Take note of one look, at a watched time; `spoke` if it printed since the last one.
 
         Returns: the sentence that says why the load is stalled, or None.
         """
         if self._last is not None:
             before_at, before = self._last
-            gap_s = min(max(0.0, at - before_at), MAX_GAP_S)
-            self._watched_s += gap_s
+            usual_s = self.poll_s + LOOK_S + TOLERANCE_S
+            self._watched_s += min(max(0.0, at - before_at), usual_s)
             if spoke or _worked(before, activity, at - before_at):
                 self._still_since = self._watched_s
         self._last = (at, activity)
@@ -161,11 +193,18 @@ class LoadJudge:
             return None
         return f"no line, no CPU and no byte moved for {format_duration(still_s)}"
 
+    def pardon(self) -> None:
+        """Forget since when nothing happens: somebody else saw that it answers."""
+        self._still_since = self._watched_s
+
 
 def _worked(before: Activity | None, now: Activity | None, seconds: float) -> bool:
     """Tell whether anything happened between two looks; what is not known counts as work."""
     if before is None or now is None:
         return True
+    if before.at is not None and now.at is not None:
+        seconds = now.at - before.at
+    seconds = max(seconds, 1.0)  # CPU time comes in steps of 10 ms
     cpu_s = now.api_cpu_s + now.core_cpu_s - before.api_cpu_s - before.core_cpu_s
     return (
         cpu_s > QUIET_SHARE * seconds

@@ -15,33 +15,50 @@ class Answer(enum.StrEnum):
     """Nobody listens: the server is ending, or has ended."""
     NONE = "none"
     """No answer in time, or no sense in it: overloaded, or frozen."""
+    UNKNOWN = "unknown"
+    """It could not be asked, or not in time: vllmd itself was late, or had no means to ask."""
 
 
 @attrs.frozen
 class Rank:
-    """One data-parallel rank: engine steps since its start, requests that run and that wait.
+    """One data-parallel rank: engine steps since its start, requests that run and wait, tokens.
 
-    Source: `vllm:iteration_tokens_total_count`, `vllm:num_requests_running`, `…_waiting`.
+    Source: `vllm:iteration_tokens_total_count`, `vllm:num_requests_running`, `…_waiting`,
+    `vllm:prompt_tokens_total` and `vllm:generation_tokens_total`.
     """
 
     steps: float
     running: float
     waiting: float
+    tokens: float = 0.0
 
     @property
     def has_work(self) -> bool:
         """Whether a step is to be expected."""
         return self.running + self.waiting > 0
 
+    def stands(self, before: "Rank") -> bool:
+        """Tell whether there was no progress since `before`, and some is to be expected."""
+        return self.has_work and (self.steps, self.tokens) == (before.steps, before.tokens)
+
 
 @attrs.frozen
 class Reading:
-    """One look; `at` is monotonic, in seconds. Without a page there are no ranks."""
+    """One look, begun at `at`, that took `took_s`; in watched seconds (`vllmd/loop_lag.py`).
+
+    Without a page there are no ranks.
+    """
 
     at: float
     answer: Answer
     ranks: Mapping[str, Rank] = MappingProxyType({})
     sleeping: bool = False
+    took_s: float = 0.0
+
+    @property
+    def until(self) -> float:
+        """When all of it was there."""
+        return self.at + self.took_s
 
     @property
     def running(self) -> int:
@@ -60,7 +77,8 @@ class Activity:
 
     `api_cpu_s` is the CPU time of the main process, the API server, `core_cpu_s` that of all
     others; `io_bytes` is what all of them read and wrote, files, sockets and pipes alike.
-    `gpu_busy` is None where nobody knows.
+    `gpu_busy` is None where nobody knows. `at` is when it was read, monotonic, in seconds: what was
+    used counts whether the daemon was late or not.
     """
 
     api_cpu_s: float
@@ -68,3 +86,4 @@ class Activity:
     io_bytes: int
     gpu_busy: bool | None = None
     gpu_memory_bytes: int | None = None
+    at: float | None = None

@@ -162,7 +162,7 @@ class Turn:
             f"waits until {other} has loaded, with which it shares a GPU: since {_at(since)}, "
             f"until {_at(since + most_s)} at most, or until that load stands still"
         )
-        return _Wait(load, self._clock.monotonic() + most_s, words, LoadJudge(STILL_S))
+        return _Wait(load, self._clock.monotonic() + most_s, words, LoadJudge(STILL_S, LOOK_S))
 
     def take(self, usual_s: float | None = None) -> None:
         """Begin to load; `usual_s` is what that took until now."""

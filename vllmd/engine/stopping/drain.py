@@ -5,7 +5,6 @@ drains by itself after SIGTERM to its main process (`--shutdown-timeout`); new r
 then, and its `/health` stays green (seen, 0.32).
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -19,6 +18,7 @@ from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.shim_client import ShimClient
 from vllmd.engine.state import Event, State
 from vllmd.errors import ShimError
+from vllmd.loop_lag import LoopLag
 
 POLL_S = 1.0
 ENDING_S = 5.0
@@ -35,6 +35,7 @@ class Drain:
     ledger: Ledger
     clock: Clock
     read: Callable[[], Awaitable[Reading]]
+    lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
     async def end(self, client: ShimClient) -> bool:
         """End the engine of a shim; requests in flight may finish if it serves.
@@ -108,12 +109,8 @@ class Drain:
         )
 
     async def _wait(self, client: ShimClient, seconds: float) -> bool:
-        """Wait for the end, but not longer; tell whether it came."""
-        if seconds > 0 and not client.exited.done():
-            sleeping = asyncio.ensure_future(self.clock.sleep(seconds))
-            await asyncio.wait({client.exited, sleeping}, return_when=asyncio.FIRST_COMPLETED)
-            sleeping.cancel()
-        return client.exited.done()
+        """Wait for the end, but not longer (as far as that was watched); tell whether it came."""
+        return await self.lag.wait(client.exited, seconds)
 
 
 def _in_flight(reading: Reading) -> int | None:

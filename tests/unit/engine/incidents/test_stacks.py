@@ -3,7 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from vllmd.clock import SystemClock
 from vllmd.engine.incidents.stacks import take_stacks
+from vllmd.loop_lag import LoopLag
+
+LAG = LoopLag(SystemClock())
 
 
 def fake_py_spy(folder: Path, script: str) -> str:
@@ -18,7 +22,7 @@ async def test_take_stacks_does_not_stop_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/bin:/usr/bin")
-    stacks = await take_stacks([os.getpid(), 7], 30, fake_py_spy(tmp_path, 'echo "$@"'))
+    stacks = await take_stacks([os.getpid(), 7], 30, fake_py_spy(tmp_path, 'echo "$@"'), LAG)
     assert f"# pid {os.getpid()}\ndump --nonblocking --pid {os.getpid()}\n" in stacks
     assert "# pid 7" in stacks
 
@@ -27,10 +31,10 @@ async def test_take_stacks_is_cut_off_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/bin:/usr/bin")
-    stacks = await take_stacks([1], 0.2, fake_py_spy(tmp_path, "exec sleep 60"))
+    stacks = await take_stacks([1], 0.2, fake_py_spy(tmp_path, "exec sleep 60"), LAG)
     assert "cut off after 0.2 s" in stacks
 
 
 async def test_take_stacks_without_py_spy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert "py-spy is not installed" in await take_stacks([1], 1, "/no/vllm")
+    assert "py-spy is not installed" in await take_stacks([1], 1, "/no/vllm", LAG)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vllmd.config.model import Liveness
-from vllmd.engine.liveness.progress import MAX_GAP_S, Judge, LoadJudge, Verdict
+from vllmd.engine.liveness.progress import Judge, LoadJudge, Verdict
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 
 LIMITS = Liveness(stall_s=120, hang_s=600)
@@ -65,7 +65,7 @@ def until_stalled(judge: Judge, engine: Engine, limit_s: float, **used: float) -
 
 
 def test_judge_idle_busy_and_sleeping_are_named() -> None:
-    judge, engine = Judge(LIMITS), Engine()
+    judge, engine = Judge(LIMITS, POLL_S), Engine()
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.IDLE
     engine.running = 1
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
@@ -77,25 +77,25 @@ def test_judge_idle_busy_and_sleeping_are_named() -> None:
 
 def test_judge_frozen_core_is_found_within_the_short_limit() -> None:
     engine = Engine(running=2)
-    found_s = until_stalled(Judge(LIMITS), engine, 1000)
+    found_s = until_stalled(Judge(LIMITS, POLL_S), engine, 1000)
     assert found_s is not None
     assert LIMITS.stall_s <= found_s <= LIMITS.stall_s + 2 * POLL_S
 
 
 def test_judge_spinning_core_is_found_within_the_long_limit() -> None:
-    found_s = until_stalled(Judge(LIMITS), Engine(running=2), 1000, cpu=1.0)
+    found_s = until_stalled(Judge(LIMITS, POLL_S), Engine(running=2), 1000, cpu=1.0)
     assert found_s is not None
     assert LIMITS.hang_s <= found_s <= LIMITS.hang_s + 2 * POLL_S
 
 
 def test_judge_busy_api_server_does_not_hide_a_frozen_core() -> None:
-    found_s = until_stalled(Judge(LIMITS), Engine(running=2), 1000, api_cpu=0.9)
+    found_s = until_stalled(Judge(LIMITS, POLL_S), Engine(running=2), 1000, api_cpu=0.9)
     assert found_s is not None
     assert found_s <= LIMITS.stall_s + 2 * POLL_S
 
 
 def test_judge_core_that_freezes_after_a_long_step_gets_the_whole_short_limit() -> None:
-    judge, engine = Judge(LIMITS), Engine(running=1)
+    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
     assert until_stalled(judge, engine, 300, cpu=1.0) is None
     found_s = until_stalled(judge, engine, 1000)
     assert found_s is not None
@@ -103,15 +103,15 @@ def test_judge_core_that_freezes_after_a_long_step_gets_the_whole_short_limit() 
 
 
 def test_judge_frozen_api_server_is_found_and_a_loaded_one_has_longer() -> None:
-    frozen = until_stalled(Judge(LIMITS), Engine(answer=Answer.NONE), 1000)
-    loaded = until_stalled(Judge(LIMITS), Engine(answer=Answer.NONE), 1000, api_cpu=1.0)
+    frozen = until_stalled(Judge(LIMITS, POLL_S), Engine(answer=Answer.NONE), 1000)
+    loaded = until_stalled(Judge(LIMITS, POLL_S), Engine(answer=Answer.NONE), 1000, api_cpu=1.0)
     assert frozen is not None
     assert loaded is not None
     assert frozen <= LIMITS.stall_s + 2 * POLL_S < LIMITS.hang_s <= loaded
 
 
 def test_judge_refused_connections_are_not_taken_for_load() -> None:
-    judge, engine = Judge(LIMITS), Engine(answer=Answer.REFUSED)
+    judge, engine = Judge(LIMITS, POLL_S), Engine(answer=Answer.REFUSED)
     found_s = until_stalled(judge, engine, 1000, api_cpu=1.0)
     assert found_s is not None
     assert found_s <= LIMITS.stall_s + 2 * POLL_S
@@ -119,18 +119,18 @@ def test_judge_refused_connections_are_not_taken_for_load() -> None:
 
 
 def test_judge_prefill_of_a_very_long_context_is_busy() -> None:
-    judge, engine = Judge(LIMITS), Engine(running=1)
+    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
     for _ in range(5):
         assert until_stalled(judge, engine, LIMITS.hang_s - 2 * POLL_S, cpu=1.0) is None
         engine.step()
 
 
 def test_judge_idle_night_is_idle() -> None:
-    assert until_stalled(Judge(LIMITS), Engine(steps=7), 12 * 3600) is None
+    assert until_stalled(Judge(LIMITS, POLL_S), Engine(steps=7), 12 * 3600) is None
 
 
 def test_judge_one_rank_of_two_that_stands_still_is_a_stall() -> None:
-    judge = Judge(LIMITS)
+    judge = Judge(LIMITS, POLL_S)
     verdicts = []
     for n in range(40):
         ranks = {"0": Rank(n, 1, 0), "1": Rank(5, 1, 0)}
@@ -141,18 +141,18 @@ def test_judge_one_rank_of_two_that_stands_still_is_a_stall() -> None:
 
 
 def test_judge_time_that_was_not_watched_does_not_count() -> None:
-    judge, engine = Judge(LIMITS), Engine(running=1)
+    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
     judge.judge(engine.reading(), engine.activity)
     engine.passes(POLL_S)
     judge.judge(engine.reading(), engine.activity)
     engine.passes(8 * 3600)  # the host slept
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
-    engine.passes(LIMITS.stall_s - MAX_GAP_S)
+    engine.passes(LIMITS.stall_s - 2 * POLL_S)
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
 
 
 def test_judge_cpu_that_is_not_known_is_taken_for_work() -> None:
-    judge = Judge(LIMITS)
+    judge = Judge(LIMITS, POLL_S)
     reading = Engine(running=1).reading()
     verdicts = [
         judge.judge(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict for n in range(130)
@@ -166,7 +166,7 @@ def _known(activity: Activity) -> Activity:
 
 
 def test_judge_busy_gpu_is_work() -> None:
-    judge, engine = Judge(LIMITS), Engine(running=1)
+    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
     for _ in range(100):
         activity = attrs.evolve(engine.activity(), gpu_busy=True)
         verdict = judge.judge(engine.reading(), functools.partial(_known, activity)).verdict
@@ -214,7 +214,7 @@ def healthy(seed: int) -> Iterator[Engine]:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) -> None:
-    judge = Judge(LIMITS)
+    judge = Judge(LIMITS, POLL_S)
     for engine in healthy(seed):
         judgement = judge.judge(engine.reading(), engine.activity)
         assert judgement.verdict is not Verdict.STALLED, judgement.reason
@@ -223,7 +223,7 @@ def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 2000), st.booleans())
 def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, spins: bool) -> None:
-    judge = Judge(LIMITS)
+    judge = Judge(LIMITS, POLL_S)
     engine = Engine()
     for n, each in enumerate(healthy(seed)):
         engine = each
@@ -239,7 +239,7 @@ def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, sp
 
 @pytest.mark.parametrize("io_bytes", [0, 10_000_000])
 def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
-    judge = LoadJudge(100)
+    judge = LoadJudge(100, POLL_S)
     found = None
     for n in range(60):
         activity = Activity(0.0, 0.0, n * io_bytes)
@@ -248,20 +248,20 @@ def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
 
 
 def test_load_judge_vram_that_grows_is_progress() -> None:
-    judge = LoadJudge(100)
+    judge = LoadJudge(100, POLL_S)
     for n in range(60):
         activity = Activity(0.0, 0.0, 0, gpu_memory_bytes=n)
         assert judge.judge(n * POLL_S, spoke=False, activity=activity) is None
 
 
 def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
-    judge = LoadJudge(100)
+    judge = LoadJudge(100, POLL_S)
     for n in range(60):
         assert judge.judge(n * POLL_S, spoke=False, activity=None) is None
 
 
 def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
-    judge = LoadJudge(100)
+    judge = LoadJudge(100, POLL_S)
     found = [
         judge.judge(n * POLL_S, spoke=False, activity=Activity(0.0, 0.0, int(n * POLL_S * 1024)))
         for n in range(60)
@@ -270,7 +270,7 @@ def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
 
 
 def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> None:
-    judge, still = LoadJudge(100), Activity(1.0, 1.0, 1)
+    judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
     assert judge.judge(0.0, spoke=False, activity=still) is None
     for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
         judge.judge(min(at, 30.0), spoke=False, activity=still)

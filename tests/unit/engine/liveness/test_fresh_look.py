@@ -1,0 +1,146 @@
+import asyncio
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.helpers.clock import FakeClock, settle
+from tests.helpers.site import free_port
+from vllmd.engine.liveness.canary import RANK
+from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look, nobody_looks
+from vllmd.engine.liveness.progress import Judgement, Verdict
+from vllmd.engine.liveness.reading import Answer, Rank, Reading
+from vllmd.loop_lag import LoopLag
+
+SILENT = Judgement(Verdict.STALLED, "silent")
+STANDS = Judgement(Verdict.STALLED, "stands", "0")
+CANARY = Judgement(Verdict.STALLED, "canary", RANK)
+FIRST = Reading(0.0, Answer.PAGE, {"0": Rank(7, 1, 0, 100), "1": Rank(9, 0, 0, 5)})
+IDLE = Reading(0.0, Answer.PAGE, {"0": Rank(7, 0, 0, 100), RANK: Rank(0, 1, 0)})
+
+
+def page(*ranks: Rank, canary: bool = False) -> FreshLook:
+    named = {str(n): rank for n, rank in enumerate(ranks)}
+    return FreshLook(Answer.PAGE, named, answered=True, canary=canary)
+
+
+@pytest.mark.parametrize("first", [Answer.NONE, Answer.REFUSED])
+def test_confirms_silence_by_silence_only(first: Answer) -> None:
+    reading = Reading(0.0, first)
+    assert confirms(FreshLook(Answer.NONE), reading, SILENT)
+    assert confirms(FreshLook(Answer.REFUSED), reading, SILENT)
+    assert not confirms(page(Rank(1, 1, 0)), reading, SILENT)
+    assert not confirms(FreshLook(Answer.NONE, answered=True), reading, SILENT)
+    assert not confirms(FreshLook(Answer.UNKNOWN), reading, SILENT)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "confirmed"),
+    [
+        (page(Rank(7, 1, 0, 100), Rank(10, 0, 0, 6)), True),
+        (page(Rank(7, 0, 2, 100)), True),
+        (page(Rank(8, 1, 0, 100)), False),
+        (page(Rank(7, 1, 0, 101)), False),
+        (page(Rank(7, 0, 0, 100)), False),
+        (page(), False),
+        (FreshLook(Answer.NONE), False),
+        (FreshLook(Answer.REFUSED), False),
+        (FreshLook(Answer.UNKNOWN), False),
+    ],
+)
+def test_confirms_standing_still_by_the_same_counts_with_requests(
+    fresh: FreshLook, confirmed: bool
+) -> None:
+    assert confirms(fresh, FIRST, STANDS) is confirmed
+
+
+@pytest.mark.parametrize(
+    ("fresh", "confirmed"),
+    [
+        (page(Rank(7, 0, 0, 100)), True),
+        (page(Rank(7, 0, 0, 100), canary=True), False),
+        (page(Rank(8, 0, 0, 101)), False),
+        (FreshLook(Answer.NONE), False),
+    ],
+)
+def test_confirms_a_canary_by_a_second_one(fresh: FreshLook, confirmed: bool) -> None:
+    assert confirms(fresh, IDLE, CANARY) is confirmed
+
+
+def says(text: str) -> list[str]:
+    return [sys.executable, "-I", "-S", "-c", f"print({text!r})"]
+
+
+def no_ranks(_page: str) -> Mapping[str, Rank]:
+    return {}
+
+
+async def seen(program: list[str], **more: Any) -> FreshLook:
+    return await look("127.0.0.1", 1, [], no_ranks, LoopLag(FakeClock()), program=program, **more)
+
+
+def line(**more: Any) -> str:
+    said = {"version": 1, "answer": "none", "status": 0, "page": "", "canary": False, "late_s": 0.0}
+    return json.dumps({**said, **more})
+
+
+async def test_look_asks_by_a_real_process() -> None:
+    fresh = await look("127.0.0.1", free_port(), ["vllm:"], no_ranks, LoopLag(FakeClock()))
+    assert (fresh.answer, fresh.answered) == (Answer.REFUSED, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "answered"),
+    [
+        (line(answer="page"), Answer.PAGE, True),
+        (line(answer="page", late_s=50), Answer.PAGE, True),
+        (line(answer="other", status=500), Answer.NONE, True),
+        (line(), Answer.NONE, False),
+        (line(canary=True), Answer.NONE, True),
+        (line(late_s=0.9), Answer.NONE, False),
+        (line(late_s=1.1), Answer.UNKNOWN, False),
+        (line(answer="refused", late_s=1.1), Answer.REFUSED, False),
+        (line(answer="unknown", problem="EMFILE"), Answer.UNKNOWN, False),
+        (line(answer="maybe"), Answer.UNKNOWN, False),
+        (line(version=2), Answer.UNKNOWN, False),
+        ("{}", Answer.UNKNOWN, False),
+        ("[]", Answer.UNKNOWN, False),
+        ("nonsense", Answer.UNKNOWN, False),
+        ("", Answer.UNKNOWN, False),
+    ],
+)
+async def test_look_takes_what_was_said_for_what_it_is_worth(
+    said: str, answer: Answer, answered: bool
+) -> None:
+    fresh = await seen(says(said))
+    assert (fresh.answer, fresh.answered) == (answer, answered)
+    assert bool(fresh.problem) is (answer is Answer.UNKNOWN)
+
+
+async def test_look_process_that_cannot_be_started_knows_nothing() -> None:
+    fresh = await seen(["/nonexistent/python"])
+    assert fresh.answer is Answer.UNKNOWN
+    assert "could not be started" in fresh.problem
+
+
+async def test_look_process_that_does_not_end_is_killed() -> None:
+    clock = FakeClock()
+    program = [sys.executable, "-c", "import time; time.sleep(600)"]
+    looking = asyncio.create_task(
+        look("127.0.0.1", 1, [], no_ranks, LoopLag(clock), program=program)
+    )
+    for _ in range(500):
+        if clock.slept:
+            break
+        await asyncio.sleep(0.01)
+    await settle()
+    await clock.advance(31)
+    fresh = await looking
+    assert fresh.answer is Answer.UNKNOWN
+    assert "did not end" in fresh.problem
+
+
+async def test_nobody_looks_is_never_sure() -> None:
+    assert (await nobody_looks(False)).answer is Answer.UNKNOWN

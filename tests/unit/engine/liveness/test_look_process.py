@@ -1,0 +1,157 @@
+import json
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from tests.helpers.site import free_port
+from vllmd.engine.liveness import look_process
+from vllmd.engine.liveness.look_process import Late, look, parse
+
+PAGE = b"# TYPE a counter\nvllm:a 1\nvllm:b 2\n" + b"x 1\n" * 10_000
+
+
+@contextmanager
+def serving(
+    answer: bytes, status: int = 200, after_s: float = 0.0
+) -> Iterator[tuple[int, list[str]]]:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers["content-length"] or 0)
+            body = self.rfile.read(length).decode()
+            asked.append(f"{self.path} {self.headers.get('authorization', '')} {body}")
+            time.sleep(after_s)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_GET  # noqa: N815 - a name of http.server
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server.server_address[1], asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def wanted(port: int, **more: Any) -> dict[str, Any]:
+    values = {
+        "host": "127.0.0.1",
+        "port": port,
+        "limit_s": 0.3,
+        "start_s": 1.0,
+        "asked_at": time.monotonic(),
+        "keep": ["vllm:"],
+        "canary": None,
+    }
+    return {**values, **more}
+
+
+def test_look_shows_the_wanted_lines_of_a_page() -> None:
+    with serving(PAGE) as (port, _):
+        said = look(wanted(port))
+    assert (said["answer"], said["page"], said["late_s"]) == ("page", "vllm:a 1\nvllm:b 2", 0)
+
+
+def test_look_other_status_is_an_answer_without_a_page() -> None:
+    with serving(b"no", status=500) as (port, _):
+        said = look(wanted(port))
+    assert (said["answer"], said["status"]) == ("other", 500)
+
+
+def test_look_refused_and_silent_are_told_apart() -> None:
+    assert look(wanted(free_port()))["answer"] == "refused"
+    with serving(PAGE, after_s=0.6) as (port, _):
+        said = look(wanted(port))
+    assert said["answer"] == "none"
+    assert "nothing within 0.3 s" in said["problem"]
+
+
+def test_look_canary_is_sent_and_its_answer_noted() -> None:
+    canary = {
+        "method": "POST",
+        "path": "/v1/completions",
+        "headers": {"authorization": "Bearer k"},
+        "body": '{"prompt":"1"}',
+    }
+    with serving(PAGE) as (port, asked):
+        said = look(wanted(port, canary=canary))
+    assert asked == ['/v1/completions Bearer k {"prompt":"1"}', "/metrics  "]
+    assert (said["canary"], said["answer"]) == (True, "page")
+
+
+def test_look_that_began_late_says_so() -> None:
+    with serving(PAGE) as (port, _):
+        said = look(wanted(port, asked_at=time.monotonic() - 8))
+    assert said["late_s"] >= 7
+
+
+def test_look_time_in_which_it_was_late_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was stopped while it waited hears the answer all the same."""
+    stopped: list[float] = []
+    real = select.select
+
+    def slow(reads: list[Any], writes: list[Any], more: list[Any], limit_s: float) -> Any:
+        if reads and not stopped:
+            stopped.append(1.0)
+            time.sleep(0.8)
+        return real(reads, writes, more, limit_s)
+
+    monkeypatch.setattr(select, "select", slow)
+    with serving(PAGE, after_s=0.6) as (port, _):
+        said = look(wanted(port))
+    assert said["answer"] == "page"
+    assert said["late_s"] > 0.5
+
+
+def test_late_short_waits_are_on_time() -> None:
+    late = Late()
+    for _ in range(3):
+        late.note()
+    assert late.seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("response", "parsed"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\nabc", (200, b"abc")),
+        (
+            b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            (503, b"abcde"),
+        ),
+    ],
+)
+def test_parse_returns_status_and_body(response: bytes, parsed: tuple[int, bytes]) -> None:
+    assert parse(response) == parsed
+
+
+@pytest.mark.parametrize("response", [b"", b"SSH-2.0\r\n\r\n", b"HTTP/1.1\r\n\r\n"])
+def test_parse_no_http_is_an_error(response: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        parse(response)
+
+
+def test_program_needs_the_standard_library_only() -> None:
+    with serving(PAGE) as (port, _):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", look_process.__file__],
+            input=json.dumps(wanted(port)).encode() + b"\n",
+            capture_output=True,
+            check=True,
+        )
+    assert json.loads(done.stdout)["answer"] == "page"

@@ -1,0 +1,121 @@
+"""The process that looks at an engine once, beside a daemon that may be late.
+
+Standard library only. One line of JSON in says what to ask, one line out what came. It measures how
+late it is itself, by its own short waits: what it did not hear while it was late, nobody may hold
+against the engine.
+"""
+
+import errno
+import json
+import select
+import socket
+import sys
+import time
+from typing import Any
+
+VERSION = 1
+SLICE_S = 0.1
+"""No wait is longer, so that being late is seen."""
+TOLERANCE_S = 0.05
+MAX_BYTES = 32 * 1024 * 1024
+
+
+class Late:
+    """How late this process was so far, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._last = time.monotonic()
+
+    def note(self) -> None:
+        """Take note of one wait, or of what was done between two."""
+        now = time.monotonic()
+        self.seconds += max(0.0, now - self._last - SLICE_S - TOLERANCE_S)
+        self._last = now
+
+
+def ask(request: dict[str, Any], host: str, port: int, limit_s: float, late: Late) -> bytes:
+    """Send a request and return all that comes until the other side closes.
+
+    Raises: OSError: it is refused, reset, or nothing came in time.
+    """
+    body = request.get("body", "").encode()
+    head = [f"{request['method']} {request['path']} HTTP/1.1", f"Host: {host}:{port}"]
+    head += ["Connection: close", "Accept-Encoding: identity", f"Content-Length: {len(body)}"]
+    head += [f"{name}: {value}" for name, value in request.get("headers", {}).items()]
+    left = "\r\n".join([*head, "", ""]).encode() + body
+    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    received = bytearray()
+    began, late_before = time.monotonic(), late.seconds
+    with socket.socket(family, kind, proto) as connection:
+        connection.setblocking(False)
+        if (error := connection.connect_ex(address)) not in (0, errno.EINPROGRESS):
+            raise OSError(error, "connect")
+        while time.monotonic() - began - (late.seconds - late_before) < limit_s:
+            writes = [connection] if left else []
+            reads = [] if left else [connection]
+            readable, writable, _ = select.select(reads, writes, [], SLICE_S)
+            late.note()
+            if writable:
+                if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    raise OSError(error, "connect")
+                left = left[connection.send(left) :]
+            elif readable:
+                block = connection.recv(65536)
+                if not block or len(received) > MAX_BYTES:
+                    return bytes(received)
+                received += block
+    raise TimeoutError(f"nothing within {limit_s:g} s")
+
+
+def parse(response: bytes) -> tuple[int, bytes]:
+    """Return the status and the body of a response.
+
+    Raises: ValueError: it is none.
+    """
+    head, _, body = response.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    status = int(lines[0].split(b" ")[1:2][0]) if lines[0].startswith(b"http/") else 0
+    if not status:
+        raise ValueError(f"no HTTP: {head[:40]!r}")
+    if b"transfer-encoding: chunked" not in lines:
+        return status, body
+    whole = bytearray()
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size.split(b";")[0] or b"0", 16)
+        if length == 0:
+            return status, bytes(whole)
+        whole += body[:length]
+        body = body[length + 2 :]
+
+
+def look(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Ask for the canary, if one is wanted, then for the page; say what came of both."""
+    late = Late()
+    late.seconds = max(0.0, time.monotonic() - wanted["asked_at"] - wanted["start_s"])
+    said: dict[str, Any] = {"version": VERSION, "page": "", "status": 0, "canary": False}
+    where = (wanted["host"], wanted["port"], wanted["limit_s"], late)
+    if wanted["canary"] is not None:
+        try:
+            said["canary"] = parse(ask(wanted["canary"], *where))[0] > 0
+        except (OSError, ValueError):
+            said["canary"] = False
+    try:
+        said["status"], page = parse(ask({"method": "GET", "path": "/metrics"}, *where))
+        keep = tuple(name.encode() for name in wanted["keep"])
+        lines = [line for line in page.split(b"\n") if line.startswith(keep)]
+        said["page"] = b"\n".join(lines).decode(errors="replace")
+        said["answer"] = "page" if said["status"] == 200 else "other"
+    except ConnectionRefusedError:
+        said["answer"] = "refused"
+    except (ConnectionError, TimeoutError, ValueError, IndexError) as error:
+        said["answer"], said["problem"] = "none", repr(error)
+    except OSError as error:  # of this host: no address, no descriptor
+        said["answer"], said["problem"] = "unknown", repr(error)
+    said["late_s"] = late.seconds
+    return said
+
+
+if __name__ == "__main__":
+    print(json.dumps(look(json.loads(sys.stdin.readline()))))
