@@ -85,6 +85,7 @@ class Connection:
 
     def enter(self, phase: Phase, within_s: float | None) -> None:
         """Be in a phase from now on; without a limit it may last for ever."""
+        self._among.move(self, phase)
         self.phase = phase
         self.since = now = self._among.now()
         self.until = None if within_s is None else now + within_s
@@ -121,6 +122,7 @@ class Connections:
         self._wake_at = wake_at
         self._woken_at: float | None = None
         self._open: dict[Connection, None] = {}  # in the order of their opening
+        self._phases: dict[Phase, dict[Connection, None]] = {phase: {} for phase in sorted(Phase)}
         self._by_peer: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -152,21 +154,27 @@ class Connections:
         Returns: whether there was one in a phase up to `last`.
         """
         most = max(self._by_peer.values(), default=0)
-        able = [
-            c
-            for c in self._open
-            if self._by_peer[c.peer] == most and c is not spared and c.phase <= last
-        ]
-        if not able:
-            return False
-        min(able, key=lambda c: (c.phase, c.since)).close(reason)
-        return True
+        for phase, waiting in self._phases.items():
+            if phase > last:
+                break
+            for connection in waiting:  # the one that is in it longest comes first
+                if self._by_peer[connection.peer] == most and connection is not spared:
+                    connection.close(reason)
+                    return True
+        return False
+
+    def move(self, connection: Connection, phase: Phase) -> None:
+        """Note the next phase of a connection, as long as it is open."""
+        if connection in self._open:
+            self._phases[connection.phase].pop(connection, None)
+            self._phases[phase][connection] = None
 
     def remove(self, connection: Connection, reason: str) -> bool:
         """Forget one that has ended. Returns: whether it was still known."""
         if connection not in self._open:
             return False
         del self._open[connection]
+        self._phases[connection.phase].pop(connection, None)
         self._by_peer[connection.peer] -= 1
         if not self._by_peer[connection.peer]:
             del self._by_peer[connection.peer]

@@ -28,7 +28,8 @@ from vllmd.connections import (
 )
 from vllmd.units import MINUTE_S
 
-BACKLOG = 1024
+BACKLOG = 4096
+"""Linux' own limit. Whoever finds the queue full tries again after a second: a scrape lost."""
 ACCEPTS_A_TURN = 16
 """So that a flood of connections leaves the event loop to others in between."""
 PAUSE_S, SHORT_PAUSE_S = 0.5, 0.02

@@ -151,14 +151,12 @@ def test_prometheus_goes_on_scraping_while_connections_lie_idle(
 
     with (
         prometheus(tmp_path / "prometheus", target) as stored,
-        attacks.repeating(lie_idle, threads=2),
+        attacks.repeating(lie_idle, threads=1),
     ):
         good = "sum_over_time(up[1h])"
         before = stored.value(good) or 0
         wait_for("scrapes", lambda: (stored.value(good) or 0) >= before + 5)
         under_attack.assert_holds()
-        asked = stored.value("count_over_time(up[1h])") or 0
-    assert asked <= before + 8  # nearly all were good, on a busy machine too
 
 
 def test_connections_that_say_nothing_more_are_closed(under_attack: Watched) -> None:
