@@ -12,6 +12,7 @@ from vllmd.config import command
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
 from vllmd.engine.ledger import Ledger
+from vllmd.engine.restart import compile_cache
 from vllmd.engine.restart.aftermath import LOOK_S, Aftermath
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.memory import Memory
@@ -182,3 +183,26 @@ async def test_decide_poisoned_compile_cache_is_moved_once(tmp_path: Path) -> No
     assert await scene.fails("compile_cache", Kind.TRANSIENT) is None
     assert cache.exists()
     assert await scene.aftermath.still_held()
+
+
+async def test_decide_poisoned_compile_cache_that_cannot_be_moved_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(compile_cache, "put_aside", fails)
+    scene = Scene(tmp_path)
+    assert await scene.fails("compile_cache", Kind.TRANSIENT) == 1.0
+    assert "cannot be put aside" in str(scene.ledger.problem)
+
+
+@pytest.mark.parametrize(("reset_after_s", "moved_again"), [(0, False), (60, True)])
+async def test_decide_cache_may_be_moved_again_after_it_was_ready_for_long(
+    tmp_path: Path, reset_after_s: int, moved_again: bool
+) -> None:
+    scene = Scene(tmp_path, f"restart = {{ reset_after_s = {reset_after_s} }}")
+    scene.ledger.known.cache_moved = True
+    scene.ledger._ready_at = scene.clock.monotonic()
+    scene.clock.now += 100
+    assert (await scene.fails("compile_cache", Kind.TRANSIENT) is not None) is moved_again

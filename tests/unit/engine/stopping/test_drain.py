@@ -189,3 +189,23 @@ async def test_kill_waits_for_nothing(tmp_path: Path) -> None:
     assert client is not None
     assert await scene.drain.kill(client)
     assert scene.shim.stops == [0]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_kill_shim_that_does_not_answer_is_gone_or_is_reported(
+    tmp_path: Path, ends: bool
+) -> None:
+    scene = Scene(tmp_path)
+    await scene.shim.listen()
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    scene.shim.refuses = True
+    task = asyncio.create_task(scene.drain.kill(client))
+    await scene.passes(ENDING_S / 2)
+    if ends:
+        await scene.shim.end(1)
+    await scene.passes(ENDING_S)
+    assert task.result() is ends
+    assert (scene.ledger.problem is None) is ends
+    client.close()
+    scene.shim.vanish()
