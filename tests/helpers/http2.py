@@ -1,5 +1,6 @@
 """What a client over HTTP/2 can do, well or badly, frame by frame."""
 
+import contextlib
 import socket
 import struct
 import time
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 
 import h2.config
 import h2.connection
-import h2.events
+import h2.exceptions
 import hpack
 from hyperframe.frame import (
     ContinuationFrame,
@@ -285,15 +286,17 @@ def half_sent(connection: Raw, size: int) -> int:
     client.send_headers(1, HEADERS)
     connection.socket.sendall(client.data_to_send())
     left, first = size, struct.pack(">BI", 0, 16 * 1024 * 1024)
-    while left > 0 and not connection.closed:
-        window = min(client.local_flow_control_window(1), client.max_outbound_frame_size, left)
-        if window <= 0:
-            got = connection.socket.recv(_PIECE)
-            client.receive_data(got)
-            continue
-        piece = (first + bytes(window))[:window]
-        first = b""
-        client.send_data(1, piece)
-        connection.socket.sendall(client.data_to_send())
-        left -= window
+    with contextlib.suppress(h2.exceptions.ProtocolError):  # the server has ended the stream
+        while left > 0 and not connection.closed:
+            window = min(client.local_flow_control_window(1), client.max_outbound_frame_size, left)
+            if window <= 0:
+                got = connection.socket.recv(_PIECE)
+                connection.closed = not got
+                client.receive_data(got)
+                continue
+            piece = (first + bytes(window))[:window]
+            first = b""
+            client.send_data(1, piece)
+            connection.socket.sendall(client.data_to_send())
+            left -= window
     return size - left
