@@ -63,7 +63,7 @@ class Runs:
 
         Raises: ShimError: somebody listens and does not answer as a shim does.
         """
-        return await ShimClient.connect(self.directory)
+        return await ShimClient.connect(self.directory, self._site.lag)
 
     async def find(
         self, wishes: Wishes, *, ending: Callable[[], bool], closing: Callable[[], bool]

@@ -4,7 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import cast
 
+from vllmd.clock import SystemClock
 from vllmd.errors import ShimError
+from vllmd.loop_lag import LoopLag
 from vllmd.shim import proc, protocol
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord
 
@@ -30,18 +32,19 @@ class ShimClient:
         self._writer: asyncio.StreamWriter | None = None
 
     @classmethod
-    async def connect(cls, directory: Path) -> "ShimClient | None":
-        """Find the shim of an engine's directory.
+    async def connect(cls, directory: Path, lag: LoopLag | None = None) -> "ShimClient | None":
+        """Find the shim of an engine's directory; what is waited counts as far as it was watched.
 
         Returns: None if nobody listens there.
         Raises: ShimError: somebody listens and does not answer as a shim does.
         """
         path = directory / protocol.SOCKET_NAME
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                reader, writer = await asyncio.open_unix_connection(str(path), limit=_LINE_LIMIT)
-                writer.write(protocol.encode({"op": "watch"}))
-                line = await reader.readline()
+            opening = asyncio.ensure_future(_open(path))
+            if not await (lag or LoopLag(SystemClock())).wait(opening, CONNECT_TIMEOUT_S):
+                opening.cancel()
+                raise TimeoutError(f"no answer within {CONNECT_TIMEOUT_S:g} s")
+            reader, writer, line = opening.result()
         except (FileNotFoundError, ConnectionError):
             return None
         except (OSError, ValueError) as error:
@@ -80,6 +83,17 @@ class ShimClient:
         self.exited.cancel()
         if self._writer is not None:
             self._writer.close()
+
+
+async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    """Begin to watch a shim; returns the first line that it says, too."""
+    reader, writer = await asyncio.open_unix_connection(str(path), limit=_LINE_LIMIT)
+    try:
+        writer.write(protocol.encode({"op": "watch"}))
+        return reader, writer, await reader.readline()
+    except asyncio.CancelledError:
+        writer.close()
+        raise
 
 
 async def ask(path: Path, request: Message) -> Message:
