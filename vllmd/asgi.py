@@ -249,6 +249,13 @@ class Served:
         if not self._closed:
             raise RuntimeError("the server ended, although nobody had closed it")
 
+    def renew(self, listener: socket.socket) -> None:
+        """Serve on another socket in place of the first, which nobody can reach any more."""
+        self._listener.close()
+        self._listener = listener
+        if self._server is not None:
+            self._server.start(listener.dup())
+
     def close(self) -> None:
         """Accept no more, and let `run` finish what is running and return."""
         self._closed = True

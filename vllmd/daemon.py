@@ -40,6 +40,7 @@ from vllmd.config.fallback import keep_good
 from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of
 from vllmd.control import server as control
+from vllmd.control.socket_file import keep_there
 from vllmd.errors import VllmdError
 from vllmd.feed import Event
 from vllmd.foresight import Foresight
@@ -195,7 +196,15 @@ class Daemon:
                     Part("control", controlled.run, may_end=True),
                 ]
             )
-            watching.become([Part("config", self._watch_config, may_end=True)])
+            watching.become(
+                [
+                    Part("config", self._watch_config, may_end=True),
+                    Part(
+                        "control_socket",
+                        lambda: keep_there(control_path, controlled.renew, self._clock),
+                    ),
+                ]
+            )
             started(address)
             await self._stop.wait()
             self._surroundings.notifier.send("STOPPING=1")

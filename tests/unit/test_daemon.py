@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from tests.helpers.make import config
+from tests.helpers.site import wait_for
 from vllmd import events, log, reloading
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
@@ -342,3 +343,18 @@ async def test_reload_that_fails_half_way_changes_nothing(
     assert (await daemon.reload())["added"] == ("chat",)
     assert list(runtime.engines.supervisors) == ["chat"]
     await ended(task)
+
+
+async def test_control_socket_that_is_removed_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vllmd.control.socket_file.LOOK_S", 0.05)
+    task, address = await started(Daemon(config_in(tmp_path, free_port())))
+    for _ in range(2):
+        Path(address.control).unlink()
+        await asyncio.to_thread(wait_for, "the socket", Path(address.control).exists)
+        status = await asyncio.to_thread(ControlClient(Path(address.control)).status)
+        assert status["engines"] == []
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(task, 10)
+    assert not Path(address.control).exists()

@@ -1,0 +1,38 @@
+import asyncio
+import shutil
+import socket
+from pathlib import Path
+
+import structlog
+
+from tests.helpers.clock import FakeClock
+from vllmd import events
+from vllmd.control.server import listen
+from vllmd.control.socket_file import LOOK_S, keep_there
+
+
+async def test_keep_there_makes_a_removed_socket_anew_and_says_so(tmp_path: Path) -> None:
+    path, clock = tmp_path / "run" / "c.sock", FakeClock()
+    path.parent.mkdir()
+    made: list[socket.socket] = [listen(path)]
+    task = asyncio.create_task(keep_there(path, made.append, clock))
+    with structlog.testing.capture_logs() as logs:
+        await clock.advance(2 * LOOK_S)
+        assert len(made) == 1
+        path.unlink()
+        await clock.advance(LOOK_S)
+        assert len(made) == 2
+        shutil.rmtree(path.parent)
+        await clock.advance(LOOK_S)
+    assert [each["event"] for each in logs] == [events.CONTROL_SOCKET_LOST] * 2
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+    shutil.rmtree(path.parent)
+    path.parent.touch()  # nothing can be made there
+    with structlog.testing.capture_logs() as logs:
+        await clock.advance(LOOK_S)
+        await clock.advance(LOOK_S)
+    assert [each["log_level"] for each in logs] == ["error"]
+    task.cancel()
+    for each in made:
+        each.close()

@@ -1,0 +1,38 @@
+"""The control socket's file, made anew when somebody removed it: else nobody could ask again."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from vllmd import events
+from vllmd.clock import Clock
+from vllmd.control.server import listen
+
+LOOK_S = 2.0
+
+_log = structlog.get_logger()
+
+
+async def keep_there(path: Path, renew: Callable[[socket.socket], None], clock: Clock) -> None:
+    """Look after the file until cancelled; `renew` gets the socket that takes its place.
+
+    What somebody else put there stays.
+    """
+    said = False
+    while True:
+        await clock.sleep(LOOK_S)
+        if os.path.lexists(path):
+            said = False
+            continue
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            renew(listen(path))
+        except OSError as error:
+            if not said:
+                _log.error(events.CONTROL_SOCKET_LOST, path=str(path), problem=str(error))
+            said = True
+        else:
+            _log.warning(events.CONTROL_SOCKET_LOST, path=str(path), consequence="it is made anew")
