@@ -1,6 +1,8 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
@@ -11,9 +13,11 @@ from vllmd.surroundings import Address
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is written out of this machine's own folder."""
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep what is written out of this machine's own folder, and the log as other tests have it."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    yield
+    structlog.reset_defaults()
 
 
 def test_load_demo_needs_no_file(tmp_path: Path) -> None:
