@@ -115,7 +115,7 @@ def hang(folder: Path, engine: str, port: int, throttle: Throttle) -> float | No
     core = core_of(folder, engine)
     if core is None:
         return 0.0
-    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 100_000}
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 4000}
     url = f"http://127.0.0.1:{port}/v1/chat/completions"
 
     def ask() -> None:
