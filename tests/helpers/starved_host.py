@@ -245,8 +245,9 @@ class SimulatedEngine:
         dice = self._dice
         self._steps = float(int(self._steps) + 1)
         kind = dice.choice(["idle", "idle", "decode", "prefill", "quiet", "slow", "mute", "sleep"])
-        if self._pattern.running and not self._pattern.steps_per_s:
-            kind = "decode"
+        before = self._pattern
+        if (before.running and not before.steps_per_s) or before.answers_after_s > 1:
+            kind = "decode"  # two of them in a row may be longer than a limit
         used = dice.uniform(0.3, 4)
         if kind == "idle":
             return Pattern(now + dice.uniform(5, 1800))
