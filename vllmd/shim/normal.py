@@ -15,6 +15,8 @@ MAX_LINE_BYTES = 256 * 1024
 CUT = b" [vllmd] cut here: the line goes on\n"
 HOLD_BYTES = 4096
 """So much of a long line is kept back: a secret or a colour may be cut there."""
+LONGEST_CHARACTER = 4
+"""So many bytes has a character in UTF-8 at most; what is no text may look as if it never ended."""
 _BAR_BYTES = 1024
 """A line under way is shortened to its last state when it is longer."""
 
@@ -84,11 +86,15 @@ class Normaliser:
     def _piece(self) -> bytes:
         """Take the beginning of a long line; never the half of a secret."""
         text = _ANSI.sub(b"", self._rest)
-        cut = min(len(text) - self._hold, MAX_LINE_BYTES)
+        if len(text) <= MAX_LINE_BYTES + self._hold:  # it was long by its colours
+            self._rest = text
+            return b""
+        cut = MAX_LINE_BYTES
         for found in self._secret.finditer(text, max(0, cut - self._hold)):
             if found.start() < cut < found.end():
                 cut = found.start()
-        while cut > 1 and 0x80 <= text[cut] < 0xC0:  # within a character
+        least = cut - LONGEST_CHARACTER + 1
+        while cut > least and 0x80 <= text[cut] < 0xC0:  # within a character
             cut -= 1
         self._rest = text[cut:]
         self.cut_lines += 1

@@ -214,6 +214,7 @@ async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
         await scene.until_state(State.BACKOFF)
         assert scene.supervisor.status.problem == scene.spawner.error
         assert dict(scene.supervisor.status.exits) == {("spawn_failed", False): 1}
+        assert list(scene.turns.ahead_of("another", None)) == []  # nobody waits for what is not
         scene.spawner.error = None
         await scene.clock.advance(4)
         await scene.until_state(State.READY)

@@ -281,6 +281,12 @@ def test_shim_a_terminal_that_closes_ends_nothing(shim: Shim) -> None:
     os.kill(report["engine_pid"], 0)
 
 
+def test_shim_keeps_its_connection_in_one_place_only(shim: Shim) -> None:
+    shim.start("sleep", "60")
+    open_files = Path("/proc", str(shim.process.pid), "fd")
+    assert os.readlink(open_files / "0") == "/dev/null"
+
+
 def test_shim_fits_in_16_mb(shim: Shim) -> None:
     shim.start("/bin/sh", "-c", "seq 1 200000; exec sleep 60")
     status = Path(f"/proc/{shim.process.pid}/status").read_text()

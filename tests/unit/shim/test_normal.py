@@ -86,6 +86,28 @@ def test_feed_never_cuts_within_a_character() -> None:
     out.decode()
 
 
+@pytest.mark.parametrize(("byte", "back"), [(b"\x80", 3), (b"\xbf", 3), (b"\xc0", 0), (b"\xff", 0)])
+def test_feed_a_line_that_is_no_text_is_cut_and_never_held_whole(byte: bytes, back: int) -> None:
+    normaliser, block = Normaliser(), byte * 65536
+    out, most = b"", 0
+    for _ in range(64):
+        out += normaliser.feed(block)
+        most = max(most, len(normaliser._rest))
+    assert most <= MAX_LINE_BYTES + HOLD_BYTES + 65536
+    pieces = out.split(CUT)
+    assert {len(piece) for piece in pieces[:-1]} == {MAX_LINE_BYTES - back}
+    assert (out + normaliser.finish()).replace(CUT, b"") == block * 64 + b"\n"
+
+
+def test_feed_a_line_of_colours_is_no_line_and_hides_no_secret() -> None:
+    secret = "tok-" + "s3" * 40
+    coloured = b"\x1b[0m" * (MAX_LINE_BYTES // 2)
+    for before in range(HOLD_BYTES - 300, HOLD_BYTES + 300, 10):
+        printed = b"x" * before + secret.encode() + b"y" * 40
+        out = fed([printed + coloured, b"\n"], (secret,))
+        assert out == b"x" * before + MASK + b"y" * 40 + b"\n"
+
+
 @given(st.lists(st.binary(max_size=40), max_size=20))
 def test_feed_never_lets_a_control_character_through(parts: list[bytes]) -> None:
     codes = [b"\x1b", b"[", b"]0;", b"m", b"\x07", b"\xc2\x9b", b"P", b"\\"]

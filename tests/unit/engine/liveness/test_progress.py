@@ -275,3 +275,18 @@ def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> No
     for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
         judge.judge(min(at, 30.0), spoke=False, activity=still)
     assert judge.judge(30.0, spoke=False, activity=still) is None
+
+
+def test_load_judge_is_over_at_its_limit_and_not_a_second_before() -> None:
+    judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    looks = [*(n * POLL_S for n in range(20)), 99.5]
+    assert {judge.judge(at, spoke=False, activity=still) for at in looks} == {None}
+    assert judge.judge(100.0, spoke=False, activity=still) is not None
+
+
+def test_judges_looks_at_the_same_time_are_no_time() -> None:
+    load, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    assert {load.judge(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
+    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    verdicts = {judge.judge(engine.reading(), engine.activity).verdict for _ in range(200)}
+    assert verdicts == {Verdict.BUSY}
