@@ -23,7 +23,9 @@ _LOOKS_SECRET = re.compile(
     r"|\b(?:gh[pousr]|github_pat|glpat|xox[abeprs])[_-][A-Za-z0-9_-]{16,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|\bAIza[A-Za-z0-9_-]{35}"  # Google
-    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON Web Token
+    # JSON Web Token; no part has "-eyJ" in it, or many of them would be searched to the end of the
+    # text, each again
+    r"|\beyJ(?:(?!-eyJ)[A-Za-z0-9_-]){8,}\.(?:(?!-eyJ)[A-Za-z0-9_-]){8,}\.[A-Za-z0-9_-]*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
 _ASSIGNED = re.compile(
@@ -55,6 +57,8 @@ _NO_VALUE = frozenset(
         "folder",
         "format",
         "id",
+        "index",
+        "tree",
     }
     | {"ids", "length", "limit", "mode", "name", "only", "path", "ratio", "revision", "size"}
     | {"threshold", "type"}
@@ -64,12 +68,14 @@ _NO_VALUE = frozenset(
 
 _OF_TEXT = frozenset({"bos", "eos", "pad", "unk", "sep", "cls", "mask", "start", "end", "stop"})
 """Before ``token``, these make it one of a tokenizer's."""
+_FOLDER = "PWD"
+"""Every shell sets it, to the folder that it is in."""
 
 
 def is_secret(name: str) -> bool:
     """Tell whether a variable, flag or key of that name holds a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
-    if not words or words[-1] in _NO_VALUE:
+    if not words or words[-1] in _NO_VALUE or name == _FOLDER:
         return False
     if words[-1] == "token" and not _OF_TEXT.isdisjoint(words):
         return False

@@ -13,7 +13,7 @@ def names() -> list[str]:
 
 def read(name: str) -> str | None:
     """Return a page as Markdown; None if there is none of that name."""
-    if not re.fullmatch(r"[A-Za-z]+", name):
+    if not re.fullmatch(r"[A-Za-z]{1,100}", name):  # a longer one is no name of a file
         return None
     try:
         return (FOLDER / f"{name}.md").read_text()

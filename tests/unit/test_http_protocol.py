@@ -243,3 +243,23 @@ async def test_a_body_in_chunks_is_taken(size: int, chunks: int) -> None:
         client.writer.write(CHUNKED + chunk * chunks + b"0\r\n\r\n")
         answer = await client.reader.readuntil(b"%d" % (size * chunks))
         assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "lines", [b"a:b\r\n" * 12_000, b"a:b\n" * 200, b"a: b\r\n" + b" c\r\n" * 12_000]
+)
+@pytest.mark.parametrize("after_body", [False, True], ids=["head", "after a body"])
+async def test_very_many_headers_are_refused(lines: bytes, after_body: bool) -> None:
+    """Each of them cost CPU time and memory: 0.1 s and some megabytes a head."""
+    async with client_of(Reads(), Limits(max_body_bytes=None)) as client:
+        before = CHUNKED + b"1\r\nx\r\n0\r\n" if after_body else REQUEST[:-2]
+        client.writer.write(before + lines + b"\r\n")
+        answer = await client.reader.read()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_hundred_headers_are_taken() -> None:
+    async with client_of(App()) as client:
+        for _ in range(2):
+            client.writer.write(REQUEST[:-2] + b"a:b\r\n" * 100 + b"\r\n")
+            await client.reader.readuntil(b"here")

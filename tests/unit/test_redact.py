@@ -73,6 +73,9 @@ def test_without_shapes_keeps_what_is_no_secret(text: str) -> None:
         ("DB_PASSWORD", True),
         ("PGPASSWORD", True),
         ("MYSQL_PWD", True),
+        ("PWD", False),
+        ("image_token_index", False),
+        ("speculative_token_tree", False),
         ("REDISCLI_AUTH", True),
         ("SENTRY_DSN", True),
         ("OPENAI_APIKEY", True),
@@ -139,7 +142,19 @@ def test_text_is_masked_once(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "hostile", ["://", "a-", "eyJ.", "-----BEGIN ", "sk-", "api_key=", "authorization: ", "?token="]
+    "hostile",
+    [
+        "://",
+        "a-",
+        "eyJ.",
+        "eyJ-",
+        "eyJaaaaaaaa.b-",
+        "-----BEGIN ",
+        "sk-",
+        "api_key=",
+        "authorization: ",
+        "?token=",
+    ],
 )
 def test_text_takes_time_in_proportion(hostile: str) -> None:
     def cpu_s(count: int) -> float:

@@ -95,6 +95,6 @@ def test_every_other_runbook_that_it_names_exists(name: str) -> None:
         assert other in NAMES, other
 
 
-@pytest.mark.parametrize("name", ["../vllmd", "VllmdDown.md", "", "Nothing", "a/b"])
+@pytest.mark.parametrize("name", ["../vllmd", "VllmdDown.md", "", "Nothing", "a/b", "A" * 300])
 def test_what_is_no_page_is_none(name: str) -> None:
     assert runbook_pages.read(name) is None

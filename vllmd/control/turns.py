@@ -42,7 +42,7 @@ class Turns:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, once it is this user's turn."""
         peer: Peer = scope["client"][0]
-        if scope["method"] != "GET" or peer.uid in (0, os.geteuid()):
+        if scope["method"] not in ("GET", "HEAD") or peer.uid in (0, os.geteuid()):
             await self._app(scope, receive, send)
             return
         user = self._of(peer.uid)

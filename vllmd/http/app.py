@@ -11,7 +11,7 @@ from starlette.routing import Route
 from vllmd.engine.status import EngineStatus
 from vllmd.http.landing import landing_page
 from vllmd.http.metrics import MetricsPage
-from vllmd.http.runbooks import contents, runbook
+from vllmd.http.runbooks import Rendered, contents
 
 COME_AGAIN_S = 2
 """After so many seconds at least, if it is not known how long a start still takes."""
@@ -21,6 +21,7 @@ Engines = Callable[[], Sequence[EngineStatus]]
 
 def build(engines: Engines, page: MetricsPage) -> Starlette:
     """Build the application that serves the metrics page and the readiness checks."""
+    runbooks = Rendered()
 
     async def metrics(request: Request) -> Response:
         headers = request.headers
@@ -49,7 +50,7 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
 
     async def runbook_page(request: Request) -> Response:
         name = request.path_params["name"]
-        page = runbook(name)
+        page = runbooks.page(name)
         if page is None:
             return PlainTextResponse(f"no runbook {name!r}; see /runbooks/\n", status_code=404)
         return HTMLResponse(page)

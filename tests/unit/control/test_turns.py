@@ -33,10 +33,11 @@ async def ask(turns: Turns, uid: int, method: str = "GET", times: int = 10) -> l
     return asking
 
 
-async def test_turns_of_one_user_are_few_and_another_user_does_not_wait() -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_turns_of_one_user_are_few_and_another_user_does_not_wait(method: str) -> None:
     app = App()
     turns = Turns(app)
-    asking = await ask(turns, uid=65534)
+    asking = await ask(turns, uid=65534, method=method)
     assert app.running == AT_ONCE
     asking += await ask(turns, uid=1000, times=1)
     assert app.running == AT_ONCE + 1

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from vllmd import runbook_pages
-from vllmd.http.runbooks import contents, runbook
+from vllmd.http.runbooks import Rendered, contents, runbook
 
 
 @pytest.mark.parametrize("name", runbook_pages.names())
@@ -25,3 +25,13 @@ def test_contents_lead_to_every_page() -> None:
 
 def test_what_is_no_page_is_none() -> None:
     assert runbook("Nothing") is None
+
+
+def test_rendered_page_is_made_once() -> None:
+    """To make one takes 10 ms: who asks over and over would hold up all others."""
+    rendered = Rendered()
+    page = rendered.page("VllmdDown")
+    assert page == runbook("VllmdDown")
+    assert rendered.page("VllmdDown") is page
+    assert rendered.page("Nothing") is None
+    assert list(rendered._pages) == ["VllmdDown"]
