@@ -30,6 +30,8 @@ class FakeShim:
         self.exits_when_stopped = True
         self.refuses = False
         self.is_listening = False
+        self.watched = 0
+        """How many watch it now."""
         self._watchers: list[asyncio.StreamWriter] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self.process = process()
@@ -58,9 +60,12 @@ class FakeShim:
         self.is_listening = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        watches = 0
         while line := await reader.readline():
             request = protocol.parse_message(line)
             if request["op"] == "watch":
+                watches += 1
+                self.watched += 1
                 self._watchers.append(writer)
                 writer.write(protocol.encode(self.run))
             elif self.refuses:
@@ -71,6 +76,7 @@ class FakeShim:
                 if self.exits_when_stopped:
                     task = asyncio.create_task(self.end(0, requested=True))
                     self._tasks.add(task)
+        self.watched -= watches
 
     async def end(self, code: int | None, *, requested: bool = False, **more: Any) -> None:
         record: ExitRecord = {
@@ -93,6 +99,14 @@ class FakeShim:
         for writer in self._watchers:
             writer.write(protocol.encode(record))
         self.vanish()
+
+    async def is_let_go(self) -> bool:
+        """Tell whether nobody watches it any more; the sockets get a second for that."""
+        for _ in range(200):
+            if self.watched == 0:
+                return True
+            await asyncio.sleep(0.005)
+        return False
 
     def hang_up(self) -> None:
         """Close the connections of its watchers, and live on."""

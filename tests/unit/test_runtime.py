@@ -189,3 +189,13 @@ async def test_take_of_an_engine_that_is_just_being_stopped_starts_it_again(tmp_
         await shim.end(0, requested=True)
         await scene.until(chat=State.READY, embed=State.READY)
         assert [each.spec["engine"] for each in scene.spawner.shims] == ["chat", "embed", "chat"]
+
+
+async def test_end_that_leaves_the_engines_hangs_up_and_stops_none(tmp_path: Path) -> None:
+    async with running(tmp_path, CHAT) as scene:
+        await scene.until(chat=State.READY)
+        shim = scene.spawner.last
+        assert shim.watched == 1
+        await scene.runtime.end(leave_engines=True)
+        assert await shim.is_let_go()
+        assert shim.stops == []

@@ -319,6 +319,23 @@ async def test_run_stall_that_is_only_said_ends_with_progress(tmp_path: Path) ->
         assert not task.done()
 
 
+async def test_run_stall_that_is_only_said_is_not_over_because_nothing_answers(
+    tmp_path: Path,
+) -> None:
+    limits = attrs.evolve(LIMITS, restart_stalled=False)
+    async with watching(tmp_path, ready=True, limits=limits) as (scene, task):
+        scene.shows(2, running=1)
+        await scene.clock.advance(LIMITS.stall_s + 20)
+        assert scene.is_in(State.STALLED)
+        scene.silent(Answer.NONE)
+        for _ in range(SILENT_POLLS - 1):
+            await scene.clock.advance(5)
+            assert scene.is_in(State.STALLED)
+        await scene.clock.advance(5)
+        assert scene.is_in(State.UNREACHABLE)
+        assert not task.done()
+
+
 async def test_run_core_that_hangs_at_rest_is_found_by_the_canary_only(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True, canary=True) as (scene, task):
         await scene.clock.advance(LIMITS.canary_every_s + 10)

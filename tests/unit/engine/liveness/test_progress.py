@@ -290,3 +290,9 @@ def test_judges_looks_at_the_same_time_are_no_time() -> None:
     judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
     verdicts = {judge.judge(engine.reading(), engine.activity).verdict for _ in range(200)}
     assert verdicts == {Verdict.BUSY}
+
+
+def test_load_judge_time_that_was_not_watched_does_not_count() -> None:
+    judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    for at in (0.0, 5.0, 5.0 + 8 * 3600, 10.0 + 8 * 3600):  # nobody looked all night
+        assert judge.judge(at, spoke=False, activity=still) is None
