@@ -9,8 +9,9 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
-from tests.helpers.make import engine
+from tests.helpers.make import engine, spec
 from tests.helpers.scene import Scene, running
+from tests.helpers.shims import FakeShim
 from vllmd import events
 from vllmd.config import command
 from vllmd.engine.assembly import Settings
@@ -251,3 +252,24 @@ async def test_leave_lets_a_start_finish_and_touches_nothing(tmp_path: Path) -> 
         await scene.clock.advance(1)
         await scene.until_state(State.READY)
         assert len(scene.spawner.shims) == 1
+
+
+async def test_restart_that_was_done_ends_no_engine_that_is_found_later(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        first = scene.spawner.last
+        first.exits_when_stopped = False
+        scene.supervisor.restart()
+        await scene.until(lambda: bool(first.stops))
+        scene.supervisor.leave()
+        await first.end(0, requested=True)
+        assert scene.task is not None
+        await asyncio.wait_for(scene.task, 5)
+        found = FakeShim(spec(scene.directory, ["x"], command_hash=scene.command.hash))
+        await found.listen()
+        scene.supervisor.keep()
+        scene.task = asyncio.create_task(scene.supervisor.run())
+        await scene.until_state(State.READY)
+        await scene.clock.advance(5)
+        assert (scene.state, found.stops) == (State.READY, [])
+    found.vanish()
