@@ -196,7 +196,9 @@ class Listener:
             await self._loop.connect_accepted_socket(
                 lambda: protocol, accepted, ssl=context, **(limits if context else {})
             )
-        except OSError:  # errors of TLS are of this kind, too
+        except OSError as error:  # errors of TLS are of this kind, too
+            # its frames hold it, and with it 300 kB of the connection until garbage is collected
+            error.with_traceback(None)
             self.connections.remove(connection, HANDSHAKE)
 
     def _connected(

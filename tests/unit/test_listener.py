@@ -1,8 +1,11 @@
 import asyncio
 import errno
+import gc
 import os
 import socket
 import ssl
+import weakref
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from typing import Any
 
@@ -178,6 +181,41 @@ async def test_listener_handshake_that_fails_is_counted() -> None:
     await reader.read()
     await eventually(lambda: listener.connections.counts.closed[HANDSHAKE])
     assert listener.connections.counts.open == 0
+    listener.close()
+
+
+@pytest.mark.parametrize("end", ["half closed", "reset", "garbage", "cut"])
+async def test_listener_handshake_that_fails_leaves_no_memory_behind(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """Each left 300 kB until garbage was collected, which is seldom: 300 MB within seconds."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made: weakref.WeakSet[SSLProtocol] = weakref.WeakSet()
+    begin = SSLProtocol.__init__
+
+    def noted(self: SSLProtocol, *given: Any, **more: Any) -> None:
+        begin(self, *given, **more)
+        made.add(self)
+
+    monkeypatch.setattr(SSLProtocol, "__init__", noted)
+    listener = Listener("test", bound_socket(), Echo, tls=lambda: context)
+    listener.start()
+    gc.collect()
+    gc.disable()
+    try:
+        _, writer = await client_of(listener)
+        writer.write(b"GET / HTTP/1.1" if end == "garbage" else b"\x16\x03\x01")
+        await eventually(lambda: len(made) == 1)
+        if end == "half closed":
+            writer.write_eof()
+        elif end == "reset":
+            writer.transport.abort()
+        elif end == "cut":
+            (connection,) = listener.connections.all()
+            connection.close("head")
+        await eventually(lambda: not len(listener.connections) and not made)
+    finally:
+        gc.enable()
     listener.close()
 
 
