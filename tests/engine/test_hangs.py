@@ -6,70 +6,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
-import openai
 
 from tests.engine.conftest import HANG_S, LOAD_S, REPORT, STALL_S
+from tests.helpers.hanging import TOKENS, Flight, frozen
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Load, Site, gone, wait_for
 from vllmd.shim import proc
 
 SLACK_S = 20.0
-
-
-TOKENS = 3000
-"""The tiny model makes about a thousand a second for each sequence that runs."""
-
-
-class Flight:
-    """One request for several answers, in flight in the background, answered or not."""
-
-    def __init__(self, made: Site, answers: int = 4) -> None:
-        """Send it, and return when its first token has come."""
-        self.tokens: int | None = None
-        self.error: Exception | None = None
-        self.ended_at = 0.0
-        self._begun = threading.Event()
-        self._thread = threading.Thread(target=self._ask, args=(made, answers))
-        self._thread.start()
-        assert self._begun.wait(LOAD_S), "no token came"
-        assert self._thread.is_alive(), (self.error, self.tokens)
-
-    def _ask(self, made: Site, answers: int) -> None:
-        try:
-            for part in made.client().completions.create(
-                model="tiny",
-                prompt="The quick brown fox",
-                max_tokens=TOKENS,
-                n=answers,
-                temperature=1,
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_body={"ignore_eos": True},
-            ):
-                self._begun.set()
-                self.tokens = part.usage.completion_tokens if part.usage else None
-        except (openai.OpenAIError, httpx.HTTPError) as error:
-            self.error = error
-        self.ended_at = time.monotonic()
-        self._begun.set()
-
-    def join(self) -> None:
-        self._thread.join()
-
-
-@contextmanager
-def frozen(made: Site, title: str) -> Iterator[None]:
-    """Stop a process; it is killed with its tree, or goes on at the end."""
-    stat = made.process("tiny", title)
-    os.kill(stat.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        if not gone(stat):
-            os.kill(stat.pid, signal.SIGCONT)
 
 
 def stalled_after(made: Site, began: float, count: int) -> float:
