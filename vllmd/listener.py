@@ -63,6 +63,9 @@ _PASSING = {
 }
 """Errors of the connection that is accepted, not of the socket. Source: accept(2)."""
 
+_LEFT = (7, 8)
+"""TCP_CLOSE, TCP_CLOSE_WAIT."""
+
 _log = structlog.get_logger()
 
 Serve = Callable[[Connection], asyncio.Protocol]
@@ -174,6 +177,11 @@ class Listener:
             accepted.close()
             return
         context = self._tls()
+        if context is not None and _has_left(accepted):
+            accepted.close()
+            self.connections.counts.accepted += 1
+            self.connections.counts.closed[HANDSHAKE] += 1
+            return
         protocol = _Watched()
         connection = self.connections.add(peer, protocol.cut, FIRST_S)
         if context is not None:
@@ -260,6 +268,18 @@ class Listener:
             self._timer.cancel()
         soon = self._loop.time() + WAKE_S
         self._timer = self._loop.call_at(max(at, soon), self.connections.sweep)
+
+
+def _has_left(accepted: socket.socket) -> bool:
+    """Tell whether a client has ended already while it waited: then TLS need not begin for it.
+
+    Thousands of those may wait before others, and to begin costs 0.4 ms of CPU time.
+    Source: tcp(7), TCP_INFO; `include/net/tcp_states.h` in Linux.
+    """
+    try:
+        return accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT
+    except OSError:  # it is no TCP
+        return False
 
 
 def _open_reserve() -> int | None:

@@ -219,6 +219,34 @@ async def test_listener_handshake_that_fails_leaves_no_memory_behind(
     listener.close()
 
 
+@pytest.mark.parametrize("left", [True, False])
+async def test_listener_begins_no_tls_for_a_client_that_has_left(
+    monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    """Thousands of those may wait before others: to begin for each took 2 s of CPU time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    listener = Listener("test", bound_socket(), Echo, tls=lambda: context)
+    listener.start()
+    listener.pause()
+    begun: list[bool] = []
+    connect = Listener._connect
+
+    async def noted(self: Listener, *given: Any) -> None:
+        begun.append(True)
+        await connect(self, *given)
+
+    monkeypatch.setattr(Listener, "_connect", noted)
+    _, writer = await client_of(listener)
+    if left:
+        writer.write_eof()
+    listener.start()
+    counts = listener.connections.counts
+    await eventually(lambda: counts.accepted == 1 and bool(begun) is not left)
+    assert counts.closed[HANDSHAKE] == left
+    writer.close()
+    listener.close()
+
+
 async def test_listener_connection_cut_in_its_handshake_is_closed() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     listener = Listener("test", bound_socket(), Echo, tls=lambda: context)
