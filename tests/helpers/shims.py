@@ -22,6 +22,15 @@ def process() -> subprocess.Popen[bytes]:
     return _processes[-1]
 
 
+def end_processes() -> None:
+    """End them, for a test that wants no other children; the next shim gets another."""
+    while _processes:
+        ended = _processes.pop()
+        atexit.unregister(ended.kill)
+        ended.kill()
+        ended.wait()
+
+
 class FakeShim:
     def __init__(self, spec: Spec, engine_pid: int = 4_000_000) -> None:
         self.spec = spec

@@ -65,6 +65,7 @@ class Play:
 
     async def take(self, scene: Scene, step: str) -> None:
         self.wish(scene, step)
+        await scene.supervisor.saved()  # nobody is answered before that
         if step in ("pass", "pass_long"):
             await scene.clock.advance(5 if step == "pass" else 100)
         elif step in ("spawn_fails", "spawn_works"):

@@ -83,7 +83,7 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
     for number in range(15):
         history.put(event(number))
     history.start()  # now: the thread must not take one before all have come
-    wait_for("the failure", lambda: told)
+    wait_for("the failure", lambda: told and history.problem)
     assert "disk is full" in (history.problem or "")
     assert [e.name for e in told if e.level == "error"] == [events.HISTORY_FAILED]  # said once
     full.clear()

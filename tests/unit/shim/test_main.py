@@ -17,7 +17,7 @@ import pytest
 import vllmd.shim.__main__ as shim_program
 from tests.helpers.make import spec
 from tests.helpers.site import wait_for
-from vllmd.shim import protocol
+from vllmd.shim import proc, protocol
 from vllmd.shim.record import read_record
 
 
@@ -153,8 +153,13 @@ def test_shim_watcher_learns_the_end(shim: Shim) -> None:
 
 
 def test_shim_sigterm_stops_the_engine_and_leaves_nothing(shim: Shim) -> None:
-    report = shim.start("/bin/sh", "-c", "sleep 61 & echo up; wait", stop_grace_s=5)
-    wait_for("its child", lambda: "up" in (shim.directory / "chat.log").read_text())
+    report = shim.start("/bin/sh", "-c", "sleep 61 & wait", stop_grace_s=5)
+
+    def child_runs() -> bool:
+        found = proc.session_members(report["engine_pid"])
+        return any(proc.describe(stat).startswith("sleep 61") for stat in found)
+
+    wait_for("its child", child_runs)
     shim.process.terminate()
     assert shim.process.wait(20) == 0
     record = shim.exit_record()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.site import wait_for
 from vllmd.shim import proc
 
 STAT = (
@@ -38,10 +39,12 @@ def test_descendants_finds_grandchildren_and_session_members() -> None:
         while "sleep" not in names:  # the kernel wakes the parent before it sets the new name
             found = proc.descendants(os.getpid())
             names = [s.name for s in found if s.session == child.pid]
-        assert sorted(names) == sorted([found[0].name, "sleep"])
+        leader = next(s.name for s in found if s.pid == child.pid)
+        assert sorted(names) == sorted([leader, "sleep"])
         members = proc.session_members(child.pid)
         assert {s.name for s in members} == set(names)
-        assert proc.describe(next(s for s in members if s.name == "sleep")).startswith("sleep 60")
+        sleep = next(s for s in members if s.name == "sleep")
+        wait_for("its arguments", lambda: proc.describe(sleep).startswith("sleep 60"))
     finally:
         for stat in proc.session_members(child.pid):
             os.kill(stat.pid, 9)

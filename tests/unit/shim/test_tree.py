@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.make import spec
+from tests.helpers.shims import end_processes
 from tests.helpers.site import wait_for
 from vllmd.shim import proc
 from vllmd.shim import tree as tree_module
@@ -19,6 +20,7 @@ Spawn = Callable[..., Tree]
 @pytest.fixture
 def spawn(tmp_path: Path) -> Iterator[Spawn]:
     """Spawn below this process; it is the subreaper, and has no other children here."""
+    end_processes()
     become_subreaper()
     null = os.open(os.devnull, os.O_WRONLY)
     trees: list[Tree] = []
