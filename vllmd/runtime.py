@@ -227,5 +227,9 @@ class Runtime:
         return self.wanted.problem or summary(self.engines.statuses())
 
     def _page_read(self, engine: str, page: Page) -> None:
-        self.tracing.page_read(engine, page)
-        self.metering.page_read(engine, page)
+        """Tell all who use an engine's page; a mistake of theirs is none of who watches it."""
+        parts = self._surroundings.parts
+        with parts.isolated("tracing"):
+            self.tracing.page_read(engine, page)
+        with parts.isolated("usage"):
+            self.metering.page_read(engine, page)

@@ -138,7 +138,7 @@ class Tracing:
     def page_read(self, engine: str, page: Page) -> None:
         """Compare the spans of an engine with what its page says, which was just read."""
         finished = total(page.families, FINISHED)
-        if finished is not None:
+        if finished is not None and engine in self._coverage:  # it may be configured no more
             spans = self._kept.aggregate.spans[engine]
             self._coverage[engine].note(page.read_at, finished, spans)
 

@@ -40,6 +40,9 @@ executable = "stand-in"
 port = 8001
 unready_s = 0
 """
+PAGE = """# TYPE vllm:request_success_total counter
+vllm:request_success_total{engine="0",finished_reason="stop"} 3.0
+"""
 EMBED = CHAT.replace("chat", "embed").replace("8001", "8002")
 
 
@@ -54,6 +57,7 @@ class Scene:
         self.folder = folder
         self.clock, self.aside, self.spawner = FakeClock(), Aside(), FakeSpawner()
         self.asked: list[str] = []
+        self.page = ""
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         surroundings = Surroundings(spawner=self.spawner)
         first = self.reading(text)
@@ -73,7 +77,7 @@ class Scene:
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(str(request.url))
-        return httpx.Response(200, text="")
+        return httpx.Response(200, text=self.page)
 
     def states(self) -> dict[str, State]:
         return {s.name: s.state for s in self.runtime.engines.statuses()}
@@ -199,3 +203,32 @@ async def test_end_that_leaves_the_engines_hangs_up_and_stops_none(tmp_path: Pat
         await scene.runtime.end(leave_engines=True)
         assert await shim.is_let_go()
         assert shim.stops == []
+
+
+async def test_page_of_an_engine_that_is_configured_no_more_is_nobodys_mistake(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, CHAT + EMBED) as scene:
+        source = scene.runtime.engines.sources["embed"]
+        scene.page = PAGE
+        scene.runtime.take(scene.reading(CHAT))
+        await source.get(max_age_s=0.0)
+        assert not any(scene.runtime._surroundings.parts.failures().values())
+
+
+async def test_mistake_of_who_uses_a_page_ends_no_look_at_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, CHAT) as scene:
+        runtime = scene.runtime
+
+        def fail(*_: object) -> None:
+            raise KeyError("chat")
+
+        monkeypatch.setattr(runtime.tracing, "page_read", fail)
+        monkeypatch.setattr(runtime.metering, "page_read", fail)
+        scene.page = PAGE
+        page = await runtime.engines.sources["chat"].get(max_age_s=0.0)
+        assert page.families
+        failures = runtime._surroundings.parts.failures()
+        assert (failures["tracing"], failures["usage"]) == (1, 1)
