@@ -97,7 +97,7 @@ async def look(
     try:
         said = await _say(program, json.dumps(wanted).encode() + b"\n", lag)
         return _judge(json.loads(said), read)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: no thread to wait for it
         problem = f"the process that looks afresh could not be started: {error}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"the process that looks afresh made no sense: {error!r}"

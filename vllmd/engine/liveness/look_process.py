@@ -11,6 +11,7 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 VERSION = 1
@@ -44,21 +45,19 @@ def ask(request: dict[str, Any], host: str, port: int, limit_s: float, late: Lat
     head += ["Connection: close", "Accept-Encoding: identity", f"Content-Length: {len(body)}"]
     head += [f"{name}: {value}" for name, value in request.get("headers", {}).items()]
     left = "\r\n".join([*head, "", ""]).encode() + body
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     received = bytearray()
     began, late_before = time.monotonic(), late.seconds
-    with socket.socket(family, kind, proto) as connection:
-        connection.setblocking(False)
-        if (error := connection.connect_ex(address)) not in (0, errno.EINPROGRESS):
-            raise OSError(error, "connect")
-        while time.monotonic() - began - (late.seconds - late_before) < limit_s:
+
+    def left_s() -> float:
+        return limit_s - (time.monotonic() - began - (late.seconds - late_before))
+
+    with connect(host, port, left_s, late) as connection:
+        while left_s() > 0:
             writes = [connection] if left else []
             reads = [] if left else [connection]
             readable, writable, _ = select.select(reads, writes, [], SLICE_S)
             late.note()
             if writable:
-                if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    raise OSError(error, "connect")
                 left = left[connection.send(left) :]
             elif readable:
                 block = connection.recv(65536)
@@ -66,6 +65,47 @@ def ask(request: dict[str, Any], host: str, port: int, limit_s: float, late: Lat
                     return bytes(received)
                 received += block
     raise TimeoutError(f"nothing within {limit_s:g} s")
+
+
+def connect(host: str, port: int, left_s: Callable[[], float], late: Late) -> socket.socket:
+    """Connect to the first address of a name that takes it: `localhost` has two, mostly.
+
+    Raises: OSError: none does; that it is refused only if nothing of this host is in the way.
+    """
+    errors: list[OSError] = []
+    for family, kind, proto, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            connection = socket.socket(family, kind, proto)
+        except OSError as error:
+            errors.append(error)
+            continue
+        try:
+            _reach(connection, address, left_s, late)
+        except TimeoutError:
+            connection.close()
+            raise
+        except OSError as error:
+            connection.close()
+            errors.append(error)
+        else:
+            return connection
+    raise next((e for e in errors if not isinstance(e, ConnectionRefusedError)), errors[-1])
+
+
+def _reach(
+    connection: socket.socket, address: Any, left_s: Callable[[], float], late: Late
+) -> None:
+    connection.setblocking(False)
+    if (error := connection.connect_ex(address)) not in (0, errno.EINPROGRESS):
+        raise OSError(error, "connect")
+    while left_s() > 0:
+        _, writable, _ = select.select([], [connection], [], SLICE_S)
+        late.note()
+        if writable:
+            if error := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise OSError(error, "connect")
+            return
+    raise TimeoutError("no connection in time")
 
 
 def parse(response: bytes) -> tuple[int, bytes]:

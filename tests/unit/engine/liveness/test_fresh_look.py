@@ -125,6 +125,18 @@ async def test_look_process_that_cannot_be_started_knows_nothing() -> None:
     assert "could not be started" in fresh.problem
 
 
+async def test_look_without_a_thread_to_wait_for_it_knows_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    fresh = await seen(says("{}"))
+    assert fresh.answer is Answer.UNKNOWN
+    assert "can't start new thread" in fresh.problem
+
+
 async def test_look_process_that_does_not_end_is_killed() -> None:
     clock = FakeClock()
     program = [sys.executable, "-c", "import time; time.sleep(600)"]

@@ -1,5 +1,6 @@
 import json
 import select
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ from tests.helpers.site import free_port
 from vllmd.engine.liveness import look_process
 from vllmd.engine.liveness.look_process import Late, look, parse
 
+NO_FAMILY = 44
+"""As IPv6 is to a host where it is switched off."""
 PAGE = b"# TYPE a counter\nvllm:a 1\nvllm:b 2\n" + b"x 1\n" * 10_000
 
 
@@ -155,3 +158,28 @@ def test_program_needs_the_standard_library_only() -> None:
             check=True,
         )
     assert json.loads(done.stdout)["answer"] == "page"
+
+
+def named(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[int, Any]) -> None:
+    found = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+
+
+def test_look_asks_each_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(PAGE) as (port, _):
+        refuses, works = ("127.0.0.2", port), ("127.0.0.1", port)
+        named(monkeypatch, (socket.AF_INET, refuses), (socket.AF_INET, works))
+        assert look(wanted(port, host="localhost"))["answer"] == "page"
+        named(monkeypatch, (NO_FAMILY, works), (socket.AF_INET, works))
+        assert look(wanted(port, host="localhost"))["answer"] == "page"
+
+
+def test_look_is_refused_only_where_nothing_of_this_host_is_in_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    port = free_port()
+    refuses = (socket.AF_INET, ("127.0.0.2", port)), (socket.AF_INET, ("127.0.0.1", port))
+    named(monkeypatch, *refuses)
+    assert look(wanted(port, host="localhost"))["answer"] == "refused"
+    named(monkeypatch, (NO_FAMILY, ("127.0.0.1", port)), *refuses)
+    assert look(wanted(port, host="localhost"))["answer"] == "unknown"
