@@ -19,6 +19,7 @@ from vllmd.engine.lora.wanted import FolderError, Kept, Source, Want, merge, sca
 from vllmd.engine.state import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
+from vllmd.parts import describe
 
 SETTLE_POLL_S = 0.2
 SETTLE_S = 120.0
@@ -94,12 +95,11 @@ class Keeper:
         """
         if self._settled:
             return True
-        task = self._settling
-        if task is None:
-            task = self._settling = asyncio.create_task(self._settle())
+        task = self._settling = self._settling or asyncio.create_task(self._settle())
         await asyncio.wait({task}, timeout=SETTLE_POLL_S)
-        if task.done() and not task.cancelled():
-            task.result()
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            self._settled = True
+            self._late(f"adapters are not loaded: {describe(error)}")
         return self._settled or self._status().adopted
 
     def forget(self) -> None:
@@ -177,13 +177,12 @@ class Keeper:
                 await self._look()
                 await self._reconcile()
         except TimeoutError:
-            self._log.warning(
-                events.LORA_FAILED,
-                adapter=None,
-                reason=f"adapters are not loaded after {SETTLE_S:g} s",
-                consequence="the engine serves without them; they are loaded meanwhile",
-            )
+            self._late(f"adapters are not loaded after {SETTLE_S:g} s")
         self._settled = True
+
+    def _late(self, reason: str) -> None:
+        consequence = "the engine serves without them; they are loaded meanwhile"
+        self._log.warning(events.LORA_FAILED, adapter=None, reason=reason, consequence=consequence)
 
     async def _look(self) -> None:
         """Find out what is wanted."""

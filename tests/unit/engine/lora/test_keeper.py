@@ -109,6 +109,23 @@ async def scenes(tmp_path: Path) -> Any:
 MODULES = 'lora = { modules = { a = "FOLDER/a", b = "FOLDER/b" } }'
 
 
+async def test_a_start_is_over_too_when_a_mistake_ends_the_look_at_its_adapters(
+    scenes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = scenes(MODULES, state=State.LOADING)
+
+    async def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(scene.api, "listed", fail)
+    with capture_logs() as logs:
+        while not await scene.keeper.settled():
+            await settle()
+    (failed,) = [log for log in logs if log["event"] == events.LORA_FAILED]
+    assert failed["reason"].endswith("RuntimeError: can't start new thread")
+    assert await scene.keeper.settled()
+
+
 async def test_a_start_is_over_when_each_adapter_is_loaded_or_refused(scenes: Any) -> None:
     scene = scenes(MODULES, state=State.LOADING)
     scene.adapter("a")
