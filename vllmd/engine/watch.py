@@ -1,5 +1,6 @@
 """Follow a running engine: through loading to ready, into silence, sleep, a stall, and back."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from vllmd.engine.sizes import parse_size
 from vllmd.engine.state import Event, State
 from vllmd.logs.reader import LogReader
 from vllmd.loop_lag import LoopLag
+from vllmd.parts import describe
 from vllmd.shim.protocol import RunRecord
 
 LOADING_POLL_S = 0.5
+EVIDENCE_S = 30.0
+"""What reading and writing files may take, beside the stacks."""
 SILENT_POLLS = 3
 """So many polls in a row without an answer make an engine unreachable: one may be lost to load."""
 
@@ -309,7 +313,7 @@ class Watch:
         self.ledger.found(reason)
         if self.ledger.state is not State.STALLED:
             self.ledger.to(Event.STALLED)
-        folder = await self.diagnose(run, reason, self.activity(run))
+        folder = await self._evidence(run, reason)
         self.ledger.log.error(
             events.ENGINE_STALLED,
             reason=reason,
@@ -320,3 +324,22 @@ class Watch:
             else "none: liveness.restart_stalled is false",
         )
         return self.limits.restart_stalled
+
+    async def _evidence(self, run: RunRecord, reason: str) -> Path | None:
+        """Write down where it stands; neither a mistake in that nor a disk keeps it from its end.
+
+        Returns: the folder; None if there is none.
+        """
+        looking = asyncio.ensure_future(self.diagnose(run, reason, self.activity(run)))
+        limit_s, problem = self.limits.diagnose_s + EVIDENCE_S, None
+        try:
+            if not await self.lag.wait(looking, limit_s):
+                problem = f"not written down within {limit_s:g} s: does a disk hang?"
+            elif (error := looking.exception()) is not None:
+                problem = describe(error)
+        finally:
+            looking.cancel()
+        if problem is None:
+            return looking.result()
+        self.ledger.log.error(events.INCIDENT_FAILED, problem=problem)
+        return None

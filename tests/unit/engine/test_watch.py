@@ -22,7 +22,15 @@ from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.restart.memory import Memory
 from vllmd.engine.run_state import Reached, Run
 from vllmd.engine.state import Event, State
-from vllmd.engine.watch import LEFT_ALONE, LOADING_POLL_S, SILENT_POLLS, Probes, Stall, Watch
+from vllmd.engine.watch import (
+    EVIDENCE_S,
+    LEFT_ALONE,
+    LOADING_POLL_S,
+    SILENT_POLLS,
+    Probes,
+    Stall,
+    Watch,
+)
 from vllmd.loop_lag import LoopLag
 from vllmd.shim.protocol import RunRecord
 
@@ -283,6 +291,37 @@ async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path
         assert "used no CPU" in task.result().reason
         assert events.ENGINE_STALLED in [entry["event"] for entry in logs]
         assert len(scene.diagnosed) == 1
+
+
+async def test_run_evidence_that_a_disk_keeps_does_not_keep_an_engine_that_hangs(
+    tmp_path: Path,
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.watch.diagnose = hang
+        scene.shows(2, running=1)
+        with capture_logs() as logs:
+            await scene.clock.advance(LIMITS.stall_s + 15)
+            assert not task.done()
+            await scene.clock.advance(LIMITS.diagnose_s + EVIDENCE_S)
+        assert task.result().label == "stalled"
+        (failed,) = [each for each in logs if each["event"] == events.INCIDENT_FAILED]
+        assert "does a disk hang?" in failed["problem"]
+
+
+async def test_run_mistake_in_the_evidence_does_not_keep_an_engine_that_hangs(
+    tmp_path: Path,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.watch.diagnose = fail
+        scene.shows(2, running=1)
+        await scene.clock.advance(LIMITS.stall_s + 15)
+        assert task.result().label == "stalled"
 
 
 async def test_run_busy_gpu_is_work_until_the_long_limit(tmp_path: Path) -> None:

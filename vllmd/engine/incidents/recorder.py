@@ -152,7 +152,10 @@ class Incidents:
 
     def _later(self, folder: Path, files: Callable[[], Files]) -> None:
         """Write files in a thread; a loop that ends waits for its threads."""
-        asyncio.get_running_loop().run_in_executor(None, self._write, folder, files)
+        try:
+            asyncio.get_running_loop().run_in_executor(None, self._write, folder, files)
+        except (OSError, RuntimeError) as error:  # no thread: the end itself is still told
+            self._ledger.log.error(events.INCIDENT_FAILED, problem=str(error))
 
     def _write(self, folder: Path, files: Callable[[], Files]) -> bool:
         """Write files; tell whether they are there. A full disk is only said."""
