@@ -54,6 +54,7 @@ from vllmd.parts import Part, Running
 from vllmd.reloading import NoFileError, Reading, plan, read_again, wait_until_usable
 from vllmd.runtime import Runtime
 from vllmd.surroundings import Address, Surroundings
+from vllmd.threads import Threads
 from vllmd.units import MIB
 from vllmd.web import Web
 
@@ -109,6 +110,7 @@ class Daemon:
         premises.make_directories(config)
         lock = premises.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(Threads())
         self._aside = Aside(self._parts)
         state_file = paths.state_dir(config) / lifetime.NAME
         self._lifetime = Lifetime(state_file, self._clock, self._aside.do)

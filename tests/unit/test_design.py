@@ -39,6 +39,7 @@ GROUND = {
     "aside",
     "parts",
     "deadline",
+    "threads",
     "terminal_text",
     "xids",
 }

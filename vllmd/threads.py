@@ -1,0 +1,76 @@
+"""The threads of `asyncio.to_thread`: one that hangs holds up no other work, and no end.
+
+The usual pool has a handful of threads (CPUs and four), and the end of the event loop, and then of
+the interpreter, waits for all of them. A disk that stands still takes one after the other: then no
+engine is started again, and nobody can stop the daemon.
+"""
+
+import errno
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, ParamSpec, TypeVar
+
+MANY = 200
+"""With so many at once, nearly all hang, and more would be of no help."""
+CLOSE_S = 5.0
+"""How long the end waits for what is under way."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Threads(ThreadPoolExecutor):
+    """Gives each piece of work a thread of its own, which nobody waits for without a limit.
+
+    A subclass, since an event loop takes nothing else; of the pool itself nothing is used.
+    """
+
+    def __init__(self, most: int = MANY) -> None:
+        """Begin; `most` work at once, and more is refused."""
+        super().__init__(max_workers=1)
+        self._most = most
+        self._running: set[threading.Thread] = set()
+        self._guard = threading.Lock()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin some work at once.
+
+        Raises: OSError: too much is under way already; RuntimeError: the system has no thread.
+        """
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                if future.set_running_or_notify_cancel():
+                    _do(future, lambda: fn(*args, **kwargs))
+            finally:
+                with self._guard:
+                    self._running.discard(thread)
+
+        thread = threading.Thread(target=work, name="aside", daemon=True)
+        with self._guard:
+            if len(self._running) >= self._most:
+                text = f"{self._most} threads wait already: does a file system hang?"
+                raise OSError(errno.EAGAIN, text)
+            thread.start()
+            self._running.add(thread)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Wait for what is under way, but not for ever."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+        until = time.monotonic() + CLOSE_S
+        with self._guard:
+            running = list(self._running)
+        for thread in running if wait else ():
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _do(future: Future[Any], work: Callable[[], Any]) -> None:
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - raised again by who waits
+        future.set_exception(error)
+    else:
+        future.set_result(result)
