@@ -4,6 +4,7 @@ uvicorn itself limits the time between two requests, and nothing else.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import attrs
@@ -20,6 +21,8 @@ MAX_HEAD_BYTES = 64 * KIB
 MAX_HEAD_LINES = 128
 """Of one head, or of what follows a body in chunks. Twelve thousand headers of four bytes, which
 have room in a head, take 0.1 s of CPU time and some megabytes of memory."""
+_MANY_LINES = re.compile(rb"(?:[^\n]*+\n){%d}+" % (MAX_HEAD_LINES + 1))
+_END = re.compile(rb"(?:\A|\n)\r?\n")
 FREE_PIECES = 256
 PIECE_BYTES = 256
 """What the pieces of a body must have on average once there are more than those: a client that
@@ -47,10 +50,10 @@ class _FewLines(ReceiveBuffer):
     """h11's buffer; very many headers are refused before each is looked at."""
 
     def maybe_extract_lines(self) -> list[bytearray] | None:
-        lines = super().maybe_extract_lines()
-        if lines and len(lines) > MAX_HEAD_LINES:
+        many = _MANY_LINES.match(self._data)
+        if many is not None and not _END.search(many[0]):
             raise h11.RemoteProtocolError("too many headers", error_status_hint=431)
-        return lines
+        return super().maybe_extract_lines()
 
 
 class _InPieces(h11.Connection):
