@@ -77,6 +77,22 @@ def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
     assert tree.signal == signal.SIGKILL
 
 
+def test_tree_that_is_to_end_now_is_killed_and_soon_looked_at_again(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    time.sleep(0.2)
+    with monkeypatch.context() as patch:
+        now = time.monotonic()
+        patch.setattr(tree_module.time, "monotonic", lambda: now)
+        tree.stop(0)
+        again_s = tree.sweep()
+    assert again_s is not None
+    assert 0 < again_s <= 0.1  # 0.0 would say that nothing is left
+    until_empty(tree)
+    assert tree.signal == signal.SIGKILL
+
+
 def test_tree_that_is_stopped_still_takes_its_term(spawn: Spawn) -> None:
     """One that handles SIGTERM, as vLLM does: the kernel ends others though they are stopped."""
     tree = spawn("/bin/sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")

@@ -2,8 +2,11 @@ import errno
 import threading
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.site import wait_for
 from vllmd.shim.logfile import LogFile
+from vllmd.shim.mistakes import Mistakes
 from vllmd.shim.protocol import ROTATION
 from vllmd.shim.writer import Writer, gap_mark
 
@@ -80,3 +83,26 @@ def test_rotate_is_done_once_and_not_for_an_empty_file(tmp_path: Path) -> None:
     wait_for("it is rotated", lambda: disk.rotations == 1)
     writer.close(5)
     assert (tmp_path / "a.log.000001").read_bytes() == b"one\n"
+
+
+@pytest.mark.parametrize("mistakes", [Mistakes(), None])
+def test_put_a_mistake_of_our_own_loses_a_block_counts_it_and_goes_on(
+    tmp_path: Path, mistakes: Mistakes | None
+) -> None:
+    class Broken(Disk):
+        def write(self, part: memoryview, at: float) -> int:
+            if bytes(part) == b"two\n":
+                raise ZeroDivisionError
+            return super().write(part, at)
+
+    writer = Writer(Broken(tmp_path / "a.log"), mistakes=mistakes)
+    for block in (b"one\n", b"two\n"):
+        writer.put(block)
+    wait_for("both are dealt with", lambda: writer._queued == 0)
+    writer.put(b"three\n")
+    writer.close(5)
+    assert (writer.dropped_lines, writer.dropped_bytes) == (1, 4)
+    one, gap, three = (tmp_path / "a.log").read_text().splitlines()
+    assert (one, three) == ("one", "three")
+    assert gap.startswith("[vllmd] 1 lines (4 bytes) are missing here: ")
+    assert mistakes is None or mistakes.count == 1
