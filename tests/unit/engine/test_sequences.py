@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.scene import Scene, running
@@ -118,6 +118,7 @@ class Play:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=25))
+@example(["stop", "daemon_dies", "pass"])
 def test_no_sequence_leads_out_of_the_table_or_to_two_engines(steps: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(Play(Path(folder)).run(steps))
