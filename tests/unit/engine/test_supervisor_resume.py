@@ -18,6 +18,7 @@ from vllmd.engine.assembly import Settings
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.run_state import NAME
 from vllmd.engine.state import Event, State
+from vllmd.engine.supervisor import Supervisor
 
 AWAY_S = 500.0
 
@@ -273,3 +274,60 @@ async def test_restart_that_was_done_ends_no_engine_that_is_found_later(tmp_path
         await scene.clock.advance(5)
         assert (scene.state, found.stops) == (State.READY, [])
     found.vanish()
+
+
+async def test_whoever_wants_to_know_is_told_whenever_nothing_of_the_engine_is_left(
+    tmp_path: Path,
+) -> None:
+    scene, told = Scene(tmp_path, "autostart = false"), [0]
+
+    def ended() -> None:
+        told[0] += 1
+
+    site = attrs.evolve(scene.settings.site, ended=ended)
+    scene.supervisor = Supervisor(attrs.evolve(scene.settings, site=site))
+    async with running(scene):
+        await scene.until(scene.supervisor.looked.is_set)
+        assert told == [1]
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
+        assert told == [1]
+        await scene.spawner.last.end(0)
+        await scene.until_state(State.BACKOFF)
+        assert told == [2]
+
+
+async def test_span_of_a_load_is_a_phase(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        await scene.until_state(State.LOADING)
+        scene.supervisor.span_ended("Load weights", scene.clock.time())
+        assert scene.supervisor.status.phase == "weights"
+
+
+async def test_start_that_is_wanted_before_a_hold_begins_goes_before_it(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    ledger = scene.supervisor._ledger
+    ledger.to(Event.START)
+    ledger.to(Event.SPAWN_FAILED)
+    scene.supervisor.start()
+    await asyncio.wait_for(scene.supervisor._hold(), 5)
+    assert scene.state is State.BACKOFF
+
+
+async def test_renew_restarts_one_with_another_command_unless_it_could_not_start(
+    tmp_path: Path,
+) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        text = "port = 1\nunready_s = 0\nmax_model_len = 99"
+        other = command.build(engine(text))
+        scene.supervisor.configure(attrs.evolve(scene.settings, command=other))
+        scene.mismatch = "the driver is changed"
+        scene.supervisor.renew()
+        await scene.clock.advance(5)
+        assert scene.spawner.last.stops == []
+        assert "the driver is changed" in str(scene.supervisor.status.problem)
+        scene.mismatch = None
+        scene.supervisor.renew()
+        await scene.until(lambda: len(scene.spawner.shims) == 2)

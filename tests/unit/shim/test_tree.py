@@ -77,6 +77,18 @@ def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
     assert tree.signal == signal.SIGKILL
 
 
+def test_tree_that_may_end_by_itself_is_looked_at_again_when_its_grace_is_over(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    time.sleep(0.2)
+    with monkeypatch.context() as patch:
+        now = time.monotonic()
+        patch.setattr(time, "monotonic", lambda: now)
+        tree.stop(60)
+        assert tree.sweep() == pytest.approx(60)
+
+
 def test_tree_that_is_to_end_now_is_killed_and_soon_looked_at_again(
     spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +96,7 @@ def test_tree_that_is_to_end_now_is_killed_and_soon_looked_at_again(
     time.sleep(0.2)
     with monkeypatch.context() as patch:
         now = time.monotonic()
-        patch.setattr(tree_module.time, "monotonic", lambda: now)
+        patch.setattr(time, "monotonic", lambda: now)
         tree.stop(0)
         again_s = tree.sweep()
     assert again_s is not None
