@@ -91,10 +91,10 @@ def serving(
 
 
 @contextmanager
-def receiving(folder: Path, more: str = "") -> Iterator[Site]:
-    """Run a site with both receivers of spans; `more` goes on in the table `traces`."""
+def receiving(folder: Path, more: str = "", daemon: str = "") -> Iterator[Site]:
+    """Run a site with both receivers of spans; `more` goes on in `traces`, `daemon` in its own."""
     exporter, api, http_port, grpc_port = (free_port() for _ in range(4))
-    text = config_for(folder, exporter, api)
+    text = config_for(folder, exporter, api).replace("[daemon]\n", f"[daemon]\n{daemon}\n")
     text += f'\n[traces]\nlisten_http = "127.0.0.1:{http_port}"\n'
     text += f'listen_grpc = "127.0.0.1:{grpc_port}"\n{more}\n'
     made = Site(folder, text, exporter_port=exporter, api_port=api, otlp_port=http_port)

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from vllmd.history.reading import Wanted
 
 TIMEOUT_S = 10.0
 SHOWN_BYTES = 200
+_CONNECT_TIMEOUT = struct.pack("@ll", int(TIMEOUT_S), 0)
 _ERRORS: dict[int, type[VllmdError]] = {
     403: NotPermittedError,
     404: UnknownEngineError,
@@ -38,8 +40,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
+        # the kernel waits for a place in a full queue; Python's own time-out gives up at once
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIMEOUT)
         self.sock.connect(str(self._path))
+        self.sock.settimeout(TIMEOUT_S)
 
 
 class ControlClient:

@@ -36,6 +36,27 @@ def test_socket_of_a_dead_daemon_is_unreachable(tmp_path: Path) -> None:
         ControlClient(path).status()
 
 
+def test_full_queue_is_waited_for(tmp_path: Path) -> None:
+    """As in a flood of connections: the daemon lives, and takes them one after the other."""
+    path = tmp_path / "c.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
+
+        def serve() -> None:
+            listener.accept()[0].close()
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        asked = threading.Timer(0.2, serve)
+        asked.start()
+        assert ControlClient(path).status() == {}
+        asked.join()
+
+
 def test_no_right_to_connect_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
