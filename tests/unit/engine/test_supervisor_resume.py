@@ -127,8 +127,10 @@ async def test_end_that_was_begun_is_gone_through_with(tmp_path: Path) -> None:
         await first.until_state(State.STOPPING)
     shim = first.spawner.last
     shim.run["stopping"] = True  # type: ignore[typeddict-unknown-key]
+    asked = len(shim.stops)
     async with next_daemon(tmp_path, first) as scene:
         await scene.until_state(State.STOPPING)
+        await scene.until(lambda: len(shim.stops) > asked)  # and it is seen to that it ends
         await shim.end(0, requested=True)
         await scene.until_state(State.READY)
         assert len(scene.spawner.shims) == 2
