@@ -135,6 +135,10 @@ class Host:
         words = (said[-1] if said else "").replace(self.address, "h:9840")
         self._rows.append(Row(what, frozenset(wanted), frozenset(came), took, words))
 
+    def wait_firing(self, *alerts: str, within_s: float = 60) -> None:
+        """Wait until it is told that these fire."""
+        wait_for(f"{alerts}", lambda: set(alerts) <= self._pager.firing(self.address), within_s)
+
     def wait_over(self, *alerts: str, within_s: float = 60) -> None:
         """Wait until it is told that these are over."""
         wait_for(
