@@ -17,7 +17,15 @@ LOAD_S = 300.0
 
 STALL_S, HANG_S = 10, 40
 
+LAST = "test_end_of_the_daemon_leaves_nothing"
+"""It stops the site of all the others."""
+
 REPORT: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the test that stops the site behind those of every file."""
+    items.sort(key=lambda item: item.name == LAST)
 
 
 @pytest.fixture(scope="session")

@@ -221,7 +221,7 @@ def test_hung_core_keeps_health_green(real: Site) -> None:
 
 
 def test_end_of_the_daemon_leaves_nothing(real: Site) -> None:
-    """Last: it stops the site."""
+    """Comes last in the tier: it stops the site (conftest.py)."""
     old = list(real.tree("tiny").values())
     shm = {entry.name for entry in os.scandir("/dev/shm")}
     started = time.monotonic()

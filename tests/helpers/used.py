@@ -17,6 +17,7 @@ ELSEWHERE = {
     "vllmd_vllm_missing_metrics": "of a page that lacks one: tests/unit/scrape/test_derived.py",
     "vllmd_otlp_forward_spans_total": "where spans are forwarded: test_forward.py",
     "vllmd_notifications_total": "where a webhook is set: test_notify.py",
+    "vllmd_web_config_last_reload_successful": "where it has a web file: test_web_config.py",
 }
 """What the page of a healthy engine has no samples of, and where it is seen."""
 
