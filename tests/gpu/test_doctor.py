@@ -10,7 +10,10 @@ from vllmd.config.load import load
 from vllmd.doctor import host
 from vllmd.doctor.account import of_engines
 from vllmd.installing.host import NEEDS, driver_version, has_gpu, too_old
-from vllmd.units import GIB
+from vllmd.units import GIB, MIB
+
+ROUNDED = MIB
+"""NVML rounds the reserved part up: an idle H200 has 1 MiB more free than it leaves to CUDA."""
 
 
 def smi(key: str) -> list[str]:
@@ -40,7 +43,7 @@ def test_host_has_gpus_with_memory() -> None:
     found = host.look(config(""), None, None)
     assert found.gpus
     assert found.driver == driver_version()
-    assert all(8 * GIB < gpu.free <= gpu.cuda < gpu.total for gpu in found.gpus)
+    assert all(8 * GIB < gpu.free <= gpu.cuda + ROUNDED < gpu.total for gpu in found.gpus)
 
 
 def test_init_takes_a_share_that_is_free(tmp_path: Path) -> None:

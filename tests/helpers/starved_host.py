@@ -41,7 +41,9 @@ HOUR_S = 3600.0
 NEVER_S = 1e9
 HEALTH_TIMEOUT_S = 5.0
 SLACK_S = 180.0
-"""Polls, fresh looks that are late or cannot be started, diagnoses."""
+"""Polls, fresh looks, diagnoses."""
+LOOK_S = 10.0
+"""What a poll without an answer, and a fresh look at its end, take beside the time between polls."""
 
 
 # --- the loop --------------------------------------------------------------------------------
@@ -165,6 +167,8 @@ class SimulatedEngine:
         self.hang: str | None = None
         self.hung_at = NEVER_S
         self.hung_late_s = 0.0
+        self.looks_lost = 0
+        """Fresh looks since it hangs that said nothing: for each, one more poll is waited for."""
         self.loaded_at = 0.0
         self._at = 0.0
         self._steps = 0.0
@@ -176,7 +180,7 @@ class SimulatedEngine:
     def start(self, now: float, load_stall_s: float, *, hangs: bool) -> None:
         """Begin to load."""
         self._move(now)
-        self.hang, self.hung_at = None, NEVER_S
+        self.hang, self.hung_at, self.looks_lost = None, NEVER_S, 0
         self._steps, self._pattern = 0.0, Pattern(now)
         self.loaded_at = now + self._dice.uniform(1, 0.8 * load_stall_s)
         if hangs:
@@ -186,7 +190,7 @@ class SimulatedEngine:
     def freeze(self, now: float, kind: str) -> None:
         """Hang from now on: core, spin, api, refused or rest."""
         self._move(now)
-        self.hang, self.hung_at = kind, now
+        self.hang, self.hung_at, self.looks_lost = kind, now, 0
         if kind in ("core", "spin"):
             cpu = 1.0 if kind == "spin" else 0.0
             self._pattern = Pattern(NEVER_S, running=1, core_cpu=cpu)
@@ -415,6 +419,12 @@ class Life:
         return None
 
     async def look_afresh(self, canary: bool) -> FreshLook:
+        """Look as a process of its own does, and count what it could not tell."""
+        found = await self._look_afresh(canary)
+        self.engine.looks_lost += found.answer is Answer.UNKNOWN
+        return found
+
+    async def _look_afresh(self, canary: bool) -> FreshLook:
         """Look as a process of its own does, which may not start, or be late."""
         host, dice = self._host, self._host.dice
         if self.engine.hang is None:
@@ -474,6 +484,7 @@ class Life:
         kind = self.engine.hang
         limits = {"load": self.load_stall_s, "spin": self.hang_s, "rest": self.stall_s + 60}
         limit_s = limits.get(str(kind), self.stall_s) * 1.5 + SLACK_S
+        limit_s += self.engine.looks_lost * (self.poll_s + LOOK_S)
         if kind is not None and self._watched_s() > limit_s:
             self._host.found.missed.append(
                 f"{self.name}: {kind}, {self._watched_s():.0f} s watched, limit {limit_s:.0f} s"

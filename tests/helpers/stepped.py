@@ -7,12 +7,16 @@ from typing import Any
 Look = Callable[[str], None]
 
 
-@types.coroutine
-def stepped(coroutine: Coroutine[Any, Any, Any], look: Look) -> Generator[Any, Any, Any]:
+async def stepped(coroutine: Coroutine[Any, Any, Any], look: Look) -> Any:
     """Run a coroutine; `look` is called whenever it begins to wait, and before it goes on.
 
     It is told the place: each `await` on the way down, as `function:line`, and `>` or `<`.
     """
+    return await _steps(coroutine, look)
+
+
+@types.coroutine
+def _steps(coroutine: Coroutine[Any, Any, Any], look: Look) -> Generator[Any, Any, Any]:
     thrown: BaseException | None = None
     while True:
         try:
