@@ -43,7 +43,7 @@ HEALTH_TIMEOUT_S = 5.0
 SLACK_S = 180.0
 """Polls, fresh looks, diagnoses."""
 LOOK_S = 10.0
-"""What a poll without an answer, and a fresh look at its end, take beside the time between polls."""
+"""What a poll without an answer takes, and a fresh look at its end."""
 
 
 # --- the loop --------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ import attrs
 import structlog
 
 from vllmd import events
-from vllmd.clock import Clock, Moment
+from vllmd.clock import STEP_S, Clock, Moment
 from vllmd.engine import starts
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.phases import further
 from vllmd.engine.restart.memory import Known, Memory
-from vllmd.engine.restart.policy import Hold, proven
+from vllmd.engine.restart.policy import Hold, moved, proven
 from vllmd.engine.run_state import Run, RunState, RunStates
 from vllmd.engine.state import ENDED, ENDING, Event, State, transition
 
@@ -55,6 +55,7 @@ class Ledger:
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
         self._retry_at: Moment | None = None
+        self._time_of_day_s = clock.time() - clock.monotonic()
 
     @property
     def since(self) -> float:
@@ -283,6 +284,17 @@ class Ledger:
         self.log.error(
             events.ENGINE_HELD, cause=hold.cause, reason=hold.reason, retry_at=hold.retry_at
         )
+
+    def follow_clock(self) -> None:
+        """Move failures and a hold by what the time of day was set by: their ages stay right."""
+        time_of_day_s = self._clock.time() - self._clock.monotonic()
+        step_s, known = time_of_day_s - self._time_of_day_s, self.known
+        if abs(step_s) < STEP_S:
+            return
+        self._time_of_day_s = time_of_day_s
+        known.past = moved(known.past, step_s)
+        known.hold = known.hold.moved(step_s) if known.hold else None
+        self.save()
 
     def retry_at(self, longest_s: float) -> Moment | None:
         """Return when a held engine is tried again; never, if None.

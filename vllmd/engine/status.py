@@ -111,6 +111,7 @@ def status_of(
     looked_for: bool,
 ) -> EngineStatus:
     """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
+    ledger.follow_clock()
     engine, known = settings.engine, ledger.known
     loading = ledger.state is State.LOADING
     return EngineStatus(

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
@@ -7,7 +8,7 @@ from vllmd import events
 from vllmd.engine.exits import Exit
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.memory import Memory
-from vllmd.engine.restart.policy import Hold
+from vllmd.engine.restart.policy import Failure, Hold, Past
 from vllmd.engine.run_state import Reached, Run
 from vllmd.engine.state import Event, State
 
@@ -48,6 +49,30 @@ async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
     assert (logs[0]["log_level"], logs[0]["last_line"]) == ("error", "last words")
     ledger.ended(END)
     assert ledger.ready_s == 0
+
+
+@pytest.mark.parametrize("set_by_s", [-400 * 86400.0, -3600.0, 7200.0, 400 * 86400.0])
+async def test_clock_that_is_set_changes_no_age_of_a_failure_or_a_hold(
+    tmp_path: Path, set_by_s: float
+) -> None:
+    clock = FakeClock()
+    ledger = ledger_at(tmp_path, clock)
+    at = clock.time()
+    ledger.known.past = Past(failures=(Failure(at - 60, "crash"),))
+    ledger.hold(Hold("crash", "why", at, at + 900, "hash"))
+    await clock.advance(100)
+    clock.step(set_by_s)
+    ledger.follow_clock()
+    ledger.follow_clock()
+    for known in (ledger.known, ledger_at(tmp_path, clock).known):
+        assert known.hold is not None
+        assert known.hold.retry_at is not None
+        assert clock.time() - known.past.failures[0].at == pytest.approx(160)
+        assert clock.time() - known.hold.since == pytest.approx(100)
+        assert known.hold.retry_at - clock.time() == pytest.approx(800)
+    retry_at = ledger.retry_at(900)
+    assert retry_at is not None
+    assert retry_at.monotonic - clock.monotonic() == pytest.approx(800)
 
 
 def test_found_is_logged_once_until_it_changes(tmp_path: Path) -> None:

@@ -34,6 +34,30 @@ async def test_run_configuration_cause_is_held_with_the_fix_named(tmp_path: Path
         assert len(scene.spawner.shims) == 2
 
 
+@pytest.mark.parametrize("set_by_s", [-86400.0, 86400.0])
+async def test_run_failures_count_and_a_hold_ends_however_the_clock_is_set(
+    tmp_path: Path, set_by_s: float
+) -> None:
+    scene = Scene(
+        tmp_path, restart="initial_s = 4, max_s = 16, max_failures = 3, hold_retry_s = 900"
+    )
+    async with running(scene):
+        for number in range(3):
+            await scene.until_state(State.READY)
+            await scene.spawner.last.end(1)
+            await scene.until_state(State.HELD if number == 2 else State.BACKOFF)
+            scene.clock.step(set_by_s)
+            await scene.clock.advance(0 if number == 2 else 30)
+        held = scene.supervisor.status.hold
+        assert held is not None
+        assert held.reason.startswith("3 failures within ")
+        assert scene.clock.time() - held.since == pytest.approx(0, abs=5)
+        began = scene.clock.monotonic()
+        await scene.leaves(State.HELD)
+        assert scene.clock.monotonic() - began == pytest.approx(900, abs=20)
+        await scene.until_state(State.READY)
+
+
 async def test_run_engine_that_was_ready_with_this_command_is_tried_again_first(
     tmp_path: Path,
 ) -> None:

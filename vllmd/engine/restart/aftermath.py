@@ -48,6 +48,7 @@ class Aftermath:
         Returns: a pause in seconds; None if the engine is held.
         """
         ledger, known = self._ledger, self._ledger.known
+        ledger.follow_clock()
         last = known.last_exit
         if last is not None and last.requested:
             return self._engine.restart.initial_s
@@ -134,7 +135,11 @@ class Aftermath:
 
     async def wait(self, wishes: Wishes, known: int) -> None:
         """Wait until the hold is over, or there are more wishes than the `known` ones."""
-        while await self.still_held() and (hold := self._ledger.known.hold) is not None:
+        while await self.still_held():
+            self._ledger.follow_clock()
+            hold = self._ledger.known.hold
+            if hold is None:
+                return
             left_s, retry_at = LOOK_S, self._ledger.retry_at(self._engine.restart.hold_retry_s)
             if retry_at is not None:
                 left_s = min(left_s, max(0.0, retry_at.monotonic - self._clock.monotonic()))

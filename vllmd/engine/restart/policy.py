@@ -54,6 +54,11 @@ class Hold:
     surroundings: Mapping[str, str] = MappingProxyType({})
     """What the engine ran on when the hold began: with something else it may well start."""
 
+    def moved(self, by_s: float) -> "Hold":
+        """Return it as it reads once the time of day was set by so many seconds."""
+        retry_at = None if self.retry_at is None else self.retry_at + by_s
+        return attrs.evolve(self, since=self.since + by_s, retry_at=retry_at)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept and shown."""
         return {**attrs.asdict(self, recurse=False), "surroundings": dict(self.surroundings)}
@@ -78,6 +83,12 @@ def proven(past: Past, command_hash: str) -> Past:
 def forgiven(past: Past) -> Past:
     """Forget the failures: readiness lasted, or a person took a hand."""
     return attrs.evolve(past, failures=(), retried=None)
+
+
+def moved(past: Past, by_s: float) -> Past:
+    """Return the past as it reads once the time of day was set by so many seconds."""
+    failures = tuple(attrs.evolve(each, at=each.at + by_s) for each in past.failures)
+    return attrs.evolve(past, failures=failures)
 
 
 def decide(
