@@ -51,7 +51,8 @@ async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading
     except ScrapeError as error:
         answer = Answer.REFUSED if error.refused else Answer.NONE
         answer = Answer.UNKNOWN if error.ours else answer
-        return Reading(asked, answer, took_s=source.lag.watched() - asked)
+        took_s = source.lag.watched() - asked
+        return Reading(asked, answer, took_s=took_s, problem=str(error) if error.ours else "")
     recent.add(page, clock.time())
     return parse_reading(page)
 

@@ -1,6 +1,7 @@
 import asyncio
 import errno
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -223,7 +224,10 @@ async def test_read_connection_that_we_cannot_make_says_nothing_of_the_engine(
     async with client_of(fail_with(number)) as client:
         clock = FakeClock()
         source = PageSource("chat", "http://x", client, clock)
-        assert (await read(source, RecentPages(), clock)).answer is answer
+        reading = await read(source, RecentPages(), clock)
+    assert reading.answer is answer
+    assert bool(reading.problem) is (answer is Answer.UNKNOWN)
+    assert number < 0 or answer is not Answer.UNKNOWN or os.strerror(number) in reading.problem
 
 
 async def test_look_afresh_reads_the_page_of_a_running_server() -> None:

@@ -66,6 +66,7 @@ Diagnose = Callable[[RunRecord, str, Activity | None], Awaitable[Path | None]]
 """Writes down where the processes of a run stand; returns the folder, None if it could not."""
 
 
+NOT_SEEN = "vllmd itself cannot look at it, and leaves it alone: "
 LEFT_ALONE = "it seems to be stalled, and is left alone until that is sure: "
 
 
@@ -87,7 +88,7 @@ class Watch:
     loaded: Callable[[], None] = lambda: None
     """Told when the engine is ready for the first time in this run."""
     _unsure: str | None = attrs.field(default=None, init=False)
-    """What was said of a stall that could not be confirmed."""
+    """What was said while it was not sure how the engine does."""
 
     async def run(self, run: RunRecord) -> Stall:
         """Follow the engine of `run`, from where the ledger has it.
@@ -171,7 +172,7 @@ class Watch:
         """Look afresh at a load that seems to stand still."""
         fresh = await self.probes.fresh(False)
         if fresh.answer is Answer.UNKNOWN:
-            self._leave_alone(fresh.problem)
+            self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
         if fresh.answered:
@@ -181,13 +182,14 @@ class Watch:
     async def _serve(self, run: RunRecord) -> Stall:
         judge = Judge(self.limits, self.poll_s)
         own: Canary | None = None
-        silent = 0
+        silent = blind = 0
         try:
             while True:
                 own = self._canary(own)
                 judge.limits, judge.poll_s = self.limits, self.poll_s
                 await self.lag.clock.sleep(self.poll_s)
                 reading = await self.probes.serving()
+                blind = self._count_blind(reading, blind)
                 if reading.answer is not Answer.UNKNOWN:
                     silent = 0 if reading.answer is Answer.PAGE else silent + 1
                 self._note(reading, silent)
@@ -244,7 +246,7 @@ class Watch:
         """Look afresh at an engine that seems to be stalled; what is not sure is not confirmed."""
         fresh = await self.probes.fresh(judgement.rank == RANK)
         if fresh.answer is Answer.UNKNOWN:
-            self._leave_alone(fresh.problem)
+            self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
         if confirms(fresh, reading, judgement):
@@ -255,12 +257,25 @@ class Watch:
             self._progressed(Verdict.BUSY)
         return False
 
-    def _leave_alone(self, problem: str) -> None:
-        self._unsure = LEFT_ALONE + problem
-        self.ledger.found(self._unsure)
+    def _count_blind(self, reading: Reading, blind: int) -> int:
+        """Say when many polls in a row could not look, and take it back when one could.
+
+        Returns: how many in a row that is, with this one.
+        """
+        if reading.answer is not Answer.UNKNOWN:
+            if blind >= SILENT_POLLS:
+                self._sure()
+            return 0
+        if blind + 1 >= SILENT_POLLS and self.ledger.state is not State.STALLED:
+            self._leave_alone(NOT_SEEN + reading.problem)
+        return blind + 1
+
+    def _leave_alone(self, why: str) -> None:
+        self._unsure = why
+        self.ledger.found(why)
 
     def _sure(self) -> None:
-        """Take back what was said of a stall that could not be confirmed."""
+        """Take back what was said while it was not sure how the engine does."""
         if self._unsure is not None and self.ledger.problem == self._unsure:
             self.ledger.problem = None
         self._unsure = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -123,10 +124,12 @@ class PageSource:
             numbers = _error_numbers(error)
             watched_s = self.lag.watched() - watched_from
             late = isinstance(error, TimeoutError) and watched_s < 0.9 * FETCH_TIMEOUT_S
+            own = [os.strerror(n) for n in numbers if n in OURS]
+            why = "vllmd was late itself" if late else ", ".join(own) or repr(error)
             raise ScrapeError(
-                f"{self._url}: {error!r}",
+                f"{self._url}: {why}",
                 refused=errno.ECONNREFUSED in numbers,
-                ours=late or any(n in OURS or n < 0 for n in numbers),
+                ours=late or bool(own) or any(n < 0 for n in numbers),
             ) from None
         finally:
             reading.cancel()

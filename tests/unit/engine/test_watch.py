@@ -26,6 +26,7 @@ from vllmd.engine.watch import (
     EVIDENCE_S,
     LEFT_ALONE,
     LOADING_POLL_S,
+    NOT_SEEN,
     SILENT_POLLS,
     Probes,
     Stall,
@@ -557,15 +558,19 @@ async def test_run_load_that_goes_on_during_the_diagnosis_is_not_killed(tmp_path
 async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True) as (scene, task):
         scene.activity = None
-        scene.silent(Answer.UNKNOWN)
-        await scene.clock.advance(10 * LIMITS.hang_s)
+        scene.reading = Reading(0.0, Answer.UNKNOWN, problem="[Errno 24] Too many open files")
+        with capture_logs() as logs:
+            await scene.clock.advance(10 * LIMITS.hang_s)
         assert scene.is_in(State.READY)
         assert scene.looks == []
+        assert scene.ledger.problem == NOT_SEEN + "[Errno 24] Too many open files"
+        assert [entry["event"] for entry in logs].count(events.ENGINE_PROBLEM_FOUND) == 1
         for answer in (*(Answer.NONE, Answer.UNKNOWN) * (SILENT_POLLS - 1), Answer.NONE):
             assert scene.is_in(State.READY)
             scene.silent(answer)
             await scene.clock.advance(5)
         assert scene.is_in(State.UNREACHABLE)  # neither forgotten nor counted
+        assert scene.ledger.problem is None
         assert not task.done()
 
 

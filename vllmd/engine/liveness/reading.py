@@ -54,6 +54,8 @@ class Reading:
     ranks: Mapping[str, Rank] = MappingProxyType({})
     sleeping: bool = False
     took_s: float = 0.0
+    problem: str = ""
+    """With `Answer.UNKNOWN`: why it could not be asked."""
 
     @property
     def until(self) -> float:
