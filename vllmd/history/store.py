@@ -268,11 +268,22 @@ def _tell(name: str, level: str, **fields: Any) -> Event:
     return Event(time.time(), name, level, None, fields)
 
 
+BROKEN = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+    }
+)
+"""Errors of a file that will never take an event; the last two are of tables made otherwise."""
+
+
 def _is_passing(error: Exception) -> bool:
     """Tell a full disk or a missing right from a file that is broken."""
     code = getattr(error, "sqlite_errorcode", None)
-    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-    return code is not None and code & 0xFF not in broken
+    return code is not None and code & 0xFF not in BROKEN
 
 
 def _read_mark(path: Path) -> tuple[int, float] | None:

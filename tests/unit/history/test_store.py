@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from vllmd import events
 from vllmd.feed import Event
 from vllmd.history.reading import Wanted, read
-from vllmd.history.schema import MIGRATIONS
+from vllmd.history.schema import MIGRATIONS, Migration, migrate
 from vllmd.history.store import NAME, Store, encode
 from vllmd.units import DAY_S, MIB
 
@@ -143,6 +143,19 @@ def test_downgrade_goes_on_with_the_same_events(
     monkeypatch.setattr("vllmd.history.schema.migrate.__defaults__", (MIGRATIONS[:1],))
     older = Store(tmp_path)
     assert [e.name for e in older.open()] == [events.HISTORY_DOWNGRADED]
+    assert [e.fields for e in all_of(tmp_path)] == [{"number": 1}]
+
+
+def test_downgrade_to_a_table_that_takes_no_event_is_set_aside_at_once(tmp_path: Path) -> None:
+    """It is not found out with the first event, which would be lost."""
+    column = "ALTER TABLE events ADD COLUMN more TEXT CHECK (more IS NOT NULL)"
+    newer = (*MIGRATIONS, Migration(up=column, down="SELECT 'it stays'"))
+    connection = sqlite3.connect(tmp_path / NAME, isolation_level=None)
+    migrate(connection, newer)
+    connection.close()
+    store = Store(tmp_path)
+    assert [e.name for e in store.open()] == [events.HISTORY_SET_ASIDE]
+    store.append([event(number=1)])
     assert [e.fields for e in all_of(tmp_path)] == [{"number": 1}]
 
 
