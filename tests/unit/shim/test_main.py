@@ -119,6 +119,13 @@ def test_shim_keeps_output_and_exit_status(shim: Shim) -> None:
     assert (shim.directory / "chat.log").read_text() == "out\nerr\n"
 
 
+def test_shim_is_in_no_folder_that_somebody_may_want_to_unmount(shim: Shim) -> None:
+    shim.start("/bin/sleep", "60", cwd=str(shim.directory))
+    engine = shim.ask({"op": "status"})["engine_pid"]
+    assert os.readlink(f"/proc/{engine}/cwd") == str(shim.directory)
+    assert os.readlink(f"/proc/{shim.process.pid}/cwd") == "/"
+
+
 def test_shim_second_one_for_an_engine_is_refused(shim: Shim) -> None:
     shim.start("/bin/sleep", "60")
     second = Shim(shim.directory)

@@ -86,3 +86,8 @@ def test_offer_to_oom_killer_takes_back_protection_only(
 
 def test_offer_to_oom_killer_process_that_is_gone_is_no_error() -> None:
     proc.offer_to_oom_killer(2**22 + 1)
+
+
+def test_command_line_of_a_process_and_of_nobody() -> None:
+    assert "pytest" in proc.command_line(os.getpid())
+    assert proc.command_line(2**22 + 1) == ""

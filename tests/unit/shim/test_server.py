@@ -270,6 +270,34 @@ def test_close_those_who_read_learn_the_end_though_others_do_not(loop: Loop) -> 
     assert lines(watcher) == [{"bye": 1}]
 
 
+def test_empty_line_is_a_request_of_its_own(loop: Loop) -> None:
+    client = loop.connect()
+    client.sendall(b'\n{"op":"a"}\n{"op":"b"}\n')
+    loop.turn()
+    refused, *answers = lines(client)
+    assert "error" in refused
+    assert answers == [{"echo": "a"}, {"echo": "b"}]
+
+
+def test_close_waits_for_nobody_once_its_time_is_over(loop: Loop) -> None:
+    class Waiting(socket.socket):
+        def settimeout(self, value: float | None) -> None:
+            waited.append(value or 0.0)
+            super().settimeout(value)
+
+    waited: list[float] = []
+    watchers = [loop.connect() for _ in range(3)]
+    for watcher in watchers:
+        watcher.sendall(b'{"op":"watch"}\n')
+        loop.turn()
+    for client in loop.server._clients.values():
+        client.connection = Waiting(fileno=client.connection.detach())
+    waited.clear()
+    loop.server.close({"bye": 1}, 0.0)
+    assert len(waited) == len(watchers)
+    assert max(waited) < 0.1
+
+
 def test_server_takes_the_place_of_a_dead_ones_socket(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     path.touch()
