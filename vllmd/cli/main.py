@@ -2,6 +2,7 @@
 
 import importlib
 import keyword
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -91,6 +92,7 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of what went wrong."""
+    _have_standard_files()
     try:
         cli.main(args=args, prog_name="vllmd", standalone_mode=False)
     except click.exceptions.Abort:
@@ -109,3 +111,14 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(141)
     sys.exit(0)
+
+
+def _have_standard_files() -> None:
+    """Open /dev/null for what was closed (`2>&-`): a file or a socket would get its number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))

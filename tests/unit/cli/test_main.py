@@ -1,6 +1,7 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -56,3 +57,20 @@ def test_status_starts_without_the_daemons_libraries() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_files_opened_by_a_command_do_not_get_the_numbers_of_closed_ones(
+    closed: str, tmp_path: Path
+) -> None:
+    code = (
+        "import os, sys; from vllmd.cli import main as program; kept = []\n"
+        "program.cli.main = lambda **_: kept.append(open(sys.argv[1], 'w').write("
+        "f'{open(sys.argv[1]).fileno() > 2} {sys.stdin and sys.stdout and sys.stderr and True}'))\n"
+        "program.main()"
+    )
+    found = tmp_path / "found"
+    found.touch()
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(found)]
+    assert subprocess.run(shell, check=False).returncode == 0
+    assert found.read_text() == "True True"
