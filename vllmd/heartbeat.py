@@ -12,6 +12,7 @@ from vllmd.adapters import Adapters
 from vllmd.clock import Clock
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.engine.follow import lines_aside
 from vllmd.engine.liveness.activity import TreeActivity
 from vllmd.engine.liveness.fresh_look import FreshLook, look
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
@@ -181,6 +182,7 @@ def probes(
     return Probes(
         loading=loading,
         serving=functools.partial(read, source, recent, clock),
+        printed=lines_aside,
         pages=recent.dump,
         owns_port=functools.partial(owned_by_tree, port=engine.port),
         forget=forget,

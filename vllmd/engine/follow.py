@@ -1,5 +1,6 @@
 """What one run of an engine printed, found in its log."""
 
+from vllmd.deadline import run_within
 from vllmd.logs.reader import LogReader, Position, read_last
 from vllmd.shim import logfiles
 from vllmd.shim.protocol import RunRecord
@@ -32,4 +33,17 @@ def new_lines(log: LogReader) -> list[str]:
     try:
         return log.read().decode(errors="replace").splitlines()
     except PermissionError:
+        return []
+
+
+async def lines_now(log: LogReader) -> list[str]:
+    """Return the complete lines that are new; whoever asks waits for the disk."""
+    return new_lines(log)
+
+
+async def lines_aside(log: LogReader) -> list[str]:
+    """Return them without holding up the event loop; none while the disk hangs."""
+    try:
+        return await run_within(log.path, lambda: new_lines(log))
+    except TimeoutError:
         return []

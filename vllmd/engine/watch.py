@@ -9,7 +9,7 @@ import attrs
 from vllmd import events
 from vllmd.config.model import Liveness
 from vllmd.engine import exits
-from vllmd.engine.follow import new_lines, output_of
+from vllmd.engine.follow import lines_now, output_of
 from vllmd.engine.gpu import GpuView
 from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
@@ -47,6 +47,8 @@ class Probes:
     """What the processes below that shim, and that main process, have used; None if not known."""
     pages: Callable[[], bytes] = bytes
     """Its pages of the last minutes, as text."""
+    printed: Callable[[LogReader], Awaitable[list[str]]] = lines_now
+    """Reads what a loading engine printed since it was asked last."""
     canary: Ask | None = None
     """Sends a completion of one token; None if that is not wanted."""
     fresh: LookAfresh = nobody_looks
@@ -124,7 +126,7 @@ class Watch:
         judge = LoadJudge(self.limits.load_stall_s, self.poll_s)
         judged_at, spoke = self.lag.watched(), False
         while True:
-            spoke = self._hear(log) or spoke
+            spoke = await self._hear(log) or spoke
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None
@@ -142,10 +144,10 @@ class Watch:
                     return Stall(exits.LOAD_STALLED, reason)
             await self.lag.clock.sleep(LOADING_POLL_S)
 
-    def _hear(self, log: LogReader) -> bool:
+    async def _hear(self, log: LogReader) -> bool:
         """Note what a loading engine printed; tell whether it says that the load gets on."""
         spoke = False
-        for line in new_lines(log):  # one by one: a phase may be over within a poll
+        for line in await self.probes.printed(log):  # one by one: a phase may be over within a poll
             spoke = spoke or not is_waiting_notice(line)
             self.ledger.reach(parse_phase(line))
             self.ledger.learn(parse_size(line))
@@ -177,7 +179,7 @@ class Watch:
         self._sure()
         if fresh.answered:
             judge.pardon()
-        return self._judge_load(judge, run, spoke=self._hear(log)) is not None
+        return self._judge_load(judge, run, spoke=await self._hear(log)) is not None
 
     async def _serve(self, run: RunRecord) -> Stall:
         judge = Judge(self.limits, self.poll_s)

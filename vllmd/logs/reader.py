@@ -62,7 +62,7 @@ class LogReader:
     """
 
     def __init__(self, log: str, position: Position) -> None:
-        self._log = log
+        self.path = log
         self.position = position
         self.missed = False
         """Whether the files between were removed before they were read."""
@@ -119,7 +119,7 @@ class LogReader:
     def _unfinished(self) -> bytes:
         """Return what a shim that was killed left without a newline, once a newer file is there."""
         assert self._file is not None
-        if logfiles.current_number(self._log) <= self.position.number:
+        if logfiles.current_number(self.path) <= self.position.number:
             return b""
         self._file.seek(self.position.offset)
         rest = self._file.read()
@@ -133,25 +133,25 @@ class LogReader:
             return False
         ours = os.fstat(self._file.fileno())
         try:
-            there = os.stat(self._log)
+            there = os.stat(self.path)
         except FileNotFoundError:
             return False
         same = (there.st_ino, there.st_dev) == (ours.st_ino, ours.st_dev)
         return same and ours.st_size >= self.position.offset
 
     def _open(self) -> bool:
-        self._file = open_number(self._log, self.position.number)
+        self._file = open_number(self.path, self.position.number)
         return self._file is not None or self._next()
 
     def _next(self) -> bool:
         """Go on with the next file that there is; stay if there is none."""
-        numbers = [n for n in logfiles.listed(self._log) if n > self.position.number]
-        current = logfiles.current_number(self._log)
+        numbers = [n for n in logfiles.listed(self.path) if n > self.position.number]
+        current = logfiles.current_number(self.path)
         if current > self.position.number:
             numbers.append(current)
         if not numbers:
             return False
-        file = open_number(self._log, numbers[0])
+        file = open_number(self.path, numbers[0])
         if file is None:
             return False
         self.close()

@@ -1,8 +1,20 @@
+import asyncio
+import threading
 from pathlib import Path
+
+import pytest
 
 from tests.helpers.make import spec
 from tests.helpers.shims import FakeShim
-from vllmd.engine.follow import LAST_BYTES, begin_of, new_lines, output_of, read_last_lines
+from vllmd.engine import follow
+from vllmd.engine.follow import (
+    LAST_BYTES,
+    begin_of,
+    lines_aside,
+    new_lines,
+    output_of,
+    read_last_lines,
+)
 from vllmd.logs.reader import Position
 from vllmd.shim.protocol import RunRecord
 
@@ -31,6 +43,24 @@ def test_new_lines_gives_whole_lines_once_also_over_a_rotation(tmp_path: Path) -
 
 def test_new_lines_missing_file_is_nothing(tmp_path: Path) -> None:
     assert new_lines(output_of(run_from(tmp_path, 0))) == []
+
+
+async def test_lines_aside_of_a_disk_that_hangs_are_none_and_hold_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chat.log").write_bytes(b"one\n")
+    log = output_of(run_from(tmp_path, 0))
+    assert await lines_aside(log) == ["one"]
+    hangs = threading.Event()
+    monkeypatch.setattr("vllmd.deadline.call_within.__defaults__", (0.05,))
+    monkeypatch.setattr("vllmd.deadline.run_within.__defaults__", (0.05,))
+    monkeypatch.setattr(follow, "new_lines", lambda _: hangs.wait(20) and ["late"])
+    reading = asyncio.ensure_future(lines_aside(log))
+    await asyncio.sleep(0)  # others go on
+    assert not reading.done()
+    assert await reading == []
+    assert await lines_aside(log) == []
+    hangs.set()
 
 
 def test_begin_of_a_run_of_an_older_shim_is_in_the_file_that_is_written_to(tmp_path: Path) -> None:
