@@ -336,3 +336,23 @@ def test_open_a_file_is_set_aside_if_it_is_broken_and_not_if_the_disk_is_full(
     store.close()
     assert [each.name for each in told] == ([] if passing else [events.HISTORY_SET_ASIDE])
     assert len(all_of(tmp_path)) == passing
+
+
+def test_encode_what_cannot_even_be_shown_says_what_it_is() -> None:
+    class Fields:
+        def items(self) -> None:
+            raise ValueError("no items")
+
+        def __repr__(self) -> str:
+            raise ValueError("no text")
+
+    assert json.loads(encode(Fields())) == {
+        "unreadable": "ValueError('no items'): a Fields that cannot be shown"
+    }
+
+
+def test_prune_of_an_empty_file_over_its_limit_ends(tmp_path: Path) -> None:
+    store = Store(tmp_path, max_bytes=1024)
+    store.open()
+    assert store.used_bytes() > 1024
+    store.prune()

@@ -296,3 +296,22 @@ def test_load_judge_time_that_was_not_watched_does_not_count() -> None:
     judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
     for at in (0.0, 5.0, 5.0 + 8 * 3600, 10.0 + 8 * 3600):  # nobody looked all night
         assert judge.judge(at, spoke=False, activity=still) is None
+
+
+def test_judge_engine_that_slept_is_suspected_anew() -> None:
+    judge = Judge(LIMITS, POLL_S)
+    engine = Engine(steps=5, running=1)
+    verdicts = []
+    for sleeping in (*[False] * 20, True, *[False] * 20):
+        engine.sleeping = sleeping
+        verdicts.append(judge.judge(engine.reading(), lambda: Activity(0.0, 0.0, 0)).verdict)
+        engine.at += POLL_S
+    assert Verdict.SLEEPING in verdicts
+    assert Verdict.STALLED not in verdicts  # 100 s before, and 100 s after
+
+
+def test_load_judge_looks_whose_time_is_not_known_are_compared_by_their_distance() -> None:
+    judge = LoadJudge(120, POLL_S)
+    judge.judge(0.0, spoke=False, activity=Activity(0.0, 0.0, 0))
+    for at in (5.0, 10.0):
+        assert judge.judge(at, spoke=False, activity=Activity(0.0, 0.0, 0, at=at)) is None

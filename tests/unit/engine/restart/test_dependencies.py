@@ -9,6 +9,7 @@ from tests.helpers.site import free_port
 from vllmd.config import command
 from vllmd.engine import disk_room
 from vllmd.engine.disk_room import Room
+from vllmd.engine.restart import dependencies
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.units import GIB, MIB
 
@@ -98,3 +99,14 @@ def test_surroundings_change_with_the_program(tmp_path: Path) -> None:
     after = questions.surroundings()
     assert after["program"] != before["program"]
     assert after["boot"] == before["boot"]
+
+
+def test_surroundings_change_with_the_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = tmp_path / "version"
+    monkeypatch.setattr(dependencies, "DRIVER_VERSION", str(version))
+    questions = made()
+    assert questions.surroundings()["driver"] == ""
+    version.write_text("580.95.05\n")
+    assert questions.surroundings()["driver"] == "580.95.05"

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from vllmd.config.model import Restart
 from vllmd.engine.causes.base import Diagnosis, Kind
-from vllmd.engine.restart.policy import Hold, Past, Retry, decide, forgiven, proven, released
+from vllmd.engine.restart.policy import (
+    Failure,
+    Hold,
+    Past,
+    Retry,
+    decide,
+    forgiven,
+    moved,
+    proven,
+    released,
+)
 
 SETTINGS = Restart(
     initial_s=1, max_s=60, jitter=0.5, reset_after_s=600, max_failures=6, window_s=7200
@@ -165,3 +175,25 @@ def test_decide_stays_within_its_bounds(failures: Sequence[tuple[Kind, float, fl
         else:
             assert decision.retry_at is None or decision.retry_at > life.now
             life.past = forgiven(life.past)
+
+
+def test_decide_any_readiness_is_sustained_where_a_second_is_enough() -> None:
+    past = Past(failures=(Failure(1e9 - 10, "c"),) * 3)
+    settings = attrs.evolve(SETTINGS, reset_after_s=1)
+    past, _ = decide(
+        past,
+        of(Kind.TRANSIENT),
+        settings,
+        command_hash="hash",
+        ready_s=1,
+        now=1e9,
+        chance=0,
+    )
+    assert len(past.failures) == 1
+
+
+def test_moved_past_has_the_same_failures_at_other_times() -> None:
+    past = Past(failures=(Failure(100.0, "a"), Failure(200.0, "b")), proven=("hash",))
+    assert moved(past, -50.0) == attrs.evolve(
+        past, failures=(Failure(50.0, "a"), Failure(150.0, "b"))
+    )
