@@ -50,10 +50,10 @@ async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading
     try:
         page = await source.get()
     except ScrapeError as error:
-        answer = Answer.REFUSED if error.refused else Answer.NONE
-        answer = Answer.UNKNOWN if error.ours else answer
         took_s = source.lag.watched() - asked
-        return Reading(asked, answer, took_s=took_s, problem=str(error) if error.ours else "")
+        if error.ours:
+            return Reading(asked, Answer.UNKNOWN, took_s=took_s, problem=str(error))
+        return Reading(asked, Answer.REFUSED if error.refused else Answer.NONE, took_s=took_s)
     recent.add(page, clock.time())
     return parse_reading(page)
 

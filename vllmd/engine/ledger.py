@@ -13,7 +13,7 @@ from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.phases import further
 from vllmd.engine.restart.memory import Known, Memory
-from vllmd.engine.restart.policy import Hold, moved, proven
+from vllmd.engine.restart.policy import Hold, proven
 from vllmd.engine.run_state import Run, RunState, RunStates
 from vllmd.engine.state import ENDED, ENDING, Event, State, transition
 
@@ -292,7 +292,7 @@ class Ledger:
         if abs(step_s) < STEP_S:
             return
         self._time_of_day_s = time_of_day_s
-        known.past = moved(known.past, step_s)
+        known.past = known.past.moved(step_s)
         known.hold = known.hold.moved(step_s) if known.hold else None
         self.save()
 

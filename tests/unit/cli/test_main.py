@@ -63,14 +63,18 @@ def test_status_starts_without_the_daemons_libraries() -> None:
 def test_files_opened_by_a_command_do_not_get_the_numbers_of_closed_ones(
     closed: str, tmp_path: Path
 ) -> None:
-    code = (
-        "import os, sys; from vllmd.cli import main as program; kept = []\n"
-        "program.cli.main = lambda **_: kept.append(open(sys.argv[1], 'w').write("
-        "f'{open(sys.argv[1]).fileno() > 2} {sys.stdin and sys.stdout and sys.stderr and True}'))\n"
-        "program.main()"
-    )
+    code = """if True:
+        import os, sys
+        from vllmd.cli import main as program
+        def command(**_):
+            with open(sys.argv[1], "w") as file:
+                usable = all((sys.stdin, sys.stdout, sys.stderr))
+                print(file.fileno() > 2, usable, all(map(os.get_inheritable, range(3))), file=file)
+        program.cli.main = command
+        program.main()
+    """
     found = tmp_path / "found"
     found.touch()
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(found)]
     assert subprocess.run(shell, check=False).returncode == 0
-    assert found.read_text() == "True True"
+    assert found.read_text() == "True True True\n"

@@ -38,6 +38,11 @@ class Past:
     retried: str | None = None
     """The cause of the hold whose one timed retry was made."""
 
+    def moved(self, by_s: float) -> "Past":
+        """Return it as it reads once the time of day was set by so many seconds."""
+        failures = tuple(attrs.evolve(each, at=each.at + by_s) for each in self.failures)
+        return attrs.evolve(self, failures=failures)
+
 
 @attrs.frozen
 class Hold:
@@ -83,12 +88,6 @@ def proven(past: Past, command_hash: str) -> Past:
 def forgiven(past: Past) -> Past:
     """Forget the failures: readiness lasted, or a person took a hand."""
     return attrs.evolve(past, failures=(), retried=None)
-
-
-def moved(past: Past, by_s: float) -> Past:
-    """Return the past as it reads once the time of day was set by so many seconds."""
-    failures = tuple(attrs.evolve(each, at=each.at + by_s) for each in past.failures)
-    return attrs.evolve(past, failures=failures)
 
 
 def decide(

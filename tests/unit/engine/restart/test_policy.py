@@ -14,7 +14,6 @@ from vllmd.engine.restart.policy import (
     Retry,
     decide,
     forgiven,
-    moved,
     proven,
     released,
 )
@@ -194,6 +193,6 @@ def test_decide_any_readiness_is_sustained_where_a_second_is_enough() -> None:
 
 def test_moved_past_has_the_same_failures_at_other_times() -> None:
     past = Past(failures=(Failure(100.0, "a"), Failure(200.0, "b")), proven=("hash",))
-    assert moved(past, -50.0) == attrs.evolve(
+    assert past.moved(-50.0) == attrs.evolve(
         past, failures=(Failure(50.0, "a"), Failure(150.0, "b"))
     )
