@@ -135,7 +135,6 @@ class History:
         """Write a batch; tell whether that is over. A mistake in it must not end the thread."""
         try:
             if self.problem is None and not self._store.in_place():
-                self._store.close_at_once()
                 self._failed(VllmdError("it was deleted, replaced or cut: it is begun anew"))
             return self._open_if_needed() and self._write(batch)
         except Exception as error:  # noqa: BLE001 - isolates the history
@@ -165,7 +164,6 @@ class History:
         try:
             told = self._store.open()
         except (sqlite3.Error, OSError, LookupError, ValueError) as error:
-            self._store.close_at_once()
             self._failed(error)
             return False
         self.problem = None
@@ -178,7 +176,6 @@ class History:
             try:
                 self._append(batch)
             except (sqlite3.Error, ValueError) as error:
-                self._store.close_at_once()
                 self._failed(error)
                 return False
             self._said = None
@@ -186,7 +183,6 @@ class History:
             self._store.prune_if_due()
             self.bytes = self._store.used_bytes()
         except (sqlite3.Error, ValueError) as error:
-            self._store.close_at_once()
             self._failed(error)
         return True
 
@@ -213,6 +209,8 @@ class History:
             self._room += len(batch)
 
     def _failed(self, error: Exception) -> None:
+        """Let go of the file, to be opened again, and say why once."""
+        self._store.close_at_once()
         text = f"{self._store.path}: {error}"
         self.problem = text
         if text != self._said:

@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 import sqlite3
 import threading
@@ -206,3 +207,35 @@ def test_file_that_is_deleted_is_begun_anew_and_said_once(tmp_path: Path) -> Non
     assert history.read(Wanted()) == [], "a reader notices it too"
     history.close()
     assert (history.written, history.dropped) == (2, 0)
+
+
+def test_file_that_cannot_be_opened_again_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deleted file that is held open takes its room on the disk."""
+    monkeypatch.setattr(writer, "RETRY_S", 0.05)
+    folder = tmp_path / "state"
+    history = History(Store(folder))
+    history.start()
+    history.put(event())
+    assert history.flush(5)
+    shutil.rmtree(folder)
+    folder.touch()  # no folder can be made there
+    history.put(event())
+    wait_for(
+        "the problem", lambda: history.problem is not None and "File exists" in history.problem
+    )
+    assert not [path for path in open_paths() if path.startswith(f"{folder}/{NAME}")]
+    folder.unlink()
+    assert history.flush(5)
+    history.close()
+    assert (history.written, history.dropped) == (2, 0)
+
+
+def open_paths() -> list[str]:
+    """Return what this process has open."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(link.readlink()))
+    return found
