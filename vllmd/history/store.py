@@ -283,6 +283,8 @@ BROKEN = frozenset(
 def _is_passing(error: Exception) -> bool:
     """Tell a full disk or a missing right from a file that is broken."""
     code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_READONLY:  # it was opened for writing just before: its header says so
+        return False
     return code is not None and code & 0xFF not in BROKEN
 
 

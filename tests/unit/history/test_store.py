@@ -113,6 +113,7 @@ def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> Non
 
 
 @example(b"\t\t  _0", 3817)  # a schema that SQLite still believes
+@example(b"\x03", 18)  # a version of the format that SQLite only reads
 @given(st.binary(max_size=300), st.integers(0, 9000))
 def test_open_survives_any_damage(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int
@@ -307,6 +308,9 @@ def test_open_again_after_a_failure_of_our_own_is_no_crash(tmp_path: Path) -> No
         (sqlite3.SQLITE_BUSY, True),
         (sqlite3.SQLITE_CANTOPEN, True),
         (sqlite3.SQLITE_IOERR | 13 << 8, True),
+        (sqlite3.SQLITE_READONLY | 6 << 8, True),
+        (sqlite3.SQLITE_READONLY, False),
+        (sqlite3.SQLITE_CONSTRAINT, False),
         (sqlite3.SQLITE_CORRUPT, False),
         (sqlite3.SQLITE_NOTADB, False),
     ],
