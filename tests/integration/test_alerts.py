@@ -64,9 +64,7 @@ def test_cases_hold_something_that_must_not_fire(name: str) -> None:
 
 
 def test_rules_use_only_what_a_page_has(tmp_path: Path) -> None:
-    web = tmp_path / "web.yml"
-    web.touch()
-    with serving(tmp_path, more=COST, daemon=f'web_config_file = "{web}"') as made:
+    with serving(tmp_path, more=COST) as made:
         made.chat("sql")
         names: set[str] = set()
 
