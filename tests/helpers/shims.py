@@ -139,6 +139,8 @@ class FakeSpawner:
     def __init__(self) -> None:
         self.shims: list[FakeShim] = []
         self.error: str | None = None
+        self.ends_at_once: int | None = None
+        """The exit code of the next one, which is gone before anybody can look at it."""
 
     async def spawn(self, spec: Spec) -> None:
         if self.error:
@@ -146,6 +148,9 @@ class FakeSpawner:
         shim = FakeShim(spec)
         await shim.listen()
         self.shims.append(shim)
+        if self.ends_at_once is not None:
+            code, self.ends_at_once = self.ends_at_once, None
+            await shim.end(code)
 
     def reap(self) -> None:
         """Have nothing to collect."""

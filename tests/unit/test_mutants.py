@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,16 @@ def test_of_file_makes_each_mistake_once_and_leaves_settings_and_texts(
     assert len(made) == len(EXPECTED) + 1  # two calls are left out
     for each in made:
         ast.parse(each.new)
+        assert each.function == "wait"
+
+
+def test_equivalent_ones_are_mistakes_that_can_be_made_and_each_has_its_reason() -> None:
+    settings = tomllib.loads((mutants.DATA / "equivalent.toml").read_text())
+    for each in settings["equivalent"]:
+        made = mutants.of_file(mutants.ROOT / each["file"])
+        found = [mutant for mutant in made if mutants.is_equivalent(mutant, [each])]
+        assert len(found) == 1, each
+        assert each["reason"]
 
 
 def test_drawn_is_the_same_for_a_seed_and_no_mutant_comes_twice() -> None:
@@ -72,9 +83,23 @@ def test_tests_of_every_risky_file_are_there() -> None:
             assert mutants.tests_of(mutant, {}), mutant.path
 
 
-def test_is_equivalent_knows_a_change_wherever_it_stands() -> None:
-    mutant = Mutant("x", "vllmd/a.py", "a\n    if b < c:\n", "a\n    if b <= c:\n")
-    known = {"file": "vllmd/a.py", "old": "if b < c:", "new": "if b <= c:", "reason": "…"}
+def test_functions_of_names_the_innermost_with_its_class() -> None:
+    source = (
+        "class A:\n    x = 1\n\n    def b(self):\n        def c():\n            pass\n        c()\n"
+    )
+    assert mutants.functions_of(ast.parse(source)) == {
+        4: "A.b",
+        5: "A.b.c",
+        6: "A.b.c",
+        7: "A.b",
+    }
+
+
+def test_is_equivalent_knows_a_change_on_whatever_line_of_its_function() -> None:
+    old, new = "a\n    if b < c:\n", "a\n    if b <= c:\n"
+    mutant = Mutant("x", "vllmd/a.py", old, new, function="A.b")
+    known = {"file": "vllmd/a.py", "function": "A.b", "old": "if b < c:", "new": "if b <= c:"}
     assert mutants.is_equivalent(mutant, [known])
+    assert not mutants.is_equivalent(mutant, [{**known, "function": "A.c"}])
     assert not mutants.is_equivalent(mutant, [{**known, "new": "if b > c:"}])
     assert not mutants.is_equivalent(mutant, [{**known, "file": "vllmd/b.py"}])

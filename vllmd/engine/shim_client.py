@@ -39,16 +39,17 @@ class ShimClient:
         Raises: ShimError: somebody listens and does not answer as a shim does.
         """
         path = directory / protocol.SOCKET_NAME
+        opening = asyncio.ensure_future(_open(path))
         try:
-            opening = asyncio.ensure_future(_open(path))
             if not await (lag or LoopLag(SystemClock())).wait(opening, CONNECT_TIMEOUT_S):
-                opening.cancel()
                 raise TimeoutError(f"no answer within {CONNECT_TIMEOUT_S:g} s")
             reader, writer, line = opening.result()
         except (FileNotFoundError, ConnectionError):
             return None
         except (OSError, ValueError) as error:
             raise ShimError(f"shim at {path} does not answer: {error!r}") from None
+        finally:
+            opening.cancel()
         if not line:
             return None
         client = cls(path, cast(RunRecord, _parse(line, path)), reader)

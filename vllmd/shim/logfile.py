@@ -34,9 +34,6 @@ class LogFile:
         if self.size and os.pread(self._fd, 1, self.size - 1) != b"\n":
             self._end_line()
         self._period = _period(os.fstat(self._fd).st_mtime, rotation) if self.size else None
-        self._times_fd = -1
-        self._times_size = 0
-        self._timed_at = 0.0
         self._checked_at = time.monotonic()
         self._open_times()
         self.prune()

@@ -167,7 +167,7 @@ class Server:
             return protocol.encode({"error": f"the shim failed at it: {type(error).__name__}"})
 
     def _answer_request(self, client: Client, line: bytes) -> Message:
-        if client.passing_over or len(line) > protocol.MAX_REQUEST_BYTES:
+        if len(line) > protocol.MAX_REQUEST_BYTES:
             return {"error": f"not a request: a line longer than {protocol.MAX_REQUEST_BYTES}"}
         try:
             request = protocol.parse_message(line)

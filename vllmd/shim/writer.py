@@ -125,7 +125,7 @@ class Writer:
                 self._mistakes.note("writing the log", error)
                 self._skip(block)
             with self._changed:
-                if block:
+                if block and self._blocks:  # `close` has given up what it could not wait for
                     self._blocks.popleft()
                     self._queued -= len(block)
                 self._changed.notify_all()
@@ -145,12 +145,9 @@ class Writer:
         return True
 
     def _may_retry(self) -> bool:
+        time.sleep(RETRY_S)
         with self._changed:
-            self._changed.wait_for(lambda: self._give_up_at is not None, timeout=RETRY_S)
-            late = self._give_up_at is not None and time.monotonic() >= self._give_up_at
-        if not late and self._give_up_at is not None:
-            time.sleep(RETRY_S)
-        return not late
+            return self._give_up_at is None or time.monotonic() < self._give_up_at
 
     def _give_up(self, block: bytes, written: int) -> None:
         """Leave whole lines in the file, and the rest to be counted."""

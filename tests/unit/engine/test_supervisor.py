@@ -207,6 +207,22 @@ async def test_run_killed_shim_is_a_cause_of_its_own(tmp_path: Path) -> None:
         assert dict(scene.supervisor.status.exits) == {("shim_lost", False): 1}
 
 
+async def test_run_engine_that_ended_before_anybody_could_look_is_accounted_for(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.spawner.ends_at_once = 3
+    async with running(scene):
+        await scene.until_state(State.BACKOFF)
+        assert dict(scene.supervisor.status.exits) == {("3", False): 1}
+        await scene.clock.advance(4)
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.restarts == 1
+    assert scene.task is not None
+    assert scene.task.done()
+    assert scene.task.cancelled() or scene.task.exception() is None
+
+
 async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.spawner.error = "No such file or directory: vllm"

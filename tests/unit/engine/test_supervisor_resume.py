@@ -333,3 +333,14 @@ async def test_renew_restarts_one_with_another_command_unless_it_could_not_start
         scene.mismatch = None
         scene.supervisor.renew()
         await scene.until(lambda: len(scene.spawner.shims) == 2)
+
+
+async def test_configure_starts_none_that_waits_for_a_start(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "autostart = false")
+    async with running(scene):
+        await scene.clock.advance(10)
+        scene.supervisor.configure(other(scene, "autostart = false\nmax_model_len = 7"))
+        await scene.clock.advance(10)
+        assert (scene.state, scene.spawner.shims) == (State.STOPPED, [])
+        scene.supervisor.configure(other(scene, "max_model_len = 7"))
+        await scene.until_state(State.READY)

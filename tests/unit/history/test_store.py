@@ -16,6 +16,9 @@ from vllmd.history.schema import MIGRATIONS, Migration, migrate
 from vllmd.history.store import NAME, Store, encode
 from vllmd.units import DAY_S, MIB
 
+FREE_PAGES = 39
+"""Where the file's header counts free pages. Source: SQLite, Database File Format, 1.3."""
+
 
 def event(name: str = "engine.exited", level: str = "error", **fields: object) -> Event:
     return Event(time.time(), name, level, "chat", fields)
@@ -84,7 +87,9 @@ def test_open_after_a_lost_log_says_how_many_events_are_missing(tmp_path: Path) 
     assert [e.fields["number"] for e in all_of(cut)] == [1, 2]
 
 
-@pytest.mark.parametrize("damage", ["garbage", "middle", "empty", "newer without a way back"])
+@pytest.mark.parametrize(
+    "damage", ["garbage", "middle", "count", "empty", "newer without a way back"]
+)
 def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path)
     store.open()
@@ -98,6 +103,9 @@ def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> Non
         path.write_bytes(b"no database at all" * 100)
     elif damage == "middle":
         content[8192:40960] = b"\xff" * (40960 - 8192)
+        path.write_bytes(content)
+    elif damage == "count":
+        content[FREE_PAGES] = 9
         path.write_bytes(content)
     elif damage == "empty":
         path.write_bytes(b"")
@@ -164,11 +172,14 @@ def test_prune_by_size_takes_routine_before_failures(tmp_path: Path) -> None:
     store = Store(tmp_path, max_bytes=MIB)
     store.open()
     store.append([event(text="the first failure")])
+    most = 0
     for number in range(100):
         store.append([event("engine.noise", "info", text="x" * 500, n=number) for _ in range(100)])
+        most = max(most, store.used_bytes())
         store.prune_if_due()
         size = sum(p.stat().st_size for p in tmp_path.glob(f"{NAME}*"))
         assert size <= MIB
+    assert MIB / 2 < most < MIB / 2 + 100_000  # the log beside the file takes up to a half
     kept = all_of(tmp_path)
     assert kept[0].fields == {"text": "the first failure"}
     assert kept[-1].fields["n"] == 99
@@ -284,6 +295,15 @@ def test_append_that_fails_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.Error):
         store.append([event()])
     assert all_of(tmp_path) == []
+
+
+def test_append_after_one_that_failed_half_way_is_whole(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.open()
+    with pytest.raises(sqlite3.Error):
+        store.append([event(number=1), Event(object(), "x", "info", None, {})])  # type: ignore[arg-type]
+    store.append([event(number=2)])
+    assert [e.fields for e in all_of(tmp_path)] == [{"number": 2}]
 
 
 def test_encode_cuts_what_is_too_long() -> None:

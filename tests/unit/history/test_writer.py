@@ -232,6 +232,34 @@ def test_file_that_cannot_be_opened_again_is_let_go_of(
     assert (history.written, history.dropped) == (2, 0)
 
 
+def test_disk_that_refuses_is_asked_again_after_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RETRY_S", 1000.0)
+    asked: list[None] = []
+
+    def refuse(_: Store) -> None:
+        asked.append(None)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Store, "open", refuse)
+    history = History(Store(tmp_path))
+    history.start()
+    history.put(event())
+    wait_for("the problem", lambda: "disk I/O error" in str(history.problem))
+    assert not history.flush(0.2)
+    assert len(asked) <= 2
+    history.close()
+
+
+def test_flush_waits_for_no_further_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "GROUP_S", 1000.0)
+    history = History(Store(tmp_path))
+    history.start()
+    assert history.flush(20)
+    history.close()
+
+
 def open_paths() -> list[str]:
     """Return what this process has open."""
     found = []

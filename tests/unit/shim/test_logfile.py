@@ -1,3 +1,4 @@
+import errno
 import itertools
 import os
 import time
@@ -156,6 +157,33 @@ def test_write_after_the_file_was_deleted_goes_on_and_rescues_what_came_since(
     log.unlink()
     file.close()
     assert log.read_bytes() == b"after\n"
+
+
+def test_write_what_could_not_be_rescued_is_tried_again_and_is_there_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "a.log"
+    file = LogFile(str(log), rotation())
+    write(file, b"seen\n")
+    write(file, b"here\n")
+    real, left = os.write, [2, 0]
+
+    def full(fd: int, data: memoryview) -> int:
+        """Take two bytes of what is rescued, and then nothing until there is room again."""
+        if os.fstat(fd).st_ino != file_number and (room := left.pop(0)) < len(data):
+            if not room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(fd, data[:room])
+        return real(fd, data)
+
+    file_number = os.stat(log).st_ino
+    log.unlink()
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        write(file, b"after\n")
+    left += [99, 99]
+    write(file, b"after\n")
+    assert log.read_bytes() == b"here\nafter\n"
 
 
 def move(log: Path) -> None:

@@ -77,6 +77,7 @@ def test_feed_control_characters_that_grow_when_they_are_shown_are_cut_too() -> 
     out = b"".join(normaliser.feed(bytes(65536)) for _ in range(32)) + normaliser.finish()
     assert out.replace(CUT, b"") == b"\\x00" * 65536 * 32 + b"\n"
     assert max(map(len, out.splitlines())) < 2 * MAX_LINE_BYTES
+    assert normaliser.cut_lines == out.count(CUT)
 
 
 def test_feed_never_cuts_within_a_character() -> None:

@@ -22,6 +22,7 @@ def test_drain_appends_whole_lines_to_the_log_and_keeps_the_tail(tmp_path: Path)
     assert made.drain()
     assert (made.log_number, made.log_offset) == (1, 7)
     assert made.tail(2) == ["two \ufffd", "ee"]
+    assert made.tail(1) == ["ee"]
     assert made.tail(0) == []
     assert made.status()["unfinished"] == "ee"
     made.close()

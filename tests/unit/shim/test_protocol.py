@@ -66,3 +66,20 @@ def test_parse_spec_wrong_field_is_refused(tmp_path: Path, change: dict[str, Any
 def test_parse_message_garbage_is_a_value_error(line: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         protocol.parse_message(line)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({}, None),
+        ({"keep": 3}, None),
+        (protocol.ROTATION, None),
+        ({"new": 1}, None),
+        ({"keep": "3"}, "keep is to be 0 or more"),
+        ({"period": "hourly-ish"}, "period is to be one of "),
+        ("daily", "give an object with "),
+    ],
+)
+def test_rotation_problem_says_what_a_field_is_to_be(given: object, problem: str | None) -> None:
+    said = protocol.rotation_problem(given)
+    assert (said is None) if problem is None else (said or "").startswith(problem)

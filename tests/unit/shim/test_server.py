@@ -14,6 +14,7 @@ from vllmd.shim.server import (
     MAX_CLIENTS,
     MAX_PENDING_BYTES,
     MAX_WATCHERS,
+    Client,
     Server,
 )
 
@@ -302,3 +303,13 @@ def test_server_takes_the_place_of_a_dead_ones_socket(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     path.touch()
     assert Loop(path).connect()
+
+
+def test_flush_to_a_client_that_is_gone_says_so() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    client = Client(ours)
+    assert client.flush() is True
+    client.pending = b"an answer"
+    assert client.flush() is False
+    ours.close()

@@ -19,6 +19,11 @@ class Disk(LogFile):
         self.room = 1 << 30
         self.moves = threading.Event()
         self.moves.set()
+        self.is_closed = False
+
+    def close(self) -> None:
+        super().close()
+        self.is_closed = True
 
     def write(self, part: memoryview, at: float) -> int:
         self.moves.wait()
@@ -106,3 +111,28 @@ def test_put_a_mistake_of_our_own_loses_a_block_counts_it_and_goes_on(
     assert (one, three) == ("one", "three")
     assert gap.startswith("[vllmd] 1 lines (4 bytes) are missing here: ")
     assert mistakes is None or mistakes.count == 1
+
+
+def test_put_a_block_that_is_larger_than_the_buffer_is_taken_if_nothing_waits(
+    tmp_path: Path,
+) -> None:
+    writer = Writer(Disk(tmp_path / "a.log"), buffer_bytes=4)
+    writer.put(b"longer than that\n")
+    writer.close(5)
+    assert writer.dropped_lines == 0
+    assert (tmp_path / "a.log").read_bytes() == b"longer than that\n"
+
+
+def test_close_lets_go_of_the_file_unless_the_disk_holds_it(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "a.log")
+    Writer(disk).close(5)
+    assert disk.is_closed
+    stuck = Disk(tmp_path / "b.log")
+    stuck.moves.clear()
+    writer = Writer(stuck)
+    writer.put(b"one\n")
+    writer.close(0)
+    assert not stuck.is_closed
+    stuck.moves.set()
+    writer._thread.join(20)
+    assert writer._mistakes.count == 0

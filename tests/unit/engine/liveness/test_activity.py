@@ -2,9 +2,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
+from vllmd.engine.liveness import activity
 from vllmd.engine.liveness.activity import TreeActivity
 from vllmd.shim import proc
 
@@ -52,3 +55,50 @@ def test_read_counts_what_the_processes_use(tree: tuple[int, int]) -> None:
 
 def test_read_tree_that_is_gone_is_not_known() -> None:
     assert TreeActivity().read(4_190_000, 4_190_001) is None
+
+
+class Used:
+    """A process that has used ten seconds of CPU for each of its pid, and moved some bytes."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def cpu_times(self) -> SimpleNamespace:
+        return SimpleNamespace(user=9.0 * self._pid, system=1.0 * self._pid)
+
+    def io_counters(self) -> SimpleNamespace:
+        return SimpleNamespace(read_chars=1, write_chars=20, read_bytes=300)
+
+
+@pytest.fixture
+def living(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pids below the shim."""
+    pids: list[int] = []
+    stats = SimpleNamespace(
+        descendants=lambda _: [SimpleNamespace(pid=pid, start_ticks=7) for pid in pids]
+    )
+    monkeypatch.setattr(activity, "proc", stats)
+    monkeypatch.setattr(psutil, "Process", Used)
+    return pids
+
+
+def read(reader: TreeActivity, shim_pid: int) -> tuple[float, float, int]:
+    """What the engine's main process and the others used, for an engine with the pid 1."""
+    found = reader.read(shim_pid, 1)
+    assert found is not None
+    return found.api_cpu_s, found.core_cpu_s, found.io_bytes
+
+
+def test_read_adds_up_all_that_was_moved(living: list[int]) -> None:
+    """Weights that are mapped are read by the kernel only: `read_bytes` has them."""
+    living[:] = [1, 2]
+    assert read(TreeActivity(), 100) == (10.0, 20.0, 2 * 321)
+
+
+def test_read_process_that_ended_stays_counted_until_another_run(living: list[int]) -> None:
+    reader = TreeActivity()
+    living[:] = [1, 2, 3]
+    assert read(reader, 100) == (10.0, 50.0, 3 * 321)
+    living[:] = [1, 2]
+    assert read(reader, 100) == (10.0, 50.0, 3 * 321)
+    assert read(reader, 101) == (10.0, 20.0, 2 * 321)

@@ -1,3 +1,4 @@
+import errno
 import json
 import select
 import socket
@@ -183,3 +184,26 @@ def test_look_is_refused_only_where_nothing_of_this_host_is_in_the_way(
     assert look(wanted(port, host="localhost"))["answer"] == "refused"
     named(monkeypatch, (NO_FAMILY, ("127.0.0.1", port)), *refuses)
     assert look(wanted(port, host="localhost"))["answer"] == "unknown"
+
+
+def test_reach_waits_until_it_is_known_whether_the_other_side_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over a network a connection is refused only after a while; then the next address is tried."""
+    looks: Iterator[Any] = iter([([], [], []), ([], ["it"], [])])
+    monkeypatch.setattr(select, "select", lambda *_: next(looks))
+    over: list[int] = []
+
+    class Slow:
+        def setblocking(self, _: bool) -> None: ...
+
+        def connect_ex(self, _: object) -> int:
+            return errno.EINPROGRESS
+
+        def getsockopt(self, *_: int) -> int:
+            over.append(1)
+            return errno.ECONNREFUSED if next(looks, None) is None else 0
+
+    with pytest.raises(ConnectionRefusedError):
+        look_process._reach(Slow(), ("h", 1), lambda: 1.0, Late())  # type: ignore[arg-type]
+    assert over == [1]

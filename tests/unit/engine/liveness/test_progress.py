@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from vllmd.config.model import Liveness
 from vllmd.engine.liveness.progress import Judge, LoadJudge, Verdict
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.units import format_duration
 
 LIMITS = Liveness(stall_s=120, hang_s=600)
 POLL_S = 5.0
@@ -315,3 +316,18 @@ def test_load_judge_looks_whose_time_is_not_known_are_compared_by_their_distance
     judge.judge(0.0, spoke=False, activity=Activity(0.0, 0.0, 0))
     for at in (5.0, 10.0):
         assert judge.judge(at, spoke=False, activity=Activity(0.0, 0.0, 0, at=at)) is None
+
+
+@pytest.mark.parametrize(("cpu", "limit_s"), [(0.0, LIMITS.stall_s), (1.0, LIMITS.hang_s)])
+def test_judge_is_over_at_its_limit_and_says_for_how_long(cpu: float, limit_s: float) -> None:
+    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    engine.step()
+    assert until_stalled(judge, engine, 100, cpu=1.0) is None  # a step takes long, and is done
+    engine.step()
+    judge.judge(engine.reading(), engine.activity)
+    for _ in range(int(limit_s / POLL_S)):
+        assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+        engine.passes(POLL_S, cpu=cpu)
+    found = judge.judge(engine.reading(), engine.activity)
+    assert found.verdict is Verdict.STALLED
+    assert f"for {format_duration(limit_s)}, while" in found.reason

@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -206,3 +208,20 @@ def test_remove_shared_process_that_cannot_be_looked_into_forbids_it(
     monkeypatch.setattr(proof, "_used", lambda _: None)
     assert list(remove_shared(0, tmp_path)) == []
     assert left.exists()
+
+
+def test_remove_shared_does_not_look_into_init(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container it may be of the same user, and may not be looked into."""
+
+    def refuse(folder: Path, _: str) -> Iterator[tuple[int, int]]:
+        if str(folder) == "/proc/1/fd":
+            raise PermissionError(folder)
+        return iter(())
+
+    monkeypatch.setattr(proof, "_opened", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat("/proc/1").st_uid)
+    monkeypatch.setattr(proof, "all_processes", lambda: [SimpleNamespace(pid=1)])
+    shared(tmp_path, "psm_x")
+    assert proof._used(tmp_path) == set()

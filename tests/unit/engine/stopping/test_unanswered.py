@@ -108,6 +108,7 @@ def test_look_shim_that_does_not_end_is_killed_after_its_time(
     assert shim.process.stdout is not None
     assert shim.process.stdout.readline() == b"up\n"
     unanswered = Unanswered(shim.ledger, patience=2)
+    unanswered.look(shim.run, ending=False)
     for _ in range(2):
         unanswered.look(shim.run, ending=True)
     assert shim.process.poll() is None
