@@ -53,7 +53,7 @@ types: $(VENV)/developed
 	$(BIN)/mypy
 
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(BIN)/pytest --basetemp=$$folder/t tests/unit && rm -rf $$folder
+	$(SHORT) $(BIN)/pytest -n 2 --dist worksteal --basetemp=$$folder/t tests/unit && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
