@@ -288,6 +288,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--no-given", action="store_true", help="the drawn ones only")
     options = parser.parse_args()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and tests would inherit that
     settings = tomllib.loads((DATA / "equivalent.toml").read_text())
     mutants = [*(() if options.no_given else given()), *drawn(options.count, options.seed)]
     print(f"{len(mutants)} mutants, seed {options.seed}", flush=True)

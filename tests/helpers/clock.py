@@ -3,6 +3,11 @@
 import asyncio
 import heapq
 import itertools
+import time
+from typing import Any
+
+HELD_S = 2.0
+"""A thread that takes longer is one that a test holds."""
 
 
 class FakeClock:
@@ -32,15 +37,15 @@ class FakeClock:
     async def advance(self, seconds: float) -> None:
         """Move on, waking in order whoever slept until then, and let them run."""
         goal = self.now + seconds
-        await settle()
+        await quiet()
         while self._waiting and self._waiting[0][0] <= goal:
             due, _, future = heapq.heappop(self._waiting)
             self.now = max(self.now, due)  # a test may have let time pass in which nothing ran
             if not future.done():
                 future.set_result(None)
-            await settle()
+            await quiet()
         self.now = max(self.now, goal)
-        await settle()
+        await quiet()
 
 
 class LateClock(FakeClock):
@@ -55,3 +60,37 @@ async def settle(turns: int = 20) -> None:
     """Let everything run that can run without time passing."""
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+class _Threads:
+    """How many threads of `asyncio.to_thread` work now, and how many of them a test holds."""
+
+    def __init__(self) -> None:
+        self.running = self.held = 0
+        self._start = asyncio.to_thread
+
+    async def to_thread(self, work: Any, /, *args: Any, **named: Any) -> Any:
+        self.running += 1
+        try:
+            return await self._start(work, *args, **named)
+        finally:
+            self.running -= 1
+            self.held = min(self.held, self.running)
+
+
+_threads = _Threads()
+asyncio.to_thread = _threads.to_thread
+
+
+async def quiet() -> None:
+    """Let everything run that can run without time passing, in threads too: the host may be busy.
+
+    A thread that is held is waited for once, and not again.
+    """
+    await settle()
+    began = time.monotonic()
+    while _threads.running > _threads.held:
+        if time.monotonic() - began > HELD_S:
+            _threads.held = _threads.running
+        await asyncio.sleep(0.001)
+        await settle()

@@ -1,6 +1,7 @@
 """One supervised engine whose shim, API and clock a test holds."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ from vllmd.engine.site import Site
 from vllmd.engine.state import State
 from vllmd.engine.supervisor import Supervisor
 from vllmd.engine.watch import Probes
+
+PATIENCE_S = 30.0
+"""The machine may be busy."""
 
 
 class Scene:
@@ -130,9 +134,18 @@ class Scene:
             await self.passes(15)
         pytest.fail(f"still {state}; {self.supervisor.status}")
 
+    async def passes_until(self, condition: Callable[[], bool]) -> None:
+        """Let time pass, a second at a time, until something is so."""
+        for _ in range(2000):
+            if condition():
+                return
+            await self.passes(1, 1)
+        pytest.fail(f"not reached; {self.supervisor.status}")
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let real sockets do their work; the clock stands still."""
-        for _ in range(500):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
             if condition():
                 return
             await asyncio.sleep(0.005)

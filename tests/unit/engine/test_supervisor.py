@@ -1,13 +1,15 @@
 import asyncio
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
 from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
+from vllmd.aside import Work
 from vllmd.engine.desired import StoppedEngines
 from vllmd.engine.runs import Runs
 from vllmd.engine.shim_client import ShimClient
@@ -223,6 +225,17 @@ async def test_run_engine_that_ended_before_anybody_could_look_is_accounted_for(
     assert scene.task.cancelled() or scene.task.exception() is None
 
 
+async def test_run_engine_that_ends_while_it_loads_lets_others_load(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.answers = False
+    async with running(scene):
+        await scene.until_state(State.LOADING)
+        assert len(list(scene.turns.ahead_of("another", None))) == 1
+        await scene.spawner.last.end(1)
+        await scene.until_state(State.BACKOFF)
+        assert list(scene.turns.ahead_of("another", None)) == []
+
+
 async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.spawner.error = "No such file or directory: vllm"
@@ -341,12 +354,8 @@ async def test_wish_to_end_beside_a_shim_that_never_answers_ends_it_by_a_signal(
         await scene.until(lambda: shim.process.poll() is not None)
         assert shim.process.returncode == -signal.SIGTERM
         await shim.end(0, requested=True)
-        if wish == "restart":
-            await scene.passes(5, 1)
-            await scene.until_state(State.READY)
-        else:
-            await scene.passes(5, 1)
-            await scene.until_state(State.STOPPED)
+        await scene.passes_until(lambda: bool(scene.supervisor.status.exits))
+        await scene.until_state(State.READY if wish == "restart" else State.STOPPED)
         assert len(scene.spawner.shims) == (wish == "restart")
         assert dict(scene.supervisor.status.exits) == {("0", True): 1}
         if wish == "close":
@@ -410,10 +419,17 @@ async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(
         forget(runs)
 
     monkeypatch.setattr(Runs, "forget", look)
-    scene = Scene(tmp_path, do_aside=lambda work, _=None: Timer(0.05, work).start())
+    disk = ThreadPoolExecutor(1)
+
+    def slowly(work: Work, _: str | None = None) -> None:
+        disk.submit(time.sleep, 0.01)
+        disk.submit(work)
+
+    scene = Scene(tmp_path, do_aside=slowly)
     async with running(scene):
         await scene.until_state(State.READY)
         await scene.spawner.last.end(1)
         await scene.until_state(State.BACKOFF)
+    disk.shutdown()
     assert at_forget == [[["1", False, 1]]]
     assert not (scene.directory / "run.json").exists()

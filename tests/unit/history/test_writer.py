@@ -260,6 +260,20 @@ def test_flush_waits_for_no_further_events(tmp_path: Path, monkeypatch: pytest.M
     history.close()
 
 
+def test_limit_is_kept_from_then_on(tmp_path: Path) -> None:
+    history = History(Store(tmp_path, max_bytes=1 << 30))
+    history.start()
+    for number in range(3000):
+        history.put(event(number))
+    assert history.flush(20)
+    history.limit(max_bytes=1 << 18, keep_days=1)
+    history.put(event(3000))
+    assert history.flush(20)
+    history.close()
+    assert len(written(tmp_path)) < 3001
+    assert written(tmp_path)[-1] == 3000
+
+
 def open_paths() -> list[str]:
     """Return what this process has open."""
     found = []

@@ -57,10 +57,16 @@ def test_read_tree_that_is_gone_is_not_known() -> None:
     assert TreeActivity().read(4_190_000, 4_190_001) is None
 
 
+GONE = 9
+"""The pid of a process that ends while it is looked at."""
+
+
 class Used:
     """A process that has used ten seconds of CPU for each of its pid, and moved some bytes."""
 
     def __init__(self, pid: int) -> None:
+        if pid == GONE:
+            raise psutil.NoSuchProcess(pid)
         self._pid = pid
 
     def cpu_times(self) -> SimpleNamespace:
@@ -91,7 +97,7 @@ def read(reader: TreeActivity, shim_pid: int) -> tuple[float, float, int]:
 
 def test_read_adds_up_all_that_was_moved(living: list[int]) -> None:
     """Weights that are mapped are read by the kernel only: `read_bytes` has them."""
-    living[:] = [1, 2]
+    living[:] = [1, GONE, 2]
     assert read(TreeActivity(), 100) == (10.0, 20.0, 2 * 321)
 
 

@@ -207,3 +207,36 @@ def test_reach_waits_until_it_is_known_whether_the_other_side_takes_it(
     with pytest.raises(ConnectionRefusedError):
         look_process._reach(Slow(), ("h", 1), lambda: 1.0, Late())  # type: ignore[arg-type]
     assert over == [1]
+
+
+def test_reach_asks_nobody_once_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "select", lambda *_: pytest.fail("it looked"))
+
+    class Slow:
+        def setblocking(self, _: bool) -> None: ...
+
+        def connect_ex(self, _: object) -> int:
+            return errno.EINPROGRESS
+
+    with pytest.raises(TimeoutError):
+        look_process._reach(Slow(), ("h", 1), lambda: 0.0, Late())  # type: ignore[arg-type]
+
+
+def test_reach_takes_a_connection_that_is_there_at_once() -> None:
+    ours, theirs = socket.socketpair()
+
+    class Quick:
+        def setblocking(self, _: bool) -> None: ...
+
+        def connect_ex(self, _: object) -> int:
+            return 0
+
+        def fileno(self) -> int:
+            return ours.fileno()
+
+        def getsockopt(self, *_: int) -> int:
+            return 0
+
+    look_process._reach(Quick(), ("h", 1), lambda: 1.0, Late())  # type: ignore[arg-type]
+    ours.close()
+    theirs.close()

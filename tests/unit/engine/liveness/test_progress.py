@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vllmd.config.model import Liveness
+from vllmd.engine.liveness import progress
 from vllmd.engine.liveness.progress import Judge, LoadJudge, Verdict
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.units import format_duration
@@ -331,3 +332,10 @@ def test_judge_is_over_at_its_limit_and_says_for_how_long(cpu: float, limit_s: f
     found = judge.judge(engine.reading(), engine.activity)
     assert found.verdict is Verdict.STALLED
     assert f"for {format_duration(limit_s)}, while" in found.reason
+
+
+def test_worked_one_tick_of_the_kernels_clock_between_two_quick_looks_is_no_work() -> None:
+    """CPU time comes in steps of 10 ms."""
+    before, now = Activity(1.0, 1.0, 0, at=5.0), Activity(1.0, 1.01, 0, at=5.1)
+    assert not progress._worked(before, now, 0.1)
+    assert progress._worked(before, attrs.evolve(now, core_cpu_s=1.1), 0.1)

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
-from tests.helpers.clock import FakeClock, settle
+from tests.helpers.clock import FakeClock, quiet, settle
 from tests.helpers.make import engine, status
 from vllmd import events
 from vllmd.demo.adapter import write_adapter
@@ -80,9 +80,7 @@ class Scene:
     async def look(self, seconds: float = 10.0) -> None:
         """Let time pass, and the threads that look into files."""
         await self.clock.advance(seconds)
-        for _ in range(80):
-            await asyncio.sleep(0.001)
-            await settle(3)
+        await quiet()
 
     def adapter(self, name: str, **about: Any) -> str:
         return str(write_adapter(self.folder / name, **about))

@@ -196,3 +196,9 @@ def test_moved_past_has_the_same_failures_at_other_times() -> None:
     assert past.moved(-50.0) == attrs.evolve(
         past, failures=(Failure(50.0, "a"), Failure(150.0, "b"))
     )
+
+
+@pytest.mark.parametrize("retry_at", [None, 130.0])
+def test_hold_moved_reads_as_long_ago_after_the_clock_was_set(retry_at: float | None) -> None:
+    moved = Hold("lora_rank", "It broke.", 100.0, retry_at, "hash").moved(1000.0)
+    assert (moved.since, moved.retry_at) == (1100.0, retry_at and 1130.0)

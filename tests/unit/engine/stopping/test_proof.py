@@ -225,3 +225,7 @@ def test_remove_shared_does_not_look_into_init(
     monkeypatch.setattr(proof, "all_processes", lambda: [SimpleNamespace(pid=1)])
     shared(tmp_path, "psm_x")
     assert proof._used(tmp_path) == set()
+
+
+def test_ours_what_is_gone_meanwhile_is_nobodys(tmp_path: Path) -> None:
+    assert proof._ours(tmp_path / "gone", 0) is None
