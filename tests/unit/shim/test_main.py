@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 import vllmd.shim.__main__ as shim_program
 from tests.helpers.make import spec
 from tests.helpers.site import wait_for
+from vllmd.shim import main as shim_main
 from vllmd.shim import proc, protocol
 from vllmd.shim.record import read_record
 
@@ -295,6 +297,7 @@ def test_shim_a_terminal_that_closes_ends_nothing(shim: Shim) -> None:
 
 def test_shim_keeps_its_connection_in_one_place_only(shim: Shim) -> None:
     shim.start("sleep", "60")
+    assert shim.connection.read() == b""
     open_files = Path("/proc", str(shim.process.pid), "fd")
     assert os.readlink(open_files / "0") == "/dev/null"
 
@@ -328,3 +331,20 @@ def test_shim_rotates_its_log_when_asked_and_says_what_is_not_finished(shim: Shi
     shim.ask({"op": "stop", "grace_s": 5})
     wait_for("its end", (shim.directory / "exit.json").exists)
     assert (first.read_text(), log.read_text()) == ("one\n", "bar 2%\n")
+
+
+def test_listen_to_output_is_not_told_of_the_pipe_while_it_gathers() -> None:
+    registered: list[int] = []
+    waits = [0.0, 0.1, 0.0]
+    watched = shim_main.Shim.__new__(shim_main.Shim)
+    watched._output_ended = watched._reading = False
+    watched._output = SimpleNamespace(read_fd=7, wait_s=lambda: waits.pop(0))  # type: ignore[assignment]
+    watched._poll = SimpleNamespace(  # type: ignore[assignment]
+        register=lambda fd, _: registered.append(fd), unregister=registered.remove
+    )
+    assert watched._listen_to_output() == 0.0
+    assert registered == [7]
+    assert watched._listen_to_output() == 0.1
+    assert registered == []
+    assert watched._listen_to_output() == 0.0
+    assert registered == [7]

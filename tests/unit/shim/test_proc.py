@@ -1,8 +1,10 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.helpers.site import wait_for
@@ -91,3 +93,10 @@ def test_offer_to_oom_killer_process_that_is_gone_is_no_error() -> None:
 def test_command_line_of_a_process_and_of_nobody() -> None:
     assert "python" in proc.command_line(os.getpid())
     assert proc.command_line(2**22 + 1) == ""
+
+
+def test_age_s_is_since_the_start_of_a_process() -> None:
+    stat = proc.read_stat(os.getpid())
+    assert stat is not None
+    assert abs(proc.age_s(stat.start_ticks) - (time.time() - psutil.Process().create_time())) < 60
+    assert proc.age_s(2**60) == 0

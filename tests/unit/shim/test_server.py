@@ -1,6 +1,8 @@
 import json
 import select
 import socket
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -313,3 +315,37 @@ def test_flush_to_a_client_that_is_gone_says_so() -> None:
     client.pending = b"an answer"
     assert client.flush() is False
     ours.close()
+
+
+def test_serve_a_client_that_still_has_to_be_told_something_is_asked_nothing(loop: Loop) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    client = Client(ours)
+    client.pending = b"x" * 10_000_000
+    client.received += b'{"op":"a"}\n'
+    assert loop.server._serve(client, select.POLLOUT) is True
+    assert client.received
+    assert client.pending.endswith(b"x")
+    ours.close()
+    theirs.close()
+
+
+def test_close_waits_for_a_watcher_that_is_slow(loop: Loop) -> None:
+    client = loop.connect()
+    client.settimeout(20)
+    client.sendall(b'{"op":"watch"}\n')
+    loop.turn()
+    (served,) = loop.server._clients.values()
+    served.pending = b"x" * 10_000_000
+    got = bytearray()
+
+    def read() -> None:
+        time.sleep(0.2)
+        while block := client.recv(1 << 20):
+            got.extend(block)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    loop.server.close({"exit_code": 0}, 20)
+    reading.join()
+    assert got.endswith(b'x{"exit_code":0}\n')
