@@ -2,31 +2,33 @@
 
 import asyncio
 import random
+import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import structlog
 
-from vllmd import events, premises
+from vllmd import events
 from vllmd.clock import Clock
 from vllmd.config.command import Commands
 from vllmd.config.model import Config
 from vllmd.config.secrets import forward_headers
 from vllmd.config.traces import Forward
+from vllmd.connections import Tallies
 from vllmd.errors import ConfigError
+from vllmd.http.address import bind
 from vllmd.parts import Part
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
 from vllmd.shim.files import parse_json
-from vllmd.surroundings import Surroundings
 from vllmd.traces.coverage import Coverage
 from vllmd.traces.figures import TraceFigures
 from vllmd.traces.forward.forwarder import Forwarder
 from vllmd.traces.forward.senders import GrpcSender, HttpSender, Sender, Target
-from vllmd.traces.intake import Intake
+from vllmd.traces.intake import Intake, Kept
 from vllmd.traces.models import Models
 from vllmd.traces.port import Port, grpc_server, http_server
 from vllmd.traces.slowest import describe
@@ -40,13 +42,29 @@ FLUSH_S = 3.0
 _log = structlog.get_logger()
 
 
+class Resources(Protocol):
+    """What the daemon hands over: all of it outlives a configuration."""
+
+    @property
+    def traces(self) -> Kept:
+        """What was counted, and what waits to be passed on."""
+
+    @property
+    def tallies(self) -> Tallies:
+        """What became of the connections of each listener."""
+
+    @property
+    def sockets(self) -> Mapping[str, socket.socket]:
+        """Listening sockets that the service manager holds, by name."""
+
+
 class Tracing:
     """All that the daemon does with spans. `open` before engines start, `close` after they end."""
 
     def __init__(
         self,
         config: Config,
-        surroundings: Surroundings,
+        surroundings: Resources,
         commands: Commands,
         client: httpx.AsyncClient,
         clock: Clock,
@@ -173,7 +191,7 @@ class Tracing:
 
     # --- parts -------------------------------------------------------------------------------
 
-    def _make_ports(self, surroundings: Surroundings) -> Iterator[Port]:
+    def _make_ports(self, surroundings: Resources) -> Iterator[Port]:
         for protocol, address, serve in (
             ("http", self._config.listen_http, http_server),
             ("grpc", self._config.listen_grpc, grpc_server),
@@ -183,8 +201,7 @@ class Tracing:
             if held is not None:
                 yield Port(protocol, held.dup, run)
             elif address is not None:
-                bind = partial(premises.bind, address)
-                yield Port(protocol, bind, run)
+                yield Port(protocol, partial(bind, address), run)
 
     def _make_forwarder(self, forward: Forward) -> Forwarder | None:
         kept, queue = self._kept, self._kept.queue

@@ -9,11 +9,12 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vllmd import events, premises
+from vllmd import events
 from vllmd.clock import Clock
 from vllmd.collectors.config import LastRead
 from vllmd.config.model import Daemon
 from vllmd.config.urls import url_of
+from vllmd.http import address
 from vllmd.http.access import Access
 from vllmd.http.passwords import Passwords, Remembered
 from vllmd.http.web_file import WebFile
@@ -50,9 +51,9 @@ class Web:
         """
         held = sockets.get("exporter")
         if held is None:
-            self._socket = premises.bind(self._daemon.listen)
+            self._socket = address.bind(self._daemon.listen)
             return self._socket
-        if problem := premises.unused_listen(self._daemon.listen, held.getsockname()[:2]):
+        if problem := address.unused_listen(self._daemon.listen, held.getsockname()[:2]):
             _log.warning(events.CONFIG_WARNED, problem=problem)
         self._socket = held.dup()
         return self._socket

@@ -1,6 +1,5 @@
 import os
 import resource
-import socket
 from pathlib import Path
 
 import pytest
@@ -16,13 +15,6 @@ def test_take_lock_second_daemon_names_the_first(tmp_path: Path) -> None:
         premises.take_lock(tmp_path)
     os.close(lock)
     os.close(premises.take_lock(tmp_path))
-
-
-def test_bind_port_in_use_says_how_to_find_who() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(VllmdError, match=rf"ss -ltnp 'sport = {port}'"):
-            premises.bind(("127.0.0.1", port))
 
 
 def test_make_directories_that_cannot_be_made_says_which(tmp_path: Path) -> None:
@@ -68,19 +60,3 @@ def test_raise_open_files_forbidden_changes_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", forbid)
     premises.raise_open_files()
-
-
-@pytest.mark.parametrize(
-    ("wanted", "held", "unused"),
-    [
-        (("0.0.0.0", 9840), ("127.0.0.1", 1), False),  # the default is nobody's wish
-        (("127.0.0.1", 9840), ("127.0.0.1", 9840), False),
-        (("::", 9999), ("0.0.0.0", 9999), False),
-        (("127.0.0.1", 9840), ("::", 9840), True),
-        (("0.0.0.0", 9999), ("::", 9840), True),
-    ],
-)
-def test_unused_listen_is_said_where_the_managers_socket_is_elsewhere(
-    wanted: tuple[str, int], held: tuple[str, int], unused: bool
-) -> None:
-    assert (premises.unused_listen(wanted, held) is not None) is unused

@@ -23,9 +23,9 @@ from vllmd.doctor.checks import examine
 from vllmd.doctor.finding import Finding
 from vllmd.doctor.finding import Severity as Gravity
 from vllmd.errors import ConfigError
+from vllmd.http.address import UNIT, unused_listen
 from vllmd.installing import flags
 from vllmd.installing.probing import table_for
-from vllmd.premises import UNIT, unused_listen
 from vllmd.shim.files import read_regular
 
 SAID = ("flags", "engine-missing")
