@@ -18,12 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import structlog
 
-from vllmd import events, log
-from vllmd.feed import Event, Feed
+from vllmd import events
+from vllmd.eventlog import log
+from vllmd.eventlog.bus import Event, Feed
 from vllmd.history.store import NAME, Store
 from vllmd.history.writer import BATCH, History
-from vllmd.redact import Redactor
-from vllmd.units import MIB
+from vllmd.util.redact import Redactor
+from vllmd.util.units import MIB
 
 EVENTS = 1_000_000
 COMMITS = 200

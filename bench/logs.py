@@ -19,7 +19,7 @@ import vllmd.shim.__main__ as shim_program
 from vllmd.logs.counting import LevelCounts
 from vllmd.logs.reader import LogReader, Position
 from vllmd.shim import protocol
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 LINE = (
     b"(APIServer pid=30575) INFO 11-23 18:48:58 [loggers.py:259] Engine 000: Avg prompt "

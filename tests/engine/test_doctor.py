@@ -10,7 +10,7 @@ from vllmd.config import command
 from vllmd.config.load import load
 from vllmd.doctor.capacity import tokens_in
 from vllmd.doctor.case import Case, Host, read_model
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 SPACE = "VLLM_CPU_KVCACHE_SPACE"
 """What the CPU build has for its KV cache, in GiB: there is no share of a GPU to be predicted."""

@@ -10,7 +10,7 @@ from vllmd.config.load import load
 from vllmd.doctor import host
 from vllmd.doctor.account import of_engines
 from vllmd.installing.host import NEEDS, driver_version, has_gpu, too_old
-from vllmd.units import GIB, MIB
+from vllmd.util.units import GIB, MIB
 
 ROUNDED = MIB
 """NVML rounds the reserved part up: an idle H200 has 1 MiB more free than it leaves to CUDA."""

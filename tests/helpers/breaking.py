@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.parts import Part, Parts
+from vllmd.util.parts import Part, Parts
 
 
 class QuickClock:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.make import gpu_figures, status
-from vllmd import asgi
 from vllmd.control import server
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
-from vllmd.feed import Event
-from vllmd.gpu.figures import GpuFigures
+from vllmd.eventlog.bus import Event
+from vllmd.gpu.snapshot import GpuFigures
 from vllmd.history.reading import Wanted
+from vllmd.http import asgi_server
 
 
 class FakeEngine:
@@ -198,10 +198,10 @@ def control_socket(
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()
-    servers: list[asgi.Server] = []
+    servers: list[asgi_server.Server] = []
 
     async def serve() -> None:
-        servers.append(asgi.Server(app, protocol=server.PeerProtocol))
+        servers.append(asgi_server.Server(app, protocol=server.PeerProtocol))
         running.set()
         await servers[0].run_on(listener)
 

@@ -8,8 +8,8 @@ import attrs
 
 from tests.helpers.make import config
 from vllmd.doctor.case import Case, GpuFacts, Host, Model
-from vllmd.engine.safetensors import Tensor
-from vllmd.units import GIB
+from vllmd.engine.model_files.safetensors import Tensor
+from vllmd.util.units import GIB
 
 H200_CUDA = int(139.8 * GIB)
 """As vLLM printed it. Source: the recorded logs."""

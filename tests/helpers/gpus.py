@@ -6,11 +6,11 @@ from typing import Any
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config, status
 from vllmd.config import command
-from vllmd.engine.state import State
-from vllmd.gpu.notebook import Notebook
-from vllmd.gpu.owners import Holder, Owner
-from vllmd.gpus import Gpus
-from vllmd.units import GIB
+from vllmd.engine.state_machine import State
+from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.service import Gpus
+from vllmd.gpu.state_file import Notebook
+from vllmd.util.units import GIB
 
 G1, G2 = "GPU-1", "GPU-2"
 TOTAL, RESERVED = 101 * GIB, GIB
@@ -41,7 +41,7 @@ class GpuScene:
         head = f'[daemon]\nrun_dir = "{folder}/run"\n'
         self.config = config(head + text)
         self.owners: dict[int, Holder] = {}
-        monkeypatch.setattr("vllmd.gpu.ours.identify", self._identify)
+        monkeypatch.setattr("vllmd.gpu.engine_processes.identify", self._identify)
         monkeypatch.setattr("vllmd.gpu.hardware.kernel_driver_version", lambda: self.kernel)
         monkeypatch.setattr("vllmd.gpu.hardware.library_version", lambda _: self.library)
         self.kernel: str | None = "580.1"

@@ -5,10 +5,10 @@ from typing import Any
 
 from vllmd.config.load import parse
 from vllmd.config.model import Config, Engine
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
-from vllmd.gpu.figures import DeviceFigures, GpuFigures
 from vllmd.gpu.latest import Device
+from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
 from vllmd.shim.protocol import Spec
 
 DATA = Path(__file__).parents[1] / "data"

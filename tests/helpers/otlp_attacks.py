@@ -15,7 +15,7 @@ from tests.helpers import attacks, http2
 from tests.helpers.http2 import Raw, data, head, message, plain_headers
 from tests.helpers.site import Site
 from vllmd.traces.wire import field
-from vllmd.units import KIB, MIB
+from vllmd.util.units import KIB, MIB
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _ID = field(0x0A, b"t" * 16) + field(0x12, b"s" * 8)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from vllmd.clock import Clock
-from vllmd.parts import Part, Parts
+from vllmd.util.clock import Clock
+from vllmd.util.parts import Part, Parts
 
 
 @asynccontextmanager

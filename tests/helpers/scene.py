@@ -13,18 +13,18 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
 from tests.helpers.site import free_port
-from vllmd.aside import Do, at_once
 from vllmd.config import command
 from vllmd.engine.assembly import Settings
-from vllmd.engine.desired import StoppedEngines
-from vllmd.engine.gpu import GpuView
+from vllmd.engine.context import Site
+from vllmd.engine.gpu_interface import GpuView
 from vllmd.engine.liveness.fresh_look import FreshLook
+from vllmd.engine.liveness.monitor import Probes
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.restart.turns import Turns
-from vllmd.engine.site import Site
-from vllmd.engine.state import State
+from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.state_machine import State
+from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
-from vllmd.engine.watch import Probes
+from vllmd.util.disk_thread import Do, at_once
 
 PATIENCE_S = 30.0
 """The machine may be busy."""

@@ -22,19 +22,19 @@ import structlog
 from tests.helpers.make import engine as configured
 from tests.helpers.shims import FakeShim
 from vllmd.config import command
+from vllmd.daemon.engine_probes import parse_ranks, read
 from vllmd.engine.assembly import Settings
-from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.context import Site
 from vllmd.engine.liveness.fresh_look import FreshLook
+from vllmd.engine.liveness.monitor import Probes
 from vllmd.engine.liveness.reading import Activity, Answer, Reading
-from vllmd.engine.restart.turns import Turns
-from vllmd.engine.site import Site
-from vllmd.engine.state import Event, State
+from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.state_machine import Event, State
+from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
-from vllmd.engine.watch import Probes
-from vllmd.heartbeat import parse_ranks, read
-from vllmd.loop_lag import LoopLag
 from vllmd.scrape.page import Page, PageSource
 from vllmd.shim.protocol import Spec
+from vllmd.util.loop_lag import LoopLag
 
 T = TypeVar("T")
 HOUR_S = 3600.0

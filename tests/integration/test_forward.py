@@ -22,7 +22,7 @@ from vllmd.traces.forward.answer import Verdict
 from vllmd.traces.forward.queue import Batch
 from vllmd.traces.forward.senders import GrpcSender, Target
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
-from vllmd.tracing import tls_of
+from vllmd.traces.service import tls_of
 
 REQUESTS = "vllmd_span_requests_total"
 

@@ -24,7 +24,7 @@ from tests.helpers.site import DAEMON, Site, free_port, needs, site, wait_for
 from vllmd.logs.reader import open_number
 from vllmd.shim import logfiles
 from vllmd.shim.normal import CUT, MAX_LINE_BYTES
-from vllmd.units import KIB, MIB
+from vllmd.util.units import KIB, MIB
 
 SECRET = "sec-ret-0123456789"
 MARK = re.compile(rb"\[vllmd\] (\d+) lines \((\d+) bytes\) are missing here: (.*)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.host import Host
-from vllmd.engine.stopping import proof
+from vllmd.engine.stopping import cleanup
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def host(
     real_host: Host, home: Path, shared_memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Host]:
     """Fail a test that would touch what is not its own."""
-    monkeypatch.setattr(proof, "SHARED_MEMORY", shared_memory)
+    monkeypatch.setattr(cleanup, "SHARED_MEMORY", shared_memory)
     with real_host.watched():
         yield real_host
     for left in os.scandir(shared_memory):

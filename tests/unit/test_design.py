@@ -18,74 +18,42 @@ PACKAGE = ROOT / "vllmd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
-GROUND = {
-    "",
-    "errors",
-    "units",
-    "clock",
-    "events",
-    "feed",
-    "story",
-    "redact",
-    "log",
-    "loop_lag",
-    "journald",
-    "runbook_pages",
-    "allocator",
-    "asgi",
-    "connections",
-    "http_protocol",
-    "listener",
-    "aside",
-    "parts",
-    "deadline",
-    "threads",
-    "terminal_text",
-    "xids",
+ROOT_MODULES = {"__init__", "__main__", "errors", "events", "xids"}
+MAY_IMPORT = {
+    "root": "",
+    "shim": "",
+    "util": "root",
+    "bundle": "root util",
+    "collectors": "root util",
+    "config": "root util shim",
+    "eventlog": "root util",
+    "monitoring": "root util",
+    "history": "root util eventlog",
+    "importing": "root config",
+    "installing": "root util shim config",
+    "logs": "util shim eventlog",
+    "engine": "root util shim config logs",
+    "gpu": "root util shim config engine",
+    "lora": "root util shim config engine",
+    "notify": "root util config eventlog engine",
+    "scrape": "root util engine",
+    "cost": "root util shim config engine gpu scrape",
+    "doctor": "root util shim config eventlog installing engine gpu lora",
+    "http": "root util shim config engine scrape",
+    "client": "config cost",
+    "control": "root util eventlog history engine http",
+    "demo": "root util installing http",
+    "traces": "root util shim config eventlog engine scrape http",
+    "daemon": "root util shim collectors config eventlog history engine gpu lora notify scrape "
+    "cost doctor http control traces",
+    "cli": "root util shim bundle config eventlog monitoring history importing installing logs "
+    "engine gpu notify doctor http control demo daemon",
+    "__main__": "cli",
 }
-TOP = {
-    "adapters",
-    "daemon",
-    "engines",
-    "foresight",
-    "metering",
-    "gpu_view",
-    "gpus",
-    "heartbeat",
-    "lifetime",
-    "outputs",
-    "premises",
-    "reloading",
-    "runtime",
-    "surroundings",
-    "telling",
-    "tracing",
-    "web",
-}
-MAY_IMPORT: dict[str, set[str]] = {
-    "shim": {"shim"},
-    "logs": GROUND | {"shim", "logs"},
-    "config": GROUND | {"config", "shim"},
-    "engine": GROUND | {"config", "engine", "logs", "shim"},
-    "gpu": GROUND | {"gpu", "shim"},
-    "history": GROUND | {"history"},
-    "bundle": GROUND | {"bundle"},
-    "doctor": GROUND | {"config", "doctor", "engine", "gpu", "installing", "shim"},
-    "importing": GROUND | {"config", "importing"},
-    "installing": GROUND | {"config", "installing", "shim"},
-    "monitoring": GROUND | {"monitoring"},
-    "notify": GROUND | {"notify"},
-    "scrape": GROUND | {"config", "scrape"},
-    "client": GROUND | {"client", "config", "cost"},
-    "cost": GROUND | {"config", "cost", "shim"},
-    "traces": GROUND | {"config", "traces"},
-    "collectors": GROUND
-    | {"config", "engine", "gpu", "scrape", "traces", "history", "notify", "collectors"}
-    | {"cost"},
-    "http": GROUND | {"config", "engine", "scrape", "collectors", "http", "shim"},
-    "control": GROUND | {"config", "engine", "scrape", "history", "collectors", "control"},
-    "demo": GROUND | {"config", "engine", "installing", "demo"},
-}
+"""From the ground up: who may import whom.
+
+`root` is what everybody speaks of: errors, events, Xids. Whoever imports upwards makes a circle.
+"""
 SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "files", "logfile", "logfiles", "__main__"}
 
 
@@ -101,69 +69,70 @@ MADE_OF_DATA = {
 }
 
 PURE = {
-    "installing/flags.py",
-    "installing/plan.py",
-    "importing/engine.py",
-    "importing/launch.py",
-    "importing/writing.py",
+    "client/costs.py",
+    "client/interface.py",
+    "cost/api_prices.py",
+    "cost/meter.py",
+    "cost/prices.py",
+    "cost/report.py",
+    "cost/usage.py",
     "doctor/architecture.py",
     "doctor/capacity.py",
     "doctor/finding.py",
     "doctor/proposal.py",
     "doctor/weights.py",
-    "engine/state.py",
-    "story.py",
-    "redact.py",
-    "terminal_text.py",
-    "xids.py",
+    "engine/liveness/reading.py",
+    "engine/liveness/stall_detector.py",
+    "engine/loading/durations.py",
+    "engine/loading/memory_sizes.py",
+    "engine/loading/phases.py",
+    "engine/offline_diagnosis.py",
+    "engine/restart/policy.py",
+    "engine/state_machine.py",
+    "eventlog/narrative.py",
+    "gpu/attribution.py",
     "gpu/fit.py",
-    "history/age.py",
-    "gpu/owners.py",
     "gpu/peaks.py",
     "gpu/rows.py",
     "gpu/wire.py",
-    "engine/phases.py",
-    "engine/sizes.py",
-    "logs/lines.py",
-    "logs/counting.py",
-    "engine/offline.py",
-    "engine/starts.py",
-    "engine/liveness/progress.py",
-    "engine/liveness/reading.py",
-    "engine/restart/policy.py",
-    "cost/apis.py",
-    "cost/meter.py",
-    "cost/prices.py",
-    "cost/report.py",
-    "cost/usage.py",
-    "client/costs.py",
-    "client/interface.py",
-    "engine/lora/checks.py",
-    "engine/lora/reconcile.py",
-    "engine/lora/standing.py",
-    "notify/bodies.py",
-    "notify/notices.py",
+    "history/age.py",
     "http/web_config.py",
     "http/yaml_tree.py",
-    "scrape/families.py",
-    "scrape/derived.py",
+    "installing/flags.py",
+    "installing/plan.py",
+    "logs/counting.py",
+    "logs/lines.py",
+    "lora/adapter_status.py",
+    "lora/plan.py",
+    "lora/validation.py",
+    "notify/bodies.py",
+    "notify/notices.py",
     "scrape/caching.py",
+    "scrape/derived.py",
+    "scrape/families.py",
     "scrape/peak.py",
     "traces/aggregate.py",
     "traces/coverage.py",
     "traces/decode.py",
-    "traces/episodes.py",
+    "traces/duplicates.py",
+    "traces/event_spans.py",
     "traces/forward/answer.py",
     "traces/frames.py",
     "traces/refusal.py",
-    "traces/seen.py",
     "traces/slowest.py",
     "traces/spans.py",
     "traces/unpack.py",
     "traces/wire.py",
+    "util/redact.py",
+    "util/terminal_text.py",
+    "xids.py",
 }
-PURE |= {name_of(path) for path in (PACKAGE / "engine" / "causes").glob("*.py")}
-PURE |= {name_of(path) for path in (PACKAGE / "monitoring").rglob("*.py")}
+PURE |= {
+    name_of(path)
+    for folder in ("engine/causes", "importing", "monitoring")
+    for path in (PACKAGE / folder).rglob("*.py")
+}
+PURE |= {name_of(path) for path in PACKAGE.glob("**/metrics.py") if path.parent.name != "demo"}
 IO_MODULES = {"os", "io", "socket", "subprocess", "asyncio", "pathlib", "httpx", "psutil", "time"}
 
 
@@ -181,19 +150,42 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_imports_follow_the_direction(path: Path) -> None:
-    folder = path.relative_to(PACKAGE).parts[0] if path.parent != PACKAGE else ""
-    allowed = MAY_IMPORT.get(folder)
-    if allowed is None and path.stem in TOP | {"__main__"}:
-        return
-    if allowed is None and folder == "cli":
-        return
-    allowed = GROUND if allowed is None else allowed
+def room_of(path: Path) -> str:
+    if path.parent != PACKAGE:
+        return path.relative_to(PACKAGE).parts[0]
+    return "__main__" if path.stem == "__main__" else "root"
+
+
+def rooms_imported(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield every room that a file imports from, with the module."""
     for module in imports(tree_of(path)):
         parts = module.split(".")
-        if parts[0] == "vllmd" and len(parts) > 1 and (PACKAGE / parts[1]).exists():
-            assert parts[1] in allowed, f"{module} is above or beside {folder or path.stem}"
+        if parts[0] != "vllmd":
+            continue
+        folder = len(parts) > 1 and (PACKAGE / parts[1]).is_dir()
+        if (room := parts[1] if folder else "root") != room_of(path):
+            yield room, module
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_imports_follow_the_table(path: Path) -> None:
+    room = room_of(path)
+    for imported, module in rooms_imported(path):
+        assert imported in MAY_IMPORT[room].split(), f"{room} may not import {module}"
+
+
+def test_table_is_of_all_rooms_without_a_circle_and_allows_nothing_that_nobody_does() -> None:
+    rooms = {room_of(path) for path in SOURCES}
+    assert set(MAY_IMPORT) == rooms
+    assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT_MODULES
+    below: set[str] = set()
+    for room, allowed in MAY_IMPORT.items():
+        assert set(allowed.split()) <= below, f"{room} imports upwards"
+        below.add(room)
+    done: dict[str, set[str]] = {room: set() for room in MAY_IMPORT}
+    for path in SOURCES:
+        done[room_of(path)] |= {room for room, _ in rooms_imported(path)}
+    assert {room: set(allowed.split()) for room, allowed in MAY_IMPORT.items()} == done
 
 
 @pytest.mark.parametrize(
@@ -310,15 +302,15 @@ def test_broad_excepts_only_isolate(path: Path) -> None:
     ]
     assert not broad or name_of(path) in (
         "collectors/runner.py",
-        "parts.py",
-        "feed.py",
+        "util/parts.py",
+        "eventlog/bus.py",
         "gpu/reader.py",
-        "log.py",
-        "lifetime.py",
+        "eventlog/log.py",
+        "daemon/lifetime.py",
         "shim/mistakes.py",
         "shim/server.py",
         "shim/writer.py",
         "history/writer.py",
-        "adapters.py",
+        "lora/service.py",
         "installing/probe.py",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.host import Host, TouchedError
-from vllmd.engine.stopping import proof
+from vllmd.engine.stopping import cleanup
 
 HOME = os.path.expanduser("~")
 """The real one: this is read before a test begins."""
@@ -60,6 +60,6 @@ def test_host_that_is_only_read_and_own_folders_and_children_are_free(
 
 
 def test_shared_memory_of_a_unit_test_is_empty_and_its_own() -> None:
-    assert Path("/dev/shm") != proof.SHARED_MEMORY
-    assert list(proof.SHARED_MEMORY.iterdir()) == []
-    (proof.SHARED_MEMORY / "psm_left").touch()
+    assert Path("/dev/shm") != cleanup.SHARED_MEMORY
+    assert list(cleanup.SHARED_MEMORY.iterdir()) == []
+    (cleanup.SHARED_MEMORY / "psm_left").touch()

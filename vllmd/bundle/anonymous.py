@@ -7,8 +7,8 @@ import re
 import socket
 from collections.abc import Iterable
 
-from vllmd.redact import Redactor
-from vllmd.terminal_text import harmless
+from vllmd.util.redact import Redactor
+from vllmd.util.terminal_text import harmless
 
 PROMPT = "[prompt removed]"
 FIRST_PERSON = 1000

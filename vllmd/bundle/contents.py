@@ -11,7 +11,7 @@ from pathlib import Path
 
 import vllmd
 from vllmd.bundle.anonymous import Anonymizer
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 MAX_LOG_BYTES = 2 * MIB
 INCIDENTS = 10

@@ -15,7 +15,7 @@ from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.config import credentials
 from vllmd.control.client import ControlClient
-from vllmd.engine.describing import describe_state
+from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError, UnknownEngineError, VllmdError
 
 DEFAULT_PROMPT = "Say hello in one sentence."

@@ -13,12 +13,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from vllmd import story
 from vllmd.bundle.anonymous import Anonymizer, names_of_host, users_of_host
 from vllmd.bundle.contents import about_host, incident_files, log_files, write_archive
 from vllmd.cli import terminal
+from vllmd.cli.history_source import find_events
 from vllmd.cli.options import config_option, socket_option
-from vllmd.cli.remembering import find_events
 from vllmd.config import load, paths
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
@@ -26,9 +25,10 @@ from vllmd.config.secrets import secrets_in, secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
+from vllmd.eventlog import narrative
 from vllmd.history.reading import Wanted
-from vllmd.redact import Redactor
-from vllmd.units import DAY_S, format_bytes
+from vllmd.util.redact import Redactor
+from vllmd.util.units import DAY_S, format_bytes
 
 LOOK_BACK_S = 30 * DAY_S
 
@@ -92,7 +92,7 @@ def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator
             client, config_path, Wanted(since=time.time() - LOOK_BACK_S, limit=10_000)
         )
         yield "events.jsonl", "".join(f"{json.dumps(each.to_json())}\n" for each in told)
-        stories = [story.tell(e, told, time.time()).text for e in story.engines_in(told)]
+        stories = [narrative.tell(e, told, time.time()).text for e in narrative.engines_in(told)]
         yield "why.txt", "\n\n".join([*stories, ""])
     except VllmdError as error:
         notes.append(f"events: {error}")

@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from vllmd.cli import terminal
+from vllmd.cli.history_source import MomentType
 from vllmd.cli.options import complete_engine, json_option, socket_option
-from vllmd.cli.remembering import MomentType
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.errors import UnknownEngineError
-from vllmd.units import format_duration
+from vllmd.util.units import format_duration
 
 HEADER = ["ENGINE", "DID", "TIME", "GPU HOURS", "ENERGY", "COST"]
 

@@ -14,7 +14,7 @@ from vllmd.cli.writing import output_option, write_all
 from vllmd.errors import VllmdError
 from vllmd.monitoring.dashboards import DASHBOARDS
 from vllmd.monitoring.written import dashboard_files
-from vllmd.redact import Redactor
+from vllmd.util.redact import Redactor
 
 TIMEOUT_S = 30.0
 FOLDER = "vllmd"

@@ -17,7 +17,7 @@ from vllmd.doctor.case import Case, GpuFacts
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import Finding, Severity
 from vllmd.errors import UnknownEngineError
-from vllmd.units import format_bytes, parse_bytes
+from vllmd.util.units import format_bytes, parse_bytes
 
 
 def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:

@@ -25,7 +25,7 @@ from vllmd.installing.layout import Engines
 from vllmd.installing.plan import VERSION, Plan, is_supported, is_version
 from vllmd.installing.probing import flag_table
 from vllmd.installing.progress import progress_bar
-from vllmd.units import format_bytes
+from vllmd.util.units import format_bytes
 
 RELOAD_S = 30.0
 HEADER = ["ENGINE", "VERSION", "BUILD", "PYTHON", "INSTALLED", ""]

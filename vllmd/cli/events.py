@@ -11,11 +11,11 @@ import attrs
 import click
 
 from vllmd.cli import terminal
+from vllmd.cli.history_source import MomentType, find_events
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
-from vllmd.cli.remembering import MomentType, find_events
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history.reading import LEVELS, Wanted
 
 FOLLOW_POLL_S = 0.5

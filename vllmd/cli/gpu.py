@@ -9,7 +9,7 @@ from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
-from vllmd.units import format_bytes, format_duration, parse_duration
+from vllmd.util.units import format_bytes, format_duration, parse_duration
 
 BAR = 48
 _BAR_MARKS = {

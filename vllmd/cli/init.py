@@ -26,7 +26,7 @@ from vllmd.doctor.weights import loaded_bytes
 from vllmd.errors import VllmdError
 from vllmd.importing.writing import value
 from vllmd.shim.files import read_regular
-from vllmd.units import format_bytes
+from vllmd.util.units import format_bytes
 
 UNIT = Path("/usr/lib/systemd/system/vllmd.service")
 KEPT = ".before-init"

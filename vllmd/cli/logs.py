@@ -11,8 +11,8 @@ import attrs
 import click
 
 from vllmd.cli import terminal
+from vllmd.cli.history_source import MomentType
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
-from vllmd.cli.remembering import MomentType
 from vllmd.config import load as config_load
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
@@ -20,8 +20,8 @@ from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngin
 from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
-from vllmd.redact import without_shapes
 from vllmd.shim.files import UnfitFileError, open_regular
+from vllmd.util.redact import without_shapes
 
 FOLLOW_POLL_S = 0.25
 DEFAULT_LINES = 100

@@ -12,7 +12,7 @@ from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.errors import TimedOutError, VllmdError
-from vllmd.units import format_duration
+from vllmd.util.units import format_duration
 
 POLL_S = 0.1
 HEADER = ["ENGINE", "ADAPTER", "STATE", "WANTED BY", "PATH"]

@@ -15,7 +15,7 @@ from vllmd.errors import VllmdError
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.settings import Settings
 from vllmd.monitoring.written import DATASOURCE, grafana_alerts, rule_files
-from vllmd.units import format_bytes, parse_bytes, parse_duration
+from vllmd.util.units import format_bytes, parse_bytes, parse_duration
 
 FORMATS = ("prometheus", "grafana")
 

@@ -9,7 +9,7 @@ import attrs
 import click
 import structlog
 
-from vllmd import events, log, premises
+from vllmd import events
 from vllmd.cli import terminal
 from vllmd.cli.options import config_option, web_options
 from vllmd.config import load, paths
@@ -17,16 +17,18 @@ from vllmd.config.fallback import Loaded, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.overrides import Overrides
 from vllmd.config.paths import engine_log, log_dir
-from vllmd.daemon import Daemon
+from vllmd.daemon import startup
+from vllmd.daemon.daemon import Daemon
+from vllmd.daemon.environment import Address, Surroundings
 from vllmd.demo.config import DEMO_GPUS, demo_config
-from vllmd.engine.spawner import DirectSpawner, SocketSpawner
-from vllmd.feed import Feed
+from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner
+from vllmd.eventlog import log
+from vllmd.eventlog.bus import Feed
 from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
-from vllmd.parts import Parts
-from vllmd.redact import Redactor
-from vllmd.surroundings import Address, Surroundings
+from vllmd.util.parts import Parts
+from vllmd.util.redact import Redactor
 
 
 @click.command()
@@ -64,7 +66,7 @@ def command(
     SIGHUP reads the configuration again. A broken one changes nothing. With a good one the engines
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
-    premises.raise_open_files()
+    startup.raise_open_files()
     feed, redactor, parts = Feed(), Redactor(), Parts()
     parts.know("log")
     log.configure(debug=debug, steps=[redactor, feed], failed=parts.note)

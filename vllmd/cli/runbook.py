@@ -4,11 +4,11 @@ import sys
 
 import click
 
-from vllmd import runbook_pages
 from vllmd.cli import terminal
 from vllmd.cli.options import json_option
 from vllmd.config.rules import suggest
 from vllmd.errors import VllmdError
+from vllmd.http import runbook_pages
 
 
 def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -9,8 +9,8 @@ from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
-from vllmd.engine.describing import describe_state
-from vllmd.units import format_duration
+from vllmd.engine.status_text import describe_state
+from vllmd.util.units import format_duration
 
 _COLOURS = {
     "ready": "green",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vllmd.terminal_text import one_line
+from vllmd.util.terminal_text import one_line
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:

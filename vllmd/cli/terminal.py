@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vllmd.terminal_text import harmless, one_line
+from vllmd.util.terminal_text import harmless, one_line
 
 _OURS = os.urandom(8).hex()
 """Tells the colours that are ours from those that somebody printed: nobody can guess it."""

@@ -10,7 +10,7 @@ from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
-from vllmd.units import format_duration
+from vllmd.util.units import format_duration
 
 RANKS = {
     "ttft": ("time_to_first_token", "time to first token"),

@@ -8,9 +8,9 @@ from typing import Any
 
 from vllmd.cli import terminal
 from vllmd.control.client import ControlClient
-from vllmd.engine.describing import describe_state
+from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError
-from vllmd.units import format_duration
+from vllmd.util.units import format_duration
 
 POLL_S = 0.2
 SETTLE_S = 0.5

@@ -8,17 +8,17 @@ from pathlib import Path
 import attrs
 import click
 
-from vllmd import story
 from vllmd.cli import terminal
+from vllmd.cli.history_source import find_events
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
-from vllmd.cli.remembering import find_events
 from vllmd.control.client import ControlClient
 from vllmd.engine.causes.base import Diagnosis
-from vllmd.engine.offline import diagnose_output
+from vllmd.engine.offline_diagnosis import diagnose_output
 from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.eventlog import narrative
 from vllmd.history.reading import Wanted
-from vllmd.redact import Redactor
-from vllmd.units import DAY_S, MIB
+from vllmd.util.redact import Redactor
+from vllmd.util.units import DAY_S, MIB
 
 LOOK_BACK_S = 90 * DAY_S
 MAX_EVENTS = 2000
@@ -62,13 +62,13 @@ def command(
         return
     if exit_code is not None:
         raise click.UsageError("--exit-code goes with --log FILE")
-    wanted = Wanted(since=time.time() - LOOK_BACK_S, names=story.NAMES, limit=MAX_EVENTS)
+    wanted = Wanted(since=time.time() - LOOK_BACK_S, names=narrative.NAMES, limit=MAX_EVENTS)
     told = find_events(client, config_path, wanted)
-    known = story.engines_in(told)
+    known = narrative.engines_in(told)
     if engine is not None and engine not in known:
         there_is = ", ".join(known) or "none"
         raise UnknownEngineError(f"nothing happened to an engine {engine!r}; there is: {there_is}")
-    stories = [story.tell(each, told, time.time()) for each in ([engine] if engine else known)]
+    stories = [narrative.tell(each, told, time.time()) for each in ([engine] if engine else known)]
     if as_json:
         terminal.echo_json([each.to_json() for each in stories], indent=2)
         return

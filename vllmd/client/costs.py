@@ -9,7 +9,7 @@ import attrs
 
 from vllmd.client.interface import Reply, TokenUsage
 from vllmd.config.cost import ApiPrice
-from vllmd.cost.apis import KNOWN
+from vllmd.cost.api_prices import KNOWN
 
 SELF_HOSTED = frozenset({"vllm"})
 """Providers whose tokens have no price: what their GPUs cost, `vllmd cost` says."""

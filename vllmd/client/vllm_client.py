@@ -10,7 +10,7 @@ import openai
 from vllmd.client.costs import CostTracker
 from vllmd.client.interface import ProviderError
 from vllmd.client.openai_client import OpenAIClient
-from vllmd.client.patience import Patience, Refusal
+from vllmd.client.retry import Patience, Refusal
 from vllmd.client.tracing import trace_headers
 
 T = TypeVar("T")

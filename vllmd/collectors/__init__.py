@@ -1,1 +1,1 @@
-"""vllmd's own metrics, one file a collector; `vllmd.daemon` lists the ones it runs."""
+"""What runs the collectors; each subject has its own, in `metrics.py`."""

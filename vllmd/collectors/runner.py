@@ -6,8 +6,8 @@ import structlog
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.collectors.base import Collector
+from vllmd.util.clock import Clock
 
 _log = structlog.get_logger()
 

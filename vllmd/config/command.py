@@ -12,7 +12,7 @@ import attrs
 
 from vllmd.config import flags, paths
 from vllmd.config.model import Config, Engine
-from vllmd.redact import masked
+from vllmd.util.redact import masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 

@@ -16,7 +16,7 @@ from vllmd.config import rules
 from vllmd.config.model import Config
 from vllmd.config.problem import Problem, Severity
 from vllmd.shim.files import UnfitFileError, read_regular
-from vllmd.units import KIB
+from vllmd.util.units import KIB
 
 MAX_FILE_BYTES = 64 * KIB
 FOLDER = Path("/etc/vllmd/credentials")

@@ -10,8 +10,8 @@ import attrs
 from vllmd.config.load import MAX_BYTES, load
 from vllmd.config.model import Config, Daemon
 from vllmd.config.problem import InvalidConfigError, Problem
-from vllmd.deadline import call_within
 from vllmd.shim.files import read_regular
+from vllmd.util.deadline import call_within
 
 KEPT_NAME = "last-good.toml"
 _WEB_CONFIG_FILE = re.compile(r"""(?m)^[^#\n]*\bweb_config_file"?\s*=\s*["'](/[^"'\n]+)["']""")

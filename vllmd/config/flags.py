@@ -11,7 +11,7 @@ from vllmd.config import lora
 from vllmd.config.lora import RUST_FRONTEND
 from vllmd.config.rules import RuleError
 from vllmd.config.traces import ENGINE_ATTRIBUTE
-from vllmd.redact import masked, secrets_in_value
+from vllmd.util.redact import masked, secrets_in_value
 
 if TYPE_CHECKING:
     from vllmd.config.model import Engine

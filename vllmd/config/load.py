@@ -15,10 +15,10 @@ from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config,
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
 from vllmd.config.sections import Logs
-from vllmd.deadline import call_within
-from vllmd.redact import MASK, masked
 from vllmd.shim.files import is_deeper, read_regular
-from vllmd.units import MIB
+from vllmd.util.deadline import call_within
+from vllmd.util.redact import MASK, masked
+from vllmd.util.units import MIB
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
 MAX_BYTES = 4 * MIB

@@ -8,7 +8,7 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.rules import RuleError, key, text
-from vllmd.units import HOUR_S
+from vllmd.util.units import HOUR_S
 
 if TYPE_CHECKING:
     from vllmd.config.model import Engine

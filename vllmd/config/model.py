@@ -14,7 +14,7 @@ from vllmd.config.rules import key, section
 from vllmd.config.sections import Gpu, History, Logs, Notify
 from vllmd.config.traces import Traces
 from vllmd.config.urls import url_of
-from vllmd.units import DAY_S, HOUR_S, MINUTE_S
+from vllmd.util.units import DAY_S, HOUR_S, MINUTE_S
 
 STAND_IN = "stand-in"
 """The value of `executable` that runs the embedded stand-in engine."""

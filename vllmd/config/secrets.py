@@ -9,11 +9,11 @@ from typing import Any
 from vllmd.config.model import Config
 from vllmd.config.sections import Notify
 from vllmd.config.traces import Forward
-from vllmd.deadline import call_within
 from vllmd.errors import ConfigError
-from vllmd.redact import is_secret, secrets_in_value
 from vllmd.shim.files import read_regular
-from vllmd.units import KIB
+from vllmd.util.deadline import call_within
+from vllmd.util.redact import is_secret, secrets_in_value
+from vllmd.util.units import KIB
 
 _ASSIGNED = re.compile(r"""([\w.-]+)["']?\s*[=:]\s*("[^"\n]*"|'[^'\n]*'|[^\s"',}\]]+)""")
 """A name and its value, as in TOML: ``HF_TOKEN = "…"``."""

@@ -4,7 +4,7 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.rules import key
-from vllmd.units import HOUR_S
+from vllmd.util.units import HOUR_S
 
 
 @attrs.frozen

@@ -12,7 +12,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.rules import key, section
 from vllmd.config.urls import url_of
-from vllmd.units import HOUR_S
+from vllmd.util.units import HOUR_S
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 PATH = "/v1/traces"

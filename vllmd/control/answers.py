@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from vllmd import events
-from vllmd.control.asked import SHOWN_CHARS
+from vllmd.control.parameters import SHOWN_CHARS
 from vllmd.control.peer import Peer
-from vllmd.units import MINUTE_S
+from vllmd.util.units import MINUTE_S
 
 LOGGED_A_MINUTE = 6
 """How many refusals of one user are logged: everybody may ask, and each would be in the history."""

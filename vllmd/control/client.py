@@ -19,7 +19,7 @@ from vllmd.errors import (
     UnknownEngineError,
     VllmdError,
 )
-from vllmd.feed import Event, from_json
+from vllmd.eventlog.bus import Event, from_json
 from vllmd.history.reading import Wanted
 
 TIMEOUT_S = 10.0

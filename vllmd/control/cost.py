@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from vllmd.control.answers import error
-from vllmd.control.asked import listed, moment
+from vllmd.control.parameters import listed, moment
 from vllmd.errors import VllmdError
 
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from vllmd import events
 from vllmd.control.answers import error, refused
 from vllmd.control.peer import Peer
-from vllmd.units import HOUR_S
+from vllmd.util.units import HOUR_S
 
 MAX_RELEASE_S = HOUR_S
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from vllmd import events
 from vllmd.control.answers import error, refused
-from vllmd.control.asked import shown
+from vllmd.control.parameters import shown
 from vllmd.control.peer import Peer
 from vllmd.errors import UnknownEngineError, VllmdError
 

@@ -18,15 +18,15 @@ from starlette.types import ASGIApp
 from vllmd import events
 from vllmd.control import cost, gpu, lora
 from vllmd.control.answers import Refusals, error, refused
-from vllmd.control.asked import shown, wanted_events
 from vllmd.control.gpu import Gpus
+from vllmd.control.parameters import shown, wanted_events
 from vllmd.control.peer import Peer, peer_of
-from vllmd.control.turns import Turns
+from vllmd.control.user_limits import Turns
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history.reading import Wanted
-from vllmd.http_protocol import HttpProtocol
+from vllmd.http.protocol import HttpProtocol
 
 SAVE_S = 5.0
 """How long an answer waits until the disk has what was said."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.control.server import listen
+from vllmd.util.clock import Clock
 
 LOOK_S = 2.0
 

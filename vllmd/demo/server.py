@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 
-from vllmd import asgi
 from vllmd.demo.api import VERSION, Api
 from vllmd.demo.args import Args, parse_args
 from vllmd.demo.engine import Engine, EngineDeadError
@@ -16,7 +15,8 @@ from vllmd.demo.lora import Adapters, LoadError
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
 from vllmd.demo.spans import Spans
-from vllmd.http_protocol import Limits
+from vllmd.http import asgi_server
+from vllmd.http.protocol import Limits
 
 UNLIMITED = Limits(body_s=None, unread_s=None, max_body_bytes=None)
 DEATH_S = "VLLMD_STAND_IN_DEATH_S"
@@ -62,7 +62,7 @@ async def _serve(args: Args) -> int:
         return 1
     spans.loaded(started_at)
     api = Api(args, engine, metrics, spans, adapters)
-    server = asgi.Server(api.app(), limits=UNLIMITED)
+    server = asgi_server.Server(api.app(), limits=UNLIMITED)
     serving = asyncio.create_task(server.run_on(listener))
     say("APIServer", f"Starting vLLM server on http://{args.host}:{args.port}")
     sys.stderr.write("INFO:     Application startup complete.\n")

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from vllmd.units import nanoseconds
+from vllmd.util.units import nanoseconds
 
 TIMEOUT_S = 10.0
 FIRST_PAUSE_S = 1.0

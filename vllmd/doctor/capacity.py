@@ -10,7 +10,7 @@ Held against what vLLM printed on an H200 (0.25): 15.27 GiB of weights, 53.56 Gi
 import attrs
 
 from vllmd.doctor.architecture import Architecture
-from vllmd.units import GIB, MIB
+from vllmd.util.units import GIB, MIB
 
 CONTEXT_BYTES = 600 * MIB
 """What a process takes before it allocates. Source: 612 MiB with PyTorch on an H100."""

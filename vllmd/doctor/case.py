@@ -15,12 +15,12 @@ from vllmd.doctor.architecture import Architecture, read
 from vllmd.doctor.capacity import Capacity, Demand, predict
 from vllmd.doctor.finding import Finding
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
-from vllmd.engine.lora.base_model import find_folder, weight_files
-from vllmd.engine.safetensors import Tensor, TensorFileError, read_header
+from vllmd.engine.model_files.base_model import find_folder, weight_files
+from vllmd.engine.model_files.safetensors import Tensor, TensorFileError, read_header
 from vllmd.installing.flags import FlagTable
 from vllmd.installing.layout import Record
 from vllmd.shim.files import read_json
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 

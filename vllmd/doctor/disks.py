@@ -6,8 +6,8 @@ from pathlib import Path
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.doctor.case import Disk, Leftover
-from vllmd.engine import disk_room
-from vllmd.engine.lora.base_model import hub_cache
+from vllmd.engine import disk_space
+from vllmd.engine.model_files.base_model import hub_cache
 from vllmd.engine.restart.compile_cache import vllm_cache
 from vllmd.installing.layout import MARKER
 from vllmd.installing.running import size_of
@@ -17,17 +17,17 @@ def disks(config: Config, env: Mapping[str, str]) -> tuple[Disk, ...]:
     """Return the folders that an engine and vllmd write to, as far as they are there."""
     ours = paths.written(config)
     places = [
-        ("vllmd's sockets and records", paths.run_dir(config), disk_room.RECORDS_BYTES),
-        ("vllmd's state", ours["state"], disk_room.STATE_BYTES),
-        ("vllmd's logs", ours["logs"], disk_room.LOG_BYTES),
-        ("compiled kernels", vllm_cache(env), disk_room.CACHE_BYTES),
-        ("downloaded models", hub_cache(env), disk_room.DOWNLOAD_BYTES),
+        ("vllmd's sockets and records", paths.run_dir(config), disk_space.RECORDS_BYTES),
+        ("vllmd's state", ours["state"], disk_space.STATE_BYTES),
+        ("vllmd's logs", ours["logs"], disk_space.LOG_BYTES),
+        ("compiled kernels", vllm_cache(env), disk_space.CACHE_BYTES),
+        ("downloaded models", hub_cache(env), disk_space.DOWNLOAD_BYTES),
     ]
     return tuple(_disk(*place) for place in places)
 
 
 def _disk(purpose: str, folder: Path, needed: int) -> Disk:
-    room = disk_room.look(folder)
+    room = disk_space.look(folder)
     return Disk(
         purpose,
         str(folder),

@@ -18,8 +18,8 @@ from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
 from vllmd.installing.host import driver_version, query
-from vllmd.redact import secrets_in_value
-from vllmd.units import MIB
+from vllmd.util.redact import secrets_in_value
+from vllmd.util.units import MIB
 
 CREDENTIALS = Path("/etc/vllmd/credentials")
 SHARED_MEMORY = "/dev/shm"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.engine.lora.base_model import find_folder, hub_cache
+from vllmd.engine.model_files.base_model import find_folder, hub_cache
 from vllmd.shim.files import read_json
 
 USUAL = (Path("/srv/models"), Path("/opt/models"), Path("/var/lib/vllmd/models"))

@@ -7,7 +7,7 @@ import attrs
 
 from vllmd.doctor.architecture import Architecture
 from vllmd.doctor.capacity import BLOCK_TOKENS, Capacity, Demand, longest, predict, tokens_in
-from vllmd.units import GIB, format_bytes
+from vllmd.util.units import GIB, format_bytes
 
 SHARE = 0.9
 MARGIN = 0.02

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from vllmd.units import parse_duration
+from vllmd.util.units import parse_duration
 
 SYSTEMCTL_S = 5.0
 DAEMON = "vllmd-daemon.service"

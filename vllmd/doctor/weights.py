@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from vllmd.engine.safetensors import Tensor
+from vllmd.engine.model_files.safetensors import Tensor
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2}
 """Of one element; all others take one byte."""

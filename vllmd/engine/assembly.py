@@ -9,14 +9,14 @@ import attrs
 
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
+from vllmd.engine.context import Site
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.incidents.recorder import Incidents, Sources
-from vllmd.engine.ledger import Ledger
-from vllmd.engine.restart.aftermath import Aftermath
+from vllmd.engine.liveness.monitor import Probes, Watch
 from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.engine.restart.restarter import Aftermath
 from vllmd.engine.runs import Runs
-from vllmd.engine.site import Site
 from vllmd.engine.stopping.drain import Drain
-from vllmd.engine.watch import Probes, Watch
 
 
 @attrs.frozen

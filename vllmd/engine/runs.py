@@ -7,24 +7,25 @@ from collections.abc import Callable
 from vllmd import events
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
-from vllmd.deadline import run_within
-from vllmd.engine import exits, orphans
-from vllmd.engine.disk_room import FULL, with_numbers
+from vllmd.engine import exits
+from vllmd.engine.context import Site
+from vllmd.engine.disk_space import FULL, with_numbers
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit
-from vllmd.engine.follow import read_last_lines
-from vllmd.engine.ledger import Ledger
-from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.site import Site
-from vllmd.engine.state import State
+from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.output.run_output import read_last_lines
+from vllmd.engine.process import orphans
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.state_machine import State
+from vllmd.engine.stopping.cleanup import MemoryHolders, prove
 from vllmd.engine.stopping.drain import MARGIN_S
-from vllmd.engine.stopping.proof import MemoryHolders, prove
-from vllmd.engine.stopping.unanswered import Unanswered
-from vllmd.engine.wishes import Wishes
+from vllmd.engine.stopping.unresponsive_shim import Unanswered
 from vllmd.errors import ShimError
 from vllmd.logs.reader import end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
-from vllmd.units import KIB
+from vllmd.util.deadline import run_within
+from vllmd.util.units import KIB
 
 RETRY_S = 5.0
 """How often to look again at what only a person can mend."""

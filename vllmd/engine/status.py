@@ -8,11 +8,11 @@ import attrs
 
 from vllmd.engine import exits
 from vllmd.engine.assembly import Settings
-from vllmd.engine.describing import describe_state
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit
-from vllmd.engine.ledger import Ledger
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state import Event, State
+from vllmd.engine.state_machine import Event, State
+from vllmd.engine.status_text import describe_state
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 

@@ -6,22 +6,23 @@ import uuid
 import attrs
 
 from vllmd import events
-from vllmd.clock import Moment
 from vllmd.config.gpus import visible_gpus
-from vllmd.engine import exits, orphans
+from vllmd.engine import exits
 from vllmd.engine.assembly import Settings, assemble, redirect, watch_of
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit
-from vllmd.engine.gpu import refuse_restart
-from vllmd.engine.ledger import Ledger
-from vllmd.engine.restart.memory import Memory
-from vllmd.engine.restart.turns import Turn
-from vllmd.engine.run_state import NAME, Reached, Run, RunStates
-from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.state import ENDED, ENDING, SERVING, Event, State
+from vllmd.engine.gpu_interface import refuse_restart
+from vllmd.engine.liveness.monitor import Stall
+from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.process import orphans
+from vllmd.engine.process.run_state import NAME, Reached, Run, RunStates
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.restart.load_slots import Turn
+from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.state_machine import ENDED, ENDING, SERVING, Event, State
 from vllmd.engine.status import EngineStatus, status_of
-from vllmd.engine.watch import Stall
-from vllmd.engine.wishes import Wishes
 from vllmd.errors import HeldError, ShimError
+from vllmd.util.clock import Moment
 
 
 class Supervisor:

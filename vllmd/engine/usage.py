@@ -3,7 +3,7 @@
 import attrs
 import psutil
 
-from vllmd.clock import Clock
+from vllmd.util.clock import Clock
 
 MAX_AGE_S = 1.0
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from vllmd.gpu import wire
 from vllmd.gpu.rows import CLOCK_REASONS
 from vllmd.shim import proc
-from vllmd.units import GIB, MIB
+from vllmd.util.units import GIB, MIB
 
 UUID = "DEMO-0000-0000-0000-000000000000"
 NAME = "Demo GPU (no hardware)"

@@ -10,7 +10,7 @@ in the message "Free memory on device cuda:0 (69.63/139.8 GiB)", on an H200.
 
 import math
 
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 CONTEXT_BYTES = 700 * MIB
 """What a process that uses CUDA takes before it allocates: 612 MiB with PyTorch on an H100 (seen),

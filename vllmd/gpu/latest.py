@@ -12,10 +12,10 @@ from typing import Any
 
 import attrs
 
-from vllmd.gpu.owners import Memory
+from vllmd.gpu.attribution import Memory
 from vllmd.gpu.peaks import Peak
 from vllmd.gpu.rows import FAST, ONCE, ROWS, SLOW
-from vllmd.units import MINUTE_S
+from vllmd.util.units import MINUTE_S
 
 RECENT_S = 10 * MINUTE_S
 RECENT_EVERY_S = 9.0

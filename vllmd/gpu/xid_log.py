@@ -7,8 +7,8 @@ import attrs
 import structlog
 
 from vllmd import events
-from vllmd.gpu.figures import SeenXid
 from vllmd.gpu.latest import Device
+from vllmd.gpu.snapshot import SeenXid
 from vllmd.xids import Action, describe
 
 MAX_XIDS = 100

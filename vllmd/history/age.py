@@ -11,7 +11,7 @@ import math
 
 import attrs
 
-from vllmd.units import DAY_S
+from vllmd.util.units import DAY_S
 
 NOTES = 10
 """So many notes at least are made within the time that events are kept."""

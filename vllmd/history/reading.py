@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 
 LEVELS = ("debug", "info", "warning", "error")
 

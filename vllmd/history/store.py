@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from vllmd import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history import age, schema
 from vllmd.history.age import Age
-from vllmd.units import DAY_S, KIB, MIB
+from vllmd.util.units import DAY_S, KIB, MIB
 
 NAME = "vllmd.db"
 MARK_NAME = "vllmd.db.mark"

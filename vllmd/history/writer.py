@@ -10,10 +10,10 @@ import structlog
 
 from vllmd import events
 from vllmd.errors import VllmdError
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import Store
-from vllmd.parts import Parts
+from vllmd.util.parts import Parts
 
 QUEUE = 5000
 BATCH = 500

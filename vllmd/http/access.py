@@ -12,10 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.http.passwords import Passwords, Verdict
 from vllmd.http.web_config import RateLimit
 from vllmd.http.web_file import WebFile
+from vllmd.util.clock import Clock
 
 SAID_EVERY_S = 60.0
 COME_AGAIN_S = 1

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from vllmd.engine.status import EngineStatus
 from vllmd.http.landing import landing_page
-from vllmd.http.metrics import MetricsPage
+from vllmd.http.metrics_page import MetricsPage
 from vllmd.http.runbooks import Rendered, contents
 
 COME_AGAIN_S = 2

@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping
 import attrs
 import bcrypt
 
-from vllmd.clock import Clock
 from vllmd.http.web_config import cost_of
+from vllmd.util.clock import Clock
 
 CACHED = 100
 """So many good ones, and so many wrong ones, are remembered; the exporter-toolkit keeps 100."""

@@ -4,7 +4,7 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
-from vllmd import runbook_pages
+from vllmd.http import runbook_pages
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>

@@ -12,12 +12,12 @@ import attrs
 import structlog
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
-from vllmd.deadline import call_within
 from vllmd.http import tls
 from vllmd.http.web_config import WebConfig, parse
 from vllmd.shim.files import read_regular
+from vllmd.util.clock import Clock
+from vllmd.util.deadline import call_within
 
 _log = structlog.get_logger()
 

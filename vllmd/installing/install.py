@@ -20,7 +20,7 @@ from vllmd.installing.layout import MARKER, Engines, Record
 from vllmd.installing.plan import CPU_LOCKS, Plan, cuda_of, torch_for_cpu
 from vllmd.installing.probing import QUIET, ask, record_of
 from vllmd.installing.running import Runner, growth, size_of
-from vllmd.units import format_bytes
+from vllmd.util.units import format_bytes
 
 Report = Callable[[str, float], None]
 """Told what is being done, and how much of the whole is done before it (0 to 1)."""

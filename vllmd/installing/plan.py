@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 VERSION = "0.32.0"
 """The one that vllmd is tested with."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vllmd.journald import PRIORITIES, SOCKET, Sender, encode
+from vllmd.eventlog.journald import PRIORITIES, SOCKET, Sender, encode
 from vllmd.logs.lines import parse_line
 
 MAX_BYTES = 32 * 1024

@@ -10,7 +10,7 @@ import attrs
 
 from vllmd.shim import logfiles
 from vllmd.shim.files import refuse_others
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 BLOCK_BYTES = 1 * MIB
 GZIP = ".gz"

@@ -12,7 +12,7 @@ from vllmd.logs.arrivals import Arrivals
 from vllmd.logs.lines import LEVELS, NO_LEVEL, ODD_BYTES, Line, parse_line
 from vllmd.logs.reader import DAMAGED, LogReader, Position, end_of, open_number
 from vllmd.shim import logfiles
-from vllmd.units import KIB
+from vllmd.util.units import KIB
 
 _BLOCK_BYTES = 64 * KIB
 

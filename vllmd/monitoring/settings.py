@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from vllmd.errors import VllmdError
-from vllmd.units import GIB, MIB
+from vllmd.util.units import GIB, MIB
 
 TTFT_BUCKETS_S = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),

@@ -4,9 +4,10 @@ from collections import defaultdict, deque
 
 import attrs
 
-from vllmd import events, story
-from vllmd.feed import Event
-from vllmd.story import Story, tell
+from vllmd import events
+from vllmd.eventlog import narrative
+from vllmd.eventlog.bus import Event
+from vllmd.eventlog.narrative import Story, tell
 
 KEPT = 50
 """Events of an engine that its story is told from."""
@@ -55,7 +56,7 @@ class Notices:
         """Take an event; return what to say about it, if anything."""
         if event.engine is None:
             return self._of_daemon(event)
-        if event.name in story.NAMES:
+        if event.name in narrative.NAMES:
             self._told[event.engine].append(event)
         fields = event.fields
         if event.name == events.ENGINE_EXITED and not fields.get("requested"):

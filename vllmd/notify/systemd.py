@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import MutableMapping
 
-from vllmd.terminal_text import one_line
+from vllmd.util.terminal_text import one_line
 
 FIRST_FD = 3
 

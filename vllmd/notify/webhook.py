@@ -10,10 +10,10 @@ import httpx
 import structlog
 
 from vllmd import events
-from vllmd.clock import Clock
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.notify.bodies import FORMATS
 from vllmd.notify.notices import Notice, Notices
+from vllmd.util.clock import Clock
 
 QUEUE = 100
 TRIES = 8

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import attrs
 import httpx
 
-from vllmd.clock import Clock
 from vllmd.errors import ScrapeError
-from vllmd.loop_lag import LoopLag
 from vllmd.scrape.derived import derive
 from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.peak import Peaks
-from vllmd.units import MIB
+from vllmd.util.clock import Clock
+from vllmd.util.loop_lag import LoopLag
+from vllmd.util.units import MIB
 
 FETCH_TIMEOUT_S = 5.0
 """Of watched time: an engine that answers in time is not charged for our own lateness."""

@@ -5,7 +5,7 @@ from collections import deque
 from datetime import UTC, datetime
 
 from vllmd.scrape.page import Page
-from vllmd.units import MINUTE_S
+from vllmd.util.units import MINUTE_S
 
 KEPT_S = 10 * MINUTE_S
 MAX_PAGES = 150

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import attrs
 
-from vllmd.traces.seen import Seen
+from vllmd.traces.duplicates import Seen
 from vllmd.traces.spans import RequestSpan
-from vllmd.units import DAY_S
+from vllmd.util.units import DAY_S
 
 UNKNOWN = "unknown"
 """The adapter of a request that names none, or none that the engine serves."""

@@ -4,7 +4,7 @@ from collections import deque
 
 import attrs
 
-from vllmd.units import MINUTE_S
+from vllmd.util.units import MINUTE_S
 
 WINDOW_S = 5 * MINUTE_S
 SETTLE_S = 10.0

@@ -10,7 +10,7 @@ import struct
 
 from h2.errors import ErrorCodes
 
-from vllmd.connections import FLOOD, PROTOCOL
+from vllmd.http.connections import FLOOD, PROTOCOL
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_FRAME_BYTES = 16_384

@@ -20,13 +20,14 @@ from grpclib.const import Status
 from grpclib.encoding.base import GRPC_CONTENT_TYPE
 from grpclib.metadata import decode_timeout, encode_grpc_message
 
-from vllmd.connections import Connection
-from vllmd.listener import Listener
+from vllmd.http.connections import Connection
+from vllmd.http.listener import Listener
 from vllmd.traces.calls import Reply
 from vllmd.traces.forward.senders import EXPORT, TRAIL_HEADER
 from vllmd.traces.http import RETRY_AFTER_S, only_traces
 from vllmd.traces.http2 import Http2Protocol
 from vllmd.traces.intake import Body, Intake
+from vllmd.traces.loop_steps import Work
 from vllmd.traces.refusal import (
     BusyError,
     MalformedError,
@@ -34,7 +35,6 @@ from vllmd.traces.refusal import (
     SlowError,
     TooLargeError,
 )
-from vllmd.traces.turns import Work
 from vllmd.traces.unpack import MAX_BODY_BYTES, Room, Share
 
 _PREFIX = struct.Struct(">BI")

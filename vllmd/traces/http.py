@@ -12,7 +12,7 @@ from google.rpc.status_pb2 import Status
 from starlette.types import Receive, Scope, Send
 
 from vllmd.config.traces import PATH
-from vllmd.connections import Connection
+from vllmd.http.connections import Connection
 from vllmd.traces import decode
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.intake import Body, Intake

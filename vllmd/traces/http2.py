@@ -17,13 +17,13 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from vllmd.connections import ENDED, PROTOCOL, Connection, Phase
+from vllmd.http.connections import ENDED, PROTOCOL, Connection, Phase
 from vllmd.traces.calls import Calls, Reply, Stream
 from vllmd.traces.frames import Gate, RefusedConnectionError
+from vllmd.traces.loop_steps import Work
 from vllmd.traces.refusal import BusyError, RefusedError, SlowError, TooLargeError
-from vllmd.traces.turns import Work
 from vllmd.traces.unpack import BODY_START_S, MAX_BODY_BYTES, Share, allowed_s
-from vllmd.units import KIB, MIB, MINUTE_S
+from vllmd.util.units import KIB, MIB, MINUTE_S
 
 MAX_STREAMS = 32
 """At once, of one connection. An exporter has one."""

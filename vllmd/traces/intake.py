@@ -9,18 +9,18 @@ import attrs
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from vllmd import events
-from vllmd.clock import Clock
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.traces import decode, wire
 from vllmd.traces.aggregate import Aggregate
 from vllmd.traces.decode import Received
 from vllmd.traces.forward.queue import ForwardQueue
+from vllmd.traces.loop_steps import Place, Turns, in_thread
 from vllmd.traces.refusal import CameBackError, RefusedError
 from vllmd.traces.slowest import Slowest
 from vllmd.traces.spans import Group, StartSpan
-from vllmd.traces.turns import Place, Turns, in_thread
 from vllmd.traces.unpack import MAX_BODY_BYTES, MAX_JSON_BYTES, STEP_BYTES, Room, Share, gunzip
-from vllmd.units import KIB
+from vllmd.util.clock import Clock
+from vllmd.util.units import KIB
 
 STEP_SPANS = 512
 """Spans after which others get their turn: some 5 ms."""

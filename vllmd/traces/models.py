@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from vllmd.clock import Clock
+from vllmd.util.clock import Clock
 
 FRESH_S = 60.0
 """Names are asked for again after so long, when a span names one."""

@@ -6,16 +6,17 @@ from typing import Protocol
 
 import structlog
 
-from vllmd import asgi, events
-from vllmd.clock import Clock
-from vllmd.connections import Tallies
+from vllmd import events
 from vllmd.errors import VllmdError
-from vllmd.http_protocol import Limits
-from vllmd.listener import bound_of
+from vllmd.http import asgi_server
+from vllmd.http.connections import Tallies
+from vllmd.http.listener import bound_of
+from vllmd.http.protocol import Limits
 from vllmd.traces.grpc import GRPC, GrpcReceiver, GrpcServer
 from vllmd.traces.http import HttpReceiver
 from vllmd.traces.intake import Intake
 from vllmd.traces.unpack import BODY_TIMEOUT_S
+from vllmd.util.clock import Clock
 
 RETRY_S = 10.0
 HTTP = "otlp-http"
@@ -89,7 +90,7 @@ class Port:
 def http_server(intake: Intake, tallies: Tallies) -> Running:
     """Return a receiver over HTTP."""
     unlimited_body = Limits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
-    return asgi.Background(
+    return asgi_server.Background(
         HttpReceiver(intake),
         name=HTTP,
         limits=unlimited_body,

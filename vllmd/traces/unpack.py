@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 
 from vllmd.traces.refusal import BusyError, NotGzipError, TooLargeError
-from vllmd.units import KIB, MIB
+from vllmd.util.units import KIB, MIB
 
 MAX_BODY_BYTES = 16 * MIB
 """Of one request, unpacked: 50 times the largest batch of a stock vLLM (512 spans, 325 kB)."""

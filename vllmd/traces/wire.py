@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Mapping
 import attrs
 
 from vllmd.traces.refusal import FEWER, MalformedError, TooLargeError
-from vllmd.units import KIB, MIB
+from vllmd.util.units import KIB, MIB
 
 MAX_SPANS = 16_384
 """Of one request: 32 times the largest batch of a stock vLLM."""

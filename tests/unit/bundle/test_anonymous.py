@@ -1,7 +1,7 @@
 import pytest
 
 from vllmd.bundle.anonymous import PROMPT, Anonymizer, names_of_host, users_of_host
-from vllmd.redact import Redactor
+from vllmd.util.redact import Redactor
 
 CLEAN = Anonymizer(Redactor(["planted-secret"]), ["ann", "root", "x"], ["gpu7", "gpu7.example.org"])
 

@@ -15,7 +15,7 @@ from vllmd.bundle.contents import (
     log_files,
     write_archive,
 )
-from vllmd.redact import Redactor
+from vllmd.util.redact import Redactor
 
 
 def test_about_host_has_versions_and_no_name() -> None:

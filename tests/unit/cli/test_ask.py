@@ -10,7 +10,7 @@ from vllmd.cli import ask as ask_module
 from vllmd.cli.ask import command
 from vllmd.cli.asking import Answer, Api, AskError
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
 
 

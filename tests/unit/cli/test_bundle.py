@@ -9,7 +9,7 @@ from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd import events
 from vllmd.cli.bundle import command
 from vllmd.errors import VllmdError
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 
 SECRET = "planted-secret-value"
 

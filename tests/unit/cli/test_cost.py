@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from tests.helpers.control import FakeCosts, FakeEngine, control_socket
 from tests.helpers.make import config
 from vllmd.cli.cost import command
-from vllmd.cost.apis import find
+from vllmd.cost.api_prices import find
 from vllmd.cost.prices import Prices
 from vllmd.cost.report import report
 from vllmd.cost.usage import SECOND_NS, Activity, Slot, Usage

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.cli import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 
 EXITED = Event(
     1_000_000.0, "engine.exited", "error", "chat", {"code": "0", "why": "a b", "phase": None}, 3

@@ -10,10 +10,10 @@ from tests.helpers.control import FakeGpus, control_socket
 from tests.helpers.make import gpu, gpu_device, gpu_figures
 from vllmd.cli import terminal
 from vllmd.cli.gpu import command, report
-from vllmd.gpu.figures import GpuFigures, SeenXid
-from vllmd.gpu.link import Problem
-from vllmd.gpu.owners import Holder, Owner
-from vllmd.units import GIB
+from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.reader_process import Problem
+from vllmd.gpu.snapshot import GpuFigures, SeenXid
+from vllmd.util.units import GIB
 
 ORPHAN = Holder(77, 20 * GIB, Owner.ORPHAN, "chat", "VLLM::Worker", "vllmd", 5)
 

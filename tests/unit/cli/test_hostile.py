@@ -27,9 +27,9 @@ from tests.unit.cli.test_traces import windows
 from vllmd import events
 from vllmd.cli.main import main
 from vllmd.engine.exits import Exit
-from vllmd.feed import Event
-from vllmd.gpu.owners import Holder, Owner
-from vllmd.units import GIB
+from vllmd.eventlog.bus import Event
+from vllmd.gpu.attribution import Holder, Owner
+from vllmd.util.units import GIB
 
 HOSTILE = (
     "\x1b]52;c;ZXZpbA==\x07\x1b\x1b[m]0;t\x07\x1bP$q\x1b\\\x1b[2J\x1b[31m\x9b31m\u202e\x7f\x08\r"

@@ -15,7 +15,7 @@ from vllmd.config.load import load
 from vllmd.doctor import models
 from vllmd.doctor.account import Account
 from vllmd.errors import VllmdError
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 
 @pytest.fixture(autouse=True)

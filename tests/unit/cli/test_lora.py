@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.control import FakeAdapters, FakeEngine, control_socket
 from vllmd.cli.lora import command
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.errors import TimedOutError, VllmdError
 
 

@@ -4,7 +4,7 @@ from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, control_socket
 from vllmd.cli.restart import command
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.errors import UnknownEngineError
 
 

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from vllmd import events
 from vllmd.cli import run
 from vllmd.config.problem import InvalidConfigError
-from vllmd.surroundings import Address
+from vllmd.daemon.environment import Address
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from vllmd import runbook_pages
 from vllmd.cli.runbook import command
 from vllmd.errors import VllmdError
+from vllmd.http import runbook_pages
 
 
 def test_page_is_printed_as_it_is_kept() -> None:

@@ -8,7 +8,7 @@ from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.cli.status import command
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 
 
 def status_of(

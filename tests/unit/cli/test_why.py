@@ -10,7 +10,7 @@ from tests.helpers.make import DATA
 from vllmd import events
 from vllmd.cli.why import command
 from vllmd.errors import UnknownEngineError, VllmdError
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 
 KILLED = DATA / "engine-logs" / "cpu-0.32-engine-core-killed.log"
 

@@ -1,10 +1,10 @@
 from tests.helpers.clock import FakeClock
 from vllmd.collectors.base import Collector
-from vllmd.collectors.build import BuildCollector
-from vllmd.collectors.engines import EnginesCollector, UsageCollector
-from vllmd.collectors.pages import PagesCollector
-from vllmd.collectors.process import OwnProcessCollector
-from vllmd.loop_lag import LoopLag
+from vllmd.daemon.metrics.build import BuildCollector
+from vllmd.daemon.metrics.process import OwnProcessCollector
+from vllmd.engine.metrics import EnginesCollector, UsageCollector
+from vllmd.scrape.metrics import PagesCollector
+from vllmd.util.loop_lag import LoopLag
 
 
 def test_every_collector_has_a_name_of_its_own() -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.make import engine
 from vllmd.config import flags
 from vllmd.config.rules import RuleError
-from vllmd.redact import MASK
+from vllmd.util.redact import MASK
 
 
 def test_arguments_first_class_keys_become_flags() -> None:

@@ -7,7 +7,7 @@ import pytest
 from vllmd.config import load as load_module
 from vllmd.config.load import MAX_BYTES, MAX_DEPTH, UNIT_STOP_S, load, parse
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
-from vllmd.deadline import call_within
+from vllmd.util.deadline import call_within
 
 BROKEN = """\
 [daemon]

@@ -9,7 +9,7 @@ from vllmd.control import peer, server
 from vllmd.control.client import ControlClient
 from vllmd.control.server import listen
 from vllmd.errors import ConfigError, NotPermittedError, UnknownEngineError, VllmdError
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history.reading import Wanted
 
 

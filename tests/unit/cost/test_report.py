@@ -3,7 +3,7 @@
 import pytest
 
 from tests.helpers.make import config
-from vllmd.cost.apis import find
+from vllmd.cost.api_prices import find
 from vllmd.cost.prices import Prices
 from vllmd.cost.report import report
 from vllmd.cost.usage import SECOND_NS, Activity, Slot, Usage

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from vllmd.demo.adapter import write_adapter
-from vllmd.engine.safetensors import read_header
+from vllmd.engine.model_files.safetensors import read_header
 
 
 def test_write_adapter_makes_pefts_layout(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import pytest
 
 from vllmd.config.load import parse
 from vllmd.demo.config import demo_config
-from vllmd.engine.lora.adapter import read_adapter
-from vllmd.engine.lora.wanted import scan
 from vllmd.errors import VllmdError
+from vllmd.lora.adapter_files import read_adapter
+from vllmd.lora.desired import scan
 
 
 def test_demo_config_is_a_good_one_with_a_stand_in_and_adapters(tmp_path: Path) -> None:

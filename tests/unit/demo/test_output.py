@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.make import DATA
 from vllmd.demo.output import LOADING, say
-from vllmd.engine.phases import further, parse_phase
+from vllmd.engine.loading.phases import further, parse_phase
 
 
 def test_say_has_vllms_prefix(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.helpers.doctor import H200_CUDA, M8B, case
 from vllmd.doctor.architecture import Architecture, read
 from vllmd.doctor.capacity import Demand, longest, predict, tokens_in
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 
 def model() -> Architecture:

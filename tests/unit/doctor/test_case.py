@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.doctor import H200, M8B, case
 from vllmd.demo.adapter import write_adapter
 from vllmd.doctor.case import GpuFacts, read_model
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 
 def test_model_that_is_nowhere_has_no_folder(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from vllmd.config.load import load
 from vllmd.doctor import host
 from vllmd.doctor.account import Account
 from vllmd.doctor.case import GpuFacts
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 TEXT = '[engines.chat]\nmodel = "m"\nexecutable = "x"\nhost = "0.0.0.0"\nport = {port}\n'
 

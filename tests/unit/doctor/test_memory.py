@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from vllmd.doctor.memory import Memory, read
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 
 def files(folder: Path, cgroup: str, **limits: str) -> tuple[Path, Path, Path]:

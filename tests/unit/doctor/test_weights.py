@@ -2,7 +2,7 @@
 
 from tests.helpers.doctor import M8B, tensors
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
-from vllmd.engine.safetensors import Tensor
+from vllmd.engine.model_files.safetensors import Tensor
 
 BIG = {"model.layers.0.mlp.up_proj.weight": Tensor("BF16", (100, 10))}
 HEAD = {"lm_head.weight": Tensor("BF16", (7, 10)), "norm.weight": Tensor("BF16", (10,))}

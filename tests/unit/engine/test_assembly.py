@@ -6,8 +6,8 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.scene import Scene
 from vllmd.engine.assembly import assemble, redirect, watch_of
-from vllmd.engine.ledger import Ledger
-from vllmd.engine.restart.memory import Memory
+from vllmd.engine.engine_state import Ledger
+from vllmd.engine.restart.state_file import Memory
 
 
 def test_redirect_gives_the_watch_other_settings_and_leaves_the_ledger(tmp_path: Path) -> None:

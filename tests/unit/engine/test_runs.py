@@ -6,16 +6,16 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
-from vllmd.engine import disk_room, exits
-from vllmd.engine.desired import StoppedEngines
-from vllmd.engine.ledger import Ledger
-from vllmd.engine.restart.memory import Memory
-from vllmd.engine.restart.turns import Turns
+from vllmd.engine import disk_space, exits
+from vllmd.engine.context import Site
+from vllmd.engine.engine_state import Ledger
+from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.restart.state_file import Memory
 from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
-from vllmd.engine.site import Site
-from vllmd.engine.state import Event, State
+from vllmd.engine.state_machine import Event, State
+from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import ShimError
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 
 def made(folder: Path, text: str = "") -> tuple[Runs, Ledger, FakeSpawner]:
@@ -67,7 +67,7 @@ async def test_spawn_on_a_full_disk_says_which_and_how_full_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        disk_room, "look", lambda folder: disk_room.Room(str(folder), 0, 8 * MIB, 3, 2048)
+        disk_space, "look", lambda folder: disk_space.Room(str(folder), 0, 8 * MIB, 3, 2048)
     )
     runs, _, spawner = made(tmp_path)
     spawner.error = f"shim of engine chat: No space left on device: {runs.directory}"

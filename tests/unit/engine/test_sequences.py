@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.state import TRANSITIONS, Event, InvalidTransitionError, State, transition
+from vllmd.engine.state_machine import TRANSITIONS, Event, InvalidTransitionError, State, transition
 
 STEPS = (
     *("start", "stop", "restart", "pass", "pass_long", "crash", "crash_bad_config", "shim_killed"),

@@ -3,7 +3,7 @@ import json
 from tests.helpers.make import status
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.engine.status import summary
 
 

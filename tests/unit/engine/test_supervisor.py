@@ -9,13 +9,13 @@ import pytest
 from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
-from vllmd.aside import Work
-from vllmd.engine.desired import StoppedEngines
+from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.runs import Runs
-from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
+from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import HeldError, ShimError
 from vllmd.shim.record import read_record
+from vllmd.util.disk_thread import Work
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:

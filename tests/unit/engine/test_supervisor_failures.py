@@ -7,8 +7,8 @@ import pytest
 
 from tests.helpers.scene import Scene, running
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.restart.turns import Load
-from vllmd.engine.state import State
+from vllmd.engine.restart.load_slots import Load
+from vllmd.engine.state_machine import State
 from vllmd.errors import HeldError
 
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."

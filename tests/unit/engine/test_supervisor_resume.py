@@ -16,8 +16,8 @@ from vllmd import events
 from vllmd.config import command
 from vllmd.engine.assembly import Settings
 from vllmd.engine.liveness.reading import Answer, Reading
-from vllmd.engine.run_state import NAME
-from vllmd.engine.state import Event, State
+from vllmd.engine.process.run_state import NAME
+from vllmd.engine.state_machine import Event, State
 from vllmd.engine.supervisor import Supervisor
 
 AWAY_S = 500.0

@@ -12,10 +12,10 @@ from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from tests.helpers.stepped import stepped
+from vllmd.engine.liveness.monitor import Stall, Watch
 from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.restart.turns import Load
-from vllmd.engine.state import State
-from vllmd.engine.watch import Stall, Watch
+from vllmd.engine.restart.load_slots import Load
+from vllmd.engine.state_machine import State
 
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
 SETTINGS = "liveness = { stall_s = 20, diagnose_s = 0 }"

@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.make import DATA
 from tests.helpers.nvml import RECORDED
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes
-from vllmd.units import GIB
+from vllmd.util.units import GIB
 
 MEMORY = RECORDED["MemoryInfo_v2"]["value"]
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 
 from vllmd.history.age import Age, from_json
-from vllmd.units import DAY_S
+from vllmd.util.units import DAY_S
 
 KEEP_S = 90 * DAY_S
 

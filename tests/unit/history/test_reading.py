@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import NAME, Store
 

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from vllmd import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history.reading import Wanted, read
 from vllmd.history.schema import MIGRATIONS, Migration, migrate
 from vllmd.history.store import NAME, Store, encode
-from vllmd.units import DAY_S, MIB
+from vllmd.util.units import DAY_S, MIB
 
 FREE_PAGES = 39
 """Where the file's header counts free pages. Source: SQLite, Database File Format, 1.3."""

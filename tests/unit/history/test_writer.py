@@ -8,12 +8,12 @@ import pytest
 
 from tests.helpers.site import wait_for
 from vllmd import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.history import writer
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import NAME, Store
 from vllmd.history.writer import History
-from vllmd.parts import Parts
+from vllmd.util.parts import Parts
 
 
 def event(number: int = 0) -> Event:

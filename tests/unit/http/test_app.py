@@ -4,10 +4,10 @@ from starlette.testclient import TestClient
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
 from vllmd.collectors.runner import Runner
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.http import app
-from vllmd.http.metrics import MetricsPage
+from vllmd.http.metrics_page import MetricsPage
 
 
 def client_for(*engines: EngineStatus) -> TestClient:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vllmd import runbook_pages
+from vllmd.http import runbook_pages
 from vllmd.http.runbooks import Rendered, contents, runbook
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.promql import complaints
-from vllmd import runbook_pages
 from vllmd.cli.main import COMMANDS
+from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import ALERTS, every_alert
 from vllmd.monitoring.records import RECORDS
 from vllmd.monitoring.rules import Alert, Record, Severity

@@ -2,6 +2,7 @@ import json
 
 import attrs
 
+from vllmd.eventlog.narrative import Story
 from vllmd.notify.bodies import (
     ENDS_AFTER_S,
     FORMATS,
@@ -11,7 +12,6 @@ from vllmd.notify.bodies import (
     as_slack,
 )
 from vllmd.notify.notices import FAILED, Notice
-from vllmd.story import Story
 
 STORY = Story("chat", "t", 5.0, "killed", "operator", "It was killed.", "Look.", ("a <b> & c",))
 NOTICE = Notice(FAILED, True, 10.0, 5.0, "warning", "vllmd: chat", "why <b> & c", "chat", STORY)

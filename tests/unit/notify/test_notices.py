@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from vllmd import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.notify.notices import CONFIG, DAEMON, FAILED, HELD, STALLED, Notice, Notices
 
 EXITED: dict[str, Any] = {

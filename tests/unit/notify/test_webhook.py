@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
 from vllmd import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.notify.webhook import QUEUE, TRIES, Outbox, Webhook
 
 URL = "https://hooks.example.org/s3cret"

@@ -2,7 +2,7 @@ from tests.helpers.make import DATA
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
 from vllmd.scrape.recent import KEPT_S, MAX_PAGES, RecentPages
-from vllmd.units import KIB
+from vllmd.util.units import KIB
 
 
 def page(text: bytes) -> Page:

@@ -8,7 +8,7 @@ from tests.helpers.make import spec
 from vllmd.shim import logfiles
 from vllmd.shim.output import GATHER_S, GATHERED_BYTES, PIPE_BYTES, Output
 from vllmd.shim.protocol import ROTATION
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 
 def output(folder: Path, tail_bytes: int = 100, **more: object) -> Output:

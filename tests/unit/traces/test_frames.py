@@ -13,7 +13,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from vllmd.connections import FLOOD, PROTOCOL
+from vllmd.http.connections import FLOOD, PROTOCOL
 from vllmd.traces.frames import (
     BUDGET,
     FRAMES_AT_ONCE,

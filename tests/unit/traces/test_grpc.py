@@ -16,7 +16,7 @@ from tests.helpers.otlp import Taken, add_span, export
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
 from vllmd.traces.unpack import MAX_BODY_BYTES, Share
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 NO_LIMIT = [("grpc.max_send_message_length", -1)]

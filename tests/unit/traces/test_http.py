@@ -15,7 +15,7 @@ from tests.helpers.otlp import Taken, add_span, export
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.http import HttpReceiver
 from vllmd.traces.unpack import MAX_BODY_BYTES, MAX_JSON_BYTES
-from vllmd.units import KIB, MIB
+from vllmd.util.units import KIB, MIB
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 URL = "http://vllmd/v1/traces"

@@ -27,14 +27,14 @@ from tests.helpers import http2
 from tests.helpers.eventually import eventually
 from tests.helpers.http2 import Raw, data, head, message, plain_headers
 from tests.helpers.otlp import Taken, export
-from vllmd.connections import FLOOD, PROTOCOL, Counts
+from vllmd.http.connections import FLOOD, PROTOCOL, Counts
 from vllmd.traces import http2 as server
 from vllmd.traces.calls import Stream
 from vllmd.traces.frames import PREFACE
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
 from vllmd.traces.http2 import MAX_STREAMS
 from vllmd.traces.unpack import ROOM_BYTES
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 FLOODS = """rapid-reset full-reset made-to-reset empty-data settings table ping priority window
     endless-headers header-bomb"""

@@ -2,7 +2,7 @@ import pytest
 
 from tests.helpers.otlp import DATA, ENGINE, Taken, add_span, export, json_of, recorded
 from vllmd import events
-from vllmd.feed import Event
+from vllmd.eventlog.bus import Event
 from vllmd.traces.intake import Kept
 from vllmd.traces.refusal import CameBackError
 

@@ -3,8 +3,8 @@ import socket
 
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.otlp import Taken
-from vllmd.connections import Tallies
 from vllmd.errors import VllmdError
+from vllmd.http.connections import Tallies
 from vllmd.traces.port import RETRY_S, Port, grpc_server, http_server
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.helpers.otlp import ENGINE, add_span, export, recorded
-from vllmd.engine.phases import SPANS
+from vllmd.engine.loading.phases import SPANS
 from vllmd.traces.spans import (
     MAX_ATTRIBUTES,
     START_SPANS,

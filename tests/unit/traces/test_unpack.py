@@ -15,7 +15,7 @@ from vllmd.traces.unpack import (
     allowed_s,
     gunzip,
 )
-from vllmd.units import KIB, MIB
+from vllmd.util.units import KIB, MIB
 
 
 def test_gunzip_gives_back_what_was_packed() -> None:

@@ -9,7 +9,7 @@ from tests.helpers.otlp import done, export
 from vllmd.traces import wire
 from vllmd.traces.refusal import MalformedError, TooLargeError
 from vllmd.traces.wire import field, outline
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 SPAN = field(0x12, field(0x0A, b"t" * 16))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
 from vllmd.gpu.fit import margin_bytes
-from vllmd.units import format_bytes
+from vllmd.util.units import format_bytes
 
 ID = "gpu-share"
 

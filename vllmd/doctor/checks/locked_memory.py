@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
-from vllmd.units import GIB, format_bytes
+from vllmd.util.units import GIB, format_bytes
 
 ID = "locked-memory"
 WANTED = GIB

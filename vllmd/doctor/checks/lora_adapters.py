@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
-from vllmd.engine.lora.adapter import AdapterError, is_local, read_adapter
-from vllmd.engine.lora.checks import problems
+from vllmd.lora.adapter_files import AdapterError, is_local, read_adapter
+from vllmd.lora.validation import problems
 
 ID = "lora-adapters"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from vllmd.config.load import UNIT_MARGIN_S
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
-from vllmd.units import format_duration
+from vllmd.util.units import format_duration
 
 ID = "stop-timeout"
 

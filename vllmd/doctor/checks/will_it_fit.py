@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from vllmd.doctor.capacity import longest
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
-from vllmd.units import format_bytes
+from vllmd.util.units import format_bytes
 
 ID = "will-it-fit"
 MOST = 0.95

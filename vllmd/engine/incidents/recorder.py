@@ -16,20 +16,20 @@ from typing import Any
 import attrs
 
 from vllmd import events
-from vllmd.clock import Clock, SystemClock
 from vllmd.config.command import Command
 from vllmd.engine import exits
 from vllmd.engine.causes.first_error import first_error
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit
-from vllmd.engine.follow import read_last_lines
-from vllmd.engine.incidents.kernel import kernel_lines
+from vllmd.engine.incidents.kernel_log import kernel_lines
 from vllmd.engine.incidents.stacks import take_stacks
-from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.reading import Activity
-from vllmd.loop_lag import LoopLag
+from vllmd.engine.output.run_output import read_last_lines
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
-from vllmd.units import MINUTE_S
+from vllmd.util.clock import Clock, SystemClock
+from vllmd.util.loop_lag import LoopLag
+from vllmd.util.units import MINUTE_S
 
 KEPT = 20
 LAST_LINES = 500

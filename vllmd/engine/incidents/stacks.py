@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 
-from vllmd.loop_lag import LoopLag
+from vllmd.util.loop_lag import LoopLag
 
 
 async def take_stacks(pids: Sequence[int], limit_s: float, program: str, lag: LoopLag) -> str:

@@ -8,8 +8,8 @@ flight, as a rank of its own.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from vllmd.clock import Clock
 from vllmd.engine.liveness.reading import Rank
+from vllmd.util.clock import Clock
 
 Ask = Callable[[], Awaitable[str | None]]
 """Sends a canary. Returns None if it was answered as it should be, else what came instead."""

@@ -18,9 +18,9 @@ import attrs
 
 from vllmd.engine.liveness import look_process
 from vllmd.engine.liveness.canary import RANK
-from vllmd.engine.liveness.progress import Judgement
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
-from vllmd.loop_lag import LoopLag
+from vllmd.engine.liveness.stall_detector import Judgement
+from vllmd.util.loop_lag import LoopLag
 
 LIMIT_S = 5.0
 """As long as the daemon itself waits for a page."""

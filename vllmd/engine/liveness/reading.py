@@ -44,7 +44,7 @@ class Rank:
 
 @attrs.frozen
 class Reading:
-    """One look, begun at `at`, that took `took_s`; in watched seconds (`vllmd/loop_lag.py`).
+    """One look, begun at `at`, that took `took_s`; in watched seconds (`vllmd/util/loop_lag.py`).
 
     Without a page there are no ranks.
     """

@@ -10,8 +10,8 @@ from types import MappingProxyType
 
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
-from vllmd.engine import disk_room
-from vllmd.engine.lora.base_model import find_folder, hub_cache
+from vllmd.engine import disk_space
+from vllmd.engine.model_files.base_model import find_folder, hub_cache
 from vllmd.engine.probes.port import port_free
 from vllmd.engine.restart.compile_cache import vllm_cache
 from vllmd.shim.proc import boot_id
@@ -71,12 +71,12 @@ class Dependencies:
         env = self._command.env
         needed = {
             **self._folders,
-            vllm_cache(env): disk_room.CACHE_BYTES,
-            Path(env.get("TMPDIR", "/tmp")): disk_room.TEMPORARY_BYTES,
+            vllm_cache(env): disk_space.CACHE_BYTES,
+            Path(env.get("TMPDIR", "/tmp")): disk_space.TEMPORARY_BYTES,
         }
         if find_folder(self._engine.model, env) is None:
-            needed[hub_cache(env)] = disk_room.DOWNLOAD_BYTES
-        return all(disk_room.look(place).is_enough(size) for place, size in needed.items())
+            needed[hub_cache(env)] = disk_space.DOWNLOAD_BYTES
+        return all(disk_space.look(place).is_enough(size) for place, size in needed.items())
 
     def _program(self) -> bool | None:
         return os.access(self._command.argv[0], os.X_OK)

@@ -14,7 +14,7 @@ import attrs
 
 from vllmd.config.model import Restart
 from vllmd.engine.causes.base import Diagnosis, Kind
-from vllmd.units import format_duration
+from vllmd.util.units import format_duration
 
 WALLS = frozenset({Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER})
 

@@ -10,15 +10,15 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.config.model import Engine
-from vllmd.engine import orphans
-from vllmd.engine.ledger import Ledger
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.liveness.reading import Answer, Reading
-from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.state import Event, State
+from vllmd.engine.process import orphans
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.state_machine import Event, State
 from vllmd.errors import ShimError
-from vllmd.loop_lag import LoopLag
+from vllmd.util.clock import Clock
+from vllmd.util.loop_lag import LoopLag
 
 POLL_S = 1.0
 ENDING_S = 5.0

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import structlog
 
 from vllmd import events
-from vllmd.clock import Clock
 from vllmd.traces.forward.answer import Answer, Verdict
 from vllmd.traces.forward.queue import Batch, ForwardQueue
 from vllmd.traces.forward.senders import Sender
+from vllmd.util.clock import Clock
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0

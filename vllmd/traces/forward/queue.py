@@ -5,7 +5,7 @@ from collections import Counter, deque
 
 import attrs
 
-from vllmd.units import MIB
+from vllmd.util.units import MIB
 
 MAX_BATCH_BYTES = 3 * MIB
 """Receivers take 4 MiB over gRPC by default."""

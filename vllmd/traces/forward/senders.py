@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from vllmd.config.traces import GRPC_PORT, PATH
 from vllmd.traces.forward.answer import Answer, Verdict, of_code, of_status
 from vllmd.traces.forward.queue import Batch
-from vllmd.units import KIB
+from vllmd.util.units import KIB
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TRAIL_HEADER = "x-vllmd-trail"

@@ -16,7 +16,7 @@ from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import Severity
 from vllmd.installing.flags import FlagTable, read
 from vllmd.installing.layout import Record
-from vllmd.units import GIB, MIB
+from vllmd.util.units import GIB, MIB
 
 ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 SMALL_GPU = (GpuFacts(24 * GIB, 0, 24 * GIB),)

@@ -15,11 +15,11 @@ from tests.helpers.shims import FakeShim
 from tests.helpers.site import wait_for
 from vllmd import events
 from vllmd.config import command
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.incidents.recorder import KEPT, Incidents, Sources
-from vllmd.engine.ledger import Ledger
 from vllmd.engine.liveness.reading import Activity
-from vllmd.engine.restart.memory import Memory
+from vllmd.engine.restart.state_file import Memory
 from vllmd.shim.protocol import RunRecord
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.clock import SystemClock
 from vllmd.engine.incidents.stacks import take_stacks
-from vllmd.loop_lag import LoopLag
+from vllmd.util.clock import SystemClock
+from vllmd.util.loop_lag import LoopLag
 
 LAG = LoopLag(SystemClock())
 

@@ -10,9 +10,9 @@ from tests.helpers.clock import FakeClock, settle
 from tests.helpers.site import free_port
 from vllmd.engine.liveness.canary import RANK
 from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look, nobody_looks
-from vllmd.engine.liveness.progress import Judgement, Verdict
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
-from vllmd.loop_lag import LoopLag
+from vllmd.engine.liveness.stall_detector import Judgement, Verdict
+from vllmd.util.loop_lag import LoopLag
 
 SILENT = Judgement(Verdict.STALLED, "silent")
 STANDS = Judgement(Verdict.STALLED, "stands", "0")

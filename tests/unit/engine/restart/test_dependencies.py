@@ -7,11 +7,11 @@ import pytest
 from tests.helpers.make import engine
 from tests.helpers.site import free_port
 from vllmd.config import command
-from vllmd.engine import disk_room
-from vllmd.engine.disk_room import Room
+from vllmd.engine import disk_space
+from vllmd.engine.disk_space import Room
 from vllmd.engine.restart import dependencies
 from vllmd.engine.restart.dependencies import Dependencies
-from vllmd.units import GIB, MIB
+from vllmd.util.units import GIB, MIB
 
 
 def made(text: str = "") -> Dependencies:
@@ -28,7 +28,7 @@ def test_fine_cause_that_depends_on_nothing_is_not_known() -> None:
 def test_fine_space(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = {Path("/nonexistent/state"): Room("", MIB, 100 * MIB, 500, 1000)}
     plenty = Room("", GIB, 100 * GIB, 500, 1000)
-    monkeypatch.setattr(disk_room, "look", lambda folder: rooms.get(folder, plenty))
+    monkeypatch.setattr(disk_space, "look", lambda folder: rooms.get(folder, plenty))
     assert made().fine("disk_full") is True
     rooms[Path("/nonexistent/state")] = Room("", MIB - 1, 100 * MIB, 500, 1000)
     assert made().fine("disk_full") is False
@@ -39,8 +39,8 @@ def test_fine_space(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fine_space_asks_for_a_download_only_if_there_is_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    little = Room("", disk_room.CACHE_BYTES, 100 * GIB, 500, 1000)
-    monkeypatch.setattr(disk_room, "look", lambda _: little)
+    little = Room("", disk_space.CACHE_BYTES, 100 * GIB, 500, 1000)
+    monkeypatch.setattr(disk_space, "look", lambda _: little)
     assert made().fine("disk_full") is False
     config = attrs.evolve(engine(), model=str(tmp_path))
     assert Dependencies(config, command.build(config)).fine("disk_full") is True

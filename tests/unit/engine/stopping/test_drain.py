@@ -11,11 +11,11 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine, spec
 from tests.helpers.shims import FakeShim
 from vllmd import events
-from vllmd.engine.ledger import Ledger
+from vllmd.engine.engine_state import Ledger
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
-from vllmd.engine.restart.memory import Memory
-from vllmd.engine.shim_client import ShimClient
-from vllmd.engine.state import Event, State
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.state_machine import Event, State
 from vllmd.engine.stopping.drain import ENDING_S, MARGIN_S, Drain
 
 

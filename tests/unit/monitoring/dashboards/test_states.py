@@ -1,6 +1,6 @@
 """The panel of states knows all of them."""
 
-from vllmd.engine.state import State
+from vllmd.engine.state_machine import State
 from vllmd.monitoring.dashboards.states import STATES, states
 
 

@@ -1,0 +1,61 @@
+import time
+from datetime import datetime
+from pathlib import Path
+
+import click
+import pytest
+
+from vllmd.cli.history_source import MomentType, database, find_events
+from vllmd.control.client import ControlClient
+from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
+from vllmd.eventlog.bus import Event
+from vllmd.history.reading import Wanted
+from vllmd.history.store import NAME, Store
+
+
+def site(folder: Path) -> Path:
+    config = folder / "v.toml"
+    config.write_text(f'[daemon]\nstate_dir = "{folder}/state"\n')
+    (folder / "state").mkdir()
+    return config
+
+
+def test_find_events_without_a_daemon_reads_the_file(tmp_path: Path) -> None:
+    config = site(tmp_path)
+    store = Store(tmp_path / "state")
+    store.open()
+    store.append([Event(time.time(), "engine.exited", "error", "chat")])
+    nobody = ControlClient(tmp_path / "c.sock")
+    assert [e.name for e in find_events(nobody, config, Wanted())] == ["engine.exited"]
+
+
+def test_find_events_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = site(tmp_path)
+    nobody = ControlClient(tmp_path / "c.sock")
+    with pytest.raises(DaemonUnreachableError):
+        find_events(nobody, config, Wanted())
+    (tmp_path / "state" / NAME).write_bytes(b"no database" * 1000)
+    with pytest.raises(VllmdError, match="cannot be read: file is not a database"):
+        find_events(nobody, config, Wanted())
+    monkeypatch.setattr("vllmd.cli.history_source._may_read", lambda _: False)
+    with pytest.raises(NotPermittedError, match="join the group"):
+        find_events(nobody, config, Wanted())
+
+
+def test_database_of_a_broken_configuration_is_the_default_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "v.toml"
+    config.write_text("broken")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    assert database(config) == tmp_path / NAME
+
+
+def test_moment_is_a_time_ago_or_a_date() -> None:
+    moment = MomentType()
+    assert moment.convert("2h", None, None) == pytest.approx(time.time() - 7200, abs=5)
+    day = datetime(2026, 1, 31).timestamp()
+    assert moment.convert("2026-01-31", None, None) == day
+    assert moment.convert("2026-01-31T03:15", None, None) == day + 3 * 3600 + 15 * 60
+    with pytest.raises(click.BadParameter, match="'yesterday' is neither"):
+        moment.convert("yesterday", None, None)

@@ -1,0 +1,11 @@
+from decimal import Decimal
+
+from vllmd.cost.prices import Amount, Prices
+from vllmd.cost.snapshot import CostFigures
+from vllmd.cost.usage import Activity, Usage
+
+
+def test_figures_hold_what_the_page_needs() -> None:
+    prices = Prices(Decimal(2), Decimal(0), Decimal(1), "USD")
+    figures = CostFigures(prices, None, {"chat": Amount()}, {("chat", Activity.IDLE): Usage(1)})
+    assert figures.used["chat", Activity.IDLE].duration_ns == 1

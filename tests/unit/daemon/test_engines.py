@@ -1,0 +1,122 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import config
+from vllmd.daemon.engines import Around, Engines
+from vllmd.daemon.environment import Surroundings
+from vllmd.daemon.reload import Reading, in_force
+from vllmd.engine.output.service import Outputs
+from vllmd.engine.state_machine import State
+from vllmd.gpu.service import Gpus
+from vllmd.gpu.state_file import Notebook
+from vllmd.lora.service import Adapters
+from vllmd.traces.spans import StartSpan
+from vllmd.util.disk_thread import Aside
+
+ENGINES = """
+[daemon]
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+log_dir = "{folder}/log"
+[gpu]
+source = "none"
+[engines.chat]
+model = "m"
+autostart = false
+[engines.code]
+model = "n"
+port = 8001
+"""
+
+
+class Scene:
+    """Engines that a test configures; nothing of them runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock, self.aside, self.surroundings = FakeClock(), Aside(), Surroundings()
+        self.client = httpx.AsyncClient(
+            transport=httpx.MockTransport(lambda _: httpx.Response(500))
+        )
+        self.engines = Engines()
+        self.now: Reading | None = None
+
+    def configure(self, text: str = ENGINES, problem: str | None = None) -> None:
+        wanted = Reading.of(config(text.format(folder=self.folder)), problem=problem)
+        self.now = now = in_force(wanted, self.now, self.engines.runs(), ())
+        if not hasattr(self, "outputs"):
+            self.outputs = Outputs(now.config, self.clock)
+            statuses = self.engines.statuses
+            notebook = Notebook(self.folder / "gpus.json")
+            self.gpus = Gpus(now.config, now.commands, statuses, self.clock, notebook)
+            self.adapters = Adapters(now.config, now.commands, statuses, self.client, self.clock)
+            self.around = Around(
+                self.surroundings,
+                self.client,
+                self.clock,
+                self.aside,
+                self.outputs,
+                self.gpus,
+                self.adapters,
+                told=lambda _engine, _page: None,
+                ended=lambda: None,
+            )
+        self.outputs.configure(now.config)
+        self.engines.configure(now, wanted, self.around)
+        self.engines.part_with(wanted.config.engines, ())
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    yield made
+    made.aside.close()
+
+
+async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Scene) -> None:
+    engines = scene.engines
+    assert engines.statuses() == []
+    scene.configure(problem="the file is broken")
+    assert {s.name: (s.state, s.wanted, s.problem) for s in engines.statuses()} == {
+        "chat": (State.STOPPED, False, "the file is broken"),
+        "code": (State.STOPPED, True, "the file is broken"),
+    }
+    assert list(engines.sources) == ["chat", "code"]
+    assert engines.running() == {}
+    assert engines.runs() == {}
+    assert engines.readable_sources() == []
+    assert [part.name for part in engines.parts()] == ["engine:chat", "engine:code"]
+    engines.note_span("chat", StartSpan("Load weights", 1.0, 2.0))
+    engines.note_span("unknown", StartSpan("Load weights", 1.0, 2.0))
+
+
+async def test_configure_again_keeps_supervisors_and_their_order(scene: Scene) -> None:
+    scene.configure()
+    before = dict(scene.engines.supervisors)
+    more = ENGINES.replace("[engines.chat]", '[engines.new]\nmodel = "o"\nport = 2\n[engines.chat]')
+    scene.configure(more.replace("8001", "8002"))
+    assert list(scene.engines.supervisors) == ["new", "chat", "code"]
+    assert all(scene.engines.supervisors[name] is each for name, each in before.items())
+    assert scene.engines.supervisors["code"].status.url == "http://127.0.0.1:8002"
+    assert scene.engines.sources["code"]._url == "http://127.0.0.1:8002/metrics"
+
+
+async def test_part_with_leaves_an_engine_until_its_supervisor_is_over(scene: Scene) -> None:
+    scene.configure()
+    chat = scene.engines.supervisors["chat"]
+    without = (
+        ENGINES[: ENGINES.index("[engines.chat]")] + ENGINES[ENGINES.index("[engines.code]") :]
+    )
+    scene.configure(without)
+    assert list(scene.engines.supervisors) == ["code"]
+    assert [part.name for part in scene.engines.parts()] == ["engine:chat", "engine:code"]
+    scene.configure()  # it is back before it was let go of
+    assert scene.engines.supervisors["chat"] is chat
+    scene.configure(without)
+    scene.engines.forget(lambda _: True, ["code"])
+    assert [part.name for part in scene.engines.parts()] == ["engine:code"]
+    assert list(scene.engines.sources) == ["code"]

@@ -1,0 +1,23 @@
+from vllmd import events
+from vllmd.daemon.environment import Surroundings
+from vllmd.eventlog.bus import Event
+
+
+def test_surroundings_by_default_are_those_of_a_foreground_run() -> None:
+    one, other = Surroundings(), Surroundings()
+    assert not one.leaves_engines
+    assert one.notifier.watchdog_s is None
+    assert one.feed is not other.feed
+    assert one.reloads is not other.reloads
+    assert one.traces is not other.traces
+
+
+def test_listen_hands_events_to_all_that_outlives_a_daemon() -> None:
+    surroundings = Surroundings()
+    heard: list[Event] = []
+    surroundings.traces.starts["chat"] = {"Load model": 1.0}
+    surroundings.listen(heard=heard.append)
+    change = {"event": events.STATE_CHANGED, "engine": "chat", "state": "starting"}
+    surroundings.feed(None, "info", change)
+    assert [event.name for event in heard] == [events.STATE_CHANGED]
+    assert surroundings.traces.starts == {}

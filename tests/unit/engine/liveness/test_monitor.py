@@ -1,0 +1,615 @@
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock, settle
+from tests.helpers.make import spec
+from tests.helpers.shims import FakeShim
+from vllmd import events
+from vllmd.config.model import Liveness
+from vllmd.engine.engine_state import Ledger
+from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.liveness.fresh_look import FreshLook
+from vllmd.engine.liveness.monitor import (
+    EVIDENCE_S,
+    LEFT_ALONE,
+    LOADING_POLL_S,
+    NOT_SEEN,
+    SILENT_POLLS,
+    Probes,
+    Stall,
+    Watch,
+)
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.engine.process.run_state import Reached, Run
+from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.state_machine import Event, State
+from vllmd.shim.protocol import RunRecord
+from vllmd.util.loop_lag import LoopLag
+
+LIMITS = Liveness(stall_s=60, hang_s=300, load_stall_s=120, canary_every_s=30)
+QUIET = Activity(10.0, 10.0, 1000)
+
+
+class Scene:
+    def __init__(self, directory: Path, limits: Liveness, canary: bool, adopted: bool) -> None:
+        self.answers = False
+        self.owner: bool | None = True
+        self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        self.activity: Activity | None = QUIET
+        self.gpu_busy: bool | None = None
+        self.canaries: list[asyncio.Future[str | None]] = []
+        self.diagnosed: list[str] = []
+        self.fresh: FreshLook | None = None
+        """What a fresh look shows, if not the same as the reading."""
+        self.looks: list[bool] = []
+        self.during_diagnosis: Callable[[], None] = lambda: None
+        self.clock = FakeClock()
+        self.ledger = Ledger("chat", self.clock, Memory(directory / "chat.json"))
+        self.ledger.spawned(Run("run-1", "hash", Reached("127.0.0.1", 8000, "m")), seen=not adopted)
+        self.ledger.to(Event.START)
+        self.ledger.to(Event.SPAWNED)
+        self.run = FakeShim(spec(directory, ["x"])).run
+        self.run["started_at"] = self.clock.time()
+        self.log = Path(self.run["log"])
+        probes = Probes(
+            loading=self._loading,
+            serving=self._serving,
+            owns_port=lambda _: self.owner,
+            forget=lambda: None,
+            activity=lambda _shim, _engine: self.activity,
+            canary=self._canary if canary else None,
+            fresh=self._fresh,
+        )
+        self.watch = Watch(
+            self.ledger,
+            probes,
+            LoopLag(self.clock),
+            5.0,
+            8000,
+            limits,
+            GpuView(busy=lambda _: self.gpu_busy),
+            self._diagnose,
+            self._loaded,
+        )
+        self.loaded = 0
+
+    def is_in(self, state: State) -> bool:
+        return self.ledger.state is state
+
+    def shows(self, steps: float, running: float = 0, waiting: float = 0, **more: bool) -> None:
+        ranks = {"0": Rank(steps, running, waiting)}
+        self.reading = Reading(0.0, Answer.PAGE, ranks, more.get("sleeping", False))
+
+    def silent(self, answer: Answer) -> None:
+        self.reading = Reading(0.0, answer)
+
+    async def _loading(self) -> bool:
+        return self.answers
+
+    async def _serving(self) -> Reading:
+        return attrs.evolve(self.reading, at=self.clock.now)
+
+    async def _fresh(self, canary: bool) -> FreshLook:
+        self.looks.append(canary)
+        if self.fresh is not None:
+            return self.fresh
+        if not self.answers:
+            return FreshLook(Answer.REFUSED)
+        page = self.reading.answer is Answer.PAGE
+        return FreshLook(self.reading.answer, self.reading.ranks, answered=page)
+
+    async def _canary(self) -> str | None:
+        self.canaries.append(asyncio.get_running_loop().create_future())
+        return await self.canaries[-1]
+
+    async def _diagnose(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
+        self.diagnosed.append(reason)
+        self.during_diagnosis()
+        return Path("/incident")
+
+    def _loaded(self) -> None:
+        self.loaded += 1
+
+
+@asynccontextmanager
+async def watching(
+    directory: Path,
+    *,
+    adopted: bool = False,
+    ready: bool = False,
+    limits: Liveness = LIMITS,
+    canary: bool = False,
+) -> AsyncIterator[tuple[Scene, "asyncio.Task[Stall]"]]:
+    scene = Scene(directory, limits, canary, adopted)
+    scene.answers = ready
+    task = asyncio.create_task(scene.watch.run(scene.run))
+    await settle()
+    try:
+        yield scene, task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+# --- loading ---------------------------------------------------------------------------------
+
+
+async def test_run_reads_phases_until_the_api_answers(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.log.write_text("Starting to load model x...\n")
+        await scene.clock.advance(LOADING_POLL_S)
+        assert (scene.ledger.state, scene.ledger.phase) == (State.LOADING, "weights")
+        scene.answers = True
+        await scene.clock.advance(LOADING_POLL_S)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.start_duration_s == 2 * LOADING_POLL_S
+        assert scene.loaded == 1
+
+
+async def test_run_phases_that_pass_within_one_poll_are_all_seen(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.log.write_text("Starting to load model x...\nLoading weights took 0.01 seconds\n")
+        with capture_logs() as logs:
+            await scene.clock.advance(LOADING_POLL_S)
+        reached = [e["phase"] for e in logs if e["event"] == events.ENGINE_PHASE_REACHED]
+        assert reached == ["weights", "profile"]
+        assert list(scene.ledger.phases) == ["spawn", "weights", "profile"]
+
+
+async def test_run_adopted_engine_has_no_start_duration(tmp_path: Path) -> None:
+    async with watching(tmp_path, adopted=True, ready=True) as (scene, _):
+        await scene.clock.advance(LOADING_POLL_S)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.start_duration_s is None
+
+
+async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.answers, scene.owner = True, False
+        await scene.clock.advance(10)
+        assert scene.is_in(State.LOADING)
+        assert "port 8000 is answered by a process that is not this engine" in str(
+            scene.ledger.problem
+        )
+        scene.owner = None
+        await scene.clock.advance(1)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.problem is None
+
+
+async def test_span_ended_leads_to_a_phase_while_loading(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.watch.span_ended("Load weights", scene.clock.time())
+        scene.watch.span_ended("Init device", 0.0)  # they arrive out of order
+        scene.watch.span_ended("llm_request", 0.0)
+        assert scene.ledger.phase == "weights"
+
+
+async def test_run_load_without_any_sign_of_life_is_stalled(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        await scene.clock.advance(10)
+        await scene.clock.advance(LIMITS.load_stall_s + 10)
+        assert scene.is_in(State.STALLED)
+        assert task.result().label == "load_stalled"
+        assert scene.diagnosed == [task.result().reason]
+        assert "no line, no CPU and no byte moved" in task.result().reason
+
+
+async def test_run_load_goes_on_as_long_as_it_shows_life_however_long(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        signs: list[Callable[[int], object]] = [
+            lambda n: scene.log.write_text(f"{scene.log.read_text()}shard {n}\n"),
+            lambda n: setattr(scene, "activity", Activity(10.0, 10.0 + 60 * n, 1000)),
+            lambda n: setattr(scene, "activity", Activity(10.0, 10.0 + 60 * n, 10**9 * n)),
+        ]
+        scene.log.write_text("")
+        for n in range(1, 60):
+            signs[n % 3](n)
+            await scene.clock.advance(LIMITS.load_stall_s * 0.8)
+        assert not task.done()
+        assert scene.is_in(State.LOADING)
+
+
+async def test_run_load_whose_processes_only_wait_for_each_other_is_stalled(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        scene.log.write_text("")
+        for _ in range(4):
+            with scene.log.open("a") as log:
+                log.write("No available shared memory broadcast block found in 60 seconds.\n")
+            await scene.clock.advance(60)
+        assert task.done()
+
+
+async def test_run_stalled_load_that_is_only_said_may_still_become_ready(tmp_path: Path) -> None:
+    limits = attrs.evolve(LIMITS, restart_stalled=False)
+    async with watching(tmp_path, limits=limits) as (scene, task):
+        await scene.clock.advance(LIMITS.load_stall_s + 20)
+        assert scene.is_in(State.STALLED)
+        scene.answers = True
+        await scene.clock.advance(1)
+        assert scene.is_in(State.READY)
+        assert not task.done()
+
+
+# --- serving ---------------------------------------------------------------------------------
+
+
+async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        scene.activity = None
+        scene.silent(Answer.NONE)
+        await scene.clock.advance(5.0 * (SILENT_POLLS - 1))
+        assert scene.is_in(State.READY)
+        await scene.clock.advance(5.0)
+        assert scene.is_in(State.UNREACHABLE)
+        await scene.clock.advance(50)
+        scene.shows(1)
+        await scene.clock.advance(5.0)
+        assert scene.is_in(State.READY)
+
+
+async def test_run_sleep_is_a_state_of_its_own(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.shows(1, sleeping=True)
+        await scene.clock.advance(3600)
+        assert scene.is_in(State.SLEEPING)
+        scene.shows(1)
+        await scene.clock.advance(5)
+        assert scene.is_in(State.READY)
+        assert not task.done()
+
+
+async def test_run_counts_requests_in_flight(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        scene.shows(2, running=3, waiting=4)
+        await scene.clock.advance(5)
+        assert scene.ledger.requests == (3, 4)
+        scene.silent(Answer.NONE)
+        await scene.clock.advance(5)
+        assert scene.ledger.requests == (3, 4)  # late for once, under load
+        await scene.clock.advance(5.0 * SILENT_POLLS)
+        assert scene.ledger.requests is None
+
+
+async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.shows(2, running=1)
+        await scene.clock.advance(5)
+        with capture_logs() as logs:
+            await scene.clock.advance(LIMITS.stall_s + 10)
+        assert scene.is_in(State.STALLED)
+        assert task.result().label == "stalled"
+        assert "no engine step with 1 running" in task.result().reason
+        assert "used no CPU" in task.result().reason
+        assert events.ENGINE_STALLED in [entry["event"] for entry in logs]
+        assert len(scene.diagnosed) == 1
+
+
+async def test_run_evidence_that_a_disk_keeps_does_not_keep_an_engine_that_hangs(
+    tmp_path: Path,
+) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.watch.diagnose = hang
+        scene.shows(2, running=1)
+        with capture_logs() as logs:
+            await scene.clock.advance(LIMITS.stall_s + 15)
+            assert not task.done()
+            await scene.clock.advance(LIMITS.diagnose_s + EVIDENCE_S)
+        assert task.result().label == "stalled"
+        (failed,) = [each for each in logs if each["event"] == events.INCIDENT_FAILED]
+        assert "does a disk hang?" in failed["problem"]
+
+
+async def test_run_mistake_in_the_evidence_does_not_keep_an_engine_that_hangs(
+    tmp_path: Path,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.watch.diagnose = fail
+        scene.shows(2, running=1)
+        await scene.clock.advance(LIMITS.stall_s + 15)
+        assert task.result().label == "stalled"
+
+
+async def test_run_busy_gpu_is_work_until_the_long_limit(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.gpu_busy = True
+        scene.shows(2, running=1)
+        await scene.clock.advance(LIMITS.hang_s - 10)
+        assert scene.is_in(State.READY)
+        await scene.clock.advance(25)
+        assert task.done()
+
+
+async def test_run_progress_during_the_diagnosis_saves_the_engine(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.shows(2, running=1)
+        scene.during_diagnosis = lambda: scene.shows(3, running=1)
+        await scene.clock.advance(LIMITS.stall_s + 15)
+        assert len(scene.diagnosed) == 1
+        assert scene.is_in(State.READY)
+        assert not task.done()
+
+
+async def test_run_stall_that_is_only_said_ends_with_progress(tmp_path: Path) -> None:
+    limits = attrs.evolve(LIMITS, restart_stalled=False)
+    async with watching(tmp_path, ready=True, limits=limits) as (scene, task):
+        scene.shows(2, running=1)
+        await scene.clock.advance(3600)
+        assert scene.is_in(State.STALLED)
+        assert len(scene.diagnosed) == 1
+        scene.shows(3, running=1)
+        await scene.clock.advance(5)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.problem is None
+        assert not task.done()
+
+
+async def test_run_stall_that_is_only_said_is_not_over_because_nothing_answers(
+    tmp_path: Path,
+) -> None:
+    limits = attrs.evolve(LIMITS, restart_stalled=False)
+    async with watching(tmp_path, ready=True, limits=limits) as (scene, task):
+        scene.shows(2, running=1)
+        await scene.clock.advance(LIMITS.stall_s + 20)
+        assert scene.is_in(State.STALLED)
+        scene.silent(Answer.NONE)
+        for _ in range(SILENT_POLLS - 1):
+            await scene.clock.advance(5)
+            assert scene.is_in(State.STALLED)
+        await scene.clock.advance(5)
+        assert scene.is_in(State.UNREACHABLE)
+        assert not task.done()
+
+
+async def test_run_core_that_hangs_at_rest_is_found_by_the_canary_only(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True, canary=True) as (scene, task):
+        await scene.clock.advance(LIMITS.canary_every_s + 10)
+        assert len(scene.canaries) == 1
+        assert scene.ledger.requests == (0, 0)
+        await scene.clock.advance(LIMITS.stall_s + 10)
+        assert task.result().label == "stalled"
+        assert "rank canary" in task.result().reason
+
+
+async def test_run_canary_that_is_answered_proves_an_idle_engine(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True, canary=True) as (scene, task):
+        for n in range(1, 20):
+            await scene.clock.advance(LIMITS.canary_every_s + 10)
+            scene.canaries[-1].set_result(None)
+            scene.shows(1 + n)
+            await scene.clock.advance(5)
+        assert not task.done()
+        assert scene.is_in(State.READY)
+        await scene.clock.advance(LIMITS.canary_every_s + 10)
+        scene.canaries[-1].set_result("HTTP 401")
+        await scene.clock.advance(5)
+        assert "HTTP 401" in str(scene.ledger.problem)
+
+
+# --- a fresh look before anything is done ------------------------------------------------------
+
+
+def stalls(scene: Scene) -> None:
+    scene.shows(2, running=1)
+
+
+def silences(scene: Scene) -> None:
+    scene.silent(Answer.NONE)
+
+
+WAYS = [stalls, silences]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_run_healthy_by_a_fresh_look_is_neither_red_nor_killed(
+    tmp_path: Path, way: Callable[[Scene], None]
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        way(scene)
+        scene.fresh = FreshLook(Answer.PAGE, {"0": Rank(3, 1, 0)}, answered=True)
+        with capture_logs() as logs:
+            await scene.clock.advance(3 * LIMITS.stall_s)
+        assert not task.done()
+        assert scene.diagnosed == []
+        assert scene.ledger.state is not State.STALLED
+        assert events.ENGINE_CLEARED in [entry["event"] for entry in logs]
+        assert len(scene.looks) <= 3  # the limit counts anew
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_run_nobody_can_look_afresh_nothing_is_killed_and_it_is_said(
+    tmp_path: Path, way: Callable[[Scene], None]
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        way(scene)
+        scene.fresh = FreshLook(Answer.UNKNOWN, problem="it was late itself")
+        with capture_logs() as logs:
+            await scene.clock.advance(3 * LIMITS.stall_s)
+        assert not task.done()
+        assert scene.diagnosed == []
+        assert scene.ledger.problem == LEFT_ALONE + "it was late itself"
+        said = [entry for entry in logs if entry["event"] == events.ENGINE_PROBLEM_FOUND]
+        assert len(said) == 1
+        scene.fresh = None
+        await scene.clock.advance(10)
+        assert task.result().label == "stalled"
+
+
+async def test_run_doubt_that_was_not_sure_is_taken_back_with_progress(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        stalls(scene)
+        scene.fresh = FreshLook(Answer.UNKNOWN, problem="it was late itself")
+        await scene.clock.advance(LIMITS.stall_s + 20)
+        assert scene.ledger.problem
+        scene.shows(3, running=1)
+        await scene.clock.advance(5)
+        assert scene.ledger.problem is None
+
+
+@pytest.mark.parametrize(
+    ("fresh", "state"),
+    [
+        (FreshLook(Answer.PAGE, {"0": Rank(3, 1, 0)}, answered=True), State.READY),
+        (FreshLook(Answer.UNKNOWN, problem="late"), State.STALLED),
+        (FreshLook(Answer.NONE), State.STALLED),
+    ],
+)
+async def test_run_second_look_after_the_diagnosis_decides(
+    tmp_path: Path, fresh: FreshLook, state: State
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        stalls(scene)
+        scene.during_diagnosis = lambda: setattr(scene, "fresh", fresh)
+        await scene.clock.advance(LIMITS.stall_s + 12)
+        assert len(scene.diagnosed) == 1
+        assert scene.is_in(state)
+        assert not task.done()
+        scene.fresh, scene.during_diagnosis = None, lambda: None
+        await scene.clock.advance(2 * LIMITS.stall_s)
+        assert task.result().label == "stalled"
+
+
+async def test_run_engine_that_stays_mute_is_never_ready(tmp_path: Path) -> None:
+    """Its processes use CPU during the diagnosis, which makes the verdict a mere silence."""
+    async with watching(tmp_path, ready=True) as (scene, task):
+        silences(scene)
+
+        def busy() -> None:
+            scene.clock.now += 3
+            scene.activity = Activity(11.0, 10.0, 1000)
+            scene.fresh = FreshLook(Answer.UNKNOWN, problem="late")
+
+        scene.during_diagnosis = busy
+        await scene.clock.advance(LIMITS.stall_s + 20)
+        assert scene.diagnosed
+        api_cpu_s = 11.0
+        for _ in range(6):
+            await scene.clock.advance(5)
+            api_cpu_s += 5
+            scene.activity = Activity(api_cpu_s, 10.0, 1000)
+            assert scene.ledger.state in (State.STALLED, State.UNREACHABLE)
+        assert scene.is_in(State.UNREACHABLE)
+        scene.fresh, scene.during_diagnosis = None, lambda: None
+        for _ in range(int(LIMITS.hang_s / 5)):
+            await scene.clock.advance(5)
+            api_cpu_s += 5
+            scene.activity = Activity(api_cpu_s, 10.0, 1000)
+        assert task.result().label == "stalled"
+
+
+async def test_run_canary_without_an_answer_is_asked_again_by_the_fresh_look(
+    tmp_path: Path,
+) -> None:
+    async with watching(tmp_path, ready=True, canary=True) as (scene, task):
+        scene.fresh = FreshLook(Answer.PAGE, {"0": Rank(1, 0, 0)}, answered=True, canary=True)
+        await scene.clock.advance(LIMITS.canary_every_s + LIMITS.stall_s + 20)
+        assert scene.looks == [True]
+        assert not task.done()
+        assert scene.is_in(State.READY)
+
+
+async def test_run_load_that_answers_a_fresh_look_goes_on(tmp_path: Path) -> None:
+    """The daemon's own question for its health gets no answer, as when the loop is late."""
+    async with watching(tmp_path) as (scene, task):
+        scene.fresh = FreshLook(Answer.PAGE, answered=True)
+        await scene.clock.advance(3 * LIMITS.load_stall_s)
+        assert not task.done()
+        assert scene.is_in(State.LOADING)
+        scene.fresh = FreshLook(Answer.UNKNOWN, problem="late")
+        await scene.clock.advance(2 * LIMITS.load_stall_s)
+        assert not task.done()
+        assert scene.is_in(State.LOADING)
+        assert scene.ledger.problem == LEFT_ALONE + "late"
+        scene.answers, scene.fresh = True, None
+        await scene.clock.advance(1)
+        assert scene.is_in(State.READY)
+        assert scene.ledger.problem is None
+
+
+async def test_run_load_that_goes_on_during_the_diagnosis_is_not_killed(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, task):
+        scene.log.write_text("")
+        scene.during_diagnosis = lambda: scene.log.write_text("shard 7\n")  # type: ignore[assignment]
+        await scene.clock.advance(LIMITS.load_stall_s + 20)
+        assert len(scene.diagnosed) == 1
+        assert not task.done()
+        await scene.clock.advance(2 * LIMITS.load_stall_s)
+        assert task.result().label == "load_stalled"
+
+
+# --- our own lateness ----------------------------------------------------------------------------
+
+
+async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True) as (scene, task):
+        scene.activity = None
+        scene.reading = Reading(0.0, Answer.UNKNOWN, problem="[Errno 24] Too many open files")
+        with capture_logs() as logs:
+            await scene.clock.advance(10 * LIMITS.hang_s)
+        assert scene.is_in(State.READY)
+        assert scene.looks == []
+        assert scene.ledger.problem == NOT_SEEN + "[Errno 24] Too many open files"
+        assert [entry["event"] for entry in logs].count(events.ENGINE_PROBLEM_FOUND) == 1
+        for answer in (*(Answer.NONE, Answer.UNKNOWN) * (SILENT_POLLS - 1), Answer.NONE):
+            assert scene.is_in(State.READY)
+            scene.silent(answer)
+            await scene.clock.advance(5)
+        assert scene.is_in(State.UNREACHABLE)  # neither forgotten nor counted
+        assert scene.ledger.problem is None
+        assert not task.done()
+
+
+READINGS = st.one_of(
+    st.sampled_from([Answer.NONE, Answer.REFUSED, Answer.UNKNOWN]).map(lambda a: Reading(0.0, a)),
+    st.builds(
+        lambda steps, running, sleeping: Reading(
+            0.0, Answer.PAGE, {"0": Rank(steps, running, 0)}, sleeping
+        ),
+        st.integers(0, 2),
+        st.integers(0, 1),
+        st.booleans(),
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(READINGS, st.sampled_from([5.0, 70.0])), max_size=20),
+    st.sampled_from([1.0, 60.0]),
+    st.booleans(),
+    st.sampled_from(list(Answer)),
+)
+def test_no_sequence_of_readings_leads_out_of_the_table(
+    steps: list[tuple[Reading, float]], stall_s: float, acts: bool, fresh: Answer
+) -> None:
+    async def play() -> None:
+        limits = attrs.evolve(LIMITS, stall_s=stall_s, restart_stalled=acts)
+        with tempfile.TemporaryDirectory() as folder:
+            async with watching(Path(folder), ready=True, limits=limits) as (scene, task):
+                for reading, seconds in steps:
+                    scene.reading = reading
+                    scene.fresh = FreshLook(fresh, reading.ranks, answered=fresh is Answer.PAGE)
+                    was = scene.ledger.state
+                    await scene.clock.advance(seconds)
+                    if task.done():
+                        task.result()  # or it raises what broke it
+                        break
+                    if scene.is_in(State.READY) and was is not State.READY:
+                        assert Answer.PAGE in (reading.answer, fresh)
+
+    asyncio.run(play())

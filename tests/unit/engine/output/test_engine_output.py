@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pytest
+
+from vllmd.engine.output.engine_output import FIRST_ERRORS, EngineOutput, FirstErrors
+from vllmd.errors import ShimError
+from vllmd.logs.reader import Position
+from vllmd.shim.protocol import ROTATION, Message
+
+INFO = b"(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] fine\n"
+ERROR = b"(EngineCore pid=2) ERROR 11-23 18:48:59 [a.py:1] boom\n"
+
+
+class Place:
+    """A log, and those who follow it, one after another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = folder / "chat.log"
+        self.folder = folder
+        self.heard: list[bytes] = []
+        self.errors = FirstErrors()
+
+    def follow(self) -> EngineOutput:
+        memory = self.folder / "chat.log.json"
+        rotation = {**ROTATION, "max_bytes": 100, "budget_bytes": 1000}
+        return EngineOutput(
+            "chat",
+            self.log,
+            self.folder / "run",
+            memory,
+            rotation,  # type: ignore[arg-type]
+            self.errors,
+            [self.heard.extend],
+        )
+
+    def prints(self, data: bytes) -> None:
+        with self.log.open("ab") as file:
+            file.write(data)
+
+    def rotate(self, number: int) -> None:
+        self.log.rename(f"{self.log}.{number:06d}")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_look_counts_each_line_once_and_hands_it_on(place: Place) -> None:
+    place.prints(b"of yesterday\n")
+    output = place.follow()
+    place.prints(INFO + ERROR)
+    output.look()
+    output.look()
+    figures = output.figures()
+    assert {k: v for k, v in figures.lines.items() if v} == {"info": 1, "error": 1}
+    assert figures.bytes["error"] == len(ERROR)
+    assert place.heard == [INFO[:-1], ERROR[:-1]]
+    assert figures.used_bytes == place.log.stat().st_size
+    assert figures.budget_bytes == 1000
+    assert figures.last_line_at == place.log.stat().st_mtime
+
+
+def test_look_after_an_absence_goes_on_where_the_daemon_before_was(place: Place) -> None:
+    first = place.follow()
+    place.prints(INFO)
+    first.look()
+    first.close()
+    place.prints(ERROR)
+    place.rotate(1)
+    place.prints(INFO)
+    second = place.follow()
+    second.look()
+    assert {k: v for k, v in second.figures().lines.items() if v} == {"info": 1, "error": 1}
+    assert place.heard == [INFO[:-1], ERROR[:-1], INFO[:-1]]
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"number": "x"}'])
+def test_memory_that_is_damaged_begins_at_the_end(place: Place, damage: str) -> None:
+    (place.folder / "chat.log.json").write_text(damage)
+    place.prints(INFO)
+    output = place.follow()
+    output.look()
+    assert place.heard == []
+
+
+def test_compress_waits_until_a_file_was_read(place: Place) -> None:
+    output = place.follow()
+    for number in (1, 2, 3):
+        place.prints(INFO)
+        place.rotate(number)
+    place.prints(INFO)
+    assert output.compress() is None
+    assert not list(place.folder.glob("*.gz"))
+    output.look()
+    assert output.compress() is None
+    packed = sorted(p.name for p in place.folder.glob("*.gz"))
+    assert packed == ["chat.log.000001.gz", "chat.log.000002.gz"]
+    output.close()
+
+
+async def test_rotate_of_an_engine_that_does_not_run_is_done_here(place: Place) -> None:
+    output = place.follow()
+    await output.rotate()  # there is nothing
+    place.prints(INFO)
+    await output.rotate()
+    assert (place.folder / "chat.log.000001").read_bytes() == INFO
+    assert place.log.read_bytes() == b""
+
+
+async def test_ask_shim_without_one_knows_nothing_of_drops(place: Place) -> None:
+    output = place.follow()
+    await output.ask_shim()
+    assert output.figures().dropped_lines is None
+
+
+async def test_line_under_way_is_known_while_its_engine_runs(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = place.follow()
+    gone = False
+
+    async def ask(_: Path, request: Message) -> Message:
+        if gone:
+            raise ShimError("nobody")
+        return {"run_id": "r", "unfinished": "weights: 40%"} if request["op"] == "status" else {}
+
+    monkeypatch.setattr("vllmd.engine.output.engine_output.ask", ask)
+    assert output.under_way is None
+    await output.ask_shim()
+    assert output.under_way == "weights: 40%"
+    gone = True
+    await output.ask_shim()
+    assert output.under_way is None
+
+
+def test_first_errors_come_before_the_last_lines_once() -> None:
+    errors = FirstErrors()
+    errors.begin(Position(1, 0))
+    block = b"first\nagain\n" + b"later\n" * FIRST_ERRORS
+    errors.add(block.splitlines(), block, Position(1, 0))
+    assert errors.before(["again", "last"])[:3] == ["first", "later", "later"]
+    assert errors.before(["again", "last"])[-2:] == ["again", "last"]
+    assert len(errors.before([])) == FIRST_ERRORS
+    errors.begin(Position(1, 500))
+    assert errors.before(["last"]) == ["last"]
+
+
+def test_first_errors_of_the_run_before_that_are_read_late_are_not_of_this_one(
+    place: Place,
+) -> None:
+    output = place.follow()
+    place.prints(ERROR.replace(b"boom", b"old"))
+    place.errors.begin(Position(1, place.log.stat().st_size))
+    place.prints(INFO + ERROR)
+    output.look()
+    assert place.errors.before([]) == [ERROR[:-1].decode()]

@@ -1,0 +1,67 @@
+import json
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import engine
+from vllmd import events
+from vllmd.engine.process.run_state import Reached, Run, RunState, RunStates
+from vllmd.engine.state_machine import State
+from vllmd.util.clock import Moment
+
+STATE = RunState(
+    Run("run-1", "hash", Reached("127.0.0.1", 8001, "m", ("tiny",))),
+    State.SLEEPING,
+    Moment(900.0, 1_000_900.0),
+    ready_at=880.0,
+    start_duration_s=40.5,
+    phase="listening",
+    phases={"spawn": 840.0, "listening": 879.0},
+    sizes={"weights": 123},
+)
+
+
+def test_load_returns_what_was_saved_until_it_is_forgotten(tmp_path: Path) -> None:
+    states = RunStates(tmp_path / "state.json")
+    assert states.load(FakeClock()) is None
+    states.save(STATE)
+    assert states.load(FakeClock()) == STATE
+    states.forget()
+    states.forget()
+    assert states.load(FakeClock()) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boot_id": "another"},
+        {"since": {"monotonic": 5000.0, "wall": 1.0}},  # of another time than this one
+        {"state": "dancing"},
+        {"run": None},
+        {"phases": 3},
+    ],
+)
+def test_load_believes_no_other_boot_and_no_garbage(tmp_path: Path, change: object) -> None:
+    path = tmp_path / "state.json"
+    RunStates(path).save(STATE)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))  # type: ignore[dict-item]
+    assert RunStates(path).load(FakeClock()) is None
+    path.write_text("{")
+    assert RunStates(path).load(FakeClock()) is None
+
+
+def test_save_on_a_full_disk_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "engine").write_text("no folder")
+    states = RunStates(tmp_path / "engine" / "state.json")
+    with capture_logs() as logs:
+        states.save(STATE)
+        states.save(STATE)
+    assert [line["event"] for line in logs] == [events.STATE_FILE_NOT_WRITTEN]
+
+
+def test_reached_gives_other_settings_the_address_of_the_run() -> None:
+    old, new = engine("port = 8001"), engine("port = 9001\ndrain_s = 7")
+    found = Reached.of(old).settings(new)
+    assert (found.port, found.drain_s) == (8001, 7)

@@ -1,0 +1,72 @@
+import asyncio
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vllmd.shim.__main__ as shim_program
+from tests.helpers.make import spec
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner
+from vllmd.errors import ShimError
+
+
+async def test_spawn_returns_when_the_shim_listens(tmp_path: Path) -> None:
+    spawner = DirectSpawner()
+    await spawner.spawn(spec(tmp_path, ["/bin/sleep", "60"]))
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    await client.stop(5)
+    record = await asyncio.wait_for(client.exited, 20)
+    assert record is not None
+    assert record["requested"]
+
+
+async def test_spawn_reports_the_shims_own_words(tmp_path: Path) -> None:
+    with pytest.raises(ShimError, match=r"No such file or directory: /no/such/vllm"):
+        await DirectSpawner().spawn(spec(tmp_path, ["/no/such/vllm"]))
+
+
+async def test_spawn_directory_that_is_not_there_raises(tmp_path: Path) -> None:
+    with pytest.raises(ShimError, match="cannot start a shim"):
+        await DirectSpawner().spawn(spec(tmp_path / "none", ["/bin/true"]))
+
+
+async def test_reap_collects_ended_shims(tmp_path: Path) -> None:
+    spawner = DirectSpawner()
+    await spawner.spawn(spec(tmp_path, ["/bin/true"]))
+    for _ in range(200):
+        spawner.reap()
+        if not spawner._children:
+            break
+        await asyncio.sleep(0.02)
+    assert spawner._children == []
+
+
+async def test_spawn_through_a_socket_as_systemd_accepts_it(tmp_path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "spawn.sock"))
+    listener.listen()
+
+    def accept() -> subprocess.Popen[bytes]:
+        connection, _ = listener.accept()
+        command = [sys.executable, "-I", "-S", str(shim_program.__file__)]
+        with connection:
+            return subprocess.Popen(command, stdin=connection.fileno())
+
+    accepting = asyncio.create_task(asyncio.to_thread(accept))
+    await SocketSpawner(tmp_path / "spawn.sock").spawn(spec(tmp_path, ["/bin/sleep", "60"]))
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    assert client.run["shim_pid"] == (await accepting).pid
+    await client.stop(5)
+    assert await asyncio.wait_for(client.exited, 20)
+    (await accepting).wait(20)
+    listener.close()
+
+
+async def test_spawn_through_a_socket_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ShimError, match=r"systemctl status vllmd-engine\.socket"):
+        await SocketSpawner(tmp_path / "none").spawn(spec(tmp_path, ["/bin/true"]))

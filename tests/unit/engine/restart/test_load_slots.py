@@ -1,0 +1,234 @@
+import asyncio
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from tests.helpers.clock import FakeClock, settle
+from vllmd.engine.liveness.reading import Activity
+from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.restart.load_slots import (
+    LEAST_WAIT_S,
+    LOOK_S,
+    MAX_WAIT_S,
+    STILL_S,
+    USUAL,
+    Load,
+    Turn,
+    Turns,
+)
+
+ALL = None
+ONE, TWO = frozenset({"0"}), frozenset({"0", "1"})
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "waits"),
+    [
+        (ALL, ALL, True),
+        (ALL, ONE, True),
+        (ONE, TWO, True),
+        (ONE, frozenset({"1"}), False),
+        (frozenset(), ONE, False),
+    ],
+)
+def test_ahead_of_engines_that_share_a_gpu_wait(
+    mine: frozenset[str] | None, theirs: frozenset[str] | None, waits: bool
+) -> None:
+    turns, load = Turns(), Load(theirs)
+    turns.take("other", load)
+    assert list(turns.ahead_of("me", mine)) == ([("other", load)] if waits else [])
+    assert list(turns.ahead_of("other", theirs)) == []
+    turns.give_back("other")
+    assert list(turns.ahead_of("me", mine)) == []
+
+
+@attrs.define
+class Scene:
+    """An engine that loads, and one that waits for it."""
+
+    clock: FakeClock = attrs.field(factory=FakeClock)
+    turns: Turns = attrs.field(factory=Turns)
+    wishes: Wishes = attrs.field(factory=Wishes)
+    wanted: bool = True
+    room: bool | None = None
+    phase: str | None = None
+    used: Callable[[float], Activity | None] = lambda now: Activity(now, now, 0)
+    said: list[str] = attrs.field(factory=list)
+
+    def loads(self, usual_s: float | None = None) -> "asyncio.Task[None]":
+        Turn(
+            *(self.turns, "other", ALL, self.clock),
+            activity=lambda: self.used(self.clock.now),
+            phase=lambda: self.phase,
+        ).take(usual_s)
+        me = Turn(self.turns, "me", ALL, self.clock, has_room=lambda: self.room)
+        return asyncio.create_task(me.wait(self.wishes, lambda: self.wanted, self.say))
+
+    def say(self, words: str) -> None:
+        if self.said[-1:] != [words]:
+            self.said.append(words)
+
+    async def waited(self, task: "asyncio.Task[None]") -> float:
+        """Return how long it waits."""
+        began = self.clock.now
+        while not task.done():
+            await self.clock.advance(1)
+            assert self.clock.now - began < 2000
+        return self.clock.now - began
+
+
+async def test_wait_three_engines_load_one_after_another() -> None:
+    turns, clock = Turns(), FakeClock()
+    loading: list[str] = []
+
+    async def load(name: str) -> None:
+        turn = Turn(turns, name, ALL, clock)
+        await turn.wait(Wishes(), lambda: True, lambda _: None)
+        turn.take()
+        loading.append(name)
+        assert len(loading) == 1
+        await clock.sleep(60)
+        loading.remove(name)
+        turn.give_back()
+
+    tasks = [asyncio.create_task(load(name)) for name in "abc"]
+    await clock.advance(200)
+    assert all(task.done() for task in tasks)
+    for task in tasks:
+        task.result()
+
+
+async def test_wait_ends_when_the_start_is_not_wanted_any_more() -> None:
+    scene = Scene()
+    task = scene.loads()
+    await settle()
+    scene.wanted = False
+    scene.wishes.add()
+    await settle()
+    assert task.done()
+
+
+async def test_wait_says_for_whom_since_when_and_until_when() -> None:
+    scene = Scene(clock=FakeClock(0.0))  # 1970-01-12 13:46:40
+    task = scene.loads(usual_s=150)
+    await scene.clock.advance(100)
+    assert scene.said == [
+        "waits until other has loaded, with which it shares a GPU: since 13:46:40 UTC, until "
+        "13:51:40 UTC at most, or until that load stands still"
+    ]
+    scene.turns.give_back("other")
+    await settle()
+    assert task.done()
+
+
+@pytest.mark.parametrize(
+    ("usual_s", "most_s"),
+    [
+        (None, MAX_WAIT_S),
+        (100.0, USUAL * 100),
+        (3.0, LEAST_WAIT_S),
+        (3600.0, MAX_WAIT_S),
+    ],
+)
+async def test_wait_for_a_load_that_gets_on_is_bounded_by_what_it_usually_takes(
+    usual_s: float | None, most_s: float
+) -> None:
+    scene = Scene()
+    waited = await scene.waited(scene.loads(usual_s))
+    assert most_s <= waited <= most_s + LOOK_S
+
+
+QUIET = Activity(5.0, 5.0, 10)
+
+
+@pytest.mark.parametrize(
+    ("used", "still"),
+    [
+        (lambda _: QUIET, True),
+        (lambda now: attrs.evolve(QUIET, api_cpu_s=now), False),
+        (lambda now: attrs.evolve(QUIET, core_cpu_s=now), False),
+        (lambda now: attrs.evolve(QUIET, io_bytes=int(now) * 100_000), False),
+        (lambda now: attrs.evolve(QUIET, gpu_memory_bytes=int(now)), False),
+        (lambda _: None, False),
+    ],
+    ids=["nothing", "API", "core", "bytes", "GPU memory", "not known"],
+)
+async def test_wait_ends_once_a_load_stands_still(
+    used: Callable[[float], Activity | None], still: bool
+) -> None:
+    scene = Scene(used=used)
+    waited = await scene.waited(scene.loads())
+    assert waited == pytest.approx(STILL_S if still else MAX_WAIT_S, abs=2 * LOOK_S)
+
+
+async def test_wait_a_load_that_goes_on_after_a_while_is_waited_for() -> None:
+    scene = Scene(used=lambda _: QUIET)
+    task = scene.loads()
+    await scene.clock.advance(STILL_S - LOOK_S)
+    scene.used = lambda now: Activity(now, now, 0)
+    await scene.clock.advance(2 * STILL_S)
+    assert not task.done()
+    scene.phase, scene.used = "weights", lambda _: QUIET
+    await scene.clock.advance(STILL_S - LOOK_S)
+    scene.phase = "profile"  # it printed, though it used nothing
+    await scene.clock.advance(STILL_S - LOOK_S)
+    assert not task.done()
+    task.cancel()
+
+
+@pytest.mark.parametrize(
+    ("phase", "room", "waits"),
+    [
+        ("graphs", True, True),
+        ("warm_up", True, False),
+        ("listening", True, False),
+        ("warm_up", False, True),
+        ("warm_up", None, True),
+        (None, True, True),
+    ],
+)
+async def test_wait_not_for_a_load_that_has_its_memory_while_there_is_room(
+    phase: str | None, room: bool | None, waits: bool
+) -> None:
+    scene = Scene(phase=phase, room=room)
+    task = scene.loads()
+    await scene.clock.advance(2 * LOOK_S)
+    assert task.done() is not waits
+    task.cancel()
+
+
+async def test_wait_engines_that_give_up_on_one_load_do_not_load_at_once() -> None:
+    scene = Scene(used=lambda _: QUIET)
+    scene.loads().cancel()
+    loading: list[str] = []
+
+    async def load(name: str) -> None:
+        turn = Turn(
+            *(scene.turns, name, ALL, scene.clock),
+            activity=lambda: Activity(scene.clock.now, 0.0, 0),
+        )
+        await turn.wait(Wishes(), lambda: True, lambda _: None)
+        turn.take()
+        loading.append(name)
+        assert len(loading) == 1
+        await scene.clock.sleep(100)
+        loading.remove(name)
+        turn.give_back()
+
+    tasks = [asyncio.create_task(load(name)) for name in "ab"]
+    await scene.clock.advance(STILL_S + 4 * LOOK_S)
+    assert len(loading) == 1
+    await scene.clock.advance(200)
+    for task in tasks:
+        task.result()
+
+
+async def test_wait_that_is_cancelled_leaves_nothing_behind() -> None:
+    scene = Scene()
+    task = scene.loads()
+    await settle()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await settle()
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock
+from vllmd import events
+from vllmd.engine.engine_state import Ledger
+from vllmd.engine.exits import Exit
+from vllmd.engine.process.run_state import Reached, Run
+from vllmd.engine.restart.policy import Failure, Hold, Past
+from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.state_machine import Event, State
+
+
+def ledger_at(folder: Path, clock: FakeClock) -> Ledger:
+    return Ledger("chat", clock, Memory(folder / "chat.json"))
+
+
+RUN = Run("run-1", "hash", Reached("127.0.0.1", 8000, "m"))
+END = Exit("0", requested=False, at=1.0, run_id="r", tail=("last words",))
+
+
+async def test_to_logs_one_line_a_transition(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with capture_logs() as logs:
+        ledger = ledger_at(tmp_path, clock)
+        await clock.advance(3)
+        ledger.to(Event.START)
+    (entry,) = logs
+    assert entry["event"] == events.STATE_CHANGED
+    assert (entry["before"], entry["state"], entry["after_s"]) == ("stopped", "starting", 3.0)
+    assert ledger.since == clock.time()
+
+
+async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
+    clock = FakeClock()
+    ledger = ledger_at(tmp_path, clock)
+    ledger.spawned(RUN, seen=True)
+    for event in (Event.START, Event.SPAWNED):
+        ledger.to(event)
+    await clock.advance(40)
+    ledger.ready()
+    assert (ledger.state, ledger.start_duration_s) == (State.READY, 40)
+    await clock.advance(100)
+    with capture_logs() as logs:
+        ledger.ended(END)
+    assert (ledger.ready_s, dict(ledger.known.exits)) == (100, {("0", False): 1})
+    assert (logs[0]["log_level"], logs[0]["last_line"]) == ("error", "last words")
+    ledger.ended(END)
+    assert ledger.ready_s == 0
+
+
+@pytest.mark.parametrize("set_by_s", [-400 * 86400.0, -3600.0, 7200.0, 400 * 86400.0])
+async def test_clock_that_is_set_changes_no_age_of_a_failure_or_a_hold(
+    tmp_path: Path, set_by_s: float
+) -> None:
+    clock = FakeClock()
+    ledger = ledger_at(tmp_path, clock)
+    at = clock.time()
+    ledger.known.past = Past(failures=(Failure(at - 60, "crash"),))
+    ledger.hold(Hold("crash", "why", at, at + 900, "hash"))
+    await clock.advance(100)
+    clock.step(set_by_s)
+    ledger.follow_clock()
+    ledger.follow_clock()
+    for known in (ledger.known, ledger_at(tmp_path, clock).known):
+        assert known.hold is not None
+        assert known.hold.retry_at is not None
+        assert clock.time() - known.past.failures[0].at == pytest.approx(160)
+        assert clock.time() - known.hold.since == pytest.approx(100)
+        assert known.hold.retry_at - clock.time() == pytest.approx(800)
+    retry_at = ledger.retry_at(900)
+    assert retry_at is not None
+    assert retry_at.monotonic - clock.monotonic() == pytest.approx(800)
+
+
+def test_found_is_logged_once_until_it_changes(tmp_path: Path) -> None:
+    ledger = ledger_at(tmp_path, FakeClock())
+    with capture_logs() as logs:
+        for problem in ("a", "a", "b"):
+            ledger.found(problem)
+    assert [entry["problem"] for entry in logs] == ["a", "b"]
+
+
+def test_reach_is_logged_when_it_changes(tmp_path: Path) -> None:
+    ledger = ledger_at(tmp_path, FakeClock())
+    with capture_logs() as logs:
+        for phase in ("weights", "weights", "kv_cache"):
+            ledger.reach(phase)
+    assert [entry["phase"] for entry in logs] == ["weights", "kv_cache"]
+
+
+def begun(folder: Path, clock: FakeClock) -> Ledger:
+    ledger = ledger_at(folder, clock)
+    ledger.spawned(RUN, seen=True)
+    for event in (Event.START, Event.SPAWNED):
+        ledger.to(event)
+    return ledger
+
+
+async def test_phases_are_timed_and_the_next_start_is_estimated(tmp_path: Path) -> None:
+    clock = FakeClock()
+    ledger = begun(tmp_path, clock)
+    assert ledger.start_left_s() is None
+    for phase, seconds in (("init", 10), ("weights", 30), ("listening", 1)):
+        await clock.advance(seconds)
+        ledger.reach(phase)
+    ledger.ready()
+    took = {"spawn": 10, "init": 30, "weights": 1, "listening": 0}
+    assert ledger.phase_durations() == took
+    again = begun(tmp_path, clock)
+    assert again.start_left_s() == 41
+    await clock.advance(4)
+    assert again.start_left_s() == 37
+    await clock.advance(16)  # longer than usual
+    assert again.start_left_s() == 31
+    again.reach("weights")  # a phase that was passed over
+    assert again.start_left_s() == 1
+
+
+async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) -> None:
+    clock = FakeClock()
+    ledger = begun(tmp_path, clock)
+    ledger.ready()
+    ledger.ended(END)
+    ledger.known.restarts = 3
+    hold = Hold("lora_rank", "Raise it.", 1.0, 2.0, "hash", fine=False)
+    ledger.hold(hold)
+    later = ledger_at(tmp_path, clock)
+    assert later.known.exits == {("0", False): 1}
+    assert (later.known.restarts, later.known.hold) == (3, hold)
+    assert later.known.past.proven == ("hash",)
+    assert later.known.last_exit is not None
+    assert later.known.last_exit.label == "0"
+    with capture_logs() as logs:
+        assert later.release("it was mended") == hold
+        assert later.release("twice") is None
+    assert [entry["event"] for entry in logs] == [events.ENGINE_RELEASED]
+    assert ledger_at(tmp_path, clock).known.hold is None
+
+
+def test_phase_durations_of_a_start_that_was_not_seen_are_not_known(tmp_path: Path) -> None:
+    ledger = ledger_at(tmp_path, FakeClock())
+    ledger.spawned(RUN, seen=False)
+    ledger.reach("weights")
+    assert (ledger.phase, ledger.phase_durations(), ledger.start_left_s()) == ("weights", {}, None)

@@ -1,0 +1,82 @@
+import os
+from typing import Any
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import status
+from tests.helpers.metrics import values
+from vllmd.engine.causes import killed
+from vllmd.engine.exits import Exit, explain
+from vllmd.engine.metrics import EnginesCollector, UsageCollector
+from vllmd.engine.restart.policy import Hold
+from vllmd.engine.state_machine import Event, State
+
+
+def found_for(**more: Any) -> dict[tuple[str, ...], float]:
+    return values(EnginesCollector(lambda: [status(**more)], FakeClock()).collect())
+
+
+def test_collect_ready_engine() -> None:
+    found = found_for(
+        uptime_s=100.0,
+        start_duration_s=35.5,
+        restarts=2,
+        exits={("0", False): 2, ("SIGKILL", True): 1},
+    )
+    assert found["vllmd_engine_up", "chat"] == 1
+    assert found["vllmd_engine_uptime_seconds", "chat"] == 100
+    assert found["vllmd_engine_start_duration_seconds", "chat"] == 35.5
+    assert found["vllmd_engine_restarts_total", "chat"] == 2
+    assert found["vllmd_engine_exits_total", "0", "false", "chat"] == 2
+    assert found["vllmd_engine_exits_total", "SIGKILL", "true", "chat"] == 1
+
+
+def test_collect_state_is_one_of_all() -> None:
+    found = found_for(state=State.BACKOFF)
+    states = {key[1]: value for key, value in found.items() if key[0] == "vllmd_engine_state"}
+    assert states == {str(state): float(state is State.BACKOFF) for state in State}
+    assert found["vllmd_engine_up", "chat"] == 0
+
+
+def test_collect_an_engine_that_was_not_looked_for_is_said_to_be_in_no_state() -> None:
+    found = found_for(state=State.READY, looked_for=False)
+    assert found["vllmd_engine_up", "chat"] == 0
+    names = {key[0] for key in found}
+    assert not names & {"vllmd_engine_state", "vllmd_engine_state_change_timestamp_seconds"}
+
+
+def test_collect_what_is_not_known_is_absent() -> None:
+    names = {key[0] for key in found_for()}
+    assert not names & {"vllmd_engine_uptime_seconds", "vllmd_engine_start_duration_seconds"}
+
+
+def test_collect_failures_holds_and_transitions() -> None:
+    found = found_for(
+        state=State.HELD,
+        causes={"lora_rank": 2},
+        transitions={(Event.EXITED, State.BACKOFF): 3},
+        hold=Hold("lora_rank", "Raise it.", 1_000_940.0, None, "hash"),
+        last_exit=explain(Exit("SIGKILL", requested=False, at=5.0, run_id="r"), ()),
+    )
+    words = ("killed", killed.CAUSE.explanation, killed.CAUSE.advice)
+    info = [name for name in found if name[0] == "vllmd_engine_failure_info"]
+    assert len(info) == 1
+    assert set(words) < set(info[0])
+    assert found["vllmd_engine_failures_total", "lora_rank", "chat"] == 2
+    assert found["vllmd_engine_transitions_total", "exited", "backoff", "chat"] == 3
+    assert found["vllmd_engine_hold_seconds", "lora_rank", "chat"] == 60
+
+
+def test_collect_a_load_has_phases_and_an_estimate() -> None:
+    found = found_for(
+        state=State.LOADING, phases={"spawn": 4.0, "weights": 60.0}, start_left_s=12.5
+    )
+    assert found["vllmd_engine_start_phase_seconds", "weights", "chat"] == 60
+    assert found["vllmd_engine_start_remaining_seconds", "chat"] == 12.5
+    assert found["vllmd_engine_busy", "chat"] == 0
+
+
+def test_usage_running_engine_has_a_cost_and_a_stopped_one_none() -> None:
+    engines = [status("a", run_id="r", shim_pid=os.getpid()), status("b")]
+    found = values(UsageCollector(lambda: engines, FakeClock()).collect())
+    assert {key[1] for key in found} == {"a"}
+    assert len(found) == 3

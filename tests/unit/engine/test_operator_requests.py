@@ -1,0 +1,35 @@
+import asyncio
+
+from tests.helpers.clock import FakeClock, settle
+from vllmd.engine.operator_requests import Wishes
+
+
+async def test_beyond_a_wish_that_came_before_the_wait_is_not_lost() -> None:
+    wishes = Wishes()
+    known = wishes.count
+    wishes.add()
+    await asyncio.wait_for(wishes.beyond(known), 1)
+    assert await wishes.beyond_within(known, 60, FakeClock())
+
+
+async def test_beyond_wakes_all_who_wait_and_only_once() -> None:
+    wishes = Wishes()
+    waiting = [asyncio.create_task(wishes.beyond(wishes.count)) for _ in range(2)]
+    await settle()
+    assert not any(each.done() for each in waiting)
+    wishes.add()
+    await settle()
+    assert all(each.done() for each in waiting)
+    again = asyncio.create_task(wishes.beyond(wishes.count))
+    await settle()
+    assert not again.done()
+    again.cancel()
+
+
+async def test_beyond_within_ends_with_its_time() -> None:
+    wishes, clock = Wishes(), FakeClock()
+    waiting = asyncio.create_task(wishes.beyond_within(0, 60, clock))
+    await clock.advance(59)
+    assert not waiting.done()
+    await clock.advance(1)
+    assert waiting.result() is False

@@ -1,0 +1,36 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from vllmd.engine.state_machine import TRANSITIONS, Event, InvalidTransitionError, State, transition
+
+ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
+
+
+def test_transition_follows_the_table() -> None:
+    for (state, event), goal in TRANSITIONS.items():
+        assert transition(state, event) is goal
+
+
+def test_transition_unknown_way_is_a_mistake_in_the_code() -> None:
+    with pytest.raises(InvalidTransitionError, match="exited in state stopped"):
+        transition(State.STOPPED, Event.EXITED)
+
+
+def test_diagram_of_the_architecture_is_the_table() -> None:
+    text = ARCHITECTURE.read_text()
+    drawn = set(re.findall(r"^\s+(\w+) --> (\w+): (\w+)$", text, re.MULTILINE))
+    assert drawn == {(str(s), str(goal), str(e)) for (s, e), goal in TRANSITIONS.items()}
+
+
+def test_every_state_with_a_process_knows_its_end() -> None:
+    for state in (State.LOADING, State.READY, State.UNREACHABLE, State.STOPPING):
+        assert (state, Event.EXITED) in TRANSITIONS
+
+
+def test_list_of_states_is_closed() -> None:
+    assert [str(state) for state in State] == [
+        *("stopped", "starting", "loading", "ready", "sleeping", "stalled", "unreachable"),
+        *("draining", "stopping", "backoff", "held"),
+    ]

@@ -1,0 +1,36 @@
+from typing import Any
+
+import pytest
+
+from vllmd.engine.status_text import describe_state
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"state": "loading", "phase": "weights"}, "loading (weights)"),
+        (
+            {"state": "loading", "phase": "weights", "start_left_s": 40.2},
+            "loading (weights, 40s left)",
+        ),
+        (
+            {"state": "draining", "requests_running": 2, "requests_waiting": 1},
+            "draining (3 requests left)",
+        ),
+        (
+            {"state": "draining", "requests_running": None},
+            "draining (requests not known)",
+        ),
+        ({"state": "ready", "requests_running": 2, "requests_waiting": 0}, "ready (busy)"),
+        ({"state": "ready", "requests_running": 0, "requests_waiting": 0}, "ready"),
+        ({"state": "held"}, "held"),
+        (
+            {"state": "ready", "requests_running": 2, "adapters": {"wanted": 3, "loaded": 2}},
+            "ready (2 of 3 adapters)",
+        ),
+        ({"state": "ready", "adapters": {"wanted": 3, "loaded": 3}}, "ready"),
+        ({"state": "ready", "adapters": None}, "ready"),
+    ],
+)
+def test_describe_state(more: dict[str, Any], words: str) -> None:
+    assert describe_state({"phase": None, **more}) == words

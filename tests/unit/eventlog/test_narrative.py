@@ -1,0 +1,141 @@
+from typing import Any
+
+import pytest
+
+from vllmd import events
+from vllmd.eventlog import narrative
+from vllmd.eventlog.bus import Event
+
+NOW = 1_000_000.0
+
+
+def told(*given: tuple[float, str, dict[str, Any]], engine: str = "chat") -> list[Event]:
+    return [
+        Event(NOW - ago, name, "info", engine if name.startswith(("engine", "req")) else None, f)
+        for ago, name, f in given
+    ]
+
+
+def exited(ago: float, cause: str = "engine_core_died", **more: Any) -> tuple[float, str, Any]:
+    fields = {
+        "code": "0",
+        "requested": False,
+        "text": "exited with code 0, unasked",
+        "cause": cause,
+        "kind": "transient",
+        "explanation": f"Explained: {cause}.",
+        "advice": "Do this.",
+        "evidence": ["the line"],
+        **more,
+    }
+    return ago, events.ENGINE_EXITED, fields
+
+
+def to(ago: float, state: str) -> tuple[float, str, Any]:
+    return ago, events.STATE_CHANGED, {"state": state}
+
+
+SPAWNED = events.ENGINE_SPAWNED
+
+
+def test_tell_what_died_why_what_was_done_and_what_to_do() -> None:
+    found = narrative.tell(
+        "chat",
+        told(
+            to(9000, "starting"),
+            to(8000, "ready"),
+            exited(800),
+            to(800, "backoff"),
+            (800, events.ENGINE_BACKOFF_STARTED, {"pause_s": 1.0}),
+            (799, SPAWNED, {}),
+            to(760, "ready"),
+        ),
+        NOW,
+    )
+    start, *_ = found.text.split(" at ")
+    assert start == "chat failed 13m 20s ago,"
+    for words in (
+        "after it had served for 2h: it exited with code 0, unasked. "
+        "Why: Explained: engine_core_died. (cause: engine_core_died) Evidence: “the line”. "
+        "What was done: another start was planned after 1s; it was started again at ",
+        "it serves again since ",
+        "What to do: Do this.",
+    ):
+        assert words in found.text
+    assert (found.cause, found.kind, found.state) == ("engine_core_died", "transient", "ready")
+    assert (found.failures, found.evidence, found.at) == (1, ("the line",), NOW - 800)
+
+
+def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
+    events_ = told(
+        exited(900, "old"),
+        to(899, "ready"),
+        exited(800, "gpu_fault"),
+        (790, SPAWNED, {}),
+        exited(700),
+        (690, SPAWNED, {}),
+        exited(600),
+        (600, events.ENGINE_HELD, {"retry_at": NOW + 60}),
+    )
+    found = narrative.tell("chat", events_, NOW)
+    assert found.failures == 3
+    assert "It was failure 3 in a row; the first one" in found.text
+    assert "was another: Explained: gpu_fault." in found.text
+    assert "it is not started again until that is mended; tried again at" in found.text
+    same = narrative.tell("chat", [e for e in events_ if e.fields.get("cause") != "gpu_fault"], NOW)
+    assert "failure 2 in a row, all of the same cause" in same.text
+
+
+def test_tell_counts_failures_of_an_engine_that_was_ready_in_between() -> None:
+    flapping = told(exited(9000), exited(900), to(890, "ready"), exited(800), to(790, "ready"))
+    found = narrative.tell("chat", flapping, NOW)
+    assert found.failures == 1
+    assert "It was failure 2 within an hour." in found.text
+
+
+def test_tell_of_a_start_that_failed_at_once_does_not_say_that_it_served() -> None:
+    found = narrative.tell("chat", told(to(99, "ready"), to(50, "starting"), exited(49.5)), NOW)
+    assert ", 500ms after its start: it exited" in found.text
+
+
+def test_tell_of_a_stall_that_nobody_ended() -> None:
+    stalled = (50, events.ENGINE_STALLED, {"reason": "no step for 2m"})
+    alone = narrative.tell("chat", told((90, SPAWNED, {}), stalled), NOW)
+    assert "it makes no progress and was left as it is (no step for 2m)" in alone.text
+    killed = narrative.tell("chat", told(stalled, exited(40, "stalled")), NOW)
+    assert killed.cause == "stalled"
+
+
+def test_tell_of_an_engine_that_never_failed() -> None:
+    fine = narrative.tell("chat", told(to(50, "ready")), NOW)
+    assert "chat has not failed since" in fine.text
+    assert "it is ready" in fine.text
+    asked = told((50, events.ENGINE_EXITED, {"requested": True}), to(50, "stopped"))
+    assert "It ended last 50s ago, as asked." in narrative.tell("chat", asked, NOW).text
+    assert narrative.tell("chat", [], NOW).text.startswith("Nothing is known of chat")
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "words"),
+    [
+        (events.HISTORY_INTERRUPTED, {"last_event_at": NOW - 100}, "vllmd itself was killed after"),
+        (events.HISTORY_INCOMPLETE, {"missing": 3}, "3 events before"),
+        (events.HISTORY_SET_ASIDE, {}, "the history was damaged"),
+    ],
+)
+def test_tell_minds_a_gap_after_the_failure(name: str, fields: Any, words: str) -> None:
+    assert words in narrative.tell("chat", told(exited(60), (50, name, fields)), NOW).text
+    assert "gap" not in narrative.tell("chat", told((90, name, fields), exited(60)), NOW).text
+
+
+def test_engines_in_names_each_once() -> None:
+    both = told(exited(5)) + told(exited(4), engine="embed") + told(exited(3))
+    assert narrative.engines_in(both) == ["chat", "embed"]
+    assert "chat" not in narrative.tell("embed", both, NOW).text
+
+
+@pytest.mark.parametrize("name", narrative.NAMES)
+def test_tell_takes_any_event_of_another_version(name: str) -> None:
+    """An older or newer vllmd wrote it: a field that is missing is not told, and nothing breaks."""
+    found = narrative.tell("chat", told((9, events.ENGINE_EXITED, {}), (8, name, {})), NOW)
+    assert found.text.startswith("chat failed")

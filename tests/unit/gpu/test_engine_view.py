@@ -1,0 +1,144 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.gpus import G1, G2, TEXT, GpuScene
+from tests.helpers.make import config
+from vllmd.engine.gpu_interface import GpuView
+from vllmd.gpu.attribution import Owner
+from vllmd.gpu.engine_view import view_of
+from vllmd.gpu.service import Gpus
+from vllmd.gpu.state_file import Notebook
+from vllmd.xids import KernelXid
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuScene:
+    return GpuScene(tmp_path, monkeypatch)
+
+
+def view(scene: GpuScene, name: str = "chat") -> GpuView:
+    return view_of(scene.gpus, scene.config.engines[name])
+
+
+CHAT = (G1, 10, 50, Owner.ENGINE, "chat")
+
+
+def test_gpus_are_fine_until_one_of_them_is_not(scene: GpuScene) -> None:
+    scene.slow()
+    assert view(scene).fine() is True
+    scene.fast(lost={G2: "lost"})
+    assert view(scene).fine() is True, "chat is not on the second"
+    assert view(scene, "code").fine() is False
+    scene.fast()
+    scene.read("slow", {}, recovery_action=1.0)
+    assert view(scene).fine() is False
+
+
+def test_driver_that_was_changed_is_not_fine_and_says_why(scene: GpuScene) -> None:
+    scene.library = "590.2"
+    scene.slow()
+    assert view(scene).fine() is False
+    assert "590.2" in (view(scene).mismatch() or "")
+
+
+def test_silent_reader_knows_nothing(scene: GpuScene) -> None:
+    scene.holds(CHAT)
+    scene.clock.now += 100
+    chat = view(scene)
+    known = (chat.fine(), chat.has_room(), chat.busy(1), chat.memory_bytes(1))
+    assert known == (None,) * 4
+
+
+def test_room_is_there_when_a_start_would_fit(scene: GpuScene) -> None:
+    scene.holds((G1, 7, 40, Owner.FOREIGN, None))
+    assert view(scene).has_room() is True
+    scene.holds((G1, 7, 55, Owner.FOREIGN, None))
+    assert view(scene).has_room() is False
+    assert view(scene, "code").has_room() is True
+
+
+def test_busy_is_sure_only_on_a_gpu_of_its_own(scene: GpuScene) -> None:
+    assert view(scene).busy(1) is None
+    scene.holds(CHAT)
+    assert view(scene).busy(1) is False
+    scene.read("fast", {}, busy_ratio=0.4)
+    assert view(scene).busy(1) is True
+    scene.holds(CHAT, (G1, 7, 5, Owner.FOREIGN, None))
+    assert view(scene).busy(1) is None
+
+
+def test_memory_is_that_of_all_its_gpus(scene: GpuScene) -> None:
+    scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
+    assert view(scene, "code").memory_bytes(1) == 42 * 1024**3
+
+
+def test_seen_are_the_xids_of_its_gpus_and_who_holds_their_memory(scene: GpuScene) -> None:
+    began = scene.clock.time()
+    scene.say("xid", at=began + 1, uuid=G1, code=79)
+    scene.say("xid", at=began + 1, uuid=G2, code=48)
+    scene.say("xid", at=began + 1, uuid=G1, code=31)
+    scene.holds(CHAT, (G1, 7, 30, Owner.FOREIGN, None), (G2, 8, 30, Owner.FOREIGN, None))
+    seen = view(scene).seen(began)
+    assert set(seen) == {"xid_79", "xid_31", "vram_holders"}
+    assert seen["vram_holders"] == ("memory of its GPUs was held: GPU 0: 30.0 GiB by proc7 (pid 7)")
+    scene.clock.now += 1000
+    assert set(view(scene).seen(began)) == {"xid_79"}, "what concerned one process is over"
+    assert view(scene).seen(began + 2) == {}
+
+
+def test_xid_of_another_process_explains_no_end_of_ours(scene: GpuScene) -> None:
+    began = scene.clock.time()
+    scene.holds(CHAT)
+    for pid in (99, 10):
+        scene.clock.now += 20
+        scene.say("xid", at=scene.clock.time(), uuid=G1, code=31)
+        scene.gpus._take_kernel_xid(KernelXid((0, 0, 6), 31, f"pid={pid}"))
+    marks = view(scene).seen(began)
+    assert "pid=10" in marks["xid_31"]
+    assert scene.gpus.xids.since(began)[0].pid == 99
+    scene.say("xid", at=scene.clock.time(), uuid=G1, code=13)
+    scene.gpus._take_kernel_xid(KernelXid((0, 0, 6), 13, "pid=99"))
+    assert "xid_13" not in view(scene).seen(began)
+
+
+async def test_holders_are_what_is_left_of_the_engine_itself(scene: GpuScene) -> None:
+    assert await view(scene).holders() is None, "it never had memory"
+    scene.holds(CHAT)
+    asking = asyncio.ensure_future(view(scene).holders())
+    await asyncio.sleep(0)
+    scene.holds((G1, 10, 50, Owner.ORPHAN, "chat"), (G1, 7, 5, Owner.FOREIGN, None))
+    assert await asking == ["GPU 0: 50.0 GiB held by proc10 (pid 10)"]
+
+
+async def test_holders_of_a_reader_that_is_silent_are_not_known(scene: GpuScene) -> None:
+    scene.holds(CHAT)
+    asking = asyncio.ensure_future(view(scene).holders())
+    await scene.clock.advance(5)
+    assert await asking is None
+
+
+def test_host_without_gpus_knows_nothing(tmp_path: Path) -> None:
+    made = config(
+        f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n[engines.chat]\nmodel = "m"\n'
+    )
+    gpus = Gpus(made, {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    assert view_of(gpus, made.engines["chat"]) == GpuView()
+
+
+def test_engine_that_sees_no_gpu_is_not_concerned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT.replace('CUDA_VISIBLE_DEVICES = "0"', 'CUDA_VISIBLE_DEVICES = ""')
+    scene = GpuScene(tmp_path, monkeypatch, text)
+    scene.library = "590.2"
+    scene.slow()
+    assert view(scene) == GpuView()
+    assert view(scene, "code").mismatch() is not None
+
+
+def test_recent_readings_are_there_for_an_incident(scene: GpuScene) -> None:
+    scene.holds(CHAT)
+    assert [each["at"] for each in view(scene).recent()] == [scene.clock.time()]

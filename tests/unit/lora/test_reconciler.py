@@ -1,0 +1,406 @@
+import asyncio
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock, quiet, settle
+from tests.helpers.make import engine, status
+from vllmd import events
+from vllmd.demo.adapter import write_adapter
+from vllmd.engine.state_machine import State
+from vllmd.errors import VllmdError
+from vllmd.lora.api import LoraApiError
+from vllmd.lora.desired import Kept
+from vllmd.lora.inspector import Inspector
+from vllmd.lora.reconciler import Keeper
+
+
+class FakeApi:
+    """An engine's adapters, in memory."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, str] = {}
+        self.asked: list[tuple[str, ...]] = []
+        self.error: LoraApiError | None = None
+        self.hang = False
+
+    async def listed(self) -> Mapping[str, str]:
+        if self.error:
+            raise self.error
+        return dict(self.loaded)
+
+    async def load(self, name: str, path: str, *, in_place: bool) -> None:
+        self.asked.append(("replace" if in_place else "load", name, path))
+        if self.hang:
+            await asyncio.Event().wait()
+        if "refused" in path:
+            raise LoraApiError("LoRA weights do not fit")
+        self.loaded[name] = path
+
+    async def unload(self, name: str) -> None:
+        self.asked.append(("unload", name))
+        del self.loaded[name]
+
+
+@attrs.define
+class Scene:
+    folder: Path
+    text: str = ""
+    api: FakeApi = attrs.field(factory=FakeApi)
+    clock: FakeClock = attrs.field(factory=FakeClock)
+    state: State = State.READY
+    adopted: bool = False
+    tasks: list[asyncio.Task[None]] = attrs.field(factory=list)
+    keeper: Keeper = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.make()
+
+    def make(self) -> None:
+        """Make a keeper, as a daemon does that was started again."""
+        given = engine(self.text)
+        api: Any = self.api
+        self.keeper = Keeper(
+            given,
+            api,
+            Kept(self.folder / "chat.lora.json"),
+            Inspector(given, {}),
+            lambda: status(state=self.state, adopted=self.adopted),
+            self.clock,
+        )
+
+    def run(self) -> None:
+        self.tasks.append(asyncio.create_task(self.keeper.run()))
+
+    async def look(self, seconds: float = 10.0) -> None:
+        """Let time pass, and the threads that look into files."""
+        await self.clock.advance(seconds)
+        await quiet()
+
+    def adapter(self, name: str, **about: Any) -> str:
+        return str(write_adapter(self.folder / name, **about))
+
+    def conditions(self) -> dict[str, str]:
+        return {each.name: str(each.condition) for each in self.keeper.standings()}
+
+
+@pytest.fixture
+async def scenes(tmp_path: Path) -> Any:
+    made: list[Scene] = []
+
+    def make(text: str = "lora = {}", **about: Any) -> Scene:
+        made.append(Scene(tmp_path, text.replace("FOLDER", str(tmp_path)), **about))
+        return made[-1]
+
+    yield make
+    for scene in made:
+        for task in scene.tasks:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+MODULES = 'lora = { modules = { a = "FOLDER/a", b = "FOLDER/b" } }'
+
+
+async def test_a_start_is_over_too_when_a_mistake_ends_the_look_at_its_adapters(
+    scenes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = scenes(MODULES, state=State.LOADING)
+
+    async def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(scene.api, "listed", fail)
+    with capture_logs() as logs:
+        while not await scene.keeper.settled():
+            await settle()
+    (failed,) = [log for log in logs if log["event"] == events.LORA_FAILED]
+    assert failed["reason"].endswith("RuntimeError: can't start new thread")
+    assert await scene.keeper.settled()
+
+
+async def test_a_start_is_over_when_each_adapter_is_loaded_or_refused(scenes: Any) -> None:
+    scene = scenes(MODULES, state=State.LOADING)
+    scene.adapter("a")
+    scene.adapter("b", rank=64)
+    with capture_logs() as logs:
+        while not await scene.keeper.settled():
+            await settle()
+    assert scene.api.asked == [("load", "a", f"{scene.folder}/a")]
+    assert scene.conditions() == {"a": "loaded", "b": "failed"}
+    (failed,) = [log for log in logs if log["event"] == events.LORA_FAILED]
+    assert "its rank 64 is above max_lora_rank 16" in failed["reason"]
+    assert failed["consequence"] == "the engine serves without it; it is tried again"
+
+
+async def test_an_engine_that_serves_already_waits_for_no_adapter(scenes: Any) -> None:
+    scene = scenes(MODULES, state=State.LOADING, adopted=True)
+    scene.adapter("a")
+    scene.api.hang = True
+    assert await scene.keeper.settled()
+
+
+async def test_a_load_that_hangs_does_not_keep_an_engine_from_serving(
+    scenes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vllmd.lora.reconciler.SETTLE_S", 0.05)
+    scene = scenes(MODULES, state=State.LOADING)
+    scene.adapter("a")
+    scene.api.hang = True
+    with capture_logs() as logs:
+        while not await scene.keeper.settled():
+            await settle()
+    assert "the engine serves without them" in logs[-1]["consequence"]
+
+
+async def test_adapters_are_loaded_again_after_a_restart(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    scene.adapter("a")
+    scene.adapter("b")
+    scene.run()
+    await scene.look()
+    assert scene.conditions() == {"a": "loaded", "b": "loaded"}
+    scene.api.loaded.clear()
+    scene.keeper.forget()
+    assert scene.conditions() == {"a": "pending", "b": "pending"}
+    await scene.look()
+    assert scene.conditions() == {"a": "loaded", "b": "loaded"}
+
+
+async def test_what_was_added_by_command_outlives_the_daemon(scenes: Any) -> None:
+    scene = scenes()
+    await scene.keeper.add("new", scene.adapter("new"))
+    scene.make()
+    scene.run()
+    await scene.look()
+    assert scene.conditions() == {"new": "loaded"}
+    await scene.keeper.remove("new")
+    await scene.look()
+    assert scene.api.asked[-1] == ("unload", "new")
+    assert scene.conditions() == {}
+
+
+async def test_what_left_the_file_while_the_daemon_was_down_is_unloaded(scenes: Any) -> None:
+    scene = scenes('lora = { unlisted = "keep", modules = { a = "FOLDER/a" } }')
+    scene.adapter("a")
+    scene.run()
+    await scene.look()
+    scene.tasks.pop().cancel()
+    scene.api.loaded["theirs"] = "/x"
+    scene.text = 'lora = { unlisted = "keep" }'
+    scene.make()
+    scene.run()
+    await scene.look()
+    assert scene.api.loaded == {"theirs": "/x"}
+    assert scene.conditions() == {"theirs": "unlisted"}
+
+
+@pytest.mark.parametrize(("unlisted", "left"), [("keep", {"x": "/x"}), ("unload", {})])
+async def test_what_others_loaded_is_named_and_goes_if_it_is_to(
+    scenes: Any, unlisted: str, left: dict[str, str]
+) -> None:
+    scene = scenes(f'lora = {{ unlisted = "{unlisted}" }}')
+    scene.api.loaded["x"] = "/x"
+    scene.run()
+    with capture_logs() as logs:
+        await scene.look()
+        await scene.look()
+    assert scene.api.loaded == left
+    found = [log for log in logs if log["event"] == events.LORA_CHANGED_ELSEWHERE]
+    assert [log["change"] for log in found] == ["loaded by somebody else"]
+
+
+async def test_what_others_unloaded_or_moved_is_mended(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    scene.adapter("a")
+    scene.adapter("b")
+    scene.run()
+    await scene.look()
+    del scene.api.loaded["a"]
+    scene.api.loaded["b"] = "/elsewhere"
+    with capture_logs() as logs:
+        await scene.look()
+    assert scene.api.asked[-2:] == [
+        ("load", "a", f"{scene.folder}/a"),
+        ("replace", "b", f"{scene.folder}/b"),
+    ]
+    (changed,) = [log for log in logs if log["event"] == events.LORA_CHANGED_ELSEWHERE]
+    assert (changed["adapter"], changed["change"]) == ("a", "unloaded by somebody else")
+
+
+async def test_a_folder_is_followed(scenes: Any) -> None:
+    scene = scenes('lora = { directory = "FOLDER/watched" }')
+    (scene.folder / "watched").mkdir()
+    scene.run()
+    await scene.look()
+    scene.adapter("watched/new")
+    weights = scene.folder / "watched" / "begun"
+    scene.adapter("watched/begun")
+    whole = (weights / "adapter_model.safetensors").read_bytes()
+    (weights / "adapter_model.safetensors").write_bytes(whole[:200])
+    with capture_logs() as logs:
+        await scene.look()
+    assert scene.conditions() == {"begun": "failed", "new": "loaded"}
+    assert [log["event"] for log in logs] == [events.LORA_LOADED]  # a copy under way is no news
+    (weights / "adapter_model.safetensors").write_bytes(whole)
+    await scene.look()
+    assert scene.conditions() == {"begun": "loaded", "new": "loaded"}
+    shutil.rmtree(scene.folder / "watched" / "new")
+    await scene.look()
+    assert scene.conditions() == {"begun": "loaded"}
+
+
+async def test_a_folder_that_is_gone_unloads_nothing(scenes: Any) -> None:
+    scene = scenes('lora = { directory = "FOLDER/watched" }')
+    scene.adapter("watched/a")
+    scene.run()
+    await scene.look()
+    (scene.folder / "watched").rename(scene.folder / "away")
+    await scene.look()
+    assert scene.conditions() == {"a": "loaded"}
+    assert "its adapters stay as they are" in scene.keeper.problem
+    (scene.folder / "away").rename(scene.folder / "watched")
+    await scene.look()
+    assert scene.keeper.problem is None
+
+
+async def test_files_that_change_make_an_adapter_stale_until_it_is_reloaded(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    path = scene.adapter("a")
+    scene.run()
+    await scene.look()
+    scene.adapter("a", lora_alpha=4)
+    await scene.look()
+    assert [each.stale for each in scene.keeper.standings() if each.name == "a"] == [True]
+    scene.keeper.reload("a")
+    await scene.look(0)
+    assert scene.api.asked[-1] == ("replace", "a", f"{path}/.")
+    assert [each.stale for each in scene.keeper.standings() if each.name == "a"] == [False]
+
+
+async def test_a_reload_that_fails_keeps_what_serves(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    scene.adapter("a")
+    scene.run()
+    await scene.look()
+    scene.adapter("a", rank=64)
+    scene.keeper.reload("a")
+    await scene.look(0)
+    (standing,) = [each for each in scene.keeper.standings() if each.name == "a"]
+    assert standing.condition == "loaded"
+    assert "rank 64" in str(standing.reason)
+    assert scene.api.asked[-1][0] == "load"
+
+
+async def test_what_vllm_refuses_is_said_once_and_tried_again(scenes: Any) -> None:
+    scene = scenes('lora = { modules = { a = "FOLDER/refused" } }')
+    scene.adapter("refused")
+    scene.run()
+    with capture_logs() as logs:
+        for _ in range(4):
+            await scene.look()
+    assert len(scene.api.asked) == 3
+    assert [log["reason"] for log in logs] == ["LoRA weights do not fit"]
+
+
+async def test_an_engine_that_dies_in_a_load_says_nothing_of_the_adapter(scenes: Any) -> None:
+    scene = scenes('lora = { modules = { a = "FOLDER/refused" } }')
+    scene.adapter("refused")
+    load = scene.api.load
+
+    async def dies(*args: Any, **more: Any) -> None:
+        scene.keeper.forget()
+        await load(*args, **more)
+
+    scene.api.load = dies
+    scene.run()
+    with capture_logs() as logs:
+        await scene.look()
+    assert logs == []
+    assert scene.conditions() == {"a": "pending"}
+
+
+async def test_an_engine_that_does_not_say_what_it_has_is_named(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    scene.api.error = LoraApiError("no answer within 5 s")
+    scene.run()
+    await scene.look()
+    assert "does not say what it has loaded: no answer" in scene.keeper.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "words"),
+    [
+        ("a", "a", "'a' is in the configuration already"),
+        ("m", "new", "the base model's name"),
+        ("x,y", "new", "cannot be served"),
+        ("new", "none", "there is no folder"),
+        ("big", "big", "its rank 64"),
+    ],
+)
+async def test_add_refuses_what_cannot_be_served_and_changes_nothing(
+    scenes: Any, name: str, path: str, words: str
+) -> None:
+    scene = scenes(MODULES)
+    for each, rank in (("a", 8), ("new", 8), ("big", 64)):
+        scene.adapter(each, rank=rank)
+    with pytest.raises(VllmdError, match=words):
+        await scene.keeper.add(name, str(scene.folder / path))
+    assert scene.keeper.names() == ("a", "b")
+    assert not (scene.folder / "chat.lora.json").exists()
+
+
+async def test_remove_says_whose_an_adapter_is(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    with pytest.raises(VllmdError, match=r"take it out of engines.chat.lora.modules"):
+        await scene.keeper.remove("a")
+    with pytest.raises(VllmdError, match="no adapter 'x'; it has: a, b"):
+        await scene.keeper.remove("x")
+    with pytest.raises(VllmdError, match="no adapter 'x'"):
+        scene.keeper.reload("x")
+
+
+async def test_where_adapters_cannot_change_they_are_followed_and_nothing_is_asked(
+    scenes: Any,
+) -> None:
+    scene = scenes('lora = { modules = { a = "FOLDER/a" } }\nflags = { api-server-count = 2 }')
+    scene.adapter("a")
+    scene.api.loaded = {"a": f"{scene.folder}/a"}
+    scene.run()
+    await scene.look()
+    assert scene.conditions() == {"a": "loaded"}
+    assert scene.api.asked == []
+    for refused in (scene.keeper.add("x", "/x"), scene.keeper.remove("a")):
+        with pytest.raises(VllmdError, match="there are 2 API servers"):
+            await refused
+
+
+async def test_a_disk_that_is_full_changes_nothing(scenes: Any) -> None:
+    scene = scenes()
+    path = scene.adapter("new")
+    scene.keeper._kept.path = scene.folder / "file" / "x.json"
+    (scene.folder / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        await scene.keeper.add("new", path)
+    assert scene.keeper.names() == ()
+
+
+async def test_what_a_folder_has_is_removed_by_moving_it_away(scenes: Any) -> None:
+    scene = scenes('lora = { directory = "FOLDER/watched" }')
+    scene.adapter("watched/a")
+    scene.run()
+    await scene.look()
+    with pytest.raises(VllmdError, match="watched/a away"):
+        await scene.keeper.remove("a")
+
+
+async def test_to_json_tells_all_of_it(scenes: Any) -> None:
+    scene = scenes(MODULES)
+    shown = scene.keeper.to_json()
+    assert (shown["engine"], shown["dynamic"], shown["problem"]) == ("chat", True, None)
+    assert [each["condition"] for each in shown["adapters"]] == ["pending", "pending"]

@@ -1,0 +1,157 @@
+from typing import Any
+
+from vllmd import events
+from vllmd.eventlog.bus import Event
+from vllmd.traces.event_spans import MAX_PARTS, Episodes, Part
+
+
+class Story:
+    """Events of an engine, a second apart, and the episodes that they end."""
+
+    def __init__(self) -> None:
+        self.episodes = Episodes()
+        self.now = 100.0
+        self.told: list[Part] = []
+
+    def put(self, name: str, engine: str | None = "chat", **fields: Any) -> None:
+        self.now += 1
+        part = self.episodes.take(Event(self.now, name, "info", engine, fields))
+        if part is not None:
+            self.told.append(part)
+
+    def states(self, *states: str) -> None:
+        for state in states:
+            self.put(events.STATE_CHANGED, state=state)
+
+    def exited(self, **fields: Any) -> None:
+        self.put(events.ENGINE_EXITED, **{"requested": False, "text": "exited", **fields})
+
+
+def shape(part: Part) -> Any:
+    return (part.name, [shape(each) for each in part.parts]) if part.parts else part.name
+
+
+def test_a_start_has_its_phases_as_children() -> None:
+    story = Story()
+    story.states("starting", "loading")
+    story.put(events.ENGINE_PHASE_REACHED, phase="weights")
+    story.put(events.ENGINE_PHASE_REACHED, phase="kv_cache")
+    story.states("ready")
+    (start,) = story.told
+    assert shape(start) == ("engine.start", ["engine.start weights", "engine.start kv_cache"])
+    assert (start.started_at, start.ended_at, start.error) == (101, 105, None)
+    assert [(p.started_at, p.ended_at) for p in start.parts] == [(103, 104), (104, 105)]
+    assert all(p.attributes == {"vllmd.engine": "chat"} for p in (start, *start.parts))
+
+
+def test_a_stop_is_told_when_nothing_is_left() -> None:
+    story = Story()
+    story.states("draining", "stopping")
+    story.exited(requested=True)
+    assert story.told == []
+    story.states("stopped")
+    (stop,) = story.told
+    assert (shape(stop), stop.started_at, stop.ended_at) == ("engine.stop", 101, 104)
+
+
+def test_a_restart_holds_its_stop_and_its_start() -> None:
+    story = Story()
+    story.states("draining", "stopping")
+    story.exited(requested=True)
+    story.states("backoff", "starting", "loading", "ready")
+    (restart,) = story.told
+    assert shape(restart) == ("engine.restart", ["engine.stop", "engine.start"])
+    assert restart.error is None
+
+
+def test_a_death_is_an_incident_until_it_serves_again() -> None:
+    story = Story()
+    story.exited(cause="cuda_oom", explanation="The GPU was full.", code="0", kind="engine")
+    story.states("backoff", "starting", "loading", "ready")
+    (incident,) = story.told
+    assert shape(incident) == ("engine.incident", ["engine.start"])
+    assert incident.error == "The GPU was full."
+    assert incident.attributes["vllmd.cause"] == "cuda_oom"
+    assert incident.parts[0].error is None
+    assert (incident.started_at, incident.ended_at) == (101, 105)
+
+
+def test_a_failed_start_is_told_inside_the_incident() -> None:
+    story = Story()
+    story.states("starting", "loading")
+    story.put(events.ENGINE_PHASE_REACHED, phase="weights")
+    story.exited(explanation="No such model.")
+    story.states("backoff", "held")
+    (incident,) = story.told
+    assert shape(incident) == (
+        "engine.incident",
+        [("engine.start", ["engine.start weights"])],
+    )
+    assert incident.parts[0].error == "No such model."
+    assert incident.started_at == 101
+
+
+def test_a_stall_that_passes_is_an_incident_too() -> None:
+    story = Story()
+    story.states("stalled")
+    story.put(events.ENGINE_STALLED, reason="no step for 120 s")
+    story.states("ready")
+    (incident,) = story.told
+    assert shape(incident) == ("engine.incident", ["engine.stall"])
+    assert incident.error == "no step for 120 s"
+
+
+def test_engines_do_not_mix_and_events_of_none_are_passed_over() -> None:
+    story = Story()
+    story.put(events.STATE_CHANGED, "chat", state="starting")
+    story.put(events.STATE_CHANGED, "code", state="starting")
+    story.put(events.CONFIG_RELOADED, None)
+    story.put(events.ENGINE_PHASE_REACHED, "other", phase="weights")
+    story.put(events.STATE_CHANGED, "code", state="ready")
+    (start,) = story.told
+    assert start.attributes == {"vllmd.engine": "code"}
+
+
+def test_an_adopted_engine_has_no_start_to_tell() -> None:
+    story = Story()
+    story.states("loading", "ready", "unreachable", "ready")
+    assert story.told == []
+
+
+def test_an_engine_that_fails_for_days_is_bounded() -> None:
+    story = Story()
+    for _ in range(MAX_PARTS * 2):
+        story.exited(explanation="again")
+        story.states("backoff", "starting", "loading")
+    story.states("ready")
+    (incident,) = story.told
+    assert len(incident.parts) == MAX_PARTS
+
+
+def test_a_change_of_an_adapter_is_told_by_itself_while_the_engine_serves() -> None:
+    story = Story()
+    story.put(events.LORA_LOADED, adapter="sql", path="/srv/sql", duration_s=0.5)
+    story.put(events.LORA_UNLOADED, adapter="sql", path="/srv/sql", duration_s=0.25)
+    story.put(events.LORA_FAILED, adapter="big", path="/srv/big", reason="rank 64")
+    story.put(events.LORA_FAILED, adapter=None, reason="the folder is gone")
+    loaded, unloaded, failed = story.told
+    assert (loaded.name, loaded.started_at, loaded.ended_at) == ("engine.lora_change", 100.5, 101)
+    assert loaded.attributes == {
+        "vllmd.engine": "chat",
+        "vllmd.lora.adapter": "sql",
+        "vllmd.lora.path": "/srv/sql",
+        "vllmd.lora.change": "load",
+    }
+    assert (unloaded.attributes["vllmd.lora.change"], unloaded.error) == ("unload", None)
+    assert (failed.attributes["vllmd.lora.adapter"], failed.error) == ("big", "rank 64")
+
+
+def test_adapters_that_a_start_loads_are_its_children() -> None:
+    story = Story()
+    story.states("starting", "loading")
+    story.put(events.ENGINE_PHASE_REACHED, phase="listening")
+    story.put(events.LORA_LOADED, adapter="sql", path="/srv/sql", duration_s=0.5)
+    story.states("ready")
+    (start,) = story.told
+    assert shape(start) == ("engine.start", ["engine.start listening", "engine.lora_change"])
+    assert start.parts[1].attributes["vllmd.engine"] == "chat"

@@ -1,0 +1,55 @@
+import asyncio
+import errno
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vllmd.util.deadline import call_within, run_within
+
+
+@pytest.fixture
+def hung() -> Iterator[threading.Event]:
+    """An event that a read waits for, as for a server that is gone."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_call_within_returns_and_raises_what_the_work_does() -> None:
+    assert call_within("/a", lambda: 7) == 7
+    with pytest.raises(FileNotFoundError):
+        call_within("/a", Path("/none/there").read_bytes)
+
+
+def test_call_within_of_what_hangs_is_given_up_and_not_begun_again(hung: threading.Event) -> None:
+    with pytest.raises(TimeoutError) as raised:
+        call_within("/nfs/a", hung.wait, 0.05)
+    error = raised.value
+    assert (error.errno, error.filename) == (errno.ETIMEDOUT, "/nfs/a")
+    assert error.strerror == "no answer within 0.05 s: does its file system hang?"
+    threads = threading.active_count()
+    with pytest.raises(TimeoutError):
+        call_within("/nfs/a", lambda: 1)
+    assert threading.active_count() == threads
+    assert call_within("/b", lambda: 2) == 2
+    hung.set()
+    for thread in threading.enumerate():
+        if thread.name == "read":
+            thread.join(5)
+    assert call_within("/nfs/a", lambda: 3) == 3
+
+
+def test_run_within_lets_the_event_loop_go_on_and_end(hung: threading.Event) -> None:
+    async def main() -> int:
+        reading = asyncio.ensure_future(run_within("/nfs/c", hung.wait, 0.3))
+        turns = 0
+        while not reading.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        with pytest.raises(TimeoutError):
+            await reading
+        return turns
+
+    assert asyncio.run(main()) > 3  # it ended, though the read has not

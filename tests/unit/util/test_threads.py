@@ -1,0 +1,84 @@
+import asyncio
+import errno
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from vllmd.util.threads import Threads
+
+HANGS = """
+import asyncio, time
+from vllmd.util.threads import Threads
+async def main():
+    asyncio.get_running_loop().set_default_executor(Threads())
+    asyncio.ensure_future(asyncio.to_thread(time.sleep, 600))
+    await asyncio.sleep(0.1)
+import vllmd.util.threads
+vllmd.util.threads.CLOSE_S = 0.1
+asyncio.run(main())
+print("ended")
+"""
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    """What hangs until the test is over."""
+    over = threading.Event()
+    yield over
+    over.set()
+
+
+async def test_work_is_done_beside_any_that_hangs(hang: threading.Event) -> None:
+    asyncio.get_running_loop().set_default_executor(Threads())
+    hanging = [asyncio.ensure_future(asyncio.to_thread(hang.wait)) for _ in range(60)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        assert await asyncio.to_thread(lambda: 7) == 7
+    assert not any(each.done() for each in hanging)
+    hang.set()
+    async with asyncio.timeout(20):
+        await asyncio.gather(*hanging)
+
+
+async def test_what_work_raises_is_raised_where_it_was_wanted() -> None:
+    asyncio.get_running_loop().set_default_executor(Threads())
+
+    def fail() -> None:
+        raise KeyError("disk")
+
+    with pytest.raises(KeyError):
+        await asyncio.to_thread(fail)
+
+
+def test_more_work_than_makes_sense_is_refused(hang: threading.Event) -> None:
+    threads = Threads(most=2)
+    futures = [threads.submit(hang.wait) for _ in range(2)]
+    with pytest.raises(OSError, match="2 threads wait already") as refused:
+        threads.submit(hang.wait)
+    assert refused.value.errno == errno.EAGAIN
+    hang.set()
+    assert all(each.result(20) for each in futures)
+    threads.shutdown()
+    assert threads.submit(lambda: 7).result(20) == 7
+
+
+def test_process_ends_although_a_thread_hangs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "ended"), done.stderr
+
+
+def test_end_waits_for_work_that_is_nearly_done() -> None:
+    threads, done = Threads(), threading.Event()
+
+    def work() -> None:
+        threading.Event().wait(0.05)
+        done.set()
+
+    threads.submit(work)
+    threads.shutdown()
+    assert done.is_set()

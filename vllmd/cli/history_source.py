@@ -1,0 +1,85 @@
+"""The history as the commands read it: from the daemon, or from its file when it is down."""
+
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from vllmd.config import load, paths
+from vllmd.config.model import Config
+from vllmd.config.problem import InvalidConfigError
+from vllmd.control.client import ControlClient
+from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
+from vllmd.eventlog.bus import Event
+from vllmd.history.reading import Wanted, read
+from vllmd.history.store import NAME
+from vllmd.util.units import parse_duration
+
+
+def find_events(client: ControlClient, config_path: Path, wanted: Wanted) -> list[Event]:
+    """Ask the daemon for events; without one, read its file.
+
+    Raises: VllmdError: neither can be had.
+    """
+    try:
+        return client.events(wanted)
+    except DaemonUnreachableError as unreachable:
+        path = database(config_path)
+        try:
+            return read(path, wanted)
+        except (sqlite3.Error, OSError) as error:
+            if not _may_read(path):
+                raise NotPermittedError(
+                    f"no daemon answers, and no right to read {path}: be root, or join the group "
+                    "vllmd"
+                ) from None
+            if not path.exists():
+                raise unreachable from None
+            raise VllmdError(f"the history {path} cannot be read: {error}") from None
+
+
+def database(config_path: Path) -> Path:
+    """Return the file of the history that the daemon of a configuration writes."""
+    try:
+        config, _ = load.load(config_path)
+    except InvalidConfigError:  # a broken file must not hide what happened
+        config = Config()
+    return paths.state_dir(config) / NAME
+
+
+def _may_read(path: Path) -> bool:
+    try:
+        with path.open("rb"):
+            return True
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+
+
+class MomentType(click.ParamType):  # type: ignore[type-arg]
+    """How long ago (``24h``), or a date with or without a time; becomes seconds since the epoch."""
+
+    name = "when"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it."""
+        if isinstance(value, float):
+            return value
+        text = str(value)
+        try:
+            return datetime.now().timestamp() - parse_duration(text)
+        except ValueError:
+            pass
+        try:
+            return datetime.fromisoformat(text).timestamp()
+        except ValueError:
+            self.fail(
+                f"{text!r} is neither a time that has passed, such as 90s, 30m, 24h or 7d, nor a "
+                "date, such as 2026-01-31 or 2026-01-31T03:15",
+                param,
+                ctx,
+            )

@@ -1,0 +1,80 @@
+"""What serving costs: rates, and sums since the daemon began, by engine and what it did."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from vllmd.cost.snapshot import CostFigures
+from vllmd.cost.usage import SECOND_NS
+
+ENGINE, ACTIVITY = "vllmd_engine", "activity"
+
+
+class CostCollector:
+    """GPU time, energy and money; what has no price is left out."""
+
+    name = "cost"
+
+    def __init__(self, figures: Callable[[], CostFigures]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield usage always, money if there are prices."""
+        figures = self._figures()
+        time = CounterMetricFamily(
+            "vllmd_engine_activity_seconds_total",
+            "Time of an engine by what it did: busy, idle, down, unwatched.",
+            labels=[ENGINE, ACTIVITY],
+        )
+        gpu = CounterMetricFamily(
+            "vllmd_gpu_seconds_total",
+            "GPU time of an engine by what it did; a GPU that two engines share counts half.",
+            labels=[ENGINE, ACTIVITY],
+        )
+        energy = CounterMetricFamily(
+            "vllmd_engine_energy_joules_total",
+            "Energy that an engine's GPUs took, in joules, by what it did.",
+            labels=[ENGINE, ACTIVITY],
+        )
+        for (engine, activity), usage in sorted(figures.used.items()):
+            labels = [engine, str(activity)]
+            time.add_metric(labels, usage.duration_ns / SECOND_NS)
+            gpu.add_metric(labels, usage.gpu_ns / SECOND_NS)
+            energy.add_metric(labels, usage.energy_mj / 1000)
+        yield from (time, gpu, energy)
+        if figures.prices.known:
+            yield from _money(figures)
+
+
+def _money(figures: CostFigures) -> Iterator[Metric]:
+    prices = figures.prices
+    rate = GaugeMetricFamily(
+        "vllmd_cost_per_hour",
+        "What an hour costs at this moment, for GPUs by their price and for their energy.",
+        labels=[ENGINE, "currency", "source"],
+    )
+    cost = CounterMetricFamily(
+        "vllmd_cost_total",
+        "What was paid since the daemon began, by what the engine did.",
+        labels=[ENGINE, "currency", "source", ACTIVITY],
+    )
+    sources = [("gpu", prices.gpu_hour), ("energy", prices.kwh)]
+    priced = [source for source, price in sources if price]
+    for engine, amount in sorted(figures.hourly.items()):
+        for source in priced:
+            labels = [engine, prices.currency, source]
+            rate.add_metric(labels, float(getattr(amount, source)))
+    for (engine, activity), usage in sorted(figures.used.items()):
+        amount = prices.amount(usage)
+        for source in priced:
+            labels = [engine, prices.currency, source, str(activity)]
+            cost.add_metric(labels, float(getattr(amount, source)))
+    yield from (rate, cost)
+    if figures.budget is not None:
+        budget = GaugeMetricFamily(
+            "vllmd_cost_budget_per_million_tokens",
+            "What a million tokens may cost, by the configuration.",
+            labels=["currency"],
+        )
+        budget.add_metric([prices.currency], figures.budget)
+        yield budget

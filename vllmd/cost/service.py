@@ -1,0 +1,213 @@
+"""What the engines cost: where pages, states and GPUs are wired to the meter."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from vllmd import events
+from vllmd.config import paths
+from vllmd.config.model import Config
+from vllmd.cost import api_prices
+from vllmd.cost.day_files import Book, merge
+from vllmd.cost.meter import Gpu, Meter, Sample
+from vllmd.cost.prices import Amount, Prices
+from vllmd.cost.report import report
+from vllmd.cost.snapshot import CostFigures
+from vllmd.cost.usage import SECOND_NS, Activity, Counters, Usage
+from vllmd.engine.state_machine import State
+from vllmd.engine.status import EngineStatus
+from vllmd.gpu.latest import Device
+from vllmd.gpu.service import Gpus
+from vllmd.gpu.sources import DEMO
+from vllmd.scrape.families import total
+from vllmd.scrape.page import Page
+from vllmd.util.clock import Clock
+from vllmd.util.disk_thread import Aside
+from vllmd.util.parts import Part
+from vllmd.util.units import DAY_S
+
+WRITE_S = 60.0
+"""A power cut loses the usage of so long at most."""
+SERVES = frozenset({State.READY, State.SLEEPING, State.DRAINING})
+PROMPT, GENERATION = b"vllm:prompt_tokens_total", b"vllm:generation_tokens_total"
+CACHED = (b"vllm:prompt_tokens_cached_total", b"vllm:prefix_cache_hits_total")
+FINISHED = b"vllm:request_success_total"
+POWER, ENERGY = "power_watts", "energy_joules_total"
+
+_log = structlog.get_logger()
+
+
+class Metering:
+    """Looks at every engine, and keeps what it used."""
+
+    def __init__(
+        self,
+        config: Config,
+        statuses: Callable[[], Sequence[EngineStatus]],
+        gpus: Gpus,
+        clock: Clock,
+        aside: Aside,
+    ) -> None:
+        self._statuses = statuses
+        self._gpus = gpus
+        self._clock = clock
+        self._aside = aside
+        self._book = Book(paths.state_dir(config), config.cost.keep_days)
+        self._meter = Meter(self._wall_ns())
+        self._resumed = False
+        self._used: dict[tuple[str, Activity], Usage] = {}
+        self._pruned_at = 0.0
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take over other settings: what was used is counted on, and priced anew."""
+        self._config = config
+        self._prices = Prices.of(config.cost)
+        self._book.keep(config.cost.keep_days)
+
+    # --- its life ----------------------------------------------------------------------------
+
+    def parts(self) -> list[Part]:
+        """Return what is to run."""
+        return [Part("usage", self.run)]
+
+    async def run(self) -> None:
+        """Work until cancelled. Nothing is written before what was written is read."""
+        if not self._resumed:
+            await asyncio.to_thread(self._resume)
+            self._resumed = True
+        written_at = self._clock.monotonic() - WRITE_S
+        while True:
+            self._look()
+            if self._clock.monotonic() - written_at >= WRITE_S:
+                written_at = self._clock.monotonic()
+                self._write()
+            await self._clock.sleep(self._config.daemon.poll_s)
+
+    def close(self) -> None:
+        """Write down what was used until now."""
+        if self._resumed:
+            self._look()
+            self._write()
+
+    def _resume(self) -> None:
+        """Go on where an earlier daemon ended."""
+        for day in reversed(self._book.days()):
+            _, state = self._book.read_day(day)
+            if state is None:
+                continue
+            try:
+                self._meter.resume(state)
+                return
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
+                _log.error(events.USAGE_FAILED, day=day, problem=repr(error))
+
+    def _look(self) -> None:
+        if not self._resumed:
+            return
+        now_ns = int(self._clock.monotonic() * SECOND_NS)
+        shares = self._shares()
+        samples = {each.name: self._sample(each, shares[each.name]) for each in self._statuses()}
+        gpus = {device.uuid: self._gpu(device) for device in self._gpus.latest.devices.values()}
+        before, self._meter.slots = self._meter.slots, {}
+        self._meter.look(self._wall_ns(), now_ns, samples, gpus)
+        for slot, usage in self._meter.slots.items():
+            key = slot.engine, slot.activity
+            self._used[key] = self._used.get(key, Usage()) + usage
+        self._meter.slots = merge(before, self._meter.slots)
+
+    def _sample(self, status: EngineStatus, gpus: Mapping[str, int]) -> Sample:
+        activity = Activity.DOWN
+        if status.state in SERVES:
+            activity = Activity.BUSY if status.requests_running else Activity.IDLE
+        started_ns = int((status.started_at or 0.0) * SECOND_NS)
+        return Sample(activity, status.run_id, started_ns, gpus)
+
+    def _gpu(self, device: Device) -> Gpu:
+        values = self._gpus.values(device)
+        energy = values.get(ENERGY)
+        energy_mj = None if energy is None else round(energy * 1000)
+        return Gpu(energy_mj, round(values.get(POWER, 0.0) * 1000))
+
+    def _shares(self) -> dict[str, dict[str, int]]:
+        """Return the GPUs of each engine, and how many engines share each."""
+        used = {
+            name: [device.uuid for device in self._gpus.gpus_of(engine)]
+            for name, engine in self._config.engines.items()
+        }
+        users = Counter(uuid for uuids in used.values() for uuid in uuids)
+        return {
+            name: {}
+            if self._config.engines[name].is_stand_in and self._gpus.source != DEMO
+            else {uuid: users[uuid] for uuid in uuids}
+            for name, uuids in used.items()
+        }
+
+    def _write(self) -> None:
+        meter, book, now = self._meter, self._book, self._clock.time()
+        slots, state = dict(meter.slots), meter.state(self._wall_ns())
+        today = int(now // DAY_S * DAY_S)
+        ended = any(slot.hour < today for slot in slots)
+        # what a day used last must be written, whatever waits; else the newest has all of it
+        self._aside.do(lambda: book.write(slots, state, now), None if ended else "usage")
+        if ended:
+            meter.forget_before(today)
+            self._aside.do(lambda: book.forget_before(today))
+        if now - self._pruned_at > DAY_S:
+            self._pruned_at = now
+            self._aside.do(lambda: book.prune(now))
+
+    def page_read(self, name: str, page: Page) -> None:
+        """Take the tokens that an engine has counted."""
+        status = next((each for each in self._statuses() if each.name == name), None)
+        counters = counters_of(page)
+        if status is None or status.run_id is None or status.started_at is None or not counters:
+            return
+        self._meter.count(name, status.run_id, int(status.started_at * SECOND_NS), counters)
+
+    def _wall_ns(self) -> int:
+        return int(self._clock.time() * SECOND_NS)
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    def figures(self) -> CostFigures:
+        """Return what the page shows."""
+        hourly = self._hourly()
+        budget = self._config.cost.budget_million_tokens
+        used = {
+            (name, activity): self._used.get((name, activity), Usage())
+            for name in self._config.engines
+            for activity in Activity
+        }
+        return CostFigures(self._prices, budget, hourly, used)
+
+    def _hourly(self) -> dict[str, Amount]:
+        devices = self._gpus.latest.devices.values()
+        watts = {each.uuid: self._gpus.values(each).get(POWER, 0.0) for each in devices}
+        return {name: self._prices.hourly(gpus, watts) for name, gpus in self._shares().items()}
+
+    async def report(self, since: float, until: float, compare: Sequence[str]) -> dict[str, Any]:
+        """Return what each engine cost; `compare` names APIs.
+
+        Raises: VllmdError: an API's price is not known.
+        """
+        own = self._config.cost.api
+        chosen = dict(api_prices.find(compare, own))
+        self._look()
+        used = await asyncio.to_thread(self._book.read, since, until, dict(self._meter.slots))
+        made = report(used, self._prices, since, until, chosen)
+        hourly = {name: float(amount.all) for name, amount in self._hourly().items()}
+        return {**made, "prices_known": self._prices.known, "cost_per_hour_now": hourly}
+
+
+def counters_of(page: Page) -> Counters | None:
+    """Return what an engine has counted; None if its page does not say (--disable-log-stats)."""
+    prompt, generation = total(page.families, PROMPT), total(page.families, GENERATION)
+    if prompt is None or generation is None:
+        return None
+    cached = next((c for name in CACHED if (c := total(page.families, name)) is not None), 0.0)
+    finished = total(page.families, FINISHED) or 0.0
+    return Counters(int(prompt), int(cached), int(generation), int(finished))

@@ -1,0 +1,1 @@
+"""The daemon's process: its start, its end, and where the parts are wired together."""

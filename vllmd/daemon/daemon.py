@@ -1,0 +1,374 @@
+"""The daemon: its start and its end, what it listens on, and a file that is read again."""
+
+import asyncio
+import contextlib
+import functools
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+
+import vllmd
+from vllmd import events
+from vllmd.collectors.base import Collector
+from vllmd.collectors.runner import Runner
+from vllmd.config import paths
+from vllmd.config.fallback import keep_good
+from vllmd.config.metrics import ConfigCollector, LastRead
+from vllmd.config.model import Config
+from vllmd.config.secrets import secrets_of
+from vllmd.control import server as control
+from vllmd.control.socket_file import keep_there
+from vllmd.cost.metrics import CostCollector
+from vllmd.daemon import lifetime, startup
+from vllmd.daemon.environment import Address, Surroundings
+from vllmd.daemon.lifetime import Lifetime
+from vllmd.daemon.metrics.build import BuildCollector
+from vllmd.daemon.metrics.filesystems import FilesystemsCollector
+from vllmd.daemon.metrics.parts import PartsCollector
+from vllmd.daemon.metrics.process import OwnProcessCollector
+from vllmd.daemon.reload import NoFileError, Reading, plan, read_again, wait_until_usable
+from vllmd.daemon.runtime import Runtime
+from vllmd.doctor.on_start import Foresight
+from vllmd.engine.metrics import EnginesCollector, UsageCollector
+from vllmd.engine.output.metrics import LogsCollector
+from vllmd.errors import VllmdError
+from vllmd.eventlog.bus import Event
+from vllmd.gpu.metrics import GpusCollector
+from vllmd.history.metrics import HistoryCollector
+from vllmd.history.reading import Wanted
+from vllmd.history.store import Store
+from vllmd.history.writer import History
+from vllmd.http import app as exporter
+from vllmd.http import asgi_server
+from vllmd.http.metrics import ConnectionsCollector
+from vllmd.http.metrics_page import MetricsPage
+from vllmd.http.service import Web
+from vllmd.lora.metrics import AdaptersCollector
+from vllmd.notify import service as notify_service
+from vllmd.notify.metrics import NotificationsCollector
+from vllmd.scrape.metrics import PagesCollector
+from vllmd.traces.metrics import TracesCollector
+from vllmd.util.allocator import give_back_large_blocks
+from vllmd.util.clock import Clock, Moment, SystemClock
+from vllmd.util.disk_thread import Aside
+from vllmd.util.parts import Part, Running
+from vllmd.util.threads import Threads
+from vllmd.util.units import MIB
+
+LOOK_S = 5.0
+"""Nothing is answered before each engine was looked for, or so long has passed."""
+
+_log = structlog.get_logger()
+
+
+class Daemon:
+    """One process: its locks, its sockets, its signals, and what runs for the configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        surroundings: Surroundings | None = None,
+        *,
+        problem: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Make a daemon; with a `problem` of the configuration it starts nothing new."""
+        self._first = config, problem
+        self._surroundings = surroundings or Surroundings()
+        self._clock = clock or SystemClock()
+        self._started = Moment.now(self._clock)
+        self._parts = self._surroundings.parts
+        if problem is None:
+            self._surroundings.reloads.accept(self._started.wall)
+        else:
+            self._surroundings.reloads.refuse(problem)
+        self._run_dir = paths.run_dir(config)
+        self._surroundings.redactor.learn(secrets_of(config))
+        kept = config.history
+        self._history = History(
+            Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
+            parts=self._parts,
+        )
+        self._web = Web(config.daemon, self._clock)
+        self._stop = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._hung_up: set[asyncio.Task[None]] = set()
+
+    async def run(self, started: Callable[[Address], None] = lambda _: None) -> None:
+        """Run until SIGTERM or SIGINT, then stop the engines (or leave them) and return.
+
+        `started` is called once everything listens.
+
+        Raises: DaemonRunningError: another daemon has the run directory; VllmdError: a directory
+            or the port cannot be used.
+        """
+        give_back_large_blocks()
+        config = self._first[0]
+        startup.make_directories(config)
+        lock = startup.take_lock(self._run_dir)
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(Threads())
+        self._aside = Aside(self._parts)
+        state_file = paths.state_dir(config) / lifetime.NAME
+        self._lifetime = Lifetime(state_file, self._clock, self._aside.do)
+        control_path = paths.control_socket(self._run_dir)
+        self._foresight = Foresight(config, control_path)
+        try:
+            with (
+                self._kept(),
+                self._lifetime.told(lambda: lifetime.ORDERLY),
+                self._web.listen(self._surroundings.sockets) as exporter,
+            ):
+                await self._work(exporter, control_path, started)
+        finally:
+            control_path.unlink(missing_ok=True)
+            os.close(lock)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Write down what happens, until the very end."""
+        self._history.start()
+        notify_service.expect_notices(self._first[0].notify, self._surroundings.outbox)
+        self._surroundings.listen(history=self._history.put, doctor=self._foresight.put)
+        self._lifetime.begin()
+        try:
+            yield
+        finally:
+            self._surroundings.feed.detach()
+            self._aside.close()
+            self._history.close()
+
+    async def _work(
+        self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
+    ) -> None:
+        config, problem = self._first
+        async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
+            self._runtime = Runtime(
+                Reading.of(config, problem=problem),
+                self._surroundings,
+                history=self._history,
+                foresight=self._foresight,
+                web=self._web,
+                client=client,
+                clock=self._clock,
+                aside=self._aside,
+            )
+            await self._serve(exporter_socket, control_path, started)
+
+    async def _serve(
+        self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
+    ) -> None:
+        loop, runtime = self._loop, self._runtime
+        loop.set_exception_handler(self._parts.take_from_loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ask_stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
+        address = Address(self._web.url(), str(control_path))
+        exporter_app, tls = self._web.guard(self._exporter_app()), self._web.tls
+        control_app = self._control_app()
+        server = functools.partial(
+            asgi_server.bounded, self._surroundings.tallies, self._parts.isolated
+        )
+        exposed = asgi_server.Served(
+            lambda: server("exporter", exporter_app, tls=tls), exporter_socket
+        )
+        controlled = asgi_server.Served(
+            lambda: server("control", control_app, protocol=control.PeerProtocol),
+            control.listen(control_path),
+        )
+        served, watching = Running(self._parts), Running(self._parts)
+        with self._parts.isolated("tracing"):  # its parts go on trying
+            await runtime.tracing.open()
+        _log.info(
+            events.DAEMON_STARTED,
+            version=vllmd.__version__,
+            pid=os.getpid(),
+            config=runtime.config.path,
+            engines=list(runtime.engines.supervisors),
+            exporter=address.exporter,
+            control=address.control,
+        )
+        notify_service.report_unconfigured(self._run_dir, runtime.engines.supervisors)
+        try:
+            runtime.begin()
+            await self._looked()
+            served.become(
+                [
+                    Part("exporter", exposed.run, may_end=True),
+                    Part("control", controlled.run, may_end=True),
+                ]
+            )
+            watching.become(
+                [
+                    Part("config", self._watch_config, may_end=True),
+                    Part(
+                        "control_socket",
+                        lambda: keep_there(control_path, controlled.renew, self._clock),
+                    ),
+                ]
+            )
+            started(address)
+            await self._stop.wait()
+            self._surroundings.notifier.send("STOPPING=1")
+            await runtime.end(leave_engines=self._surroundings.leaves_engines)
+            await runtime.close()
+            exposed.close()
+            controlled.close()
+            await served.wait()
+        finally:
+            await watching.close()
+            await runtime.abandon()
+            await served.close()
+
+    async def _looked(self) -> None:
+        """Wait until it is known how the engines stand, but not for ever."""
+        waits = [
+            asyncio.ensure_future(self._runtime.engines.looked()),
+            asyncio.ensure_future(self._stop.wait()),
+        ]
+        await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+        for each in waits:
+            each.cancel()
+
+    # --- a file that is read again -----------------------------------------------------------
+
+    async def _watch_config(self) -> None:
+        """Wait until a file that could not be used at the start can be."""
+        while self._runtime.wanted.problem is not None and self._runtime.config.path is not None:
+            await wait_until_usable(Path(self._runtime.config.path), self._clock)
+            with contextlib.suppress(VllmdError):
+                await self.reload()
+
+    async def reload(self, *, apply: bool = False) -> dict[str, Any]:
+        """Read the file again, aside: its disk may hang; one that cannot be used changes nothing.
+
+        Returns: what that changes; it is in force.
+        Raises: VllmdError: why it cannot be used.
+        """
+        async with self._reading:
+            try:
+                wanted = await asyncio.to_thread(self._read_again)
+            except NoFileError:
+                raise
+            except VllmdError as error:
+                self._surroundings.reloads.refuse(str(error))
+                _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
+                raise
+            if self._stop.is_set():
+                raise VllmdError("this daemon is ending: nothing is read again")
+            return self._take(wanted, apply=apply)
+
+    def _read_again(self) -> Reading:
+        """Read the file; one that can be used is kept for a start when it cannot."""
+        wanted = read_again(self._runtime.config, self._surroundings.overrides)
+        if self._surroundings.leaves_engines and wanted.config.path:
+            keep_good(Path(wanted.config.path), paths.state_dir(Config()))
+        return wanted
+
+    def _take(self, wanted: Reading, *, apply: bool) -> dict[str, Any]:
+        runtime = self._runtime
+        engines = runtime.engines
+        changes = plan(runtime.config, wanted, engines.running())
+        runtime.take(wanted, apply=apply)
+        self._surroundings.reloads.accept(self._clock.time())
+        for warning in wanted.warnings:
+            _log.warning(events.CONFIG_WARNED, problem=warning.format(wanted.config.path))
+        told = changes.to_json()
+        _log.info(events.CONFIG_RELOADED, config=wanted.config.path, apply=apply, **told)
+        notify_service.report_unconfigured(self._run_dir, engines.supervisors)
+        return told
+
+    def _hang_up(self) -> None:
+        """Do what SIGHUP asks for, and tell the service manager."""
+        task = asyncio.ensure_future(self._reload_for_manager())
+        self._hung_up.add(task)
+        task.add_done_callback(self._hung_up.discard)
+
+    async def _reload_for_manager(self) -> None:
+        notifier = self._surroundings.notifier
+        notifier.reloading(self._clock.monotonic())
+        with self._parts.isolated("reload"):
+            try:
+                await self.reload()
+            except NoFileError as error:
+                _log.warning(events.CONFIG_WARNED, problem=str(error))
+            except VllmdError:
+                pass  # it was said
+        notifier.send("READY=1")
+
+    # --- parts -------------------------------------------------------------------------------
+
+    def _control_app(self) -> Any:
+        runtime = self._runtime
+        parts = control.Parts(
+            self,
+            runtime.outputs,
+            runtime.gpus,
+            runtime.tracing,
+            runtime.adapters,
+            runtime.metering,
+        )
+        return control.build(runtime.engines.supervisors, parts)
+
+    def _exporter_app(self) -> Any:
+        runtime = self._runtime
+        statuses = runtime.engines.statuses
+        collectors: list[Collector] = [
+            BuildCollector(),
+            ConfigCollector(self._last_read, self._web.last_read, self._web.logins),
+            ConnectionsCollector(self._surroundings.tallies),
+            HistoryCollector(self._history),
+            FilesystemsCollector(paths.written(runtime.config)),
+            NotificationsCollector(self._surroundings.outbox),
+            GpusCollector(runtime.gpus.figures, self._clock),
+            LogsCollector(runtime.outputs.figures, runtime.outputs.not_copied),
+            EnginesCollector(statuses, self._clock),
+            UsageCollector(statuses, self._clock),
+            AdaptersCollector(runtime.adapters.figures),
+            CostCollector(runtime.metering.figures),
+            PagesCollector(runtime.engines.sources.values()),
+            TracesCollector(runtime.tracing.figures),
+            OwnProcessCollector(runtime.lag),
+            PartsCollector(self._parts, lambda: self._lifetime.unexpected),
+        ]
+        page = MetricsPage(Runner(collectors, self._clock), runtime.engines.readable_sources)
+        return exporter.build(statuses, page)
+
+    def _last_read(self) -> LastRead:
+        reloads = self._surroundings.reloads
+        return reloads.problem is None, reloads.succeeded_at
+
+    async def events(self, wanted: Wanted) -> list[Event]:
+        """Return events of the history.
+
+        Raises: VllmdError: it cannot be read.
+        """
+        return await asyncio.to_thread(self._history.read, wanted)
+
+    def about(self) -> dict[str, Any]:
+        """Return what `status` tells of the daemon itself."""
+        runtime = self._runtime
+        return {
+            "version": vllmd.__version__,
+            "pid": os.getpid(),
+            "started_at": self._started.shown(self._clock),
+            "config": runtime.config.path,
+            "problem": runtime.wanted.problem or self._surroundings.reloads.refusal,
+            "traces_problem": runtime.tracing.problem(),
+            "late_s": round(runtime.lag.late_s(), 3),
+            "failing": [part.to_json() for part in self._parts.failing()],
+            **self._web.about(),
+            "run_dir": str(self._run_dir),
+            "unconfigured": notify_service.unconfigured(self._run_dir, runtime.engines.supervisors),
+        }
+
+    def _ask_stop(self, name: str) -> None:
+        _log.info(events.DAEMON_STOPPING, signal=name)
+        self._stop.set()

@@ -1,0 +1,194 @@
+"""An engine's page read as its heartbeat: where scraping and supervision meet."""
+
+import functools
+import json
+import math
+import re
+from collections.abc import Mapping
+
+import httpx
+
+from vllmd.config.command import Command
+from vllmd.config.model import Engine
+from vllmd.engine.liveness.activity import TreeActivity
+from vllmd.engine.liveness.fresh_look import FreshLook, look
+from vllmd.engine.liveness.monitor import Probes
+from vllmd.engine.liveness.reading import Answer, Rank, Reading
+from vllmd.engine.output.run_output import lines_aside
+from vllmd.engine.probes.health import answers
+from vllmd.engine.probes.port import owned_by_tree
+from vllmd.errors import ScrapeError
+from vllmd.lora.service import Adapters
+from vllmd.scrape.families import Family, parse_page
+from vllmd.scrape.page import Page, PageSource
+from vllmd.scrape.recent import RecentPages
+from vllmd.util.clock import Clock
+
+STEPS = b"vllm:iteration_tokens_total_count"
+RUNNING = b"vllm:num_requests_running"
+WAITING = b"vllm:num_requests_waiting"
+SLEEP = b"vllm:engine_sleep_state"
+PROMPT_TOKENS = b"vllm:prompt_tokens_total"
+GENERATION_TOKENS = b"vllm:generation_tokens_total"
+MOST = 2.0**53
+"""A count beyond this makes no sense; above it, floats are no whole numbers."""
+CANARY_TIMEOUT_S = 3600.0
+"""A canary waits as long as it takes: the judge decides, not the client."""
+
+_COUNTS = (STEPS, RUNNING, WAITING, PROMPT_TOKENS, GENERATION_TOKENS)
+_FAMILIES = frozenset({STEPS.removesuffix(b"_count"), SLEEP, *_COUNTS})
+_RANK = re.compile(rb'[{,]engine="([^"]*)"')
+_ASLEEP = re.compile(rb'sleep_state="(?:weights_offloaded|discard_all)"')
+
+
+async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading:
+    """Read the page, whatever comes of it, and keep it among the `recent` ones.
+
+    Without vLLM's own counts (`--disable-log-stats`) there are no ranks.
+    """
+    asked = source.lag.watched()
+    try:
+        page = await source.get()
+    except ScrapeError as error:
+        took_s = source.lag.watched() - asked
+        if error.ours:
+            return Reading(asked, Answer.UNKNOWN, took_s=took_s, problem=str(error))
+        return Reading(asked, Answer.REFUSED if error.refused else Answer.NONE, took_s=took_s)
+    recent.add(page, clock.time())
+    return parse_reading(page)
+
+
+def parse_reading(page: Page) -> Reading:
+    """Take the heartbeat out of a page that was read."""
+    ranks, sleeping = _parse(page.families)
+    took_s = page.watched_until - page.watched_from
+    return Reading(page.watched_from, Answer.PAGE, ranks, sleeping, took_s)
+
+
+def parse_ranks(page: str) -> Mapping[str, Rank]:
+    """Take the ranks out of a page's lines."""
+    return _parse(parse_page(page.encode(), "").families)[0]
+
+
+def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, Rank], bool]:
+    """Return the ranks by name, and whether one of them sleeps."""
+    values: dict[bytes, dict[str, float]] = {name: {} for name in _COUNTS}
+    sleeping = False
+    for family in families:
+        if family.name in _FAMILIES:
+            sleeping = _take(family, values) or sleeping
+    prompt, generated = values[PROMPT_TOKENS], values[GENERATION_TOKENS]
+    return {
+        name: Rank(
+            steps,
+            values[RUNNING].get(name, 0.0),
+            values[WAITING].get(name, 0.0),
+            prompt.get(name, 0.0) + generated.get(name, 0.0),
+        )
+        for name, steps in values[STEPS].items()
+    }, sleeping
+
+
+def _take(family: Family, values: dict[bytes, dict[str, float]]) -> bool:
+    """Add the samples of one family to `values`; tell whether one says that a rank sleeps.
+
+    What is no count (not a number, below zero, beyond all measure) is taken for absent.
+    """
+    sleeping = False
+    for sample in family.samples:
+        name = sample[: sample.index(b"{")]
+        value = float(sample[sample.rindex(b" ") + 1 :])
+        if name == SLEEP:
+            sleeping = sleeping or (value > 0 and _ASLEEP.search(sample) is not None)
+        elif name in values and math.isfinite(value) and 0 <= value <= MOST:
+            match = _RANK.search(sample)
+            rank = match[1].decode(errors="replace") if match else "0"
+            values[name][rank] = values[name].get(rank, 0.0) + value
+    return sleeping
+
+
+async def look_afresh(
+    engine: Engine, key: str | None, source: PageSource, canary: bool
+) -> FreshLook:
+    """Have a process of its own look at an engine, with a canary of its own if one is wanted."""
+    asked = None
+    if canary:
+        headers = {"Content-Type": "application/json", **_authorization(key)}
+        body = json.dumps(_canary_of(engine))
+        asked = {"method": "POST", "path": "/v1/completions", "headers": headers, "body": body}
+    url = httpx.URL(engine.url)
+    return await look(
+        url.host,
+        engine.port,
+        [name.decode() for name in _COUNTS],
+        parse_ranks,
+        source.lag,
+        asked,
+    )
+
+
+async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None) -> str | None:
+    """Ask an engine for one token.
+
+    Returns: None if it came, or was refused for the moment (503: too many requests wait); else
+        what came instead.
+    """
+    try:
+        response = await client.post(
+            f"{engine.url}/v1/completions",
+            json=_canary_of(engine),
+            headers=_authorization(key),
+            timeout=CANARY_TIMEOUT_S,
+        )
+    except httpx.HTTPError as error:
+        return repr(error)
+    if response.is_success or response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return None
+    return f"HTTP {response.status_code}: {response.text[:200]}"
+
+
+def _canary_of(engine: Engine) -> dict[str, object]:
+    return {
+        "model": engine.served_names[0],
+        "prompt": "1",
+        "max_tokens": 1,
+        "temperature": 0,
+    }
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def probes(
+    engine: Engine,
+    built: Command,
+    source: PageSource,
+    client: httpx.AsyncClient,
+    clock: Clock,
+    adapters: Adapters,
+    recent: RecentPages,
+) -> Probes:
+    """Return what the supervisor of an engine asks of it; its pages are kept in `recent`."""
+    key = built.api_key
+
+    async def loading() -> bool:
+        return await answers(client, engine.url) and await adapters.settled(engine.name)
+
+    def forget() -> None:
+        source.forget()
+        adapters.forget(engine.name)
+
+    return Probes(
+        loading=loading,
+        serving=functools.partial(read, source, recent, clock),
+        printed=lines_aside,
+        pages=recent.dump,
+        owns_port=functools.partial(owned_by_tree, port=engine.port),
+        forget=forget,
+        activity=TreeActivity().read,
+        canary=functools.partial(send_canary, client, engine, key)
+        if engine.liveness.canary
+        else None,
+        fresh=functools.partial(look_afresh, engine, key, source),
+    )

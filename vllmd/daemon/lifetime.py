@@ -1,0 +1,141 @@
+"""How the last daemon ended: noted in a small file, so that the next one can tell.
+
+A daemon that is killed cannot say so itself; the file then has no end.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import structlog
+
+from vllmd import events
+from vllmd.errors import VllmdError
+from vllmd.shim.proc import boot_id
+from vllmd.shim.record import read_record, write_record
+from vllmd.util.clock import Clock
+from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.parts import describe
+
+NAME = "daemon.json"
+VERSION = 1
+FAILED = "failed"
+LOST = "lost"
+ORDERLY = "stopped"
+
+_log = structlog.get_logger()
+
+
+@attrs.frozen
+class BadEnd:
+    """An end that nobody asked for. `ended_at` is in seconds since the epoch, if it is known."""
+
+    how: str
+    """`failed`: by a mistake, which it told; `lost`: without a word."""
+    problem: str
+    pid: int | None
+    ended_at: float | None
+
+
+class Lifetime:
+    """The file of one state directory; one that cannot be read or written is only told."""
+
+    def __init__(self, path: Path, clock: Clock, do: Do = at_once) -> None:
+        """Name the file; `do` is who writes it, and waits for the disk."""
+        self._path = path
+        self._clock = clock
+        self._do = do
+        self._record: dict[str, Any] = {}
+        self.unexpected = 0
+        """How many daemons ended by a mistake or without a word, since the file began."""
+
+    @contextlib.contextmanager
+    def told(self, outcome: Callable[[], str]) -> Iterator[None]:
+        """Tell and note how what is inside ends; `outcome` is asked when it ends in order."""
+        try:
+            yield
+        except Exception as error:
+            expected = isinstance(error, VllmdError)
+            self.end(FAILED, describe(error))
+            trace = None if expected else error
+            _log.error(events.DAEMON_FAILED, problem=describe(error), exc_info=trace)
+            raise
+        except BaseException:  # whoever runs it gave it up
+            self._stopped("cancelled")
+            raise
+        self._stopped(outcome())
+
+    def _stopped(self, outcome: str) -> None:
+        self.end(outcome)
+        _log.info(events.DAEMON_STOPPED, outcome=outcome)
+
+    def begin(self) -> BadEnd | None:
+        """Note that a daemon runs, and tell how the last one ended if nobody had asked it to."""
+        boot, before = boot_id(), self._read()
+        bad = _bad_end(before, boot) if before else None
+        self.unexpected = _count(before.get("unexpected")) + (bad is not None)
+        self._record = {
+            "version": VERSION,
+            "boot": boot,
+            "pid": os.getpid(),
+            "started_at": self._clock.time(),
+            "unexpected": self.unexpected,
+            "end": None,
+        }
+        self._save()
+        if bad is not None:
+            _log.error(events.DAEMON_RECOVERED, **attrs.asdict(bad))
+        return bad
+
+    def end(self, how: str, problem: str | None = None) -> None:
+        """Note that the daemon ends, and how: `failed`, or whatever was asked for."""
+        end = {"how": how, "problem": problem, "at": self._clock.time()}
+        self._record = {**self._record, "end": end}
+        self._save()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(read_record(str(self._path)) or {})
+        except (OSError, ValueError) as error:
+            _log.warning(
+                events.STATE_FILE_UNREADABLE,
+                path=str(self._path),
+                problem=str(error),
+                consequence="how the last daemon ended is not known",
+            )
+            return {}
+
+    def _save(self) -> None:
+        record = self._record
+        self._do(lambda: self._write(record), str(self._path))
+
+    def _write(self, record: dict[str, Any]) -> None:
+        try:
+            write_record(str(self._path), record)
+        except OSError as error:
+            _log.error(
+                events.STATE_FILE_NOT_WRITTEN,
+                path=str(self._path),
+                problem=str(error),
+                consequence="the next daemon cannot tell how this one ended",
+            )
+
+
+def _bad_end(record: dict[str, Any], boot: str) -> BadEnd | None:
+    end, pid = record.get("end"), record.get("pid")
+    pid = pid if isinstance(pid, int) else None
+    if not isinstance(end, dict):
+        killed = "it was killed, or memory ran out"
+        problem = killed if record.get("boot") == boot else "the host went down while it ran"
+        return BadEnd(LOST, problem, pid, None)
+    if end.get("how") != FAILED:
+        return None
+    at = end.get("at")
+    return BadEnd(FAILED, str(end.get("problem")), pid, at if isinstance(at, float) else None)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 0

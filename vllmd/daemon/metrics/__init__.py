@@ -1,0 +1,1 @@
+"""The metrics of the daemon itself, one file each."""

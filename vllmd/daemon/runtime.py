@@ -1,0 +1,235 @@
+"""All that runs for a configuration: made once, and given other settings when the file changes.
+
+What a reading does not change goes on unbroken: an engine's state, its drain or its pause, the
+place in its log, what was counted. So a reload that changes nothing is seen by nobody.
+"""
+
+import functools
+from collections.abc import Iterator
+
+import httpx
+
+from vllmd.config import paths
+from vllmd.config.model import Config
+from vllmd.config.secrets import secrets_of, webhook_url
+from vllmd.config.sections import Notify
+from vllmd.cost.service import Metering
+from vllmd.daemon.engines import Around, Engines, kept_runs
+from vllmd.daemon.environment import Surroundings
+from vllmd.daemon.reload import Reading, in_force
+from vllmd.doctor.on_start import Foresight
+from vllmd.engine.output.service import Outputs
+from vllmd.engine.status import summary
+from vllmd.errors import ConfigError
+from vllmd.gpu.service import Gpus
+from vllmd.gpu.state_file import Notebook
+from vllmd.history.writer import History
+from vllmd.http.service import Web
+from vllmd.lora.service import Adapters
+from vllmd.notify import service as notify_service
+from vllmd.scrape.page import Page
+from vllmd.traces.service import Tracing
+from vllmd.util.clock import Clock
+from vllmd.util.disk_thread import Aside
+from vllmd.util.parts import Part, Running
+from vllmd.util.units import MIB
+
+
+class Runtime:
+    """The engines, and everything that is done beside them."""
+
+    def __init__(
+        self,
+        wanted: Reading,
+        surroundings: Surroundings,
+        *,
+        history: History,
+        foresight: Foresight,
+        web: Web,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        aside: Aside,
+    ) -> None:
+        """Make all of it; nothing runs before `begin`."""
+        self.wanted = wanted
+        self._surroundings = surroundings
+        self._history = history
+        self._foresight = foresight
+        self._web = web
+        self._clock = clock
+        self.engines = engines = Engines()
+        self.now = now = in_force(wanted, None, kept_runs(wanted.config, clock), ())
+        config = now.config
+        self.outputs = Outputs(config, clock)
+        notebook = Notebook(paths.state_dir(config) / "gpus.json", aside.do)
+        self.gpus = Gpus(config, now.commands, engines.statuses, clock, notebook)
+        self.tracing = Tracing(config, surroundings, now.commands, client, clock, engines.note_span)
+        self.adapters = Adapters(config, now.commands, engines.statuses, client, clock)
+        self.metering = Metering(config, engines.statuses, self.gpus, clock, aside)
+        self._around = Around(
+            surroundings,
+            client,
+            clock,
+            aside,
+            self.outputs,
+            self.gpus,
+            self.adapters,
+            told=self._page_read,
+            ended=self._renew,
+        )
+        self.lag = self._around.lag
+        engines.configure(now, wanted, self._around)
+        self._lives = Running(surroundings.parts, self._renew)
+        self._others = Running(surroundings.parts)
+        notifier = surroundings.notifier
+        self._manager = Part(
+            "systemd",
+            functools.partial(notify_service.tell_manager, notifier, self.say, clock),
+            longest_pause_s=notify_service.notify_every_s(notifier),
+        )
+        self._webhook: tuple[object, Part] | None = None
+        self._ending = False
+
+    # --- its life ----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Let everything run."""
+        self._surroundings.parts.ending = False
+        self._run()
+
+    def _run(self) -> None:
+        self._lives.become(self.engines.parts())
+        self._others.become(self._parts())
+
+    def _parts(self) -> Iterator[Part]:
+        """Yield what works beside the engines until the daemon ends."""
+        yield self._manager
+        yield Part("event_loop_lag", self.lag.run)
+        yield self._webhook_part(self.now.config.notify)
+        yield from self.outputs.parts()
+        yield from self.gpus.parts()
+        yield from self.tracing.parts()
+        yield from self.adapters.parts()
+        yield from self.metering.parts()
+        yield from self._foresight.parts()
+
+    def _webhook_part(self, notify: Notify) -> Part:
+        """Return who sends notices: as before, if nothing about the address changed."""
+        try:
+            address = webhook_url(notify)
+        except ConfigError as error:
+            address = str(error)
+        if self._webhook is None or self._webhook[0] != (notify, address):
+            send = functools.partial(
+                notify_service.send_notices, notify, self._surroundings.outbox, self._clock
+            )
+            self._webhook = (notify, address), Part("webhook", send, may_end=True)
+        return self._webhook[1]
+
+    async def end(self, *, leave_engines: bool) -> None:
+        """Stop the engines, or leave them for the next daemon."""
+        self._ending = self._surroundings.parts.ending = True
+        if leave_engines:
+            await self._lives.wait(f"engine:{name}" for name in self._dismissed())
+            await self._lives.close()
+            for supervisor in self.engines.supervisors.values():
+                supervisor.let_go()
+        else:
+            for supervisor in self.engines.supervisors.values():
+                supervisor.close()
+            await self._lives.wait()
+
+    async def close(self) -> None:
+        """End the rest, once the engines are ended or left."""
+        with self._surroundings.parts.isolated("usage"):
+            self.metering.close()
+        await self._others.close()
+        with self._surroundings.parts.isolated("tracing"):
+            await self.tracing.close(flush=True)
+        self.outputs.close()
+
+    async def abandon(self) -> None:
+        """Let nothing run any longer, whatever became of the end."""
+        self._ending = True
+        await self._lives.close()
+        await self._others.close()
+
+    # --- another configuration ---------------------------------------------------------------
+
+    def take(self, wanted: Reading, *, apply: bool = False) -> None:
+        """Go on with another reading of the file; with `apply`, restart and stop what it asks for.
+
+        Nothing of it is waited for. Where a mistake makes that impossible, everything is as before.
+        """
+        engines, names = self.engines, wanted.config.engines
+        ending = engines.to_end(names, stop=apply)
+        before, self.wanted = self.wanted, wanted
+        try:
+            self._reach(in_force(wanted, self.now, engines.runs(), ending))
+        except BaseException:
+            self.wanted = before
+            self._configure(self.now)
+            engines.forget(self._lives.is_over, self.now.config.engines)
+            raise
+        engines.part_with(names, ending)
+        if apply:
+            for supervisor in engines.supervisors.values():
+                supervisor.renew()
+        self._run()
+
+    def _reach(self, now: Reading) -> None:
+        self._configure(now)
+        self.now = now
+
+    def _configure(self, now: Reading) -> None:
+        """Give everything its settings; what has them already is not touched."""
+        config, commands = now.config, now.commands
+        self._surroundings.redactor.learn(secrets_of(config))
+        kept = config.history
+        self._history.limit(max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days)
+        self._foresight.configure(config)
+        self._web.configure(config.daemon)
+        self.outputs.configure(config)
+        self.gpus.configure(config, commands)
+        self.tracing.configure(config, commands)
+        self.adapters.configure(config, commands)
+        self.metering.configure(config)
+        self.engines.configure(now, self.wanted, self._around)
+
+    def _renew(self) -> None:
+        """Reach an engine as it will be started, now that its older run is over."""
+        if self._ending:
+            return
+        with self._surroundings.parts.isolated("reload"):
+            self._reach_again()
+
+    def _reach_again(self) -> None:
+        engines, names = self.engines, self.wanted.config.engines
+        engines.forget(self._lives.is_over, names)
+        now = in_force(self.wanted, self.now, engines.runs(), self._dismissed())
+        if now != self.now:
+            self._reach(now)
+            self._run()
+
+    def _dismissed(self) -> list[str]:
+        """Return the engines that are being stopped because they are not configured any more."""
+        return [name for name in self.engines.supervisors if name not in self.wanted.config.engines]
+
+    # --- what is known -----------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """What the file says, or said when it could be used last."""
+        return self.wanted.config
+
+    def say(self) -> str:
+        """Say in one line how it goes."""
+        return self.wanted.problem or summary(self.engines.statuses())
+
+    def _page_read(self, engine: str, page: Page) -> None:
+        """Tell all who use an engine's page; a mistake of theirs is none of who watches it."""
+        parts = self._surroundings.parts
+        with parts.isolated("tracing"):
+            self.tracing.page_read(engine, page)
+        with parts.isolated("usage"):
+            self.metering.page_read(engine, page)

@@ -1,0 +1,58 @@
+"""What the daemon hands to the supervisor of one engine: folders, the clock, what engines share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from vllmd.engine import disk_space
+from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.output.engine_output import FirstErrors
+from vllmd.engine.process.spawner import Spawner
+from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.stopped_engines import StoppedEngines
+from vllmd.engine.stopping import cleanup
+from vllmd.shim.protocol import ROTATION, Rotation
+from vllmd.util.clock import Clock
+from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.loop_lag import LoopLag
+
+
+@attrs.frozen
+class Site:
+    """What an engine's supervisor works with; all of it is the daemon's."""
+
+    directory: Path
+    """Of its shim: sockets and records."""
+    log_path: Path
+    state_dir: Path
+    spawner: Spawner
+    stopped: StoppedEngines
+    turns: Turns
+    clock: Clock
+    poll_s: float
+    chance: Callable[[], float]
+    """Random numbers from 0 to 1."""
+    do_aside: Do = at_once
+    """Does what waits for the disk."""
+    mask: Callable[[str], str] = str
+    """Takes secrets out of what an engine printed."""
+    shared_memory: Path = attrs.field(factory=lambda: cleanup.SHARED_MEMORY)
+    """Where engines leave shared memory."""
+    gpu: GpuView = attrs.field(factory=GpuView)
+    rotation: Rotation = attrs.field(factory=lambda: ROTATION)
+    secrets: tuple[str, ...] = ()
+    """What must not reach the log."""
+    errors: FirstErrors = attrs.field(factory=FirstErrors)
+    ended: Callable[[], None] = lambda: None
+    """Told when nothing of a run is left, before the next one."""
+
+    lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
+
+    def written(self) -> dict[Path, int]:
+        """Return the folders that are written to for this engine, and the bytes needed in each."""
+        return {
+            self.directory: disk_space.RECORDS_BYTES,
+            self.state_dir: disk_space.STATE_BYTES,
+            self.log_path.parent: disk_space.LOG_BYTES,
+        }

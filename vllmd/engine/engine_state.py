@@ -1,0 +1,323 @@
+"""What is known of one engine, and the log of it: every change goes through here, once.
+
+Lengths of time are measured by the monotonic clock: a clock that is set changes none of them.
+"""
+
+import attrs
+import structlog
+
+from vllmd import events
+from vllmd.engine.exits import Exit
+from vllmd.engine.liveness.reading import Answer, Reading
+from vllmd.engine.loading import durations
+from vllmd.engine.loading.phases import further
+from vllmd.engine.process.run_state import Run, RunState, RunStates
+from vllmd.engine.restart.policy import Hold, proven
+from vllmd.engine.restart.state_file import Known, Memory
+from vllmd.engine.state_machine import ENDED, ENDING, Event, State, transition
+from vllmd.util.clock import STEP_S, Clock, Moment
+
+SAVE_S = 2.0
+_LEVELS = {True: "info", False: "error"}
+
+
+class Ledger:
+    """State, phase, problem and counts of one engine.
+
+    What is in `known` outlives the daemon and the boot, what is true of a run outlives the daemon:
+    both are written down with every change.
+    """
+
+    def __init__(
+        self, engine: str, clock: Clock, memory: Memory, run_states: RunStates | None = None
+    ) -> None:
+        self.log = structlog.get_logger().bind(engine=engine)
+        self._clock = clock
+        self._memory = memory
+        self._run_states = run_states or RunStates()
+        self.known: Known = memory.load()
+        self.state = State.STOPPED
+        self._since = Moment.now(clock)
+        self.run: Run | None = None
+        """What runs, or is being started."""
+        self.phase: str | None = None
+        self.phases: dict[str, float] = {}
+        """When each phase of this start was reached, in monotonic seconds; empty if its beginning
+        was not seen."""
+        self.sizes: dict[str, int] = {}
+        """What the engine said of the memory it takes: see `loading/memory_sizes.py`."""
+        self.problem: str | None = None
+        self.requests: tuple[int, int] | None = None
+        """Requests that run and that wait, as the last page showed them; None if that is long ago,
+        or there was none."""
+        self.start_duration_s: float | None = None
+        self.ready_s = 0.0
+        """How long the last run had been ready when it ended."""
+        self._ready_at: float | None = None
+        self._retry_at: Moment | None = None
+        self._time_of_day_s = clock.time() - clock.monotonic()
+
+    @property
+    def since(self) -> float:
+        """When it came into its state, in seconds since the epoch."""
+        return self._since.shown(self._clock)
+
+    @property
+    def has_served(self) -> bool:
+        """Whether this run was ready before."""
+        return self._ready_at is not None
+
+    def save(self) -> None:
+        """Write down what is to outlive the daemon."""
+        self._memory.save(self.known)
+
+    async def saved(self) -> None:
+        """Wait until that is written down, or the disk does not take it; but not for long."""
+        await self._memory.saved(SAVE_S)
+
+    def counted(self, end: Exit) -> bool:
+        """Tell whether an end was noted before: the daemon died before it forgot the run."""
+        last = self.known.last_exit
+        return last is not None and bool(end.run_id) and last.run_id == end.run_id
+
+    def to(self, event: Event) -> None:
+        """Change the state as `event` says."""
+        before, self.state = self.state, transition(self.state, event)
+        self.known.transitions[event, self.state] += 1
+        self.save()
+        self.log.info(
+            events.STATE_CHANGED,
+            state=str(self.state),
+            before=str(before),
+            cause=str(event),
+            after_s=round(self._since.age_s(self._clock), 3),
+        )
+        self._since = Moment.now(self._clock)
+        self._keep()
+
+    def begin_anew(self) -> None:
+        """Forget the state after a mistake in the supervisor, if nothing of the engine is found."""
+        if self.state not in ENDED:
+            self.state, self._since = State.STOPPED, Moment.now(self._clock)
+            self._over()
+
+    # --- a run that goes on ------------------------------------------------------------------
+
+    def kept(self) -> Run | None:
+        """Return the run that an earlier daemon knew of, whether it goes on or not."""
+        kept = self._run_states.load(self._clock)
+        return kept.run if kept is not None and kept.state not in ENDED else None
+
+    def resume(self, run_id: str, *, ending: bool) -> bool:
+        """Go on with a run as it was known before: by this daemon, or by the one before it.
+
+        `ending` if its shim ends it. One that was to be drained, and was not told so yet, serves.
+
+        Returns: whether anything was known of it; the state is as before if not.
+        """
+        if self.run is None or self.run.run_id != run_id:
+            kept = self._run_states.load(self._clock)
+            if kept is None or kept.run.run_id != run_id or kept.state in ENDED:
+                return False
+            self._take(kept)
+        if ending:
+            self._set(State.STOPPING)
+        elif self.state in ENDING:
+            self._set(State.READY if self.has_served else State.LOADING)
+        return True
+
+    def _set(self, state: State) -> None:
+        if state is not self.state:
+            self.state, self._since = state, Moment.now(self._clock)
+            self._keep()
+
+    def _take(self, kept: RunState) -> None:
+        self.run, self.state, self._since = kept.run, kept.state, kept.since
+        self._ready_at, self.start_duration_s = kept.ready_at, kept.start_duration_s
+        self.phase, self.phases = kept.phase, dict(kept.phases)
+        self.sizes = dict(kept.sizes)
+
+    def _keep(self) -> None:
+        if self.run is not None:
+            self._run_states.save(
+                RunState(
+                    self.run,
+                    self.state,
+                    self._since,
+                    self._ready_at,
+                    self.start_duration_s,
+                    self.phase,
+                    dict(self.phases),
+                    dict(self.sizes),
+                )
+            )
+
+    def _over(self) -> None:
+        """Forget what was true of the run."""
+        self.run = None
+        self._run_states.forget()
+        self._ready_at = None
+        self.phase = None
+        self.sizes = {}
+        self.requests = None
+
+    # --- a start -----------------------------------------------------------------------------
+
+    def spawned(self, run: Run, *, seen: bool) -> None:
+        """Note what runs from now on; `seen` if its start was, and not only its middle."""
+        self.run = run
+        self._ready_at = None
+        self.start_duration_s = None
+        self.sizes = {}
+        self.phases = {durations.SPAWN: self._clock.monotonic()} if seen else {}
+
+    def reach(self, phase: str | None, at: float | None = None) -> None:
+        """Note how far a loading engine has come; what is no further, or None, changes nothing.
+
+        `at` is when it came so far, in seconds since the epoch, if that is known better than now.
+        """
+        if phase is None or further(self.phase, phase) == self.phase:
+            return
+        self.phase = phase
+        if self.phases:
+            now, latest = self._clock.monotonic(), max(self.phases.values())
+            reached = now if at is None else now - (self._clock.time() - at)
+            self.phases[phase] = min(now, max(latest, reached))
+        self._keep()
+        self.log.info(
+            events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())
+        )
+
+    def learn(self, size: tuple[str, int] | None) -> None:
+        """Note what a loading engine said of its memory; of several workers the largest counts."""
+        if size is not None:
+            name, value = size
+            if value > self.sizes.get(name, 0):
+                self.sizes[name] = value
+                self._keep()
+
+    def start_left_s(self) -> float | None:
+        """Estimate how long the start under way still takes; None if nothing is known of it."""
+        earlier = self.known.starts.get(self._command_hash, ())
+        if not self.phases or not earlier:
+            return None
+        phase, at = list(self.phases.items())[-1]
+        return durations.left_s(earlier, phase, self._clock.monotonic() - at)
+
+    @property
+    def _command_hash(self) -> str:
+        return self.run.command_hash if self.run else ""
+
+    def usual_start_s(self) -> float | None:
+        """Return what starts of the command under way usually take; None if there was none."""
+        return durations.usual_s(self.known.starts.get(self._command_hash, ()))
+
+    def phase_durations(self) -> dict[str, float]:
+        """Return the seconds that each phase of this start took, or has taken so far."""
+        if not self.phases:
+            return {}
+        begun = list(self.phases.values())
+        loading = self.state is State.LOADING
+        done = self._clock.monotonic() if loading else begun[0] + (self.start_duration_s or 0.0)
+        ended = [*begun[1:], max(done, begun[-1])]
+        return {
+            name: end - begin for name, begin, end in zip(self.phases, begun, ended, strict=True)
+        }
+
+    def ready(self) -> None:
+        """Note that a loading engine serves."""
+        self.problem = None
+        self._ready_at = now = self._clock.monotonic()
+        known = self.known
+        if self.phases:
+            self.start_duration_s = now - min(self.phases.values())
+            took = self.phase_durations()
+            known.starts = durations.remembered(known.starts, self._command_hash, took)
+        known.past = proven(known.past, self._command_hash)
+        self.to(Event.ANSWERED)
+
+    # --- an end ------------------------------------------------------------------------------
+
+    def show(self, reading: Reading) -> None:
+        """Note the requests in flight; a page that is late for once leaves what was known."""
+        if reading.answer is Answer.PAGE:
+            self.requests = (reading.running, reading.waiting)
+
+    def found(self, problem: str) -> None:
+        """Note what a person has to know or do; logged when it is new."""
+        if problem != self.problem:
+            self.log.warning(events.ENGINE_PROBLEM_FOUND, problem=problem)
+        self.problem = problem
+
+    def ended(self, end: Exit) -> None:
+        """Note the end of a run, once."""
+        known = self.known
+        if not self.counted(end):
+            self._tell_end(end)
+            known.exits[end.label, end.requested] += 1
+            if end.diagnosis is not None:
+                known.causes[end.diagnosis.cause] += 1
+            known.last_exit = end
+        now = self._clock.monotonic()
+        self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
+        self._over()
+        self.save()
+
+    def _tell_end(self, end: Exit) -> None:
+        getattr(self.log, _LEVELS[end.requested])(
+            events.ENGINE_EXITED,
+            code=end.label,
+            requested=end.requested,
+            text=end.describe(),
+            run_id=end.run_id,
+            **(attrs.asdict(end.diagnosis) if end.diagnosis else {}),
+            phase=end.phase,
+            killed=list(end.killed),
+            incident=end.incident,
+            last_line=end.tail[-1] if end.tail else end.error,
+        )
+
+    def hold(self, hold: Hold) -> None:
+        """Note that the engine is not started until something changes."""
+        self.known.hold = hold
+        self.save()
+        self.log.error(
+            events.ENGINE_HELD, cause=hold.cause, reason=hold.reason, retry_at=hold.retry_at
+        )
+
+    def follow_clock(self) -> None:
+        """Move failures and a hold by what the time of day was set by: their ages stay right."""
+        time_of_day_s = self._clock.time() - self._clock.monotonic()
+        step_s, known = time_of_day_s - self._time_of_day_s, self.known
+        if abs(step_s) < STEP_S:
+            return
+        self._time_of_day_s = time_of_day_s
+        known.past = known.past.moved(step_s)
+        known.hold = known.hold.moved(step_s) if known.hold else None
+        self.save()
+
+    def retry_at(self, longest_s: float) -> Moment | None:
+        """Return when a held engine is tried again; never, if None.
+
+        A clock that is set meanwhile, or was wrong before a boot, moves it by `longest_s` at most.
+        """
+        hold = self.known.hold
+        if hold is None or hold.retry_at is None:
+            return None
+        if self._retry_at is None or self._retry_at.wall != hold.retry_at:
+            now = Moment.now(self._clock)
+            left_s = min(max(0.0, hold.retry_at - now.wall), longest_s)
+            self._retry_at = Moment(now.monotonic + left_s, hold.retry_at)
+        return self._retry_at
+
+    def release(self, why: str) -> Hold | None:
+        """Note that a hold ends, and return it."""
+        hold, self.known.hold = self.known.hold, None
+        if hold is not None:
+            self.log.info(events.ENGINE_RELEASED, why=why, cause=hold.cause)
+            self.save()
+        return hold
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -1,0 +1,362 @@
+"""Follow a running engine: through loading to ready, into silence, sleep, a stall, and back."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import attrs
+
+from vllmd import events
+from vllmd.config.model import Liveness
+from vllmd.engine import exits
+from vllmd.engine.engine_state import Ledger
+from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.liveness.canary import RANK, Ask, Canary
+from vllmd.engine.liveness.fresh_look import LookAfresh, confirms, nobody_looks
+from vllmd.engine.liveness.reading import Activity, Answer, Reading
+from vllmd.engine.liveness.stall_detector import Judge, Judgement, LoadJudge, Verdict
+from vllmd.engine.loading.memory_sizes import parse_size
+from vllmd.engine.loading.phases import SPANS, is_waiting_notice, parse_phase
+from vllmd.engine.output.run_output import lines_now, output_of
+from vllmd.engine.state_machine import Event, State
+from vllmd.logs.reader import LogReader
+from vllmd.shim.protocol import RunRecord
+from vllmd.util.loop_lag import LoopLag
+from vllmd.util.parts import describe
+
+LOADING_POLL_S = 0.5
+EVIDENCE_S = 30.0
+"""What reading and writing files may take, beside the stacks."""
+SILENT_POLLS = 3
+"""So many polls in a row without an answer make an engine unreachable: one may be lost to load."""
+
+
+@attrs.frozen
+class Probes:
+    """What is asked of a running engine."""
+
+    loading: Callable[[], Awaitable[bool]]
+    """Whether its API answers."""
+    serving: Callable[[], Awaitable[Reading]]
+    """What its page shows; never raises."""
+    owns_port: Callable[[int], bool | None]
+    """Whether a process below that shim listens on the engine's port; None if not known."""
+    forget: Callable[[], None]
+    """Told when the engine is gone, so that nothing read from it is shown any longer."""
+    activity: Callable[[int, int], Activity | None] = lambda _shim, _engine: None
+    """What the processes below that shim, and that main process, have used; None if not known."""
+    pages: Callable[[], bytes] = bytes
+    """Its pages of the last minutes, as text."""
+    printed: Callable[[LogReader], Awaitable[list[str]]] = lines_now
+    """Reads what a loading engine printed since it was asked last."""
+    canary: Ask | None = None
+    """Sends a completion of one token; None if that is not wanted."""
+    fresh: LookAfresh = nobody_looks
+    """Looks once more, in a process that is not late, before anything is done."""
+
+
+@attrs.frozen
+class Stall:
+    """An engine that is to be killed: it was looked into, and made no progress meanwhile."""
+
+    label: str
+    """`exits.STALLED` or `exits.LOAD_STALLED`."""
+    reason: str
+
+
+Diagnose = Callable[[RunRecord, str, Activity | None], Awaitable[Path | None]]
+"""Writes down where the processes of a run stand; returns the folder, None if it could not."""
+
+
+NOT_SEEN = "vllmd itself cannot look at it, and leaves it alone: "
+LEFT_ALONE = "it seems to be stalled, and is left alone until that is sure: "
+
+
+@attrs.define(eq=False)
+class Watch:
+    """One engine, followed; `run` lasts until it is cancelled, or the engine is to be killed.
+
+    Its settings may be replaced meanwhile: the next look goes by them.
+    """
+
+    ledger: Ledger
+    probes: Probes
+    lag: LoopLag
+    poll_s: float
+    port: int
+    limits: Liveness
+    gpu: GpuView
+    diagnose: Diagnose
+    loaded: Callable[[], None] = lambda: None
+    """Told when the engine is ready for the first time in this run."""
+    _unsure: str | None = attrs.field(default=None, init=False)
+    """What was said while it was not sure how the engine does."""
+
+    async def run(self, run: RunRecord) -> Stall:
+        """Follow the engine of `run`, from where the ledger has it.
+
+        Returns: why it is to be killed.
+        """
+        if not self.ledger.has_served:
+            stall = await self._until_ready(run)
+            if stall is not None:
+                return stall
+            self.ledger.ready()
+            self.loaded()
+        return await self._serve(run)
+
+    async def look_first(self, run: RunRecord) -> None:
+        """Look at an engine that served under an earlier daemon, before anything is said of it.
+
+        One that refuses does not serve any more. A page that is only late says nothing: that is
+        judged by later looks.
+        """
+        reading = await self.probes.serving()
+        if reading.answer is Answer.PAGE and self.probes.owns_port(run["shim_pid"]) is False:
+            reading = Reading(reading.at, Answer.REFUSED)
+        self._note(reading, SILENT_POLLS if reading.answer is Answer.REFUSED else 0)
+
+    def span_ended(self, name: str, at: float) -> None:
+        """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
+        if self.ledger.state is State.LOADING:
+            self.ledger.reach(SPANS.get(name), at)
+
+    async def _until_ready(self, run: RunRecord) -> Stall | None:
+        log = output_of(run)
+        judge = LoadJudge(self.limits.load_stall_s, self.poll_s)
+        judged_at, spoke = self.lag.watched(), False
+        while True:
+            spoke = await self._hear(log) or spoke
+            if await self.probes.loading():
+                if self.probes.owns_port(run["shim_pid"]) is not False:
+                    return None
+                self.ledger.found(
+                    f"port {self.port} is answered by a process that is not this engine: end it "
+                    f"(ss -ltnp 'sport = {self.port}') or give the engine another port"
+                )
+            now = self.lag.watched()
+            judge.limit_s, judge.poll_s = self.limits.load_stall_s, self.poll_s
+            if now - judged_at >= self.poll_s:
+                judged_at = now
+                reason = self._judge_load(judge, run, spoke=spoke)
+                spoke = False
+                if reason and await self._load_stalls(run, judge, log, reason):
+                    return Stall(exits.LOAD_STALLED, reason)
+            await self.lag.clock.sleep(LOADING_POLL_S)
+
+    async def _hear(self, log: LogReader) -> bool:
+        """Note what a loading engine printed; tell whether it says that the load gets on."""
+        spoke = False
+        for line in await self.probes.printed(log):  # one by one: a phase may be over within a poll
+            spoke = spoke or not is_waiting_notice(line)
+            self.ledger.reach(parse_phase(line))
+            self.ledger.learn(parse_size(line))
+        return spoke
+
+    def _judge_load(self, judge: LoadJudge, run: RunRecord, *, spoke: bool) -> str | None:
+        activity = None if spoke else self.activity(run)
+        return judge.judge(self.lag.watched(), spoke=spoke, activity=activity)
+
+    async def _load_stalls(
+        self, run: RunRecord, judge: LoadJudge, log: LogReader, reason: str
+    ) -> bool:
+        """Act on a load that seems to stand still; tell whether it is to be ended."""
+        said_only = self.ledger.state is State.STALLED
+        if said_only and not self.limits.restart_stalled:
+            return False
+        if not await self._load_stands(run, judge, log):
+            return False
+        return said_only or (
+            await self._stalled(run, reason) and await self._load_stands(run, judge, log)
+        )
+
+    async def _load_stands(self, run: RunRecord, judge: LoadJudge, log: LogReader) -> bool:
+        """Look afresh at a load that seems to stand still."""
+        fresh = await self.probes.fresh(False)
+        if fresh.answer is Answer.UNKNOWN:
+            self._leave_alone(LEFT_ALONE + fresh.problem)
+            return False
+        self._sure()
+        if fresh.answered:
+            judge.pardon()
+        return self._judge_load(judge, run, spoke=await self._hear(log)) is not None
+
+    async def _serve(self, run: RunRecord) -> Stall:
+        judge = Judge(self.limits, self.poll_s)
+        own: Canary | None = None
+        silent = blind = 0
+        try:
+            while True:
+                own = self._canary(own)
+                judge.limits, judge.poll_s = self.limits, self.poll_s
+                await self.lag.clock.sleep(self.poll_s)
+                reading = await self.probes.serving()
+                blind = self._count_blind(reading, blind)
+                if reading.answer is not Answer.UNKNOWN:
+                    silent = 0 if reading.answer is Answer.PAGE else silent + 1
+                self._note(reading, silent)
+                reading = self._with_canary(own, reading)
+                judgement = judge.judge(reading, lambda: self.activity(run))
+                if judgement.verdict is not Verdict.STALLED:
+                    self._recovered(reading, judgement, silent)
+                elif await self._stalls(run, judge, reading, judgement):
+                    return Stall(exits.STALLED, judgement.reason)
+        finally:
+            if own is not None:
+                own.close()
+
+    def _canary(self, own: Canary | None) -> Canary | None:
+        """Return the canary that is wanted now: the one there is, another one, or none."""
+        ask, every_s = self.probes.canary, self.limits.canary_every_s
+        if own is not None:
+            if own.ask is ask and own.every_s == every_s:
+                return own
+            own.close()
+        return Canary(ask, self.lag.clock, every_s) if ask else None
+
+    def _with_canary(self, own: Canary | None, reading: Reading) -> Reading:
+        """Add the rank that stands for a canary in flight; send one if it is time."""
+        if own is None or reading.answer is not Answer.PAGE:
+            return reading
+        steps = sum(rank.steps for rank in reading.ranks.values())
+        idle = not any(rank.has_work for rank in reading.ranks.values())
+        rank = own.look(steps, idle and not reading.sleeping)
+        if own.problem is not None:
+            self.ledger.found(f"the canary was not answered as it should be: {own.problem}")
+        return (
+            reading if rank is None else attrs.evolve(reading, ranks={**reading.ranks, RANK: rank})
+        )
+
+    async def _stalls(
+        self, run: RunRecord, judge: Judge, reading: Reading, judgement: Judgement
+    ) -> bool:
+        """Act on an engine that seems to be stalled; tell whether it is to be killed.
+
+        It is looked at afresh before that is said, and again before it is killed.
+        """
+        said_only = self.ledger.state is State.STALLED
+        if said_only and not self.limits.restart_stalled:
+            return False
+        if not await self._confirmed(judge, reading, judgement):
+            return False
+        return said_only or (
+            await self._stalled(run, judgement.reason)
+            and await self._confirmed(judge, reading, judgement)
+        )
+
+    async def _confirmed(self, judge: Judge, reading: Reading, judgement: Judgement) -> bool:
+        """Look afresh at an engine that seems to be stalled; what is not sure is not confirmed."""
+        fresh = await self.probes.fresh(judgement.rank == RANK)
+        if fresh.answer is Answer.UNKNOWN:
+            self._leave_alone(LEFT_ALONE + fresh.problem)
+            return False
+        self._sure()
+        if confirms(fresh, reading, judgement):
+            return True
+        judge.pardon()
+        self.ledger.log.info(events.ENGINE_CLEARED, doubt=judgement.reason, answer=fresh.answer)
+        if fresh.answer is Answer.PAGE and self.ledger.state is State.STALLED:
+            self._progressed(Verdict.BUSY)
+        return False
+
+    def _count_blind(self, reading: Reading, blind: int) -> int:
+        """Say when many polls in a row could not look, and take it back when one could.
+
+        Returns: how many in a row that is, with this one.
+        """
+        if reading.answer is not Answer.UNKNOWN:
+            if blind >= SILENT_POLLS:
+                self._sure()
+            return 0
+        if blind + 1 >= SILENT_POLLS and self.ledger.state is not State.STALLED:
+            self._leave_alone(NOT_SEEN + reading.problem)
+        return blind + 1
+
+    def _leave_alone(self, why: str) -> None:
+        self._unsure = why
+        self.ledger.found(why)
+
+    def _sure(self) -> None:
+        """Take back what was said while it was not sure how the engine does."""
+        if self._unsure is not None and self.ledger.problem == self._unsure:
+            self.ledger.problem = None
+        self._unsure = None
+
+    def activity(self, run: RunRecord) -> Activity | None:
+        """Return what its processes have used, and what their GPU does for them."""
+        shim_pid = run["shim_pid"]
+        used = self.probes.activity(shim_pid, run["engine_pid"])
+        if used is None:
+            return None
+        busy, held = self.gpu.busy(shim_pid), self.gpu.memory_bytes(shim_pid)
+        return attrs.evolve(used, gpu_busy=busy, gpu_memory_bytes=held)
+
+    def _note(self, reading: Reading, silent: int) -> None:
+        """Follow what the page says into the states that it names."""
+        self.ledger.show(reading)
+        state = self.ledger.state
+        if silent >= SILENT_POLLS and state in (State.READY, State.SLEEPING):
+            self.ledger.requests = None
+            self.ledger.to(Event.WENT_SILENT)
+        if reading.answer is not Answer.PAGE:
+            return
+        if state is State.UNREACHABLE or (state is State.SLEEPING and not reading.sleeping):
+            self.ledger.to(Event.ANSWERED)
+        if self.ledger.state is State.READY and reading.sleeping:
+            self.ledger.to(Event.SLEPT)
+
+    def _recovered(self, reading: Reading, judgement: Judgement, silent: int) -> None:
+        """Take a stall back that was only said, not acted upon."""
+        if judgement.verdict is Verdict.UNKNOWN:
+            return
+        self._sure()
+        if self.ledger.state is not State.STALLED:
+            return
+        if reading.answer is Answer.PAGE:
+            self._progressed(judgement.verdict)
+        elif silent >= SILENT_POLLS:
+            self.ledger.to(Event.WENT_SILENT)
+
+    def _progressed(self, verdict: Verdict) -> None:
+        self.ledger.log.info(events.ENGINE_PROGRESSED, verdict=str(verdict))
+        self.ledger.problem = None
+        self.ledger.to(Event.PROGRESSED)
+
+    async def _stalled(self, run: RunRecord, reason: str) -> bool:
+        """Say that the engine is stalled, and look into it.
+
+        Returns: whether it is to be killed, if it stays so.
+        """
+        self.ledger.found(reason)
+        if self.ledger.state is not State.STALLED:
+            self.ledger.to(Event.STALLED)
+        folder = await self._evidence(run, reason)
+        self.ledger.log.error(
+            events.ENGINE_STALLED,
+            reason=reason,
+            incident=str(folder) if folder else None,
+            acted=self.limits.restart_stalled,
+            consequence="it is killed and started again, unless a last look shows progress"
+            if self.limits.restart_stalled
+            else "none: liveness.restart_stalled is false",
+        )
+        return self.limits.restart_stalled
+
+    async def _evidence(self, run: RunRecord, reason: str) -> Path | None:
+        """Write down where it stands; neither a mistake in that nor a disk keeps it from its end.
+
+        Returns: the folder; None if there is none.
+        """
+        looking = asyncio.ensure_future(self.diagnose(run, reason, self.activity(run)))
+        limit_s, problem = self.limits.diagnose_s + EVIDENCE_S, None
+        try:
+            if not await self.lag.wait(looking, limit_s):
+                problem = f"not written down within {limit_s:g} s: does a disk hang?"
+            elif (error := looking.exception()) is not None:
+                problem = describe(error)
+        finally:
+            looking.cancel()
+        if problem is None:
+            return looking.result()
+        self.ledger.log.error(events.INCIDENT_FAILED, problem=problem)
+        return None

@@ -1,0 +1,217 @@
+"""The verdict on a serving engine: idle, busy, silent or stalled. Pure: no I/O, no clock.
+
+Engine steps are the heartbeat. Standing still with nothing to do is idle; standing still with
+requests in flight is a hang, unless a step just takes long. Two limits tell those apart: a short
+one while the engine's processes use no CPU, so that nothing can be in the making, and a long one
+while they do (a long prefill does, and so does a kernel that spins).
+
+Time counts only as far as it was watched: readings come with times that stand still while the
+daemon is late, and what is between two of them counts up to the usual pause. What a page shows is
+known from the moment on at which all of it was there, up to that at which the next was asked for.
+"""
+
+import enum
+from collections.abc import Callable
+
+import attrs
+
+from vllmd.config.model import Liveness
+from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.util.units import format_duration
+
+QUIET_SHARE = 0.05
+"""Below this share of one CPU nothing is computed: log lines, timers, a page that is rendered."""
+TOLERANCE_S = 1.0
+"""A pause between two looks that is longer by more than this was not watched to its end."""
+LOOK_S = 6.0
+"""What asking a loading engine may take, beside the pause."""
+
+
+class Verdict(enum.StrEnum):
+    """What an engine does, by its progress."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    SLEEPING = "sleeping"
+    SILENT = "silent"
+    """Its page cannot be read; not long enough to say more."""
+    UNKNOWN = "unknown"
+    """Nobody could look."""
+    STALLED = "stalled"
+
+
+@attrs.frozen
+class Judgement:
+    """A verdict; for a stall the sentence that says why, and the rank that stands still, if any."""
+
+    verdict: Verdict
+    reason: str = ""
+    rank: str | None = None
+
+
+@attrs.define
+class _Suspicion:
+    """Since when something stood still, and since when without CPU; in watched seconds."""
+
+    since: float
+    quiet_since: float
+    cpu_s: float | None = None
+    cpu_at: float = 0.0
+
+    def look(
+        self, now: float, cpu_s: float | None, at: float | None, gpu_busy: bool | None
+    ) -> None:
+        """Take note of the CPU time so far, as it was `at` a monotonic time."""
+        at = now if at is None else at
+        worked = cpu_s is None or gpu_busy is True
+        if cpu_s is not None and self.cpu_s is not None and at > self.cpu_at:
+            worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * (at - self.cpu_at)
+        if worked:
+            self.quiet_since = now
+        self.cpu_s, self.cpu_at = cpu_s, at
+
+    def over(self, now: float, limits: Liveness) -> bool:
+        """Tell whether a limit is reached."""
+        return now - self.quiet_since >= limits.stall_s or now - self.since >= limits.hang_s
+
+    def describe(self, now: float) -> str:
+        """Say for how long, and what its processes did."""
+        quiet = self.quiet_since <= self.since
+        what = "used no CPU" if quiet else "used CPU"
+        return f"for {format_duration(now - self.since)}, while its processes {what}"
+
+
+class Judge:
+    """Keeps what it needs of earlier readings; one for each run of an engine.
+
+    `poll_s` is the pause between two readings.
+    """
+
+    def __init__(self, limits: Liveness, poll_s: float) -> None:
+        self.limits = limits
+        self.poll_s = poll_s
+        self._watched_s = 0.0
+        self._last_until: float | None = None
+        self._ranks: dict[str, Rank] = {}
+        self._standing: dict[str, _Suspicion] = {}
+        self._silence: _Suspicion | None = None
+
+    def judge(self, reading: Reading, activity: Callable[[], Activity | None]) -> Judgement:
+        """Say what a reading means; `activity` is asked only if something stands still."""
+        last, self._last_until = self._last_until, reading.until
+        if reading.answer is Answer.UNKNOWN:
+            return Judgement(Verdict.UNKNOWN)
+        if last is not None:
+            self._watched_s += min(max(0.0, reading.at - last), self.poll_s + TOLERANCE_S)
+        asked, took_s = self._watched_s, max(0.0, reading.until - max(reading.at, last or 0.0))
+        self._watched_s += took_s
+        if reading.answer is not Answer.PAGE:
+            return self._judge_silence(reading.answer, activity)
+        self._silence = None
+        if reading.sleeping:
+            self._standing.clear()
+            self._ranks = {}
+            return Judgement(Verdict.SLEEPING)
+        return self._judge_steps(reading, asked, activity)
+
+    def pardon(self) -> None:
+        """Forget since when something stands still: somebody else saw that all is well."""
+        self._silence = None
+        self._standing.clear()
+        self._ranks = {}
+
+    def _judge_silence(self, answer: Answer, activity: Callable[[], Activity | None]) -> Judgement:
+        now = self._watched_s
+        if self._silence is None:
+            self._silence = _Suspicion(now, now)
+        used = activity() if answer is Answer.NONE else None
+        if answer is Answer.NONE:
+            cpu_s, at = (used.api_cpu_s, used.at) if used else (None, None)
+            self._silence.look(now, cpu_s, at, None)
+        if not self._silence.over(now, self.limits):
+            return Judgement(Verdict.SILENT)
+        how = "refuses connections" if answer is Answer.REFUSED else "does not answer"
+        return Judgement(Verdict.STALLED, f"its API {how}, {self._silence.describe(now)}")
+
+    def _judge_steps(
+        self, reading: Reading, asked: float, activity: Callable[[], Activity | None]
+    ) -> Judgement:
+        before, self._ranks = self._ranks, dict(reading.ranks)
+        standing = {
+            name: rank
+            for name, rank in reading.ranks.items()
+            if name in before and rank.stands(before[name])
+        }
+        self._standing = {name: s for name, s in self._standing.items() if name in standing}
+        if not standing:
+            busy = any(rank.has_work for rank in reading.ranks.values())
+            return Judgement(Verdict.BUSY if busy else Verdict.IDLE)
+        used = activity()
+        answered = self._watched_s
+        for name, rank in standing.items():
+            suspicion = self._standing.setdefault(name, _Suspicion(answered, answered))
+            now = max(asked, suspicion.since)
+            cpu_s, at, gpu_busy = (
+                (used.core_cpu_s, used.at, used.gpu_busy) if used else (None, None, None)
+            )
+            suspicion.look(now, cpu_s, at, gpu_busy)
+            if suspicion.over(now, self.limits):
+                reason = _sentence(name, rank, suspicion, now)
+                return Judgement(Verdict.STALLED, reason, name)
+        return Judgement(Verdict.BUSY)
+
+
+def _sentence(name: str, rank: Rank, suspicion: _Suspicion, now: float) -> str:
+    work = f"{rank.running:g} running and {rank.waiting:g} waiting requests"
+    return f"no engine step with {work} (rank {name}) {suspicion.describe(now)}"
+
+
+class LoadJudge:
+    """The verdict on a load: it gets on as long as it prints, computes, or moves bytes."""
+
+    def __init__(self, limit_s: float, poll_s: float) -> None:
+        self.limit_s = limit_s
+        self.poll_s = poll_s
+        self._watched_s = 0.0
+        self._last: tuple[float, Activity | None] | None = None
+        self._still_since = 0.0
+
+    def judge(self, at: float, *, spoke: bool, activity: Activity | None) -> str | None:
+        """Take note of one look, at a watched time; `spoke` if it printed since the last one.
+
+        Returns: the sentence that says why the load is stalled, or None.
+        """
+        if self._last is not None:
+            before_at, before = self._last
+            usual_s = self.poll_s + LOOK_S + TOLERANCE_S
+            self._watched_s += min(max(0.0, at - before_at), usual_s)
+            if spoke or _worked(before, activity, at - before_at):
+                self._still_since = self._watched_s
+        self._last = (at, activity)
+        still_s = self._watched_s - self._still_since
+        if still_s < self.limit_s:
+            return None
+        return f"no line, no CPU and no byte moved for {format_duration(still_s)}"
+
+    def pardon(self) -> None:
+        """Forget since when nothing happens: somebody else saw that it answers."""
+        self._still_since = self._watched_s
+
+
+def _worked(before: Activity | None, now: Activity | None, seconds: float) -> bool:
+    """Tell whether anything happened between two looks; what is not known counts as work."""
+    if before is None or now is None:
+        return True
+    if before.at is not None and now.at is not None:
+        seconds = now.at - before.at
+    seconds = max(seconds, 1.0)  # CPU time comes in steps of 10 ms
+    cpu_s = now.api_cpu_s + now.core_cpu_s - before.api_cpu_s - before.core_cpu_s
+    return (
+        cpu_s > QUIET_SHARE * seconds
+        or now.io_bytes - before.io_bytes > MOVED_BYTES_PER_S * seconds
+        or now.gpu_memory_bytes != before.gpu_memory_bytes
+    )
+
+
+MOVED_BYTES_PER_S = 1024
+"""Below this, bytes are heartbeats between processes and no model."""

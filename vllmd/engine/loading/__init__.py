@@ -1,0 +1,1 @@
+"""How a load goes: its phases, how long they take, how much memory."""

@@ -1,0 +1,182 @@
+"""The engines: up or not, in which state, how often restarted, how ended, at what cost."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from vllmd.engine.loading.memory_sizes import BYTES, KV_TOKENS
+from vllmd.engine.state_machine import State
+from vllmd.engine.status import EngineStatus
+from vllmd.engine.usage import TreeUsage
+from vllmd.util.clock import Clock
+
+LABEL = "vllmd_engine"
+
+
+def _gauge(name: str, text: str, labels: Sequence[str] = ()) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"vllmd_engine_{name}", text, labels=[LABEL, *labels])
+
+
+def _counter(name: str, text: str, labels: Sequence[str] = ()) -> CounterMetricFamily:
+    return CounterMetricFamily(f"vllmd_engine_{name}", text, labels=[LABEL, *labels])
+
+
+class EnginesCollector:
+    """States and counts of every configured engine."""
+
+    name = "engines"
+
+    def __init__(self, engines: Callable[[], Sequence[EngineStatus]], clock: Clock) -> None:
+        self._engines = engines
+        self._clock = clock
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family after another, each with all engines."""
+        engines = self._engines()
+        now = self._clock.time()
+        yield from self._states(engines)
+        restarts = _counter("restarts_total", "Starts that followed an end nobody asked for.")
+        exits = _counter(
+            "exits_total",
+            "Ends of the engine, by exit code or signal and whether somebody asked for it.",
+            ["code", "requested"],
+        )
+        duration = _gauge(
+            "start_duration_seconds",
+            "How long the last start took until the API answered, in seconds.",
+        )
+        uptime = _gauge("uptime_seconds", "How long the engine's process has run, in seconds.")
+        for engine in engines:
+            restarts.add_metric([engine.name], engine.restarts)
+            for (code, requested), count in sorted(engine.exits.items()):
+                exits.add_metric([engine.name, code, str(requested).lower()], count)
+            if engine.start_duration_s is not None:
+                duration.add_metric([engine.name], engine.start_duration_s)
+            if engine.uptime_s is not None:
+                uptime.add_metric([engine.name], engine.uptime_s)
+        yield from (restarts, exits, duration, uptime)
+        yield from self._failures(engines, now)
+        yield from self._loads(engines)
+
+    @staticmethod
+    def _failures(engines: Sequence[EngineStatus], now: float) -> Iterator[Metric]:
+        failures = _counter("failures_total", "Ends that nobody asked for, by cause.", ["cause"])
+        transitions = _counter(
+            "transitions_total",
+            "Changes of the engine's state, by what happened and where it led.",
+            ["event", "state"],
+        )
+        info = GaugeMetricFamily(
+            "vllmd_engine_failure_info",
+            "1 for the last end, if nobody asked for it, in the words of 'vllmd why'.",
+            labels=[LABEL, "cause", "kind", "explanation", "advice"],
+        )
+        hold = _gauge(
+            "hold_seconds", "How long the engine has been held, in seconds, by cause.", ["cause"]
+        )
+        for engine in engines:
+            for cause, count in sorted(engine.causes.items()):
+                failures.add_metric([engine.name, cause], count)
+            for (event, state), count in sorted(engine.transitions.items()):
+                transitions.add_metric([engine.name, str(event), str(state)], count)
+            if engine.last_exit is not None and (found := engine.last_exit.diagnosis):
+                words = [found.cause, str(found.kind), found.explanation, found.advice]
+                info.add_metric([engine.name, *words], 1)
+            if engine.hold is not None:
+                hold.add_metric([engine.name, engine.hold.cause], max(0.0, now - engine.hold.since))
+        yield from (failures, transitions, info, hold)
+
+    @staticmethod
+    def _loads(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        phases = _gauge(
+            "start_phase_seconds",
+            "How long each phase of the last start took, or has taken so far, in seconds.",
+            ["phase"],
+        )
+        left = _gauge(
+            "start_remaining_seconds",
+            "How long a load still takes, as earlier ones of this command did, in seconds.",
+        )
+        for engine in engines:
+            for phase, seconds in engine.phases.items():
+                phases.add_metric([engine.name, phase], seconds)
+            if engine.start_left_s is not None:
+                left.add_metric([engine.name], engine.start_left_s)
+        yield from (phases, left)
+        yield from EnginesCollector._sizes(engines)
+
+    @staticmethod
+    def _sizes(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        sizes = _gauge(
+            "gpu_memory_bytes",
+            "What the engine said that it takes on each GPU, in bytes, by component.",
+            ["component"],
+        )
+        tokens = _gauge("kv_cache_tokens", "Tokens that the KV cache has room for.")
+        limit = _gauge("max_num_seqs", "Requests that may be computed at once, as configured.")
+        for engine in engines:
+            for component in BYTES:
+                if component in engine.sizes:
+                    sizes.add_metric([engine.name, component], engine.sizes[component])
+            if KV_TOKENS in engine.sizes:
+                tokens.add_metric([engine.name], engine.sizes[KV_TOKENS])
+            if engine.max_num_seqs is not None:
+                limit.add_metric([engine.name], engine.max_num_seqs)
+        yield from (sizes, tokens, limit)
+
+    @staticmethod
+    def _states(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        up = _gauge("up", "Whether the engine serves requests.")
+        state = _gauge("state", "1 for the state that the engine is in.", ["state"])
+        since = _gauge(
+            "state_change_timestamp_seconds", "When the engine came into its state, Unix time."
+        )
+        busy = _gauge("busy", "Whether requests are in flight.")
+        wanted = _gauge("wanted", "Whether the engine is meant to run.")
+        adopted = _gauge("adopted", "Whether the engine was started by an earlier daemon.")
+        changed = _gauge(
+            "command_changed",
+            "Whether the configuration now asks for another command than the one that runs.",
+        )
+        info = _gauge("info", "Always 1; the labels say what the engine serves.", ["model"])
+        for engine in engines:
+            up.add_metric([engine.name], engine.up)
+            if engine.looked_for:  # or it would be said to be stopped
+                for each in State:
+                    state.add_metric([engine.name, str(each)], each is engine.state)
+                since.add_metric([engine.name], engine.since)
+            busy.add_metric([engine.name], engine.busy)
+            wanted.add_metric([engine.name], engine.wanted)
+            adopted.add_metric([engine.name], engine.adopted)
+            changed.add_metric([engine.name], engine.command_changed)
+            info.add_metric([engine.name, engine.model], 1)
+        yield from (up, state, since, busy, wanted, adopted, changed, info)
+
+
+class UsageCollector:
+    """CPU time and memory of each engine's whole tree of processes."""
+
+    name = "usage"
+
+    def __init__(self, engines: Callable[[], Sequence[EngineStatus]], clock: Clock) -> None:
+        self._engines = engines
+        self._clock = clock
+        self._trees: dict[str, TreeUsage] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield CPU seconds, resident bytes and number of processes."""
+        cpu = _counter("cpu_seconds_total", "CPU time of the engine's processes, in seconds.")
+        memory = _gauge(
+            "memory_resident_bytes", "Resident memory of the engine's processes, summed, in bytes."
+        )
+        processes = _gauge("processes", "Processes of the engine.")
+        for engine in self._engines():
+            if engine.run_id is None or engine.shim_pid is None:
+                continue
+            tree = self._trees.setdefault(engine.name, TreeUsage(self._clock))
+            usage = tree.read(engine.run_id, engine.shim_pid)
+            if usage is not None:
+                cpu.add_metric([engine.name], usage.cpu_s)
+                memory.add_metric([engine.name], usage.resident_bytes)
+                processes.add_metric([engine.name], usage.processes)
+        yield from (cpu, memory, processes)

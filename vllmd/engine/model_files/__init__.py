@@ -1,0 +1,1 @@
+"""A model's files on the disk, of which only the heads are read."""

@@ -1,0 +1,1 @@
+"""What engines print: followed, counted, compressed, rotated."""

@@ -1,0 +1,205 @@
+"""One engine's output as the daemon follows it: each line once, also those of its absence."""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import attrs
+
+from vllmd.engine.process.shim_client import ask
+from vllmd.errors import ShimError
+from vllmd.logs.compress import Compressor
+from vllmd.logs.counting import LevelCounts
+from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
+from vllmd.shim import logfiles
+from vllmd.shim.logfile import LogFile
+from vllmd.shim.protocol import SOCKET_NAME, Message, Rotation
+from vllmd.shim.record import read_record, write_record
+
+BLOCKS_AT_ONCE = 64
+"""So many blocks are read in one look: a flood must not keep a thread for ever."""
+FIRST_ERRORS = 50
+ERROR_BYTES = 2000
+
+
+class FirstErrors:
+    """The first errors of a run: what a flood of later ones would push out of sight."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._since = Position(0, 0)
+
+    def begin(self, since: Position) -> None:
+        """Forget those of the run before, also what is still to be read of it."""
+        self._lines, self._since = [], since
+
+    def add(self, lines: Sequence[bytes], block: bytes, at: Position) -> None:
+        """Keep these lines of a block that begins at a position, the first ones of the run."""
+        index = 0
+        for line in lines:
+            if len(self._lines) == FIRST_ERRORS:
+                return
+            index = block.index(line, index)
+            if Position(at.number, at.offset + index) >= self._since:
+                self._lines.append(line[:ERROR_BYTES].decode(errors="replace"))
+            index += len(line)
+
+    def before(self, printed: Sequence[str]) -> list[str]:
+        """Return those that are not among the last lines, and then these."""
+        seen = set(printed)
+        return [*(line for line in self._lines if line not in seen), *printed]
+
+
+@attrs.frozen
+class OutputFigures:
+    """What is known of an engine's log; None is what is not known now."""
+
+    name: str
+    lines: dict[str, int]
+    bytes: dict[str, int]
+    used_bytes: int
+    budget_bytes: int
+    last_line_at: float | None
+    dropped_lines: int | None = None
+    dropped_bytes: int | None = None
+    rotations: int | None = None
+    problem: str | None = None
+    cut_lines: int | None = None
+
+
+class EngineOutput:
+    """Follows one log. `look` and `compress` wait for the disk: they are called in threads."""
+
+    def __init__(
+        self,
+        name: str,
+        log: Path,
+        directory: Path,
+        memory: Path,
+        rotation: Rotation,
+        errors: FirstErrors,
+        listeners: Sequence[Callable[[list[bytes]], None]] = (),
+    ) -> None:
+        """Follow `log` on from where `memory` says, or from its end.
+
+        `directory` is that of the engine's shim; `listeners` are handed the lines in a thread.
+        """
+        self.name = name
+        self._log = str(log)
+        self._socket = directory / SOCKET_NAME
+        self._memory = memory
+        self._rotation = rotation
+        self._errors = errors
+        self._listeners = listeners
+        self._counts = LevelCounts()
+        self._reader = LogReader(self._log, self._remembered() or end_of(self._log))
+        self._told = self._reader.position
+        self._told_rotation: object = None
+        self._status: Message = {}
+        self._compressor = Compressor(self._log)
+        self._used_bytes = 0
+
+    def look(self) -> None:
+        """Read what is new."""
+        for _ in range(BLOCKS_AT_ONCE):
+            try:
+                block = self._reader.read(BLOCK_BYTES)
+            except PermissionError:
+                return
+            if not block:
+                break
+            end = self._reader.position
+            begin = Position(end.number, end.offset - len(block))
+            self._errors.add(self._counts.add(block), block, begin)
+            if listeners := self._listeners:
+                lines = block.splitlines()
+                for listener in listeners:
+                    listener(lines)
+        if self._reader.position != self._told:
+            self._remember()
+        self._used_bytes = logfiles.used_bytes(self._log)
+
+    def compress(self) -> str | None:
+        """Compress what was rotated; returns what is in the way, if something is."""
+        if self._reader.position.number >= logfiles.current_number(self._log) - 1:
+            self._compressor.run()
+        return self._compressor.problem
+
+    def close(self) -> None:
+        """Let go of everything; the next daemon goes on where this one was."""
+        self._compressor.close()
+        self._reader.close()
+
+    async def ask_shim(self) -> None:
+        """Get the figures of the shim, and tell it how to rotate if it does not know yet."""
+        try:
+            self._status = await ask(self._socket, {"op": "status"})
+            run_id = self._status.get("run_id")
+            if self._told_rotation != run_id:
+                self._told_rotation = run_id
+                await ask(self._socket, {"op": "rotation", "rotation": self._rotation})
+        except ShimError:  # none runs, or one of a version that knows no rotation
+            self._status.pop("unfinished", None)
+
+    def configure(
+        self, rotation: Rotation, listeners: Sequence[Callable[[list[bytes]], None]]
+    ) -> None:
+        """Take over other settings; its shim is told at the next look."""
+        if rotation != self._rotation:
+            self._rotation = rotation
+            self._told_rotation = None
+        self._listeners = listeners
+
+    @property
+    def under_way(self) -> str | None:
+        """The line that was begun and not ended, as of the last look: a progress bar, mostly."""
+        return self._status.get("unfinished") or None
+
+    async def rotate(self) -> None:
+        """Begin a new file now.
+
+        Raises: ShimError: its shim does not answer; OSError: the disk refuses.
+        """
+        if self._socket.exists():
+            await ask(self._socket, {"op": "rotate"})
+        elif os.path.exists(self._log):
+            file = LogFile(self._log, self._rotation)
+            if file.size:
+                file.rotate()
+            file.close()
+
+    def figures(self) -> OutputFigures:
+        """Return what is known."""
+        last = None
+        with contextlib.suppress(OSError):
+            info = os.stat(self._log)
+            last = info.st_mtime if info.st_size else None
+        status = self._status
+        return OutputFigures(
+            self.name,
+            dict(self._counts.lines),
+            dict(self._counts.bytes),
+            self._used_bytes,
+            self._rotation["budget_bytes"],
+            last,
+            status.get("log_dropped_lines"),
+            status.get("log_lost_bytes"),
+            status.get("log_rotations"),
+            status.get("log_problem"),
+            status.get("log_cut_lines"),
+        )
+
+    def _remembered(self) -> Position | None:
+        record = read_record(str(self._memory))
+        try:
+            return Position(int(record["number"]), int(record["offset"])) if record else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def _remember(self) -> None:
+        position = self._reader.position
+        with contextlib.suppress(OSError):  # a full disk: lines may be counted twice
+            self._memory.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            write_record(str(self._memory), attrs.asdict(position), sync=False)
+            self._told = position

@@ -1,0 +1,145 @@
+"""The output of all engines: followed, compressed, rotated when somebody asks."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+import structlog
+
+from vllmd import events
+from vllmd.config import paths
+from vllmd.config.model import Config
+from vllmd.config.sections import Logs
+from vllmd.engine.output.engine_output import EngineOutput, FirstErrors, OutputFigures
+from vllmd.errors import UnknownEngineError
+from vllmd.logs.journal import Journal
+from vllmd.shim.protocol import Rotation
+from vllmd.util.clock import Clock
+from vllmd.util.parts import Part
+from vllmd.util.redact import without_shapes
+from vllmd.util.units import MIB
+
+LOOK_S = 2.0
+"""How often new lines are looked for."""
+COMPRESS_S = 60.0
+"""How often there may be something to compress."""
+
+_log = structlog.get_logger()
+
+
+def rotation_of(logs: Logs) -> Rotation:
+    """Return what a shim is told."""
+    return {
+        "max_bytes": logs.rotate_mb * MIB,
+        "period": logs.rotate,
+        "keep": logs.keep,
+        "budget_bytes": logs.budget_mb * MIB,
+    }
+
+
+class Outputs:
+    """One output for each engine of a configuration."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._clock = clock
+        self._journals: dict[str, Journal] = {}
+        self._outputs: dict[str, EngineOutput] = {}
+        self._over: list[EngineOutput | Journal] = []
+        self._problems: dict[str, str | None] = {}
+        self.errors: dict[str, FirstErrors] = {}
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Follow the engines of this configuration from now on; those that go on keep their place.
+
+        Raises: OSError: the log of a new one cannot be looked at.
+        """
+        self._compress = config.logs.compress
+        self.rotation = rotation_of(config.logs)
+        new = [name for name in config.engines if name not in self._outputs]
+        self._outputs.update({name: self._output(config, name) for name in new})
+        for name in [name for name in self._outputs if name not in config.engines]:
+            self._over.append(self._outputs.pop(name))
+            del self.errors[name]
+        wanted = self._outputs.keys() if config.logs.journal else set()
+        self._over += [self._journals.pop(name) for name in list(self._journals.keys() - wanted)]
+        for name, output in self._outputs.items():
+            if name in wanted and name not in self._journals:
+                self._journals[name] = Journal(name)
+            journal = self._journals.get(name)
+            output.configure(self.rotation, [journal.send] if journal else [])
+
+    def _output(self, config: Config, name: str) -> EngineOutput:
+        return EngineOutput(
+            name,
+            paths.engine_log(paths.log_dir(config), name),
+            paths.engine_dir(paths.run_dir(config), name),
+            paths.state_dir(config) / "engines" / f"{name}.log.json",
+            self.rotation,
+            self.errors.setdefault(name, FirstErrors()),
+        )
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what is to run: follow them, compress what was rotated."""
+        yield Part("logs", self.follow)
+        if self._compress:
+            yield Part("log_compression", self.compress)
+
+    async def follow(self) -> None:
+        """Follow them until cancelled."""
+        while True:
+            self._close_over()
+            for output in list(self._outputs.values()):
+                await asyncio.to_thread(output.look)
+                await output.ask_shim()
+            await self._clock.sleep(LOOK_S)
+
+    def _close_over(self) -> None:
+        """Let go of those that are not followed any more; no thread uses them now."""
+        over, self._over = self._over, []
+        for each in over:
+            each.close()
+
+    async def compress(self) -> None:
+        """Compress rotated files until cancelled; one after the other, as it takes CPU time."""
+        while True:
+            await self._compress_all()
+            await self._clock.sleep(COMPRESS_S)
+
+    def close(self) -> None:
+        """Let go of them."""
+        self._close_over()
+        for output in self._outputs.values():
+            output.close()
+        for journal in self._journals.values():
+            journal.close()
+
+    async def rotate(self, name: str) -> None:
+        """Begin a new file of an engine's log.
+
+        Raises: UnknownEngineError, ShimError, OSError.
+        """
+        if name not in self._outputs:
+            raise UnknownEngineError.among(name, self._outputs)
+        await self._outputs[name].rotate()
+
+    def under_way(self, name: str) -> str | None:
+        """Return the line that an engine has begun and not ended: a progress bar, mostly."""
+        output = self._outputs.get(name)
+        line = output.under_way if output else None
+        return line and without_shapes(line)
+
+    def figures(self) -> Iterable[OutputFigures]:
+        """Return what is known of each."""
+        return [output.figures() for output in self._outputs.values()]
+
+    def not_copied(self) -> dict[str, int]:
+        """Return how many lines of each engine the journal did not take, if it gets them."""
+        return {name: journal.dropped for name, journal in self._journals.items()}
+
+    async def _compress_all(self) -> None:
+        for name, output in list(self._outputs.items()):
+            problem = await asyncio.to_thread(output.compress)
+            if problem != self._problems.get(name):
+                self._problems[name] = problem
+                if problem:
+                    _log.error(events.LOG_NOT_COMPRESSED, engine=name, problem=problem)

@@ -1,0 +1,151 @@
+"""What a daemon knows of a run, kept beside `run.json`: the next daemon goes on with it.
+
+The file is written when something changes, never at each look. It is believed for the run and the
+boot that it names, and only together with a look at the engine itself.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import structlog
+
+from vllmd import events
+from vllmd.config.model import Engine
+from vllmd.engine.state_machine import State
+from vllmd.shim import proc
+from vllmd.shim.record import read_record, write_record
+from vllmd.util.clock import Clock, Moment
+from vllmd.util.disk_thread import Do, at_once
+
+NAME = "state.json"
+
+_log = structlog.get_logger()
+
+
+@attrs.frozen
+class Reached:
+    """Where a run answers and what it serves, as it was started."""
+
+    host: str
+    port: int
+    model: str
+    served_model_name: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Reached":
+        """Return how an engine is reached that is started with these settings."""
+        return cls(engine.host, engine.port, engine.model, engine.served_model_name)
+
+    def settings(self, engine: Engine) -> Engine:
+        """Return other settings of the engine, with what is true of the run that goes on."""
+        return attrs.evolve(engine, **attrs.asdict(self))
+
+
+@attrs.frozen
+class Run:
+    """One run of an engine."""
+
+    run_id: str
+    command_hash: str
+    reached: Reached
+
+
+@attrs.frozen
+class RunState:
+    """How a run stands. Single times are monotonic seconds of this boot."""
+
+    run: Run
+    state: State
+    since: Moment
+    ready_at: float | None = None
+    """When it was ready first; None if it was not yet."""
+    start_duration_s: float | None = None
+    phase: str | None = None
+    phases: Mapping[str, float] = attrs.field(factory=dict)
+    """When each phase of its start was reached."""
+    sizes: Mapping[str, int] = attrs.field(factory=dict)
+
+
+class RunStates:
+    """The file of one engine; without a `path` nothing is kept."""
+
+    def __init__(self, path: Path | None = None, do: Do = at_once) -> None:
+        """Name the file; `do` is who writes it, and waits for the disk."""
+        self._path = path
+        self._do = do
+        self._failed = False
+
+    def load(self, clock: Clock) -> RunState | None:
+        """Return what is kept; None if there is nothing, or it is not of this boot."""
+        try:
+            record = read_record(str(self._path)) if self._path else None
+            if record is None or record["boot_id"] != proc.boot_id():
+                return None
+            found = _from_json(record)
+        except (OSError, KeyError, TypeError, ValueError, AttributeError):
+            return None  # of another version, or garbage: the engine is asked instead
+        return found if found.since.monotonic <= clock.monotonic() else None
+
+    def save(self, state: RunState) -> None:
+        """Keep it; a disk that refuses costs the next daemon a look, so it is only said."""
+        if self._path is not None:
+            path, record = self._path, {**_to_json(state), "boot_id": proc.boot_id()}
+            self._do(lambda: self._write(path, record), str(path))
+
+    def forget(self) -> None:
+        """Remove the file: the run is over."""
+        if (path := self._path) is not None:
+            self._do(lambda: _remove(path), str(path))
+
+    def _write(self, path: Path, record: dict[str, Any]) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)  # before its first shim there is none
+            write_record(str(path), record, sync=False)
+        except OSError as error:
+            if not self._failed:
+                _log.error(
+                    events.STATE_FILE_NOT_WRITTEN,
+                    path=str(path),
+                    problem=str(error),
+                    consequence="a daemon that starts now has to find out how the engine stands",
+                )
+            self._failed = True
+        else:
+            self._failed = False
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # it names a run that is over: nobody believes it
+        path.unlink(missing_ok=True)
+
+
+def _to_json(state: RunState) -> dict[str, Any]:
+    return {**attrs.asdict(state), "state": str(state.state)}
+
+
+def _from_json(record: Mapping[str, Any]) -> RunState:
+    """Read what `_to_json` made. Raises: KeyError, TypeError, ValueError, AttributeError."""
+    run, since, ready_at = record["run"], record["since"], record["ready_at"]
+    took, reached = record["start_duration_s"], run["reached"]
+    return RunState(
+        Run(
+            str(run["run_id"]),
+            str(run["command_hash"]),
+            Reached(
+                str(reached["host"]),
+                int(reached["port"]),
+                str(reached["model"]),
+                tuple(str(name) for name in reached["served_model_name"]),
+            ),
+        ),
+        State(record["state"]),
+        Moment(float(since["monotonic"]), float(since["wall"])),
+        None if ready_at is None else float(ready_at),
+        None if took is None else float(took),
+        None if record["phase"] is None else str(record["phase"]),
+        {str(name): float(at) for name, at in record["phases"].items()},
+        {str(name): int(value) for name, value in record["sizes"].items()},
+    )

@@ -1,0 +1,177 @@
+"""Engines that share a GPU load one after another: two loads at once fight for the same memory.
+
+Nobody waits for a load that stands still, for one that takes far longer than it usually does, or
+for one that has all of its memory while there is room for another.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterator
+
+import attrs
+
+from vllmd.engine.liveness.reading import Activity
+from vllmd.engine.liveness.stall_detector import LoadJudge
+from vllmd.engine.loading.phases import ORDER
+from vllmd.engine.operator_requests import Wishes
+from vllmd.util.clock import Clock
+
+MAX_WAIT_S = 900.0
+"""How long an engine waits for another's load: a download of hours must not keep it down."""
+LEAST_WAIT_S = 60.0
+USUAL = 2.0
+"""It waits for so many times what the other's starts usually take."""
+STILL_S = 60.0
+"""A load that does nothing for so long is waited for no more: no CPU, no bytes, no GPU memory."""
+LOOK_S = 5.0
+SETTLED = "warm_up"
+"""The phase from which on a load takes no more memory that counts."""
+
+
+@attrs.frozen(eq=False)
+class Load:
+    """One engine that loads: what can be seen of it."""
+
+    gpus: frozenset[str] | None = None
+    """Those it loads on; None if that is not known: all."""
+    usual_s: float | None = None
+    """What its starts took; None if there was none."""
+    activity: Callable[[], Activity | None] = lambda: None
+    phase: Callable[[], str | None] = lambda: None
+
+    def settled(self) -> bool:
+        """Tell whether it has its memory."""
+        return ORDER.get(self.phase() or "", -1) >= ORDER[SETTLED]
+
+
+class Turns:
+    """Who loads now. An engine has a turn from its spawn until it is ready or gone."""
+
+    def __init__(self) -> None:
+        self._loading: dict[str, Load] = {}
+        self._changed = asyncio.Event()
+
+    def ahead_of(self, name: str, gpus: frozenset[str] | None) -> Iterator[tuple[str, Load]]:
+        """Yield the engines that load now and share a GPU with `name`."""
+        for other, load in list(self._loading.items()):
+            shares = gpus is None or load.gpus is None or bool(gpus & load.gpus)
+            if other != name and shares:
+                yield other, load
+
+    def take(self, name: str, load: Load) -> None:
+        """Note that `name` loads."""
+        self._loading[name] = load
+
+    def give_back(self, name: str) -> None:
+        """Note that `name` does not load any more; nothing happens if it did not."""
+        if self._loading.pop(name, None) is not None:
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Set when the next turn is given back."""
+        return self._changed
+
+
+@attrs.define
+class _Wait:
+    """One load that is waited for. `until` is monotonic, `words` say from when until when."""
+
+    load: Load
+    until: float
+    words: str
+    judge: LoadJudge
+    phase: str | None = None
+
+    def stands_still(self, now: float) -> bool:
+        phase, self.phase = self.phase, self.load.phase()
+        spoke = phase != self.phase
+        return self.judge.judge(now, spoke=spoke, activity=self.load.activity()) is not None
+
+
+class Turn:
+    """One engine's place among those."""
+
+    def __init__(
+        self,
+        turns: Turns,
+        name: str,
+        gpus: Collection[str] | None,
+        clock: Clock,
+        *,
+        has_room: Callable[[], bool | None] = lambda: None,
+        activity: Callable[[], Activity | None] = lambda: None,
+        phase: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Make it; `has_room` tells whether as much GPU memory is free as the engine takes.
+
+        `activity` and `phase` are of its own load, for others.
+        """
+        self._turns = turns
+        self._name = name
+        self._clock = clock
+        self._activity = activity
+        self._phase = phase
+        self.use(gpus, has_room)
+
+    def use(self, gpus: Collection[str] | None, has_room: Callable[[], bool | None]) -> None:
+        """Say which GPUs the next start uses, None if that is not known, and who knows of room."""
+        self._gpus = None if gpus is None else frozenset(gpus)
+        self._has_room = has_room
+
+    async def wait(
+        self, wishes: Wishes, wanted: Callable[[], bool], say: Callable[[str], None]
+    ) -> None:
+        """Wait until no load is in the way, or the start is not wanted any more.
+
+        What is wanted changes with one of the `wishes`; `say` is told for whom it waits.
+        """
+        waits: dict[str, _Wait] = {}
+        while wanted() and (words := self._in_the_way(waits)) is not None:
+            say(words)
+            pending = (
+                asyncio.ensure_future(self._turns.changed.wait()),
+                asyncio.ensure_future(wishes.beyond(wishes.count)),
+                asyncio.ensure_future(self._clock.sleep(LOOK_S)),
+            )
+            try:
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in pending:
+                    each.cancel()
+
+    def _in_the_way(self, waits: dict[str, _Wait]) -> str | None:
+        """Return for whom to wait, as a sentence; every load is looked at, each time."""
+        now, found = self._clock.monotonic(), None
+        for other, load in self._turns.ahead_of(self._name, self._gpus):
+            if other not in waits or waits[other].load is not load:
+                waits[other] = self._begin(other, load)
+            wait = waits[other]
+            over = wait.stands_still(now) or now >= wait.until
+            if not over and not (load.settled() and self._has_room() is True):
+                found = found or wait.words
+        return found
+
+    def _begin(self, other: str, load: Load) -> _Wait:
+        most_s = MAX_WAIT_S
+        if load.usual_s is not None:
+            most_s = min(MAX_WAIT_S, max(LEAST_WAIT_S, USUAL * load.usual_s))
+        since = self._clock.time()
+        words = (
+            f"waits until {other} has loaded, with which it shares a GPU: since {_at(since)}, "
+            f"until {_at(since + most_s)} at most, or until that load stands still"
+        )
+        return _Wait(load, self._clock.monotonic() + most_s, words, LoadJudge(STILL_S, LOOK_S))
+
+    def take(self, usual_s: float | None = None) -> None:
+        """Begin to load; `usual_s` is what that took until now."""
+        self._turns.take(self._name, Load(self._gpus, usual_s, self._activity, self._phase))
+
+    def give_back(self) -> None:
+        """Load no more."""
+        self._turns.give_back(self._name)
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%H:%M:%S UTC", time.gmtime(seconds))

@@ -1,0 +1,170 @@
+"""What is done after a failure: the policy's decision carried out, and a hold waited for."""
+
+import asyncio
+from collections.abc import Callable
+
+import attrs
+
+from vllmd import events
+from vllmd.config.command import Command
+from vllmd.config.model import Engine
+from vllmd.engine.causes import driver_mismatch
+from vllmd.engine.engine_state import Ledger
+from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.restart import compile_cache, policy
+from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.engine.restart.policy import Hold
+from vllmd.util.clock import Clock
+
+LOOK_S = 15.0
+"""How often a held engine's dependency is looked at."""
+
+
+class Aftermath:
+    """One engine's failures and holds."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        command: Command,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        dependencies: Dependencies,
+    ) -> None:
+        self._engine = engine
+        self._command = command
+        self._ledger = ledger
+        self._clock = clock
+        self._chance = chance
+        self._dependencies = dependencies
+
+    async def decide(self) -> float | None:
+        """Decide what follows the last end.
+
+        An end that somebody asked of the shim, past this daemon, is no failure.
+
+        Returns: a pause in seconds; None if the engine is held.
+        """
+        ledger, known = self._ledger, self._ledger.known
+        ledger.follow_clock()
+        last = known.last_exit
+        if last is not None and last.requested:
+            return self._engine.restart.initial_s
+        diagnosis = last.diagnosis if last else None
+        if ledger.ready_s >= self._engine.restart.reset_after_s > 0:
+            known.cache_moved = False
+        poisoned = diagnosis is not None and diagnosis.cause == "compile_cache"
+        wall = poisoned and known.cache_moved
+        if poisoned and not known.cache_moved:
+            self._move_cache()
+        known.past, decision = policy.decide(
+            known.past,
+            diagnosis,
+            self._engine.restart,
+            command_hash=self._command.hash,
+            ready_s=ledger.ready_s,
+            now=self._clock.time(),
+            chance=self._chance(),
+            wall=wall,
+        )
+        if len(known.past.failures) == 1:
+            known.first_failure = last
+        if isinstance(decision, Hold):
+            await self._hold(decision)
+            return None
+        ledger.save()
+        ledger.log.info(
+            events.ENGINE_BACKOFF_STARTED,
+            pause_s=round(decision.pause_s, 1),
+            failures=len(known.past.failures),
+        )
+        return decision.pause_s
+
+    async def _hold(self, hold: Hold) -> None:
+        """Begin a hold, with what is known of what it waits for."""
+        fine = await self._fine(hold.cause)
+        surroundings = await asyncio.to_thread(self._dependencies.surroundings)
+        self._ledger.hold(attrs.evolve(hold, fine=fine, surroundings=surroundings))
+
+    def _move_cache(self) -> None:
+        self._ledger.known.cache_moved = True
+        try:
+            target = compile_cache.put_aside(self._command.env)
+        except OSError as error:
+            self._ledger.found(f"the compile cache cannot be put aside: {error}")
+            return
+        self._ledger.log.warning(events.ENGINE_CACHE_MOVED, to=str(target) if target else None)
+
+    def forgive(self) -> None:
+        """Forget failures and a hold: a person took a hand."""
+        known = self._ledger.known
+        known.past, known.cache_moved = policy.forgiven(known.past), False
+        if self._ledger.release("somebody wants it to start") is None:
+            self._ledger.save()
+
+    async def still_held(self, mismatch: str | None = None) -> bool:
+        """Tell whether a hold is on; one is over when the engine would start with something new.
+
+        With a `mismatch`, the sentence about a driver that was changed, it begins: a start would
+        load for minutes and fail.
+        """
+        hold = self._ledger.known.hold
+        if hold is None and mismatch is not None:
+            reason = f"{mismatch}. {driver_mismatch.CAUSE.advice}"
+            await self._hold(
+                Hold(
+                    driver_mismatch.CAUSE.name, reason, self._clock.time(), None, self._command.hash
+                )
+            )
+            return True
+        if hold is None:
+            return False
+        changed = await self._changed(hold)
+        if changed is not None:
+            self._release(hold, changed, by_time=False)
+        return changed is None
+
+    async def _changed(self, hold: Hold) -> str | None:
+        if hold.command_hash != self._command.hash:
+            return "the configuration changed"
+        now = await asyncio.to_thread(self._dependencies.surroundings)
+        changed = [name for name, was in hold.surroundings.items() if now.get(name) != was]
+        return f"another {' and another '.join(changed)} than before" if changed else None
+
+    async def wait(self, wishes: Wishes, known: int) -> None:
+        """Wait until the hold is over, or there are more wishes than the `known` ones."""
+        while await self.still_held():
+            self._ledger.follow_clock()
+            hold = self._ledger.known.hold
+            if hold is None:
+                return
+            left_s, retry_at = LOOK_S, self._ledger.retry_at(self._engine.restart.hold_retry_s)
+            if retry_at is not None:
+                left_s = min(left_s, max(0.0, retry_at.monotonic - self._clock.monotonic()))
+            if await wishes.beyond_within(known, left_s, self._clock):
+                return
+            if retry_at is not None and self._clock.monotonic() >= retry_at.monotonic:
+                self._release(hold, "it is tried again once", by_time=True)
+                return
+            if hold.fine is None:
+                continue
+            fine = await self._fine(hold.cause)
+            if fine and not hold.fine:
+                self._release(hold, "what it depends on is fine again", by_time=False)
+                return
+            if fine is False and hold.fine:
+                self._ledger.known.hold = attrs.evolve(hold, fine=False)
+
+    async def _fine(self, cause: str) -> bool | None:
+        """Ask in a thread: a file server that does not answer must not hold up the daemon."""
+        try:
+            return await asyncio.to_thread(self._dependencies.fine, cause)
+        except OSError:
+            return None
+
+    def _release(self, hold: Hold, why: str, *, by_time: bool) -> None:
+        known = self._ledger.known
+        known.past = policy.released(known.past, hold, by_time=by_time)
+        self._ledger.release(why)

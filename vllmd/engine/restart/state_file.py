@@ -1,0 +1,176 @@
+"""What is known of one engine across restarts of the daemon and of the host: a small file.
+
+Written whole or not at all; a file that is truncated or garbage is put aside and said so, and the
+engine begins with nothing known, which never keeps it from serving.
+"""
+
+import asyncio
+import os
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import attrs
+import structlog
+
+from vllmd import events
+from vllmd.engine import exits
+from vllmd.engine.exits import Exit
+from vllmd.engine.loading.durations import Starts
+from vllmd.engine.restart.policy import Failure, Hold, Past
+from vllmd.engine.state_machine import Event, State
+from vllmd.shim.record import read_record, write_record
+from vllmd.util.disk_thread import Do, at_once
+
+VERSION = 1
+_EVENTS, _STATES = frozenset(Event), frozenset(State)
+
+_log = structlog.get_logger()
+
+
+@attrs.define
+class Known:
+    """Counts, ends, past failures and a hold of one engine."""
+
+    past: Past = attrs.field(factory=Past)
+    hold: Hold | None = None
+    restarts: int = 0
+    exits: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
+    causes: Counter[str] = attrs.field(factory=Counter)
+    """Ends that nobody asked for, by their cause."""
+    transitions: Counter[tuple[Event, State]] = attrs.field(factory=Counter)
+    """Changes of the state, by what happened and where it led."""
+    last_exit: Exit | None = None
+    first_failure: Exit | None = None
+    """What began the failures that are not over yet: later ones may be its echo."""
+    cache_moved: bool = False
+    """Whether the compile cache was put aside since the engine was last ready for long."""
+    starts: Starts = attrs.field(factory=dict)
+
+
+class Memory:
+    """The file of one engine."""
+
+    def __init__(self, path: Path, do: Do = at_once) -> None:
+        """Name the file; `do` is who writes it, and waits for the disk."""
+        self._path = path
+        self._do = do
+        self._asked = self._done = 0
+        self._changed = threading.Condition()
+
+    def load(self) -> Known:
+        """Return what is known; nothing, if the file is not there or cannot be understood."""
+        if not self._path.exists():
+            return Known()
+        try:
+            record = read_record(str(self._path))
+            if record is None:
+                raise ValueError("it is truncated or no JSON object")
+            return _from_json(record)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            aside = self._path.with_suffix(".unreadable")
+            _log.warning(
+                events.STATE_FILE_UNREADABLE,
+                path=str(self._path),
+                problem=repr(error),
+                consequence=f"counts and holds begin anew; it is kept as {aside}",
+            )
+            try:
+                os.replace(self._path, aside)
+            except OSError as failure:
+                _log.warning(events.STATE_FILE_UNREADABLE, path=str(aside), problem=str(failure))
+            return Known()
+
+    def save(self, known: Known) -> None:
+        """Write down what is known; a full disk must not touch an engine, so it is only said."""
+        record = _to_json(known)
+        self._asked += 1
+        number = self._asked
+        self._do(lambda: self._write(record, number), str(self._path))
+
+    async def saved(self, seconds: float) -> None:
+        """Wait until what was saved until now is on the disk, or refused by it; but not longer."""
+        if self._done < self._asked:
+            await asyncio.to_thread(self._wait, self._asked, seconds)
+
+    def _wait(self, number: int, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._done >= number, timeout=seconds)
+
+    def _write(self, record: dict[str, Any], number: int) -> None:
+        try:
+            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            write_record(str(self._path), record)
+        except OSError as error:
+            _log.error(
+                events.STATE_FILE_NOT_WRITTEN,
+                path=str(self._path),
+                problem=str(error),
+                consequence="counts and holds are lost if the daemon ends now",
+            )
+        with self._changed:
+            self._done = max(self._done, number)
+            self._changed.notify_all()
+
+
+def _to_json(known: Known) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "past": attrs.asdict(known.past),
+        "hold": known.hold.to_json() if known.hold else None,
+        "restarts": known.restarts,
+        "exits": [[code, asked, count] for (code, asked), count in known.exits.items()],
+        "causes": dict(known.causes),
+        "transitions": [[str(e), str(s), count] for (e, s), count in known.transitions.items()],
+        "last_exit": exits.to_json(known.last_exit),
+        "first_failure": exits.to_json(known.first_failure),
+        "cache_moved": known.cache_moved,
+        "starts": known.starts,
+    }
+
+
+def _from_json(record: dict[str, Any]) -> Known:
+    """Read a file of this version or an older one; a newer one only adds.
+
+    Raises: ValueError, TypeError, KeyError, AttributeError: it is something else.
+    """
+    past, hold = record["past"], record["hold"]
+    return Known(
+        past=Past(
+            failures=tuple(Failure(float(f["at"]), str(f["cause"])) for f in past["failures"]),
+            proven=tuple(str(each) for each in past["proven"]),
+            retried=past["retried"],
+        ),
+        hold=_hold(hold) if hold else None,
+        restarts=int(record["restarts"]),
+        exits=Counter({(str(c), bool(asked)): int(n) for c, asked, n in record["exits"]}),
+        causes=Counter({str(cause): int(n) for cause, n in record.get("causes", {}).items()}),
+        transitions=Counter(
+            {
+                (Event(event), State(state)): int(count)
+                for event, state, count in record.get("transitions", ())
+                if event in _EVENTS and state in _STATES
+            }
+        ),
+        last_exit=exits.from_json(record["last_exit"]),
+        first_failure=exits.from_json(record["first_failure"]),
+        cache_moved=bool(record["cache_moved"]),
+        starts={
+            str(command): [{str(k): float(v) for k, v in start.items()} for start in each]
+            for command, each in record["starts"].items()
+        },
+    )
+
+
+def _hold(hold: dict[str, Any]) -> Hold:
+    retry_at = hold["retry_at"]
+    return Hold(
+        cause=str(hold["cause"]),
+        reason=str(hold["reason"]),
+        since=float(hold["since"]),
+        retry_at=float(retry_at) if retry_at is not None else None,
+        command_hash=str(hold["command_hash"]),
+        fine=hold["fine"],
+        surroundings={str(k): str(v) for k, v in hold["surroundings"].items()},
+    )

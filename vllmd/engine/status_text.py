@@ -1,0 +1,33 @@
+"""An engine's state in words, as the commands show it."""
+
+from typing import Any
+
+from vllmd.util.units import format_duration
+
+
+def describe_state(engine: dict[str, Any]) -> str:
+    """Return such as ``loading (weights, 40s left)`` or ``draining (3 requests left)``.
+
+    `engine` is a status of the control socket; one of an older daemon lacks some fields.
+    """
+    detail = _detail(engine)
+    return f"{engine['state']} ({detail})" if detail else str(engine["state"])
+
+
+def _detail(engine: dict[str, Any]) -> str:
+    if engine["phase"]:
+        left_s = engine.get("start_left_s")
+        left = "" if left_s is None else f", {format_duration(left_s)} left"
+        return f"{engine['phase']}{left}"
+    running, waiting = engine.get("requests_running"), engine.get("requests_waiting")
+    in_flight = None if running is None else running + (waiting or 0)
+    if engine["state"] == "draining":
+        return "requests not known" if in_flight is None else f"{in_flight} requests left"
+    if engine["state"] == "held":
+        return str((engine.get("hold") or {}).get("cause", ""))
+    if engine["state"] != "ready":
+        return ""
+    adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
+    if adapters["loaded"] < adapters["wanted"]:
+        return f"{adapters['loaded']} of {adapters['wanted']} adapters"
+    return "busy" if in_flight else ""

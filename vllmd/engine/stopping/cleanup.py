@@ -1,0 +1,179 @@
+"""What an engine could leave behind, looked for after its end, and removed if it is its own.
+
+Processes are the shim's part (`orphans` for one whose shim was killed). Here: the port, shared
+memory, vLLM's sockets, and GPU memory where there is a reader of it. A foreign process that is in
+the way is named, never killed.
+"""
+
+import asyncio
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from vllmd.engine.probes.port import listener_on, port_free
+from vllmd.shim.proc import all_processes
+from vllmd.util.clock import Clock
+
+LIMIT_S = 10.0
+"""How long an end may take to show: the kernel gives VRAM back 0.2 s after the last process."""
+POLL_S = 0.2
+SHARED_TRIES = 10
+
+SHARED_MEMORY = Path("/dev/shm")
+SHARED_PREFIXES = ("psm_", "sem.mp-", "torch_", "nccl-", "vllm")
+"""Names that Python's multiprocessing, torch, NCCL and vLLM give to what they share."""
+
+
+@attrs.frozen
+class Proof:
+    """What was found after an end. `in_the_way` is what a person has to look at."""
+
+    removed: tuple[str, ...] = ()
+    in_the_way: tuple[str, ...] = ()
+    after_s: float = 0.0
+
+
+MemoryHolders = Callable[[], Awaitable[list[str] | None]]
+"""Names the processes that hold GPU memory of this engine's GPUs; None where nobody knows."""
+
+
+async def prove(
+    host: str,
+    port: int,
+    *,
+    since: float,
+    ipc: Path,
+    shared_memory: Path,
+    clock: Clock,
+    holders: MemoryHolders,
+) -> Proof:
+    """Wait until the port is free and the GPU's memory is back, and remove what was left.
+
+    `since` is when the run began, in seconds since the epoch; `ipc` is the folder of its sockets,
+    `shared_memory` that of shared memory, which others use too.
+
+    Returns: what was removed, and what is in the way of the next start after `LIMIT_S` seconds.
+    """
+    began = clock.monotonic()
+    while True:
+        taken, held = not port_free(host, port), await holders() or []
+        if not (taken or held) or clock.monotonic() - began >= LIMIT_S:
+            break
+        await clock.sleep(POLL_S)
+    after_s = clock.monotonic() - began
+    in_the_way = [*([await asyncio.to_thread(_port_taken, port)] if taken else []), *held]
+    removed = await asyncio.to_thread(
+        lambda: [*_empty(ipc), *_remove_until_gone(since, shared_memory)]
+    )
+    return Proof(tuple(removed), tuple(in_the_way), after_s)
+
+
+def _port_taken(port: int) -> str:
+    return f"port {port} is in use by {listener_on(port) or 'a process of another user'}"
+
+
+def _empty(folder: Path) -> Iterator[str]:
+    """Remove the sockets of a run that is over."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            path.unlink()
+            yield str(path)
+
+
+def _remove_until_gone(since: float, folder: Path) -> Iterator[str]:
+    """Remove shared memory, and look again for a while at what cannot be removed yet.
+
+    A process that is just ending still maps it, and one that is just starting cannot be looked
+    into (both seen); another engine's stays in use, and is left after that while.
+    """
+    for attempt in range(SHARED_TRIES):
+        if attempt:
+            time.sleep(POLL_S)
+        yield from remove_shared(since, folder)
+        if not any(_ours(path, since) for path in _shared(folder)):
+            return
+
+
+def remove_shared(since: float, folder: Path) -> Iterator[str]:
+    """Remove shared memory that nobody uses any more.
+
+    Only what is this user's, is named as an engine names it, was touched after `since` (seconds
+    since the epoch), and is neither mapped nor open anywhere. If a process of this user cannot be
+    looked into, nothing is removed.
+    """
+    candidates = {
+        (about.st_dev, about.st_ino): path
+        for path in _shared(folder)
+        if (about := _ours(path, since)) is not None
+    }
+    if not candidates:
+        return
+    used = _used(folder)
+    if used is None:
+        return
+    for identity, path in candidates.items():
+        if identity not in used:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                yield str(path)
+
+
+def _shared(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.name.startswith(SHARED_PREFIXES)]
+    except OSError:
+        return []
+
+
+def _ours(path: Path, since: float) -> os.stat_result | None:
+    try:
+        about = path.lstat()
+    except OSError:
+        return None
+    mine = about.st_uid == os.geteuid() and about.st_mtime >= since
+    return about if mine and stat.S_ISREG(about.st_mode) else None
+
+
+def _used(folder: Path) -> set[tuple[int, int]] | None:
+    """Return device and inode of what a process of this user has open or maps in `folder`.
+
+    Names would not do: glibc makes a semaphore under another name, maps that, and links it.
+    Open files are read before maps: what is being mapped is open until it is.
+
+    Returns: None if that cannot be known.
+    """
+    used: set[tuple[int, int]] = set()
+    device = folder.stat().st_dev
+    for process in all_processes():
+        if process.pid == 1:
+            continue  # init maps no engine's memory, and may not be looked into
+        place = Path("/proc", str(process.pid))
+        try:
+            if place.stat().st_uid == os.geteuid():
+                used.update(_opened(place / "fd", f"{folder}/"))
+                used.update((device, inode) for inode in _mapped(place / "maps", f" {folder}/"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError:
+            return None
+    return used
+
+
+def _opened(folder: Path, prefix: str) -> Iterator[tuple[int, int]]:
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.readlink(entry).startswith(prefix):
+                about = os.stat(entry)
+                yield about.st_dev, about.st_ino
+
+
+def _mapped(maps: Path, prefix: str) -> Iterator[int]:
+    """Yield inodes. Source: proc(5): address, permissions, offset, device, inode, path."""
+    for line in maps.read_text(errors="replace").splitlines():
+        if prefix in line:
+            yield int(line.split(maxsplit=5)[4])

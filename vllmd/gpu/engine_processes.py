@@ -1,0 +1,106 @@
+"""Which of the processes that hold GPU memory are ours, and whose they are.
+
+A process belongs to an engine if it is below the engine's shim, which is the subreaper of all of
+its tree. It was ours if it was seen there before, is in a session that an engine was started in, or
+in the control group of an engine's unit. Everything else is foreign, and left alone.
+"""
+
+import itertools
+import pwd
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.state_file import Notes
+from vllmd.shim import proc
+
+UNIT = "/vllmd-engine@"
+MAX_DEPTH = 64
+TITLE_WORDS = 3
+
+
+def identify(
+    pid: int, size: int | None, shims: Mapping[int, str], notes: Notes, root: str = "/proc"
+) -> Holder:
+    """Say whose a process is, and note it if it is an engine's.
+
+    `shims` are the processes beside the engines that run, with the names of these.
+    """
+    stat = proc.read_stat(pid)
+    if stat is None or stat.is_zombie:
+        return _ended(pid, size, notes)
+    identity = pid, stat.start_ticks
+    name, user = title(proc.command_line(pid)) or stat.name, _user(pid, root)
+    engine = _engine_above(stat, shims)
+    if engine is not None:
+        notes.processes.pop(identity, None)  # the newest last: the oldest are forgotten first
+        notes.processes[identity] = engine
+        notes.sessions[stat.session] = engine
+        return Holder(pid, size, Owner.ENGINE, engine, name, user, stat.start_ticks)
+    was = notes.processes.get(identity) or notes.sessions.get(stat.session)
+    if was is None and _in_engine_unit(pid, root):
+        was = "unknown"
+    owner = Owner.FOREIGN if was is None else Owner.ORPHAN
+    return Holder(pid, size, owner, was, name, user, stat.start_ticks)
+
+
+def title(command_line: str) -> str:
+    """Return what a process is called, without its options: these may hold what is private."""
+    words = itertools.takewhile(lambda word: not word.startswith("-"), command_line.split())
+    return " ".join(itertools.islice(words, TITLE_WORDS))
+
+
+def _ended(pid: int, size: int | None, notes: Notes) -> Holder:
+    """Say whose memory it is that an ended process has not given back, or one we cannot see."""
+    for (known, start_ticks), engine in notes.processes.items():
+        if known == pid:
+            name = f"a process of {engine} that has ended"
+            return Holder(pid, size, Owner.ORPHAN, engine, name, "", start_ticks)
+    return Holder(pid, size, Owner.FOREIGN)
+
+
+def forget_ended(notes: Notes, listed: Collection[int]) -> None:
+    """Forget processes and sessions of which nothing lives: their ids are used again.
+
+    Those that are still `listed` stay: their memory has not come back yet. The list of all
+    processes is read only if there is something to forget.
+    """
+    for pid, start_ticks in list(notes.processes):
+        stat = proc.read_stat(pid)
+        ended = stat is None or stat.is_zombie
+        if (ended and pid not in listed) or (stat and stat.start_ticks != start_ticks):
+            del notes.processes[pid, start_ticks]
+    gone = [session for session in notes.sessions if proc.read_stat(session) is None]
+    if gone:
+        alive = {stat.session for stat in proc.all_processes() if not stat.is_zombie}
+        for session in set(gone) - alive:
+            del notes.sessions[session]
+
+
+def _engine_above(stat: proc.Stat, shims: Mapping[int, str]) -> str | None:
+    above: proc.Stat | None = stat
+    for _ in range(MAX_DEPTH):
+        if above is None or above.ppid <= 1:
+            return None
+        if above.ppid in shims:
+            return shims[above.ppid]
+        above = proc.read_stat(above.ppid)
+    return None
+
+
+def _in_engine_unit(pid: int, root: str) -> bool:
+    try:
+        return UNIT in Path(root, str(pid), "cgroup").read_text()
+    except OSError:
+        return False
+
+
+def _user(pid: int, root: str) -> str:
+    try:
+        uid = Path(root, str(pid)).stat().st_uid
+    except OSError:
+        return ""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

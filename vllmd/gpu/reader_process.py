@@ -1,0 +1,246 @@
+"""The daemon's end of a source of readings: its process, watched, killed when late, started again.
+
+Whatever the source does, nobody waits for it: a call of NVML that never returns costs the readings,
+which become stale and disappear, and nothing else.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import structlog
+
+from vllmd import events
+from vllmd.gpu import wire
+from vllmd.util.clock import Clock, wait_event
+from vllmd.util.parts import describe
+
+FIRST_MESSAGE_S = 60.0
+"""A driver without persistence mode takes seconds for each GPU to begin with."""
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+STEADY_S = 120.0
+"""A source that lasted so long begins again with the first pause."""
+MAX_STUCK = 3
+"""Processes that do not die (uninterruptible, in the driver): with so many, no other is started."""
+MAX_LINE = 4 * 1024 * 1024
+
+_NO_SENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What a message raises that lacks something, or has something else in its place."""
+
+_log = structlog.get_logger()
+
+
+@attrs.frozen
+class Problem:
+    """Why there are no readings: one of `wire.REASONS`, and a sentence."""
+
+    reason: str
+    text: str
+
+
+@attrs.define
+class Figures:
+    """How the source's process fared."""
+
+    starts: int = 0
+    stuck: int = 0
+
+
+STARTING = Problem("starting", "the GPUs are being looked for")
+
+
+class Link:
+    """One source; `run` keeps it alive."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        take: Callable[[Mapping[str, Any]], None],
+        forget: Callable[[], None],
+        clock: Clock,
+        *,
+        late_s: float,
+        first_s: float = FIRST_MESSAGE_S,
+    ) -> None:
+        """Make it; `take` gets each message, `forget` is told when there is nobody who reads."""
+        self._argv = argv
+        self._take = take
+        self._forget = forget
+        self._clock = clock
+        self._late_s = late_s
+        self._first_s = first_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ending: list[subprocess.Popen[bytes]] = []
+        self._released_until: float | None = None
+        self._wake = asyncio.Event()
+        self.problem: Problem | None = STARTING
+        self.figures = Figures()
+
+    async def run(self) -> None:
+        """Keep a source running until cancelled."""
+        pause_s = FIRST_PAUSE_S
+        try:
+            while True:
+                await self._wait_while_released()
+                if self._stuck() >= MAX_STUCK:
+                    self._fail(Problem("hung", f"{MAX_STUCK} readers hang in the driver"))
+                    await self._clock.sleep(LONGEST_PAUSE_S)
+                    continue
+                began = self._clock.monotonic()
+                problem = await self._live()
+                self._end()
+                again = problem.reason == "devices_changed" or self._released_until is not None
+                if not again:
+                    self._fail(problem)
+                self._forget()
+                if again:
+                    pause_s = FIRST_PAUSE_S
+                    continue
+                if self._clock.monotonic() - began >= STEADY_S:
+                    pause_s = FIRST_PAUSE_S
+                await self._clock.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        finally:
+            self._end()
+
+    def _fail(self, problem: Problem) -> None:
+        if problem != self.problem:
+            _log.warning(events.GPU_READER_FAILED, reason=problem.reason, problem=problem.text)
+        self.problem = problem
+
+    async def _live(self) -> Problem:
+        """Run one process to its end; returns why it ended."""
+        try:
+            process = _start(self._argv)
+        except OSError as error:
+            return Problem("died", f"cannot start {self._argv[0]}: {error}")
+        self._process = process
+        self.figures.starts += 1
+        assert process.stdout is not None
+        reader = asyncio.StreamReader(limit=MAX_LINE)
+        loop = asyncio.get_running_loop()
+        try:
+            transport, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+            )
+        except OSError as error:
+            return Problem("died", f"the reader cannot be listened to: {error}")
+        try:
+            return await self._listen(reader, process)
+        finally:
+            transport.close()
+
+    async def _listen(
+        self, reader: asyncio.StreamReader, process: subprocess.Popen[bytes]
+    ) -> Problem:
+        limit_s = self._first_s
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    line = await reader.readline()
+                if not line:
+                    return await self._how_it_died(process)
+                message = wire.decode(line)
+                if message["kind"] == "problem":
+                    return Problem(str(message["reason"]), str(message["text"]))
+                self._take(message)
+            except TimeoutError:
+                return Problem("hung", f"the reader said nothing for {limit_s:g} s")
+            except _NO_SENSE as error:
+                return Problem("died", f"the reader does not make sense: {describe(error)}")
+            if message["kind"] == "fast":
+                limit_s = self._late_s
+                self._works()
+
+    def _works(self) -> None:
+        if self.problem is not None:
+            if self.problem != STARTING:
+                _log.info(events.GPU_READER_RECOVERED, after=self.problem.reason)
+            self.problem = None
+
+    async def _how_it_died(self, process: subprocess.Popen[bytes]) -> Problem:
+        for _ in range(20):
+            if process.poll() is not None:
+                break
+            await asyncio.sleep(0.05)
+        code, words = process.returncode, b""
+        if process.stderr is not None:
+            os.set_blocking(process.stderr.fileno(), False)
+            words = process.stderr.read() or b""
+        last = words.decode(errors="replace").strip().splitlines()[-1:]
+        return Problem("died", ": ".join([f"the reader ended with code {code}", *last]))
+
+    def _end(self) -> None:
+        """Kill the process; one that does not die is left to be looked at again."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        for pipe in (process.stdin, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        self._ending.append(process)
+        self._stuck()
+
+    def _stuck(self) -> int:
+        self._ending = [process for process in self._ending if process.poll() is None]
+        self.figures.stuck = len(self._ending)
+        return self.figures.stuck
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    def tell(self, words: str) -> bool:
+        """Send a line to the source; tell whether one is there to take it."""
+        if self._process is None or self._process.stdin is None:
+            return False
+        try:
+            os.write(self._process.stdin.fileno(), f"{words}\n".encode())
+        except OSError:
+            return False
+        return True
+
+    def release(self, seconds: float) -> None:
+        """Let go of the GPUs for so long: a reset needs them unused."""
+        self._released_until = self._clock.monotonic() + seconds
+        self._fail(Problem("released", "let go of by 'vllmd gpu release'"))
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+        self._wake.set()
+
+    def resume(self) -> None:
+        """Read again, before the time is over."""
+        self._released_until = None
+        self._wake.set()
+
+    async def _wait_while_released(self) -> None:
+        while self._released_until is not None:
+            left_s = self._released_until - self._clock.monotonic()
+            if left_s <= 0:
+                self._released_until = None
+                return
+            self._wake.clear()
+            await wait_event(self._wake, left_s, self._clock)
+
+
+def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a process that does not get the terminal's Ctrl-C: it ends with its standard input.
+
+    Raises: OSError: it cannot be started.
+    """
+    return subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        start_new_session=True,
+    )

@@ -1,0 +1,379 @@
+"""The GPUs of the host and the engines on them: readings, owners, Xids, the driver."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from vllmd import events
+from vllmd.config import paths
+from vllmd.config.command import Commands
+from vllmd.config.gpus import gpus_used, visible_gpus
+from vllmd.config.memory import DEFAULT_SHARE
+from vllmd.config.model import Config, Engine
+from vllmd.config.sections import Gpu
+from vllmd.engine.process import orphans
+from vllmd.engine.state_machine import State
+from vllmd.engine.status import EngineStatus
+from vllmd.gpu import attribution, engine_processes, fit, hardware
+from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.kernel_log import KernelLog
+from vllmd.gpu.latest import PEAKS, Device, Latest, Listing, Periods
+from vllmd.gpu.reader_process import Link, Problem
+from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
+from vllmd.gpu.sources import DEMO, NONE, NVML, command_of, source_of
+from vllmd.gpu.state_file import Notebook
+from vllmd.gpu.xid_log import XidEvent, XidLog
+from vllmd.util.clock import Clock, wait_event
+from vllmd.util.parts import Part
+from vllmd.xids import KernelXid, parse_pci
+
+HURRIED_S = 1.0
+"""How often processes are listed while an engine starts or stops."""
+HURRIED = frozenset({State.STARTING, State.LOADING, State.DRAINING, State.STOPPING})
+FRESH_S = 3.0
+"""How long a listing that was asked for may take."""
+
+_log = structlog.get_logger()
+
+
+class Gpus:
+    """All GPUs; its parts read them, everything else answers from what was read."""
+
+    def __init__(
+        self,
+        config: Config,
+        commands: Commands,
+        engines: Callable[[], Sequence[EngineStatus]],
+        clock: Clock,
+        notebook: Notebook,
+    ) -> None:
+        settings = config.gpu
+        self._config = config
+        self._visible = _visible(commands)
+        self._engines = engines
+        self._clock = clock
+        self._notebook = notebook
+        self._notes = notebook.load()
+        self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
+        self.source = source_of(settings.source)
+        self.latest = Latest(self._periods, settings.peak_window_s, self._notes.indices)
+        self.link = self._make_link(settings)
+        self._kernel = KernelLog(self._take_kernel_xid, clock)
+        self._holders: dict[str, tuple[Holder, ...]] = {}
+        self._growth: dict[str, int] = {}
+        self.xids = XidLog(self._notes.xids)
+        self._pace_s = settings.processes_s
+        self._awaiting: set[asyncio.Event] = set()
+        self._known_lost: dict[str, str] = {}
+        self._driver = self._library = ""
+
+    def _make_link(self, settings: Gpu) -> Link:
+        return Link(
+            command_of(self.source, self._periods),
+            self._take,
+            self._forget,
+            self._clock,
+            late_s=max(10.0, 5 * settings.every_s),
+        )
+
+    def configure(self, config: Config, commands: Commands) -> None:
+        """Take over other settings; only those of the readings themselves begin them anew."""
+        before, self._config = self._config.gpu, config
+        self._visible = _visible(commands)
+        settings = config.gpu
+        if settings == before:
+            return
+        self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
+        self.latest.configure(self._periods, settings.peak_window_s)
+        self.source = source_of(settings.source)
+        self._forget()
+        figures, self.link = self.link.figures, self._make_link(settings)
+        self.link.figures = figures
+        self._pace_s = settings.processes_s
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what is to run: the reader, and the kernel's log."""
+        if self.source != NONE:
+            yield Part("gpu_reader", self.link.run)
+        if self.source == NVML:
+            yield Part("kernel_log", self._kernel.run)
+
+    # --- what comes in -----------------------------------------------------------------------
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        kind = message["kind"]
+        self.latest.take(message, self._clock.monotonic())
+        if kind == "xid":
+            self._take_xid(XidEvent(message["at"], message["uuid"], message["code"], ""))
+        elif kind == "processes":
+            self._attribute()
+            for listed in self._awaiting:
+                listed.set()
+        elif kind == "fast":
+            self._tell_lost()
+            self._set_pace()
+        elif kind == "mistake":
+            _log.error(events.GPU_READER_FAILED, reason="mistake", problem=message["text"])
+        elif kind in ("hello", "slow"):
+            self._look_at_driver()
+
+    def _forget(self) -> None:
+        self.latest.forget()
+        self._holders.clear()
+        self._pace_s = self._periods.processes_s
+        self._look_at_driver()
+
+    def _tell_lost(self) -> None:
+        lost, before = dict(self.latest.lost), self._known_lost
+        self._known_lost = lost
+        for uuid in lost.keys() - before.keys():
+            device = self.latest.devices[uuid]
+            _log.error(events.GPU_LOST, gpu=device.label, uuid=uuid, reason=lost[uuid])
+        for uuid in before.keys() - lost.keys():
+            device = self.latest.devices[uuid]
+            _log.info(events.GPU_FOUND, gpu=device.label, uuid=uuid, after=before[uuid])
+
+    def _set_pace(self) -> None:
+        hurried = any(engine.state in HURRIED for engine in self._engines())
+        wanted = min(HURRIED_S, self._periods.processes_s) if hurried else self._periods.processes_s
+        if wanted != self._pace_s and self.link.tell(f"pace {wanted}"):
+            self._pace_s = wanted
+
+    def _look_at_driver(self) -> None:
+        """Compare what the kernel runs with what a new process would load."""
+        loaded = str(self.latest.hello.get("library", ""))
+        self._driver = hardware.kernel_driver_version() or str(self.latest.hello.get("driver", ""))
+        self._library = (hardware.library_version(loaded) if loaded else None) or ""
+        problem, found = self.link.problem, None
+        if self._driver and self._library and self._driver != self._library:
+            found = (
+                f"the kernel runs driver {self._driver}, but the library on the disk is "
+                f"{self._library}: what runs goes on, what starts anew cannot use the GPU"
+            )
+        elif problem is not None and problem.reason == "driver_mismatch":
+            found = f"{problem.text}: what starts anew cannot use the GPU"
+        if found and not self._notes.mismatch:
+            _log.error(events.GPU_DRIVER_CHANGED, problem=found, advice="drain, then reboot")
+        self._notes.mismatch = found
+        self._notebook.save(self._notes)
+
+    def _take_kernel_xid(self, found: KernelXid) -> None:
+        for device in self.latest.devices.values():
+            if device.parent is None and parse_pci(device.pci_bus_id) == found.pci:
+                self._take_xid(XidEvent(self.now(), device.uuid, found.code, found.text))
+
+    def _take_xid(self, event: XidEvent) -> None:
+        if self.xids.take(event, self.latest.devices.get(event.uuid)):
+            self._notebook.save(self._notes)
+
+    def _attribute(self) -> None:
+        """Say whose the processes are, and how much each engine has grown."""
+        listings = self.latest.listings(self._clock.monotonic()) or {}
+        shims = self._shims()
+        listed = {pid for each in listings.values() for pid, _ in each.processes}
+        engine_processes.forget_ended(self._notes, listed)
+        self._holders = {
+            uuid: tuple(
+                engine_processes.identify(pid, size, shims, self._notes)
+                for pid, size in listing.processes
+            )
+            for uuid, listing in listings.items()
+        }
+        held = {e.name: (e, self.engine_bytes(e.name)) for e in self._engines()}
+        self._growth = {}
+        for name, (engine, size) in held.items():
+            run, base = self._notes.baselines.get(name, ("", 0))
+            if engine.run_id is None or not size or engine.state is not State.READY:
+                continue
+            if run != engine.run_id:
+                if not all(listing.at > engine.since for listing in listings.values()):
+                    continue
+                self._notes.baselines[name] = engine.run_id, size
+                base = size
+            self._growth[name] = size - base
+        self._notebook.save(self._notes)
+
+    def _shims(self) -> dict[int, str]:
+        """Return the processes beside engines, those that are not configured any more too."""
+        found = {engine.shim_pid: engine.name for engine in self._engines() if engine.shim_pid}
+        folder = paths.run_dir(self._config) / "engines"
+        for name in set(os.listdir(folder)) - set(found.values()) if folder.is_dir() else ():
+            run = orphans.read_run(folder / name)
+            if run is not None and orphans.shim_alive(run):
+                found[run["shim_pid"]] = name
+        return found
+
+    # --- what is known -----------------------------------------------------------------------
+
+    def listings(self) -> Mapping[str, Listing] | None:
+        """Return who holds memory, by UUID; None if it was not listed lately."""
+        return self.latest.listings(self._clock.monotonic())
+
+    @property
+    def mismatch(self) -> str | None:
+        """The sentence that says that the driver was changed, and what starts now cannot use it."""
+        return self._notes.mismatch
+
+    def uses_gpus(self, engine: Engine) -> bool:
+        """Tell whether an engine may use a GPU at all."""
+        return self._visible[engine.name] != ()
+
+    def holders(self, uuid: str) -> tuple[Holder, ...]:
+        """Return the processes that hold memory of a GPU, as they were listed last."""
+        return self._holders.get(uuid, ()) if self.listings() is not None else ()
+
+    def engine_bytes(self, name: str) -> int | None:
+        """Return how much an engine holds on all GPUs; None if nobody knows."""
+        if self.listings() is None:
+            return None
+        return sum(h.bytes or 0 for each in self._holders.values() for h in each if h.is_of(name))
+
+    def is_process_of(self, name: str, pid: int) -> bool:
+        """Tell whether a process is an engine's, or was and still has memory."""
+        return any(p == pid and e == name for (p, _), e in self._notes.processes.items())
+
+    def engine_has_held(self, name: str) -> bool:
+        """Tell whether a process of an engine has been seen with GPU memory since it was up."""
+        return name in self._notes.processes.values()
+
+    def values(self, device: Device) -> dict[str, float]:
+        """Return the figures of a GPU by `Row.key`; none of them is old."""
+        return self.latest.values(device.uuid, self._clock.monotonic())
+
+    def gpus_of(self, engine: Engine) -> list[Device]:
+        """Return the GPUs that an engine has memory on, or else those that it would use."""
+        devices = self.latest.devices
+        used = [
+            devices[uuid]
+            for uuid, each in self._holders.items()
+            if uuid in devices and any(h.is_of(engine.name) for h in each)
+        ]
+        if used:
+            return used
+        whole = sorted((d for d in devices.values() if d.parent is None), key=lambda d: d.index)
+        names = self._visible.get(engine.name)
+        if names is None:
+            chosen = whole
+        else:
+            chosen = [d for name in names for d in devices.values() if _is(d, name)]
+        return chosen[: gpus_used(engine.flags)]
+
+    def margin(self, device: Device, engine: Engine) -> float | None:
+        """Return what would be left on a GPU if an engine started again, in bytes."""
+        listing = (self.listings() or {}).get(device.uuid)
+        if listing is None:
+            return None
+        held = self.holders(device.uuid)
+        own = sum(h.bytes or 0 for h in held if h.is_of(engine.name))
+        if engine.is_stand_in and not own and self.source != DEMO:
+            return None  # it uses no GPU
+        share = engine.gpu_memory_utilization or DEFAULT_SHARE
+        memory = listing.memory
+        return fit.margin_bytes(
+            total=memory.total, reserved=memory.reserved, free=memory.free, own=own, share=share
+        )
+
+    def now(self) -> float:
+        """Return the time in seconds since the epoch."""
+        return self._clock.time()
+
+    async def fresh(self) -> bool:
+        """Ask for a listing and wait for it; tell whether it came."""
+        listed = asyncio.Event()
+        self._awaiting.add(listed)
+        try:
+            return self.link.tell("processes") and await wait_event(listed, FRESH_S, self._clock)
+        finally:
+            self._awaiting.discard(listed)
+
+    def figures(self) -> GpuFigures:
+        """Return all that is known now."""
+        now, latest = self._clock.monotonic(), self.latest
+        listings = self.listings() or {}
+        margins: dict[str, dict[str, float]] = {}
+        for name, engine in self._config.engines.items():
+            for device in self.gpus_of(engine):
+                margin = self.margin(device, engine)
+                if margin is not None:
+                    margins.setdefault(device.uuid, {})[name] = margin
+        found = []
+        for uuid, device in latest.devices.items():
+            listing, holders = listings.get(uuid), self.holders(uuid)
+            peaks = {key: latest.peak(uuid, key, now) for key in PEAKS}
+            found.append(
+                DeviceFigures(
+                    device,
+                    latest.lost.get(uuid) or (None if latest.fresh(now) else "not_read"),
+                    latest.values(uuid, now),
+                    {key: peak for key, peak in peaks.items() if peak is not None},
+                    attribution.shares(listing.memory, holders) if listing else {},
+                    holders,
+                    margins.get(uuid, {}),
+                    self.xids.of(uuid),
+                )
+            )
+        return GpuFigures(
+            source=self.source,
+            problem=self._problem(),
+            driver=self._driver,
+            library=self._library,
+            mismatch=self.mismatch,
+            devices=tuple(sorted(found, key=lambda f: (f.device.index, f.device.label))),
+            growth=dict(self._growth) if self.listings() is not None else {},
+            errors=latest.errors,
+            cpu_s=latest.cpu_s,
+            rss_bytes=latest.rss_bytes,
+            took_s=latest.took_s,
+            success_at=latest.success_at,
+            starts=self.link.figures.starts,
+            stuck=self.link.figures.stuck,
+            kernel_log=self._kernel.readable,
+        )
+
+    def _problem(self) -> Problem | None:
+        if self.source == NONE:
+            return Problem("disabled", "no NVIDIA GPU is in this host, or gpu.source is 'none'")
+        return self.link.problem
+
+    # --- what is done ------------------------------------------------------------------------
+
+    async def reap(self) -> list[str]:
+        """Kill the orphans that hold GPU memory; returns who they were."""
+        await self.fresh()
+        shims, killed = self._shims(), {}
+        for holder in {h for each in self._holders.values() for h in each}:
+            again = engine_processes.identify(holder.pid, holder.bytes, shims, self._notes)
+            if again.owner is Owner.ORPHAN and again.start_ticks == holder.start_ticks:
+                try:
+                    os.kill(holder.pid, signal.SIGKILL)
+                except (ProcessLookupError, PermissionError) as error:
+                    _log.warning(events.GPU_ORPHANS_KILLED, pid=holder.pid, problem=str(error))
+                    continue
+                killed[holder.pid] = again.describe()
+        if killed:
+            _log.warning(events.GPU_ORPHANS_KILLED, killed=list(killed.values()))
+        return list(killed.values())
+
+    def release(self, seconds: float) -> None:
+        """Let go of the GPUs for so long; 0 takes them again."""
+        if seconds:
+            self.link.release(seconds)
+        else:
+            self.link.resume()
+        _log.info(events.GPU_RELEASED, seconds=seconds)
+
+
+def _visible(commands: Commands) -> dict[str, Sequence[str] | None]:
+    """Return the GPUs that each engine may use, as its variables name them; None is all."""
+    return {name: visible_gpus(built.env) for name, built in commands.items()}
+
+
+def _is(device: Device, name: str) -> bool:
+    """Tell whether CUDA_VISIBLE_DEVICES names this device so: by index, or by its UUID's begin."""
+    if name.isdigit():
+        return device.parent is None and device.index == int(name)
+    return device.uuid.startswith(name)

@@ -1,0 +1,139 @@
+"""Which adapters an engine is to have: by the file, by a folder that is watched, by command."""
+
+import asyncio
+import contextlib
+import enum
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import attrs
+import structlog
+
+from vllmd import events
+from vllmd.config.lora import name_problem
+from vllmd.lora.adapter_files import CONFIG
+from vllmd.shim.record import read_record, write_record
+from vllmd.util.deadline import call_within
+
+VERSION = 1
+
+_log = structlog.get_logger()
+
+
+class Source(enum.StrEnum):
+    """Who wants an adapter."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    COMMAND = "command"
+
+
+@attrs.frozen
+class Want:
+    """One adapter that is wanted."""
+
+    path: str
+    source: Source
+
+
+class FolderError(Exception):
+    """The folder that is watched cannot be read; what was in it stays as it is."""
+
+
+def scan(folder: str) -> Mapping[str, str]:
+    """Return the adapters' folders in a folder by name; hidden ones are being copied.
+
+    Raises: FolderError.
+    """
+    try:
+        return call_within(folder, lambda: _adapters_in(folder))
+    except OSError as error:
+        raise FolderError(f"lora.directory {folder} cannot be read: {error.strerror}") from None
+
+
+def _adapters_in(folder: str) -> Mapping[str, str]:
+    entries = sorted(os.scandir(folder), key=lambda each: each.name)
+    return {
+        entry.name: entry.path
+        for entry in entries
+        if not entry.name.startswith(".")
+        and name_problem(entry.name) is None
+        and os.path.exists(os.path.join(entry.path, CONFIG))
+    }
+
+
+@attrs.define
+class Kept:
+    """What must outlive the daemon: adapters added by command, and those that we loaded."""
+
+    path: Path
+    added: dict[str, str] = attrs.field(factory=dict)
+    loaded: set[str] = attrs.field(factory=set)
+    _changing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+
+    def read(self) -> None:
+        """Read the file; one that cannot be understood is said to be, and nothing is added."""
+        if not self.path.exists():
+            return
+        record = read_record(str(self.path))
+        try:
+            if record is None:
+                raise ValueError("it is truncated or no JSON object")
+            self.added = {str(name): str(path) for name, path in record["added"].items()}
+            self.loaded = {str(name) for name in record["loaded"]}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            aside = self.path.with_suffix(".unreadable")
+            with contextlib.suppress(OSError):  # it is replaced as soon as something is written
+                os.replace(self.path, aside)
+            _log.error(
+                events.STATE_FILE_UNREADABLE,
+                path=str(self.path),
+                problem=repr(error),
+                consequence=f"adapters that were added by command are lost; it is kept as {aside}",
+            )
+
+    async def change_added(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        """Change what is added by command; one change after another, each written down.
+
+        Raises: OSError: it could not be written, and nothing changed.
+        """
+        async with self._changing:
+            before, self.added = self.added, change(self.added)
+            try:
+                await asyncio.to_thread(self.write)
+            except OSError:
+                self.added = before
+                raise
+
+    async def change_loaded(self, name: str, *, owned: bool) -> None:
+        """Note that an adapter is ours, or not any more.
+
+        Raises: OSError: it could not be written; it holds for this daemon.
+        """
+        async with self._changing:
+            before, others = self.loaded, self.loaded - {name}
+            self.loaded = others | {name} if owned else others
+            if self.loaded != before:
+                await asyncio.to_thread(self.write)
+
+    def write(self) -> None:
+        """Write the file.
+
+        Raises: OSError: it could not be written; what was before is still there.
+        """
+        record = {"version": VERSION, "added": self.added, "loaded": sorted(self.loaded)}
+        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        write_record(str(self.path), record)
+
+
+def merge(
+    modules: Mapping[str, str], found: Mapping[str, str], added: Mapping[str, str]
+) -> dict[str, Want]:
+    """Return what is wanted in all: the file goes before the folder, the folder before commands."""
+    wanted = {name: Want(path, Source.FILE) for name, path in modules.items()}
+    for name, path in found.items():
+        wanted.setdefault(name, Want(path, Source.DIRECTORY))
+    for name, path in added.items():
+        wanted.setdefault(name, Want(path, Source.COMMAND))
+    return wanted

@@ -1,0 +1,399 @@
+"""Keeps the adapters of one engine as they are wanted: loads, unloads, verifies, tries again."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from vllmd import events
+from vllmd.config import lora
+from vllmd.config.model import Engine
+from vllmd.engine.state_machine import State
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import VllmdError
+from vllmd.lora import plan
+from vllmd.lora.adapter_files import fingerprint, is_local
+from vllmd.lora.adapter_status import Standing, Standings
+from vllmd.lora.api import LoraApi, LoraApiError
+from vllmd.lora.desired import FolderError, Kept, Source, Want, merge, scan
+from vllmd.lora.inspector import Inspector
+from vllmd.util.clock import Clock, wait_event
+from vllmd.util.parts import describe
+
+SETTLE_POLL_S = 0.2
+SETTLE_S = 120.0
+"""A start waits so long at most for adapters: those that are late are loaded while it serves."""
+OLD_RUN = "it runs without adapters that change: 'vllmd restart {}' makes it so"
+
+
+class Keeper:
+    """The adapters of one engine. Everything that asks for the disk is done in a thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        api: LoraApi,
+        kept: Kept,
+        inspector: Inspector,
+        status: Callable[[], EngineStatus],
+        clock: Clock,
+    ) -> None:
+        """Make a keeper; `status` returns what the engine does now."""
+        self.engine = engine.name
+        self._kept = kept
+        self._status = status
+        self._clock = clock
+        self._standings = Standings()
+        self._folder: str | None = None
+        self._found: Mapping[str, str] = {}
+        """What the folder had when it was last read."""
+        self._wanted: dict[str, Want] = {}
+        self._loaded: dict[str, str] = {}
+        self._reported: frozenset[str] = frozenset()
+        self._again: set[str] = set()
+        self._settling: asyncio.Task[None] | None = None
+        self._settled = False
+        self._run = 0
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._log = structlog.get_logger().bind(engine=engine.name)
+        self.problem: str | None = None
+        """What concerns all adapters: the folder, or the engine's answers; None if nothing does."""
+        kept.read()
+        self.configure(engine, api, inspector)
+
+    def configure(self, engine: Engine, api: LoraApi, inspector: Inspector) -> None:
+        """Take over other settings; how adapters stand that are still wanted is kept."""
+        assert engine.lora is not None
+        if engine.lora.directory != self._folder:
+            self._folder, self._found = engine.lora.directory, {}
+        self._engine, self._lora = engine, engine.lora
+        self._api, self._inspector = api, inspector
+        self.dynamic = lora.dynamic(engine)
+        self._want()
+        self._wake.set()
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the adapters that are wanted."""
+        return tuple(self._wanted)
+
+    def standings(self) -> list[Standing]:
+        """Return how each adapter stands: those wanted, then those that somebody else loaded."""
+        now = self._standings
+        wanted = [now.of(name, want, self._loaded.get(name)) for name, want in self._wanted.items()]
+        others = sorted(self._loaded.keys() - self._wanted.keys())
+        return wanted + [now.unlisted(name, self._loaded[name]) for name in others]
+
+    async def settled(self) -> bool:
+        """Tell whether a start is over for the adapters; the first call in a run begins with them.
+
+        An adapter that cannot be loaded does not keep an engine from serving, and one that serves
+        already waits for none.
+        """
+        if self._settled:
+            return True
+        task = self._settling = self._settling or asyncio.create_task(self._settle())
+        await asyncio.wait({task}, timeout=SETTLE_POLL_S)
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            self._settled = True
+            self._late(f"adapters are not loaded: {describe(error)}")
+        return self._settled or self._status().adopted
+
+    def forget(self) -> None:
+        """Note that the engine is gone, and its adapters with it."""
+        self._loaded = {}
+        self._settled = False
+        self._run += 1
+        self._reported = frozenset()
+        self._standings.restarted()
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    async def add(self, name: str, path: str) -> None:
+        """Want an adapter from now on.
+
+        Raises: VllmdError: it cannot be loaded, and nothing changed; OSError: not written down.
+        """
+        self._refuse_static()
+        if problem := lora.name_problem(name):
+            raise VllmdError(f"{name!r} cannot be served: {problem}")
+        if name in self._engine.served_names:
+            raise VllmdError(f"{name!r} is the base model's name: give the adapter another one")
+        want = self._wanted.get(name)
+        if want is not None and want.source is not Source.COMMAND:
+            raise VllmdError(f"{name!r} is {_where(want, self._lora)} already, as {want.path}")
+        if want is not None and want.path == path:
+            return
+        if problem := await self._inspector.problem(path):
+            raise VllmdError(f"{name} cannot be loaded: {problem}")
+        await self._keep(lambda added: {**added, name: path})
+
+    async def remove(self, name: str) -> None:
+        """Want an adapter no more that was added by command.
+
+        Raises: VllmdError: it was not; OSError: not written down.
+        """
+        self._refuse_static()
+        want = self._wanted_one(name)
+        if want.source is Source.FILE:
+            raise VllmdError(
+                f"{name} is in the configuration: take it out of engines.{self._engine.name}."
+                "lora.modules, then 'vllmd reload'"
+            )
+        if want.source is Source.DIRECTORY:
+            raise VllmdError(f"{name} is in {self._lora.directory}: move {want.path} away")
+        await self._keep(lambda added: {n: p for n, p in added.items() if n != name})
+
+    def reload(self, name: str) -> None:
+        """Have an adapter's files read again.
+
+        Raises: VllmdError: there is none of that name.
+        """
+        self._refuse_static()
+        self._wanted_one(name)
+        self._again.add(name)
+        self._standings.retry(name)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Keep to what is wanted until cancelled."""
+        while True:
+            self._wake.clear()
+            async with self._lock:
+                await self._look()
+                if self._status().state is State.READY:
+                    await self._reconcile()
+            await wait_event(self._wake, self._lora.check_s, self._clock)
+
+    # --- its work ----------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_S), self._lock:
+                await self._look()
+                await self._reconcile()
+        except TimeoutError:
+            self._late(f"adapters are not loaded after {SETTLE_S:g} s")
+        self._settled = True
+
+    def _late(self, reason: str) -> None:
+        consequence = "the engine serves without them; they are loaded meanwhile"
+        self._log.warning(events.LORA_FAILED, adapter=None, reason=reason, consequence=consequence)
+
+    async def _look(self) -> None:
+        """Find out what is wanted."""
+        if self._lora.directory is not None:
+            try:
+                self._found = await asyncio.to_thread(scan, self._lora.directory)
+                self._say(None)
+            except FolderError as error:
+                self._say(f"{error}; its adapters stay as they are")
+        self._want()
+
+    def _want(self) -> None:
+        served = self._engine.served_names
+        wanted = merge(self._lora.modules, self._found, self._kept.added if self.dynamic else {})
+        self._wanted = {name: want for name, want in wanted.items() if name not in served}
+        self._standings.retain(self._wanted)
+        self._again &= self._wanted.keys()
+
+    async def _reconcile(self) -> None:
+        """Ask the engine what it has, and do what is to be done.
+
+        After each wait, others may be wanted, or this run of the engine may be over.
+        """
+        run = self._run
+        try:
+            listed = dict(await self._api.listed())
+        except LoraApiError as error:
+            if run == self._run:
+                self._say(f"the engine does not say what it has loaded: {error}")
+            return
+        if run != self._run:
+            return
+        self._loaded, wanted = listed, self._wanted
+        todo = plan.steps(
+            wanted,
+            listed,
+            ours=self._kept.loaded,
+            unload_unlisted=lora.unloads_unlisted(self._engine),
+            again=self._again,
+        )
+        self._note_lost(todo)
+        self._note_unlisted(todo)
+        if not self.dynamic:
+            for name in wanted.keys() & listed.keys():
+                files = await asyncio.to_thread(fingerprint, listed[name])
+                if run == self._run:
+                    self._standings.found(name, files)
+            return
+        for name in todo.unload:
+            if run == self._run and name not in self._wanted:
+                await self._unload(name, run)
+        for name in (*todo.load, *todo.replace):
+            await self._load_if_due(name, run)
+        for name in wanted.keys() & self._loaded.keys():
+            files = await asyncio.to_thread(fingerprint, wanted[name].path)
+            if run == self._run and is_local(wanted[name].path):
+                self._standings.files(name, files)
+
+    def _note_lost(self, todo: plan.Steps) -> None:
+        for name in todo.load:
+            if self._standings.lost(name):
+                self._log.warning(
+                    events.LORA_CHANGED_ELSEWHERE,
+                    adapter=name,
+                    change="unloaded by somebody else",
+                    consequence="it is loaded again",
+                )
+
+    def _note_unlisted(self, todo: plan.Steps) -> None:
+        for name in todo.unlisted:
+            if name not in self._reported:
+                goes = name in todo.unload and self.dynamic
+                self._log.warning(
+                    events.LORA_CHANGED_ELSEWHERE,
+                    adapter=name,
+                    path=self._loaded[name],
+                    change="loaded by somebody else",
+                    consequence="it is unloaded: add it with 'vllmd lora add'" if goes else "none",
+                )
+        self._reported = frozenset(todo.unlisted)
+
+    async def _load_if_due(self, name: str, run: int) -> None:
+        want = self._wanted.get(name)
+        if want is None or run != self._run:
+            return
+        files = await asyncio.to_thread(fingerprint, want.path)
+        if run == self._run and self._standings.due(name, self._clock.monotonic(), files):
+            await self._load(name, want, files, run)
+
+    async def _load(self, name: str, want: Want, files: str, run: int) -> None:
+        """Load one adapter, checked before; what keeps it from loading is said once."""
+        before = self._loaded.get(name)
+        self._again.discard(name)  # whoever asks again from here on is heard
+        problem = await self._inspector.problem(want.path)
+        if run != self._run or self._wanted.get(name) != want:
+            return
+        if problem is not None:
+            self._failed(name, want, problem, files)
+            return
+        path = want.path
+        if before is not None and plan.same(path, before) and is_local(path):
+            path = plan.another_name(path, before)
+        began = self._clock.monotonic()
+        try:
+            await self._api.load(name, path, in_place=before is not None)
+        except LoraApiError as error:
+            if run != self._run or self._wanted.get(name) != want:
+                return  # the engine is gone, or nobody wants it: that says nothing of the adapter
+            if error.absent:
+                self._say(OLD_RUN.format(self._engine.name))
+            self._failed(name, want, str(error), files)
+            return
+        if run != self._run:
+            return
+        duration_s = self._clock.monotonic() - began
+        self._loaded[name] = path
+        self._standings.loaded(name, files, self._clock.time(), duration_s)
+        self._log.info(
+            events.LORA_LOADED,
+            adapter=name,
+            path=want.path,
+            source=str(want.source),
+            replaced=before is not None,
+            duration_s=round(duration_s, 3),
+        )
+        await self._own(name, owned=True)
+
+    def _failed(self, name: str, want: Want, reason: str, files: str) -> None:
+        now = self._clock.monotonic()
+        copied = want.source is Source.DIRECTORY  # it may be on its way just now
+        news = self._standings.failed(
+            name, reason, files, at=self._clock.time(), now=now, settle=copied
+        )
+        if news:
+            self._log.error(
+                events.LORA_FAILED,
+                adapter=name,
+                path=want.path,
+                reason=reason,
+                consequence="the engine serves without it; it is tried again",
+            )
+
+    async def _unload(self, name: str, run: int) -> None:
+        began = self._clock.monotonic()
+        try:
+            await self._api.unload(name)
+        except LoraApiError as error:
+            if run != self._run:
+                return
+            self._say(
+                OLD_RUN.format(self._engine.name)
+                if error.absent
+                else f"{name} is not unloaded: {error}"
+            )
+            return
+        path = self._loaded.pop(name, None)
+        await self._own(name, owned=False)
+        duration_s = round(self._clock.monotonic() - began, 3)
+        self._log.info(events.LORA_UNLOADED, adapter=name, path=path, duration_s=duration_s)
+
+    # --- small things ------------------------------------------------------------------------
+
+    def _refuse_static(self) -> None:
+        if not self.dynamic:
+            why = lora.dynamic_problem(self._engine) or "lora.dynamic is false"
+            raise VllmdError(
+                f"the adapters of {self._engine.name} cannot change while it serves: {why}; "
+                "change lora.modules in the configuration, then 'vllmd reload --apply'"
+            )
+
+    def _wanted_one(self, name: str) -> Want:
+        want = self._wanted.get(name)
+        if want is None:
+            known = ", ".join(self._wanted) or "none"
+            raise VllmdError(f"{self._engine.name} is to have no adapter {name!r}; it has: {known}")
+        return want
+
+    async def _keep(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        try:
+            await self._kept.change_added(change)
+        finally:
+            self._want()
+            self._wake.set()
+
+    async def _own(self, name: str, *, owned: bool) -> None:
+        """Remember which adapters are ours, so that a later daemon may unload them."""
+        try:
+            await self._kept.change_loaded(name, owned=owned)
+        except OSError as error:
+            self._log.error(
+                events.STATE_FILE_NOT_WRITTEN,
+                path=str(self._kept.path),
+                problem=str(error),
+                consequence="an adapter may be taken for somebody else's later",
+            )
+
+    def _say(self, problem: str | None) -> None:
+        if problem and problem != self.problem:
+            self._log.warning(events.LORA_FAILED, adapter=None, reason=problem)
+        self.problem = problem
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as `vllmd lora list --json` prints it."""
+        return {
+            "engine": self._engine.name,
+            "dynamic": self.dynamic,
+            "directory": self._lora.directory,
+            "problem": self.problem,
+            "adapters": [standing.to_json() for standing in self.standings()],
+        }
+
+
+def _where(want: Want, settings: lora.Lora) -> str:
+    return "in the configuration" if want.source is Source.FILE else f"in {settings.directory}"

@@ -1,0 +1,118 @@
+"""The adapters of all engines: where their keepers are wired to the rest."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import httpx
+import structlog
+
+from vllmd import events
+from vllmd.config import paths
+from vllmd.config.command import Commands
+from vllmd.config.model import Config
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.lora.adapter_status import Standing
+from vllmd.lora.api import LoraApi
+from vllmd.lora.desired import Kept
+from vllmd.lora.inspector import Inspector
+from vllmd.lora.reconciler import Keeper
+from vllmd.util.clock import Clock
+from vllmd.util.parts import Part
+
+_log = structlog.get_logger()
+
+
+class Adapters:
+    """A keeper for each engine that has a table `lora`."""
+
+    def __init__(
+        self,
+        config: Config,
+        commands: Commands,
+        statuses: Callable[[], Sequence[EngineStatus]],
+        client: httpx.AsyncClient,
+        clock: Clock,
+    ) -> None:
+        self._clock = clock
+        self._statuses = statuses
+        self._client = client
+        self.keepers: dict[str, Keeper] = {}
+        self._given: dict[str, object] = {}
+        self.configure(config, commands)
+
+    def configure(self, config: Config, commands: Commands) -> None:
+        """Keep to another configuration: what is known of adapters that are loaded stays."""
+        self._engines = tuple(config.engines)
+        folder = paths.state_dir(config) / "engines"
+        keepers = {}
+        for name, engine in config.engines.items():
+            if engine.lora is None:
+                continue
+            command = commands[name]
+            if name in self.keepers and self._given.get(name) == (engine, command):
+                keepers[name] = self.keepers[name]
+                continue
+            self._given[name] = engine, command
+            api = LoraApi(self._client, engine.url, command.api_key)
+            inspector = Inspector(engine, command.env)
+            if keeper := self.keepers.get(name):
+                keeper.configure(engine, api, inspector)
+                keepers[name] = keeper
+            else:
+                kept = Kept(folder / f"{name}.lora.json")
+                status = functools.partial(_status_of, self._statuses, name)
+                keepers[name] = Keeper(engine, api, kept, inspector, status, self._clock)
+        self.keepers = keepers
+
+    def parts(self) -> list[Part]:
+        """Return what is to run: a keeper for each engine."""
+        return [
+            Part(f"lora:{name}", keeper.run, engine=name) for name, keeper in self.keepers.items()
+        ]
+
+    async def settled(self, name: str) -> bool:
+        """Tell whether the start of an engine is over for its adapters."""
+        try:
+            return name not in self.keepers or await self.keepers[name].settled()
+        except Exception:  # noqa: BLE001 - an engine serves, whatever is wrong here
+            _log.exception(events.LORA_FAILED, engine=name)
+            return True
+
+    def forget(self, name: str) -> None:
+        """Note that an engine is gone."""
+        if name in self.keepers:
+            self.keepers[name].forget()
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return the adapters that an engine is to have."""
+        return self.keepers[name].names() if name in self.keepers else ()
+
+    # --- what others ask of it ---------------------------------------------------------------
+
+    def figures(self) -> Mapping[str, Sequence[Standing]]:
+        """Return how each adapter stands, by engine."""
+        return {name: keeper.standings() for name, keeper in self.keepers.items()}
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return all of it as `vllmd lora list` shows it."""
+        return [keeper.to_json() for keeper in self.keepers.values()]
+
+    def keeper(self, name: str) -> Keeper:
+        """Return an engine's keeper.
+
+        Raises: UnknownEngineError: no such engine; VllmdError: it has no adapters.
+        """
+        if name not in self._engines:
+            raise UnknownEngineError.among(name, self._engines)
+        if name not in self.keepers:
+            raise VllmdError(
+                f"{name} serves no adapters: add a table [engines.{name}.lora] to the "
+                f"configuration, then 'vllmd reload --apply' (it restarts {name})"
+            )
+        return self.keepers[name]
+
+
+def _status_of(statuses: Callable[[], Sequence[EngineStatus]], name: str) -> EngineStatus:
+    return next(status for status in statuses() if status.name == name)

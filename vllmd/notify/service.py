@@ -1,0 +1,78 @@
+"""What the daemon tells by itself: the service manager how it goes, a webhook what happened."""
+
+import contextlib
+from collections.abc import Callable, Container
+from pathlib import Path
+
+import structlog
+
+from vllmd import events
+from vllmd.config.secrets import webhook_url
+from vllmd.config.sections import Notify
+from vllmd.engine.process import orphans
+from vllmd.errors import ConfigError
+from vllmd.notify.systemd import Notifier
+from vllmd.notify.webhook import Outbox, Webhook
+from vllmd.util.clock import Clock
+
+NOTIFY_EVERY_S = 5.0
+
+_log = structlog.get_logger()
+
+
+def expect_notices(notify: Notify, outbox: Outbox) -> None:
+    """Keep notices from now on, if somebody is to get them: some come before the webhook works."""
+    outbox.wanted = bool(notify.webhook_url or notify.webhook_url_file)
+
+
+def notify_every_s(notifier: Notifier) -> float:
+    """Return how often the service manager hears: a third of what it waits, in seconds."""
+    return min(NOTIFY_EVERY_S, (notifier.watchdog_s or 60) / 3)
+
+
+async def tell_manager(notifier: Notifier, say: Callable[[], str], clock: Clock) -> None:
+    """Tell the service manager how it goes, and that the event loop lives, until cancelled."""
+    notifier.send("READY=1")
+    every_s = notify_every_s(notifier)
+    while True:
+        notifier.send("WATCHDOG=1")
+        notifier.status(say())
+        await clock.sleep(every_s)
+
+
+async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
+    """Send what is to be told at once, if anybody is, until cancelled."""
+    try:
+        url = webhook_url(notify)
+    except ConfigError as error:
+        outbox.wanted = False
+        _log.error(events.NOTIFICATION_FAILED, problem=str(error))
+        return
+    outbox.wanted = url is not None
+    if url is None:
+        return
+    timeout_s = notify.webhook_timeout_s
+    await Webhook(outbox, url, notify.webhook_format, clock, timeout_s=timeout_s).run()
+
+
+def unconfigured(run_dir: Path, configured: Container[str]) -> dict[str, int]:
+    """Return the engines that run and are in no configuration, each with the pid of its shim."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for directory in sorted((run_dir / "engines").iterdir()):
+            run = None if directory.name in configured else orphans.read_run(directory)
+            if run is not None and orphans.shim_alive(run):
+                found[directory.name] = run["shim_pid"]
+    return found
+
+
+def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
+    """Name engines that run and are not in the configuration; they are left alone."""
+    for name, shim_pid in unconfigured(run_dir, configured).items():
+        _log.warning(
+            events.ENGINE_UNCONFIGURED,
+            engine=name,
+            shim_pid=shim_pid,
+            advice=f"nobody looks after it: put it back into the configuration, or end it with "
+            f"'kill {shim_pid}' (its shim, which ends it in order)",
+        )

@@ -1,0 +1,176 @@
+"""What happened to engines, as trees of spans: starts, stops, restarts, incidents. Pure.
+
+An episode begins when an engine stops serving, or starts, and ends when it serves again, is
+stopped or held. It is told once it is over.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from vllmd import events
+from vllmd.eventlog.bus import Event
+
+START, STOP, RESTART, STALL, INCIDENT, LORA_CHANGE = (
+    f"engine.{name}" for name in ("start", "stop", "restart", "stall", "incident", "lora_change")
+)
+MAX_PARTS = 200
+"""An engine that fails for days is one episode; its first starts are told, not all of them."""
+
+_SERVES = frozenset({"ready", "sleeping"})
+_ENDS = frozenset({"stopped", "held"})
+_STOPS = frozenset({"draining", "stopping"})
+_CHANGES = {
+    events.LORA_LOADED: "load",
+    events.LORA_UNLOADED: "unload",
+    events.LORA_FAILED: "load",
+}
+_TOLD = ("code", "text", "run_id", "cause", "kind", "explanation", "advice", "incident", "phase")
+
+
+@attrs.define
+class Part:
+    """One span. Times in seconds since the epoch; `error` says what went wrong, if it did."""
+
+    name: str
+    started_at: float
+    ended_at: float = 0.0
+    error: str | None = None
+    attributes: dict[str, str] = attrs.field(factory=dict)
+    parts: list["Part"] = attrs.field(factory=list)
+
+
+@attrs.define
+class _Episode:
+    began_at: float
+    parts: list[Part] = attrs.field(factory=list)
+    open: dict[str, Part] = attrs.field(factory=dict)
+    """Parts under way, by their name."""
+    phase: Part | None = None
+    failure: Part | None = None
+
+    def begin(self, name: str, at: float) -> Part:
+        part = self.open.get(name)
+        if part is None:
+            part = self.open[name] = Part(name, at)
+            if len(self.parts) < MAX_PARTS:
+                self.parts.append(part)
+        return part
+
+    def reach(self, phase: str, at: float) -> None:
+        start = self.open.get(START)
+        if start is not None:
+            self.end_phase(at)
+            self.phase = Part(f"{START} {phase}", at)
+            start.parts.append(self.phase)
+
+    def end_phase(self, at: float) -> None:
+        if self.phase is not None:
+            self.phase.ended_at = at
+            self.phase = None
+
+    def end_parts(self, at: float) -> None:
+        self.end_phase(at)
+        for part in self.open.values():
+            part.ended_at = at
+        self.open.clear()
+
+    def fail(self, at: float, fields: Mapping[str, Any]) -> None:
+        told = {f"vllmd.{name}": str(fields[name]) for name in _TOLD if fields.get(name)}
+        error = str(fields.get("explanation") or fields.get("text") or fields.get("reason"))
+        if self.failure is None:
+            self.failure = Part(INCIDENT, at, error=error, attributes=told)
+        if (start := self.open.get(START)) is not None:
+            start.error, start.attributes = error, told
+
+    def tell(self, engine: str, at: float) -> Part | None:
+        """End it; None if nothing is to be told."""
+        self.end_parts(at)
+        names = {part.name for part in self.parts}
+        if self.failure is not None:
+            root = self.failure
+            root.started_at = min(self.began_at, root.started_at)
+        elif {START, STOP} <= names:
+            root = Part(RESTART, self.began_at)
+        elif self.parts:
+            root = self.parts.pop(0)
+        else:
+            return None
+        root.ended_at = at
+        root.parts += self.parts
+        _name_engine(root, engine)
+        return root
+
+
+def _name_engine(part: Part, engine: str) -> None:
+    part.attributes["vllmd.engine"] = engine
+    for each in part.parts:
+        _name_engine(each, engine)
+
+
+class Episodes:
+    """The episodes under way, one an engine at most."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[str, _Episode] = {}
+
+    def take(self, event: Event) -> Part | None:
+        """Take one event; returns the episode that it ends."""
+        engine, at = event.engine, event.at
+        if engine is None:
+            return None
+        if event.name in _CHANGES:
+            return self._change_adapter(engine, event)
+        if event.name == events.ENGINE_PHASE_REACHED and engine in self._under_way:
+            self._under_way[engine].reach(str(event.fields["phase"]), at)
+        elif event.name == events.ENGINE_STALLED or (
+            event.name == events.ENGINE_EXITED and not event.fields["requested"]
+        ):
+            self._of(engine, at).fail(at, event.fields)
+        elif event.name == events.STATE_CHANGED:
+            return self._change(engine, at, str(event.fields["state"]))
+        return None
+
+    def _change_adapter(self, engine: str, event: Event) -> Part | None:
+        """Tell of an adapter: as a part of the start under way, or by itself."""
+        if not event.fields.get("adapter"):
+            return None
+        part = Part(
+            LORA_CHANGE,
+            event.at - float(event.fields.get("duration_s") or 0.0),
+            event.at,
+            error=event.fields.get("reason"),
+            attributes={
+                "vllmd.lora.adapter": str(event.fields["adapter"]),
+                "vllmd.lora.path": str(event.fields.get("path")),
+                "vllmd.lora.change": _CHANGES[event.name],
+            },
+        )
+        episode = self._under_way.get(engine)
+        start = episode.open.get(START) if episode else None
+        if start is not None:
+            start.parts.append(part)
+            return None
+        _name_engine(part, engine)
+        return part
+
+    def _change(self, engine: str, at: float, state: str) -> Part | None:
+        if state == "starting":
+            self._of(engine, at).begin(START, at)
+        elif state == "stalled":
+            self._of(engine, at).begin(STALL, at)
+        elif state in _STOPS:
+            episode = self._of(engine, at)
+            if STOP not in episode.open:
+                episode.end_parts(at)
+            episode.begin(STOP, at)
+        elif engine in self._under_way:
+            if state in _SERVES | _ENDS:
+                return self._under_way.pop(engine).tell(engine, at)
+            if state == "backoff":
+                self._under_way[engine].end_parts(at)
+        return None
+
+    def _of(self, engine: str, at: float) -> _Episode:
+        return self._under_way.setdefault(engine, _Episode(at))

@@ -1,0 +1,1 @@
+"""What any folder may need and what is of no subject: time, units, threads, parts."""
