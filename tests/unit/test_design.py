@@ -1,8 +1,10 @@
 """The rules of docs/architecture.md that a machine can hold."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,7 @@ MAY_IMPORT = {
     "engine gpu notify doctor http control demo daemon",
     "__main__": "cli",
 }
-"""From the ground up: who may import whom.
+"""From the ground up: who may import whom; docs/architecture.md has the same table.
 
 `root` is what everybody speaks of: errors, events, Xids. Whoever imports upwards makes a circle.
 """
@@ -186,6 +188,34 @@ def test_table_is_of_all_rooms_without_a_circle_and_allows_nothing_that_nobody_d
     for path in SOURCES:
         done[room_of(path)] |= {room for room, _ in rooms_imported(path)}
     assert {room: set(allowed.split()) for room, allowed in MAY_IMPORT.items()} == done
+
+
+def test_architecture_has_the_same_table_and_every_folder() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    _, layout = page.split("## Layout")
+    _, table = layout.split("| room | may import from |\n| --- | --- |\n")
+    rows = [
+        f"| {room} | {', '.join(may.split()) or 'nothing'} |" for room, may in MAY_IMPORT.items()
+    ]
+    assert table.split("\n\n")[0].splitlines() == rows
+    tree = layout.split("```")[1].split("\ndashboards/")[0]
+    folders = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
+    missing = [f.name for f in sorted(folders) if not re.search(rf"\b{f.name}/", tree)]
+    assert not missing, "a folder without a line"
+
+
+def test_folders_beside_each_other_in_a_room_make_no_circle() -> None:
+    beside: dict[str, set[str]] = {}
+    for path in SOURCES:
+        parts = path.relative_to(PACKAGE).parts
+        folder = "/".join(parts[:2])
+        for module in imports(tree_of(path)):
+            other = "/".join(module.split(".")[1:3])
+            inner = other.startswith(f"{parts[0]}/") and (PACKAGE / other).is_dir()
+            if len(parts) > 2 and inner and other != folder:
+                beside.setdefault(folder, set()).add(other)
+    assert beside
+    TopologicalSorter(beside).prepare()
 
 
 @pytest.mark.parametrize(
