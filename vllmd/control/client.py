@@ -151,7 +151,7 @@ class ControlClient:
     def reload(self, *, apply: bool) -> dict[str, Any]:
         """Ask the daemon to read its configuration again.
 
-        Returns: what that changes, as `reloading.Plan`.
+        Returns: what that changes, as `reload.Plan`.
         Raises: ConfigError: it cannot be used; NotPermittedError, DaemonUnreachableError.
         """
         return self._ask("POST", f"/v1/reload{'?apply' if apply else ''}")
