@@ -17,12 +17,13 @@ from vllmd.engine.liveness.reading import Answer, Rank, Reading
 from vllmd.engine.output.run_output import lines_aside
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
-from vllmd.errors import ScrapeError
+from vllmd.errors import ScrapeError, VllmdError
 from vllmd.lora.service import Adapters
 from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
 from vllmd.util.clock import Clock
+from vllmd.util.parts import Parts
 
 STEPS = b"vllm:iteration_tokens_total_count"
 RUNNING = b"vllm:num_requests_running"
@@ -108,16 +109,19 @@ def _take(family: Family, values: dict[bytes, dict[str, float]]) -> bool:
 
 
 async def look_afresh(
-    engine: Engine, key: str | None, source: PageSource, canary: bool
+    engine: Engine, key: str | None, source: PageSource, parts: Parts, canary: bool
 ) -> FreshLook:
-    """Have a process of its own look at an engine, with a canary of its own if one is wanted."""
+    """Have a process of its own look at an engine, with a canary of its own if one is wanted.
+
+    One that cannot look is a part that failed: meanwhile no stall of the engine is found.
+    """
     asked = None
     if canary:
         headers = {"Content-Type": "application/json", **_authorization(key)}
         body = json.dumps(_canary_of(engine))
         asked = {"method": "POST", "path": "/v1/completions", "headers": headers, "body": body}
     url = httpx.URL(engine.url)
-    return await look(
+    fresh = await look(
         url.host,
         engine.port,
         [name.decode() for name in _COUNTS],
@@ -125,6 +129,9 @@ async def look_afresh(
         source.lag,
         asked,
     )
+    if fresh.answer is Answer.UNKNOWN:
+        parts.note(f"look:{engine.name}", VllmdError(fresh.problem), engine=engine.name)
+    return fresh
 
 
 async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None) -> str | None:
@@ -168,6 +175,7 @@ def probes(
     clock: Clock,
     adapters: Adapters,
     recent: RecentPages,
+    parts: Parts,
 ) -> Probes:
     """Return what the supervisor of an engine asks of it; its pages are kept in `recent`."""
     key = built.api_key
@@ -190,5 +198,5 @@ def probes(
         canary=functools.partial(send_canary, client, engine, key)
         if engine.liveness.canary
         else None,
-        fresh=functools.partial(look_afresh, engine, key, source),
+        fresh=functools.partial(look_afresh, engine, key, source, parts),
     )

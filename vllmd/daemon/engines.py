@@ -204,7 +204,14 @@ class Engines:
             command,
             self._site(now.config, engine, secrets, around),
             engine_probes.probes(
-                engine, reached, source, around.client, clock, around.adapters, recent
+                engine,
+                reached,
+                source,
+                around.client,
+                clock,
+                around.adapters,
+                recent,
+                around.surroundings.parts,
             ),
             now.problem,
         )

@@ -23,6 +23,7 @@ from vllmd.lora.service import Adapters
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
+from vllmd.util.parts import Parts
 
 COUNTS = [
     "vllm:iteration_tokens_total_count",
@@ -146,7 +147,8 @@ async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: P
     client = client_of(answer)
     source = PageSource("chat", "http://x", client, clock)
     adapters = adapters_of(given, tmp_path, client, clock)
-    asked = probes(given, command.build(given), source, client, clock, adapters, RecentPages())
+    built, pages = command.build(given), RecentPages()
+    asked = probes(given, built, source, client, clock, adapters, pages, Parts())
     assert await asked.loading()
     assert loaded == ["sql"]
     asked.forget()
@@ -160,7 +162,8 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         given = engine(text)
         source = PageSource("chat", "http://x", client, clock)
         adapters = adapters_of(given, tmp_path, client, clock)
-        asked = probes(given, command.build(given), source, client, clock, adapters, RecentPages())
+        built, pages = command.build(given), RecentPages()
+        asked = probes(given, built, source, client, clock, adapters, pages, Parts())
         assert (asked.canary is not None) is wanted
         assert asked.pages() == b""
 
@@ -244,9 +247,27 @@ async def test_look_afresh_reads_the_page_of_a_running_server() -> None:
     port = server.sockets[0].getsockname()[1]
     given, clock, client = engine(f"port = {port}"), FakeClock(), client_of(refuse)
     source = PageSource("chat", "http://x", client, clock)
-    fresh = await look_afresh(given, "secret", source, True)
+    parts = Parts()
+    fresh = await look_afresh(given, "secret", source, parts, True)
     server.close()
+    assert parts.failures() == {}
     assert (fresh.answer, fresh.canary) == (Answer.PAGE, True)
     assert dict(fresh.ranks) == {"0": Rank(117, 0, 0, 378)}
     assert [a.split(" HTTP")[0] for a in asked] == ["POST /v1/completions", "GET /metrics"]
     assert "authorization: Bearer secret" in asked[0]
+
+
+async def test_look_afresh_that_cannot_look_is_a_part_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse_a_process(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse_a_process)
+    clock, parts = FakeClock(), Parts()
+    source = PageSource("chat", "http://x", client_of(refuse), clock)
+    for _ in range(5):
+        fresh = await look_afresh(engine(), None, source, parts, False)
+        assert fresh.answer is Answer.UNKNOWN
+    assert parts.failures() == {"look:chat": 5}
+    assert "Too many open files" in str(parts.failing())
