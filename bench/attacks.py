@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.helpers import attacks, site
 from tests.helpers.attacks import ATTACKS, Address, Watched
-from tests.helpers.site import Site, free_port, running
+from tests.helpers.ports import free_port
+from tests.helpers.site import Site, running
 from tests.integration.conftest import config_for
 from vllmd.errors import VllmdError
 

@@ -19,8 +19,9 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.helpers.nvml import FakeNvml, h200
+from tests.helpers.ports import free_port
 from tests.helpers.reading import reading
-from tests.helpers.site import free_port, wait_for
+from tests.helpers.site import wait_for
 from vllmd.gpu.latest import Periods
 
 WATCH_S = 30.0

@@ -18,7 +18,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.helpers.site import Site, free_port, site, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import Site, site, wait_for
 from tests.integration.conftest import config_for
 
 WATCH_S = 30.0

@@ -23,7 +23,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.helpers.site import DAEMON, Site, free_port, running
+from tests.helpers.ports import free_port
+from tests.helpers.site import DAEMON, Site, running
 from vllmd.shim import proc
 
 ENGINES = 4

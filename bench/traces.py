@@ -22,7 +22,8 @@ from prometheus_client.parser import text_string_to_metric_families
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.helpers.otlp import export
-from tests.helpers.site import DAEMON, Site, free_port
+from tests.helpers.ports import free_port
+from tests.helpers.site import DAEMON, Site
 from vllmd.scrape.derived import derive
 from vllmd.scrape.families import merge, parse_page
 from vllmd.scrape.render import render_openmetrics

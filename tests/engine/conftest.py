@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.helpers.outcomes import Outcome, outcome_for
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import Prometheus, prometheus
 from tests.helpers.real import program_and_model
-from tests.helpers.site import Site, free_port, site
+from tests.helpers.site import Site, site
 from vllmd.demo.real import config_text
 
 LOAD_S = 300.0

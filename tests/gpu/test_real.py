@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.gpu.conftest import REPORT
+from tests.helpers.ports import free_port
 from tests.helpers.reading import Reading, reading
-from tests.helpers.site import DAEMON, Site, free_port, gone, site, wait_for
+from tests.helpers.site import DAEMON, Site, gone, site, wait_for
 from tests.helpers.used import used_names
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes
 from vllmd.gpu.latest import Periods

@@ -12,10 +12,11 @@ import attrs
 import httpx
 import yaml
 
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import Prometheus
 from tests.helpers.receiver import receiver
 from tests.helpers.servers import running
-from tests.helpers.site import free_port, wait_for
+from tests.helpers.site import wait_for
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.prometheus import rule_file
 from vllmd.monitoring.records import RECORDS

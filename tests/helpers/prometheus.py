@@ -11,8 +11,9 @@ from typing import Any
 
 import httpx
 
+from tests.helpers.ports import free_port
 from tests.helpers.servers import running
-from tests.helpers.site import free_port, wait_for
+from tests.helpers.site import wait_for
 
 CONFIG = """
 global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }

@@ -11,8 +11,8 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
+from tests.helpers.ports import free_port
 from tests.helpers.shims import FakeSpawner
-from tests.helpers.site import free_port
 from vllmd.config import command
 from vllmd.engine.assembly import Settings
 from vllmd.engine.context import Site

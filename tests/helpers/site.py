@@ -18,6 +18,7 @@ import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.helpers.ports import free_port
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
 from vllmd.shim import proc
@@ -42,7 +43,6 @@ os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="e
 os.execv(sys.argv[2], sys.argv[2:])
 """
 """Starts a program with a listening socket, as systemd does."""
-_GIVEN: set[int] = set()
 FAST = {
     "VLLMD_STAND_IN_LOAD_S": "0.3",
     "VLLMD_STAND_IN_STEP_S": "0.005",
@@ -61,16 +61,6 @@ def skip_or_fail(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def free_port() -> int:
-    """Return a port that nobody has, and that was not given out here before."""
-    while True:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 def wait_for(what: str, ask: Callable[[], T | None], timeout_s: float = 30.0) -> T:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.outcomes import Outcome, outcome_for
-from tests.helpers.site import DAEMON, Site, free_port, running, site
+from tests.helpers.ports import free_port
+from tests.helpers.site import DAEMON, Site, running, site
 from vllmd.demo.adapter import write_adapter
 
 CONFIG = (

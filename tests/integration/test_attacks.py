@@ -11,8 +11,9 @@ import pytest
 
 from tests.helpers import attacks
 from tests.helpers.attacks import ATTACKS, GARBAGE, HEAD, REQUEST, Address, Watched
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import Site, free_port, running, wait_for
+from tests.helpers.site import Site, running, wait_for
 from tests.integration.conftest import config_for
 from vllmd.control.answers import LOGGED_A_MINUTE
 from vllmd.history.reading import Wanted

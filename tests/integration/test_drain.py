@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.helpers.flight import Flight
 from tests.helpers.outcomes import Outcome
-from tests.helpers.site import Site, free_port, gone, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import Site, gone, wait_for
 from tests.integration.conftest import serving
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.site import DAEMON, VLLMD, Site, free_port, running, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import DAEMON, VLLMD, Site, running, wait_for
 from tests.helpers.wheels import NUMBERS, wheel
 
 CONFIG = (

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.otlp import Taken, export
-from tests.helpers.site import DAEMON, Site, free_port, needs, running, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import DAEMON, Site, needs, running, wait_for
 from tests.helpers.tracing import Collector, collector, trace_headers
 from tests.integration.conftest import receiving, sequences
 from vllmd.config.traces import Forward

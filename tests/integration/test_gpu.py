@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.nvml import GIB, UUID, FakeNvml, h200
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import Site, free_port, gone, needs, site, wait_for
+from tests.helpers.site import Site, gone, needs, site, wait_for
 from tests.integration.conftest import GPU_CONFIG
 from vllmd.shim import proc
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.outcomes import Outcome
-from tests.helpers.site import Site, free_port, site, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import Site, site, wait_for
 from tests.integration.conftest import config_for
 
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.helpers.ports import free_port
 from tests.helpers.servers import running
-from tests.helpers.site import free_port, needs, wait_for
+from tests.helpers.site import needs, wait_for
 
 CONFIG = Path(__file__).parents[2] / "etc" / "alertmanager" / "alertmanager.yml"
 ENGINE = {"instance": "h:9840", "vllmd_engine": "chat"}

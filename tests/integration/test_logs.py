@@ -19,8 +19,9 @@ import pytest
 from tests.helpers import babbler
 from tests.helpers.disk import fill, small_disk
 from tests.helpers.outcomes import Outcome
+from tests.helpers.ports import free_port
 from tests.helpers.reference import normalised
-from tests.helpers.site import DAEMON, Site, free_port, needs, site, wait_for
+from tests.helpers.site import DAEMON, Site, needs, site, wait_for
 from vllmd.logs.reader import open_number
 from vllmd.shim import logfiles
 from vllmd.shim.normal import CUT, MAX_LINE_BYTES

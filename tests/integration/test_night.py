@@ -13,7 +13,8 @@ import pytest
 from tests.helpers.flight import Flight
 from tests.helpers.make import DATA
 from tests.helpers.outcomes import outcome_for
-from tests.helpers.site import Site, free_port, site, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import Site, site, wait_for
 from tests.integration.conftest import config_for
 from vllmd.shim import proc
 

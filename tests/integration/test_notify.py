@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from tests.helpers.outcomes import Outcome
+from tests.helpers.ports import free_port
 from tests.helpers.receiver import receiver
 from tests.helpers.servers import running
-from tests.helpers.site import Site, free_port, wait_for
+from tests.helpers.site import Site, wait_for
 from tests.integration.conftest import serving
 from vllmd.notify.bodies import as_alertmanager_webhook
 from vllmd.notify.notices import FAILED, Notice

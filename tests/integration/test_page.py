@@ -11,8 +11,9 @@ import httpx
 import pytest
 
 from tests.helpers.listening import Handler, listening
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import Site, free_port, needs, site, wait_for
+from tests.helpers.site import Site, needs, site, wait_for
 from tests.integration.conftest import config_for, serving
 
 ODD_NAME = 'mo"del \\ {Ünï},= 模型 🎈'

@@ -22,7 +22,8 @@ import openai
 from tests.helpers.disk import fill, small_disk
 from tests.helpers.nvml import GIB, FakeNvml, h200
 from tests.helpers.paging import WATCHDOG, Host, Pager, Row, paging
-from tests.helpers.site import Load, Site, free_port, needs, site, wait_for
+from tests.helpers.ports import free_port
+from tests.helpers.site import Load, Site, needs, site, wait_for
 from tests.integration.conftest import GPU_CONFIG, config_for
 from vllmd.monitoring.settings import Settings
 from vllmd.shim import proc

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.outcomes import Outcome
+from tests.helpers.ports import free_port
 from tests.helpers.readiness import Watched
-from tests.helpers.site import Load, Site, free_port, gone, running, sweep, wait_for
+from tests.helpers.site import Load, Site, gone, running, sweep, wait_for
 from tests.integration.conftest import config_for, serving
 from vllmd.shim import proc
 

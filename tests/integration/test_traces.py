@@ -20,8 +20,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from tests.helpers.otlp import export
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import VLLMD, Site, free_port, needs, running, wait_for
+from tests.helpers.site import VLLMD, Site, needs, running, wait_for
 from tests.helpers.tracing import spans_like_vllms, trace_headers
 from tests.integration.conftest import config_for, receiving, sequences
 from vllmd.traces.forward.senders import EXPORT

@@ -21,8 +21,9 @@ import pytest
 
 from tests.helpers import attacks
 from tests.helpers.attacks import ANSWER_CPU_S, PEAK_BYTES, Watched
+from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
-from tests.helpers.site import VLLMD, Site, free_port, running, wait_for
+from tests.helpers.site import VLLMD, Site, running, wait_for
 from tests.helpers.web import CERTIFICATES, HASH, MUTUAL, PASSWORD, TLS, USERS, write
 from tests.integration.conftest import config_for
 from vllmd.config.problem import InvalidConfigError

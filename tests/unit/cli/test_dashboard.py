@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.listening import Handler, listening
-from tests.helpers.site import free_port
+from tests.helpers.ports import free_port
 from vllmd.cli.dashboard import command
 from vllmd.errors import VllmdError
 from vllmd.monitoring.dashboards import DASHBOARDS

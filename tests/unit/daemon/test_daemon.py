@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from tests.helpers.make import config
+from tests.helpers.ports import free_port
 from tests.helpers.site import wait_for
 from vllmd import events
 from vllmd.config.model import Config
@@ -29,11 +30,6 @@ from vllmd.eventlog.bus import Event, Feed
 from vllmd.history.reading import Wanted, read
 from vllmd.notify.systemd import Notifier
 from vllmd.util.deadline import call_within
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def text_in(folder: Path, port: int) -> str:

@@ -8,7 +8,6 @@ import errno
 import io
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ import structlog
 
 from tests.helpers.breaking import BreakingParts
 from tests.helpers.make import config
+from tests.helpers.ports import free_port
 from vllmd.control.client import ControlClient
 from vllmd.daemon.daemon import Daemon
 from vllmd.daemon.environment import Address, Surroundings
@@ -65,11 +65,6 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 
 EXPECTED = {"EMFILE", "KeyError"}
 """Kinds that a part may know how to go on after, by itself."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Scene:

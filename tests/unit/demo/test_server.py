@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.helpers.ports import free_port
 from vllmd.shim import proc
 
 ENV = {
@@ -18,11 +19,6 @@ ENV = {
     "VLLMD_STAND_IN_STEP_S": "0.01",
     "VLLMD_STAND_IN_DEATH_S": "0.1",
 }
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def start(port: int, env: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ import structlog
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.otlp import export, span
 from tests.helpers.parts import running
+from tests.helpers.ports import free_port
 from vllmd.config import command
 from vllmd.config.load import parse
 from vllmd.config.model import Config
@@ -19,11 +20,6 @@ from vllmd.traces.coverage import SETTLE_S
 from vllmd.traces.service import Tracing
 
 ENGINE = '[engines.chat]\nmodel = "m"\nexecutable = "sh"\nenv = { VLLM_API_KEY = "k3y" }\n'
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Scene:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
-from tests.helpers.site import free_port
+from tests.helpers.ports import free_port
 from vllmd.engine.liveness.canary import RANK
 from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look, nobody_looks
 from vllmd.engine.liveness.reading import Answer, Rank, Reading

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.site import free_port
+from tests.helpers.ports import free_port
 from vllmd.engine.liveness import look_process
 from vllmd.engine.liveness.look_process import Late, look, parse
 

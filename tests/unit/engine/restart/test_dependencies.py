@@ -5,7 +5,7 @@ import attrs
 import pytest
 
 from tests.helpers.make import engine
-from tests.helpers.site import free_port
+from tests.helpers.ports import free_port
 from vllmd.config import command
 from vllmd.engine import disk_space
 from vllmd.engine.disk_space import Room

@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.host import Host
-from tests.helpers.site import free_port
+from tests.helpers.ports import free_port
 from vllmd.engine.gpu_interface import nobody_knows
 from vllmd.engine.stopping import cleanup
 from vllmd.engine.stopping.cleanup import LIMIT_S, Proof, prove, remove_shared

@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from tests.helpers.otlp import Taken, export
+from tests.helpers.ports import free_port
 from vllmd.traces.forward.answer import Verdict
 from vllmd.traces.forward.queue import Batch
 from vllmd.traces.forward.senders import (
@@ -120,9 +121,7 @@ async def test_grpc_with_a_header_that_it_does_not_allow_is_refused() -> None:
 
 
 async def test_grpc_to_nobody_is_tried_again() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    made = GrpcSender(Target(f"http://127.0.0.1:{port}"))
+    made = GrpcSender(Target(f"http://127.0.0.1:{free_port()}"))
     answer = await made.send(Batch(b"x", 1))
     assert answer.verdict is Verdict.RETRY
     await made.close()
