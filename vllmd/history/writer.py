@@ -125,11 +125,22 @@ class History:
                 flushed = []
             elif not closing:
                 closing = self._closing.wait(RETRY_S)
+        self._give_up(batch)
         if self.problem is None:
             try:
                 self._store.close()
             except (sqlite3.Error, ValueError) as error:
                 self._failed(error)
+
+    def _give_up(self, batch: list[Event]) -> None:
+        """Count what the disk did not take until the end, and say so."""
+        while not self._queue.empty():
+            item = self._queue.get()
+            if isinstance(item, Event):
+                batch.append(item)
+        if batch:
+            self.dropped += len(batch)
+            self._tell(f"{self.problem}; {len(batch)} events before the end are not in it")
 
     def _try(self, batch: list[Event]) -> bool:
         """Write a batch; tell whether that is over. A mistake in it must not end the thread."""
@@ -215,5 +226,8 @@ class History:
         self.problem = text
         if text != self._said:
             self._said = text
-            failed = Event(time.time(), events.HISTORY_FAILED, "error", None, {"problem": text})
-            self._report(failed)
+            self._tell(text)
+
+    def _tell(self, problem: str) -> None:
+        failed = Event(time.time(), events.HISTORY_FAILED, "error", None, {"problem": problem})
+        self._report(failed)

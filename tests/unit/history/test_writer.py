@@ -102,8 +102,11 @@ def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> Non
     history.put(event())
     wait_for("the failure", lambda: told)
     assert not history.flush(0.05)
+    history.put(event())
     history.close()
     assert str(tmp_path) in told[0].fields["problem"]
+    assert told[-1].fields["problem"].endswith("; 2 events before the end are not in it")
+    assert history.dropped == 2
 
 
 def test_report_by_default_goes_to_the_log(tmp_path: Path) -> None:
