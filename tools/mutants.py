@@ -164,7 +164,7 @@ def edits(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str, str]]:  
             case ast.Constant(value=int() | float()):
                 yield node, "constant", f"({node.value!r} + 1)"
                 yield node, "constant", f"({node.value!r} - 1)"
-            case ast.Return(value=ast.expr() as value) if not _is_none(value):
+            case ast.Return(value=ast.expr() as value) if not _is_no(value):
                 yield node, "return", "return None"
             case ast.Expr(value=ast.Call() | ast.Await(value=ast.Call())):
                 yield node, "call left out", "pass"
@@ -185,8 +185,9 @@ def _span(first: ast.stmt, last: ast.stmt) -> ast.stmt:
     return span
 
 
-def _is_none(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None
+def _is_no(value: ast.expr) -> bool:
+    """None and False are the same to who asks whether it is true; True in its place is drawn."""
+    return isinstance(value, ast.Constant) and (value.value is None or value.value is False)
 
 
 def _is_text(node: ast.BinOp) -> bool:

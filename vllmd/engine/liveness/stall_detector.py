@@ -103,13 +103,12 @@ class Judge:
             return Judgement(Verdict.UNKNOWN)
         if last is not None:
             self._watched_s += min(max(0.0, reading.at - last), self.poll_s + TOLERANCE_S)
-        asked, took_s = self._watched_s, max(0.0, reading.until - max(reading.at, last or 0.0))
-        self._watched_s += took_s
+        asked, begun = self._watched_s, reading.at if last is None else max(reading.at, last)
+        self._watched_s += max(0.0, reading.until - begun)
         if reading.answer is not Answer.PAGE:
             return self._judge_silence(reading.answer, activity)
         self._silence = None
         if reading.sleeping:
-            self._standing.clear()
             self._ranks = {}
             return Judgement(Verdict.SLEEPING)
         return self._judge_steps(reading, asked, activity)
@@ -117,7 +116,6 @@ class Judge:
     def pardon(self) -> None:
         """Forget since when something stands still: somebody else saw that all is well."""
         self._silence = None
-        self._standing.clear()
         self._ranks = {}
 
     def _judge_silence(self, answer: Answer, activity: Callable[[], Activity | None]) -> Judgement:

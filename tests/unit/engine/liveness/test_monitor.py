@@ -257,6 +257,29 @@ async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
         assert scene.is_in(State.READY)
 
 
+@pytest.mark.parametrize(
+    ("answer", "owner", "state"),
+    [
+        (Answer.PAGE, True, State.READY),
+        (Answer.PAGE, None, State.READY),
+        (Answer.PAGE, False, State.UNREACHABLE),
+        (Answer.REFUSED, True, State.UNREACHABLE),
+        (Answer.NONE, True, State.READY),
+        (Answer.UNKNOWN, True, State.READY),
+    ],
+)
+async def test_look_first_says_at_once_what_is_sure(
+    tmp_path: Path, answer: Answer, owner: bool | None, state: State
+) -> None:
+    async with watching(tmp_path, ready=True) as (scene, _):
+        assert scene.is_in(State.READY)
+        if answer is not Answer.PAGE:
+            scene.silent(answer)
+        scene.owner = owner
+        await scene.watch.look_first(scene.run)
+        assert scene.is_in(state)
+
+
 async def test_run_sleep_is_a_state_of_its_own(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True) as (scene, task):
         scene.shows(1, sleeping=True)

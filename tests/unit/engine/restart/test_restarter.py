@@ -59,7 +59,7 @@ class Scene:
 async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("worker_died", Kind.TRANSIENT) == 1.0
-    assert await scene.fails("worker_died", Kind.TRANSIENT) == 2.0
+    assert await scene.fails("worker_hung", Kind.TRANSIENT) == 2.0
     first = scene.ledger.known.first_failure
     assert first is not None
     assert first.run_id == "worker_died"
