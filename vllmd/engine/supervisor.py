@@ -236,8 +236,7 @@ class Supervisor:
         """Go on with an engine that runs; one that somebody started is wanted."""
         self._client = client
         self._adopted = True
-        if not self.looked.is_set():
-            self._wanted = self._name not in self._stopped
+        self._wanted = self._name not in self._stopped
         run, ledger, settings = client.run, self._ledger, self._settings
         run_id, command_hash = run["run_id"], run["command_hash"]
         ledger.log.info(
