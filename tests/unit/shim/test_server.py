@@ -349,3 +349,16 @@ def test_close_waits_for_a_watcher_that_is_slow(loop: Loop) -> None:
     loop.server.close({"exit_code": 0}, 20)
     reading.join()
     assert got.endswith(b'x{"exit_code":0}\n')
+
+
+def test_accept_of_a_client_that_is_gone_already_is_nothing(loop: Loop) -> None:
+    class Gone:
+        def fileno(self) -> int:
+            return 99
+
+        def accept(self) -> None:
+            raise ConnectionAbortedError
+
+    loop.server._listener = Gone()  # type: ignore[assignment]
+    loop.server.handle(99, select.POLLIN)
+    assert loop.server._clients == {}

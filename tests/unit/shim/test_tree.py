@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -48,6 +49,14 @@ def test_tree_exit_code_is_kept(spawn: Spawn) -> None:
     tree = spawn("/bin/sh", "-c", "exit 3")
     until_empty(tree)
     assert (tree.exit_code, tree.signal, tree.killed) == (3, None, [])
+
+
+def test_tree_the_end_of_another_child_is_not_the_engines(spawn: Spawn) -> None:
+    tree = spawn("/bin/sleep", "60")
+    orphan = subprocess.Popen(["/bin/sh", "-c", "exit 7"])
+    wait_for("its end", lambda: (stat := proc.read_stat(orphan.pid)) and stat.is_zombie)
+    tree.reap()
+    assert (tree.exited, tree.exit_code) == (False, None)
 
 
 def test_tree_has_a_session_of_its_own(spawn: Spawn) -> None:
