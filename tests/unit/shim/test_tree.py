@@ -71,7 +71,7 @@ def test_tree_has_a_session_of_its_own(spawn: Spawn) -> None:
 def test_tree_stop_asks_the_main_process_only(spawn: Spawn) -> None:
     script = "trap 'wait; exit 5' TERM; (trap 'exit 0' TERM; sleep 0.3; exit 0) & wait"
     tree = spawn("/bin/sh", "-c", script)
-    time.sleep(0.2)
+    wait_for("its child", lambda: "sleep 0.3" in below(tree))
     tree.stop(5)
     until_empty(tree)
     assert tree.exit_code == 5
@@ -80,7 +80,7 @@ def test_tree_stop_asks_the_main_process_only(spawn: Spawn) -> None:
 
 def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
     tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    time.sleep(0.2)
+    wait_for("its loop", lambda: "sleep 0.1" in below(tree))
     tree.stop(0.2)
     until_empty(tree)
     assert tree.signal == signal.SIGKILL
@@ -90,7 +90,7 @@ def test_tree_that_may_end_by_itself_is_looked_at_again_when_its_grace_is_over(
     spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    time.sleep(0.2)
+    wait_for("its loop", lambda: "sleep 0.1" in below(tree))
     with monkeypatch.context() as patch:
         now = time.monotonic()
         patch.setattr(time, "monotonic", lambda: now)
@@ -102,7 +102,7 @@ def test_tree_that_is_to_end_now_is_killed_and_soon_looked_at_again(
     spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    time.sleep(0.2)
+    wait_for("its loop", lambda: "sleep 0.1" in below(tree))
     with monkeypatch.context() as patch:
         now = time.monotonic()
         patch.setattr(time, "monotonic", lambda: now)
@@ -117,12 +117,16 @@ def test_tree_that_is_to_end_now_is_killed_and_soon_looked_at_again(
 def test_tree_that_is_stopped_still_takes_its_term(spawn: Spawn) -> None:
     """One that handles SIGTERM, as vLLM does: the kernel ends others though they are stopped."""
     tree = spawn("/bin/sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
-    time.sleep(0.2)
+    wait_for("its loop", lambda: "sleep 0.05" in below(tree))
     os.kill(tree.pid, signal.SIGSTOP)
     wait_for("it to stand still", lambda: proc.command_line(tree.pid) and state(tree) == "T")
     tree.stop(60)
     until_empty(tree)
     assert (tree.exit_code, tree.signal) == (5, None)
+
+
+def below(tree: Tree) -> list[str]:
+    return sorted(proc.command_line(stat.pid) for stat in proc.descendants(tree.pid))
 
 
 def state(tree: Tree) -> str | None:
@@ -135,7 +139,7 @@ def test_tree_a_second_stop_can_only_bring_the_end_nearer(
     spawn: Spawn, graces: tuple[float, ...]
 ) -> None:
     tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
-    time.sleep(0.2)
+    wait_for("its loop", lambda: "sleep 0.1" in below(tree))
     for grace_s in graces:
         tree.stop(grace_s)
     until_empty(tree)
@@ -144,7 +148,7 @@ def test_tree_a_second_stop_can_only_bring_the_end_nearer(
 
 def test_tree_orphan_of_a_killed_main_process_is_killed_and_named(spawn: Spawn) -> None:
     tree = spawn("/bin/sh", "-c", "sleep 61 & sleep 62 & wait")
-    time.sleep(0.2)
+    wait_for("its children", lambda: below(tree) == ["sleep 61", "sleep 62"])
     os.kill(tree.pid, signal.SIGKILL)
     until_empty(tree)
     assert tree.signal == signal.SIGKILL
