@@ -33,7 +33,7 @@ OOMScoreAdjust=-900
 [Install]
 WantedBy=multi-user.target
 """
-LIMIT_S = 1200
+LIMIT_S = 1500
 IMAGE_SIZE = "1600M"
 EMULATED_PATIENCE = 4
 

@@ -87,7 +87,7 @@ def ready(other_than: str | None = None) -> dict[str, Any]:
         now = engine()
         return now if now["state"] == "ready" and now["run_id"] != other_than else None
 
-    found: dict[str, Any] = until("a serving engine", ask)
+    found: dict[str, Any] = until("a serving engine", ask, 240)
     return found
 
 
