@@ -40,7 +40,7 @@ KNOWN = Known(
 
 
 def test_save_and_load_are_each_others_inverse(tmp_path: Path) -> None:
-    path = tmp_path / "engines" / "chat.json"
+    path = tmp_path / "state" / "engines" / "chat.json"
     Memory(path).save(KNOWN)
     assert Memory(path).load() == KNOWN
     Memory(path).save(Known())
