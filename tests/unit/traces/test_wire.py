@@ -98,7 +98,7 @@ def test_outline_of_too_much_ends_early_and_says_what_to_do(data: bytes, problem
     began = time.process_time()
     with pytest.raises(TooLargeError, match=problem) as caught:
         done(outline(data))
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 4
     assert "OTEL_" in str(caught.value)
 
 
