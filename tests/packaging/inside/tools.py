@@ -85,7 +85,7 @@ def engine() -> dict[str, Any]:
 def ready(other_than: str | None = None) -> dict[str, Any]:
     def ask() -> dict[str, Any] | None:
         now = engine()
-        return now if now["state"] == "ready" and now["run_id"] != other_than else None
+        return now if now["state"] == "ready" and now["run_id"] not in (None, other_than) else None
 
     found: dict[str, Any] = until("a serving engine", ask, 240)
     return found
