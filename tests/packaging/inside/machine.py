@@ -116,8 +116,8 @@ def main() -> None:
         assert after["last_exit"]["diagnosis"]["cause"] == "host_out_of_memory"
         row["evidence"] = after["last_exit"]["diagnosis"]["evidence"][0]
         assert show("vllmd-daemon", "MainPID") == daemon
-        assert sh("pgrep -fc vllmd/shim/__main__") == "1"
-        assert sh("pgrep -fc VLLM::EngineCore") == "1"
+        until("one shim", lambda: sh("pgrep -fc vllmd/shim/__main__") == "1")
+        until("one core", lambda: sh("pgrep -fc VLLM::EngineCore") == "1")
 
 
 def may_open(path: str, unit: str | None) -> bool:
