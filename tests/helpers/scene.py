@@ -120,7 +120,7 @@ class Scene:
         return self.supervisor.status.state
 
     async def passes(self, seconds: float, step_s: float = 15.0) -> None:
-        """Move the clock on, slowly enough for what is asked in threads."""
+        """Move the clock on, slowly enough for what is asked over sockets."""
         for _ in range(int(seconds / step_s)):
             await self.clock.advance(step_s)
             await asyncio.sleep(0.005)
@@ -128,18 +128,15 @@ class Scene:
     async def leaves(self, state: State) -> float:
         """Let time pass until it is in another state; returns how long that took, by the clock."""
         began = self.clock.now
-        for _ in range(2000):
-            if self.state is not state:
-                return self.clock.now - began
-            await self.passes(15)
-        pytest.fail(f"still {state}; {self.supervisor.status}")
+        await self.passes_until(lambda: self.state is not state, 15)
+        return self.clock.now - began
 
-    async def passes_until(self, condition: Callable[[], bool]) -> None:
-        """Let time pass, a second at a time, until something is so."""
+    async def passes_until(self, condition: Callable[[], bool], step_s: float = 1.0) -> None:
+        """Let time pass, a step at a time, until something is so."""
         for _ in range(2000):
             if condition():
                 return
-            await self.passes(1, 1)
+            await self.passes(step_s, step_s)
         pytest.fail(f"not reached; {self.supervisor.status}")
 
     async def until(self, condition: Callable[[], bool]) -> None:

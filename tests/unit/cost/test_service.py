@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.clock import FakeClock, settle
+from tests.helpers.clock import FakeClock, quiet
 from tests.helpers.make import config, gpu_device, status
 from tests.helpers.parts import running
 from vllmd.cost.service import Metering, counters_of
@@ -105,9 +105,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 async def start(scene: Scene) -> Any:
     task = asyncio.create_task(scene.metering.run())
-    for _ in range(100):  # its files are read in a thread
-        await asyncio.sleep(0.001)
-        await settle()
+    await quiet()  # its files are read in a thread
     return task
 
 

@@ -1,7 +1,6 @@
 import asyncio
 import signal
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import HeldError, ShimError
 from vllmd.shim.record import read_record
-from vllmd.util.disk_thread import Work
+from vllmd.util.disk_thread import Aside, Work
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
@@ -419,17 +418,17 @@ async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(
         forget(runs)
 
     monkeypatch.setattr(Runs, "forget", look)
-    disk = ThreadPoolExecutor(1)
+    disk = Aside()
 
-    def slowly(work: Work, _: str | None = None) -> None:
-        disk.submit(time.sleep, 0.01)
-        disk.submit(work)
+    def slowly(work: Work, key: str | None = None) -> None:
+        disk.do(lambda: time.sleep(0.01))
+        disk.do(work, key)
 
     scene = Scene(tmp_path, do_aside=slowly)
     async with running(scene):
         await scene.until_state(State.READY)
         await scene.spawner.last.end(1)
         await scene.until_state(State.BACKOFF)
-    disk.shutdown()
+    assert disk.close()
     assert at_forget == [[["1", False, 1]]]
     assert not (scene.directory / "run.json").exists()

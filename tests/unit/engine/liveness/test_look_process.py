@@ -186,57 +186,56 @@ def test_look_is_refused_only_where_nothing_of_this_host_is_in_the_way(
     assert look(wanted(port, host="localhost"))["answer"] == "unknown"
 
 
+class Connection:
+    """A socket that begins to connect with one error number, and ends with another."""
+
+    def __init__(self, begins: int, ends: int = 0) -> None:
+        self.begins, self.ends = begins, ends
+        self.over = 0
+        """How often somebody wanted to know how it ended."""
+
+    def setblocking(self, _: bool) -> None: ...
+
+    def connect_ex(self, _: object) -> int:
+        return self.begins
+
+    def getsockopt(self, *_: int) -> int:
+        self.over += 1
+        return self.ends
+
+
+def reach(connection: Connection, left_s: float) -> None:
+    look_process._reach(connection, ("h", 1), lambda: left_s, Late())  # type: ignore[arg-type]
+
+
 def test_reach_waits_until_it_is_known_whether_the_other_side_takes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Over a network a connection is refused only after a while; then the next address is tried."""
-    looks: Iterator[Any] = iter([([], [], []), ([], ["it"], [])])
-    monkeypatch.setattr(select, "select", lambda *_: next(looks))
-    over: list[int] = []
+    connection = Connection(errno.EINPROGRESS)
 
-    class Slow:
-        def setblocking(self, _: bool) -> None: ...
+    def wait(*_: object) -> tuple[list[Any], list[Any], list[Any]]:
+        waited.append(1)
+        if len(waited) == 1:
+            return [], [], []
+        connection.ends = errno.ECONNREFUSED
+        return [], [connection], []
 
-        def connect_ex(self, _: object) -> int:
-            return errno.EINPROGRESS
-
-        def getsockopt(self, *_: int) -> int:
-            over.append(1)
-            return errno.ECONNREFUSED if next(looks, None) is None else 0
-
+    waited: list[int] = []
+    monkeypatch.setattr(select, "select", wait)
     with pytest.raises(ConnectionRefusedError):
-        look_process._reach(Slow(), ("h", 1), lambda: 1.0, Late())  # type: ignore[arg-type]
-    assert over == [1]
+        reach(connection, 1.0)
+    assert (len(waited), connection.over) == (2, 1)
 
 
 def test_reach_asks_nobody_once_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "select", lambda *_: pytest.fail("it looked"))
-
-    class Slow:
-        def setblocking(self, _: bool) -> None: ...
-
-        def connect_ex(self, _: object) -> int:
-            return errno.EINPROGRESS
-
     with pytest.raises(TimeoutError):
-        look_process._reach(Slow(), ("h", 1), lambda: 0.0, Late())  # type: ignore[arg-type]
+        reach(Connection(errno.EINPROGRESS), 0.0)
 
 
-def test_reach_takes_a_connection_that_is_there_at_once() -> None:
-    ours, theirs = socket.socketpair()
-
-    class Quick:
-        def setblocking(self, _: bool) -> None: ...
-
-        def connect_ex(self, _: object) -> int:
-            return 0
-
-        def fileno(self) -> int:
-            return ours.fileno()
-
-        def getsockopt(self, *_: int) -> int:
-            return 0
-
-    look_process._reach(Quick(), ("h", 1), lambda: 1.0, Late())  # type: ignore[arg-type]
-    ours.close()
-    theirs.close()
+def test_reach_takes_a_connection_that_is_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "select", lambda _, writes, *__: ([], writes, []))
+    connection = Connection(0)
+    reach(connection, 1.0)
+    assert connection.over == 1

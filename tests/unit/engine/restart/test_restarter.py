@@ -48,7 +48,6 @@ class Scene:
         task = asyncio.create_task(self.aftermath.wait(Wishes(), 0))
         began = self.clock.now
         for _ in range(200):
-            await asyncio.sleep(0.002)  # the question is asked in a thread
             if task.done() or until():
                 break
             await self.clock.advance(step_s)

@@ -36,7 +36,6 @@ async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) ->
     )
     for _ in range(200):
         await clock.advance(0.2)
-        await asyncio.sleep(0.002)
         if task.done():
             break
     return task.result()
