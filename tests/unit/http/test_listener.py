@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 import ssl
+import struct
 import weakref
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.eventually import eventually
 from vllmd import events
-from vllmd.http.connections import EXHAUSTED, FULL, HANDSHAKE, Connection, Phase
+from vllmd.http.connections import ENDED, EXHAUSTED, FULL, HANDSHAKE, Connection, Phase
 from vllmd.http.listener import BOUNDS, MIN_BOUND, RESERVED, Listener, bound_of
 
 
@@ -244,6 +245,50 @@ async def test_listener_begins_no_tls_for_a_client_that_has_left(
     await eventually(lambda: counts.accepted == 1 and bool(begun) is not left)
     assert counts.closed[HANDSHAKE] == left
     writer.close()
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "begun"), [(b"", False), (b"x", True)], ids=["left", "asked and ended"]
+)
+async def test_listener_makes_no_connection_for_a_client_that_has_left(
+    sent: bytes, begun: bool
+) -> None:
+    """4,096 may wait before others. One that has asked and ended still wants its answer."""
+    made: list[Connection] = []
+
+    def serve(connection: Connection) -> Echo:
+        made.append(connection)
+        return Echo(connection)
+
+    listener = Listener("test", bound_socket(), serve)
+    listener.start()
+    listener.pause()
+    reader, writer = await client_of(listener)
+    writer.write(sent)
+    writer.write_eof()
+    await writer.drain()
+    listener.start()
+    counts = listener.connections.counts
+    await eventually(lambda: counts.accepted == 1 and counts.closed[ENDED] == 1)
+    assert await reader.read() == sent
+    assert bool(made) is begun
+    writer.close()
+    listener.close()
+
+
+async def test_listener_makes_no_connection_for_a_client_that_was_reset() -> None:
+    listener = Listener("test", bound_socket(), Echo)
+    listener.start()
+    listener.pause()
+    client = socket.create_connection(listener.socket.getsockname())
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    listener.start()
+    counts = listener.connections.counts
+    await eventually(lambda: counts.accepted == 1)
+    assert counts.closed[ENDED] == 1
+    assert not len(listener.connections)
     listener.close()
 
 
