@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vllmd.doctor.checks import CHECKS
-from vllmd.engine.causes import CAUSES
+from vllmd.engine import causes
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.dashboards import DASHBOARDS
 from vllmd.monitoring.records import RECORDS
@@ -64,6 +64,7 @@ def name_of(path: Path) -> str:
 
 
 MADE_OF_DATA = {
+    "causes": set(causes.SUBJECTS),
     "checks": {name.replace("-", "_") for name in CHECKS},
     "alerts": set(ALERTS),
     "records": set(RECORDS),
@@ -282,10 +283,8 @@ def test_daemon_and_shim_import_everything_at_start(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module_has_its_mirrored_test(path: Path) -> None:
     relative = path.relative_to(PACKAGE)
-    if path.parent.name == "causes" and path.stem in {cause.name for cause in CAUSES}:
-        return  # a cause is shown by a log: tests/unit/engine/causes/test_causes.py
     if relative.parent.name in MADE_OF_DATA and path.stem in MADE_OF_DATA[relative.parent.name]:
-        return  # rules by promtool (dashboards/tests); panels and checks by tests of all of them
+        return  # rules by promtool (dashboards/tests); causes, checks and panels by tests of all
     test = ROOT / "tests" / "unit" / relative.parent / f"test_{relative.name}"
     assert test.exists(), f"write {test.relative_to(ROOT)}"
     functions = [

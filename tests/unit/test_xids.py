@@ -1,6 +1,6 @@
 import pytest
 
-from vllmd.engine.causes import cuda_error, gpu_fault
+from vllmd.engine.causes import BY_NAME
 from vllmd.xids import XIDS, Action, KernelXid, describe, marks, parse_kernel_line, parse_pci
 
 
@@ -9,9 +9,10 @@ def test_every_xid_says_something_and_its_own_number() -> None:
 
 
 def test_causes_have_the_marks_of_what_they_are_about() -> None:
-    assert "xid_79" in gpu_fault.CAUSE.marks
-    assert "xid_31" in cuda_error.CAUSE.marks
-    assert not marks(Action.NONE) & (gpu_fault.CAUSE.marks | cuda_error.CAUSE.marks)
+    gpu_fault, cuda_error = BY_NAME["gpu_fault"], BY_NAME["cuda_error"]
+    assert "xid_79" in gpu_fault.marks
+    assert "xid_31" in cuda_error.marks
+    assert not marks(Action.NONE) & (gpu_fault.marks | cuda_error.marks)
 
 
 def test_xid_that_is_not_known_asks_for_nothing() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
 from tests.helpers.metrics import values
-from vllmd.engine.causes import killed
+from vllmd.engine.causes import BY_NAME
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.metrics import EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
@@ -57,7 +57,8 @@ def test_collect_failures_holds_and_transitions() -> None:
         hold=Hold("lora_rank", "Raise it.", 1_000_940.0, None, "hash"),
         last_exit=explain(Exit("SIGKILL", requested=False, at=5.0, run_id="r"), ()),
     )
-    words = ("killed", killed.CAUSE.explanation, killed.CAUSE.advice)
+    killed = BY_NAME["killed"]
+    words = ("killed", killed.explanation, killed.advice)
     info = [name for name in found if name[0] == "vllmd_engine_failure_info"]
     assert len(info) == 1
     assert set(words) < set(info[0])

@@ -1,70 +1,34 @@
-"""Why an engine ended: one file a cause, and the order in which they are looked for.
+"""Why an engine ended: a table for each subject, and the order in which they are looked for.
 
-To add a cause is to add its file, its line here, and a log that shows it in tests/data/causes.
+To add a cause, add its row to the table of its subject, with the `Rank` that says how specific its
+signs are. Within one rank, causes are looked for in the order of `SUBJECTS`, and those of a table
+from top to bottom: a row goes above those whose signs its log has too. Then add the log that shows
+it to `tests/data/causes` (recorded, or the line that the program's source prints: that is where its
+signatures come from) and its name to the order in `tests/unit/engine/causes/test_causes.py`.
 """
 
-from vllmd.engine.causes import (
-    compile_cache,
-    context_too_long,
-    cuda_error,
-    cuda_out_of_memory,
-    disk_full,
-    driver_mismatch,
-    engine_core_died,
-    gpu_fault,
-    host_out_of_memory,
-    killed,
-    kv_cache_too_small,
-    load_stalled,
-    lora_rank,
-    missing_kernels,
-    model_gated,
-    model_not_found,
-    nccl_failure,
-    not_started,
-    opentelemetry_missing,
-    port_in_use,
-    program_missing,
-    shim_lost,
-    stalled,
-    unknown_flag,
-    vram_held,
-    worker_died,
-    worker_timeout,
-)
+from collections.abc import Mapping
+
+from vllmd.engine.causes import arguments, files, gpu, memory, network, processes
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Kind
 from vllmd.engine.causes.first_error import first_error
 
-CAUSES: tuple[Cause, ...] = (
-    stalled.CAUSE,
-    load_stalled.CAUSE,
-    vram_held.CAUSE,
-    kv_cache_too_small.CAUSE,
-    context_too_long.CAUSE,
-    lora_rank.CAUSE,
-    unknown_flag.CAUSE,
-    opentelemetry_missing.CAUSE,
-    model_gated.CAUSE,
-    model_not_found.CAUSE,
-    disk_full.CAUSE,
-    port_in_use.CAUSE,
-    gpu_fault.CAUSE,
-    driver_mismatch.CAUSE,
-    missing_kernels.CAUSE,
-    cuda_out_of_memory.CAUSE,
-    nccl_failure.CAUSE,
-    compile_cache.CAUSE,
-    host_out_of_memory.CAUSE,
-    cuda_error.CAUSE,
-    worker_timeout.CAUSE,
-    worker_died.CAUSE,
-    engine_core_died.CAUSE,
-    killed.CAUSE,
-    shim_lost.CAUSE,
-    program_missing.CAUSE,
-    not_started.CAUSE,
+SUBJECTS: Mapping[str, tuple[Cause, ...]] = {
+    "memory": memory.CAUSES,
+    "arguments": arguments.CAUSES,
+    "network": network.CAUSES,
+    "files": files.CAUSES,
+    "gpu": gpu.CAUSES,
+    "processes": processes.CAUSES,
+}
+"""The name of each file, and its table."""
+
+CAUSES: tuple[Cause, ...] = tuple(
+    sorted((cause for table in SUBJECTS.values() for cause in table), key=lambda each: each.rank)
 )
 """From the most to the least specific: the first that fits is the cause."""
+
+BY_NAME: Mapping[str, Cause] = {cause.name: cause for cause in CAUSES}
 
 
 def diagnose(facts: Facts) -> Diagnosis:

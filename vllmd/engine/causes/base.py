@@ -30,6 +30,23 @@ class Kind(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+class Rank(enum.IntEnum):
+    """How specific the signs of a cause are: the lower the number, the earlier it is looked for."""
+
+    SEEN = 1
+    """vllmd saw it itself, and ended the run for it."""
+    STATED = 2
+    """A sentence names what is wrong with what the engine was given: a setting, a model, a disk."""
+    HOST = 3
+    """An error names what of the host is not as it has to be: a port, a GPU, the driver."""
+    WORK = 4
+    """An error of the work itself, which may be an echo of those above."""
+    BROAD = 5
+    """A sign that much else may show too."""
+    END = 6
+    """Only that a process ended or fell silent: whatever was wrong before ends like that."""
+
+
 @attrs.frozen
 class Facts:
     """What is known of an end: `label` as in `exits.Exit`, the run's last lines, oldest first.
@@ -62,7 +79,9 @@ class Cause:
     kind: Kind
     explanation: str
     advice: str
+    rank: Rank = attrs.field(kw_only=True)
     signatures: tuple[str, ...] = ()
+    """Patterns, each looked for in every line."""
     labels: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
     names_holders: bool = False

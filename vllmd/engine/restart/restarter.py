@@ -8,7 +8,7 @@ import attrs
 from vllmd import events
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
-from vllmd.engine.causes import driver_mismatch
+from vllmd.engine.causes import BY_NAME
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.operator_requests import Wishes
 from vllmd.engine.restart import compile_cache, policy
@@ -16,6 +16,7 @@ from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.policy import Hold
 from vllmd.util.clock import Clock
 
+MISMATCH = BY_NAME["driver_mismatch"]
 LOOK_S = 15.0
 """How often a held engine's dependency is looked at."""
 
@@ -112,11 +113,9 @@ class Aftermath:
         """
         hold = self._ledger.known.hold
         if hold is None and mismatch is not None:
-            reason = f"{mismatch}. {driver_mismatch.CAUSE.advice}"
+            reason = f"{mismatch}. {MISMATCH.advice}"
             await self._hold(
-                Hold(
-                    driver_mismatch.CAUSE.name, reason, self._clock.time(), None, self._command.hash
-                )
+                Hold(MISMATCH.name, reason, self._clock.time(), None, self._command.hash)
             )
             return True
         if hold is None:

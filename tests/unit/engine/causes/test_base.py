@@ -1,7 +1,13 @@
-from vllmd.engine.causes.base import MAX_LINE, Cause, Facts, Kind, bare, evidence
+from vllmd.engine.causes.base import MAX_LINE, Cause, Facts, Kind, Rank, bare, evidence
 
 CAUSE = Cause(
-    "c", Kind.TRANSIENT, "It broke.", "Mend it.", ("broke [0-9]+",), frozenset({"SIGKILL"})
+    "c",
+    Kind.TRANSIENT,
+    "It broke.",
+    "Mend it.",
+    rank=Rank.STATED,
+    signatures=("broke [0-9]+",),
+    labels=frozenset({"SIGKILL"}),
 )
 LINE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] ValueError: broke 7"
 

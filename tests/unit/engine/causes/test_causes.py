@@ -25,6 +25,36 @@ BY_A_MARK = {
     "oom_kill": "host_out_of_memory",
     "xid_79": "gpu_fault",
 }
+IN_ORDER = [
+    "stalled",
+    "load_stalled",
+    "vram_held",
+    "kv_cache_too_small",
+    "context_too_long",
+    "lora_rank",
+    "unknown_flag",
+    "opentelemetry_missing",
+    "model_gated",
+    "model_not_found",
+    "disk_full",
+    "port_in_use",
+    "gpu_fault",
+    "driver_mismatch",
+    "missing_kernels",
+    "cuda_out_of_memory",
+    "nccl_failure",
+    "compile_cache",
+    "host_out_of_memory",
+    "cuda_error",
+    "worker_timeout",
+    "worker_died",
+    "engine_core_died",
+    "killed",
+    "shim_lost",
+    "program_missing",
+    "not_started",
+]
+"""From the most to the least specific, as they are looked for."""
 
 
 def lines_of(path: Path) -> tuple[str, ...]:
@@ -58,6 +88,10 @@ def test_every_cause_is_shown_once_and_says_what_to_do() -> None:
     for cause in CAUSES:
         assert cause.explanation.endswith("."), cause.name
         assert cause.advice.endswith("."), cause.name
+
+
+def test_causes_are_looked_for_in_this_order() -> None:
+    assert [cause.name for cause in CAUSES] == IN_ORDER
 
 
 @pytest.mark.parametrize(("cause", "label"), WITHOUT_A_LINE.items())
