@@ -65,7 +65,7 @@ def name_of(path: Path) -> str:
 
 MADE_OF_DATA = {
     "causes": set(causes.SUBJECTS),
-    "checks": {name.replace("-", "_") for name in CHECKS},
+    "checks": {check.__module__.rsplit(".", 1)[-1] for check in CHECKS.values()},
     "alerts": set(ALERTS),
     "records": set(RECORDS),
     "dashboards": {name.replace("-", "_") for name in DASHBOARDS},

@@ -389,6 +389,10 @@ def test_every_check_has_a_bad_and_a_good_case() -> None:
     assert {name for name, *_ in BAD} == set(CHECKS) == set(GOOD)
 
 
+def test_every_check_has_the_name_of_its_function() -> None:
+    assert list(CHECKS) == [check.__name__.replace("_", "-") for check in CHECKS.values()]
+
+
 def test_a_good_engine_has_nothing_at_all(tmp_path: Path) -> None:
     made = case(
         "max_model_len = 8192\nmax_num_seqs = 256", model=chat_model(tmp_path, chat_template="x")

@@ -1,20 +1,19 @@
-"""An adapter that is configured cannot be loaded, or has to wait for another."""
+"""Adapters: whether they can be loaded, at the start and while the engine serves."""
 
 from collections.abc import Iterator
 
+from vllmd.config.lora import dynamic_problem
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, Severity
 from vllmd.lora.adapter_files import AdapterError, is_local, read_adapter
 from vllmd.lora.validation import problems
 
-ID = "lora-adapters"
 
-
-def check(case: Case) -> Iterator[Finding]:
+def lora_adapters(case: Case) -> Iterator[Finding]:
     """Find what vLLM says 36 seconds into a start, or at the first request."""
     lora = case.engine.lora
     if lora is None:
-        yield from _without_a_table(case)
+        yield from _adapters_without_a_table(case)
         return
     sizes = {
         name.removesuffix(".weight"): tensor.shape
@@ -30,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
             found = [str(error)]
         for problem in found:
             yield Finding(
-                ID,
+                "lora-adapters",
                 Severity.ERROR,
                 f"adapter {name!r} ({path}): {problem}",
                 "Requests for it get a 404; the rest serves.",
@@ -38,7 +37,7 @@ def check(case: Case) -> Iterator[Finding]:
             )
     if len(lora.modules) > lora.max_loras:
         yield Finding(
-            ID,
+            "lora-adapters",
             Severity.INFO,
             f"{len(lora.modules)} adapters, and max_loras = {lora.max_loras}",
             "A batch mixes no more than that: requests for others wait for it.",
@@ -46,12 +45,32 @@ def check(case: Case) -> Iterator[Finding]:
         )
 
 
-def _without_a_table(case: Case) -> Iterator[Finding]:
+def _adapters_without_a_table(case: Case) -> Iterator[Finding]:
     if case.flag("lora-modules") and not case.flag("enable-lora"):
         yield Finding(
-            ID,
+            "lora-adapters",
             Severity.ERROR,
             "flags.lora-modules without enable-lora",
             "vLLM refuses adapters that are not enabled.",
             "Use the table [engines.NAME.lora]: it enables them, and keeps them loaded.",
         )
+
+
+def api_servers(case: Case) -> Iterator[Finding]:
+    """Find what keeps vLLM from loading adapters at run time, such as several API servers.
+
+    With lora.directory, or lora.dynamic, the configuration itself is refused.
+    """
+    lora = case.engine.lora
+    if lora is None or lora.dynamic is False:
+        return
+    problem = dynamic_problem(case.engine)
+    if problem is None:
+        return
+    yield Finding(
+        "api-servers",
+        Severity.WARNING,
+        problem,
+        "'vllmd lora add' is refused: the adapters are those of lora.modules, loaded at the start.",
+        "Set flags.api-server-count = 1, or lora.dynamic = false if that is meant.",
+    )

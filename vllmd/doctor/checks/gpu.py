@@ -1,0 +1,162 @@
+"""The GPUs, their driver, and whether the engine fits on them."""
+
+from collections.abc import Iterator
+
+from vllmd.config.gpus import gpus_used, visible_gpus
+from vllmd.doctor.capacity import longest
+from vllmd.doctor.case import Case
+from vllmd.doctor.finding import Finding, Severity
+from vllmd.gpu.fit import margin_bytes
+from vllmd.installing.host import too_old
+from vllmd.util.units import format_bytes
+
+MOST_OF_A_GPU = 0.95
+"""More than this share leaves nothing to the driver and to graphs."""
+
+
+def driver(case: Case) -> Iterator[Finding]:
+    """Find a build that the driver cannot run, and one for the CPU where there are GPUs."""
+    installed, driver = case.installed, case.host.driver
+    if installed is None:
+        return
+    if installed.cuda is None:
+        if case.host.gpus:
+            yield Finding(
+                "driver",
+                Severity.WARNING,
+                f"vLLM {installed.version} is the build for the CPU, and there are GPUs",
+                "They stay idle.",
+                "Install the other: vllmd engine install --cuda",
+            )
+        return
+    needed = None if driver is None else too_old(driver, installed.cuda)
+    if needed is not None:
+        yield Finding(
+            "driver",
+            Severity.ERROR,
+            f"driver {driver}, and vLLM {installed.version} is built for CUDA {installed.cuda}",
+            f"CUDA {installed.cuda} needs driver {needed} or newer: no GPU would be found.",
+            "Update the driver, or install a vLLM for an older CUDA (--torch-backend).",
+        )
+    elif driver is None and not case.host.gpus:
+        yield Finding(
+            "driver",
+            Severity.ERROR,
+            f"no NVIDIA driver is loaded, and vLLM {installed.version} is the build for CUDA",
+            "It ends at its start: it finds no device.",
+            "Load the driver (nvidia-smi says what is wrong), or: vllmd engine install --cpu",
+        )
+
+
+def devices(case: Case) -> Iterator[Finding]:
+    """Find nodes that are missing or closed although a driver is loaded."""
+    if not case.host.closed_devices or case.on_cpu:
+        return
+    yield Finding(
+        "devices",
+        Severity.ERROR,
+        f"driver {case.host.driver} is loaded, but: {', '.join(case.host.closed_devices)}",
+        "CUDA says that there is no device. The nodes are made by nvidia-modprobe, which a "
+        "confined service may not run.",
+        "As root: nvidia-modprobe -c 0 -u (once for each boot); and mode 0666, as the driver makes "
+        "them.",
+    )
+
+
+def gpu_count(case: Case) -> Iterator[Finding]:
+    """Find parallel sizes that add up to more than there is."""
+    gpus = case.host.gpus
+    if not gpus:
+        return
+    chosen = visible_gpus(case.env)
+    there = len(gpus) if chosen is None else len(chosen)
+    wanted = gpus_used(case.engine.flags)
+    if wanted > there:
+        limited = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES = {','.join(chosen)})"
+        yield Finding(
+            "gpu-count",
+            Severity.ERROR,
+            f"{wanted} GPUs are asked for (tensor, pipeline and data parallel), and {there} can be "
+            f"seen{limited}",
+            "vLLM ends before it loads, or waits for workers that never come.",
+            "Lower flags.tensor-parallel-size, or let it see more.",
+        )
+
+
+def will_it_fit(case: Case) -> Iterator[Finding]:
+    """Find an engine that would end its load with an error about memory."""
+    capacity, model, gpu = case.capacity, case.model.architecture, case.gpu
+    if capacity is None or model is None or gpu is None:
+        return
+    weights, budget = format_bytes(capacity.weights_bytes), format_bytes(capacity.budget_bytes)
+    if not capacity.fits:
+        yield Finding(
+            "will-it-fit",
+            Severity.ERROR,
+            f"weights of {weights} do not fit: {case.share:g} of the GPU is {budget}, and "
+            f"{format_bytes(capacity.working_bytes)} of it is for context and largest batch",
+            "vLLM loads the weights, finds no room for a KV cache, and ends.",
+            _more_room(case, capacity.weights_bytes + capacity.working_bytes, gpu.cuda),
+        )
+        return
+    context = case.context
+    if context is None:
+        return
+    needed = model.kv_bytes(context, element_bytes=case.demand.element_bytes, gpus=case.gpu_count)
+    if needed <= capacity.kv_bytes:
+        return
+    most = longest(capacity.kv_bytes, case.demand, model, context)
+    yield Finding(
+        "will-it-fit",
+        Severity.ERROR,
+        f"one request of {context:,} tokens takes {format_bytes(needed)} of KV cache, and "
+        f"{format_bytes(capacity.kv_bytes)} are left ({weights} of weights in {budget})",
+        "vLLM ends after its load: it serves no context that a single request cannot have.",
+        f"Set max_model_len = {most} or less; or "
+        + _more_room(case, capacity.weights_bytes + capacity.working_bytes + needed, gpu.cuda),
+    )
+
+
+def _more_room(case: Case, needed: int, cuda: int) -> str:
+    share = needed / cuda + 0.005
+    if case.share < share <= MOST_OF_A_GPU:
+        return f"set gpu_memory_utilization = {share:.2f}."
+    return (
+        "take a quantized model, an FP8 KV cache (flags.kv-cache-dtype), or more GPUs "
+        f"(flags.tensor-parallel-size; now {case.gpu_count})."
+    )
+
+
+def gpu_share(case: Case) -> Iterator[Finding]:
+    """Find what vLLM refuses at its start: "Free memory … is less than desired"."""
+    gpu = case.gpu
+    if gpu is None or case.engine.name in case.host.running or case.engine.is_stand_in:
+        return
+    margin = margin_bytes(
+        total=gpu.total, reserved=gpu.reserved, free=gpu.free, own=0, share=case.share
+    )
+    if margin >= 0:
+        return
+    possible = max(0.0, case.share + margin / gpu.cuda)
+    yield Finding(
+        "gpu-share",
+        Severity.ERROR,
+        f"{format_bytes(gpu.free)} of the GPU are free, and gpu_memory_utilization {case.share:g} "
+        f"asks for {format_bytes(gpu.cuda * case.share)}",
+        "vLLM refuses to start. Somebody else holds the rest.",
+        f"'vllmd gpu' names who; or set gpu_memory_utilization = {int(possible * 100) / 100:g}.",
+    )
+
+
+def persistence_mode(case: Case) -> Iterator[Finding]:
+    """Find GPUs whose state is torn down when the last process lets go of them."""
+    if case.host.persistent is not False:
+        return
+    yield Finding(
+        "persistence-mode",
+        Severity.INFO,
+        "persistence mode is off",
+        "Each start initializes the GPUs anew, which takes seconds, and settings such as power "
+        "limits are lost.",
+        "systemctl enable --now nvidia-persistenced (or: nvidia-smi -pm 1)",
+    )

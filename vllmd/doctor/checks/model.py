@@ -1,0 +1,122 @@
+"""The model: whether it is there, whole, and served as it was made to be."""
+
+from collections.abc import Iterator
+
+from vllmd.doctor.case import Case
+from vllmd.doctor.finding import Finding, Severity
+from vllmd.shim.files import read_json
+
+SLOW = {"awq": "awq_marlin", "gptq": "gptq_marlin"}
+
+
+def model_missing(case: Case) -> Iterator[Finding]:
+    """Find a model that is neither a folder nor in the hub's cache."""
+    name = case.engine.model
+    if case.model.folder is not None or case.engine.is_stand_in:
+        return
+    if name.startswith(("/", "./", "~")):
+        yield Finding(
+            "model-missing",
+            Severity.ERROR,
+            f"model: there is no folder {name!r}",
+            "vLLM takes what is no folder for a name on the hub, and fails there.",
+            "Correct the path, or make the folder readable for the user that vllmd runs as; under "
+            "systemd, ProtectHome hides /home and /root.",
+        )
+    elif case.env.get("HF_HUB_OFFLINE") in ("1", "true", "TRUE", "yes"):
+        yield Finding(
+            "model-missing",
+            Severity.ERROR,
+            f"model: {name!r} is not in the hub's cache, and HF_HUB_OFFLINE is set",
+            "It cannot be downloaded, so the engine cannot start.",
+            f"Download it once: hf download {name}",
+        )
+    else:
+        yield Finding(
+            "model-missing",
+            Severity.INFO,
+            f"model: {name!r} is not in the hub's cache yet",
+            "The first start downloads it, and its size is not known before.",
+            f"Download it beforehand: hf download {name}",
+        )
+
+
+def hub(case: Case) -> Iterator[Finding]:
+    """Find a hub that is out of reach, and a model that it does not give out."""
+    if case.hub is None:
+        return
+    yield Finding(
+        "hub",
+        Severity.ERROR,
+        f"model: {case.engine.model!r} is not on this host, and {case.hub}",
+        "The engine cannot start without its model.",
+        "Write to /etc/vllmd/credentials/hf_token a token that has accepted the model's terms; "
+        "correct the name; or copy the model here and give its folder.",
+    )
+
+
+def model_readable(case: Case) -> Iterator[Finding]:
+    """Find a folder that is there for who asks, and not for the engine."""
+    if case.unreadable is None:
+        return
+    yield Finding(
+        "model-readable",
+        Severity.ERROR,
+        f"model: {case.unreadable}",
+        "To the engine the model is not there.",
+        "Put it where the user may read it, such as /srv/models: chmod -R a+rX FOLDER",
+    )
+
+
+def model_files(case: Case) -> Iterator[Finding]:
+    """Find downloads that broke off."""
+    for problem in case.model.problems:
+        yield Finding(
+            "model-files",
+            Severity.ERROR,
+            problem,
+            "The engine fails in the middle of its load, after minutes for a big model.",
+            "Download or copy it again: hf download goes on where it broke off.",
+        )
+
+
+def quantization(case: Case) -> Iterator[Finding]:
+    """Find a method that was named, and is not the best for these weights."""
+    asked = case.engine.quantization
+    stored = (case.model.config.get("quantization_config") or {}).get("quant_method")
+    if asked in SLOW:
+        yield Finding(
+            "quantization",
+            Severity.WARNING,
+            f'quantization = "{asked}"',
+            f"That is the kernel without Marlin, several times slower; vLLM takes {SLOW[asked]} by "
+            "itself where the GPU can, if it is not told otherwise.",
+            "Take the line out.",
+        )
+    elif asked and stored and not asked.startswith(str(stored)):
+        yield Finding(
+            "quantization",
+            Severity.ERROR,
+            f'quantization = "{asked}", and the weights are {stored}',
+            "vLLM refuses a method that is not that of the files.",
+            "Take the line out: vLLM reads it from config.json.",
+        )
+
+
+def chat_template(case: Case) -> Iterator[Finding]:
+    """Find a base model that was not made for chat."""
+    folder = case.model.folder
+    if folder is None or case.flag("chat-template") or case.model.has("chat_template.jinja"):
+        return
+    try:
+        config = read_json(folder / "tokenizer_config.json")
+    except (OSError, ValueError):
+        return
+    if isinstance(config, dict) and not config.get("chat_template"):
+        yield Finding(
+            "chat-template",
+            Severity.WARNING,
+            f"{folder}/tokenizer_config.json has no chat_template",
+            "/v1/chat/completions answers 400 for each request; /v1/completions works.",
+            "Take the model's instruct version, or set flags.chat-template to a file.",
+        )
