@@ -24,7 +24,7 @@ ROOT_MODULES = {"__init__", "__main__", "errors", "events", "xids"}
 MAY_IMPORT = {
     "root": "",
     "shim": "",
-    "util": "root",
+    "util": "root shim",
     "bundle": "root util",
     "collectors": "root util",
     "config": "root util shim",
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "lora": "root util shim config engine",
     "notify": "root util config eventlog engine",
     "scrape": "root util engine",
-    "cost": "root util shim config engine gpu scrape",
+    "cost": "root util config engine gpu scrape",
     "doctor": "root util shim config eventlog installing engine gpu lora",
     "http": "root util shim config engine scrape",
     "client": "config cost",

@@ -1,24 +1,16 @@
 """Usage on the disk: a small file for each day, written whole or not at all."""
 
-import contextlib
-import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-from vllmd import events
 from vllmd.cost.usage import Slot, Usage, from_json, to_json
-from vllmd.shim.record import read_record, write_record
+from vllmd.util.state_file import StateFile
 from vllmd.util.units import DAY_S
 
 FOLDER = "usage"
-VERSION = 1
-
-_log = structlog.get_logger()
 
 
 def day_of(hour: int) -> str:
@@ -35,13 +27,14 @@ def merge(one: Mapping[Slot, Usage], other: Mapping[Slot, Usage]) -> dict[Slot, 
 
 
 class Book:
-    """The files below one folder; a damaged one costs its day, and is kept and said."""
+    """The files below one folder; a damaged one costs its day."""
 
     def __init__(self, folder: Path, keep_days: int) -> None:
         self._folder = folder / FOLDER
         self._keep_s = keep_days * DAY_S
-        self._said: str | None = None
         self._lock = threading.Lock()
+        self._files: dict[str, StateFile] = {}
+        """Those of the days that were written to, which know what of them was said."""
         self._found: dict[str, dict[Slot, Usage]] = {}
         """What each day had before we first wrote to it."""
 
@@ -70,62 +63,40 @@ class Book:
 
     def read_day(self, day: str) -> tuple[dict[Slot, Usage], Mapping[str, Any] | None]:
         """Return what was used in a day, and the state at its last look; None if there is none."""
-        path = self._folder / f"{day}.json"
-        if not path.exists():
-            return {}, None
-        record = read_record(str(path))
-        try:
-            if record is None:
-                raise ValueError("it is truncated or no JSON object")
-            return dict(from_json(row) for row in record["slots"]), record["state"]
-        except (KeyError, ValueError, TypeError) as error:
-            aside = path.with_suffix(".unreadable")
-            with contextlib.suppress(OSError):  # it is replaced when the day is written
-                os.replace(path, aside)
-            _log.error(
-                events.STATE_FILE_UNREADABLE,
-                path=str(path),
-                problem=repr(error),
-                consequence=f"what was used in that day is not known; it is kept as {aside}",
-            )
-            return {}, None
+        return self._file(day).read(_used_and_state) or ({}, None)
+
+    def _file(self, day: str) -> StateFile:
+        return self._files.get(day) or StateFile(
+            self._folder / f"{day}.json",
+            if_unusable="what was used in that day is not known",
+            if_not_written="usage since the last writing is lost if the daemon ends now",
+        )
 
     def write(self, slots: Mapping[Slot, Usage], state: Mapping[str, Any], now: float) -> None:
         """Add `slots`, all of those since we began or forgot, to their days; `state` is of now.
 
-        A full disk is said once, and nothing is lost while the daemon runs.
+        What a disk refuses is not lost while the daemon runs: `slots` has it at the next writing.
         """
         by_day: dict[str, dict[Slot, Usage]] = {day_of(int(now)): {}}
         for slot, usage in slots.items():
             by_day.setdefault(day_of(slot.hour), {})[slot] = usage
-        try:
-            with self._lock:
-                self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-                for day, used in sorted(by_day.items()):
-                    self._write_day(day, used, state)
-            self._said = None
-        except OSError as error:
-            if str(error) != self._said:
-                _log.error(
-                    events.STATE_FILE_NOT_WRITTEN,
-                    path=str(self._folder),
-                    problem=str(error),
-                    consequence="usage since the last writing is lost if the daemon ends now",
-                )
-            self._said = str(error)
+        with self._lock:
+            for day, used in sorted(by_day.items()):
+                self._write_day(day, used, state)
 
     def _write_day(self, day: str, used: Mapping[Slot, Usage], state: Mapping[str, Any]) -> None:
         if day not in self._found:
             self._found[day] = self.read_day(day)[0]
         rows = [to_json(slot, usage) for slot, usage in merge(self._found[day], used).items()]
-        record = {"version": VERSION, "state": state, "slots": rows}
-        write_record(str(self._folder / f"{day}.json"), record)
+        self._files[day] = file = self._file(day)
+        file.save({"state": state, "slots": rows})
 
     def forget_before(self, hour: int) -> None:
         """Take the days before that of an hour for written: what comes for them is added."""
         with self._lock:
             first = day_of(hour)
             self._found = {day: used for day, used in self._found.items() if day >= first}
+            self._files = {day: file for day, file in self._files.items() if day >= first}
 
     def prune(self, now: float) -> None:
         """Remove the days that are too old, and never more than there are beyond those to be kept.
@@ -137,3 +108,7 @@ class Book:
         for day in days[:beyond]:
             if day < oldest:
                 (self._folder / f"{day}.json").unlink(missing_ok=True)
+
+
+def _used_and_state(record: Mapping[str, Any]) -> tuple[dict[Slot, Usage], Mapping[str, Any]]:
+    return dict(from_json(row) for row in record["slots"]), record["state"]

@@ -15,13 +15,12 @@ import structlog
 from vllmd import events
 from vllmd.errors import VllmdError
 from vllmd.shim.proc import boot_id
-from vllmd.shim.record import read_record, write_record
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import Do, at_once
 from vllmd.util.parts import describe
+from vllmd.util.state_file import StateFile
 
 NAME = "daemon.json"
-VERSION = 1
 FAILED = "failed"
 LOST = "lost"
 ORDERLY = "stopped"
@@ -41,13 +40,17 @@ class BadEnd:
 
 
 class Lifetime:
-    """The file of one state directory; one that cannot be read or written is only told."""
+    """The file of one state directory."""
 
     def __init__(self, path: Path, clock: Clock, do: Do = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
-        self._path = path
+        self._file = StateFile(
+            path,
+            if_unusable="how the last daemon ended is not known",
+            if_not_written="the next daemon cannot tell how this one ended",
+            do=do,
+        )
         self._clock = clock
-        self._do = do
         self._record: dict[str, Any] = {}
         self.unexpected = 0
         """How many daemons ended by a mistake or without a word, since the file began."""
@@ -74,18 +77,17 @@ class Lifetime:
 
     def begin(self) -> BadEnd | None:
         """Note that a daemon runs, and tell how the last one ended if nobody had asked it to."""
-        boot, before = boot_id(), self._read()
+        boot, before = boot_id(), self._file.read(dict) or {}
         bad = _bad_end(before, boot) if before else None
         self.unexpected = _count(before.get("unexpected")) + (bad is not None)
         self._record = {
-            "version": VERSION,
             "boot": boot,
             "pid": os.getpid(),
             "started_at": self._clock.time(),
             "unexpected": self.unexpected,
             "end": None,
         }
-        self._save()
+        self._file.save(self._record)
         if bad is not None:
             _log.error(events.DAEMON_RECOVERED, **attrs.asdict(bad))
         return bad
@@ -94,34 +96,7 @@ class Lifetime:
         """Note that the daemon ends, and how: `failed`, or whatever was asked for."""
         end = {"how": how, "problem": problem, "at": self._clock.time()}
         self._record = {**self._record, "end": end}
-        self._save()
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            return dict(read_record(str(self._path)) or {})
-        except (OSError, ValueError) as error:
-            _log.warning(
-                events.STATE_FILE_UNREADABLE,
-                path=str(self._path),
-                problem=str(error),
-                consequence="how the last daemon ended is not known",
-            )
-            return {}
-
-    def _save(self) -> None:
-        record = self._record
-        self._do(lambda: self._write(record), str(self._path))
-
-    def _write(self, record: dict[str, Any]) -> None:
-        try:
-            write_record(str(self._path), record)
-        except OSError as error:
-            _log.error(
-                events.STATE_FILE_NOT_WRITTEN,
-                path=str(self._path),
-                problem=str(error),
-                consequence="the next daemon cannot tell how this one ended",
-            )
+        self._file.save(self._record)
 
 
 def _bad_end(record: dict[str, Any], boot: str) -> BadEnd | None:

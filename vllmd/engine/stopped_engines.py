@@ -1,40 +1,34 @@
 """Which engines a person stopped: kept across restarts of the daemon, until the next boot."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import structlog
-
-from vllmd import events
 from vllmd.shim.proc import boot_id
-from vllmd.shim.record import read_record, write_record
-
-_log = structlog.get_logger()
+from vllmd.util.state_file import StateFile
 
 
 class StoppedEngines:
     """The names of the engines that stay stopped, in a file with the id of this boot."""
 
     def __init__(self, path: Path, boot: str | None = None) -> None:
-        self._path = path
         self._boot = boot or boot_id()
-        self._names = self._read()
+        self._file = StateFile(
+            path,
+            if_unusable="engines that a person stopped start",
+            if_not_written="engines that a person stopped start with the next daemon",
+        )
+        self._names = self._file.read(self._of_this_boot) or set()
         self._saved = sorted(self._names)
         self._saving = asyncio.Lock()
 
-    def _read(self) -> set[str]:
-        if not self._path.exists():
-            return set()
-        record = read_record(str(self._path))
-        names = record.get("stopped") if record else None
-        if record is None or not isinstance(names, list):
-            _log.warning(
-                events.STATE_FILE_UNREADABLE, path=str(self._path), consequence="engines start"
-            )
-            return set()
+    def _of_this_boot(self, record: Mapping[str, Any]) -> set[str]:
+        if not isinstance(record["stopped"], list):
+            raise TypeError("stopped is no list")
         if record.get("boot_id") != self._boot:
             return set()
-        return {name for name in names if isinstance(name, str)}
+        return {name for name in record["stopped"] if isinstance(name, str)}
 
     def __contains__(self, name: str) -> bool:
         return name in self._names
@@ -56,5 +50,5 @@ class StoppedEngines:
             names = sorted(self._names)
             if names != self._saved:
                 record = {"boot_id": self._boot, "stopped": names}
-                await asyncio.to_thread(write_record, str(self._path), record)
+                await asyncio.to_thread(self._file.write, record)
                 self._saved = names

@@ -1,23 +1,16 @@
-"""What must be remembered of GPUs while the host is up: one small file, forgotten at the next boot.
+"""What is remembered of GPUs while the host is up: one small file, forgotten at the next boot."""
 
-Written whole or not at all; a file that cannot be read is as good as none, and only said so.
-"""
-
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import structlog
 
-from vllmd import events
 from vllmd.shim.proc import boot_id
-from vllmd.shim.record import read_record, write_record
 from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.state_file import StateFile
 
-VERSION = 1
 MAX_PROCESSES = 512
-
-_log = structlog.get_logger()
 
 Process = tuple[int, int]
 """A process id and the clock tick in which it began: ids are used again."""
@@ -46,39 +39,23 @@ class Notebook:
 
     def __init__(self, path: Path, do: Do = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
-        self._path = path
-        self._do = do
+        self._file = StateFile(
+            path,
+            if_unusable="orphans of earlier runs may be taken for foreign processes",
+            if_not_written="orphans may be taken for foreign processes by the next daemon",
+            do=do,
+        )
         self._written: dict[str, Any] = {}
 
     def load(self) -> Notes:
         """Return what was noted since the boot."""
-        try:
-            record = read_record(str(self._path))
-            if record is None or record["boot"] != boot_id():
-                return Notes()
-            return Notes(
-                processes={(int(p), int(s)): str(e) for p, s, e in record["processes"]},
-                sessions={int(s): str(e) for s, e in record["sessions"]},
-                baselines={str(e): (str(r), int(b)) for e, r, b in record["baselines"]},
-                xids={(str(u), int(x)): (int(n), float(at)) for u, x, n, at in record["xids"]},
-                indices={str(u): int(i) for u, i in record["indices"].items()},
-                mismatch=record["mismatch"],
-            )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            _log.warning(
-                events.STATE_FILE_UNREADABLE,
-                path=str(self._path),
-                problem=repr(error),
-                consequence="orphans of earlier runs may be taken for foreign processes",
-            )
-            return Notes()
+        return self._file.read(_from_json) or Notes()
 
     def save(self, notes: Notes) -> None:
-        """Write down what has changed; a full disk is only said."""
+        """Write down what has changed."""
         while len(notes.processes) > MAX_PROCESSES:
             notes.processes.pop(next(iter(notes.processes)))
         record = {
-            "version": VERSION,
             "boot": boot_id(),
             "processes": [[p, s, e] for (p, s), e in notes.processes.items()],
             "sessions": [[s, e] for s, e in notes.sessions.items()],
@@ -87,17 +64,19 @@ class Notebook:
             "indices": dict(notes.indices),
             "mismatch": notes.mismatch,
         }
-        if record != self._written:
+        if record != self._written or self._file.problem is not None:
             self._written = record
-            self._do(lambda: self._write(record), str(self._path))
+            self._file.save(record)
 
-    def _write(self, record: dict[str, Any]) -> None:
-        try:
-            write_record(str(self._path), record)
-        except OSError as error:
-            _log.error(
-                events.STATE_FILE_NOT_WRITTEN,
-                path=str(self._path),
-                problem=str(error),
-                consequence="orphans may be taken for foreign processes by the next daemon",
-            )
+
+def _from_json(record: Mapping[str, Any]) -> Notes:
+    if record["boot"] != boot_id():
+        return Notes()
+    return Notes(
+        processes={(int(p), int(s)): str(e) for p, s, e in record["processes"]},
+        sessions={int(s): str(e) for s, e in record["sessions"]},
+        baselines={str(e): (str(r), int(b)) for e, r, b in record["baselines"]},
+        xids={(str(u), int(x)): (int(n), float(at)) for u, x, n, at in record["xids"]},
+        indices={str(u): int(i) for u, i in record["indices"].items()},
+        mismatch=record["mismatch"],
+    )

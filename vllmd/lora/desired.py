@@ -1,24 +1,18 @@
 """Which adapters an engine is to have: by the file, by a folder that is watched, by command."""
 
 import asyncio
-import contextlib
 import enum
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
-import structlog
 
-from vllmd import events
 from vllmd.config.lora import name_problem
 from vllmd.lora.adapter_files import CONFIG
-from vllmd.shim.record import read_record, write_record
 from vllmd.util.deadline import call_within
-
-VERSION = 1
-
-_log = structlog.get_logger()
+from vllmd.util.state_file import StateFile
 
 
 class Source(enum.StrEnum):
@@ -71,27 +65,22 @@ class Kept:
     added: dict[str, str] = attrs.field(factory=dict)
     loaded: set[str] = attrs.field(factory=set)
     _changing: asyncio.Lock = attrs.field(factory=asyncio.Lock)
+    _file: StateFile = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._file = StateFile(
+            self.path,
+            if_unusable="adapters that were added by command are lost",
+            if_not_written="what was changed by command is lost if the daemon ends now",
+        )
 
     def read(self) -> None:
-        """Read the file; one that cannot be understood is said to be, and nothing is added."""
-        if not self.path.exists():
-            return
-        record = read_record(str(self.path))
-        try:
-            if record is None:
-                raise ValueError("it is truncated or no JSON object")
-            self.added = {str(name): str(path) for name, path in record["added"].items()}
-            self.loaded = {str(name) for name in record["loaded"]}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            aside = self.path.with_suffix(".unreadable")
-            with contextlib.suppress(OSError):  # it is replaced as soon as something is written
-                os.replace(self.path, aside)
-            _log.error(
-                events.STATE_FILE_UNREADABLE,
-                path=str(self.path),
-                problem=repr(error),
-                consequence=f"adapters that were added by command are lost; it is kept as {aside}",
-            )
+        """Read the file; of one that cannot be used nothing is added."""
+        self._file.read(self._take)
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        added = {str(name): str(path) for name, path in record["added"].items()}
+        self.added, self.loaded = added, {str(name) for name in record["loaded"]}
 
     async def change_added(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         """Change what is added by command; one change after another, each written down.
@@ -122,9 +111,7 @@ class Kept:
 
         Raises: OSError: it could not be written; what was before is still there.
         """
-        record = {"version": VERSION, "added": self.added, "loaded": sorted(self.loaded)}
-        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        write_record(str(self.path), record)
+        self._file.write({"added": self.added, "loaded": sorted(self.loaded)})
 
 
 def merge(

@@ -63,7 +63,7 @@ def test_a_damaged_day_is_put_aside_and_said(tmp_path: Path, text: str) -> None:
     with capture_logs() as logs:
         assert Book(tmp_path, 400).read(NOON, NOON, {}) == {}
     assert [log["event"] for log in logs] == [events.STATE_FILE_UNREADABLE]
-    assert path.with_suffix(".unreadable").read_text() == text
+    assert path.with_name(f"{path.name}.unusable").read_text() == text
 
 
 def test_a_full_disk_is_said_once_and_what_it_missed_is_written_later(tmp_path: Path) -> None:

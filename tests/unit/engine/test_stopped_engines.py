@@ -6,8 +6,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from vllmd import events
-from vllmd.engine import stopped_engines
 from vllmd.engine.stopped_engines import StoppedEngines
+from vllmd.util import state_file
 
 
 async def test_stopped_survives_the_daemon_not_the_boot(tmp_path: Path) -> None:
@@ -41,13 +41,14 @@ def test_garbage_is_said_and_stops_nothing(tmp_path: Path, content: str) -> None
 
 
 async def test_save_that_cannot_be_written_raises_holds_and_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / "none").write_text("in the way")
     stopped = StoppedEngines(tmp_path / "none" / "stopped.json", "b")
     stopped.add("a")
     for _ in range(2):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileExistsError):
             await stopped.save()
     assert "a" in stopped
-    (tmp_path / "none").mkdir()
+    (tmp_path / "none").unlink()
     await stopped.save()
     assert "a" in StoppedEngines(tmp_path / "none" / "stopped.json", "b")
 
@@ -57,11 +58,12 @@ async def test_save_at_a_disk_that_stands_still_holds_up_nobody_and_loses_nothin
 ) -> None:
     disk, written = threading.Event(), list[list[str]]()
 
-    def write(_: str, record: dict[str, list[str]]) -> None:
+    def write(_: str, record: dict[str, list[str]], *, sync: bool) -> None:
+        assert sync
         assert disk.wait(20)
         written.append(record["stopped"])
 
-    monkeypatch.setattr(stopped_engines, "write_record", write)
+    monkeypatch.setattr(state_file, "write_record", write)
     stopped = StoppedEngines(tmp_path / "stopped.json", "b")
     stopped.add("a")
     first = asyncio.create_task(stopped.save())

@@ -56,8 +56,13 @@ def test_file_of_other_shape_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_disk_that_refuses_is_said_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Notebook(tmp_path / "missing" / "gpus.json").save(notes())
+    (tmp_path / "file").write_text("")
+    book = Notebook(tmp_path / "file" / "gpus.json")
+    book.save(notes())
     assert "state_file.not_written" in capsys.readouterr().out
+    (tmp_path / "file").unlink()
+    book.save(notes())  # the same, which is not written yet
+    assert book.load() == notes()
 
 
 def test_processes_are_bounded_the_oldest_go_first(tmp_path: Path) -> None:

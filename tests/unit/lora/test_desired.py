@@ -53,7 +53,7 @@ def test_kept_that_cannot_be_understood_is_put_aside_and_said_so(tmp_path: Path,
         kept.read()
     assert (kept.added, kept.loaded) == ({}, set())
     assert [log["event"] for log in logs] == [events.STATE_FILE_UNREADABLE]
-    assert (tmp_path / "chat.lora.unreadable").read_text() == text
+    assert (tmp_path / "chat.lora.json.unusable").read_text() == text
 
 
 async def test_change_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -15,7 +16,7 @@ from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
 from vllmd.shim import logfiles
 from vllmd.shim.logfile import LogFile
 from vllmd.shim.protocol import SOCKET_NAME, Message, Rotation
-from vllmd.shim.record import read_record, write_record
+from vllmd.util.state_file import StateFile
 
 BLOCKS_AT_ONCE = 64
 """So many blocks are read in one look: a flood must not keep a thread for ever."""
@@ -88,12 +89,17 @@ class EngineOutput:
         self.name = name
         self._log = str(log)
         self._socket = directory / SOCKET_NAME
-        self._memory = memory
+        self._memory = StateFile(
+            memory,
+            if_unusable="lines that came while no daemon ran are not counted",
+            if_not_written="lines may be counted twice by the next daemon",
+            sync=False,
+        )
         self._rotation = rotation
         self._errors = errors
         self._listeners = listeners
         self._counts = LevelCounts()
-        self._reader = LogReader(self._log, self._remembered() or end_of(self._log))
+        self._reader = LogReader(self._log, self._memory.read(_position) or end_of(self._log))
         self._told = self._reader.position
         self._told_rotation: object = None
         self._status: Message = {}
@@ -190,16 +196,12 @@ class EngineOutput:
             status.get("log_cut_lines"),
         )
 
-    def _remembered(self) -> Position | None:
-        record = read_record(str(self._memory))
-        try:
-            return Position(int(record["number"]), int(record["offset"])) if record else None
-        except (KeyError, TypeError, ValueError):
-            return None
-
     def _remember(self) -> None:
         position = self._reader.position
-        with contextlib.suppress(OSError):  # a full disk: lines may be counted twice
-            self._memory.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            write_record(str(self._memory), attrs.asdict(position), sync=False)
+        self._memory.save(attrs.asdict(position))
+        if self._memory.problem is None:
             self._told = position
+
+
+def _position(record: Mapping[str, Any]) -> Position:
+    return Position(int(record["number"]), int(record["offset"]))

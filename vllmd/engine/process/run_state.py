@@ -4,25 +4,20 @@ The file is written when something changes, never at each look. It is believed f
 boot that it names, and only together with a look at the engine itself.
 """
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import structlog
 
-from vllmd import events
 from vllmd.config.model import Engine
 from vllmd.engine.state_machine import State
 from vllmd.shim import proc
-from vllmd.shim.record import read_record, write_record
 from vllmd.util.clock import Clock, Moment
 from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.state_file import StateFile
 
 NAME = "state.json"
-
-_log = structlog.get_logger()
 
 
 @attrs.frozen
@@ -74,60 +69,40 @@ class RunStates:
 
     def __init__(self, path: Path | None = None, do: Do = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
-        self._path = path
-        self._do = do
-        self._failed = False
+        self._file = None
+        if path is not None:
+            self._file = StateFile(
+                path,
+                if_unusable="the engine is asked instead",
+                if_not_written="a daemon that starts now has to find out how the engine stands",
+                do=do,
+                sync=False,
+                folder_mode=0o700,  # before its first shim there is none
+            )
 
     def load(self, clock: Clock) -> RunState | None:
         """Return what is kept; None if there is nothing, or it is not of this boot."""
-        try:
-            record = read_record(str(self._path)) if self._path else None
-            if record is None or record["boot_id"] != proc.boot_id():
-                return None
-            found = _from_json(record)
-        except (OSError, KeyError, TypeError, ValueError, AttributeError):
-            return None  # of another version, or garbage: the engine is asked instead
-        return found if found.since.monotonic <= clock.monotonic() else None
+        found = self._file.read(_from_json) if self._file else None
+        return found if found and found.since.monotonic <= clock.monotonic() else None
 
     def save(self, state: RunState) -> None:
-        """Keep it; a disk that refuses costs the next daemon a look, so it is only said."""
-        if self._path is not None:
-            path, record = self._path, {**_to_json(state), "boot_id": proc.boot_id()}
-            self._do(lambda: self._write(path, record), str(path))
+        """Keep it; where the disk refuses, it costs the next daemon a look."""
+        if self._file is not None:
+            self._file.save({**_to_json(state), "boot_id": proc.boot_id()})
 
     def forget(self) -> None:
         """Remove the file: the run is over."""
-        if (path := self._path) is not None:
-            self._do(lambda: _remove(path), str(path))
-
-    def _write(self, path: Path, record: dict[str, Any]) -> None:
-        try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)  # before its first shim there is none
-            write_record(str(path), record, sync=False)
-        except OSError as error:
-            if not self._failed:
-                _log.error(
-                    events.STATE_FILE_NOT_WRITTEN,
-                    path=str(path),
-                    problem=str(error),
-                    consequence="a daemon that starts now has to find out how the engine stands",
-                )
-            self._failed = True
-        else:
-            self._failed = False
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # it names a run that is over: nobody believes it
-        path.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.forget()
 
 
 def _to_json(state: RunState) -> dict[str, Any]:
     return {**attrs.asdict(state), "state": str(state.state)}
 
 
-def _from_json(record: Mapping[str, Any]) -> RunState:
-    """Read what `_to_json` made. Raises: KeyError, TypeError, ValueError, AttributeError."""
+def _from_json(record: Mapping[str, Any]) -> RunState | None:
+    if record["boot_id"] != proc.boot_id():
+        return None
     run, since, ready_at = record["run"], record["since"], record["ready_at"]
     took, reached = record["start_duration_s"], run["reached"]
     return RunState(

@@ -1,32 +1,21 @@
-"""What is known of one engine across restarts of the daemon and of the host: a small file.
+"""What is known of one engine across restarts of the daemon and of the host: a small file."""
 
-Written whole or not at all; a file that is truncated or garbage is put aside and said so, and the
-engine begins with nothing known, which never keeps it from serving.
-"""
-
-import asyncio
-import os
-import threading
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import structlog
 
-from vllmd import events
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.loading.durations import Starts
 from vllmd.engine.restart.policy import Failure, Hold, Past
 from vllmd.engine.state_machine import Event, State
-from vllmd.shim.record import read_record, write_record
 from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.state_file import StateFile
 
-VERSION = 1
 _EVENTS, _STATES = frozenset(Event), frozenset(State)
-
-_log = structlog.get_logger()
 
 
 @attrs.define
@@ -54,69 +43,28 @@ class Memory:
 
     def __init__(self, path: Path, do: Do = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
-        self._path = path
-        self._do = do
-        self._asked = self._done = 0
-        self._changed = threading.Condition()
+        self._file = StateFile(
+            path,
+            if_unusable="counts and holds begin anew",
+            if_not_written="counts and holds are lost if the daemon ends now",
+            do=do,
+        )
 
     def load(self) -> Known:
-        """Return what is known; nothing, if the file is not there or cannot be understood."""
-        if not self._path.exists():
-            return Known()
-        try:
-            record = read_record(str(self._path))
-            if record is None:
-                raise ValueError("it is truncated or no JSON object")
-            return _from_json(record)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            aside = self._path.with_suffix(".unreadable")
-            _log.warning(
-                events.STATE_FILE_UNREADABLE,
-                path=str(self._path),
-                problem=repr(error),
-                consequence=f"counts and holds begin anew; it is kept as {aside}",
-            )
-            try:
-                os.replace(self._path, aside)
-            except OSError as failure:
-                _log.warning(events.STATE_FILE_UNREADABLE, path=str(aside), problem=str(failure))
-            return Known()
+        """Return what is known; nothing, if the file is not there or cannot be used."""
+        return self._file.read(_from_json) or Known()
 
     def save(self, known: Known) -> None:
-        """Write down what is known; a full disk must not touch an engine, so it is only said."""
-        record = _to_json(known)
-        self._asked += 1
-        number = self._asked
-        self._do(lambda: self._write(record, number), str(self._path))
+        """Write down what is known."""
+        self._file.save(_to_json(known))
 
     async def saved(self, seconds: float) -> None:
         """Wait until what was saved until now is on the disk, or refused by it; but not longer."""
-        if self._done < self._asked:
-            await asyncio.to_thread(self._wait, self._asked, seconds)
-
-    def _wait(self, number: int, seconds: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._done >= number, timeout=seconds)
-
-    def _write(self, record: dict[str, Any], number: int) -> None:
-        try:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-            write_record(str(self._path), record)
-        except OSError as error:
-            _log.error(
-                events.STATE_FILE_NOT_WRITTEN,
-                path=str(self._path),
-                problem=str(error),
-                consequence="counts and holds are lost if the daemon ends now",
-            )
-        with self._changed:
-            self._done = max(self._done, number)
-            self._changed.notify_all()
+        await self._file.saved(seconds)
 
 
 def _to_json(known: Known) -> dict[str, Any]:
     return {
-        "version": VERSION,
         "past": attrs.asdict(known.past),
         "hold": known.hold.to_json() if known.hold else None,
         "restarts": known.restarts,
@@ -130,11 +78,7 @@ def _to_json(known: Known) -> dict[str, Any]:
     }
 
 
-def _from_json(record: dict[str, Any]) -> Known:
-    """Read a file of this version or an older one; a newer one only adds.
-
-    Raises: ValueError, TypeError, KeyError, AttributeError: it is something else.
-    """
+def _from_json(record: Mapping[str, Any]) -> Known:
     past, hold = record["past"], record["hold"]
     return Known(
         past=Past(

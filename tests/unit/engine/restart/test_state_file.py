@@ -67,7 +67,7 @@ def test_load_survives_truncation_and_garbage(
     assert known in (Known(), KNOWN)
     if known == Known():
         assert logs[0]["event"] == events.STATE_FILE_UNREADABLE
-        assert path.with_suffix(".unreadable").exists()
+        assert path.with_name("chat.json.unusable").exists()
 
 
 @pytest.mark.parametrize(
