@@ -33,7 +33,7 @@ DATA = ROOT / "tests" / "mutants"
 RISKIEST = (
     *("vllmd/shim/*.py", "vllmd/engine/supervisor.py", "vllmd/engine/restart/*.py"),
     *("vllmd/engine/stopping/*.py", "vllmd/engine/liveness/*.py", "vllmd/history/*.py"),
-    "vllmd/util/state_file.py",
+    *("vllmd/util/state_file.py", "vllmd/engine/usage.py"),
 )
 SEED = 24
 """The draw that is kept without a survivor; other seeds find what is still missing."""

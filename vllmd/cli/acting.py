@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from vllmd.cli import terminal
+from vllmd.cli.options import engine_argument, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
-
-wait_option = click.option("--wait", is_flag=True, help="Return when the engine serves.")
 
 
 def timeout_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -21,6 +20,20 @@ def timeout_option(default: float) -> Callable[[Callable[..., Any]], Callable[..
         show_default=True,
         help="How long to wait, in seconds.",
     )
+
+
+def starting(action: str, text: str) -> click.Command:
+    """Make the command of an action after which an engine is to serve; `text` is its help."""
+
+    @click.command(help=text)
+    @engine_argument
+    @click.option("--wait", is_flag=True, help="Return when the engine serves.")
+    @timeout_option(1800.0)
+    @socket_option
+    def command(engine: str, wait: bool, timeout: float, client: ControlClient) -> None:
+        act(client, engine, action, "ready" if wait else None, timeout)
+
+    return command
 
 
 def act(client: ControlClient, name: str, action: str, goal: str | None, timeout_s: float) -> None:

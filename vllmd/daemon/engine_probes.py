@@ -10,13 +10,13 @@ import httpx
 
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
-from vllmd.engine.liveness.activity import TreeActivity
 from vllmd.engine.liveness.fresh_look import FreshLook, look
 from vllmd.engine.liveness.monitor import Probes
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
 from vllmd.engine.output.run_output import lines_aside
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
+from vllmd.engine.usage import TreeActivity
 from vllmd.errors import ScrapeError, VllmdError
 from vllmd.lora.service import Adapters
 from vllmd.scrape.families import Family, parse_page

@@ -1,11 +1,59 @@
-"""What an engine's whole tree of processes costs: CPU time, memory, number."""
+"""What an engine's whole tree of processes uses: CPU time, memory, what it reads and writes.
+
+One reader of the tree, and what two ask of it: the page at each scrape, the liveness only while
+something stands still.
+"""
+
+import time
+from collections.abc import Callable, Hashable
 
 import attrs
 import psutil
 
+from vllmd.engine.liveness.reading import Activity
+from vllmd.shim import proc
 from vllmd.util.clock import Clock
 
 MAX_AGE_S = 1.0
+
+
+@attrs.frozen
+class Used:
+    """What one process has used until it was last looked at, and the memory it had then."""
+
+    cpu_s: float
+    resident_bytes: int = 0
+    io_bytes: int = 0
+
+
+class Tree:
+    """Reads the tree below a shim; the shim itself is not counted."""
+
+    def __init__(self, look: Callable[[psutil.Process], Used | None]) -> None:
+        """`look` says what a process has used; None if that is not known."""
+        self._look = look
+        self._run: Hashable = None
+        self.used: dict[tuple[int, int], Used] = {}
+        """By process id and the clock tick in which it began, as ids are used again. What ended
+        stays until another run begins, so that no sum falls."""
+
+    def read(self, run: Hashable, shim_pid: int) -> list[tuple[int, int]]:
+        """Look at what lives of a run; returns its keys in `used`.
+
+        Raises: psutil.Error: something cannot be looked at.
+        """
+        if run != self._run:
+            self._run, self.used = run, {}
+        living = []
+        for stat in proc.descendants(shim_pid):
+            try:
+                used = self._look(psutil.Process(stat.pid))
+            except psutil.NoSuchProcess:
+                continue
+            if used is not None:
+                living.append((stat.pid, stat.start_ticks))
+                self.used[living[-1]] = used
+        return living
 
 
 @attrs.frozen
@@ -18,11 +66,11 @@ class Usage:
 
 
 class TreeUsage:
-    """Reads the tree below a shim; the shim itself is not counted."""
+    """What a tree costs."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._cpu_s: dict[tuple[int, float], float] = {}
+        self._tree = Tree(_cpu_and_memory)
         self._run_id: str | None = None
         self._last: Usage | None = None
         self._read_at = float("-inf")
@@ -34,25 +82,63 @@ class TreeUsage:
 
         Returns: None if the shim is gone.
         """
-        if run_id != self._run_id:
-            self._run_id, self._cpu_s, self._last = run_id, {}, None
-        elif self._last and self._clock.monotonic() - self._read_at <= MAX_AGE_S:
+        recent = self._clock.monotonic() - self._read_at <= MAX_AGE_S
+        if run_id == self._run_id and self._last and recent:
             return self._last
+        self._run_id, self._last = run_id, None
+        if proc.read_stat(shim_pid) is None:
+            return None
+        living = self._tree.read(run_id, shim_pid)
+        used = self._tree.used
+        self._read_at = self._clock.monotonic()
+        self._last = Usage(
+            sum(each.cpu_s for each in used.values()),
+            sum(used[key].resident_bytes for key in living),
+            len(living),
+        )
+        return self._last
+
+
+class TreeActivity:
+    """What a tree does."""
+
+    def __init__(self) -> None:
+        self._tree = Tree(_cpu_and_io)
+
+    def read(self, shim_pid: int, engine_pid: int) -> Activity | None:
+        """Return what the tree has used so far.
+
+        Returns: None if that cannot be read.
+        """
         try:
-            processes = psutil.Process(shim_pid).children(recursive=True)
+            living = self._tree.read((shim_pid, engine_pid), shim_pid)
         except psutil.Error:
             return None
-        resident = alive = 0
-        for process in processes:
-            try:
-                with process.oneshot():
-                    times = process.cpu_times()
-                    resident += process.memory_info().rss
-                    identity = (process.pid, process.create_time())
-            except psutil.Error:
-                continue
-            alive += 1
-            self._cpu_s[identity] = times.user + times.system
-        self._read_at = self._clock.monotonic()
-        self._last = Usage(sum(self._cpu_s.values()), resident, alive)
-        return self._last
+        if not living:
+            return None
+        used = self._tree.used
+        api = sum(each.cpu_s for (pid, _), each in used.items() if pid == engine_pid)
+        core = sum(each.cpu_s for (pid, _), each in used.items() if pid != engine_pid)
+        if all(pid == engine_pid for pid, _ in living):
+            core = api  # a server that computes in its own process
+        moved = sum(each.io_bytes for each in used.values())
+        return Activity(api, core, moved, at=time.monotonic())
+
+
+def _cpu_and_memory(process: psutil.Process) -> Used | None:
+    try:
+        with process.oneshot():
+            return Used(_cpu_s(process), resident_bytes=process.memory_info().rss)
+    except psutil.Error:
+        return None
+
+
+def _cpu_and_io(process: psutil.Process) -> Used:
+    moved = process.io_counters()
+    io_bytes = moved.read_chars + moved.write_chars + moved.read_bytes
+    return Used(_cpu_s(process), io_bytes=io_bytes)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)

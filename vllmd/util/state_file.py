@@ -146,4 +146,4 @@ class StateFile:
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
+            self.path.unlink()

@@ -1,9 +1,17 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import psutil
+import pytest
 
 from tests.helpers.clock import FakeClock
-from vllmd.engine.usage import MAX_AGE_S, TreeUsage
+from vllmd.engine import usage
+from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeUsage
+from vllmd.shim import proc
 
 BUSY = "sum(range(10**7)); print(1, flush=True); input()"
 
@@ -19,33 +27,134 @@ def busy_child() -> subprocess.Popen[bytes]:
 
 async def test_read_counts_the_tree_and_keeps_the_time_of_the_dead() -> None:
     clock = FakeClock()
-    usage = TreeUsage(clock)
+    tree_usage = TreeUsage(clock)
     child = busy_child()
-    first = usage.read("run", os.getpid())
+    first = tree_usage.read("run", os.getpid())
     assert first is not None
     assert first.processes >= 1
     assert first.cpu_s > 0.05
     assert first.resident_bytes > 4 * 1024 * 1024
     child.kill()
     child.wait()
-    assert usage.read("run", os.getpid()) is first
+    assert tree_usage.read("run", os.getpid()) is first
     await clock.advance(2 * MAX_AGE_S)
-    later = usage.read("run", os.getpid())
+    later = tree_usage.read("run", os.getpid())
     assert later is not None
     assert later.processes == first.processes - 1
     assert later.cpu_s >= first.cpu_s
 
 
 def test_read_another_run_starts_from_nothing() -> None:
-    usage = TreeUsage(FakeClock())
+    tree_usage = TreeUsage(FakeClock())
     child = busy_child()
-    usage.read("run", os.getpid())
+    tree_usage.read("run", os.getpid())
     child.kill()
     child.wait()
-    other = usage.read("run-2", os.getpid())
+    other = tree_usage.read("run-2", os.getpid())
     assert other is not None
     assert other.cpu_s < 0.05
 
 
 def test_read_shim_that_is_gone_is_none() -> None:
     assert TreeUsage(FakeClock()).read("run", 2**22 + 1) is None
+
+
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def tree() -> Iterator[tuple[int, int]]:
+    """A parent whose child computes; returns the pids of a stand-in for a shim and its engine."""
+    shim = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert shim.stdout is not None
+    child = int(shim.stdout.readline())
+    try:
+        yield shim.pid, child
+    finally:
+        for stat in [*proc.descendants(shim.pid), *proc.session_members(shim.pid)]:
+            subprocess.run(["kill", "-9", str(stat.pid)], check=False)
+        shim.wait()
+        shim.stdout.close()
+
+
+def test_activity_read_counts_what_the_processes_use(tree: tuple[int, int]) -> None:
+    shim, child = tree
+    reader = TreeActivity()
+    first = reader.read(shim, child)
+    time.sleep(0.3)
+    second = reader.read(shim, child)
+    assert first is not None
+    assert second is not None
+    assert second.api_cpu_s > first.api_cpu_s
+    assert second.core_cpu_s == second.api_cpu_s  # it computes in its only process
+    assert second.io_bytes >= first.io_bytes > 0
+    as_core = TreeActivity().read(shim, shim)
+    assert as_core is not None
+    assert as_core.api_cpu_s == 0
+    assert as_core.core_cpu_s > 0
+
+
+def test_activity_read_tree_that_is_gone_is_not_known() -> None:
+    assert TreeActivity().read(4_190_000, 4_190_001) is None
+
+
+GONE = 9
+"""The pid of a process that ends while it is looked at."""
+
+
+class Used:
+    """A process that has used ten seconds of CPU for each of its pid, and moved some bytes."""
+
+    def __init__(self, pid: int) -> None:
+        if pid == GONE:
+            raise psutil.NoSuchProcess(pid)
+        self._pid = pid
+
+    def cpu_times(self) -> SimpleNamespace:
+        return SimpleNamespace(user=9.0 * self._pid, system=1.0 * self._pid)
+
+    def io_counters(self) -> SimpleNamespace:
+        return SimpleNamespace(read_chars=1, write_chars=20, read_bytes=300)
+
+
+@pytest.fixture
+def living(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The pids below the shim."""
+    pids: list[int] = []
+    stats = SimpleNamespace(
+        descendants=lambda _: [SimpleNamespace(pid=pid, start_ticks=7) for pid in pids]
+    )
+    monkeypatch.setattr(usage, "proc", stats)
+    monkeypatch.setattr(psutil, "Process", Used)
+    return pids
+
+
+def activity_of(reader: TreeActivity, shim_pid: int) -> tuple[float, float, int]:
+    """What the engine's main process and the others used, for an engine with the pid 1."""
+    found = reader.read(shim_pid, 1)
+    assert found is not None
+    return found.api_cpu_s, found.core_cpu_s, found.io_bytes
+
+
+def test_activity_read_adds_up_all_that_was_moved(living: list[int]) -> None:
+    """Weights that are mapped are read by the kernel only: `read_bytes` has them."""
+    living[:] = [1, GONE, 2]
+    assert activity_of(TreeActivity(), 100) == (10.0, 20.0, 2 * 321)
+
+
+def test_activity_read_process_that_ended_stays_counted_until_another_run(
+    living: list[int],
+) -> None:
+    reader = TreeActivity()
+    living[:] = [1, 2, 3]
+    assert activity_of(reader, 100) == (10.0, 50.0, 3 * 321)
+    living[:] = [1, 2]
+    assert activity_of(reader, 100) == (10.0, 50.0, 3 * 321)
+    assert activity_of(reader, 101) == (10.0, 20.0, 2 * 321)
