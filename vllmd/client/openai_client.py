@@ -1,20 +1,21 @@
 """OpenAI, and whoever speaks as it does, by the official SDK."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import openai
 
 from vllmd.client.costs import CostTracker
 from vllmd.client.interface import Message, ProviderError, Reply, S, Stream, TokenUsage
+from vllmd.client.sdk_client import SdkClient
 
-T = TypeVar("T")
 
-
-class OpenAIClient:
+class OpenAIClient(SdkClient):
     """Chat completions."""
 
     provider = "openai"
+    errors = (openai.OpenAIError, ValueError)
+    status_error = openai.APIStatusError
 
     def __init__(
         self,
@@ -30,8 +31,7 @@ class OpenAIClient:
 
         Raises: ProviderError: there is no key.
         """
-        self.model = model
-        self._tracker = tracker
+        super().__init__(model, tracker)
         try:
             self._sdk = openai.OpenAI(
                 api_key=api_key, base_url=base_url, timeout=timeout_s, max_retries=max_retries
@@ -39,101 +39,30 @@ class OpenAIClient:
         except openai.OpenAIError as error:
             raise ProviderError(f"{self.provider}: {error}") from error
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None = None,
-        max_tokens: int | None = None,
-        **options: Any,
-    ) -> Reply:
-        """Return the answer to a conversation. Raises: ProviderError."""
-        asked = self._asked(messages, model, max_tokens, options)
-        answer = self._ask(lambda: self._sdk.chat.completions.create(**asked))
-        choice = answer.choices[0]
-        return self._replied(
-            choice.message.content or "", answer.model, answer.usage, choice.finish_reason
-        )
-
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None = None,
-        max_tokens: int | None = None,
-        **options: Any,
-    ) -> Stream:
-        """Return the answer to a conversation piece by piece."""
-        asked = self._asked(messages, model, max_tokens, options)
-        about = {"stream": True, "stream_options": {"include_usage": True}}
-        return Stream(lambda stream: self._pieces(stream, {**asked, **about}))
-
-    def structured(
-        self,
-        messages: Sequence[Message],
-        schema: type[S],
-        *,
-        model: str | None = None,
-        max_tokens: int | None = None,
-        **options: Any,
-    ) -> S:
-        """Return an answer that is an object of `schema`. Raises: ProviderError."""
-        asked = self._asked(messages, model, max_tokens, options)
-        answer = self._ask(
-            lambda: self._sdk.chat.completions.parse(**asked, response_format=schema)
-        )
-        choice = answer.choices[0]
-        self._replied(
-            choice.message.content or "", answer.model, answer.usage, choice.finish_reason
-        )
-        if choice.message.parsed is None:
-            reason = choice.message.refusal or f"it ended with {choice.finish_reason}"
-            raise ProviderError(f"{self.provider} gave no {schema.__name__}: {reason}")
-        parsed: S = choice.message.parsed
-        return parsed
-
-    # --- what differs from one provider to the next --------------------------------------------
-
-    def _default_model(self) -> str:
-        """Return the model to ask where none is named. Raises: ProviderError: there is none."""
-        raise ProviderError(f"{self.provider}: name a model, as an argument or by LLM_MODEL")
-
     def _headers(self, model: str) -> Mapping[str, str]:
         """Return what is sent along with a request to a model."""
         del model
         return {}
 
-    def _call(self, ask: Callable[[], T]) -> T:
-        """Send a request; the SDK tries again as it sees fit."""
-        return ask()
-
-    # --- what does not -------------------------------------------------------------------------
-
     def _asked(
         self,
         messages: Sequence[Message],
-        model: str | None,
+        model: str,
         max_tokens: int | None,
         options: Mapping[str, Any],
     ) -> dict[str, Any]:
-        name = model or self.model or self._default_model()
-        headers = {**self._headers(name), **options.get("extra_headers", {})}
-        asked = {**options, "model": name, "messages": list(messages), "extra_headers": headers}
+        headers = {**self._headers(model), **options.get("extra_headers", {})}
+        asked = {**options, "model": model, "messages": list(messages), "extra_headers": headers}
         return asked if max_tokens is None else {**asked, "max_completion_tokens": max_tokens}
 
-    def _ask(self, ask: Callable[[], T]) -> T:
-        try:
-            return self._call(ask)
-        except openai.APIStatusError as error:
-            raise ProviderError(
-                f"{self.provider} answered {error.status_code}: {error.message}",
-                status=error.status_code,
-            ) from error
-        except (openai.OpenAIError, ValueError) as error:
-            raise ProviderError(f"{self.provider}: {error}") from error
+    def _create(self, asked: Mapping[str, Any], schema: type[S] | None = None) -> Any:
+        if schema is None:
+            return self._sdk.chat.completions.create(**asked)
+        return self._sdk.chat.completions.parse(**asked, response_format=schema)
 
     def _pieces(self, stream: Stream, asked: Mapping[str, Any]) -> Iterator[str]:
-        chunks = self._ask(lambda: self._sdk.chat.completions.create(**asked))
+        about = {"stream": True, "stream_options": {"include_usage": True}}
+        chunks = self._ask(lambda: self._create({**asked, **about}))
         texts: list[str] = []
         model, usage, reason = str(asked["model"]), None, None
         try:
@@ -148,16 +77,26 @@ class OpenAIClient:
             raise ProviderError(f"{self.provider}: the answer broke off: {error}") from error
         if reason is None:
             raise ProviderError(f"{self.provider}: the answer ended before it was whole")
-        stream.reply = self._replied("".join(texts), model, usage, reason)
+        reply = Reply("".join(texts), model, self.provider, _tokens(usage), reason)
+        stream.reply = self._counted(reply)
 
-    def _replied(self, text: str, model: str, usage: Any, reason: str | None) -> Reply:
-        details = getattr(usage, "prompt_tokens_details", None)
-        tokens = TokenUsage(
-            input_tokens=usage.prompt_tokens if usage else 0,
-            output_tokens=usage.completion_tokens if usage else 0,
-            cached_input_tokens=(details.cached_tokens or 0) if details else 0,
-        )
-        reply = Reply(text, model, self.provider, tokens, reason)
-        if self._tracker is not None:
-            self._tracker.add(reply)
-        return reply
+    def _reply(self, answer: Any) -> Reply:
+        choice, tokens = answer.choices[0], _tokens(answer.usage)
+        text = choice.message.content or ""
+        return Reply(text, answer.model, self.provider, tokens, choice.finish_reason)
+
+    def _parsed(self, answer: Any) -> Any:
+        return answer.choices[0].message.parsed
+
+    def _refused(self, answer: Any) -> str | None:
+        refusal: str | None = answer.choices[0].message.refusal
+        return refusal
+
+
+def _tokens(usage: Any) -> TokenUsage:
+    details = getattr(usage, "prompt_tokens_details", None)
+    return TokenUsage(
+        input_tokens=usage.prompt_tokens if usage else 0,
+        output_tokens=usage.completion_tokens if usage else 0,
+        cached_input_tokens=(details.cached_tokens or 0) if details else 0,
+    )

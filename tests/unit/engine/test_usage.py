@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from vllmd.engine import usage
-from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeUsage
+from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeUsage, Usage
 from vllmd.shim import proc
 
 BUSY = "sum(range(10**7)); print(1, flush=True); input()"
@@ -36,8 +37,9 @@ async def test_read_counts_the_tree_and_keeps_the_time_of_the_dead() -> None:
     assert first.resident_bytes > 4 * 1024 * 1024
     child.kill()
     child.wait()
+    await clock.advance(MAX_AGE_S)
     assert tree_usage.read("run", os.getpid()) is first
-    await clock.advance(2 * MAX_AGE_S)
+    await clock.advance(MAX_AGE_S)
     later = tree_usage.read("run", os.getpid())
     assert later is not None
     assert later.processes == first.processes - 1
@@ -117,6 +119,9 @@ class Used:
             raise psutil.NoSuchProcess(pid)
         self._pid = pid
 
+    def oneshot(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
     def cpu_times(self) -> SimpleNamespace:
         return SimpleNamespace(user=9.0 * self._pid, system=1.0 * self._pid)
 
@@ -158,3 +163,16 @@ def test_activity_read_process_that_ended_stays_counted_until_another_run(
     living[:] = [1, 2]
     assert activity_of(reader, 100) == (10.0, 50.0, 3 * 321)
     assert activity_of(reader, 101) == (10.0, 20.0, 2 * 321)
+
+
+def test_process_that_may_not_be_looked_at_is_left_out_of_the_costs_and_hides_the_activity(
+    living: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(process: Used) -> None:
+        raise psutil.AccessDenied(process._pid)
+
+    living[:] = [1]
+    monkeypatch.setattr(Used, "cpu_times", refuse)
+    monkeypatch.setattr(usage.proc, "read_stat", lambda _: object(), raising=False)
+    assert TreeUsage(FakeClock()).read("run", 100) == Usage(0, 0, 0)
+    assert TreeActivity().read(100, 1) is None
