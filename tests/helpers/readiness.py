@@ -1,29 +1,28 @@
 """What a load balancer and Prometheus see, asked every 10 ms."""
 
+import functools
 import http.client
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Self
 from urllib.parse import urlsplit
+
+from tests.helpers.background import Background
 
 EVERY_S = 0.01
 
 
-class Watched:
+class Watched(Background):
     """Asks for some paths of the exporter while a block runs, each on a connection of its own."""
 
     def __init__(self, exporter: str, paths: Sequence[str]) -> None:
         self._address = urlsplit(exporter)
         self.answers: dict[str, Counter[int | str]] = {path: Counter() for path in paths}
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(path,)) for path in paths]
+        super().__init__([functools.partial(self._ask, path) for path in paths])
 
     def _ask(self, path: str) -> None:
-        while not self._done.is_set():
-            self.answers[path][self._answer(path)] += 1
-            time.sleep(EVERY_S)
+        self.answers[path][self._answer(path)] += 1
+        time.sleep(EVERY_S)
 
     def _answer(self, path: str) -> int | str:
         host, port = self._address.hostname, self._address.port
@@ -37,16 +36,6 @@ class Watched:
             return type(error).__name__
         finally:
             connection.close()
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
 
     @property
     def wrong(self) -> dict[str, dict[int | str, int]]:

@@ -7,17 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import httpx
 import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.helpers.background import Background
 from tests.helpers.ports import free_port
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
@@ -223,7 +223,7 @@ class Site:
         return httpx.get(f"{self.exporter}/ready/{name}", trust_env=False).status_code
 
 
-class Load:
+class Load(Background):
     """Chat requests one after the other, in the background, counted."""
 
     def __init__(self, made: Site, *, clients: int = 1, tokens: int = 20) -> None:
@@ -231,26 +231,14 @@ class Load:
         self.failed: list[Exception] = []
         self._site = made
         self._tokens = tokens
-        self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
+        super().__init__([self._ask] * clients)
 
     def _ask(self) -> None:
-        while not self._done.is_set():
-            try:
-                self._site.chat("tiny", tokens=self._tokens)
-                self.served += 1
-            except openai.OpenAIError as error:
-                self.failed.append(error)
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        for thread in self._threads:
-            thread.join()
+        try:
+            self._site.chat("tiny", tokens=self._tokens)
+            self.served += 1
+        except openai.OpenAIError as error:
+            self.failed.append(error)
 
 
 def gone(*stats: proc.Stat) -> bool:

@@ -134,7 +134,8 @@ def living(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The pids below the shim."""
     pids: list[int] = []
     stats = SimpleNamespace(
-        descendants=lambda _: [SimpleNamespace(pid=pid, start_ticks=7) for pid in pids]
+        read_stat=lambda _: object(),
+        descendants=lambda _: [SimpleNamespace(pid=pid, start_ticks=7) for pid in pids],
     )
     monkeypatch.setattr(usage, "proc", stats)
     monkeypatch.setattr(psutil, "Process", Used)
@@ -173,6 +174,5 @@ def test_process_that_may_not_be_looked_at_is_left_out_of_the_costs_and_hides_th
 
     living[:] = [1]
     monkeypatch.setattr(Used, "cpu_times", refuse)
-    monkeypatch.setattr(usage.proc, "read_stat", lambda _: object(), raising=False)
     assert TreeUsage(FakeClock()).read("run", 100) == Usage(0, 0, 0)
     assert TreeActivity().read(100, 1) is None
