@@ -320,6 +320,18 @@ def test_pure_modules_do_no_io(path: Path) -> None:
     assert not {m.split(".")[0] for m in imports(tree_of(path))} & IO_MODULES
 
 
+RECORDS_OF_OTHERS = {"installing/layout.py", "installing/probing.py"}
+"""What is known of an installed engine: made once, asked for by commands, never begun anew."""
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_what_a_daemon_keeps_is_a_state_file(path: Path) -> None:
+    """One rule for damage, writing and versions: see util/state_file.py."""
+    if room_of(path) == "shim" or name_of(path) in RECORDS_OF_OTHERS | {"util/state_file.py"}:
+        return
+    assert "vllmd.shim.record.write_record" not in set(imports(tree_of(path)))
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_broad_excepts_only_isolate(path: Path) -> None:
     """`except Exception` stands only where a runner isolates its parts."""
