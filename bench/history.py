@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import structlog
 
-from vllmd import events
 from vllmd.eventlog import log
 from vllmd.eventlog.bus import Event, Feed
+from vllmd.events.base import emit, to_fields
+from vllmd.events.engine import EngineExited, EngineStateChanged
 from vllmd.history.store import NAME, Store
 from vllmd.history.writer import BATCH, History
 from vllmd.util.redact import Redactor
@@ -29,21 +30,28 @@ from vllmd.util.units import MIB
 EVENTS = 1_000_000
 COMMITS = 200
 MAX_BYTES = 64 * MIB
-FIELDS = {
-    "code": "0",
-    "requested": False,
-    "text": "exited with code 0, unasked",
-    "cause": "engine_core_died",
-    "explanation": "The part of vLLM that computes was killed or crashed without a word.",
-    "advice": "If nobody killed it, look for the kernel's OOM killer: journalctl -k -g oom.",
-    "evidence": ["EngineDeadError: EngineCore encountered an issue."],
-}
+ENDED = EngineExited(
+    code="0",
+    requested=False,
+    text="exited with code 0, unasked",
+    run_id="0123456789ab",
+    cause="engine_core_died",
+    explanation="The part of vLLM that computes was killed or crashed without a word.",
+    advice="If nobody killed it, look for the kernel's OOM killer: journalctl -k -g oom.",
+    evidence=("EngineDeadError: EngineCore encountered an issue.",),
+    phase=None,
+    killed=(),
+    incident=None,
+    last_line=None,
+)
 
 
 def event(number: int) -> Event:
     failed = number % 100 == 0
-    name = events.ENGINE_EXITED if failed else events.STATE_CHANGED
-    fields = FIELDS if failed else {"state": "ready", "before": "loading", "number": number}
+    name = EngineExited.name if failed else EngineStateChanged.name
+    fields = (
+        to_fields(ENDED) if failed else {"state": "ready", "before": "loading", "number": number}
+    )
     level = "error" if failed else "info"
     return Event(time.time(), name, level, f"engine-{number % 5}", fields)
 
@@ -57,8 +65,8 @@ def put_cost(folder: Path) -> float:
     log.configure(io.StringIO(), steps=[Redactor(secrets), feed])
     logger = structlog.get_logger().bind(engine="chat")
     began = time.thread_time()
-    for number in range(4000):
-        logger.error(events.ENGINE_EXITED, n=number, **FIELDS)
+    for _ in range(4000):
+        emit(logger, ENDED)
     took = time.thread_time() - began
     history.close()
     return took / 4000

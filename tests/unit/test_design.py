@@ -20,41 +20,42 @@ PACKAGE = ROOT / "vllmd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
 
-ROOT_MODULES = {"__init__", "__main__", "errors", "events", "xids"}
+ROOT_MODULES = {"__init__", "__main__", "errors", "xids"}
 MAY_IMPORT = {
     "root": "",
     "shim": "",
-    "util": "root shim",
+    "events": "",
+    "util": "root events shim",
     "bundle": "root util",
-    "collectors": "root util",
+    "collectors": "events util",
     "config": "root util shim",
-    "eventlog": "root util",
+    "eventlog": "events util",
     "monitoring": "root util",
-    "history": "root util eventlog",
+    "history": "root events util eventlog",
     "importing": "root config",
     "installing": "root util shim config",
     "logs": "util shim eventlog",
-    "engine": "root util shim config logs",
-    "gpu": "root util shim config engine",
-    "lora": "root util shim config engine",
-    "notify": "root util config eventlog engine",
+    "engine": "root events util shim config logs",
+    "gpu": "root events util shim config engine",
+    "lora": "root events util shim config engine",
+    "notify": "root events util config eventlog engine",
     "scrape": "root util engine",
-    "cost": "root util config engine gpu scrape",
-    "doctor": "root util shim config eventlog installing engine gpu lora",
-    "http": "root util shim config engine scrape",
+    "cost": "root events util config engine gpu scrape",
+    "doctor": "events util shim config eventlog installing engine gpu lora",
+    "http": "root events util shim config engine scrape",
     "client": "config cost",
-    "control": "root util eventlog history engine http",
+    "control": "root events util eventlog history engine http",
     "demo": "root util installing http",
-    "traces": "root util shim config eventlog engine scrape http",
-    "daemon": "root util shim collectors config eventlog history engine gpu lora notify scrape "
-    "cost doctor http control traces",
-    "cli": "root util shim bundle config eventlog monitoring history importing installing logs "
-    "engine gpu notify doctor http control demo daemon",
+    "traces": "root events util shim config eventlog engine scrape http",
+    "daemon": "root events util shim collectors config eventlog history engine gpu lora "
+    "notify scrape cost doctor http control traces",
+    "cli": "root events util shim bundle config eventlog monitoring history importing "
+    "installing logs engine gpu notify doctor http control demo daemon",
     "__main__": "cli",
 }
 """From the ground up: who may import whom; docs/architecture.md has the same table.
 
-`root` is what everybody speaks of: errors, events, Xids. Whoever imports upwards makes a circle.
+`root` is what everybody speaks of: errors, Xids. Whoever imports upwards makes a circle.
 """
 SHIM_MODULES_FOR_OTHERS = {"protocol", "proc", "record", "files", "logfile", "logfiles", "__main__"}
 
@@ -69,6 +70,7 @@ MADE_OF_DATA = {
     "alerts": set(ALERTS),
     "records": set(RECORDS),
     "dashboards": {name.replace("-", "_") for name in DASHBOARDS},
+    "events": {"daemon", "engine", "gpu", "history", "lora", "requests", "traces"},
 }
 
 PURE = {
@@ -132,7 +134,7 @@ PURE = {
 }
 PURE |= {
     name_of(path)
-    for folder in ("engine/causes", "importing", "monitoring")
+    for folder in ("engine/causes", "events", "importing", "monitoring")
     for path in (PACKAGE / folder).rglob("*.py")
 }
 PURE |= {name_of(path) for path in PACKAGE.glob("**/metrics.py") if path.parent.name != "demo"}
@@ -262,6 +264,19 @@ def test_command_line_prints_by_its_terminal_only(path: Path) -> None:
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("click.echo", "click.secho", "click.style", "print"), node.lineno
+
+
+OUTSIDE_EVENTS = [p for p in SOURCES if p.parent.name != "events"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE_EVENTS, ids=name_of)
+def test_log_is_told_events_by_emit_only(path: Path) -> None:
+    levels = {"debug", "info", "warning", "error", "exception", "critical"}
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            told = ast.unparse(node.func.value)
+            to_log = node.func.attr in levels and re.search(r"log(ger)?(\(\))?$", told)
+            assert not to_log, f"line {node.lineno}: emit(log, an event)"
 
 
 BY_OTHERS = {"tiny_model.py", "probe.py"}

@@ -9,7 +9,6 @@ import attrs
 import click
 import structlog
 
-from vllmd import events
 from vllmd.cli import terminal
 from vllmd.cli.options import config_option, web_options
 from vllmd.config import load, paths
@@ -24,6 +23,8 @@ from vllmd.demo.config import DEMO_GPUS, demo_config
 from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner
 from vllmd.eventlog import log
 from vllmd.eventlog.bus import Feed
+from vllmd.events.base import emit
+from vllmd.events.daemon import ConfigRefused, ConfigWarned
 from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
@@ -111,9 +112,9 @@ def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:
 def _report(loaded: Loaded) -> None:
     logger = structlog.get_logger()
     for warning in loaded.warnings:
-        logger.warning(events.CONFIG_WARNED, problem=warning.format(loaded.config.path))
+        emit(logger, ConfigWarned(problem=warning.format(loaded.config.path)))
     if loaded.problem:
-        logger.error(events.CONFIG_REFUSED, problem=loaded.problem)
+        emit(logger, ConfigRefused(problem=loaded.problem))
 
 
 def _print_banner(config: Config, address: Address) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import structlog
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from vllmd import events
 from vllmd.collectors.base import Collector
+from vllmd.events.base import emit
+from vllmd.events.daemon import CollectorFailed
 from vllmd.util.clock import Clock
 
 _log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Runner:
             try:
                 families = list(collector.collect())
             except Exception:  # noqa: BLE001 - one collector's bug must not blank the page
-                _log.exception(events.COLLECTOR_FAILED, collector=collector.name)
+                emit(_log, CollectorFailed(collector=collector.name), exc_info=True)
                 families = []
                 success.add_metric([collector.name], 0)
             else:

@@ -8,9 +8,10 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from vllmd import events
 from vllmd.control.parameters import SHOWN_CHARS
 from vllmd.control.peer import Peer
+from vllmd.events.base import emit
+from vllmd.events.requests import RequestRefused
 from vllmd.util.units import MINUTE_S
 
 LOGGED_A_MINUTE = 6
@@ -67,19 +68,15 @@ class Refusals:
         return self._users.setdefault(uid, _Minute(now))
 
 
-def refused(request: Request, action: str, what: str, **about: str) -> JSONResponse:
+def refused(request: Request, action: str, what: str, *, engine: str | None = None) -> JSONResponse:
     """Answer somebody who has no right to do that, and log it, if it is not the same for ever."""
     peer: Peer = request.scope["client"][0]
     left_out = request.app.state.refusals.note(peer.uid)
     if left_out is not None:
-        more = {"not_logged": left_out} if left_out else {}
-        short = {key: value[:SHOWN_CHARS] for key, value in about.items()}
-        _log.warning(
-            events.REQUEST_REFUSED,
-            action=action[:SHOWN_CHARS],
-            user=peer.describe(),
-            **short,
-            **more,
+        emit(
+            _log,
+            RequestRefused(action=action[:SHOWN_CHARS], user=peer.describe(), not_logged=left_out),
+            engine=engine[:SHOWN_CHARS] if engine is not None else None,
         )
     message = (
         f"user {peer.describe()} may not {action[:SHOWN_CHARS]} {what}: be root, "

@@ -7,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vllmd import events
 from vllmd.control.answers import error, refused
 from vllmd.control.peer import Peer
+from vllmd.events.base import emit
+from vllmd.events.requests import RequestAccepted
 from vllmd.util.units import HOUR_S
 
 MAX_RELEASE_S = HOUR_S
@@ -56,7 +57,7 @@ def routes(gpus: Gpus) -> list[Route]:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
             return refused(request, "reap", "processes that hold GPU memory")
-        _log.info(events.REQUEST_ACCEPTED, action="reap", user=peer.describe())
+        emit(_log, RequestAccepted(action="reap", user=peer.describe()))
         return JSONResponse({"killed": await gpus.reap()})
 
     async def release(request: Request) -> JSONResponse:
@@ -69,7 +70,7 @@ def routes(gpus: Gpus) -> list[Route]:
             return error(400, "wrong parameter: seconds is no number")
         if not 0 <= seconds <= MAX_RELEASE_S:
             return error(400, f"seconds is {seconds:g}: from 0 to {MAX_RELEASE_S:g}")
-        _log.info(events.REQUEST_ACCEPTED, action="release", user=peer.describe())
+        emit(_log, RequestAccepted(action="release", user=peer.describe()))
         gpus.release(seconds)
         return JSONResponse({"seconds": seconds})
 

@@ -7,11 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vllmd import events
 from vllmd.control.answers import error, refused
 from vllmd.control.parameters import shown
 from vllmd.control.peer import Peer
 from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.events.base import emit
+from vllmd.events.requests import RequestAccepted
 
 ACTIONS = ("add", "remove", "reload")
 
@@ -84,12 +85,10 @@ def routes(adapters: Adapters) -> list[Route]:
             return error(404 if isinstance(problem, UnknownEngineError) else 400, str(problem))
         except OSError as problem:
             return error(503, f"nothing changed, it could not be written down: {problem}")
-        _log.info(
-            events.REQUEST_ACCEPTED,
-            action=f"lora {action}",
+        emit(
+            _log,
+            RequestAccepted(action=f"lora {action}", adapter=name, user=peer.describe()),
             engine=engine,
-            adapter=name,
-            user=peer.describe(),
         )
         return JSONResponse(keeper.to_json())
 

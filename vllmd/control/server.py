@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from vllmd import events
 from vllmd.control import cost, gpu, lora
 from vllmd.control.answers import Refusals, error, refused
 from vllmd.control.gpu import Gpus
@@ -25,6 +24,8 @@ from vllmd.control.user_limits import Turns
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import emit
+from vllmd.events.requests import RequestAccepted
 from vllmd.history.reading import Wanted
 from vllmd.http.protocol import HttpProtocol
 
@@ -176,7 +177,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
             changes = await host.reload(apply="apply" in request.query_params)
         except VllmdError as problem:
             return error(422, str(problem))
-        _log.info(events.REQUEST_ACCEPTED, action="reload", user=peer.describe())
+        emit(_log, RequestAccepted(action="reload", user=peer.describe()))
         return JSONResponse(changes)
 
     async def rotate(request: Request) -> JSONResponse:
@@ -189,7 +190,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
             return error(404, str(problem))
         except (VllmdError, OSError) as problem:
             return error(503, f"the log of {name} was not rotated: {problem}")
-        _log.info(events.REQUEST_ACCEPTED, action="rotate", engine=name, user=peer.describe())
+        emit(_log, RequestAccepted(action="rotate", user=peer.describe()), engine=name)
         return JSONResponse({"engine": name})
 
     async def act(request: Request) -> JSONResponse:
@@ -210,7 +211,7 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
         except OSError as problem:
             reason = str(problem) or "the disk does not answer"
             warning = f"done, but it will not outlast this daemon: {reason}"
-        _log.info(events.REQUEST_ACCEPTED, action=action, engine=name, user=peer.describe())
+        emit(_log, RequestAccepted(action=action, user=peer.describe()), engine=name)
         return JSONResponse({"engine": engine.status.to_json(), "warning": warning})
 
     route = "/v1/engines/{engine}/{action:str}"

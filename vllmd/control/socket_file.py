@@ -7,8 +7,9 @@ from pathlib import Path
 
 import structlog
 
-from vllmd import events
 from vllmd.control.server import listen
+from vllmd.events.base import emit
+from vllmd.events.requests import ControlSocketLost
 from vllmd.util.clock import Clock
 
 LOOK_S = 2.0
@@ -32,7 +33,7 @@ async def keep_there(path: Path, renew: Callable[[socket.socket], None], clock: 
             renew(listen(path))
         except OSError as error:
             if not said:
-                _log.error(events.CONTROL_SOCKET_LOST, path=str(path), problem=str(error))
+                emit(_log, ControlSocketLost(path=str(path), problem=str(error)), level="error")
             said = True
         else:
-            _log.warning(events.CONTROL_SOCKET_LOST, path=str(path), consequence="it is made anew")
+            emit(_log, ControlSocketLost(path=str(path), consequence="it is made anew"))

@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 
-from vllmd import events
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.cost import api_prices
@@ -19,6 +18,8 @@ from vllmd.cost.snapshot import CostFigures
 from vllmd.cost.usage import SECOND_NS, Activity, Counters, Usage
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
+from vllmd.events.base import emit
+from vllmd.events.daemon import UsageFailed
 from vllmd.gpu.latest import Device
 from vllmd.gpu.service import Gpus
 from vllmd.gpu.sources import DEMO
@@ -103,7 +104,7 @@ class Metering:
                 self._meter.resume(state)
                 return
             except (KeyError, ValueError, TypeError, AttributeError) as error:
-                _log.error(events.USAGE_FAILED, day=day, problem=repr(error))
+                emit(_log, UsageFailed(day=day, problem=repr(error)))
 
     def _look(self) -> None:
         if not self._resumed:

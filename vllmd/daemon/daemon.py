@@ -14,7 +14,6 @@ import httpx
 import structlog
 
 import vllmd
-from vllmd import events
 from vllmd.collectors.base import Collector
 from vllmd.collectors.runner import Runner
 from vllmd.config import paths
@@ -39,6 +38,14 @@ from vllmd.engine.metrics import EnginesCollector, UsageCollector
 from vllmd.engine.output.metrics import LogsCollector
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import emit
+from vllmd.events.daemon import (
+    ConfigRefused,
+    ConfigReloaded,
+    ConfigWarned,
+    DaemonStarted,
+    DaemonStopping,
+)
 from vllmd.gpu.metrics import GpusCollector
 from vllmd.history.metrics import HistoryCollector
 from vllmd.history.reading import Wanted
@@ -186,14 +193,16 @@ class Daemon:
         served, watching = Running(self._parts), Running(self._parts)
         with self._parts.isolated("tracing"):  # its parts go on trying
             await runtime.tracing.open()
-        _log.info(
-            events.DAEMON_STARTED,
-            version=vllmd.__version__,
-            pid=os.getpid(),
-            config=runtime.config.path,
-            engines=list(runtime.engines.supervisors),
-            exporter=address.exporter,
-            control=address.control,
+        emit(
+            _log,
+            DaemonStarted(
+                version=vllmd.__version__,
+                pid=os.getpid(),
+                config=runtime.config.path,
+                engines=tuple(runtime.engines.supervisors),
+                exporter=address.exporter,
+                control=address.control,
+            ),
         )
         notify_service.report_unconfigured(self._run_dir, runtime.engines.supervisors)
         try:
@@ -259,7 +268,7 @@ class Daemon:
                 raise
             except VllmdError as error:
                 self._surroundings.reloads.refuse(str(error))
-                _log.error(events.CONFIG_REFUSED, problem=str(error), consequence="nothing changed")
+                emit(_log, ConfigRefused(problem=str(error), consequence="nothing changed"))
                 raise
             if self._stop.is_set():
                 raise VllmdError("this daemon is ending: nothing is read again")
@@ -279,11 +288,21 @@ class Daemon:
         runtime.take(wanted, apply=apply)
         self._surroundings.reloads.accept(self._clock.time())
         for warning in wanted.warnings:
-            _log.warning(events.CONFIG_WARNED, problem=warning.format(wanted.config.path))
-        told = changes.to_json()
-        _log.info(events.CONFIG_RELOADED, config=wanted.config.path, apply=apply, **told)
+            emit(_log, ConfigWarned(problem=warning.format(wanted.config.path)))
+        emit(
+            _log,
+            ConfigReloaded(
+                config=wanted.config.path,
+                apply=apply,
+                added=changes.added,
+                removed=changes.removed,
+                running=changes.running,
+                applied=changes.applied,
+                restart=changes.restart,
+            ),
+        )
         notify_service.report_unconfigured(self._run_dir, engines.supervisors)
-        return told
+        return changes.to_json()
 
     def _hang_up(self) -> None:
         """Do what SIGHUP asks for, and tell the service manager."""
@@ -298,7 +317,7 @@ class Daemon:
             try:
                 await self.reload()
             except NoFileError as error:
-                _log.warning(events.CONFIG_WARNED, problem=str(error))
+                emit(_log, ConfigWarned(problem=str(error)))
             except VllmdError:
                 pass  # it was said
         notifier.send("READY=1")
@@ -370,5 +389,5 @@ class Daemon:
         }
 
     def _ask_stop(self, name: str) -> None:
-        _log.info(events.DAEMON_STOPPING, signal=name)
+        emit(_log, DaemonStopping(signal=name))
         self._stop.set()

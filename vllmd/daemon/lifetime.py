@@ -12,8 +12,13 @@ from typing import Any
 import attrs
 import structlog
 
-from vllmd import events
 from vllmd.errors import VllmdError
+from vllmd.events.base import emit
+from vllmd.events.daemon import (
+    DaemonFailed,
+    DaemonRecovered,
+    DaemonStopped,
+)
 from vllmd.shim.proc import boot_id
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import Do, at_once
@@ -64,7 +69,7 @@ class Lifetime:
             expected = isinstance(error, VllmdError)
             self.end(FAILED, describe(error))
             trace = None if expected else error
-            _log.error(events.DAEMON_FAILED, problem=describe(error), exc_info=trace)
+            emit(_log, DaemonFailed(problem=describe(error)), exc_info=trace)
             raise
         except BaseException:  # whoever runs it gave it up
             self._stopped("cancelled")
@@ -73,7 +78,7 @@ class Lifetime:
 
     def _stopped(self, outcome: str) -> None:
         self.end(outcome)
-        _log.info(events.DAEMON_STOPPED, outcome=outcome)
+        emit(_log, DaemonStopped(outcome=outcome))
 
     def begin(self) -> BadEnd | None:
         """Note that a daemon runs, and tell how the last one ended if nobody had asked it to."""
@@ -89,7 +94,12 @@ class Lifetime:
         }
         self._file.save(self._record)
         if bad is not None:
-            _log.error(events.DAEMON_RECOVERED, **attrs.asdict(bad))
+            emit(
+                _log,
+                DaemonRecovered(
+                    how=bad.how, problem=bad.problem, pid=bad.pid, ended_at=bad.ended_at
+                ),
+            )
         return bad
 
     def end(self, how: str, problem: str | None = None) -> None:

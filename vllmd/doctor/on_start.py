@@ -16,10 +16,11 @@ from typing import Any
 
 import structlog
 
-from vllmd import events
 from vllmd.config.command import PACKAGE_PARENT
 from vllmd.config.model import Config
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineDoubted, EngineNotExamined, EngineSpawned
 from vllmd.util.parts import Part
 
 LOOK_S = 60.0
@@ -51,7 +52,7 @@ class Foresight:
     def put(self, event: Event) -> None:
         """Take an event: a start is looked at, unless it waits to be already."""
         name = event.engine
-        if event.name != events.ENGINE_SPAWNED or name not in self._names or self._path is None:
+        if event.name != EngineSpawned.name or name not in self._names or self._path is None:
             return
         if name not in self._waiting:
             self._waiting.append(name)
@@ -92,7 +93,7 @@ class Foresight:
             findings = _read(output)
         except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
             problem = str(error) or f"not done within {LOOK_S:.0f} s"
-            _log.warning(events.ENGINE_NOT_EXAMINED, engine=name, problem=problem)
+            emit(_log, EngineNotExamined(problem=problem), engine=name)
             return ()
         finally:
             if process is not None and process.returncode is None:
@@ -106,13 +107,15 @@ class Foresight:
         self._told[name] = frozenset(each["found"] for each in findings)
         for each in findings:
             if each["found"] not in before:
-                _log.warning(
-                    events.ENGINE_DOUBTED,
+                emit(
+                    _log,
+                    EngineDoubted(
+                        check=each["check"],
+                        severity=each["severity"],
+                        found=each["found"],
+                        fix=each["fix"],
+                    ),
                     engine=name,
-                    check=each["check"],
-                    severity=each["severity"],
-                    found=each["found"],
-                    fix=each["fix"],
                 )
 
 

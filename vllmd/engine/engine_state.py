@@ -3,10 +3,8 @@
 Lengths of time are measured by the monotonic clock: a clock that is set changes none of them.
 """
 
-import attrs
 import structlog
 
-from vllmd import events
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.loading import durations
@@ -15,10 +13,18 @@ from vllmd.engine.process.run_state import Run, RunState, RunStates
 from vllmd.engine.restart.policy import Hold, proven
 from vllmd.engine.restart.state_file import Known, Memory
 from vllmd.engine.state_machine import ENDED, ENDING, Event, State, transition
+from vllmd.events.base import emit
+from vllmd.events.engine import (
+    EngineExited,
+    EngineHeld,
+    EnginePhaseReached,
+    EngineProblemFound,
+    EngineReleased,
+    EngineStateChanged,
+)
 from vllmd.util.clock import STEP_S, Clock, Moment
 
 SAVE_S = 2.0
-_LEVELS = {True: "info", False: "error"}
 
 
 class Ledger:
@@ -85,12 +91,14 @@ class Ledger:
         before, self.state = self.state, transition(self.state, event)
         self.known.transitions[event, self.state] += 1
         self.save()
-        self.log.info(
-            events.STATE_CHANGED,
-            state=str(self.state),
-            before=str(before),
-            cause=str(event),
-            after_s=round(self._since.age_s(self._clock), 3),
+        emit(
+            self.log,
+            EngineStateChanged(
+                state=str(self.state),
+                before=str(before),
+                cause=str(event),
+                after_s=round(self._since.age_s(self._clock), 3),
+            ),
         )
         self._since = Moment.now(self._clock)
         self._keep()
@@ -184,9 +192,7 @@ class Ledger:
             reached = now if at is None else now - (self._clock.time() - at)
             self.phases[phase] = min(now, max(latest, reached))
         self._keep()
-        self.log.info(
-            events.ENGINE_PHASE_REACHED, phase=phase, left_s=_rounded(self.start_left_s())
-        )
+        emit(self.log, EnginePhaseReached(phase=phase, left_s=_rounded(self.start_left_s())))
 
     def learn(self, size: tuple[str, int] | None) -> None:
         """Note what a loading engine said of its memory; of several workers the largest counts."""
@@ -246,7 +252,7 @@ class Ledger:
     def found(self, problem: str) -> None:
         """Note what a person has to know or do; logged when it is new."""
         if problem != self.problem:
-            self.log.warning(events.ENGINE_PROBLEM_FOUND, problem=problem)
+            emit(self.log, EngineProblemFound(problem=problem))
         self.problem = problem
 
     def ended(self, end: Exit) -> None:
@@ -264,26 +270,32 @@ class Ledger:
         self.save()
 
     def _tell_end(self, end: Exit) -> None:
-        getattr(self.log, _LEVELS[end.requested])(
-            events.ENGINE_EXITED,
-            code=end.label,
-            requested=end.requested,
-            text=end.describe(),
-            run_id=end.run_id,
-            **(attrs.asdict(end.diagnosis) if end.diagnosis else {}),
-            phase=end.phase,
-            killed=list(end.killed),
-            incident=end.incident,
-            last_line=end.tail[-1] if end.tail else end.error,
+        why = end.diagnosis
+        emit(
+            self.log,
+            EngineExited(
+                code=end.label,
+                requested=end.requested,
+                text=end.describe(),
+                run_id=end.run_id,
+                cause=why.cause if why else None,
+                kind=str(why.kind) if why else None,
+                explanation=why.explanation if why else None,
+                advice=why.advice if why else None,
+                evidence=why.evidence if why else None,
+                phase=end.phase,
+                killed=end.killed,
+                incident=end.incident,
+                last_line=end.tail[-1] if end.tail else end.error,
+            ),
+            level="info" if end.requested else "error",
         )
 
     def hold(self, hold: Hold) -> None:
         """Note that the engine is not started until something changes."""
         self.known.hold = hold
         self.save()
-        self.log.error(
-            events.ENGINE_HELD, cause=hold.cause, reason=hold.reason, retry_at=hold.retry_at
-        )
+        emit(self.log, EngineHeld(cause=hold.cause, reason=hold.reason, retry_at=hold.retry_at))
 
     def follow_clock(self) -> None:
         """Move failures and a hold by what the time of day was set by: their ages stay right."""
@@ -314,7 +326,7 @@ class Ledger:
         """Note that a hold ends, and return it."""
         hold, self.known.hold = self.known.hold, None
         if hold is not None:
-            self.log.info(events.ENGINE_RELEASED, why=why, cause=hold.cause)
+            emit(self.log, EngineReleased(why=why, cause=hold.cause))
             self.save()
         return hold
 

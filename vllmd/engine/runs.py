@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Callable
 
-from vllmd import events
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine import exits
@@ -21,6 +20,13 @@ from vllmd.engine.stopping.cleanup import MemoryHolders, prove
 from vllmd.engine.stopping.drain import MARGIN_S
 from vllmd.engine.stopping.unresponsive_shim import Unanswered
 from vllmd.errors import ShimError
+from vllmd.events.base import emit
+from vllmd.events.engine import (
+    EngineEndProven,
+    EngineLeftoversRemoved,
+    EngineOrphansKilled,
+    ShimLost,
+)
 from vllmd.logs.reader import end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
@@ -180,7 +186,7 @@ class Runs:
         if record is not None:
             return exits.from_record(record)
         ledger = self._ledger
-        ledger.log.error(events.SHIM_LOST, shim_pid=run["shim_pid"], run_id=run["run_id"])
+        emit(ledger.log, ShimLost(shim_pid=run["shim_pid"], run_id=run["run_id"]))
         while True:
             try:
                 killed = await orphans.kill(run)
@@ -189,7 +195,7 @@ class Runs:
                 ledger.found(f"{error}; a reboot may be needed")
                 await self._clock.sleep(RETRY_S)
         if killed:
-            ledger.log.warning(events.ENGINE_ORPHANS_KILLED, killed=killed)
+            emit(ledger.log, EngineOrphansKilled(killed=tuple(killed)))
         return self.lost(run["run_id"], killed)
 
     async def explain(self, ended: Exit, run: RunRecord | None) -> tuple[Exit, list[str]]:
@@ -227,11 +233,10 @@ class Runs:
             holders=holders,
         )
         if found.removed:
-            ledger.log.info(events.ENGINE_LEFTOVERS_REMOVED, paths=list(found.removed))
-        ledger.log.info(
-            events.ENGINE_END_PROVEN,
-            after_s=round(found.after_s, 3),
-            in_the_way=list(found.in_the_way),
+            emit(ledger.log, EngineLeftoversRemoved(paths=found.removed))
+        emit(
+            ledger.log,
+            EngineEndProven(after_s=round(found.after_s, 3), in_the_way=found.in_the_way),
         )
         if found.in_the_way:
             ledger.found("; ".join(found.in_the_way))

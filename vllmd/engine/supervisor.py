@@ -5,7 +5,6 @@ import uuid
 
 import attrs
 
-from vllmd import events
 from vllmd.config.gpus import visible_gpus
 from vllmd.engine import exits
 from vllmd.engine.assembly import Settings, assemble, redirect, watch_of
@@ -22,6 +21,8 @@ from vllmd.engine.restart.state_file import Memory
 from vllmd.engine.state_machine import ENDED, ENDING, SERVING, Event, State
 from vllmd.engine.status import EngineStatus, status_of
 from vllmd.errors import HeldError, ShimError
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineAdopted, EngineSpawned
 from vllmd.util.clock import Moment
 
 
@@ -239,13 +240,13 @@ class Supervisor:
         self._wanted = self._name not in self._stopped
         run, ledger, settings = client.run, self._ledger, self._settings
         run_id, command_hash = run["run_id"], run["command_hash"]
-        ledger.log.info(
-            events.ENGINE_ADOPTED,
+        adopted = EngineAdopted(
             pid=run["engine_pid"],
             shim_pid=run["shim_pid"],
             run_id=run_id,
             command_changed=command_hash != settings.command.hash,
         )
+        emit(ledger.log, adopted)
         ledger.release("it runs")
         self._spare()
         if ledger.resume(run_id, ending=bool(run.get("stopping"))):
@@ -295,13 +296,10 @@ class Supervisor:
             await self._account(await ended if ended else self._parts.runs.lost(run_id, []))
             return None
         self._client = client
-        self._ledger.log.info(
-            events.ENGINE_SPAWNED,
-            pid=client.run["engine_pid"],
-            shim_pid=client.run["shim_pid"],
-            run_id=run_id,
-            command=" ".join(settings.command.masked_argv()),
-        )
+        pid, shim_pid = client.run["engine_pid"], client.run["shim_pid"]
+        command = " ".join(settings.command.masked_argv())
+        spawned = EngineSpawned(pid=pid, shim_pid=shim_pid, run_id=run_id, command=command)
+        emit(self._ledger.log, spawned)
         return client
 
     async def _follow(self, client: ShimClient) -> Exit | None:

@@ -9,29 +9,41 @@ from typing import Any
 
 import attrs
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import (
+    EngineAdopted,
+    EngineBackoffStarted,
+    EngineCacheMoved,
+    EngineExited,
+    EngineHeld,
+    EngineReleased,
+    EngineSpawned,
+    EngineStalled,
+    EngineStateChanged,
+)
+from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
+from vllmd.events.requests import RequestAccepted
 from vllmd.util.units import HOUR_S, format_duration
 
 NAMES = (
-    events.ENGINE_EXITED,
-    events.ENGINE_STALLED,
-    events.ENGINE_HELD,
-    events.ENGINE_RELEASED,
-    events.ENGINE_BACKOFF_STARTED,
-    events.ENGINE_SPAWNED,
-    events.ENGINE_ADOPTED,
-    events.ENGINE_CACHE_MOVED,
-    events.STATE_CHANGED,
-    events.REQUEST_ACCEPTED,
-    events.HISTORY_INTERRUPTED,
-    events.HISTORY_INCOMPLETE,
-    events.HISTORY_SET_ASIDE,
+    EngineExited.name,
+    EngineStalled.name,
+    EngineHeld.name,
+    EngineReleased.name,
+    EngineBackoffStarted.name,
+    EngineSpawned.name,
+    EngineAdopted.name,
+    EngineCacheMoved.name,
+    EngineStateChanged.name,
+    RequestAccepted.name,
+    HistoryInterrupted.name,
+    HistoryIncomplete.name,
+    HistorySetAside.name,
 )
 """The events that a story is made of."""
 
 MAX_QUOTE = 240
-_GAPS = (events.HISTORY_INTERRUPTED, events.HISTORY_INCOMPLETE, events.HISTORY_SET_ASIDE)
+_GAPS = (HistoryInterrupted.name, HistoryIncomplete.name, HistorySetAside.name)
 
 
 @attrs.frozen
@@ -98,11 +110,11 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
 
 def _is_failure(own: Sequence[Event], index: int) -> bool:
     event = own[index]
-    if event.name == events.ENGINE_EXITED:
+    if event.name == EngineExited.name:
         return not event.fields.get("requested")
-    if event.name == events.ENGINE_STALLED:  # its end tells more, if there was one
+    if event.name == EngineStalled.name:  # its end tells more, if there was one
         rest = own[index + 1 :]
-        return not any(e.name in (events.ENGINE_EXITED, events.ENGINE_SPAWNED) for e in rest)
+        return not any(e.name in (EngineExited.name, EngineSpawned.name) for e in rest)
     return False
 
 
@@ -118,20 +130,20 @@ def _streak(own: Sequence[Event], last: int) -> list[Event]:
 
 
 def _state(own: Sequence[Event]) -> str | None:
-    changes = [e for e in own if e.name == events.STATE_CHANGED]
+    changes = [e for e in own if e.name == EngineStateChanged.name]
     return str(changes[-1].fields.get("state")) if changes else None
 
 
 def _ready(event: Event) -> bool:
-    return event.name == events.STATE_CHANGED and event.fields.get("state") == "ready"
+    return event.name == EngineStateChanged.name and event.fields.get("state") == "ready"
 
 
 def _starting(event: Event) -> bool:
-    return event.name == events.STATE_CHANGED and event.fields.get("state") == "starting"
+    return event.name == EngineStateChanged.name and event.fields.get("state") == "starting"
 
 
 def _nothing(engine: str, own: Sequence[Event], state: str | None, now: float) -> str:
-    ends = [e for e in own if e.name == events.ENGINE_EXITED]
+    ends = [e for e in own if e.name == EngineExited.name]
     gap = _gap(own, 0.0, now)
     if not own:
         return f"Nothing is known of {engine}: the history has no event of it."
@@ -155,7 +167,7 @@ def _what_died(engine: str, failure: Event, before: Sequence[Event], now: float)
 
 
 def _stalled_text(failure: Event) -> str:
-    if failure.name == events.ENGINE_STALLED:
+    if failure.name == EngineStalled.name:
         return f"makes no progress and was left as it is ({failure.fields.get('reason')})"
     return f"exited with code {failure.fields.get('code')}, unasked"
 
@@ -199,20 +211,20 @@ def _what_was_done(after: Sequence[Event], now: float) -> str:
     done: list[str] = []
     for event in after:
         fields = event.fields
-        if event.name == events.ENGINE_CACHE_MOVED:
+        if event.name == EngineCacheMoved.name:
             done.append("vLLM's compile cache was put aside")
-        elif event.name == events.ENGINE_BACKOFF_STARTED:
+        elif event.name == EngineBackoffStarted.name:
             pause_s = fields.get("pause_s") or 0.0
             done.append(f"another start was planned after {format_duration(pause_s)}")
-        elif event.name == events.ENGINE_HELD:
+        elif event.name == EngineHeld.name:
             retry = fields.get("retry_at")
             again = f"; tried again at {moment(retry)}" if retry and retry > now else ""
             done.append(f"it is not started again until that is mended{again}")
-        elif event.name == events.ENGINE_RELEASED:
+        elif event.name == EngineReleased.name:
             done.append(f"the hold ended ({fields.get('why')})")
-        elif event.name == events.REQUEST_ACCEPTED and fields.get("action") in _ACTIONS:
+        elif event.name == RequestAccepted.name and fields.get("action") in _ACTIONS:
             done.append(f"{fields.get('user')} asked to {fields.get('action')} it")
-        elif event.name == events.ENGINE_SPAWNED:
+        elif event.name == EngineSpawned.name:
             done.append(f"it was started again at {moment(event.at, date=False)}")
         elif _ready(event):
             done.append(f"it serves again since {moment(event.at, date=False)}")
@@ -236,12 +248,12 @@ def _gap(own: Sequence[Event], since: float, now: float) -> str:
         if event.name not in _GAPS or event.at < since:
             continue
         when = moment(event.at)
-        if event.name == events.HISTORY_INCOMPLETE:
+        if event.name == HistoryIncomplete.name:
             return (
                 f"Mind the gap: {event.fields.get('missing')} events before {when} are lost "
                 "(the disk did not keep them)."
             )
-        if event.name == events.HISTORY_SET_ASIDE:
+        if event.name == HistorySetAside.name:
             return f"Mind the gap: the history was damaged and begins anew at {when}."
         last = event.fields.get("last_event_at")
         after = f" after {moment(last)}" if last else ""

@@ -15,7 +15,8 @@ from typing import Any
 import attrs
 import structlog
 
-from vllmd import events
+from vllmd.events.base import emit
+from vllmd.events.gpu import GpuReaderFailed, GpuReaderRecovered
 from vllmd.gpu import wire
 from vllmd.util.clock import Clock, wait_event
 from vllmd.util.parts import describe
@@ -111,7 +112,7 @@ class Link:
 
     def _fail(self, problem: Problem) -> None:
         if problem != self.problem:
-            _log.warning(events.GPU_READER_FAILED, reason=problem.reason, problem=problem.text)
+            emit(_log, GpuReaderFailed(reason=problem.reason, problem=problem.text))
         self.problem = problem
 
     async def _live(self) -> Problem:
@@ -161,7 +162,7 @@ class Link:
     def _works(self) -> None:
         if self.problem is not None:
             if self.problem != STARTING:
-                _log.info(events.GPU_READER_RECOVERED, after=self.problem.reason)
+                emit(_log, GpuReaderRecovered(after=self.problem.reason))
             self.problem = None
 
     async def _how_it_died(self, process: subprocess.Popen[bytes]) -> Problem:

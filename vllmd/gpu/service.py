@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 
-from vllmd import events
 from vllmd.config import paths
 from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
@@ -18,6 +17,15 @@ from vllmd.config.sections import Gpu
 from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
+from vllmd.events.base import emit
+from vllmd.events.gpu import (
+    GpuDriverChanged,
+    GpuFound,
+    GpuLost,
+    GpuOrphansKilled,
+    GpuReaderFailed,
+    GpuReleased,
+)
 from vllmd.gpu import attribution, engine_processes, fit, hardware
 from vllmd.gpu.attribution import Holder, Owner
 from vllmd.gpu.kernel_log import KernelLog
@@ -117,7 +125,7 @@ class Gpus:
             self._tell_lost()
             self._set_pace()
         elif kind == "mistake":
-            _log.error(events.GPU_READER_FAILED, reason="mistake", problem=message["text"])
+            emit(_log, GpuReaderFailed(reason="mistake", problem=message["text"]), level="error")
         elif kind in ("hello", "slow"):
             self._look_at_driver()
 
@@ -132,10 +140,10 @@ class Gpus:
         self._known_lost = lost
         for uuid in lost.keys() - before.keys():
             device = self.latest.devices[uuid]
-            _log.error(events.GPU_LOST, gpu=device.label, uuid=uuid, reason=lost[uuid])
+            emit(_log, GpuLost(gpu=device.label, uuid=uuid, reason=lost[uuid]))
         for uuid in before.keys() - lost.keys():
             device = self.latest.devices[uuid]
-            _log.info(events.GPU_FOUND, gpu=device.label, uuid=uuid, after=before[uuid])
+            emit(_log, GpuFound(gpu=device.label, uuid=uuid, after=before[uuid]))
 
     def _set_pace(self) -> None:
         hurried = any(engine.state in HURRIED for engine in self._engines())
@@ -157,7 +165,7 @@ class Gpus:
         elif problem is not None and problem.reason == "driver_mismatch":
             found = f"{problem.text}: what starts anew cannot use the GPU"
         if found and not self._notes.mismatch:
-            _log.error(events.GPU_DRIVER_CHANGED, problem=found, advice="drain, then reboot")
+            emit(_log, GpuDriverChanged(problem=found, advice="drain, then reboot"))
         self._notes.mismatch = found
         self._notebook.save(self._notes)
 
@@ -351,11 +359,11 @@ class Gpus:
                 try:
                     os.kill(holder.pid, signal.SIGKILL)
                 except (ProcessLookupError, PermissionError) as error:
-                    _log.warning(events.GPU_ORPHANS_KILLED, pid=holder.pid, problem=str(error))
+                    emit(_log, GpuOrphansKilled(pid=holder.pid, problem=str(error)))
                     continue
                 killed[holder.pid] = again.describe()
         if killed:
-            _log.warning(events.GPU_ORPHANS_KILLED, killed=list(killed.values()))
+            emit(_log, GpuOrphansKilled(killed=tuple(killed.values())))
         return list(killed.values())
 
     def release(self, seconds: float) -> None:
@@ -364,7 +372,7 @@ class Gpus:
             self.link.release(seconds)
         else:
             self.link.resume()
-        _log.info(events.GPU_RELEASED, seconds=seconds)
+        emit(_log, GpuReleased(seconds=seconds))
 
 
 def _visible(commands: Commands) -> dict[str, Sequence[str] | None]:

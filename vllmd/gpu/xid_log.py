@@ -6,7 +6,8 @@ from collections import deque
 import attrs
 import structlog
 
-from vllmd import events
+from vllmd.events.base import emit
+from vllmd.events.gpu import GpuXidSeen
 from vllmd.gpu.latest import Device
 from vllmd.gpu.snapshot import SeenXid
 from vllmd.xids import Action, describe
@@ -73,13 +74,15 @@ class XidLog:
         self._counts[key] = count + 1, event.at
         self._events.append(event)
         known = describe(event.code)
-        _log.error(
-            events.GPU_XID_SEEN,
-            gpu=device.label if device else None,
-            uuid=event.uuid,
-            xid=event.code,
-            text=event.text or known.text,
-            action=str(known.action),
+        emit(
+            _log,
+            GpuXidSeen(
+                gpu=device.label if device else None,
+                uuid=event.uuid,
+                xid=event.code,
+                text=event.text or known.text,
+                action=str(known.action),
+            ),
         )
         return True
 

@@ -9,8 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import TypedEvent
+from vllmd.events.history import (
+    HistoryDowngraded,
+    HistoryIncomplete,
+    HistoryInterrupted,
+    HistorySetAside,
+)
 from vllmd.history import age, schema
 from vllmd.history.age import Age
 from vllmd.util.units import DAY_S, KIB, MIB
@@ -50,7 +56,7 @@ class Store:
         self._limit_bytes = max_bytes - 2 * self._wal_bytes
         self._keep_s = keep_days * DAY_S
 
-    def open(self) -> list[Event]:
+    def open(self) -> list[TypedEvent]:
         """Open the file; one that cannot be used is set aside, and a new one begins.
 
         Returns: what there is to tell of it: set aside, interrupted, incomplete, another version.
@@ -63,16 +69,15 @@ class Store:
                 raise
             self.close_at_once()
             aside = self._set_aside()
-            told = [_tell(events.HISTORY_SET_ASIDE, "error", problem=str(error), kept=aside)]
-            told += self._begin()
+            told = [HistorySetAside(problem=str(error), kept=aside), *self._begin()]
         self.prune()
         return told
 
-    def _begin(self) -> list[Event]:
+    def _begin(self) -> list[TypedEvent]:
         found = self._open()
         told = self._what_is_missing()
         if found > len(schema.MIGRATIONS):
-            told.append(_tell(events.HISTORY_DOWNGRADED, "warning", version=found))
+            told.append(HistoryDowngraded(version=found))
         with self._used() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('session', 'open')")
             connection.execute("SAVEPOINT trial")
@@ -128,7 +133,7 @@ class Store:
         self._mark.unlink(missing_ok=True)
         return f"{self.path}.unusable"
 
-    def _what_is_missing(self) -> list[Event]:
+    def _what_is_missing(self) -> list[TypedEvent]:
         """Say what a crash or a cut log took: commits that are marked and not there."""
         with self._used() as connection:
             last = connection.execute(_LAST).fetchone()
@@ -136,17 +141,10 @@ class Store:
         last_id, last_at = last[0] or 0, last[1]
         marked = _read_mark(self._mark)
         if marked is not None and marked[0] > last_id:
-            return [
-                _tell(
-                    events.HISTORY_INCOMPLETE,
-                    "error",
-                    missing=marked[0] - last_id,
-                    after=last_at,
-                    until=marked[1],
-                )
-            ]
+            missing = marked[0] - last_id
+            return [HistoryIncomplete(missing=missing, after=last_at, until=marked[1])]
         if session is not None and session[0] == "open" and not self._was_open:
-            return [_tell(events.HISTORY_INTERRUPTED, "warning", last_event_at=last_at)]
+            return [HistoryInterrupted(last_event_at=last_at)]
         return []
 
     def append(self, batch: Sequence[Event]) -> None:
@@ -262,10 +260,6 @@ def _cut(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_cut(each) for each in value[:MAX_ITEMS]]
     return value
-
-
-def _tell(name: str, level: str, **fields: Any) -> Event:
-    return Event(time.time(), name, level, None, fields)
 
 
 BROKEN = frozenset(

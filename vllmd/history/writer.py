@@ -3,14 +3,16 @@
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
-from vllmd import events
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import TypedEvent, emit
+from vllmd.events.history import HistoryFailed
+from vllmd.events.traces import RequestSlow
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import Store
 from vllmd.util.parts import Parts
@@ -22,14 +24,13 @@ GROUP_S = 0.5
 RETRY_S = 5.0
 CLOSE_S = 5.0
 PART = "history"
+NOT_KEPT = frozenset({RequestSlow.name})
+"""Events of the journal only: some come every minute, and tell of a request, not of an engine."""
 _UNFIT = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, UnicodeError)
 """What an event raises that no file could take; the rest says that this file cannot be written."""
 
 _log = structlog.get_logger()
-
-
-def _log_event(event: Event) -> None:
-    getattr(_log, event.level)(event.name, **event.fields)
+_REPORT = partial(emit, _log)
 
 
 class History:
@@ -39,7 +40,7 @@ class History:
         self,
         store: Store,
         *,
-        report: Callable[[Event], None] = _log_event,
+        report: Callable[[TypedEvent], None] = _REPORT,
         parts: Parts | None = None,
     ) -> None:
         """Make a history; `report` logs what there is to tell of it, from the thread.
@@ -74,7 +75,7 @@ class History:
 
     def put(self, event: Event) -> None:
         """Take one event; never waits. What does not fit into the queue is counted."""
-        if event.name in events.NOT_KEPT:
+        if event.name in NOT_KEPT:
             return
         with self._lock:
             if self._room == 0:
@@ -140,7 +141,8 @@ class History:
                 batch.append(item)
         if batch:
             self.dropped += len(batch)
-            self._tell(f"{self.problem}; {len(batch)} events before the end are not in it")
+            problem = f"{self.problem}; {len(batch)} events before the end are not in it"
+            self._report(HistoryFailed(problem=problem))
 
     def _try(self, batch: list[Event]) -> bool:
         """Write a batch; tell whether that is over. A mistake in it must not end the thread."""
@@ -226,8 +228,4 @@ class History:
         self.problem = text
         if text != self._said:
             self._said = text
-            self._tell(text)
-
-    def _tell(self, problem: str) -> None:
-        failed = Event(time.time(), events.HISTORY_FAILED, "error", None, {"problem": problem})
-        self._report(failed)
+            self._report(HistoryFailed(problem=text))

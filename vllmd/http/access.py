@@ -11,7 +11,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vllmd import events
+from vllmd.events.base import emit
+from vllmd.events.requests import LoginRefused
 from vllmd.http.passwords import Passwords, Verdict
 from vllmd.http.web_config import RateLimit
 from vllmd.http.web_file import WebFile
@@ -134,7 +135,7 @@ class Refusals:
         now = self._clock.monotonic()
         if now - self._said_at < SAID_EVERY_S:
             return
-        _log.warning(events.LOGIN_REFUSED, count=self._unsaid, last_address=address)
+        emit(_log, LoginRefused(count=self._unsaid, last_address=address))
         self._said_at, self._unsaid = now, 0
 
 

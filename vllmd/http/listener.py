@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import structlog
 
-from vllmd import events
+from vllmd.events.base import emit
+from vllmd.events.requests import ListenerExhausted
 from vllmd.http.connections import (
     ENDED,
     EXHAUSTED,
@@ -236,12 +237,14 @@ class Listener:
         self._unsaid += 1
         now = self._loop.time()
         if self._said_at is None or now - self._said_at >= MINUTE_S:
-            _log.warning(
-                events.LISTENER_EXHAUSTED,
-                listener=self.name,
-                problem=error.strerror or str(error),
-                open=len(self.connections),
-                times=self._unsaid,
+            emit(
+                _log,
+                ListenerExhausted(
+                    listener=self.name,
+                    problem=error.strerror or str(error),
+                    open=len(self.connections),
+                    times=self._unsaid,
+                ),
             )
             self._said_at, self._unsaid = now, 0
         self._loop.remove_reader(self.socket)

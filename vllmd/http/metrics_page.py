@@ -10,8 +10,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.registry import Collector as Registry
 
-from vllmd import events
 from vllmd.errors import ScrapeError
+from vllmd.events.base import emit
+from vllmd.events.requests import PassThroughFailed
 from vllmd.scrape.families import merge
 from vllmd.scrape.page import MAX_AGE_S, Page, PageSource
 from vllmd.scrape.render import render_openmetrics, render_text
@@ -136,7 +137,7 @@ class MetricsPage:
         try:
             return await source.get(timeout_s=deadline_s)
         except ScrapeError as error:
-            _log.debug(events.PASS_THROUGH_FAILED, engine=source.engine, reason=str(error))
+            emit(_log, PassThroughFailed(reason=str(error)), engine=source.engine)
             return None
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vllmd import events
 from vllmd.config.metrics import LastRead
 from vllmd.config.model import Daemon
 from vllmd.config.urls import url_of
+from vllmd.events.base import emit
+from vllmd.events.daemon import ConfigWarned
 from vllmd.http import address
 from vllmd.http.access import Access
 from vllmd.http.passwords import Passwords, Remembered
@@ -54,7 +55,7 @@ class Web:
             self._socket = address.bind(self._daemon.listen)
             return self._socket
         if problem := address.unused_listen(self._daemon.listen, held.getsockname()[:2]):
-            _log.warning(events.CONFIG_WARNED, problem=problem)
+            emit(_log, ConfigWarned(problem=problem))
         self._socket = held.dup()
         return self._socket
 

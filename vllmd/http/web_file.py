@@ -11,8 +11,9 @@ from pathlib import Path
 import attrs
 import structlog
 
-from vllmd import events
 from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.events.base import emit
+from vllmd.events.daemon import ConfigWarned, WebConfigRefused, WebConfigReloaded
 from vllmd.http import tls
 from vllmd.http.web_config import WebConfig, parse
 from vllmd.shim.files import read_regular
@@ -156,9 +157,9 @@ class WebFile:
         again, self._loaded = self._loaded is not None, loaded
         self.problem, self.succeeded_at = None, self._clock.time()
         for warning in loaded.warnings:
-            _log.warning(events.CONFIG_WARNED, problem=warning.format(str(self.path)))
+            emit(_log, ConfigWarned(problem=warning.format(str(self.path))))
         if again:
-            _log.info(events.WEB_CONFIG_RELOADED, file=str(self.path))
+            emit(_log, WebConfigReloaded(file=str(self.path)))
 
     def _refuse(self, error: InvalidConfigError) -> None:
         first = error.problems[0].format(str(self.path))
@@ -167,7 +168,7 @@ class WebFile:
         problem = f"the web configuration cannot be used, {kept}: {first}{more}"
         if problem != self.problem:
             self.problem = problem
-            _log.error(events.WEB_CONFIG_REFUSED, problem=problem)
+            emit(_log, WebConfigRefused(problem=problem))
 
 
 def _marks(paths: Iterable[Path]) -> dict[Path, _Mark]:

@@ -6,12 +6,14 @@ from typing import Any
 
 import structlog
 
-from vllmd import events
 from vllmd.config import lora
 from vllmd.config.model import Engine
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
+from vllmd.events.base import emit
+from vllmd.events.daemon import StateFileNotWritten
+from vllmd.events.lora import LoraChangedElsewhere, LoraFailed, LoraLoaded, LoraUnloaded
 from vllmd.lora import plan
 from vllmd.lora.adapter_files import fingerprint, is_local
 from vllmd.lora.adapter_status import Standing, Standings
@@ -182,7 +184,7 @@ class Keeper:
 
     def _late(self, reason: str) -> None:
         consequence = "the engine serves without them; they are loaded meanwhile"
-        self._log.warning(events.LORA_FAILED, adapter=None, reason=reason, consequence=consequence)
+        emit(self._log, LoraFailed(adapter=None, reason=reason, consequence=consequence))
 
     async def _look(self) -> None:
         """Find out what is wanted."""
@@ -244,24 +246,20 @@ class Keeper:
     def _note_lost(self, todo: plan.Steps) -> None:
         for name in todo.load:
             if self._standings.lost(name):
-                self._log.warning(
-                    events.LORA_CHANGED_ELSEWHERE,
-                    adapter=name,
-                    change="unloaded by somebody else",
-                    consequence="it is loaded again",
-                )
+                change, then = "unloaded by somebody else", "it is loaded again"
+                emit(self._log, LoraChangedElsewhere(adapter=name, change=change, consequence=then))
 
     def _note_unlisted(self, todo: plan.Steps) -> None:
         for name in todo.unlisted:
             if name not in self._reported:
                 goes = name in todo.unload and self.dynamic
-                self._log.warning(
-                    events.LORA_CHANGED_ELSEWHERE,
+                changed = LoraChangedElsewhere(
                     adapter=name,
                     path=self._loaded[name],
                     change="loaded by somebody else",
                     consequence="it is unloaded: add it with 'vllmd lora add'" if goes else "none",
                 )
+                emit(self._log, changed)
         self._reported = frozenset(todo.unlisted)
 
     async def _load_if_due(self, name: str, run: int) -> None:
@@ -300,14 +298,14 @@ class Keeper:
         duration_s = self._clock.monotonic() - began
         self._loaded[name] = path
         self._standings.loaded(name, files, self._clock.time(), duration_s)
-        self._log.info(
-            events.LORA_LOADED,
+        told = LoraLoaded(
             adapter=name,
             path=want.path,
             source=str(want.source),
             replaced=before is not None,
             duration_s=round(duration_s, 3),
         )
+        emit(self._log, told)
         await self._own(name, owned=True)
 
     def _failed(self, name: str, want: Want, reason: str, files: str) -> None:
@@ -317,13 +315,9 @@ class Keeper:
             name, reason, files, at=self._clock.time(), now=now, settle=copied
         )
         if news:
-            self._log.error(
-                events.LORA_FAILED,
-                adapter=name,
-                path=want.path,
-                reason=reason,
-                consequence="the engine serves without it; it is tried again",
-            )
+            then = "the engine serves without it; it is tried again"
+            failed = LoraFailed(adapter=name, path=want.path, reason=reason, consequence=then)
+            emit(self._log, failed, level="error")
 
     async def _unload(self, name: str, run: int) -> None:
         began = self._clock.monotonic()
@@ -341,7 +335,7 @@ class Keeper:
         path = self._loaded.pop(name, None)
         await self._own(name, owned=False)
         duration_s = round(self._clock.monotonic() - began, 3)
-        self._log.info(events.LORA_UNLOADED, adapter=name, path=path, duration_s=duration_s)
+        emit(self._log, LoraUnloaded(adapter=name, path=path, duration_s=duration_s))
 
     # --- small things ------------------------------------------------------------------------
 
@@ -372,16 +366,18 @@ class Keeper:
         try:
             await self._kept.change_loaded(name, owned=owned)
         except OSError as error:
-            self._log.error(
-                events.STATE_FILE_NOT_WRITTEN,
-                path=str(self._kept.path),
-                problem=str(error),
-                consequence="an adapter may be taken for somebody else's later",
+            emit(
+                self._log,
+                StateFileNotWritten(
+                    path=str(self._kept.path),
+                    problem=str(error),
+                    consequence="an adapter may be taken for somebody else's later",
+                ),
             )
 
     def _say(self, problem: str | None) -> None:
         if problem and problem != self.problem:
-            self._log.warning(events.LORA_FAILED, adapter=None, reason=problem)
+            emit(self._log, LoraFailed(adapter=None, reason=problem))
         self.problem = problem
 
     def to_json(self) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 import structlog
 
-from vllmd import events
 from vllmd.config import paths
 from vllmd.config.command import Commands
 from vllmd.config.model import Config
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.events.base import emit
+from vllmd.events.lora import LoraFailed
 from vllmd.lora.adapter_status import Standing
 from vllmd.lora.api import LoraApi
 from vllmd.lora.desired import Kept
@@ -77,7 +78,7 @@ class Adapters:
         try:
             return name not in self.keepers or await self.keepers[name].settled()
         except Exception:  # noqa: BLE001 - an engine serves, whatever is wrong here
-            _log.exception(events.LORA_FAILED, engine=name)
+            emit(_log, LoraFailed(), exc_info=True, engine=name, level="error")
             return True
 
     def forget(self, name: str) -> None:

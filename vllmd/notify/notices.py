@@ -4,10 +4,11 @@ from collections import defaultdict, deque
 
 import attrs
 
-from vllmd import events
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
 from vllmd.eventlog.narrative import Story, tell
+from vllmd.events.daemon import ConfigRefused, ConfigReloaded, DaemonRecovered
+from vllmd.events.engine import EngineExited, EngineHeld, EngineStalled, EngineStateChanged
 
 KEPT = 50
 """Events of an engine that its story is told from."""
@@ -59,27 +60,27 @@ class Notices:
         if event.name in narrative.NAMES:
             self._told[event.engine].append(event)
         fields = event.fields
-        if event.name == events.ENGINE_EXITED and not fields.get("requested"):
+        if event.name == EngineExited.name and not fields.get("requested"):
             return self._fires(FAILED, "warning", event, fields.get("cause"))
-        if event.name == events.ENGINE_STALLED and not fields.get("acted"):
+        if event.name == EngineStalled.name and not fields.get("acted"):
             return self._fires(STALLED, "critical", event, "stalled")
-        if event.name == events.ENGINE_HELD:
+        if event.name == EngineHeld.name:
             return self._fires(HELD, "critical", event, f"held: {fields.get('cause')}")
-        if event.name == events.STATE_CHANGED and fields.get("state") in ("ready", "stopped"):
+        if event.name == EngineStateChanged.name and fields.get("state") in ("ready", "stopped"):
             return self._ends(event)
         return None
 
     def _of_daemon(self, event: Event) -> Notice | None:
-        if event.name == events.DAEMON_RECOVERED:
+        if event.name == DaemonRecovered.name:
             text = f"{event.fields.get('problem')}. It runs again; engines were not touched."
             summary = f"vllmd: the last daemon {_ENDS.get(str(event.fields.get('how')))}"
             return Notice(DAEMON, True, event.at, event.at, "warning", summary, text)
-        if event.name == events.CONFIG_REFUSED and None not in self._open:
+        if event.name == ConfigRefused.name and None not in self._open:
             self._open[None] = _Open(CONFIG, event.at, None)
             text = f"{event.fields.get('problem')}. Nothing changed; what runs, runs on."
             summary = "vllmd: the configuration cannot be used"
             return Notice(CONFIG, True, event.at, event.at, "warning", summary, text)
-        if event.name == events.CONFIG_RELOADED and None in self._open:
+        if event.name == ConfigReloaded.name and None in self._open:
             opened = self._open.pop(None)
             summary = "vllmd: the configuration can be used again"
             return Notice(CONFIG, False, event.at, opened.since, "warning", summary, summary)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import structlog
 
-from vllmd import events
 from vllmd.config.secrets import webhook_url
 from vllmd.config.sections import Notify
 from vllmd.engine.process import orphans
 from vllmd.errors import ConfigError
+from vllmd.events.base import emit
+from vllmd.events.daemon import NotificationFailed
+from vllmd.events.engine import EngineUnconfigured
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox, Webhook
 from vllmd.util.clock import Clock
@@ -46,7 +48,7 @@ async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
         url = webhook_url(notify)
     except ConfigError as error:
         outbox.wanted = False
-        _log.error(events.NOTIFICATION_FAILED, problem=str(error))
+        emit(_log, NotificationFailed(problem=str(error)))
         return
     outbox.wanted = url is not None
     if url is None:
@@ -69,10 +71,12 @@ def unconfigured(run_dir: Path, configured: Container[str]) -> dict[str, int]:
 def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
     """Name engines that run and are not in the configuration; they are left alone."""
     for name, shim_pid in unconfigured(run_dir, configured).items():
-        _log.warning(
-            events.ENGINE_UNCONFIGURED,
+        emit(
+            _log,
+            EngineUnconfigured(
+                shim_pid=shim_pid,
+                advice=f"nobody looks after it: put it back into the configuration, or end it with "
+                f"'kill {shim_pid}' (its shim, which ends it in order)",
+            ),
             engine=name,
-            shim_pid=shim_pid,
-            advice=f"nobody looks after it: put it back into the configuration, or end it with "
-            f"'kill {shim_pid}' (its shim, which ends it in order)",
         )

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 import httpx
 import structlog
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import emit
+from vllmd.events.daemon import NotificationFailed
 from vllmd.notify.bodies import FORMATS
 from vllmd.notify.notices import Notice, Notices
 from vllmd.util.clock import Clock
@@ -102,11 +103,11 @@ class Webhook:
                 break
             pause_s = max(pause_s, _retry_after(response))
         # neither the address nor the answer: both may hold secrets
-        _log.error(
-            events.NOTIFICATION_FAILED,
-            host=urlsplit(self._url).hostname,
-            problem=problem,
-            notice=notice.summary,
+        emit(
+            _log,
+            NotificationFailed(
+                host=urlsplit(self._url).hostname, problem=problem, notice=notice.summary
+            ),
         )
         return False
 

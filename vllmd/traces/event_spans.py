@@ -9,8 +9,9 @@ from typing import Any
 
 import attrs
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineExited, EnginePhaseReached, EngineStalled, EngineStateChanged
+from vllmd.events.lora import LoraFailed, LoraLoaded, LoraUnloaded
 
 START, STOP, RESTART, STALL, INCIDENT, LORA_CHANGE = (
     f"engine.{name}" for name in ("start", "stop", "restart", "stall", "incident", "lora_change")
@@ -22,9 +23,9 @@ _SERVES = frozenset({"ready", "sleeping"})
 _ENDS = frozenset({"stopped", "held"})
 _STOPS = frozenset({"draining", "stopping"})
 _CHANGES = {
-    events.LORA_LOADED: "load",
-    events.LORA_UNLOADED: "unload",
-    events.LORA_FAILED: "load",
+    LoraLoaded.name: "load",
+    LoraUnloaded.name: "unload",
+    LoraFailed.name: "load",
 }
 _TOLD = ("code", "text", "run_id", "cause", "kind", "explanation", "advice", "incident", "phase")
 
@@ -122,13 +123,13 @@ class Episodes:
             return None
         if event.name in _CHANGES:
             return self._change_adapter(engine, event)
-        if event.name == events.ENGINE_PHASE_REACHED and engine in self._under_way:
+        if event.name == EnginePhaseReached.name and engine in self._under_way:
             self._under_way[engine].reach(str(event.fields["phase"]), at)
-        elif event.name == events.ENGINE_STALLED or (
-            event.name == events.ENGINE_EXITED and not event.fields["requested"]
+        elif event.name == EngineStalled.name or (
+            event.name == EngineExited.name and not event.fields["requested"]
         ):
             self._of(engine, at).fail(at, event.fields)
-        elif event.name == events.STATE_CHANGED:
+        elif event.name == EngineStateChanged.name:
             return self._change(engine, at, str(event.fields["state"]))
         return None
 

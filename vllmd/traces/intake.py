@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 import attrs
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineStateChanged
 from vllmd.traces import decode, wire
 from vllmd.traces.aggregate import Aggregate
 from vllmd.traces.decode import Received
@@ -71,7 +71,7 @@ class Kept:
 
     def put(self, event: Event) -> None:
         """Forget the parts of an engine's last start when another one begins."""
-        if event.name == events.STATE_CHANGED and event.fields["state"] == "starting":
+        if event.name == EngineStateChanged.name and event.fields["state"] == "starting":
             self.starts.pop(event.engine or "", None)
 
 

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import structlog
 
-from vllmd import events
 from vllmd.errors import VllmdError
+from vllmd.events.base import emit
+from vllmd.events.traces import TracesUnavailable
 from vllmd.http import asgi_server
 from vllmd.http.connections import Tallies
 from vllmd.http.listener import bound_of
@@ -61,11 +62,13 @@ class Port:
             listener = self._bind()
         except VllmdError as error:
             if self.problem is None:
-                _log.warning(
-                    events.TRACES_UNAVAILABLE,
-                    protocol=self.protocol,
-                    problem=str(error),
-                    consequence="spans do not reach vllmd; it tries again",
+                emit(
+                    _log,
+                    TracesUnavailable(
+                        protocol=self.protocol,
+                        problem=str(error),
+                        consequence="spans do not reach vllmd; it tries again",
+                    ),
                 )
             self.problem = str(error)
             return False

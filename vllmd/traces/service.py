@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import httpx
 import structlog
 
-from vllmd import events
 from vllmd.config.command import Commands
 from vllmd.config.model import Config
 from vllmd.config.secrets import forward_headers
 from vllmd.config.traces import Forward
 from vllmd.errors import ConfigError
+from vllmd.events.base import emit
+from vllmd.events.traces import ForwardFailed
 from vllmd.http.address import bind
 from vllmd.http.connections import Tallies
 from vllmd.scrape.families import total
@@ -28,7 +29,7 @@ from vllmd.traces.forward.senders import GrpcSender, HttpSender, Sender, Target
 from vllmd.traces.intake import Intake, Kept
 from vllmd.traces.models import Models
 from vllmd.traces.port import Port, grpc_server, http_server
-from vllmd.traces.slowest import describe
+from vllmd.traces.slowest import as_event
 from vllmd.traces.snapshot import TraceFigures
 from vllmd.traces.spans import LOADED, StartSpan
 from vllmd.util.clock import Clock
@@ -220,7 +221,11 @@ class Tracing:
             )
         except ConfigError as error:
             queue.wanted = False
-            _log.error(events.FORWARD_FAILED, problem=str(error), consequence="none is passed on")
+            emit(
+                _log,
+                ForwardFailed(problem=str(error), consequence="none is passed on"),
+                level="error",
+            )
             return None
         sender: Sender = GrpcSender(target) if forward.protocol == "grpc" else HttpSender(target)
         return Forwarder(queue, sender, self._clock, random.random)
@@ -235,7 +240,7 @@ class Tracing:
             begun.clear()
             window = self._kept.slowest.end(self._clock.time())
             for request, ranks in window.distinct() if window else ():
-                _log.info(events.REQUEST_SLOW, ranks=ranks, **describe(request))
+                emit(_log, as_event(request, ranks), engine=request.engine)
 
     async def _list_models(self, name: str) -> frozenset[str] | None:
         if name not in self._engines:

@@ -2,11 +2,13 @@
 
 import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
 
+from vllmd.events.base import to_fields
+from vllmd.events.traces import RequestSlow
 from vllmd.traces.aggregate import Request
 
 RANKS = ("time_to_first_token", "time_per_output_token", "queue", "e2e")
@@ -100,20 +102,27 @@ class Slowest:
 
 def describe(request: Request) -> dict[str, Any]:
     """Return all that is known of a request; latencies in seconds."""
+    fields = to_fields(as_event(request, ()))
+    del fields["ranks"]
+    return {"engine": request.engine, **fields}
+
+
+def as_event(request: Request, ranks: Iterable[str]) -> RequestSlow:
+    """Return the event that a request was among the slowest in these ranks."""
     span = request.span
-    return {
-        "engine": request.engine,
-        "adapter": request.adapter,
-        "request_id": span.request_id,
-        "trace_id": span.trace_id.hex(),
-        "span_id": span.span_id.hex(),
-        "arrived_at": span.start_ns / 1e9,
-        "time_to_first_token": request.time_to_first_token,
-        "time_per_output_token": request.time_per_output_token,
-        "queue": request.queue,
-        "prefill": span.prefill,
-        "decode": span.decode,
-        "e2e": request.e2e,
-        "prompt_tokens": span.prompt_tokens,
-        "completion_tokens": span.completion_tokens,
-    }
+    return RequestSlow(
+        ranks=tuple(ranks),
+        adapter=request.adapter,
+        request_id=span.request_id,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        arrived_at=span.start_ns / 1e9,
+        time_to_first_token=request.time_to_first_token,
+        time_per_output_token=request.time_per_output_token,
+        queue=request.queue,
+        prefill=span.prefill,
+        decode=span.decode,
+        e2e=request.e2e,
+        prompt_tokens=span.prompt_tokens,
+        completion_tokens=span.completion_tokens,
+    )

@@ -15,8 +15,9 @@ from typing import Any
 import attrs
 import structlog
 
-from vllmd import events
 from vllmd.errors import VllmdError
+from vllmd.events.base import emit
+from vllmd.events.daemon import PartFailed
 from vllmd.util.clock import Clock, SystemClock
 
 FIRST_PAUSE_S = 1.0
@@ -167,16 +168,12 @@ class Parts:
                 return
             record.told_at = now
             failures, problem = record.failures, record.problem
-        fields = {"engine": engine} if engine else {}
         try:
-            _log.error(
-                events.PART_FAILED,
-                part=name,
-                problem=problem,
-                failures=failures,
-                retry_s=retry_s,
+            emit(
+                _log,
+                PartFailed(part=name, problem=problem, failures=failures, retry_s=retry_s),
                 exc_info=error,
-                **fields,
+                engine=engine or None,
             )
         except Exception:  # noqa: BLE001 - a log that fails must not end what it tells of
             return

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from vllmd import events
+from vllmd.events.base import emit
+from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim.files import read_json
 from vllmd.shim.record import write_record
 from vllmd.util.disk_thread import Do, at_once
@@ -92,11 +93,10 @@ class StateFile:
             where = f"it is kept as {aside}"
         except OSError as failure:  # it is replaced as soon as something is written
             where = f"it could not be put aside: {failure.strerror}"
-        _log.error(
-            events.STATE_FILE_UNREADABLE,
-            path=str(self.path),
-            problem=problem,
-            consequence=f"{self._if_unusable}; {where}",
+        consequence = f"{self._if_unusable}; {where}"
+        emit(
+            _log,
+            StateFileUnreadable(path=str(self.path), problem=problem, consequence=consequence),
         )
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -120,11 +120,13 @@ class StateFile:
             self.problem = None
         except OSError as error:
             if str(error) != self.problem:
-                _log.error(
-                    events.STATE_FILE_NOT_WRITTEN,
-                    path=str(self.path),
-                    problem=str(error),
-                    consequence=self._if_not_written,
+                emit(
+                    _log,
+                    StateFileNotWritten(
+                        path=str(self.path),
+                        problem=str(error),
+                        consequence=self._if_not_written,
+                    ),
                 )
             self.problem = str(error)
         with self._changed:

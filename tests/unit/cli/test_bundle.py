@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
-from vllmd import events
 from vllmd.cli.bundle import command
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineExited
 
 SECRET = "planted-secret-value"
 
@@ -40,7 +40,7 @@ def test_bundle_has_everything_but_what_is_private(tmp_path: Path) -> None:
     config, target = site(tmp_path), tmp_path / "b.tar.gz"
     host = FakeHost()
     fields = {"requested": False, "text": f"said {SECRET}", "cause": "killed"}
-    host.found = [Event(time.time(), events.ENGINE_EXITED, "error", "chat", fields, 1)]
+    host.found = [Event(time.time(), EngineExited.name, "error", "chat", fields, 1)]
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
         result = CliRunner().invoke(
             command, ["-c", str(config), "--socket", str(path), "-o", str(target)]

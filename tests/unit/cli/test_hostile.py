@@ -24,10 +24,10 @@ from tests.helpers.make import gpu, gpu_device, gpu_figures
 from tests.unit.cli.test_cost import shown as costs_shown
 from tests.unit.cli.test_lora import adapter
 from tests.unit.cli.test_traces import windows
-from vllmd import events
 from vllmd.cli.main import main
 from vllmd.engine.exits import Exit
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineExited
 from vllmd.gpu.attribution import Holder, Owner
 from vllmd.util.units import GIB
 
@@ -74,7 +74,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     fields = {"requested": False, "text": HOSTILE, "cause": HOSTILE, "evidence": [HOSTILE]}
     said = {"explanation": HOSTILE, "advice": HOSTILE, "kind": "unknown"}
     host.found = [
-        Event(time.time(), events.ENGINE_EXITED, "error", "chat", {**fields, **said}, 1),
+        Event(time.time(), EngineExited.name, "error", "chat", {**fields, **said}, 1),
         Event(time.time(), HOSTILE, "error", HOSTILE, {HOSTILE: HOSTILE}, 2),
     ]
     host.plan |= {"added": [HOSTILE], "removed": [HOSTILE], "restart": {"a": [HOSTILE]}}

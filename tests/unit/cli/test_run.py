@@ -6,10 +6,10 @@ import structlog
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
-from vllmd import events
 from vllmd.cli import run
 from vllmd.config.problem import InvalidConfigError
 from vllmd.daemon.environment import Address
+from vllmd.events.daemon import ConfigRefused
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_load_as_a_service_comes_up_with_a_broken_file(
     assert "cannot be read" in str(loaded.problem)
     with capture_logs() as logs:
         run._report(loaded)
-    assert logs[0]["event"] == events.CONFIG_REFUSED
+    assert logs[0]["event"] == ConfigRefused.name
 
 
 def test_banner_says_where_to_look(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from click.testing import CliRunner, Result
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from tests.helpers.make import DATA
-from vllmd import events
 from vllmd.cli.why import command
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineExited
 
 KILLED = DATA / "engine-logs" / "cpu-0.32-engine-core-killed.log"
 
@@ -45,7 +45,7 @@ def test_why_tells_the_story_of_each_engine(tmp_path: Path) -> None:
     host = FakeHost()
     for name in ("chat", "embed"):
         fields = {"requested": False, "text": "ended by SIGKILL, unasked", "cause": "killed"}
-        host.found.append(Event(time.time(), events.ENGINE_EXITED, "error", name, fields, 1))
+        host.found.append(Event(time.time(), EngineExited.name, "error", name, fields, 1))
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
         where = ("--socket", str(path))
         both, one = why(*where).output, why(*where, "embed").output

@@ -5,8 +5,8 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.metrics import values
-from vllmd import events
 from vllmd.collectors.runner import Runner
+from vllmd.events.daemon import CollectorFailed
 
 
 class Good:
@@ -32,4 +32,4 @@ def test_collect_one_failure_costs_its_own_metrics_only() -> None:
     assert found["vllmd_collector_success", "bad"] == 0
     assert found["vllmd_collector_success", "good"] == 1
     assert found["vllmd_collector_duration_seconds", "bad"] == 0
-    assert logs[0]["event"] == events.COLLECTOR_FAILED
+    assert logs[0]["event"] == CollectorFailed.name

@@ -6,9 +6,9 @@ from pathlib import Path
 import structlog
 
 from tests.helpers.clock import FakeClock
-from vllmd import events
 from vllmd.control.server import listen
 from vllmd.control.socket_file import LOOK_S, keep_there
+from vllmd.events.requests import ControlSocketLost
 
 
 async def test_keep_there_makes_a_removed_socket_anew_and_says_so(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ async def test_keep_there_makes_a_removed_socket_anew_and_says_so(tmp_path: Path
         assert len(made) == 2
         shutil.rmtree(path.parent)
         await clock.advance(LOOK_S)
-    assert [each["event"] for each in logs] == [events.CONTROL_SOCKET_LOST] * 2
+    assert [each["event"] for each in logs] == [ControlSocketLost.name] * 2
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
     shutil.rmtree(path.parent)

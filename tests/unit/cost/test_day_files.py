@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from vllmd import events
 from vllmd.cost.day_files import Book, day_of, merge
 from vllmd.cost.usage import Activity, Slot, Usage
+from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.util.units import DAY_S
 
 NOON = 1_700_000_000 // DAY_S * DAY_S + 12 * 3600
@@ -62,7 +62,7 @@ def test_a_damaged_day_is_put_aside_and_said(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with capture_logs() as logs:
         assert Book(tmp_path, 400).read(NOON, NOON, {}) == {}
-    assert [log["event"] for log in logs] == [events.STATE_FILE_UNREADABLE]
+    assert [log["event"] for log in logs] == [StateFileUnreadable.name]
     assert path.with_name(f"{path.name}.unusable").read_text() == text
 
 
@@ -72,7 +72,7 @@ def test_a_full_disk_is_said_once_and_what_it_missed_is_written_later(tmp_path: 
     with capture_logs() as logs:
         for _ in range(3):
             book.write({slot(): Usage(1)}, STATE, NOON)
-    assert [log["event"] for log in logs] == [events.STATE_FILE_NOT_WRITTEN]
+    assert [log["event"] for log in logs] == [StateFileNotWritten.name]
     (tmp_path / "usage").unlink()
     book.write({slot(): Usage(2)}, STATE, NOON)
     assert Book(tmp_path, 400).read(NOON, NOON, {}) == {slot(): Usage(2)}

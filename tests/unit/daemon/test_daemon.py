@@ -17,7 +17,6 @@ import structlog
 from tests.helpers.make import config
 from tests.helpers.ports import free_port
 from tests.helpers.site import wait_for
-from vllmd import events
 from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.daemon import reload
@@ -27,6 +26,8 @@ from vllmd.daemon.runtime import Runtime
 from vllmd.errors import ConfigError, VllmdError
 from vllmd.eventlog import log
 from vllmd.eventlog.bus import Event, Feed
+from vllmd.events.daemon import DaemonFailed, DaemonRecovered, DaemonStopped, DaemonStopping
+from vllmd.events.history import HistoryInterrupted
 from vllmd.history.reading import Wanted, read
 from vllmd.notify.systemd import Notifier
 from vllmd.util.deadline import call_within
@@ -219,7 +220,7 @@ async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_noth
 def told(folder: Path, *names: str) -> list[Event]:
     """Return what the history has of these, and that nothing interrupted it."""
     path = folder / "state" / "vllmd.db"
-    return read(path, Wanted(names=(*names, events.HISTORY_INTERRUPTED)))
+    return read(path, Wanted(names=(*names, HistoryInterrupted.name)))
 
 
 @pytest.fixture
@@ -242,8 +243,8 @@ async def test_port_that_somebody_has_is_told_and_the_history_is_closed(
     task, _ = await started(Daemon(config_in(tmp_path, free_port()), logged))
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(task, 10)
-    failed, recovered = told(tmp_path, events.DAEMON_FAILED, events.DAEMON_RECOVERED)
-    assert (failed.name, recovered.name) == (events.DAEMON_FAILED, events.DAEMON_RECOVERED)
+    failed, recovered = told(tmp_path, DaemonFailed.name, DaemonRecovered.name)
+    assert (failed.name, recovered.name) == (DaemonFailed.name, DaemonRecovered.name)
     assert "in use" in failed.fields["problem"]
     assert recovered.fields["how"] == "failed"
 
@@ -263,7 +264,7 @@ async def test_mistake_that_ends_the_daemon_is_told_from_an_orderly_end(
         with pytest.raises(KeyError):
             await asyncio.wait_for(task, 10)
     found = told(tmp_path, "daemon.*")
-    assert [each.name for each in found][-2:] == [events.DAEMON_STOPPING, events.DAEMON_FAILED]
+    assert [each.name for each in found][-2:] == [DaemonStopping.name, DaemonFailed.name]
     assert found[-1].fields["problem"] == "KeyError: 'cpu_s'"
     task, address = await started(Daemon(given, logged))
     async with httpx.AsyncClient(trust_env=False) as client:
@@ -271,7 +272,7 @@ async def test_mistake_that_ends_the_daemon_is_told_from_an_orderly_end(
     assert "vllmd_daemon_unexpected_ends_total 1.0" in page.text
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(task, 10)
-    assert told(tmp_path, "daemon.*")[-1].name == events.DAEMON_STOPPED
+    assert told(tmp_path, "daemon.*")[-1].name == DaemonStopped.name
 
 
 async def test_sighup_that_meets_a_mistake_still_tells_the_manager(

@@ -1,6 +1,6 @@
-from vllmd import events
 from vllmd.daemon.environment import Surroundings
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineStateChanged
 
 
 def test_surroundings_by_default_are_those_of_a_foreground_run() -> None:
@@ -17,7 +17,7 @@ def test_listen_hands_events_to_all_that_outlives_a_daemon() -> None:
     heard: list[Event] = []
     surroundings.traces.starts["chat"] = {"Load model": 1.0}
     surroundings.listen(heard=heard.append)
-    change = {"event": events.STATE_CHANGED, "engine": "chat", "state": "starting"}
+    change = {"event": EngineStateChanged.name, "engine": "chat", "state": "starting"}
     surroundings.feed(None, "info", change)
-    assert [event.name for event in heard] == [events.STATE_CHANGED]
+    assert [event.name for event in heard] == [EngineStateChanged.name]
     assert surroundings.traces.starts == {}

@@ -9,9 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
-from vllmd import events
 from vllmd.daemon.lifetime import Lifetime
 from vllmd.errors import VllmdError
+from vllmd.events.daemon import (
+    DaemonFailed,
+    DaemonRecovered,
+    DaemonStopped,
+    StateFileNotWritten,
+    StateFileUnreadable,
+)
 from vllmd.shim import proc
 
 
@@ -46,11 +52,11 @@ def test_mistake_is_told_by_the_daemon_and_by_the_next_one(path: Path) -> None:
     with capture_logs() as logs, pytest.raises(KeyError), begun(path)[0].told(lambda: "stopped"):
         raise KeyError("cpu_s")
     (told,) = logs
-    assert (told["event"], told["log_level"]) == (events.DAEMON_FAILED, "error")
+    assert (told["event"], told["log_level"]) == (DaemonFailed.name, "error")
     assert told["problem"] == "KeyError: 'cpu_s'"
     assert isinstance(told["exc_info"], KeyError)
     lifetime, (found,) = begun(path)
-    assert (found["event"], found["how"]) == (events.DAEMON_RECOVERED, "failed")
+    assert (found["event"], found["how"]) == (DaemonRecovered.name, "failed")
     assert (found["problem"], found["ended_at"]) == ("KeyError: 'cpu_s'", 1_001_000.0)
     assert lifetime.unexpected == 1
 
@@ -59,7 +65,7 @@ def test_start_that_fails_is_told_without_a_traceback(path: Path) -> None:
     with capture_logs() as logs, pytest.raises(VllmdError), begun(path)[0].told(str):
         raise VllmdError("port 9840 is in use; choose another")
     assert logs[0]["problem"] == "port 9840 is in use; choose another"
-    assert logs[0]["exc_info"] is None
+    assert "exc_info" not in logs[0]
 
 
 @pytest.mark.parametrize(("boot", "says"), [(None, "it was killed"), ("other", "the host went")])
@@ -90,7 +96,7 @@ def test_daemon_that_is_given_up_has_stopped(path: Path) -> None:
             raise asyncio.CancelledError
         assert begun(path)[0].unexpected == 0
     assert [(each["event"], each["outcome"]) for each in logs] == [
-        (events.DAEMON_STOPPED, "cancelled")
+        (DaemonStopped.name, "cancelled")
     ]
 
 
@@ -108,7 +114,7 @@ def test_file_that_cannot_be_read_or_written_is_told_only(tmp_path: Path) -> Non
     (tmp_path / "daemon.json").mkdir()
     _, logs = begun(tmp_path / "daemon.json")
     assert {each["event"] for each in logs} <= {
-        events.STATE_FILE_UNREADABLE,
-        events.STATE_FILE_NOT_WRITTEN,
+        StateFileUnreadable.name,
+        StateFileNotWritten.name,
     }
     assert logs

@@ -10,12 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.make import config
-from vllmd import events
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.doctor import on_start
 from vllmd.doctor.on_start import Foresight
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineDoubted, EngineExited, EngineNotExamined, EngineSpawned
 
 TEXT = """
 [engines.chat]
@@ -46,7 +46,7 @@ def finding(found: str, severity: str = "warning") -> dict[str, Any]:
 
 
 def spawned(engine: str) -> Event:
-    return Event(1.0, events.ENGINE_SPAWNED, "info", engine)
+    return Event(1.0, EngineSpawned.name, "info", engine)
 
 
 async def looked(made: Foresight, *engines: str) -> list[dict[str, Any]]:
@@ -68,8 +68,8 @@ async def test_findings_are_told_once(tmp_path: Path, monkeypatch: pytest.Monkey
     made = Foresight(doctor(tmp_path, monkeypatch, 1, json.dumps(first)), tmp_path / "s")
     logs = await looked(made, "chat")
     assert [(each["event"], each["found"], each["severity"]) for each in logs] == [
-        (events.ENGINE_DOUBTED, "a", "warning"),
-        (events.ENGINE_DOUBTED, "b", "error"),
+        (EngineDoubted.name, "a", "warning"),
+        (EngineDoubted.name, "b", "error"),
     ]
     assert await looked(made, "chat") == []
     (tmp_path / "said").write_text(json.dumps({"findings": [finding("d")]}))
@@ -81,10 +81,10 @@ async def test_findings_are_told_once(tmp_path: Path, monkeypatch: pytest.Monkey
 async def test_doctor_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Foresight(doctor(tmp_path, monkeypatch, 70, "{}"), tmp_path / "s")
     (told,) = await looked(made, "chat")
-    assert told["event"] == events.ENGINE_NOT_EXAMINED
+    assert told["event"] == EngineNotExamined.name
     made = Foresight(doctor(tmp_path, monkeypatch, 0, "no JSON"), tmp_path / "s")
     (told,) = await looked(made, "chat")
-    assert told["event"] == events.ENGINE_NOT_EXAMINED
+    assert told["event"] == EngineNotExamined.name
 
 
 async def test_doctor_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ async def test_starts_that_need_no_look_are_left_alone(
     made = Foresight(doctor(tmp_path, monkeypatch, 0, "{}"), tmp_path / "s")
     made.put(spawned("toy"))
     made.put(spawned("stranger"))
-    made.put(Event(1.0, events.ENGINE_EXITED, "info", "chat"))
+    made.put(Event(1.0, EngineExited.name, "info", "chat"))
     assert made._waiting == []
     unnamed = Foresight(config(TEXT), tmp_path / "s")  # no file that a doctor could read
     unnamed.put(spawned("chat"))
@@ -120,7 +120,7 @@ async def test_doctor_that_cannot_be_started_is_said_and_the_next_is_looked_at(
     with monkeypatch.context() as short:
         short.setattr(sys, "executable", "/nonexistent/python")
         (told,) = await looked(made, "chat")
-    assert told["event"] == events.ENGINE_NOT_EXAMINED
+    assert told["event"] == EngineNotExamined.name
     assert "/nonexistent/python" in told["problem"]
     with monkeypatch.context() as short:
         refuses = OSError(11, "Resource temporarily unavailable")
@@ -145,4 +145,4 @@ async def test_doctor_that_prints_something_else_is_said(
 ) -> None:
     made = Foresight(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
     (told,) = await looked(made, "chat")
-    assert told["event"] == events.ENGINE_NOT_EXAMINED
+    assert told["event"] == EngineNotExamined.name

@@ -4,13 +4,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
-from vllmd import events
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit
 from vllmd.engine.process.run_state import Reached, Run
 from vllmd.engine.restart.policy import Failure, Hold, Past
 from vllmd.engine.restart.state_file import Memory
 from vllmd.engine.state_machine import Event, State
+from vllmd.events.engine import EngineReleased, EngineStateChanged
 
 
 def ledger_at(folder: Path, clock: FakeClock) -> Ledger:
@@ -28,7 +28,7 @@ async def test_to_logs_one_line_a_transition(tmp_path: Path) -> None:
         await clock.advance(3)
         ledger.to(Event.START)
     (entry,) = logs
-    assert entry["event"] == events.STATE_CHANGED
+    assert entry["event"] == EngineStateChanged.name
     assert (entry["before"], entry["state"], entry["after_s"]) == ("stopped", "starting", 3.0)
     assert ledger.since == clock.time()
 
@@ -136,7 +136,7 @@ async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) 
     with capture_logs() as logs:
         assert later.release("it was mended") == hold
         assert later.release("twice") is None
-    assert [entry["event"] for entry in logs] == [events.ENGINE_RELEASED]
+    assert [entry["event"] for entry in logs] == [EngineReleased.name]
     assert ledger_at(tmp_path, clock).known.hold is None
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from vllmd import events
 from vllmd.engine.stopped_engines import StoppedEngines
+from vllmd.events.daemon import StateFileUnreadable
 from vllmd.util import state_file
 
 
@@ -37,7 +37,7 @@ def test_garbage_is_said_and_stops_nothing(tmp_path: Path, content: str) -> None
     with capture_logs() as logs:
         stopped = StoppedEngines(path, "b")
     assert "a" not in stopped
-    assert [entry["event"] for entry in logs] == [events.STATE_FILE_UNREADABLE]
+    assert [entry["event"] for entry in logs] == [StateFileUnreadable.name]
 
 
 async def test_save_that_cannot_be_written_raises_holds_and_is_tried_again(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from structlog.testing import capture_logs
 from tests.helpers.make import engine, spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
-from vllmd import events
 from vllmd.config import command
 from vllmd.engine.assembly import Settings
 from vllmd.engine.liveness.reading import Answer, Reading
 from vllmd.engine.process.run_state import NAME
 from vllmd.engine.state_machine import Event, State
 from vllmd.engine.supervisor import Supervisor
+from vllmd.events.engine import EngineAdopted, EnginePhaseReached, EngineStateChanged
 
 AWAY_S = 500.0
 
@@ -55,7 +55,7 @@ async def test_engine_that_served_goes_on_with_its_since_when(tmp_path: Path) ->
     assert after.transitions == before.transitions
     assert after.looked_for
     told = [line["event"] for line in logs]
-    assert told == [events.ENGINE_ADOPTED]
+    assert told == [EngineAdopted.name]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_load_goes_on_where_it_was(tmp_path: Path) -> None:
             await scene.until_state(State.READY)
             after = scene.supervisor.status
     assert after.start_duration_s == pytest.approx(20 + AWAY_S + 0.5, abs=1)
-    assert events.ENGINE_PHASE_REACHED not in [line["event"] for line in logs]
+    assert EnginePhaseReached.name not in [line["event"] for line in logs]
 
 
 async def test_drain_that_was_not_begun_in_earnest_is_over(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ async def test_clock_that_is_set_changes_no_length_of_time(tmp_path: Path) -> No
             await scene.clock.advance(1)
             await scene.until_state(State.READY)
         assert scene.supervisor.status.start_duration_s == pytest.approx(20.5, abs=1)
-        (changed,) = [line for line in logs if line["event"] == events.STATE_CHANGED]
+        (changed,) = [line for line in logs if line["event"] == EngineStateChanged.name]
         assert changed["after_s"] == pytest.approx(20.5, abs=1)
         ((start,),) = scene.supervisor._ledger.known.starts.values()
         assert all(0 <= seconds <= 30 for seconds in start.values())

@@ -2,9 +2,17 @@ from typing import Any
 
 import pytest
 
-from vllmd import events
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import (
+    EngineBackoffStarted,
+    EngineExited,
+    EngineHeld,
+    EngineSpawned,
+    EngineStalled,
+    EngineStateChanged,
+)
+from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 
 NOW = 1_000_000.0
 
@@ -28,14 +36,14 @@ def exited(ago: float, cause: str = "engine_core_died", **more: Any) -> tuple[fl
         "evidence": ["the line"],
         **more,
     }
-    return ago, events.ENGINE_EXITED, fields
+    return ago, EngineExited.name, fields
 
 
 def to(ago: float, state: str) -> tuple[float, str, Any]:
-    return ago, events.STATE_CHANGED, {"state": state}
+    return ago, EngineStateChanged.name, {"state": state}
 
 
-SPAWNED = events.ENGINE_SPAWNED
+SPAWNED = EngineSpawned.name
 
 
 def test_tell_what_died_why_what_was_done_and_what_to_do() -> None:
@@ -46,7 +54,7 @@ def test_tell_what_died_why_what_was_done_and_what_to_do() -> None:
             to(8000, "ready"),
             exited(800),
             to(800, "backoff"),
-            (800, events.ENGINE_BACKOFF_STARTED, {"pause_s": 1.0}),
+            (800, EngineBackoffStarted.name, {"pause_s": 1.0}),
             (799, SPAWNED, {}),
             to(760, "ready"),
         ),
@@ -75,7 +83,7 @@ def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
         exited(700),
         (690, SPAWNED, {}),
         exited(600),
-        (600, events.ENGINE_HELD, {"retry_at": NOW + 60}),
+        (600, EngineHeld.name, {"retry_at": NOW + 60}),
     )
     found = narrative.tell("chat", events_, NOW)
     assert found.failures == 3
@@ -99,7 +107,7 @@ def test_tell_of_a_start_that_failed_at_once_does_not_say_that_it_served() -> No
 
 
 def test_tell_of_a_stall_that_nobody_ended() -> None:
-    stalled = (50, events.ENGINE_STALLED, {"reason": "no step for 2m"})
+    stalled = (50, EngineStalled.name, {"reason": "no step for 2m"})
     alone = narrative.tell("chat", told((90, SPAWNED, {}), stalled), NOW)
     assert "it makes no progress and was left as it is (no step for 2m)" in alone.text
     killed = narrative.tell("chat", told(stalled, exited(40, "stalled")), NOW)
@@ -110,7 +118,7 @@ def test_tell_of_an_engine_that_never_failed() -> None:
     fine = narrative.tell("chat", told(to(50, "ready")), NOW)
     assert "chat has not failed since" in fine.text
     assert "it is ready" in fine.text
-    asked = told((50, events.ENGINE_EXITED, {"requested": True}), to(50, "stopped"))
+    asked = told((50, EngineExited.name, {"requested": True}), to(50, "stopped"))
     assert "It ended last 50s ago, as asked." in narrative.tell("chat", asked, NOW).text
     assert narrative.tell("chat", [], NOW).text.startswith("Nothing is known of chat")
 
@@ -118,9 +126,9 @@ def test_tell_of_an_engine_that_never_failed() -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "words"),
     [
-        (events.HISTORY_INTERRUPTED, {"last_event_at": NOW - 100}, "vllmd itself was killed after"),
-        (events.HISTORY_INCOMPLETE, {"missing": 3}, "3 events before"),
-        (events.HISTORY_SET_ASIDE, {}, "the history was damaged"),
+        (HistoryInterrupted.name, {"last_event_at": NOW - 100}, "vllmd itself was killed after"),
+        (HistoryIncomplete.name, {"missing": 3}, "3 events before"),
+        (HistorySetAside.name, {}, "the history was damaged"),
     ],
 )
 def test_tell_minds_a_gap_after_the_failure(name: str, fields: Any, words: str) -> None:
@@ -137,5 +145,5 @@ def test_engines_in_names_each_once() -> None:
 @pytest.mark.parametrize("name", narrative.NAMES)
 def test_tell_takes_any_event_of_another_version(name: str) -> None:
     """An older or newer vllmd wrote it: a field that is missing is not told, and nothing breaks."""
-    found = narrative.tell("chat", told((9, events.ENGINE_EXITED, {}), (8, name, {})), NOW)
+    found = narrative.tell("chat", told((9, EngineExited.name, {}), (8, name, {})), NOW)
     assert found.text.startswith("chat failed")

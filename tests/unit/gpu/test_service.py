@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.gpus import G1, G2, GpuScene
 from tests.helpers.make import config
-from vllmd import events
 from vllmd.engine.state_machine import State
+from vllmd.events.gpu import GpuReaderFailed
 from vllmd.gpu.attribution import Owner
 from vllmd.gpu.reader_process import Problem
 from vllmd.gpu.service import Gpus
@@ -226,5 +226,5 @@ def test_mistake_of_the_reader_is_told(scene: GpuScene) -> None:
     with capture_logs() as logs:
         scene.gpus._take({"v": 1, "kind": "mistake", "text": "Xids are not watched"})
     assert [(each["event"], each["problem"]) for each in logs] == [
-        (events.GPU_READER_FAILED, "Xids are not watched")
+        (GpuReaderFailed.name, "Xids are not watched")
     ]

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import TypedEvent
+from vllmd.events.history import (
+    HistoryDowngraded,
+    HistoryIncomplete,
+    HistoryInterrupted,
+    HistorySetAside,
+)
 from vllmd.history.reading import Wanted, read
 from vllmd.history.schema import MIGRATIONS, Migration, migrate
 from vllmd.history.store import NAME, Store, encode
@@ -63,8 +69,8 @@ def test_open_after_a_crash_says_since_when(tmp_path: Path) -> None:
     store.append([last])
     store.close_at_once()
     (told,) = Store(tmp_path).open()
-    assert told.name == events.HISTORY_INTERRUPTED
-    assert told.fields == {"last_event_at": pytest.approx(last.at)}
+    assert isinstance(told, HistoryInterrupted)
+    assert told.last_event_at == pytest.approx(last.at)
 
 
 def test_open_after_a_lost_log_says_how_many_events_are_missing(tmp_path: Path) -> None:
@@ -82,8 +88,8 @@ def test_open_after_a_lost_log_says_how_many_events_are_missing(tmp_path: Path) 
         (cut / f"{NAME}{suffix}").write_bytes(content)
     (cut / f"{NAME}-wal").write_bytes(whole[: len(whole) - 4200])
     (told,) = Store(cut).open()
-    assert (told.name, told.level) == (events.HISTORY_INCOMPLETE, "error")
-    assert told.fields["missing"] == 1
+    assert isinstance(told, HistoryIncomplete)
+    assert (told.level, told.missing) == ("error", 1)
     assert [e.fields["number"] for e in all_of(cut)] == [1, 2]
 
 
@@ -114,9 +120,10 @@ def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> Non
     again.append([event(number=1)])
     assert all_of(tmp_path)[-1].fields == {"number": 1}
     if damage == "empty":  # an empty file is an empty database; what it held is missed
-        assert [(e.name, e.fields["missing"]) for e in told] == [(events.HISTORY_INCOMPLETE, 500)]
+        assert [e.missing for e in told if isinstance(e, HistoryIncomplete)] == [500]
+        assert len(told) == 1
     else:
-        assert [e.name for e in told] == [events.HISTORY_SET_ASIDE]
+        assert [e.name for e in told] == [HistorySetAside.name]
         assert (tmp_path / f"{NAME}.unusable").exists()
 
 
@@ -151,7 +158,7 @@ def test_downgrade_goes_on_with_the_same_events(
     monkeypatch.setattr("vllmd.history.schema.MIGRATIONS", MIGRATIONS[:1])
     monkeypatch.setattr("vllmd.history.schema.migrate.__defaults__", (MIGRATIONS[:1],))
     older = Store(tmp_path)
-    assert [e.name for e in older.open()] == [events.HISTORY_DOWNGRADED]
+    assert [e.name for e in older.open()] == [HistoryDowngraded.name]
     assert [e.fields for e in all_of(tmp_path)] == [{"number": 1}]
 
 
@@ -163,7 +170,7 @@ def test_downgrade_to_a_table_that_takes_no_event_is_set_aside_at_once(tmp_path:
     migrate(connection, newer)
     connection.close()
     store = Store(tmp_path)
-    assert [e.name for e in store.open()] == [events.HISTORY_SET_ASIDE]
+    assert [e.name for e in store.open()] == [HistorySetAside.name]
     store.append([event(number=1)])
     assert [e.fields for e in all_of(tmp_path)] == [{"number": 1}]
 
@@ -346,7 +353,7 @@ def test_open_a_file_is_set_aside_if_it_is_broken_and_not_if_the_disk_is_full(
     errors = [sqlite3.OperationalError("not now")]
     errors[0].sqlite_errorcode = code
 
-    def fails_once(store: Store) -> list[Event]:
+    def fails_once(store: Store) -> list[TypedEvent]:
         if errors:
             raise errors.pop()
         return begin(store)
@@ -358,7 +365,7 @@ def test_open_a_file_is_set_aside_if_it_is_broken_and_not_if_the_disk_is_full(
             store.open()
     told = store.open()
     store.close()
-    assert [each.name for each in told] == ([] if passing else [events.HISTORY_SET_ASIDE])
+    assert [each.name for each in told] == ([] if passing else [HistorySetAside.name])
     assert len(all_of(tmp_path)) == passing
 
 

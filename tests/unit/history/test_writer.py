@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.site import wait_for
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import TypedEvent
+from vllmd.events.history import HistoryFailed
+from vllmd.events.traces import RequestSlow
 from vllmd.history import writer
 from vllmd.history.reading import Wanted, read
 from vllmd.history.store import NAME, Store
@@ -58,7 +60,7 @@ def test_room_comes_back_with_what_is_written(
 def test_what_is_for_the_journal_only_is_not_kept(tmp_path: Path) -> None:
     history = History(Store(tmp_path))
     history.start()
-    history.put(Event(1e10, events.REQUEST_SLOW, "info", "chat"))
+    history.put(Event(1e10, RequestSlow.name, "info", "chat"))
     history.put(event(1))
     history.close()
     assert written(tmp_path) == [1]
@@ -79,14 +81,14 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
         append(store, batch)
 
     monkeypatch.setattr(Store, "append", failing)
-    told: list[Event] = []
+    told: list[TypedEvent] = []
     history = History(Store(tmp_path), report=told.append)
     for number in range(15):
         history.put(event(number))
     history.start()  # now: the thread must not take one before all have come
     wait_for("the failure", lambda: told and history.problem)
     assert "disk is full" in (history.problem or "")
-    assert [e.name for e in told if e.level == "error"] == [events.HISTORY_FAILED]  # said once
+    assert [e.name for e in told if e.level == "error"] == [HistoryFailed.name]  # said once
     full.clear()
     wait_for("the rest", lambda: history.written == 10)
     assert history.dropped == 5
@@ -95,7 +97,7 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
 
 
 def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> None:
-    told: list[Event] = []
+    told: list[TypedEvent] = []
     (tmp_path / "missing").touch()  # where the folder is to be
     history = History(Store(tmp_path / "missing"), report=told.append)
     history.start()
@@ -104,8 +106,9 @@ def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> Non
     assert not history.flush(0.05)
     history.put(event())
     history.close()
-    assert str(tmp_path) in told[0].fields["problem"]
-    assert told[-1].fields["problem"].endswith("; 2 events before the end are not in it")
+    first, *_, last = (each.problem for each in told if isinstance(each, HistoryFailed))
+    assert str(tmp_path) in first
+    assert last.endswith("; 2 events before the end are not in it")
     assert history.dropped == 2
 
 
@@ -181,7 +184,7 @@ def test_mistake_in_the_thread_is_told_and_it_goes_on(
         prune(store)
 
     monkeypatch.setattr(Store, "prune_if_due", failing)
-    parts, told = Parts(), list[Event]()
+    parts, told = Parts(), list[TypedEvent]()
     history = History(Store(tmp_path), report=told.append, parts=parts)
     history.start()
     history.put(event(1))
@@ -191,11 +194,11 @@ def test_mistake_in_the_thread_is_told_and_it_goes_on(
     assert history.problem is None
     history.close()
     assert set(written(tmp_path)) == {1, 2}
-    assert told[0].name == events.HISTORY_FAILED
+    assert told[0].name == HistoryFailed.name
 
 
 def test_file_that_is_deleted_is_begun_anew_and_said_once(tmp_path: Path) -> None:
-    told: list[Event] = []
+    told: list[TypedEvent] = []
     history = History(Store(tmp_path / "state"), report=told.append)
     history.start()
     history.put(event())
@@ -204,8 +207,9 @@ def test_file_that_is_deleted_is_begun_anew_and_said_once(tmp_path: Path) -> Non
     history.put(event())
     assert len(history.read(Wanted())) == 1
     assert history.problem is None
-    assert [each.name for each in told] == [events.HISTORY_FAILED]
-    assert "it was deleted, replaced or cut" in told[0].fields["problem"]
+    assert [each.name for each in told] == [HistoryFailed.name]
+    assert isinstance(told[0], HistoryFailed)
+    assert "it was deleted, replaced or cut" in told[0].problem
     (tmp_path / "state" / NAME).unlink()
     assert history.read(Wanted()) == [], "a reader notices it too"
     history.close()

@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.eventually import eventually
-from vllmd import events
+from vllmd.events.requests import ListenerExhausted
 from vllmd.http.connections import ENDED, EXHAUSTED, FULL, HANDSHAKE, Connection, Phase
 from vllmd.http.listener import BOUNDS, MIN_BOUND, RESERVED, Listener, bound_of
 
@@ -140,7 +140,7 @@ async def test_listener_without_descriptors_says_so_once_and_goes_on(
         reader, writer = await client_of(listener)
         writer.write(b"x")
         assert await reader.read(1) == b"x"
-    assert [log["event"] for log in logs] == [events.LISTENER_EXHAUSTED]
+    assert [log["event"] for log in logs] == [ListenerExhausted.name]
     assert logs[0]["problem"] == "Too many open files"
     assert listener.connections.counts.closed[EXHAUSTED] >= 1
     listener.close()

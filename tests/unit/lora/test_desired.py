@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from vllmd import events
 from vllmd.demo.adapter import write_adapter
+from vllmd.events.daemon import StateFileUnreadable
 from vllmd.lora.desired import FolderError, Kept, Source, Want, merge, scan
 
 
@@ -52,7 +52,7 @@ def test_kept_that_cannot_be_understood_is_put_aside_and_said_so(tmp_path: Path,
     with capture_logs() as logs:
         kept.read()
     assert (kept.added, kept.loaded) == ({}, set())
-    assert [log["event"] for log in logs] == [events.STATE_FILE_UNREADABLE]
+    assert [log["event"] for log in logs] == [StateFileUnreadable.name]
     assert (tmp_path / "chat.lora.json.unusable").read_text() == text
 
 

@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, quiet, settle
 from tests.helpers.make import engine, status
-from vllmd import events
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
+from vllmd.events.lora import LoraChangedElsewhere, LoraFailed, LoraLoaded
 from vllmd.lora.api import LoraApiError
 from vllmd.lora.desired import Kept
 from vllmd.lora.inspector import Inspector
@@ -119,7 +119,7 @@ async def test_a_start_is_over_too_when_a_mistake_ends_the_look_at_its_adapters(
     with capture_logs() as logs:
         while not await scene.keeper.settled():
             await settle()
-    (failed,) = [log for log in logs if log["event"] == events.LORA_FAILED]
+    (failed,) = [log for log in logs if log["event"] == LoraFailed.name]
     assert failed["reason"].endswith("RuntimeError: can't start new thread")
     assert await scene.keeper.settled()
 
@@ -133,7 +133,7 @@ async def test_a_start_is_over_when_each_adapter_is_loaded_or_refused(scenes: An
             await settle()
     assert scene.api.asked == [("load", "a", f"{scene.folder}/a")]
     assert scene.conditions() == {"a": "loaded", "b": "failed"}
-    (failed,) = [log for log in logs if log["event"] == events.LORA_FAILED]
+    (failed,) = [log for log in logs if log["event"] == LoraFailed.name]
     assert "its rank 64 is above max_lora_rank 16" in failed["reason"]
     assert failed["consequence"] == "the engine serves without it; it is tried again"
 
@@ -211,7 +211,7 @@ async def test_what_others_loaded_is_named_and_goes_if_it_is_to(
         await scene.look()
         await scene.look()
     assert scene.api.loaded == left
-    found = [log for log in logs if log["event"] == events.LORA_CHANGED_ELSEWHERE]
+    found = [log for log in logs if log["event"] == LoraChangedElsewhere.name]
     assert [log["change"] for log in found] == ["loaded by somebody else"]
 
 
@@ -229,7 +229,7 @@ async def test_what_others_unloaded_or_moved_is_mended(scenes: Any) -> None:
         ("load", "a", f"{scene.folder}/a"),
         ("replace", "b", f"{scene.folder}/b"),
     ]
-    (changed,) = [log for log in logs if log["event"] == events.LORA_CHANGED_ELSEWHERE]
+    (changed,) = [log for log in logs if log["event"] == LoraChangedElsewhere.name]
     assert (changed["adapter"], changed["change"]) == ("a", "unloaded by somebody else")
 
 
@@ -246,7 +246,7 @@ async def test_a_folder_is_followed(scenes: Any) -> None:
     with capture_logs() as logs:
         await scene.look()
     assert scene.conditions() == {"begun": "failed", "new": "loaded"}
-    assert [log["event"] for log in logs] == [events.LORA_LOADED]  # a copy under way is no news
+    assert [log["event"] for log in logs] == [LoraLoaded.name]  # a copy under way is no news
     (weights / "adapter_model.safetensors").write_bytes(whole)
     await scene.look()
     assert scene.conditions() == {"begun": "loaded", "new": "loaded"}

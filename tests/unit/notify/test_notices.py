@@ -2,8 +2,9 @@ from typing import Any
 
 import pytest
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.daemon import ConfigRefused, ConfigReloaded, DaemonRecovered, DaemonStarted
+from vllmd.events.engine import EngineExited, EngineHeld, EngineStalled, EngineStateChanged
 from vllmd.notify.notices import CONFIG, DAEMON, FAILED, HELD, STALLED, Notice, Notices
 
 EXITED: dict[str, Any] = {
@@ -26,21 +27,21 @@ class Told:
         return self.notices.take(Event(self.at, name, "info", engine, fields))
 
     def to(self, state: str) -> Notice | None:
-        return self.take(events.STATE_CHANGED, state=state)
+        return self.take(EngineStateChanged.name, state=state)
 
 
 def test_failure_is_told_once_and_its_end_once() -> None:
     told = Told()
     assert told.to("ready") is None
-    first = told.take(events.ENGINE_EXITED, **EXITED)
+    first = told.take(EngineExited.name, **EXITED)
     assert first is not None
     assert (first.alert, first.firing, first.severity) == (FAILED, True, "warning")
     assert first.summary == "vllmd: chat failed: engine_core_died"
     assert "Why: It died. (cause: engine_core_died) Evidence: “a line”." in first.text
     assert first.story is not None
     assert first.story.advice == "Do this."
-    assert told.take(events.ENGINE_EXITED, **EXITED) is None
-    assert told.take(events.ENGINE_EXITED, "embed", **EXITED) is not None
+    assert told.take(EngineExited.name, **EXITED) is None
+    assert told.take(EngineExited.name, "embed", **EXITED) is not None
     assert told.notices.suppressed == 1
     end = told.to("ready")
     assert end is not None
@@ -51,14 +52,14 @@ def test_failure_is_told_once_and_its_end_once() -> None:
 
 def test_another_cause_and_a_hold_are_told_too() -> None:
     told = Told()
-    first = told.take(events.ENGINE_EXITED, **EXITED)
-    other = told.take(events.ENGINE_EXITED, **{**EXITED, "cause": "gpu_fault"})
-    held = told.take(events.ENGINE_HELD, cause="gpu_fault", reason="Reset it.")
+    first = told.take(EngineExited.name, **EXITED)
+    other = told.take(EngineExited.name, **{**EXITED, "cause": "gpu_fault"})
+    held = told.take(EngineHeld.name, cause="gpu_fault", reason="Reset it.")
     assert first is not None
     assert other is not None
     assert held is not None
     assert (held.alert, held.severity, held.since) == (HELD, "critical", first.at)
-    assert told.take(events.ENGINE_HELD, cause="gpu_fault", reason="Reset it.") is None
+    assert told.take(EngineHeld.name, cause="gpu_fault", reason="Reset it.") is None
     stopped = told.to("stopped")
     assert stopped is not None
     assert stopped.summary == "vllmd: chat was stopped"
@@ -66,30 +67,30 @@ def test_another_cause_and_a_hold_are_told_too() -> None:
 
 def test_requested_ends_are_not_told_and_stalls_only_if_nobody_acts() -> None:
     told = Told()
-    assert told.take(events.ENGINE_EXITED, **{**EXITED, "requested": True}) is None
-    assert told.take(events.ENGINE_STALLED, reason="no step", acted=True) is None
-    stalled = told.take(events.ENGINE_STALLED, reason="no step", acted=False)
+    assert told.take(EngineExited.name, **{**EXITED, "requested": True}) is None
+    assert told.take(EngineStalled.name, reason="no step", acted=True) is None
+    stalled = told.take(EngineStalled.name, reason="no step", acted=False)
     assert stalled is not None
     assert stalled.alert == STALLED
 
 
 def test_configuration_that_cannot_be_used_is_told_until_it_can() -> None:
     told = Told()
-    refused = told.take(events.CONFIG_REFUSED, None, problem="line 3: modle")
+    refused = told.take(ConfigRefused.name, None, problem="line 3: modle")
     assert refused is not None
     assert (refused.alert, refused.engine) == (CONFIG, None)
     assert "line 3: modle. Nothing changed" in refused.text
-    assert told.take(events.CONFIG_REFUSED, None, problem="line 3: modle") is None
-    good = told.take(events.CONFIG_RELOADED, None)
+    assert told.take(ConfigRefused.name, None, problem="line 3: modle") is None
+    good = told.take(ConfigReloaded.name, None)
     assert good is not None
     assert not good.firing
-    assert told.take(events.CONFIG_RELOADED, None) is None
-    assert told.take(events.DAEMON_STARTED, None) is None
+    assert told.take(ConfigReloaded.name, None) is None
+    assert told.take(DaemonStarted.name, None) is None
 
 
 @pytest.mark.parametrize(("how", "words"), [("failed", "by a mistake"), ("lost", "without a word")])
 def test_daemon_that_ended_unasked_is_told_by_the_next(how: str, words: str) -> None:
-    notice = Told().take(events.DAEMON_RECOVERED, None, how=how, problem="KeyError: 'x'")
+    notice = Told().take(DaemonRecovered.name, None, how=how, problem="KeyError: 'x'")
     assert notice is not None
     assert (notice.alert, notice.firing) == (DAEMON, True)
     assert words in notice.summary

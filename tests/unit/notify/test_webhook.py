@@ -8,15 +8,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.daemon import NotificationFailed
+from vllmd.events.engine import EngineExited
 from vllmd.notify.webhook import QUEUE, TRIES, Outbox, Webhook
 
 URL = "https://hooks.example.org/s3cret"
 
 
 def failure(cause: str = "killed", engine: str = "chat") -> Event:
-    return Event(5.0, events.ENGINE_EXITED, "error", engine, {"requested": False, "cause": cause})
+    return Event(5.0, EngineExited.name, "error", engine, {"requested": False, "cause": cause})
 
 
 class Server:
@@ -87,7 +88,7 @@ async def test_notice_that_cannot_be_sent_is_counted_and_said_without_the_addres
             await until(lambda: outbox.outcomes["failed"] == 1, clock)
     assert len(server.bodies) == tries
     (entry,) = logs
-    assert (entry["event"], entry["host"]) == (events.NOTIFICATION_FAILED, "hooks.example.org")
+    assert (entry["event"], entry["host"]) == (NotificationFailed.name, "hooks.example.org")
     assert "s3cret" not in str(logs)
 
 

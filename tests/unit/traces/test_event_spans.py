@@ -1,7 +1,9 @@
 from typing import Any
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.daemon import ConfigReloaded
+from vllmd.events.engine import EngineExited, EnginePhaseReached, EngineStalled, EngineStateChanged
+from vllmd.events.lora import LoraFailed, LoraLoaded, LoraUnloaded
 from vllmd.traces.event_spans import MAX_PARTS, Episodes, Part
 
 
@@ -21,10 +23,10 @@ class Story:
 
     def states(self, *states: str) -> None:
         for state in states:
-            self.put(events.STATE_CHANGED, state=state)
+            self.put(EngineStateChanged.name, state=state)
 
     def exited(self, **fields: Any) -> None:
-        self.put(events.ENGINE_EXITED, **{"requested": False, "text": "exited", **fields})
+        self.put(EngineExited.name, **{"requested": False, "text": "exited", **fields})
 
 
 def shape(part: Part) -> Any:
@@ -34,8 +36,8 @@ def shape(part: Part) -> Any:
 def test_a_start_has_its_phases_as_children() -> None:
     story = Story()
     story.states("starting", "loading")
-    story.put(events.ENGINE_PHASE_REACHED, phase="weights")
-    story.put(events.ENGINE_PHASE_REACHED, phase="kv_cache")
+    story.put(EnginePhaseReached.name, phase="weights")
+    story.put(EnginePhaseReached.name, phase="kv_cache")
     story.states("ready")
     (start,) = story.told
     assert shape(start) == ("engine.start", ["engine.start weights", "engine.start kv_cache"])
@@ -79,7 +81,7 @@ def test_a_death_is_an_incident_until_it_serves_again() -> None:
 def test_a_failed_start_is_told_inside_the_incident() -> None:
     story = Story()
     story.states("starting", "loading")
-    story.put(events.ENGINE_PHASE_REACHED, phase="weights")
+    story.put(EnginePhaseReached.name, phase="weights")
     story.exited(explanation="No such model.")
     story.states("backoff", "held")
     (incident,) = story.told
@@ -94,7 +96,7 @@ def test_a_failed_start_is_told_inside_the_incident() -> None:
 def test_a_stall_that_passes_is_an_incident_too() -> None:
     story = Story()
     story.states("stalled")
-    story.put(events.ENGINE_STALLED, reason="no step for 120 s")
+    story.put(EngineStalled.name, reason="no step for 120 s")
     story.states("ready")
     (incident,) = story.told
     assert shape(incident) == ("engine.incident", ["engine.stall"])
@@ -103,11 +105,11 @@ def test_a_stall_that_passes_is_an_incident_too() -> None:
 
 def test_engines_do_not_mix_and_events_of_none_are_passed_over() -> None:
     story = Story()
-    story.put(events.STATE_CHANGED, "chat", state="starting")
-    story.put(events.STATE_CHANGED, "code", state="starting")
-    story.put(events.CONFIG_RELOADED, None)
-    story.put(events.ENGINE_PHASE_REACHED, "other", phase="weights")
-    story.put(events.STATE_CHANGED, "code", state="ready")
+    story.put(EngineStateChanged.name, "chat", state="starting")
+    story.put(EngineStateChanged.name, "code", state="starting")
+    story.put(ConfigReloaded.name, None)
+    story.put(EnginePhaseReached.name, "other", phase="weights")
+    story.put(EngineStateChanged.name, "code", state="ready")
     (start,) = story.told
     assert start.attributes == {"vllmd.engine": "code"}
 
@@ -130,10 +132,10 @@ def test_an_engine_that_fails_for_days_is_bounded() -> None:
 
 def test_a_change_of_an_adapter_is_told_by_itself_while_the_engine_serves() -> None:
     story = Story()
-    story.put(events.LORA_LOADED, adapter="sql", path="/srv/sql", duration_s=0.5)
-    story.put(events.LORA_UNLOADED, adapter="sql", path="/srv/sql", duration_s=0.25)
-    story.put(events.LORA_FAILED, adapter="big", path="/srv/big", reason="rank 64")
-    story.put(events.LORA_FAILED, adapter=None, reason="the folder is gone")
+    story.put(LoraLoaded.name, adapter="sql", path="/srv/sql", duration_s=0.5)
+    story.put(LoraUnloaded.name, adapter="sql", path="/srv/sql", duration_s=0.25)
+    story.put(LoraFailed.name, adapter="big", path="/srv/big", reason="rank 64")
+    story.put(LoraFailed.name, adapter=None, reason="the folder is gone")
     loaded, unloaded, failed = story.told
     assert (loaded.name, loaded.started_at, loaded.ended_at) == ("engine.lora_change", 100.5, 101)
     assert loaded.attributes == {
@@ -149,8 +151,8 @@ def test_a_change_of_an_adapter_is_told_by_itself_while_the_engine_serves() -> N
 def test_adapters_that_a_start_loads_are_its_children() -> None:
     story = Story()
     story.states("starting", "loading")
-    story.put(events.ENGINE_PHASE_REACHED, phase="listening")
-    story.put(events.LORA_LOADED, adapter="sql", path="/srv/sql", duration_s=0.5)
+    story.put(EnginePhaseReached.name, phase="listening")
+    story.put(LoraLoaded.name, adapter="sql", path="/srv/sql", duration_s=0.5)
     story.states("ready")
     (start,) = story.told
     assert shape(start) == ("engine.start", ["engine.start listening", "engine.lora_change"])

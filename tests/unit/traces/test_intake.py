@@ -1,8 +1,8 @@
 import pytest
 
 from tests.helpers.otlp import DATA, ENGINE, Taken, add_span, export, json_of, recorded
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineStateChanged
 from vllmd.traces.intake import Kept
 from vllmd.traces.refusal import CameBackError
 
@@ -46,9 +46,9 @@ async def test_parts_of_a_start_are_forgotten_when_another_begins() -> None:
     taken = Taken()
     await taken.take(recorded("startup-5"))
     change = {"state": "starting"}
-    taken.kept.put(Event(0.0, events.STATE_CHANGED, "info", "other", change))
+    taken.kept.put(Event(0.0, EngineStateChanged.name, "info", "other", change))
     assert ENGINE in taken.kept.starts
-    taken.kept.put(Event(0.0, events.STATE_CHANGED, "info", ENGINE, change))
+    taken.kept.put(Event(0.0, EngineStateChanged.name, "info", ENGINE, change))
     assert taken.kept.starts == {}
 
 

@@ -1,7 +1,7 @@
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from vllmd import events
 from vllmd.eventlog.bus import Event
+from vllmd.events.engine import EngineExited, EngineStateChanged
 from vllmd.traces.forward.queue import ForwardQueue
 from vllmd.traces.own_spans import OwnSpans
 
@@ -11,9 +11,9 @@ def put(own: OwnSpans, at: float, name: str, **fields: object) -> None:
 
 
 def incident(own: OwnSpans) -> None:
-    put(own, 10, events.ENGINE_EXITED, requested=False, explanation="It died.", cause="killed")
-    put(own, 11, events.STATE_CHANGED, state="starting")
-    put(own, 12, events.STATE_CHANGED, state="ready")
+    put(own, 10, EngineExited.name, requested=False, explanation="It died.", cause="killed")
+    put(own, 11, EngineStateChanged.name, state="starting")
+    put(own, 12, EngineStateChanged.name, state="ready")
 
 
 def test_an_incident_becomes_a_trace_of_its_own() -> None:
@@ -49,8 +49,8 @@ def test_nothing_is_made_where_nothing_is_passed_on() -> None:
     incident(own)
     assert len(queue) == 0
     queue.wanted = True
-    put(own, 20, events.STATE_CHANGED, state="stopping")
-    put(own, 21, events.STATE_CHANGED, state="stopped")
+    put(own, 20, EngineStateChanged.name, state="stopping")
+    put(own, 21, EngineStateChanged.name, state="stopped")
     batch = queue.take()
     assert batch is not None
     assert batch.spans == 1

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
-from vllmd import events
+from vllmd.events.daemon import PartFailed
 from vllmd.util.parts import MANY, STEADY_S, WINDOW_S, Part, Parts, Running, describe
 
 ERRORS = [
@@ -59,7 +59,7 @@ async def test_keep_whatever_is_raised_is_told_counted_and_tried_again(
     with capture_logs() as logs:
         parts, task = await kept(clock, Part("gpu_reader", work.run))
     (told,) = logs
-    assert told["event"] == events.PART_FAILED
+    assert told["event"] == PartFailed.name
     assert (told["part"], told["problem"]) == ("gpu_reader", describe(error))
     assert (told["failures"], told["retry_s"]) == (1, 1.0)
     assert told["exc_info"] is error

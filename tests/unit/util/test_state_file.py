@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from vllmd import events
+from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim import record as record_module
 from vllmd.util import state_file
 from vllmd.util.disk_thread import Do, Work, at_once
@@ -73,7 +73,7 @@ def test_read_puts_aside_what_cannot_be_used_and_says_so_once(
         assert made(path).read(count) is None
         assert made(path).read(count) is None
     (said,) = logs
-    assert (said["event"], said["path"]) == (events.STATE_FILE_UNREADABLE, str(path))
+    assert (said["event"], said["path"]) == (StateFileUnreadable.name, str(path))
     assert problem in said["problem"]
     assert said["consequence"] == f"counts begin anew; it is kept as {aside}"
     assert aside.read_text() == text
@@ -133,7 +133,7 @@ def test_save_that_fails_is_said_once_until_it_is_written_again(tmp_path: Path) 
     with capture_logs() as logs:
         file.save({"count": 1})
         file.save({"count": 2})
-        assert [each["event"] for each in logs] == [events.STATE_FILE_NOT_WRITTEN]
+        assert [each["event"] for each in logs] == [StateFileNotWritten.name]
         assert logs[0]["consequence"] == "counts are lost"
         assert file.problem == logs[0]["problem"]
         folder.unlink()

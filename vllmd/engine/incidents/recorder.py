@@ -15,7 +15,6 @@ from typing import Any
 
 import attrs
 
-from vllmd import events
 from vllmd.config.command import Command
 from vllmd.engine import exits
 from vllmd.engine.causes.first_error import first_error
@@ -25,6 +24,8 @@ from vllmd.engine.incidents.kernel_log import kernel_lines
 from vllmd.engine.incidents.stacks import take_stacks
 from vllmd.engine.liveness.reading import Activity
 from vllmd.engine.output.run_output import read_last_lines
+from vllmd.events.base import emit
+from vllmd.events.engine import IncidentFailed
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.clock import Clock, SystemClock
@@ -155,14 +156,14 @@ class Incidents:
         try:
             asyncio.get_running_loop().run_in_executor(None, self._write, folder, files)
         except (OSError, RuntimeError) as error:  # no thread: the end itself is still told
-            self._ledger.log.error(events.INCIDENT_FAILED, problem=str(error))
+            emit(self._ledger.log, IncidentFailed(problem=str(error)))
 
     def _write(self, folder: Path, files: Callable[[], Files]) -> bool:
         """Write files; tell whether they are there. A full disk is only said."""
         try:
             _write_files(folder, files())
         except OSError as error:
-            self._ledger.log.error(events.INCIDENT_FAILED, problem=str(error))
+            emit(self._ledger.log, IncidentFailed(problem=str(error)))
             return False
         return True
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import attrs
 
-from vllmd import events
 from vllmd.config.model import Liveness
 from vllmd.engine import exits
 from vllmd.engine.engine_state import Ledger
@@ -19,6 +18,8 @@ from vllmd.engine.loading.memory_sizes import parse_size
 from vllmd.engine.loading.phases import SPANS, is_waiting_notice, parse_phase
 from vllmd.engine.output.run_output import lines_now, output_of
 from vllmd.engine.state_machine import Event, State
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineCleared, EngineProgressed, EngineStalled, IncidentFailed
 from vllmd.logs.reader import LogReader
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.loop_lag import LoopLag
@@ -254,7 +255,7 @@ class Watch:
         if confirms(fresh, reading, judgement):
             return True
         judge.pardon()
-        self.ledger.log.info(events.ENGINE_CLEARED, doubt=judgement.reason, answer=fresh.answer)
+        emit(self.ledger.log, EngineCleared(doubt=judgement.reason, answer=fresh.answer))
         if fresh.answer is Answer.PAGE and self.ledger.state is State.STALLED:
             self._progressed(Verdict.BUSY)
         return False
@@ -318,7 +319,7 @@ class Watch:
             self.ledger.to(Event.WENT_SILENT)
 
     def _progressed(self, verdict: Verdict) -> None:
-        self.ledger.log.info(events.ENGINE_PROGRESSED, verdict=str(verdict))
+        emit(self.ledger.log, EngineProgressed(verdict=str(verdict)))
         self.ledger.problem = None
         self.ledger.to(Event.PROGRESSED)
 
@@ -331,14 +332,16 @@ class Watch:
         if self.ledger.state is not State.STALLED:
             self.ledger.to(Event.STALLED)
         folder = await self._evidence(run, reason)
-        self.ledger.log.error(
-            events.ENGINE_STALLED,
-            reason=reason,
-            incident=str(folder) if folder else None,
-            acted=self.limits.restart_stalled,
-            consequence="it is killed and started again, unless a last look shows progress"
-            if self.limits.restart_stalled
-            else "none: liveness.restart_stalled is false",
+        emit(
+            self.ledger.log,
+            EngineStalled(
+                reason=reason,
+                incident=str(folder) if folder else None,
+                acted=self.limits.restart_stalled,
+                consequence="it is killed and started again, unless a last look shows progress"
+                if self.limits.restart_stalled
+                else "none: liveness.restart_stalled is false",
+            ),
         )
         return self.limits.restart_stalled
 
@@ -358,5 +361,5 @@ class Watch:
             looking.cancel()
         if problem is None:
             return looking.result()
-        self.ledger.log.error(events.INCIDENT_FAILED, problem=problem)
+        emit(self.ledger.log, IncidentFailed(problem=problem))
         return None

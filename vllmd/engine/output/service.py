@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 
-from vllmd import events
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.config.sections import Logs
 from vllmd.engine.output.engine_output import EngineOutput, FirstErrors, OutputFigures
 from vllmd.errors import UnknownEngineError
+from vllmd.events.base import emit
+from vllmd.events.engine import LogNotCompressed
 from vllmd.logs.journal import Journal
 from vllmd.shim.protocol import Rotation
 from vllmd.util.clock import Clock
@@ -142,4 +143,4 @@ class Outputs:
             if problem != self._problems.get(name):
                 self._problems[name] = problem
                 if problem:
-                    _log.error(events.LOG_NOT_COMPRESSED, engine=name, problem=problem)
+                    emit(_log, LogNotCompressed(problem=problem), engine=name)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import attrs
 
-from vllmd import events
 from vllmd.config.command import Command
 from vllmd.config.model import Engine
 from vllmd.engine.causes import BY_NAME
@@ -14,6 +13,8 @@ from vllmd.engine.operator_requests import Wishes
 from vllmd.engine.restart import compile_cache, policy
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.policy import Hold
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineBackoffStarted, EngineCacheMoved
 from vllmd.util.clock import Clock
 
 MISMATCH = BY_NAME["driver_mismatch"]
@@ -76,10 +77,11 @@ class Aftermath:
             await self._hold(decision)
             return None
         ledger.save()
-        ledger.log.info(
-            events.ENGINE_BACKOFF_STARTED,
-            pause_s=round(decision.pause_s, 1),
-            failures=len(known.past.failures),
+        emit(
+            ledger.log,
+            EngineBackoffStarted(
+                pause_s=round(decision.pause_s, 1), failures=len(known.past.failures)
+            ),
         )
         return decision.pause_s
 
@@ -96,7 +98,7 @@ class Aftermath:
         except OSError as error:
             self._ledger.found(f"the compile cache cannot be put aside: {error}")
             return
-        self._ledger.log.warning(events.ENGINE_CACHE_MOVED, to=str(target) if target else None)
+        emit(self._ledger.log, EngineCacheMoved(to=str(target) if target else None))
 
     def forgive(self) -> None:
         """Forget failures and a hold: a person took a hand."""

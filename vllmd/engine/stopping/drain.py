@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from vllmd import events
 from vllmd.config.model import Engine
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.liveness.reading import Answer, Reading
@@ -17,6 +16,8 @@ from vllmd.engine.process import orphans
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.state_machine import Event, State
 from vllmd.errors import ShimError
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineDrained
 from vllmd.util.clock import Clock
 from vllmd.util.loop_lag import LoopLag
 
@@ -101,11 +102,13 @@ class Drain:
             self.ledger.show(reading)
             now = _in_flight(reading)
             left = left if now is None else now
-        self.ledger.log.info(
-            events.ENGINE_DRAINED,
-            requests_before=before,
-            requests_left=left,
-            after_s=round(self.clock.monotonic() - asked_at, 3),
+        emit(
+            self.ledger.log,
+            EngineDrained(
+                requests_before=before,
+                requests_left=left,
+                after_s=round(self.clock.monotonic() - asked_at, 3),
+            ),
         )
 
     async def _wait(self, client: ShimClient, seconds: float) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import structlog
 
-from vllmd import events
+from vllmd.events.base import emit
+from vllmd.events.traces import ForwardFailed, ForwardRecovered
 from vllmd.traces.forward.answer import Answer, Verdict
 from vllmd.traces.forward.queue import Batch, ForwardQueue
 from vllmd.traces.forward.senders import Sender
@@ -94,10 +95,10 @@ class Forwarder:
         outcomes["refused"] += rejected
         outcomes["sent"] += batch.spans - rejected
         if self.problem is not None:
-            _log.info(events.FORWARD_RECOVERED, problem=self.problem)
+            emit(_log, ForwardRecovered(problem=self.problem))
             self.problem = None
 
     def _fail(self, problem: str, consequence: str) -> None:
         if problem != self.problem:
-            _log.warning(events.FORWARD_FAILED, problem=problem, consequence=consequence)
+            emit(_log, ForwardFailed(problem=problem, consequence=consequence))
         self.problem = problem

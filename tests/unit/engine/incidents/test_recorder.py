@@ -13,13 +13,13 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine, spec
 from tests.helpers.shims import FakeShim
 from tests.helpers.site import wait_for
-from vllmd import events
 from vllmd.config import command
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.incidents.recorder import KEPT, Incidents, Sources
 from vllmd.engine.liveness.reading import Activity
 from vllmd.engine.restart.state_file import Memory
+from vllmd.events.engine import IncidentFailed
 from vllmd.shim.protocol import RunRecord
 
 
@@ -120,4 +120,4 @@ async def test_incident_that_cannot_be_written_is_said_and_no_more(
     with capture_logs() as logs:
         assert await incidents(tmp_path).before_kill(run, "r", None) is None
         await written()
-    assert {each["event"] for each in logs} == {events.INCIDENT_FAILED}
+    assert {each["event"] for each in logs} == {IncidentFailed.name}

@@ -13,7 +13,6 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import spec
 from tests.helpers.shims import FakeShim
-from vllmd import events
 from vllmd.config.model import Liveness
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.gpu_interface import GpuView
@@ -32,6 +31,13 @@ from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
 from vllmd.engine.process.run_state import Reached, Run
 from vllmd.engine.restart.state_file import Memory
 from vllmd.engine.state_machine import Event, State
+from vllmd.events.engine import (
+    EngineCleared,
+    EnginePhaseReached,
+    EngineProblemFound,
+    EngineStalled,
+    IncidentFailed,
+)
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.loop_lag import LoopLag
 
@@ -160,7 +166,7 @@ async def test_run_phases_that_pass_within_one_poll_are_all_seen(tmp_path: Path)
         scene.log.write_text("Starting to load model x...\nLoading weights took 0.01 seconds\n")
         with capture_logs() as logs:
             await scene.clock.advance(LOADING_POLL_S)
-        reached = [e["phase"] for e in logs if e["event"] == events.ENGINE_PHASE_REACHED]
+        reached = [e["phase"] for e in logs if e["event"] == EnginePhaseReached.name]
         assert reached == ["weights", "profile"]
         assert list(scene.ledger.phases) == ["spawn", "weights", "profile"]
 
@@ -313,7 +319,7 @@ async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path
         assert task.result().label == "stalled"
         assert "no engine step with 1 running" in task.result().reason
         assert "used no CPU" in task.result().reason
-        assert events.ENGINE_STALLED in [entry["event"] for entry in logs]
+        assert EngineStalled.name in [entry["event"] for entry in logs]
         assert len(scene.diagnosed) == 1
 
 
@@ -331,7 +337,7 @@ async def test_run_evidence_that_a_disk_keeps_does_not_keep_an_engine_that_hangs
             assert not task.done()
             await scene.clock.advance(LIMITS.diagnose_s + EVIDENCE_S)
         assert task.result().label == "stalled"
-        (failed,) = [each for each in logs if each["event"] == events.INCIDENT_FAILED]
+        (failed,) = [each for each in logs if each["event"] == IncidentFailed.name]
         assert "does a disk hang?" in failed["problem"]
 
 
@@ -450,7 +456,7 @@ async def test_run_healthy_by_a_fresh_look_is_neither_red_nor_killed(
         assert not task.done()
         assert scene.diagnosed == []
         assert scene.ledger.state is not State.STALLED
-        assert events.ENGINE_CLEARED in [entry["event"] for entry in logs]
+        assert EngineCleared.name in [entry["event"] for entry in logs]
         assert len(scene.looks) <= 3  # the limit counts anew
 
 
@@ -466,7 +472,7 @@ async def test_run_nobody_can_look_afresh_nothing_is_killed_and_it_is_said(
         assert not task.done()
         assert scene.diagnosed == []
         assert scene.ledger.problem == LEFT_ALONE + "it was late itself"
-        said = [entry for entry in logs if entry["event"] == events.ENGINE_PROBLEM_FOUND]
+        said = [entry for entry in logs if entry["event"] == EngineProblemFound.name]
         assert len(said) == 1
         scene.fresh = None
         await scene.clock.advance(10)
@@ -587,7 +593,7 @@ async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path
         assert scene.is_in(State.READY)
         assert scene.looks == []
         assert scene.ledger.problem == NOT_SEEN + "[Errno 24] Too many open files"
-        assert [entry["event"] for entry in logs].count(events.ENGINE_PROBLEM_FOUND) == 1
+        assert [entry["event"] for entry in logs].count(EngineProblemFound.name) == 1
         for answer in (*(Answer.NONE, Answer.UNKNOWN) * (SILENT_POLLS - 1), Answer.NONE):
             assert scene.is_in(State.READY)
             scene.silent(answer)

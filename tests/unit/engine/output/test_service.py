@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from tests.helpers.parts import running
-from vllmd import events
 from vllmd.engine.output.service import LOOK_S, Outputs, rotation_of
 from vllmd.errors import UnknownEngineError
+from vllmd.events.engine import LogNotCompressed
 
 
 def made(folder: Path, text: str = "") -> Outputs:
@@ -71,7 +71,7 @@ async def test_run_tells_once_what_cannot_be_compressed(
     with capture_logs() as logged:
         await outputs._compress_all()
         await outputs._compress_all()
-    assert [e["event"] for e in logged] == [events.LOG_NOT_COMPRESSED]
+    assert [e["event"] for e in logged] == [LogNotCompressed.name]
 
 
 async def test_rotate_of_an_unknown_engine_names_those_there_are(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
-from vllmd import events
 from vllmd.engine.process.run_state import Reached, Run, RunState, RunStates
 from vllmd.engine.state_machine import State
+from vllmd.events.daemon import StateFileNotWritten
 from vllmd.util.clock import Moment
 
 STATE = RunState(
@@ -58,7 +58,7 @@ def test_save_on_a_full_disk_is_said_once(tmp_path: Path) -> None:
     with capture_logs() as logs:
         states.save(STATE)
         states.save(STATE)
-    assert [line["event"] for line in logs] == [events.STATE_FILE_NOT_WRITTEN]
+    assert [line["event"] for line in logs] == [StateFileNotWritten.name]
 
 
 def test_reached_gives_other_settings_the_address_of_the_run() -> None:

@@ -7,7 +7,6 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
-from vllmd import events
 from vllmd.config import command
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.engine_state import Ledger
@@ -18,6 +17,7 @@ from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.policy import Past
 from vllmd.engine.restart.restarter import LOOK_S, Aftermath
 from vllmd.engine.restart.state_file import Memory
+from vllmd.events.engine import EngineCacheMoved, EngineReleased
 
 
 class Scene:
@@ -92,7 +92,7 @@ async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -
     with capture_logs() as logs:
         waited_s = await scene.waits(recover)
     assert 100 <= waited_s <= 100 + 4 * LOOK_S
-    assert [e["why"] for e in logs if e["event"] == events.ENGINE_RELEASED] == [
+    assert [e["why"] for e in logs if e["event"] == EngineReleased.name] == [
         "what it depends on is fine again"
     ]
     assert scene.ledger.known.past == Past()  # and failures are forgiven
@@ -151,7 +151,7 @@ async def test_still_held_other_surroundings_are_worth_a_try(
     monkeypatch.setattr(Dependencies, "surroundings", surroundings)
     with capture_logs() as logs:
         await scene.waits(lambda: False)
-    assert [e["why"] for e in logs if e["event"] == events.ENGINE_RELEASED] == [
+    assert [e["why"] for e in logs if e["event"] == EngineReleased.name] == [
         f"another {changed} than before"
     ]
 
@@ -178,7 +178,7 @@ async def test_decide_poisoned_compile_cache_is_moved_once(tmp_path: Path) -> No
     with capture_logs() as logs:
         assert await scene.fails("compile_cache", Kind.TRANSIENT) == 1.0
     assert not cache.exists()
-    assert events.ENGINE_CACHE_MOVED in [entry["event"] for entry in logs]
+    assert EngineCacheMoved.name in [entry["event"] for entry in logs]
     cache.mkdir()
     assert await scene.fails("compile_cache", Kind.TRANSIENT) is None
     assert cache.exists()

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from vllmd import events
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Failure, Hold, Past
 from vllmd.engine.restart.state_file import Known, Memory
 from vllmd.engine.state_machine import Event, State
+from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.util.disk_thread import Work
 
 END = Exit(
@@ -66,7 +66,7 @@ def test_load_survives_truncation_and_garbage(
         known = Memory(path).load()
     assert known in (Known(), KNOWN)
     if known == Known():
-        assert logs[0]["event"] == events.STATE_FILE_UNREADABLE
+        assert logs[0]["event"] == StateFileUnreadable.name
         assert path.with_name("chat.json.unusable").exists()
 
 
@@ -99,7 +99,7 @@ def test_save_on_a_full_disk_is_said_and_no_more(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with capture_logs() as logs:
         Memory(tmp_path / "file" / "chat.json").save(KNOWN)
-    assert logs[0]["event"] == events.STATE_FILE_NOT_WRITTEN
+    assert logs[0]["event"] == StateFileNotWritten.name
 
 
 def test_load_leaves_out_transitions_that_only_a_newer_version_knows(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine, spec
 from tests.helpers.shims import FakeShim
-from vllmd import events
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.liveness.reading import Answer, Rank, Reading
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.restart.state_file import Memory
 from vllmd.engine.state_machine import Event, State
 from vllmd.engine.stopping.drain import ENDING_S, MARGIN_S, Drain
+from vllmd.events.engine import EngineDrained
 
 
 class Scene:
@@ -78,7 +78,7 @@ async def test_end_waits_for_requests_and_shows_how_many_are_left(tmp_path: Path
             await scene.passes(3)
         assert scene.ledger.state is State.STOPPING
         assert scene.shim.stops == [40, 10]  # from now on its grace counts
-        (drained,) = [e for e in logs if e["event"] == events.ENGINE_DRAINED]
+        (drained,) = [e for e in logs if e["event"] == EngineDrained.name]
         assert (drained["requests_before"], drained["requests_left"]) == (2, 0)
         assert 3 <= drained["after_s"] <= 8
         await scene.shim.end(0, requested=True)
