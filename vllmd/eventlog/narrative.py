@@ -3,13 +3,14 @@
 Pure: events in, words out. The terminal, the webhook and the bundle say the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import attrs
 
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import TypedEvent
 from vllmd.events.engine import (
     EngineAdopted,
     EngineBackoffStarted,
@@ -22,28 +23,29 @@ from vllmd.events.engine import (
     EngineStateChanged,
 )
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
+from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
 from vllmd.util.units import HOUR_S, format_duration
 
-NAMES = (
-    EngineExited.name,
-    EngineStalled.name,
-    EngineHeld.name,
-    EngineReleased.name,
-    EngineBackoffStarted.name,
-    EngineSpawned.name,
-    EngineAdopted.name,
-    EngineCacheMoved.name,
-    EngineStateChanged.name,
-    RequestAccepted.name,
-    HistoryInterrupted.name,
-    HistoryIncomplete.name,
-    HistorySetAside.name,
+_GAPS = by_name(HistoryInterrupted, HistoryIncomplete, HistorySetAside)
+_READ = by_name(
+    EngineExited,
+    EngineStalled,
+    EngineHeld,
+    EngineReleased,
+    EngineBackoffStarted,
+    EngineSpawned,
+    EngineAdopted,
+    EngineCacheMoved,
+    EngineStateChanged,
+    RequestAccepted,
+    *_GAPS.values(),
 )
+NAMES = tuple(_READ)
 """The events that a story is made of."""
 
 MAX_QUOTE = 240
-_GAPS = (HistoryInterrupted.name, HistoryIncomplete.name, HistorySetAside.name)
+_ACTIONS = ("start", "stop", "restart")
 
 
 @attrs.frozen
@@ -74,190 +76,202 @@ def engines_in(told: Sequence[Event]) -> list[str]:
     return list(dict.fromkeys(event.engine for event in told if event.engine))
 
 
+@attrs.frozen
+class _Step:
+    """An event, and when it was told; None for one that no story is made of."""
+
+    at: float
+    told: TypedEvent | None
+
+
+@attrs.frozen
+class _Failure:
+    """What a story says of an end that nobody asked for, or of a stall."""
+
+    at: float
+    text: str
+    incident: str | None
+    cause: str | None = None
+    kind: str | None = None
+    explanation: str | None = None
+    advice: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
 def tell(engine: str, told: Sequence[Event], now: float) -> Story:
     """Tell the last failure of an engine from its events, the oldest first."""
-    own = [e for e in told if e.engine == engine or e.name in _GAPS]
-    last = next((i for i in reversed(range(len(own))) if _is_failure(own, i)), None)
+    own = [_Step(e.at, read_back(_READ, e)) for e in told if e.engine == engine or e.name in _GAPS]
+    failures = [_failure(own, index) for index in range(len(own))]
+    last = next((i for i in reversed(range(len(own))) if failures[i]), None)
     state = _state(own)
-    if last is None:
+    failure = failures[last] if last is not None else None
+    if last is None or failure is None:
         return Story(engine, _nothing(engine, own, state, now), state=state)
-    failure, fields = own[last], own[last].fields
-    streak = _streak(own, last)
+    streak = _streak(own, failures, last)
     parts = [
         _what_died(engine, failure, own[:last], now),
-        _why(fields),
-        _evidence(fields),
-        _first_of(streak, failure) or _how_often(own[: last + 1], failure.at),
+        f"Why: {failure.explanation} (cause: {failure.cause})" if failure.explanation else "",
+        f"Evidence: “{_short(failure.evidence[0])}”." if failure.evidence else "",
+        _first_of(streak, failure) or _how_often(failures[: last + 1], failure.at),
         _what_was_done(own[last + 1 :], now),
-        _what_to_do(fields),
-        f"More is in {fields['incident']}." if fields.get("incident") else "",
-        _gap(own, streak[0].at, now),
+        f"What to do: {failure.advice}" if failure.advice else "",
+        f"More is in {failure.incident}." if failure.incident else "",
+        _gap(own, streak[0].at),
     ]
     return Story(
         engine,
         " ".join(part for part in parts if part),
         at=failure.at,
-        cause=fields.get("cause"),
-        kind=fields.get("kind"),
-        explanation=fields.get("explanation"),
-        advice=fields.get("advice"),
-        evidence=tuple(fields.get("evidence") or ()),
+        cause=failure.cause,
+        kind=failure.kind,
+        explanation=failure.explanation,
+        advice=failure.advice,
+        evidence=failure.evidence,
         state=state,
         failures=len(streak),
-        incident=fields.get("incident"),
+        incident=failure.incident,
     )
 
 
-def _is_failure(own: Sequence[Event], index: int) -> bool:
-    event = own[index]
-    if event.name == EngineExited.name:
-        return not event.fields.get("requested")
-    if event.name == EngineStalled.name:  # its end tells more, if there was one
-        rest = own[index + 1 :]
-        return not any(e.name in (EngineExited.name, EngineSpawned.name) for e in rest)
-    return False
+def _failure(own: Sequence[_Step], index: int) -> _Failure | None:
+    at = own[index].at
+    match own[index].told:
+        case EngineExited(requested=False) as end:
+            return _Failure(
+                at,
+                end.text or f"exited with code {end.code or 'unknown'}, unasked",
+                end.incident,
+                end.cause,
+                end.kind,
+                end.explanation,
+                end.advice,
+                end.evidence or (),
+            )
+        case EngineStalled() as stall:
+            for later in own[index + 1 :]:  # its end tells more, if there was one
+                if isinstance(later.told, EngineExited | EngineSpawned):
+                    return None
+            text = f"makes no progress and was left as it is ({stall.reason})"
+            return _Failure(at, text, stall.incident)
+    return None
 
 
-def _streak(own: Sequence[Event], last: int) -> list[Event]:
+def _streak(own: Sequence[_Step], failures: Sequence[_Failure | None], last: int) -> list[_Failure]:
     """Return the failures up to the last one, without the engine being ready in between."""
-    streak: list[Event] = []
+    streak: list[_Failure] = []
     for index in reversed(range(last + 1)):
-        if _ready(own[index]):
+        if _came_to(own[index], "ready"):
             break
-        if _is_failure(own, index):
-            streak.insert(0, own[index])
+        if (failure := failures[index]) is not None:
+            streak.insert(0, failure)
     return streak
 
 
-def _state(own: Sequence[Event]) -> str | None:
-    changes = [e for e in own if e.name == EngineStateChanged.name]
-    return str(changes[-1].fields.get("state")) if changes else None
+def _state(own: Sequence[_Step]) -> str | None:
+    changes = [step.told for step in own if isinstance(step.told, EngineStateChanged)]
+    return changes[-1].state or None if changes else None
 
 
-def _ready(event: Event) -> bool:
-    return event.name == EngineStateChanged.name and event.fields.get("state") == "ready"
+def _came_to(step: _Step, state: str) -> bool:
+    return isinstance(step.told, EngineStateChanged) and step.told.state == state
 
 
-def _starting(event: Event) -> bool:
-    return event.name == EngineStateChanged.name and event.fields.get("state") == "starting"
-
-
-def _nothing(engine: str, own: Sequence[Event], state: str | None, now: float) -> str:
-    ends = [e for e in own if e.name == EngineExited.name]
-    gap = _gap(own, 0.0, now)
+def _nothing(engine: str, own: Sequence[_Step], state: str | None, now: float) -> str:
+    ends = [step.at for step in own if isinstance(step.told, EngineExited)]
+    gap = _gap(own, 0.0)
     if not own:
         return f"Nothing is known of {engine}: the history has no event of it."
     since = f"since {moment(own[0].at)}, where its history begins"
     text = f"{engine} has not failed {since}; it is {state or 'in a state that is not known'}."
     if ends:
-        text += f" It ended last {_ago(ends[-1].at, now)}, as asked."
+        text += f" It ended last {_ago(ends[-1], now)}, as asked."
     return f"{text} {gap}".strip()
 
 
-def _what_died(engine: str, failure: Event, before: Sequence[Event], now: float) -> str:
-    text = failure.fields.get("text") or _stalled_text(failure)
-    ready = next((e for e in reversed(before) if _ready(e)), None)
-    start = next((e for e in reversed(before) if _starting(e)), None)
+def _what_died(engine: str, failure: _Failure, before: Sequence[_Step], now: float) -> str:
+    ready = next((step for step in reversed(before) if _came_to(step, "ready")), None)
+    start = next((step for step in reversed(before) if _came_to(step, "starting")), None)
     served = ""
     if ready is not None and (start is None or ready.at >= start.at):
         served = f", after it had served for {format_duration(failure.at - ready.at)}"
     elif start is not None:
         served = f", {format_duration(failure.at - start.at)} after its start"
-    return f"{engine} failed {_ago(failure.at, now)}, at {moment(failure.at)}{served}: it {text}."
-
-
-def _stalled_text(failure: Event) -> str:
-    if failure.name == EngineStalled.name:
-        return f"makes no progress and was left as it is ({failure.fields.get('reason')})"
-    return f"exited with code {failure.fields.get('code')}, unasked"
-
-
-def _why(fields: Mapping[str, Any]) -> str:
-    explanation = fields.get("explanation")
-    return f"Why: {explanation} (cause: {fields.get('cause')})" if explanation else ""
-
-
-def _evidence(fields: Mapping[str, Any]) -> str:
-    seen = fields.get("evidence") or ()
-    return f"Evidence: “{_short(seen[0])}”." if seen else ""
+    when = f"{_ago(failure.at, now)}, at {moment(failure.at)}"
+    return f"{engine} failed {when}{served}: it {failure.text}."
 
 
 def _short(line: str) -> str:
     return line if len(line) <= MAX_QUOTE else f"{line[:MAX_QUOTE]}…"
 
 
-def _first_of(streak: Sequence[Event], failure: Event) -> str:
+def _first_of(streak: Sequence[_Failure], failure: _Failure) -> str:
     if len(streak) < 2:
         return ""
     first = streak[0]
     text = f"It was failure {len(streak)} in a row"
-    if first.fields.get("cause") != failure.fields.get("cause"):
-        why = first.fields.get("explanation") or "for a cause that is not known."
+    if first.cause != failure.cause:
+        why = first.explanation or "for a cause that is not known."
         return f"{text}; the first one, at {moment(first.at)}, was another: {why}"
-    return f"{text}, all of the same cause." if _same(streak) else f"{text}."
+    same = len({each.cause for each in streak}) == 1
+    return f"{text}, all of the same cause." if same else f"{text}."
 
 
-def _how_often(own: Sequence[Event], until: float) -> str:
+def _how_often(failures: Sequence[_Failure | None], until: float) -> str:
     """Say how often it failed lately, although it was ready in between."""
-    count = sum(_is_failure(own, i) and own[i].at >= until - HOUR_S for i in range(len(own)))
+    count = sum(each is not None and each.at >= until - HOUR_S for each in failures)
     return f"It was failure {count} within an hour." if count > 1 else ""
 
 
-def _same(streak: Sequence[Event]) -> bool:
-    return len({e.fields.get("cause") for e in streak}) == 1
-
-
-def _what_was_done(after: Sequence[Event], now: float) -> str:
+def _what_was_done(after: Sequence[_Step], now: float) -> str:
     done: list[str] = []
-    for event in after:
-        fields = event.fields
-        if event.name == EngineCacheMoved.name:
-            done.append("vLLM's compile cache was put aside")
-        elif event.name == EngineBackoffStarted.name:
-            pause_s = fields.get("pause_s") or 0.0
-            done.append(f"another start was planned after {format_duration(pause_s)}")
-        elif event.name == EngineHeld.name:
-            retry = fields.get("retry_at")
-            again = f"; tried again at {moment(retry)}" if retry and retry > now else ""
-            done.append(f"it is not started again until that is mended{again}")
-        elif event.name == EngineReleased.name:
-            done.append(f"the hold ended ({fields.get('why')})")
-        elif event.name == RequestAccepted.name and fields.get("action") in _ACTIONS:
-            done.append(f"{fields.get('user')} asked to {fields.get('action')} it")
-        elif event.name == EngineSpawned.name:
-            done.append(f"it was started again at {moment(event.at, date=False)}")
-        elif _ready(event):
-            done.append(f"it serves again since {moment(event.at, date=False)}")
+    for step in after:
+        if words := _done(step, now):
+            done.append(words)
+        if _came_to(step, "ready"):
             break
     if not done:
         return "What was done: nothing yet."
     return f"What was done: {'; '.join(done)}."
 
 
-_ACTIONS = ("start", "stop", "restart")
+def _done(step: _Step, now: float) -> str:
+    words = ""
+    match step.told:
+        case EngineCacheMoved():
+            words = "vLLM's compile cache was put aside"
+        case EngineBackoffStarted(pause_s=pause_s):
+            words = f"another start was planned after {format_duration(pause_s)}"
+        case EngineHeld(retry_at=retry):
+            again = f"; tried again at {moment(retry)}" if retry and retry > now else ""
+            words = f"it is not started again until that is mended{again}"
+        case EngineReleased(why=why):
+            words = f"the hold ended ({why})"
+        case RequestAccepted(action=action, user=user) if action in _ACTIONS:
+            words = f"{user} asked to {action} it"
+        case EngineSpawned():
+            words = f"it was started again at {moment(step.at, date=False)}"
+        case EngineStateChanged(state="ready"):
+            words = f"it serves again since {moment(step.at, date=False)}"
+    return words
 
 
-def _what_to_do(fields: Mapping[str, Any]) -> str:
-    advice = fields.get("advice")
-    return f"What to do: {advice}" if advice else ""
-
-
-def _gap(own: Sequence[Event], since: float, now: float) -> str:
+def _gap(own: Sequence[_Step], since: float) -> str:
     """Say that the history is not whole around what is told."""
-    for event in reversed(own):
-        if event.name not in _GAPS or event.at < since:
+    for step in reversed(own):
+        if step.at < since or type(step.told) not in _GAPS.values():
             continue
-        when = moment(event.at)
-        if event.name == HistoryIncomplete.name:
-            return (
-                f"Mind the gap: {event.fields.get('missing')} events before {when} are lost "
-                "(the disk did not keep them)."
-            )
-        if event.name == HistorySetAside.name:
-            return f"Mind the gap: the history was damaged and begins anew at {when}."
-        last = event.fields.get("last_event_at")
-        after = f" after {moment(last)}" if last else ""
-        return f"Mind the gap: vllmd itself was killed{after} and came back at {when}."
+        when = moment(step.at)
+        match step.told:
+            case HistoryIncomplete(missing=missing):
+                return (
+                    f"Mind the gap: {missing} events before {when} are lost "
+                    "(the disk did not keep them)."
+                )
+            case HistorySetAside():
+                return f"Mind the gap: the history was damaged and begins anew at {when}."
+            case HistoryInterrupted(last_event_at=last):
+                after = f" after {moment(last)}" if last else ""
+                return f"Mind the gap: vllmd itself was killed{after} and came back at {when}."
     return ""
 
 
@@ -268,8 +282,8 @@ def _ago(at: float, now: float) -> str:
 
 def moment(at: float, *, date: bool = True) -> str:
     """Write a moment in local time, such as ``2026-01-31 03:15:07 CET``."""
-    return (
-        datetime.fromtimestamp(at)
-        .astimezone()
-        .strftime("%Y-%m-%d %H:%M:%S %Z" if date else "%H:%M:%S")
-    )
+    try:
+        local = datetime.fromtimestamp(at).astimezone()
+    except (OverflowError, OSError, ValueError):  # of a row that was damaged
+        return "a time that no clock shows"
+    return local.strftime("%Y-%m-%d %H:%M:%S %Z" if date else "%H:%M:%S")

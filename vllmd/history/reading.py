@@ -87,6 +87,8 @@ def _event(id: int, at: float, name: str, level: str, engine: str | None, fields
         parsed = json.loads(fields)
     except (ValueError, RecursionError):  # a page of the file was damaged
         parsed = {"unreadable": fields}
+    if not isinstance(parsed, dict):
+        parsed = {"unreadable": fields}
     return Event(at, name, level, engine, parsed, id)
 
 

@@ -7,8 +7,10 @@ import attrs
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
 from vllmd.eventlog.narrative import Story, tell
+from vllmd.events.base import TypedEvent
 from vllmd.events.daemon import ConfigRefused, ConfigReloaded, DaemonRecovered
 from vllmd.events.engine import EngineExited, EngineHeld, EngineStalled, EngineStateChanged
+from vllmd.events.reading_back import by_name, read_back
 
 KEPT = 50
 """Events of an engine that its story is told from."""
@@ -19,6 +21,15 @@ STALLED = "VllmdEngineStalled"
 CONFIG = "VllmdConfigRefused"
 DAEMON = "VllmdDaemonFailed"
 
+_READ = by_name(
+    EngineExited,
+    EngineStalled,
+    EngineHeld,
+    EngineStateChanged,
+    DaemonRecovered,
+    ConfigRefused,
+    ConfigReloaded,
+)
 _ENDS = {"failed": "ended by a mistake", "lost": "ended without a word"}
 
 
@@ -55,58 +66,59 @@ class Notices:
 
     def take(self, event: Event) -> Notice | None:
         """Take an event; return what to say about it, if anything."""
+        told = read_back(_READ, event)
         if event.engine is None:
-            return self._of_daemon(event)
+            return self._of_daemon(event.at, told)
         if event.name in narrative.NAMES:
             self._told[event.engine].append(event)
-        fields = event.fields
-        if event.name == EngineExited.name and not fields.get("requested"):
-            return self._fires(FAILED, "warning", event, fields.get("cause"))
-        if event.name == EngineStalled.name and not fields.get("acted"):
-            return self._fires(STALLED, "critical", event, "stalled")
-        if event.name == EngineHeld.name:
-            return self._fires(HELD, "critical", event, f"held: {fields.get('cause')}")
-        if event.name == EngineStateChanged.name and fields.get("state") in ("ready", "stopped"):
-            return self._ends(event)
+        match told:
+            case EngineExited(requested=False, cause=cause):
+                return self._fires(FAILED, "warning", event.engine, event.at, cause)
+            case EngineStalled(acted=False):
+                return self._fires(STALLED, "critical", event.engine, event.at, "stalled")
+            case EngineHeld(cause=cause):
+                return self._fires(HELD, "critical", event.engine, event.at, f"held: {cause}")
+            case EngineStateChanged(state="ready" | "stopped" as state):
+                return self._ends(event.engine, event.at, state)
         return None
 
-    def _of_daemon(self, event: Event) -> Notice | None:
-        if event.name == DaemonRecovered.name:
-            text = f"{event.fields.get('problem')}. It runs again; engines were not touched."
-            summary = f"vllmd: the last daemon {_ENDS.get(str(event.fields.get('how')))}"
-            return Notice(DAEMON, True, event.at, event.at, "warning", summary, text)
-        if event.name == ConfigRefused.name and None not in self._open:
-            self._open[None] = _Open(CONFIG, event.at, None)
-            text = f"{event.fields.get('problem')}. Nothing changed; what runs, runs on."
-            summary = "vllmd: the configuration cannot be used"
-            return Notice(CONFIG, True, event.at, event.at, "warning", summary, text)
-        if event.name == ConfigReloaded.name and None in self._open:
-            opened = self._open.pop(None)
-            summary = "vllmd: the configuration can be used again"
-            return Notice(CONFIG, False, event.at, opened.since, "warning", summary, summary)
+    def _of_daemon(self, at: float, told: TypedEvent | None) -> Notice | None:
+        match told:
+            case DaemonRecovered(how=how, problem=problem):
+                text = f"{problem}. It runs again; engines were not touched."
+                summary = f"vllmd: the last daemon {_ENDS.get(how)}"
+                return Notice(DAEMON, True, at, at, "warning", summary, text)
+            case ConfigRefused(problem=problem) if None not in self._open:
+                self._open[None] = _Open(CONFIG, at, None)
+                text = f"{problem}. Nothing changed; what runs, runs on."
+                summary = "vllmd: the configuration cannot be used"
+                return Notice(CONFIG, True, at, at, "warning", summary, text)
+            case ConfigReloaded() if None in self._open:
+                opened = self._open.pop(None)
+                summary = "vllmd: the configuration can be used again"
+                return Notice(CONFIG, False, at, opened.since, "warning", summary, summary)
         return None
 
-    def _fires(self, alert: str, severity: str, event: Event, cause: str | None) -> Notice | None:
-        engine = str(event.engine)
+    def _fires(
+        self, alert: str, severity: str, engine: str, at: float, cause: str | None
+    ) -> Notice | None:
         opened = self._open.get(engine)
         if opened is not None and opened.cause == cause:
             self.suppressed += 1
             return None
-        since = opened.since if opened is not None else event.at
+        since = opened.since if opened is not None else at
         self._open[engine] = _Open(alert, since, cause)
-        told = tell(engine, list(self._told[engine]), event.at)
+        told = tell(engine, list(self._told[engine]), at)
         what = {FAILED: "failed", HELD: "is held", STALLED: "makes no progress"}[alert]
         summary = f"vllmd: {engine} {what}: {told.cause or cause}"
-        return Notice(alert, True, event.at, since, severity, summary, told.text, engine, told)
+        return Notice(alert, True, at, since, severity, summary, told.text, engine, told)
 
-    def _ends(self, event: Event) -> Notice | None:
-        engine = str(event.engine)
+    def _ends(self, engine: str, at: float, state: str) -> Notice | None:
         opened = self._open.pop(engine, None)
         if opened is None:
             return None
-        state = event.fields.get("state")
         summary = f"vllmd: {engine} {'serves again' if state == 'ready' else 'was stopped'}"
-        told = tell(engine, list(self._told[engine]), event.at)
+        told = tell(engine, list(self._told[engine]), at)
         return Notice(
-            opened.alert, False, event.at, opened.since, "warning", summary, told.text, engine, told
+            opened.alert, False, at, opened.since, "warning", summary, told.text, engine, told
         )

@@ -5,13 +5,13 @@ stopped or held. It is told once it is over.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import attrs
 
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineExited, EnginePhaseReached, EngineStalled, EngineStateChanged
 from vllmd.events.lora import LoraFailed, LoraLoaded, LoraUnloaded
+from vllmd.events.reading_back import by_name, read_back
 
 START, STOP, RESTART, STALL, INCIDENT, LORA_CHANGE = (
     f"engine.{name}" for name in ("start", "stop", "restart", "stall", "incident", "lora_change")
@@ -22,12 +22,15 @@ MAX_PARTS = 200
 _SERVES = frozenset({"ready", "sleeping"})
 _ENDS = frozenset({"stopped", "held"})
 _STOPS = frozenset({"draining", "stopping"})
-_CHANGES = {
-    LoraLoaded.name: "load",
-    LoraUnloaded.name: "unload",
-    LoraFailed.name: "load",
-}
-_TOLD = ("code", "text", "run_id", "cause", "kind", "explanation", "advice", "incident", "phase")
+_READ = by_name(
+    EngineStateChanged,
+    EnginePhaseReached,
+    EngineStalled,
+    EngineExited,
+    LoraLoaded,
+    LoraUnloaded,
+    LoraFailed,
+)
 
 
 @attrs.define
@@ -77,9 +80,8 @@ class _Episode:
             part.ended_at = at
         self.open.clear()
 
-    def fail(self, at: float, fields: Mapping[str, Any]) -> None:
-        told = {f"vllmd.{name}": str(fields[name]) for name in _TOLD if fields.get(name)}
-        error = str(fields.get("explanation") or fields.get("text") or fields.get("reason"))
+    def fail(self, at: float, error: str, attributes: Mapping[str, str | None]) -> None:
+        told = {f"vllmd.{name}": value for name, value in attributes.items() if value}
         if self.failure is None:
             self.failure = Part(INCIDENT, at, error=error, attributes=told)
         if (start := self.open.get(START)) is not None:
@@ -110,6 +112,20 @@ def _name_engine(part: Part, engine: str) -> None:
         _name_engine(each, engine)
 
 
+def _of_end(end: EngineExited) -> dict[str, str | None]:
+    return {
+        "code": end.code,
+        "text": end.text,
+        "run_id": end.run_id,
+        "cause": end.cause,
+        "kind": end.kind,
+        "explanation": end.explanation,
+        "advice": end.advice,
+        "incident": end.incident,
+        "phase": end.phase,
+    }
+
+
 class Episodes:
     """The episodes under way, one an engine at most."""
 
@@ -121,31 +137,46 @@ class Episodes:
         engine, at = event.engine, event.at
         if engine is None:
             return None
-        if event.name in _CHANGES:
-            return self._change_adapter(engine, event)
-        if event.name == EnginePhaseReached.name and engine in self._under_way:
-            self._under_way[engine].reach(str(event.fields["phase"]), at)
-        elif event.name == EngineStalled.name or (
-            event.name == EngineExited.name and not event.fields["requested"]
-        ):
-            self._of(engine, at).fail(at, event.fields)
-        elif event.name == EngineStateChanged.name:
-            return self._change(engine, at, str(event.fields["state"]))
+        match read_back(_READ, event):
+            case LoraLoaded(adapter=adapter, path=path, duration_s=took_s):
+                return self._change_adapter(engine, at, "load", adapter, path, took_s=took_s)
+            case LoraUnloaded(adapter=adapter, path=path, duration_s=took_s):
+                return self._change_adapter(engine, at, "unload", adapter, path, took_s=took_s)
+            case LoraFailed(adapter=adapter, path=path, reason=reason):
+                return self._change_adapter(engine, at, "load", adapter, path, error=reason)
+            case EnginePhaseReached(phase=phase) if engine in self._under_way:
+                self._under_way[engine].reach(phase, at)
+            case EngineStalled() as stall:
+                self._of(engine, at).fail(at, stall.reason, {"incident": stall.incident})
+            case EngineExited(requested=False) as end:
+                self._of(engine, at).fail(at, end.explanation or end.text, _of_end(end))
+            case EngineStateChanged(state=state):
+                return self._change(engine, at, state)
         return None
 
-    def _change_adapter(self, engine: str, event: Event) -> Part | None:
+    def _change_adapter(
+        self,
+        engine: str,
+        at: float,
+        change: str,
+        adapter: str | None,
+        path: str | None,
+        *,
+        took_s: float = 0.0,
+        error: str | None = None,
+    ) -> Part | None:
         """Tell of an adapter: as a part of the start under way, or by itself."""
-        if not event.fields.get("adapter"):
+        if not adapter:
             return None
         part = Part(
             LORA_CHANGE,
-            event.at - float(event.fields.get("duration_s") or 0.0),
-            event.at,
-            error=event.fields.get("reason"),
+            at - took_s,
+            at,
+            error=error,
             attributes={
-                "vllmd.lora.adapter": str(event.fields["adapter"]),
-                "vllmd.lora.path": str(event.fields.get("path")),
-                "vllmd.lora.change": _CHANGES[event.name],
+                "vllmd.lora.adapter": adapter,
+                "vllmd.lora.path": str(path),
+                "vllmd.lora.change": change,
             },
         )
         episode = self._under_way.get(engine)

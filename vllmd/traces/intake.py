@@ -10,6 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineStateChanged
+from vllmd.events.reading_back import by_name, read_back
 from vllmd.traces import decode, wire
 from vllmd.traces.aggregate import Aggregate
 from vllmd.traces.decode import Received
@@ -32,6 +33,8 @@ MAX_TRAIL = 16
 """A request that was passed on more often goes round in some other way."""
 
 WRONG_IDS = "spans whose trace id or span id has a wrong length, or is all zero, were left out"
+
+_READ = by_name(EngineStateChanged)
 
 
 @attrs.define
@@ -71,8 +74,9 @@ class Kept:
 
     def put(self, event: Event) -> None:
         """Forget the parts of an engine's last start when another one begins."""
-        if event.name == EngineStateChanged.name and event.fields["state"] == "starting":
-            self.starts.pop(event.engine or "", None)
+        match read_back(_READ, event):
+            case EngineStateChanged(state="starting"):
+                self.starts.pop(event.engine or "", None)
 
 
 Models = Callable[[str, Iterable[str]], Awaitable[frozenset[str]]]

@@ -1,7 +1,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.helpers.events import ANYTHING
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import (
@@ -15,6 +18,11 @@ from vllmd.events.engine import (
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 
 NOW = 1_000_000.0
+FIELDS = [
+    *("code", "requested", "text", "cause", "explanation", "advice", "evidence", "incident"),
+    *("state", "reason", "retry_at", "pause_s", "why", "action", "user", "missing"),
+    "last_event_at",
+]
 
 
 def told(*given: tuple[float, str, dict[str, Any]], engine: str = "chat") -> list[Event]:
@@ -147,3 +155,39 @@ def test_tell_takes_any_event_of_another_version(name: str) -> None:
     """An older or newer vllmd wrote it: a field that is missing is not told, and nothing breaks."""
     found = narrative.tell("chat", told((9, EngineExited.name, {}), (8, name, {})), NOW)
     assert found.text.startswith("chat failed")
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.floats(0, 90),
+        st.sampled_from(narrative.NAMES),
+        st.dictionaries(st.sampled_from(FIELDS), ANYTHING | st.just("ready")) | ANYTHING,
+    ),
+    max_size=5,
+)
+
+
+@given(ROWS)
+def test_tell_takes_any_row_however_damaged(rows: list[tuple[float, str, Any]]) -> None:
+    rows.sort(key=lambda row: -row[0])
+    found = narrative.tell("chat", [*told(*rows), *told(exited(0.5))], NOW)
+    assert found.text.startswith("chat failed")
+    assert narrative.tell("chat", told(*rows), NOW).engine == "chat"
+
+
+def test_tell_of_a_time_that_no_calendar_has() -> None:
+    held = (9, EngineHeld.name, {"retry_at": 1e300})
+    assert "tried again at a time that no clock shows" in (
+        narrative.tell("chat", told(exited(10), held), NOW).text
+    )
+
+
+def test_tell_of_an_end_without_words_says_its_code() -> None:
+    for fields, words in (({"code": "137"}, "exited with code 137, unasked"), ({}, "code unknown")):
+        assert words in narrative.tell("chat", told((9, EngineExited.name, fields)), NOW).text
+
+
+def test_tell_passes_over_what_no_story_is_made_of() -> None:
+    other = (5, "engine.danced", {"with": "wolves"})
+    assert "It was failure" not in narrative.tell("chat", told(exited(9), other), NOW).text
+    assert "since" in narrative.tell("chat", told(other), NOW).text

@@ -43,3 +43,14 @@ def test_read_returns_what_is_wanted(tmp_path: Path, wanted: Wanted, ids: list[i
 def test_read_of_no_history_raises(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.Error):
         read(tmp_path / "a?b#c%" / NAME, Wanted())
+
+
+@pytest.mark.parametrize("fields", ['["a"]', '"a"', "1", "null", '{"a": ', "[" * 5000])
+def test_row_that_was_damaged_by_hand_is_shown_as_it_is(tmp_path: Path, fields: str) -> None:
+    store = Store(tmp_path, keep_days=1e6)
+    store.open()
+    store.append(EVENTS[:1])
+    store.connection.execute("UPDATE events SET fields = ?", (fields,))
+    (event,) = read(tmp_path / NAME, Wanted())
+    assert event.fields == {"unreadable": fields}
+    store.close()

@@ -1,7 +1,10 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.helpers.events import CLASSES, any_fields
 from vllmd.eventlog.bus import Event
 from vllmd.events.daemon import ConfigRefused, ConfigReloaded, DaemonRecovered, DaemonStarted
 from vllmd.events.engine import EngineExited, EngineHeld, EngineStalled, EngineStateChanged
@@ -95,3 +98,15 @@ def test_daemon_that_ended_unasked_is_told_by_the_next(how: str, words: str) -> 
     assert (notice.alert, notice.firing) == (DAEMON, True)
     assert words in notice.summary
     assert notice.text.startswith("KeyError: 'x'.")
+
+
+ROW = st.sampled_from(CLASSES).flatmap(lambda each: st.tuples(st.just(each.name), any_fields(each)))
+
+
+@given(st.lists(ROW, max_size=6), st.sampled_from(["chat", None]))
+def test_take_takes_any_event_whatever_its_fields(
+    rows: list[tuple[str, dict[str, Any]]], engine: str | None
+) -> None:
+    notices = Notices()
+    for at, (name, fields) in enumerate(rows):
+        notices.take(Event(float(at), name, "info", engine, fields))

@@ -1,5 +1,9 @@
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers.events import CLASSES, any_fields
 from vllmd.eventlog.bus import Event
 from vllmd.events.daemon import ConfigReloaded
 from vllmd.events.engine import EngineExited, EnginePhaseReached, EngineStalled, EngineStateChanged
@@ -157,3 +161,32 @@ def test_adapters_that_a_start_loads_are_its_children() -> None:
     (start,) = story.told
     assert shape(start) == ("engine.start", ["engine.start listening", "engine.lora_change"])
     assert start.parts[1].attributes["vllmd.engine"] == "chat"
+
+
+ROW = st.sampled_from(CLASSES).flatmap(lambda each: st.tuples(st.just(each.name), any_fields(each)))
+
+
+@given(st.lists(ROW, max_size=6))
+def test_any_event_is_taken_whatever_its_fields(rows: list[tuple[str, dict[str, Any]]]) -> None:
+    episodes = Episodes()
+    for at, (name, fields) in enumerate(rows):
+        episodes.take(Event(float(at), name, "info", "chat", fields))
+
+
+def test_a_death_has_what_was_told_of_it_as_attributes() -> None:
+    story = Story()
+    told = {name: f"the {name}" for name in ("run_id", "kind", "advice", "incident", "phase")}
+    story.exited(code="137", cause="oom_kill", explanation="No memory.", **told)
+    story.states("backoff", "held")
+    (incident,) = story.told
+    told |= {"code": "137", "cause": "oom_kill", "explanation": "No memory.", "text": "exited"}
+    told["engine"] = "chat"
+    assert incident.attributes == {f"vllmd.{name}": value for name, value in told.items()}
+
+
+def test_a_stall_has_its_incident_as_an_attribute() -> None:
+    story = Story()
+    story.put(EngineStalled.name, reason="no step", incident="/var/i")
+    story.states("ready")
+    (incident,) = story.told
+    assert incident.attributes == {"vllmd.engine": "chat", "vllmd.incident": "/var/i"}
