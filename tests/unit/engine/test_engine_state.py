@@ -1,9 +1,11 @@
 from pathlib import Path
 
+import attrs
 import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
+from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.engine_state import Ledger
 from vllmd.engine.exits import Exit
 from vllmd.engine.process.run_state import Reached, Run
@@ -145,3 +147,41 @@ def test_phase_durations_of_a_start_that_was_not_seen_are_not_known(tmp_path: Pa
     ledger.spawned(RUN, seen=False)
     ledger.reach("weights")
     assert (ledger.phase, ledger.phase_durations(), ledger.start_left_s()) == ("weights", {}, None)
+
+
+def told_of(end: Exit, folder: Path) -> dict[str, object]:
+    with capture_logs() as logs:
+        ledger_at(folder, FakeClock()).ended(end)
+    (entry,) = logs
+    return dict(entry)
+
+
+def test_ended_tells_an_end_that_nobody_asked_for_as_an_error_with_its_cause(
+    tmp_path: Path,
+) -> None:
+    why = Diagnosis("cuda_oom", Kind.CONFIGURATION, "It was full.", "Use less.", ("OOM",))
+    entry = told_of(attrs.evolve(END, diagnosis=why, killed=("EngineCore",)), tmp_path)
+    assert list(entry.items()) == [
+        ("engine", "chat"),
+        ("code", "0"),
+        ("requested", False),
+        ("text", "exited with code 0, unasked; left behind and killed: EngineCore"),
+        ("run_id", "r"),
+        ("cause", "cuda_oom"),
+        ("kind", str(Kind.CONFIGURATION)),
+        ("explanation", "It was full."),
+        ("advice", "Use less."),
+        ("evidence", ["OOM"]),
+        ("phase", None),
+        ("killed", ["EngineCore"]),
+        ("incident", None),
+        ("last_line", "last words"),
+        ("event", "engine.exited"),
+        ("log_level", "error"),
+    ]
+
+
+def test_ended_tells_an_end_that_was_asked_for_as_routine_without_a_cause(tmp_path: Path) -> None:
+    entry = told_of(attrs.evolve(END, requested=True), tmp_path)
+    assert entry["log_level"] == "info"
+    assert {"cause", "kind", "explanation", "advice", "evidence"}.isdisjoint(entry)

@@ -9,6 +9,7 @@ from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import (
     EngineBackoffStarted,
+    EngineCacheMoved,
     EngineExited,
     EngineHeld,
     EngineSpawned,
@@ -16,6 +17,7 @@ from vllmd.events.engine import (
     EngineStateChanged,
 )
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
+from vllmd.events.requests import RequestAccepted
 
 NOW = 1_000_000.0
 FIELDS = [
@@ -191,3 +193,23 @@ def test_tell_passes_over_what_no_story_is_made_of() -> None:
     other = (5, "engine.danced", {"with": "wolves"})
     assert "It was failure" not in narrative.tell("chat", told(exited(9), other), NOW).text
     assert "since" in narrative.tell("chat", told(other), NOW).text
+
+
+def test_tell_of_a_stall_after_which_it_was_started_is_no_failure() -> None:
+    stalled = (50, EngineStalled.name, {"reason": "no step for 2m"})
+    assert narrative.tell("chat", told(stalled, (40, SPAWNED, {})), NOW).at is None
+
+
+def test_tell_says_what_was_done_until_it_served_and_only_what_was_asked_of_the_engine() -> None:
+    done = told(
+        exited(90),
+        (80, RequestAccepted.name, {"action": "rotate", "user": "eve"}),
+        (70, RequestAccepted.name, {"action": "start", "user": "root"}),
+        (60, EngineHeld.name, {"retry_at": NOW - 1}),
+        to(50, "ready"),
+        (40, EngineCacheMoved.name, {"to": None}),
+    )
+    text = narrative.tell("chat", done, NOW).text
+    assert "root asked to start it; it is not started again until that is mended; it serves" in text
+    assert "rotate" not in text
+    assert "compile cache" not in text

@@ -47,6 +47,7 @@ async def test_parts_of_a_start_are_forgotten_when_another_begins() -> None:
     await taken.take(recorded("startup-5"))
     change = {"state": "starting"}
     taken.kept.put(Event(0.0, EngineStateChanged.name, "info", "other", change))
+    taken.kept.put(Event(0.0, EngineStateChanged.name, "info", ENGINE, {"state": "ready"}))
     assert ENGINE in taken.kept.starts
     taken.kept.put(Event(0.0, EngineStateChanged.name, "info", ENGINE, change))
     assert taken.kept.starts == {}
