@@ -3,11 +3,10 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 from vllmd.doctor.checks import CHECKS
 from vllmd.engine import causes
@@ -141,6 +140,31 @@ PURE |= {name_of(path) for path in PACKAGE.glob("**/metrics.py") if path.parent.
 IO_MODULES = {"os", "io", "socket", "subprocess", "asyncio", "pathlib", "httpx", "psutil", "time"}
 
 
+Rule = Callable[[Path], None]
+
+
+def of_each(paths: Iterable[Path]) -> Callable[[Rule], Callable[[], None]]:
+    """Make one test of a rule, which names each file that breaks it."""
+    files = list(paths)
+
+    def made(rule: Rule) -> Callable[[], None]:
+        def test() -> None:
+            assert files
+            broken = []
+            for path in files:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    broken.append(f"{path.relative_to(ROOT)}: {error}")
+            assert not broken, "\n".join(broken)
+
+        test.__doc__ = rule.__doc__
+        return test
+
+    return made
+
+
+@cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
@@ -172,7 +196,7 @@ def rooms_imported(path: Path) -> Iterator[tuple[str, str]]:
             yield room, module
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@of_each(SOURCES)
 def test_imports_follow_the_table(path: Path) -> None:
     room = room_of(path)
     for imported, module in rooms_imported(path):
@@ -221,9 +245,7 @@ def test_folders_beside_each_other_in_a_room_make_no_circle() -> None:
     TopologicalSorter(beside).prepare()
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in SOURCES if "shim" not in p.relative_to(PACKAGE).parts], ids=name_of
-)
+@of_each(p for p in SOURCES if room_of(p) != "shim")
 def test_others_import_only_the_open_part_of_the_shim(path: Path) -> None:
     for module in imports(tree_of(path)):
         parts = module.split(".")
@@ -231,7 +253,7 @@ def test_others_import_only_the_open_part_of_the_shim(path: Path) -> None:
             assert parts[2] in SHIM_MODULES_FOR_OTHERS, module
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "shim").glob("*.py")), ids=name_of)
+@of_each(sorted((PACKAGE / "shim").glob("*.py")))
 def test_shim_imports_the_standard_library_only(path: Path) -> None:
     for module in imports(tree_of(path)):
         top = module.split(".")[0]
@@ -241,21 +263,21 @@ def test_shim_imports_the_standard_library_only(path: Path) -> None:
 READER = ["devices.py", "reader.py", "rows.py", "wire.py"]
 
 
-@pytest.mark.parametrize("name", READER)
-def test_reader_of_gpus_imports_the_standard_library_and_nvml_only(name: str) -> None:
-    for module in imports(tree_of(PACKAGE / "gpu" / name)):
+@of_each(PACKAGE / "gpu" / name for name in READER)
+def test_reader_of_gpus_imports_the_standard_library_and_nvml_only(path: Path) -> None:
+    for module in imports(tree_of(path)):
         top = module.split(".")[0]
         ours = module == "vllmd.gpu" or f"{'.'.join(module.split('.')[2:3])}.py" in READER
         assert top in sys.stdlib_module_names or top == "pynvml" or (top == "vllmd" and ours)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@of_each(SOURCES)
 def test_nvml_is_loaded_by_the_reader_only(path: Path) -> None:
     if path.parent != PACKAGE / "gpu" or path.name not in READER:
         assert "pynvml" not in {m.split(".")[0] for m in imports(tree_of(path))}
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=name_of)
+@of_each(sorted((PACKAGE / "cli").glob("*.py")))
 def test_command_line_prints_by_its_terminal_only(path: Path) -> None:
     """Elsewhere, what an engine or a client put into a text would reach the terminal."""
     if path.name == "terminal.py":
@@ -271,20 +293,27 @@ SHOWS_RECORDS = {"history/store.py", "cli/events.py"}
 """They write or print the fields of any event, and know none of them."""
 
 
-@pytest.mark.parametrize("path", OUTSIDE_EVENTS, ids=name_of)
+@of_each(OUTSIDE_EVENTS)
 def test_fields_of_events_are_read_as_attributes(path: Path) -> None:
     """A field that is renamed is then found by mypy; only `events/` reads records back."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and node.attr == "fields":
             known = ast.unparse(node.value) == "attrs" or name_of(path) in SHOWS_RECORDS
             assert known, f"line {node.lineno}: read it back as a class"
-        if isinstance(node, ast.Subscript | ast.Call):
-            by_key = re.match(r"(\w+\.)*fields(\.get\(|\[)['\"]", ast.unparse(node))
-            read = isinstance(node, ast.Call) or isinstance(node.ctx, ast.Load)
-            assert not (by_key and read), f"line {node.lineno}: read it back as a class"
+        match node:
+            case ast.Subscript(value=read, slice=ast.Constant(str()), ctx=ast.Load()):
+                pass
+            case ast.Call(
+                func=ast.Attribute(value=read, attr="get"), args=[ast.Constant(str()), *_]
+            ):
+                pass
+            case _:
+                continue
+        by_key = isinstance(read, ast.Name) and read.id == "fields"
+        assert not by_key, f"line {node.lineno}: read it back as a class"
 
 
-@pytest.mark.parametrize("path", OUTSIDE_EVENTS, ids=name_of)
+@of_each(OUTSIDE_EVENTS)
 def test_log_is_told_events_by_emit_only(path: Path) -> None:
     levels = {"debug", "info", "warning", "error", "exception", "critical"}
     for node in ast.walk(tree_of(path)):
@@ -301,7 +330,7 @@ IN_THE_DAEMON = [
 ]
 
 
-@pytest.mark.parametrize("path", IN_THE_DAEMON, ids=name_of)
+@of_each(IN_THE_DAEMON)
 def test_daemon_and_shim_import_everything_at_start(path: Path) -> None:
     """An upgrade replaces files under the running process: a late import would break it."""
     for node in ast.walk(tree_of(path)):
@@ -310,7 +339,7 @@ def test_daemon_and_shim_import_everything_at_start(path: Path) -> None:
             assert not late, f"{node.name} imports late, line {late[0].lineno}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@of_each(MODULES)
 def test_every_module_has_its_mirrored_test(path: Path) -> None:
     relative = path.relative_to(PACKAGE)
     if relative.parent.name in MADE_OF_DATA and path.stem in MADE_OF_DATA[relative.parent.name]:
@@ -323,7 +352,7 @@ def test_every_module_has_its_mirrored_test(path: Path) -> None:
     assert functions, f"{test.relative_to(ROOT)} tests nothing"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@of_each(SOURCES)
 def test_public_things_have_docstrings(path: Path) -> None:
     tree = tree_of(path)
     assert ast.get_docstring(tree), "the module has no docstring"
@@ -339,12 +368,12 @@ def test_public_things_have_docstrings(path: Path) -> None:
                 assert not public or ast.get_docstring(inner), f"{node.name}.{inner.name}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@of_each(SOURCES)
 def test_files_fit_one_idea(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
-@pytest.mark.parametrize("path", [PACKAGE / p for p in sorted(PURE)], ids=name_of)
+@of_each(PACKAGE / p for p in sorted(PURE))
 def test_pure_modules_do_no_io(path: Path) -> None:
     assert path.exists()
     assert not {m.split(".")[0] for m in imports(tree_of(path))} & IO_MODULES
@@ -354,7 +383,7 @@ RECORDS_OF_OTHERS = {"installing/layout.py", "installing/probing.py"}
 """What is known of an installed engine: made once, asked for by commands, never begun anew."""
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@of_each(SOURCES)
 def test_what_a_daemon_keeps_is_a_state_file(path: Path) -> None:
     """One rule for damage, writing and versions: see util/state_file.py."""
     if room_of(path) == "shim" or name_of(path) in RECORDS_OF_OTHERS | {"util/state_file.py"}:
@@ -362,7 +391,7 @@ def test_what_a_daemon_keeps_is_a_state_file(path: Path) -> None:
     assert "vllmd.shim.record.write_record" not in set(imports(tree_of(path)))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+@of_each(SOURCES)
 def test_broad_excepts_only_isolate(path: Path) -> None:
     """`except Exception` stands only where a runner isolates its parts."""
     broad = [
