@@ -168,7 +168,7 @@ def test_mistake_with_a_client_costs_that_client_only(
 def test_client_that_does_not_read_is_not_read_from(loop: Loop) -> None:
     loop.answer = lambda _: {"lines": ["x" * 60_000]}
     client, other = loop.connect(), loop.connect()
-    client.sendall(b'{"op":"tail"}\n' * 1000)
+    client.sendall(b'{"op":"tail"}\n' * 100)
     for _ in range(50):
         for fd, events in loop.poll.poll(0):
             loop.server.handle(fd, events)
@@ -178,7 +178,7 @@ def test_client_that_does_not_read_is_not_read_from(loop: Loop) -> None:
     loop.turn()
     assert len(lines(other)) == 1
     answered = 0
-    while answered < 1000:  # and once it reads, all are answered
+    while answered < 100:  # and once it reads, all are answered
         answered += client.recv(1 << 20).count(b"\n")
         loop.turn()
 
