@@ -22,8 +22,8 @@ from vllmd.http.connections import (
     EXHAUSTED,
     HANDSHAKE,
     Connection,
+    ConnectionCounts,
     Connections,
-    Counts,
     Phase,
     peer_of,
 )
@@ -98,7 +98,7 @@ class Listener:
         serve: Serve,
         *,
         bound: int | None = None,
-        counts: Counts | None = None,
+        counts: ConnectionCounts | None = None,
         tls: Tls = lambda: None,
     ) -> None:
         """Make a listener; `tls` is asked for each connection and must not raise: None is plain."""
@@ -116,7 +116,9 @@ class Listener:
         self._accepting = False
         self._said_at: float | None = None
         self._unsaid = 0
-        self.connections = Connections(bound, counts or Counts(), self._loop.time, self._wake_at)
+        self.connections = Connections(
+            bound, counts or ConnectionCounts(), self._loop.time, self._wake_at
+        )
 
     def start(self) -> None:
         """Accept from now on."""
@@ -221,19 +223,20 @@ class Listener:
     def _exhausted(self, error: OSError) -> None:
         """Give connections up, and the process a moment.
 
-        One that is open makes room for the next, and fewer are held open for a while. The one that
-        waits longest is accepted with a descriptor that is kept for that and closed, so that its
-        client knows.
+        One that is open makes room for the next, and fewer are held open for a while. If none can,
+        the one that waits longest is accepted with a descriptor that is kept for that and closed,
+        so that its client knows.
         """
         room = self.connections.make_room(EXHAUSTED, last=Phase.SENDING)
         self.connections.bound = max(MIN_BOUND, len(self.connections) - GIVEN_UP)
         if self._regrow is None:
             self._regrow = self._loop.call_later(MINUTE_S, self._hold_all_again)
-        self._close_reserve()
-        with contextlib.suppress(OSError):
-            self.socket.accept()[0].close()
-            self.connections.counts.closed[EXHAUSTED] += 1
-        self._reserve = _open_reserve()
+        if not room:
+            self._close_reserve()
+            with contextlib.suppress(OSError):
+                self.socket.accept()[0].close()
+                self.connections.counts.closed[EXHAUSTED] += 1
+            self._reserve = _open_reserve()
         self._unsaid += 1
         now = self._loop.time()
         if self._said_at is None or now - self._said_at >= MINUTE_S:

@@ -156,8 +156,10 @@ async def test_listener_without_descriptors_gives_up_an_idle_connection(
     idle, _a = await client_of(listener)
     await eventually(lambda: len(listener.connections) == 1)
     listening.failures = 1
-    _reader, _b = await client_of(listener)
+    reader, writer = await client_of(listener)
     assert await idle.read() == b""
+    writer.write(b"x")
+    assert await reader.read(1) == b"x"  # it waited for the room that was made
     listener.close()
 
 
