@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import structlog
 
 from vllmd.eventlog import log
-from vllmd.eventlog.bus import Event, Feed
+from vllmd.eventlog.bus import Event, EventBus
 from vllmd.events.base import emit, to_fields
 from vllmd.events.engine import EngineExited, EngineStateChanged
 from vllmd.history.store import NAME, Store
-from vllmd.history.writer import BATCH, History
+from vllmd.history.writer import BATCH, HistoryWriter
 from vllmd.util.redact import Redactor
 from vllmd.util.units import MIB
 
@@ -58,7 +58,7 @@ def event(number: int) -> Event:
 
 def put_cost(folder: Path) -> float:
     """Return the event loop's CPU seconds for one event: the log, the masks, the queue."""
-    history, feed = History(Store(folder)), Feed()
+    history, feed = HistoryWriter(Store(folder)), EventBus()
     history.start()
     feed.attach({"history": history.put})
     secrets = [f"a-secret-of-some-length-{n}" for n in range(10)]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.written import dashboard_files, grafana_alerts, rule_files
 
 ROOT = Path(__file__).parents[1]
@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[1]
 
 def files() -> dict[Path, str]:
     """Return all of them."""
-    made = {**dashboard_files(), **rule_files(Settings())}
+    made = {**dashboard_files(), **rule_files(RuleSettings())}
     alerting = ROOT / "etc" / "grafana" / "provisioning" / "alerting" / "vllmd.yml"
     return {
         **{ROOT / "dashboards" / name: text for name, text in made.items()},
-        alerting: grafana_alerts(Settings()),
+        alerting: grafana_alerts(RuleSettings()),
     }
 
 

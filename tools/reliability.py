@@ -12,9 +12,9 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config.model import Daemon, Engine, Liveness, Restart
+from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
 from vllmd.config.reference import shown
-from vllmd.config.sections import History, Logs, Notify
+from vllmd.config.sections import HistoryConfig, LogsConfig, NotifyConfig
 
 ROOT = Path(__file__).parents[1]
 NOTED = ROOT / "build" / "outcomes"
@@ -27,13 +27,13 @@ TIERS = {
 }
 STORIES = "why"
 SECTIONS = (
-    ("daemon.", Daemon),
-    ("history.", History),
-    ("logs.", Logs),
-    ("notify.", Notify),
-    ("engines.NAME.", Engine),
-    ("engines.NAME.restart.", Restart),
-    ("engines.NAME.liveness.", Liveness),
+    ("daemon.", DaemonConfig),
+    ("history.", HistoryConfig),
+    ("logs.", LogsConfig),
+    ("notify.", NotifyConfig),
+    ("engines.NAME.", EngineConfig),
+    ("engines.NAME.restart.", RestartConfig),
+    ("engines.NAME.liveness.", LivenessConfig),
 )
 
 HEAD = (ROOT / "tools" / "reliability-head.md").read_text()

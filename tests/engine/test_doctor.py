@@ -9,7 +9,7 @@ from tests.helpers.site import Site
 from vllmd.config import command
 from vllmd.config.load import load
 from vllmd.doctor.capacity import tokens_in
-from vllmd.doctor.case import Case, Host, read_model
+from vllmd.doctor.case import Case, HostFacts, read_model
 from vllmd.util.units import GIB
 
 SPACE = "VLLM_CPU_KVCACHE_SPACE"
@@ -20,7 +20,7 @@ def test_tokens_are_those_that_vllm_has_room_for(real: Site) -> None:
     config, _ = load(real.config)
     engine = config.engines["tiny"]
     env = command.build(engine).env
-    case = Case(config, engine, env, read_model(engine.model, env), Host())
+    case = Case(config, engine, env, read_model(engine.model, env), HostFacts())
     model = case.model.architecture
     assert model is not None
     assert case.model.problems == ()

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.util.parts import Part, Parts
+from vllmd.util.parts import Part, PartRunner
 
 
 class QuickClock:
@@ -42,7 +42,7 @@ class Run:
         self.waking.set()
 
 
-class BreakingParts(Parts):
+class BreakingParts(PartRunner):
     """Runs parts as the daemon does, until a test breaks them."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.gpu.snapshot import GpuFigures
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 from vllmd.http import asgi_server
 
 
@@ -48,7 +48,7 @@ class FakeHost:
 
     def __init__(self) -> None:
         self.found: list[Event] = []
-        self.wanted: list[Wanted] = []
+        self.wanted: list[EventFilter] = []
         self.plan: dict[str, Any] = {
             "added": [],
             "removed": [],
@@ -68,7 +68,7 @@ class FakeHost:
         about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
         return {**about, "started_at": self.started_at, "failing": self.failing, **self.more}
 
-    async def events(self, wanted: Wanted) -> list[Event]:
+    async def events(self, wanted: EventFilter) -> list[Event]:
         self.wanted.append(wanted)
         if self.error:
             raise self.error
@@ -186,7 +186,7 @@ def control_socket(
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
     by_name = {e.status.name: e for e in engines}
-    parts = server.Parts(
+    parts = server.Controls(
         host,
         host,
         gpus or FakeGpus(),
@@ -198,10 +198,10 @@ def control_socket(
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()
-    servers: list[asgi_server.Server] = []
+    servers: list[asgi_server.AsgiServer] = []
 
     async def serve() -> None:
-        servers.append(asgi_server.Server(app, protocol=server.PeerProtocol))
+        servers.append(asgi_server.AsgiServer(app, protocol=server.PeerProtocol))
         running.set()
         await servers[0].run_on(listener)
 

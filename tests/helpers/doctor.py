@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from tests.helpers.make import config
-from vllmd.doctor.case import Case, GpuFacts, Host, Model
+from vllmd.doctor.case import Case, GpuFacts, HostFacts, Model
 from vllmd.engine.model_files.safetensors import Tensor
 from vllmd.util.units import GIB
 
@@ -55,14 +55,14 @@ def m8b(folder: Path | None = None, **changes: Any) -> Model:
     return Model(folder or Path("/srv/models/m8b"), {**M8B, **changes}, tensors())
 
 
-WELL = Host((H200,), 8 * GIB, 1_048_576)
+WELL = HostFacts((H200,), 8 * GIB, 1_048_576)
 
 
 def case(
     engine: str = "",
     *,
     model: Model | None = None,
-    host: Host = WELL,
+    host: HostFacts = WELL,
     env: Mapping[str, str] | None = None,
     name: str = "/srv/models/m8b",
     **changes: Any,

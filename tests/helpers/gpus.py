@@ -8,8 +8,8 @@ from tests.helpers.make import config, status
 from vllmd.config import command
 from vllmd.engine.state_machine import State
 from vllmd.gpu.attribution import Holder, Owner
-from vllmd.gpu.service import Gpus
-from vllmd.gpu.state_file import Notebook
+from vllmd.gpu.service import GpuService
+from vllmd.gpu.state_file import GpuStateFile
 from vllmd.util.units import GIB
 
 G1, G2 = "GPU-1", "GPU-2"
@@ -47,12 +47,12 @@ class GpuScene:
         self.kernel: str | None = "580.1"
         self.library: str | None = "580.1"
         self.told: list[str] = []
-        self.gpus = Gpus(
+        self.gpus = GpuService(
             self.config,
             command.build_all(self.config),
             lambda: list(self.engines.values()),
             self.clock,
-            Notebook(folder / "gpus.json"),
+            GpuStateFile(folder / "gpus.json"),
         )
         monkeypatch.setattr(self.gpus.link, "tell", self._tell)
         self.gpus.link.problem = None

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from vllmd.config.load import parse
-from vllmd.config.model import Config, Engine
+from vllmd.config.model import Config, EngineConfig
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.latest import Device
@@ -18,7 +18,7 @@ def config(text: str) -> Config:
     return parse(text)[0]
 
 
-def engine(text: str = "") -> Engine:
+def engine(text: str = "") -> EngineConfig:
     return config(f'[engines.chat]\nmodel = "m"\n{text}').engines["chat"]
 
 

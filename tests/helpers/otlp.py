@@ -13,9 +13,9 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.helpers.clock import FakeClock
-from vllmd.traces.intake import Body, Intake, Kept
+from vllmd.traces.intake import Body, Intake, IntakeState
 from vllmd.traces.spans import RequestSpan, StartSpan
-from vllmd.traces.unpack import Share
+from vllmd.traces.unpack import BudgetShare
 
 T = TypeVar("T")
 DATA = Path(__file__).parents[1] / "data" / "otlp"
@@ -143,7 +143,7 @@ class Taken:
     """An intake, and what it told."""
 
     def __init__(self, *models: str, engines: Iterable[str] = (ENGINE,)) -> None:
-        self.kept = Kept()
+        self.kept = IntakeState()
         self.clock = FakeClock()
         self.asked: list[tuple[str, frozenset[str]]] = []
         self.started: list[tuple[str, StartSpan]] = []
@@ -163,7 +163,7 @@ class Taken:
     async def take(self, request: Any, *, json: bool = False) -> Any:
         """Take a request, a message or its bytes; returns the answer."""
         data = request if isinstance(request, bytes) else request.SerializeToString()
-        with Share(self.intake.room) as share:
+        with BudgetShare(self.intake.room) as share:
             share.take(len(data))
             return await self.intake.take(Body(data, json=json), share)
 

@@ -20,8 +20,8 @@ from tests.helpers.site import wait_for
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.prometheus import rule_file
 from vllmd.monitoring.records import RECORDS
-from vllmd.monitoring.rules import Alert, Group, Record
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import Alert, RecordingRule, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 ETC = Path(__file__).parents[2] / "etc"
 WATCHDOG = "VllmdWatchdog"
@@ -29,14 +29,14 @@ SECONDS = {"m": 1, "h": 60, "d": 1440}
 """A minute is a second here."""
 
 
-def faster(group: Group) -> Group:
+def faster(group: RuleGroup) -> RuleGroup:
     """Return a group whose windows, waits and trends are 60 times shorter."""
 
-    def rule(each: Alert | Record) -> Alert | Record:
+    def rule(each: Alert | RecordingRule) -> Alert | RecordingRule:
         expr = re.sub(
             r"\[(\d+)([mhd])\]", lambda m: f"[{int(m[1]) * SECONDS[m[2]]}s]", each.expr
         ).replace("* 3600", "* 60")
-        if isinstance(each, Record):
+        if isinstance(each, RecordingRule):
             return attrs.evolve(each, expr=expr)
         return attrs.evolve(each, expr=expr, wait=_short(each.wait), keep=each.keep and "15s")
 
@@ -150,7 +150,7 @@ class Host:
 
 
 @contextmanager
-def paging(folder: Path, targets: list[str], settings: Settings) -> Iterator[Pager]:
+def paging(folder: Path, targets: list[str], settings: RuleSettings) -> Iterator[Pager]:
     """Run both as etc/ has them: only addresses, folders and times are others."""
     folder.mkdir()
     files: Mapping[str, Any] = {"rules": RECORDS, "alerts": ALERTS}

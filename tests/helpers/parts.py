@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from vllmd.util.clock import Clock
-from vllmd.util.parts import Part, Parts
+from vllmd.util.parts import Part, PartRunner
 
 
 @asynccontextmanager
-async def running(parts: Iterable[Part], clock: Clock) -> AsyncIterator[Parts]:
+async def running(parts: Iterable[Part], clock: Clock) -> AsyncIterator[PartRunner]:
     """Keep parts running until the end of the block."""
-    keeper = Parts(clock)
+    keeper = PartRunner(clock)
     tasks = [asyncio.create_task(keeper.keep(part)) for part in parts]
     try:
         yield keeper

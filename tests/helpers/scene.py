@@ -14,17 +14,17 @@ from tests.helpers.make import engine
 from tests.helpers.ports import free_port
 from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
-from vllmd.engine.assembly import Settings
-from vllmd.engine.context import Site
+from vllmd.engine.assembly import EngineSettings
+from vllmd.engine.context import EngineContext
 from vllmd.engine.gpu_interface import GpuView
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.monitor import Probes
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.disk_thread import DiskWork, at_once
 
 PATIENCE_S = 30.0
 """The machine may be busy."""
@@ -40,7 +40,7 @@ class Scene:
         *,
         start_nothing: str | None = None,
         port: int | None = None,
-        do_aside: Do = at_once,
+        do_aside: DiskWork = at_once,
         restart: str = "initial_s = 4, max_s = 16, max_failures = 6",
     ) -> None:
         self.engine = engine(
@@ -53,19 +53,19 @@ class Scene:
         self.spawner = FakeSpawner()
         self.stopped = StoppedEngines(folder / "stopped.json", "boot")
         self.answers = True
-        self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
-        self.used: Activity | None = None
+        self.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 0, 0)})
+        self.used: ProcessActivity | None = None
         self.forgotten = 0
         self.probes: list[Callable[[], Awaitable[bool]]] = []
-        self.turns = Turns()
+        self.turns = LoadSlots()
         self.gpu_fine: bool | None = None
         self.seen: dict[str, str] = {}
         self.holders: list[str] = []
         self.mismatch: str | None = None
-        self.settings = Settings(
+        self.settings = EngineSettings(
             self.engine,
             self.command,
-            Site(
+            EngineContext(
                 directory=self.directory,
                 log_path=folder / "chat.log",
                 state_dir=folder / "state",
@@ -102,12 +102,12 @@ class Scene:
         return self.answers
 
     async def _read(self) -> Reading:
-        answer = Answer.PAGE if await self._ask() else Answer.NONE
+        answer = PageAnswer.PAGE if await self._ask() else PageAnswer.NONE
         return attrs.evolve(self.reading, at=self.clock.now, answer=answer)
 
     async def _look_afresh(self, _canary: bool) -> FreshLook:
         now = await self._read()
-        return FreshLook(now.answer, now.ranks, answered=now.answer is Answer.PAGE)
+        return FreshLook(now.answer, now.ranks, answered=now.answer is PageAnswer.PAGE)
 
     async def _holders(self) -> list[str]:
         return self.holders

@@ -9,7 +9,7 @@ import httpx
 
 from tests.helpers.late_loop import NEVER_S, VirtualLoop
 from tests.helpers.shims import FakeShim
-from vllmd.engine.liveness.reading import Activity
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.scrape.page import Page, PageSource
 from vllmd.shim.protocol import Spec
 
@@ -68,9 +68,9 @@ class SimulatedEngine:
         else:
             self._pattern = Pattern(NEVER_S, api_cpu=0.0)
 
-    def activity(self, now: float) -> Activity:
+    def activity(self, now: float) -> ProcessActivity:
         self._move(now)
-        return Activity(self._cpu[0], self._cpu[1], 0, at=now)
+        return ProcessActivity(self._cpu[0], self._cpu[1], 0, at=now)
 
     def page(self, asked: float) -> tuple[float, bytes]:
         """Return after how many seconds a page that is asked for comes, and what it shows.

@@ -23,13 +23,13 @@ from tests.helpers.simulated_engine import (
 )
 from vllmd.config import command
 from vllmd.daemon.engine_probes import parse_ranks, read
-from vllmd.engine.assembly import Settings
-from vllmd.engine.context import Site
+from vllmd.engine.assembly import EngineSettings
+from vllmd.engine.context import EngineContext
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.monitor import Probes
-from vllmd.engine.liveness.reading import Answer, Reading
-from vllmd.engine.restart.load_slots import Turns
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.restart.load_slots import LoadSlots
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
 from vllmd.util.loop_lag import LoopLag
@@ -100,16 +100,16 @@ class Life:
         folder.mkdir()
         self.source = SimulatedSource("chat", "http://x", host.client, host.clock, lag=host.lag)
         self.source.engine_of, self.source.loop = self.engine, host.loop
-        settings = Settings(
+        settings = EngineSettings(
             given,
             command.build(given),
-            Site(
+            EngineContext(
                 directory=folder / "run",
                 log_path=folder / "chat.log",
                 state_dir=folder / "state",
                 spawner=SimulatedShims(self._spawned),
                 stopped=StoppedEngines(folder / "stopped.json", "boot"),
-                turns=Turns(),
+                turns=LoadSlots(),
                 clock=host.clock,
                 poll_s=self.poll_s,
                 chance=lambda: 0.0,
@@ -154,7 +154,7 @@ class Life:
     async def look_afresh(self, canary: bool) -> FreshLook:
         """Look as a process of its own does, and count what it could not tell."""
         found = await self._look_afresh(canary)
-        self.engine.looks_lost += found.answer is Answer.UNKNOWN
+        self.engine.looks_lost += found.answer is PageAnswer.UNKNOWN
         return found
 
     async def _look_afresh(self, canary: bool) -> FreshLook:
@@ -164,21 +164,21 @@ class Life:
             host.found.looks += 1
         luck = dice.random()
         if luck < 0.15:
-            return FreshLook(Answer.UNKNOWN, problem="could not be started")
+            return FreshLook(PageAnswer.UNKNOWN, problem="could not be started")
         await asyncio.sleep(0.05)
         asked = host.loop.now
         completed = canary and self.engine.complete(asked) <= 5
         try:
             after_s, content = self.engine.page(asked + (5 if canary and not completed else 0))
         except ConnectionRefusedError:
-            return FreshLook(Answer.REFUSED, answered=completed, canary=completed)
+            return FreshLook(PageAnswer.REFUSED, answered=completed, canary=completed)
         await asyncio.sleep(min(after_s, 5))
         if after_s <= 5:
             ranks = parse_ranks(content.decode())
-            return FreshLook(Answer.PAGE, ranks, answered=True, canary=completed)
+            return FreshLook(PageAnswer.PAGE, ranks, answered=True, canary=completed)
         if luck < 0.35:
-            return FreshLook(Answer.UNKNOWN, problem="was late itself")
-        return FreshLook(Answer.NONE, answered=completed, canary=completed)
+            return FreshLook(PageAnswer.UNKNOWN, problem="was late itself")
+        return FreshLook(PageAnswer.NONE, answered=completed, canary=completed)
 
     def _spawned(self, shim: FakeShim) -> None:
         self._shim = shim
@@ -231,11 +231,11 @@ class Life:
         ledger, found = self.supervisor._ledger, self._host.found
         to = ledger.to
 
-        def follow(event: Event) -> None:
+        def follow(event: Trigger) -> None:
             now = self._host.loop.now
-            if self.engine.hang is None and event is Event.STALLED:
+            if self.engine.hang is None and event is Trigger.STALLED:
                 found.stalled.append(f"{self.name} at {now:.0f} s: {ledger.problem}")
-            if event is Event.WENT_SILENT and self.engine.hang is None:
+            if event is Trigger.WENT_SILENT and self.engine.hang is None:
                 found.unreachable += now - self.engine.mute_until > 60
             to(event)
 

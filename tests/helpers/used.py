@@ -5,7 +5,7 @@ from functools import cache
 
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.records import RECORDS
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 
 ELSEWHERE = {
     "vllmd_nvml_up": "with a real GPU, or its library's stand-in: test_paging.py",
@@ -29,7 +29,7 @@ def used_names() -> frozenset[str]:
         rule.expr
         for groups in (ALERTS, RECORDS)
         for make in groups.values()
-        for rule in make(Settings()).rules
+        for rule in make(RuleSettings()).rules
     ]
     used = re.findall(r"\b(vllmd_[a-z_]+)(?=[{\[\s)]|$)", "\n".join(exprs))
     return frozenset(used) - {"vllmd_engine"}  # a label

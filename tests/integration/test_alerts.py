@@ -12,12 +12,12 @@ from tests.helpers.site import needs, wait_for
 from tests.helpers.used import ELSEWHERE, used_names
 from tests.integration.conftest import COST, serving
 from vllmd.monitoring.alerts import every_alert
-from vllmd.monitoring.rules import Severity
+from vllmd.monitoring.rules import AlertSeverity
 
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "dashboards").glob("*/*.yml"))
 TESTS = [path for path in RULES if path.parent.name == "tests"]
-NAMES = [alert.name for alert in every_alert() if alert.severity is not Severity.NONE]
+NAMES = [alert.name for alert in every_alert() if alert.severity is not AlertSeverity.NONE]
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

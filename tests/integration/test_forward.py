@@ -17,11 +17,11 @@ from tests.helpers.ports import free_port
 from tests.helpers.site import DAEMON, Site, needs, running, wait_for
 from tests.helpers.tracing import Collector, collector, trace_headers
 from tests.integration.conftest import receiving, sequences
-from vllmd.config.traces import Forward
+from vllmd.config.traces import ForwardConfig
 from vllmd.demo.adapter import write_adapter
-from vllmd.traces.forward.answer import Verdict
+from vllmd.traces.forward.answer import ExportOutcome
 from vllmd.traces.forward.queue import Batch
-from vllmd.traces.forward.senders import GrpcSender, Target
+from vllmd.traces.forward.senders import ExportTarget, GrpcSender
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
 from vllmd.traces.service import tls_of
 
@@ -123,9 +123,9 @@ async def test_grpc_over_tls(tmp_path: Path) -> None:
     server = GrpcServer(GrpcReceiver(taken.intake), tls=lambda: context)
     await server.start(listener)
     endpoint = f"https://127.0.0.1:{listener.getsockname()[1]}"
-    for ca_file, verdict in ((str(cert), Verdict.SENT), (None, Verdict.RETRY)):
-        forward = Forward(endpoint=endpoint, protocol="grpc", ca_file=ca_file)
-        sender = GrpcSender(Target(endpoint, tls=tls_of(forward), instance="me"))
+    for ca_file, verdict in ((str(cert), ExportOutcome.SENT), (None, ExportOutcome.RETRY)):
+        forward = ForwardConfig(endpoint=endpoint, protocol="grpc", ca_file=ca_file)
+        sender = GrpcSender(ExportTarget(endpoint, tls=tls_of(forward), instance="me"))
         answer = await sender.send(Batch(export().SerializeToString(), 1))
         assert answer.verdict is verdict, answer
         await sender.close()

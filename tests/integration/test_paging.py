@@ -25,7 +25,7 @@ from tests.helpers.paging import WATCHDOG, Host, Pager, Row, paging
 from tests.helpers.ports import free_port
 from tests.helpers.site import Load, Site, needs, site, wait_for
 from tests.integration.conftest import GPU_CONFIG, config_for
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 from vllmd.shim import proc
 
 TABLE = Path(__file__).parents[2] / "build" / "faults.md"
@@ -233,7 +233,7 @@ def test_each_fault_pages_for_what_it_is_and_for_nothing_else(tmp_path: Path) ->
             remember_as_ours(gpu, orphan.pid)
             sites = (chat, gpu, leaks)
             targets = [made.exporter.removeprefix("http://") for made in sites]
-            with paging(tmp_path / "p", targets, Settings()) as pager:
+            with paging(tmp_path / "p", targets, RuleSettings()) as pager:
                 hosts = [Host(pager, *each) for each in zip(targets, rows, strict=True)]
                 wait_for("the dead man's switch", lambda: WATCHDOG in pager.firing(""))
                 work: list[Callable[[], None]] = [

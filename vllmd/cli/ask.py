@@ -10,7 +10,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.asking import Answer, Api, AskError
+from vllmd.cli.asking import AskError, EngineApi, TimedAnswer
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.config import credentials
@@ -76,7 +76,7 @@ def command(
         return
     found, name = _find(engines, model, keys, timeout)
     show = not as_json and (sys.stdout.isatty() if stream is None else stream)
-    api = Api(found["url"], keys(found["name"]), timeout)
+    api = EngineApi(found["url"], keys(found["name"]), timeout)
     answer = api.ask(name, text, max_tokens or 128, _print if show else lambda _: None)
     if as_json:
         terminal.echo_json(_to_json(found["name"], name, answer, None), indent=2)
@@ -113,7 +113,7 @@ def _find(
         if len(engines) == 1:
             _refuse_unready(each)
         if each["state"] == "ready":
-            listed = Api(each["url"], keys(each["name"]), timeout_s).models()
+            listed = EngineApi(each["url"], keys(each["name"]), timeout_s).models()
             if model in listed:
                 return each, model
             served += listed
@@ -146,14 +146,14 @@ def _ask_all(
         sys.exit(VllmdError.exit_code)
 
 
-_Result = tuple[str, str | None, Answer | None, str | None]
+_Result = tuple[str, str | None, TimedAnswer | None, str | None]
 
 
 def _ask_each(
     engine: dict[str, Any], keys: Keys, prompt: str, max_tokens: int, timeout_s: float
 ) -> Iterator[_Result]:
     """Ask all models of an engine; one that fails does not keep the others from being asked."""
-    api = Api(engine["url"], keys(engine["name"]), timeout_s)
+    api = EngineApi(engine["url"], keys(engine["name"]), timeout_s)
     try:
         _refuse_unready(engine)
         models = api.models()
@@ -198,7 +198,7 @@ def _print(piece: str) -> None:
     terminal.echo_text(piece, nl=False)
 
 
-def _figures(answer: Answer) -> str:
+def _figures(answer: TimedAnswer) -> str:
     rate = answer.tokens_per_second
     speed = "" if rate is None else f", then {rate:.1f} tokens/s"
     first = answer.time_to_first_token_s * 1000
@@ -206,7 +206,7 @@ def _figures(answer: Answer) -> str:
 
 
 def _to_json(
-    engine: str, model: str | None, answer: Answer | None, error: str | None
+    engine: str, model: str | None, answer: TimedAnswer | None, error: str | None
 ) -> dict[str, Any]:
     told = attrs.asdict(answer) if answer else {"model": model}
     rate = answer.tokens_per_second if answer else None

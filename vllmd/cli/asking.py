@@ -23,7 +23,7 @@ class AskError(VllmdError):
 
 
 @attrs.frozen
-class Answer:
+class TimedAnswer:
     """What came, and when. Times in seconds from the request on."""
 
     model: str
@@ -41,7 +41,7 @@ class Answer:
 
 
 @attrs.frozen
-class Api:
+class EngineApi:
     """An engine's OpenAI API."""
 
     url: str
@@ -57,7 +57,9 @@ class Api:
             body = parse_json(connection.send("GET", "/v1/models").read())
         return [str(model["id"]) for model in body["data"]]
 
-    def ask(self, model: str, prompt: str, max_tokens: int, show: Callable[[str], None]) -> Answer:
+    def ask(
+        self, model: str, prompt: str, max_tokens: int, show: Callable[[str], None]
+    ) -> TimedAnswer:
         """Ask for one answer, and `show` each piece of it as it comes.
 
         Raises: AskError.
@@ -71,7 +73,7 @@ class Api:
 
     def _ask(
         self, path: str, model: str, prompt: str, max_tokens: int, show: Callable[[str], None]
-    ) -> Answer:
+    ) -> TimedAnswer:
         asked = (
             {"messages": [{"role": "user", "content": prompt}]}
             if path == CHAT
@@ -96,7 +98,7 @@ class Api:
         if reason is None:
             raise AskError(f"{model}: the answer ended before it was whole")
         count = tokens or len(pieces)
-        return Answer(model, "".join(pieces), first_s or total_s, total_s, count, reason)
+        return TimedAnswer(model, "".join(pieces), first_s or total_s, total_s, count, reason)
 
 
 def _piece(choice: Mapping[str, Any]) -> tuple[str, str]:
@@ -109,7 +111,7 @@ def _piece(choice: Mapping[str, Any]) -> tuple[str, str]:
 class _Connection:
     """One connection, whose failures are sentences."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: EngineApi) -> None:
         parts = urlsplit(api.url)
         self._url = api.url
         self._key = api.key

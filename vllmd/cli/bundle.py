@@ -26,7 +26,7 @@ from vllmd.config.urls import url_of
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.eventlog import narrative
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 from vllmd.util.redact import Redactor
 from vllmd.util.units import DAY_S, format_bytes
 
@@ -89,7 +89,7 @@ def _files(client: ControlClient, config_path: Path, config: Config) -> Iterator
         notes.append(f"status and metrics: {error}")
     try:
         told = find_events(
-            client, config_path, Wanted(since=time.time() - LOOK_BACK_S, limit=10_000)
+            client, config_path, EventFilter(since=time.time() - LOOK_BACK_S, limit=10_000)
         )
         yield "events.jsonl", "".join(f"{json.dumps(each.to_json())}\n" for each in told)
         stories = [narrative.tell(e, told, time.time()).text for e in narrative.engines_in(told)]

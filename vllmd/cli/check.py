@@ -16,12 +16,11 @@ from vllmd.config import command as commands
 from vllmd.config import lines, load, paths
 from vllmd.config.model import Config
 from vllmd.config.overrides import Overrides
-from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.control.client import ControlClient
 from vllmd.doctor import service
 from vllmd.doctor.checks import examine
-from vllmd.doctor.finding import Finding
-from vllmd.doctor.finding import Severity as Gravity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import ConfigError
 from vllmd.http.address import UNIT, unused_listen
 from vllmd.installing import flags
@@ -77,12 +76,12 @@ def command(
         for finding in findings:
             for line in (f"engine {finding.engine}", *lines_of(finding)):
                 terminal.echo(line)
-    if any(problem.severity is Severity.ERROR for problem in problems + web_problems):
+    if any(problem.severity is ProblemSeverity.ERROR for problem in problems + web_problems):
         sys.exit(ConfigError.exit_code)
-    sys.exit(1 if any(each.severity is Gravity.ERROR for each in findings) else 0)
+    sys.exit(1 if any(each.severity is FindingSeverity.ERROR for each in findings) else 0)
 
 
-def _of_web_config(config: Config) -> list[Problem]:
+def _of_web_config(config: Config) -> list[ConfigProblem]:
     """Return what is wrong with the web configuration, if there is one, and what it names."""
     path = config.daemon.web_config_file
     if path is None:
@@ -95,18 +94,18 @@ def _of_web_config(config: Config) -> list[Problem]:
         return error.problems
 
 
-def _unused_listen(config: Config, path: Path) -> Iterator[Problem]:
+def _unused_listen(config: Config, path: Path) -> Iterator[ConfigProblem]:
     """Yield that the units of the package listen elsewhere, if this is their configuration."""
     held = service.exporter_addresses() if path == paths.CONFIG_PATH else ()
     said = [unused_listen(config.daemon.listen, address) for address in held]
     if said and all(said):
         numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
-        yield Problem(
+        yield ConfigProblem(
             f"is not used: {UNIT} of systemd listens, on {_joined(held)}",
             f"change the unit (systemctl edit {UNIT}), or take the key out",
             "daemon.listen",
             numbers.get(("daemon", "listen")),
-            Severity.WARNING,
+            ProblemSeverity.WARNING,
         )
 
 
@@ -114,7 +113,7 @@ def _joined(addresses: Iterable[tuple[str, int]]) -> str:
     return " and ".join(f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in addresses)
 
 
-def _refused(config: Config, engines: commands.Commands, path: Path) -> Iterator[Problem]:
+def _refused(config: Config, engines: commands.Commands, path: Path) -> Iterator[ConfigProblem]:
     """Yield what the vLLM of each engine would not take, with the line it stands in."""
     numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
     for name, built in engines.items():
@@ -143,21 +142,21 @@ def _findings(config: Config, client: ControlClient, offline: bool) -> Iterator[
         yield from (each for each in examine(case) if each.check not in SAID)
 
 
-def _not_found(name: str, built: commands.Command) -> Problem:
-    return Problem(
+def _not_found(name: str, built: commands.Command) -> ConfigProblem:
+    return ConfigProblem(
         f"no program {built.argv[0]!r} can be run",
         "install vLLM (vllmd engine install), or give its path",
         f"engines.{name}.executable",
-        severity=Severity.WARNING,
+        severity=ProblemSeverity.WARNING,
     )
 
 
-def _show_problems(path: str, problems: list[Problem], as_json: bool) -> None:
+def _show_problems(path: str, problems: list[ConfigProblem], as_json: bool) -> None:
     if as_json:
         _print_json(problems, {}, None, (None, []))
         return
     for problem in problems:
-        colour = "red" if problem.severity is Severity.ERROR else "yellow"
+        colour = "red" if problem.severity is ProblemSeverity.ERROR else "yellow"
         terminal.echo(terminal.style(problem.format(path), fg=colour), err=True)
 
 
@@ -172,10 +171,10 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
 
 
 def _print_json(
-    problems: list[Problem],
+    problems: list[ConfigProblem],
     engines: commands.Commands,
     findings: list[Finding] | None,
-    web: tuple[str | None, list[Problem]],
+    web: tuple[str | None, list[ConfigProblem]],
 ) -> None:
     listed = [_as_table(each) for each in problems]
     shown = {
@@ -190,7 +189,7 @@ def _print_json(
     terminal.echo_json(said, indent=2)
 
 
-def _as_table(problem: Problem) -> dict[str, Any]:
+def _as_table(problem: ConfigProblem) -> dict[str, Any]:
     return {
         "severity": str(problem.severity),
         "key": problem.key,

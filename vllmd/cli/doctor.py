@@ -15,7 +15,7 @@ from vllmd.control.client import ControlClient
 from vllmd.doctor.capacity import longest, tokens_in
 from vllmd.doctor.case import Case, GpuFacts
 from vllmd.doctor.checks import CHECKS, examine
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import UnknownEngineError
 from vllmd.util.units import format_bytes, parse_bytes
 
@@ -67,7 +67,7 @@ def command(
         _print_json(cases, findings)
     else:
         _print_text(cases, findings)
-    sys.exit(1 if any(each.severity is Severity.ERROR for each in findings) else 0)
+    sys.exit(1 if any(each.severity is FindingSeverity.ERROR for each in findings) else 0)
 
 
 def _print_json(cases: list[Case], findings: list[Finding]) -> None:
@@ -93,7 +93,7 @@ def _print_text(cases: list[Case], findings: list[Finding]) -> None:
                 for line in lines_of(each):
                     terminal.echo(f"  {line}")
     worst = [each.severity for each in findings]
-    counts = [f"{worst.count(each)} {each}" for each in Severity if each in worst]
+    counts = [f"{worst.count(each)} {each}" for each in FindingSeverity if each in worst]
     terminal.echo(f"{len(CHECKS)} checks of each engine: {', '.join(counts) or 'nothing found'}")
 
 

@@ -20,9 +20,9 @@ from vllmd.errors import DaemonUnreachableError, InstallError, VllmdError
 from vllmd.installing import adopt as adopting
 from vllmd.installing import host, verify
 from vllmd.installing.flags import Flag
-from vllmd.installing.install import Source, describe, install
-from vllmd.installing.layout import Engines
-from vllmd.installing.plan import VERSION, Plan, is_supported, is_version
+from vllmd.installing.install import EngineSource, describe, install
+from vllmd.installing.layout import InstalledEngines
+from vllmd.installing.plan import VERSION, InstallPlan, is_supported, is_version
 from vllmd.installing.probing import flag_table
 from vllmd.installing.progress import progress_bar
 from vllmd.util.units import format_bytes
@@ -38,7 +38,7 @@ prefix_option = click.option(
     envvar="VLLMD_ENGINES",
     default=paths.engine_prefix,
     show_default="/opt/vllmd/engine for root, else ~/.local/share/vllmd/engine",
-    callback=lambda _ctx, _param, value: Engines(value.absolute()),
+    callback=lambda _ctx, _param, value: InstalledEngines(value.absolute()),
     help="The folder of the engines (or VLLMD_ENGINES).",
 )
 
@@ -46,7 +46,9 @@ prefix_option = click.option(
 def complete_installed(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Name the installed engines that begin so."""
     given = ctx.params.get("engines")
-    engines = given if isinstance(given, Engines) else Engines(paths.engine_prefix())
+    engines = (
+        given if isinstance(given, InstalledEngines) else InstalledEngines(paths.engine_prefix())
+    )
     try:
         return [name for name in engines.names() if name.startswith(incomplete)]
     except VllmdError:
@@ -87,7 +89,7 @@ def command() -> None:
 @json_option
 def install_(
     client: ControlClient,
-    engines: Engines,
+    engines: InstalledEngines,
     version: str,
     build: str | None,
     python: str | None,
@@ -111,8 +113,8 @@ def install_(
         )
     if not is_supported(version):
         terminal.echo(f"vllmd is not tested with vLLM {version}; it may work", err=True)
-    plan = Plan(version, build == "cpu")
-    source = Source(uv=uv_program, wheels=wheels, torch_backend=torch_backend, force=force)
+    plan = InstallPlan(version, build == "cpu")
+    source = EngineSource(uv=uv_program, wheels=wheels, torch_backend=torch_backend, force=force)
     if python is not None:
         source = attrs.evolve(source, python=python)
     if not as_json:
@@ -131,7 +133,7 @@ def install_(
 @command.command("list")
 @prefix_option
 @json_option
-def list_(engines: Engines, as_json: bool) -> None:
+def list_(engines: InstalledEngines, as_json: bool) -> None:
     """Show the installed engines."""
     rows = list(_rows(engines))
     if as_json:
@@ -160,7 +162,7 @@ def list_(engines: Engines, as_json: bool) -> None:
 @prefix_option
 @socket_option
 @json_option
-def use(client: ControlClient, engines: Engines, name: str, as_json: bool) -> None:
+def use(client: ControlClient, engines: InstalledEngines, name: str, as_json: bool) -> None:
     """Make an installed engine the current one."""
     name = engines.known(name)
     _tell({"current": name}, _use(engines, name, client), as_json)
@@ -170,7 +172,7 @@ def use(client: ControlClient, engines: Engines, name: str, as_json: bool) -> No
 @prefix_option
 @socket_option
 @json_option
-def rollback(client: ControlClient, engines: Engines, as_json: bool) -> None:
+def rollback(client: ControlClient, engines: InstalledEngines, as_json: bool) -> None:
     """Go back to the engine that was current before."""
     with engines.locked():
         old, new = engines.rollback()
@@ -182,7 +184,7 @@ def rollback(client: ControlClient, engines: Engines, as_json: bool) -> None:
 @installed_argument
 @prefix_option
 @json_option
-def remove(engines: Engines, name: str, as_json: bool) -> None:
+def remove(engines: InstalledEngines, name: str, as_json: bool) -> None:
     """Remove an engine that is neither current nor in use."""
     name = engines.known(name)
     with engines.locked():
@@ -194,7 +196,7 @@ def remove(engines: Engines, name: str, as_json: bool) -> None:
 @click.argument("name", required=False, shell_complete=complete_installed)
 @prefix_option
 @json_option
-def verify_(engines: Engines, name: str | None, as_json: bool) -> None:
+def verify_(engines: InstalledEngines, name: str | None, as_json: bool) -> None:
     """Compare each file of an engine (the current one) with the hash that it came with.
 
     Exits 1 if one is missing or was changed.
@@ -221,7 +223,7 @@ def verify_(engines: Engines, name: str | None, as_json: bool) -> None:
 @click.option("--name", help="What it is called here; by default its version.")
 @prefix_option
 @json_option
-def adopt(engines: Engines, path: Path, name: str | None, as_json: bool) -> None:
+def adopt(engines: InstalledEngines, path: Path, name: str | None, as_json: bool) -> None:
     """Take a vLLM that is installed at PATH among the engines; nothing of it is changed.
 
     PATH is its environment, or its 'vllm'.
@@ -236,7 +238,7 @@ def adopt(engines: Engines, path: Path, name: str | None, as_json: bool) -> None
 @click.option("--grep", metavar="REGEX", help="Only those whose name or help matches.")
 @prefix_option
 @json_option
-def flags(engines: Engines, name: str | None, grep: str | None, as_json: bool) -> None:
+def flags(engines: InstalledEngines, name: str | None, grep: str | None, as_json: bool) -> None:
     """Show the flags that an engine (the current one) takes, as its own parser has them."""
     name = engines.known(name) if name else _current(engines)
     table = flag_table(engines, name)
@@ -266,7 +268,7 @@ def _flag_row(flag: Flag) -> list[str]:
     return [flag.names[0], takes + (" …" if flag.many else ""), default[:24], words]
 
 
-def _rows(engines: Engines) -> Iterator[dict[str, Any]]:
+def _rows(engines: InstalledEngines) -> Iterator[dict[str, Any]]:
     for name in engines.names():
         record = engines.record(name)
         standing = [link for link in ("current", "previous") if engines.linked(link) == name]
@@ -285,7 +287,7 @@ def _rows(engines: Engines) -> Iterator[dict[str, Any]]:
         }
 
 
-def _use(engines: Engines, name: str, client: ControlClient) -> list[str]:
+def _use(engines: InstalledEngines, name: str, client: ControlClient) -> list[str]:
     old = engines.current
     with engines.locked():
         engines.use(name)
@@ -309,7 +311,7 @@ def _told(client: ControlClient) -> list[str]:
     ]
 
 
-def _current(engines: Engines) -> str:
+def _current(engines: InstalledEngines) -> str:
     if engines.current is None:
         raise InstallError(f"no engine in {engines.prefix} is the current one: name one")
     return engines.current

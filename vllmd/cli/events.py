@@ -16,7 +16,7 @@ from vllmd.cli.options import complete_engine, config_option, json_option, socke
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import LEVELS, Wanted
+from vllmd.history.reading import LEVELS, EventFilter
 
 FOLLOW_POLL_S = 0.5
 _COLOURS = {"warning": "yellow", "error": "red"}
@@ -61,7 +61,7 @@ def command(
     Asks the daemon; when it is down, its history is read from the file. With --json each event is
     one line.
     """
-    wanted = Wanted(since, until, engine, level, names, limit=lines)
+    wanted = EventFilter(since, until, engine, level, names, limit=lines)
     while True:
         try:
             found = find_events(client, config_path, wanted)

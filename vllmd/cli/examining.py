@@ -13,25 +13,29 @@ from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.doctor import host as hosts
 from vllmd.doctor import hub, service
-from vllmd.doctor.account import Account, of_engines
-from vllmd.doctor.case import Case, Host, read_model
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.account import UserAccount, of_engines
+from vllmd.doctor.case import Case, HostFacts, read_model
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import VllmdError
 from vllmd.installing.probing import record_for, table_for
 
-COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+COLOURS = {
+    FindingSeverity.ERROR: "red",
+    FindingSeverity.WARNING: "yellow",
+    FindingSeverity.INFO: "cyan",
+}
 
 
 @attrs.frozen
-class View:
+class HostView:
     """The host, and what an engine is given on it."""
 
-    host: Host
-    account: Account
+    host: HostFacts
+    account: UserAccount
     inherited: Mapping[str, str]
 
 
-def look(config: Config, client: ControlClient) -> View:
+def look(config: Config, client: ControlClient) -> HostView:
     """Look at the host: root sees it as the package's unit does, where that is installed."""
     unit = service.find() if os.geteuid() == 0 else None
     inherited = {**os.environ, **(unit.env if unit else {})}
@@ -40,10 +44,10 @@ def look(config: Config, client: ControlClient) -> View:
     with contextlib.suppress(VllmdError):  # no daemon answers
         status, gpus = client.status(), client.gpus()
     host = hosts.look(config, status, gpus, inherited, unit)
-    return View(host, of_engines(unit=unit is not None), inherited)
+    return HostView(host, of_engines(unit=unit is not None), inherited)
 
 
-def make_case(config: Config, name: str, view: View, *, network: bool = True) -> Case:
+def make_case(config: Config, name: str, view: HostView, *, network: bool = True) -> Case:
     """Gather all that is known of one engine; without `network` the hub is not asked."""
     engine = config.engines[name]
     built = commands.build(engine, view.inherited)

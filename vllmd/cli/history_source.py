@@ -12,12 +12,12 @@ from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import Wanted, read
+from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME
 from vllmd.util.units import parse_duration
 
 
-def find_events(client: ControlClient, config_path: Path, wanted: Wanted) -> list[Event]:
+def find_events(client: ControlClient, config_path: Path, wanted: EventFilter) -> list[Event]:
     """Ask the daemon for events; without one, read its file.
 
     Raises: VllmdError: neither can be had.

@@ -10,7 +10,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.examining import View, look
+from vllmd.cli.examining import HostView, look
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.cli.writing import write_whole
 from vllmd.config import command as commands
@@ -20,7 +20,7 @@ from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
 from vllmd.doctor import models
 from vllmd.doctor.case import Model, read_model
-from vllmd.doctor.models import Found
+from vllmd.doctor.models import FoundModel
 from vllmd.doctor.proposal import Setting, Subject, as_tables, fits, propose
 from vllmd.doctor.weights import loaded_bytes
 from vllmd.errors import VllmdError
@@ -99,7 +99,7 @@ def command(
     terminal.echo(f"next: {' · '.join(_next(config_path, view))}")
 
 
-def subject_of(model: Model, view: View) -> Subject:
+def subject_of(model: Model, view: HostView) -> Subject:
     """Return what a proposal needs to know of a model and a host."""
     gpus = view.host.gpus or ()
     return Subject(
@@ -116,7 +116,7 @@ def _somebody_is_there() -> bool:
 
 
 def _choose(
-    view: View,
+    view: HostView,
     folders: tuple[Path, ...],
     model: str | None,
     served: str | None,
@@ -137,7 +137,7 @@ def _choose(
     return Choice(model, served, port)
 
 
-def _ask_model(found: list[Found]) -> str:
+def _ask_model(found: list[FoundModel]) -> str:
     for number, each in enumerate(found, 1):
         terminal.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)})")
     said: str = click.prompt(
@@ -149,7 +149,7 @@ def _ask_model(found: list[Found]) -> str:
     return said
 
 
-def _best(found: list[Found], view: View) -> str:
+def _best(found: list[FoundModel], view: HostView) -> str:
     """Return the largest model that can be served."""
     if not found:
         raise VllmdError(
@@ -223,7 +223,7 @@ def _store(path: Path, text: str) -> None:
         ) from None
 
 
-def _next(path: Path, view: View) -> list[str]:
+def _next(path: Path, view: HostView) -> list[str]:
     """Say what is left to do until it serves."""
     config, _ = parse(path.read_text(), str(path))
     missing = any(not built.found for built in commands.build_all(config).values())

@@ -19,7 +19,7 @@ from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
-from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
+from vllmd.logs.reading import LineFilter, LogFilter, newest, oldest_first, to_come
 from vllmd.shim.files import UnfitFileError, open_regular
 from vllmd.util.redact import without_shapes
 
@@ -93,7 +93,7 @@ def command(
     if to_rotate is not None:
         raise click.UsageError(f"got unexpected extra argument ({to_rotate})")
     name, path = _find(engine, client, config_path)
-    wanted = Wanted(since, until, level, processes, grep)
+    wanted = LogFilter(since, until, level, processes, grep)
     if lines is None and since is None and not everything:
         lines = DEFAULT_LINES
     try:
@@ -110,7 +110,7 @@ def command(
 
 
 def _show(
-    name: str, log: str, wanted: Wanted, count: int | None, follow: bool, as_json: bool
+    name: str, log: str, wanted: LogFilter, count: int | None, follow: bool, as_json: bool
 ) -> None:
     found: Iterable[Line]
     if count is None:
@@ -122,7 +122,7 @@ def _show(
         _print(name, line, as_json)
     if not follow:
         return
-    reader, sieve = LogReader(log, end), Sieve(wanted)
+    reader, sieve = LogReader(log, end), LineFilter(wanted)
     while True:
         for line in to_come(reader, sieve, time.time()):
             _print(name, line, as_json)

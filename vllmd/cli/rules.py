@@ -13,7 +13,7 @@ from vllmd.cli.table import format_table, join
 from vllmd.cli.writing import output_option, write_all
 from vllmd.errors import VllmdError
 from vllmd.monitoring.alerts import every_alert
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.written import DATASOURCE, grafana_alerts, rule_files
 from vllmd.util.units import format_bytes, parse_bytes, parse_duration
 
@@ -90,7 +90,7 @@ def _shown(kind: str, value: Any) -> str:
 
 def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each setting."""
-    for field in reversed(attrs.fields(Settings)):
+    for field in reversed(attrs.fields(RuleSettings)):
         function = click.option(
             option_of(field.name),
             field.name,
@@ -131,7 +131,7 @@ def export(form: str, datasource: str, output: str | None, as_json: bool, **chos
     Prometheus 2.42 or later reads them; 'promtool check rules' is a second pair of eyes.
     """
     try:
-        settings = Settings(**chosen)
+        settings = RuleSettings(**chosen)
     except VllmdError as error:
         raise click.UsageError(str(error)) from None
     if form == "grafana":

@@ -12,23 +12,23 @@ import structlog
 from vllmd.cli import terminal
 from vllmd.cli.options import config_option, web_options
 from vllmd.config import load, paths
-from vllmd.config.fallback import Loaded, load_or_fall_back
+from vllmd.config.fallback import LoadedConfig, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.overrides import Overrides
 from vllmd.config.paths import engine_log, log_dir
 from vllmd.daemon import startup
 from vllmd.daemon.daemon import Daemon
-from vllmd.daemon.environment import Address, Surroundings
+from vllmd.daemon.environment import Address, Environment
 from vllmd.demo.config import DEMO_GPUS, demo_config
 from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner
 from vllmd.eventlog import log
-from vllmd.eventlog.bus import Feed
+from vllmd.eventlog.bus import EventBus
 from vllmd.events.base import emit
 from vllmd.events.daemon import ConfigRefused, ConfigWarned
 from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 from vllmd.util.redact import Redactor
 
 
@@ -68,10 +68,10 @@ def command(
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
     startup.raise_open_files()
-    feed, redactor, parts = Feed(), Redactor(), Parts()
+    feed, redactor, parts = EventBus(), Redactor(), PartRunner()
     parts.know("log")
     log.configure(debug=debug, steps=[redactor, feed], failed=parts.note)
-    surroundings = Surroundings(
+    surroundings = Environment(
         feed=feed,
         redactor=redactor,
         parts=parts,
@@ -91,7 +91,7 @@ def command(
     asyncio.run(_run(loaded, surroundings, show))
 
 
-async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> None:
+async def _run(loaded: LoadedConfig, surroundings: Environment, banner: bool) -> None:
     def started(address: Address) -> None:
         if banner:
             _print_banner(loaded.config, address)
@@ -99,17 +99,17 @@ async def _run(loaded: Loaded, surroundings: Surroundings, banner: bool) -> None
     await Daemon(loaded.config, surroundings, problem=loaded.problem).run(started)
 
 
-def _load(config_path: Path, *, demo: bool, service: bool) -> Loaded:
+def _load(config_path: Path, *, demo: bool, service: bool) -> LoadedConfig:
     if demo:
         gpus = "" if has_nvidia_gpu() else DEMO_GPUS
         adapters = paths.state_dir(Config(), os.environ) / "demo-adapters"
-        return Loaded(*load.parse(demo_config(adapters) + gpus))
+        return LoadedConfig(*load.parse(demo_config(adapters) + gpus))
     if service:
         return load_or_fall_back(config_path, paths.state_dir(Config(), os.environ))
-    return Loaded(*load.load(config_path))
+    return LoadedConfig(*load.load(config_path))
 
 
-def _report(loaded: Loaded) -> None:
+def _report(loaded: LoadedConfig) -> None:
     logger = structlog.get_logger()
     for warning in loaded.warnings:
         emit(logger, ConfigWarned(problem=warning.format(loaded.config.path)))

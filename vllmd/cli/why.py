@@ -16,7 +16,7 @@ from vllmd.engine.causes.base import Diagnosis
 from vllmd.engine.offline_diagnosis import diagnose_output
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog import narrative
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 from vllmd.util.redact import Redactor
 from vllmd.util.units import DAY_S, MIB
 
@@ -62,7 +62,7 @@ def command(
         return
     if exit_code is not None:
         raise click.UsageError("--exit-code goes with --log FILE")
-    wanted = Wanted(since=time.time() - LOOK_BACK_S, names=narrative.NAMES, limit=MAX_EVENTS)
+    wanted = EventFilter(since=time.time() - LOOK_BACK_S, names=narrative.NAMES, limit=MAX_EVENTS)
     told = find_events(client, config_path, wanted)
     known = narrative.engines_in(told)
     if engine is not None and engine not in known:

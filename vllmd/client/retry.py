@@ -29,7 +29,7 @@ class Refusal:
 
 
 @attrs.frozen
-class Patience:
+class RetryPolicy:
     """How long a request may wait for an engine in all, and where its readiness is asked for."""
 
     wait_s: float = 60.0

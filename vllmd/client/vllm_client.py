@@ -10,7 +10,7 @@ import openai
 from vllmd.client.costs import CostTracker
 from vllmd.client.interface import ProviderError
 from vllmd.client.openai_client import OpenAIClient
-from vllmd.client.retry import Patience, Refusal
+from vllmd.client.retry import Refusal, RetryPolicy
 from vllmd.client.tracing import trace_headers
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class VLLMClient(OpenAIClient):
             tracker=tracker,
         )
         ready = ready_url or os.environ.get("VLLMD_READY_URL") or _ready_url(url)
-        self._patience = Patience(wait_s, ready)
+        self._patience = RetryPolicy(wait_s, ready)
 
     def models(self) -> list[str]:
         """Return the base model's names and the adapters. Raises: ProviderError."""

@@ -13,7 +13,7 @@ from vllmd.util.clock import Clock
 _log = structlog.get_logger()
 
 
-class Runner:
+class CollectorRunner:
     """All collectors as one, for prometheus_client's encoders."""
 
     def __init__(self, collectors: Sequence[Collector], clock: Clock) -> None:

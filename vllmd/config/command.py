@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.config import flags, paths
-from vllmd.config.model import Config, Engine
+from vllmd.config.model import Config, EngineConfig
 from vllmd.util.redact import masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
@@ -60,7 +60,7 @@ def build_all(config: Config) -> Commands:
 
 
 def build(
-    engine: Engine, inherited: Mapping[str, str] = os.environ, *, traces: str | None = None
+    engine: EngineConfig, inherited: Mapping[str, str] = os.environ, *, traces: str | None = None
 ) -> Command:
     """Build the command of an engine; `inherited` is the environment it starts from.
 

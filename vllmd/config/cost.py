@@ -54,7 +54,7 @@ def _currency(value: Any) -> str:
 
 
 @attrs.frozen
-class Cost:
+class CostConfig:
     """What is paid. Give the price of a GPU, that of electricity, or both."""
 
     gpu_hour: float | None = key(

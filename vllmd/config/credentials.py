@@ -14,7 +14,7 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.model import Config
-from vllmd.config.problem import Problem, Severity
+from vllmd.config.problem import ConfigProblem, ProblemSeverity
 from vllmd.shim.files import UnfitFileError, read_regular
 from vllmd.util.units import KIB
 
@@ -39,7 +39,7 @@ class Credentials:
 
     values: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     files: Mapping[str, Path] = attrs.field(factory=dict)
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ConfigProblem, ...] = ()
 
     def name_for(self, kind: str, engine: str) -> str:
         """Return the file of that kind for an engine: its own before the one for all."""
@@ -67,10 +67,10 @@ def read(env: Mapping[str, str] = os.environ, folder: Path = FOLDER) -> Credenti
         found = _gather(host)
         if not host:
             return found
-        problem = Problem(
+        problem = ConfigProblem(
             f"what systemd took from {FOLDER} cannot be read: {error}",
             "let group vllmd read those files (chgrp vllmd, chmod 640)",
-            severity=Severity.WARNING,
+            severity=ProblemSeverity.WARNING,
         )
         return attrs.evolve(found, problems=(problem, *found.problems))
     found = _gather(paths, _unreadable)
@@ -79,7 +79,7 @@ def read(env: Mapping[str, str] = os.environ, folder: Path = FOLDER) -> Credenti
 
 
 def _gather(
-    paths: Mapping[str, Path], unreadable: Callable[[str], Problem] | None = None
+    paths: Mapping[str, Path], unreadable: Callable[[str], ConfigProblem] | None = None
 ) -> Credentials:
     """Read files; `unreadable` says what is told of one that cannot be."""
     values: dict[str, str] = {}
@@ -101,7 +101,7 @@ def _gather(
     return Credentials(values, files, tuple(problems))
 
 
-def apply(config: Config, found: Credentials) -> tuple[Config, list[Problem]]:
+def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProblem]]:
     """Fill in what the configuration leaves open; what it says itself wins.
 
     Returns: the configuration to go on with, and warnings about files that are of no use.
@@ -143,17 +143,17 @@ def _listed(folder: Path) -> Mapping[str, Path]:
         return {}
 
 
-def _unreadable(name: str) -> Problem:
+def _unreadable(name: str) -> ConfigProblem:
     return _warn(name, "is not text", "write it again")
 
 
-def _late(name: str) -> Problem:
+def _late(name: str) -> ConfigProblem:
     """Return what is said of a file that is there now, and was not when systemd handed them out."""
     fix = "systemctl restart vllmd-daemon (the engines serve on)"
     return _warn(name, "came after the daemon started", fix)
 
 
-def _variables(engine: str, found: Credentials, problems: list[Problem]) -> Mapping[str, str]:
+def _variables(engine: str, found: Credentials, problems: list[ConfigProblem]) -> Mapping[str, str]:
     variables = {}
     for kind, variable in VARIABLES.items():
         name = found.name_for(kind, engine)
@@ -169,7 +169,7 @@ def _variables(engine: str, found: Credentials, problems: list[Problem]) -> Mapp
     return variables
 
 
-def _unknown(config: Config, found: Credentials) -> Iterator[Problem]:
+def _unknown(config: Config, found: Credentials) -> Iterator[ConfigProblem]:
     """Yield files that nothing reads: their owner thinks they are in use."""
     named = {config.notify.webhook_url_file}
     named |= {getattr(config.traces.forward, key) for key in _FORWARD_FILES}
@@ -185,5 +185,5 @@ def _unknown(config: Config, found: Credentials) -> Iterator[Problem]:
             yield _warn(name, f"is for an engine {engine!r} that is not configured", hint)
 
 
-def _warn(name: str, what: str, fix: str) -> Problem:
-    return Problem(f"{FOLDER / name} {what}", fix, severity=Severity.WARNING)
+def _warn(name: str, what: str, fix: str) -> ConfigProblem:
+    return ConfigProblem(f"{FOLDER / name} {what}", fix, severity=ProblemSeverity.WARNING)

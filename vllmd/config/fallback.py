@@ -8,8 +8,8 @@ from pathlib import Path
 import attrs
 
 from vllmd.config.load import MAX_BYTES, load
-from vllmd.config.model import Config, Daemon
-from vllmd.config.problem import InvalidConfigError, Problem
+from vllmd.config.model import Config, DaemonConfig
+from vllmd.config.problem import ConfigProblem, InvalidConfigError
 from vllmd.shim.files import read_regular
 from vllmd.util.deadline import call_within
 
@@ -18,15 +18,15 @@ _WEB_CONFIG_FILE = re.compile(r"""(?m)^[^#\n]*\bweb_config_file"?\s*=\s*["'](/[^
 
 
 @attrs.frozen
-class Loaded:
+class LoadedConfig:
     """A configuration to run with. `problem` says why it is not the one in the file, if so."""
 
     config: Config
-    warnings: list[Problem]
+    warnings: list[ConfigProblem]
     problem: str | None = None
 
 
-def load_or_fall_back(path: Path, state_dir: Path) -> Loaded:
+def load_or_fall_back(path: Path, state_dir: Path) -> LoadedConfig:
     """Read a configuration; if it cannot be used, the last one that could be takes its place.
 
     With neither, the result configures no engine; the web configuration that the broken file names
@@ -39,9 +39,9 @@ def load_or_fall_back(path: Path, state_dir: Path) -> Loaded:
             kept, _ = load(state_dir / KEPT_NAME)
         except InvalidConfigError:
             kept = _bare(path)
-        return Loaded(attrs.evolve(kept, path=str(path)), [], _say(path, error))
+        return LoadedConfig(attrs.evolve(kept, path=str(path)), [], _say(path, error))
     keep_good(path, state_dir)
-    return Loaded(config, warnings)
+    return LoadedConfig(config, warnings)
 
 
 def _bare(path: Path) -> Config:
@@ -52,7 +52,7 @@ def _bare(path: Path) -> Config:
     found = _WEB_CONFIG_FILE.search(text)
     if found is None:
         return Config()
-    return Config(daemon=Daemon(web_config_file=found[1]))
+    return Config(daemon=DaemonConfig(web_config_file=found[1]))
 
 
 def keep_good(path: Path, state_dir: Path) -> None:

@@ -14,7 +14,7 @@ from vllmd.config.traces import ENGINE_ATTRIBUTE
 from vllmd.util.redact import masked, secrets_in_value
 
 if TYPE_CHECKING:
-    from vllmd.config.model import Engine
+    from vllmd.config.model import EngineConfig
 
 OWN_KEYS: Mapping[str, str] = MappingProxyType(
     {
@@ -115,12 +115,12 @@ def env_table(value: Any) -> Mapping[str, str]:
     return MappingProxyType(result)
 
 
-def traced(engine: "Engine") -> bool:
+def traced(engine: "EngineConfig") -> bool:
     """Tell whether an engine is to send its spans to vllmd."""
     return traces_problem(engine) is None if engine.traces is None else engine.traces
 
 
-def traces_problem(engine: "Engine") -> str | None:
+def traces_problem(engine: "EngineConfig") -> str | None:
     """Say why an engine would not work if it were to send spans; None if it would.
 
     Source: `OutputProcessor.do_tracing` in vLLM asserts that there are statistics, and the server's
@@ -135,7 +135,7 @@ def traces_problem(engine: "Engine") -> str | None:
     return None
 
 
-def arguments(engine: "Engine", traces: str | None = None) -> list[str]:
+def arguments(engine: "EngineConfig", traces: str | None = None) -> list[str]:
     """Build the arguments of an engine, from `serve` on; `traces` is where spans are sent to.
 
     The model goes first; flags follow in the order of the configuration.
@@ -191,7 +191,7 @@ def _scalar(value: Any) -> str:
 
 
 def environment(
-    engine: "Engine", inherited: Mapping[str, str], traces: str | None = None
+    engine: "EngineConfig", inherited: Mapping[str, str], traces: str | None = None
 ) -> dict[str, str]:
     """Build the environment of an engine: the daemon's, less what would do harm, plus its own."""
     kept = {name: value for name, value in inherited.items() if not _SCRUBBED.fullmatch(name)}
@@ -203,7 +203,7 @@ def environment(
     return env
 
 
-def own_environment(engine: "Engine", traces: str | None = None) -> dict[str, str]:
+def own_environment(engine: "EngineConfig", traces: str | None = None) -> dict[str, str]:
     """Return the variables that vllmd itself sets for an engine."""
     adapters = {lora.RUNTIME_UPDATING: "1"} if lora.dynamic(engine) else {}
     env = {**_ALWAYS, **adapters, **(_tracing(engine.name) if traces else {}), **engine.env}

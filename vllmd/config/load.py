@@ -11,10 +11,10 @@ import attrs
 from vllmd.config import credentials, lines, lora, memory, rules
 from vllmd.config.credentials import NO_SECRETS, Credentials
 from vllmd.config.flags import ENDPOINT, secret_flags, traces_problem
-from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, Engine
+from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, EngineConfig
 from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
-from vllmd.config.problem import InvalidConfigError, Problem, Severity
-from vllmd.config.sections import Logs
+from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
+from vllmd.config.sections import LogsConfig
 from vllmd.shim.files import is_deeper, read_regular
 from vllmd.util.deadline import call_within
 from vllmd.util.redact import MASK, masked
@@ -33,7 +33,7 @@ UNIT_MARGIN_S = 10.0
 _INTERNAL = frozenset({"name", "path"})
 
 
-def load(path: Path) -> tuple[Config, list[Problem]]:
+def load(path: Path) -> tuple[Config, list[ConfigProblem]]:
     """Read a configuration file.
 
     Returns: the configuration and the warnings about it.
@@ -43,23 +43,25 @@ def load(path: Path) -> tuple[Config, list[Problem]]:
         source = call_within(str(path), lambda: read_regular(path, MAX_BYTES)).decode()
         secrets = call_within(str(credentials.FOLDER), credentials.read)
     except FileNotFoundError as error:
-        problem = Problem(f"cannot be read: {error.strerror}", "create it, or give --config PATH")
+        problem = ConfigProblem(
+            f"cannot be read: {error.strerror}", "create it, or give --config PATH"
+        )
         raise InvalidConfigError(str(path), [problem]) from None
     except OSError as error:
         where = "" if error.filename == str(path) else f" ({error.filename})"
-        problem = Problem(
+        problem = ConfigProblem(
             f"cannot be read: {error.strerror}{where}", "mend it, or give --config PATH"
         )
         raise InvalidConfigError(str(path), [problem]) from None
     except UnicodeDecodeError as error:
-        problem = Problem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
+        problem = ConfigProblem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
         raise InvalidConfigError(str(path), [problem]) from None
     return parse(source, str(path), secrets)
 
 
 def parse(
     source: str, path: str | None = None, secrets: Credentials = NO_SECRETS
-) -> tuple[Config, list[Problem]]:
+) -> tuple[Config, list[ConfigProblem]]:
     """Read a configuration from a string; `path` is only for what is said about it.
 
     `secrets` fill in what it leaves open.
@@ -71,7 +73,7 @@ def parse(
         table = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         line = lines.parse_error_line(error)
-        problem = Problem(f"is not TOML: {error}", "mend this line", line=line)
+        problem = ConfigProblem(f"is not TOML: {error}", "mend this line", line=line)
         raise InvalidConfigError(path, [problem]) from None
     except RecursionError:
         raise _too_deep(source, path) from None
@@ -82,7 +84,7 @@ def parse(
     engines = values.get("engines", {})
     reader.check_ports(table.get("engines"))
     config = Config(**values, path=path) if not reader.failed else None
-    about_secrets: list[Problem] = []
+    about_secrets: list[ConfigProblem] = []
     if config is not None:
         config, about_secrets = credentials.apply(config, secrets)
         engines = config.engines
@@ -106,7 +108,7 @@ def _too_deep(source: str, path: str | None) -> InvalidConfigError:
         if max(line.count("[") + line.count("{"), line.partition("=")[0].count(".")) >= MAX_DEPTH
     )
     what = f"has tables or lists nested deeper than {MAX_DEPTH}"
-    problem = Problem(what, "take out what nests so deep", line=next(deep, None))
+    problem = ConfigProblem(what, "take out what nests so deep", line=next(deep, None))
     return InvalidConfigError(path, [problem])
 
 
@@ -115,13 +117,13 @@ class _Reader:
 
     def __init__(self, line_numbers: dict[tuple[str, ...], int]) -> None:
         self._lines = line_numbers
-        self._problems: list[Problem] = []
+        self._problems: list[ConfigProblem] = []
 
     @property
     def failed(self) -> bool:
-        return any(p.severity is Severity.ERROR for p in self._problems)
+        return any(p.severity is ProblemSeverity.ERROR for p in self._problems)
 
-    def sorted_problems(self) -> list[Problem]:
+    def sorted_problems(self) -> list[ConfigProblem]:
         return sorted(self._problems, key=lambda p: (p.line or 0, p.key))
 
     def read_section(self, cls: type, table: Any, path: tuple[str, ...]) -> dict[str, Any]:
@@ -188,7 +190,7 @@ class _Reader:
     ) -> None:
         flag = name.replace("_", "-")
         fix = rules.suggest(name, fields)
-        if not fix and cls is Engine:
+        if not fix and cls is EngineConfig:
             fix = f"a flag of vLLM goes into the table flags: flags.{flag} = …"
         known = "it can be removed; known keys are " + ", ".join(sorted(fields))
         self._note((*path, name), "is not a known key", fix or known)
@@ -217,7 +219,7 @@ class _Reader:
                     "use a shorter folder",
                 )
 
-    def check_logs(self, logs: Logs) -> None:
+    def check_logs(self, logs: LogsConfig) -> None:
         """Note a budget that a log, the one before it and its compressed form do not fit in."""
         if logs.budget_mb < 3 * logs.rotate_mb:
             self._note(
@@ -226,7 +228,7 @@ class _Reader:
                 f"make it {3 * logs.rotate_mb} or more, or lower rotate_mb",
             )
 
-    def check_memory(self, engines: Mapping[str, Engine]) -> None:
+    def check_memory(self, engines: Mapping[str, EngineConfig]) -> None:
         """Warn of engines that may not fit on one GPU together.
 
         A warning only: which GPU an engine uses is not known here, if it does not say so.
@@ -237,10 +239,10 @@ class _Reader:
                 f"gpu_memory_utilization of {', '.join(names)} adds up to {total:g} on one GPU",
                 "keep the sum at 1 or less, or give them GPUs of their own with "
                 "env.CUDA_VISIBLE_DEVICES",
-                Severity.WARNING,
+                ProblemSeverity.WARNING,
             )
 
-    def check_stop(self, engines: Mapping[str, Engine]) -> None:
+    def check_stop(self, engines: Mapping[str, EngineConfig]) -> None:
         """Warn of a drain that systemd would cut off."""
         for name, engine in engines.items():
             needed_s = engine.drain_s + engine.stop_grace_s + UNIT_MARGIN_S
@@ -250,10 +252,10 @@ class _Reader:
                     f"drain_s and stop_grace_s need {needed_s:g} s with {UNIT_MARGIN_S:g} s to "
                     f"spare, the unit vllmd-engine@.service gives {UNIT_STOP_S:g} s",
                     "lower them, or raise TimeoutStopSec: systemctl edit vllmd-engine@.service",
-                    Severity.WARNING,
+                    ProblemSeverity.WARNING,
                 )
 
-    def check_secrets(self, engines: Mapping[str, Engine]) -> None:
+    def check_secrets(self, engines: Mapping[str, EngineConfig]) -> None:
         """Note secrets among the flags: a process's arguments are no secret of its user."""
         for name, engine in engines.items():
             for flag in secret_flags(engine.flags):
@@ -261,10 +263,10 @@ class _Reader:
                     ("engines", name, "flags", flag),
                     "has a secret, and every user of this host can read a process's arguments",
                     "put it into a file of YAML that only group vllmd reads, and set flags.config",
-                    Severity.WARNING,
+                    ProblemSeverity.WARNING,
                 )
 
-    def check_adapters(self, engines: Mapping[str, Engine]) -> None:
+    def check_adapters(self, engines: Mapping[str, EngineConfig]) -> None:
         """Note adapters that could not be served as they are meant to be."""
         for name, engine in engines.items():
             if engine.lora is None:
@@ -290,7 +292,7 @@ class _Reader:
                     "API key",
                     "write one to /etc/vllmd/credentials/api_key, or set host to 127.0.0.1, or "
                     "lora.dynamic to false",
-                    Severity.WARNING,
+                    ProblemSeverity.WARNING,
                 )
 
     def check_traces(self, config: Config) -> None:
@@ -304,7 +306,7 @@ class _Reader:
                     ("engines", name, "flags", ENDPOINT),
                     f"spans go to {engine.flags[ENDPOINT]}, and none to vllmd",
                     "take the flag out, and give that address as traces.forward.endpoint",
-                    Severity.WARNING,
+                    ProblemSeverity.WARNING,
                 )
         path = ("traces", "forward", "endpoint")
         if config.traces.sends_to_itself:
@@ -316,10 +318,10 @@ class _Reader:
         path: tuple[str, ...],
         message: str,
         fix: str,
-        severity: Severity = Severity.ERROR,
+        severity: ProblemSeverity = ProblemSeverity.ERROR,
     ) -> None:
         line = lines.find_line(self._lines, path)
-        self._problems.append(Problem(message, fix, ".".join(path), line, severity))
+        self._problems.append(ConfigProblem(message, fix, ".".join(path), line, severity))
 
 
 def _shown(name: str, value: Any) -> str:

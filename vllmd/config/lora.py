@@ -11,7 +11,7 @@ from vllmd.config.rules import RuleError, key, text
 from vllmd.util.units import HOUR_S
 
 if TYPE_CHECKING:
-    from vllmd.config.model import Engine
+    from vllmd.config.model import EngineConfig
 
 RUNTIME_UPDATING = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
 RUST_FRONTEND = "VLLM_USE_RUST_FRONTEND"
@@ -60,7 +60,7 @@ def _unlisted(value: Any) -> str:
 
 
 @attrs.frozen
-class Lora:
+class LoraConfig:
     """LoRA adapters that an engine serves beside its base model."""
 
     max_loras: int = key(
@@ -106,7 +106,7 @@ class Lora:
     )
 
 
-def dynamic(engine: "Engine") -> bool:
+def dynamic(engine: "EngineConfig") -> bool:
     """Tell whether adapters may change while the engine serves."""
     if engine.lora is None:
         return False
@@ -114,7 +114,7 @@ def dynamic(engine: "Engine") -> bool:
     return dynamic_problem(engine) is None if asked is None else asked
 
 
-def dynamic_problem(engine: "Engine") -> str | None:
+def dynamic_problem(engine: "EngineConfig") -> str | None:
     """Say why adapters could not change while the engine serves; None if they could.
 
     Source: `run_multi_api_server` in vLLM refuses to start; the default number of API servers is
@@ -130,7 +130,7 @@ def dynamic_problem(engine: "Engine") -> str | None:
     return None
 
 
-def api_servers(engine: "Engine") -> int:
+def api_servers(engine: "EngineConfig") -> int:
     """Return how many API servers the engine has."""
     flags = engine.flags
     local = flags.get("data-parallel-size-local", flags.get("data-parallel-size", 1))
@@ -138,12 +138,12 @@ def api_servers(engine: "Engine") -> int:
     return servers if isinstance(servers, int) and servers > 0 else 1
 
 
-def open_to_all(engine: "Engine") -> bool:
+def open_to_all(engine: "EngineConfig") -> bool:
     """Tell whether others than this host's users reach the API, and need no key."""
     return engine.host not in LOOPBACK and not engine.env.get("VLLM_API_KEY")
 
 
-def unloads_unlisted(engine: "Engine") -> bool:
+def unloads_unlisted(engine: "EngineConfig") -> bool:
     """Tell whether adapters that somebody else loaded are to be unloaded."""
     if engine.lora is None or engine.lora.unlisted is not None:
         return engine.lora is not None and engine.lora.unlisted == "unload"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from vllmd.config.gpus import visible_gpus
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 
 DEFAULT_SHARE = 0.92
 """What an engine takes that is told nothing. Source: vllm/config/cache.py of 0.32."""
@@ -11,7 +11,7 @@ FIRST = frozenset({"0"})
 """The GPU of engines that do not say which: all of them begin with the first."""
 
 
-def crowded(engines: Mapping[str, Engine]) -> Iterator[tuple[list[str], float]]:
+def crowded(engines: Mapping[str, EngineConfig]) -> Iterator[tuple[list[str], float]]:
     """Yield the engines that share a GPU and take more than all of its memory, and their sum.
 
     Engines that say nothing of their share count with vLLM's own, if another one does say.
@@ -31,6 +31,6 @@ def crowded(engines: Mapping[str, Engine]) -> Iterator[tuple[list[str], float]]:
             yield list(names), total
 
 
-def _gpus(engine: Engine) -> frozenset[str]:
+def _gpus(engine: EngineConfig) -> frozenset[str]:
     chosen = visible_gpus(engine.env)
     return FIRST if chosen is None else frozenset(chosen)

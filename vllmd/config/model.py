@@ -7,12 +7,12 @@ from typing import Any
 import attrs
 
 from vllmd.config import rules
-from vllmd.config.cost import Cost
+from vllmd.config.cost import CostConfig
 from vllmd.config.flags import env_table, flag_table
-from vllmd.config.lora import Lora
+from vllmd.config.lora import LoraConfig
 from vllmd.config.rules import key, section
-from vllmd.config.sections import Gpu, History, Logs, Notify
-from vllmd.config.traces import Traces
+from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
+from vllmd.config.traces import TracesConfig
 from vllmd.config.urls import url_of
 from vllmd.util.units import DAY_S, HOUR_S, MINUTE_S
 
@@ -36,7 +36,7 @@ def _max_model_len(value: Any) -> int | str:
 
 
 @attrs.frozen
-class Restart:
+class RestartConfig:
     """How long to wait before an engine that ended unasked is started again."""
 
     initial_s: float = key(
@@ -85,7 +85,7 @@ class Restart:
 
 
 @attrs.frozen
-class Liveness:
+class LivenessConfig:
     """When an engine that runs is taken for stalled, and what is done then."""
 
     stall_s: float = key(
@@ -137,7 +137,7 @@ class Liveness:
 
 
 @attrs.frozen
-class Engine:
+class EngineConfig:
     """One vLLM server: a base model, its adapters and how they are served."""
 
     name: str
@@ -208,9 +208,15 @@ class Engine:
         "killed.",
         reason="vLLM ends in 0.4 to 6 s (measured); its workers have a limit of 9 s of their own.",
     )
-    lora: Lora | None = section(Lora, None, help="LoRA adapters; the table enables them.")
-    restart: Restart = section(Restart, help="When and how often an engine is started again.")
-    liveness: Liveness = section(Liveness, help="When a running engine is taken for stalled.")
+    lora: LoraConfig | None = section(
+        LoraConfig, None, help="LoRA adapters; the table enables them."
+    )
+    restart: RestartConfig = section(
+        RestartConfig, help="When and how often an engine is started again."
+    )
+    liveness: LivenessConfig = section(
+        LivenessConfig, help="When a running engine is taken for stalled."
+    )
     flags: Mapping[str, Any] = key(
         flag_table,
         _EMPTY,
@@ -250,7 +256,7 @@ class Engine:
 
 
 @attrs.frozen
-class Daemon:
+class DaemonConfig:
     """The daemon itself; a folder that is not given is found as `vllmd.config.paths` says."""
 
     listen: tuple[str, int] = key(
@@ -303,14 +309,14 @@ class Daemon:
 class Config:
     """A whole configuration; `path` is the file it came from, if it came from one."""
 
-    daemon: Daemon = section(Daemon, help="The daemon itself.")
-    history: History = section(History, help="The memory of what happened.")
-    logs: Logs = section(Logs, help="The engines' output.")
-    gpu: Gpu = section(Gpu, help="The GPUs.")
-    traces: Traces = section(Traces, help="Spans, received and passed on.")
-    cost: Cost = section(Cost, help="What GPUs, electricity and tokens cost.")
-    notify: Notify = section(Notify, help="Who is told at once.")
-    engines: Mapping[str, Engine] = section(
-        Engine, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."
+    daemon: DaemonConfig = section(DaemonConfig, help="The daemon itself.")
+    history: HistoryConfig = section(HistoryConfig, help="The memory of what happened.")
+    logs: LogsConfig = section(LogsConfig, help="The engines' output.")
+    gpu: GpuConfig = section(GpuConfig, help="The GPUs.")
+    traces: TracesConfig = section(TracesConfig, help="Spans, received and passed on.")
+    cost: CostConfig = section(CostConfig, help="What GPUs, electricity and tokens cost.")
+    notify: NotifyConfig = section(NotifyConfig, help="Who is told at once.")
+    engines: Mapping[str, EngineConfig] = section(
+        EngineConfig, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."
     )
     path: str | None = None

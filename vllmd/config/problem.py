@@ -7,7 +7,7 @@ import attrs
 from vllmd.errors import ConfigError
 
 
-class Severity(enum.StrEnum):
+class ProblemSeverity(enum.StrEnum):
     """Whether the configuration can be used all the same."""
 
     ERROR = "error"
@@ -15,14 +15,14 @@ class Severity(enum.StrEnum):
 
 
 @attrs.frozen
-class Problem:
+class ConfigProblem:
     """One mistake; `key` is its path, `line` counts from 1 and is None where not known."""
 
     message: str
     fix: str
     key: str = ""
     line: int | None = None
-    severity: Severity = Severity.ERROR
+    severity: ProblemSeverity = ProblemSeverity.ERROR
 
     def format(self, path: str | None) -> str:
         """Write the problem as a compiler does: file, line, severity, key, message, fix."""
@@ -36,7 +36,7 @@ class Problem:
 class InvalidConfigError(ConfigError):
     """The configuration has mistakes; `problems` lists all of them."""
 
-    def __init__(self, path: str | None, problems: list[Problem]) -> None:
+    def __init__(self, path: str | None, problems: list[ConfigProblem]) -> None:
         self.path = path
         self.problems = problems
         super().__init__("\n".join(problem.format(path) for problem in problems))

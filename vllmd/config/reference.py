@@ -10,11 +10,11 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.cost import Cost
-from vllmd.config.lora import Lora
-from vllmd.config.model import Daemon, Engine, Liveness, Restart
-from vllmd.config.sections import Gpu, History, Logs, Notify
-from vllmd.config.traces import Forward, Traces
+from vllmd.config.cost import CostConfig
+from vllmd.config.lora import LoraConfig
+from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
+from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
+from vllmd.config.traces import ForwardConfig, TracesConfig
 
 WIDTH = 96
 
@@ -25,18 +25,18 @@ HEAD = """\
 """
 
 TABLES: tuple[tuple[str, type], ...] = (
-    ("[daemon]", Daemon),
-    ("# [history]", History),
-    ("# [logs]", Logs),
-    ("# [gpu]", Gpu),
-    ("# [traces]", Traces),
-    ("# [traces.forward]", Forward),
-    ("# [cost]", Cost),
-    ("# [notify]", Notify),
-    ("# [engines.chat]", Engine),
-    ("# [engines.chat.lora]", Lora),
-    ("# [engines.chat.restart]", Restart),
-    ("# [engines.chat.liveness]", Liveness),
+    ("[daemon]", DaemonConfig),
+    ("# [history]", HistoryConfig),
+    ("# [logs]", LogsConfig),
+    ("# [gpu]", GpuConfig),
+    ("# [traces]", TracesConfig),
+    ("# [traces.forward]", ForwardConfig),
+    ("# [cost]", CostConfig),
+    ("# [notify]", NotifyConfig),
+    ("# [engines.chat]", EngineConfig),
+    ("# [engines.chat.lora]", LoraConfig),
+    ("# [engines.chat.restart]", RestartConfig),
+    ("# [engines.chat.liveness]", LivenessConfig),
 )
 
 

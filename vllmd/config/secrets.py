@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vllmd.config.model import Config
-from vllmd.config.sections import Notify
-from vllmd.config.traces import Forward
+from vllmd.config.sections import NotifyConfig
+from vllmd.config.traces import ForwardConfig
 from vllmd.errors import ConfigError
 from vllmd.shim.files import read_regular
 from vllmd.util.deadline import call_within
@@ -44,7 +44,7 @@ def secrets_in(text: str) -> Iterator[str]:
             yield value.strip("\"'")
 
 
-def webhook_url(notify: Notify) -> str | None:
+def webhook_url(notify: NotifyConfig) -> str | None:
     """Return the address of the webhook, from the configuration or from its file.
 
     Raises: ConfigError: the file cannot be read.
@@ -59,7 +59,7 @@ def webhook_url(notify: Notify) -> str | None:
         ) from None
 
 
-def forward_headers(forward: Forward) -> dict[str, str]:
+def forward_headers(forward: ForwardConfig) -> dict[str, str]:
     """Return the headers for who takes spans, from the configuration and from their file.
 
     Raises: ConfigError: the file cannot be read, or has a line that is no header.

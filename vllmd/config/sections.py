@@ -8,7 +8,7 @@ from vllmd.util.units import HOUR_S
 
 
 @attrs.frozen
-class History:
+class HistoryConfig:
     """How much of what happened is kept."""
 
     keep_days: float = key(
@@ -27,7 +27,7 @@ class History:
 
 
 @attrs.frozen
-class Logs:
+class LogsConfig:
     """What the engines print: when their logs are rotated, and how much of them is kept."""
 
     rotate: str = key(
@@ -70,7 +70,7 @@ class Logs:
 
 
 @attrs.frozen
-class Gpu:
+class GpuConfig:
     """How the GPUs are read."""
 
     source: str = key(
@@ -110,7 +110,7 @@ class Gpu:
 
 
 @attrs.frozen
-class Notify:
+class NotifyConfig:
     """Who is told at once when an engine fails, is held, or serves again."""
 
     webhook_url: str | None = key(

@@ -34,7 +34,7 @@ def _headers(value: Any) -> Mapping[str, str]:
 
 
 @attrs.frozen
-class Forward:
+class ForwardConfig:
     """Where spans are passed on to: a collector, Tempo, Jaeger."""
 
     endpoint: str | None = key(
@@ -94,7 +94,7 @@ class Forward:
 
 
 @attrs.frozen
-class Traces:
+class TracesConfig:
     """Spans of requests: received from the engines, turned into metrics, passed on."""
 
     listen_http: tuple[str, int] | None = key(
@@ -122,7 +122,7 @@ class Traces:
         "queue and in all; 0 for none.",
         reason="Enough to see a pattern, and twenty lines of log in a bad minute.",
     )
-    forward: Forward = section(Forward, help="Where spans are passed on to.")
+    forward: ForwardConfig = section(ForwardConfig, help="Where spans are passed on to.")
 
     @property
     def endpoint(self) -> str | None:

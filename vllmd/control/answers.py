@@ -34,7 +34,7 @@ class _Minute:
     left_out: int = 0
 
 
-class Refusals:
+class RefusalLog:
     """Says which refusals are logged; one for each control socket."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -20,7 +20,7 @@ from vllmd.errors import (
     VllmdError,
 )
 from vllmd.eventlog.bus import Event, from_json
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 
 TIMEOUT_S = 10.0
 SHOWN_BYTES = 200
@@ -138,7 +138,7 @@ class ControlClient:
         """
         self._ask("POST", f"/v1/gpu/release?seconds={seconds:g}")
 
-    def events(self, wanted: Wanted) -> list[Event]:
+    def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history, the oldest first.
 
         Raises: DaemonUnreachableError; VllmdError: it cannot be read.

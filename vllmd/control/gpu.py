@@ -18,7 +18,7 @@ MAX_RELEASE_S = HOUR_S
 _log = structlog.get_logger()
 
 
-class Shown(Protocol):
+class GpuAnswers(Protocol):
     """What is known of GPUs."""
 
     def to_json(self) -> dict[str, Any]:
@@ -26,10 +26,10 @@ class Shown(Protocol):
         ...
 
 
-class Gpus(Protocol):
+class GpuControl(Protocol):
     """What can be asked of the GPUs' reader."""
 
-    def figures(self) -> Shown:
+    def figures(self) -> GpuAnswers:
         """Return what is known now."""
         ...
 
@@ -46,7 +46,7 @@ class Gpus(Protocol):
         ...
 
 
-def routes(gpus: Gpus) -> list[Route]:
+def routes(gpus: GpuControl) -> list[Route]:
     """Return the routes below /v1/gpu."""
 
     async def show(_: Request) -> JSONResponse:

@@ -19,7 +19,7 @@ ACTIONS = ("add", "remove", "reload")
 _log = structlog.get_logger()
 
 
-class Keeper(Protocol):
+class EngineAdapterControl(Protocol):
     """What can be done to the adapters of one engine."""
 
     async def add(self, name: str, path: str) -> None:
@@ -39,19 +39,19 @@ class Keeper(Protocol):
         ...
 
 
-class Adapters(Protocol):
+class AdapterControl(Protocol):
     """What can be asked of all adapters."""
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return how each adapter of each engine stands."""
         ...
 
-    def keeper(self, name: str) -> Keeper:
+    def keeper(self, name: str) -> EngineAdapterControl:
         """Return an engine's keeper. Raises: UnknownEngineError; VllmdError: no adapters."""
         ...
 
 
-def counts(adapters: Adapters) -> dict[str, dict[str, int]]:
+def counts(adapters: AdapterControl) -> dict[str, dict[str, int]]:
     """Return how many adapters are wanted, and how many of those are loaded, by engine."""
     return {
         each["engine"]: {
@@ -64,7 +64,7 @@ def counts(adapters: Adapters) -> dict[str, dict[str, int]]:
     }
 
 
-def routes(adapters: Adapters) -> list[Route]:
+def routes(adapters: AdapterControl) -> list[Route]:
     """Return the routes below /v1/lora."""
 
     async def show(_: Request) -> JSONResponse:
@@ -110,7 +110,7 @@ async def _named(request: Request) -> tuple[str, str]:
         raise VllmdError('the body must be JSON, such as {"name": "sql", "path": "/a"}') from None
 
 
-async def _do(keeper: Keeper, action: str, name: str, path: str) -> None:
+async def _do(keeper: EngineAdapterControl, action: str, name: str, path: str) -> None:
     if action == "add":
         await keeper.add(name, path)
     elif action == "remove":

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from vllmd.history.reading import LEVELS, Wanted
+from vllmd.history.reading import LEVELS, EventFilter
 
 MAX_EVENTS = 10_000
 MAX_ID = 2**63 - 1
@@ -20,7 +20,7 @@ SHOWN_CHARS = 40
 _NAME = re.compile(r"[\w.*?\[\]-]+", re.ASCII)
 
 
-def wanted_events(given: Mapping[str, str]) -> Wanted:
+def wanted_events(given: Mapping[str, str]) -> EventFilter:
     """Read which events a request wants.
 
     Raises: ValueError: naming what is wrong.
@@ -28,7 +28,7 @@ def wanted_events(given: Mapping[str, str]) -> Wanted:
     level = given.get("level")
     if level is not None and level not in LEVELS:
         raise ValueError(f"level is {shown(level)}; known: {', '.join(LEVELS)}")
-    return Wanted(
+    return EventFilter(
         since=moment(given, "since"),
         until=moment(given, "until"),
         engine=_short(given, "engine"),

@@ -16,17 +16,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vllmd.control import cost, gpu, lora
-from vllmd.control.answers import Refusals, error, refused
-from vllmd.control.gpu import Gpus
+from vllmd.control.answers import RefusalLog, error, refused
+from vllmd.control.gpu import GpuControl
 from vllmd.control.parameters import shown, wanted_events
 from vllmd.control.peer import Peer, peer_of
-from vllmd.control.user_limits import Turns
+from vllmd.control.user_limits import UserLimits
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.events.base import emit
 from vllmd.events.requests import RequestAccepted
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 from vllmd.http.protocol import HttpProtocol
 
 SAVE_S = 5.0
@@ -35,7 +35,7 @@ SAVE_S = 5.0
 _log = structlog.get_logger()
 
 
-class Controlled(Protocol):
+class EngineControl(Protocol):
     """What can be done to an engine."""
 
     @property
@@ -60,14 +60,14 @@ class Controlled(Protocol):
         ...
 
 
-class Host(Protocol):
+class DaemonControl(Protocol):
     """What can be asked of the daemon itself."""
 
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of it."""
         ...
 
-    async def events(self, wanted: Wanted) -> list[Event]:
+    async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of its history.
 
         Raises: VllmdError: it cannot be read.
@@ -82,7 +82,7 @@ class Host(Protocol):
         ...
 
 
-class Logs(Protocol):
+class LogControl(Protocol):
     """What can be asked of the engines' output."""
 
     async def rotate(self, name: str) -> None:
@@ -121,7 +121,7 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-class Traces(Protocol):
+class TraceControl(Protocol):
     """What can be asked of the requests' spans."""
 
     def windows(self) -> dict[str, Any]:
@@ -130,18 +130,18 @@ class Traces(Protocol):
 
 
 @attrs.frozen
-class Parts:
+class Controls:
     """All that can be asked, besides the engines."""
 
-    host: Host
-    logs: Logs
-    gpus: Gpus
-    traces: Traces
-    adapters: lora.Adapters
+    host: DaemonControl
+    logs: LogControl
+    gpus: GpuControl
+    traces: TraceControl
+    adapters: lora.AdapterControl
     costs: cost.Costs
 
 
-def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
+def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
     """Build the application."""
     host, logs, traces = parts.host, parts.logs, parts.traces
 
@@ -228,8 +228,8 @@ def build(engines: Mapping[str, Controlled], parts: Parts) -> ASGIApp:
             Route(route, _known_action(act), methods=["POST"]),
         ]
     )
-    app.state.refusals = Refusals()
-    return Turns(app)
+    app.state.refusals = RefusalLog()
+    return UserLimits(app)
 
 
 def _listed(found: Sequence[Event]) -> JSONResponse:

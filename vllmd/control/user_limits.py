@@ -28,7 +28,7 @@ class _User:
         return max(0.0, self.next_at - now)
 
 
-class Turns:
+class UserLimits:
     """An application that answers so many questions of a user at once, and in a second.
 
     Not counted are those of root and of the daemon's own user, and what changes something: that

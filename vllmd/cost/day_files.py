@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vllmd.cost.usage import Slot, Usage, from_json, to_json
+from vllmd.cost.usage import HourUsage, Usage, from_json, to_json
 from vllmd.util.state_file import StateFile
 from vllmd.util.units import DAY_S
 
@@ -18,7 +18,9 @@ def day_of(hour: int) -> str:
     return datetime.fromtimestamp(hour, UTC).strftime("%Y-%m-%d")
 
 
-def merge(one: Mapping[Slot, Usage], other: Mapping[Slot, Usage]) -> dict[Slot, Usage]:
+def merge(
+    one: Mapping[HourUsage, Usage], other: Mapping[HourUsage, Usage]
+) -> dict[HourUsage, Usage]:
     """Return both, slots that are in both added."""
     merged = dict(one)
     for slot, usage in other.items():
@@ -26,7 +28,7 @@ def merge(one: Mapping[Slot, Usage], other: Mapping[Slot, Usage]) -> dict[Slot, 
     return merged
 
 
-class Book:
+class DayFiles:
     """The files below one folder; a damaged one costs its day."""
 
     def __init__(self, folder: Path, keep_days: int) -> None:
@@ -35,7 +37,7 @@ class Book:
         self._lock = threading.Lock()
         self._files: dict[str, StateFile] = {}
         """Those of the days that were written to, which know what of them was said."""
-        self._found: dict[str, dict[Slot, Usage]] = {}
+        self._found: dict[str, dict[HourUsage, Usage]] = {}
         """What each day had before we first wrote to it."""
 
     def keep(self, days: int) -> None:
@@ -46,7 +48,9 @@ class Book:
         """Return the days that there are, the oldest first."""
         return sorted(path.stem for path in self._folder.glob("????-??-??.json"))
 
-    def read(self, since: float, until: float, new: Mapping[Slot, Usage]) -> dict[Slot, Usage]:
+    def read(
+        self, since: float, until: float, new: Mapping[HourUsage, Usage]
+    ) -> dict[HourUsage, Usage]:
         """Return what was used in the days from `since` to `until`, in seconds since the epoch.
 
         `new` is what was given to `write`, and what will be.
@@ -54,14 +58,14 @@ class Book:
         first, last = day_of(int(since)), day_of(int(until))
         with self._lock:
             days = {*self.days(), *(day_of(slot.hour) for slot in new)}
-            found: dict[Slot, Usage] = {}
+            found: dict[HourUsage, Usage] = {}
             for day in days:
                 if first <= day <= last:
                     kept = self._found.get(day)
                     found |= self.read_day(day)[0] if kept is None else kept
         return merge(found, {s: u for s, u in new.items() if first <= day_of(s.hour) <= last})
 
-    def read_day(self, day: str) -> tuple[dict[Slot, Usage], Mapping[str, Any] | None]:
+    def read_day(self, day: str) -> tuple[dict[HourUsage, Usage], Mapping[str, Any] | None]:
         """Return what was used in a day, and the state at its last look; None if there is none."""
         return self._file(day).read(_used_and_state) or ({}, None)
 
@@ -72,19 +76,21 @@ class Book:
             if_not_written="usage since the last writing is lost if the daemon ends now",
         )
 
-    def write(self, slots: Mapping[Slot, Usage], state: Mapping[str, Any], now: float) -> None:
+    def write(self, slots: Mapping[HourUsage, Usage], state: Mapping[str, Any], now: float) -> None:
         """Add `slots`, all of those since we began or forgot, to their days; `state` is of now.
 
         What a disk refuses is not lost while the daemon runs: `slots` has it at the next writing.
         """
-        by_day: dict[str, dict[Slot, Usage]] = {day_of(int(now)): {}}
+        by_day: dict[str, dict[HourUsage, Usage]] = {day_of(int(now)): {}}
         for slot, usage in slots.items():
             by_day.setdefault(day_of(slot.hour), {})[slot] = usage
         with self._lock:
             for day, used in sorted(by_day.items()):
                 self._write_day(day, used, state)
 
-    def _write_day(self, day: str, used: Mapping[Slot, Usage], state: Mapping[str, Any]) -> None:
+    def _write_day(
+        self, day: str, used: Mapping[HourUsage, Usage], state: Mapping[str, Any]
+    ) -> None:
         if day not in self._found:
             self._found[day] = self.read_day(day)[0]
         rows = [to_json(slot, usage) for slot, usage in merge(self._found[day], used).items()]
@@ -110,5 +116,5 @@ class Book:
                 (self._folder / f"{day}.json").unlink(missing_ok=True)
 
 
-def _used_and_state(record: Mapping[str, Any]) -> tuple[dict[Slot, Usage], Mapping[str, Any]]:
+def _used_and_state(record: Mapping[str, Any]) -> tuple[dict[HourUsage, Usage], Mapping[str, Any]]:
     return dict(from_json(row) for row in record["slots"]), record["state"]

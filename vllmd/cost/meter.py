@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.cost.usage import HOUR_NS, SECOND_NS, Activity, Counters, Slot, Usage
+from vllmd.cost.usage import HOUR_NS, SECOND_NS, Activity, Counters, HourUsage, Usage
 
 GAP_NS = 600 * SECOND_NS
 """A run that an earlier daemon left is found within so long, or it is gone."""
@@ -27,7 +27,7 @@ class Sample:
 
 
 @attrs.frozen
-class Mark:
+class CounterMark:
     """How far an engine's own counters were counted."""
 
     run_id: str
@@ -35,7 +35,7 @@ class Mark:
 
 
 @attrs.frozen
-class Gpu:
+class GpuPower:
     """What a GPU says at one moment: energy counted in mJ, and power in mW; None if it does not."""
 
     energy_mj: int | None = None
@@ -52,13 +52,13 @@ class Meter:
         """When an earlier daemon last looked; None once all of the time since is booked."""
         self._mono_ns: int | None = None
         self._first_ns: int | None = None
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, CounterMark] = {}
         self._seen: set[str] = set()
         self._pending: dict[str, Usage] = {}
         self._energy: dict[str, int] = {}
-        self._weights: dict[tuple[str, str], dict[Slot, int]] = {}
+        self._weights: dict[tuple[str, str], dict[HourUsage, int]] = {}
         """By GPU and engine: in what its energy went since it was last counted, by its power."""
-        self.slots: dict[Slot, Usage] = {}
+        self.slots: dict[HourUsage, Usage] = {}
 
     # --- what an earlier daemon left ---------------------------------------------------------
 
@@ -76,7 +76,7 @@ class Meter:
         Raises: KeyError, ValueError, TypeError, AttributeError: that is no state.
         """
         marks = {
-            str(name): Mark(
+            str(name): CounterMark(
                 str(each["run_id"]),
                 Counters(**{f.name: int(each[f.name]) for f in attrs.fields(Counters)}),
             )
@@ -96,7 +96,7 @@ class Meter:
         mark = self._marks.get(engine)
         # of a run that nobody met at its start, it is not known what it did before
         added = counters.since(mark.counters) if mark else Counters()
-        self._marks[engine] = Mark(run_id, counters)
+        self._marks[engine] = CounterMark(run_id, counters)
         if added:
             self._pending[engine] = self._pending.get(engine, Usage()) + _tokens(added)
 
@@ -105,10 +105,14 @@ class Meter:
         mark = self._marks.get(engine)
         looked_from_ns = self._began_ns if self._left_ns is None else self._left_ns
         if (mark is None and started_ns >= looked_from_ns) or (mark and mark.run_id != run_id):
-            self._marks[engine] = Mark(run_id, Counters())
+            self._marks[engine] = CounterMark(run_id, Counters())
 
     def look(
-        self, wall_ns: int, mono_ns: int, samples: Mapping[str, Sample], gpus: Mapping[str, Gpu]
+        self,
+        wall_ns: int,
+        mono_ns: int,
+        samples: Mapping[str, Sample],
+        gpus: Mapping[str, GpuPower],
     ) -> None:
         """Book the time since the last look."""
         passed_ns = 0 if self._mono_ns is None else mono_ns - self._mono_ns
@@ -124,12 +128,12 @@ class Meter:
                 activity = Activity.UNWATCHED
             elif pending.tokens and activity is Activity.IDLE:
                 activity = Activity.BUSY
-            slot = Slot(_hour(wall_ns), name, activity)
+            slot = HourUsage(_hour(wall_ns), name, activity)
             self._book(name, activity, wall_ns, passed_ns, sample.gpus)
             self._add(slot, pending)
             for gpu in sample.gpus:
                 weights = self._weights.setdefault((gpu, name), {})
-                power_mw = gpus.get(gpu, Gpu()).power_mw
+                power_mw = gpus.get(gpu, GpuPower()).power_mw
                 weights[slot] = weights.get(slot, 0) + power_mw * (passed_ns // 1000)
         self._spend(gpus, samples)
         if mono_ns - self._first_ns > GAP_NS:
@@ -155,9 +159,9 @@ class Meter:
     ) -> None:
         for hour, part_ns in split(end_ns - passed_ns, end_ns):
             gpu_ns = sum(part_ns // shared for shared in gpus.values())
-            self._add(Slot(hour, name, activity), Usage(duration_ns=part_ns, gpu_ns=gpu_ns))
+            self._add(HourUsage(hour, name, activity), Usage(duration_ns=part_ns, gpu_ns=gpu_ns))
 
-    def _spend(self, gpus: Mapping[str, Gpu], samples: Mapping[str, Sample]) -> None:
+    def _spend(self, gpus: Mapping[str, GpuPower], samples: Mapping[str, Sample]) -> None:
         """Book the energy that GPUs have counted, where their power went meanwhile.
 
         GPUs count exactly, and are asked for it more seldom than for their power.
@@ -175,7 +179,7 @@ class Meter:
                     for slot, part in divide(used // sample.gpus[uuid], weights):
                         self._add(slot, Usage(energy_mj=part))
 
-    def _add(self, slot: Slot, usage: Usage) -> None:
+    def _add(self, slot: HourUsage, usage: Usage) -> None:
         if usage != Usage():
             self.slots[slot] = self.slots.get(slot, Usage()) + usage
 
@@ -196,7 +200,7 @@ def split(begin_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
         begin_ns = next_ns
 
 
-def divide(amount: int, weights: Mapping[Slot, int]) -> Iterator[tuple[Slot, int]]:
+def divide(amount: int, weights: Mapping[HourUsage, int]) -> Iterator[tuple[HourUsage, int]]:
     """Divide an amount by weights, whole and without a rest; the last slot gets what is left."""
     whole, left = sum(weights.values()), amount
     for number, (slot, weight) in enumerate(weights.items(), start=1):

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import attrs
 
-from vllmd.config.cost import ApiPrice, Cost, exact
+from vllmd.config.cost import ApiPrice, CostConfig, exact
 from vllmd.cost.usage import HOUR_NS, Usage
 
 MILLION = 1_000_000
@@ -36,7 +36,7 @@ class Prices:
     currency: str
 
     @classmethod
-    def of(cls, cost: Cost) -> "Prices":
+    def of(cls, cost: CostConfig) -> "Prices":
         """Take them from the configuration."""
         return cls(
             exact(cost.gpu_hour or 0), exact(cost.kwh or 0), exact(cost.overhead), cost.currency

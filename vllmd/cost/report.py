@@ -6,9 +6,9 @@ from typing import Any
 
 from vllmd.config.cost import ApiPrice
 from vllmd.cost.prices import KWH_MJ, Amount, Prices, api_amount, break_even, per_million
-from vllmd.cost.usage import SECOND_NS, Activity, Slot, Usage, total
+from vllmd.cost.usage import SECOND_NS, Activity, HourUsage, Usage, total
 
-Slots = Mapping[Slot, Usage]
+Slots = Mapping[HourUsage, Usage]
 
 
 def report(

@@ -10,8 +10,8 @@ import structlog
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.cost import api_prices
-from vllmd.cost.day_files import Book, merge
-from vllmd.cost.meter import Gpu, Meter, Sample
+from vllmd.cost.day_files import DayFiles, merge
+from vllmd.cost.meter import GpuPower, Meter, Sample
 from vllmd.cost.prices import Amount, Prices
 from vllmd.cost.report import report
 from vllmd.cost.snapshot import CostFigures
@@ -21,12 +21,12 @@ from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
 from vllmd.events.daemon import UsageFailed
 from vllmd.gpu.latest import Device
-from vllmd.gpu.service import Gpus
+from vllmd.gpu.service import GpuService
 from vllmd.gpu.sources import DEMO
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
 from vllmd.util.clock import Clock
-from vllmd.util.disk_thread import Aside
+from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part
 from vllmd.util.units import DAY_S
 
@@ -41,22 +41,22 @@ POWER, ENERGY = "power_watts", "energy_joules_total"
 _log = structlog.get_logger()
 
 
-class Metering:
+class CostService:
     """Looks at every engine, and keeps what it used."""
 
     def __init__(
         self,
         config: Config,
         statuses: Callable[[], Sequence[EngineStatus]],
-        gpus: Gpus,
+        gpus: GpuService,
         clock: Clock,
-        aside: Aside,
+        aside: DiskThread,
     ) -> None:
         self._statuses = statuses
         self._gpus = gpus
         self._clock = clock
         self._aside = aside
-        self._book = Book(paths.state_dir(config), config.cost.keep_days)
+        self._book = DayFiles(paths.state_dir(config), config.cost.keep_days)
         self._meter = Meter(self._wall_ns())
         self._resumed = False
         self._used: dict[tuple[str, Activity], Usage] = {}
@@ -127,11 +127,11 @@ class Metering:
         started_ns = int((status.started_at or 0.0) * SECOND_NS)
         return Sample(activity, status.run_id, started_ns, gpus)
 
-    def _gpu(self, device: Device) -> Gpu:
+    def _gpu(self, device: Device) -> GpuPower:
         values = self._gpus.values(device)
         energy = values.get(ENERGY)
         energy_mj = None if energy is None else round(energy * 1000)
-        return Gpu(energy_mj, round(values.get(POWER, 0.0) * 1000))
+        return GpuPower(energy_mj, round(values.get(POWER, 0.0) * 1000))
 
     def _shares(self) -> dict[str, dict[str, int]]:
         """Return the GPUs of each engine, and how many engines share each."""

@@ -73,7 +73,7 @@ class Usage:
 
 
 @attrs.frozen
-class Slot:
+class HourUsage:
     """One hour of one engine, by what it did; `hour` is its begin, in seconds since the epoch."""
 
     hour: int
@@ -86,15 +86,15 @@ def total(usages: Iterable[Usage]) -> Usage:
     return sum(usages, start=Usage())
 
 
-def to_json(slot: Slot, usage: Usage) -> dict[str, Any]:
+def to_json(slot: HourUsage, usage: Usage) -> dict[str, Any]:
     """Return one row as it is kept."""
     return {**attrs.asdict(slot), "activity": str(slot.activity), **attrs.asdict(usage)}
 
 
-def from_json(row: dict[str, Any]) -> tuple[Slot, Usage]:
+def from_json(row: dict[str, Any]) -> tuple[HourUsage, Usage]:
     """Read what `to_json` made.
 
     Raises: KeyError, ValueError, TypeError: it is something else.
     """
-    slot = Slot(int(row["hour"]), str(row["engine"]), Activity(row["activity"]))
+    slot = HourUsage(int(row["hour"]), str(row["engine"]), Activity(row["activity"]))
     return slot, Usage(**{field.name: int(row[field.name]) for field in attrs.fields(Usage)})

@@ -15,7 +15,7 @@ import structlog
 
 import vllmd
 from vllmd.collectors.base import Collector
-from vllmd.collectors.runner import Runner
+from vllmd.collectors.runner import CollectorRunner
 from vllmd.config import paths
 from vllmd.config.fallback import keep_good
 from vllmd.config.metrics import ConfigCollector, LastRead
@@ -25,15 +25,15 @@ from vllmd.control import server as control
 from vllmd.control.socket_file import keep_there
 from vllmd.cost.metrics import CostCollector
 from vllmd.daemon import lifetime, startup
-from vllmd.daemon.environment import Address, Surroundings
+from vllmd.daemon.environment import Address, Environment
 from vllmd.daemon.lifetime import Lifetime
 from vllmd.daemon.metrics.build import BuildCollector
 from vllmd.daemon.metrics.filesystems import FilesystemsCollector
 from vllmd.daemon.metrics.parts import PartsCollector
 from vllmd.daemon.metrics.process import OwnProcessCollector
-from vllmd.daemon.reload import NoFileError, Reading, plan, read_again, wait_until_usable
+from vllmd.daemon.reload import ConfigSnapshot, NoFileError, plan, read_again, wait_until_usable
 from vllmd.daemon.runtime import Runtime
-from vllmd.doctor.on_start import Foresight
+from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.engine.metrics import EnginesCollector, UsageCollector
 from vllmd.engine.output.metrics import LogsCollector
 from vllmd.errors import VllmdError
@@ -48,14 +48,14 @@ from vllmd.events.daemon import (
 )
 from vllmd.gpu.metrics import GpusCollector
 from vllmd.history.metrics import HistoryCollector
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 from vllmd.history.store import Store
-from vllmd.history.writer import History
+from vllmd.history.writer import HistoryWriter
 from vllmd.http import app as exporter
 from vllmd.http import asgi_server
 from vllmd.http.metrics import ConnectionsCollector
 from vllmd.http.metrics_page import MetricsPage
-from vllmd.http.service import Web
+from vllmd.http.service import WebSettings
 from vllmd.lora.metrics import AdaptersCollector
 from vllmd.notify import service as notify_service
 from vllmd.notify.metrics import NotificationsCollector
@@ -63,8 +63,8 @@ from vllmd.scrape.metrics import PagesCollector
 from vllmd.traces.metrics import TracesCollector
 from vllmd.util.allocator import give_back_large_blocks
 from vllmd.util.clock import Clock, Moment, SystemClock
-from vllmd.util.disk_thread import Aside
-from vllmd.util.parts import Part, Running
+from vllmd.util.disk_thread import DiskThread
+from vllmd.util.parts import Part, RunningParts
 from vllmd.util.threads import Threads
 from vllmd.util.units import MIB
 
@@ -80,14 +80,14 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        surroundings: Surroundings | None = None,
+        surroundings: Environment | None = None,
         *,
         problem: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make a daemon; with a `problem` of the configuration it starts nothing new."""
         self._first = config, problem
-        self._surroundings = surroundings or Surroundings()
+        self._surroundings = surroundings or Environment()
         self._clock = clock or SystemClock()
         self._started = Moment.now(self._clock)
         self._parts = self._surroundings.parts
@@ -98,11 +98,11 @@ class Daemon:
         self._run_dir = paths.run_dir(config)
         self._surroundings.redactor.learn(secrets_of(config))
         kept = config.history
-        self._history = History(
+        self._history = HistoryWriter(
             Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
             parts=self._parts,
         )
-        self._web = Web(config.daemon, self._clock)
+        self._web = WebSettings(config.daemon, self._clock)
         self._stop = asyncio.Event()
         self._reading = asyncio.Lock()
         self._hung_up: set[asyncio.Task[None]] = set()
@@ -121,11 +121,11 @@ class Daemon:
         lock = startup.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(Threads())
-        self._aside = Aside(self._parts)
+        self._aside = DiskThread(self._parts)
         state_file = paths.state_dir(config) / lifetime.NAME
         self._lifetime = Lifetime(state_file, self._clock, self._aside.do)
         control_path = paths.control_socket(self._run_dir)
-        self._foresight = Foresight(config, control_path)
+        self._foresight = OnStartDoctor(config, control_path)
         try:
             with (
                 self._kept(),
@@ -157,7 +157,7 @@ class Daemon:
         config, problem = self._first
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             self._runtime = Runtime(
-                Reading.of(config, problem=problem),
+                ConfigSnapshot.of(config, problem=problem),
                 self._surroundings,
                 history=self._history,
                 foresight=self._foresight,
@@ -183,14 +183,14 @@ class Daemon:
         server = functools.partial(
             asgi_server.bounded, self._surroundings.tallies, self._parts.isolated
         )
-        exposed = asgi_server.Served(
+        exposed = asgi_server.RestartableServer(
             lambda: server("exporter", exporter_app, tls=tls), exporter_socket
         )
-        controlled = asgi_server.Served(
+        controlled = asgi_server.RestartableServer(
             lambda: server("control", control_app, protocol=control.PeerProtocol),
             control.listen(control_path),
         )
-        served, watching = Running(self._parts), Running(self._parts)
+        served, watching = RunningParts(self._parts), RunningParts(self._parts)
         with self._parts.isolated("tracing"):  # its parts go on trying
             await runtime.tracing.open()
         emit(
@@ -274,14 +274,14 @@ class Daemon:
                 raise VllmdError("this daemon is ending: nothing is read again")
             return self._take(wanted, apply=apply)
 
-    def _read_again(self) -> Reading:
+    def _read_again(self) -> ConfigSnapshot:
         """Read the file; one that can be used is kept for a start when it cannot."""
         wanted = read_again(self._runtime.config, self._surroundings.overrides)
         if self._surroundings.leaves_engines and wanted.config.path:
             keep_good(Path(wanted.config.path), paths.state_dir(Config()))
         return wanted
 
-    def _take(self, wanted: Reading, *, apply: bool) -> dict[str, Any]:
+    def _take(self, wanted: ConfigSnapshot, *, apply: bool) -> dict[str, Any]:
         runtime = self._runtime
         engines = runtime.engines
         changes = plan(runtime.config, wanted, engines.running())
@@ -326,7 +326,7 @@ class Daemon:
 
     def _control_app(self) -> Any:
         runtime = self._runtime
-        parts = control.Parts(
+        parts = control.Controls(
             self,
             runtime.outputs,
             runtime.gpus,
@@ -357,14 +357,16 @@ class Daemon:
             OwnProcessCollector(runtime.lag),
             PartsCollector(self._parts, lambda: self._lifetime.unexpected),
         ]
-        page = MetricsPage(Runner(collectors, self._clock), runtime.engines.readable_sources)
+        page = MetricsPage(
+            CollectorRunner(collectors, self._clock), runtime.engines.readable_sources
+        )
         return exporter.build(statuses, page)
 
     def _last_read(self) -> LastRead:
         reloads = self._surroundings.reloads
         return reloads.problem is None, reloads.succeeded_at
 
-    async def events(self, wanted: Wanted) -> list[Event]:
+    async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history.
 
         Raises: VllmdError: it cannot be read.

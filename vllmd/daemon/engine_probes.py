@@ -9,21 +9,21 @@ from collections.abc import Mapping
 import httpx
 
 from vllmd.config.command import Command
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine.liveness.fresh_look import FreshLook, look
 from vllmd.engine.liveness.monitor import Probes
-from vllmd.engine.liveness.reading import Answer, Rank, Reading
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.output.run_output import lines_aside
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
 from vllmd.engine.usage import TreeActivity
 from vllmd.errors import ScrapeError, VllmdError
-from vllmd.lora.service import Adapters
+from vllmd.lora.service import LoraService
 from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
 from vllmd.util.clock import Clock
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 STEPS = b"vllm:iteration_tokens_total_count"
 RUNNING = b"vllm:num_requests_running"
@@ -53,8 +53,10 @@ async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading
     except ScrapeError as error:
         took_s = source.lag.watched() - asked
         if error.ours:
-            return Reading(asked, Answer.UNKNOWN, took_s=took_s, problem=str(error))
-        return Reading(asked, Answer.REFUSED if error.refused else Answer.NONE, took_s=took_s)
+            return Reading(asked, PageAnswer.UNKNOWN, took_s=took_s, problem=str(error))
+        return Reading(
+            asked, PageAnswer.REFUSED if error.refused else PageAnswer.NONE, took_s=took_s
+        )
     recent.add(page, clock.time())
     return parse_reading(page)
 
@@ -63,15 +65,15 @@ def parse_reading(page: Page) -> Reading:
     """Take the heartbeat out of a page that was read."""
     ranks, sleeping = _parse(page.families)
     took_s = page.watched_until - page.watched_from
-    return Reading(page.watched_from, Answer.PAGE, ranks, sleeping, took_s)
+    return Reading(page.watched_from, PageAnswer.PAGE, ranks, sleeping, took_s)
 
 
-def parse_ranks(page: str) -> Mapping[str, Rank]:
+def parse_ranks(page: str) -> Mapping[str, RankProgress]:
     """Take the ranks out of a page's lines."""
     return _parse(parse_page(page.encode(), "").families)[0]
 
 
-def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, Rank], bool]:
+def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, RankProgress], bool]:
     """Return the ranks by name, and whether one of them sleeps."""
     values: dict[bytes, dict[str, float]] = {name: {} for name in _COUNTS}
     sleeping = False
@@ -80,7 +82,7 @@ def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, Rank], bool]:
             sleeping = _take(family, values) or sleeping
     prompt, generated = values[PROMPT_TOKENS], values[GENERATION_TOKENS]
     return {
-        name: Rank(
+        name: RankProgress(
             steps,
             values[RUNNING].get(name, 0.0),
             values[WAITING].get(name, 0.0),
@@ -109,7 +111,7 @@ def _take(family: Family, values: dict[bytes, dict[str, float]]) -> bool:
 
 
 async def look_afresh(
-    engine: Engine, key: str | None, source: PageSource, parts: Parts, canary: bool
+    engine: EngineConfig, key: str | None, source: PageSource, parts: PartRunner, canary: bool
 ) -> FreshLook:
     """Have a process of its own look at an engine, with a canary of its own if one is wanted.
 
@@ -129,12 +131,14 @@ async def look_afresh(
         source.lag,
         asked,
     )
-    if fresh.answer is Answer.UNKNOWN:
+    if fresh.answer is PageAnswer.UNKNOWN:
         parts.note(f"look:{engine.name}", VllmdError(fresh.problem), engine=engine.name)
     return fresh
 
 
-async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None) -> str | None:
+async def send_canary(
+    client: httpx.AsyncClient, engine: EngineConfig, key: str | None
+) -> str | None:
     """Ask an engine for one token.
 
     Returns: None if it came, or was refused for the moment (503: too many requests wait); else
@@ -154,7 +158,7 @@ async def send_canary(client: httpx.AsyncClient, engine: Engine, key: str | None
     return f"HTTP {response.status_code}: {response.text[:200]}"
 
 
-def _canary_of(engine: Engine) -> dict[str, object]:
+def _canary_of(engine: EngineConfig) -> dict[str, object]:
     return {
         "model": engine.served_names[0],
         "prompt": "1",
@@ -168,14 +172,14 @@ def _authorization(key: str | None) -> dict[str, str]:
 
 
 def probes(
-    engine: Engine,
+    engine: EngineConfig,
     built: Command,
     source: PageSource,
     client: httpx.AsyncClient,
     clock: Clock,
-    adapters: Adapters,
+    adapters: LoraService,
     recent: RecentPages,
-    parts: Parts,
+    parts: PartRunner,
 ) -> Probes:
     """Return what the supervisor of an engine asks of it; its pages are kept in `recent`."""
     key = built.api_key

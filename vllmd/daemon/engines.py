@@ -10,28 +10,28 @@ import httpx
 
 from vllmd.config import paths
 from vllmd.config.command import Command
-from vllmd.config.model import Config, Engine
+from vllmd.config.model import Config, EngineConfig
 from vllmd.config.secrets import secrets_of
 from vllmd.daemon import engine_probes
-from vllmd.daemon.environment import Surroundings
-from vllmd.daemon.reload import Reading
-from vllmd.engine.assembly import Settings
-from vllmd.engine.context import Site
-from vllmd.engine.output.service import Outputs
+from vllmd.daemon.environment import Environment
+from vllmd.daemon.reload import ConfigSnapshot
+from vllmd.engine.assembly import EngineSettings
+from vllmd.engine.context import EngineContext
+from vllmd.engine.output.service import OutputService
 from vllmd.engine.process.run_state import NAME, Run, RunStates
-from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.state_machine import ENDING, HAS_PAGE
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
 from vllmd.gpu.engine_view import view_of
-from vllmd.gpu.service import Gpus
-from vllmd.lora.service import Adapters
+from vllmd.gpu.service import GpuService
+from vllmd.lora.service import LoraService
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
 from vllmd.traces.spans import StartSpan
 from vllmd.util.clock import Clock
-from vllmd.util.disk_thread import Aside
+from vllmd.util.disk_thread import DiskThread
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
 from vllmd.util.terminal_text import harmless
@@ -41,21 +41,21 @@ LONGEST_PAUSE_S = 5.0
 
 
 @attrs.frozen
-class Around:
+class SupervisorContext:
     """What the daemon hands to the supervisors of all engines."""
 
-    surroundings: Surroundings
+    surroundings: Environment
     client: httpx.AsyncClient
     clock: Clock
-    aside: Aside
-    outputs: Outputs
-    gpus: Gpus
-    adapters: Adapters
+    aside: DiskThread
+    outputs: OutputService
+    gpus: GpuService
+    adapters: LoraService
     told: Callable[[str, Page], None]
     """Hears of each page that is read."""
     ended: Callable[[], None]
     """Told when nothing of a run is left, before the next one."""
-    turns: Turns = attrs.field(factory=Turns)
+    turns: LoadSlots = attrs.field(factory=LoadSlots)
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
 
@@ -149,7 +149,9 @@ class Engines:
             for name in [n for n in kept if n not in self.supervisors]:
                 del kept[name]
 
-    def configure(self, now: Reading, wanted: Reading, around: Around) -> None:
+    def configure(
+        self, now: ConfigSnapshot, wanted: ConfigSnapshot, around: SupervisorContext
+    ) -> None:
         """Make what an engine needs that is new, and give the others their settings.
 
         `now` is what is in force, `wanted` has the commands that the next starts use.
@@ -168,7 +170,7 @@ class Engines:
                 self._ending.discard(name)
                 self.supervisors[name].keep()
 
-    def _give(self, name: str, settings: Settings) -> None:
+    def _give(self, name: str, settings: EngineSettings) -> None:
         supervisor = self.supervisors.get(name) or self._left.pop(name, None)
         if supervisor is None:
             supervisor = Supervisor(settings)
@@ -178,12 +180,12 @@ class Engines:
 
     def _settings(
         self,
-        now: Reading,
-        engine: Engine,
+        now: ConfigSnapshot,
+        engine: EngineConfig,
         command: Command,
         secrets: tuple[str, ...],
-        around: Around,
-    ) -> Settings:
+        around: SupervisorContext,
+    ) -> EngineSettings:
         name, clock = engine.name, around.clock
         source = self.sources.get(name)
         if source is None:
@@ -199,7 +201,7 @@ class Engines:
         source.point(engine.url)
         recent = self._recent.setdefault(name, RecentPages())
         reached = now.commands[name]
-        return Settings(
+        return EngineSettings(
             engine,
             command,
             self._site(now.config, engine, secrets, around),
@@ -217,12 +219,16 @@ class Engines:
         )
 
     def _site(
-        self, config: Config, engine: Engine, secrets: tuple[str, ...], around: Around
-    ) -> Site:
+        self,
+        config: Config,
+        engine: EngineConfig,
+        secrets: tuple[str, ...],
+        around: SupervisorContext,
+    ) -> EngineContext:
         name, state_dir = engine.name, paths.state_dir(config)
         if self._stopped is None:
             self._stopped = StoppedEngines(state_dir / "stopped.json")
-        return Site(
+        return EngineContext(
             directory=paths.engine_dir(paths.run_dir(config), name),
             log_path=paths.engine_log(paths.log_dir(config), name),
             state_dir=state_dir,

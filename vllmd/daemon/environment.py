@@ -8,13 +8,13 @@ import attrs
 from vllmd.config.overrides import Overrides
 from vllmd.daemon.reload import Reloads
 from vllmd.engine.process.spawner import DirectSpawner, Spawner
-from vllmd.eventlog.bus import Feed, Listener
-from vllmd.http.connections import Tallies
+from vllmd.eventlog.bus import EventBus, Listener
+from vllmd.http.connections import ConnectionTotals
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
-from vllmd.traces.intake import Kept
+from vllmd.traces.intake import IntakeState
 from vllmd.traces.own_spans import OwnSpans
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 from vllmd.util.redact import Redactor
 
 
@@ -27,7 +27,7 @@ class Address:
 
 
 @attrs.frozen
-class Surroundings:
+class Environment:
     """By hand, or as a service whose manager holds sockets and engines."""
 
     spawner: Spawner = attrs.field(factory=DirectSpawner)
@@ -36,18 +36,18 @@ class Surroundings:
     notifier: Notifier = attrs.field(factory=lambda: Notifier({}))
     leaves_engines: bool = False
     """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
-    feed: Feed = attrs.field(factory=Feed)
+    feed: EventBus = attrs.field(factory=EventBus)
     outbox: Outbox = attrs.field(factory=Outbox)
     redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
-    traces: Kept = attrs.field(factory=Kept)
-    tallies: Tallies = attrs.field(factory=Tallies)
+    traces: IntakeState = attrs.field(factory=IntakeState)
+    tallies: ConnectionTotals = attrs.field(factory=ConnectionTotals)
     """What became of the connections of each listener."""
     own_spans: OwnSpans = attrs.field(
         default=attrs.Factory(lambda self: OwnSpans(self.traces.queue), takes_self=True)
     )
 
-    parts: Parts = attrs.field(factory=Parts)
+    parts: PartRunner = attrs.field(factory=PartRunner)
     overrides: Overrides = attrs.field(factory=Overrides)
 
     def listen(self, **own: Listener) -> None:

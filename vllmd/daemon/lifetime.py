@@ -21,7 +21,7 @@ from vllmd.events.daemon import (
 )
 from vllmd.shim.proc import boot_id
 from vllmd.util.clock import Clock
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
 from vllmd.util.state_file import StateFile
 
@@ -47,7 +47,7 @@ class BadEnd:
 class Lifetime:
     """The file of one state directory."""
 
-    def __init__(self, path: Path, clock: Clock, do: Do = at_once) -> None:
+    def __init__(self, path: Path, clock: Clock, do: DiskWork = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._file = StateFile(
             path,

@@ -13,7 +13,7 @@ from vllmd.config.command import Commands
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.config.overrides import Overrides
-from vllmd.config.problem import Problem
+from vllmd.config.problem import ConfigProblem
 from vllmd.daemon import startup
 from vllmd.engine.process.run_state import Run
 from vllmd.errors import ConfigError
@@ -26,7 +26,7 @@ EARLIER = "what an earlier reload changed"
 
 
 @attrs.frozen
-class Plan:
+class ReloadPlan:
     """What another configuration means. Keys are named, never their values."""
 
     added: tuple[str, ...] = ()
@@ -44,19 +44,19 @@ class Plan:
 
 
 @attrs.frozen
-class Reading:
+class ConfigSnapshot:
     """A configuration, as its file has it, and the command of each of its engines."""
 
     config: Config
     commands: Commands
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[ConfigProblem, ...] = ()
     problem: str | None = None
     """Why nothing new is started with it; None if it is what the file says."""
 
     @classmethod
     def of(
-        cls, config: Config, warnings: Collection[Problem] = (), problem: str | None = None
-    ) -> "Reading":
+        cls, config: Config, warnings: Collection[ConfigProblem] = (), problem: str | None = None
+    ) -> "ConfigSnapshot":
         """Work out the commands, once for all who need them."""
         return cls(config, command.build_all(config), tuple(warnings), problem)
 
@@ -109,7 +109,7 @@ Running = Mapping[str, str]
 """The fingerprint of the command that each engine runs with, of those that do run."""
 
 
-def read_again(now: Config, overrides: Overrides | None = None) -> Reading:
+def read_again(now: Config, overrides: Overrides | None = None) -> ConfigSnapshot:
     """Read the file of a configuration again, and its web configuration if it names another.
 
     It waits for the disk.
@@ -124,12 +124,15 @@ def read_again(now: Config, overrides: Overrides | None = None) -> Reading:
     if web and web != now.daemon.web_config_file:
         web_file.load(Path(web))
     startup.refuse_other_place(now.daemon, new.daemon)
-    return Reading.of(new, warnings)
+    return ConfigSnapshot.of(new, warnings)
 
 
 def in_force(
-    new: Reading, before: Reading | None, runs: Mapping[str, Run], ending: Collection[str]
-) -> Reading:
+    new: ConfigSnapshot,
+    before: ConfigSnapshot | None,
+    runs: Mapping[str, Run],
+    ending: Collection[str],
+) -> ConfigSnapshot:
     """Return what holds now of a configuration: what runs is reached as it was started.
 
     `before` is what was in force; `runs` is what runs, `ending` names engines that are configured
@@ -148,7 +151,7 @@ def in_force(
     return attrs.evolve(new, config=attrs.evolve(new.config, engines=engines), commands=commands)
 
 
-def plan(now: Config, new: Reading, running: Running) -> Plan:
+def plan(now: Config, new: ConfigSnapshot, running: Running) -> ReloadPlan:
     """Say what is different for each engine, and which of them runs with another command."""
     applied: dict[str, tuple[str, ...]] = {}
     restart: dict[str, tuple[str, ...]] = {}
@@ -164,7 +167,7 @@ def plan(now: Config, new: Reading, running: Running) -> Plan:
         elif changed:
             applied[name] = changed
     removed = tuple(name for name in now.engines if name not in engines)
-    return Plan(
+    return ReloadPlan(
         added=tuple(name for name in engines if name not in now.engines),
         removed=removed,
         running=tuple(name for name in removed if name in running),

@@ -12,26 +12,26 @@ import httpx
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of, webhook_url
-from vllmd.config.sections import Notify
-from vllmd.cost.service import Metering
-from vllmd.daemon.engines import Around, Engines, kept_runs
-from vllmd.daemon.environment import Surroundings
-from vllmd.daemon.reload import Reading, in_force
-from vllmd.doctor.on_start import Foresight
-from vllmd.engine.output.service import Outputs
+from vllmd.config.sections import NotifyConfig
+from vllmd.cost.service import CostService
+from vllmd.daemon.engines import Engines, SupervisorContext, kept_runs
+from vllmd.daemon.environment import Environment
+from vllmd.daemon.reload import ConfigSnapshot, in_force
+from vllmd.doctor.on_start import OnStartDoctor
+from vllmd.engine.output.service import OutputService
 from vllmd.engine.status import summary
 from vllmd.errors import ConfigError
-from vllmd.gpu.service import Gpus
-from vllmd.gpu.state_file import Notebook
-from vllmd.history.writer import History
-from vllmd.http.service import Web
-from vllmd.lora.service import Adapters
+from vllmd.gpu.service import GpuService
+from vllmd.gpu.state_file import GpuStateFile
+from vllmd.history.writer import HistoryWriter
+from vllmd.http.service import WebSettings
+from vllmd.lora.service import LoraService
 from vllmd.notify import service as notify_service
 from vllmd.scrape.page import Page
-from vllmd.traces.service import Tracing
+from vllmd.traces.service import TraceService
 from vllmd.util.clock import Clock
-from vllmd.util.disk_thread import Aside
-from vllmd.util.parts import Part, Running
+from vllmd.util.disk_thread import DiskThread
+from vllmd.util.parts import Part, RunningParts
 from vllmd.util.units import MIB
 
 
@@ -40,15 +40,15 @@ class Runtime:
 
     def __init__(
         self,
-        wanted: Reading,
-        surroundings: Surroundings,
+        wanted: ConfigSnapshot,
+        surroundings: Environment,
         *,
-        history: History,
-        foresight: Foresight,
-        web: Web,
+        history: HistoryWriter,
+        foresight: OnStartDoctor,
+        web: WebSettings,
         client: httpx.AsyncClient,
         clock: Clock,
-        aside: Aside,
+        aside: DiskThread,
     ) -> None:
         """Make all of it; nothing runs before `begin`."""
         self.wanted = wanted
@@ -60,13 +60,15 @@ class Runtime:
         self.engines = engines = Engines()
         self.now = now = in_force(wanted, None, kept_runs(wanted.config, clock), ())
         config = now.config
-        self.outputs = Outputs(config, clock)
-        notebook = Notebook(paths.state_dir(config) / "gpus.json", aside.do)
-        self.gpus = Gpus(config, now.commands, engines.statuses, clock, notebook)
-        self.tracing = Tracing(config, surroundings, now.commands, client, clock, engines.note_span)
-        self.adapters = Adapters(config, now.commands, engines.statuses, client, clock)
-        self.metering = Metering(config, engines.statuses, self.gpus, clock, aside)
-        self._around = Around(
+        self.outputs = OutputService(config, clock)
+        notebook = GpuStateFile(paths.state_dir(config) / "gpus.json", aside.do)
+        self.gpus = GpuService(config, now.commands, engines.statuses, clock, notebook)
+        self.tracing = TraceService(
+            config, surroundings, now.commands, client, clock, engines.note_span
+        )
+        self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
+        self.metering = CostService(config, engines.statuses, self.gpus, clock, aside)
+        self._around = SupervisorContext(
             surroundings,
             client,
             clock,
@@ -79,8 +81,8 @@ class Runtime:
         )
         self.lag = self._around.lag
         engines.configure(now, wanted, self._around)
-        self._lives = Running(surroundings.parts, self._renew)
-        self._others = Running(surroundings.parts)
+        self._lives = RunningParts(surroundings.parts, self._renew)
+        self._others = RunningParts(surroundings.parts)
         notifier = surroundings.notifier
         self._manager = Part(
             "systemd",
@@ -113,7 +115,7 @@ class Runtime:
         yield from self.metering.parts()
         yield from self._foresight.parts()
 
-    def _webhook_part(self, notify: Notify) -> Part:
+    def _webhook_part(self, notify: NotifyConfig) -> Part:
         """Return who sends notices: as before, if nothing about the address changed."""
         try:
             address = webhook_url(notify)
@@ -156,7 +158,7 @@ class Runtime:
 
     # --- another configuration ---------------------------------------------------------------
 
-    def take(self, wanted: Reading, *, apply: bool = False) -> None:
+    def take(self, wanted: ConfigSnapshot, *, apply: bool = False) -> None:
         """Go on with another reading of the file; with `apply`, restart and stop what it asks for.
 
         Nothing of it is waited for. Where a mistake makes that impossible, everything is as before.
@@ -177,11 +179,11 @@ class Runtime:
                 supervisor.renew()
         self._run()
 
-    def _reach(self, now: Reading) -> None:
+    def _reach(self, now: ConfigSnapshot) -> None:
         self._configure(now)
         self.now = now
 
-    def _configure(self, now: Reading) -> None:
+    def _configure(self, now: ConfigSnapshot) -> None:
         """Give everything its settings; what has them already is not touched."""
         config, commands = now.config, now.commands
         self._surroundings.redactor.learn(secrets_of(config))

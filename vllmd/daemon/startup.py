@@ -7,7 +7,7 @@ import resource
 from pathlib import Path
 
 from vllmd.config import paths
-from vllmd.config.model import Config, Daemon
+from vllmd.config.model import Config, DaemonConfig
 from vllmd.errors import ConfigError, DaemonRunningError, VllmdError
 
 LOCK_NAME = "daemon.lock"
@@ -68,7 +68,7 @@ def raise_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def refuse_other_place(now: Daemon, new: Daemon) -> None:
+def refuse_other_place(now: DaemonConfig, new: DaemonConfig) -> None:
     """Refuse settings that a running daemon cannot move to: it would lose its engines or its port.
 
     Raises: ConfigError: naming the first of them.

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from vllmd.demo.args import Args
-from vllmd.demo.engine import Engine, EngineDeadError, Request
+from vllmd.demo.engine import DemoEngine, DemoRequest, EngineDeadError
 from vllmd.demo.key import KeyRequired
-from vllmd.demo.lora import Adapters
+from vllmd.demo.lora import LoadedAdapters
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.spans import Spans
 
@@ -23,11 +23,16 @@ VERSION = "0.32.0"
 DEFAULT_MAX_TOKENS = 16
 
 
-class Api:
+class DemoApi:
     """The models that are served and the requests for them."""
 
     def __init__(
-        self, args: Args, engine: Engine, metrics: Metrics, spans: Spans, adapters: Adapters
+        self,
+        args: Args,
+        engine: DemoEngine,
+        metrics: Metrics,
+        spans: Spans,
+        adapters: LoadedAdapters,
     ) -> None:
         self._args = args
         self._spans = spans
@@ -136,7 +141,7 @@ class Api:
         model = body.get("model") or self._args.served_names[0]
         prompt_tokens, max_tokens = _lengths(body, chat)
         adapter = model if model in self._adapters.paths else None
-        generation = Request(prompt_tokens, max_tokens, adapter)
+        generation = DemoRequest(prompt_tokens, max_tokens, adapter)
         with_usage = (body.get("stream_options") or {}).get("include_usage", False)
         reply = _Reply(model, chat, generation, with_usage)
         words = self._engine.generate(
@@ -158,7 +163,7 @@ def _size(headers: Mapping[str, str]) -> int:
 class _Reply:
     """One answer in OpenAI's shape."""
 
-    def __init__(self, model: str, chat: bool, request: Request, with_usage: bool) -> None:
+    def __init__(self, model: str, chat: bool, request: DemoRequest, with_usage: bool) -> None:
         kind = "chat.completion" if chat else "text_completion"
         prefix = "chatcmpl" if chat else "cmpl"
         self._chat = chat

@@ -22,7 +22,7 @@ class EngineDeadError(Exception):
 
 
 @attrs.define(eq=False)
-class Request:
+class DemoRequest:
     """One sequence that is being generated."""
 
     prompt_tokens: int
@@ -34,14 +34,14 @@ class Request:
     words: asyncio.Queue[str | Exception | None] = attrs.field(factory=asyncio.Queue)
 
 
-class Engine:
+class DemoEngine:
     """An EngineCore process and the requests in it; `died` is set when it is gone."""
 
     def __init__(self, args: Args, metrics: Metrics) -> None:
         self._args = args
         self._metrics = metrics
         self._ids = itertools.count()
-        self._requests: dict[str, Request] = {}
+        self._requests: dict[str, DemoRequest] = {}
         self.died = asyncio.Event()
         self.process: asyncio.subprocess.Process
 
@@ -71,7 +71,9 @@ class Engine:
         """Requests that have no last token yet."""
         return len(self._requests)
 
-    async def generate(self, request: Request, finished: Callable[[], None]) -> AsyncIterator[str]:
+    async def generate(
+        self, request: DemoRequest, finished: Callable[[], None]
+    ) -> AsyncIterator[str]:
         """Yield the words of one request; `finished` is told of its end, but not of an abort.
 
         Raises: EngineDeadError: the EngineCore is gone, or the server ends.

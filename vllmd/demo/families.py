@@ -33,7 +33,7 @@ _HIGHR = (
 
 
 @attrs.frozen
-class Row:
+class FamilyRow:
     """One family; `name` is as on the page."""
 
     type: str
@@ -44,199 +44,201 @@ class Row:
     per_engine: bool = True
 
 
-ROWS: tuple[Row, ...] = (
-    Row(
+ROWS: tuple[FamilyRow, ...] = (
+    FamilyRow(
         "counter",
         "vllm:estimated_flops_per_gpu_total",
         "Estimated number of floating point operations per GPU (for Model Flops Utilization calculations).",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:estimated_read_bytes_per_gpu_total",
         "Estimated number of bytes read from memory per GPU (for Model Flops Utilization calculations).",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:estimated_write_bytes_per_gpu_total",
         "Estimated number of bytes written to memory per GPU (for Model Flops Utilization calculations).",
     ),
-    Row("gauge", "vllm:num_requests_running", "Number of requests in model execution batches."),
-    Row("gauge", "vllm:num_requests_waiting", "Number of requests waiting to be processed."),
-    Row(
+    FamilyRow(
+        "gauge", "vllm:num_requests_running", "Number of requests in model execution batches."
+    ),
+    FamilyRow("gauge", "vllm:num_requests_waiting", "Number of requests waiting to be processed."),
+    FamilyRow(
         "gauge",
         "vllm:num_requests_waiting_by_reason",
         "Number of waiting requests by reason. Reason labels: 'capacity' = waiting for scheduling capacity; 'deferred' = deferred by transient constraints (LoRA budget, KV transfer, blocked status). Sum of all reasons equals vllm:num_requests_waiting.",
         MappingProxyType({"reason": ("capacity", "deferred")}),
     ),
-    Row(
+    FamilyRow(
         "gauge",
         "vllm:engine_sleep_state",
         "Engine sleep state; awake = 0 means engine is sleeping; awake = 1 means engine is awake; weights_offloaded = 1 means sleep level 1; discard_all = 1 means sleep level 2.",
         MappingProxyType({"sleep_state": ("awake", "weights_offloaded", "discard_all")}),
     ),
-    Row("gauge", "vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage."),
-    Row(
+    FamilyRow("gauge", "vllm:kv_cache_usage_perc", "KV-cache usage. 1 means 100 percent usage."),
+    FamilyRow(
         "counter",
         "vllm:prefix_cache_queries_total",
         "Prefix cache queries, in terms of number of queried tokens.",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:prefix_cache_hits_total",
         "Prefix cache hits, in terms of number of cached tokens.",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:external_prefix_cache_queries_total",
         "External prefix cache queries from KV connector cross-instance cache sharing, in terms of number of queried tokens.",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:external_prefix_cache_hits_total",
         "External prefix cache hits from KV connector cross-instance cache sharing, in terms of number of cached tokens.",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:mm_cache_queries_total",
         "Multi-modal cache queries, in terms of number of queried items.",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:mm_cache_hits_total",
         "Multi-modal cache hits, in terms of number of cached items.",
     ),
-    Row(
+    FamilyRow(
         "counter", "vllm:num_preemptions_total", "Cumulative number of preemption from the engine."
     ),
-    Row("counter", "vllm:prompt_tokens_total", "Number of prefill tokens processed."),
-    Row(
+    FamilyRow("counter", "vllm:prompt_tokens_total", "Number of prefill tokens processed."),
+    FamilyRow(
         "counter",
         "vllm:prompt_tokens_by_source_total",
         "Number of prompt tokens by source.",
         MappingProxyType({"source": ("local_compute", "local_cache_hit", "external_kv_transfer")}),
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:prompt_tokens_cached_total",
         "Number of cached prompt tokens (local + external).",
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:prompt_tokens_cached_by_source_total",
         "Prefix-cache hit tokens by the cache tier that supplied them: device (local HBM), host (offloaded to DRAM), disk, p2p (transferred from another vLLM instance) or external_unspecified. Counted at admission; sums to vllm:prefix_cache_hits + vllm:external_prefix_cache_hits.",
         MappingProxyType({"source": ("device", "host", "p2p", "disk", "external_unspecified")}),
     ),
-    Row("counter", "vllm:generation_tokens_total", "Number of generation tokens processed."),
-    Row(
+    FamilyRow("counter", "vllm:generation_tokens_total", "Number of generation tokens processed."),
+    FamilyRow(
         "counter",
         "vllm:request_success_total",
         "Count of successfully processed requests.",
         MappingProxyType({"finished_reason": ("stop", "length", "abort", "error", "repetition")}),
     ),
-    Row(
+    FamilyRow(
         "counter",
         "vllm:admission_rejections_total",
         "Number of admission attempts rejected by a queue limit, by reason.",
         MappingProxyType({"reason": ("max_num_queued_reqs", "max_num_queued_tokens")}),
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_prompt_tokens",
         "Number of prefill tokens processed.",
         buckets=_TOKENS,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_generation_tokens",
         "Number of generation tokens processed.",
         buckets=_TOKENS,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:iteration_tokens_total",
         "Histogram of number of tokens per engine_step.",
         buckets=_STEP_TOKENS,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_max_num_generation_tokens",
         "Histogram of maximum number of requested generation tokens.",
         buckets=_TOKENS,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_params_n",
         "Histogram of the n request parameter.",
         buckets=(1.0, 2.0, 5.0, 10.0, 20.0),
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_params_max_tokens",
         "Histogram of the max_tokens request parameter.",
         buckets=_TOKENS,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:time_to_first_token_seconds",
         "Histogram of time to first token in seconds.",
         buckets=_TTFT,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:inter_token_latency_seconds",
         "Histogram of inter-token latency in seconds.",
         buckets=_PER_TOKEN,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_time_per_output_token_seconds",
         "Histogram of time_per_output_token_seconds per request.",
         buckets=_PER_TOKEN,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:e2e_request_latency_seconds",
         "Histogram of e2e request latency in seconds.",
         buckets=_REQUEST,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_queue_time_seconds",
         "Histogram of time spent in WAITING phase for request.",
         buckets=_REQUEST,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_inference_time_seconds",
         "Histogram of time spent in RUNNING phase for request.",
         buckets=_REQUEST,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_prefill_time_seconds",
         "Histogram of time spent in PREFILL phase for request.",
         buckets=_REQUEST,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_decode_time_seconds",
         "Histogram of time spent in DECODE phase for request.",
         buckets=_REQUEST,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_num_preemptions",
         "Histogram of the number of times a request was preempted.",
         buckets=(1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0),
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "vllm:request_prefill_kv_computed_tokens",
         "Histogram of new KV tokens computed during prefill (excluding cached tokens).",
         buckets=_TOKENS,
     ),
-    Row(
+    FamilyRow(
         "gauge",
         "vllm:lora_requests_info",
         "Running stats on lora requests.",
@@ -245,7 +247,7 @@ ROWS: tuple[Row, ...] = (
         ),
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "gauge",
         "vllm:cache_config_info",
         "Information of the LLMEngine CacheConfig",
@@ -291,35 +293,35 @@ ROWS: tuple[Row, ...] = (
         ),
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "counter",
         "http_requests_total",
         "Total number of requests by method, status and handler.",
         MappingProxyType({"handler": (), "method": (), "status": ()}),
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "summary",
         "http_request_size_bytes",
         "Content length of incoming requests by handler. Only value of header is respected. Otherwise ignored. No percentile calculated. ",
         MappingProxyType({"handler": ()}),
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "summary",
         "http_response_size_bytes",
         "Content length of outgoing responses by handler. Only value of header is respected. Otherwise ignored. No percentile calculated. ",
         MappingProxyType({"handler": ()}),
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "http_request_duration_highr_seconds",
         "Latency with many buckets but no API specific labels. Made for more accurate percentile calculations. ",
         buckets=_HIGHR,
         per_engine=False,
     ),
-    Row(
+    FamilyRow(
         "histogram",
         "http_request_duration_seconds",
         "Latency with only few buckets by handler. Made to be only used if aggregation by handler is important. ",

@@ -24,7 +24,7 @@ class LoadError(Exception):
         self.code = code
 
 
-class Adapters:
+class LoadedAdapters:
     """The adapters that are loaded: their names, and the paths that they came from.
 
     Source: `OpenAIServingModels`, `WorkerLoRAManager` and `PEFTHelper` in vLLM 0.32.

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 
 from vllmd.demo.args import Args
-from vllmd.demo.families import ROWS, Row
+from vllmd.demo.families import ROWS, FamilyRow
 
 _CREATED = "PROMETHEUS_DISABLE_CREATED_SERIES"
 _KINDS: dict[str, Any] = {"counter": Counter, "gauge": Gauge, "summary": Summary}
@@ -38,7 +38,7 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self._seed()
 
-    def _build(self, row: Row) -> Any:
+    def _build(self, row: FamilyRow) -> Any:
         names = [*(self._base if row.per_engine else ()), *row.labels]
         if row.name == "vllm:admission_rejections_total":
             names.append("model_name")

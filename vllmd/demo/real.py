@@ -13,9 +13,9 @@ import click
 
 from vllmd.errors import InstallError, VllmdError
 from vllmd.installing.host import has_gpu
-from vllmd.installing.install import Source, install
-from vllmd.installing.layout import Engines
-from vllmd.installing.plan import VERSION, Plan
+from vllmd.installing.install import EngineSource, install
+from vllmd.installing.layout import InstalledEngines
+from vllmd.installing.plan import VERSION, InstallPlan
 from vllmd.installing.progress import progress_bar
 
 CACHE = "VLLMD_CACHE"
@@ -63,10 +63,10 @@ def prepare() -> tuple[Path, Path]:
     Returns: the `vllm` program and the folder with `model` and `lora`.
     Raises: InstallError.
     """
-    engines = Engines(cache_dir() / "engine")
+    engines = InstalledEngines(cache_dir() / "engine")
     model = cache_dir() / "tiny-model"
     with progress_bar("vLLM") as report:
-        engine = install(engines, Plan(VERSION, cpu=not has_gpu()), Source(), report)
+        engine = install(engines, InstallPlan(VERSION, cpu=not has_gpu()), EngineSource(), report)
         program = Path(engine.program)
         if not (model / "lora" / "adapter_model.safetensors").exists():
             report("tiny model", 1.0)

@@ -8,10 +8,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-from vllmd.demo.api import VERSION, Api
+from vllmd.demo.api import VERSION, DemoApi
 from vllmd.demo.args import Args, parse_args
-from vllmd.demo.engine import Engine, EngineDeadError
-from vllmd.demo.lora import Adapters, LoadError
+from vllmd.demo.engine import DemoEngine, EngineDeadError
+from vllmd.demo.lora import LoadedAdapters, LoadError
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
 from vllmd.demo.spans import Spans
@@ -51,18 +51,18 @@ async def _serve(args: Args) -> int:
         say("APIServer", f"[Errno {error.errno}] {error.strerror}", level="ERROR")
         return 1
     metrics = Metrics(args)
-    engine = Engine(args, metrics)
+    engine = DemoEngine(args, metrics)
     if not await _load(engine, stopped):
         return 130 if stopped.is_set() else 1
     try:
-        adapters = Adapters(args)
+        adapters = LoadedAdapters(args)
     except LoadError as error:
         say("APIServer", f"ValueError: {error}", level="ERROR")
         engine.process.terminate()
         return 1
     spans.loaded(started_at)
-    api = Api(args, engine, metrics, spans, adapters)
-    server = asgi_server.Server(api.app(), limits=UNLIMITED)
+    api = DemoApi(args, engine, metrics, spans, adapters)
+    server = asgi_server.AsgiServer(api.app(), limits=UNLIMITED)
     serving = asyncio.create_task(server.run_on(listener))
     say("APIServer", f"Starting vLLM server on http://{args.host}:{args.port}")
     sys.stderr.write("INFO:     Application startup complete.\n")
@@ -88,7 +88,7 @@ async def _serve(args: Args) -> int:
     return 0
 
 
-async def _load(engine: Engine, stopped: asyncio.Event) -> bool:
+async def _load(engine: DemoEngine, stopped: asyncio.Event) -> bool:
     """Load, unless told to end meanwhile."""
     loading = asyncio.create_task(engine.start())
     stopping = asyncio.create_task(stopped.wait())
@@ -107,7 +107,7 @@ async def _load(engine: Engine, stopped: asyncio.Event) -> bool:
     return True
 
 
-async def _until_end(engine: Engine, stopped: asyncio.Event) -> None:
+async def _until_end(engine: DemoEngine, stopped: asyncio.Event) -> None:
     waits = {asyncio.create_task(engine.died.wait()), asyncio.create_task(stopped.wait())}
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

@@ -13,7 +13,7 @@ HIDDEN = ("/home", "/root", "/run/user")
 
 
 @attrs.frozen
-class Account:
+class UserAccount:
     """A user of this host."""
 
     name: str
@@ -54,7 +54,7 @@ class Account:
         return None
 
 
-def of_engines(*, unit: bool) -> Account:
+def of_engines(*, unit: bool) -> UserAccount:
     """Return the user that engines run as: the service's, where its unit is and root asks."""
     if unit and os.geteuid() == 0:
         try:
@@ -63,10 +63,10 @@ def of_engines(*, unit: bool) -> Account:
             pass
         else:
             groups = frozenset(os.getgrouplist(entry.pw_name, entry.pw_gid))
-            return Account(entry.pw_name, entry.pw_uid, groups, confined=True)
+            return UserAccount(entry.pw_name, entry.pw_uid, groups, confined=True)
     uid = os.geteuid()
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
         name = str(uid)
-    return Account(name, uid, frozenset(os.getgroups()))
+    return UserAccount(name, uid, frozenset(os.getgroups()))

@@ -10,7 +10,7 @@ import attrs
 
 from vllmd.config.gpus import PARALLEL_FLAGS, visible_gpus
 from vllmd.config.memory import DEFAULT_SHARE
-from vllmd.config.model import Config, Engine
+from vllmd.config.model import Config, EngineConfig
 from vllmd.doctor.architecture import Architecture, read
 from vllmd.doctor.capacity import Capacity, Demand, predict
 from vllmd.doctor.finding import Finding
@@ -18,7 +18,7 @@ from vllmd.doctor.weights import adapter_bytes, loaded_bytes
 from vllmd.engine.model_files.base_model import find_folder, weight_files
 from vllmd.engine.model_files.safetensors import Tensor, TensorFileError, read_header
 from vllmd.installing.flags import FlagTable
-from vllmd.installing.layout import Record
+from vllmd.installing.layout import InstallRecord
 from vllmd.shim.files import read_json
 from vllmd.util.units import GIB
 
@@ -125,7 +125,7 @@ class Leftover:
 
 
 @attrs.frozen
-class Host:
+class HostFacts:
     """The machine, as far as checks ask; None is what could not be found out."""
 
     gpus: tuple[GpuFacts, ...] | None = None
@@ -164,17 +164,17 @@ class Case:
     """One engine, and all that is known of it."""
 
     config: Config
-    engine: Engine
+    engine: EngineConfig
     env: Mapping[str, str]
     model: Model
-    host: Host
+    host: HostFacts
     hub: str | None = None
     """Why the model cannot be had from the hub; None: it can, it need not, or nobody asked."""
     unreadable: str | None = None
     """A part of the model's folder that the engine's user may not read."""
     found: bool = True
     """Whether its program can be run."""
-    installed: Record | None = None
+    installed: InstallRecord | None = None
     """What is known of the vLLM that would serve."""
     flag_table: FlagTable | None = None
     """The flags that it takes."""

@@ -5,7 +5,7 @@ from enum import StrEnum
 import attrs
 
 
-class Severity(StrEnum):
+class FindingSeverity(StrEnum):
     """How sure it is that something fails."""
 
     ERROR = "error"
@@ -22,7 +22,7 @@ class Finding:
 
     check: str
     """The identifier, and the section of docs/doctor.md."""
-    severity: Severity
+    severity: FindingSeverity
     found: str
     """What is, with the value and where it stands."""
     reason: str

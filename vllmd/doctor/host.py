@@ -12,8 +12,8 @@ from typing import Any
 
 from vllmd.config import paths
 from vllmd.config.model import Config
-from vllmd.doctor.account import Account, of_engines
-from vllmd.doctor.case import GpuFacts, Host
+from vllmd.doctor.account import UserAccount, of_engines
+from vllmd.doctor.case import GpuFacts, HostFacts
 from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
@@ -33,7 +33,7 @@ def look(
     gpus: Mapping[str, Any] | None,
     env: Mapping[str, str] = os.environ,
     service: Service | None = None,
-) -> Host:
+) -> HostFacts:
     """Return the host; `status` and `gpus` are the daemon's answers, None where none runs.
 
     `env` is what an engine would inherit, `service` what systemd would give it.
@@ -43,7 +43,7 @@ def look(
     account = of_engines(unit=service is not None)
     memory = read_memory(Path(f"/proc/{pids[0]}/cgroup")) if pids else read_memory()
     driver = driver_version()
-    return Host(
+    return HostFacts(
         gpus=_told(gpus) or ask_nvidia_smi(),
         shared_memory_bytes=_shared_memory(),
         open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
@@ -76,7 +76,7 @@ def persistence(program: str = "nvidia-smi") -> bool | None:
     return all(mode == "Enabled" for mode in modes) if modes else None
 
 
-def closed_devices(account: Account, folder: Path = Path("/dev")) -> Iterator[str]:
+def closed_devices(account: UserAccount, folder: Path = Path("/dev")) -> Iterator[str]:
     """Yield the driver's nodes that a user may not open for reading and writing."""
     gpus = sorted(folder.glob("nvidia[0-9]*")) or [folder / "nvidia0"]
     for node in (folder / "nvidiactl", folder / "nvidia-uvm", *gpus):

@@ -9,7 +9,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 @attrs.frozen
-class Memory:
+class MemoryEstimate:
     """In bytes."""
 
     available: int
@@ -19,7 +19,7 @@ class Memory:
 
 def read(
     cgroup: Path = Path("/proc/self/cgroup"), meminfo: Path = MEMINFO, root: Path = CGROUPS
-) -> Memory | None:
+) -> MemoryEstimate | None:
     """Return the host's memory, or the smallest limit of the control groups around a process.
 
     Of both hierarchies: version 2, and the memory controller of version 1.
@@ -28,8 +28,8 @@ def read(
     limits = list(_limits(cgroup, root))
     smallest = min(limits, default=None)
     if smallest is not None and (total is None or smallest < total):
-        return Memory(smallest, True)
-    return None if total is None else Memory(total, False)
+        return MemoryEstimate(smallest, True)
+    return None if total is None else MemoryEstimate(total, False)
 
 
 def _total(meminfo: Path) -> int | None:

@@ -13,7 +13,7 @@ DEPTH = 3
 
 
 @attrs.frozen
-class Found:
+class FoundModel:
     """A model."""
 
     name: str
@@ -22,26 +22,26 @@ class Found:
     """Of its safetensors files."""
 
 
-def find(env: Mapping[str, str], folders: tuple[Path, ...] = USUAL) -> list[Found]:
+def find(env: Mapping[str, str], folders: tuple[Path, ...] = USUAL) -> list[FoundModel]:
     """Return the models with weights, the largest first."""
     found = {each.name: each for each in (*_cached(env), *_kept(folders))}
     return sorted(found.values(), key=lambda each: (-each.bytes, each.name))
 
 
-def _cached(env: Mapping[str, str]) -> Iterator[Found]:
+def _cached(env: Mapping[str, str]) -> Iterator[FoundModel]:
     for entry in sorted(hub_cache(env).glob("models--*--*")):
         name = "/".join(entry.name.split("--")[1:])
         folder = find_folder(name, env)
         if folder is not None and _is_model(folder):
-            yield Found(name, _weights(folder))
+            yield FoundModel(name, _weights(folder))
 
 
-def _kept(folders: tuple[Path, ...]) -> Iterator[Found]:
+def _kept(folders: tuple[Path, ...]) -> Iterator[FoundModel]:
     for top in folders:
         for depth in range(DEPTH):
             for config in sorted(top.glob("*/" * depth + "config.json")):
                 if _is_model(config.parent):
-                    yield Found(str(config.parent), _weights(config.parent))
+                    yield FoundModel(str(config.parent), _weights(config.parent))
 
 
 def _is_model(folder: Path) -> bool:

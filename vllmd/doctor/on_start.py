@@ -31,7 +31,7 @@ TOLD = ("error", "warning")
 _log = structlog.get_logger()
 
 
-class Foresight:
+class OnStartDoctor:
     """Has the doctor look at engines that are started; `put` hears the events."""
 
     def __init__(self, config: Config, socket: Path) -> None:

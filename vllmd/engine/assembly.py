@@ -8,24 +8,24 @@ from collections.abc import Callable
 import attrs
 
 from vllmd.config.command import Command
-from vllmd.config.model import Engine
-from vllmd.engine.context import Site
-from vllmd.engine.engine_state import Ledger
-from vllmd.engine.incidents.recorder import Incidents, Sources
-from vllmd.engine.liveness.monitor import Probes, Watch
+from vllmd.config.model import EngineConfig
+from vllmd.engine.context import EngineContext
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.incidents.recorder import IncidentRecorder, Sources
+from vllmd.engine.liveness.monitor import LivenessMonitor, Probes
 from vllmd.engine.restart.dependencies import Dependencies
-from vllmd.engine.restart.restarter import Aftermath
+from vllmd.engine.restart.restarter import Restarter
 from vllmd.engine.runs import Runs
 from vllmd.engine.stopping.drain import Drain
 
 
 @attrs.frozen
-class Settings:
+class EngineSettings:
     """All that the configuration decides about one engine."""
 
-    engine: Engine
+    engine: EngineConfig
     command: Command
-    site: Site
+    site: EngineContext
     probes: Probes
     start_nothing: str | None = None
     """Why it is adopted, followed and stopped only; None if it may be started."""
@@ -36,12 +36,14 @@ class Assembly:
     """The parts, for one set of settings."""
 
     runs: Runs
-    incidents: Incidents
+    incidents: IncidentRecorder
     drain: Drain
-    aftermath: Aftermath
+    aftermath: Restarter
 
 
-def assemble(settings: Settings, ledger: Ledger, before: Assembly | None = None) -> Assembly:
+def assemble(
+    settings: EngineSettings, ledger: EngineState, before: Assembly | None = None
+) -> Assembly:
     """Make the parts that read and write the ledger of an engine, in place of those `before`."""
     engine, command, site = settings.engine, settings.command, settings.site
     dependencies = Dependencies(
@@ -53,7 +55,7 @@ def assemble(settings: Settings, ledger: Ledger, before: Assembly | None = None)
     )
     return Assembly(
         Runs(engine, command, ledger, site),
-        Incidents(
+        IncidentRecorder(
             site.state_dir / "incidents",
             ledger,
             site.clock,
@@ -63,7 +65,7 @@ def assemble(settings: Settings, ledger: Ledger, before: Assembly | None = None)
             before=before.incidents if before else None,
         ),
         Drain(engine, ledger, site.clock, settings.probes.serving, site.lag),
-        Aftermath(
+        Restarter(
             engine,
             command,
             ledger,
@@ -75,11 +77,11 @@ def assemble(settings: Settings, ledger: Ledger, before: Assembly | None = None)
 
 
 def watch_of(
-    settings: Settings, ledger: Ledger, parts: Assembly, loaded: Callable[[], None]
-) -> Watch:
+    settings: EngineSettings, ledger: EngineState, parts: Assembly, loaded: Callable[[], None]
+) -> LivenessMonitor:
     """Make who follows the engine; `loaded` is told when it is ready first in a run."""
     engine, site = settings.engine, settings.site
-    return Watch(
+    return LivenessMonitor(
         ledger,
         settings.probes,
         site.lag,
@@ -92,7 +94,7 @@ def watch_of(
     )
 
 
-def redirect(watch: Watch, settings: Settings, parts: Assembly) -> None:
+def redirect(watch: LivenessMonitor, settings: EngineSettings, parts: Assembly) -> None:
     """Have it go by other settings from its next look on; what it knows of the engine stays."""
     engine, site = settings.engine, settings.site
     watch.probes, watch.poll_s, watch.gpu = settings.probes, site.poll_s, site.gpu

@@ -9,17 +9,17 @@ from vllmd.engine import disk_space
 from vllmd.engine.gpu_interface import GpuView
 from vllmd.engine.output.engine_output import FirstErrors
 from vllmd.engine.process.spawner import Spawner
-from vllmd.engine.restart.load_slots import Turns
+from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.stopping import cleanup
 from vllmd.shim.protocol import ROTATION, Rotation
 from vllmd.util.clock import Clock
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.loop_lag import LoopLag
 
 
 @attrs.frozen
-class Site:
+class EngineContext:
     """What an engine's supervisor works with; all of it is the daemon's."""
 
     directory: Path
@@ -28,12 +28,12 @@ class Site:
     state_dir: Path
     spawner: Spawner
     stopped: StoppedEngines
-    turns: Turns
+    turns: LoadSlots
     clock: Clock
     poll_s: float
     chance: Callable[[], float]
     """Random numbers from 0 to 1."""
-    do_aside: Do = at_once
+    do_aside: DiskWork = at_once
     """Does what waits for the disk."""
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""

@@ -26,7 +26,7 @@ SHARE = 20
 
 
 @attrs.frozen
-class Room:
+class FreeSpace:
     """What is left on the file system of a folder; `files` is 0 where it counts none."""
 
     folder: str
@@ -47,7 +47,7 @@ class Room:
         return f"{self.folder} has {left}{files} free"
 
 
-def look(folder: Path) -> Room:
+def look(folder: Path) -> FreeSpace:
     """Look at the file system of a folder, or of the nearest one above that exists.
 
     Raises: OSError: it cannot be looked at.
@@ -57,7 +57,7 @@ def look(folder: Path) -> Room:
         there = there.parent
     found = os.statvfs(there)
     unit = found.f_frsize
-    return Room(
+    return FreeSpace(
         str(folder), found.f_bavail * unit, found.f_blocks * unit, found.f_favail, found.f_files
     )
 

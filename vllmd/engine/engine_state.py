@@ -6,13 +6,13 @@ Lengths of time are measured by the monotonic clock: a clock that is set changes
 import structlog
 
 from vllmd.engine.exits import Exit
-from vllmd.engine.liveness.reading import Answer, Reading
+from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.loading import durations
 from vllmd.engine.loading.phases import further
 from vllmd.engine.process.run_state import Run, RunState, RunStates
 from vllmd.engine.restart.policy import Hold, proven
-from vllmd.engine.restart.state_file import Known, Memory
-from vllmd.engine.state_machine import ENDED, ENDING, Event, State, transition
+from vllmd.engine.restart.state_file import RestartState, RestartStateFile
+from vllmd.engine.state_machine import ENDED, ENDING, State, Trigger, transition
 from vllmd.events.base import emit
 from vllmd.events.engine import (
     EngineExited,
@@ -27,7 +27,7 @@ from vllmd.util.clock import STEP_S, Clock, Moment
 SAVE_S = 2.0
 
 
-class Ledger:
+class EngineState:
     """State, phase, problem and counts of one engine.
 
     What is in `known` outlives the daemon and the boot, what is true of a run outlives the daemon:
@@ -35,13 +35,17 @@ class Ledger:
     """
 
     def __init__(
-        self, engine: str, clock: Clock, memory: Memory, run_states: RunStates | None = None
+        self,
+        engine: str,
+        clock: Clock,
+        memory: RestartStateFile,
+        run_states: RunStates | None = None,
     ) -> None:
         self.log = structlog.get_logger().bind(engine=engine)
         self._clock = clock
         self._memory = memory
         self._run_states = run_states or RunStates()
-        self.known: Known = memory.load()
+        self.known: RestartState = memory.load()
         self.state = State.STOPPED
         self._since = Moment.now(clock)
         self.run: Run | None = None
@@ -86,7 +90,7 @@ class Ledger:
         last = self.known.last_exit
         return last is not None and bool(end.run_id) and last.run_id == end.run_id
 
-    def to(self, event: Event) -> None:
+    def to(self, event: Trigger) -> None:
         """Change the state as `event` says."""
         before, self.state = self.state, transition(self.state, event)
         self.known.transitions[event, self.state] += 1
@@ -240,13 +244,13 @@ class Ledger:
             took = self.phase_durations()
             known.starts = durations.remembered(known.starts, self._command_hash, took)
         known.past = proven(known.past, self._command_hash)
-        self.to(Event.ANSWERED)
+        self.to(Trigger.ANSWERED)
 
     # --- an end ------------------------------------------------------------------------------
 
     def show(self, reading: Reading) -> None:
         """Note the requests in flight; a page that is late for once leaves what was known."""
-        if reading.answer is Answer.PAGE:
+        if reading.answer is PageAnswer.PAGE:
             self.requests = (reading.running, reading.waiting)
 
     def found(self, problem: str) -> None:

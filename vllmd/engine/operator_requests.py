@@ -9,7 +9,7 @@ import asyncio
 from vllmd.util.clock import Clock, wait_event
 
 
-class Wishes:
+class OperatorRequests:
     """How often somebody said what is wanted of one engine."""
 
     def __init__(self) -> None:

@@ -5,20 +5,20 @@ import os
 from collections.abc import Callable
 
 from vllmd.config.command import Command
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine import exits
-from vllmd.engine.context import Site
+from vllmd.engine.context import EngineContext
 from vllmd.engine.disk_space import FULL, with_numbers
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.output.run_output import read_last_lines
 from vllmd.engine.process import orphans
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopping.cleanup import MemoryHolders, prove
 from vllmd.engine.stopping.drain import MARGIN_S
-from vllmd.engine.stopping.unresponsive_shim import Unanswered
+from vllmd.engine.stopping.unresponsive_shim import UnresponsiveShim
 from vllmd.errors import ShimError
 from vllmd.events.base import emit
 from vllmd.events.engine import (
@@ -52,10 +52,10 @@ class Runs:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineConfig,
         command: Command,
-        ledger: Ledger,
-        site: Site,
+        ledger: EngineState,
+        site: EngineContext,
     ) -> None:
         self._engine = engine
         self._command = command
@@ -73,7 +73,7 @@ class Runs:
         return await ShimClient.connect(self.directory, self._site.lag)
 
     async def find(
-        self, wishes: Wishes, *, ending: Callable[[], bool], closing: Callable[[], bool]
+        self, wishes: OperatorRequests, *, ending: Callable[[], bool], closing: Callable[[], bool]
     ) -> tuple[ShimClient | None, Exit | None]:
         """Look for a shim that runs this engine, and for what one left that was killed.
 
@@ -82,7 +82,7 @@ class Runs:
         Returns: the shim or None; the end of a run that is not accounted for yet, or None.
         """
         takes_s = self._engine.drain_s + self._engine.stop_grace_s + MARGIN_S
-        unanswered = Unanswered(self._ledger, math.ceil(takes_s / RETRY_S))
+        unanswered = UnresponsiveShim(self._ledger, math.ceil(takes_s / RETRY_S))
         looks = 0
         while True:
             known, problem = wishes.count, None

@@ -24,7 +24,7 @@ class State(enum.StrEnum):
     HELD = "held"
 
 
-class Event(enum.StrEnum):
+class Trigger(enum.StrEnum):
     """What can happen to an engine."""
 
     START = "start"
@@ -57,9 +57,9 @@ class InvalidTransitionError(RuntimeError):
     """An event came in a state that does not know it: a mistake in the code."""
 
 
-_S, _E = State, Event
+_S, _E = State, Trigger
 
-TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
+TRANSITIONS: Mapping[tuple[State, Trigger], State] = MappingProxyType(
     {
         (_S.STOPPED, _E.START): _S.STARTING,
         (_S.STOPPED, _E.ADOPTED): _S.LOADING,
@@ -103,7 +103,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
 )
 
 
-def transition(state: State, event: Event) -> State:
+def transition(state: State, event: Trigger) -> State:
     """Return the state that follows.
 
     Raises: InvalidTransitionError: the table has no such way; the supervisor is wrong.

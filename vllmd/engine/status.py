@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 
 from vllmd.engine import exits
-from vllmd.engine.assembly import Settings
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.assembly import EngineSettings
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.status_text import describe_state
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
@@ -55,7 +55,7 @@ class EngineStatus:
     exits: Mapping[tuple[str, bool], int] = attrs.field(factory=lambda: MappingProxyType({}))
     causes: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """Ends that nobody asked for, by their cause."""
-    transitions: Mapping[tuple[Event, State], int] = attrs.field(
+    transitions: Mapping[tuple[Trigger, State], int] = attrs.field(
         factory=lambda: MappingProxyType({})
     )
     last_exit: Exit | None = None
@@ -101,8 +101,8 @@ class EngineStatus:
 
 
 def status_of(
-    settings: Settings,
-    ledger: Ledger,
+    settings: EngineSettings,
+    ledger: EngineState,
     run: RunRecord | None,
     *,
     wanted: bool,

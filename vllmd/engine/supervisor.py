@@ -7,18 +7,18 @@ import attrs
 
 from vllmd.config.gpus import visible_gpus
 from vllmd.engine import exits
-from vllmd.engine.assembly import Settings, assemble, redirect, watch_of
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.assembly import EngineSettings, assemble, redirect, watch_of
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import refuse_restart
 from vllmd.engine.liveness.monitor import Stall
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process import orphans
-from vllmd.engine.process.run_state import NAME, Reached, Run, RunStates
+from vllmd.engine.process.run_state import NAME, Endpoint, Run, RunStates
 from vllmd.engine.process.shim_client import ShimClient
-from vllmd.engine.restart.load_slots import Turn
-from vllmd.engine.restart.state_file import Memory
-from vllmd.engine.state_machine import ENDED, ENDING, SERVING, Event, State
+from vllmd.engine.restart.load_slots import LoadSlot
+from vllmd.engine.restart.state_file import RestartStateFile
+from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
 from vllmd.errors import HeldError, ShimError
 from vllmd.events.base import emit
@@ -29,17 +29,17 @@ from vllmd.util.clock import Moment
 class Supervisor:
     """The life of one engine. `run` does the work; `start`, `stop` and `restart` say what for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         """Make a supervisor; its settings can be replaced while it runs."""
         engine, site = settings.engine, settings.site
         self._settings = settings
         self._name = engine.name
         self._stopped = site.stopped
         self._clock = site.clock
-        memory = Memory(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside)
+        memory = RestartStateFile(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside)
         states = RunStates(site.directory / NAME, site.do_aside)
-        self._ledger = Ledger(engine.name, site.clock, memory, states)
-        self._turn = Turn(
+        self._ledger = EngineState(engine.name, site.clock, memory, states)
+        self._turn = LoadSlot(
             *(site.turns, engine.name, visible_gpus(settings.command.env), site.clock),
             has_room=site.gpu.has_room,
             activity=lambda: self._watch.activity(self._client.run) if self._client else None,
@@ -50,7 +50,7 @@ class Supervisor:
         self._wanted = engine.autostart and engine.name not in site.stopped
         self._closing = self._leaving = self._restart = False
         self._crashed = self._adopted = False
-        self._wishes = Wishes()
+        self._wishes = OperatorRequests()
         self._heard = 0  # wishes that came before the end that is dealt with
         self._client: ShimClient | None = None
         self._next_start_at: Moment | None = None
@@ -78,7 +78,7 @@ class Supervisor:
         """What runs or is being started, as far as that is known."""
         return self._ledger.run if self.looked.is_set() else self._ledger.kept()
 
-    def configure(self, settings: Settings) -> None:
+    def configure(self, settings: EngineSettings) -> None:
         """Take over other settings: what runs goes on, and so does a pause after a failure."""
         before, self._settings = self._settings, settings
         self._parts = assemble(settings, self._ledger, self._parts)
@@ -186,7 +186,7 @@ class Supervisor:
                 self._settings.site.ended()
             if not self._may_start:
                 if self._ledger.state in (State.BACKOFF, State.HELD):
-                    self._ledger.to(Event.STOP)
+                    self._ledger.to(Trigger.STOP)
                 if self._closing:
                     return
                 await self._wishes.beyond(self._heard)
@@ -252,16 +252,16 @@ class Supervisor:
         if ledger.resume(run_id, ending=bool(run.get("stopping"))):
             await self._go_on(client)
         else:
-            reached = Reached.of(settings.engine)
+            reached = Endpoint.of(settings.engine)
             ledger.spawned(Run(run_id, command_hash, reached), seen=False)
             self._turn.take(self._ledger.usual_start_s())
-            ledger.to(Event.ADOPTED)
+            ledger.to(Trigger.ADOPTED)
 
     async def _go_on(self, client: ShimClient) -> None:
         """Take up what an earlier daemon, or this one before a mistake, knew of a run."""
         ledger = self._ledger
         if ledger.state is State.STARTING:
-            ledger.to(Event.SPAWNED)
+            ledger.to(Trigger.SPAWNED)
         if ledger.state in ENDING:
             self._restart = True
         elif ledger.has_served:
@@ -274,9 +274,9 @@ class Supervisor:
         self._adopted = False
         self._ledger.problem = None
         run_id, settings = uuid.uuid4().hex, self._settings
-        run = Run(run_id, settings.command.hash, Reached.of(settings.engine))
+        run = Run(run_id, settings.command.hash, Endpoint.of(settings.engine))
         self._ledger.spawned(run, seen=True)
-        self._ledger.to(Event.START)
+        self._ledger.to(Trigger.START)
         if self._crashed:
             self._ledger.known.restarts += 1
         self._turn.take(self._ledger.usual_start_s())
@@ -285,11 +285,11 @@ class Supervisor:
         except (ShimError, OSError) as error:
             self._ledger.found(str(error))
             self._ledger.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
-            self._ledger.to(Event.SPAWN_FAILED)
+            self._ledger.to(Trigger.SPAWN_FAILED)
             self._crashed = True
             self._turn.give_back()
             return None
-        self._ledger.to(Event.SPAWNED)
+        self._ledger.to(Trigger.SPAWNED)
         if client is None:
             record = self._parts.runs.record()
             ended = self._parts.runs.how_it_ended(record) if record else None
@@ -363,13 +363,13 @@ class Supervisor:
         site.ended()
         self._crashed = not ended.requested
         if self._ledger.state not in ENDED | ENDING:  # red at once; a stop is over once proven
-            self._ledger.to(Event.EXITED)
+            self._ledger.to(Trigger.EXITED)
         await self._ledger.saved()
         self._parts.runs.forget()
         await self._parts.runs.prove(run, site.gpu.holders)
         self._turn.give_back()
         if self._ledger.state not in ENDED:
-            self._ledger.to(Event.EXITED)
+            self._ledger.to(Trigger.EXITED)
 
     def _hurried(self) -> bool:
         """Tell whether somebody wanted a start since the end that is dealt with."""
@@ -391,7 +391,7 @@ class Supervisor:
         if self._hurried():
             return
         if self._ledger.state is not State.HELD:
-            self._ledger.to(Event.HOLD)
+            self._ledger.to(Trigger.HOLD)
         self._next_start_at = self._ledger.retry_at(self._settings.engine.restart.hold_retry_s)
         await self._parts.aftermath.wait(self._wishes, self._heard)
         self._next_start_at = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 import attrs
 import psutil
 
-from vllmd.engine.liveness.reading import Activity
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.shim import proc
 from vllmd.util.clock import Clock
 
@@ -26,7 +26,7 @@ class Used:
     io_bytes: int = 0
 
 
-class Tree:
+class TreeReader:
     """Reads the tree below a shim; the shim itself is not counted."""
 
     def __init__(self, look: Callable[[psutil.Process], Used | None]) -> None:
@@ -57,7 +57,7 @@ class Tree:
 
 
 @attrs.frozen
-class Usage:
+class ResourceUsage:
     """One reading. `cpu_s` never falls while the same shim lives: ended processes stay counted."""
 
     cpu_s: float
@@ -70,12 +70,12 @@ class TreeUsage:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._tree = Tree(_cpu_and_memory)
+        self._tree = TreeReader(_cpu_and_memory)
         self._run_id: str | None = None
-        self._last: Usage | None = None
+        self._last: ResourceUsage | None = None
         self._read_at = float("-inf")
 
-    def read(self, run_id: str, shim_pid: int) -> Usage | None:
+    def read(self, run_id: str, shim_pid: int) -> ResourceUsage | None:
         """Return what the tree of a run costs now, read at most a second ago.
 
         Memory is the sum of resident sets: pages that processes share are counted for each.
@@ -91,7 +91,7 @@ class TreeUsage:
         living = self._tree.read(run_id, shim_pid)
         used = self._tree.used
         self._read_at = self._clock.monotonic()
-        self._last = Usage(
+        self._last = ResourceUsage(
             sum(each.cpu_s for each in used.values()),
             sum(used[key].resident_bytes for key in living),
             len(living),
@@ -103,9 +103,9 @@ class TreeActivity:
     """What a tree does."""
 
     def __init__(self) -> None:
-        self._tree = Tree(_cpu_and_io)
+        self._tree = TreeReader(_cpu_and_io)
 
-    def read(self, shim_pid: int, engine_pid: int) -> Activity | None:
+    def read(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
         """Return what the tree has used so far.
 
         Returns: None if that cannot be read.
@@ -122,7 +122,7 @@ class TreeActivity:
         if all(pid == engine_pid for pid, _ in living):
             core = api  # a server that computes in its own process
         moved = sum(each.io_bytes for each in used.values())
-        return Activity(api, core, moved, at=time.monotonic())
+        return ProcessActivity(api, core, moved, at=time.monotonic())
 
 
 def _cpu_and_memory(process: psutil.Process) -> Used | None:

@@ -47,7 +47,7 @@ Listener = Callable[[Event], None]
 Failed = Callable[[str, BaseException], None]
 
 
-class Feed:
+class EventBus:
     """A structlog processor: the journal, the history and the webhook tell the same.
 
     Any thread may log. Listeners hear it in the event loop, and one that raises all the same is

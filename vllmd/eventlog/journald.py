@@ -21,7 +21,7 @@ MAX_BYTES = 128 * 1024
 """A longer datagram may not fit into the socket's buffer; journald wants it in a file then."""
 
 
-class Sender:
+class JournalSender:
     """The sending end; `send` says whether the journal took it."""
 
     def __init__(self, path: str = SOCKET) -> None:

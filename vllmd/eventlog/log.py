@@ -61,7 +61,7 @@ def _outlet(
 ) -> tuple[list[Processor], Callable[..., None]]:
     """Return the last steps of an event, and who writes it."""
     if _leads_to_journal(stream, env):
-        return [_to_journal], _JournalLogger(journald.Sender(journal), stream).msg
+        return [_to_journal], _JournalLogger(journald.JournalSender(journal), stream).msg
     terminal = stream.isatty()
     stamp = structlog.processors.TimeStamper(
         fmt="%H:%M:%S" if terminal else "iso", utc=not terminal
@@ -155,7 +155,7 @@ def _plain(value: Any) -> Any:
 class _JournalLogger:
     """Sends to the journal; what it does not take goes to the stream."""
 
-    def __init__(self, sender: journald.Sender, stream: TextIO) -> None:
+    def __init__(self, sender: journald.JournalSender, stream: TextIO) -> None:
         self._sender, self._stream = sender, stream
 
     def msg(self, message: str, datagram: bytes) -> None:

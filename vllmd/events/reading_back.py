@@ -21,7 +21,7 @@ Kinds = Mapping[str, type[TypedEvent]]
 """Classes by the names of their events: those that somebody reads."""
 
 
-class Record(Protocol):
+class EventRecord(Protocol):
     """What the log or the history has of an event."""
 
     @property
@@ -38,7 +38,7 @@ def by_name(*kinds: type[TypedEvent]) -> Kinds:
     return {kind.name: kind for kind in kinds}
 
 
-def read_back(kinds: Kinds, record: Record) -> TypedEvent | None:
+def read_back(kinds: Kinds, record: EventRecord) -> TypedEvent | None:
     """Return the event that a record is of; None if that is none of `kinds`."""
     kind = kinds.get(record.name)
     return from_fields(kind, record.fields) if kind is not None else None

@@ -24,7 +24,7 @@ class Owner(enum.StrEnum):
 
 
 @attrs.frozen
-class Memory:
+class GpuMemory:
     """One GPU's memory at one moment, in bytes; `used` is without `reserved`."""
 
     total: int
@@ -58,7 +58,7 @@ Share = tuple[Owner, str | None]
 """An owner, and the engine if it is one."""
 
 
-def shares(memory: Memory, holders: Iterable[Holder]) -> Mapping[Share, int]:
+def shares(memory: GpuMemory, holders: Iterable[Holder]) -> Mapping[Share, int]:
     """Divide a GPU's memory among its owners.
 
     Returns: bytes, which add up to `memory.total`. `UNATTRIBUTED` is negative where the processes'

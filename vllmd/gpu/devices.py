@@ -5,7 +5,7 @@ from typing import Any
 
 import pynvml as nvml
 
-from vllmd.gpu.rows import FAST, MEMORY, ONCE, ROWS, SLOW, Call, Field, Row
+from vllmd.gpu.rows import FAST, MEMORY, ONCE, ROWS, SLOW, Call, Field, NvmlRow
 from vllmd.gpu.wire import DeviceRecord
 
 UNSUPPORTED = frozenset(
@@ -39,7 +39,7 @@ _VALUE_TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """The member of a field's value, by its type. Source: nvml.h, nvmlValueType_t."""
 
 
-class Device:
+class NvmlDevice:
     """One GPU or instance, and what can be read of it."""
 
     def __init__(self, handle: Any, record: DeviceRecord, *, divided: bool = False) -> None:
@@ -56,10 +56,10 @@ class Device:
         return self.record["uuid"]
 
     def read(self, when: str, errors: dict[int, int]) -> dict[str, float]:
-        """Return the figures that are due, by `Row.key`; what fails now is left out and counted."""
+        """Return the figures that are due, by `NvmlRow.key`; what fails now is counted."""
         values: dict[str, float] = {}
         answers: dict[Call, Any] = {}
-        fields: list[tuple[Row, Field]] = []
+        fields: list[tuple[NvmlRow, Field]] = []
         for row in self.rows[when]:
             if isinstance(row.source, Field):
                 fields.append((row, row.source))
@@ -86,7 +86,7 @@ class Device:
 
     def _read_fields(
         self,
-        wanted: Sequence[tuple[Row, Field]],
+        wanted: Sequence[tuple[NvmlRow, Field]],
         values: dict[str, float],
         errors: dict[int, int],
     ) -> None:
@@ -146,7 +146,7 @@ class Device:
         return list(found.items())
 
 
-def all_devices() -> Iterator[Device]:
+def all_devices() -> Iterator[NvmlDevice]:
     """Yield every GPU, each followed by its instances if it is divided (MIG)."""
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
@@ -162,7 +162,7 @@ def all_devices() -> Iterator[Device]:
                 raise
             continue  # lost: the daemon misses its UUID
         divided = is_divided(handle)
-        yield Device(handle, record, divided=divided)
+        yield NvmlDevice(handle, record, divided=divided)
         if divided:
             yield from _instances(handle, record)
 
@@ -175,11 +175,11 @@ def is_divided(handle: Any) -> bool:
         return False
 
 
-def _instances(parent: Any, record: DeviceRecord) -> Iterator[Device]:
+def _instances(parent: Any, record: DeviceRecord) -> Iterator[NvmlDevice]:
     for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(parent)):
         try:
             handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(parent, index)
-            yield Device(
+            yield NvmlDevice(
                 handle,
                 {
                     "uuid": nvml.nvmlDeviceGetUUID(handle),

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from vllmd.gpu.attribution import Holder, Owner
-from vllmd.gpu.state_file import Notes
+from vllmd.gpu.state_file import GpuState
 from vllmd.shim import proc
 
 UNIT = "/vllmd-engine@"
@@ -20,7 +20,7 @@ TITLE_WORDS = 3
 
 
 def identify(
-    pid: int, size: int | None, shims: Mapping[int, str], notes: Notes, root: str = "/proc"
+    pid: int, size: int | None, shims: Mapping[int, str], notes: GpuState, root: str = "/proc"
 ) -> Holder:
     """Say whose a process is, and note it if it is an engine's.
 
@@ -50,7 +50,7 @@ def title(command_line: str) -> str:
     return " ".join(itertools.islice(words, TITLE_WORDS))
 
 
-def _ended(pid: int, size: int | None, notes: Notes) -> Holder:
+def _ended(pid: int, size: int | None, notes: GpuState) -> Holder:
     """Say whose memory it is that an ended process has not given back, or one we cannot see."""
     for (known, start_ticks), engine in notes.processes.items():
         if known == pid:
@@ -59,7 +59,7 @@ def _ended(pid: int, size: int | None, notes: Notes) -> Holder:
     return Holder(pid, size, Owner.FOREIGN)
 
 
-def forget_ended(notes: Notes, listed: Collection[int]) -> None:
+def forget_ended(notes: GpuState, listed: Collection[int]) -> None:
     """Forget processes and sessions of which nothing lives: their ids are used again.
 
     Those that are still `listed` stay: their memory has not come back yet. The list of all

@@ -3,11 +3,11 @@
 import functools
 from collections.abc import Mapping
 
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine.gpu_interface import GpuView
 from vllmd.gpu.attribution import Holder
 from vllmd.gpu.latest import Device
-from vllmd.gpu.service import Gpus
+from vllmd.gpu.service import GpuService
 from vllmd.gpu.sources import NONE
 from vllmd.gpu.xid_log import XidEvent
 from vllmd.util.units import MIB, format_bytes
@@ -17,7 +17,7 @@ NOTICEABLE_BYTES = 256 * MIB
 RECOVERY = "recovery_action"
 
 
-def view_of(gpus: Gpus, engine: Engine) -> GpuView:
+def view_of(gpus: GpuService, engine: EngineConfig) -> GpuView:
     """Return what a supervisor may ask; on a host without GPUs nothing is known."""
     if gpus.source == NONE or not gpus.uses_gpus(engine):
         return GpuView()
@@ -34,7 +34,7 @@ def view_of(gpus: Gpus, engine: Engine) -> GpuView:
     )
 
 
-def _fine(gpus: Gpus, devices: list[Device]) -> bool | None:
+def _fine(gpus: GpuService, devices: list[Device]) -> bool | None:
     if gpus.mismatch or any(device.uuid in gpus.latest.lost for device in devices):
         return False
     values = [gpus.values(device) for device in devices]
@@ -43,14 +43,14 @@ def _fine(gpus: Gpus, devices: list[Device]) -> bool | None:
     return not any(each.get(RECOVERY) for each in values)
 
 
-def _has_room(gpus: Gpus, engine: Engine, devices: list[Device]) -> bool | None:
+def _has_room(gpus: GpuService, engine: EngineConfig, devices: list[Device]) -> bool | None:
     margins = [gpus.margin(device, engine) for device in devices]
     if not margins or None in margins:
         return None
     return all(margin is not None and margin >= 0 for margin in margins)
 
 
-async def _holders(gpus: Gpus, engine: Engine) -> list[str] | None:
+async def _holders(gpus: GpuService, engine: EngineConfig) -> list[str] | None:
     """Name what of the engine still holds memory; what belongs to others is theirs."""
     if not gpus.engine_has_held(engine.name):
         return None
@@ -64,7 +64,9 @@ async def _holders(gpus: Gpus, engine: Engine) -> list[str] | None:
     ]
 
 
-def _seen(gpus: Gpus, engine: Engine, devices: list[Device], since: float) -> Mapping[str, str]:
+def _seen(
+    gpus: GpuService, engine: EngineConfig, devices: list[Device], since: float
+) -> Mapping[str, str]:
     uuids = {device.uuid for device in devices}
     marks = {
         f"xid_{event.code}": event.describe()
@@ -82,13 +84,13 @@ def _seen(gpus: Gpus, engine: Engine, devices: list[Device], since: float) -> Ma
     return marks
 
 
-def _concerns(gpus: Gpus, engine: Engine, event: XidEvent) -> bool:
+def _concerns(gpus: GpuService, engine: EngineConfig, event: XidEvent) -> bool:
     """Tell whether an end of the engine now may follow from an Xid; another's fault is not its."""
     others = event.pid is not None and not gpus.is_process_of(engine.name, event.pid)
     return event.concerns_an_end(gpus.now()) and (event.is_lasting or not others)
 
 
-def _busy(gpus: Gpus, engine: Engine) -> bool | None:
+def _busy(gpus: GpuService, engine: EngineConfig) -> bool | None:
     """Tell whether the GPUs compute for it; with others on the same GPU only their rest is sure."""
     found = False
     for device in gpus.latest.devices.values():

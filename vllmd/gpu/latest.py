@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.gpu.attribution import Memory
+from vllmd.gpu.attribution import GpuMemory
 from vllmd.gpu.peaks import Peak
 from vllmd.gpu.rows import FAST, ONCE, ROWS, SLOW
 from vllmd.util.units import MINUTE_S
@@ -56,15 +56,15 @@ class Device:
 
 
 @attrs.frozen
-class Listing:
+class MemoryListing:
     """Who held memory of one device, and how much there was, at one moment (epoch seconds)."""
 
     at: float
-    memory: Memory
+    memory: GpuMemory
     processes: tuple[tuple[int, int | None], ...]
 
 
-class Latest:
+class LatestReadings:
     """Takes messages of the source. All times are monotonic seconds unless said otherwise."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Latest:
         self._periods = periods
         self._window_s = peak_window_s
         self._values: dict[str, tuple[float, dict[str, dict[str, float]]]] = {}
-        self._listings: tuple[float, dict[str, Listing]] | None = None
+        self._listings: tuple[float, dict[str, MemoryListing]] | None = None
         self._peaks: dict[tuple[str, str], Peak] = {}
         self._counters: dict[tuple[str, str], tuple[float, float]] = {}
         self._recent: deque[tuple[float, bytes]] = deque()
@@ -172,8 +172,8 @@ class Latest:
         self._listings = (
             now,
             {
-                uuid: Listing(
-                    at, Memory(**each["memory"]), tuple((p, b) for p, b in each["processes"])
+                uuid: MemoryListing(
+                    at, GpuMemory(**each["memory"]), tuple((p, b) for p, b in each["processes"])
                 )
                 for uuid, each in message["devices"].items()
             },
@@ -218,7 +218,7 @@ class Latest:
         peak = self._peaks.get((uuid, key))
         return peak.highest(now) if peak and uuid not in self.lost else None
 
-    def listings(self, now: float) -> Mapping[str, Listing] | None:
+    def listings(self, now: float) -> Mapping[str, MemoryListing] | None:
         """Return who holds memory, by UUID; None if it was not listed lately."""
         if self._listings is None or not self._young(self._listings[0], "processes", now):
             return None

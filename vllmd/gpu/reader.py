@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import pynvml as nvml
 
 from vllmd.gpu import wire
-from vllmd.gpu.devices import FATAL, PROBLEMS, Device, all_devices, is_divided
+from vllmd.gpu.devices import FATAL, PROBLEMS, NvmlDevice, all_devices, is_divided
 from vllmd.gpu.rows import FAST, ONCE, SLOW
 
 PROCESSES = "processes"
@@ -38,7 +38,7 @@ class Reader:
         self._send = send
         self._periods = periods
         self._errors = errors
-        self._devices: list[Device] = []
+        self._devices: list[NvmlDevice] = []
         self._driver_gpus = _listdir(DRIVER_GPUS)
 
     def begin(self) -> None:
@@ -225,7 +225,7 @@ def _resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-class Output:
+class MessageWriter:
     """Whole lines from two threads, on one pipe."""
 
     def __init__(self, descriptor: int) -> None:
@@ -248,7 +248,7 @@ def main(arguments: Sequence[str]) -> int:
     It never returns, and exits with 0: why there is nothing to read is told.
     """
     fast_s, processes_s, slow_s = map(float, arguments)
-    output = Output(sys.stdout.fileno())
+    output = MessageWriter(sys.stdout.fileno())
     errors: dict[int, int] = {}
     reader = Reader(output.send, {FAST: fast_s, PROCESSES: processes_s, SLOW: slow_s}, errors)
     try:

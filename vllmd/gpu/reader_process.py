@@ -38,7 +38,7 @@ _log = structlog.get_logger()
 
 
 @attrs.frozen
-class Problem:
+class ReaderProblem:
     """Why there are no readings: one of `wire.REASONS`, and a sentence."""
 
     reason: str
@@ -53,10 +53,10 @@ class Figures:
     stuck: int = 0
 
 
-STARTING = Problem("starting", "the GPUs are being looked for")
+STARTING = ReaderProblem("starting", "the GPUs are being looked for")
 
 
-class Link:
+class ReaderProcess:
     """One source; `run` keeps it alive."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Link:
         self._ending: list[subprocess.Popen[bytes]] = []
         self._released_until: float | None = None
         self._wake = asyncio.Event()
-        self.problem: Problem | None = STARTING
+        self.problem: ReaderProblem | None = STARTING
         self.figures = Figures()
 
     async def run(self) -> None:
@@ -90,7 +90,7 @@ class Link:
             while True:
                 await self._wait_while_released()
                 if self._stuck() >= MAX_STUCK:
-                    self._fail(Problem("hung", f"{MAX_STUCK} readers hang in the driver"))
+                    self._fail(ReaderProblem("hung", f"{MAX_STUCK} readers hang in the driver"))
                     await self._clock.sleep(LONGEST_PAUSE_S)
                     continue
                 began = self._clock.monotonic()
@@ -110,17 +110,17 @@ class Link:
         finally:
             self._end()
 
-    def _fail(self, problem: Problem) -> None:
+    def _fail(self, problem: ReaderProblem) -> None:
         if problem != self.problem:
             emit(_log, GpuReaderFailed(reason=problem.reason, problem=problem.text))
         self.problem = problem
 
-    async def _live(self) -> Problem:
+    async def _live(self) -> ReaderProblem:
         """Run one process to its end; returns why it ended."""
         try:
             process = _start(self._argv)
         except OSError as error:
-            return Problem("died", f"cannot start {self._argv[0]}: {error}")
+            return ReaderProblem("died", f"cannot start {self._argv[0]}: {error}")
         self._process = process
         self.figures.starts += 1
         assert process.stdout is not None
@@ -131,7 +131,7 @@ class Link:
                 lambda: asyncio.StreamReaderProtocol(reader), process.stdout
             )
         except OSError as error:
-            return Problem("died", f"the reader cannot be listened to: {error}")
+            return ReaderProblem("died", f"the reader cannot be listened to: {error}")
         try:
             return await self._listen(reader, process)
         finally:
@@ -139,7 +139,7 @@ class Link:
 
     async def _listen(
         self, reader: asyncio.StreamReader, process: subprocess.Popen[bytes]
-    ) -> Problem:
+    ) -> ReaderProblem:
         limit_s = self._first_s
         while True:
             try:
@@ -149,12 +149,12 @@ class Link:
                     return await self._how_it_died(process)
                 message = wire.decode(line)
                 if message["kind"] == "problem":
-                    return Problem(str(message["reason"]), str(message["text"]))
+                    return ReaderProblem(str(message["reason"]), str(message["text"]))
                 self._take(message)
             except TimeoutError:
-                return Problem("hung", f"the reader said nothing for {limit_s:g} s")
+                return ReaderProblem("hung", f"the reader said nothing for {limit_s:g} s")
             except _NO_SENSE as error:
-                return Problem("died", f"the reader does not make sense: {describe(error)}")
+                return ReaderProblem("died", f"the reader does not make sense: {describe(error)}")
             if message["kind"] == "fast":
                 limit_s = self._late_s
                 self._works()
@@ -165,7 +165,7 @@ class Link:
                 emit(_log, GpuReaderRecovered(after=self.problem.reason))
             self.problem = None
 
-    async def _how_it_died(self, process: subprocess.Popen[bytes]) -> Problem:
+    async def _how_it_died(self, process: subprocess.Popen[bytes]) -> ReaderProblem:
         for _ in range(20):
             if process.poll() is not None:
                 break
@@ -175,7 +175,7 @@ class Link:
             os.set_blocking(process.stderr.fileno(), False)
             words = process.stderr.read() or b""
         last = words.decode(errors="replace").strip().splitlines()[-1:]
-        return Problem("died", ": ".join([f"the reader ended with code {code}", *last]))
+        return ReaderProblem("died", ": ".join([f"the reader ended with code {code}", *last]))
 
     def _end(self) -> None:
         """Kill the process; one that does not die is left to be looked at again."""
@@ -211,7 +211,7 @@ class Link:
     def release(self, seconds: float) -> None:
         """Let go of the GPUs for so long: a reset needs them unused."""
         self._released_until = self._clock.monotonic() + seconds
-        self._fail(Problem("released", "let go of by 'vllmd gpu release'"))
+        self._fail(ReaderProblem("released", "let go of by 'vllmd gpu release'"))
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)

@@ -28,7 +28,7 @@ class Field(NamedTuple):
     scope: int | None = None
 
 
-class Row(NamedTuple):
+class NvmlRow(NamedTuple):
     """One figure."""
 
     name: str
@@ -120,54 +120,54 @@ def _item(index: int) -> Callable[[Any], float]:
     return lambda value: float(value[index])
 
 
-ROWS: tuple[Row, ...] = (
-    Row(
+ROWS: tuple[NvmlRow, ...] = (
+    NvmlRow(
         "memory_total_bytes",
         "Memory in bytes. CUDA, and so vLLM, counts what is left of it without the reserved part.",
         FAST,
         MEMORY,
         lambda m: float(m.total),
     ),
-    Row(
+    NvmlRow(
         "memory_reserved_bytes",
         "Memory in bytes that the driver and the firmware keep for themselves.",
         FAST,
         MEMORY,
         lambda m: float(m.reserved),
     ),
-    Row(
+    NvmlRow(
         "memory_used_bytes",
         "Memory in bytes that is allocated; the reserved part is not in it.",
         FAST,
         MEMORY,
         lambda m: float(m.used),
     ),
-    Row(
+    NvmlRow(
         "memory_free_bytes", "Memory in bytes that is free.", FAST, MEMORY, lambda m: float(m.free)
     ),
-    Row(
+    NvmlRow(
         "busy_ratio",
         "Share of the last sample period (1/6 to 1 s) in which a kernel ran, 0 to 1.",
         FAST,
         UTILIZATION,
         lambda u: _percent(u.gpu),
     ),
-    Row(
+    NvmlRow(
         "memory_bus_busy_ratio",
         "Share of the last sample period in which memory was read or written, 0 to 1.",
         FAST,
         UTILIZATION,
         lambda u: _percent(u.memory),
     ),
-    Row("power_watts", "Power in watts.", FAST, Call("nvmlDeviceGetPowerUsage"), _milli),
-    Row(
+    NvmlRow("power_watts", "Power in watts.", FAST, Call("nvmlDeviceGetPowerUsage"), _milli),
+    NvmlRow(
         "temperature_celsius",
         _TEMPERATURE,
         FAST,
         Call("nvmlDeviceGetTemperature", ("NVML_TEMPERATURE_GPU",)),
         label=("sensor", "gpu"),
     ),
-    Row(
+    NvmlRow(
         "temperature_celsius",
         _TEMPERATURE,
         SLOW,
@@ -175,7 +175,7 @@ ROWS: tuple[Row, ...] = (
         label=("sensor", "memory"),
     ),
     *(
-        Row(
+        NvmlRow(
             "clock_hertz",
             _CLOCK,
             FAST,
@@ -186,7 +186,7 @@ ROWS: tuple[Row, ...] = (
         for domain, constant in (("sm", "NVML_CLOCK_SM"), ("memory", "NVML_CLOCK_MEM"))
     ),
     *(
-        Row(
+        NvmlRow(
             "clock_max_hertz",
             _CLOCK_MAX,
             ONCE,
@@ -197,21 +197,23 @@ ROWS: tuple[Row, ...] = (
         for domain, constant in (("sm", "NVML_CLOCK_SM"), ("memory", "NVML_CLOCK_MEM"))
     ),
     *(
-        Row("clock_event_active", _ACTIVE, FAST, REASONS, _bit(mask), ("reason", reason))
+        NvmlRow("clock_event_active", _ACTIVE, FAST, REASONS, _bit(mask), ("reason", reason))
         for reason, mask in CLOCK_REASONS.items()
     ),
     *(
-        Row("clock_event_seconds_total", _HELD_BACK, SLOW, Field(field), _nano, ("reason", reason))
+        NvmlRow(
+            "clock_event_seconds_total", _HELD_BACK, SLOW, Field(field), _nano, ("reason", reason)
+        )
         for reason, field in _THROTTLE_FIELDS.items()
     ),
-    Row(
+    NvmlRow(
         "power_limit_watts",
         "Power limit that is enforced, in watts.",
         SLOW,
         Call("nvmlDeviceGetEnforcedPowerLimit"),
         _milli,
     ),
-    Row(
+    NvmlRow(
         "energy_joules_total",
         "Energy used since the driver was loaded, in joules.",
         SLOW,
@@ -219,7 +221,7 @@ ROWS: tuple[Row, ...] = (
         _milli,
     ),
     *(
-        Row(
+        NvmlRow(
             name,
             text,
             SLOW,
@@ -235,61 +237,61 @@ ROWS: tuple[Row, ...] = (
             ("uncorrected", "NVML_MEMORY_ERROR_TYPE_UNCORRECTED"),
         )
     ),
-    Row("remapped_rows", _REMAPPED, SLOW, REMAPPED, _item(0), ("cause", "corrected")),
-    Row("remapped_rows", _REMAPPED, SLOW, REMAPPED, _item(1), ("cause", "uncorrected")),
-    Row(
+    NvmlRow("remapped_rows", _REMAPPED, SLOW, REMAPPED, _item(0), ("cause", "corrected")),
+    NvmlRow("remapped_rows", _REMAPPED, SLOW, REMAPPED, _item(1), ("cause", "uncorrected")),
+    NvmlRow(
         "row_remap_pending",
         "1 if rows of memory are to be replaced at the next reset.",
         SLOW,
         REMAPPED,
         _item(2),
     ),
-    Row(
+    NvmlRow(
         "row_remap_failed",
         "1 if a row of memory could not be replaced: the GPU is to be exchanged.",
         SLOW,
         REMAPPED,
         _item(3),
     ),
-    Row(
+    NvmlRow(
         "recovery_action",
         "What the driver asks for: 0 nothing, 1 GPU reset, 2 reboot, 3 drain peers, 4 drain and "
         "reset, 5 recover IMEX domain, 6 bus reset, 7 reboot of the system.",
         SLOW,
         Field("NVML_FI_DEV_GET_GPU_RECOVERY_ACTION"),
     ),
-    Row(
+    NvmlRow(
         "pcie_replays_total",
         "PCIe packets that were sent again.",
         SLOW,
         Call("nvmlDeviceGetPcieReplayCounter"),
     ),
-    Row(
+    NvmlRow(
         "pcie_link_generation",
         "Generation of the PCIe link now; an idle GPU may lower it.",
         SLOW,
         Call("nvmlDeviceGetCurrPcieLinkGeneration"),
     ),
-    Row(
+    NvmlRow(
         "pcie_link_width",
         "Lanes of the PCIe link now.",
         SLOW,
         Call("nvmlDeviceGetCurrPcieLinkWidth"),
     ),
-    Row(
+    NvmlRow(
         "pcie_link_generation_max",
         "Highest generation of the PCIe link that GPU and slot allow.",
         ONCE,
         Call("nvmlDeviceGetMaxPcieLinkGeneration"),
     ),
-    Row(
+    NvmlRow(
         "pcie_link_width_max",
         "Most lanes of the PCIe link that GPU and slot allow.",
         ONCE,
         Call("nvmlDeviceGetMaxPcieLinkWidth"),
     ),
     *(
-        Row(
+        NvmlRow(
             f"pcie_{way}_bytes_total",
             _PCIE,
             SLOW,
@@ -299,7 +301,7 @@ ROWS: tuple[Row, ...] = (
         for way, short in (("transmit", "TX"), ("receive", "RX"))
     ),
     *(
-        Row(
+        NvmlRow(
             f"nvlink_{way}_bytes_total",
             _NVLINK,
             SLOW,
@@ -310,6 +312,6 @@ ROWS: tuple[Row, ...] = (
     ),
 )
 
-FAMILIES: dict[str, list[Row]] = {}
+FAMILIES: dict[str, list[NvmlRow]] = {}
 for _row in ROWS:
     FAMILIES.setdefault(_row.name, []).append(_row)

@@ -12,8 +12,8 @@ from vllmd.config import paths
 from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.config.memory import DEFAULT_SHARE
-from vllmd.config.model import Config, Engine
-from vllmd.config.sections import Gpu
+from vllmd.config.model import Config, EngineConfig
+from vllmd.config.sections import GpuConfig
 from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -29,11 +29,11 @@ from vllmd.events.gpu import (
 from vllmd.gpu import attribution, engine_processes, fit, hardware
 from vllmd.gpu.attribution import Holder, Owner
 from vllmd.gpu.kernel_log import KernelLog
-from vllmd.gpu.latest import PEAKS, Device, Latest, Listing, Periods
-from vllmd.gpu.reader_process import Link, Problem
+from vllmd.gpu.latest import PEAKS, Device, LatestReadings, MemoryListing, Periods
+from vllmd.gpu.reader_process import ReaderProblem, ReaderProcess
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
 from vllmd.gpu.sources import DEMO, NONE, NVML, command_of, source_of
-from vllmd.gpu.state_file import Notebook
+from vllmd.gpu.state_file import GpuStateFile
 from vllmd.gpu.xid_log import XidEvent, XidLog
 from vllmd.util.clock import Clock, wait_event
 from vllmd.util.parts import Part
@@ -48,7 +48,7 @@ FRESH_S = 3.0
 _log = structlog.get_logger()
 
 
-class Gpus:
+class GpuService:
     """All GPUs; its parts read them, everything else answers from what was read."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Gpus:
         commands: Commands,
         engines: Callable[[], Sequence[EngineStatus]],
         clock: Clock,
-        notebook: Notebook,
+        notebook: GpuStateFile,
     ) -> None:
         settings = config.gpu
         self._config = config
@@ -68,7 +68,7 @@ class Gpus:
         self._notes = notebook.load()
         self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
         self.source = source_of(settings.source)
-        self.latest = Latest(self._periods, settings.peak_window_s, self._notes.indices)
+        self.latest = LatestReadings(self._periods, settings.peak_window_s, self._notes.indices)
         self.link = self._make_link(settings)
         self._kernel = KernelLog(self._take_kernel_xid, clock)
         self._holders: dict[str, tuple[Holder, ...]] = {}
@@ -79,8 +79,8 @@ class Gpus:
         self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
 
-    def _make_link(self, settings: Gpu) -> Link:
-        return Link(
+    def _make_link(self, settings: GpuConfig) -> ReaderProcess:
+        return ReaderProcess(
             command_of(self.source, self._periods),
             self._take,
             self._forget,
@@ -217,7 +217,7 @@ class Gpus:
 
     # --- what is known -----------------------------------------------------------------------
 
-    def listings(self) -> Mapping[str, Listing] | None:
+    def listings(self) -> Mapping[str, MemoryListing] | None:
         """Return who holds memory, by UUID; None if it was not listed lately."""
         return self.latest.listings(self._clock.monotonic())
 
@@ -226,7 +226,7 @@ class Gpus:
         """The sentence that says that the driver was changed, and what starts now cannot use it."""
         return self._notes.mismatch
 
-    def uses_gpus(self, engine: Engine) -> bool:
+    def uses_gpus(self, engine: EngineConfig) -> bool:
         """Tell whether an engine may use a GPU at all."""
         return self._visible[engine.name] != ()
 
@@ -252,7 +252,7 @@ class Gpus:
         """Return the figures of a GPU by `Row.key`; none of them is old."""
         return self.latest.values(device.uuid, self._clock.monotonic())
 
-    def gpus_of(self, engine: Engine) -> list[Device]:
+    def gpus_of(self, engine: EngineConfig) -> list[Device]:
         """Return the GPUs that an engine has memory on, or else those that it would use."""
         devices = self.latest.devices
         used = [
@@ -270,7 +270,7 @@ class Gpus:
             chosen = [d for name in names for d in devices.values() if _is(d, name)]
         return chosen[: gpus_used(engine.flags)]
 
-    def margin(self, device: Device, engine: Engine) -> float | None:
+    def margin(self, device: Device, engine: EngineConfig) -> float | None:
         """Return what would be left on a GPU if an engine started again, in bytes."""
         listing = (self.listings() or {}).get(device.uuid)
         if listing is None:
@@ -342,9 +342,11 @@ class Gpus:
             kernel_log=self._kernel.readable,
         )
 
-    def _problem(self) -> Problem | None:
+    def _problem(self) -> ReaderProblem | None:
         if self.source == NONE:
-            return Problem("disabled", "no NVIDIA GPU is in this host, or gpu.source is 'none'")
+            return ReaderProblem(
+                "disabled", "no NVIDIA GPU is in this host, or gpu.source is 'none'"
+            )
         return self.link.problem
 
     # --- what is done ------------------------------------------------------------------------

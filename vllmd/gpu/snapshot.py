@@ -8,7 +8,7 @@ import attrs
 
 from vllmd.gpu.attribution import Holder, Share
 from vllmd.gpu.latest import Device
-from vllmd.gpu.reader_process import Problem
+from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.xids import Xid, describe
 
 _PROFILE = re.compile(r"\bMIG (\S+)")
@@ -90,7 +90,7 @@ class GpuFigures:
 
     source: str
     """`nvml`, `demo` or `none`."""
-    problem: Problem | None
+    problem: ReaderProblem | None
     driver: str
     """The version that the kernel runs."""
     library: str

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from vllmd.shim.proc import boot_id
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.state_file import StateFile
 
 MAX_PROCESSES = 512
@@ -17,7 +17,7 @@ Process = tuple[int, int]
 
 
 @attrs.define
-class Notes:
+class GpuState:
     """What is remembered."""
 
     processes: dict[Process, str] = attrs.field(factory=dict)
@@ -34,10 +34,10 @@ class Notes:
     """The sentence about a driver that was changed: the next daemon knows it from the start."""
 
 
-class Notebook:
+class GpuStateFile:
     """The file."""
 
-    def __init__(self, path: Path, do: Do = at_once) -> None:
+    def __init__(self, path: Path, do: DiskWork = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._file = StateFile(
             path,
@@ -47,11 +47,11 @@ class Notebook:
         )
         self._written: dict[str, Any] = {}
 
-    def load(self) -> Notes:
+    def load(self) -> GpuState:
         """Return what was noted since the boot."""
-        return self._file.read(_from_json) or Notes()
+        return self._file.read(_from_json) or GpuState()
 
-    def save(self, notes: Notes) -> None:
+    def save(self, notes: GpuState) -> None:
         """Write down what has changed."""
         while len(notes.processes) > MAX_PROCESSES:
             notes.processes.pop(next(iter(notes.processes)))
@@ -69,10 +69,10 @@ class Notebook:
             self._file.save(record)
 
 
-def _from_json(record: Mapping[str, Any]) -> Notes:
+def _from_json(record: Mapping[str, Any]) -> GpuState:
     if record["boot"] != boot_id():
-        return Notes()
-    return Notes(
+        return GpuState()
+    return GpuState(
         processes={(int(p), int(s)): str(e) for p, s, e in record["processes"]},
         sessions={int(s): str(e) for s, e in record["sessions"]},
         baselines={str(e): (str(r), int(b)) for e, r, b in record["baselines"]},

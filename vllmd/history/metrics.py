@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from vllmd.history.writer import History
+from vllmd.history.writer import HistoryWriter
 
 
 class HistoryCollector:
@@ -12,7 +12,7 @@ class HistoryCollector:
 
     name = "history"
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: HistoryWriter) -> None:
         self._history = history
 
     def collect(self) -> Iterator[Metric]:

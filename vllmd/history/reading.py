@@ -14,7 +14,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 @attrs.frozen
-class Wanted:
+class EventFilter:
     """Which events; None stands for all. Times are seconds since the epoch."""
 
     since: float | None = None
@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def read(path: Path, wanted: Wanted) -> list[Event]:
+def read(path: Path, wanted: EventFilter) -> list[Event]:
     """Return the events that are wanted, the oldest first.
 
     Raises: sqlite3.Error: the file cannot be read.
@@ -56,7 +56,7 @@ def read(path: Path, wanted: Wanted) -> list[Event]:
         return select(connection, wanted)
 
 
-def select(connection: sqlite3.Connection, wanted: Wanted) -> list[Event]:
+def select(connection: sqlite3.Connection, wanted: EventFilter) -> list[Event]:
     """Return the events that are wanted, the oldest first."""
     conditions, values = ["id > ?"], [wanted.after_id]
     for condition, value in (

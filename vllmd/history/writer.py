@@ -13,9 +13,9 @@ from vllmd.eventlog.bus import Event
 from vllmd.events.base import TypedEvent, emit
 from vllmd.events.history import HistoryFailed
 from vllmd.events.traces import RequestSlow
-from vllmd.history.reading import Wanted, read
+from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import Store
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 QUEUE = 5000
 BATCH = 500
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 _REPORT = partial(emit, _log)
 
 
-class History:
+class HistoryWriter:
     """Takes events in the event loop, at the cost of a queue; the disk is the thread's."""
 
     def __init__(
@@ -41,13 +41,13 @@ class History:
         store: Store,
         *,
         report: Callable[[TypedEvent], None] = _REPORT,
-        parts: Parts | None = None,
+        parts: PartRunner | None = None,
     ) -> None:
         """Make a history; `report` logs what there is to tell of it, from the thread.
 
         `parts` counts mistakes in it.
         """
-        self._parts = parts or Parts()
+        self._parts = parts or PartRunner()
         self._parts.know(PART)
         self._store = store
         self._report = report
@@ -84,7 +84,7 @@ class History:
             self._room -= 1
         self._queue.put(event)
 
-    def read(self, wanted: Wanted) -> list[Event]:
+    def read(self, wanted: EventFilter) -> list[Event]:
         """Return events, the latest among them; waits for the disk, in a thread of the caller's.
 
         Raises: VllmdError: they cannot be read.

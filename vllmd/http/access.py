@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vllmd.events.base import emit
 from vllmd.events.requests import LoginRefused
-from vllmd.http.passwords import Passwords, Verdict
+from vllmd.http.passwords import LoginResult, Passwords
 from vllmd.http.web_config import RateLimit
 from vllmd.http.web_file import WebFile
 from vllmd.util.clock import Clock
@@ -42,7 +42,7 @@ class Access:
         self._file = file
         self._passwords = passwords
         self._limit = Limit(clock)
-        self._refusals = Refusals(clock)
+        self._refusals = LoginRefusals(clock)
         self._open_readiness = open_readiness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,10 +74,10 @@ class Access:
         user, password = login
         address = (scope.get("client") or ("",))[0]
         verdict = await self._passwords.verdict(users, user, password, address)
-        if verdict is Verdict.ACCEPTED:
+        if verdict is LoginResult.ACCEPTED:
             return None
         self._refusals.count(address)
-        if verdict is Verdict.BUSY:
+        if verdict is LoginResult.BUSY:
             return _say(429, "too many passwords wait to be checked", _again())
         return _unauthorized("the user or the password is wrong")
 
@@ -121,7 +121,7 @@ class Limit:
         return True
 
 
-class Refusals:
+class LoginRefusals:
     """Says that logins were refused: the first at once, then how many, once a minute."""
 
     def __init__(self, clock: Clock) -> None:

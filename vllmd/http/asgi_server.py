@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from vllmd.http.connections import Connection, Counts, Tallies
+from vllmd.http.connections import Connection, ConnectionCounts, ConnectionTotals
 from vllmd.http.listener import Listener, Tls, bound_of
 from vllmd.http.protocol import HttpProtocol, Limits
 from vllmd.util.units import KIB, MIB
@@ -43,7 +43,7 @@ def _is_a_mistake(record: logging.LogRecord) -> bool:
 logging.getLogger("uvicorn.error").addFilter(_is_a_mistake)
 
 
-class Server:
+class AsgiServer:
     """An application on sockets that are already bound; `app` can be changed while it serves."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Server:
         protocol: Protocol = HttpProtocol,
         limits: Limits | None = None,
         bound: int | None = None,
-        counts: Counts | None = None,
+        counts: ConnectionCounts | None = None,
         tls: Tls = lambda: None,
         isolated: Isolated = contextlib.nullcontext,
     ) -> None:
@@ -67,7 +67,7 @@ class Server:
         self._protocol = protocol
         self._limits = limits or Limits()
         self._isolated = isolated
-        self._bound, self._counts, self._tls = bound, counts or Counts(), tls
+        self._bound, self._counts, self._tls = bound, counts or ConnectionCounts(), tls
         self._state = ServerState()
         self._held = _Held()
         self._listeners: list[Listener] = []
@@ -164,15 +164,15 @@ class Server:
 
 
 def bounded(
-    tallies: Tallies,
+    tallies: ConnectionTotals,
     isolated: Callable[[str], contextlib.AbstractContextManager[None]],
     name: str,
     app: ASGIApp,
     **options: Any,
-) -> Server:
+) -> AsgiServer:
     """Return a server with the bound of that listener, counted and isolated under its name."""
     own = functools.partial(isolated, name)
-    return Server(
+    return AsgiServer(
         app, name=name, bound=bound_of(name), counts=tallies.of(name), isolated=own, **options
     )
 
@@ -227,14 +227,14 @@ async def _refuse(send: Send, status: int, sentence: str) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-class Served:
+class RestartableServer:
     """A server that can be begun again on its socket, should it fail."""
 
-    def __init__(self, make: Callable[[], Server], listener: socket.socket) -> None:
+    def __init__(self, make: Callable[[], AsgiServer], listener: socket.socket) -> None:
         """Take over a socket that is bound; `close` closes it."""
         self._make = make
         self._listener = listener
-        self._server: Server | None = None
+        self._server: AsgiServer | None = None
         self._closed = False
 
     async def run(self) -> None:
@@ -268,8 +268,8 @@ class Background:
     """A server that runs beside whoever started it."""
 
     def __init__(self, app: ASGIApp, **options: Any) -> None:
-        """Make one; the options are those of `Server`."""
-        self._server = Server(app, **options)
+        """Make one; the options are those of `AsgiServer`."""
+        self._server = AsgiServer(app, **options)
         self._started = False
 
     async def start(self, listener: socket.socket) -> None:

@@ -48,7 +48,7 @@ ALL_REASONS = (*REASONS.values(), ENDED, FULL, EXHAUSTED, HANDSHAKE, FLOOD, PROT
 
 
 @attrs.define
-class Counts:
+class ConnectionCounts:
     """What became of the connections of one listener."""
 
     open: int = 0
@@ -56,17 +56,17 @@ class Counts:
     closed: Counter[str] = attrs.field(factory=lambda: Counter(dict.fromkeys(ALL_REASONS, 0)))
 
 
-class Tallies:
+class ConnectionTotals:
     """The counts of all listeners by name; they outlive a listener that is made anew."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counts] = {}
+        self._counts: dict[str, ConnectionCounts] = {}
 
-    def of(self, name: str) -> Counts:
+    def of(self, name: str) -> ConnectionCounts:
         """Return the counts of a listener."""
-        return self._counts.setdefault(name, Counts())
+        return self._counts.setdefault(name, ConnectionCounts())
 
-    def items(self) -> Iterable[tuple[str, Counts]]:
+    def items(self) -> Iterable[tuple[str, ConnectionCounts]]:
         """Return all of them."""
         return self._counts.items()
 
@@ -109,7 +109,7 @@ class Connections:
     def __init__(
         self,
         bound: int | None,
-        counts: Counts,
+        counts: ConnectionCounts,
         now: Callable[[], float],
         wake_at: Callable[[float], None],
     ) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from vllmd.http.connections import Tallies
+from vllmd.http.connections import ConnectionTotals
 
 
 class ConnectionsCollector:
@@ -12,7 +12,7 @@ class ConnectionsCollector:
 
     name = "connections"
 
-    def __init__(self, tallies: Tallies) -> None:
+    def __init__(self, tallies: ConnectionTotals) -> None:
         self._tallies = tallies
 
     def collect(self) -> Iterator[Metric]:

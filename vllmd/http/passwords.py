@@ -35,7 +35,7 @@ _DUMMY = "QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
 _DUMMY_COST = 10
 
 
-class Verdict(enum.Enum):
+class LoginResult(enum.Enum):
     """What became of a login."""
 
     ACCEPTED = "accepted"
@@ -45,13 +45,13 @@ class Verdict(enum.Enum):
 
 
 @attrs.define
-class Remembered:
+class LoginCache:
     """Logins whose password was checked, by a keyed hash; it may outlive a daemon."""
 
     good: OrderedDict[bytes, None] = attrs.field(factory=OrderedDict, repr=False)
     wrong: OrderedDict[bytes, None] = attrs.field(factory=OrderedDict, repr=False)
     secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(32), repr=False)
-    counts: Counter[Verdict] = attrs.field(factory=Counter)
+    counts: Counter[LoginResult] = attrs.field(factory=Counter)
 
     def key(self, user: str, hashed: str, password: bytes) -> bytes:
         """Return what stands for a login; no password can be found from it."""
@@ -60,21 +60,21 @@ class Remembered:
             digest.update(len(part).to_bytes(8, "big") + part)
         return digest.digest()
 
-    def all_counts(self) -> dict[Verdict, int]:
+    def all_counts(self) -> dict[LoginResult, int]:
         """Return how many logins ended how, also where none did."""
-        return {verdict: self.counts[verdict] for verdict in Verdict}
+        return {verdict: self.counts[verdict] for verdict in LoginResult}
 
-    def find(self, key: bytes) -> Verdict | None:
+    def find(self, key: bytes) -> LoginResult | None:
         """Return what was found out before, if anything."""
-        for known, verdict in ((self.good, Verdict.ACCEPTED), (self.wrong, Verdict.WRONG)):
+        for known, verdict in ((self.good, LoginResult.ACCEPTED), (self.wrong, LoginResult.WRONG)):
             if key in known:
                 known.move_to_end(key)
                 return verdict
         return None
 
-    def keep(self, key: bytes, verdict: Verdict) -> None:
+    def keep(self, key: bytes, verdict: LoginResult) -> None:
         """Remember what was found out; the one that was not asked for the longest makes room."""
-        known = self.good if verdict is Verdict.ACCEPTED else self.wrong
+        known = self.good if verdict is LoginResult.ACCEPTED else self.wrong
         known[key] = None
         while len(known) > CACHED:
             known.popitem(last=False)
@@ -86,14 +86,14 @@ class Passwords:
     def __init__(
         self,
         clock: Clock,
-        remembered: Remembered | None = None,
+        remembered: LoginCache | None = None,
         check: Callable[[bytes, bytes], bool] = bcrypt.checkpw,
     ) -> None:
         self._clock = clock
-        self._remembered = remembered or Remembered()
+        self._remembered = remembered or LoginCache()
         self._check = check
         self._turn = asyncio.Lock()
-        self._pending: dict[bytes, asyncio.Task[Verdict]] = {}
+        self._pending: dict[bytes, asyncio.Task[LoginResult]] = {}
         self._of_client: Counter[str] = Counter()
 
     @property
@@ -103,7 +103,7 @@ class Passwords:
 
     async def verdict(
         self, users: Mapping[str, str], user: str, password: bytes, address: str
-    ) -> Verdict:
+    ) -> LoginResult:
         """Say whether a user's password is right.
 
         An unknown user's takes as long, so that nobody learns from it which there are.
@@ -114,7 +114,7 @@ class Passwords:
 
     async def _verdict(
         self, users: Mapping[str, str], user: str, password: bytes, address: str
-    ) -> Verdict:
+    ) -> LoginResult:
         hashed = users.get(user) or dummy(users)
         key = self._remembered.key(user, hashed, password)
         if (known := self._remembered.find(key)) is not None:
@@ -123,7 +123,7 @@ class Passwords:
         if running is None:
             client = client_of(address)
             if len(self._pending) >= WAITING or self._of_client[client] >= WAITING_OF_ONE:
-                return Verdict.BUSY
+                return LoginResult.BUSY
             self._of_client[client] += 1
             known_user = user in users
             running = asyncio.create_task(self._wait_and_check(key, hashed, password, known_user))
@@ -139,17 +139,17 @@ class Passwords:
 
     async def _wait_and_check(
         self, key: bytes, hashed: str, password: bytes, known_user: bool
-    ) -> Verdict:
+    ) -> LoginResult:
         async with self._turn:
             began = time.monotonic()
             try:
                 right = await in_thread(lambda: self._check(password[:LONGEST], hashed.encode()))
             except RuntimeError:  # no thread is to be had
-                return Verdict.BUSY
+                return LoginResult.BUSY
             took_s = time.monotonic() - began
-            verdict = Verdict.ACCEPTED if right and known_user else Verdict.WRONG
+            verdict = LoginResult.ACCEPTED if right and known_user else LoginResult.WRONG
             self._remembered.keep(key, verdict)
-            if verdict is Verdict.WRONG:
+            if verdict is LoginResult.WRONG:
                 await self._clock.sleep(min(took_s, LONGEST_REST_S))
         return verdict
 

@@ -10,32 +10,32 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vllmd.config.metrics import LastRead
-from vllmd.config.model import Daemon
+from vllmd.config.model import DaemonConfig
 from vllmd.config.urls import url_of
 from vllmd.events.base import emit
 from vllmd.events.daemon import ConfigWarned
 from vllmd.http import address
 from vllmd.http.access import Access
-from vllmd.http.passwords import Passwords, Remembered
+from vllmd.http.passwords import LoginCache, Passwords
 from vllmd.http.web_file import WebFile
 from vllmd.util.clock import Clock
 
 _log = structlog.get_logger()
 
 
-class Web:
+class WebSettings:
     """What [daemon] says of the exporter's port."""
 
-    def __init__(self, daemon: Daemon, clock: Clock) -> None:
+    def __init__(self, daemon: DaemonConfig, clock: Clock) -> None:
         self._daemon = daemon
         self._clock = clock
-        self._logins = Remembered()
+        self._logins = LoginCache()
         self._file: WebFile | None = None
         self._socket: socket.socket | None = None
         self._access: ASGIApp | None = None
         self.configure(daemon)
 
-    def configure(self, daemon: Daemon) -> None:
+    def configure(self, daemon: DaemonConfig) -> None:
         """Take over other settings, from the next request on; the address stays what it is."""
         before, self._daemon = self._daemon, daemon
         path = Path(daemon.web_config_file) if daemon.web_config_file else None

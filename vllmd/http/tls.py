@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from vllmd.config.problem import Problem
+from vllmd.config.problem import ConfigProblem
 from vllmd.http.web_config import CIPHERS, VERIFY, TlsServer
 from vllmd.shim.files import read_regular
 
@@ -24,7 +24,7 @@ _CURVES = {
 class TlsError(Exception):
     """What the web configuration names cannot be used; `problem` says what and where."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: ConfigProblem) -> None:
         super().__init__(problem.message)
         self.problem = problem
 
@@ -140,7 +140,7 @@ def _reason(error: Exception) -> str:
 
 
 def _error(key: str, message: str, fix: str) -> TlsError:
-    return TlsError(Problem(message, fix, f"{_AT}.{key}"))
+    return TlsError(ConfigProblem(message, fix, f"{_AT}.{key}"))
 
 
 # --- names in a client's certificate ---------------------------------------------------------

@@ -11,9 +11,9 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.http import yaml_tree as tree
-from vllmd.http.yaml_tree import Node, Tree
+from vllmd.http.yaml_tree import Node, YamlTree
 
 VERSIONS = ("TLS12", "TLS13")
 OLD_VERSIONS = ("TLS10", "TLS11")
@@ -102,20 +102,20 @@ class WebConfig:
     rate_limit: RateLimit | None = None
 
 
-def parse(text: str, path: str | None = None) -> tuple[WebConfig, list[Problem]]:
+def parse(text: str, path: str | None = None) -> tuple[WebConfig, list[ConfigProblem]]:
     """Read the file's text; `path` is only for what is said about it.
 
     Returns: what it asks for, and the warnings about it.
     Raises: InvalidConfigError: with all mistakes; no secret is in what it says.
     """
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     try:
         root = tree.parse(text)
     except tree.YamlError as error:
-        problem = Problem(f"is not YAML: {error}", "mend it", line=error.line)
+        problem = ConfigProblem(f"is not YAML: {error}", "mend it", line=error.line)
         raise InvalidConfigError(path, [problem]) from None
-    made = _Reader(Tree(problems)).read(root)
-    if any(each.severity is Severity.ERROR for each in problems):
+    made = _Reader(YamlTree(problems)).read(root)
+    if any(each.severity is ProblemSeverity.ERROR for each in problems):
         raise InvalidConfigError(path, sorted(problems, key=lambda p: p.line or 0))
     return made, problems
 
@@ -123,7 +123,7 @@ def parse(text: str, path: str | None = None) -> tuple[WebConfig, list[Problem]]
 class _Reader:
     """Takes the tree apart; what does not fit is noted."""
 
-    def __init__(self, found: Tree) -> None:
+    def __init__(self, found: YamlTree) -> None:
         self._tree = found
 
     def read(self, root: Node) -> WebConfig:

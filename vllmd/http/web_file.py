@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 import structlog
 
-from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.events.base import emit
 from vllmd.events.daemon import ConfigWarned, WebConfigRefused, WebConfigReloaded
 from vllmd.http import tls
@@ -33,18 +33,18 @@ _Mark = tuple[int, int, int, int, int] | None
 
 
 @attrs.frozen
-class Loaded:
+class LoadedWebConfig:
     """A web configuration that can be used."""
 
     config: WebConfig
     context: ssl.SSLContext | None = None
     """With what connections are taken; None for plain HTTP."""
-    warnings: tuple[Problem, ...] = ()
+    warnings: tuple[ConfigProblem, ...] = ()
     files: tuple[Path, ...] = ()
     """What was read for it, besides the file itself."""
 
 
-def load(path: Path) -> Loaded:
+def load(path: Path) -> LoadedWebConfig:
     """Read the file and all that it names.
 
     Raises: InvalidConfigError: with all mistakes of the file, or the first of the others.
@@ -54,24 +54,24 @@ def load(path: Path) -> Loaded:
         text = read_regular(path, MAX_FILE_BYTES).decode()
     except OSError as error:
         fix = f"create it, or let this user read it (uid {os.geteuid()})"
-        problem = Problem(f"cannot be read: {error.strerror}", fix)
+        problem = ConfigProblem(f"cannot be read: {error.strerror}", fix)
         raise InvalidConfigError(place, [problem]) from None
     except UnicodeDecodeError as error:
-        problem = Problem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
+        problem = ConfigProblem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
         raise InvalidConfigError(place, [problem]) from None
     config, warnings = parse(text, place)
     warnings += _open_secrets(path, config)
     if config.tls is None:
-        return Loaded(config, warnings=tuple(warnings))
+        return LoadedWebConfig(config, warnings=tuple(warnings))
     files = tuple(path.parent / name for name in config.tls.files)
     try:
         context = tls.server_context(config.tls, path.parent)
     except tls.TlsError as error:
         raise _UnusableError(place, [error.problem], files) from None
-    return Loaded(config, context, tuple(warnings), files)
+    return LoadedWebConfig(config, context, tuple(warnings), files)
 
 
-def _open_secrets(path: Path, config: WebConfig) -> Iterator[Problem]:
+def _open_secrets(path: Path, config: WebConfig) -> Iterator[ConfigProblem]:
     """Yield files with secrets that every user of the host may read."""
     tls_server = config.tls
     secrets = [(path, "")] if config.users or (tls_server and tls_server.key) else []
@@ -80,18 +80,18 @@ def _open_secrets(path: Path, config: WebConfig) -> Iterator[Problem]:
     for file, key in secrets:
         with contextlib.suppress(OSError):
             if file.stat().st_mode & stat.S_IROTH:
-                yield Problem(
+                yield ConfigProblem(
                     f"{file} has secrets, and every user of this host may read it",
                     f"chgrp vllmd {file}; chmod 640 {file}",
                     key,
-                    severity=Severity.WARNING,
+                    severity=ProblemSeverity.WARNING,
                 )
 
 
 class _UnusableError(InvalidConfigError):
     """The file is right, and what it names is not: `files` are worth another look."""
 
-    def __init__(self, path: str, problems: list[Problem], files: tuple[Path, ...]) -> None:
+    def __init__(self, path: str, problems: list[ConfigProblem], files: tuple[Path, ...]) -> None:
         self.files = files
         super().__init__(path, problems)
 
@@ -106,11 +106,11 @@ class WebFile:
         self.succeeded_at: float | None = None
         """When it was last read well, in seconds since the epoch."""
         self._clock = clock
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedWebConfig | None = None
         self._marks: dict[Path, _Mark] = {}
         self._looked_at = -math.inf
 
-    def current(self) -> Loaded | None:
+    def current(self) -> LoadedWebConfig | None:
         """Return what holds now; None as long as the file never could be used."""
         now = self._clock.monotonic()
         if now - self._looked_at >= LOOK_EVERY_S:
@@ -135,13 +135,13 @@ class WebFile:
 
     def _not_read(self, reason: str, fix: str) -> None:
         self._marks = {}  # once there is an answer, all of it is read
-        problem = Problem(f"cannot be read: {reason}", fix)
+        problem = ConfigProblem(f"cannot be read: {reason}", fix)
         self._refuse(InvalidConfigError(str(self.path), [problem]))
 
     def _read(self) -> None:
         known = self._loaded.files if self._loaded else ()
 
-        def read() -> tuple[dict[Path, _Mark], Loaded | InvalidConfigError]:
+        def read() -> tuple[dict[Path, _Mark], LoadedWebConfig | InvalidConfigError]:
             before = _marks((self.path, *known))
             try:
                 loaded = load(self.path)

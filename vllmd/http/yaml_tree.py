@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from vllmd.config.problem import Problem, Severity
+from vllmd.config.problem import ConfigProblem, ProblemSeverity
 from vllmd.config.rules import suggest
 
 Node = Any
@@ -59,19 +59,19 @@ def parse(text: str) -> Node:
         raise YamlError(f"something in it cannot be read: {error}") from None
 
 
-class Tree:
+class YamlTree:
     """Reads the nodes of a tree; what does not fit is added to the problems."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[ConfigProblem]) -> None:
         self._problems = problems
 
     def note(self, node: Node, at: str, message: str, fix: str) -> None:
         """Note a mistake."""
-        self._add(node, at, message, fix, Severity.ERROR)
+        self._add(node, at, message, fix, ProblemSeverity.ERROR)
 
     def warn(self, node: Node, at: str, message: str, fix: str) -> None:
         """Note what can be used, but may not be meant so."""
-        self._add(node, at, message, fix, Severity.WARNING)
+        self._add(node, at, message, fix, ProblemSeverity.WARNING)
 
     def unknown(self, node: Node, at: str, value: str, known: Iterable[str]) -> None:
         """Note a value that is none of the known ones."""
@@ -155,9 +155,9 @@ class Tree:
         self.note(node, at, "is not a duration", "write one with its unit, such as 100ms or 1s")
         return None
 
-    def _add(self, node: Node, at: str, message: str, fix: str, severity: Severity) -> None:
+    def _add(self, node: Node, at: str, message: str, fix: str, severity: ProblemSeverity) -> None:
         line = node.start_mark.line + 1 if node is not None else None
-        self._problems.append(Problem(message, fix, at, line, severity))
+        self._problems.append(ConfigProblem(message, fix, at, line, severity))
 
 
 def is_null(node: Node) -> bool:

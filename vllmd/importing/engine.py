@@ -27,7 +27,7 @@ _LISTS = {"served-model-name", "lora-modules"}
 
 
 @attrs.define
-class Table:
+class EngineTable:
     """The keys of [engines.NAME], and its own tables."""
 
     keys: dict[str, Any] = attrs.field(factory=dict)
@@ -38,9 +38,9 @@ class Table:
     remarks: list[str] = attrs.field(factory=list)
 
 
-def table_of(launch: Launch) -> Table:
+def table_of(launch: Launch) -> EngineTable:
     """Return the table of a launch; what cannot be taken over is among the remarks."""
-    table = Table(env=dict(launch.variables), remarks=list(launch.remarks))
+    table = EngineTable(env=dict(launch.variables), remarks=list(launch.remarks))
     if launch.program != ("vllm",):
         program = list(launch.program)
         table.keys["executable"] = program[0] if len(program) == 1 else program
@@ -49,7 +49,7 @@ def table_of(launch: Launch) -> Table:
     return table
 
 
-def _given(arguments: tuple[str, ...], table: Table) -> Iterator[tuple[str, Any]]:
+def _given(arguments: tuple[str, ...], table: EngineTable) -> Iterator[tuple[str, Any]]:
     """Yield flags by their long name: true and false where none of a value follows."""
     words = list(arguments)
     if words and not words[0].startswith("-"):
@@ -89,7 +89,7 @@ def _read(text: str) -> Any:
     return text if value is None else value
 
 
-def _take(table: Table, name: str, value: Any) -> None:
+def _take(table: EngineTable, name: str, value: Any) -> None:
     own = OWN_KEYS.get(name)
     if name == "api-key":
         table.env["VLLM_API_KEY"] = str(value)

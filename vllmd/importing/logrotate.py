@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.sections import Logs
+from vllmd.config.sections import LogsConfig
 
 _STANZA = re.compile(r"^\s*[\"/][^{}\n]*\{", re.MULTILINE)
 _SCRIPT = re.compile(
@@ -29,7 +29,7 @@ _REMARKS = {
 
 
 @attrs.define
-class Rotation:
+class LogrotateKeys:
     """The keys of [logs], and what could not be taken over."""
 
     keys: dict[str, Any] = attrs.field(factory=dict)
@@ -43,9 +43,9 @@ def is_stanza(text: str) -> bool:
     )
 
 
-def rotation_of(text: str) -> Rotation:
+def rotation_of(text: str) -> LogrotateKeys:
     """Return what a stanza asks for, in vllmd's terms; what it leaves out stays at the default."""
-    found = Rotation()
+    found = LogrotateKeys()
     if _SCRIPT.search(text):
         found.remarks.append("postrotate: nothing has to be told that a file was rotated")
     directives = dict(_directives(_SCRIPT.sub("", text)))
@@ -77,7 +77,7 @@ def _directives(text: str) -> Iterator[tuple[str, str]]:
             yield words[0], " ".join(words[1:])
 
 
-def _take_size(directives: dict[str, str], found: Rotation) -> None:
+def _take_size(directives: dict[str, str], found: LogrotateKeys) -> None:
     for word in ("size", "maxsize"):
         match = re.fullmatch(r"(\d+)([kMG]?)", directives.get(word, ""))
         if not match:
@@ -88,9 +88,9 @@ def _take_size(directives: dict[str, str], found: Rotation) -> None:
             found.keys["rotate"] = "never"
 
 
-def _fit_budget(found: Rotation) -> None:
+def _fit_budget(found: LogrotateKeys) -> None:
     """Let the budget hold what is to be kept, so that it takes nothing of it away."""
-    defaults = Logs()
+    defaults = LogsConfig()
     size = found.keys.get("rotate_mb", defaults.rotate_mb)
     needed = size * (found.keys.get("keep", defaults.keep) + 2)
     if needed > defaults.budget_mb:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from vllmd.importing.engine import Table
+from vllmd.importing.engine import EngineTable
 
 _FIRST = ("model", "served_model_name", "executable", "host", "port")
 
 
-def write(name: str, table: Table, logs: Mapping[str, Any] = MappingProxyType({})) -> str:
+def write(name: str, table: EngineTable, logs: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Return the file; `logs` are the keys of its table."""
     lines = [*_lines(name, table)]
     if logs:
@@ -18,7 +18,7 @@ def write(name: str, table: Table, logs: Mapping[str, Any] = MappingProxyType({}
     return "\n".join(lines) + "\n"
 
 
-def _lines(name: str, table: Table) -> Iterator[str]:
+def _lines(name: str, table: EngineTable) -> Iterator[str]:
     yield "# Made by 'vllmd import'; 'vllmd check' shows the command, 'vllmd doctor' what may fail."
     yield f"[engines.{name}]"
     for key in sorted(table.keys, key=lambda k: (_FIRST.index(k) if k in _FIRST else 9, k)):

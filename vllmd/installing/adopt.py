@@ -5,14 +5,14 @@ import time
 from pathlib import Path
 
 from vllmd.errors import InstallError
-from vllmd.installing.layout import NAME, Engines, Record
+from vllmd.installing.layout import NAME, InstalledEngines, InstallRecord
 from vllmd.installing.probing import QUIET, ask, record_of
-from vllmd.installing.running import Runner
+from vllmd.installing.running import CommandRunner
 
 PENDING = "0.adopting"
 
 
-def adopt(engines: Engines, path: Path, name: str | None = None) -> Record:
+def adopt(engines: InstalledEngines, path: Path, name: str | None = None) -> InstallRecord:
     """Link an environment and keep what it says of itself.
 
     `path` is its folder, or its `vllm`; the name is its version where none is given.
@@ -25,7 +25,7 @@ def adopt(engines: Engines, path: Path, name: str | None = None) -> Record:
     with engines.locked():
         log = engines.beside(PENDING, ".log")
         log.parent.mkdir(parents=True, exist_ok=True)
-        runner = Runner(log, {**os.environ, **QUIET})
+        runner = CommandRunner(log, {**os.environ, **QUIET})
         found = ask(runner, str(folder / "bin" / "python"), engines, PENDING)
         chosen = name or str(found["version"])
         link = engines.folder(chosen)

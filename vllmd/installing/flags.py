@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 
 from vllmd.config.flags import OWN_KEYS, arguments
-from vllmd.config.model import Engine
-from vllmd.config.problem import Problem, Severity
+from vllmd.config.model import EngineConfig
+from vllmd.config.problem import ConfigProblem, ProblemSeverity
 from vllmd.config.rules import suggest
 
 _FITS: Mapping[str, tuple[str, str]] = {
@@ -71,7 +71,7 @@ def read(probed: Mapping[str, Any]) -> FlagTable | None:
         return None
 
 
-def problems(engine: Engine, table: FlagTable) -> Iterator[Problem]:
+def problems(engine: EngineConfig, table: FlagTable) -> Iterator[ConfigProblem]:
     """Yield what that version would refuse of an engine's flags and keys, or drop in the next."""
     known = table.by_name
     for name, value in engine.flags.items():
@@ -79,7 +79,7 @@ def problems(engine: Engine, table: FlagTable) -> Iterator[Problem]:
     given = [arg[2:] for arg in arguments(engine) if arg.startswith("--")]
     for flag, key in OWN_KEYS.items():
         if flag in given and flag not in known:
-            yield Problem(
+            yield ConfigProblem(
                 f"vLLM {table.version} has no --{flag}, which this key sets",
                 "use a version that has it, or take the key out",
                 f"engines.{engine.name}.{key}",
@@ -88,26 +88,28 @@ def problems(engine: Engine, table: FlagTable) -> Iterator[Problem]:
 
 def _flag_problems(
     engine: str, name: str, value: Any, table: FlagTable, known: Mapping[str, Flag]
-) -> Iterator[Problem]:
+) -> Iterator[ConfigProblem]:
     where = f"engines.{engine}.flags.{name}"
     base = name.partition(".")[0]
     flag = known.get(base.replace("_", "-"))
     if flag is None:
         hint = suggest(base, known)
         fix = hint or f"'vllmd engine flags --grep {base.split('-')[0]}' shows what there is"
-        yield Problem(f"vLLM {table.version} has no flag --{base}", fix, where)
+        yield ConfigProblem(f"vLLM {table.version} has no flag --{base}", fix, where)
         return
     if flag.deprecated:
-        yield Problem(
+        yield ConfigProblem(
             f"vLLM {table.version} says of --{base}: {flag.help.rstrip('.')}",
             "replace it before the next version",
             where,
-            severity=Severity.WARNING,
+            severity=ProblemSeverity.WARNING,
         )
     wrong = None if "." in name else _misfit(flag, base, value)
     if wrong is not None:
         got, expects = wrong
-        yield Problem(f"got {got!r} for --{base}", f"vLLM {table.version} takes {expects}", where)
+        yield ConfigProblem(
+            f"got {got!r} for --{base}", f"vLLM {table.version} takes {expects}", where
+        )
 
 
 def _misfit(flag: Flag, name: str, value: Any) -> tuple[Any, str] | None:

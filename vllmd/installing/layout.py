@@ -29,7 +29,7 @@ NAME = re.compile(r"[0-9][A-Za-z0-9.+_-]{0,63}")
 
 
 @attrs.frozen
-class Record:
+class InstallRecord:
     """What one installed engine is; versions are as the distributions say them."""
 
     name: str
@@ -51,7 +51,7 @@ class Record:
 
 
 @attrs.frozen
-class Engines:
+class InstalledEngines:
     """The engines below one folder."""
 
     prefix: Path
@@ -79,15 +79,15 @@ class Engines:
         folder = self.folder(name)
         return (folder / "bin" / "vllm").exists() and not (folder / MARKER).exists()
 
-    def record(self, name: str) -> Record | None:
+    def record(self, name: str) -> InstallRecord | None:
         """Return what is known of an engine; None if nothing is."""
         read = read_record(str(self.beside(name, ".json")))
         try:
-            return Record(**read) if read else None
+            return InstallRecord(**read) if read else None
         except TypeError:  # written by another vllmd
             return None
 
-    def write(self, record: Record) -> None:
+    def write(self, record: InstallRecord) -> None:
         """Keep what is known of an engine."""
         with _writing(self.prefix):
             path = self.beside(record.name, ".json")

@@ -22,7 +22,7 @@ _CUDA = re.compile(r"(?m)^nvidia-cuda-runtime(?:-cu(\d+))?==(\d+\.\d+)|^torch==\
 
 
 @attrs.frozen
-class Plan:
+class InstallPlan:
     """What is to be installed."""
 
     version: str

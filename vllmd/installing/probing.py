@@ -8,8 +8,8 @@ from typing import Any
 from vllmd.errors import InstallError
 from vllmd.installing import flags
 from vllmd.installing.flags import FlagTable
-from vllmd.installing.layout import RECORDS, Engines, Record
-from vllmd.installing.running import Runner
+from vllmd.installing.layout import RECORDS, InstalledEngines, InstallRecord
+from vllmd.installing.running import CommandRunner
 from vllmd.shim.files import read_json
 from vllmd.shim.record import read_record, write_record
 
@@ -18,7 +18,9 @@ QUIET = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL"
 FLAGS = ".flags.json"
 
 
-def ask(runner: Runner, python: str, engines: Engines, name: str) -> Mapping[str, Any]:
+def ask(
+    runner: CommandRunner, python: str, engines: InstalledEngines, name: str
+) -> Mapping[str, Any]:
     """Import that vLLM, read its parser, and keep the flags.
 
     Returns: its versions.
@@ -40,18 +42,20 @@ def ask(runner: Runner, python: str, engines: Engines, name: str) -> Mapping[str
 
 def record_of(
     name: str, program: Path, found: Mapping[str, Any], at: float, *, adopted: bool = False
-) -> Record:
+) -> InstallRecord:
     """Return the record of an engine that was asked."""
-    return Record(name=name, program=str(program), installed_at=at, adopted=adopted, **dict(found))
+    return InstallRecord(
+        name=name, program=str(program), installed_at=at, adopted=adopted, **dict(found)
+    )
 
 
-def flag_table(engines: Engines, name: str) -> FlagTable | None:
+def flag_table(engines: InstalledEngines, name: str) -> FlagTable | None:
     """Return the flags of an engine; None if they were never read."""
     kept = read_record(str(engines.beside(name, FLAGS)))
     return None if kept is None else flags.read(kept)
 
 
-def installed_as(program: str) -> tuple[Engines, str] | None:
+def installed_as(program: str) -> tuple[InstalledEngines, str] | None:
     """Return where and as what the engine is installed that a `vllm` belongs to; None if it is not.
 
     By where it lies, ``<prefix>/<name>/bin/vllm``, so that any prefix will do.
@@ -59,7 +63,7 @@ def installed_as(program: str) -> tuple[Engines, str] | None:
     path = Path(program)
     if len(path.parents) < 4:
         return None
-    engines, name = Engines(path.parents[2]), path.parents[1].name
+    engines, name = InstalledEngines(path.parents[2]), path.parents[1].name
     if not (engines.prefix / RECORDS).is_dir():
         return None
     return engines, engines.linked(name) or name
@@ -71,7 +75,7 @@ def table_for(program: str) -> FlagTable | None:
     return None if place is None else flag_table(*place)
 
 
-def record_for(program: str) -> Record | None:
+def record_for(program: str) -> InstallRecord | None:
     """Return what is known of a `vllm`; None if nothing is."""
     place = installed_as(program)
     return None if place is None else place[0].record(place[1])

@@ -19,7 +19,7 @@ Tick = Callable[[], None]
 
 
 @attrs.frozen
-class Runner:
+class CommandRunner:
     """Runs commands, one after the other."""
 
     log: Path

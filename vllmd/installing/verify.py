@@ -14,7 +14,7 @@ BLOCK = 1 << 20
 
 
 @attrs.frozen
-class Listed:
+class ListedFile:
     """One file as its distribution lists it."""
 
     path: Path
@@ -23,7 +23,7 @@ class Listed:
     size: int
 
 
-def listed(folder: Path) -> list[Listed]:
+def listed(folder: Path) -> list[ListedFile]:
     """Return every file with a hash that the distributions of an environment list.
 
     But for compiled ones, which a few wheels bring: Python writes its own.
@@ -34,14 +34,14 @@ def listed(folder: Path) -> list[Listed]:
     if len(sites) != 1:
         raise InstallError(f"{folder} is no environment: it has no lib/python3.*/site-packages")
     return [
-        Listed(sites[0] / row[0], row[1], int(row[2] or 0))
+        ListedFile(sites[0] / row[0], row[1], int(row[2] or 0))
         for record in sorted(sites[0].glob("*.dist-info/RECORD"))
         for row in csv.reader(record.read_text().splitlines())
         if len(row) == 3 and row[1].startswith("sha256=") and not row[0].endswith(".pyc")
     ]
 
 
-def damaged(files: list[Listed]) -> Iterator[tuple[int, str | None]]:
+def damaged(files: list[ListedFile]) -> Iterator[tuple[int, str | None]]:
     """Read file after file.
 
     Yields: the bytes that were read, and what is wrong, if anything is.

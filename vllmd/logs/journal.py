@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vllmd.eventlog.journald import PRIORITIES, SOCKET, Sender, encode
+from vllmd.eventlog.journald import PRIORITIES, SOCKET, JournalSender, encode
 from vllmd.logs.lines import parse_line
 
 MAX_BYTES = 32 * 1024
@@ -14,7 +14,7 @@ class Journal:
 
     def __init__(self, engine: str, path: str = SOCKET) -> None:
         self._engine = engine
-        self._sender = Sender(path)
+        self._sender = JournalSender(path)
         self.dropped = 0
 
     def send(self, lines: Sequence[bytes]) -> None:

@@ -18,7 +18,7 @@ _BLOCK_BYTES = 64 * KIB
 
 
 @attrs.frozen
-class Wanted:
+class LogFilter:
     """Which lines. A line that says no level, or no process, is of the line before it."""
 
     since: float | None = None
@@ -31,13 +31,13 @@ class Wanted:
     @property
     def everything(self) -> bool:
         """Whether no line is left out."""
-        return self == Wanted()
+        return self == LogFilter()
 
 
-class Sieve:
+class LineFilter:
     """Lets through what is wanted, in the order in which it was printed."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: LogFilter) -> None:
         self._wanted = wanted
         self._level = NO_LEVEL
         self._process = ""
@@ -59,7 +59,7 @@ class Sieve:
         )
 
 
-def newest(log: str, wanted: Wanted, count: int) -> tuple[list[Line], Position]:
+def newest(log: str, wanted: LogFilter, count: int) -> tuple[list[Line], Position]:
     """Return the newest `count` lines that are wanted, and where the log ended."""
     end = end_of(log)
     found: deque[Line] = deque()
@@ -68,20 +68,20 @@ def newest(log: str, wanted: Wanted, count: int) -> tuple[list[Line], Position]:
             break
         left = count - len(found)
         start = _tail_offset(log, number, left) if wanted.everything else 0
-        lines = deque(_sifted(log, number, start, end, Sieve(wanted)), maxlen=left)
+        lines = deque(_sifted(log, number, start, end, LineFilter(wanted)), maxlen=left)
         found.extendleft(reversed(lines))
     return list(found), end
 
 
-def oldest_first(log: str, wanted: Wanted, end: Position) -> Iterator[Line]:
+def oldest_first(log: str, wanted: LogFilter, end: Position) -> Iterator[Line]:
     """Yield every line that is wanted, up to where the log ended."""
-    sieve = Sieve(wanted)
+    sieve = LineFilter(wanted)
     for number in sorted(_numbers(log, end)):
         start = Arrivals(log, number).offset_of(wanted.since) if wanted.since is not None else 0
         yield from _sifted(log, number, start, end, sieve)
 
 
-def to_come(reader: LogReader, sieve: Sieve, now: float) -> Iterator[Line]:
+def to_come(reader: LogReader, sieve: LineFilter, now: float) -> Iterator[Line]:
     """Yield what is new and wanted of a log that is followed; each came just `now`."""
     while block := reader.read():
         for raw in block.splitlines():
@@ -94,7 +94,7 @@ def _numbers(log: str, end: Position) -> set[int]:
     return {*logfiles.listed(log), end.number}
 
 
-def _sifted(log: str, number: int, start: int, end: Position, sieve: Sieve) -> Iterator[Line]:
+def _sifted(log: str, number: int, start: int, end: Position, sieve: LineFilter) -> Iterator[Line]:
     file = open_number(log, number)
     if file is None:
         return

@@ -6,12 +6,12 @@ from typing import Any
 
 import attrs
 
-from vllmd.lora.desired import Want
+from vllmd.lora.desired import DesiredAdapter
 
 FIRST_RETRY_S, LAST_RETRY_S = 10.0, 600.0
 
 
-class Condition(enum.StrEnum):
+class AdapterCondition(enum.StrEnum):
     """What an adapter is."""
 
     LOADED = "loaded"
@@ -22,12 +22,12 @@ class Condition(enum.StrEnum):
 
 
 @attrs.frozen
-class Standing:
+class AdapterStatus:
     """One adapter as others see it. Times are seconds since the epoch."""
 
     name: str
     path: str
-    condition: Condition
+    condition: AdapterCondition
     source: str | None = None
     reason: str | None = None
     """Why it is not loaded."""
@@ -59,7 +59,7 @@ class _Record:
     pause_s: float = FIRST_RETRY_S
 
 
-class Standings:
+class AdapterStatuses:
     """What is remembered of each adapter that is wanted."""
 
     def __init__(self) -> None:
@@ -73,13 +73,13 @@ class Standings:
         """Return what is known of one; of one that is wanted no more nothing is kept."""
         return self._records.get(name) or _Record()
 
-    def of(self, name: str, want: Want, loaded: str | None) -> Standing:
+    def of(self, name: str, want: DesiredAdapter, loaded: str | None) -> AdapterStatus:
         """Return how a wanted adapter stands; `loaded` is the path that the engine has it from."""
         record = self._of(name)
-        condition = Condition.LOADED if loaded is not None else Condition.PENDING
+        condition = AdapterCondition.LOADED if loaded is not None else AdapterCondition.PENDING
         if loaded is None and record.reason is not None:
-            condition = Condition.FAILED
-        return Standing(
+            condition = AdapterCondition.FAILED
+        return AdapterStatus(
             name,
             want.path,
             condition,
@@ -92,9 +92,9 @@ class Standings:
         )
 
     @staticmethod
-    def unlisted(name: str, path: str) -> Standing:
+    def unlisted(name: str, path: str) -> AdapterStatus:
         """Return how an adapter stands that nobody wants."""
-        return Standing(name, path, Condition.UNLISTED)
+        return AdapterStatus(name, path, AdapterCondition.UNLISTED)
 
     def lost(self, name: str) -> bool:
         """Note that it is not loaded; tell whether it was, in this run of the engine."""

@@ -15,7 +15,7 @@ from vllmd.util.deadline import call_within
 from vllmd.util.state_file import StateFile
 
 
-class Source(enum.StrEnum):
+class AdapterSource(enum.StrEnum):
     """Who wants an adapter."""
 
     FILE = "file"
@@ -24,11 +24,11 @@ class Source(enum.StrEnum):
 
 
 @attrs.frozen
-class Want:
+class DesiredAdapter:
     """One adapter that is wanted."""
 
     path: str
-    source: Source
+    source: AdapterSource
 
 
 class FolderError(Exception):
@@ -58,7 +58,7 @@ def _adapters_in(folder: str) -> Mapping[str, str]:
 
 
 @attrs.define
-class Kept:
+class AdapterStateFile:
     """What must outlive the daemon: adapters added by command, and those that we loaded."""
 
     path: Path
@@ -116,11 +116,11 @@ class Kept:
 
 def merge(
     modules: Mapping[str, str], found: Mapping[str, str], added: Mapping[str, str]
-) -> dict[str, Want]:
+) -> dict[str, DesiredAdapter]:
     """Return what is wanted in all: the file goes before the folder, the folder before commands."""
-    wanted = {name: Want(path, Source.FILE) for name, path in modules.items()}
+    wanted = {name: DesiredAdapter(path, AdapterSource.FILE) for name, path in modules.items()}
     for name, path in found.items():
-        wanted.setdefault(name, Want(path, Source.DIRECTORY))
+        wanted.setdefault(name, DesiredAdapter(path, AdapterSource.DIRECTORY))
     for name, path in added.items():
-        wanted.setdefault(name, Want(path, Source.COMMAND))
+        wanted.setdefault(name, DesiredAdapter(path, AdapterSource.COMMAND))
     return wanted

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine.model_files.base_model import UNKNOWN, Sizes, find_folder, read_sizes
 from vllmd.lora import validation
 from vllmd.lora.adapter_files import AdapterError, fingerprint, is_local, read_adapter
@@ -16,7 +16,7 @@ LOOK_S = 60.0
 class Inspector:
     """Knows what one engine can load; the base model's files are read when first needed."""
 
-    def __init__(self, engine: Engine, env: Mapping[str, str]) -> None:
+    def __init__(self, engine: EngineConfig, env: Mapping[str, str]) -> None:
         """Make an inspector; `env` is the engine's, which says where the hub's cache is."""
         assert engine.lora is not None
         self._model = engine.model

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from vllmd.lora.adapter_status import Condition, Standing
+from vllmd.lora.adapter_status import AdapterCondition, AdapterStatus
 
 LABELS = ["vllmd_engine", "adapter"]
 
-Figures = Callable[[], Mapping[str, Sequence[Standing]]]
+Figures = Callable[[], Mapping[str, Sequence[AdapterStatus]]]
 
 
 class AdaptersCollector:
@@ -60,14 +60,14 @@ class AdaptersCollector:
             labels=LABELS[:1],
         )
         for engine, standings in figures.items():
-            others = [each for each in standings if each.condition is Condition.UNLISTED]
+            others = [each for each in standings if each.condition is AdapterCondition.UNLISTED]
             unlisted.add_metric([engine], len(others))
             for each in standings:
-                if each.condition is Condition.UNLISTED:
+                if each.condition is AdapterCondition.UNLISTED:
                     continue
                 labels = [engine, each.name]
                 info.add_metric([*labels, each.source or "", each.path], 1)
-                loaded.add_metric(labels, each.condition is Condition.LOADED)
+                loaded.add_metric(labels, each.condition is AdapterCondition.LOADED)
                 stale.add_metric(labels, each.stale)
                 errors.add_metric(labels, each.errors)
                 if each.changed_at is not None:

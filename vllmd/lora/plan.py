@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 import attrs
 
-from vllmd.lora.desired import Want
+from vllmd.lora.desired import DesiredAdapter
 
 
 @attrs.frozen
@@ -21,7 +21,7 @@ class Steps:
 
 
 def steps(
-    wanted: Mapping[str, Want],
+    wanted: Mapping[str, DesiredAdapter],
     loaded: Mapping[str, str],
     *,
     ours: Collection[str],

@@ -7,18 +7,18 @@ from typing import Any
 import structlog
 
 from vllmd.config import lora
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
 from vllmd.events.base import emit
 from vllmd.events.daemon import StateFileNotWritten
 from vllmd.events.lora import LoraChangedElsewhere, LoraFailed, LoraLoaded, LoraUnloaded
-from vllmd.lora import plan
+from vllmd.lora import desired, plan
 from vllmd.lora.adapter_files import fingerprint, is_local
-from vllmd.lora.adapter_status import Standing, Standings
+from vllmd.lora.adapter_status import AdapterStatus, AdapterStatuses
 from vllmd.lora.api import LoraApi, LoraApiError
-from vllmd.lora.desired import FolderError, Kept, Source, Want, merge, scan
+from vllmd.lora.desired import AdapterSource, AdapterStateFile, DesiredAdapter, FolderError
 from vllmd.lora.inspector import Inspector
 from vllmd.util.clock import Clock, wait_event
 from vllmd.util.parts import describe
@@ -29,14 +29,14 @@ SETTLE_S = 120.0
 OLD_RUN = "it runs without adapters that change: 'vllmd restart {}' makes it so"
 
 
-class Keeper:
+class LoraReconciler:
     """The adapters of one engine. Everything that asks for the disk is done in a thread."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineConfig,
         api: LoraApi,
-        kept: Kept,
+        kept: AdapterStateFile,
         inspector: Inspector,
         status: Callable[[], EngineStatus],
         clock: Clock,
@@ -46,11 +46,11 @@ class Keeper:
         self._kept = kept
         self._status = status
         self._clock = clock
-        self._standings = Standings()
+        self._standings = AdapterStatuses()
         self._folder: str | None = None
         self._found: Mapping[str, str] = {}
         """What the folder had when it was last read."""
-        self._wanted: dict[str, Want] = {}
+        self._wanted: dict[str, DesiredAdapter] = {}
         self._loaded: dict[str, str] = {}
         self._reported: frozenset[str] = frozenset()
         self._again: set[str] = set()
@@ -65,7 +65,7 @@ class Keeper:
         kept.read()
         self.configure(engine, api, inspector)
 
-    def configure(self, engine: Engine, api: LoraApi, inspector: Inspector) -> None:
+    def configure(self, engine: EngineConfig, api: LoraApi, inspector: Inspector) -> None:
         """Take over other settings; how adapters stand that are still wanted is kept."""
         assert engine.lora is not None
         if engine.lora.directory != self._folder:
@@ -82,7 +82,7 @@ class Keeper:
         """Return the names of the adapters that are wanted."""
         return tuple(self._wanted)
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> list[AdapterStatus]:
         """Return how each adapter stands: those wanted, then those that somebody else loaded."""
         now = self._standings
         wanted = [now.of(name, want, self._loaded.get(name)) for name, want in self._wanted.items()]
@@ -126,7 +126,7 @@ class Keeper:
         if name in self._engine.served_names:
             raise VllmdError(f"{name!r} is the base model's name: give the adapter another one")
         want = self._wanted.get(name)
-        if want is not None and want.source is not Source.COMMAND:
+        if want is not None and want.source is not AdapterSource.COMMAND:
             raise VllmdError(f"{name!r} is {_where(want, self._lora)} already, as {want.path}")
         if want is not None and want.path == path:
             return
@@ -141,12 +141,12 @@ class Keeper:
         """
         self._refuse_static()
         want = self._wanted_one(name)
-        if want.source is Source.FILE:
+        if want.source is AdapterSource.FILE:
             raise VllmdError(
                 f"{name} is in the configuration: take it out of engines.{self._engine.name}."
                 "lora.modules, then 'vllmd reload'"
             )
-        if want.source is Source.DIRECTORY:
+        if want.source is AdapterSource.DIRECTORY:
             raise VllmdError(f"{name} is in {self._lora.directory}: move {want.path} away")
         await self._keep(lambda added: {n: p for n, p in added.items() if n != name})
 
@@ -190,7 +190,7 @@ class Keeper:
         """Find out what is wanted."""
         if self._lora.directory is not None:
             try:
-                self._found = await asyncio.to_thread(scan, self._lora.directory)
+                self._found = await asyncio.to_thread(desired.scan, self._lora.directory)
                 self._say(None)
             except FolderError as error:
                 self._say(f"{error}; its adapters stay as they are")
@@ -198,7 +198,8 @@ class Keeper:
 
     def _want(self) -> None:
         served = self._engine.served_names
-        wanted = merge(self._lora.modules, self._found, self._kept.added if self.dynamic else {})
+        added = self._kept.added if self.dynamic else {}
+        wanted = desired.merge(self._lora.modules, self._found, added)
         self._wanted = {name: want for name, want in wanted.items() if name not in served}
         self._standings.retain(self._wanted)
         self._again &= self._wanted.keys()
@@ -270,7 +271,7 @@ class Keeper:
         if run == self._run and self._standings.due(name, self._clock.monotonic(), files):
             await self._load(name, want, files, run)
 
-    async def _load(self, name: str, want: Want, files: str, run: int) -> None:
+    async def _load(self, name: str, want: DesiredAdapter, files: str, run: int) -> None:
         """Load one adapter, checked before; what keeps it from loading is said once."""
         before = self._loaded.get(name)
         self._again.discard(name)  # whoever asks again from here on is heard
@@ -308,9 +309,9 @@ class Keeper:
         emit(self._log, told)
         await self._own(name, owned=True)
 
-    def _failed(self, name: str, want: Want, reason: str, files: str) -> None:
+    def _failed(self, name: str, want: DesiredAdapter, reason: str, files: str) -> None:
         now = self._clock.monotonic()
-        copied = want.source is Source.DIRECTORY  # it may be on its way just now
+        copied = want.source is AdapterSource.DIRECTORY  # it may be on its way just now
         news = self._standings.failed(
             name, reason, files, at=self._clock.time(), now=now, settle=copied
         )
@@ -347,7 +348,7 @@ class Keeper:
                 "change lora.modules in the configuration, then 'vllmd reload --apply'"
             )
 
-    def _wanted_one(self, name: str) -> Want:
+    def _wanted_one(self, name: str) -> DesiredAdapter:
         want = self._wanted.get(name)
         if want is None:
             known = ", ".join(self._wanted) or "none"
@@ -391,5 +392,7 @@ class Keeper:
         }
 
 
-def _where(want: Want, settings: lora.Lora) -> str:
-    return "in the configuration" if want.source is Source.FILE else f"in {settings.directory}"
+def _where(want: DesiredAdapter, settings: lora.LoraConfig) -> str:
+    return (
+        "in the configuration" if want.source is AdapterSource.FILE else f"in {settings.directory}"
+    )

@@ -14,18 +14,18 @@ from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.events.base import emit
 from vllmd.events.lora import LoraFailed
-from vllmd.lora.adapter_status import Standing
+from vllmd.lora.adapter_status import AdapterStatus
 from vllmd.lora.api import LoraApi
-from vllmd.lora.desired import Kept
+from vllmd.lora.desired import AdapterStateFile
 from vllmd.lora.inspector import Inspector
-from vllmd.lora.reconciler import Keeper
+from vllmd.lora.reconciler import LoraReconciler
 from vllmd.util.clock import Clock
 from vllmd.util.parts import Part
 
 _log = structlog.get_logger()
 
 
-class Adapters:
+class LoraService:
     """A keeper for each engine that has a table `lora`."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Adapters:
         self._clock = clock
         self._statuses = statuses
         self._client = client
-        self.keepers: dict[str, Keeper] = {}
+        self.keepers: dict[str, LoraReconciler] = {}
         self._given: dict[str, object] = {}
         self.configure(config, commands)
 
@@ -62,9 +62,9 @@ class Adapters:
                 keeper.configure(engine, api, inspector)
                 keepers[name] = keeper
             else:
-                kept = Kept(folder / f"{name}.lora.json")
+                kept = AdapterStateFile(folder / f"{name}.lora.json")
                 status = functools.partial(_status_of, self._statuses, name)
-                keepers[name] = Keeper(engine, api, kept, inspector, status, self._clock)
+                keepers[name] = LoraReconciler(engine, api, kept, inspector, status, self._clock)
         self.keepers = keepers
 
     def parts(self) -> list[Part]:
@@ -92,7 +92,7 @@ class Adapters:
 
     # --- what others ask of it ---------------------------------------------------------------
 
-    def figures(self) -> Mapping[str, Sequence[Standing]]:
+    def figures(self) -> Mapping[str, Sequence[AdapterStatus]]:
         """Return how each adapter stands, by engine."""
         return {name: keeper.standings() for name, keeper in self.keepers.items()}
 
@@ -100,7 +100,7 @@ class Adapters:
         """Return all of it as `vllmd lora list` shows it."""
         return [keeper.to_json() for keeper in self.keepers.values()]
 
-    def keeper(self, name: str) -> Keeper:
+    def keeper(self, name: str) -> LoraReconciler:
         """Return an engine's keeper.
 
         Raises: UnknownEngineError: no such engine; VllmdError: it has no adapters.

@@ -9,18 +9,18 @@ import re
 from collections.abc import Iterator, Sequence
 
 from vllmd.monitoring.prometheus import annotations, block
-from vllmd.monitoring.rules import Alert, Group
-from vllmd.monitoring.settings import Settings, quoted
+from vllmd.monitoring.rules import Alert, RuleGroup
+from vllmd.monitoring.settings import RuleSettings, quoted
 
 WINDOW_S = 600
 
 
-def provisioning(groups: Sequence[Group], settings: Settings, datasource: str) -> str:
+def provisioning(groups: Sequence[RuleGroup], settings: RuleSettings, datasource: str) -> str:
     """Return the file; `datasource` is the uid of the Prometheus that scrapes vllmd."""
     return "\n".join(_file(groups, settings, datasource)) + "\n"
 
 
-def _file(groups: Sequence[Group], settings: Settings, datasource: str) -> Iterator[str]:
+def _file(groups: Sequence[RuleGroup], settings: RuleSettings, datasource: str) -> Iterator[str]:
     yield "# vllmd's alerts, managed by Grafana. Take these or Prometheus' rule files, not both."
     yield "# Made by vllmd: 'vllmd rules export --format grafana --help' has every threshold."
     yield "apiVersion: 1"
@@ -35,7 +35,7 @@ def _file(groups: Sequence[Group], settings: Settings, datasource: str) -> Itera
             yield from _alert(alert, settings, datasource)
 
 
-def _alert(alert: Alert, settings: Settings, datasource: str) -> Iterator[str]:
+def _alert(alert: Alert, settings: RuleSettings, datasource: str) -> Iterator[str]:
     yield f"      - uid: {_uid(alert.name)}"
     yield f"        title: {alert.name}"
     yield "        condition: B"

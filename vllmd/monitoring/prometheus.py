@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.rules import Alert, Group, Record
-from vllmd.monitoring.settings import Settings, quoted
+from vllmd.monitoring.rules import Alert, RecordingRule, RuleGroup
+from vllmd.monitoring.settings import RuleSettings, quoted
 
 
-def rule_file(group: Group, settings: Settings) -> str:
+def rule_file(group: RuleGroup, settings: RuleSettings) -> str:
     """Return a whole rule file."""
     return "\n".join(_file(group, settings)) + "\n"
 
 
-def runbook_url(alert: Alert, settings: Settings) -> str | None:
+def runbook_url(alert: Alert, settings: RuleSettings) -> str | None:
     """Return where an alert's page is; None if it is at a host, and the alert is of none."""
     if "$labels.instance" in settings.runbooks and not alert.of_a_host:
         return None
     return f"{settings.runbooks.rstrip('/')}/{alert.name}"
 
 
-def annotations(alert: Alert, settings: Settings) -> dict[str, str]:
+def annotations(alert: Alert, settings: RuleSettings) -> dict[str, str]:
     """Return an alert's words by the names that Alertmanager's templates use."""
     words = {"summary": alert.summary, "description": alert.description}
     url = runbook_url(alert, settings)
@@ -31,7 +31,7 @@ def block(text: str, indent: int) -> Iterator[str]:
         yield " " * indent + line
 
 
-def _file(group: Group, settings: Settings) -> Iterator[str]:
+def _file(group: RuleGroup, settings: RuleSettings) -> Iterator[str]:
     yield f"# {group.about}"
     yield "# Made by vllmd: 'vllmd rules export --help' has every threshold."
     yield "groups:"
@@ -40,15 +40,15 @@ def _file(group: Group, settings: Settings) -> Iterator[str]:
         yield f"    interval: {group.interval}"
     yield "    rules:"
     for rule in group.rules:
-        yield from _record(rule) if isinstance(rule, Record) else _alert(rule, settings)
+        yield from _record(rule) if isinstance(rule, RecordingRule) else _alert(rule, settings)
 
 
-def _record(rule: Record) -> Iterator[str]:
+def _record(rule: RecordingRule) -> Iterator[str]:
     yield f"      - record: {rule.name}"
     yield from _expr(rule.expr)
 
 
-def _alert(rule: Alert, settings: Settings) -> Iterator[str]:
+def _alert(rule: Alert, settings: RuleSettings) -> Iterator[str]:
     yield f"      - alert: {rule.name}"
     yield from _expr(rule.expr)
     if rule.wait != "0m":

@@ -12,7 +12,7 @@ GPU = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
 BY_ENGINE = "sum by (instance, vllmd_engine)"
 
 
-class Severity(StrEnum):
+class AlertSeverity(StrEnum):
     """Who is told: `critical` wakes somebody, `warning` waits for the morning."""
 
     CRITICAL = "critical"
@@ -31,7 +31,7 @@ class Alert:
     """One alert. It fires only when a person must act, and says what to do."""
 
     name: str
-    severity: Severity
+    severity: AlertSeverity
     expr: str = attrs.field(converter=_plain)
     summary: str
     """What is wrong: which engine or GPU, and the number."""
@@ -46,7 +46,7 @@ class Alert:
 
 
 @attrs.frozen
-class Record:
+class RecordingRule:
     """One recorded series."""
 
     name: str
@@ -54,13 +54,13 @@ class Record:
 
 
 @attrs.frozen
-class Group:
+class RuleGroup:
     """Rules that are evaluated one after another; each file has one group."""
 
     name: str
     about: str
     """What the file says of itself."""
-    rules: Sequence[Alert | Record]
+    rules: Sequence[Alert | RecordingRule]
     interval: str | None = None
 
     @property

@@ -28,7 +28,7 @@ def setting(default: Any, text: str, kind: str) -> Any:
 
 
 @attrs.frozen
-class Settings:
+class RuleSettings:
     """What the rules are made with. Durations are Prometheus' (`30m`), sizes bytes."""
 
     job: str = setting("vllmd", "The job that scrapes vllmd, as Prometheus names it.", "text")

@@ -3,13 +3,13 @@
 from vllmd.monitoring import dashboards, grafana, prometheus
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.records import RECORDS
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 
 DATASOURCE = "prometheus"
 """The uid of the data source that etc/grafana makes."""
 
 
-def rule_files(settings: Settings) -> dict[str, str]:
+def rule_files(settings: RuleSettings) -> dict[str, str]:
     """Return Prometheus' rule files by path: those that record, and those that alert."""
     kinds = {"rules": RECORDS, "alerts": ALERTS}
     return {
@@ -19,7 +19,7 @@ def rule_files(settings: Settings) -> dict[str, str]:
     }
 
 
-def grafana_alerts(settings: Settings, datasource: str = DATASOURCE) -> str:
+def grafana_alerts(settings: RuleSettings, datasource: str = DATASOURCE) -> str:
     """Return the file of alerts that Grafana manages."""
     groups = [make(settings) for make in ALERTS.values()]
     return grafana.provisioning(groups, settings, datasource)

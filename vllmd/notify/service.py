@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from vllmd.config.secrets import webhook_url
-from vllmd.config.sections import Notify
+from vllmd.config.sections import NotifyConfig
 from vllmd.engine.process import orphans
 from vllmd.errors import ConfigError
 from vllmd.events.base import emit
@@ -22,7 +22,7 @@ NOTIFY_EVERY_S = 5.0
 _log = structlog.get_logger()
 
 
-def expect_notices(notify: Notify, outbox: Outbox) -> None:
+def expect_notices(notify: NotifyConfig, outbox: Outbox) -> None:
     """Keep notices from now on, if somebody is to get them: some come before the webhook works."""
     outbox.wanted = bool(notify.webhook_url or notify.webhook_url_file)
 
@@ -42,7 +42,7 @@ async def tell_manager(notifier: Notifier, say: Callable[[], str], clock: Clock)
         await clock.sleep(every_s)
 
 
-async def send_notices(notify: Notify, outbox: Outbox, clock: Clock) -> None:
+async def send_notices(notify: NotifyConfig, outbox: Outbox, clock: Clock) -> None:
     """Send what is to be told at once, if anybody is, until cancelled."""
     try:
         url = webhook_url(notify)

@@ -14,8 +14,8 @@ from vllmd.shim.output import Output
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
 from vllmd.shim.record import write_record
 from vllmd.shim.requests import Requests
-from vllmd.shim.server import Server
-from vllmd.shim.tree import Tree, become_subreaper
+from vllmd.shim.server import ShimServer
+from vllmd.shim.tree import EngineTree, become_subreaper
 
 SPEC_TIMEOUT_S = 10.0
 RETRY_S = 1.0
@@ -120,7 +120,7 @@ def _lock(directory: str) -> int | None:
 class Shim:
     """One engine, its output, its clients and its records."""
 
-    tree: Tree
+    tree: EngineTree
 
     def __init__(self, spec: Spec) -> None:
         """Prepare everything that can fail before the engine is spawned.
@@ -143,7 +143,7 @@ class Shim:
             set_rotation=self._output.set_rotation,
             stop_grace_s=spec["stop_grace_s"],
         )
-        self._server = Server(
+        self._server = ShimServer(
             f"{self._directory}/{protocol.SOCKET_NAME}",
             self._poll,
             requests.answer,
@@ -168,7 +168,7 @@ class Shim:
         Returns: None, or what was wrong with the program; its exit record is written then.
         """
         try:
-            self.tree = Tree(self._spec, self._output.write_fd)
+            self.tree = EngineTree(self._spec, self._output.write_fd)
         except (OSError, ValueError) as error:
             problem = _sentence(error, self._spec["argv"][0])
             with contextlib.suppress(OSError):

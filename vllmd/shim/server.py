@@ -26,7 +26,7 @@ MAX_ANSWERS = 100
 """So many requests of one client at once; then it is the engine's output's turn."""
 
 
-class Client:
+class ShimConnection:
     """One connection: what it has sent, what it still has to be told, whether it watches."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -71,7 +71,7 @@ class Client:
         return line
 
 
-class Server:
+class ShimServer:
     """All clients; `answer` turns a request into the message to send back."""
 
     def __init__(
@@ -91,7 +91,7 @@ class Server:
         self._poll = poll
         self._answer = answer
         self._mistakes = mistakes
-        self._clients: dict[int, Client] = {}
+        self._clients: dict[int, ShimConnection] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(path)
         os.chmod(path, 0o600)
@@ -112,7 +112,7 @@ class Server:
             alive = self._serve(client, events)
         self._settle(client, alive)
 
-    def _serve(self, client: Client, events: int) -> bool:
+    def _serve(self, client: ShimConnection, events: int) -> bool:
         """Do what can be done for a client; False if it is gone."""
         if client.pending:
             alive = client.flush()
@@ -131,10 +131,10 @@ class Server:
             idle = [client for client in self._clients.values() if not client.watching]
             self._settle(min(idle, key=lambda client: client.used_at), alive=False)
         connection.setblocking(False)
-        self._clients[connection.fileno()] = Client(connection)
+        self._clients[connection.fileno()] = ShimConnection(connection)
         self._poll.register(connection.fileno(), select.POLLIN)
 
-    def _receive(self, client: Client) -> bool:
+    def _receive(self, client: ShimConnection) -> bool:
         try:
             block = client.connection.recv(protocol.MAX_REQUEST_BYTES)
         except BlockingIOError:
@@ -147,7 +147,7 @@ class Server:
         client.used_at = time.monotonic()
         return self._reply(client)
 
-    def _reply(self, client: Client) -> bool:
+    def _reply(self, client: ShimConnection) -> bool:
         """Answer what came, as far as the client takes it; the rest once it has."""
         for _ in range(MAX_ANSWERS):
             line = client.next_line()
@@ -158,7 +158,7 @@ class Server:
                 break
         return client.flush()
 
-    def _answer_line(self, client: Client, line: bytes) -> bytes:
+    def _answer_line(self, client: ShimConnection, line: bytes) -> bytes:
         """Return one line for one line, whatever it is."""
         try:
             return protocol.encode(self._answer_request(client, line))
@@ -166,7 +166,7 @@ class Server:
             self._mistakes.note("answering", error)
             return protocol.encode({"error": f"the shim failed at it: {type(error).__name__}"})
 
-    def _answer_request(self, client: Client, line: bytes) -> Message:
+    def _answer_request(self, client: ShimConnection, line: bytes) -> Message:
         if len(line) > protocol.MAX_REQUEST_BYTES:
             return {"error": f"not a request: a line longer than {protocol.MAX_REQUEST_BYTES}"}
         try:
@@ -182,7 +182,7 @@ class Server:
         client.watching = True
         return answer
 
-    def _settle(self, client: Client, alive: bool) -> None:
+    def _settle(self, client: ShimConnection, alive: bool) -> None:
         """Wait for what can be done next with a client: it takes its answers, or asks more."""
         fd = client.connection.fileno()
         if alive:

@@ -30,7 +30,7 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-class Tree:
+class EngineTree:
     """One engine from its spawn until nothing of it is left."""
 
     def __init__(self, spec: Spec, output_fd: int) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import attrs
 
-from vllmd.traces.duplicates import Seen
+from vllmd.traces.duplicates import SeenKeys
 from vllmd.traces.spans import RequestSpan
 from vllmd.util.units import DAY_S
 
@@ -89,7 +89,7 @@ class Series:
 
 
 @attrs.frozen
-class Request:
+class CountedRequest:
     """A request that was counted, for those who rank; latencies in seconds, None if not valid."""
 
     engine: str
@@ -114,10 +114,10 @@ class Aggregate:
         self.spans: Counter[str] = Counter()
         """Spans of finished sequences, each once, by engine."""
         self._adapters: Counter[str] = Counter()
-        self._seen = Seen()
-        self._requests = Seen()
+        self._seen = SeenKeys()
+        self._requests = SeenKeys()
 
-    def add(self, engine: str, span: RequestSpan, known: frozenset[str]) -> Request | None:
+    def add(self, engine: str, span: RequestSpan, known: frozenset[str]) -> CountedRequest | None:
         """Count one span of an engine that serves the `known` models.
 
         Returns: what was counted; None if it had come before.
@@ -153,7 +153,7 @@ class Aggregate:
 
     def _measure(
         self, engine: str, adapter: str, series: Series, span: RequestSpan, tokens: int
-    ) -> Request:
+    ) -> CountedRequest:
         e2e = self._valid(engine, "e2e", span.e2e, MAX_E2E_S)
         limit = (MAX_E2E_S if e2e is None else e2e) + SLACK_S
         queue = self._valid(engine, "queue", span.queue, limit)
@@ -177,7 +177,7 @@ class Aggregate:
         ):
             if value is not None:
                 histograms[name].observe(value, span)
-        return Request(engine, adapter, span, first, per_token, queue, e2e)
+        return CountedRequest(engine, adapter, span, first, per_token, queue, e2e)
 
     def _valid(self, engine: str, field: str, value: float | None, limit: float) -> float | None:
         """Return a value that can be true; a request that vLLM aborted has host uptimes in it."""

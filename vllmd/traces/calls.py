@@ -7,11 +7,11 @@ from typing import Protocol
 import attrs
 
 from vllmd.traces.refusal import RefusedError
-from vllmd.traces.unpack import Room, Share
+from vllmd.traces.unpack import BudgetShare, MemoryBudget
 
 
 @attrs.frozen
-class Reply:
+class CallReply:
     """An answer: headers, and after a body the trailers."""
 
     headers: list[tuple[str, str]]
@@ -23,11 +23,11 @@ class Calls(Protocol):
     """What answers calls."""
 
     @property
-    def room(self) -> Room:
+    def room(self) -> MemoryBudget:
         """The bytes that messages may take."""
         ...
 
-    def begin(self, headers: Mapping[str, str]) -> Reply | None:
+    def begin(self, headers: Mapping[str, str]) -> CallReply | None:
         """Look at the headers of a call; returns an answer if its message is not wanted."""
         ...
 
@@ -35,29 +35,31 @@ class Calls(Protocol):
         """Look at the beginning of a message. Raises: RefusedError."""
         ...
 
-    def refuse(self, error: RefusedError) -> Reply:
+    def refuse(self, error: RefusedError) -> CallReply:
         """Return the answer to a call that is not taken."""
         ...
 
-    async def answer(self, headers: Mapping[str, str], data: bytearray, share: Share) -> Reply:
+    async def answer(
+        self, headers: Mapping[str, str], data: bytearray, share: BudgetShare
+    ) -> CallReply:
         """Answer a call whose message came; never raises but when cancelled."""
         ...
 
 
 @attrs.define(eq=False)
-class Stream:
+class CallStream:
     """A call under way."""
 
     id: int
     headers: dict[str, str]
-    share: Share
+    share: BudgetShare
     began: float
     data: bytearray = attrs.field(factory=bytearray)
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[None] | None = None
     ended: bool = False
     """Whether all of its message came."""
-    reply: Reply | None = None
+    reply: CallReply | None = None
     """What could not be sent yet, because the client gives no window."""
 
     def let_go(self) -> None:

@@ -18,8 +18,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from vllmd.traces import wire
 from vllmd.traces.refusal import FEWER, MalformedError, TooLargeError
-from vllmd.traces.spans import Group, engine_of, has_ids
-from vllmd.traces.wire import Buffer, Outline
+from vllmd.traces.spans import ResourceSpans, engine_of, has_ids
+from vllmd.traces.wire import Buffer, RequestOutline
 
 _IDS = frozenset({"traceId", "spanId", "parentSpanId"})
 MAX_JSON_OBJECTS = 32_768
@@ -33,7 +33,7 @@ QUICK_JSON_OBJECTS = 512
 class Received:
     """What a request held."""
 
-    groups: list[Group]
+    groups: list[ResourceSpans]
     """One for each engine, and one for everybody else."""
     rejected: int
     """Spans that were left out: their ids are none."""
@@ -49,18 +49,18 @@ class Received:
 class _Groups:
     def __init__(self, engines: frozenset[str]) -> None:
         self._engines = engines
-        self._groups: dict[str | None, Group] = {}
+        self._groups: dict[str | None, ResourceSpans] = {}
 
-    def of(self, resource: Any) -> Group:
+    def of(self, resource: Any) -> ResourceSpans:
         engine = engine_of(resource, self._engines)
-        return self._groups.setdefault(engine, Group(engine))
+        return self._groups.setdefault(engine, ResourceSpans(engine))
 
-    def all(self) -> list[Group]:
+    def all(self) -> list[ResourceSpans]:
         return list(self._groups.values())
 
 
 def read_protobuf(
-    body: Buffer, found: Outline, engines: frozenset[str]
+    body: Buffer, found: RequestOutline, engines: frozenset[str]
 ) -> Generator[None, None, Received]:
     """Read a request of this outline in steps of at most 10 ms or so.
 

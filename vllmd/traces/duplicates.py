@@ -7,7 +7,7 @@ KEPT = 8192
 """Four times what vLLM's exporter holds: it sends a batch again when no answer came in time."""
 
 
-class Seen:
+class SeenKeys:
     """The last keys, as many as `kept`, the oldest forgotten first."""
 
     def __init__(self, kept: int = KEPT) -> None:

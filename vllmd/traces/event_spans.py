@@ -34,7 +34,7 @@ _READ = by_name(
 
 
 @attrs.define
-class Part:
+class EventSpan:
     """One span. Times in seconds since the epoch; `error` says what went wrong, if it did."""
 
     name: str
@@ -42,22 +42,22 @@ class Part:
     ended_at: float = 0.0
     error: str | None = None
     attributes: dict[str, str] = attrs.field(factory=dict)
-    parts: list["Part"] = attrs.field(factory=list)
+    parts: list["EventSpan"] = attrs.field(factory=list)
 
 
 @attrs.define
 class _Episode:
     began_at: float
-    parts: list[Part] = attrs.field(factory=list)
-    open: dict[str, Part] = attrs.field(factory=dict)
+    parts: list[EventSpan] = attrs.field(factory=list)
+    open: dict[str, EventSpan] = attrs.field(factory=dict)
     """Parts under way, by their name."""
-    phase: Part | None = None
-    failure: Part | None = None
+    phase: EventSpan | None = None
+    failure: EventSpan | None = None
 
-    def begin(self, name: str, at: float) -> Part:
+    def begin(self, name: str, at: float) -> EventSpan:
         part = self.open.get(name)
         if part is None:
-            part = self.open[name] = Part(name, at)
+            part = self.open[name] = EventSpan(name, at)
             if len(self.parts) < MAX_PARTS:
                 self.parts.append(part)
         return part
@@ -66,7 +66,7 @@ class _Episode:
         start = self.open.get(START)
         if start is not None:
             self.end_phase(at)
-            self.phase = Part(f"{START} {phase}", at)
+            self.phase = EventSpan(f"{START} {phase}", at)
             start.parts.append(self.phase)
 
     def end_phase(self, at: float) -> None:
@@ -83,11 +83,11 @@ class _Episode:
     def fail(self, at: float, error: str, attributes: Mapping[str, str | None]) -> None:
         told = {f"vllmd.{name}": value for name, value in attributes.items() if value}
         if self.failure is None:
-            self.failure = Part(INCIDENT, at, error=error, attributes=told)
+            self.failure = EventSpan(INCIDENT, at, error=error, attributes=told)
         if (start := self.open.get(START)) is not None:
             start.error, start.attributes = error, told
 
-    def tell(self, engine: str, at: float) -> Part | None:
+    def tell(self, engine: str, at: float) -> EventSpan | None:
         """End it; None if nothing is to be told."""
         self.end_parts(at)
         names = {part.name for part in self.parts}
@@ -95,7 +95,7 @@ class _Episode:
             root = self.failure
             root.started_at = min(self.began_at, root.started_at)
         elif {START, STOP} <= names:
-            root = Part(RESTART, self.began_at)
+            root = EventSpan(RESTART, self.began_at)
         elif self.parts:
             root = self.parts.pop(0)
         else:
@@ -106,7 +106,7 @@ class _Episode:
         return root
 
 
-def _name_engine(part: Part, engine: str) -> None:
+def _name_engine(part: EventSpan, engine: str) -> None:
     part.attributes["vllmd.engine"] = engine
     for each in part.parts:
         _name_engine(each, engine)
@@ -126,13 +126,13 @@ def _of_end(end: EngineExited) -> dict[str, str | None]:
     }
 
 
-class Episodes:
+class EventSpans:
     """The episodes under way, one an engine at most."""
 
     def __init__(self) -> None:
         self._under_way: dict[str, _Episode] = {}
 
-    def take(self, event: Event) -> Part | None:
+    def take(self, event: Event) -> EventSpan | None:
         """Take one event; returns the episode that it ends."""
         engine, at = event.engine, event.at
         if engine is None:
@@ -164,11 +164,11 @@ class Episodes:
         *,
         took_s: float = 0.0,
         error: str | None = None,
-    ) -> Part | None:
+    ) -> EventSpan | None:
         """Tell of an adapter: as a part of the start under way, or by itself."""
         if not adapter:
             return None
-        part = Part(
+        part = EventSpan(
             LORA_CHANGE,
             at - took_s,
             at,
@@ -187,7 +187,7 @@ class Episodes:
         _name_engine(part, engine)
         return part
 
-    def _change(self, engine: str, at: float, state: str) -> Part | None:
+    def _change(self, engine: str, at: float, state: str) -> EventSpan | None:
         if state == "starting":
             self._of(engine, at).begin(START, at)
         elif state == "stalled":

@@ -44,7 +44,7 @@ class RefusedConnectionError(Exception):
         self.reason = reason
 
 
-class Gate:
+class FrameLimits:
     """What one connection may send."""
 
     def __init__(self, now: float) -> None:

@@ -22,7 +22,7 @@ from grpclib.metadata import decode_timeout, encode_grpc_message
 
 from vllmd.http.connections import Connection
 from vllmd.http.listener import Listener
-from vllmd.traces.calls import Reply
+from vllmd.traces.calls import CallReply
 from vllmd.traces.forward.senders import EXPORT, TRAIL_HEADER
 from vllmd.traces.http import RETRY_AFTER_S, only_traces
 from vllmd.traces.http2 import Http2Protocol
@@ -35,7 +35,7 @@ from vllmd.traces.refusal import (
     SlowError,
     TooLargeError,
 )
-from vllmd.traces.unpack import MAX_BODY_BYTES, Room, Share
+from vllmd.traces.unpack import MAX_BODY_BYTES, BudgetShare, MemoryBudget
 
 _PREFIX = struct.Struct(">BI")
 _OTHERS = {
@@ -63,20 +63,20 @@ class GrpcReceiver:
         self._intake = intake
 
     @property
-    def room(self) -> Room:
+    def room(self) -> MemoryBudget:
         """The bytes that messages may take."""
         return self._intake.room
 
-    def begin(self, headers: Mapping[str, str]) -> Reply | None:
+    def begin(self, headers: Mapping[str, str]) -> CallReply | None:
         """Look at the headers of a call; returns an answer if its message is not wanted."""
         reply = self._unfit(headers)
         if reply is not None:
             self._count_unfit()
         return reply
 
-    def _unfit(self, headers: Mapping[str, str]) -> Reply | None:
+    def _unfit(self, headers: Mapping[str, str]) -> CallReply | None:
         if headers.get(":method") != "POST":
-            return Reply([(":status", "405"), ("allow", "POST")])
+            return CallReply([(":status", "405"), ("allow", "POST")])
         kind = headers.get("content-type", "").partition(";")[0].strip()
         if kind not in (GRPC_CONTENT_TYPE, f"{GRPC_CONTENT_TYPE}+proto"):
             return _failure(Status.UNKNOWN, "the content type is not application/grpc", http=415)
@@ -89,7 +89,7 @@ class GrpcReceiver:
         if len(data) >= _PREFIX.size and _PREFIX.unpack_from(data)[1] > MAX_BODY_BYTES:
             raise TooLargeError
 
-    def refuse(self, error: RefusedError) -> Reply:
+    def refuse(self, error: RefusedError) -> CallReply:
         """Return the answer to a call that is not taken."""
         self._intake.counts.refuse("grpc", error)
         match error:
@@ -104,7 +104,9 @@ class GrpcReceiver:
                 return _failure(Status.UNIMPLEMENTED, str(error))
         return _failure(Status.INVALID_ARGUMENT, str(error))
 
-    async def answer(self, headers: Mapping[str, str], data: bytearray, share: Share) -> Reply:
+    async def answer(
+        self, headers: Mapping[str, str], data: bytearray, share: BudgetShare
+    ) -> CallReply:
         """Answer a call whose message came; never raises but when cancelled."""
         timeout_s = decode_timeout(headers["grpc-timeout"]) if "grpc-timeout" in headers else None
         try:
@@ -118,7 +120,7 @@ class GrpcReceiver:
             return self.refuse(error)
         self._intake.counts.requests["grpc", "accepted"] += 1
         body = answer.SerializeToString()
-        return Reply(
+        return CallReply(
             [(":status", "200"), ("content-type", f"{GRPC_CONTENT_TYPE}+proto")],
             _PREFIX.pack(0, len(body)) + body,
             [("grpc-status", str(Status.OK.value))],
@@ -129,7 +131,7 @@ class GrpcReceiver:
         self._intake.counts.refused["grpc", "unfit"] += 1
 
 
-def _unknown(path: str, timeout: str) -> Reply | None:
+def _unknown(path: str, timeout: str) -> CallReply | None:
     if signal := _OTHERS.get(path):
         return _failure(Status.UNIMPLEMENTED, only_traces(signal))
     if path != EXPORT:
@@ -157,7 +159,7 @@ def _unframe(headers: Mapping[str, str], data: bytearray) -> Body:
 
 def _failure(
     status: Status, message: str, details: Sequence[Any] = (), *, http: int = 200
-) -> Reply:
+) -> CallReply:
     headers = [
         (":status", str(http)),
         ("content-type", f"{GRPC_CONTENT_TYPE}+proto"),
@@ -174,7 +176,7 @@ def _failure(
             about.details.append(packed)
         value = base64.b64encode(about.SerializeToString()).rstrip(b"=").decode()
         headers.append(("grpc-status-details-bin", value))
-    return Reply(headers)
+    return CallReply(headers)
 
 
 class GrpcServer:

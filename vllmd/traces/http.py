@@ -22,7 +22,7 @@ from vllmd.traces.unpack import (
     BODY_TIMEOUT_S,
     MAX_BODY_BYTES,
     MAX_JSON_BYTES,
-    Share,
+    BudgetShare,
     allowed_s,
 )
 
@@ -85,7 +85,7 @@ class HttpReceiver:
             _refuse_unfit(scope, kind)
             assert kind is not None
             via = self._intake.read_trail(headers.get(_TRAIL, b"").decode("latin-1"))
-            with Share(self._intake.room, peer) as share:
+            with BudgetShare(self._intake.room, peer) as share:
                 body = await _read(receive, headers, kind, share)
                 answer = await self._intake.take(body, share, via)
             counts.requests["http", "accepted"] += 1
@@ -146,7 +146,9 @@ def _refusal(error: RefusedError) -> _Refusal:
     return _Refusal(400, INVALID_ARGUMENT, str(error))
 
 
-async def _read(receive: Receive, headers: dict[bytes, bytes], kind: _Kind, share: Share) -> Body:
+async def _read(
+    receive: Receive, headers: dict[bytes, bytes], kind: _Kind, share: BudgetShare
+) -> Body:
     """Read the body."""
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"gzip", b"identity", b""):
@@ -166,7 +168,9 @@ async def _read(receive: Receive, headers: dict[bytes, bytes], kind: _Kind, shar
     return Body(data, packed=encoding == b"gzip", json=kind is JSON)
 
 
-async def _body(receive: Receive, limit: int, share: Share, deadline: asyncio.Timeout) -> bytearray:
+async def _body(
+    receive: Receive, limit: int, share: BudgetShare, deadline: asyncio.Timeout
+) -> bytearray:
     began = asyncio.get_running_loop().time()
     share.gave_way = lambda: deadline.reschedule(began)
     body = bytearray()
@@ -182,7 +186,7 @@ async def _body(receive: Receive, limit: int, share: Share, deadline: asyncio.Ti
 
 
 async def _receive(
-    receive: Receive, body: bytearray, limit: int, share: Share, deadline: asyncio.Timeout
+    receive: Receive, body: bytearray, limit: int, share: BudgetShare, deadline: asyncio.Timeout
 ) -> bool:
     """Receive one more block; tells whether there are more."""
     message = await receive()

@@ -18,11 +18,11 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from vllmd.http.connections import ENDED, PROTOCOL, Connection, Phase
-from vllmd.traces.calls import Calls, Reply, Stream
-from vllmd.traces.frames import Gate, RefusedConnectionError
+from vllmd.traces.calls import CallReply, Calls, CallStream
+from vllmd.traces.frames import FrameLimits, RefusedConnectionError
 from vllmd.traces.loop_steps import Work
 from vllmd.traces.refusal import BusyError, RefusedError, SlowError, TooLargeError
-from vllmd.traces.unpack import BODY_START_S, MAX_BODY_BYTES, Share, allowed_s
+from vllmd.traces.unpack import BODY_START_S, MAX_BODY_BYTES, BudgetShare, allowed_s
 from vllmd.util.units import KIB, MIB, MINUTE_S
 
 MAX_STREAMS = 32
@@ -56,12 +56,12 @@ class Http2Protocol(asyncio.Protocol):
         self._connection = connection
         connection.cut = self._cut
         self._loop = asyncio.get_running_loop()
-        self._gate = Gate(self._loop.time())
+        self._gate = FrameLimits(self._loop.time())
         self._pending = bytearray()
         self._queued = self._paused = self._blocked = False
         self._greeted = self._called = self._leaving = self._closing = False
         self._lingered = 0
-        self._streams: dict[int, Stream] = {}
+        self._streams: dict[int, CallStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- what asyncio calls ------------------------------------------------------------------
@@ -167,8 +167,8 @@ class Http2Protocol(asyncio.Protocol):
             return
         self._called = True
         headers = {_text(name): _text(value) for name, value in event.headers or ()}
-        share = Share(self._calls.room, self._connection.peer).open()
-        stream = Stream(event.stream_id, headers, share, self._loop.time())
+        share = BudgetShare(self._calls.room, self._connection.peer).open()
+        stream = CallStream(event.stream_id, headers, share, self._loop.time())
         self._streams[stream.id] = stream
         share.gave_way = lambda: self._refuse(stream, BusyError())
         reply = self._calls.begin(headers)
@@ -177,7 +177,7 @@ class Http2Protocol(asyncio.Protocol):
             return
         stream.timer = self._loop.call_later(BODY_START_S, self._look_at, stream)
 
-    def _look_at(self, stream: Stream) -> None:
+    def _look_at(self, stream: CallStream) -> None:
         """See whether a message comes in time."""
         due = stream.began + allowed_s(len(stream.data))
         if due > self._loop.time():
@@ -218,13 +218,13 @@ class Http2Protocol(asyncio.Protocol):
 
     # --- what is answered --------------------------------------------------------------------
 
-    async def _answer(self, stream: Stream) -> None:
+    async def _answer(self, stream: CallStream) -> None:
         reply = await self._calls.answer(stream.headers, stream.data, stream.share)
         if stream.id in self._streams:
             self._gate.call_ended()
             self._send(stream, reply)
 
-    def _answered(self, task: "asyncio.Task[None]", stream: Stream) -> None:
+    def _answered(self, task: "asyncio.Task[None]", stream: CallStream) -> None:
         """Clean up after a task, also after one that was cancelled before its first step."""
         self._tasks.discard(task)
         stream.let_go()
@@ -236,11 +236,11 @@ class Http2Protocol(asyncio.Protocol):
         self._tell()
         self._leave()
 
-    def _refuse(self, stream: Stream, error: RefusedError) -> None:
+    def _refuse(self, stream: CallStream, error: RefusedError) -> None:
         if stream.id in self._streams and stream.task is None:
             self._send(stream, self._calls.refuse(error))
 
-    def _send(self, stream: Stream, reply: Reply | None) -> None:
+    def _send(self, stream: CallStream, reply: CallReply | None) -> None:
         """Send an answer, or as soon as the client gives a window for it."""
         if reply is None:
             return
@@ -261,7 +261,7 @@ class Http2Protocol(asyncio.Protocol):
         self._drop(stream)
         self._flush()
 
-    def _wait_for_window(self, stream: Stream, reply: Reply) -> None:
+    def _wait_for_window(self, stream: CallStream, reply: CallReply) -> None:
         if stream.reply is None:
             stream.reply = reply
             if stream.timer is not None:
@@ -270,14 +270,14 @@ class Http2Protocol(asyncio.Protocol):
                 ANSWER_S, self._reset, stream, ErrorCodes.FLOW_CONTROL_ERROR
             )
 
-    def _reset(self, stream: Stream, code: ErrorCodes) -> None:
+    def _reset(self, stream: CallStream, code: ErrorCodes) -> None:
         if stream.id in self._streams:
             with contextlib.suppress(ProtocolError):
                 self._h2.reset_stream(stream.id, code)
             self._drop(stream)
             self._flush()
 
-    def _drop(self, stream: Stream) -> None:
+    def _drop(self, stream: CallStream) -> None:
         """Forget a stream, and give back what it held."""
         self._streams.pop(stream.id, None)
         if stream.timer is not None:

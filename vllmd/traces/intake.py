@@ -15,11 +15,18 @@ from vllmd.traces import decode, wire
 from vllmd.traces.aggregate import Aggregate
 from vllmd.traces.decode import Received
 from vllmd.traces.forward.queue import ForwardQueue
-from vllmd.traces.loop_steps import Place, Turns, in_thread
+from vllmd.traces.loop_steps import LoopScheduler, Place, in_thread
 from vllmd.traces.refusal import CameBackError, RefusedError
 from vllmd.traces.slowest import Slowest
-from vllmd.traces.spans import Group, StartSpan
-from vllmd.traces.unpack import MAX_BODY_BYTES, MAX_JSON_BYTES, STEP_BYTES, Room, Share, gunzip
+from vllmd.traces.spans import ResourceSpans, StartSpan
+from vllmd.traces.unpack import (
+    MAX_BODY_BYTES,
+    MAX_JSON_BYTES,
+    STEP_BYTES,
+    BudgetShare,
+    MemoryBudget,
+    gunzip,
+)
 from vllmd.util.clock import Clock
 from vllmd.util.units import KIB
 
@@ -38,7 +45,7 @@ _READ = by_name(EngineStateChanged)
 
 
 @attrs.define
-class Counts:
+class IntakeCounts:
     """What came in, and what became of it."""
 
     requests: Counter[tuple[str, str]] = attrs.field(factory=Counter)
@@ -60,13 +67,13 @@ class Counts:
 
 
 @attrs.define
-class Kept:
+class IntakeState:
     """What was received; no reload touches it."""
 
     aggregate: Aggregate = attrs.field(factory=Aggregate)
     slowest: Slowest = attrs.field(factory=Slowest)
     queue: ForwardQueue = attrs.field(factory=ForwardQueue)
-    counts: Counts = attrs.field(factory=Counts)
+    counts: IntakeCounts = attrs.field(factory=IntakeCounts)
     instance: str = attrs.field(factory=lambda: uuid.uuid4().hex)
     """Which vllmd this is, among those that pass spans on to each other."""
     starts: dict[str, dict[str, float]] = attrs.field(factory=dict)
@@ -98,15 +105,20 @@ class Intake:
     """Takes requests; never waits for whoever they are passed on to."""
 
     def __init__(
-        self, engines: Iterable[str], kept: Kept, models: Models, started: Started, clock: Clock
+        self,
+        engines: Iterable[str],
+        kept: IntakeState,
+        models: Models,
+        started: Started,
+        clock: Clock,
     ) -> None:
         self.engines = frozenset(engines)
         self._kept = kept
         self._models = models
         self._started = started
         self._clock = clock
-        self.room = Room()
-        self._turns = Turns()
+        self.room = MemoryBudget()
+        self._turns = LoopScheduler()
         self.begun = asyncio.Event()
         """Set while a window of slowest requests is under way."""
 
@@ -118,12 +130,12 @@ class Intake:
         return trail
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> IntakeCounts:
         """What came in so far."""
         return self._kept.counts
 
     async def take(
-        self, body: Body, share: Share, via: tuple[str, ...] = ()
+        self, body: Body, share: BudgetShare, via: tuple[str, ...] = ()
     ) -> ExportTraceServiceResponse:
         """Take one request; nothing of it counts unless all of it can be read.
 
@@ -146,7 +158,7 @@ class Intake:
             answer.partial_success.error_message = WRONG_IDS
         return answer
 
-    async def _read(self, body: Body, share: Share, place: Place) -> Received:
+    async def _read(self, body: Body, share: BudgetShare, place: Place) -> Received:
         data = body.data
         if body.packed:
             limit = MAX_JSON_BYTES if body.json else MAX_BODY_BYTES
@@ -168,7 +180,7 @@ class Intake:
         await place.be_large()
         return await in_thread(lambda: decode.read_json(data, self.engines))
 
-    async def _take_group(self, group: Group, place: Place) -> None:
+    async def _take_group(self, group: ResourceSpans, place: Place) -> None:
         self.counts.others += group.others
         if group.engine is None:
             return
@@ -179,7 +191,7 @@ class Intake:
         await place.run(self._count(group.engine, group, known))
 
     def _count(
-        self, engine: str, group: Group, known: frozenset[str]
+        self, engine: str, group: ResourceSpans, known: frozenset[str]
     ) -> Generator[None, None, None]:
         for number, start in enumerate(group.starts, 1):
             self.counts.starts += 1

@@ -17,7 +17,7 @@ TURN_S = 0.005
 T = TypeVar("T")
 
 
-class Turns:
+class LoopScheduler:
     """Shares the loop among requests: small ones step by step, of large ones one at a time."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Turns:
 class Place:
     """One request among others; as a context, it lets the next large one go on at its end."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: LoopScheduler) -> None:
         self._turns = turns
         self._large = False
 

@@ -8,7 +8,7 @@ from opentelemetry.trace import Status, StatusCode, Tracer
 
 import vllmd
 from vllmd.eventlog.bus import Event
-from vllmd.traces.event_spans import Episodes, Part
+from vllmd.traces.event_spans import EventSpan, EventSpans
 from vllmd.traces.forward.queue import ForwardQueue
 from vllmd.util.units import nanoseconds
 
@@ -34,7 +34,7 @@ class OwnSpans:
 
     def __init__(self, queue: ForwardQueue) -> None:
         self._queue = queue
-        self._episodes = Episodes()
+        self._episodes = EventSpans()
         self._collected = _Collected()
         resource = Resource.create({"service.name": SERVICE, "service.version": vllmd.__version__})
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
@@ -51,7 +51,7 @@ class OwnSpans:
         if spans:
             self._queue.put(encode_spans(spans).SerializeToString(), len(spans))
 
-    def _tell(self, part: Part, parent: trace.Span | None) -> None:
+    def _tell(self, part: EventSpan, parent: trace.Span | None) -> None:
         # without a parent of its own, none: the daemon has no span under way
         context = trace.set_span_in_context(parent or trace.INVALID_SPAN)
         span = self._tracer.start_span(

@@ -10,7 +10,7 @@ from vllmd.errors import VllmdError
 from vllmd.events.base import emit
 from vllmd.events.traces import TracesUnavailable
 from vllmd.http import asgi_server
-from vllmd.http.connections import Tallies
+from vllmd.http.connections import ConnectionTotals
 from vllmd.http.listener import bound_of
 from vllmd.http.protocol import Limits
 from vllmd.traces.grpc import GRPC, GrpcReceiver, GrpcServer
@@ -25,7 +25,7 @@ HTTP = "otlp-http"
 _log = structlog.get_logger()
 
 
-class Running(Protocol):
+class RunningReceiver(Protocol):
     """A receiver that serves."""
 
     async def start(self, listener: socket.socket) -> None:
@@ -41,13 +41,13 @@ class Port:
     """A receiver's port; `problem` says why it is not open."""
 
     def __init__(
-        self, protocol: str, bind: Callable[[], socket.socket], serve: Callable[[], Running]
+        self, protocol: str, bind: Callable[[], socket.socket], serve: Callable[[], RunningReceiver]
     ) -> None:
         self.protocol = protocol
         self.problem: str | None = None
         self._bind = bind
         self._serve = serve
-        self._running: Running | None = None
+        self._running: RunningReceiver | None = None
 
     @property
     def up(self) -> bool:
@@ -90,7 +90,7 @@ class Port:
             self._running = None
 
 
-def http_server(intake: Intake, tallies: Tallies) -> Running:
+def http_server(intake: Intake, tallies: ConnectionTotals) -> RunningReceiver:
     """Return a receiver over HTTP."""
     unlimited_body = Limits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
     return asgi_server.Background(
@@ -102,6 +102,6 @@ def http_server(intake: Intake, tallies: Tallies) -> Running:
     )
 
 
-def grpc_server(intake: Intake, tallies: Tallies) -> Running:
+def grpc_server(intake: Intake, tallies: ConnectionTotals) -> RunningReceiver:
     """Return a receiver over gRPC."""
     return GrpcServer(GrpcReceiver(intake), bound=bound_of(GRPC), counts=tallies.of(GRPC))

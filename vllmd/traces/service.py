@@ -14,19 +14,19 @@ import structlog
 from vllmd.config.command import Commands
 from vllmd.config.model import Config
 from vllmd.config.secrets import forward_headers
-from vllmd.config.traces import Forward
+from vllmd.config.traces import ForwardConfig
 from vllmd.errors import ConfigError
 from vllmd.events.base import emit
 from vllmd.events.traces import ForwardFailed
 from vllmd.http.address import bind
-from vllmd.http.connections import Tallies
+from vllmd.http.connections import ConnectionTotals
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
 from vllmd.shim.files import parse_json
 from vllmd.traces.coverage import Coverage
 from vllmd.traces.forward.forwarder import Forwarder
-from vllmd.traces.forward.senders import GrpcSender, HttpSender, Sender, Target
-from vllmd.traces.intake import Intake, Kept
+from vllmd.traces.forward.senders import ExportTarget, GrpcSender, HttpSender, SpanSender
+from vllmd.traces.intake import Intake, IntakeState
 from vllmd.traces.models import Models
 from vllmd.traces.port import Port, grpc_server, http_server
 from vllmd.traces.slowest import as_event
@@ -47,11 +47,11 @@ class Resources(Protocol):
     """What the daemon hands over: all of it outlives a configuration."""
 
     @property
-    def traces(self) -> Kept:
+    def traces(self) -> IntakeState:
         """What was counted, and what waits to be passed on."""
 
     @property
-    def tallies(self) -> Tallies:
+    def tallies(self) -> ConnectionTotals:
         """What became of the connections of each listener."""
 
     @property
@@ -59,7 +59,7 @@ class Resources(Protocol):
         """Listening sockets that the service manager holds, by name."""
 
 
-class Tracing:
+class TraceService:
     """All that the daemon does with spans. `open` before engines start, `close` after they end."""
 
     def __init__(
@@ -204,7 +204,7 @@ class Tracing:
             elif address is not None:
                 yield Port(protocol, partial(bind, address), run)
 
-    def _make_forwarder(self, forward: Forward) -> Forwarder | None:
+    def _make_forwarder(self, forward: ForwardConfig) -> Forwarder | None:
         kept, queue = self._kept, self._kept.queue
         queue.wanted = forward.endpoint is not None
         if forward.endpoint is None:
@@ -212,7 +212,7 @@ class Tracing:
             return None
         queue.max_bytes = forward.queue_mb * MIB
         try:
-            target = Target(
+            target = ExportTarget(
                 forward.endpoint,
                 forward_headers(forward),
                 forward.timeout_s,
@@ -227,7 +227,9 @@ class Tracing:
                 level="error",
             )
             return None
-        sender: Sender = GrpcSender(target) if forward.protocol == "grpc" else HttpSender(target)
+        sender: SpanSender = (
+            GrpcSender(target) if forward.protocol == "grpc" else HttpSender(target)
+        )
         return Forwarder(queue, sender, self._clock, random.random)
 
     async def _end_windows(self) -> None:
@@ -257,7 +259,7 @@ class Tracing:
             return None
 
 
-def _secrets(forward: Forward) -> object:
+def _secrets(forward: ForwardConfig) -> object:
     """Return what the files that it names hold now; what cannot be read is said by who sends."""
     try:
         return forward_headers(forward)
@@ -265,7 +267,7 @@ def _secrets(forward: Forward) -> object:
         return str(error)
 
 
-def tls_of(forward: Forward) -> ssl.SSLContext | None:
+def tls_of(forward: ForwardConfig) -> ssl.SSLContext | None:
     """Return how to speak TLS; None where the endpoint does not.
 
     Raises: ConfigError: a file of certificates or keys cannot be used.

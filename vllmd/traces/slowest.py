@@ -9,12 +9,12 @@ import attrs
 
 from vllmd.events.base import to_fields
 from vllmd.events.traces import RequestSlow
-from vllmd.traces.aggregate import Request
+from vllmd.traces.aggregate import CountedRequest
 
 RANKS = ("time_to_first_token", "time_per_output_token", "queue", "e2e")
 
 
-_Entry = tuple[float, int, Request]
+_Entry = tuple[float, int, CountedRequest]
 
 
 @attrs.frozen
@@ -24,7 +24,7 @@ class Window:
     started_at: float
     ended_at: float | None
     requests: int
-    slowest: dict[str, list[Request]]
+    slowest: dict[str, list[CountedRequest]]
 
     def to_json(self) -> dict[str, Any]:
         """Return the window as the control socket tells it."""
@@ -38,9 +38,9 @@ class Window:
             },
         }
 
-    def distinct(self) -> Iterator[tuple[Request, list[str]]]:
+    def distinct(self) -> Iterator[tuple[CountedRequest, list[str]]]:
         """Yield each request once, with the ranks that it is in."""
-        found: dict[int, tuple[Request, list[str]]] = {}
+        found: dict[int, tuple[CountedRequest, list[str]]] = {}
         for rank, requests in self.slowest.items():
             for request in requests:
                 found.setdefault(id(request), (request, []))[1].append(rank)
@@ -63,7 +63,7 @@ class Slowest:
         """Whether a window is under way."""
         return self._started_at is not None
 
-    def add(self, request: Request, now: float) -> None:
+    def add(self, request: CountedRequest, now: float) -> None:
         """Rank one request; the first one begins a window. `now` in seconds since the epoch."""
         if self._started_at is None:
             self._started_at = now
@@ -100,14 +100,14 @@ class Slowest:
         return Window(self._started_at, ended_at, self._requests, slowest)
 
 
-def describe(request: Request) -> dict[str, Any]:
+def describe(request: CountedRequest) -> dict[str, Any]:
     """Return all that is known of a request; latencies in seconds."""
     fields = to_fields(as_event(request, ()))
     del fields["ranks"]
     return {"engine": request.engine, **fields}
 
 
-def as_event(request: Request, ranks: Iterable[str]) -> RequestSlow:
+def as_event(request: CountedRequest, ranks: Iterable[str]) -> RequestSlow:
     """Return the event that a request was among the slowest in these ranks."""
     span = request.span
     return RequestSlow(

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import attrs
 
-from vllmd.traces.intake import Kept
+from vllmd.traces.intake import IntakeState
 
 
 @attrs.frozen
 class TraceFigures:
     """What was received, and how it goes."""
 
-    kept: Kept
+    kept: IntakeState
     ports: Mapping[str, bool]
     """Whether each receiver is open, by protocol; one that is not wanted is absent."""
     coverage: Mapping[str, float]

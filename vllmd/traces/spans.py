@@ -96,7 +96,7 @@ class StartSpan:
 
 
 @attrs.define
-class Group:
+class ResourceSpans:
     """The spans of one resource; `engine` is None for those of somebody else."""
 
     engine: str | None

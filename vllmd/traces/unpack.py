@@ -36,7 +36,7 @@ def allowed_s(count: int) -> float:
     return min(BODY_TIMEOUT_S, BODY_START_S + count / MIN_BYTES_PER_S)
 
 
-class Room:
+class MemoryBudget:
     """The bytes of bodies that are being worked on, all receivers together.
 
     When it is full, a body that is still arriving gives way to a smaller one: first of the peer
@@ -45,7 +45,7 @@ class Room:
 
     def __init__(self, size: int = ROOM_BYTES) -> None:
         self._free = size
-        self._arriving: dict[Share, None] = {}
+        self._arriving: dict[BudgetShare, None] = {}
 
     def take(self, count: int) -> None:
         """Reserve so many bytes.
@@ -60,15 +60,15 @@ class Room:
         """Give reserved bytes back."""
         self._free += count
 
-    def enter(self, share: "Share") -> None:
+    def enter(self, share: "BudgetShare") -> None:
         """Let a body arrive."""
         self._arriving[share] = None
 
-    def leave(self, share: "Share") -> None:
+    def leave(self, share: "BudgetShare") -> None:
         """Note that a body arrived, or will not."""
         self._arriving.pop(share, None)
 
-    def make_way(self, count: int, asking: "Share") -> None:
+    def make_way(self, count: int, asking: "BudgetShare") -> None:
         """Free so many bytes for a body, at the cost of larger ones that are still arriving."""
         if count <= self._free:
             return
@@ -86,14 +86,14 @@ class Room:
             largest.give_way()
 
 
-class Share:
+class BudgetShare:
     """What one request holds of the room; as a context it gives all of it back.
 
     `gave_way` is called when the room is taken from it for others.
     """
 
     def __init__(
-        self, room: Room, peer: str = "", gave_way: Callable[[], None] = lambda: None
+        self, room: MemoryBudget, peer: str = "", gave_way: Callable[[], None] = lambda: None
     ) -> None:
         self.peer = peer
         self.held = 0
@@ -102,13 +102,13 @@ class Share:
         self.gave_way = gave_way
         self._room = room
 
-    def __enter__(self) -> "Share":
+    def __enter__(self) -> "BudgetShare":
         return self.open()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def open(self) -> "Share":
+    def open(self) -> "BudgetShare":
         """Begin; `close` is to follow."""
         self._room.enter(self)
         return self
@@ -141,7 +141,7 @@ class Share:
 
 
 def gunzip(
-    data: bytes | bytearray, share: Share, limit: int = MAX_BODY_BYTES
+    data: bytes | bytearray, share: BudgetShare, limit: int = MAX_BODY_BYTES
 ) -> Generator[None, None, bytearray]:
     """Unpack gzip, of several members too, in steps; never holds more than `limit` bytes of it.
 

@@ -37,7 +37,7 @@ _MEMBERS = 0x12
 
 
 @attrs.define
-class Run:
+class SpanRun:
     """Spans that follow each other in a scope, as [start, end) of the body with their tags."""
 
     start: int
@@ -50,7 +50,7 @@ class Scope:
     """One scope: its spans in runs; what else it has in [start, end) pieces with their tags."""
 
     about: list[tuple[int, int]] = attrs.field(factory=list)
-    runs: list[Run] = attrs.field(factory=list)
+    runs: list[SpanRun] = attrs.field(factory=list)
 
 
 @attrs.define
@@ -63,7 +63,7 @@ class Resource:
 
 
 @attrs.define
-class Outline:
+class RequestOutline:
     """What a request holds, without its spans."""
 
     resources: list[Resource] = attrs.field(factory=list)
@@ -71,7 +71,7 @@ class Outline:
     spans: int = 0
 
 
-def outline(data: Buffer) -> Generator[None, None, Outline]:
+def outline(data: Buffer) -> Generator[None, None, RequestOutline]:
     """Walk a request, in steps.
 
     Raises: MalformedError: it is none; TooLargeError: it holds more than is taken.
@@ -85,9 +85,9 @@ class _Walk:
         self._parts = MAX_PARTS
         self._step = MAX_PARTS - STEP_PARTS
         self._about_bytes = MAX_ABOUT_BYTES
-        self._found = Outline()
+        self._found = RequestOutline()
 
-    def walk(self) -> Generator[None, None, Outline]:
+    def walk(self) -> Generator[None, None, RequestOutline]:
         for tag, start, at, end in self._fields(0, len(self._data)):
             if self._parts < self._step:
                 yield
@@ -116,7 +116,7 @@ class _Walk:
                 made.rest.append((start, value_end))
 
     def _scope(self, made: Scope, at: int, end: int) -> Generator[None, None, None]:
-        run: Run | None = None
+        run: SpanRun | None = None
         for tag, start, value, value_end in self._fields(at, end):
             if self._parts < self._step:
                 yield
@@ -132,7 +132,7 @@ class _Walk:
                     "taken: set OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"
                 )
             if run is None or run.spans >= RUN_SPANS or value_end - run.start > RUN_BYTES:
-                run = Run(start, value_end, 0)
+                run = SpanRun(start, value_end, 0)
                 made.runs.append(run)
             run.end = value_end
             run.spans += 1
@@ -212,7 +212,7 @@ def field(tag: int, value: bytes) -> bytes:
     return bytes(head) + value
 
 
-def write(data: Buffer, found: Outline, kept: Mapping[int, bytes]) -> bytes:
+def write(data: Buffer, found: RequestOutline, kept: Mapping[int, bytes]) -> bytes:
     """Write a request anew, with other spans in some runs.
 
     `kept` is what a run has instead, by where it starts.

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 CLOSE_S = 5.0
 MAX_WAITING = 1000
@@ -15,7 +15,7 @@ PART = "disk"
 Work = Callable[[], None]
 
 
-class Do(Protocol):
+class DiskWork(Protocol):
     """Takes some work; of what waits with the same `key`, the newest is enough."""
 
     def __call__(self, work: Work, key: str | None = None, /) -> None:
@@ -28,12 +28,12 @@ def at_once(work: Work, _key: str | None = None, /) -> None:
     work()
 
 
-class Aside:
+class DiskThread:
     """One thread that does what it is given, in order; what raises is told, and it goes on."""
 
-    def __init__(self, parts: Parts | None = None) -> None:
+    def __init__(self, parts: PartRunner | None = None) -> None:
         """Begin; `parts` counts what fails."""
-        self._parts = parts or Parts()
+        self._parts = parts or PartRunner()
         self._parts.know(PART)
         self._waiting: dict[str, Work] = {}
         self._numbers = itertools.count()

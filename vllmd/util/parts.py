@@ -1,8 +1,8 @@
 """How every long-lived part of the daemon runs: one that fails is told, counted, and tried again.
 
-A part is a coroutine that goes on until the daemon ends (`Parts.keep`), or a thread or a listener
-that handles one thing after another (`Parts.note`). A mistake in one costs what that part does, and
-nothing else.
+A part is a coroutine that goes on until the daemon ends (`PartRunner.keep`), or a thread or a
+listener that handles one thing after another (`PartRunner.note`). A mistake in one costs what that
+part does, and nothing else.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class EndedError(RuntimeError):
 
 
 @attrs.frozen
-class Failing:
+class FailingPart:
     """A part that keeps failing. Times are seconds since the epoch."""
 
     part: str
@@ -80,7 +80,7 @@ class _Record:
     told_at: float | None = None
 
 
-class Parts:
+class PartRunner:
     """Runs parts, and knows how each of them fares."""
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -185,22 +185,22 @@ class Parts:
         with self._lock:
             return Counter({name: record.failures for name, record in self._records.items()})
 
-    def failing(self) -> list[Failing]:
+    def failing(self) -> list[FailingPart]:
         """Return the parts that wait to be tried again, or failed often of late."""
         now = self._clock.monotonic()
         with self._lock:
             return [
-                Failing(name, each.failures, each.problem, each.failed_at, each.retry_at)
+                FailingPart(name, each.failures, each.problem, each.failed_at, each.retry_at)
                 for name, each in self._records.items()
                 if each.retry_at is not None
                 or (len(each.recent) == MANY and now - each.recent[0] <= WINDOW_S)
             ]
 
 
-class Running:
+class RunningParts:
     """The parts that run now. Another set takes its place: what is in both goes on unbroken."""
 
-    def __init__(self, parts: Parts, done: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, parts: PartRunner, done: Callable[[], None] = lambda: None) -> None:
         """Make an empty set; `done` is told when a part has ended that may."""
         self._parts = parts
         self._done = done

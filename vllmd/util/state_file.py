@@ -25,7 +25,7 @@ from vllmd.events.base import emit
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim.files import read_json
 from vllmd.shim.record import write_record
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
 
 VERSION = "version"
@@ -46,7 +46,7 @@ class StateFile:
         if_unusable: str,
         if_not_written: str,
         version: int = 1,
-        do: Do = at_once,
+        do: DiskWork = at_once,
         sync: bool = True,
         folder_mode: int = 0o750,
     ) -> None:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from tests.helpers.control import FakeEngine, control_socket
 from vllmd.cli import ask as ask_module
 from vllmd.cli.ask import command
-from vllmd.cli.asking import Answer, Api, AskError
+from vllmd.cli.asking import AskError, EngineApi, TimedAnswer
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
@@ -27,22 +27,22 @@ class FakeApi:
     def models(self) -> list[str]:
         return ["tiny", "sql"]
 
-    def ask(self, model: str, prompt: str, max_tokens: int, show: Any) -> Answer:
+    def ask(self, model: str, prompt: str, max_tokens: int, show: Any) -> TimedAnswer:
         if model == self.broken:
             raise AskError(f"{model} is broken")
         self.asked.append((model, prompt, max_tokens))
         show("Hello")
-        return Answer(model, "Hello", 0.02, 1.02, 21, "stop")
+        return TimedAnswer(model, "Hello", 0.02, 1.02, 21, "stop")
 
 
 @pytest.fixture(autouse=True)
 def api(monkeypatch: pytest.MonkeyPatch) -> type[FakeApi]:
-    monkeypatch.setattr(ask_module, "Api", FakeApi)
+    monkeypatch.setattr(ask_module, "EngineApi", FakeApi)
     monkeypatch.setattr(FakeApi, "asked", [])
     monkeypatch.setattr(FakeApi, "keys", [])
     monkeypatch.setattr(FakeApi, "broken", None)
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
-    assert issubclass(Api, object)
+    assert issubclass(EngineApi, object)
     return FakeApi
 
 

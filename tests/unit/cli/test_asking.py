@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.listening import Handler, listening
-from vllmd.cli.asking import Answer, Api, AskError
+from vllmd.cli.asking import AskError, EngineApi, TimedAnswer
 
 
 def event(**fields: Any) -> bytes:
@@ -29,8 +29,8 @@ class Engine:
         self.asked: list[tuple[str, dict[str, str], Any]] = []
 
     @property
-    def api(self) -> Api:
-        return Api(self.url, "k3y", 5)
+    def api(self) -> EngineApi:
+        return EngineApi(self.url, "k3y", 5)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_ask_says_what_came_instead(
 
 def test_nobody_there_is_said() -> None:
     with pytest.raises(AskError, match="did not answer"):
-        Api("http://127.0.0.1:9", None, 1).models()
+        EngineApi("http://127.0.0.1:9", None, 1).models()
 
 
 def test_models_are_listed(engine: Engine) -> None:
@@ -115,4 +115,4 @@ def test_models_are_listed(engine: Engine) -> None:
 
 
 def test_tokens_per_second_are_those_after_the_first() -> None:
-    assert Answer("m", "", 1.0, 3.0, 11, "stop").tokens_per_second == 5.0
+    assert TimedAnswer("m", "", 1.0, 3.0, 11, "stop").tokens_per_second == 5.0

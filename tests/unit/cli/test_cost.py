@@ -11,16 +11,16 @@ from vllmd.cli.cost import command
 from vllmd.cost.api_prices import find
 from vllmd.cost.prices import Prices
 from vllmd.cost.report import report
-from vllmd.cost.usage import SECOND_NS, Activity, Slot, Usage
+from vllmd.cost.usage import SECOND_NS, Activity, HourUsage, Usage
 from vllmd.errors import UnknownEngineError
 
 HOUR = 1_000_000 * 3600
 SLOTS = {
-    Slot(HOUR, "chat", Activity.BUSY): Usage(
+    HourUsage(HOUR, "chat", Activity.BUSY): Usage(
         1800 * SECOND_NS, 3600 * SECOND_NS, 1_800_000_000, 3_000_000, 1_000_000, 1_000_000, 20
     ),
-    Slot(HOUR, "chat", Activity.IDLE): Usage(600 * SECOND_NS, 1200 * SECOND_NS),
-    Slot(HOUR, "code", Activity.DOWN): Usage(60 * SECOND_NS),
+    HourUsage(HOUR, "chat", Activity.IDLE): Usage(600 * SECOND_NS, 1200 * SECOND_NS),
+    HourUsage(HOUR, "code", Activity.DOWN): Usage(60 * SECOND_NS),
 }
 
 

@@ -13,29 +13,29 @@ from tests.helpers.wheels import fake_engine
 from vllmd.cli import engine
 from vllmd.errors import DaemonUnreachableError, InstallError, NotPermittedError
 from vllmd.installing import host
-from vllmd.installing.layout import MARKER, RECORDS, Engines, Record
+from vllmd.installing.layout import MARKER, RECORDS, InstalledEngines, InstallRecord
 from vllmd.installing.probing import FLAGS
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Engines:
-    made = Engines(tmp_path)
+def engines(tmp_path: Path) -> InstalledEngines:
+    made = InstalledEngines(tmp_path)
     for name in ("0.31.0", "0.32.0+cpu", "0.33.0"):
         fake_engine(tmp_path / name)
     (tmp_path / "0.33.0" / MARKER).touch()
-    made.write(Record("0.31.0", "0.31.0", "2.12", "12.9", "3.12.3", "/p", 1_764_000_000.0))
+    made.write(InstallRecord("0.31.0", "0.31.0", "2.12", "12.9", "3.12.3", "/p", 1_764_000_000.0))
     made.use("0.31.0")
     return made
 
 
-def run(engines: Engines, *arguments: str) -> Result:
+def run(engines: InstalledEngines, *arguments: str) -> Result:
     where = ["--prefix", str(engines.prefix)]
     if arguments[0] in ("use", "rollback", "install"):
         where += ["--socket", str(engines.prefix / "no.sock")]
     return CliRunner().invoke(engine.command, [*arguments, *where], catch_exceptions=False)
 
 
-def test_list_shows_what_each_is(engines: Engines) -> None:
+def test_list_shows_what_each_is(engines: InstalledEngines) -> None:
     lines = run(engines, "list").output.splitlines()
     assert lines[0].split() == ["ENGINE", "VERSION", "BUILD", "PYTHON", "INSTALLED"]
     assert lines[1].split()[:5] == ["0.31.0", "0.31.0", "CUDA", "12.9", "3.12.3"]
@@ -45,10 +45,13 @@ def test_list_shows_what_each_is(engines: Engines) -> None:
     shown = json.loads(run(engines, "list", "--json").output)
     assert shown["prefix"] == str(engines.prefix)
     assert [each["is"] for each in shown["engines"]] == [["current"], [], ["incomplete"]]
-    assert "'vllmd engine install' gets one" in run(Engines(engines.prefix / "x"), "list").output
+    assert (
+        "'vllmd engine install' gets one"
+        in run(InstalledEngines(engines.prefix / "x"), "list").output
+    )
 
 
-def test_use_and_rollback_without_a_daemon(engines: Engines) -> None:
+def test_use_and_rollback_without_a_daemon(engines: InstalledEngines) -> None:
     said = run(engines, "use", "0.32.0").output
     assert said == "0.32.0+cpu is current; it was 0.31.0: 'vllmd engine rollback' goes back\n"
     shown = json.loads(run(engines, "rollback", "--json").output)
@@ -86,7 +89,7 @@ def test_daemon_is_told_and_what_is_left_to_do_is_said(error: Exception | None, 
 
 
 def test_install_wants_to_know_which_build_where_there_is_no_gpu(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: InstalledEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "has_gpu", lambda: False)
     with pytest.raises(InstallError, match=r"--cpu for the build.*--cuda"):
@@ -95,12 +98,12 @@ def test_install_wants_to_know_which_build_where_there_is_no_gpu(
 
 
 def test_install_makes_current_unless_told_not_to(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: InstalledEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Record("0.32.0+cpu", "0.32.0+cpu", "2.13", None, "3.12.3", "/p", 1.0)
+    made = InstallRecord("0.32.0+cpu", "0.32.0+cpu", "2.13", None, "3.12.3", "/p", 1.0)
     seen: list[Any] = []
 
-    def install(*given: Any) -> Record:
+    def install(*given: Any) -> InstallRecord:
         seen.append(given)
         return made
 
@@ -115,7 +118,7 @@ def test_install_makes_current_unless_told_not_to(
     assert "not tested with vLLM 0.19.0" in run(engines, "install", "0.19.0", "--cpu").output
 
 
-def test_flags_are_searched_and_shown(engines: Engines) -> None:
+def test_flags_are_searched_and_shown(engines: InstalledEngines) -> None:
     with pytest.raises(InstallError, match=r"flags of 0\.31\.0 were never read"):
         run(engines, "flags")
     text = (DATA / "flags" / "vllm-0.32-cpu.json").read_text()
@@ -131,14 +134,14 @@ def test_flags_are_searched_and_shown(engines: Engines) -> None:
 def test_current_engine_is_meant_where_none_is_named(tmp_path: Path) -> None:
     for verb in ("verify", "flags"):
         with pytest.raises(InstallError, match="is the current one: name one"):
-            run(Engines(tmp_path), verb)
+            run(InstalledEngines(tmp_path), verb)
 
 
-def test_installed_engines_complete(engines: Engines) -> None:
+def test_installed_engines_complete(engines: InstalledEngines) -> None:
     context = click.Context(engine.command)
     context.params["engines"] = engines
     parameter = engine.command.commands["use"].params[0]
     assert engine.complete_installed(context, parameter, "0.3") == engines.names()
     assert engine.complete_installed(context, parameter, "0.33") == ["0.33.0"]
-    context.params["engines"] = Engines(engines.prefix / "0.31.0" / "bin" / "vllm")
+    context.params["engines"] = InstalledEngines(engines.prefix / "0.31.0" / "bin" / "vllm")
     assert engine.complete_installed(context, parameter, "") == []

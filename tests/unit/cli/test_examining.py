@@ -8,20 +8,20 @@ from tests.helpers.doctor import WELL
 from tests.helpers.make import DATA, config
 from tests.helpers.wheels import fake_engine
 from vllmd.cli import examining
-from vllmd.cli.examining import View, as_table, lines_of, look, make_case
+from vllmd.cli.examining import HostView, as_table, lines_of, look, make_case
 from vllmd.control.client import ControlClient
 from vllmd.doctor import hub, service
-from vllmd.doctor.account import Account
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.account import UserAccount
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.doctor.service import Service
-from vllmd.installing.layout import RECORDS, Engines, Record
+from vllmd.installing.layout import RECORDS, InstalledEngines, InstallRecord
 from vllmd.installing.probing import FLAGS
 
-ROOT = Account("root", 0, frozenset())
+ROOT = UserAccount("root", 0, frozenset())
 
 
-def view(**env: str) -> View:
-    return View(WELL, ROOT, {"PATH": "/bin", "HOME": "/nowhere", **env})
+def view(**env: str) -> HostView:
+    return HostView(WELL, ROOT, {"PATH": "/bin", "HOME": "/nowhere", **env})
 
 
 def test_root_looks_as_the_unit_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +37,8 @@ def test_root_looks_as_the_unit_would(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_case_has_what_is_known_of_the_program(tmp_path: Path) -> None:
     program = fake_engine(tmp_path / "0.32.0")
-    record = Record("0.32.0", "0.32.0", "2.13", "13.0", "3.12", str(program), 1.0)
-    Engines(tmp_path).write(record)
+    record = InstallRecord("0.32.0", "0.32.0", "2.13", "13.0", "3.12", str(program), 1.0)
+    InstalledEngines(tmp_path).write(record)
     flags = (DATA / "flags" / "vllm-0.32-cpu.json").read_text()
     (tmp_path / RECORDS / f"0.32.0{FLAGS}").write_text(flags)
     text = f'[engines.a]\nmodel = "{tmp_path}"\nexecutable = "{program}"\n'
@@ -86,7 +86,7 @@ def test_stand_in_is_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_finding_is_three_lines_and_a_table() -> None:
-    finding = Finding("clock", Severity.WARNING, "it drifts", "Why.", "Do.", "chat")
+    finding = Finding("clock", FindingSeverity.WARNING, "it drifts", "Why.", "Do.", "chat")
     lines = list(lines_of(finding))
     assert "warning clock: it drifts" in lines[0]
     assert lines[1:] == ["    Why.", "    → Do."]

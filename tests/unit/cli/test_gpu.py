@@ -11,7 +11,7 @@ from tests.helpers.make import gpu, gpu_device, gpu_figures
 from vllmd.cli import terminal
 from vllmd.cli.gpu import command, report
 from vllmd.gpu.attribution import Holder, Owner
-from vllmd.gpu.reader_process import Problem
+from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import GpuFigures, SeenXid
 from vllmd.util.units import GIB
 
@@ -84,7 +84,7 @@ def test_report_says_what_is_wrong_with_the_readings() -> None:
     text = lines(
         gpu_figures(
             gpu(lost="reset_required"),
-            problem=Problem("hung", "the reader said nothing for 10 s"),
+            problem=ReaderProblem("hung", "the reader said nothing for 10 s"),
             mismatch="the kernel runs driver 1, but the library on the disk is 2",
         )
     )

@@ -9,7 +9,7 @@ from vllmd.cli.history_source import MomentType, database, find_events
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 from vllmd.history.store import NAME, Store
 
 
@@ -26,20 +26,20 @@ def test_find_events_without_a_daemon_reads_the_file(tmp_path: Path) -> None:
     store.open()
     store.append([Event(time.time(), "engine.exited", "error", "chat")])
     nobody = ControlClient(tmp_path / "c.sock")
-    assert [e.name for e in find_events(nobody, config, Wanted())] == ["engine.exited"]
+    assert [e.name for e in find_events(nobody, config, EventFilter())] == ["engine.exited"]
 
 
 def test_find_events_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = site(tmp_path)
     nobody = ControlClient(tmp_path / "c.sock")
     with pytest.raises(DaemonUnreachableError):
-        find_events(nobody, config, Wanted())
+        find_events(nobody, config, EventFilter())
     (tmp_path / "state" / NAME).write_bytes(b"no database" * 1000)
     with pytest.raises(VllmdError, match="cannot be read: file is not a database"):
-        find_events(nobody, config, Wanted())
+        find_events(nobody, config, EventFilter())
     monkeypatch.setattr("vllmd.cli.history_source._may_read", lambda _: False)
     with pytest.raises(NotPermittedError, match="join the group"):
-        find_events(nobody, config, Wanted())
+        find_events(nobody, config, EventFilter())
 
 
 def test_database_of_a_broken_configuration_is_the_default_one(

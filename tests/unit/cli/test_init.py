@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from tests.helpers.doctor import WELL
 from tests.unit.doctor.test_models import make
 from vllmd.cli import init
-from vllmd.cli.examining import View
+from vllmd.cli.examining import HostView
 from vllmd.config.load import load
 from vllmd.doctor import models
-from vllmd.doctor.account import Account
+from vllmd.doctor.account import UserAccount
 from vllmd.errors import VllmdError
 from vllmd.util.units import GIB
 
@@ -22,7 +22,7 @@ from vllmd.util.units import GIB
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with one H200, and no models but those that a test makes."""
     env = {"HF_HOME": str(tmp_path / "hf"), "PATH": "/bin", "HOME": str(tmp_path)}
-    view = View(WELL, Account("root", 0, frozenset()), env)
+    view = HostView(WELL, UserAccount("root", 0, frozenset()), env)
     monkeypatch.setattr(init, "look", lambda *_: view)
     monkeypatch.setattr(models, "USUAL", (tmp_path / "models",))
 
@@ -126,7 +126,7 @@ def test_host_without_a_gpu_is_served_from_the_cpu(
 ) -> None:
     make(tmp_path / "models" / "m", 10)
     host = attrs.evolve(WELL, gpus=(), memory_bytes=32 * GIB)
-    view = View(host, Account("root", 0, frozenset()), {"HOME": "/h", "PATH": "/bin"})
+    view = HostView(host, UserAccount("root", 0, frozenset()), {"HOME": "/h", "PATH": "/bin"})
     monkeypatch.setattr(init, "look", lambda *_: view)
     result = run(tmp_path, "--yes")
     engine = load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"]

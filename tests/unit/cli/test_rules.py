@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from vllmd.cli.rules import command, option_of
 from vllmd.monitoring.alerts import every_alert
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.written import rule_files
 
 
@@ -27,7 +27,9 @@ def alert(text: str, name: str) -> Any:
 def test_one_file_has_all_groups() -> None:
     text = run("export").output
     groups = [group["name"] for group in yaml.safe_load(text)["groups"]]
-    kept = [yaml.safe_load(each)["groups"][0]["name"] for each in rule_files(Settings()).values()]
+    kept = [
+        yaml.safe_load(each)["groups"][0]["name"] for each in rule_files(RuleSettings()).values()
+    ]
     assert groups == kept
 
 
@@ -49,14 +51,14 @@ def test_thresholds_reach_the_rules() -> None:
 
 def test_every_setting_has_an_option_with_help() -> None:
     shown = " ".join(run("export", "--help").output.split())
-    for field in attrs.fields(Settings):
+    for field in attrs.fields(RuleSettings):
         assert f"{option_of(field.name)} " in shown
 
 
 def test_folder_gets_a_file_for_each_group(tmp_path: Path) -> None:
     result = run("export", "--output", str(tmp_path), "--json")
     written = [str(Path(each).relative_to(tmp_path)) for each in json.loads(result.output)]
-    assert written == list(rule_files(Settings()))
+    assert written == list(rule_files(RuleSettings()))
 
 
 def test_grafana_has_its_own_form(tmp_path: Path) -> None:

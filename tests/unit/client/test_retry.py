@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.helpers.providers import Provider
-from vllmd.client.retry import Patience, Refusal
+from vllmd.client.retry import Refusal, RetryPolicy
 
 
 class PassingError(Exception):
@@ -21,8 +21,8 @@ class Time:
         self.slept.append(seconds)
         self.now += seconds
 
-    def patience(self, ready_url: str | None = None, wait_s: float = 10.0) -> Patience:
-        return Patience(wait_s, ready_url, self.sleep, lambda: self.now)
+    def patience(self, ready_url: str | None = None, wait_s: float = 10.0) -> RetryPolicy:
+        return RetryPolicy(wait_s, ready_url, self.sleep, lambda: self.now)
 
 
 def failing(times: int) -> Callable[[], str]:
@@ -67,7 +67,7 @@ def test_it_waits_while_the_engine_says_that_it_is_not_ready(server: Provider) -
         if time.now > 3:
             server.ready = 200
 
-    patience = Patience(10.0, f"{server.url}/ready", sleep, lambda: time.now)
+    patience = RetryPolicy(10.0, f"{server.url}/ready", sleep, lambda: time.now)
     assert patience.call(failing(1), PassingError, lambda _: Refusal()) == "done"
     assert time.now > 3
 

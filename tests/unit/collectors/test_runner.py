@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.metrics import values
-from vllmd.collectors.runner import Runner
+from vllmd.collectors.runner import CollectorRunner
 from vllmd.events.daemon import CollectorFailed
 
 
@@ -26,7 +26,7 @@ class Bad:
 
 def test_collect_one_failure_costs_its_own_metrics_only() -> None:
     with capture_logs() as logs:
-        found = values(Runner([Bad(), Good()], FakeClock()).collect())
+        found = values(CollectorRunner([Bad(), Good()], FakeClock()).collect())
     assert found["good",] == 1
     assert ("half",) not in found
     assert found["vllmd_collector_success", "bad"] == 0

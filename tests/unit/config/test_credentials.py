@@ -9,7 +9,7 @@ from vllmd.config.command import build
 from vllmd.config.credentials import FOLDER, Credentials, read
 from vllmd.config.load import parse
 from vllmd.config.model import Config
-from vllmd.config.problem import Problem
+from vllmd.config.problem import ConfigProblem
 from vllmd.config.secrets import forward_headers, secrets_of
 
 TWO = '[engines.chat]\nmodel = "m"\n[engines.code]\nmodel = "m"\nport = 8001\n'
@@ -22,7 +22,9 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-def parsed(folder: Path, files: Mapping[str, str], toml: str = TWO) -> tuple[Config, list[Problem]]:
+def parsed(
+    folder: Path, files: Mapping[str, str], toml: str = TWO
+) -> tuple[Config, list[ConfigProblem]]:
     return parse(toml, "vllmd.toml", read({}, write(folder / "credentials", files)))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from vllmd.config import load as load_module
 from vllmd.config.load import MAX_BYTES, MAX_DEPTH, UNIT_STOP_S, load, parse
-from vllmd.config.problem import InvalidConfigError, Problem, Severity
+from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.util.deadline import call_within
 
 BROKEN = """\
@@ -31,7 +31,7 @@ lora.max_lora_rank = 7
 """
 
 
-def problems_of(source: str) -> list[Problem]:
+def problems_of(source: str) -> list[ConfigProblem]:
     with pytest.raises(InvalidConfigError) as caught:
         parse(source, "vllmd.toml")
     return caught.value.problems
@@ -90,7 +90,7 @@ def test_parse_memory_shares_above_one_are_a_warning() -> None:
     engine = '[engines.{0}]\nmodel = "m"\nport = {1}\ngpu_memory_utilization = 0.6\n'
     _, warnings = parse(engine.format("a", 1) + engine.format("b", 2))
     (warning,) = warnings
-    assert warning.severity is Severity.WARNING
+    assert warning.severity is ProblemSeverity.WARNING
     assert "adds up to 1.2" in warning.message
 
 

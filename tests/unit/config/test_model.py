@@ -2,11 +2,11 @@ import attrs
 import pytest
 
 from tests.helpers.make import config, engine
-from vllmd.config.lora import Lora
-from vllmd.config.model import Config, Daemon, Engine, Restart
+from vllmd.config.lora import LoraConfig
+from vllmd.config.model import Config, DaemonConfig, EngineConfig, RestartConfig
 
 
-@pytest.mark.parametrize("cls", [Config, Daemon, Engine, Lora, Restart])
+@pytest.mark.parametrize("cls", [Config, DaemonConfig, EngineConfig, LoraConfig, RestartConfig])
 def test_model_every_key_is_documented_and_frozen(cls: type) -> None:
     for field in attrs.fields(cls):
         if field.name not in ("name", "path"):

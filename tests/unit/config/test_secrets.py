@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.make import config
 from vllmd.config.secrets import secrets_in, secrets_of, webhook_url
-from vllmd.config.sections import Notify
+from vllmd.config.sections import NotifyConfig
 from vllmd.errors import ConfigError
 
 
@@ -56,4 +56,4 @@ def test_secrets_in_a_broken_file_are_found_by_name() -> None:
 def test_webhook_url_file_that_is_no_file_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "w")
     with pytest.raises(ConfigError, match=r"webhook_url_file: .*it is a FIFO"):
-        webhook_url(Notify(webhook_url_file=str(tmp_path / "w")))
+        webhook_url(NotifyConfig(webhook_url_file=str(tmp_path / "w")))

@@ -4,11 +4,11 @@ import pytest
 
 from vllmd.config.load import load
 from vllmd.config.problem import InvalidConfigError
-from vllmd.config.sections import Logs
+from vllmd.config.sections import LogsConfig
 
 
 def test_logs_are_rotated_as_the_classic_stanza_has_it() -> None:
-    logs = Logs()
+    logs = LogsConfig()
     assert (logs.rotate, logs.keep, logs.compress, logs.journal) == ("daily", 14, True, False)
 
 

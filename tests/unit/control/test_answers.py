@@ -5,7 +5,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from structlog.testing import capture_logs
 
-from vllmd.control.answers import LOGGED_A_MINUTE, MAX_USERS, Refusals, error, refused
+from vllmd.control.answers import LOGGED_A_MINUTE, MAX_USERS, RefusalLog, error, refused
 from vllmd.control.peer import Peer
 
 
@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-def request_of(uid: int, refusals: Refusals) -> Request:
+def request_of(uid: int, refusals: RefusalLog) -> Request:
     app = Starlette()
     app.state.refusals = refusals
     peer = Peer(1, uid, frozenset({uid}))
@@ -30,7 +30,7 @@ def test_error_is_a_sentence() -> None:
 
 def test_refusal_says_what_to_do_and_is_logged() -> None:
     with capture_logs() as logs:
-        answer = refused(request_of(12345, Refusals()), "reap", "processes", engine="chat")
+        answer = refused(request_of(12345, RefusalLog()), "reap", "processes", engine="chat")
     assert answer.status_code == 403
     assert "may not reap processes" in json.loads(bytes(answer.body))["error"]
     assert logs == [
@@ -46,7 +46,7 @@ def test_refusal_says_what_to_do_and_is_logged() -> None:
 
 def test_refusals_of_a_user_are_logged_some_a_minute_and_the_rest_is_counted() -> None:
     clock = Clock()
-    refusals = Refusals(clock)
+    refusals = RefusalLog(clock)
     with capture_logs() as logs:
         for _ in range(3000):
             assert refused(request_of(12345, refusals), "stop", "an engine").status_code == 403
@@ -61,7 +61,7 @@ def test_refusals_of_a_user_are_logged_some_a_minute_and_the_rest_is_counted() -
 
 def test_refusals_of_many_users_are_bounded_too() -> None:
     clock = Clock()
-    refusals = Refusals(clock)
+    refusals = RefusalLog(clock)
     logged = sum(refusals.note(uid) is not None for uid in range(10_000))
     assert logged <= MAX_USERS + LOGGED_A_MINUTE
     clock.now += 60
@@ -72,6 +72,6 @@ def test_refusals_of_many_users_are_bounded_too() -> None:
 def test_refusal_logs_no_more_than_a_little_of_what_was_sent() -> None:
     about: dict[str, Any] = {"engine": "e" * 10_000}
     with capture_logs() as logs:
-        answer = refused(request_of(12345, Refusals()), "a" * 10_000, "an adapter", **about)
+        answer = refused(request_of(12345, RefusalLog()), "a" * 10_000, "an adapter", **about)
     assert len(json.dumps(logs)) < 300
     assert len(bytes(answer.body)) < 300

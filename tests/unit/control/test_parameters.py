@@ -1,7 +1,7 @@
 import pytest
 
 from vllmd.control.parameters import MAX_EVENTS, listed, moment, shown, wanted_events
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 
 
 def test_wanted_events_reads_every_parameter() -> None:
@@ -15,8 +15,8 @@ def test_wanted_events_reads_every_parameter() -> None:
         "limit": "10000",
     }
     names = ("engine.*", "gpu.lost")
-    assert wanted_events(given) == Wanted(1.5, 2.5, "chat", "warning", names, 7, MAX_EVENTS)
-    assert wanted_events({}) == Wanted()
+    assert wanted_events(given) == EventFilter(1.5, 2.5, "chat", "warning", names, 7, MAX_EVENTS)
+    assert wanted_events({}) == EventFilter()
 
 
 @pytest.mark.parametrize(

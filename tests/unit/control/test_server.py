@@ -10,7 +10,7 @@ from vllmd.control.client import ControlClient
 from vllmd.control.server import listen
 from vllmd.errors import ConfigError, NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import Wanted
+from vllmd.history.reading import EventFilter
 
 
 @pytest.mark.parametrize("action", ["start", "stop", "restart"])
@@ -75,12 +75,12 @@ def test_listen_lets_everybody_ask(tmp_path: Path) -> None:
 def test_events_come_as_they_are_wanted(tmp_path: Path) -> None:
     host = FakeHost()
     host.found = [Event(1.5, "engine.exited", "error", "chat", {"code": "0"}, 7)]
-    wanted = Wanted(since=1.0, engine="chat", level="error", names=("engine.*",), limit=5)
+    wanted = EventFilter(since=1.0, engine="chat", level="error", names=("engine.*",), limit=5)
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
         assert ControlClient(path).events(wanted) == host.found
         assert host.wanted == [wanted]
         with pytest.raises(VllmdError, match="level is 'loud'; known: debug"):
-            ControlClient(path).events(Wanted(level="loud"))
+            ControlClient(path).events(EventFilter(level="loud"))
         host.error = VllmdError("the history cannot be read")
         with pytest.raises(VllmdError, match="cannot be read"):
             ControlClient(path).events(wanted)

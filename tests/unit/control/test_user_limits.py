@@ -6,7 +6,7 @@ import pytest
 
 from vllmd.control import user_limits as module
 from vllmd.control.peer import Peer
-from vllmd.control.user_limits import A_SECOND, AT_ONCE, BURST_S, MAX_USERS, Turns
+from vllmd.control.user_limits import A_SECOND, AT_ONCE, BURST_S, MAX_USERS, UserLimits
 
 SLEEP = asyncio.sleep
 
@@ -24,7 +24,7 @@ class App:
         self.running -= 1
 
 
-async def ask(turns: Turns, uid: int, method: str = "GET", times: int = 10) -> list[Any]:
+async def ask(turns: UserLimits, uid: int, method: str = "GET", times: int = 10) -> list[Any]:
     scope = {"client": (Peer(1, uid, frozenset()), 1), "method": method}
     unused: Any = None
     asking = [asyncio.create_task(turns(scope, unused, unused)) for _ in range(times)]
@@ -36,7 +36,7 @@ async def ask(turns: Turns, uid: int, method: str = "GET", times: int = 10) -> l
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_turns_of_one_user_are_few_and_another_user_does_not_wait(method: str) -> None:
     app = App()
-    turns = Turns(app)
+    turns = UserLimits(app)
     asking = await ask(turns, uid=65534, method=method)
     assert app.running == AT_ONCE
     asking += await ask(turns, uid=1000, times=1)
@@ -49,7 +49,7 @@ async def test_turns_of_one_user_are_few_and_another_user_does_not_wait(method: 
 @pytest.mark.parametrize(("uid", "method"), [(0, "GET"), (os.geteuid(), "GET"), (65534, "POST")])
 async def test_turns_do_not_hold_up_root_nor_what_changes_something(uid: int, method: str) -> None:
     app = App()
-    asking = await ask(Turns(app), uid, method)
+    asking = await ask(UserLimits(app), uid, method)
     assert app.running == 10
     app.may_end.set()
     await asyncio.gather(*asking)
@@ -67,7 +67,7 @@ async def test_turns_in_a_second_are_so_many_after_a_burst(
 
     app = App()
     app.may_end.set()
-    turns = Turns(app)
+    turns = UserLimits(app)
     monkeypatch.setattr(asyncio, "sleep", note)
     monkeypatch.setattr(module, "AT_ONCE", 1000)
     burst = int(A_SECOND * BURST_S)
@@ -81,7 +81,7 @@ async def test_turns_in_a_second_are_so_many_after_a_burst(
 async def test_turns_remember_few_users() -> None:
     app = App()
     app.may_end.set()
-    turns = Turns(app)
+    turns = UserLimits(app)
     for uid in range(1000, 1000 + 3 * MAX_USERS):
         await asyncio.gather(*await ask(turns, uid=uid, times=1))
     assert len(turns._users) <= MAX_USERS

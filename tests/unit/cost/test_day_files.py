@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from vllmd.cost.day_files import Book, day_of, merge
-from vllmd.cost.usage import Activity, Slot, Usage
+from vllmd.cost.day_files import DayFiles, day_of, merge
+from vllmd.cost.usage import Activity, HourUsage, Usage
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.util.units import DAY_S
 
@@ -13,42 +13,42 @@ NOON = 1_700_000_000 // DAY_S * DAY_S + 12 * 3600
 STATE = {"at_ns": 5, "engines": {}}
 
 
-def slot(hour: int = NOON, activity: str = "busy") -> Slot:
-    return Slot(hour, "chat", Activity(activity))
+def slot(hour: int = NOON, activity: str = "busy") -> HourUsage:
+    return HourUsage(hour, "chat", Activity(activity))
 
 
 def test_days_are_read_as_they_were_written(tmp_path: Path) -> None:
-    book = Book(tmp_path, 400)
+    book = DayFiles(tmp_path, 400)
     slots = {slot(): Usage(1), slot(NOON + DAY_S): Usage(2)}
     book.write(slots, STATE, NOON + DAY_S)
     assert book.days() == [day_of(NOON), day_of(NOON + DAY_S)]
-    again = Book(tmp_path, 400)
+    again = DayFiles(tmp_path, 400)
     assert again.read(NOON, NOON + DAY_S, {}) == slots
     assert again.read(NOON + DAY_S, NOON + DAY_S, {}) == {slot(NOON + DAY_S): Usage(2)}
     assert again.read_day(day_of(NOON)) == ({slot(): Usage(1)}, STATE)
 
 
 def test_a_day_is_there_with_its_state_before_anything_was_used(tmp_path: Path) -> None:
-    Book(tmp_path, 400).write({}, STATE, NOON)
-    assert Book(tmp_path, 400).read_day(day_of(NOON)) == ({}, STATE)
+    DayFiles(tmp_path, 400).write({}, STATE, NOON)
+    assert DayFiles(tmp_path, 400).read_day(day_of(NOON)) == ({}, STATE)
 
 
 def test_what_a_day_had_before_is_added_to_once(tmp_path: Path) -> None:
-    Book(tmp_path, 400).write({slot(): Usage(10), slot(activity="idle"): Usage(1)}, STATE, NOON)
-    book = Book(tmp_path, 400)
+    DayFiles(tmp_path, 400).write({slot(): Usage(10), slot(activity="idle"): Usage(1)}, STATE, NOON)
+    book = DayFiles(tmp_path, 400)
     for duration in (1, 2, 3):
         new = {slot(): Usage(duration)}
         assert book.read(NOON, NOON, new)[slot()] == Usage(10 + duration)
         book.write(new, STATE, NOON)
         assert book.read(NOON, NOON, new)[slot()] == Usage(10 + duration)
-    assert Book(tmp_path, 400).read(NOON, NOON, {}) == {
+    assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {
         slot(): Usage(13),
         slot(activity="idle"): Usage(1),
     }
 
 
 def test_what_comes_late_for_a_day_that_was_forgotten_is_added(tmp_path: Path) -> None:
-    book = Book(tmp_path, 400)
+    book = DayFiles(tmp_path, 400)
     book.write({slot(): Usage(5)}, STATE, NOON)
     book.forget_before(NOON + DAY_S)
     book.write({slot(): Usage(1)}, STATE, NOON + DAY_S)
@@ -61,25 +61,25 @@ def test_a_damaged_day_is_put_aside_and_said(tmp_path: Path, text: str) -> None:
     path.parent.mkdir()
     path.write_text(text)
     with capture_logs() as logs:
-        assert Book(tmp_path, 400).read(NOON, NOON, {}) == {}
+        assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {}
     assert [log["event"] for log in logs] == [StateFileUnreadable.name]
     assert path.with_name(f"{path.name}.unusable").read_text() == text
 
 
 def test_a_full_disk_is_said_once_and_what_it_missed_is_written_later(tmp_path: Path) -> None:
     (tmp_path / "usage").write_text("in the way")
-    book = Book(tmp_path, 400)
+    book = DayFiles(tmp_path, 400)
     with capture_logs() as logs:
         for _ in range(3):
             book.write({slot(): Usage(1)}, STATE, NOON)
     assert [log["event"] for log in logs] == [StateFileNotWritten.name]
     (tmp_path / "usage").unlink()
     book.write({slot(): Usage(2)}, STATE, NOON)
-    assert Book(tmp_path, 400).read(NOON, NOON, {}) == {slot(): Usage(2)}
+    assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {slot(): Usage(2)}
 
 
 def test_prune_removes_what_is_too_old(tmp_path: Path) -> None:
-    book = Book(tmp_path, 2)
+    book = DayFiles(tmp_path, 2)
     for day in range(5):
         book.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
     book.prune(NOON + 4 * DAY_S)
@@ -89,7 +89,7 @@ def test_prune_removes_what_is_too_old(tmp_path: Path) -> None:
 def test_prune_by_a_clock_that_is_a_year_ahead_removes_nothing_that_is_to_be_kept(
     tmp_path: Path,
 ) -> None:
-    book = Book(tmp_path, 3)
+    book = DayFiles(tmp_path, 3)
     for day in range(3):
         book.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
     book.prune(NOON + 400 * DAY_S)
@@ -100,7 +100,7 @@ def test_prune_by_a_clock_that_is_a_year_ahead_removes_nothing_that_is_to_be_kep
 
 
 def test_a_file_is_plain_json(tmp_path: Path) -> None:
-    Book(tmp_path, 400).write({slot(): Usage(7)}, STATE, NOON)
+    DayFiles(tmp_path, 400).write({slot(): Usage(7)}, STATE, NOON)
     (path,) = (tmp_path / "usage").iterdir()
     assert json.loads(path.read_text())["slots"][0]["duration_ns"] == 7
 

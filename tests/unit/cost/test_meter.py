@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllmd.cost.meter import GAP_NS, Gpu, Meter, Sample, divide, split
-from vllmd.cost.usage import HOUR_NS, SECOND_NS, Activity, Counters, Slot, Usage, total
+from vllmd.cost.meter import GAP_NS, GpuPower, Meter, Sample, divide, split
+from vllmd.cost.usage import HOUR_NS, SECOND_NS, Activity, Counters, HourUsage, Usage, total
 
 BEGIN = 1_000_000 * 3600 * SECOND_NS
 """The full hour at which these tests begin."""
@@ -31,7 +31,7 @@ class Host:
 
     def look(self, activity: str = "busy", run: bool = True) -> "Host":
         sample = Sample(Activity(activity), self.run if run else None, self.started, self.gpus)
-        gpu = Gpu(self.energy_mj, self.power_mw)
+        gpu = GpuPower(self.energy_mj, self.power_mw)
         self.meter.look(self.now, self.now, {"chat": sample}, {"GPU-1": gpu})
         return self
 
@@ -54,7 +54,7 @@ class Host:
         return self
 
     def of(self, activity: str, hour: int = HOUR) -> Usage:
-        return self.meter.slots.get(Slot(hour, "chat", Activity(activity)), Usage())
+        return self.meter.slots.get(HourUsage(hour, "chat", Activity(activity)), Usage())
 
     @property
     def all(self) -> Usage:
@@ -209,7 +209,7 @@ def test_split_loses_no_nanosecond(begin: int, length: int) -> None:
 
 @given(st.integers(0, 10**9), st.lists(st.integers(0, 10**6), min_size=1, max_size=9))
 def test_divide_leaves_no_rest(amount: int, weights: list[int]) -> None:
-    slots = {Slot(i, "chat", Activity.BUSY): weight for i, weight in enumerate(weights)}
+    slots = {HourUsage(i, "chat", Activity.BUSY): weight for i, weight in enumerate(weights)}
     parts = list(divide(amount, slots))
     assert sum(part for _, part in parts) == amount
     assert all(part >= 0 for _, part in parts)

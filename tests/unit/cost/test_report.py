@@ -6,7 +6,7 @@ from tests.helpers.make import config
 from vllmd.cost.api_prices import find
 from vllmd.cost.prices import Prices
 from vllmd.cost.report import report
-from vllmd.cost.usage import SECOND_NS, Activity, Slot, Usage
+from vllmd.cost.usage import SECOND_NS, Activity, HourUsage, Usage
 
 HOUR = 1_000_000 * 3600
 PRICES = Prices.of(config("[cost]\ngpu_hour = 2.50\nkwh = 0.30\n").cost)
@@ -19,7 +19,7 @@ def seconds(count: int, **more: int) -> Usage:
 
 SLOTS = {
     # two GPUs: half an hour of work at 1,200 W, a quarter idle at 160 W, a quarter down
-    Slot(HOUR, "chat", Activity.BUSY): seconds(
+    HourUsage(HOUR, "chat", Activity.BUSY): seconds(
         1800,
         energy_mj=2_160_000_000,
         prompt_tokens=3_000_000,
@@ -27,11 +27,11 @@ SLOTS = {
         generation_tokens=1_000_000,
         requests=2000,
     ),
-    Slot(HOUR, "chat", Activity.IDLE): seconds(900, energy_mj=144_000_000),
-    Slot(HOUR, "chat", Activity.DOWN): seconds(900),
-    Slot(HOUR + 3600, "chat", Activity.UNWATCHED): seconds(600, prompt_tokens=1_000_000),
-    Slot(HOUR - 3600, "chat", Activity.BUSY): seconds(3600),
-    Slot(HOUR, "code", Activity.DOWN): seconds(60),
+    HourUsage(HOUR, "chat", Activity.IDLE): seconds(900, energy_mj=144_000_000),
+    HourUsage(HOUR, "chat", Activity.DOWN): seconds(900),
+    HourUsage(HOUR + 3600, "chat", Activity.UNWATCHED): seconds(600, prompt_tokens=1_000_000),
+    HourUsage(HOUR - 3600, "chat", Activity.BUSY): seconds(3600),
+    HourUsage(HOUR, "code", Activity.DOWN): seconds(60),
 }
 
 
@@ -63,9 +63,9 @@ def test_report_equals_a_calculation_by_hand() -> None:
 
 
 def test_report_of_an_engine_without_tokens_knows_no_price_of_one() -> None:
-    (code,) = report({Slot(HOUR, "code", Activity.DOWN): seconds(60)}, PRICES, HOUR, HOUR + 60, {})[
-        "engines"
-    ]
+    (code,) = report(
+        {HourUsage(HOUR, "code", Activity.DOWN): seconds(60)}, PRICES, HOUR, HOUR + 60, {}
+    )["engines"]
     assert code["cost_per_million_tokens"] is None
     assert code["joules_per_token"] is None
 

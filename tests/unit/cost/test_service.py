@@ -11,14 +11,14 @@ import pytest
 from tests.helpers.clock import FakeClock, quiet
 from tests.helpers.make import config, gpu_device, status
 from tests.helpers.parts import running
-from vllmd.cost.service import Metering, counters_of
+from vllmd.cost.service import CostService, counters_of
 from vllmd.cost.usage import Activity
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
-from vllmd.util.disk_thread import Aside
+from vllmd.util.disk_thread import DiskThread
 
 TEXT = """
 [daemon]
@@ -75,10 +75,10 @@ class Scene:
         self.make()
 
     def make(self) -> None:
-        self.aside = Aside()
+        self.aside = DiskThread()
         given = config(TEXT.format(folder=self.folder))
         stand = status("stand", state=State.STOPPED)
-        self.metering = Metering(
+        self.metering = CostService(
             given, lambda: [self.chat, stand], self.gpus, self.clock, self.aside
         )
 
@@ -190,9 +190,9 @@ async def test_nothing_is_written_before_what_was_used_earlier_could_be_read(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[object] = []
-    monkeypatch.setattr("vllmd.cost.day_files.Book.write", lambda *given: written.append(given))
+    monkeypatch.setattr("vllmd.cost.day_files.DayFiles.write", lambda *given: written.append(given))
     with monkeypatch.context() as broken:
-        broken.setattr("vllmd.cost.day_files.Book.days", lambda _: 1 / 0)
+        broken.setattr("vllmd.cost.day_files.DayFiles.days", lambda _: 1 / 0)
         async with running(scene.metering.parts(), scene.clock) as parts:
             for _ in range(100):
                 await asyncio.sleep(0.001)

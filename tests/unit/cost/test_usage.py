@@ -1,4 +1,4 @@
-from vllmd.cost.usage import Activity, Counters, Slot, Usage, from_json, to_json, total
+from vllmd.cost.usage import Activity, Counters, HourUsage, Usage, from_json, to_json, total
 
 
 def test_counters_that_fell_began_anew() -> None:
@@ -17,7 +17,7 @@ def test_usage_adds_up() -> None:
 
 
 def test_a_row_is_read_as_it_was_written() -> None:
-    slot, usage = Slot(3600, "chat", Activity.IDLE), Usage(1, 2, 3, 4, 5, 6, 7)
+    slot, usage = HourUsage(3600, "chat", Activity.IDLE), Usage(1, 2, 3, 4, 5, 6, 7)
     row = to_json(slot, usage)
     assert row["activity"] == "idle"
     assert from_json(row) == (slot, usage)

@@ -21,14 +21,14 @@ from vllmd.config.model import Config
 from vllmd.control.client import ControlClient
 from vllmd.daemon import reload
 from vllmd.daemon.daemon import Daemon
-from vllmd.daemon.environment import Address, Surroundings
+from vllmd.daemon.environment import Address, Environment
 from vllmd.daemon.runtime import Runtime
 from vllmd.errors import ConfigError, VllmdError
 from vllmd.eventlog import log
-from vllmd.eventlog.bus import Event, Feed
+from vllmd.eventlog.bus import Event, EventBus
 from vllmd.events.daemon import DaemonFailed, DaemonRecovered, DaemonStopped, DaemonStopping
 from vllmd.events.history import HistoryInterrupted
-from vllmd.history.reading import Wanted, read
+from vllmd.history.reading import EventFilter, read
 from vllmd.notify.systemd import Notifier
 from vllmd.util.deadline import call_within
 
@@ -81,7 +81,7 @@ async def test_run_as_a_service_notifies_and_uses_the_managers_socket(tmp_path: 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, held:
         manager.bind(path)
         manager.settimeout(5)
-        surroundings = Surroundings(
+        surroundings = Environment(
             sockets={"exporter": held}, notifier=Notifier({"NOTIFY_SOCKET": path})
         )
         for _ in range(2):  # the second daemon finds the socket as the first one did
@@ -129,7 +129,7 @@ async def test_sighup_reloads_a_good_file_only_and_tells_the_manager(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(notify)
         manager.settimeout(5)
-        surroundings = Surroundings(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        surroundings = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
         path, given = config_file_in(tmp_path)
         good = path.read_text()
         task, _ = await started(Daemon(given, surroundings))
@@ -220,20 +220,20 @@ async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_noth
 def told(folder: Path, *names: str) -> list[Event]:
     """Return what the history has of these, and that nothing interrupted it."""
     path = folder / "state" / "vllmd.db"
-    return read(path, Wanted(names=(*names, HistoryInterrupted.name)))
+    return read(path, EventFilter(names=(*names, HistoryInterrupted.name)))
 
 
 @pytest.fixture
-def logged() -> Iterator[Surroundings]:
+def logged() -> Iterator[Environment]:
     """Have what is logged go the way that it goes in a daemon."""
-    surroundings = Surroundings(feed=Feed())
+    surroundings = Environment(feed=EventBus())
     log.configure(io.StringIO(), steps=[surroundings.feed])
     yield surroundings
     structlog.reset_defaults()
 
 
 async def test_port_that_somebody_has_is_told_and_the_history_is_closed(
-    tmp_path: Path, logged: Surroundings
+    tmp_path: Path, logged: Environment
 ) -> None:
     """It used to be left open, and the next start said that it was interrupted."""
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -250,7 +250,7 @@ async def test_port_that_somebody_has_is_told_and_the_history_is_closed(
 
 
 async def test_mistake_that_ends_the_daemon_is_told_from_an_orderly_end(
-    tmp_path: Path, logged: Surroundings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, logged: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = config_in(tmp_path, free_port())
 
@@ -283,7 +283,7 @@ async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(notify)
         manager.settimeout(5)
-        surroundings = Surroundings(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        surroundings = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
         _, given = config_file_in(tmp_path)
         task, _ = await started(Daemon(given, surroundings))
 

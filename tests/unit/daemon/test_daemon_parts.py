@@ -22,7 +22,7 @@ from tests.helpers.make import config
 from tests.helpers.ports import free_port
 from vllmd.control.client import ControlClient
 from vllmd.daemon.daemon import Daemon
-from vllmd.daemon.environment import Address, Surroundings
+from vllmd.daemon.environment import Address, Environment
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.state_machine import State
 from vllmd.eventlog import log
@@ -128,7 +128,7 @@ async def running(
     if engine:
         write_adapter(folder / "sql")
         text += ENGINE.format(folder=folder, port=free_port())
-    surroundings = Surroundings(parts=parts)
+    surroundings = Environment(parts=parts)
     log.configure(io.StringIO(), steps=[surroundings.redactor, surroundings.feed])
     daemon = Daemon(config(text), surroundings)
     address: asyncio.Future[Address] = asyncio.get_running_loop().create_future()

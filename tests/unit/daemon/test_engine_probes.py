@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, engine, status
 from vllmd.config import command
-from vllmd.config.model import Config, Daemon, Engine
+from vllmd.config.model import Config, DaemonConfig, EngineConfig
 from vllmd.daemon.engine_probes import look_afresh, parse_reading, probes, read, send_canary
 from vllmd.demo.adapter import write_adapter
-from vllmd.engine.liveness.reading import Answer, Rank
-from vllmd.lora.service import Adapters
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress
+from vllmd.lora.service import LoraService
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 COUNTS = [
     "vllm:iteration_tokens_total_count",
@@ -48,8 +48,8 @@ def recorded(name: str) -> str:
 )
 def test_parse_reading_of_a_real_page(name: str, steps: int, tokens: int) -> None:
     reading = parse_reading(page(recorded(name)))
-    assert (reading.answer, reading.at, reading.sleeping) == (Answer.PAGE, 5.0, False)
-    assert dict(reading.ranks) == {"0": Rank(steps, 0, 0, tokens)}
+    assert (reading.answer, reading.at, reading.sleeping) == (PageAnswer.PAGE, 5.0, False)
+    assert dict(reading.ranks) == {"0": RankProgress(steps, 0, 0, tokens)}
 
 
 def test_parse_reading_ranks_and_sleep() -> None:
@@ -57,9 +57,9 @@ def test_parse_reading_ranks_and_sleep() -> None:
     label = 'engine="0",model_name="tiny"'
     busy = text.replace(f"running{{{label}}} 0.0", f"running{{{label}}} 3.0")
     busy = busy.replace(f"waiting{{{label}}} 0.0", f"waiting{{{label}}} 2.0")
-    assert parse_reading(page(busy)).ranks["0"] == Rank(117, 3, 2, 378)
+    assert parse_reading(page(busy)).ranks["0"] == RankProgress(117, 3, 2, 378)
     second = busy + f"vllm:iteration_tokens_total_count{{{label.replace('0', '1', 1)}}} 9.0\n"
-    assert parse_reading(page(second)).ranks["1"] == Rank(9, 0, 0)
+    assert parse_reading(page(second)).ranks["1"] == RankProgress(9, 0, 0)
     asleep = text.replace(
         'sleep_state="weights_offloaded"} 0.0', 'sleep_state="weights_offloaded"} 1.0'
     )
@@ -88,8 +88,12 @@ def hang(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("slow", request=request)
 
 
-@pytest.mark.parametrize(("handler", "answer"), [(refuse, Answer.REFUSED), (hang, Answer.NONE)])
-async def test_read_refused_and_timed_out_are_told_apart(handler: Handler, answer: Answer) -> None:
+@pytest.mark.parametrize(
+    ("handler", "answer"), [(refuse, PageAnswer.REFUSED), (hang, PageAnswer.NONE)]
+)
+async def test_read_refused_and_timed_out_are_told_apart(
+    handler: Handler, answer: PageAnswer
+) -> None:
     async with client_of(handler) as client:
         clock, recent = FakeClock(7.0), RecentPages()
         reading = await read(PageSource("chat", "http://x", client, clock), recent, clock)
@@ -128,10 +132,10 @@ async def test_read_keeps_the_page_among_the_recent_ones() -> None:
 
 
 def adapters_of(
-    given: Engine, folder: Path, client: httpx.AsyncClient, clock: FakeClock
-) -> Adapters:
-    config = Config(daemon=Daemon(state_dir=str(folder)), engines={given.name: given})
-    return Adapters(config, command.build_all(config), lambda: [status()], client, clock)
+    given: EngineConfig, folder: Path, client: httpx.AsyncClient, clock: FakeClock
+) -> LoraService:
+    config = Config(daemon=DaemonConfig(state_dir=str(folder)), engines={given.name: given})
+    return LoraService(config, command.build_all(config), lambda: [status()], client, clock)
 
 
 async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: Path) -> None:
@@ -148,7 +152,7 @@ async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: P
     source = PageSource("chat", "http://x", client, clock)
     adapters = adapters_of(given, tmp_path, client, clock)
     built, pages = command.build(given), RecentPages()
-    asked = probes(given, built, source, client, clock, adapters, pages, Parts())
+    asked = probes(given, built, source, client, clock, adapters, pages, PartRunner())
     assert await asked.loading()
     assert loaded == ["sql"]
     asked.forget()
@@ -163,7 +167,7 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         source = PageSource("chat", "http://x", client, clock)
         adapters = adapters_of(given, tmp_path, client, clock)
         built, pages = command.build(given), RecentPages()
-        asked = probes(given, built, source, client, clock, adapters, pages, Parts())
+        asked = probes(given, built, source, client, clock, adapters, pages, PartRunner())
         assert (asked.canary is not None) is wanted
         assert asked.pages() == b""
 
@@ -185,13 +189,13 @@ def test_parse_reading_of_an_odd_page_never_raises(lines: list[tuple[str, str]])
 @settings(deadline=None, max_examples=50)
 @given_by(st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_read_of_any_bytes_never_raises(content: bytes) -> None:
-    async def go() -> Answer:
+    async def go() -> PageAnswer:
         async with client_of(lambda _: httpx.Response(200, content=content)) as client:
             clock = FakeClock()
             source = PageSource("chat", "http://x", client, clock)
             return (await read(source, RecentPages(), clock)).answer
 
-    assert asyncio.run(go()) in (Answer.PAGE, Answer.NONE)
+    assert asyncio.run(go()) in (PageAnswer.PAGE, PageAnswer.NONE)
 
 
 def test_parse_reading_count_that_is_no_number_is_absent() -> None:
@@ -212,25 +216,25 @@ def fail_with(number: int) -> Handler:
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        (errno.ECONNREFUSED, Answer.REFUSED),
-        (errno.ECONNRESET, Answer.NONE),
-        (errno.EMFILE, Answer.UNKNOWN),
-        (errno.ENFILE, Answer.UNKNOWN),
-        (errno.ENOMEM, Answer.UNKNOWN),
-        (errno.EADDRNOTAVAIL, Answer.UNKNOWN),
-        (socket.EAI_NONAME, Answer.UNKNOWN),
+        (errno.ECONNREFUSED, PageAnswer.REFUSED),
+        (errno.ECONNRESET, PageAnswer.NONE),
+        (errno.EMFILE, PageAnswer.UNKNOWN),
+        (errno.ENFILE, PageAnswer.UNKNOWN),
+        (errno.ENOMEM, PageAnswer.UNKNOWN),
+        (errno.EADDRNOTAVAIL, PageAnswer.UNKNOWN),
+        (socket.EAI_NONAME, PageAnswer.UNKNOWN),
     ],
 )
 async def test_read_connection_that_we_cannot_make_says_nothing_of_the_engine(
-    number: int, answer: Answer
+    number: int, answer: PageAnswer
 ) -> None:
     async with client_of(fail_with(number)) as client:
         clock = FakeClock()
         source = PageSource("chat", "http://x", client, clock)
         reading = await read(source, RecentPages(), clock)
     assert reading.answer is answer
-    assert bool(reading.problem) is (answer is Answer.UNKNOWN)
-    assert number < 0 or answer is not Answer.UNKNOWN or os.strerror(number) in reading.problem
+    assert bool(reading.problem) is (answer is PageAnswer.UNKNOWN)
+    assert number < 0 or answer is not PageAnswer.UNKNOWN or os.strerror(number) in reading.problem
 
 
 async def test_look_afresh_reads_the_page_of_a_running_server() -> None:
@@ -247,12 +251,12 @@ async def test_look_afresh_reads_the_page_of_a_running_server() -> None:
     port = server.sockets[0].getsockname()[1]
     given, clock, client = engine(f"port = {port}"), FakeClock(), client_of(refuse)
     source = PageSource("chat", "http://x", client, clock)
-    parts = Parts()
+    parts = PartRunner()
     fresh = await look_afresh(given, "secret", source, parts, True)
     server.close()
     assert parts.failures() == {}
-    assert (fresh.answer, fresh.canary) == (Answer.PAGE, True)
-    assert dict(fresh.ranks) == {"0": Rank(117, 0, 0, 378)}
+    assert (fresh.answer, fresh.canary) == (PageAnswer.PAGE, True)
+    assert dict(fresh.ranks) == {"0": RankProgress(117, 0, 0, 378)}
     assert [a.split(" HTTP")[0] for a in asked] == ["POST /v1/completions", "GET /metrics"]
     assert "authorization: Bearer secret" in asked[0]
 
@@ -264,10 +268,10 @@ async def test_look_afresh_that_cannot_look_is_a_part_that_fails(
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse_a_process)
-    clock, parts = FakeClock(), Parts()
+    clock, parts = FakeClock(), PartRunner()
     source = PageSource("chat", "http://x", client_of(refuse), clock)
     for _ in range(5):
         fresh = await look_afresh(engine(), None, source, parts, False)
-        assert fresh.answer is Answer.UNKNOWN
+        assert fresh.answer is PageAnswer.UNKNOWN
     assert parts.failures() == {"look:chat": 5}
     assert "Too many open files" in str(parts.failing())

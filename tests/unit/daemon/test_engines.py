@@ -6,16 +6,16 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
-from vllmd.daemon.engines import Around, Engines
-from vllmd.daemon.environment import Surroundings
-from vllmd.daemon.reload import Reading, in_force
-from vllmd.engine.output.service import Outputs
+from vllmd.daemon.engines import Engines, SupervisorContext
+from vllmd.daemon.environment import Environment
+from vllmd.daemon.reload import ConfigSnapshot, in_force
+from vllmd.engine.output.service import OutputService
 from vllmd.engine.state_machine import State
-from vllmd.gpu.service import Gpus
-from vllmd.gpu.state_file import Notebook
-from vllmd.lora.service import Adapters
+from vllmd.gpu.service import GpuService
+from vllmd.gpu.state_file import GpuStateFile
+from vllmd.lora.service import LoraService
 from vllmd.traces.spans import StartSpan
-from vllmd.util.disk_thread import Aside
+from vllmd.util.disk_thread import DiskThread
 
 ENGINES = """
 [daemon]
@@ -38,23 +38,23 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock, self.aside, self.surroundings = FakeClock(), Aside(), Surroundings()
+        self.clock, self.aside, self.surroundings = FakeClock(), DiskThread(), Environment()
         self.client = httpx.AsyncClient(
             transport=httpx.MockTransport(lambda _: httpx.Response(500))
         )
         self.engines = Engines()
-        self.now: Reading | None = None
+        self.now: ConfigSnapshot | None = None
 
     def configure(self, text: str = ENGINES, problem: str | None = None) -> None:
-        wanted = Reading.of(config(text.format(folder=self.folder)), problem=problem)
+        wanted = ConfigSnapshot.of(config(text.format(folder=self.folder)), problem=problem)
         self.now = now = in_force(wanted, self.now, self.engines.runs(), ())
         if not hasattr(self, "outputs"):
-            self.outputs = Outputs(now.config, self.clock)
+            self.outputs = OutputService(now.config, self.clock)
             statuses = self.engines.statuses
-            notebook = Notebook(self.folder / "gpus.json")
-            self.gpus = Gpus(now.config, now.commands, statuses, self.clock, notebook)
-            self.adapters = Adapters(now.config, now.commands, statuses, self.client, self.clock)
-            self.around = Around(
+            notebook = GpuStateFile(self.folder / "gpus.json")
+            self.gpus = GpuService(now.config, now.commands, statuses, self.clock, notebook)
+            self.adapters = LoraService(now.config, now.commands, statuses, self.client, self.clock)
+            self.around = SupervisorContext(
                 self.surroundings,
                 self.client,
                 self.clock,

@@ -1,10 +1,10 @@
-from vllmd.daemon.environment import Surroundings
+from vllmd.daemon.environment import Environment
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineStateChanged
 
 
 def test_surroundings_by_default_are_those_of_a_foreground_run() -> None:
-    one, other = Surroundings(), Surroundings()
+    one, other = Environment(), Environment()
     assert not one.leaves_engines
     assert one.notifier.watchdog_s is None
     assert one.feed is not other.feed
@@ -13,7 +13,7 @@ def test_surroundings_by_default_are_those_of_a_foreground_run() -> None:
 
 
 def test_listen_hands_events_to_all_that_outlives_a_daemon() -> None:
-    surroundings = Surroundings()
+    surroundings = Environment()
     heard: list[Event] = []
     surroundings.traces.starts["chat"] = {"Load model": 1.0}
     surroundings.listen(heard=heard.append)

@@ -11,16 +11,16 @@ from vllmd.config.overrides import Overrides
 from vllmd.daemon.reload import (
     EARLIER,
     POLL_S,
+    ConfigSnapshot,
     NoFileError,
-    Plan,
-    Reading,
+    ReloadPlan,
     Reloads,
     in_force,
     plan,
     read_again,
     wait_until_usable,
 )
-from vllmd.engine.process.run_state import Reached, Run
+from vllmd.engine.process.run_state import Endpoint, Run
 from vllmd.errors import ConfigError, VllmdError
 
 CHAT = '[engines.chat]\nmodel = "m"\n'
@@ -29,37 +29,37 @@ CHAT = '[engines.chat]\nmodel = "m"\n'
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (CHAT, CHAT, Plan()),
+        (CHAT, CHAT, ReloadPlan()),
         (
             CHAT,
             CHAT + "liveness = { stall_s = 60 }",
-            Plan(applied={"chat": ("liveness.stall_s",)}),
+            ReloadPlan(applied={"chat": ("liveness.stall_s",)}),
         ),
         (
             CHAT + 'env = { HF_TOKEN = "one" }',
             CHAT + 'env = { HF_TOKEN = "two" }\nflags = { seed = 1 }\nmax_model_len = 5',
-            Plan(restart={"chat": ("max_model_len", "flags.seed", "env.HF_TOKEN")}),
+            ReloadPlan(restart={"chat": ("max_model_len", "flags.seed", "env.HF_TOKEN")}),
         ),
         (
             CHAT,
             CHAT + "lora = { max_loras = 4 }\nrestart = { initial_s = 2 }",
-            Plan(restart={"chat": ("lora", "restart.initial_s")}),
+            ReloadPlan(restart={"chat": ("lora", "restart.initial_s")}),
         ),
         (
             CHAT,
             CHAT.replace("chat", "other"),
-            Plan(added=("other",), removed=("chat",), running=("chat",)),
+            ReloadPlan(added=("other",), removed=("chat",), running=("chat",)),
         ),
-        (CHAT, CHAT + "[history]\nmax_mb = 5", Plan(applied={"": ("history.max_mb",)})),
-        (CHAT, CHAT + "[daemon]\npoll_s = 1", Plan(applied={"": ("daemon.poll_s",)})),
+        (CHAT, CHAT + "[history]\nmax_mb = 5", ReloadPlan(applied={"": ("history.max_mb",)})),
+        (CHAT, CHAT + "[daemon]\npoll_s = 1", ReloadPlan(applied={"": ("daemon.poll_s",)})),
     ],
 )
 def test_plan_names_what_changed_and_what_needs_a_restart(
-    before: str, after: str, expected: Plan
+    before: str, after: str, expected: ReloadPlan
 ) -> None:
     old, new = config(before), config(after)
     running = {name: each.hash for name, each in command.build_all(old).items()}
-    found = plan(old, Reading.of(new), running)
+    found = plan(old, ConfigSnapshot.of(new), running)
     assert found == expected
     assert "two" not in str(found.to_json())
 
@@ -67,10 +67,12 @@ def test_plan_names_what_changed_and_what_needs_a_restart(
 def test_plan_knows_what_runs_and_not_only_what_was_read() -> None:
     old, new = config(CHAT), config(CHAT + "max_model_len = 5")
     runs_old = {"chat": command.build_all(old)["chat"].hash}
-    assert plan(new, Reading.of(new), runs_old) == Plan(restart={"chat": (EARLIER,)})
-    assert plan(new, Reading.of(old), runs_old) == Plan(applied={"chat": ("max_model_len",)})
-    assert plan(old, Reading.of(new), {}) == Plan(applied={"chat": ("max_model_len",)})
-    removed = plan(old, Reading.of(config("")), {})
+    assert plan(new, ConfigSnapshot.of(new), runs_old) == ReloadPlan(restart={"chat": (EARLIER,)})
+    assert plan(new, ConfigSnapshot.of(old), runs_old) == ReloadPlan(
+        applied={"chat": ("max_model_len",)}
+    )
+    assert plan(old, ConfigSnapshot.of(new), {}) == ReloadPlan(applied={"chat": ("max_model_len",)})
+    removed = plan(old, ConfigSnapshot.of(config("")), {})
     assert (removed.removed, removed.running) == (("chat",), ())  # it does not run
 
 
@@ -89,11 +91,11 @@ def test_read_again_refuses_what_this_daemon_cannot_become(tmp_path: Path) -> No
 
 
 def test_in_force_reaches_what_runs_as_it_was_started() -> None:
-    old = Reading.of(config(CHAT + 'port = 8001\nserved_model_name = "a"'))
-    new = Reading.of(
+    old = ConfigSnapshot.of(config(CHAT + 'port = 8001\nserved_model_name = "a"'))
+    new = ConfigSnapshot.of(
         config(CHAT + 'port = 9001\nserved_model_name = "b"\nliveness = { stall_s = 7 }')
     )
-    run = Run("r", old.commands["chat"].hash, Reached.of(old.config.engines["chat"]))
+    run = Run("r", old.commands["chat"].hash, Endpoint.of(old.config.engines["chat"]))
     now = in_force(new, old, {"chat": run}, ())
     chat = now.config.engines["chat"]
     assert (chat.port, chat.served_names, chat.liveness.stall_s) == (8001, ("a",), 7)
@@ -105,7 +107,7 @@ def test_in_force_reaches_what_runs_as_it_was_started() -> None:
 
 
 def test_in_force_keeps_what_is_just_being_stopped() -> None:
-    old, new = Reading.of(config(CHAT)), Reading.of(config(""))
+    old, new = ConfigSnapshot.of(config(CHAT)), ConfigSnapshot.of(config(""))
     assert in_force(new, old, {}, ()).config.engines == {}
     now = in_force(new, old, {}, ("chat",))
     assert now.config.engines == old.config.engines
@@ -151,7 +153,7 @@ def test_read_again_keeps_what_the_command_line_gave(tmp_path: Path) -> None:
     now = flags.apply(attrs.evolve(config(""), path=str(path)))
     new = read_again(now, flags)
     assert new.config.daemon.listen == ("127.0.0.1", 2)
-    assert plan(now, new, {}) == Plan()
+    assert plan(now, new, {}) == ReloadPlan()
 
 
 def test_read_again_refuses_another_web_configuration_that_cannot_be_used(tmp_path: Path) -> None:
@@ -162,6 +164,6 @@ def test_read_again_refuses_another_web_configuration_that_cannot_be_used(tmp_pa
         read_again(now)
     web.write_text("")
     new = read_again(now)
-    assert plan(now, new, {}) == Plan(applied={"": ("daemon.web_config_file",)})
+    assert plan(now, new, {}) == ReloadPlan(applied={"": ("daemon.web_config_file",)})
     web.unlink()  # the same one: what was read before still holds
     read_again(new.config)

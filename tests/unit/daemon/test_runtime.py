@@ -12,15 +12,15 @@ from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import config
 from tests.helpers.shims import FakeSpawner
 from vllmd.daemon import engine_probes
-from vllmd.daemon.environment import Surroundings
-from vllmd.daemon.reload import Reading
+from vllmd.daemon.environment import Environment
+from vllmd.daemon.reload import ConfigSnapshot
 from vllmd.daemon.runtime import Runtime
-from vllmd.doctor.on_start import Foresight
+from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.engine.state_machine import State
 from vllmd.history.store import Store
-from vllmd.history.writer import History
-from vllmd.http.service import Web
-from vllmd.util.disk_thread import Aside
+from vllmd.history.writer import HistoryWriter
+from vllmd.http.service import WebSettings
+from vllmd.util.disk_thread import DiskThread
 
 HEAD = """
 [daemon]
@@ -55,25 +55,25 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> None:
 class Scene:
     def __init__(self, folder: Path, text: str) -> None:
         self.folder = folder
-        self.clock, self.aside, self.spawner = FakeClock(), Aside(), FakeSpawner()
+        self.clock, self.aside, self.spawner = FakeClock(), DiskThread(), FakeSpawner()
         self.asked: list[str] = []
         self.page = ""
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        surroundings = Surroundings(spawner=self.spawner)
+        surroundings = Environment(spawner=self.spawner)
         first = self.reading(text)
         self.runtime = Runtime(
             first,
             surroundings,
-            history=History(Store(folder)),
-            foresight=Foresight(first.config, folder / "c.sock"),
-            web=Web(first.config.daemon, self.clock),
+            history=HistoryWriter(Store(folder)),
+            foresight=OnStartDoctor(first.config, folder / "c.sock"),
+            web=WebSettings(first.config.daemon, self.clock),
             client=client,
             clock=self.clock,
             aside=self.aside,
         )
 
-    def reading(self, text: str) -> Reading:
-        return Reading.of(config((HEAD + text).format(folder=self.folder)))
+    def reading(self, text: str) -> ConfigSnapshot:
+        return ConfigSnapshot.of(config((HEAD + text).format(folder=self.folder)))
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(str(request.url))

@@ -8,10 +8,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from vllmd.demo.adapter import write_adapter
-from vllmd.demo.api import Api
+from vllmd.demo.api import DemoApi
 from vllmd.demo.args import parse_args
-from vllmd.demo.engine import EngineDeadError, Request
-from vllmd.demo.lora import Adapters
+from vllmd.demo.engine import DemoRequest, EngineDeadError
+from vllmd.demo.lora import LoadedAdapters
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.spans import Spans
 
@@ -22,7 +22,9 @@ class FakeEngine:
     def __init__(self) -> None:
         self.died = asyncio.Event()
 
-    async def generate(self, request: Request, finished: Callable[[], None]) -> AsyncIterator[str]:
+    async def generate(
+        self, request: DemoRequest, finished: Callable[[], None]
+    ) -> AsyncIterator[str]:
         if self.died.is_set():
             raise EngineDeadError
         for _ in range(request.max_tokens):
@@ -32,7 +34,7 @@ class FakeEngine:
 
 
 @pytest.fixture
-def api(tmp_path: Path) -> Api:
+def api(tmp_path: Path) -> DemoApi:
     folder = write_adapter(tmp_path / "domain")
     args = parse_args(
         [
@@ -41,11 +43,11 @@ def api(tmp_path: Path) -> Api:
         ]
     )
     engine: Any = FakeEngine()
-    return Api(args, engine, Metrics(args), Spans(None), Adapters(args))
+    return DemoApi(args, engine, Metrics(args), Spans(None), LoadedAdapters(args))
 
 
 @pytest.fixture
-def client(api: Api) -> TestClient:
+def client(api: DemoApi) -> TestClient:
     return TestClient(api.app())
 
 
@@ -94,13 +96,13 @@ def test_chat_no_json_is_400(client: TestClient) -> None:
     assert client.post("/v1/chat/completions", content=b"{").status_code == 400
 
 
-def test_chat_draining_is_500(api: Api, client: TestClient) -> None:
+def test_chat_draining_is_500(api: DemoApi, client: TestClient) -> None:
     api.draining = True
     assert chat(client, model="tiny").status_code == 500
     assert client.get("/health").status_code == 200
 
 
-def test_dead_engine_is_500_and_unhealthy(api: Api, client: TestClient) -> None:
+def test_dead_engine_is_500_and_unhealthy(api: DemoApi, client: TestClient) -> None:
     api._engine.died.set()
     assert "EngineCore encountered an issue" in chat(client, model="tiny").text
     assert client.get("/health").status_code == 503

@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 
 from vllmd.demo.adapter import write_adapter
 from vllmd.demo.args import parse_args
-from vllmd.demo.lora import RUNTIME_UPDATING, Adapters, LoadError
+from vllmd.demo.lora import RUNTIME_UPDATING, LoadedAdapters, LoadError
 
 ARGS = ["serve", "m", "--served-model-name", "tiny", "--enable-lora", "--max-lora-rank", "16"]
 
@@ -14,7 +14,7 @@ ARGS = ["serve", "m", "--served-model-name", "tiny", "--enable-lora", "--max-lor
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     monkeypatch.setenv(RUNTIME_UPDATING, "1")
-    return TestClient(Starlette(routes=Adapters(parse_args(ARGS)).routes()))
+    return TestClient(Starlette(routes=LoadedAdapters(parse_args(ARGS)).routes()))
 
 
 def load(client: TestClient, path: Path, name: str = "a", **more: bool) -> tuple[int, str]:
@@ -49,11 +49,11 @@ def test_adapters_are_refused_in_vllms_words(client: TestClient, tmp_path: Path)
 
 def test_endpoints_are_there_only_if_vllm_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(RUNTIME_UPDATING, raising=False)
-    assert Adapters(parse_args(ARGS)).routes() == []
+    assert LoadedAdapters(parse_args(ARGS)).routes() == []
 
 
 def test_an_adapter_of_the_command_line_that_cannot_be_loaded_ends_the_start(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(LoadError, match="No adapter found"):
-        Adapters(parse_args([*ARGS, "--lora-modules", f"a={tmp_path}/none"]))
+        LoadedAdapters(parse_args([*ARGS, "--lora-modules", f"a={tmp_path}/none"]))

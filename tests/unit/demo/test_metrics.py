@@ -5,7 +5,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.helpers.make import DATA
 from vllmd.demo.args import parse_args
-from vllmd.demo.engine import Request
+from vllmd.demo.engine import DemoRequest
 from vllmd.demo.metrics import Metrics
 
 REAL = (DATA / "metrics" / "vllm-0.32-cpu.prom").read_text()
@@ -18,7 +18,7 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> Metrics:
 
 
 def use(metrics: Metrics) -> None:
-    request = Request(5, 8, first_token_at=time.monotonic(), tokens=8)
+    request = DemoRequest(5, 8, first_token_at=time.monotonic(), tokens=8)
     step = {"running": 1, "waiting": 0, "step_tokens": 6, "tokens": {"0": "x"}}
     metrics.stepped(step, 6)
     metrics.finished(request, "length")

@@ -5,7 +5,7 @@ import pytest
 from vllmd.config.load import parse
 from vllmd.demo import real
 from vllmd.errors import InstallError
-from vllmd.installing.layout import Record
+from vllmd.installing.layout import InstallRecord
 from vllmd.installing.plan import VERSION
 
 
@@ -31,7 +31,9 @@ def test_prepare_makes_the_model_once(tmp_path: Path, monkeypatch: pytest.Monkey
         (folder / "lora" / "adapter_model.safetensors").touch()
 
     monkeypatch.setenv("VLLMD_CACHE", str(tmp_path))
-    found = Record(VERSION, VERSION, "", None, "3.11", str(tmp_path / VERSION / "bin/vllm"), 1.0)
+    found = InstallRecord(
+        VERSION, VERSION, "", None, "3.11", str(tmp_path / VERSION / "bin/vllm"), 1.0
+    )
     monkeypatch.setattr(real, "install", lambda *_: found)
     monkeypatch.setattr(real, "_make_model", make)
     program, model = real.prepare()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from vllmd.doctor import account
-from vllmd.doctor.account import Account, of_engines
+from vllmd.doctor.account import UserAccount, of_engines
 
-NOBODY = Account("nobody", 65534, frozenset({65534}))
+NOBODY = UserAccount("nobody", 65534, frozenset({65534}))
 
 
 @pytest.fixture
@@ -37,15 +37,15 @@ def test_owner_group_and_root_are_told_apart(folder: Path) -> None:
     file.touch(0o640)
     file.chmod(0o640)
     own = os.stat(file)
-    assert Account("o", own.st_uid, frozenset()).may(file)
-    assert Account("g", 4321, frozenset({own.st_gid})).may(file)
-    assert not Account("x", 4321, frozenset()).may(file)
-    assert Account("root", 0, frozenset()).may(file, stat.S_IWOTH)
-    assert not Account("g", 4321, frozenset({own.st_gid})).may(file, stat.S_IWOTH)
+    assert UserAccount("o", own.st_uid, frozenset()).may(file)
+    assert UserAccount("g", 4321, frozenset({own.st_gid})).may(file)
+    assert not UserAccount("x", 4321, frozenset()).may(file)
+    assert UserAccount("root", 0, frozenset()).may(file, stat.S_IWOTH)
+    assert not UserAccount("g", 4321, frozenset({own.st_gid})).may(file, stat.S_IWOTH)
 
 
 def test_confined_service_does_not_see_homes() -> None:
-    service = Account("vllmd", 0, frozenset(), confined=True)
+    service = UserAccount("vllmd", 0, frozenset(), confined=True)
     found = service.barrier(Path("/root/models"))
     assert found == "/root/models: ProtectHome hides /root from the unit"
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from vllmd.doctor.checks import CHECKS
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 
 PAGE = Path(__file__).parents[3] / "docs" / "doctor.md"
 
 
 def test_finding_of_an_engine_keeps_the_rest() -> None:
-    found = Finding("x", Severity.INFO, "f", "r", "fix").of("chat")
+    found = Finding("x", FindingSeverity.INFO, "f", "r", "fix").of("chat")
     assert (found.engine, found.found, found.page) == ("chat", "f", "docs/doctor.md#x")
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.make import config
 from vllmd.config.load import load
 from vllmd.doctor import host
-from vllmd.doctor.account import Account
+from vllmd.doctor.account import UserAccount
 from vllmd.doctor.case import GpuFacts
 from vllmd.util.units import MIB
 
@@ -69,7 +69,7 @@ def test_persistence_is_that_of_all_gpus(tmp_path: Path) -> None:
 
 
 def test_devices_that_are_missing_or_closed_are_named(tmp_path: Path) -> None:
-    somebody = Account("vllmd", 4321, frozenset())
+    somebody = UserAccount("vllmd", 4321, frozenset())
     for name, mode in (("nvidiactl", 0o666), ("nvidia0", 0o660), ("nvidia1", 0o666)):
         (tmp_path / name).touch()
         (tmp_path / name).chmod(mode)

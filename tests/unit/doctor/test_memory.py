@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from vllmd.doctor.memory import Memory, read
+from vllmd.doctor.memory import MemoryEstimate, read
 from vllmd.util.units import GIB
 
 
@@ -20,21 +20,21 @@ def test_smallest_limit_above_a_process_counts(tmp_path: Path) -> None:
         "0::/a.slice/b.service\n",
         **{"a.slice__memory_max": str(2 * GIB), "a.slice__b.service__memory_max": "max"},
     )
-    assert read(*found) == Memory(2 * GIB, True)
+    assert read(*found) == MemoryEstimate(2 * GIB, True)
 
 
 def test_first_version_of_control_groups_is_read_too(tmp_path: Path) -> None:
     cgroup, meminfo, root = files(tmp_path, "9:cpu:/x\n4:memory:/box\n")
     (root / "memory" / "box").mkdir(parents=True)
     (root / "memory" / "box" / "memory.limit_in_bytes").write_text(str(GIB))
-    assert read(cgroup, meminfo, root) == Memory(GIB, True)
+    assert read(cgroup, meminfo, root) == MemoryEstimate(GIB, True)
 
 
 def test_without_a_limit_the_host_counts(tmp_path: Path) -> None:
     cgroup, meminfo, root = files(tmp_path, "0::/\n")
-    assert read(cgroup, meminfo, root) == Memory(16 * GIB, False)
+    assert read(cgroup, meminfo, root) == MemoryEstimate(16 * GIB, False)
     (root / "memory").mkdir(parents=True)
     (root / "memory" / "memory.limit_in_bytes").write_text("9223372036854771712")
     cgroup.write_text("4:memory:/\n")
-    assert read(cgroup, meminfo, root) == Memory(16 * GIB, False)
+    assert read(cgroup, meminfo, root) == MemoryEstimate(16 * GIB, False)
     assert read(tmp_path / "no", tmp_path / "no", root) is None

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from vllmd.doctor.models import Found, find
+from vllmd.doctor.models import FoundModel, find
 
 
 def make(folder: Path, size: int, **config: object) -> Path:
@@ -23,9 +23,9 @@ def test_models_of_folders_and_of_the_hubs_cache_the_largest_first(tmp_path: Pat
     adapter = make(tmp_path / "srv" / "adapter", 5)
     (adapter / "config.json").write_text("{}")
     found = find({"HF_HOME": str(tmp_path / "hf")}, (tmp_path / "srv", tmp_path / "no"))
-    assert found == [Found("Qwen/Q", 1000), Found(str(small), 10)]
+    assert found == [FoundModel("Qwen/Q", 1000), FoundModel(str(small), 10)]
 
 
 def test_folder_that_is_a_model_itself_is_found(tmp_path: Path) -> None:
     model = make(tmp_path / "m", 10)
-    assert find({"HF_HOME": str(tmp_path)}, (model,)) == [Found(str(model), 10)]
+    assert find({"HF_HOME": str(tmp_path)}, (model,)) == [FoundModel(str(model), 10)]

@@ -13,7 +13,7 @@ from tests.helpers.make import config
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.doctor import on_start
-from vllmd.doctor.on_start import Foresight
+from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineDoubted, EngineExited, EngineNotExamined, EngineSpawned
 
@@ -49,7 +49,7 @@ def spawned(engine: str) -> Event:
     return Event(1.0, EngineSpawned.name, "info", engine)
 
 
-async def looked(made: Foresight, *engines: str) -> list[dict[str, Any]]:
+async def looked(made: OnStartDoctor, *engines: str) -> list[dict[str, Any]]:
     """Return what is logged while starts are looked at."""
     with capture_logs() as logs:
         task = asyncio.create_task(made.run())
@@ -65,7 +65,7 @@ async def looked(made: Foresight, *engines: str) -> list[dict[str, Any]]:
 
 async def test_findings_are_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = {"findings": [finding("a"), finding("b", "error"), finding("c", "info")]}
-    made = Foresight(doctor(tmp_path, monkeypatch, 1, json.dumps(first)), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, json.dumps(first)), tmp_path / "s")
     logs = await looked(made, "chat")
     assert [(each["event"], each["found"], each["severity"]) for each in logs] == [
         (EngineDoubted.name, "a", "warning"),
@@ -79,16 +79,16 @@ async def test_findings_are_told_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 async def test_doctor_that_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Foresight(doctor(tmp_path, monkeypatch, 70, "{}"), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 70, "{}"), tmp_path / "s")
     (told,) = await looked(made, "chat")
     assert told["event"] == EngineNotExamined.name
-    made = Foresight(doctor(tmp_path, monkeypatch, 0, "no JSON"), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 0, "no JSON"), tmp_path / "s")
     (told,) = await looked(made, "chat")
     assert told["event"] == EngineNotExamined.name
 
 
 async def test_doctor_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Foresight(doctor(tmp_path, monkeypatch, 0, ""), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 0, ""), tmp_path / "s")
     (tmp_path / "python").write_text("#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setattr(on_start, "LOOK_S", 0.2)
     (told,) = await looked(made, "chat")
@@ -98,12 +98,12 @@ async def test_doctor_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Mo
 async def test_starts_that_need_no_look_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Foresight(doctor(tmp_path, monkeypatch, 0, "{}"), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 0, "{}"), tmp_path / "s")
     made.put(spawned("toy"))
     made.put(spawned("stranger"))
     made.put(Event(1.0, EngineExited.name, "info", "chat"))
     assert made._waiting == []
-    unnamed = Foresight(config(TEXT), tmp_path / "s")  # no file that a doctor could read
+    unnamed = OnStartDoctor(config(TEXT), tmp_path / "s")  # no file that a doctor could read
     unnamed.put(spawned("chat"))
     assert unnamed._waiting == []
     made.put(spawned("chat"))
@@ -116,7 +116,7 @@ async def test_doctor_that_cannot_be_started_is_said_and_the_next_is_looked_at(
 ) -> None:
     """Memory is short when engines crash: then no process can be made either."""
     said = json.dumps({"findings": [finding("a")]})
-    made = Foresight(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
     with monkeypatch.context() as short:
         short.setattr(sys, "executable", "/nonexistent/python")
         (told,) = await looked(made, "chat")
@@ -143,6 +143,6 @@ def raising(error: Exception) -> Any:
 async def test_doctor_that_prints_something_else_is_said(
     said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Foresight(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
     (told,) = await looked(made, "chat")
     assert told["event"] == EngineNotExamined.name

@@ -6,13 +6,13 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.scene import Scene
 from vllmd.engine.assembly import assemble, redirect, watch_of
-from vllmd.engine.engine_state import Ledger
-from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.restart.state_file import RestartStateFile
 
 
 def test_redirect_gives_the_watch_other_settings_and_leaves_the_ledger(tmp_path: Path) -> None:
     settings = Scene(tmp_path).settings
-    ledger = Ledger("chat", FakeClock(), Memory(tmp_path / "chat.json"))
+    ledger = EngineState("chat", FakeClock(), RestartStateFile(tmp_path / "chat.json"))
     parts = assemble(settings, ledger)
     watch = watch_of(settings, ledger, parts, lambda: None)
     other = attrs.evolve(

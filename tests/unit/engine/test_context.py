@@ -1,13 +1,13 @@
 from pathlib import Path
 
 from tests.helpers.scene import Scene
-from vllmd.engine.context import Site
+from vllmd.engine.context import EngineContext
 from vllmd.engine.gpu_interface import GpuView
 
 
 def test_site_without_a_gpu_reader_knows_nothing_of_gpus(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
-    site = Site(
+    site = EngineContext(
         directory=tmp_path,
         log_path=tmp_path / "chat.log",
         state_dir=tmp_path,

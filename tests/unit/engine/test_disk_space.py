@@ -4,25 +4,25 @@ from pathlib import Path
 import pytest
 
 from vllmd.engine import disk_space
-from vllmd.engine.disk_space import Room, look, with_numbers
+from vllmd.engine.disk_space import FreeSpace, look, with_numbers
 from vllmd.util.units import GIB, MIB
 
 
 @pytest.mark.parametrize(
     ("room", "needed", "enough"),
     [
-        (Room("/a", GIB, 100 * GIB, 500, 1000), GIB, True),
-        (Room("/a", GIB - 1, 100 * GIB, 500, 1000), GIB, False),
-        (Room("/small", 410 * 1024, 8 * MIB, 500, 1000), GIB, True),
-        (Room("/small", 400 * 1024, 8 * MIB, 500, 1000), GIB, False),
-        (Room("/a", 100 * GIB, 100 * GIB, 15, 1_000_000), MIB, False),
-        (Room("/a", 100 * GIB, 100 * GIB, 16, 1_000_000), MIB, True),
-        (Room("/few files", 100 * GIB, 100 * GIB, 5, 100), MIB, True),
-        (Room("/btrfs", 100 * GIB, 100 * GIB, 0, 0), MIB, True),
+        (FreeSpace("/a", GIB, 100 * GIB, 500, 1000), GIB, True),
+        (FreeSpace("/a", GIB - 1, 100 * GIB, 500, 1000), GIB, False),
+        (FreeSpace("/small", 410 * 1024, 8 * MIB, 500, 1000), GIB, True),
+        (FreeSpace("/small", 400 * 1024, 8 * MIB, 500, 1000), GIB, False),
+        (FreeSpace("/a", 100 * GIB, 100 * GIB, 15, 1_000_000), MIB, False),
+        (FreeSpace("/a", 100 * GIB, 100 * GIB, 16, 1_000_000), MIB, True),
+        (FreeSpace("/few files", 100 * GIB, 100 * GIB, 5, 100), MIB, True),
+        (FreeSpace("/btrfs", 100 * GIB, 100 * GIB, 0, 0), MIB, True),
     ],
 )
 def test_is_enough_asks_for_what_is_needed_and_of_a_small_disk_for_a_share(
-    room: Room, needed: int, enough: bool
+    room: FreeSpace, needed: int, enough: bool
 ) -> None:
     assert room.is_enough(needed) is enough
 
@@ -36,8 +36,8 @@ def test_look_is_of_the_nearest_folder_that_exists(tmp_path: Path) -> None:
 
 def test_with_numbers_names_the_full_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
     rooms = {
-        Path("/run"): Room("/run", 0, 8 * MIB, 0, 2048),
-        Path("/log"): Room("/log", GIB, 10 * GIB, 0, 0),
+        Path("/run"): FreeSpace("/run", 0, 8 * MIB, 0, 2048),
+        Path("/log"): FreeSpace("/log", GIB, 10 * GIB, 0, 0),
     }
     monkeypatch.setattr(disk_space, "look", rooms.__getitem__)
     text = f"{os.strerror(28)}: /run/x"

@@ -6,20 +6,20 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from vllmd.engine.causes.base import Diagnosis, Kind
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
-from vllmd.engine.process.run_state import Reached, Run
-from vllmd.engine.restart.policy import Failure, Hold, Past
-from vllmd.engine.restart.state_file import Memory
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.process.run_state import Endpoint, Run
+from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
+from vllmd.engine.restart.state_file import RestartStateFile
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.events.engine import EngineReleased, EngineStateChanged
 
 
-def ledger_at(folder: Path, clock: FakeClock) -> Ledger:
-    return Ledger("chat", clock, Memory(folder / "chat.json"))
+def ledger_at(folder: Path, clock: FakeClock) -> EngineState:
+    return EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
 
 
-RUN = Run("run-1", "hash", Reached("127.0.0.1", 8000, "m"))
+RUN = Run("run-1", "hash", Endpoint("127.0.0.1", 8000, "m"))
 END = Exit("0", requested=False, at=1.0, run_id="r", tail=("last words",))
 
 
@@ -28,7 +28,7 @@ async def test_to_logs_one_line_a_transition(tmp_path: Path) -> None:
     with capture_logs() as logs:
         ledger = ledger_at(tmp_path, clock)
         await clock.advance(3)
-        ledger.to(Event.START)
+        ledger.to(Trigger.START)
     (entry,) = logs
     assert entry["event"] == EngineStateChanged.name
     assert (entry["before"], entry["state"], entry["after_s"]) == ("stopped", "starting", 3.0)
@@ -39,7 +39,7 @@ async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
     clock = FakeClock()
     ledger = ledger_at(tmp_path, clock)
     ledger.spawned(RUN, seen=True)
-    for event in (Event.START, Event.SPAWNED):
+    for event in (Trigger.START, Trigger.SPAWNED):
         ledger.to(event)
     await clock.advance(40)
     ledger.ready()
@@ -60,7 +60,7 @@ async def test_clock_that_is_set_changes_no_age_of_a_failure_or_a_hold(
     clock = FakeClock()
     ledger = ledger_at(tmp_path, clock)
     at = clock.time()
-    ledger.known.past = Past(failures=(Failure(at - 60, "crash"),))
+    ledger.known.past = RestartHistory(failures=(Failure(at - 60, "crash"),))
     ledger.hold(Hold("crash", "why", at, at + 900, "hash"))
     await clock.advance(100)
     clock.step(set_by_s)
@@ -93,10 +93,10 @@ def test_reach_is_logged_when_it_changes(tmp_path: Path) -> None:
     assert [entry["phase"] for entry in logs] == ["weights", "kv_cache"]
 
 
-def begun(folder: Path, clock: FakeClock) -> Ledger:
+def begun(folder: Path, clock: FakeClock) -> EngineState:
     ledger = ledger_at(folder, clock)
     ledger.spawned(RUN, seen=True)
-    for event in (Event.START, Event.SPAWNED):
+    for event in (Trigger.START, Trigger.SPAWNED):
         ledger.to(event)
     return ledger
 

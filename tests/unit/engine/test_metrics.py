@@ -8,7 +8,7 @@ from vllmd.engine.causes import BY_NAME
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.metrics import EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.state_machine import State, Trigger
 
 
 def found_for(**more: Any) -> dict[tuple[str, ...], float]:
@@ -53,7 +53,7 @@ def test_collect_failures_holds_and_transitions() -> None:
     found = found_for(
         state=State.HELD,
         causes={"lora_rank": 2},
-        transitions={(Event.EXITED, State.BACKOFF): 3},
+        transitions={(Trigger.EXITED, State.BACKOFF): 3},
         hold=Hold("lora_rank", "Raise it.", 1_000_940.0, None, "hash"),
         last_exit=explain(Exit("SIGKILL", requested=False, at=5.0, run_id="r"), ()),
     )

@@ -1,11 +1,11 @@
 import asyncio
 
 from tests.helpers.clock import FakeClock, settle
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.operator_requests import OperatorRequests
 
 
 async def test_beyond_a_wish_that_came_before_the_wait_is_not_lost() -> None:
-    wishes = Wishes()
+    wishes = OperatorRequests()
     known = wishes.count
     wishes.add()
     await asyncio.wait_for(wishes.beyond(known), 1)
@@ -13,7 +13,7 @@ async def test_beyond_a_wish_that_came_before_the_wait_is_not_lost() -> None:
 
 
 async def test_beyond_wakes_all_who_wait_and_only_once() -> None:
-    wishes = Wishes()
+    wishes = OperatorRequests()
     waiting = [asyncio.create_task(wishes.beyond(wishes.count)) for _ in range(2)]
     await settle()
     assert not any(each.done() for each in waiting)
@@ -27,7 +27,7 @@ async def test_beyond_wakes_all_who_wait_and_only_once() -> None:
 
 
 async def test_beyond_within_ends_with_its_time() -> None:
-    wishes, clock = Wishes(), FakeClock()
+    wishes, clock = OperatorRequests(), FakeClock()
     waiting = asyncio.create_task(wishes.beyond_within(0, 60, clock))
     await clock.advance(59)
     assert not waiting.done()

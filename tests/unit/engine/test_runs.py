@@ -7,28 +7,28 @@ from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
 from vllmd.engine import disk_space, exits
-from vllmd.engine.context import Site
-from vllmd.engine.engine_state import Ledger
-from vllmd.engine.restart.load_slots import Turns
-from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.context import EngineContext
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.restart.load_slots import LoadSlots
+from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import ShimError
 from vllmd.util.units import MIB
 
 
-def made(folder: Path, text: str = "") -> tuple[Runs, Ledger, FakeSpawner]:
+def made(folder: Path, text: str = "") -> tuple[Runs, EngineState, FakeSpawner]:
     clock, spawner = FakeClock(), FakeSpawner()
-    ledger = Ledger("chat", clock, Memory(folder / "chat.json"))
+    ledger = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
     config = engine(text)
-    site = Site(
+    site = EngineContext(
         directory=folder / "c",
         log_path=folder / "chat.log",
         state_dir=folder,
         spawner=spawner,
         stopped=StoppedEngines(folder / "stopped.json", "boot"),
-        turns=Turns(),
+        turns=LoadSlots(),
         clock=clock,
         poll_s=5.0,
         chance=lambda: 0.0,
@@ -67,7 +67,7 @@ async def test_spawn_on_a_full_disk_says_which_and_how_full_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        disk_space, "look", lambda folder: disk_space.Room(str(folder), 0, 8 * MIB, 3, 2048)
+        disk_space, "look", lambda folder: disk_space.FreeSpace(str(folder), 0, 8 * MIB, 3, 2048)
     )
     runs, _, spawner = made(tmp_path)
     spawner.error = f"shim of engine chat: No space left on device: {runs.directory}"
@@ -84,7 +84,7 @@ async def test_spawn_on_a_full_disk_says_which_and_how_full_it_is(
 async def test_lost_while_stopping_was_asked_for(tmp_path: Path) -> None:
     runs, ledger, _ = made(tmp_path)
     assert not runs.lost("r", []).requested
-    for event in (Event.START, Event.SPAWNED, Event.STOP):
+    for event in (Trigger.START, Trigger.SPAWNED, Trigger.STOP):
         ledger.to(event)
     assert ledger.state is State.STOPPING
     assert runs.lost("r", []).requested

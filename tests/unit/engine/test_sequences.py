@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.state_machine import TRANSITIONS, Event, InvalidTransitionError, State, transition
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.state_machine import (
+    TRANSITIONS,
+    InvalidTransitionError,
+    State,
+    Trigger,
+    transition,
+)
 
 STEPS = (
     *("start", "stop", "restart", "pass", "pass_long", "crash", "crash_bad_config", "shim_killed"),
@@ -95,12 +101,12 @@ class Play:
             shim.vanish()
 
     def show(self, scene: Scene, step: str) -> None:
-        idle = {"0": Rank(len(self.shims), 0, 0)}
+        idle = {"0": RankProgress(len(self.shims), 0, 0)}
         if step == "hang":
-            scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(7, 1, 0)})
-            scene.used = Activity(1.0, 1.0, 0)
+            scene.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(7, 1, 0)})
+            scene.used = ProcessActivity(1.0, 1.0, 0)
         elif step in ("progress", "sleep"):
-            scene.reading = Reading(0.0, Answer.PAGE, idle, sleeping=step == "sleep")
+            scene.reading = Reading(0.0, PageAnswer.PAGE, idle, sleeping=step == "sleep")
         elif step in ("silent", "answer"):
             scene.answers = step == "answer"
 
@@ -124,8 +130,8 @@ def test_no_sequence_leads_out_of_the_table_or_to_two_engines(steps: list[str]) 
         asyncio.run(Play(Path(folder)).run(steps))
 
 
-@given(st.lists(st.sampled_from(list(Event)), max_size=60))
-def test_transition_stays_in_the_table(happened: list[Event]) -> None:
+@given(st.lists(st.sampled_from(list(Trigger)), max_size=60))
+def test_transition_stays_in_the_table(happened: list[Trigger]) -> None:
     state = State.STOPPED
     for event in happened:
         if (state, event) in TRANSITIONS:

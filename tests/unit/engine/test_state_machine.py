@@ -3,7 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.engine.state_machine import TRANSITIONS, Event, InvalidTransitionError, State, transition
+from vllmd.engine.state_machine import (
+    TRANSITIONS,
+    InvalidTransitionError,
+    State,
+    Trigger,
+    transition,
+)
 
 ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
 
@@ -15,7 +21,7 @@ def test_transition_follows_the_table() -> None:
 
 def test_transition_unknown_way_is_a_mistake_in_the_code() -> None:
     with pytest.raises(InvalidTransitionError, match="exited in state stopped"):
-        transition(State.STOPPED, Event.EXITED)
+        transition(State.STOPPED, Trigger.EXITED)
 
 
 def test_diagram_of_the_architecture_is_the_table() -> None:
@@ -26,7 +32,7 @@ def test_diagram_of_the_architecture_is_the_table() -> None:
 
 def test_every_state_with_a_process_knows_its_end() -> None:
     for state in (State.LOADING, State.READY, State.UNREACHABLE, State.STOPPING):
-        assert (state, Event.EXITED) in TRANSITIONS
+        assert (state, Trigger.EXITED) in TRANSITIONS
 
 
 def test_list_of_states_is_closed() -> None:

@@ -14,7 +14,7 @@ from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import HeldError, ShimError
 from vllmd.shim.record import read_record
-from vllmd.util.disk_thread import Aside, Work
+from vllmd.util.disk_thread import DiskThread, Work
 
 
 async def test_run_starts_an_engine_and_becomes_ready(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(
         forget(runs)
 
     monkeypatch.setattr(Runs, "forget", look)
-    disk = Aside()
+    disk = DiskThread()
 
     def slowly(work: Work, key: str | None = None) -> None:
         disk.do(lambda: time.sleep(0.01))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.scene import Scene, running
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.restart.load_slots import Load
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.restart.load_slots import LoadingEngine
 from vllmd.engine.state_machine import State
 from vllmd.errors import HeldError
 
@@ -117,14 +117,14 @@ async def test_stop_of_a_serving_engine_is_red_first_and_drains(tmp_path: Path) 
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
         scene.spawner.last.exits_when_stopped = False
-        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 2, 1)})
+        scene.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 2, 1)})
         scene.supervisor.stop()
         await scene.until(lambda: scene.spawner.last.stops == [10])
         assert scene.state is State.DRAINING
         assert not scene.supervisor.status.up
         await scene.clock.advance(1)
         assert scene.supervisor.status.requests_running == 2
-        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        scene.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 0, 0)})
         await scene.clock.advance(1)
         await scene.until_state(State.STOPPING)
         await scene.spawner.last.end(0, requested=True)
@@ -137,8 +137,8 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
     scene = Scene(tmp_path, "liveness = { stall_s = 60, diagnose_s = 0 }")
     async with running(scene):
         await scene.until_state(State.READY)
-        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(5, 1, 0)})
-        scene.used = Activity(1.0, 1.0, 0)
+        scene.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(5, 1, 0)})
+        scene.used = ProcessActivity(1.0, 1.0, 0)
         while not scene.spawner.last.stops:
             await scene.clock.advance(5)
             await asyncio.sleep(0.05)  # its end comes over a real socket
@@ -151,7 +151,7 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
         assert status.last_exit.diagnosis.cause == "stalled"
         assert "no engine step" in status.last_exit.diagnosis.evidence[0]
         assert len(list((tmp_path / "state" / "incidents").iterdir())) == 1
-        scene.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
+        scene.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 0, 0)})
         await scene.clock.advance(4)
         await scene.until_state(State.READY)
         assert scene.supervisor.status.restarts == 1
@@ -160,7 +160,7 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
 async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Path) -> None:
     one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
     two.supervisor._turn._turns = one.turns
-    one.turns.take("other", Load())
+    one.turns.take("other", LoadingEngine())
     async with running(two):
         await two.until(lambda: two.supervisor.status.problem is not None)
         assert "waits until other has loaded" in str(two.supervisor.status.problem)
@@ -173,7 +173,7 @@ async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Pat
 async def test_run_engine_beside_one_whose_load_hangs_starts_after_a_minute(tmp_path: Path) -> None:
     one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
     two.supervisor._turn._turns = one.turns
-    one.answers, one.used = False, Activity(1.0, 1.0, 1)
+    one.answers, one.used = False, ProcessActivity(1.0, 1.0, 1)
     async with running(one), running(two):
         await one.until_state(State.LOADING)
         for _ in range(40):

@@ -13,10 +13,10 @@ from tests.helpers.make import engine, spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from vllmd.config import command
-from vllmd.engine.assembly import Settings
-from vllmd.engine.liveness.reading import Answer, Reading
+from vllmd.engine.assembly import EngineSettings
+from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.process.run_state import NAME
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.supervisor import Supervisor
 from vllmd.events.engine import EngineAdopted, EnginePhaseReached, EngineStateChanged
 
@@ -60,10 +60,10 @@ async def test_engine_that_served_goes_on_with_its_since_when(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("answer", "state"),
-    [(Answer.REFUSED, State.UNREACHABLE), (Answer.NONE, State.READY)],
+    [(PageAnswer.REFUSED, State.UNREACHABLE), (PageAnswer.NONE, State.READY)],
 )
 async def test_engine_that_does_not_answer_at_the_first_look(
-    tmp_path: Path, answer: Answer, state: State
+    tmp_path: Path, answer: PageAnswer, state: State
 ) -> None:
     """One that refuses serves no more; a page that is late under load says nothing."""
     first = await served(tmp_path)
@@ -144,7 +144,7 @@ async def test_without_a_state_it_is_found_out(tmp_path: Path, content: str) -> 
     async with next_daemon(tmp_path, first) as scene:
         await scene.until_state(State.READY)
         found = scene.supervisor.status.transitions
-        assert found[Event.ADOPTED, State.LOADING] == 1
+        assert found[Trigger.ADOPTED, State.LOADING] == 1
 
 
 async def test_engine_that_somebody_started_outlives_the_daemon(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ async def test_hold_is_over_in_its_time_whatever_the_clock_is_set_to(tmp_path: P
         assert 1790 <= await scene.leaves(State.HELD) <= 1830
 
 
-def other(scene: Scene, text: str) -> Settings:
+def other(scene: Scene, text: str) -> EngineSettings:
     changed = engine(f"port = {scene.engine.port}\nunready_s = 0\ndrain_s = 3\n{text}")
     return attrs.evolve(scene.settings, engine=changed, command=command.build(changed))
 
@@ -310,8 +310,8 @@ async def test_span_of_a_load_is_a_phase(tmp_path: Path) -> None:
 async def test_start_that_is_wanted_before_a_hold_begins_goes_before_it(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     ledger = scene.supervisor._ledger
-    ledger.to(Event.START)
-    ledger.to(Event.SPAWN_FAILED)
+    ledger.to(Trigger.START)
+    ledger.to(Trigger.SPAWN_FAILED)
     scene.supervisor.start()
     await asyncio.wait_for(scene.supervisor._hold(), 5)
     assert scene.state is State.BACKOFF

@@ -12,9 +12,9 @@ from tests.helpers.make import spec
 from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from tests.helpers.stepped import stepped
-from vllmd.engine.liveness.monitor import Stall, Watch
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.restart.load_slots import Load
+from vllmd.engine.liveness.monitor import LivenessMonitor, Stall
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.restart.load_slots import LoadingEngine
 from vllmd.engine.state_machine import State
 
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
@@ -24,7 +24,7 @@ STEP_S = 0.5
 PATIENCE_S = 60.0
 """An end takes its drain (10 s), and 10 s until it is proven; a pause would be an hour."""
 LONG_S = 20_000.0
-WORK = Reading(0.0, Answer.PAGE, {"0": Rank(7, 1, 0)})
+WORK = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(7, 1, 0)})
 
 
 class Life:
@@ -33,7 +33,7 @@ class Life:
     def __init__(self, folder: Path, trouble: "Trouble", wishes: tuple[str, ...], at: str) -> None:
         folder.mkdir()
         self.scene = Scene(folder, SETTINGS, restart=NEVER_SOON)
-        self.scene.used = Activity(1.0, 1.0, 1)
+        self.scene.used = ProcessActivity(1.0, 1.0, 1)
         self.trouble = trouble
         self.wishes = wishes
         self.at = at
@@ -98,7 +98,7 @@ class Trouble:
         scene = life.scene
         scene.answers, scene.holders, scene.mismatch = True, [], None
         scene.spawner.error = None
-        scene.reading = attrs.evolve(scene.reading, answer=Answer.PAGE, ranks={})
+        scene.reading = attrs.evolve(scene.reading, answer=PageAnswer.PAGE, ranks={})
 
 
 class Crash(Trouble):
@@ -152,7 +152,7 @@ class Queued(Trouble):
     """Another engine loads on its GPU first."""
 
     async def begins(self, life: Life) -> None:
-        life.scene.turns.take("other", Load())
+        life.scene.turns.take("other", LoadingEngine())
 
     def ends(self, life: Life) -> None:
         super().ends(life)
@@ -221,13 +221,13 @@ def _threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what plays one life, to its end; returns the life."""
     now: list[Life] = []
-    watch = Watch.run
+    watch = LivenessMonitor.run
 
-    async def watched(self: Watch, *args: Any, **more: Any) -> Stall:
+    async def watched(self: LivenessMonitor, *args: Any, **more: Any) -> Stall:
         stall: Stall = await stepped(watch(self, *args, **more), now[-1].look)
         return stall
 
-    monkeypatch.setattr(Watch, "run", watched)
+    monkeypatch.setattr(LivenessMonitor, "run", watched)
 
     async def play(trouble: type[Trouble], wishes: tuple[str, ...] = (), at: str = "") -> Life:
         life = Life(tmp_path / str(len(now)), trouble(), wishes, at)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from vllmd.engine import usage
-from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeUsage, Usage
+from vllmd.engine.usage import MAX_AGE_S, ResourceUsage, TreeActivity, TreeUsage
 from vllmd.shim import proc
 
 BUSY = "sum(range(10**7)); print(1, flush=True); input()"
@@ -174,5 +174,5 @@ def test_process_that_may_not_be_looked_at_is_left_out_of_the_costs_and_hides_th
 
     living[:] = [1]
     monkeypatch.setattr(Used, "cpu_times", refuse)
-    assert TreeUsage(FakeClock()).read("run", 100) == Usage(0, 0, 0)
+    assert TreeUsage(FakeClock()).read("run", 100) == ResourceUsage(0, 0, 0)
     assert TreeActivity().read(100, 1) is None

@@ -5,12 +5,12 @@ import threading
 import structlog
 
 from vllmd.eventlog import log
-from vllmd.eventlog.bus import BACKLOG, Event, Feed, from_json
-from vllmd.util.parts import Parts
+from vllmd.eventlog.bus import BACKLOG, Event, EventBus, from_json
+from vllmd.util.parts import PartRunner
 
 
 def test_feed_hands_on_what_the_log_shows() -> None:
-    feed, heard, stream = Feed(), list[Event](), io.StringIO()
+    feed, heard, stream = EventBus(), list[Event](), io.StringIO()
     log.configure(stream, steps=[feed])
     try:
         structlog.get_logger().info("daemon.started", pid=1)  # nobody listens yet
@@ -31,7 +31,7 @@ def test_feed_hands_on_what_the_log_shows() -> None:
 
 
 def test_feed_keeps_an_exception_as_text() -> None:
-    feed, heard = Feed(), list[Event]()
+    feed, heard = EventBus(), list[Event]()
     feed.attach({"heard": heard.append})
     log.configure(io.StringIO(), steps=[feed])
     try:
@@ -46,7 +46,7 @@ def test_feed_keeps_an_exception_as_text() -> None:
 
 
 def test_backlog_is_bounded() -> None:
-    feed, heard = Feed(), list[Event]()
+    feed, heard = EventBus(), list[Event]()
     for number in range(BACKLOG + 10):
         feed(None, "info", {"event": "a.b", "number": number})
     feed.attach({"heard": heard.append})
@@ -63,7 +63,7 @@ def entry(name: str) -> dict[str, str]:
 
 
 async def test_what_a_thread_logs_is_heard_in_the_event_loop() -> None:
-    feed, heard = Feed(), list[tuple[str, int]]()
+    feed, heard = EventBus(), list[tuple[str, int]]()
     feed.attach({"heard": lambda event: heard.append((event.name, threading.get_ident()))})
     thread = threading.Thread(target=feed, args=(None, "info", entry("log.not_compressed")))
     thread.start()
@@ -72,7 +72,7 @@ async def test_what_a_thread_logs_is_heard_in_the_event_loop() -> None:
 
 
 def test_what_a_thread_logs_after_the_loop_has_ended_is_kept_for_the_next() -> None:
-    feed, heard = Feed(), list[Event]()
+    feed, heard = EventBus(), list[Event]()
 
     async def listen() -> None:
         feed.attach({"heard": heard.append})
@@ -87,7 +87,7 @@ def test_what_a_thread_logs_after_the_loop_has_ended_is_kept_for_the_next() -> N
 
 
 def test_listener_that_raises_is_counted_and_nobody_else_notices() -> None:
-    feed, parts, heard = Feed(), Parts(), list[Event]()
+    feed, parts, heard = EventBus(), PartRunner(), list[Event]()
 
     def raises(_: Event) -> None:
         raise KeyError("fields")

@@ -4,7 +4,7 @@ import struct
 from pathlib import Path
 
 from vllmd.eventlog import journald
-from vllmd.eventlog.journald import Sender, encode
+from vllmd.eventlog.journald import JournalSender, encode
 
 
 def test_encode_leaves_out_what_has_no_value() -> None:
@@ -18,7 +18,7 @@ def test_encode_gives_a_value_of_several_lines_its_length() -> None:
 
 def test_send_says_whether_it_was_taken(tmp_path: Path) -> None:
     path = str(tmp_path / "journal")
-    sender = Sender(path)
+    sender = JournalSender(path)
     assert not sender.send(b"MESSAGE=nobody is there\n")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path)

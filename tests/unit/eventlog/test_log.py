@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from vllmd.eventlog import log
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 
 def test_configure_without_a_terminal_writes_one_logfmt_line_an_event() -> None:
@@ -132,7 +132,7 @@ class Full(io.StringIO):
 def test_line_that_cannot_be_written_is_counted_and_whoever_logs_does_not_notice(
     error: Exception,
 ) -> None:
-    parts, stream = Parts(), Full(error)
+    parts, stream = PartRunner(), Full(error)
     log.configure(stream, failed=parts.note)
     try:
         for _ in range(3):
@@ -152,7 +152,7 @@ def test_event_that_cannot_be_shown_is_dropped_and_told() -> None:
 
         __repr__ = __str__
 
-    parts, stream, heard = Parts(), io.StringIO(), list[str]()
+    parts, stream, heard = PartRunner(), io.StringIO(), list[str]()
 
     def hear(_logger: object, _method: str, entry: Any) -> Any:
         heard.append(entry["event"])

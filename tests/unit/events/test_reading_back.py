@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.events import ANYTHING, CLASSES, any_fields, any_of
 from vllmd.eventlog import log
-from vllmd.eventlog.bus import Event, Feed
+from vllmd.eventlog.bus import Event, EventBus
 from vllmd.events.base import TypedEvent, emit, to_fields
 from vllmd.events.daemon import ConfigReloaded, PartFailed
 from vllmd.events.engine import EngineExited, EngineHeld, EngineStateChanged
@@ -93,7 +93,7 @@ def test_record_of_a_name_that_nobody_reads_is_none() -> None:
 
 
 def test_secrets_are_masked_in_what_was_told_and_so_in_what_is_read_back() -> None:
-    feed, heard, stream = Feed(), list[Event](), io.StringIO()
+    feed, heard, stream = EventBus(), list[Event](), io.StringIO()
     feed.attach({"heard": heard.append})
     log.configure(stream, steps=[Redactor(["hunter2secret"]), feed])
     told = EngineHeld(cause="x", reason="the key is hunter2secret", retry_at=None)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllmd.gpu.attribution import Holder, Memory, Owner, shares
+from vllmd.gpu.attribution import GpuMemory, Holder, Owner, shares
 
 SIZES = st.none() | st.integers(0, 2**38)
 HOLDERS = st.lists(
@@ -22,13 +22,13 @@ HOLDERS = st.lists(
 def test_owners_add_up_to_the_total(
     holders: list[Holder], free: int, reserved: int, used: int, gap: int
 ) -> None:
-    memory = Memory(free + reserved + used + gap, reserved, free, used)
+    memory = GpuMemory(free + reserved + used + gap, reserved, free, used)
     assert sum(shares(memory, holders).values()) == memory.total
 
 
 def test_each_engine_is_its_own_owner_and_figures_that_miss_are_not_attributed() -> None:
     found = shares(
-        Memory(total=100, reserved=5, free=35, used=60),
+        GpuMemory(total=100, reserved=5, free=35, used=60),
         [
             Holder(1, 20, Owner.ENGINE, "chat"),
             Holder(2, 10, Owner.ENGINE, "code"),
@@ -49,7 +49,7 @@ def test_each_engine_is_its_own_owner_and_figures_that_miss_are_not_attributed()
 
 
 def test_figures_that_overlap_leave_less_than_nothing_unattributed() -> None:
-    found = shares(Memory(100, 0, 90, 10), [Holder(1, 12, Owner.FOREIGN)])
+    found = shares(GpuMemory(100, 0, 90, 10), [Holder(1, 12, Owner.FOREIGN)])
     assert found[Owner.UNATTRIBUTED, None] == -2
 
 

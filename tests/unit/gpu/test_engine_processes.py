@@ -9,7 +9,7 @@ import pytest
 
 from vllmd.gpu.attribution import Owner
 from vllmd.gpu.engine_processes import forget_ended, identify, title
-from vllmd.gpu.state_file import Notes
+from vllmd.gpu.state_file import GpuState
 from vllmd.shim import proc
 
 TREE = "import subprocess,sys; p=subprocess.Popen(['sleep','60']); print(p.pid,flush=True); input()"
@@ -46,7 +46,7 @@ def tree() -> Iterator[Tree]:
 
 
 def test_process_below_a_shim_is_the_engines(tree: Tree) -> None:
-    notes = Notes()
+    notes = GpuState()
     found = identify(tree.child, 5, tree.shims, notes)
     assert (found.owner, found.engine, found.bytes) == (Owner.ENGINE, "chat", 5)
     assert found.user
@@ -55,7 +55,7 @@ def test_process_below_a_shim_is_the_engines(tree: Tree) -> None:
 
 
 def test_process_seen_in_an_engine_is_an_orphan_without_its_shim(tree: Tree) -> None:
-    notes = Notes()
+    notes = GpuState()
     identify(tree.child, 5, tree.shims, notes)
     found = identify(tree.child, 5, {}, notes)
     assert (found.owner, found.engine) == (Owner.ORPHAN, "chat")
@@ -63,7 +63,7 @@ def test_process_seen_in_an_engine_is_an_orphan_without_its_shim(tree: Tree) -> 
 
 def test_process_of_an_engines_session_is_an_orphan(tree: Tree) -> None:
     """It took memory only after the last listing, then its shim was killed."""
-    found = identify(tree.child, 5, {}, Notes(sessions={tree.process.pid: "chat"}))
+    found = identify(tree.child, 5, {}, GpuState(sessions={tree.process.pid: "chat"}))
     assert (found.owner, found.engine) == (Owner.ORPHAN, "chat")
 
 
@@ -71,7 +71,7 @@ def test_process_in_the_group_of_an_engines_unit_is_an_orphan(tree: Tree, tmp_pa
     place = tmp_path / str(tree.child)
     place.mkdir()
     (place / "cgroup").write_text("0::/system.slice/system-vllmd\\x2dengine.slice/vllmd-engine@3")
-    found = identify(tree.child, 5, {}, Notes(), root=str(tmp_path))
+    found = identify(tree.child, 5, {}, GpuState(), root=str(tmp_path))
     assert found.owner is Owner.ORPHAN
 
 
@@ -90,26 +90,26 @@ def test_title_has_no_options(line: str, name: str) -> None:
 
 
 def test_anything_else_is_foreign() -> None:
-    found = identify(os.getpid(), 5, {}, Notes())
+    found = identify(os.getpid(), 5, {}, GpuState())
     assert (found.owner, found.engine) == (Owner.FOREIGN, None)
     assert found.start_ticks
 
 
 def test_id_that_is_used_again_is_no_orphan() -> None:
     """Same number, another process: it began at another time."""
-    notes = Notes(processes={(os.getpid(), 1): "chat"})
+    notes = GpuState(processes={(os.getpid(), 1): "chat"})
     assert identify(os.getpid(), 5, {}, notes).owner is Owner.FOREIGN
     forget_ended(notes, {os.getpid()})
     assert notes.processes == {}
 
 
 def test_process_of_another_namespace_is_foreign_and_nameless() -> None:
-    found = identify(2**22 + 1, None, {}, Notes())
+    found = identify(2**22 + 1, None, {}, GpuState())
     assert (found.owner, found.name, found.bytes) == (Owner.FOREIGN, "", None)
 
 
 def test_memory_of_an_engine_that_has_ended_is_an_orphans_until_it_is_back() -> None:
-    tree, notes = Tree(), Notes()
+    tree, notes = Tree(), GpuState()
     identify(tree.child, 5, tree.shims, notes)
     tree.end()
     found = identify(tree.child, 5, {}, notes)

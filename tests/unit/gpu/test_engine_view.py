@@ -9,8 +9,8 @@ from tests.helpers.make import config
 from vllmd.engine.gpu_interface import GpuView
 from vllmd.gpu.attribution import Owner
 from vllmd.gpu.engine_view import view_of
-from vllmd.gpu.service import Gpus
-from vllmd.gpu.state_file import Notebook
+from vllmd.gpu.service import GpuService
+from vllmd.gpu.state_file import GpuStateFile
 from vllmd.xids import KernelXid
 
 
@@ -124,7 +124,7 @@ def test_host_without_gpus_knows_nothing(tmp_path: Path) -> None:
     made = config(
         f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n[engines.chat]\nmodel = "m"\n'
     )
-    gpus = Gpus(made, {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    gpus = GpuService(made, {}, lambda: [], FakeClock(), GpuStateFile(tmp_path / "gpus.json"))
     assert view_of(gpus, made.engines["chat"]) == GpuView()
 
 

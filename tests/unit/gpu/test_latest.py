@@ -1,6 +1,6 @@
 from typing import Any
 
-from vllmd.gpu.latest import Latest, Periods
+from vllmd.gpu.latest import LatestReadings, Periods
 
 FAST: dict[str, Any] = {"took_s": 0.1, "cpu_s": 1.0, "rss": 5, "errors": {}, "lost": {}}
 G1, G2, MIG = "GPU-1", "GPU-2", "MIG-1"
@@ -10,8 +10,8 @@ def record(uuid: str, index: int, **more: Any) -> dict[str, Any]:
     return {"uuid": uuid, "index": index, "name": "X", "pci_bus_id": "p", **more}
 
 
-def made(*devices: dict[str, Any], indices: dict[str, int] | None = None) -> Latest:
-    latest = Latest(Periods(1, 10, 15), 60.0, indices)
+def made(*devices: dict[str, Any], indices: dict[str, int] | None = None) -> LatestReadings:
+    latest = LatestReadings(Periods(1, 10, 15), 60.0, indices)
     latest.take({"kind": "devices", "devices": list(devices or [record(G1, 0)])}, 0.0)
     return latest
 

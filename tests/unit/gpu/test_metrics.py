@@ -8,7 +8,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import gpu, gpu_device, gpu_figures
 from vllmd.gpu.attribution import Holder, Owner
 from vllmd.gpu.metrics import GpusCollector
-from vllmd.gpu.reader_process import Problem
+from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.rows import ROWS
 from vllmd.gpu.snapshot import GpuFigures, SeenXid
 
@@ -87,7 +87,7 @@ def test_lost_gpu_is_down_and_says_nothing_else() -> None:
 
 
 def test_reader_without_readings_says_why() -> None:
-    text = page(gpu_figures(problem=Problem("hung", "x"), success_at=None, took_s={}))
+    text = page(gpu_figures(problem=ReaderProblem("hung", "x"), success_at=None, took_s={}))
     assert "vllmd_nvml_up 0.0" in text
     assert 'vllmd_nvml_problem{reason="hung"} 1.0' in text
     assert 'vllmd_nvml_problem{reason="died"} 0.0' in text
@@ -116,4 +116,4 @@ def test_demo_is_no_nvml() -> None:
 
 
 def test_host_without_gpus_has_no_metric_of_them() -> None:
-    assert page(gpu_figures(source="none", problem=Problem("disabled", "x"))) == ""
+    assert page(gpu_figures(source="none", problem=ReaderProblem("disabled", "x"))) == ""

@@ -14,8 +14,8 @@ import pytest
 
 from vllmd.gpu import reader_process as link_module
 from vllmd.gpu import wire
-from vllmd.gpu.latest import Latest, Periods
-from vllmd.gpu.reader_process import STARTING, Link
+from vllmd.gpu.latest import LatestReadings, Periods
+from vllmd.gpu.reader_process import STARTING, ReaderProcess
 from vllmd.util.clock import SystemClock
 
 FAST = r"""import sys, time, os
@@ -35,7 +35,7 @@ class Scene:
         self.taken: list[Mapping[str, Any]] = []
         self.forgotten = 0
         argv = [sys.executable, "-I", "-S", "-c", FAST + script]
-        self.link = Link(
+        self.link = ReaderProcess(
             argv, self.taken.append, self._forget, SystemClock(), late_s=late_s, first_s=first_s
         )
 
@@ -208,9 +208,9 @@ async def test_message_that_lacks_something_never_ends_whoever_listens() -> None
     """A part of the daemon would end with it, and the reading of all GPUs."""
     told = 0
     for line in broken_messages():
-        latest = Latest(Periods(), 60.0)
-        take = functools.partial(Latest.take, latest, now=0.0)
-        link = Link(["x"], take, lambda: None, SystemClock(), late_s=9)
+        latest = LatestReadings(Periods(), 60.0)
+        take = functools.partial(LatestReadings.take, latest, now=0.0)
+        link = ReaderProcess(["x"], take, lambda: None, SystemClock(), late_s=9)
         reader = asyncio.StreamReader()
         for kind in ("hello", "devices"):
             reader.feed_data(wire.encode(kind, **MESSAGES[kind]))

@@ -3,7 +3,7 @@ import re
 import pynvml
 import pytest
 
-from vllmd.gpu.rows import FAMILIES, FAST, ONCE, ROWS, SLOW, Call, Field, Row
+from vllmd.gpu.rows import FAMILIES, FAST, ONCE, ROWS, SLOW, Call, Field, NvmlRow
 
 
 def test_keys_are_unique() -> None:
@@ -11,7 +11,7 @@ def test_keys_are_unique() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-def test_row_names_what_nvml_has(row: Row) -> None:
+def test_row_names_what_nvml_has(row: NvmlRow) -> None:
     if isinstance(row.source, Call):
         assert hasattr(pynvml, row.source.function)
         assert all(hasattr(pynvml, name) for name in row.source.constants)
@@ -21,7 +21,7 @@ def test_row_names_what_nvml_has(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-def test_row_has_a_help_and_a_unit(row: Row) -> None:
+def test_row_has_a_help_and_a_unit(row: NvmlRow) -> None:
     assert row.help.endswith(".")
     assert row.when in (FAST, SLOW, ONCE)
     unit = r"(bytes|ratio|watts|celsius|hertz|seconds|joules|errors|replays)(_total)?$"

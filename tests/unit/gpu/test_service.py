@@ -12,9 +12,9 @@ from tests.helpers.make import config
 from vllmd.engine.state_machine import State
 from vllmd.events.gpu import GpuReaderFailed
 from vllmd.gpu.attribution import Owner
-from vllmd.gpu.reader_process import Problem
-from vllmd.gpu.service import Gpus
-from vllmd.gpu.state_file import Notebook
+from vllmd.gpu.reader_process import ReaderProblem
+from vllmd.gpu.service import GpuService
+from vllmd.gpu.state_file import GpuStateFile
 from vllmd.util.units import GIB
 from vllmd.xids import KernelXid
 
@@ -133,13 +133,15 @@ def test_next_daemon_knows_of_a_changed_driver_before_it_has_read_anything(
     scene.library = "590.2"
     scene.slow()
     text = f'[daemon]\nrun_dir = "{tmp_path}/run"\n[gpu]\nsource = "nvml"\n'
-    fresh = Gpus(config(text), {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    fresh = GpuService(
+        config(text), {}, lambda: [], FakeClock(), GpuStateFile(tmp_path / "gpus.json")
+    )
     assert fresh.mismatch is not None
 
 
 def test_reader_that_cannot_begin_for_the_driver_is_a_mismatch_too(scene: GpuScene) -> None:
     scene.kernel = scene.library = None
-    scene.gpus.link.problem = Problem("driver_mismatch", "Driver/library version mismatch")
+    scene.gpus.link.problem = ReaderProblem("driver_mismatch", "Driver/library version mismatch")
     scene.gpus._forget()
     figures = scene.gpus.figures()
     assert figures.mismatch is not None
@@ -204,7 +206,9 @@ def test_engine_that_is_not_configured_any_more_is_no_orphan(
 
 async def test_host_without_a_gpu_runs_no_reader(tmp_path: Path) -> None:
     text = f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n'
-    gpus = Gpus(config(text), {}, lambda: [], FakeClock(), Notebook(tmp_path / "gpus.json"))
+    gpus = GpuService(
+        config(text), {}, lambda: [], FakeClock(), GpuStateFile(tmp_path / "gpus.json")
+    )
     assert list(gpus.parts()) == []
     figures = gpus.figures()
     assert (figures.source, figures.devices) == ("none", ())

@@ -2,7 +2,7 @@ import json
 
 from tests.helpers.make import gpu, gpu_device, gpu_figures
 from vllmd.gpu.attribution import Holder, Owner
-from vllmd.gpu.reader_process import Problem
+from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import SeenXid
 
 
@@ -12,7 +12,7 @@ def test_figures_are_json() -> None:
         holders=(Holder(1, 5, Owner.ENGINE, "chat", "VLLM::EngineCore", "vllmd", 9),),
         xids=(SeenXid.of(79, 1, 5.0),),
     )
-    shown = json.loads(json.dumps(gpu_figures(one, problem=Problem("hung", "why")).to_json()))
+    shown = json.loads(json.dumps(gpu_figures(one, problem=ReaderProblem("hung", "why")).to_json()))
     assert shown["problem"] == {"reason": "hung", "text": "why"}
     (device,) = shown["gpus"]
     assert device["owners"][0] == {"owner": "engine", "engine": "chat", "bytes": 5}

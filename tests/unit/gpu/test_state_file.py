@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllmd.gpu.state_file import MAX_PROCESSES, Notebook, Notes
+from vllmd.gpu.state_file import MAX_PROCESSES, GpuState, GpuStateFile
 from vllmd.shim.proc import boot_id
 
 
-def notes() -> Notes:
-    return Notes(
+def notes() -> GpuState:
+    return GpuState(
         processes={(10, 99): "chat"},
         sessions={10: "chat"},
         baselines={"chat": ("run-1", 5)},
@@ -21,21 +21,21 @@ def notes() -> Notes:
 
 
 def test_notes_come_back(tmp_path: Path) -> None:
-    book = Notebook(tmp_path / "gpus.json")
+    book = GpuStateFile(tmp_path / "gpus.json")
     book.save(notes())
     assert book.load() == notes()
 
 
 def test_notes_of_another_boot_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "gpus.json"
-    Notebook(path).save(notes())
+    GpuStateFile(path).save(notes())
     path.write_text(path.read_text().replace(boot_id(), "another"))
-    assert Notebook(path).load() == Notes()
+    assert GpuStateFile(path).load() == GpuState()
 
 
 def test_same_notes_are_written_once(tmp_path: Path) -> None:
     done: list[object] = []
-    book = Notebook(tmp_path / "gpus.json", lambda work, _key=None, /: done.append(work))
+    book = GpuStateFile(tmp_path / "gpus.json", lambda work, _key=None, /: done.append(work))
     book.save(notes())
     book.save(notes())
     assert len(done) == 1
@@ -45,19 +45,19 @@ def test_same_notes_are_written_once(tmp_path: Path) -> None:
 def test_garbage_is_as_good_as_nothing(tmp_path_factory: pytest.TempPathFactory, b: bytes) -> None:
     path = tmp_path_factory.mktemp("n") / "gpus.json"
     path.write_bytes(b)
-    assert Notebook(path).load() == Notes()
+    assert GpuStateFile(path).load() == GpuState()
 
 
 def test_file_of_other_shape_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "gpus.json"
     path.write_text(json.dumps({"boot": boot_id(), "processes": 5}))
-    assert Notebook(path).load() == Notes()
+    assert GpuStateFile(path).load() == GpuState()
     assert "state_file.unreadable" in capsys.readouterr().out
 
 
 def test_disk_that_refuses_is_said_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    book = Notebook(tmp_path / "file" / "gpus.json")
+    book = GpuStateFile(tmp_path / "file" / "gpus.json")
     book.save(notes())
     assert "state_file.not_written" in capsys.readouterr().out
     (tmp_path / "file").unlink()
@@ -66,7 +66,7 @@ def test_disk_that_refuses_is_said_only(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_processes_are_bounded_the_oldest_go_first(tmp_path: Path) -> None:
-    many = Notes(processes={(pid, 1): "chat" for pid in range(MAX_PROCESSES + 5)})
-    Notebook(tmp_path / "gpus.json").save(many)
+    many = GpuState(processes={(pid, 1): "chat" for pid in range(MAX_PROCESSES + 5)})
+    GpuStateFile(tmp_path / "gpus.json").save(many)
     assert len(many.processes) == MAX_PROCESSES
     assert (0, 1) not in many.processes

@@ -4,11 +4,11 @@ from tests.helpers.metrics import values
 from vllmd.eventlog.bus import Event
 from vllmd.history.metrics import HistoryCollector
 from vllmd.history.store import Store
-from vllmd.history.writer import History
+from vllmd.history.writer import HistoryWriter
 
 
 def test_collect_says_how_the_history_fares(tmp_path: Path) -> None:
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     collector = HistoryCollector(history)
     assert values(collector.collect())["vllmd_history_up",] == 0
     history.start()

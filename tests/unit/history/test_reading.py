@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import Wanted, read
+from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME, Store
 
 EVENTS = [
@@ -18,18 +18,18 @@ EVENTS = [
 @pytest.mark.parametrize(
     ("wanted", "ids"),
     [
-        (Wanted(), [1, 2, 3, 4]),
-        (Wanted(since=200.0), [2, 3, 4]),
-        (Wanted(until=300.0), [1, 2]),
-        (Wanted(engine="chat"), [2, 4]),
-        (Wanted(level="warning"), [2, 3, 4]),
-        (Wanted(level="error", engine="chat"), [2]),
-        (Wanted(names=("engine.e*", "daemon.started")), [1, 2, 3]),
-        (Wanted(after_id=2), [3, 4]),
-        (Wanted(limit=2), [3, 4]),
+        (EventFilter(), [1, 2, 3, 4]),
+        (EventFilter(since=200.0), [2, 3, 4]),
+        (EventFilter(until=300.0), [1, 2]),
+        (EventFilter(engine="chat"), [2, 4]),
+        (EventFilter(level="warning"), [2, 3, 4]),
+        (EventFilter(level="error", engine="chat"), [2]),
+        (EventFilter(names=("engine.e*", "daemon.started")), [1, 2, 3]),
+        (EventFilter(after_id=2), [3, 4]),
+        (EventFilter(limit=2), [3, 4]),
     ],
 )
-def test_read_returns_what_is_wanted(tmp_path: Path, wanted: Wanted, ids: list[int]) -> None:
+def test_read_returns_what_is_wanted(tmp_path: Path, wanted: EventFilter, ids: list[int]) -> None:
     store = Store(tmp_path, keep_days=1e6)
     store.open()
     store.append(EVENTS)
@@ -42,7 +42,7 @@ def test_read_returns_what_is_wanted(tmp_path: Path, wanted: Wanted, ids: list[i
 
 def test_read_of_no_history_raises(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.Error):
-        read(tmp_path / "a?b#c%" / NAME, Wanted())
+        read(tmp_path / "a?b#c%" / NAME, EventFilter())
 
 
 @pytest.mark.parametrize("fields", ['["a"]', '"a"', "1", "null", '{"a": ', "[" * 5000])
@@ -51,6 +51,6 @@ def test_row_that_was_damaged_by_hand_is_shown_as_it_is(tmp_path: Path, fields: 
     store.open()
     store.append(EVENTS[:1])
     store.connection.execute("UPDATE events SET fields = ?", (fields,))
-    (event,) = read(tmp_path / NAME, Wanted())
+    (event,) = read(tmp_path / NAME, EventFilter())
     assert event.fields == {"unreadable": fields}
     store.close()

@@ -17,7 +17,7 @@ from vllmd.events.history import (
     HistoryInterrupted,
     HistorySetAside,
 )
-from vllmd.history.reading import Wanted, read
+from vllmd.history.reading import EventFilter, read
 from vllmd.history.schema import MIGRATIONS, Migration, migrate
 from vllmd.history.store import NAME, Store, encode
 from vllmd.util.units import DAY_S, MIB
@@ -31,7 +31,7 @@ def event(name: str = "engine.exited", level: str = "error", **fields: object) -
 
 
 def all_of(folder: Path) -> list[Event]:
-    return read(folder / NAME, Wanted(limit=10**6))
+    return read(folder / NAME, EventFilter(limit=10**6))
 
 
 def test_append_is_there_for_a_reader_and_after_an_orderly_end(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from vllmd.events.base import TypedEvent
 from vllmd.events.history import HistoryFailed
 from vllmd.events.traces import RequestSlow
 from vllmd.history import writer
-from vllmd.history.reading import Wanted, read
+from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME, Store
-from vllmd.history.writer import History
-from vllmd.util.parts import Parts
+from vllmd.history.writer import HistoryWriter
+from vllmd.util.parts import PartRunner
 
 
 def event(number: int = 0) -> Event:
@@ -23,11 +23,11 @@ def event(number: int = 0) -> Event:
 
 
 def written(folder: Path) -> list[int]:
-    return [e.fields["number"] for e in read(folder / NAME, Wanted())]
+    return [e.fields["number"] for e in read(folder / NAME, EventFilter())]
 
 
 def test_history_writes_in_order_and_closes(tmp_path: Path) -> None:
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.put(event(0))  # before it runs
     history.start()
     for number in range(1, 700):
@@ -46,7 +46,7 @@ def test_room_comes_back_with_what_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "QUEUE", 10)
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.start()
     for begin in range(0, 50, 10):
         for number in range(begin, begin + 10):
@@ -58,7 +58,7 @@ def test_room_comes_back_with_what_is_written(
 
 
 def test_what_is_for_the_journal_only_is_not_kept(tmp_path: Path) -> None:
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.start()
     history.put(Event(1e10, RequestSlow.name, "info", "chat"))
     history.put(event(1))
@@ -82,7 +82,7 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
 
     monkeypatch.setattr(Store, "append", failing)
     told: list[TypedEvent] = []
-    history = History(Store(tmp_path), report=told.append)
+    history = HistoryWriter(Store(tmp_path), report=told.append)
     for number in range(15):
         history.put(event(number))
     history.start()  # now: the thread must not take one before all have come
@@ -99,7 +99,7 @@ def test_full_disk_drops_what_does_not_fit_counts_it_and_goes_on(
 def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> None:
     told: list[TypedEvent] = []
     (tmp_path / "missing").touch()  # where the folder is to be
-    history = History(Store(tmp_path / "missing"), report=told.append)
+    history = HistoryWriter(Store(tmp_path / "missing"), report=told.append)
     history.start()
     history.put(event())
     wait_for("the failure", lambda: told)
@@ -114,7 +114,7 @@ def test_close_of_a_history_that_cannot_be_opened_returns(tmp_path: Path) -> Non
 
 def test_report_by_default_goes_to_the_log(tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(b"no database" * 1000)
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.start()
     assert history.flush(5)
     history.close()
@@ -122,7 +122,7 @@ def test_report_by_default_goes_to_the_log(tmp_path: Path) -> None:
 
 
 def test_event_whose_fields_are_no_json_is_kept_as_it_shows(tmp_path: Path) -> None:
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.start()
     deep: list[object] = []
     for _ in range(100_000):
@@ -131,7 +131,7 @@ def test_event_whose_fields_are_no_json_is_kept_as_it_shows(tmp_path: Path) -> N
     history.put(Event(1e10, "a.b", "info", None, {"deep": {"x": deep}}))
     history.put(event(3))
     history.close()
-    first, second, third = read(tmp_path / NAME, Wanted())
+    first, second, third = read(tmp_path / NAME, EventFilter())
     assert "(1, 2): 3" in first.fields["unreadable"]
     assert "RecursionError" in second.fields["unreadable"]
     assert third.fields == {"number": 3}
@@ -159,8 +159,8 @@ def test_event_that_cannot_be_written_is_counted_and_the_others_are_written(
         append(store, batch)
 
     monkeypatch.setattr(Store, "append", raising)
-    parts = Parts()
-    history = History(Store(tmp_path), parts=parts)
+    parts = PartRunner()
+    history = HistoryWriter(Store(tmp_path), parts=parts)
     for number in range(6):
         history.put(event(number))
     history.start()
@@ -184,8 +184,8 @@ def test_mistake_in_the_thread_is_told_and_it_goes_on(
         prune(store)
 
     monkeypatch.setattr(Store, "prune_if_due", failing)
-    parts, told = Parts(), list[TypedEvent]()
-    history = History(Store(tmp_path), report=told.append, parts=parts)
+    parts, told = PartRunner(), list[TypedEvent]()
+    history = HistoryWriter(Store(tmp_path), report=told.append, parts=parts)
     history.start()
     history.put(event(1))
     wait_for("both mistakes", lambda: parts.failures()["history"] == 2)
@@ -199,19 +199,19 @@ def test_mistake_in_the_thread_is_told_and_it_goes_on(
 
 def test_file_that_is_deleted_is_begun_anew_and_said_once(tmp_path: Path) -> None:
     told: list[TypedEvent] = []
-    history = History(Store(tmp_path / "state"), report=told.append)
+    history = HistoryWriter(Store(tmp_path / "state"), report=told.append)
     history.start()
     history.put(event())
     assert history.flush(5)
     shutil.rmtree(tmp_path / "state")
     history.put(event())
-    assert len(history.read(Wanted())) == 1
+    assert len(history.read(EventFilter())) == 1
     assert history.problem is None
     assert [each.name for each in told] == [HistoryFailed.name]
     assert isinstance(told[0], HistoryFailed)
     assert "it was deleted, replaced or cut" in told[0].problem
     (tmp_path / "state" / NAME).unlink()
-    assert history.read(Wanted()) == [], "a reader notices it too"
+    assert history.read(EventFilter()) == [], "a reader notices it too"
     history.close()
     assert (history.written, history.dropped) == (2, 0)
 
@@ -222,7 +222,7 @@ def test_file_that_cannot_be_opened_again_is_let_go_of(
     """A deleted file that is held open takes its room on the disk."""
     monkeypatch.setattr(writer, "RETRY_S", 0.05)
     folder = tmp_path / "state"
-    history = History(Store(folder))
+    history = HistoryWriter(Store(folder))
     history.start()
     history.put(event())
     assert history.flush(5)
@@ -250,7 +250,7 @@ def test_disk_that_refuses_is_asked_again_after_a_pause(
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(Store, "open", refuse)
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.start()
     history.put(event())
     wait_for("the problem", lambda: "disk I/O error" in str(history.problem))
@@ -261,14 +261,14 @@ def test_disk_that_refuses_is_asked_again_after_a_pause(
 
 def test_flush_waits_for_no_further_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GROUP_S", 1000.0)
-    history = History(Store(tmp_path))
+    history = HistoryWriter(Store(tmp_path))
     history.start()
     assert history.flush(20)
     history.close()
 
 
 def test_limit_is_kept_from_then_on(tmp_path: Path) -> None:
-    history = History(Store(tmp_path, max_bytes=1 << 30))
+    history = HistoryWriter(Store(tmp_path, max_bytes=1 << 30))
     history.start()
     for number in range(3000):
         history.put(event(number))
@@ -277,7 +277,7 @@ def test_limit_is_kept_from_then_on(tmp_path: Path) -> None:
     history.put(event(3000))
     assert history.flush(20)
     history.close()
-    kept = read(tmp_path / NAME, Wanted(limit=10_000))
+    kept = read(tmp_path / NAME, EventFilter(limit=10_000))
     assert len(kept) < 3001
     assert kept[-1].fields == {"number": 3000}
 

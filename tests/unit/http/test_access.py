@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, LateClock
 from tests.helpers.web import PASSWORD, TLS, USERS, write
-from vllmd.http.access import Access, Limit, Refusals, is_readiness, read_login
-from vllmd.http.passwords import Passwords, Verdict
+from vllmd.http.access import Access, Limit, LoginRefusals, is_readiness, read_login
+from vllmd.http.passwords import LoginResult, Passwords
 from vllmd.http.web_config import RateLimit
 from vllmd.http.web_file import WebFile
 
@@ -20,19 +20,23 @@ GOOD = ("prometheus", PASSWORD)
 class Scripted(Passwords):
     """Passwords whose verdicts a test gives."""
 
-    def __init__(self, clock: FakeClock, verdict: Verdict | None = None) -> None:
+    def __init__(self, clock: FakeClock, verdict: LoginResult | None = None) -> None:
         super().__init__(clock)
         self.given = verdict
         self.asked: list[tuple[str, bytes, str]] = []
 
-    async def verdict(self, users: Any, user: str, password: bytes, address: str) -> Verdict:
+    async def verdict(self, users: Any, user: str, password: bytes, address: str) -> LoginResult:
         self.asked.append((user, password, address))
         right = (user, password) == (GOOD[0], GOOD[1].encode())
-        return self.given or (Verdict.ACCEPTED if right else Verdict.WRONG)
+        return self.given or (LoginResult.ACCEPTED if right else LoginResult.WRONG)
 
 
 def client_for(
-    path: Path, *, https: bool = False, verdict: Verdict | None = None, open_readiness: bool = False
+    path: Path,
+    *,
+    https: bool = False,
+    verdict: LoginResult | None = None,
+    open_readiness: bool = False,
 ) -> TestClient:
     clock = FakeClock()
     app = Access(
@@ -78,7 +82,7 @@ def test_open_readiness_leaves_only_the_checks_open(tmp_path: Path) -> None:
 
 
 def test_too_many_waiting_are_told_to_come_again(tmp_path: Path) -> None:
-    client = client_for(write(tmp_path, USERS), verdict=Verdict.BUSY)
+    client = client_for(write(tmp_path, USERS), verdict=LoginResult.BUSY)
     answer = client.get("/metrics", auth=GOOD)
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
     assert answer.text == "too many passwords wait to be checked\n"
@@ -137,7 +141,7 @@ def test_limit_gives_one_more_each_interval_up_to_the_burst() -> None:
 
 def test_refusals_are_said_at_once_and_then_once_a_minute_with_a_count() -> None:
     clock = FakeClock()
-    refusals = Refusals(clock)
+    refusals = LoginRefusals(clock)
     with capture_logs() as logs:
         for second in range(120):
             for _ in range(1000):

@@ -3,7 +3,7 @@ from starlette.testclient import TestClient
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
-from vllmd.collectors.runner import Runner
+from vllmd.collectors.runner import CollectorRunner
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.http import app
@@ -11,7 +11,7 @@ from vllmd.http.metrics_page import MetricsPage
 
 
 def client_for(*engines: EngineStatus) -> TestClient:
-    page = MetricsPage(Runner([], FakeClock()), lambda: [])
+    page = MetricsPage(CollectorRunner([], FakeClock()), lambda: [])
     return TestClient(app.build(lambda: engines, page))
 
 

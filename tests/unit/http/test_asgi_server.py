@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from tests.helpers.eventually import eventually
 from vllmd.http import asgi_server
-from vllmd.http.asgi_server import Background, Server
-from vllmd.http.connections import Counts
+from vllmd.http.asgi_server import AsgiServer, Background
+from vllmd.http.connections import ConnectionCounts
 from vllmd.http.protocol import Limits
 
 
@@ -30,9 +30,9 @@ def saying(text: str) -> Starlette:
 
 
 @asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[Server, str, int]]:
+async def serving(app: Any, **options: Any) -> AsyncIterator[tuple[AsgiServer, str, int]]:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(app, **options)
+    server = AsgiServer(app, **options)
     server.start(listener)
     host, port = listener.getsockname()
     try:
@@ -52,7 +52,7 @@ async def answer_to(host: str, port: int, raw: bytes) -> bytes:
 
 async def test_server_serves_until_closed() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = Server(saying("here"))
+    server = AsgiServer(saying("here"))
     running = asyncio.create_task(server.run_on(listener))
     async with httpx.AsyncClient(trust_env=False) as client:
         response = await client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/")
@@ -124,7 +124,7 @@ async def test_answers_that_nobody_reads_are_bounded_in_all(
     async def page(_: Request) -> Response:
         return Response(b"x" * 20_000_000)  # each its own
 
-    counts = Counts()
+    counts = ConnectionCounts()
     app = Starlette(routes=[Route("/", page)])
     async with serving(app, counts=counts) as (_, host, port):
         open_ones = []
@@ -139,7 +139,7 @@ async def test_answers_that_nobody_reads_are_bounded_in_all(
 
 
 async def test_connections_that_are_reset_leave_nothing_behind() -> None:
-    counts = Counts()
+    counts = ConnectionCounts()
     async with serving(saying("here"), counts=counts) as (server, host, port):
         for _ in range(20):
             reader, writer = await asyncio.open_connection(host, port)
@@ -200,7 +200,7 @@ async def test_whatever_a_client_sends_is_no_mistake_of_ours(
         return PlainTextResponse("x" * drawn.choice([1, 100_000]))
 
     app = Starlette(routes=[Route("/", say, methods=["GET", "POST"])])
-    limits, counts = Limits(max_body_bytes=max_body_bytes), Counts()
+    limits, counts = Limits(max_body_bytes=max_body_bytes), ConnectionCounts()
     async with serving(app, limits=limits, counts=counts) as (_, host, port):
         for _ in range(400):
             reader, writer = await asyncio.open_connection(host, port)

@@ -9,10 +9,10 @@ from vllmd.http.connections import (
     ENDED,
     FULL,
     Connection,
+    ConnectionCounts,
     Connections,
-    Counts,
+    ConnectionTotals,
     Phase,
-    Tallies,
     peer_of,
 )
 
@@ -24,7 +24,7 @@ class Open:
         self.now = 0.0
         self.woken_at: list[float] = []
         self.cut: list[str] = []
-        self.among = Connections(bound, Counts(), lambda: self.now, self.woken_at.append)
+        self.among = Connections(bound, ConnectionCounts(), lambda: self.now, self.woken_at.append)
 
     def add(self, name: str, peer: str = "a", phase: Phase | None = None) -> Connection:
         self.now += 1
@@ -126,7 +126,7 @@ def test_make_room_spares_what_is_beyond_the_last_phase() -> None:
 
 
 def test_tallies_keep_the_counts_of_a_listener_that_is_made_anew() -> None:
-    tallies = Tallies()
+    tallies = ConnectionTotals()
     tallies.of("exporter").accepted += 1
     assert tallies.of("exporter").accepted == 1
     assert [name for name, _ in tallies.items()] == ["exporter"]

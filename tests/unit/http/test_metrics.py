@@ -1,9 +1,9 @@
-from vllmd.http.connections import Tallies
+from vllmd.http.connections import ConnectionTotals
 from vllmd.http.metrics import ConnectionsCollector
 
 
 def test_collector_shows_what_became_of_connections() -> None:
-    tallies = Tallies()
+    tallies = ConnectionTotals()
     counts = tallies.of("exporter")
     counts.accepted, counts.open = 3, 1
     counts.closed["full"] += 2

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.helpers.clock import FakeClock
 from tests.helpers.eventually import eventually
 from tests.helpers.make import DATA
-from vllmd.collectors.runner import Runner
+from vllmd.collectors.runner import CollectorRunner
 from vllmd.daemon.metrics.build import BuildCollector
 from vllmd.http.metrics_page import MetricsPage, accepts_openmetrics, parse_deadline
 from vllmd.scrape.page import PageSource
@@ -28,7 +28,7 @@ def page_of(*pages: bytes | None) -> MetricsPage:
         answer = httpx.Response(500) if content is None else httpx.Response(200, content=content)
         client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _, a=answer: a))
         sources.append(PageSource(f"e{number}", "http://e", client, FakeClock()))
-    return MetricsPage(Runner([BuildCollector()], FakeClock()), lambda: sources)
+    return MetricsPage(CollectorRunner([BuildCollector()], FakeClock()), lambda: sources)
 
 
 async def test_render_openmetrics_of_two_engines_is_one_valid_page() -> None:

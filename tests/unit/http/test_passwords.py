@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.web import HASH, PASSWORD
 from vllmd.http import passwords
-from vllmd.http.passwords import Passwords, Remembered, Verdict, client_of, dummy, in_thread
+from vllmd.http.passwords import LoginCache, LoginResult, Passwords, client_of, dummy, in_thread
 from vllmd.http.web_config import hash_problem
 
 USERS = {"ann": HASH}
@@ -44,11 +44,11 @@ def checks() -> Iterator[Checks]:
 
 def ask(
     made: Passwords, password: str, address: str = "10.0.0.1", user: str = "ann"
-) -> asyncio.Task[Verdict]:
+) -> asyncio.Task[LoginResult]:
     return asyncio.create_task(made.verdict(USERS, user, password.encode(), address))
 
 
-async def end_of(task: asyncio.Task[Verdict], clock: FakeClock) -> Verdict:
+async def end_of(task: asyncio.Task[LoginResult], clock: FakeClock) -> LoginResult:
     """Wait for a verdict, letting the rests after wrong ones pass."""
     while not task.done():
         await clock.advance(10)
@@ -59,12 +59,12 @@ async def end_of(task: asyncio.Task[Verdict], clock: FakeClock) -> Verdict:
 async def test_password_is_checked_by_bcrypt() -> None:
     clock = FakeClock()
     made = Passwords(clock)
-    assert await end_of(ask(made, PASSWORD), clock) is Verdict.ACCEPTED
-    assert await end_of(ask(made, "wrong"), clock) is Verdict.WRONG
-    assert await end_of(ask(made, PASSWORD, user="bob"), clock) is Verdict.WRONG
-    assert await end_of(ask(made, "fakepassword", user="bob"), clock) is Verdict.WRONG
-    assert await end_of(ask(made, "nul\0nul"), clock) is Verdict.WRONG
-    assert await end_of(ask(made, "x" * 100_000), clock) is Verdict.WRONG
+    assert await end_of(ask(made, PASSWORD), clock) is LoginResult.ACCEPTED
+    assert await end_of(ask(made, "wrong"), clock) is LoginResult.WRONG
+    assert await end_of(ask(made, PASSWORD, user="bob"), clock) is LoginResult.WRONG
+    assert await end_of(ask(made, "fakepassword", user="bob"), clock) is LoginResult.WRONG
+    assert await end_of(ask(made, "nul\0nul"), clock) is LoginResult.WRONG
+    assert await end_of(ask(made, "x" * 100_000), clock) is LoginResult.WRONG
 
 
 async def test_password_longer_than_bcrypt_looks_at_is_cut_as_go_cuts_it() -> None:
@@ -72,32 +72,32 @@ async def test_password_longer_than_bcrypt_looks_at_is_cut_as_go_cuts_it() -> No
     long = "x" * 80
     hashed = bcrypt.hashpw(long[:72].encode(), bcrypt.gensalt(4)).decode()
     made = Passwords(clock)
-    assert await made.verdict({"a": hashed}, "a", long.encode(), "") is Verdict.ACCEPTED
+    assert await made.verdict({"a": hashed}, "a", long.encode(), "") is LoginResult.ACCEPTED
 
 
 async def test_result_good_or_wrong_is_remembered(checks: Checks) -> None:
     clock = FakeClock()
-    remembered = Remembered()
+    remembered = LoginCache()
     made = Passwords(clock, remembered, checks)
     checks.let_go(2)
-    assert await end_of(ask(made, "right"), clock) is Verdict.ACCEPTED
-    assert await end_of(ask(made, "wrong"), clock) is Verdict.WRONG
+    assert await end_of(ask(made, "right"), clock) is LoginResult.ACCEPTED
+    assert await end_of(ask(made, "wrong"), clock) is LoginResult.WRONG
     for _ in range(3):
-        assert await ask(made, "right") is Verdict.ACCEPTED
-        assert await ask(made, "wrong") is Verdict.WRONG
+        assert await ask(made, "right") is LoginResult.ACCEPTED
+        assert await ask(made, "wrong") is LoginResult.WRONG
     assert len(checks.asked) == 2
-    assert remembered.counts == {Verdict.ACCEPTED: 4, Verdict.WRONG: 4}
+    assert remembered.counts == {LoginResult.ACCEPTED: 4, LoginResult.WRONG: 4}
     assert await Passwords(clock, remembered, checks).verdict(USERS, "ann", b"right", "") is (
-        Verdict.ACCEPTED
+        LoginResult.ACCEPTED
     )
 
 
 async def test_result_is_forgotten_when_the_hash_changes(checks: Checks) -> None:
     made = Passwords(FakeClock(), check=checks)
     checks.let_go(2)
-    assert await ask(made, "right") is Verdict.ACCEPTED
+    assert await ask(made, "right") is LoginResult.ACCEPTED
     other = HASH[:-1] + ("a" if HASH[-1] != "a" else "b")
-    assert await made.verdict({"ann": other}, "ann", b"right", "") is Verdict.ACCEPTED
+    assert await made.verdict({"ann": other}, "ann", b"right", "") is LoginResult.ACCEPTED
     assert [hashed for _, hashed in checks.asked] == [HASH.encode(), other.encode()]
 
 
@@ -105,33 +105,33 @@ async def test_user_taken_out_is_let_in_no_more(checks: Checks) -> None:
     clock = FakeClock()
     made = Passwords(clock, check=checks)
     checks.let_go(2)
-    assert await ask(made, "right") is Verdict.ACCEPTED
+    assert await ask(made, "right") is LoginResult.ACCEPTED
     gone = asyncio.create_task(made.verdict({}, "ann", b"right", ""))
-    assert await end_of(gone, clock) is Verdict.WRONG
+    assert await end_of(gone, clock) is LoginResult.WRONG
 
 
 def test_remembered_wrong_ones_push_out_no_good_one_and_are_bounded() -> None:
-    remembered = Remembered()
+    remembered = LoginCache()
     good = remembered.key("ann", HASH, b"right")
-    remembered.keep(good, Verdict.ACCEPTED)
+    remembered.keep(good, LoginResult.ACCEPTED)
     for number in range(1000):
-        remembered.keep(remembered.key("ann", HASH, b"%d" % number), Verdict.WRONG)
-    assert remembered.find(good) is Verdict.ACCEPTED
+        remembered.keep(remembered.key("ann", HASH, b"%d" % number), LoginResult.WRONG)
+    assert remembered.find(good) is LoginResult.ACCEPTED
     assert (len(remembered.good), len(remembered.wrong)) == (1, passwords.CACHED)
 
 
 def test_remembered_keys_hold_no_password_and_mix_nothing_up() -> None:
-    remembered = Remembered()
+    remembered = LoginCache()
     keys = {
         remembered.key("ab", "c", b"d"),
         remembered.key("a", "bc", b"d"),
         remembered.key("a", "b", b"cd"),
-        Remembered().key("ab", "c", b"d"),
+        LoginCache().key("ab", "c", b"d"),
         remembered.key("\udcff", "c", b"d"),
     }
     assert len(keys) == 5
     assert {len(key) for key in keys} == {32}
-    remembered.keep(remembered.key("ann", HASH, b"secret"), Verdict.ACCEPTED)
+    remembered.keep(remembered.key("ann", HASH, b"secret"), LoginResult.ACCEPTED)
     assert "secret" not in repr(remembered)
 
 
@@ -141,7 +141,7 @@ async def test_checks_run_one_at_a_time_in_order(checks: Checks) -> None:
     tasks = [ask(made, f"wrong{n}", f"10.0.0.{n}") for n in range(5)]
     checks.let_go(5)
     for task in tasks:
-        assert await end_of(task, clock) is Verdict.WRONG
+        assert await end_of(task, clock) is LoginResult.WRONG
     assert checks.most_at_once == 1
     assert [password for password, _ in checks.asked] == [b"wrong%d" % n for n in range(5)]
 
@@ -149,9 +149,9 @@ async def test_checks_run_one_at_a_time_in_order(checks: Checks) -> None:
 async def test_after_a_wrong_one_the_thread_rests_after_a_good_one_not() -> None:
     clock = FakeClock()
     made = Passwords(clock)
-    assert await ask(made, PASSWORD) is Verdict.ACCEPTED
+    assert await ask(made, PASSWORD) is LoginResult.ACCEPTED
     assert clock.slept == []
-    assert await end_of(ask(made, "wrong"), clock) is Verdict.WRONG
+    assert await end_of(ask(made, "wrong"), clock) is LoginResult.WRONG
     assert len(clock.slept) == 1
     assert 0 < clock.slept[0] <= passwords.LONGEST_REST_S
 
@@ -162,7 +162,7 @@ async def test_so_many_wait_and_the_rest_is_told_to_come_again(checks: Checks) -
     tasks = [ask(made, f"x{n}", f"10.0.{n}.1") for n in range(passwords.WAITING + 5)]
     await settle()
     busy = [task for task in tasks if task.done()]
-    assert [task.result() for task in busy] == [Verdict.BUSY] * 5
+    assert [task.result() for task in busy] == [LoginResult.BUSY] * 5
     assert made.waiting == passwords.WAITING
     checks.let_go(passwords.WAITING)
     for task in tasks:
@@ -178,16 +178,16 @@ async def test_one_client_takes_no_more_than_its_share_and_others_get_in(checks:
     assert made.waiting == passwords.WAITING_OF_ONE
     good = ask(made, "right", "10.0.0.2")
     checks.let_go(passwords.WAITING_OF_ONE + 1)
-    assert await end_of(good, clock) is Verdict.ACCEPTED
+    assert await end_of(good, clock) is LoginResult.ACCEPTED
     verdicts = [await end_of(task, clock) for task in wrong]
-    assert verdicts.count(Verdict.BUSY) == len(wrong) - passwords.WAITING_OF_ONE
+    assert verdicts.count(LoginResult.BUSY) == len(wrong) - passwords.WAITING_OF_ONE
 
 
 async def test_same_login_that_comes_many_times_at_once_is_checked_once(checks: Checks) -> None:
     made = Passwords(FakeClock(), check=checks)
     tasks = [ask(made, "right") for _ in range(20)]
     checks.let_go()
-    assert {await task for task in tasks} == {Verdict.ACCEPTED}
+    assert {await task for task in tasks} == {LoginResult.ACCEPTED}
     assert len(checks.asked) == 1
 
 
@@ -201,7 +201,7 @@ async def test_client_that_leaves_ends_no_check(checks: Checks) -> None:
         await first
     second = ask(made, "right")
     checks.let_go()
-    assert await second is Verdict.ACCEPTED
+    assert await second is LoginResult.ACCEPTED
     assert len(checks.asked) == 1
 
 
@@ -243,8 +243,8 @@ async def test_without_a_thread_nobody_is_let_in_nor_remembered(
     made = Passwords(FakeClock())
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_thread)
-        assert await ask(made, PASSWORD) is Verdict.BUSY
-    assert await ask(made, PASSWORD) is Verdict.ACCEPTED
+        assert await ask(made, PASSWORD) is LoginResult.BUSY
+    assert await ask(made, PASSWORD) is LoginResult.ACCEPTED
 
 
 def no_thread(_: threading.Thread) -> None:

@@ -11,8 +11,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.helpers.eventually import eventually
 from tests.helpers.web import CERTIFICATES
-from vllmd.http.asgi_server import Server
-from vllmd.http.connections import Connection, Counts, Phase
+from vllmd.http.asgi_server import AsgiServer
+from vllmd.http.connections import Connection, ConnectionCounts, Phase
 from vllmd.http.protocol import PIECE_BYTES, HttpProtocol, Limits
 from vllmd.http.tls import server_context
 from vllmd.http.web_config import TlsServer
@@ -41,8 +41,8 @@ class App:
 class Client:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    server: Server
-    counts: Counts
+    server: AsgiServer
+    counts: ConnectionCounts
 
     @property
     def connection(self) -> Connection:
@@ -57,8 +57,8 @@ class Client:
 @asynccontextmanager
 async def client_of(app: Any, limits: Limits | None = None) -> AsyncIterator[Client]:
     listening = socket.create_server(("127.0.0.1", 0))
-    counts = Counts()
-    server = Server(app, limits=limits, counts=counts)
+    counts = ConnectionCounts()
+    server = AsgiServer(app, limits=limits, counts=counts)
     server.start(listening)
     reader, writer = await asyncio.open_connection(*listening.getsockname())
     try:
@@ -190,7 +190,7 @@ async def test_answer_over_tls_is_sent_whole_also_when_it_is_large() -> None:
     client = ssl.create_default_context(cafile=CERTIFICATES / "authority.pem")
     for size in (0, 4, 5_000_000):
         listening = socket.create_server(("127.0.0.1", 0))
-        server = Server(App(b"x" * size), tls=lambda: context)
+        server = AsgiServer(App(b"x" * size), tls=lambda: context)
         server.start(listening)
         reader, writer = await asyncio.open_connection(
             "localhost", listening.getsockname()[1], ssl=client

@@ -10,21 +10,21 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import LateClock
 from tests.helpers.make import config
 from tests.helpers.web import TLS, USERS, write
-from vllmd.config.model import Daemon
-from vllmd.http.passwords import Verdict
-from vllmd.http.service import Web
+from vllmd.config.model import DaemonConfig
+from vllmd.http.passwords import LoginResult
+from vllmd.http.service import WebSettings
 
 PAGE = PlainTextResponse("page")
 
 
-def settings(path: Path | None = None, listen: str = "") -> Daemon:
+def settings(path: Path | None = None, listen: str = "") -> DaemonConfig:
     keys = [f'web_config_file = "{path}"'] if path else []
     keys += [f'listen = "{listen}"'] if listen else []
     return config("\n".join(["[daemon]", *keys])).daemon
 
 
-def made(path: Path | None = None, listen: str = "") -> Web:
-    return Web(settings(path, listen), LateClock())
+def made(path: Path | None = None, listen: str = "") -> WebSettings:
+    return WebSettings(settings(path, listen), LateClock())
 
 
 async def answer(app: ASGIApp) -> int:
@@ -65,7 +65,7 @@ async def test_configure_keeps_the_file_unless_it_is_another(tmp_path: Path) -> 
     path.write_text("broken: 1")
     web.configure(settings(path))
     assert web.tls() is before
-    web._logins.counts[Verdict.WRONG] += 3
+    web._logins.counts[LoginResult.WRONG] += 3
     web.configure(settings(path))
     assert (web.logins() or {})["wrong"] == 3
     assert await answer(app) == 401

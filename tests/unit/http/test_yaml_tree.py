@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vllmd.config.problem import Problem
-from vllmd.http.yaml_tree import Tree, YamlError, parse
+from vllmd.config.problem import ConfigProblem
+from vllmd.http.yaml_tree import YamlError, YamlTree, parse
 
 
 def value_of(text: str, kind: str) -> tuple[object, list[str]]:
-    problems: list[Problem] = []
-    tree = Tree(problems)
+    problems: list[ConfigProblem] = []
+    tree = YamlTree(problems)
     node = tree.mapping(parse(f"key: {text}"), "")["key"]
     return getattr(tree, kind)(node, "key"), [problem.message for problem in problems]
 
@@ -62,9 +62,9 @@ def test_value_of_another_kind_is_noted(kind: str, text: str, message: str) -> N
 
 
 def test_mapping_notes_unknown_and_repeated_keys_with_their_lines() -> None:
-    problems: list[Problem] = []
+    problems: list[ConfigProblem] = []
     root = parse("one: 1\ntwo: 2\none: 3\n? [a]\n: 4\ntre: 5\n")
-    found = Tree(problems).mapping(root, "top", ("one", "two", "three"))
+    found = YamlTree(problems).mapping(root, "top", ("one", "two", "three"))
     assert list(found) == ["one", "two"]
     assert [(p.line, p.key, p.message, p.fix) for p in problems] == [
         (3, "top.one", "is given twice", "keep one of them"),
@@ -74,11 +74,11 @@ def test_mapping_notes_unknown_and_repeated_keys_with_their_lines() -> None:
 
 
 def test_mapping_of_nothing_is_empty_and_of_a_list_is_noted() -> None:
-    problems: list[Problem] = []
-    assert Tree(problems).mapping(parse(""), "") == {}
-    assert Tree(problems).mapping(parse("# nothing\n"), "") == {}
+    problems: list[ConfigProblem] = []
+    assert YamlTree(problems).mapping(parse(""), "") == {}
+    assert YamlTree(problems).mapping(parse("# nothing\n"), "") == {}
     assert problems == []
-    assert Tree(problems).mapping(parse("- a"), "") == {}
+    assert YamlTree(problems).mapping(parse("- a"), "") == {}
     assert problems[0].message == "is not a table of keys"
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from vllmd.importing.engine import Table, table_of
+from vllmd.importing.engine import EngineTable, table_of
 from vllmd.importing.launch import Launch
 
 
-def table(*arguments: str, program: tuple[str, ...] = ("vllm",), **variables: str) -> Table:
+def table(*arguments: str, program: tuple[str, ...] = ("vllm",), **variables: str) -> EngineTable:
     return table_of(Launch(program, arguments, variables, ()))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vllmd.config.command import build
 from vllmd.config.load import parse
-from vllmd.importing.engine import Table, table_of
+from vllmd.importing.engine import EngineTable, table_of
 from vllmd.importing.launch import find
 from vllmd.importing.writing import value, write
 
@@ -29,7 +29,7 @@ def test_value_is_toml(each: Any) -> None:
 
 
 def test_tables_come_after_keys_and_the_model_first() -> None:
-    table = Table(
+    table = EngineTable(
         {"port": 1, "model": "m"}, {"max_loras": 2}, {"a.b": 1}, {"X": "y"}, has_lora=True
     )
     read = tomllib.loads(write("chat", table))["engines"]["chat"]

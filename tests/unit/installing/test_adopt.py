@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.wheels import fake_engine
 from vllmd.errors import InstallError
 from vllmd.installing.adopt import adopt, environment_of
-from vllmd.installing.layout import Engines
+from vllmd.installing.layout import InstalledEngines
 
 
 def probed(folder: Path, text: str) -> None:
@@ -21,7 +21,7 @@ def test_adopt_links_asks_and_keeps(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     program = fake_engine(theirs)
     probed(theirs, SAID)
-    engines = Engines(tmp_path / "engines")
+    engines = InstalledEngines(tmp_path / "engines")
     made = adopt(engines, program)
     assert (made.name, made.build, made.adopted) == ("0.30.1", "CUDA 12.8", True)
     assert engines.folder("0.30.1").resolve() == theirs
@@ -32,7 +32,7 @@ def test_adopt_links_asks_and_keeps(tmp_path: Path) -> None:
 
 
 def test_taken_name_is_refused(tmp_path: Path) -> None:
-    engines = Engines(tmp_path / "engines")
+    engines = InstalledEngines(tmp_path / "engines")
     fake_engine(engines.folder("0.30.1"))
     theirs = tmp_path / "theirs"
     fake_engine(theirs)
@@ -49,8 +49,8 @@ def test_what_says_nothing_is_not_taken(tmp_path: Path) -> None:
     fake_engine(theirs)
     probed(theirs, "no JSON")
     with pytest.raises(InstallError, match="said nothing that can be used"):
-        adopt(Engines(tmp_path / "engines"), theirs)
-    assert Engines(tmp_path / "engines").names() == []
+        adopt(InstalledEngines(tmp_path / "engines"), theirs)
+    assert InstalledEngines(tmp_path / "engines").names() == []
 
 
 def test_environment_is_found_from_both_ends(tmp_path: Path) -> None:

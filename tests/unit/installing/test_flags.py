@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from tests.helpers.make import DATA, engine
-from vllmd.config.problem import Severity
+from vllmd.config.problem import ProblemSeverity
 from vllmd.installing.flags import FlagTable, problems, read
 
 PROBED = json.loads((DATA / "flags" / "vllm-0.32-cpu.json").read_text())
@@ -82,7 +82,7 @@ def test_what_vllm_refuses_is_an_error_with_a_fix(setting: str, words: str) -> N
 
 def test_deprecated_flag_is_a_warning_in_vllms_words() -> None:
     (problem,) = flag("disable-cascade-attn = true")
-    assert problem.startswith(f"{Severity.WARNING} engines.chat.flags.disable-cascade-attn")
+    assert problem.startswith(f"{ProblemSeverity.WARNING} engines.chat.flags.disable-cascade-attn")
     assert "will be removed in v0.33.0; replace it" in problem
 
 

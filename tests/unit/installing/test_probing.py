@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tests.helpers.make import DATA
 from tests.helpers.wheels import fake_engine
-from vllmd.installing.layout import RECORDS, Engines
+from vllmd.installing.layout import RECORDS, InstalledEngines
 from vllmd.installing.probing import FLAGS, flag_table, record_of, table_for
 
 FOUND = {"version": "0.32.0", "torch": "2.13.0", "cuda": None, "python": "3.11.7"}
@@ -31,8 +31,8 @@ def test_flags_are_found_from_the_program(tmp_path: Path) -> None:
 def test_flags_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     keep(tmp_path, "1")
     (tmp_path / RECORDS / f"1{FLAGS}").write_text(json.dumps({"version": "1"}))
-    assert flag_table(Engines(tmp_path), "1") is None
-    assert flag_table(Engines(tmp_path), "2") is None
+    assert flag_table(InstalledEngines(tmp_path), "1") is None
+    assert flag_table(InstalledEngines(tmp_path), "2") is None
 
 
 def test_record_says_what_was_found(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from vllmd.errors import InstallError
 from vllmd.installing import running
-from vllmd.installing.running import Runner, growth, size_of
+from vllmd.installing.running import CommandRunner, growth, size_of
 
 
-def runner(folder: Path) -> Runner:
-    return Runner(folder / "log", os.environ)
+def runner(folder: Path) -> CommandRunner:
+    return CommandRunner(folder / "log", os.environ)
 
 
 def test_failing_command_is_named_with_its_last_words(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from vllmd.logs.reader import LogReader, Position
-from vllmd.logs.reading import Sieve, Wanted, newest, oldest_first, to_come
+from vllmd.logs.reading import LineFilter, LogFilter, newest, oldest_first, to_come
 from vllmd.shim import logfiles
 
 PRINTED = [
@@ -43,18 +43,18 @@ def told(lines: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Wanted(), "zero one two three four five"),
-        (Wanted(since=102), "two three four five"),
-        (Wanted(since=101, until=103), "one two three"),
-        (Wanted(level="error"), "one two five"),
-        (Wanted(level="warning"), "one two three five"),
-        (Wanted(processes=("enginecore",)), "one two five"),
-        (Wanted(processes=("worker", "API")), "zero three four"),
-        (Wanted(grep=re.compile("t[wh]")), "two three"),
-        (Wanted(level="error", grep=re.compile("five")), "five"),
+        (LogFilter(), "zero one two three four five"),
+        (LogFilter(since=102), "two three four five"),
+        (LogFilter(since=101, until=103), "one two three"),
+        (LogFilter(level="error"), "one two five"),
+        (LogFilter(level="warning"), "one two three five"),
+        (LogFilter(processes=("enginecore",)), "one two five"),
+        (LogFilter(processes=("worker", "API")), "zero three four"),
+        (LogFilter(grep=re.compile("t[wh]")), "two three"),
+        (LogFilter(level="error", grep=re.compile("five")), "five"),
     ],
 )
-def test_oldest_first_is_all_that_is_wanted(log: str, wanted: Wanted, expected: str) -> None:
+def test_oldest_first_is_all_that_is_wanted(log: str, wanted: LogFilter, expected: str) -> None:
     end = Position(3, Path(log).stat().st_size)
     assert told(oldest_first(log, wanted, end)) == expected.split()
 
@@ -62,20 +62,20 @@ def test_oldest_first_is_all_that_is_wanted(log: str, wanted: Wanted, expected: 
 @pytest.mark.parametrize("count", range(8))
 def test_newest_is_the_end_of_all(log: str, count: int) -> None:
     everything = ["zero", "one", "two", "three", "four", "five"]
-    found, end = newest(log, Wanted(), count)
+    found, end = newest(log, LogFilter(), count)
     assert told(found) == (everything[-count:] if count else [])
     assert end == Position(3, Path(log).stat().st_size)
 
 
 def test_newest_that_are_wanted_are_looked_for_in_older_files(log: str) -> None:
-    found, _ = newest(log, Wanted(processes=("APIServer",)), 2)
+    found, _ = newest(log, LogFilter(processes=("APIServer",)), 2)
     assert told(found) == ["zero", "four"]
     assert [line.at for line in found] == [100, 104]
 
 
 def test_oldest_first_says_what_cannot_be_read_and_goes_on(log: str) -> None:
     Path(f"{log}.000001.gz").write_bytes(b"no gzip")
-    found = list(oldest_first(log, Wanted(), Position(3, Path(log).stat().st_size)))
+    found = list(oldest_first(log, LogFilter(), Position(3, Path(log).stat().st_size)))
     assert found[0].text.startswith("[vllmd] the rest of file 1 cannot be read")
     assert told(found[1:]) == ["two", "three", "four", "five"]
 
@@ -84,12 +84,12 @@ def test_newest_of_a_large_file_reads_its_end(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_text("".join(f"{n}\n" for n in range(100_000)))
     for count in (1, 3, 20_000):
-        found, _ = newest(str(path), Wanted(), count)
+        found, _ = newest(str(path), LogFilter(), count)
         assert told(found) == [str(n) for n in range(100_000 - count, 100_000)]
 
 
 def test_to_come_goes_on_with_the_same_sieve(log: str) -> None:
-    reader, sieve = LogReader(log, Position(1, 0)), Sieve(Wanted(level="error"))
+    reader, sieve = LogReader(log, Position(1, 0)), LineFilter(LogFilter(level="error"))
     assert told(to_come(reader, sieve, 5.0)) == ["one", "two", "five"]
     with Path(log).open("a") as file:
         file.write("of five\n")

@@ -1,22 +1,22 @@
-from vllmd.lora.adapter_status import Condition, Standings
-from vllmd.lora.desired import Source, Want
+from vllmd.lora.adapter_status import AdapterCondition, AdapterStatuses
+from vllmd.lora.desired import AdapterSource, DesiredAdapter
 
-WANT = Want("/a", Source.COMMAND)
+WANT = DesiredAdapter("/a", AdapterSource.COMMAND)
 
 
-def standings() -> Standings:
-    made = Standings()
+def standings() -> AdapterStatuses:
+    made = AdapterStatuses()
     made.retain(["a"])
     return made
 
 
 def test_an_adapter_is_pending_then_loaded_then_stale() -> None:
     made = standings()
-    assert made.of("a", WANT, None).condition is Condition.PENDING
+    assert made.of("a", WANT, None).condition is AdapterCondition.PENDING
     made.loaded("a", "files", 5.0, 0.25)
     standing = made.of("a", WANT, "/a")
     assert (standing.condition, standing.changed_at, standing.load_duration_s) == (
-        Condition.LOADED,
+        AdapterCondition.LOADED,
         5.0,
         0.25,
     )
@@ -38,7 +38,11 @@ def test_a_failure_is_told_once_and_tried_after_growing_pauses() -> None:
     assert told == [True] + [False] * 8
     assert pauses == [10, 20, 40, 80, 160, 320, 600, 600, 600]
     standing = made.of("a", WANT, None)
-    assert (standing.condition, standing.reason, standing.errors) == (Condition.FAILED, "no", 9)
+    assert (standing.condition, standing.reason, standing.errors) == (
+        AdapterCondition.FAILED,
+        "no",
+        9,
+    )
 
 
 def test_a_failure_is_tried_at_once_when_the_files_change_or_somebody_asks() -> None:

@@ -8,7 +8,14 @@ from structlog.testing import capture_logs
 
 from vllmd.demo.adapter import write_adapter
 from vllmd.events.daemon import StateFileUnreadable
-from vllmd.lora.desired import FolderError, Kept, Source, Want, merge, scan
+from vllmd.lora.desired import (
+    AdapterSource,
+    AdapterStateFile,
+    DesiredAdapter,
+    FolderError,
+    merge,
+    scan,
+)
 
 
 def test_scan_finds_folders_with_an_adapter(tmp_path: Path) -> None:
@@ -30,16 +37,16 @@ def test_scan_of_a_folder_that_is_gone_is_an_error_not_nothing(tmp_path: Path) -
 def test_merge_prefers_the_file_then_the_folder() -> None:
     merged = merge({"a": "/file"}, {"a": "/folder", "b": "/folder"}, {"b": "/x", "c": "/command"})
     assert merged == {
-        "a": Want("/file", Source.FILE),
-        "b": Want("/folder", Source.DIRECTORY),
-        "c": Want("/command", Source.COMMAND),
+        "a": DesiredAdapter("/file", AdapterSource.FILE),
+        "b": DesiredAdapter("/folder", AdapterSource.DIRECTORY),
+        "c": DesiredAdapter("/command", AdapterSource.COMMAND),
     }
 
 
 def test_kept_is_read_as_it_was_written(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "engines" / "chat.lora.json", {"a": "/a"}, {"a", "b"})
+    kept = AdapterStateFile(tmp_path / "engines" / "chat.lora.json", {"a": "/a"}, {"a", "b"})
     kept.write()
-    again = Kept(kept.path)
+    again = AdapterStateFile(kept.path)
     again.read()
     assert (again.added, again.loaded) == ({"a": "/a"}, {"a", "b"})
 
@@ -48,7 +55,7 @@ def test_kept_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_kept_that_cannot_be_understood_is_put_aside_and_said_so(tmp_path: Path, text: str) -> None:
     path = tmp_path / "chat.lora.json"
     path.write_text(text)
-    kept = Kept(path)
+    kept = AdapterStateFile(path)
     with capture_logs() as logs:
         kept.read()
     assert (kept.added, kept.loaded) == ({}, set())
@@ -57,7 +64,7 @@ def test_kept_that_cannot_be_understood_is_put_aside_and_said_so(tmp_path: Path,
 
 
 async def test_change_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "chat.lora.json")
+    kept = AdapterStateFile(tmp_path / "chat.lora.json")
     await kept.change_added(lambda added: {**added, "a": "/a"})
     (tmp_path / "chat.lora.json.new").mkdir()
     with pytest.raises(IsADirectoryError):
@@ -65,18 +72,18 @@ async def test_change_that_cannot_be_written_changes_nothing(tmp_path: Path) -> 
     assert kept.added == {"a": "/a"}
     (tmp_path / "chat.lora.json.new").rmdir()
     await kept.change_added(lambda added: {**added, "c": "/c"})
-    after = Kept(tmp_path / "chat.lora.json")
+    after = AdapterStateFile(tmp_path / "chat.lora.json")
     after.read()
     assert after.added == {"a": "/a", "c": "/c"}
 
 
 async def test_changes_at_once_are_all_kept(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "chat.lora.json")
+    kept = AdapterStateFile(tmp_path / "chat.lora.json")
     async with asyncio.TaskGroup() as tasks:
         for name in "abc":
             tasks.create_task(kept.change_added(functools.partial(operator.or_, {name: name})))
             tasks.create_task(kept.change_loaded(name, owned=True))
         tasks.create_task(kept.change_loaded("b", owned=False))
-    after = Kept(tmp_path / "chat.lora.json")
+    after = AdapterStateFile(tmp_path / "chat.lora.json")
     after.read()
     assert (set(after.added), after.loaded) == ({"a", "b", "c"}, {"a", "c"})

@@ -1,11 +1,13 @@
 from tests.helpers.metrics import values
-from vllmd.lora.adapter_status import Condition, Standing
+from vllmd.lora.adapter_status import AdapterCondition, AdapterStatus
 from vllmd.lora.metrics import AdaptersCollector
 
-SQL = Standing("sql", "/srv/sql", Condition.LOADED, "file", None, 5.0, 0.25, 2, stale=True)
-BAD = Standing("bad", "/srv/bad", Condition.FAILED, "command", "rank", 6.0, None, 1)
-NEW = Standing("new", "/srv/new", Condition.PENDING, "directory")
-THEIRS = Standing("theirs", "/x", Condition.UNLISTED)
+SQL = AdapterStatus(
+    "sql", "/srv/sql", AdapterCondition.LOADED, "file", None, 5.0, 0.25, 2, stale=True
+)
+BAD = AdapterStatus("bad", "/srv/bad", AdapterCondition.FAILED, "command", "rank", 6.0, None, 1)
+NEW = AdapterStatus("new", "/srv/new", AdapterCondition.PENDING, "directory")
+THEIRS = AdapterStatus("theirs", "/x", AdapterCondition.UNLISTED)
 
 
 def test_collect_tells_how_each_adapter_stands() -> None:

@@ -1,11 +1,11 @@
 import pytest
 
-from vllmd.lora.desired import Source, Want
+from vllmd.lora.desired import AdapterSource, DesiredAdapter
 from vllmd.lora.plan import Steps, another_name, steps
 
 
-def want(path: str) -> Want:
-    return Want(path, Source.FILE)
+def want(path: str) -> DesiredAdapter:
+    return DesiredAdapter(path, AdapterSource.FILE)
 
 
 def test_steps_of_what_is_as_it_should_be_are_none() -> None:

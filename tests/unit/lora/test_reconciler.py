@@ -15,9 +15,9 @@ from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
 from vllmd.events.lora import LoraChangedElsewhere, LoraFailed, LoraLoaded
 from vllmd.lora.api import LoraApiError
-from vllmd.lora.desired import Kept
+from vllmd.lora.desired import AdapterStateFile
 from vllmd.lora.inspector import Inspector
-from vllmd.lora.reconciler import Keeper
+from vllmd.lora.reconciler import LoraReconciler
 
 
 class FakeApi:
@@ -56,7 +56,7 @@ class Scene:
     state: State = State.READY
     adopted: bool = False
     tasks: list[asyncio.Task[None]] = attrs.field(factory=list)
-    keeper: Keeper = attrs.field(init=False)
+    keeper: LoraReconciler = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.make()
@@ -65,10 +65,10 @@ class Scene:
         """Make a keeper, as a daemon does that was started again."""
         given = engine(self.text)
         api: Any = self.api
-        self.keeper = Keeper(
+        self.keeper = LoraReconciler(
             given,
             api,
-            Kept(self.folder / "chat.lora.json"),
+            AdapterStateFile(self.folder / "chat.lora.json"),
             Inspector(given, {}),
             lambda: status(state=self.state, adopted=self.adopted),
             self.clock,

@@ -8,7 +8,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import config, status
 from vllmd.config import command
 from vllmd.errors import UnknownEngineError, VllmdError
-from vllmd.lora.service import Adapters
+from vllmd.lora.service import LoraService
 
 TWO = """
 [daemon]
@@ -23,14 +23,14 @@ port = 8001
 
 
 @pytest.fixture
-def adapters(tmp_path: Path) -> Adapters:
+def adapters(tmp_path: Path) -> LoraService:
     given = config(TWO.format(folder=tmp_path))
     client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(500)))
     engines = [status("chat"), status("plain")]
-    return Adapters(given, command.build_all(given), lambda: engines, client, FakeClock())
+    return LoraService(given, command.build_all(given), lambda: engines, client, FakeClock())
 
 
-def test_only_engines_with_adapters_have_a_keeper(adapters: Adapters) -> None:
+def test_only_engines_with_adapters_have_a_keeper(adapters: LoraService) -> None:
     assert list(adapters.keepers) == ["chat"]
     assert adapters.names("chat") == ("sql",)
     assert adapters.names("plain") == ()
@@ -38,7 +38,7 @@ def test_only_engines_with_adapters_have_a_keeper(adapters: Adapters) -> None:
     assert [each["engine"] for each in adapters.to_json()] == ["chat"]
 
 
-def test_keeper_of_another_engine_says_what_to_do(adapters: Adapters) -> None:
+def test_keeper_of_another_engine_says_what_to_do(adapters: LoraService) -> None:
     assert adapters.keeper("chat").engine == "chat"
     with pytest.raises(UnknownEngineError, match="there is: chat, plain"):
         adapters.keeper("other")
@@ -47,7 +47,7 @@ def test_keeper_of_another_engine_says_what_to_do(adapters: Adapters) -> None:
 
 
 async def test_a_mistake_in_a_keeper_keeps_no_engine_from_serving(
-    adapters: Adapters, monkeypatch: pytest.MonkeyPatch
+    adapters: LoraService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken() -> bool:
         raise RuntimeError("a mistake")
@@ -60,5 +60,5 @@ async def test_a_mistake_in_a_keeper_keeps_no_engine_from_serving(
     adapters.forget("plain")
 
 
-def test_each_keeper_is_a_part_of_its_engine(adapters: Adapters) -> None:
+def test_each_keeper_is_a_part_of_its_engine(adapters: LoraService) -> None:
     assert [(part.name, part.engine) for part in adapters.parts()] == [("lora:chat", "chat")]

@@ -8,10 +8,10 @@ import yaml
 
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import Alert
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.written import grafana_alerts
 
-FILE = yaml.safe_load(grafana_alerts(Settings(), "my-prometheus"))
+FILE = yaml.safe_load(grafana_alerts(RuleSettings(), "my-prometheus"))
 RULES: dict[str, dict[str, Any]] = {
     rule["title"]: rule for group in FILE["groups"] for rule in group["rules"]
 }

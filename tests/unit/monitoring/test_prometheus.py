@@ -3,12 +3,12 @@
 import yaml
 
 from vllmd.monitoring.prometheus import rule_file, runbook_url
-from vllmd.monitoring.rules import Alert, Group, Record, Severity
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import Alert, AlertSeverity, RecordingRule, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 ALERT = Alert(
     "VllmdX",
-    Severity.WARNING,
+    AlertSeverity.WARNING,
     """
     vllmd_x{a="b"} > 1
       and vllmd_y == 1
@@ -18,11 +18,13 @@ ALERT = Alert(
     wait="5m",
     keep="15m",
 )
-GROUP = Group("vllmd-x", "About x.", [Record("vllmd:x:y", "sum(vllmd_x)"), ALERT], interval="30s")
+GROUP = RuleGroup(
+    "vllmd-x", "About x.", [RecordingRule("vllmd:x:y", "sum(vllmd_x)"), ALERT], interval="30s"
+)
 
 
 def test_file_says_what_the_rules_say() -> None:
-    text = rule_file(GROUP, Settings(severity_label="level", runbooks="https://w/r/"))
+    text = rule_file(GROUP, RuleSettings(severity_label="level", runbooks="https://w/r/"))
     assert text.startswith("# About x.\n")
     (group,) = yaml.safe_load(text)["groups"]
     record, alert = group["rules"]
@@ -43,12 +45,12 @@ def test_file_says_what_the_rules_say() -> None:
 
 
 def test_alert_that_fires_at_once_has_no_for() -> None:
-    plain = Alert("VllmdX", Severity.CRITICAL, "vllmd_x > 1", "s", "d")
-    assert "for:" not in rule_file(Group("g", "G.", [plain]), Settings())
+    plain = Alert("VllmdX", AlertSeverity.CRITICAL, "vllmd_x > 1", "s", "d")
+    assert "for:" not in rule_file(RuleGroup("g", "G.", [plain]), RuleSettings())
 
 
 def test_alert_of_no_host_has_no_page_at_a_host() -> None:
-    watchdog = Alert("VllmdX", Severity.NONE, "vector(1)", "s", "d", of_a_host=False)
-    assert runbook_url(watchdog, Settings()) is None
-    assert runbook_url(watchdog, Settings(runbooks="https://w")) == "https://w/VllmdX"
-    assert runbook_url(ALERT, Settings()) == "http://{{ $labels.instance }}/runbooks/VllmdX"
+    watchdog = Alert("VllmdX", AlertSeverity.NONE, "vector(1)", "s", "d", of_a_host=False)
+    assert runbook_url(watchdog, RuleSettings()) is None
+    assert runbook_url(watchdog, RuleSettings(runbooks="https://w")) == "https://w/VllmdX"
+    assert runbook_url(ALERT, RuleSettings()) == "http://{{ $labels.instance }}/runbooks/VllmdX"

@@ -10,14 +10,14 @@ from vllmd.cli.main import COMMANDS
 from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import ALERTS, every_alert
 from vllmd.monitoring.records import RECORDS
-from vllmd.monitoring.rules import Alert, Record, Severity
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import Alert, AlertSeverity, RecordingRule
+from vllmd.monitoring.settings import RuleSettings
 
 EVERY = [
     pytest.param(rule, id=rule.name)
     for groups in (ALERTS, RECORDS)
     for make in groups.values()
-    for rule in make(Settings()).rules
+    for rule in make(RuleSettings()).rules
 ]
 EACH_ALERT = [pytest.param(alert, id=alert.name) for alert in every_alert()]
 MAY_LOOK_AT = frozenset(
@@ -32,7 +32,7 @@ MAY_LOOK_AT = frozenset(
 
 
 @pytest.mark.parametrize("rule", EVERY)
-def test_linter_has_no_complaints(rule: Alert | Record) -> None:
+def test_linter_has_no_complaints(rule: Alert | RecordingRule) -> None:
     allowed = MAY_LOOK_AT if isinstance(rule, Alert) else frozenset()
     assert list(complaints(rule.expr, may_look_at=allowed)) == []
 
@@ -59,7 +59,7 @@ def test_linter_complains_of(expr: str, words: str) -> None:
 @pytest.mark.parametrize("alert", EACH_ALERT)
 def test_alert_says_what_is_wrong_and_what_to_do(alert: Alert) -> None:
     assert re.fullmatch("Vllmd[A-Z][A-Za-z]+", alert.name)
-    if alert.severity is Severity.NONE:
+    if alert.severity is AlertSeverity.NONE:
         return
     assert "$labels.instance" in alert.summary
     assert len(alert.summary) < 160

@@ -8,7 +8,14 @@ import attrs
 import pytest
 
 from vllmd.errors import VllmdError
-from vllmd.monitoring.settings import ITL_BUCKETS_S, TTFT_BUCKETS_S, Settings, le, number, quoted
+from vllmd.monitoring.settings import (
+    ITL_BUCKETS_S,
+    TTFT_BUCKETS_S,
+    RuleSettings,
+    le,
+    number,
+    quoted,
+)
 from vllmd.monitoring.written import rule_files
 
 DATA = Path(__file__).parents[2] / "data"
@@ -33,16 +40,16 @@ OTHERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Settings)])
+@pytest.mark.parametrize("name", [field.name for field in attrs.fields(RuleSettings)])
 def test_every_setting_changes_a_rule(name: str) -> None:
-    assert rule_files(Settings(**{name: OTHERS[name]})) != rule_files(Settings())
+    assert rule_files(RuleSettings(**{name: OTHERS[name]})) != rule_files(RuleSettings())
 
 
 @pytest.mark.parametrize("name", ["ttft_s", "itl_s"])
 def test_bound_that_no_histogram_has_is_refused_with_those_near_it(name: str) -> None:
     value: Any = 3.0
     with pytest.raises(VllmdError, match=r"3s: vLLM's histogram has no bound there.*2\.5s, 5s"):
-        Settings(**dict.fromkeys([name], value))
+        RuleSettings(**dict.fromkeys([name], value))
 
 
 @pytest.mark.parametrize(

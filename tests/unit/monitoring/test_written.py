@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tools.monitoring import ROOT, files
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.written import dashboard_files, grafana_alerts, rule_files
 
 FILES = files()
@@ -23,6 +23,10 @@ def test_nothing_is_kept_that_is_not_made() -> None:
 
 
 def test_files_are_all_that_there_is() -> None:
-    assert set(rule_files(Settings())) > {"rules/slo.yml", "alerts/engine.yml", "alerts/vram.yml"}
+    assert set(rule_files(RuleSettings())) > {
+        "rules/slo.yml",
+        "alerts/engine.yml",
+        "alerts/vram.yml",
+    }
     assert "overview.json" in dashboard_files()
-    assert 'datasourceUid: "other"' in grafana_alerts(Settings(), "other")
+    assert 'datasourceUid: "other"' in grafana_alerts(RuleSettings(), "other")

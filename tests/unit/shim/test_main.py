@@ -242,7 +242,7 @@ import sys
 sys.path.insert(0, {root!r})
 from vllmd.shim import main, tree
 from vllmd.shim.output import Output
-real = tree.Tree.sweep
+real = tree.EngineTree.sweep
 turns = 0
 def sweep(self):
     global turns
@@ -250,7 +250,7 @@ def sweep(self):
     if turns % 2:
         raise OSError(24, "Too many open files")
     return real(self)
-tree.Tree.sweep = sweep
+tree.EngineTree.sweep = sweep
 def fails(self, *_):
     raise RuntimeError("nobody thought of this")
 Output.drain = Output.drain_all = Output.tail = Output.close = fails

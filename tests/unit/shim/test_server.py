@@ -16,8 +16,8 @@ from vllmd.shim.server import (
     MAX_CLIENTS,
     MAX_PENDING_BYTES,
     MAX_WATCHERS,
-    Client,
-    Server,
+    ShimConnection,
+    ShimServer,
 )
 
 
@@ -30,7 +30,7 @@ class Loop:
         self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda request: {
             "echo": request.get("op")
         }
-        self.server = Server(str(path), self.poll, self._ask, self.mistakes)
+        self.server = ShimServer(str(path), self.poll, self._ask, self.mistakes)
         self.path = path
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -310,7 +310,7 @@ def test_server_takes_the_place_of_a_dead_ones_socket(tmp_path: Path) -> None:
 def test_flush_to_a_client_that_is_gone_says_so() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
-    client = Client(ours)
+    client = ShimConnection(ours)
     assert client.flush() is True
     client.pending = b"an answer"
     assert client.flush() is False
@@ -320,7 +320,7 @@ def test_flush_to_a_client_that_is_gone_says_so() -> None:
 def test_serve_a_client_that_still_has_to_be_told_something_is_asked_nothing(loop: Loop) -> None:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    client = Client(ours)
+    client = ShimConnection(ours)
     client.pending = b"x" * 10_000_000
     client.received += b'{"op":"a"}\n'
     assert loop.server._serve(client, select.POLLOUT) is True

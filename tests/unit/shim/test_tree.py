@@ -13,9 +13,9 @@ from tests.helpers.shims import end_processes
 from tests.helpers.site import wait_for
 from vllmd.shim import proc
 from vllmd.shim import tree as tree_module
-from vllmd.shim.tree import Tree, become_subreaper
+from vllmd.shim.tree import EngineTree, become_subreaper
 
-Spawn = Callable[..., Tree]
+Spawn = Callable[..., EngineTree]
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
     end_processes()
     become_subreaper()
     null = os.open(os.devnull, os.O_WRONLY)
-    trees: list[Tree] = []
+    trees: list[EngineTree] = []
 
-    def start(*argv: str) -> Tree:
-        trees.append(Tree(spec(tmp_path, list(argv)), null))
+    def start(*argv: str) -> EngineTree:
+        trees.append(EngineTree(spec(tmp_path, list(argv)), null))
         return trees[-1]
 
     yield start
@@ -37,7 +37,7 @@ def spawn(tmp_path: Path) -> Iterator[Spawn]:
     os.close(null)
 
 
-def until_empty(tree: Tree) -> None:
+def until_empty(tree: EngineTree) -> None:
     for _ in range(400):
         if tree.sweep() == 0.0:
             return
@@ -125,11 +125,11 @@ def test_tree_that_is_stopped_still_takes_its_term(spawn: Spawn) -> None:
     assert (tree.exit_code, tree.signal) == (5, None)
 
 
-def below(tree: Tree) -> list[str]:
+def below(tree: EngineTree) -> list[str]:
     return sorted(proc.command_line(stat.pid) for stat in proc.descendants(tree.pid))
 
 
-def state(tree: Tree) -> str | None:
+def state(tree: EngineTree) -> str | None:
     stat = proc.read_stat(tree.pid)
     return stat.state if stat else None
 

@@ -1,8 +1,8 @@
-from vllmd.traces.duplicates import Seen
+from vllmd.traces.duplicates import SeenKeys
 
 
 def test_add_tells_what_is_new_and_forgets_the_oldest() -> None:
-    seen = Seen(3)
+    seen = SeenKeys(3)
     assert [seen.add(key) for key in "abab"] == [True, True, False, False]
     assert seen.add("c")
     assert seen.add("d")
@@ -12,7 +12,7 @@ def test_add_tells_what_is_new_and_forgets_the_oldest() -> None:
 
 
 def test_a_million_keys_take_no_more_room() -> None:
-    seen = Seen(100)
+    seen = SeenKeys(100)
     for number in range(10_000):
         seen.add(number)
     assert len(seen) == len(seen._keys) == 100

@@ -8,16 +8,16 @@ from vllmd.eventlog.bus import Event
 from vllmd.events.daemon import ConfigReloaded
 from vllmd.events.engine import EngineExited, EnginePhaseReached, EngineStalled, EngineStateChanged
 from vllmd.events.lora import LoraFailed, LoraLoaded, LoraUnloaded
-from vllmd.traces.event_spans import MAX_PARTS, Episodes, Part
+from vllmd.traces.event_spans import MAX_PARTS, EventSpan, EventSpans
 
 
 class Story:
     """Events of an engine, a second apart, and the episodes that they end."""
 
     def __init__(self) -> None:
-        self.episodes = Episodes()
+        self.episodes = EventSpans()
         self.now = 100.0
-        self.told: list[Part] = []
+        self.told: list[EventSpan] = []
 
     def put(self, name: str, engine: str | None = "chat", **fields: Any) -> None:
         self.now += 1
@@ -33,7 +33,7 @@ class Story:
         self.put(EngineExited.name, **{"requested": False, "text": "exited", **fields})
 
 
-def shape(part: Part) -> Any:
+def shape(part: EventSpan) -> Any:
     return (part.name, [shape(each) for each in part.parts]) if part.parts else part.name
 
 
@@ -168,7 +168,7 @@ ROW = st.sampled_from(CLASSES).flatmap(lambda each: st.tuples(st.just(each.name)
 
 @given(st.lists(ROW, max_size=6))
 def test_any_event_is_taken_whatever_its_fields(rows: list[tuple[str, dict[str, Any]]]) -> None:
-    episodes = Episodes()
+    episodes = EventSpans()
     for at, (name, fields) in enumerate(rows):
         episodes.take(Event(float(at), name, "info", "chat", fields))
 

@@ -19,18 +19,18 @@ from vllmd.traces.frames import (
     FRAMES_AT_ONCE,
     PREFACE,
     REFILL_PER_S,
-    Gate,
+    FrameLimits,
     RefusedConnectionError,
 )
 
 
-def gate() -> Gate:
-    made = Gate(0.0)
+def gate() -> FrameLimits:
+    made = FrameLimits(0.0)
     assert made.allow(bytearray(PREFACE), 0.0) == len(PREFACE)
     return made
 
 
-def allowed(made: Gate, frame: Frame, times: int, now: float = 0.0) -> int:
+def allowed(made: FrameLimits, frame: Frame, times: int, now: float = 0.0) -> int:
     """Return how many such frames are let through until the connection is refused."""
     data = bytearray(frame.serialize())
     for number in range(times):
@@ -111,7 +111,7 @@ def test_headers_without_end_are_refused() -> None:
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", b"\0", b"PRI * HTTP/1", b"\x16\x03\x01"])
 def test_what_is_no_http2_is_refused_by_its_first_bytes(data: bytes) -> None:
     with pytest.raises(RefusedConnectionError) as caught:
-        Gate(0.0).allow(bytearray(data), 0.0)
+        FrameLimits(0.0).allow(bytearray(data), 0.0)
     assert (caught.value.code, caught.value.reason) == (ErrorCodes.PROTOCOL_ERROR, PROTOCOL)
 
 
@@ -122,7 +122,7 @@ def test_a_frame_that_is_too_long_is_refused_by_its_head() -> None:
 
 
 def test_only_whole_frames_and_so_many_are_let_through() -> None:
-    made = Gate(0.0)
+    made = FrameLimits(0.0)
     assert made.allow(bytearray(PREFACE[:10]), 0.0) == 0
     assert not made.greeted
     frame = data_frame(2000).serialize()

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.helpers.otlp import Taken, add_span, export
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
-from vllmd.traces.unpack import MAX_BODY_BYTES, Share
+from vllmd.traces.unpack import MAX_BODY_BYTES, BudgetShare
 from vllmd.util.units import MIB
 
 EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -138,7 +138,7 @@ async def test_frames_that_no_client_sends_are_refused(
     taken: Taken, frame: bytes, problem: str
 ) -> None:
     receiver = GrpcReceiver(taken.intake)
-    with Share(taken.intake.room) as share:
+    with BudgetShare(taken.intake.room) as share:
         reply = await receiver.answer({"grpc-encoding": "gzip"}, bytearray(frame), share)
     headers = dict(reply.headers)
     assert headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])

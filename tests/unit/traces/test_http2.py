@@ -27,9 +27,9 @@ from tests.helpers import http2
 from tests.helpers.eventually import eventually
 from tests.helpers.http2 import Raw, data, head, message, plain_headers
 from tests.helpers.otlp import Taken, export
-from vllmd.http.connections import FLOOD, PROTOCOL, Counts
+from vllmd.http.connections import FLOOD, PROTOCOL, ConnectionCounts
 from vllmd.traces import http2 as server
-from vllmd.traces.calls import Stream
+from vllmd.traces.calls import CallStream
 from vllmd.traces.frames import PREFACE
 from vllmd.traces.grpc import GrpcReceiver, GrpcServer
 from vllmd.traces.http2 import MAX_STREAMS
@@ -47,7 +47,7 @@ class Made:
     """A server, what it takes, and how to reach it."""
 
     taken: Taken
-    counts: Counts
+    counts: ConnectionCounts
     server: GrpcServer
     address: tuple[str, int]
 
@@ -63,7 +63,7 @@ class Made:
 
 @pytest.fixture
 async def made() -> AsyncIterator[Made]:
-    taken, counts = Taken("sql"), Counts()
+    taken, counts = Taken("sql"), ConnectionCounts()
     listening = socket.create_server(("127.0.0.1", 0))
     receiver = GrpcServer(GrpcReceiver(taken.intake), bound=16, counts=counts)
     await receiver.start(listening)
@@ -253,14 +253,14 @@ async def test_streams_that_were_reset_leave_nothing_behind(
     made: Made, flood: Callable[[Raw, int], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They did: 8 kB each, for ever, when their task was cancelled before its first step."""
-    streams: weakref.WeakSet[Stream] = weakref.WeakSet()
+    streams: weakref.WeakSet[CallStream] = weakref.WeakSet()
 
-    def watched(*args: Any, **options: Any) -> Stream:
-        stream = Stream(*args, **options)
+    def watched(*args: Any, **options: Any) -> CallStream:
+        stream = CallStream(*args, **options)
         streams.add(stream)
         return stream
 
-    monkeypatch.setattr(server, "Stream", watched)
+    monkeypatch.setattr(server, "CallStream", watched)
     assert await made.client(lambda connection: flood(connection, 30)) == 30
     await eventually(lambda: made.counts.open == 0)
     await eventually(lambda: asyncio.all_tasks() == {asyncio.current_task()})

@@ -3,7 +3,7 @@ import pytest
 from tests.helpers.otlp import DATA, ENGINE, Taken, add_span, export, json_of, recorded
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineStateChanged
-from vllmd.traces.intake import Kept
+from vllmd.traces.intake import IntakeState
 from vllmd.traces.refusal import CameBackError
 
 
@@ -108,7 +108,7 @@ async def test_take_of_more_than_a_slice_lets_others_have_their_turn() -> None:
 
 
 async def test_what_this_daemon_passed_on_is_refused() -> None:
-    kept = Kept()
+    kept = IntakeState()
     taken = Taken()
     assert taken.intake.read_trail("") == ()
     assert taken.intake.read_trail(f"a,{kept.instance}") == ("a", kept.instance)

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from vllmd.traces.loop_steps import MAX_WAITING, Place, Turns, Work, in_thread
+from vllmd.traces.loop_steps import MAX_WAITING, LoopScheduler, Place, Work, in_thread
 from vllmd.traces.refusal import BusyError
 
 
@@ -16,7 +16,7 @@ def steps(name: str, count: int, told: list[str]) -> Generator[None, None, str]:
 
 
 async def test_small_requests_take_turns_and_others_run_between_steps() -> None:
-    turns = Turns()
+    turns = LoopScheduler()
     told: list[str] = []
 
     async def read(name: str, count: int) -> str:
@@ -37,7 +37,7 @@ async def test_small_requests_take_turns_and_others_run_between_steps() -> None:
 
 
 async def test_large_requests_come_one_after_another_and_only_so_many_wait() -> None:
-    turns = Turns()
+    turns = LoopScheduler()
     told: list[str] = []
 
     async def read(number: int) -> None:
@@ -54,7 +54,7 @@ async def test_large_requests_come_one_after_another_and_only_so_many_wait() -> 
 
 
 async def test_a_large_request_that_is_cancelled_lets_the_next_go_on() -> None:
-    turns = Turns()
+    turns = LoopScheduler()
     async with Place(turns) as first:
         await first.be_large()
 

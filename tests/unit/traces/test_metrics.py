@@ -3,7 +3,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.helpers.metrics import values
 from tests.helpers.otlp import span
-from vllmd.traces.intake import Kept
+from vllmd.traces.intake import IntakeState
 from vllmd.traces.metrics import TracesCollector
 from vllmd.traces.refusal import BusyError
 from vllmd.traces.snapshot import TraceFigures
@@ -11,12 +11,12 @@ from vllmd.traces.snapshot import TraceFigures
 KNOWN = frozenset({"sql"})
 
 
-def collector(kept: Kept, *, forward_up: bool | None = None) -> TracesCollector:
+def collector(kept: IntakeState, *, forward_up: bool | None = None) -> TracesCollector:
     return TracesCollector(lambda: TraceFigures(kept, {"http": True}, {"chat": 0.5}, forward_up))
 
 
-def kept() -> Kept:
-    made = Kept()
+def kept() -> IntakeState:
+    made = IntakeState()
     made.aggregate.add("chat", span(claimed="sql"), KNOWN)
     made.aggregate.add("chat", span(claimed="nosuch", queue=-1.0), KNOWN)
     made.starts["chat"] = {"Load model": 1.5}
@@ -61,7 +61,7 @@ def test_collect_shows_forwarding_where_there_is_any() -> None:
 
 def test_exemplars_are_ids_that_an_openmetrics_parser_reads() -> None:
     one = span(claimed="sql")
-    made = Kept()
+    made = IntakeState()
     made.aggregate.add("chat", one, KNOWN)
     page = generate_latest(collector(made)).decode()  # type: ignore[no-untyped-call]
     exemplars = [

@@ -4,7 +4,7 @@ import socket
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.otlp import Taken
 from vllmd.errors import VllmdError
-from vllmd.http.connections import Tallies
+from vllmd.http.connections import ConnectionTotals
 from vllmd.traces.port import RETRY_S, Port, grpc_server, http_server
 
 
@@ -68,7 +68,7 @@ async def test_a_port_that_is_open_is_not_opened_again() -> None:
 
 
 async def test_both_receivers_serve_on_a_socket() -> None:
-    intake, tallies = Taken().intake, Tallies()
+    intake, tallies = Taken().intake, ConnectionTotals()
     for serve in (http_server, grpc_server):
         listener = socket.create_server(("127.0.0.1", 0))
         address = listener.getsockname()

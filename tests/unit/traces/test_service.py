@@ -13,11 +13,11 @@ from tests.helpers.ports import free_port
 from vllmd.config import command
 from vllmd.config.load import parse
 from vllmd.config.model import Config
-from vllmd.daemon.environment import Surroundings
+from vllmd.daemon.environment import Environment
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
 from vllmd.traces.coverage import SETTLE_S
-from vllmd.traces.service import Tracing
+from vllmd.traces.service import TraceService
 
 ENGINE = '[engines.chat]\nmodel = "m"\nexecutable = "sh"\nenv = { VLLM_API_KEY = "k3y" }\n'
 
@@ -33,12 +33,12 @@ class Scene:
         self.models: Any = {"data": [{"id": "tiny"}, {"id": "sql"}]}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         self.clock = FakeClock()
-        self.surroundings = Surroundings(sockets=sockets or {})
+        self.surroundings = Environment(sockets=sockets or {})
         self.started: list[Any] = []
         self.tracing = self.make(self.config)
 
-    def make(self, config: Config) -> Tracing:
-        return Tracing(
+    def make(self, config: Config) -> TraceService:
+        return TraceService(
             config,
             self.surroundings,
             command.build_all(config),

@@ -1,11 +1,11 @@
 import random
 
 from tests.helpers.otlp import span
-from vllmd.traces.aggregate import Aggregate, Request
+from vllmd.traces.aggregate import Aggregate, CountedRequest
 from vllmd.traces.slowest import RANKS, Slowest, describe
 
 
-def request(**changed: float) -> Request:
+def request(**changed: float) -> CountedRequest:
     counted = Aggregate().add("chat", span(**changed), frozenset())
     assert counted is not None
     return counted

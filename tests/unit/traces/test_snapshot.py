@@ -1,8 +1,8 @@
-from vllmd.traces.intake import Kept
+from vllmd.traces.intake import IntakeState
 from vllmd.traces.snapshot import TraceFigures
 
 
 def test_figures_hold_what_is_kept() -> None:
-    kept = Kept()
+    kept = IntakeState()
     figures = TraceFigures(kept, {"http": True}, {}, None)
     assert figures.kept is kept

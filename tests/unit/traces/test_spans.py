@@ -11,7 +11,7 @@ from vllmd.engine.loading.phases import SPANS
 from vllmd.traces.spans import (
     MAX_ATTRIBUTES,
     START_SPANS,
-    Group,
+    ResourceSpans,
     engine_of,
     has_ids,
     parse_claim,
@@ -21,9 +21,9 @@ from vllmd.traces.spans import (
 ENGINES = frozenset({ENGINE})
 
 
-def groups(request: ExportTraceServiceRequest) -> Iterator[Group]:
+def groups(request: ExportTraceServiceRequest) -> Iterator[ResourceSpans]:
     for resource_spans in request.resource_spans:
-        group = Group(engine_of(resource_spans.resource, ENGINES))
+        group = ResourceSpans(engine_of(resource_spans.resource, ENGINES))
         for scope_spans in resource_spans.scope_spans:
             assert group.add(scope_spans.spans) == 0
         yield group
@@ -139,6 +139,6 @@ def test_a_span_without_an_identity_is_left_out(ids: tuple[bytes, bytes]) -> Non
     request = export(3)
     spans = [add_span(request, ids=ids), add_span(request)]
     assert [has_ids(span) for span in spans] == [False, True]
-    group = Group(ENGINE)
+    group = ResourceSpans(ENGINE)
     assert group.add(spans) == 1
     assert group.spans == 1

@@ -3,12 +3,12 @@ import threading
 import pytest
 
 from vllmd.util import disk_thread
-from vllmd.util.disk_thread import Aside, at_once
-from vllmd.util.parts import Parts
+from vllmd.util.disk_thread import DiskThread, at_once
+from vllmd.util.parts import PartRunner
 
 
 def test_aside_does_everything_in_order_and_elsewhere() -> None:
-    worker, done = Aside(), list[tuple[int, bool]]()
+    worker, done = DiskThread(), list[tuple[int, bool]]()
     here = threading.current_thread()
     for number in range(100):
         worker.do(lambda n=number: done.append((n, threading.current_thread() is here)))  # type: ignore[misc]
@@ -18,7 +18,7 @@ def test_aside_does_everything_in_order_and_elsewhere() -> None:
 
 def test_aside_that_stands_still_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_thread, "CLOSE_S", 0.05)
-    worker, mended = Aside(), threading.Event()
+    worker, mended = DiskThread(), threading.Event()
 
     def stands_still() -> None:
         mended.wait(10)
@@ -36,8 +36,8 @@ def test_at_once_does_it_here() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), MemoryError(), SystemExit(1)])
 def test_aside_work_that_raises_is_counted_and_the_next_is_done(error: BaseException) -> None:
-    parts, done = Parts(), list[int]()
-    worker = Aside(parts)
+    parts, done = PartRunner(), list[int]()
+    worker = DiskThread(parts)
 
     def raises() -> None:
         raise error
@@ -51,7 +51,7 @@ def test_aside_work_that_raises_is_counted_and_the_next_is_done(error: BaseExcep
 class StoodStill:
     """A disk that stands still from the first work on, until it is mended."""
 
-    def __init__(self, worker: Aside) -> None:
+    def __init__(self, worker: DiskThread) -> None:
         self.worker, self.mended, begun = worker, threading.Event(), threading.Event()
 
         def stands_still() -> None:
@@ -67,7 +67,7 @@ class StoodStill:
 
 
 def test_aside_of_what_waits_for_one_file_only_the_newest_is_written() -> None:
-    worker, done = Aside(), list[str]()
+    worker, done = DiskThread(), list[str]()
     disk = StoodStill(worker)
     worker.do(lambda: done.append("chat 1"), "chat.json")
     worker.do(lambda: done.append("usage"))
@@ -81,8 +81,8 @@ def test_aside_more_than_it_may_hold_gives_up_the_oldest_and_counts_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(disk_thread, "MAX_WAITING", 3)
-    parts, done = Parts(), list[int]()
-    worker = Aside(parts)
+    parts, done = PartRunner(), list[int]()
+    worker = DiskThread(parts)
     disk = StoodStill(worker)
     for number in range(5):
         worker.do(lambda n=number: done.append(n))  # type: ignore[misc]

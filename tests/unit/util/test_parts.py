@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
 from vllmd.events.daemon import PartFailed
-from vllmd.util.parts import MANY, STEADY_S, WINDOW_S, Part, Parts, Running, describe
+from vllmd.util.parts import MANY, STEADY_S, WINDOW_S, Part, PartRunner, RunningParts, describe
 
 ERRORS = [
     OSError(errno.EMFILE, "Too many open files"),
@@ -38,8 +38,8 @@ class Work:
             await end.wait()
 
 
-async def kept(clock: FakeClock, part: Part) -> tuple[Parts, asyncio.Task[None]]:
-    parts = Parts(clock)
+async def kept(clock: FakeClock, part: Part) -> tuple[PartRunner, asyncio.Task[None]]:
+    parts = PartRunner(clock)
     task = asyncio.create_task(parts.keep(part))
     await settle()
     return parts, task
@@ -144,7 +144,7 @@ async def test_failing_is_what_failed_often_of_late_and_not_for_ever() -> None:
 
 def test_note_of_what_goes_on_is_told_once_in_a_while_and_counted_always() -> None:
     clock = FakeClock()
-    parts = Parts(clock)
+    parts = PartRunner(clock)
     with capture_logs() as logs:
         for _ in range(1000):
             parts.note("disk", OSError("full"))
@@ -159,20 +159,20 @@ def test_note_never_raises_where_the_log_cannot_be_written(monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("vllmd.util.parts._log", type("Log", (), {"error": staticmethod(fails)}))
-    parts = Parts()
+    parts = PartRunner()
     parts.note("disk", ValueError("x"))
     assert parts.failures() == {"disk": 1}
 
 
 def test_isolated_counts_and_goes_on() -> None:
-    parts = Parts()
+    parts = PartRunner()
     with parts.isolated("usage"):
         raise KeyError("x")
     assert parts.failures() == {"usage": 1}
 
 
 async def test_what_nobody_waited_for_is_told_by_the_loop() -> None:
-    parts, loop = Parts(), asyncio.get_running_loop()
+    parts, loop = PartRunner(), asyncio.get_running_loop()
     loop.set_exception_handler(parts.take_from_loop)
 
     def fails() -> None:
@@ -184,7 +184,7 @@ async def test_what_nobody_waited_for_is_told_by_the_loop() -> None:
 
 
 async def test_forget_forgets_a_part_that_is_not_configured_any_more() -> None:
-    parts = Parts(FakeClock())
+    parts = PartRunner(FakeClock())
     parts.know("disk")
     runs: list[Callable[[], Awaitable[None]]] = [Work(None).run, Work(None).run]
     for name, run in zip(("engine:old", "engine:chat"), runs, strict=True):
@@ -196,7 +196,7 @@ async def test_forget_forgets_a_part_that_is_not_configured_any_more() -> None:
 async def test_running_keeps_what_is_in_both_sets_and_begins_the_rest() -> None:
     kept, gone, new, other = Work(), Work(), Work(), Work()
     done: list[str] = []
-    running = Running(Parts(FakeClock()), lambda: done.append("x"))
+    running = RunningParts(PartRunner(FakeClock()), lambda: done.append("x"))
     running.become([Part("a", kept.run), Part("b", gone.run), Part("c", new.run)])
     await settle()
     running.become([Part("a", kept.run), Part("c", other.run)])
@@ -210,7 +210,7 @@ async def test_running_keeps_what_is_in_both_sets_and_begins_the_rest() -> None:
 
 async def test_running_tells_when_a_part_is_done_and_begins_it_again_if_it_is_wanted() -> None:
     work, done = Work(None, None), list[str]()
-    running = Running(Parts(FakeClock()), lambda: done.append("x"))
+    running = RunningParts(PartRunner(FakeClock()), lambda: done.append("x"))
     for times in (1, 2):
         running.become([Part("a", work.run, may_end=True)])
         await running.wait(["a"])

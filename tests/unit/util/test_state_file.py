@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim import record as record_module
 from vllmd.util import state_file
-from vllmd.util.disk_thread import Do, Work, at_once
+from vllmd.util.disk_thread import DiskWork, Work, at_once
 from vllmd.util.state_file import StateFile
 
 
-def made(path: Path, *, do: Do = at_once, sync: bool = True, version: int = 1) -> StateFile:
+def made(path: Path, *, do: DiskWork = at_once, sync: bool = True, version: int = 1) -> StateFile:
     return StateFile(
         path,
         if_unusable="counts begin anew",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 
 class PartsCollector:
@@ -12,7 +12,7 @@ class PartsCollector:
 
     name = "parts"
 
-    def __init__(self, parts: Parts, unexpected_ends: Callable[[], int]) -> None:
+    def __init__(self, parts: PartRunner, unexpected_ends: Callable[[], int]) -> None:
         self._parts = parts
         self._unexpected_ends = unexpected_ends
 

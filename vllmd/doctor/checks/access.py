@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 
 PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 LOOPBACK = {"127.0.0.1", "localhost", "127.0.0.0/8", "*"}
@@ -17,7 +17,7 @@ def api_exposed(case: Case) -> Iterator[Finding]:
     if case.env.get("VLLM_SERVER_DEV_MODE") == "1":
         yield Finding(
             "api-exposed",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"{where} with VLLM_SERVER_DEV_MODE = 1",
             "Everybody who reaches the port may put the engine to sleep, and run code in it.",
             'Take the variable out, or set host = "127.0.0.1".',
@@ -25,7 +25,7 @@ def api_exposed(case: Case) -> Iterator[Finding]:
     if not case.env.get("VLLM_API_KEY"):
         yield Finding(
             "api-exposed",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             f"{where} without VLLM_API_KEY",
             "Everybody who reaches the port may use the model.",
             'Write one to /etc/vllmd/credentials/api_key, or set host = "127.0.0.1" with a proxy '
@@ -38,7 +38,7 @@ def secrets(case: Case) -> Iterator[Finding]:
     for path in case.host.readable_secrets:
         yield Finding(
             "secrets",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             f"{path} has secrets, and every user of this host may read it",
             "Who has the token or the key is who it was given to.",
             f"chmod 640 {path}; chgrp vllmd {path}",
@@ -46,7 +46,7 @@ def secrets(case: Case) -> Iterator[Finding]:
     for path in case.host.writable_folders:
         yield Finding(
             "secrets",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             f"every user of this host may write to {path}",
             "Sockets, logs and the history there could be replaced by anybody.",
             f"chmod o-w {path}",
@@ -60,7 +60,7 @@ def port_taken(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "port-taken",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"port {engine.port} answers, and the engine does not run",
         "The engine loads for minutes, and ends because it cannot listen.",
         f"'ss -ltnp sport = :{engine.port}' names who; end it, or choose another port.",
@@ -75,7 +75,7 @@ def proxies(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "proxies",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         f"{name} is set, and no_proxy does not spare 127.0.0.1",
         "vllmd itself uses no proxy for its engines; but curl, and applications on this host, send "
         "their requests to the engine through it.",

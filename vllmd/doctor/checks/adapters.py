@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vllmd.config.lora import dynamic_problem
 from vllmd.doctor.case import Case
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.lora.adapter_files import AdapterError, is_local, read_adapter
 from vllmd.lora.validation import problems
 
@@ -30,7 +30,7 @@ def lora_adapters(case: Case) -> Iterator[Finding]:
         for problem in found:
             yield Finding(
                 "lora-adapters",
-                Severity.ERROR,
+                FindingSeverity.ERROR,
                 f"adapter {name!r} ({path}): {problem}",
                 "Requests for it get a 404; the rest serves.",
                 "Mend or replace its files, or take it out of lora.modules.",
@@ -38,7 +38,7 @@ def lora_adapters(case: Case) -> Iterator[Finding]:
     if len(lora.modules) > lora.max_loras:
         yield Finding(
             "lora-adapters",
-            Severity.INFO,
+            FindingSeverity.INFO,
             f"{len(lora.modules)} adapters, and max_loras = {lora.max_loras}",
             "A batch mixes no more than that: requests for others wait for it.",
             f"Set lora.max_loras = {len(lora.modules)}, if memory allows.",
@@ -49,7 +49,7 @@ def _adapters_without_a_table(case: Case) -> Iterator[Finding]:
     if case.flag("lora-modules") and not case.flag("enable-lora"):
         yield Finding(
             "lora-adapters",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             "flags.lora-modules without enable-lora",
             "vLLM refuses adapters that are not enabled.",
             "Use the table [engines.NAME.lora]: it enables them, and keeps them loaded.",
@@ -69,7 +69,7 @@ def api_servers(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "api-servers",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         problem,
         "'vllmd lora add' is refused: the adapters are those of lora.modules, loaded at the start.",
         "Set flags.api-server-count = 1, or lora.dynamic = false if that is meant.",

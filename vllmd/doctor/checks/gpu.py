@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.doctor.capacity import longest
 from vllmd.doctor.case import Case
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.gpu.fit import margin_bytes
 from vllmd.installing.host import too_old
 from vllmd.util.units import format_bytes
@@ -23,7 +23,7 @@ def driver(case: Case) -> Iterator[Finding]:
         if case.host.gpus:
             yield Finding(
                 "driver",
-                Severity.WARNING,
+                FindingSeverity.WARNING,
                 f"vLLM {installed.version} is the build for the CPU, and there are GPUs",
                 "They stay idle.",
                 "Install the other: vllmd engine install --cuda",
@@ -33,7 +33,7 @@ def driver(case: Case) -> Iterator[Finding]:
     if needed is not None:
         yield Finding(
             "driver",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"driver {driver}, and vLLM {installed.version} is built for CUDA {installed.cuda}",
             f"CUDA {installed.cuda} needs driver {needed} or newer: no GPU would be found.",
             "Update the driver, or install a vLLM for an older CUDA (--torch-backend).",
@@ -41,7 +41,7 @@ def driver(case: Case) -> Iterator[Finding]:
     elif driver is None and not case.host.gpus:
         yield Finding(
             "driver",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"no NVIDIA driver is loaded, and vLLM {installed.version} is the build for CUDA",
             "It ends at its start: it finds no device.",
             "Load the driver (nvidia-smi says what is wrong), or: vllmd engine install --cpu",
@@ -54,7 +54,7 @@ def devices(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "devices",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"driver {case.host.driver} is loaded, but: {', '.join(case.host.closed_devices)}",
         "CUDA says that there is no device. The nodes are made by nvidia-modprobe, which a "
         "confined service may not run.",
@@ -75,7 +75,7 @@ def gpu_count(case: Case) -> Iterator[Finding]:
         limited = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES = {','.join(chosen)})"
         yield Finding(
             "gpu-count",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"{wanted} GPUs are asked for (tensor, pipeline and data parallel), and {there} can be "
             f"seen{limited}",
             "vLLM ends before it loads, or waits for workers that never come.",
@@ -92,7 +92,7 @@ def will_it_fit(case: Case) -> Iterator[Finding]:
     if not capacity.fits:
         yield Finding(
             "will-it-fit",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"weights of {weights} do not fit: {case.share:g} of the GPU is {budget}, and "
             f"{format_bytes(capacity.working_bytes)} of it is for context and largest batch",
             "vLLM loads the weights, finds no room for a KV cache, and ends.",
@@ -108,7 +108,7 @@ def will_it_fit(case: Case) -> Iterator[Finding]:
     most = longest(capacity.kv_bytes, case.demand, model, context)
     yield Finding(
         "will-it-fit",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"one request of {context:,} tokens takes {format_bytes(needed)} of KV cache, and "
         f"{format_bytes(capacity.kv_bytes)} are left ({weights} of weights in {budget})",
         "vLLM ends after its load: it serves no context that a single request cannot have.",
@@ -140,7 +140,7 @@ def gpu_share(case: Case) -> Iterator[Finding]:
     possible = max(0.0, case.share + margin / gpu.cuda)
     yield Finding(
         "gpu-share",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"{format_bytes(gpu.free)} of the GPU are free, and gpu_memory_utilization {case.share:g} "
         f"asks for {format_bytes(gpu.cuda * case.share)}",
         "vLLM refuses to start. Somebody else holds the rest.",
@@ -154,7 +154,7 @@ def persistence_mode(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "persistence-mode",
-        Severity.INFO,
+        FindingSeverity.INFO,
         "persistence mode is off",
         "Each start initializes the GPUs anew, which takes seconds, and settings such as power "
         "limits are lost.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.util.units import GIB, MIB, format_bytes
 
 PROCESS_BYTES = int(1.75 * GIB)
@@ -35,7 +35,7 @@ def host_memory(case: Case) -> Iterator[Finding]:
     whose = "a control group allows" if case.host.memory_limited else "the host has"
     yield Finding(
         "host-memory",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"{whose} {format_bytes(memory)}, and the engine takes {format_bytes(needed)} ({parts})",
         "The kernel kills the engine while it loads.",
         "Raise MemoryMax of the unit (or the container's limit), or take a smaller model"
@@ -50,7 +50,7 @@ def shared_memory(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "shared-memory",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"/dev/shm has {format_bytes(size)}, and {case.gpu_count} workers share it",
         "NCCL and vLLM's own queues need it; they fail, or hang in the load.",
         "In a container: --shm-size=8g or --ipc=host; else mount it larger.",
@@ -64,7 +64,7 @@ def open_files(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "open-files",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         f"at most {limit:,} files may be open (ulimit -n)",
         "Each connection is one: with many clients vLLM ends with 'Too many open files'.",
         f"Under systemd the package's unit sets it; else: ulimit -n {MIN_OPEN_FILES}",
@@ -79,7 +79,7 @@ def locked_memory(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "locked-memory",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         f"at most {format_bytes(limit)} may be locked (ulimit -l), and {case.gpu_count} GPUs work "
         "together",
         "NCCL registers memory for RDMA, and fails or falls back to slower ways where it may not.",
@@ -102,7 +102,7 @@ def disk_space(case: Case) -> Iterator[Finding]:
         files = "" if disk.free_files is None else f", and {disk.free_files:,} files (inodes),"
         yield Finding(
             "disk-space",
-            Severity.WARNING if enough else Severity.ERROR,
+            FindingSeverity.WARNING if enough else FindingSeverity.ERROR,
             f"{format_bytes(disk.free)}{files} are free for {disk.purpose} ({disk.folder})",
             "Without room a download breaks off, kernels are compiled at each start, and the log "
             "is dropped where it cannot be written.",
@@ -116,7 +116,7 @@ def clock(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "clock",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         "the clock is not synchronized (timedatectl)",
         "Metrics, spans and logs of different hosts cannot be laid side by side, and certificates "
         "of the hub are refused when it is far off.",
@@ -131,7 +131,7 @@ def leftovers(case: Case) -> Iterator[Finding]:
             continue
         yield Finding(
             "leftovers",
-            Severity.INFO,
+            FindingSeverity.INFO,
             f"{format_bytes(each.size)} of {each.what} ({each.where})",
             "Nothing that serves reads it; compiled kernels are made anew at the next start.",
             "Remove it, while no engine starts.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.shim.files import read_json
 
 SLOW = {"awq": "awq_marlin", "gptq": "gptq_marlin"}
@@ -17,7 +17,7 @@ def model_missing(case: Case) -> Iterator[Finding]:
     if name.startswith(("/", "./", "~")):
         yield Finding(
             "model-missing",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"model: there is no folder {name!r}",
             "vLLM takes what is no folder for a name on the hub, and fails there.",
             "Correct the path, or make the folder readable for the user that vllmd runs as; under "
@@ -26,7 +26,7 @@ def model_missing(case: Case) -> Iterator[Finding]:
     elif case.env.get("HF_HUB_OFFLINE") in ("1", "true", "TRUE", "yes"):
         yield Finding(
             "model-missing",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"model: {name!r} is not in the hub's cache, and HF_HUB_OFFLINE is set",
             "It cannot be downloaded, so the engine cannot start.",
             f"Download it once: hf download {name}",
@@ -34,7 +34,7 @@ def model_missing(case: Case) -> Iterator[Finding]:
     else:
         yield Finding(
             "model-missing",
-            Severity.INFO,
+            FindingSeverity.INFO,
             f"model: {name!r} is not in the hub's cache yet",
             "The first start downloads it, and its size is not known before.",
             f"Download it beforehand: hf download {name}",
@@ -47,7 +47,7 @@ def hub(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "hub",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"model: {case.engine.model!r} is not on this host, and {case.hub}",
         "The engine cannot start without its model.",
         "Write to /etc/vllmd/credentials/hf_token a token that has accepted the model's terms; "
@@ -61,7 +61,7 @@ def model_readable(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "model-readable",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"model: {case.unreadable}",
         "To the engine the model is not there.",
         "Put it where the user may read it, such as /srv/models: chmod -R a+rX FOLDER",
@@ -73,7 +73,7 @@ def model_files(case: Case) -> Iterator[Finding]:
     for problem in case.model.problems:
         yield Finding(
             "model-files",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             problem,
             "The engine fails in the middle of its load, after minutes for a big model.",
             "Download or copy it again: hf download goes on where it broke off.",
@@ -87,7 +87,7 @@ def quantization(case: Case) -> Iterator[Finding]:
     if asked in SLOW:
         yield Finding(
             "quantization",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             f'quantization = "{asked}"',
             f"That is the kernel without Marlin, several times slower; vLLM takes {SLOW[asked]} by "
             "itself where the GPU can, if it is not told otherwise.",
@@ -96,7 +96,7 @@ def quantization(case: Case) -> Iterator[Finding]:
     elif asked and stored and not asked.startswith(str(stored)):
         yield Finding(
             "quantization",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f'quantization = "{asked}", and the weights are {stored}',
             "vLLM refuses a method that is not that of the files.",
             "Take the line out: vLLM reads it from config.json.",
@@ -115,7 +115,7 @@ def chat_template(case: Case) -> Iterator[Finding]:
     if isinstance(config, dict) and not config.get("chat_template"):
         yield Finding(
             "chat-template",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             f"{folder}/tokenizer_config.json has no chat_template",
             "/v1/chat/completions answers 400 for each request; /v1/completions works.",
             "Take the model's instruct version, or set flags.chat-template to a file.",

@@ -6,13 +6,13 @@ from vllmd.config import problem
 from vllmd.config.load import UNIT_MARGIN_S
 from vllmd.doctor.capacity import tokens_in
 from vllmd.doctor.case import Case
-from vllmd.doctor.finding import Finding, Severity
+from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.installing.flags import problems
 from vllmd.util.units import format_duration
 
 GRAVITY = {
-    problem.Severity.ERROR: Severity.ERROR,
-    problem.Severity.WARNING: Severity.WARNING,
+    problem.ProblemSeverity.ERROR: FindingSeverity.ERROR,
+    problem.ProblemSeverity.WARNING: FindingSeverity.WARNING,
 }
 LONG_CONTEXT = 65_536
 """A context of so many tokens is more than most requests have."""
@@ -28,7 +28,7 @@ def engine_missing(case: Case) -> Iterator[Finding]:
     program = case.engine.executable[0]
     yield Finding(
         "engine-missing",
-        Severity.ERROR,
+        FindingSeverity.ERROR,
         f"executable: no program {program!r} can be run",
         "The engine cannot be started.",
         "Install one with 'vllmd engine install', take one over with 'vllmd engine adopt PATH', or "
@@ -59,7 +59,7 @@ def context_length(case: Case) -> Iterator[Finding]:
     if isinstance(asked, int) and asked > most and not _stretched(case):
         yield Finding(
             "context-length",
-            Severity.ERROR,
+            FindingSeverity.ERROR,
             f"max_model_len = {asked:,}, and the model was made for {most:,} tokens",
             "vLLM refuses it 12 seconds into the start.",
             f"Set max_model_len = {most} or less, or stretch the model with flags.hf-overrides "
@@ -68,7 +68,7 @@ def context_length(case: Case) -> Iterator[Finding]:
     elif asked in (None, most) and most >= LONG_CONTEXT:
         yield Finding(
             "context-length",
-            Severity.INFO,
+            FindingSeverity.INFO,
             f"max_model_len is the model's own {most:,} tokens",
             "One request may hold a large part of the KV cache, and a start needs room for it.",
             "Set max_model_len to what your longest prompt and answer need.",
@@ -97,7 +97,7 @@ def concurrency(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "concurrency",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         f"max_num_seqs = {sequences}, and the KV cache has room for {tokens:,} tokens: "
         f"{tokens // sequences} for each",
         "Requests lose their KV cache to others, and are computed again.",
@@ -110,7 +110,7 @@ def prefix_caching(case: Case) -> Iterator[Finding]:
     if case.engine.enable_prefix_caching is False:
         yield Finding(
             "prefix-caching",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             "enable_prefix_caching = false",
             "System prompts and earlier turns are computed again for each request; the cache takes "
             "no memory that would be used otherwise.",
@@ -123,7 +123,7 @@ def log_stats(case: Case) -> Iterator[Finding]:
     if case.flag("disable-log-stats"):
         yield Finding(
             "log-stats",
-            Severity.WARNING,
+            FindingSeverity.WARNING,
             "flags.disable-log-stats is set",
             "vLLM's page is empty: a hang cannot be told from rest, and alerts about requests "
             "cannot fire.",
@@ -139,7 +139,7 @@ def stop_timeout(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "stop-timeout",
-        Severity.WARNING,
+        FindingSeverity.WARNING,
         f"a stop takes up to {format_duration(needed)} (drain_s, stop_grace_s), and TimeoutStopSec "
         f"is {format_duration(allowed)}",
         "systemd then kills the engine with requests in flight.",
@@ -156,7 +156,7 @@ def right_tool(case: Case) -> Iterator[Finding]:
     if case.host.gpus == ():
         yield Finding(
             "right-tool",
-            Severity.INFO,
+            FindingSeverity.INFO,
             "no NVIDIA GPU was found",
             "vLLM serves from a CPU, but is made for many requests at once on GPUs.",
             others,
@@ -165,7 +165,7 @@ def right_tool(case: Case) -> Iterator[Finding]:
     if 0 < count < SMALL_MODEL and "quantization_config" not in case.model.config:
         yield Finding(
             "right-tool",
-            Severity.INFO,
+            FindingSeverity.INFO,
             f"the model has {count / 1e6:,.0f} million parameters",
             "A model that small is seldom limited by the GPU.",
             others,
@@ -173,7 +173,7 @@ def right_tool(case: Case) -> Iterator[Finding]:
     if case.engine.max_num_seqs == 1:
         yield Finding(
             "right-tool",
-            Severity.INFO,
+            FindingSeverity.INFO,
             "max_num_seqs = 1",
             "What vLLM is good at is many requests at once.",
             f"Raise it; or, for one user at a time: {others}",

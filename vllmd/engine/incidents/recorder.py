@@ -18,11 +18,11 @@ import attrs
 from vllmd.config.command import Command
 from vllmd.engine import exits
 from vllmd.engine.causes.first_error import first_error
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.incidents.kernel_log import kernel_lines
 from vllmd.engine.incidents.stacks import take_stacks
-from vllmd.engine.liveness.reading import Activity
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.output.run_output import read_last_lines
 from vllmd.events.base import emit
 from vllmd.events.engine import IncidentFailed
@@ -53,19 +53,19 @@ class Sources:
     kernel: Callable[[float], str] = kernel_lines
 
 
-class Incidents:
+class IncidentRecorder:
     """The incidents of one engine, below a folder that all engines share."""
 
     def __init__(
         self,
         folder: Path,
-        ledger: Ledger,
+        ledger: EngineState,
         clock: Clock,
         command: Command,
         *,
         limit_s: float,
         sources: Sources | None = None,
-        before: "Incidents | None" = None,
+        before: "IncidentRecorder | None" = None,
     ) -> None:
         """Make a recorder; taking stacks may last `limit_s` watched seconds.
 
@@ -79,7 +79,9 @@ class Incidents:
         self._sources = sources or Sources()
         self._made: tuple[str, Path] | None = before._made if before else None
 
-    async def before_kill(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
+    async def before_kill(
+        self, run: RunRecord, reason: str, used: ProcessActivity | None
+    ) -> Path | None:
         """Write down what can be seen of a stalled engine, in the time that is given.
 
         Returns: the folder of this incident; None if it could not be written.

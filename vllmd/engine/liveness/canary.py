@@ -8,7 +8,7 @@ flight, as a rank of its own.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from vllmd.engine.liveness.reading import Rank
+from vllmd.engine.liveness.reading import RankProgress
 from vllmd.util.clock import Clock
 
 Ask = Callable[[], Awaitable[str | None]]
@@ -30,7 +30,7 @@ class Canary:
         self.problem: str | None = None
         """What came in place of an answer, last time."""
 
-    def look(self, steps: float, idle: bool) -> Rank | None:
+    def look(self, steps: float, idle: bool) -> RankProgress | None:
         """Take note of all engine steps so far; send a canary if the engine was idle long enough.
 
         Returns: the rank that stands for it, or None while none is in flight.
@@ -49,7 +49,7 @@ class Canary:
             if self._clock.monotonic() - self._idle_since < self.every_s:
                 return None
             self._pending = asyncio.ensure_future(self.ask())
-        return Rank(self._answered, running=1, waiting=0)
+        return RankProgress(self._answered, running=1, waiting=0)
 
     def close(self) -> None:
         """Give up what is in flight."""

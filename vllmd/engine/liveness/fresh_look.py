@@ -18,8 +18,8 @@ import attrs
 
 from vllmd.engine.liveness import look_process
 from vllmd.engine.liveness.canary import RANK
-from vllmd.engine.liveness.reading import Answer, Rank, Reading
-from vllmd.engine.liveness.stall_detector import Judgement
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
+from vllmd.engine.liveness.stall_detector import Assessment
 from vllmd.util.loop_lag import LoopLag
 
 LIMIT_S = 5.0
@@ -34,10 +34,10 @@ PROGRAM = [sys.executable, "-I", "-S", "-B", str(look_process.__file__)]
 
 @attrs.frozen
 class FreshLook:
-    """What was seen; with `Answer.UNKNOWN` the `problem` says why nothing was."""
+    """What was seen; with `PageAnswer.UNKNOWN` the `problem` says why nothing was."""
 
-    answer: Answer
-    ranks: Mapping[str, Rank] = MappingProxyType({})
+    answer: PageAnswer
+    ranks: Mapping[str, RankProgress] = MappingProxyType({})
     answered: bool = False
     """Whether it answered at all, a page or not."""
     canary: bool = False
@@ -51,18 +51,18 @@ LookAfresh = Callable[[bool], Awaitable[FreshLook]]
 
 async def nobody_looks(_canary: bool) -> FreshLook:
     """Look at nothing, where no process is to be started."""
-    return FreshLook(Answer.UNKNOWN, problem="nobody looks afresh here")
+    return FreshLook(PageAnswer.UNKNOWN, problem="nobody looks afresh here")
 
 
-def confirms(fresh: FreshLook, first: Reading, judgement: Judgement) -> bool:
+def confirms(fresh: FreshLook, first: Reading, judgement: Assessment) -> bool:
     """Tell whether a fresh look shows the same as the reading that an engine was found stalled by.
 
     Silence is confirmed by silence; standing still by the very same counts of steps and tokens,
     with requests left; a canary without an answer also by none to a second one.
     """
-    if first.answer is not Answer.PAGE:
-        return not fresh.answered and fresh.answer in (Answer.NONE, Answer.REFUSED)
-    if fresh.answer is not Answer.PAGE or judgement.rank is None:
+    if first.answer is not PageAnswer.PAGE:
+        return not fresh.answered and fresh.answer in (PageAnswer.NONE, PageAnswer.REFUSED)
+    if fresh.answer is not PageAnswer.PAGE or judgement.rank is None:
         return False
     if judgement.rank == RANK:
         before = {name: (r.steps, r.tokens) for name, r in first.ranks.items() if name != RANK}
@@ -76,7 +76,7 @@ async def look(
     host: str,
     port: int,
     keep: Sequence[str],
-    read: Callable[[str], Mapping[str, Rank]],
+    read: Callable[[str], Mapping[str, RankProgress]],
     lag: LoopLag,
     canary: Mapping[str, Any] | None = None,
     program: Sequence[str] = tuple(PROGRAM),
@@ -101,10 +101,10 @@ async def look(
         problem = f"the process that looks afresh could not be started: {error}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"the process that looks afresh made no sense: {error!r}"
-    return FreshLook(Answer.UNKNOWN, problem=problem)
+    return FreshLook(PageAnswer.UNKNOWN, problem=problem)
 
 
-def _judge(said: dict[str, Any], read: Callable[[str], Mapping[str, Rank]]) -> FreshLook:
+def _judge(said: dict[str, Any], read: Callable[[str], Mapping[str, RankProgress]]) -> FreshLook:
     """Take what the process said for what it is worth.
 
     Raises: ValueError, KeyError, TypeError, AttributeError: it makes no sense.
@@ -114,14 +114,14 @@ def _judge(said: dict[str, Any], read: Callable[[str], Mapping[str, Rank]]) -> F
     answer, canary = said["answer"], bool(said["canary"])
     if answer in ("page", "other"):
         ranks = read(said["page"])
-        known = Answer.PAGE if answer == "page" else Answer.NONE
+        known = PageAnswer.PAGE if answer == "page" else PageAnswer.NONE
         return FreshLook(known, ranks, answered=True, canary=canary)
     if answer == "unknown":
-        return FreshLook(Answer.UNKNOWN, problem=f"it could not be asked: {said['problem']}")
+        return FreshLook(PageAnswer.UNKNOWN, problem=f"it could not be asked: {said['problem']}")
     if said["late_s"] > LATE_S and answer != "refused":
         problem = "the process that looks afresh was late itself: the host is overloaded"
-        return FreshLook(Answer.UNKNOWN, problem=problem)
-    return FreshLook(Answer(answer), answered=canary, canary=canary)
+        return FreshLook(PageAnswer.UNKNOWN, problem=problem)
+    return FreshLook(PageAnswer(answer), answered=canary, canary=canary)
 
 
 async def _say(program: Sequence[str], line: bytes, lag: LoopLag) -> bytes:

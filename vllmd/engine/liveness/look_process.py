@@ -21,7 +21,7 @@ TOLERANCE_S = 0.05
 MAX_BYTES = 32 * 1024 * 1024
 
 
-class Late:
+class Lateness:
     """How late this process was so far, in seconds."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Late:
         self._last = now
 
 
-def ask(request: dict[str, Any], host: str, port: int, limit_s: float, late: Late) -> bytes:
+def ask(request: dict[str, Any], host: str, port: int, limit_s: float, late: Lateness) -> bytes:
     """Send a request and return all that comes until the other side closes.
 
     Raises: OSError: it is refused, reset, or nothing came in time.
@@ -67,7 +67,7 @@ def ask(request: dict[str, Any], host: str, port: int, limit_s: float, late: Lat
     raise TimeoutError(f"nothing within {limit_s:g} s")
 
 
-def connect(host: str, port: int, left_s: Callable[[], float], late: Late) -> socket.socket:
+def connect(host: str, port: int, left_s: Callable[[], float], late: Lateness) -> socket.socket:
     """Connect to the first address of a name that takes it: `localhost` has two, mostly.
 
     Raises: OSError: none does; that it is refused only if nothing of this host is in the way.
@@ -93,7 +93,7 @@ def connect(host: str, port: int, left_s: Callable[[], float], late: Late) -> so
 
 
 def _reach(
-    connection: socket.socket, address: Any, left_s: Callable[[], float], late: Late
+    connection: socket.socket, address: Any, left_s: Callable[[], float], late: Lateness
 ) -> None:
     connection.setblocking(False)
     if (error := connection.connect_ex(address)) not in (0, errno.EINPROGRESS):
@@ -132,7 +132,7 @@ def parse(response: bytes) -> tuple[int, bytes]:
 
 def look(wanted: dict[str, Any]) -> dict[str, Any]:
     """Ask for the canary, if one is wanted, then for the page; say what came of both."""
-    late = Late()
+    late = Lateness()
     late.seconds = max(0.0, time.monotonic() - wanted["asked_at"] - wanted["start_s"])
     said: dict[str, Any] = {"version": VERSION, "page": "", "status": 0, "canary": False}
     where = (wanted["host"], wanted["port"], wanted["limit_s"], late)

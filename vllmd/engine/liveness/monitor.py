@@ -6,18 +6,23 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config.model import Liveness
+from vllmd.config.model import LivenessConfig
 from vllmd.engine import exits
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.gpu_interface import GpuView
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
 from vllmd.engine.liveness.fresh_look import LookAfresh, confirms, nobody_looks
-from vllmd.engine.liveness.reading import Activity, Answer, Reading
-from vllmd.engine.liveness.stall_detector import Judge, Judgement, LoadJudge, Verdict
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
+from vllmd.engine.liveness.stall_detector import (
+    Assessment,
+    LoadStallDetector,
+    StallDetector,
+    Verdict,
+)
 from vllmd.engine.loading.memory_sizes import parse_size
 from vllmd.engine.loading.phases import SPANS, is_waiting_notice, parse_phase
 from vllmd.engine.output.run_output import lines_now, output_of
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineCleared, EngineProgressed, EngineStalled, IncidentFailed
 from vllmd.logs.reader import LogReader
@@ -44,7 +49,7 @@ class Probes:
     """Whether a process below that shim listens on the engine's port; None if not known."""
     forget: Callable[[], None]
     """Told when the engine is gone, so that nothing read from it is shown any longer."""
-    activity: Callable[[int, int], Activity | None] = lambda _shim, _engine: None
+    activity: Callable[[int, int], ProcessActivity | None] = lambda _shim, _engine: None
     """What the processes below that shim, and that main process, have used; None if not known."""
     pages: Callable[[], bytes] = bytes
     """Its pages of the last minutes, as text."""
@@ -65,7 +70,7 @@ class Stall:
     reason: str
 
 
-Diagnose = Callable[[RunRecord, str, Activity | None], Awaitable[Path | None]]
+Diagnose = Callable[[RunRecord, str, ProcessActivity | None], Awaitable[Path | None]]
 """Writes down where the processes of a run stand; returns the folder, None if it could not."""
 
 
@@ -74,18 +79,18 @@ LEFT_ALONE = "it seems to be stalled, and is left alone until that is sure: "
 
 
 @attrs.define(eq=False)
-class Watch:
+class LivenessMonitor:
     """One engine, followed; `run` lasts until it is cancelled, or the engine is to be killed.
 
     Its settings may be replaced meanwhile: the next look goes by them.
     """
 
-    ledger: Ledger
+    ledger: EngineState
     probes: Probes
     lag: LoopLag
     poll_s: float
     port: int
-    limits: Liveness
+    limits: LivenessConfig
     gpu: GpuView
     diagnose: Diagnose
     loaded: Callable[[], None] = lambda: None
@@ -113,9 +118,9 @@ class Watch:
         judged by later looks.
         """
         reading = await self.probes.serving()
-        if reading.answer is Answer.PAGE and self.probes.owns_port(run["shim_pid"]) is False:
-            reading = Reading(reading.at, Answer.REFUSED)
-        self._note(reading, SILENT_POLLS if reading.answer is Answer.REFUSED else 0)
+        if reading.answer is PageAnswer.PAGE and self.probes.owns_port(run["shim_pid"]) is False:
+            reading = Reading(reading.at, PageAnswer.REFUSED)
+        self._note(reading, SILENT_POLLS if reading.answer is PageAnswer.REFUSED else 0)
 
     def span_ended(self, name: str, at: float) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
@@ -124,7 +129,7 @@ class Watch:
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
         log = output_of(run)
-        judge = LoadJudge(self.limits.load_stall_s, self.poll_s)
+        judge = LoadStallDetector(self.limits.load_stall_s, self.poll_s)
         judged_at, spoke = self.lag.watched(), False
         while True:
             spoke = await self._hear(log) or spoke
@@ -154,12 +159,12 @@ class Watch:
             self.ledger.learn(parse_size(line))
         return spoke
 
-    def _judge_load(self, judge: LoadJudge, run: RunRecord, *, spoke: bool) -> str | None:
+    def _judge_load(self, judge: LoadStallDetector, run: RunRecord, *, spoke: bool) -> str | None:
         activity = None if spoke else self.activity(run)
         return judge.judge(self.lag.watched(), spoke=spoke, activity=activity)
 
     async def _load_stalls(
-        self, run: RunRecord, judge: LoadJudge, log: LogReader, reason: str
+        self, run: RunRecord, judge: LoadStallDetector, log: LogReader, reason: str
     ) -> bool:
         """Act on a load that seems to stand still; tell whether it is to be ended."""
         said_only = self.ledger.state is State.STALLED
@@ -171,10 +176,10 @@ class Watch:
             await self._stalled(run, reason) and await self._load_stands(run, judge, log)
         )
 
-    async def _load_stands(self, run: RunRecord, judge: LoadJudge, log: LogReader) -> bool:
+    async def _load_stands(self, run: RunRecord, judge: LoadStallDetector, log: LogReader) -> bool:
         """Look afresh at a load that seems to stand still."""
         fresh = await self.probes.fresh(False)
-        if fresh.answer is Answer.UNKNOWN:
+        if fresh.answer is PageAnswer.UNKNOWN:
             self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
@@ -183,7 +188,7 @@ class Watch:
         return self._judge_load(judge, run, spoke=await self._hear(log)) is not None
 
     async def _serve(self, run: RunRecord) -> Stall:
-        judge = Judge(self.limits, self.poll_s)
+        judge = StallDetector(self.limits, self.poll_s)
         own: Canary | None = None
         silent = blind = 0
         try:
@@ -193,8 +198,8 @@ class Watch:
                 await self.lag.clock.sleep(self.poll_s)
                 reading = await self.probes.serving()
                 blind = self._count_blind(reading, blind)
-                if reading.answer is not Answer.UNKNOWN:
-                    silent = 0 if reading.answer is Answer.PAGE else silent + 1
+                if reading.answer is not PageAnswer.UNKNOWN:
+                    silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
                 self._note(reading, silent)
                 reading = self._with_canary(own, reading)
                 judgement = judge.judge(reading, lambda: self.activity(run))
@@ -217,7 +222,7 @@ class Watch:
 
     def _with_canary(self, own: Canary | None, reading: Reading) -> Reading:
         """Add the rank that stands for a canary in flight; send one if it is time."""
-        if own is None or reading.answer is not Answer.PAGE:
+        if own is None or reading.answer is not PageAnswer.PAGE:
             return reading
         steps = sum(rank.steps for rank in reading.ranks.values())
         idle = not any(rank.has_work for rank in reading.ranks.values())
@@ -229,7 +234,7 @@ class Watch:
         )
 
     async def _stalls(
-        self, run: RunRecord, judge: Judge, reading: Reading, judgement: Judgement
+        self, run: RunRecord, judge: StallDetector, reading: Reading, judgement: Assessment
     ) -> bool:
         """Act on an engine that seems to be stalled; tell whether it is to be killed.
 
@@ -245,10 +250,12 @@ class Watch:
             and await self._confirmed(judge, reading, judgement)
         )
 
-    async def _confirmed(self, judge: Judge, reading: Reading, judgement: Judgement) -> bool:
+    async def _confirmed(
+        self, judge: StallDetector, reading: Reading, judgement: Assessment
+    ) -> bool:
         """Look afresh at an engine that seems to be stalled; what is not sure is not confirmed."""
         fresh = await self.probes.fresh(judgement.rank == RANK)
-        if fresh.answer is Answer.UNKNOWN:
+        if fresh.answer is PageAnswer.UNKNOWN:
             self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
@@ -256,7 +263,7 @@ class Watch:
             return True
         judge.pardon()
         emit(self.ledger.log, EngineCleared(doubt=judgement.reason, answer=fresh.answer))
-        if fresh.answer is Answer.PAGE and self.ledger.state is State.STALLED:
+        if fresh.answer is PageAnswer.PAGE and self.ledger.state is State.STALLED:
             self._progressed(Verdict.BUSY)
         return False
 
@@ -265,7 +272,7 @@ class Watch:
 
         Returns: how many in a row that is, with this one.
         """
-        if reading.answer is not Answer.UNKNOWN:
+        if reading.answer is not PageAnswer.UNKNOWN:
             if blind >= SILENT_POLLS:
                 self._sure()
             return 0
@@ -283,7 +290,7 @@ class Watch:
             self.ledger.problem = None
         self._unsure = None
 
-    def activity(self, run: RunRecord) -> Activity | None:
+    def activity(self, run: RunRecord) -> ProcessActivity | None:
         """Return what its processes have used, and what their GPU does for them."""
         shim_pid = run["shim_pid"]
         used = self.probes.activity(shim_pid, run["engine_pid"])
@@ -298,30 +305,30 @@ class Watch:
         state = self.ledger.state
         if silent >= SILENT_POLLS and state in (State.READY, State.SLEEPING):
             self.ledger.requests = None
-            self.ledger.to(Event.WENT_SILENT)
-        if reading.answer is not Answer.PAGE:
+            self.ledger.to(Trigger.WENT_SILENT)
+        if reading.answer is not PageAnswer.PAGE:
             return
         if state is State.UNREACHABLE or (state is State.SLEEPING and not reading.sleeping):
-            self.ledger.to(Event.ANSWERED)
+            self.ledger.to(Trigger.ANSWERED)
         if self.ledger.state is State.READY and reading.sleeping:
-            self.ledger.to(Event.SLEPT)
+            self.ledger.to(Trigger.SLEPT)
 
-    def _recovered(self, reading: Reading, judgement: Judgement, silent: int) -> None:
+    def _recovered(self, reading: Reading, judgement: Assessment, silent: int) -> None:
         """Take a stall back that was only said, not acted upon."""
         if judgement.verdict is Verdict.UNKNOWN:
             return
         self._sure()
         if self.ledger.state is not State.STALLED:
             return
-        if reading.answer is Answer.PAGE:
+        if reading.answer is PageAnswer.PAGE:
             self._progressed(judgement.verdict)
         elif silent >= SILENT_POLLS:
-            self.ledger.to(Event.WENT_SILENT)
+            self.ledger.to(Trigger.WENT_SILENT)
 
     def _progressed(self, verdict: Verdict) -> None:
         emit(self.ledger.log, EngineProgressed(verdict=str(verdict)))
         self.ledger.problem = None
-        self.ledger.to(Event.PROGRESSED)
+        self.ledger.to(Trigger.PROGRESSED)
 
     async def _stalled(self, run: RunRecord, reason: str) -> bool:
         """Say that the engine is stalled, and look into it.
@@ -330,7 +337,7 @@ class Watch:
         """
         self.ledger.found(reason)
         if self.ledger.state is not State.STALLED:
-            self.ledger.to(Event.STALLED)
+            self.ledger.to(Trigger.STALLED)
         folder = await self._evidence(run, reason)
         emit(
             self.ledger.log,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import attrs
 
 
-class Answer(enum.StrEnum):
+class PageAnswer(enum.StrEnum):
     """What became of the question for the engine's page."""
 
     PAGE = "page"
@@ -20,7 +20,7 @@ class Answer(enum.StrEnum):
 
 
 @attrs.frozen
-class Rank:
+class RankProgress:
     """One data-parallel rank: engine steps since its start, requests that run and wait, tokens.
 
     Source: `vllm:iteration_tokens_total_count`, `vllm:num_requests_running`, `…_waiting`,
@@ -37,7 +37,7 @@ class Rank:
         """Whether a step is to be expected."""
         return self.running + self.waiting > 0
 
-    def stands(self, before: "Rank") -> bool:
+    def stands(self, before: "RankProgress") -> bool:
         """Tell whether there was no progress since `before`, and some is to be expected."""
         return self.has_work and (self.steps, self.tokens) == (before.steps, before.tokens)
 
@@ -50,12 +50,12 @@ class Reading:
     """
 
     at: float
-    answer: Answer
-    ranks: Mapping[str, Rank] = MappingProxyType({})
+    answer: PageAnswer
+    ranks: Mapping[str, RankProgress] = MappingProxyType({})
     sleeping: bool = False
     took_s: float = 0.0
     problem: str = ""
-    """With `Answer.UNKNOWN`: why it could not be asked."""
+    """With `PageAnswer.UNKNOWN`: why it could not be asked."""
 
     @property
     def until(self) -> float:
@@ -74,7 +74,7 @@ class Reading:
 
 
 @attrs.frozen
-class Activity:
+class ProcessActivity:
     """What the processes of an engine have used since they began; none of it falls.
 
     `api_cpu_s` is the CPU time of the main process, the API server, `core_cpu_s` that of all

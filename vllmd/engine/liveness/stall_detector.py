@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import attrs
 
-from vllmd.config.model import Liveness
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
+from vllmd.config.model import LivenessConfig
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.util.units import format_duration
 
 QUIET_SHARE = 0.05
@@ -41,7 +41,7 @@ class Verdict(enum.StrEnum):
 
 
 @attrs.frozen
-class Judgement:
+class Assessment:
     """A verdict; for a stall the sentence that says why, and the rank that stands still, if any."""
 
     verdict: Verdict
@@ -70,7 +70,7 @@ class _Suspicion:
             self.quiet_since = now
         self.cpu_s, self.cpu_at = cpu_s, at
 
-    def over(self, now: float, limits: Liveness) -> bool:
+    def over(self, now: float, limits: LivenessConfig) -> bool:
         """Tell whether a limit is reached."""
         return now - self.quiet_since >= limits.stall_s or now - self.since >= limits.hang_s
 
@@ -81,36 +81,36 @@ class _Suspicion:
         return f"for {format_duration(now - self.since)}, while its processes {what}"
 
 
-class Judge:
+class StallDetector:
     """Keeps what it needs of earlier readings; one for each run of an engine.
 
     `poll_s` is the pause between two readings.
     """
 
-    def __init__(self, limits: Liveness, poll_s: float) -> None:
+    def __init__(self, limits: LivenessConfig, poll_s: float) -> None:
         self.limits = limits
         self.poll_s = poll_s
         self._watched_s = 0.0
         self._last_until: float | None = None
-        self._ranks: dict[str, Rank] = {}
+        self._ranks: dict[str, RankProgress] = {}
         self._standing: dict[str, _Suspicion] = {}
         self._silence: _Suspicion | None = None
 
-    def judge(self, reading: Reading, activity: Callable[[], Activity | None]) -> Judgement:
+    def judge(self, reading: Reading, activity: Callable[[], ProcessActivity | None]) -> Assessment:
         """Say what a reading means; `activity` is asked only if something stands still."""
         last, self._last_until = self._last_until, reading.until
-        if reading.answer is Answer.UNKNOWN:
-            return Judgement(Verdict.UNKNOWN)
+        if reading.answer is PageAnswer.UNKNOWN:
+            return Assessment(Verdict.UNKNOWN)
         if last is not None:
             self._watched_s += min(max(0.0, reading.at - last), self.poll_s + TOLERANCE_S)
         asked, begun = self._watched_s, reading.at if last is None else max(reading.at, last)
         self._watched_s += max(0.0, reading.until - begun)
-        if reading.answer is not Answer.PAGE:
+        if reading.answer is not PageAnswer.PAGE:
             return self._judge_silence(reading.answer, activity)
         self._silence = None
         if reading.sleeping:
             self._ranks = {}
-            return Judgement(Verdict.SLEEPING)
+            return Assessment(Verdict.SLEEPING)
         return self._judge_steps(reading, asked, activity)
 
     def pardon(self) -> None:
@@ -118,22 +118,24 @@ class Judge:
         self._silence = None
         self._ranks = {}
 
-    def _judge_silence(self, answer: Answer, activity: Callable[[], Activity | None]) -> Judgement:
+    def _judge_silence(
+        self, answer: PageAnswer, activity: Callable[[], ProcessActivity | None]
+    ) -> Assessment:
         now = self._watched_s
         if self._silence is None:
             self._silence = _Suspicion(now, now)
-        used = activity() if answer is Answer.NONE else None
-        if answer is Answer.NONE:
+        used = activity() if answer is PageAnswer.NONE else None
+        if answer is PageAnswer.NONE:
             cpu_s, at = (used.api_cpu_s, used.at) if used else (None, None)
             self._silence.look(now, cpu_s, at, None)
         if not self._silence.over(now, self.limits):
-            return Judgement(Verdict.SILENT)
-        how = "refuses connections" if answer is Answer.REFUSED else "does not answer"
-        return Judgement(Verdict.STALLED, f"its API {how}, {self._silence.describe(now)}")
+            return Assessment(Verdict.SILENT)
+        how = "refuses connections" if answer is PageAnswer.REFUSED else "does not answer"
+        return Assessment(Verdict.STALLED, f"its API {how}, {self._silence.describe(now)}")
 
     def _judge_steps(
-        self, reading: Reading, asked: float, activity: Callable[[], Activity | None]
-    ) -> Judgement:
+        self, reading: Reading, asked: float, activity: Callable[[], ProcessActivity | None]
+    ) -> Assessment:
         before, self._ranks = self._ranks, dict(reading.ranks)
         standing = {
             name: rank
@@ -143,7 +145,7 @@ class Judge:
         self._standing = {name: s for name, s in self._standing.items() if name in standing}
         if not standing:
             busy = any(rank.has_work for rank in reading.ranks.values())
-            return Judgement(Verdict.BUSY if busy else Verdict.IDLE)
+            return Assessment(Verdict.BUSY if busy else Verdict.IDLE)
         used = activity()
         answered = self._watched_s
         for name, rank in standing.items():
@@ -155,26 +157,26 @@ class Judge:
             suspicion.look(now, cpu_s, at, gpu_busy)
             if suspicion.over(now, self.limits):
                 reason = _sentence(name, rank, suspicion, now)
-                return Judgement(Verdict.STALLED, reason, name)
-        return Judgement(Verdict.BUSY)
+                return Assessment(Verdict.STALLED, reason, name)
+        return Assessment(Verdict.BUSY)
 
 
-def _sentence(name: str, rank: Rank, suspicion: _Suspicion, now: float) -> str:
+def _sentence(name: str, rank: RankProgress, suspicion: _Suspicion, now: float) -> str:
     work = f"{rank.running:g} running and {rank.waiting:g} waiting requests"
     return f"no engine step with {work} (rank {name}) {suspicion.describe(now)}"
 
 
-class LoadJudge:
+class LoadStallDetector:
     """The verdict on a load: it gets on as long as it prints, computes, or moves bytes."""
 
     def __init__(self, limit_s: float, poll_s: float) -> None:
         self.limit_s = limit_s
         self.poll_s = poll_s
         self._watched_s = 0.0
-        self._last: tuple[float, Activity | None] | None = None
+        self._last: tuple[float, ProcessActivity | None] | None = None
         self._still_since = 0.0
 
-    def judge(self, at: float, *, spoke: bool, activity: Activity | None) -> str | None:
+    def judge(self, at: float, *, spoke: bool, activity: ProcessActivity | None) -> str | None:
         """Take note of one look, at a watched time; `spoke` if it printed since the last one.
 
         Returns: the sentence that says why the load is stalled, or None.
@@ -196,7 +198,7 @@ class LoadJudge:
         self._still_since = self._watched_s
 
 
-def _worked(before: Activity | None, now: Activity | None, seconds: float) -> bool:
+def _worked(before: ProcessActivity | None, now: ProcessActivity | None, seconds: float) -> bool:
     """Tell whether anything happened between two looks; what is not known counts as work."""
     if before is None or now is None:
         return True

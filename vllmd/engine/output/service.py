@@ -7,7 +7,7 @@ import structlog
 
 from vllmd.config import paths
 from vllmd.config.model import Config
-from vllmd.config.sections import Logs
+from vllmd.config.sections import LogsConfig
 from vllmd.engine.output.engine_output import EngineOutput, FirstErrors, OutputFigures
 from vllmd.errors import UnknownEngineError
 from vllmd.events.base import emit
@@ -27,7 +27,7 @@ COMPRESS_S = 60.0
 _log = structlog.get_logger()
 
 
-def rotation_of(logs: Logs) -> Rotation:
+def rotation_of(logs: LogsConfig) -> Rotation:
     """Return what a shim is told."""
     return {
         "max_bytes": logs.rotate_mb * MIB,
@@ -37,7 +37,7 @@ def rotation_of(logs: Logs) -> Rotation:
     }
 
 
-class Outputs:
+class OutputService:
     """One output for each engine of a configuration."""
 
     def __init__(self, config: Config, clock: Clock) -> None:

@@ -10,18 +10,18 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine.state_machine import State
 from vllmd.shim import proc
 from vllmd.util.clock import Clock, Moment
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.state_file import StateFile
 
 NAME = "state.json"
 
 
 @attrs.frozen
-class Reached:
+class Endpoint:
     """Where a run answers and what it serves, as it was started."""
 
     host: str
@@ -30,11 +30,11 @@ class Reached:
     served_model_name: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, engine: Engine) -> "Reached":
+    def of(cls, engine: EngineConfig) -> "Endpoint":
         """Return how an engine is reached that is started with these settings."""
         return cls(engine.host, engine.port, engine.model, engine.served_model_name)
 
-    def settings(self, engine: Engine) -> Engine:
+    def settings(self, engine: EngineConfig) -> EngineConfig:
         """Return other settings of the engine, with what is true of the run that goes on."""
         return attrs.evolve(engine, **attrs.asdict(self))
 
@@ -45,7 +45,7 @@ class Run:
 
     run_id: str
     command_hash: str
-    reached: Reached
+    reached: Endpoint
 
 
 @attrs.frozen
@@ -67,7 +67,7 @@ class RunState:
 class RunStates:
     """The file of one engine; without a `path` nothing is kept."""
 
-    def __init__(self, path: Path | None = None, do: Do = at_once) -> None:
+    def __init__(self, path: Path | None = None, do: DiskWork = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._file = None
         if path is not None:
@@ -109,7 +109,7 @@ def _from_json(record: Mapping[str, Any]) -> RunState | None:
         Run(
             str(run["run_id"]),
             str(run["command_hash"]),
-            Reached(
+            Endpoint(
                 str(reached["host"]),
                 int(reached["port"]),
                 str(reached["model"]),

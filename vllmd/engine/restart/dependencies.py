@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vllmd.config.command import Command
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine import disk_space
 from vllmd.engine.model_files.base_model import find_folder, hub_cache
 from vllmd.engine.probes.port import port_free
@@ -26,7 +26,7 @@ class Dependencies:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineConfig,
         command: Command,
         *,
         folders: Mapping[Path, int] = _NONE,

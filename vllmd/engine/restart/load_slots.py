@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
-from vllmd.engine.liveness.reading import Activity
-from vllmd.engine.liveness.stall_detector import LoadJudge
+from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.liveness.stall_detector import LoadStallDetector
 from vllmd.engine.loading.phases import ORDER
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.util.clock import Clock
 
 MAX_WAIT_S = 900.0
@@ -29,14 +29,14 @@ SETTLED = "warm_up"
 
 
 @attrs.frozen(eq=False)
-class Load:
+class LoadingEngine:
     """One engine that loads: what can be seen of it."""
 
     gpus: frozenset[str] | None = None
     """Those it loads on; None if that is not known: all."""
     usual_s: float | None = None
     """What its starts took; None if there was none."""
-    activity: Callable[[], Activity | None] = lambda: None
+    activity: Callable[[], ProcessActivity | None] = lambda: None
     phase: Callable[[], str | None] = lambda: None
 
     def settled(self) -> bool:
@@ -44,21 +44,23 @@ class Load:
         return ORDER.get(self.phase() or "", -1) >= ORDER[SETTLED]
 
 
-class Turns:
+class LoadSlots:
     """Who loads now. An engine has a turn from its spawn until it is ready or gone."""
 
     def __init__(self) -> None:
-        self._loading: dict[str, Load] = {}
+        self._loading: dict[str, LoadingEngine] = {}
         self._changed = asyncio.Event()
 
-    def ahead_of(self, name: str, gpus: frozenset[str] | None) -> Iterator[tuple[str, Load]]:
+    def ahead_of(
+        self, name: str, gpus: frozenset[str] | None
+    ) -> Iterator[tuple[str, LoadingEngine]]:
         """Yield the engines that load now and share a GPU with `name`."""
         for other, load in list(self._loading.items()):
             shares = gpus is None or load.gpus is None or bool(gpus & load.gpus)
             if other != name and shares:
                 yield other, load
 
-    def take(self, name: str, load: Load) -> None:
+    def take(self, name: str, load: LoadingEngine) -> None:
         """Note that `name` loads."""
         self._loading[name] = load
 
@@ -78,10 +80,10 @@ class Turns:
 class _Wait:
     """One load that is waited for. `until` is monotonic, `words` say from when until when."""
 
-    load: Load
+    load: LoadingEngine
     until: float
     words: str
-    judge: LoadJudge
+    judge: LoadStallDetector
     phase: str | None = None
 
     def stands_still(self, now: float) -> bool:
@@ -90,18 +92,18 @@ class _Wait:
         return self.judge.judge(now, spoke=spoke, activity=self.load.activity()) is not None
 
 
-class Turn:
+class LoadSlot:
     """One engine's place among those."""
 
     def __init__(
         self,
-        turns: Turns,
+        turns: LoadSlots,
         name: str,
         gpus: Collection[str] | None,
         clock: Clock,
         *,
         has_room: Callable[[], bool | None] = lambda: None,
-        activity: Callable[[], Activity | None] = lambda: None,
+        activity: Callable[[], ProcessActivity | None] = lambda: None,
         phase: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Make it; `has_room` tells whether as much GPU memory is free as the engine takes.
@@ -121,7 +123,7 @@ class Turn:
         self._has_room = has_room
 
     async def wait(
-        self, wishes: Wishes, wanted: Callable[[], bool], say: Callable[[str], None]
+        self, wishes: OperatorRequests, wanted: Callable[[], bool], say: Callable[[str], None]
     ) -> None:
         """Wait until no load is in the way, or the start is not wanted any more.
 
@@ -153,7 +155,7 @@ class Turn:
                 found = found or wait.words
         return found
 
-    def _begin(self, other: str, load: Load) -> _Wait:
+    def _begin(self, other: str, load: LoadingEngine) -> _Wait:
         most_s = MAX_WAIT_S
         if load.usual_s is not None:
             most_s = min(MAX_WAIT_S, max(LEAST_WAIT_S, USUAL * load.usual_s))
@@ -162,11 +164,15 @@ class Turn:
             f"waits until {other} has loaded, with which it shares a GPU: since {_at(since)}, "
             f"until {_at(since + most_s)} at most, or until that load stands still"
         )
-        return _Wait(load, self._clock.monotonic() + most_s, words, LoadJudge(STILL_S, LOOK_S))
+        return _Wait(
+            load, self._clock.monotonic() + most_s, words, LoadStallDetector(STILL_S, LOOK_S)
+        )
 
     def take(self, usual_s: float | None = None) -> None:
         """Begin to load; `usual_s` is what that took until now."""
-        self._turns.take(self._name, Load(self._gpus, usual_s, self._activity, self._phase))
+        self._turns.take(
+            self._name, LoadingEngine(self._gpus, usual_s, self._activity, self._phase)
+        )
 
     def give_back(self) -> None:
         """Load no more."""

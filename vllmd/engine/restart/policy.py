@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.config.model import Restart
+from vllmd.config.model import RestartConfig
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.util.units import format_duration
 
@@ -28,7 +28,7 @@ class Failure:
 
 
 @attrs.frozen
-class Past:
+class RestartHistory:
     """What earlier runs say, for one engine; kept across restarts of the daemon and of the host."""
 
     failures: tuple[Failure, ...] = ()
@@ -38,7 +38,7 @@ class Past:
     retried: str | None = None
     """The cause of the hold whose one timed retry was made."""
 
-    def moved(self, by_s: float) -> "Past":
+    def moved(self, by_s: float) -> "RestartHistory":
         """Return it as it reads once the time of day was set by so many seconds."""
         failures = tuple(attrs.evolve(each, at=each.at + by_s) for each in self.failures)
         return attrs.evolve(self, failures=failures)
@@ -79,28 +79,28 @@ class Retry:
 MAX_PROVEN = 8
 
 
-def proven(past: Past, command_hash: str) -> Past:
+def proven(past: RestartHistory, command_hash: str) -> RestartHistory:
     """Note that an engine of this command became ready."""
     others = tuple(known for known in past.proven if known != command_hash)
     return attrs.evolve(past, proven=(*others, command_hash)[-MAX_PROVEN:])
 
 
-def forgiven(past: Past) -> Past:
+def forgiven(past: RestartHistory) -> RestartHistory:
     """Forget the failures: readiness lasted, or a person took a hand."""
     return attrs.evolve(past, failures=(), retried=None)
 
 
 def decide(
-    past: Past,
+    past: RestartHistory,
     diagnosis: Diagnosis | None,
-    settings: Restart,
+    settings: RestartConfig,
     *,
     command_hash: str,
     ready_s: float,
     now: float,
     chance: float,
     wall: bool = False,
-) -> tuple[Past, Retry | Hold]:
+) -> tuple[RestartHistory, Retry | Hold]:
     """Decide what follows a failure of an engine that had been ready for `ready_s` seconds.
 
     `now` is in seconds since the epoch, `chance` a random number from 0 to 1. With `wall`, a cause
@@ -131,7 +131,7 @@ def decide(
     return past, Retry(pause_s * (1 + settings.jitter * chance))
 
 
-def released(past: Past, hold: Hold, *, by_time: bool) -> Past:
+def released(past: RestartHistory, hold: Hold, *, by_time: bool) -> RestartHistory:
     """Return the past of an engine whose hold ends.
 
     Tried by time, its failures still count: one more, and it is held again.

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import attrs
 
 from vllmd.config.command import Command
-from vllmd.config.model import Engine
+from vllmd.config.model import EngineConfig
 from vllmd.engine.causes import BY_NAME
-from vllmd.engine.engine_state import Ledger
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.restart import compile_cache, policy
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.policy import Hold
@@ -22,14 +22,14 @@ LOOK_S = 15.0
 """How often a held engine's dependency is looked at."""
 
 
-class Aftermath:
+class Restarter:
     """One engine's failures and holds."""
 
     def __init__(
         self,
-        engine: Engine,
+        engine: EngineConfig,
         command: Command,
-        ledger: Ledger,
+        ledger: EngineState,
         *,
         clock: Clock,
         chance: Callable[[], float],
@@ -134,7 +134,7 @@ class Aftermath:
         changed = [name for name, was in hold.surroundings.items() if now.get(name) != was]
         return f"another {' and another '.join(changed)} than before" if changed else None
 
-    async def wait(self, wishes: Wishes, known: int) -> None:
+    async def wait(self, wishes: OperatorRequests, known: int) -> None:
         """Wait until the hold is over, or there are more wishes than the `known` ones."""
         while await self.still_held():
             self._ledger.follow_clock()

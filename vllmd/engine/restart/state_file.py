@@ -10,25 +10,25 @@ import attrs
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.loading.durations import Starts
-from vllmd.engine.restart.policy import Failure, Hold, Past
-from vllmd.engine.state_machine import Event, State
-from vllmd.util.disk_thread import Do, at_once
+from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
+from vllmd.engine.state_machine import State, Trigger
+from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.state_file import StateFile
 
-_EVENTS, _STATES = frozenset(Event), frozenset(State)
+_EVENTS, _STATES = frozenset(Trigger), frozenset(State)
 
 
 @attrs.define
-class Known:
+class RestartState:
     """Counts, ends, past failures and a hold of one engine."""
 
-    past: Past = attrs.field(factory=Past)
+    past: RestartHistory = attrs.field(factory=RestartHistory)
     hold: Hold | None = None
     restarts: int = 0
     exits: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
     causes: Counter[str] = attrs.field(factory=Counter)
     """Ends that nobody asked for, by their cause."""
-    transitions: Counter[tuple[Event, State]] = attrs.field(factory=Counter)
+    transitions: Counter[tuple[Trigger, State]] = attrs.field(factory=Counter)
     """Changes of the state, by what happened and where it led."""
     last_exit: Exit | None = None
     first_failure: Exit | None = None
@@ -38,10 +38,10 @@ class Known:
     starts: Starts = attrs.field(factory=dict)
 
 
-class Memory:
+class RestartStateFile:
     """The file of one engine."""
 
-    def __init__(self, path: Path, do: Do = at_once) -> None:
+    def __init__(self, path: Path, do: DiskWork = at_once) -> None:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._file = StateFile(
             path,
@@ -50,11 +50,11 @@ class Memory:
             do=do,
         )
 
-    def load(self) -> Known:
+    def load(self) -> RestartState:
         """Return what is known; nothing, if the file is not there or cannot be used."""
-        return self._file.read(_from_json) or Known()
+        return self._file.read(_from_json) or RestartState()
 
-    def save(self, known: Known) -> None:
+    def save(self, known: RestartState) -> None:
         """Write down what is known."""
         self._file.save(_to_json(known))
 
@@ -63,7 +63,7 @@ class Memory:
         await self._file.saved(seconds)
 
 
-def _to_json(known: Known) -> dict[str, Any]:
+def _to_json(known: RestartState) -> dict[str, Any]:
     return {
         "past": attrs.asdict(known.past),
         "hold": known.hold.to_json() if known.hold else None,
@@ -78,10 +78,10 @@ def _to_json(known: Known) -> dict[str, Any]:
     }
 
 
-def _from_json(record: Mapping[str, Any]) -> Known:
+def _from_json(record: Mapping[str, Any]) -> RestartState:
     past, hold = record["past"], record["hold"]
-    return Known(
-        past=Past(
+    return RestartState(
+        past=RestartHistory(
             failures=tuple(Failure(float(f["at"]), str(f["cause"])) for f in past["failures"]),
             proven=tuple(str(each) for each in past["proven"]),
             retried=past["retried"],
@@ -92,7 +92,7 @@ def _from_json(record: Mapping[str, Any]) -> Known:
         causes=Counter({str(cause): int(n) for cause, n in record.get("causes", {}).items()}),
         transitions=Counter(
             {
-                (Event(event), State(state)): int(count)
+                (Trigger(event), State(state)): int(count)
                 for event, state, count in record.get("transitions", ())
                 if event in _EVENTS and state in _STATES
             }

@@ -30,7 +30,7 @@ SHARED_PREFIXES = ("psm_", "sem.mp-", "torch_", "nccl-", "vllm")
 
 
 @attrs.frozen
-class Proof:
+class CleanupResult:
     """What was found after an end. `in_the_way` is what a person has to look at."""
 
     removed: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ async def prove(
     shared_memory: Path,
     clock: Clock,
     holders: MemoryHolders,
-) -> Proof:
+) -> CleanupResult:
     """Wait until the port is free and the GPU's memory is back, and remove what was left.
 
     `since` is when the run began, in seconds since the epoch; `ipc` is the folder of its sockets,
@@ -70,7 +70,7 @@ async def prove(
     removed = await asyncio.to_thread(
         lambda: [*_empty(ipc), *_remove_until_gone(since, shared_memory)]
     )
-    return Proof(tuple(removed), tuple(in_the_way), after_s)
+    return CleanupResult(tuple(removed), tuple(in_the_way), after_s)
 
 
 def _port_taken(port: int) -> str:

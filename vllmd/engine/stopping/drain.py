@@ -9,12 +9,12 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from vllmd.config.model import Engine
-from vllmd.engine.engine_state import Ledger
-from vllmd.engine.liveness.reading import Answer, Reading
+from vllmd.config.model import EngineConfig
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.process import orphans
 from vllmd.engine.process.shim_client import ShimClient
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.errors import ShimError
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineDrained
@@ -32,8 +32,8 @@ MARGIN_S = 15.0
 class Drain:
     """How one engine is ended."""
 
-    engine: Engine
-    ledger: Ledger
+    engine: EngineConfig
+    ledger: EngineState
     clock: Clock
     read: Callable[[], Awaitable[Reading]]
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
@@ -45,13 +45,13 @@ class Drain:
         """
         try:
             if self.ledger.state is State.READY:
-                self.ledger.to(Event.DRAIN)
+                self.ledger.to(Trigger.DRAIN)
                 await self._drain(client)
             if client.exited.done():
                 return True
             grace_s = self._grace_s()
             if self.ledger.state is not State.STOPPING:  # an earlier daemon may have begun
-                self.ledger.to(Event.STOP)
+                self.ledger.to(Trigger.STOP)
             await client.stop(grace_s)
             return await self._wait(client, grace_s + MARGIN_S)
         except ShimError as error:
@@ -59,7 +59,7 @@ class Drain:
                 return True
             self.ledger.found(str(error))
             if self.ledger.state is not State.STOPPING:
-                self.ledger.to(Event.STOP)
+                self.ledger.to(Trigger.STOP)
             orphans.ask_end(client.run)
             return await self._wait(client, self._grace_s() + MARGIN_S)
 
@@ -122,4 +122,4 @@ def _in_flight(reading: Reading) -> int | None:
     Under full load a page is not answered for many seconds (20 s seen, vLLM 0.32 on two cores):
     that says nothing of the requests.
     """
-    return reading.running + reading.waiting if reading.answer is Answer.PAGE else None
+    return reading.running + reading.waiting if reading.answer is PageAnswer.PAGE else None

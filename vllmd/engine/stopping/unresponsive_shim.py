@@ -7,7 +7,7 @@ daemon slept through counts as nothing.
 
 import signal
 
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.process import orphans
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
@@ -18,10 +18,10 @@ STOPPED_LOOKS = 3
 """So many looks in a row at a stopped shim, and it is continued: its engine's output piles up."""
 
 
-class Unanswered:
+class UnresponsiveShim:
     """One shim that does not answer; `look` is called at each try."""
 
-    def __init__(self, ledger: Ledger, patience: int) -> None:
+    def __init__(self, ledger: EngineState, patience: int) -> None:
         """Begin; `patience` is how many looks an end that is wanted may take."""
         self._ledger = ledger
         self._patience = patience

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from vllmd.monitoring.alerts import adapters, cost, engine, gpu, host, serving, vram
-from vllmd.monitoring.rules import Alert, Group
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import Alert, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
-ALERTS: Mapping[str, Callable[[Settings], Group]] = {
+ALERTS: Mapping[str, Callable[[RuleSettings], RuleGroup]] = {
     "engine": engine.group,
     "vram": vram.group,
     "gpu": gpu.group,
@@ -18,7 +18,7 @@ ALERTS: Mapping[str, Callable[[Settings], Group]] = {
 """The name of each file, and what makes its group."""
 
 
-def every_alert(settings: Settings | None = None) -> list[Alert]:
+def every_alert(settings: RuleSettings | None = None) -> list[Alert]:
     """Return all alerts."""
-    chosen = settings or Settings()
+    chosen = settings or RuleSettings()
     return [alert for group in ALERTS.values() for alert in group(chosen).alerts]

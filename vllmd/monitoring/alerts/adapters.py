@@ -1,18 +1,18 @@
 """Is each adapter there that is wanted?"""
 
-from vllmd.monitoring.rules import ENGINE, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 
-def group(_: Settings) -> Group:
+def group(_: RuleSettings) -> RuleGroup:
     """Return the alerts of LoRA adapters."""
-    return Group(
+    return RuleGroup(
         "vllmd-adapters",
         "Is each adapter there that is wanted?",
         [
             Alert(
                 "VllmdAdapterNotLoaded",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 # an engine that loads has no adapters yet: only one that serves is asked
                 """
                 vllmd_lora_adapter_loaded == 0

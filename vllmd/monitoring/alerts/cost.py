@@ -1,18 +1,18 @@
 """Does serving cost what it may?"""
 
-from vllmd.monitoring.rules import ENGINE, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 
-def group(_: Settings) -> Group:
+def group(_: RuleSettings) -> RuleGroup:
     """Return the alerts of costs."""
-    return Group(
+    return RuleGroup(
         "vllmd-cost-alerts",
         "Does serving cost what it may?",
         [
             Alert(
                 "VllmdCostAboveBudget",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 # over a day: an hour without requests is no reason to wake anybody
                 """
                 vllmd:cost_per_million_tokens:1d

@@ -1,18 +1,18 @@
 """Is vllmd there, and does each engine that is wanted serve?"""
 
-from vllmd.monitoring.rules import ENGINE, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings, quoted
+from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings, quoted
 
 
-def group(settings: Settings) -> Group:
+def group(settings: RuleSettings) -> RuleGroup:
     """Return the alerts of engines."""
-    return Group(
+    return RuleGroup(
         "vllmd-engine",
         "Is vllmd there, and does each engine that is wanted serve?",
         [
             Alert(
                 "VllmdDown",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 f"up{{job={quoted(settings.job)}}} == 0",
                 "vllmd on {{ $labels.instance }} cannot be scraped",
                 "Engines serve on without it, but nobody restarts them and nobody watches the "
@@ -21,7 +21,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdEngineDown",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 # one that starts, sleeps, is held or stalled has an alert of its own, or none
                 """
                 vllmd_engine_wanted == 1
@@ -34,7 +34,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdEngineHeld",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 """
                 vllmd_engine_hold_seconds >= 0
                   and on (instance, vllmd_engine) vllmd_engine_wanted == 1
@@ -46,7 +46,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdEngineStalled",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 """
                 max by (instance, vllmd_engine) (vllmd_engine_state{state="stalled"}) == 1
                 """,
@@ -58,7 +58,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdEngineLoadStalled",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 """
                 max by (instance, vllmd_engine)
                     (vllmd_engine_failure_info{cause="load_stalled"}) == 1
@@ -72,7 +72,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdEngineRestartLoop",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 f"round(increase(vllmd_engine_restarts_total[30m])) > {settings.restarts}",
                 f'{ENGINE} was restarted {{{{ printf "%.0f" $value }}}} times in 30 minutes',
                 "Each restart is an outage of a whole load. 'vllmd events --since 1h' shows "
@@ -81,7 +81,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdEngineNotReady",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 """
                 vllmd_engine_wanted == 1
                   and on (instance, vllmd_engine) vllmd_engine_up == 0

@@ -1,18 +1,18 @@
 """Are the GPUs well, and can they be read?"""
 
-from vllmd.monitoring.rules import GPU, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import GPU, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 
-def group(_: Settings) -> Group:
+def group(_: RuleSettings) -> RuleGroup:
     """Return the alerts of GPUs. Temperature and use are none: nobody can act on those."""
-    return Group(
+    return RuleGroup(
         "vllmd-gpu",
         "Are the GPUs well, and can they be read?",
         [
             Alert(
                 "VllmdGpuLost",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 # a person let go of all of them, or a driver that was upgraded has its own alert
                 """
                 vllmd_gpu_up == 0
@@ -26,7 +26,7 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdGpuXidFatal",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 """
                 time() - vllmd_gpu_xid_last_timestamp_seconds{action=~"reset|reboot"} < 900
                 """,
@@ -35,7 +35,7 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdGpuRecoveryAction",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 "vllmd_gpu_recovery_action > 0",
                 f"{GPU}: the driver asks for recovery action {{{{ $value }}}}",
                 "1 GPU reset, 2 reboot, 3 drain peers, 4 drain and reset, 5 recover the IMEX "
@@ -43,7 +43,7 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdGpuEccUncorrected",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 'vllmd_gpu_ecc_errors_total{error="uncorrected"} > 0',
                 f"{GPU}: {{{{ $value }}}} uncorrected ECC errors since the driver was loaded",
                 "What it computed may be wrong. Stop its engine, reset the GPU, and watch whether "
@@ -51,14 +51,14 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdGpuRowRemapFailed",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 "vllmd_gpu_row_remap_failed == 1",
                 f"{GPU} has bad memory and no spare rows left",
                 "It is to be exchanged: take it out of use, and open a case with its vendor.",
             ),
             Alert(
                 "VllmdGpuRowRemapPending",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 "vllmd_gpu_row_remap_pending == 1",
                 f"{GPU} replaces rows of its memory at its next reset",
                 "It works until then. Plan a reset in a quiet hour.",
@@ -66,7 +66,7 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdGpuThrottled",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 rate(vllmd_gpu_clock_event_seconds_total{reason=~"hw_thermal|hw_power_brake"}[10m])
                   > 0.05
@@ -78,7 +78,7 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdDriverMismatch",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 "vllmd_nvml_driver_mismatch == 1",
                 "{{ $labels.instance }}: the NVIDIA driver was upgraded under what runs",
                 "Engines serve on, and none could start again. Do not restart any: drain the host "
@@ -86,7 +86,7 @@ def group(_: Settings) -> Group:
             ),
             Alert(
                 "VllmdGpuReaderDown",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 # a person let go of it, or another alert says why
                 """
                 (vllmd_nvml_up == 0 or time() - vllmd_nvml_last_success_timestamp_seconds > 120)

@@ -1,20 +1,20 @@
 """Is everything kept that is to be kept, and does vllmd itself work?"""
 
-from vllmd.monitoring.rules import ENGINE, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings, le, number
+from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings, le, number
 
 HOST = "{{ $labels.instance }}"
 
 
-def group(settings: Settings) -> Group:
+def group(settings: RuleSettings) -> RuleGroup:
     """Return the alerts of the host's disks and of vllmd itself."""
-    return Group(
+    return RuleGroup(
         "vllmd-host",
         "Is everything kept that is to be kept, and does vllmd itself work?",
         [
             Alert(
                 "VllmdDiskFull",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 f"""
                 vllmd_filesystem_avail_bytes / (vllmd_filesystem_size_bytes > 0)
                     < {number(settings.disk_ratio)}
@@ -31,7 +31,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdLogsDropped",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 increase(vllmd_log_dropped_lines_total[15m]) > 0 or vllmd_log_writable == 0
                 """,
@@ -41,7 +41,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdHistoryDropped",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 increase(vllmd_history_events_dropped_total[15m]) > 0 or vllmd_history_up == 0
                 """,
@@ -51,7 +51,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdOtlpDropped",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 increase(
                   vllmd_otlp_forward_spans_total{outcome=~"dropped|expired|refused"}[15m]
@@ -65,7 +65,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdMetricsDrift",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 f"""
                 max by (instance, vllmd_engine, metric) (
                   vllmd_vllm_missing_metrics > 0
@@ -88,7 +88,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdPageUnread",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 vllmd_engine_page_up == 0
                   and on (instance, vllmd_engine) vllmd_engine_up == 1
@@ -100,7 +100,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdConfigRefused",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 vllmd_config_last_reload_successful == 0
                   or vllmd_web_config_last_reload_successful == 0
@@ -112,7 +112,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdNotificationsFailed",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 increase(vllmd_notifications_total{outcome=~"failed|dropped"}[1h]) > 0
                 """,
@@ -123,7 +123,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdCollectorFailed",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 "vllmd_collector_success == 0",
                 f"{HOST}: vllmd cannot collect {{{{ $labels.collector }}}}",
                 "Its metrics are missing, a mistake in vllmd. The journal has it: "
@@ -132,7 +132,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdPartFailed",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 # a count that is seen for the first time is none yet: a part of an older daemon
                 "increase(vllmd_part_failures_total[10m]) > 2",
                 f"{HOST}: the part {{{{ $labels.part }}}} of vllmd keeps failing",
@@ -141,7 +141,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdConnectionsFull",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 """
                 sum by (instance, listener) (
                   increase(vllmd_connections_closed_total{reason=~"full|exhausted"}[10m])
@@ -154,7 +154,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdDaemonFailed",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 "increase(vllmd_daemon_unexpected_ends_total[30m]) > 0",
                 f"{HOST}: vllmd's daemon ended without being asked to",
                 "It runs again, and engines were not touched. 'vllmd events --name "
@@ -162,7 +162,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdWatchdog",
-                Severity.NONE,
+                AlertSeverity.NONE,
                 "vector(1)",
                 "Alerts of vllmd arrive",
                 "It fires always. Send it to something that calls when it stops.",

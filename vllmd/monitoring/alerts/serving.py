@@ -1,7 +1,7 @@
 """Are those who wait for answers served as promised?"""
 
-from vllmd.monitoring.rules import BY_ENGINE, ENGINE, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings, number
+from vllmd.monitoring.rules import BY_ENGINE, ENGINE, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings, number
 
 FEW = 50
 """Fewer requests within an hour say nothing about a budget of 1 %."""
@@ -23,15 +23,15 @@ def _burn(what: str, target: float, count: str) -> str:
     """
 
 
-def group(settings: Settings) -> Group:
+def group(settings: RuleSettings) -> RuleGroup:
     """Return the alerts of requests."""
-    return Group(
+    return RuleGroup(
         "vllmd-serving",
         "Are those who wait for answers served as promised?",
         [
             Alert(
                 "VllmdTtftBudgetBurn",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 _burn("ttft_slow", settings.ttft_target, "vllmd_time_to_first_token_seconds_count"),
                 f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of first tokens take longer than "
                 f"{settings.ttft_s:g} s",
@@ -41,7 +41,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdItlBudgetBurn",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 _burn("itl_slow", settings.itl_target, "vllmd_time_to_first_token_seconds_count"),
                 f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of tokens come more than "
                 f"{settings.itl_s:g} s after the one before",
@@ -51,7 +51,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdQueueSlow",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 f"vllmd:request_queue_seconds:p95 > {number(settings.queue_s)}",
                 f'{ENGINE}: 5 % of requests wait longer than {{{{ printf "%.1f" $value }}}} s',
                 "More arrive than it can take. Send fewer, add an engine, or see what holds the "
@@ -60,7 +60,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdKvCacheSaturated",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 f"""
                 max by (instance, vllmd_engine) (min_over_time(vllmd_kv_cache_usage_ratio[5m]))
                     > {number(settings.kv_ratio)}
@@ -74,7 +74,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdPreemptions",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 f"""
                 {BY_ENGINE} (rate(vllmd_preemptions_total[10m]))
                   / ({BY_ENGINE} (rate(vllmd_requests_finished_total[10m])) > 0)
@@ -87,7 +87,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdRequestErrors",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 f"""
                 {BY_ENGINE} (rate(vllmd_request_errors_total{{reason="error"}}[10m]))
                   / ({BY_ENGINE} (rate(vllmd_requests_finished_total[10m])) > 0)
@@ -100,7 +100,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdRejections",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 f"""
                 {BY_ENGINE} (rate(vllmd_request_errors_total{{reason=~"rejected_.+"}}[10m])) > 0.1
                 """,

@@ -1,20 +1,20 @@
 """Whose is the GPUs' memory, does it grow, and would an engine fit again?"""
 
-from vllmd.monitoring.rules import ENGINE, GPU, Alert, Group, Severity
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import ENGINE, GPU, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 SIZE = "{{ $value | humanize1024 }}B"
 
 
-def group(settings: Settings) -> Group:
+def group(settings: RuleSettings) -> RuleGroup:
     """Return the alerts of GPU memory. How full it is says nothing: vLLM takes its share."""
-    return Group(
+    return RuleGroup(
         "vllmd-vram",
         "Whose is the GPUs' memory, does it grow, and would an engine fit again?",
         [
             Alert(
                 "VllmdVramOrphan",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 f"""
                 vllmd_gpu_memory_by_owner_bytes{{owner="orphan"}} > {settings.orphan_bytes}
                 """,
@@ -25,7 +25,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdVramForeign",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 # only where an engine is, or is to be: other GPUs are other people's
                 f"""
                 vllmd_gpu_memory_by_owner_bytes{{owner="foreign"}} > {settings.foreign_bytes}
@@ -41,7 +41,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdVramRestartWontFit",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 "-1 * vllmd_gpu_memory_restart_margin_bytes > 0",
                 f"{ENGINE} serves, but would not start again on GPU {{{{ $labels.gpu }}}}: "
                 f"{SIZE} too few",
@@ -50,7 +50,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdVramLeak",
-                Severity.WARNING,
+                AlertSeverity.WARNING,
                 # a step is a trend while it is in the window, so it has to last longer than that
                 f"""
                 vllmd_engine_gpu_memory_growth_bytes > {settings.leak_bytes}
@@ -63,7 +63,7 @@ def group(settings: Settings) -> Group:
             ),
             Alert(
                 "VllmdVramExhaustion",
-                Severity.CRITICAL,
+                AlertSeverity.CRITICAL,
                 # an engine that has just loaded is no trend: its memory went within the window
                 f"""
                 predict_linear(vllmd_gpu_memory_free_bytes[2h], 4 * 3600) < 268435456

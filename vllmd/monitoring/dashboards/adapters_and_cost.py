@@ -9,15 +9,15 @@ from vllmd.monitoring.dashboards.panels import (
     RATE,
     YES_IS_GOOD,
     Panel,
+    PanelRow,
     Query,
-    Row,
 )
 from vllmd.monitoring.rules import BY_ENGINE
 
 ADAPTER = f"{NAME} {{{{adapter}}}}"
 BY_ADAPTER = "sum by (instance, vllmd_engine, adapter)"
 
-ADAPTERS = Row(
+ADAPTERS = PanelRow(
     "Adapters: is each of them there, and who uses it?",
     [
         Panel(
@@ -68,7 +68,7 @@ ADAPTERS = Row(
     ],
 )
 
-COST = Row(
+COST = PanelRow(
     "Cost: what is paid, and for how much work?",
     [
         Panel(
@@ -133,7 +133,7 @@ COST = Row(
     ],
 )
 
-CACHING = Row(
+CACHING = PanelRow(
     "Caching and concurrency: is the engine used well?",
     [
         Panel(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vllmd.monitoring.dashboards.panels import SCHEMA_VERSION, SOURCE, Row, place
+from vllmd.monitoring.dashboards.panels import SCHEMA_VERSION, SOURCE, PanelRow, place
 
 TAG = "vllmd"
 RUNBOOKS = "http://$instance/runbooks/"
@@ -11,7 +11,11 @@ RUNBOOKS = "http://$instance/runbooks/"
 
 
 def dashboard(
-    uid: str, title: str, help: str, rows: Sequence[Row], variables: Sequence[str] = ("engine",)
+    uid: str,
+    title: str,
+    help: str,
+    rows: Sequence[PanelRow],
+    variables: Sequence[str] = ("engine",),
 ) -> dict[str, Any]:
     """Return a dashboard; besides the data source, job and host it has the variables named."""
     return {

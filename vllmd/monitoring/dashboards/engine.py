@@ -9,12 +9,12 @@ from vllmd.monitoring.dashboards.panels import (
     NO_IS_GOOD,
     RATE,
     Panel,
+    PanelRow,
     Query,
-    Row,
 )
 from vllmd.monitoring.dashboards.states import states
 from vllmd.monitoring.rules import BY_ENGINE
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 
 MODELS = f'{ENGINES},model_name=~"$model"'
 
@@ -38,20 +38,20 @@ def _spans(title: str, help: str, name: str) -> Panel:
     return Panel(title, help, "s", [Query(expr, f"{NAME} {{{{adapter}}}}")])
 
 
-LATENCY = Row(
+LATENCY = PanelRow(
     "Latency: how long, and where is it spent?",
     [
         _quantiles(
             "Time to first token",
             "From arrival to the first token; the line is what counts as too late.",
             "time_to_first_token_seconds",
-            Settings().ttft_s,
+            RuleSettings().ttft_s,
         ),
         _quantiles(
             "Time between tokens",
             "A reader sees stutter above the line: too many at once, or long prompts between them.",
             "inter_token_latency_seconds",
-            Settings().itl_s,
+            RuleSettings().itl_s,
         ),
         _quantiles(
             "Whole requests",
@@ -85,7 +85,7 @@ LATENCY = Row(
                 Query(f"vllmd:ttft_slow:ratio_rate1h{{{ENGINES}}}", f"{NAME} first tokens"),
                 Query(f"vllmd:itl_slow:ratio_rate1h{{{ENGINES}}}", f"{NAME} tokens"),
             ],
-            steps=((round(1 - Settings().ttft_target, 4), "red"),),
+            steps=((round(1 - RuleSettings().ttft_target, 4), "red"),),
         ),
         _spans(
             "Queue, 95 %, by adapter",
@@ -97,7 +97,7 @@ LATENCY = Row(
     ],
 )
 
-WORK = Row(
+WORK = PanelRow(
     "Work: what does it do, and what holds it back?",
     [
         Panel(
@@ -202,7 +202,7 @@ WORK = Row(
     ],
 )
 
-STARTS = Row(
+STARTS = PanelRow(
     "Starts and ends: how did it get here?",
     [
         states(width=16),

@@ -11,8 +11,8 @@ from vllmd.monitoring.dashboards.panels import (
     RATE,
     YES_IS_GOOD,
     Panel,
+    PanelRow,
     Query,
-    Row,
 )
 
 OWN_AND_FREE = (
@@ -21,7 +21,7 @@ OWN_AND_FREE = (
 )
 YES_NO = {"0": ("no", "green"), "1": ("yes", "red")}
 
-MEMORY = Row(
+MEMORY = PanelRow(
     "Memory: whose is it, and would an engine fit again?",
     [
         Panel(
@@ -106,7 +106,7 @@ MEMORY = Row(
     ],
 )
 
-HEALTH = Row(
+HEALTH = PanelRow(
     "Health: does it need a reset, or a new one?",
     [
         Panel(
@@ -180,7 +180,7 @@ HEALTH = Row(
     ],
 )
 
-LOAD = Row(
+LOAD = PanelRow(
     "Load: power, heat, clocks",
     [
         Panel(

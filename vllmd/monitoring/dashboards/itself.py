@@ -11,14 +11,14 @@ from vllmd.monitoring.dashboards.panels import (
     RATE,
     YES_IS_GOOD,
     Panel,
+    PanelRow,
     Query,
-    Row,
 )
 
 HOST = "{{instance}}"
 JOBS = f'job=~"$job",{HOSTS}'
 
-SEES = Row(
+SEES = PanelRow(
     "Does it see? A number that could not be read is absent",
     [
         Panel(
@@ -121,7 +121,7 @@ SEES = Row(
     ],
 )
 
-KEEPS = Row(
+KEEPS = PanelRow(
     "Does it keep what is to be kept?",
     [
         Panel(
@@ -197,7 +197,7 @@ KEEPS = Row(
     ],
 )
 
-COSTS = Row(
+COSTS = PanelRow(
     "What does it cost?",
     [
         Panel(

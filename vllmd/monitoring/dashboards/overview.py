@@ -12,12 +12,12 @@ from vllmd.monitoring.dashboards.panels import (
     RATE,
     YES_IS_GOOD,
     Panel,
+    PanelRow,
     Query,
-    Row,
 )
 from vllmd.monitoring.dashboards.states import states
 from vllmd.monitoring.rules import BY_ENGINE
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.settings import RuleSettings
 
 MANY = "topk(20, "
 """On a fleet only the worst are drawn."""
@@ -27,7 +27,7 @@ def _stat(title: str, help: str, expr: str, steps: Any = ()) -> Panel:
     return Panel(title, help, "short", [Query(expr, title)], "stat", 4, 4, steps=steps, decimals=0)
 
 
-NOW = Row(
+NOW = PanelRow(
     "Now: who does not serve?",
     [
         _stat(
@@ -84,7 +84,7 @@ NOW = Row(
     ],
 )
 
-PRESSURE = Row(
+PRESSURE = PanelRow(
     "Pressure: what will not serve soon?",
     [
         Panel(
@@ -128,11 +128,11 @@ PRESSURE = Row(
         ),
         Panel(
             "First tokens that came too late",
-            f"Share within an hour of those later than {Settings().ttft_s:g} s; the line is what "
-            "the budget allows.",
+            f"Share within an hour of those later than {RuleSettings().ttft_s:g} s; the line is "
+            "what the budget allows.",
             "percentunit",
             [Query(f"{MANY}vllmd:ttft_slow:ratio_rate1h{{{ENGINES}}})", NAME)],
-            steps=((round(1 - Settings().ttft_target, 4), "red"),),
+            steps=((round(1 - RuleSettings().ttft_target, 4), "red"),),
         ),
         Panel(
             "Time to first token, 95 %",
@@ -143,7 +143,7 @@ PRESSURE = Row(
     ],
 )
 
-WORK = Row(
+WORK = PanelRow(
     "Work: what is done, and at what price?",
     [
         Panel(

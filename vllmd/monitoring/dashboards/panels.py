@@ -171,14 +171,14 @@ _TABLE = [{"id": "organize", "options": {"excludeByName": {"Time": True, "__name
 
 
 @attrs.frozen
-class Row:
+class PanelRow:
     """Panels that answer one question."""
 
     title: str
     panels: Sequence[Panel]
 
 
-def place(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def place(rows: Sequence[PanelRow]) -> list[dict[str, Any]]:
     """Return the panels at their places: from left to right, in lines of the highest of them."""
     panels: list[dict[str, Any]] = []
     y = 0

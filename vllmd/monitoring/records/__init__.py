@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from vllmd.monitoring.records import cost, slo
-from vllmd.monitoring.rules import Group
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
-RECORDS: Mapping[str, Callable[[Settings], Group]] = {"slo": slo.group, "cost": cost.group}
+RECORDS: Mapping[str, Callable[[RuleSettings], RuleGroup]] = {"slo": slo.group, "cost": cost.group}
 """The name of each file, and what makes its group."""

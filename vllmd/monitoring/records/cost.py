@@ -1,26 +1,26 @@
 """What a million tokens cost, and what energy one takes, by engine."""
 
-from vllmd.monitoring.rules import BY_ENGINE, Group, Record
-from vllmd.monitoring.settings import Settings
+from vllmd.monitoring.rules import BY_ENGINE, RecordingRule, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
 
 BY_CURRENCY = "sum by (instance, vllmd_engine, currency)"
 
 
-def group(_: Settings) -> Group:
+def group(_: RuleSettings) -> RuleGroup:
     """Return the recorded series of costs."""
-    return Group(
+    return RuleGroup(
         "vllmd-cost",
         "What a million tokens cost, and what energy one takes, by engine. Windows are in names.",
         [
             *(
-                Record(
+                RecordingRule(
                     f"vllmd:tokens:increase{window}",
                     f"{BY_ENGINE} (increase(vllmd_tokens_total[{window}]))",
                 )
                 for window in ("1h", "1d")
             ),
             *(
-                Record(
+                RecordingRule(
                     f"vllmd:cost_per_million_tokens:{window}",
                     f"""
                     1e6 * {BY_CURRENCY} (increase(vllmd_cost_total[{window}]))
@@ -30,7 +30,7 @@ def group(_: Settings) -> Group:
                 )
                 for window in ("1h", "1d")
             ),
-            Record(
+            RecordingRule(
                 "vllmd:cost_per_million_tokens_without_idle:1d",
                 f"""
                 1e6 * {BY_CURRENCY}
@@ -38,7 +38,7 @@ def group(_: Settings) -> Group:
                   / on (instance, vllmd_engine) group_left () (vllmd:tokens:increase1d > 0)
                 """,
             ),
-            Record(
+            RecordingRule(
                 "vllmd:joules_per_token:1h",
                 f"""
                 {BY_ENGINE} (increase(vllmd_engine_energy_joules_total[1h]))

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.rules import BY_ENGINE, Group, Record
-from vllmd.monitoring.settings import Settings, le
+from vllmd.monitoring.rules import BY_ENGINE, RecordingRule, RuleGroup
+from vllmd.monitoring.settings import RuleSettings, le
 
 BY_BUCKET = "sum by (instance, vllmd_engine, le)"
 WINDOWS = ("5m", "30m", "1h", "6h")
@@ -16,7 +16,7 @@ LATENCIES = {
 }
 
 
-def group(settings: Settings) -> Group:
+def group(settings: RuleSettings) -> RuleGroup:
     """Return the recorded series of latencies."""
     rules = [
         *_slow("ttft_slow", "vllmd_time_to_first_token_seconds", settings.ttft_s),
@@ -24,12 +24,12 @@ def group(settings: Settings) -> Group:
         *_quantiles(),
     ]
     about = "How many are too slow, and how slow the slowest are, by engine. Windows are in names."
-    return Group("vllmd-slo", about, rules, interval="30s")
+    return RuleGroup("vllmd-slo", about, rules, interval="30s")
 
 
-def _slow(what: str, histogram: str, bound_s: float) -> Iterator[Record]:
+def _slow(what: str, histogram: str, bound_s: float) -> Iterator[RecordingRule]:
     for window in WINDOWS:
-        yield Record(
+        yield RecordingRule(
             f"vllmd:{what}:ratio_rate{window}",
             f"""
             1 - {BY_ENGINE} (rate({histogram}_bucket{{{le(bound_s)}}}[{window}]))
@@ -38,8 +38,10 @@ def _slow(what: str, histogram: str, bound_s: float) -> Iterator[Record]:
         )
 
 
-def _quantiles() -> Iterator[Record]:
+def _quantiles() -> Iterator[RecordingRule]:
     for name, histogram in LATENCIES.items():
         for label, quantile in QUANTILES.items():
             rate = f"{BY_BUCKET} (rate({histogram}_bucket[5m]))"
-            yield Record(f"vllmd:{name}:{label}", f"histogram_quantile({quantile:g}, {rate})")
+            yield RecordingRule(
+                f"vllmd:{name}:{label}", f"histogram_quantile({quantile:g}, {rate})"
+            )

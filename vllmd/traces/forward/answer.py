@@ -8,7 +8,7 @@ import enum
 import attrs
 
 
-class Verdict(enum.Enum):
+class ExportOutcome(enum.Enum):
     """What to do with a batch."""
 
     SENT = "sent"
@@ -18,10 +18,10 @@ class Verdict(enum.Enum):
 
 
 @attrs.frozen
-class Answer:
+class ExportResponse:
     """The answer to one attempt."""
 
-    verdict: Verdict
+    verdict: ExportOutcome
     problem: str = ""
     wait_s: float | None = None
     """How long the receiver asks to wait."""
@@ -37,14 +37,14 @@ EXHAUSTED = "RESOURCE_EXHAUSTED"
 """Retried only if the receiver says when."""
 
 
-def of_status(status: int, retry_after: str, problem: str) -> Answer:
+def of_status(status: int, retry_after: str, problem: str) -> ExportResponse:
     """Judge an HTTP status that is no success."""
     wait_s = float(retry_after) if retry_after.isdigit() else None
-    verdict = Verdict.RETRY if status in RETRIED_STATUS else Verdict.REFUSED
-    return Answer(verdict, problem, wait_s)
+    verdict = ExportOutcome.RETRY if status in RETRIED_STATUS else ExportOutcome.REFUSED
+    return ExportResponse(verdict, problem, wait_s)
 
 
-def of_code(code: str, wait_s: float | None, problem: str) -> Answer:
+def of_code(code: str, wait_s: float | None, problem: str) -> ExportResponse:
     """Judge a gRPC code that is not OK."""
     again = code in RETRIED_CODES or (code == EXHAUSTED and wait_s is not None)
-    return Answer(Verdict.RETRY if again else Verdict.REFUSED, problem, wait_s)
+    return ExportResponse(ExportOutcome.RETRY if again else ExportOutcome.REFUSED, problem, wait_s)

@@ -7,9 +7,9 @@ import structlog
 
 from vllmd.events.base import emit
 from vllmd.events.traces import ForwardFailed, ForwardRecovered
-from vllmd.traces.forward.answer import Answer, Verdict
+from vllmd.traces.forward.answer import ExportOutcome, ExportResponse
 from vllmd.traces.forward.queue import Batch, ForwardQueue
-from vllmd.traces.forward.senders import Sender
+from vllmd.traces.forward.senders import SpanSender
 from vllmd.util.clock import Clock
 
 FIRST_PAUSE_S = 1.0
@@ -25,7 +25,7 @@ class Forwarder:
     """Sends what is in a queue to one address."""
 
     def __init__(
-        self, queue: ForwardQueue, sender: Sender, clock: Clock, chance: Callable[[], float]
+        self, queue: ForwardQueue, sender: SpanSender, clock: Clock, chance: Callable[[], float]
     ) -> None:
         self._queue = queue
         self._sender = sender
@@ -57,7 +57,7 @@ class Forwarder:
             async with asyncio.timeout(timeout_s):
                 while batch := self._queue.take():
                     answer = await self._sender.send(batch)
-                    if answer.verdict is Verdict.RETRY:
+                    if answer.verdict is ExportOutcome.RETRY:
                         self._queue.outcomes["dropped"] += batch.spans
                     else:
                         self._settle(batch, answer)
@@ -73,7 +73,7 @@ class Forwarder:
         began, pause_s = self._clock.monotonic(), FIRST_PAUSE_S
         while True:
             answer = await self._sender.send(batch)
-            if answer.verdict is not Verdict.RETRY:
+            if answer.verdict is not ExportOutcome.RETRY:
                 self._settle(batch, answer)
                 return
             self._fail(answer.problem, "spans wait, and are dropped when their queue is full")
@@ -85,9 +85,9 @@ class Forwarder:
             await self._clock.sleep(wait_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _settle(self, batch: Batch, answer: Answer) -> None:
+    def _settle(self, batch: Batch, answer: ExportResponse) -> None:
         outcomes = self._queue.outcomes
-        if answer.verdict is Verdict.REFUSED:
+        if answer.verdict is ExportOutcome.REFUSED:
             outcomes["refused"] += batch.spans
             self._fail(answer.problem, "they are lost")
             return

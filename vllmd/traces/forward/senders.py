@@ -18,7 +18,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from vllmd.config.traces import GRPC_PORT, PATH
-from vllmd.traces.forward.answer import Answer, Verdict, of_code, of_status
+from vllmd.traces.forward.answer import ExportOutcome, ExportResponse, of_code, of_status
 from vllmd.traces.forward.queue import Batch
 from vllmd.util.units import KIB
 
@@ -29,7 +29,7 @@ GZIP_FROM_BYTES = 8 * KIB
 
 
 @attrs.frozen
-class Target:
+class ExportTarget:
     """Where to send to, and as whom."""
 
     endpoint: str
@@ -40,10 +40,10 @@ class Target:
     """Which vllmd sends."""
 
 
-class Sender(Protocol):
+class SpanSender(Protocol):
     """Sends one batch, once."""
 
-    async def send(self, batch: Batch) -> Answer:
+    async def send(self, batch: Batch) -> ExportResponse:
         """Send it; never raises."""
         ...
 
@@ -55,7 +55,9 @@ class Sender(Protocol):
 class HttpSender:
     """OTLP over HTTP, in protobuf."""
 
-    def __init__(self, target: Target, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, target: ExportTarget, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self._url = http_url(target.endpoint)
         self._instance = target.instance
         self._headers = {**target.headers, "content-type": "application/x-protobuf"}
@@ -63,7 +65,7 @@ class HttpSender:
             timeout=target.timeout_s, verify=target.tls or False, transport=transport
         )
 
-    async def send(self, batch: Batch) -> Answer:
+    async def send(self, batch: Batch) -> ExportResponse:
         """Post it."""
         body, headers = batch.body, {**self._headers, **trail(batch, self._instance)}
         if len(body) >= GZIP_FROM_BYTES:
@@ -72,7 +74,7 @@ class HttpSender:
         try:
             response = await self._client.post(self._url, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            return Answer(Verdict.RETRY, type(error).__name__)
+            return ExportResponse(ExportOutcome.RETRY, type(error).__name__)
         if response.is_success:
             return _accepted(response.content)
         retry_after = response.headers.get("retry-after", "")
@@ -98,7 +100,7 @@ class _RawCodec(CodecBase):
 class GrpcSender:
     """OTLP over gRPC."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ExportTarget) -> None:
         parts = urlsplit(target.endpoint)
         self._channel = Channel(
             parts.hostname,
@@ -114,7 +116,7 @@ class GrpcSender:
             self._channel, EXPORT, bytes, ExportTraceServiceResponse
         )
 
-    async def send(self, batch: Batch) -> Answer:
+    async def send(self, batch: Batch) -> ExportResponse:
         """Call Export."""
         headers = {**self._headers, **trail(batch, self._instance)}
         try:
@@ -122,12 +124,12 @@ class GrpcSender:
         except GRPCError as error:
             return of_code(error.status.name, _wait_s(error), f"gRPC {error.status.name}")
         except (OSError, TimeoutError, StreamTerminatedError, ProtocolError) as error:
-            return Answer(Verdict.RETRY, type(error).__name__)
+            return ExportResponse(ExportOutcome.RETRY, type(error).__name__)
         except DecodeError:
-            return Answer(Verdict.SENT)
+            return ExportResponse(ExportOutcome.SENT)
         except ValueError as error:  # a header that gRPC does not allow
-            return Answer(Verdict.REFUSED, str(error))
-        return Answer(Verdict.SENT, rejected=answer.partial_success.rejected_spans)
+            return ExportResponse(ExportOutcome.REFUSED, str(error))
+        return ExportResponse(ExportOutcome.SENT, rejected=answer.partial_success.rejected_spans)
 
     async def close(self) -> None:
         """Close the channel."""
@@ -144,12 +146,12 @@ def http_url(endpoint: str) -> str:
     return endpoint if urlsplit(endpoint).path.strip("/") else f"{endpoint.rstrip('/')}{PATH}"
 
 
-def _accepted(content: bytes) -> Answer:
+def _accepted(content: bytes) -> ExportResponse:
     try:
         answer = ExportTraceServiceResponse.FromString(content)
     except DecodeError:  # a success is a success, whatever its body
-        return Answer(Verdict.SENT)
-    return Answer(Verdict.SENT, rejected=answer.partial_success.rejected_spans)
+        return ExportResponse(ExportOutcome.SENT)
+    return ExportResponse(ExportOutcome.SENT, rejected=answer.partial_success.rejected_spans)
 
 
 def _wait_s(error: GRPCError) -> float | None:

@@ -1,10 +1,10 @@
 from tests.helpers.metrics import values
 from vllmd.daemon.metrics.parts import PartsCollector
-from vllmd.util.parts import Parts
+from vllmd.util.parts import PartRunner
 
 
 def test_collect_says_how_often_each_part_failed_and_zero_too() -> None:
-    parts = Parts()
+    parts = PartRunner()
     parts.know("disk")
     parts.note("webhook", ValueError("x"))
     parts.note("webhook", ValueError("x"))

@@ -13,15 +13,15 @@ from tests.helpers.make import DATA
 from vllmd.demo.adapter import write_adapter
 from vllmd.doctor.case import Case, Disk, GpuFacts, Leftover, Model
 from vllmd.doctor.checks import CHECKS, examine
-from vllmd.doctor.finding import Severity
+from vllmd.doctor.finding import FindingSeverity
 from vllmd.installing.flags import FlagTable, read
-from vllmd.installing.layout import Record
+from vllmd.installing.layout import InstallRecord
 from vllmd.util.units import GIB, MIB
 
-ERROR, WARNING, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
+ERROR, WARNING, INFO = FindingSeverity.ERROR, FindingSeverity.WARNING, FindingSeverity.INFO
 SMALL_GPU = (GpuFacts(24 * GIB, 0, 24 * GIB),)
 NOWHERE = Model()
-CUDA = Record("0.32.0", "0.32.0", "2.13.0", "13.0", "3.12", "/e/bin/vllm", 1.0)
+CUDA = InstallRecord("0.32.0", "0.32.0", "2.13.0", "13.0", "3.12", "/e/bin/vllm", 1.0)
 CPU = attrs.evolve(CUDA, name="0.32.0+cpu", cuda=None)
 REAL = read(json.loads((DATA / "flags" / "vllm-0.32-cpu.json").read_text()))
 LORA = '[engines.chat.lora]\nmodules = {{ sql = "{path}" }}\n'
@@ -49,7 +49,7 @@ def other(
     found: bool = True,
     hub: str | None = None,
     unreadable: str | None = None,
-    installed: Record | None = None,
+    installed: InstallRecord | None = None,
     flag_table: FlagTable | None = None,
     **more: Any,
 ) -> Case:
@@ -64,7 +64,7 @@ def other(
     )
 
 
-BAD: list[tuple[str, Severity, str, Make]] = [
+BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     ("model-missing", ERROR, "no folder '/srv/models/m8b'", lambda _: case(model=NOWHERE)),
     (
         "model-missing",
@@ -370,7 +370,7 @@ GOOD: dict[str, Make] = {
     ("name", "severity", "words", "make"), BAD, ids=[f"{each[0]}-{each[2][:40]}" for each in BAD]
 )
 def test_bad_case_is_found(
-    name: str, severity: Severity, words: str, make: Make, tmp_path: Path
+    name: str, severity: FindingSeverity, words: str, make: Make, tmp_path: Path
 ) -> None:
     found = list(CHECKS[name](make(tmp_path)))
     assert [each.severity for each in found if words in each.found] == [severity], found

@@ -14,11 +14,11 @@ from tests.helpers.make import engine, spec
 from tests.helpers.shims import FakeShim
 from tests.helpers.site import wait_for
 from vllmd.config import command
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit, explain
-from vllmd.engine.incidents.recorder import KEPT, Incidents, Sources
-from vllmd.engine.liveness.reading import Activity
-from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.incidents.recorder import KEPT, IncidentRecorder, Sources
+from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.events.engine import IncidentFailed
 from vllmd.shim.protocol import RunRecord
 
@@ -31,12 +31,12 @@ def run(tmp_path: Path) -> RunRecord:
     return made
 
 
-def incidents(folder: Path, clock: FakeClock | None = None, **sources: Any) -> Incidents:
+def incidents(folder: Path, clock: FakeClock | None = None, **sources: Any) -> IncidentRecorder:
     clock = clock or FakeClock()
     built = command.build(engine('env = { HF_TOKEN = "s3cret" }'), {"PATH": "/nonexistent"})
-    ledger = Ledger("chat", clock, Memory(folder / "chat.json"))
+    ledger = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
     given = {"kernel": lambda since: f"since {since:.0f}\n", **sources}
-    return Incidents(
+    return IncidentRecorder(
         folder / "incidents", ledger, clock, built, limit_s=5, sources=Sources(**given)
     )
 
@@ -64,7 +64,9 @@ async def test_before_kill_keeps_what_is_about_to_be_lost(
         gpu=lambda: [{"uuid": "GPU-1", "memory_used_bytes": 5}],
         mask=lambda text: text.replace("s3cret", "***"),
     )
-    made = await recorder.before_kill(run, "stands still", Activity(1.5, 2.5, 3, gpu_busy=True))
+    made = await recorder.before_kill(
+        run, "stands still", ProcessActivity(1.5, 2.5, 3, gpu_busy=True)
+    )
     assert made is not None
     assert made.name == "19700112T140320Z-chat-run-1"
     about = json.loads((made / "reason.json").read_text())

@@ -10,44 +10,46 @@ from tests.helpers.clock import FakeClock, settle
 from tests.helpers.ports import free_port
 from vllmd.engine.liveness.canary import RANK
 from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look, nobody_looks
-from vllmd.engine.liveness.reading import Answer, Rank, Reading
-from vllmd.engine.liveness.stall_detector import Judgement, Verdict
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
+from vllmd.engine.liveness.stall_detector import Assessment, Verdict
 from vllmd.util.loop_lag import LoopLag
 
-SILENT = Judgement(Verdict.STALLED, "silent")
-STANDS = Judgement(Verdict.STALLED, "stands", "0")
-CANARY = Judgement(Verdict.STALLED, "canary", RANK)
-FIRST = Reading(0.0, Answer.PAGE, {"0": Rank(7, 1, 0, 100), "1": Rank(9, 0, 0, 5)})
-IDLE = Reading(0.0, Answer.PAGE, {"0": Rank(7, 0, 0, 100), RANK: Rank(0, 1, 0)})
+SILENT = Assessment(Verdict.STALLED, "silent")
+STANDS = Assessment(Verdict.STALLED, "stands", "0")
+CANARY = Assessment(Verdict.STALLED, "canary", RANK)
+FIRST = Reading(
+    0.0, PageAnswer.PAGE, {"0": RankProgress(7, 1, 0, 100), "1": RankProgress(9, 0, 0, 5)}
+)
+IDLE = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(7, 0, 0, 100), RANK: RankProgress(0, 1, 0)})
 
 
-def page(*ranks: Rank, canary: bool = False) -> FreshLook:
+def page(*ranks: RankProgress, canary: bool = False) -> FreshLook:
     named = {str(n): rank for n, rank in enumerate(ranks)}
-    return FreshLook(Answer.PAGE, named, answered=True, canary=canary)
+    return FreshLook(PageAnswer.PAGE, named, answered=True, canary=canary)
 
 
-@pytest.mark.parametrize("first", [Answer.NONE, Answer.REFUSED])
-def test_confirms_silence_by_silence_only(first: Answer) -> None:
+@pytest.mark.parametrize("first", [PageAnswer.NONE, PageAnswer.REFUSED])
+def test_confirms_silence_by_silence_only(first: PageAnswer) -> None:
     reading = Reading(0.0, first)
-    assert confirms(FreshLook(Answer.NONE), reading, SILENT)
-    assert confirms(FreshLook(Answer.REFUSED), reading, SILENT)
-    assert not confirms(page(Rank(1, 1, 0)), reading, SILENT)
-    assert not confirms(FreshLook(Answer.NONE, answered=True), reading, SILENT)
-    assert not confirms(FreshLook(Answer.UNKNOWN), reading, SILENT)
+    assert confirms(FreshLook(PageAnswer.NONE), reading, SILENT)
+    assert confirms(FreshLook(PageAnswer.REFUSED), reading, SILENT)
+    assert not confirms(page(RankProgress(1, 1, 0)), reading, SILENT)
+    assert not confirms(FreshLook(PageAnswer.NONE, answered=True), reading, SILENT)
+    assert not confirms(FreshLook(PageAnswer.UNKNOWN), reading, SILENT)
 
 
 @pytest.mark.parametrize(
     ("fresh", "confirmed"),
     [
-        (page(Rank(7, 1, 0, 100), Rank(10, 0, 0, 6)), True),
-        (page(Rank(7, 0, 2, 100)), True),
-        (page(Rank(8, 1, 0, 100)), False),
-        (page(Rank(7, 1, 0, 101)), False),
-        (page(Rank(7, 0, 0, 100)), False),
+        (page(RankProgress(7, 1, 0, 100), RankProgress(10, 0, 0, 6)), True),
+        (page(RankProgress(7, 0, 2, 100)), True),
+        (page(RankProgress(8, 1, 0, 100)), False),
+        (page(RankProgress(7, 1, 0, 101)), False),
+        (page(RankProgress(7, 0, 0, 100)), False),
         (page(), False),
-        (FreshLook(Answer.NONE), False),
-        (FreshLook(Answer.REFUSED), False),
-        (FreshLook(Answer.UNKNOWN), False),
+        (FreshLook(PageAnswer.NONE), False),
+        (FreshLook(PageAnswer.REFUSED), False),
+        (FreshLook(PageAnswer.UNKNOWN), False),
     ],
 )
 def test_confirms_standing_still_by_the_same_counts_with_requests(
@@ -59,10 +61,10 @@ def test_confirms_standing_still_by_the_same_counts_with_requests(
 @pytest.mark.parametrize(
     ("fresh", "confirmed"),
     [
-        (page(Rank(7, 0, 0, 100)), True),
-        (page(Rank(7, 0, 0, 100), canary=True), False),
-        (page(Rank(8, 0, 0, 101)), False),
-        (FreshLook(Answer.NONE), False),
+        (page(RankProgress(7, 0, 0, 100)), True),
+        (page(RankProgress(7, 0, 0, 100), canary=True), False),
+        (page(RankProgress(8, 0, 0, 101)), False),
+        (FreshLook(PageAnswer.NONE), False),
     ],
 )
 def test_confirms_a_canary_by_a_second_one(fresh: FreshLook, confirmed: bool) -> None:
@@ -73,7 +75,7 @@ def says(text: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", f"print({text!r})"]
 
 
-def no_ranks(_page: str) -> Mapping[str, Rank]:
+def no_ranks(_page: str) -> Mapping[str, RankProgress]:
     return {}
 
 
@@ -88,40 +90,40 @@ def line(**more: Any) -> str:
 
 async def test_look_asks_by_a_real_process() -> None:
     fresh = await look("127.0.0.1", free_port(), ["vllm:"], no_ranks, LoopLag(FakeClock()))
-    assert (fresh.answer, fresh.answered) == (Answer.REFUSED, False)
+    assert (fresh.answer, fresh.answered) == (PageAnswer.REFUSED, False)
 
 
 @pytest.mark.parametrize(
     ("said", "answer", "answered"),
     [
-        (line(answer="page"), Answer.PAGE, True),
-        (line(answer="page", late_s=50), Answer.PAGE, True),
-        (line(answer="other", status=500), Answer.NONE, True),
-        (line(), Answer.NONE, False),
-        (line(canary=True), Answer.NONE, True),
-        (line(late_s=0.9), Answer.NONE, False),
-        (line(late_s=1.1), Answer.UNKNOWN, False),
-        (line(answer="refused", late_s=1.1), Answer.REFUSED, False),
-        (line(answer="unknown", problem="EMFILE"), Answer.UNKNOWN, False),
-        (line(answer="maybe"), Answer.UNKNOWN, False),
-        (line(version=2), Answer.UNKNOWN, False),
-        ("{}", Answer.UNKNOWN, False),
-        ("[]", Answer.UNKNOWN, False),
-        ("nonsense", Answer.UNKNOWN, False),
-        ("", Answer.UNKNOWN, False),
+        (line(answer="page"), PageAnswer.PAGE, True),
+        (line(answer="page", late_s=50), PageAnswer.PAGE, True),
+        (line(answer="other", status=500), PageAnswer.NONE, True),
+        (line(), PageAnswer.NONE, False),
+        (line(canary=True), PageAnswer.NONE, True),
+        (line(late_s=0.9), PageAnswer.NONE, False),
+        (line(late_s=1.1), PageAnswer.UNKNOWN, False),
+        (line(answer="refused", late_s=1.1), PageAnswer.REFUSED, False),
+        (line(answer="unknown", problem="EMFILE"), PageAnswer.UNKNOWN, False),
+        (line(answer="maybe"), PageAnswer.UNKNOWN, False),
+        (line(version=2), PageAnswer.UNKNOWN, False),
+        ("{}", PageAnswer.UNKNOWN, False),
+        ("[]", PageAnswer.UNKNOWN, False),
+        ("nonsense", PageAnswer.UNKNOWN, False),
+        ("", PageAnswer.UNKNOWN, False),
     ],
 )
 async def test_look_takes_what_was_said_for_what_it_is_worth(
-    said: str, answer: Answer, answered: bool
+    said: str, answer: PageAnswer, answered: bool
 ) -> None:
     fresh = await seen(says(said))
     assert (fresh.answer, fresh.answered) == (answer, answered)
-    assert bool(fresh.problem) is (answer is Answer.UNKNOWN)
+    assert bool(fresh.problem) is (answer is PageAnswer.UNKNOWN)
 
 
 async def test_look_process_that_cannot_be_started_knows_nothing() -> None:
     fresh = await seen(["/nonexistent/python"])
-    assert fresh.answer is Answer.UNKNOWN
+    assert fresh.answer is PageAnswer.UNKNOWN
     assert "could not be started" in fresh.problem
 
 
@@ -133,7 +135,7 @@ async def test_look_without_a_thread_to_wait_for_it_knows_nothing(
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
     fresh = await seen(says("{}"))
-    assert fresh.answer is Answer.UNKNOWN
+    assert fresh.answer is PageAnswer.UNKNOWN
     assert "can't start new thread" in fresh.problem
 
 
@@ -150,9 +152,9 @@ async def test_look_process_that_does_not_end_is_killed() -> None:
     await settle()
     await clock.advance(31)
     fresh = await looking
-    assert fresh.answer is Answer.UNKNOWN
+    assert fresh.answer is PageAnswer.UNKNOWN
     assert "did not end" in fresh.problem
 
 
 async def test_nobody_looks_is_never_sure() -> None:
-    assert (await nobody_looks(False)).answer is Answer.UNKNOWN
+    assert (await nobody_looks(False)).answer is PageAnswer.UNKNOWN

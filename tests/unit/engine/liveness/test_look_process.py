@@ -15,7 +15,7 @@ import pytest
 
 from tests.helpers.ports import free_port
 from vllmd.engine.liveness import look_process
-from vllmd.engine.liveness.look_process import Late, look, parse
+from vllmd.engine.liveness.look_process import Lateness, look, parse
 
 NO_FAMILY = 44
 """As IPv6 is to a host where it is switched off."""
@@ -124,7 +124,7 @@ def test_look_time_in_which_it_was_late_does_not_count(monkeypatch: pytest.Monke
 
 
 def test_late_short_waits_are_on_time() -> None:
-    late = Late()
+    late = Lateness()
     for _ in range(3):
         late.note()
     assert late.seconds == 0
@@ -205,7 +205,7 @@ class Connection:
 
 
 def reach(connection: Connection, left_s: float) -> None:
-    look_process._reach(connection, ("h", 1), lambda: left_s, Late())  # type: ignore[arg-type]
+    look_process._reach(connection, ("h", 1), lambda: left_s, Lateness())  # type: ignore[arg-type]
 
 
 def test_reach_waits_until_it_is_known_whether_the_other_side_takes_it(

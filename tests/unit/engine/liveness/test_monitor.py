@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import spec
 from tests.helpers.shims import FakeShim
-from vllmd.config.model import Liveness
-from vllmd.engine.engine_state import Ledger
+from vllmd.config.model import LivenessConfig
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.gpu_interface import GpuView
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.monitor import (
@@ -23,14 +23,14 @@ from vllmd.engine.liveness.monitor import (
     LOADING_POLL_S,
     NOT_SEEN,
     SILENT_POLLS,
+    LivenessMonitor,
     Probes,
     Stall,
-    Watch,
 )
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.process.run_state import Reached, Run
-from vllmd.engine.restart.state_file import Memory
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.process.run_state import Endpoint, Run
+from vllmd.engine.restart.state_file import RestartStateFile
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.events.engine import (
     EngineCleared,
     EnginePhaseReached,
@@ -41,16 +41,18 @@ from vllmd.events.engine import (
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.loop_lag import LoopLag
 
-LIMITS = Liveness(stall_s=60, hang_s=300, load_stall_s=120, canary_every_s=30)
-QUIET = Activity(10.0, 10.0, 1000)
+LIMITS = LivenessConfig(stall_s=60, hang_s=300, load_stall_s=120, canary_every_s=30)
+QUIET = ProcessActivity(10.0, 10.0, 1000)
 
 
 class Scene:
-    def __init__(self, directory: Path, limits: Liveness, canary: bool, adopted: bool) -> None:
+    def __init__(
+        self, directory: Path, limits: LivenessConfig, canary: bool, adopted: bool
+    ) -> None:
         self.answers = False
         self.owner: bool | None = True
-        self.reading = Reading(0.0, Answer.PAGE, {"0": Rank(1, 0, 0)})
-        self.activity: Activity | None = QUIET
+        self.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 0, 0)})
+        self.activity: ProcessActivity | None = QUIET
         self.gpu_busy: bool | None = None
         self.canaries: list[asyncio.Future[str | None]] = []
         self.diagnosed: list[str] = []
@@ -59,10 +61,12 @@ class Scene:
         self.looks: list[bool] = []
         self.during_diagnosis: Callable[[], None] = lambda: None
         self.clock = FakeClock()
-        self.ledger = Ledger("chat", self.clock, Memory(directory / "chat.json"))
-        self.ledger.spawned(Run("run-1", "hash", Reached("127.0.0.1", 8000, "m")), seen=not adopted)
-        self.ledger.to(Event.START)
-        self.ledger.to(Event.SPAWNED)
+        self.ledger = EngineState("chat", self.clock, RestartStateFile(directory / "chat.json"))
+        self.ledger.spawned(
+            Run("run-1", "hash", Endpoint("127.0.0.1", 8000, "m")), seen=not adopted
+        )
+        self.ledger.to(Trigger.START)
+        self.ledger.to(Trigger.SPAWNED)
         self.run = FakeShim(spec(directory, ["x"])).run
         self.run["started_at"] = self.clock.time()
         self.log = Path(self.run["log"])
@@ -75,7 +79,7 @@ class Scene:
             canary=self._canary if canary else None,
             fresh=self._fresh,
         )
-        self.watch = Watch(
+        self.watch = LivenessMonitor(
             self.ledger,
             probes,
             LoopLag(self.clock),
@@ -92,10 +96,10 @@ class Scene:
         return self.ledger.state is state
 
     def shows(self, steps: float, running: float = 0, waiting: float = 0, **more: bool) -> None:
-        ranks = {"0": Rank(steps, running, waiting)}
-        self.reading = Reading(0.0, Answer.PAGE, ranks, more.get("sleeping", False))
+        ranks = {"0": RankProgress(steps, running, waiting)}
+        self.reading = Reading(0.0, PageAnswer.PAGE, ranks, more.get("sleeping", False))
 
-    def silent(self, answer: Answer) -> None:
+    def silent(self, answer: PageAnswer) -> None:
         self.reading = Reading(0.0, answer)
 
     async def _loading(self) -> bool:
@@ -109,15 +113,17 @@ class Scene:
         if self.fresh is not None:
             return self.fresh
         if not self.answers:
-            return FreshLook(Answer.REFUSED)
-        page = self.reading.answer is Answer.PAGE
+            return FreshLook(PageAnswer.REFUSED)
+        page = self.reading.answer is PageAnswer.PAGE
         return FreshLook(self.reading.answer, self.reading.ranks, answered=page)
 
     async def _canary(self) -> str | None:
         self.canaries.append(asyncio.get_running_loop().create_future())
         return await self.canaries[-1]
 
-    async def _diagnose(self, run: RunRecord, reason: str, used: Activity | None) -> Path | None:
+    async def _diagnose(
+        self, run: RunRecord, reason: str, used: ProcessActivity | None
+    ) -> Path | None:
         self.diagnosed.append(reason)
         self.during_diagnosis()
         return Path("/incident")
@@ -132,7 +138,7 @@ async def watching(
     *,
     adopted: bool = False,
     ready: bool = False,
-    limits: Liveness = LIMITS,
+    limits: LivenessConfig = LIMITS,
     canary: bool = False,
 ) -> AsyncIterator[tuple[Scene, "asyncio.Task[Stall]"]]:
     scene = Scene(directory, limits, canary, adopted)
@@ -214,8 +220,8 @@ async def test_run_load_goes_on_as_long_as_it_shows_life_however_long(tmp_path: 
     async with watching(tmp_path) as (scene, task):
         signs: list[Callable[[int], object]] = [
             lambda n: scene.log.write_text(f"{scene.log.read_text()}shard {n}\n"),
-            lambda n: setattr(scene, "activity", Activity(10.0, 10.0 + 60 * n, 1000)),
-            lambda n: setattr(scene, "activity", Activity(10.0, 10.0 + 60 * n, 10**9 * n)),
+            lambda n: setattr(scene, "activity", ProcessActivity(10.0, 10.0 + 60 * n, 1000)),
+            lambda n: setattr(scene, "activity", ProcessActivity(10.0, 10.0 + 60 * n, 10**9 * n)),
         ]
         scene.log.write_text("")
         for n in range(1, 60):
@@ -252,7 +258,7 @@ async def test_run_stalled_load_that_is_only_said_may_still_become_ready(tmp_pat
 async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True) as (scene, _):
         scene.activity = None
-        scene.silent(Answer.NONE)
+        scene.silent(PageAnswer.NONE)
         await scene.clock.advance(5.0 * (SILENT_POLLS - 1))
         assert scene.is_in(State.READY)
         await scene.clock.advance(5.0)
@@ -266,20 +272,20 @@ async def test_run_silence_must_last_and_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "owner", "state"),
     [
-        (Answer.PAGE, True, State.READY),
-        (Answer.PAGE, None, State.READY),
-        (Answer.PAGE, False, State.UNREACHABLE),
-        (Answer.REFUSED, True, State.UNREACHABLE),
-        (Answer.NONE, True, State.READY),
-        (Answer.UNKNOWN, True, State.READY),
+        (PageAnswer.PAGE, True, State.READY),
+        (PageAnswer.PAGE, None, State.READY),
+        (PageAnswer.PAGE, False, State.UNREACHABLE),
+        (PageAnswer.REFUSED, True, State.UNREACHABLE),
+        (PageAnswer.NONE, True, State.READY),
+        (PageAnswer.UNKNOWN, True, State.READY),
     ],
 )
 async def test_look_first_says_at_once_what_is_sure(
-    tmp_path: Path, answer: Answer, owner: bool | None, state: State
+    tmp_path: Path, answer: PageAnswer, owner: bool | None, state: State
 ) -> None:
     async with watching(tmp_path, ready=True) as (scene, _):
         assert scene.is_in(State.READY)
-        if answer is not Answer.PAGE:
+        if answer is not PageAnswer.PAGE:
             scene.silent(answer)
         scene.owner = owner
         await scene.watch.look_first(scene.run)
@@ -302,7 +308,7 @@ async def test_run_counts_requests_in_flight(tmp_path: Path) -> None:
         scene.shows(2, running=3, waiting=4)
         await scene.clock.advance(5)
         assert scene.ledger.requests == (3, 4)
-        scene.silent(Answer.NONE)
+        scene.silent(PageAnswer.NONE)
         await scene.clock.advance(5)
         assert scene.ledger.requests == (3, 4)  # late for once, under load
         await scene.clock.advance(5.0 * SILENT_POLLS)
@@ -396,7 +402,7 @@ async def test_run_stall_that_is_only_said_is_not_over_because_nothing_answers(
         scene.shows(2, running=1)
         await scene.clock.advance(LIMITS.stall_s + 20)
         assert scene.is_in(State.STALLED)
-        scene.silent(Answer.NONE)
+        scene.silent(PageAnswer.NONE)
         for _ in range(SILENT_POLLS - 1):
             await scene.clock.advance(5)
             assert scene.is_in(State.STALLED)
@@ -438,7 +444,7 @@ def stalls(scene: Scene) -> None:
 
 
 def silences(scene: Scene) -> None:
-    scene.silent(Answer.NONE)
+    scene.silent(PageAnswer.NONE)
 
 
 WAYS = [stalls, silences]
@@ -450,7 +456,7 @@ async def test_run_healthy_by_a_fresh_look_is_neither_red_nor_killed(
 ) -> None:
     async with watching(tmp_path, ready=True) as (scene, task):
         way(scene)
-        scene.fresh = FreshLook(Answer.PAGE, {"0": Rank(3, 1, 0)}, answered=True)
+        scene.fresh = FreshLook(PageAnswer.PAGE, {"0": RankProgress(3, 1, 0)}, answered=True)
         with capture_logs() as logs:
             await scene.clock.advance(3 * LIMITS.stall_s)
         assert not task.done()
@@ -466,7 +472,7 @@ async def test_run_nobody_can_look_afresh_nothing_is_killed_and_it_is_said(
 ) -> None:
     async with watching(tmp_path, ready=True) as (scene, task):
         way(scene)
-        scene.fresh = FreshLook(Answer.UNKNOWN, problem="it was late itself")
+        scene.fresh = FreshLook(PageAnswer.UNKNOWN, problem="it was late itself")
         with capture_logs() as logs:
             await scene.clock.advance(3 * LIMITS.stall_s)
         assert not task.done()
@@ -482,7 +488,7 @@ async def test_run_nobody_can_look_afresh_nothing_is_killed_and_it_is_said(
 async def test_run_doubt_that_was_not_sure_is_taken_back_with_progress(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True) as (scene, _):
         stalls(scene)
-        scene.fresh = FreshLook(Answer.UNKNOWN, problem="it was late itself")
+        scene.fresh = FreshLook(PageAnswer.UNKNOWN, problem="it was late itself")
         await scene.clock.advance(LIMITS.stall_s + 20)
         assert scene.ledger.problem
         scene.shows(3, running=1)
@@ -493,9 +499,9 @@ async def test_run_doubt_that_was_not_sure_is_taken_back_with_progress(tmp_path:
 @pytest.mark.parametrize(
     ("fresh", "state"),
     [
-        (FreshLook(Answer.PAGE, {"0": Rank(3, 1, 0)}, answered=True), State.READY),
-        (FreshLook(Answer.UNKNOWN, problem="late"), State.STALLED),
-        (FreshLook(Answer.NONE), State.STALLED),
+        (FreshLook(PageAnswer.PAGE, {"0": RankProgress(3, 1, 0)}, answered=True), State.READY),
+        (FreshLook(PageAnswer.UNKNOWN, problem="late"), State.STALLED),
+        (FreshLook(PageAnswer.NONE), State.STALLED),
     ],
 )
 async def test_run_second_look_after_the_diagnosis_decides(
@@ -520,8 +526,8 @@ async def test_run_engine_that_stays_mute_is_never_ready(tmp_path: Path) -> None
 
         def busy() -> None:
             scene.clock.now += 3
-            scene.activity = Activity(11.0, 10.0, 1000)
-            scene.fresh = FreshLook(Answer.UNKNOWN, problem="late")
+            scene.activity = ProcessActivity(11.0, 10.0, 1000)
+            scene.fresh = FreshLook(PageAnswer.UNKNOWN, problem="late")
 
         scene.during_diagnosis = busy
         await scene.clock.advance(LIMITS.stall_s + 20)
@@ -530,14 +536,14 @@ async def test_run_engine_that_stays_mute_is_never_ready(tmp_path: Path) -> None
         for _ in range(6):
             await scene.clock.advance(5)
             api_cpu_s += 5
-            scene.activity = Activity(api_cpu_s, 10.0, 1000)
+            scene.activity = ProcessActivity(api_cpu_s, 10.0, 1000)
             assert scene.ledger.state in (State.STALLED, State.UNREACHABLE)
         assert scene.is_in(State.UNREACHABLE)
         scene.fresh, scene.during_diagnosis = None, lambda: None
         for _ in range(int(LIMITS.hang_s / 5)):
             await scene.clock.advance(5)
             api_cpu_s += 5
-            scene.activity = Activity(api_cpu_s, 10.0, 1000)
+            scene.activity = ProcessActivity(api_cpu_s, 10.0, 1000)
         assert task.result().label == "stalled"
 
 
@@ -545,7 +551,9 @@ async def test_run_canary_without_an_answer_is_asked_again_by_the_fresh_look(
     tmp_path: Path,
 ) -> None:
     async with watching(tmp_path, ready=True, canary=True) as (scene, task):
-        scene.fresh = FreshLook(Answer.PAGE, {"0": Rank(1, 0, 0)}, answered=True, canary=True)
+        scene.fresh = FreshLook(
+            PageAnswer.PAGE, {"0": RankProgress(1, 0, 0)}, answered=True, canary=True
+        )
         await scene.clock.advance(LIMITS.canary_every_s + LIMITS.stall_s + 20)
         assert scene.looks == [True]
         assert not task.done()
@@ -555,11 +563,11 @@ async def test_run_canary_without_an_answer_is_asked_again_by_the_fresh_look(
 async def test_run_load_that_answers_a_fresh_look_goes_on(tmp_path: Path) -> None:
     """The daemon's own question for its health gets no answer, as when the loop is late."""
     async with watching(tmp_path) as (scene, task):
-        scene.fresh = FreshLook(Answer.PAGE, answered=True)
+        scene.fresh = FreshLook(PageAnswer.PAGE, answered=True)
         await scene.clock.advance(3 * LIMITS.load_stall_s)
         assert not task.done()
         assert scene.is_in(State.LOADING)
-        scene.fresh = FreshLook(Answer.UNKNOWN, problem="late")
+        scene.fresh = FreshLook(PageAnswer.UNKNOWN, problem="late")
         await scene.clock.advance(2 * LIMITS.load_stall_s)
         assert not task.done()
         assert scene.is_in(State.LOADING)
@@ -587,14 +595,17 @@ async def test_run_load_that_goes_on_during_the_diagnosis_is_not_killed(tmp_path
 async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True) as (scene, task):
         scene.activity = None
-        scene.reading = Reading(0.0, Answer.UNKNOWN, problem="[Errno 24] Too many open files")
+        scene.reading = Reading(0.0, PageAnswer.UNKNOWN, problem="[Errno 24] Too many open files")
         with capture_logs() as logs:
             await scene.clock.advance(10 * LIMITS.hang_s)
         assert scene.is_in(State.READY)
         assert scene.looks == []
         assert scene.ledger.problem == NOT_SEEN + "[Errno 24] Too many open files"
         assert [entry["event"] for entry in logs].count(EngineProblemFound.name) == 1
-        for answer in (*(Answer.NONE, Answer.UNKNOWN) * (SILENT_POLLS - 1), Answer.NONE):
+        for answer in (
+            *(PageAnswer.NONE, PageAnswer.UNKNOWN) * (SILENT_POLLS - 1),
+            PageAnswer.NONE,
+        ):
             assert scene.is_in(State.READY)
             scene.silent(answer)
             await scene.clock.advance(5)
@@ -604,10 +615,12 @@ async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path
 
 
 READINGS = st.one_of(
-    st.sampled_from([Answer.NONE, Answer.REFUSED, Answer.UNKNOWN]).map(lambda a: Reading(0.0, a)),
+    st.sampled_from([PageAnswer.NONE, PageAnswer.REFUSED, PageAnswer.UNKNOWN]).map(
+        lambda a: Reading(0.0, a)
+    ),
     st.builds(
         lambda steps, running, sleeping: Reading(
-            0.0, Answer.PAGE, {"0": Rank(steps, running, 0)}, sleeping
+            0.0, PageAnswer.PAGE, {"0": RankProgress(steps, running, 0)}, sleeping
         ),
         st.integers(0, 2),
         st.integers(0, 1),
@@ -621,10 +634,10 @@ READINGS = st.one_of(
     st.lists(st.tuples(READINGS, st.sampled_from([5.0, 70.0])), max_size=20),
     st.sampled_from([1.0, 60.0]),
     st.booleans(),
-    st.sampled_from(list(Answer)),
+    st.sampled_from(list(PageAnswer)),
 )
 def test_no_sequence_of_readings_leads_out_of_the_table(
-    steps: list[tuple[Reading, float]], stall_s: float, acts: bool, fresh: Answer
+    steps: list[tuple[Reading, float]], stall_s: float, acts: bool, fresh: PageAnswer
 ) -> None:
     async def play() -> None:
         limits = attrs.evolve(LIMITS, stall_s=stall_s, restart_stalled=acts)
@@ -632,13 +645,13 @@ def test_no_sequence_of_readings_leads_out_of_the_table(
             async with watching(Path(folder), ready=True, limits=limits) as (scene, task):
                 for reading, seconds in steps:
                     scene.reading = reading
-                    scene.fresh = FreshLook(fresh, reading.ranks, answered=fresh is Answer.PAGE)
+                    scene.fresh = FreshLook(fresh, reading.ranks, answered=fresh is PageAnswer.PAGE)
                     was = scene.ledger.state
                     await scene.clock.advance(seconds)
                     if task.done():
                         task.result()  # or it raises what broke it
                         break
                     if scene.is_in(State.READY) and was is not State.READY:
-                        assert Answer.PAGE in (reading.answer, fresh)
+                        assert PageAnswer.PAGE in (reading.answer, fresh)
 
     asyncio.run(play())

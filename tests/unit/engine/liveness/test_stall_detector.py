@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vllmd.config.model import Liveness
+from vllmd.config.model import LivenessConfig
 from vllmd.engine.liveness import stall_detector
-from vllmd.engine.liveness.reading import Activity, Answer, Rank, Reading
-from vllmd.engine.liveness.stall_detector import Judge, LoadJudge, Verdict
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.liveness.stall_detector import LoadStallDetector, StallDetector, Verdict
 from vllmd.util.units import format_duration
 
-LIMITS = Liveness(stall_s=120, hang_s=600)
+LIMITS = LivenessConfig(stall_s=120, hang_s=600)
 POLL_S = 5.0
 
 
@@ -33,18 +33,18 @@ class Engine:
     running: int = 0
     waiting: int = 0
     sleeping: bool = False
-    answer: Answer = Answer.PAGE
+    answer: PageAnswer = PageAnswer.PAGE
     api_cpu_s: float = 0.0
     core_cpu_s: float = 0.0
 
     def reading(self) -> Reading:
-        if self.answer is not Answer.PAGE:
+        if self.answer is not PageAnswer.PAGE:
             return Reading(self.at, self.answer)
-        ranks = {"0": Rank(self.steps, self.running, self.waiting)}
-        return Reading(self.at, Answer.PAGE, ranks, self.sleeping)
+        ranks = {"0": RankProgress(self.steps, self.running, self.waiting)}
+        return Reading(self.at, PageAnswer.PAGE, ranks, self.sleeping)
 
-    def activity(self) -> Activity:
-        return Activity(self.api_cpu_s, self.core_cpu_s, 0)
+    def activity(self) -> ProcessActivity:
+        return ProcessActivity(self.api_cpu_s, self.core_cpu_s, 0)
 
     def step(self, count: int = 1) -> None:
         self.steps += count
@@ -56,7 +56,9 @@ class Engine:
         self.api_cpu_s += api_cpu * seconds
 
 
-def until_stalled(judge: Judge, engine: Engine, limit_s: float, **used: float) -> float | None:
+def until_stalled(
+    judge: StallDetector, engine: Engine, limit_s: float, **used: float
+) -> float | None:
     """Let time pass and nothing else; return after how many seconds it was found, if it was."""
     began = engine.at
     while engine.at - began < limit_s:
@@ -67,37 +69,37 @@ def until_stalled(judge: Judge, engine: Engine, limit_s: float, **used: float) -
 
 
 def test_judge_idle_busy_and_sleeping_are_named() -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine()
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine()
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.IDLE
     engine.running = 1
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
     engine.sleeping = True
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.SLEEPING
-    engine.answer = Answer.NONE
+    engine.answer = PageAnswer.NONE
     assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.SILENT
 
 
 def test_judge_frozen_core_is_found_within_the_short_limit() -> None:
     engine = Engine(running=2)
-    found_s = until_stalled(Judge(LIMITS, POLL_S), engine, 1000)
+    found_s = until_stalled(StallDetector(LIMITS, POLL_S), engine, 1000)
     assert found_s is not None
     assert LIMITS.stall_s <= found_s <= LIMITS.stall_s + 2 * POLL_S
 
 
 def test_judge_spinning_core_is_found_within_the_long_limit() -> None:
-    found_s = until_stalled(Judge(LIMITS, POLL_S), Engine(running=2), 1000, cpu=1.0)
+    found_s = until_stalled(StallDetector(LIMITS, POLL_S), Engine(running=2), 1000, cpu=1.0)
     assert found_s is not None
     assert LIMITS.hang_s <= found_s <= LIMITS.hang_s + 2 * POLL_S
 
 
 def test_judge_busy_api_server_does_not_hide_a_frozen_core() -> None:
-    found_s = until_stalled(Judge(LIMITS, POLL_S), Engine(running=2), 1000, api_cpu=0.9)
+    found_s = until_stalled(StallDetector(LIMITS, POLL_S), Engine(running=2), 1000, api_cpu=0.9)
     assert found_s is not None
     assert found_s <= LIMITS.stall_s + 2 * POLL_S
 
 
 def test_judge_core_that_freezes_after_a_long_step_gets_the_whole_short_limit() -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     assert until_stalled(judge, engine, 300, cpu=1.0) is None
     found_s = until_stalled(judge, engine, 1000)
     assert found_s is not None
@@ -105,15 +107,17 @@ def test_judge_core_that_freezes_after_a_long_step_gets_the_whole_short_limit() 
 
 
 def test_judge_frozen_api_server_is_found_and_a_loaded_one_has_longer() -> None:
-    frozen = until_stalled(Judge(LIMITS, POLL_S), Engine(answer=Answer.NONE), 1000)
-    loaded = until_stalled(Judge(LIMITS, POLL_S), Engine(answer=Answer.NONE), 1000, api_cpu=1.0)
+    frozen = until_stalled(StallDetector(LIMITS, POLL_S), Engine(answer=PageAnswer.NONE), 1000)
+    loaded = until_stalled(
+        StallDetector(LIMITS, POLL_S), Engine(answer=PageAnswer.NONE), 1000, api_cpu=1.0
+    )
     assert frozen is not None
     assert loaded is not None
     assert frozen <= LIMITS.stall_s + 2 * POLL_S < LIMITS.hang_s <= loaded
 
 
 def test_judge_refused_connections_are_not_taken_for_load() -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine(answer=Answer.REFUSED)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(answer=PageAnswer.REFUSED)
     found_s = until_stalled(judge, engine, 1000, api_cpu=1.0)
     assert found_s is not None
     assert found_s <= LIMITS.stall_s + 2 * POLL_S
@@ -121,29 +125,29 @@ def test_judge_refused_connections_are_not_taken_for_load() -> None:
 
 
 def test_judge_prefill_of_a_very_long_context_is_busy() -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     for _ in range(5):
         assert until_stalled(judge, engine, LIMITS.hang_s - 2 * POLL_S, cpu=1.0) is None
         engine.step()
 
 
 def test_judge_idle_night_is_idle() -> None:
-    assert until_stalled(Judge(LIMITS, POLL_S), Engine(steps=7), 12 * 3600) is None
+    assert until_stalled(StallDetector(LIMITS, POLL_S), Engine(steps=7), 12 * 3600) is None
 
 
 def test_judge_one_rank_of_two_that_stands_still_is_a_stall() -> None:
-    judge = Judge(LIMITS, POLL_S)
+    judge = StallDetector(LIMITS, POLL_S)
     verdicts = []
     for n in range(40):
-        ranks = {"0": Rank(n, 1, 0), "1": Rank(5, 1, 0)}
-        reading = Reading(n * POLL_S, Answer.PAGE, ranks)
-        verdicts.append(judge.judge(reading, lambda: Activity(0, 0, 0)))
+        ranks = {"0": RankProgress(n, 1, 0), "1": RankProgress(5, 1, 0)}
+        reading = Reading(n * POLL_S, PageAnswer.PAGE, ranks)
+        verdicts.append(judge.judge(reading, lambda: ProcessActivity(0, 0, 0)))
     assert verdicts[-1].verdict is Verdict.STALLED
     assert "rank 1" in verdicts[-1].reason
 
 
 def test_judge_time_that_was_not_watched_does_not_count() -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     judge.judge(engine.reading(), engine.activity)
     engine.passes(POLL_S)
     judge.judge(engine.reading(), engine.activity)
@@ -154,7 +158,7 @@ def test_judge_time_that_was_not_watched_does_not_count() -> None:
 
 
 def test_judge_cpu_that_is_not_known_is_taken_for_work() -> None:
-    judge = Judge(LIMITS, POLL_S)
+    judge = StallDetector(LIMITS, POLL_S)
     reading = Engine(running=1).reading()
     verdicts = [
         judge.judge(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict for n in range(130)
@@ -163,12 +167,12 @@ def test_judge_cpu_that_is_not_known_is_taken_for_work() -> None:
     assert verdicts[-1] is Verdict.STALLED
 
 
-def _known(activity: Activity) -> Activity:
+def _known(activity: ProcessActivity) -> ProcessActivity:
     return activity
 
 
 def test_judge_busy_gpu_is_work() -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     for _ in range(100):
         activity = attrs.evolve(engine.activity(), gpu_busy=True)
         verdict = judge.judge(engine.reading(), functools.partial(_known, activity)).verdict
@@ -185,13 +189,13 @@ def healthy(seed: int) -> Iterator[Engine]:
             ["idle", "decode", "prefill", "burst", "silent", "sleep", "refusals", "compile"]
         )
         engine.running = engine.waiting = 0
-        engine.answer, engine.sleeping = Answer.PAGE, False
+        engine.answer, engine.sleeping = PageAnswer.PAGE, False
         length_s = dice.uniform(5, 1800)
         used = {"cpu": dice.uniform(0.3, 8.0), "api_cpu": dice.uniform(0.06, 1.0)}
         if pattern == "idle":
             used = {"cpu": 0.0, "api_cpu": 0.003}
         elif pattern == "silent":  # scrapes time out under load
-            engine.answer, length_s = Answer.NONE, dice.uniform(5, LIMITS.hang_s - 20)
+            engine.answer, length_s = PageAnswer.NONE, dice.uniform(5, LIMITS.hang_s - 20)
         elif pattern == "sleep":
             engine.sleeping, used = True, {"cpu": 0.0}
         ended = engine.at + length_s
@@ -209,14 +213,14 @@ def healthy(seed: int) -> Iterator[Engine]:
             yield engine
             engine.passes(dice.choice([POLL_S, POLL_S, 5.4, 10.0]), **used)
         engine.step()
-        engine.answer = Answer.PAGE
+        engine.answer = PageAnswer.PAGE
         yield engine
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) -> None:
-    judge = Judge(LIMITS, POLL_S)
+    judge = StallDetector(LIMITS, POLL_S)
     for engine in healthy(seed):
         judgement = judge.judge(engine.reading(), engine.activity)
         assert judgement.verdict is not Verdict.STALLED, judgement.reason
@@ -225,14 +229,14 @@ def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 2000), st.booleans())
 def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, spins: bool) -> None:
-    judge = Judge(LIMITS, POLL_S)
+    judge = StallDetector(LIMITS, POLL_S)
     engine = Engine()
     for n, each in enumerate(healthy(seed)):
         engine = each
         judge.judge(engine.reading(), engine.activity)
         if n == after:
             break
-    engine.answer, engine.sleeping, engine.running = Answer.PAGE, False, 1
+    engine.answer, engine.sleeping, engine.running = PageAnswer.PAGE, False, 1
     limit_s = LIMITS.hang_s if spins else LIMITS.stall_s
     found_s = until_stalled(judge, engine, 2000, cpu=1.0 if spins else 0.0)
     assert found_s is not None
@@ -241,38 +245,40 @@ def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, sp
 
 @pytest.mark.parametrize("io_bytes", [0, 10_000_000])
 def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
-    judge = LoadJudge(100, POLL_S)
+    judge = LoadStallDetector(100, POLL_S)
     found = None
     for n in range(60):
-        activity = Activity(0.0, 0.0, n * io_bytes)
+        activity = ProcessActivity(0.0, 0.0, n * io_bytes)
         found = found or judge.judge(n * POLL_S, spoke=False, activity=activity)
     assert (found is None) == (io_bytes > 0)
 
 
 def test_load_judge_vram_that_grows_is_progress() -> None:
-    judge = LoadJudge(100, POLL_S)
+    judge = LoadStallDetector(100, POLL_S)
     for n in range(60):
-        activity = Activity(0.0, 0.0, 0, gpu_memory_bytes=n)
+        activity = ProcessActivity(0.0, 0.0, 0, gpu_memory_bytes=n)
         assert judge.judge(n * POLL_S, spoke=False, activity=activity) is None
 
 
 def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
-    judge = LoadJudge(100, POLL_S)
+    judge = LoadStallDetector(100, POLL_S)
     for n in range(60):
         assert judge.judge(n * POLL_S, spoke=False, activity=None) is None
 
 
 def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
-    judge = LoadJudge(100, POLL_S)
+    judge = LoadStallDetector(100, POLL_S)
     found = [
-        judge.judge(n * POLL_S, spoke=False, activity=Activity(0.0, 0.0, int(n * POLL_S * 1024)))
+        judge.judge(
+            n * POLL_S, spoke=False, activity=ProcessActivity(0.0, 0.0, int(n * POLL_S * 1024))
+        )
         for n in range(60)
     ]
     assert found[-1] is not None
 
 
 def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> None:
-    judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    judge, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     assert judge.judge(0.0, spoke=False, activity=still) is None
     for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
         judge.judge(min(at, 30.0), spoke=False, activity=still)
@@ -280,48 +286,48 @@ def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> No
 
 
 def test_load_judge_is_over_at_its_limit_and_not_a_second_before() -> None:
-    judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    judge, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     looks = [*(n * POLL_S for n in range(20)), 99.5]
     assert {judge.judge(at, spoke=False, activity=still) for at in looks} == {None}
     assert judge.judge(100.0, spoke=False, activity=still) is not None
 
 
 def test_judges_looks_at_the_same_time_are_no_time() -> None:
-    load, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    load, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     assert {load.judge(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
-    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     verdicts = {judge.judge(engine.reading(), engine.activity).verdict for _ in range(200)}
     assert verdicts == {Verdict.BUSY}
 
 
 def test_load_judge_time_that_was_not_watched_does_not_count() -> None:
-    judge, still = LoadJudge(100, POLL_S), Activity(1.0, 1.0, 1)
+    judge, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     for at in (0.0, 5.0, 5.0 + 8 * 3600, 10.0 + 8 * 3600):  # nobody looked all night
         assert judge.judge(at, spoke=False, activity=still) is None
 
 
 def test_judge_engine_that_slept_is_suspected_anew() -> None:
-    judge = Judge(LIMITS, POLL_S)
+    judge = StallDetector(LIMITS, POLL_S)
     engine = Engine(steps=5, running=1)
     verdicts = []
     for sleeping in (*[False] * 20, True, *[False] * 20):
         engine.sleeping = sleeping
-        verdicts.append(judge.judge(engine.reading(), lambda: Activity(0.0, 0.0, 0)).verdict)
+        verdicts.append(judge.judge(engine.reading(), lambda: ProcessActivity(0.0, 0.0, 0)).verdict)
         engine.at += POLL_S
     assert Verdict.SLEEPING in verdicts
     assert Verdict.STALLED not in verdicts  # 100 s before, and 100 s after
 
 
 def test_load_judge_looks_whose_time_is_not_known_are_compared_by_their_distance() -> None:
-    judge = LoadJudge(120, POLL_S)
-    judge.judge(0.0, spoke=False, activity=Activity(0.0, 0.0, 0))
+    judge = LoadStallDetector(120, POLL_S)
+    judge.judge(0.0, spoke=False, activity=ProcessActivity(0.0, 0.0, 0))
     for at in (5.0, 10.0):
-        assert judge.judge(at, spoke=False, activity=Activity(0.0, 0.0, 0, at=at)) is None
+        assert judge.judge(at, spoke=False, activity=ProcessActivity(0.0, 0.0, 0, at=at)) is None
 
 
 @pytest.mark.parametrize(("cpu", "limit_s"), [(0.0, LIMITS.stall_s), (1.0, LIMITS.hang_s)])
 def test_judge_is_over_at_its_limit_and_says_for_how_long(cpu: float, limit_s: float) -> None:
-    judge, engine = Judge(LIMITS, POLL_S), Engine(running=1)
+    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     engine.step()
     assert until_stalled(judge, engine, 100, cpu=1.0) is None  # a step takes long, and is done
     engine.step()
@@ -336,6 +342,6 @@ def test_judge_is_over_at_its_limit_and_says_for_how_long(cpu: float, limit_s: f
 
 def test_worked_one_tick_of_the_kernels_clock_between_two_quick_looks_is_no_work() -> None:
     """CPU time comes in steps of 10 ms."""
-    before, now = Activity(1.0, 1.0, 0, at=5.0), Activity(1.0, 1.01, 0, at=5.1)
+    before, now = ProcessActivity(1.0, 1.0, 0, at=5.0), ProcessActivity(1.0, 1.01, 0, at=5.1)
     assert not stall_detector._worked(before, now, 0.1)
     assert stall_detector._worked(before, attrs.evolve(now, core_cpu_s=1.1), 0.1)

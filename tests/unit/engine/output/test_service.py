@@ -7,16 +7,16 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from tests.helpers.parts import running
-from vllmd.engine.output.service import LOOK_S, Outputs, rotation_of
+from vllmd.engine.output.service import LOOK_S, OutputService, rotation_of
 from vllmd.errors import UnknownEngineError
 from vllmd.events.engine import LogNotCompressed
 
 
-def made(folder: Path, text: str = "") -> Outputs:
+def made(folder: Path, text: str = "") -> OutputService:
     places = "".join(f'{d}_dir = "{folder}/{d}"\n' for d in ("run", "state", "log"))
     for name in ("run/engines/chat", "state/engines", "log"):
         (folder / name).mkdir(parents=True)
-    return Outputs(
+    return OutputService(
         config(f'[daemon]\n{places}[logs]\n{text}\n[engines.chat]\nmodel = "m"\n'), CLOCK
     )
 
@@ -43,7 +43,7 @@ async def test_run_follows_and_compresses(tmp_path: Path) -> None:
     outputs.close()
 
 
-async def follows(outputs: Outputs, log: Path) -> None:
+async def follows(outputs: OutputService, log: Path) -> None:
     for number in (1, 2):
         log.with_name(f"chat.log.{number:06d}").write_text("INFO 11-23 x\n")
     log.write_text("INFO 11-23 x\n")

@@ -6,13 +6,13 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
-from vllmd.engine.process.run_state import Reached, Run, RunState, RunStates
+from vllmd.engine.process.run_state import Endpoint, Run, RunState, RunStates
 from vllmd.engine.state_machine import State
 from vllmd.events.daemon import StateFileNotWritten
 from vllmd.util.clock import Moment
 
 STATE = RunState(
-    Run("run-1", "hash", Reached("127.0.0.1", 8001, "m", ("tiny",))),
+    Run("run-1", "hash", Endpoint("127.0.0.1", 8001, "m", ("tiny",))),
     State.SLEEPING,
     Moment(900.0, 1_000_900.0),
     ready_at=880.0,
@@ -63,5 +63,5 @@ def test_save_on_a_full_disk_is_said_once(tmp_path: Path) -> None:
 
 def test_reached_gives_other_settings_the_address_of_the_run() -> None:
     old, new = engine("port = 8001"), engine("port = 9001\ndrain_s = 7")
-    found = Reached.of(old).settings(new)
+    found = Endpoint.of(old).settings(new)
     assert (found.port, found.drain_s) == (8001, 7)

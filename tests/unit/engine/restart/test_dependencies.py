@@ -8,7 +8,7 @@ from tests.helpers.make import engine
 from tests.helpers.ports import free_port
 from vllmd.config import command
 from vllmd.engine import disk_space
-from vllmd.engine.disk_space import Room
+from vllmd.engine.disk_space import FreeSpace
 from vllmd.engine.restart import dependencies
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.util.units import GIB, MIB
@@ -26,20 +26,20 @@ def test_fine_cause_that_depends_on_nothing_is_not_known() -> None:
 
 
 def test_fine_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    rooms = {Path("/nonexistent/state"): Room("", MIB, 100 * MIB, 500, 1000)}
-    plenty = Room("", GIB, 100 * GIB, 500, 1000)
+    rooms = {Path("/nonexistent/state"): FreeSpace("", MIB, 100 * MIB, 500, 1000)}
+    plenty = FreeSpace("", GIB, 100 * GIB, 500, 1000)
     monkeypatch.setattr(disk_space, "look", lambda folder: rooms.get(folder, plenty))
     assert made().fine("disk_full") is True
-    rooms[Path("/nonexistent/state")] = Room("", MIB - 1, 100 * MIB, 500, 1000)
+    rooms[Path("/nonexistent/state")] = FreeSpace("", MIB - 1, 100 * MIB, 500, 1000)
     assert made().fine("disk_full") is False
-    rooms[Path("/nonexistent/state")] = Room("", MIB, 100 * MIB, 15, 1000)
+    rooms[Path("/nonexistent/state")] = FreeSpace("", MIB, 100 * MIB, 15, 1000)
     assert made().fine("disk_full") is False, "no files (inodes) are left"
 
 
 def test_fine_space_asks_for_a_download_only_if_there_is_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    little = Room("", disk_space.CACHE_BYTES, 100 * GIB, 500, 1000)
+    little = FreeSpace("", disk_space.CACHE_BYTES, 100 * GIB, 500, 1000)
     monkeypatch.setattr(disk_space, "look", lambda _: little)
     assert made().fine("disk_full") is False
     config = attrs.evolve(engine(), model=str(tmp_path))

@@ -5,17 +5,17 @@ import attrs
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
-from vllmd.engine.liveness.reading import Activity
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.restart.load_slots import (
     LEAST_WAIT_S,
     LOOK_S,
     MAX_WAIT_S,
     STILL_S,
     USUAL,
-    Load,
-    Turn,
-    Turns,
+    LoadingEngine,
+    LoadSlot,
+    LoadSlots,
 )
 
 ALL = None
@@ -35,7 +35,7 @@ ONE, TWO = frozenset({"0"}), frozenset({"0", "1"})
 def test_ahead_of_engines_that_share_a_gpu_wait(
     mine: frozenset[str] | None, theirs: frozenset[str] | None, waits: bool
 ) -> None:
-    turns, load = Turns(), Load(theirs)
+    turns, load = LoadSlots(), LoadingEngine(theirs)
     turns.take("other", load)
     assert list(turns.ahead_of("me", mine)) == ([("other", load)] if waits else [])
     assert list(turns.ahead_of("other", theirs)) == []
@@ -48,21 +48,21 @@ class Scene:
     """An engine that loads, and one that waits for it."""
 
     clock: FakeClock = attrs.field(factory=FakeClock)
-    turns: Turns = attrs.field(factory=Turns)
-    wishes: Wishes = attrs.field(factory=Wishes)
+    turns: LoadSlots = attrs.field(factory=LoadSlots)
+    wishes: OperatorRequests = attrs.field(factory=OperatorRequests)
     wanted: bool = True
     room: bool | None = None
     phase: str | None = None
-    used: Callable[[float], Activity | None] = lambda now: Activity(now, now, 0)
+    used: Callable[[float], ProcessActivity | None] = lambda now: ProcessActivity(now, now, 0)
     said: list[str] = attrs.field(factory=list)
 
     def loads(self, usual_s: float | None = None) -> "asyncio.Task[None]":
-        Turn(
+        LoadSlot(
             *(self.turns, "other", ALL, self.clock),
             activity=lambda: self.used(self.clock.now),
             phase=lambda: self.phase,
         ).take(usual_s)
-        me = Turn(self.turns, "me", ALL, self.clock, has_room=lambda: self.room)
+        me = LoadSlot(self.turns, "me", ALL, self.clock, has_room=lambda: self.room)
         return asyncio.create_task(me.wait(self.wishes, lambda: self.wanted, self.say))
 
     def say(self, words: str) -> None:
@@ -79,12 +79,12 @@ class Scene:
 
 
 async def test_wait_three_engines_load_one_after_another() -> None:
-    turns, clock = Turns(), FakeClock()
+    turns, clock = LoadSlots(), FakeClock()
     loading: list[str] = []
 
     async def load(name: str) -> None:
-        turn = Turn(turns, name, ALL, clock)
-        await turn.wait(Wishes(), lambda: True, lambda _: None)
+        turn = LoadSlot(turns, name, ALL, clock)
+        await turn.wait(OperatorRequests(), lambda: True, lambda _: None)
         turn.take()
         loading.append(name)
         assert len(loading) == 1
@@ -139,7 +139,7 @@ async def test_wait_for_a_load_that_gets_on_is_bounded_by_what_it_usually_takes(
     assert most_s <= waited <= most_s + LOOK_S
 
 
-QUIET = Activity(5.0, 5.0, 10)
+QUIET = ProcessActivity(5.0, 5.0, 10)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ QUIET = Activity(5.0, 5.0, 10)
     ids=["nothing", "API", "core", "bytes", "GPU memory", "not known"],
 )
 async def test_wait_ends_once_a_load_stands_still(
-    used: Callable[[float], Activity | None], still: bool
+    used: Callable[[float], ProcessActivity | None], still: bool
 ) -> None:
     scene = Scene(used=used)
     waited = await scene.waited(scene.loads())
@@ -166,7 +166,7 @@ async def test_wait_a_load_that_goes_on_after_a_while_is_waited_for() -> None:
     scene = Scene(used=lambda _: QUIET)
     task = scene.loads()
     await scene.clock.advance(STILL_S - LOOK_S)
-    scene.used = lambda now: Activity(now, now, 0)
+    scene.used = lambda now: ProcessActivity(now, now, 0)
     await scene.clock.advance(2 * STILL_S)
     assert not task.done()
     scene.phase, scene.used = "weights", lambda _: QUIET
@@ -204,11 +204,11 @@ async def test_wait_engines_that_give_up_on_one_load_do_not_load_at_once() -> No
     loading: list[str] = []
 
     async def load(name: str) -> None:
-        turn = Turn(
+        turn = LoadSlot(
             *(scene.turns, name, ALL, scene.clock),
-            activity=lambda: Activity(scene.clock.now, 0.0, 0),
+            activity=lambda: ProcessActivity(scene.clock.now, 0.0, 0),
         )
-        await turn.wait(Wishes(), lambda: True, lambda _: None)
+        await turn.wait(OperatorRequests(), lambda: True, lambda _: None)
         turn.take()
         loading.append(name)
         assert len(loading) == 1

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllmd.config.model import Restart
+from vllmd.config.model import RestartConfig
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.restart.policy import (
     Failure,
     Hold,
-    Past,
+    RestartHistory,
     Retry,
     decide,
     forgiven,
@@ -18,7 +18,7 @@ from vllmd.engine.restart.policy import (
     released,
 )
 
-SETTINGS = Restart(
+SETTINGS = RestartConfig(
     initial_s=1, max_s=60, jitter=0.5, reset_after_s=600, max_failures=6, window_s=7200
 )
 
@@ -31,7 +31,7 @@ def of(kind: Kind, cause: str = "c") -> Diagnosis:
 class Life:
     """An engine that fails again and again; time passes between its failures."""
 
-    past: Past = attrs.field(factory=Past)
+    past: RestartHistory = attrs.field(factory=RestartHistory)
     now: float = 1e9
 
     def fails(
@@ -111,19 +111,19 @@ def test_decide_everything_else_is_tried_again(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_decide_engine_that_was_ready_with_this_command_is_not_held_first(kind: Kind) -> None:
-    assert isinstance(Life(proven(Past(), "hash")).fails(kind), Retry)
-    other = Life(proven(Past(), "another command")).fails(kind)
+    assert isinstance(Life(proven(RestartHistory(), "hash")).fails(kind), Retry)
+    other = Life(proven(RestartHistory(), "another command")).fails(kind)
     assert isinstance(other, Hold) == (kind in (Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER))
 
 
 def test_decide_proven_engine_is_held_on_its_second_failure() -> None:
-    life = Life(proven(Past(), "hash"))
+    life = Life(proven(RestartHistory(), "hash"))
     assert isinstance(life.fails(Kind.CONFIGURATION), Retry)
     assert isinstance(life.fails(Kind.CONFIGURATION), Hold)
 
 
 def test_decide_wall_that_a_caller_sees_is_held() -> None:
-    assert isinstance(Life(proven(Past(), "hash")).fails(Kind.TRANSIENT, wall=True), Hold)
+    assert isinstance(Life(proven(RestartHistory(), "hash")).fails(Kind.TRANSIENT, wall=True), Hold)
 
 
 def test_decide_hold_that_was_tried_again_waits_for_a_person() -> None:
@@ -151,7 +151,7 @@ def test_decide_another_wall_after_the_retry_has_a_retry_of_its_own() -> None:
 
 
 def test_proven_keeps_the_newest_few() -> None:
-    past = Past()
+    past = RestartHistory()
     for n in range(20):
         past = proven(past, str(n))
     assert past.proven == tuple(str(n) for n in range(12, 20))
@@ -177,7 +177,7 @@ def test_decide_stays_within_its_bounds(failures: Sequence[tuple[Kind, float, fl
 
 
 def test_decide_any_readiness_is_sustained_where_a_second_is_enough() -> None:
-    past = Past(failures=(Failure(1e9 - 10, "c"),) * 3)
+    past = RestartHistory(failures=(Failure(1e9 - 10, "c"),) * 3)
     settings = attrs.evolve(SETTINGS, reset_after_s=1)
     past, _ = decide(
         past,
@@ -192,7 +192,7 @@ def test_decide_any_readiness_is_sustained_where_a_second_is_enough() -> None:
 
 
 def test_moved_past_has_the_same_failures_at_other_times() -> None:
-    past = Past(failures=(Failure(100.0, "a"), Failure(200.0, "b")), proven=("hash",))
+    past = RestartHistory(failures=(Failure(100.0, "a"), Failure(200.0, "b")), proven=("hash",))
     assert past.moved(-50.0) == attrs.evolve(
         past, failures=(Failure(50.0, "a"), Failure(150.0, "b"))
     )

@@ -9,14 +9,14 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from vllmd.config import command
 from vllmd.engine.causes.base import Diagnosis, Kind
-from vllmd.engine.engine_state import Ledger
+from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
-from vllmd.engine.operator_requests import Wishes
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.restart import compile_cache
 from vllmd.engine.restart.dependencies import Dependencies
-from vllmd.engine.restart.policy import Past
-from vllmd.engine.restart.restarter import LOOK_S, Aftermath
-from vllmd.engine.restart.state_file import Memory
+from vllmd.engine.restart.policy import RestartHistory
+from vllmd.engine.restart.restarter import LOOK_S, Restarter
+from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.events.engine import EngineCacheMoved, EngineReleased
 
 
@@ -25,10 +25,10 @@ class Scene:
         self.clock = FakeClock()
         self.fine: bool | None = None
         self.engine = engine(f'env = {{ VLLM_CACHE_ROOT = "{folder}" }}\n{text}')
-        self.ledger = Ledger("chat", self.clock, Memory(folder / "chat.json"))
+        self.ledger = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
         built = command.build(self.engine)
         dependencies = Dependencies(self.engine, built, gpu=lambda: self.fine)
-        self.aftermath = Aftermath(
+        self.aftermath = Restarter(
             self.engine,
             built,
             self.ledger,
@@ -45,7 +45,7 @@ class Scene:
 
     async def waits(self, until: Callable[[], bool], step_s: float = LOOK_S) -> float:
         """Wait for the end of a hold; returns how long that took, by the fake clock."""
-        task = asyncio.create_task(self.aftermath.wait(Wishes(), 0))
+        task = asyncio.create_task(self.aftermath.wait(OperatorRequests(), 0))
         began = self.clock.now
         for _ in range(200):
             if task.done() or until():
@@ -95,7 +95,7 @@ async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -
     assert [e["why"] for e in logs if e["event"] == EngineReleased.name] == [
         "what it depends on is fine again"
     ]
-    assert scene.ledger.known.past == Past()  # and failures are forgiven
+    assert scene.ledger.known.past == RestartHistory()  # and failures are forgiven
 
 
 async def test_wait_timed_retry_comes_at_its_time_and_failures_still_count(tmp_path: Path) -> None:

@@ -17,11 +17,11 @@ from tests.helpers.host import Host
 from tests.helpers.ports import free_port
 from vllmd.engine.gpu_interface import nobody_knows
 from vllmd.engine.stopping import cleanup
-from vllmd.engine.stopping.cleanup import LIMIT_S, Proof, prove, remove_shared
+from vllmd.engine.stopping.cleanup import LIMIT_S, CleanupResult, prove, remove_shared
 from vllmd.shim import proc
 
 
-async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) -> Proof:
+async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) -> CleanupResult:
     holders = more.get("holders", nobody_knows)
     task = asyncio.create_task(
         prove(
@@ -51,7 +51,7 @@ async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
         clock=FakeClock(),
         holders=nobody_knows,
     )
-    assert await task == Proof()
+    assert await task == CleanupResult()
 
 
 async def test_prove_names_who_has_the_port(tmp_path: Path) -> None:

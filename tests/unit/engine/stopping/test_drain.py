@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine, spec
 from tests.helpers.shims import FakeShim
-from vllmd.engine.engine_state import Ledger
-from vllmd.engine.liveness.reading import Answer, Rank, Reading
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.process.shim_client import ShimClient
-from vllmd.engine.restart.state_file import Memory
-from vllmd.engine.state_machine import Event, State
+from vllmd.engine.restart.state_file import RestartStateFile
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.stopping.drain import ENDING_S, MARGIN_S, Drain
 from vllmd.events.engine import EngineDrained
 
@@ -23,17 +23,17 @@ class Scene:
     def __init__(self, folder: Path) -> None:
         self.clock = FakeClock()
         self.running = 2
-        self.answer = Answer.PAGE
+        self.answer = PageAnswer.PAGE
         self.engine = engine("unready_s = 5\ndrain_s = 30\nstop_grace_s = 10")
-        self.ledger = Ledger("chat", self.clock, Memory(folder / "chat.json"))
-        for event in (Event.START, Event.SPAWNED, Event.ANSWERED):
+        self.ledger = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
+        for event in (Trigger.START, Trigger.SPAWNED, Trigger.ANSWERED):
             self.ledger.to(event)
         self.shim = FakeShim(spec(folder, ["x"]))
         self.shim.exits_when_stopped = False
         self.drain = Drain(self.engine, self.ledger, self.clock, self._read)
 
     async def _read(self) -> Reading:
-        return Reading(0.0, self.answer, {"0": Rank(1, self.running, 0)})
+        return Reading(0.0, self.answer, {"0": RankProgress(1, self.running, 0)})
 
     async def passes(self, seconds: float) -> None:
         """Move the clock in steps small enough for the real socket to keep up."""
@@ -96,7 +96,7 @@ async def test_end_drain_has_a_limit(tmp_path: Path) -> None:
 async def test_end_page_that_cannot_be_read_shortens_nothing(tmp_path: Path) -> None:
     async with ending(tmp_path) as (scene, _, _):
         await scene.passes(8)
-        scene.answer, scene.running = Answer.NONE, 0
+        scene.answer, scene.running = PageAnswer.NONE, 0
         await scene.passes(15)
         assert scene.ledger.state is State.DRAINING
 
@@ -106,7 +106,7 @@ async def test_end_page_that_cannot_be_read_at_first_is_not_taken_for_no_request
 ) -> None:
     """Seen on a real engine: under full load its page is not answered for many seconds."""
     scene = Scene(tmp_path)
-    scene.answer = Answer.NONE
+    scene.answer = PageAnswer.NONE
     await scene.shim.listen()
     client = await ShimClient.connect(tmp_path)
     assert client is not None
@@ -115,7 +115,7 @@ async def test_end_page_that_cannot_be_read_at_first_is_not_taken_for_no_request
     await scene.passes(20)
     assert scene.shim.stops == [40]
     assert scene.ledger.state is State.DRAINING
-    scene.answer, scene.running = Answer.PAGE, 0
+    scene.answer, scene.running = PageAnswer.PAGE, 0
     await scene.passes(3)
     assert scene.shim.stops == [40, 10]
     task.cancel()
@@ -155,10 +155,10 @@ async def test_end_shim_that_does_not_answer_is_asked_by_a_signal(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("event", "grace_s"), [(Event.WENT_SILENT, 40), (Event.SLEPT, 40), (Event.STALLED, 10)]
+    ("event", "grace_s"), [(Trigger.WENT_SILENT, 40), (Trigger.SLEPT, 40), (Trigger.STALLED, 10)]
 )
 async def test_end_engine_that_is_not_ready_may_still_have_requests_unless_it_is_stalled(
-    tmp_path: Path, event: Event, grace_s: float
+    tmp_path: Path, event: Trigger, grace_s: float
 ) -> None:
     scene = Scene(tmp_path)
     scene.ledger.to(event)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import Panel, Query, Row, place
+from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, place
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 PANELS = [
@@ -70,8 +70,8 @@ def test_lines_are_as_high_as_their_highest_panel() -> None:
     def panel(title: str, width: int, height: int) -> Panel:
         return Panel(title, "H.", "s", [Query("x", "x")], width=width, height=height)
 
-    row = Row("R", [panel("a", 12, 4), panel("b", 12, 8), panel("c", 24, 4)])
-    placed = {each["title"]: each["gridPos"] for each in place([row, Row("S", [])])}
+    row = PanelRow("R", [panel("a", 12, 4), panel("b", 12, 8), panel("c", 24, 4)])
+    placed = {each["title"]: each["gridPos"] for each in place([row, PanelRow("S", [])])}
     assert placed["b"] == {"x": 12, "y": 1, "w": 12, "h": 8}
     assert placed["c"] == {"x": 0, "y": 9, "w": 24, "h": 4}
     assert placed["S"]["y"] == 13

@@ -3,24 +3,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.helpers.clock import FakeClock, settle
-from vllmd.traces.forward.answer import Answer, Verdict
+from vllmd.traces.forward.answer import ExportOutcome, ExportResponse
 from vllmd.traces.forward.forwarder import LONGEST_PAUSE_S, PATIENCE_S, Forwarder
 from vllmd.traces.forward.queue import Batch, ForwardQueue
 
-SENT, REFUSED = Answer(Verdict.SENT), Answer(Verdict.REFUSED, "HTTP 400")
-RETRY = Answer(Verdict.RETRY, "ConnectError")
+SENT, REFUSED = (
+    ExportResponse(ExportOutcome.SENT),
+    ExportResponse(ExportOutcome.REFUSED, "HTTP 400"),
+)
+RETRY = ExportResponse(ExportOutcome.RETRY, "ConnectError")
 
 
 class Backend:
     """A receiver that answers as it is told, the last answer for ever."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: ExportResponse) -> None:
         self.answers = list(answers)
         self.got: list[bytes] = []
         self.closed = False
         self.slow = False
 
-    async def send(self, batch: Batch) -> Answer:
+    async def send(self, batch: Batch) -> ExportResponse:
         self.got.append(batch.body)
         if self.slow:
             await asyncio.Event().wait()
@@ -38,7 +41,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def forwarding(*answers: Answer) -> AsyncIterator[Scene]:
+async def forwarding(*answers: ExportResponse) -> AsyncIterator[Scene]:
     scene = Scene(Backend(*answers))
     task = asyncio.create_task(scene.forwarder.run())
     await settle()
@@ -76,7 +79,7 @@ async def test_pauses_grow_up_to_the_longest() -> None:
 
 
 async def test_the_receiver_may_ask_for_longer() -> None:
-    async with forwarding(Answer(Verdict.RETRY, "HTTP 503", 90.0), SENT) as scene:
+    async with forwarding(ExportResponse(ExportOutcome.RETRY, "HTTP 503", 90.0), SENT) as scene:
         scene.queue.put(b"a", 1)
         await scene.clock.advance(89)
         assert len(scene.backend.got) == 1
@@ -103,7 +106,7 @@ async def test_what_is_refused_is_not_sent_again() -> None:
 
 
 async def test_what_is_rejected_of_a_batch_is_counted_and_not_sent_again() -> None:
-    async with forwarding(Answer(Verdict.SENT, rejected=2)) as scene:
+    async with forwarding(ExportResponse(ExportOutcome.SENT, rejected=2)) as scene:
         scene.queue.put(b"a", 5)
         await scene.clock.advance(100)
         assert scene.backend.got == [b"a"]
