@@ -14,7 +14,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench mutants clean
+.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench mutants verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -105,6 +105,10 @@ reliability: integration engine ## renew docs/reliability.md from what these tes
 # not a part of `make test`: it takes as long as all of that
 mutants: $(VENV)/developed ## small mistakes in the riskiest files: does a test see each? COUNT=100 SEED=…
 	@$(BIN)/python tools/mutants.py --count $(or $(COUNT),100) $(if $(SEED),--seed $(SEED))
+
+# not a part of `make test`: it is a share, and no limit
+verdicts: $(VENV)/developed ## is `vllmd why --log` right? The share by subject, over tests/verdicts
+	@PYTHONPATH=. $(BIN)/python tools/verdicts.py
 
 bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead
 	$(BIN)/python bench/idle_cost.py

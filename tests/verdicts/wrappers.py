@@ -1,0 +1,50 @@
+"""What keeps a log puts something before each of its lines, or around it."""
+
+import json
+from collections.abc import Callable, Sequence
+
+Wrap = Callable[[int, str], str]
+
+
+def _clock(n: int) -> str:
+    return f"{21 + n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}"
+
+
+def _docker_json(n: int, line: str) -> str:
+    time = f"2026-11-28T{_clock(n)}.123456789Z"
+    return json.dumps({"log": f"{line}\n", "stream": "stderr", "time": time})
+
+
+def _colours(_: int, line: str) -> str:
+    """Colour the process's name as decorate_logs does, and the level as ColoredFormatter does."""
+    for level, colour in {"INFO": 32, "WARNING": 33, "ERROR": 31}.items():
+        line = line.replace(f"{level} 11-", f"\x1b[{colour}m{level}\x1b[0m 11-", 1)
+    if line.startswith("(") and " pid=" in line:
+        name, rest = line.split(") ", 1)
+        return f"\x1b[1;36m{name})\x1b[0;0m {rest}"
+    return line
+
+
+WRAPPERS: dict[str, Wrap] = {
+    "plain": lambda n, line: line,
+    "compose": lambda n, line: f"vllm-1  | {line}",
+    "docker-timestamps": lambda n, line: f"2026-11-28T{_clock(n)}.123456789Z {line}",
+    "docker-json": _docker_json,
+    "journald": lambda n, line: f"Nov 28 {_clock(n)} gpu01 vllm[4711]: {line}",
+    "journald-iso": lambda n, line: f"2026-11-28T{_clock(n)}+0100 gpu01 vllm[4711]: {line}",
+    "cri": lambda n, line: f"2026-11-28T{_clock(n)}.123456789Z stderr F {line}",
+    "kubectl": lambda n, line: f"[pod/vllm-0/engine] {line}",
+    "kubectl-timestamps": lambda n, line: (
+        f"[pod/vllm-0/engine] 2026-11-28T{_clock(n)}.1234567Z {line}"
+    ),
+    "ray": lambda n, line: f"\x1b[36m(ServeReplica:llm:VLLM pid=4711, ip=192.0.2.7)\x1b[0m {line}",
+    "colours": _colours,
+    "crlf": lambda n, line: f"{line.rstrip(chr(13))}\r",
+    "json-logging": lambda n, line: line,
+}
+"""`json-logging` is vLLM's own, by VLLM_LOGGING_CONFIG: the run is written so already."""
+
+
+def wrapped(name: str, lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines as that keeper of logs shows them."""
+    return tuple(WRAPPERS[name](n, line) for n, line in enumerate(lines))
