@@ -133,7 +133,7 @@ PURE = {
 }
 PURE |= {
     name_of(path)
-    for folder in ("engine/causes", "events", "importing", "monitoring")
+    for folder in ("engine/causes", "engine/log_reading", "events", "importing", "monitoring")
     for path in (PACKAGE / folder).rglob("*.py")
 }
 PURE |= {name_of(path) for path in PACKAGE.glob("**/metrics.py") if path.parent.name != "demo"}

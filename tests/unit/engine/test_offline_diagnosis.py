@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.make import DATA
-from vllmd.engine.offline_diagnosis import diagnose_output, label_of, last_run
+from vllmd.engine.offline_diagnosis import diagnose_output, label_of
 
 
 def log(name: str) -> list[str]:
@@ -20,15 +20,7 @@ def log(name: str) -> list[str]:
 def test_diagnose_output_of_a_log_with_several_runs_is_about_the_last(
     first: str, last: str, cause: str
 ) -> None:
-    both = [*log(first), *log(last)]
-    found = last_run(both)
-    assert 0 < len(log(last)) - len(found) < 5  # all of the last one, from its logo on
-    assert found == log(last)[-len(found) :]
-    assert diagnose_output(both, None).cause == cause
-
-
-def test_last_run_of_an_output_without_a_start_is_all_of_it() -> None:
-    assert last_run(["a", "b"]) == ["a", "b"]
+    assert diagnose_output([*log(first), *log(last)], None).cause == cause
 
 
 @pytest.mark.parametrize(

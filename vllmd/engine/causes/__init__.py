@@ -1,23 +1,35 @@
-"""Why an engine ended: a table for each subject, and the order in which they are looked for.
+"""Why an engine ended: a table for each subject, and the choice among their causes.
 
 To add a cause, add its row to the table of its subject, with the `Rank` that says how specific its
-signs are. Within one rank, causes are looked for in the order of `SUBJECTS`, and those of a table
-from top to bottom: a row goes above those whose signs its log has too. Then add the log that shows
-it to `tests/data/causes` (recorded, or the line that the program's source prints: that is where its
-signatures come from) and its name to the order in `tests/unit/engine/causes/test_causes.py`.
+signs are, and for each sign the file that prints it. The most specific sign of what ended the run
+is the cause; of those of one rank, the one nearest to the root. Then add the log that shows it to
+`tests/data/causes` (recorded, or the line that the program's source prints).
 """
 
 from collections.abc import Mapping
 
-from vllmd.engine.causes import arguments, files, gpu, memory, network, processes
-from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Kind
-from vllmd.engine.causes.first_error import first_error
+from vllmd.engine.causes import (
+    arguments,
+    files,
+    gpu,
+    hub,
+    install,
+    memory,
+    model,
+    network,
+    processes,
+)
+from vllmd.engine.causes.base import Cause, Diagnosis, Facts
+from vllmd.engine.causes.verdict import choose, unknown
 
 SUBJECTS: Mapping[str, tuple[Cause, ...]] = {
     "memory": memory.CAUSES,
     "arguments": arguments.CAUSES,
+    "hub": hub.CAUSES,
+    "model": model.CAUSES,
     "network": network.CAUSES,
     "files": files.CAUSES,
+    "install": install.CAUSES,
     "gpu": gpu.CAUSES,
     "processes": processes.CAUSES,
 }
@@ -26,24 +38,14 @@ SUBJECTS: Mapping[str, tuple[Cause, ...]] = {
 CAUSES: tuple[Cause, ...] = tuple(
     sorted((cause for table in SUBJECTS.values() for cause in table), key=lambda each: each.rank)
 )
-"""From the most to the least specific: the first that fits is the cause."""
+"""From the most to the least specific; a cause may have a row for each of two ranks."""
 
-BY_NAME: Mapping[str, Cause] = {cause.name: cause for cause in CAUSES}
+BY_NAME: Mapping[str, Cause] = {cause.name: cause for cause in reversed(CAUSES)}
 
 
 def diagnose(facts: Facts) -> Diagnosis:
     """Say why a run ended that nobody asked to end.
 
-    Returns: the cause; `unknown`, with the first error that was printed, if none fits.
+    Returns: the cause; `unknown`, with the root of what was printed, if none fits.
     """
-    for cause in CAUSES:
-        if found := cause.find(facts):
-            return found
-    error = first_error(facts.lines)
-    return Diagnosis(
-        cause="unknown",
-        kind=Kind.UNKNOWN,
-        explanation="The cause is not one that vllmd knows.",
-        advice="Read the engine's log: 'vllmd logs' shows its end.",
-        evidence=(error,) if error else (),
-    )
+    return choose(CAUSES, facts) or unknown(facts)

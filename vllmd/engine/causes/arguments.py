@@ -1,6 +1,68 @@
 """Arguments and configuration that vLLM does not take."""
 
-from vllmd.engine.causes.base import Cause, Kind, Rank
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
+
+
+def _context(found: Found) -> Told:
+    fits = number(r"max_position_embeddings=(\d+)", found.whole) or number(
+        r"derived max_model_len \(\D*(\d+)", found.whole
+    )
+    return Told(f"Set max_model_len = {fits} or less, or leave it out.") if fits else Told()
+
+
+def _rank(found: Found) -> Told:
+    rank = number(r"LoRA rank (\d+)", found.whole)
+    if not rank:
+        return Told()
+    fits = next((size for size in (8, 16, 32, 64, 128, 256, 320, 512) if size >= rank), rank)
+    return Told(
+        f"Set lora.max_lora_rank = {fits}, or take the adapter of rank {rank} out of lora.modules."
+    )
+
+
+def _flag(found: Found) -> Told:
+    unknown = re.search(r"unrecognized arguments: (\S+)", found.whole)
+    if unknown:
+        return Told(
+            f"Take {unknown[1]} out of the engine's configuration, or correct its name; 'vllm serve"
+            " --help=all' lists what this version knows."
+        )
+    return Told()
+
+
+def _misfit(found: Found) -> Told:
+    heads = re.search(
+        r"attention heads \((\d+)\) must be divisible by tensor parallel size \((\d+)\)",
+        found.whole,
+    )
+    if heads:
+        count, asked = int(heads[1]), int(heads[2])
+        sizes = [n for n in range(1, count + 1) if count % n == 0 and n <= max(asked, 8)]
+        fits = f"{', '.join(map(str, sizes[:-1]))} or {sizes[-1]}" if sizes[1:] else "1"
+        return Told(f"Set tensor_parallel_size to {fits}: the model has {count} attention heads.")
+    seen = number(r"visible devices \((\d+)\)", found.whole) or number(
+        r"(?:max local gpu count|available GPUs|number of available GPUs) \((\d+)\)", found.whole
+    )
+    if seen:
+        return Told(
+            f"{seen} GPUs can be seen: set tensor_parallel_size (times pipeline_parallel_size) to "
+            f"{seen} or less, or give the engine more GPUs."
+        )
+    return Told()
+
+
+def _remote_code(found: Found) -> Told:
+    model = re.search(r"repository (\S+) contains custom code", found.whole)
+    if not model:
+        return Told()
+    return Told(
+        f"If you trust the code in {model[1].rstrip('.,')}, set trust_remote_code = true; it "
+        f"runs as "
+        "the engine's user."
+    )
+
 
 CAUSES = (
     Cause(
@@ -9,7 +71,10 @@ CAUSES = (
         rank=Rank.STATED,
         explanation="max_model_len is larger than the context that the model was made for.",
         advice="Set max_model_len to at most the length that the evidence names, or leave it out.",
-        signatures=(r"User-specified max_model_len .* is greater than",),
+        signs={
+            r"User-specified max_model_len .* is greater than": "vllm/config/model.py since 0.2"
+        },
+        told=_context,
     ),
     Cause(
         name="lora_rank",
@@ -23,7 +88,43 @@ CAUSES = (
             "Raise lora.max_lora_rank to the adapter's rank, or take the adapter out of "
             "lora.modules."
         ),
-        signatures=(r"LoRA rank \d+ is greater than max_lora_rank",),
+        signs={
+            r"LoRA rank \d+ is greater than max_lora_rank": "vllm/lora/peft_helper.py since 0.3"
+        },
+        told=_rank,
+    ),
+    Cause(
+        name="lora_unusable",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="A LoRA adapter cannot be used with this model, or is not where it should be.",
+        advice=(
+            "Take the adapter out of lora.modules, or correct its path; 'vllmd lora' shows "
+            "how each "
+            "adapter stands."
+        ),
+        signs={
+            r"is unsupported LoRA weight": "vllm/lora/utils.py since 0.3",
+            r"No adapter found (?:for|to download)|LoRAAdapterNotFoundError": (
+                "vllm/lora/worker_manager.py and exceptions.py since 0.8"
+            ),
+            r"expected target modules in": "vllm/lora/lora_model.py since 0.3",
+            r"does not support LoRA|is not supported for LoRA": (
+                "vllm/v1/worker/lora_model_runner_mixin.py, lora/model_manager.py since 0.4"
+            ),
+            r"vLLM (?:only supports|does not yet support) (?:modules_to_save|DoRA|bias)": (
+                "vllm/lora/peft_helper.py since 0.6"
+            ),
+            r"When using LoRA, vocab size must be|Loading lora \S+ failed": (
+                "vllm/lora/layers/logits_processor.py since 0.3; lora/worker_manager.py since 0.3"
+            ),
+            r"No such file or directory: '[^']*adapter_(?:config|model)": (
+                "Python: vllm opens the adapter's files"
+            ),
+            r"does not contain .*lora weights|Target modules .* not found in the base model": (
+                "vllm/lora/lora_model.py since 0.6; peft"
+            ),
+        },
     ),
     Cause(
         name="unknown_flag",
@@ -37,11 +138,13 @@ CAUSES = (
             "Correct the flag in the engine's configuration; 'vllm serve --help=all' lists what "
             "this version knows."
         ),
-        signatures=(
-            r"error: unrecognized arguments",
-            r"error: argument --",
-            r"error: ambiguous option",
-        ),
+        signs={
+            r"error: unrecognized arguments": "Python: argparse.py",
+            r"error: argument -": "Python: argparse.py",
+            r"error: ambiguous option": "Python: argparse.py",
+            r"error: the following arguments are required": "Python: argparse.py",
+        },
+        told=_flag,
     ),
     Cause(
         name="opentelemetry_missing",
@@ -52,6 +155,105 @@ CAUSES = (
             "Install opentelemetry-sdk and opentelemetry-exporter-otlp into vLLM's environment, or "
             "set traces = false for the engine."
         ),
-        signatures=(r"OpenTelemetry is not available\. Unable to",),
+        signs={r"OpenTelemetry is not available\. Unable to": "vllm/config/observability.py"},
+    ),
+    Cause(
+        name="trust_remote_code",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="The model brings code of its own, which vLLM runs only when told to trust it.",
+        advice="If you trust that code, set trust_remote_code = true; it runs as the engine's "
+        "user.",
+        signs={
+            r"contains custom code which must be executed": "transformers/dynamic_module_utils.py",
+            r"trust_remote_code=True|--trust-remote-code": (
+                "transformers/dynamic_module_utils.py, vllm/transformers_utils/config.py since 0.2"
+            ),
+        },
+        unless=r"does not recognize this architecture|not supported for now",
+        told=_remote_code,
+    ),
+    Cause(
+        name="parallel_misfit",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="The model or this host cannot be divided into that many parallel parts.",
+        advice=(
+            "Set tensor_parallel_size to a number that divides the model's attention heads and is "
+            "not larger than the number of GPUs."
+        ),
+        signs={
+            r"must be divisible by (?:the )?(?:tensor|pipeline|tp|world|data)": (
+                "vllm/config/model.py since 0.2, config/parallel.py"
+            ),
+            r"local_world_size \(\d+\) must be less": "vllm/v1/worker/gpu_worker.py since 0.11",
+            r"World size \(\d+\) is (?:larger|smaller) than": "vllm/config/parallel.py since 0.4",
+            r"tensor_parallel_size \(\d+\) to less than max local gpu": (
+                "vllm/executor/multiproc_gpu_executor.py 0.5 to 0.8"
+            ),
+            r"\b\d+ is not divisible by \d+": "vllm/distributed/utils.py since 0.2",
+            r"is not divisible by (?:min_thread|tensor|the tensor|tp|weight quantization)": (
+                "vllm/model_executor/layers/quantization since 0.4"
+            ),
+            r"caused by too large tensor parallel size": (
+                "vllm/model_executor/layers/quantization/awq.py since 0.2"
+            ),
+            r"invalid device ordinal|Duplicate GPU detected": "CUDA; NCCL: src/init.cc",
+            r"(?:tensor|pipeline)[_ ]parallel[_ ]size .*(?:exceeds|is larger than"
+            r"|is greater than)": ("vllm/config/parallel.py"),
+        },
+        told=_misfit,
+    ),
+    Cause(
+        name="file_missing",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="A file that the engine was told to use is not there.",
+        advice="Correct the path that the evidence names; it has to be readable for the "
+        "engine's user.",
+        signs={
+            r"appears path-like, but doesn't exist": "vllm/renderers/chat_utils.py since 0.3",
+            r"Can't load (?:the )?(?:tokenizer|image processor|processor|feature extractor) for": (
+                "transformers/tokenization_utils_base.py"
+            ),
+        },
+    ),
+    Cause(
+        name="config_rejected",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        explanation="vLLM does not take this combination of settings, or not with this model.",
+        advice="Change or leave out the setting that the evidence names.",
+        signs={
+            r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
+            r"Unsupported connector type": (
+                "vllm/distributed/kv_transfer/kv_connector/factory.py since 0.7"
+            ),
+            r"is only supported (?:for|with|on|when)": "vllm/config since 0.4",
+            r"Unknown quantization method|does not match the quantization method specified": (
+                "vllm/config/model.py since 0.2"
+            ),
+            r"max_num_batched_tokens \(\d+\) (?:is|must be)": "vllm/config/scheduler.py since 0.2",
+            r"current platform \S+ does not support"
+            r"|Pipeline parallelism is not supported for this": (
+                "vllm/config/parallel.py, config/model.py since 0.6"
+            ),
+            r"invalid tool call parser|invalid reasoning parser"
+            r"|--enable-auto-tool-choice requires": (
+                "vllm/entrypoints/openai/cli_args.py since 0.6"
+            ),
+            r"Unsupported model_impl|Unknown load_format|Unsupported (?:speculative|runner)": (
+                "vllm/config, model_executor/model_loader since 0.8"
+            ),
+        },
+        frames=(
+            Frame(
+                r"vllm/(?:config[/.]|engine/arg_utils\.py|entrypoints/openai/cli_args\.py)"
+                r"|pydantic/|:(?:create_engine_config|create_model_config|validate_parsed_serve_args)$",
+                r"^(?:\S*\.)?(?:ValueError|NotImplementedError|AssertionError|TypeError"
+                r"|ValidationError)\b",
+                "vllm/config and engine/arg_utils.py: what they raise is about the settings",
+            ),
+        ),
     ),
 )

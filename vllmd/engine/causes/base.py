@@ -2,19 +2,18 @@
 
 import enum
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 
 import attrs
 
+from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.reading import Reading, Sign, read_output
+
 MAX_EVIDENCE = 3
-MAX_LINE = 400
-CODE = "raise "
-"""How the line of code begins that raised: the exception itself comes after it."""
-_PREFIX = re.compile(
-    r"^(\([A-Za-z_0-9]+ pid=\d+\) )?([A-Z]+ \d\d-\d\d \d\d:\d\d:\d\d \[\S+\] )?\s*"
-)
-"""Who says it and when, before what is said. Source: logs of vLLM 0.25 and 0.32."""
+MAX_LINE = 1000
+"""Long enough for vLLM's longest sentence that names a number to set; more is a dump."""
 
 
 class Kind(enum.StrEnum):
@@ -47,7 +46,7 @@ class Rank(enum.IntEnum):
     """Only that a process ended or fell silent: whatever was wrong before ends like that."""
 
 
-@attrs.frozen
+@attrs.define(slots=False)
 class Facts:
     """What is known of an end: `label` as in `exits.Exit`, the run's last lines, oldest first.
 
@@ -58,6 +57,11 @@ class Facts:
     label: str
     lines: tuple[str, ...] = ()
     marks: Mapping[str, str] = MappingProxyType({})
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What the lines say, read once."""
+        return read_output(self.lines)
 
 
 @attrs.frozen
@@ -72,48 +76,143 @@ class Diagnosis:
 
 
 @attrs.frozen
+class Found:
+    """A sign of a cause: the line that shows it, and where it is printed."""
+
+    line: str
+    sign: Sign
+    reading: Reading
+
+    @property
+    def phase(self) -> Phase:
+        """When it came."""
+        return self.reading.phase_at(self.sign)
+
+    @property
+    def whole(self) -> str:
+        """The message with all of its lines."""
+        return "\n".join(self.sign.lines)
+
+
+@attrs.frozen
+class Told:
+    """What a cause says of one failure instead of what it says of all; None leaves it as it is."""
+
+    advice: str | None = None
+    explanation: str | None = None
+    kind: Kind | None = None
+
+
+@attrs.frozen
+class Frame:
+    """An exception that is known by where it was raised: a pattern of ``file:function``."""
+
+    where: str
+    says: str
+    source: str
+
+
+def _nothing(_: Found) -> Told:
+    return Told()
+
+
+@attrs.frozen
 class Cause:
-    """One way to fail: known by a line that matches a signature, by the end's label, by a mark."""
+    """One way to fail: known by a line that matches a sign, by the end's label, by a mark.
+
+    `signs` are patterns, each with the file that prints it and since when; they are looked for in
+    exceptions and error lines of what ended the run, never in what is logged below ERROR.
+    """
 
     name: str
     kind: Kind
     explanation: str
     advice: str
     rank: Rank = attrs.field(kw_only=True)
-    signatures: tuple[str, ...] = ()
-    """Patterns, each looked for in every line."""
+    signs: Mapping[str, str] = attrs.field(factory=dict)
+    unless: str | None = None
+    """A pattern of messages that are of another cause."""
+    frames: tuple[Frame, ...] = ()
+    said: Mapping[str, str] = attrs.field(factory=dict)
+    """Signs in lines of any level, where no exception says more: an orderly end."""
     labels: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
+    told: Callable[[Found], Told] = _nothing
     names_holders: bool = False
     """Whether the mark `vram_holders` belongs to the evidence."""
 
-    def find(self, facts: Facts) -> Diagnosis | None:
-        """Return the diagnosis with its evidence, or None if this is not the cause."""
-        seen = evidence(facts.lines, self.signatures)
-        marked = tuple(text for mark, text in facts.marks.items() if mark in self.marks)
-        if not seen and not marked and facts.label not in self.labels:
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        return re.compile("|".join(self.signs)) if self.signs else None
+
+    @cached_property
+    def _unless(self) -> re.Pattern[str] | None:
+        return re.compile(self.unless) if self.unless else None
+
+    @cached_property
+    def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+        return tuple((re.compile(f.where), re.compile(f.says)) for f in self.frames)
+
+    def shows(self, sign: Sign) -> str | None:
+        """Return the line of a sign that shows this cause, or None."""
+        if self._unless and self._unless.search("\n".join(sign.lines)):
             return None
+        if self._pattern:
+            for line in sign.lines:
+                if self._pattern.search(line):
+                    return sign.quote if line is sign.lines[0] else line
+        if self._frames and sign.thrown is not None:
+            return self._by_frame(sign)
+        return None
+
+    def _by_frame(self, sign: Sign) -> str | None:
+        assert sign.thrown is not None, "the caller looked"
+        places = [
+            f"{file}:{function}"
+            for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
+        ]
+        for where, says in self._frames:
+            if says.search(sign.lines[0]) and any(map(where.search, places)):
+                return sign.quote
+        return None
+
+    def marked(self, facts: Facts) -> tuple[str, ...]:
+        """Return the sentences of the marks that show this cause."""
+        return tuple(text for mark, text in facts.marks.items() if mark in self.marks)
+
+    def announced(self, reading: Reading) -> str | None:
+        """Return the line of any level that says how an end came, or None."""
+        if not self.said:
+            return None
+        pattern = re.compile("|".join(self.said))
+        return next((e.text for e in reversed(reading.entries) if pattern.search(e.text)), None)
+
+    def diagnosis(
+        self, facts: Facts, found: Found | None, *, evidence: tuple[str, ...] = ()
+    ) -> Diagnosis:
+        """Return the diagnosis of an end that this is the cause of."""
+        told = self.told(found) if found else Told()
+        marked = self.marked(facts)
         if self.names_holders and "vram_holders" in facts.marks:
             marked += (facts.marks["vram_holders"],)
-        seen = (*marked, *seen)[:MAX_EVIDENCE]
-        return Diagnosis(self.name, self.kind, self.explanation, self.advice, seen)
-
-
-def evidence(lines: tuple[str, ...], signatures: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the first different lines that match, without who said them and when."""
-    if not signatures:
-        return ()
-    pattern = re.compile("|".join(signatures))
-    found: dict[str, None] = {}
-    for line in lines:
-        if len(found) < MAX_EVIDENCE and pattern.search(line):
-            text = bare(line)
-            if not text.startswith(CODE):
-                found[text] = None
-    return tuple(found)
+        lines = (bare(found.line),) if found else ()
+        shown = tuple(dict.fromkeys((*marked, *lines, *map(bare, evidence))))[:MAX_EVIDENCE]
+        return Diagnosis(
+            self.name,
+            told.kind or self.kind,
+            told.explanation or self.explanation,
+            told.advice or self.advice,
+            shown,
+        )
 
 
 def bare(line: str) -> str:
     """Return what a line says, cut to a length that fits a message."""
-    text = _PREFIX.sub("", line).strip()
+    text = line.strip()
     return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
+
+
+def number(pattern: str, text: str) -> int | None:
+    """Return the number that the first group of a pattern matches, or None."""
+    found = re.search(pattern, text)
+    return int(found[1]) if found else None

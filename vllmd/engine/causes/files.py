@@ -1,6 +1,47 @@
-"""Files and disks."""
+"""Files, disks and limits of the host."""
 
-from vllmd.engine.causes.base import Cause, Kind, Rank
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+
+
+def _path(text: str) -> str | None:
+    found = re.search(r"'(/[^']+)'|\"(/[^\"]+)\"", text)
+    return (found[1] or found[2]) if found else None
+
+
+def _full(found: Found) -> Told:
+    path = _path(found.whole)
+    if path is None:
+        return Told()
+    return Told(f"Make room in the file system of {path} (df -h shows which), then 'vllmd start'.")
+
+
+def _denied(found: Found) -> Told:
+    path = _path(found.whole)
+    if path is None:
+        return Told()
+    return Told(
+        f"Let the engine's user read and write {path}, or set HF_HOME, VLLM_CACHE_ROOT and the "
+        f"like "
+        "in its env to a folder that it may write to."
+    )
+
+
+def _storage(found: Found) -> Told:
+    if re.search(r"Errno 30|Read-only file system|os error 30", found.whole):
+        return Told(
+            f"Mount the file system{_of(found)} for writing, or set the folder to another one.",
+            "The engine wants to write to a file system that is mounted for reading only.",
+            Kind.CONFIGURATION,
+        )
+    return Told()
+
+
+def _of(found: Found) -> str:
+    path = _path(found.whole)
+    return f" of {path}" if path else ""
+
 
 CAUSES = (
     Cause(
@@ -11,22 +52,95 @@ CAUSES = (
         advice=(
             "Make room (df -h shows where; the model cache is the usual one), then 'vllmd start'."
         ),
-        signatures=(
-            r"No space left on device",
-            r"\[Errno 28\]",
-            r"Not enough free disk space",
+        signs={
+            r"No space left on device|\[Errno 28\]|os error 28": "the kernel",
+            r"Not enough free disk space": "huggingface_hub/file_download.py",
+            r"[Dd]isk quota exceeded|\[Errno 122\]": "the kernel",
+        },
+        unless=r"/dev/shm|/psm_|shared_memory",
+        told=_full,
+    ),
+    Cause(
+        name="permission_denied",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="The engine's user may not read or write a file or folder that it needs.",
+        advice="Give that user the right, or set the folder to another one.",
+        signs={
+            r"\[Errno 13\]|PermissionError|os error 13": "the kernel",
+            r"\[Errno 1\] Operation not permitted": "the kernel",
+            r"not writable|is not writeable": "vllm, huggingface_hub",
+        },
+        unless=r"^shim of engine",
+        told=_denied,
+    ),
+    Cause(
+        name="storage_failed",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="The storage that the model or a cache is on failed.",
+        advice=(
+            "Look at 'journalctl -k' and at the mount (findmnt, the file server); then 'vllmd "
+            "start'."
         ),
+        signs={
+            r"\[Errno 5\]|Input/output error|os error 5\)": "the kernel: EIO",
+            r"\[Errno 30\]|Read-only file system|os error 30\)": "the kernel: EROFS",
+            r"\[Errno 116\]|Stale file handle|os error 116\)": "the kernel: ESTALE (NFS)",
+            r"Transport endpoint is not connected|\[Errno 107\]|Remote I/O error": "FUSE, NFS",
+        },
+        told=_storage,
+    ),
+    Cause(
+        name="limit_reached",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="A limit of the host or the container was reached: open files or processes.",
+        advice=(
+            "Raise it (LimitNOFILE= and TasksMax= of the unit; docker: --ulimit nofile and "
+            "--pids-limit)."
+        ),
+        signs={
+            r"\[Errno 24\]|Too many open files": "the kernel: EMFILE",
+            r"can't start new thread|Resource temporarily unavailable|pthread_create failed": (
+                "Python; OpenBLAS"
+            ),
+        },
     ),
     Cause(
         name="compile_cache",
         kind=Kind.TRANSIENT,
-        rank=Rank.WORK,
+        rank=Rank.STATED,
         explanation="A compiled graph that an earlier start left in vLLM's cache cannot be used.",
         advice="Move the folder torch_compile_cache in vLLM's cache aside and start again.",
-        signatures=(
-            r"torch_compile_cache.*(Error|corrupt|No such file)",
-            r"InductorError: .*cache",
-            r"Failed to load .*compiled (graph|artifact)",
+        signs={
+            r"torch_compile_cache.*(?:Error|corrupt|No such file)": "vllm/compilation since 0.7",
+            r"(?:Error|No such file).*torch_compile_cache": "vllm/compilation since 0.7",
+            r"corrupted compilation artifact": "vllm/compilation/compiler_interface.py since 0.9",
+            r"hash of the compiled graph": "vllm/compilation/compiler_interface.py since 0.8",
+            r"Failed to load .*compiled (?:graph|artifact)": "vllm/compilation/backends.py",
+        },
+        unless=r"No space left|Permission denied|PermissionError|Errno 13|Errno 30|Errno 5\]",
+        frames=(
+            Frame(
+                r"torch_compile_cache/|torch_aot_compile/|vllm/compilation/(?:caching|decorators)\.py"
+                r":(?:deserialize|load|_?load_aot\w*)|torch/_inductor/(?:codecache|output_code"
+                r"|standalone_compile)\.py|autograd_cache\.py|vllm/compilation/caching\.py",
+                r"^(?:\S*\.)?(?:AssertionError|EOFError|UnpicklingError|KeyError|FileNotFoundError"
+                r"|JSONDecodeError|ValueError: too many values|ValueError: not enough values"
+                r"|AttributeError|ModuleNotFoundError|RuntimeError: .*(?:cache|deserializ))",
+                "torch/_inductor and vllm/compilation, of what they had stored",
+            ),
         ),
+    ),
+    Cause(
+        name="file_missing",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        explanation="A file that the engine needs is not there.",
+        advice="Correct the path that the evidence names; it has to be readable for the "
+        "engine's user.",
+        signs={r"FileNotFoundError: |\[Errno 2\] No such file": "Python"},
+        unless=r"torch_compile_cache|/psm_|\bmodel\.safetensors",
     ),
 )

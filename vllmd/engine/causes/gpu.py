@@ -1,8 +1,22 @@
 """The GPU, its driver, and the build of vLLM for it."""
 
+import re
+
 from vllmd import xids
-from vllmd.engine.causes.base import Cause, Kind, Rank
+from vllmd.engine.causes.base import Cause, Found, Kind, Rank, Told
 from vllmd.xids import Action
+
+
+def _capability(found: Found) -> Told:
+    if re.search(r"[Bb]float16 is only supported", found.whole):
+        return Told('Set dtype = "half": this GPU computes in float16, not in bfloat16.')
+    method = re.search(
+        r"quantization method (\S+) is not supported for the current GPU", found.whole
+    )
+    if method:
+        return Told(f"Take a model that is not quantized with {method[1]}, or a newer GPU.")
+    return Told()
+
 
 CAUSES = (
     Cause(
@@ -14,14 +28,27 @@ CAUSES = (
             "Look at 'vllmd gpu' and 'journalctl -k -g NVRM'; the GPU needs a reset, a reboot or a"
             " replacement."
         ),
-        signatures=(
-            r"uncorrectable ECC error",
-            r"GPU is lost",
-            r"fallen off the bus",
-            r"CUDA error: unknown error",
-            r"CUDA error: hardware stack error",
-        ),
+        signs={
+            r"uncorrectable ECC error": "CUDA: cudaErrorECCUncorrectable",
+            r"GPU is lost|fallen off the bus": "NVML; the driver",
+            r"CUDA error: (?:unknown error|hardware stack error)": "CUDA",
+            r"[Uu]ncorrectable NVLink|NVLink error|contained error"
+            r"|GPU requires reset": "CUDA, NVML",
+        },
         marks=xids.marks(Action.RESET, Action.REBOOT),
+    ),
+    Cause(
+        name="fabric_manager",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="The GPUs are joined by NVLink, and NVIDIA's fabric manager is not ready.",
+        advice=(
+            "Look at 'systemctl status nvidia-fabricmanager' and 'nvidia-smi -q' (Fabric): it must "
+            "run, in the version of the driver."
+        ),
+        signs={
+            r"Error 802\b|system not yet initialized": "CUDA: cudaErrorSystemNotReady",
+        },
     ),
     Cause(
         name="driver_mismatch",
@@ -32,13 +59,62 @@ CAUSES = (
             "loaded."
         ),
         advice="Install a fitting driver; after a driver upgrade, reboot.",
-        signatures=(
-            r"driver version is insufficient",
-            r"Driver/library version mismatch",
-            r"Found no NVIDIA driver",
-            r"driver on your system is too old",
-            r"Error 803: system has unsupported",
+        signs={
+            r"driver version is insufficient": "CUDA: cudaErrorInsufficientDriver",
+            r"Driver/library version mismatch": "NVML",
+            r"Found no NVIDIA driver|driver on your system is too old": "torch/cuda/__init__.py",
+            r"Error 80[34]\b|unsupported display driver": "CUDA: cudaErrorSystemDriverMismatch",
+            r"forward compatibility was attempted": "CUDA: cudaErrorCompatNotSupportedOnDevice",
+            r"compiled with an unsupported toolchain": "CUDA: cudaErrorUnsupportedPtxVersion",
+            r"[Dd]river [Nn]ot [Ll]oaded|CUDA unknown error": "NVML; torch/cuda/__init__.py",
+            r"PTX JIT compiler library was not found": "CUDA",
+        },
+    ),
+    Cause(
+        name="no_gpu",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.HOST,
+        explanation="vLLM sees no GPU.",
+        advice=(
+            "Look at 'nvidia-smi' as the engine's user: in a container it needs NVIDIA's runtime "
+            "(docker: --gpus all); CUDA_VISIBLE_DEVICES must name a GPU that is there."
         ),
+        signs={
+            r"Failed to infer device type": "vllm/config/device.py since 0.4",
+            r"No CUDA GPUs are available|No HIP GPUs are available": "torch/cuda/__init__.py",
+            r"NVML Shared Library Not Found": "pynvml",
+            r"no CUDA-capable device is detected|Error 10[01]\b": "CUDA: cudaErrorNoDevice",
+            r"Device string must not be empty": "torch, of vllm 0.8 to 0.9 without a platform",
+            r"libcuda\.so\.1: cannot open shared object": "the loader, without NVIDIA's runtime",
+            r"No supported GPU|No GPUs? (?:found|available|detected)": "vllm/platforms",
+        },
+        unless=r"Current node has no GPU|placement group",
+    ),
+    Cause(
+        name="gpu_unsupported",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="This GPU cannot do what the model or a setting asks for.",
+        advice=(
+            "Take another dtype, quantization or attention backend, as the evidence says, or "
+            "another "
+            "GPU."
+        ),
+        signs={
+            r"not supported for the current GPU": "vllm/config/vllm.py since 0.2",
+            r"[Bb]float16 is only supported": "vllm/platforms/cuda.py since 0.2",
+            r"Minimum capability: \d+": "vllm/config/vllm.py since 0.2",
+            r"OutOfResources|out of resource: shared memory": "triton/runtime/errors.py",
+            r"FlashAttention only supports Ampere": "flash_attn: csrc/flash_attn/flash_api.cpp",
+            r"fp8e4nv.* not supported|FP8 .*requires|fp8 .*requires": "triton; vllm",
+            r"No valid attention backend (?:found|from)": "vllm/platforms/cuda.py since 0.11",
+            r"compute capability .*(?:required|requires|not supported|at least)": "vllm, torch",
+            r"[Rr]equires? (?:a )?(?:GPU with )?(?:compute capability|SM\s?\d+"
+            r"|CUDA capability)": "vllm",
+            r"ptxas fatal|is not defined for option 'gpu-name'": "CUDA's ptxas, older than the GPU",
+            r"not supported on (?:this|the current) (?:GPU|device|architecture)": "vllm",
+        },
+        told=_capability,
     ),
     Cause(
         name="missing_kernels",
@@ -46,10 +122,25 @@ CAUSES = (
         rank=Rank.HOST,
         explanation="This build of vLLM has no code for this GPU, or does not fit its libraries.",
         advice="Install a build of vLLM for this GPU's compute capability.",
-        signatures=(
-            r"no kernel image is available for execution",
-            r"undefined symbol:",
-        ),
+        signs={
+            r"no kernel image is available for execution": "CUDA: cudaErrorNoKernelImageForDevice",
+            r"HIP error: invalid device function|HIP error: invalid kernel file": "ROCm",
+            r"CUDA error: invalid device function": "CUDA: cudaErrorInvalidDeviceFunction",
+        },
+    ),
+    Cause(
+        name="cpu_unsupported",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.END,
+        explanation="This CPU has not the instructions (AVX-512, AVX2) that this build was "
+        "made for.",
+        advice="Look at 'lscpu' for avx512f and avx2, and install a build of vLLM for this CPU.",
+        signs={
+            r"Illegal instruction|SIGILL": "the shell, Python's faulthandler",
+            r"exit ?code: -4\b": "vllm/v1/executor/multiproc_executor.py since 0.11",
+            r"(?:only|does not) supports? .*AVX": "vllm/platforms/cpu.py",
+        },
+        labels=frozenset({"SIGILL"}),
     ),
     Cause(
         name="cuda_error",
@@ -59,7 +150,12 @@ CAUSES = (
         advice=(
             "If it comes again, look at 'vllmd gpu' for an Xid and run with CUDA_LAUNCH_BLOCKING=1."
         ),
-        signatures=(r"CUDA error: ",),
+        signs={
+            r"(?:CUDA|HIP) (?:driver )?error: "
+            r"|Error \[CUDA\]: ": "torch: c10/cuda/CUDAException.cpp",
+            r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
+            r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
+        },
         marks=xids.marks(Action.RESTART),
     ),
 )

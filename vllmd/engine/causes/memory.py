@@ -1,6 +1,75 @@
 """Memory that ran out, of a GPU or of the host."""
 
-from vllmd.engine.causes.base import Cause, Kind, Rank
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
+from vllmd.engine.log_reading.phase import Phase
+
+_WHEN = {
+    Phase.LOADING: "while the model was loaded",
+    Phase.PROFILING: "while the loaded model was tried with its largest batch",
+    Phase.WARM_UP: "while the engine warmed up (KV cache, CUDA graphs, sampler)",
+    Phase.SERVING: "while the engine served requests",
+}
+_SMALLER = {
+    Phase.LOADING: (
+        "The weights do not fit beside what else is on the GPU: raise tensor_parallel_size, or "
+        "take a smaller or quantized model; 'vllmd gpu' shows who else uses the GPU."
+    ),
+    Phase.PROFILING: "Lower max_num_batched_tokens or max_num_seqs, or raise tensor_parallel_size.",
+    Phase.WARM_UP: "Lower max_num_seqs or gpu_memory_utilization, or set enforce_eager.",
+    Phase.SERVING: "If it comes again, lower gpu_memory_utilization, max_num_seqs or "
+    "max_model_len.",
+}
+_HELD = re.compile(r"Process (\d+) has ([\d.]+) ([GM])iB memory in use")
+_OWN = re.compile(r"this process has ([\d.]+) ([GM])iB|Of the allocated memory ([\d.]+) ([GM])iB")
+
+
+def _gib(size: str, unit: str) -> float:
+    return float(size) / (1024 if unit == "M" else 1)
+
+
+def _ran_out(found: Found) -> Told:
+    """Say when it was, and who else holds memory where the message names them."""
+    warming = "warming up" in found.whole
+    phase = Phase.WARM_UP if warming else found.phase
+    when = _WHEN.get(phase, "while the engine started")
+    own = _OWN.search(found.whole)
+    size = own and _gib(own[1] or own[3], own[2] or own[4])
+    for held in _HELD.finditer(found.whole):
+        theirs = _gib(held[2], held[3])
+        if size is not None and abs(theirs - size) < 0.1 * theirs + 1:
+            continue  # by the GPU's numbering it is this very process
+        if size is not None and theirs > 1:
+            return Told(
+                f"Process {held[1]} holds {theirs:.1f} GiB of this GPU: end it ('vllmd gpu' names "
+                "it), or lower gpu_memory_utilization.",
+                f"The GPU's memory ran out {when}; another process holds {theirs:.1f} GiB of it.",
+            )
+    wall = phase is not Phase.SERVING
+    advice = _SMALLER.get(phase, _SMALLER[Phase.SERVING])
+    return Told(advice, f"The GPU's memory ran out {when}.", Kind.CONFIGURATION if wall else None)
+
+
+def _kv_advice(found: Found) -> Told:
+    length = number(r"estimated maximum model length is (\d+)", found.whole) or number(
+        r"stored in KV cache \((\d+)\)", found.whole
+    )
+    if not length:
+        return Told()
+    return Told(f"Set max_model_len = {length} or less, or raise gpu_memory_utilization.")
+
+
+def _held_advice(found: Found) -> Told:
+    said = re.search(r"\(([\d.]+)/([\d.]+) GiB\)", found.whole)
+    if said is None or not 0 < float(said[1]) <= float(said[2]):
+        return Told()
+    fits = int(float(said[1]) / float(said[2]) * 100) / 100
+    return Told(
+        "'vllmd gpu' names the holder: end it ('vllmd gpu reap' if it is an orphan of ours), "
+        f"or set gpu_memory_utilization below {fits:.2f}: {said[1]} of {said[2]} GiB are free."
+    )
+
 
 CAUSES = (
     Cause(
@@ -16,7 +85,15 @@ CAUSES = (
             "or lower gpu_memory_utilization."
         ),
         names_holders=True,
-        signatures=(r"Free memory on device .* is less than desired GPU memory utilization",),
+        signs={
+            r"Free memory on device .* is less than (?:desired|the engine's budget)": (
+                "vllm/v1/worker/utils.py 0.12 to 0.32, v1/worker/gpu_worker.py since 0.8"
+            ),
+            r"Error in memory profiling\. (?:Initial|This happens when)": (
+                "vllm/worker/worker.py 0.4 to 0.9, v1/worker/gpu_worker.py since 0.8"
+            ),
+        },
+        told=_held_advice,
     ),
     Cause(
         name="kv_cache_too_small",
@@ -30,10 +107,16 @@ CAUSES = (
             "Lower max_model_len (the evidence may name a length that fits) or raise "
             "gpu_memory_utilization."
         ),
-        signatures=(
-            r"To serve at least one request",
-            r"No available memory for the cache blocks",
-        ),
+        signs={
+            r"To serve at least one request": "vllm/v1/core/kv_cache_utils.py since 0.8",
+            r"No available memory for the cache blocks": (
+                "vllm/v1/core/kv_cache_utils.py since 0.7, worker/worker.py 0.2 to 0.10"
+            ),
+            r"larger than the maximum number of tokens that can be stored in KV cache": (
+                "vllm/worker/worker.py 0.3 to 0.10"
+            ),
+        },
+        told=_kv_advice,
     ),
     Cause(
         name="cuda_out_of_memory",
@@ -45,9 +128,42 @@ CAUSES = (
             "who else uses the GPU."
         ),
         names_holders=True,
-        signatures=(
-            r"CUDA out of memory",
-            r"torch\.OutOfMemoryError",
+        signs={
+            r"(?:CUDA|HIP|XPU) out of memory": "torch: c10/cuda/CUDACachingAllocator.cpp",
+            r"torch\.(?:cuda\.)?OutOfMemoryError": "torch: torch/csrc/Exceptions.cpp",
+            r"(?:CUDA|HIP) (?:driver )?error: out of memory": "torch: c10/cuda/CUDAException.cpp",
+            r"CUDA_ERROR_OUT_OF_MEMORY|Error \[CUDA\]: out of memory": "triton; CUDA's driver",
+            r"CUBLAS_STATUS_ALLOC_FAILED": "torch: aten/src/ATen/cuda/CublasHandlePool.cpp",
+        },
+        told=_ran_out,
+    ),
+    Cause(
+        name="shm_too_small",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="Shared memory (/dev/shm) is too small for what vLLM's processes exchange.",
+        advice=(
+            "Give the container more (docker: --shm-size=8g or --ipc=host; Kubernetes: an emptyDir "
+            "with medium: Memory on /dev/shm), or remove what fills /dev/shm."
+        ),
+        signs={
+            r"/dev/shm.*No space left|No space left.*(?:/dev/shm|/psm_|/sem\.|torch_\d+_)": (
+                "Python: multiprocessing/shared_memory.py; NCCL: src/misc/shmutils.cc"
+            ),
+            r"insufficient shared memory|unable to (?:allocate|resize|write"
+            r"|mmap) .*shared memory": (
+                "torch: torch/utils/data/_utils/signal_handling.py, aten/src/ATen/MapAllocator.cpp"
+            ),
+            r"failed to extend /dev/shm|Error while creating shared memory segment": (
+                "NCCL: src/misc/shmutils.cc"
+            ),
+        },
+        frames=(
+            Frame(
+                r"multiprocessing/shared_memory\.py",
+                r"Errno 28",
+                "Python: multiprocessing/shared_memory.py",
+            ),
         ),
     ),
     Cause(
@@ -59,6 +175,13 @@ CAUSES = (
             "Look at 'journalctl -k -g oom'; give the engine's unit more memory, lower its swap or"
             " offload settings, or load fewer engines on this host."
         ),
+        signs={
+            r"DefaultCPUAllocator: (?:can't allocate|not enough) memory": "torch: c10/core/impl",
+            r"\[Errno 12\]|Cannot allocate memory|std::bad_alloc": "the C library",
+            r"^MemoryError\b|numpy.*ArrayMemoryError": "Python, numpy",
+            r"OOMKilled|Out of memory: Killed process": "Kubernetes, the kernel",
+            r"ray\.exceptions\.OutOfMemoryError|due to the node running low on memory": "Ray",
+        },
         marks=frozenset({"oom_kill"}),
     ),
 )

@@ -1,52 +1,191 @@
-"""The network: the model hub, the engine's port, the GPUs that talk to each other."""
+"""The network: the engine's ports, the GPUs and hosts that talk to each other."""
 
-from vllmd.engine.causes.base import Cause, Kind, Rank
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+
+
+def _port(found: Found) -> Told:
+    at = re.search(r"bind on address \('([^']*)', (\d+)", found.whole)
+    if at:
+        return Told(f"End what listens on it ('ss -ltnp sport = :{at[2]}' names it), or set port.")
+    if re.search(r"server socket has failed to listen|get_open_port|zmq", found.whole):
+        return Told(
+            "Start again: a port between vLLM's processes was taken meanwhile, not the "
+            "engine's own. "
+            "If it comes again, set VLLM_PORT in its env to a range that nobody uses."
+        )
+    return Told()
+
+
+def _peer(found: Found) -> Told:
+    peer = re.search(r"\[?(\d+\.\d+\.\d+\.\d+)\]?:\d+|connect to \[?\(?([\w.:-]+?),? ", found.whole)
+    if peer is None:
+        return Told()
+    host = peer[1] or peer[2]
+    return Told(f"Look at the engine on {host}: it ended first, or cannot be reached from here.")
+
 
 CAUSES = (
     Cause(
-        name="model_gated",
-        kind=Kind.CONFIGURATION,
+        name="zmq_port_in_use",
+        kind=Kind.TRANSIENT,
         rank=Rank.STATED,
-        explanation="The model's owner gives it to accounts that were granted access only.",
-        advice=(
-            "Accept the model's terms on its page and give the engine a token "
-            "(/etc/vllmd/credentials/hf_token)."
-        ),
-        signatures=(
-            r"GatedRepoError",
-            r"Access to model .* is restricted",
-            r"You are trying to access a gated repo",
-            r"401 Client Error",
-            r"403 Client Error",
-        ),
-    ),
-    Cause(
-        name="model_not_found",
-        kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
-        explanation=(
-            "The model is neither a folder on this host nor a repository that can be reached."
-        ),
-        advice="Correct model in the engine's configuration; a folder needs its absolute path.",
-        signatures=(
-            r"RepositoryNotFoundError",
-            r"HFValidationError",
-            r"is not a local folder and is not a valid model identifier",
-            r"LocalEntryNotFoundError",
-            r"OfflineModeIsEnabled",
-            r"does not appear to have a file named config.json",
-        ),
+        explanation="A port that vLLM's processes talk over was taken by another process.",
+        advice="Start again; if it comes again, set another master_port or data_parallel_rpc_port.",
+        signs={r"ZMQError: Address already in use": "pyzmq; vllm/utils/network_utils.py"},
     ),
     Cause(
         name="port_in_use",
         kind=Kind.TRANSIENT,
         rank=Rank.HOST,
-        explanation="Another process listens on the engine's port.",
+        explanation="Another process listens on a port that the engine needs.",
         advice="End it (ss -ltnp names it) or give the engine another port.",
-        signatures=(
-            r"\[Errno 98\]",
-            r"[Aa]ddress already in use",
+        signs={
+            r"\[Errno 98\]|EADDRINUSE": "the kernel; torch: TCPStore",
+            r"[Aa]ddress already in use": "uvicorn, the kernel",
+            r"Port \d+ is already in use": "vllm/entrypoints",
+        },
+        unless=r"ZMQError",
+        told=_port,
+    ),
+    Cause(
+        name="custom_all_reduce",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="vLLM's own all-reduce between GPUs does not work on this host.",
+        advice="Set disable_custom_all_reduce = true.",
+        signs={
+            r"custom_all_reduce\.cuh|custom_all_reduce.*(?:invalid|error|failed)": (
+                "vllm: csrc/custom_all_reduce.cuh since 0.2"
+            ),
+        },
+        frames=(
+            Frame(
+                r"(?:custom_all_reduce|_custom_ops)\.py:(?:register_graph_buffers|init_custom_ar"
+                r"|register_buffer|open_mem_handle|create_shared_buffer)",
+                r"(?:RuntimeError|AcceleratorError)\b",
+                "vllm/distributed/device_communicators/custom_all_reduce.py since 0.3",
+            ),
         ),
+        unless=r"out of memory",
+    ),
+    Cause(
+        name="ray_resources",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="Ray has not the GPUs, or not the nodes, that the engine asks it for.",
+        advice="Look at 'ray status': which nodes there are, and who has their GPUs.",
+        signs={
+            r"Current node has no GPU available": "vllm/v1/executor/ray_utils.py since 0.6",
+            r"[Pp]lacement group.*(?:[Tt]imed? ?out|not ready|cannot|[Cc]annot provide|exceeds"
+            r"|pending)": ("vllm/v1/executor/ray_utils.py since 0.4"),
+            r"Cannot provide a placement group": "vllm/v1/executor/ray_utils.py since 0.4",
+            r"required GPUs exceeds the total number|number of required \S+ exceeds": (
+                "vllm/v1/executor/ray_utils.py since 0.2"
+            ),
+            r"Ray does not allocate any GPUs": "vllm/executor/ray_distributed_executor.py "
+            "since 0.4",
+            r"[Nn]ot enough (?:resources|nodes).*[Rr]ay|can't (?:be )?schedul"
+            r"|cannot be scheduled": ("Ray"),
+            r"Could not find any running Ray instance|Failed to connect to GCS": "Ray",
+            r"only created \d+ DP placement groups": "vllm/v1/engine/utils.py since 0.9",
+        },
+    ),
+    Cause(
+        name="handshake_timeout",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="This member of a group waited for the head, which did not answer in time.",
+        advice="Restart the head and its members together: a member alone cannot join one "
+        "that runs.",
+        signs={
+            r"Did not receive response from front-end": "vllm/v1/engine/core.py since 0.8",
+        },
+    ),
+    Cause(
+        name="coordinator_timeout",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="The coordinator of the data parallel ranks did not start in time: a slow "
+        "host.",
+        advice="Start again when the host has less to do; its limit is fixed.",
+        signs={
+            r"Coordinator process failed to report ZMQ": "vllm/v1/engine/coordinator.py since 0.9",
+        },
+    ),
+    Cause(
+        name="gloo_loopback",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation=(
+            "The host's name leads to its loopback address, so the other hosts cannot reach it."
+        ),
+        advice=(
+            "Set GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME and VLLM_HOST_IP in the engine's env, "
+            "or mend "
+            "/etc/hosts."
+        ),
+        signs={
+            r"[Gg]loo.*(?:127\.0\.0\.1|\[::1\]|localhost)|connectFullMesh.*127\.0\.0\.1": (
+                "torch: third_party/gloo"
+            ),
+            r"Unable to resolve hostname to a \(local\) address": "torch: ProcessGroupGloo.cpp",
+        },
+    ),
+    Cause(
+        name="rendezvous_timeout",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="Not all hosts or processes of the engine came together in time.",
+        advice=(
+            "Look whether each of them is started, with the same master_addr and master_port, and "
+            "restart them together."
+        ),
+        signs={
+            r"Timed out after \d+ seconds waiting for clients": "torch: TCPStore.cpp",
+            r"RendezvousTimeout"
+            r"|wait timeout after \d+ms": "torch/distributed/elastic; TCPStore.cpp",
+            r"DistStoreError": "torch/distributed",
+        },
+        told=_peer,
+    ),
+    Cause(
+        name="dist_unreachable",
+        kind=Kind.TRANSIENT,
+        rank=Rank.STATED,
+        explanation="The head of the engine's processes cannot be reached over the network.",
+        advice=(
+            "Look at the address and the firewall between the hosts (master_addr, "
+            "VLLM_HOST_IP), and "
+            "whether the head runs."
+        ),
+        signs={
+            r"client socket has (?:timed out|failed)|DistNetworkError": "torch: socket.cpp",
+            r"[Gg]loo.*(?:[Cc]onnection refused|timed out|[Tt]imeout|failed to connect)": (
+                "torch: third_party/gloo"
+            ),
+            r"connectFullMesh failed|No route to host": "torch: third_party/gloo",
+            r"server socket has failed to (?:bind|listen).*EADDRNOTAVAIL": "torch: socket.cpp",
+        },
+        unless=r"EADDRINUSE|127\.0\.0\.1",
+        told=_peer,
+    ),
+    Cause(
+        name="peer_lost",
+        kind=Kind.TRANSIENT,
+        rank=Rank.WORK,
+        explanation="The other side of a connection between the engine's hosts or GPUs went away.",
+        advice="Look at the engine on the other host first: it ended before this one.",
+        signs={
+            r"Connection closed by peer|Connection reset by peer.*(?:gloo|pair\.cc)": (
+                "torch: third_party/gloo/gloo/transport/tcp/pair.cc"
+            ),
+            r"[Gg]loo.*(?:closed|reset) by peer|(?:Read|Write) error \[\S+\]": "torch: gloo",
+            r"Unexpected HELLO message for remote engine": "vllm/v1/engine/utils.py since 0.9",
+            r"NodeDiedError|Task was killed due to the node": "Ray",
+        },
+        told=_peer,
     ),
     Cause(
         name="nccl_failure",
@@ -57,12 +196,33 @@ CAUSES = (
             "If it comes again, look at the kernel log (journalctl -k -g NVRM) and run the engine"
             " with NCCL_DEBUG=INFO in its env."
         ),
-        signatures=(
-            r"Watchdog caught collective operation timeout",
-            r"NCCL error",
-            r"ncclSystemError",
-            r"ncclUnhandledCudaError",
-            r"ncclRemoteError",
+        signs={
+            r"Watchdog caught collective operation timeout": "torch: ProcessGroupNCCL.cpp",
+            r"NCCL error|NCCL Error \d": "vllm: pynccl_wrapper.py; torch: NCCLUtils.cpp",
+            r"nccl(?:System|UnhandledCuda|Remote|Internal|InvalidUsage|InvalidArgument)Error": (
+                "torch: NCCLUtils.hpp"
+            ),
+            r"NCCL communicator was aborted|RCCL error": "torch: ProcessGroupNCCL.cpp",
+        },
+    ),
+    Cause(
+        name="kv_transfer",
+        kind=Kind.TRANSIENT,
+        rank=Rank.WORK,
+        explanation="The engines that hand KV caches to each other could not.",
+        advice=(
+            "Look at the other engine and at the network between them (UCX_NET_DEVICES, "
+            "VLLM_NIXL_SIDE_CHANNEL_HOST); UCX_LOG_LEVEL=info in the env says more."
         ),
+        signs={
+            r"NIXL_ERR|nixl\w*Error|NixlError|NIXL (?:is not available|handshake failed)": (
+                "nixl; vllm/distributed/kv_transfer since 0.9"
+            ),
+            r"[Mm]ooncake.*(?:[Ff]ail|[Ee]rror)|LMCache.*(?:[Ff]ail|[Ee]rror)": (
+                "mooncake, lmcache: vllm/distributed/kv_transfer"
+            ),
+            r"UCX\s+ERROR|ucp_\w+\(\) failed": "UCX",
+        },
+        unless=r"^KeyError|^AssertionError",
     ),
 )

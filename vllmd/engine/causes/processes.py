@@ -1,6 +1,35 @@
 """The engine's processes: how they stood still and how they ended."""
 
-from vllmd.engine.causes.base import Cause, Kind, Rank
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Kind, Rank, Told
+
+_HOW = {
+    "-9": "killed (SIGKILL), as the kernel's OOM killer does",
+    "-15": "asked to end (SIGTERM)",
+    "-11": "ended by a memory access violation (SIGSEGV)",
+    "-6": "ended by an abort (SIGABRT)",
+    "-7": "ended by a bus error (SIGBUS)",
+}
+
+
+def _worker(found: Found) -> Told:
+    code = re.search(r"exit ?code: (-?\d+)", found.whole)
+    how = _HOW.get(code[1]) if code else None
+    if how is None:
+        return Told()
+    return Told(explanation=f"A process that drives a GPU for vLLM (a worker) was {how}.")
+
+
+def _crashed(found: Found) -> Told:
+    if re.search(r"Bus error|SIGBUS|-7\b", found.whole):
+        return Told(
+            "A bus error is mostly shared memory that is full (docker: --shm-size=8g or "
+            "--ipc=host) or "
+            "a file that was cut off while it was read; look at df /dev/shm and 'journalctl -k'."
+        )
+    return Told()
+
 
 CAUSES = (
     Cause(
@@ -28,13 +57,46 @@ CAUSES = (
     Cause(
         name="worker_timeout",
         kind=Kind.TRANSIENT,
-        rank=Rank.END,
+        rank=Rank.BROAD,
         explanation="A process that drives a GPU for vLLM (a worker) did not answer in time.",
         advice=(
             "If it comes again, look at the kernel log (journalctl -k -g NVRM): failing GPU "
             "memory shows so first."
         ),
-        signatures=(r"RPC call to .* timed out",),
+        signs={
+            r"RPC call to .* timed out": "vllm/v1/executor/multiproc_executor.py since 0.8",
+        },
+    ),
+    Cause(
+        name="program_missing",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        explanation=(
+            "The engine's program is not there, or cannot be run by the user of the service."
+        ),
+        advice=(
+            "Install vLLM ('vllmd engine install'), or set executable to its path; 'vllmd check' "
+            "shows the whole command."
+        ),
+        signs={
+            r"^shim of engine \S+: "
+            r"(?:No such file or directory|Permission denied|Not a directory"
+            r"|Exec format error): ": ("vllmd/shim/main.py"),
+            r"vllm: (?:command )?not found|executable file not found|Exec format error": (
+                "the shell, a container's runtime"
+            ),
+            r"No module named '?vllm'?$|can't open file '": "Python",
+        },
+    ),
+    Cause(
+        name="engine_bug",
+        kind=Kind.TRANSIENT,
+        rank=Rank.END,
+        explanation="An exception that vLLM does not handle ended the engine while it served.",
+        advice=(
+            "If it comes again, look for it in vLLM's issues, and try another version, or without "
+            "the feature that its traceback names."
+        ),
     ),
     Cause(
         name="worker_died",
@@ -45,7 +107,40 @@ CAUSES = (
             "vLLM ended after it, with exit code 0 as a rule."
         ),
         advice="If nobody killed it, look for the kernel's OOM killer: journalctl -k -g oom.",
-        signatures=(r"[Ww]orker ?[Pp]roc \S+ died unexpectedly",),
+        signs={
+            r"[Ww]orker ?[Pp]roc \S+ died unexpectedly": (
+                "vllm/v1/executor/multiproc_executor.py since 0.8"
+            ),
+            r"Worker \S+ pid \d+ died, exit code": (
+                "vllm/executor/multiproc_worker_utils.py 0.4 to 0.10"
+            ),
+            r"ActorDiedError|WorkerCrashedError|RayActorError": "Ray",
+        },
+        unless=r"exit ?code: -(?:4|7|8|11)\b",
+        told=_worker,
+    ),
+    Cause(
+        name="crashed",
+        kind=Kind.TRANSIENT,
+        rank=Rank.END,
+        explanation="A process of the engine crashed in native code (a library, a driver, a "
+        "kernel).",
+        advice=(
+            "If it comes again, set PYTHONFAULTHANDLER=1 in its env, which prints where; try "
+            "another "
+            "version of vLLM, or enforce_eager."
+        ),
+        signs={
+            r"Segmentation fault|Segfault encountered|Bus error|Floating point exception": (
+                "the shell, Python's faulthandler"
+            ),
+            r"Fatal Python error|terminate called|\bAborted\b|panicked at": "Python, C++, Rust",
+            r"exit ?code: -(?:6|7|8|11)\b": (
+                "vllm/v1/executor/multiproc_executor.py, executor/multiproc_worker_utils.py"
+            ),
+        },
+        labels=frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT"}),
+        told=_crashed,
     ),
     Cause(
         name="engine_core_died",
@@ -56,11 +151,14 @@ CAUSES = (
             "a word; vLLM's web server ended after it, with exit code 0 as a rule."
         ),
         advice="If nobody killed it, look for the kernel's OOM killer: journalctl -k -g oom.",
-        signatures=(
-            r"engine core exited unexpectedly",
-            r"Engine ?[Cc]ore .*died unexpectedly",
-            r"EngineDeadError",
-        ),
+        signs={
+            r"engine core exited unexpectedly": "vllm/v1/engine/core_client.py since 0.30",
+            r"Engine ?[Cc]ore .*died unexpectedly": "vllm/v1/engine/core_client.py since 0.9",
+            r"EngineDeadError": "vllm/v1/engine/exceptions.py since 0.8",
+            r"MQLLMEngine is already dead|MQEngineDeadError": (
+                "vllm/engine/multiprocessing 0.6 to 0.10"
+            ),
+        },
     ),
     Cause(
         name="killed",
@@ -70,7 +168,14 @@ CAUSES = (
             "A signal from outside ended it: a person, a script, or the kernel's OOM killer."
         ),
         advice="If nobody sent it, look for the OOM killer: journalctl -k -g oom.",
-        signatures=(r"API server: shutdown triggered",),
+        signs={
+            r"^KeyboardInterrupt\b|\bKilled\b|^SystemExit\b": "Python, the shell",
+        },
+        said={
+            r"API server: shutdown triggered": "vllm/entrypoints/launchers/launcher.py since 0.11",
+            r"[Rr]eceived signal (?:15|2)\b|[Rr]eceived SIG(?:TERM|INT)"
+            r"|KeyboardInterrupt: terminated": ("vllm, Ray"),
+        },
         labels=frozenset({"SIGKILL", "SIGTERM", "SIGINT"}),
     ),
     Cause(
@@ -82,22 +187,6 @@ CAUSES = (
         labels=frozenset({"shim_lost"}),
     ),
     Cause(
-        name="program_missing",
-        kind=Kind.CONFIGURATION,
-        rank=Rank.END,
-        explanation=(
-            "The engine's program is not there, or cannot be run by the user of the service."
-        ),
-        advice=(
-            "Install vLLM ('vllmd engine install'), or set executable to its path; 'vllmd check' "
-            "shows the whole command."
-        ),
-        signatures=(
-            r"^shim of engine \S+: "
-            r"(No such file or directory|Permission denied|Not a directory|Exec format error): ",
-        ),
-    ),
-    Cause(
         name="not_started",
         kind=Kind.TRANSIENT,
         rank=Rank.END,
@@ -106,5 +195,17 @@ CAUSES = (
             "The end of the last run names what failed; the service manager's journal may say more."
         ),
         labels=frozenset({"spawn_failed"}),
+    ),
+    Cause(
+        name="member_ended",
+        kind=Kind.TRANSIENT,
+        rank=Rank.END,
+        explanation=(
+            "A member without a web server (headless) ended and said nothing: one of its processes "
+            "was killed, or the head went away."
+        ),
+        advice="Look at the head first; restart it and its members together.",
+        said={r"'headless': True": "vllm/entrypoints/utils.py: non-default args, since 0.9"},
+        labels=frozenset(),
     ),
 )

@@ -1,4 +1,5 @@
-from vllmd.engine.causes.base import MAX_LINE, Cause, Facts, Kind, Rank, bare, evidence
+from vllmd.engine.causes.base import MAX_LINE, Cause, Facts, Frame, Kind, Rank, bare, number
+from vllmd.engine.log_reading.reading import read_output
 
 CAUSE = Cause(
     "c",
@@ -6,25 +7,44 @@ CAUSE = Cause(
     "It broke.",
     "Mend it.",
     rank=Rank.STATED,
-    signatures=("broke [0-9]+",),
-    labels=frozenset({"SIGKILL"}),
+    signs={"broke [0-9]+": "a file"},
+    unless="by intent",
+    frames=(Frame("loader.py:load$", "^KeyError", "a file"),),
+    said={"shutdown asked": "a file"},
 )
 LINE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] ValueError: broke 7"
 
 
-def test_find_by_a_line_has_it_as_evidence() -> None:
-    found = CAUSE.find(Facts("1", ("hello", LINE, LINE)))
-    assert found is not None
-    assert found.evidence == ("ValueError: broke 7",)
+def test_shows_returns_the_line_without_who_said_it() -> None:
+    (sign,) = read_output([LINE]).signs
+    assert CAUSE.shows(sign) == "ValueError: broke 7"
 
 
-def test_find_by_how_it_ended_needs_no_line() -> None:
-    assert CAUSE.find(Facts("SIGKILL")) is not None
-    assert CAUSE.find(Facts("0", ("hello",))) is None
+def test_shows_is_silent_where_the_message_is_of_another_cause() -> None:
+    (sign,) = read_output([f"{LINE} by intent"]).signs
+    assert CAUSE.shows(sign) is None
 
 
-def test_evidence_is_bounded() -> None:
-    lines = tuple(f"broke {n}" for n in range(9))
-    assert evidence(lines, CAUSE.signatures) == ("broke 0", "broke 1", "broke 2")
-    assert evidence(lines, ()) == ()
+def test_shows_knows_an_exception_by_where_it_was_raised() -> None:
+    lines = ["Traceback (most recent call last):", '  File "x/loader.py", line 3, in load']
+    (sign,) = read_output([*lines, "KeyError: 'w'"]).signs
+    assert CAUSE.shows(sign) == "KeyError: 'w'"
+    lines[1] = '  File "x/other.py", line 3, in load'
+    (sign,) = read_output([*lines, "KeyError: 'w'"]).signs
+    assert CAUSE.shows(sign) is None
+
+
+def test_announced_finds_a_line_of_any_level() -> None:
+    reading = read_output(["INFO 11-23 19:06:44 [a.py:1] shutdown asked by somebody"])
+    assert CAUSE.announced(reading) == "shutdown asked by somebody"
+
+
+def test_facts_are_read_once() -> None:
+    facts = Facts("1", (LINE,))
+    assert facts.reading is facts.reading
+
+
+def test_bare_is_bounded_and_number_reads_a_group() -> None:
     assert len(bare("x" * 9999)) == MAX_LINE
+    assert number(r"size (\d+)", "a size 12") == 12
+    assert number(r"size (\d+)", "none") is None

@@ -1,11 +1,12 @@
 """Every cause is shown by a log: a recorded one, or the line that vLLM's source prints."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from vllmd.engine.causes import CAUSES, diagnose
-from vllmd.engine.causes.base import Facts, Kind
+from vllmd.engine.causes.base import Cause, Facts, Kind
 
 DATA = Path(__file__).parents[3] / "data"
 RECORDED = {
@@ -18,43 +19,19 @@ RECORDED = {
     "h200-0.25-kv-cache-too-small": ("1", "kv_cache_too_small"),
 }
 ORDERLY = ("cpu-0.32-sigterm-drain", "cpu-0.32-sigterm-idle", "h200-0.25-serve-and-stop")
-WITHOUT_A_LINE = {"killed": "SIGKILL", "shim_lost": "shim_lost", "not_started": "spawn_failed"}
+WITHOUT_A_LINE = {
+    "killed": "SIGKILL",
+    "shim_lost": "shim_lost",
+    "not_started": "spawn_failed",
+    "crashed": "SIGSEGV",
+    "cpu_unsupported": "SIGILL",
+}
 BY_A_MARK = {
     "stalled": "stalled",
     "load_stalled": "load_stalled",
     "oom_kill": "host_out_of_memory",
     "xid_79": "gpu_fault",
 }
-IN_ORDER = [
-    "stalled",
-    "load_stalled",
-    "vram_held",
-    "kv_cache_too_small",
-    "context_too_long",
-    "lora_rank",
-    "unknown_flag",
-    "opentelemetry_missing",
-    "model_gated",
-    "model_not_found",
-    "disk_full",
-    "port_in_use",
-    "gpu_fault",
-    "driver_mismatch",
-    "missing_kernels",
-    "cuda_out_of_memory",
-    "nccl_failure",
-    "compile_cache",
-    "host_out_of_memory",
-    "cuda_error",
-    "worker_timeout",
-    "worker_died",
-    "engine_core_died",
-    "killed",
-    "shim_lost",
-    "program_missing",
-    "not_started",
-]
-"""From the most to the least specific, as they are looked for."""
 
 
 def lines_of(path: Path) -> tuple[str, ...]:
@@ -81,17 +58,29 @@ def test_lines_of_the_source_have_their_cause(path: Path) -> None:
 
 
 def test_every_cause_is_shown_once_and_says_what_to_do() -> None:
-    names = [cause.name for cause in CAUSES]
+    names = list(dict.fromkeys(cause.name for cause in CAUSES))
     shown = {p.stem for p in (DATA / "causes").glob("*.log")} | {c for _, c in RECORDED.values()}
     assert sorted(names) == sorted(shown | set(WITHOUT_A_LINE) | set(BY_A_MARK.values()))
-    assert len(set(names)) == len(names)
+    assert len({(cause.name, cause.rank) for cause in CAUSES}) == len(CAUSES)
     for cause in CAUSES:
         assert cause.explanation.endswith("."), cause.name
         assert cause.advice.endswith("."), cause.name
 
 
-def test_causes_are_looked_for_in_this_order() -> None:
-    assert [cause.name for cause in CAUSES] == IN_ORDER
+def test_causes_are_looked_for_from_the_most_specific_on() -> None:
+    ranks = [cause.rank for cause in CAUSES]
+    assert ranks == sorted(ranks)
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda c: f"{c.name}-{c.rank.name}")
+def test_every_sign_is_a_pattern_and_names_who_prints_it(cause: Cause) -> None:
+    for pattern, source in (*cause.signs.items(), *cause.said.items()):
+        re.compile(pattern)
+        assert len(source) > 2, pattern
+    for frame in cause.frames:
+        assert re.compile(frame.where), frame
+        assert re.compile(frame.says), frame
+        assert frame.source, frame
 
 
 @pytest.mark.parametrize(("cause", "label"), WITHOUT_A_LINE.items())

@@ -1,0 +1,64 @@
+from vllmd.engine.causes import CAUSES
+from vllmd.engine.causes.base import Facts, Kind
+from vllmd.engine.causes.verdict import choose, root_phase, unknown
+from vllmd.engine.log_reading.phase import Phase
+
+UP = "(APIServer pid=1) INFO:     Application startup complete."
+CORE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] "
+FATAL = CORE + "EngineCore encountered a fatal error."
+OOM = CORE + "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+
+
+def cause_of(label: str, *lines: str) -> str | None:
+    found = choose(CAUSES, Facts(label, lines))
+    return found.cause if found else None
+
+
+def test_choose_takes_the_most_specific_sign_wherever_it_stands() -> None:
+    lines = (OOM, CORE + "ValueError: No available memory for the cache blocks.")
+    assert cause_of("1", *lines) == "kv_cache_too_small"
+
+
+def test_choose_takes_nothing_from_a_warning_or_a_request() -> None:
+    warning = "(APIServer pid=1) WARNING 11-23 19:06:44 [parallel.py:746] Address already in use."
+    prompt = "(APIServer pid=1) INFO 11-23 19:06:44 [logger.py:4] prompt: 'CUDA out of memory'"
+    assert cause_of("1", warning, prompt) is None
+
+
+def test_choose_names_how_a_process_ended_only_where_no_exception_says_why() -> None:
+    died = CORE + "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down."
+    assert cause_of("0", died) == "worker_died"
+    assert cause_of("SIGKILL", CORE + "KeyError: 'what'") is None
+    assert cause_of("0", UP, FATAL, CORE + "KeyError: 'what'") == "engine_bug"
+    assert cause_of("SIGSEGV") == "crashed"
+    assert cause_of("SIGILL") == "cpu_unsupported"
+
+
+def test_choose_says_when_the_memory_ran_out() -> None:
+    serving = choose(CAUSES, Facts("0", (UP, FATAL, OOM)))
+    loading = choose(CAUSES, Facts("1", (CORE + "EngineCore failed to start.", OOM)))
+    assert serving is not None
+    assert loading is not None
+    assert (serving.kind, loading.kind) == (Kind.TRANSIENT, Kind.CONFIGURATION)
+    assert "served" in serving.explanation
+
+
+def test_unknown_quotes_the_root_and_says_where_and_when_it_came() -> None:
+    lines = ("INFO 11-23 19:06:44 [a.py:1] Starting to load model x", CORE + "KeyError: 'what'")
+    found = unknown(Facts("1", lines))
+    assert found.evidence == ("KeyError: 'what'",)
+    assert "EngineCore" in found.explanation
+    assert "while the model was loaded" in found.explanation
+
+
+def test_unknown_of_a_log_that_is_cut_says_so() -> None:
+    lines = ("RuntimeError: Engine core initialization failed. See root cause above.",)
+    assert "cut off" in unknown(Facts("1", lines)).explanation
+
+
+def test_unknown_of_silence_says_what_the_exit_code_means() -> None:
+    assert "exit code 2" in unknown(Facts("2", ())).explanation
+
+
+def test_root_phase_without_a_root_is_that_of_the_lines() -> None:
+    assert root_phase(Facts("0", (UP,)).reading) is Phase.SERVING

@@ -1,0 +1,90 @@
+import pytest
+
+from vllmd.engine.log_reading.entries import read_entries
+
+
+@pytest.mark.parametrize(
+    ("line", "process", "level", "place", "text"),
+    [
+        ("ERROR 11-18 18:07:28 engine.py:366] x", None, "error", "engine.py:366", "x"),
+        ("INFO 04-30 10:20:01 [core.py:58] x", None, "info", "core.py:58", "x"),
+        (
+            "ERROR 04-30 10:20:01.123 [v1/engine/core.py:8] x",
+            None,
+            "error",
+            "v1/engine/core.py:8",
+            "x",
+        ),
+        (
+            "(APIServer pid=1) WARNING 11-23 18:48:58 [a.py:1] x",
+            "APIServer",
+            "warning",
+            "a.py:1",
+            "x",
+        ),
+        (
+            "(EngineCore_0 pid=1) (VllmWorker TP0 pid=2) ERROR 09-04 10:50:11 [m.py:5]   y",
+            "VllmWorker TP0",
+            "error",
+            "m.py:5",
+            "  y",
+        ),
+        ("(VllmWorker rank=1 pid=2) x", "VllmWorker rank=1", None, None, "x"),
+        ("(RayWorkerWrapper pid=71, ip=192.0.2.8) x", "RayWorkerWrapper", None, None, "x"),
+        (
+            "(EngineCore pid=1) 2025-11-23 10:00:05 x",
+            "EngineCore",
+            None,
+            None,
+            "2025-11-23 10:00:05 x",
+        ),
+        ("(raylet) x", "raylet", None, None, "x"),
+        (
+            "INFO:     Application startup complete.",
+            None,
+            "info",
+            None,
+            "Application startup complete.",
+        ),
+        ("ERROR:root:x", None, "error", "root", "x"),
+        ("INFO worker.py:1850 -- x", None, "info", "worker.py:1850", "x"),
+        (
+            "[rank2]:[E1001 16:06:04.5 ProcessGroupNCCL.cpp:607] x",
+            None,
+            "error",
+            "ProcessGroupNCCL.cpp:607",
+            "x",
+        ),
+        (
+            "[rank0]: Traceback (most recent call last):",
+            None,
+            None,
+            None,
+            "Traceback (most recent call last):",
+        ),
+        (
+            "[W1123 18:49:17.7 utils.cpp:68] Warning: NUMA",
+            None,
+            "warning",
+            "utils.cpp:68",
+            "Warning: NUMA",
+        ),
+        ("gpu1:29:42 [0] NCCL INFO x", None, "warning", "NCCL", "x"),
+        ("/a/b.py:224: UserWarning: x", None, "warning", None, "/a/b.py:224: UserWarning: x"),
+        ("- gpustack.worker - INFO - x", None, "info", "gpustack.worker", "x"),
+        ("ValueError: x", None, None, None, "ValueError: x"),
+        ("INFORMATION", None, None, None, "INFORMATION"),
+    ],
+)
+def test_read_entries_knows_each_format(
+    line: str, process: str | None, level: str | None, place: str | None, text: str
+) -> None:
+    (entry,) = read_entries([line])
+    assert (entry.process, entry.level, entry.place, entry.text) == (process, level, place, text)
+    assert entry.quiet == (level in ("info", "warning"))
+
+
+def test_read_entries_know_the_pid_and_the_time_of_day() -> None:
+    (entry,) = read_entries(["(EngineCore pid=77) ERROR 11-23 19:09:22 [core.py:1] x"])
+    assert (entry.pid, entry.at) == (77, "11-23 19:09:22")
+    assert entry.stream == ("EngineCore", 77, "error", "core.py:1")

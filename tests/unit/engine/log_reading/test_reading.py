@@ -1,0 +1,68 @@
+from tests.helpers.make import DATA
+from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.reading import read_output
+
+UP = "(APIServer pid=1) INFO:     Application startup complete."
+CORE = "(EngineCore pid=7) ERROR 11-23 19:{m}:22 [core.py:1233] "
+FATAL = CORE + "EngineCore encountered a fatal error."
+ECHO = "(APIServer pid=1) ERROR 11-23 19:09:23 [a.py:4] EngineDeadError: see above"
+
+
+def core(text: str, minute: str = "09") -> str:
+    return CORE.format(m=minute) + text
+
+
+def test_root_is_the_first_exception_that_is_no_echo() -> None:
+    reading = read_output(
+        [core("KeyError: 'a'"), "RuntimeError: Engine core initialization failed."]
+    )
+    assert reading.root is not None
+    assert reading.root.quote == "KeyError: 'a'"
+    assert reading.process == "EngineCore"
+    assert not reading.ready
+
+
+def test_root_of_an_engine_that_served_is_at_its_fatal_line_not_before() -> None:
+    earlier = core("ValueError: LoRA rank 64 is greater than max_lora_rank 16.", "01")
+    lines = [UP, earlier, FATAL.format(m="09"), core("KeyError: 'a'"), ECHO]
+    reading = read_output(lines)
+    assert reading.root is not None
+    assert reading.root.quote == "KeyError: 'a'"
+    assert reading.phase is Phase.SERVING
+
+
+def test_root_may_be_what_a_worker_said_just_before_the_core() -> None:
+    worker = "(Worker_TP0 pid=9) ERROR 11-23 19:09:21 [m.py:5] RuntimeError: boom"
+    reading = read_output(
+        [UP, worker, FATAL.format(m="09"), core("RuntimeError: Worker failed with error 'boom'")]
+    )
+    assert reading.root is not None
+    assert reading.root.quote == "RuntimeError: boom"
+
+
+def test_errors_of_requests_alone_are_no_sign() -> None:
+    request = "(APIServer pid=1) ERROR 11-23 19:01:00 [serving_chat.py:9] ValueError: too long"
+    reading = read_output([UP, request, "(APIServer pid=1) INFO:     Shutting down"])
+    assert reading.signs == ()
+    assert reading.root is None
+
+
+def test_quote_of_a_validation_error_has_its_reason() -> None:
+    lines = ["ValidationError: 1 validation error for ModelConfig", "  Value error, no such thing"]
+    root = read_output(lines).root
+    assert root is not None
+    assert root.quote.endswith("for ModelConfig: Value error, no such thing")
+
+
+def test_reading_of_echoes_alone_is_cut() -> None:
+    assert read_output(
+        ["RuntimeError: Engine core initialization failed. See root cause above."]
+    ).is_cut
+    assert not read_output(["KeyError: 'a'"]).is_cut
+
+
+def test_reading_of_a_recorded_end_has_its_root() -> None:
+    log = DATA / "engine-logs" / "cpu-0.32-lora-rank-too-high.log"
+    root = read_output(log.read_text(errors="replace").splitlines()).root
+    assert root is not None
+    assert "LoRA rank 32 is greater" in root.quote

@@ -1,0 +1,57 @@
+from tests.helpers.make import DATA
+from vllmd.engine.log_reading.entries import read_entries
+from vllmd.engine.log_reading.runs import last_run
+from vllmd.engine.log_reading.tracebacks import read_exceptions
+
+BANNER = "(APIServer pid={pid}) INFO 11-23 18:48:58 [a.py:1] vLLM API server version 0.32.0"
+ARGS = "(APIServer pid={pid}) INFO 11-23 18:48:58 [a.py:1] non-default args: {{}}"
+FAILED = [
+    "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above."
+]
+IMPORT = [
+    "Traceback (most recent call last):",
+    '  File "/opt/venv/bin/vllm", line 5, in <module>',
+    "    from vllm.entrypoints.cli.main import main",
+    "ImportError: libcudart.so.12: cannot open shared object file",
+]
+
+
+def begin_of(lines: list[str]) -> int:
+    entries = read_entries(lines)
+    return last_run(entries, read_exceptions(entries))
+
+
+def run(pid: int) -> list[str]:
+    return [BANNER.format(pid=pid), ARGS.format(pid=pid)]
+
+
+def log(name: str) -> list[str]:
+    return (DATA / "engine-logs" / f"{name}.log").read_text(errors="replace").splitlines()
+
+
+def test_last_run_of_a_single_one_is_all_of_it() -> None:
+    assert begin_of([]) == 0
+    assert begin_of(["a", "b"]) == 0
+    assert begin_of([*run(1), *FAILED]) == 0
+
+
+def test_last_run_begins_with_the_early_lines_before_its_banner() -> None:
+    early = "INFO 11-23 18:48:50 [__init__.py:216] Automatically detected platform cuda."
+    assert begin_of([*run(1), *FAILED, early, *run(2)]) == 3
+    assert begin_of([*run(1), early, "fine", *run(2)]) > 1
+
+
+def test_last_run_that_died_before_its_banner_is_found() -> None:
+    assert begin_of([*run(1), *FAILED, *IMPORT]) == 3
+    usage = ["usage: vllm [-h]", "vllm: error: unrecognized arguments: --x"]
+    assert begin_of([*run(1), *FAILED, *usage]) == 3
+
+
+def test_last_run_of_recorded_logs_is_the_last_of_them() -> None:
+    first, last = log("cpu-0.32-engine-core-killed"), log("cpu-0.32-lora-rank-too-high")
+    assert len(first) - 3 <= begin_of([*first, *last]) <= len(first) + 3
+
+
+def test_last_run_is_not_begun_by_a_second_server_of_one_run() -> None:
+    lines = [line.replace("APIServer", "ApiServer_1") for line in run(2)]
+    assert begin_of([*run(1), *lines]) == 0

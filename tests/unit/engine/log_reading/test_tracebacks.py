@@ -1,0 +1,68 @@
+from vllmd.engine.log_reading.entries import read_entries
+from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
+
+TRACE = """Traceback (most recent call last):
+  File "/a/hub.py", line 3, in get
+    response.raise_for_status()
+requests.exceptions.HTTPError: 401 Client Error
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "/opt/venv/bin/vllm", line 4, in <module>
+    main()
+  File "/a/model.py", line 9, in load
+    ^^^^^^
+OSError: m is no model
+Say it otherwise.
+"""
+
+
+def exceptions(text: str, prefix: str = "") -> list[Thrown]:
+    return read_exceptions(read_entries([prefix + line for line in text.splitlines()]))
+
+
+def test_read_exceptions_link_a_chain_and_keep_the_lines_of_a_message() -> None:
+    first, second = exceptions(TRACE)
+    assert (first.type, first.message) == ("requests.exceptions.HTTPError", "401 Client Error")
+    assert second.before is first
+    assert first.before is None
+    assert second.more == ("Say it otherwise.",)
+    assert second.functions == ("<module>", "load")
+    assert second.files[1] == "/a/model.py"
+    assert second.is_main
+    assert not first.is_main
+
+
+def test_read_exceptions_of_processes_that_print_at_once_are_kept_apart() -> None:
+    one = [f"(Worker_TP0 pid=1) ERROR 11-23 19:06:44 [m.py:5] {x}" for x in TRACE.splitlines()[:4]]
+    two = [line.replace("TP0 pid=1", "TP1 pid=2").replace("401", "402") for line in one]
+    mixed = [line for pair in zip(one, two, strict=True) for line in pair]
+    found = read_exceptions(read_entries(mixed))
+    assert [each.message for each in found] == ["401 Client Error", "402 Client Error"]
+    assert all(each.files == ("/a/hub.py",) for each in found)
+
+
+def test_read_exceptions_know_a_header_in_the_line_of_the_traceback_and_before_it() -> None:
+    lines = TRACE.splitlines()[:4]
+    (inside,) = exceptions("\n".join(["EngineCore hit an exception: " + lines[0], *lines[1:]]))
+    assert inside.header == "EngineCore hit an exception:"
+    prefix = "ERROR 11-23 19:06:44 [core.py:5] "
+    (before,) = exceptions("\n".join(["EngineCore failed to start.", *lines]), prefix)
+    assert before.header == "EngineCore failed to start."
+
+
+def test_read_exceptions_take_a_line_without_a_traceback_only_by_its_look() -> None:
+    found = exceptions("fine\nValueError: no\nnote: yes\nKeyError")
+    assert [each.text for each in found] == ["ValueError: no", "KeyError"]
+    (repr_,) = exceptions("OutOfMemoryError('it ran out')", "ERROR 11-23 19:06:44 engine.py:135] ")
+    assert repr_.message == "it ran out"
+
+
+def test_read_exceptions_of_a_lower_level_are_none() -> None:
+    assert exceptions(TRACE, "WARNING 11-23 19:06:44 [a.py:5] ") == []
+
+
+def test_read_exceptions_that_nobody_waits_for_are_marked() -> None:
+    text = "Exception ignored in: <function f>\n" + "\n".join(TRACE.splitlines()[:4])
+    assert [each.ignored for each in exceptions(text)] == [True]

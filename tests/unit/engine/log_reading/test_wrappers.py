@@ -1,0 +1,77 @@
+import json
+
+import pytest
+
+from vllmd.engine.log_reading.wrappers import bare_lines, strip
+
+LINE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1] x"
+FRAME = '  File "/a/b.py", line 3, in load'
+WRAPPERS = {
+    "compose": "vllm-1  | ",
+    "compose with a dot": "llm.gpu-1 | ",
+    "docker -t": "2026-11-28T21:05:03.123456789Z ",
+    "journald": "Nov 28 21:05:03 gpu01 vllm[4711]: ",
+    "journald, a unit's name": "Nov 28 21:05:03 gpu01 vllmd-engine@1-2.service[4711]: ",
+    "journald, iso": "2026-11-28T21:05:03+0100 gpu01 vllm[4711]: ",
+    "CRI": "2026-11-28T21:05:03.123456789Z stderr F ",
+    "kubectl --prefix": "[pod/vllm-7d9f-x2/vllm] ",
+    "kubectl and CRI": "[pod/vllm-7d9f-x2/vllm] 2026-11-28T21:05:03.12Z stdout F ",
+    "a stamp in brackets": "[2026-11-28T21:05:03Z] ",
+    "a stamp": "2026-11-28 21:05:03,123 ",
+    "Modal": "Nov 28  21:05:03.123 | ",
+    "Google": "INFO 2026-11-28T21:05:03.1Z [resource.labels.containerName: vllm] ",
+    "LocalAI": "[llm]        | ",
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("line", [LINE, FRAME, "Traceback (most recent call last):"])
+def test_strip_takes_a_wrapper_off_and_leaves_the_indent(wrapper: str, line: str) -> None:
+    assert strip(wrapper + line) == line
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("\x1b[36m(EngineCore pid=7)\x1b[0m ERROR", "(EngineCore pid=7) ERROR"),
+        (f"{LINE}\r\n", LINE),
+        ("  0%|   |\r 50%|#  |\r100%|###|", "100%|###|"),
+        (f"│ {LINE}      │", LINE),
+        ("", ""),
+    ],
+)
+def test_strip_knows_terminals(line: str, expected: str) -> None:
+    assert strip(line) == expected
+
+
+def test_bare_lines_learn_a_wrapper_that_is_not_known() -> None:
+    lines = [f"<14>{n} app-{n} says> {text}" for n, text in enumerate([LINE, LINE, FRAME])]
+    assert [bare.text for bare in bare_lines(lines)] == [LINE, LINE, FRAME]
+
+
+def test_bare_lines_of_json_records_have_their_level_and_traceback() -> None:
+    record = {"levelname": "ERROR", "processName": "EngineCore", "message": "no\nluck"}
+    lines = [json.dumps({**record, "exc_info": "Traceback (most recent call last):\nE: x"})]
+    found = list(bare_lines(lines))
+    assert [b.text for b in found] == ["no", "luck", "Traceback (most recent call last):", "E: x"]
+    assert {(b.level, b.process) for b in found} == {("ERROR", "EngineCore")}
+
+
+def test_bare_lines_of_containers_and_journals_in_json_are_what_was_printed() -> None:
+    docker = json.dumps({"log": f"{LINE}\n", "stream": "stderr", "time": "2026-11-28T21:05:03Z"})
+    journal = json.dumps({"MESSAGE": list(LINE.encode()), "PRIORITY": "3"})
+    assert [bare.text for bare in bare_lines([docker, journal])] == [LINE, LINE]
+
+
+def test_bare_lines_join_what_a_container_runtime_has_cut() -> None:
+    stamp = "2026-11-28T21:05:03.1Z stdout"
+    lines = [f"{stamp} P {LINE[:20]}", f"{stamp} F {LINE[20:]}", f"{stamp} F {FRAME}"]
+    assert [bare.text for bare in bare_lines(lines)] == [LINE, FRAME]
+
+
+def test_bare_lines_leave_other_braces_alone() -> None:
+    assert [b.text for b in bare_lines(["{not json", "{}", '{"a": 1}'])] == [
+        "{not json",
+        "{}",
+        '{"a": 1}',
+    ]

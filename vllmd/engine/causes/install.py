@@ -1,0 +1,135 @@
+"""The installation: libraries that do not fit together, a compiler that is not there."""
+
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+
+
+def _compiler(found: Found) -> Told:
+    header = re.search(r"fatal error: (\S+\.h)\b", found.whole)
+    if header and header[1] == "Python.h":
+        return Told("Install Python's headers (Debian: python3-dev), of the engine's Python.")
+    if header:
+        return Told(f"Install the package that has {header[1]}.")
+    if "nvcc" in found.whole:
+        return Told("Install CUDA's compiler (nvcc), and set CUDA_HOME in the engine's env to it.")
+    return Told()
+
+
+def _library(found: Found) -> Told:
+    missing = re.search(r"(lib[\w+.-]+\.so[\w.]*): cannot open shared object", found.whole)
+    if missing:
+        return Told(
+            f"Install vLLM and torch of one CUDA version into one environment: {missing[1]} is not "
+            "there ('vllmd engine install' does so)."
+        )
+    module = re.search(r"No module named '([^']+)'", found.whole)
+    if module:
+        return Told(f"Install {module[1].split('.')[0]} into the engine's environment.")
+    return Told()
+
+
+CAUSES = (
+    Cause(
+        name="broken_install",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.HOST,
+        explanation="The packages or libraries of this vLLM do not fit together.",
+        advice=(
+            "Install vLLM anew into an environment of its own ('vllmd engine install'), without "
+            "changing the versions that it asks for."
+        ),
+        signs={
+            r"lib(?!cuda\.so)[\w+.-]+\.so[\w.]*: cannot open shared object": "the loader",
+            r"error while loading shared libraries|symbol lookup error": "the loader",
+            r"version `(?:GLIBC|GLIBCXX|CXXABI)_\S+ not found": "the loader",
+            r"undefined symbol:": "the loader",
+            r"^(?:\S*\.)?(?:ImportError|ModuleNotFoundError): ": "Python",
+            r"PackageNotFoundError|DistributionNotFound"
+            r"|VersionConflict": "Python: importlib.metadata",
+            r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",
+            r"numpy\.dtype size changed|A module that was compiled using NumPy 1": "numpy",
+            r"operator \S+ does not exist"
+            r"|_OpNamespace' '\S+' object has no attribute": "torch/_ops.py",
+            r"(?:is required|are required) (?:for|by) .*but (?:found|got)|requires \S+[<>=]=\S+": (
+                "transformers/utils/versions.py"
+            ),
+            r"has no attribute '?(?:all_special_tokens_extended|rope_scaling|rope_theta)": (
+                "transformers of another major version"
+            ),
+        },
+        unless=r"libcuda\.so\.1|circular import of|OpenTelemetry",
+        frames=(
+            Frame(
+                r"<frozen importlib|:_call_with_frames_removed$|:_find_and_load",
+                r"^(?:\S*\.)?(?:AttributeError|TypeError|NameError|SyntaxError|OSError|RuntimeError"
+                r"|ValueError)\b",
+                "Python, while a module was imported",
+            ),
+            Frame(
+                r"transformers/(?:tokenization|configuration|processing|modeling)_utils\w*\.py:"
+                r"__getattr(?:ibute)?__",
+                r"^AttributeError\b",
+                "transformers of another version than vLLM was made for",
+            ),
+        ),
+        told=_library,
+    ),
+    Cause(
+        name="compiler_missing",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation=(
+            "vLLM compiles code for the GPU at its start, and a compiler or a header is not there."
+        ),
+        advice=(
+            "Install a C++ compiler, Python's headers and, for FlashInfer, CUDA's nvcc (Debian: "
+            "build-essential python3-dev), and set CUDA_HOME where they are."
+        ),
+        signs={
+            r"fatal error: \S+\.h(?:pp)?: No such file": "gcc",
+            r"cannot find -l\w+": "GNU ld",
+            r"Could not find nvcc|nvcc['\"]?: (?:command )?not found"
+            r"|No such file or directory: '\S*(?:nvcc|ninja|gcc|g\+\+|/cc|clang)'": (
+                "flashinfer/jit/cpp_ext.py; Python: subprocess.py"
+            ),
+            r"Ninja build failed|ninja: (?:command )?not found|Ninja is required": (
+                "flashinfer/jit/cpp_ext.py; torch/utils/cpp_extension.py"
+            ),
+            r"Failed to find C compiler|No working C\+\+ compiler|InvalidCxxCompiler": (
+                "triton/runtime/build.py; torch/_inductor/exc.py"
+            ),
+            r"CUDA_HOME (?:environment variable )?is not set|set CUDA_HOME": (
+                "torch/utils/cpp_extension.py"
+            ),
+            r"CalledProcessError: Command '?\[?'\S*(?:gcc|g\+\+|/cc|clang|nvcc)'": (
+                "triton/runtime/build.py"
+            ),
+            r"libcuda\.so cannot found": "triton/backends/nvidia/driver.py",
+            r"CppCompileError|C\+\+ compile error": "torch/_inductor/exc.py",
+        },
+        unless=r"No space left|Permission denied",
+        told=_compiler,
+    ),
+    Cause(
+        name="fork_cuda",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="CUDA was used in the process that vLLM then forked its workers from.",
+        advice="Set VLLM_WORKER_MULTIPROC_METHOD=spawn in the engine's env.",
+        signs={r"Cannot re-initialize CUDA in forked subprocess": "torch/cuda/__init__.py"},
+    ),
+    Cause(
+        name="main_guard_missing",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation=(
+            "The program that starts vLLM runs again in each process that vLLM makes, and starts "
+            "vLLM there too."
+        ),
+        advice='Put what that program does under the line: if __name__ == "__main__".',
+        signs={
+            r"process has finished its bootstrapping": ("Python: multiprocessing/spawn.py"),
+        },
+    ),
+)

@@ -1,0 +1,142 @@
+"""The model: an architecture that vLLM does not know, files that do not fit or are damaged."""
+
+import re
+
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+
+
+def _architecture(found: Found) -> Told:
+    kind = re.search(r"model type `([^`]+)`", found.whole)
+    if kind:
+        return Told(
+            f"Install a newer vLLM ('vllmd engine install'), whose Transformers knows "
+            f"{kind[1]}, or "
+            "take another model."
+        )
+    gone = re.search(r"was supported in vLLM until v?([\w.]+)", found.whole)
+    if gone:
+        return Told(f"Install vLLM {gone[1].rstrip('.,')}, or take another model.")
+    return Told()
+
+
+def _file(found: Found) -> Told:
+    path = re.search(r"'(/[^']+)'|(/\S+\.(?:safetensors|bin|json|gguf))", found.whole)
+    if path is None:
+        return Told()
+    return Told(
+        f"Remove {path[1] or path[2]} and download it again; it is cut off or no such file."
+    )
+
+
+CAUSES = (
+    Cause(
+        name="unsupported_model",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="This version of vLLM, or of Transformers beside it, does not know this model.",
+        advice="Install a newer vLLM ('vllmd engine install'), or take a model that it supports.",
+        signs={
+            r"does not recognize this architecture": (
+                "transformers/models/auto/configuration_auto.py"
+            ),
+            r"[Mm]odel architectures? .*(?:not supported|failed to be inspected|was supported)": (
+                "vllm/model_executor/models/registry.py since 0.2"
+            ),
+            r"GGUF model with architecture \S+ is not supported": (
+                "transformers/modeling_gguf_pytorch_utils.py"
+            ),
+            r"Unknown gguf model_type": "vllm/model_executor/model_loader/gguf_loader.py since 0.5",
+            r"Cannot find model module|No model architectures are specified": (
+                "vllm/model_executor/models/registry.py since 0.7"
+            ),
+            r"Transformers implementation (?:of \S+ )?is not compatible"
+            r"|has no vLLM implementation": ("vllm/model_executor/models/registry.py since 0.7"),
+            r"Unrecognized (?:model in|configuration class)": (
+                "transformers/models/auto/auto_factory.py"
+            ),
+            r"Should have a `model_type` key in its config": (
+                "transformers/models/auto/configuration_auto.py"
+            ),
+            r"Tokenizer class \S+ does not exist or is not currently imported": (
+                "transformers/models/auto/tokenization_auto.py"
+            ),
+            r"`?rope_scaling`? must (?:be a dictionary|have)": "transformers, older than the model",
+        },
+        frames=(
+            Frame(
+                r"transformers/models/auto/configuration_auto\.py",
+                r"^KeyError\b",
+                "transformers/models/auto/configuration_auto.py",
+            ),
+        ),
+        told=_architecture,
+    ),
+    Cause(
+        name="weights_damaged",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        explanation="A file of the model is missing, cut off or damaged.",
+        advice=(
+            "Remove the file and download the model again; a file of a few hundred bytes is a "
+            "pointer "
+            "of Git LFS."
+        ),
+        signs={
+            r"SafetensorError": "safetensors",
+            r"(?:Metadata|Header|Invalid)\w*(?:IncompleteBuffer|TooLarge|Deserialization|Offset)": (
+                "safetensors: src/tensor.rs"
+            ),
+            r"Cannot find any model weights": "vllm/model_executor/model_loader since 0.2",
+            r"PytorchStreamReader failed|invalid load key"
+            r"|UnpicklingError": "torch/serialization.py",
+            r"No such file or directory: '?[^']*\.(?:safetensors|bin|pt|gguf)\b": "Python",
+            r"is not a valid JSON file": "transformers/configuration_utils.py",
+            r"unexpected end of (?:data|file)|file is too short|truncated": "zlib, torch",
+        },
+        unless=r"[Ii]/?O error|os error (?:5|28|116)|adapter_|torch_compile_cache",
+        frames=(
+            Frame(
+                r"(?:weight_utils|torch/serialization|configuration_utils|transformers_utils/config"
+                r"|tokenization_utils\w*|model_loader/\w+)\.py",
+                r"^(?:json\.decoder\.JSONDecodeError|EOFError|UnicodeDecodeError|zipfile\.BadZipFile)",
+                "Python, of a file of the model",
+            ),
+        ),
+        told=_file,
+    ),
+    Cause(
+        name="checkpoint_mismatch",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.WORK,
+        explanation="The model's weights are not those that vLLM's code for this model expects.",
+        advice=(
+            "Take the model as its owner published it, or a vLLM of another version; a "
+            "quantization "
+            "that vLLM has no code for shows so too."
+        ),
+        signs={
+            r"weights were not initialized from checkpoint": (
+                "vllm/model_executor/model_loader/default_loader.py since 0.7"
+            ),
+            r"There is no module or parameter named": (
+                "vllm/model_executor/models/utils.py since 0.6"
+            ),
+            r"Attempted to load weight \(torch\.Size": (
+                "vllm/model_executor/model_loader/weight_utils.py since 0.5"
+            ),
+            r"size mismatch for|[Ss]hape mismatch": "torch/nn/modules/module.py; vllm",
+            r"Unexpected (?:weight|key)|unexpected (?:weight|key)": "vllm/model_executor",
+        },
+        frames=(
+            Frame(
+                r":_?(?:load_weights|weight_loader|default_weight_loader|load_\w*_weight\w*"
+                r"|_load_\w+|process_weights_after_loading)$",
+                r"^(?:KeyError|AssertionError|AttributeError|IndexError|ValueError|TypeError"
+                r"|RuntimeError: (?:The size of tensor|start \(|shape|The expanded size"
+                r"|Tensors must))",
+                "vllm/model_executor/models: load_weights",
+            ),
+        ),
+        unless=r"out of memory|OutOfMemory|\bdivisible\b|CUDA error|HIP error|Errno",
+    ),
+)

@@ -1,0 +1,145 @@
+"""The choice among causes: by how specific a sign is, then by how near to the root it stands.
+
+Pure: no I/O.
+"""
+
+from collections.abc import Sequence
+
+from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
+from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.reading import Reading
+
+_WORDS = {
+    Phase.ARGUMENTS: "while it read its arguments",
+    Phase.IMPORTS: "while it imported its modules",
+    Phase.CONFIGURATION: "while it made its configuration",
+    Phase.DOWNLOAD: "while the model was downloaded",
+    Phase.LOADING: "while the model was loaded",
+    Phase.PROFILING: "while the model was tried out for its memory",
+    Phase.WARM_UP: "while the engine warmed up",
+    Phase.SERVING: "while it served",
+    Phase.DRAINING: "while it ended",
+}
+_CODES = {
+    "0": "exit code 0, which vLLM has also when its engine died",
+    "1": "exit code 1: an exception that nothing caught",
+    "2": "exit code 2: arguments that were not understood",
+    "126": "exit code 126: a program that cannot be executed",
+    "127": "exit code 127: a program that is not there",
+}
+
+
+BUG = "engine_bug"
+"""The cause of an exception that none of the others is known by."""
+
+
+def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
+    """Return the diagnosis of the cause that fits best, or None."""
+    reading = facts.reading
+    for cause in causes:
+        if cause.rank == Rank.SEEN and cause.marked(facts):
+            return cause.diagnosis(facts, None)
+    best: tuple[int, int, Cause, Found | None] | None = None
+    for cause in causes:
+        if cause.rank == Rank.END:
+            continue
+        if (found := _first(cause, reading)) is not None:
+            at = (int(cause.rank), found.sign.index)
+            if best is None or at < best[:2]:
+                best = (*at, cause, found)
+        if cause.marked(facts) and (best is None or int(cause.rank) < best[0]):
+            best = (int(cause.rank), -1, cause, None)
+    if best is not None:
+        return best[2].diagnosis(facts, best[3])
+    return _end(causes, facts)
+
+
+def _first(cause: Cause, reading: Reading) -> Found | None:
+    for sign in reading.signs:
+        if (line := cause.shows(sign)) is not None:
+            return Found(line, sign, reading)
+    return None
+
+
+def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
+    """Say how a process ended, if no exception says why."""
+    reading = facts.reading
+    root = reading.root
+    ends = [cause for cause in causes if cause.rank == Rank.END]
+    named = [
+        (found.sign.index, number, cause, found)
+        for number, cause in enumerate(ends)
+        if (found := _first(cause, reading)) is not None
+    ]
+    first = min(named, default=None, key=lambda each: each[:2])
+    if root is not None and root.thrown is not None and (first is None or first[0] > root.index):
+        return _bug(ends, facts)
+    if first is not None and not (first[3].sign.echo and _by_label(ends, facts)):
+        return first[2].diagnosis(facts, first[3])
+    if (by_label := _by_label(ends, facts)) is not None:
+        return by_label.diagnosis(facts, first[3] if first else None)
+    if first is not None:
+        return first[2].diagnosis(facts, first[3])
+    if root is None:
+        for cause in ends:
+            if (line := cause.announced(reading)) is not None:
+                return cause.diagnosis(facts, None, evidence=(line,))
+    return None
+
+
+def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
+    return next((cause for cause in ends if facts.label in cause.labels), None)
+
+
+def _bug(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
+    """Name an exception of vLLM's own that ended an engine that served."""
+    reading, root = facts.reading, facts.reading.root
+    bug = next((cause for cause in causes if cause.name == BUG), None)
+    if root is None or bug is None or not reading.ready:
+        return None
+    return bug.diagnosis(facts, Found(root.quote, root, reading))
+
+
+def root_phase(reading: Reading) -> Phase:
+    """Return the phase in which the root came, or the run ended."""
+    return reading.phase_at(reading.root) if reading.root else reading.phase
+
+
+def _while(phase: Phase) -> str:
+    return f" {_WORDS[phase]}" if phase in _WORDS else ""
+
+
+def unknown(facts: Facts) -> Diagnosis:
+    """Say what is known of an end whose cause is not."""
+    reading, root = facts.reading, facts.reading.root
+    if root is None and reading.is_cut:
+        return Diagnosis(
+            cause="unknown",
+            kind=Kind.UNKNOWN,
+            explanation="The output is cut off: what failed first is above its beginning.",
+            advice="Give more of the output: the lines before this one name the cause.",
+            evidence=(bare(reading.signs[0].quote),),
+        )
+    if root is None:
+        how = _CODES.get(facts.label, "")
+        return Diagnosis(
+            cause="unknown",
+            kind=Kind.UNKNOWN,
+            explanation=f"The output shows no error{f' ({how})' if how else ''}.",
+            advice=(
+                "Look at the kernel log for the OOM killer (journalctl -k -g oom), and at whoever "
+                "may have ended it."
+            ),
+        )
+    where = f" in {reading.process}" if reading.process else ""
+    return Diagnosis(
+        cause="unknown",
+        kind=Kind.UNKNOWN,
+        explanation=(
+            f"The cause is not one that vllmd knows; the first error came{where}"
+            f"{_while(root_phase(reading))}."
+        ),
+        advice="Read the lines around the error that is quoted; what follows it is mostly its "
+        "echo.",
+        evidence=(bare(root.quote),),
+    )

@@ -1,0 +1,111 @@
+"""A line's own beginning: process, level, time, place; and what it says. Pure: no I/O."""
+
+import re
+from collections.abc import Sequence
+
+import attrs
+
+from vllmd.engine.log_reading.wrappers import Bare, bare_lines
+
+QUIET = frozenset({"debug", "info", "warning"})
+"""Levels that are no evidence of a failure."""
+LOUD = frozenset({"error", "critical"})
+_PROCESS = re.compile(
+    r"\((?P<name>[A-Za-z_][\w:.-]*(?:\s[\w=-]+)*?)?\s?pid=(?P<pid>\d+)(?:,\s*ip=[^)]*)?\)(?:\s|$)"
+    r"|\((?P<ray>raylet|autoscaler)[^)]*\)(?:\s|$)"
+    r"|\[rank\d+\]:\s?"
+)
+_L = r"(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)"
+_HEADS = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # vLLM: 'ERROR 11-18 18:07:28 engine.py:366] x', since 0.8 '… [engine.py:366] x'
+        rf"{_L} (?P<at>\d\d-\d\d \d\d:\d\d:\d\d)(?:[.,]\d+)? (?:\[(?P<place>[^\]\s]+)\]"
+        rf"|(?P<old>[^\]\s]+)\])(?:\s|$)",
+        # uvicorn: 'INFO:     x'
+        rf"{_L}:\s{{2,}}",
+        # Python's own: 'ERROR:root:x'
+        rf"{_L}:(?P<place>[\w.]+):",
+        # Ray: '2025-11-23 10:00:05,102 INFO worker.py:1850 -- x', its time is a wrapper
+        rf"{_L} (?P<place>[\w.]+:\d+) -- ",
+        rf"{_L}\s+\|\s",
+        rf"\[{_L}\]\s",
+        rf"(?:- )?(?P<place>[\w.]+) - {_L} - ",
+        rf"{_L} (?P<place>[\w./]+\.py)[:\s]",
+    )
+)
+_TORCH = re.compile(
+    r"\[?(?P<level>[IWEF])\d{4}(?: \d\d:\d\d:\d\d[.\d]*)?(?: \d+)? "
+    r"(?P<place>[^\]\s]+:\d+)\](?:\s|$)"
+)
+_NCCL = re.compile(r"\S+:\d+:\d+ \[\S+\] (?:\S+ )?NCCL (?P<level>INFO|WARN|TRACE) ")
+_LETTERS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
+_NAMES = {"WARN": "warning", "FATAL": "critical"}
+_PY_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
+_FIRST = frozenset("DIWECF[-")
+"""How a head can begin; others are not looked at."""
+
+
+@attrs.frozen(slots=True)
+class Entry:
+    """One line: who printed it, how bad it is, when (month-day time), from where, what it says.
+
+    `pid` may be known where no name is; `level` is None where the line names none.
+    """
+
+    text: str
+    process: str | None = None
+    pid: int | None = None
+    level: str | None = None
+    at: str | None = None
+    place: str | None = None
+
+    @property
+    def stream(self) -> tuple[str | None, int | None, str | None, str | None]:
+        """Lines of one stream are of one message or traceback, others may come in between."""
+        return (self.process, self.pid, self.level, self.place)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether it is no evidence, whatever it says."""
+        return self.level in QUIET
+
+
+def read_entries(lines: Sequence[str]) -> list[Entry]:
+    """Read each line of an output, without what others put around it."""
+    return [read_entry(bare) for bare in bare_lines(lines)]
+
+
+def read_entry(bare: Bare) -> Entry:
+    """Read one line."""
+    text, process, pid = bare.text, bare.process, None
+    while text[:1] in ("(", "[") and (found := _PROCESS.match(text)):
+        name = found["name"] or found["ray"]
+        if name or process is None:
+            process = name or process
+        if found["pid"]:
+            pid = int(found["pid"])
+        text = text[found.end() :]
+    level, at, place = _level_of(bare.level), None, None
+    if text[:1] in _FIRST or " - " in text[:60]:
+        for head in _HEADS:
+            if found := head.match(text):
+                named = found.groupdict()
+                level = _NAMES.get(named["level"], named["level"].lower())
+                at, place = named.get("at"), named.get("place") or named.get("old")
+                return Entry(text[found.end() :], process, pid, level, at, place)
+        if found := _TORCH.match(text):
+            level = _LETTERS[found["level"]]
+            return Entry(text[found.end() :], process, pid, level, None, found["place"])
+    if level is None and (found := _NCCL.match(text)):
+        return Entry(text[found.end() :], process, pid, "warning", None, "NCCL")
+    if level is None and _PY_WARNING.match(text):
+        level = "warning"
+    return Entry(text, process, pid, level, at, place)
+
+
+def _level_of(name: str | None) -> str | None:
+    if name is None:
+        return None
+    level = _NAMES.get(name, name.lower())
+    return level if level in QUIET | LOUD else None

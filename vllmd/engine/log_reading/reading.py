@@ -1,0 +1,245 @@
+"""What of an output belongs to the end of its last run, the root of it first. Pure: no I/O."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from vllmd.engine.log_reading.entries import LOUD, Entry, read_entries
+from vllmd.engine.log_reading.phase import Phase, is_ready, phase_by_lines, phase_of
+from vllmd.engine.log_reading.runs import last_run
+from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
+
+FATAL = re.compile(
+    r"EngineCore encountered a fatal error|EngineCore (?:hit an exception|failed)"
+    r"|Engine background task failed|AsyncLLMEngine has failed|MQLLMEngine is already dead"
+    r"|terminating server process|died unexpectedly|exited unexpectedly|died, exit code"
+    r"|Watchdog caught collective|Got fatal signal from worker|EngineDeadError"
+    r"|Fatal Python error|Segfault encountered|terminate called after|MQLLMEngine terminated"
+    r"|Engine loop (?:is not running|has died)|Background loop (?:is stopped|has errored)"
+)
+"""What is said only when the engine ends. Source: vLLM 0.4 to 0.32, PyTorch, Python."""
+ECHO = re.compile(
+    r"Engine core initialization failed|Engine process failed to start"
+    r"|WorkerProc initialization failed"
+    r"|EngineDeadError|EngineGenerateError|AsyncEngineDeadError|MQEngineDeadError"
+    r"|Background loop (?:has errored|is stopped|is not running)"
+    r"|stack trace (?:above|\(above\)) for the root|See stack trace for the root"
+    r"|Worker failed with error|ChildProcessError: worker died|CancelledError"
+    r"|^RuntimeError: cancelled"
+    r"|Task finished unexpectedly|ProcessRaisedException|ProcessExitedException"
+    r"|^(?:KeyboardInterrupt|SystemExit|GeneratorExit|StopIteration)\b|RayTaskError|EngineCore died"
+    r"|process [A-Za-z_]*\d* terminated with signal|ContextTerminated|Engine loop has died"
+    r"|^(?:EngineCore|WorkerProc|ApiServer\w*) (?:failed to start|hit an exception"
+    r"|encountered a fatal)"
+    r"|AsyncLLM output_handler failed|^Traceback \(most recent|^(?:The above"
+    r"|During handling of the above) exc"
+    r"|Got fatal signal from worker|terminating server process|^Process \S+:$"
+    r"|^(?:vllm: )?Exception in worker \S+ while processing method \w+\.?$"
+)
+"""An exception or a line that only says that another one came before."""
+_LOST = re.compile(r"^(?:ConnectionResetError|BrokenPipeError|EOFError|ConnectionRefusedError)\b")
+"""How the other side notices that a process is gone."""
+_HARMLESS = re.compile(
+    r"[Rr]etrying|[Ff]all(?:ing|s)? ?back|[Ww]ill (?:ignore|be ignored)|[Ii]gnor(?:e|ing) (?:it"
+    r"|error)"
+    r"|Exception in ASGI application|Invocation of \w+ method failed"
+)
+_OF_A_REQUEST = re.compile(
+    r"serving|protocol\.py|preprocess|tool_parser|reasoning|exception_handler"
+)
+"""Places that print the error of one request."""
+_RAW = re.compile(
+    r"^(?:[\w./-]+: )?error: |fatal error: |cannot find -l|\bKilled\b|Illegal instruction"
+    r"|Segmentation fault|Bus error|Floating point exception|\bAborted\b|Fatal Python error"
+    r"|Segfault encountered|terminate called|^\s*what\(\):|command not found"
+    r"|executable file not found|^shim of engine |: not found$|died unexpectedly|OOMKilled"
+    r"|Out of memory: Killed|symbol lookup error|error while loading shared libraries"
+    r"|panicked at|process has finished its bootstrapping|^Failed: "
+    r"|No such file or directory$|Permission denied$|No space left on device|^Error: |^fatal: "
+    r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|Exec format error"
+)
+"""Lines without a level and a traceback that may show why a process ended."""
+_NCCL = re.compile(r"/dev/shm|No space left|ibv_|Connection (?:refused|reset|closed)|Duplicate GPU")
+_AT_WORK = re.compile(
+    r"encountered a fatal error|background task failed|AsyncLLMEngine has failed"
+    r"|Error in model execution|MQLLMEngine is already dead|output_handler failed"
+)
+"""What only an engine that served says of its end."""
+_BACK_S, _BACK_LINES = 90, 500
+"""How far before the first fatal line its own cause may be printed."""
+
+
+@attrs.frozen(slots=True)
+class Sign:
+    """What may show why a run ended: an exception with the lines of its message, or one line."""
+
+    lines: tuple[str, ...]
+    index: int
+    entry: Entry
+    thrown: Thrown | None = None
+    echo: bool = False
+
+    @property
+    def quote(self) -> str:
+        """The line to quote; of a validation error, its reason."""
+        if len(self.lines) > 1 and re.search(r"\d+ validation errors? for", self.lines[0]):
+            reason = next((line for line in self.lines[1:] if " error, " in line), "")
+            return f"{self.lines[0].strip()}: {reason.strip()}" if reason else self.lines[0]
+        first = self.lines[0].strip()
+        if len(self.lines) > 1 and (first.endswith(":") or len(first.split()) == 1):
+            return f"{first} {self.lines[1].strip()}".strip()
+        return first
+
+
+@attrs.frozen
+class Reading:
+    """What is known of a run's end from what it printed."""
+
+    entries: tuple[Entry, ...] = ()
+    """Of the last run."""
+    signs: tuple[Sign, ...] = ()
+    """In the order in which they were printed."""
+    ready: bool = False
+    phase: Phase = Phase.UNKNOWN
+    hints: tuple[str, ...] = ()
+    """Warnings of NCCL that explain an error of it."""
+
+    @property
+    def root(self) -> Sign | None:
+        """The first exception that is no echo, or else the first error line."""
+        own = [sign for sign in self.signs if not sign.echo]
+        thrown = [s for s in own if s.thrown is not None and not _LOST.match(s.lines[0])]
+        return next(iter(thrown or own), None)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether only echoes are left: the root is above what was given."""
+        return bool(self.signs) and all(sign.echo for sign in self.signs) and not self.ready
+
+    @property
+    def process(self) -> str | None:
+        """The process that the root comes from."""
+        return self.root.entry.process if self.root else None
+
+    def phase_at(self, sign: Sign) -> Phase:
+        """Return the phase in which a sign came."""
+        return phase_of(sign.thrown, self.phase) if sign.thrown else self.phase
+
+
+def read_output(lines: Sequence[str]) -> Reading:
+    """Read an output, of which the last run counts."""
+    entries = read_entries(lines)
+    thrown = read_exceptions(entries)
+    begin = last_run(entries, thrown)
+    if begin:
+        entries = entries[begin:]
+        thrown = read_exceptions(entries)
+    ready_at = next((i for i, entry in enumerate(entries) if is_ready(entry)), None)
+    fatal = _first_fatal(entries, thrown, ready_at) if ready_at is not None else 0
+    since = len(entries) if fatal is None else fatal
+    if ready_at is not None and fatal is not None:
+        since = _back(entries, thrown, ready_at, fatal)
+    if fatal is None:  # nothing says that the engine ended: only what ended a program counts
+        own = [t for t in thrown if t.begin > (ready_at or 0) and (t.is_main or _bind(t))]
+        signs = [_of_thrown(t) for t in own]
+    else:
+        signs = [_of_thrown(t) for t in thrown if t.begin >= since and not t.ignored]
+    signs += _of_lines(entries, thrown, ready_at if fatal is None else since, fatal is None)
+    signs.sort(key=lambda sign: sign.index)
+    ready = ready_at is not None or any(map(_at_work, signs))
+    end = signs[0].index if signs else len(entries)
+    return Reading(
+        entries=tuple(entries),
+        signs=tuple(signs),
+        ready=ready,
+        phase=Phase.SERVING if ready_at is None and ready else phase_by_lines(entries, end),
+        hints=tuple(e.text for e in entries if e.place == "NCCL" and _NCCL.search(e.text)),
+    )
+
+
+def _at_work(sign: Sign) -> bool:
+    header = sign.thrown.header if sign.thrown else ""
+    return bool(_AT_WORK.search(header) or _AT_WORK.search(sign.lines[0]))
+
+
+def _bind(thrown: Thrown) -> bool:
+    return "Errno 98" in thrown.message
+
+
+def _first_fatal(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: int) -> int | None:
+    """Return where an engine that served says for the first time that it ends."""
+    for index in range(ready_at + 1, len(entries)):
+        entry = entries[index]
+        if not entry.quiet and FATAL.search(entry.text) and not entry.text.startswith((" ", "\t")):
+            return index
+    return next((t.begin for t in thrown if t.begin > ready_at and FATAL.search(t.header)), None)
+
+
+def _back(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: int, fatal: int) -> int:
+    """Return where what led to the first fatal line begins: an error just before it."""
+    since = fatal
+    for each in thrown:
+        if each.ignored or each.begin <= ready_at or each.begin >= fatal:
+            if each.begin < fatal < each.end:
+                since = min(since, each.begin)
+            continue
+        entry = each.entry
+        if _HARMLESS.search(each.header) or _OF_A_REQUEST.search(entry.place or ""):
+            continue
+        of_a_request = each.has_traceback and not each.is_main and entry.process == "APIServer"
+        if entry.level is None and of_a_request:
+            continue
+        if _near(entries, each, fatal):
+            since = min(since, each.begin)
+    return since
+
+
+def _near(entries: Sequence[Entry], each: Thrown, fatal: int) -> bool:
+    here, there = _seconds(each.entry), _seconds(entries[fatal])
+    if here is not None and there is not None:
+        return 0 <= there - here <= _BACK_S
+    return fatal - each.end <= _BACK_LINES
+
+
+def _seconds(entry: Entry) -> int | None:
+    """Return the time of an entry on a scale of its own, in seconds."""
+    if entry.at is None:
+        return None
+    month, day = int(entry.at[:2]), int(entry.at[3:5])
+    hour, minute, second = (int(part) for part in entry.at[6:].split(":"))
+    return (((month * 31 + day) * 24 + hour) * 60 + minute) * 60 + second
+
+
+def _of_thrown(each: Thrown) -> Sign:
+    return Sign((each.text, *each.more), each.begin, each.entry, each, bool(ECHO.search(each.text)))
+
+
+def _of_lines(
+    entries: Sequence[Entry], thrown: Sequence[Thrown], since: int | None, raw_only: bool
+) -> Iterator[Sign]:
+    """Yield the lines outside of exceptions that are errors."""
+    inside: set[int] = set()
+    for each in thrown:
+        inside.update(range(each.begin, each.end))
+    for index in range(since or 0, len(entries)):
+        entry = entries[index]
+        text = entry.text
+        if entry.quiet or not text.strip() or text[0] in "^~":
+            continue
+        if entry.level in LOUD:
+            if index in inside and _in_block(entry, index, thrown):
+                continue
+            if text[0] in " \t" or _HARMLESS.search(text):
+                continue
+            if raw_only and _OF_A_REQUEST.search(entry.place or ""):
+                continue
+            if raw_only and not text.startswith("[Errno") and entry.level != "critical":
+                continue
+        elif not _RAW.search(text) or (index in inside and _in_block(entry, index, thrown)):
+            continue
+        yield Sign((text.strip(),), index, entry, None, bool(ECHO.search(text)))
+
+
+def _in_block(entry: Entry, index: int, thrown: Sequence[Thrown]) -> bool:
+    return any(t.begin <= index < t.end and t.entry.stream == entry.stream for t in thrown)

@@ -1,0 +1,89 @@
+"""Where the last run begins in an output that several were appended to. Pure: no I/O."""
+
+import re
+from collections.abc import Sequence
+
+from vllmd.engine.log_reading.entries import QUIET, Entry
+from vllmd.engine.log_reading.tracebacks import Thrown
+
+_BANNERS = ("vLLM API server version", "non-default args:", "args: Namespace(", "█     █     █▄")
+"""What the main process prints once, near its start. Source: logs of vLLM 0.4 to 0.32."""
+_EARLY = re.compile(
+    r"Automatically detected platform|No platform detected|Triton is installed|Triton not installed"
+    r"|Available plugins for group|Importing from vllm|Loaded plugin|█|^\s*▄|^\s*▀"
+    r"|No plugins for group|All plugins in this group|vLLM API server version"
+)
+"""What comes before its arguments."""
+_NEAR = 30
+_OVER = re.compile(
+    r"Engine core initialization failed|Engine process failed to start|See stack trace for the root"
+)
+_FINISHED = re.compile(r"^(Finished server process|Application shutdown complete)")
+_USAGE = re.compile(r"^(?:[\w./-]+: )?error: |^usage: ")
+_AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
+
+
+def last_run(entries: Sequence[Entry], thrown: Sequence[Thrown]) -> int:
+    """Return the index of the first entry of the last run."""
+    begin = _by_banner(entries)
+    return max(begin, _before_its_banner(entries, thrown, begin))
+
+
+def _by_banner(entries: Sequence[Entry]) -> int:
+    """Find the last banner that was there before: it is of another run."""
+    begin, seen = 0, dict.fromkeys(_BANNERS, -1)
+    pid: int | None = None
+    for index, entry in enumerate(entries):
+        if entry.level not in ("info", None):
+            continue
+        for mark in _BANNERS:
+            if mark not in entry.text:
+                continue
+            again = seen[mark] >= begin
+            other = entry.pid is not None and pid is not None and entry.pid != pid
+            if (again or other) and not _siblings(entry):
+                begin = _back_to_its_first(entries, index, begin)
+                seen = dict.fromkeys(_BANNERS, -1)
+            seen[mark] = index
+            pid = entry.pid if entry.pid is not None else pid
+    return begin
+
+
+def _siblings(entry: Entry) -> bool:
+    """Tell whether it is one of several servers of one run: ``(ApiServer_1 pid=…)``."""
+    return entry.process is not None and re.match(r"ApiServer_[1-9]", entry.process) is not None
+
+
+def _back_to_its_first(entries: Sequence[Entry], index: int, begin: int) -> int:
+    first = index
+    for at in range(index - 1, max(begin, index - _NEAR) - 1, -1):
+        entry = entries[at]
+        if _EARLY.search(entry.text):
+            first = at
+        elif entry.text.strip() and (entry.level not in QUIET or _FINISHED.match(entry.text)):
+            break
+    return first
+
+
+def _before_its_banner(entries: Sequence[Entry], thrown: Sequence[Thrown], begin: int) -> int:
+    """Find the start of a run that died before it had said anything."""
+    over, by_exception, pid = -1, False, None
+    for index, entry in enumerate(entries[begin:], begin):
+        if entry.quiet and _FINISHED.match(entry.text):
+            over, by_exception, pid = index + 1, False, entry.pid
+    for each in thrown:
+        if each.begin < begin or each.ignored:
+            continue
+        if each.is_main or _OVER.search(each.message):
+            new = each.is_main and each.before is None
+            other = pid is None or each.entry.pid != pid
+            strange = by_exception or each.name in _AT_IMPORT
+            if new and 0 < over <= each.begin and other and strange:
+                return over
+            if each.before is None or each.end > over:
+                over, by_exception, pid = each.end, True, each.entry.pid
+    if over > 0:
+        for entry in entries[over:]:
+            if entry.level is None and _USAGE.match(entry.text):
+                return over
+    return begin

@@ -1,0 +1,236 @@
+"""Exceptions that an output prints, and how one led to the next. Pure: no I/O."""
+
+import re
+from collections.abc import Sequence
+
+import attrs
+
+from vllmd.engine.log_reading.entries import Entry
+
+BEGIN = "Traceback (most recent call last):"
+_FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line \d+(?:, in (?P<function>.+))?')
+_CAUSE = "The above exception was the direct cause of the following exception:"
+_CONTEXT = "During handling of the above exception, another exception occurred:"
+_NAMED = re.compile(
+    r"(?P<type>(?:[A-Za-z_]\w*\.)*_?[A-Z]\w*"
+    r"(?:Error|Exception|Interrupt|Failure|Failed|Exit|OutOfResources|Timeout|Expired|Unavailable"
+    r"|Unsupported|ObjectsOnly|Terminated|NotFound|IsEnabled))"
+    r"(?::\s?(?P<message>.*)|\s*)$",
+    re.DOTALL,
+)
+"""A line that is an exception by its look alone."""
+_AFTER_FRAMES = re.compile(r"(?P<type>(?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)(?::\s?(?P<message>.*)|\s*)$")
+"""What ends a traceback; behind one, any name is that of an exception."""
+_REPR = re.compile(
+    r"(?P<type>[A-Z]\w*(?:Error|Exception))\((?P<quote>['\"])(?P<message>.*)(?P=quote),?\)$"
+)
+"""vLLM before 0.8 logs a failed step so: ``OutOfMemoryError('…')``."""
+_GROUP = re.compile(r"^\s*(?:\+-?[-+ \d]*|\|)\s?")
+_IGNORED = (
+    "Exception ignored in",
+    "--- Logging error ---",
+    "Task exception was never retrieved",
+    "Future exception was never retrieved",
+    "Exception in ASGI application",
+    "Error in sys.excepthook",
+    "Exception in callback",
+    "Exception ignored on",
+)
+"""Before the traceback of what nobody waits for: no process ends of it."""
+_IGNORED_FILES = ("multiprocessing/resource_tracker.py",)
+MAX_MORE = 14
+"""Lines of a message after its first; a compiler's output may be long."""
+
+
+@attrs.define(slots=True, eq=False)
+class Thrown:
+    """One exception: its name and message, where it is printed, and what led to it.
+
+    `begin` and `end` are indices of entries, the last one excluded.
+    """
+
+    type: str
+    message: str
+    begin: int
+    end: int
+    entry: Entry
+    more: tuple[str, ...] = ()
+    """The lines of the message after its first."""
+    files: tuple[str, ...] = ()
+    """Of its frames, the outermost first."""
+    functions: tuple[str, ...] = ()
+    header: str = ""
+    """What was said before its traceback."""
+    before: "Thrown | None" = None
+    """The exception that led to it."""
+    has_traceback: bool = True
+    ignored: bool = False
+
+    @property
+    def text(self) -> str:
+        """What the exception's own line says."""
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+    @property
+    def name(self) -> str:
+        """The exception's name without its module."""
+        return self.type.rsplit(".", 1)[-1]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it ended a program that somebody started, not a process that vLLM made."""
+        return bool(
+            self.has_traceback
+            and self.entry.level is None
+            and self.functions
+            and self.functions[0] in ("<module>", "_run_module_as_main")
+            and self.files[0] != "<string>"
+        )
+
+
+class _Open:
+    """A traceback that is being read."""
+
+    def __init__(self, begin: int, header: str, before: Thrown | None, ignored: bool) -> None:
+        self.begin, self.header, self.before, self.ignored = begin, header, before, ignored
+        self.files: list[str] = []
+        self.functions: list[str] = []
+
+
+class _Stream:
+    """What is under way among the lines of one process at one level."""
+
+    def __init__(self) -> None:
+        self.open: _Open | None = None
+        self.last: Thrown | None = None
+        self.more: list[str] = []
+        self.linked = False
+        self.said = ""
+
+    def close_message(self) -> None:
+        if self.last is not None and self.more:
+            while self.more and not self.more[-1].strip():
+                self.more.pop()
+            self.last.more = tuple(self.more)
+        self.more = []
+
+
+def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
+    """Return the exceptions of an output in the order of their lines."""
+    streams: dict[tuple[str | None, int | None, str | None, str | None], _Stream] = {}
+    found: list[Thrown] = []
+    for index, entry in enumerate(entries):
+        if entry.quiet:
+            stream = streams.get(entry.stream)
+            if stream is None:
+                _interrupt(streams, entry)
+                continue
+        stream = streams.setdefault(entry.stream, _Stream())
+        if (new := _read(stream, index, entry)) is not None:
+            found.append(new)
+    for stream in streams.values():
+        stream.close_message()
+    return found
+
+
+def _interrupt(
+    streams: dict[tuple[str | None, int | None, str | None, str | None], _Stream], entry: Entry
+) -> None:
+    """A process that says something else has ended what it said without a level."""
+    bare = streams.get((entry.process, entry.pid, None, None))
+    if bare is not None and bare.open is None and not bare.linked:
+        bare.close_message()
+        bare.last = None
+
+
+def _read(stream: _Stream, index: int, entry: Entry) -> Thrown | None:
+    text = entry.text
+    if text[:4] in ("  | ", "    ", "  + ") and ("|" in text[:12] or "+" in text[:8]):
+        text = _GROUP.sub("", text)
+    if text.rstrip().endswith(BEGIN) and '"' not in text[: -len(BEGIN)]:
+        _begin(stream, index, text.rstrip())
+        return None
+    if stream.open is not None:
+        return _in_traceback(stream, index, entry, text)
+    return _outside(stream, index, entry, text)
+
+
+def _outside(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | None:
+    """Read a line that is in no traceback: a link between two, an exception, or more of one."""
+    plain = text.strip()
+    if plain in (_CAUSE, _CONTEXT):
+        stream.close_message()
+        stream.linked = True
+    elif (named := _alone(text, entry)) is not None:
+        stream.close_message()
+        stream.last = Thrown(
+            named["type"],
+            (named["message"] or "").strip(),
+            index,
+            index + 1,
+            entry,
+            header=stream.said,
+            has_traceback=False,
+        )
+        return stream.last
+    elif stream.linked and not plain:
+        pass
+    elif stream.last is not None and len(stream.more) < MAX_MORE and not entry.quiet:
+        stream.more.append(text)
+        stream.last.end = index + 1
+        stream.said = ""
+    else:
+        stream.close_message()
+        stream.last, stream.linked, stream.said = None, False, plain or stream.said
+    return None
+
+
+def _begin(stream: _Stream, index: int, text: str) -> None:
+    stream.close_message()
+    header = text[: -len(BEGIN)].strip() or stream.said
+    if not header and stream.last is not None and stream.last.more and not stream.linked:
+        header = stream.last.more[-1].strip()
+    before = stream.last if stream.linked else None
+    ignored = any(mark in header for mark in _IGNORED)
+    stream.open = _Open(index, header, before, ignored)
+    stream.last, stream.linked, stream.said = None, False, ""
+
+
+def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | None:
+    under_way = stream.open
+    assert under_way is not None, "the caller looked"
+    if (frame := _FRAME.match(text)) is not None:
+        under_way.files.append(frame["file"])
+        under_way.functions.append(frame["function"] or "")
+        return None
+    if not text.strip() or text[0] in " \t^~" or text.startswith("[Previous line repeated"):
+        return None
+    named = _AFTER_FRAMES.match(text)
+    stream.open = None
+    if named is None:
+        stream.said = text.strip()
+        return None
+    ignored = under_way.ignored or any(file.endswith(_IGNORED_FILES) for file in under_way.files)
+    stream.last = Thrown(
+        named["type"],
+        (named["message"] or "").strip(),
+        under_way.begin,
+        index + 1,
+        entry,
+        files=tuple(under_way.files),
+        functions=tuple(under_way.functions),
+        header=under_way.header,
+        before=under_way.before,
+        ignored=ignored,
+    )
+    return stream.last
+
+
+def _alone(text: str, entry: Entry) -> re.Match[str] | None:
+    """Return what names an exception in a line that is behind no traceback."""
+    if entry.quiet or not text or not (text[0].isalpha() or text[0] == "_"):
+        return None
+    found = _NAMED.match(text)
+    if found is None and entry.level is not None:
+        found = _REPR.match(text)
+    return found

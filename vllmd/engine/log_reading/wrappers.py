@@ -1,0 +1,164 @@
+"""What others put around a line of vLLM's output: taken off. Pure: no I/O."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+_ANSI = re.compile(r"(?:\x1b|\\x1b)\[[0-9;?]*[A-Za-z]")
+_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+_SYSLOG_TIME = r"[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?"
+_UNIT = r"\S+\s+[\w@.\\/-]+(?:\[\d+\])?:(?:\s|$)"
+_WRAPPER = re.compile(
+    rf"(?:{_TIME}\s+std(?:out|err)\s+(?P<cri>[FP])(?:\s|$)"
+    rf"|{_TIME}\s+{_UNIT}"
+    rf"|(?:[A-Z][a-z]{{2}}\s)?{_TIME}\s[A-Z]{{3,4}}\s+{_UNIT}"
+    rf"|{_SYSLOG_TIME}\s+(?:\|(?:\s|$)|{_UNIT})"
+    rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}\s\[resource[^\]]*\](?:\s|$)"
+    rf"|\[{_TIME}\](?:\s|$)"
+    r"|\[pod/[^\]]+\](?:\s|$)"
+    r"|\[[\w.-]+\]\s+\|(?:\s|$)"
+    r"|[A-Za-z0-9][\w.-]*\s+\|(?:\s|$)"
+    r"|│\s"
+    rf"|{_TIME}(?:\s|$))"
+)
+"""docker -t and compose, CRI, journald (short, short-iso, with-unit) and syslog, Google's and
+others' stamps, kubectl --prefix, Modal, a frame of a terminal.
+
+Source: the formats' own pages; public reports of vLLM's failures quote all of them.
+"""
+_MOST = 4
+"""So many wrappers may be around each other."""
+_OWN = re.compile(
+    r"(?P<before>.{1,120}?)"
+    r"(?:\([A-Za-z][\w ]* pid=\d+\) |(?:DEBUG|INFO|WARNING|ERROR"
+    r"|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d )"
+)
+"""Where vLLM's own beginning of a line is, and what stands before it."""
+_LEARN_LINES = 400
+_TEXT_KEYS = ("message", "msg", "MESSAGE", "log", "event", "textPayload")
+_LEVEL_KEYS = ("levelname", "level", "severity", "lvl")
+_TRACE_KEYS = ("exc_info", "exc_text", "exception", "stack_info", "traceback")
+_PROCESS_KEYS = ("processName", "process_name")
+
+
+@attrs.frozen
+class Bare:
+    """A line without its wrappers; `level` and `process` where a wrapper names them (JSON)."""
+
+    text: str
+    level: str | None = None
+    process: str | None = None
+
+
+def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
+    """Yield the lines as vLLM printed them; a JSON record may have several."""
+    learnt = _learnt(lines)
+    part = ""
+    for line in lines:
+        if line.startswith("{") and (record := _json(line)) is not None:
+            yield from _of_record(record, learnt)
+            continue
+        text, cut = _strip(line, learnt)
+        if cut:  # a container runtime cuts long lines, and says so
+            part += text
+            continue
+        if part:
+            text, part = part + text, ""
+        if text.startswith("{") and (record := _json(text)) is not None:
+            yield from _of_record(record, learnt)
+        else:
+            yield Bare(text)
+    if part:
+        yield Bare(part)
+
+
+def strip(line: str) -> str:
+    """Return one line without its wrappers."""
+    return _strip(line, None)[0]
+
+
+def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, bool]:
+    line = line.rstrip("\r\n")
+    if "\x1b" in line or "\\x1b" in line:
+        line = _ANSI.sub("", line)
+    if "\r" in line:  # a bar that was drawn again: its last state
+        line = line[line.rindex("\r") + 1 :]
+    cut = False
+    for _ in range(_MOST):
+        found = _WRAPPER.match(line)
+        if found is None:
+            break
+        cut = found["cri"] == "P"
+        line = line[found.end() :]
+    if line.endswith("│"):
+        line = line.rstrip("│ ")
+    if learnt is not None and (own := learnt.match(line)):
+        line = line[own.end() :]
+    return line, cut
+
+
+def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
+    """Learn what stands before vLLM's own beginnings of lines, if it is always of one form."""
+    forms: Counter[str] = Counter()
+    own = 0
+    for line in _sample(lines):
+        text, _ = _strip(line, None)
+        if "pid=" not in text and " ERROR " not in text and " INFO " not in text:
+            continue
+        own += 1
+        if (found := _OWN.match(text)) and not found["before"].startswith("("):
+            forms[_form(found["before"])] += 1
+    if not forms:
+        return None
+    form, count = forms.most_common(1)[0]
+    return re.compile(form) if count >= 2 and count * 2 > own else None
+
+
+def _sample(lines: Sequence[str]) -> Iterable[str]:
+    if len(lines) <= 2 * _LEARN_LINES:
+        return lines
+    return (*lines[:_LEARN_LINES], *lines[-_LEARN_LINES:])
+
+
+def _form(text: str) -> str:
+    """Return a pattern for a beginning: its numbers may be others in other lines."""
+    return re.sub(r"\d+", r"\\d+", re.escape(text))
+
+
+def _json(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(record, dict) and any(key in record for key in _TEXT_KEYS):
+        return record
+    return None
+
+
+def _of_record(record: dict[str, Any], learnt: re.Pattern[str] | None) -> Iterator[Bare]:
+    """Yield the lines of a JSON record: what was logged, and the traceback with it."""
+    level = _first(record, _LEVEL_KEYS)
+    process = _first(record, _PROCESS_KEYS)
+    level = level.upper() if level and level.isalpha() else None
+    text = _first(record, _TEXT_KEYS) or ""
+    trace = _first(record, _TRACE_KEYS)
+    for part in (text, trace or ""):
+        for line in part.rstrip("\n").split("\n") if part else ():
+            yield Bare(_strip(line, learnt)[0], level, process)
+
+
+def _first(record: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, str) and value:
+            return value
+        if key == "MESSAGE" and isinstance(value, list):  # journald's way with odd bytes
+            try:
+                return bytes(value).decode(errors="replace")
+            except (TypeError, ValueError):
+                return None
+    return None
