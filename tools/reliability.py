@@ -76,7 +76,9 @@ def stories() -> Iterator[str]:
     for row in json.loads(path.read_text()):
         real = " (a real vLLM 0.32, CPU build)" if row["test"].startswith("tests/engine") else ""
         yield f"\n**{row['fault']}**{real}"
-        yield f"\n> {row['outcome']}"
+        yield ""
+        yield from (f"> {line}\\" for line in row["outcome"].splitlines()[:-1])
+        yield f"> {row['outcome'].splitlines()[-1]}"
 
 
 def document() -> str:

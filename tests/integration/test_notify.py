@@ -81,7 +81,7 @@ def test_alertmanager_takes_a_failure_and_its_end(tmp_path: Path, outcome: Outco
         "job": "vllmd",
         "vllmd_engine": "chat",
     }
-    why = first["annotations"]["description"].partition("Why: ")[2].partition(" What was done")[0]
+    why = first["annotations"]["description"].partition("Why: ")[2].partition("\n")[0]
     assert why
     assert why in said  # the same words
     own = as_alertmanager_webhook(Notice(FAILED, True, 1.0, 1.0, "warning", "s", "t", "chat"))

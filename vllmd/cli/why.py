@@ -1,7 +1,7 @@
 """`vllmd why`: what died, why, what was done, what to do next."""
 
+import shutil
 import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -17,13 +17,17 @@ from vllmd.engine.offline_diagnosis import diagnose_output
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog import narrative
 from vllmd.history.reading import EventFilter
+from vllmd.util.failure_report import FailureReport
 from vllmd.util.redact import Redactor
 from vllmd.util.units import DAY_S, MIB
 
 LOOK_BACK_S = 90 * DAY_S
 MAX_EVENTS = 2000
 MAX_LOG_BYTES = 64 * MIB
-WIDTH = 100
+WIDTH = 80
+"""Where no terminal says how wide it is, and what a narrow one has."""
+WIDEST = 100
+"""Longer lines are hard to read."""
 
 
 @click.command()
@@ -55,10 +59,11 @@ def command(
     """
     if log_path is not None:
         found = diagnose_output(_read(log_path), exit_code)
+        report = _report(found, log_path, exit_code)
         if as_json:
-            terminal.echo_json(attrs.asdict(found), indent=2)
+            terminal.echo_json({**attrs.asdict(found), **report.to_json()}, indent=2)
         else:
-            terminal.echo_text(_paragraph(_describe(found)))
+            terminal.echo_text(report.wrapped(_width()))
         return
     if exit_code is not None:
         raise click.UsageError("--exit-code goes with --log FILE")
@@ -75,7 +80,7 @@ def command(
     if not stories:
         terminal.echo("Nothing has happened to any engine yet.")
     for index, each in enumerate(stories):
-        terminal.echo_text(("\n" if index else "") + _paragraph(each.text))
+        terminal.echo_text(("\n" if index else "") + each.report.wrapped(_width()))
 
 
 def _read(path: Path) -> list[str]:
@@ -92,11 +97,17 @@ def _read(path: Path) -> list[str]:
     return Redactor().text(data.decode(errors="replace")).splitlines()
 
 
-def _describe(found: Diagnosis) -> str:
-    evidence = f" Evidence: “{found.evidence[0]}”." if found.evidence else ""
-    return f"Why: {found.explanation} (cause: {found.cause}){evidence} What to do: {found.advice}"
+def _report(found: Diagnosis, log: Path, exit_code: int | None) -> FailureReport:
+    """Return what is known of a run that vllmd never saw."""
+    where = "standard input" if str(log) == "-" else str(log)
+    ended = f" ended with exit code {exit_code}" if exit_code is not None else " failed"
+    return FailureReport(
+        what=f"The last run in {where}{ended}.",
+        why=f"{found.explanation} (cause: {found.cause})",
+        evidence=found.evidence,
+        next=(found.advice,),
+    )
 
 
-def _paragraph(text: str) -> str:
-    """Wrap a text, but no path and no command in it that somebody wants to copy."""
-    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+def _width() -> int:
+    return min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDEST)

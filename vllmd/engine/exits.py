@@ -11,6 +11,7 @@ import attrs
 from vllmd.engine.causes import diagnose
 from vllmd.engine.causes.base import Diagnosis, Facts, Kind
 from vllmd.shim.protocol import ExitRecord
+from vllmd.util.failure_report import FailureReport
 
 SHIM_LOST = "shim_lost"
 SPAWN_FAILED = "spawn_failed"
@@ -66,6 +67,19 @@ def explain(end: Exit, printed: Iterable[str]) -> Exit:
         return end
     lines = (*printed, *end.tail) if end.error is None else (*printed, end.error)
     return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines, end.marks)))
+
+
+def report_of(end: Exit, engine: str) -> FailureReport:
+    """Return what is told of an end that has just been seen; nothing has been done about it yet."""
+    found = end.diagnosis
+    if found is None:
+        return FailureReport(f"{engine} {end.describe()}.")
+    return FailureReport(
+        what=f"{engine} {end.describe()}.",
+        why=f"{found.explanation} (cause: {found.cause})",
+        evidence=found.evidence,
+        next=(found.advice,),
+    )
 
 
 def recorded(end: Exit, folder: Path | None) -> Exit:

@@ -1,6 +1,6 @@
 """What happened to an engine, told to a person: what died, why, what was done, what to do next.
 
-Pure: events in, words out. The terminal, the webhook and the bundle say the same.
+Pure: events in, a report out. The terminal, the webhook and the bundle say the same.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from vllmd.events.engine import (
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
+from vllmd.util.failure_report import FailureReport
 from vllmd.util.units import HOUR_S, format_duration
 
 _GAPS = by_name(HistoryInterrupted, HistoryIncomplete, HistorySetAside)
@@ -44,7 +45,6 @@ _READ = by_name(
 NAMES = tuple(_READ)
 """The events that a story is made of."""
 
-MAX_QUOTE = 240
 _ACTIONS = ("start", "stop", "restart")
 
 
@@ -65,10 +65,12 @@ class Story:
     failures: int = 0
     """How many in a row, up to the last one, without being ready in between."""
     incident: str | None = None
+    report: FailureReport = FailureReport()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the story as `vllmd why --json` prints it."""
-        return attrs.asdict(self)
+        """Return the story as `vllmd why --json` prints it: with the parts of its report."""
+        shown = attrs.asdict(self, filter=lambda field, _: field.name != "report")
+        return {**shown, **self.report.to_json()}
 
 
 def engines_in(told: Sequence[Event]) -> list[str]:
@@ -106,21 +108,27 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
     state = _state(own)
     failure = failures[last] if last is not None else None
     if last is None or failure is None:
-        return Story(engine, _nothing(engine, own, state, now), state=state)
+        report = _nothing(engine, own, state, now)
+        return Story(engine, report.text(), state=state, report=report)
     streak = _streak(own, failures, last)
+    since = next((s.at for s in own[last + 1 :] if _came_to(s, "ready")), None)
+    often = _first_of(streak, failure) or _how_often(failures[: last + 1], failure.at)
     parts = [
+        _mended(engine, since, state, now),
         _what_died(engine, failure, own[:last], now),
-        f"Why: {failure.explanation} (cause: {failure.cause})" if failure.explanation else "",
-        f"Evidence: “{_short(failure.evidence[0])}”." if failure.evidence else "",
-        _first_of(streak, failure) or _how_often(failures[: last + 1], failure.at),
-        _what_was_done(own[last + 1 :], now),
-        f"What to do: {failure.advice}" if failure.advice else "",
-        f"More is in {failure.incident}." if failure.incident else "",
-        _gap(own, streak[0].at),
+        often,
     ]
+    report = FailureReport(
+        what=" ".join(part for part in parts if part),
+        why=f"{failure.explanation} (cause: {failure.cause})" if failure.explanation else "",
+        evidence=failure.evidence,
+        done=_what_was_done(own[last + 1 :], now),
+        next=_next(engine, failure, state),
+        more=_more(engine, failure, _gap(own, streak[0].at)),
+    )
     return Story(
         engine,
-        " ".join(part for part in parts if part),
+        report.text(),
         at=failure.at,
         cause=failure.cause,
         kind=failure.kind,
@@ -130,7 +138,33 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
         state=state,
         failures=len(streak),
         incident=failure.incident,
+        report=report,
     )
+
+
+def _mended(engine: str, since: float | None, state: str | None, now: float) -> str:
+    """Say of an engine that serves again that it does, before all that is over."""
+    if since is None or state != "ready":
+        return ""
+    return f"{engine} serves again since {moment(since)} ({_ago(since, now)}). Before:"
+
+
+def _next(engine: str, failure: _Failure, state: str | None) -> tuple[str, ...]:
+    """Return what to do, the commands with the engine's name in them."""
+    advice = failure.advice or ""
+    for verb in ("start", "logs"):
+        advice = advice.replace(f"'vllmd {verb}'", f"'vllmd {verb} {engine}'")
+    if state == "ready":
+        return tuple(each for each in ("Nothing has to be done now.", advice) if each)
+    command = f"vllmd start {engine}" if state in ("held", "backoff", "stopped") else ""
+    if not failure.cause and failure.explanation is None:
+        command = command or f"vllmd restart {engine}"
+    return tuple(each for each in (advice, command) if each)
+
+
+def _more(engine: str, failure: _Failure, gap: str) -> tuple[str, ...]:
+    """Return where there is more, and that something may be missing."""
+    return tuple(each for each in (failure.incident, f"vllmd logs {engine}", gap) if each)
 
 
 def _failure(own: Sequence[_Step], index: int) -> _Failure | None:
@@ -176,16 +210,15 @@ def _came_to(step: _Step, state: str) -> bool:
     return isinstance(step.told, EngineStateChanged) and step.told.state == state
 
 
-def _nothing(engine: str, own: Sequence[_Step], state: str | None, now: float) -> str:
-    ends = [step.at for step in own if isinstance(step.told, EngineExited)]
-    gap = _gap(own, 0.0)
+def _nothing(engine: str, own: Sequence[_Step], state: str | None, now: float) -> FailureReport:
     if not own:
-        return f"Nothing is known of {engine}: the history has no event of it."
+        return FailureReport(f"Nothing is known of {engine}: the history has no event of it.")
+    ends = [step.at for step in own if isinstance(step.told, EngineExited)]
     since = f"since {moment(own[0].at)}, where its history begins"
     text = f"{engine} has not failed {since}; it is {state or 'in a state that is not known'}."
     if ends:
         text += f" It ended last {_ago(ends[-1], now)}, as asked."
-    return f"{text} {gap}".strip()
+    return FailureReport(text, more=(_gap(own, 0.0),))
 
 
 def _what_died(engine: str, failure: _Failure, before: Sequence[_Step], now: float) -> str:
@@ -198,10 +231,6 @@ def _what_died(engine: str, failure: _Failure, before: Sequence[_Step], now: flo
         served = f", {format_duration(failure.at - start.at)} after its start"
     when = f"{_ago(failure.at, now)}, at {moment(failure.at)}"
     return f"{engine} failed {when}{served}: it {failure.text}."
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= MAX_QUOTE else f"{line[:MAX_QUOTE]}…"
 
 
 def _first_of(streak: Sequence[_Failure], failure: _Failure) -> str:
@@ -229,9 +258,12 @@ def _what_was_done(after: Sequence[_Step], now: float) -> str:
             done.append(words)
         if _came_to(step, "ready"):
             break
-    if not done:
-        return "What was done: nothing yet."
-    return f"What was done: {'; '.join(done)}."
+    return f"{_sentence('; '.join(done))}." if done else "Nothing yet."
+
+
+def _sentence(words: str) -> str:
+    """Begin with a capital letter, and change nothing else."""
+    return words[:1].upper() + words[1:]
 
 
 def _done(step: _Step, now: float) -> str:

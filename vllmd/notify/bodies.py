@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vllmd.notify.notices import Notice
+from vllmd.util.failure_report import FailureReport
 
 ENDS_AFTER_S = 86400.0
 """An alert whose end is never told ends by itself after a day."""
@@ -28,8 +29,8 @@ def as_json(notice: Notice) -> dict[str, Any]:
         "kind": story.kind if story else None,
         "explanation": story.explanation if story else None,
         "advice": story.advice if story else None,
-        "evidence": list(story.evidence) if story else [],
         "incident": story.incident if story else None,
+        **(story.report if story else FailureReport()).to_json(),
     }
 
 
@@ -95,8 +96,12 @@ def _alert(notice: Notice) -> dict[str, Any]:
     annotations = {"summary": notice.summary, "description": notice.text}
     if notice.engine is not None:
         labels["vllmd_engine"] = notice.engine
-    if notice.story is not None and notice.story.advice:
-        annotations["advice"] = notice.story.advice
+    if notice.story is not None:
+        if notice.story.advice:
+            annotations["advice"] = notice.story.advice
+        for part, said in notice.story.report.to_json().items():
+            if said:
+                annotations[part] = said if isinstance(said, str) else "\n".join(said)
     return {"labels": labels, "annotations": annotations}
 
 

@@ -70,16 +70,17 @@ def test_tell_what_died_why_what_was_done_and_what_to_do() -> None:
         ),
         NOW,
     )
-    start, *_ = found.text.split(" at ")
-    assert start == "chat failed 13m 20s ago,"
-    for words in (
-        "after it had served for 2h: it exited with code 0, unasked. "
-        "Why: Explained: engine_core_died. (cause: engine_core_died) Evidence: “the line”. "
-        "What was done: another start was planned after 1s; it was started again at ",
-        "it serves again since ",
-        "What to do: Do this.",
-    ):
-        assert words in found.text
+    report = found.report
+    assert report.what.startswith("chat serves again since ")
+    assert "(12m 40s ago). Before: chat failed 13m 20s ago, at " in report.what
+    assert report.what.endswith(", after it had served for 2h: it exited with code 0, unasked.")
+    assert report.why == "Explained: engine_core_died. (cause: engine_core_died)"
+    assert report.evidence == ("the line",)
+    assert report.done.startswith("Another start was planned after 1s; it was started again at ")
+    assert "; it serves again since " in report.done
+    assert report.next == ("Nothing has to be done now.", "Do this.")
+    assert report.more == ("vllmd logs chat",)
+    assert found.text == report.text()
     assert (found.cause, found.kind, found.state) == ("engine_core_died", "transient", "ready")
     assert (found.failures, found.evidence, found.at) == (1, ("the line",), NOW - 800)
 
@@ -99,7 +100,7 @@ def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
     assert found.failures == 3
     assert "It was failure 3 in a row; the first one" in found.text
     assert "was another: Explained: gpu_fault." in found.text
-    assert "it is not started again until that is mended; tried again at" in found.text
+    assert "It is not started again until that is mended; tried again at" in found.text
     same = narrative.tell("chat", [e for e in events_ if e.fields.get("cause") != "gpu_fault"], NOW)
     assert "failure 2 in a row, all of the same cause" in same.text
 
@@ -130,7 +131,7 @@ def test_tell_of_an_engine_that_never_failed() -> None:
     assert "it is ready" in fine.text
     asked = told((50, EngineExited.name, {"requested": True}), to(50, "stopped"))
     assert "It ended last 50s ago, as asked." in narrative.tell("chat", asked, NOW).text
-    assert narrative.tell("chat", [], NOW).text.startswith("Nothing is known of chat")
+    assert narrative.tell("chat", [], NOW).report.what.startswith("Nothing is known of chat")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_engines_in_names_each_once() -> None:
 def test_tell_takes_any_event_of_another_version(name: str) -> None:
     """An older or newer vllmd wrote it: a field that is missing is not told, and nothing breaks."""
     found = narrative.tell("chat", told((9, EngineExited.name, {}), (8, name, {})), NOW)
-    assert found.text.startswith("chat failed")
+    assert "chat failed" in found.report.what
 
 
 ROWS = st.lists(
@@ -173,7 +174,7 @@ ROWS = st.lists(
 def test_tell_takes_any_row_however_damaged(rows: list[tuple[float, str, Any]]) -> None:
     rows.sort(key=lambda row: -row[0])
     found = narrative.tell("chat", [*told(*rows), *told(exited(0.5))], NOW)
-    assert found.text.startswith("chat failed")
+    assert "chat failed" in found.report.what
     assert narrative.tell("chat", told(*rows), NOW).engine == "chat"
 
 
@@ -210,6 +211,32 @@ def test_tell_says_what_was_done_until_it_served_and_only_what_was_asked_of_the_
         (40, EngineCacheMoved.name, {"to": None}),
     )
     text = narrative.tell("chat", done, NOW).text
-    assert "root asked to start it; it is not started again until that is mended; it serves" in text
+    assert "Root asked to start it; it is not started again until that is mended; it serves" in text
     assert "rotate" not in text
     assert "compile cache" not in text
+
+
+def test_tell_of_a_held_engine_quotes_whole_and_ends_with_a_command_to_paste() -> None:
+    line = "ValueError: " + "a long reason " * 40 + "that fits 74720"
+    advice = "Mend it, then 'vllmd start'; 'vllmd logs' has more."
+    events_ = told(
+        exited(
+            60, "kv_cache_too_small", evidence=[line, "another"], advice=advice, incident="/i/1"
+        ),
+        to(59, "held"),
+    )
+    report = narrative.tell("chat", events_, NOW).report
+    assert report.evidence == (line, "another")
+    assert report.next == (
+        "Mend it, then 'vllmd start chat'; 'vllmd logs chat' has more.",
+        "vllmd start chat",
+    )
+    assert report.more == ("/i/1", "vllmd logs chat")
+    assert report.done == "Nothing yet."
+
+
+def test_to_json_of_a_story_has_the_parts_of_its_report() -> None:
+    shown = narrative.tell("chat", told(exited(60)), NOW).to_json()
+    assert shown["what"].startswith("chat failed 1m ago")
+    assert "report" not in shown
+    assert set(shown) >= {"text", "why", "evidence", "done", "next", "more", "cause", "incident"}

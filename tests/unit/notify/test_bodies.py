@@ -12,8 +12,10 @@ from vllmd.notify.bodies import (
     as_slack,
 )
 from vllmd.notify.notices import FAILED, Notice
+from vllmd.util.failure_report import FailureReport
 
-STORY = Story("chat", "t", 5.0, "killed", "operator", "It was killed.", "Look.", ("a <b> & c",))
+REPORT = FailureReport("chat failed.", "Killed.", ("a <b> & c",), "", ("Look.", "vllmd start chat"))
+STORY = Story("chat", "t", 5.0, "killed", "operator", "It was killed.", "Look.", report=REPORT)
 NOTICE = Notice(FAILED, True, 10.0, 5.0, "warning", "vllmd: chat", "why <b> & c", "chat", STORY)
 OVER = attrs.evolve(NOTICE, firing=False)
 OF_DAEMON = attrs.evolve(NOTICE, engine=None, story=None)
@@ -35,7 +37,9 @@ def test_as_json_has_the_words_of_why() -> None:
     )
     assert (body["text"], body["evidence"]) == ("why <b> & c", ["a <b> & c"])
     assert as_json(OVER)["status"] == "resolved"
+    assert (body["why"], body["next"]) == ("Killed.", ["Look.", "vllmd start chat"])
     assert as_json(OF_DAEMON)["cause"] is None
+    assert as_json(OF_DAEMON)["next"] == []
 
 
 def test_as_slack_escapes_what_slack_reads() -> None:
@@ -52,6 +56,8 @@ def test_as_alertmanager_ends_when_it_is_over() -> None:
         "vllmd_engine": "chat",
     }
     assert alert["annotations"]["advice"] == "Look."
+    assert alert["annotations"]["next"] == "Look.\nvllmd start chat"
+    assert "done" not in alert["annotations"]
     assert alert["startsAt"] == "1970-01-01T00:00:05.000Z"
     assert alert["endsAt"] == f"1970-01-02T00:00:{10 + ENDS_AFTER_S - 86400:02.0f}.000Z"
     (over,) = as_alertmanager(OVER)

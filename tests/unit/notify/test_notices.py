@@ -40,7 +40,7 @@ def test_failure_is_told_once_and_its_end_once() -> None:
     assert first is not None
     assert (first.alert, first.firing, first.severity) == (FAILED, True, "warning")
     assert first.summary == "vllmd: chat failed: engine_core_died"
-    assert "Why: It died. (cause: engine_core_died) Evidence: “a line”." in first.text
+    assert "\nWhy: It died. (cause: engine_core_died)\nEvidence: a line\n" in first.text
     assert first.story is not None
     assert first.story.advice == "Do this."
     assert told.take(EngineExited.name, **EXITED) is None
@@ -49,7 +49,7 @@ def test_failure_is_told_once_and_its_end_once() -> None:
     end = told.to("ready")
     assert end is not None
     assert (end.firing, end.since, end.summary) == (False, first.at, "vllmd: chat serves again")
-    assert "it serves again since" in end.text
+    assert "chat serves again since" in end.text
     assert told.to("ready") is None
 
 

@@ -1,7 +1,8 @@
 """One folder for each failure, written before a stalled engine is killed, or once one has ended.
 
 The oldest are removed beyond `KEPT` for each engine. Files: reason.json (why, processes, command),
-last-lines.log, stacks.txt (of a stalled one), end.json, metrics.txt.gz, gpu.json, kernel.log.
+last-lines.log, stacks.txt (of a stalled one), end.json, why.txt, metrics.txt.gz, gpu.json,
+kernel.log.
 """
 
 import asyncio
@@ -111,15 +112,18 @@ class IncidentRecorder:
 
         Returns: the folder that it is written to, that of its stall if there was one.
         """
-        ended = f"{json.dumps(exits.to_json(end), indent=2)}\n".encode()
+        ended = {
+            "end.json": f"{json.dumps(exits.to_json(end), indent=2)}\n".encode(),
+            "why.txt": f"{exits.report_of(end, run['engine']).text()}\n".encode(),
+        }
         made = self._made
         if made is not None and made[0] == run["run_id"]:
             folder = made[1]
-            self._later(folder, lambda: {"end.json": ended})
+            self._later(folder, lambda: ended)
             return folder
         folder, evidence = self._begin(run, end.describe(), {"processes": list(end.killed)})
         lines = list(printed)
-        self._later(folder, lambda: {**evidence(lines), "end.json": ended})
+        self._later(folder, lambda: {**evidence(lines), **ended})
         return folder
 
     def _begin(

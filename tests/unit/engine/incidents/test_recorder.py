@@ -86,6 +86,8 @@ async def test_before_kill_keeps_what_is_about_to_be_lost(
     assert recorder.after_end(run, end(run), ()) == made  # the same incident
     wait_for("the end", (made / "end.json").exists)
     assert json.loads((made / "end.json").read_text())["label"] == "0"
+    wait_for("the report", (made / "why.txt").exists)
+    assert (made / "why.txt").read_text().startswith("What: chat exited with code 0, unasked")
 
 
 async def test_after_end_of_a_crash_keeps_what_is_left(tmp_path: Path, run: RunRecord) -> None:
