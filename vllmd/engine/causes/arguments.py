@@ -79,7 +79,7 @@ CAUSES = (
     Cause(
         name="lora_rank",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation=(
             "A LoRA adapter (a small addition to the model) is larger, of a higher rank, than the "
             "engine was told to make room for."
@@ -96,7 +96,7 @@ CAUSES = (
     Cause(
         name="lora_unusable",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="A LoRA adapter cannot be used with this model, or is not where it should be.",
         advice=(
             "Take the adapter out of lora.modules, or correct its path; 'vllmd lora' shows "
@@ -149,7 +149,7 @@ CAUSES = (
     Cause(
         name="opentelemetry_missing",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="vLLM is to send spans, and OpenTelemetry is not installed with it.",
         advice=(
             "Install opentelemetry-sdk and opentelemetry-exporter-otlp into vLLM's environment, or "
@@ -160,7 +160,7 @@ CAUSES = (
     Cause(
         name="trust_remote_code",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="The model brings code of its own, which vLLM runs only when told to trust it.",
         advice="If you trust that code, set trust_remote_code = true; it runs as the engine's "
         "user.",

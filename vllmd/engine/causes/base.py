@@ -11,7 +11,7 @@ import attrs
 from vllmd.engine.log_reading.phase import Phase
 from vllmd.engine.log_reading.reading import Reading, Sign, read_output
 
-MAX_EVIDENCE = 3
+MAX_EVIDENCE = 4
 MAX_LINE = 1000
 """Long enough for vLLM's longest sentence that names a number to set; more is a dump."""
 
@@ -34,15 +34,17 @@ class Rank(enum.IntEnum):
 
     SEEN = 1
     """vllmd saw it itself, and ended the run for it."""
-    STATED = 2
+    NAMED = 2
+    """A sentence names the very part that is meant; what led to it is its detail."""
+    STATED = 3
     """A sentence names what is wrong with what the engine was given: a setting, a model, a disk."""
-    HOST = 3
+    HOST = 4
     """An error names what of the host is not as it has to be: a port, a GPU, the driver."""
-    WORK = 4
+    WORK = 5
     """An error of the work itself, which may be an echo of those above."""
-    BROAD = 5
+    BROAD = 6
     """A sign that much else may show too."""
-    END = 6
+    END = 7
     """Only that a process ended or fell silent: whatever was wrong before ends like that."""
 
 
@@ -135,6 +137,9 @@ class Cause:
     frames: tuple[Frame, ...] = ()
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
+    refines: str | None = None
+    """The cause that this one is the reason of, if a warning of NCCL before it says so."""
+    hint: str | None = None
     labels: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
     told: Callable[[Found], Told] = _nothing
@@ -155,18 +160,28 @@ class Cause:
 
     def shows(self, sign: Sign) -> str | None:
         """Return the line of a sign that shows this cause, or None."""
-        if self._unless and self._unless.search("\n".join(sign.lines)):
-            return None
-        if self._pattern:
-            for line in sign.lines:
-                if self._pattern.search(line):
-                    return sign.quote if line is sign.lines[0] else line
-        if self._frames and sign.thrown is not None:
-            return self._by_frame(sign)
+        return self._by_words(sign) or self._by_frame(sign)
+
+    def found(self, reading: Reading) -> "Found | None":
+        """Return the first sign of this cause: by its words, or else by where it was raised."""
+        for look in (self._by_words, self._by_frame):
+            for sign in reading.signs:
+                if (line := look(sign)) is not None:
+                    return Found(line, sign, reading)
         return None
 
+    def _by_words(self, sign: Sign) -> str | None:
+        if self._pattern is None or self._is_of_another(sign):
+            return None
+        line = next(filter(self._pattern.search, sign.lines), None)
+        return sign.quote if line is not None and line is sign.lines[0] else line
+
+    def _is_of_another(self, sign: Sign) -> bool:
+        return bool(self._unless and self._unless.search("\n".join(sign.lines)))
+
     def _by_frame(self, sign: Sign) -> str | None:
-        assert sign.thrown is not None, "the caller looked"
+        if not self._frames or sign.thrown is None or self._is_of_another(sign):
+            return None
         places = [
             f"{file}:{function}"
             for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
@@ -175,6 +190,12 @@ class Cause:
             if says.search(sign.lines[0]) and any(map(where.search, places)):
                 return sign.quote
         return None
+
+    def hinted(self, reading: Reading) -> str | None:
+        """Return the warning that makes this the reason of the cause that it refines, or None."""
+        if self.hint is None:
+            return None
+        return next((text for text in reading.hints if re.search(self.hint, text)), None)
 
     def marked(self, facts: Facts) -> tuple[str, ...]:
         """Return the sentences of the marks that show this cause."""
@@ -195,8 +216,8 @@ class Cause:
         marked = self.marked(facts)
         if self.names_holders and "vram_holders" in facts.marks:
             marked += (facts.marks["vram_holders"],)
-        lines = (bare(found.line),) if found else ()
-        shown = tuple(dict.fromkeys((*marked, *lines, *map(bare, evidence))))[:MAX_EVIDENCE]
+        lines = (found.line, *self._also(found), *details(found)) if found else ()
+        shown = tuple(dict.fromkeys((*marked, *map(bare, (*lines, *evidence)))))[:MAX_EVIDENCE]
         return Diagnosis(
             self.name,
             told.kind or self.kind,
@@ -205,11 +226,36 @@ class Cause:
             shown,
         )
 
+    def _also(self, found: Found) -> list[str]:
+        """Return the root, where another exception shows the cause, and what else shows it."""
+        root = found.reading.root
+        own = [sign for sign in found.reading.signs if sign is not found.sign]
+        roots = (
+            [root.quote] if root in own and root.thrown and root.index < found.sign.index else []
+        )
+        others = [line for sign in own if (line := self._by_words(sign)) is not None]
+        return [*others[:1], *roots]
+
 
 def bare(line: str) -> str:
     """Return what a line says, cut to a length that fits a message."""
     text = line.strip()
     return text if len(text) <= MAX_LINE else text[: MAX_LINE - 1] + "…"
+
+
+_NO_DETAIL = re.compile(
+    r"^\s*(?:CUDA kernel errors|HIP kernel errors|For debugging|Compile with|Search for `"
+    r"|For further"
+    r"|Set TORCH|You can suppress|During handling|The above|Process \S+:|\^|~|$)|^\s*[\])}]"
+)
+"""What PyTorch and pydantic add to every message."""
+
+
+def details(found: Found) -> list[str]:
+    """Return the other lines of a message: what it says of the case is in any of them."""
+    quoted = found.line.strip()
+    lines = [line.strip() for line in found.sign.lines if not _NO_DETAIL.search(line)]
+    return [line for line in lines if line not in quoted]
 
 
 def number(pattern: str, text: str) -> int | None:

@@ -2,7 +2,7 @@
 
 import re
 
-from vllmd.engine.causes.base import Cause, Found, Kind, Rank, Told
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 
 _HUB = r"(?:huggingface\.co|hf\.co|hf-mirror|modelscope|cas-bridge|cdn-lfs)"
 _NO_ANSWER = (
@@ -27,7 +27,7 @@ CAUSES = (
     Cause(
         name="model_gated",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="The model's owner gives it to accounts that were granted access only.",
         advice=(
             "Accept the model's terms on its page and give the engine a token "
@@ -98,7 +98,28 @@ CAUSES = (
             r"Temporary failure in name resolution|Name or service not known": "the C library",
             r"CAS service error|Data processing error.*(?:[Rr]equest|[Tt]imeout)": "hf_xet",
         },
+        frames=(
+            Frame(
+                r"huggingface_hub/|transformers/utils/hub\.py|hf_xet|modelscope/",
+                rf"{_NO_ANSWER}\b|ConnectionResetError|TimeoutError|RemoteDisconnected",
+                "requests, httpx, urllib3 under huggingface_hub",
+            ),
+        ),
         unless=r"No space left|offline mode is enabled|outgoing traffic|access a gated repo\.",
+    ),
+    Cause(
+        name="hub_unreachable",
+        kind=Kind.TRANSIENT,
+        rank=Rank.HOST,
+        explanation="A server that the engine fetches its model from did not answer as it should.",
+        advice=(
+            "Another start tries again. If it stays: look at the network, a proxy and HF_ENDPOINT."
+        ),
+        signs={
+            rf"^(?:requests|urllib3|httpx|httpcore|aiohttp)\.\S*?{_NO_ANSWER}\b": (
+                "requests, httpx, urllib3"
+            ),
+        },
     ),
     Cause(
         name="model_gated",

@@ -48,6 +48,7 @@ CAUSES = (
             r"PackageNotFoundError|DistributionNotFound"
             r"|VersionConflict": "Python: importlib.metadata",
             r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",
+            r"Failed to import Ray|Ray is not installed": "vllm/v1/executor/ray_utils.py since 0.4",
             r"numpy\.dtype size changed|A module that was compiled using NumPy 1": "numpy",
             r"operator \S+ does not exist"
             r"|_OpNamespace' '\S+' object has no attribute": "torch/_ops.py",
@@ -114,7 +115,7 @@ CAUSES = (
     Cause(
         name="fork_cuda",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="CUDA was used in the process that vLLM then forked its workers from.",
         advice="Set VLLM_WORKER_MULTIPROC_METHOD=spawn in the engine's env.",
         signs={r"Cannot re-initialize CUDA in forked subprocess": "torch/cuda/__init__.py"},
@@ -122,14 +123,16 @@ CAUSES = (
     Cause(
         name="main_guard_missing",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation=(
             "The program that starts vLLM runs again in each process that vLLM makes, and starts "
             "vLLM there too."
         ),
         advice='Put what that program does under the line: if __name__ == "__main__".',
         signs={
-            r"process has finished its bootstrapping": ("Python: multiprocessing/spawn.py"),
+            r"An attempt has been made to start a new process": (
+                "Python: multiprocessing/spawn.py"
+            ),
         },
     ),
 )

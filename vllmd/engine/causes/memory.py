@@ -140,7 +140,7 @@ CAUSES = (
     Cause(
         name="shm_too_small",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="Shared memory (/dev/shm) is too small for what vLLM's processes exchange.",
         advice=(
             "Give the container more (docker: --shm-size=8g or --ipc=host; Kubernetes: an emptyDir "
@@ -158,6 +158,8 @@ CAUSES = (
                 "NCCL: src/misc/shmutils.cc"
             ),
         },
+        refines="nccl_failure",
+        hint=r"/dev/shm",
         frames=(
             Frame(
                 r"multiprocessing/shared_memory\.py",

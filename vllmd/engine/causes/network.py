@@ -95,7 +95,7 @@ CAUSES = (
     Cause(
         name="handshake_timeout",
         kind=Kind.TRANSIENT,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="This member of a group waited for the head, which did not answer in time.",
         advice="Restart the head and its members together: a member alone cannot join one "
         "that runs.",
@@ -106,7 +106,7 @@ CAUSES = (
     Cause(
         name="coordinator_timeout",
         kind=Kind.TRANSIENT,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation="The coordinator of the data parallel ranks did not start in time: a slow "
         "host.",
         advice="Start again when the host has less to do; its limit is fixed.",
@@ -117,7 +117,7 @@ CAUSES = (
     Cause(
         name="gloo_loopback",
         kind=Kind.CONFIGURATION,
-        rank=Rank.STATED,
+        rank=Rank.NAMED,
         explanation=(
             "The host's name leads to its loopback address, so the other hosts cannot reach it."
         ),

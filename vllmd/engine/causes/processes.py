@@ -135,6 +135,7 @@ CAUSES = (
                 "the shell, Python's faulthandler"
             ),
             r"Fatal Python error|terminate called|\bAborted\b|panicked at": "Python, C++, Rust",
+            r"double free or corruption|free\(\): |malloc\(\): |corrupted size vs": "the C library",
             r"exit ?code: -(?:6|7|8|11)\b": (
                 "vllm/v1/executor/multiproc_executor.py, executor/multiproc_worker_utils.py"
             ),
@@ -159,6 +160,7 @@ CAUSES = (
                 "vllm/engine/multiprocessing 0.6 to 0.10"
             ),
         },
+        said={r"engine core exited unexpectedly": "vllm/v1/engine/core_client.py since 0.30"},
     ),
     Cause(
         name="killed",

@@ -43,22 +43,18 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     for cause in causes:
         if cause.rank == Rank.END:
             continue
-        if (found := _first(cause, reading)) is not None:
+        if (found := cause.found(reading)) is not None:
             at = (int(cause.rank), found.sign.index)
             if best is None or at < best[:2]:
                 best = (*at, cause, found)
         if cause.marked(facts) and (best is None or int(cause.rank) < best[0]):
             best = (int(cause.rank), -1, cause, None)
-    if best is not None:
-        return best[2].diagnosis(facts, best[3])
-    return _end(causes, facts)
-
-
-def _first(cause: Cause, reading: Reading) -> Found | None:
-    for sign in reading.signs:
-        if (line := cause.shows(sign)) is not None:
-            return Found(line, sign, reading)
-    return None
+    if best is None:
+        return _end(causes, facts)
+    for cause in causes:
+        if cause.refines == best[2].name and (line := cause.hinted(reading)) is not None:
+            return cause.diagnosis(facts, None, evidence=(line, best[3].line if best[3] else line))
+    return best[2].diagnosis(facts, best[3])
 
 
 def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
@@ -69,13 +65,14 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     named = [
         (found.sign.index, number, cause, found)
         for number, cause in enumerate(ends)
-        if (found := _first(cause, reading)) is not None
+        if (found := cause.found(reading)) is not None
     ]
     first = min(named, default=None, key=lambda each: each[:2])
     if root is not None and root.thrown is not None and (first is None or first[0] > root.index):
         return _bug(ends, facts)
     if first is not None and not (first[3].sign.echo and _by_label(ends, facts)):
-        return first[2].diagnosis(facts, first[3])
+        announced = first[2].announced(reading)
+        return first[2].diagnosis(facts, first[3], evidence=(announced,) if announced else ())
     if (by_label := _by_label(ends, facts)) is not None:
         return by_label.diagnosis(facts, first[3] if first else None)
     if first is not None:

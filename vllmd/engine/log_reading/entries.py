@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from vllmd.engine.log_reading.wrappers import Bare, bare_lines
+from vllmd.engine.log_reading.wrappers import Bare, bare_lines, strip_inner
 
 QUIET = frozenset({"debug", "info", "warning"})
 """Levels that are no evidence of a failure."""
@@ -85,7 +85,7 @@ def read_entry(bare: Bare) -> Entry:
             process = name or process
         if found["pid"]:
             pid = int(found["pid"])
-        text = text[found.end() :]
+        text = strip_inner(text[found.end() :])
     level, at, place = _level_of(bare.level), None, None
     if text[:1] in _FIRST or " - " in text[:60]:
         for head in _HEADS:

@@ -50,13 +50,15 @@ _OF_A_REQUEST = re.compile(
 )
 """Places that print the error of one request."""
 _RAW = re.compile(
-    r"^(?:[\w./-]+: )?error: |fatal error: |cannot find -l|\bKilled\b|Illegal instruction"
+    r"^(?:[\w./ -]{1,60}: )?error: |: No module named |fatal error: |cannot find -l|\bKilled\b"
+    r"|Illegal instruction"
     r"|Segmentation fault|Bus error|Floating point exception|\bAborted\b|Fatal Python error"
     r"|Segfault encountered|terminate called|^\s*what\(\):|command not found"
     r"|executable file not found|^shim of engine |: not found$|died unexpectedly|OOMKilled"
     r"|Out of memory: Killed|symbol lookup error|error while loading shared libraries"
     r"|panicked at|process has finished its bootstrapping|^Failed: "
     r"|No such file or directory$|Permission denied$|No space left on device|^Error: |^fatal: "
+    r"|double free or corruption|free\(\): invalid|malloc\(\): |corrupted size vs"
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|Exec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
@@ -84,8 +86,9 @@ class Sign:
     def quote(self) -> str:
         """The line to quote; of a validation error, its reason."""
         if len(self.lines) > 1 and re.search(r"\d+ validation errors? for", self.lines[0]):
-            reason = next((line for line in self.lines[1:] if " error, " in line), "")
-            return f"{self.lines[0].strip()}: {reason.strip()}" if reason else self.lines[0]
+            reasons = [line.strip() for line in self.lines[1:] if " error, " in line]
+            reason = reasons[0] if reasons else " ".join(x.strip() for x in self.lines[1:3])
+            return f"{self.lines[0].strip()}: {reason}"
         first = self.lines[0].strip()
         if len(self.lines) > 1 and (first.endswith(":") or len(first.split()) == 1):
             return f"{first} {self.lines[1].strip()}".strip()

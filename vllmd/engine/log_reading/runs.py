@@ -19,7 +19,7 @@ _OVER = re.compile(
     r"Engine core initialization failed|Engine process failed to start|See stack trace for the root"
 )
 _FINISHED = re.compile(r"^(Finished server process|Application shutdown complete)")
-_USAGE = re.compile(r"^(?:[\w./-]+: )?error: |^usage: ")
+_USAGE = re.compile(r"^(?:[\w./ -]{1,60}: )?error: |^usage: ")
 _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 
 

@@ -11,12 +11,13 @@ import attrs
 _ANSI = re.compile(r"(?:\x1b|\\x1b)\[[0-9;?]*[A-Za-z]")
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _SYSLOG_TIME = r"[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?"
-_UNIT = r"\S+\s+[\w@.\\/-]+(?:\[\d+\])?:(?:\s|$)"
+_UNIT = r"[\w.-]+\s+[\w@.\\/-]+\[\d+\]:(?:\s|$)"
+_SYSLOG_UNIT = r"[\w.-]+\s+[\w@.\\/-]+(?:\[\d+\])?:(?:\s|$)"
 _WRAPPER = re.compile(
     rf"(?:{_TIME}\s+std(?:out|err)\s+(?P<cri>[FP])(?:\s|$)"
     rf"|{_TIME}\s+{_UNIT}"
     rf"|(?:[A-Z][a-z]{{2}}\s)?{_TIME}\s[A-Z]{{3,4}}\s+{_UNIT}"
-    rf"|{_SYSLOG_TIME}\s+(?:\|(?:\s|$)|{_UNIT})"
+    rf"|(?:<\d+>)?{_SYSLOG_TIME}\s+(?:\|(?:\s|$)|{_SYSLOG_UNIT})"
     rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}\s\[resource[^\]]*\](?:\s|$)"
     rf"|\[{_TIME}\](?:\s|$)"
     r"|\[pod/[^\]]+\](?:\s|$)"
@@ -34,10 +35,12 @@ _MOST = 4
 """So many wrappers may be around each other."""
 _OWN = re.compile(
     r"(?P<before>.{1,120}?)"
-    r"(?:\([A-Za-z][\w ]* pid=\d+\) |(?:DEBUG|INFO|WARNING|ERROR"
-    r"|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d )"
+    r"(?:\([A-Za-z][\w ]* pid=\d+\) |Traceback \(most recent call last\):$"
+    r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d )"
 )
 """Where vLLM's own beginning of a line is, and what stands before it."""
+_OWN_WORDS = ("pid=", " ERROR ", " INFO ", "Traceback (most recent")
+_LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
 _LEARN_LINES = 400
 _TEXT_KEYS = ("message", "msg", "MESSAGE", "log", "event", "textPayload")
 _LEVEL_KEYS = ("levelname", "level", "severity", "lvl")
@@ -81,6 +84,14 @@ def strip(line: str) -> str:
     return _strip(line, None)[0]
 
 
+def strip_inner(text: str) -> str:
+    """Return what a process says without the time that a logger of its own put before it."""
+    if text[:1].isalnum() or text[:1] in "[<":
+        found = _WRAPPER.match(text)
+        return text[found.end() :] if found else text
+    return text
+
+
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, bool]:
     line = line.rstrip("\r\n")
     if "\x1b" in line or "\\x1b" in line:
@@ -107,10 +118,11 @@ def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
     own = 0
     for line in _sample(lines):
         text, _ = _strip(line, None)
-        if "pid=" not in text and " ERROR " not in text and " INFO " not in text:
+        if not any(mark in text for mark in _OWN_WORDS):
             continue
         own += 1
-        if (found := _OWN.match(text)) and not found["before"].startswith("("):
+        found = _OWN.match(text)
+        if found and not found["before"].startswith("(") and not _LEVEL.search(found["before"]):
             forms[_form(found["before"])] += 1
     if not forms:
         return None

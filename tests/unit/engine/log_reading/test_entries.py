@@ -32,11 +32,11 @@ from vllmd.engine.log_reading.entries import read_entries
         ("(VllmWorker rank=1 pid=2) x", "VllmWorker rank=1", None, None, "x"),
         ("(RayWorkerWrapper pid=71, ip=192.0.2.8) x", "RayWorkerWrapper", None, None, "x"),
         (
-            "(EngineCore pid=1) 2025-11-23 10:00:05 x",
+            "(EngineCore pid=1) 2025-11-23 10:00:05,102 INFO worker.py:1850 -- x",
             "EngineCore",
-            None,
-            None,
-            "2025-11-23 10:00:05 x",
+            "info",
+            "worker.py:1850",
+            "x",
         ),
         ("(raylet) x", "raylet", None, None, "x"),
         (
