@@ -1,6 +1,6 @@
 """The states of an engine and every way from one to another. Pure: no I/O, no clock.
 
-`docs/architecture.md` shows this table as a diagram; a test compares the two.
+`docs/supervision.md` shows this table as a diagram; a test compares the two.
 """
 
 import enum

@@ -11,7 +11,7 @@ from vllmd.engine.state_machine import (
     transition,
 )
 
-ARCHITECTURE = Path(__file__).parents[3] / "docs" / "architecture.md"
+PAGE = Path(__file__).parents[3] / "docs" / "supervision.md"
 
 
 def test_transition_follows_the_table() -> None:
@@ -24,8 +24,8 @@ def test_transition_unknown_way_is_a_mistake_in_the_code() -> None:
         transition(State.STOPPED, Trigger.EXITED)
 
 
-def test_diagram_of_the_architecture_is_the_table() -> None:
-    text = ARCHITECTURE.read_text()
+def test_diagram_of_the_states_is_the_table() -> None:
+    text = PAGE.read_text()
     drawn = set(re.findall(r"^\s+(\w+) --> (\w+): (\w+)$", text, re.MULTILINE))
     assert drawn == {(str(s), str(goal), str(e)) for (s, e), goal in TRANSITIONS.items()}
 
