@@ -7,7 +7,7 @@ import attrs
 
 from vllmd.engine import disk_space
 from vllmd.engine.gpu_interface import GpuView
-from vllmd.engine.output.engine_output import FirstErrors
+from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.stopped_engines import StoppedEngines

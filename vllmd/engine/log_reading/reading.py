@@ -181,21 +181,21 @@ def _first_fatal(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: i
 
 def _back(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: int, fatal: int) -> int:
     """Return where what led to the first fatal line begins: an error just before it."""
-    since = fatal
-    for each in thrown:
-        if each.ignored or each.begin <= ready_at or each.begin >= fatal:
-            if each.begin < fatal < each.end:
-                since = min(since, each.begin)
-            continue
-        entry = each.entry
-        if _HARMLESS.search(each.header) or _OF_A_REQUEST.search(entry.place or ""):
-            continue
-        of_a_request = each.has_traceback and not each.is_main and entry.process == "APIServer"
-        if entry.level is None and of_a_request:
-            continue
-        if _near(entries, each, fatal):
-            since = min(since, each.begin)
-    return since
+    around = next((t.begin for t in thrown if t.begin < fatal < t.end), fatal)
+    near = [t for t in thrown if ready_at < t.begin < around and _may_lead(entries, t, fatal)]
+    survived = {t.message for t in thrown if _HARMLESS.search(t.header)}
+    near = [t for t in near if t.message not in survived]
+    repeated = [t for t in thrown if t.begin >= around and "Worker failed with error" in t.message]
+    named = [t for t in near if any(t.message and t.message in r.message for r in repeated)]
+    return min((t.begin for t in named or near), default=around)
+
+
+def _may_lead(entries: Sequence[Entry], each: Thrown, fatal: int) -> bool:
+    entry = each.entry
+    if each.ignored or _HARMLESS.search(each.header) or _OF_A_REQUEST.search(entry.place or ""):
+        return False
+    of_a_request = each.has_traceback and not each.is_main and entry.process == "APIServer"
+    return not (entry.level is None and of_a_request) and _near(entries, each, fatal)
 
 
 def _near(entries: Sequence[Entry], each: Thrown, fatal: int) -> bool:

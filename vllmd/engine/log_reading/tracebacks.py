@@ -26,6 +26,11 @@ _REPR = re.compile(
 )
 """vLLM before 0.8 logs a failed step so: ``OutOfMemoryError('…')``."""
 _GROUP = re.compile(r"^\s*(?:\+-?[-+ \d]*|\|)\s?")
+_HEADER = re.compile(
+    r"(?:EngineCore|WorkerProc|AsyncLLM|Engine core|MQLLMEngine|AsyncLLMEngine|Exception in worker"
+    r"|Invocation of|Got fatal|Dumping|Worker proc|Worker \S+ pid|Process \S+:$|Error in )"
+)
+"""What vLLM says before a traceback, or of a process: never a part of a message."""
 _IGNORED = (
     "Exception ignored in",
     "--- Logging error ---",
@@ -175,7 +180,7 @@ def _outside(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | N
         return stream.last
     elif stream.linked and not plain:
         pass
-    elif stream.last is not None and len(stream.more) < MAX_MORE and not entry.quiet:
+    elif stream.last is not None and _goes_on(stream, entry):
         stream.more.append(text)
         stream.last.end = index + 1
         stream.said = ""
@@ -183,6 +188,13 @@ def _outside(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | N
         stream.close_message()
         stream.last, stream.linked, stream.said = None, False, plain or stream.said
     return None
+
+
+def _goes_on(stream: _Stream, entry: Entry) -> bool:
+    """Tell whether a line may be of the message before it: of one record, and no header."""
+    assert stream.last is not None, "the caller looked"
+    same = entry.level is None or entry.at == stream.last.entry.at
+    return same and len(stream.more) < MAX_MORE and not _HEADER.match(entry.text)
 
 
 def _begin(stream: _Stream, index: int, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.engine.process.shim_client import ask
 from vllmd.errors import ShimError
 from vllmd.logs.compress import Compressor
@@ -20,36 +21,6 @@ from vllmd.util.state_file import StateFile
 
 BLOCKS_AT_ONCE = 64
 """So many blocks are read in one look: a flood must not keep a thread for ever."""
-FIRST_ERRORS = 50
-ERROR_BYTES = 2000
-
-
-class FirstErrors:
-    """The first errors of a run: what a flood of later ones would push out of sight."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._since = Position(0, 0)
-
-    def begin(self, since: Position) -> None:
-        """Forget those of the run before, also what is still to be read of it."""
-        self._lines, self._since = [], since
-
-    def add(self, lines: Sequence[bytes], block: bytes, at: Position) -> None:
-        """Keep these lines of a block that begins at a position, the first ones of the run."""
-        index = 0
-        for line in lines:
-            if len(self._lines) == FIRST_ERRORS:
-                return
-            index = block.index(line, index)
-            if Position(at.number, at.offset + index) >= self._since:
-                self._lines.append(line[:ERROR_BYTES].decode(errors="replace"))
-            index += len(line)
-
-    def before(self, printed: Sequence[str]) -> list[str]:
-        """Return those that are not among the last lines, and then these."""
-        seen = set(printed)
-        return [*(line for line in self._lines if line not in seen), *printed]
 
 
 @attrs.frozen

@@ -8,7 +8,8 @@ import structlog
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.config.sections import LogsConfig
-from vllmd.engine.output.engine_output import EngineOutput, FirstErrors, OutputFigures
+from vllmd.engine.output.engine_output import EngineOutput, OutputFigures
+from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.errors import UnknownEngineError
 from vllmd.events.base import emit
 from vllmd.events.engine import LogNotCompressed

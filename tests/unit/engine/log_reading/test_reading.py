@@ -1,6 +1,7 @@
 from tests.helpers.make import DATA
 from vllmd.engine.log_reading.phase import Phase
 from vllmd.engine.log_reading.reading import read_output
+from vllmd.engine.log_reading.tracebacks import BEGIN
 
 UP = "(APIServer pid=1) INFO:     Application startup complete."
 CORE = "(EngineCore pid=7) ERROR 11-23 19:{m}:22 [core.py:1233] "
@@ -38,6 +39,18 @@ def test_root_may_be_what_a_worker_said_just_before_the_core() -> None:
     )
     assert reading.root is not None
     assert reading.root.quote == "RuntimeError: boom"
+
+
+def test_root_is_not_what_a_worker_said_of_a_request_that_was_survived() -> None:
+    worker = "(Worker_TP0 pid=9) ERROR 11-23 19:09:20 [m.py:5] "
+    refused, boom = "ValueError: LoRA rank 64 is greater", "RuntimeError: boom"
+    invocation = [core("Invocation of add_lora method failed"), core(BEGIN), core(refused)]
+    failed = core("RuntimeError: Worker failed with error 'boom', please check")
+    lines = [UP, worker + refused, *invocation, worker + boom, FATAL.format(m="09"), failed]
+    for given in (lines, [lines[0], lines[1], *lines[5:]]):
+        root = read_output(given).root
+        assert root is not None
+        assert root.quote == boom
 
 
 def test_errors_of_requests_alone_are_no_sign() -> None:

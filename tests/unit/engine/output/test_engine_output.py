@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.engine.output.engine_output import FIRST_ERRORS, EngineOutput, FirstErrors
+from vllmd.engine.output.engine_output import EngineOutput
+from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.errors import ShimError
 from vllmd.logs.reader import Position
 from vllmd.shim.protocol import ROTATION, Message
@@ -132,18 +133,6 @@ async def test_line_under_way_is_known_while_its_engine_runs(
     gone = True
     await output.ask_shim()
     assert output.under_way is None
-
-
-def test_first_errors_come_before_the_last_lines_once() -> None:
-    errors = FirstErrors()
-    errors.begin(Position(1, 0))
-    block = b"first\nagain\n" + b"later\n" * FIRST_ERRORS
-    errors.add(block.splitlines(), block, Position(1, 0))
-    assert errors.before(["again", "last"])[:3] == ["first", "later", "later"]
-    assert errors.before(["again", "last"])[-2:] == ["again", "last"]
-    assert len(errors.before([])) == FIRST_ERRORS
-    errors.begin(Position(1, 500))
-    assert errors.before(["last"]) == ["last"]
 
 
 def test_first_errors_of_the_run_before_that_are_read_late_are_not_of_this_one(
