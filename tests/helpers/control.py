@@ -144,13 +144,13 @@ class FakeAdapters:
     def to_json(self) -> list[dict[str, Any]]:
         return self.shown
 
-    def keeper(self, name: str) -> "FakeKeeper":
+    def reconciler(self, name: str) -> "FakeReconciler":
         if name not in [each["engine"] for each in self.shown]:
             raise UnknownEngineError.among(name, [])
-        return FakeKeeper(self, name)
+        return FakeReconciler(self, name)
 
 
-class FakeKeeper:
+class FakeReconciler:
     def __init__(self, adapters: FakeAdapters, engine: str) -> None:
         self._adapters = adapters
         self._engine = engine

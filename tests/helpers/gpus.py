@@ -54,8 +54,8 @@ class GpuScene:
             self.clock,
             GpuStateFile(folder / "gpus.json"),
         )
-        monkeypatch.setattr(self.gpus.link, "tell", self._tell)
-        self.gpus.link.problem = None
+        monkeypatch.setattr(self.gpus.reader, "tell", self._tell)
+        self.gpus.reader.problem = None
         self.say("hello", source="nvml", driver="580.1", library="/x/libnvidia-ml.so.580.1")
         self.say("devices", devices=[self.device(G1, 0), self.device(G2, 1)])
         self.fast()

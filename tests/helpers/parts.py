@@ -11,10 +11,10 @@ from vllmd.util.parts import Part, PartRunner
 @asynccontextmanager
 async def running(parts: Iterable[Part], clock: Clock) -> AsyncIterator[PartRunner]:
     """Keep parts running until the end of the block."""
-    keeper = PartRunner(clock)
-    tasks = [asyncio.create_task(keeper.keep(part)) for part in parts]
+    runner = PartRunner(clock)
+    tasks = [asyncio.create_task(runner.keep(part)) for part in parts]
     try:
-        yield keeper
+        yield runner
     finally:
         for task in tasks:
             task.cancel()

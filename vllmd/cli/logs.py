@@ -122,9 +122,9 @@ def _show(
         _print(name, line, as_json)
     if not follow:
         return
-    reader, sieve = LogReader(log, end), LineFilter(wanted)
+    reader, line_filter = LogReader(log, end), LineFilter(wanted)
     while True:
-        for line in to_come(reader, sieve, time.time()):
+        for line in to_come(reader, line_filter, time.time()):
             _print(name, line, as_json)
         if reader.missed:
             reader.missed = False

@@ -68,11 +68,11 @@ def command(
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.
     """
     startup.raise_open_files()
-    feed, redactor, parts = EventBus(), Redactor(), PartRunner()
+    bus, redactor, parts = EventBus(), Redactor(), PartRunner()
     parts.know("log")
-    log.configure(debug=debug, steps=[redactor, feed], failed=parts.note)
-    surroundings = Environment(
-        feed=feed,
+    log.configure(debug=debug, steps=[redactor, bus], failed=parts.note)
+    environment = Environment(
+        feed=bus,
         redactor=redactor,
         parts=parts,
         spawner=SocketSpawner(engine_socket) if engine_socket else DirectSpawner(),
@@ -83,20 +83,20 @@ def command(
     )
     show = demo if banner is None else banner
     loaded = _load(config_path, demo=demo, service=service)
-    config = surroundings.overrides.apply(loaded.config)
+    config = environment.overrides.apply(loaded.config)
     loaded = attrs.evolve(loaded, config=config)
     if not service and config.daemon.web_config_file:
         web_file.load(Path(config.daemon.web_config_file))
     _report(loaded)
-    asyncio.run(_run(loaded, surroundings, show))
+    asyncio.run(_run(loaded, environment, show))
 
 
-async def _run(loaded: LoadedConfig, surroundings: Environment, banner: bool) -> None:
+async def _run(loaded: LoadedConfig, environment: Environment, banner: bool) -> None:
     def started(address: Address) -> None:
         if banner:
             _print_banner(loaded.config, address)
 
-    await Daemon(loaded.config, surroundings, problem=loaded.problem).run(started)
+    await Daemon(loaded.config, environment, problem=loaded.problem).run(started)
 
 
 def _load(config_path: Path, *, demo: bool, service: bool) -> LoadedConfig:

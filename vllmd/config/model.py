@@ -37,7 +37,7 @@ def _max_model_len(value: Any) -> int | str:
 
 @attrs.frozen
 class RestartConfig:
-    """How long to wait before an engine that ended unasked is started again."""
+    """How long to wait before an engine that ended unexpectedly is started again."""
 
     initial_s: float = key(
         rules.number(0, HOUR_S, above=True),

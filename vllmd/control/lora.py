@@ -46,8 +46,8 @@ class AdapterControl(Protocol):
         """Return how each adapter of each engine stands."""
         ...
 
-    def keeper(self, name: str) -> EngineAdapterControl:
-        """Return an engine's keeper. Raises: UnknownEngineError; VllmdError: no adapters."""
+    def reconciler(self, name: str) -> EngineAdapterControl:
+        """Return an engine's reconciler. Raises: UnknownEngineError; VllmdError: no adapters."""
         ...
 
 
@@ -79,8 +79,8 @@ def routes(adapters: AdapterControl) -> list[Route]:
             return error(404, f"unknown action {shown(action)}; known: {', '.join(ACTIONS)}")
         try:
             name, path = await _named(request)
-            keeper = adapters.keeper(engine)
-            await _do(keeper, action, name, path)
+            reconciler = adapters.reconciler(engine)
+            await _do(reconciler, action, name, path)
         except VllmdError as problem:
             return error(404 if isinstance(problem, UnknownEngineError) else 400, str(problem))
         except OSError as problem:
@@ -90,7 +90,7 @@ def routes(adapters: AdapterControl) -> list[Route]:
             RequestAccepted(action=f"lora {action}", adapter=name, user=peer.describe()),
             engine=engine,
         )
-        return JSONResponse(keeper.to_json())
+        return JSONResponse(reconciler.to_json())
 
     return [
         Route("/v1/lora", show),
@@ -110,10 +110,10 @@ async def _named(request: Request) -> tuple[str, str]:
         raise VllmdError('the body must be JSON, such as {"name": "sql", "path": "/a"}') from None
 
 
-async def _do(keeper: EngineAdapterControl, action: str, name: str, path: str) -> None:
+async def _do(reconciler: EngineAdapterControl, action: str, name: str, path: str) -> None:
     if action == "add":
-        await keeper.add(name, path)
+        await reconciler.add(name, path)
     elif action == "remove":
-        await keeper.remove(name)
+        await reconciler.remove(name)
     else:
-        keeper.reload(name)
+        reconciler.reload(name)

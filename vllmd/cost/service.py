@@ -50,12 +50,12 @@ class CostService:
         statuses: Callable[[], Sequence[EngineStatus]],
         gpus: GpuService,
         clock: Clock,
-        aside: DiskThread,
+        disk: DiskThread,
     ) -> None:
         self._statuses = statuses
         self._gpus = gpus
         self._clock = clock
-        self._aside = aside
+        self._disk = disk
         self._book = DayFiles(paths.state_dir(config), config.cost.keep_days)
         self._meter = Meter(self._wall_ns())
         self._resumed = False
@@ -153,13 +153,13 @@ class CostService:
         today = int(now // DAY_S * DAY_S)
         ended = any(slot.hour < today for slot in slots)
         # what a day used last must be written, whatever waits; else the newest has all of it
-        self._aside.do(lambda: book.write(slots, state, now), None if ended else "usage")
+        self._disk.do(lambda: book.write(slots, state, now), None if ended else "usage")
         if ended:
             meter.forget_before(today)
-            self._aside.do(lambda: book.forget_before(today))
+            self._disk.do(lambda: book.forget_before(today))
         if now - self._pruned_at > DAY_S:
             self._pruned_at = now
-            self._aside.do(lambda: book.prune(now))
+            self._disk.do(lambda: book.prune(now))
 
     def page_read(self, name: str, page: Page) -> None:
         """Take the tokens that an engine has counted."""

@@ -181,7 +181,7 @@ class Daemon:
         exporter_app, tls = self._web.guard(self._exporter_app()), self._web.tls
         control_app = self._control_app()
         server = functools.partial(
-            asgi_server.bounded, self._surroundings.tallies, self._parts.isolated
+            asgi_server.bounded, self._surroundings.totals, self._parts.isolated
         )
         exposed = asgi_server.RestartableServer(
             lambda: server("exporter", exporter_app, tls=tls), exporter_socket
@@ -342,7 +342,7 @@ class Daemon:
         collectors: list[Collector] = [
             BuildCollector(),
             ConfigCollector(self._last_read, self._web.last_read, self._web.logins),
-            ConnectionsCollector(self._surroundings.tallies),
+            ConnectionsCollector(self._surroundings.totals),
             HistoryCollector(self._history),
             FilesystemsCollector(paths.written(runtime.config)),
             NotificationsCollector(self._surroundings.outbox),

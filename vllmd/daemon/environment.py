@@ -41,7 +41,7 @@ class Environment:
     redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
     traces: IntakeState = attrs.field(factory=IntakeState)
-    tallies: ConnectionTotals = attrs.field(factory=ConnectionTotals)
+    totals: ConnectionTotals = attrs.field(factory=ConnectionTotals)
     """What became of the connections of each listener."""
     own_spans: OwnSpans = attrs.field(
         default=attrs.Factory(lambda self: OwnSpans(self.traces.queue), takes_self=True)

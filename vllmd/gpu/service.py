@@ -57,29 +57,29 @@ class GpuService:
         commands: Commands,
         engines: Callable[[], Sequence[EngineStatus]],
         clock: Clock,
-        notebook: GpuStateFile,
+        state_file: GpuStateFile,
     ) -> None:
         settings = config.gpu
         self._config = config
         self._visible = _visible(commands)
         self._engines = engines
         self._clock = clock
-        self._notebook = notebook
-        self._notes = notebook.load()
+        self._state_file = state_file
+        self._state = state_file.load()
         self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
         self.source = source_of(settings.source)
-        self.latest = LatestReadings(self._periods, settings.peak_window_s, self._notes.indices)
-        self.link = self._make_link(settings)
+        self.latest = LatestReadings(self._periods, settings.peak_window_s, self._state.indices)
+        self.reader = self._make_reader(settings)
         self._kernel = KernelLog(self._take_kernel_xid, clock)
         self._holders: dict[str, tuple[Holder, ...]] = {}
         self._growth: dict[str, int] = {}
-        self.xids = XidLog(self._notes.xids)
+        self.xids = XidLog(self._state.xids)
         self._pace_s = settings.processes_s
         self._awaiting: set[asyncio.Event] = set()
         self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
 
-    def _make_link(self, settings: GpuConfig) -> ReaderProcess:
+    def _make_reader(self, settings: GpuConfig) -> ReaderProcess:
         return ReaderProcess(
             command_of(self.source, self._periods),
             self._take,
@@ -99,14 +99,14 @@ class GpuService:
         self.latest.configure(self._periods, settings.peak_window_s)
         self.source = source_of(settings.source)
         self._forget()
-        figures, self.link = self.link.figures, self._make_link(settings)
-        self.link.figures = figures
+        figures, self.reader = self.reader.figures, self._make_reader(settings)
+        self.reader.figures = figures
         self._pace_s = settings.processes_s
 
     def parts(self) -> Iterator[Part]:
         """Yield what is to run: the reader, and the kernel's log."""
         if self.source != NONE:
-            yield Part("gpu_reader", self.link.run)
+            yield Part("gpu_reader", self.reader.run)
         if self.source == NVML:
             yield Part("kernel_log", self._kernel.run)
 
@@ -148,7 +148,7 @@ class GpuService:
     def _set_pace(self) -> None:
         hurried = any(engine.state in HURRIED for engine in self._engines())
         wanted = min(HURRIED_S, self._periods.processes_s) if hurried else self._periods.processes_s
-        if wanted != self._pace_s and self.link.tell(f"pace {wanted}"):
+        if wanted != self._pace_s and self.reader.tell(f"pace {wanted}"):
             self._pace_s = wanted
 
     def _look_at_driver(self) -> None:
@@ -156,7 +156,7 @@ class GpuService:
         loaded = str(self.latest.hello.get("library", ""))
         self._driver = hardware.kernel_driver_version() or str(self.latest.hello.get("driver", ""))
         self._library = (hardware.library_version(loaded) if loaded else None) or ""
-        problem, found = self.link.problem, None
+        problem, found = self.reader.problem, None
         if self._driver and self._library and self._driver != self._library:
             found = (
                 f"the kernel runs driver {self._driver}, but the library on the disk is "
@@ -164,10 +164,10 @@ class GpuService:
             )
         elif problem is not None and problem.reason == "driver_mismatch":
             found = f"{problem.text}: what starts anew cannot use the GPU"
-        if found and not self._notes.mismatch:
+        if found and not self._state.mismatch:
             emit(_log, GpuDriverChanged(problem=found, advice="drain, then reboot"))
-        self._notes.mismatch = found
-        self._notebook.save(self._notes)
+        self._state.mismatch = found
+        self._state_file.save(self._state)
 
     def _take_kernel_xid(self, found: KernelXid) -> None:
         for device in self.latest.devices.values():
@@ -176,17 +176,17 @@ class GpuService:
 
     def _take_xid(self, event: XidEvent) -> None:
         if self.xids.take(event, self.latest.devices.get(event.uuid)):
-            self._notebook.save(self._notes)
+            self._state_file.save(self._state)
 
     def _attribute(self) -> None:
         """Say whose the processes are, and how much each engine has grown."""
         listings = self.latest.listings(self._clock.monotonic()) or {}
         shims = self._shims()
         listed = {pid for each in listings.values() for pid, _ in each.processes}
-        engine_processes.forget_ended(self._notes, listed)
+        engine_processes.forget_ended(self._state, listed)
         self._holders = {
             uuid: tuple(
-                engine_processes.identify(pid, size, shims, self._notes)
+                engine_processes.identify(pid, size, shims, self._state)
                 for pid, size in listing.processes
             )
             for uuid, listing in listings.items()
@@ -194,16 +194,16 @@ class GpuService:
         held = {e.name: (e, self.engine_bytes(e.name)) for e in self._engines()}
         self._growth = {}
         for name, (engine, size) in held.items():
-            run, base = self._notes.baselines.get(name, ("", 0))
+            run, base = self._state.baselines.get(name, ("", 0))
             if engine.run_id is None or not size or engine.state is not State.READY:
                 continue
             if run != engine.run_id:
                 if not all(listing.at > engine.since for listing in listings.values()):
                     continue
-                self._notes.baselines[name] = engine.run_id, size
+                self._state.baselines[name] = engine.run_id, size
                 base = size
             self._growth[name] = size - base
-        self._notebook.save(self._notes)
+        self._state_file.save(self._state)
 
     def _shims(self) -> dict[int, str]:
         """Return the processes beside engines, those that are not configured any more too."""
@@ -224,7 +224,7 @@ class GpuService:
     @property
     def mismatch(self) -> str | None:
         """The sentence that says that the driver was changed, and what starts now cannot use it."""
-        return self._notes.mismatch
+        return self._state.mismatch
 
     def uses_gpus(self, engine: EngineConfig) -> bool:
         """Tell whether an engine may use a GPU at all."""
@@ -242,11 +242,11 @@ class GpuService:
 
     def is_process_of(self, name: str, pid: int) -> bool:
         """Tell whether a process is an engine's, or was and still has memory."""
-        return any(p == pid and e == name for (p, _), e in self._notes.processes.items())
+        return any(p == pid and e == name for (p, _), e in self._state.processes.items())
 
     def engine_has_held(self, name: str) -> bool:
         """Tell whether a process of an engine has been seen with GPU memory since it was up."""
-        return name in self._notes.processes.values()
+        return name in self._state.processes.values()
 
     def values(self, device: Device) -> dict[str, float]:
         """Return the figures of a GPU by `Row.key`; none of them is old."""
@@ -294,7 +294,7 @@ class GpuService:
         listed = asyncio.Event()
         self._awaiting.add(listed)
         try:
-            return self.link.tell("processes") and await wait_event(listed, FRESH_S, self._clock)
+            return self.reader.tell("processes") and await wait_event(listed, FRESH_S, self._clock)
         finally:
             self._awaiting.discard(listed)
 
@@ -337,8 +337,8 @@ class GpuService:
             rss_bytes=latest.rss_bytes,
             took_s=latest.took_s,
             success_at=latest.success_at,
-            starts=self.link.figures.starts,
-            stuck=self.link.figures.stuck,
+            starts=self.reader.figures.starts,
+            stuck=self.reader.figures.stuck,
             kernel_log=self._kernel.readable,
         )
 
@@ -347,7 +347,7 @@ class GpuService:
             return ReaderProblem(
                 "disabled", "no NVIDIA GPU is in this host, or gpu.source is 'none'"
             )
-        return self.link.problem
+        return self.reader.problem
 
     # --- what is done ------------------------------------------------------------------------
 
@@ -356,7 +356,7 @@ class GpuService:
         await self.fresh()
         shims, killed = self._shims(), {}
         for holder in {h for each in self._holders.values() for h in each}:
-            again = engine_processes.identify(holder.pid, holder.bytes, shims, self._notes)
+            again = engine_processes.identify(holder.pid, holder.bytes, shims, self._state)
             if again.owner is Owner.ORPHAN and again.start_ticks == holder.start_ticks:
                 try:
                     os.kill(holder.pid, signal.SIGKILL)
@@ -371,9 +371,9 @@ class GpuService:
     def release(self, seconds: float) -> None:
         """Let go of the GPUs for so long; 0 takes them again."""
         if seconds:
-            self.link.release(seconds)
+            self.reader.release(seconds)
         else:
-            self.link.resume()
+            self.reader.resume()
         emit(_log, GpuReleased(seconds=seconds))
 
 

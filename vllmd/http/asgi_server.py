@@ -164,7 +164,7 @@ class AsgiServer:
 
 
 def bounded(
-    tallies: ConnectionTotals,
+    totals: ConnectionTotals,
     isolated: Callable[[str], contextlib.AbstractContextManager[None]],
     name: str,
     app: ASGIApp,
@@ -173,7 +173,7 @@ def bounded(
     """Return a server with the bound of that listener, counted and isolated under its name."""
     own = functools.partial(isolated, name)
     return AsgiServer(
-        app, name=name, bound=bound_of(name), counts=tallies.of(name), isolated=own, **options
+        app, name=name, bound=bound_of(name), counts=totals.of(name), isolated=own, **options
     )
 
 

@@ -12,8 +12,8 @@ class ConnectionsCollector:
 
     name = "connections"
 
-    def __init__(self, tallies: ConnectionTotals) -> None:
-        self._tallies = tallies
+    def __init__(self, totals: ConnectionTotals) -> None:
+        self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
         """Yield how many are open, were accepted, and were closed, and why."""
@@ -35,7 +35,7 @@ class ConnectionsCollector:
             "needs to send, or none).",
             labels=["listener", "reason"],
         )
-        for listener, counts in self._tallies.items():
+        for listener, counts in self._totals.items():
             is_open.add_metric([listener], counts.open)
             accepted.add_metric([listener], counts.accepted)
             for reason, number in counts.closed.items():

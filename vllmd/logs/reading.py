@@ -68,25 +68,25 @@ def newest(log: str, wanted: LogFilter, count: int) -> tuple[list[Line], Positio
             break
         left = count - len(found)
         start = _tail_offset(log, number, left) if wanted.everything else 0
-        lines = deque(_sifted(log, number, start, end, LineFilter(wanted)), maxlen=left)
+        lines = deque(_filtered(log, number, start, end, LineFilter(wanted)), maxlen=left)
         found.extendleft(reversed(lines))
     return list(found), end
 
 
 def oldest_first(log: str, wanted: LogFilter, end: Position) -> Iterator[Line]:
     """Yield every line that is wanted, up to where the log ended."""
-    sieve = LineFilter(wanted)
+    line_filter = LineFilter(wanted)
     for number in sorted(_numbers(log, end)):
         start = Arrivals(log, number).offset_of(wanted.since) if wanted.since is not None else 0
-        yield from _sifted(log, number, start, end, sieve)
+        yield from _filtered(log, number, start, end, line_filter)
 
 
-def to_come(reader: LogReader, sieve: LineFilter, now: float) -> Iterator[Line]:
+def to_come(reader: LogReader, line_filter: LineFilter, now: float) -> Iterator[Line]:
     """Yield what is new and wanted of a log that is followed; each came just `now`."""
     while block := reader.read():
         for raw in block.splitlines():
             line = parse_line(raw.decode(errors=ODD_BYTES), now)
-            if sieve.passes(line):
+            if line_filter.passes(line):
                 yield line
 
 
@@ -94,14 +94,16 @@ def _numbers(log: str, end: Position) -> set[int]:
     return {*logfiles.listed(log), end.number}
 
 
-def _sifted(log: str, number: int, start: int, end: Position, sieve: LineFilter) -> Iterator[Line]:
+def _filtered(
+    log: str, number: int, start: int, end: Position, line_filter: LineFilter
+) -> Iterator[Line]:
     file = open_number(log, number)
     if file is None:
         return
     stop = end.offset if number == end.number else None
     with file:
         try:
-            yield from filter(sieve.passes, _lines(file, start, stop, log, number))
+            yield from filter(line_filter.passes, _lines(file, start, stop, log, number))
         except (OSError, *DAMAGED) as error:
             text = f"[vllmd] the rest of file {number} cannot be read: {error}"
             yield Line(None, None, None, NO_LEVEL, text)

@@ -36,14 +36,14 @@ class LoraReconciler:
         self,
         engine: EngineConfig,
         api: LoraApi,
-        kept: AdapterStateFile,
+        state_file: AdapterStateFile,
         inspector: Inspector,
         status: Callable[[], EngineStatus],
         clock: Clock,
     ) -> None:
-        """Make a keeper; `status` returns what the engine does now."""
+        """Make a reconciler; `status` returns what the engine does now."""
         self.engine = engine.name
-        self._kept = kept
+        self._state_file = state_file
         self._status = status
         self._clock = clock
         self._standings = AdapterStatuses()
@@ -62,7 +62,7 @@ class LoraReconciler:
         self._log = structlog.get_logger().bind(engine=engine.name)
         self.problem: str | None = None
         """What concerns all adapters: the folder, or the engine's answers; None if nothing does."""
-        kept.read()
+        state_file.read()
         self.configure(engine, api, inspector)
 
     def configure(self, engine: EngineConfig, api: LoraApi, inspector: Inspector) -> None:
@@ -198,7 +198,7 @@ class LoraReconciler:
 
     def _want(self) -> None:
         served = self._engine.served_names
-        added = self._kept.added if self.dynamic else {}
+        added = self._state_file.added if self.dynamic else {}
         wanted = desired.merge(self._lora.modules, self._found, added)
         self._wanted = {name: want for name, want in wanted.items() if name not in served}
         self._standings.retain(self._wanted)
@@ -222,7 +222,7 @@ class LoraReconciler:
         todo = plan.steps(
             wanted,
             listed,
-            ours=self._kept.loaded,
+            ours=self._state_file.loaded,
             unload_unlisted=lora.unloads_unlisted(self._engine),
             again=self._again,
         )
@@ -357,7 +357,7 @@ class LoraReconciler:
 
     async def _keep(self, change: Callable[[dict[str, str]], dict[str, str]]) -> None:
         try:
-            await self._kept.change_added(change)
+            await self._state_file.change_added(change)
         finally:
             self._want()
             self._wake.set()
@@ -365,12 +365,12 @@ class LoraReconciler:
     async def _own(self, name: str, *, owned: bool) -> None:
         """Remember which adapters are ours, so that a later daemon may unload them."""
         try:
-            await self._kept.change_loaded(name, owned=owned)
+            await self._state_file.change_loaded(name, owned=owned)
         except OSError as error:
             emit(
                 self._log,
                 StateFileNotWritten(
-                    path=str(self._kept.path),
+                    path=str(self._state_file.path),
                     problem=str(error),
                     consequence="an adapter may be taken for somebody else's later",
                 ),

@@ -1,4 +1,4 @@
-"""The adapters of all engines: where their keepers are wired to the rest."""
+"""The adapters of all engines: where their reconcilers are wired to the rest."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class LoraService:
-    """A keeper for each engine that has a table `lora`."""
+    """A reconciler for each engine that has a table `lora`."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class LoraService:
         self._clock = clock
         self._statuses = statuses
         self._client = client
-        self.keepers: dict[str, LoraReconciler] = {}
+        self.reconcilers: dict[str, LoraReconciler] = {}
         self._given: dict[str, object] = {}
         self.configure(config, commands)
 
@@ -47,72 +47,75 @@ class LoraService:
         """Keep to another configuration: what is known of adapters that are loaded stays."""
         self._engines = tuple(config.engines)
         folder = paths.state_dir(config) / "engines"
-        keepers = {}
+        reconcilers = {}
         for name, engine in config.engines.items():
             if engine.lora is None:
                 continue
             command = commands[name]
-            if name in self.keepers and self._given.get(name) == (engine, command):
-                keepers[name] = self.keepers[name]
+            if name in self.reconcilers and self._given.get(name) == (engine, command):
+                reconcilers[name] = self.reconcilers[name]
                 continue
             self._given[name] = engine, command
             api = LoraApi(self._client, engine.url, command.api_key)
             inspector = Inspector(engine, command.env)
-            if keeper := self.keepers.get(name):
-                keeper.configure(engine, api, inspector)
-                keepers[name] = keeper
+            if reconciler := self.reconcilers.get(name):
+                reconciler.configure(engine, api, inspector)
+                reconcilers[name] = reconciler
             else:
-                kept = AdapterStateFile(folder / f"{name}.lora.json")
+                state_file = AdapterStateFile(folder / f"{name}.lora.json")
                 status = functools.partial(_status_of, self._statuses, name)
-                keepers[name] = LoraReconciler(engine, api, kept, inspector, status, self._clock)
-        self.keepers = keepers
+                reconcilers[name] = LoraReconciler(
+                    engine, api, state_file, inspector, status, self._clock
+                )
+        self.reconcilers = reconcilers
 
     def parts(self) -> list[Part]:
-        """Return what is to run: a keeper for each engine."""
+        """Return what is to run: a reconciler for each engine."""
         return [
-            Part(f"lora:{name}", keeper.run, engine=name) for name, keeper in self.keepers.items()
+            Part(f"lora:{name}", reconciler.run, engine=name)
+            for name, reconciler in self.reconcilers.items()
         ]
 
     async def settled(self, name: str) -> bool:
         """Tell whether the start of an engine is over for its adapters."""
         try:
-            return name not in self.keepers or await self.keepers[name].settled()
+            return name not in self.reconcilers or await self.reconcilers[name].settled()
         except Exception:  # noqa: BLE001 - an engine serves, whatever is wrong here
             emit(_log, LoraFailed(), exc_info=True, engine=name, level="error")
             return True
 
     def forget(self, name: str) -> None:
         """Note that an engine is gone."""
-        if name in self.keepers:
-            self.keepers[name].forget()
+        if name in self.reconcilers:
+            self.reconcilers[name].forget()
 
     def names(self, name: str) -> tuple[str, ...]:
         """Return the adapters that an engine is to have."""
-        return self.keepers[name].names() if name in self.keepers else ()
+        return self.reconcilers[name].names() if name in self.reconcilers else ()
 
     # --- what others ask of it ---------------------------------------------------------------
 
     def figures(self) -> Mapping[str, Sequence[AdapterStatus]]:
         """Return how each adapter stands, by engine."""
-        return {name: keeper.standings() for name, keeper in self.keepers.items()}
+        return {name: reconciler.standings() for name, reconciler in self.reconcilers.items()}
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return all of it as `vllmd lora list` shows it."""
-        return [keeper.to_json() for keeper in self.keepers.values()]
+        return [reconciler.to_json() for reconciler in self.reconcilers.values()]
 
-    def keeper(self, name: str) -> LoraReconciler:
-        """Return an engine's keeper.
+    def reconciler(self, name: str) -> LoraReconciler:
+        """Return an engine's reconciler.
 
         Raises: UnknownEngineError: no such engine; VllmdError: it has no adapters.
         """
         if name not in self._engines:
             raise UnknownEngineError.among(name, self._engines)
-        if name not in self.keepers:
+        if name not in self.reconcilers:
             raise VllmdError(
                 f"{name} serves no adapters: add a table [engines.{name}.lora] to the "
                 f"configuration, then 'vllmd reload --apply' (it restarts {name})"
             )
-        return self.keepers[name]
+        return self.reconcilers[name]
 
 
 def _status_of(statuses: Callable[[], Sequence[EngineStatus]], name: str) -> EngineStatus:

@@ -107,13 +107,13 @@ class Intake:
     def __init__(
         self,
         engines: Iterable[str],
-        kept: IntakeState,
+        state: IntakeState,
         models: Models,
         started: Started,
         clock: Clock,
     ) -> None:
         self.engines = frozenset(engines)
-        self._kept = kept
+        self._state = state
         self._models = models
         self._started = started
         self._clock = clock
@@ -125,14 +125,14 @@ class Intake:
     def read_trail(self, header: str) -> tuple[str, ...]:
         """Return who passed a request on. Raises: CameBackError: this daemon did, or too many."""
         trail = tuple(name for name in header.split(",") if name)
-        if self._kept.instance in trail or len(trail) > MAX_TRAIL:
+        if self._state.instance in trail or len(trail) > MAX_TRAIL:
             raise CameBackError
         return trail
 
     @property
     def counts(self) -> IntakeCounts:
         """What came in so far."""
-        return self._kept.counts
+        return self._state.counts
 
     async def take(
         self, body: Body, share: BudgetShare, via: tuple[str, ...] = ()
@@ -149,8 +149,8 @@ class Intake:
             received = await self._read(body, share, place)
             for group in received.groups:
                 await self._take_group(group, place)
-        if self._kept.queue.wanted:
-            self._kept.queue.put(received.body(), received.spans, via)
+        if self._state.queue.wanted:
+            self._state.queue.put(received.body(), received.spans, via)
         answer = ExportTraceServiceResponse()
         if received.rejected:
             self.counts.rejected += received.rejected
@@ -196,11 +196,11 @@ class Intake:
         for number, start in enumerate(group.starts, 1):
             self.counts.starts += 1
             took = max(0.0, start.ended_at - start.started_at)
-            self._kept.starts.setdefault(engine, {})[start.name] = took
+            self._state.starts.setdefault(engine, {})[start.name] = took
             self._started(engine, start)
             if number % STEP_SPANS == 0:
                 yield
-        aggregate, slowest, now = self._kept.aggregate, self._kept.slowest, self._clock.time()
+        aggregate, slowest, now = self._state.aggregate, self._state.slowest, self._clock.time()
         for number, span in enumerate(group.requests, 1):
             counted = aggregate.add(engine, span, known)
             if counted is not None:

@@ -39,7 +39,7 @@ class TracesCollector:
     def collect(self) -> Iterator[Metric]:
         """Yield requests, then what was received, then what was passed on."""
         figures = self._figures()
-        listed = list(figures.kept.aggregate.by_engine())
+        listed = list(figures.state.aggregate.by_engine())
         yield from _histograms(listed)
         yield from _counts(listed)
         yield from _checks(figures)
@@ -97,7 +97,7 @@ def _counts(listed: Sequence[tuple[str, str, Series]]) -> Iterator[Metric]:
 
 
 def _checks(figures: TraceFigures) -> Iterator[Metric]:
-    kept = figures.kept
+    state = figures.state
     coverage = GaugeMetricFamily(
         "vllmd_span_coverage_ratio",
         "Spans received over sequences that vLLM says finished, in the last five minutes.",
@@ -105,28 +105,30 @@ def _checks(figures: TraceFigures) -> Iterator[Metric]:
     )
     for engine, ratio in figures.coverage.items():
         coverage.add_metric([engine], ratio)
-    spans = _by_engine("sequences", "Spans of finished sequences, each once.", kept.aggregate.spans)
+    spans = _by_engine(
+        "sequences", "Spans of finished sequences, each once.", state.aggregate.spans
+    )
     duplicates = _by_engine(
-        "duplicates", "Spans that came again, and were not counted.", kept.aggregate.duplicates
+        "duplicates", "Spans that came again, and were not counted.", state.aggregate.duplicates
     )
     unknown = _by_engine(
         "unknown_adapter",
         "Spans whose tracestate names an adapter that the engine does not serve.",
-        kept.aggregate.unknown,
+        state.aggregate.unknown,
     )
     invalid = CounterMetricFamily(
         "vllmd_span_invalid_total",
         "Values that cannot be true and were left out, by field.",
         labels=[LABEL, "field"],
     )
-    for (engine, field), count in sorted(kept.aggregate.invalid.items()):
+    for (engine, field), count in sorted(state.aggregate.invalid.items()):
         invalid.add_metric([engine, field], count)
     parts = GaugeMetricFamily(
         "vllmd_engine_start_span_seconds",
         "How long each part of the last start took, by vLLM's own spans, in seconds.",
         labels=[LABEL, "span"],
     )
-    for engine, took in sorted(kept.starts.items()):
+    for engine, took in sorted(state.starts.items()):
         for name, seconds in sorted(took.items()):
             parts.add_metric([engine, name], seconds)
     yield from (coverage, spans, duplicates, unknown, invalid, parts)
@@ -140,7 +142,7 @@ def _by_engine(name: str, text: str, counts: dict[str, int]) -> CounterMetricFam
 
 
 def _received(figures: TraceFigures) -> Iterator[Metric]:
-    counts = figures.kept.counts
+    counts = figures.state.counts
     up = GaugeMetricFamily(
         "vllmd_otlp_up", "Whether spans are received, by protocol.", labels=["protocol"]
     )
@@ -176,7 +178,7 @@ def _received(figures: TraceFigures) -> Iterator[Metric]:
 
 
 def _forwarded(figures: TraceFigures) -> Iterator[Metric]:
-    queue = figures.kept.queue
+    queue = figures.state.queue
     total = CounterMetricFamily(
         "vllmd_otlp_forward_spans_total",
         "Spans to be passed on, by what became of them.",

@@ -90,7 +90,7 @@ class Port:
             self._running = None
 
 
-def http_server(intake: Intake, tallies: ConnectionTotals) -> RunningReceiver:
+def http_server(intake: Intake, totals: ConnectionTotals) -> RunningReceiver:
     """Return a receiver over HTTP."""
     unlimited_body = Limits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
     return asgi_server.Background(
@@ -98,10 +98,10 @@ def http_server(intake: Intake, tallies: ConnectionTotals) -> RunningReceiver:
         name=HTTP,
         limits=unlimited_body,
         bound=bound_of(HTTP),
-        counts=tallies.of(HTTP),
+        counts=totals.of(HTTP),
     )
 
 
-def grpc_server(intake: Intake, tallies: ConnectionTotals) -> RunningReceiver:
+def grpc_server(intake: Intake, totals: ConnectionTotals) -> RunningReceiver:
     """Return a receiver over gRPC."""
-    return GrpcServer(GrpcReceiver(intake), bound=bound_of(GRPC), counts=tallies.of(GRPC))
+    return GrpcServer(GrpcReceiver(intake), bound=bound_of(GRPC), counts=totals.of(GRPC))

@@ -51,7 +51,7 @@ class Resources(Protocol):
         """What was counted, and what waits to be passed on."""
 
     @property
-    def tallies(self) -> ConnectionTotals:
+    def totals(self) -> ConnectionTotals:
         """What became of the connections of each listener."""
 
     @property
@@ -65,21 +65,21 @@ class TraceService:
     def __init__(
         self,
         config: Config,
-        surroundings: Resources,
+        resources: Resources,
         commands: Commands,
         client: httpx.AsyncClient,
         clock: Clock,
         started: Callable[[str, StartSpan], None],
     ) -> None:
         self._config = config.traces
-        self._surroundings = surroundings
-        self._kept = surroundings.traces
+        self._resources = resources
+        self._state = resources.traces
         self._clock = clock
         self._client = client
         self._coverage: dict[str, Coverage] = {}
         self._started = started
         models = Models(self._list_models, clock)
-        self._intake = Intake(config.engines, self._kept, models.names, self._note_start, clock)
+        self._intake = Intake(config.engines, self._state, models.names, self._note_start, clock)
         self._ports: dict[str, Port] = {}
         self._forwarder: Forwarder | None = None
         self._forwards: object = None
@@ -93,12 +93,12 @@ class TraceService:
         self._engines = {
             name: (engine, commands[name].api_key) for name, engine in config.engines.items()
         }
-        self._kept.aggregate.retain(names)
-        self._kept.slowest.keep = self._config.slowest
+        self._state.aggregate.retain(names)
+        self._state.slowest.keep = self._config.slowest
         self._coverage = {name: self._coverage.get(name) or Coverage() for name in names}
         self._intake.engines = names
         addresses = {"http": "listen_http", "grpc": "listen_grpc"}
-        made = {port.protocol: port for port in self._make_ports(self._surroundings)}
+        made = {port.protocol: port for port in self._make_ports(self._resources)}
         for protocol, address in addresses.items():
             same = getattr(before, address) == getattr(self._config, address)
             if protocol in self._ports and same:
@@ -150,7 +150,7 @@ class TraceService:
 
     def _note_start(self, engine: str, span: StartSpan) -> None:
         if span.name == LOADED:
-            spans = self._kept.aggregate.spans[engine]
+            spans = self._state.aggregate.spans[engine]
             self._coverage[engine].begin(self._clock.monotonic(), spans)
         self._started(engine, span)
 
@@ -158,7 +158,7 @@ class TraceService:
         """Compare the spans of an engine with what its page says, which was just read."""
         finished = total(page.families, FINISHED)
         if finished is not None and engine in self._coverage:  # it may be configured no more
-            spans = self._kept.aggregate.spans[engine]
+            spans = self._state.aggregate.spans[engine]
             self._coverage[engine].note(page.read_at, finished, spans)
 
     # --- what others ask of it ---------------------------------------------------------------
@@ -169,11 +169,11 @@ class TraceService:
 
     def figures(self) -> TraceFigures:
         """Return all numbers, for the page."""
-        kept = self._kept
-        spans = kept.aggregate.spans
+        state = self._state
+        spans = state.aggregate.spans
         coverage = {name: each.ratio(spans[name]) for name, each in self._coverage.items()}
         return TraceFigures(
-            kept=kept,
+            state=state,
             ports={protocol: port.up for protocol, port in self._ports.items()},
             coverage={name: ratio for name, ratio in coverage.items() if ratio is not None},
             forward_up=self._forwarder.problem is None if self._forwarder else None,
@@ -181,7 +181,7 @@ class TraceService:
 
     def windows(self) -> dict[str, Any]:
         """Return the slowest requests of the window under way and of the last one, as JSON."""
-        slowest = self._kept.slowest
+        slowest = self._state.slowest
         current, last = slowest.current(), slowest.last
         return {
             "window_s": self._config.window_s,
@@ -192,20 +192,20 @@ class TraceService:
 
     # --- parts -------------------------------------------------------------------------------
 
-    def _make_ports(self, surroundings: Resources) -> Iterator[Port]:
+    def _make_ports(self, resources: Resources) -> Iterator[Port]:
         for protocol, address, serve in (
             ("http", self._config.listen_http, http_server),
             ("grpc", self._config.listen_grpc, grpc_server),
         ):
-            run = partial(serve, self._intake, surroundings.tallies)
-            held = surroundings.sockets.get(f"otlp-{protocol}")
+            run = partial(serve, self._intake, resources.totals)
+            held = resources.sockets.get(f"otlp-{protocol}")
             if held is not None:
                 yield Port(protocol, held.dup, run)
             elif address is not None:
                 yield Port(protocol, partial(bind, address), run)
 
     def _make_forwarder(self, forward: ForwardConfig) -> Forwarder | None:
-        kept, queue = self._kept, self._kept.queue
+        state, queue = self._state, self._state.queue
         queue.wanted = forward.endpoint is not None
         if forward.endpoint is None:
             queue.clear()
@@ -217,7 +217,7 @@ class TraceService:
                 forward_headers(forward),
                 forward.timeout_s,
                 tls_of(forward),
-                kept.instance,
+                state.instance,
             )
         except ConfigError as error:
             queue.wanted = False
@@ -234,13 +234,13 @@ class TraceService:
 
     async def _end_windows(self) -> None:
         begun = self._intake.begun
-        if self._kept.slowest.begun:
+        if self._state.slowest.begun:
             begun.set()
         while True:
             await begun.wait()
             await self._clock.sleep(self._config.window_s)
             begun.clear()
-            window = self._kept.slowest.end(self._clock.time())
+            window = self._state.slowest.end(self._clock.time())
             for request, ranks in window.distinct() if window else ():
                 emit(_log, as_event(request, ranks), engine=request.engine)
 

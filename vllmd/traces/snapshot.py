@@ -11,7 +11,7 @@ from vllmd.traces.intake import IntakeState
 class TraceFigures:
     """What was received, and how it goes."""
 
-    kept: IntakeState
+    state: IntakeState
     ports: Mapping[str, bool]
     """Whether each receiver is open, by protocol; one that is not wanted is absent."""
     coverage: Mapping[str, float]

@@ -39,7 +39,7 @@ class DiskThread:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="aside", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="disk", daemon=True)
         self._thread.start()
 
     def do(self, work: Work, key: str | None = None, /) -> None:

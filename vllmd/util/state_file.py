@@ -87,10 +87,10 @@ class StateFile:
         return describe(error) + known
 
     def _put_aside(self, problem: str) -> None:
-        aside = self.path.with_name(f"{self.path.name}.unusable")
+        unusable = self.path.with_name(f"{self.path.name}.unusable")
         try:
-            os.replace(self.path, aside)
-            where = f"it is kept as {aside}"
+            os.replace(self.path, unusable)
+            where = f"it is kept as {unusable}"
         except OSError as failure:  # it is replaced as soon as something is written
             where = f"it could not be put aside: {failure.strerror}"
         consequence = f"{self._if_unusable}; {where}"

@@ -48,7 +48,7 @@ class Threads(ThreadPoolExecutor):
                 with self._guard:
                     self._running.discard(thread)
 
-        thread = threading.Thread(target=work, name="aside", daemon=True)
+        thread = threading.Thread(target=work, name="worker", daemon=True)
         with self._guard:
             if len(self._running) >= self._most:
                 text = f"{self._most} threads wait already: does a file system hang?"

@@ -35,7 +35,7 @@ class Scene:
         self.taken: list[Mapping[str, Any]] = []
         self.forgotten = 0
         argv = [sys.executable, "-I", "-S", "-c", FAST + script]
-        self.link = ReaderProcess(
+        self.reader = ReaderProcess(
             argv, self.taken.append, self._forget, SystemClock(), late_s=late_s, first_s=first_s
         )
 
@@ -47,13 +47,13 @@ class Scene:
             if ask():
                 return
             await asyncio.sleep(0.01)
-        pytest.fail(f"never came: {what}; {self.link.problem}")
+        pytest.fail(f"never came: {what}; {self.reader.problem}")
 
 
 @asynccontextmanager
 async def running(script: str, **more: Any) -> AsyncIterator[Scene]:
     scene = Scene(script, **more)
-    task = asyncio.create_task(scene.link.run())
+    task = asyncio.create_task(scene.reader.run())
     try:
         yield scene
     finally:
@@ -63,10 +63,10 @@ async def running(script: str, **more: Any) -> AsyncIterator[Scene]:
 
 async def test_source_that_reads_has_no_problem() -> None:
     async with running("fast(); sys.stdin.read()", late_s=60) as scene:
-        assert scene.link.problem == STARTING
-        await scene.until("a reading", lambda: scene.link.problem is None)
+        assert scene.reader.problem == STARTING
+        await scene.until("a reading", lambda: scene.reader.problem is None)
         assert scene.taken == [{"v": 1, "kind": "fast"}]
-        process = scene.link._process
+        process = scene.reader._process
         assert process is not None
     process.wait(5)
 
@@ -77,9 +77,9 @@ async def test_source_that_hangs_is_killed_and_started_again(
     once = tmp_path / "once"
     script = f"fast()\nif os.path.exists('{once}'): sys.stdin.read()\nopen('{once}', 'w')\n"
     async with running(script + "time.sleep(600)", late_s=0.3) as scene:
-        await scene.until("a second start", lambda: scene.link.figures.starts == 2)
+        await scene.until("a second start", lambda: scene.reader.figures.starts == 2)
         assert scene.forgotten == 1
-        await scene.until("readings again", lambda: scene.link.problem is None)
+        await scene.until("readings again", lambda: scene.reader.problem is None)
     output = capsys.readouterr().out
     assert "said nothing for 0.3 s" in output
     assert "reason=hung" in output
@@ -89,71 +89,71 @@ async def test_source_that_dies_says_its_last_words(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with running("raise RuntimeError('no pynvml')") as scene:
-        await scene.until("its end", lambda: scene.link.figures.starts >= 3)
-        assert scene.link.problem is not None
-        assert scene.link.problem.reason == "died"
-        assert "code 1" in scene.link.problem.text
-        assert "no pynvml" in scene.link.problem.text
+        await scene.until("its end", lambda: scene.reader.figures.starts >= 3)
+        assert scene.reader.problem is not None
+        assert scene.reader.problem.reason == "died"
+        assert "code 1" in scene.reader.problem.text
+        assert "no pynvml" in scene.reader.problem.text
     assert capsys.readouterr().out.count("gpu.reader_failed") == 1, "the same is said once"
 
 
 async def test_source_says_its_problem_itself() -> None:
     script = """say('{"v":1,"kind":"problem","reason":"no_driver","text":"Driver Not Loaded"}')"""
     async with running(script) as scene:
-        await scene.until("it", lambda: scene.link.problem != STARTING)
-        assert scene.link.problem is not None
-        assert scene.link.problem.reason == "no_driver"
+        await scene.until("it", lambda: scene.reader.problem != STARTING)
+        assert scene.reader.problem is not None
+        assert scene.reader.problem.reason == "no_driver"
 
 
 async def test_source_that_talks_nonsense_is_started_again() -> None:
     async with running("say('hello')") as scene:
-        await scene.until("a second start", lambda: scene.link.figures.starts >= 2)
-        assert scene.link.problem is not None
-        assert "does not make sense" in scene.link.problem.text
+        await scene.until("a second start", lambda: scene.reader.figures.starts >= 2)
+        assert scene.reader.problem is not None
+        assert "does not make sense" in scene.reader.problem.text
 
 
 async def test_program_that_is_missing_is_a_problem() -> None:
     scene = Scene("")
-    scene.link._argv = ["/nonexistent/python"]
-    task = asyncio.create_task(scene.link.run())
-    await scene.until("a problem", lambda: scene.link.problem != STARTING)
+    scene.reader._argv = ["/nonexistent/python"]
+    task = asyncio.create_task(scene.reader.run())
+    await scene.until("a problem", lambda: scene.reader.problem != STARTING)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert scene.link.problem is not None
-    assert "/nonexistent/python" in scene.link.problem.text
+    assert scene.reader.problem is not None
+    assert "/nonexistent/python" in scene.reader.problem.text
 
 
 async def test_source_is_told_words() -> None:
     async with running(
         'fast()\nfor line in sys.stdin: say(\'{"v":1,"kind":"%s"}\' % line.strip())'
     ) as s:
-        await s.until("a reading", lambda: s.link.problem is None)
-        assert s.link.tell("processes")
+        await s.until("a reading", lambda: s.reader.problem is None)
+        assert s.reader.tell("processes")
         await s.until("an answer", lambda: {"v": 1, "kind": "processes"} in s.taken)
 
 
 async def test_nobody_is_told_when_nobody_is_there() -> None:
-    assert not Scene("").link.tell("processes")
+    assert not Scene("").reader.tell("processes")
 
 
 async def test_release_ends_the_source_until_the_time_is_over() -> None:
     async with running("fast(); sys.stdin.read()", late_s=60) as scene:
-        await scene.until("a reading", lambda: scene.link.problem is None)
-        scene.link.release(0.3)
+        await scene.until("a reading", lambda: scene.reader.problem is None)
+        scene.reader.release(0.3)
         await scene.until("its end", lambda: scene.forgotten == 1)
-        assert scene.link.problem is not None
-        assert scene.link.problem.reason == "released"
-        await scene.until("readings again", lambda: scene.link.problem is None)
-        assert scene.link.figures.starts == 2
+        assert scene.reader.problem is not None
+        assert scene.reader.problem.reason == "released"
+        await scene.until("readings again", lambda: scene.reader.problem is None)
+        assert scene.reader.figures.starts == 2
 
 
 async def test_resume_ends_a_release_early() -> None:
     async with running("fast(); sys.stdin.read()", late_s=60) as scene:
-        await scene.until("a reading", lambda: scene.link.problem is None)
-        scene.link.release(600)
+        await scene.until("a reading", lambda: scene.reader.problem is None)
+        scene.reader.release(600)
         await scene.until("its end", lambda: scene.forgotten == 1)
-        scene.link.resume()
-        await scene.until("readings again", lambda: scene.link.problem is None)
+        scene.reader.resume()
+        await scene.until("readings again", lambda: scene.reader.problem is None)
 
 
 async def test_readers_that_do_not_die_are_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,15 +162,15 @@ async def test_readers_that_do_not_die_are_not_piled_up(monkeypatch: pytest.Monk
     real_kill = os.kill
     monkeypatch.setattr(os, "kill", lambda pid, _signal: alive.append(pid))
     async with running("fast(); time.sleep(600)", late_s=0.1) as scene:
-        await scene.until("the limit", lambda: scene.link.figures.stuck == 3)
+        await scene.until("the limit", lambda: scene.reader.figures.stuck == 3)
         await asyncio.sleep(0.3)
-        assert scene.link.figures.starts == 3
-        assert scene.link.problem is not None
-        assert "3 readers hang" in scene.link.problem.text
+        assert scene.reader.figures.starts == 3
+        assert scene.reader.problem is not None
+        assert "3 readers hang" in scene.reader.problem.text
         monkeypatch.setattr(os, "kill", real_kill)
         for pid in alive:
             real_kill(pid, signal.SIGKILL)
-        await scene.until("another start", lambda: scene.link.figures.starts >= 4)
+        await scene.until("another start", lambda: scene.reader.figures.starts >= 4)
 
 
 MESSAGES: dict[str, dict[str, Any]] = {
@@ -223,10 +223,10 @@ async def test_message_that_lacks_something_never_ends_whoever_listens() -> None
 async def test_source_of_another_version_is_a_problem_that_says_what_to_do() -> None:
     script = """say('{"v":2,"kind":"fast"}'); time.sleep(60)"""
     async with running(script, late_s=60) as scene:
-        await scene.until("it", lambda: scene.link.problem != STARTING)
-        assert scene.link.problem is not None
-        assert "systemctl restart vllmd-daemon" in scene.link.problem.text
-        await scene.until("another try", lambda: scene.link.figures.starts > 1)
+        await scene.until("it", lambda: scene.reader.problem != STARTING)
+        assert scene.reader.problem is not None
+        assert "systemctl restart vllmd-daemon" in scene.reader.problem.text
+        await scene.until("another try", lambda: scene.reader.figures.starts > 1)
 
 
 async def test_source_that_cannot_be_listened_to_is_a_problem_and_ends(
@@ -239,8 +239,8 @@ async def test_source_that_cannot_be_listened_to_is_a_problem_and_ends(
 
     monkeypatch.setattr(asyncio.get_running_loop(), "connect_read_pipe", fails, raising=False)
     async with running("fast(); sys.stdin.read()", late_s=60) as scene:
-        await scene.until("a second try", lambda: scene.link.figures.starts > 1)
-        assert scene.link.problem is not None
-        assert "Too many open files" in scene.link.problem.text
+        await scene.until("a second try", lambda: scene.reader.figures.starts > 1)
+        assert scene.reader.problem is not None
+        assert "Too many open files" in scene.reader.problem.text
         monkeypatch.undo()
-        await scene.until("readings", lambda: scene.link.problem is None)
+        await scene.until("readings", lambda: scene.reader.problem is None)

@@ -141,7 +141,7 @@ def test_next_daemon_knows_of_a_changed_driver_before_it_has_read_anything(
 
 def test_reader_that_cannot_begin_for_the_driver_is_a_mismatch_too(scene: GpuScene) -> None:
     scene.kernel = scene.library = None
-    scene.gpus.link.problem = ReaderProblem("driver_mismatch", "Driver/library version mismatch")
+    scene.gpus.reader.problem = ReaderProblem("driver_mismatch", "Driver/library version mismatch")
     scene.gpus._forget()
     figures = scene.gpus.figures()
     assert figures.mismatch is not None
@@ -218,8 +218,8 @@ async def test_host_without_a_gpu_runs_no_reader(tmp_path: Path) -> None:
 
 def test_release_and_resume_are_the_links(scene: GpuScene, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[object] = []
-    monkeypatch.setattr(scene.gpus.link, "release", done.append)
-    monkeypatch.setattr(scene.gpus.link, "resume", lambda: done.append("resume"))
+    monkeypatch.setattr(scene.gpus.reader, "release", done.append)
+    monkeypatch.setattr(scene.gpus.reader, "resume", lambda: done.append("resume"))
     scene.gpus.release(60)
     scene.gpus.release(0)
     assert done == [60, "resume"]

@@ -126,10 +126,10 @@ def test_make_room_spares_what_is_beyond_the_last_phase() -> None:
 
 
 def test_tallies_keep_the_counts_of_a_listener_that_is_made_anew() -> None:
-    tallies = ConnectionTotals()
-    tallies.of("exporter").accepted += 1
-    assert tallies.of("exporter").accepted == 1
-    assert [name for name, _ in tallies.items()] == ["exporter"]
+    totals = ConnectionTotals()
+    totals.of("exporter").accepted += 1
+    assert totals.of("exporter").accepted == 1
+    assert [name for name, _ in totals.items()] == ["exporter"]
 
 
 class _Socket:

@@ -89,9 +89,9 @@ def test_newest_of_a_large_file_reads_its_end(tmp_path: Path) -> None:
 
 
 def test_to_come_goes_on_with_the_same_sieve(log: str) -> None:
-    reader, sieve = LogReader(log, Position(1, 0)), LineFilter(LogFilter(level="error"))
-    assert told(to_come(reader, sieve, 5.0)) == ["one", "two", "five"]
+    reader, line_filter = LogReader(log, Position(1, 0)), LineFilter(LogFilter(level="error"))
+    assert told(to_come(reader, line_filter, 5.0)) == ["one", "two", "five"]
     with Path(log).open("a") as file:
         file.write("of five\n")
-    found = list(to_come(reader, sieve, 6.0))
+    found = list(to_come(reader, line_filter, 6.0))
     assert (told(found), found[0].at) == (["five"], 6.0)

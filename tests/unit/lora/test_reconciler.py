@@ -56,16 +56,16 @@ class Scene:
     state: State = State.READY
     adopted: bool = False
     tasks: list[asyncio.Task[None]] = attrs.field(factory=list)
-    keeper: LoraReconciler = attrs.field(init=False)
+    reconciler: LoraReconciler = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.make()
 
     def make(self) -> None:
-        """Make a keeper, as a daemon does that was started again."""
+        """Make a reconciler, as a daemon does that was started again."""
         given = engine(self.text)
         api: Any = self.api
-        self.keeper = LoraReconciler(
+        self.reconciler = LoraReconciler(
             given,
             api,
             AdapterStateFile(self.folder / "chat.lora.json"),
@@ -75,7 +75,7 @@ class Scene:
         )
 
     def run(self) -> None:
-        self.tasks.append(asyncio.create_task(self.keeper.run()))
+        self.tasks.append(asyncio.create_task(self.reconciler.run()))
 
     async def look(self, seconds: float = 10.0) -> None:
         """Let time pass, and the threads that look into files."""
@@ -86,7 +86,7 @@ class Scene:
         return str(write_adapter(self.folder / name, **about))
 
     def conditions(self) -> dict[str, str]:
-        return {each.name: str(each.condition) for each in self.keeper.standings()}
+        return {each.name: str(each.condition) for each in self.reconciler.standings()}
 
 
 @pytest.fixture
@@ -117,11 +117,11 @@ async def test_a_start_is_over_too_when_a_mistake_ends_the_look_at_its_adapters(
 
     monkeypatch.setattr(scene.api, "listed", fail)
     with capture_logs() as logs:
-        while not await scene.keeper.settled():
+        while not await scene.reconciler.settled():
             await settle()
     (failed,) = [log for log in logs if log["event"] == LoraFailed.name]
     assert failed["reason"].endswith("RuntimeError: can't start new thread")
-    assert await scene.keeper.settled()
+    assert await scene.reconciler.settled()
 
 
 async def test_a_start_is_over_when_each_adapter_is_loaded_or_refused(scenes: Any) -> None:
@@ -129,7 +129,7 @@ async def test_a_start_is_over_when_each_adapter_is_loaded_or_refused(scenes: An
     scene.adapter("a")
     scene.adapter("b", rank=64)
     with capture_logs() as logs:
-        while not await scene.keeper.settled():
+        while not await scene.reconciler.settled():
             await settle()
     assert scene.api.asked == [("load", "a", f"{scene.folder}/a")]
     assert scene.conditions() == {"a": "loaded", "b": "failed"}
@@ -142,7 +142,7 @@ async def test_an_engine_that_serves_already_waits_for_no_adapter(scenes: Any) -
     scene = scenes(MODULES, state=State.LOADING, adopted=True)
     scene.adapter("a")
     scene.api.hang = True
-    assert await scene.keeper.settled()
+    assert await scene.reconciler.settled()
 
 
 async def test_a_load_that_hangs_does_not_keep_an_engine_from_serving(
@@ -153,7 +153,7 @@ async def test_a_load_that_hangs_does_not_keep_an_engine_from_serving(
     scene.adapter("a")
     scene.api.hang = True
     with capture_logs() as logs:
-        while not await scene.keeper.settled():
+        while not await scene.reconciler.settled():
             await settle()
     assert "the engine serves without them" in logs[-1]["consequence"]
 
@@ -166,7 +166,7 @@ async def test_adapters_are_loaded_again_after_a_restart(scenes: Any) -> None:
     await scene.look()
     assert scene.conditions() == {"a": "loaded", "b": "loaded"}
     scene.api.loaded.clear()
-    scene.keeper.forget()
+    scene.reconciler.forget()
     assert scene.conditions() == {"a": "pending", "b": "pending"}
     await scene.look()
     assert scene.conditions() == {"a": "loaded", "b": "loaded"}
@@ -174,12 +174,12 @@ async def test_adapters_are_loaded_again_after_a_restart(scenes: Any) -> None:
 
 async def test_what_was_added_by_command_outlives_the_daemon(scenes: Any) -> None:
     scene = scenes()
-    await scene.keeper.add("new", scene.adapter("new"))
+    await scene.reconciler.add("new", scene.adapter("new"))
     scene.make()
     scene.run()
     await scene.look()
     assert scene.conditions() == {"new": "loaded"}
-    await scene.keeper.remove("new")
+    await scene.reconciler.remove("new")
     await scene.look()
     assert scene.api.asked[-1] == ("unload", "new")
     assert scene.conditions() == {}
@@ -263,10 +263,10 @@ async def test_a_folder_that_is_gone_unloads_nothing(scenes: Any) -> None:
     (scene.folder / "watched").rename(scene.folder / "away")
     await scene.look()
     assert scene.conditions() == {"a": "loaded"}
-    assert "its adapters stay as they are" in scene.keeper.problem
+    assert "its adapters stay as they are" in scene.reconciler.problem
     (scene.folder / "away").rename(scene.folder / "watched")
     await scene.look()
-    assert scene.keeper.problem is None
+    assert scene.reconciler.problem is None
 
 
 async def test_files_that_change_make_an_adapter_stale_until_it_is_reloaded(scenes: Any) -> None:
@@ -276,11 +276,11 @@ async def test_files_that_change_make_an_adapter_stale_until_it_is_reloaded(scen
     await scene.look()
     scene.adapter("a", lora_alpha=4)
     await scene.look()
-    assert [each.stale for each in scene.keeper.standings() if each.name == "a"] == [True]
-    scene.keeper.reload("a")
+    assert [each.stale for each in scene.reconciler.standings() if each.name == "a"] == [True]
+    scene.reconciler.reload("a")
     await scene.look(0)
     assert scene.api.asked[-1] == ("replace", "a", f"{path}/.")
-    assert [each.stale for each in scene.keeper.standings() if each.name == "a"] == [False]
+    assert [each.stale for each in scene.reconciler.standings() if each.name == "a"] == [False]
 
 
 async def test_a_reload_that_fails_keeps_what_serves(scenes: Any) -> None:
@@ -289,9 +289,9 @@ async def test_a_reload_that_fails_keeps_what_serves(scenes: Any) -> None:
     scene.run()
     await scene.look()
     scene.adapter("a", rank=64)
-    scene.keeper.reload("a")
+    scene.reconciler.reload("a")
     await scene.look(0)
-    (standing,) = [each for each in scene.keeper.standings() if each.name == "a"]
+    (standing,) = [each for each in scene.reconciler.standings() if each.name == "a"]
     assert standing.condition == "loaded"
     assert "rank 64" in str(standing.reason)
     assert scene.api.asked[-1][0] == "load"
@@ -314,7 +314,7 @@ async def test_an_engine_that_dies_in_a_load_says_nothing_of_the_adapter(scenes:
     load = scene.api.load
 
     async def dies(*args: Any, **more: Any) -> None:
-        scene.keeper.forget()
+        scene.reconciler.forget()
         await load(*args, **more)
 
     scene.api.load = dies
@@ -330,7 +330,7 @@ async def test_an_engine_that_does_not_say_what_it_has_is_named(scenes: Any) -> 
     scene.api.error = LoraApiError("no answer within 5 s")
     scene.run()
     await scene.look()
-    assert "does not say what it has loaded: no answer" in scene.keeper.problem
+    assert "does not say what it has loaded: no answer" in scene.reconciler.problem
 
 
 @pytest.mark.parametrize(
@@ -350,19 +350,19 @@ async def test_add_refuses_what_cannot_be_served_and_changes_nothing(
     for each, rank in (("a", 8), ("new", 8), ("big", 64)):
         scene.adapter(each, rank=rank)
     with pytest.raises(VllmdError, match=words):
-        await scene.keeper.add(name, str(scene.folder / path))
-    assert scene.keeper.names() == ("a", "b")
+        await scene.reconciler.add(name, str(scene.folder / path))
+    assert scene.reconciler.names() == ("a", "b")
     assert not (scene.folder / "chat.lora.json").exists()
 
 
 async def test_remove_says_whose_an_adapter_is(scenes: Any) -> None:
     scene = scenes(MODULES)
     with pytest.raises(VllmdError, match=r"take it out of engines.chat.lora.modules"):
-        await scene.keeper.remove("a")
+        await scene.reconciler.remove("a")
     with pytest.raises(VllmdError, match="no adapter 'x'; it has: a, b"):
-        await scene.keeper.remove("x")
+        await scene.reconciler.remove("x")
     with pytest.raises(VllmdError, match="no adapter 'x'"):
-        scene.keeper.reload("x")
+        scene.reconciler.reload("x")
 
 
 async def test_where_adapters_cannot_change_they_are_followed_and_nothing_is_asked(
@@ -375,7 +375,7 @@ async def test_where_adapters_cannot_change_they_are_followed_and_nothing_is_ask
     await scene.look()
     assert scene.conditions() == {"a": "loaded"}
     assert scene.api.asked == []
-    for refused in (scene.keeper.add("x", "/x"), scene.keeper.remove("a")):
+    for refused in (scene.reconciler.add("x", "/x"), scene.reconciler.remove("a")):
         with pytest.raises(VllmdError, match="there are 2 API servers"):
             await refused
 
@@ -385,8 +385,8 @@ async def test_a_disk_that_is_full_changes_nothing(scenes: Any) -> None:
     path = scene.adapter("new")
     (scene.folder / "chat.lora.json.new").mkdir()
     with pytest.raises(IsADirectoryError):
-        await scene.keeper.add("new", path)
-    assert scene.keeper.names() == ()
+        await scene.reconciler.add("new", path)
+    assert scene.reconciler.names() == ()
 
 
 async def test_what_a_folder_has_is_removed_by_moving_it_away(scenes: Any) -> None:
@@ -395,11 +395,11 @@ async def test_what_a_folder_has_is_removed_by_moving_it_away(scenes: Any) -> No
     scene.run()
     await scene.look()
     with pytest.raises(VllmdError, match="watched/a away"):
-        await scene.keeper.remove("a")
+        await scene.reconciler.remove("a")
 
 
 async def test_to_json_tells_all_of_it(scenes: Any) -> None:
     scene = scenes(MODULES)
-    shown = scene.keeper.to_json()
+    shown = scene.reconciler.to_json()
     assert (shown["engine"], shown["dynamic"], shown["problem"]) == ("chat", True, None)
     assert [each["condition"] for each in shown["adapters"]] == ["pending", "pending"]

@@ -67,7 +67,7 @@ class SlowApi(FakeApi):
 
 
 class Play:
-    """A keeper, and what is done to it in whatever order."""
+    """A reconciler, and what is done to it in whatever order."""
 
     def __init__(self, folder: Path, adapters: Path) -> None:
         self.api = SlowApi()
@@ -78,15 +78,15 @@ class Play:
 
     async def take(self, step: tuple[str, str]) -> None:  # noqa: PLR0912 - one case a step
         act, name = step
-        keeper = self.scene.keeper
+        reconciler = self.scene.reconciler
         match act:
             case "add":
                 path = str(self.adapters / name)
-                await keeper.add(name, path)
+                await reconciler.add(name, path)
                 self.wanted[name] = path
             case "remove" | "reload":
                 try:
-                    result: Any = getattr(keeper, act)(name)
+                    result: Any = getattr(reconciler, act)(name)
                     if result is not None:
                         await result
                 except VllmdError:
@@ -102,11 +102,11 @@ class Play:
             case "dies":
                 self.scene.state = State.LOADING
                 self.api.dies()
-                keeper.forget()
+                reconciler.forget()
             case "loads":
                 self.api.alive = True
                 if self.settling is None or self.settling.done():
-                    self.settling = asyncio.create_task(keeper.settled())
+                    self.settling = asyncio.create_task(reconciler.settled())
             case "serves":
                 self.api.alive, self.scene.state = True, State.READY
             case "grant":
@@ -114,7 +114,7 @@ class Play:
             case "pass":
                 await self.scene.clock.advance(15)
         await settle(5)
-        assert {each.name for each in keeper.standings()} >= self.wanted.keys()
+        assert {each.name for each in reconciler.standings()} >= self.wanted.keys()
 
     async def ends(self) -> None:
         """Let nothing be in the way any more; then all is as it is wanted."""
@@ -126,7 +126,7 @@ class Play:
             await self.scene.clock.advance(MUCH_S / 5)
         assert self.api.loaded.keys() == self.wanted.keys()
         assert set(self.scene.conditions().values()) <= {"loaded"}
-        assert set(self.scene.keeper.names()) == self.wanted.keys()
+        assert set(self.scene.reconciler.names()) == self.wanted.keys()
 
 
 steps = st.tuples(
@@ -154,7 +154,7 @@ async def at_once(work: Callable[..., Any], *args: Any) -> Any:
 def played(order: list[tuple[str, str]], adapters: Path) -> list[tuple[str, ...]]:
     async def play(folder: str) -> list[tuple[str, ...]]:
         play = Play(Path(folder), adapters)
-        task = asyncio.create_task(play.scene.keeper.run())
+        task = asyncio.create_task(play.scene.reconciler.run())
         try:
             for step in order:
                 await play.take(step)
@@ -175,7 +175,7 @@ def played(order: list[tuple[str, str]], adapters: Path) -> list[tuple[str, ...]
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(order=st.lists(steps, max_size=25))
-def test_keeper_in_any_order_goes_on_and_ends_as_wanted(
+def test_reconciler_in_any_order_goes_on_and_ends_as_wanted(
     adapters: Path, order: list[tuple[str, str]]
 ) -> None:
     played(order, adapters)
@@ -194,13 +194,13 @@ SERVING = [("serves", ""), ("add", "a"), ("add", "b"), ("grant", "")]
     ],
     ids=["other removed", "it is removed", "engine dies", "while it starts"],
 )
-def test_keeper_wish_that_changes_while_one_loads_is_kept(
+def test_reconciler_wish_that_changes_while_one_loads_is_kept(
     adapters: Path, order: list[tuple[str, str]]
 ) -> None:
     played(order, adapters)
 
 
-def test_keeper_reload_that_is_asked_for_while_it_loads_loads_it_again(adapters: Path) -> None:
+def test_reconciler_reload_that_is_asked_for_while_it_loads_loads_it_again(adapters: Path) -> None:
     asked = played(
         [("serves", ""), ("add", "a"), *[("pass", "")] * 2, ("grant", ""), ("reload", "a")],
         adapters,

@@ -68,14 +68,14 @@ async def test_a_port_that_is_open_is_not_opened_again() -> None:
 
 
 async def test_both_receivers_serve_on_a_socket() -> None:
-    intake, tallies = Taken().intake, ConnectionTotals()
+    intake, totals = Taken().intake, ConnectionTotals()
     for serve in (http_server, grpc_server):
         listener = socket.create_server(("127.0.0.1", 0))
         address = listener.getsockname()
         port = Port(
             "any",
             lambda listener=listener: listener,  # type: ignore[misc]
-            lambda serve=serve: serve(intake, tallies),  # type: ignore[misc]
+            lambda serve=serve: serve(intake, totals),  # type: ignore[misc]
         )
         assert await port.open()
         with socket.create_connection(address):

@@ -75,7 +75,7 @@ async def test_spans_are_received_and_their_adapters_are_those_that_the_engine_l
     await scene.tracing.open()
     assert (await scene.send("sql", "nosuch", "tiny")).status_code == 200
     await scene.tracing.close(flush=True)
-    aggregate = scene.tracing.figures().kept.aggregate
+    aggregate = scene.tracing.figures().state.aggregate
     assert {key[1] for key in aggregate.series} == {"sql", "tiny", "unknown"}
     assert scene.asked[0].headers["authorization"] == "Bearer k3y"
     assert scene.asked[0].url == "http://127.0.0.1:8000/v1/models"
@@ -88,7 +88,7 @@ async def test_an_engine_that_does_not_list_its_models_leaves_adapters_unknown(m
     await scene.tracing.open()
     assert (await scene.send("sql")).status_code == 200
     await scene.tracing.close(flush=False)
-    assert set(scene.tracing.figures().kept.aggregate.series) == {("chat", "unknown")}
+    assert set(scene.tracing.figures().state.aggregate.series) == {("chat", "unknown")}
 
 
 async def test_a_port_that_somebody_has_is_a_problem_that_is_told() -> None:
@@ -172,7 +172,7 @@ async def test_what_was_counted_outlives_a_daemon_that_begins_anew() -> None:
     scene.surroundings.traces.aggregate.add("chat", span(), frozenset())
     scene.surroundings.traces.aggregate.add("gone", span(), frozenset())
     again = scene.make(scene.config)
-    assert set(again.figures().kept.aggregate.series) == {("chat", "unknown")}
+    assert set(again.figures().state.aggregate.series) == {("chat", "unknown")}
 
 
 async def test_a_forward_that_cannot_be_set_up_costs_only_itself(tmp_path: Path) -> None:

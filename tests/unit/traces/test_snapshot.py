@@ -5,4 +5,4 @@ from vllmd.traces.snapshot import TraceFigures
 def test_figures_hold_what_is_kept() -> None:
     kept = IntakeState()
     figures = TraceFigures(kept, {"http": True}, {}, None)
-    assert figures.kept is kept
+    assert figures.state is kept

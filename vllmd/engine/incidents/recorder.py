@@ -106,7 +106,7 @@ class IncidentRecorder:
         return folder
 
     def after_end(self, run: RunRecord, end: Exit, printed: Sequence[str]) -> Path:
-        """Write down what is left to see of an engine that ended unasked; returns at once.
+        """Write down what is left to see of an engine that ended unexpectedly; returns at once.
 
         `printed` are its last lines, without secrets: the next run writes to the same log.
 

@@ -73,7 +73,7 @@ SEES = PanelRow(
             ],
         ),
         Panel(
-            "The daemon ended unasked",
+            "Unexpected ends of the daemon",
             "By a mistake, or killed. Zero is normal; a restart that somebody asked for is none.",
             "short",
             [
