@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.helpers.make import gpu_figures, status
 from vllmd.control import server
+from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
@@ -61,6 +62,7 @@ class FakeHost:
         self.applied: list[bool] = []
         self.rotated: list[str] = []
         self.printing: dict[str, str] = {}
+        self.log_problems: dict[str, str] = {}
         self.failing: list[dict[str, Any]] = []
         self.more: dict[str, Any] = {}
 
@@ -76,6 +78,9 @@ class FakeHost:
 
     def under_way(self, name: str) -> str | None:
         return self.printing.get(name)
+
+    def problem(self, name: str) -> str | None:
+        return self.log_problems.get(name)
 
     async def rotate(self, name: str) -> None:
         if self.error:
@@ -182,6 +187,7 @@ def control_socket(
     traces: FakeTraces | None = None,
     adapters: FakeAdapters | None = None,
     costs: FakeCosts | None = None,
+    doubts: Doubts | None = None,
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
@@ -193,6 +199,7 @@ def control_socket(
         traces or FakeTraces(),
         adapters or FakeAdapters(),
         costs or FakeCosts({}),
+        doubts or Doubts(),
     )
     app = server.build(by_name, parts)
     listener = server.listen(path)

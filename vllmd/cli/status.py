@@ -9,7 +9,7 @@ from vllmd.cli import terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
-from vllmd.engine.status_text import describe_state
+from vllmd.engine.status_text import describe_log_problem, describe_state
 from vllmd.util.units import format_duration
 
 _COLOURS = {
@@ -104,6 +104,12 @@ def _notes(engine: dict[str, Any], now: float) -> list[str]:
         notes.append(
             f"runs with an older configuration; 'vllmd restart {engine['name']}' brings the new one"
         )
+    for doubt in engine.get("doubts", ()):  # an older daemon does not know it
+        will = "will probably fail: " if doubt["severity"] == "error" else ""
+        notes.append(f"{will}{doubt['found']} {doubt['fix']}")
+        notes += [f"  printed: {line}" for line in doubt["evidence"][:1]]
+    if problem := engine.get("log_problem"):  # an older daemon does not know it
+        notes.append(describe_log_problem(problem, engine["log"]))
     if printing := engine.get("printing"):  # an older daemon does not know it
         notes.append(f"prints: {printing}")
     hold = engine.get("hold")

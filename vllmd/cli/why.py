@@ -3,6 +3,7 @@
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -14,8 +15,10 @@ from vllmd.cli.options import complete_engine, config_option, json_option, socke
 from vllmd.control.client import ControlClient
 from vllmd.engine.causes.base import Diagnosis
 from vllmd.engine.offline_diagnosis import diagnose_output
+from vllmd.engine.status_text import describe_log_problem
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog import narrative
+from vllmd.eventlog.narrative import Story
 from vllmd.history.reading import EventFilter
 from vllmd.util.failure_report import FailureReport
 from vllmd.util.redact import Redactor
@@ -79,8 +82,9 @@ def command(
         return
     if not stories:
         terminal.echo("Nothing has happened to any engine yet.")
+    problems = _log_problems(client)
     for index, each in enumerate(stories):
-        terminal.echo_text(("\n" if index else "") + each.report.wrapped(_width()))
+        terminal.echo_text(("\n" if index else "") + _with_log(each, problems).wrapped(_width()))
 
 
 def _read(path: Path) -> list[str]:
@@ -107,6 +111,28 @@ def _report(found: Diagnosis, log: Path, exit_code: int | None) -> FailureReport
         evidence=found.evidence,
         next=(found.advice,),
     )
+
+
+def _log_problems(client: ControlClient) -> dict[str, str]:
+    """Return what is wrong now with each engine's log; nothing where no daemon answers."""
+    try:
+        engines = client.status()["engines"]
+    except VllmdError:
+        return {}
+    return {
+        each["name"]: describe_log_problem(each["log_problem"], each["log"])
+        for each in engines
+        if each.get("log_problem")  # an older daemon does not know it
+    }
+
+
+def _with_log(story: Story, problems: Mapping[str, str]) -> FailureReport:
+    """Return the report, with what is wrong now with the engine's log."""
+    report = story.report
+    if story.engine not in problems:
+        return report
+    what = f"{report.what} Now {problems[story.engine]}."
+    return attrs.evolve(report, what=what)
 
 
 def _width() -> int:

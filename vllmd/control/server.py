@@ -21,6 +21,7 @@ from vllmd.control.gpu import GpuControl
 from vllmd.control.parameters import shown, wanted_events
 from vllmd.control.peer import Peer, peer_of
 from vllmd.control.user_limits import UserLimits
+from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
@@ -96,6 +97,10 @@ class LogControl(Protocol):
         """Return the line that an engine has begun and not ended: a progress bar, mostly."""
         ...
 
+    def problem(self, name: str) -> str | None:
+        """Return why the disk does not take an engine's log now, if it does not."""
+        ...
+
 
 class PeerProtocol(HttpProtocol):
     """HTTP over a Unix socket, with the peer's credentials as `scope["client"][0]`."""
@@ -139,6 +144,7 @@ class Controls:
     traces: TraceControl
     adapters: lora.AdapterControl
     costs: cost.Costs
+    doubts: Doubts = attrs.field(factory=Doubts)
 
 
 def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
@@ -151,6 +157,8 @@ def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
             {
                 **engine.status.to_json(),
                 "printing": logs.under_way(name),
+                "log_problem": logs.problem(name),
+                "doubts": [doubt.to_json() for doubt in parts.doubts.of(engine.status)],
                 "adapters": counts.get(name),
             }
             for name, engine in engines.items()

@@ -34,7 +34,7 @@ from vllmd.daemon.metrics.process import OwnProcessCollector
 from vllmd.daemon.reload import ConfigSnapshot, NoFileError, plan, read_again, wait_until_usable
 from vllmd.daemon.runtime import Runtime
 from vllmd.doctor.on_start import OnStartDoctor
-from vllmd.engine.metrics import EnginesCollector, UsageCollector
+from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.output.metrics import LogsCollector
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
@@ -333,6 +333,7 @@ class Daemon:
             runtime.tracing,
             runtime.adapters,
             runtime.metering,
+            self._foresight.doubts,
         )
         return control.build(runtime.engines.supervisors, parts)
 
@@ -349,6 +350,7 @@ class Daemon:
             GpusCollector(runtime.gpus.figures, self._clock),
             LogsCollector(runtime.outputs.figures, runtime.outputs.not_copied),
             EnginesCollector(statuses, self._clock),
+            DoubtsCollector(statuses, self._foresight.doubts),
             UsageCollector(statuses, self._clock),
             AdaptersCollector(runtime.adapters.figures),
             CostCollector(runtime.metering.figures),

@@ -18,6 +18,7 @@ from vllmd.daemon.engines import Engines, SupervisorContext, kept_runs
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot, in_force
 from vllmd.doctor.on_start import OnStartDoctor
+from vllmd.engine.early_diagnosis import EarlyDiagnosis
 from vllmd.engine.output.service import OutputService
 from vllmd.engine.status import summary
 from vllmd.errors import ConfigError
@@ -32,6 +33,7 @@ from vllmd.traces.service import TraceService
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part, RunningParts
+from vllmd.util.terminal_text import harmless
 from vllmd.util.units import MIB
 
 
@@ -81,6 +83,13 @@ class Runtime:
         )
         self.lag = self._around.lag
         engines.configure(now, wanted, self._around)
+        self._early = EarlyDiagnosis(
+            engines.statuses,
+            self.outputs.errors,
+            foresight.doubts,
+            clock,
+            lambda line: surroundings.redactor.text(harmless(line)),
+        )
         self._lives = RunningParts(surroundings.parts, self._renew)
         self._others = RunningParts(surroundings.parts)
         notifier = surroundings.notifier
@@ -114,6 +123,7 @@ class Runtime:
         yield from self.adapters.parts()
         yield from self.metering.parts()
         yield from self._foresight.parts()
+        yield from self._early.parts()
 
     def _webhook_part(self, notify: NotifyConfig) -> Part:
         """Return who sends notices: as before, if nothing about the address changed."""

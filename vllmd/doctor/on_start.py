@@ -18,6 +18,7 @@ import structlog
 
 from vllmd.config.command import PACKAGE_PARENT
 from vllmd.config.model import Config
+from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.eventlog.bus import Event
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineDoubted, EngineNotExamined, EngineSpawned
@@ -36,6 +37,8 @@ class OnStartDoctor:
 
     def __init__(self, config: Config, socket: Path) -> None:
         self.configure(config)
+        self.doubts = Doubts()
+        """What is found about the starts that are under way, by it and by others."""
         self._socket = socket
         self._waiting: list[str] = []
         self._woken = asyncio.Event()
@@ -52,7 +55,10 @@ class OnStartDoctor:
     def put(self, event: Event) -> None:
         """Take an event: a start is looked at, unless it waits to be already."""
         name = event.engine
-        if event.name != EngineSpawned.name or name not in self._names or self._path is None:
+        if event.name != EngineSpawned.name or name is None:
+            return
+        self.doubts.begin(name)
+        if name not in self._names or self._path is None:
             return
         if name not in self._waiting:
             self._waiting.append(name)
@@ -105,6 +111,8 @@ class OnStartDoctor:
         """Say what is new since this engine's last start; a restart repeats nothing."""
         before = self._told.get(name, frozenset())
         self._told[name] = frozenset(each["found"] for each in findings)
+        keys = ("check", "severity", "found", "fix")
+        self.doubts.tell(name, "doctor", [Doubt(*(each[k] for k in keys)) for each in findings])
         for each in findings:
             if each["found"] not in before:
                 emit(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from vllmd.engine.doubts import Doubts
 from vllmd.engine.loading.memory_sizes import BYTES, KV_TOKENS
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -151,6 +152,29 @@ class EnginesCollector:
             changed.add_metric([engine.name], engine.command_changed)
             info.add_metric([engine.name, engine.model], 1)
         yield from (up, state, since, busy, wanted, adopted, changed, info)
+
+
+class DoubtsCollector:
+    """What was found about starts that are under way."""
+
+    name = "doubts"
+
+    def __init__(self, engines: Callable[[], Sequence[EngineStatus]], doubts: Doubts) -> None:
+        self._engines = engines
+        self._doubts = doubts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one sample for each finding, until the start is over."""
+        info = GaugeMetricFamily(
+            "vllmd_engine_doubt_info",
+            "1 for what says that a start that is under way will fail or disappoint.",
+            labels=[LABEL, "check", "severity", "found", "fix"],
+        )
+        for engine in self._engines():
+            for doubt in self._doubts.of(engine):
+                words = [doubt.check, doubt.severity, doubt.found, doubt.fix]
+                info.add_metric([engine.name, *words], 1)
+        yield info
 
 
 class UsageCollector:

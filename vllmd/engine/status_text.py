@@ -14,6 +14,15 @@ def describe_state(engine: dict[str, Any]) -> str:
     return f"{engine['state']} ({detail})" if detail else str(engine["state"])
 
 
+def describe_log_problem(problem: str, log: str) -> str:
+    """Return what to know where the disk does not take an engine's log."""
+    folder = log.rpartition("/")[0] or "/"
+    return (
+        f"the newest lines of its log are in memory only, the disk does not take them: {problem}; "
+        f"'df -h {folder}' shows the file system, make room there"
+    )
+
+
 def _detail(engine: dict[str, Any]) -> str:
     if engine["phase"]:
         left_s = engine.get("start_left_s")

@@ -15,6 +15,7 @@ from vllmd.events.engine import (
     EngineAdopted,
     EngineBackoffStarted,
     EngineCacheMoved,
+    EngineDoubted,
     EngineExited,
     EngineHeld,
     EngineReleased,
@@ -38,6 +39,7 @@ _READ = by_name(
     EngineSpawned,
     EngineAdopted,
     EngineCacheMoved,
+    EngineDoubted,
     EngineStateChanged,
     RequestAccepted,
     *_GAPS.values(),
@@ -107,8 +109,11 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
     last = next((i for i in reversed(range(len(own))) if failures[i]), None)
     state = _state(own)
     failure = failures[last] if last is not None else None
+    doubts = _doubts(own, state)
     if last is None or failure is None:
         report = _nothing(engine, own, state, now)
+        if doubts:
+            report = _doubted(engine, own, doubts, state, now)
         return Story(engine, report.text(), state=state, report=report)
     streak = _streak(own, failures, last)
     since = next((s.at for s in own[last + 1 :] if _came_to(s, "ready")), None)
@@ -126,6 +131,8 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
         next=_next(engine, failure, state),
         more=_more(engine, failure, _gap(own, streak[0].at)),
     )
+    if doubts:
+        report = _doubted(engine, own, doubts, state, now, before=report.what)
     return Story(
         engine,
         report.text(),
@@ -139,6 +146,41 @@ def tell(engine: str, told: Sequence[Event], now: float) -> Story:
         failures=len(streak),
         incident=failure.incident,
         report=report,
+    )
+
+
+def _doubts(own: Sequence[_Step], state: str | None) -> list[EngineDoubted]:
+    """Return what says that a start that is under way will fail: the last of each check."""
+    if state not in ("starting", "loading"):
+        return []
+    found: dict[str, EngineDoubted] = {}
+    for step in own:
+        if _came_to(step, "ready"):
+            found.clear()
+        if isinstance(step.told, EngineDoubted) and step.told.severity == "error":
+            found[step.told.check] = step.told
+    return list(found.values())
+
+
+def _doubted(
+    engine: str,
+    own: Sequence[_Step],
+    doubts: Sequence[EngineDoubted],
+    state: str | None,
+    now: float,
+    *,
+    before: str = "",
+) -> FailureReport:
+    """Tell of a start that is under way and will probably fail; `before` is what happened last."""
+    since = next((step.at for step in reversed(own) if _came_to(step, "starting")), own[-1].at)
+    what = f"{engine} has been {state} for {_span(since, now)}, and will probably fail. {before}"
+    return FailureReport(
+        what=what.strip(),
+        why=" ".join(doubt.found for doubt in doubts),
+        evidence=tuple(line for doubt in doubts for line in doubt.evidence or ()),
+        done="Nothing yet: it is not ended for that.",
+        next=tuple(dict.fromkeys(doubt.fix for doubt in doubts if doubt.fix)),
+        more=(f"vllmd logs {engine}",),
     )
 
 
@@ -305,6 +347,10 @@ def _gap(own: Sequence[_Step], since: float) -> str:
                 after = f" after {moment(last)}" if last else ""
                 return f"Mind the gap: vllmd itself was killed{after} and came back at {when}."
     return ""
+
+
+def _span(since: float, now: float) -> str:
+    return format_duration(max(0.0, now - since))
 
 
 def _ago(at: float, now: float) -> str:

@@ -179,7 +179,7 @@ class EngineProblemFound(TypedEvent):
 
 @attrs.frozen(kw_only=True)
 class EngineDoubted(TypedEvent):
-    """The doctor found something in an engine that is starting."""
+    """The doctor, or what it printed (`output`), shows something in an engine that is starting."""
 
     name = "engine.doubted"
     level = "warning"
@@ -188,6 +188,7 @@ class EngineDoubted(TypedEvent):
     severity: str
     found: str
     fix: str
+    evidence: tuple[str, ...] | None = omitted(None)
 
 
 @attrs.frozen(kw_only=True)

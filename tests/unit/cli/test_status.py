@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.cli.status import command
+from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
@@ -50,6 +51,20 @@ def test_status_shows_the_bar_under_way(tmp_path: Path) -> None:
     assert "chat: prints: Loading weights: 40%" in status_of(tmp_path, loading, host=host)
     shown = json.loads(status_of(tmp_path, loading, json_too=True, host=host))
     assert shown["engines"][0]["printing"] == "Loading weights: 40%"
+
+
+def test_status_shows_what_will_fail_and_a_log_that_is_not_written(tmp_path: Path) -> None:
+    host, doubts = FakeHost(), Doubts()
+    host.log_problems["chat"] = "No space left on device"
+    line = "ValueError: no"
+    doubts.tell("chat", "doctor", [Doubt("model", "error", "No folder.", "Do it.", (line,))])
+    with control_socket(
+        tmp_path / "c.sock", FakeEngine(state=State.LOADING), host=host, doubts=doubts
+    ) as path:
+        shown = CliRunner().invoke(command, ["--socket", str(path)]).output
+    assert "chat: will probably fail: No folder. Do it." in shown
+    assert f"chat:   printed: {line}" in shown
+    assert "in memory only, the disk does not take them: No space left on device; 'df -h" in shown
 
 
 def test_status_tells_what_needs_a_hand(tmp_path: Path) -> None:

@@ -63,3 +63,13 @@ def test_why_tells_the_story_of_each_engine(tmp_path: Path) -> None:
     assert "embed failed" in both
     assert "chat" not in one
     assert [each["cause"] for each in as_json] == ["killed", "killed"]
+
+
+def test_why_says_that_the_newest_lines_are_not_in_the_log(tmp_path: Path) -> None:
+    host = FakeHost()
+    host.log_problems["chat"] = "No space left on device"
+    fields = {"requested": False, "text": "ended by SIGKILL, unasked", "cause": "killed"}
+    host.found.append(Event(time.time(), EngineExited.name, "error", "chat", fields, 1))
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        words = " ".join(why("--socket", str(path)).output.split())
+    assert "the disk does not take them: No space left on device" in words

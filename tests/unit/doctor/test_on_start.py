@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.helpers.make import config
+from tests.helpers.make import config, status
 from vllmd.config.load import load
 from vllmd.config.model import Config
 from vllmd.doctor import on_start
 from vllmd.doctor.on_start import OnStartDoctor
+from vllmd.engine.state_machine import State
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineDoubted, EngineExited, EngineNotExamined, EngineSpawned
 
@@ -146,3 +147,16 @@ async def test_doctor_that_prints_something_else_is_said(
     made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
     (told,) = await looked(made, "chat")
     assert told["event"] == EngineNotExamined.name
+
+
+async def test_findings_are_kept_for_the_start_that_is_under_way_also_those_that_are_not_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = json.dumps({"findings": [finding("no folder", "error")]})
+    made = OnStartDoctor(doctor(tmp_path, monkeypatch, 1, said), tmp_path / "s")
+    loading = status(state=State.LOADING)
+    for _ in range(2):
+        await looked(made, "chat")
+        assert [doubt.found for doubt in made.doubts.of(loading)] == ["no folder"]
+    made.put(spawned("chat"))
+    assert made.doubts.of(loading) == ()

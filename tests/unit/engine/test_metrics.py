@@ -5,8 +5,9 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
 from tests.helpers.metrics import values
 from vllmd.engine.causes import BY_NAME
+from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit, explain
-from vllmd.engine.metrics import EnginesCollector, UsageCollector
+from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
 
@@ -81,3 +82,11 @@ def test_usage_running_engine_has_a_cost_and_a_stopped_one_none() -> None:
     found = values(UsageCollector(lambda: engines, FakeClock()).collect())
     assert {key[1] for key in found} == {"a"}
     assert len(found) == 3
+
+
+def test_collect_doubts_of_a_start_until_it_is_over() -> None:
+    doubts = Doubts()
+    doubts.tell("chat", "doctor", [Doubt("model-missing", "error", "no folder", "correct it")])
+    for state, shown in ((State.LOADING, 1), (State.READY, 0)):
+        found = values(DoubtsCollector(lambda s=state: [status(state=s)], doubts).collect())  # type: ignore[misc]
+        assert len(found) == shown

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from vllmd.engine.status_text import describe_state
+from vllmd.engine.status_text import describe_log_problem, describe_state
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,9 @@ from vllmd.engine.status_text import describe_state
 )
 def test_describe_state(more: dict[str, Any], words: str) -> None:
     assert describe_state({"phase": None, **more}) == words
+
+
+def test_describe_log_problem_says_where_to_make_room() -> None:
+    words = describe_log_problem("No space left on device", "/var/log/vllmd/chat.log")
+    assert "No space left on device" in words
+    assert "'df -h /var/log/vllmd'" in words

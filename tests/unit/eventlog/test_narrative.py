@@ -10,6 +10,7 @@ from vllmd.eventlog.bus import Event
 from vllmd.events.engine import (
     EngineBackoffStarted,
     EngineCacheMoved,
+    EngineDoubted,
     EngineExited,
     EngineHeld,
     EngineSpawned,
@@ -240,3 +241,35 @@ def test_to_json_of_a_story_has_the_parts_of_its_report() -> None:
     assert shown["what"].startswith("chat failed 1m ago")
     assert "report" not in shown
     assert set(shown) >= {"text", "why", "evidence", "done", "next", "more", "cause", "incident"}
+
+
+def doubted(ago: float, **more: Any) -> tuple[float, str, Any]:
+    fields = {
+        "check": "model-missing",
+        "severity": "error",
+        "found": "There is no folder /modle.",
+        "fix": "Set model to /model.",
+        **more,
+    }
+    return ago, EngineDoubted.name, fields
+
+
+def test_tell_of_a_start_under_way_says_at_once_that_it_will_fail() -> None:
+    started = told(to(30, "starting"), to(29, "loading"), doubted(20))
+    report = narrative.tell("chat", started, NOW).report
+    assert report.what == "chat has been loading for 30s, and will probably fail."
+    assert report.why == "There is no folder /modle."
+    assert report.next == ("Set model to /model.",)
+    again = told(exited(60)) + started
+    found = narrative.tell("chat", again, NOW)
+    assert "will probably fail. chat failed 1m ago" in found.report.what
+    assert found.cause == "engine_core_died"
+
+
+def test_tell_of_a_doubt_that_is_over_or_only_a_warning_says_nothing() -> None:
+    for events_ in (
+        told(to(30, "starting"), doubted(20), to(10, "ready")),
+        told(to(30, "starting"), to(29, "loading"), doubted(20, severity="warning")),
+        told(doubted(50), to(40, "ready"), to(30, "starting"), to(29, "loading")),
+    ):
+        assert "probably" not in narrative.tell("chat", events_, NOW).text

@@ -130,6 +130,11 @@ class OutputService:
         line = output.under_way if output else None
         return line and without_shapes(line)
 
+    def problem(self, name: str) -> str | None:
+        """Return why the disk does not take an engine's log now, if it does not."""
+        output = self._outputs.get(name)
+        return output.figures().problem if output else None
+
     def figures(self) -> Iterable[OutputFigures]:
         """Return what is known of each."""
         return [output.figures() for output in self._outputs.values()]

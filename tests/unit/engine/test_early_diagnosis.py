@@ -1,0 +1,76 @@
+from collections.abc import Sequence
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.make import status
+from vllmd.engine.doubts import Doubts
+from vllmd.engine.early_diagnosis import EarlyDiagnosis
+from vllmd.engine.state_machine import State
+from vllmd.events.engine import EngineDoubted
+
+RANK = "(Worker pid=7) ERROR 11-23 18:48:07 [multiproc_executor.py:1063] "
+LINES = [
+    f"{RANK}WorkerProc hit an exception.",
+    f"{RANK}Traceback (most recent call last):",
+    f"{RANK}ValueError: LoRA rank 32 is greater than max_lora_rank 16.",
+]
+
+
+class Printed:
+    def __init__(self, *lines: str) -> None:
+        self.lines = list(lines)
+
+    def before(self, printed: Sequence[str]) -> list[str]:
+        return [*self.lines, *printed]
+
+
+class Scene:
+    def __init__(self, *lines: str) -> None:
+        self.printed = Printed(*lines)
+        self.engine = status(state=State.LOADING, run_id="r1")
+        self.doubts = Doubts()
+        self.early = EarlyDiagnosis(
+            lambda: [self.engine],
+            {"chat": self.printed},
+            self.doubts,
+            FakeClock(),
+            lambda line: line.replace("s3cret", "***"),
+        )
+
+    def look(self) -> list[Any]:
+        with capture_logs() as logs:
+            self.early.look()
+        return logs
+
+
+def test_look_tells_the_cause_that_a_start_has_printed_while_it_still_runs() -> None:
+    scene = Scene(*LINES)
+    (told,) = scene.look()
+    assert (told["event"], told["check"], told["engine"]) == (EngineDoubted.name, "output", "chat")
+    assert "(cause: lora_rank)" in told["found"]
+    (doubt,) = scene.doubts.of(scene.engine)
+    assert doubt.found == told["found"]
+    assert any("LoRA rank 32" in line for line in doubt.evidence)
+
+
+def test_look_tells_each_cause_of_a_run_once() -> None:
+    scene = Scene(*LINES)
+    scene.look()
+    assert scene.look() == []
+    scene.engine = status(state=State.LOADING, run_id="r2")
+    assert len(scene.look()) == 1
+
+
+def test_look_says_nothing_of_no_errors_of_unknown_ones_and_of_an_engine_that_serves() -> None:
+    assert Scene().look() == []
+    assert Scene("ERROR 11-23 18:48:07 [x.py:1] something odd").look() == []
+    serves = Scene(*LINES)
+    serves.engine = status(state=State.READY, run_id="r1")
+    assert serves.look() == []
+
+
+def test_look_masks_what_it_quotes() -> None:
+    scene = Scene(*LINES[:2], f"{LINES[2]} s3cret")
+    assert "s3cret" not in str(scene.look())
