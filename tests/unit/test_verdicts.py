@@ -2,9 +2,13 @@
 
 from collections import Counter
 
+import attrs
+
 from tests.verdicts.corpus import BY_NAME, SUBJECTS, cases
 from tests.verdicts.model import VERSIONS
 from tests.verdicts.wrappers import WRAPPERS
+from tools.verdicts import Verdict, judge, table
+from vllmd.engine.causes.base import Kind
 
 CASES = list(cases())
 ENOUGH = 150
@@ -55,3 +59,37 @@ def test_third_of_the_kinds_is_held_out() -> None:
 
 def test_cases_are_the_same_each_time() -> None:
     assert list(cases()) == CASES
+
+
+VERDICTS = [judge(case) for case in CASES]
+
+
+def test_why_is_nowhere_wrong_with_confidence() -> None:
+    assert not [(v.case.name, v.found.cause) for v in VERDICTS if v.wrong]
+
+
+def test_why_holds_no_engine_that_another_start_mends() -> None:
+    assert not [(v.case.name, v.found.cause) for v in VERDICTS if v.held]
+
+
+def test_table_has_a_row_for_each_subject_and_one_for_all() -> None:
+    rows = table(VERDICTS)
+    assert [row.split()[0] for row in rows[1:]] == [*SUBJECTS, "all"]
+    assert f"{len(CASES)}" in rows[-1]
+    assert table([])[-1].split()[:2] == ["all", "0"]
+
+
+def test_verdict_is_right_wrong_or_neither_and_knows_what_a_hold_would_do() -> None:
+    case = next(case for case in CASES if case.failure.name == "port-in-use")
+    right = judge(case)
+    assert right.right
+    assert not right.wrong
+    assert right.quoted
+    wrong = Verdict(case, attrs.evolve(right.found, cause="other", kind=Kind.HARDWARE, evidence=()))
+    assert wrong.wrong
+    assert wrong.held
+    assert not wrong.quoted
+    unknown = Verdict(case, attrs.evolve(right.found, cause="unknown"))
+    assert not unknown.right
+    assert not unknown.wrong
+    assert not unknown.held
