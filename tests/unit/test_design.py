@@ -106,6 +106,7 @@ PURE = {
     "installing/flags.py",
     "installing/plan.py",
     "logs/counting.py",
+    "logs/excerpt.py",
     "logs/lines.py",
     "lora/adapter_status.py",
     "lora/plan.py",

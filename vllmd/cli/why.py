@@ -1,7 +1,6 @@
 """`vllmd why`: what died, why, what was done, what to do next."""
 
 import shutil
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.history_source import find_events
+from vllmd.cli.history_source import MomentType, find_events
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.control.client import ControlClient
 from vllmd.engine.causes.base import Diagnosis
@@ -20,13 +19,13 @@ from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog import narrative
 from vllmd.eventlog.narrative import Story
 from vllmd.history.reading import EventFilter
+from vllmd.logs.given_files import STDIN, read_given
 from vllmd.util.failure_report import FailureReport
 from vllmd.util.redact import Redactor
-from vllmd.util.units import DAY_S, MIB
+from vllmd.util.units import DAY_S
 
 LOOK_BACK_S = 90 * DAY_S
 MAX_EVENTS = 2000
-MAX_LOG_BYTES = 64 * MIB
 WIDTH = 80
 """Where no terminal says how wide it is, and what a narrow one has."""
 WIDEST = 100
@@ -39,17 +38,21 @@ WIDEST = 100
 @socket_option
 @click.option(
     "--log",
-    "log_path",
+    "logs",
+    multiple=True,
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="Look into this output of any vLLM run instead; - is standard input.",
+    help="Look into this output of any vLLM run instead, plain or .gz; - is standard input. "
+    "Several are read as one.",
 )
+@click.option("--since", type=MomentType(), help="With --log: how long ago, or a date.")
 @click.option("--exit-code", type=int, help="With --log: how that run ended, such as 1 or 137.")
 @json_option
 def command(
     engine: str | None,
     client: ControlClient,
     config_path: Path,
-    log_path: Path | None,
+    logs: tuple[Path, ...],
+    since: float | None,
     exit_code: int | None,
     as_json: bool,
 ) -> None:
@@ -60,16 +63,16 @@ def command(
     With --log FILE it needs neither a daemon nor a history: it looks for the cause in what any
     vLLM run has printed.
     """
-    if log_path is not None:
-        found = diagnose_output(_read(log_path), exit_code)
-        report = _report(found, log_path, exit_code)
+    if logs:
+        found = _masked(diagnose_output(_read(logs, since), exit_code))
+        report = _report(found, logs, exit_code)
         if as_json:
             terminal.echo_json({**attrs.asdict(found), **report.to_json()}, indent=2)
         else:
             terminal.echo_text(report.wrapped(_width()))
         return
-    if exit_code is not None:
-        raise click.UsageError("--exit-code goes with --log FILE")
+    if exit_code is not None or since is not None:
+        raise click.UsageError("--exit-code and --since go with --log FILE")
     wanted = EventFilter(since=time.time() - LOOK_BACK_S, names=narrative.NAMES, limit=MAX_EVENTS)
     told = find_events(client, config_path, wanted)
     known = narrative.engines_in(told)
@@ -87,23 +90,29 @@ def command(
         terminal.echo_text(("\n" if index else "") + _with_log(each, problems).wrapped(_width()))
 
 
-def _read(path: Path) -> list[str]:
-    """Return the lines of a log, without secrets; of a huge one, its end."""
+def _read(logs: tuple[Path, ...], since: float | None) -> list[str]:
+    """Return the lines of an output that say how its last run ended."""
     try:
-        if str(path) == "-":
-            data = sys.stdin.buffer.read()[-MAX_LOG_BYTES:]
-        else:
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
-                data = file.read()
+        return read_given(logs, since)
     except OSError as error:
-        raise VllmdError(f"{path} cannot be read: {error.strerror}") from None
-    return Redactor().text(data.decode(errors="replace")).splitlines()
+        path = error.filename or logs[0]
+        raise VllmdError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _report(found: Diagnosis, log: Path, exit_code: int | None) -> FailureReport:
+def _masked(found: Diagnosis) -> Diagnosis:
+    """Return what is shown of an output without secrets."""
+    mask = Redactor().text
+    return attrs.evolve(
+        found,
+        explanation=mask(found.explanation),
+        advice=mask(found.advice),
+        evidence=tuple(map(mask, found.evidence)),
+    )
+
+
+def _report(found: Diagnosis, logs: tuple[Path, ...], exit_code: int | None) -> FailureReport:
     """Return what is known of a run that vllmd never saw."""
-    where = "standard input" if str(log) == "-" else str(log)
+    where = ", ".join("standard input" if str(log) == STDIN else str(log) for log in logs)
     ended = f" ended with exit code {exit_code}" if exit_code is not None else " failed"
     return FailureReport(
         what=f"The last run in {where}{ended}.",

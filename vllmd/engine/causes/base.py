@@ -217,7 +217,8 @@ class Cause:
         if self.names_holders and "vram_holders" in facts.marks:
             marked += (facts.marks["vram_holders"],)
         lines = (found.line, *self._also(found), *details(found)) if found else ()
-        shown = tuple(dict.fromkeys((*marked, *map(bare, (*lines, *evidence)))))[:MAX_EVIDENCE]
+        said = (*evidence, *lines) if found and found.sign.echo else (*lines, *evidence)
+        shown = tuple(dict.fromkeys((*marked, *map(bare, said))))[:MAX_EVIDENCE]
         return Diagnosis(
             self.name,
             told.kind or self.kind,
