@@ -16,6 +16,7 @@ from vllmd.cli.options import complete_engine, config_option, json_option, socke
 from vllmd.config import load as config_load
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
+from vllmd.engine.status_text import describe_log_problem
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
@@ -92,13 +93,13 @@ def command(
         return
     if to_rotate is not None:
         raise click.UsageError(f"got unexpected extra argument ({to_rotate})")
-    name, path = _find(engine, client, config_path)
+    name, path, problem = _find(engine, client, config_path)
     wanted = LogFilter(since, until, level, processes, grep)
     if lines is None and since is None and not everything:
         lines = DEFAULT_LINES
     try:
         open_regular(path).close()
-        _show(name, str(path), wanted, lines, follow, as_json)
+        _show(name, str(path), wanted, lines, follow, as_json, problem)
     except FileNotFoundError:
         raise VllmdError(f"{name} has printed nothing yet: there is no {path}") from None
     except UnfitFileError as error:
@@ -110,7 +111,13 @@ def command(
 
 
 def _show(
-    name: str, log: str, wanted: LogFilter, count: int | None, follow: bool, as_json: bool
+    name: str,
+    log: str,
+    wanted: LogFilter,
+    count: int | None,
+    follow: bool,
+    as_json: bool,
+    problem: str | None,
 ) -> None:
     found: Iterable[Line]
     if count is None:
@@ -120,6 +127,8 @@ def _show(
         found, end = newest(log, wanted, count)
     for line in found:
         _print(name, line, as_json)
+    if problem:
+        terminal.echo(f"vllmd: {describe_log_problem(problem, log)}", err=True)
     if not follow:
         return
     reader, line_filter = LogReader(log, end), LineFilter(wanted)
@@ -148,10 +157,18 @@ def _rotate(client: ControlClient, engine: str | None) -> None:
         terminal.echo(f"{name}: a new file was begun")
 
 
-def _find(engine: str | None, client: ControlClient, config_path: Path) -> tuple[str, Path]:
-    """Ask the daemon for the file; without one, the configuration says where it is."""
+def _find(
+    engine: str | None, client: ControlClient, config_path: Path
+) -> tuple[str, Path, str | None]:
+    """Ask the daemon for the file, and why the disk does not take it now, if it does not.
+
+    Without a daemon, the configuration says where it is.
+    """
+    problems: dict[str, str | None] = {}
     try:
-        logs = {e["name"]: Path(e["log"]) for e in client.status()["engines"]}
+        engines = client.status()["engines"]
+        logs = {e["name"]: Path(e["log"]) for e in engines}
+        problems = {e["name"]: e.get("log_problem") for e in engines}  # not of an older daemon
     except DaemonUnreachableError as unreachable:
         if not config_path.exists():
             raise unreachable from None
@@ -164,4 +181,4 @@ def _find(engine: str | None, client: ControlClient, config_path: Path) -> tuple
         engine = next(iter(logs))
     if engine not in logs:
         raise UnknownEngineError.among(engine, logs)
-    return engine, logs[engine]
+    return engine, logs[engine], problems.get(engine)

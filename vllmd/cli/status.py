@@ -10,6 +10,7 @@ from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.engine.status_text import describe_log_problem, describe_state
+from vllmd.util.failure_report import full_stop
 from vllmd.util.units import format_duration
 
 _COLOURS = {
@@ -106,7 +107,7 @@ def _notes(engine: dict[str, Any], now: float) -> list[str]:
         )
     for doubt in engine.get("doubts", ()):  # an older daemon does not know it
         will = "will probably fail: " if doubt["severity"] == "error" else ""
-        notes.append(f"{will}{doubt['found']} {doubt['fix']}")
+        notes.append(f"{will}{full_stop(doubt['found'])} {doubt['fix']}")
         notes += [f"  printed: {line}" for line in doubt["evidence"][:1]]
     if problem := engine.get("log_problem"):  # an older daemon does not know it
         notes.append(describe_log_problem(problem, engine["log"]))

@@ -1,5 +1,6 @@
 """`vllmd why`: what died, why, what was done, what to do next."""
 
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ import click
 from vllmd.cli import terminal
 from vllmd.cli.history_source import MomentType, find_events
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.config import load
+from vllmd.config.secrets import secrets_of
 from vllmd.control.client import ControlClient
 from vllmd.engine.causes.base import Diagnosis
 from vllmd.engine.offline_diagnosis import diagnose_output
@@ -64,7 +67,8 @@ def command(
     vLLM run has printed.
     """
     if logs:
-        found = _masked(diagnose_output(_read(logs, since), exit_code))
+        said = diagnose_output(_read(logs, since), exit_code)
+        found = _masked(said, _redactor(config_path))
         report = _report(found, logs, exit_code)
         if as_json:
             terminal.echo_json({**attrs.asdict(found), **report.to_json()}, indent=2)
@@ -99,9 +103,17 @@ def _read(logs: tuple[Path, ...], since: float | None) -> list[str]:
         raise VllmdError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _masked(found: Diagnosis) -> Diagnosis:
+def _redactor(config_path: Path) -> Redactor:
+    """Return what takes secrets out: those of any kind, and those of the configuration here."""
+    redactor = Redactor()
+    with contextlib.suppress(VllmdError, OSError):
+        redactor.learn(secrets_of(load.load(config_path)[0]))
+    return redactor
+
+
+def _masked(found: Diagnosis, redactor: Redactor) -> Diagnosis:
     """Return what is shown of an output without secrets."""
-    mask = Redactor().text
+    mask = redactor.text
     return attrs.evolve(
         found,
         explanation=mask(found.explanation),
@@ -140,7 +152,7 @@ def _with_log(story: Story, problems: Mapping[str, str]) -> FailureReport:
     report = story.report
     if story.engine not in problems:
         return report
-    what = f"{report.what} Now {problems[story.engine]}."
+    what = f"{report.what} Besides, {problems[story.engine]}."
     return attrs.evolve(report, what=what)
 
 

@@ -18,8 +18,8 @@ def describe_log_problem(problem: str, log: str) -> str:
     """Return what to know where the disk does not take an engine's log."""
     folder = log.rpartition("/")[0] or "/"
     return (
-        f"the newest lines of its log are in memory only, the disk does not take them: {problem}; "
-        f"'df -h {folder}' shows the file system, make room there"
+        f"its log is not written: {problem}; the newest lines are in memory only; make room: "
+        f"'df -h {folder}' shows the file system"
     )
 
 

@@ -26,7 +26,7 @@ from vllmd.events.engine import (
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
-from vllmd.util.failure_report import FailureReport
+from vllmd.util.failure_report import FailureReport, full_stop
 from vllmd.util.units import HOUR_S, format_duration
 
 _GAPS = by_name(HistoryInterrupted, HistoryIncomplete, HistorySetAside)
@@ -176,7 +176,7 @@ def _doubted(
     what = f"{engine} has been {state} for {_span(since, now)}, and will probably fail. {before}"
     return FailureReport(
         what=what.strip(),
-        why=" ".join(doubt.found for doubt in doubts),
+        why=" ".join(full_stop(doubt.found) for doubt in doubts),
         evidence=tuple(line for doubt in doubts for line in doubt.evidence or ()),
         done="Nothing yet: it is not ended for that.",
         next=tuple(dict.fromkeys(doubt.fix for doubt in doubts if doubt.fix)),

@@ -14,6 +14,11 @@ COLUMN = max(map(len, LABELS)) + 2
 """Columns of the labels, with what stands between them and the text."""
 
 
+def full_stop(words: str) -> str:
+    """Return words as a sentence that another one can follow."""
+    return words if words.endswith((".", "!", "?", ")")) else f"{words}."
+
+
 @attrs.frozen
 class FailureReport:
     """One failure, for a person; a part that is empty is left out."""

@@ -122,3 +122,13 @@ def test_logs_of_what_is_no_file_says_what_it_is(tmp_path: Path) -> None:
         pytest.raises(VllmdError, match="it is a FIFO, not a regular file"),
     ):
         CliRunner().invoke(logs.command, ["chat", "--socket", str(path)], catch_exceptions=False)
+
+
+def test_logs_end_with_a_word_where_the_newest_lines_are_not_on_the_disk(tmp_path: Path) -> None:
+    log, host = tmp_path / "chat.log", FakeHost()
+    log.write_text("one\n")
+    host.log_problems["chat"] = "No space left on device"
+    with control_socket(tmp_path / "c.sock", FakeEngine(log=str(log)), host=host) as path:
+        result = CliRunner().invoke(logs.command, ["chat", "--socket", str(path)])
+    assert result.stdout == "one\n"
+    assert "vllmd: its log is not written: No space left on device" in result.stderr

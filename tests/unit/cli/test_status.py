@@ -64,7 +64,7 @@ def test_status_shows_what_will_fail_and_a_log_that_is_not_written(tmp_path: Pat
         shown = CliRunner().invoke(command, ["--socket", str(path)]).output
     assert "chat: will probably fail: No folder. Do it." in shown
     assert f"chat:   printed: {line}" in shown
-    assert "in memory only, the disk does not take them: No space left on device; 'df -h" in shown
+    assert "chat: its log is not written: No space left on device; the newest lines" in shown
 
 
 def test_status_tells_what_needs_a_hand(tmp_path: Path) -> None:

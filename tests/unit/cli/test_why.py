@@ -72,4 +72,15 @@ def test_why_says_that_the_newest_lines_are_not_in_the_log(tmp_path: Path) -> No
     host.found.append(Event(time.time(), EngineExited.name, "error", "chat", fields, 1))
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
         words = " ".join(why("--socket", str(path)).output.split())
-    assert "the disk does not take them: No space left on device" in words
+    assert "Besides, its log is not written: No space left on device; the newest" in words
+
+
+def test_why_log_masks_what_the_configuration_calls_a_secret(tmp_path: Path) -> None:
+    path, log = tmp_path / "vllmd.toml", tmp_path / "a.log"
+    path.write_text('[engines.chat]\nmodel = "m"\n[engines.chat.env]\nHF_TOKEN = "planted-5ae1"\n')
+    log.write_text("FooError: planted-5ae1 was refused\n")
+    output = why("--log", str(log), "--config", str(path)).output
+    assert "planted-5ae1" not in output
+    assert "FooError" in output
+    path.write_text("[engines.chat\n")
+    assert "FooError" in why("--log", str(log), "--config", str(path)).output
