@@ -149,4 +149,4 @@ def test_what_is_changed_behind_us_is_mended(real: Site) -> None:
         for event in map(json.loads, real.vllmd("events", "--json").stdout.splitlines())
         if event["name"] == "lora.changed_elsewhere"
     ]
-    assert changed[-1] == "unloaded by somebody else"
+    assert changed[-1] == "unloaded by another client"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.ports import free_port
+from tests.helpers.probes import ProbesOfATest
 from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.context import EngineContext
-from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.fresh_look import FreshLook
-from vllmd.engine.liveness.monitor import Probes
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.state_machine import State
@@ -28,6 +28,49 @@ from vllmd.util.disk_thread import DiskWork, at_once
 
 PATIENCE_S = 30.0
 """The machine may be busy."""
+
+
+class _SceneGpus(EngineGpus):
+    def __init__(self, scene: "Scene") -> None:
+        self._scene = scene
+
+    def fine(self) -> bool | None:
+        return self._scene.gpu_fine
+
+    async def holders(self) -> list[str] | None:
+        return self._scene.holders
+
+    def mismatch(self) -> str | None:
+        return self._scene.mismatch
+
+    def seen(self, since: float) -> Mapping[str, str]:
+        return self._scene.seen
+
+
+class _SceneProbes(ProbesOfATest):
+    def __init__(self, scene: "Scene") -> None:
+        self._scene = scene
+
+    async def loading(self) -> bool:
+        for probe in self._scene.probes:
+            await probe()
+        return self._scene.answers
+
+    async def serving(self) -> Reading:
+        if self._scene.page_answer is not None:
+            return Reading(self._scene.clock.now, self._scene.page_answer)
+        answer = PageAnswer.PAGE if await self.loading() else PageAnswer.NONE
+        return attrs.evolve(self._scene.reading, at=self._scene.clock.now, answer=answer)
+
+    async def look_afresh(self, canary: bool) -> FreshLook:
+        now = await self.serving()
+        return FreshLook(now.answer, now.ranks, answered=now.answer is PageAnswer.PAGE)
+
+    def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
+        return self._scene.used
+
+    def forget(self) -> None:
+        self._scene.forgotten += 1
 
 
 class Scene:
@@ -40,7 +83,7 @@ class Scene:
         *,
         start_nothing: str | None = None,
         port: int | None = None,
-        do_aside: DiskWork = at_once,
+        on_disk: DiskWork = at_once,
         restart: str = "initial_s = 4, max_s = 16, max_failures = 6",
     ) -> None:
         self.engine = engine(
@@ -57,11 +100,13 @@ class Scene:
         self.used: ProcessActivity | None = None
         self.forgotten = 0
         self.probes: list[Callable[[], Awaitable[bool]]] = []
-        self.turns = LoadSlots()
+        self.load_slots = LoadSlots()
         self.gpu_fine: bool | None = None
         self.seen: dict[str, str] = {}
         self.holders: list[str] = []
         self.mismatch: str | None = None
+        self.page_answer: PageAnswer | None = None
+        """What comes of the question for its page, if not what `answers` says."""
         self.settings = EngineSettings(
             self.engine,
             self.command,
@@ -71,49 +116,18 @@ class Scene:
                 state_dir=folder / "state",
                 spawner=self.spawner,
                 stopped=self.stopped,
-                turns=self.turns,
+                load_slots=self.load_slots,
                 clock=self.clock,
                 poll_s=5.0,
                 chance=lambda: 0.0,
-                do_aside=do_aside,
-                gpu=GpuView(
-                    fine=lambda: self.gpu_fine,
-                    holders=self._holders,
-                    mismatch=lambda: self.mismatch,
-                    seen=lambda _since: self.seen,
-                ),
+                on_disk=on_disk,
+                gpu=_SceneGpus(self),
             ),
-            Probes(
-                self._ask,
-                self._read,
-                lambda _: True,
-                self._forget,
-                lambda _shim, _engine: self.used,
-                fresh=self._look_afresh,
-            ),
+            _SceneProbes(self),
             start_nothing,
         )
         self.supervisor = Supervisor(self.settings)
         self.task: asyncio.Task[None] | None = None
-
-    async def _ask(self) -> bool:
-        for probe in self.probes:
-            await probe()
-        return self.answers
-
-    async def _read(self) -> Reading:
-        answer = PageAnswer.PAGE if await self._ask() else PageAnswer.NONE
-        return attrs.evolve(self.reading, at=self.clock.now, answer=answer)
-
-    async def _look_afresh(self, _canary: bool) -> FreshLook:
-        now = await self._read()
-        return FreshLook(now.answer, now.ranks, answered=now.answer is PageAnswer.PAGE)
-
-    async def _holders(self) -> list[str]:
-        return self.holders
-
-    def _forget(self) -> None:
-        self.forgotten += 1
 
     @property
     def state(self) -> State:

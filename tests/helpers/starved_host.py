@@ -13,6 +13,7 @@ import structlog
 
 from tests.helpers.late_loop import Lateness, VirtualClock, VirtualLoop
 from tests.helpers.make import engine as configured
+from tests.helpers.probes import ProbesOfATest
 from tests.helpers.shims import FakeShim
 from tests.helpers.simulated_engine import (
     NothingKept,
@@ -26,8 +27,7 @@ from vllmd.daemon.engine_probes import parse_ranks, read
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.context import EngineContext
 from vllmd.engine.liveness.fresh_look import FreshLook
-from vllmd.engine.liveness.monitor import Probes
-from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.stopped_engines import StoppedEngines
@@ -76,11 +76,42 @@ class Found:
                 setattr(self, field.name, mine + its)
 
 
+class _SimulatedProbes(ProbesOfATest):
+    """What the daemon asks of a simulated engine."""
+
+    def __init__(self, life: "Life") -> None:
+        self._life = life
+        self.canary = life.complete if life.canary else None
+
+    async def loading(self) -> bool:
+        engine, loop = self._life.engine, self._life.host.loop
+        with contextlib.suppress(TimeoutError, ConnectionRefusedError):
+            async with asyncio.timeout(HEALTH_TIMEOUT_S):
+                await turns(2)
+                after_s, _ = engine.page(loop.now)
+                await asyncio.sleep(after_s)
+                await turns(2)
+                return True
+        return False
+
+    async def serving(self) -> Reading:
+        return await read(self._life.source, NothingKept(), self._life.host.clock)  # type: ignore[arg-type]
+
+    async def look_afresh(self, canary: bool) -> FreshLook:
+        return await self._life.look_afresh(canary)
+
+    def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
+        return self._life.engine.activity(self._life.host.loop.now)
+
+    def forget(self) -> None:
+        self._life.source.forget()
+
+
 class Life:
     """One simulated engine with its supervisor."""
 
     def __init__(self, host: "Host", number: int) -> None:
-        dice, self._host = host.dice, host
+        dice, self.host = host.dice, host
         self.name = f"e{number}"
         self.stall_s = dice.choice([5.0, 10.0, 30.0, 120.0])
         self.hang_s = self.stall_s * 5
@@ -109,45 +140,21 @@ class Life:
                 state_dir=folder / "state",
                 spawner=SimulatedShims(self._spawned),
                 stopped=StoppedEngines(folder / "stopped.json", "boot"),
-                turns=LoadSlots(),
+                load_slots=LoadSlots(),
                 clock=host.clock,
                 poll_s=self.poll_s,
                 chance=lambda: 0.0,
                 lag=host.lag,
                 shared_memory=folder,
             ),
-            self._probes(),
+            _SimulatedProbes(self),
         )
         self.supervisor = Supervisor(settings)
         self._follow_states()
 
-    def _probes(self) -> Probes:
-        return Probes(
-            loading=self._loading,
-            serving=self._serving,
-            owns_port=lambda _: True,
-            forget=self.source.forget,
-            activity=lambda _shim, _engine: self.engine.activity(self._host.loop.now),
-            canary=self._complete if self.canary else None,
-            fresh=self.look_afresh,
-        )
-
-    async def _loading(self) -> bool:
-        with contextlib.suppress(TimeoutError, ConnectionRefusedError):
-            async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                await turns(2)
-                after_s, _ = self.engine.page(self._host.loop.now)
-                await asyncio.sleep(after_s)
-                await turns(2)
-                return True
-        return False
-
-    async def _serving(self) -> Reading:
-        return await read(self.source, NothingKept(), self._host.clock)  # type: ignore[arg-type]
-
-    async def _complete(self) -> str | None:
+    async def complete(self) -> str | None:
         await turns(2)
-        await asyncio.sleep(self.engine.complete(self._host.loop.now))
+        await asyncio.sleep(self.engine.complete(self.host.loop.now))
         await turns(2)
         return None
 
@@ -159,7 +166,7 @@ class Life:
 
     async def _look_afresh(self, canary: bool) -> FreshLook:
         """Look as a process of its own does, which may not start, or be late."""
-        host, dice = self._host, self._host.dice
+        host, dice = self.host, self.host.dice
         if self.engine.hang is None:
             host.found.looks += 1
         luck = dice.random()
@@ -182,7 +189,7 @@ class Life:
 
     def _spawned(self, shim: FakeShim) -> None:
         self._shim = shim
-        host = self._host
+        host = self.host
         hangs = host.dice.random() < 0.05
         self.engine.start(host.loop.now, self.load_stall_s, hangs=hangs)
         self.engine.hung_late_s = host.loop.lateness.total_s
@@ -191,7 +198,7 @@ class Life:
 
     def hang(self) -> None:
         """Let it hang in some way, if it serves and its page says so."""
-        host, kinds = self._host, ["core", "spin", "api", "refused"]
+        host, kinds = self.host, ["core", "spin", "api", "refused"]
         if self.engine.hang or self.supervisor.status.state is not State.READY:
             return
         kind = host.dice.choice([*kinds, "rest"] if self.canary else kinds)
@@ -200,7 +207,7 @@ class Life:
         host.found.hangs += 1
 
     def _killed(self) -> None:
-        found, engine, now = self._host.found, self.engine, self._host.loop.now
+        found, engine, now = self.host.found, self.engine, self.host.loop.now
         if engine.hang is None:
             found.killed.append(f"{self.name} at {now:.0f} s: {self.supervisor.status.problem}")
             return
@@ -210,8 +217,8 @@ class Life:
 
     def _watched_s(self) -> float:
         """Return for how long it has hung while the loop was not late."""
-        late_s = self._host.loop.lateness.total_s - self.engine.hung_late_s
-        return self._host.loop.now - self.engine.hung_at - late_s
+        late_s = self.host.loop.lateness.total_s - self.engine.hung_late_s
+        return self.host.loop.now - self.engine.hung_at - late_s
 
     def _check_missed(self) -> None:
         kind = self.engine.hang
@@ -219,7 +226,7 @@ class Life:
         limit_s = limits.get(str(kind), self.stall_s) * 1.5 + SLACK_S
         limit_s += self.engine.looks_lost * (self.poll_s + LOOK_S)
         if kind is not None and self._watched_s() > limit_s:
-            self._host.found.missed.append(
+            self.host.found.missed.append(
                 f"{self.name}: {kind}, {self._watched_s():.0f} s watched, limit {limit_s:.0f} s"
             )
 
@@ -228,18 +235,18 @@ class Life:
         self._check_missed()
 
     def _follow_states(self) -> None:
-        ledger, found = self.supervisor._ledger, self._host.found
-        to = ledger.to
+        engine_state, found = self.supervisor._state, self.host.found
+        to = engine_state.to
 
         def follow(event: Trigger) -> None:
-            now = self._host.loop.now
+            now = self.host.loop.now
             if self.engine.hang is None and event is Trigger.STALLED:
-                found.stalled.append(f"{self.name} at {now:.0f} s: {ledger.problem}")
+                found.stalled.append(f"{self.name} at {now:.0f} s: {engine_state.problem}")
             if event is Trigger.WENT_SILENT and self.engine.hang is None:
                 found.unreachable += now - self.engine.mute_until > 60
             to(event)
 
-        ledger.to = follow  # type: ignore[method-assign]
+        engine_state.to = follow  # type: ignore[method-assign]
 
 
 class _Stops(list[float]):

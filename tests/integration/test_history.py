@@ -53,7 +53,7 @@ def test_power_cut_loses_nothing_older_than_a_second(chat: Site, outcome: Outcom
     gap = next(e for e in after if e["name"] == "history.interrupted")
     assert gap["fields"]["last_event_at"] >= before[-1]["at"]
     assert "history.incomplete" not in [e["name"] for e in after]
-    assert "Mind the gap" in " ".join(chat.vllmd("why", "chat").stdout.split())
+    assert "vllmd itself was killed" in " ".join(chat.vllmd("why", "chat").stdout.split())
     outcome("power cut (kill -9 of everything at once)", "the history is whole; the gap is named")
 
 

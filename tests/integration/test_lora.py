@@ -112,8 +112,8 @@ def test_what_is_changed_behind_us_is_mended(made: Site) -> None:
     curl(made, "load_lora_adapter", lora_name="theirs", lora_path=str(made.folder / "lora" / "sql"))
     wait_for("order", lambda: models(made) == {"tiny", "sql"})
     log = made.log()
-    assert "unloaded by somebody else" in log
-    assert "loaded by somebody else" in log
+    assert "unloaded by another client" in log
+    assert "loaded by another client" in log
 
 
 def test_reload_of_the_file_changes_adapters_without_a_restart(made: Site) -> None:

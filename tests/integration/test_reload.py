@@ -101,10 +101,7 @@ def test_apply_touches_only_the_engines_concerned(chat: Site) -> None:
     )
     shim = chat.engine("chat")["shim_pid"]
     plain = chat.vllmd("reload").stdout
-    assert (
-        f"chat: not configured any more; it runs on, and nobody looks after it: 'kill {shim}'"
-        in (plain)
-    )
+    assert f"chat: not configured any more; it runs on, not supervised: 'kill {shim}'" in (plain)
     assert "chat runs and is not configured" in chat.vllmd("status").stdout
     assert not gone(*old)
     chat.config.write_text(text)

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "control": "root events util eventlog history engine http",
     "demo": "root util installing http",
     "traces": "root events util shim config eventlog engine scrape http",
-    "daemon": "root events util shim collectors config eventlog history engine gpu lora "
+    "daemon": "root events util shim collectors config eventlog history logs engine gpu lora "
     "notify scrape cost doctor http control traces",
     "cli": "root events util shim bundle config eventlog monitoring history importing "
     "installing logs engine gpu notify doctor http control demo daemon",

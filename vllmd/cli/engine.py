@@ -304,7 +304,7 @@ def _told(client: ControlClient) -> list[str]:
     except DaemonUnreachableError:
         return []
     except VllmdError as error:
-        return [f"the daemon was not told: {error}", "'vllmd reload' tells it"]
+        return [f"the daemon was not notified: {error}", "'vllmd reload' tells it"]
     return [
         f"{name} serves on with what it was started with, until 'vllmd restart {name}'"
         for name in plan["restart"]

@@ -59,7 +59,7 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
     except InvalidConfigError as error:
         words = "\n".join(problem.format("imported") for problem in error.problems)
         raise VllmdError(
-            f"what was found cannot be used as it is:\n{words}\n\n{text}\nmend it by hand"
+            f"what was found cannot be used as it is:\n{words}\n\n{text}\nedit it"
         ) from None
     remarks = (
         table.remarks + rotation.remarks + [problem.format("imported") for problem in problems]

@@ -77,7 +77,7 @@ def command(
         raise click.BadParameter(f"--name {name!r}: it takes {NAME_EXPECTS}")
     ask = not yes and not as_json
     if ask and not _somebody_is_there():
-        raise VllmdError("there is nobody to ask here: give --yes to take what is safe")
+        raise VllmdError("this is no terminal: give --yes to take what is safe")
     _look_at_old(config_path)
     view = look(Config(), client)
     chosen = _choose(view, folders, model, served, port, ask=ask)

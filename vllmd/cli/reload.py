@@ -92,7 +92,7 @@ def describe(
             yield f"{name}: not configured any more, was stopped"
         else:
             yield (
-                f"{name}: not configured any more; it runs on, and nobody looks after it: "
+                f"{name}: not configured any more; it runs on, not supervised: "
                 f"'kill {shims.get(name)}' ends it in order, or put it back into the file and "
                 "reload again"
             )

@@ -33,7 +33,7 @@ LATE_MEANS = (
 @socket_option
 @json_option
 def command(client: ControlClient, as_json: bool) -> None:
-    """Show the engines: state, since when, restarts, and what needs a hand."""
+    """Show the engines: state, since when, restarts, and what needs attention."""
     status = client.status()
     if as_json:
         terminal.echo_json(status, indent=2)
@@ -59,7 +59,7 @@ def command(client: ControlClient, as_json: bool) -> None:
     for part in daemon.get("failing", ()):  # an older daemon does not know it
         terminal.echo(terminal.style(_failing(part, now), fg="red"))
     for name, pid in daemon.get("unconfigured", {}).items():  # an older daemon does not know it
-        text = f"{name} runs and is not configured: nobody looks after it; 'kill {pid}' ends it"
+        text = f"{name} runs and is not configured: it is not supervised; 'kill {pid}' ends it"
         terminal.echo(terminal.style(text, fg="yellow"))
     if not status["engines"]:
         terminal.echo("no engine is configured; 'vllmd init' writes a first one")
@@ -78,7 +78,7 @@ def command(client: ControlClient, as_json: bool) -> None:
 
 def _failing(part: dict[str, Any], now: float) -> str:
     ago = format_duration(now - part["failed_at"])
-    again = f"tried again in {format_duration(part['retry_at'] - now)}" if part["retry_at"] else ""
+    again = f"retry in {format_duration(part['retry_at'] - now)}" if part["retry_at"] else ""
     return (
         f"part {part['part']} of vllmd failed, {part['failures']} in all, the last {ago} ago"
         f"{', ' * bool(again)}{again}: {part['problem']}; 'vllmd events --level error' has more"
@@ -117,15 +117,15 @@ def _notes(engine: dict[str, Any], now: float) -> list[str]:
     if hold:
         notes.append(f"held for {format_duration(now - hold['since'])}: {hold['reason']}")
         retry_at = hold["retry_at"]
-        again = f"in {format_duration(retry_at - now)}" if retry_at else "not by itself any more"
-        notes.append(f"tried again {again}; 'vllmd start {engine['name']}' starts it now")
+        again = f"retry in {format_duration(retry_at - now)}" if retry_at else "no more retries"
+        notes.append(f"{again}; 'vllmd start {engine['name']}' starts it now")
     elif engine["next_start_at"]:
         left = format_duration(engine["next_start_at"] - now)
-        notes.append(f"starts again in {left}; 'vllmd start {engine['name']}' starts it now")
+        notes.append(f"restart in {left}; 'vllmd start {engine['name']}' starts it now")
     last = engine["last_exit"]
     if last and not last["requested"]:
         ago = format_duration(now - last["at"])
-        notes.append(f"last end, {ago} ago: {last['text']}")
+        notes.append(f"last exit, {ago} ago: {last['text']}")
         notes += _why(last)
         first = engine.get("first_failure")  # an older daemon has none
         if first and first["run_id"] != last["run_id"]:

@@ -94,8 +94,9 @@ class LoraConfig:
     unlisted: str | None = key(
         _unlisted,
         None,
-        help='What becomes of an adapter that somebody else loaded: "unload" or "keep". Where this '
-        "is not given, it is unloaded, unless vLLM itself is told to find adapters (a resolver).",
+        help='What happens to an adapter that another client loaded: "unload" or "keep". Where '
+        "this is not given, it is unloaded, unless vLLM itself is configured to find adapters (a "
+        "resolver).",
         example='"unload"',
     )
     check_s: float = key(

@@ -78,7 +78,7 @@ class RestartConfig:
     hold_retry_s: float = key(
         rules.number(0, 7 * DAY_S, above=True),
         30.0 * MINUTE_S,
-        help="A held engine is tried again once after so long, in seconds; sooner when what it "
+        help="A held engine is retried once after so long, in seconds; sooner when what it "
         "depends on has changed, or by 'vllmd start'.",
         reason="A wrong hold is an outage: half an hour bounds it, and costs one load.",
     )
@@ -192,7 +192,7 @@ class EngineConfig:
     unready_s: float = key(
         rules.number(0, HOUR_S),
         5.0,
-        help="How long /ready is red before a serving engine is told to stop, in seconds.",
+        help="How long /ready is red before a serving engine is stopped, in seconds.",
         reason="Load balancers ask every few seconds; a request that comes later gets a 500.",
     )
     drain_s: float = key(
@@ -315,7 +315,7 @@ class Config:
     gpu: GpuConfig = section(GpuConfig, help="The GPUs.")
     traces: TracesConfig = section(TracesConfig, help="Spans, received and passed on.")
     cost: CostConfig = section(CostConfig, help="What GPUs, electricity and tokens cost.")
-    notify: NotifyConfig = section(NotifyConfig, help="Who is told at once.")
+    notify: NotifyConfig = section(NotifyConfig, help="Where notices are sent.")
     engines: Mapping[str, EngineConfig] = section(
         EngineConfig, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."
     )

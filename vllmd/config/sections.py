@@ -116,7 +116,7 @@ class NotifyConfig:
     webhook_url: str | None = key(
         rules.matching(r"https?://[^\s/]+(/\S*)?", "an http or https URL"),
         None,
-        help="Address that is told by POST. It is masked wherever it is shown.",
+        help="URL that gets notices by POST. It is masked wherever it is shown.",
         example='"https://hooks.example.org/vllmd"',
     )
     webhook_url_file: str | None = key(

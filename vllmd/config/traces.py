@@ -87,8 +87,8 @@ class ForwardConfig:
     queue_mb: int = key(
         rules.integer(1, 4096),
         64,
-        help="What may wait in memory while nobody takes it, in megabytes (MiB); beyond it the "
-        "oldest spans are dropped, and counted.",
+        help="What may wait in memory while the receiver is down, in megabytes (MiB); beyond it "
+        "the oldest spans are dropped, and counted.",
         reason="Some 100,000 requests: ten minutes of a busy host.",
     )
 

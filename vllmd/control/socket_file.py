@@ -36,4 +36,4 @@ async def keep_there(path: Path, renew: Callable[[socket.socket], None], clock: 
                 emit(_log, ControlSocketLost(path=str(path), problem=str(error)), level="error")
             said = True
         else:
-            emit(_log, ControlSocketLost(path=str(path), consequence="it is made anew"))
+            emit(_log, ControlSocketLost(path=str(path), consequence="it is created again"))

@@ -129,7 +129,7 @@ class Meter:
             elif pending.tokens and activity is Activity.IDLE:
                 activity = Activity.BUSY
             slot = HourUsage(_hour(wall_ns), name, activity)
-            self._book(name, activity, wall_ns, passed_ns, sample.gpus)
+            self._day_files(name, activity, wall_ns, passed_ns, sample.gpus)
             self._add(slot, pending)
             for gpu in sample.gpus:
                 weights = self._weights.setdefault((gpu, name), {})
@@ -151,10 +151,10 @@ class Meter:
         if since_ns >= self._began_ns:
             return False
         passed_ns = self._began_ns - since_ns
-        self._book(name, Activity.UNWATCHED, self._began_ns, passed_ns, sample.gpus)
+        self._day_files(name, Activity.UNWATCHED, self._began_ns, passed_ns, sample.gpus)
         return True
 
-    def _book(
+    def _day_files(
         self, name: str, activity: Activity, end_ns: int, passed_ns: int, gpus: Mapping[str, int]
     ) -> None:
         for hour, part_ns in split(end_ns - passed_ns, end_ns):

@@ -56,7 +56,7 @@ class CostService:
         self._gpus = gpus
         self._clock = clock
         self._disk = disk
-        self._book = DayFiles(paths.state_dir(config), config.cost.keep_days)
+        self._day_files = DayFiles(paths.state_dir(config), config.cost.keep_days)
         self._meter = Meter(self._wall_ns())
         self._resumed = False
         self._used: dict[tuple[str, Activity], Usage] = {}
@@ -67,7 +67,7 @@ class CostService:
         """Take over other settings: what was used is counted on, and priced anew."""
         self._config = config
         self._prices = Prices.of(config.cost)
-        self._book.keep(config.cost.keep_days)
+        self._day_files.keep(config.cost.keep_days)
 
     # --- its life ----------------------------------------------------------------------------
 
@@ -96,8 +96,8 @@ class CostService:
 
     def _resume(self) -> None:
         """Go on where an earlier daemon ended."""
-        for day in reversed(self._book.days()):
-            _, state = self._book.read_day(day)
+        for day in reversed(self._day_files.days()):
+            _, state = self._day_files.read_day(day)
             if state is None:
                 continue
             try:
@@ -148,18 +148,18 @@ class CostService:
         }
 
     def _write(self) -> None:
-        meter, book, now = self._meter, self._book, self._clock.time()
+        meter, day_files, now = self._meter, self._day_files, self._clock.time()
         slots, state = dict(meter.slots), meter.state(self._wall_ns())
         today = int(now // DAY_S * DAY_S)
         ended = any(slot.hour < today for slot in slots)
         # what a day used last must be written, whatever waits; else the newest has all of it
-        self._disk.do(lambda: book.write(slots, state, now), None if ended else "usage")
+        self._disk.do(lambda: day_files.write(slots, state, now), None if ended else "usage")
         if ended:
             meter.forget_before(today)
-            self._disk.do(lambda: book.forget_before(today))
+            self._disk.do(lambda: day_files.forget_before(today))
         if now - self._pruned_at > DAY_S:
             self._pruned_at = now
-            self._disk.do(lambda: book.prune(now))
+            self._disk.do(lambda: day_files.prune(now))
 
     def page_read(self, name: str, page: Page) -> None:
         """Take the tokens that an engine has counted."""
@@ -198,7 +198,7 @@ class CostService:
         own = self._config.cost.api
         chosen = dict(api_prices.find(compare, own))
         self._look()
-        used = await asyncio.to_thread(self._book.read, since, until, dict(self._meter.slots))
+        used = await asyncio.to_thread(self._day_files.read, since, until, dict(self._meter.slots))
         made = report(used, self._prices, since, until, chosen)
         hourly = {name: float(amount.all) for name, amount in self._hourly().items()}
         return {**made, "prices_known": self._prices.known, "cost_per_hour_now": hourly}

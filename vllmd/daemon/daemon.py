@@ -80,23 +80,23 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        surroundings: Environment | None = None,
+        environment: Environment | None = None,
         *,
         problem: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Make a daemon; with a `problem` of the configuration it starts nothing new."""
         self._first = config, problem
-        self._surroundings = surroundings or Environment()
+        self._environment = environment or Environment()
         self._clock = clock or SystemClock()
         self._started = Moment.now(self._clock)
-        self._parts = self._surroundings.parts
+        self._parts = self._environment.parts
         if problem is None:
-            self._surroundings.reloads.accept(self._started.wall)
+            self._environment.reloads.accept(self._started.wall)
         else:
-            self._surroundings.reloads.refuse(problem)
+            self._environment.reloads.refuse(problem)
         self._run_dir = paths.run_dir(config)
-        self._surroundings.redactor.learn(secrets_of(config))
+        self._environment.redactor.learn(secrets_of(config))
         kept = config.history
         self._history = HistoryWriter(
             Store(paths.state_dir(config), max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days),
@@ -121,16 +121,16 @@ class Daemon:
         lock = startup.take_lock(self._run_dir)
         self._loop = asyncio.get_running_loop()
         self._loop.set_default_executor(Threads())
-        self._aside = DiskThread(self._parts)
+        self._disk_thread = DiskThread(self._parts)
         state_file = paths.state_dir(config) / lifetime.NAME
-        self._lifetime = Lifetime(state_file, self._clock, self._aside.do)
+        self._lifetime = Lifetime(state_file, self._clock, self._disk_thread.do)
         control_path = paths.control_socket(self._run_dir)
-        self._foresight = OnStartDoctor(config, control_path)
+        self._on_start = OnStartDoctor(config, control_path)
         try:
             with (
                 self._kept(),
                 self._lifetime.told(lambda: lifetime.ORDERLY),
-                self._web.listen(self._surroundings.sockets) as exporter,
+                self._web.listen(self._environment.sockets) as exporter,
             ):
                 await self._work(exporter, control_path, started)
         finally:
@@ -141,14 +141,14 @@ class Daemon:
     def _kept(self) -> Iterator[None]:
         """Write down what happens, until the very end."""
         self._history.start()
-        notify_service.expect_notices(self._first[0].notify, self._surroundings.outbox)
-        self._surroundings.listen(history=self._history.put, doctor=self._foresight.put)
+        notify_service.expect_notices(self._first[0].notify, self._environment.outbox)
+        self._environment.listen(history=self._history.put, doctor=self._on_start.put)
         self._lifetime.begin()
         try:
             yield
         finally:
-            self._surroundings.feed.detach()
-            self._aside.close()
+            self._environment.feed.detach()
+            self._disk_thread.close()
             self._history.close()
 
     async def _work(
@@ -158,13 +158,13 @@ class Daemon:
         async with httpx.AsyncClient(trust_env=False, timeout=5.0) as client:
             self._runtime = Runtime(
                 ConfigSnapshot.of(config, problem=problem),
-                self._surroundings,
+                self._environment,
                 history=self._history,
-                foresight=self._foresight,
+                on_start=self._on_start,
                 web=self._web,
                 client=client,
                 clock=self._clock,
-                aside=self._aside,
+                disk_thread=self._disk_thread,
             )
             await self._serve(exporter_socket, control_path, started)
 
@@ -176,12 +176,12 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        loop.add_signal_handler(signal.SIGCHLD, self._surroundings.spawner.reap)
+        loop.add_signal_handler(signal.SIGCHLD, self._environment.spawner.reap)
         address = Address(self._web.url(), str(control_path))
         exporter_app, tls = self._web.guard(self._exporter_app()), self._web.tls
         control_app = self._control_app()
         server = functools.partial(
-            asgi_server.bounded, self._surroundings.totals, self._parts.isolated
+            asgi_server.bounded, self._environment.totals, self._parts.isolated
         )
         exposed = asgi_server.RestartableServer(
             lambda: server("exporter", exporter_app, tls=tls), exporter_socket
@@ -225,8 +225,8 @@ class Daemon:
             )
             started(address)
             await self._stop.wait()
-            self._surroundings.notifier.send("STOPPING=1")
-            await runtime.end(leave_engines=self._surroundings.leaves_engines)
+            self._environment.notifier.send("STOPPING=1")
+            await runtime.end(leave_engines=self._environment.leaves_engines)
             await runtime.close()
             exposed.close()
             controlled.close()
@@ -267,7 +267,7 @@ class Daemon:
             except NoFileError:
                 raise
             except VllmdError as error:
-                self._surroundings.reloads.refuse(str(error))
+                self._environment.reloads.refuse(str(error))
                 emit(_log, ConfigRefused(problem=str(error), consequence="nothing changed"))
                 raise
             if self._stop.is_set():
@@ -276,8 +276,8 @@ class Daemon:
 
     def _read_again(self) -> ConfigSnapshot:
         """Read the file; one that can be used is kept for a start when it cannot."""
-        wanted = read_again(self._runtime.config, self._surroundings.overrides)
-        if self._surroundings.leaves_engines and wanted.config.path:
+        wanted = read_again(self._runtime.config, self._environment.overrides)
+        if self._environment.leaves_engines and wanted.config.path:
             keep_good(Path(wanted.config.path), paths.state_dir(Config()))
         return wanted
 
@@ -286,7 +286,7 @@ class Daemon:
         engines = runtime.engines
         changes = plan(runtime.config, wanted, engines.running())
         runtime.take(wanted, apply=apply)
-        self._surroundings.reloads.accept(self._clock.time())
+        self._environment.reloads.accept(self._clock.time())
         for warning in wanted.warnings:
             emit(_log, ConfigWarned(problem=warning.format(wanted.config.path)))
         emit(
@@ -311,7 +311,7 @@ class Daemon:
         task.add_done_callback(self._hung_up.discard)
 
     async def _reload_for_manager(self) -> None:
-        notifier = self._surroundings.notifier
+        notifier = self._environment.notifier
         notifier.reloading(self._clock.monotonic())
         with self._parts.isolated("reload"):
             try:
@@ -332,8 +332,8 @@ class Daemon:
             runtime.gpus,
             runtime.tracing,
             runtime.adapters,
-            runtime.metering,
-            self._foresight.doubts,
+            runtime.cost_service,
+            self._on_start.doubts,
         )
         return control.build(runtime.engines.supervisors, parts)
 
@@ -343,17 +343,17 @@ class Daemon:
         collectors: list[Collector] = [
             BuildCollector(),
             ConfigCollector(self._last_read, self._web.last_read, self._web.logins),
-            ConnectionsCollector(self._surroundings.totals),
+            ConnectionsCollector(self._environment.totals),
             HistoryCollector(self._history),
             FilesystemsCollector(paths.written(runtime.config)),
-            NotificationsCollector(self._surroundings.outbox),
+            NotificationsCollector(self._environment.outbox),
             GpusCollector(runtime.gpus.figures, self._clock),
             LogsCollector(runtime.outputs.figures, runtime.outputs.not_copied),
             EnginesCollector(statuses, self._clock),
-            DoubtsCollector(statuses, self._foresight.doubts),
+            DoubtsCollector(statuses, self._on_start.doubts),
             UsageCollector(statuses, self._clock),
             AdaptersCollector(runtime.adapters.figures),
-            CostCollector(runtime.metering.figures),
+            CostCollector(runtime.cost_service.figures),
             PagesCollector(runtime.engines.sources.values()),
             TracesCollector(runtime.tracing.figures),
             OwnProcessCollector(runtime.lag),
@@ -365,7 +365,7 @@ class Daemon:
         return exporter.build(statuses, page)
 
     def _last_read(self) -> LastRead:
-        reloads = self._surroundings.reloads
+        reloads = self._environment.reloads
         return reloads.problem is None, reloads.succeeded_at
 
     async def events(self, wanted: EventFilter) -> list[Event]:
@@ -383,7 +383,7 @@ class Daemon:
             "pid": os.getpid(),
             "started_at": self._started.shown(self._clock),
             "config": runtime.config.path,
-            "problem": runtime.wanted.problem or self._surroundings.reloads.refusal,
+            "problem": runtime.wanted.problem or self._environment.reloads.refusal,
             "traces_problem": runtime.tracing.problem(),
             "late_s": round(runtime.lag.late_s(), 3),
             "failing": [part.to_json() for part in self._parts.failing()],

@@ -1,6 +1,5 @@
 """An engine's page read as its heartbeat: where scraping and supervision meet."""
 
-import functools
 import json
 import math
 import re
@@ -10,14 +9,15 @@ import httpx
 
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
+from vllmd.engine.liveness.canary import Ask
 from vllmd.engine.liveness.fresh_look import FreshLook, look
-from vllmd.engine.liveness.monitor import Probes
-from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
-from vllmd.engine.output.run_output import lines_aside
+from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.output.run_output import read_new_lines
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
 from vllmd.engine.usage import TreeActivity
 from vllmd.errors import ScrapeError, VllmdError
+from vllmd.logs.reader import LogReader
 from vllmd.lora.service import LoraService
 from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.page import Page, PageSource
@@ -171,36 +171,63 @@ def _authorization(key: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"} if key else {}
 
 
-def probes(
-    engine: EngineConfig,
-    built: Command,
-    source: PageSource,
-    client: httpx.AsyncClient,
-    clock: Clock,
-    adapters: LoraService,
-    recent: RecentPages,
-    parts: PartRunner,
-) -> Probes:
-    """Return what the supervisor of an engine asks of it; its pages are kept in `recent`."""
-    key = built.api_key
+class EngineProbes:
+    """What the supervisor of an engine asks of it; its pages are kept in `recent`."""
 
-    async def loading() -> bool:
-        return await answers(client, engine.url) and await adapters.settled(engine.name)
+    def __init__(
+        self,
+        engine: EngineConfig,
+        built: Command,
+        source: PageSource,
+        client: httpx.AsyncClient,
+        clock: Clock,
+        adapters: LoraService,
+        recent: RecentPages,
+        parts: PartRunner,
+    ) -> None:
+        self._engine, self._key = engine, built.api_key
+        self._source, self._client, self._clock = source, client, clock
+        self._adapters, self._recent, self._parts = adapters, recent, parts
+        self._tree = TreeActivity()
 
-    def forget() -> None:
-        source.forget()
-        adapters.forget(engine.name)
+    @property
+    def canary(self) -> Ask | None:
+        """Sends a completion of one token; None if that is not wanted."""
+        return self._send_canary if self._engine.liveness.canary else None
 
-    return Probes(
-        loading=loading,
-        serving=functools.partial(read, source, recent, clock),
-        printed=lines_aside,
-        pages=recent.dump,
-        owns_port=functools.partial(owned_by_tree, port=engine.port),
-        forget=forget,
-        activity=TreeActivity().read,
-        canary=functools.partial(send_canary, client, engine, key)
-        if engine.liveness.canary
-        else None,
-        fresh=functools.partial(look_afresh, engine, key, source, parts),
-    )
+    async def _send_canary(self) -> str | None:
+        return await send_canary(self._client, self._engine, self._key)
+
+    async def loading(self) -> bool:
+        """Tell whether its API answers, and its adapters are loaded."""
+        answer = await answers(self._client, self._engine.url)
+        return answer and await self._adapters.settled(self._engine.name)
+
+    async def serving(self) -> Reading:
+        """Return what its page shows."""
+        return await read(self._source, self._recent, self._clock)
+
+    async def look_afresh(self, canary: bool) -> FreshLook:
+        """Have a process of its own look."""
+        return await look_afresh(self._engine, self._key, self._source, self._parts, canary)
+
+    async def printed(self, log: LogReader) -> list[str]:
+        """Return what it printed since it was asked last; the disk is waited for in a thread."""
+        return await read_new_lines(log)
+
+    def owns_port(self, shim_pid: int) -> bool | None:
+        """Tell whether a process below that shim listens on its port; None if not known."""
+        return owned_by_tree(shim_pid, port=self._engine.port)
+
+    def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
+        """Return what the processes below a shim, and the main one, have used."""
+        return self._tree.read(shim_pid, engine_pid)
+
+    def pages(self) -> bytes:
+        """Return its pages of the last minutes, as text."""
+        return self._recent.dump()
+
+    def forget(self) -> None:
+        """Forget what was read from it, and its adapters: the engine is gone."""
+        self._source.forget()
+        self._adapters.forget(self._engine.name)

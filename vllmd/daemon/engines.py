@@ -12,7 +12,7 @@ from vllmd.config import paths
 from vllmd.config.command import Command
 from vllmd.config.model import Config, EngineConfig
 from vllmd.config.secrets import secrets_of
-from vllmd.daemon import engine_probes
+from vllmd.daemon.engine_probes import EngineProbes
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot
 from vllmd.engine.assembly import EngineSettings
@@ -41,13 +41,13 @@ LONGEST_PAUSE_S = 5.0
 
 
 @attrs.frozen
-class SupervisorContext:
+class SharedServices:
     """What the daemon hands to the supervisors of all engines."""
 
-    surroundings: Environment
+    environment: Environment
     client: httpx.AsyncClient
     clock: Clock
-    aside: DiskThread
+    disk_thread: DiskThread
     outputs: OutputService
     gpus: GpuService
     adapters: LoraService
@@ -55,7 +55,7 @@ class SupervisorContext:
     """Hears of each page that is read."""
     ended: Callable[[], None]
     """Told when nothing of a run is left, before the next one."""
-    turns: LoadSlots = attrs.field(factory=LoadSlots)
+    load_slots: LoadSlots = attrs.field(factory=LoadSlots)
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
 
@@ -150,7 +150,7 @@ class Engines:
                 del kept[name]
 
     def configure(
-        self, now: ConfigSnapshot, wanted: ConfigSnapshot, around: SupervisorContext
+        self, now: ConfigSnapshot, wanted: ConfigSnapshot, services: SharedServices
     ) -> None:
         """Make what an engine needs that is new, and give the others their settings.
 
@@ -164,7 +164,7 @@ class Engines:
             shared = now.problem, secrets, config.daemon, config.logs, config.gpu
             given = engine, command, now.commands[name], shared
             if self._given.get(name) != given or name not in self.supervisors:
-                self._give(name, self._settings(now, engine, command, secrets, around))
+                self._give(name, self._settings(now, engine, command, secrets, services))
                 self._given[name] = given
             if again:
                 self._ending.discard(name)
@@ -184,19 +184,19 @@ class Engines:
         engine: EngineConfig,
         command: Command,
         secrets: tuple[str, ...],
-        around: SupervisorContext,
+        services: SharedServices,
     ) -> EngineSettings:
-        name, clock = engine.name, around.clock
+        name, clock = engine.name, services.clock
         source = self.sources.get(name)
         if source is None:
             source = self.sources[name] = PageSource(
                 name,
                 engine.url,
-                around.client,
+                services.client,
                 clock,
-                told=around.told,
-                adapters=functools.partial(around.adapters.names, name),
-                lag=around.lag,
+                told=services.told,
+                adapters=functools.partial(services.adapters.names, name),
+                lag=services.lag,
             )
         source.point(engine.url)
         recent = self._recent.setdefault(name, RecentPages())
@@ -204,26 +204,26 @@ class Engines:
         return EngineSettings(
             engine,
             command,
-            self._site(now.config, engine, secrets, around),
-            engine_probes.probes(
+            self._context(now.config, engine, secrets, services),
+            EngineProbes(
                 engine,
                 reached,
                 source,
-                around.client,
+                services.client,
                 clock,
-                around.adapters,
+                services.adapters,
                 recent,
-                around.surroundings.parts,
+                services.environment.parts,
             ),
             now.problem,
         )
 
-    def _site(
+    def _context(
         self,
         config: Config,
         engine: EngineConfig,
         secrets: tuple[str, ...],
-        around: SupervisorContext,
+        services: SharedServices,
     ) -> EngineContext:
         name, state_dir = engine.name, paths.state_dir(config)
         if self._stopped is None:
@@ -232,20 +232,20 @@ class Engines:
             directory=paths.engine_dir(paths.run_dir(config), name),
             log_path=paths.engine_log(paths.log_dir(config), name),
             state_dir=state_dir,
-            spawner=around.surroundings.spawner,
+            spawner=services.environment.spawner,
             stopped=self._stopped,
-            turns=around.turns,
-            clock=around.clock,
-            lag=around.lag,
+            load_slots=services.load_slots,
+            clock=services.clock,
+            lag=services.lag,
             poll_s=config.daemon.poll_s,
             chance=random.random,
-            do_aside=around.aside.do,
-            mask=lambda line: around.surroundings.redactor.text(harmless(line)),
-            rotation=around.outputs.rotation,
+            on_disk=services.disk_thread.do,
+            mask=lambda line: services.environment.redactor.text(harmless(line)),
+            rotation=services.outputs.rotation,
             secrets=secrets,
-            gpu=view_of(around.gpus, engine),
-            errors=around.outputs.errors[name],
-            ended=around.ended,
+            gpu=view_of(services.gpus, engine),
+            errors=services.outputs.errors[name],
+            ended=services.ended,
         )
 
 

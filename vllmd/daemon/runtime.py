@@ -14,7 +14,7 @@ from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of, webhook_url
 from vllmd.config.sections import NotifyConfig
 from vllmd.cost.service import CostService
-from vllmd.daemon.engines import Engines, SupervisorContext, kept_runs
+from vllmd.daemon.engines import Engines, SharedServices, kept_runs
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot, in_force
 from vllmd.doctor.on_start import OnStartDoctor
@@ -43,38 +43,38 @@ class Runtime:
     def __init__(
         self,
         wanted: ConfigSnapshot,
-        surroundings: Environment,
+        environment: Environment,
         *,
         history: HistoryWriter,
-        foresight: OnStartDoctor,
+        on_start: OnStartDoctor,
         web: WebSettings,
         client: httpx.AsyncClient,
         clock: Clock,
-        aside: DiskThread,
+        disk_thread: DiskThread,
     ) -> None:
         """Make all of it; nothing runs before `begin`."""
         self.wanted = wanted
-        self._surroundings = surroundings
+        self._environment = environment
         self._history = history
-        self._foresight = foresight
+        self._on_start = on_start
         self._web = web
         self._clock = clock
         self.engines = engines = Engines()
         self.now = now = in_force(wanted, None, kept_runs(wanted.config, clock), ())
         config = now.config
         self.outputs = OutputService(config, clock)
-        notebook = GpuStateFile(paths.state_dir(config) / "gpus.json", aside.do)
-        self.gpus = GpuService(config, now.commands, engines.statuses, clock, notebook)
+        state_file = GpuStateFile(paths.state_dir(config) / "gpus.json", disk_thread.do)
+        self.gpus = GpuService(config, now.commands, engines.statuses, clock, state_file)
         self.tracing = TraceService(
-            config, surroundings, now.commands, client, clock, engines.note_span
+            config, environment, now.commands, client, clock, engines.note_span
         )
         self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
-        self.metering = CostService(config, engines.statuses, self.gpus, clock, aside)
-        self._around = SupervisorContext(
-            surroundings,
+        self.cost_service = CostService(config, engines.statuses, self.gpus, clock, disk_thread)
+        self._around = SharedServices(
+            environment,
             client,
             clock,
-            aside,
+            disk_thread,
             self.outputs,
             self.gpus,
             self.adapters,
@@ -86,13 +86,13 @@ class Runtime:
         self._early = EarlyDiagnosis(
             engines.statuses,
             self.outputs.errors,
-            foresight.doubts,
+            on_start.doubts,
             clock,
-            lambda line: surroundings.redactor.text(harmless(line)),
+            lambda line: environment.redactor.text(harmless(line)),
         )
-        self._lives = RunningParts(surroundings.parts, self._renew)
-        self._others = RunningParts(surroundings.parts)
-        notifier = surroundings.notifier
+        self._lives = RunningParts(environment.parts, self._renew)
+        self._others = RunningParts(environment.parts)
+        notifier = environment.notifier
         self._manager = Part(
             "systemd",
             functools.partial(notify_service.tell_manager, notifier, self.say, clock),
@@ -105,7 +105,7 @@ class Runtime:
 
     def begin(self) -> None:
         """Let everything run."""
-        self._surroundings.parts.ending = False
+        self._environment.parts.ending = False
         self._run()
 
     def _run(self) -> None:
@@ -121,8 +121,8 @@ class Runtime:
         yield from self.gpus.parts()
         yield from self.tracing.parts()
         yield from self.adapters.parts()
-        yield from self.metering.parts()
-        yield from self._foresight.parts()
+        yield from self.cost_service.parts()
+        yield from self._on_start.parts()
         yield from self._early.parts()
 
     def _webhook_part(self, notify: NotifyConfig) -> Part:
@@ -133,14 +133,14 @@ class Runtime:
             address = str(error)
         if self._webhook is None or self._webhook[0] != (notify, address):
             send = functools.partial(
-                notify_service.send_notices, notify, self._surroundings.outbox, self._clock
+                notify_service.send_notices, notify, self._environment.outbox, self._clock
             )
             self._webhook = (notify, address), Part("webhook", send, may_end=True)
         return self._webhook[1]
 
     async def end(self, *, leave_engines: bool) -> None:
         """Stop the engines, or leave them for the next daemon."""
-        self._ending = self._surroundings.parts.ending = True
+        self._ending = self._environment.parts.ending = True
         if leave_engines:
             await self._lives.wait(f"engine:{name}" for name in self._dismissed())
             await self._lives.close()
@@ -153,10 +153,10 @@ class Runtime:
 
     async def close(self) -> None:
         """End the rest, once the engines are ended or left."""
-        with self._surroundings.parts.isolated("usage"):
-            self.metering.close()
+        with self._environment.parts.isolated("usage"):
+            self.cost_service.close()
         await self._others.close()
-        with self._surroundings.parts.isolated("tracing"):
+        with self._environment.parts.isolated("tracing"):
             await self.tracing.close(flush=True)
         self.outputs.close()
 
@@ -196,23 +196,23 @@ class Runtime:
     def _configure(self, now: ConfigSnapshot) -> None:
         """Give everything its settings; what has them already is not touched."""
         config, commands = now.config, now.commands
-        self._surroundings.redactor.learn(secrets_of(config))
+        self._environment.redactor.learn(secrets_of(config))
         kept = config.history
         self._history.limit(max_bytes=kept.max_mb * MIB, keep_days=kept.keep_days)
-        self._foresight.configure(config)
+        self._on_start.configure(config)
         self._web.configure(config.daemon)
         self.outputs.configure(config)
         self.gpus.configure(config, commands)
         self.tracing.configure(config, commands)
         self.adapters.configure(config, commands)
-        self.metering.configure(config)
+        self.cost_service.configure(config)
         self.engines.configure(now, self.wanted, self._around)
 
     def _renew(self) -> None:
         """Reach an engine as it will be started, now that its older run is over."""
         if self._ending:
             return
-        with self._surroundings.parts.isolated("reload"):
+        with self._environment.parts.isolated("reload"):
             self._reach_again()
 
     def _reach_again(self) -> None:
@@ -240,8 +240,8 @@ class Runtime:
 
     def _page_read(self, engine: str, page: Page) -> None:
         """Tell all who use an engine's page; a mistake of theirs is none of who watches it."""
-        parts = self._surroundings.parts
+        parts = self._environment.parts
         with parts.isolated("tracing"):
             self.tracing.page_read(engine, page)
         with parts.isolated("usage"):
-            self.metering.page_read(engine, page)
+            self.cost_service.page_read(engine, page)

@@ -25,7 +25,7 @@ class EngineSettings:
 
     engine: EngineConfig
     command: Command
-    site: EngineContext
+    context: EngineContext
     probes: Probes
     start_nothing: str | None = None
     """Why it is adopted, followed and stopped only; None if it may be started."""
@@ -38,57 +38,57 @@ class Assembly:
     runs: Runs
     incidents: IncidentRecorder
     drain: Drain
-    aftermath: Restarter
+    restarter: Restarter
 
 
 def assemble(
-    settings: EngineSettings, ledger: EngineState, before: Assembly | None = None
+    settings: EngineSettings, engine_state: EngineState, before: Assembly | None = None
 ) -> Assembly:
-    """Make the parts that read and write the ledger of an engine, in place of those `before`."""
-    engine, command, site = settings.engine, settings.command, settings.site
+    """Make the parts that read and write the state of an engine, in place of those `before`."""
+    engine, command, context = settings.engine, settings.command, settings.context
     dependencies = Dependencies(
         engine,
         command,
-        folders=site.written(),
-        gpu=site.gpu.fine,
-        memory=site.gpu.has_room,
+        folders=context.written(),
+        gpu=context.gpu.fine,
+        memory=context.gpu.has_room,
     )
     return Assembly(
-        Runs(engine, command, ledger, site),
+        Runs(engine, command, engine_state, context),
         IncidentRecorder(
-            site.state_dir / "incidents",
-            ledger,
-            site.clock,
+            context.state_dir / "incidents",
+            engine_state,
+            context.clock,
             command,
             limit_s=engine.liveness.diagnose_s,
-            sources=Sources(settings.probes.pages, site.gpu.recent, site.mask, site.lag),
+            sources=Sources(settings.probes.pages, context.gpu.recent, context.mask, context.lag),
             before=before.incidents if before else None,
         ),
-        Drain(engine, ledger, site.clock, settings.probes.serving, site.lag),
+        Drain(engine, engine_state, context.clock, settings.probes.serving, context.lag),
         Restarter(
             engine,
             command,
-            ledger,
-            clock=site.clock,
-            chance=site.chance,
+            engine_state,
+            clock=context.clock,
+            chance=context.chance,
             dependencies=dependencies,
         ),
     )
 
 
 def watch_of(
-    settings: EngineSettings, ledger: EngineState, parts: Assembly, loaded: Callable[[], None]
+    settings: EngineSettings, engine_state: EngineState, parts: Assembly, loaded: Callable[[], None]
 ) -> LivenessMonitor:
     """Make who follows the engine; `loaded` is told when it is ready first in a run."""
-    engine, site = settings.engine, settings.site
+    engine, context = settings.engine, settings.context
     return LivenessMonitor(
-        ledger,
+        engine_state,
         settings.probes,
-        site.lag,
-        site.poll_s,
+        context.lag,
+        context.poll_s,
         engine.port,
         engine.liveness,
-        site.gpu,
+        context.gpu,
         parts.incidents.before_kill,
         loaded,
     )
@@ -96,7 +96,7 @@ def watch_of(
 
 def redirect(watch: LivenessMonitor, settings: EngineSettings, parts: Assembly) -> None:
     """Have it go by other settings from its next look on; what it knows of the engine stays."""
-    engine, site = settings.engine, settings.site
-    watch.probes, watch.poll_s, watch.gpu = settings.probes, site.poll_s, site.gpu
+    engine, context = settings.engine, settings.context
+    watch.probes, watch.poll_s, watch.gpu = settings.probes, context.poll_s, context.gpu
     watch.port, watch.limits = engine.port, engine.liveness
     watch.diagnose = parts.incidents.before_kill

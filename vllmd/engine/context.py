@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.engine import disk_space
-from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
@@ -28,18 +28,18 @@ class EngineContext:
     state_dir: Path
     spawner: Spawner
     stopped: StoppedEngines
-    turns: LoadSlots
+    load_slots: LoadSlots
     clock: Clock
     poll_s: float
     chance: Callable[[], float]
     """Random numbers from 0 to 1."""
-    do_aside: DiskWork = at_once
+    on_disk: DiskWork = at_once
     """Does what waits for the disk."""
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""
     shared_memory: Path = attrs.field(factory=lambda: cleanup.SHARED_MEMORY)
     """Where engines leave shared memory."""
-    gpu: GpuView = attrs.field(factory=GpuView)
+    gpu: EngineGpus = attrs.field(factory=EngineGpus)
     rotation: Rotation = attrs.field(factory=lambda: ROTATION)
     secrets: tuple[str, ...] = ()
     """What must not reach the log."""

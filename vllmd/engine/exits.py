@@ -48,12 +48,12 @@ class Exit:
         if self.label in (STALLED, LOAD_STALLED):
             return f"made no progress and was killed: {self.error}"
         if self.label == SHIM_LOST:
-            text = "ended in a way that nobody saw, because the shim beside it was killed"
+            text = "ended unseen: its shim was killed"
         elif self.label.startswith("SIG"):
             text = f"ended by {self.label}"
         else:
             text = f"exited with code {self.label}"
-        text += ", as asked" if self.requested else ", unasked"
+        text += " as requested" if self.requested else " unexpectedly"
         if self.phase and not self.requested:
             text += f", while loading ({self.phase})"
         if self.killed:

@@ -1,49 +1,55 @@
-"""What a supervisor asks of a GPU reader: the place where one is connected.
+"""What a supervisor asks of a GPU reader: the place where one is connected."""
 
-Every answer may be "not known", which is what all of them are on a host without one.
-"""
-
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import attrs
 
 from vllmd.errors import HeldError
 
-NOTHING_SEEN: Mapping[str, str] = MappingProxyType({})
+
+class EngineGpus:
+    """The GPUs of one engine where none are read: nothing is known. A reader answers more."""
+
+    def fine(self) -> bool | None:
+        """Tell whether they work: no fault that needs a reset, and the expected driver."""
+        return None
+
+    def has_room(self) -> bool | None:
+        """Tell whether as much of their memory is free as the engine takes."""
+        return None
+
+    async def holders(self) -> list[str] | None:
+        """Name the processes of the engine that hold their memory although it is gone.
+
+        They are asked for now, so it may take seconds.
+        """
+        return None
+
+    def seen(self, since: float) -> Mapping[str, str]:
+        """Return what happened since a time (seconds since the epoch).
+
+        Returns: by name, such as `xid_79` and `vram_holders`, each with its sentence: the marks of
+            `causes.base.Facts`.
+        """
+        return {}
+
+    def busy(self) -> bool | None:
+        """Tell whether they compute for the engine."""
+        return None
+
+    def memory_bytes(self) -> int | None:
+        """Return how much of their memory the engine's processes hold."""
+        return None
+
+    def recent(self) -> Sequence[Mapping[str, Any]]:
+        """Return what they showed in the last minutes, a snapshot each, for an incident."""
+        return ()
+
+    def mismatch(self) -> str | None:
+        """Return the sentence that says that the driver was changed, if it was."""
+        return None
 
 
-async def nobody_knows() -> list[str] | None:
-    """Say that nobody knows who holds memory."""
-    return None
-
-
-@attrs.frozen
-class GpuView:
-    """The GPUs of one engine."""
-
-    fine: Callable[[], bool | None] = lambda: None
-    """Whether they work: no fault that needs a reset, and the driver that the programs expect."""
-    has_room: Callable[[], bool | None] = lambda: None
-    """Whether as much of their memory is free as the engine takes."""
-    holders: Callable[[], Awaitable[list[str] | None]] = nobody_knows
-    """The processes of the engine that hold their memory although it is gone, named for a person:
-    asked for now, so it may take seconds."""
-    seen: Callable[[float], Mapping[str, str]] = lambda _since: NOTHING_SEEN
-    """What happened since a time (seconds since the epoch), by name, each with its sentence: the
-    marks of `causes.base.Facts`, such as `xid_79` and `vram_holders`."""
-    busy: Callable[[int], bool | None] = lambda _shim_pid: None
-    """Whether they compute for the processes below that shim."""
-    memory_bytes: Callable[[int], int | None] = lambda _shim_pid: None
-    """How much of their memory the processes below that shim hold."""
-    recent: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-    """What they showed in the last minutes, a snapshot each, for an incident's folder."""
-    mismatch: Callable[[], str | None] = lambda: None
-    """The sentence that says that the driver was changed: what starts now cannot use them."""
-
-
-def refuse_restart(view: GpuView, engine: str) -> None:
+def refuse_restart(view: EngineGpus, engine: str) -> None:
     """Keep an engine that serves from being ended for a start that would fail.
 
     Raises: HeldError: the driver was changed under it.

@@ -36,10 +36,10 @@ class EnginesCollector:
         engines = self._engines()
         now = self._clock.time()
         yield from self._states(engines)
-        restarts = _counter("restarts_total", "Starts that followed an end nobody asked for.")
+        restarts = _counter("restarts_total", "Starts after an unexpected exit.")
         exits = _counter(
             "exits_total",
-            "Ends of the engine, by exit code or signal and whether somebody asked for it.",
+            "Exits of the engine, by exit code or signal and whether they were requested.",
             ["code", "requested"],
         )
         duration = _gauge(
@@ -61,7 +61,7 @@ class EnginesCollector:
 
     @staticmethod
     def _failures(engines: Sequence[EngineStatus], now: float) -> Iterator[Metric]:
-        failures = _counter("failures_total", "Ends that nobody asked for, by cause.", ["cause"])
+        failures = _counter("failures_total", "Unexpected exits, by cause.", ["cause"])
         transitions = _counter(
             "transitions_total",
             "Changes of the engine's state, by what happened and where it led.",
@@ -69,7 +69,7 @@ class EnginesCollector:
         )
         info = GaugeMetricFamily(
             "vllmd_engine_failure_info",
-            "1 for the last end, if nobody asked for it, in the words of 'vllmd why'.",
+            "1 for the last exit, if it was unexpected, with the cause that 'vllmd why' names.",
             labels=[LABEL, "cause", "kind", "explanation", "advice"],
         )
         hold = _gauge(

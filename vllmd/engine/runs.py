@@ -54,26 +54,30 @@ class Runs:
         self,
         engine: EngineConfig,
         command: Command,
-        ledger: EngineState,
-        site: EngineContext,
+        engine_state: EngineState,
+        context: EngineContext,
     ) -> None:
         self._engine = engine
         self._command = command
-        self._ledger = ledger
-        self._site = site
-        self._clock = site.clock
-        self.directory = site.directory
-        self.ipc = site.directory / "ipc"
+        self._state = engine_state
+        self._context = context
+        self._clock = context.clock
+        self.directory = context.directory
+        self.ipc = context.directory / "ipc"
 
     async def connect(self) -> ShimClient | None:
         """Connect to the shim that runs this engine, if there is one.
 
         Raises: ShimError: somebody listens and does not answer as a shim does.
         """
-        return await ShimClient.connect(self.directory, self._site.lag)
+        return await ShimClient.connect(self.directory, self._context.lag)
 
     async def find(
-        self, wishes: OperatorRequests, *, ending: Callable[[], bool], closing: Callable[[], bool]
+        self,
+        requests: OperatorRequests,
+        *,
+        ending: Callable[[], bool],
+        closing: Callable[[], bool],
     ) -> tuple[ShimClient | None, Exit | None]:
         """Look for a shim that runs this engine, and for what one left that was killed.
 
@@ -82,10 +86,10 @@ class Runs:
         Returns: the shim or None; the end of a run that is not accounted for yet, or None.
         """
         takes_s = self._engine.drain_s + self._engine.stop_grace_s + MARGIN_S
-        unanswered = UnresponsiveShim(self._ledger, math.ceil(takes_s / RETRY_S))
+        unanswered = UnresponsiveShim(self._state, math.ceil(takes_s / RETRY_S))
         looks = 0
         while True:
-            known, problem = wishes.count, None
+            known, problem = requests.count, None
             try:
                 client = await self.connect()
             except ShimError as error:
@@ -99,12 +103,12 @@ class Runs:
             if problem is None and looks <= ENDING_LOOKS:
                 await self._clock.sleep(ENDING_S)  # it is just ending: its record comes
                 continue
-            self._ledger.found(problem or f"shim in {self.directory} closes every connection")
+            self._state.found(problem or f"shim in {self.directory} closes every connection")
             if run is not None:
                 unanswered.look(run, ending=ending())
             elif closing():
                 return None, None
-            await wishes.beyond_within(known, RETRY_S, self._clock)
+            await requests.beyond_within(known, RETRY_S, self._clock)
 
     async def printed(self, run: RunRecord | None) -> list[str]:
         """Return the last lines of a run without secrets; none if the disk does not answer."""
@@ -114,7 +118,7 @@ class Runs:
             read = await run_within(run["log"], lambda: read_last_lines(run), READ_S)
         except OSError:
             read = []
-        return [self._site.mask(line) for line in self._site.errors.before(read)]
+        return [self._context.mask(line) for line in self._context.errors.before(read)]
 
     async def lives_on(self) -> bool:
         """Tell whether a shim lives whose connection has just ended without a word.
@@ -151,12 +155,12 @@ class Runs:
         """
         try:
             self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._site.errors.begin(end_of(str(self._site.log_path)))
-            await self._site.spawner.spawn(self._spec(run_id))
+            self._context.errors.begin(end_of(str(self._context.log_path)))
+            await self._context.spawner.spawn(self._spec(run_id))
         except (OSError, ShimError) as error:
             if FULL not in str(error):
                 raise
-            raise ShimError(with_numbers(str(error), *self._site.written())) from None
+            raise ShimError(with_numbers(str(error), *self._context.written())) from None
         return await self.connect()
 
     def _spec(self, run_id: str) -> Spec:
@@ -172,12 +176,12 @@ class Runs:
             "env": env,
             "cwd": "/",
             "directory": str(self.directory),
-            "log": str(self._site.log_path),
+            "log": str(self._context.log_path),
             "command_hash": self._command.hash,
             "stop_grace_s": engine.drain_s + engine.stop_grace_s,
             "tail_bytes": TAIL_BYTES,
-            "rotation": self._site.rotation,
-            "secrets": list(self._site.secrets),
+            "rotation": self._context.rotation,
+            "secrets": list(self._context.secrets),
         }
 
     async def how_it_ended(self, run: RunRecord) -> Exit:
@@ -185,17 +189,17 @@ class Runs:
         record = orphans.read_exit(self.directory, run["run_id"])
         if record is not None:
             return exits.from_record(record)
-        ledger = self._ledger
-        emit(ledger.log, ShimLost(shim_pid=run["shim_pid"], run_id=run["run_id"]))
+        engine_state = self._state
+        emit(engine_state.log, ShimLost(shim_pid=run["shim_pid"], run_id=run["run_id"]))
         while True:
             try:
                 killed = await orphans.kill(run)
                 break
             except TimeoutError as error:
-                ledger.found(f"{error}; a reboot may be needed")
+                engine_state.found(f"{error}; a reboot may be needed")
                 await self._clock.sleep(RETRY_S)
         if killed:
-            emit(ledger.log, EngineOrphansKilled(killed=tuple(killed)))
+            emit(engine_state.log, EngineOrphansKilled(killed=tuple(killed)))
         return self.lost(run["run_id"], killed)
 
     async def explain(self, ended: Exit, run: RunRecord | None) -> tuple[Exit, list[str]]:
@@ -203,16 +207,16 @@ class Runs:
 
         Returns: the end with it, and the last lines that the run printed, without secrets.
         """
-        site = self._site
+        context = self._context
         if run is not None:
-            ended = exits.witnessed(ended, site.gpu.seen(run["started_at"]))
+            ended = exits.witnessed(ended, context.gpu.seen(run["started_at"]))
         printed = await self.printed(run)
-        return exits.explain(exits.masked(ended, site.mask), printed), printed
+        return exits.explain(exits.masked(ended, context.mask), printed), printed
 
     def lost(self, run_id: str, killed: list[str]) -> Exit:
         """Return the end of a run whose shim was killed, and with it the knowledge how."""
         at = self._clock.time()
-        requested = self._ledger.state in (State.STOPPING, State.DRAINING)
+        requested = self._state.state in (State.STOPPING, State.DRAINING)
         return Exit(exits.SHIM_LOST, requested, at=at, run_id=run_id, killed=tuple(killed))
 
     def not_spawned(self, run_id: str, reason: str) -> Exit:
@@ -222,21 +226,21 @@ class Runs:
 
     async def prove(self, run: RunRecord | None, holders: MemoryHolders) -> None:
         """See to it that nothing of a run is left, and name what is in the way of the next."""
-        ledger = self._ledger
+        engine_state = self._state
         found = await prove(
             self._engine.host,
             self._engine.port,
             since=run["started_at"] if run else self._clock.time(),
             ipc=self.ipc,
-            shared_memory=self._site.shared_memory,
+            shared_memory=self._context.shared_memory,
             clock=self._clock,
             holders=holders,
         )
         if found.removed:
-            emit(ledger.log, EngineLeftoversRemoved(paths=found.removed))
+            emit(engine_state.log, EngineLeftoversRemoved(paths=found.removed))
         emit(
-            ledger.log,
+            engine_state.log,
             EngineEndProven(after_s=round(found.after_s, 3), in_the_way=found.in_the_way),
         )
         if found.in_the_way:
-            ledger.found("; ".join(found.in_the_way))
+            engine_state.found("; ".join(found.in_the_way))

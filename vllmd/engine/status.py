@@ -102,7 +102,7 @@ class EngineStatus:
 
 def status_of(
     settings: EngineSettings,
-    ledger: EngineState,
+    engine_state: EngineState,
     run: RunRecord | None,
     *,
     wanted: bool,
@@ -111,31 +111,31 @@ def status_of(
     looked_for: bool,
 ) -> EngineStatus:
     """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
-    ledger.follow_clock()
-    engine, known = settings.engine, ledger.known
-    loading = ledger.state is State.LOADING
+    engine_state.follow_clock()
+    engine, known = settings.engine, engine_state.known
+    loading = engine_state.state is State.LOADING
     return EngineStatus(
         name=engine.name,
-        state=ledger.state,
-        since=ledger.since,
+        state=engine_state.state,
+        since=engine_state.since,
         wanted=wanted,
         model=engine.model,
         served_names=engine.served_names,
         url=engine.url,
-        log=str(settings.site.log_path),
-        phase=ledger.phase if loading else None,
-        phases=MappingProxyType(ledger.phase_durations()),
-        start_left_s=ledger.start_left_s() if loading else None,
-        sizes=MappingProxyType(dict(ledger.sizes)),
+        log=str(settings.context.log_path),
+        phase=engine_state.phase if loading else None,
+        phases=MappingProxyType(engine_state.phase_durations()),
+        start_left_s=engine_state.start_left_s() if loading else None,
+        sizes=MappingProxyType(dict(engine_state.sizes)),
         max_num_seqs=engine.max_num_seqs,
-        requests_running=ledger.requests[0] if ledger.requests else None,
-        requests_waiting=ledger.requests[1] if ledger.requests else None,
+        requests_running=engine_state.requests[0] if engine_state.requests else None,
+        requests_waiting=engine_state.requests[1] if engine_state.requests else None,
         pid=run["engine_pid"] if run else None,
         shim_pid=run["shim_pid"] if run else None,
         run_id=run["run_id"] if run else None,
         started_at=run["started_at"] if run else None,
         uptime_s=proc.age_s(run["engine_start_ticks"]) if run else None,
-        start_duration_s=ledger.start_duration_s,
+        start_duration_s=engine_state.start_duration_s,
         adopted=adopted,
         command_hash=run["command_hash"] if run else None,
         command_changed=bool(run and run["command_hash"] != settings.command.hash),
@@ -147,7 +147,7 @@ def status_of(
         first_failure=known.first_failure,
         hold=known.hold,
         next_start_at=next_start_at,
-        problem=ledger.problem or settings.start_nothing,
+        problem=engine_state.problem or settings.start_nothing,
         looked_for=looked_for,
     )
 

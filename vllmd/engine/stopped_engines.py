@@ -16,8 +16,8 @@ class StoppedEngines:
         self._boot = boot or boot_id()
         self._file = StateFile(
             path,
-            if_unusable="engines that a person stopped start",
-            if_not_written="engines that a person stopped start with the next daemon",
+            if_unusable="engines that were stopped start",
+            if_not_written="engines that were stopped start with the next daemon",
         )
         self._names = self._file.read(self._of_this_boot) or set()
         self._saved = sorted(self._names)

@@ -31,26 +31,28 @@ class Supervisor:
 
     def __init__(self, settings: EngineSettings) -> None:
         """Make a supervisor; its settings can be replaced while it runs."""
-        engine, site = settings.engine, settings.site
+        engine, context = settings.engine, settings.context
         self._settings = settings
         self._name = engine.name
-        self._stopped = site.stopped
-        self._clock = site.clock
-        memory = RestartStateFile(site.state_dir / "engines" / f"{engine.name}.json", site.do_aside)
-        states = RunStates(site.directory / NAME, site.do_aside)
-        self._ledger = EngineState(engine.name, site.clock, memory, states)
-        self._turn = LoadSlot(
-            *(site.turns, engine.name, visible_gpus(settings.command.env), site.clock),
-            has_room=site.gpu.has_room,
-            activity=lambda: self._watch.activity(self._client.run) if self._client else None,
-            phase=lambda: self._ledger.phase,
+        self._stopped = context.stopped
+        self._clock = context.clock
+        memory = RestartStateFile(
+            context.state_dir / "engines" / f"{engine.name}.json", context.on_disk
         )
-        self._parts = assemble(settings, self._ledger)
-        self._watch = watch_of(settings, self._ledger, self._parts, self._turn.give_back)
-        self._wanted = engine.autostart and engine.name not in site.stopped
+        states = RunStates(context.directory / NAME, context.on_disk)
+        self._state = EngineState(engine.name, context.clock, memory, states)
+        self._load_slot = LoadSlot(
+            *(context.load_slots, engine.name, visible_gpus(settings.command.env), context.clock),
+            has_room=context.gpu.has_room,
+            activity=lambda: self._watch.activity(self._client.run) if self._client else None,
+            phase=lambda: self._state.phase,
+        )
+        self._parts = assemble(settings, self._state)
+        self._watch = watch_of(settings, self._state, self._parts, self._load_slot.give_back)
+        self._wanted = engine.autostart and engine.name not in context.stopped
         self._closing = self._leaving = self._restart = False
         self._crashed = self._adopted = False
-        self._wishes = OperatorRequests()
+        self._requests = OperatorRequests()
         self._heard = 0  # wishes that came before the end that is dealt with
         self._client: ShimClient | None = None
         self._next_start_at: Moment | None = None
@@ -65,7 +67,7 @@ class Supervisor:
         again = self._next_start_at
         return status_of(
             self._settings,
-            self._ledger,
+            self._state,
             self._client.run if self._client else None,
             wanted=self._wanted,
             adopted=self._adopted,
@@ -76,19 +78,19 @@ class Supervisor:
     @property
     def run_now(self) -> Run | None:
         """What runs or is being started, as far as that is known."""
-        return self._ledger.run if self.looked.is_set() else self._ledger.kept()
+        return self._state.run if self.looked.is_set() else self._state.kept()
 
     def configure(self, settings: EngineSettings) -> None:
         """Take over other settings: what runs goes on, and so does a pause after a failure."""
         before, self._settings = self._settings, settings
-        self._parts = assemble(settings, self._ledger, self._parts)
+        self._parts = assemble(settings, self._state, self._parts)
         redirect(self._watch, settings, self._parts)
-        self._turn.use(visible_gpus(settings.command.env), settings.site.gpu.has_room)
+        self._load_slot.use(visible_gpus(settings.command.env), settings.context.gpu.has_room)
         if settings.engine.autostart and not before.engine.autostart:
             self._wanted = self._name not in self._stopped
         other_command = before.command.hash != settings.command.hash
-        if self._ledger.state in (State.STOPPED, State.HELD) or other_command:
-            self._wishes.add()
+        if self._state.state in (State.STOPPED, State.HELD) or other_command:
+            self._requests.add()
 
     def renew(self) -> None:
         """Restart an engine that runs with another command than it has now."""
@@ -96,25 +98,25 @@ class Supervisor:
         if run is not None and run["command_hash"] != self._settings.command.hash:
             self._restart = True
             self._spare()
-            self._wishes.add()
+            self._requests.add()
 
     def _spare(self) -> None:
         """Give up a restart after which it could not start."""
-        if self._restart and (mismatch := self._settings.site.gpu.mismatch()):
+        if self._restart and (mismatch := self._settings.context.gpu.mismatch()):
             self._restart = False
-            self._ledger.found(f"it goes on with its older command: {mismatch}")
+            self._state.found(f"it goes on with its older command: {mismatch}")
 
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgiven."""
         self._wanted = True
-        self._parts.aftermath.forgive()
-        self._wishes.add()
+        self._parts.restarter.forgive()
+        self._requests.add()
         self._stopped.discard(self._name)
 
     def stop(self) -> None:
         """Want the engine to end, and to stay so until `start` or the next boot."""
         self._wanted = self._restart = False
-        self._wishes.add()
+        self._requests.add()
         self._stopped.add(self._name)
 
     def restart(self) -> None:
@@ -124,8 +126,8 @@ class Supervisor:
         """
         if (why := self._settings.start_nothing) and self._client is not None:
             raise HeldError(f"{self._name} runs, and would not start again: {why}")
-        if self._ledger.state in SERVING:
-            refuse_restart(self._settings.site.gpu, self._name)
+        if self._state.state in SERVING:
+            refuse_restart(self._settings.context.gpu, self._name)
         self._restart = True
         self.start()
 
@@ -140,12 +142,12 @@ class Supervisor:
     def close(self) -> None:
         """Want the engine to end because the daemon does; `run` returns when nothing is left."""
         self._closing = True
-        self._wishes.add()
+        self._requests.add()
 
     def leave(self) -> None:
         """Want nothing more of the engine: `run` returns, once no start or end is under way."""
         self._leaving = True
-        self._wishes.add()
+        self._requests.add()
 
     def dismiss(self) -> None:
         """Want the engine to end because it is not configured any more."""
@@ -157,40 +159,40 @@ class Supervisor:
         if self._closing:
             self._wanted = self._name not in self._stopped
         self._closing = self._leaving = False
-        self._wishes.add()
+        self._requests.add()
 
     def let_go(self) -> None:
         """Leave the engine as it is, to be found by the next `run`, of this daemon or another."""
         if self._client is not None:
             self._client.close()
             self._client = None
-        self._turn.give_back()
+        self._load_slot.give_back()
 
     # --- its life --------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the engine as it is wanted until `close` or `leave`."""
-        known = self._ledger.known
+        known = self._state.known
         known.last_exit = known.last_exit or self._parts.runs.last_end()
         while not self._leaving:
-            self._heard = self._wishes.count
+            self._heard = self._requests.count
             client = await self._find()
             if client is not None:
                 await self._adopt(client)
                 self.looked.set()
                 await self._see_through(client)
                 continue
-            self._ledger.begin_anew()
+            self._state.begin_anew()
             if not self.looked.is_set():
                 self.looked.set()
-                self._settings.site.ended()
+                self._settings.context.ended()
             if not self._may_start:
-                if self._ledger.state in (State.BACKOFF, State.HELD):
-                    self._ledger.to(Trigger.STOP)
+                if self._state.state in (State.BACKOFF, State.HELD):
+                    self._state.to(Trigger.STOP)
                 if self._closing:
                     return
-                await self._wishes.beyond(self._heard)
-            elif await self._parts.aftermath.still_held(self._settings.site.gpu.mismatch()):
+                await self._requests.beyond(self._heard)
+            elif await self._parts.restarter.still_held(self._settings.context.gpu.mismatch()):
                 await self._hold()
             else:
                 await self._start()
@@ -198,7 +200,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         """Start the engine when it is its turn, and see it through to its end."""
-        await self._turn.wait(self._wishes, lambda: self._may_start, self._ledger.found)
+        await self._load_slot.wait(self._requests, lambda: self._may_start, self._state.found)
         if self._may_start:
             await self._see_through(await self._launch())
 
@@ -209,7 +211,7 @@ class Supervisor:
             if ended is None:
                 return
             await self._account(ended)
-        if self._ledger.state is State.BACKOFF:
+        if self._state.state is State.BACKOFF:
             await self._pause()
 
     @property
@@ -227,7 +229,7 @@ class Supervisor:
     async def _find(self) -> ShimClient | None:
         """Look for a shim that runs this engine; what one left that was killed is dealt with."""
         client, ended = await self._parts.runs.find(
-            self._wishes, ending=lambda: self._must_stop, closing=lambda: self._is_over
+            self._requests, ending=lambda: self._must_stop, closing=lambda: self._is_over
         )
         if ended is not None:
             await self._account(ended)
@@ -238,7 +240,7 @@ class Supervisor:
         self._client = client
         self._adopted = True
         self._wanted = self._name not in self._stopped
-        run, ledger, settings = client.run, self._ledger, self._settings
+        run, engine_state, settings = client.run, self._state, self._settings
         run_id, command_hash = run["run_id"], run["command_hash"]
         adopted = EngineAdopted(
             pid=run["engine_pid"],
@@ -246,50 +248,50 @@ class Supervisor:
             run_id=run_id,
             command_changed=command_hash != settings.command.hash,
         )
-        emit(ledger.log, adopted)
-        ledger.release("it runs")
+        emit(engine_state.log, adopted)
+        engine_state.release("it runs")
         self._spare()
-        if ledger.resume(run_id, ending=bool(run.get("stopping"))):
+        if engine_state.resume(run_id, ending=bool(run.get("stopping"))):
             await self._go_on(client)
         else:
             reached = Endpoint.of(settings.engine)
-            ledger.spawned(Run(run_id, command_hash, reached), seen=False)
-            self._turn.take(self._ledger.usual_start_s())
-            ledger.to(Trigger.ADOPTED)
+            engine_state.spawned(Run(run_id, command_hash, reached), seen=False)
+            self._load_slot.take(self._state.usual_start_s())
+            engine_state.to(Trigger.ADOPTED)
 
     async def _go_on(self, client: ShimClient) -> None:
         """Take up what an earlier daemon, or this one before a mistake, knew of a run."""
-        ledger = self._ledger
-        if ledger.state is State.STARTING:
-            ledger.to(Trigger.SPAWNED)
-        if ledger.state in ENDING:
+        engine_state = self._state
+        if engine_state.state is State.STARTING:
+            engine_state.to(Trigger.SPAWNED)
+        if engine_state.state in ENDING:
             self._restart = True
-        elif ledger.has_served:
+        elif engine_state.has_served:
             await self._watch.look_first(client.run)
         else:
-            self._turn.take(self._ledger.usual_start_s())
+            self._load_slot.take(self._state.usual_start_s())
 
     async def _launch(self) -> ShimClient | None:
         self._restart = False
         self._adopted = False
-        self._ledger.problem = None
+        self._state.problem = None
         run_id, settings = uuid.uuid4().hex, self._settings
         run = Run(run_id, settings.command.hash, Endpoint.of(settings.engine))
-        self._ledger.spawned(run, seen=True)
-        self._ledger.to(Trigger.START)
+        self._state.spawned(run, seen=True)
+        self._state.to(Trigger.START)
         if self._crashed:
-            self._ledger.known.restarts += 1
-        self._turn.take(self._ledger.usual_start_s())
+            self._state.known.restarts += 1
+        self._load_slot.take(self._state.usual_start_s())
         try:
             client = await self._parts.runs.spawn(run_id)
         except (ShimError, OSError) as error:
-            self._ledger.found(str(error))
-            self._ledger.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
-            self._ledger.to(Trigger.SPAWN_FAILED)
+            self._state.found(str(error))
+            self._state.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
+            self._state.to(Trigger.SPAWN_FAILED)
             self._crashed = True
-            self._turn.give_back()
+            self._load_slot.give_back()
             return None
-        self._ledger.to(Trigger.SPAWNED)
+        self._state.to(Trigger.SPAWNED)
         if client is None:
             record = self._parts.runs.record()
             ended = self._parts.runs.how_it_ended(record) if record else None
@@ -299,7 +301,7 @@ class Supervisor:
         pid, shim_pid = client.run["engine_pid"], client.run["shim_pid"]
         command = " ".join(settings.command.masked_argv())
         spawned = EngineSpawned(pid=pid, shim_pid=shim_pid, run_id=run_id, command=command)
-        emit(self._ledger.log, spawned)
+        emit(self._state.log, spawned)
         return client
 
     async def _follow(self, client: ShimClient) -> Exit | None:
@@ -311,8 +313,8 @@ class Supervisor:
         watching = asyncio.create_task(self._watch.run(client.run))
         try:
             while not (client.exited.done() or self._must_stop or self._leaving or stall):
-                self._heard = self._wishes.count
-                waking = asyncio.ensure_future(self._wishes.beyond(self._heard))
+                self._heard = self._requests.count
+                waking = asyncio.ensure_future(self._requests.beyond(self._heard))
                 try:
                     await asyncio.wait(
                         {client.exited, waking, watching}, return_when=asyncio.FIRST_COMPLETED
@@ -324,7 +326,7 @@ class Supervisor:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        phase = self._ledger.phase if self._ledger.state is State.LOADING else None
+        phase = self._state.phase if self._state.state is State.LOADING else None
         if not client.exited.done():
             if self._leaving and not self._must_stop and stall is None:
                 return None
@@ -354,44 +356,44 @@ class Supervisor:
 
     async def _account(self, ended: Exit) -> None:
         """Write down an end, once, and prove it."""
-        run, site = self._parts.runs.record(), self._settings.site
+        run, context = self._parts.runs.record(), self._settings.context
         ended, printed = await self._parts.runs.explain(ended, run)
-        if run is not None and not ended.requested and not self._ledger.counted(ended):
+        if run is not None and not ended.requested and not self._state.counted(ended):
             ended = exits.recorded(ended, self._parts.incidents.after_end(run, ended, printed))
         self._settings.probes.forget()
-        self._ledger.ended(ended)
-        site.ended()
+        self._state.ended(ended)
+        context.ended()
         self._crashed = not ended.requested
-        if self._ledger.state not in ENDED | ENDING:  # red at once; a stop is over once proven
-            self._ledger.to(Trigger.EXITED)
-        await self._ledger.saved()
+        if self._state.state not in ENDED | ENDING:  # red at once; a stop is over once proven
+            self._state.to(Trigger.EXITED)
+        await self._state.saved()
         self._parts.runs.forget()
-        await self._parts.runs.prove(run, site.gpu.holders)
-        self._turn.give_back()
-        if self._ledger.state not in ENDED:
-            self._ledger.to(Trigger.EXITED)
+        await self._parts.runs.prove(run, context.gpu.holders)
+        self._load_slot.give_back()
+        if self._state.state not in ENDED:
+            self._state.to(Trigger.EXITED)
 
     def _hurried(self) -> bool:
         """Tell whether somebody wanted a start since the end that is dealt with."""
-        hurried = self._wishes.count != self._heard and self._may_start
+        hurried = self._requests.count != self._heard and self._may_start
         if hurried:
-            self._parts.aftermath.forgive()
+            self._parts.restarter.forgive()
         return hurried
 
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
-        pause_s = await self._parts.aftermath.decide()
+        pause_s = await self._parts.restarter.decide()
         if not self._hurried() and pause_s is not None:  # a stop that came meanwhile ends it
             self._next_start_at = Moment.now(self._clock).after(pause_s)
-            await self._wishes.beyond_within(self._heard, pause_s, self._clock)
+            await self._requests.beyond_within(self._heard, pause_s, self._clock)
             self._next_start_at = None
 
     async def _hold(self) -> None:
         """Wait until the hold is over, or somebody wants something else."""
         if self._hurried():
             return
-        if self._ledger.state is not State.HELD:
-            self._ledger.to(Trigger.HOLD)
-        self._next_start_at = self._ledger.retry_at(self._settings.engine.restart.hold_retry_s)
-        await self._parts.aftermath.wait(self._wishes, self._heard)
+        if self._state.state is not State.HELD:
+            self._state.to(Trigger.HOLD)
+        self._next_start_at = self._state.retry_at(self._settings.engine.restart.hold_retry_s)
+        await self._parts.restarter.wait(self._requests, self._heard)
         self._next_start_at = None

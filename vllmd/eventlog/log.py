@@ -39,8 +39,8 @@ def configure(
     What cannot be shown or written, because a disk is full or a terminal gone, is lost and counted:
     `failed` hears of it, under the name `log`. Whoever logs does not notice.
     """
-    last, logger = _outlet(stream, env, journal)
-    outlet = _Outlet(last, logger, lambda error: failed("log", error))
+    last, logger = _output_file(stream, env, journal)
+    output_file = _Outlet(last, logger, lambda error: failed("log", error))
     level = logging.DEBUG if debug else logging.INFO
     structlog.configure(
         processors=[
@@ -49,14 +49,14 @@ def configure(
             structlog.processors.format_exc_info,
             _harmless,
             *steps,
-            outlet.shown,
+            output_file.shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: outlet,
+        logger_factory=lambda *_: output_file,
     )
 
 
-def _outlet(
+def _output_file(
     stream: TextIO, env: Mapping[str, str], journal: str
 ) -> tuple[list[Processor], Callable[..., None]]:
     """Return the last steps of an event, and who writes it."""

@@ -215,7 +215,7 @@ def _failure(own: Sequence[_Step], index: int) -> _Failure | None:
         case EngineExited(requested=False) as end:
             return _Failure(
                 at,
-                end.text or f"exited with code {end.code or 'unknown'}, unasked",
+                end.text or f"exited with code {end.code or 'unknown'} unexpectedly",
                 end.incident,
                 end.cause,
                 end.kind,
@@ -259,7 +259,7 @@ def _nothing(engine: str, own: Sequence[_Step], state: str | None, now: float) -
     since = f"since {moment(own[0].at)}, where its history begins"
     text = f"{engine} has not failed {since}; it is {state or 'in a state that is not known'}."
     if ends:
-        text += f" It ended last {_ago(ends[-1], now)}, as asked."
+        text += f" It ended last {_ago(ends[-1], now)} as requested."
     return FailureReport(text, more=(_gap(own, 0.0),))
 
 
@@ -337,15 +337,12 @@ def _gap(own: Sequence[_Step], since: float) -> str:
         when = moment(step.at)
         match step.told:
             case HistoryIncomplete(missing=missing):
-                return (
-                    f"Mind the gap: {missing} events before {when} are lost "
-                    "(the disk did not keep them)."
-                )
+                return f"{missing} events before {when} are lost (the disk did not keep them)."
             case HistorySetAside():
-                return f"Mind the gap: the history was damaged and begins anew at {when}."
+                return f"The history was damaged; a new one begins at {when}."
             case HistoryInterrupted(last_event_at=last):
                 after = f" after {moment(last)}" if last else ""
-                return f"Mind the gap: vllmd itself was killed{after} and came back at {when}."
+                return f"vllmd itself was killed{after} and came back at {when}."
     return ""
 
 

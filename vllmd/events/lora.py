@@ -44,7 +44,7 @@ class LoraFailed(TypedEvent):
 
 @attrs.frozen(kw_only=True)
 class LoraChangedElsewhere(TypedEvent):
-    """An adapter was loaded or unloaded by somebody else."""
+    """An adapter was loaded or unloaded by another client."""
 
     name = "lora.changed_elsewhere"
     level = "warning"

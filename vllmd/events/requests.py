@@ -43,7 +43,7 @@ class LoginRefused(TypedEvent):
 
 @attrs.frozen(kw_only=True)
 class ControlSocketLost(TypedEvent):
-    """The control socket is gone; it is made anew."""
+    """The control socket is gone; it is created again."""
 
     name = "control_socket.lost"
     level = "warning"

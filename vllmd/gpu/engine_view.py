@@ -1,10 +1,10 @@
 """The GPUs as the supervisor of one engine asks for them: where GPU readings meet supervision."""
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vllmd.config.model import EngineConfig
-from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.gpu.attribution import Holder
 from vllmd.gpu.latest import Device
 from vllmd.gpu.service import GpuService
@@ -17,92 +17,103 @@ NOTICEABLE_BYTES = 256 * MIB
 RECOVERY = "recovery_action"
 
 
-def view_of(gpus: GpuService, engine: EngineConfig) -> GpuView:
+def view_of(gpus: GpuService, engine: EngineConfig) -> EngineGpus:
     """Return what a supervisor may ask; on a host without GPUs nothing is known."""
     if gpus.source == NONE or not gpus.uses_gpus(engine):
-        return GpuView()
-    mine = functools.partial(gpus.gpus_of, engine)
-    return GpuView(
-        fine=lambda: _fine(gpus, mine()),
-        has_room=lambda: _has_room(gpus, engine, mine()),
-        holders=functools.partial(_holders, gpus, engine),
-        seen=lambda since: _seen(gpus, engine, mine(), since),
-        busy=lambda _shim_pid: _busy(gpus, engine),
-        memory_bytes=lambda _shim_pid: gpus.engine_bytes(engine.name),
-        recent=gpus.latest.recent,
-        mismatch=lambda: gpus.mismatch,
-    )
+        return EngineGpus()
+    return ReadEngineGpus(gpus, engine)
 
 
-def _fine(gpus: GpuService, devices: list[Device]) -> bool | None:
-    if gpus.mismatch or any(device.uuid in gpus.latest.lost for device in devices):
-        return False
-    values = [gpus.values(device) for device in devices]
-    if not values or not all(values):
-        return None
-    return not any(each.get(RECOVERY) for each in values)
+class ReadEngineGpus(EngineGpus):
+    """Those of one engine, as they were read last."""
 
+    def __init__(self, gpus: GpuService, engine: EngineConfig) -> None:
+        self._gpus, self._engine = gpus, engine
 
-def _has_room(gpus: GpuService, engine: EngineConfig, devices: list[Device]) -> bool | None:
-    margins = [gpus.margin(device, engine) for device in devices]
-    if not margins or None in margins:
-        return None
-    return all(margin is not None and margin >= 0 for margin in margins)
+    def _devices(self) -> list[Device]:
+        return self._gpus.gpus_of(self._engine)
 
+    def fine(self) -> bool | None:
+        """Tell whether they work: no fault that needs a reset, and the expected driver."""
+        gpus, devices = self._gpus, self._devices()
+        if gpus.mismatch or any(device.uuid in gpus.latest.lost for device in devices):
+            return False
+        values = [gpus.values(device) for device in devices]
+        if not values or not all(values):
+            return None
+        return not any(each.get(RECOVERY) for each in values)
 
-async def _holders(gpus: GpuService, engine: EngineConfig) -> list[str] | None:
-    """Name what of the engine still holds memory; what belongs to others is theirs."""
-    if not gpus.engine_has_held(engine.name):
-        return None
-    if not await gpus.fresh():
-        return None
-    return [
-        f"GPU {device.label}: {_amount(holder)} held by {holder.describe()}"
-        for device in gpus.latest.devices.values()
-        for holder in gpus.holders(device.uuid)
-        if holder.engine == engine.name
-    ]
+    def has_room(self) -> bool | None:
+        """Tell whether as much of their memory is free as the engine takes."""
+        margins = [self._gpus.margin(device, self._engine) for device in self._devices()]
+        if not margins or None in margins:
+            return None
+        return all(margin is not None and margin >= 0 for margin in margins)
 
+    async def holders(self) -> list[str] | None:
+        """Name what of the engine still holds memory; what belongs to others is theirs."""
+        gpus, name = self._gpus, self._engine.name
+        if not gpus.engine_has_held(name):
+            return None
+        if not await gpus.fresh():
+            return None
+        return [
+            f"GPU {device.label}: {_amount(holder)} held by {holder.describe()}"
+            for device in gpus.latest.devices.values()
+            for holder in gpus.holders(device.uuid)
+            if holder.engine == name
+        ]
 
-def _seen(
-    gpus: GpuService, engine: EngineConfig, devices: list[Device], since: float
-) -> Mapping[str, str]:
-    uuids = {device.uuid for device in devices}
-    marks = {
-        f"xid_{event.code}": event.describe()
-        for event in gpus.xids.since(since)
-        if (not uuids or event.uuid in uuids) and _concerns(gpus, engine, event)
-    }
-    others = [
-        f"GPU {device.label}: {_amount(holder)} by {holder.describe()}"
-        for device in devices
-        for holder in gpus.holders(device.uuid)
-        if holder.engine != engine.name and (holder.bytes or 0) >= NOTICEABLE_BYTES
-    ]
-    if others:
-        marks["vram_holders"] = f"memory of its GPUs was held: {'; '.join(others)}"
-    return marks
+    def seen(self, since: float) -> Mapping[str, str]:
+        """Return the Xids that concern the engine since a time, and who else holds memory now."""
+        gpus, devices = self._gpus, self._devices()
+        uuids = {device.uuid for device in devices}
+        marks = {
+            f"xid_{event.code}": event.describe()
+            for event in gpus.xids.since(since)
+            if (not uuids or event.uuid in uuids) and self._concerns(event)
+        }
+        others = [
+            f"GPU {device.label}: {_amount(holder)} by {holder.describe()}"
+            for device in devices
+            for holder in gpus.holders(device.uuid)
+            if holder.engine != self._engine.name and (holder.bytes or 0) >= NOTICEABLE_BYTES
+        ]
+        if others:
+            marks["vram_holders"] = f"memory of its GPUs was held: {'; '.join(others)}"
+        return marks
 
+    def _concerns(self, event: XidEvent) -> bool:
+        """Tell whether an end now may follow from an Xid; another's fault is not the engine's."""
+        gpus = self._gpus
+        others = event.pid is not None and not gpus.is_process_of(self._engine.name, event.pid)
+        return event.concerns_an_end(gpus.now()) and (event.is_lasting or not others)
 
-def _concerns(gpus: GpuService, engine: EngineConfig, event: XidEvent) -> bool:
-    """Tell whether an end of the engine now may follow from an Xid; another's fault is not its."""
-    others = event.pid is not None and not gpus.is_process_of(engine.name, event.pid)
-    return event.concerns_an_end(gpus.now()) and (event.is_lasting or not others)
+    def busy(self) -> bool | None:
+        """Tell whether they compute for it; beside others on a GPU, only their rest is sure."""
+        gpus, found = self._gpus, False
+        for device in gpus.latest.devices.values():
+            holders = gpus.holders(device.uuid)
+            own = [h for h in holders if h.is_of(self._engine.name)]
+            ratio = gpus.values(device).get("busy_ratio")
+            if not own or ratio is None:
+                continue
+            found = True
+            if ratio > 0:
+                return True if len(own) == len(holders) else None
+        return False if found else None
 
+    def memory_bytes(self) -> int | None:
+        """Return how much of their memory the engine's processes hold."""
+        return self._gpus.engine_bytes(self._engine.name)
 
-def _busy(gpus: GpuService, engine: EngineConfig) -> bool | None:
-    """Tell whether the GPUs compute for it; with others on the same GPU only their rest is sure."""
-    found = False
-    for device in gpus.latest.devices.values():
-        holders = gpus.holders(device.uuid)
-        own = [h for h in holders if h.is_of(engine.name)]
-        ratio = gpus.values(device).get("busy_ratio")
-        if not own or ratio is None:
-            continue
-        found = True
-        if ratio > 0:
-            return True if len(own) == len(holders) else None
-    return False if found else None
+    def recent(self) -> Sequence[Mapping[str, Any]]:
+        """Return what all GPUs showed in the last minutes."""
+        return self._gpus.latest.recent()
+
+    def mismatch(self) -> str | None:
+        """Return the sentence that says that the driver was changed."""
+        return self._gpus.mismatch
 
 
 def _amount(holder: Holder) -> str:

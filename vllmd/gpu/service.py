@@ -160,10 +160,10 @@ class GpuService:
         if self._driver and self._library and self._driver != self._library:
             found = (
                 f"the kernel runs driver {self._driver}, but the library on the disk is "
-                f"{self._library}: what runs goes on, what starts anew cannot use the GPU"
+                f"{self._library}: running engines go on, new processes cannot use the GPU"
             )
         elif problem is not None and problem.reason == "driver_mismatch":
-            found = f"{problem.text}: what starts anew cannot use the GPU"
+            found = f"{problem.text}: new processes cannot use the GPU"
         if found and not self._state.mismatch:
             emit(_log, GpuDriverChanged(problem=found, advice="drain, then reboot"))
         self._state.mismatch = found

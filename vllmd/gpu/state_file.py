@@ -51,18 +51,18 @@ class GpuStateFile:
         """Return what was noted since the boot."""
         return self._file.read(_from_json) or GpuState()
 
-    def save(self, notes: GpuState) -> None:
+    def save(self, state: GpuState) -> None:
         """Write down what has changed."""
-        while len(notes.processes) > MAX_PROCESSES:
-            notes.processes.pop(next(iter(notes.processes)))
+        while len(state.processes) > MAX_PROCESSES:
+            state.processes.pop(next(iter(state.processes)))
         record = {
             "boot": boot_id(),
-            "processes": [[p, s, e] for (p, s), e in notes.processes.items()],
-            "sessions": [[s, e] for s, e in notes.sessions.items()],
-            "baselines": [[e, r, b] for e, (r, b) in notes.baselines.items()],
-            "xids": [[u, x, n, at] for (u, x), (n, at) in notes.xids.items()],
-            "indices": dict(notes.indices),
-            "mismatch": notes.mismatch,
+            "processes": [[p, s, e] for (p, s), e in state.processes.items()],
+            "sessions": [[s, e] for s, e in state.sessions.items()],
+            "baselines": [[e, r, b] for e, (r, b) in state.baselines.items()],
+            "xids": [[u, x, n, at] for (u, x), (n, at) in state.xids.items()],
+            "indices": dict(state.indices),
+            "mismatch": state.mismatch,
         }
         if record != self._written or self._file.problem is not None:
             self._written = record

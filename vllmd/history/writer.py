@@ -148,7 +148,9 @@ class HistoryWriter:
         """Write a batch; tell whether that is over. A mistake in it must not end the thread."""
         try:
             if self.problem is None and not self._store.in_place():
-                self._failed(VllmdError("it was deleted, replaced or cut: it is begun anew"))
+                self._failed(
+                    VllmdError("it was deleted, replaced or truncated: a new one is created")
+                )
             return self._open_if_needed() and self._write(batch)
         except Exception as error:  # noqa: BLE001 - isolates the history
             self._parts.note(PART, error)

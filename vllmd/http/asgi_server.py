@@ -247,7 +247,7 @@ class RestartableServer:
         self._server = self._make()
         await self._server.run_on(self._listener.dup())  # the server closes what it gets
         if not self._closed:
-            raise RuntimeError("the server ended, although nobody had closed it")
+            raise RuntimeError("the server ended unexpectedly")
 
     def renew(self, listener: socket.socket) -> None:
         """Serve on another socket in place of the first, which nobody can reach any more."""

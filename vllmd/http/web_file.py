@@ -164,7 +164,7 @@ class WebFile:
     def _refuse(self, error: InvalidConfigError) -> None:
         first = error.problems[0].format(str(self.path))
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        kept = "what was read before still holds" if self._loaded else "nobody is let in"
+        kept = "what was read before still holds" if self._loaded else "all requests are refused"
         problem = f"the web configuration cannot be used, {kept}: {first}{more}"
         if problem != self.problem:
             self.problem = problem

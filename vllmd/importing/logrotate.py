@@ -47,7 +47,7 @@ def rotation_of(text: str) -> LogrotateKeys:
     """Return what a stanza asks for, in vllmd's terms; what it leaves out stays at the default."""
     found = LogrotateKeys()
     if _SCRIPT.search(text):
-        found.remarks.append("postrotate: nothing has to be told that a file was rotated")
+        found.remarks.append("postrotate: no process needs a signal after a rotation")
     directives = dict(_directives(_SCRIPT.sub("", text)))
     weeks = 1
     for word in ("hourly", "daily", "weekly", *_WEEKS):

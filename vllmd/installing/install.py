@@ -223,7 +223,7 @@ class _Installation:
         if torch is not None and not self._source.force:
             self._lock.unlink()
             raise InstallError(
-                f"the indexes that pip or uv were told of have {torch} for {self._plan.name}, "
+                f"the indexes of pip or uv have {torch} for {self._plan.name}, "
                 "which uses no GPU: give --torch-backend, such as cu130, or take that index out"
             )
         cuda, driver = cuda_of(lock), host.driver_version()

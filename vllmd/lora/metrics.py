@@ -56,13 +56,13 @@ class AdaptersCollector:
         )
         unlisted = GaugeMetricFamily(
             "vllmd_lora_unlisted_adapters",
-            "Adapters that the engine has loaded and nobody wants.",
+            "Adapters that the engine has loaded and that are not configured.",
             labels=LABELS[:1],
         )
-        for engine, standings in figures.items():
-            others = [each for each in standings if each.condition is AdapterCondition.UNLISTED]
+        for engine, statuses in figures.items():
+            others = [each for each in statuses if each.condition is AdapterCondition.UNLISTED]
             unlisted.add_metric([engine], len(others))
-            for each in standings:
+            for each in statuses:
                 if each.condition is AdapterCondition.UNLISTED:
                     continue
                 labels = [engine, each.name]

@@ -46,7 +46,7 @@ class LoraReconciler:
         self._state_file = state_file
         self._status = status
         self._clock = clock
-        self._standings = AdapterStatuses()
+        self._statuses = AdapterStatuses()
         self._folder: str | None = None
         self._found: Mapping[str, str] = {}
         """What the folder had when it was last read."""
@@ -82,9 +82,9 @@ class LoraReconciler:
         """Return the names of the adapters that are wanted."""
         return tuple(self._wanted)
 
-    def standings(self) -> list[AdapterStatus]:
+    def statuses(self) -> list[AdapterStatus]:
         """Return how each adapter stands: those wanted, then those that somebody else loaded."""
-        now = self._standings
+        now = self._statuses
         wanted = [now.of(name, want, self._loaded.get(name)) for name, want in self._wanted.items()]
         others = sorted(self._loaded.keys() - self._wanted.keys())
         return wanted + [now.unlisted(name, self._loaded[name]) for name in others]
@@ -110,7 +110,7 @@ class LoraReconciler:
         self._settled = False
         self._run += 1
         self._reported = frozenset()
-        self._standings.restarted()
+        self._statuses.restarted()
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None
@@ -158,7 +158,7 @@ class LoraReconciler:
         self._refuse_static()
         self._wanted_one(name)
         self._again.add(name)
-        self._standings.retry(name)
+        self._statuses.retry(name)
         self._wake.set()
 
     async def run(self) -> None:
@@ -201,7 +201,7 @@ class LoraReconciler:
         added = self._state_file.added if self.dynamic else {}
         wanted = desired.merge(self._lora.modules, self._found, added)
         self._wanted = {name: want for name, want in wanted.items() if name not in served}
-        self._standings.retain(self._wanted)
+        self._statuses.retain(self._wanted)
         self._again &= self._wanted.keys()
 
     async def _reconcile(self) -> None:
@@ -232,7 +232,7 @@ class LoraReconciler:
             for name in wanted.keys() & listed.keys():
                 files = await asyncio.to_thread(fingerprint, listed[name])
                 if run == self._run:
-                    self._standings.found(name, files)
+                    self._statuses.found(name, files)
             return
         for name in todo.unload:
             if run == self._run and name not in self._wanted:
@@ -242,12 +242,12 @@ class LoraReconciler:
         for name in wanted.keys() & self._loaded.keys():
             files = await asyncio.to_thread(fingerprint, wanted[name].path)
             if run == self._run and is_local(wanted[name].path):
-                self._standings.files(name, files)
+                self._statuses.files(name, files)
 
     def _note_lost(self, todo: plan.Steps) -> None:
         for name in todo.load:
-            if self._standings.lost(name):
-                change, then = "unloaded by somebody else", "it is loaded again"
+            if self._statuses.lost(name):
+                change, then = "unloaded by another client", "it is loaded again"
                 emit(self._log, LoraChangedElsewhere(adapter=name, change=change, consequence=then))
 
     def _note_unlisted(self, todo: plan.Steps) -> None:
@@ -257,7 +257,7 @@ class LoraReconciler:
                 changed = LoraChangedElsewhere(
                     adapter=name,
                     path=self._loaded[name],
-                    change="loaded by somebody else",
+                    change="loaded by another client",
                     consequence="it is unloaded: add it with 'vllmd lora add'" if goes else "none",
                 )
                 emit(self._log, changed)
@@ -268,7 +268,7 @@ class LoraReconciler:
         if want is None or run != self._run:
             return
         files = await asyncio.to_thread(fingerprint, want.path)
-        if run == self._run and self._standings.due(name, self._clock.monotonic(), files):
+        if run == self._run and self._statuses.due(name, self._clock.monotonic(), files):
             await self._load(name, want, files, run)
 
     async def _load(self, name: str, want: DesiredAdapter, files: str, run: int) -> None:
@@ -298,7 +298,7 @@ class LoraReconciler:
             return
         duration_s = self._clock.monotonic() - began
         self._loaded[name] = path
-        self._standings.loaded(name, files, self._clock.time(), duration_s)
+        self._statuses.loaded(name, files, self._clock.time(), duration_s)
         told = LoraLoaded(
             adapter=name,
             path=want.path,
@@ -312,11 +312,11 @@ class LoraReconciler:
     def _failed(self, name: str, want: DesiredAdapter, reason: str, files: str) -> None:
         now = self._clock.monotonic()
         copied = want.source is AdapterSource.DIRECTORY  # it may be on its way just now
-        news = self._standings.failed(
+        news = self._statuses.failed(
             name, reason, files, at=self._clock.time(), now=now, settle=copied
         )
         if news:
-            then = "the engine serves without it; it is tried again"
+            then = "the engine serves without it; it is retried"
             failed = LoraFailed(adapter=name, path=want.path, reason=reason, consequence=then)
             emit(self._log, failed, level="error")
 
@@ -372,7 +372,7 @@ class LoraReconciler:
                 StateFileNotWritten(
                     path=str(self._state_file.path),
                     problem=str(error),
-                    consequence="an adapter may be taken for somebody else's later",
+                    consequence="an adapter may later be taken for one that another client loaded",
                 ),
             )
 
@@ -388,7 +388,7 @@ class LoraReconciler:
             "dynamic": self.dynamic,
             "directory": self._lora.directory,
             "problem": self.problem,
-            "adapters": [standing.to_json() for standing in self.standings()],
+            "adapters": [status.to_json() for status in self.statuses()],
         }
 
 

@@ -97,7 +97,7 @@ class LoraService:
 
     def figures(self) -> Mapping[str, Sequence[AdapterStatus]]:
         """Return how each adapter stands, by engine."""
-        return {name: reconciler.standings() for name, reconciler in self.reconcilers.items()}
+        return {name: reconciler.statuses() for name, reconciler in self.reconcilers.items()}
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return all of it as `vllmd lora list` shows it."""

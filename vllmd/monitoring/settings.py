@@ -47,13 +47,15 @@ class RuleSettings:
     )
     itl_target: float = setting(0.99, "Share of tokens that are in time.", "ratio")
     queue_s: float = setting(10.0, "95 % of requests wait less long than this.", "seconds")
-    not_ready: str = setting("30m", "A start may take so long before somebody is told.", "duration")
+    not_ready: str = setting("30m", "A start may take so long before the alert fires.", "duration")
     restarts: int = setting(3, "More restarts than this within 30 minutes are a loop.", "count")
     errors_ratio: float = setting(0.01, "Share of requests that may fail.", "ratio")
     preemptions_ratio: float = setting(0.1, "Preemptions for each finished request.", "ratio")
     kv_ratio: float = setting(0.95, "Share of the KV cache from which it counts as full.", "ratio")
     orphan_bytes: int = setting(256 * MIB, "VRAM of a dead engine's process worth a page.", "bytes")
-    foreign_bytes: int = setting(GIB, "VRAM of somebody else's process worth a word.", "bytes")
+    foreign_bytes: int = setting(
+        GIB, "VRAM of a process outside vllmd that is worth an alert.", "bytes"
+    )
     leak_bytes: int = setting(GIB, "Growth of an engine since it was ready.", "bytes")
     disk_ratio: float = setting(0.05, "Share of a file system that stays free.", "ratio")
 
@@ -71,8 +73,8 @@ def _in_buckets(name: str, seconds: float, buckets: tuple[float, ...]) -> None:
         return
     near = sorted(sorted(buckets, key=lambda bound: abs(bound - seconds))[:4])
     raise VllmdError(
-        f"{name} {seconds:g}s: vLLM's histogram has no bound there, so nobody could count what is "
-        f"slower; take one of {', '.join(f'{bound:g}s' for bound in near)}"
+        f"{name} {seconds:g}s: vLLM's histogram has no bound there, so what is slower cannot be "
+        f"counted; take one of {', '.join(f'{bound:g}s' for bound in near)}"
     )
 
 

@@ -32,7 +32,7 @@ class NotificationsCollector:
         yield total
         yield CounterMetricFamily(
             "vllmd_notifications_suppressed_total",
-            "Failures not told of, because the one before them was of the same cause.",
+            "Failures without a notice, because the one before had the same cause.",
             value=outbox.notices.suppressed,
         )
         yield GaugeMetricFamily(

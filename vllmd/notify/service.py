@@ -75,7 +75,7 @@ def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
             _log,
             EngineUnconfigured(
                 shim_pid=shim_pid,
-                advice=f"nobody looks after it: put it back into the configuration, or end it with "
+                advice=f"it is not supervised: put it back into the configuration, or end it with "
                 f"'kill {shim_pid}' (its shim, which ends it in order)",
             ),
             engine=name,

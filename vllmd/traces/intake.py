@@ -118,7 +118,7 @@ class Intake:
         self._started = started
         self._clock = clock
         self.room = MemoryBudget()
-        self._turns = LoopScheduler()
+        self._scheduler = LoopScheduler()
         self.begun = asyncio.Event()
         """Set while a window of slowest requests is under way."""
 
@@ -145,7 +145,7 @@ class Intake:
         Raises: RefusedError: it is not taken.
         """
         share.arrived()
-        async with Place(self._turns) as place:
+        async with Place(self._scheduler) as place:
             received = await self._read(body, share, place)
             for group in received.groups:
                 await self._take_group(group, place)

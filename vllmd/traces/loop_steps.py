@@ -29,8 +29,8 @@ class LoopScheduler:
 class Place:
     """One request among others; as a context, it lets the next large one go on at its end."""
 
-    def __init__(self, turns: LoopScheduler) -> None:
-        self._turns = turns
+    def __init__(self, scheduler: LoopScheduler) -> None:
+        self._scheduler = scheduler
         self._large = False
 
     async def __aenter__(self) -> "Place":
@@ -38,7 +38,7 @@ class Place:
 
     async def __aexit__(self, *_: object) -> None:
         if self._large:
-            self._turns.large.release()
+            self._scheduler.large.release()
 
     async def run(self, steps: Generator[None, None, T], *, large: bool = False) -> T:
         """Do all steps; between two of them the loop turns, and others have theirs.
@@ -46,7 +46,7 @@ class Place:
         With `large`, a request that has a second step is a large one.
         """
         while True:
-            async with self._turns.step:
+            async with self._scheduler.step:
                 try:
                     next(steps)
                 except StopIteration as end:
@@ -63,13 +63,13 @@ class Place:
         """
         if self._large:
             return
-        if self._turns.waiting >= MAX_WAITING:
+        if self._scheduler.waiting >= MAX_WAITING:
             raise BusyError
-        self._turns.waiting += 1
+        self._scheduler.waiting += 1
         try:
-            await self._turns.large.acquire()
+            await self._scheduler.large.acquire()
         finally:
-            self._turns.waiting -= 1
+            self._scheduler.waiting -= 1
         self._large = True
 
 

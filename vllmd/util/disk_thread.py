@@ -1,4 +1,4 @@
-"""Work that waits for the disk, done aside: one that stands still must not stop the event loop."""
+"""Work that waits for the disk, in a thread: one that hangs must not stop the event loop."""
 
 import itertools
 import threading

@@ -80,7 +80,7 @@ class _Client:
     [
         (None, "chat serves on with what it was started with, until 'vllmd restart chat'"),
         (DaemonUnreachableError("nobody"), ""),
-        (NotPermittedError("no right"), "the daemon was not told: no right"),
+        (NotPermittedError("no right"), "the daemon was not notified: no right"),
     ],
 )
 def test_daemon_is_told_and_what_is_left_to_do_is_said(error: Exception | None, words: str) -> None:

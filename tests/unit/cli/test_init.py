@@ -104,7 +104,7 @@ def test_nobody_to_ask_is_said_and_a_person_is_asked(
 ) -> None:
     make(tmp_path / "models" / "a", 10)
     make(tmp_path / "models" / "b", 1000)
-    with pytest.raises(VllmdError, match="there is nobody to ask here: give --yes"):
+    with pytest.raises(VllmdError, match="this is no terminal: give --yes"):
         run(tmp_path)
     monkeypatch.setattr(init, "_somebody_is_there", lambda: True)
     result = run(tmp_path, text="2\nmine\n8001\ny\n")

@@ -82,7 +82,7 @@ def test_status_tells_what_needs_a_hand(tmp_path: Path) -> None:
     assert "chat: the port is taken" in shown
     assert "'vllmd restart chat' brings the new one" in shown
     assert "'vllmd start chat' starts it now" in shown
-    assert "exited with code 0, unasked" in shown
+    assert "exited with code 0 unexpectedly" in shown
 
 
 def test_status_says_why_it_ended_and_what_began_it(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_status_held_engine_has_its_reason_and_its_next_try(tmp_path: Path) -> N
         FakeEngine("code", state=State.HELD, hold=final),
     )
     assert "chat: held for 1m 5s: Raise it." in shown
-    assert "chat: tried again in 28m" in shown
-    assert "code: tried again not by itself any more; 'vllmd start code' starts it now" in shown
+    assert "chat: retry in 28m" in shown
+    assert "code: no more retries; 'vllmd start code' starts it now" in shown
 
 
 def test_status_json_is_json(tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_status_names_parts_of_vllmd_that_keep_failing(tmp_path: Path) -> None:
     ]
     reader, disk = status_of(tmp_path, host=host).splitlines()[1:3]
     assert reader.startswith("part gpu_reader of vllmd failed, 4 in all, the last 30s ago")
-    assert "tried again in" in reader
+    assert "retry in" in reader
     assert "KeyError: 'cpu_s'" in reader
-    assert "tried again" not in disk
+    assert "retry" not in disk
     shown = json.loads(status_of(tmp_path, json_too=True, host=host))
     assert shown["daemon"]["failing"] == host.failing
 

@@ -49,7 +49,7 @@ def test_why_log_masks_secrets_and_says_what_cannot_be_read(tmp_path: Path) -> N
 def test_why_tells_the_story_of_each_engine(tmp_path: Path) -> None:
     host = FakeHost()
     for name in ("chat", "embed"):
-        fields = {"requested": False, "text": "ended by SIGKILL, unasked", "cause": "killed"}
+        fields = {"requested": False, "text": "ended by SIGKILL unexpectedly", "cause": "killed"}
         host.found.append(Event(time.time(), EngineExited.name, "error", name, fields, 1))
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
         where = ("--socket", str(path))

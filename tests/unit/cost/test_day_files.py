@@ -18,10 +18,10 @@ def slot(hour: int = NOON, activity: str = "busy") -> HourUsage:
 
 
 def test_days_are_read_as_they_were_written(tmp_path: Path) -> None:
-    book = DayFiles(tmp_path, 400)
+    day_files = DayFiles(tmp_path, 400)
     slots = {slot(): Usage(1), slot(NOON + DAY_S): Usage(2)}
-    book.write(slots, STATE, NOON + DAY_S)
-    assert book.days() == [day_of(NOON), day_of(NOON + DAY_S)]
+    day_files.write(slots, STATE, NOON + DAY_S)
+    assert day_files.days() == [day_of(NOON), day_of(NOON + DAY_S)]
     again = DayFiles(tmp_path, 400)
     assert again.read(NOON, NOON + DAY_S, {}) == slots
     assert again.read(NOON + DAY_S, NOON + DAY_S, {}) == {slot(NOON + DAY_S): Usage(2)}
@@ -35,12 +35,12 @@ def test_a_day_is_there_with_its_state_before_anything_was_used(tmp_path: Path) 
 
 def test_what_a_day_had_before_is_added_to_once(tmp_path: Path) -> None:
     DayFiles(tmp_path, 400).write({slot(): Usage(10), slot(activity="idle"): Usage(1)}, STATE, NOON)
-    book = DayFiles(tmp_path, 400)
+    day_files = DayFiles(tmp_path, 400)
     for duration in (1, 2, 3):
         new = {slot(): Usage(duration)}
-        assert book.read(NOON, NOON, new)[slot()] == Usage(10 + duration)
-        book.write(new, STATE, NOON)
-        assert book.read(NOON, NOON, new)[slot()] == Usage(10 + duration)
+        assert day_files.read(NOON, NOON, new)[slot()] == Usage(10 + duration)
+        day_files.write(new, STATE, NOON)
+        assert day_files.read(NOON, NOON, new)[slot()] == Usage(10 + duration)
     assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {
         slot(): Usage(13),
         slot(activity="idle"): Usage(1),
@@ -48,11 +48,11 @@ def test_what_a_day_had_before_is_added_to_once(tmp_path: Path) -> None:
 
 
 def test_what_comes_late_for_a_day_that_was_forgotten_is_added(tmp_path: Path) -> None:
-    book = DayFiles(tmp_path, 400)
-    book.write({slot(): Usage(5)}, STATE, NOON)
-    book.forget_before(NOON + DAY_S)
-    book.write({slot(): Usage(1)}, STATE, NOON + DAY_S)
-    assert book.read(NOON, NOON, {slot(): Usage(1)}) == {slot(): Usage(6)}
+    day_files = DayFiles(tmp_path, 400)
+    day_files.write({slot(): Usage(5)}, STATE, NOON)
+    day_files.forget_before(NOON + DAY_S)
+    day_files.write({slot(): Usage(1)}, STATE, NOON + DAY_S)
+    assert day_files.read(NOON, NOON, {slot(): Usage(1)}) == {slot(): Usage(6)}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"slots": [{"hour": 1}], "state": {}}'])
@@ -68,35 +68,35 @@ def test_a_damaged_day_is_put_aside_and_said(tmp_path: Path, text: str) -> None:
 
 def test_a_full_disk_is_said_once_and_what_it_missed_is_written_later(tmp_path: Path) -> None:
     (tmp_path / "usage").write_text("in the way")
-    book = DayFiles(tmp_path, 400)
+    day_files = DayFiles(tmp_path, 400)
     with capture_logs() as logs:
         for _ in range(3):
-            book.write({slot(): Usage(1)}, STATE, NOON)
+            day_files.write({slot(): Usage(1)}, STATE, NOON)
     assert [log["event"] for log in logs] == [StateFileNotWritten.name]
     (tmp_path / "usage").unlink()
-    book.write({slot(): Usage(2)}, STATE, NOON)
+    day_files.write({slot(): Usage(2)}, STATE, NOON)
     assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {slot(): Usage(2)}
 
 
 def test_prune_removes_what_is_too_old(tmp_path: Path) -> None:
-    book = DayFiles(tmp_path, 2)
+    day_files = DayFiles(tmp_path, 2)
     for day in range(5):
-        book.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
-    book.prune(NOON + 4 * DAY_S)
-    assert book.days() == [day_of(NOON + day * DAY_S) for day in (2, 3, 4)]
+        day_files.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
+    day_files.prune(NOON + 4 * DAY_S)
+    assert day_files.days() == [day_of(NOON + day * DAY_S) for day in (2, 3, 4)]
 
 
 def test_prune_by_a_clock_that_is_a_year_ahead_removes_nothing_that_is_to_be_kept(
     tmp_path: Path,
 ) -> None:
-    book = DayFiles(tmp_path, 3)
+    day_files = DayFiles(tmp_path, 3)
     for day in range(3):
-        book.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
-    book.prune(NOON + 400 * DAY_S)
-    assert len(book.days()) == 3
-    book.write({slot(NOON + 400 * DAY_S): Usage(1)}, STATE, NOON + 400 * DAY_S)
-    book.prune(NOON + 400 * DAY_S)
-    assert book.days() == [day_of(NOON + day * DAY_S) for day in (1, 2, 400)]
+        day_files.write({slot(NOON + day * DAY_S): Usage(1)}, STATE, NOON + day * DAY_S)
+    day_files.prune(NOON + 400 * DAY_S)
+    assert len(day_files.days()) == 3
+    day_files.write({slot(NOON + 400 * DAY_S): Usage(1)}, STATE, NOON + 400 * DAY_S)
+    day_files.prune(NOON + 400 * DAY_S)
+    assert day_files.days() == [day_of(NOON + day * DAY_S) for day in (1, 2, 400)]
 
 
 def test_a_file_is_plain_json(tmp_path: Path) -> None:

@@ -75,11 +75,11 @@ class Scene:
         self.make()
 
     def make(self) -> None:
-        self.aside = DiskThread()
+        self.disk_thread = DiskThread()
         given = config(TEXT.format(folder=self.folder))
         stand = status("stand", state=State.STOPPED)
-        self.metering = CostService(
-            given, lambda: [self.chat, stand], self.gpus, self.clock, self.aside
+        self.cost_service = CostService(
+            given, lambda: [self.chat, stand], self.gpus, self.clock, self.disk_thread
         )
 
     def running(self, run_id: str, **more: Any) -> EngineStatus:
@@ -91,7 +91,7 @@ class Scene:
         self.gpus.power = watts
         for step in range(int(minutes * 12)):
             if page is not None and step == int(minutes * 6):
-                self.metering.page_read("chat", page)
+                self.cost_service.page_read("chat", page)
             self.gpus.energy += watts * 5
             await self.clock.advance(5)
 
@@ -100,11 +100,11 @@ class Scene:
 def scene(tmp_path: Path) -> Iterator[Scene]:
     made = Scene(tmp_path)
     yield made
-    made.aside.close()
+    made.disk_thread.close()
 
 
 async def start(scene: Scene) -> Any:
-    task = asyncio.create_task(scene.metering.run())
+    task = asyncio.create_task(scene.cost_service.run())
     await quiet()  # its files are read in a thread
     return task
 
@@ -120,15 +120,15 @@ async def test_a_scripted_hour_costs_what_a_calculation_by_hand_says(scene: Scen
     await scene.work(5, 100)
     scene.chat = scene.running("run-2", requests_running=1)
     await scene.work(10, 600, page(40_000, 0, 10_000, 50))
-    scene.metering.close()  # the daemon is stopped, the engine serves on
+    scene.cost_service.close()  # the daemon is stopped, the engine serves on
     task.cancel()
-    scene.aside.close()
+    scene.disk_thread.close()
     scene.clock.now += 10 * 60
     scene.gpus.energy += 10 * 60 * 300
     scene.make()
     task = await start(scene)
     await scene.work(5, 600, page(100_000, 0, 20_000, 80))
-    made = await scene.metering.report(began, scene.clock.time(), ["gpt-4o-mini"])
+    made = await scene.cost_service.report(began, scene.clock.time(), ["gpt-4o-mini"])
     task.cancel()
     (chat, stand) = made["engines"]
     did = {name: each["duration_s"] / 60 for name, each in chat["activities"].items()}
@@ -157,7 +157,7 @@ async def test_figures_are_since_the_daemon_began(scene: Scene) -> None:
     task = await start(scene)
     scene.chat = scene.running("run-1", requests_running=1)
     await scene.work(1, 600)
-    figures = scene.metering.figures()
+    figures = scene.cost_service.figures()
     task.cancel()
     assert figures.used["chat", Activity.BUSY].duration_ns == 60_000_000_000
     # all of them from the beginning: a counter that appears later loses its first increase
@@ -168,7 +168,7 @@ async def test_figures_are_since_the_daemon_began(scene: Scene) -> None:
 
 async def test_an_api_without_a_price_is_refused(scene: Scene) -> None:
     with pytest.raises(VllmdError, match="'gpt-9' is not known"):
-        await scene.metering.report(0, 1, ["gpt-9"])
+        await scene.cost_service.report(0, 1, ["gpt-9"])
 
 
 async def test_a_state_that_is_something_else_is_said_and_the_older_one_taken(
@@ -178,8 +178,8 @@ async def test_a_state_that_is_something_else_is_said_and_the_older_one_taken(
     folder.mkdir()
     (folder / "2001-01-01.json").write_text('{"slots": [], "state": {"at_ns": 1, "engines": {}}}')
     (folder / "2001-01-02.json").write_text('{"slots": [], "state": {"at_ns": "x"}}')
-    scene.metering._resume()
-    assert scene.metering._meter.state(5)["at_ns"] == 1
+    scene.cost_service._resume()
+    assert scene.cost_service._meter.state(5)["at_ns"] == 1
 
 
 def test_counters_of_a_page_without_vllms_counts_are_none() -> None:
@@ -193,11 +193,11 @@ async def test_nothing_is_written_before_what_was_used_earlier_could_be_read(
     monkeypatch.setattr("vllmd.cost.day_files.DayFiles.write", lambda *given: written.append(given))
     with monkeypatch.context() as broken:
         broken.setattr("vllmd.cost.day_files.DayFiles.days", lambda _: 1 / 0)
-        async with running(scene.metering.parts(), scene.clock) as parts:
+        async with running(scene.cost_service.parts(), scene.clock) as parts:
             for _ in range(100):
                 await asyncio.sleep(0.001)
                 await scene.clock.advance(0)
             assert parts.failures() == {"usage": 1}
-            scene.metering.close()
-    scene.aside.close()
+            scene.cost_service.close()
+    scene.disk_thread.close()
     assert written == []

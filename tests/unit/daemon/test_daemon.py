@@ -81,11 +81,11 @@ async def test_run_as_a_service_notifies_and_uses_the_managers_socket(tmp_path: 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, held:
         manager.bind(path)
         manager.settimeout(5)
-        surroundings = Environment(
+        environment = Environment(
             sockets={"exporter": held}, notifier=Notifier({"NOTIFY_SOCKET": path})
         )
         for _ in range(2):  # the second daemon finds the socket as the first one did
-            task, address = await started(Daemon(config_in(tmp_path, 1), surroundings))
+            task, address = await started(Daemon(config_in(tmp_path, 1), environment))
             assert address.exporter.endswith(f":{held.getsockname()[1]}")
             await asyncio.sleep(0.05)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -129,10 +129,10 @@ async def test_sighup_reloads_a_good_file_only_and_tells_the_manager(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(notify)
         manager.settimeout(5)
-        surroundings = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        environment = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
         path, given = config_file_in(tmp_path)
         good = path.read_text()
-        task, _ = await started(Daemon(given, surroundings))
+        task, _ = await started(Daemon(given, environment))
 
         def answers(last: bytes) -> list[bytes]:
             received = [manager.recv(1000)]
@@ -226,9 +226,9 @@ def told(folder: Path, *names: str) -> list[Event]:
 @pytest.fixture
 def logged() -> Iterator[Environment]:
     """Have what is logged go the way that it goes in a daemon."""
-    surroundings = Environment(feed=EventBus())
-    log.configure(io.StringIO(), steps=[surroundings.feed])
-    yield surroundings
+    environment = Environment(feed=EventBus())
+    log.configure(io.StringIO(), steps=[environment.feed])
+    yield environment
     structlog.reset_defaults()
 
 
@@ -283,9 +283,9 @@ async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(notify)
         manager.settimeout(5)
-        surroundings = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        environment = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
         _, given = config_file_in(tmp_path)
-        task, _ = await started(Daemon(given, surroundings))
+        task, _ = await started(Daemon(given, environment))
 
         def until_ready() -> None:
             while manager.recv(1000) != b"READY=1":
@@ -295,7 +295,7 @@ async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
         monkeypatch.setattr("vllmd.daemon.daemon.read_again", lambda *_: 1 / 0)
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.to_thread(until_ready)
-        assert surroundings.parts.failures()["reload"] == 1
+        assert environment.parts.failures()["reload"] == 1
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(task, 10)
 
@@ -332,7 +332,7 @@ async def test_reload_that_fails_half_way_changes_nothing(
             raise RuntimeError("a mistake")
 
     with monkeypatch.context() as patch:
-        patch.setattr(runtime.metering, "configure", broken)
+        patch.setattr(runtime.cost_service, "configure", broken)
         with pytest.raises(RuntimeError, match="a mistake"):
             await daemon.reload()
     assert daemon.about()["problem"] is None

@@ -128,9 +128,9 @@ async def running(
     if engine:
         write_adapter(folder / "sql")
         text += ENGINE.format(folder=folder, port=free_port())
-    surroundings = Environment(parts=parts)
-    log.configure(io.StringIO(), steps=[surroundings.redactor, surroundings.feed])
-    daemon = Daemon(config(text), surroundings)
+    environment = Environment(parts=parts)
+    log.configure(io.StringIO(), steps=[environment.redactor, environment.feed])
+    daemon = Daemon(config(text), environment)
     address: asyncio.Future[Address] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(daemon.run(address.set_result))
     await asyncio.wait({task, address}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
@@ -206,7 +206,7 @@ def break_listener(name: str, scene: Scene) -> None:
     def fails(_: object) -> None:
         raise KeyError("a field")
 
-    feed = scene.daemon._surroundings.feed
+    feed = scene.daemon._environment.feed
     kept = dict(feed._listeners)
     feed._listeners = {name: fails}
     feed(None, "info", {"event": "engine.spawned", "level": "info"})
@@ -225,7 +225,7 @@ def break_history(scene: Scene, patch: pytest.MonkeyPatch) -> None:
         append(store, batch)
 
     patch.setattr("vllmd.history.store.Store.append", fails)
-    feed = scene.daemon._surroundings.feed
+    feed = scene.daemon._environment.feed
     feed(None, "info", {"event": "engine.spawned", "level": "info"})
 
 
@@ -236,7 +236,7 @@ async def test_threads_listeners_and_callbacks_that_raise_are_counted_and_go_on(
     parts = BreakingParts()
     async with running(tmp_path, parts) as scene:
         asyncio.get_running_loop().call_soon(lambda: 1 / 0)
-        scene.daemon._aside.do(lambda: 1 / 0)  # type: ignore[arg-type]
+        scene.daemon._disk_thread.do(lambda: 1 / 0)  # type: ignore[arg-type]
         break_history(scene, monkeypatch)
         others = parts.failures().keys() - parts.runs.keys()
         for name in others:

@@ -16,7 +16,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, engine, status
 from vllmd.config import command
 from vllmd.config.model import Config, DaemonConfig, EngineConfig
-from vllmd.daemon.engine_probes import look_afresh, parse_reading, probes, read, send_canary
+from vllmd.daemon.engine_probes import EngineProbes, look_afresh, parse_reading, read, send_canary
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress
 from vllmd.lora.service import LoraService
@@ -152,7 +152,7 @@ async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: P
     source = PageSource("chat", "http://x", client, clock)
     adapters = adapters_of(given, tmp_path, client, clock)
     built, pages = command.build(given), RecentPages()
-    asked = probes(given, built, source, client, clock, adapters, pages, PartRunner())
+    asked = EngineProbes(given, built, source, client, clock, adapters, pages, PartRunner())
     assert await asked.loading()
     assert loaded == ["sql"]
     asked.forget()
@@ -167,7 +167,7 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         source = PageSource("chat", "http://x", client, clock)
         adapters = adapters_of(given, tmp_path, client, clock)
         built, pages = command.build(given), RecentPages()
-        asked = probes(given, built, source, client, clock, adapters, pages, PartRunner())
+        asked = EngineProbes(given, built, source, client, clock, adapters, pages, PartRunner())
         assert (asked.canary is not None) is wanted
         assert asked.pages() == b""
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
-from vllmd.daemon.engines import Engines, SupervisorContext
+from vllmd.daemon.engines import Engines, SharedServices
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot, in_force
 from vllmd.engine.output.service import OutputService
@@ -38,7 +38,7 @@ class Scene:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.clock, self.aside, self.surroundings = FakeClock(), DiskThread(), Environment()
+        self.clock, self.disk_thread, self.environment = FakeClock(), DiskThread(), Environment()
         self.client = httpx.AsyncClient(
             transport=httpx.MockTransport(lambda _: httpx.Response(500))
         )
@@ -51,14 +51,14 @@ class Scene:
         if not hasattr(self, "outputs"):
             self.outputs = OutputService(now.config, self.clock)
             statuses = self.engines.statuses
-            notebook = GpuStateFile(self.folder / "gpus.json")
-            self.gpus = GpuService(now.config, now.commands, statuses, self.clock, notebook)
+            state_file = GpuStateFile(self.folder / "gpus.json")
+            self.gpus = GpuService(now.config, now.commands, statuses, self.clock, state_file)
             self.adapters = LoraService(now.config, now.commands, statuses, self.client, self.clock)
-            self.around = SupervisorContext(
-                self.surroundings,
+            self.shared = SharedServices(
+                self.environment,
                 self.client,
                 self.clock,
-                self.aside,
+                self.disk_thread,
                 self.outputs,
                 self.gpus,
                 self.adapters,
@@ -66,7 +66,7 @@ class Scene:
                 ended=lambda: None,
             )
         self.outputs.configure(now.config)
-        self.engines.configure(now, wanted, self.around)
+        self.engines.configure(now, wanted, self.shared)
         self.engines.part_with(wanted.config.engines, ())
 
 
@@ -74,7 +74,7 @@ class Scene:
 def scene(tmp_path: Path) -> Iterator[Scene]:
     made = Scene(tmp_path)
     yield made
-    made.aside.close()
+    made.disk_thread.close()
 
 
 async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Scene) -> None:

@@ -13,11 +13,11 @@ def test_surroundings_by_default_are_those_of_a_foreground_run() -> None:
 
 
 def test_listen_hands_events_to_all_that_outlives_a_daemon() -> None:
-    surroundings = Environment()
+    environment = Environment()
     heard: list[Event] = []
-    surroundings.traces.starts["chat"] = {"Load model": 1.0}
-    surroundings.listen(heard=heard.append)
+    environment.traces.starts["chat"] = {"Load model": 1.0}
+    environment.listen(heard=heard.append)
     change = {"event": EngineStateChanged.name, "engine": "chat", "state": "starting"}
-    surroundings.feed(None, "info", change)
+    environment.feed(None, "info", change)
     assert [event.name for event in heard] == [EngineStateChanged.name]
-    assert surroundings.traces.starts == {}
+    assert environment.traces.starts == {}

@@ -55,21 +55,21 @@ def ports(monkeypatch: pytest.MonkeyPatch) -> None:
 class Scene:
     def __init__(self, folder: Path, text: str) -> None:
         self.folder = folder
-        self.clock, self.aside, self.spawner = FakeClock(), DiskThread(), FakeSpawner()
+        self.clock, self.disk_thread, self.spawner = FakeClock(), DiskThread(), FakeSpawner()
         self.asked: list[str] = []
         self.page = ""
         client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        surroundings = Environment(spawner=self.spawner)
+        environment = Environment(spawner=self.spawner)
         first = self.reading(text)
         self.runtime = Runtime(
             first,
-            surroundings,
+            environment,
             history=HistoryWriter(Store(folder)),
-            foresight=OnStartDoctor(first.config, folder / "c.sock"),
+            on_start=OnStartDoctor(first.config, folder / "c.sock"),
             web=WebSettings(first.config.daemon, self.clock),
             client=client,
             clock=self.clock,
-            aside=self.aside,
+            disk_thread=self.disk_thread,
         )
 
     def reading(self, text: str) -> ConfigSnapshot:
@@ -114,7 +114,7 @@ async def running(folder: Path, text: str) -> AsyncIterator[Scene]:
         for shim in scene.spawner.shims:
             if shim.is_listening:
                 shim.vanish()
-        scene.aside.close()
+        scene.disk_thread.close()
 
 
 async def test_take_of_the_same_file_touches_nothing(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ async def test_page_of_an_engine_that_is_configured_no_more_is_nobodys_mistake(
         scene.page = PAGE
         scene.runtime.take(scene.reading(CHAT))
         await source.get(max_age_s=0.0)
-        assert not any(scene.runtime._surroundings.parts.failures().values())
+        assert not any(scene.runtime._environment.parts.failures().values())
 
 
 async def test_mistake_of_who_uses_a_page_ends_no_look_at_an_engine(
@@ -226,9 +226,9 @@ async def test_mistake_of_who_uses_a_page_ends_no_look_at_an_engine(
             raise KeyError("chat")
 
         monkeypatch.setattr(runtime.tracing, "page_read", fail)
-        monkeypatch.setattr(runtime.metering, "page_read", fail)
+        monkeypatch.setattr(runtime.cost_service, "page_read", fail)
         scene.page = PAGE
         page = await runtime.engines.sources["chat"].get(max_age_s=0.0)
         assert page.families
-        failures = runtime._surroundings.parts.failures()
+        failures = runtime._environment.parts.failures()
         assert (failures["tracing"], failures["usage"]) == (1, 1)

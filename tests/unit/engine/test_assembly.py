@@ -12,16 +12,16 @@ from vllmd.engine.restart.state_file import RestartStateFile
 
 def test_redirect_gives_the_watch_other_settings_and_leaves_the_ledger(tmp_path: Path) -> None:
     settings = Scene(tmp_path).settings
-    ledger = EngineState("chat", FakeClock(), RestartStateFile(tmp_path / "chat.json"))
-    parts = assemble(settings, ledger)
-    watch = watch_of(settings, ledger, parts, lambda: None)
+    engine_state = EngineState("chat", FakeClock(), RestartStateFile(tmp_path / "chat.json"))
+    parts = assemble(settings, engine_state)
+    watch = watch_of(settings, engine_state, parts, lambda: None)
     other = attrs.evolve(
         settings,
         engine=engine("port = 9001\nliveness = { stall_s = 7 }"),
-        site=attrs.evolve(settings.site, poll_s=9.0),
+        context=attrs.evolve(settings.context, poll_s=9.0),
     )
-    again = assemble(other, ledger, parts)
+    again = assemble(other, engine_state, parts)
     redirect(watch, other, again)
     assert (watch.port, watch.limits.stall_s, watch.poll_s) == (9001, 7, 9)
     assert watch.diagnose == again.incidents.before_kill
-    assert watch.ledger is ledger
+    assert watch.engine_state is engine_state

@@ -26,31 +26,31 @@ END = Exit("0", requested=False, at=1.0, run_id="r", tail=("last words",))
 async def test_to_logs_one_line_a_transition(tmp_path: Path) -> None:
     clock = FakeClock()
     with capture_logs() as logs:
-        ledger = ledger_at(tmp_path, clock)
+        engine_state = ledger_at(tmp_path, clock)
         await clock.advance(3)
-        ledger.to(Trigger.START)
+        engine_state.to(Trigger.START)
     (entry,) = logs
     assert entry["event"] == EngineStateChanged.name
     assert (entry["before"], entry["state"], entry["after_s"]) == ("stopped", "starting", 3.0)
-    assert ledger.since == clock.time()
+    assert engine_state.since == clock.time()
 
 
 async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
     clock = FakeClock()
-    ledger = ledger_at(tmp_path, clock)
-    ledger.spawned(RUN, seen=True)
+    engine_state = ledger_at(tmp_path, clock)
+    engine_state.spawned(RUN, seen=True)
     for event in (Trigger.START, Trigger.SPAWNED):
-        ledger.to(event)
+        engine_state.to(event)
     await clock.advance(40)
-    ledger.ready()
-    assert (ledger.state, ledger.start_duration_s) == (State.READY, 40)
+    engine_state.ready()
+    assert (engine_state.state, engine_state.start_duration_s) == (State.READY, 40)
     await clock.advance(100)
     with capture_logs() as logs:
-        ledger.ended(END)
-    assert (ledger.ready_s, dict(ledger.known.exits)) == (100, {("0", False): 1})
+        engine_state.ended(END)
+    assert (engine_state.ready_s, dict(engine_state.known.exits)) == (100, {("0", False): 1})
     assert (logs[0]["log_level"], logs[0]["last_line"]) == ("error", "last words")
-    ledger.ended(END)
-    assert ledger.ready_s == 0
+    engine_state.ended(END)
+    assert engine_state.ready_s == 0
 
 
 @pytest.mark.parametrize("set_by_s", [-400 * 86400.0, -3600.0, 7200.0, 400 * 86400.0])
@@ -58,59 +58,59 @@ async def test_clock_that_is_set_changes_no_age_of_a_failure_or_a_hold(
     tmp_path: Path, set_by_s: float
 ) -> None:
     clock = FakeClock()
-    ledger = ledger_at(tmp_path, clock)
+    engine_state = ledger_at(tmp_path, clock)
     at = clock.time()
-    ledger.known.past = RestartHistory(failures=(Failure(at - 60, "crash"),))
-    ledger.hold(Hold("crash", "why", at, at + 900, "hash"))
+    engine_state.known.past = RestartHistory(failures=(Failure(at - 60, "crash"),))
+    engine_state.hold(Hold("crash", "why", at, at + 900, "hash"))
     await clock.advance(100)
     clock.step(set_by_s)
-    ledger.follow_clock()
-    ledger.follow_clock()
-    for known in (ledger.known, ledger_at(tmp_path, clock).known):
+    engine_state.follow_clock()
+    engine_state.follow_clock()
+    for known in (engine_state.known, ledger_at(tmp_path, clock).known):
         assert known.hold is not None
         assert known.hold.retry_at is not None
         assert clock.time() - known.past.failures[0].at == pytest.approx(160)
         assert clock.time() - known.hold.since == pytest.approx(100)
         assert known.hold.retry_at - clock.time() == pytest.approx(800)
-    retry_at = ledger.retry_at(900)
+    retry_at = engine_state.retry_at(900)
     assert retry_at is not None
     assert retry_at.monotonic - clock.monotonic() == pytest.approx(800)
 
 
 def test_found_is_logged_once_until_it_changes(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path, FakeClock())
+    engine_state = ledger_at(tmp_path, FakeClock())
     with capture_logs() as logs:
         for problem in ("a", "a", "b"):
-            ledger.found(problem)
+            engine_state.found(problem)
     assert [entry["problem"] for entry in logs] == ["a", "b"]
 
 
 def test_reach_is_logged_when_it_changes(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path, FakeClock())
+    engine_state = ledger_at(tmp_path, FakeClock())
     with capture_logs() as logs:
         for phase in ("weights", "weights", "kv_cache"):
-            ledger.reach(phase)
+            engine_state.reach(phase)
     assert [entry["phase"] for entry in logs] == ["weights", "kv_cache"]
 
 
 def begun(folder: Path, clock: FakeClock) -> EngineState:
-    ledger = ledger_at(folder, clock)
-    ledger.spawned(RUN, seen=True)
+    engine_state = ledger_at(folder, clock)
+    engine_state.spawned(RUN, seen=True)
     for event in (Trigger.START, Trigger.SPAWNED):
-        ledger.to(event)
-    return ledger
+        engine_state.to(event)
+    return engine_state
 
 
 async def test_phases_are_timed_and_the_next_start_is_estimated(tmp_path: Path) -> None:
     clock = FakeClock()
-    ledger = begun(tmp_path, clock)
-    assert ledger.start_left_s() is None
+    engine_state = begun(tmp_path, clock)
+    assert engine_state.start_left_s() is None
     for phase, seconds in (("init", 10), ("weights", 30), ("listening", 1)):
         await clock.advance(seconds)
-        ledger.reach(phase)
-    ledger.ready()
+        engine_state.reach(phase)
+    engine_state.ready()
     took = {"spawn": 10, "init": 30, "weights": 1, "listening": 0}
-    assert ledger.phase_durations() == took
+    assert engine_state.phase_durations() == took
     again = begun(tmp_path, clock)
     assert again.start_left_s() == 41
     await clock.advance(4)
@@ -123,12 +123,12 @@ async def test_phases_are_timed_and_the_next_start_is_estimated(tmp_path: Path) 
 
 async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) -> None:
     clock = FakeClock()
-    ledger = begun(tmp_path, clock)
-    ledger.ready()
-    ledger.ended(END)
-    ledger.known.restarts = 3
+    engine_state = begun(tmp_path, clock)
+    engine_state.ready()
+    engine_state.ended(END)
+    engine_state.known.restarts = 3
     hold = Hold("lora_rank", "Raise it.", 1.0, 2.0, "hash", fine=False)
-    ledger.hold(hold)
+    engine_state.hold(hold)
     later = ledger_at(tmp_path, clock)
     assert later.known.exits == {("0", False): 1}
     assert (later.known.restarts, later.known.hold) == (3, hold)
@@ -143,10 +143,14 @@ async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) 
 
 
 def test_phase_durations_of_a_start_that_was_not_seen_are_not_known(tmp_path: Path) -> None:
-    ledger = ledger_at(tmp_path, FakeClock())
-    ledger.spawned(RUN, seen=False)
-    ledger.reach("weights")
-    assert (ledger.phase, ledger.phase_durations(), ledger.start_left_s()) == ("weights", {}, None)
+    engine_state = ledger_at(tmp_path, FakeClock())
+    engine_state.spawned(RUN, seen=False)
+    engine_state.reach("weights")
+    assert (engine_state.phase, engine_state.phase_durations(), engine_state.start_left_s()) == (
+        "weights",
+        {},
+        None,
+    )
 
 
 def told_of(end: Exit, folder: Path) -> dict[str, object]:
@@ -165,7 +169,7 @@ def test_ended_tells_an_end_that_nobody_asked_for_as_an_error_with_its_cause(
         ("engine", "chat"),
         ("code", "0"),
         ("requested", False),
-        ("text", "exited with code 0, unasked; left behind and killed: EngineCore"),
+        ("text", "exited with code 0 unexpectedly; left behind and killed: EngineCore"),
         ("run_id", "r"),
         ("cause", "cuda_oom"),
         ("kind", str(Kind.CONFIGURATION)),

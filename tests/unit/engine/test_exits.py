@@ -30,10 +30,10 @@ def record(**more: Any) -> ExitRecord:
 @pytest.mark.parametrize(
     ("given", "label", "words"),
     [
-        (record(), "0", "exited with code 0, unasked"),
-        (record(requested=True), "0", "exited with code 0, as asked"),
-        (record(exit_code=None, signal=9), "SIGKILL", "ended by SIGKILL, unasked"),
-        (record(exit_code=None, signal=77), "SIG77", "ended by SIG77, unasked"),
+        (record(), "0", "exited with code 0 unexpectedly"),
+        (record(requested=True), "0", "exited with code 0 as requested"),
+        (record(exit_code=None, signal=9), "SIGKILL", "ended by SIGKILL unexpectedly"),
+        (record(exit_code=None, signal=77), "SIG77", "ended by SIG77 unexpectedly"),
         (
             record(exit_code=None, error="No such file: vllm"),
             "spawn_failed",
@@ -42,7 +42,7 @@ def record(**more: Any) -> ExitRecord:
         (
             record(killed=["VLLM::EngineCore (pid 7)"]),
             "0",
-            "exited with code 0, unasked; left behind and killed: VLLM::EngineCore (pid 7)",
+            "exited with code 0 unexpectedly; left behind and killed: VLLM::EngineCore (pid 7)",
         ),
     ],
 )
@@ -54,9 +54,7 @@ def test_from_record_has_a_label_and_a_sentence(given: ExitRecord, label: str, w
 
 def test_describe_lost_shim_says_what_is_not_known() -> None:
     text = Exit(exits.SHIM_LOST, requested=False, at=1, run_id="r").describe()
-    assert text == (
-        "ended in a way that nobody saw, because the shim beside it was killed, unasked"
-    )
+    assert text == ("ended unseen: its shim was killed unexpectedly")
 
 
 def test_explain_uses_what_was_printed_and_only_for_ends_that_nobody_asked_for() -> None:

@@ -20,22 +20,22 @@ from vllmd.util.units import MIB
 
 def made(folder: Path, text: str = "") -> tuple[Runs, EngineState, FakeSpawner]:
     clock, spawner = FakeClock(), FakeSpawner()
-    ledger = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
+    engine_state = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
     config = engine(text)
-    site = EngineContext(
+    context = EngineContext(
         directory=folder / "c",
         log_path=folder / "chat.log",
         state_dir=folder,
         spawner=spawner,
         stopped=StoppedEngines(folder / "stopped.json", "boot"),
-        turns=LoadSlots(),
+        load_slots=LoadSlots(),
         clock=clock,
         poll_s=5.0,
         chance=lambda: 0.0,
         secrets=("my-token",),
     )
-    runs = Runs(config, command.build(config), ledger, site)
-    return runs, ledger, spawner
+    runs = Runs(config, command.build(config), engine_state, context)
+    return runs, engine_state, spawner
 
 
 async def test_spawn_gives_the_shim_time_for_drain_and_end(tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ async def test_spawn_on_a_full_disk_says_which_and_how_full_it_is(
 
 
 async def test_lost_while_stopping_was_asked_for(tmp_path: Path) -> None:
-    runs, ledger, _ = made(tmp_path)
+    runs, engine_state, _ = made(tmp_path)
     assert not runs.lost("r", []).requested
     for event in (Trigger.START, Trigger.SPAWNED, Trigger.STOP):
-        ledger.to(event)
-    assert ledger.state is State.STOPPING
+        engine_state.to(event)
+    assert engine_state.state is State.STOPPING
     assert runs.lost("r", []).requested
 
 

@@ -14,7 +14,7 @@ def test_to_json_is_json_and_says_how_it_ended() -> None:
     assert shown["state"] == "backoff"
     assert shown["up"] is False
     assert shown["exits"] == [{"code": "0", "requested": False, "count": 2}]
-    assert shown["last_exit"]["text"] == "exited with code 0, unasked"
+    assert shown["last_exit"]["text"] == "exited with code 0 unexpectedly"
 
 
 def test_to_json_leaves_the_engines_output_out() -> None:

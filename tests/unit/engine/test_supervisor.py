@@ -229,10 +229,10 @@ async def test_run_engine_that_ends_while_it_loads_lets_others_load(tmp_path: Pa
     scene.answers = False
     async with running(scene):
         await scene.until_state(State.LOADING)
-        assert len(list(scene.turns.ahead_of("another", None))) == 1
+        assert len(list(scene.load_slots.ahead_of("another", None))) == 1
         await scene.spawner.last.end(1)
         await scene.until_state(State.BACKOFF)
-        assert list(scene.turns.ahead_of("another", None)) == []
+        assert list(scene.load_slots.ahead_of("another", None)) == []
 
 
 async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
@@ -242,7 +242,9 @@ async def test_run_spawn_that_fails_is_tried_again(tmp_path: Path) -> None:
         await scene.until_state(State.BACKOFF)
         assert scene.supervisor.status.problem == scene.spawner.error
         assert dict(scene.supervisor.status.exits) == {("spawn_failed", False): 1}
-        assert list(scene.turns.ahead_of("another", None)) == []  # nobody waits for what is not
+        assert (
+            list(scene.load_slots.ahead_of("another", None)) == []
+        )  # nobody waits for what is not
         scene.spawner.error = None
         await scene.clock.advance(4)
         await scene.until_state(State.READY)
@@ -424,7 +426,7 @@ async def test_run_end_is_on_the_disk_before_its_run_is_forgotten(
         disk.do(lambda: time.sleep(0.01))
         disk.do(work, key)
 
-    scene = Scene(tmp_path, do_aside=slowly)
+    scene = Scene(tmp_path, on_disk=slowly)
     async with running(scene):
         await scene.until_state(State.READY)
         await scene.spawner.last.end(1)

@@ -159,20 +159,20 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
 
 async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Path) -> None:
     one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
-    two.supervisor._turn._turns = one.turns
-    one.turns.take("other", LoadingEngine())
+    two.supervisor._load_slot._load_slots = one.load_slots
+    one.load_slots.take("other", LoadingEngine())
     async with running(two):
         await two.until(lambda: two.supervisor.status.problem is not None)
         assert "waits until other has loaded" in str(two.supervisor.status.problem)
         assert two.spawner.shims == []
-        one.turns.give_back("other")
+        one.load_slots.give_back("other")
         await two.until_state(State.READY)
-        assert list(one.turns.ahead_of("another", None)) == []
+        assert list(one.load_slots.ahead_of("another", None)) == []
 
 
 async def test_run_engine_beside_one_whose_load_hangs_starts_after_a_minute(tmp_path: Path) -> None:
     one, two = Scene(tmp_path / "one"), Scene(tmp_path / "two")
-    two.supervisor._turn._turns = one.turns
+    two.supervisor._load_slot._load_slots = one.load_slots
     one.answers, one.used = False, ProcessActivity(1.0, 1.0, 1)
     async with running(one), running(two):
         await one.until_state(State.LOADING)

@@ -14,7 +14,7 @@ from tests.helpers.scene import Scene, running
 from tests.helpers.shims import FakeShim
 from vllmd.config import command
 from vllmd.engine.assembly import EngineSettings
-from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.liveness.reading import PageAnswer
 from vllmd.engine.process.run_state import NAME
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.supervisor import Supervisor
@@ -71,11 +71,7 @@ async def test_engine_that_does_not_answer_at_the_first_look(
     scene.clock.now = first.clock.now
     scene.spawner.shims = first.spawner.shims
 
-    async def read() -> Reading:
-        return Reading(scene.clock.now, answer)
-
-    probes = attrs.evolve(scene.settings.probes, serving=read)
-    scene.supervisor.configure(attrs.evolve(scene.settings, probes=probes))
+    scene.page_answer = answer
     async with running(scene):
         await scene.until(scene.supervisor.looked.is_set)
         assert scene.state is state
@@ -94,7 +90,7 @@ async def test_load_goes_on_where_it_was(tmp_path: Path) -> None:
         async with next_daemon(tmp_path, first) as scene:
             await scene.until_state(State.LOADING)
             assert scene.supervisor.status.phase == "weights"
-            assert "chat" in scene.turns._loading
+            assert "chat" in scene.load_slots._loading
             scene.answers = True
             await scene.clock.advance(1)
             await scene.until_state(State.READY)
@@ -183,7 +179,7 @@ async def test_clock_that_is_set_changes_no_length_of_time(tmp_path: Path) -> No
         assert scene.supervisor.status.start_duration_s == pytest.approx(20.5, abs=1)
         (changed,) = [line for line in logs if line["event"] == EngineStateChanged.name]
         assert changed["after_s"] == pytest.approx(20.5, abs=1)
-        ((start,),) = scene.supervisor._ledger.known.starts.values()
+        ((start,),) = scene.supervisor._state.known.starts.values()
         assert all(0 <= seconds <= 30 for seconds in start.values())
         await scene.spawner.last.end(0)
         await scene.until_state(State.BACKOFF)
@@ -200,8 +196,8 @@ async def test_hold_is_over_in_its_time_whatever_the_clock_is_set_to(tmp_path: P
     log.write_text("ValueError: LoRA rank 32 is greater than max_lora_rank 16.\n")
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
-        scene.supervisor._ledger.known.past = attrs.evolve(
-            scene.supervisor._ledger.known.past, proven=()
+        scene.supervisor._state.known.past = attrs.evolve(
+            scene.supervisor._state.known.past, proven=()
         )
         await scene.spawner.last.end(1)
         await scene.until_state(State.HELD)
@@ -286,8 +282,8 @@ async def test_whoever_wants_to_know_is_told_whenever_nothing_of_the_engine_is_l
     def ended() -> None:
         told[0] += 1
 
-    site = attrs.evolve(scene.settings.site, ended=ended)
-    scene.supervisor = Supervisor(attrs.evolve(scene.settings, site=site))
+    context = attrs.evolve(scene.settings.context, ended=ended)
+    scene.supervisor = Supervisor(attrs.evolve(scene.settings, context=context))
     async with running(scene):
         await scene.until(scene.supervisor.looked.is_set)
         assert told == [1]
@@ -309,9 +305,9 @@ async def test_span_of_a_load_is_a_phase(tmp_path: Path) -> None:
 
 async def test_start_that_is_wanted_before_a_hold_begins_goes_before_it(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
-    ledger = scene.supervisor._ledger
-    ledger.to(Trigger.START)
-    ledger.to(Trigger.SPAWN_FAILED)
+    engine_state = scene.supervisor._state
+    engine_state.to(Trigger.START)
+    engine_state.to(Trigger.SPAWN_FAILED)
     scene.supervisor.start()
     await asyncio.wait_for(scene.supervisor._hold(), 5)
     assert scene.state is State.BACKOFF

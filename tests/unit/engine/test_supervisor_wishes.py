@@ -152,11 +152,11 @@ class Queued(Trouble):
     """Another engine loads on its GPU first."""
 
     async def begins(self, life: Life) -> None:
-        life.scene.turns.take("other", LoadingEngine())
+        life.scene.load_slots.take("other", LoadingEngine())
 
     def ends(self, life: Life) -> None:
         super().ends(life)
-        life.scene.turns.give_back("other")
+        life.scene.load_slots.give_back("other")
 
 
 class Found(Trouble):

@@ -39,7 +39,7 @@ def exited(ago: float, cause: str = "engine_core_died", **more: Any) -> tuple[fl
     fields = {
         "code": "0",
         "requested": False,
-        "text": "exited with code 0, unasked",
+        "text": "exited with code 0 unexpectedly",
         "cause": cause,
         "kind": "transient",
         "explanation": f"Explained: {cause}.",
@@ -74,7 +74,7 @@ def test_tell_what_died_why_what_was_done_and_what_to_do() -> None:
     report = found.report
     assert report.what.startswith("chat serves again since ")
     assert "(12m 40s ago). Before: chat failed 13m 20s ago, at " in report.what
-    assert report.what.endswith(", after it had served for 2h: it exited with code 0, unasked.")
+    assert report.what.endswith(", after it had served for 2h: it exited with code 0 unexpectedly.")
     assert report.why == "Explained: engine_core_died. (cause: engine_core_died)"
     assert report.evidence == ("the line",)
     assert report.done.startswith("Another start was planned after 1s; it was started again at ")
@@ -131,7 +131,7 @@ def test_tell_of_an_engine_that_never_failed() -> None:
     assert "chat has not failed since" in fine.text
     assert "it is ready" in fine.text
     asked = told((50, EngineExited.name, {"requested": True}), to(50, "stopped"))
-    assert "It ended last 50s ago, as asked." in narrative.tell("chat", asked, NOW).text
+    assert "It ended last 50s ago as requested." in narrative.tell("chat", asked, NOW).text
     assert narrative.tell("chat", [], NOW).report.what.startswith("Nothing is known of chat")
 
 
@@ -140,7 +140,7 @@ def test_tell_of_an_engine_that_never_failed() -> None:
     [
         (HistoryInterrupted.name, {"last_event_at": NOW - 100}, "vllmd itself was killed after"),
         (HistoryIncomplete.name, {"missing": 3}, "3 events before"),
-        (HistorySetAside.name, {}, "the history was damaged"),
+        (HistorySetAside.name, {}, "The history was damaged"),
     ],
 )
 def test_tell_minds_a_gap_after_the_failure(name: str, fields: Any, words: str) -> None:
@@ -187,7 +187,10 @@ def test_tell_of_a_time_that_no_calendar_has() -> None:
 
 
 def test_tell_of_an_end_without_words_says_its_code() -> None:
-    for fields, words in (({"code": "137"}, "exited with code 137, unasked"), ({}, "code unknown")):
+    for fields, words in (
+        ({"code": "137"}, "exited with code 137 unexpectedly"),
+        ({}, "code unknown"),
+    ):
         assert words in narrative.tell("chat", told((9, EngineExited.name, fields)), NOW).text
 
 

@@ -19,7 +19,7 @@ from vllmd.events.traces import RequestSlow
 ENDED = EngineExited(
     code="0",
     requested=False,
-    text="exited with code 0, unasked",
+    text="exited with code 0 unexpectedly",
     run_id="1a",
     phase=None,
     killed=("EngineCore",),
@@ -49,7 +49,7 @@ def test_to_fields_are_values_of_json_and_leave_out_what_is_not_said() -> None:
     assert to_fields(ENDED) == {
         "code": "0",
         "requested": False,
-        "text": "exited with code 0, unasked",
+        "text": "exited with code 0 unexpectedly",
         "run_id": "1a",
         "phase": None,
         "killed": ["EngineCore"],
@@ -126,7 +126,7 @@ SLOW = RequestSlow(
         (
             ENDED,
             "level=error event=engine.exited engine=chat code=0 requested=false "
-            'text="exited with code 0, unasked" run_id=1a phase= '
+            'text="exited with code 0 unexpectedly" run_id=1a phase= '
             "killed=['EngineCore'] "
             "incident= last_line=bye",
         ),

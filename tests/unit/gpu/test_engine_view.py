@@ -6,7 +6,7 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.gpus import G1, G2, TEXT, GpuScene
 from tests.helpers.make import config
-from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.gpu.attribution import Owner
 from vllmd.gpu.engine_view import view_of
 from vllmd.gpu.service import GpuService
@@ -19,7 +19,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GpuScene:
     return GpuScene(tmp_path, monkeypatch)
 
 
-def view(scene: GpuScene, name: str = "chat") -> GpuView:
+def view(scene: GpuScene, name: str = "chat") -> EngineGpus:
     return view_of(scene.gpus, scene.config.engines[name])
 
 
@@ -48,7 +48,7 @@ def test_silent_reader_knows_nothing(scene: GpuScene) -> None:
     scene.holds(CHAT)
     scene.clock.now += 100
     chat = view(scene)
-    known = (chat.fine(), chat.has_room(), chat.busy(1), chat.memory_bytes(1))
+    known = (chat.fine(), chat.has_room(), chat.busy(), chat.memory_bytes())
     assert known == (None,) * 4
 
 
@@ -61,18 +61,18 @@ def test_room_is_there_when_a_start_would_fit(scene: GpuScene) -> None:
 
 
 def test_busy_is_sure_only_on_a_gpu_of_its_own(scene: GpuScene) -> None:
-    assert view(scene).busy(1) is None
+    assert view(scene).busy() is None
     scene.holds(CHAT)
-    assert view(scene).busy(1) is False
+    assert view(scene).busy() is False
     scene.read("fast", {}, busy_ratio=0.4)
-    assert view(scene).busy(1) is True
+    assert view(scene).busy() is True
     scene.holds(CHAT, (G1, 7, 5, Owner.FOREIGN, None))
-    assert view(scene).busy(1) is None
+    assert view(scene).busy() is None
 
 
 def test_memory_is_that_of_all_its_gpus(scene: GpuScene) -> None:
     scene.holds((G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 22, Owner.ENGINE, "code"))
-    assert view(scene, "code").memory_bytes(1) == 42 * 1024**3
+    assert view(scene, "code").memory_bytes() == 42 * 1024**3
 
 
 def test_seen_are_the_xids_of_its_gpus_and_who_holds_their_memory(scene: GpuScene) -> None:
@@ -125,7 +125,7 @@ def test_host_without_gpus_knows_nothing(tmp_path: Path) -> None:
         f'[daemon]\nrun_dir = "{tmp_path}"\n[gpu]\nsource = "none"\n[engines.chat]\nmodel = "m"\n'
     )
     gpus = GpuService(made, {}, lambda: [], FakeClock(), GpuStateFile(tmp_path / "gpus.json"))
-    assert view_of(gpus, made.engines["chat"]) == GpuView()
+    assert type(view_of(gpus, made.engines["chat"])) is EngineGpus
 
 
 def test_engine_that_sees_no_gpu_is_not_concerned(
@@ -135,7 +135,7 @@ def test_engine_that_sees_no_gpu_is_not_concerned(
     scene = GpuScene(tmp_path, monkeypatch, text)
     scene.library = "590.2"
     scene.slow()
-    assert view(scene) == GpuView()
+    assert type(view(scene)) is EngineGpus
     assert view(scene, "code").mismatch() is not None
 
 

@@ -210,12 +210,12 @@ async def test_message_that_lacks_something_never_ends_whoever_listens() -> None
     for line in broken_messages():
         latest = LatestReadings(Periods(), 60.0)
         take = functools.partial(LatestReadings.take, latest, now=0.0)
-        link = ReaderProcess(["x"], take, lambda: None, SystemClock(), late_s=9)
+        process = ReaderProcess(["x"], take, lambda: None, SystemClock(), late_s=9)
         reader = asyncio.StreamReader()
         for kind in ("hello", "devices"):
             reader.feed_data(wire.encode(kind, **MESSAGES[kind]))
         reader.feed_data(line + wire.encode("problem", reason="hung", text="the end"))
-        problem = await link._listen(reader, None)  # type: ignore[arg-type]
+        problem = await process._listen(reader, None)  # type: ignore[arg-type]
         told += "does not make sense" in problem.text
     assert told > 30
 

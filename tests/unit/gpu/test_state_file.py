@@ -9,7 +9,7 @@ from vllmd.gpu.state_file import MAX_PROCESSES, GpuState, GpuStateFile
 from vllmd.shim.proc import boot_id
 
 
-def notes() -> GpuState:
+def state() -> GpuState:
     return GpuState(
         processes={(10, 99): "chat"},
         sessions={10: "chat"},
@@ -22,13 +22,13 @@ def notes() -> GpuState:
 
 def test_notes_come_back(tmp_path: Path) -> None:
     book = GpuStateFile(tmp_path / "gpus.json")
-    book.save(notes())
-    assert book.load() == notes()
+    book.save(state())
+    assert book.load() == state()
 
 
 def test_notes_of_another_boot_are_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "gpus.json"
-    GpuStateFile(path).save(notes())
+    GpuStateFile(path).save(state())
     path.write_text(path.read_text().replace(boot_id(), "another"))
     assert GpuStateFile(path).load() == GpuState()
 
@@ -36,8 +36,8 @@ def test_notes_of_another_boot_are_forgotten(tmp_path: Path) -> None:
 def test_same_notes_are_written_once(tmp_path: Path) -> None:
     done: list[object] = []
     book = GpuStateFile(tmp_path / "gpus.json", lambda work, _key=None, /: done.append(work))
-    book.save(notes())
-    book.save(notes())
+    book.save(state())
+    book.save(state())
     assert len(done) == 1
 
 
@@ -58,11 +58,11 @@ def test_file_of_other_shape_is_said(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_disk_that_refuses_is_said_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     book = GpuStateFile(tmp_path / "file" / "gpus.json")
-    book.save(notes())
+    book.save(state())
     assert "state_file.not_written" in capsys.readouterr().out
     (tmp_path / "file").unlink()
-    book.save(notes())  # the same, which is not written yet
-    assert book.load() == notes()
+    book.save(state())  # the same, which is not written yet
+    assert book.load() == state()
 
 
 def test_processes_are_bounded_the_oldest_go_first(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_file_that_is_deleted_is_begun_anew_and_said_once(tmp_path: Path) -> Non
     assert history.problem is None
     assert [each.name for each in told] == [HistoryFailed.name]
     assert isinstance(told[0], HistoryFailed)
-    assert "it was deleted, replaced or cut" in told[0].problem
+    assert "it was deleted, replaced or truncated" in told[0].problem
     (tmp_path / "state" / NAME).unlink()
     assert history.read(EventFilter()) == [], "a reader notices it too"
     history.close()

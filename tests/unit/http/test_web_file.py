@@ -132,7 +132,7 @@ def test_file_that_never_could_be_used_has_nothing_until_it_can(tmp_path: Path) 
         assert (file.current(), file.context()) == (None, None)
     assert [log["event"] for log in logs] == ["web_config.refused"]
     assert file.problem is not None
-    assert "nobody is let in" in file.problem
+    assert "all requests are refused" in file.problem
     write(tmp_path, TLS)
     assert file.context() is not None
 

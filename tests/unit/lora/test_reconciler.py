@@ -86,7 +86,7 @@ class Scene:
         return str(write_adapter(self.folder / name, **about))
 
     def conditions(self) -> dict[str, str]:
-        return {each.name: str(each.condition) for each in self.reconciler.standings()}
+        return {each.name: str(each.condition) for each in self.reconciler.statuses()}
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ async def test_a_start_is_over_when_each_adapter_is_loaded_or_refused(scenes: An
     assert scene.conditions() == {"a": "loaded", "b": "failed"}
     (failed,) = [log for log in logs if log["event"] == LoraFailed.name]
     assert "its rank 64 is above max_lora_rank 16" in failed["reason"]
-    assert failed["consequence"] == "the engine serves without it; it is tried again"
+    assert failed["consequence"] == "the engine serves without it; it is retried"
 
 
 async def test_an_engine_that_serves_already_waits_for_no_adapter(scenes: Any) -> None:
@@ -212,7 +212,7 @@ async def test_what_others_loaded_is_named_and_goes_if_it_is_to(
         await scene.look()
     assert scene.api.loaded == left
     found = [log for log in logs if log["event"] == LoraChangedElsewhere.name]
-    assert [log["change"] for log in found] == ["loaded by somebody else"]
+    assert [log["change"] for log in found] == ["loaded by another client"]
 
 
 async def test_what_others_unloaded_or_moved_is_mended(scenes: Any) -> None:
@@ -230,7 +230,7 @@ async def test_what_others_unloaded_or_moved_is_mended(scenes: Any) -> None:
         ("replace", "b", f"{scene.folder}/b"),
     ]
     (changed,) = [log for log in logs if log["event"] == LoraChangedElsewhere.name]
-    assert (changed["adapter"], changed["change"]) == ("a", "unloaded by somebody else")
+    assert (changed["adapter"], changed["change"]) == ("a", "unloaded by another client")
 
 
 async def test_a_folder_is_followed(scenes: Any) -> None:
@@ -276,11 +276,11 @@ async def test_files_that_change_make_an_adapter_stale_until_it_is_reloaded(scen
     await scene.look()
     scene.adapter("a", lora_alpha=4)
     await scene.look()
-    assert [each.stale for each in scene.reconciler.standings() if each.name == "a"] == [True]
+    assert [each.stale for each in scene.reconciler.statuses() if each.name == "a"] == [True]
     scene.reconciler.reload("a")
     await scene.look(0)
     assert scene.api.asked[-1] == ("replace", "a", f"{path}/.")
-    assert [each.stale for each in scene.reconciler.standings() if each.name == "a"] == [False]
+    assert [each.stale for each in scene.reconciler.statuses() if each.name == "a"] == [False]
 
 
 async def test_a_reload_that_fails_keeps_what_serves(scenes: Any) -> None:
@@ -291,7 +291,7 @@ async def test_a_reload_that_fails_keeps_what_serves(scenes: Any) -> None:
     scene.adapter("a", rank=64)
     scene.reconciler.reload("a")
     await scene.look(0)
-    (standing,) = [each for each in scene.reconciler.standings() if each.name == "a"]
+    (standing,) = [each for each in scene.reconciler.statuses() if each.name == "a"]
     assert standing.condition == "loaded"
     assert "rank 64" in str(standing.reason)
     assert scene.api.asked[-1][0] == "load"

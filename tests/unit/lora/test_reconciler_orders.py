@@ -114,7 +114,7 @@ class Play:
             case "pass":
                 await self.scene.clock.advance(15)
         await settle(5)
-        assert {each.name for each in reconciler.standings()} >= self.wanted.keys()
+        assert {each.name for each in reconciler.statuses()} >= self.wanted.keys()
 
     async def ends(self) -> None:
         """Let nothing be in the way any more; then all is as it is wanted."""

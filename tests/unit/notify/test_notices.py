@@ -12,7 +12,7 @@ from vllmd.notify.notices import CONFIG, DAEMON, FAILED, HELD, STALLED, Notice, 
 
 EXITED: dict[str, Any] = {
     "requested": False,
-    "text": "exited with code 0, unasked",
+    "text": "exited with code 0 unexpectedly",
     "cause": "engine_core_died",
     "explanation": "It died.",
     "advice": "Do this.",

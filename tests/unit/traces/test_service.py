@@ -33,14 +33,14 @@ class Scene:
         self.models: Any = {"data": [{"id": "tiny"}, {"id": "sql"}]}
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
         self.clock = FakeClock()
-        self.surroundings = Environment(sockets=sockets or {})
+        self.environment = Environment(sockets=sockets or {})
         self.started: list[Any] = []
         self.tracing = self.make(self.config)
 
     def make(self, config: Config) -> TraceService:
         return TraceService(
             config,
-            self.surroundings,
+            self.environment,
             command.build_all(config),
             self.client,
             self.clock,
@@ -116,7 +116,7 @@ async def test_a_socket_of_the_manager_is_used_and_stays() -> None:
 
 async def test_coverage_compares_what_came_with_what_the_page_says() -> None:
     scene = Scene()
-    tracing, aggregate = scene.tracing, scene.surroundings.traces.aggregate
+    tracing, aggregate = scene.tracing, scene.environment.traces.aggregate
     tracing.page_read("chat", scene.page(0))
     for _ in range(3):
         aggregate.add("chat", span(), frozenset())
@@ -150,7 +150,7 @@ async def test_windows_end_and_their_requests_are_logged() -> None:
 
 async def test_a_mistake_in_it_costs_spans_and_nothing_else() -> None:
     scene = Scene("window_s = 1\n")
-    broken, calls = scene.surroundings.traces.slowest, []
+    broken, calls = scene.environment.traces.slowest, []
 
     def end(now: float) -> None:
         calls.append(now)
@@ -169,8 +169,8 @@ async def test_a_mistake_in_it_costs_spans_and_nothing_else() -> None:
 
 async def test_what_was_counted_outlives_a_daemon_that_begins_anew() -> None:
     scene = Scene()
-    scene.surroundings.traces.aggregate.add("chat", span(), frozenset())
-    scene.surroundings.traces.aggregate.add("gone", span(), frozenset())
+    scene.environment.traces.aggregate.add("chat", span(), frozenset())
+    scene.environment.traces.aggregate.add("gone", span(), frozenset())
     again = scene.make(scene.config)
     assert set(again.figures().state.aggregate.series) == {("chat", "unknown")}
 
@@ -180,7 +180,7 @@ async def test_a_forward_that_cannot_be_set_up_costs_only_itself(tmp_path: Path)
     forward = f'[traces.forward]\nendpoint = "http://tempo:4318"\nheaders_file = "{missing}"\n'
     scene = Scene(forward)
     assert scene.tracing.figures().forward_up is None
-    assert not scene.surroundings.traces.queue.wanted
+    assert not scene.environment.traces.queue.wanted
     await scene.tracing.open()
     assert (await scene.send("sql")).status_code == 200
     await scene.tracing.close(flush=True)
@@ -190,7 +190,7 @@ async def test_a_forward_that_cannot_be_set_up_costs_only_itself(tmp_path: Path)
 
 async def test_a_forward_that_is_taken_out_drops_what_waits() -> None:
     scene = Scene('[traces.forward]\nendpoint = "http://127.0.0.1:9"\n')
-    queue = scene.surroundings.traces.queue
+    queue = scene.environment.traces.queue
     queue.put(b"x", 3)
     config, _ = parse(ENGINE)
     scene.make(config)

@@ -7,7 +7,7 @@ from vllmd.util.disk_thread import DiskThread, at_once
 from vllmd.util.parts import PartRunner
 
 
-def test_aside_does_everything_in_order_and_elsewhere() -> None:
+def test_disk_thread_does_everything_in_order_and_elsewhere() -> None:
     worker, done = DiskThread(), list[tuple[int, bool]]()
     here = threading.current_thread()
     for number in range(100):
@@ -16,7 +16,7 @@ def test_aside_does_everything_in_order_and_elsewhere() -> None:
     assert done == [(number, False) for number in range(100)]
 
 
-def test_aside_that_stands_still_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_thread_that_stands_still_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_thread, "CLOSE_S", 0.05)
     worker, mended = DiskThread(), threading.Event()
 
@@ -35,7 +35,7 @@ def test_at_once_does_it_here() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyError("x"), MemoryError(), SystemExit(1)])
-def test_aside_work_that_raises_is_counted_and_the_next_is_done(error: BaseException) -> None:
+def test_disk_thread_work_that_raises_is_counted_and_the_next_is_done(error: BaseException) -> None:
     parts, done = PartRunner(), list[int]()
     worker = DiskThread(parts)
 
@@ -66,7 +66,7 @@ class StoodStill:
         assert self.worker.close()
 
 
-def test_aside_of_what_waits_for_one_file_only_the_newest_is_written() -> None:
+def test_disk_thread_of_what_waits_for_one_file_only_the_newest_is_written() -> None:
     worker, done = DiskThread(), list[str]()
     disk = StoodStill(worker)
     worker.do(lambda: done.append("chat 1"), "chat.json")
@@ -77,7 +77,7 @@ def test_aside_of_what_waits_for_one_file_only_the_newest_is_written() -> None:
     assert done == ["usage", "gpus", "chat 2"]
 
 
-def test_aside_more_than_it_may_hold_gives_up_the_oldest_and_counts_it(
+def test_disk_thread_more_than_it_may_hold_gives_up_the_oldest_and_counts_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(disk_thread, "MAX_WAITING", 3)

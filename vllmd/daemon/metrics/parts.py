@@ -20,7 +20,7 @@ class PartsCollector:
         """Yield the failures of each part, those too that never failed, and the bad ends."""
         failures = CounterMetricFamily(
             "vllmd_part_failures_total",
-            "Mistakes that ended a part of the daemon, or one piece of its work; it goes on.",
+            "Errors that ended a part of the daemon, or one piece of its work; it is restarted.",
             labels=["part"],
         )
         for name, count in sorted(self._parts.failures().items()):

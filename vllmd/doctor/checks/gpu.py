@@ -143,7 +143,7 @@ def gpu_share(case: Case) -> Iterator[Finding]:
         FindingSeverity.ERROR,
         f"{format_bytes(gpu.free)} of the GPU are free, and gpu_memory_utilization {case.share:g} "
         f"asks for {format_bytes(gpu.cuda * case.share)}",
-        "vLLM refuses to start. Somebody else holds the rest.",
+        "vLLM refuses to start. Other processes hold the rest.",
         f"'vllmd gpu' names who; or set gpu_memory_utilization = {int(possible * 100) / 100:g}.",
     )
 
@@ -156,7 +156,7 @@ def persistence_mode(case: Case) -> Iterator[Finding]:
         "persistence-mode",
         FindingSeverity.INFO,
         "persistence mode is off",
-        "Each start initializes the GPUs anew, which takes seconds, and settings such as power "
+        "Each start initializes the GPUs again, which takes seconds, and settings such as power "
         "limits are lost.",
         "systemctl enable --now nvidia-persistenced (or: nvidia-smi -pm 1)",
     )

@@ -133,6 +133,6 @@ def leftovers(case: Case) -> Iterator[Finding]:
             "leftovers",
             FindingSeverity.INFO,
             f"{format_bytes(each.size)} of {each.what} ({each.where})",
-            "Nothing that serves reads it; compiled kernels are made anew at the next start.",
+            "Nothing that serves reads it; kernels are compiled again at the next start.",
             "Remove it, while no engine starts.",
         )

@@ -60,7 +60,7 @@ class IncidentRecorder:
     def __init__(
         self,
         folder: Path,
-        ledger: EngineState,
+        engine_state: EngineState,
         clock: Clock,
         command: Command,
         *,
@@ -73,7 +73,7 @@ class IncidentRecorder:
         `before` is the one that it takes the place of.
         """
         self._folder = folder
-        self._ledger = ledger
+        self._state = engine_state
         self._clock = clock
         self._command = command
         self._limit_s = limit_s
@@ -162,14 +162,14 @@ class IncidentRecorder:
         try:
             asyncio.get_running_loop().run_in_executor(None, self._write, folder, files)
         except (OSError, RuntimeError) as error:  # no thread: the end itself is still told
-            emit(self._ledger.log, IncidentFailed(problem=str(error)))
+            emit(self._state.log, IncidentFailed(problem=str(error)))
 
     def _write(self, folder: Path, files: Callable[[], Files]) -> bool:
         """Write files; tell whether they are there. A full disk is only said."""
         try:
             _write_files(folder, files())
         except OSError as error:
-            emit(self._ledger.log, IncidentFailed(problem=str(error)))
+            emit(self._state.log, IncidentFailed(problem=str(error)))
             return False
         return True
 

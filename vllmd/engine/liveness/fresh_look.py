@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -45,16 +45,7 @@ class FreshLook:
     problem: str = ""
 
 
-LookAfresh = Callable[[bool], Awaitable[FreshLook]]
-"""Looks at an engine; sends it a canary too if that is asked for. Never raises."""
-
-
-async def nobody_looks(_canary: bool) -> FreshLook:
-    """Look at nothing, where no process is to be started."""
-    return FreshLook(PageAnswer.UNKNOWN, problem="nobody looks afresh here")
-
-
-def confirms(fresh: FreshLook, first: Reading, judgement: Assessment) -> bool:
+def confirms(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:
     """Tell whether a fresh look shows the same as the reading that an engine was found stalled by.
 
     Silence is confirmed by silence; standing still by the very same counts of steps and tokens,
@@ -62,13 +53,13 @@ def confirms(fresh: FreshLook, first: Reading, judgement: Assessment) -> bool:
     """
     if first.answer is not PageAnswer.PAGE:
         return not fresh.answered and fresh.answer in (PageAnswer.NONE, PageAnswer.REFUSED)
-    if fresh.answer is not PageAnswer.PAGE or judgement.rank is None:
+    if fresh.answer is not PageAnswer.PAGE or assessment.rank is None:
         return False
-    if judgement.rank == RANK:
+    if assessment.rank == RANK:
         before = {name: (r.steps, r.tokens) for name, r in first.ranks.items() if name != RANK}
         now = {name: (r.steps, r.tokens) for name, r in fresh.ranks.items()}
         return now == before and not fresh.canary
-    before_rank, rank = first.ranks.get(judgement.rank), fresh.ranks.get(judgement.rank)
+    before_rank, rank = first.ranks.get(assessment.rank), fresh.ranks.get(assessment.rank)
     return before_rank is not None and rank is not None and rank.stands(before_rank)
 
 
@@ -96,7 +87,7 @@ async def look(
     }
     try:
         said = await _say(program, json.dumps(wanted).encode() + b"\n", lag)
-        return _judge(json.loads(said), read)
+        return _detector(json.loads(said), read)
     except (OSError, RuntimeError) as error:  # RuntimeError: no thread to wait for it
         problem = f"the process that looks afresh could not be started: {error}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -104,7 +95,7 @@ async def look(
     return FreshLook(PageAnswer.UNKNOWN, problem=problem)
 
 
-def _judge(said: dict[str, Any], read: Callable[[str], Mapping[str, RankProgress]]) -> FreshLook:
+def _detector(said: dict[str, Any], read: Callable[[str], Mapping[str, RankProgress]]) -> FreshLook:
     """Take what the process said for what it is worth.
 
     Raises: ValueError, KeyError, TypeError, AttributeError: it makes no sense.

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
 from vllmd.config.model import LivenessConfig
 from vllmd.engine import exits
 from vllmd.engine.engine_state import EngineState
-from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.canary import RANK, Ask, Canary
-from vllmd.engine.liveness.fresh_look import LookAfresh, confirms, nobody_looks
+from vllmd.engine.liveness.fresh_look import FreshLook, confirms
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.liveness.stall_detector import (
     Assessment,
@@ -21,7 +22,7 @@ from vllmd.engine.liveness.stall_detector import (
 )
 from vllmd.engine.loading.memory_sizes import parse_size
 from vllmd.engine.loading.phases import SPANS, is_waiting_notice, parse_phase
-from vllmd.engine.output.run_output import lines_now, output_of
+from vllmd.engine.output.run_output import output_of
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineCleared, EngineProgressed, EngineStalled, IncidentFailed
@@ -37,28 +38,45 @@ SILENT_POLLS = 3
 """So many polls in a row without an answer make an engine unreachable: one may be lost to load."""
 
 
-@attrs.frozen
-class Probes:
+class Probes(Protocol):
     """What is asked of a running engine."""
 
-    loading: Callable[[], Awaitable[bool]]
-    """Whether its API answers."""
-    serving: Callable[[], Awaitable[Reading]]
-    """What its page shows; never raises."""
-    owns_port: Callable[[int], bool | None]
-    """Whether a process below that shim listens on the engine's port; None if not known."""
-    forget: Callable[[], None]
-    """Told when the engine is gone, so that nothing read from it is shown any longer."""
-    activity: Callable[[int, int], ProcessActivity | None] = lambda _shim, _engine: None
-    """What the processes below that shim, and that main process, have used; None if not known."""
-    pages: Callable[[], bytes] = bytes
-    """Its pages of the last minutes, as text."""
-    printed: Callable[[LogReader], Awaitable[list[str]]] = lines_now
-    """Reads what a loading engine printed since it was asked last."""
-    canary: Ask | None = None
-    """Sends a completion of one token; None if that is not wanted."""
-    fresh: LookAfresh = nobody_looks
-    """Looks once more, in a process that is not late, before anything is done."""
+    @property
+    def canary(self) -> Ask | None:
+        """Sends a completion of one token; None if that is not wanted."""
+        ...
+
+    async def loading(self) -> bool:
+        """Tell whether its API answers, and what has to be loaded besides is."""
+        ...
+
+    async def serving(self) -> Reading:
+        """Return what its page shows; never raises."""
+        ...
+
+    async def look_afresh(self, canary: bool) -> FreshLook:
+        """Look once more, in a process that is not late, before anything is done."""
+        ...
+
+    async def printed(self, log: LogReader) -> list[str]:
+        """Return what a loading engine printed since it was asked last."""
+        ...
+
+    def owns_port(self, shim_pid: int) -> bool | None:
+        """Tell whether a process below that shim listens on its port; None if not known."""
+        ...
+
+    def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
+        """Return what the processes below a shim, and the main one, have used; None: not known."""
+        ...
+
+    def pages(self) -> bytes:
+        """Return its pages of the last minutes, as text."""
+        ...
+
+    def forget(self) -> None:
+        """Forget what was read from it: the engine is gone."""
+        ...
 
 
 @attrs.frozen
@@ -85,13 +103,13 @@ class LivenessMonitor:
     Its settings may be replaced meanwhile: the next look goes by them.
     """
 
-    ledger: EngineState
+    engine_state: EngineState
     probes: Probes
     lag: LoopLag
     poll_s: float
     port: int
     limits: LivenessConfig
-    gpu: GpuView
+    gpu: EngineGpus
     diagnose: Diagnose
     loaded: Callable[[], None] = lambda: None
     """Told when the engine is ready for the first time in this run."""
@@ -99,15 +117,15 @@ class LivenessMonitor:
     """What was said while it was not sure how the engine does."""
 
     async def run(self, run: RunRecord) -> Stall:
-        """Follow the engine of `run`, from where the ledger has it.
+        """Follow the engine of `run`, from its state.
 
         Returns: why it is to be killed.
         """
-        if not self.ledger.has_served:
+        if not self.engine_state.has_served:
             stall = await self._until_ready(run)
             if stall is not None:
                 return stall
-            self.ledger.ready()
+            self.engine_state.ready()
             self.loaded()
         return await self._serve(run)
 
@@ -124,29 +142,29 @@ class LivenessMonitor:
 
     def span_ended(self, name: str, at: float) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
-        if self.ledger.state is State.LOADING:
-            self.ledger.reach(SPANS.get(name), at)
+        if self.engine_state.state is State.LOADING:
+            self.engine_state.reach(SPANS.get(name), at)
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
         log = output_of(run)
-        judge = LoadStallDetector(self.limits.load_stall_s, self.poll_s)
+        detector = LoadStallDetector(self.limits.load_stall_s, self.poll_s)
         judged_at, spoke = self.lag.watched(), False
         while True:
             spoke = await self._hear(log) or spoke
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None
-                self.ledger.found(
+                self.engine_state.found(
                     f"port {self.port} is answered by a process that is not this engine: end it "
                     f"(ss -ltnp 'sport = {self.port}') or give the engine another port"
                 )
             now = self.lag.watched()
-            judge.limit_s, judge.poll_s = self.limits.load_stall_s, self.poll_s
+            detector.limit_s, detector.poll_s = self.limits.load_stall_s, self.poll_s
             if now - judged_at >= self.poll_s:
                 judged_at = now
-                reason = self._judge_load(judge, run, spoke=spoke)
+                reason = self._judge_load(detector, run, spoke=spoke)
                 spoke = False
-                if reason and await self._load_stalls(run, judge, log, reason):
+                if reason and await self._load_stalls(run, detector, log, reason):
                     return Stall(exits.LOAD_STALLED, reason)
             await self.lag.clock.sleep(LOADING_POLL_S)
 
@@ -155,46 +173,50 @@ class LivenessMonitor:
         spoke = False
         for line in await self.probes.printed(log):  # one by one: a phase may be over within a poll
             spoke = spoke or not is_waiting_notice(line)
-            self.ledger.reach(parse_phase(line))
-            self.ledger.learn(parse_size(line))
+            self.engine_state.reach(parse_phase(line))
+            self.engine_state.learn(parse_size(line))
         return spoke
 
-    def _judge_load(self, judge: LoadStallDetector, run: RunRecord, *, spoke: bool) -> str | None:
+    def _judge_load(
+        self, detector: LoadStallDetector, run: RunRecord, *, spoke: bool
+    ) -> str | None:
         activity = None if spoke else self.activity(run)
-        return judge.judge(self.lag.watched(), spoke=spoke, activity=activity)
+        return detector.detector(self.lag.watched(), spoke=spoke, activity=activity)
 
     async def _load_stalls(
-        self, run: RunRecord, judge: LoadStallDetector, log: LogReader, reason: str
+        self, run: RunRecord, detector: LoadStallDetector, log: LogReader, reason: str
     ) -> bool:
         """Act on a load that seems to stand still; tell whether it is to be ended."""
-        said_only = self.ledger.state is State.STALLED
+        said_only = self.engine_state.state is State.STALLED
         if said_only and not self.limits.restart_stalled:
             return False
-        if not await self._load_stands(run, judge, log):
+        if not await self._load_stands(run, detector, log):
             return False
         return said_only or (
-            await self._stalled(run, reason) and await self._load_stands(run, judge, log)
+            await self._stalled(run, reason) and await self._load_stands(run, detector, log)
         )
 
-    async def _load_stands(self, run: RunRecord, judge: LoadStallDetector, log: LogReader) -> bool:
+    async def _load_stands(
+        self, run: RunRecord, detector: LoadStallDetector, log: LogReader
+    ) -> bool:
         """Look afresh at a load that seems to stand still."""
-        fresh = await self.probes.fresh(False)
+        fresh = await self.probes.look_afresh(False)
         if fresh.answer is PageAnswer.UNKNOWN:
             self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
         if fresh.answered:
-            judge.pardon()
-        return self._judge_load(judge, run, spoke=await self._hear(log)) is not None
+            detector.pardon()
+        return self._judge_load(detector, run, spoke=await self._hear(log)) is not None
 
     async def _serve(self, run: RunRecord) -> Stall:
-        judge = StallDetector(self.limits, self.poll_s)
+        detector = StallDetector(self.limits, self.poll_s)
         own: Canary | None = None
         silent = blind = 0
         try:
             while True:
                 own = self._canary(own)
-                judge.limits, judge.poll_s = self.limits, self.poll_s
+                detector.limits, detector.poll_s = self.limits, self.poll_s
                 await self.lag.clock.sleep(self.poll_s)
                 reading = await self.probes.serving()
                 blind = self._count_blind(reading, blind)
@@ -202,11 +224,11 @@ class LivenessMonitor:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
                 self._note(reading, silent)
                 reading = self._with_canary(own, reading)
-                judgement = judge.judge(reading, lambda: self.activity(run))
-                if judgement.verdict is not Verdict.STALLED:
-                    self._recovered(reading, judgement, silent)
-                elif await self._stalls(run, judge, reading, judgement):
-                    return Stall(exits.STALLED, judgement.reason)
+                assessment = detector.detector(reading, lambda: self.activity(run))
+                if assessment.verdict is not Verdict.STALLED:
+                    self._recovered(reading, assessment, silent)
+                elif await self._stalls(run, detector, reading, assessment):
+                    return Stall(exits.STALLED, assessment.reason)
         finally:
             if own is not None:
                 own.close()
@@ -228,42 +250,42 @@ class LivenessMonitor:
         idle = not any(rank.has_work for rank in reading.ranks.values())
         rank = own.look(steps, idle and not reading.sleeping)
         if own.problem is not None:
-            self.ledger.found(f"the canary was not answered as it should be: {own.problem}")
+            self.engine_state.found(f"the canary was not answered as it should be: {own.problem}")
         return (
             reading if rank is None else attrs.evolve(reading, ranks={**reading.ranks, RANK: rank})
         )
 
     async def _stalls(
-        self, run: RunRecord, judge: StallDetector, reading: Reading, judgement: Assessment
+        self, run: RunRecord, detector: StallDetector, reading: Reading, assessment: Assessment
     ) -> bool:
         """Act on an engine that seems to be stalled; tell whether it is to be killed.
 
         It is looked at afresh before that is said, and again before it is killed.
         """
-        said_only = self.ledger.state is State.STALLED
+        said_only = self.engine_state.state is State.STALLED
         if said_only and not self.limits.restart_stalled:
             return False
-        if not await self._confirmed(judge, reading, judgement):
+        if not await self._confirmed(detector, reading, assessment):
             return False
         return said_only or (
-            await self._stalled(run, judgement.reason)
-            and await self._confirmed(judge, reading, judgement)
+            await self._stalled(run, assessment.reason)
+            and await self._confirmed(detector, reading, assessment)
         )
 
     async def _confirmed(
-        self, judge: StallDetector, reading: Reading, judgement: Assessment
+        self, detector: StallDetector, reading: Reading, assessment: Assessment
     ) -> bool:
         """Look afresh at an engine that seems to be stalled; what is not sure is not confirmed."""
-        fresh = await self.probes.fresh(judgement.rank == RANK)
+        fresh = await self.probes.look_afresh(assessment.rank == RANK)
         if fresh.answer is PageAnswer.UNKNOWN:
             self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
-        if confirms(fresh, reading, judgement):
+        if confirms(fresh, reading, assessment):
             return True
-        judge.pardon()
-        emit(self.ledger.log, EngineCleared(doubt=judgement.reason, answer=fresh.answer))
-        if fresh.answer is PageAnswer.PAGE and self.ledger.state is State.STALLED:
+        detector.pardon()
+        emit(self.engine_state.log, EngineCleared(doubt=assessment.reason, answer=fresh.answer))
+        if fresh.answer is PageAnswer.PAGE and self.engine_state.state is State.STALLED:
             self._progressed(Verdict.BUSY)
         return False
 
@@ -276,18 +298,18 @@ class LivenessMonitor:
             if blind >= SILENT_POLLS:
                 self._sure()
             return 0
-        if blind + 1 >= SILENT_POLLS and self.ledger.state is not State.STALLED:
+        if blind + 1 >= SILENT_POLLS and self.engine_state.state is not State.STALLED:
             self._leave_alone(NOT_SEEN + reading.problem)
         return blind + 1
 
     def _leave_alone(self, why: str) -> None:
         self._unsure = why
-        self.ledger.found(why)
+        self.engine_state.found(why)
 
     def _sure(self) -> None:
         """Take back what was said while it was not sure how the engine does."""
-        if self._unsure is not None and self.ledger.problem == self._unsure:
-            self.ledger.problem = None
+        if self._unsure is not None and self.engine_state.problem == self._unsure:
+            self.engine_state.problem = None
         self._unsure = None
 
     def activity(self, run: RunRecord) -> ProcessActivity | None:
@@ -296,51 +318,51 @@ class LivenessMonitor:
         used = self.probes.activity(shim_pid, run["engine_pid"])
         if used is None:
             return None
-        busy, held = self.gpu.busy(shim_pid), self.gpu.memory_bytes(shim_pid)
+        busy, held = self.gpu.busy(), self.gpu.memory_bytes()
         return attrs.evolve(used, gpu_busy=busy, gpu_memory_bytes=held)
 
     def _note(self, reading: Reading, silent: int) -> None:
         """Follow what the page says into the states that it names."""
-        self.ledger.show(reading)
-        state = self.ledger.state
+        self.engine_state.show(reading)
+        state = self.engine_state.state
         if silent >= SILENT_POLLS and state in (State.READY, State.SLEEPING):
-            self.ledger.requests = None
-            self.ledger.to(Trigger.WENT_SILENT)
+            self.engine_state.requests = None
+            self.engine_state.to(Trigger.WENT_SILENT)
         if reading.answer is not PageAnswer.PAGE:
             return
         if state is State.UNREACHABLE or (state is State.SLEEPING and not reading.sleeping):
-            self.ledger.to(Trigger.ANSWERED)
-        if self.ledger.state is State.READY and reading.sleeping:
-            self.ledger.to(Trigger.SLEPT)
+            self.engine_state.to(Trigger.ANSWERED)
+        if self.engine_state.state is State.READY and reading.sleeping:
+            self.engine_state.to(Trigger.SLEPT)
 
-    def _recovered(self, reading: Reading, judgement: Assessment, silent: int) -> None:
+    def _recovered(self, reading: Reading, assessment: Assessment, silent: int) -> None:
         """Take a stall back that was only said, not acted upon."""
-        if judgement.verdict is Verdict.UNKNOWN:
+        if assessment.verdict is Verdict.UNKNOWN:
             return
         self._sure()
-        if self.ledger.state is not State.STALLED:
+        if self.engine_state.state is not State.STALLED:
             return
         if reading.answer is PageAnswer.PAGE:
-            self._progressed(judgement.verdict)
+            self._progressed(assessment.verdict)
         elif silent >= SILENT_POLLS:
-            self.ledger.to(Trigger.WENT_SILENT)
+            self.engine_state.to(Trigger.WENT_SILENT)
 
     def _progressed(self, verdict: Verdict) -> None:
-        emit(self.ledger.log, EngineProgressed(verdict=str(verdict)))
-        self.ledger.problem = None
-        self.ledger.to(Trigger.PROGRESSED)
+        emit(self.engine_state.log, EngineProgressed(verdict=str(verdict)))
+        self.engine_state.problem = None
+        self.engine_state.to(Trigger.PROGRESSED)
 
     async def _stalled(self, run: RunRecord, reason: str) -> bool:
         """Say that the engine is stalled, and look into it.
 
         Returns: whether it is to be killed, if it stays so.
         """
-        self.ledger.found(reason)
-        if self.ledger.state is not State.STALLED:
-            self.ledger.to(Trigger.STALLED)
+        self.engine_state.found(reason)
+        if self.engine_state.state is not State.STALLED:
+            self.engine_state.to(Trigger.STALLED)
         folder = await self._evidence(run, reason)
         emit(
-            self.ledger.log,
+            self.engine_state.log,
             EngineStalled(
                 reason=reason,
                 incident=str(folder) if folder else None,
@@ -368,5 +390,5 @@ class LivenessMonitor:
             looking.cancel()
         if problem is None:
             return looking.result()
-        emit(self.ledger.log, IncidentFailed(problem=problem))
+        emit(self.engine_state.log, IncidentFailed(problem=problem))
         return None

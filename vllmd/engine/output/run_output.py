@@ -36,12 +36,7 @@ def new_lines(log: LogReader) -> list[str]:
         return []
 
 
-async def lines_now(log: LogReader) -> list[str]:
-    """Return the complete lines that are new; whoever asks waits for the disk."""
-    return new_lines(log)
-
-
-async def lines_aside(log: LogReader) -> list[str]:
+async def read_new_lines(log: LogReader) -> list[str]:
     """Return them without holding up the event loop; none while the disk hangs."""
     try:
         return await run_within(log.path, lambda: new_lines(log))

@@ -59,7 +59,7 @@ class Dependencies:
         ask = self._ask.get(cause)
         return ask() if ask else None
 
-    def surroundings(self) -> dict[str, str]:
+    def fingerprint(self) -> dict[str, str]:
         """Return what the engine runs on; if any of it changes, a hold is worth another try."""
         return {
             "boot": boot_id(),

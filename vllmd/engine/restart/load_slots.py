@@ -83,13 +83,13 @@ class _Wait:
     load: LoadingEngine
     until: float
     words: str
-    judge: LoadStallDetector
+    detector: LoadStallDetector
     phase: str | None = None
 
     def stands_still(self, now: float) -> bool:
         phase, self.phase = self.phase, self.load.phase()
         spoke = phase != self.phase
-        return self.judge.judge(now, spoke=spoke, activity=self.load.activity()) is not None
+        return self.detector.detector(now, spoke=spoke, activity=self.load.activity()) is not None
 
 
 class LoadSlot:
@@ -97,7 +97,7 @@ class LoadSlot:
 
     def __init__(
         self,
-        turns: LoadSlots,
+        load_slots: LoadSlots,
         name: str,
         gpus: Collection[str] | None,
         clock: Clock,
@@ -110,7 +110,7 @@ class LoadSlot:
 
         `activity` and `phase` are of its own load, for others.
         """
-        self._turns = turns
+        self._load_slots = load_slots
         self._name = name
         self._clock = clock
         self._activity = activity
@@ -123,18 +123,21 @@ class LoadSlot:
         self._has_room = has_room
 
     async def wait(
-        self, wishes: OperatorRequests, wanted: Callable[[], bool], say: Callable[[str], None]
+        self,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        say: Callable[[str], None],
     ) -> None:
         """Wait until no load is in the way, or the start is not wanted any more.
 
-        What is wanted changes with one of the `wishes`; `say` is told for whom it waits.
+        What is wanted changes with one of the `requests`; `say` is told for whom it waits.
         """
         waits: dict[str, _Wait] = {}
         while wanted() and (words := self._in_the_way(waits)) is not None:
             say(words)
             pending = (
-                asyncio.ensure_future(self._turns.changed.wait()),
-                asyncio.ensure_future(wishes.beyond(wishes.count)),
+                asyncio.ensure_future(self._load_slots.changed.wait()),
+                asyncio.ensure_future(requests.beyond(requests.count)),
                 asyncio.ensure_future(self._clock.sleep(LOOK_S)),
             )
             try:
@@ -146,7 +149,7 @@ class LoadSlot:
     def _in_the_way(self, waits: dict[str, _Wait]) -> str | None:
         """Return for whom to wait, as a sentence; every load is looked at, each time."""
         now, found = self._clock.monotonic(), None
-        for other, load in self._turns.ahead_of(self._name, self._gpus):
+        for other, load in self._load_slots.ahead_of(self._name, self._gpus):
             if other not in waits or waits[other].load is not load:
                 waits[other] = self._begin(other, load)
             wait = waits[other]
@@ -170,13 +173,13 @@ class LoadSlot:
 
     def take(self, usual_s: float | None = None) -> None:
         """Begin to load; `usual_s` is what that took until now."""
-        self._turns.take(
+        self._load_slots.take(
             self._name, LoadingEngine(self._gpus, usual_s, self._activity, self._phase)
         )
 
     def give_back(self) -> None:
         """Load no more."""
-        self._turns.give_back(self._name)
+        self._load_slots.give_back(self._name)
 
 
 def _at(seconds: float) -> str:

@@ -56,7 +56,7 @@ class Hold:
     command_hash: str
     fine: bool | None = None
     """Whether what the engine depends on was fine when the hold began; None if nobody can tell."""
-    surroundings: Mapping[str, str] = MappingProxyType({})
+    fingerprint: Mapping[str, str] = MappingProxyType({})
     """What the engine ran on when the hold began: with something else it may well start."""
 
     def moved(self, by_s: float) -> "Hold":
@@ -66,7 +66,10 @@ class Hold:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is kept and shown."""
-        return {**attrs.asdict(self, recurse=False), "surroundings": dict(self.surroundings)}
+        shown = attrs.asdict(
+            self, recurse=False, filter=lambda field, _: field.name != "fingerprint"
+        )
+        return {**shown, "surroundings": dict(self.fingerprint)}
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ class Restarter:
         self,
         engine: EngineConfig,
         command: Command,
-        ledger: EngineState,
+        engine_state: EngineState,
         *,
         clock: Clock,
         chance: Callable[[], float],
@@ -37,7 +37,7 @@ class Restarter:
     ) -> None:
         self._engine = engine
         self._command = command
-        self._ledger = ledger
+        self._state = engine_state
         self._clock = clock
         self._chance = chance
         self._dependencies = dependencies
@@ -49,13 +49,13 @@ class Restarter:
 
         Returns: a pause in seconds; None if the engine is held.
         """
-        ledger, known = self._ledger, self._ledger.known
-        ledger.follow_clock()
+        engine_state, known = self._state, self._state.known
+        engine_state.follow_clock()
         last = known.last_exit
         if last is not None and last.requested:
             return self._engine.restart.initial_s
         diagnosis = last.diagnosis if last else None
-        if ledger.ready_s >= self._engine.restart.reset_after_s > 0:
+        if engine_state.ready_s >= self._engine.restart.reset_after_s > 0:
             known.cache_moved = False
         poisoned = diagnosis is not None and diagnosis.cause == "compile_cache"
         wall = poisoned and known.cache_moved
@@ -66,7 +66,7 @@ class Restarter:
             diagnosis,
             self._engine.restart,
             command_hash=self._command.hash,
-            ready_s=ledger.ready_s,
+            ready_s=engine_state.ready_s,
             now=self._clock.time(),
             chance=self._chance(),
             wall=wall,
@@ -76,9 +76,9 @@ class Restarter:
         if isinstance(decision, Hold):
             await self._hold(decision)
             return None
-        ledger.save()
+        engine_state.save()
         emit(
-            ledger.log,
+            engine_state.log,
             EngineBackoffStarted(
                 pause_s=round(decision.pause_s, 1), failures=len(known.past.failures)
             ),
@@ -88,24 +88,24 @@ class Restarter:
     async def _hold(self, hold: Hold) -> None:
         """Begin a hold, with what is known of what it waits for."""
         fine = await self._fine(hold.cause)
-        surroundings = await asyncio.to_thread(self._dependencies.surroundings)
-        self._ledger.hold(attrs.evolve(hold, fine=fine, surroundings=surroundings))
+        fingerprint = await asyncio.to_thread(self._dependencies.fingerprint)
+        self._state.hold(attrs.evolve(hold, fine=fine, fingerprint=fingerprint))
 
     def _move_cache(self) -> None:
-        self._ledger.known.cache_moved = True
+        self._state.known.cache_moved = True
         try:
             target = compile_cache.put_aside(self._command.env)
         except OSError as error:
-            self._ledger.found(f"the compile cache cannot be put aside: {error}")
+            self._state.found(f"the compile cache cannot be put aside: {error}")
             return
-        emit(self._ledger.log, EngineCacheMoved(to=str(target) if target else None))
+        emit(self._state.log, EngineCacheMoved(to=str(target) if target else None))
 
     def forgive(self) -> None:
         """Forget failures and a hold: a person took a hand."""
-        known = self._ledger.known
+        known = self._state.known
         known.past, known.cache_moved = policy.forgiven(known.past), False
-        if self._ledger.release("somebody wants it to start") is None:
-            self._ledger.save()
+        if self._state.release("a start was requested") is None:
+            self._state.save()
 
     async def still_held(self, mismatch: str | None = None) -> bool:
         """Tell whether a hold is on; one is over when the engine would start with something new.
@@ -113,7 +113,7 @@ class Restarter:
         With a `mismatch`, the sentence about a driver that was changed, it begins: a start would
         load for minutes and fail.
         """
-        hold = self._ledger.known.hold
+        hold = self._state.known.hold
         if hold is None and mismatch is not None:
             reason = f"{mismatch}. {MISMATCH.advice}"
             await self._hold(
@@ -130,24 +130,27 @@ class Restarter:
     async def _changed(self, hold: Hold) -> str | None:
         if hold.command_hash != self._command.hash:
             return "the configuration changed"
-        now = await asyncio.to_thread(self._dependencies.surroundings)
-        changed = [name for name, was in hold.surroundings.items() if now.get(name) != was]
+        now = await asyncio.to_thread(self._dependencies.fingerprint)
+        changed = [name for name, was in hold.fingerprint.items() if now.get(name) != was]
         return f"another {' and another '.join(changed)} than before" if changed else None
 
-    async def wait(self, wishes: OperatorRequests, known: int) -> None:
+    async def wait(self, requests: OperatorRequests, known: int) -> None:
         """Wait until the hold is over, or there are more wishes than the `known` ones."""
         while await self.still_held():
-            self._ledger.follow_clock()
-            hold = self._ledger.known.hold
+            self._state.follow_clock()
+            hold = self._state.known.hold
             if hold is None:
                 return
-            left_s, retry_at = LOOK_S, self._ledger.retry_at(self._engine.restart.hold_retry_s)
+            left_s, retry_at = (
+                LOOK_S,
+                self._state.retry_at(self._engine.restart.hold_retry_s),
+            )
             if retry_at is not None:
                 left_s = min(left_s, max(0.0, retry_at.monotonic - self._clock.monotonic()))
-            if await wishes.beyond_within(known, left_s, self._clock):
+            if await requests.beyond_within(known, left_s, self._clock):
                 return
             if retry_at is not None and self._clock.monotonic() >= retry_at.monotonic:
-                self._release(hold, "it is tried again once", by_time=True)
+                self._release(hold, "it is retried once", by_time=True)
                 return
             if hold.fine is None:
                 continue
@@ -156,7 +159,7 @@ class Restarter:
                 self._release(hold, "what it depends on is fine again", by_time=False)
                 return
             if fine is False and hold.fine:
-                self._ledger.known.hold = attrs.evolve(hold, fine=False)
+                self._state.known.hold = attrs.evolve(hold, fine=False)
 
     async def _fine(self, cause: str) -> bool | None:
         """Ask in a thread: a file server that does not answer must not hold up the daemon."""
@@ -166,6 +169,6 @@ class Restarter:
             return None
 
     def _release(self, hold: Hold, why: str, *, by_time: bool) -> None:
-        known = self._ledger.known
+        known = self._state.known
         known.past = policy.released(known.past, hold, by_time=by_time)
-        self._ledger.release(why)
+        self._state.release(why)

@@ -45,7 +45,7 @@ class RestartStateFile:
         """Name the file; `do` is who writes it, and waits for the disk."""
         self._file = StateFile(
             path,
-            if_unusable="counts and holds begin anew",
+            if_unusable="counts and holds start from zero",
             if_not_written="counts and holds are lost if the daemon ends now",
             do=do,
         )
@@ -116,5 +116,5 @@ def _hold(hold: dict[str, Any]) -> Hold:
         retry_at=float(retry_at) if retry_at is not None else None,
         command_hash=str(hold["command_hash"]),
         fine=hold["fine"],
-        surroundings={str(k): str(v) for k, v in hold["surroundings"].items()},
+        fingerprint={str(k): str(v) for k, v in hold["surroundings"].items()},
     )

@@ -33,7 +33,7 @@ class Drain:
     """How one engine is ended."""
 
     engine: EngineConfig
-    ledger: EngineState
+    engine_state: EngineState
     clock: Clock
     read: Callable[[], Awaitable[Reading]]
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
@@ -44,22 +44,22 @@ class Drain:
         Returns: whether nothing of it is left; if not, its shim does not do what it is told.
         """
         try:
-            if self.ledger.state is State.READY:
-                self.ledger.to(Trigger.DRAIN)
+            if self.engine_state.state is State.READY:
+                self.engine_state.to(Trigger.DRAIN)
                 await self._drain(client)
             if client.exited.done():
                 return True
             grace_s = self._grace_s()
-            if self.ledger.state is not State.STOPPING:  # an earlier daemon may have begun
-                self.ledger.to(Trigger.STOP)
+            if self.engine_state.state is not State.STOPPING:  # an earlier daemon may have begun
+                self.engine_state.to(Trigger.STOP)
             await client.stop(grace_s)
             return await self._wait(client, grace_s + MARGIN_S)
         except ShimError as error:
             if await self._wait(client, ENDING_S):
                 return True
-            self.ledger.found(str(error))
-            if self.ledger.state is not State.STOPPING:
-                self.ledger.to(Trigger.STOP)
+            self.engine_state.found(str(error))
+            if self.engine_state.state is not State.STOPPING:
+                self.engine_state.to(Trigger.STOP)
             orphans.ask_end(client.run)
             return await self._wait(client, self._grace_s() + MARGIN_S)
 
@@ -70,7 +70,7 @@ class Drain:
         may still have some in flight: vLLM drains them, and ends at once without any.
         """
         after_drain_s = self.engine.stop_grace_s
-        known = self.ledger.state in (State.DRAINING, State.STALLED)
+        known = self.engine_state.state in (State.DRAINING, State.STALLED)
         return after_drain_s if known else self.engine.drain_s + after_drain_s
 
     async def kill(self, client: ShimClient) -> bool:
@@ -84,7 +84,7 @@ class Drain:
         except ShimError as error:
             if await self._wait(client, ENDING_S):
                 return True
-            self.ledger.found(str(error))
+            self.engine_state.found(str(error))
             return False
 
     async def _drain(self, client: ShimClient) -> None:
@@ -99,11 +99,11 @@ class Drain:
                 left = 0
                 break
             reading = await self.read()
-            self.ledger.show(reading)
+            self.engine_state.show(reading)
             now = _in_flight(reading)
             left = left if now is None else now
         emit(
-            self.ledger.log,
+            self.engine_state.log,
             EngineDrained(
                 requests_before=before,
                 requests_left=left,

@@ -15,8 +15,8 @@ def group(settings: RuleSettings) -> RuleGroup:
                 AlertSeverity.CRITICAL,
                 f"up{{job={quoted(settings.job)}}} == 0",
                 "vllmd on {{ $labels.instance }} cannot be scraped",
-                "Engines serve on without it, but nobody restarts them and nobody watches the "
-                "GPUs. On the host: systemctl status vllmd-daemon",
+                "Engines serve on without it, but are not restarted, and the GPUs are not "
+                "watched. On the host: systemctl status vllmd-daemon",
                 wait="3m",
             ),
             Alert(
@@ -40,7 +40,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                   and on (instance, vllmd_engine) vllmd_engine_wanted == 1
                 """,
                 f"{ENGINE} is held: {{{{ $labels.cause }}}}",
-                "Another start would meet the same wall, so vllmd waits for a person. "
+                "Another start would meet the same wall, so vllmd waits for an operator. "
                 "'vllmd why' says what to do; 'vllmd start' tries again.",
                 wait="1m",
             ),
@@ -51,7 +51,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 max by (instance, vllmd_engine) (vllmd_engine_state{state="stalled"}) == 1
                 """,
                 f"{ENGINE} has work and makes no progress",
-                "Clients wait for ever, and /health answers 200. vllmd was told "
+                "Clients wait without end, and /health answers 200. vllmd was told "
                 "not to restart it (liveness.restart_stalled), or cannot: 'vllmd why', then "
                 "'vllmd restart'.",
                 wait="2m",

@@ -106,7 +106,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                   or vllmd_web_config_last_reload_successful == 0
                 """,
                 f"{HOST}: vllmd's configuration cannot be used",
-                "It goes on with the last one that could; nothing new starts. 'vllmd check' says "
+                "The last valid one stays in force; nothing new starts. 'vllmd check' says "
                 "what is wrong and where.",
                 wait="10m",
             ),
@@ -118,8 +118,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 """,
                 f'{HOST}: vllmd\'s webhook did not take {{{{ printf "%.0f" $value }}}} notices '
                 "in an hour",
-                "Look at [notify] and at whoever is to receive them; 'vllmd events' has what they "
-                "were about.",
+                "Look at [notify] and at the receiver; 'vllmd events' has what they were about.",
             ),
             Alert(
                 "VllmdCollectorFailed",
@@ -136,8 +135,8 @@ def group(settings: RuleSettings) -> RuleGroup:
                 # a count that is seen for the first time is none yet: a part of an older daemon
                 "increase(vllmd_part_failures_total[10m]) > 2",
                 f"{HOST}: the part {{{{ $labels.part }}}} of vllmd keeps failing",
-                "It is tried again and again; the rest works on, and engines serve. What it does "
-                "is not done meanwhile. 'vllmd status' has the error.",
+                "It is retried; the other parts work, and engines serve. What it does is not "
+                "done meanwhile. 'vllmd status' has the error.",
             ),
             Alert(
                 "VllmdConnectionsFull",
@@ -148,8 +147,8 @@ def group(settings: RuleSettings) -> RuleGroup:
                 ) > 60
                 """,
                 f"{HOST}: more connect to {{{{ $labels.listener }}}} than vllmd keeps open",
-                "It closes the idle ones of whoever has the most, and answers the rest; engines "
-                "are not touched. Find out who connects and does not ask.",
+                "It closes idle ones of the client that has the most, and answers the rest; "
+                "engines are not affected. Find the client that connects and sends no request.",
                 wait="10m",
             ),
             Alert(

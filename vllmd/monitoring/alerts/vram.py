@@ -34,7 +34,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                       or vllmd_gpu_memory_by_owner_bytes{{owner="engine"}} > 0
                   )
                 """,
-                f"{GPU}: somebody else's process holds {SIZE}",
+                f"{GPU}: a process outside vllmd holds {SIZE}",
                 "An engine that restarts may not find room. 'vllmd gpu' names the process; vllmd "
                 "never kills it.",
                 wait="10m",

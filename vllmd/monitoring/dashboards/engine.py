@@ -114,7 +114,7 @@ WORK = PanelRow(
         ),
         Panel(
             "Tokens",
-            "In and out. In without out: prefill only, or nobody reads the answers.",
+            "In and out. In without out: prefill only, or clients do not read the answers.",
             "short",
             [
                 Query(
@@ -208,7 +208,7 @@ STARTS = PanelRow(
         states(width=16),
         Panel(
             "Restarts",
-            "Starts that followed an end nobody asked for; red marks on all panels say when.",
+            "Starts after an unexpected exit; red marks on all panels say when.",
             "short",
             [Query(f"vllmd_engine_restarts_total{{{ENGINES}}}", NAME)],
         ),
@@ -231,7 +231,7 @@ STARTS = PanelRow(
             [Query(f"vllmd_engine_start_duration_seconds{{{ENGINES}}}", NAME)],
         ),
         Panel(
-            "Ends that nobody asked for, by cause",
+            "Unexpected exits, by cause",
             "Since the daemon began; no cause and zero: none. vllmd why has the evidence.",
             "short",
             [
@@ -263,11 +263,11 @@ STARTS = PanelRow(
         ),
         Panel(
             "Meant to run",
-            "A person's stop is not an outage.",
+            "A requested stop is not an outage.",
             "short",
             [Query(f"vllmd_engine_wanted{{{ENGINES}}}", NAME)],
             "state-timeline",
-            words={"0": ("stopped by a person", "text"), "1": ("wanted", "green")},
+            words={"0": ("stopped by an operator", "text"), "1": ("wanted", "green")},
             steps=NO_IS_GOOD,
         ),
     ],

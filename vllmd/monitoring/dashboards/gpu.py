@@ -40,7 +40,7 @@ MEMORY = PanelRow(
         ),
         Panel(
             "What a start of the engine needs",
-            "Its budget, by vLLM's own rule, beside what the engine and nobody have now.",
+            "Its budget, by vLLM's own rule, beside what the engine has now and what is free.",
             "bytes",
             [
                 Query(

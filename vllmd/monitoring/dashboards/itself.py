@@ -51,7 +51,7 @@ SEES = PanelRow(
         ),
         Panel(
             "Parts that failed",
-            "Each is tried again. More than one or two: vllmd status has the error.",
+            "Each is retried. More than one or two: vllmd status has the error.",
             "short",
             [
                 Query(

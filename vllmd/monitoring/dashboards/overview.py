@@ -44,7 +44,7 @@ NOW = PanelRow(
         ),
         _stat(
             "Held",
-            "They wait for a person: vllmd why names the fix.",
+            "They wait for an operator: vllmd why names the fix.",
             f'sum(vllmd_engine_state{{state="held",{ENGINES}}})',
             NO_IS_GOOD,
         ),
@@ -62,7 +62,7 @@ NOW = PanelRow(
         ),
         _stat(
             "Restarts in a day",
-            "Starts that nobody asked for. vllmd events has the causes.",
+            "Unexpected restarts. vllmd events has the causes.",
             f"round(sum(increase(vllmd_engine_restarts_total{{{ENGINES}}}[1d])))",
             NO_IS_GOOD,
         ),

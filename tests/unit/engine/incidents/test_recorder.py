@@ -34,10 +34,10 @@ def run(tmp_path: Path) -> RunRecord:
 def incidents(folder: Path, clock: FakeClock | None = None, **sources: Any) -> IncidentRecorder:
     clock = clock or FakeClock()
     built = command.build(engine('env = { HF_TOKEN = "s3cret" }'), {"PATH": "/nonexistent"})
-    ledger = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
+    engine_state = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
     given = {"kernel": lambda since: f"since {since:.0f}\n", **sources}
     return IncidentRecorder(
-        folder / "incidents", ledger, clock, built, limit_s=5, sources=Sources(**given)
+        folder / "incidents", engine_state, clock, built, limit_s=5, sources=Sources(**given)
     )
 
 
@@ -87,7 +87,7 @@ async def test_before_kill_keeps_what_is_about_to_be_lost(
     wait_for("the end", (made / "end.json").exists)
     assert json.loads((made / "end.json").read_text())["label"] == "0"
     wait_for("the report", (made / "why.txt").exists)
-    assert (made / "why.txt").read_text().startswith("What: chat exited with code 0, unasked")
+    assert (made / "why.txt").read_text().startswith("What: chat exited with code 0 unexpectedly")
 
 
 async def test_after_end_of_a_crash_keeps_what_is_left(tmp_path: Path, run: RunRecord) -> None:
@@ -95,7 +95,7 @@ async def test_after_end_of_a_crash_keeps_what_is_left(tmp_path: Path, run: RunR
     await written()
     about = json.loads((made / "reason.json").read_text())
     assert about["processes"] == ["Worker (pid 7)"]
-    assert "exited with code 0, unasked" in about["reason"]
+    assert "exited with code 0 unexpectedly" in about["reason"]
     ended = json.loads((made / "end.json").read_text())
     assert ended["diagnosis"]["cause"] == "engine_core_died"
     assert about["first_error"] == "BoomError: a word"

@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.ports import free_port
 from vllmd.engine.liveness.canary import RANK
-from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look, nobody_looks
+from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.liveness.stall_detector import Assessment, Verdict
 from vllmd.util.loop_lag import LoopLag
@@ -154,7 +154,3 @@ async def test_look_process_that_does_not_end_is_killed() -> None:
     fresh = await looking
     assert fresh.answer is PageAnswer.UNKNOWN
     assert "did not end" in fresh.problem
-
-
-async def test_nobody_looks_is_never_sure() -> None:
-    assert (await nobody_looks(False)).answer is PageAnswer.UNKNOWN

@@ -12,10 +12,11 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.make import spec
+from tests.helpers.probes import ProbesOfATest
 from tests.helpers.shims import FakeShim
 from vllmd.config.model import LivenessConfig
 from vllmd.engine.engine_state import EngineState
-from vllmd.engine.gpu_interface import GpuView
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.monitor import (
     EVIDENCE_S,
@@ -24,7 +25,6 @@ from vllmd.engine.liveness.monitor import (
     NOT_SEEN,
     SILENT_POLLS,
     LivenessMonitor,
-    Probes,
     Stall,
 )
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
@@ -45,6 +45,41 @@ LIMITS = LivenessConfig(stall_s=60, hang_s=300, load_stall_s=120, canary_every_s
 QUIET = ProcessActivity(10.0, 10.0, 1000)
 
 
+class SceneGpus(EngineGpus):
+    def __init__(self, scene: "Scene") -> None:
+        self._scene = scene
+
+    def busy(self) -> bool | None:
+        return self._scene.gpu_busy
+
+
+class SceneProbes(ProbesOfATest):
+    def __init__(self, scene: "Scene") -> None:
+        self._scene = scene
+
+    async def loading(self) -> bool:
+        return self._scene.answers
+
+    async def serving(self) -> Reading:
+        return attrs.evolve(self._scene.reading, at=self._scene.clock.now)
+
+    async def look_afresh(self, canary: bool) -> FreshLook:
+        scene = self._scene
+        scene.looks.append(canary)
+        if scene.fresh is not None:
+            return scene.fresh
+        if not scene.answers:
+            return FreshLook(PageAnswer.REFUSED)
+        page = scene.reading.answer is PageAnswer.PAGE
+        return FreshLook(scene.reading.answer, scene.reading.ranks, answered=page)
+
+    def owns_port(self, shim_pid: int) -> bool | None:
+        return self._scene.owner
+
+    def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
+        return self._scene.activity
+
+
 class Scene:
     def __init__(
         self, directory: Path, limits: LivenessConfig, canary: bool, adopted: bool
@@ -61,39 +96,35 @@ class Scene:
         self.looks: list[bool] = []
         self.during_diagnosis: Callable[[], None] = lambda: None
         self.clock = FakeClock()
-        self.ledger = EngineState("chat", self.clock, RestartStateFile(directory / "chat.json"))
-        self.ledger.spawned(
+        self.engine_state = EngineState(
+            "chat", self.clock, RestartStateFile(directory / "chat.json")
+        )
+        self.engine_state.spawned(
             Run("run-1", "hash", Endpoint("127.0.0.1", 8000, "m")), seen=not adopted
         )
-        self.ledger.to(Trigger.START)
-        self.ledger.to(Trigger.SPAWNED)
+        self.engine_state.to(Trigger.START)
+        self.engine_state.to(Trigger.SPAWNED)
         self.run = FakeShim(spec(directory, ["x"])).run
         self.run["started_at"] = self.clock.time()
         self.log = Path(self.run["log"])
-        probes = Probes(
-            loading=self._loading,
-            serving=self._serving,
-            owns_port=lambda _: self.owner,
-            forget=lambda: None,
-            activity=lambda _shim, _engine: self.activity,
-            canary=self._canary if canary else None,
-            fresh=self._fresh,
-        )
+        self.probes = SceneProbes(self)
+        if canary:
+            self.probes.canary = self._canary
         self.watch = LivenessMonitor(
-            self.ledger,
-            probes,
+            self.engine_state,
+            self.probes,
             LoopLag(self.clock),
             5.0,
             8000,
             limits,
-            GpuView(busy=lambda _: self.gpu_busy),
+            SceneGpus(self),
             self._diagnose,
             self._loaded,
         )
         self.loaded = 0
 
     def is_in(self, state: State) -> bool:
-        return self.ledger.state is state
+        return self.engine_state.state is state
 
     def shows(self, steps: float, running: float = 0, waiting: float = 0, **more: bool) -> None:
         ranks = {"0": RankProgress(steps, running, waiting)}
@@ -101,21 +132,6 @@ class Scene:
 
     def silent(self, answer: PageAnswer) -> None:
         self.reading = Reading(0.0, answer)
-
-    async def _loading(self) -> bool:
-        return self.answers
-
-    async def _serving(self) -> Reading:
-        return attrs.evolve(self.reading, at=self.clock.now)
-
-    async def _fresh(self, canary: bool) -> FreshLook:
-        self.looks.append(canary)
-        if self.fresh is not None:
-            return self.fresh
-        if not self.answers:
-            return FreshLook(PageAnswer.REFUSED)
-        page = self.reading.answer is PageAnswer.PAGE
-        return FreshLook(self.reading.answer, self.reading.ranks, answered=page)
 
     async def _canary(self) -> str | None:
         self.canaries.append(asyncio.get_running_loop().create_future())
@@ -159,11 +175,11 @@ async def test_run_reads_phases_until_the_api_answers(tmp_path: Path) -> None:
     async with watching(tmp_path) as (scene, _):
         scene.log.write_text("Starting to load model x...\n")
         await scene.clock.advance(LOADING_POLL_S)
-        assert (scene.ledger.state, scene.ledger.phase) == (State.LOADING, "weights")
+        assert (scene.engine_state.state, scene.engine_state.phase) == (State.LOADING, "weights")
         scene.answers = True
         await scene.clock.advance(LOADING_POLL_S)
         assert scene.is_in(State.READY)
-        assert scene.ledger.start_duration_s == 2 * LOADING_POLL_S
+        assert scene.engine_state.start_duration_s == 2 * LOADING_POLL_S
         assert scene.loaded == 1
 
 
@@ -174,14 +190,14 @@ async def test_run_phases_that_pass_within_one_poll_are_all_seen(tmp_path: Path)
             await scene.clock.advance(LOADING_POLL_S)
         reached = [e["phase"] for e in logs if e["event"] == EnginePhaseReached.name]
         assert reached == ["weights", "profile"]
-        assert list(scene.ledger.phases) == ["spawn", "weights", "profile"]
+        assert list(scene.engine_state.phases) == ["spawn", "weights", "profile"]
 
 
 async def test_run_adopted_engine_has_no_start_duration(tmp_path: Path) -> None:
     async with watching(tmp_path, adopted=True, ready=True) as (scene, _):
         await scene.clock.advance(LOADING_POLL_S)
         assert scene.is_in(State.READY)
-        assert scene.ledger.start_duration_s is None
+        assert scene.engine_state.start_duration_s is None
 
 
 async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> None:
@@ -190,12 +206,12 @@ async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> No
         await scene.clock.advance(10)
         assert scene.is_in(State.LOADING)
         assert "port 8000 is answered by a process that is not this engine" in str(
-            scene.ledger.problem
+            scene.engine_state.problem
         )
         scene.owner = None
         await scene.clock.advance(1)
         assert scene.is_in(State.READY)
-        assert scene.ledger.problem is None
+        assert scene.engine_state.problem is None
 
 
 async def test_span_ended_leads_to_a_phase_while_loading(tmp_path: Path) -> None:
@@ -203,7 +219,7 @@ async def test_span_ended_leads_to_a_phase_while_loading(tmp_path: Path) -> None
         scene.watch.span_ended("Load weights", scene.clock.time())
         scene.watch.span_ended("Init device", 0.0)  # they arrive out of order
         scene.watch.span_ended("llm_request", 0.0)
-        assert scene.ledger.phase == "weights"
+        assert scene.engine_state.phase == "weights"
 
 
 async def test_run_load_without_any_sign_of_life_is_stalled(tmp_path: Path) -> None:
@@ -307,12 +323,12 @@ async def test_run_counts_requests_in_flight(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True) as (scene, _):
         scene.shows(2, running=3, waiting=4)
         await scene.clock.advance(5)
-        assert scene.ledger.requests == (3, 4)
+        assert scene.engine_state.requests == (3, 4)
         scene.silent(PageAnswer.NONE)
         await scene.clock.advance(5)
-        assert scene.ledger.requests == (3, 4)  # late for once, under load
+        assert scene.engine_state.requests == (3, 4)  # late for once, under load
         await scene.clock.advance(5.0 * SILENT_POLLS)
-        assert scene.ledger.requests is None
+        assert scene.engine_state.requests is None
 
 
 async def test_run_standing_still_with_work_is_stalled_within_the_limit(tmp_path: Path) -> None:
@@ -390,7 +406,7 @@ async def test_run_stall_that_is_only_said_ends_with_progress(tmp_path: Path) ->
         scene.shows(3, running=1)
         await scene.clock.advance(5)
         assert scene.is_in(State.READY)
-        assert scene.ledger.problem is None
+        assert scene.engine_state.problem is None
         assert not task.done()
 
 
@@ -415,7 +431,7 @@ async def test_run_core_that_hangs_at_rest_is_found_by_the_canary_only(tmp_path:
     async with watching(tmp_path, ready=True, canary=True) as (scene, task):
         await scene.clock.advance(LIMITS.canary_every_s + 10)
         assert len(scene.canaries) == 1
-        assert scene.ledger.requests == (0, 0)
+        assert scene.engine_state.requests == (0, 0)
         await scene.clock.advance(LIMITS.stall_s + 10)
         assert task.result().label == "stalled"
         assert "rank canary" in task.result().reason
@@ -433,7 +449,7 @@ async def test_run_canary_that_is_answered_proves_an_idle_engine(tmp_path: Path)
         await scene.clock.advance(LIMITS.canary_every_s + 10)
         scene.canaries[-1].set_result("HTTP 401")
         await scene.clock.advance(5)
-        assert "HTTP 401" in str(scene.ledger.problem)
+        assert "HTTP 401" in str(scene.engine_state.problem)
 
 
 # --- a fresh look before anything is done ------------------------------------------------------
@@ -461,7 +477,7 @@ async def test_run_healthy_by_a_fresh_look_is_neither_red_nor_killed(
             await scene.clock.advance(3 * LIMITS.stall_s)
         assert not task.done()
         assert scene.diagnosed == []
-        assert scene.ledger.state is not State.STALLED
+        assert scene.engine_state.state is not State.STALLED
         assert EngineCleared.name in [entry["event"] for entry in logs]
         assert len(scene.looks) <= 3  # the limit counts anew
 
@@ -477,7 +493,7 @@ async def test_run_nobody_can_look_afresh_nothing_is_killed_and_it_is_said(
             await scene.clock.advance(3 * LIMITS.stall_s)
         assert not task.done()
         assert scene.diagnosed == []
-        assert scene.ledger.problem == LEFT_ALONE + "it was late itself"
+        assert scene.engine_state.problem == LEFT_ALONE + "it was late itself"
         said = [entry for entry in logs if entry["event"] == EngineProblemFound.name]
         assert len(said) == 1
         scene.fresh = None
@@ -490,10 +506,10 @@ async def test_run_doubt_that_was_not_sure_is_taken_back_with_progress(tmp_path:
         stalls(scene)
         scene.fresh = FreshLook(PageAnswer.UNKNOWN, problem="it was late itself")
         await scene.clock.advance(LIMITS.stall_s + 20)
-        assert scene.ledger.problem
+        assert scene.engine_state.problem
         scene.shows(3, running=1)
         await scene.clock.advance(5)
-        assert scene.ledger.problem is None
+        assert scene.engine_state.problem is None
 
 
 @pytest.mark.parametrize(
@@ -537,7 +553,7 @@ async def test_run_engine_that_stays_mute_is_never_ready(tmp_path: Path) -> None
             await scene.clock.advance(5)
             api_cpu_s += 5
             scene.activity = ProcessActivity(api_cpu_s, 10.0, 1000)
-            assert scene.ledger.state in (State.STALLED, State.UNREACHABLE)
+            assert scene.engine_state.state in (State.STALLED, State.UNREACHABLE)
         assert scene.is_in(State.UNREACHABLE)
         scene.fresh, scene.during_diagnosis = None, lambda: None
         for _ in range(int(LIMITS.hang_s / 5)):
@@ -571,11 +587,11 @@ async def test_run_load_that_answers_a_fresh_look_goes_on(tmp_path: Path) -> Non
         await scene.clock.advance(2 * LIMITS.load_stall_s)
         assert not task.done()
         assert scene.is_in(State.LOADING)
-        assert scene.ledger.problem == LEFT_ALONE + "late"
+        assert scene.engine_state.problem == LEFT_ALONE + "late"
         scene.answers, scene.fresh = True, None
         await scene.clock.advance(1)
         assert scene.is_in(State.READY)
-        assert scene.ledger.problem is None
+        assert scene.engine_state.problem is None
 
 
 async def test_run_load_that_goes_on_during_the_diagnosis_is_not_killed(tmp_path: Path) -> None:
@@ -600,7 +616,7 @@ async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path
             await scene.clock.advance(10 * LIMITS.hang_s)
         assert scene.is_in(State.READY)
         assert scene.looks == []
-        assert scene.ledger.problem == NOT_SEEN + "[Errno 24] Too many open files"
+        assert scene.engine_state.problem == NOT_SEEN + "[Errno 24] Too many open files"
         assert [entry["event"] for entry in logs].count(EngineProblemFound.name) == 1
         for answer in (
             *(PageAnswer.NONE, PageAnswer.UNKNOWN) * (SILENT_POLLS - 1),
@@ -610,7 +626,7 @@ async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path
             scene.silent(answer)
             await scene.clock.advance(5)
         assert scene.is_in(State.UNREACHABLE)  # neither forgotten nor counted
-        assert scene.ledger.problem is None
+        assert scene.engine_state.problem is None
         assert not task.done()
 
 
@@ -646,7 +662,7 @@ def test_no_sequence_of_readings_leads_out_of_the_table(
                 for reading, seconds in steps:
                     scene.reading = reading
                     scene.fresh = FreshLook(fresh, reading.ranks, answered=fresh is PageAnswer.PAGE)
-                    was = scene.ledger.state
+                    was = scene.engine_state.state
                     await scene.clock.advance(seconds)
                     if task.done():
                         task.result()  # or it raises what broke it

@@ -57,26 +57,26 @@ class Engine:
 
 
 def until_stalled(
-    judge: StallDetector, engine: Engine, limit_s: float, **used: float
+    detector: StallDetector, engine: Engine, limit_s: float, **used: float
 ) -> float | None:
     """Let time pass and nothing else; return after how many seconds it was found, if it was."""
     began = engine.at
     while engine.at - began < limit_s:
-        if judge.judge(engine.reading(), engine.activity).verdict is Verdict.STALLED:
+        if detector.detector(engine.reading(), engine.activity).verdict is Verdict.STALLED:
             return engine.at - began
         engine.passes(POLL_S, **used)
     return None
 
 
 def test_judge_idle_busy_and_sleeping_are_named() -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine()
-    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.IDLE
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine()
+    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.IDLE
     engine.running = 1
-    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
     engine.sleeping = True
-    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.SLEEPING
+    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.SLEEPING
     engine.answer = PageAnswer.NONE
-    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.SILENT
+    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.SILENT
 
 
 def test_judge_frozen_core_is_found_within_the_short_limit() -> None:
@@ -99,9 +99,9 @@ def test_judge_busy_api_server_does_not_hide_a_frozen_core() -> None:
 
 
 def test_judge_core_that_freezes_after_a_long_step_gets_the_whole_short_limit() -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
-    assert until_stalled(judge, engine, 300, cpu=1.0) is None
-    found_s = until_stalled(judge, engine, 1000)
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
+    assert until_stalled(detector, engine, 300, cpu=1.0) is None
+    found_s = until_stalled(detector, engine, 1000)
     assert found_s is not None
     assert LIMITS.stall_s - POLL_S <= found_s <= LIMITS.stall_s + 2 * POLL_S
 
@@ -117,17 +117,17 @@ def test_judge_frozen_api_server_is_found_and_a_loaded_one_has_longer() -> None:
 
 
 def test_judge_refused_connections_are_not_taken_for_load() -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(answer=PageAnswer.REFUSED)
-    found_s = until_stalled(judge, engine, 1000, api_cpu=1.0)
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(answer=PageAnswer.REFUSED)
+    found_s = until_stalled(detector, engine, 1000, api_cpu=1.0)
     assert found_s is not None
     assert found_s <= LIMITS.stall_s + 2 * POLL_S
-    assert "refuses connections" in judge.judge(engine.reading(), engine.activity).reason
+    assert "refuses connections" in detector.detector(engine.reading(), engine.activity).reason
 
 
 def test_judge_prefill_of_a_very_long_context_is_busy() -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     for _ in range(5):
-        assert until_stalled(judge, engine, LIMITS.hang_s - 2 * POLL_S, cpu=1.0) is None
+        assert until_stalled(detector, engine, LIMITS.hang_s - 2 * POLL_S, cpu=1.0) is None
         engine.step()
 
 
@@ -136,32 +136,33 @@ def test_judge_idle_night_is_idle() -> None:
 
 
 def test_judge_one_rank_of_two_that_stands_still_is_a_stall() -> None:
-    judge = StallDetector(LIMITS, POLL_S)
+    detector = StallDetector(LIMITS, POLL_S)
     verdicts = []
     for n in range(40):
         ranks = {"0": RankProgress(n, 1, 0), "1": RankProgress(5, 1, 0)}
         reading = Reading(n * POLL_S, PageAnswer.PAGE, ranks)
-        verdicts.append(judge.judge(reading, lambda: ProcessActivity(0, 0, 0)))
+        verdicts.append(detector.detector(reading, lambda: ProcessActivity(0, 0, 0)))
     assert verdicts[-1].verdict is Verdict.STALLED
     assert "rank 1" in verdicts[-1].reason
 
 
 def test_judge_time_that_was_not_watched_does_not_count() -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
-    judge.judge(engine.reading(), engine.activity)
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
+    detector.detector(engine.reading(), engine.activity)
     engine.passes(POLL_S)
-    judge.judge(engine.reading(), engine.activity)
+    detector.detector(engine.reading(), engine.activity)
     engine.passes(8 * 3600)  # the host slept
-    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
     engine.passes(LIMITS.stall_s - 2 * POLL_S)
-    assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
 
 
 def test_judge_cpu_that_is_not_known_is_taken_for_work() -> None:
-    judge = StallDetector(LIMITS, POLL_S)
+    detector = StallDetector(LIMITS, POLL_S)
     reading = Engine(running=1).reading()
     verdicts = [
-        judge.judge(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict for n in range(130)
+        detector.detector(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict
+        for n in range(130)
     ]
     assert Verdict.STALLED not in verdicts[:120]
     assert verdicts[-1] is Verdict.STALLED
@@ -172,10 +173,10 @@ def _known(activity: ProcessActivity) -> ProcessActivity:
 
 
 def test_judge_busy_gpu_is_work() -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     for _ in range(100):
         activity = attrs.evolve(engine.activity(), gpu_busy=True)
-        verdict = judge.judge(engine.reading(), functools.partial(_known, activity)).verdict
+        verdict = detector.detector(engine.reading(), functools.partial(_known, activity)).verdict
         assert verdict is Verdict.BUSY
         engine.passes(POLL_S)
 
@@ -220,56 +221,56 @@ def healthy(seed: int) -> Iterator[Engine]:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) -> None:
-    judge = StallDetector(LIMITS, POLL_S)
+    detector = StallDetector(LIMITS, POLL_S)
     for engine in healthy(seed):
-        judgement = judge.judge(engine.reading(), engine.activity)
-        assert judgement.verdict is not Verdict.STALLED, judgement.reason
+        assessment = detector.detector(engine.reading(), engine.activity)
+        assert assessment.verdict is not Verdict.STALLED, assessment.reason
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 2000), st.booleans())
 def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, spins: bool) -> None:
-    judge = StallDetector(LIMITS, POLL_S)
+    detector = StallDetector(LIMITS, POLL_S)
     engine = Engine()
     for n, each in enumerate(healthy(seed)):
         engine = each
-        judge.judge(engine.reading(), engine.activity)
+        detector.detector(engine.reading(), engine.activity)
         if n == after:
             break
     engine.answer, engine.sleeping, engine.running = PageAnswer.PAGE, False, 1
     limit_s = LIMITS.hang_s if spins else LIMITS.stall_s
-    found_s = until_stalled(judge, engine, 2000, cpu=1.0 if spins else 0.0)
+    found_s = until_stalled(detector, engine, 2000, cpu=1.0 if spins else 0.0)
     assert found_s is not None
     assert found_s <= limit_s + 3 * POLL_S
 
 
 @pytest.mark.parametrize("io_bytes", [0, 10_000_000])
 def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
-    judge = LoadStallDetector(100, POLL_S)
+    detector = LoadStallDetector(100, POLL_S)
     found = None
     for n in range(60):
         activity = ProcessActivity(0.0, 0.0, n * io_bytes)
-        found = found or judge.judge(n * POLL_S, spoke=False, activity=activity)
+        found = found or detector.detector(n * POLL_S, spoke=False, activity=activity)
     assert (found is None) == (io_bytes > 0)
 
 
 def test_load_judge_vram_that_grows_is_progress() -> None:
-    judge = LoadStallDetector(100, POLL_S)
+    detector = LoadStallDetector(100, POLL_S)
     for n in range(60):
         activity = ProcessActivity(0.0, 0.0, 0, gpu_memory_bytes=n)
-        assert judge.judge(n * POLL_S, spoke=False, activity=activity) is None
+        assert detector.detector(n * POLL_S, spoke=False, activity=activity) is None
 
 
 def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
-    judge = LoadStallDetector(100, POLL_S)
+    detector = LoadStallDetector(100, POLL_S)
     for n in range(60):
-        assert judge.judge(n * POLL_S, spoke=False, activity=None) is None
+        assert detector.detector(n * POLL_S, spoke=False, activity=None) is None
 
 
 def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
-    judge = LoadStallDetector(100, POLL_S)
+    detector = LoadStallDetector(100, POLL_S)
     found = [
-        judge.judge(
+        detector.detector(
             n * POLL_S, spoke=False, activity=ProcessActivity(0.0, 0.0, int(n * POLL_S * 1024))
         )
         for n in range(60)
@@ -278,64 +279,68 @@ def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
 
 
 def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> None:
-    judge, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    assert judge.judge(0.0, spoke=False, activity=still) is None
+    detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
+    assert detector.detector(0.0, spoke=False, activity=still) is None
     for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
-        judge.judge(min(at, 30.0), spoke=False, activity=still)
-    assert judge.judge(30.0, spoke=False, activity=still) is None
+        detector.detector(min(at, 30.0), spoke=False, activity=still)
+    assert detector.detector(30.0, spoke=False, activity=still) is None
 
 
 def test_load_judge_is_over_at_its_limit_and_not_a_second_before() -> None:
-    judge, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
+    detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     looks = [*(n * POLL_S for n in range(20)), 99.5]
-    assert {judge.judge(at, spoke=False, activity=still) for at in looks} == {None}
-    assert judge.judge(100.0, spoke=False, activity=still) is not None
+    assert {detector.detector(at, spoke=False, activity=still) for at in looks} == {None}
+    assert detector.detector(100.0, spoke=False, activity=still) is not None
 
 
 def test_judges_looks_at_the_same_time_are_no_time() -> None:
     load, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    assert {load.judge(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
-    verdicts = {judge.judge(engine.reading(), engine.activity).verdict for _ in range(200)}
+    assert {load.detector(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
+    verdicts = {detector.detector(engine.reading(), engine.activity).verdict for _ in range(200)}
     assert verdicts == {Verdict.BUSY}
 
 
 def test_load_judge_time_that_was_not_watched_does_not_count() -> None:
-    judge, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
+    detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     for at in (0.0, 5.0, 5.0 + 8 * 3600, 10.0 + 8 * 3600):  # nobody looked all night
-        assert judge.judge(at, spoke=False, activity=still) is None
+        assert detector.detector(at, spoke=False, activity=still) is None
 
 
 def test_judge_engine_that_slept_is_suspected_anew() -> None:
-    judge = StallDetector(LIMITS, POLL_S)
+    detector = StallDetector(LIMITS, POLL_S)
     engine = Engine(steps=5, running=1)
     verdicts = []
     for sleeping in (*[False] * 20, True, *[False] * 20):
         engine.sleeping = sleeping
-        verdicts.append(judge.judge(engine.reading(), lambda: ProcessActivity(0.0, 0.0, 0)).verdict)
+        verdicts.append(
+            detector.detector(engine.reading(), lambda: ProcessActivity(0.0, 0.0, 0)).verdict
+        )
         engine.at += POLL_S
     assert Verdict.SLEEPING in verdicts
     assert Verdict.STALLED not in verdicts  # 100 s before, and 100 s after
 
 
 def test_load_judge_looks_whose_time_is_not_known_are_compared_by_their_distance() -> None:
-    judge = LoadStallDetector(120, POLL_S)
-    judge.judge(0.0, spoke=False, activity=ProcessActivity(0.0, 0.0, 0))
+    detector = LoadStallDetector(120, POLL_S)
+    detector.detector(0.0, spoke=False, activity=ProcessActivity(0.0, 0.0, 0))
     for at in (5.0, 10.0):
-        assert judge.judge(at, spoke=False, activity=ProcessActivity(0.0, 0.0, 0, at=at)) is None
+        assert (
+            detector.detector(at, spoke=False, activity=ProcessActivity(0.0, 0.0, 0, at=at)) is None
+        )
 
 
 @pytest.mark.parametrize(("cpu", "limit_s"), [(0.0, LIMITS.stall_s), (1.0, LIMITS.hang_s)])
 def test_judge_is_over_at_its_limit_and_says_for_how_long(cpu: float, limit_s: float) -> None:
-    judge, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
+    detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     engine.step()
-    assert until_stalled(judge, engine, 100, cpu=1.0) is None  # a step takes long, and is done
+    assert until_stalled(detector, engine, 100, cpu=1.0) is None  # a step takes long, and is done
     engine.step()
-    judge.judge(engine.reading(), engine.activity)
+    detector.detector(engine.reading(), engine.activity)
     for _ in range(int(limit_s / POLL_S)):
-        assert judge.judge(engine.reading(), engine.activity).verdict is Verdict.BUSY
+        assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
         engine.passes(POLL_S, cpu=cpu)
-    found = judge.judge(engine.reading(), engine.activity)
+    found = detector.detector(engine.reading(), engine.activity)
     assert found.verdict is Verdict.STALLED
     assert f"for {format_duration(limit_s)}, while" in found.reason
 

@@ -10,10 +10,10 @@ from vllmd.engine.output import run_output
 from vllmd.engine.output.run_output import (
     LAST_BYTES,
     begin_of,
-    lines_aside,
     new_lines,
     output_of,
     read_last_lines,
+    read_new_lines,
 )
 from vllmd.logs.reader import Position
 from vllmd.shim.protocol import RunRecord
@@ -45,21 +45,21 @@ def test_new_lines_missing_file_is_nothing(tmp_path: Path) -> None:
     assert new_lines(output_of(run_from(tmp_path, 0))) == []
 
 
-async def test_lines_aside_of_a_disk_that_hangs_are_none_and_hold_up_nobody(
+async def test_read_new_lines_of_a_disk_that_hangs_are_none_and_hold_up_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "chat.log").write_bytes(b"one\n")
     log = output_of(run_from(tmp_path, 0))
-    assert await lines_aside(log) == ["one"]
+    assert await read_new_lines(log) == ["one"]
     hangs = threading.Event()
     monkeypatch.setattr("vllmd.util.deadline.call_within.__defaults__", (0.05,))
     monkeypatch.setattr("vllmd.util.deadline.run_within.__defaults__", (0.05,))
     monkeypatch.setattr(run_output, "new_lines", lambda _: hangs.wait(20) and ["late"])
-    reading = asyncio.ensure_future(lines_aside(log))
+    reading = asyncio.ensure_future(read_new_lines(log))
     await asyncio.sleep(0)  # others go on
     assert not reading.done()
     assert await reading == []
-    assert await lines_aside(log) == []
+    assert await read_new_lines(log) == []
     hangs.set()
 
 

@@ -84,29 +84,29 @@ def test_fine_gpu_is_asked_of_its_reader() -> None:
     assert gpu.fine("vram_held") is True
 
 
-def test_surroundings_change_with_the_program(tmp_path: Path) -> None:
+def test_fingerprint_change_with_the_program(tmp_path: Path) -> None:
     for version in ("a", "b"):
         (tmp_path / version).write_text("#!/bin/sh\n")
         (tmp_path / version).chmod(0o755)
     link = tmp_path / "vllm"
     link.symlink_to(tmp_path / "a")
     questions = made(f'executable = "{link}"')
-    before = questions.surroundings()
-    assert questions.surroundings() == before
+    before = questions.fingerprint()
+    assert questions.fingerprint() == before
     link.unlink()
-    assert questions.surroundings()["program"].endswith("is not there")
+    assert questions.fingerprint()["program"].endswith("is not there")
     link.symlink_to(tmp_path / "b")
-    after = questions.surroundings()
+    after = questions.fingerprint()
     assert after["program"] != before["program"]
     assert after["boot"] == before["boot"]
 
 
-def test_surroundings_change_with_the_driver(
+def test_fingerprint_change_with_the_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = tmp_path / "version"
     monkeypatch.setattr(dependencies, "DRIVER_VERSION", str(version))
     questions = made()
-    assert questions.surroundings()["driver"] == ""
+    assert questions.fingerprint()["driver"] == ""
     version.write_text("580.95.05\n")
-    assert questions.surroundings()["driver"] == "580.95.05"
+    assert questions.fingerprint()["driver"] == "580.95.05"

@@ -35,12 +35,12 @@ ONE, TWO = frozenset({"0"}), frozenset({"0", "1"})
 def test_ahead_of_engines_that_share_a_gpu_wait(
     mine: frozenset[str] | None, theirs: frozenset[str] | None, waits: bool
 ) -> None:
-    turns, load = LoadSlots(), LoadingEngine(theirs)
-    turns.take("other", load)
-    assert list(turns.ahead_of("me", mine)) == ([("other", load)] if waits else [])
-    assert list(turns.ahead_of("other", theirs)) == []
-    turns.give_back("other")
-    assert list(turns.ahead_of("me", mine)) == []
+    load_slots, load = LoadSlots(), LoadingEngine(theirs)
+    load_slots.take("other", load)
+    assert list(load_slots.ahead_of("me", mine)) == ([("other", load)] if waits else [])
+    assert list(load_slots.ahead_of("other", theirs)) == []
+    load_slots.give_back("other")
+    assert list(load_slots.ahead_of("me", mine)) == []
 
 
 @attrs.define
@@ -48,8 +48,8 @@ class Scene:
     """An engine that loads, and one that waits for it."""
 
     clock: FakeClock = attrs.field(factory=FakeClock)
-    turns: LoadSlots = attrs.field(factory=LoadSlots)
-    wishes: OperatorRequests = attrs.field(factory=OperatorRequests)
+    load_slots: LoadSlots = attrs.field(factory=LoadSlots)
+    operator_requests: OperatorRequests = attrs.field(factory=OperatorRequests)
     wanted: bool = True
     room: bool | None = None
     phase: str | None = None
@@ -58,12 +58,12 @@ class Scene:
 
     def loads(self, usual_s: float | None = None) -> "asyncio.Task[None]":
         LoadSlot(
-            *(self.turns, "other", ALL, self.clock),
+            *(self.load_slots, "other", ALL, self.clock),
             activity=lambda: self.used(self.clock.now),
             phase=lambda: self.phase,
         ).take(usual_s)
-        me = LoadSlot(self.turns, "me", ALL, self.clock, has_room=lambda: self.room)
-        return asyncio.create_task(me.wait(self.wishes, lambda: self.wanted, self.say))
+        me = LoadSlot(self.load_slots, "me", ALL, self.clock, has_room=lambda: self.room)
+        return asyncio.create_task(me.wait(self.operator_requests, lambda: self.wanted, self.say))
 
     def say(self, words: str) -> None:
         if self.said[-1:] != [words]:
@@ -79,18 +79,18 @@ class Scene:
 
 
 async def test_wait_three_engines_load_one_after_another() -> None:
-    turns, clock = LoadSlots(), FakeClock()
+    load_slots, clock = LoadSlots(), FakeClock()
     loading: list[str] = []
 
     async def load(name: str) -> None:
-        turn = LoadSlot(turns, name, ALL, clock)
-        await turn.wait(OperatorRequests(), lambda: True, lambda _: None)
-        turn.take()
+        load_slot = LoadSlot(load_slots, name, ALL, clock)
+        await load_slot.wait(OperatorRequests(), lambda: True, lambda _: None)
+        load_slot.take()
         loading.append(name)
         assert len(loading) == 1
         await clock.sleep(60)
         loading.remove(name)
-        turn.give_back()
+        load_slot.give_back()
 
     tasks = [asyncio.create_task(load(name)) for name in "abc"]
     await clock.advance(200)
@@ -104,7 +104,7 @@ async def test_wait_ends_when_the_start_is_not_wanted_any_more() -> None:
     task = scene.loads()
     await settle()
     scene.wanted = False
-    scene.wishes.add()
+    scene.operator_requests.add()
     await settle()
     assert task.done()
 
@@ -117,7 +117,7 @@ async def test_wait_says_for_whom_since_when_and_until_when() -> None:
         "waits until other has loaded, with which it shares a GPU: since 13:46:40 UTC, until "
         "13:51:40 UTC at most, or until that load stands still"
     ]
-    scene.turns.give_back("other")
+    scene.load_slots.give_back("other")
     await settle()
     assert task.done()
 
@@ -204,17 +204,17 @@ async def test_wait_engines_that_give_up_on_one_load_do_not_load_at_once() -> No
     loading: list[str] = []
 
     async def load(name: str) -> None:
-        turn = LoadSlot(
-            *(scene.turns, name, ALL, scene.clock),
+        load_slot = LoadSlot(
+            *(scene.load_slots, name, ALL, scene.clock),
             activity=lambda: ProcessActivity(scene.clock.now, 0.0, 0),
         )
-        await turn.wait(OperatorRequests(), lambda: True, lambda _: None)
-        turn.take()
+        await load_slot.wait(OperatorRequests(), lambda: True, lambda _: None)
+        load_slot.take()
         loading.append(name)
         assert len(loading) == 1
         await scene.clock.sleep(100)
         loading.remove(name)
-        turn.give_back()
+        load_slot.give_back()
 
     tasks = [asyncio.create_task(load(name)) for name in "ab"]
     await scene.clock.advance(STILL_S + 4 * LOOK_S)

@@ -25,13 +25,13 @@ class Scene:
         self.clock = FakeClock()
         self.fine: bool | None = None
         self.engine = engine(f'env = {{ VLLM_CACHE_ROOT = "{folder}" }}\n{text}')
-        self.ledger = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
+        self.engine_state = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
         built = command.build(self.engine)
         dependencies = Dependencies(self.engine, built, gpu=lambda: self.fine)
-        self.aftermath = Restarter(
+        self.restarter = Restarter(
             self.engine,
             built,
-            self.ledger,
+            self.engine_state,
             clock=self.clock,
             chance=lambda: 0.0,
             dependencies=dependencies,
@@ -40,12 +40,12 @@ class Scene:
     async def fails(self, cause: str, kind: Kind) -> float | None:
         found = Diagnosis(cause, kind, "It broke.", "Mend it.")
         end = Exit("1", requested=False, at=self.clock.time(), run_id=cause, diagnosis=found)
-        self.ledger.ended(end)
-        return await self.aftermath.decide()
+        self.engine_state.ended(end)
+        return await self.restarter.decide()
 
     async def waits(self, until: Callable[[], bool], step_s: float = LOOK_S) -> float:
         """Wait for the end of a hold; returns how long that took, by the fake clock."""
-        task = asyncio.create_task(self.aftermath.wait(OperatorRequests(), 0))
+        task = asyncio.create_task(self.restarter.wait(OperatorRequests(), 0))
         began = self.clock.now
         for _ in range(200):
             if task.done() or until():
@@ -59,7 +59,7 @@ async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("worker_died", Kind.TRANSIENT) == 1.0
     assert await scene.fails("worker_hung", Kind.TRANSIENT) == 2.0
-    first = scene.ledger.known.first_failure
+    first = scene.engine_state.known.first_failure
     assert first is not None
     assert first.run_id == "worker_died"
 
@@ -67,12 +67,12 @@ async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
 async def test_decide_holds_at_a_wall_and_tries_once_by_itself(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
-    assert await scene.aftermath.still_held()
+    assert await scene.restarter.still_held()
     waited_s = await scene.waits(lambda: False)
     assert waited_s >= scene.engine.restart.hold_retry_s
-    assert not await scene.aftermath.still_held()
+    assert not await scene.restarter.still_held()
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
-    hold = scene.ledger.known.hold
+    hold = scene.engine_state.known.hold
     assert hold is not None
     assert hold.retry_at is None
     until = scene.clock.now + 24 * 3600
@@ -95,14 +95,14 @@ async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -
     assert [e["why"] for e in logs if e["event"] == EngineReleased.name] == [
         "what it depends on is fine again"
     ]
-    assert scene.ledger.known.past == RestartHistory()  # and failures are forgiven
+    assert scene.engine_state.known.past == RestartHistory()  # and failures are forgiven
 
 
 async def test_wait_timed_retry_comes_at_its_time_and_failures_still_count(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "restart = { hold_retry_s = 67 }")
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
     assert 67 <= await scene.waits(lambda: False, 1) <= 69
-    past = scene.ledger.known.past
+    past = scene.engine_state.known.past
     assert ([each.cause for each in past.failures], past.retried) == (["lora_rank"], "lora_rank")
 
 
@@ -130,25 +130,25 @@ async def test_still_held_another_command_is_not_held(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
     mended = Scene(tmp_path, "max_num_seqs = 7")
-    assert mended.ledger.known.hold is not None
-    assert not await mended.aftermath.still_held()
-    assert mended.ledger.known.past.failures == ()
-    assert Scene(tmp_path, "max_num_seqs = 7").ledger.known.hold is None
+    assert mended.engine_state.known.hold is not None
+    assert not await mended.restarter.still_held()
+    assert mended.engine_state.known.past.failures == ()
+    assert Scene(tmp_path, "max_num_seqs = 7").engine_state.known.hold is None
 
 
 @pytest.mark.parametrize("changed", ["boot", "program", "driver"])
-async def test_still_held_other_surroundings_are_worth_a_try(
+async def test_still_held_another_fingerprint_are_worth_a_try(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("missing_kernels", Kind.CONFIGURATION) is None
-    real = Dependencies.surroundings
+    real = Dependencies.fingerprint
 
-    def surroundings(self: Dependencies) -> dict[str, str]:
+    def fingerprint(self: Dependencies) -> dict[str, str]:
         return {**real(self), changed: "another"}
 
-    assert await scene.aftermath.still_held()
-    monkeypatch.setattr(Dependencies, "surroundings", surroundings)
+    assert await scene.restarter.still_held()
+    monkeypatch.setattr(Dependencies, "fingerprint", fingerprint)
     with capture_logs() as logs:
         await scene.waits(lambda: False)
     assert [e["why"] for e in logs if e["event"] == EngineReleased.name] == [
@@ -158,17 +158,17 @@ async def test_still_held_other_surroundings_are_worth_a_try(
 
 async def test_decide_end_that_somebody_asked_of_the_shim_is_no_failure(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
-    scene.ledger.ended(Exit("0", requested=True, at=1.0, run_id="r"))
-    assert await scene.aftermath.decide() == 1.0
-    assert scene.ledger.known.past.failures == ()
+    scene.engine_state.ended(Exit("0", requested=True, at=1.0, run_id="r"))
+    assert await scene.restarter.decide() == 1.0
+    assert scene.engine_state.known.past.failures == ()
 
 
 async def test_forgive_is_what_a_person_does(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
-    scene.aftermath.forgive()
-    assert not await scene.aftermath.still_held()
-    assert scene.ledger.known.past.failures == ()
+    scene.restarter.forgive()
+    assert not await scene.restarter.still_held()
+    assert scene.engine_state.known.past.failures == ()
 
 
 async def test_decide_poisoned_compile_cache_is_moved_once(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ async def test_decide_poisoned_compile_cache_is_moved_once(tmp_path: Path) -> No
     cache.mkdir()
     assert await scene.fails("compile_cache", Kind.TRANSIENT) is None
     assert cache.exists()
-    assert await scene.aftermath.still_held()
+    assert await scene.restarter.still_held()
 
 
 async def test_decide_poisoned_compile_cache_that_cannot_be_moved_is_said(
@@ -194,7 +194,7 @@ async def test_decide_poisoned_compile_cache_that_cannot_be_moved_is_said(
     monkeypatch.setattr(compile_cache, "put_aside", fails)
     scene = Scene(tmp_path)
     assert await scene.fails("compile_cache", Kind.TRANSIENT) == 1.0
-    assert "cannot be put aside" in str(scene.ledger.problem)
+    assert "cannot be put aside" in str(scene.engine_state.problem)
 
 
 @pytest.mark.parametrize(("reset_after_s", "moved_again"), [(0, False), (60, True)])
@@ -202,7 +202,7 @@ async def test_decide_cache_may_be_moved_again_after_it_was_ready_for_long(
     tmp_path: Path, reset_after_s: int, moved_again: bool
 ) -> None:
     scene = Scene(tmp_path, f"restart = {{ reset_after_s = {reset_after_s} }}")
-    scene.ledger.known.cache_moved = True
-    scene.ledger._ready_at = scene.clock.monotonic()
+    scene.engine_state.known.cache_moved = True
+    scene.engine_state._ready_at = scene.clock.monotonic()
     scene.clock.now += 100
     assert (await scene.fails("compile_cache", Kind.TRANSIENT) is not None) is moved_again

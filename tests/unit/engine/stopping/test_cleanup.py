@@ -15,14 +15,14 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.host import Host
 from tests.helpers.ports import free_port
-from vllmd.engine.gpu_interface import nobody_knows
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.stopping import cleanup
 from vllmd.engine.stopping.cleanup import LIMIT_S, CleanupResult, prove, remove_shared
 from vllmd.shim import proc
 
 
 async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) -> CleanupResult:
-    holders = more.get("holders", nobody_knows)
+    holders = more.get("holders", EngineGpus().holders)
     task = asyncio.create_task(
         prove(
             "127.0.0.1",
@@ -49,7 +49,7 @@ async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
         ipc=tmp_path / "ipc",
         shared_memory=tmp_path / "shm",
         clock=FakeClock(),
-        holders=nobody_knows,
+        holders=EngineGpus().holders,
     )
     assert await task == CleanupResult()
 
@@ -106,7 +106,7 @@ async def test_prove_removes_shared_memory_of_its_folder_that_is_in_use_no_more(
             ipc=tmp_path / "ipc",
             shared_memory=tmp_path / "shm",
             clock=FakeClock(),
-            holders=nobody_knows,
+            holders=EngineGpus().holders,
         )
     assert found.removed == (str(left),)
     assert used.exists()

@@ -25,12 +25,12 @@ class Scene:
         self.running = 2
         self.answer = PageAnswer.PAGE
         self.engine = engine("unready_s = 5\ndrain_s = 30\nstop_grace_s = 10")
-        self.ledger = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
+        self.engine_state = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
         for event in (Trigger.START, Trigger.SPAWNED, Trigger.ANSWERED):
-            self.ledger.to(event)
+            self.engine_state.to(event)
         self.shim = FakeShim(spec(folder, ["x"]))
         self.shim.exits_when_stopped = False
-        self.drain = Drain(self.engine, self.ledger, self.clock, self._read)
+        self.drain = Drain(self.engine, self.engine_state, self.clock, self._read)
 
     async def _read(self) -> Reading:
         return Reading(0.0, self.answer, {"0": RankProgress(1, self.running, 0)})
@@ -58,25 +58,25 @@ async def ending(folder: Path) -> AsyncIterator[tuple[Scene, ShimClient, "asynci
 
 async def test_end_readiness_is_red_before_the_engine_is_told(tmp_path: Path) -> None:
     async with ending(tmp_path) as (scene, _, _):
-        assert scene.ledger.state is State.DRAINING
+        assert scene.engine_state.state is State.DRAINING
         await scene.passes(4)
         assert scene.shim.stops == []
         await scene.passes(2)
         assert scene.shim.stops == [40]  # drain_s + stop_grace_s
-        assert scene.ledger.state is State.DRAINING
+        assert scene.engine_state.state is State.DRAINING
 
 
 async def test_end_waits_for_requests_and_shows_how_many_are_left(tmp_path: Path) -> None:
     async with ending(tmp_path) as (scene, _, task):
         await scene.passes(8)
-        assert scene.ledger.requests == (2, 0)
+        assert scene.engine_state.requests == (2, 0)
         scene.running = 1
         await scene.passes(2)
-        assert scene.ledger.requests == (1, 0)
+        assert scene.engine_state.requests == (1, 0)
         scene.running = 0
         with capture_logs() as logs:
             await scene.passes(3)
-        assert scene.ledger.state is State.STOPPING
+        assert scene.engine_state.state is State.STOPPING
         assert scene.shim.stops == [40, 10]  # from now on its grace counts
         (drained,) = [e for e in logs if e["event"] == EngineDrained.name]
         assert (drained["requests_before"], drained["requests_left"]) == (2, 0)
@@ -89,7 +89,7 @@ async def test_end_waits_for_requests_and_shows_how_many_are_left(tmp_path: Path
 async def test_end_drain_has_a_limit(tmp_path: Path) -> None:
     async with ending(tmp_path) as (scene, _, _):
         await scene.passes(5 + 30 + 3)
-        assert scene.ledger.state is State.STOPPING
+        assert scene.engine_state.state is State.STOPPING
         assert scene.shim.stops == [40, 10]
 
 
@@ -98,7 +98,7 @@ async def test_end_page_that_cannot_be_read_shortens_nothing(tmp_path: Path) -> 
         await scene.passes(8)
         scene.answer, scene.running = PageAnswer.NONE, 0
         await scene.passes(15)
-        assert scene.ledger.state is State.DRAINING
+        assert scene.engine_state.state is State.DRAINING
 
 
 async def test_end_page_that_cannot_be_read_at_first_is_not_taken_for_no_request(
@@ -114,7 +114,7 @@ async def test_end_page_that_cannot_be_read_at_first_is_not_taken_for_no_request
     await asyncio.sleep(0.01)
     await scene.passes(20)
     assert scene.shim.stops == [40]
-    assert scene.ledger.state is State.DRAINING
+    assert scene.engine_state.state is State.DRAINING
     scene.answer, scene.running = PageAnswer.PAGE, 0
     await scene.passes(3)
     assert scene.shim.stops == [40, 10]
@@ -140,7 +140,7 @@ async def test_end_shim_that_is_just_ending_and_does_not_answer_is_waited_for(
         await scene.passes(1)
         assert task.result() is True
         assert scene.shim.process.poll() is None
-        assert scene.ledger.problem is None
+        assert scene.engine_state.problem is None
 
 
 async def test_end_shim_that_does_not_answer_is_asked_by_a_signal(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ async def test_end_shim_that_does_not_answer_is_asked_by_a_signal(tmp_path: Path
         await scene.passes(5 + ENDING_S)
         assert scene.shim.process.wait(5) == -signal.SIGTERM
         assert not task.done()
-        assert scene.ledger.state is State.STOPPING
+        assert scene.engine_state.state is State.STOPPING
         await scene.passes(30 + 10 + MARGIN_S)
         assert task.result() is False  # and its shim is killed
 
@@ -161,14 +161,14 @@ async def test_end_engine_that_is_not_ready_may_still_have_requests_unless_it_is
     tmp_path: Path, event: Trigger, grace_s: float
 ) -> None:
     scene = Scene(tmp_path)
-    scene.ledger.to(event)
+    scene.engine_state.to(event)
     scene.shim.exits_when_stopped = True
     await scene.shim.listen()
     client = await ShimClient.connect(tmp_path)
     assert client is not None
     assert await scene.drain.end(client)
     assert scene.shim.stops == [grace_s]
-    assert scene.ledger.state is State.STOPPING
+    assert scene.engine_state.state is State.STOPPING
 
 
 async def test_end_engine_that_died_while_red_is_gone(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ async def test_end_engine_that_died_while_red_is_gone(tmp_path: Path) -> None:
         await scene.passes(1)
         assert task.result() is True
         assert scene.shim.stops == []
-        assert scene.ledger.state is State.DRAINING
+        assert scene.engine_state.state is State.DRAINING
 
 
 async def test_kill_waits_for_nothing(tmp_path: Path) -> None:
@@ -206,6 +206,6 @@ async def test_kill_shim_that_does_not_answer_is_gone_or_is_reported(
         await scene.shim.end(1)
     await scene.passes(ENDING_S)
     assert task.result() is ends
-    assert (scene.ledger.problem is None) is ends
+    assert (scene.engine_state.problem is None) is ends
     client.close()
     scene.shim.vanish()
