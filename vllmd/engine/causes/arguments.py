@@ -222,6 +222,7 @@ CAUSES = (
         name="config_rejected",
         kind=Kind.CONFIGURATION,
         rank=Rank.BROAD,
+        starting=True,
         explanation="vLLM does not take this combination of settings, or not with this model.",
         advice="Change or leave out the setting that the evidence names.",
         signs={
@@ -241,6 +242,15 @@ CAUSES = (
             r"invalid tool call parser|invalid reasoning parser"
             r"|--enable-auto-tool-choice requires": (
                 "vllm/entrypoints/openai/cli_args.py since 0.6"
+            ),
+            r"(?:ValueError|NotImplementedError|AssertionError|AttributeError|TypeError): .*"
+            r"(?:not supported|does not support|not compatible with|cannot be used|can't be used"
+            r"|must be (?:one of|set|specified|provided|greater|less|at least|positive|a multiple)"
+            r"|[Uu]nsupported|is required (?:for|when|if)|[Ii]nvalid value|not implemented for)": (
+                "vllm: what it says of settings that do not go together"
+            ),
+            r"Cannot find the config file for|[Ii]nvalid (?:option|argument|choice)": (
+                "vllm/model_executor/model_loader/weight_utils.py since 0.2"
             ),
             r"Unsupported model_impl|Unknown load_format|Unsupported (?:speculative|runner)": (
                 "vllm/config, model_executor/model_loader since 0.8"

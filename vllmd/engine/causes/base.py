@@ -135,6 +135,8 @@ class Cause:
     unless: str | None = None
     """A pattern of messages that are of another cause."""
     frames: tuple[Frame, ...] = ()
+    starting: bool = False
+    """Whether it can only be of a run that never served."""
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
     refines: str | None = None
@@ -164,6 +166,8 @@ class Cause:
 
     def found(self, reading: Reading) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""
+        if self.starting and reading.ready:
+            return None
         for look in (self._by_words, self._by_frame):
             for sign in reading.signs:
                 if (line := look(sign)) is not None:

@@ -111,6 +111,8 @@ CAUSES = (
             r"compute capability .*(?:required|requires|not supported|at least)": "vllm, torch",
             r"[Rr]equires? (?:a )?(?:GPU with )?(?:compute capability|SM\s?\d+"
             r"|CUDA capability)": "vllm",
+            r"requires? GPUs? with sm\s?\d+"
+            r"|for CUDA device capability: \d+": "flashinfer; vllm: csrc",
             r"ptxas fatal|is not defined for option 'gpu-name'": "CUDA's ptxas, older than the GPU",
             r"not supported on (?:this|the current) (?:GPU|device|architecture)": "vllm",
         },
@@ -137,6 +139,7 @@ CAUSES = (
         advice="Look at 'lscpu' for avx512f and avx2, and install a build of vLLM for this CPU.",
         signs={
             r"Illegal instruction|SIGILL": "the shell, Python's faulthandler",
+            r"Failed core proc\(s\): .*: -4\b": "vllm/v1/engine/utils.py since 0.9",
             r"exit ?code: -4\b": "vllm/v1/executor/multiproc_executor.py since 0.11",
             r"(?:only|does not) supports? .*AVX": "vllm/platforms/cpu.py",
         },

@@ -44,7 +44,7 @@ CAUSES = (
             r"error while loading shared libraries|symbol lookup error": "the loader",
             r"version `(?:GLIBC|GLIBCXX|CXXABI)_\S+ not found": "the loader",
             r"undefined symbol:": "the loader",
-            r"^(?:\S*\.)?(?:ImportError|ModuleNotFoundError): ": "Python",
+            r"^(?:\S*\.)?(?:ImportError|ModuleNotFoundError)\b|No module named '": "Python",
             r"PackageNotFoundError|DistributionNotFound"
             r"|VersionConflict": "Python: importlib.metadata",
             r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",

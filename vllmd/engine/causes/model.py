@@ -125,7 +125,7 @@ CAUSES = (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.5"
             ),
             r"size mismatch for|[Ss]hape mismatch": "torch/nn/modules/module.py; vllm",
-            r"Unexpected (?:weight|key)|unexpected (?:weight|key)": "vllm/model_executor",
+            r"\b[Uu]nexpected (?:weights?|keys?)\b": "vllm/model_executor",
         },
         frames=(
             Frame(

@@ -85,7 +85,7 @@ CAUSES = (
             r"vllm: (?:command )?not found|executable file not found|Exec format error": (
                 "the shell, a container's runtime"
             ),
-            r"No module named '?vllm'?$|can't open file '": "Python",
+            r": No module named vllm$|can't open file '": "Python",
         },
     ),
     Cause(
@@ -136,6 +136,7 @@ CAUSES = (
             ),
             r"Fatal Python error|terminate called|\bAborted\b|panicked at": "Python, C++, Rust",
             r"double free or corruption|free\(\): |malloc\(\): |corrupted size vs": "the C library",
+            r"Failed core proc\(s\): .*: -(?:6|7|8|11)\b": "vllm/v1/engine/utils.py since 0.9",
             r"exit ?code: -(?:6|7|8|11)\b": (
                 "vllm/v1/executor/multiproc_executor.py, executor/multiproc_worker_utils.py"
             ),
@@ -155,6 +156,7 @@ CAUSES = (
         signs={
             r"engine core exited unexpectedly": "vllm/v1/engine/core_client.py since 0.30",
             r"Engine ?[Cc]ore .*died unexpectedly": "vllm/v1/engine/core_client.py since 0.9",
+            r"Failed core proc\(s\): .*: -(?:9|15)\b": "vllm/v1/engine/utils.py since 0.9",
             r"EngineDeadError": "vllm/v1/engine/exceptions.py since 0.8",
             r"MQLLMEngine is already dead|MQEngineDeadError": (
                 "vllm/engine/multiprocessing 0.6 to 0.10"

@@ -14,7 +14,8 @@ FATAL = re.compile(
     r"EngineCore encountered a fatal error|EngineCore (?:hit an exception|failed)"
     r"|Engine background task failed|AsyncLLMEngine has failed|MQLLMEngine is already dead"
     r"|terminating server process|died unexpectedly|exited unexpectedly|died, exit code"
-    r"|Watchdog caught collective|Got fatal signal from worker|EngineDeadError"
+    r"|[Ww]atchdog (?:caught collective|thread terminated)|Some NCCL operations have failed"
+    r"|Got fatal signal from worker|EngineDeadError"
     r"|Fatal Python error|Segfault encountered|terminate called after|MQLLMEngine terminated"
     r"|Engine loop (?:is not running|has died)|Background loop (?:is stopped|has errored)"
 )
@@ -68,6 +69,12 @@ _AT_WORK = re.compile(
     r"|Error in model execution|MQLLMEngine is already dead|output_handler failed"
 )
 """What only an engine that served says of its end."""
+_BUSY = re.compile(r'"(?:GET|POST) /\S* HTTP/[\d.]+" 200|Avg prompt throughput')
+"""What an engine says that goes on serving: whatever was printed before did not end it."""
+_RAW_FATAL = re.compile(
+    r"^(?:Fatal Python error|terminate called|!+ ?Segfault|(?:vllm\.\S*\.)?EngineDeadError"
+    r"|(?:vllm\.\S*\.)?(?:Async|MQ)EngineDeadError)"
+)
 _BACK_S, _BACK_LINES = 90, 500
 """How far before the first fatal line its own cause may be printed."""
 
@@ -144,7 +151,11 @@ def read_output(lines: Sequence[str]) -> Reading:
     if ready_at is not None and fatal is not None:
         since = _back(entries, thrown, ready_at, fatal)
     if fatal is None:  # nothing says that the engine ended: only what ended a program counts
-        own = [t for t in thrown if t.begin > (ready_at or 0) and (t.is_main or _bind(t))]
+        busy = max(
+            (i for i, e in enumerate(entries) if e.quiet and _BUSY.search(e.text)), default=0
+        )
+        last = max(ready_at or 0, busy)
+        own = [t for t in thrown if t.begin > last and (t.is_main or _bind(t))]
         signs = [_of_thrown(t) for t in own]
     else:
         signs = [_of_thrown(t) for t in thrown if t.begin >= since and not t.ignored]
@@ -174,7 +185,8 @@ def _first_fatal(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: i
     """Return where an engine that served says for the first time that it ends."""
     for index in range(ready_at + 1, len(entries)):
         entry = entries[index]
-        if not entry.quiet and FATAL.search(entry.text) and not entry.text.startswith((" ", "\t")):
+        pattern = FATAL if entry.level in LOUD else _RAW_FATAL
+        if not entry.quiet and entry.text[:1] not in " \t" and pattern.search(entry.text):
             return index
     return next((t.begin for t in thrown if t.begin > ready_at and FATAL.search(t.header)), None)
 

@@ -25,6 +25,8 @@ _REPR = re.compile(
     r"(?P<type>[A-Z]\w*(?:Error|Exception))\((?P<quote>['\"])(?P<message>.*)(?P=quote),?\)$"
 )
 """vLLM before 0.8 logs a failed step so: ``OutOfMemoryError('…')``."""
+_DOTTED = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z]\w+): (?P<message>.*)$")
+"""An exception with its module, in a line that is an error."""
 _GROUP = re.compile(r"^\s*(?:\+-?[-+ \d]*|\|)\s?")
 _HEADER = re.compile(
     r"(?:EngineCore|WorkerProc|AsyncLLM|Engine core|MQLLMEngine|AsyncLLMEngine|Exception in worker"
@@ -244,5 +246,5 @@ def _alone(text: str, entry: Entry) -> re.Match[str] | None:
         return None
     found = _NAMED.match(text)
     if found is None and entry.level is not None:
-        found = _REPR.match(text)
+        found = _REPR.match(text) or _DOTTED.match(text)
     return found
