@@ -6,8 +6,10 @@ from tests.verdicts import formats
 from tests.verdicts.failures import (
     arguments,
     driver,
+    echoes,
     files,
     gpu,
+    host,
     hub,
     installs,
     memory,
@@ -15,6 +17,7 @@ from tests.verdicts.failures import (
     network,
     parallel,
     processes,
+    support,
     traps,
     weights,
 )
@@ -34,7 +37,10 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "installs": installs.FAILURES,
     "parallel": parallel.FAILURES,
     "arguments": arguments.FAILURES,
+    "host": host.FAILURES,
+    "support": support.FAILURES,
     "processes": processes.FAILURES,
+    "echoes": echoes.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}
