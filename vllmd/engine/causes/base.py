@@ -2,7 +2,7 @@
 
 import enum
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
@@ -164,12 +164,12 @@ class Cause:
         """Return the line of a sign that shows this cause, or None."""
         return self._by_words(sign) or self._by_frame(sign)
 
-    def found(self, reading: Reading) -> "Found | None":
+    def found(self, reading: Reading, signs: Sequence[Sign]) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""
         if self.starting and reading.ready:
             return None
         for look in (self._by_words, self._by_frame):
-            for sign in reading.signs:
+            for sign in signs:
                 if (line := look(sign)) is not None:
                     return Found(line, sign, reading)
         return None

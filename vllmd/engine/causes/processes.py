@@ -114,7 +114,7 @@ CAUSES = (
             r"Worker \S+ pid \d+ died, exit code": (
                 "vllm/executor/multiproc_worker_utils.py 0.4 to 0.10"
             ),
-            r"ActorDiedError|WorkerCrashedError|RayActorError": "Ray",
+            r"ActorDiedError|WorkerCrashedError|RayActorError|A worker died or was killed": "Ray",
         },
         unless=r"exit ?code: -(?:4|7|8|11)\b",
         told=_worker,
@@ -158,7 +158,7 @@ CAUSES = (
             r"Engine ?[Cc]ore .*died unexpectedly": "vllm/v1/engine/core_client.py since 0.9",
             r"Failed core proc\(s\): .*: -(?:9|15)\b": "vllm/v1/engine/utils.py since 0.9",
             r"EngineDeadError": "vllm/v1/engine/exceptions.py since 0.8",
-            r"MQLLMEngine is already dead|MQEngineDeadError": (
+            r"MQLLMEngine is already dead|MQEngineDeadError|Engine loop has died": (
                 "vllm/engine/multiprocessing 0.6 to 0.10"
             ),
         },

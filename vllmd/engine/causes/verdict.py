@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase
-from vllmd.engine.log_reading.reading import Reading
+from vllmd.engine.log_reading.reading import Reading, Sign
 
 _WORDS = {
     Phase.ARGUMENTS: "while it read its arguments",
@@ -39,22 +39,32 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     for cause in causes:
         if cause.rank == Rank.SEEN and cause.marked(facts):
             return cause.diagnosis(facts, None)
-    best: tuple[int, int, Cause, Found | None] | None = None
-    for cause in causes:
-        if cause.rank == Rank.END:
-            continue
-        if (found := cause.found(reading)) is not None:
-            at = (int(cause.rank), found.sign.index)
-            if best is None or at < best[:2]:
-                best = (*at, cause, found)
-        if cause.marked(facts) and (best is None or int(cause.rank) < best[0]):
-            best = (int(cause.rank), -1, cause, None)
+    best = _best(causes, facts, reading.chain)
+    if best is None and len(reading.chain) < len(reading.signs):
+        best = _best(causes, facts, reading.signs)
     if best is None:
         return _end(causes, facts)
     for cause in causes:
-        if cause.refines == best[2].name and (line := cause.hinted(reading)) is not None:
-            return cause.diagnosis(facts, None, evidence=(line, best[3].line if best[3] else line))
-    return best[2].diagnosis(facts, best[3])
+        if cause.refines == best[0].name and (line := cause.hinted(reading)) is not None:
+            return cause.diagnosis(facts, None, evidence=(line, best[1].line if best[1] else line))
+    return best[0].diagnosis(facts, best[1])
+
+
+def _best(
+    causes: Sequence[Cause], facts: Facts, signs: Sequence[Sign]
+) -> tuple[Cause, Found | None] | None:
+    """Return the cause with the most specific sign, of two the one nearer to the root."""
+    best: tuple[tuple[int, int], Cause, Found | None] | None = None
+    for cause in causes:
+        if cause.rank == Rank.END:
+            continue
+        if (found := cause.found(facts.reading, signs)) is not None:
+            at = (int(cause.rank), found.sign.index)
+            if best is None or at < best[0]:
+                best = (at, cause, found)
+        if cause.marked(facts) and (best is None or int(cause.rank) < best[0][0]):
+            best = ((int(cause.rank), -1), cause, None)
+    return best[1:] if best else None
 
 
 def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
@@ -65,7 +75,7 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     named = [
         (found.sign.index, number, cause, found)
         for number, cause in enumerate(ends)
-        if (found := cause.found(reading)) is not None
+        if (found := cause.found(reading, reading.signs)) is not None
     ]
     first = min(named, default=None, key=lambda each: each[:2])
     if root is not None and root.thrown is not None and (first is None or first[0] > root.index):

@@ -59,7 +59,8 @@ _RAW = re.compile(
     r"|Out of memory: Killed|symbol lookup error|error while loading shared libraries"
     r"|panicked at|process has finished its bootstrapping|^Failed: "
     r"|No such file or directory$|Permission denied$|No space left on device|^Error: |^fatal: "
-    r"|double free or corruption|free\(\): invalid|malloc\(\): |corrupted size vs"
+    r"|A worker died or was killed|double free or corruption|free\(\): invalid|malloc\(\): "
+    r"|corrupted size vs"
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|Exec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
@@ -121,6 +122,21 @@ class Reading:
         own = [sign for sign in self.signs if not sign.echo]
         thrown = [s for s in own if s.thrown is not None and not _LOST.match(s.lines[0])]
         return next(iter(thrown or own), None)
+
+    @property
+    def chain(self) -> tuple[Sign, ...]:
+        """What was printed up to the root, and what followed from it; of a run that served.
+
+        Processes that are ended after it print errors of their own, which may look more specific.
+        """
+        root = self.root
+        if root is None or not self.ready or root.thrown is None:
+            return self.signs
+        linked = [root.thrown]
+        for sign in self.signs:
+            if sign.thrown is not None and sign.thrown.before in linked:
+                linked.append(sign.thrown)
+        return tuple(s for s in self.signs if s.index <= root.index or s.thrown in linked)
 
     @property
     def is_cut(self) -> bool:

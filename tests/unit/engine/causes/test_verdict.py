@@ -19,6 +19,13 @@ def test_choose_takes_the_most_specific_sign_wherever_it_stands() -> None:
     assert cause_of("1", *lines) == "kv_cache_too_small"
 
 
+def test_choose_takes_nothing_from_processes_that_are_ended_after_the_root() -> None:
+    illegal = CORE + "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
+    after = "Failed: Cuda error /workspace/csrc/custom_all_reduce.cuh:455 'invalid argument'"
+    assert cause_of("0", UP, FATAL, illegal, after) == "cuda_error"
+    assert cause_of("1", after) == "custom_all_reduce"
+
+
 def test_choose_takes_nothing_from_a_warning_or_a_request() -> None:
     warning = "(APIServer pid=1) WARNING 11-23 19:06:44 [parallel.py:746] Address already in use."
     prompt = "(APIServer pid=1) INFO 11-23 19:06:44 [logger.py:4] prompt: 'CUDA out of memory'"

@@ -79,3 +79,10 @@ def test_reading_of_a_recorded_end_has_its_root() -> None:
     root = read_output(log.read_text(errors="replace").splitlines()).root
     assert root is not None
     assert "LoRA rank 32 is greater" in root.quote
+
+
+def test_a_traceback_that_somebody_printed_while_the_engine_goes_on_is_no_sign() -> None:
+    served = '(APIServer pid=1) INFO:     127.0.0.1:1 - "POST /v1/completions HTTP/1.1" 200 OK'
+    printed = [BEGIN, '  File "a.py", line 1, in <module>', "KeyError: 'a'"]
+    assert read_output([UP, *printed, served]).signs == ()
+    assert read_output([UP, served, *printed]).root is not None
