@@ -1,11 +1,13 @@
 """What follows a failure: another start after a pause, or a hold. Pure: no I/O, no clock.
 
 A transient cause is worth another start. A bad configuration, a GPU that needs a reset or a driver
-that changed is a wall: starting into it again only costs loads. But a wrong hold is an outage, so
+that changed is a wall: starting into it again only costs loads. So is an error of the engine itself
+that ended two starts in a row which never became ready. But a wrong hold is an outage, so
 an engine that was ready before with this very command is never held on a first failure, and each
 hold is tried again once.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +19,22 @@ from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.util.units import format_duration
 
 WALLS = frozenset({Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER})
+OF_THE_ENGINE = frozenset(
+    {
+        "unknown",
+        "engine_bug",
+        "cuda_error",
+        "nccl_failure",
+        "crashed",
+        "kv_transfer",
+        "worker_timeout",
+    }
+)
+"""Causes that nobody outside the engine mends: the same error twice will come a third time.
+
+What another process, host or server does (a port, the hub, a peer, memory that is held) may have
+ended by the next start.
+"""
 
 
 @attrs.frozen
@@ -25,6 +43,8 @@ class Failure:
 
     at: float
     cause: str
+    root: str | None = None
+    """The error that it ended by, without its numbers, if it never became ready."""
 
 
 @attrs.frozen
@@ -117,13 +137,17 @@ def decide(
     since = now - settings.window_s
     kept = tuple(f for f in past.failures if since <= f.at <= now)
     first = not kept
-    past = attrs.evolve(past, failures=(*kept, Failure(now, cause))[-settings.max_failures :])
+    root = _root(diagnosis) if ready_s == 0 else None
+    same = root is not None and bool(kept) and kept[-1].root == root
+    wall = wall or (same and cause in OF_THE_ENGINE)
+    past = attrs.evolve(past, failures=(*kept, Failure(now, cause, root))[-settings.max_failures :])
     kind = diagnosis.kind if diagnosis else Kind.UNKNOWN
     count = len(past.failures)
     if wall or (kind in WALLS and not (first and command_hash in past.proven)):
         again = past.retried == cause
         retry_at = None if again else now + settings.hold_retry_s
-        reason = f"{diagnosis.explanation} {diagnosis.advice}" if diagnosis else cause
+        twice = "The start before ended by the same error. " if same else ""
+        reason = f"{diagnosis.explanation} {twice}{diagnosis.advice}" if diagnosis else cause
         return past, Hold(cause, reason, now, retry_at, command_hash)
     if count >= settings.max_failures:
         window = format_duration(now - past.failures[0].at)
@@ -132,6 +156,13 @@ def decide(
         return past, Hold(cause, reason, now, now + settings.hold_retry_s, command_hash)
     pause_s: float = min(settings.max_s, settings.initial_s * 2 ** min(count - 1, 32))
     return past, Retry(pause_s * (1 + settings.jitter * chance))
+
+
+def _root(diagnosis: Diagnosis | None) -> str | None:
+    """Return the line that shows a failure, as it reads in any run."""
+    if diagnosis is None or not diagnosis.evidence:
+        return None
+    return re.sub(r"0x[0-9a-fA-F]+|\d+", "#", diagnosis.evidence[0])
 
 
 def released(past: RestartHistory, hold: Hold, *, by_time: bool) -> RestartHistory:

@@ -82,7 +82,9 @@ def _from_json(record: Mapping[str, Any]) -> RestartState:
     past, hold = record["past"], record["hold"]
     return RestartState(
         past=RestartHistory(
-            failures=tuple(Failure(float(f["at"]), str(f["cause"])) for f in past["failures"]),
+            failures=tuple(
+                Failure(float(f["at"]), str(f["cause"]), f.get("root")) for f in past["failures"]
+            ),
             proven=tuple(str(each) for each in past["proven"]),
             retried=past["retried"],
         ),

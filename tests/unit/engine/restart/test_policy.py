@@ -23,8 +23,8 @@ SETTINGS = RestartConfig(
 )
 
 
-def of(kind: Kind, cause: str = "c") -> Diagnosis:
-    return Diagnosis(cause, kind, "It broke.", "Mend it.")
+def of(kind: Kind, cause: str = "c", line: str | None = None) -> Diagnosis:
+    return Diagnosis(cause, kind, "It broke.", "Mend it.", (line,) if line else ())
 
 
 @attrs.define
@@ -35,12 +35,19 @@ class Life:
     now: float = 1e9
 
     def fails(
-        self, kind: Kind, cause: str = "c", *, ready_s: float = 0, chance: float = 0, **more: bool
+        self,
+        kind: Kind,
+        cause: str = "c",
+        *,
+        line: str | None = None,
+        ready_s: float = 0,
+        chance: float = 0,
+        **more: bool,
     ) -> Retry | Hold:
         self.now += 60
         self.past, decision = decide(
             self.past,
-            of(kind, cause),
+            of(kind, cause, line),
             SETTINGS,
             command_hash="hash",
             ready_s=ready_s,
@@ -202,3 +209,31 @@ def test_moved_past_has_the_same_failures_at_other_times() -> None:
 def test_hold_moved_reads_as_long_ago_after_the_clock_was_set(retry_at: float | None) -> None:
     moved = Hold("lora_rank", "It broke.", 100.0, retry_at, "hash").moved(1000.0)
     assert (moved.since, moved.retry_at) == (1100.0, retry_at and 1130.0)
+
+
+@pytest.mark.parametrize("cause", ["unknown", "cuda_error", "crashed"])
+def test_decide_the_same_error_on_two_starts_that_never_became_ready_is_a_wall(cause: str) -> None:
+    life = Life()
+    assert isinstance(life.fails(Kind.UNKNOWN, cause, line="KeyError: 0x7f12 of 12"), Retry)
+    hold = life.fails(Kind.UNKNOWN, cause, line="KeyError: 0x7f99 of 13")
+    assert isinstance(hold, Hold)
+    assert "The start before ended by the same error." in hold.reason
+    assert hold.retry_at is not None
+
+
+@pytest.mark.parametrize(
+    ("cause", "lines", "ready_s"),
+    [
+        ("unknown", ("KeyError: a", "KeyError: b"), 0),
+        ("unknown", ("KeyError: a", "KeyError: a"), 5),
+        ("unknown", (None, None), 0),
+        ("hub_unreachable", ("504", "504"), 0),
+        ("vram_held", ("Free memory", "Free memory"), 0),
+    ],
+)
+def test_decide_errors_that_another_start_may_not_have_are_no_wall(
+    cause: str, lines: tuple[str | None, ...], ready_s: float
+) -> None:
+    life = Life()
+    for line in lines:
+        assert isinstance(life.fails(Kind.TRANSIENT, cause, line=line, ready_s=ready_s), Retry)

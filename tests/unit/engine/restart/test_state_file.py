@@ -26,7 +26,7 @@ END = Exit(
     diagnosis=Diagnosis("lora_rank", Kind.CONFIGURATION, "E.", "A.", ("line",)),
 )
 KNOWN = RestartState(
-    past=RestartHistory((Failure(1.0, "a"), Failure(2.0, "b")), ("h1", "h2"), "a"),
+    past=RestartHistory((Failure(1.0, "a"), Failure(2.0, "b", "KeyError: #")), ("h1", "h2"), "a"),
     hold=Hold("a", "E. A.", 2.0, None, "h2", fine=False, fingerprint={"boot": "b"}),
     restarts=4,
     exits=Counter({("0", False): 2, ("SIGKILL", True): 1}),
