@@ -105,6 +105,7 @@ PURE = {
     "http/yaml_tree.py",
     "installing/flags.py",
     "installing/plan.py",
+    "installing/removed_flags.py",
     "logs/counting.py",
     "logs/excerpt.py",
     "logs/lines.py",

@@ -63,6 +63,7 @@ def command(
     engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     problems += _refused(config, engines, config_path)
+    problems += [] if deep else _no_folder(config, config_path)
     problems += _unused_listen(config, config_path)
     web_problems = _of_web_config(config)
     findings = list(_findings(config, client, offline)) if deep else []
@@ -149,6 +150,28 @@ def _not_found(name: str, built: commands.Command) -> ConfigProblem:
         f"engines.{name}.executable",
         severity=ProblemSeverity.WARNING,
     )
+
+
+def _no_folder(config: Config, path: Path) -> Iterator[ConfigProblem]:
+    """Yield which model is a path to nothing; with --deep the doctor says it."""
+    numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+    for name, engine in config.engines.items():
+        if engine.model.startswith("/") and not engine.is_stand_in and not _is_there(engine.model):
+            key = f"engines.{name}.model"
+            yield ConfigProblem(
+                f"there is no folder {engine.model!r} that can be read here",
+                "correct the path; 'vllmd doctor' looks as the service's user",
+                key,
+                _line(numbers, key),
+                ProblemSeverity.WARNING,
+            )
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
 
 
 def _show_problems(path: str, problems: list[ConfigProblem], as_json: bool) -> None:

@@ -14,6 +14,7 @@ from vllmd.config.flags import OWN_KEYS, arguments
 from vllmd.config.model import EngineConfig
 from vllmd.config.problem import ConfigProblem, ProblemSeverity
 from vllmd.config.rules import suggest
+from vllmd.installing.removed_flags import are_opposite, what_to_do
 
 _FITS: Mapping[str, tuple[str, str]] = {
     "integer": (r"[+-]?\d+", "a whole number"),
@@ -93,8 +94,9 @@ def _flag_problems(
     base = name.partition(".")[0]
     flag = known.get(base.replace("_", "-"))
     if flag is None:
-        hint = suggest(base, known)
-        fix = hint or f"'vllmd engine flags --grep {base.split('-')[0]}' shows what there is"
+        like = [name for name in known if not are_opposite(base, name)]
+        shown = f"'vllmd engine flags --grep {base.split('-')[0]}' shows what there is"
+        fix = what_to_do(base) or suggest(base, like) or shown
         yield ConfigProblem(f"vLLM {table.version} has no flag --{base}", fix, where)
         return
     if flag.deprecated:

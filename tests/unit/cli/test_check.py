@@ -94,3 +94,12 @@ def test_check_listen_that_systemds_socket_decides_is_a_warning(
     monkeypatch.undo()
     monkeypatch.setattr(service, "exporter_addresses", lambda: (("::", 9840),))
     assert "warning" not in check(tmp_path, text)[1]  # another file than the units have
+
+
+def test_check_model_folder_that_is_not_there_is_a_warning_with_its_line(tmp_path: Path) -> None:
+    source = f'[engines.a]\nexecutable = "sh"\nmodel = "{tmp_path}/modle"\n'
+    code, output = check(tmp_path, source)
+    assert code == 0
+    assert f"v.toml:3: warning: engines.a.model: there is no folder '{tmp_path}/modle'" in output
+    (tmp_path / "modle").mkdir()
+    assert "no folder" not in check(tmp_path, source)[1]

@@ -63,6 +63,7 @@ def test_what_vllm_takes_is_silent(setting: str) -> None:
     ("setting", "words"),
     [
         ("enforce-eagr = true", 'has no flag --enforce-eagr; did you mean "enforce-eager"?'),
+        ("disable-log-requests = true", "--disable-log-requests; take the line out: requests are"),
         ("zzzz = 1", "has no flag --zzzz; 'vllmd engine flags --grep zzzz' shows what there is"),
         ('max-num-batched-tokens = "many"', "got 'many' for --max-num-batched-tokens; vLLM 0.32"),
         ('kv-cache-dtype = "fp9"', "takes one of auto, bfloat16"),
@@ -78,6 +79,11 @@ def test_what_vllm_refuses_is_an_error_with_a_fix(setting: str, words: str) -> N
     (problem,) = flag(setting)
     assert problem.startswith("error engines.chat.flags.")
     assert words in problem
+
+
+def test_opposite_of_a_flag_is_no_advice_for_it() -> None:
+    (problem,) = flag("disable-log-outputs = true")
+    assert "enable-log-outputs" not in problem
 
 
 def test_deprecated_flag_is_a_warning_in_vllms_words() -> None:

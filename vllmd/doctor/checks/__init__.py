@@ -21,6 +21,7 @@ CHECKS: Mapping[str, Check] = {
     "driver": gpu.driver,
     "devices": gpu.devices,
     "gpu-count": gpu.gpu_count,
+    "parallel-heads": gpu.parallel_heads,
     "will-it-fit": gpu.will_it_fit,
     "gpu-share": gpu.gpu_share,
     "host-memory": host.host_memory,

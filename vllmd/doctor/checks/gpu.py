@@ -1,6 +1,6 @@
 """The GPUs, their driver, and whether the engine fits on them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.doctor.capacity import longest
@@ -81,6 +81,26 @@ def gpu_count(case: Case) -> Iterator[Finding]:
             "vLLM ends before it loads, or waits for workers that never come.",
             "Lower flags.tensor-parallel-size, or let it see more.",
         )
+
+
+def parallel_heads(case: Case) -> Iterator[Finding]:
+    """Find a tensor parallel size that the model's heads cannot be divided by.
+
+    Source: vllm/config/model.py, verify_with_parallel_config, 0.11 to 0.32.
+    """
+    size = case.flag("tensor-parallel-size")
+    text = case.model.config.get("text_config") or case.model.config
+    heads = text.get("num_attention_heads") if isinstance(text, Mapping) else None
+    if not isinstance(size, int) or not isinstance(heads, int) or size < 1 or heads % size == 0:
+        return
+    fitting = [str(n) for n in range(1, heads + 1) if heads % n == 0 and n <= 2 * size]
+    yield Finding(
+        "parallel-heads",
+        FindingSeverity.ERROR,
+        f"tensor-parallel-size = {size}, and the model has {heads} attention heads",
+        "vLLM refuses it 12 seconds into the start: each GPU gets the same number of heads.",
+        f"Set flags.tensor-parallel-size to one of {', '.join(fitting)}.",
+    )
 
 
 def will_it_fit(case: Case) -> Iterator[Finding]:

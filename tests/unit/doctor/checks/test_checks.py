@@ -97,6 +97,12 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         lambda _: case("gpu_memory_utilization = 0.14"),
     ),
     (
+        "parallel-heads",
+        ERROR,
+        "tensor-parallel-size = 3, and the model has",
+        lambda _: case("flags = { tensor-parallel-size = 3 }", gpus=(H200, H200, H200)),
+    ),
+    (
         "gpu-count",
         ERROR,
         "2 GPUs are asked for (tensor, pipeline and data parallel), and 1 can be seen",
@@ -313,6 +319,7 @@ GOOD: dict[str, Make] = {
     "model-missing": lambda _: case(),
     "model-files": lambda _: case(),
     "will-it-fit": lambda _: case("gpu_memory_utilization = 0.5\nmax_model_len = 4096"),
+    "parallel-heads": lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=(H200, H200)),
     "gpu-count": lambda _: case("flags = { tensor-parallel-size = 2 }", gpus=(H200, H200)),
     "gpu-share": lambda _: case(
         "gpu_memory_utilization = 0.7",
