@@ -125,6 +125,15 @@ CAUSES = (
                 "vllm/lora/lora_model.py since 0.6; peft"
             ),
         },
+        unless=r"out of memory|OutOfMemory|(?:CUDA|HIP) error|LoRA rank|\bdivisible\b",
+        frames=(
+            Frame(
+                r"vllm/lora/(?:peft_helper|lora_model|models|model_manager|worker_manager|utils)\.py",
+                r"^(?:\S*\.)?(?:ValueError|KeyError|TypeError|AssertionError|RuntimeError"
+                r"|SafetensorError|FileNotFoundError)\b",
+                "vllm/lora: what it raises is about an adapter",
+            ),
+        ),
     ),
     Cause(
         name="unknown_flag",
@@ -249,6 +258,7 @@ CAUSES = (
             r"|[Uu]nsupported|is required (?:for|when|if)|[Ii]nvalid value|not implemented for)": (
                 "vllm: what it says of settings that do not go together"
             ),
+            r"jinja2\.exceptions\.Template\w*Error|TemplateSyntaxError": "jinja2: a chat template",
             r"Cannot find the config file for|[Ii]nvalid (?:option|argument|choice)": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.2"
             ),

@@ -81,6 +81,7 @@ CAUSES = (
         ),
         signs={
             r"Failed to infer device type": "vllm/config/device.py since 0.4",
+            r"CUDA driver initialization failed": "torch/csrc: c10/cuda",
             r"No CUDA GPUs are available|No HIP GPUs are available": "torch/cuda/__init__.py",
             r"NVML Shared Library Not Found": "pynvml",
             r"no CUDA-capable device is detected|Error 10[01]\b": "CUDA: cudaErrorNoDevice",
@@ -157,6 +158,7 @@ CAUSES = (
             r"(?:CUDA|HIP) (?:driver )?error: "
             r"|Error \[CUDA\]: ": "torch: c10/cuda/CUDAException.cpp",
             r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
+            r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
             r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
         },
         marks=xids.marks(Action.RESTART),

@@ -134,7 +134,10 @@ CAUSES = (
             r"(?:CUDA|HIP) (?:driver )?error: out of memory": "torch: c10/cuda/CUDAException.cpp",
             r"CUDA_ERROR_OUT_OF_MEMORY|Error \[CUDA\]: out of memory": "triton; CUDA's driver",
             r"CUBLAS_STATUS_ALLOC_FAILED": "torch: aten/src/ATen/cuda/CublasHandlePool.cpp",
+            r"Cuda failure \d+ 'out of memory'": "NCCL: src/include/checks.h",
         },
+        refines="nccl_failure",
+        hint=r"out of memory",
         told=_ran_out,
     ),
     Cause(

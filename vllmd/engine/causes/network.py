@@ -184,7 +184,7 @@ CAUSES = (
             r"[Gg]loo.*(?:closed|reset) by peer|(?:Read|Write) error \[\S+\]": "torch: gloo",
             r"Timed out waiting \d+ms for (?:recv|send)": "torch: third_party/gloo",
             r"Unexpected HELLO message for remote engine": "vllm/v1/engine/utils.py since 0.9",
-            r"NodeDiedError|Task was killed due to the node": "Ray",
+            r"NodeDiedError|The node .* has been marked dead": "Ray",
         },
         told=_peer,
     ),

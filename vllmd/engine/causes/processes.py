@@ -21,6 +21,17 @@ def _worker(found: Found) -> Told:
     return Told(explanation=f"A process that drives a GPU for vLLM (a worker) was {how}.")
 
 
+def _late(found: Found) -> Told:
+    if "engine core processes" not in found.whole:
+        return Told()
+    return Told(
+        "Set VLLM_ENGINE_READY_TIMEOUT_S in the engine's env to more seconds; look whether "
+        "the model's "
+        "storage or the hub is slow.",
+        "The engine's processes were not ready in the time that vLLM gives them.",
+    )
+
+
 def _crashed(found: Found) -> Told:
     if re.search(r"Bus error|SIGBUS|-7\b", found.whole):
         return Told(
@@ -65,7 +76,10 @@ CAUSES = (
         ),
         signs={
             r"RPC call to .* timed out": "vllm/v1/executor/multiproc_executor.py since 0.8",
+            r"Timed out waiting for engine core processe"
+            r"s": "vllm/v1/engine/core_client.py since 0.12",
         },
+        told=_late,
     ),
     Cause(
         name="program_missing",

@@ -47,7 +47,8 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     for cause in causes:
         if cause.refines == best[0].name and (line := cause.hinted(reading)) is not None:
             return cause.diagnosis(facts, None, evidence=(line, best[1].line if best[1] else line))
-    return best[0].diagnosis(facts, best[1])
+    warned = reading.hints[:1] if best[0].name == "nccl_failure" else ()
+    return best[0].diagnosis(facts, best[1], evidence=warned)
 
 
 def _best(

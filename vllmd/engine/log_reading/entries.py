@@ -15,7 +15,7 @@ _PROCESS = re.compile(
     r"|\((?P<ray>raylet|autoscaler)[^)]*\)(?:\s|$)"
     r"|\[rank\d+\]:\s?"
 )
-_L = r"(?P<level>DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)"
+_L = r"(?P<level>TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)"
 _HEADS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -40,9 +40,9 @@ _TORCH = re.compile(
 )
 _NCCL = re.compile(r"\S+:\d+:\d+ \[\S+\] (?:\S+ )?NCCL (?P<level>INFO|WARN|TRACE) ")
 _LETTERS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
-_NAMES = {"WARN": "warning", "FATAL": "critical"}
+_NAMES = {"TRACE": "debug", "WARN": "warning", "FATAL": "critical"}
 _PY_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
-_FIRST = frozenset("DIWECF[-")
+_FIRST = frozenset("DIWECFT[-")
 """How a head can begin; others are not looked at."""
 
 

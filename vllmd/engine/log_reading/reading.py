@@ -59,12 +59,16 @@ _RAW = re.compile(
     r"|Out of memory: Killed|symbol lookup error|error while loading shared libraries"
     r"|panicked at|process has finished its bootstrapping|^Failed: "
     r"|No such file or directory$|Permission denied$|No space left on device|^Error: |^fatal: "
-    r"|A worker died or was killed|double free or corruption|free\(\): invalid|malloc\(\): "
+    r"|A worker died or was killed|HSA_STATUS_ERROR|Memory access fault by GPU"
+    r"|double free or corruption|free\(\): invalid|malloc\(\): "
     r"|corrupted size vs"
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|Exec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
-_NCCL = re.compile(r"/dev/shm|No space left|ibv_|Connection (?:refused|reset|closed)|Duplicate GPU")
+_NCCL = re.compile(
+    r"/dev/shm|out of memory|Cuda failure|No space left|ibv_|Connection (?:refused|reset"
+    r"|closed)|Duplicate GPU"
+)
 _AT_WORK = re.compile(
     r"encountered a fatal error|background task failed|AsyncLLMEngine has failed"
     r"|Error in model execution|MQLLMEngine is already dead|output_handler failed"

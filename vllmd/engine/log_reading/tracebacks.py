@@ -102,6 +102,8 @@ class _Open:
         self.begin, self.header, self.before, self.ignored = begin, header, before, ignored
         self.files: list[str] = []
         self.functions: list[str] = []
+        self.flat = False
+        """Whether a collector took the indents away: code lines look like any other then."""
 
 
 class _Stream:
@@ -214,12 +216,15 @@ def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Throw
     under_way = stream.open
     assert under_way is not None, "the caller looked"
     if (frame := _FRAME.match(text)) is not None:
+        under_way.flat = under_way.flat or text[0] == "F"
         under_way.files.append(frame["file"])
         under_way.functions.append(frame["function"] or "")
         return None
     if not text.strip() or text[0] in " \t^~" or text.startswith("[Previous line repeated"):
         return None
-    named = _AFTER_FRAMES.match(text)
+    named = (_NAMED if under_way.flat else _AFTER_FRAMES).match(text)
+    if named is None and under_way.flat:
+        return None
     stream.open = None
     if named is None:
         stream.said = text.strip()

@@ -8,7 +8,8 @@ from typing import Any
 
 import attrs
 
-_ANSI = re.compile(r"(?:\x1b|\\x1b)\[[0-9;?]*[A-Za-z]")
+_ANSI = re.compile(r"(?:\x1b|\\x1b)\[[0-9;?]*[A-Za-z]|\[(?:0|\d;\d+|0;0|\d\d)m")
+"""Colours; some collectors take the escape character away and leave the rest."""
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _SYSLOG_TIME = r"[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?"
 _UNIT = r"[\w.-]+\s+[\w@.\\/-]+\[\d+\]:(?:\s|$)"
@@ -18,7 +19,7 @@ _WRAPPER = re.compile(
     rf"|{_TIME}\s+{_UNIT}"
     rf"|(?:[A-Z][a-z]{{2}}\s)?{_TIME}\s[A-Z]{{3,4}}\s+{_UNIT}"
     rf"|(?:<\d+>)?{_SYSLOG_TIME}\s+(?:\|(?:\s|$)|{_SYSLOG_UNIT})"
-    rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}\s\[resource[^\]]*\](?:\s|$)"
+    rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}(?:\s\[resource[^\]]*\])?(?:\s|$)"
     rf"|\[{_TIME}\](?:\s|$)"
     r"|\[pod/[^\]]+\](?:\s|$)"
     r"|\[[\w.-]+\]\s+\|(?:\s|$)"
@@ -94,7 +95,7 @@ def strip_inner(text: str) -> str:
 
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, bool]:
     line = line.rstrip("\r\n")
-    if "\x1b" in line or "\\x1b" in line:
+    if "\x1b" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
         line = line[line.rindex("\r") + 1 :]

@@ -66,3 +66,11 @@ def test_read_exceptions_of_a_lower_level_are_none() -> None:
 def test_read_exceptions_that_nobody_waits_for_are_marked() -> None:
     text = "Exception ignored in: <function f>\n" + "\n".join(TRACE.splitlines()[:4])
     assert [each.ignored for each in exceptions(text)] == [True]
+
+
+def test_read_exceptions_whose_indents_a_collector_took_away() -> None:
+    flat = "\n".join(line.strip() for line in TRACE.splitlines() if "^" not in line)
+    first, second = exceptions(flat, "ERROR 2025-03-30T23:51:21.3Z [rank0]: ")
+    assert first.files == ("/a/hub.py",)
+    assert second.before is first
+    assert second.message == "m is no model"
