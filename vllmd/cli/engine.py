@@ -176,7 +176,7 @@ def rollback(client: ControlClient, engines: InstalledEngines, as_json: bool) ->
     """Go back to the engine that was current before."""
     with engines.locked():
         old, new = engines.rollback()
-    done = [f"{new} is current; it was {old}", *_told(client)]
+    done = [f"{new} is current; it was {old}", *_reload_daemon(client)]
     _tell({"current": new, "previous": old}, done, as_json)
 
 
@@ -294,10 +294,10 @@ def _use(engines: InstalledEngines, name: str, client: ControlClient) -> list[st
     if old == name:
         return [f"{name} is the current engine"]
     before = f"; it was {old}: 'vllmd engine rollback' goes back" if old else ""
-    return [f"{name} is current{before}", *_told(client)]
+    return [f"{name} is current{before}", *_reload_daemon(client)]
 
 
-def _told(client: ControlClient) -> list[str]:
+def _reload_daemon(client: ControlClient) -> list[str]:
     """Have the daemon look which program it would start now; say what is left to do."""
     try:
         plan = client.reload(apply=False)

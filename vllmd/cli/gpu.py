@@ -148,8 +148,8 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
             else f"{engine} would NOT start again: {format_bytes(-margin)} too little"
         )
         lines.append(terminal.style(f"  {text}", fg=None if fits else "red"))
-    ills = _ills(gpu, now)
-    lines += [terminal.style(f"  {ill}", fg="red") for ill in ills]
+    problems = _problems(gpu, now)
+    lines += [terminal.style(f"  {problem}", fg="red") for problem in problems]
     return lines
 
 
@@ -193,7 +193,7 @@ def _bar(owners: list[dict[str, Any]]) -> str:
     return bar
 
 
-def _ills(gpu: dict[str, Any], now: float) -> list[str]:
+def _problems(gpu: dict[str, Any], now: float) -> list[str]:
     values, found = gpu["values"], []
     action = values.get("recovery_action")
     if action:

@@ -76,7 +76,7 @@ def command(
     if not re.fullmatch(NAME_PATTERN, name):
         raise click.BadParameter(f"--name {name!r}: it takes {NAME_EXPECTS}")
     ask = not yes and not as_json
-    if ask and not _somebody_is_there():
+    if ask and not _is_interactive():
         raise VllmdError("this is no terminal: give --yes to take what is safe")
     _look_at_old(config_path)
     view = look(Config(), client)
@@ -111,7 +111,7 @@ def subject_of(model: Model, view: HostView) -> Subject:
     )
 
 
-def _somebody_is_there() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin.isatty()
 
 

@@ -21,7 +21,7 @@ from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngin
 from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import LineFilter, LogFilter, newest, oldest_first, to_come
-from vllmd.shim.files import UnfitFileError, open_regular
+from vllmd.shim.files import UnusableFileError, open_regular
 from vllmd.util.redact import without_shapes
 
 FOLLOW_POLL_S = 0.25
@@ -102,7 +102,7 @@ def command(
         _show(name, str(path), wanted, lines, follow, as_json, problem)
     except FileNotFoundError:
         raise VllmdError(f"{name} has printed nothing yet: there is no {path}") from None
-    except UnfitFileError as error:
+    except UnusableFileError as error:
         raise VllmdError(f"{path} cannot be read: {error.strerror}") from None
     except PermissionError:
         raise NotPermittedError(

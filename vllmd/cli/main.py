@@ -55,7 +55,7 @@ def module_of(name: str) -> str:
     return f"vllmd.cli.{name}_" if keyword.iskeyword(name) else f"vllmd.cli.{name}"
 
 
-class _LateGroup(click.Group):
+class _LazyGroup(click.Group):
     """Imports a subcommand when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -81,7 +81,7 @@ class _LateGroup(click.Group):
 
 
 @click.group(
-    cls=_LateGroup,
+    cls=_LazyGroup,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

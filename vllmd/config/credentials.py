@@ -15,7 +15,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem, ProblemSeverity
-from vllmd.shim.files import UnfitFileError, read_regular
+from vllmd.shim.files import UnusableFileError, read_regular
 from vllmd.util.units import KIB
 
 MAX_FILE_BYTES = 64 * KIB
@@ -88,7 +88,7 @@ def _gather(
     for name, path in paths.items():
         try:
             text = read_regular(path, MAX_FILE_BYTES).decode().strip()
-        except UnfitFileError as error:
+        except UnusableFileError as error:
             problems.append(_warn(name, f"cannot be read: {error.strerror}", "write it again"))
             continue
         except (OSError, UnicodeDecodeError):

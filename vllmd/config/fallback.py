@@ -39,7 +39,7 @@ def load_or_fall_back(path: Path, state_dir: Path) -> LoadedConfig:
             kept, _ = load(state_dir / KEPT_NAME)
         except InvalidConfigError:
             kept = _bare(path)
-        return LoadedConfig(attrs.evolve(kept, path=str(path)), [], _say(path, error))
+        return LoadedConfig(attrs.evolve(kept, path=str(path)), [], _sentence(path, error))
     keep_good(path, state_dir)
     return LoadedConfig(config, warnings)
 
@@ -61,7 +61,7 @@ def keep_good(path: Path, state_dir: Path) -> None:
         _keep(path, state_dir)
 
 
-def _say(path: Path, error: InvalidConfigError) -> str:
+def _sentence(path: Path, error: InvalidConfigError) -> str:
     first = error.problems[0].format(str(path))
     more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
     return (

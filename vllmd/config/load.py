@@ -233,7 +233,7 @@ class _Reader:
 
         A warning only: which GPU an engine uses is not known here, if it does not say so.
         """
-        for names, total in memory.crowded(engines):
+        for names, total in memory.overcommitted(engines):
             self._note(
                 ("engines",),
                 f"gpu_memory_utilization of {', '.join(names)} adds up to {total:g} on one GPU",

@@ -11,7 +11,7 @@ FIRST = frozenset({"0"})
 """The GPU of engines that do not say which: all of them begin with the first."""
 
 
-def crowded(engines: Mapping[str, EngineConfig]) -> Iterator[tuple[list[str], float]]:
+def overcommitted(engines: Mapping[str, EngineConfig]) -> Iterator[tuple[list[str], float]]:
     """Yield the engines that share a GPU and take more than all of its memory, and their sum.
 
     Engines that say nothing of their share count with vLLM's own, if another one does say.

@@ -194,7 +194,7 @@ class Engines:
                 engine.url,
                 services.client,
                 clock,
-                told=services.told,
+                on_page=services.told,
                 adapters=functools.partial(services.adapters.names, name),
                 lag=services.lag,
             )

@@ -44,7 +44,7 @@ def look(
     memory = read_memory(Path(f"/proc/{pids[0]}/cgroup")) if pids else read_memory()
     driver = driver_version()
     return HostFacts(
-        gpus=_told(gpus) or ask_nvidia_smi(),
+        gpus=_from_daemon(gpus) or ask_nvidia_smi(),
         shared_memory_bytes=_shared_memory(),
         open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
         running=frozenset(each["name"] for each in engines if each.get("pid")),
@@ -96,7 +96,7 @@ def readable_secrets(config: Config, credentials: Path = CREDENTIALS) -> Iterato
         files.append(Path(config.daemon.web_config_file))
     with contextlib.suppress(OSError):
         files += sorted(path for path in credentials.iterdir() if path.is_file())
-    yield from (str(path) for path in files if _everybody_may(path, stat.S_IROTH))
+    yield from (str(path) for path in files if _others_may(path, stat.S_IROTH))
 
 
 def writable(config: Config) -> Iterator[str]:
@@ -105,11 +105,11 @@ def writable(config: Config) -> Iterator[str]:
     The control socket is none of them: everybody may look, and who may act is asked of the kernel.
     """
     for path in (paths.run_dir(config), *paths.written(config).values()):
-        if _everybody_may(path, stat.S_IWOTH):
+        if _others_may(path, stat.S_IWOTH):
             yield str(path)
 
 
-def _everybody_may(path: Path, bit: int) -> bool:
+def _others_may(path: Path, bit: int) -> bool:
     try:
         return bool(path.stat().st_mode & bit)
     except OSError:
@@ -121,7 +121,7 @@ def _limit(kind: int) -> int | None:
     return None if hard == resource.RLIM_INFINITY else hard
 
 
-def _told(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
+def _from_daemon(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
     """Return the GPUs that the daemon reads; None if it reads none."""
     found = []
     for each in (gpus or {}).get("gpus", ()):

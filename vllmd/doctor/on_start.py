@@ -41,11 +41,11 @@ class OnStartDoctor:
         """What is found about the starts that are under way, by it and by others."""
         self._socket = socket
         self._waiting: list[str] = []
-        self._woken = asyncio.Event()
+        self._wake = asyncio.Event()
         self.idle = asyncio.Event()
         """Set while no start waits to be looked at."""
         self.idle.set()
-        self._told: dict[str, frozenset[str]] = {}
+        self._reported: dict[str, frozenset[str]] = {}
 
     def configure(self, config: Config) -> None:
         """Look at the engines of this configuration from now on."""
@@ -63,7 +63,7 @@ class OnStartDoctor:
         if name not in self._waiting:
             self._waiting.append(name)
         self.idle.clear()
-        self._woken.set()
+        self._wake.set()
 
     def parts(self) -> list[Part]:
         """Return what is to run."""
@@ -72,8 +72,8 @@ class OnStartDoctor:
     async def run(self) -> None:
         """Look at what was started, one engine after the other, for ever."""
         while True:
-            await self._woken.wait()
-            self._woken.clear()
+            await self._wake.wait()
+            self._wake.clear()
             while self._waiting:
                 name = self._waiting.pop(0)
                 self._tell(name, await self._look(name))
@@ -109,8 +109,8 @@ class OnStartDoctor:
 
     def _tell(self, name: str, findings: Sequence[Mapping[str, Any]]) -> None:
         """Say what is new since this engine's last start; a restart repeats nothing."""
-        before = self._told.get(name, frozenset())
-        self._told[name] = frozenset(each["found"] for each in findings)
+        before = self._reported.get(name, frozenset())
+        self._reported[name] = frozenset(each["found"] for each in findings)
         keys = ("check", "severity", "found", "fix")
         self.doubts.tell(name, "doctor", [Doubt(*(each[k] for k in keys)) for each in findings])
         for each in findings:

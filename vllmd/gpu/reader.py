@@ -117,9 +117,9 @@ class Reader:
                 if not words:
                     return
                 for line in words.decode(errors="replace").splitlines():
-                    self._obey(line.split(), due)
+                    self._handle_request(line.split(), due)
 
-    def _obey(self, words: list[str], due: dict[str, float]) -> None:
+    def _handle_request(self, words: list[str], due: dict[str, float]) -> None:
         if words[:1] == [PROCESSES]:
             due[PROCESSES] = time.monotonic()
         elif words[:1] == ["pace"] and len(words) == 2:

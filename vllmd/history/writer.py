@@ -63,7 +63,7 @@ class HistoryWriter:
         self.problem: str | None = "not opened yet"
         """Why nothing is written now; None while all is well."""
         self.bytes = 0
-        self._said: str | None = None
+        self._reported: str | None = None
 
     def start(self) -> None:
         """Open the file, and write from now on."""
@@ -193,7 +193,7 @@ class HistoryWriter:
             except (sqlite3.Error, ValueError) as error:
                 self._failed(error)
                 return False
-            self._said = None
+            self._reported = None
         try:
             self._store.prune_if_due()
             self.bytes = self._store.used_bytes()
@@ -228,6 +228,6 @@ class HistoryWriter:
         self._store.close_at_once()
         text = f"{self._store.path}: {error}"
         self.problem = text
-        if text != self._said:
-            self._said = text
+        if text != self._reported:
+            self._reported = text
             self._report(HistoryFailed(problem=text))

@@ -57,12 +57,14 @@ class Access:
         """Return what to say to a request that is not let in."""
         loaded = self._file.current()
         if loaded is None:
-            return _say(503, "the web configuration cannot be used: 'vllmd status' says why")
+            return _response(503, "the web configuration cannot be used: 'vllmd status' says why")
         if loaded.context is not None and scope.get("scheme") != "https":
-            return _say(400, "this exporter speaks TLS: ask for https://", {"connection": "close"})
+            return _response(
+                400, "this exporter speaks TLS: ask for https://", {"connection": "close"}
+            )
         config = loaded.config
         if config.rate_limit is not None and not self._limit.allows(config.rate_limit):
-            return _say(429, "more requests than rate_limit allows", _again())
+            return _response(429, "more requests than rate_limit allows", _again())
         if not config.users or (self._open_readiness and is_readiness(scope["path"])):
             return None
         return await self._login(scope, config.users)
@@ -78,7 +80,7 @@ class Access:
             return None
         self._refusals.count(address)
         if verdict is LoginResult.BUSY:
-            return _say(429, "too many passwords wait to be checked", _again())
+            return _response(429, "too many passwords wait to be checked", _again())
         return _unauthorized("the user or the password is wrong")
 
     def _with_headers(self, send: Send) -> Send:
@@ -126,17 +128,17 @@ class LoginRefusals:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._said_at = -math.inf
-        self._unsaid = 0
+        self._reported_at = -math.inf
+        self._unreported = 0
 
     def count(self, address: str) -> None:
         """Count one; `address` is where the last came from."""
-        self._unsaid += 1
+        self._unreported += 1
         now = self._clock.monotonic()
-        if now - self._said_at < SAID_EVERY_S:
+        if now - self._reported_at < SAID_EVERY_S:
             return
-        emit(_log, LoginRefused(count=self._unsaid, last_address=address))
-        self._said_at, self._unsaid = now, 0
+        emit(_log, LoginRefused(count=self._unreported, last_address=address))
+        self._reported_at, self._unreported = now, 0
 
 
 def is_readiness(path: str) -> bool:
@@ -159,12 +161,14 @@ def read_login(header: str) -> tuple[str, bytes] | None:
 
 
 def _unauthorized(reason: str) -> Response:
-    return _say(401, reason, {"www-authenticate": 'Basic realm="vllmd", charset="UTF-8"'})
+    return _response(401, reason, {"www-authenticate": 'Basic realm="vllmd", charset="UTF-8"'})
 
 
 def _again() -> dict[str, str]:
     return {"retry-after": str(COME_AGAIN_S)}
 
 
-def _say(status: int, reason: str, headers: MutableMapping[str, Any] | None = None) -> Response:
+def _response(
+    status: int, reason: str, headers: MutableMapping[str, Any] | None = None
+) -> Response:
     return PlainTextResponse(f"{reason}\n", status_code=status, headers=headers)

@@ -120,7 +120,7 @@ class Connections:
         self.at_rest: Callable[[], None] | None = None
         """Is called when no request is under way any more, if somebody waits for that."""
         self._wake_at = wake_at
-        self._woken_at: float | None = None
+        self._next_wake: float | None = None
         self._open: dict[Connection, None] = {}  # in the order of their opening
         self._phases: dict[Phase, dict[Connection, None]] = {phase: {} for phase in sorted(Phase)}
         self._by_peer: Counter[str] = Counter()
@@ -141,13 +141,13 @@ class Connections:
         self.counts.accepted += 1
         self.counts.open += 1
         while self.bound is not None and len(self._open) > self.bound:
-            if not self.make_room(FULL, spared=connection):
+            if not self.make_room(FULL, exempt=connection):
                 break
         connection.enter(Phase.IDLE, first_s)
         return connection
 
     def make_room(
-        self, reason: str, *, spared: Connection | None = None, last: Phase = Phase.WORKING
+        self, reason: str, *, exempt: Connection | None = None, last: Phase = Phase.WORKING
     ) -> bool:
         """Close the one that is missed least, of the peer that has the most.
 
@@ -158,7 +158,7 @@ class Connections:
             if phase > last:
                 break
             for connection in waiting:  # the one that is in it longest comes first
-                if self._by_peer[connection.peer] == most and connection is not spared:
+                if self._by_peer[connection.peer] == most and connection is not exempt:
                     connection.close(reason)
                     return True
         return False
@@ -196,13 +196,13 @@ class Connections:
 
     def watch(self, at: float) -> None:
         """See to it that `sweep` comes at that time."""
-        if self._woken_at is None or at < self._woken_at:
-            self._woken_at = at
+        if self._next_wake is None or at < self._next_wake:
+            self._next_wake = at
             self._wake_at(at)
 
     def sweep(self) -> None:
         """Close those whose phase has taken too long."""
-        now, self._woken_at = self.now(), None
+        now, self._next_wake = self.now(), None
         for connection in list(self._open):
             if connection.until is not None and connection.until <= now:
                 connection.close(REASONS[connection.phase])

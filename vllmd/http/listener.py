@@ -109,13 +109,13 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._resume: asyncio.TimerHandle | None = None
-        self._regrow: asyncio.TimerHandle | None = None
+        self._reserve_timer: asyncio.TimerHandle | None = None
         self._bound = bound
         self._connecting: set[asyncio.Task[None]] = set()
         self._reserve = _open_reserve()
         self._accepting = False
-        self._said_at: float | None = None
-        self._unsaid = 0
+        self._reported_at: float | None = None
+        self._unreported = 0
         self.connections = Connections(
             bound, counts or ConnectionCounts(), self._loop.time, self._wake_at
         )
@@ -152,7 +152,7 @@ class Listener:
         self.pause()
         for connection in self.connections.all():
             connection.close(ENDED)
-        for timer in (self._timer, self._regrow):
+        for timer in (self._timer, self._reserve_timer):
             if timer is not None:
                 timer.cancel()
         self._close_reserve()
@@ -229,32 +229,32 @@ class Listener:
         """
         room = self.connections.make_room(EXHAUSTED, last=Phase.SENDING)
         self.connections.bound = max(MIN_BOUND, len(self.connections) - GIVEN_UP)
-        if self._regrow is None:
-            self._regrow = self._loop.call_later(MINUTE_S, self._hold_all_again)
+        if self._reserve_timer is None:
+            self._reserve_timer = self._loop.call_later(MINUTE_S, self._hold_all_again)
         if not room:
             self._close_reserve()
             with contextlib.suppress(OSError):
                 self.socket.accept()[0].close()
                 self.connections.counts.closed[EXHAUSTED] += 1
             self._reserve = _open_reserve()
-        self._unsaid += 1
+        self._unreported += 1
         now = self._loop.time()
-        if self._said_at is None or now - self._said_at >= MINUTE_S:
+        if self._reported_at is None or now - self._reported_at >= MINUTE_S:
             emit(
                 _log,
                 ListenerExhausted(
                     listener=self.name,
                     problem=error.strerror or str(error),
                     open=len(self.connections),
-                    times=self._unsaid,
+                    times=self._unreported,
                 ),
             )
-            self._said_at, self._unsaid = now, 0
+            self._reported_at, self._unreported = now, 0
         self._loop.remove_reader(self.socket)
         self._resume = self._loop.call_later(SHORT_PAUSE_S if room else PAUSE_S, self._go_on)
 
     def _hold_all_again(self) -> None:
-        self._regrow = None
+        self._reserve_timer = None
         self.connections.bound = self._bound
 
     def _go_on(self) -> None:

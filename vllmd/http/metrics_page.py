@@ -111,20 +111,20 @@ class MetricsPage:
             del self._batches[kind]
 
     async def _write(self, openmetrics: bool, pages: Pages) -> bytes:
-        others = _Others()
+        loop_yield = _LoopYield()
         shown = []
         for source, page in pages.items():
             shown.append(source.shown(page))
-            await others.have_their_turn()
+            await loop_yield.yield_if_due()
         generate = generate_openmetrics if openmetrics else generate_latest
         render = render_openmetrics if openmetrics else render_text
         parts: list[bytes] = []
         for metric in list(self._registry.collect()):
             parts.append(generate(_Only(metric)).removesuffix(_EOF))
-            await others.have_their_turn()
+            await loop_yield.yield_if_due()
         for family in merge(shown):
             parts.append(render([family]))
-            await others.have_their_turn()
+            await loop_yield.yield_if_due()
         return b"".join([*parts, _EOF if openmetrics else b""])
 
     async def _read_all(self, deadline_s: float) -> Pages:
@@ -141,14 +141,14 @@ class MetricsPage:
             return None
 
 
-class _Others:
+class _LoopYield:
     """Who else has something to do in the event loop."""
 
     def __init__(self) -> None:
         self._now = asyncio.get_running_loop().time
         self._turn_at = self._now()
 
-    async def have_their_turn(self) -> None:
+    async def yield_if_due(self) -> None:
         """Let them, once so much time has gone by."""
         if self._now() - self._turn_at >= PIECE_S:
             await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import attrs
 
 from vllmd.shim import logfiles
-from vllmd.shim.files import refuse_others
+from vllmd.shim.files import refuse_irregular
 from vllmd.util.units import MIB
 
 BLOCK_BYTES = 1 * MIB
@@ -187,7 +187,7 @@ def read_last(log: str, since: Position, max_bytes: int) -> list[str]:
 
 
 def _open(path: str) -> BinaryIO:
-    refuse_others(os.stat(path).st_mode, path)  # a FIFO would be waited for
+    refuse_irregular(os.stat(path).st_mode, path)  # a FIFO would be waited for
     if path.endswith(GZIP):
         return gzip.open(path, "rb")  # type: ignore[return-value]  # a binary file by its use
     return open(path, "rb")

@@ -23,7 +23,7 @@ class Inspector:
         self._max_rank = engine.lora.max_lora_rank
         self._env = env
         self._sizes: Sizes | None = None
-        self._said: dict[str, tuple[str, str | None]] = {}
+        self._verdicts: dict[str, tuple[str, str | None]] = {}
 
     async def problem(self, path: str) -> str | None:
         """Say why an adapter cannot be loaded; None if it can, or if only vLLM can tell."""
@@ -37,7 +37,7 @@ class Inspector:
     def _inspect(self, path: str) -> str | None:
         path = os.path.expanduser(path)
         files = fingerprint(path)
-        known = self._said.get(path)
+        known = self._verdicts.get(path)
         if known is not None and files and known[0] == files:
             return known[1]
         try:
@@ -46,7 +46,7 @@ class Inspector:
             return str(error)
         found = validation.problems(adapter, self._max_rank, self._model, self._base())
         said = "; ".join(found) or None
-        self._said[path] = (files, said)
+        self._verdicts[path] = (files, said)
         return said
 
     def _base(self) -> Sizes:

@@ -191,9 +191,9 @@ class LoraReconciler:
         if self._lora.directory is not None:
             try:
                 self._found = await asyncio.to_thread(desired.scan, self._lora.directory)
-                self._say(None)
+                self._report(None)
             except FolderError as error:
-                self._say(f"{error}; its adapters stay as they are")
+                self._report(f"{error}; its adapters stay as they are")
         self._want()
 
     def _want(self) -> None:
@@ -214,7 +214,7 @@ class LoraReconciler:
             listed = dict(await self._api.listed())
         except LoraApiError as error:
             if run == self._run:
-                self._say(f"the engine does not say what it has loaded: {error}")
+                self._report(f"the engine does not say what it has loaded: {error}")
             return
         if run != self._run:
             return
@@ -291,7 +291,7 @@ class LoraReconciler:
             if run != self._run or self._wanted.get(name) != want:
                 return  # the engine is gone, or nobody wants it: that says nothing of the adapter
             if error.absent:
-                self._say(OLD_RUN.format(self._engine.name))
+                self._report(OLD_RUN.format(self._engine.name))
             self._failed(name, want, str(error), files)
             return
         if run != self._run:
@@ -327,7 +327,7 @@ class LoraReconciler:
         except LoraApiError as error:
             if run != self._run:
                 return
-            self._say(
+            self._report(
                 OLD_RUN.format(self._engine.name)
                 if error.absent
                 else f"{name} is not unloaded: {error}"
@@ -376,7 +376,7 @@ class LoraReconciler:
                 ),
             )
 
-    def _say(self, problem: str | None) -> None:
+    def _report(self, problem: str | None) -> None:
         if problem and problem != self.problem:
             emit(self._log, LoraFailed(adapter=None, reason=problem))
         self.problem = problem

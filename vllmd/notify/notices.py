@@ -59,7 +59,7 @@ class Notices:
     """Turns events into notices: a failure once, not once a restart; its end once."""
 
     def __init__(self) -> None:
-        self._told: dict[str, deque[Event]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._recent: dict[str, deque[Event]] = defaultdict(lambda: deque(maxlen=KEPT))
         self._open: dict[str | None, _Open] = {}
         self.suppressed = 0
         """Failures that were not told of, because the one before was of the same cause."""
@@ -70,7 +70,7 @@ class Notices:
         if event.engine is None:
             return self._of_daemon(event.at, told)
         if event.name in narrative.NAMES:
-            self._told[event.engine].append(event)
+            self._recent[event.engine].append(event)
         match told:
             case EngineExited(requested=False, cause=cause):
                 return self._fires(FAILED, "warning", event.engine, event.at, cause)
@@ -108,7 +108,7 @@ class Notices:
             return None
         since = opened.since if opened is not None else at
         self._open[engine] = _Open(alert, since, cause)
-        told = tell(engine, list(self._told[engine]), at)
+        told = tell(engine, list(self._recent[engine]), at)
         what = {FAILED: "failed", HELD: "is held", STALLED: "makes no progress"}[alert]
         summary = f"vllmd: {engine} {what}: {told.cause or cause}"
         return Notice(alert, True, at, since, severity, summary, told.text, engine, told)
@@ -118,7 +118,7 @@ class Notices:
         if opened is None:
             return None
         summary = f"vllmd: {engine} {'serves again' if state == 'ready' else 'was stopped'}"
-        told = tell(engine, list(self._told[engine]), at)
+        told = tell(engine, list(self._recent[engine]), at)
         return Notice(
             opened.alert, False, at, opened.since, "warning", summary, told.text, engine, told
         )

@@ -64,18 +64,18 @@ class PageSource:
         url: str,
         client: httpx.AsyncClient,
         clock: Clock,
-        told: Callable[[str, Page], None] = lambda _engine, _page: None,
+        on_page: Callable[[str, Page], None] = lambda _engine, _page: None,
         adapters: Callable[[], Sequence[str]] = tuple,
         lag: LoopLag | None = None,
     ) -> None:
-        """Make a source; `told` hears of each page, `adapters` returns those wanted."""
+        """Make a source; `on_page` hears of each page, `adapters` returns those wanted."""
         self.lag = lag or LoopLag(clock)
         self._adapters = adapters
         self.engine = engine
         self.point(url)
         self._client = client
         self._clock = clock
-        self._told = told
+        self._on_page = on_page
         self._peaks = Peaks()
         self._fetching: asyncio.Task[Page] | None = None
         self.last: Page | None = None
@@ -145,7 +145,7 @@ class PageSource:
         )
         self.up = True
         self._peaks.note(parsed.families)
-        self._told(self.engine, self.last)
+        self._on_page(self.engine, self.last)
         return self.last
 
     async def _read(self) -> bytes:

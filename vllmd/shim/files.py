@@ -24,39 +24,39 @@ _KINDS = {
 }
 
 
-class UnfitFileError(OSError):
+class UnusableFileError(OSError):
     """What is there is no regular file, or too large; `strerror` says so."""
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to read it.
 
-    Raises: UnfitFileError: it is none; OSError: it cannot be opened.
+    Raises: UnusableFileError: it is none; OSError: it cannot be opened.
     """
-    refuse_others(os.stat(path).st_mode, path)  # to open a device may already do something
+    refuse_irregular(os.stat(path).st_mode, path)  # to open a device may already do something
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        refuse_others(os.fstat(fd).st_mode, path)
+        refuse_irregular(os.fstat(fd).st_mode, path)
         return os.fdopen(fd, "rb")
     except BaseException:
         os.close(fd)
         raise
 
 
-def refuse_others(mode: int, path: str | os.PathLike[str]) -> None:
+def refuse_irregular(mode: int, path: str | os.PathLike[str]) -> None:
     """Refuse what is no regular file.
 
-    Raises: UnfitFileError: saying what it is.
+    Raises: UnusableFileError: saying what it is.
     """
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-        raise UnfitFileError(errno.EINVAL, f"it is {kind}, not a regular file", os.fspath(path))
+        raise UnusableFileError(errno.EINVAL, f"it is {kind}, not a regular file", os.fspath(path))
 
 
 def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     """Return all of a file.
 
-    Raises: UnfitFileError: it is none, or larger; OSError: it cannot be read.
+    Raises: UnusableFileError: it is none, or larger; OSError: it cannot be read.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -65,7 +65,7 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
             text = (
                 f"it has {max(size, len(content))} bytes, more than the {max_bytes} that are read"
             )
-            raise UnfitFileError(errno.EFBIG, text, os.fspath(path))
+            raise UnusableFileError(errno.EFBIG, text, os.fspath(path))
         return content
 
 
@@ -89,7 +89,7 @@ def parse_json(text: str | bytes) -> Any:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Return what a file of JSON says.
 
-    Raises: ValueError: it is none; UnfitFileError, OSError: as `read_regular`.
+    Raises: ValueError: it is none; UnusableFileError, OSError: as `read_regular`.
     """
     return parse_json(read_regular(path, MAX_JSON_BYTES))
 

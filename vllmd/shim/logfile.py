@@ -5,7 +5,7 @@ import os
 import time
 
 from vllmd.shim import logfiles
-from vllmd.shim.files import refuse_others
+from vllmd.shim.files import refuse_irregular
 from vllmd.shim.protocol import Rotation
 
 MODE = 0o640
@@ -144,7 +144,7 @@ class LogFile:
             fd = _open(self.path)
             try:
                 if ours.st_nlink == 0:
-                    self._rescue(fd)
+                    self._copy_deleted(fd)
             except OSError:
                 os.ftruncate(fd, 0)
                 os.close(fd)
@@ -152,7 +152,7 @@ class LogFile:
             self._take(fd)
         self._checked_at, self._safe_size = at, self.size
 
-    def _rescue(self, fd: int) -> None:
+    def _copy_deleted(self, fd: int) -> None:
         """Copy what was written after the last look into a file that was deleted since."""
         position = self._safe_size
         while block := os.pread(self._fd, COPY_BYTES, position):
@@ -193,7 +193,7 @@ def _open(path: str) -> int:
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     fd = os.open(path, flags, MODE)
     try:
-        refuse_others(os.fstat(fd).st_mode, path)
+        refuse_irregular(os.fstat(fd).st_mode, path)
     except OSError:
         os.close(fd)
         raise

@@ -196,7 +196,7 @@ class ShimServer:
         del self._clients[fd]
         client.connection.close()
 
-    def close(self, farewell: Message, timeout_s: float) -> None:
+    def close(self, last_message: Message, timeout_s: float) -> None:
         """Tell every watcher how it ended, then stop listening.
 
         New clients are refused from here on, so that whoever asks next reads the exit record.
@@ -205,7 +205,7 @@ class ShimServer:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
         self._listener.close()
-        last = protocol.encode(farewell)
+        last = protocol.encode(last_message)
         until = time.monotonic() + timeout_s
         for client in sorted(self._clients.values(), key=lambda client: bool(client.pending)):
             if client.watching:

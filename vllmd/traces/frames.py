@@ -51,7 +51,7 @@ class FrameLimits:
         self._budget = BUDGET
         self._at = now
         self._header_bytes = 0
-        self.greeted = False
+        self.has_preface = False
         """Whether the preface came."""
 
     def call_ended(self) -> None:
@@ -64,12 +64,12 @@ class FrameLimits:
         Raises: RefusedConnectionError: it is no HTTP/2, or too much.
         """
         at = 0
-        if not self.greeted:
+        if not self.has_preface:
             if data[: len(PREFACE)] != PREFACE[: len(data)]:
                 raise RefusedConnectionError(ErrorCodes.PROTOCOL_ERROR, PROTOCOL)
             if len(data) < len(PREFACE):
                 return 0
-            self.greeted, at = True, len(PREFACE)
+            self.has_preface, at = True, len(PREFACE)
         self._budget = min(BUDGET, self._budget + (now - self._at) * REFILL_PER_S)
         self._at = now
         for _ in range(FRAMES_AT_ONCE):
@@ -82,10 +82,10 @@ class FrameLimits:
             if len(data) - at < 9 + size:
                 break
             at += 9 + size
-            self._pay(kind, flags, size)
+            self._charge(kind, flags, size)
         return at
 
-    def _pay(self, kind: int, flags: int, size: int) -> None:
+    def _charge(self, kind: int, flags: int, size: int) -> None:
         cost = 1.0
         if kind == _DATA:
             cost = 0.0 if size >= SMALL_DATA_BYTES or flags & _END_STREAM else 1.0

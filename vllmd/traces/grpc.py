@@ -69,12 +69,12 @@ class GrpcReceiver:
 
     def begin(self, headers: Mapping[str, str]) -> CallReply | None:
         """Look at the headers of a call; returns an answer if its message is not wanted."""
-        reply = self._unfit(headers)
+        reply = self._unsupported(headers)
         if reply is not None:
-            self._count_unfit()
+            self._count_unsupported()
         return reply
 
-    def _unfit(self, headers: Mapping[str, str]) -> CallReply | None:
+    def _unsupported(self, headers: Mapping[str, str]) -> CallReply | None:
         if headers.get(":method") != "POST":
             return CallReply([(":status", "405"), ("allow", "POST")])
         kind = headers.get("content-type", "").partition(";")[0].strip()
@@ -114,7 +114,7 @@ class GrpcReceiver:
                 via = self._intake.read_trail(headers.get(TRAIL_HEADER, ""))
                 answer = await self._intake.take(_unframe(headers, data), share, via)
         except TimeoutError:
-            self._count_unfit()
+            self._count_unsupported()
             return _failure(Status.DEADLINE_EXCEEDED, "the client's own deadline is over")
         except RefusedError as error:
             return self.refuse(error)
@@ -126,7 +126,7 @@ class GrpcReceiver:
             [("grpc-status", str(Status.OK.value))],
         )
 
-    def _count_unfit(self) -> None:
+    def _count_unsupported(self) -> None:
         self._intake.counts.requests["grpc", "refused"] += 1
         self._intake.counts.refused["grpc", "unfit"] += 1
 

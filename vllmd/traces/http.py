@@ -82,7 +82,7 @@ class HttpReceiver:
         counts = self._intake.counts
         peer = _peer_of(scope)
         try:
-            _refuse_unfit(scope, kind)
+            _refuse_unsupported(scope, kind)
             assert kind is not None
             via = self._intake.read_trail(headers.get(_TRAIL, b"").decode("latin-1"))
             with BudgetShare(self._intake.room, peer) as share:
@@ -109,7 +109,7 @@ async def _refuse(send: Send, refusal: "_Refusal", kind: _Kind) -> None:
     await _send(send, refusal.status, kind, body, refusal.headers)
 
 
-def _refuse_unfit(scope: Scope, kind: _Kind | None) -> None:
+def _refuse_unsupported(scope: Scope, kind: _Kind | None) -> None:
     path = scope["path"]
     if signal := OTHER_SIGNALS.get(path):
         raise _Refusal(404, UNIMPLEMENTED, only_traces(signal))

@@ -59,8 +59,8 @@ class Http2Protocol(asyncio.Protocol):
         self._gate = FrameLimits(self._loop.time())
         self._pending = bytearray()
         self._queued = self._paused = self._blocked = False
-        self._greeted = self._called = self._leaving = self._closing = False
-        self._lingered = 0
+        self._has_preface = self._called = self._leaving = self._closing = False
+        self._bytes_after_close = 0
         self._streams: dict[int, CallStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,8 +78,8 @@ class Http2Protocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Keep what came until it is this connection's turn."""
         if self._closing:
-            self._lingered += len(data)
-            if self._lingered > LINGER_BYTES:
+            self._bytes_after_close += len(data)
+            if self._bytes_after_close > LINGER_BYTES:
                 self._transport.abort()
             return
         self._pending += data
@@ -299,8 +299,8 @@ class Http2Protocol(asyncio.Protocol):
         elif self._tasks or self._streams:  # each has limits of its own
             arriving = any(stream.task is None for stream in self._streams.values())
             phase, limit_s = Phase.BODY if arriving else Phase.WORKING, None
-        greeted, self._greeted = self._greeted, self._gate.greeted
-        if phase is not self._connection.phase or greeted is not self._greeted:
+        has_preface, self._has_preface = self._has_preface, self._gate.has_preface
+        if phase is not self._connection.phase or has_preface is not self._has_preface:
             self._connection.enter(phase, limit_s)
 
     def _flush(self) -> None:

@@ -77,7 +77,7 @@ class StateFile:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, *MAKES_NO_SENSE) as error:
-            self._put_aside(self._problem(record, error))
+            self._set_aside(self._problem(record, error))
             return None
 
     def _problem(self, record: object, error: Exception) -> str:
@@ -86,7 +86,7 @@ class StateFile:
         known = f" (its version is {version}, that of this vllmd {self._version})" if newer else ""
         return describe(error) + known
 
-    def _put_aside(self, problem: str) -> None:
+    def _set_aside(self, problem: str) -> None:
         unusable = self.path.with_name(f"{self.path.name}.unusable")
         try:
             os.replace(self.path, unusable)

@@ -84,7 +84,7 @@ class _Client:
     ],
 )
 def test_daemon_is_told_and_what_is_left_to_do_is_said(error: Exception | None, words: str) -> None:
-    said = engine._told(_Client(error))  # type: ignore[arg-type]
+    said = engine._reload_daemon(_Client(error))  # type: ignore[arg-type]
     assert (said[:1] or [""]) == [words]
 
 

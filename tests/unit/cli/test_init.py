@@ -106,7 +106,7 @@ def test_nobody_to_ask_is_said_and_a_person_is_asked(
     make(tmp_path / "models" / "b", 1000)
     with pytest.raises(VllmdError, match="this is no terminal: give --yes"):
         run(tmp_path)
-    monkeypatch.setattr(init, "_somebody_is_there", lambda: True)
+    monkeypatch.setattr(init, "_is_interactive", lambda: True)
     result = run(tmp_path, text="2\nmine\n8001\ny\n")
     assert result.exit_code == 0, result.output
     assert "  1  " in result.output

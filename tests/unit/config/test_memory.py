@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.make import config
-from vllmd.config.memory import crowded
+from vllmd.config.memory import overcommitted
 
 
 def of(*engines: str) -> list[tuple[list[str], float]]:
@@ -9,7 +9,7 @@ def of(*engines: str) -> list[tuple[list[str], float]]:
         f'[engines.e{n}]\nmodel = "m"\nport = {8000 + n}\n{lines}\n'
         for n, lines in enumerate(engines)
     )
-    return list(crowded(config(text).engines))
+    return list(overcommitted(config(text).engines))
 
 
 def share(value: float, gpus: str | None = None) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from vllmd.shim.files import (
     MAX_DEPTH,
-    UnfitFileError,
+    UnusableFileError,
     is_deeper,
     open_regular,
     parse_json,
@@ -34,7 +34,7 @@ def test_read_regular_of_something_else_says_what_it_is_and_waits_for_nobody(
 ) -> None:
     path = tmp_path / "f"
     make(path)  # type: ignore[operator]
-    with pytest.raises(UnfitFileError, match=f"it is {kind}, not a regular file") as raised:
+    with pytest.raises(UnusableFileError, match=f"it is {kind}, not a regular file") as raised:
         read_regular(path, 10)
     assert raised.value.filename == str(path)
 
@@ -43,13 +43,13 @@ def test_read_regular_returns_all_of_a_file_up_to_its_limit(tmp_path: Path) -> N
     path = tmp_path / "f"
     path.write_bytes(b"0123456789")
     assert read_regular(path, 10) == b"0123456789"
-    with pytest.raises(UnfitFileError, match="it has 10 bytes, more than the 9"):
+    with pytest.raises(UnusableFileError, match="it has 10 bytes, more than the 9"):
         read_regular(path, 9)
 
 
 def test_read_regular_of_a_file_without_a_size_is_limited_too() -> None:
     assert read_regular("/proc/self/stat", 4096).startswith(str(os.getpid()).encode())
-    with pytest.raises(UnfitFileError, match="more than the 3"):
+    with pytest.raises(UnusableFileError, match="more than the 3"):
         read_regular("/proc/self/stat", 3)
 
 
@@ -57,7 +57,7 @@ def test_read_regular_of_a_gigabyte_reads_none_of_it(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.touch()
     os.truncate(path, 1 << 40)
-    with pytest.raises(UnfitFileError, match="1099511627776 bytes"):
+    with pytest.raises(UnusableFileError, match="1099511627776 bytes"):
         read_regular(path, 1 << 20)
 
 

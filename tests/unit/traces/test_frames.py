@@ -124,7 +124,7 @@ def test_a_frame_that_is_too_long_is_refused_by_its_head() -> None:
 def test_only_whole_frames_and_so_many_are_let_through() -> None:
     made = FrameLimits(0.0)
     assert made.allow(bytearray(PREFACE[:10]), 0.0) == 0
-    assert not made.greeted
+    assert not made.has_preface
     frame = data_frame(2000).serialize()
     assert made.allow(bytearray(PREFACE + frame[:-1]), 0.0) == len(PREFACE)
     assert made.allow(bytearray(frame[:5]), 0.0) == 0

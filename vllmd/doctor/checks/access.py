@@ -70,8 +70,8 @@ def port_taken(case: Case) -> Iterator[Finding]:
 def proxies(case: Case) -> Iterator[Finding]:
     """Find a proxy that requests to the own host would take."""
     name = next((name for name in PROXY_VARIABLES if case.env.get(name)), None)
-    spared = f"{case.env.get('no_proxy', '')},{case.env.get('NO_PROXY', '')}".split(",")
-    if name is None or LOOPBACK & {each.strip() for each in spared}:
+    exempt = f"{case.env.get('no_proxy', '')},{case.env.get('NO_PROXY', '')}".split(",")
+    if name is None or LOOPBACK & {each.strip() for each in exempt}:
         return
     yield Finding(
         "proxies",
