@@ -135,6 +135,8 @@ class Cause:
     unless: str | None = None
     """A pattern of messages that are of another cause."""
     frames: tuple[Frame, ...] = ()
+    follows: bool = False
+    """Whether other processes print its signs when one has ended: only the root's own count."""
     starting: bool = False
     """Whether it can only be of a run that never served."""
     said: Mapping[str, str] = attrs.field(factory=dict)

@@ -95,7 +95,6 @@ CAUSES = (
             rf"403 (?:Client Error|Forbidden).*{_HUB}": "a proxy on the way",
             r"HfHubHTTPError: (?:429|5\d\d)": "huggingface_hub/errors.py",
             r"Consistency check failed: file should be of size": "huggingface_hub/file_download.py",
-            r"Temporary failure in name resolution|Name or service not known": "the C library",
             r"CAS service error|Data processing error.*(?:[Rr]equest|[Tt]imeout)": "hf_xet",
         },
         frames=(

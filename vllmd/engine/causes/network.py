@@ -31,6 +31,7 @@ CAUSES = (
         name="zmq_port_in_use",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
+        follows=True,
         explanation="A port that vLLM's processes talk over was taken by another process.",
         advice="Start again; if it comes again, set another master_port or data_parallel_rpc_port.",
         signs={r"ZMQError: Address already in use": "pyzmq; vllm/utils/network_utils.py"},
@@ -53,6 +54,7 @@ CAUSES = (
         name="custom_all_reduce",
         kind=Kind.CONFIGURATION,
         rank=Rank.STATED,
+        follows=True,
         explanation="vLLM's own all-reduce between GPUs does not work on this host.",
         advice="Set disable_custom_all_reduce = true.",
         signs={
@@ -96,6 +98,7 @@ CAUSES = (
         name="handshake_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.NAMED,
+        follows=True,
         explanation="This member of a group waited for the head, which did not answer in time.",
         advice="Restart the head and its members together: a member alone cannot join one "
         "that runs.",
@@ -137,6 +140,7 @@ CAUSES = (
         name="rendezvous_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
+        follows=True,
         explanation="Not all hosts or processes of the engine came together in time.",
         advice=(
             "Look whether each of them is started, with the same master_addr and master_port, and "
@@ -154,6 +158,7 @@ CAUSES = (
         name="dist_unreachable",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
+        follows=True,
         explanation="The head of the engine's processes cannot be reached over the network.",
         advice=(
             "Look at the address and the firewall between the hosts (master_addr, "
@@ -166,6 +171,7 @@ CAUSES = (
                 "torch: third_party/gloo"
             ),
             r"connectFullMesh failed|No route to host": "torch: third_party/gloo",
+            r"gai error|getaddrinfo failed": "torch: socket.cpp",
             r"server socket has failed to (?:bind|listen).*EADDRNOTAVAIL": "torch: socket.cpp",
         },
         unless=r"EADDRINUSE|127\.0\.0\.1",
@@ -175,6 +181,7 @@ CAUSES = (
         name="peer_lost",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,
+        follows=True,
         explanation="The other side of a connection between the engine's hosts or GPUs went away.",
         advice="Look at the engine on the other host first: it ended before this one.",
         signs={
@@ -192,6 +199,7 @@ CAUSES = (
         name="nccl_failure",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,
+        follows=True,
         explanation="The GPUs of the engine could not talk to each other in time.",
         advice=(
             "If it comes again, look at the kernel log (journalctl -k -g NVRM) and run the engine"
@@ -210,6 +218,7 @@ CAUSES = (
         name="kv_transfer",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,
+        follows=True,
         explanation="The engines that hand KV caches to each other could not.",
         advice=(
             "Look at the other engine and at the network between them (UCX_NET_DEVICES, "

@@ -69,6 +69,7 @@ CAUSES = (
         name="worker_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.BROAD,
+        follows=True,
         explanation="A process that drives a GPU for vLLM (a worker) did not answer in time.",
         advice=(
             "If it comes again, look at the kernel log (journalctl -k -g NVRM): failing GPU "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase
-from vllmd.engine.log_reading.reading import Reading, Sign
+from vllmd.engine.log_reading.reading import Reading
 
 _WORDS = {
     Phase.ARGUMENTS: "while it read its arguments",
@@ -39,9 +39,7 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     for cause in causes:
         if cause.rank == Rank.SEEN and cause.marked(facts):
             return cause.diagnosis(facts, None)
-    best = _best(causes, facts, reading.chain)
-    if best is None and len(reading.chain) < len(reading.signs):
-        best = _best(causes, facts, reading.signs)
+    best = _best(causes, facts)
     if best is None:
         return _end(causes, facts)
     for cause in causes:
@@ -51,15 +49,15 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     return best[0].diagnosis(facts, best[1], evidence=warned)
 
 
-def _best(
-    causes: Sequence[Cause], facts: Facts, signs: Sequence[Sign]
-) -> tuple[Cause, Found | None] | None:
+def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:
     """Return the cause with the most specific sign, of two the one nearer to the root."""
+    chain, signs = facts.reading.chain, facts.reading.signs
     best: tuple[tuple[int, int], Cause, Found | None] | None = None
     for cause in causes:
         if cause.rank == Rank.END:
             continue
-        if (found := cause.found(facts.reading, signs)) is not None:
+        own = cause.follows or facts.reading.ready
+        if (found := cause.found(facts.reading, chain if own else signs)) is not None:
             at = (int(cause.rank), found.sign.index)
             if best is None or at < best[0]:
                 best = (at, cause, found)

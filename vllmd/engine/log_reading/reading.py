@@ -41,13 +41,19 @@ ECHO = re.compile(
 """An exception or a line that only says that another one came before."""
 _LOST = re.compile(r"^(?:ConnectionResetError|BrokenPipeError|EOFError|ConnectionRefusedError)\b")
 """How the other side notices that a process is gone."""
+_DEATH = re.compile(
+    r"died unexpectedly \(exit code: -|died, exit code: -|A worker died or was killed"
+    r"|proc \S+ died unexpectedly|Segmentation fault|Segfault encountered|Bus error|\bKilled\b"
+)
+"""A process that a signal ended."""
 _HARMLESS = re.compile(
     r"[Rr]etrying|[Ff]all(?:ing|s)? ?back|[Ww]ill (?:ignore|be ignored)|[Ii]gnor(?:e|ing) (?:it"
     r"|error)"
     r"|Exception in ASGI application|Invocation of \w+ method failed"
 )
 _OF_A_REQUEST = re.compile(
-    r"serving|protocol\.py|preprocess|tool_parser|reasoning|exception_handler"
+    r"serving|protocol\.py|preprocess|tool_parser|reasoning|exception_handler|api_server|chat_utils"
+    r"|async_llm\.py|launcher|engine_client|renderer|media"
 )
 """Places that print the error of one request."""
 _RAW = re.compile(
@@ -122,25 +128,33 @@ class Reading:
 
     @property
     def root(self) -> Sign | None:
-        """The first exception that is no echo, or else the first error line."""
+        """The first exception that is no echo, or else the first error line.
+
+        After a process that was killed, what the others throw is an echo of that.
+        """
         own = [sign for sign in self.signs if not sign.echo]
         thrown = [s for s in own if s.thrown is not None and not _LOST.match(s.lines[0])]
+        dead = [sign for sign in own if sign.thrown is None and _DEATH.search(sign.lines[0])]
+        if dead and thrown and dead[0].index < thrown[0].index:
+            return dead[0]
         return next(iter(thrown or own), None)
 
     @property
     def chain(self) -> tuple[Sign, ...]:
-        """What was printed up to the root, and what followed from it; of a run that served.
+        """What was printed up to the root, and what followed from it.
 
         Processes that are ended after it print errors of their own, which may look more specific.
         """
         root = self.root
-        if root is None or not self.ready or root.thrown is None:
+        if root is None or (root.thrown is None and not _DEATH.search(root.lines[0])):
             return self.signs
-        linked = [root.thrown]
+        linked = [root.thrown] if root.thrown is not None else []
         for sign in self.signs:
             if sign.thrown is not None and sign.thrown.before in linked:
                 linked.append(sign.thrown)
-        return tuple(s for s in self.signs if s.index <= root.index or s.thrown in linked)
+        return tuple(
+            s for s in self.signs if s.index <= root.index or (s.thrown and s.thrown in linked)
+        )
 
     @property
     def is_cut(self) -> bool:
@@ -226,8 +240,8 @@ def _may_lead(entries: Sequence[Entry], each: Thrown, fatal: int) -> bool:
     entry = each.entry
     if each.ignored or _HARMLESS.search(each.header) or _OF_A_REQUEST.search(entry.place or ""):
         return False
-    of_a_request = each.has_traceback and not each.is_main and entry.process == "APIServer"
-    return not (entry.level is None and of_a_request) and _near(entries, each, fatal)
+    of_a_request = (entry.process or "").startswith(("APIServer", "ApiServer"))
+    return (not of_a_request or each.is_main) and _near(entries, each, fatal)
 
 
 def _near(entries: Sequence[Entry], each: Thrown, fatal: int) -> bool:

@@ -5,6 +5,8 @@ from vllmd.engine.log_reading.phase import Phase
 
 UP = "(APIServer pid=1) INFO:     Application startup complete."
 CORE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] "
+PEER = "(Worker_TP1 pid=9) ERROR 11-23 19:06:45 [m.py:5] "
+API = "(APIServer pid=1) ERROR 11-23 19:06:43 "
 FATAL = CORE + "EngineCore encountered a fatal error."
 OOM = CORE + "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
 
@@ -24,6 +26,26 @@ def test_choose_takes_nothing_from_processes_that_are_ended_after_the_root() -> 
     after = "Failed: Cuda error /workspace/csrc/custom_all_reduce.cuh:455 'invalid argument'"
     assert cause_of("0", UP, FATAL, illegal, after) == "cuda_error"
     assert cause_of("1", after) == "custom_all_reduce"
+
+
+def test_choose_takes_what_peers_throw_after_a_killed_worker_for_an_echo() -> None:
+    died = CORE + "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down."
+    peer = PEER + "torch.distributed.DistBackendError: NCCL error"
+    assert cause_of("0", UP, died, peer) == "worker_died"
+    assert cause_of("1", peer) == "nccl_failure"
+
+
+def test_choose_takes_a_network_s_error_after_another_one_for_an_echo() -> None:
+    broken = CORE + "KeyError: 'what'"
+    peer = PEER + "RuntimeError: Connection closed by peer"
+    assert cause_of("1", broken, peer) is None
+    assert cause_of("1", peer, broken) == "peer_lost"
+
+
+def test_choose_takes_nothing_from_a_request_that_failed_just_before_the_core_died() -> None:
+    request = API + "[async_llm.py:9] ValueError: LoRA rank 64 is greater than max_lora_rank 16."
+    died = API + "[core_client.py:5] Engine core proc died unexpectedly, shutting down client."
+    assert cause_of("0", UP, request, died) == "engine_core_died"
 
 
 def test_choose_takes_nothing_from_a_warning_or_a_request() -> None:
