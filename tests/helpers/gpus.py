@@ -7,7 +7,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import config, status
 from vllmd.config import command
 from vllmd.engine.state_machine import State
-from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
 from vllmd.util.units import GIB
@@ -41,7 +41,7 @@ class GpuScene:
         head = f'[daemon]\nrun_dir = "{folder}/run"\n'
         self.config = config(head + text)
         self.owners: dict[int, Holder] = {}
-        monkeypatch.setattr("vllmd.gpu.engine_processes.identify", self._identify)
+        monkeypatch.setattr("vllmd.gpu.attribution.identify", self._identify)
         monkeypatch.setattr("vllmd.gpu.hardware.kernel_driver_version", lambda: self.kernel)
         monkeypatch.setattr("vllmd.gpu.hardware.library_version", lambda _: self.library)
         self.kernel: str | None = "580.1"

@@ -95,7 +95,7 @@ PURE = {
     "engine/restart/policy.py",
     "engine/state_machine.py",
     "eventlog/narrative.py",
-    "gpu/attribution.py",
+    "gpu/memory_shares.py",
     "gpu/fit.py",
     "gpu/peaks.py",
     "gpu/rows.py",

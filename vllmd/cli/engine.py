@@ -22,7 +22,7 @@ from vllmd.installing import host, verify
 from vllmd.installing.flags import Flag
 from vllmd.installing.install import EngineSource, describe, install
 from vllmd.installing.layout import InstalledEngines
-from vllmd.installing.plan import VERSION, InstallPlan, is_supported, is_version
+from vllmd.installing.plan import VERSION, choose, is_supported, is_version
 from vllmd.installing.probing import flag_table
 from vllmd.installing.progress import progress_bar
 from vllmd.util.units import format_bytes
@@ -106,14 +106,9 @@ def install_(
     """
     if not is_version(version):
         raise click.BadParameter(f"{version!r} is no version such as {VERSION}")
-    if build is None and not host.has_gpu():
-        raise InstallError(
-            "no NVIDIA driver was found here: give --cpu for the build that computes on the CPU, "
-            "or --cuda for the other all the same"
-        )
+    plan = choose(version, build, has_gpu=host.has_gpu())
     if not is_supported(version):
         terminal.echo(f"vllmd is not tested with vLLM {version}; it may work", err=True)
-    plan = InstallPlan(version, build == "cpu")
     source = EngineSource(uv=uv_program, wheels=wheels, torch_backend=torch_backend, force=force)
     if python is not None:
         source = attrs.evolve(source, python=python)

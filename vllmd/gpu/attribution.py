@@ -1,83 +1,106 @@
-"""Whose is the memory of a GPU? Pure.
+"""Which of the processes that hold GPU memory are ours, and whose they are.
 
-Every byte has one owner: an engine, an orphan of ours, a foreign process, the driver, nobody. Where
-NVML does not say how much a process holds, its memory is in what cannot be attributed.
+A process belongs to an engine if it is below the engine's shim, which is the subreaper of all of
+its tree. It was ours if it was seen there before, is in a session that an engine was started in, or
+in the control group of an engine's unit. Everything else is foreign, and left alone.
 """
 
-import enum
-from collections.abc import Iterable, Mapping
+import itertools
+import pwd
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
-import attrs
+from vllmd.gpu.memory_shares import Holder, Owner
+from vllmd.gpu.state_file import GpuState
+from vllmd.shim import proc
 
-
-class Owner(enum.StrEnum):
-    """To whom memory belongs."""
-
-    ENGINE = "engine"
-    ORPHAN = "orphan"
-    """Was an engine's, and belongs to none that runs."""
-    FOREIGN = "foreign"
-    RESERVED = "reserved"
-    UNATTRIBUTED = "unattributed"
-    """Used, and by none of the processes that are listed: contexts, figures that are missing."""
-    FREE = "free"
+UNIT = "/vllmd-engine@"
+MAX_DEPTH = 64
+TITLE_WORDS = 3
 
 
-@attrs.frozen
-class GpuMemory:
-    """One GPU's memory at one moment, in bytes; `used` is without `reserved`."""
+def identify(
+    pid: int, size: int | None, shims: Mapping[int, str], notes: GpuState, root: str = "/proc"
+) -> Holder:
+    """Say whose a process is, and note it if it is an engine's.
 
-    total: int
-    reserved: int
-    free: int
-    used: int
-
-
-@attrs.frozen
-class Holder:
-    """A process that has memory of a GPU. `name` and `user` are for people, never for labels."""
-
-    pid: int
-    bytes: int | None
-    owner: Owner
-    engine: str | None = None
-    name: str = ""
-    user: str = ""
-    start_ticks: int = 0
-
-    def is_of(self, engine: str) -> bool:
-        """Tell whether it belongs to an engine that runs."""
-        return self.owner is Owner.ENGINE and self.engine == engine
-
-    def describe(self) -> str:
-        """Name it for a person."""
-        return f"{self.name or 'a process that cannot be seen from here'} (pid {self.pid})"
-
-
-Share = tuple[Owner, str | None]
-"""An owner, and the engine if it is one."""
-
-
-def shares(memory: GpuMemory, holders: Iterable[Holder]) -> Mapping[Share, int]:
-    """Divide a GPU's memory among its owners.
-
-    Returns: bytes, which add up to `memory.total`. `UNATTRIBUTED` is negative where the processes'
-        figures overlap.
+    `shims` are the processes beside the engines that run, with the names of these.
     """
-    engines: dict[Share, int] = {}
-    others: dict[Share, int] = {(Owner.ORPHAN, None): 0, (Owner.FOREIGN, None): 0}
-    for holder in holders:
-        if holder.owner is Owner.ENGINE:
-            key = holder.owner, holder.engine
-            engines[key] = engines.get(key, 0) + (holder.bytes or 0)
-        else:
-            others[holder.owner, None] += holder.bytes or 0
-    known = sum(engines.values()) + sum(others.values())
-    rest = memory.total - memory.reserved - memory.free
-    return {
-        **engines,
-        **others,
-        (Owner.RESERVED, None): memory.reserved,
-        (Owner.UNATTRIBUTED, None): rest - known,
-        (Owner.FREE, None): memory.free,
-    }
+    stat = proc.read_stat(pid)
+    if stat is None or stat.is_zombie:
+        return _ended(pid, size, notes)
+    identity = pid, stat.start_ticks
+    name, user = title(proc.command_line(pid)) or stat.name, _user(pid, root)
+    engine = _engine_above(stat, shims)
+    if engine is not None:
+        notes.processes.pop(identity, None)  # the newest last: the oldest are forgotten first
+        notes.processes[identity] = engine
+        notes.sessions[stat.session] = engine
+        return Holder(pid, size, Owner.ENGINE, engine, name, user, stat.start_ticks)
+    was = notes.processes.get(identity) or notes.sessions.get(stat.session)
+    if was is None and _in_engine_unit(pid, root):
+        was = "unknown"
+    owner = Owner.FOREIGN if was is None else Owner.ORPHAN
+    return Holder(pid, size, owner, was, name, user, stat.start_ticks)
+
+
+def title(command_line: str) -> str:
+    """Return what a process is called, without its options: these may hold what is private."""
+    words = itertools.takewhile(lambda word: not word.startswith("-"), command_line.split())
+    return " ".join(itertools.islice(words, TITLE_WORDS))
+
+
+def _ended(pid: int, size: int | None, notes: GpuState) -> Holder:
+    """Say whose memory it is that an ended process has not given back, or one we cannot see."""
+    for (known, start_ticks), engine in notes.processes.items():
+        if known == pid:
+            name = f"a process of {engine} that has ended"
+            return Holder(pid, size, Owner.ORPHAN, engine, name, "", start_ticks)
+    return Holder(pid, size, Owner.FOREIGN)
+
+
+def forget_ended(notes: GpuState, listed: Collection[int]) -> None:
+    """Forget processes and sessions of which nothing lives: their ids are used again.
+
+    Those that are still `listed` stay: their memory has not come back yet. The list of all
+    processes is read only if there is something to forget.
+    """
+    for pid, start_ticks in list(notes.processes):
+        stat = proc.read_stat(pid)
+        ended = stat is None or stat.is_zombie
+        if (ended and pid not in listed) or (stat and stat.start_ticks != start_ticks):
+            del notes.processes[pid, start_ticks]
+    gone = [session for session in notes.sessions if proc.read_stat(session) is None]
+    if gone:
+        alive = {stat.session for stat in proc.all_processes() if not stat.is_zombie}
+        for session in set(gone) - alive:
+            del notes.sessions[session]
+
+
+def _engine_above(stat: proc.Stat, shims: Mapping[int, str]) -> str | None:
+    above: proc.Stat | None = stat
+    for _ in range(MAX_DEPTH):
+        if above is None or above.ppid <= 1:
+            return None
+        if above.ppid in shims:
+            return shims[above.ppid]
+        above = proc.read_stat(above.ppid)
+    return None
+
+
+def _in_engine_unit(pid: int, root: str) -> bool:
+    try:
+        return UNIT in Path(root, str(pid), "cgroup").read_text()
+    except OSError:
+        return False
+
+
+def _user(pid: int, root: str) -> str:
+    try:
+        uid = Path(root, str(pid)).stat().st_uid
+    except OSError:
+        return ""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -5,8 +5,8 @@ from typing import Any
 
 from vllmd.config.model import EngineConfig
 from vllmd.engine.gpu_interface import EngineGpus
-from vllmd.gpu.attribution import Holder
 from vllmd.gpu.latest import Device
+from vllmd.gpu.memory_shares import Holder
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.sources import NONE
 from vllmd.gpu.xid_log import XidEvent

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.gpu.attribution import GpuMemory
+from vllmd.gpu.memory_shares import GpuMemory
 from vllmd.gpu.peaks import Peak
 from vllmd.gpu.rows import FAST, ONCE, ROWS, SLOW
 from vllmd.util.units import MINUTE_S

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vllmd.engine.metrics import LABEL
-from vllmd.gpu.attribution import Holder, Owner
 from vllmd.gpu.latest import PEAKS
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.rows import FAMILIES
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
 from vllmd.gpu.wire import REASONS

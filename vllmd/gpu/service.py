@@ -26,10 +26,10 @@ from vllmd.events.gpu import (
     GpuReaderFailed,
     GpuReleased,
 )
-from vllmd.gpu import attribution, engine_processes, fit, hardware
-from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu import attribution, fit, hardware, memory_shares
 from vllmd.gpu.kernel_log import KernelLog
 from vllmd.gpu.latest import PEAKS, Device, LatestReadings, MemoryListing, Periods
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.reader_process import ReaderProblem, ReaderProcess
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
 from vllmd.gpu.sources import DEMO, NONE, NVML, command_of, source_of
@@ -183,10 +183,10 @@ class GpuService:
         listings = self.latest.listings(self._clock.monotonic()) or {}
         shims = self._shims()
         listed = {pid for each in listings.values() for pid, _ in each.processes}
-        engine_processes.forget_ended(self._state, listed)
+        attribution.forget_ended(self._state, listed)
         self._holders = {
             uuid: tuple(
-                engine_processes.identify(pid, size, shims, self._state)
+                attribution.identify(pid, size, shims, self._state)
                 for pid, size in listing.processes
             )
             for uuid, listing in listings.items()
@@ -318,7 +318,7 @@ class GpuService:
                     latest.lost.get(uuid) or (None if latest.fresh(now) else "not_read"),
                     latest.values(uuid, now),
                     {key: peak for key, peak in peaks.items() if peak is not None},
-                    attribution.shares(listing.memory, holders) if listing else {},
+                    memory_shares.shares(listing.memory, holders) if listing else {},
                     holders,
                     margins.get(uuid, {}),
                     self.xids.of(uuid),
@@ -356,7 +356,7 @@ class GpuService:
         await self.fresh()
         shims, killed = self._shims(), {}
         for holder in {h for each in self._holders.values() for h in each}:
-            again = engine_processes.identify(holder.pid, holder.bytes, shims, self._state)
+            again = attribution.identify(holder.pid, holder.bytes, shims, self._state)
             if again.owner is Owner.ORPHAN and again.start_ticks == holder.start_ticks:
                 try:
                     os.kill(holder.pid, signal.SIGKILL)

@@ -6,8 +6,8 @@ from typing import Any
 
 import attrs
 
-from vllmd.gpu.attribution import Holder, Share
 from vllmd.gpu.latest import Device
+from vllmd.gpu.memory_shares import Holder, Share
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.xids import Xid, describe
 

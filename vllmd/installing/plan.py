@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from vllmd.errors import InstallError
 from vllmd.util.units import GIB
 
 VERSION = "0.32.0"
@@ -50,6 +51,19 @@ class InstallPlan:
         Measured: 3.4 GB for the CPU; with CUDA its libraries alone are over 5 GB.
         """
         return (4 if self.cpu else 14) * GIB
+
+
+def choose(version: str, build: str | None, *, has_gpu: bool) -> InstallPlan:
+    """Choose the build: the one that is named (`cpu` or `cuda`), or CUDA's where there is a GPU.
+
+    Raises: InstallError: there is none, and no build is named.
+    """
+    if build is None and not has_gpu:
+        raise InstallError(
+            "no NVIDIA driver was found here: give --cpu for the build that computes on the CPU, "
+            "or --cuda for the other all the same"
+        )
+    return InstallPlan(version, build == "cpu")
 
 
 def is_version(text: str) -> bool:

@@ -10,7 +10,7 @@ from tests.helpers.control import FakeGpus, control_socket
 from tests.helpers.make import gpu, gpu_device, gpu_figures
 from vllmd.cli import terminal
 from vllmd.cli.gpu import command, report
-from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import GpuFigures, SeenXid
 from vllmd.util.units import GIB

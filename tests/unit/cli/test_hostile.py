@@ -28,7 +28,7 @@ from vllmd.cli.main import main
 from vllmd.engine.exits import Exit
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineExited
-from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.util.units import GIB
 
 HOSTILE = (

@@ -1,59 +1,121 @@
-from hypothesis import given
-from hypothesis import strategies as st
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
-from vllmd.gpu.attribution import GpuMemory, Holder, Owner, shares
+import pytest
 
-SIZES = st.none() | st.integers(0, 2**38)
-HOLDERS = st.lists(
-    st.builds(
-        Holder,
-        pid=st.integers(1, 4_000_000),
-        bytes=SIZES,
-        owner=st.sampled_from([Owner.ENGINE, Owner.ORPHAN, Owner.FOREIGN]),
-        engine=st.sampled_from(["chat", "code", None]),
-    ),
-    max_size=20,
+from vllmd.gpu.attribution import forget_ended, identify, title
+from vllmd.gpu.memory_shares import Owner
+from vllmd.gpu.state_file import GpuState
+from vllmd.shim import proc
+
+TREE = "import subprocess,sys; p=subprocess.Popen(['sleep','60']); print(p.pid,flush=True); input()"
+
+
+class Tree:
+    """A process with a child, in a session of its own: a shim and its engine."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TREE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self.process.stdout is not None
+        self.child = int(self.process.stdout.readline())
+        self.shims = {self.process.pid: "chat"}
+
+    def end(self) -> None:
+        while left := proc.session_members(self.process.pid):
+            for stat in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stat.pid, 9)
+            self.process.poll()
+        self.process.wait()
+
+
+@pytest.fixture
+def tree() -> Iterator[Tree]:
+    made = Tree()
+    yield made
+    made.end()
+
+
+def test_process_below_a_shim_is_the_engines(tree: Tree) -> None:
+    notes = GpuState()
+    found = identify(tree.child, 5, tree.shims, notes)
+    assert (found.owner, found.engine, found.bytes) == (Owner.ENGINE, "chat", 5)
+    assert found.user
+    assert "sleep" in found.name
+    assert list(notes.processes.values()) == ["chat"]
+
+
+def test_process_seen_in_an_engine_is_an_orphan_without_its_shim(tree: Tree) -> None:
+    notes = GpuState()
+    identify(tree.child, 5, tree.shims, notes)
+    found = identify(tree.child, 5, {}, notes)
+    assert (found.owner, found.engine) == (Owner.ORPHAN, "chat")
+
+
+def test_process_of_an_engines_session_is_an_orphan(tree: Tree) -> None:
+    """It took memory only after the last listing, then its shim was killed."""
+    found = identify(tree.child, 5, {}, GpuState(sessions={tree.process.pid: "chat"}))
+    assert (found.owner, found.engine) == (Owner.ORPHAN, "chat")
+
+
+def test_process_in_the_group_of_an_engines_unit_is_an_orphan(tree: Tree, tmp_path: Path) -> None:
+    place = tmp_path / str(tree.child)
+    place.mkdir()
+    (place / "cgroup").write_text("0::/system.slice/system-vllmd\\x2dengine.slice/vllmd-engine@3")
+    found = identify(tree.child, 5, {}, GpuState(), root=str(tmp_path))
+    assert found.owner is Owner.ORPHAN
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("/usr/bin/python3 train.py --token hf_x", "/usr/bin/python3 train.py"),
+        ("VLLM::Worker_TP1", "VLLM::Worker_TP1"),
+        ("a b c d", "a b c"),
+        ("python -m x", "python"),
+        ("", ""),
+    ],
 )
+def test_title_has_no_options(line: str, name: str) -> None:
+    assert title(line) == name
 
 
-@given(
-    HOLDERS, st.integers(0, 2**38), st.integers(0, 2**30), st.integers(0, 2**38), st.integers(0, 9)
-)
-def test_owners_add_up_to_the_total(
-    holders: list[Holder], free: int, reserved: int, used: int, gap: int
-) -> None:
-    memory = GpuMemory(free + reserved + used + gap, reserved, free, used)
-    assert sum(shares(memory, holders).values()) == memory.total
+def test_anything_else_is_foreign() -> None:
+    found = identify(os.getpid(), 5, {}, GpuState())
+    assert (found.owner, found.engine) == (Owner.FOREIGN, None)
+    assert found.start_ticks
 
 
-def test_each_engine_is_its_own_owner_and_figures_that_miss_are_not_attributed() -> None:
-    found = shares(
-        GpuMemory(total=100, reserved=5, free=35, used=60),
-        [
-            Holder(1, 20, Owner.ENGINE, "chat"),
-            Holder(2, 10, Owner.ENGINE, "code"),
-            Holder(3, 5, Owner.ENGINE, "chat"),
-            Holder(4, 7, Owner.ORPHAN, "chat"),
-            Holder(5, None, Owner.FOREIGN),
-        ],
-    )
-    assert found == {
-        (Owner.ENGINE, "chat"): 25,
-        (Owner.ENGINE, "code"): 10,
-        (Owner.ORPHAN, None): 7,
-        (Owner.FOREIGN, None): 0,
-        (Owner.RESERVED, None): 5,
-        (Owner.UNATTRIBUTED, None): 18,
-        (Owner.FREE, None): 35,
-    }
+def test_id_that_is_used_again_is_no_orphan() -> None:
+    """Same number, another process: it began at another time."""
+    notes = GpuState(processes={(os.getpid(), 1): "chat"})
+    assert identify(os.getpid(), 5, {}, notes).owner is Owner.FOREIGN
+    forget_ended(notes, {os.getpid()})
+    assert notes.processes == {}
 
 
-def test_figures_that_overlap_leave_less_than_nothing_unattributed() -> None:
-    found = shares(GpuMemory(100, 0, 90, 10), [Holder(1, 12, Owner.FOREIGN)])
-    assert found[Owner.UNATTRIBUTED, None] == -2
+def test_process_of_another_namespace_is_foreign_and_nameless() -> None:
+    found = identify(2**22 + 1, None, {}, GpuState())
+    assert (found.owner, found.name, found.bytes) == (Owner.FOREIGN, "", None)
 
 
-def test_describe_names_a_process_that_cannot_be_seen() -> None:
-    assert Holder(7, 1, Owner.FOREIGN).describe() == (
-        "a process that cannot be seen from here (pid 7)"
-    )
+def test_memory_of_an_engine_that_has_ended_is_an_orphans_until_it_is_back() -> None:
+    tree, notes = Tree(), GpuState()
+    identify(tree.child, 5, tree.shims, notes)
+    tree.end()
+    found = identify(tree.child, 5, {}, notes)
+    assert (found.owner, found.engine) == (Owner.ORPHAN, "chat")
+    assert found.name == "a process of chat that has ended"
+    forget_ended(notes, {tree.child})
+    assert notes.processes
+    forget_ended(notes, ())
+    assert (notes.processes, notes.sessions) == ({}, {})

@@ -7,8 +7,8 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.gpus import G1, G2, TEXT, GpuScene
 from tests.helpers.make import config
 from vllmd.engine.gpu_interface import EngineGpus
-from vllmd.gpu.attribution import Owner
 from vllmd.gpu.engine_view import view_of
+from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
 from vllmd.xids import KernelXid

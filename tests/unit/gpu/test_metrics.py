@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import gpu, gpu_device, gpu_figures
-from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.metrics import GpusCollector
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.rows import ROWS

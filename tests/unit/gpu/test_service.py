@@ -11,7 +11,7 @@ from tests.helpers.gpus import G1, G2, GpuScene
 from tests.helpers.make import config
 from vllmd.engine.state_machine import State
 from vllmd.events.gpu import GpuReaderFailed
-from vllmd.gpu.attribution import Owner
+from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile

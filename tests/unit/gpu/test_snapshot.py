@@ -1,7 +1,7 @@
 import json
 
 from tests.helpers.make import gpu, gpu_device, gpu_figures
-from vllmd.gpu.attribution import Holder, Owner
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import SeenXid
 

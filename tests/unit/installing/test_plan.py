@@ -1,9 +1,11 @@
 import pytest
 
+from vllmd.errors import InstallError
 from vllmd.installing.plan import (
     CPU_LOCKS,
     VERSION,
     InstallPlan,
+    choose,
     cuda_of,
     is_supported,
     is_version,
@@ -18,6 +20,14 @@ def test_plan_names_what_it_asks_for() -> None:
     assert cpu.locked is (VERSION in CPU_LOCKS)
     assert not InstallPlan("0.31.0", cpu=True).locked
     assert cpu.needed_bytes < cuda.needed_bytes
+
+
+def test_choose_build_is_the_one_of_the_host_unless_one_is_named() -> None:
+    assert not choose(VERSION, None, has_gpu=True).cpu
+    assert choose(VERSION, "cpu", has_gpu=True).cpu
+    assert not choose(VERSION, "cuda", has_gpu=False).cpu
+    with pytest.raises(InstallError, match="no NVIDIA driver"):
+        choose(VERSION, None, has_gpu=False)
 
 
 @pytest.mark.parametrize("text", ["0.32.0", "0.32", "0.33.0rc1", "0.32.0.post1", "1.2.3.4"])
