@@ -114,7 +114,7 @@ def test_engine_that_served_with_this_command_is_not_held_first(
         )
 
 
-def test_counts_survive_the_daemon_and_a_garbled_file_is_put_aside(chat: Site) -> None:
+def test_counts_survive_the_daemon_and_a_garbled_file_is_set_aside(chat: Site) -> None:
     before = chat.engine("chat")
     os.kill(before["pid"], signal.SIGKILL)
     chat.wait_new_run("chat", before, 30)

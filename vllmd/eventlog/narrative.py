@@ -312,7 +312,7 @@ def _done(step: _Step, now: float) -> str:
     words = ""
     match step.told:
         case EngineCacheMoved():
-            words = "vLLM's compile cache was put aside"
+            words = "vLLM's compile cache was set aside"
         case EngineBackoffStarted(pause_s=pause_s):
             words = f"another start was planned after {format_duration(pause_s)}"
         case EngineHeld(retry_at=retry):

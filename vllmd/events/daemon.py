@@ -143,7 +143,7 @@ class CollectorFailed(TypedEvent):
 
 @attrs.frozen(kw_only=True)
 class StateFileUnreadable(TypedEvent):
-    """A file of the daemon's own cannot be used; it was put aside, and is begun anew."""
+    """A file of the daemon's own cannot be used; it was set aside, and is begun anew."""
 
     name = "state_file.unreadable"
     level = "error"

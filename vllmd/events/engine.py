@@ -159,7 +159,7 @@ class EngineLeftoversRemoved(TypedEvent):
 
 @attrs.frozen(kw_only=True)
 class EngineCacheMoved(TypedEvent):
-    """The compile cache of vLLM was put aside; nowhere, if it could not be."""
+    """The compile cache of vLLM was set aside; nowhere, if it could not be."""
 
     name = "engine.cache_moved"
     level = "warning"

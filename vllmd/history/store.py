@@ -125,7 +125,7 @@ class Store:
         return schema.migrate(connection)
 
     def _set_aside(self) -> str:
-        """Rename the file with its log; the one that was put aside before is replaced."""
+        """Rename the file with its log; the one that was set aside before is replaced."""
         for suffix in ("-wal", "-shm", ""):
             source = Path(f"{self.path}{suffix}")
             if source.exists():

@@ -1,7 +1,7 @@
 """Small JSON files that outlive a daemon, with one rule for all of them.
 
 **Read.** A file that is not there says nothing. One that cannot be read, is no JSON object or does
-not make sense is said once, put aside as `<its name>.unusable`, and what it kept begins anew:
+not make sense is said once, set aside as `<its name>.unusable`, and what it kept begins anew:
 nothing in it keeps a daemon from starting, or an engine from serving.
 
 **Written.** Whole or not at all; with `sync`, it is there after a power cut too. A disk that
@@ -92,7 +92,7 @@ class StateFile:
             os.replace(self.path, unusable)
             where = f"it is kept as {unusable}"
         except OSError as failure:  # it is replaced as soon as something is written
-            where = f"it could not be put aside: {failure.strerror}"
+            where = f"it could not be set aside: {failure.strerror}"
         consequence = f"{self._if_unusable}; {where}"
         emit(
             _log,

@@ -56,7 +56,7 @@ def test_what_comes_late_for_a_day_that_was_forgotten_is_added(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"slots": [{"hour": 1}], "state": {}}'])
-def test_a_damaged_day_is_put_aside_and_said(tmp_path: Path, text: str) -> None:
+def test_a_damaged_day_is_set_aside_and_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "usage" / f"{day_of(NOON)}.json"
     path.parent.mkdir()
     path.write_text(text)

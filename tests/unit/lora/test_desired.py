@@ -52,7 +52,7 @@ def test_kept_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"added": [], "loaded": []}'])
-def test_kept_that_cannot_be_understood_is_put_aside_and_said_so(tmp_path: Path, text: str) -> None:
+def test_kept_that_cannot_be_understood_is_set_aside_and_said_so(tmp_path: Path, text: str) -> None:
     path = tmp_path / "chat.lora.json"
     path.write_text(text)
     kept = AdapterStateFile(path)

@@ -105,14 +105,14 @@ def test_read_puts_a_fifo_aside_and_waits_for_nobody(tmp_path: Path) -> None:
     assert made(path).read(count) == 1
 
 
-def test_read_of_what_cannot_be_put_aside_says_that_too(tmp_path: Path) -> None:
+def test_read_of_what_cannot_be_set_aside_says_that_too(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     path.write_text("{")
     (tmp_path / "f.json.unusable").mkdir()
     with capture_logs() as logs:
         assert made(path).read(count) is None
     assert logs[0]["consequence"] == (
-        "counts begin anew; it could not be put aside: Is a directory"
+        "counts begin anew; it could not be set aside: Is a directory"
     )
 
 

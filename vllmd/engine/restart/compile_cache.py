@@ -1,4 +1,4 @@
-"""vLLM's cache of compiled graphs, put aside when one of them cannot be used."""
+"""vLLM's cache of compiled graphs, set aside when one of them cannot be used."""
 
 import os
 import shutil
@@ -24,8 +24,8 @@ def folder(env: Mapping[str, str]) -> Path:
     return vllm_cache(env) / NAME
 
 
-def put_aside(env: Mapping[str, str]) -> Path | None:
-    """Rename the cache; one that was put aside earlier is removed, so that they do not pile up.
+def set_aside(env: Mapping[str, str]) -> Path | None:
+    """Rename the cache; one that was set aside earlier is removed, so that they do not pile up.
 
     Returns: where it is now; None if there was none.
     Raises: OSError: it cannot be renamed; the caller says so.

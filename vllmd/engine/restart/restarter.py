@@ -94,9 +94,9 @@ class Restarter:
     def _move_cache(self) -> None:
         self._state.known.cache_moved = True
         try:
-            target = compile_cache.put_aside(self._command.env)
+            target = compile_cache.set_aside(self._command.env)
         except OSError as error:
-            self._state.found(f"the compile cache cannot be put aside: {error}")
+            self._state.found(f"the compile cache cannot be set aside: {error}")
             return
         emit(self._state.log, EngineCacheMoved(to=str(target) if target else None))
 

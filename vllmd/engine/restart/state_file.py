@@ -34,7 +34,7 @@ class RestartState:
     first_failure: Exit | None = None
     """What began the failures that are not over yet: later ones may be its echo."""
     cache_moved: bool = False
-    """Whether the compile cache was put aside since the engine was last ready for long."""
+    """Whether the compile cache was set aside since the engine was last ready for long."""
     starts: Starts = attrs.field(factory=dict)
 
 

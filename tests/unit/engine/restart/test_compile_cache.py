@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.engine.restart.compile_cache import ASIDE, NAME, folder, put_aside
+from vllmd.engine.restart.compile_cache import ASIDE, NAME, folder, set_aside
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,12 @@ def test_folder_is_where_vllm_keeps_it(env: dict[str, str], expected: str) -> No
     assert str(folder(env)) == expected
 
 
-def test_put_aside_keeps_one(tmp_path: Path) -> None:
+def test_set_aside_keeps_one(tmp_path: Path) -> None:
     env = {"VLLM_CACHE_ROOT": str(tmp_path)}
-    assert put_aside(env) is None
+    assert set_aside(env) is None
     for content in ("first", "second"):
         (tmp_path / NAME).mkdir()
         (tmp_path / NAME / "graph").write_text(content)
-        assert put_aside(env) == tmp_path / ASIDE
+        assert set_aside(env) == tmp_path / ASIDE
         assert not (tmp_path / NAME).exists()
         assert (tmp_path / ASIDE / "graph").read_text() == content

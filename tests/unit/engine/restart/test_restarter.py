@@ -191,10 +191,10 @@ async def test_decide_poisoned_compile_cache_that_cannot_be_moved_is_said(
     def fails(_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(compile_cache, "put_aside", fails)
+    monkeypatch.setattr(compile_cache, "set_aside", fails)
     scene = Scene(tmp_path)
     assert await scene.fails("compile_cache", Kind.TRANSIENT) == 1.0
-    assert "cannot be put aside" in str(scene.engine_state.problem)
+    assert "cannot be set aside" in str(scene.engine_state.problem)
 
 
 @pytest.mark.parametrize(("reset_after_s", "moved_again"), [(0, False), (60, True)])

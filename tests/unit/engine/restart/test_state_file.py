@@ -80,7 +80,7 @@ def test_load_survives_truncation_and_garbage(
         {"starts": 1},
     ],
 )
-def test_load_json_of_another_shape_is_put_aside(tmp_path: Path, change: dict[str, object]) -> None:
+def test_load_json_of_another_shape_is_set_aside(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "chat.json"
     RestartStateFile(path).save(KNOWN)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
