@@ -106,7 +106,7 @@ CAUSES = (
         signs={
             r"is unsupported LoRA weight": "vllm/lora/utils.py since 0.3",
             r"No adapter found (?:for|to download)|LoRAAdapterNotFoundError": (
-                "vllm/lora/worker_manager.py and exceptions.py since 0.8"
+                "vllm/exceptions.py, vllm/lora/worker_manager.py since 0.8"
             ),
             r"expected target modules in": "vllm/lora/lora_model.py since 0.3",
             r"does not support LoRA|is not supported for LoRA": (
@@ -122,7 +122,7 @@ CAUSES = (
                 "Python: vllm opens the adapter's files"
             ),
             r"does not contain .*lora weights|Target modules .* not found in the base model": (
-                "vllm/lora/lora_model.py since 0.6; peft"
+                "vllm/lora/models.py 0.3 to 0.10; peft"
             ),
         },
         unless=r"out of memory|OutOfMemory|(?:CUDA|HIP) error|LoRA rank|\bdivisible\b",
@@ -195,21 +195,23 @@ CAUSES = (
             r"must be divisible by (?:the )?(?:tensor|pipeline|tp|world|data)": (
                 "vllm/config/model.py since 0.2, config/parallel.py"
             ),
-            r"local_world_size \(\d+\) must be less": "vllm/v1/worker/gpu_worker.py since 0.11",
+            r"local_world_size \(\d+\) (?:must be less"
+            r"|exceeds)": "vllm/v1/worker/gpu_worker.py since 0.11",
+            r"local rank \d+ is out of bounds": "vllm/v1/worker/gpu_worker.py since 0.13",
             r"World size \(\d+\) is (?:larger|smaller) than": "vllm/config/parallel.py since 0.4",
             r"tensor_parallel_size \(\d+\) to less than max local gpu": (
                 "vllm/executor/multiproc_gpu_executor.py 0.5 to 0.8"
             ),
             r"\b\d+ is not divisible by \d+": "vllm/distributed/utils.py since 0.2",
             r"is not divisible by (?:min_thread|tensor|the tensor|tp|weight quantization)": (
-                "vllm/model_executor/layers/quantization since 0.4"
+                "vllm/model_executor/layers/quantization/utils/fp8_utils.py since 0.4"
             ),
             r"caused by too large tensor parallel size": (
-                "vllm/model_executor/layers/quantization/awq.py since 0.2"
+                "vllm/model_executor/layers/quantization/auto_awq.py since 0.2"
             ),
             r"invalid device ordinal|Duplicate GPU detected": "CUDA; NCCL: src/init.cc",
             r"(?:tensor|pipeline)[_ ]parallel[_ ]size .*(?:exceeds|is larger than"
-            r"|is greater than)": ("vllm/config/parallel.py"),
+            r"|is greater than)": ("vllm/config/parallel.py 0.4 to 0.9"),
         },
         told=_misfit,
     ),
@@ -239,18 +241,19 @@ CAUSES = (
             r"Unsupported connector type": (
                 "vllm/distributed/kv_transfer/kv_connector/factory.py since 0.7"
             ),
-            r"is only supported (?:for|with|on|when)": "vllm/config since 0.4",
+            r"is only supported (?:for|with|on|when)": "vllm/config/compilation.py since 0.4",
             r"Unknown quantization method|does not match the quantization method specified": (
                 "vllm/config/model.py since 0.2"
             ),
             r"max_num_batched_tokens \(\d+\) (?:is|must be)": "vllm/config/scheduler.py since 0.2",
             r"current platform \S+ does not support"
             r"|Pipeline parallelism is not supported for this": (
-                "vllm/config/parallel.py, config/model.py since 0.6"
+                "vllm/config/parallel.py, config/model.py 0.6 to 0.30"
             ),
             r"invalid tool call parser|invalid reasoning parser"
             r"|--enable-auto-tool-choice requires": (
-                "vllm/entrypoints/openai/cli_args.py since 0.6"
+                "vllm/entrypoints/launchers/launcher.py, "
+                "vllm/entrypoints/launchers/cli_args.py since 0.6"
             ),
             r"(?:ValueError|NotImplementedError|AssertionError|AttributeError|TypeError): .*"
             r"(?:not supported|does not support|not compatible with|cannot be used|can't be used"
@@ -263,7 +266,7 @@ CAUSES = (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.2"
             ),
             r"Unsupported model_impl|Unknown load_format|Unsupported (?:speculative|runner)": (
-                "vllm/config, model_executor/model_loader since 0.8"
+                "vllm/model_executor/model_loader/default_loader.py since 0.8"
             ),
         },
         frames=(

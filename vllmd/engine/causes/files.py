@@ -116,11 +116,14 @@ CAUSES = (
         explanation="A compiled graph that an earlier start left in vLLM's cache cannot be used.",
         advice="Move the folder torch_compile_cache in vLLM's cache aside and start again.",
         signs={
-            r"torch_compile_cache.*(?:Error|corrupt|No such file)": "vllm/compilation since 0.7",
-            r"(?:Error|No such file).*torch_compile_cache": "vllm/compilation since 0.7",
+            r"torch_compile_cache.*(?:Error|corrupt"
+            r"|No such file)": "vllm/compilation, a file under torch_compile_cache",
+            r"(?:Error|No such file).*torch_compile_cache": "vllm/compilation, a file under "
+            "torch_compile_cache",
             r"corrupted compilation artifact": "vllm/compilation/compiler_interface.py since 0.9",
-            r"hash of the compiled graph": "vllm/compilation/compiler_interface.py since 0.8",
-            r"Failed to load .*compiled (?:graph|artifact)": "vllm/compilation/backends.py",
+            r"hash of the compiled graph": "vllm/compilation/compiler_interface.py 0.8 to 0.9",
+            r"Failed to load .*compiled (?:graph"
+            r"|artifact)": "vllm/compilation/backends.py 0.7 to 0.9",
         },
         unless=r"No space left|Permission denied|PermissionError|Errno 13|Errno 30|Errno 5\]",
         frames=(

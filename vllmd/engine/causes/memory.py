@@ -90,7 +90,7 @@ CAUSES = (
                 "vllm/v1/worker/utils.py 0.12 to 0.32, v1/worker/gpu_worker.py since 0.8"
             ),
             r"Error in memory profiling\. (?:Initial|This happens when)": (
-                "vllm/worker/worker.py 0.4 to 0.9, v1/worker/gpu_worker.py since 0.8"
+                "vllm/worker/worker.py and v1/worker/gpu_worker.py 0.4 to 0.30"
             ),
         },
         told=_held_advice,

@@ -45,7 +45,8 @@ CAUSES = (
             r"GGUF model with architecture \S+ is not supported": (
                 "transformers/modeling_gguf_pytorch_utils.py"
             ),
-            r"Unknown gguf model_type": "vllm/model_executor/model_loader/gguf_loader.py since 0.5",
+            r"Unknown gguf model_type": "vllm/model_executor/model_loader/gguf_loader.py 0.5 "
+            "to 0.30",
             r"Cannot find model module|No model architectures are specified": (
                 "vllm/model_executor/models/registry.py since 0.7"
             ),
@@ -86,7 +87,8 @@ CAUSES = (
             r"(?:Metadata|Header|Invalid)\w*(?:IncompleteBuffer|TooLarge|Deserialization|Offset)": (
                 "safetensors: src/tensor.rs"
             ),
-            r"Cannot find any model weights": "vllm/model_executor/model_loader since 0.2",
+            r"Cannot find any model weights": "vllm/model_executor/model_loader/default_loader."
+            "py since 0.2",
             r"PytorchStreamReader failed|invalid load key"
             r"|UnpicklingError": "torch/serialization.py",
             r"No such file or directory: '?[^']*\.(?:safetensors|bin|pt|gguf)\b": "Python",
@@ -121,11 +123,12 @@ CAUSES = (
             r"There is no module or parameter named": (
                 "vllm/model_executor/models/utils.py since 0.6"
             ),
-            r"Attempted to load weight \(torch\.Size": (
+            r"Attempted to load weight \(": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.5"
             ),
             r"size mismatch for|[Ss]hape mismatch": "torch/nn/modules/module.py; vllm",
-            r"\b[Uu]nexpected (?:weights?|keys?)\b": "vllm/model_executor",
+            r"\b[Uu]nexpected (?:weights?|keys?)\b": "vllm/model_executor/models/transformers/b"
+            "ase.py since 0.8",
         },
         frames=(
             Frame(

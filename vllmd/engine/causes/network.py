@@ -45,7 +45,7 @@ CAUSES = (
         signs={
             r"\[Errno 98\]|EADDRINUSE": "the kernel; torch: TCPStore",
             r"[Aa]ddress already in use": "uvicorn, the kernel",
-            r"Port \d+ is already in use": "vllm/entrypoints",
+            r"Port \d+ is already in use": "vllm/utils/network_utils.py since 0.9",
         },
         unless=r"ZMQError",
         told=_port,
@@ -79,7 +79,7 @@ CAUSES = (
         explanation="Ray has not the GPUs, or not the nodes, that the engine asks it for.",
         advice="Look at 'ray status': which nodes there are, and who has their GPUs.",
         signs={
-            r"Current node has no GPU available": "vllm/v1/executor/ray_utils.py since 0.6",
+            r"Current node has no \w+ available": "vllm/v1/executor/ray_utils.py since 0.6",
             r"[Pp]lacement group.*(?:[Tt]imed? ?out|not ready|cannot|[Cc]annot provide|exceeds"
             r"|pending)": ("vllm/v1/executor/ray_utils.py since 0.4"),
             r"Cannot provide a placement group": "vllm/v1/executor/ray_utils.py since 0.4",
@@ -87,11 +87,11 @@ CAUSES = (
                 "vllm/v1/executor/ray_utils.py since 0.2"
             ),
             r"Ray does not allocate any GPUs": "vllm/executor/ray_distributed_executor.py "
-            "since 0.4",
+            "0.4 to 0.10",
             r"[Nn]ot enough (?:resources|nodes).*[Rr]ay|can't (?:be )?schedul"
             r"|cannot be scheduled": ("Ray"),
             r"Could not find any running Ray instance|Failed to connect to GCS": "Ray",
-            r"only created \d+ DP placement groups": "vllm/v1/engine/utils.py since 0.9",
+            r"[Cc]reated \d+ DP placement groups": "vllm/v1/engine/utils.py since 0.9",
         },
     ),
     Cause(
@@ -190,7 +190,7 @@ CAUSES = (
             ),
             r"[Gg]loo.*(?:closed|reset) by peer|(?:Read|Write) error \[\S+\]": "torch: gloo",
             r"Timed out waiting \d+ms for (?:recv|send)": "torch: third_party/gloo",
-            r"Unexpected HELLO message for remote engine": "vllm/v1/engine/utils.py since 0.9",
+            r"Unexpected \w+ message for": "vllm/v1/engine/utils.py since 0.9",
             r"NodeDiedError|The node .* has been marked dead": "Ray",
         },
         told=_peer,
