@@ -19,6 +19,7 @@ from tests.verdicts.failures import (
     processes,
     support,
     traps,
+    various,
     weights,
 )
 from tests.verdicts.model import OLD, Case, Failure
@@ -41,6 +42,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "support": support.FAILURES,
     "processes": processes.FAILURES,
     "echoes": echoes.FAILURES,
+    "various": various.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}
