@@ -9,7 +9,8 @@ def _port(found: Found) -> Told:
     at = re.search(r"bind on address \('([^']*)', (\d+)", found.whole)
     if at:
         return Told(f"End what listens on it ('ss -ltnp sport = :{at[2]}' names it), or set port.")
-    if re.search(r"server socket has failed to listen|get_open_port|zmq", found.whole):
+    inner = found.sign.thrown and any("open_port" in name for name in found.sign.thrown.functions)
+    if inner or re.search(r"server socket has failed to listen|zmq", found.whole):
         return Told(
             "Start again: a port between vLLM's processes was taken meanwhile, not the "
             "engine's own. "

@@ -46,6 +46,10 @@ _FIRST = frozenset("DIWECFT[-")
 """How a head can begin; others are not looked at."""
 
 
+Stream = tuple[str | None, int | None, str | None, str | None]
+"""Process, pid, level and place."""
+
+
 @attrs.frozen(slots=True)
 class Entry:
     """One line: who printed it, how bad it is, when (month-day time), from where, what it says.
@@ -61,7 +65,7 @@ class Entry:
     place: str | None = None
 
     @property
-    def stream(self) -> tuple[str | None, int | None, str | None, str | None]:
+    def stream(self) -> Stream:
         """Lines of one stream are of one message or traceback, others may come in between."""
         return (self.process, self.pid, self.level, self.place)
 

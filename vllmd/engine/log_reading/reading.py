@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from vllmd.engine.log_reading.entries import LOUD, Entry, read_entries
+from vllmd.engine.log_reading.entries import LOUD, Entry, Stream, read_entries
 from vllmd.engine.log_reading.phase import Phase, is_ready, phase_by_lines, phase_of
 from vllmd.engine.log_reading.runs import last_run
 from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
@@ -86,6 +86,8 @@ _RAW_FATAL = re.compile(
     r"^(?:Fatal Python error|terminate called|!+ ?Segfault|(?:vllm\.\S*\.)?EngineDeadError"
     r"|(?:vllm\.\S*\.)?(?:Async|MQ)EngineDeadError)"
 )
+LINE_CHARS = 4000
+"""So much of a line is looked at: what a request put into a message may be of any length."""
 _BACK_S, _BACK_LINES = 90, 500
 """How far before the first fatal line its own cause may be printed."""
 
@@ -261,23 +263,30 @@ def _seconds(entry: Entry) -> int | None:
 
 
 def _of_thrown(each: Thrown) -> Sign:
-    return Sign((each.text, *each.more), each.begin, each.entry, each, bool(ECHO.search(each.text)))
+    return Sign(
+        tuple(line[:LINE_CHARS] for line in (each.text, *each.more)),
+        each.begin,
+        each.entry,
+        each,
+        bool(ECHO.search(each.text)),
+    )
 
 
 def _of_lines(
     entries: Sequence[Entry], thrown: Sequence[Thrown], since: int | None, raw_only: bool
 ) -> Iterator[Sign]:
     """Yield the lines outside of exceptions that are errors."""
-    inside: set[int] = set()
+    inside: dict[int, set[Stream]] = {}
     for each in thrown:
-        inside.update(range(each.begin, each.end))
+        for index in range(each.begin, each.end):
+            inside.setdefault(index, set()).add(each.entry.stream)
     for index in range(since or 0, len(entries)):
         entry = entries[index]
         text = entry.text
         if entry.quiet or not text.strip() or text[0] in "^~":
             continue
         if entry.level in LOUD:
-            if index in inside and _in_block(entry, index, thrown):
+            if entry.stream in inside.get(index, ()):
                 continue
             if text[0] in " \t" or _HARMLESS.search(text):
                 continue
@@ -285,10 +294,6 @@ def _of_lines(
                 continue
             if raw_only and not text.startswith("[Errno") and entry.level != "critical":
                 continue
-        elif not _RAW.search(text) or (index in inside and _in_block(entry, index, thrown)):
+        elif not _RAW.search(text) or entry.stream in inside.get(index, ()):
             continue
-        yield Sign((text.strip(),), index, entry, None, bool(ECHO.search(text)))
-
-
-def _in_block(entry: Entry, index: int, thrown: Sequence[Thrown]) -> bool:
-    return any(t.begin <= index < t.end and t.entry.stream == entry.stream for t in thrown)
+        yield Sign((text.strip()[:LINE_CHARS],), index, entry, None, bool(ECHO.search(text)))

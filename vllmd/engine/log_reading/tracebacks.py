@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from vllmd.engine.log_reading.entries import Entry
+from vllmd.engine.log_reading.entries import Entry, Stream
 
 BEGIN = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line \d+(?:, in (?P<function>.+))?')
@@ -126,7 +126,7 @@ class _Stream:
 
 def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
     """Return the exceptions of an output in the order of their lines."""
-    streams: dict[tuple[str | None, int | None, str | None, str | None], _Stream] = {}
+    streams: dict[Stream, _Stream] = {}
     found: list[Thrown] = []
     for index, entry in enumerate(entries):
         if entry.quiet:
@@ -142,9 +142,7 @@ def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
     return found
 
 
-def _interrupt(
-    streams: dict[tuple[str | None, int | None, str | None, str | None], _Stream], entry: Entry
-) -> None:
+def _interrupt(streams: dict[Stream, _Stream], entry: Entry) -> None:
     """A process that says something else has ended what it said without a level."""
     bare = streams.get((entry.process, entry.pid, None, None))
     if bare is not None and bare.open is None and not bare.linked:
