@@ -80,6 +80,17 @@ FAILURES = (
         "any library, while it serves: an exception's words alone end nothing",
         Said("OSError: 401 for token ***, key ***"),
     ),
+    failure(
+        "exception-printed-before-an-engine-is-dead",
+        Phase.SERVING,
+        Who.CORE,
+        "engine_core_died killed",
+        False,
+        "EngineCore encountered an issue",
+        "any library, while it serves; then vllm/v1/engine/exceptions.py: its core had no time to say why",
+        said=(Said("OSError: 401 for token ***, key ***"),),
+        versions=("0.25.1", "0.32.0", "0.33.0"),
+    ),
     _quiet(
         "request-failed-with-a-traceback",
         "starlette/middleware/errors.py: one request fails, the server goes on",
