@@ -183,7 +183,7 @@ def main() -> None:
     )
     def _(row: dict[str, Any]) -> None:
         up = " ".join(sh("vllmd why chat").split())
-        assert "the shim beside it was killed" in up, up
+        assert "its shim was killed" in up, up
         assert "it serves again since" in up, up
         row["file"] = sh("stat -c '%U %a' /var/lib/vllmd/vllmd.db")
         assert row["file"] == "vllmd 640"
