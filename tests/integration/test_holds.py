@@ -14,6 +14,12 @@ from tests.helpers.site import Site, site, wait_for
 from tests.integration.conftest import config_for
 
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
+FATAL = f"""\
+ERROR 11-29 12:00:00 [core.py:710] EngineCore encountered a fatal error.
+ERROR 11-29 12:00:00 [core.py:710] Traceback (most recent call last):
+ERROR 11-29 12:00:00 [core.py:710]   File "/opt/vllm/v1/engine/core.py", line 701, in run_engine_core
+ERROR 11-29 12:00:00 [core.py:710] {LORA}
+"""
 
 
 def program(path: Path, script: str) -> None:
@@ -104,8 +110,8 @@ def test_engine_that_served_with_this_command_is_not_held_first(
         before = made.wait_state("chat", "ready")
         log = broken.folder / "log" / "chat.log"
         with log.open("a") as file:
-            file.write(LORA + "\n")
-        os.kill(before["pid"], signal.SIGKILL)
+            file.write(FATAL)
+        os.kill(made.process("chat", "VLLM::EngineCore").pid, signal.SIGKILL)
         after = made.wait_new_run("chat", before, 30)
         assert after["last_exit"]["diagnosis"]["cause"] == "lora_rank"
         outcome(

@@ -35,7 +35,7 @@ def surfaces(made: Site, bodies: list[bytes]) -> dict[str, bytes]:
             "events --json": ("events", "--json"),
             "why": ("why",),
             "why --json": ("why", "--json"),
-            "why --log": ("why", "--log", str(made.folder / "log" / "chat.log")),
+            "why --log": ("why", "-c", config, "--log", f"{made.folder}/log/chat.log"),
             "check": ("check", "--config", config),
             "check --json": ("check", "--json", "--config", config),
             "doctor": ("doctor", "--offline", "--json", "--config", config),

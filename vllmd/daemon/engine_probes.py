@@ -189,11 +189,9 @@ class EngineProbes:
         self._source, self._client, self._clock = source, client, clock
         self._adapters, self._recent, self._parts = adapters, recent, parts
         self._tree = TreeActivity()
-
-    @property
-    def canary(self) -> Ask | None:
+        # made once: a monitor takes another one for another canary, and begins it anew
+        self.canary: Ask | None = self._send_canary if engine.liveness.canary else None
         """Sends a completion of one token; None if that is not wanted."""
-        return self._send_canary if self._engine.liveness.canary else None
 
     async def _send_canary(self) -> str | None:
         return await send_canary(self._client, self._engine, self._key)

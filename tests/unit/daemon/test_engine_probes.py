@@ -169,6 +169,7 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         built, pages = command.build(given), RecentPages()
         asked = EngineProbes(given, built, source, client, clock, adapters, pages, PartRunner())
         assert (asked.canary is not None) is wanted
+        assert asked.canary is asked.canary  # another one would be another canary, begun anew
         assert asked.pages() == b""
 
 

@@ -181,7 +181,7 @@ class LivenessMonitor:
         self, detector: LoadStallDetector, run: RunRecord, *, spoke: bool
     ) -> str | None:
         activity = None if spoke else self.activity(run)
-        return detector.detector(self.lag.watched(), spoke=spoke, activity=activity)
+        return detector.assess(self.lag.watched(), spoke=spoke, activity=activity)
 
     async def _load_stalls(
         self, run: RunRecord, detector: LoadStallDetector, log: LogReader, reason: str
@@ -224,7 +224,7 @@ class LivenessMonitor:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
                 self._note(reading, silent)
                 reading = self._with_canary(own, reading)
-                assessment = detector.detector(reading, lambda: self.activity(run))
+                assessment = detector.assess(reading, lambda: self.activity(run))
                 if assessment.verdict is not Verdict.STALLED:
                     self._recovered(reading, assessment, silent)
                 elif await self._stalls(run, detector, reading, assessment):

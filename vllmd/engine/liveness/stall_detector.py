@@ -96,7 +96,7 @@ class StallDetector:
         self._standing: dict[str, _Suspicion] = {}
         self._silence: _Suspicion | None = None
 
-    def detector(
+    def assess(
         self, reading: Reading, activity: Callable[[], ProcessActivity | None]
     ) -> Assessment:
         """Say what a reading means; `activity` is asked only if something stands still."""
@@ -178,7 +178,7 @@ class LoadStallDetector:
         self._last: tuple[float, ProcessActivity | None] | None = None
         self._still_since = 0.0
 
-    def detector(self, at: float, *, spoke: bool, activity: ProcessActivity | None) -> str | None:
+    def assess(self, at: float, *, spoke: bool, activity: ProcessActivity | None) -> str | None:
         """Take note of one look, at a watched time; `spoke` if it printed since the last one.
 
         Returns: the sentence that says why the load is stalled, or None.

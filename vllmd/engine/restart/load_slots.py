@@ -89,7 +89,7 @@ class _Wait:
     def stands_still(self, now: float) -> bool:
         phase, self.phase = self.phase, self.load.phase()
         spoke = phase != self.phase
-        return self.detector.detector(now, spoke=spoke, activity=self.load.activity()) is not None
+        return self.detector.assess(now, spoke=spoke, activity=self.load.activity()) is not None
 
 
 class LoadSlot:

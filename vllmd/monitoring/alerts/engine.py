@@ -51,8 +51,8 @@ def group(settings: RuleSettings) -> RuleGroup:
                 max by (instance, vllmd_engine) (vllmd_engine_state{state="stalled"}) == 1
                 """,
                 f"{ENGINE} has work and makes no progress",
-                "Clients wait without end, and /health answers 200. vllmd was told "
-                "not to restart it (liveness.restart_stalled), or cannot: 'vllmd why', then "
+                "Clients wait without end, and /health answers 200. vllmd is "
+                "configured not to restart it (liveness.restart_stalled), or cannot: 'vllmd why', then "
                 "'vllmd restart'.",
                 wait="2m",
             ),

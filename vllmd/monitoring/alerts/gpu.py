@@ -94,8 +94,7 @@ def group(_: RuleSettings) -> RuleGroup:
                     vllmd_nvml_problem{reason=~"released|driver_mismatch"} == 1
                 """,
                 "{{ $labels.instance }}: GPUs are not read",
-                "Nothing is known of their memory and health. 'vllmd gpu' says why; try nvidia-smi "
-                "by hand.",
+                "Nothing is known of their memory and health. 'vllmd gpu' says why; try nvidia-smi.",
                 wait="5m",
             ),
         ],

@@ -62,7 +62,7 @@ def until_stalled(
     """Let time pass and nothing else; return after how many seconds it was found, if it was."""
     began = engine.at
     while engine.at - began < limit_s:
-        if detector.detector(engine.reading(), engine.activity).verdict is Verdict.STALLED:
+        if detector.assess(engine.reading(), engine.activity).verdict is Verdict.STALLED:
             return engine.at - began
         engine.passes(POLL_S, **used)
     return None
@@ -70,13 +70,13 @@ def until_stalled(
 
 def test_judge_idle_busy_and_sleeping_are_named() -> None:
     detector, engine = StallDetector(LIMITS, POLL_S), Engine()
-    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.IDLE
+    assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.IDLE
     engine.running = 1
-    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.BUSY
     engine.sleeping = True
-    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.SLEEPING
+    assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.SLEEPING
     engine.answer = PageAnswer.NONE
-    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.SILENT
+    assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.SILENT
 
 
 def test_judge_frozen_core_is_found_within_the_short_limit() -> None:
@@ -121,7 +121,7 @@ def test_judge_refused_connections_are_not_taken_for_load() -> None:
     found_s = until_stalled(detector, engine, 1000, api_cpu=1.0)
     assert found_s is not None
     assert found_s <= LIMITS.stall_s + 2 * POLL_S
-    assert "refuses connections" in detector.detector(engine.reading(), engine.activity).reason
+    assert "refuses connections" in detector.assess(engine.reading(), engine.activity).reason
 
 
 def test_judge_prefill_of_a_very_long_context_is_busy() -> None:
@@ -141,27 +141,27 @@ def test_judge_one_rank_of_two_that_stands_still_is_a_stall() -> None:
     for n in range(40):
         ranks = {"0": RankProgress(n, 1, 0), "1": RankProgress(5, 1, 0)}
         reading = Reading(n * POLL_S, PageAnswer.PAGE, ranks)
-        verdicts.append(detector.detector(reading, lambda: ProcessActivity(0, 0, 0)))
+        verdicts.append(detector.assess(reading, lambda: ProcessActivity(0, 0, 0)))
     assert verdicts[-1].verdict is Verdict.STALLED
     assert "rank 1" in verdicts[-1].reason
 
 
 def test_judge_time_that_was_not_watched_does_not_count() -> None:
     detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
-    detector.detector(engine.reading(), engine.activity)
+    detector.assess(engine.reading(), engine.activity)
     engine.passes(POLL_S)
-    detector.detector(engine.reading(), engine.activity)
+    detector.assess(engine.reading(), engine.activity)
     engine.passes(8 * 3600)  # the host slept
-    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.BUSY
     engine.passes(LIMITS.stall_s - 2 * POLL_S)
-    assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
+    assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.BUSY
 
 
 def test_judge_cpu_that_is_not_known_is_taken_for_work() -> None:
     detector = StallDetector(LIMITS, POLL_S)
     reading = Engine(running=1).reading()
     verdicts = [
-        detector.detector(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict
+        detector.assess(attrs.evolve(reading, at=n * POLL_S), lambda: None).verdict
         for n in range(130)
     ]
     assert Verdict.STALLED not in verdicts[:120]
@@ -176,7 +176,7 @@ def test_judge_busy_gpu_is_work() -> None:
     detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
     for _ in range(100):
         activity = attrs.evolve(engine.activity(), gpu_busy=True)
-        verdict = detector.detector(engine.reading(), functools.partial(_known, activity)).verdict
+        verdict = detector.assess(engine.reading(), functools.partial(_known, activity)).verdict
         assert verdict is Verdict.BUSY
         engine.passes(POLL_S)
 
@@ -223,7 +223,7 @@ def healthy(seed: int) -> Iterator[Engine]:
 def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) -> None:
     detector = StallDetector(LIMITS, POLL_S)
     for engine in healthy(seed):
-        assessment = detector.detector(engine.reading(), engine.activity)
+        assessment = detector.assess(engine.reading(), engine.activity)
         assert assessment.verdict is not Verdict.STALLED, assessment.reason
 
 
@@ -234,7 +234,7 @@ def test_judge_hang_after_any_history_is_found_in_time(seed: int, after: int, sp
     engine = Engine()
     for n, each in enumerate(healthy(seed)):
         engine = each
-        detector.detector(engine.reading(), engine.activity)
+        detector.assess(engine.reading(), engine.activity)
         if n == after:
             break
     engine.answer, engine.sleeping, engine.running = PageAnswer.PAGE, False, 1
@@ -250,7 +250,7 @@ def test_load_judge_bytes_that_move_are_progress(io_bytes: int) -> None:
     found = None
     for n in range(60):
         activity = ProcessActivity(0.0, 0.0, n * io_bytes)
-        found = found or detector.detector(n * POLL_S, spoke=False, activity=activity)
+        found = found or detector.assess(n * POLL_S, spoke=False, activity=activity)
     assert (found is None) == (io_bytes > 0)
 
 
@@ -258,19 +258,19 @@ def test_load_judge_vram_that_grows_is_progress() -> None:
     detector = LoadStallDetector(100, POLL_S)
     for n in range(60):
         activity = ProcessActivity(0.0, 0.0, 0, gpu_memory_bytes=n)
-        assert detector.detector(n * POLL_S, spoke=False, activity=activity) is None
+        assert detector.assess(n * POLL_S, spoke=False, activity=activity) is None
 
 
 def test_load_judge_what_cannot_be_read_is_no_stall() -> None:
     detector = LoadStallDetector(100, POLL_S)
     for n in range(60):
-        assert detector.detector(n * POLL_S, spoke=False, activity=None) is None
+        assert detector.assess(n * POLL_S, spoke=False, activity=None) is None
 
 
 def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
     detector = LoadStallDetector(100, POLL_S)
     found = [
-        detector.detector(
+        detector.assess(
             n * POLL_S, spoke=False, activity=ProcessActivity(0.0, 0.0, int(n * POLL_S * 1024))
         )
         for n in range(60)
@@ -280,31 +280,31 @@ def test_load_judge_heartbeats_between_processes_are_no_progress() -> None:
 
 def test_load_judge_counts_from_the_first_look_and_only_time_that_passes() -> None:
     detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    assert detector.detector(0.0, spoke=False, activity=still) is None
+    assert detector.assess(0.0, spoke=False, activity=still) is None
     for at in (0.0, 0.0, 50.0, 50.0, -10.0, 50.0, 99.0):
-        detector.detector(min(at, 30.0), spoke=False, activity=still)
-    assert detector.detector(30.0, spoke=False, activity=still) is None
+        detector.assess(min(at, 30.0), spoke=False, activity=still)
+    assert detector.assess(30.0, spoke=False, activity=still) is None
 
 
 def test_load_judge_is_over_at_its_limit_and_not_a_second_before() -> None:
     detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     looks = [*(n * POLL_S for n in range(20)), 99.5]
-    assert {detector.detector(at, spoke=False, activity=still) for at in looks} == {None}
-    assert detector.detector(100.0, spoke=False, activity=still) is not None
+    assert {detector.assess(at, spoke=False, activity=still) for at in looks} == {None}
+    assert detector.assess(100.0, spoke=False, activity=still) is not None
 
 
 def test_judges_looks_at_the_same_time_are_no_time() -> None:
     load, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
-    assert {load.detector(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
+    assert {load.assess(7.0, spoke=False, activity=still) for _ in range(200)} == {None}
     detector, engine = StallDetector(LIMITS, POLL_S), Engine(running=1)
-    verdicts = {detector.detector(engine.reading(), engine.activity).verdict for _ in range(200)}
+    verdicts = {detector.assess(engine.reading(), engine.activity).verdict for _ in range(200)}
     assert verdicts == {Verdict.BUSY}
 
 
 def test_load_judge_time_that_was_not_watched_does_not_count() -> None:
     detector, still = LoadStallDetector(100, POLL_S), ProcessActivity(1.0, 1.0, 1)
     for at in (0.0, 5.0, 5.0 + 8 * 3600, 10.0 + 8 * 3600):  # nobody looked all night
-        assert detector.detector(at, spoke=False, activity=still) is None
+        assert detector.assess(at, spoke=False, activity=still) is None
 
 
 def test_judge_engine_that_slept_is_suspected_anew() -> None:
@@ -314,7 +314,7 @@ def test_judge_engine_that_slept_is_suspected_anew() -> None:
     for sleeping in (*[False] * 20, True, *[False] * 20):
         engine.sleeping = sleeping
         verdicts.append(
-            detector.detector(engine.reading(), lambda: ProcessActivity(0.0, 0.0, 0)).verdict
+            detector.assess(engine.reading(), lambda: ProcessActivity(0.0, 0.0, 0)).verdict
         )
         engine.at += POLL_S
     assert Verdict.SLEEPING in verdicts
@@ -323,10 +323,10 @@ def test_judge_engine_that_slept_is_suspected_anew() -> None:
 
 def test_load_judge_looks_whose_time_is_not_known_are_compared_by_their_distance() -> None:
     detector = LoadStallDetector(120, POLL_S)
-    detector.detector(0.0, spoke=False, activity=ProcessActivity(0.0, 0.0, 0))
+    detector.assess(0.0, spoke=False, activity=ProcessActivity(0.0, 0.0, 0))
     for at in (5.0, 10.0):
         assert (
-            detector.detector(at, spoke=False, activity=ProcessActivity(0.0, 0.0, 0, at=at)) is None
+            detector.assess(at, spoke=False, activity=ProcessActivity(0.0, 0.0, 0, at=at)) is None
         )
 
 
@@ -336,11 +336,11 @@ def test_judge_is_over_at_its_limit_and_says_for_how_long(cpu: float, limit_s: f
     engine.step()
     assert until_stalled(detector, engine, 100, cpu=1.0) is None  # a step takes long, and is done
     engine.step()
-    detector.detector(engine.reading(), engine.activity)
+    detector.assess(engine.reading(), engine.activity)
     for _ in range(int(limit_s / POLL_S)):
-        assert detector.detector(engine.reading(), engine.activity).verdict is Verdict.BUSY
+        assert detector.assess(engine.reading(), engine.activity).verdict is Verdict.BUSY
         engine.passes(POLL_S, cpu=cpu)
-    found = detector.detector(engine.reading(), engine.activity)
+    found = detector.assess(engine.reading(), engine.activity)
     assert found.verdict is Verdict.STALLED
     assert f"for {format_duration(limit_s)}, while" in found.reason
 
