@@ -4,10 +4,11 @@ Pure: no I/O.
 """
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase
-from vllmd.engine.log_reading.reading import Reading
+from vllmd.engine.log_reading.reading import Reading, Sign
 
 _WORDS = {
     Phase.ARGUMENTS: "while it read its arguments",
@@ -77,7 +78,7 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
         if (found := cause.found(reading, reading.signs)) is not None
     ]
     first = min(named, default=None, key=lambda each: each[:2])
-    if root is not None and root.thrown is not None and (first is None or first[0] > root.index):
+    if _is_told(root, reading.ready) and (first is None or first[0] > root.index):
         return _bug(ends, facts)
     if first is not None and not (first[3].sign.echo and _by_label(ends, facts)):
         announced = first[2].announced(reading)
@@ -91,6 +92,17 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
             if (line := cause.announced(reading)) is not None:
                 return cause.diagnosis(facts, None, evidence=(line,))
     return None
+
+
+def _is_told(root: Sign | None, ready: bool) -> TypeGuard[Sign]:
+    """Tell whether a root is an exception that ended the run.
+
+    One line that looks like an exception ends no engine that serves: a traceback does, or what
+    vLLM itself logs as an error.
+    """
+    if root is None or root.thrown is None:
+        return False
+    return root.thrown.has_traceback or root.entry.level is not None or not ready
 
 
 def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:

@@ -52,8 +52,8 @@ def group(settings: RuleSettings) -> RuleGroup:
                 """,
                 f"{ENGINE} has work and makes no progress",
                 "Clients wait without end, and /health answers 200. vllmd is "
-                "configured not to restart it (liveness.restart_stalled), or cannot: 'vllmd why', then "
-                "'vllmd restart'.",
+                "configured not to restart it (liveness.restart_stalled), or cannot: 'vllmd why', "
+                "then 'vllmd restart'.",
                 wait="2m",
             ),
             Alert(

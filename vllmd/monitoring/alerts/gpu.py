@@ -94,7 +94,8 @@ def group(_: RuleSettings) -> RuleGroup:
                     vllmd_nvml_problem{reason=~"released|driver_mismatch"} == 1
                 """,
                 "{{ $labels.instance }}: GPUs are not read",
-                "Nothing is known of their memory and health. 'vllmd gpu' says why; try nvidia-smi.",
+                "Nothing is known of their memory and health. 'vllmd gpu' says why; try "
+                "nvidia-smi.",
                 wait="5m",
             ),
         ],

@@ -91,3 +91,17 @@ def test_unknown_of_silence_says_what_the_exit_code_means() -> None:
 
 def test_root_phase_without_a_root_is_that_of_the_lines() -> None:
     assert root_phase(Facts("0", (UP,)).reading) is Phase.SERVING
+
+
+def test_choose_takes_one_line_that_looks_like_an_exception_for_no_end_of_an_engine() -> None:
+    dead = API + "[async_llm.py:9] EngineDeadError: EngineCore encountered an issue."
+    said = "OSError: 401 for token x"
+    assert cause_of("0", UP, said, dead) == "engine_core_died"
+    thrown = [
+        "Traceback (most recent call last):",
+        '  File "/x/core.py", line 1, in step',
+        "    go()",
+    ]
+    told = [CORE + line for line in (*thrown, said)]
+    assert cause_of("0", UP, FATAL, *told, dead) == "engine_bug"
+    assert cause_of("0", UP, CORE + said, FATAL, dead) == "engine_bug"
