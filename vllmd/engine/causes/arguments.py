@@ -236,6 +236,7 @@ CAUSES = (
         starting=True,
         explanation="vLLM does not take this combination of settings, or not with this model.",
         advice="Change or leave out the setting that the evidence names.",
+        unless=r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL",
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
             r"Unsupported connector type": (
@@ -255,7 +256,7 @@ CAUSES = (
                 "vllm/entrypoints/launchers/launcher.py, "
                 "vllm/entrypoints/launchers/cli_args.py since 0.6"
             ),
-            r"(?:ValueError|NotImplementedError|AssertionError|AttributeError|TypeError): .*"
+            r"(?:(?:Value|NotImplemented|Assertion|Attribute|Type)Error): .*"
             r"(?:not supported|does not support|not compatible with|cannot be used|can't be used"
             r"|must be (?:one of|set|specified|provided|greater|less|at least|positive|a multiple)"
             r"|[Uu]nsupported|is required (?:for|when|if)|[Ii]nvalid value|not implemented for)": (
@@ -270,6 +271,11 @@ CAUSES = (
             ),
         },
         frames=(
+            Frame(
+                r":create_server_socket$",
+                r"Errno 99\]|gaierror",
+                "vllm/entrypoints: host is no address of this machine",
+            ),
             Frame(
                 r"vllm/(?:config[/.]|engine/arg_utils\.py|entrypoints/openai/cli_args\.py)"
                 r"|pydantic/|:(?:create_engine_config|create_model_config|validate_parsed_serve_args)$",

@@ -15,6 +15,11 @@ _NO_ANSWER = (
 
 def _model(found: Found) -> Told:
     name = re.search(r"(?:^|: |')([\w.-]+/[\w.-]+)'? is not a local folder", found.whole)
+    folder = re.search(r"'(/[^']+)'", found.whole)
+    if folder and "Repo id must be" in found.whole:
+        return Told(
+            f"There is no folder {folder[1]} that the engine's user can see: correct model."
+        )
     if name is None:
         return Told()
     return Told(

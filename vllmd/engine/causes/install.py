@@ -48,6 +48,7 @@ CAUSES = (
             r"PackageNotFoundError|DistributionNotFound"
             r"|VersionConflict": "Python: importlib.metadata",
             r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",
+            r"Could not run '\S+' with arguments from the '\w+' backend": "torch/_ops.py",
             r"Failed to import Ray|Ray is not installed": "vllm/v1/executor/ray_utils.py since 0.4",
             r"numpy\.dtype size changed|A module that was compiled using NumPy 1": "numpy",
             r"operator \S+ does not exist"

@@ -27,6 +27,23 @@ def _peer(found: Found) -> Told:
     return Told(f"Look at the engine on {host}: it ended first, or cannot be reached from here.")
 
 
+def _transfer(found: Found) -> Told:
+    if re.search(r"not available|not installed|No module named", found.whole):
+        return Told(
+            "Install what the connector needs (nixl, mooncake, lmcache) into the engine's "
+            "environment.",
+            "The program that hands KV caches on is not installed.",
+            Kind.CONFIGURATION,
+        )
+    return Told()
+
+
+def _ray(found: Found) -> Told:
+    if re.search(r"exceeds the total|number of required", found.whole):
+        return Told(kind=Kind.CONFIGURATION)
+    return Told()
+
+
 CAUSES = (
     Cause(
         name="zmq_port_in_use",
@@ -79,6 +96,7 @@ CAUSES = (
         rank=Rank.STATED,
         explanation="Ray has not the GPUs, or not the nodes, that the engine asks it for.",
         advice="Look at 'ray status': which nodes there are, and who has their GPUs.",
+        told=_ray,
         signs={
             r"Current node has no \w+ available": "vllm/v1/executor/ray_utils.py since 0.6",
             r"[Pp]lacement group.*(?:[Tt]imed? ?out|not ready|cannot|[Cc]annot provide|exceeds"
@@ -191,6 +209,7 @@ CAUSES = (
             ),
             r"[Gg]loo.*(?:closed|reset) by peer|(?:Read|Write) error \[\S+\]": "torch: gloo",
             r"Timed out waiting \d+ms for (?:recv|send)": "torch: third_party/gloo",
+            r"c10d key-value store .*got error": "torch: ProcessGroupNCCL.cpp",
             r"Unexpected \w+ message for": "vllm/v1/engine/utils.py since 0.9",
             r"NodeDiedError|The node .* has been marked dead": "Ray",
         },
@@ -225,6 +244,7 @@ CAUSES = (
             "Look at the other engine and at the network between them (UCX_NET_DEVICES, "
             "VLLM_NIXL_SIDE_CHANNEL_HOST); UCX_LOG_LEVEL=info in the env says more."
         ),
+        told=_transfer,
         signs={
             r"NIXL_ERR|nixl\w*Error|NixlError|NIXL (?:is not available|handshake failed)": (
                 "nixl; vllm/distributed/kv_transfer since 0.9"

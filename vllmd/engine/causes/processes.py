@@ -97,7 +97,7 @@ CAUSES = (
             r"^shim of engine \S+: "
             r"(?:No such file or directory|Permission denied|Not a directory"
             r"|Exec format error): ": ("vllmd/shim/main.py"),
-            r"vllm: (?:command )?not found|executable file not found|Exec format error": (
+            r"vllm: (?:command )?not found|executable file not found|[Ee]xec format error": (
                 "the shell, a container's runtime"
             ),
             r": No module named vllm$|can't open file '": "Python",

@@ -90,7 +90,7 @@ def read_entry(bare: Bare) -> Entry:
         if found["pid"]:
             pid = int(found["pid"])
         text = strip_inner(text[found.end() :])
-    level, at, place = _level_of(bare.level), None, None
+    level, at, place = _level_of(bare.level), None, bare.record
     if text[:1] in _FIRST or " - " in text[:60]:
         for head in _HEADS:
             if found := head.match(text):

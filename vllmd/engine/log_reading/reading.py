@@ -68,7 +68,7 @@ _RAW = re.compile(
     r"|A worker died or was killed|HSA_STATUS_ERROR|Memory access fault by GPU"
     r"|double free or corruption|free\(\): invalid|malloc\(\): "
     r"|corrupted size vs"
-    r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|Exec format error"
+    r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|[Ee]xec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
 _NCCL = re.compile(

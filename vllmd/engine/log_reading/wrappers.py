@@ -46,6 +46,7 @@ _LEARN_LINES = 400
 _TEXT_KEYS = ("message", "msg", "MESSAGE", "log", "event", "textPayload")
 _LEVEL_KEYS = ("levelname", "level", "severity", "lvl")
 _TRACE_KEYS = ("exc_info", "exc_text", "exception", "stack_info", "traceback")
+_LOGGER_KEYS = ("name", "logger", "logger_name")
 _PROCESS_KEYS = ("processName", "process_name")
 
 
@@ -56,15 +57,17 @@ class Bare:
     text: str
     level: str | None = None
     process: str | None = None
+    record: str | None = None
+    """The record of a logger that the line is of: it may be of no other one's message."""
 
 
 def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
     """Yield the lines as vLLM printed them; a JSON record may have several."""
     learnt = _learnt(lines)
     part = ""
-    for line in lines:
+    for number, line in enumerate(lines):
         if line.startswith("{") and (record := _json(line)) is not None:
-            yield from _of_record(record, learnt)
+            yield from _of_record(record, learnt, number)
             continue
         text, cut = _strip(line, learnt)
         if cut:  # a container runtime cuts long lines, and says so
@@ -73,7 +76,7 @@ def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
         if part:
             text, part = part + text, ""
         if text.startswith("{") and (record := _json(text)) is not None:
-            yield from _of_record(record, learnt)
+            yield from _of_record(record, learnt, number)
         else:
             yield Bare(text)
     if part:
@@ -152,16 +155,20 @@ def _json(line: str) -> dict[str, Any] | None:
     return None
 
 
-def _of_record(record: dict[str, Any], learnt: re.Pattern[str] | None) -> Iterator[Bare]:
+def _of_record(
+    record: dict[str, Any], learnt: re.Pattern[str] | None, number: int
+) -> Iterator[Bare]:
     """Yield the lines of a JSON record: what was logged, and the traceback with it."""
     level = _first(record, _LEVEL_KEYS)
     process = _first(record, _PROCESS_KEYS)
     level = level.upper() if level and level.isalpha() else None
     text = _first(record, _TEXT_KEYS) or ""
     trace = _first(record, _TRACE_KEYS)
+    logger = _first(record, _LOGGER_KEYS)
+    own = f"{logger} #{number}" if logger else None
     for part in (text, trace or ""):
         for line in part.rstrip("\n").split("\n") if part else ():
-            yield Bare(_strip(line, learnt)[0], level, process)
+            yield Bare(_strip(line, learnt)[0], level, process, own)
 
 
 def _first(record: dict[str, Any], keys: tuple[str, ...]) -> str | None:

@@ -1,3 +1,5 @@
+import json
+
 from vllmd.engine.log_reading.entries import read_entries
 from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
 
@@ -74,3 +76,10 @@ def test_read_exceptions_whose_indents_a_collector_took_away() -> None:
     assert first.files == ("/a/hub.py",)
     assert second.before is first
     assert second.message == "m is no model"
+
+
+def test_read_exceptions_of_one_record_have_no_lines_of_the_next() -> None:
+    record = {"levelname": "ERROR", "name": "vllm.core", "message": "failed"}
+    first = json.dumps({**record, "exc_info": "KeyError: 'a'"})
+    (found,) = read_exceptions(read_entries([first, json.dumps(record)]))
+    assert found.more == ()
