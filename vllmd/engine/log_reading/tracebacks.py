@@ -135,11 +135,20 @@ def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
                 _interrupt(streams, entry)
                 continue
         stream = streams.setdefault(entry.stream, _Stream())
+        if index and entry.level is None and BEGIN in entry.text:
+            _take_header(stream, entries[index - 1], entry)
         if (new := _read(stream, index, entry)) is not None:
             found.append(new)
     for stream in streams.values():
         stream.close_message()
     return found
+
+
+def _take_header(stream: _Stream, above: Entry, entry: Entry) -> None:
+    """Take the error line above a bare traceback for its header: uvicorn prints both as one."""
+    same = (above.process, above.pid) == (entry.process, entry.pid)
+    if same and above.level == "error" and above.place is None and not stream.linked:
+        stream.said = above.text.strip()
 
 
 def _interrupt(streams: dict[Stream, _Stream], entry: Entry) -> None:
@@ -205,7 +214,7 @@ def _begin(stream: _Stream, index: int, text: str) -> None:
     if not header and stream.last is not None and stream.last.more and not stream.linked:
         header = stream.last.more[-1].strip()
     before = stream.last if stream.linked else None
-    ignored = any(mark in header for mark in _IGNORED)
+    ignored = any(mark in header for mark in _IGNORED) or bool(before and before.ignored)
     stream.open = _Open(index, header, before, ignored)
     stream.last, stream.linked, stream.said = None, False, ""
 

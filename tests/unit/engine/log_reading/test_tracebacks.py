@@ -83,3 +83,10 @@ def test_read_exceptions_of_one_record_have_no_lines_of_the_next() -> None:
     first = json.dumps({**record, "exc_info": "KeyError: 'a'"})
     (found,) = read_exceptions(read_entries([first, json.dumps(record)]))
     assert found.more == ()
+
+
+def test_read_exceptions_of_a_request_are_marked_by_the_line_above_with_all_of_their_chain() -> (
+    None
+):
+    text = f"ERROR:    Exception in ASGI application\n{TRACE}"
+    assert [each.ignored for each in exceptions(text)] == [True, True]
