@@ -43,6 +43,13 @@ def _of(found: Found) -> str:
     return f" of {path}" if path else ""
 
 
+_CACHES = (
+    r"(?:/\.triton/|torchinductor_|/\.cache/flashinfer/|torch_compile_cache|torch_aot_compile"
+    r"|[./]tmp\.pid_)"
+)
+"""Paths of what is compiled for the GPU: the engine's processes make and move them themselves."""
+
+
 CAUSES = (
     Cause(
         name="disk_full",
@@ -113,9 +120,16 @@ CAUSES = (
         name="compile_cache",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
-        explanation="A compiled graph that an earlier start left in vLLM's cache cannot be used.",
-        advice="Move the folder torch_compile_cache in vLLM's cache aside and start again.",
+        explanation="What was compiled for the GPU and left in a cache cannot be used.",
+        advice=(
+            "Start again; if it comes again, move the cache that the evidence names aside "
+            "(torch_compile_cache in vLLM's cache, ~/.triton, /tmp/torchinductor_*)."
+        ),
         signs={
+            rf"No such file or directory: '[^']*{_CACHES}": (
+                "Python, of a file that another process of the engine moved: triton/runtime/"
+                "cache.py, torch/_inductor"
+            ),
             r"torch_compile_cache.*(?:Error|corrupt"
             r"|No such file)": "vllm/compilation, a file under torch_compile_cache",
             r"(?:Error|No such file).*torch_compile_cache": "vllm/compilation, a file under "
@@ -146,6 +160,6 @@ CAUSES = (
         advice="Correct the path that the evidence names; it has to be readable for the "
         "engine's user.",
         signs={r"FileNotFoundError: |\[Errno 2\] No such file": "Python"},
-        unless=r"torch_compile_cache|/psm_|\bmodel\.safetensors",
+        unless=rf"{_CACHES}|/psm_|\bmodel\.safetensors",
     ),
 )

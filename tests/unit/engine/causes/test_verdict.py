@@ -105,3 +105,14 @@ def test_choose_takes_one_line_that_looks_like_an_exception_for_no_end_of_an_eng
     told = [CORE + line for line in (*thrown, said)]
     assert cause_of("0", UP, FATAL, *told, dead) == "engine_bug"
     assert cause_of("0", UP, CORE + said, FATAL, dead) == "engine_bug"
+
+
+def test_choose_takes_a_file_that_goes_missing_in_a_compiler_s_cache_for_no_wall() -> None:
+    for path in (
+        "/root/.triton/cache/de75/fused_moe_kernel.json.tmp.pid_213_c0a0",
+        "/tmp/torchinductor_root/xg/cxg.py",
+    ):
+        gone = f"FileNotFoundError: [Errno 2] No such file or directory: '{path}'"
+        assert cause_of("1", CORE + gone) == "compile_cache"
+    named = "FileNotFoundError: [Errno 2] No such file or directory: '/srv/template.jinja'"
+    assert cause_of("1", CORE + named) == "file_missing"
