@@ -93,7 +93,7 @@ CAUSES = (
             r"|UnpicklingError": "torch/serialization.py",
             r"No such file or directory: '?[^']*\.(?:safetensors|bin|pt|gguf)\b": "Python",
             r"is not a valid JSON file": "transformers/configuration_utils.py",
-            r"unexpected end of (?:data|file)|file is too short|truncated": "zlib, torch",
+            r"Error no file named .* found in directory": "transformers/modeling_utils.py",
         },
         unless=r"[Ii]/?O error|os error (?:5|28|116)|adapter_|torch_compile_cache",
         frames=(
@@ -104,6 +104,17 @@ CAUSES = (
                 "Python, of a file of the model",
             ),
         ),
+        told=_file,
+    ),
+    Cause(
+        name="weights_damaged",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        starting=True,
+        explanation="A file that the engine read at its start is cut off or damaged.",
+        advice="Remove the file and download the model again.",
+        signs={r"unexpected end of (?:data|file)|file is too short|truncated": "zlib, torch"},
+        unless=r"[Ii]/?O error|os error (?:5|28|116)|adapter_|torch_compile_cache",
         told=_file,
     ),
     Cause(

@@ -116,3 +116,10 @@ def test_choose_takes_a_file_that_goes_missing_in_a_compiler_s_cache_for_no_wall
         assert cause_of("1", CORE + gone) == "compile_cache"
     named = "FileNotFoundError: [Errno 2] No such file or directory: '/srv/template.jinja'"
     assert cause_of("1", CORE + named) == "file_missing"
+
+
+def test_choose_takes_an_engine_s_weights_for_damaged_only_while_it_starts() -> None:
+    cut = CORE + "OSError: unexpected end of file"
+    assert cause_of("1", cut) == "weights_damaged"
+    prompt = CORE + "ValueError: the prompt of request cmpl-1 was truncated to 0 tokens"
+    assert cause_of("0", UP, FATAL, prompt) == "engine_bug"
