@@ -115,6 +115,7 @@ CAUSES = (
                 "Python; OpenBLAS"
             ),
         },
+        unless=r"zmq\.error\.Again",
     ),
     Cause(
         name="compile_cache",
@@ -159,6 +160,7 @@ CAUSES = (
         explanation="A file that the engine needs is not there.",
         advice="Correct the path that the evidence names; it has to be readable for the "
         "engine's user.",
+        starting=True,
         signs={r"FileNotFoundError: |\[Errno 2\] No such file": "Python"},
         unless=rf"{_CACHES}|/psm_|\bmodel\.safetensors",
     ),

@@ -254,6 +254,13 @@ CAUSES = (
             ),
             r"UCX\s+ERROR|ucp_\w+\(\) failed": "UCX",
         },
+        frames=(
+            Frame(
+                r"kv_transfer/kv_connector/",
+                r"^(?:zmq\.error\.Again|TimeoutError|ConnectionRefusedError)\b",
+                "vllm/distributed/kv_transfer/kv_connector: the other engine does not answer",
+            ),
+        ),
         unless=r"^KeyError|^AssertionError",
     ),
 )

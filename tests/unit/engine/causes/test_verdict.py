@@ -123,3 +123,22 @@ def test_choose_takes_an_engine_s_weights_for_damaged_only_while_it_starts() -> 
     assert cause_of("1", cut) == "weights_damaged"
     prompt = CORE + "ValueError: the prompt of request cmpl-1 was truncated to 0 tokens"
     assert cause_of("0", UP, FATAL, prompt) == "engine_bug"
+
+
+def test_choose_takes_a_socket_that_waited_in_vain_for_no_limit_of_the_host() -> None:
+    waited = "zmq.error.Again: Resource temporarily unavailable"
+    assert cause_of("0", UP, FATAL, CORE + waited) == "engine_bug"
+    asked = (
+        "Traceback (most recent call last):",
+        '  File "/v/vllm/distributed/kv_transfer/kv_connector/v1/n.py", line 9, in _handshake',
+        waited,
+    )
+    assert cause_of("0", UP, FATAL, *(CORE + line for line in asked)) == "kv_transfer"
+    fork = CORE + "BlockingIOError: [Errno 11] Resource temporarily unavailable"
+    assert cause_of("1", fork) == "limit_reached"
+
+
+def test_choose_takes_a_file_that_goes_missing_under_an_engine_that_serves_for_no_wall() -> None:
+    gone = CORE + "FileNotFoundError: [Errno 2] No such file or directory: '/srv/x'"
+    assert cause_of("0", UP, FATAL, gone) == "engine_bug"
+    assert cause_of("1", gone) == "file_missing"
