@@ -3,6 +3,7 @@
 import re
 
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+from vllmd.engine.causes.memory import COMPILER_KILLED
 
 
 def _compiler(found: Found) -> Told:
@@ -110,7 +111,7 @@ CAUSES = (
             r"libcuda\.so cannot found": "triton/backends/nvidia/driver.py",
             r"CppCompileError|C\+\+ compile error": "torch/_inductor/exc.py",
         },
-        unless=r"No space left|Permission denied",
+        unless=rf"No space left|Permission denied|{COMPILER_KILLED}",
         told=_compiler,
     ),
     Cause(

@@ -21,6 +21,8 @@ _SMALLER = {
     Phase.SERVING: "If it comes again, lower gpu_memory_utilization, max_num_seqs or "
     "max_model_len.",
 }
+COMPILER_KILLED = r"fatal error: Killed signal|died with <Signals\.SIGKILL"
+"""How a compiler ends that the kernel's OOM killer took: it is there, and its code is right."""
 _HELD = re.compile(r"Process (\d+) has ([\d.]+) ([GM])iB memory in use")
 _OWN = re.compile(r"this process has ([\d.]+) ([GM])iB|Of the allocated memory ([\d.]+) ([GM])iB")
 
@@ -68,6 +70,17 @@ def _held_advice(found: Found) -> Told:
     return Told(
         "'vllmd gpu' names the holder: end it ('vllmd gpu reap' if it is an orphan of ours), "
         f"or set gpu_memory_utilization below {fits:.2f}: {said[1]} of {said[2]} GiB are free."
+    )
+
+
+def _compiling(found: Found) -> Told:
+    if not re.search(COMPILER_KILLED, found.whole):
+        return Told()
+    return Told(
+        "Set MAX_JOBS=1 in the engine's env, so that less is compiled at once, or give it more "
+        "memory; look at 'journalctl -k -g oom'.",
+        "The host's memory ran out while code for the GPU was compiled, and the compiler was "
+        "killed.",
     )
 
 
@@ -184,9 +197,11 @@ CAUSES = (
             r"DefaultCPUAllocator: (?:can't allocate|not enough) memory": "torch: c10/core/impl",
             r"\[Errno 12\]|Cannot allocate memory|std::bad_alloc": "the C library",
             r"^MemoryError\b|numpy.*ArrayMemoryError": "Python, numpy",
-            r"OOMKilled|Out of memory: Killed process": "Kubernetes, the kernel",
+            r"OOMKilled|[Oo]ut of memory: Killed process|\boom-kill:": "Kubernetes, the kernel",
+            COMPILER_KILLED: "gcc, of its own parts; Python: subprocess.py",
             r"ray\.exceptions\.OutOfMemoryError|due to the node running low on memory": "Ray",
         },
         marks=frozenset({"oom_kill"}),
+        told=_compiling,
     ),
 )

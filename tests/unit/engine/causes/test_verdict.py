@@ -142,3 +142,19 @@ def test_choose_takes_a_file_that_goes_missing_under_an_engine_that_serves_for_n
     gone = CORE + "FileNotFoundError: [Errno 2] No such file or directory: '/srv/x'"
     assert cause_of("0", UP, FATAL, gone) == "engine_bug"
     assert cause_of("1", gone) == "file_missing"
+
+
+def test_choose_names_the_memory_where_the_kernel_says_whom_it_killed_for_it() -> None:
+    killed = "[Mon Nov 24 10:11:12 2025] Memory cgroup out of memory: Killed process 24101 (py)"
+    assert cause_of("SIGKILL", killed) == "host_out_of_memory"
+    assert cause_of("SIGKILL", "/run.sh: line 3:    17 Killed       vllm serve m") == "killed"
+
+
+def test_choose_takes_a_compiler_that_was_killed_for_no_missing_one() -> None:
+    failed = CORE + "RuntimeError: Ninja build failed. Ninja output:"
+    why = CORE + "c++: fatal error: Killed signal terminated program cc1plus"
+    found = choose(CAUSES, Facts("1", (failed, why)))
+    assert found is not None
+    assert (found.cause, found.kind) == ("host_out_of_memory", Kind.TRANSIENT)
+    assert "MAX_JOBS" in found.advice
+    assert cause_of("1", failed) == "compiler_missing"
