@@ -27,6 +27,14 @@ _HELD = re.compile(r"Process (\d+) has ([\d.]+) ([GM])iB memory in use")
 _OWN = re.compile(r"this process has ([\d.]+) ([GM])iB|Of the allocated memory ([\d.]+) ([GM])iB")
 
 
+_ALL = re.compile(
+    r"total capacity of ([\d.]+) ([GM])iB of which ([\d.]+) ([GM])iB is free"
+    r".*?this process has ([\d.]+) ([GM])iB"
+)
+_START = re.compile(r"failed to start|initialization failed|Failed core proc")
+"""What vLLM says of an engine that never served."""
+
+
 def _gib(size: str, unit: str) -> float:
     return float(size) / (1024 if unit == "M" else 1)
 
@@ -48,9 +56,33 @@ def _ran_out(found: Found) -> Told:
                 "it), or lower gpu_memory_utilization.",
                 f"The GPU's memory ran out {when}; another process holds {theirs:.1f} GiB of it.",
             )
-    wall = phase is not Phase.SERVING
+    if (others := _unnamed(found.whole)) is not None:
+        return Told(
+            f"Other processes hold {others:.1f} GiB of this GPU ('vllmd gpu' names them): end "
+            "them, or lower gpu_memory_utilization.",
+            f"The GPU's memory ran out {when}; other processes hold {others:.1f} GiB of it.",
+        )
+    wall = phase not in (Phase.SERVING, Phase.DRAINING, Phase.UNKNOWN) or (
+        phase is Phase.UNKNOWN and _never_served(found)
+    )
     advice = _SMALLER.get(phase, _SMALLER[Phase.SERVING])
     return Told(advice, f"The GPU's memory ran out {when}.", Kind.CONFIGURATION if wall else None)
+
+
+def _unnamed(text: str) -> float | None:
+    """Return how many GiB processes hold that PyTorch cannot see, as from inside a container."""
+    said = _ALL.search(text)
+    if said is None:
+        return None
+    total, free, own = (_gib(said[n], said[n + 1]) for n in (1, 3, 5))
+    others = total - free - own
+    return others if others > max(2, 0.1 * total) else None
+
+
+def _never_served(found: Found) -> bool:
+    headers = (sign.thrown.header for sign in found.reading.signs if sign.thrown)
+    lines = (sign.lines[0] for sign in found.reading.signs)
+    return any(map(_START.search, (*headers, *lines)))
 
 
 def _kv_advice(found: Found) -> Told:

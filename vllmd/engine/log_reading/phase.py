@@ -85,7 +85,10 @@ _BY_FRAME = (
         Phase.LOADING,
     ),
     (
-        re.compile(r"^(?:run_busy_loop|_process_engine_step|step_fn|engine_step|run_engine_loop)$"),
+        re.compile(
+            r"^(?:run_busy_loop|_process_engine_step|step_fn|engine_step|run_engine_loop"
+            r"|execute_model|sample_tokens)$"
+        ),
         Phase.SERVING,
     ),
     (

@@ -158,3 +158,19 @@ def test_choose_takes_a_compiler_that_was_killed_for_no_missing_one() -> None:
     assert (found.cause, found.kind) == ("host_out_of_memory", Kind.TRANSIENT)
     assert "MAX_JOBS" in found.advice
     assert cause_of("1", failed) == "compiler_missing"
+
+
+def test_choose_holds_no_engine_for_memory_that_others_have() -> None:
+    started = CORE + "EngineCore failed to start."
+    sizes = " GPU 0 has a total capacity of 79.15 GiB of which 12.56 MiB is free. Including "
+    hidden = OOM + sizes + "non-PyTorch memory, this process has 7.40 GiB memory in use."
+    found = choose(CAUSES, Facts("1", (started, hidden)))
+    assert found is not None
+    assert (found.cause, found.kind) == ("cuda_out_of_memory", Kind.TRANSIENT)
+    assert "71.7 GiB" in found.explanation
+    own = OOM + sizes + "non-PyTorch memory, this process has 78.90 GiB memory in use."
+    walled = choose(CAUSES, Facts("1", (started, own)))
+    tail = choose(CAUSES, Facts("1", (own,)))
+    assert walled is not None
+    assert tail is not None
+    assert (walled.kind, tail.kind) == (Kind.CONFIGURATION, Kind.TRANSIENT)

@@ -25,6 +25,7 @@ def test_phase_by_lines_of_recorded_logs() -> None:
         ("determine_available_memory", Phase.PROFILING),
         ("compile_or_warm_up_model", Phase.WARM_UP),
         ("run_busy_loop", Phase.SERVING),
+        ("execute_model", Phase.SERVING),
         ("create_engine_config", Phase.CONFIGURATION),
         ("other", Phase.CONFIGURATION),
     ],
