@@ -11,7 +11,7 @@ QUIET = frozenset({"debug", "info", "warning"})
 """Levels that are no evidence of a failure."""
 LOUD = frozenset({"error", "critical"})
 _PROCESS = re.compile(
-    r"\((?P<name>[A-Za-z_][\w:.-]*(?:\s[\w=-]+)*?)?\s?pid=(?P<pid>\d+)(?:,\s*ip=[^)]*)?\)(?:\s|$)"
+    r"\((?P<name>[A-Za-z_][\w:.-]*(?:\([\w:.()-]{1,120}\))?(?:\s[\w=-]+)*?)?\s?pid=(?P<pid>\d+)(?:,\s*ip=[^)]*)?\)(?:\s|$)"
     r"|\((?P<ray>raylet|autoscaler)[^)]*\)(?:\s|$)"
     r"|\[rank\d+\]:\s?"
 )

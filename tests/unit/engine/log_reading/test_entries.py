@@ -38,6 +38,13 @@ from vllmd.engine.log_reading.entries import read_entries
             "worker.py:1850",
             "x",
         ),
+        (
+            "(MapWorker(MapBatches(vLLMEngineActor)) pid=12, ip=192.0.2.8) x",
+            "MapWorker(MapBatches(vLLMEngineActor))",
+            None,
+            None,
+            "x",
+        ),
         ("(raylet) x", "raylet", None, None, "x"),
         (
             "INFO:     Application startup complete.",
