@@ -262,6 +262,9 @@ CAUSES = (
             r"|[Uu]nsupported|is required (?:for|when|if)|[Ii]nvalid value|not implemented for)": (
                 "vllm: what it says of settings that do not go together"
             ),
+            r"is longer than the maximum model length of": (
+                "vllm/multimodal/profiling.py since 0.7: an image takes more than max_model_len"
+            ),
             r"jinja2\.exceptions\.Template\w*Error|TemplateSyntaxError": "jinja2: a chat template",
             r"Cannot find the config file for|[Ii]nvalid (?:option|argument|choice)": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.2"
@@ -277,11 +280,11 @@ CAUSES = (
                 "vllm/entrypoints: host is no address of this machine",
             ),
             Frame(
-                r"vllm/(?:config[/.]|engine/arg_utils\.py|entrypoints/openai/cli_args\.py)"
+                r"vllm/(?:config[/.]|envs\.py|engine/arg_utils\.py|entrypoints/openai/cli_args\.py)"
                 r"|pydantic/|:(?:create_engine_config|create_model_config|validate_parsed_serve_args)$",
                 r"^(?:\S*\.)?(?:ValueError|NotImplementedError|AssertionError|TypeError"
                 r"|ValidationError)\b",
-                "vllm/config and engine/arg_utils.py: what they raise is about the settings",
+                "vllm/config, envs.py, engine/arg_utils.py: what they raise is about the settings",
             ),
         ),
     ),

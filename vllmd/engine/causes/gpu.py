@@ -87,6 +87,9 @@ CAUSES = (
             r"no CUDA-capable device is detected|Error 10[01]\b": "CUDA: cudaErrorNoDevice",
             r"Device string must not be empty": "torch, of vllm 0.8 to 0.9 without a platform",
             r"libcuda\.so\.1: cannot open shared object": "the loader, without NVIDIA's runtime",
+            r"could not select device driver|nvidia-container-cli: (?!init\w* error: nvml)": (
+                "docker: daemon/devices.go; NVIDIA's container toolkit"
+            ),
             r"No supported GPU|No GPUs? (?:found|available|detected)": "vllm/platforms",
         },
         unless=r"Current node has no GPU|placement group",
@@ -115,6 +118,7 @@ CAUSES = (
             r"requires? GPUs? with sm\s?\d+"
             r"|for CUDA device capability: \d+": "flashinfer; vllm: csrc",
             r"ptxas fatal|is not defined for option 'gpu-name'": "CUDA's ptxas, older than the GPU",
+            r"No operator found for `memory_efficient_attention": "xformers/ops/fmha/dispatch.py",
             r"not supported on (?:this|the current) (?:GPU|device|architecture)": "vllm",
         },
         told=_capability,

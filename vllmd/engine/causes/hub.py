@@ -100,6 +100,7 @@ CAUSES = (
             rf"403 (?:Client Error|Forbidden).*{_HUB}": "a proxy on the way",
             r"HfHubHTTPError: (?:429|5\d\d)": "huggingface_hub/errors.py",
             r"Consistency check failed: file should be of size": "huggingface_hub/file_download.py",
+            r"error downloading or loading vocab file": "openai_harmony, of vllm's gpt-oss",
             r"CAS service error|Data processing error.*(?:[Rr]equest|[Tt]imeout)": "hf_xet",
         },
         frames=(

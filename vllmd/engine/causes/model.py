@@ -131,6 +131,9 @@ CAUSES = (
             r"weights were not initialized from checkpoint": (
                 "vllm/model_executor/model_loader/default_loader.py since 0.7"
             ),
+            r"^KeyError: '[\w.]+\.(?:weight|bias|qweight|qzeros|scales|g_idx)\w*'": (
+                "vllm/model_executor/models: load_weights, of params_dict"
+            ),
             r"There is no module or parameter named": (
                 "vllm/model_executor/models/utils.py since 0.6"
             ),

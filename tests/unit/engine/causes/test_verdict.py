@@ -1,3 +1,5 @@
+import pytest
+
 from vllmd.engine.causes import CAUSES
 from vllmd.engine.causes.base import Facts, Kind
 from vllmd.engine.causes.verdict import choose, root_phase, unknown
@@ -174,3 +176,44 @@ def test_choose_holds_no_engine_for_memory_that_others_have() -> None:
     assert walled is not None
     assert tail is not None
     assert (walled.kind, tail.kind) == (Kind.CONFIGURATION, Kind.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (
+            'docker: Error response from daemon: could not select device driver "" with '
+            "capabilities: [[gpu]].",
+            "no_gpu",
+        ),
+        (
+            "nvidia-container-cli: initialization error: nvml error: driver not loaded: unknown.",
+            "driver_mismatch",
+        ),
+        ("KeyError: 'model.layers.0.mlp.down_proj.weight_scale'", "checkpoint_mismatch"),
+        (
+            "openai_harmony.HarmonyError: error downloading or loading vocab file: failed",
+            "hub_unreachable",
+        ),
+        (
+            "ValueError: max_num_seqs (256) exceeds available Mamba cache blocks (113).",
+            "kv_cache_too_small",
+        ),
+        (
+            "ValueError: The decoder prompt (length 5012) is longer than the maximum model length "
+            "of 4096.",
+            "config_rejected",
+        ),
+    ],
+)
+def test_choose_names_what_a_start_prints(line: str, cause: str) -> None:
+    assert cause_of("1", line) == cause
+
+
+def test_choose_takes_a_variable_that_vllm_cannot_read_for_a_setting() -> None:
+    lines = (
+        "Traceback (most recent call last):",
+        '  File "/v/vllm/envs.py", line 9, in get_vllm_port',
+        "ValueError: VLLM_PORT 'tcp://192.0.2.9:8000' appears to be a URI.",
+    )
+    assert cause_of("1", *lines) == "config_rejected"
