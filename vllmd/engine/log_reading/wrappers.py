@@ -15,7 +15,7 @@ _SYSLOG_TIME = r"[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?"
 _UNIT = r"[\w.-]+\s+[\w@.\\/-]+\[\d+\]:(?:\s|$)"
 _SYSLOG_UNIT = r"[\w.-]+\s+[\w@.\\/-]+(?:\[\d+\])?:(?:\s|$)"
 _WRAPPER = re.compile(
-    rf"(?:{_TIME}\s+std(?:out|err)\s+(?P<cri>[FP])(?:\s|$)"
+    rf"(?:{_TIME}\s+(?P<stream>std(?:out|err))\s+(?P<cri>[FP])(?:\s|$)"
     rf"|{_TIME}\s+{_UNIT}"
     rf"|(?:[A-Z][a-z]{{2}}\s)?{_TIME}\s[A-Z]{{3,4}}\s+{_UNIT}"
     rf"|(?:<\d+>)?{_SYSLOG_TIME}\s+(?:\|(?:\s|$)|{_SYSLOG_UNIT})"
@@ -64,23 +64,22 @@ class Bare:
 def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
     """Yield the lines as vLLM printed them; a JSON record may have several."""
     learnt = _learnt(lines)
-    part = ""
+    parts: dict[str, str] = {}
     for number, line in enumerate(lines):
         if line.startswith("{") and (record := _json(line)) is not None:
             yield from _of_record(record, learnt, number)
             continue
-        text, cut = _strip(line, learnt)
-        if cut:  # a container runtime cuts long lines, and says so
-            part += text
+        text, stream, cut = _strip(line, learnt)
+        if cut:  # a container runtime cuts long lines of each stream, and says so
+            parts[stream] = parts.get(stream, "") + text
             continue
-        if part:
-            text, part = part + text, ""
+        if stream in parts:
+            text = parts.pop(stream) + text
         if text.startswith("{") and (record := _json(text)) is not None:
             yield from _of_record(record, learnt, number)
         else:
             yield Bare(text)
-    if part:
-        yield Bare(part)
+    yield from map(Bare, parts.values())
 
 
 def strip(line: str) -> str:
@@ -96,24 +95,26 @@ def strip_inner(text: str) -> str:
     return text
 
 
-def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, bool]:
+def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
+    """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
     line = line.rstrip("\r\n")
     if "\x1b" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
         line = line[line.rindex("\r") + 1 :]
-    cut = False
+    stream, cut = "", False
     for _ in range(_MOST):
         found = _WRAPPER.match(line)
         if found is None:
             break
-        cut = found["cri"] == "P"
+        if found["stream"]:
+            stream, cut = found["stream"], found["cri"] == "P"
         line = line[found.end() :]
     if line.endswith("│"):
         line = line.rstrip("│ ")
     if learnt is not None and (own := learnt.match(line)):
         line = line[own.end() :]
-    return line, cut
+    return line, stream, cut
 
 
 def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
@@ -121,7 +122,7 @@ def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
     forms: Counter[str] = Counter()
     own = 0
     for line in _sample(lines):
-        text, _ = _strip(line, None)
+        text, *_ = _strip(line, None)
         if not any(mark in text for mark in _OWN_WORDS):
             continue
         own += 1

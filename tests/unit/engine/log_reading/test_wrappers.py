@@ -69,6 +69,17 @@ def test_bare_lines_join_what_a_container_runtime_has_cut() -> None:
     assert [bare.text for bare in bare_lines(lines)] == [LINE, FRAME]
 
 
+def test_bare_lines_join_what_was_cut_of_one_stream_only() -> None:
+    at = "2025-11-23T10:00:05.1Z "
+    lines = (
+        f"{at}stdout P INFO: a",
+        f"{at}stderr F ValueError: x",
+        f"{at}stdout P 2025-11-23 10:00:05 b",
+        f"{at}stdout F c",
+    )
+    assert [bare.text for bare in bare_lines(lines)] == ["ValueError: x", "INFO: abc"]
+
+
 def test_bare_lines_leave_other_braces_alone() -> None:
     assert [b.text for b in bare_lines(["{not json", "{}", '{"a": 1}'])] == [
         "{not json",
