@@ -151,10 +151,11 @@ class Reading:
         root = self.root
         if root is None or (root.thrown is None and not _DEATH.search(root.lines[0])):
             return self.signs
-        linked = [root.thrown] if root.thrown is not None else []
+        linked = {root.thrown}
         for sign in self.signs:
-            if sign.thrown is not None and sign.thrown.before in linked:
-                linked.append(sign.thrown)
+            before = sign.thrown.before if sign.thrown is not None else None
+            if before is not None and before in linked:
+                linked.add(sign.thrown)
         return tuple(
             s for s in self.signs if s.index <= root.index or (s.thrown and s.thrown in linked)
         )
@@ -234,8 +235,9 @@ def _back(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: int, fat
     near = [t for t in thrown if ready_at < t.begin < around and _may_lead(entries, t, fatal)]
     survived = {t.message for t in thrown if _HARMLESS.search(t.header)}
     near = [t for t in near if t.message not in survived]
-    repeated = [t for t in thrown if t.begin >= around and "Worker failed with error" in t.message]
-    named = [t for t in near if any(t.message and t.message in r.message for r in repeated)]
+    later = {t.message for t in thrown if t.begin >= around}
+    repeated = [message for message in later if "Worker failed with error" in message]
+    named = [t for t in near if any(t.message and t.message in each for each in repeated)]
     return min((t.begin for t in named or near), default=around)
 
 
