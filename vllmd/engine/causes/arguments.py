@@ -202,7 +202,6 @@ CAUSES = (
             r"tensor_parallel_size \(\d+\) to less than max local gpu": (
                 "vllm/executor/multiproc_gpu_executor.py 0.5 to 0.8"
             ),
-            r"\b\d+ is not divisible by \d+": "vllm/distributed/utils.py since 0.2",
             r"is not divisible by (?:min_thread|tensor|the tensor|tp|weight quantization)": (
                 "vllm/model_executor/layers/quantization/utils/fp8_utils.py since 0.4"
             ),
@@ -214,6 +213,15 @@ CAUSES = (
             r"|is greater than)": ("vllm/config/parallel.py 0.4 to 0.9"),
         },
         told=_misfit,
+    ),
+    Cause(
+        name="parallel_misfit",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        starting=True,
+        explanation="A part of the model cannot be divided by tensor_parallel_size.",
+        advice="Set tensor_parallel_size to a number that divides the one that the evidence names.",
+        signs={r"\b\d+ is not divisible by \d+": "vllm/distributed/utils.py since 0.2"},
     ),
     Cause(
         name="file_missing",
@@ -242,7 +250,9 @@ CAUSES = (
             r"Unsupported connector type": (
                 "vllm/distributed/kv_transfer/kv_connector/factory.py since 0.7"
             ),
-            r"is only supported (?:for|with|on|when)": "vllm/config/compilation.py since 0.4",
+            r"(?:is|are) only supported (?:for|with|on|in|when)": (
+                "vllm/config/compilation.py since 0.4"
+            ),
             r"Unknown quantization method|does not match the quantization method specified": (
                 "vllm/config/model.py since 0.2"
             ),

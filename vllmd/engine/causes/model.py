@@ -140,7 +140,7 @@ CAUSES = (
             r"Attempted to load weight \(": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.5"
             ),
-            r"size mismatch for|[Ss]hape mismatch": "torch/nn/modules/module.py; vllm",
+            r"size mismatch for": "torch/nn/modules/module.py",
             r"\b[Uu]nexpected (?:weights?|keys?)\b": "vllm/model_executor/models/transformers/b"
             "ase.py since 0.8",
         },
@@ -154,6 +154,16 @@ CAUSES = (
                 "vllm/model_executor/models: load_weights",
             ),
         ),
-        unless=r"out of memory|OutOfMemory|\bdivisible\b|CUDA error|HIP error|Errno",
+        unless=r"out of memory|OutOfMemory|\bdivisible\b|CUDA error|HIP error|Errno"
+        r"|\bnot supported\b|\bonly supported\b",
+    ),
+    Cause(
+        name="checkpoint_mismatch",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        starting=True,
+        explanation="The model's weights are not of the shape that vLLM's code for it expects.",
+        advice="Take the model as its owner published it, or a vLLM of another version.",
+        signs={r"[Ss]hape mismatch": "vllm/model_executor"},
     ),
 )

@@ -217,3 +217,24 @@ def test_choose_takes_a_variable_that_vllm_cannot_read_for_a_setting() -> None:
         "ValueError: VLLM_PORT 'tcp://192.0.2.9:8000' appears to be a URI.",
     )
     assert cause_of("1", *lines) == "config_rejected"
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("AssertionError: 4097 is not divisible by 4", "parallel_misfit"),
+        ("RuntimeError: shape mismatch: value tensor of shape [1200, 8]", "checkpoint_mismatch"),
+    ],
+)
+def test_choose_takes_sizes_for_settings_only_while_an_engine_starts(line: str, cause: str) -> None:
+    assert cause_of("1", CORE + line) == cause
+    assert cause_of("0", UP, FATAL, CORE + line) == "engine_bug"
+
+
+def test_choose_takes_what_the_code_that_loads_weights_does_not_support_for_a_setting() -> None:
+    lines = (
+        "Traceback (most recent call last):",
+        '  File "/v/vllm/model_executor/model_loader/b.py", line 9, in _load_weights',
+        "ValueError: Prequant models with tensor parallelism is not supported.",
+    )
+    assert cause_of("1", *(CORE + line for line in lines)) == "config_rejected"
