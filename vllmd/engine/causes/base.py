@@ -142,7 +142,7 @@ class Cause:
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
     refines: str | None = None
-    """The cause that this one is the reason of, if a warning of NCCL before it says so."""
+    """The cause that this one is the reason of, if a warning of NCCL or the kernel says so."""
     hint: str | None = None
     labels: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()

@@ -6,6 +6,11 @@ from vllmd import xids
 from vllmd.engine.causes.base import Cause, Found, Kind, Rank, Told
 from vllmd.xids import Action
 
+_LASTING = xids.marks(Action.RESET, Action.REBOOT)
+_CODES = "|".join(mark.removeprefix("xid_") for mark in sorted(_LASTING))
+_XID = rf"NVRM: Xid \([^)]*\): (?:{_CODES})\b"
+"""The kernel's word for a GPU that a restart of the engine does not mend."""
+
 
 def _capability(found: Found) -> Told:
     if re.search(r"[Bb]float16 is only supported", found.whole):
@@ -35,7 +40,9 @@ CAUSES = (
             r"[Uu]ncorrectable NVLink|NVLink error|contained error"
             r"|GPU requires reset": "CUDA, NVML",
         },
-        marks=xids.marks(Action.RESET, Action.REBOOT),
+        refines="cuda_error",
+        hint=_XID,
+        marks=_LASTING,
     ),
     Cause(
         name="fabric_manager",

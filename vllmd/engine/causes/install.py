@@ -46,6 +46,7 @@ CAUSES = (
             r"version `(?:GLIBC|GLIBCXX|CXXABI)_\S+ not found": "the loader",
             r"undefined symbol:": "the loader",
             r"^(?:\S*\.)?(?:ImportError|ModuleNotFoundError)\b|No module named '": "Python",
+            r"version \(\S+\) does not match \S+ version \(": "flashinfer/jit/__init__.py",
             r"PackageNotFoundError|DistributionNotFound"
             r"|VersionConflict": "Python: importlib.metadata",
             r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",

@@ -230,7 +230,9 @@ CAUSES = (
             r"DefaultCPUAllocator: (?:can't allocate|not enough) memory": "torch: c10/core/impl",
             r"\[Errno 12\]|Cannot allocate memory|std::bad_alloc": "the C library",
             r"^MemoryError\b|numpy.*ArrayMemoryError": "Python, numpy",
-            r"OOMKilled|[Oo]ut of memory: Killed process|\boom-kill:": "Kubernetes, the kernel",
+            r"OOMKilled|[Oo]ut of memory: Killed process|\boom-kill:|oom_kill event": (
+                "Kubernetes, the kernel, Slurm"
+            ),
             COMPILER_KILLED: "gcc, of its own parts; Python: subprocess.py",
             r"ray\.exceptions\.OutOfMemoryError|due to the node running low on memory": "Ray",
         },

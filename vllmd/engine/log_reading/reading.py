@@ -127,7 +127,7 @@ class Reading:
     ready: bool = False
     phase: Phase = Phase.UNKNOWN
     hints: tuple[str, ...] = ()
-    """Warnings of NCCL that explain an error of it."""
+    """Warnings of NCCL, and lines of the kernel about a GPU, that may explain an error."""
 
     @property
     def root(self) -> Sign | None:
@@ -206,8 +206,12 @@ def read_output(lines: Sequence[str]) -> Reading:
         signs=tuple(signs),
         ready=ready,
         phase=Phase.SERVING if ready_at is None and ready else phase_by_lines(entries, end),
-        hints=tuple(e.text for e in entries if e.place == "NCCL" and _NCCL.search(e.text)),
+        hints=tuple(e.text for e in entries if _hints(e)),
     )
+
+
+def _hints(entry: Entry) -> bool:
+    return "NVRM: Xid" in entry.text or bool(entry.place == "NCCL" and _NCCL.search(entry.text))
 
 
 def _at_work(sign: Sign) -> bool:

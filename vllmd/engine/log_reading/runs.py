@@ -19,7 +19,9 @@ _OVER = re.compile(
     r"Engine core initialization failed|Engine process failed to start|See stack trace for the root"
 )
 _FINISHED = re.compile(r"^(Finished server process|Application shutdown complete)")
-_USAGE = re.compile(r"^(?:[\w./ -]{1,60}: )?error: |^usage: ")
+_USAGE = re.compile(
+    r"^usage: |^(?:[\w./ -]{1,60}: )?error: (?:unrecognized|argument|ambiguous|the following)"
+)
 _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 
 

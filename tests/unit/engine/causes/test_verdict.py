@@ -238,3 +238,22 @@ def test_choose_takes_what_the_code_that_loads_weights_does_not_support_for_a_se
         "ValueError: Prequant models with tensor parallelism is not supported.",
     )
     assert cause_of("1", *(CORE + line for line in lines)) == "config_rejected"
+
+
+def test_choose_takes_the_kernel_s_word_for_what_made_a_call_to_the_gpu_fail() -> None:
+    failed = CORE + "torch.AcceleratorError: CUDA error: unspecified launch failure"
+    xid = "[Sat Dec 20 09:33:04 2025] NVRM: Xid (PCI:0000:41:00): {}, pid=1234, GPU"
+    assert cause_of("0", UP, xid.format(79), FATAL, failed) == "gpu_fault"
+    assert cause_of("0", UP, xid.format(31), FATAL, failed) == "cuda_error"
+
+
+def test_choose_takes_the_word_of_a_job_s_manager_for_memory_and_not_for_a_new_run() -> None:
+    killed = "slurmstepd: error: Detected 1 oom_kill event in StepId=1234.0."
+    assert cause_of("SIGKILL", killed) == "host_out_of_memory"
+    core = "(EngineCore pid=7) RuntimeError: No CUDA GPUs are available"
+    main = (
+        "Traceback (most recent call last):",
+        '  File "/v/bin/vllm", line 1, in <module>',
+        "RuntimeError: Engine core initialization failed. See root cause above.",
+    )
+    assert cause_of("1", core, *main, "srun: error: node01: task 0: Exited with 1") == "no_gpu"
