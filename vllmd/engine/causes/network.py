@@ -140,6 +140,7 @@ CAUSES = (
         name="gloo_loopback",
         kind=Kind.CONFIGURATION,
         rank=Rank.NAMED,
+        starting=True,
         explanation=(
             "The host's name leads to its loopback address, so the other hosts cannot reach it."
         ),

@@ -51,6 +51,10 @@ _HARMLESS = re.compile(
     r"|error)"
     r"|Exception in ASGI application|Invocation of \w+ method failed"
 )
+_SURVIVED = re.compile(
+    r"^Exception in thread|Failed to load plugin|[Rr]etrying|[Ff]all(?:ing|s)? ?back"
+)
+"""Said before a traceback of what a process goes on without."""
 _OF_A_REQUEST = re.compile(
     r"serving|protocol\.py|preprocess|tool_parser|reasoning|exception_handler|api_server|chat_utils"
     r"|async_llm\.py|launcher|engine_client|renderer|media"
@@ -196,7 +200,7 @@ def read_output(lines: Sequence[str]) -> Reading:
         own = [t for t in thrown if t.begin > last and (t.is_main or _bind(t))]
         signs = [_of_thrown(t) for t in own]
     else:
-        signs = [_of_thrown(t) for t in thrown if t.begin >= since and not t.ignored]
+        signs = [_of_thrown(t) for t in _that_count([t for t in thrown if t.begin >= since])]
     signs += _of_lines(entries, thrown, ready_at if fatal is None else since, fatal is None)
     signs.sort(key=lambda sign: sign.index)
     ready = ready_at is not None or any(map(_at_work, signs))
@@ -208,6 +212,22 @@ def read_output(lines: Sequence[str]) -> Reading:
         phase=Phase.SERVING if ready_at is None and ready else phase_by_lines(entries, end),
         hints=tuple(e.text for e in entries if _hints(e)),
     )
+
+
+def _that_count(thrown: Sequence[Thrown]) -> list[Thrown]:
+    """Leave out what ended nothing; what was survived counts where there is nothing else."""
+    own = [each for each in thrown if not each.ignored]
+    ended = [each for each in own if not _is_survived(each)]
+    return ended if any(not ECHO.search(each.text) for each in ended) else own
+
+
+def _is_survived(thrown: Thrown) -> bool:
+    each: Thrown | None = thrown
+    while each is not None:
+        if _SURVIVED.search(each.header):
+            return True
+        each = each.before
+    return False
 
 
 def _hints(entry: Entry) -> bool:

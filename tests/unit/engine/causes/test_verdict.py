@@ -257,3 +257,25 @@ def test_choose_takes_the_word_of_a_job_s_manager_for_memory_and_not_for_a_new_r
         "RuntimeError: Engine core initialization failed. See root cause above.",
     )
     assert cause_of("1", core, *main, "srun: error: node01: task 0: Exited with 1") == "no_gpu"
+
+
+@pytest.mark.parametrize(
+    "header", ["Exception in thread Thread-1 (_report_usage_worker):", "Failed to load plugin foo"]
+)
+def test_choose_takes_nothing_from_what_a_start_went_on_without(header: str) -> None:
+    survived = (
+        header,
+        "Traceback (most recent call last):",
+        '  File "/v/vllm/x.py", line 9, in _work',
+        "PermissionError: [Errno 13] Permission denied: '/.config'",
+        "",
+    )
+    ended = CORE + "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
+    assert cause_of("1", *survived, ended) == "cuda_error"
+    assert cause_of("1", *survived) == "permission_denied"
+
+
+def test_choose_takes_a_loopback_address_for_wrong_only_while_an_engine_starts() -> None:
+    lost = CORE + "RuntimeError: [/gloo/tcp/pair.cc:5] Connection closed by peer [127.0.0.1]:51"
+    assert cause_of("0", UP, FATAL, lost) == "peer_lost"
+    assert cause_of("1", lost) == "gloo_loopback"
