@@ -142,7 +142,7 @@ class Cause:
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
     refines: str | None = None
-    """The cause that this one is the reason of, if a warning of NCCL or the kernel says so."""
+    """The cause that this one is the reason of, if a warning before it says so."""
     hint: str | None = None
     labels: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
@@ -201,7 +201,7 @@ class Cause:
         """Return the warning that makes this the reason of the cause that it refines, or None."""
         if self.hint is None:
             return None
-        return next((text for text in reading.hints if re.search(self.hint, text)), None)
+        return next((e.text for e in reading.hints if re.search(self.hint, e.text)), None)
 
     def marked(self, facts: Facts) -> tuple[str, ...]:
         """Return the sentences of the marks that show this cause."""

@@ -110,6 +110,8 @@ CAUSES = (
                 "requests, httpx, urllib3 under huggingface_hub",
             ),
         ),
+        refines="model_not_found",
+        hint=rf"{_NO_ANSWER}|name resolution|\b(?:429|5\d\d) (?:Client|Server) Error",
         unless=r"No space left|offline mode is enabled|outgoing traffic|access a gated repo\.",
     ),
     Cause(

@@ -38,6 +38,12 @@ def _transfer(found: Found) -> Told:
     return Told()
 
 
+def _reduced(found: Found) -> Told:
+    if re.search(r"illegal memory access|unspecified launch failure|timed out", found.whole):
+        return Told(kind=Kind.TRANSIENT)  # of any call before it
+    return Told()
+
+
 def _ray(found: Found) -> Told:
     if re.search(r"exceeds the total|number of required", found.whole):
         return Told(kind=Kind.CONFIGURATION)
@@ -89,6 +95,7 @@ CAUSES = (
             ),
         ),
         unless=r"out of memory",
+        told=_reduced,
     ),
     Cause(
         name="ray_resources",

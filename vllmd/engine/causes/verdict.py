@@ -46,8 +46,9 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     for cause in causes:
         if cause.refines == best[0].name and (line := cause.hinted(reading)) is not None:
             return cause.diagnosis(facts, None, evidence=(line, best[1].line if best[1] else line))
-    warned = reading.hints[:1] if best[0].name == "nccl_failure" else ()
-    return best[0].diagnosis(facts, best[1], evidence=warned)
+    of_nccl = best[0].name == "nccl_failure"
+    warned = [entry.text for entry in reading.hints if of_nccl and entry.place == "NCCL"]
+    return best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
 
 
 def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:

@@ -88,9 +88,12 @@ _AT_WORK = re.compile(
 _BUSY = re.compile(r'"(?:GET|POST) /\S* HTTP/[\d.]+" 200|Avg prompt throughput')
 """What an engine says that goes on serving: whatever was printed before did not end it."""
 _RAW_FATAL = re.compile(
-    r"^(?:Fatal Python error|terminate called|!+ ?Segfault|(?:vllm\.\S*\.)?EngineDeadError"
+    r"^(?:Fatal Python error|terminate called|!+ ?Segfault|Failed: Cuda error"
+    r"|(?:vllm\.\S*\.)?EngineDeadError"
     r"|(?:vllm\.\S*\.)?(?:Async|MQ)EngineDeadError)"
 )
+_HINT = re.compile(r"NVRM: Xid|, retrying \d+ of \d+|thrown while requesting (?:HEAD|GET)")
+"""What the kernel says of a GPU; a request to the hub that failed, before it is asked again."""
 LINE_CHARS = 4000
 """So much of a line is looked at: what a request put into a message may be of any length."""
 _BACK_S, _BACK_LINES = 90, 500
@@ -130,8 +133,8 @@ class Reading:
     """In the order in which they were printed."""
     ready: bool = False
     phase: Phase = Phase.UNKNOWN
-    hints: tuple[str, ...] = ()
-    """Warnings of NCCL, and lines of the kernel about a GPU, that may explain an error."""
+    hints: tuple[Entry, ...] = ()
+    """What may explain an error: warnings of NCCL and of the hub, the kernel's about a GPU."""
 
     @property
     def root(self) -> Sign | None:
@@ -210,7 +213,7 @@ def read_output(lines: Sequence[str]) -> Reading:
         signs=tuple(signs),
         ready=ready,
         phase=Phase.SERVING if ready_at is None and ready else phase_by_lines(entries, end),
-        hints=tuple(e.text for e in entries if _hints(e)),
+        hints=tuple(filter(_hints, entries)),
     )
 
 
@@ -231,7 +234,9 @@ def _is_survived(thrown: Thrown) -> bool:
 
 
 def _hints(entry: Entry) -> bool:
-    return "NVRM: Xid" in entry.text or bool(entry.place == "NCCL" and _NCCL.search(entry.text))
+    if entry.place == "NCCL":
+        return _NCCL.search(entry.text) is not None
+    return _HINT.search(entry.text[:LINE_CHARS]) is not None
 
 
 def _at_work(sign: Sign) -> bool:

@@ -279,3 +279,26 @@ def test_choose_takes_a_loopback_address_for_wrong_only_while_an_engine_starts()
     lost = CORE + "RuntimeError: [/gloo/tcp/pair.cc:5] Connection closed by peer [127.0.0.1]:51"
     assert cause_of("0", UP, FATAL, lost) == "peer_lost"
     assert cause_of("1", lost) == "gloo_loopback"
+
+
+def test_choose_takes_a_hub_that_did_not_answer_for_the_reason_of_a_model_that_is_not_found() -> (
+    None
+):
+    asked = API + (
+        '[repo_utils.py:65] Error retrieving file list: (MaxRetryError("HTTPSConnectionPool('
+        "host='huggingface.co', port=443): Max retries exceeded\")), retrying 1 of 2"
+    )
+    invalid = API + "[x.py:1] ValueError: Invalid repository ID or local directory specified: 'a/b'"
+    assert cause_of("1", asked, invalid) == "hub_unreachable"
+    assert cause_of("1", invalid) == "model_not_found"
+
+
+def test_choose_takes_an_all_reduce_that_met_an_error_of_another_call_for_no_wall() -> None:
+    failed = "Failed: Cuda error /workspace/csrc/custom_all_reduce.cuh:368 '{}'"
+    met = failed.format("an illegal memory access was encountered")
+    found = choose(CAUSES, Facts("0", (UP, met, FATAL, CORE + "RuntimeError: cancelled")))
+    alone = choose(CAUSES, Facts("1", (failed.format("invalid argument"),)))
+    assert found is not None
+    assert alone is not None
+    assert (found.cause, found.kind) == ("custom_all_reduce", Kind.TRANSIENT)
+    assert (alone.cause, alone.kind) == ("custom_all_reduce", Kind.CONFIGURATION)
