@@ -275,6 +275,7 @@ CAUSES = (
             r"is longer than the maximum model length of": (
                 "vllm/multimodal/profiling.py since 0.7: an image takes more than max_model_len"
             ),
+            r"^yaml\.\w+\.\w*Error": "yaml, of the file that --config names",
             r"jinja2\.exceptions\.Template\w*Error|TemplateSyntaxError": "jinja2: a chat template",
             r"Cannot find the config file for|[Ii]nvalid (?:option|argument|choice)": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.2"

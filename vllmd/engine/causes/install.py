@@ -49,6 +49,7 @@ CAUSES = (
             r"version \(\S+\) does not match \S+ version \(": "flashinfer/jit/__init__.py",
             r"PackageNotFoundError|DistributionNotFound"
             r"|VersionConflict": "Python: importlib.metadata",
+            r"Descriptors cannot be created directly": "google/protobuf/descriptor.py",
             r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",
             r"Could not run '\S+' with arguments from the '\w+' backend": "torch/_ops.py",
             r"Failed to import Ray|Ray is not installed": "vllm/v1/executor/ray_utils.py since 0.4",

@@ -51,9 +51,7 @@ _HARMLESS = re.compile(
     r"|error)"
     r"|Exception in ASGI application|Invocation of \w+ method failed"
 )
-_SURVIVED = re.compile(
-    r"^Exception in thread|Failed to load plugin|[Rr]etrying|[Ff]all(?:ing|s)? ?back"
-)
+_SURVIVED = re.compile(r"^Exception in thread|^Failed to load plugin")
 """Said before a traceback of what a process goes on without."""
 _OF_A_REQUEST = re.compile(
     r"serving|protocol\.py|preprocess|tool_parser|reasoning|exception_handler|api_server|chat_utils"

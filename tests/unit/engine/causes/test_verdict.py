@@ -204,6 +204,8 @@ def test_choose_holds_no_engine_for_memory_that_others_have() -> None:
             "of 4096.",
             "config_rejected",
         ),
+        ("yaml.scanner.ScannerError: while scanning for the next token", "config_rejected"),
+        ("TypeError: Descriptors cannot be created directly.", "broken_install"),
     ],
 )
 def test_choose_names_what_a_start_prints(line: str, cause: str) -> None:
