@@ -162,6 +162,6 @@ CAUSES = (
         "engine's user.",
         starting=True,
         signs={r"FileNotFoundError: |\[Errno 2\] No such file": "Python"},
-        unless=rf"{_CACHES}|/psm_|\bmodel\.safetensors",
+        unless=rf"{_CACHES}|\.incomplete\b|/\.locks/|/psm_|\bmodel\.safetensors",
     ),
 )

@@ -89,8 +89,7 @@ CAUSES = (
             ),
             r"Cannot find any model weights": "vllm/model_executor/model_loader/default_loader."
             "py since 0.2",
-            r"PytorchStreamReader failed|invalid load key"
-            r"|UnpicklingError": "torch/serialization.py",
+            r"PytorchStreamReader failed|invalid load key": "torch/serialization.py",
             r"No such file or directory: '?[^']*\.(?:safetensors|bin|pt|gguf)\b": "Python",
             r"is not a valid JSON file": "transformers/configuration_utils.py",
             r"Error no file named .* found in directory": "transformers/modeling_utils.py",
@@ -100,7 +99,8 @@ CAUSES = (
             Frame(
                 r"(?:weight_utils|torch/serialization|configuration_utils|transformers_utils/config"
                 r"|tokenization_utils\w*|model_loader/\w+)\.py",
-                r"^(?:json\.decoder\.JSONDecodeError|EOFError|UnicodeDecodeError|zipfile\.BadZipFile)",
+                r"^(?:json\.decoder\.JSONDecodeError|EOFError|UnicodeDecodeError|zipfile\.BadZipFile"
+                r"|(?:_?pickle\.)?UnpicklingError)",
                 "Python, of a file of the model",
             ),
         ),

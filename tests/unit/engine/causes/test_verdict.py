@@ -304,3 +304,20 @@ def test_choose_takes_an_all_reduce_that_met_an_error_of_another_call_for_no_wal
     assert alone is not None
     assert (found.cause, found.kind) == ("custom_all_reduce", Kind.TRANSIENT)
     assert (alone.cause, alone.kind) == ("custom_all_reduce", Kind.CONFIGURATION)
+
+
+def test_choose_takes_what_was_compiled_and_is_cut_off_for_no_damaged_weights() -> None:
+    lines = (
+        "Traceback (most recent call last):",
+        '  File "/v/{}.py", line 9, in load',
+        "_pickle.UnpicklingError: pickle data was truncated",
+    )
+    cached = (CORE + line.format("vllm/compilation/caching") for line in lines)
+    weights = (CORE + line.format("torch/serialization") for line in lines)
+    assert cause_of("1", *cached) == "compile_cache"
+    assert cause_of("1", *weights) == "weights_damaged"
+
+
+def test_choose_takes_a_file_of_a_download_that_another_one_moved_for_no_wall() -> None:
+    moved = "FileNotFoundError: [Errno 2] No such file or directory: '/hub/blobs/ab.incomplete'"
+    assert cause_of("1", CORE + moved) is None
