@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import attrs
 
-from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import Reading, Sign, read_output
 
 MAX_EVIDENCE = 4
@@ -138,7 +138,7 @@ class Cause:
     follows: bool = False
     """Whether other processes print its signs when one has ended: only the root's own count."""
     starting: bool = False
-    """Whether it can only be of a run that never served."""
+    """Whether it can only end a start."""
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
     refines: str | None = None
@@ -169,7 +169,7 @@ class Cause:
     def found(self, reading: Reading, signs: Sequence[Sign]) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""
         if self.starting and reading.ready:
-            return None
+            signs = [sign for sign in signs if sign.thrown and is_of_a_start(sign.thrown)]
         for look in (self._by_words, self._by_frame):
             for sign in signs:
                 if (line := look(sign)) is not None:

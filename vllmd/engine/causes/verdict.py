@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
-from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import Reading, Sign
 
 _WORDS = {
@@ -115,6 +115,8 @@ def _bug(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     reading, root = facts.reading, facts.reading.root
     bug = next((cause for cause in causes if cause.name == BUG), None)
     if root is None or bug is None or not reading.ready:
+        return None
+    if root.thrown is not None and is_of_a_start(root.thrown):
         return None
     return bug.diagnosis(facts, Found(root.quote, root, reading))
 

@@ -100,6 +100,10 @@ _BY_FRAME = (
 )
 
 
+_WORKED = re.compile(r"hit an exception|encountered a fatal error")
+_AT_WORK = re.compile(r"^(?:run_busy_loop|_process_engine_step|engine_step|run_engine_loop)$")
+
+
 def is_ready(entry: Entry) -> bool:
     """Tell whether a line says that the server takes requests."""
     return entry.level in ("info", None) and _READY.match(entry.text) is not None
@@ -117,6 +121,19 @@ def phase_by_lines(entries: Sequence[Entry], end: int) -> Phase:
             ):
                 found = phase
     return found
+
+
+def is_of_a_start(thrown: Thrown) -> bool:
+    """Tell whether an exception ended a start, though the output says that an engine served.
+
+    It is that of another engine in the same output, or of the start after it.
+    """
+    if _WORKED.search(thrown.header) or any(map(_AT_WORK.match, thrown.functions)):
+        return False
+    starts = [pattern for pattern, phase in _BY_FRAME if phase is not Phase.SERVING]
+    return "failed to start" in thrown.header or any(
+        pattern.match(function) for pattern in starts for function in thrown.functions
+    )
 
 
 def phase_of(thrown: Thrown, by_lines: Phase) -> Phase:

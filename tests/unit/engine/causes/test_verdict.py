@@ -321,3 +321,20 @@ def test_choose_takes_what_was_compiled_and_is_cut_off_for_no_damaged_weights() 
 def test_choose_takes_a_file_of_a_download_that_another_one_moved_for_no_wall() -> None:
     moved = "FileNotFoundError: [Errno 2] No such file or directory: '/hub/blobs/ab.incomplete'"
     assert cause_of("1", CORE + moved) is None
+
+
+def test_choose_knows_the_start_of_one_engine_beside_another_one_that_serves() -> None:
+    lines = (
+        "EngineCore failed to start.",
+        "Traceback (most recent call last):",
+        '  File "/v/vllm/v1/engine/core.py", line 9, in {}',
+        "{}",
+    )
+    missing = "FileNotFoundError: [Errno 2] No such file or directory: '/srv/x'"
+
+    def failed(function: str, error: str) -> list[str]:
+        return [CORE + line.format(function if "File" in line else error) for line in lines]
+
+    assert cause_of("1", UP, *failed("load_model", missing)) == "file_missing"
+    assert cause_of("1", UP, *failed("load_model", "KeyError: 'x'")) is None
+    assert cause_of("1", UP, *failed("run_busy_loop", "KeyError: 'x'")) == "engine_bug"

@@ -2,7 +2,7 @@ import pytest
 
 from tests.helpers.make import DATA
 from vllmd.engine.log_reading.entries import read_entries
-from vllmd.engine.log_reading.phase import Phase, is_ready, phase_by_lines, phase_of
+from vllmd.engine.log_reading.phase import Phase, is_of_a_start, is_ready, phase_by_lines, phase_of
 from vllmd.engine.log_reading.tracebacks import read_exceptions
 
 
@@ -53,3 +53,16 @@ def test_is_ready_takes_no_word_for_it_but_the_server_s() -> None:
     )
     assert is_ready(ready)
     assert not is_ready(other)
+
+
+def test_is_of_a_start_knows_an_exception_by_its_frames_and_by_what_was_said_before_it() -> None:
+    def thrown(header: str, *functions: str) -> bool:
+        frames = [f'  File "a.py", line 1, in {name}' for name in functions]
+        lines = [header, "Traceback (most recent call last):", *frames, "KeyError: 1"]
+        return is_of_a_start(read_exceptions(read_entries(lines))[0])
+
+    assert thrown("", "load_model", "f")
+    assert thrown("EngineCore failed to start.", "f")
+    assert not thrown("WorkerProc hit an exception.", "load_model")
+    assert not thrown("", "run_busy_loop", "load_model")
+    assert not thrown("", "f")
