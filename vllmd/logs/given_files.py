@@ -1,6 +1,8 @@
 """Files of output that somebody names: plain or compressed, one or several, or standard input."""
 
+import contextlib
 import gzip
+import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -59,7 +61,7 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 def _read(path: Path) -> bytes:
     if str(path) == STDIN:
-        return _unpacked(sys.stdin.buffer)
+        return _ended(_end_of(sys.stdin.buffer))
     with path.open("rb") as file:
         if file.read(2) != _GZIP_MAGIC:
             file.seek(max(0, path.stat().st_size - MAX_BYTES) if path.is_file() else 0)
@@ -68,27 +70,28 @@ def _read(path: Path) -> bytes:
         return _ended(_inflate(file))
 
 
-def _unpacked(stream: BinaryIO) -> bytes:
-    data = stream.read()
-    if not data.startswith(_GZIP_MAGIC):
-        return data
-    try:
-        return gzip.decompress(data)[-MAX_BYTES:]
-    except DAMAGED as error:
-        raise OSError(f"damaged: {error}") from None
+def _end_of(stream: BinaryIO) -> bytes:
+    """Return the end of a stream of any length, plain or compressed."""
+    head = stream.read(MIB)
+    if head.startswith(_GZIP_MAGIC):
+        return _inflate(io.BytesIO(head + stream.read()))
+    return _last(stream, head)
 
 
 def _inflate(file: BinaryIO) -> bytes:
     """Return the end of what a compressed file holds; of a damaged one, what can be read."""
-    data = bytearray()
     with gzip.GzipFile(fileobj=file) as packed:
-        try:
-            while block := packed.read(MIB):
-                data += block
-                if len(data) > 2 * MAX_BYTES:
-                    del data[:-MAX_BYTES]
-        except DAMAGED:
-            pass
+        return _last(packed)
+
+
+def _last(stream: BinaryIO | gzip.GzipFile, head: bytes = b"") -> bytes:
+    """Return the last bytes of what was read and of what comes; not more is ever kept."""
+    data = bytearray(head)
+    with contextlib.suppress(*DAMAGED):
+        while block := stream.read(MIB):
+            data += block
+            if len(data) > 2 * MAX_BYTES:
+                del data[:-MAX_BYTES]
     return bytes(data[-MAX_BYTES:])
 
 

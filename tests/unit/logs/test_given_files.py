@@ -68,3 +68,11 @@ def test_since_leaves_out_what_was_before(tmp_path: Path, form: str, first: int)
     found = read_given([tmp_path / "a"], moment(f"2026-11-{day}T{hour:02d}:00:00{zone}"))
     kept = [line for line in found if "line" in line]
     assert [line.rsplit(" ", 1)[1] for line in kept] == [str(x) for x in range(first, 24)]
+
+
+def test_read_given_keeps_only_the_end_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vllmd.logs.given_files.MIB", 4)
+    monkeypatch.setattr("vllmd.logs.given_files.MAX_BYTES", 8)
+    stdin = SimpleNamespace(buffer=io.BytesIO(b"one\n" * 9 + b"two\nend"))
+    monkeypatch.setattr("vllmd.logs.given_files.sys.stdin", stdin)
+    assert read_given([Path("-")]) == ["two", "end"]
