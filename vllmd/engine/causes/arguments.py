@@ -273,7 +273,7 @@ CAUSES = (
                 "vllm: what it says of settings that do not go together"
             ),
             r"is longer than the maximum model length of": (
-                "vllm/multimodal/profiling.py since 0.7: an image takes more than max_model_len"
+                "vllm/v1/engine/input_processor.py since 0.12: an image takes too much"
             ),
             r"^yaml\.\w+\.\w*Error": "yaml, of the file that --config names",
             r"jinja2\.exceptions\.Template\w*Error|TemplateSyntaxError": "jinja2: a chat template",

@@ -157,7 +157,7 @@ CAUSES = (
             r"No available memory for the cache blocks": (
                 "vllm/v1/core/kv_cache_utils.py since 0.7, worker/worker.py 0.2 to 0.10"
             ),
-            r"exceeds available Mamba cache blocks": "vllm/v1/worker: gpu_model_runner.py",
+            r"exceeds available Mamba cache blocks": "vllm/config/compilation.py since 0.12",
             r"larger than the maximum number of tokens that can be stored in KV cache": (
                 "vllm/worker/worker.py 0.3 to 0.10"
             ),
