@@ -53,7 +53,7 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
 
 def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:
     """Return the cause with the most specific sign, of two the one nearer to the root."""
-    chain, signs = facts.reading.chain, facts.reading.signs
+    chain, signs = _distinct(facts.reading.chain), _distinct(facts.reading.signs)
     best: tuple[tuple[int, int], Cause, Found | None] | None = None
     for cause in causes:
         if cause.rank == Rank.END:
@@ -66,6 +66,16 @@ def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] |
         if cause.marked(facts) and (best is None or int(cause.rank) < best[0][0]):
             best = ((int(cause.rank), -1), cause, None)
     return best[1:] if best else None
+
+
+def _distinct(signs: Sequence[Sign]) -> list[Sign]:
+    """Return the first of those that say the same: each stream of an engine may have failed."""
+    first: dict[tuple[object, ...], Sign] = {}
+    for sign in signs:
+        each = sign.thrown
+        whence = (each.header, each.files, each.functions) if each is not None else ()
+        first.setdefault((sign.lines, *whence), sign)
+    return list(first.values())
 
 
 def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:

@@ -218,17 +218,12 @@ def read_output(lines: Sequence[str]) -> Reading:
 def _that_count(thrown: Sequence[Thrown]) -> list[Thrown]:
     """Leave out what ended nothing; what was survived counts where there is nothing else."""
     own = [each for each in thrown if not each.ignored]
-    ended = [each for each in own if not _is_survived(each)]
+    survived: set[Thrown] = set()
+    for each in own:  # what led to another one is printed before it
+        if _SURVIVED.search(each.header) or (each.before is not None and each.before in survived):
+            survived.add(each)
+    ended = [each for each in own if each not in survived]
     return ended if any(not ECHO.search(each.text) for each in ended) else own
-
-
-def _is_survived(thrown: Thrown) -> bool:
-    each: Thrown | None = thrown
-    while each is not None:
-        if _SURVIVED.search(each.header):
-            return True
-        each = each.before
-    return False
 
 
 def _hints(entry: Entry) -> bool:

@@ -338,3 +338,9 @@ def test_choose_knows_the_start_of_one_engine_beside_another_one_that_serves() -
     assert cause_of("1", UP, *failed("load_model", missing)) == "file_missing"
     assert cause_of("1", UP, *failed("load_model", "KeyError: 'x'")) is None
     assert cause_of("1", UP, *failed("run_busy_loop", "KeyError: 'x'")) == "engine_bug"
+
+
+def test_choose_looks_once_at_what_is_said_again_and_again() -> None:
+    lines = ("Traceback (most recent call last):", '  File "a.py", line 1, in f', "KeyError: 'x'")
+    full = CORE + "OSError: [Errno 28] No space left on device"
+    assert cause_of("1", *(CORE + line for line in lines * 200), full) == "disk_full"
