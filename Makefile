@@ -14,7 +14,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench mutants verdicts clean
+.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -107,6 +107,9 @@ mutants: $(VENV)/developed ## small mistakes in the riskiest files: does a test 
 	@$(BIN)/python tools/mutants.py --count $(or $(COUNT),100) $(if $(SEED),--seed $(SEED))
 
 # not a part of `make test`: it is a share, and no limit
+failures: $(VENV)/developed ## failures that people have, provoked on a real vLLM: does `vllmd why` name them? (needs root)
+	$(SHORT) $(BIN)/pytest -rP --basetemp=$$folder/t tests/failures && rm -rf $$folder
+
 verdicts: $(VENV)/developed ## is `vllmd why --log` right? The share by subject, over tests/verdicts
 	@PYTHONPATH=. $(BIN)/python tools/verdicts.py
 
