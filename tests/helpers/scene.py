@@ -182,6 +182,6 @@ async def running(scene: Scene, *, keep: bool = False) -> AsyncIterator[Scene]:
     finally:
         scene.task.cancel()
         await asyncio.gather(scene.task, return_exceptions=True)
-        scene.supervisor.let_go()
+        scene.supervisor.detach()
         for shim in () if keep else scene.spawner.shims:
             shim.vanish()

@@ -109,7 +109,7 @@ class FakeShim:
             writer.write(protocol.encode(record))
         self.vanish()
 
-    async def is_let_go(self) -> bool:
+    async def is_detached(self) -> bool:
         """Tell whether nobody watches it any more; the sockets get a second for that."""
         for _ in range(200):
             if self.watched == 0:

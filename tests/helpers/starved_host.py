@@ -304,7 +304,7 @@ class Host:
             task.cancel()
         await asyncio.wait(tasks, timeout=HOUR_S)
         for life in lives:
-            life.supervisor.let_go()
+            life.supervisor.detach()
             if life._shim is not None and life._shim.is_listening:
                 life._shim.vanish()
         left = asyncio.all_tasks() - {asyncio.current_task()}

@@ -103,7 +103,7 @@ class Engines:
                 supervisor.run,
                 may_end=True,
                 engine=name,
-                failed=supervisor.let_go,
+                failed=supervisor.detach,
                 longest_pause_s=LONGEST_PAUSE_S,
             )
 

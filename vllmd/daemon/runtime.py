@@ -145,7 +145,7 @@ class Runtime:
             await self._lives.wait(f"engine:{name}" for name in self._dismissed())
             await self._lives.close()
             for supervisor in self.engines.supervisors.values():
-                supervisor.let_go()
+                supervisor.detach()
         else:
             for supervisor in self.engines.supervisors.values():
                 supervisor.close()

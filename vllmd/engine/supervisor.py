@@ -97,19 +97,19 @@ class Supervisor:
         run = self._client.run if self._client else None
         if run is not None and run["command_hash"] != self._settings.command.hash:
             self._restart = True
-            self._spare()
+            self._keep_if_driver_changed()
             self._requests.add()
 
-    def _spare(self) -> None:
+    def _keep_if_driver_changed(self) -> None:
         """Give up a restart after which it could not start."""
         if self._restart and (mismatch := self._settings.context.gpu.mismatch()):
             self._restart = False
             self._state.found(f"it goes on with its older command: {mismatch}")
 
     def start(self) -> None:
-        """Want the engine to run, at once; a hold and all failures are forgiven."""
+        """Want the engine to run, at once; a hold and all failures are forgotten."""
         self._wanted = True
-        self._parts.restarter.forgive()
+        self._parts.restarter.forget_failures()
         self._requests.add()
         self._stopped.discard(self._name)
 
@@ -161,7 +161,7 @@ class Supervisor:
         self._closing = self._leaving = False
         self._requests.add()
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Leave the engine as it is, to be found by the next `run`, of this daemon or another."""
         if self._client is not None:
             self._client.close()
@@ -196,7 +196,7 @@ class Supervisor:
                 await self._hold()
             else:
                 await self._start()
-        self.let_go()
+        self.detach()
 
     async def _start(self) -> None:
         """Start the engine when it is its turn, and see it through to its end."""
@@ -250,7 +250,7 @@ class Supervisor:
         )
         emit(engine_state.log, adopted)
         engine_state.release("it runs")
-        self._spare()
+        self._keep_if_driver_changed()
         if engine_state.resume(run_id, ending=bool(run.get("stopping"))):
             await self._go_on(client)
         else:
@@ -333,7 +333,7 @@ class Supervisor:
             await self._end(client, stall)
         record, runs = await client.exited, self._parts.runs
         if record is None and await runs.lives_on():
-            self.let_go()
+            self.detach()
             return None
         ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
         client.close()
@@ -373,24 +373,24 @@ class Supervisor:
         if self._state.state not in ENDED:
             self._state.to(Trigger.EXITED)
 
-    def _hurried(self) -> bool:
+    def _start_requested(self) -> bool:
         """Tell whether somebody wanted a start since the end that is dealt with."""
-        hurried = self._requests.count != self._heard and self._may_start
-        if hurried:
-            self._parts.restarter.forgive()
-        return hurried
+        start_requested = self._requests.count != self._heard and self._may_start
+        if start_requested:
+            self._parts.restarter.forget_failures()
+        return start_requested
 
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
         pause_s = await self._parts.restarter.decide()
-        if not self._hurried() and pause_s is not None:  # a stop that came meanwhile ends it
+        if not self._start_requested() and pause_s is not None:  # a stop ends it
             self._next_start_at = Moment.now(self._clock).after(pause_s)
             await self._requests.beyond_within(self._heard, pause_s, self._clock)
             self._next_start_at = None
 
     async def _hold(self) -> None:
         """Wait until the hold is over, or somebody wants something else."""
-        if self._hurried():
+        if self._start_requested():
             return
         if self._state.state is not State.HELD:
             self._state.to(Trigger.HOLD)

@@ -62,7 +62,7 @@ class CallStream:
     reply: CallReply | None = None
     """What could not be sent yet, because the client gives no window."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Give back what it holds now, not when garbage is collected."""
         self.share.gave_way = lambda: None
         self.share.close()

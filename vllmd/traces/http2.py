@@ -227,7 +227,7 @@ class Http2Protocol(asyncio.Protocol):
     def _answered(self, task: "asyncio.Task[None]", stream: CallStream) -> None:
         """Clean up after a task, also after one that was cancelled before its first step."""
         self._tasks.discard(task)
-        stream.let_go()
+        stream.release()
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._reset(stream, ErrorCodes.INTERNAL_ERROR)
@@ -283,7 +283,7 @@ class Http2Protocol(asyncio.Protocol):
         if stream.timer is not None:
             stream.timer.cancel()
         if stream.task is None:
-            stream.let_go()
+            stream.release()
         elif not stream.task.done() and stream.task is not asyncio.current_task():
             stream.task.cancel()
         self._tell()
@@ -325,14 +325,14 @@ class Http2Protocol(asyncio.Protocol):
     def _cut(self) -> None:
         """End at once; a client that is only idle is told, and loses nothing."""
         if not self._closing:
-            self._let_go(ErrorCodes.NO_ERROR)
+            self._release(ErrorCodes.NO_ERROR)
         self._transport.abort()
 
     def _end(self, code: ErrorCodes | None, reason: str) -> None:
         """Say why, wait a moment for the client to read it, and close."""
         if self._closing:
             return
-        self._let_go(code)
+        self._release(code)
         self._connection.cut = lambda: None
         self._connection.close(reason)
         if self._paused:
@@ -342,7 +342,7 @@ class Http2Protocol(asyncio.Protocol):
                 self._transport.write_eof()
         self._loop.call_later(LINGER_S, self._transport.abort)
 
-    def _let_go(self, code: ErrorCodes | None) -> None:
+    def _release(self, code: ErrorCodes | None) -> None:
         """Send GOAWAY, without a code the one that h2 has made, and let go of all streams."""
         if code is not None:
             with contextlib.suppress(ProtocolError):

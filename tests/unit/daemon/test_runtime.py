@@ -201,7 +201,7 @@ async def test_end_that_leaves_the_engines_hangs_up_and_stops_none(tmp_path: Pat
         shim = scene.spawner.last
         assert shim.watched == 1
         await scene.runtime.end(leave_engines=True)
-        assert await shim.is_let_go()
+        assert await shim.is_detached()
         assert shim.stops == []
 
 

@@ -261,7 +261,7 @@ async def test_run_after_a_mistake_finds_the_engine_again(tmp_path: Path) -> Non
     first = asyncio.create_task(scene.supervisor.run())
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(first, 5)
-    scene.supervisor.let_go()
+    scene.supervisor.detach()
     scene.probes.clear()
     async with running(scene):
         await scene.until_state(State.READY)

@@ -244,7 +244,7 @@ async def test_leave_lets_a_start_finish_and_touches_nothing(tmp_path: Path) -> 
         assert scene.task is not None
         await asyncio.wait_for(scene.task, 5)
         assert scene.spawner.last.stops == []
-        assert await scene.spawner.last.is_let_go()
+        assert await scene.spawner.last.is_detached()
         scene.supervisor.keep()
         scene.answers = True
         scene.task = asyncio.create_task(scene.supervisor.run())

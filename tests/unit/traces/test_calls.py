@@ -19,7 +19,7 @@ def test_a_stream_that_lets_go_holds_nothing() -> None:
     stream = CallStream(1, {}, share, 0.0)
     share.take(100)
     stream.data += bytes(100)
-    stream.let_go()
+    stream.release()
     share.gave_way()
     room.take(100)
     assert not stream.data

@@ -150,7 +150,7 @@ class LivenessMonitor:
         detector = LoadStallDetector(self.limits.load_stall_s, self.poll_s)
         judged_at, spoke = self.lag.watched(), False
         while True:
-            spoke = await self._hear(log) or spoke
+            spoke = await self._read_output(log) or spoke
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None
@@ -168,7 +168,7 @@ class LivenessMonitor:
                     return Stall(exits.LOAD_STALLED, reason)
             await self.lag.clock.sleep(LOADING_POLL_S)
 
-    async def _hear(self, log: LogReader) -> bool:
+    async def _read_output(self, log: LogReader) -> bool:
         """Note what a loading engine printed; tell whether it says that the load gets on."""
         spoke = False
         for line in await self.probes.printed(log):  # one by one: a phase may be over within a poll
@@ -206,8 +206,8 @@ class LivenessMonitor:
             return False
         self._sure()
         if fresh.answered:
-            detector.pardon()
-        return self._judge_load(detector, run, spoke=await self._hear(log)) is not None
+            detector.reset()
+        return self._judge_load(detector, run, spoke=await self._read_output(log)) is not None
 
     async def _serve(self, run: RunRecord) -> Stall:
         detector = StallDetector(self.limits, self.poll_s)
@@ -283,7 +283,7 @@ class LivenessMonitor:
         self._sure()
         if confirms(fresh, reading, assessment):
             return True
-        detector.pardon()
+        detector.reset()
         emit(self.engine_state.log, EngineCleared(doubt=assessment.reason, answer=fresh.answer))
         if fresh.answer is PageAnswer.PAGE and self.engine_state.state is State.STALLED:
             self._progressed(Verdict.BUSY)

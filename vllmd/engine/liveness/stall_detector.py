@@ -115,7 +115,7 @@ class StallDetector:
             return Assessment(Verdict.SLEEPING)
         return self._judge_steps(reading, asked, activity)
 
-    def pardon(self) -> None:
+    def reset(self) -> None:
         """Forget since when something stands still: somebody else saw that all is well."""
         self._silence = None
         self._ranks = {}
@@ -195,7 +195,7 @@ class LoadStallDetector:
             return None
         return f"no line, no CPU and no byte moved for {format_duration(still_s)}"
 
-    def pardon(self) -> None:
+    def reset(self) -> None:
         """Forget since when nothing happens: somebody else saw that it answers."""
         self._still_since = self._watched_s
 

@@ -108,7 +108,7 @@ def proven(past: RestartHistory, command_hash: str) -> RestartHistory:
     return attrs.evolve(past, proven=(*others, command_hash)[-MAX_PROVEN:])
 
 
-def forgiven(past: RestartHistory) -> RestartHistory:
+def forgotten(past: RestartHistory) -> RestartHistory:
     """Forget the failures: readiness lasted, or a person took a hand."""
     return attrs.evolve(past, failures=(), retried=None)
 
@@ -132,7 +132,7 @@ def decide(
     Returns: the past with this failure in it, and what to do.
     """
     if ready_s >= settings.reset_after_s > 0:
-        past = forgiven(past)
+        past = forgotten(past)
     cause = diagnosis.cause if diagnosis else "unknown"
     since = now - settings.window_s
     kept = tuple(f for f in past.failures if since <= f.at <= now)
@@ -170,4 +170,4 @@ def released(past: RestartHistory, hold: Hold, *, by_time: bool) -> RestartHisto
 
     Tried by time, its failures still count: one more, and it is held again.
     """
-    return attrs.evolve(past, retried=hold.cause) if by_time else forgiven(past)
+    return attrs.evolve(past, retried=hold.cause) if by_time else forgotten(past)

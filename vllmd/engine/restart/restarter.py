@@ -100,10 +100,10 @@ class Restarter:
             return
         emit(self._state.log, EngineCacheMoved(to=str(target) if target else None))
 
-    def forgive(self) -> None:
-        """Forget failures and a hold: a person took a hand."""
+    def forget_failures(self) -> None:
+        """Forget failures and a hold: an operator asked for a start."""
         known = self._state.known
-        known.past, known.cache_moved = policy.forgiven(known.past), False
+        known.past, known.cache_moved = policy.forgotten(known.past), False
         if self._state.release("a start was requested") is None:
             self._state.save()
 

@@ -13,7 +13,7 @@ from vllmd.engine.restart.policy import (
     RestartHistory,
     Retry,
     decide,
-    forgiven,
+    forgotten,
     proven,
     released,
 )
@@ -180,7 +180,7 @@ def test_decide_stays_within_its_bounds(failures: Sequence[tuple[Kind, float, fl
             assert SETTINGS.initial_s <= decision.pause_s <= longest_s
         else:
             assert decision.retry_at is None or decision.retry_at > life.now
-            life.past = forgiven(life.past)
+            life.past = forgotten(life.past)
 
 
 def test_decide_any_readiness_is_sustained_where_a_second_is_enough() -> None:

@@ -95,7 +95,7 @@ async def test_wait_ends_when_what_it_depends_on_is_fine_again(tmp_path: Path) -
     assert [e["why"] for e in logs if e["event"] == EngineReleased.name] == [
         "what it depends on is fine again"
     ]
-    assert scene.engine_state.known.past == RestartHistory()  # and failures are forgiven
+    assert scene.engine_state.known.past == RestartHistory()  # and failures are forgotten
 
 
 async def test_wait_timed_retry_comes_at_its_time_and_failures_still_count(tmp_path: Path) -> None:
@@ -163,10 +163,10 @@ async def test_decide_end_that_somebody_asked_of_the_shim_is_no_failure(tmp_path
     assert scene.engine_state.known.past.failures == ()
 
 
-async def test_forgive_is_what_a_person_does(tmp_path: Path) -> None:
+async def test_forget_failures_is_what_an_operator_does(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
-    scene.restarter.forgive()
+    scene.restarter.forget_failures()
     assert not await scene.restarter.still_held()
     assert scene.engine_state.known.past.failures == ()
 
