@@ -14,7 +14,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging lock generate reliability bench mutants failures verdicts clean
+.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -66,9 +66,12 @@ engine: $(VENV)/developed system ## a real vLLM (CPU build)
 deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
 
-# the emulated machine takes as long as the containers together: beside each other
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
-	$(BIN)/pytest -n 2 --dist worksteal tests/packaging
+	$(BIN)/pytest -n 2 --dist worksteal -m "not machine" tests/packaging
+
+# not a part of `make test`: every start takes a minute there
+machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
+	$(BIN)/pytest -m machine tests/packaging
 
 system-cc:
 	@tools/system.sh cc=build-essential
@@ -86,8 +89,9 @@ system:
 gpu: $(VENV)/developed ## the reader and a whole vllmd on a real GPU; needs PyTorch with CUDA
 	$(BIN)/pytest tests/gpu
 
-test: check integration packaging engine ## everything but what needs a GPU
-	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu)"
+test: check integration packaging engine ## everything but what needs a GPU or very long
+	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
+	@echo "machine (make machine); failures provoked on a real vLLM (make failures)"
 
 lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins of these
 	@$(PIP) install uv

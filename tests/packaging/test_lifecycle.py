@@ -55,6 +55,7 @@ def stopped_in_order(log: Path) -> bool:
     return log.read_text().rstrip().splitlines()[-1].startswith("INFO:     Finished server process")
 
 
+@pytest.mark.machine
 def test_package_lives_on_a_kernel_with_cgroup_v2(
     folder: Path, debs: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -64,7 +65,6 @@ def test_package_lives_on_a_kernel_with_cgroup_v2(
     assert stopped_in_order(left.root / "var/log/vllmd/chat.log")
 
 
-# second, as the worker with the long one keeps it: the others then go to the other worker
 @in_namespaces
 def test_a_real_vllm_lives_in_its_unit(
     folder: Path, debs: Path, request: pytest.FixtureRequest
