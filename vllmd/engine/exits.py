@@ -65,8 +65,11 @@ def explain(end: Exit, printed: Iterable[str]) -> Exit:
     """Return `end` with its diagnosis, if nobody asked for it; `printed` is the run's output."""
     if end.requested:
         return end
-    lines = (*printed, *end.tail) if end.error is None else (*printed, end.error)
-    return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, lines, end.marks)))
+    lines = [*printed]
+    known = set(lines)
+    # the shim's last lines are mostly the log's: said twice, they read like a run that is cut off
+    lines += (line for line in end.tail if line not in known) if end.error is None else [end.error]
+    return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, tuple(lines), end.marks)))
 
 
 def report_of(end: Exit, engine: str) -> FailureReport:

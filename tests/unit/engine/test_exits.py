@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from vllmd.engine import exits
+from vllmd.engine.causes.base import Facts
 from vllmd.engine.exits import Exit
 from vllmd.shim.protocol import ExitRecord
 
@@ -69,3 +70,18 @@ def test_explain_engine_that_could_not_be_started_has_its_error() -> None:
     ended = exits.explain(exits.from_record(record(exit_code=None, error="No such file")), ())
     assert ended.diagnosis is not None
     assert ended.diagnosis.cause == "not_started"
+
+
+def test_explain_reads_what_the_shim_and_the_log_both_have_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Said twice, the end of an output reads like another run, whose beginning is cut off."""
+    read: list[Facts] = []
+
+    def diagnose(facts: Facts) -> None:
+        read.append(facts)
+
+    monkeypatch.setattr(exits, "diagnose", diagnose)
+    tail = ["the last but one", "the last", "what the disk did not take"]
+    exits.explain(exits.from_record(record(exit_code=1, tail=tail)), ["first", *tail[:2]])
+    assert read[0].lines == ("first", *tail)
