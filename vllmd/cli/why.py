@@ -126,12 +126,7 @@ def _report(found: Diagnosis, logs: tuple[Path, ...], exit_code: int | None) -> 
     """Return what is known of a run that vllmd never saw."""
     where = ", ".join("standard input" if str(log) == STDIN else str(log) for log in logs)
     ended = f" ended with exit code {exit_code}" if exit_code is not None else " failed"
-    return FailureReport(
-        what=f"The last run in {where}{ended}.",
-        why=f"{found.explanation} (cause: {found.cause})",
-        evidence=found.evidence,
-        next=(found.advice,),
-    )
+    return found.report(f"The last run in {where}{ended}.")
 
 
 def _log_problems(client: ControlClient) -> dict[str, str]:

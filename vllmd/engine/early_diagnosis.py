@@ -46,6 +46,7 @@ class EarlyDiagnosis:
         self._doubts = doubts
         self._clock = clock
         self._mask = mask
+        self._read: dict[str, tuple[str | None, list[str]]] = {}
         self._told: dict[str, tuple[str | None, str]] = {}
 
     def parts(self) -> Iterator[Part]:
@@ -66,8 +67,10 @@ class EarlyDiagnosis:
 
     def _look_at(self, engine: EngineStatus) -> None:
         lines = self._errors[engine.name].before(())
-        if not lines:
+        read = engine.run_id, lines
+        if not lines or self._read.get(engine.name) == read:
             return
+        self._read[engine.name] = read
         found = diagnose(Facts(RUNS, tuple(map(self._mask, lines))))
         if found.kind in (Kind.UNKNOWN, Kind.OPERATOR):
             return
@@ -75,15 +78,14 @@ class EarlyDiagnosis:
         if self._told.get(engine.name) == told:
             return
         self._told[engine.name] = told
-        words = f"{found.explanation} (cause: {found.cause})"
-        doubt = Doubt(CHECK, "error", words, found.advice, found.evidence)
+        doubt = Doubt(CHECK, "error", found.why, found.advice, found.evidence)
         self._doubts.tell(engine.name, CHECK, [doubt])
         emit(
             _log,
             EngineDoubted(
                 check=CHECK,
                 severity="error",
-                found=words,
+                found=found.why,
                 fix=found.advice,
                 evidence=found.evidence,
             ),

@@ -74,15 +74,8 @@ def explain(end: Exit, printed: Iterable[str]) -> Exit:
 
 def report_of(end: Exit, engine: str) -> FailureReport:
     """Return what is told of an end that has just been seen; nothing has been done about it yet."""
-    found = end.diagnosis
-    if found is None:
-        return FailureReport(f"{engine} {end.describe()}.")
-    return FailureReport(
-        what=f"{engine} {end.describe()}.",
-        why=f"{found.explanation} (cause: {found.cause})",
-        evidence=found.evidence,
-        next=(found.advice,),
-    )
+    what = f"{engine} {end.describe()}."
+    return end.diagnosis.report(what) if end.diagnosis else FailureReport(what)
 
 
 def recorded(end: Exit, folder: Path | None) -> Exit:

@@ -1,10 +1,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
+from vllmd.engine import early_diagnosis
+from vllmd.engine.causes import diagnose
+from vllmd.engine.causes.base import Diagnosis, Facts
 from vllmd.engine.doubts import Doubts
 from vllmd.engine.early_diagnosis import EarlyDiagnosis
 from vllmd.engine.state_machine import State
@@ -61,6 +65,25 @@ def test_look_tells_each_cause_of_a_run_once() -> None:
     assert scene.look() == []
     scene.engine = status(state=State.LOADING, run_id="r2")
     assert len(scene.look()) == 1
+
+
+def test_look_reads_the_same_lines_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load takes minutes, and may go on for all of them after an error that it survived."""
+    read: list[Facts] = []
+
+    def noted(facts: Facts) -> Diagnosis:
+        read.append(facts)
+        return diagnose(facts)
+
+    monkeypatch.setattr(early_diagnosis, "diagnose", noted)
+    scene = Scene("ERROR 11-23 18:48:07 [x.py:1] something odd")
+    scene.look()
+    scene.look()
+    assert len(read) == 1
+    scene.printed.lines += LINES
+    (told,) = scene.look()
+    assert "(cause: lora_rank)" in told["found"]
+    assert len(read) == 2
 
 
 def test_look_says_nothing_of_no_errors_of_unknown_ones_and_of_an_engine_that_serves() -> None:

@@ -10,6 +10,7 @@ import attrs
 
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
 from vllmd.engine.log_reading.reading import Reading, Sign, read_output
+from vllmd.util.failure_report import FailureReport
 
 MAX_EVIDENCE = 4
 MAX_LINE = 1000
@@ -75,6 +76,15 @@ class Diagnosis:
     explanation: str
     advice: str
     evidence: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """The explanation, and the name of the cause."""
+        return f"{self.explanation} (cause: {self.cause})"
+
+    def report(self, what: str) -> FailureReport:
+        """Return what is told of a failure of which nothing else is known yet."""
+        return FailureReport(what, self.why, self.evidence, next=(self.advice,))
 
 
 @attrs.frozen
@@ -161,10 +171,6 @@ class Cause:
     @cached_property
     def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
         return tuple((re.compile(f.where), re.compile(f.says)) for f in self.frames)
-
-    def shows(self, sign: Sign) -> str | None:
-        """Return the line of a sign that shows this cause, or None."""
-        return self._by_words(sign) or self._by_frame(sign)
 
     def found(self, reading: Reading, signs: Sequence[Sign]) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""

@@ -90,7 +90,7 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     ]
     first = min(named, default=None, key=lambda each: each[:2])
     if _is_told(root, reading.ready) and (first is None or first[0] > root.index):
-        return _bug(ends, facts)
+        return _bug(ends, facts, root)
     if first is not None and not (first[3].sign.echo and _by_label(ends, facts)):
         announced = first[2].announced(reading)
         return first[2].diagnosis(facts, first[3], evidence=(announced,) if announced else ())
@@ -120,11 +120,11 @@ def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
     return next((cause for cause in ends if facts.label in cause.labels), None)
 
 
-def _bug(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
+def _bug(causes: Sequence[Cause], facts: Facts, root: Sign) -> Diagnosis | None:
     """Name an exception of vLLM's own that ended an engine that served."""
-    reading, root = facts.reading, facts.reading.root
+    reading = facts.reading
     bug = next((cause for cause in causes if cause.name == BUG), None)
-    if root is None or bug is None or not reading.ready:
+    if bug is None or not reading.ready:
         return None
     if root.thrown is not None and is_of_a_start(root.thrown):
         return None

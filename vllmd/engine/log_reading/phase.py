@@ -139,7 +139,7 @@ def is_of_a_start(thrown: Thrown) -> bool:
 def phase_of(thrown: Thrown, by_lines: Phase) -> Phase:
     """Return the phase that an exception came in: its frames know better than the lines before."""
     if by_lines in (Phase.SERVING, Phase.DRAINING):
-        return Phase.SERVING if by_lines is Phase.SERVING else by_lines
+        return by_lines
     for pattern, phase in _BY_FRAME:
         if any(map(pattern.match, thrown.functions)):
             return phase

@@ -46,13 +46,10 @@ class FirstErrors:
     """
 
     def __init__(self) -> None:
-        self._begin(Position(0, 0))
+        self.begin(Position(0, 0))
 
     def begin(self, since: Position) -> None:
         """Forget those of the run before, also what is still to be read of it."""
-        self._begin(since)
-
-    def _begin(self, since: Position) -> None:
         self._since = since
         self._windows: list[_Window] = []
         self._ready: str | None = None

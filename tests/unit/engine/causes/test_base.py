@@ -15,23 +15,26 @@ CAUSE = Cause(
 LINE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] ValueError: broke 7"
 
 
-def test_shows_returns_the_line_without_who_said_it() -> None:
-    (sign,) = read_output([LINE]).signs
-    assert CAUSE.shows(sign) == "ValueError: broke 7"
+def found_in(*lines: str) -> str | None:
+    reading = read_output(lines)
+    (sign,) = reading.signs
+    found = CAUSE.found(reading, [sign])
+    return found.line if found else None
 
 
-def test_shows_is_silent_where_the_message_is_of_another_cause() -> None:
-    (sign,) = read_output([f"{LINE} by intent"]).signs
-    assert CAUSE.shows(sign) is None
+def test_found_is_the_line_without_who_said_it() -> None:
+    assert found_in(LINE) == "ValueError: broke 7"
 
 
-def test_shows_knows_an_exception_by_where_it_was_raised() -> None:
+def test_found_is_nothing_where_the_message_is_of_another_cause() -> None:
+    assert found_in(f"{LINE} by intent") is None
+
+
+def test_found_knows_an_exception_by_where_it_was_raised() -> None:
     lines = ["Traceback (most recent call last):", '  File "x/loader.py", line 3, in load']
-    (sign,) = read_output([*lines, "KeyError: 'w'"]).signs
-    assert CAUSE.shows(sign) == "KeyError: 'w'"
+    assert found_in(*lines, "KeyError: 'w'") == "KeyError: 'w'"
     lines[1] = '  File "x/other.py", line 3, in load'
-    (sign,) = read_output([*lines, "KeyError: 'w'"]).signs
-    assert CAUSE.shows(sign) is None
+    assert found_in(*lines, "KeyError: 'w'") is None
 
 
 def test_announced_finds_a_line_of_any_level() -> None:
