@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import h2.config
 import h2.connection
+import h2.events
 import h2.exceptions
 import hpack
 from hyperframe.frame import (
@@ -280,7 +281,10 @@ def declared_only(connection: Raw, size: int, streams: int = 4) -> int:
 
 
 def half_sent(connection: Raw, size: int) -> int:
-    """Send so many bytes of a message of 16 MiB, obeying the windows, and then nothing."""
+    """Send so many bytes of a message of 16 MiB, obeying the windows, and then nothing.
+
+    Returns once the server has read them: it has answered a ping that was sent behind them.
+    """
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     client.initiate_connection()
     client.send_headers(1, HEADERS)
@@ -299,4 +303,12 @@ def half_sent(connection: Raw, size: int) -> int:
             client.send_data(1, piece)
             connection.socket.sendall(client.data_to_send())
             left -= window
+        client.ping(b"all read")
+        connection.socket.sendall(client.data_to_send())
+        read = False
+        while not (read or connection.closed):
+            got = connection.socket.recv(_PIECE)
+            connection.closed = not got
+            events = client.receive_data(got)
+            read = any(isinstance(event, h2.events.PingAckReceived) for event in events)
     return size - left
