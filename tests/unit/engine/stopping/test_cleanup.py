@@ -175,8 +175,10 @@ time.sleep(60)
     assert path.exists()
     assert str(path) not in list(remove_shared(since, folder))
     assert path.exists()
-    for left in proc.session_members(child.pid):  # its resource tracker too
-        os.kill(left.pid, signal.SIGKILL)
+    members = proc.session_members(child.pid)
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # or its resource tracker removes the file
+        for member in members:
+            os.kill(member.pid, number)
     child.wait()
     child.stdout.close()
     assert str(path) in list(remove_shared(since, folder))
