@@ -76,6 +76,7 @@ PURE = {
     "client/costs.py",
     "client/interface.py",
     "cost/api_prices.py",
+    "cost/gpu_shares.py",
     "cost/meter.py",
     "cost/prices.py",
     "cost/report.py",

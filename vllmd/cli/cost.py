@@ -52,6 +52,7 @@ def command(
             there = ", ".join(names) or "none"
             raise UnknownEngineError(f"no usage of {engine!r} in that time; there is: {there}")
         shown["engines"] = [each for each in shown["engines"] if each["engine"] == engine]
+        shown["unattributed"] = {}
     if as_json:
         terminal.echo_json(shown, indent=2)
         return
@@ -77,6 +78,7 @@ def lines(shown: dict[str, Any]) -> Iterator[str]:
     for each in shown["engines"]:
         yield ""
         yield from _engine(each, shown)
+    yield from _unattributed(shown)
 
 
 def _used(did: dict[str, Any], shown: dict[str, Any]) -> list[str]:
@@ -117,6 +119,19 @@ def _engine(each: dict[str, Any], shown: dict[str, Any]) -> Iterator[str]:
                 f"    as much at {api['break_even_tokens_per_hour']:,.0f} tokens an hour in this "
                 f"mix; there were {each['tokens_per_hour']:,.0f}"
             )
+
+
+def _unattributed(shown: dict[str, Any]) -> Iterator[str]:
+    said = {
+        "nobody": "no engine used the GPUs for",
+        "others": "processes that are not of an engine had",
+    }
+    for user, text in said.items():
+        used = shown.get("unattributed", {}).get(user)
+        if used and (used["gpu_hours"] >= 0.005 or used["energy_kwh"] >= 0.0005):
+            cost = f", {_money(used['cost']['all'], shown)}" if shown["prices_known"] else ""
+            yield ""
+            yield f"{text} {used['gpu_hours']:.2f} GPU hours, {used['energy_kwh']:.3f} kWh{cost}"
 
 
 def _money(amount: float, shown: dict[str, Any]) -> str:

@@ -1,7 +1,11 @@
-"""Usage on the disk: a small file for each day, written whole or not at all."""
+"""Usage on the disk: a small file for each day, and one that says up to when it was counted.
+
+Each is written whole or not at all, the latter first: a daemon that is killed between the two loses
+a minute, and the next one counts nothing twice.
+"""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from vllmd.cost.usage import HourUsage, Usage, from_json, to_json
 from vllmd.util.state_file import StateFile
 from vllmd.util.units import DAY_S
 
-FOLDER = "usage"
+FOLDER, STATE = "usage", "state.json"
 
 
 def day_of(hour: int) -> str:
@@ -39,6 +43,11 @@ class DayFiles:
         """Those of the days that were written to, which know what of them was said."""
         self._found: dict[str, dict[HourUsage, Usage]] = {}
         """What each day had before we first wrote to it."""
+        self._state = StateFile(
+            self._folder / STATE,
+            if_unusable="what was used since the last writing is not known",
+            if_not_written="usage since the last writing is lost if the daemon ends now",
+        )
 
     def keep(self, days: int) -> None:
         """Keep so many days from now on."""
@@ -69,6 +78,15 @@ class DayFiles:
         """Return what was used in a day, and the state at its last look; None if there is none."""
         return self._file(day).read(_used_and_state) or ({}, None)
 
+    def read_state(self, resume: Callable[[Mapping[str, Any]], None]) -> bool:
+        """Give `resume` the state at the last writing; tell whether there is one."""
+
+        def parse(record: Mapping[str, Any]) -> bool:
+            resume(record["state"])
+            return True
+
+        return self._state.read(parse) or False
+
     def _file(self, day: str) -> StateFile:
         return self._files.get(day) or StateFile(
             self._folder / f"{day}.json",
@@ -85,6 +103,7 @@ class DayFiles:
         for slot, usage in slots.items():
             by_day.setdefault(day_of(slot.hour), {})[slot] = usage
         with self._lock:
+            self._state.save({"state": state})
             for day, used in sorted(by_day.items()):
                 self._write_day(day, used, state)
 

@@ -28,12 +28,12 @@ class CostCollector:
         )
         gpu = CounterMetricFamily(
             "vllmd_gpu_seconds_total",
-            "GPU time of an engine by what it did; a GPU that two engines share counts half.",
+            "GPU time of an engine by what it did; a shared GPU is divided by the memory held.",
             labels=[ENGINE, ACTIVITY],
         )
         energy = CounterMetricFamily(
             "vllmd_engine_energy_joules_total",
-            "Energy that an engine's GPUs took, in joules, by what it did.",
+            "Energy of an engine's part of its GPUs, in joules, by what it did.",
             labels=[ENGINE, ACTIVITY],
         )
         for (engine, activity), usage in sorted(figures.used.items()):
@@ -42,8 +42,27 @@ class CostCollector:
             gpu.add_metric(labels, usage.gpu_ns / SECOND_NS)
             energy.add_metric(labels, usage.energy_mj / 1000)
         yield from (time, gpu, energy)
+        yield from _unattributed(figures)
         if figures.prices.known:
             yield from _money(figures)
+
+
+def _unattributed(figures: CostFigures) -> Iterator[Metric]:
+    gpu = CounterMetricFamily(
+        "vllmd_gpu_unattributed_seconds_total",
+        "GPU time of no engine: used by nobody, or by processes that are not of an engine.",
+        labels=["user"],
+    )
+    energy = CounterMetricFamily(
+        "vllmd_gpu_unattributed_energy_joules_total",
+        "Energy of no engine, in joules: used by nobody, or by processes that are not of one.",
+        labels=["user"],
+    )
+    for name, usage in sorted(figures.unattributed.items()):
+        user = name.strip("()")
+        gpu.add_metric([user], usage.gpu_ns / SECOND_NS)
+        energy.add_metric([user], usage.energy_mj / 1000)
+    yield from (gpu, energy)
 
 
 def _money(figures: CostFigures) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ from decimal import Decimal
 import attrs
 
 from vllmd.config.cost import ApiPrice, CostConfig, exact
+from vllmd.cost.meter import GpuUse
 from vllmd.cost.usage import HOUR_NS, Usage
 
 MILLION = 1_000_000
@@ -54,13 +55,17 @@ class Prices:
             energy=usage.energy_mj * self.kwh * self.overhead / KWH_MJ,
         )
 
-    def hourly(self, gpus: Mapping[str, int], watts: Mapping[str, float]) -> Amount:
-        """Return what an hour costs now: GPUs by how many engines share each, and their power."""
-        shares = sum((Decimal(1) / shared for shared in gpus.values()), start=Decimal(0))
-        power = sum(
-            (exact(watts.get(gpu, 0)) / shared for gpu, shared in gpus.items()), start=Decimal(0)
+    def hourly(self, engine: str, gpus: Mapping[str, GpuUse], idle_mw: Mapping[str, int]) -> Amount:
+        """Return what an hour of an engine costs now: its part of GPUs, and of their power.
+
+        `idle_mw` is what each GPU takes without work, in mW.
+        """
+        hours = sum(use.time_of(engine, HOUR_NS) for use in gpus.values() if use.timed)
+        power_mw = sum(
+            use.power_of(engine, min(idle_mw.get(uuid, 0), use.power_mw))
+            for uuid, use in gpus.items()
         )
-        return Amount(shares * self.gpu_hour, power / 1000 * self.kwh * self.overhead)
+        return self.amount(Usage(gpu_ns=hours, energy_mj=power_mw * 3600))
 
 
 def per_million(amount: Decimal, tokens: int) -> Decimal | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vllmd.config.cost import ApiPrice
 from vllmd.cost.prices import KWH_MJ, Amount, Prices, api_amount, break_even, per_million
-from vllmd.cost.usage import SECOND_NS, Activity, HourUsage, Usage, total
+from vllmd.cost.usage import NOBODY, OTHERS, SECOND_NS, Activity, HourUsage, Usage, total
 
 Slots = Mapping[HourUsage, Usage]
 
@@ -21,7 +21,7 @@ def report(
     """
     begin = int(since) // 3600 * 3600
     chosen = {slot: usage for slot, usage in slots.items() if begin <= slot.hour < until}
-    names = sorted({slot.engine for slot in chosen})
+    names = sorted({slot.engine for slot in chosen} - {NOBODY, OTHERS})
     return {
         "since": begin,
         "until": until,
@@ -30,6 +30,19 @@ def report(
         "kwh": _number(prices.kwh),
         "overhead": _number(prices.overhead),
         "engines": [_engine(name, chosen, prices, until - begin, apis) for name in names],
+        "unattributed": {
+            name.strip("()"): _unattributed(name, chosen, prices) for name in (NOBODY, OTHERS)
+        },
+    }
+
+
+def _unattributed(name: str, slots: Slots, prices: Prices) -> dict[str, Any]:
+    """Return what of the GPUs was of no engine."""
+    usage = total(usage for slot, usage in slots.items() if slot.engine == name)
+    return {
+        "gpu_hours": usage.gpu_ns / SECOND_NS / 3600,
+        "energy_kwh": usage.energy_mj / KWH_MJ,
+        "cost": _amount(prices.amount(usage)),
     }
 
 

@@ -1,28 +1,29 @@
 """What the engines cost: where pages, states and GPUs are wired to the meter."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import attrs
 import structlog
 
 from vllmd.config import paths
 from vllmd.config.model import Config
-from vllmd.cost import api_prices
+from vllmd.cost import api_prices, gpu_shares
 from vllmd.cost.day_files import DayFiles, merge
-from vllmd.cost.meter import GpuPower, Meter, Sample
+from vllmd.cost.meter import GpuUse, Meter, Sample
 from vllmd.cost.prices import Amount, Prices
 from vllmd.cost.report import report
 from vllmd.cost.snapshot import CostFigures
-from vllmd.cost.usage import SECOND_NS, Activity, Counters, Usage
+from vllmd.cost.usage import NOBODY, OTHERS, SECOND_NS, Activity, Counters, Usage
+from vllmd.cost.usage import total as total_of
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
 from vllmd.events.daemon import UsageFailed
 from vllmd.gpu.latest import Device
 from vllmd.gpu.service import GpuService
-from vllmd.gpu.sources import DEMO
+from vllmd.gpu.sources import DEMO, NONE
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
 from vllmd.util.clock import Clock
@@ -51,13 +52,16 @@ class CostService:
         gpus: GpuService,
         clock: Clock,
         disk: DiskThread,
+        boot: str,
     ) -> None:
+        """Make it; `boot` is the id of this boot, in which the monotonic clock is one."""
         self._statuses = statuses
         self._gpus = gpus
         self._clock = clock
         self._disk = disk
         self._day_files = DayFiles(paths.state_dir(config), config.cost.keep_days)
-        self._meter = Meter(self._wall_ns())
+        self._meter = Meter(self._wall_ns(), self._mono_ns(), boot)
+        self._uses: Mapping[str, GpuUse] = {}
         self._resumed = False
         self._used: dict[tuple[str, Activity], Usage] = {}
         self._pruned_at = 0.0
@@ -96,6 +100,9 @@ class CostService:
 
     def _resume(self) -> None:
         """Go on where an earlier daemon ended."""
+        if self._day_files.read_state(self._meter.resume):
+            return
+        # an earlier version kept it only in the days
         for day in reversed(self._day_files.days()):
             _, state = self._day_files.read_day(day)
             if state is None:
@@ -109,47 +116,91 @@ class CostService:
     def _look(self) -> None:
         if not self._resumed:
             return
-        now_ns = int(self._clock.monotonic() * SECOND_NS)
-        shares = self._shares()
-        samples = {each.name: self._sample(each, shares[each.name]) for each in self._statuses()}
-        gpus = {device.uuid: self._gpu(device) for device in self._gpus.latest.devices.values()}
+        statuses = [each for each in self._statuses() if each.name in self._config.engines]
+        samples = {each.name: self._sample(each) for each in statuses}
+        uses = self._look_at_gpus(statuses)
+        complete = None not in samples.values() and self._gpus_known()
         before, self._meter.slots = self._meter.slots, {}
-        self._meter.look(self._wall_ns(), now_ns, samples, gpus)
+        self._meter.look(self._wall_ns(), self._mono_ns(), samples, uses, complete)
         for slot, usage in self._meter.slots.items():
             key = slot.engine, slot.activity
             self._used[key] = self._used.get(key, Usage()) + usage
         self._meter.slots = merge(before, self._meter.slots)
 
-    def _sample(self, status: EngineStatus, gpus: Mapping[str, int]) -> Sample:
+    def _sample(self, status: EngineStatus) -> Sample | None:
+        if not status.looked_for:
+            return None
         activity = Activity.DOWN
         if status.state in SERVES:
             activity = Activity.BUSY if status.requests_running else Activity.IDLE
-        started_ns = int((status.started_at or 0.0) * SECOND_NS)
-        return Sample(activity, status.run_id, started_ns, gpus)
+        return Sample(activity, status.run_id, int((status.started_at or 0.0) * SECOND_NS))
 
-    def _gpu(self, device: Device) -> GpuPower:
-        values = self._gpus.values(device)
-        energy = values.get(ENERGY)
-        energy_mj = None if energy is None else round(energy * 1000)
-        return GpuPower(energy_mj, round(values.get(POWER, 0.0) * 1000))
+    # --- what GPUs do ------------------------------------------------------------------------
 
-    def _shares(self) -> dict[str, dict[str, int]]:
-        """Return the GPUs of each engine, and how many engines share each."""
-        used = {
-            name: [device.uuid for device in self._gpus.gpus_of(engine)]
+    def _gpus_known(self) -> bool:
+        """Tell whether it is known who is on the GPUs, or will not be known."""
+        gpus = self._gpus
+        return gpus.source == NONE or gpus.listings() is not None or gpus.reader.problem is not None
+
+    def _look_at_gpus(self, statuses: Sequence[EngineStatus]) -> Mapping[str, GpuUse]:
+        """Return who uses each GPU. While they are not read, that is as it was."""
+        devices = self._gpus.latest.devices
+        if not devices:
+            self._uses = {
+                uuid: attrs.evolve(use, energy_mj=None) for uuid, use in self._uses.items()
+            }
+            return self._uses
+        places = self._places()
+        divided = {device.parent for device in devices.values() if device.parent}
+        self._uses = {
+            device.uuid: self._use(device, statuses, places, device.uuid not in divided)
+            for device in devices.values()
+        }
+        return self._uses
+
+    def _places(self) -> dict[str, set[str]]:
+        """Return the GPUs that each engine uses, or would use."""
+        return {
+            name: set()
+            if engine.is_stand_in and self._gpus.source != DEMO
+            else {device.uuid for device in self._gpus.gpus_of(engine)}
             for name, engine in self._config.engines.items()
         }
-        users = Counter(uuid for uuids in used.values() for uuid in uuids)
-        return {
-            name: {}
-            if self._config.engines[name].is_stand_in and self._gpus.source != DEMO
-            else {uuid: users[uuid] for uuid in uuids}
-            for name, uuids in used.items()
+
+    def _use(
+        self,
+        device: Device,
+        statuses: Sequence[EngineStatus],
+        places: Mapping[str, set[str]],
+        timed: bool,
+    ) -> GpuUse:
+        uuids = {device.uuid} | {
+            each.uuid for each in self._gpus.latest.devices.values() if each.parent == device.uuid
         }
+        holders = [holder for uuid in sorted(uuids) for holder in self._gpus.holders(uuid)]
+        there = [each for each in statuses if places[each.name] & uuids]
+        listing = (self._gpus.listings() or {}).get(device.uuid)
+        held = gpu_shares.held(
+            holders,
+            {each.name for each in statuses if each.looked_for},
+            {each.name for each in there if _waits(each)},
+            {each.name for each in there if each.state is State.HELD},
+            listing.memory.total if listing else None,
+        )
+        computing = {each.name for each in statuses if each.requests_running or _loads(each)}
+        values = self._gpus.values(device)
+        energy = values.get(ENERGY)
+        return GpuUse(
+            held,
+            gpu_shares.worked(held, computing),
+            None if energy is None else round(energy * 1000),
+            round(values.get(POWER, 0.0) * 1000),
+            timed,
+        )
 
     def _write(self) -> None:
         meter, day_files, now = self._meter, self._day_files, self._clock.time()
-        slots, state = dict(meter.slots), meter.state(self._wall_ns())
+        slots, state = dict(meter.slots), meter.state()
         today = int(now // DAY_S * DAY_S)
         ended = any(slot.hour < today for slot in slots)
         # what a day used last must be written, whatever waits; else the newest has all of it
@@ -172,6 +223,9 @@ class CostService:
     def _wall_ns(self) -> int:
         return int(self._clock.time() * SECOND_NS)
 
+    def _mono_ns(self) -> int:
+        return int(self._clock.monotonic() * SECOND_NS)
+
     # --- what others ask of it ---------------------------------------------------------------
 
     def figures(self) -> CostFigures:
@@ -183,12 +237,17 @@ class CostService:
             for name in self._config.engines
             for activity in Activity
         }
-        return CostFigures(self._prices, budget, hourly, used)
+        unattributed = {
+            name: total_of(usage for (engine, _), usage in self._used.items() if engine == name)
+            for name in (NOBODY, OTHERS)
+        }
+        return CostFigures(self._prices, budget, hourly, used, unattributed)
 
     def _hourly(self) -> dict[str, Amount]:
-        devices = self._gpus.latest.devices.values()
-        watts = {each.uuid: self._gpus.values(each).get(POWER, 0.0) for each in devices}
-        return {name: self._prices.hourly(gpus, watts) for name, gpus in self._shares().items()}
+        idle_mw = self._meter.idle_mw
+        return {
+            name: self._prices.hourly(name, self._uses, idle_mw) for name in self._config.engines
+        }
 
     async def report(self, since: float, until: float, compare: Sequence[str]) -> dict[str, Any]:
         """Return what each engine cost; `compare` names APIs.
@@ -212,3 +271,12 @@ def counters_of(page: Page) -> Counters | None:
     cached = next((c for name in CACHED if (c := total(page.families, name)) is not None), 0.0)
     finished = total(page.families, FINISHED) or 0.0
     return Counters(int(prompt), int(cached), int(generation), int(finished))
+
+
+def _waits(status: EngineStatus) -> bool:
+    """Tell whether an engine is to run, or runs, and nothing holds it back."""
+    return status.run_id is not None or (status.wanted and status.state is not State.HELD)
+
+
+def _loads(status: EngineStatus) -> bool:
+    return status.state in (State.STARTING, State.LOADING)

@@ -19,3 +19,5 @@ class CostFigures:
     """What an hour costs at this moment, by engine."""
     used: Mapping[tuple[str, Activity], Usage]
     """By engine and activity."""
+    unattributed: Mapping[str, Usage]
+    """What of the GPUs nobody used, or processes that are not of an engine."""

@@ -8,6 +8,9 @@ import attrs
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3600 * SECOND_NS
+NOBODY, OTHERS = "(nobody)", "(others)"
+"""In the place of an engine: what no engine had of a GPU, and what processes had that are not of
+one. No engine can have such a name."""
 
 
 class Activity(enum.StrEnum):
@@ -52,7 +55,8 @@ class Usage:
 
     duration_ns: int = 0
     gpu_ns: int = 0
-    """GPU time: two GPUs for a second are two seconds; a GPU shared by two engines counts half."""
+    """GPU time: two GPUs for a second are two seconds; one that several share is divided by the
+    memory that they hold."""
     energy_mj: int = 0
     """Of its GPUs, in millijoules."""
     prompt_tokens: int = 0

@@ -29,6 +29,7 @@ from vllmd.http.service import WebSettings
 from vllmd.lora.service import LoraService
 from vllmd.notify import service as notify_service
 from vllmd.scrape.page import Page
+from vllmd.shim.proc import boot_id
 from vllmd.traces.service import TraceService
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskThread
@@ -69,7 +70,9 @@ class Runtime:
             config, environment, now.commands, client, clock, engines.note_span
         )
         self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
-        self.cost_service = CostService(config, engines.statuses, self.gpus, clock, disk_thread)
+        self.cost_service = CostService(
+            config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
+        )
         self._around = SharedServices(
             environment,
             client,

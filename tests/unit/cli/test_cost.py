@@ -11,7 +11,7 @@ from vllmd.cli.cost import command
 from vllmd.cost.api_prices import find
 from vllmd.cost.prices import Prices
 from vllmd.cost.report import report
-from vllmd.cost.usage import SECOND_NS, Activity, HourUsage, Usage
+from vllmd.cost.usage import NOBODY, SECOND_NS, Activity, HourUsage, Usage
 from vllmd.errors import UnknownEngineError
 
 HOUR = 1_000_000 * 3600
@@ -21,6 +21,7 @@ SLOTS = {
     ),
     HourUsage(HOUR, "chat", Activity.IDLE): Usage(600 * SECOND_NS, 1200 * SECOND_NS),
     HourUsage(HOUR, "code", Activity.DOWN): Usage(60 * SECOND_NS),
+    HourUsage(HOUR, NOBODY, Activity.IDLE): Usage(0, 7200 * SECOND_NS, 360_000_000),
 }
 
 
@@ -53,6 +54,8 @@ def test_cost_shows_time_energy_tokens_and_money(ask: Any) -> None:
     assert "gpt-4o-mini would have cost 0.9750 USD" in text
     assert "as much at 20,512,821 tokens an hour in this mix; there were 6,000,000" in text
     assert "code: 0 tokens in; 0 out; 0 requests" in text
+    assert "no engine used the GPUs for 2.00 GPU hours, 0.100 kWh, 5.00 USD" in text
+    assert "processes that are not of an engine" not in text
 
 
 def test_cost_without_prices_says_how_to_set_them(ask: Any) -> None:
@@ -65,6 +68,7 @@ def test_cost_of_one_engine_as_json(ask: Any) -> None:
     given = shown()
     printed = json.loads(ask(given, "chat", "--json").output)
     assert [each["engine"] for each in printed["engines"]] == ["chat"]
+    assert printed["unattributed"] == {}
     assert isinstance(ask(given, "nope").exception, UnknownEngineError)
     assert "no usage of 'nope' in that time; there is: chat, code" in str(
         ask(given, "nope").exception

@@ -72,7 +72,7 @@ def test_a_full_disk_is_said_once_and_what_it_missed_is_written_later(tmp_path: 
     with capture_logs() as logs:
         for _ in range(3):
             day_files.write({slot(): Usage(1)}, STATE, NOON)
-    assert [log["event"] for log in logs] == [StateFileNotWritten.name]
+    assert [log["event"] for log in logs] == [StateFileNotWritten.name] * 2
     (tmp_path / "usage").unlink()
     day_files.write({slot(): Usage(2)}, STATE, NOON)
     assert DayFiles(tmp_path, 400).read(NOON, NOON, {}) == {slot(): Usage(2)}
@@ -99,9 +99,19 @@ def test_prune_by_a_clock_that_is_a_year_ahead_removes_nothing_that_is_to_be_kep
     assert day_files.days() == [day_of(NOON + day * DAY_S) for day in (1, 2, 400)]
 
 
+def test_the_state_is_that_of_the_last_writing_whatever_the_clock_said(tmp_path: Path) -> None:
+    day_files, found = DayFiles(tmp_path, 400), list[object]()
+    assert not day_files.read_state(found.append)
+    day_files.write({}, {**STATE, "at_ns": 1}, NOON + 300 * DAY_S)
+    day_files.write({}, {**STATE, "at_ns": 2}, NOON)
+    assert DayFiles(tmp_path, 400).read_state(found.append)
+    assert found == [{**STATE, "at_ns": 2}]
+
+
 def test_a_file_is_plain_json(tmp_path: Path) -> None:
     DayFiles(tmp_path, 400).write({slot(): Usage(7)}, STATE, NOON)
-    (path,) = (tmp_path / "usage").iterdir()
+    path, state = sorted((tmp_path / "usage").iterdir())
+    assert json.loads(state.read_text())["state"] == STATE
     assert json.loads(path.read_text())["slots"][0]["duration_ns"] == 7
 
 

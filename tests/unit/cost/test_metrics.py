@@ -4,7 +4,7 @@ from tests.helpers.metrics import values
 from vllmd.cost.metrics import CostCollector
 from vllmd.cost.prices import Amount, Prices
 from vllmd.cost.snapshot import CostFigures
-from vllmd.cost.usage import HOUR_NS, Activity, Usage
+from vllmd.cost.usage import HOUR_NS, OTHERS, Activity, Usage
 
 USED = {("chat", Activity.BUSY): Usage(HOUR_NS, 2 * HOUR_NS, 3_600_000_000)}
 
@@ -12,7 +12,7 @@ USED = {("chat", Activity.BUSY): Usage(HOUR_NS, 2 * HOUR_NS, 3_600_000_000)}
 def figures(gpu_hour: str, kwh: str, budget: float | None = None) -> CostFigures:
     prices = Prices(Decimal(gpu_hour), Decimal(kwh), Decimal(1), "EUR")
     hourly = {"chat": Amount(Decimal("5.00"), Decimal("0.30"))}
-    return CostFigures(prices, budget, hourly, USED)
+    return CostFigures(prices, budget, hourly, USED, {OTHERS: Usage(0, HOUR_NS, 5000)})
 
 
 def test_collect_tells_usage_and_money() -> None:
@@ -21,6 +21,8 @@ def test_collect_tells_usage_and_money() -> None:
         ("vllmd_engine_activity_seconds_total", "busy", "chat"): 3600,
         ("vllmd_gpu_seconds_total", "busy", "chat"): 7200,
         ("vllmd_engine_energy_joules_total", "busy", "chat"): 3_600_000,
+        ("vllmd_gpu_unattributed_seconds_total", "others"): 3600,
+        ("vllmd_gpu_unattributed_energy_joules_total", "others"): 5,
         ("vllmd_cost_per_hour", "EUR", "gpu", "chat"): 5,
         ("vllmd_cost_per_hour", "EUR", "energy", "chat"): 0.3,
         ("vllmd_cost_total", "busy", "EUR", "gpu", "chat"): 5,

@@ -2,6 +2,7 @@ from decimal import Decimal
 
 from tests.helpers.make import config
 from vllmd.config.cost import ApiPrice
+from vllmd.cost.meter import GpuUse
 from vllmd.cost.prices import Prices, api_amount, break_even, per_million
 from vllmd.cost.usage import HOUR_NS, Usage
 
@@ -28,9 +29,15 @@ def test_known_says_whether_anything_has_a_price() -> None:
 
 def test_hourly_counts_shares_and_power() -> None:
     both = prices("gpu_hour = 2\nkwh = 0.5\noverhead = 2")
-    amount = both.hourly({"a": 1, "b": 4}, {"a": 700.0, "b": 400.0})
+    gpus = {
+        "a": GpuUse({"chat": 1}, power_mw=700_000),
+        "b": GpuUse({"chat": 1, "code": 3}, {"code": 3}, power_mw=500_000),
+        "c": GpuUse({"chat": 1}, power_mw=0, timed=False),
+    }
+    amount = both.hourly("chat", gpus, {"a": 100_000, "b": 400_000})
     assert amount.gpu == Decimal("2.5")
     assert amount.energy == Decimal("0.8")
+    assert both.hourly("none", gpus, {}).all == 0
 
 
 def test_per_million_of_no_tokens_is_not_known() -> None:

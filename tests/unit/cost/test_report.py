@@ -6,7 +6,7 @@ from tests.helpers.make import config
 from vllmd.cost.api_prices import find
 from vllmd.cost.prices import Prices
 from vllmd.cost.report import report
-from vllmd.cost.usage import SECOND_NS, Activity, HourUsage, Usage
+from vllmd.cost.usage import NOBODY, SECOND_NS, Activity, HourUsage, Usage
 
 HOUR = 1_000_000 * 3600
 PRICES = Prices.of(config("[cost]\ngpu_hour = 2.50\nkwh = 0.30\n").cost)
@@ -32,6 +32,7 @@ SLOTS = {
     HourUsage(HOUR + 3600, "chat", Activity.UNWATCHED): seconds(600, prompt_tokens=1_000_000),
     HourUsage(HOUR - 3600, "chat", Activity.BUSY): seconds(3600),
     HourUsage(HOUR, "code", Activity.DOWN): seconds(60),
+    HourUsage(HOUR, NOBODY, Activity.IDLE): Usage(gpu_ns=1800 * SECOND_NS, energy_mj=360_000_000),
 }
 
 
@@ -60,6 +61,17 @@ def test_report_equals_a_calculation_by_hand() -> None:
     assert mini["break_even_tokens_per_hour"] == pytest.approx(
         chat["cost_per_hour"] / (1.125 / 5_000_000)
     )
+
+
+def test_report_says_what_no_engine_used() -> None:
+    made = report(SLOTS, PRICES, HOUR, HOUR + 3600.0, {})["unattributed"]
+    assert made["nobody"]["gpu_hours"] == 0.5
+    assert made["nobody"]["cost"]["all"] == pytest.approx(1.25 + 0.1 * 0.30, rel=1e-12)
+    assert made["others"] == {
+        "gpu_hours": 0.0,
+        "energy_kwh": 0.0,
+        "cost": {"gpu": 0.0, "energy": 0.0, "all": 0.0},
+    }
 
 
 def test_report_of_an_engine_without_tokens_knows_no_price_of_one() -> None:

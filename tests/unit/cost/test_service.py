@@ -12,10 +12,12 @@ from tests.helpers.clock import FakeClock, quiet
 from tests.helpers.make import config, gpu_device, status
 from tests.helpers.parts import running
 from vllmd.cost.service import CostService, counters_of
-from vllmd.cost.usage import Activity
+from vllmd.cost.usage import Activity, Usage
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
+from vllmd.gpu.latest import MemoryListing
+from vllmd.gpu.memory_shares import GpuMemory, Holder, Owner
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
 from vllmd.util.disk_thread import DiskThread
@@ -45,9 +47,19 @@ class FakeGpus:
     def __init__(self) -> None:
         self.latest = SimpleNamespace(devices={GPU: gpu_device(GPU)})
         self.power, self.energy = 100.0, 0.0
+        self.held: tuple[Holder, ...] = ()
+        self.listed = True
+        self.reader = SimpleNamespace(problem=None)
 
     def gpus_of(self, engine: Any) -> list[Any]:
         return list(self.latest.devices.values()) if engine.name == "chat" else []
+
+    def holders(self, _: str) -> tuple[Holder, ...]:
+        return self.held
+
+    def listings(self) -> dict[str, MemoryListing] | None:
+        memory = GpuMemory(100, 0, 100, 0)
+        return {GPU: MemoryListing(0.0, memory, ())} if self.listed else None
 
     def values(self, _: Any) -> dict[str, float]:
         return {"power_watts": self.power, "energy_joules_total": self.energy}
@@ -79,7 +91,7 @@ class Scene:
         given = config(TEXT.format(folder=self.folder))
         stand = status("stand", state=State.STOPPED)
         self.cost_service = CostService(
-            given, lambda: [self.chat, stand], self.gpus, self.clock, self.disk_thread
+            given, lambda: [self.chat, stand], self.gpus, self.clock, self.disk_thread, "boot"
         )
 
     def running(self, run_id: str, **more: Any) -> EngineStatus:
@@ -138,8 +150,8 @@ async def test_a_scripted_hour_costs_what_a_calculation_by_hand_says(scene: Scen
     # 100,000 and 50,000 of the first run, 100,000 and 20,000 of the second, also over the gap
     assert (chat["prompt_tokens"], chat["generation_tokens"]) == (200_000, 70_000)
     assert (chat["cached_tokens"], chat["requests"]) == (20_000, 280)
-    # one hour of one GPU at 2.50; its energy while it was looked at: 35 min at 600 W, 15 at 100 W
-    kwh = (35 * 600 + 15 * 100) / 60 / 1000
+    # one hour of one GPU at 2.50; 35 min at 600 W, 15 at 100 W, and 10 at 300 W without a daemon
+    kwh = (35 * 600 + 15 * 100 + 10 * 300) / 60 / 1000
     assert chat["energy_kwh"] == pytest.approx(kwh, rel=1e-9)
     assert chat["cost"]["gpu"] == pytest.approx(2.50, rel=1e-9)
     assert chat["cost"]["energy"] == pytest.approx(kwh * 0.30, rel=1e-9)
@@ -179,7 +191,7 @@ async def test_a_state_that_is_something_else_is_said_and_the_older_one_taken(
     (folder / "2001-01-01.json").write_text('{"slots": [], "state": {"at_ns": 1, "engines": {}}}')
     (folder / "2001-01-02.json").write_text('{"slots": [], "state": {"at_ns": "x"}}')
     scene.cost_service._resume()
-    assert scene.cost_service._meter.state(5)["at_ns"] == 1
+    assert scene.cost_service._meter.state()["at_ns"] == 1
 
 
 def test_counters_of_a_page_without_vllms_counts_are_none() -> None:
@@ -201,3 +213,59 @@ async def test_nothing_is_written_before_what_was_used_earlier_could_be_read(
             scene.cost_service.close()
     scene.disk_thread.close()
     assert written == []
+
+
+async def test_a_stopped_engine_pays_nothing_while_another_holds_memory(scene: Scene) -> None:
+    scene.gpus.gpus_of = lambda engine: [gpu_device(GPU)]  # both would use it
+    scene.gpus.held = (Holder(7, 60, Owner.ENGINE, "code"), Holder(8, 20, Owner.FOREIGN))
+    code = status("code", state=State.READY, run_id="r", requests_running=1)
+    scene.chat = status("chat", state=State.STOPPED, wanted=False, run_id=None)
+    text = TEXT.format(folder=scene.folder) + '[engines.code]\nmodel = "c"\nport = 8002\n'
+    scene.cost_service = CostService(
+        config(text), lambda: [scene.chat, code], scene.gpus, scene.clock, scene.disk_thread, "boot"
+    )
+    task = await start(scene)
+    await scene.work(1, 100)
+    await scene.work(1, 500)
+    used = scene.cost_service.figures()
+    task.cancel()
+    assert used.used["chat", Activity.DOWN].gpu_ns == 0
+    assert used.used["code", Activity.BUSY].gpu_ns == 90_000_000_000
+    assert used.unattributed["(others)"].gpu_ns == 30_000_000_000
+    energy = used.used["code", Activity.BUSY].energy_mj + used.unattributed["(others)"].energy_mj
+    assert energy == 1000 * (60 * 100 + 60 * 500)
+
+
+async def test_nothing_is_booked_before_it_is_known_who_runs(scene: Scene) -> None:
+    began = scene.clock.time()
+    task = await start(scene)
+    scene.chat = scene.running("run-1", started_at=began)
+    await scene.work(1, 100)
+    task.cancel()
+    scene.cost_service.close()
+    scene.disk_thread.close()
+    scene.make()
+    for unknown in ({"looked_for": False}, {}):
+        scene.gpus.listed = "looked_for" in unknown
+        scene.chat = scene.running("run-1", started_at=began, **unknown)
+        task = await start(scene)
+        await scene.work(0.5, 100)
+        task.cancel()
+        assert scene.cost_service.figures().used["chat", Activity.IDLE] == Usage()
+    scene.gpus.listed = True
+    task = await start(scene)
+    await scene.work(0.5, 100)
+    task.cancel()
+    used = scene.cost_service.figures().used
+    assert sum(used["chat", activity].duration_ns for activity in Activity) == 90_000_000_000
+
+
+async def test_a_gpu_that_is_not_read_for_a_moment_costs_on(scene: Scene) -> None:
+    task = await start(scene)
+    scene.chat = scene.running("run-1", requests_running=1)
+    await scene.work(0.5, 100)
+    scene.gpus.latest.devices = {}
+    await scene.work(0.5, 100)
+    used = scene.cost_service.figures().used
+    task.cancel()
+    assert used["chat", Activity.BUSY].gpu_ns == 60_000_000_000
