@@ -86,8 +86,13 @@ system:
 		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate \
 		cc=build-essential openssl=openssl
 
-gpu: $(VENV)/developed ## the reader and a whole vllmd on a real GPU; needs PyTorch with CUDA
+gpu: $(VENV)/developed ## a real GPU: the reader and a whole vllmd; ENGINE=vllm: a real vLLM too, half an hour
+ifeq ($(ENGINE),vllm)
 	$(BIN)/pytest tests/gpu
+else
+	$(BIN)/pytest tests/gpu --ignore-glob='*/test_vllm*'
+	@echo "not run: a real vLLM on the GPU (make gpu ENGINE=vllm)"
+endif
 
 test: check integration packaging engine ## everything but what needs a GPU or very long
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"

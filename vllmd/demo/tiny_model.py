@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
 
     torch.manual_seed(0)
     _write_model(folder / "model")
-    _write_adapter(folder / "lora")
+    write_adapter(folder / "lora")
 
 
 def _write_model(folder: Path) -> None:
@@ -58,7 +58,8 @@ def _write_model(folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-def _write_adapter(folder: Path) -> None:
+def write_adapter(folder: Path) -> None:
+    """Write a LoRA adapter of random weights for a model of these sizes."""
     import torch
     from safetensors.torch import save_file
 

@@ -7,8 +7,8 @@ from vllmd.errors import VllmdError
 UNIT = "vllmd-exporter.socket"
 
 
-def bind(address: tuple[str, int]) -> socket.socket:
-    """Listen on an address.
+def bind(address: tuple[str, int], key: str) -> socket.socket:
+    """Listen on an address, which `key` of the configuration names.
 
     Raises: VllmdError: it cannot be had.
     """
@@ -23,7 +23,7 @@ def bind(address: tuple[str, int]) -> socket.socket:
         listener.close()
         raise VllmdError(
             f"cannot listen on {host}:{port}: {error.strerror}; end what has the port "
-            f"(ss -ltnp 'sport = {port}') or change daemon.listen"
+            f"(ss -ltnp 'sport = {port}') or change {key}"
         ) from None
     return listener
 

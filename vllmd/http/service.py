@@ -52,7 +52,7 @@ class WebSettings:
         """
         held = sockets.get("exporter")
         if held is None:
-            self._socket = address.bind(self._daemon.listen)
+            self._socket = address.bind(self._daemon.listen, "daemon.listen")
             return self._socket
         if problem := address.unused_listen(self._daemon.listen, held.getsockname()[:2]):
             emit(_log, ConfigWarned(problem=problem))

@@ -202,7 +202,7 @@ class TraceService:
             if held is not None:
                 yield Port(protocol, held.dup, run)
             elif address is not None:
-                yield Port(protocol, partial(bind, address), run)
+                yield Port(protocol, partial(bind, address, f"traces.listen_{protocol}"), run)
 
     def _make_forwarder(self, forward: ForwardConfig) -> Forwarder | None:
         state, queue = self._state, self._state.queue

@@ -49,7 +49,7 @@ class Drain:
                 await self._drain(client)
             if client.exited.done():
                 return True
-            grace_s = self._grace_s()
+            grace_s = await self._grace_s()
             if self.engine_state.state is not State.STOPPING:  # an earlier daemon may have begun
                 self.engine_state.to(Trigger.STOP)
             await client.stop(grace_s)
@@ -61,17 +61,19 @@ class Drain:
             if self.engine_state.state is not State.STOPPING:
                 self.engine_state.to(Trigger.STOP)
             orphans.ask_end(client.run)
-            return await self._wait(client, self._grace_s() + MARGIN_S)
+            return await self._wait(client, await self._grace_s() + MARGIN_S)
 
-    def _grace_s(self) -> float:
+    async def _grace_s(self) -> float:
         """Return how long it may take to end from now on, in seconds.
 
         One whose state says nothing of its requests (just adopted, or its page is late under load)
-        may still have some in flight: vLLM drains them, and ends at once without any.
+        may still have some in flight: vLLM drains them, and ends at once without any. One that
+        never served and does not listen has none; vLLM 0.32 may then wait out its time (seen).
         """
-        after_drain_s = self.engine.stop_grace_s
-        known = self.engine_state.state in (State.DRAINING, State.STALLED)
-        return after_drain_s if known else self.engine.drain_s + after_drain_s
+        none_left = self.engine_state.state in (State.DRAINING, State.STALLED) or (
+            not self.engine_state.has_served and (await self.read()).answer is PageAnswer.REFUSED
+        )
+        return self.engine.stop_grace_s + (0 if none_left else self.engine.drain_s)
 
     async def kill(self, client: ShimClient) -> bool:
         """End a stalled engine at once: it does not get on, so nothing is to be waited for.

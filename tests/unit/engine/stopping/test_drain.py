@@ -171,6 +171,28 @@ async def test_end_engine_that_is_not_ready_may_still_have_requests_unless_it_is
     assert scene.engine_state.state is State.STOPPING
 
 
+@pytest.mark.parametrize(
+    ("answer", "grace_s"),
+    [(PageAnswer.REFUSED, 10), (PageAnswer.NONE, 40), (PageAnswer.PAGE, 40)],
+)
+async def test_end_engine_that_loads_has_no_requests_while_nobody_listens(
+    tmp_path: Path, answer: PageAnswer, grace_s: float
+) -> None:
+    """A load that is stopped was waited for as if it drained: 45 s, and then killed."""
+    scene = Scene(tmp_path)
+    scene.engine_state = EngineState("chat", scene.clock, RestartStateFile(tmp_path / "new.json"))
+    scene.engine_state.to(Trigger.START)
+    scene.engine_state.to(Trigger.SPAWNED)
+    scene.drain = Drain(scene.engine, scene.engine_state, scene.clock, scene._read)
+    scene.answer = answer
+    scene.shim.exits_when_stopped = True
+    await scene.shim.listen()
+    client = await ShimClient.connect(tmp_path)
+    assert client is not None
+    assert await scene.drain.end(client)
+    assert scene.shim.stops == [grace_s]
+
+
 async def test_end_engine_that_died_while_red_is_gone(tmp_path: Path) -> None:
     async with ending(tmp_path) as (scene, _, task):
         await scene.passes(2)

@@ -1,0 +1,91 @@
+"""Hangs of a real CUDA vLLM, and work that looks like one, with the default limits.
+
+The engine takes whole prompts into one step (`max-num-batched-tokens`), so that its steps are as
+long as a vLLM's can be.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gpu.conftest import REPORT
+from tests.gpu.vllm_engine import CONTEXT, LOAD_S, GpuSampler, GpuSite, PromptLoad
+from tests.helpers.outcomes import Outcome, outcome_for
+from tests.helpers.site import wait_for
+
+VERDICT_S = 60.0
+LEARNED_S = 30.0
+LONG_LOAD_S = float(os.environ.get("VLLMD_GPU_LOAD_S", "300"))
+
+FAULTS = {
+    "a kernel that spins": signal.SIGUSR1,
+    "EngineCore spins on the CPU": signal.SIGUSR2,
+    "EngineCore is stopped": signal.SIGSTOP,
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
+    gpu = GpuSite(tmp_path_factory.mktemp("hangs"))
+    flags = f"enforce-eager = true\nmax-num-batched-tokens = {CONTEXT}"
+    gpu.add("chat", "large", share=0.6, length=CONTEXT, flags=flags)
+    with gpu.running():
+        gpu.site.wait_state("chat", "ready", LOAD_S)
+        yield gpu
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """Note what became of a fault."""
+    return outcome_for("vllm-gpu", request)
+
+
+def test_a_prompt_of_a_hundred_thousand_tokens_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
+    """The first request of all: nothing is known of this engine's steps yet."""
+    before = made.site.engine("chat")
+    began = time.monotonic()
+    with GpuSampler(made) as sampler:
+        made.ask("chat", prompt=100_000, tokens=4)
+    after = made.site.engine("chat")
+    assert (after["run_id"], made.stalls("chat")) == (before["run_id"], 0)
+    text = f"answered after {time.monotonic() - began:.0f} s ({sampler.text()}), no verdict"
+    outcome("a prefill of 100,000 tokens in one step, as the first request", text)
+    REPORT.append(f"100,000 tokens: {text}")
+
+
+def test_a_long_full_load_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
+    before = made.site.engine("chat")
+    load = PromptLoad(made, "chat", clients=200, prompt=6000, tokens=32)
+    with GpuSampler(made) as sampler, load:
+        time.sleep(LONG_LOAD_S)
+    after = made.site.engine("chat")
+    assert (load.failed, after["run_id"], made.stalls("chat")) == ([], before["run_id"], 0)
+    text = f"{load.served} answered in {LONG_LOAD_S:.0f} s ({sampler.text()}), 0 failed, no verdict"
+    outcome("200 clients with prompts of 6,000 tokens", text)
+    REPORT.append(f"200 x 6,000 tokens: {text}")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_hang_is_found_within_a_minute(made: GpuSite, outcome: Outcome, fault: str) -> None:
+    before, count = made.site.engine("chat"), made.stalls("chat")
+    with PromptLoad(made, "chat", clients=16, prompt=500, tokens=100):
+        time.sleep(LEARNED_S)
+        os.kill(made.process("chat", "VLLM::EngineCore"), FAULTS[fault])
+        began = time.monotonic()
+        with GpuSampler(made) as sampler:
+            time.sleep(20)
+            shown = made.site.vllmd("status").stdout
+            wait_for("stalled", lambda: made.stalls("chat") > count, 700)
+            found_s = time.monotonic() - began
+        after = made.site.wait_new_run("chat", before, LOAD_S)
+        serving_s = time.monotonic() - began
+    why = made.site.vllmd("why", "chat").stdout
+    text = f"found after {found_s:.0f} s ({sampler.text()}), serving again after {serving_s:.0f} s"
+    REPORT.append(f"{fault}: {text}\nstatus after 20 s:\n{shown}\nwhy:\n{why}")
+    assert after["last_exit"]["diagnosis"]["cause"] == "stalled"
+    assert "no step" in shown
+    assert found_s <= VERDICT_S
+    outcome(fault, text)
