@@ -128,14 +128,23 @@ def _in_words(case: Case) -> str:
             f"{shown['max_model_len']:,} at once; the longest that would fit: "
             f"{shown['longest_max_model_len']:,}"
         )
+    if case.model.is_estimate:
+        return words + " (predicted; weights by an estimate from config.json)"
     return words + " (predicted)"
 
 
 def _unknown(case: Case) -> str:
     if case.engine.is_stand_in:
         return "it is the stand-in"
-    if case.model.folder is None:
+    model = case.model
+    if model.folder is None and not model.config:
         return "the model is not on this host"
-    if not case.model.tensors or case.model.architecture is None:
+    if not model.config or (model.weights and model.architecture is None):
         return "its files do not say (config.json and safetensors are read)"
+    if not model.weights:
+        kind = model.config.get("model_type") or "none"
+        return (
+            "there are no safetensors, and from config.json alone the sizes of this architecture "
+            f"(model_type: {kind}) are not guessed"
+        )
     return "no GPU can be read here (--gpu-memory 80GiB supposes one)"

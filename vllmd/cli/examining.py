@@ -54,16 +54,24 @@ def make_case(config: Config, name: str, view: HostView, *, network: bool = True
     model = read_model(engine.model, built.env)
     case = Case(config, engine, built.env, model, view.host, found=built.found)
     barrier = None if model.folder is None else view.account.barrier(model.folder)
-    offline = built.env.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
-    ask = network and case.to_be_downloaded and not offline
+    ask = network and case.to_be_downloaded and not is_offline(built.env)
     program = built.argv[0] if built.found and not engine.is_stand_in else ""
+    problem = hub.problem(engine.model, built.env) if ask else None
+    if ask and problem is None:
+        model = attrs.evolve(model, config=hub.config_of(engine.model, built.env))
     return attrs.evolve(
         case,
-        hub=hub.problem(engine.model, built.env) if ask else None,
+        model=model,
+        hub=problem,
         unreadable=barrier,
         installed=record_for(program),
         flag_table=table_for(program),
     )
+
+
+def is_offline(env: Mapping[str, str]) -> bool:
+    """Tell whether an engine is told to ask nothing of the hub."""
+    return env.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes")
 
 
 def lines_of(finding: Finding) -> Iterator[str]:

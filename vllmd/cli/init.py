@@ -10,7 +10,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.examining import HostView, look
+from vllmd.cli.examining import HostView, is_offline, look
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.cli.writing import write_whole
 from vllmd.config import command as commands
@@ -18,7 +18,7 @@ from vllmd.config.load import MAX_BYTES, parse
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
-from vllmd.doctor import models
+from vllmd.doctor import hub, models
 from vllmd.doctor.case import Model, read_model
 from vllmd.doctor.models import FoundModel
 from vllmd.doctor.proposal import Setting, Subject, as_tables, fits, propose
@@ -82,6 +82,8 @@ def command(
     view = look(Config(), client)
     chosen = _choose(view, folders, model, served, port, ask=ask)
     read = read_model(chosen.model, view.inherited)
+    if read.folder is None and not is_offline(view.inherited):
+        read = attrs.evolve(read, config=hub.config_of(chosen.model, view.inherited))
     settings = list(propose(subject_of(read, view)))
     text = write(name, chosen, settings, local=read.folder is not None)
     parse(text, str(config_path))
@@ -103,7 +105,7 @@ def subject_of(model: Model, view: HostView) -> Subject:
     """Return what a proposal needs to know of a model and a host."""
     gpus = view.host.gpus or ()
     return Subject(
-        loaded_bytes(model.tensors, model.config),
+        loaded_bytes(model.weights, model.config),
         model.architecture,
         tuple(gpu.cuda for gpu in gpus),
         tuple(gpu.free for gpu in gpus),

@@ -1,4 +1,4 @@
-"""What a model's config.json says of its size: layers, heads, a token's KV cache. Pure.
+"""What a model's config.json says of its size: layers, heads, the cache of a request. Pure.
 
 Source: the attention and cache specifications of vllm/v1/kv_cache_interface.py, 0.25 to 0.32, and
 the fields of transformers' configurations.
@@ -9,7 +9,10 @@ from typing import Any
 
 import attrs
 
-FULL, SLIDING = "full_attention", "sliding_attention"
+from vllmd.doctor.layers import ATTENTION, FULL, SLIDING, STATEFUL, kinds, state_numbers
+
+STATE_BYTES = 2
+"""Of a number of a state. Source: mamba_cache_dtype = "auto" is the model's type."""
 
 
 @attrs.frozen
@@ -29,12 +32,15 @@ class Architecture:
     vocabulary: int
     longest: int | None
     """The longest context that the model was made for, in tokens."""
+    state: int = 0
+    """Numbers that all layers with a state (Mamba) keep of a request, however long it is."""
 
     def kv_bytes(self, tokens: int, *, element_bytes: int, gpus: int) -> int:
         """Return what one request of so many tokens takes of each GPU's KV cache."""
         size = self._layer_bytes(element_bytes, gpus)
         seen = tokens if self.window is None else min(tokens, self.window)
-        return size * (self.layers[FULL] * tokens + self.layers[SLIDING] * seen)
+        state = self.state * STATE_BYTES // gpus
+        return state + size * (self.layers[FULL] * tokens + self.layers[SLIDING] * seen)
 
     def _layer_bytes(self, element_bytes: int, gpus: int) -> int:
         if self.latent is not None:
@@ -47,14 +53,18 @@ def read(config: Mapping[str, Any]) -> Architecture | None:
     """Return the architecture; None if the file does not say enough."""
     text = config.get("text_config") or config
     try:
-        heads = int(text["num_attention_heads"])
+        each = kinds(text)
         hidden = int(text["hidden_size"])
-        count = int(text["num_hidden_layers"])
-    except (KeyError, TypeError, ValueError):
+        heads = int(text["num_attention_heads"]) if ATTENTION & set(each) else 1
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
         return None
+    try:
+        state = sum(state_numbers(text, kind) for kind in each if kind in STATEFUL)
+    except (KeyError, TypeError, ValueError):
+        state = 0  # it is small beside what tokens take
     rank = text.get("kv_lora_rank")
     window = text.get("sliding_window")
-    layers = _kinds(text, count, window)
+    layers = {kind: each.count(kind) for kind in (FULL, SLIDING)}
     longest = text.get("max_position_embeddings")
     return Architecture(
         layers,
@@ -66,13 +76,5 @@ def read(config: Mapping[str, Any]) -> Architecture | None:
         int(text.get("intermediate_size") or text.get("moe_intermediate_size") or 4 * hidden),
         int(text.get("vocab_size") or 0),
         int(longest) if longest else None,
+        state,
     )
-
-
-def _kinds(text: Mapping[str, Any], count: int, window: Any) -> dict[str, int]:
-    """Count the layers by kind: by name where they are listed, else all are of one kind."""
-    kinds = text.get("layer_types")
-    if isinstance(kinds, list):
-        return {kind: kinds.count(kind) for kind in (FULL, SLIDING)}
-    sliding = bool(window) and text.get("use_sliding_window", True)
-    return {FULL: 0 if sliding else count, SLIDING: count if sliding else 0}

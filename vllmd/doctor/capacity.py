@@ -14,6 +14,8 @@ from vllmd.util.units import GIB, MIB
 
 CONTEXT_BYTES = 600 * MIB
 """What a process takes before it allocates. Source: 612 MiB with PyTorch on an H100."""
+PEER_BYTES = 256 * MIB
+"""What it takes for talking to other GPUs. Source: two H200 with tensor parallel 2."""
 BLOCK_TOKENS = 16
 LARGE_GPU_BYTES = 70 * GIB
 """From so much on vLLM chooses larger batches. Source: vllm/engine/arg_utils.py."""
@@ -60,12 +62,16 @@ def predict(cuda_bytes: int, demand: Demand, model: Architecture) -> Capacity:
 
 
 def _batch_bytes(cuda_bytes: int, demand: Demand, model: Architecture) -> int:
-    """The largest batch: an MLP's halves, its input and output, and the logits of each end."""
+    """The largest batch: an MLP's halves, its input and output; or the logits of each end.
+
+    The two are not held together: logits are made when the last layer has ended.
+    """
     large = cuda_bytes >= LARGE_GPU_BYTES
     tokens = demand.batched_tokens or (8192 if large else 2048)
     sequences = demand.sequences or (1024 if large else 256)
     layer = 2 * (2 * model.intermediate // demand.gpus + 2 * model.hidden)
-    return tokens * layer + min(sequences, tokens) * model.vocabulary * 4
+    peers = PEER_BYTES if demand.gpus > 1 else 0
+    return peers + max(tokens * layer, min(sequences, tokens) * model.vocabulary * 4)
 
 
 def tokens_in(kv_bytes: int, demand: Demand, model: Architecture, length: int) -> int:

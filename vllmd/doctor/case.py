@@ -13,6 +13,7 @@ from vllmd.config.memory import DEFAULT_SHARE
 from vllmd.config.model import Config, EngineConfig
 from vllmd.doctor.architecture import Architecture, read
 from vllmd.doctor.capacity import Capacity, Demand, predict
+from vllmd.doctor.config_weights import tensors_of
 from vllmd.doctor.finding import Finding
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
 from vllmd.engine.model_files.base_model import find_folder, weight_files
@@ -35,6 +36,23 @@ class Model:
     tensors: Mapping[str, Tensor] = _EMPTY
     problems: tuple[str, ...] = ()
     """Files that are missing, or not whole."""
+    whole: bool = True
+    """Whether `tensors` are all of them."""
+
+    @cached_property
+    def weights(self) -> Mapping[str, Tensor]:
+        """Its tensors; as config.json lets them be expected where no file has all of them.
+
+        Returns: nothing, where there are none and its architecture is not known.
+        """
+        if self.tensors and self.whole:
+            return self.tensors
+        return tensors_of(self.config) or self.tensors
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether its sizes are those that config.json lets expect."""
+        return bool(self.weights) and self.weights is not self.tensors
 
     @property
     def architecture(self) -> Architecture | None:
@@ -45,7 +63,7 @@ class Model:
     def parameters(self) -> int:
         """How many numbers its weights are; packed ones count as they are stored."""
         total = 0
-        for tensor in self.tensors.values():
+        for tensor in self.weights.values():
             count = 1
             for size in tensor.shape:
                 count *= size
@@ -76,14 +94,17 @@ def read_model(name: str, env: Mapping[str, str]) -> Model:
     except (OSError, ValueError) as error:
         files = []
         problems.append(f"the index of {folder} cannot be read: {error}")
+    whole = bool(files)
     for path in files:
         try:
             tensors |= read_header(path)
+            continue
         except FileNotFoundError:
             problems.append(f"{path.name} is missing in {folder}")
         except (OSError, TensorFileError) as error:
             problems.append(str(error))
-    return Model(folder, config, tensors, tuple(problems))
+        whole = False
+    return Model(folder, config, tensors, tuple(problems), whole)
 
 
 @attrs.frozen
@@ -227,7 +248,7 @@ class Case:
         """What it asks of its GPUs."""
         engine, model = self.engine, self.model
         weights = loaded_bytes(
-            model.tensors,
+            model.weights,
             model.config,
             quantization=engine.quantization,
             dtype=str(self.flag("dtype") or "auto"),
@@ -235,7 +256,7 @@ class Case:
         if engine.lora is not None:
             lora = engine.lora
             rank, slots = lora.max_lora_rank, lora.max_loras
-            weights += adapter_bytes(model.tensors, rank=rank, slots=slots)
+            weights += adapter_bytes(model.weights, rank=rank, slots=slots)
         kind = str(self.flag("kv-cache-dtype") or "auto")
         wide = kind == "auto" and self.flag("dtype") == "float32"
         element = 1 if kind.startswith("fp8") else 4 if wide else 2
@@ -262,7 +283,7 @@ class Case:
     def capacity(self) -> Capacity | None:
         """What would be left for the KV cache; None if too little is known."""
         architecture, gpu = self.model.architecture, self.gpu
-        if architecture is None or gpu is None or not self.model.tensors:
+        if architecture is None or gpu is None or not self.model.weights:
             return None
         return predict(gpu.cuda, self.demand, architecture)
 

@@ -1,4 +1,4 @@
-"""What a model's weights take on a GPU, from the heads of its files. Pure.
+"""What a model's weights take on a GPU, from the heads of its files, or as they would be. Pure.
 
 Source: vLLM loads tensors in the model's type (`dtype = auto`: the file's, but 16 bits for 32), and
 `quantization = "fp8"` of a model that is not quantized makes its linear layers one byte each.
@@ -34,8 +34,7 @@ def loaded_bytes(
 
 
 def _element_bytes(name: str, tensor: Tensor, made_small: bool, dtype: str) -> int:
-    linear = len(tensor.shape) == 2 and not any(part in name for part in EMBEDDINGS)
-    if made_small and linear:
+    if made_small and _is_linear(name, tensor):
         return 1
     if tensor.dtype in WIDE:
         return 4 if dtype == "float32" else 2
@@ -45,8 +44,14 @@ def _element_bytes(name: str, tensor: Tensor, made_small: bool, dtype: str) -> i
 def adapter_bytes(tensors: Mapping[str, Tensor], *, rank: int, slots: int) -> int:
     """Return what vLLM sets aside for LoRA: two matrices for each linear layer and slot."""
     sizes = [
-        sum(tensor.shape)
+        math.prod(tensor.shape[:-2]) * sum(tensor.shape[-2:])
         for name, tensor in tensors.items()
-        if len(tensor.shape) == 2 and not any(part in name for part in EMBEDDINGS)
+        if _is_linear(name, tensor)
     ]
     return sum(sizes) * rank * slots * 2
+
+
+def _is_linear(name: str, tensor: Tensor) -> bool:
+    """Tell whether a tensor is a linear layer's, or all those of a layer's experts."""
+    dimensions = 3 if ".experts." in name else 2
+    return len(tensor.shape) in (2, dimensions) and not any(part in name for part in EMBEDDINGS)

@@ -77,6 +77,19 @@ def test_engine_that_does_not_fit_exits_1_with_the_fix(model: Path, tmp_path: Pa
     assert found["will-it-fit"]["engine"] == "chat"
 
 
+def test_sizes_without_weights_are_an_estimate_and_said_to_be(model: Path, tmp_path: Path) -> None:
+    (model / "model.safetensors").unlink()
+    (model / "config.json").write_text(json.dumps({**M8B, "model_type": "qwen3"}))
+    text = engine(model, "max_model_len = 4096")
+    result = run(tmp_path, text, "--gpu-memory", "139.8GiB")
+    assert "(predicted; weights by an estimate from config.json)" in result.output
+    result = run(tmp_path, text, "--gpu-memory", "16GiB")
+    assert "weights of 15.3 GiB (an estimate from config.json) do not fit" in result.output
+    (model / "config.json").write_text(json.dumps({**M8B, "model_type": "brand_new"}))
+    result = run(tmp_path, text, "--gpu-memory", "16GiB")
+    assert "this architecture (model_type: brand_new) are not guessed" in result.output
+
+
 def test_what_cannot_be_said_is_said(tmp_path: Path) -> None:
     result = run(tmp_path, engine(tmp_path / "gone"))
     assert result.exit_code == 1

@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.doctor import WELL
 from tests.helpers.make import DATA, config
+from tests.helpers.models import CONFIGS
 from tests.helpers.wheels import fake_engine
 from vllmd.cli import examining
 from vllmd.cli.examining import HostView, as_table, lines_of, look, make_case
@@ -77,6 +78,19 @@ def test_hub_is_asked_only_for_what_must_be_downloaded(
     case = make_case(made, "a", view(**env), network=network)
     assert seen == asked
     assert case.hub == ("gone" if asked else None)
+
+
+def test_model_that_can_be_downloaded_is_known_by_the_hubs_config(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub, "problem", lambda *_: None)
+    monkeypatch.setattr(hub, "config_of", lambda *_: CONFIGS["Qwen3-8B"])
+    made = config('[engines.a]\nmodel = "org/m"\nexecutable = "sh"\n')
+    case = make_case(made, "a", view())
+    assert case.model.folder is None
+    assert case.model.is_estimate
+    assert case.capacity is not None
+    assert make_case(made, "a", view(), network=False).model.config == {}
 
 
 def test_stand_in_is_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.doctor import WELL
+from tests.helpers.models import CONFIGS
 from tests.unit.doctor.test_models import make
 from vllmd.cli import init
 from vllmd.cli.examining import HostView
@@ -25,6 +26,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     view = HostView(WELL, UserAccount("root", 0, frozenset()), env)
     monkeypatch.setattr(init, "look", lambda *_: view)
     monkeypatch.setattr(models, "USUAL", (tmp_path / "models",))
+    monkeypatch.setattr(init.hub, "config_of", lambda *_: {})  # type: ignore[attr-defined]
 
 
 def run(folder: Path, *arguments: str, text: str = "") -> Result:
@@ -66,6 +68,27 @@ def test_what_is_named_is_taken(tmp_path: Path) -> None:
         "enable_prefix_caching",
     }
     assert run(tmp_path, "--yes", "--name", "A B").exit_code == 2
+
+
+def test_numbers_for_a_model_to_be_downloaded_are_by_the_hubs_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def config_of(name: str, _: object) -> object:
+        asked.append(name)
+        return CONFIGS["Llama-3-70B"]
+
+    monkeypatch.setattr(init.hub, "config_of", config_of)  # type: ignore[attr-defined]
+    shown = json.loads(run(tmp_path, "--yes", "--json", "--model", "org/big").stdout)
+    found = {each["key"]: each["value"] for each in shown["settings"]}
+    # 131.4 GiB of weights on one GPU of 139.8: there is no room, and no second GPU
+    assert "max_model_len" not in found
+    assert asked == ["org/big"]
+    monkeypatch.setattr(init.hub, "config_of", lambda *_: CONFIGS["Qwen3-8B"])  # type: ignore[attr-defined]
+    shown = json.loads(run(tmp_path / "b", "--yes", "--json", "--model", "org/m").stdout)
+    found = {each["key"]: each["value"] for each in shown["settings"]}
+    assert found["max_model_len"] == 32768
 
 
 def test_no_model_says_where_it_looked(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.doctor import M8B
+from tests.helpers.models import CONFIGS
 from vllmd.doctor.architecture import Architecture, read
 
 
@@ -57,6 +58,24 @@ def test_window_that_is_not_used_counts_for_nothing() -> None:
 def test_layers_without_attention_hold_no_tokens() -> None:
     kinds = ["linear_attention"] * 3 + ["full_attention"]
     assert bytes_of(layer_types=kinds) == 2 * 8 * 128 * 2
+
+
+def test_layers_with_a_state_hold_as_much_of_a_long_request() -> None:
+    """Bamba: 29 of 32 layers are Mamba 2, the others hold 8 heads of 128."""
+    bamba = read(CONFIGS["Bamba-9B"])
+    assert bamba is not None
+    state = 29 * (8192 * 128 + (8192 + 256) * 3) * 2
+    token = 3 * 2 * 8 * 128 * 2
+    for length in (1, 10_000):
+        assert bamba.kv_bytes(length, element_bytes=2, gpus=1) == state + length * token
+    assert bamba.kv_bytes(1, element_bytes=2, gpus=2) == (state + token) // 2
+
+
+def test_model_of_states_alone_has_no_heads() -> None:
+    mamba = read(CONFIGS["Mamba-2.8B"])
+    assert mamba is not None
+    one = mamba.kv_bytes(1, element_bytes=2, gpus=1)
+    assert one == mamba.kv_bytes(9999, element_bytes=2, gpus=1) == 64 * (5120 * 19) * 2
 
 
 def test_sizes_of_a_model_that_also_sees_are_those_of_its_text() -> None:

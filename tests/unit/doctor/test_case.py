@@ -42,6 +42,32 @@ def test_shard_that_is_missing_or_cut_short_is_named(tmp_path: Path) -> None:
     assert any("index" in each for each in read_model(str(tmp_path), {}).problems)
 
 
+def test_sizes_are_those_of_config_json_where_weights_are_missing(tmp_path: Path) -> None:
+    config = {**M8B, "model_type": "qwen3"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    made = read_model(str(tmp_path), {})
+    assert made.is_estimate
+    assert made.parameters == 8_190_735_360
+    assert case(model=made).capacity is not None
+    # a download that broke off: what is there says too little
+    write_adapter(tmp_path)
+    index = {"weight_map": {"a": "adapter_model.safetensors", "b": "two.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    broken = read_model(str(tmp_path), {})
+    assert broken.tensors
+    assert broken.parameters == made.parameters
+    # whole files go before it
+    (tmp_path / "model.safetensors.index.json").unlink()
+    assert not read_model(str(tmp_path), {}).is_estimate
+
+
+def test_sizes_of_an_architecture_that_is_not_known_are_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**M8B, "model_type": "brand_new"}))
+    made = read_model(str(tmp_path), {})
+    assert (made.parameters, made.is_estimate) == (0, False)
+    assert case(model=made).capacity is None
+
+
 @pytest.mark.parametrize(
     ("engine", "element", "gpus"),
     [

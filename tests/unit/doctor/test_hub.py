@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from vllmd.doctor.hub import problem
+from vllmd.doctor.hub import config_of, problem
 
 STATUS = {"/open/m": 200, "/gated/m": 401, "/none/m": 404, "/ill/m": 503}
 
@@ -17,6 +17,13 @@ class _Hub(BaseHTTPRequestHandler):
         allowed = self.headers.get("Authorization") == "Bearer good"
         self.send_response(200 if allowed and name == "/gated/m" else STATUS[name])
         self.end_headers()
+
+    def do_GET(self) -> None:
+        name = self.path.removesuffix("/resolve/main/config.json")
+        text = {"/open/m": b'{"model_type": "llama"}', "/odd/m": b"[1]", "/long/m": b"x" * 5000}
+        self.send_response(200 if name in text else STATUS[name])
+        self.end_headers()
+        self.wfile.write(text.get(name, b""))
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -44,6 +51,19 @@ def endpoint() -> Iterator[str]:
 def test_hub_says_why_not(endpoint: str, model: str, token: str, words: str | None) -> None:
     found = problem(model, {"HF_ENDPOINT": endpoint, "HF_TOKEN": token})
     assert found is None if words is None else (found or "").startswith(words)
+
+
+@pytest.mark.parametrize("model", ["gated/m", "none/m", "ill/m", "odd/m", "long/m"])
+def test_config_is_empty_where_the_hub_does_not_give_one(
+    endpoint: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vllmd.doctor.hub.MAX_CONFIG_BYTES", 1000)
+    assert config_of(model, {"HF_ENDPOINT": endpoint}) == {}
+    assert config_of(model, {"HF_ENDPOINT": "http://127.0.0.1:1"}) == {}
+
+
+def test_config_is_that_of_the_hub(endpoint: str) -> None:
+    assert config_of("open/m", {"HF_ENDPOINT": endpoint}) == {"model_type": "llama"}
 
 
 def test_hub_out_of_reach_is_said() -> None:

@@ -40,7 +40,7 @@ def test_h200_gets_all_that_is_useful() -> None:
     assert settings(subject(H200_CUDA)) == {
         "gpu_memory_utilization": 0.9,
         "max_model_len": 32768,
-        "max_num_seqs": 96,
+        "max_num_seqs": 97,
         "enable_prefix_caching": True,
     }
 

@@ -109,6 +109,8 @@ def will_it_fit(case: Case) -> Iterator[Finding]:
     if capacity is None or model is None or gpu is None:
         return
     weights, budget = format_bytes(capacity.weights_bytes), format_bytes(capacity.budget_bytes)
+    if case.model.is_estimate:
+        weights += " (an estimate from config.json)"
     if not capacity.fits:
         yield Finding(
             "will-it-fit",

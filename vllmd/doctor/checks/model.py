@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, FindingSeverity
+from vllmd.doctor.weights import loaded_bytes
 from vllmd.shim.files import read_json
+from vllmd.util.units import format_bytes
 
 SLOW = {"awq": "awq_marlin", "gptq": "gptq_marlin"}
 
@@ -32,11 +34,13 @@ def model_missing(case: Case) -> Iterator[Finding]:
             f"Download it once: hf download {name}",
         )
     else:
+        size = loaded_bytes(case.model.weights, case.model.config)
         yield Finding(
             "model-missing",
             FindingSeverity.INFO,
             f"model: {name!r} is not in the hub's cache yet",
-            "The first start downloads it, and its size is not known before.",
+            "The first start downloads it"
+            + (f", about {format_bytes(size)}." if size else ", and its size is not known before."),
             f"Download it beforehand: hf download {name}",
         )
 
