@@ -99,6 +99,7 @@ PURE = {
     "engine/restart/policy.py",
     "engine/state_machine.py",
     "eventlog/narrative.py",
+    "gpu/growth.py",
     "gpu/memory_shares.py",
     "gpu/fit.py",
     "gpu/peaks.py",

@@ -123,7 +123,7 @@ def report(shown: dict[str, Any], now: float) -> list[str]:
         lines += _gpu(gpu, now)
     for engine, size in shown["growth_bytes"].items():
         sign = "+" if size >= 0 else "-"
-        lines.append(f"{engine}: {sign}{format_bytes(abs(size))} since it became ready")
+        lines.append(f"{engine}: {sign}{format_bytes(abs(size))} beyond its largest batch")
     rows = [_process(gpu, p) for gpu in shown["gpus"] for p in gpu["processes"]]
     if rows:
         lines.append("")

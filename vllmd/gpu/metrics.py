@@ -102,7 +102,7 @@ def _memory(figures: GpuFigures) -> Iterator[Metric]:
             margin.add_metric([*_of(each), name], left)
     growth = GaugeMetricFamily(
         "vllmd_engine_gpu_memory_growth_bytes",
-        "What the engine holds on all GPUs beyond what it held when it became ready, in bytes.",
+        "What the engine holds on all GPUs beyond its largest batch so far, in bytes.",
         labels=[LABEL],
     )
     for engine, size in figures.growth.items():

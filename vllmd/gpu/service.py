@@ -27,6 +27,7 @@ from vllmd.events.gpu import (
     GpuReleased,
 )
 from vllmd.gpu import attribution, fit, hardware, memory_shares
+from vllmd.gpu.growth import Baseline
 from vllmd.gpu.kernel_log import KernelLog
 from vllmd.gpu.latest import PEAKS, Device, LatestReadings, MemoryListing, Periods
 from vllmd.gpu.memory_shares import Holder, Owner
@@ -73,6 +74,7 @@ class GpuService:
         self._kernel = KernelLog(self._take_kernel_xid, clock)
         self._holders: dict[str, tuple[Holder, ...]] = {}
         self._growth: dict[str, int] = {}
+        self._attributed_at = clock.monotonic()
         self.xids = XidLog(self._state.xids)
         self._pace_s = settings.processes_s
         self._awaiting: set[asyncio.Event] = set()
@@ -193,16 +195,19 @@ class GpuService:
         }
         held = {e.name: (e, self.engine_bytes(e.name)) for e in self._engines()}
         self._growth = {}
+        now = self._clock.monotonic()
+        passed_s, self._attributed_at = now - self._attributed_at, now
         for name, (engine, size) in held.items():
-            run, base = self._state.baselines.get(name, ("", 0))
+            base = self._state.baselines.get(name)
             if engine.run_id is None or not size or engine.state is not State.READY:
                 continue
-            if run != engine.run_id:
+            if base is None or base.run_id != engine.run_id:
                 if not all(listing.at > engine.since for listing in listings.values()):
                     continue
-                self._state.baselines[name] = engine.run_id, size
-                base = size
-            self._growth[name] = size - base
+                base = Baseline(engine.run_id, size)
+            base = base.after(size, engine.requests_running or 0, passed_s)
+            self._state.baselines[name] = base
+            self._growth[name] = size - base.bytes
         self._state_file.save(self._state)
 
     def _shims(self) -> dict[int, str]:

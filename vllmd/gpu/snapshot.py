@@ -99,7 +99,7 @@ class GpuFigures:
     """The sentence that says that these two do not fit; None if they do, or nobody knows."""
     devices: tuple[DeviceFigures, ...]
     growth: Mapping[str, int]
-    """By engine: what it holds more than when it became ready, in bytes."""
+    """By engine: what it holds more than with its largest batch so far, in bytes."""
     errors: Mapping[str, int]
     """Failed calls of NVML since the reader began, by NVML's number."""
     cpu_s: float

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from vllmd.gpu.growth import Baseline
 from vllmd.shim.proc import boot_id
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.state_file import StateFile
@@ -24,8 +25,8 @@ class GpuState:
     """Processes of engines that held GPU memory, with the engine's name."""
     sessions: dict[int, str] = attrs.field(factory=dict)
     """Sessions that engines were started in."""
-    baselines: dict[str, tuple[str, int]] = attrs.field(factory=dict)
-    """What each engine held when it became ready: its run, and bytes."""
+    baselines: dict[str, Baseline] = attrs.field(factory=dict)
+    """From where the growth of each engine counts."""
     xids: dict[tuple[str, int], tuple[int, float]] = attrs.field(factory=dict)
     """By UUID and number: how often, and when last, in seconds since the epoch."""
     indices: dict[str, int] = attrs.field(factory=dict)
@@ -59,7 +60,8 @@ class GpuStateFile:
             "boot": boot_id(),
             "processes": [[p, s, e] for (p, s), e in state.processes.items()],
             "sessions": [[s, e] for s, e in state.sessions.items()],
-            "baselines": [[e, r, b] for e, (r, b) in state.baselines.items()],
+            "baselines": [[e, b.run_id, b.bytes] for e, b in state.baselines.items()],
+            "settling": {e: [b.most_running, b.worked_s] for e, b in state.baselines.items()},
             "xids": [[u, x, n, at] for (u, x), (n, at) in state.xids.items()],
             "indices": dict(state.indices),
             "mismatch": state.mismatch,
@@ -75,8 +77,17 @@ def _from_json(record: Mapping[str, Any]) -> GpuState:
     return GpuState(
         processes={(int(p), int(s)): str(e) for p, s, e in record["processes"]},
         sessions={int(s): str(e) for s, e in record["sessions"]},
-        baselines={str(e): (str(r), int(b)) for e, r, b in record["baselines"]},
+        baselines={
+            str(e): Baseline(str(r), int(b), *_settling(record, e))
+            for e, r, b in record["baselines"]
+        },
         xids={(str(u), int(x)): (int(n), float(at)) for u, x, n, at in record["xids"]},
         indices={str(u): int(i) for u, i in record["indices"].items()},
         mismatch=record["mismatch"],
     )
+
+
+def _settling(record: Mapping[str, Any], engine: str) -> tuple[int, float]:
+    """Return what an older version did not keep."""
+    most, worked_s = record.get("settling", {}).get(engine, (0, 0.0))
+    return int(most), float(worked_s)

@@ -56,7 +56,7 @@ class RuleSettings:
     foreign_bytes: int = setting(
         GIB, "VRAM of a process outside vllmd that is worth an alert.", "bytes"
     )
-    leak_bytes: int = setting(GIB, "Growth of an engine since it was ready.", "bytes")
+    leak_bytes: int = setting(GIB, "Growth of an engine beyond its largest batch.", "bytes")
     disk_ratio: float = setting(0.05, "Share of a file system that stays free.", "ratio")
 
     def __attrs_post_init__(self) -> None:

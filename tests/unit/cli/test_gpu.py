@@ -67,8 +67,8 @@ def test_report_answers_what_is_asked_at_night() -> None:
     assert "2 ECC errors" in text
     assert "Xid 79 (1m ago): the GPU has fallen off the bus; it needs: reboot" in text
     assert "Xid 45 (3 times, 10m ago)" in text
-    assert "chat: +3.0 GiB since it became ready" in text
-    assert "code: -1.0 KiB since it became ready" in text
+    assert "chat: +3.0 GiB beyond its largest batch" in text
+    assert "code: -1.0 KiB beyond its largest batch" in text
     assert "0    77   orphan chat  vllmd  20.0 GiB   VLLM::Worker" in text
     assert "0    8    foreign      -      not known  (cannot be seen from here)" in text
 

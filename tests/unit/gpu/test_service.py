@@ -76,6 +76,21 @@ def test_growth_counts_from_when_the_engine_became_ready(scene: GpuScene) -> Non
     assert scene.gpus.figures().growth == {"chat": 2 * GIB}
 
 
+def test_growth_of_a_first_full_batch_is_none(scene: GpuScene) -> None:
+    """As seen on an H200: 671 to 847 MB more after the first real load, and no more after that."""
+    scene.becomes("chat", State.READY)
+    scene.clock.now += 1
+    scene.holds(CHAT)
+    scene.becomes("chat", State.READY, requests_running=64)
+    for gib, passed in ((50, 5), (51, 5), *((51, 10) for _ in range(60))):
+        scene.clock.now += passed
+        scene.holds((G1, 10, gib, Owner.ENGINE, "chat"))
+        assert scene.gpus.figures().growth == {"chat": 0}
+    scene.clock.now += 10
+    scene.holds((G1, 10, 52, Owner.ENGINE, "chat"))
+    assert scene.gpus.figures().growth == {"chat": GIB}
+
+
 def test_growth_goes_on_in_the_next_daemon_and_begins_anew_with_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vllmd.gpu.growth import Baseline
 from vllmd.gpu.state_file import MAX_PROCESSES, GpuState, GpuStateFile
 from vllmd.shim.proc import boot_id
 
@@ -13,7 +14,7 @@ def state() -> GpuState:
     return GpuState(
         processes={(10, 99): "chat"},
         sessions={10: "chat"},
-        baselines={"chat": ("run-1", 5)},
+        baselines={"chat": Baseline("run-1", 5, 7, 30.0)},
         xids={("GPU-1", 79): (2, 1_000_000.0)},
         indices={"GPU-1": 0},
         mismatch="x",
@@ -24,6 +25,15 @@ def test_notes_come_back(tmp_path: Path) -> None:
     book = GpuStateFile(tmp_path / "gpus.json")
     book.save(state())
     assert book.load() == state()
+
+
+def test_baselines_of_an_older_version_are_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "gpus.json"
+    GpuStateFile(path).save(state())
+    record = json.loads(path.read_text())
+    del record["settling"]
+    path.write_text(json.dumps(record))
+    assert GpuStateFile(path).load().baselines == {"chat": Baseline("run-1", 5)}
 
 
 def test_notes_of_another_boot_are_forgotten(tmp_path: Path) -> None:

@@ -56,9 +56,9 @@ def group(settings: RuleSettings) -> RuleGroup:
                 vllmd_engine_gpu_memory_growth_bytes > {settings.leak_bytes}
                   and deriv(vllmd_engine_gpu_memory_growth_bytes[1h]) > 0
                 """,
-                f"{ENGINE} grew by {SIZE} since it was ready, and still grows",
-                "vLLM takes its memory at the start and keeps to it. Restart it in a quiet hour: "
-                "'vllmd restart' drains first.",
+                f"{ENGINE} grew by {SIZE} beyond its largest batch, and still grows",
+                "vLLM takes its memory at the start and with its first full batches. Restart it "
+                "in a quiet hour: 'vllmd restart' drains first.",
                 wait="90m",
             ),
             Alert(

@@ -65,8 +65,9 @@ MEMORY = PanelRow(
             steps=((0, "red"), (1, "green")),
         ),
         Panel(
-            "Growth since the engine was ready",
-            "vLLM takes its memory at the start. What grows without end is a leak.",
+            "Growth beyond the largest batch",
+            "vLLM takes its memory at the start and with its first full batches. What grows "
+            "without end is a leak.",
             "bytes",
             [
                 Query(
