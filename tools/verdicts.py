@@ -1,17 +1,23 @@
-"""Is `vllmd why --log` right? Over the corpus of tests/verdicts, by subject.
+"""Is `vllmd why` right, of a file and of a run that it follows? Over the corpus, by subject.
 
+`right` to `quoted` are of the file (`why --log`); `live` counts what is right of the same output as
+it grows in an engine's log, is cut, and survives a restart of the daemon; `early` what is right
+while a start still goes on.
 A third of the kinds is held out: no pattern may be made to fit them, so their cases are counted,
 and named only with --held-out.
 """
 
 import argparse
 import collections
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
+import structlog
 
 from tests.verdicts.corpus import cases
+from tests.verdicts.live import Seen, seen_live
 from tests.verdicts.model import Case
 from vllmd.engine.causes.base import Diagnosis
 from vllmd.engine.offline_diagnosis import diagnose_output
@@ -26,6 +32,17 @@ class Verdict:
 
     case: Case
     found: Diagnosis
+    live: Seen | None = None
+
+    @property
+    def right_live(self) -> bool:
+        """Return whether the daemon's cause is one of the case's."""
+        return self.live is not None and self.live.end.cause in self.case.failure.causes
+
+    @property
+    def right_early(self) -> bool:
+        """Return whether the cause was told before the end."""
+        return self.live is not None and self.live.early in self.case.failure.causes
 
     @property
     def right(self) -> bool:
@@ -54,9 +71,10 @@ class Verdict:
         return not words or any(words in line for line in self.found.evidence)
 
 
-def judge(case: Case) -> Verdict:
-    """Return what is said of a case."""
-    return Verdict(case, diagnose_output(list(case.lines), case.failure.exit_code))
+def judge(case: Case, folder: Path | None = None) -> Verdict:
+    """Return what is said of a case; live too, if there is an empty folder for its log."""
+    found = diagnose_output(list(case.lines), case.failure.exit_code)
+    return Verdict(case, found, seen_live(case, folder) if folder else None)
 
 
 def table(verdicts: Iterable[Verdict]) -> list[str]:
@@ -66,7 +84,7 @@ def table(verdicts: Iterable[Verdict]) -> list[str]:
         groups[verdict.case.subject].append(verdict)
     whole = [verdict for group in groups.values() for verdict in group]
     rows = [
-        f"{'':12}{'cases':>6}{'right':>12}{'unknown':>9}{'wrong':>7}{'held':>6}{'retried':>12}{'quoted':>8}"
+        f"{'':12}{'cases':>6}{'right':>12}{'unknown':>9}{'wrong':>7}{'held':>6}{'retried':>12}{'quoted':>8}{'live':>6}{'early':>7}"
     ]
     for name, group in [*groups.items(), ("all", whole)]:
         size, right = len(group), sum(v.right for v in group)
@@ -76,6 +94,7 @@ def table(verdicts: Iterable[Verdict]) -> list[str]:
         rows.append(
             f"{name:12}{size:6}{right:7} {share:>4}{size - right - wrong:9}{wrong:7}"
             f"{sum(v.held for v in group):6}{retried:>12}{sum(v.quoted for v in group):8}"
+            f"{sum(v.right_live for v in group):6}{sum(v.right_early for v in group):7}"
         )
     return rows
 
@@ -89,11 +108,16 @@ def missed(verdict: Verdict) -> str:
             ("HELD", verdict.held),
             ("RETRIED", verdict.retried),
             ("other line", not verdict.quoted),
+            ("NOT LIVE", verdict.right and not verdict.right_live),
         )
         if on
     )
     want = "|".join(verdict.case.failure.causes)
     return f"{verdict.case.name:60} {mark:8}{flags:20} said {verdict.found.cause}, is {want}"
+
+
+def _drop(*_: object) -> dict[str, object]:
+    raise structlog.DropEvent
 
 
 def main() -> None:
@@ -102,9 +126,12 @@ def main() -> None:
     options.add_argument("--held-out", action="store_true", help="name the held-out cases too")
     options.add_argument("--write", type=Path, metavar="FOLDER", help="write each case as a file")
     asked = options.parse_args()
-    verdicts = [judge(case) for case in cases()]
+    structlog.configure(processors=[_drop])
+    with tempfile.TemporaryDirectory() as folder:
+        verdicts = [judge(case, Path(folder)) for case in cases()]
     for verdict in verdicts:
-        fine = verdict.right and verdict.quoted and not verdict.held and not verdict.retried
+        fine = verdict.right_live and verdict.right and verdict.quoted
+        fine = fine and not verdict.held and not verdict.retried
         if not fine and (asked.held_out or not verdict.case.failure.held_out):
             print(missed(verdict))
         if asked.write:

@@ -114,6 +114,7 @@ PURE = {
     "logs/counting.py",
     "logs/excerpt.py",
     "logs/lines.py",
+    "logs/milestones.py",
     "lora/adapter_status.py",
     "lora/plan.py",
     "lora/validation.py",

@@ -3,9 +3,12 @@
 from collections import Counter
 
 import attrs
+import pytest
+from structlog.testing import capture_logs
 
 from tests.verdicts.corpus import BY_NAME, SUBJECTS, cases
-from tests.verdicts.model import VERSIONS
+from tests.verdicts.failures import traps
+from tests.verdicts.model import VERSIONS, Phase
 from tests.verdicts.wrappers import WRAPPERS
 from tools.verdicts import Verdict, judge, table
 from vllmd.engine.causes.base import Kind
@@ -61,24 +64,48 @@ def test_cases_are_the_same_each_time() -> None:
     assert list(cases()) == CASES
 
 
-VERDICTS = [judge(case) for case in CASES]
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
+    folder = tmp_path_factory.mktemp("live")
+    with capture_logs():
+        return [judge(case, folder) for case in CASES]
 
 
 WRONG = {"kernel-image-invalid", "exception-printed-before-an-engine-is-dead"}
 """Kinds that are named wrongly so far; the goal is none."""
 
 
-def test_why_is_wrong_with_confidence_about_no_other_kind() -> None:
-    wrong = {v.case.failure.name: v.found.cause for v in VERDICTS if v.wrong}
+def test_why_is_wrong_with_confidence_about_no_other_kind(verdicts: list[Verdict]) -> None:
+    wrong = {v.case.failure.name: v.found.cause for v in verdicts if v.wrong}
     assert {kind: cause for kind, cause in wrong.items() if kind not in WRONG} == {}
 
 
-def test_why_holds_no_engine_that_another_start_mends() -> None:
-    assert not [(v.case.name, v.found.cause) for v in VERDICTS if v.held]
+def test_why_holds_no_engine_that_another_start_mends(verdicts: list[Verdict]) -> None:
+    assert not [(v.case.name, v.found.cause) for v in verdicts if v.held]
 
 
-def test_table_has_a_row_for_each_subject_and_one_for_all() -> None:
-    rows = table(VERDICTS)
+def test_daemon_that_follows_a_run_finds_the_cause_that_its_file_shows(
+    verdicts: list[Verdict],
+) -> None:
+    found = {v.case.name: (v.found.cause, v.live.end.cause) for v in verdicts if v.live}
+    assert len(found) == len(CASES)
+    assert {name: both for name, both in found.items() if both[0] != both[1]} == {}
+
+
+TOLD_ANEW = {*traps.EARLIER, "opentelemetry-not-installed"}
+"""Of a run before the last one; what the daemon before has read is not known."""
+
+
+def test_cause_that_is_told_of_a_start_under_way_is_right(verdicts: list[Verdict]) -> None:
+    starts = [v for v in verdicts if v.case.failure.phase is not Phase.SERVING]
+    told = [v for v in starts if v.live and v.live.early]
+    assert len(told) > 0.6 * len(starts)
+    wrong = {v.case.failure.name for v in told if not v.right_early}
+    assert wrong - WRONG - TOLD_ANEW == set()
+
+
+def test_table_has_a_row_for_each_subject_and_one_for_all(verdicts: list[Verdict]) -> None:
+    rows = table(verdicts)
     assert [row.split()[0] for row in rows[1:]] == [*SUBJECTS, "all"]
     assert f"{len(CASES)}" in rows[-1]
     assert table([])[-1].split()[:2] == ["all", "0"]

@@ -245,6 +245,7 @@ class Engines:
             secrets=secrets,
             gpu=view_of(services.gpus, engine),
             errors=services.outputs.errors[name],
+            look=lambda: services.outputs.look(name),
             ended=services.ended,
         )
 

@@ -44,6 +44,8 @@ class EngineContext:
     secrets: tuple[str, ...] = ()
     """What must not reach the log."""
     errors: FirstErrors = attrs.field(factory=FirstErrors)
+    look: Callable[[], None] = lambda: None
+    """Has `errors` know what was printed up to now; waits for the disk."""
     ended: Callable[[], None] = lambda: None
     """Told when nothing of a run is left, before the next one."""
 

@@ -77,6 +77,13 @@ class EngineState:
         """Whether this run was ready before."""
         return self._ready_at is not None
 
+    def had_served(self, run_id: str) -> bool:
+        """Tell whether a run was ready, as this daemon or the one before it knew."""
+        if self.run is not None:
+            return self.run.run_id == run_id and self.has_served
+        kept = self._run_states.load(self._clock)
+        return kept is not None and kept.run.run_id == run_id and kept.ready_at is not None
+
     def save(self) -> None:
         """Write down what is to outlive the daemon."""
         self._memory.save(self.known)

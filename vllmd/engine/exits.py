@@ -61,15 +61,19 @@ class Exit:
         return text
 
 
-def explain(end: Exit, printed: Iterable[str]) -> Exit:
-    """Return `end` with its diagnosis, if nobody asked for it; `printed` is the run's output."""
+def explain(end: Exit, printed: Iterable[str], *, served: bool = False) -> Exit:
+    """Return `end` with its diagnosis, if nobody asked for it; `printed` is the run's output.
+
+    `served` if the run is known to have been ready.
+    """
     if end.requested:
         return end
     lines = [*printed]
     known = set(lines)
     # the shim's last lines are mostly the log's: said twice, they read like a run that is cut off
     lines += (line for line in end.tail if line not in known) if end.error is None else [end.error]
-    return attrs.evolve(end, diagnosis=diagnose(Facts(end.label, tuple(lines), end.marks)))
+    facts = Facts(end.label, tuple(lines), end.marks, served)
+    return attrs.evolve(end, diagnosis=diagnose(facts))
 
 
 def report_of(end: Exit, engine: str) -> FailureReport:

@@ -27,7 +27,7 @@ from vllmd.events.engine import (
     EngineOrphansKilled,
     ShimLost,
 )
-from vllmd.logs.reader import end_of
+from vllmd.logs.reader import Position, end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
 from vllmd.util.deadline import run_within
@@ -114,11 +114,17 @@ class Runs:
         """Return the last lines of a run without secrets; none if the disk does not answer."""
         if run is None:
             return []
+        context = self._context
+
+        def read() -> tuple[list[str], Position | None]:
+            context.look()
+            return read_last_lines(run)
+
         try:
-            read = await run_within(run["log"], lambda: read_last_lines(run), READ_S)
+            lines, since = await run_within(run["log"], read, READ_S)
         except OSError:
-            read = []
-        return [self._context.mask(line) for line in self._context.errors.before(read)]
+            lines, since = [], None
+        return [context.mask(line) for line in context.errors.before(lines, since)]
 
     async def lives_on(self) -> bool:
         """Tell whether a shim lives whose connection has just ended without a word.
@@ -211,7 +217,9 @@ class Runs:
         if run is not None:
             ended = exits.witnessed(ended, context.gpu.seen(run["started_at"]))
         printed = await self.printed(run)
-        return exits.explain(exits.masked(ended, context.mask), printed), printed
+        served = self._state.had_served(ended.run_id)
+        ended = exits.explain(exits.masked(ended, context.mask), printed, served=served)
+        return ended, printed
 
     def lost(self, run_id: str, killed: list[str]) -> Exit:
         """Return the end of a run whose shim was killed, and with it the knowledge how."""

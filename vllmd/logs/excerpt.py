@@ -1,31 +1,18 @@
 """What of a huge output may say how its last run ended. Pure: no I/O."""
 
+from vllmd.logs import milestones
 from vllmd.util.units import KIB, MIB
 
 WHOLE_BYTES = 4 * MIB
 """An output up to this size is looked at whole."""
 HEAD_BYTES, TAIL_BYTES = 512 * KIB, 1 * MIB
 BEFORE_BYTES, AFTER_BYTES = 128 * KIB, 256 * KIB
-_BANNERS = (b"vLLM API server version", b"args: Namespace(", b"non-default args:")
-"""What a run prints near its start; the first of these that there is counts."""
+_BANNERS = tuple(map(str.encode, milestones.BANNERS))
+"""The first of these that there is counts."""
 _BANNER_BYTES = 8 * KIB
 """Of lines that a run prints before its banner."""
-_READY = b"Application startup complete."
-_FATAL = (
-    b"encountered a fatal error",
-    b"failed to start",
-    b"hit an exception",
-    b"background task failed",
-    b"has failed, terminating",
-    b"is already dead",
-    b"died unexpectedly",
-    b"exited unexpectedly",
-    b"died, exit code",
-    b"Watchdog caught",
-    b"EngineDeadError",
-    b"Fatal Python error",
-    b"terminate called",
-)
+_READY = milestones.READY.encode()
+_FATAL = tuple(map(str.encode, (*milestones.FATAL, "failed to start", "hit an exception")))
 """What is said when an engine ends: what comes before it is of interest, and a while after it."""
 
 

@@ -160,14 +160,15 @@ class LogReader:
         return True
 
 
-def read_last(log: str, since: Position, max_bytes: int) -> list[str]:
-    """Return the last lines that were printed after a position.
+def read_last(log: str, since: Position, max_bytes: int) -> tuple[list[str], Position]:
+    """Return the last whole lines that were printed after a position, and where they begin.
 
-    Returns: at most `max_bytes` of them; none if nothing can be read.
+    Returns: at most `max_bytes` of them; none if nothing can be read. Only a line that is longer
+    than that is cut.
     """
     parts: list[bytes] = []
     left = max_bytes
-    end = end_of(log)
+    begin = end = end_of(log)
     for number in range(end.number, since.number - 1, -1):
         try:
             file = open_number(log, number)
@@ -175,15 +176,36 @@ def read_last(log: str, since: Position, max_bytes: int) -> list[str]:
                 continue
             with file:
                 start = since.offset if number == since.number else 0
-                size = file.seek(0, io.SEEK_END)
-                file.seek(max(start, size - left))
-                parts.append(file.read(left))
+                part, offset = _end_of_file(file, start, left, cut_a_line=not parts)
         except (OSError, *DAMAGED):
             continue
-        left -= len(parts[-1])
-        if left <= 0:
+        if part:
+            parts.append(part)
+            begin = Position(number, offset)
+            left -= len(part)
+        if left <= 0 or offset > start:
             break
-    return b"".join(reversed(parts)).decode(errors="replace").splitlines()
+    return b"".join(reversed(parts)).decode(errors="replace").splitlines(), begin
+
+
+def _end_of_file(
+    file: BinaryIO, start: int, max_bytes: int, *, cut_a_line: bool
+) -> tuple[bytes, int]:
+    """Return the last whole lines of a file from an offset on, and where they begin.
+
+    If there is no whole one, it is the end of one, or nothing.
+    """
+    size = file.seek(0, io.SEEK_END)
+    offset = max(start, size - max_bytes)
+    if offset <= start:
+        file.seek(start)
+        return file.read(max_bytes), start
+    file.seek(offset - 1)
+    part = file.read(max_bytes + 1)
+    cut = part.find(b"\n") + 1
+    if cut in (0, len(part)):
+        cut = 1 if cut_a_line else len(part)
+    return part[cut:], offset - 1 + cut
 
 
 def _open(path: str) -> BinaryIO:

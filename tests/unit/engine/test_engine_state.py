@@ -8,7 +8,7 @@ from tests.helpers.clock import FakeClock
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
-from vllmd.engine.process.run_state import Endpoint, Run
+from vllmd.engine.process.run_state import Endpoint, Run, RunStates
 from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.state_machine import State, Trigger
@@ -51,6 +51,23 @@ async def test_ended_counts_and_measures_readiness(tmp_path: Path) -> None:
     assert (logs[0]["log_level"], logs[0]["last_line"]) == ("error", "last words")
     engine_state.ended(END)
     assert engine_state.ready_s == 0
+
+
+def test_had_served_is_known_of_the_run_that_the_daemon_before_followed(tmp_path: Path) -> None:
+    clock, states = FakeClock(), RunStates(tmp_path / "state.json")
+    first = EngineState("chat", clock, RestartStateFile(tmp_path / "chat.json"), states)
+    first.spawned(RUN, seen=True)
+    for event in (Trigger.START, Trigger.SPAWNED):
+        first.to(event)
+    assert not first.had_served("run-1")
+    first.ready()
+    assert first.had_served("run-1")
+    assert not first.had_served("run-2")
+    second = EngineState("chat", clock, RestartStateFile(tmp_path / "chat.json"), states)
+    assert second.had_served("run-1")
+    assert not second.had_served("run-2")
+    first.ended(END)
+    assert not second.had_served("run-1")
 
 
 @pytest.mark.parametrize("set_by_s", [-400 * 86400.0, -3600.0, 7200.0, 400 * 86400.0])

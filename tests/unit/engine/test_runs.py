@@ -1,5 +1,7 @@
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 
 from tests.helpers.clock import FakeClock
@@ -9,13 +11,21 @@ from vllmd.config import command
 from vllmd.engine import disk_space, exits
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
+from vllmd.engine.output.engine_output import EngineOutput
+from vllmd.engine.output.first_errors import FirstErrors
+from vllmd.engine.output.run_output import LAST_BYTES
+from vllmd.engine.process.run_state import Endpoint, Run
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.runs import MAX_RPC_BASE, RPC_BASE_PATH, Runs
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.errors import ShimError
+from vllmd.shim.protocol import ROTATION, RunRecord
 from vllmd.util.units import MIB
+
+UP = "INFO:     Application startup complete."
+CORE = "(EngineCore pid=7) ERROR 11-23 19:09:22 [core.py:1] "
 
 
 def made(folder: Path, text: str = "") -> tuple[Runs, EngineState, FakeSpawner]:
@@ -79,6 +89,55 @@ async def test_spawn_on_a_full_disk_says_which_and_how_full_it_is(
     spawner.error = "something else"
     with pytest.raises(ShimError, match=r"^something else$"):
         await runs.spawn("r")
+
+
+def run_of(runs: Runs, log: Path) -> RunRecord:
+    values: dict[str, Any] = {"run_id": "r", "log": str(log), "log_number": 1, "log_offset": 4}
+    record: RunRecord = {**values, "started_at": 1.0}  # type: ignore[typeddict-item]
+    return record
+
+
+async def test_explain_has_the_errors_read_up_to_the_end_and_tells_each_once(
+    tmp_path: Path,
+) -> None:
+    """The last look at the log is up to two seconds ago, and a flood has come since."""
+    runs, engine_state, _ = made(tmp_path)
+    log, errors = tmp_path / "chat.log", FirstErrors()
+    output = EngineOutput("chat", log, tmp_path, tmp_path / "memory.json", ROTATION, errors)
+    context = attrs.evolve(runs._context, errors=errors, look=output.look)
+    runs = Runs(runs._engine, runs._command, engine_state, context)
+    fatal = f"{CORE}EngineCore encountered a fatal error."
+    shown = f"{CORE}torch.OutOfMemoryError: CUDA out of memory."
+    flood = "(APIServer pid=1) ERROR 11-23 19:09:23 [a.py:4] EngineDeadError: see above\n"
+    log.write_text(f"old\n{UP}\n{fatal}\n{shown}\n" + flood * (LAST_BYTES // len(flood) + 99))
+    ended, printed = await runs.explain(
+        exits.Exit("0", requested=False, at=1.0, run_id="r"), run_of(runs, log)
+    )
+    assert ended.diagnosis is not None
+    assert ended.diagnosis.cause == "cuda_out_of_memory"
+    assert (printed[:3], printed.count(shown)) == ([UP, fatal, shown], 1)
+    output.close()
+
+
+@pytest.mark.parametrize(("served", "kind"), [(True, "transient"), (False, "configuration")])
+async def test_explain_goes_by_whether_the_run_is_known_to_have_served(
+    tmp_path: Path, served: bool, kind: str
+) -> None:
+    runs, engine_state, _ = made(tmp_path)
+    engine_state.spawned(Run("r", "hash", Endpoint("127.0.0.1", 8000, "m")), seen=True)
+    for event in (Trigger.START, Trigger.SPAWNED):
+        engine_state.to(event)
+    if served:
+        engine_state.ready()
+    log = tmp_path / "chat.log"
+    loaded = CORE.replace("ERROR", "INFO") + "Model loading took 9 GiB and 3 seconds"
+    failed = f"{CORE}EngineCore hit an exception\n{CORE}OutOfMemoryError: CUDA out of memory."
+    log.write_text(f"old\n{loaded}\n{failed}\n")
+    ended, _ = await runs.explain(
+        exits.Exit("0", requested=False, at=1.0, run_id="r"), run_of(runs, log)
+    )
+    assert ended.diagnosis is not None
+    assert (ended.diagnosis.cause, ended.diagnosis.kind) == ("cuda_out_of_memory", kind)
 
 
 async def test_lost_while_stopping_was_asked_for(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_read_goes_on_after_a_damaged_file_and_tells(log: Path, damage: bytes) -
     reader = LogReader(str(log), Position(1, 0))
     assert read_all(reader).endswith(b"2\ntwo\n3\n")
     assert reader.missed or damage == b""
-    assert read_last(str(log), Position(1, 0), 100) == ["2", "two", "3"]
+    assert read_last(str(log), Position(1, 0), 100)[0] == ["2", "two", "3"]
 
 
 def test_read_garbage_within_a_compressed_file_is_passed_over(log: Path) -> None:
@@ -150,9 +150,15 @@ def test_read_garbage_within_a_compressed_file_is_passed_over(log: Path) -> None
 
 
 def test_read_last_is_over_files_and_bounded(log: Path) -> None:
-    assert read_last(str(log), Position(1, 0), 100) == ["1", "2", "two", "3"]
-    assert read_last(str(log), Position(2, 2), 100) == ["two", "3"]
-    assert read_last(str(log), Position(1, 0), 4) == ["o", "3"]
+    assert read_last(str(log), Position(1, 0), 100) == (["1", "2", "two", "3"], Position(1, 0))
+    assert read_last(str(log), Position(2, 2), 100) == (["two", "3"], Position(2, 2))
+    assert read_last(str(log), Position(1, 0), 6) == (["two", "3"], Position(2, 2))
+
+
+def test_read_last_begins_with_a_whole_line_unless_there_is_none(log: Path) -> None:
+    assert read_last(str(log), Position(1, 0), 5) == (["3"], Position(3, 0))
+    log.write_bytes(b"x" * 99 + b"\n")
+    assert read_last(str(log), Position(3, 0), 9) == (["x" * 8], Position(3, 91))
 
 
 def test_read_of_a_log_that_is_a_fifo_waits_for_nobody(tmp_path: Path) -> None:
@@ -160,5 +166,5 @@ def test_read_of_a_log_that_is_a_fifo_waits_for_nobody(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.log.000001.times")
     reader = LogReader(str(tmp_path / "a.log"), Position(1, 0))
     assert reader.read() == b""
-    assert read_last(str(tmp_path / "a.log"), Position(1, 0), 100) == []
+    assert read_last(str(tmp_path / "a.log"), Position(1, 0), 100)[0] == []
     assert Arrivals(str(tmp_path / "a.log"), 1).at(0) is None

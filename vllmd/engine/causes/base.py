@@ -60,11 +60,13 @@ class Facts:
     label: str
     lines: tuple[str, ...] = ()
     marks: Mapping[str, str] = MappingProxyType({})
+    served: bool = False
+    """Whether the run is known to have been ready, whatever its output says of it."""
 
     @cached_property
     def reading(self) -> Reading:
         """What the lines say, read once."""
-        return read_output(self.lines)
+        return read_output(self.lines, served=self.served)
 
 
 @attrs.frozen

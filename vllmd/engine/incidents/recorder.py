@@ -95,7 +95,7 @@ class IncidentRecorder:
         folder, evidence = self._begin(run, reason, about)
 
         def read() -> Files:
-            lines = read_last_lines(run)
+            lines, _ = read_last_lines(run)
             return evidence([self._sources.mask(line) for line in lines])
 
         if not await asyncio.to_thread(self._write, folder, read):

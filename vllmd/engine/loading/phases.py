@@ -1,5 +1,7 @@
 """Where a loading engine stands, read from what it prints, or from its spans."""
 
+from vllmd.logs import milestones
+
 PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("init", ("Initializing a V1 LLM engine", "non-default args:")),
     ("download", ("Downloading weights", "Downloading shards", "Fetching ")),
@@ -25,7 +27,7 @@ PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("graphs", ("Capturing CUDA graph", "Graph capturing finished")),
     ("warm_up", ("Warming up model", "init engine (profile, create kv cache")),
-    ("listening", ("Starting vLLM server", "Application startup complete")),
+    ("listening", ("Starting vLLM server", milestones.READY)),
 )
 """Phases in their order, each with what announces it. `profile` runs the loaded model once, to see
 how much memory is left for the KV cache; with CUDA graphs, `compile` is a part of it.

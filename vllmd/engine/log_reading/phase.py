@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vllmd.engine.log_reading.entries import Entry
 from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.logs.milestones import READY
 
 
 class Phase(enum.StrEnum):
@@ -54,7 +55,7 @@ _MARKS = (
     (
         Phase.SERVING,
         re.compile(
-            r"^Application startup complete|^Uvicorn running on|Starting vLLM API server"
+            rf"^{READY}|^Uvicorn running on|Starting vLLM API server"
             r"|Starting vLLM server"
         ),
     ),
@@ -64,7 +65,7 @@ _MARKS = (
     ),
 )
 """What an output says when a phase begins. Source: logs of vLLM 0.4 to 0.32."""
-_READY = re.compile(r"^Application startup complete|^Uvicorn running on")
+_READY = re.compile(rf"^{READY}|^Uvicorn running on")
 _BY_FRAME = (
     (
         re.compile(

@@ -9,17 +9,10 @@ from vllmd.engine.log_reading.entries import LOUD, Entry, Stream, read_entries
 from vllmd.engine.log_reading.phase import Phase, is_ready, phase_by_lines, phase_of
 from vllmd.engine.log_reading.runs import last_run
 from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
+from vllmd.logs import milestones
 
-FATAL = re.compile(
-    r"EngineCore encountered a fatal error|EngineCore (?:hit an exception|failed)"
-    r"|Engine background task failed|AsyncLLMEngine has failed|MQLLMEngine is already dead"
-    r"|terminating server process|died unexpectedly|exited unexpectedly|died, exit code"
-    r"|[Ww]atchdog (?:caught collective|thread terminated)|Some NCCL operations have failed"
-    r"|Got fatal signal from worker|EngineDeadError"
-    r"|Fatal Python error|Segfault encountered|terminate called after|MQLLMEngine terminated"
-    r"|Engine loop (?:is not running|has died)|Background loop (?:is stopped|has errored)"
-)
-"""What is said only when the engine ends. Source: vLLM 0.4 to 0.32, PyTorch, Python."""
+FATAL = re.compile("|".join(map(re.escape, milestones.FATAL)))
+"""What is said only when the engine ends."""
 ECHO = re.compile(
     r"Engine core initialization failed|Engine process failed to start"
     r"|WorkerProc initialization failed"
@@ -180,15 +173,20 @@ class Reading:
         return phase_of(sign.thrown, self.phase) if sign.thrown else self.phase
 
 
-def read_output(lines: Sequence[str]) -> Reading:
-    """Read an output, of which the last run counts."""
+def read_output(lines: Sequence[str], *, served: bool = False) -> Reading:
+    """Read an output, of which the last run counts.
+
+    `served` if it is known from elsewhere that the run was ready: its output may not say so, or
+    not any more.
+    """
     entries = read_entries(lines)
     thrown = read_exceptions(entries)
     begin = last_run(entries, thrown)
     if begin:
         entries = entries[begin:]
         thrown = read_exceptions(entries)
-    ready_at = next((i for i, entry in enumerate(entries) if is_ready(entry)), None)
+    said = next((i for i, entry in enumerate(entries) if is_ready(entry)), None)
+    ready_at = -1 if said is None and served and not begin else said
     fatal = _first_fatal(entries, thrown, ready_at) if ready_at is not None else 0
     since = len(entries) if fatal is None else fatal
     if ready_at is not None and fatal is not None:
@@ -210,7 +208,7 @@ def read_output(lines: Sequence[str]) -> Reading:
         entries=tuple(entries),
         signs=tuple(signs),
         ready=ready,
-        phase=Phase.SERVING if ready_at is None and ready else phase_by_lines(entries, end),
+        phase=Phase.SERVING if ready and said is None else phase_by_lines(entries, end),
         hints=tuple(filter(_hints, entries)),
     )
 
@@ -305,7 +303,7 @@ def _of_lines(
     for each in thrown:
         for index in range(each.begin, each.end):
             inside.setdefault(index, set()).add(each.entry.stream)
-    for index in range(since or 0, len(entries)):
+    for index in range(max(0, since or 0), len(entries)):
         entry = entries[index]
         text = entry.text
         if entry.quiet or not text.strip() or text[0] in "^~":

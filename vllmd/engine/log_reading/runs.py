@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from vllmd.engine.log_reading.entries import QUIET, Entry
 from vllmd.engine.log_reading.tracebacks import Thrown
+from vllmd.logs.milestones import BANNERS
 
-_BANNERS = ("vLLM API server version", "non-default args:", "args: Namespace(", "█     █     █▄")
+_BANNERS = (*BANNERS, "█     █     █▄")
 """What the main process prints once, near its start. Source: logs of vLLM 0.4 to 0.32."""
 _EARLY = re.compile(
     r"Automatically detected platform|No platform detected|Triton is installed|Triton not installed"

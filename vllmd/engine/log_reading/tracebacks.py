@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import attrs
 
 from vllmd.engine.log_reading.entries import Entry, Stream
+from vllmd.logs.milestones import TRACEBACK
 
-BEGIN = "Traceback (most recent call last):"
 _FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line \d+(?:, in (?P<function>.+))?')
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
@@ -135,7 +135,7 @@ def read_exceptions(entries: Sequence[Entry]) -> list[Thrown]:
                 _interrupt(streams, entry)
                 continue
         stream = streams.setdefault(entry.stream, _Stream())
-        if index and entry.level is None and BEGIN in entry.text:
+        if index and entry.level is None and TRACEBACK in entry.text:
             _take_header(stream, entries[index - 1], entry)
         if (new := _read(stream, index, entry)) is not None:
             found.append(new)
@@ -163,7 +163,7 @@ def _read(stream: _Stream, index: int, entry: Entry) -> Thrown | None:
     text = entry.text
     if text[:4] in ("  | ", "    ", "  + ") and ("|" in text[:12] or "+" in text[:8]):
         text = _GROUP.sub("", text)
-    if text.rstrip().endswith(BEGIN) and '"' not in text[: -len(BEGIN)]:
+    if text.rstrip().endswith(TRACEBACK) and '"' not in text[: -len(TRACEBACK)]:
         _begin(stream, index, text.rstrip())
         return None
     if stream.open is not None:
@@ -210,7 +210,7 @@ def _goes_on(stream: _Stream, entry: Entry) -> bool:
 
 def _begin(stream: _Stream, index: int, text: str) -> None:
     stream.close_message()
-    header = text[: -len(BEGIN)].strip() or stream.said
+    header = text[: -len(TRACEBACK)].strip() or stream.said
     if not header and stream.last is not None and stream.last.more and not stream.linked:
         header = stream.last.more[-1].strip()
     before = stream.last if stream.linked else None

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,9 +77,14 @@ class EngineOutput:
         self._status: Message = {}
         self._compressor = Compressor(self._log)
         self._used_bytes = 0
+        self._looking = threading.Lock()
 
     def look(self) -> None:
-        """Read what is new."""
+        """Read what is new; whoever wants to know it now may call it from any thread."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         for _ in range(BLOCKS_AT_ONCE):
             try:
                 block = self._reader.read(BLOCK_BYTES)
@@ -88,7 +94,8 @@ class EngineOutput:
                 break
             end = self._reader.position
             begin = Position(end.number, end.offset - len(block))
-            self._errors.add(self._counts.add(block), block, begin)
+            self._counts.add(block)
+            self._errors.add(block, begin)
             if listeners := self._listeners:
                 lines = block.splitlines()
                 for listener in listeners:

@@ -1,40 +1,79 @@
 """The errors of a run that a flood of later ones would push out of sight, in bounded memory."""
 
-from collections.abc import Sequence
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from vllmd.engine.log_reading.reading import FATAL
+from vllmd.logs import milestones
 from vllmd.logs.reader import Position
 
-TRACEBACK = b"Traceback (most recent call last):"
-READY = b"Application startup complete."
-WINDOW_LINES = 200
+READY = milestones.READY.encode()
+MARKS = tuple(
+    map(
+        str.encode,
+        (
+            "ERROR",
+            "CRITICAL",
+            milestones.TRACEBACK,
+            "atchdog caught collective",
+            "atchdog thread terminated",
+            "Fatal Python error",
+            "Segfault encountered",
+            "terminate called after",
+            '"error"',
+            '"critical"',
+        ),
+    )
+)
+"""What a block has of which a line is an error; most have none, and are not looked at further."""
+BANNERS = tuple(map(str.encode, milestones.BANNERS))
+HINTS = (*BANNERS, b"NCCL WARN", b"thrown while requesting ", b", retrying ")
+"""What else is kept: that a run begins; warnings of NCCL and of the hub's client, which may be the
+reason of an error after them."""
+MAX_HINTS = 16
+_LOUD = re.compile(
+    rb"(?:(?!\b(?:DEBUG|INFO|WARNING)\b)[^\n]){0,200}?\b(?:ERROR|CRITICAL)\b"
+    rb'|\{[^\n]*"(?:error|critical|ERROR|CRITICAL)"'
+)
+"""A line at such a level, whatever stands before the level; a record in JSON."""
+WINDOW_LINES, WINDOW_BYTES = 200, 128 * 1024
 """Of an error that may be one that the engine survives."""
-FATAL_LINES = 600
+FATAL_LINES, FATAL_BYTES = 600, 512 * 1024
 """From the first line on that says that the engine ends: its tracebacks, and more."""
 WINDOWS = 4
 """So many errors before that are kept; what led to the end is among the last of them."""
-LINE_BYTES = 2000
+LINE_BYTES = 16 * 1024
+"""A record in JSON has its traceback in one line."""
+
+Placed = tuple[Position, bytes]
+"""A line, and where it begins in the log."""
 
 
 @attrs.define
 class _Window:
     """Lines from an error on, until it is full."""
 
-    room: int = WINDOW_LINES
-    lines: list[str] = attrs.field(factory=list)
+    max_lines: int = WINDOW_LINES
+    max_bytes: int = WINDOW_BYTES
+    lines: list[tuple[Position, str]] = attrs.field(factory=list)
+    size: int = 0
 
-    def take(self, lines: Sequence[bytes]) -> int:
+    def take(self, lines: Sequence[Placed]) -> int:
         """Take the first of these lines; returns how many there was room for."""
-        taken = lines[: self.room - len(self.lines)]
-        self.lines += [line[:LINE_BYTES].decode(errors="replace") for line in taken]
-        return len(taken)
+        for taken, (at, line) in enumerate(lines):
+            if self.full:
+                return taken
+            self.lines.append((at, _text(line)))
+            self.size += min(len(line), LINE_BYTES)
+        return len(lines)
 
     @property
     def full(self) -> bool:
         """Whether there is no room."""
-        return len(self.lines) >= self.room
+        return len(self.lines) >= self.max_lines or self.size >= self.max_bytes
 
 
 class FirstErrors:
@@ -52,93 +91,94 @@ class FirstErrors:
         """Forget those of the run before, also what is still to be read of it."""
         self._since = since
         self._windows: list[_Window] = []
-        self._ready: str | None = None
-        self._ready_at = 0
-        """How many windows come before the line that says that it serves."""
+        self._hints: deque[tuple[Position, str]] = deque(maxlen=MAX_HINTS)
+        self._ready_at: Position | None = None
         self._over = False
 
-    def add(self, bad: Sequence[bytes], block: bytes, at: Position) -> None:
-        """Look at a block that begins at a position, and at its lines that are errors."""
-        if self._over and (not self._windows or self._windows[-1].full):
-            return
+    def add(self, block: bytes, at: Position) -> None:
+        """Look at whole lines that begin at a position."""
         if at < self._since:
             if at.number < self._since.number:
                 return
-            block = block[self._since.offset - at.offset :]
-        if self._ready is None and READY in block:
-            self._ready, self._ready_at = f"INFO:     {READY.decode()}", len(self._windows)
-        if not self._is_open() and not bad and TRACEBACK not in block:
+            block, at = block[self._since.offset - at.offset :], self._since
+        if self._over and (again := max(map(block.rfind, BANNERS))) >= 0:  # a script runs it again
+            again = block.rfind(b"\n", 0, again) + 1
+            block, at = block[again:], Position(at.number, at.offset + again)
+            self.begin(at)
+        if self._over and self._windows[-1].full:
             return
-        self._collect(block, bad)
+        if self._ready_at is None and (found := block.find(READY)) >= 0:
+            self._ready_at = Position(at.number, at.offset + block.rfind(b"\n", 0, found) + 1)
+        hinted = not self._over and any(mark in block for mark in HINTS)
+        if hinted or self._is_open() or any(mark in block for mark in MARKS):
+            lines = _placed(block, at)
+            if hinted:
+                hints = [each for each in lines if any(mark in each[1] for mark in HINTS)]
+                self._hints.extend((place, _text(line)) for place, line in hints)
+            self._collect(lines)
 
     def _is_open(self) -> bool:
         return bool(self._windows) and not self._windows[-1].full
 
-    def _collect(self, block: bytes, bad: Sequence[bytes]) -> None:
-        lines, triggers = block.splitlines(), set(bad)
-        fatal = 0 if self._over else self._first_fatal(lines, triggers)
+    def _collect(self, lines: Sequence[Placed]) -> None:
+        fatal = 0 if self._over else _first_fatal(lines)
         if fatal is None:
-            self._fill(lines, triggers)
+            self._fill(lines)
             return
         if not self._over:
-            self._fill(lines[:fatal], triggers)
+            self._fill(lines[:fatal])
             self._over = True
-            self._windows.append(_Window(FATAL_LINES))
+            self._windows.append(_Window(FATAL_LINES, FATAL_BYTES))
         self._windows[-1].take(lines[fatal:])
 
-    def _fill(self, lines: Sequence[bytes], triggers: set[bytes]) -> None:
+    def _fill(self, lines: Sequence[Placed]) -> None:
         """Put lines into the window that is open, and open others where an error begins."""
         index = 0
         while index < len(lines):
             if self._is_open():
                 index += self._windows[-1].take(lines[index:])
                 continue
-            start = next(
-                (
-                    i
-                    for i in range(index, len(lines))
-                    if lines[i] in triggers or TRACEBACK in lines[i]
-                ),
-                None,
-            )
+            start = next((i for i in range(index, len(lines)) if _is_error(lines[i][1])), None)
             if start is None:
                 return
-            self._open()
+            if len(self._windows) > WINDOWS:
+                del self._windows[1]
+            self._windows.append(_Window())
             index = start
 
-    def _open(self) -> None:
-        if len(self._windows) > WINDOWS:
-            del self._windows[1]
-            self._ready_at = max(min(self._ready_at, 1), self._ready_at - 1)
-        self._windows.append(_Window())
+    def before(self, printed: Sequence[str], since: Position | None = None) -> list[str]:
+        """Return what came before the last lines that were printed, and then these.
 
-    @staticmethod
-    def _first_fatal(lines: Sequence[bytes], triggers: set[bytes]) -> int | None:
-        for at, line in enumerate(lines):
-            if line in triggers and FATAL.search(line.decode(errors="replace")):
-                return at
-        return None
+        `since` is where these begin in the log; all that is known comes before them, if None.
+        """
+        kept = sorted(self._kept(), key=lambda each: each[0])
+        return [*(line for at, line in kept if since is None or at < since), *printed]
 
-    def before(self, printed: Sequence[str]) -> list[str]:
-        """Return what is not among the last lines that were printed, and then these."""
-        kept: list[str] = []
-        seen = set(printed)
-        ready = self._ready if not any(READY.decode() in line for line in printed) else None
-        for number, window in enumerate(self._windows):
-            if ready is not None and number == self._ready_at:
-                kept.append(ready)
-            if window.lines and window.lines[0] not in seen:
-                kept += _without(window.lines, printed)
-        if ready is not None and self._ready_at >= len(self._windows):
-            kept.append(ready)
-        return [*kept, *printed]
+    def _kept(self) -> Iterator[tuple[Position, str]]:
+        lines = {at: line for window in list(self._windows) for at, line in list(window.lines)}
+        yield from {**dict(self._hints), **lines}.items()
+        if self._ready_at is not None and self._ready_at not in lines:
+            yield self._ready_at, f"INFO:     {milestones.READY}."
 
 
-def _without(lines: Sequence[str], printed: Sequence[str]) -> Sequence[str]:
-    """Return lines up to where the last ones that were printed begin."""
-    if not printed or printed[0] not in lines:
-        return lines
-    for index, line in enumerate(lines):
-        if line == printed[0] and lines[index:] == list(printed[: len(lines) - index]):
-            return lines[:index]
+def _text(line: bytes) -> str:
+    return line[:LINE_BYTES].decode(errors="replace")
+
+
+def _placed(block: bytes, at: Position) -> list[Placed]:
+    lines, offset = [], at.offset
+    for line in block.splitlines(keepends=True):
+        lines.append((Position(at.number, offset), line.rstrip(b"\r\n")))
+        offset += len(line)
     return lines
+
+
+def _is_error(line: bytes) -> bool:
+    return any(mark in line for mark in MARKS[2:]) or _LOUD.match(line) is not None
+
+
+def _first_fatal(lines: Sequence[Placed]) -> int | None:
+    for index, (_, line) in enumerate(lines):
+        if _is_error(line) and FATAL.search(line.decode(errors="replace")):
+            return index
+    return None

@@ -20,8 +20,8 @@ def output_of(run: RunRecord) -> LogReader:
     return LogReader(run["log"], begin_of(run))
 
 
-def read_last_lines(run: RunRecord) -> list[str]:
-    """Return the last lines that it printed, over rotations.
+def read_last_lines(run: RunRecord) -> tuple[list[str], Position]:
+    """Return the last lines that it printed, over rotations, and where they begin.
 
     Returns: at most `LAST_BYTES` of them; none if they cannot be read.
     """

@@ -124,6 +124,11 @@ class OutputService:
             raise UnknownEngineError.among(name, self._outputs)
         await self._outputs[name].rotate()
 
+    def look(self, name: str) -> None:
+        """Read what an engine has printed up to now; waits for the disk."""
+        if (output := self._outputs.get(name)) is not None:
+            output.look()
+
     def under_way(self, name: str) -> str | None:
         """Return the line that an engine has begun and not ended: a progress bar, mostly."""
         output = self._outputs.get(name)

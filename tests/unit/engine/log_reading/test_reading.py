@@ -1,7 +1,7 @@
 from tests.helpers.make import DATA
 from vllmd.engine.log_reading.phase import Phase
 from vllmd.engine.log_reading.reading import read_output
-from vllmd.engine.log_reading.tracebacks import BEGIN
+from vllmd.logs.milestones import TRACEBACK
 
 UP = "(APIServer pid=1) INFO:     Application startup complete."
 CORE = "(EngineCore pid=7) ERROR 11-23 19:{m}:22 [core.py:1233] "
@@ -44,7 +44,7 @@ def test_root_may_be_what_a_worker_said_just_before_the_core() -> None:
 def test_root_is_not_what_a_worker_said_of_a_request_that_was_survived() -> None:
     worker = "(Worker_TP0 pid=9) ERROR 11-23 19:09:20 [m.py:5] "
     refused, boom = "ValueError: LoRA rank 64 is greater", "RuntimeError: boom"
-    invocation = [core("Invocation of add_lora method failed"), core(BEGIN), core(refused)]
+    invocation = [core("Invocation of add_lora method failed"), core(TRACEBACK), core(refused)]
     failed = core("RuntimeError: Worker failed with error 'boom', please check")
     lines = [UP, worker + refused, *invocation, worker + boom, FATAL.format(m="09"), failed]
     for given in (lines, [lines[0], lines[1], *lines[5:]]):
@@ -83,6 +83,23 @@ def test_reading_of_a_recorded_end_has_its_root() -> None:
 
 def test_a_traceback_that_somebody_printed_while_the_engine_goes_on_is_no_sign() -> None:
     served = '(APIServer pid=1) INFO:     127.0.0.1:1 - "POST /v1/completions HTTP/1.1" 200 OK'
-    printed = [BEGIN, '  File "a.py", line 1, in <module>', "KeyError: 'a'"]
+    printed = [TRACEBACK, '  File "a.py", line 1, in <module>', "KeyError: 'a'"]
     assert read_output([UP, *printed, served]).signs == ()
     assert read_output([UP, served, *printed]).root is not None
+
+
+def test_run_that_is_known_to_have_served_did_so_though_its_output_does_not_say_it() -> None:
+    end = core("EngineCore hit an exception")
+    lines = [core("ValueError: asked for too much", "01"), end, core("KeyError: 'a'")]
+    assert not read_output(lines).ready
+    assert read_output(lines).phase is not Phase.SERVING
+    reading = read_output(lines, served=True)
+    assert reading.ready
+    assert reading.root is not None
+    assert reading.root.quote == "KeyError: 'a'"
+
+
+def test_run_that_served_and_was_started_again_by_a_script_had_not_served_again() -> None:
+    banner = "INFO 11-23 18:50:00 [api_server.py:1] vLLM API server version 0.32.0"
+    lines = [banner, UP, FATAL.format(m="09"), banner, core("KeyError: 'a'")]
+    assert not read_output(lines, served=True).ready

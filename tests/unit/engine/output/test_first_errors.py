@@ -1,15 +1,20 @@
+import pytest
+
 from vllmd.engine.causes import diagnose
 from vllmd.engine.causes.base import Facts
 from vllmd.engine.output.first_errors import (
+    FATAL_BYTES,
     FATAL_LINES,
     LINE_BYTES,
+    MAX_HINTS,
+    WINDOW_BYTES,
     WINDOW_LINES,
     WINDOWS,
     FirstErrors,
 )
-from vllmd.logs.counting import LevelCounts
 from vllmd.logs.reader import Position
 
+READY = "INFO:     Application startup complete."
 UP = "(APIServer pid=1) INFO:     Application startup complete."
 CORE = "(EngineCore pid=2) ERROR 11-23 18:48:59 [core.py:1] "
 FATAL = CORE + "EngineCore encountered a fatal error."
@@ -21,14 +26,18 @@ REFUSED = EARLY + "ValueError: LoRA rank 64 is greater than max_lora_rank 16."
 
 
 def kept(*blocks: list[str], since: int = 0, printed: tuple[str, ...] = ()) -> list[str]:
-    """Follow blocks of lines as an output does; returns what is known at the end."""
-    errors, counts, offset = FirstErrors(), LevelCounts(), 0
+    """Follow blocks of lines as an output does; returns what is known at the end.
+
+    `printed` are the last of them.
+    """
+    errors, offset = FirstErrors(), 0
     errors.begin(Position(1, since))
     for lines in blocks:
         block = "".join(f"{line}\n" for line in lines).encode()
-        errors.add(counts.add(block), block, Position(1, offset))
+        errors.add(block, Position(1, offset))
         offset += len(block)
-    return errors.before(printed)
+    last = sum(len(line) + 1 for line in printed)
+    return errors.before(printed, Position(1, offset - last))
 
 
 def test_root_of_the_fatal_chain_survives_any_number_of_streams_that_fail_after_it() -> None:
@@ -57,9 +66,55 @@ def test_tracebacks_without_a_level_are_kept() -> None:
 
 
 def test_what_is_among_the_last_lines_is_not_told_twice() -> None:
-    lines = [OOM, CORE + "more", CORE + "end"]
+    lines = [OOM, CORE + "more", CORE + "x" * 2 * LINE_BYTES, CORE + "end"]
     assert kept(lines, printed=tuple(lines)) == lines
     assert kept(lines, printed=tuple(lines[1:])) == lines
+    assert kept([UP, *lines], printed=tuple(lines[3:]))[:2] == [READY, OOM]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(VllmWorker rank=0 pid=7) ERROR 11-23 18:48:59 [a.py:1] x",
+        "2026-11-28T21:00:00Z (EngineCore_0 pid=2) (VllmWorker TP0 pid=7) ERROR 11-23 18:48:59 x",
+        "(ServeReplica:llm:VLLM pid=4711, ip=192.0.2.7) ERROR 11-23 18:48:59 [a.py:1] x",
+        '{"asctime": "2026-11-28 21:00:00", "levelname": "ERROR", "message": "x"}',
+        '{"message": "x", "level": "error"}',
+        "[rank0]:[E1128 21:00:00.1 ProcessGroupNCCL.cpp:689] Watchdog caught collective operation",
+        "terminate called after throwing an instance of 'c10::DistBackendError'",
+    ],
+)
+def test_error_is_one_whatever_stands_before_its_level(line: str) -> None:
+    assert kept([UP, line], ["fine"] * 3, printed=("fine",))[:2] == [READY, line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] prompt: 'ERROR 11-23 boom'",
+        '{"levelname": "INFO", "message": "an ERROR is in a prompt"}',
+        'INFO:     192.0.2.9:1 - "GET /ERROR HTTP/1.1" 404 Not Found',
+    ],
+)
+def test_line_of_another_level_that_has_such_a_word_is_no_error(line: str) -> None:
+    assert kept([line]) == []
+
+
+def test_warnings_that_may_be_the_reason_of_an_error_are_kept_the_last_ones() -> None:
+    warned = [f"h:1:1 [0] NCCL WARN {number} No space left" for number in range(MAX_HINTS + 9)]
+    assert kept([UP, *warned], [OOM]) == [READY, *warned[9:], OOM]
+
+
+def test_run_that_a_script_starts_again_after_its_end_is_the_one_that_counts() -> None:
+    banner = "INFO 11-23 18:50:00 [api_server.py:1] vLLM API server version 0.32.0"
+    lines = kept([UP, FATAL, OOM], ["fine"] * 9, ["fine", banner], [CORE + "boom"])
+    assert lines == [banner, CORE + "boom"]
+
+
+def test_bytes_that_are_kept_have_a_limit() -> None:
+    long = CORE + "x" * 2 * LINE_BYTES
+    kept_bytes = sum(map(len, kept([UP], *[[long] * 90] * 20, [FATAL], [long] * 90)))
+    assert kept_bytes < (WINDOWS + 1) * (WINDOW_BYTES + LINE_BYTES) + FATAL_BYTES + 2 * LINE_BYTES
 
 
 def test_lines_of_the_run_before_and_long_ones_are_left_out() -> None:
@@ -67,4 +122,4 @@ def test_lines_of_the_run_before_and_long_ones_are_left_out() -> None:
     size = len(old[0]) + 1
     assert kept(old, [OOM], since=size) == [OOM]
     assert kept([*old, OOM], since=size) == [OOM]
-    assert len(kept([CORE + "x" * 9999])[0]) == LINE_BYTES
+    assert len(kept([CORE + "x" * 2 * LINE_BYTES])[0]) == LINE_BYTES

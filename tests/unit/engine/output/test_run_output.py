@@ -72,13 +72,16 @@ def test_begin_of_a_run_of_an_older_shim_is_in_the_file_that_is_written_to(tmp_p
 def test_read_last_lines_are_those_of_the_run_only(tmp_path: Path) -> None:
     log = tmp_path / "chat.log"
     log.write_bytes(b"old\none\ntwo \xff\n")
-    assert read_last_lines(run_from(tmp_path, 4)) == ["one", "two \ufffd"]
+    assert read_last_lines(run_from(tmp_path, 4))[0] == ["one", "two \ufffd"]
     log.rename(tmp_path / "chat.log.000001")
     log.write_bytes(b"three\n")
-    assert read_last_lines(run_from(tmp_path, 4, number=1)) == ["one", "two \ufffd", "three"]
+    assert read_last_lines(run_from(tmp_path, 4, number=1)) == (
+        ["one", "two \ufffd", "three"],
+        Position(1, 4),
+    )
     log.write_bytes(b"old\n" + b"x" * LAST_BYTES + b"\nlast\n")
-    lines = read_last_lines(run_from(tmp_path, 0, number=1))
+    lines, _ = read_last_lines(run_from(tmp_path, 0, number=1))
     assert lines[-1] == "last"
     assert sum(map(len, lines)) < LAST_BYTES
     log.unlink()
-    assert read_last_lines(run_from(tmp_path, 0, number=2)) == []
+    assert read_last_lines(run_from(tmp_path, 0, number=2))[0] == []

@@ -35,6 +35,15 @@ def test_rotation_of_the_configuration_is_in_bytes(tmp_path: Path) -> None:
     assert rotation_of(config("").logs)["keep"] == 14
 
 
+def test_look_reads_the_output_of_an_engine_at_once(tmp_path: Path) -> None:
+    outputs = made(tmp_path)
+    (tmp_path / "log" / "chat.log").write_text("ERROR 11-23 18:48:59 [a.py:1] boom\n")
+    outputs.look("chat")
+    outputs.look("another")
+    assert outputs.errors["chat"].before(()) == ["ERROR 11-23 18:48:59 [a.py:1] boom"]
+    outputs.close()
+
+
 async def test_run_follows_and_compresses(tmp_path: Path) -> None:
     outputs = made(tmp_path)
     log = tmp_path / "log" / "chat.log"
