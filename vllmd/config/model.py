@@ -90,16 +90,26 @@ class LivenessConfig:
 
     stall_s: float = key(
         rules.number(0, HOUR_S, above=True),
-        120.0,
+        60.0,
         help="Requests are running, no engine step was made and no CPU was used for so long, in "
         "seconds: stalled.",
-        reason="A step takes milliseconds to seconds; without CPU none is being computed. Two "
-        "minutes outlast a swap storm or a debugger.",
+        reason="A step takes milliseconds to seconds; without CPU, and with nothing read, none is "
+        "being computed. No GPU has to be read for that; a minute outlasts a pause of a disk.",
+    )
+    gpu_stall_s: float = key(
+        rules.number(0, DAY_S),
+        40.0,
+        help="The same where the readings of its GPUs show that nothing is computed, whatever CPU "
+        "is used, in seconds: idle, or at full use with a quiet memory bus and far less power than "
+        "at work. Four times the longest step before, if that is longer; 0: not judged by them.",
+        reason="With two polls and the stacks, a verdict comes within a minute. A kernel of vLLM "
+        "takes milliseconds; a step of 40 s at the power of an idle GPU was never seen.",
     )
     hang_s: float = key(
         rules.number(0, DAY_S, above=True),
         600.0,
-        help="The same while CPU is used, in seconds: a long prefill, or a kernel that spins.",
+        help="The same while CPU is used and no GPU shows a hang, in seconds: a long prefill, a "
+        "compilation, or a kernel that spins where no GPU is read.",
         reason="Twice vLLM's own VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS (300), which one GPU lacks.",
     )
     load_stall_s: float = key(

@@ -12,7 +12,8 @@ from vllmd.config.model import EngineConfig
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.incidents.recorder import IncidentRecorder, Sources
-from vllmd.engine.liveness.monitor import LivenessMonitor, Probes
+from vllmd.engine.liveness.monitor import LivenessMonitor
+from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.restarter import Restarter
 from vllmd.engine.runs import Runs

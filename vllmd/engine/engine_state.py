@@ -7,6 +7,7 @@ import structlog
 
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.reading import PageAnswer, Reading
+from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.engine.loading import durations
 from vllmd.engine.loading.phases import further
 from vllmd.engine.process.run_state import Run, RunState, RunStates
@@ -64,6 +65,7 @@ class EngineState:
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
+        self._no_step_since: float | None = None
         self._retry_at: Moment | None = None
         self._time_of_day_s = clock.time() - clock.monotonic()
 
@@ -178,7 +180,7 @@ class EngineState:
         self._ready_at = None
         self.phase = None
         self.sizes = {}
-        self.requests = None
+        self.requests = self._no_step_since = None
 
     # --- a start -----------------------------------------------------------------------------
 
@@ -253,7 +255,26 @@ class EngineState:
         known.past = proven(known.past, self._command_hash)
         self.to(Trigger.ANSWERED)
 
+    def work(self) -> WorkBaseline:
+        """Return what is known of the work of the command that runs; it is added to in place."""
+        work = self.known.work
+        work[self._command_hash] = found = work.pop(self._command_hash, None) or WorkBaseline()
+        for oldest in list(work)[: -durations.KEPT_COMMANDS]:
+            del work[oldest]
+        return found
+
     # --- an end ------------------------------------------------------------------------------
+
+    def show_step(self, no_step_s: float | None) -> None:
+        """Note for how long no step was made, if that is worth a word."""
+        since = None if no_step_s is None else self._clock.monotonic() - no_step_s
+        self._no_step_since = since
+
+    @property
+    def no_step_s(self) -> float | None:
+        """For how long requests run without a step, if that is well above the longest before."""
+        since = self._no_step_since
+        return None if since is None else self._clock.monotonic() - since
 
     def show(self, reading: Reading) -> None:
         """Note the requests in flight; a page that is late for once leaves what was known."""

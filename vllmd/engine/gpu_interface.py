@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vllmd.engine.liveness.reading import GpuTrace
 from vllmd.errors import HeldError
 
 
@@ -34,6 +35,14 @@ class EngineGpus:
 
     def busy(self) -> bool | None:
         """Tell whether they compute for the engine."""
+        return None
+
+    def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
+        """Return what each of them showed between two monotonic times.
+
+        Returns: None where that cannot say what the engine does: a GPU is not read, or part of the
+            engine's work is done elsewhere.
+        """
         return None
 
     def memory_bytes(self) -> int | None:

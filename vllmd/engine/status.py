@@ -42,6 +42,8 @@ class EngineStatus:
     requests_running: int | None = None
     """As the engine's page showed it; None if nothing is known."""
     requests_waiting: int | None = None
+    no_step_s: float | None = None
+    """For how long requests run without a step; None if that is not worth a word."""
     pid: int | None = None
     shim_pid: int | None = None
     run_id: str | None = None
@@ -130,6 +132,7 @@ def status_of(
         max_num_seqs=engine.max_num_seqs,
         requests_running=engine_state.requests[0] if engine_state.requests else None,
         requests_waiting=engine_state.requests[1] if engine_state.requests else None,
+        no_step_s=engine_state.no_step_s,
         pid=run["engine_pid"] if run else None,
         shim_pid=run["shim_pid"] if run else None,
         run_id=run["run_id"] if run else None,

@@ -39,4 +39,6 @@ def _detail(engine: dict[str, Any]) -> str:
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
     if adapters["loaded"] < adapters["wanted"]:
         return f"{adapters['loaded']} of {adapters['wanted']} adapters"
-    return "busy" if in_flight else ""
+    no_step_s = engine.get("no_step_s")
+    slow = "" if no_step_s is None else f", no step for {format_duration(no_step_s)}"
+    return f"busy{slow}" if in_flight else ""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable
 import attrs
 import psutil
 
-from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.liveness.reading import ProcessActivity, ProcessUse
 from vllmd.shim import proc
 from vllmd.util.clock import Clock
 
@@ -24,6 +24,13 @@ class Used:
     cpu_s: float
     resident_bytes: int = 0
     io_bytes: int = 0
+    children_cpu_s: float = 0.0
+    """Of its children that have ended."""
+
+    @property
+    def total_cpu_s(self) -> float:
+        """What it and its children that have ended used."""
+        return self.cpu_s + self.children_cpu_s
 
 
 class TreeReader:
@@ -36,6 +43,8 @@ class TreeReader:
         self.used: dict[tuple[int, int], Used] = {}
         """By process id and the clock tick in which it began, as ids are used again. What ended
         stays until another run begins, so that no sum falls."""
+        self.living: dict[tuple[int, int], proc.Stat] = {}
+        """Those that lived at the last look, by the same key."""
 
     def read(self, run: Hashable, shim_pid: int) -> list[tuple[int, int]]:
         """Look at what lives of a run; returns its keys in `used`.
@@ -44,16 +53,16 @@ class TreeReader:
         """
         if run != self._run:
             self._run, self.used = run, {}
-        living = []
+        self.living = {}
         for stat in proc.descendants(shim_pid):
             try:
                 used = self._look(psutil.Process(stat.pid))
             except psutil.NoSuchProcess:
                 continue
             if used is not None:
-                living.append((stat.pid, stat.start_ticks))
-                self.used[living[-1]] = used
-        return living
+                self.used[stat.pid, stat.start_ticks] = used
+                self.living[stat.pid, stat.start_ticks] = stat
+        return list(self.living)
 
 
 @attrs.frozen
@@ -122,7 +131,14 @@ class TreeActivity:
         if all(pid == engine_pid for pid, _ in living):
             core = api  # a server that computes in its own process
         moved = sum(each.io_bytes for each in used.values())
-        return ProcessActivity(api, core, moved, at=time.monotonic())
+        processes = tuple(
+            ProcessUse(
+                pid, stat.ppid, used[pid, begun].total_cpu_s, used[pid, begun].io_bytes, stat.state
+            )
+            for (pid, begun), stat in self._tree.living.items()
+            if pid != engine_pid or len(living) == 1
+        )
+        return ProcessActivity(api, core, moved, at=time.monotonic(), processes=processes)
 
 
 def _cpu_and_memory(process: psutil.Process) -> Used | None:
@@ -136,7 +152,9 @@ def _cpu_and_memory(process: psutil.Process) -> Used | None:
 def _cpu_and_io(process: psutil.Process) -> Used:
     moved = process.io_counters()
     io_bytes = moved.read_chars + moved.write_chars + moved.read_bytes
-    return Used(_cpu_s(process), io_bytes=io_bytes)
+    times = process.cpu_times()
+    children_cpu_s = float(times.children_user + times.children_system)
+    return Used(float(times.user + times.system), 0, io_bytes, children_cpu_s)
 
 
 def _cpu_s(process: psutil.Process) -> float:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vllmd.config.gpus import gpus_used
 from vllmd.config.model import EngineConfig
 from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.liveness.reading import GpuTrace
 from vllmd.gpu.latest import Device
 from vllmd.gpu.memory_shares import Holder
 from vllmd.gpu.service import GpuService
@@ -15,6 +17,9 @@ from vllmd.util.units import MIB, format_bytes
 NOTICEABLE_BYTES = 256 * MIB
 """Less than this in another's hands keeps no engine from starting."""
 RECOVERY = "recovery_action"
+ELSEWHERE = ("cpu-offload", "kv-offload", "offload", "kv-transfer", "ec-transfer", "nnodes")
+"""Flags by which a step waits for the host's memory, another engine or another host, with a GPU
+that spins meanwhile. Those of a parallel size beyond this host's GPUs are told by their number."""
 
 
 def view_of(gpus: GpuService, engine: EngineConfig) -> EngineGpus:
@@ -102,6 +107,25 @@ class ReadEngineGpus(EngineGpus):
             if ratio > 0:
                 return True if len(own) == len(holders) else None
         return False if found else None
+
+    def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
+        """Return what its GPUs showed between two monotonic times.
+
+        Returns: None if not all of them are known, or it waits for what none of them shows.
+        """
+        gpus, name, flags = self._gpus, self._engine.name, self._engine.flags
+        found = []
+        for device in gpus.latest.devices.values():
+            holders = gpus.holders(device.uuid)
+            own = frozenset(holder.pid for holder in holders if holder.is_of(name))
+            if own:
+                samples = gpus.latest.samples.since(device.uuid, since)
+                shared = len(own) < len(holders)
+                found.append(GpuTrace(device.label, since, until, samples, own, shared))
+        elsewhere = any(flag.startswith(ELSEWHERE) for flag, value in flags.items() if value)
+        if elsewhere or len(found) < gpus_used(flags):
+            return None
+        return tuple(found)
 
     def memory_bytes(self) -> int | None:
         """Return how much of their memory the engine's processes hold."""

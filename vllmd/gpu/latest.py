@@ -14,6 +14,7 @@ import attrs
 
 from vllmd.gpu.memory_shares import GpuMemory
 from vllmd.gpu.peaks import Peak
+from vllmd.gpu.recent_samples import RecentSamples
 from vllmd.gpu.rows import FAST, ONCE, ROWS, SLOW
 from vllmd.util.units import MINUTE_S
 
@@ -89,6 +90,7 @@ class LatestReadings:
         self._peaks: dict[tuple[str, str], Peak] = {}
         self._counters: dict[tuple[str, str], tuple[float, float]] = {}
         self._recent: deque[tuple[float, bytes]] = deque()
+        self.samples = RecentSamples()
 
     def configure(self, periods: Periods, peak_window_s: float) -> None:
         """Take over other settings; the highest values of another window begin anew."""
@@ -112,6 +114,7 @@ class LatestReadings:
         """Show nothing any longer: the source has ended."""
         self._values.clear()
         self._listings = None
+        self.samples.forget()
         self.took_s = {}
 
     def _take_devices(self, records: list[dict[str, Any]]) -> None:
@@ -158,6 +161,7 @@ class LatestReadings:
         self.cpu_s, self.rss_bytes = message["cpu_s"], message["rss"]
         missing = {u: why for u, why in self.lost.items() if why == "missing"}
         if kind == FAST:
+            self.samples.take(now, values)
             self.success_at = message["at"]
             self.lost = {**missing, **message["lost"]}
 

@@ -23,6 +23,10 @@ from vllmd.engine.status_text import describe_log_problem, describe_state
         ),
         ({"state": "ready", "requests_running": 2, "requests_waiting": 0}, "ready (busy)"),
         ({"state": "ready", "requests_running": 0, "requests_waiting": 0}, "ready"),
+        (
+            {"state": "ready", "requests_running": 1, "no_step_s": 40.3},
+            "ready (busy, no step for 40s)",
+        ),
         ({"state": "held"}, "held"),
         (
             {"state": "ready", "requests_running": 2, "adapters": {"wanted": 3, "loaded": 2}},

@@ -123,7 +123,8 @@ class Used:
         return contextlib.nullcontext()
 
     def cpu_times(self) -> SimpleNamespace:
-        return SimpleNamespace(user=9.0 * self._pid, system=1.0 * self._pid)
+        used = {"user": 9.0 * self._pid, "system": 1.0 * self._pid}
+        return SimpleNamespace(**used, children_user=2.0, children_system=1.0)
 
     def io_counters(self) -> SimpleNamespace:
         return SimpleNamespace(read_chars=1, write_chars=20, read_bytes=300)
@@ -135,7 +136,9 @@ def living(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     pids: list[int] = []
     stats = SimpleNamespace(
         read_stat=lambda _: object(),
-        descendants=lambda _: [SimpleNamespace(pid=pid, start_ticks=7) for pid in pids],
+        descendants=lambda _: [
+            SimpleNamespace(pid=pid, start_ticks=7, ppid=1, state="T") for pid in pids
+        ],
     )
     monkeypatch.setattr(usage, "proc", stats)
     monkeypatch.setattr(psutil, "Process", Used)

@@ -142,3 +142,35 @@ def test_engine_that_sees_no_gpu_is_not_concerned(
 def test_recent_readings_are_there_for_an_incident(scene: GpuScene) -> None:
     scene.holds(CHAT)
     assert [each["at"] for each in view(scene).recent()] == [scene.clock.time()]
+
+
+def test_traces_are_of_all_gpus_that_the_engine_holds_memory_of(scene: GpuScene) -> None:
+    began = scene.clock.monotonic()
+    assert view(scene).traces(began, began + 5) is None, "it holds none"
+    scene.holds(CHAT, (G1, 20, 20, Owner.ENGINE, "code"), (G2, 21, 20, Owner.ENGINE, "code"))
+    scene.clock.now += 1
+    scene.fast(power_watts=124.0)
+    chat = view(scene).traces(began, began + 1)
+    assert chat is not None
+    assert [(each.gpu, each.pids, each.shared) for each in chat] == [("0", frozenset({10}), True)]
+    assert [sample.watts for sample in chat[0].samples] == [124.0]
+    code = view(scene, "code").traces(began, began + 1)
+    assert code is not None
+    assert [(each.gpu, each.pids, each.shared) for each in code] == [
+        ("0", frozenset({20}), True),
+        ("1", frozenset({21}), False),
+    ]
+
+
+def test_traces_say_nothing_where_a_part_of_the_engine_is_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = GpuScene(tmp_path, monkeypatch)
+    scene.holds((G2, 21, 20, Owner.ENGINE, "code"))
+    assert view(scene, "code").traces(0.0, 5.0) is None, "one of its two workers is elsewhere"
+    for flags in ("cpu-offload-gb = 10", 'kv-transfer-config = "{}"', "nnodes = 2"):
+        folder = tmp_path / flags[:3]
+        folder.mkdir()
+        scene = GpuScene(folder, monkeypatch, TEXT.replace("tensor-parallel-size = 2", flags))
+        scene.holds((G2, 21, 20, Owner.ENGINE, "code"))
+        assert view(scene, "code").traces(0.0, 5.0) is None, flags

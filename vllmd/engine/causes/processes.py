@@ -50,7 +50,7 @@ CAUSES = (
         explanation="The engine had work and made no progress, so it was killed.",
         advice=(
             "Its stacks and last lines are in the incident's folder, which the log names; the "
-            "limits are liveness.stall_s and hang_s."
+            "limits are liveness.gpu_stall_s, stall_s and hang_s."
         ),
         marks=frozenset({"stalled"}),
     ),

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
 
 import attrs
 
@@ -11,8 +10,10 @@ from vllmd.config.model import LivenessConfig
 from vllmd.engine import exits
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.gpu_interface import EngineGpus
-from vllmd.engine.liveness.canary import RANK, Ask, Canary
-from vllmd.engine.liveness.fresh_look import FreshLook, confirms
+from vllmd.engine.liveness.canary import RANK, Canary
+from vllmd.engine.liveness.fresh_look import confirms
+from vllmd.engine.liveness.hang_watch import HangWatch
+from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.liveness.stall_detector import (
     Assessment,
@@ -36,47 +37,6 @@ EVIDENCE_S = 30.0
 """What reading and writing files may take, beside the stacks."""
 SILENT_POLLS = 3
 """So many polls in a row without an answer make an engine unreachable: one may be lost to load."""
-
-
-class Probes(Protocol):
-    """What is asked of a running engine."""
-
-    @property
-    def canary(self) -> Ask | None:
-        """Sends a completion of one token; None if that is not wanted."""
-        ...
-
-    async def loading(self) -> bool:
-        """Tell whether its API answers, and what has to be loaded besides is."""
-        ...
-
-    async def serving(self) -> Reading:
-        """Return what its page shows; never raises."""
-        ...
-
-    async def look_afresh(self, canary: bool) -> FreshLook:
-        """Look once more, in a process that is not late, before anything is done."""
-        ...
-
-    async def printed(self, log: LogReader) -> list[str]:
-        """Return what a loading engine printed since it was asked last."""
-        ...
-
-    def owns_port(self, shim_pid: int) -> bool | None:
-        """Tell whether a process below that shim listens on its port; None if not known."""
-        ...
-
-    def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
-        """Return what the processes below a shim, and the main one, have used; None: not known."""
-        ...
-
-    def pages(self) -> bytes:
-        """Return its pages of the last minutes, as text."""
-        ...
-
-    def forget(self) -> None:
-        """Forget what was read from it: the engine is gone."""
-        ...
 
 
 @attrs.frozen
@@ -210,13 +170,16 @@ class LivenessMonitor:
         return self._judge_load(detector, run, spoke=await self._read_output(log)) is not None
 
     async def _serve(self, run: RunRecord) -> Stall:
-        detector = StallDetector(self.limits, self.poll_s)
+        clock, work = self.lag.clock, self.engine_state.work()
+        hang = HangWatch(self.gpu.traces, clock.monotonic, work)
+        detector = StallDetector(self.limits, self.poll_s, hang)
         own: Canary | None = None
         silent = blind = 0
         try:
             while True:
                 own = self._canary(own)
                 detector.limits, detector.poll_s = self.limits, self.poll_s
+                hang.ask = self.gpu.traces
                 await self.lag.clock.sleep(self.poll_s)
                 reading = await self.probes.serving()
                 blind = self._count_blind(reading, blind)
@@ -225,6 +188,9 @@ class LivenessMonitor:
                 self._note(reading, silent)
                 reading = self._with_canary(own, reading)
                 assessment = detector.assess(reading, lambda: self.activity(run))
+                self.engine_state.show_step(hang.no_step_s(self.poll_s))
+                if hang.is_to_be_kept():
+                    self.engine_state.save()
                 if assessment.verdict is not Verdict.STALLED:
                     self._recovered(reading, assessment, silent)
                 elif await self._stalls(run, detector, reading, assessment):
@@ -281,7 +247,8 @@ class LivenessMonitor:
             self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
-        if confirms(fresh, reading, assessment):
+        worked = assessment.by_gpus and detector.hang.contradicted()
+        if confirms(fresh, reading, assessment) and not worked:
             return True
         detector.reset()
         emit(self.engine_state.log, EngineCleared(doubt=assessment.reason, answer=fresh.answer))

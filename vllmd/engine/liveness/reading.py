@@ -6,6 +6,11 @@ from types import MappingProxyType
 
 import attrs
 
+QUIET_SHARE = 0.05
+"""Below this share of one CPU nothing is computed: log lines, timers, a page that is rendered."""
+LOADED_BYTES_PER_S = 64 * 1024
+"""Above this a process other than the API server loads or sends something: an adapter, a cache."""
+
 
 class PageAnswer(enum.StrEnum):
     """What became of the question for the engine's page."""
@@ -74,13 +79,57 @@ class Reading:
 
 
 @attrs.frozen
+class ProcessUse:
+    """What one process of an engine has used since it began, with its children that have ended.
+
+    `state` is the letter of `/proc/PID/stat`: R runs or would, D waits for a disk, T is stopped.
+    """
+
+    pid: int
+    ppid: int
+    cpu_s: float
+    io_bytes: int
+    state: str = "S"
+
+
+@attrs.frozen
+class GpuSample:
+    """One reading of a GPU: ratios 0 to 1, watts; None where the GPU does not tell it.
+
+    `at` is monotonic. `throttled` if power or heat keeps its clocks down.
+    """
+
+    at: float
+    busy: float | None
+    bus: float | None
+    watts: float | None
+    throttled: bool = False
+
+
+@attrs.frozen
+class GpuTrace:
+    """What one GPU that an engine holds memory of showed from a monotonic time to another.
+
+    `pids` are the engine's processes on it; `shared` if others hold memory there too.
+    """
+
+    gpu: str
+    since: float
+    until: float
+    samples: tuple[GpuSample, ...]
+    pids: frozenset[int]
+    shared: bool = False
+
+
+@attrs.frozen
 class ProcessActivity:
     """What the processes of an engine have used since they began; none of it falls.
 
     `api_cpu_s` is the CPU time of the main process, the API server, `core_cpu_s` that of all
     others; `io_bytes` is what all of them read and wrote, files, sockets and pipes alike.
     `gpu_busy` is None where nobody knows. `at` is when it was read, monotonic, in seconds: what was
-    used counts whether the daemon was late or not.
+    used counts whether the daemon was late or not. `processes` are those that live, without the API
+    server; empty where they were not told apart.
     """
 
     api_cpu_s: float
@@ -89,3 +138,9 @@ class ProcessActivity:
     gpu_busy: bool | None = None
     gpu_memory_bytes: int | None = None
     at: float | None = None
+    processes: tuple[ProcessUse, ...] = ()
+
+    @property
+    def loaded_bytes(self) -> int:
+        """What the processes other than the API server read and wrote."""
+        return sum(process.io_bytes for process in self.processes)

@@ -3,7 +3,8 @@
 Engine steps are the heartbeat. Standing still with nothing to do is idle; standing still with
 requests in flight is a hang, unless a step just takes long. Two limits tell those apart: a short
 one while the engine's processes use no CPU, so that nothing can be in the making, and a long one
-while they do (a long prefill does, and so does a kernel that spins).
+while they do (a long prefill does, and so does a kernel that spins). Where GPUs are read, these
+tell a hang before either (`hang_signs.py`).
 
 Time counts only as far as it was watched: readings come with times that stand still while the
 daemon is late, and what is between two of them counts up to the usual pause. What a page shows is
@@ -11,16 +12,24 @@ known from the moment on at which all of it was there, up to that at which the n
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from vllmd.config.model import LivenessConfig
-from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.liveness.canary import RANK
+from vllmd.engine.liveness.hang_watch import HangWatch
+from vllmd.engine.liveness.reading import (
+    LOADED_BYTES_PER_S,
+    QUIET_SHARE,
+    PageAnswer,
+    ProcessActivity,
+    RankProgress,
+    Reading,
+)
+from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.util.units import format_duration
 
-QUIET_SHARE = 0.05
-"""Below this share of one CPU nothing is computed: log lines, timers, a page that is rendered."""
 TOLERANCE_S = 1.0
 """A pause between two looks that is longer by more than this was not watched to its end."""
 LOOK_S = 6.0
@@ -47,6 +56,8 @@ class Assessment:
     verdict: Verdict
     reason: str = ""
     rank: str | None = None
+    by_gpus: bool = False
+    """Whether the GPUs' readings showed it, before the limits that go without them."""
 
 
 @attrs.define
@@ -57,18 +68,21 @@ class _Suspicion:
     quiet_since: float
     cpu_s: float | None = None
     cpu_at: float = 0.0
+    moved: int = 0
 
     def look(
-        self, now: float, cpu_s: float | None, at: float | None, gpu_busy: bool | None
+        self, now: float, cpu_s: float | None, at: float | None, gpu_busy: bool | None, moved: int
     ) -> None:
-        """Take note of the CPU time so far, as it was `at` a monotonic time."""
+        """Take note of the CPU time and the bytes moved so far, as of `at`, a monotonic time."""
         at = now if at is None else at
         worked = cpu_s is None or gpu_busy is True
         if cpu_s is not None and self.cpu_s is not None and at > self.cpu_at:
-            worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * (at - self.cpu_at)
+            seconds = at - self.cpu_at
+            worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * seconds
+            worked = worked or moved - self.moved > LOADED_BYTES_PER_S * seconds
         if worked:
             self.quiet_since = now
-        self.cpu_s, self.cpu_at = cpu_s, at
+        self.cpu_s, self.cpu_at, self.moved = cpu_s, at, moved
 
     def over(self, now: float, limits: LivenessConfig) -> bool:
         """Tell whether a limit is reached."""
@@ -87,10 +101,16 @@ class StallDetector:
     `poll_s` is the pause between two readings.
     """
 
-    def __init__(self, limits: LivenessConfig, poll_s: float) -> None:
+    def __init__(
+        self, limits: LivenessConfig, poll_s: float, hang: HangWatch | None = None
+    ) -> None:
         self.limits = limits
         self.poll_s = poll_s
+        self.hang = hang or HangWatch(lambda *_: None, lambda: 0.0, WorkBaseline())
         self._watched_s = 0.0
+        self._looked_at = 0.0
+        self._count_since: dict[str, float] = {}
+        """Since when each rank shows its count of steps with requests running."""
         self._last_until: float | None = None
         self._ranks: dict[str, RankProgress] = {}
         self._standing: dict[str, _Suspicion] = {}
@@ -112,6 +132,7 @@ class StallDetector:
         self._silence = None
         if reading.sleeping:
             self._ranks = {}
+            self.hang.reset()
             return Assessment(Verdict.SLEEPING)
         return self._judge_steps(reading, asked, activity)
 
@@ -119,6 +140,7 @@ class StallDetector:
         """Forget since when something stands still: somebody else saw that all is well."""
         self._silence = None
         self._ranks = {}
+        self.hang.reset()
 
     def _judge_silence(
         self, answer: PageAnswer, activity: Callable[[], ProcessActivity | None]
@@ -129,7 +151,7 @@ class StallDetector:
         used = activity() if answer is PageAnswer.NONE else None
         if answer is PageAnswer.NONE:
             cpu_s, at = (used.api_cpu_s, used.at) if used else (None, None)
-            self._silence.look(now, cpu_s, at, None)
+            self._silence.look(now, cpu_s, at, None, 0)
         if not self._silence.over(now, self.limits):
             return Assessment(Verdict.SILENT)
         how = "refuses connections" if answer is PageAnswer.REFUSED else "does not answer"
@@ -144,11 +166,40 @@ class StallDetector:
             for name, rank in reading.ranks.items()
             if name in before and rank.stands(before[name])
         }
+        running = self._step_under_way(before, standing, asked)
+        looked_at, self._looked_at = self._looked_at, asked
         self._standing = {name: s for name, s in self._standing.items() if name in standing}
+        if running is None:
+            self.hang.moves(worked=_worked_between(before, reading.ranks))
         if not standing:
             busy = any(rank.has_work for rank in reading.ranks.values())
             return Assessment(Verdict.BUSY if busy else Verdict.IDLE)
         used = activity()
+        found = self._judge_standing(standing, used, asked)
+        if running is not None:
+            step_s = asked - self._count_since[running]
+            shown = self.hang.stands(step_s, asked - looked_at, used, self.limits, self.poll_s)
+            if shown and found is None:
+                reason = _sentence(running, standing[running], f"for {format_duration(step_s)}")
+                return Assessment(Verdict.STALLED, f"{reason}: {shown}", running, by_gpus=True)
+        return found or Assessment(Verdict.BUSY)
+
+    def _step_under_way(
+        self, before: Mapping[str, RankProgress], standing: Mapping[str, RankProgress], asked: float
+    ) -> str | None:
+        """Return the rank whose requests run and whose step takes longest; None if there is none.
+
+        A canary is none: the step that it waits for shows on no page.
+        """
+        for name in self._ranks:
+            if name not in standing or not before[name].running:
+                self._count_since[name] = asked
+        running = [name for name, rank in standing.items() if rank.running and name != RANK]
+        return min(running, key=self._count_since.__getitem__, default=None)
+
+    def _judge_standing(
+        self, standing: Mapping[str, RankProgress], used: ProcessActivity | None, asked: float
+    ) -> Assessment | None:
         answered = self._watched_s
         for name, rank in standing.items():
             suspicion = self._standing.setdefault(name, _Suspicion(answered, answered))
@@ -156,16 +207,25 @@ class StallDetector:
             cpu_s, at, gpu_busy = (
                 (used.core_cpu_s, used.at, used.gpu_busy) if used else (None, None, None)
             )
-            suspicion.look(now, cpu_s, at, gpu_busy)
+            suspicion.look(now, cpu_s, at, gpu_busy, used.loaded_bytes if used else 0)
             if suspicion.over(now, self.limits):
-                reason = _sentence(name, rank, suspicion, now)
+                reason = _sentence(name, rank, suspicion.describe(now))
                 return Assessment(Verdict.STALLED, reason, name)
-        return Assessment(Verdict.BUSY)
+        return None
 
 
-def _sentence(name: str, rank: RankProgress, suspicion: _Suspicion, now: float) -> str:
+def _worked_between(before: Mapping[str, RankProgress], now: Mapping[str, RankProgress]) -> bool:
+    """Tell whether steps were made between two pages that both show requests running."""
+    return any(
+        rank.running and before[name].running and rank.steps > before[name].steps
+        for name, rank in now.items()
+        if name in before
+    )
+
+
+def _sentence(name: str, rank: RankProgress, how: str) -> str:
     work = f"{rank.running:g} running and {rank.waiting:g} waiting requests"
-    return f"no engine step with {work} (rank {name}) {suspicion.describe(now)}"
+    return f"no engine step with {work} (rank {name}) {how}"
 
 
 class LoadStallDetector:

@@ -9,6 +9,7 @@ import attrs
 
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
+from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.engine.loading.durations import Starts
 from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
 from vllmd.engine.state_machine import State, Trigger
@@ -36,6 +37,8 @@ class RestartState:
     cache_moved: bool = False
     """Whether the compile cache was set aside since the engine was last ready for long."""
     starts: Starts = attrs.field(factory=dict)
+    work: dict[str, WorkBaseline] = attrs.field(factory=dict)
+    """What the engine shows when it works, by the hash of its command, the newest last."""
 
 
 class RestartStateFile:
@@ -75,6 +78,7 @@ def _to_json(known: RestartState) -> dict[str, Any]:
         "first_failure": exits.to_json(known.first_failure),
         "cache_moved": known.cache_moved,
         "starts": known.starts,
+        "work": {command: work.to_json() for command, work in known.work.items()},
     }
 
 
@@ -105,6 +109,10 @@ def _from_json(record: Mapping[str, Any]) -> RestartState:
         starts={
             str(command): [{str(k): float(v) for k, v in start.items()} for start in each]
             for command, each in record["starts"].items()
+        },
+        work={
+            str(command): WorkBaseline.from_json(each)
+            for command, each in record.get("work", {}).items()
         },
     )
 

@@ -27,7 +27,15 @@ from vllmd.engine.liveness.monitor import (
     LivenessMonitor,
     Stall,
 )
-from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.liveness.reading import (
+    GpuSample,
+    GpuTrace,
+    PageAnswer,
+    ProcessActivity,
+    ProcessUse,
+    RankProgress,
+    Reading,
+)
 from vllmd.engine.process.run_state import Endpoint, Run
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.state_machine import State, Trigger
@@ -51,6 +59,13 @@ class SceneGpus(EngineGpus):
 
     def busy(self) -> bool | None:
         return self._scene.gpu_busy
+
+    def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
+        if self._scene.gpu is None:
+            return None
+        at = [since + n for n in range(1, int(until - since) + 1)]
+        samples = tuple(attrs.evolve(self._scene.gpu, at=each) for each in at)
+        return (GpuTrace("0", since, until, samples, frozenset({10})),)
 
 
 class SceneProbes(ProbesOfATest):
@@ -77,7 +92,7 @@ class SceneProbes(ProbesOfATest):
         return self._scene.owner
 
     def activity(self, shim_pid: int, engine_pid: int) -> ProcessActivity | None:
-        return self._scene.activity
+        return self._scene.activity_now() if self._scene.activity_now else self._scene.activity
 
 
 class Scene:
@@ -88,7 +103,10 @@ class Scene:
         self.owner: bool | None = True
         self.reading = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(1, 0, 0)})
         self.activity: ProcessActivity | None = QUIET
+        self.activity_now: Callable[[], ProcessActivity] | None = None
         self.gpu_busy: bool | None = None
+        self.gpu: GpuSample | None = None
+        """What its GPU shows each second."""
         self.canaries: list[asyncio.Future[str | None]] = []
         self.diagnosed: list[str] = []
         self.fresh: FreshLook | None = None
@@ -603,6 +621,79 @@ async def test_run_load_that_goes_on_during_the_diagnosis_is_not_killed(tmp_path
         assert not task.done()
         await scene.clock.advance(2 * LIMITS.load_stall_s)
         assert task.result().label == "load_stalled"
+
+
+# --- GPUs that show a hang -------------------------------------------------------------------
+
+AT_WORK = GpuSample(0.0, 1.0, 0.33, 691.0)
+SPINS = GpuSample(0.0, 1.0, 0.0, 124.0)
+GPU_LIMITS = attrs.evolve(LIMITS, hang_s=10_000, gpu_stall_s=40)
+
+
+async def works(scene: Scene, seconds: float) -> None:
+    """Let steps be made at full use of the GPU."""
+    scene.gpu, scene.gpu_busy = AT_WORK, True
+    for n in range(int(seconds / 5)):
+        scene.shows(scene.reading.ranks["0"].steps + n + 1, running=1)
+        await scene.clock.advance(5)
+
+
+def spins(scene: Scene) -> None:
+    scene.gpu, began = SPINS, scene.clock.now
+
+    def used() -> ProcessActivity:
+        at = scene.clock.now
+        core = ProcessUse(10, 5, at - began, 0)
+        return ProcessActivity(0.0, at - began, 0, at=at, processes=(core,))
+
+    scene.activity_now = used
+
+
+async def test_run_kernel_that_spins_is_found_within_a_minute_and_looked_into(
+    tmp_path: Path,
+) -> None:
+    async with watching(tmp_path, ready=True, limits=GPU_LIMITS) as (scene, task):
+        await works(scene, 60)
+        spins(scene)
+        await scene.clock.advance(15)
+        assert scene.engine_state.no_step_s is not None
+        assert 10 <= scene.engine_state.no_step_s <= 20
+        await scene.clock.advance(45)
+        assert task.done()
+        assert task.result().label == "stalled"
+        assert "GPU 0 is busy at 124 W and 0 % of its memory bus" in task.result().reason
+        assert len(scene.diagnosed) == 1
+        assert scene.looks == [False, False]
+        assert scene.engine_state.known.work["hash"].learned
+
+
+async def test_run_gpu_that_works_again_during_the_diagnosis_keeps_the_engine(
+    tmp_path: Path,
+) -> None:
+    async with watching(tmp_path, ready=True, limits=GPU_LIMITS) as (scene, task):
+        await works(scene, 60)
+        spins(scene)
+
+        def goes_on() -> None:
+            scene.gpu = AT_WORK
+            scene.clock.now += 3
+
+        scene.during_diagnosis = goes_on
+        await scene.clock.advance(120)
+        assert len(scene.diagnosed) == 1
+        assert not task.done()
+
+
+async def test_run_long_prefill_and_a_gpu_without_power_get_the_long_limit(tmp_path: Path) -> None:
+    async with watching(tmp_path, ready=True, limits=GPU_LIMITS) as (scene, task):
+        await works(scene, 60)
+        spins(scene)
+        for shown in (AT_WORK, attrs.evolve(SPINS, watts=None), None):
+            scene.gpu = shown
+            await scene.clock.advance(600)
+            assert not task.done()
+        assert scene.is_in(State.READY)
+        assert scene.looks == []
 
 
 # --- our own lateness ----------------------------------------------------------------------------

@@ -1,0 +1,124 @@
+"""A step that takes long: for how long, and since when nothing is computed. Pure but for its asks.
+
+Between two looks at an engine's page the GPUs' readings and what its processes used say whether
+anything was computed. Stretches without are added up: one that works begins the sum anew, one that
+nobody can tell of adds nothing, and two of these in a row begin it anew as well.
+"""
+
+from collections.abc import Callable
+
+from vllmd.config.model import LivenessConfig
+from vllmd.engine.liveness.hang_signs import HangSign, find_sign, is_untold, shows_work
+from vllmd.engine.liveness.reading import GpuTrace, ProcessActivity
+from vllmd.engine.liveness.work_baseline import WorkBaseline
+from vllmd.util.units import MINUTE_S, format_duration
+
+LONGER = 4.0
+"""A step that takes so many times as long as the longest before is none that just takes long."""
+UNSURE = 3.0
+"""The limit is so many times as long where it was not seen yet what work looks like."""
+TOLD_S = 10.0
+TOLD = 2.0
+"""A step is worth a word after so many seconds, and so many times the longest before."""
+MAX_BLIND = 2
+KEEP_S = 5 * MINUTE_S
+
+AskGpus = Callable[[float, float], tuple[GpuTrace, ...] | None]
+"""Returns what the engine's GPUs showed between two monotonic times; None if that says nothing."""
+
+
+class HangWatch:
+    """One run's steps and signs, and what is remembered of earlier runs."""
+
+    def __init__(self, ask: AskGpus, now: Callable[[], float], work: WorkBaseline) -> None:
+        """Make it; `now` is monotonic, `work` is added to."""
+        self.ask = ask
+        self.work = work
+        self._now = now
+        self._asked_at = now()
+        self._step_s = 0.0
+        self._before: ProcessActivity | None = None
+        self._unproven: tuple[GpuTrace, ...] = ()
+        self._still_s = 0.0
+        self._blind = 0
+        self._kept_at, self._kept = self._asked_at, work.to_json()
+
+    def _traces(self) -> tuple[GpuTrace, ...] | None:
+        since, self._asked_at = self._asked_at, self._now()
+        return self.ask(since, self._asked_at)
+
+    def moves(self, *, worked: bool) -> None:
+        """Take note of a look at which nothing stood still; `worked` if steps were made."""
+        self.work.stepped(self._step_s)
+        self.reset()
+        traces = self._traces() or ()
+        self.work.seen(traces)
+        if worked:
+            self.work.worked(self._unproven)
+        self._unproven = traces if worked else ()
+
+    def reset(self) -> None:
+        """Forget the step that stood still."""
+        self._step_s = self._still_s = 0.0
+        self._before = None
+        self._blind = 0
+
+    def stands(
+        self,
+        step_s: float,
+        look_s: float,
+        activity: ProcessActivity | None,
+        limits: LivenessConfig,
+        poll_s: float,
+    ) -> str | None:
+        """Take note of a look at which requests run and a step has taken `step_s` or longer.
+
+        `look_s` is for how long that was watched since the look before, in seconds.
+
+        Returns: what shows that nothing is computed, once that was so for long enough.
+        """
+        self._step_s, self._unproven = step_s, ()
+        before, self._before = self._before, activity
+        sign = self._look(look_s, before, activity)
+        if sign is None or limits.gpu_stall_s == 0:
+            return None
+        limit_s = limits.gpu_stall_s * (1.0 if sign.sure else UNSURE)
+        limit_s = max(limit_s, LONGER * (self.work.longest_step_s + poll_s))
+        if self._still_s < limit_s:
+            return None
+        return f"{sign.words} for {format_duration(self._still_s)}"
+
+    def _look(
+        self, look_s: float, before: ProcessActivity | None, now: ProcessActivity | None
+    ) -> HangSign | None:
+        """Add the time since the look before to what nothing was computed in, if so."""
+        traces = self._traces()
+        sign = find_sign(traces or (), before, now, self.work)
+        if sign is not None:
+            self._still_s, self._blind = self._still_s + look_s, 0
+        elif before is not None:
+            untold = traces is None or now is None or is_untold(traces, self.work)
+            self._blind += 1
+            if not untold or self._blind >= MAX_BLIND:
+                self._still_s, self._blind = 0.0, 0
+        return sign
+
+    def contradicted(self) -> bool:
+        """Tell whether a GPU has worked since the last look; then the step begins anew."""
+        worked = shows_work(self._traces() or (), self.work)
+        if worked:
+            self._still_s = 0.0
+        return worked
+
+    def no_step_s(self, poll_s: float) -> float | None:
+        """Return for how long no step was made, once that is well above the longest before."""
+        told_s = max(TOLD_S, TOLD * self.work.longest_step_s + poll_s)
+        return self._step_s if self._step_s >= told_s else None
+
+    def is_to_be_kept(self) -> bool:
+        """Tell whether more is known than was kept, and that was minutes ago."""
+        now, known = self._now(), self.work.to_json()
+        if now - self._kept_at < KEEP_S or known == self._kept:
+            return False
+        self._kept_at, self._kept = now, known
+        return True
