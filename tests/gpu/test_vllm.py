@@ -36,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
     gpu.add("kv", "large", share=0.13, length=131_072, keys=off, flags=eager)
     with gpu.running():
         for name in ("other", "chat"):
-            gpu.site.wait_state(name, "ready", LOAD_S)
+            gpu.wait_ready(name)
         with PromptLoad(gpu, "other", clients=2, prompt=100, tokens=20) as load:
             yield gpu
         REPORT.append(f"other, asked all the time: {load.served} answered, failed: {load.failed}")
@@ -149,7 +149,7 @@ def test_a_start_waits_for_room_and_begins_when_it_comes(made: GpuSite, outcome:
         holder.kill()
         holder.wait()
     began = time.monotonic()
-    made.site.wait_state("chat", "ready", LOAD_S)
+    made.wait_ready("chat")
     starting.join()
     assert spawned == 0, "no load is wasted"
     assert str(holder.pid) in shown

@@ -22,7 +22,6 @@ LONG_LOAD_S = float(os.environ.get("VLLMD_GPU_LOAD_S", "300"))
 
 FAULTS = {
     "a kernel that spins": signal.SIGUSR1,
-    "EngineCore spins on the CPU": signal.SIGUSR2,
     "EngineCore is stopped": signal.SIGSTOP,
 }
 
@@ -33,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
     flags = f"enforce-eager = true\nmax-num-batched-tokens = {CONTEXT}"
     gpu.add("chat", "large", share=0.6, length=CONTEXT, flags=flags)
     with gpu.running():
-        gpu.site.wait_state("chat", "ready", LOAD_S)
+        gpu.wait_ready("chat")
         yield gpu
 
 
@@ -71,7 +70,7 @@ def test_a_long_full_load_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_hang_is_found_within_a_minute(made: GpuSite, outcome: Outcome, fault: str) -> None:
     before, count = made.site.engine("chat"), made.stalls("chat")
-    with PromptLoad(made, "chat", clients=16, prompt=500, tokens=100):
+    with PromptLoad(made, "chat", clients=16, prompt=500, tokens=200):
         time.sleep(LEARNED_S)
         os.kill(made.process("chat", "VLLM::EngineCore"), FAULTS[fault])
         began = time.monotonic()

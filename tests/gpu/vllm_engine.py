@@ -22,7 +22,7 @@ import openai
 
 from tests.helpers.background import Background
 from tests.helpers.ports import free_port
-from tests.helpers.site import DAEMON, Site, site
+from tests.helpers.site import DAEMON, Site, site, wait_for
 from vllmd.demo import tiny_model
 from vllmd.demo.real import cache_dir, prepare
 from vllmd.shim import proc
@@ -38,13 +38,14 @@ LARGE = {
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
     "head_dim": 128,
+    "vocab_size": 151_936,
 }
 """Qwen3-8B's sizes; its config.json on the hub."""
 SMALL = {**LARGE, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28}
 """Qwen3-0.6B's, but for its heads (16)."""
 
 FAULTS_SOURCE = '''
-"""Loaded by vLLM in each of its processes: a signal makes the one that gets it hang."""
+"""Loaded by vLLM in each of its processes: a signal makes the GPU of the one that gets it spin."""
 
 import signal
 
@@ -55,14 +56,8 @@ def spin_on_gpu(*_):
     torch.cuda._sleep(10**13)  # clock cycles on the stream that the model runs on: over an hour
 
 
-def spin_on_cpu(*_):
-    while True:
-        pass
-
-
 def register():
     signal.signal(signal.SIGUSR1, spin_on_gpu)
-    signal.signal(signal.SIGUSR2, spin_on_cpu)
 '''
 ENTRY_POINTS = "[vllm.general_plugins]\nvllmd_faults = vllmd_faults:register\n"
 """Source: vLLM's documentation of its plugin system."""
@@ -207,6 +202,16 @@ class GpuSite:
         titles = {proc.command_line(stat.pid): stat.pid for stat in proc.descendants(shim)}
         (pid,) = [pid for each, pid in titles.items() if each.startswith(title)]
         return pid
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until an engine serves; one that failed is not waited for."""
+
+        def ready() -> bool:
+            state = self.site.engine(name)["state"]
+            assert state not in ("backoff", "held"), self.site.vllmd("why", name).stdout
+            return bool(state == "ready")
+
+        wait_for(f"{name} ready", ready, LOAD_S)
 
     def gpu(self) -> dict[str, Any]:
         """Return what the daemon tells of the first GPU."""
