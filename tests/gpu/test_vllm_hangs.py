@@ -42,31 +42,6 @@ def outcome(request: pytest.FixtureRequest) -> Outcome:
     return outcome_for("vllm-gpu", request)
 
 
-def test_a_prompt_of_a_hundred_thousand_tokens_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
-    """The first request of all: nothing is known of this engine's steps yet."""
-    before = made.site.engine("chat")
-    began = time.monotonic()
-    with GpuSampler(made) as sampler:
-        made.ask("chat", prompt=100_000, tokens=4)
-    after = made.site.engine("chat")
-    assert (after["run_id"], made.stalls("chat")) == (before["run_id"], 0)
-    text = f"answered after {time.monotonic() - began:.0f} s ({sampler.text()}), no verdict"
-    outcome("a prefill of 100,000 tokens in one step, as the first request", text)
-    REPORT.append(f"100,000 tokens: {text}")
-
-
-def test_a_long_full_load_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
-    before = made.site.engine("chat")
-    load = PromptLoad(made, "chat", clients=200, prompt=6000, tokens=32)
-    with GpuSampler(made) as sampler, load:
-        time.sleep(LONG_LOAD_S)
-    after = made.site.engine("chat")
-    assert (load.failed, after["run_id"], made.stalls("chat")) == ([], before["run_id"], 0)
-    text = f"{load.served} answered in {LONG_LOAD_S:.0f} s ({sampler.text()}), 0 failed, no verdict"
-    outcome("200 clients with prompts of 6,000 tokens", text)
-    REPORT.append(f"200 x 6,000 tokens: {text}")
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_hang_is_found_within_a_minute(made: GpuSite, outcome: Outcome, fault: str) -> None:
     before, count = made.site.engine("chat"), made.stalls("chat")
@@ -88,3 +63,27 @@ def test_a_hang_is_found_within_a_minute(made: GpuSite, outcome: Outcome, fault:
     assert "no step" in shown
     assert found_s <= VERDICT_S
     outcome(fault, text)
+
+
+def test_a_prompt_of_a_hundred_thousand_tokens_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
+    before = made.site.engine("chat")
+    began = time.monotonic()
+    with GpuSampler(made) as sampler:
+        made.ask("chat", prompt=100_000, tokens=4)
+    after = made.site.engine("chat")
+    assert (after["run_id"], made.stalls("chat")) == (before["run_id"], 0)
+    text = f"answered after {time.monotonic() - began:.0f} s ({sampler.text()}), no verdict"
+    outcome("a prefill of 100,000 tokens in one step", text)
+    REPORT.append(f"100,000 tokens: {text}")
+
+
+def test_a_long_full_load_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
+    before = made.site.engine("chat")
+    load = PromptLoad(made, "chat", clients=200, prompt=6000, tokens=32)
+    with GpuSampler(made) as sampler, load:
+        time.sleep(LONG_LOAD_S)
+    after = made.site.engine("chat")
+    assert (load.failed, after["run_id"], made.stalls("chat")) == ([], before["run_id"], 0)
+    text = f"{load.served} answered in {LONG_LOAD_S:.0f} s ({sampler.text()}), 0 failed, no verdict"
+    outcome("200 clients with prompts of 6,000 tokens", text)
+    REPORT.append(f"200 x 6,000 tokens: {text}")
