@@ -24,6 +24,9 @@ class ProbesOfATest:
     async def printed(self, log: LogReader) -> list[str]:
         return new_lines(log)
 
+    def printing(self, run_id: str) -> str | None:
+        return None
+
     def owns_port(self, shim_pid: int) -> bool | None:
         return True
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import httpx
 
@@ -184,7 +184,10 @@ class EngineProbes:
         adapters: LoraService,
         recent: RecentPages,
         parts: PartRunner,
+        printing: Callable[[str], str | None],
     ) -> None:
+        """Make them; `printing` returns the line that a run has begun and not ended."""
+        self.printing = printing
         self._engine, self._key = engine, built.api_key
         self._source, self._client, self._clock = source, client, clock
         self._adapters, self._recent, self._parts = adapters, recent, parts

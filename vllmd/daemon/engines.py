@@ -93,7 +93,7 @@ class Engines:
     def note_span(self, engine: str, span: StartSpan) -> None:
         """Tell an engine's supervisor of a part of its start."""
         if engine in self.supervisors:
-            self.supervisors[engine].span_ended(span.name, span.ended_at)
+            self.supervisors[engine].span_ended(span.name, span.ended_at, failed=span.failed)
 
     def parts(self) -> Iterator[Part]:
         """Yield what is to run; after a mistake in a supervisor its engine is adopted again."""
@@ -214,6 +214,7 @@ class Engines:
                 services.adapters,
                 recent,
                 services.environment.parts,
+                functools.partial(services.outputs.printing, name),
             ),
             now.problem,
         )

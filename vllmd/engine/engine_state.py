@@ -55,6 +55,8 @@ class EngineState:
         self.phases: dict[str, float] = {}
         """When each phase of this start was reached, in monotonic seconds; empty if its beginning
         was not seen."""
+        self.start_fails = False
+        """The start under way has said that it fails: no phase is reached any more."""
         self.sizes: dict[str, int] = {}
         """What the engine said of the memory it takes: see `loading/memory_sizes.py`."""
         self.problem: str | None = None
@@ -179,6 +181,7 @@ class EngineState:
         self._run_states.forget()
         self._ready_at = None
         self.phase = None
+        self.start_fails = False
         self.sizes = {}
         self.requests = self._no_step_since = None
 
@@ -189,6 +192,7 @@ class EngineState:
         self.run = run
         self._ready_at = None
         self.start_duration_s = None
+        self.start_fails = False
         self.sizes = {}
         self.phases = {durations.SPAWN: self._clock.monotonic()} if seen else {}
 
@@ -197,15 +201,18 @@ class EngineState:
 
         `at` is when it came so far, in seconds since the epoch, if that is known better than now.
         """
-        if phase is None or further(self.phase, phase) == self.phase:
+        if phase is None or self.start_fails or further(self.phase, phase) == self.phase:
             return
         self.phase = phase
+        ago_s = 0.0
         if self.phases:
             now, latest = self._clock.monotonic(), max(self.phases.values())
             reached = now if at is None else now - (self._clock.time() - at)
             self.phases[phase] = min(now, max(latest, reached))
+            ago_s = now - self.phases[phase]
         self._keep()
-        emit(self.log, EnginePhaseReached(phase=phase, left_s=_rounded(self.start_left_s())))
+        left_s = _rounded(self.start_left_s())
+        emit(self.log, EnginePhaseReached(phase=phase, left_s=left_s, ago_s=round(ago_s, 1)))
 
     def learn(self, size: tuple[str, int] | None) -> None:
         """Note what a loading engine said of its memory; of several workers the largest counts."""
@@ -216,9 +223,12 @@ class EngineState:
                 self._keep()
 
     def start_left_s(self) -> float | None:
-        """Estimate how long the start under way still takes; None if nothing is known of it."""
+        """Estimate how long the start under way still takes; None if nothing is known of it.
+
+        One that fails takes no time any more: nothing is said of it.
+        """
         earlier = self.known.starts.get(self._command_hash, ())
-        if not self.phases or not earlier:
+        if not self.phases or not earlier or self.start_fails:
             return None
         phase, at = list(self.phases.items())[-1]
         return durations.left_s(earlier, phase, self._clock.monotonic() - at)

@@ -135,9 +135,9 @@ class Supervisor:
         """Write down what is wanted. Raises: OSError: the next daemon will not know it."""
         await self._stopped.save()
 
-    def span_ended(self, name: str, at: float) -> None:
+    def span_ended(self, name: str, at: float, *, failed: bool) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
-        self._watch.span_ended(name, at)
+        self._watch.span_ended(name, at, failed=failed)
 
     def close(self) -> None:
         """Want the engine to end because the daemon does; `run` returns when nothing is left."""

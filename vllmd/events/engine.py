@@ -209,6 +209,8 @@ class EnginePhaseReached(TypedEvent):
 
     phase: str
     left_s: float | None
+    ago_s: float = omitted(0.0)
+    """How long before it was known, in seconds."""
 
 
 @attrs.frozen(kw_only=True)

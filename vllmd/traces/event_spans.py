@@ -65,6 +65,7 @@ class _Episode:
     def reach(self, phase: str, at: float) -> None:
         start = self.open.get(START)
         if start is not None:
+            at = max(at, self.phase.started_at if self.phase else start.started_at)
             self.end_phase(at)
             self.phase = EventSpan(f"{START} {phase}", at)
             start.parts.append(self.phase)
@@ -86,6 +87,8 @@ class _Episode:
             self.failure = EventSpan(INCIDENT, at, error=error, attributes=told)
         if (start := self.open.get(START)) is not None:
             start.error, start.attributes = error, told
+            if self.phase is not None:
+                self.phase.error = error
 
     def tell(self, engine: str, at: float) -> EventSpan | None:
         """End it; None if nothing is to be told."""
@@ -144,8 +147,8 @@ class EventSpans:
                 return self._change_adapter(engine, at, "unload", adapter, path, took_s=took_s)
             case LoraFailed(adapter=adapter, path=path, reason=reason):
                 return self._change_adapter(engine, at, "load", adapter, path, error=reason)
-            case EnginePhaseReached(phase=phase) if engine in self._under_way:
-                self._under_way[engine].reach(phase, at)
+            case EnginePhaseReached(phase=phase, ago_s=ago_s) if engine in self._under_way:
+                self._under_way[engine].reach(phase, at - ago_s)
             case EngineStalled() as stall:
                 self._of(engine, at).fail(at, stall.reason, {"incident": stall.incident})
             case EngineExited(requested=False) as end:

@@ -12,6 +12,8 @@ import attrs
 from vllmd.config.traces import ENGINE_ATTRIBUTE
 
 REQUEST = "llm_request"
+STATUS_ERROR = 2
+"""Source: opentelemetry/proto/trace/v1/trace.proto; set where an exception ends the span."""
 LOADED = "Overall Loading"
 """The whole of a start; the API server sends it before any request's span."""
 
@@ -93,6 +95,8 @@ class StartSpan:
     name: str
     started_at: float
     ended_at: float
+    failed: bool = False
+    """It ended by an exception."""
 
 
 @attrs.define
@@ -186,4 +190,9 @@ def engine_of(resource: Any, engines: frozenset[str]) -> str | None:
 
 
 def _read_start(span: Any) -> StartSpan:
-    return StartSpan(span.name, span.start_time_unix_nano / 1e9, span.end_time_unix_nano / 1e9)
+    return StartSpan(
+        span.name,
+        span.start_time_unix_nano / 1e9,
+        span.end_time_unix_nano / 1e9,
+        span.status.code == STATUS_ERROR,
+    )

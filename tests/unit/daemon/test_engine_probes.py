@@ -152,9 +152,12 @@ async def test_probes_an_engine_is_not_ready_before_its_adapters_are(tmp_path: P
     source = PageSource("chat", "http://x", client, clock)
     adapters = adapters_of(given, tmp_path, client, clock)
     built, pages = command.build(given), RecentPages()
-    asked = EngineProbes(given, built, source, client, clock, adapters, pages, PartRunner())
+    asked = EngineProbes(
+        given, built, source, client, clock, adapters, pages, PartRunner(), "bar of {}".format
+    )
     assert await asked.loading()
     assert loaded == ["sql"]
+    assert asked.printing("run-1") == "bar of run-1"
     asked.forget()
     assert await asked.loading()
     assert loaded == ["sql", "sql"]
@@ -167,7 +170,9 @@ def test_probes_without_a_wish_send_no_canary(tmp_path: Path) -> None:
         source = PageSource("chat", "http://x", client, clock)
         adapters = adapters_of(given, tmp_path, client, clock)
         built, pages = command.build(given), RecentPages()
-        asked = EngineProbes(given, built, source, client, clock, adapters, pages, PartRunner())
+        asked = EngineProbes(
+            given, built, source, client, clock, adapters, pages, PartRunner(), "bar of {}".format
+        )
         assert (asked.canary is not None) is wanted
         assert asked.canary is asked.canary  # another one would be another canary, begun anew
         assert asked.pages() == b""

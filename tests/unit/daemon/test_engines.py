@@ -90,7 +90,7 @@ async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Sc
     assert engines.runs() == {}
     assert engines.readable_sources() == []
     assert [part.name for part in engines.parts()] == ["engine:chat", "engine:code"]
-    engines.note_span("chat", StartSpan("Load weights", 1.0, 2.0))
+    engines.note_span("chat", StartSpan("Load weights", 1.0, 2.0, failed=True))
     engines.note_span("unknown", StartSpan("Load weights", 1.0, 2.0))
 
 

@@ -138,6 +138,30 @@ async def test_phases_are_timed_and_the_next_start_is_estimated(tmp_path: Path) 
     assert again.start_left_s() == 1
 
 
+async def test_a_start_that_fails_has_no_time_left_and_reaches_nothing(tmp_path: Path) -> None:
+    clock = FakeClock()
+    engine_state = begun(tmp_path, clock)
+    await clock.advance(10)
+    engine_state.reach("init")
+    engine_state.ready()
+    again = begun(tmp_path, clock)
+    again.start_fails = True
+    again.reach("warm_up")
+    assert (again.phase, again.start_left_s()) == (None, None)
+    again.spawned(RUN, seen=True)
+    assert again.start_left_s() == 10
+
+
+async def test_a_phase_is_told_with_how_long_ago_it_began(tmp_path: Path) -> None:
+    clock = FakeClock()
+    engine_state = begun(tmp_path, clock)
+    await clock.advance(20)
+    with capture_logs() as logs:
+        engine_state.reach("compile", clock.time() - 12.94)
+        engine_state.reach("kv_cache")
+    assert [entry.get("ago_s") for entry in logs] == [12.9, None]
+
+
 async def test_counts_first_failure_and_hold_outlive_the_daemon(tmp_path: Path) -> None:
     clock = FakeClock()
     engine_state = begun(tmp_path, clock)

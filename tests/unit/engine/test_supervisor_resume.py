@@ -299,7 +299,7 @@ async def test_span_of_a_load_is_a_phase(tmp_path: Path) -> None:
     async with running(Scene(tmp_path)) as scene:
         scene.answers = False
         await scene.until_state(State.LOADING)
-        scene.supervisor.span_ended("Load weights", scene.clock.time())
+        scene.supervisor.span_ended("Load weights", scene.clock.time(), failed=False)
         assert scene.supervisor.status.phase == "weights"
 
 

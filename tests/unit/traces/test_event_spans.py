@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +96,35 @@ def test_a_failed_start_is_told_inside_the_incident() -> None:
     )
     assert incident.parts[0].error == "No such model."
     assert incident.started_at == 101
+
+
+def test_the_phase_in_which_a_start_failed_has_the_error() -> None:
+    story = Story()
+    story.states("starting", "loading")
+    story.put(EnginePhaseReached.name, phase="weights")
+    story.put(EnginePhaseReached.name, phase="kv_cache")
+    story.exited(explanation="Too small.", phase="kv_cache")
+    story.states("backoff", "held")
+    (incident,) = story.told
+    phases = incident.parts[0].parts
+    assert [(each.name, each.error) for each in phases] == [
+        ("engine.start weights", None),
+        ("engine.start kv_cache", "Too small."),
+    ]
+
+
+def test_a_phase_that_was_known_late_began_when_it_did() -> None:
+    story = Story()
+    story.states("starting", "loading")
+    story.put(EnginePhaseReached.name, phase="profile")
+    story.now += 20
+    story.put(EnginePhaseReached.name, phase="compile", ago_s=12.9)
+    story.put(EnginePhaseReached.name, phase="kv_cache", ago_s=500.0)
+    story.states("ready")
+    profile, compiled, cache = story.told[0].parts
+    assert [profile.ended_at, compiled.started_at] == pytest.approx([111.1, 111.1])
+    # never before the one that it follows
+    assert [compiled.ended_at, cache.started_at] == pytest.approx([111.1, 111.1])
 
 
 def test_a_stall_that_passes_is_an_incident_too() -> None:

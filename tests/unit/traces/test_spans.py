@@ -56,6 +56,14 @@ def test_group_reads_the_parts_of_a_real_start() -> None:
     assert {"Overall Loading", "Load weights", "Allocate KV cache"} <= names
 
 
+def test_a_part_of_a_start_that_ended_by_an_exception_says_so() -> None:
+    request = export(0)
+    for code in (0, 1, 2):
+        add_span(request, name="Load model").status.code = code
+    found = [start.failed for group in groups(request) for start in group.starts]
+    assert found == [False, False, True]
+
+
 def test_every_span_that_leads_to_a_phase_is_known_as_a_part_of_a_start() -> None:
     assert set(SPANS) <= START_SPANS
 

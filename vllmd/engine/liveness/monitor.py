@@ -22,7 +22,7 @@ from vllmd.engine.liveness.stall_detector import (
     Verdict,
 )
 from vllmd.engine.loading.memory_sizes import parse_size
-from vllmd.engine.loading.phases import SPANS, is_waiting_notice, parse_phase
+from vllmd.engine.loading.phases import SPANS, LoadOutput, is_waiting_notice
 from vllmd.engine.output.run_output import output_of
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.events.base import emit
@@ -75,6 +75,8 @@ class LivenessMonitor:
     """Told when the engine is ready for the first time in this run."""
     _unsure: str | None = attrs.field(default=None, init=False)
     """What was said while it was not sure how the engine does."""
+    _output: LoadOutput = attrs.field(factory=LoadOutput, init=False)
+    """What the start under way has printed."""
 
     async def run(self, run: RunRecord) -> Stall:
         """Follow the engine of `run`, from its state.
@@ -100,17 +102,21 @@ class LivenessMonitor:
             reading = Reading(reading.at, PageAnswer.REFUSED)
         self._note(reading, SILENT_POLLS if reading.answer is PageAnswer.REFUSED else 0)
 
-    def span_ended(self, name: str, at: float) -> None:
-        """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
-        if self.engine_state.state is State.LOADING:
+    def span_ended(self, name: str, at: float, *, failed: bool) -> None:
+        """Note a span of the start under way that ended at `at`, in seconds since the epoch.
+
+        One that `failed` has not led to what follows it.
+        """
+        if self.engine_state.state is State.LOADING and not failed:
             self.engine_state.reach(SPANS.get(name), at)
 
     async def _until_ready(self, run: RunRecord) -> Stall | None:
-        log = output_of(run)
+        log, self._output = output_of(run), LoadOutput()
         detector = LoadStallDetector(self.limits.load_stall_s, self.poll_s)
         judged_at, spoke = self.lag.watched(), False
         while True:
             spoke = await self._read_output(log) or spoke
+            self._reach(self.probes.printing(run["run_id"]) or "")
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None
@@ -133,9 +139,14 @@ class LivenessMonitor:
         spoke = False
         for line in await self.probes.printed(log):  # one by one: a phase may be over within a poll
             spoke = spoke or not is_waiting_notice(line)
-            self.engine_state.reach(parse_phase(line))
+            self._reach(line)
             self.engine_state.learn(parse_size(line))
         return spoke
+
+    def _reach(self, line: str) -> None:
+        for phase, ago_s in self._output.read(line):
+            self.engine_state.reach(phase, self.lag.clock.time() - ago_s)
+        self.engine_state.start_fails = self._output.failed
 
     def _judge_load(
         self, detector: LoadStallDetector, run: RunRecord, *, spoke: bool

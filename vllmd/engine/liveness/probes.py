@@ -32,6 +32,10 @@ class Probes(Protocol):
         """Return what a loading engine printed since it was asked last."""
         ...
 
+    def printing(self, run_id: str) -> str | None:
+        """Return the line that a run has begun and not ended: a progress bar, mostly."""
+        ...
+
     def owns_port(self, shim_pid: int) -> bool | None:
         """Tell whether a process below that shim listens on its port; None if not known."""
         ...

@@ -6,6 +6,8 @@ Pure: no I/O, no clock.
 import statistics
 from collections.abc import Mapping, Sequence
 
+from vllmd.engine.loading.phases import ORDER
+
 KEPT_STARTS = 5
 KEPT_COMMANDS = 4
 
@@ -33,17 +35,21 @@ def usual_s(earlier: Sequence[Start]) -> float | None:
 def left_s(earlier: Sequence[Start], phase: str | None, in_phase_s: float) -> float | None:
     """Estimate how long a start still takes that has been in `phase` for so long, in seconds.
 
-    The median of each phase of earlier starts counts.
+    The median of each phase of earlier starts counts. While phases come in their order it never
+    becomes more: one that takes longer than usual, or was never seen, leaves what is to come.
 
-    Returns: None if this command has no earlier start, or none that knew this phase.
+    Returns: None if this command has no earlier start.
     """
-    phase = phase or SPAWN
-    names = {name: None for start in earlier for name in start}
+    if not earlier:
+        return None
+    here = _place(phase or SPAWN)
+    names = {name for start in earlier for name in start}
     typical = {
         name: statistics.median([start.get(name, 0.0) for start in earlier]) for name in names
     }
-    if phase not in typical:
-        return None
-    order = list(typical)
-    later = order[order.index(phase) + 1 :]
-    return max(0.0, typical[phase] - in_phase_s) + sum(typical[name] for name in later)
+    later = sum(seconds for name, seconds in sorted(typical.items()) if _place(name) > here)
+    return max(0.0, typical.get(phase or SPAWN, 0.0) - in_phase_s) + later
+
+
+def _place(phase: str) -> int:
+    return ORDER.get(phase, -1)

@@ -1,4 +1,8 @@
-"""Where a loading engine stands, read from what it prints, or from its spans."""
+"""Where a loading engine stands, read from what it prints, or from its spans. Pure."""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from vllmd.logs import milestones
 
@@ -13,7 +17,9 @@ PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "Dynamo bytecode transform",
             "Compiling a graph",
             "torch.compile takes",
+            "torch.compile took",
             "Cache the graph",
+            "Directly load AOT compilation",
         ),
     ),
     (
@@ -25,7 +31,7 @@ PHASES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "Maximum concurrency",
         ),
     ),
-    ("graphs", ("Capturing CUDA graph", "Graph capturing finished")),
+    ("graphs", ("Capturing CUDA graph",)),
     ("warm_up", ("Warming up model", "init engine (profile, create kv cache")),
     ("listening", ("Starting vLLM server", milestones.READY)),
 )
@@ -35,6 +41,25 @@ how much memory is left for the KV cache; with CUDA graphs, `compile` is a part 
 Source: engine logs of vLLM 0.25 and 0.32. Wording changes between releases: a phase that is not
 recognised is passed over, and the next one that is recognised counts.
 """
+
+_TOOK = (
+    ("compile", None, re.compile(r"Dynamo bytecode transform time: ([\d.]+) s")),
+    ("compile", None, re.compile(r"Compiling a graph .* takes ([\d.]+) s")),
+    ("compile", None, re.compile(r"torch\.compile (?:takes|took) ([\d.]+) s")),
+    ("graphs", "warm_up", re.compile(r"Graph capturing finished in ([\d.]+) sec")),
+)
+"""Lines that end something: what phase it is of, what follows at once, and for how long it was."""
+_AFTER_KV_CACHE = "Maximum concurrency"
+"""The last that is said of the KV cache. Source: vllm/v1/core/kv_cache_utils.py."""
+_EAGER = ("'enforce_eager': True", "enforce_eager=True", "Cudagraph is disabled")
+"""Without CUDA graphs what follows the KV cache is the warm-up of kernels, which says nothing."""
+_FAILED = (
+    "EngineCore failed to start",
+    "Engine core initialization failed",
+    "WorkerProc failed to start",
+    "WorkerProc initialization failed",
+)
+"""Source: vllm/v1/engine/core.py and utils.py, vllm/v1/executor/multiproc_executor.py."""
 
 SPANS = {
     "Init device": "init",
@@ -54,6 +79,41 @@ ORDER = {name: index for index, (name, _) in enumerate(PHASES)}
 
 WAITING_NOTICES = ("No available shared memory broadcast block found", "Waiting for ")
 """What is printed by a process that waits for another one: no sign of progress."""
+
+
+class ReachedPhase(NamedTuple):
+    """A phase that a start has reached, and how long before its line was printed, in seconds."""
+
+    phase: str
+    ago_s: float = 0.0
+
+
+class LoadOutput:
+    """What the output of one start says, read line by line from its beginning."""
+
+    def __init__(self) -> None:
+        """Begin with a start."""
+        self._eager = False
+        self.failed = False
+        """It has said that the start fails: what comes now is its end, and no phase of it."""
+
+    def read(self, line: str) -> Iterator[ReachedPhase]:
+        """Yield the phases that a line, or the begin of one, says were reached."""
+        self._eager = self._eager or any(mark in line for mark in _EAGER)
+        self.failed = self.failed or any(mark in line for mark in _FAILED)
+        if self.failed:
+            return
+        for phase, following, pattern in _TOOK:
+            if match := pattern.search(line):
+                yield ReachedPhase(phase, float(match[1]))
+                if following is not None:
+                    yield ReachedPhase(following)
+                return
+        phase_now = parse_phase(line)
+        if phase_now is not None:
+            yield ReachedPhase(phase_now)
+        if self._eager and _AFTER_KV_CACHE in line:
+            yield ReachedPhase("warm_up")
 
 
 def parse_phase(line: str) -> str | None:

@@ -140,6 +140,10 @@ class EngineOutput:
         """The line that was begun and not ended, as of the last look: a progress bar, mostly."""
         return self._status.get("unfinished") or None
 
+    def printing(self, run_id: str) -> str | None:
+        """Return the line under way, if it is that run's."""
+        return self.under_way if self._status.get("run_id") == run_id else None
+
     async def rotate(self) -> None:
         """Begin a new file now.
 

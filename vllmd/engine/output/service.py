@@ -135,6 +135,11 @@ class OutputService:
         line = output.under_way if output else None
         return line and without_shapes(line)
 
+    def printing(self, name: str, run_id: str) -> str | None:
+        """Return the line that a run of an engine has begun and not ended."""
+        output = self._outputs.get(name)
+        return output.printing(run_id) if output else None
+
     def problem(self, name: str) -> str | None:
         """Return why the disk does not take an engine's log now, if it does not."""
         output = self._outputs.get(name)

@@ -88,6 +88,9 @@ class SceneProbes(ProbesOfATest):
         page = scene.reading.answer is PageAnswer.PAGE
         return FreshLook(scene.reading.answer, scene.reading.ranks, answered=page)
 
+    def printing(self, run_id: str) -> str | None:
+        return self._scene.printing if run_id == self._scene.run["run_id"] else None
+
     def owns_port(self, shim_pid: int) -> bool | None:
         return self._scene.owner
 
@@ -107,6 +110,7 @@ class Scene:
         self.gpu_busy: bool | None = None
         self.gpu: GpuSample | None = None
         """What its GPU shows each second."""
+        self.printing: str | None = None
         self.canaries: list[asyncio.Future[str | None]] = []
         self.diagnosed: list[str] = []
         self.fresh: FreshLook | None = None
@@ -234,10 +238,51 @@ async def test_run_foreign_server_on_the_port_is_not_ready(tmp_path: Path) -> No
 
 async def test_span_ended_leads_to_a_phase_while_loading(tmp_path: Path) -> None:
     async with watching(tmp_path) as (scene, _):
-        scene.watch.span_ended("Load weights", scene.clock.time())
-        scene.watch.span_ended("Init device", 0.0)  # they arrive out of order
-        scene.watch.span_ended("llm_request", 0.0)
+        scene.watch.span_ended("Load weights", scene.clock.time(), failed=False)
+        scene.watch.span_ended("Init device", 0.0, failed=False)  # they arrive out of order
+        scene.watch.span_ended("llm_request", 0.0, failed=False)
         assert scene.engine_state.phase == "weights"
+
+
+async def test_a_span_that_failed_leads_to_no_phase(tmp_path: Path) -> None:
+    """Each span around the mistake ends with it, also those that end a start."""
+    async with watching(tmp_path) as (scene, _):
+        scene.watch.span_ended("Load weights", scene.clock.time(), failed=False)
+        scene.watch.span_ended("EngineCoreProc init", scene.clock.time(), failed=True)
+        assert scene.engine_state.phase == "weights"
+
+
+async def test_a_start_that_says_that_it_fails_stays_in_its_phase(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.log.write_text("Available KV cache memory: 1.84 GiB\nEngineCore failed to start.\n")
+        await scene.clock.advance(LOADING_POLL_S)
+        scene.watch.span_ended("EngineCoreProc init", scene.clock.time(), failed=False)
+        scene.printing = "Capturing CUDA graphs (PIECEWISE):  12%|"
+        await scene.clock.advance(LOADING_POLL_S)
+        assert scene.engine_state.phase == "kv_cache"
+        assert scene.engine_state.start_left_s() is None
+
+
+async def test_a_progress_bar_counts_while_it_runs(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.log.write_text("Available KV cache memory: 45.94 GiB\n")
+        await scene.clock.advance(LOADING_POLL_S)
+        scene.printing = "Capturing CUDA graphs (PIECEWISE):   0%|          | 0/102"
+        await scene.clock.advance(LOADING_POLL_S)
+        assert scene.engine_state.phase == "graphs"
+
+
+async def test_a_phase_that_is_told_at_its_end_began_before(tmp_path: Path) -> None:
+    async with watching(tmp_path) as (scene, _):
+        scene.log.write_text("Model loading took 15.45 GiB and 2.253781 seconds\n")
+        await scene.clock.advance(LOADING_POLL_S)
+        await scene.clock.advance(14.0 - LOADING_POLL_S)
+        with scene.log.open("a") as log:
+            log.write("Dynamo bytecode transform time: 12.94 s\n")
+        await scene.clock.advance(LOADING_POLL_S)
+        took = scene.engine_state.phase_durations()
+        assert took["profile"] == pytest.approx(14 - 12.94)
+        assert took["compile"] == pytest.approx(12.94)
 
 
 async def test_run_load_without_any_sign_of_life_is_stalled(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ async def test_line_under_way_is_known_while_its_engine_runs(
     assert output.under_way is None
     await output.ask_shim()
     assert output.under_way == "weights: 40%"
+    assert (output.printing("r"), output.printing("the run before")) == ("weights: 40%", None)
     gone = True
     await output.ask_shim()
     assert output.under_way is None
