@@ -17,7 +17,7 @@ from tests.helpers.shims import FakeSpawner
 from vllmd.config import command
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.context import EngineContext
-from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
@@ -36,6 +36,9 @@ class _SceneGpus(EngineGpus):
 
     def fine(self) -> bool | None:
         return self._scene.gpu_fine
+
+    def shortage(self) -> Shortage | None:
+        return self._scene.shortage
 
     async def holders(self) -> list[str] | None:
         return self._scene.holders
@@ -102,6 +105,7 @@ class Scene:
         self.probes: list[Callable[[], Awaitable[bool]]] = []
         self.load_slots = LoadSlots()
         self.gpu_fine: bool | None = None
+        self.shortage: Shortage | None = None
         self.seen: dict[str, str] = {}
         self.holders: list[str] = []
         self.mismatch: str | None = None

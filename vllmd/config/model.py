@@ -82,6 +82,15 @@ class RestartConfig:
         "depends on has changed, or by 'vllmd start'.",
         reason="A wrong hold is an outage: half an hour bounds it, and costs one load.",
     )
+    room_wait_s: float = key(
+        rules.number(0, 7 * DAY_S),
+        30.0 * MINUTE_S,
+        help="An engine for which too little GPU memory is free waits for it so long, in seconds, "
+        "and is started all the same then; after two minutes where it is not sure that vLLM would "
+        "refuse. 'vllmd start' while it waits starts it at once; 0: it never waits.",
+        reason="A start without room is a load for nothing; a wrong estimate is an outage, which "
+        "half an hour bounds.",
+    )
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from vllmd.engine.liveness.monitor import LivenessMonitor
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.restarter import Restarter
+from vllmd.engine.restart.room_gate import RoomGate
 from vllmd.engine.runs import Runs
 from vllmd.engine.stopping.drain import Drain
 
@@ -40,6 +41,7 @@ class Assembly:
     incidents: IncidentRecorder
     drain: Drain
     restarter: Restarter
+    room: RoomGate
 
 
 def assemble(
@@ -54,6 +56,8 @@ def assemble(
         gpu=context.gpu.fine,
         memory=context.gpu.has_room,
     )
+    room = before.room if before else RoomGate(engine_state, context.clock)
+    room.use(engine, context.gpu)
     return Assembly(
         Runs(engine, command, engine_state, context),
         IncidentRecorder(
@@ -74,6 +78,7 @@ def assemble(
             chance=context.chance,
             dependencies=dependencies,
         ),
+        room,
     )
 
 

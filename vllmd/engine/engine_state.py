@@ -6,6 +6,7 @@ Lengths of time are measured by the monotonic clock: a clock that is set changes
 import structlog
 
 from vllmd.engine.exits import Exit
+from vllmd.engine.gpu_interface import MemoryWait, Shortage
 from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.engine.loading import durations
@@ -68,6 +69,8 @@ class EngineState:
         """How long the last run had been ready when it ended."""
         self._ready_at: float | None = None
         self._no_step_since: float | None = None
+        self.room_wait: MemoryWait | None = None
+        """What a start waits for that is to be made."""
         self._retry_at: Moment | None = None
         self._time_of_day_s = clock.time() - clock.monotonic()
 
@@ -75,6 +78,12 @@ class EngineState:
     def since(self) -> float:
         """When it came into its state, in seconds since the epoch."""
         return self._since.shown(self._clock)
+
+    @property
+    def awaited_memory(self) -> Shortage | None:
+        """What memory of a GPU a start waits for, once that was said."""
+        wait = self.room_wait
+        return wait.shortage if wait is not None and wait.words is not None else None
 
     @property
     def has_served(self) -> bool:

@@ -3,8 +3,37 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from vllmd.engine.liveness.reading import GpuTrace
 from vllmd.errors import HeldError
+
+
+@attrs.frozen
+class Shortage:
+    """Too little memory is free on a GPU for an engine to start."""
+
+    gpu: str
+    missing_bytes: int
+    holders: tuple[str, ...]
+    """Who holds memory there, most first, for a person."""
+    sure: bool
+    """Whether vLLM would refuse whatever its own context takes."""
+
+
+@attrs.define
+class MemoryWait:
+    """A start that waits for room. Times are monotonic seconds."""
+
+    shortage: Shortage
+    since: float
+    until: float
+    """When the engine is started all the same."""
+    looks: int = 0
+    words: str | None = None
+    """What was said of it; None if nothing was yet."""
+    requested: bool = False
+    """Whether somebody asked for a start meanwhile."""
 
 
 class EngineGpus:
@@ -16,6 +45,10 @@ class EngineGpus:
 
     def has_room(self) -> bool | None:
         """Tell whether as much of their memory is free as the engine takes."""
+        return None
+
+    def shortage(self) -> Shortage | None:
+        """Tell what is missing for a start now; None if it fits, or nobody knows."""
         return None
 
     async def holders(self) -> list[str] | None:

@@ -75,6 +75,11 @@ class EnginesCollector:
         hold = _gauge(
             "hold_seconds", "How long the engine has been held, in seconds, by cause.", ["cause"]
         )
+        missing = _gauge(
+            "awaited_memory_bytes",
+            "GPU memory in bytes that the engine waits for before it starts; `holder` has most.",
+            ["gpu", "holder"],
+        )
         for engine in engines:
             for cause, count in sorted(engine.causes.items()):
                 failures.add_metric([engine.name, cause], count)
@@ -85,7 +90,11 @@ class EnginesCollector:
                 info.add_metric([engine.name, *words], 1)
             if engine.hold is not None:
                 hold.add_metric([engine.name, engine.hold.cause], max(0.0, now - engine.hold.since))
-        yield from (failures, transitions, info, hold)
+            if (awaited := engine.awaited_memory) is not None:
+                holder = awaited.holders[0] if awaited.holders else ""
+                words = [awaited.gpu, holder.rpartition(": ")[0] or holder]
+                missing.add_metric([engine.name, *words], awaited.missing_bytes)
+        yield from (failures, transitions, info, hold, missing)
 
     @staticmethod
     def _loads(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

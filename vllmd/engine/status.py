@@ -10,6 +10,7 @@ from vllmd.engine import exits
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
+from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.status_text import describe_state
@@ -64,6 +65,8 @@ class EngineStatus:
     first_failure: Exit | None = None
     """The first of the failures that led here; it may be the last one too."""
     hold: Hold | None = None
+    awaited_memory: Shortage | None = None
+    """What is missing for its start; None if it does not wait for that."""
     next_start_at: float | None = None
     problem: str | None = None
     uptime_s: float | None = None
@@ -90,6 +93,9 @@ class EngineStatus:
         fields["phases"] = dict(self.phases)
         fields["sizes"] = dict(self.sizes)
         fields["causes"] = dict(self.causes)
+        fields["awaited_memory"] = (
+            attrs.asdict(self.awaited_memory) if self.awaited_memory else None
+        )
         del fields["transitions"], fields["uptime_s"]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
@@ -149,6 +155,7 @@ def status_of(
         last_exit=known.last_exit,
         first_failure=known.first_failure,
         hold=known.hold,
+        awaited_memory=engine_state.awaited_memory,
         next_start_at=next_start_at,
         problem=engine_state.problem or settings.start_nothing,
         looked_for=looked_for,

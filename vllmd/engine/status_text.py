@@ -32,10 +32,9 @@ def _detail(engine: dict[str, Any]) -> str:
     in_flight = None if running is None else running + (waiting or 0)
     if engine["state"] == "draining":
         return "requests not known" if in_flight is None else f"{in_flight} requests left"
-    if engine["state"] == "held":
-        return str((engine.get("hold") or {}).get("cause", ""))
     if engine["state"] != "ready":
-        return ""
+        awaited = "waits for GPU memory" if engine.get("awaited_memory") else ""
+        return str((engine.get("hold") or {}).get("cause", awaited))
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
     if adapters["loaded"] < adapters["wanted"]:
         return f"{adapters['loaded']} of {adapters['wanted']} adapters"

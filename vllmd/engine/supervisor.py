@@ -109,6 +109,7 @@ class Supervisor:
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgotten."""
         self._wanted = True
+        self._parts.room.open()
         self._parts.restarter.forget_failures()
         self._requests.add()
         self._stopped.discard(self._name)
@@ -200,7 +201,9 @@ class Supervisor:
 
     async def _start(self) -> None:
         """Start the engine when it is its turn, and see it through to its end."""
-        await self._load_slot.wait(self._requests, lambda: self._may_start, self._state.found)
+        room, found = self._parts.room, self._state.found
+        await self._load_slot.wait(self._requests, lambda: self._may_start, found, room.look)
+        room.end("it is not to start")
         if self._may_start:
             await self._see_through(await self._launch())
 
@@ -272,8 +275,7 @@ class Supervisor:
             self._load_slot.take(self._state.usual_start_s())
 
     async def _launch(self) -> ShimClient | None:
-        self._restart = False
-        self._adopted = False
+        self._restart = self._adopted = False
         self._state.problem = None
         run_id, settings = uuid.uuid4().hex, self._settings
         run = Run(run_id, settings.command.hash, Endpoint.of(settings.engine))
@@ -347,11 +349,8 @@ class Supervisor:
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""
         self._restart = False
-        if stall is not None:
-            gone = await self._parts.drain.kill(client)
-        else:
-            gone = await self._parts.drain.end(client)
-        if not gone:
+        drain = self._parts.drain
+        if not await (drain.kill(client) if stall is not None else drain.end(client)):
             orphans.kill_shim(client.run)
 
     async def _account(self, ended: Exit) -> None:

@@ -19,6 +19,8 @@ from vllmd.events.engine import (
     EngineExited,
     EngineHeld,
     EngineReleased,
+    EngineRoomAwaited,
+    EngineRoomWaitEnded,
     EngineSpawned,
     EngineStalled,
     EngineStateChanged,
@@ -40,6 +42,8 @@ _READ = by_name(
     EngineAdopted,
     EngineCacheMoved,
     EngineDoubted,
+    EngineRoomAwaited,
+    EngineRoomWaitEnded,
     EngineStateChanged,
     RequestAccepted,
     *_GAPS.values(),
@@ -243,6 +247,17 @@ def _streak(own: Sequence[_Step], failures: Sequence[_Failure | None], last: int
     return streak
 
 
+def _awaited(own: Sequence[_Step]) -> str:
+    """Return what a start waits for now, as it was said; empty if none does."""
+    for step in reversed(own):
+        match step.told:
+            case EngineRoomAwaited(text=text):
+                return f"it {text}"
+            case EngineRoomWaitEnded() | EngineSpawned() | EngineAdopted():
+                return ""
+    return ""
+
+
 def _state(own: Sequence[_Step]) -> str | None:
     changes = [step.told for step in own if isinstance(step.told, EngineStateChanged)]
     return changes[-1].state or None if changes else None
@@ -260,6 +275,8 @@ def _nothing(engine: str, own: Sequence[_Step], state: str | None, now: float) -
     text = f"{engine} has not failed {since}; it is {state or 'in a state that is not known'}."
     if ends:
         text += f" It ended last {_ago(ends[-1], now)} as requested."
+    if awaited := _awaited(own):
+        text += f" {_sentence(full_stop(awaited))}"
     return FailureReport(text, more=(_gap(own, 0.0),))
 
 
@@ -322,6 +339,10 @@ def _done(step: _Step, now: float) -> str:
             words = f"the hold ended ({why})"
         case RequestAccepted(action=action, user=user) if action in _ACTIONS:
             words = f"{user} asked to {action} it"
+        case EngineRoomAwaited(text=text):
+            words = f"since {moment(step.at, date=False)} it {text}"
+        case EngineRoomWaitEnded(why=why, after_s=after_s):
+            words = f"it waited no more after {format_duration(after_s)} ({why})"
         case EngineSpawned():
             words = f"it was started again at {moment(step.at, date=False)}"
         case EngineStateChanged(state="ready"):

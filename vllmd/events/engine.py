@@ -96,6 +96,30 @@ class EngineReleased(TypedEvent):
 
 
 @attrs.frozen(kw_only=True)
+class EngineRoomAwaited(TypedEvent):
+    """An engine is not started yet: too little memory of a GPU is free; `holders` have it."""
+
+    name = "engine.room_awaited"
+    level = "warning"
+
+    gpu: str
+    missing_bytes: int
+    holders: tuple[str, ...]
+    sure: bool
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class EngineRoomWaitEnded(TypedEvent):
+    """An engine waits no more for memory of a GPU."""
+
+    name = "engine.room_wait_ended"
+
+    why: str
+    after_s: float
+
+
+@attrs.frozen(kw_only=True)
 class EngineStalled(TypedEvent):
     """An engine makes no progress; `acted` if it is to be killed for that."""
 

@@ -1,14 +1,16 @@
 """The GPUs as the supervisor of one engine asks for them: where GPU readings meet supervision."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vllmd.config.gpus import gpus_used
 from vllmd.config.model import EngineConfig
-from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.reading import GpuTrace
+from vllmd.gpu import fit
 from vllmd.gpu.latest import Device
-from vllmd.gpu.memory_shares import Holder
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.sources import NONE
 from vllmd.gpu.xid_log import XidEvent
@@ -17,6 +19,7 @@ from vllmd.util.units import MIB, format_bytes
 NOTICEABLE_BYTES = 256 * MIB
 """Less than this in another's hands keeps no engine from starting."""
 RECOVERY = "recovery_action"
+MEMORY = ("memory_total_bytes", "memory_reserved_bytes", "memory_free_bytes")
 ELSEWHERE = ("cpu-offload", "kv-offload", "offload", "kv-transfer", "ec-transfer", "nnodes")
 """Flags by which a step waits for the host's memory, another engine or another host, with a GPU
 that spins meanwhile. Those of a parallel size beyond this host's GPUs are told by their number."""
@@ -54,6 +57,44 @@ class ReadEngineGpus(EngineGpus):
         if not margins or None in margins:
             return None
         return all(margin is not None and margin >= 0 for margin in margins)
+
+    def shortage(self) -> Shortage | None:
+        """Tell what is missing for a start now, on the GPU where most is; a stand-in needs none."""
+        engine, gpus = self._engine, self._gpus
+        if engine.is_stand_in:
+            return None
+        share = engine.gpu_memory_utilization or fit.LEAST_DEFAULT_SHARE
+        worst: Device | None = None
+        missing = 0
+        for device in self._devices():
+            values = gpus.values(device)
+            if not all(key in values for key in MEMORY):
+                continue
+            total, reserved, free = (values[key] for key in MEMORY)
+            margin = fit.margin_bytes(total=total, reserved=reserved, free=free, own=0, share=share)
+            if -margin > missing:
+                worst, missing = device, math.ceil(-margin)
+        if worst is None:
+            return None
+        sure = missing > fit.UNSURE_BYTES
+        return Shortage(worst.label, missing, self._held(worst), sure)
+
+    def _held(self, device: Device) -> tuple[str, ...]:
+        """Name who holds memory of a GPU, most first; an engine's processes are one."""
+        held: dict[str, int] = {}
+        for holder in self._gpus.holders(device.uuid):
+            name = f"engine {holder.engine}"
+            if holder.owner is not Owner.ENGINE:
+                name = holder.describe()
+            if holder.owner is Owner.ORPHAN:
+                name = f"{name}, left by an engine that ended ('vllmd gpu reap')"
+            held[name] = held.get(name, 0) + (holder.bytes or 0)
+        most = sorted(held.items(), key=lambda each: -each[1])
+        return tuple(
+            f"{name}: {format_bytes(size)}" if size else name
+            for name, size in most
+            if size >= NOTICEABLE_BYTES or not size
+        )
 
     async def holders(self) -> list[str] | None:
         """Name what of the engine still holds memory; what belongs to others is theirs."""

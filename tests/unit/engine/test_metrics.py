@@ -7,6 +7,7 @@ from tests.helpers.metrics import values
 from vllmd.engine.causes import BY_NAME
 from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit, explain
+from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
@@ -66,6 +67,17 @@ def test_collect_failures_holds_and_transitions() -> None:
     assert found["vllmd_engine_failures_total", "lora_rank", "chat"] == 2
     assert found["vllmd_engine_transitions_total", "exited", "backoff", "chat"] == 3
     assert found["vllmd_engine_hold_seconds", "lora_rank", "chat"] == 60
+
+
+def test_collect_memory_that_a_start_waits_for_has_its_holder() -> None:
+    holders = ("python train.py (pid 7): 60.0 GiB", "engine code: 20.0 GiB")
+    found = found_for(state=State.STOPPED, awaited_memory=Shortage("0", 4096, holders, sure=True))
+    name = "vllmd_engine_awaited_memory_bytes"
+    assert {key: value for key, value in found.items() if key[0] == name} == {
+        (name, "0", "python train.py (pid 7)", "chat"): 4096
+    }
+    unseen = found_for(state=State.STOPPED, awaited_memory=Shortage("0", 4096, (), sure=True))
+    assert unseen[name, "0", "", "chat"] == 4096
 
 
 def test_collect_a_load_has_phases_and_an_estimate() -> None:

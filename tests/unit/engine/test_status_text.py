@@ -28,6 +28,7 @@ from vllmd.engine.status_text import describe_log_problem, describe_state
             "ready (busy, no step for 40s)",
         ),
         ({"state": "held"}, "held"),
+        ({"state": "stopped", "awaited_memory": {"gpu": "0"}}, "stopped (waits for GPU memory)"),
         (
             {"state": "ready", "requests_running": 2, "adapters": {"wanted": 3, "loaded": 2}},
             "ready (2 of 3 adapters)",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.scene import Scene, running
+from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.restart.load_slots import LoadingEngine
 from vllmd.engine.state_machine import State
@@ -168,6 +169,44 @@ async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Pat
         one.load_slots.give_back("other")
         await two.until_state(State.READY)
         assert list(one.load_slots.ahead_of("another", None)) == []
+
+
+async def test_run_engine_waits_for_gpu_memory_and_starts_the_second_there_is_room(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.shortage = Shortage("0", 2**30, ("python (pid 7): 60.0 GiB",), sure=True)
+    async with running(scene):
+        await scene.until(lambda: scene.supervisor._state.room_wait is not None)
+        await scene.clock.advance(2)
+        status = scene.supervisor.status
+        assert "held by python (pid 7): 60.0 GiB" in str(status.problem)
+        assert status.awaited_memory == scene.shortage
+        assert status.to_json()["awaited_memory"]["missing_bytes"] == 2**30
+        assert scene.spawner.shims == []
+        scene.shortage = None
+        await scene.clock.advance(1)
+        await scene.until_state(State.READY)
+        assert scene.supervisor.status.awaited_memory is None
+        assert scene.supervisor.status.problem is None
+
+
+async def test_run_start_that_waits_for_memory_is_made_at_once_or_given_up_when_somebody_says_so(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    scene.shortage = Shortage("0", 2**30, (), sure=True)
+    async with running(scene):
+        await scene.until(lambda: scene.supervisor._state.room_wait is not None)
+        await scene.clock.advance(2)
+        scene.supervisor.stop()
+        await scene.until(lambda: scene.supervisor.status.awaited_memory is None)
+        assert scene.spawner.shims == []
+        scene.supervisor.start()
+        await scene.until(lambda: scene.supervisor._state.room_wait is not None)
+        assert scene.spawner.shims == []
+        scene.supervisor.start()
+        await scene.until_state(State.READY)
 
 
 async def test_run_engine_beside_one_whose_load_hangs_starts_after_a_minute(tmp_path: Path) -> None:

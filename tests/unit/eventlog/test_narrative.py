@@ -13,6 +13,8 @@ from vllmd.events.engine import (
     EngineDoubted,
     EngineExited,
     EngineHeld,
+    EngineRoomAwaited,
+    EngineRoomWaitEnded,
     EngineSpawned,
     EngineStalled,
     EngineStateChanged,
@@ -276,3 +278,24 @@ def test_tell_of_a_doubt_that_is_over_or_only_a_warning_says_nothing() -> None:
         told(doubted(50), to(40, "ready"), to(30, "starting"), to(29, "loading")),
     ):
         assert "probably" not in narrative.tell("chat", events_, NOW).text
+
+
+def awaited(ago: float) -> tuple[float, str, Any]:
+    text = "waits for GPU memory: 4.0 GiB too little is free on GPU 0, held by python (pid 7)"
+    fields = {"gpu": "0", "missing_bytes": 4, "holders": ["x"], "sure": True, "text": text}
+    return ago, EngineRoomAwaited.name, fields
+
+
+def test_tell_a_start_that_waits_for_memory_says_for_whom() -> None:
+    story = narrative.tell("chat", told(to(100, "stopped"), awaited(50)), NOW)
+    assert "It waits for GPU memory: 4.0 GiB too little is free on GPU 0, held by" in story.text
+    ended = (20, EngineRoomWaitEnded.name, {"why": "there is room", "after_s": 30.0})
+    story = narrative.tell("chat", told(to(100, "stopped"), awaited(50), ended), NOW)
+    assert "waits for GPU memory" not in story.text
+
+
+def test_tell_a_failure_whose_next_start_waits_for_memory_says_so() -> None:
+    ended = (20, EngineRoomWaitEnded.name, {"why": "there is room", "after_s": 30.0})
+    story = narrative.tell("chat", told(exited(100), awaited(50), ended), NOW)
+    assert "held by python (pid 7)" in story.report.done
+    assert "it waited no more after 30s (there is room)" in story.report.done

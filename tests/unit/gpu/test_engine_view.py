@@ -4,13 +4,15 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.clock import FakeClock
-from tests.helpers.gpus import G1, G2, TEXT, GpuScene
+from tests.helpers.gpus import G1, G2, RESERVED, TEXT, TOTAL, GpuScene
 from tests.helpers.make import config
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.gpu.engine_view import view_of
+from vllmd.gpu.fit import CONTEXT_BYTES
 from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
+from vllmd.util.units import GIB
 from vllmd.xids import KernelXid
 
 
@@ -174,3 +176,62 @@ def test_traces_say_nothing_where_a_part_of_the_engine_is_not_seen(
         scene = GpuScene(folder, monkeypatch, TEXT.replace("tensor-parallel-size = 2", flags))
         scene.holds((G2, 21, 20, Owner.ENGINE, "code"))
         assert view(scene, "code").traces(0.0, 5.0) is None, flags
+
+
+def memory(free_gib: float) -> dict[str, float]:
+    """Return what the fast set says of the memory of a GPU."""
+    sizes = {"total": TOTAL, "reserved": RESERVED, "free": free_gib * GIB}
+    return {f"memory_{name}_bytes": float(size) for name, size in sizes.items()}
+
+
+def test_shortage_names_how_much_is_missing_and_who_has_it(scene: GpuScene) -> None:
+    assert view(scene).shortage() is None, "nobody knows"
+    scene.fast({}, **memory(51))
+    assert view(scene).shortage() is None, "50 GiB and a context are wanted"
+    scene.holds(
+        (G1, 7, 30, Owner.FOREIGN, None),
+        (G1, 8, 12, Owner.ENGINE, "code"),
+        (G1, 9, 13, Owner.ENGINE, "code"),
+        (G1, 5, 2, Owner.ORPHAN, "chat"),
+        (G1, 6, 0, Owner.FOREIGN, None),
+    )
+    scene.fast({}, **memory(40))
+    found = view(scene).shortage()
+    assert found is not None
+    assert (found.gpu, found.missing_bytes) == ("0", 10 * GIB + CONTEXT_BYTES)
+    assert found.holders[:2] == ("proc7 (pid 7): 30.0 GiB", "engine code: 25.0 GiB")
+    assert found.holders[2].startswith("proc5 (pid 5), left by an engine that ended")
+    assert found.sure
+
+
+def test_shortage_is_sure_only_beyond_what_a_context_may_take(scene: GpuScene) -> None:
+    for free_gib, sure in ((50.45, False), (50.6, False), (50.3, True)):
+        scene.fast({}, **memory(free_gib))
+        found = view(scene).shortage()
+        assert found is not None, free_gib
+        assert found.sure is sure, free_gib
+
+
+def test_shortage_needs_all_gpus_of_the_engine_and_the_fullest_counts(scene: GpuScene) -> None:
+    values = {G1: {"busy_ratio": 0.0, **memory(90)}, G2: {"busy_ratio": 0.0, **memory(20)}}
+    scene.say(
+        *("fast",),
+        at=scene.clock.time(),
+        values=values,
+        lost={},
+        errors={},
+        took_s=0.0,
+        cpu_s=0.0,
+        rss=0,
+    )
+    found = view(scene, "code").shortage()
+    assert found is not None
+    assert found.gpu == "1"
+    assert view(scene).shortage() is None
+
+
+def test_shortage_stand_in_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = TEXT.replace('"/opt/vllm/bin/vllm"', '"stand-in"', 1)
+    scene = GpuScene(tmp_path, monkeypatch, text)
+    scene.fast({}, **memory(1))
+    assert view(scene).shortage() is None

@@ -36,6 +36,11 @@ class WorkBaseline:
         return len(self.bus) == COUNTED
 
     @property
+    def on_gpus(self) -> bool:
+        """Whether the engine was seen with memory of a GPU."""
+        return bool(self.bus) or self.idle_watts is not None
+
+    @property
     def least_bus(self) -> float | None:
         """The least that the memory bus reaches at work; None if nobody knows yet."""
         return self.bus[-1] if self.learned else None

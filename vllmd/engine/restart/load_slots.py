@@ -24,6 +24,8 @@ USUAL = 2.0
 STILL_S = 60.0
 """A load that does nothing for so long is waited for no more: no CPU, no bytes, no GPU memory."""
 LOOK_S = 5.0
+ROOM_LOOK_S = 1.0
+"""As often as the memory of GPUs is read."""
 SETTLED = "warm_up"
 """The phase from which on a load takes no more memory that counts."""
 
@@ -127,18 +129,26 @@ class LoadSlot:
         requests: OperatorRequests,
         wanted: Callable[[], bool],
         say: Callable[[str], None],
+        room: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Wait until no load is in the way, or the start is not wanted any more.
+        """Wait until no load is in the way and there is room, or the start is not wanted any more.
 
-        What is wanted changes with one of the `requests`; `say` is told for whom it waits.
+        What is wanted changes with one of the `requests`; `say` is told for whom it waits. `room`
+        says what is in the way besides, and is asked last and often; "" is not worth telling.
         """
         waits: dict[str, _Wait] = {}
-        while wanted() and (words := self._in_the_way(waits)) is not None:
-            say(words)
+        while wanted():
+            words, look_s = self._in_the_way(waits), LOOK_S
+            if words is None:
+                words, look_s = room(), ROOM_LOOK_S
+            if words is None:
+                return
+            if words:
+                say(words)
             pending = (
                 asyncio.ensure_future(self._load_slots.changed.wait()),
                 asyncio.ensure_future(requests.beyond(requests.count)),
-                asyncio.ensure_future(self._clock.sleep(LOOK_S)),
+                asyncio.ensure_future(self._clock.sleep(look_s)),
             )
             try:
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)

@@ -40,6 +40,18 @@ def group(settings: RuleSettings) -> RuleGroup:
                 wait="10m",
             ),
             Alert(
+                "VllmdEngineAwaitsMemory",
+                AlertSeverity.CRITICAL,
+                """
+                vllmd_engine_awaited_memory_bytes > 0
+                  and on (instance, vllmd_engine) vllmd_engine_wanted == 1
+                """,
+                f"{ENGINE} waits for {SIZE} more on GPU {{{{ $labels.gpu }}}}",
+                "It is down until there is room. Most is held by {{ $labels.holder }}: 'vllmd gpu' "
+                "shows all, and vllmd never kills it. 'vllmd start' starts it all the same.",
+                wait="2m",
+            ),
+            Alert(
                 "VllmdVramRestartWontFit",
                 AlertSeverity.WARNING,
                 "-1 * vllmd_gpu_memory_restart_margin_bytes > 0",

@@ -109,6 +109,28 @@ async def test_wait_ends_when_the_start_is_not_wanted_any_more() -> None:
     assert task.done()
 
 
+async def test_wait_room_is_asked_each_second_once_no_load_is_in_the_way() -> None:
+    scene = Scene()
+    scene.loads().cancel()
+    asked: list[float] = []
+
+    def room() -> str | None:
+        asked.append(scene.clock.now)
+        return None if len(asked) > 3 else "for room" if len(asked) > 1 else ""
+
+    me = LoadSlot(scene.load_slots, "me", ALL, scene.clock)
+    waiting = me.wait(scene.operator_requests, lambda: True, scene.say, room)
+    task = asyncio.create_task(waiting)
+    await scene.clock.advance(10)
+    assert asked == []
+    scene.load_slots.give_back("other")
+    freed = scene.clock.now
+    assert await scene.waited(task) == 3
+    assert asked == [freed + n for n in range(4)]
+    assert scene.said[-1] == "for room"
+    assert "" not in scene.said
+
+
 async def test_wait_says_for_whom_since_when_and_until_when() -> None:
     scene = Scene(clock=FakeClock(0.0))  # 1970-01-12 13:46:40
     task = scene.loads(usual_s=150)

@@ -1,0 +1,103 @@
+"""No start without room: an engine that would find too little GPU memory waits, and says for whom.
+
+vLLM would load for half a minute and refuse to start. But an estimate may be wrong, and then
+waiting is the outage: a shortage that is not sure is waited for two minutes only, and no wait is
+longer than `restart.room_wait_s`; then the engine is started all the same. So it is by
+`vllmd start`.
+"""
+
+import time
+
+from vllmd.config.model import EngineConfig
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.gpu_interface import EngineGpus, MemoryWait, Shortage
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineRoomAwaited, EngineRoomWaitEnded
+from vllmd.util.clock import Clock
+from vllmd.util.units import MINUTE_S, format_bytes
+
+UNSURE_WAIT_S = 2 * MINUTE_S
+PROOFS = frozenset({"vram_held", "cuda_out_of_memory"})
+"""Causes of an end that prove a shortage which was not sure."""
+SEEN_TWICE = 2
+"""Readings are a second old: the memory of the run before may just have come back."""
+
+
+class RoomGate:
+    """One engine's; what it waits for is in the engine's state."""
+
+    def __init__(self, engine_state: EngineState, clock: Clock) -> None:
+        self._state = engine_state
+        self._clock = clock
+
+    def use(self, engine: EngineConfig, gpu: EngineGpus) -> None:
+        """Say what the next start is of, and who knows of room."""
+        self._engine = engine
+        self._gpu = gpu
+
+    def look(self) -> str | None:
+        """Look whether the engine may start now.
+
+        Returns: None if it may; else what it waits for, as a sentence, or "" if that is to be seen
+            once more before it is said.
+        """
+        state, wait = self._state, self._state.room_wait
+        shortage = self._gpu.shortage() if self._engine.restart.room_wait_s else None
+        if shortage is None:
+            self.end("there is room")
+            return None
+        now = self._clock.monotonic()
+        if wait is None:
+            wait = state.room_wait = MemoryWait(shortage, now, now + self._limit_s(shortage))
+        if wait.requested or now >= wait.until:
+            self.end("a start was requested" if wait.requested else "it waited long enough")
+            return None
+        wait.looks += 1
+        if wait.looks < SEEN_TWICE:
+            return ""
+        if wait.words is None or wait.shortage.holders != shortage.holders:
+            wait.words = self._words(shortage, wait.until - now)
+            emit(
+                state.log,
+                EngineRoomAwaited(
+                    gpu=shortage.gpu,
+                    missing_bytes=shortage.missing_bytes,
+                    holders=shortage.holders,
+                    sure=shortage.sure,
+                    text=wait.words,
+                ),
+            )
+        wait.shortage = shortage
+        return wait.words
+
+    def open(self) -> None:
+        """Let an engine that waits start now: somebody asked for it."""
+        if self._state.room_wait is not None:
+            self._state.room_wait.requested = True
+
+    def end(self, why: str) -> None:
+        """Wait no more; nothing happens if it did not."""
+        wait, self._state.room_wait = self._state.room_wait, None
+        if wait is not None and wait.words is not None:
+            after_s = round(self._clock.monotonic() - wait.since, 1)
+            emit(self._state.log, EngineRoomWaitEnded(why=why, after_s=after_s))
+            if self._state.problem == wait.words:
+                self._state.problem = None
+
+    def _limit_s(self, shortage: Shortage) -> float:
+        """Return how long to wait; shorter if vLLM might start, or was never seen on a GPU."""
+        known, most_s = self._state.known, self._engine.restart.room_wait_s
+        last = known.last_exit
+        if last is not None and last.diagnosis is not None and last.diagnosis.cause in PROOFS:
+            return most_s
+        on_gpus = any(work.on_gpus for work in known.work.values())
+        return most_s if shortage.sure and on_gpus else min(UNSURE_WAIT_S, most_s)
+
+    def _words(self, shortage: Shortage, left_s: float) -> str:
+        held = "; ".join(shortage.holders) or "processes that cannot be seen from here"
+        latest = time.strftime("%H:%M:%S UTC", time.gmtime(self._clock.time() + left_s))
+        return (
+            f"waits for GPU memory: {format_bytes(shortage.missing_bytes)} too little is free on "
+            f"GPU {shortage.gpu}, held by {held}. It starts as soon as there is room, at {latest} "
+            f"at the latest; 'vllmd start {self._engine.name}' starts it all the same"
+        )
