@@ -13,6 +13,10 @@
  *   gpu.0.lost = 1                 every question about it fails with "GPU is lost"
  *   event = 7 0 79                 a new first number is a new event: GPU 0, Xid 79
  *   hang.nvmlDeviceGetPowerUsage = 1       that function never returns
+ *   gpu.0.fault.power = abort      asking for that key ends the process; segfault, too; corrupt writes beyond its
+ *                                  memory, so that a later call ends it (with stir: the next); hang never returns,
+ *                                  and makes the file SCRIPT.hangs
+ *   stir = 1                       each function allocates memory
  *
  * What the script does not name is not supported. */
 #include <pthread.h>
@@ -72,8 +76,36 @@ static int find(const char *key, char *value, size_t size) {
   return found;
 }
 
+/* Write over what the allocator keeps behind the last of its memory. */
+static void corrupt(void) {
+  volatile char *last = NULL;
+  for (int i = 0; i < 256; i++) last = malloc(70000);
+  for (int i = 70000 - 64; i < 70000 + 192; i++) last[i] = 0x55;
+}
+
+static void fault(const char *kind) {
+  if (!strcmp(kind, "abort")) abort();
+  if (!strcmp(kind, "segfault")) *(volatile int *)8 = 1;
+  if (!strcmp(kind, "corrupt")) corrupt();
+  if (!strcmp(kind, "hang")) {
+    char path[512];
+    snprintf(path, sizeof path, "%s.hangs", getenv("VLLMD_FAKE_NVML"));
+    FILE *file = fopen(path, "w");
+    if (file) fclose(file);
+    for (;;) sleep(3600);
+  }
+}
+
+static void stir(void) {
+  char value[8];
+  if (!find("stir", value, sizeof value)) return;
+  char *volatile some = malloc(70000);
+  free(some);
+}
+
 static void maybe_hang(const char *function) {
   char key[128], value[8];
+  stir();
   snprintf(key, sizeof key, "hang.%s", function);
   while (find(key, value, sizeof value)) sleep(3600);
 }
@@ -88,6 +120,8 @@ static ret ask(device d, const char *key, char *value, size_t size) {
   if (!d) return BAD_ARGUMENT;
   snprintf(whole, sizeof whole, "gpu.%d.lost", d->gpu);
   if (find(whole, gone, sizeof gone)) return LOST;
+  snprintf(whole, sizeof whole, "gpu.%d.fault.%s", d->gpu, key);
+  if (find(whole, gone, sizeof gone)) fault(gone);
   if (d->instance < 0) snprintf(whole, sizeof whole, "gpu.%d.%s", d->gpu, key);
   else snprintf(whole, sizeof whole, "gpu.%d.mig.%d.%s", d->gpu, d->instance, key);
   return ask_system(whole, value, size);
@@ -387,7 +421,8 @@ ret nvmlDeviceRegisterEvents(device d, u64 types, void *set) {
 struct event { device d; u64 type, data; u32 gpu_instance, compute_instance; };
 ret nvmlEventSetWait_v2(void *set, struct event *out, u32 timeout_ms) {
   (void)set;
-  for (u32 waited = 0; waited <= timeout_ms; waited += 250) {
+  ENTER;
+  for (u32 waited = 0, step; waited <= timeout_ms; waited += step) {
     char value[64];
     u64 number;
     int gpu;
@@ -401,7 +436,9 @@ ret nvmlEventSetWait_v2(void *set, struct event *out, u32 timeout_ms) {
       out->data = xid;
       return OK;
     }
-    usleep(250000);
+    step = timeout_ms - waited < 250 ? timeout_ms - waited : 250;
+    if (!step) break;
+    usleep(1000 * step);
   }
   return TIMEOUT;
 }

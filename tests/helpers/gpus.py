@@ -55,7 +55,7 @@ class GpuScene:
             GpuStateFile(folder / "gpus.json"),
         )
         monkeypatch.setattr(self.gpus.reader, "tell", self._tell)
-        self.gpus.reader.problem = None
+        self.gpus.reader.fast.problem = None
         self.say("hello", source="nvml", driver="580.1", library="/x/libnvidia-ml.so.580.1")
         self.say("devices", devices=[self.device(G1, 0), self.device(G2, 1)])
         self.fast()

@@ -70,6 +70,7 @@ def gpu_figures(*devices: DeviceFigures, **more: Any) -> GpuFigures:
         "success_at": 1_000_000.0,
         "starts": 1,
         "stuck": 0,
+        "disabled": (),
         "kernel_log": True,
     }
     return GpuFigures(**{**values, **more})

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -11,6 +11,17 @@ from typing import Any
 from vllmd.gpu import wire
 from vllmd.gpu.latest import Periods
 from vllmd.gpu.sources import command_of
+from vllmd.shim import proc
+
+
+def reader_pids(daemon: int) -> list[int]:
+    """Return the readers of a daemon: first the one of the fast set."""
+    found = [
+        (proc.command_line(stat.pid).split()[-1], stat.pid)
+        for stat in proc.descendants(daemon)
+        if "vllmd/gpu/__main__.py" in proc.command_line(stat.pid)
+    ]
+    return [pid for slow_s, pid in sorted(found, key=lambda each: float(each[0]))]
 
 
 class Reading:
@@ -36,6 +47,10 @@ class Reading:
             if message["kind"] == kind:
                 return message
 
+    def next_of_any(self, timeout_s: float = 20.0) -> dict[str, Any]:
+        """Return the next message."""
+        return self._messages.get(timeout=timeout_s)
+
     def drop(self) -> None:
         """Pass over what was said so far."""
         while not self._messages.empty():
@@ -49,7 +64,10 @@ class Reading:
 
 @contextmanager
 def reading(
-    env: dict[str, str], periods: Periods | None = None, source: str = "nvml"
+    env: dict[str, str],
+    periods: Periods | None = None,
+    source: str = "nvml",
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Reading]:
     """Run a reader; it ends when its standard input is closed."""
     process = subprocess.Popen(
@@ -58,6 +76,7 @@ def reading(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
+        pass_fds=pass_fds,
     )
     try:
         yield Reading(process)

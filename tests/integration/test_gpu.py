@@ -15,6 +15,7 @@ import pytest
 from tests.helpers.nvml import GIB, UUID, FakeNvml, h200
 from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
+from tests.helpers.reading import reader_pids
 from tests.helpers.site import Site, gone, needs, site, wait_for
 from tests.integration.conftest import GPU_CONFIG
 from vllmd.shim import proc
@@ -132,12 +133,7 @@ def test_reader_that_hangs_touches_nothing_else_and_is_replaced(made: GpuSite) -
 
 
 def reader_pid(made: GpuSite) -> int:
-    (found,) = [
-        stat.pid
-        for stat in proc.descendants(made.site.daemon.pid)
-        if "vllmd/gpu/__main__.py" in proc.command_line(stat.pid)
-    ]
-    return found
+    return reader_pids(made.site.daemon.pid)[0]
 
 
 def test_reader_that_is_killed_is_started_again(made: GpuSite) -> None:
@@ -150,9 +146,10 @@ def test_reader_that_is_killed_is_started_again(made: GpuSite) -> None:
 
 
 def test_reader_ends_with_a_daemon_that_was_killed(made: GpuSite) -> None:
-    reader = reader_pid(made)
+    readers = reader_pids(made.site.daemon.pid)
+    assert len(readers) == 2
     made.site.kill_daemon()
-    wait_for("its end", lambda: proc.read_stat(reader) is None)
+    wait_for("their end", lambda: not any(map(proc.read_stat, readers)))
 
 
 def test_orphan_is_named_reaped_and_its_engine_is_not_touched(made: GpuSite) -> None:
@@ -267,10 +264,22 @@ def test_gpu_that_is_gone_after_a_restart_of_the_reader_keeps_its_number(made: G
     wait_for("the other", lambda: other in made.site.metrics())
 
 
+def test_row_that_ends_its_reader_is_named_and_costs_nothing_else(made: GpuSite) -> None:
+    made.fake.change_keys({"gpu.1.fault.power_limit": "abort"})
+    labels = f'gpu="1",reason="crashed",row="power_limit_watts",uuid="{GPU_2}"'
+    disabled = f"vllmd_nvml_row_disabled{{{labels}}} 1.0"
+    wait_for("its name", lambda: disabled in made.site.metrics(), 60)
+    assert "gpu.row_disabled" in made.site.log()
+    assert "power_limit_watts of GPU 1" in made.site.vllmd("gpu").stdout
+    first = f'vllmd_gpu_power_limit_watts{{gpu="0",uuid="{UUID}"}}'
+    wait_for("the other GPU", lambda: first in made.site.metrics())
+    assert made.metric("vllmd_nvml_up") == 1
+
+
 def test_release_lets_go_of_the_library(made: GpuSite) -> None:
-    reader = reader_pid(made)
+    readers = reader_pids(made.site.daemon.pid)
     assert made.site.vllmd("gpu", "release", "--for", "10m").returncode == 0
-    wait_for("its end", lambda: proc.read_stat(reader) is None)
+    wait_for("their end", lambda: not any(map(proc.read_stat, readers)))
     assert made.problem() == "released"
     assert made.site.vllmd("gpu", "release", "--resume").returncode == 0
     wait_for("readings again", lambda: made.problem() is None)

@@ -23,6 +23,7 @@ from tests.helpers.disk import fill, small_disk
 from tests.helpers.nvml import GIB, FakeNvml, h200
 from tests.helpers.paging import WATCHDOG, Host, Pager, Row, paging
 from tests.helpers.ports import free_port
+from tests.helpers.reading import reader_pids
 from tests.helpers.site import Load, Site, needs, site, wait_for
 from tests.integration.conftest import GPU_CONFIG, config_for
 from vllmd.monitoring.settings import RuleSettings
@@ -192,12 +193,8 @@ def on_a_gpu(host: Host, made: Site, fake: FakeNvml, orphan: int) -> None:
 
     with host.fault("the driver is upgraded underneath", "VllmdDriverMismatch"):
         fake.change_keys({"init": 18})
-        (reader,) = [
-            each.pid
-            for each in proc.descendants(made.daemon.pid)
-            if "vllmd/gpu/__main__.py" in proc.command_line(each.pid)
-        ]
-        os.kill(reader, signal.SIGKILL)
+        for reader in reader_pids(made.daemon.pid):
+            os.kill(reader, signal.SIGKILL)
     fake.change_keys({"init": 0})
 
 

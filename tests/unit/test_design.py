@@ -107,6 +107,7 @@ PURE = {
     "gpu/fit.py",
     "gpu/peaks.py",
     "gpu/recent_samples.py",
+    "gpu/row_guard.py",
     "gpu/rows.py",
     "gpu/wire.py",
     "history/age.py",
@@ -274,7 +275,7 @@ def test_shim_imports_the_standard_library_only(path: Path) -> None:
         assert top in sys.stdlib_module_names or module.startswith("vllmd")
 
 
-READER = ["devices.py", "reader.py", "rows.py", "wire.py"]
+READER = ["calls.py", "devices.py", "reader.py", "rows.py", "wire.py"]
 
 
 @of_each(PACKAGE / "gpu" / name for name in READER)

@@ -29,6 +29,11 @@ _RECOVERY = {
     6: "reset its bus",
     7: "reboot the system",
 }
+_DISABLED = {
+    "crashed": "NVML crashed twice in that call",
+    "hung": "that call hung twice",
+    "found": "NVML crashes as long as it is asked for",
+}
 _CALM_REASONS = ("gpu_idle", "application_clocks", "display_clocks")
 
 
@@ -121,6 +126,7 @@ def report(shown: dict[str, Any], now: float) -> list[str]:
         )
     for gpu in shown["gpus"]:
         lines += _gpu(gpu, now)
+    lines += _disabled(shown)
     for engine, size in shown["growth_bytes"].items():
         sign = "+" if size >= 0 else "-"
         lines.append(f"{engine}: {sign}{format_bytes(abs(size))} beyond its largest batch")
@@ -129,6 +135,19 @@ def report(shown: dict[str, Any], now: float) -> list[str]:
         lines.append("")
         lines += [join(cells) for cells in format_table(_PROCESS_HEADER, rows)]
     return lines
+
+
+def _disabled(shown: dict[str, Any]) -> list[str]:
+    """Name the figures that are not read any more."""
+    names = {gpu["uuid"]: f"GPU {gpu['gpu']}" for gpu in shown["gpus"]}
+    return [
+        terminal.style(
+            f"not read any more: {each['row']} of {names.get(each['uuid'], 'all GPUs')}; "
+            f"{_DISABLED[each['reason']]}",
+            fg="yellow",
+        )
+        for each in shown["reader"].get("disabled_rows", ())
+    ]
 
 
 def _gpu(gpu: dict[str, Any], now: float) -> list[str]:

@@ -26,6 +26,28 @@ class GpuReaderRecovered(TypedEvent):
 
 
 @attrs.frozen(kw_only=True)
+class GpuRowDisabled(TypedEvent):
+    """A figure is not read of a GPU any more: asking for it ended or hung the reader."""
+
+    name = "gpu.row_disabled"
+    level = "warning"
+
+    uuid: str
+    row: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class GpuRowEnabled(TypedEvent):
+    """A figure is read again: leaving it out did not help."""
+
+    name = "gpu.row_enabled"
+
+    uuid: str
+    row: str
+
+
+@attrs.frozen(kw_only=True)
 class GpuXidSeen(TypedEvent):
     """A GPU reported an Xid."""
 

@@ -1,11 +1,12 @@
 """The devices that NVML knows, and what can be read of each. A part of the reader's process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pynvml as nvml
 
-from vllmd.gpu.rows import FAST, MEMORY, ONCE, ROWS, SLOW, Call, Field, NvmlRow
+from vllmd.gpu.calls import MIG_MODE, PROCESSES, CallLog, RowKey
+from vllmd.gpu.rows import FAST, MEMORY, ONCE, ROWS, SAME_CALL, SLOW, Call, Field
 from vllmd.gpu.wire import DeviceRecord
 
 UNSUPPORTED = frozenset(
@@ -19,6 +20,8 @@ UNSUPPORTED = frozenset(
     }
 )
 """A device that answers so once is not asked that again."""
+NO_MEMORY = frozenset({nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND})
+"""What a GPU answers that shares the host's memory, when it is asked for its own."""
 LOST = {
     nvml.NVML_ERROR_GPU_IS_LOST: "lost",
     nvml.NVML_ERROR_RESET_REQUIRED: "reset_required",
@@ -42,12 +45,18 @@ _VALUE_TYPES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 class NvmlDevice:
     """One GPU or instance, and what can be read of it."""
 
-    def __init__(self, handle: Any, record: DeviceRecord, *, divided: bool = False) -> None:
+    def __init__(
+        self, handle: Any, record: DeviceRecord, calls: CallLog, *, divided: bool = False
+    ) -> None:
         self.handle = handle
         self.record = record
         self.divided = divided
         """Whether it is divided into instances: its processes are listed there."""
-        self.rows = {when: [r for r in ROWS if r.when == when] for when in (FAST, SLOW, ONCE)}
+        self.calls = calls
+        self.rows = {
+            when: [r for r in ROWS if r.when == when and not self.leaves_out(_name(r.source))]
+            for when in (FAST, SLOW, ONCE)
+        }
         self.lost: str | None = None
 
     @property
@@ -55,58 +64,38 @@ class NvmlDevice:
         """Its name for ever."""
         return self.record["uuid"]
 
+    def leaves_out(self, name: str) -> bool:
+        """Tell whether a call is not to be made: it crashed or hung."""
+        return RowKey(self.record["uuid"], name) in self.calls.left_out
+
     def read(self, when: str, errors: dict[int, int]) -> dict[str, float]:
         """Return the figures that are due, by `NvmlRow.key`; what fails now is counted."""
         values: dict[str, float] = {}
-        answers: dict[Call, Any] = {}
-        fields: list[tuple[NvmlRow, Field]] = []
+        answers: dict[Call | Field, Any] = {}
         for row in self.rows[when]:
-            if isinstance(row.source, Field):
-                fields.append((row, row.source))
-                continue
             if row.source not in answers:
                 answers[row.source] = self._ask(row.source, errors)
             answer = answers[row.source]
             if answer is not None:
                 values[row.key] = row.take(answer)
-        if fields:
-            self._read_fields(fields, values, errors)
         return values
 
-    def _ask(self, call: Call, errors: dict[int, int]) -> Any:
-        arguments = [getattr(nvml, name) for name in call.constants]
+    def _ask(self, source: Call | Field, errors: dict[int, int]) -> Any:
+        self.calls.begin(self.uuid, _name(source))
         try:
-            return getattr(nvml, call.function)(self.handle, *arguments)
+            return _field(self.handle, source) if isinstance(source, Field) else self._call(source)
         except nvml.NVMLError as error:
-            if call is MEMORY and error.value == nvml.NVML_ERROR_INVALID_ARGUMENT:
+            if source is MEMORY and error.value == nvml.NVML_ERROR_INVALID_ARGUMENT:
                 self.lost = "invalid_handle"
             elif self._failed(error.value, errors):
-                self._drop(call)
+                self._drop(source)
             return None
+        finally:
+            self.calls.end()
 
-    def _read_fields(
-        self,
-        wanted: Sequence[tuple[NvmlRow, Field]],
-        values: dict[str, float],
-        errors: dict[int, int],
-    ) -> None:
-        ids = [
-            getattr(nvml, f.name) if f.scope is None else (getattr(nvml, f.name), f.scope)
-            for _, f in wanted
-        ]
-        try:
-            answers = nvml.nvmlDeviceGetFieldValues(self.handle, ids)
-        except nvml.NVMLError as error:
-            if self._failed(error.value, errors):
-                for _, field in wanted:
-                    self._drop(field)
-            return
-        for (row, field), answer in zip(wanted, answers, strict=True):
-            if answer.nvmlReturn != nvml.NVML_SUCCESS:
-                if self._failed(answer.nvmlReturn, errors):
-                    self._drop(field)
-            elif answer.valueType < len(_VALUE_TYPES):
-                values[row.key] = row.take(getattr(answer.value, _VALUE_TYPES[answer.valueType]))
+    def _call(self, call: Call) -> Any:
+        arguments = [getattr(nvml, name) for name in call.constants]
+        return getattr(nvml, call.function)(self.handle, *arguments)
 
     def _failed(self, code: int, errors: dict[int, int]) -> bool:
         """Take note of a failure; tell whether asking again is of no use.
@@ -126,7 +115,41 @@ class NvmlDevice:
         for when, rows in self.rows.items():
             self.rows[when] = [row for row in rows if row.source != source]
 
-    def processes(self) -> list[tuple[int, int | None]]:
+    def listing(self) -> dict[str, Any] | None:
+        """Return who has how much, with the memory of the same moment.
+
+        Returns: `memory` (None where this GPU has none of its own) and `processes`, as `wire.py`
+            has them; None if it cannot be had now.
+
+        Raises: nvml.NVMLError: nothing can be asked any more.
+        """
+        if self.leaves_out(PROCESSES):
+            return None
+        self.calls.begin(self.uuid, PROCESSES)
+        try:
+            return {
+                "memory": self._memory(),
+                "processes": [] if self.divided else self._processes(),
+            }
+        except nvml.NVMLError as error:
+            if error.value in FATAL:
+                raise
+            return None
+        finally:
+            self.calls.end()
+
+    def _memory(self) -> dict[str, int] | None:
+        try:
+            memory = self._call(MEMORY)
+        except nvml.NVMLError as error:
+            if error.value in NO_MEMORY:
+                return None
+            raise
+        if not memory.total:
+            return None
+        return {k: getattr(memory, k) for k in ("total", "free", "used", "reserved")}
+
+    def _processes(self) -> list[tuple[int, int | None]]:
         """List who has memory here: compute, graphics and MPS; bytes are None where not known."""
         found: dict[int, int | None] = {}
         for function in (
@@ -145,8 +168,35 @@ class NvmlDevice:
                     found[process.pid] = process.usedGpuMemory
         return list(found.items())
 
+    def is_divided(self) -> bool:
+        """Tell whether it is divided into instances now."""
+        return (
+            self.divided
+            if "parent" in self.record
+            else _divided(self.handle, self.uuid, self.calls)
+        )
 
-def all_devices() -> Iterator[NvmlDevice]:
+
+def _name(source: Call | Field) -> str:
+    return SAME_CALL[source][0].key
+
+
+def _field(handle: Any, field: Field) -> Any:
+    """Return the value of a field; None if it is of a type that is not known.
+
+    Raises: nvml.NVMLError: it cannot be had.
+    """
+    number = getattr(nvml, field.name)
+    wanted = number if field.scope is None else (number, field.scope)
+    (answer,) = nvml.nvmlDeviceGetFieldValues(handle, [wanted])
+    if answer.nvmlReturn != nvml.NVML_SUCCESS:
+        raise nvml.NVMLError(answer.nvmlReturn)
+    if answer.valueType >= len(_VALUE_TYPES):
+        return None
+    return getattr(answer.value, _VALUE_TYPES[answer.valueType])
+
+
+def all_devices(calls: CallLog) -> Iterator[NvmlDevice]:
     """Yield every GPU, each followed by its instances if it is divided (MIG)."""
     for index in range(nvml.nvmlDeviceGetCount()):
         try:
@@ -161,21 +211,25 @@ def all_devices() -> Iterator[NvmlDevice]:
             if error.value in FATAL:
                 raise
             continue  # lost: the daemon misses its UUID
-        divided = is_divided(handle)
-        yield NvmlDevice(handle, record, divided=divided)
+        divided = _divided(handle, record["uuid"], calls)
+        yield NvmlDevice(handle, record, calls, divided=divided)
         if divided:
-            yield from _instances(handle, record)
+            yield from _instances(handle, record, calls)
 
 
-def is_divided(handle: Any) -> bool:
-    """Tell whether a GPU is divided into instances."""
+def _divided(handle: Any, uuid: str, calls: CallLog) -> bool:
+    if RowKey(uuid, MIG_MODE) in calls.left_out:
+        return False
+    calls.begin(uuid, MIG_MODE)
     try:
         return bool(nvml.nvmlDeviceGetMigMode(handle)[0] == nvml.NVML_DEVICE_MIG_ENABLE)
     except nvml.NVMLError:
         return False
+    finally:
+        calls.end()
 
 
-def _instances(parent: Any, record: DeviceRecord) -> Iterator[NvmlDevice]:
+def _instances(parent: Any, record: DeviceRecord, calls: CallLog) -> Iterator[NvmlDevice]:
     for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(parent)):
         try:
             handle = nvml.nvmlDeviceGetMigDeviceHandleByIndex(parent, index)
@@ -190,6 +244,7 @@ def _instances(parent: Any, record: DeviceRecord) -> Iterator[NvmlDevice]:
                     "gpu_instance": nvml.nvmlDeviceGetGpuInstanceId(handle),
                     "compute_instance": nvml.nvmlDeviceGetComputeInstanceId(handle),
                 },
+                calls,
             )
         except nvml.NVMLError:
             continue  # a hole: not every index has an instance

@@ -6,7 +6,7 @@ the boot: a GPU that is lost renumbers the others for NVML, not for a person who
 
 import json
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,6 +65,22 @@ class MemoryListing:
     processes: tuple[tuple[int, int | None], ...]
 
 
+@attrs.define
+class _Costs:
+    """What one of the readers costs; those that ended before it are in `before_s`."""
+
+    cpu_s: float = 0.0
+    before_s: float = 0.0
+    rss: int = 0
+    errors: Mapping[str, int] = attrs.field(factory=dict)
+
+    def take(self, cpu_s: float, rss: int, errors: Mapping[str, int]) -> None:
+        """Take what it said of itself last."""
+        if cpu_s < self.cpu_s:
+            self.before_s += self.cpu_s
+        self.cpu_s, self.rss, self.errors = cpu_s, rss, errors
+
+
 class LatestReadings:
     """Takes messages of the source. All times are monotonic seconds unless said otherwise."""
 
@@ -76,9 +92,7 @@ class LatestReadings:
         self.devices: dict[str, Device] = {}
         self.lost: dict[str, str] = {}
         """Devices that were there, by UUID, and why they are not."""
-        self.errors: Mapping[str, int] = {}
-        self.cpu_s = 0.0
-        self.rss_bytes = 0
+        self._costs: dict[bool, _Costs] = {}
         self.took_s: dict[str, float] = {}
         self.success_at: float | None = None
         """When the fast set was read last, in seconds since the epoch."""
@@ -157,8 +171,8 @@ class LatestReadings:
                         peak.add(now, read[key])
         self._values[kind] = (now, values)
         self.took_s[kind] = message["took_s"]
-        self.errors = message["errors"]
-        self.cpu_s, self.rss_bytes = message["cpu_s"], message["rss"]
+        costs = self._costs.setdefault(kind == FAST, _Costs())
+        costs.take(message["cpu_s"], message["rss"], message["errors"])
         missing = {u: why for u, why in self.lost.items() if why == "missing"}
         if kind == FAST:
             self.samples.take(now, values)
@@ -190,6 +204,24 @@ class LatestReadings:
             self._recent.popleft()
 
     # --- what is known now -------------------------------------------------------------------
+
+    @property
+    def errors(self) -> Mapping[str, int]:
+        """Failed calls of NVML since the readers began, by its number."""
+        found: Counter[str] = Counter()
+        for each in self._costs.values():
+            found.update(each.errors)
+        return found
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all readers that there were."""
+        return sum(each.before_s + each.cpu_s for each in self._costs.values())
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory of the readers."""
+        return sum(each.rss for each in self._costs.values())
 
     def fresh(self, now: float) -> bool:
         """Tell whether the fast set was read lately."""

@@ -187,7 +187,16 @@ def _reader_costs(figures: GpuFigures) -> Iterator[Metric]:
         "CPU time of the process that reads, in seconds.",
         figures.cpu_s,
     )
-    yield from (took, errors, starts, cpu)
+    disabled = GaugeMetricFamily(
+        "vllmd_nvml_row_disabled",
+        "1 for each figure that is not read of a GPU any more: asking NVML for it ended or hung "
+        "the reader twice, or leaving it out ended that. Without a GPU it is of all.",
+        labels=[*GPU, "row", "reason"],
+    )
+    labels = {each.device.uuid: each.device.label for each in figures.devices}
+    for row in figures.disabled:
+        disabled.add_metric([labels.get(row.uuid, ""), row.uuid, row.row, row.reason], 1)
+    yield from (took, errors, starts, cpu, disabled)
     yield _single(
         "vllmd_nvml_reader_resident_bytes",
         "Resident memory of the process that reads, in bytes.",

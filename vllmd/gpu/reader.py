@@ -3,25 +3,29 @@
 A call of NVML can hang for ever, and a loaded library cannot be replaced after an upgrade of the
 driver: both are mended by another process. It imports the standard library and pynvml only, never
 calls what samples for milliseconds (`GetPcieThroughput`), and asks no more for what a device does
-not support. Xids come from an event set, in a thread that sleeps in the driver.
+not support. It has one thread, and notes each call (`calls.py`): of a crash or a hang it is known
+which call it was. Xids come from an event set, in which it sleeps until the next reading is due.
+
+The daemon runs it twice: one reads what is due each second and the processes, the other all else.
 """
 
 import os
 import select
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pynvml as nvml
 
 from vllmd.gpu import wire
-from vllmd.gpu.devices import FATAL, PROBLEMS, NvmlDevice, all_devices, is_divided
+from vllmd.gpu.calls import EVENTS, PROCESSES, CallLog, RowKey
+from vllmd.gpu.devices import PROBLEMS, NvmlDevice, all_devices
 from vllmd.gpu.rows import FAST, ONCE, SLOW
 
-PROCESSES = "processes"
 DRIVER_GPUS = "/proc/driver/nvidia/gpus"
-EVENT_WAIT_MS = 10_000
+EVENT_WAIT_S = 2.0
+"""So long it does not look at its standard input."""
 EVENTS_RETRY_S = 60.0
 
 Send = Callable[[bytes], None]
@@ -31,14 +35,72 @@ class ChangedError(Exception):
     """The driver has other GPUs than before."""
 
 
+class Events:
+    """Xids, from an event set of all whole GPUs."""
+
+    def __init__(self, devices: Sequence[NvmlDevice], send: Send, calls: CallLog) -> None:
+        self._devices = devices
+        self._send = send
+        self._calls = calls
+        self._set: Any = None
+        self._told = False
+        self._off_until = 0.0
+        if RowKey("", EVENTS) in calls.left_out:
+            self._off_until = float("inf")
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is something to wait in."""
+        return time.monotonic() >= self._off_until
+
+    def wait(self, seconds: float) -> None:
+        """Wait for an Xid, and tell it; a mistake in that is told once, and costs no reading."""
+        self._calls.begin("", EVENTS)
+        try:
+            if self._set is None:
+                self._set = self._registered()
+            event = nvml.nvmlEventSetWait_v2(self._set, int(1000 * seconds))
+            uuid = nvml.nvmlDeviceGetUUID(event.device)
+            self._send(wire.encode("xid", at=time.time(), uuid=uuid, code=int(event.eventData)))
+        except nvml.NVMLError as error:
+            if self._set is None:
+                self._off_until = float("inf")  # this driver has no events
+            elif error.value != nvml.NVML_ERROR_TIMEOUT:
+                self._off_until = time.monotonic() + EVENT_WAIT_S
+        except BrokenPipeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - isolates the events
+            self._off_until = time.monotonic() + EVENTS_RETRY_S
+            if not self._told:
+                text = f"Xids are not watched: {error!r}"
+                self._send(wire.encode("mistake", text=text))
+            self._told = True
+        finally:
+            self._calls.end()
+
+    def _registered(self) -> Any:
+        events = nvml.nvmlEventSetCreate()
+        for device in self._devices:
+            if "parent" not in device.record:
+                nvml.nvmlDeviceRegisterEvents(
+                    device.handle, nvml.nvmlEventTypeXidCriticalError, events
+                )
+        return events
+
+
 class Reader:
     """All devices, read when they are due."""
 
-    def __init__(self, send: Send, periods: dict[str, float], errors: dict[int, int]) -> None:
+    def __init__(
+        self, send: Send, periods: dict[str, float], errors: dict[int, int], calls: CallLog
+    ) -> None:
+        """Make it; of what has no period nothing is read."""
         self._send = send
         self._periods = periods
         self._errors = errors
+        self._calls = calls
         self._devices: list[NvmlDevice] = []
+        self._events: Events | None = None
         self._driver_gpus = _listdir(DRIVER_GPUS)
 
     def begin(self) -> None:
@@ -54,51 +116,17 @@ class Reader:
                 pid=os.getpid(),
             )
         )
-        self._devices = list(all_devices())
+        self._devices = list(all_devices(self._calls))
         if not self._devices:
             raise nvml.NVMLError(nvml.NVML_ERROR_GPU_NOT_FOUND)
+        if SLOW in self._periods:
+            self._events = Events(self._devices, self._send, self._calls)
         self._tell_devices()
 
     def _tell_devices(self) -> None:
         self._send(wire.encode("devices", devices=[d.record for d in self._devices]))
-        self.read(ONCE)
-
-    def follow_events(self) -> None:
-        """Watch Xids for ever; a mistake in that is told once, and costs no reading."""
-        told = False
-        while True:
-            try:
-                self.watch_events()
-                return
-            except BrokenPipeError:
-                return
-            except Exception as error:  # noqa: BLE001 - isolates the thread
-                if not told:
-                    text = f"Xids are not watched: {error!r}"
-                    self._send(wire.encode("mistake", text=text))
-                told = True
-                time.sleep(EVENTS_RETRY_S)
-
-    def watch_events(self) -> None:
-        """Tell Xids as they come; returns if this driver has no events."""
-        try:
-            events = nvml.nvmlEventSetCreate()
-            for device in self._devices:
-                if "parent" not in device.record:
-                    nvml.nvmlDeviceRegisterEvents(
-                        device.handle, nvml.nvmlEventTypeXidCriticalError, events
-                    )
-        except nvml.NVMLError:
-            return
-        while True:
-            try:
-                event = nvml.nvmlEventSetWait_v2(events, EVENT_WAIT_MS)
-                uuid = nvml.nvmlDeviceGetUUID(event.device)
-            except nvml.NVMLError as error:
-                if error.value != nvml.NVML_ERROR_TIMEOUT:
-                    time.sleep(EVENT_WAIT_MS / 1000)
-                continue
-            self._send(wire.encode("xid", at=time.time(), uuid=uuid, code=int(event.eventData)))
+        if SLOW in self._periods:
+            self.read(ONCE)
 
     def run(self, commands: int) -> None:
         """Read until `commands` is closed.
@@ -112,7 +140,11 @@ class Reader:
                 due[what] = max(due[what] + self._periods[what], now)
                 self._do(what)
             left = max(0.0, min(due.values()) - time.monotonic())
-            if select.select([commands], [], [], left)[0]:
+            events = self._events
+            if events is not None and events.watched and not _readable(commands, 0.0):
+                events.wait(min(left, EVENT_WAIT_S))
+                left = 0.0
+            if _readable(commands, left):
                 words = os.read(commands, 4096)
                 if not words:
                     return
@@ -122,12 +154,14 @@ class Reader:
     def _handle_request(self, words: list[str], due: dict[str, float]) -> None:
         if words[:1] == [PROCESSES]:
             due[PROCESSES] = time.monotonic()
-        elif words[:1] == ["pace"] and len(words) == 2:
-            self._periods[PROCESSES] = float(words[1])
-            due[PROCESSES] = min(due[PROCESSES], time.monotonic() + float(words[1]))
+        elif words[:1] == ["pace"] and len(words) == 3 and words[1] in self._periods:
+            what, seconds = words[1], float(words[2])
+            self._periods[what] = seconds
+            due[what] = min(due[what], time.monotonic() + seconds)
 
     def _do(self, what: str) -> None:
         if what == PROCESSES:
+            self._look_for_changes()
             self.list_processes()
             return
         if what == SLOW:
@@ -162,18 +196,8 @@ class Reader:
     def list_processes(self) -> None:
         """Tell who has how much, with the memory of the same moment."""
         began = time.monotonic()
-        devices = {}
-        for device in self._devices:
-            try:
-                memory = nvml.nvmlDeviceGetMemoryInfo(device.handle, nvml.nvmlMemory_v2)
-            except nvml.NVMLError as error:
-                if error.value in FATAL:
-                    raise
-                continue
-            devices[device.uuid] = {
-                "memory": {k: getattr(memory, k) for k in ("total", "free", "used", "reserved")},
-                "processes": [] if device.divided else device.processes(),
-            }
+        listed = {device.uuid: device.listing() for device in self._devices}
+        devices = {uuid: listing for uuid, listing in listed.items() if listing is not None}
         took_s = time.monotonic() - began
         self._send(wire.encode(PROCESSES, at=time.time(), took_s=took_s, devices=devices))
 
@@ -184,9 +208,9 @@ class Reader:
         """
         if _listdir(DRIVER_GPUS) != self._driver_gpus:
             raise ChangedError
-        if not any("parent" in d.record or is_divided(d.handle) for d in self._devices):
+        if not any("parent" in d.record or d.is_divided() for d in self._devices):
             return
-        found = list(all_devices())
+        found = list(all_devices(self._calls))
         if {d.uuid for d in found} != {d.uuid for d in self._devices}:
             self._devices = found  # a GPU that was there before may be divided now, or whole again
             self._tell_devices()
@@ -225,43 +249,37 @@ def _resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-class MessageWriter:
-    """Whole lines from two threads, on one pipe."""
+def _readable(descriptor: int, seconds: float) -> bool:
+    return bool(select.select([descriptor], [], [], seconds)[0])
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._lock = threading.Lock()
 
-    def send(self, line: bytes) -> None:
-        """Send one line.
+def _write(line: bytes) -> None:
+    """Send one line.
 
-        Raises: BrokenPipeError: nobody reads it any more.
-        """
-        with self._lock:
-            while line:
-                line = line[os.write(self._descriptor, line) :]
+    Raises: BrokenPipeError: nobody reads it any more.
+    """
+    while line:
+        line = line[os.write(sys.stdout.fileno(), line) :]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read until standard input is closed; `arguments` are seconds: fast, processes, slow.
+    """Read until standard input is closed.
 
-    It never returns, and exits with 0: why there is nothing to read is told.
+    `arguments` are seconds: fast, processes, slow; 0 for what this process is not to read. It exits
+    with 0 also where there is nothing to read: why is told.
     """
-    fast_s, processes_s, slow_s = map(float, arguments)
-    output = MessageWriter(sys.stdout.fileno())
-    errors: dict[int, int] = {}
-    reader = Reader(output.send, {FAST: fast_s, PROCESSES: processes_s, SLOW: slow_s}, errors)
+    seconds = zip((FAST, PROCESSES, SLOW), map(float, arguments), strict=True)
+    reader = Reader(_write, {what: s for what, s in seconds if s}, {}, CallLog.inherited())
     try:
         nvml.nvmlInit()
         reader.begin()
-        threading.Thread(target=reader.follow_events, daemon=True).start()
         reader.run(sys.stdin.fileno())
     except ChangedError:
         text = f"{DRIVER_GPUS} has other GPUs than before"
-        output.send(wire.encode("problem", reason="devices_changed", text=text))
+        _write(wire.encode("problem", reason="devices_changed", text=text))
     except nvml.NVMLError as error:
         reason = PROBLEMS.get(error.value, "nvml_error")
-        output.send(wire.encode("problem", reason=reason, text=str(error), code=error.value))
+        _write(wire.encode("problem", reason=reason, text=str(error), code=error.value))
     except (BrokenPipeError, KeyboardInterrupt):
         pass
-    os._exit(0)  # a thread may be in the driver for seconds more
+    return 0

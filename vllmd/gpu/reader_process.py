@@ -17,7 +17,10 @@ import structlog
 
 from vllmd.events.base import emit
 from vllmd.events.gpu import GpuReaderFailed, GpuReaderRecovered
-from vllmd.gpu import wire
+from vllmd.gpu import calls, wire
+from vllmd.gpu.calls import Calls, RowKey
+from vllmd.gpu.row_guard import RowGuard
+from vllmd.gpu.rows import FAST, SLOW
 from vllmd.util.clock import Clock, wait_event
 from vllmd.util.parts import describe
 
@@ -25,6 +28,10 @@ FIRST_MESSAGE_S = 60.0
 """A driver without persistence mode takes seconds for each GPU to begin with."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
+CRASH_PAUSE_S = 5.0
+"""The longest pause after a source that died or hung: a figure is worth a start each 5 s."""
+CAREFUL_S = 1.0
+"""How often the slow set is read until it is known why a source died."""
 STEADY_S = 120.0
 """A source that lasted so long begins again with the first pause."""
 MAX_STUCK = 3
@@ -33,6 +40,11 @@ MAX_LINE = 4 * 1024 * 1024
 
 _NO_SENSE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
 """What a message raises that lacks something, or has something else in its place."""
+
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT)
+"""Ends that somebody else made."""
+_TRIAL = "trial"
+"""Not a problem, but the end of a trial: the next run reads other rows."""
 
 _log = structlog.get_logger()
 
@@ -65,19 +77,30 @@ class ReaderProcess:
         take: Callable[[Mapping[str, Any]], None],
         forget: Callable[[], None],
         clock: Clock,
+        guard: RowGuard,
         *,
         late_s: float,
         first_s: float = FIRST_MESSAGE_S,
+        reads: str = FAST,
+        every_s: float = 1.0,
     ) -> None:
-        """Make it; `take` gets each message, `forget` is told when there is nobody who reads."""
+        """Make it; `take` gets each message, `forget` is told when there is nobody who reads.
+
+        `reads` is the set by whose messages it is known that it works; they come each `every_s`.
+        """
         self._argv = argv
         self._take = take
         self._forget = forget
         self._clock = clock
+        self._guard = guard
+        self.reads = reads
+        self._every_s = every_s
         self._late_s = late_s
         self._first_s = first_s
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._ending: list[subprocess.Popen[bytes]] = []
+        self._calls: int | None = None
+        self._left_out: frozenset[RowKey] = frozenset()
         self._released_until: float | None = None
         self._wake = asyncio.Event()
         self.problem: ReaderProblem | None = STARTING
@@ -95,20 +118,46 @@ class ReaderProcess:
                     continue
                 began = self._clock.monotonic()
                 problem = await self._live()
+                lived_s = self._clock.monotonic() - began
+                self._blame(problem, lived_s)
                 self._end()
-                again = problem.reason == "devices_changed" or self._released_until is not None
+                again = (
+                    problem.reason in ("devices_changed", _TRIAL)
+                    or self._released_until is not None
+                )
                 if not again:
                     self._fail(problem)
                 self._forget()
                 if again:
                     pause_s = FIRST_PAUSE_S
                     continue
-                if self._clock.monotonic() - began >= STEADY_S:
+                if lived_s >= STEADY_S:
                     pause_s = FIRST_PAUSE_S
+                if problem.reason in ("died", "hung"):
+                    pause_s = min(pause_s, CRASH_PAUSE_S)
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         finally:
             self._end()
+
+    def _blame(self, problem: ReaderProblem, lived_s: float) -> None:
+        """Take note of what a process that died or hung was about to do."""
+        if self.process is None or self._released_until is not None:
+            return
+        noted = self.noted()
+        if problem.reason == "hung":
+            self._guard.hung(noted.under_way)
+        elif problem.reason == "died" and self.process.returncode not in (None, 0, *_KILLED):
+            self._guard.crashed(noted.called, noted.under_way, lived_s)
+
+    def noted(self) -> Calls:
+        """Return what the process has asked for, and asks for now."""
+        if self._calls is None:
+            return Calls((), None)
+        try:
+            return calls.read(self._calls)
+        except ValueError:  # whoever crashed wrote into it
+            return Calls((), None)
 
     def _fail(self, problem: ReaderProblem) -> None:
         if problem != self.problem:
@@ -118,10 +167,12 @@ class ReaderProcess:
     async def _live(self) -> ReaderProblem:
         """Run one process to its end; returns why it ended."""
         try:
-            process = _start(self._argv)
+            self._left_out = self._guard.leave_out()
+            self._calls = calls.make(self._left_out)
+            process = _start(self._argv, self._calls)
         except OSError as error:
             return ReaderProblem("died", f"cannot start {self._argv[0]}: {error}")
-        self._process = process
+        self.process = process
         self.figures.starts += 1
         assert process.stdout is not None
         reader = asyncio.StreamReader(limit=MAX_LINE)
@@ -141,9 +192,12 @@ class ReaderProcess:
         self, reader: asyncio.StreamReader, process: subprocess.Popen[bytes]
     ) -> ReaderProblem:
         limit_s = self._first_s
+        began, rounds = self._clock.monotonic(), 0
+        if self._guard.careful:
+            self._set_pace(min(CAREFUL_S, self._every_s))
         while True:
             try:
-                async with asyncio.timeout(limit_s):
+                async with self.limit(limit_s):
                     line = await reader.readline()
                 if not line:
                     return await self._how_it_died(process)
@@ -152,12 +206,33 @@ class ReaderProcess:
                     return ReaderProblem(str(message["reason"]), str(message["text"]))
                 self._take(message)
             except TimeoutError:
-                return ReaderProblem("hung", f"the reader said nothing for {limit_s:g} s")
+                text = f"the reader said nothing for {limit_s:g} s{self._during()}"
+                return ReaderProblem("hung", text)
             except _NO_SENSE as error:
                 return ReaderProblem("died", f"the reader does not make sense: {describe(error)}")
-            if message["kind"] == "fast":
+            if message["kind"] in ("devices", self.reads):
                 limit_s = self._late_s
+            if message["kind"] == self.reads:
                 self._works()
+                rounds += 1
+                if self._guard.has_passed(rounds, self._clock.monotonic() - began):
+                    self._guard.passed(self.noted().called)
+                    if self._guard.leave_out() != self._left_out:
+                        return ReaderProblem(_TRIAL, "other rows are tried")
+                    self._set_pace(self._every_s)
+
+    def limit(self, seconds: float) -> asyncio.Timeout:
+        """Return what ends the wait for a message after so long."""
+        return asyncio.timeout(seconds)
+
+    def _set_pace(self, seconds: float) -> None:
+        if self.reads == SLOW:
+            self.tell(f"pace {SLOW} {seconds}")
+
+    def _during(self) -> str:
+        """Return the words that say in which call the process is."""
+        under_way = self.noted().under_way
+        return f", in {under_way.row} of {under_way.uuid or 'all GPUs'}" if under_way else ""
 
     def _works(self) -> None:
         if self.problem is not None:
@@ -175,11 +250,15 @@ class ReaderProcess:
             os.set_blocking(process.stderr.fileno(), False)
             words = process.stderr.read() or b""
         last = words.decode(errors="replace").strip().splitlines()[-1:]
-        return ReaderProblem("died", ": ".join([f"the reader ended with code {code}", *last]))
+        text = f"the reader ended with code {code}{self._during()}"
+        return ReaderProblem("died", ": ".join([text, *last]))
 
     def _end(self) -> None:
         """Kill the process; one that does not die is left to be looked at again."""
-        process, self._process = self._process, None
+        if self._calls is not None:
+            os.close(self._calls)
+            self._calls = None
+        process, self.process = self.process, None
         if process is None:
             return
         for pipe in (process.stdin, process.stderr):
@@ -200,10 +279,10 @@ class ReaderProcess:
 
     def tell(self, words: str) -> bool:
         """Send a line to the source; tell whether one is there to take it."""
-        if self._process is None or self._process.stdin is None:
+        if self.process is None or self.process.stdin is None:
             return False
         try:
-            os.write(self._process.stdin.fileno(), f"{words}\n".encode())
+            os.write(self.process.stdin.fileno(), f"{words}\n".encode())
         except OSError:
             return False
         return True
@@ -212,9 +291,9 @@ class ReaderProcess:
         """Let go of the GPUs for so long: a reset needs them unused."""
         self._released_until = self._clock.monotonic() + seconds
         self._fail(ReaderProblem("released", "let go of by 'vllmd gpu release'"))
-        if self._process is not None:
+        if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+                os.kill(self.process.pid, signal.SIGKILL)
         self._wake.set()
 
     def resume(self) -> None:
@@ -232,7 +311,7 @@ class ReaderProcess:
             await wait_event(self._wake, left_s, self._clock)
 
 
-def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start(argv: Sequence[str], noted: int) -> subprocess.Popen[bytes]:
     """Start a process that does not get the terminal's Ctrl-C: it ends with its standard input.
 
     Raises: OSError: it cannot be started.
@@ -243,5 +322,7 @@ def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd="/",
+        env={**os.environ, calls.VARIABLE: str(noted)},
+        pass_fds=(noted,),
         start_new_session=True,
     )

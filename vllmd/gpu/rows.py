@@ -22,7 +22,7 @@ class Call(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A field value of NVML; all that are due are asked for in one call."""
+    """A field value of NVML. Each is asked for alone: of a call that crashes it is known which."""
 
     name: str
     scope: int | None = None
@@ -312,6 +312,19 @@ ROWS: tuple[NvmlRow, ...] = (
     ),
 )
 
+SAME_CALL: dict[Call | Field, list[NvmlRow]] = {}
+for _row in ROWS:
+    SAME_CALL.setdefault(_row.source, []).append(_row)
+"""All rows that one answer gives; the first names the call (`calls.py`)."""
+
 FAMILIES: dict[str, list[NvmlRow]] = {}
 for _row in ROWS:
     FAMILIES.setdefault(_row.name, []).append(_row)
+
+
+def rows_of_call(name: str) -> list[str]:
+    """Return the keys of all rows that come with a call, which the first of them names."""
+    for rows in SAME_CALL.values():
+        if rows[0].key == name:
+            return [row.key for row in rows]
+    return [name]

@@ -13,7 +13,6 @@ from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.config.memory import DEFAULT_SHARE
 from vllmd.config.model import Config, EngineConfig
-from vllmd.config.sections import GpuConfig
 from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -31,9 +30,10 @@ from vllmd.gpu.growth import Baseline
 from vllmd.gpu.kernel_log import KernelLog
 from vllmd.gpu.latest import PEAKS, Device, LatestReadings, MemoryListing, Periods
 from vllmd.gpu.memory_shares import Holder, Owner
-from vllmd.gpu.reader_process import ReaderProblem, ReaderProcess
+from vllmd.gpu.reader_process import ReaderProblem
+from vllmd.gpu.readers import Readers
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
-from vllmd.gpu.sources import DEMO, NONE, NVML, command_of, source_of
+from vllmd.gpu.sources import DEMO, NONE, NVML, source_of
 from vllmd.gpu.state_file import GpuStateFile
 from vllmd.gpu.xid_log import XidEvent, XidLog
 from vllmd.util.clock import Clock, wait_event
@@ -70,7 +70,7 @@ class GpuService:
         self._periods = Periods(settings.every_s, settings.processes_s, settings.slow_s)
         self.source = source_of(settings.source)
         self.latest = LatestReadings(self._periods, settings.peak_window_s, self._state.indices)
-        self.reader = self._make_reader(settings)
+        self.reader = self._make_reader()
         self._kernel = KernelLog(self._take_kernel_xid, clock)
         self._holders: dict[str, tuple[Holder, ...]] = {}
         self._growth: dict[str, int] = {}
@@ -81,14 +81,8 @@ class GpuService:
         self._known_lost: dict[str, str] = {}
         self._driver = self._library = ""
 
-    def _make_reader(self, settings: GpuConfig) -> ReaderProcess:
-        return ReaderProcess(
-            command_of(self.source, self._periods),
-            self._take,
-            self._forget,
-            self._clock,
-            late_s=max(10.0, 5 * settings.every_s),
-        )
+    def _make_reader(self) -> Readers:
+        return Readers(self.source, self._periods, self._take, self._forget, self._clock)
 
     def configure(self, config: Config, commands: Commands) -> None:
         """Take over other settings; only those of the readings themselves begin them anew."""
@@ -101,14 +95,14 @@ class GpuService:
         self.latest.configure(self._periods, settings.peak_window_s)
         self.source = source_of(settings.source)
         self._forget()
-        figures, self.reader = self.reader.figures, self._make_reader(settings)
-        self.reader.figures = figures
+        before_reader, self.reader = self.reader, self._make_reader()
+        self.reader.go_on_from(before_reader)
         self._pace_s = settings.processes_s
 
     def parts(self) -> Iterator[Part]:
         """Yield what is to run: the reader, and the kernel's log."""
         if self.source != NONE:
-            yield Part("gpu_reader", self.reader.run)
+            yield from self.reader.parts()
         if self.source == NVML:
             yield Part("kernel_log", self._kernel.run)
 
@@ -150,7 +144,7 @@ class GpuService:
     def _set_pace(self) -> None:
         hurried = any(engine.state in HURRIED for engine in self._engines())
         wanted = min(HURRIED_S, self._periods.processes_s) if hurried else self._periods.processes_s
-        if wanted != self._pace_s and self.reader.tell(f"pace {wanted}"):
+        if wanted != self._pace_s and self.reader.tell(f"pace processes {wanted}"):
             self._pace_s = wanted
 
     def _look_at_driver(self) -> None:
@@ -306,7 +300,7 @@ class GpuService:
     def figures(self) -> GpuFigures:
         """Return all that is known now."""
         now, latest = self._clock.monotonic(), self.latest
-        listings = self.listings() or {}
+        listings, fared = self.listings() or {}, self.reader.figures()
         margins: dict[str, dict[str, float]] = {}
         for name, engine in self._config.engines.items():
             for device in self.gpus_of(engine):
@@ -342,8 +336,9 @@ class GpuService:
             rss_bytes=latest.rss_bytes,
             took_s=latest.took_s,
             success_at=latest.success_at,
-            starts=self.reader.figures.starts,
-            stuck=self.reader.figures.stuck,
+            starts=fared.starts,
+            stuck=fared.stuck,
+            disabled=self.reader.disabled(),
             kernel_log=self._kernel.readable,
         )
 

@@ -9,6 +9,7 @@ import attrs
 from vllmd.gpu.latest import Device
 from vllmd.gpu.memory_shares import Holder, Share
 from vllmd.gpu.reader_process import ReaderProblem
+from vllmd.gpu.readers import DisabledRow
 from vllmd.xids import Xid, describe
 
 _PROFILE = re.compile(r"\bMIG (\S+)")
@@ -108,6 +109,8 @@ class GpuFigures:
     success_at: float | None
     starts: int
     stuck: int
+    disabled: tuple[DisabledRow, ...]
+    """Figures that are not read any more, as asking for them ended or hung a reader."""
     kernel_log: bool | None
     """Whether the kernel's log can be followed for Xids."""
 
@@ -128,6 +131,7 @@ class GpuFigures:
                 "starts": self.starts,
                 "stuck": self.stuck,
                 "errors": dict(self.errors),
+                "disabled_rows": [attrs.asdict(row) for row in self.disabled],
                 "kernel_log": self.kernel_log,
             },
         }

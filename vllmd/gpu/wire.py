@@ -16,8 +16,9 @@
 
 Each has `v`, the version of this language; of another one nothing is taken.
 
-On its standard input it takes words, a line each: `processes` (list them now), `pace SECONDS` (how
-often they are listed). It ends when that is closed. An unknown key or kind is ignored.
+On its standard input it takes words, a line each: `processes` (list them now), `pace SET SECONDS`
+(how often `processes` or another set is read). It ends when that is closed. An unknown key or kind
+is ignored.
 """
 
 import json

@@ -12,6 +12,7 @@ from vllmd.cli import terminal
 from vllmd.cli.gpu import command, report
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.reader_process import ReaderProblem
+from vllmd.gpu.readers import DisabledRow
 from vllmd.gpu.snapshot import GpuFigures, SeenXid
 from vllmd.util.units import GIB
 
@@ -71,6 +72,16 @@ def test_report_answers_what_is_asked_at_night() -> None:
     assert "code: -1.0 KiB beyond its largest batch" in text
     assert "0    77   orphan chat  vllmd  20.0 GiB   VLLM::Worker" in text
     assert "0    8    foreign      -      not known  (cannot be seen from here)" in text
+
+
+def test_report_names_what_is_not_read_any_more() -> None:
+    rows = (
+        DisabledRow("GPU-1", "power_limit_watts", "crashed"),
+        DisabledRow("", "xid_events", "hung"),
+    )
+    text = lines(gpu_figures(gpu(), disabled=rows))
+    assert "not read any more: power_limit_watts of GPU 0; NVML crashed twice" in text
+    assert "not read any more: xid_events of all GPUs; that call hung twice" in text
 
 
 def test_bar_is_as_long_as_the_memory_is_whole() -> None:

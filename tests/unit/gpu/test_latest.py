@@ -128,3 +128,17 @@ def test_message_that_is_not_known_changes_nothing() -> None:
     latest = made()
     latest.take({"kind": "news"}, 0.0)
     assert list(latest.devices) == [G1]
+
+
+def test_costs_are_those_of_both_readers_also_of_one_that_ended() -> None:
+    latest = made()
+    for kind, cpu_s, errors in (
+        ("fast", 2.0, {"999": 1}),
+        ("slow", 1.0, {"999": 2, "6": 1}),
+        ("slow", 0.25, {}),  # another process
+        ("once", 0.5, {"6": 3}),
+    ):
+        latest.take({**values(kind), "cpu_s": cpu_s, "rss": 5, "errors": errors}, 0.0)
+    assert latest.cpu_s == 2.0 + 1.0 + 0.5
+    assert latest.rss_bytes == 10
+    assert latest.errors == {"999": 1, "6": 3}

@@ -9,6 +9,7 @@ from tests.helpers.make import gpu, gpu_device, gpu_figures
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.metrics import GpusCollector
 from vllmd.gpu.reader_process import ReaderProblem
+from vllmd.gpu.readers import DisabledRow
 from vllmd.gpu.rows import ROWS
 from vllmd.gpu.snapshot import GpuFigures, SeenXid
 
@@ -92,6 +93,14 @@ def test_reader_without_readings_says_why() -> None:
     assert 'vllmd_nvml_problem{reason="hung"} 1.0' in text
     assert 'vllmd_nvml_problem{reason="died"} 0.0' in text
     assert "last_success" not in text
+
+
+def test_row_that_is_not_read_any_more_is_named() -> None:
+    rows = (DisabledRow("GPU-1", "power_watts", "hung"), DisabledRow("", "xid_events", "found"))
+    text = page(gpu_figures(gpu(), disabled=rows))
+    where = 'gpu="0",reason="hung",row="power_watts",uuid="GPU-1"'
+    assert f"vllmd_nvml_row_disabled{{{where}}} 1.0" in text
+    assert 'vllmd_nvml_row_disabled{gpu="",reason="found",row="xid_events",uuid=""} 1.0' in text
 
 
 def test_driver_that_was_changed_is_on_the_page() -> None:

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pynvml
 import pytest
 
 from tests.helpers.nvml import RECORDED, UUID, FakeNvml, h200, recorded_fields
 from tests.helpers.reading import reading
+from vllmd.gpu import calls, wire
 from vllmd.gpu import reader as reader_module
-from vllmd.gpu import wire
+from vllmd.gpu.calls import CallLog, RowKey
 from vllmd.gpu.latest import Periods
 
 GPU_2 = "GPU-00000000-0000-0000-0000-000000000002"
@@ -165,16 +167,16 @@ def test_driver_without_events_is_read_all_the_same(tmp_path: Path) -> None:
 
 def test_processes_are_listed_when_asked_for(tmp_path: Path) -> None:
     fake = FakeNvml(tmp_path)
-    with reading(fake.env, Periods(60, 60, 60)) as reader:
-        reader.next("slow")
+    with reading(fake.env, Periods(60, 60, 0)) as reader:
+        reader.next("processes")
         reader.drop()
         fake.uses((7, 5), (8, None))
         reader.tell("processes")
-        listed = reader.next("processes", timeout_s=5)["devices"][UUID]["processes"]
-        reader.tell("pace 0.1")
+        listed = reader.next("processes")["devices"][UUID]["processes"]
+        reader.tell("pace processes 0.1")
         reader.tell("nonsense")
-        assert reader.next("processes", timeout_s=5)
-        assert reader.next("processes", timeout_s=5)
+        assert reader.next("processes")
+        assert reader.next("processes")
     assert listed == [[7, 5], [8, None]]
 
 
@@ -297,17 +299,41 @@ def test_mistake_in_watching_xids_is_told_once_and_tried_again(
 ) -> None:
     """A driver or a binding that lacks a function must not cost the Xids for ever, unsaid."""
     sent: list[bytes] = []
-    watching = reader_module.Reader(sent.append, {}, {})
-    left = [AttributeError("nvmlEventSetWait_v2"), KeyError("x"), None]
-
-    def watch() -> None:
-        if error := left.pop(0):
-            raise error
-
-    monkeypatch.setattr(watching, "watch_events", watch)
     monkeypatch.setattr(reader_module, "EVENTS_RETRY_S", 0.0)
-    watching.follow_events()
-    assert left == []
+    monkeypatch.setattr(pynvml, "nvmlEventSetCreate", lambda: "set")
+
+    def missing(*_: Any) -> None:
+        raise AttributeError("nvmlEventSetWait_v2")
+
+    monkeypatch.setattr(pynvml, "nvmlEventSetWait_v2", missing)
+    events = reader_module.Events([], sent.append, CallLog(None))
+    events.wait(0.1)
+    assert events.watched, "tried again"
+    events.wait(0.1)
     (told,) = map(wire.decode, sent)
     assert told["kind"] == "mistake"
     assert "nvmlEventSetWait_v2" in told["text"]
+
+
+def test_reader_that_reads_a_part_tells_nothing_else(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path)
+    with reading(fake.env, Periods(0.05, 0.05, 0.0)) as reader:
+        kinds = [reader.next_of_any()["kind"] for _ in range(6)]
+        assert set(kinds) == {"hello", "devices", "fast", "processes"}
+    with reading(fake.env, Periods(0.0, 0.0, 0.05)) as reader:
+        kinds = [reader.next_of_any()["kind"] for _ in range(5)]
+    assert kinds == ["hello", "devices", "once", "slow", "slow"]
+
+
+def test_row_that_is_left_out_is_not_asked_for_and_its_call_is_noted(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, h200() | {"gpu.0.fault.power": "abort"})
+    noted = calls.make([RowKey(UUID, "power_watts"), RowKey("", calls.EVENTS)])
+    env = {**fake.env, calls.VARIABLE: str(noted)}
+    with reading(env, pass_fds=(noted,)) as reader:
+        values = reader.next("fast")["values"][UUID]
+        reader.next("slow")
+        asked = {key.row for key in calls.read(noted).called}
+    assert "power_watts" not in values
+    assert "memory_used_bytes" in values
+    assert {"memory_total_bytes", "clock_hertz:sm", "processes", "energy_joules_total"} <= asked
+    assert not {"power_watts", calls.EVENTS} & asked

@@ -14,8 +14,10 @@ import pytest
 
 from vllmd.gpu import reader_process as link_module
 from vllmd.gpu import wire
+from vllmd.gpu.calls import RowKey
 from vllmd.gpu.latest import LatestReadings, Periods
 from vllmd.gpu.reader_process import STARTING, ReaderProcess
+from vllmd.gpu.row_guard import RowGuard
 from vllmd.util.clock import SystemClock
 
 FAST = r"""import sys, time, os
@@ -31,12 +33,23 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Scene:
-    def __init__(self, script: str, *, late_s: float = 0.4, first_s: float = 5.0) -> None:
+    def __init__(
+        self, script: str, *, late_s: float = 0.4, first_s: float = 5.0, reads: str = "fast"
+    ) -> None:
+        self.told: list[tuple[RowKey, str | None]] = []
+        self.guard = RowGuard(lambda key, why: self.told.append((key, why)))
         self.taken: list[Mapping[str, Any]] = []
         self.forgotten = 0
         argv = [sys.executable, "-I", "-S", "-c", FAST + script]
         self.reader = ReaderProcess(
-            argv, self.taken.append, self._forget, SystemClock(), late_s=late_s, first_s=first_s
+            argv,
+            self.taken.append,
+            self._forget,
+            SystemClock(),
+            self.guard,
+            late_s=late_s,
+            first_s=first_s,
+            reads=reads,
         )
 
     def _forget(self) -> None:
@@ -66,7 +79,7 @@ async def test_source_that_reads_has_no_problem() -> None:
         assert scene.reader.problem == STARTING
         await scene.until("a reading", lambda: scene.reader.problem is None)
         assert scene.taken == [{"v": 1, "kind": "fast"}]
-        process = scene.reader._process
+        process = scene.reader.process
         assert process is not None
     process.wait(5)
 
@@ -210,7 +223,7 @@ async def test_message_that_lacks_something_never_ends_whoever_listens() -> None
     for line in broken_messages():
         latest = LatestReadings(Periods(), 60.0)
         take = functools.partial(LatestReadings.take, latest, now=0.0)
-        process = ReaderProcess(["x"], take, lambda: None, SystemClock(), late_s=9)
+        process = ReaderProcess(["x"], take, lambda: None, SystemClock(), RowGuard(print), late_s=9)
         reader = asyncio.StreamReader()
         for kind in ("hello", "devices"):
             reader.feed_data(wire.encode(kind, **MESSAGES[kind]))
@@ -244,3 +257,75 @@ async def test_source_that_cannot_be_listened_to_is_a_problem_and_ends(
         assert "Too many open files" in scene.reader.problem.text
         monkeypatch.undo()
         await scene.until("readings", lambda: scene.reader.problem is None)
+
+
+class NoPause(SystemClock):
+    """Pauses are noted and not made."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def pauses_after(script: str, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    monkeypatch.setattr(link_module, "FIRST_PAUSE_S", 1.0)
+    monkeypatch.setattr(link_module, "LONGEST_PAUSE_S", 60.0)
+    scene, clock = Scene(script, late_s=60), NoPause()
+    scene.reader._clock = clock
+    task = asyncio.create_task(scene.reader.run())
+    await scene.until("pauses", lambda: len(clock.pauses) >= 8)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return clock.pauses[:8]
+
+
+async def test_pause_after_a_crash_grows_to_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await pauses_after("os.abort()", monkeypatch) == [1, 2, 4, 5, 5, 5, 5, 5]
+
+
+async def test_pause_after_a_problem_that_nvml_tells_grows_to_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    script = """say('{"v":1,"kind":"problem","reason":"no_driver","text":"x"}')"""
+    assert await pauses_after(script, monkeypatch) == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+ASKS = r"""
+noted = int(os.environ["VLLMD_GPU_CALLS"])
+left_out = os.pread(noted, 4096, 16).decode()
+def asks(row):
+    os.pwrite(noted, f"GPU-1\t{row}\n".encode(), 16)
+    os.pwrite(noted, f"{0:>15}\n".encode(), 0)
+"""
+
+
+async def test_call_that_crashes_is_named_and_left_out_after_the_second_time() -> None:
+    script = ASKS + "if not left_out: asks('ecc'); fast(); os.abort()\nfast(); sys.stdin.read()"
+    async with running(script, late_s=60) as scene:
+        await scene.until("readings", lambda: scene.reader.figures.starts == 3)
+        await scene.until("no problem", lambda: scene.reader.problem is None)
+    assert scene.told == [(RowKey("GPU-1", "ecc"), "crashed")]
+
+
+async def test_call_that_hangs_is_named_and_left_out_after_the_second_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = ASKS + "fast()\nif not left_out: asks('ecc')\nsys.stdin.read()"
+    async with running(script, late_s=0.5) as scene:
+        await scene.until("it", lambda: bool(scene.told))
+    assert scene.told[0] == (RowKey("GPU-1", "ecc"), "hung")
+    assert "said nothing for 0.5 s, in ecc of GPU-1" in capsys.readouterr().out
+
+
+async def test_source_that_is_killed_or_writes_nonsense_into_its_notes_blames_nobody() -> None:
+    script = ASKS + "asks('ecc'); fast(); os.kill(os.getpid(), 9)"
+    async with running(script, late_s=60) as scene:
+        await scene.until("its ends", lambda: scene.reader.figures.starts >= 4)
+    assert (scene.told, scene.guard.careful) == ([], False)
+    script = ASKS + "os.pwrite(noted, b'nonsense' * 9, 0); fast(); os.abort()"
+    async with running(script, late_s=60) as scene:
+        await scene.until("its ends", lambda: scene.reader.figures.starts >= 6)
+    assert scene.told == []

@@ -110,10 +110,10 @@ def test_processes_are_listed_every_second_while_an_engine_starts(scene: GpuScen
     scene.becomes("chat", State.LOADING)
     scene.fast()
     scene.fast()
-    assert scene.told == ["pace 1.0"]
+    assert scene.told == ["pace processes 1.0"]
     scene.becomes("chat", State.READY)
     scene.fast()
-    assert scene.told == ["pace 1.0", "pace 10.0"]
+    assert scene.told == ["pace processes 1.0", "pace processes 10.0"]
 
 
 def test_gpu_that_is_lost_is_told_once_and_so_is_its_return(
@@ -156,7 +156,9 @@ def test_next_daemon_knows_of_a_changed_driver_before_it_has_read_anything(
 
 def test_reader_that_cannot_begin_for_the_driver_is_a_mismatch_too(scene: GpuScene) -> None:
     scene.kernel = scene.library = None
-    scene.gpus.reader.problem = ReaderProblem("driver_mismatch", "Driver/library version mismatch")
+    scene.gpus.reader.fast.problem = ReaderProblem(
+        "driver_mismatch", "Driver/library version mismatch"
+    )
     scene.gpus._forget()
     figures = scene.gpus.figures()
     assert figures.mismatch is not None

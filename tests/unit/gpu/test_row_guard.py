@@ -1,0 +1,146 @@
+"""The guard and a reader that is played: a culprit ends it in one of the ways that there are."""
+
+import random
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from vllmd.gpu.calls import RowKey
+from vllmd.gpu.row_guard import CRASHED, FOUND, HUNG, SHORT_S, RowGuard
+
+ROWS = [RowKey(f"GPU-{gpu}", f"row{n}") for gpu in (1, 2) for n in range(12)]
+Die = Callable[[list[RowKey], set[RowKey]], RowKey | None]
+"""Of what is asked for in one round, and who is guilty: during which call the process ends."""
+
+
+def at_once(asked: list[RowKey], guilty: set[RowKey]) -> RowKey | None:
+    return next((key for key in asked if key in guilty), None)
+
+
+def at_the_next(asked: list[RowKey], guilty: set[RowKey]) -> RowKey | None:
+    """It writes beyond its memory, and the next call ends the process."""
+    first = at_once(asked, guilty)
+    if first is None:
+        return None
+    return asked[(asked.index(first) + 1) % len(asked)]
+
+
+def anywhere(asked: list[RowKey], guilty: set[RowKey]) -> RowKey | None:
+    first = at_once(asked, guilty)
+    return None if first is None else random.Random(repr(asked)).choice(asked)
+
+
+class Played:
+    """A reader that is started again until a trial is passed."""
+
+    def __init__(self, guilty: Iterable[RowKey], die: Die, *, late: bool = False) -> None:
+        """Make it; one that ends late has asked for all before."""
+        self.late = late
+        self.guilty = set(guilty)
+        self.die = die
+        self.told: list[tuple[RowKey, str | None]] = []
+        self.guard = RowGuard(lambda key, why: self.told.append((key, why)))
+        self.ends = 0
+
+    def run(self) -> bool:
+        """Run it once; tell whether it lives on with all that is not proven."""
+        out = self.guard.leave_out()
+        asked = [key for key in ROWS if key not in out]
+        end = self.die(asked, self.guilty)
+        called = asked if self.late or end is None else asked[: asked.index(end) + 1]
+        if end is None:
+            while self.guard.has_passed(1000, 1e9):
+                self.guard.passed(asked)
+                if self.guard.leave_out() != out:
+                    return False
+            return True
+        self.ends += 1
+        self.guard.crashed(called, end, lived_s=15.0)
+        return False
+
+    def lives(self) -> None:
+        for _ in range(500):
+            if self.run():
+                return
+        raise AssertionError("it never lives")
+
+
+WAYS = [(at_once, False), (at_once, True), (at_the_next, True), (anywhere, True)]
+
+
+@pytest.mark.parametrize(("die", "late"), WAYS)
+@pytest.mark.parametrize("guilty", ROWS, ids=lambda key: f"{key.uuid}-{key.row}")
+def test_one_guilty_row_is_all_that_is_left_out(guilty: RowKey, die: Die, late: bool) -> None:
+    played = Played([guilty], die, late=late)
+    played.lives()
+    assert set(played.guard.left_out) == {guilty}
+    assert played.ends <= 12
+
+
+@pytest.mark.parametrize(("die", "late"), WAYS)
+def test_several_guilty_rows_are_found_one_after_another(die: Die, late: bool) -> None:
+    """Both directions of NVLink, on both GPUs."""
+    guilty = [RowKey(f"GPU-{gpu}", f"row{n}") for gpu in (1, 2) for n in (7, 8)]
+    played = Played(guilty, die, late=late)
+    played.lives()
+    assert set(played.guard.left_out) == set(guilty)
+
+
+def test_row_during_which_it_ended_twice_is_left_out_and_told() -> None:
+    played = Played([ROWS[3]], at_once)
+    played.run()
+    assert not played.guard.left_out, "once may be chance"
+    played.run()
+    assert played.told == [(ROWS[3], CRASHED)]
+    assert not played.guard.searching
+
+
+def test_row_whose_leaving_out_does_not_help_is_read_again() -> None:
+    played = Played([ROWS[3]], at_the_next, late=True)
+    played.lives()
+    assert played.told == [(ROWS[4], CRASHED), (ROWS[4], None), (ROWS[3], FOUND)]
+
+
+def test_row_that_hangs_twice_is_left_out_at_once() -> None:
+    guard = RowGuard(lambda *_: None)
+    guard.hung(ROWS[0])
+    guard.hung(ROWS[1])
+    guard.hung(None)
+    assert not guard.left_out
+    guard.hung(ROWS[0])
+    assert guard.left_out == {ROWS[0]: HUNG}
+    assert not guard.careful
+
+
+def test_end_outside_of_all_calls_leaves_nothing_out_until_it_goes_on() -> None:
+    guard = RowGuard(lambda *_: None)
+    for _ in range(2):
+        guard.crashed(ROWS, None, 15.0)
+    assert guard.leave_out() == frozenset()
+    guard.crashed(ROWS, None, 15.0)
+    assert len(guard.leave_out()) == len(ROWS) // 2
+
+
+def test_library_that_ends_before_any_row_costs_no_row() -> None:
+    guard = RowGuard(lambda *_: None)
+    for _ in range(50):
+        guard.crashed((), None, 0.1)
+    assert guard.leave_out() == frozenset()
+
+
+def test_ends_that_are_far_apart_begin_no_search() -> None:
+    guard = RowGuard(lambda *_: None)
+    for key in ROWS:
+        guard.crashed(ROWS, key, SHORT_S)
+    assert guard.leave_out() == frozenset()
+
+
+def test_trial_lasts_longer_than_what_it_is_about() -> None:
+    guard = RowGuard(lambda *_: None)
+    guard.crashed(ROWS, ROWS[0], 45.0)
+    assert not guard.has_passed(19, 1000.0)
+    assert not guard.has_passed(100, 134.0)
+    assert guard.has_passed(100, 135.0)
+    guard.passed(ROWS)
+    assert not guard.careful
+    assert not guard.has_passed(1000, 1000.0), "nothing is tried any more"
