@@ -6,12 +6,15 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
+from tests.verdicts import formats
 from tests.verdicts.corpus import BY_NAME, SUBJECTS, cases
 from tests.verdicts.failures import traps
 from tests.verdicts.model import VERSIONS, Phase
+from tests.verdicts.rendering import before, run_of
 from tests.verdicts.wrappers import WRAPPERS
 from tools.verdicts import Verdict, judge, table
 from vllmd.engine.causes.base import Kind
+from vllmd.engine.offline_diagnosis import diagnose_output
 
 CASES = list(cases())
 ENOUGH = 150
@@ -90,6 +93,25 @@ def test_daemon_that_follows_a_run_finds_the_cause_that_its_file_shows(
     found = {v.case.name: (v.found.cause, v.live.end.cause) for v in verdicts if v.live}
     assert len(found) == len(CASES)
     assert {name: both for name, both in found.items() if both[0] != both[1]} == {}
+
+
+NO_SIGN_OF_A_START = {"user-without-a-name-at-import"}
+"""Nothing in the output tells their traceback from one that ended the run before."""
+
+
+def test_start_that_fails_after_a_run_that_served_in_the_same_file_is_judged_by_itself() -> None:
+    differ = {}
+    for failure in BY_NAME.values():
+        if failure.phase in (Phase.ARGUMENTS, Phase.SERVING) or failure.name in NO_SIGN_OF_A_START:
+            continue
+        version = failure.versions[-1]
+        killed = formats.written(version, before(Phase.SERVING, version))
+        lines = formats.written(version, run_of(failure, version))
+        alone = diagnose_output(lines, failure.exit_code)
+        after = diagnose_output(killed + lines, failure.exit_code)
+        if (alone.cause, alone.kind) != (after.cause, after.kind):
+            differ[failure.name] = (alone.cause, after.cause)
+    assert differ == {}
 
 
 TOLD_ANEW = {*traps.EARLIER, "opentelemetry-not-installed"}

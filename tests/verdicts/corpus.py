@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from tests.verdicts import formats
 from tests.verdicts.failures import (
     arguments,
+    downloads,
     driver,
     echoes,
     files,
@@ -18,6 +19,7 @@ from tests.verdicts.failures import (
     parallel,
     processes,
     support,
+    surroundings,
     traps,
     various,
     weights,
@@ -43,6 +45,8 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "processes": processes.FAILURES,
     "echoes": echoes.FAILURES,
     "various": various.FAILURES,
+    "downloads": downloads.FAILURES,
+    "surroundings": surroundings.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

@@ -65,6 +65,9 @@ OLD_FRAMES = {
         ("vllm/worker/worker.py", 155, "load_model", "self.model_runner.load_model()"),
     ),
 }
+IMPORT_FRAMES = (
+    ("../../../../bin/vllm", 5, "<module>", "from vllm.entrypoints.cli.main import main"),
+)
 API_SERVING_FRAMES = (
     (
         "vllm/v1/engine/async_llm.py",
@@ -185,6 +188,8 @@ def serving() -> list[Said]:
 
 def frames_of(phase: Phase, who: Who, version: str) -> tuple[tuple[str, int, str, str], ...]:
     """Return where a process is when something is raised below."""
+    if phase is Phase.IMPORTS and who is Who.API:
+        return IMPORT_FRAMES
     if phase is Phase.SERVING and who is Who.API:
         return API_SERVING_FRAMES
     if phase is Phase.SERVING and who is Who.CORE:

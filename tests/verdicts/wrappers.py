@@ -40,6 +40,10 @@ WRAPPERS: dict[str, Wrap] = {
     "ray": lambda n, line: f"\x1b[36m(ServeReplica:llm:VLLM pid=4711, ip=192.0.2.7)\x1b[0m {line}",
     "colours": _colours,
     "crlf": lambda n, line: f"{line.rstrip(chr(13))}\r",
+    "sagemaker": lambda n, line: (
+        f"WARN  PyProcess W-162-chat-8b-std{'err' if n % 2 else 'out'}: [1,0]<stdout>:{line}"
+    ),
+    "sagemaker-old": lambda n, line: f"[INFO ] PyProcess - W-252-model-stderr: {line}",
     "json-logging": lambda n, line: line,
 }
 """`json-logging` is vLLM's own, by VLLM_LOGGING_CONFIG: the run is written so already."""

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import structlog
 
-from vllmd.engine.causes import diagnose
-from vllmd.engine.causes.base import Facts, Kind
+from vllmd.engine.causes import BY_NAME, diagnose
+from vllmd.engine.causes.base import Facts, Kind, Rank
 from vllmd.engine.doubts import UNDER_WAY, Doubt, Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
@@ -72,8 +72,8 @@ class EarlyDiagnosis:
             return
         self._read[engine.name] = read
         found = diagnose(Facts(RUNS, tuple(map(self._mask, lines))))
-        if found.kind in (Kind.UNKNOWN, Kind.OPERATOR):
-            return
+        if found.kind in (Kind.UNKNOWN, Kind.OPERATOR) or BY_NAME[found.cause].rank is Rank.END:
+            return  # that a process has ended says nothing yet: what it died of may still come
         told = engine.run_id, found.cause
         if self._told.get(engine.name) == told:
             return

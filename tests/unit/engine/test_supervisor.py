@@ -45,19 +45,23 @@ async def test_run_unasked_end_is_a_crash_whatever_its_code(tmp_path: Path, code
 
 async def test_run_keeps_the_first_failure_of_a_loop_and_its_cause(tmp_path: Path) -> None:
     log = tmp_path / "chat.log"
-    log.write_text("ValueError: LoRA rank 32 is greater than max_lora_rank 16.\n")
+    core = "(EngineCore pid=7) ERROR 11-23 19:09:22 [core.py:1] "
+    fatal = f"{core}EngineCore encountered a fatal error.\n{core}"
+    log.write_text(f"{fatal}torch.OutOfMemoryError: CUDA out of memory.\n")
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
         await scene.spawner.last.end(1)
         await scene.until_state(State.BACKOFF)
-        log.write_text("OSError: [Errno 98] Address already in use\n")
+        log.write_text(
+            f"{fatal}RuntimeError: CUDA error: an illegal memory access was encountered\n"
+        )
         await scene.clock.advance(4)
         await scene.until_state(State.READY)
         await scene.spawner.last.end(1)
         await scene.until_state(State.BACKOFF)
         shown = scene.supervisor.status.to_json()
-        assert shown["last_exit"]["diagnosis"]["cause"] == "port_in_use"
-        assert shown["first_failure"]["diagnosis"]["cause"] == "lora_rank"
+        assert shown["last_exit"]["diagnosis"]["cause"] == "cuda_error"
+        assert shown["first_failure"]["diagnosis"]["cause"] == "cuda_out_of_memory"
 
 
 async def test_run_pauses_double(tmp_path: Path) -> None:

@@ -193,7 +193,9 @@ async def test_clock_that_is_set_changes_no_length_of_time(tmp_path: Path) -> No
 
 async def test_hold_is_over_in_its_time_whatever_the_clock_is_set_to(tmp_path: Path) -> None:
     log = tmp_path / "chat.log"
-    log.write_text("ValueError: LoRA rank 32 is greater than max_lora_rank 16.\n")
+    core = "(EngineCore pid=7) ERROR 11-23 19:09:22 [core.py:1] "
+    full = "OSError: [Errno 28] No space left on device: '/a'"
+    log.write_text(f"{core}EngineCore encountered a fatal error.\n{core}{full}\n")
     async with running(Scene(tmp_path)) as scene:
         await scene.until_state(State.READY)
         scene.supervisor._state.known.past = attrs.evolve(

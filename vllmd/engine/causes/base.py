@@ -156,6 +156,8 @@ class Cause:
     refines: str | None = None
     """The cause that this one is the reason of, if a warning before it says so."""
     hint: str | None = None
+    answered: str | None = None
+    """What an error says that shows that it is not the reason, whatever a warning said before."""
     labels: frozenset[str] = frozenset()
     marks: frozenset[str] = frozenset()
     told: Callable[[Found], Told] = _nothing
@@ -209,6 +211,11 @@ class Cause:
         """Return the warning that makes this the reason of the cause that it refines, or None."""
         if self.hint is None:
             return None
+        if self.answered is not None:
+            said = [line for sign in reading.signs for line in sign.lines]
+            said += [entry.text for entry in reading.hints]
+            if any(re.search(self.answered, line) for line in said):
+                return None
         return next((e.text for e in reading.hints if re.search(self.hint, e.text)), None)
 
     def marked(self, facts: Facts) -> tuple[str, ...]:

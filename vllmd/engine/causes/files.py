@@ -50,6 +50,24 @@ _CACHES = (
 """Paths of what is compiled for the GPU: the engine's processes make and move them themselves."""
 
 
+_CACHED_LIBRARY = (
+    r"/(?:\.cache/flashinfer|flashinfer/[^ ]*cached_ops|torch_extensions|\.triton)/[^ :)]*\.so[:)]"
+)
+"""The loader says it of a library that was compiled here for another torch or host, or in part."""
+
+
+def _cached(found: Found) -> Told:
+    library = re.search(rf"(/\S*{_CACHED_LIBRARY[1:]})", found.whole)
+    if library is None:
+        return Told()
+    folder = re.sub(r"/[^/]*\.so[:)]$", "", library[1])
+    return Told(
+        f"Remove {folder}: it is compiled anew at the next start.",
+        "A library that was compiled for the GPU before does not load with this torch or host.",
+        Kind.CONFIGURATION,
+    )
+
+
 CAUSES = (
     Cause(
         name="disk_full",
@@ -101,6 +119,35 @@ CAUSES = (
         told=_storage,
     ),
     Cause(
+        name="numa_refused",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.NAMED,
+        starting=True,
+        explanation="The engine's processes or their memory cannot be bound to a NUMA node here.",
+        advice=(
+            "Let it do so (docker: --cap-add SYS_NICE; the program numactl has to be there), or "
+            "start it without: no numa-bind; on CPUs VLLM_CPU_OMP_THREADS_BIND=nobind."
+        ),
+        signs={
+            r"^set(?:_mempolicy|ting membind): ": "numactl; vllm/utils/numa_utils.py since 0.19",
+            r"numactl is required for NUMA binding": "vllm/utils/numa_utils.py since 0.19",
+            r"numa_migrate_pages failed": "csrc/cpu/utils.cpp 0.6 to 0.10",
+        },
+    ),
+    Cause(
+        name="user_unknown",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.NAMED,
+        explanation="The user that the engine runs as has no name: /etc/passwd has no such number.",
+        advice=(
+            "Set USER in the engine's env to any name, and HOME to a folder that it may write to."
+        ),
+        signs={
+            r"getpwuid\(\): uid not found": "Python: pwd, of getpass.getuser up to 3.12",
+            r"^OSError: No username set in the environment": "Python: getpass.py since 3.13",
+        },
+    ),
+    Cause(
         name="limit_reached",
         kind=Kind.CONFIGURATION,
         rank=Rank.STATED,
@@ -137,10 +184,12 @@ CAUSES = (
             "torch_compile_cache",
             r"corrupted compilation artifact": "vllm/compilation/compiler_interface.py since 0.9",
             r"hash of the compiled graph": "vllm/compilation/compiler_interface.py 0.8 to 0.9",
+            _CACHED_LIBRARY: "the loader, of a library that was compiled here before",
             r"Failed to load .*compiled (?:graph"
             r"|artifact)": "vllm/compilation/backends.py 0.7 to 0.9",
         },
         unless=r"No space left|Permission denied|PermissionError|Errno 13|Errno 30|Errno 5\]",
+        told=_cached,
         frames=(
             Frame(
                 r"torch_compile_cache/|torch_aot_compile/|vllm/compilation/(?:caching|decorators)\.py"

@@ -101,7 +101,10 @@ CAUSES = (
             r"HfHubHTTPError: (?:429|5\d\d)": "huggingface_hub/errors.py",
             r"Consistency check failed: file should be of size": "huggingface_hub/file_download.py",
             r"error downloading or loading vocab file": "openai_harmony, of vllm's gpt-oss",
-            r"CAS service error|Data processing error.*(?:[Rr]equest|[Tt]imeout)": "hf_xet",
+            r"CAS (?:service|[Cc]lient) [Ee]rror|File reconstruction error"
+            r"|Background writer channel|Data processing error.*(?:[Rr]equest|[Tt]imeout)": (
+                "hf_xet"
+            ),
         },
         frames=(
             Frame(
@@ -112,7 +115,11 @@ CAUSES = (
         ),
         refines="model_not_found",
         hint=rf"{_NO_ANSWER}|name resolution|\b(?:429|5\d\d) (?:Client|Server) Error",
-        unless=r"No space left|offline mode is enabled|outgoing traffic|access a gated repo\.",
+        answered=r"(?:Repository|Revision) ?Not ?Found|\b401 Client Error",
+        unless=(
+            r"No space left|os error \d+|offline mode is enabled|outgoing traffic"
+            r"|access a gated repo\."
+        ),
     ),
     Cause(
         name="hub_unreachable",

@@ -54,6 +54,7 @@ CAUSES = (
             r"Could not run '\S+' with arguments from the '\w+' backend": "torch/_ops.py",
             r"Failed to import Ray|Ray is not installed": "vllm/v1/executor/ray_utils.py since 0.4",
             r"numpy\.dtype size changed|A module that was compiled using NumPy 1": "numpy",
+            r"data did not match any variant of untagged enum": "tokenizers, older than the file",
             r"operator \S+ does not exist"
             r"|_OpNamespace' '\S+' object has no attribute": "torch/_ops.py",
             r"(?:is required|are required) (?:for|by) .*but (?:found|got)|requires \S+[<>=]=\S+": (
@@ -63,7 +64,10 @@ CAUSES = (
                 "transformers of another major version"
             ),
         },
-        unless=r"libcuda\.so\.1|circular import of|OpenTelemetry",
+        unless=(
+            r"libcuda\.so\.1|circular import of|OpenTelemetry|/\.cache/flashinfer/"
+            r"|/torch_extensions/"
+        ),
         frames=(
             Frame(
                 r"<frozen importlib|:_call_with_frames_removed$|:_find_and_load",

@@ -91,6 +91,15 @@ CAUSES = (
             "py since 0.2",
             r"PytorchStreamReader failed|invalid load key": "torch/serialization.py",
             r"No such file or directory: '?[^']*\.(?:safetensors|bin|pt|gguf)\b": "Python",
+            r"could not parse ModelProto from|: No such file or directory Error #2": (
+                "sentencepiece: src/sentencepiece_processor.cc, src/filesystem.cc"
+            ),
+            r"^Exception: (?:EOF while parsing|expected (?:value|`.`|ident)|invalid type: )"
+            r".* at line \d+ column": "tokenizers, of serde_json",
+            r"Error parsing line b['\"].* in ": "tiktoken/load.py since 0.6",
+            r"instantiate the backend tokenizer from one of": (
+                "transformers/tokenization_utils_fast.py, tokenization_utils_tokenizers.py"
+            ),
             r"is not a valid JSON file": "transformers/configuration_utils.py",
             r"Error no file named .* found in directory": "transformers/modeling_utils.py",
         },

@@ -32,6 +32,8 @@ _HEADS = tuple(
         rf"\[{_L}\]\s",
         rf"(?:- )?(?P<place>[\w.]+) - {_L} - ",
         rf"{_L} (?P<place>[\w./]+\.py)[:\s]",
+        # KServe: '1 kserve ERROR [model_server.py:start():264] x', '1 uvicorn.error INFO:     x'
+        rf"\d+ (?P<place>[a-z][\w.]*) {_L}:?\s+(?:\[[^\]\s]+\] )?",
     )
 )
 _TORCH = re.compile(
@@ -91,7 +93,7 @@ def read_entry(bare: Bare) -> Entry:
             pid = int(found["pid"])
         text = strip_inner(text[found.end() :])
     level, at, place = _level_of(bare.level), None, bare.record
-    if text[:1] in _FIRST or " - " in text[:60]:
+    if text[:1] in _FIRST or " - " in text[:60] or text[:1].isdigit():
         for head in _HEADS:
             if found := head.match(text):
                 named = found.groupdict()

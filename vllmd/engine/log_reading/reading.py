@@ -64,6 +64,7 @@ _RAW = re.compile(
     r"|A worker died or was killed|HSA_STATUS_ERROR|Memory access fault by GPU"
     r"|double free or corruption|free\(\): invalid|malloc\(\): "
     r"|corrupted size vs"
+    r"|^set(?:_mempolicy|ting membind): |^Too many open files \(src/"
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|[Ee]xec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
@@ -193,9 +194,9 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> Reading:
         since = _back(entries, thrown, ready_at, fatal)
     if fatal is None:  # nothing says that the engine ended: only what ended a program counts
         busy = max(
-            (i for i, e in enumerate(entries) if e.quiet and _BUSY.search(e.text)), default=0
+            (i for i, e in enumerate(entries) if e.quiet and _BUSY.search(e.text)), default=-1
         )
-        last = max(ready_at or 0, busy)
+        last = max(-1 if ready_at is None else ready_at, busy)
         own = [t for t in thrown if t.begin > last and (t.is_main or _bind(t))]
         signs = [_of_thrown(t) for t in own]
     else:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from vllmd.engine.log_reading.entries import QUIET, Entry
 from vllmd.engine.log_reading.tracebacks import Thrown
-from vllmd.logs.milestones import BANNERS
+from vllmd.logs.milestones import BANNERS, READY
 
 _BANNERS = (*BANNERS, "█     █     █▄")
 """What the main process prints once, near its start. Source: logs of vLLM 0.4 to 0.32."""
 _EARLY = re.compile(
     r"Automatically detected platform|No platform detected|Triton is installed|Triton not installed"
-    r"|Available plugins for group|Importing from vllm|Loaded plugin|█|^\s*▄|^\s*▀"
+    r"|Available plugins for group|Importing from vllm|Loaded plugin|^[\s▄▀█]+(?:version \S+)?$"
     r"|No plugins for group|All plugins in this group|vLLM API server version"
 )
 """What comes before its arguments."""
@@ -19,6 +19,11 @@ _NEAR = 30
 _OVER = re.compile(
     r"Engine core initialization failed|Engine process failed to start|See stack trace for the root"
 )
+_SERVES = re.compile(
+    rf"^{READY}|^Uvicorn running on|^(?:Started|Finished) server process|^Shutting down"
+    r'|^Application shutdown complete| HTTP/[\d.]+"|Avg prompt throughput'
+)
+"""What a run says after its start."""
 _FINISHED = re.compile(r"^(Finished server process|Application shutdown complete)")
 _USAGE = re.compile(
     r"^usage: |^(?:[\w./ -]{1,60}: )?error: (?:unrecognized|argument|ambiguous|the following)"
@@ -29,7 +34,8 @@ _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 def last_run(entries: Sequence[Entry], thrown: Sequence[Thrown]) -> int:
     """Return the index of the first entry of the last run."""
     begin = _by_banner(entries)
-    return max(begin, _before_its_banner(entries, thrown, begin))
+    begin = max(begin, _before_its_banner(entries, thrown, begin))
+    return max(begin, _after_it_served(entries, thrown, begin))
 
 
 def _by_banner(entries: Sequence[Entry]) -> int:
@@ -63,7 +69,7 @@ def _back_to_its_first(entries: Sequence[Entry], index: int, begin: int) -> int:
         entry = entries[at]
         if _EARLY.search(entry.text):
             first = at
-        elif entry.text.strip() and (entry.level not in QUIET or _FINISHED.match(entry.text)):
+        elif entry.text.strip() and (entry.level not in QUIET or _SERVES.search(entry.text)):
             break
     return first
 
@@ -90,3 +96,18 @@ def _before_its_banner(entries: Sequence[Entry], thrown: Sequence[Thrown], begin
             if entry.level is None and _USAGE.match(entry.text):
                 return over
     return begin
+
+
+def _after_it_served(entries: Sequence[Entry], thrown: Sequence[Thrown], begin: int) -> int:
+    """Find the start of a run that died before its banner, after one that was killed serving."""
+    quiet = [i for i, e in enumerate(entries[begin:], begin) if e.level in ("info", None)]
+    if not any(READY in entries[index].text for index in quiet):
+        return begin
+    served = max(index for index in quiet if _SERVES.search(entries[index].text))
+    for index in quiet:
+        entry = entries[index]
+        again = _EARLY.search(entry.text) if entry.level else _USAGE.match(entry.text)
+        if index > served and again:
+            return index
+    imports = (t for t in thrown if t.begin > served and t.is_main and t.before is None)
+    return next((t.begin for t in imports if t.name in _AT_IMPORT), begin)

@@ -293,6 +293,8 @@ def test_choose_takes_a_hub_that_did_not_answer_for_the_reason_of_a_model_that_i
     invalid = API + "[x.py:1] ValueError: Invalid repository ID or local directory specified: 'a/b'"
     assert cause_of("1", asked, invalid) == "hub_unreachable"
     assert cause_of("1", invalid) == "model_not_found"
+    told = API + "[repo_utils.py:65] Error: 401 Client Error. Repository Not Found, retrying 1 of 2"
+    assert cause_of("1", asked, told, invalid) == "model_not_found"
 
 
 def test_choose_takes_an_all_reduce_that_met_an_error_of_another_call_for_no_wall() -> None:

@@ -29,6 +29,14 @@ from vllmd.engine.log_reading.entries import read_entries
             "m.py:5",
             "  y",
         ),
+        (
+            "1 kserve ERROR [__main__.py:<module>():259] x",
+            None,
+            "error",
+            "kserve",
+            "x",
+        ),
+        ("1 uvicorn.error INFO:     x", None, "info", "uvicorn.error", "x"),
         ("(VllmWorker rank=1 pid=2) x", "VllmWorker rank=1", None, None, "x"),
         ("(RayWorkerWrapper pid=71, ip=192.0.2.8) x", "RayWorkerWrapper", None, None, "x"),
         (

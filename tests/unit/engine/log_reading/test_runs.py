@@ -1,3 +1,5 @@
+import pytest
+
 from tests.helpers.make import DATA
 from vllmd.engine.log_reading.entries import read_entries
 from vllmd.engine.log_reading.runs import last_run
@@ -55,3 +57,29 @@ def test_last_run_of_recorded_logs_is_the_last_of_them() -> None:
 def test_last_run_is_not_begun_by_a_second_server_of_one_run() -> None:
     lines = [line.replace("APIServer", "ApiServer_1") for line in run(2)]
     assert begin_of([*run(1), *lines]) == 0
+
+
+SERVED = [
+    "INFO:     Application startup complete.",
+    'INFO:     192.0.2.9:4 - "POST /v1/completions HTTP/1.1" 200 OK',
+]
+BAR = "Capturing CUDA graphs (decode, FULL):  12%|█▏        | 8/67 [00:01<00:09]"
+EARLY = "INFO 11-23 18:48:58 [__init__.py:1] Automatically detected platform cuda."
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        run(1),
+        [EARLY, *run(1)],
+        [EARLY, "KeyError: 1"],
+        IMPORT,
+        ["usage: vllm serve [model_tag] [options]", "vllm serve: error: unrecognized arguments"],
+    ],
+)
+def test_run_after_one_that_was_killed_while_it_served_begins_after_it(new: list[str]) -> None:
+    assert begin_of([*run(1), BAR, *SERVED, *new]) == 5
+
+
+def test_worker_that_says_so_before_its_engine_serves_begins_no_run() -> None:
+    assert begin_of([*run(1), f"(Worker_TP1 pid=9) {EARLY}", BAR, *SERVED]) == 0

@@ -21,6 +21,8 @@ WRAPPERS = {
     "Modal": "Nov 28  21:05:03.123 | ",
     "Google": "INFO 2026-11-28T21:05:03.1Z [resource.labels.containerName: vllm] ",
     "LocalAI": "[llm]        | ",
+    "SageMaker": "WARN  PyProcess W-162-chat-stderr: [1,0]<stderr>:",
+    "SageMaker, older": "[INFO ] PyProcess - W-252-model-stdout: ",
 }
 
 

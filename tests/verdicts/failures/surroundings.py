@@ -1,0 +1,233 @@
+"""What an engine finds around it: users, NUMA nodes, limits, caches."""
+
+from tests.verdicts.model import Failure, Phase, Raised, Said, Who, failure
+
+USER = "torch/_inductor/runtime/cache_dir_utils.py"
+CACHED = "/home/u/.cache/flashinfer/0.3.1/90a/cached_ops"
+
+
+def _library(name: str, said: str, words: str, error: str = "OSError") -> Failure:
+    return failure(
+        name,
+        Phase.PROFILING,
+        Who.CORE,
+        "compile_cache",
+        True,
+        words,
+        "the loader, of a file that flashinfer/jit/core.py compiled before",
+        Raised(error, said, "flashinfer/jit/core.py", "build_and_load", "tvm_ffi.load_module("),
+        versions=("0.10.1", "0.19.0", "0.32.0"),
+    )
+
+
+FAILURES = (
+    failure(
+        "user-without-a-name",
+        Phase.WARM_UP,
+        Who.WORKER,
+        "user_unknown",
+        True,
+        "uid not found: 1000970000",
+        "Python: getpass.py, under torch/_inductor/runtime/cache_dir_utils.py, up to 3.12",
+        Raised("KeyError", "'getpwuid(): uid not found: 1000970000'", USER, "default_cache_dir"),
+        versions=("0.7.3", "0.10.1", "0.19.0", "0.32.0"),
+    ),
+    failure(
+        "user-without-a-name-at-import",
+        Phase.IMPORTS,
+        Who.API,
+        "user_unknown",
+        True,
+        "uid not found: 4711",
+        "Python: getpass.py, under torch/_dynamo/config.py",
+        Raised(
+            "KeyError",
+            "'getpwuid(): uid not found: 4711'",
+            "torch/_dynamo/config.py",
+            "default_debug_dir_root",
+        ),
+        versions=("0.8.5", "0.25.1"),
+    ),
+    failure(
+        "user-without-a-name-new-python",
+        Phase.CONFIGURATION,
+        Who.API,
+        "user_unknown",
+        True,
+        "No username set",
+        "Python: getpass.py since 3.13, under vllm/config/vllm.py",
+        Raised(
+            "OSError", "No username set in the environment", "vllm/config/vllm.py", "__post_init__"
+        ),
+        versions=("0.19.0", "0.33.0"),
+    ),
+    failure(
+        "memory-policy-refused",
+        Phase.INITIALIZATION,
+        Who.CORE,
+        "numa_refused",
+        True,
+        "setting membind: Operation not permitted",
+        "numactl, which runs before a worker of vllm/utils/numa_utils.py, 0.19 to 0.29",
+        said=(
+            Said(
+                "set_mempolicy: Operation not permitted\nsetting membind: Operation not permitted",
+                Who.WORKER,
+            ),
+            Said(
+                "Worker proc VllmWorker-0 died unexpectedly, shutting down executor.",
+                Who.CORE,
+                "ERROR",
+                "multiproc_executor.py:154",
+            ),
+        ),
+        versions=("0.19.0", "0.25.1"),
+    ),
+    failure(
+        "memory-policy-not-of-this-cpuset",
+        Phase.INITIALIZATION,
+        Who.CORE,
+        "numa_refused",
+        True,
+        "setting membind: Invalid argument",
+        "numactl, of a node that Mems_allowed has not",
+        said=(
+            Said("set_mempolicy: Invalid argument\nsetting membind: Invalid argument", Who.WORKER),
+        ),
+        versions=("0.19.0", "0.25.1"),
+    ),
+    failure(
+        "numactl-missing",
+        Phase.INITIALIZATION,
+        Who.CORE,
+        "numa_refused",
+        True,
+        "numactl is required for NUMA binding",
+        "vllm/utils/numa_utils.py since 0.19",
+        Raised(
+            "RuntimeError",
+            "numactl is required for NUMA binding but is not installed or not available on PATH.",
+            "vllm/utils/numa_utils.py",
+            "_get_numactl_executable",
+            "raise RuntimeError(",
+        ),
+        versions=("0.25.1", "0.33.0"),
+    ),
+    failure(
+        "pages-not-migrated",
+        Phase.INITIALIZATION,
+        Who.CORE,
+        "numa_refused",
+        True,
+        "numa_migrate_pages failed",
+        "csrc/cpu/utils.cpp, init_cpu_threads_env, 0.6 to 0.10",
+        Raised(
+            "RuntimeError",
+            "numa_migrate_pages failed. errno: 1",
+            "torch/_ops.py",
+            "__call__",
+            "return self._op(*args, **(kwargs or {}))",
+        ),
+        versions=("0.6.6", "0.8.5", "0.10.1"),
+    ),
+    failure(
+        "memory-policy-not-told-is-harmless",
+        Phase.SERVING,
+        Who.CORE,
+        "engine_bug",
+        None,
+        "list index out of range",
+        "libnuma prints it in a container, and vLLM goes on",
+        Raised(
+            "IndexError",
+            "list index out of range",
+            "vllm/v1/worker/gpu_model_runner.py",
+            "execute_model",
+        ),
+        said=(Said("get_mempolicy: Operation not permitted"),),
+        versions=("0.10.1", "0.19.0"),
+    ),
+    failure(
+        "too-many-files-of-zmq",
+        Phase.SERVING,
+        Who.API,
+        "limit_reached",
+        True,
+        "Too many open files",
+        "libzmq: src/err.cpp, zmq_abort",
+        said=(Said("Too many open files (src/epoll.cpp:65)"), Said("Aborted (core dumped)")),
+        versions=("0.8.5", "0.19.0"),
+        exit_code=134,
+        echoes=False,
+    ),
+    failure(
+        "too-many-files-of-a-worker",
+        Phase.PROFILING,
+        Who.WORKER,
+        "limit_reached",
+        True,
+        "Too many open files (24)",
+        "torch: aten/src/ATen/MapAllocator.cpp",
+        Raised(
+            "RuntimeError",
+            "unable to open shared memory object </torch_402_1893> in read-write mode: Too many open files (24)",
+            "torch/multiprocessing/reductions.py",
+            "reduce_storage",
+        ),
+        versions=("0.7.3", "0.25.1"),
+    ),
+    failure(
+        "too-many-files-in-a-loop",
+        Phase.SERVING,
+        Who.API,
+        "limit_reached killed",
+        None,
+        "",
+        "Python: asyncio/selector_events.py, then a probe that gets no answer",
+        said=(
+            Said(
+                "socket.accept() out of system resource\nsocket: <asyncio.TransportSocket fd=18, family=2, type=1, proto=6, laddr=('0.0.0.0', 8000)>\nTraceback (most recent call last):\n  File \"/usr/lib/python3.12/asyncio/selector_events.py\", line 178, in _accept_connection\n    conn, addr = sock.accept()\nOSError: [Errno 24] Too many open files",
+                Who.API,
+                "ERROR",
+                "base_events.py:1821",
+            ),
+        )
+        * 3,
+        versions=("0.9.1", "0.32.0"),
+        exit_code=137,
+        echoes=False,
+    ),
+    _library(
+        "cached-kernel-of-another-torch",
+        f"{CACHED}/sampling/sampling.so: undefined symbol: _ZN3c104cuda29c10_cuda_check_implementationEiPKcS2_ib",
+        "undefined symbol",
+    ),
+    _library(
+        "cached-kernel-of-another-host",
+        f"/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by {CACHED}/page/page.so)",
+        "GLIBC_2.38",
+    ),
+    _library("cached-kernel-cut-off", f"{CACHED}/norm/norm.so: file too short", "file too short"),
+    _library(
+        "cached-kernel-of-another-machine",
+        f"{CACHED}/norm/norm.so: cannot open shared object file: Exec format error",
+        "cannot open shared object",
+        "ImportError",
+    ),
+    failure(
+        "cached-extension-of-another-torch",
+        Phase.LOADING,
+        Who.WORKER,
+        "compile_cache",
+        True,
+        "undefined symbol",
+        "the loader, of a file that torch/utils/cpp_extension.py compiled before",
+        Raised(
+            "ImportError",
+            "/root/.cache/torch_extensions/py312_cu128/ops/ops.so: undefined symbol: _ZNK3c105Error4whatEv",
+            "torch/utils/cpp_extension.py",
+            "_import_module_from_library",
+        ),
+        versions=("0.9.1", "0.19.0"),
+    ),
+)
