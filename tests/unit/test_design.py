@@ -83,6 +83,7 @@ PURE = {
     "cost/usage.py",
     "doctor/architecture.py",
     "doctor/capacity.py",
+    "doctor/compute.py",
     "doctor/config_weights.py",
     "doctor/finding.py",
     "doctor/layers.py",

@@ -1,6 +1,6 @@
 """What checks look at: an engine's configuration, its model's files, the host it is to run on."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from vllmd.config.memory import DEFAULT_SHARE
 from vllmd.config.model import Config, EngineConfig
 from vllmd.doctor.architecture import Architecture, read
 from vllmd.doctor.capacity import Capacity, Demand, predict
+from vllmd.doctor.compute import Capability
 from vllmd.doctor.config_weights import tensors_of
 from vllmd.doctor.finding import Finding
 from vllmd.doctor.weights import adapter_bytes, loaded_bytes
@@ -109,11 +110,13 @@ def read_model(name: str, env: Mapping[str, str]) -> Model:
 
 @attrs.frozen
 class GpuFacts:
-    """One GPU's memory, in bytes."""
+    """One GPU: its memory in bytes, and what it can compute."""
 
     total: int
     reserved: int
     free: int
+    capability: Capability | None = None
+    """Its compute capability; None if nobody knows."""
 
     @property
     def cuda(self) -> int:
@@ -235,13 +238,22 @@ class Case:
     @property
     def gpu(self) -> GpuFacts | None:
         """The smallest GPU that it would use."""
-        gpus = self.host.gpus
-        if not gpus:
-            return None
+        return min(self._gpus, key=lambda gpu: gpu.cuda, default=None)
+
+    @property
+    def capability(self) -> Capability | None:
+        """The least compute capability of those GPUs; None if one is not known."""
+        known = [gpu.capability for gpu in self._gpus if gpu.capability is not None]
+        return min(known) if known and len(known) == len(self._gpus) else None
+
+    @property
+    def _gpus(self) -> Sequence[GpuFacts]:
+        """The GPUs that it would use."""
+        gpus = self.host.gpus or ()
         chosen = visible_gpus(self.env)
         if chosen and all(each.isdigit() and int(each) < len(gpus) for each in chosen):
             gpus = tuple(gpus[int(each)] for each in chosen)
-        return min(gpus[: self.gpu_count], key=lambda gpu: gpu.cuda)
+        return gpus[: self.gpu_count]
 
     @cached_property
     def demand(self) -> Demand:

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.doctor.account import UserAccount, of_engines
 from vllmd.doctor.case import GpuFacts, HostFacts
+from vllmd.doctor.compute import Capability
 from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
@@ -44,7 +47,7 @@ def look(
     memory = read_memory(Path(f"/proc/{pids[0]}/cgroup")) if pids else read_memory()
     driver = driver_version()
     return HostFacts(
-        gpus=_from_daemon(gpus) or ask_nvidia_smi(),
+        gpus=_with_capabilities(_from_daemon(gpus) or ask_nvidia_smi()),
         shared_memory_bytes=_shared_memory(),
         open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
         running=frozenset(each["name"] for each in engines if each.get("pid")),
@@ -127,10 +130,12 @@ def _from_daemon(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
     for each in (gpus or {}).get("gpus", ()):
         values = each.get("values", {})
         try:
-            sizes = [int(values[f"memory_{name}_bytes"]) for name in ("total", "reserved", "free")]
+            total, reserved, free = (
+                int(values[f"memory_{name}_bytes"]) for name in ("total", "reserved", "free")
+            )
         except KeyError:
             return None
-        found.append(GpuFacts(*sizes))
+        found.append(GpuFacts(total, reserved, free))
     return tuple(found) or None
 
 
@@ -144,9 +149,37 @@ def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:
         return None
     try:
         rows = [[int(cell) * MIB for cell in row] for row in csv.reader(said.splitlines())]
-        return tuple(GpuFacts(*row) for row in rows)
+        return tuple(GpuFacts(total, reserved, free) for total, reserved, free in rows)
     except (ValueError, TypeError):
         return None
+
+
+def _with_capabilities(gpus: tuple[GpuFacts, ...] | None) -> tuple[GpuFacts, ...] | None:
+    """Add what nvidia-smi says; where its GPUs are others (MIG), only what is the same for all."""
+    if not gpus:
+        return gpus
+    found = ask_capabilities()
+    if len(set(found)) == 1:
+        found = found[:1] * len(gpus)
+    if len(found) != len(gpus):
+        return gpus
+    return tuple(attrs.evolve(gpu, capability=has) for gpu, has in zip(gpus, found, strict=True))
+
+
+def ask_capabilities(program: str = "nvidia-smi") -> list[Capability]:
+    """Return the GPUs' compute capabilities by nvidia-smi, in order; none if it does not say.
+
+    Source: `compute_cap` of nvidia-smi, from driver 510 on.
+    """
+    try:
+        said = query("compute_cap", program, units=False)
+    except FileNotFoundError:
+        return []
+    try:
+        pairs = [line.strip().split(".") for line in (said or "").splitlines() if line.strip()]
+        return [(int(major), int(minor)) for major, minor in pairs]
+    except ValueError:
+        return []
 
 
 def _shared_memory() -> int | None:

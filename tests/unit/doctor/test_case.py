@@ -100,6 +100,15 @@ def test_smallest_gpu_that_it_uses_counts() -> None:
     assert case(gpus=None).capacity is None
 
 
+def test_least_capability_of_the_gpus_that_it_uses_counts() -> None:
+    old, new = GpuFacts(GIB, 0, GIB, (7, 5)), GpuFacts(GIB, 0, GIB, (9, 0))
+    two = "flags = { tensor-parallel-size = 2 }"
+    assert case(two, gpus=(new, old)).capability == (7, 5)
+    assert case(gpus=(new, old)).capability == (9, 0)
+    assert case(two, gpus=(new, H200)).capability is None
+    assert case(gpus=()).capability is None
+
+
 def test_context_is_the_configured_one_or_the_models() -> None:
     assert case("max_model_len = 4096").context == 4096
     assert case().context == 40960

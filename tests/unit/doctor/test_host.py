@@ -39,6 +39,32 @@ def test_none_is_installed_and_it_fails_are_told_apart(tmp_path: Path) -> None:
     assert host.ask_nvidia_smi(program(tmp_path, "1, 2\\n")) is None
 
 
+def test_capabilities_are_those_of_nvidia_smi(tmp_path: Path) -> None:
+    assert host.ask_capabilities(program(tmp_path, "9.0\\n7.5\\n")) == [(9, 0), (7, 5)]
+    for text, code in (("", 9), ("[N/A]\\n", 0), ("9\\n", 0)):
+        assert host.ask_capabilities(program(tmp_path, text, code)) == []
+    assert host.ask_capabilities(str(tmp_path / "nothing")) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ([(9, 0), (7, 5)], [(9, 0), (7, 5)]),
+        ([(9, 0)], [(9, 0), (9, 0)]),  # one GPU in two instances
+        ([(9, 0), (7, 5), (7, 5)], [None, None]),
+        ([], [None, None]),
+    ],
+)
+def test_capabilities_are_given_to_the_gpus_that_they_are_of(
+    said: list[Any], known: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ask_capabilities", lambda: said)
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: (GpuFacts(2, 1, 1), GpuFacts(3, 1, 1)))
+    found = host.look(config(TEXT.format(port=1)), None, None).gpus
+    assert found is not None
+    assert [gpu.capability for gpu in found] == known
+
+
 def test_daemon_is_asked_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "ask_nvidia_smi", lambda: ())
     values = {"memory_total_bytes": 100.0, "memory_reserved_bytes": 10.0, "memory_free_bytes": 5.0}

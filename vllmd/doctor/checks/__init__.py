@@ -8,7 +8,7 @@ a bad and a good case.
 from collections.abc import Iterator, Mapping
 
 from vllmd.doctor.case import Case, Check
-from vllmd.doctor.checks import access, adapters, gpu, host, model, settings
+from vllmd.doctor.checks import access, adapters, compute, gpu, host, model, settings
 from vllmd.doctor.finding import Finding
 
 CHECKS: Mapping[str, Check] = {
@@ -22,6 +22,7 @@ CHECKS: Mapping[str, Check] = {
     "devices": gpu.devices,
     "gpu-count": gpu.gpu_count,
     "parallel-heads": gpu.parallel_heads,
+    "compute-capability": compute.compute_capability,
     "will-it-fit": gpu.will_it_fit,
     "gpu-share": gpu.gpu_share,
     "host-memory": host.host_memory,

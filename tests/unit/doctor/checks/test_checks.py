@@ -21,6 +21,8 @@ from vllmd.util.units import GIB, MIB
 ERROR, WARNING, INFO = FindingSeverity.ERROR, FindingSeverity.WARNING, FindingSeverity.INFO
 SMALL_GPU = (GpuFacts(24 * GIB, 0, 24 * GIB),)
 NOWHERE = Model()
+T4 = GpuFacts(16 * GIB, 0, 16 * GIB, (7, 5))
+A100 = GpuFacts(80 * GIB, 0, 80 * GIB, (8, 0))
 CUDA = InstallRecord("0.32.0", "0.32.0", "2.13.0", "13.0", "3.12", "/e/bin/vllm", 1.0)
 CPU = attrs.evolve(CUDA, name="0.32.0+cpu", cuda=None)
 REAL = read(json.loads((DATA / "flags" / "vllm-0.32-cpu.json").read_text()))
@@ -314,8 +316,15 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         lambda _: case(leftovers=(Leftover("downloads that broke off", "/c", 40 * GIB),)),
     ),
     ("right-tool", INFO, "max_num_seqs = 1", lambda _: case("max_num_seqs = 1")),
+    (
+        "compute-capability",
+        ERROR,
+        'dtype = "bfloat16", and the GPU has compute capability 7.5',
+        lambda _: case('flags = { dtype = "bfloat16" }', gpus=(T4,)),
+    ),
 ]
 GOOD: dict[str, Make] = {
+    "compute-capability": lambda _: case('flags = { dtype = "bfloat16" }', gpus=(A100,)),
     "model-missing": lambda _: case(),
     "model-files": lambda _: case(),
     "will-it-fit": lambda _: case("gpu_memory_utilization = 0.5\nmax_model_len = 4096"),
