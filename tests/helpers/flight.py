@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import httpx
@@ -42,3 +44,12 @@ class Flight:
 
     def __exit__(self, *_: object) -> None:
         self.join()
+
+
+@contextmanager
+def asked_twice(made: Site) -> Iterator[None]:
+    """Send two requests, so that the core has reported one as running before it computes on."""
+    with Flight(made, seen=False):
+        time.sleep(0.3)
+        with Flight(made, seen=False):
+            yield

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.flight import asked_twice
 from tests.helpers.nvml import GIB, UUID, FakeNvml, h200
 from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
@@ -283,6 +284,33 @@ def test_release_lets_go_of_the_library(made: GpuSite) -> None:
     assert made.problem() == "released"
     assert made.site.vllmd("gpu", "release", "--resume").returncode == 0
     wait_for("readings again", lambda: made.problem() is None)
+
+
+def test_kernel_that_spins_is_told_from_a_long_prefill_by_power_and_memory_bus(
+    tmp_path: Path,
+) -> None:
+    """The core computes for 40 s, with the CPU of a busy wait; only the readings change."""
+    fake = FakeNvml(tmp_path, h200(utilization="0 0", power=120_000, reasons=0))
+    fake.uses()
+    exporter, api = free_port(), free_port()
+    text = GPU_CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
+    text = text.replace("[gpu]", "poll_s = 0.5\n[gpu]", 1)
+    text += "liveness = { stall_s = 600, gpu_stall_s = 1, hang_s = 600 }\n"
+    env = {**fake.env, "VLLMD_STAND_IN_PREFILL_S": "40"}
+    with site(tmp_path, text, exporter_port=exporter, api_port=api, **env) as one:
+        before, made = one.wait_state("chat", "ready"), GpuSite(one, fake)
+        made.use()
+        time.sleep(2)  # the power of an idle GPU is seen
+        with asked_twice(one):
+            fake.change(utilization="100 33", power=691_000)
+            wait_for("a word", lambda: "no step for" in one.vllmd("status").stdout)
+            time.sleep(5)
+            assert "state=stalled" not in one.log()
+            fake.change(utilization="100 0", power=124_000)
+            wait_for("a verdict", lambda: "state=stalled" in one.log())
+            fake.uses()
+            after = one.wait_new_run("chat", before, 30)
+        assert "GPU 0 is busy at 124 W and 0 % of its memory bus" in after["last_exit"]["error"]
 
 
 def test_growth_since_ready_is_seen(made: GpuSite) -> None:

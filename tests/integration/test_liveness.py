@@ -5,14 +5,12 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.flight import Flight
+from tests.helpers.flight import Flight, asked_twice
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import Load, Site, gone, wait_for
 from tests.integration.conftest import serving
@@ -78,15 +76,6 @@ def test_core_that_hangs_while_it_computes_gets_the_long_limit(
     assert HANG_S <= found_s <= HANG_S + SLACK_S
     assert "used CPU" in after["last_exit"]["error"]
     outcome("a step that computes without end", f"stalled after {found_s:.0f} s (hang_s = 5)")
-
-
-@contextmanager
-def asked_twice(made: Site) -> Iterator[None]:
-    """Send two requests, so that the core has reported one as running before it computes on."""
-    with Flight(made, seen=False):
-        time.sleep(0.3)
-        with Flight(made, seen=False):
-            yield
 
 
 def test_core_that_hangs_at_rest_is_found_by_the_canary(tmp_path: Path, outcome: Outcome) -> None:

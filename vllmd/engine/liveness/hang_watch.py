@@ -86,7 +86,7 @@ class HangWatch:
         limit_s = max(limit_s, LONGER * (self.work.longest_step_s + poll_s))
         if self._still_s < limit_s:
             return None
-        return f"{sign.words} for {format_duration(self._still_s)}"
+        return f"{sign.words}, for {format_duration(self._still_s)}"
 
     def _look(
         self, look_s: float, before: ProcessActivity | None, now: ProcessActivity | None

@@ -63,7 +63,7 @@ def test_watch_spinning_kernel_is_found_in_time_once_work_was_seen() -> None:
     scene.works(30)
     scene.shown = SPIN
     assert scene.found_s() == LIMITS.gpu_stall_s + POLL_S
-    assert "as a kernel that spins does for 45s" in str(scene.stands())
+    assert "as a kernel that spins does, for 45s" in str(scene.stands())
 
 
 def test_watch_is_slower_where_work_was_not_seen() -> None:
