@@ -11,6 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from vllmd.cost.usage import NOBODY, OTHERS
 from vllmd.gpu.memory_shares import Holder, Owner
 
+MOST_OF_A_DESKTOP = 0.05
+"""Other processes that hold a smaller part of what is held draw windows, and compute nothing."""
+
 
 def held(
     holders: Iterable[Holder],
@@ -45,9 +48,18 @@ def held(
 def worked(weights: Mapping[str, int], busy: Collection[str]) -> Mapping[str, int]:
     """Return who makes a GPU take more power than without work, of those that pay for its time.
 
-    `busy` are the engines that compute. What other processes do is not known: they may always.
+    `busy` are the engines that compute: the GPU gives each the same slices of time, whatever memory
+    they hold. What other processes do is not known: they have the part that is theirs by memory,
+    and where no engine computes it is they, if they hold more than a desktop would.
     """
-    return {name: size for name, size in weights.items() if name in busy or name == OTHERS}
+    computing = [name for name in weights if name in busy]
+    held_by_others, all_held = weights.get(OTHERS, 0), sum(weights.values())
+    if not computing:
+        return {OTHERS: 1} if held_by_others >= MOST_OF_A_DESKTOP * all_held else {}
+    parts = dict.fromkeys(computing, all_held - held_by_others)
+    if held_by_others:
+        parts[OTHERS] = held_by_others * len(computing)
+    return parts
 
 
 def _engine(holder: Holder, engines: Collection[str]) -> str:

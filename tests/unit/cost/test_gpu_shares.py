@@ -51,7 +51,20 @@ def test_held_where_others_have_all_or_the_size_is_not_known_is_theirs() -> None
 
 @pytest.mark.parametrize(
     ("busy", "working"),
-    [({"a"}, {"a": 60, OTHERS: 20}), (set(), {OTHERS: 20}), ({"c"}, {OTHERS: 20})],
+    [
+        ({"a"}, {"a": 0.8, OTHERS: 0.2}),
+        ({"a", "b"}, {"a": 0.4, "b": 0.4, OTHERS: 0.2}),
+        (set(), {OTHERS: 1.0}),
+        ({"c"}, {OTHERS: 1.0}),
+    ],
 )
-def test_worked_says_who_computes(busy: Collection[str], working: Mapping[str, int]) -> None:
-    assert worked({"a": 60, "b": 20, OTHERS: 20}, busy) == working
+def test_worked_says_who_computes(busy: Collection[str], working: Mapping[str, float]) -> None:
+    parts = worked({"a": 60, "b": 20, OTHERS: 20}, busy)
+    whole = sum(parts.values())
+    assert {name: part / whole for name, part in parts.items()} == pytest.approx(working)
+
+
+def test_worked_a_desktop_beside_an_idle_engine_is_no_work() -> None:
+    assert worked({"a": 99, OTHERS: 1}, set()) == {}
+    assert worked({"a": 60, "b": 40}, {"b"}) == {"b": 100}
+    assert worked({NOBODY: 1}, {"b"}) == {}
