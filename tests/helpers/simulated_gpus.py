@@ -191,7 +191,7 @@ class SimulatedGpuEngine:
         work = self.work
         plain = work.learned and (work.least_bus or 0) >= 0.1
         plain = plain and (work.least_watts or 0) >= 2 * self.idle_watts
-        short = work.longest_step_s <= POLL_S
+        short = work.longest_step_s <= 30 and work.longest_still_s <= POLL_S
         return self.tells == "all" and plain and short
 
     # --- what is read of it ------------------------------------------------------------------

@@ -110,7 +110,7 @@ class LivenessConfig:
         40.0,
         help="The same where the readings of its GPUs show that nothing is computed, whatever CPU "
         "is used, in seconds: idle, or at full use with a quiet memory bus and far less power than "
-        "at work. Four times the longest step before, if that is longer; 0: not judged by them.",
+        "at work. As long as the longest step before, if that is longer; 0: not judged by them.",
         reason="With two polls and the stacks, a verdict comes within a minute. A kernel of vLLM "
         "takes milliseconds; a step of 40 s at the power of an idle GPU was never seen.",
     )

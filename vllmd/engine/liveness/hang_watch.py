@@ -14,7 +14,7 @@ from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.util.units import MINUTE_S, format_duration
 
 LONGER = 4.0
-"""A step that takes so many times as long as the longest before is none that just takes long."""
+"""Nothing was computed for so many times as long as ever before in a step that went on."""
 UNSURE = 3.0
 """The limit is so many times as long where it was not seen yet what work looks like."""
 TOLD_S = 10.0
@@ -39,7 +39,7 @@ class HangWatch:
         self._step_s = 0.0
         self._before: ProcessActivity | None = None
         self._unproven: tuple[GpuTrace, ...] = ()
-        self._still_s = 0.0
+        self._still_s = self._longest_still_s = 0.0
         self._blind = 0
         self._kept_at, self._kept = self._asked_at, work.to_json()
 
@@ -49,7 +49,7 @@ class HangWatch:
 
     def moves(self, *, worked: bool) -> None:
         """Take note of a look at which nothing stood still; `worked` if steps were made."""
-        self.work.stepped(self._step_s)
+        self.work.stepped(self._step_s, self._longest_still_s)
         self.reset()
         traces = self._traces() or ()
         self.work.seen(traces)
@@ -59,7 +59,7 @@ class HangWatch:
 
     def reset(self) -> None:
         """Forget the step that stood still."""
-        self._step_s = self._still_s = 0.0
+        self._step_s = self._still_s = self._longest_still_s = 0.0
         self._before = None
         self._blind = 0
 
@@ -83,7 +83,8 @@ class HangWatch:
         if sign is None or limits.gpu_stall_s == 0:
             return None
         limit_s = limits.gpu_stall_s * (1.0 if sign.sure else UNSURE)
-        limit_s = max(limit_s, LONGER * (self.work.longest_step_s + poll_s))
+        longest_s = self.work.longest_step_s + poll_s
+        limit_s = max(limit_s, longest_s, LONGER * self.work.longest_still_s)
         if self._still_s < limit_s:
             return None
         return f"{sign.words}, for {format_duration(self._still_s)}"
@@ -96,6 +97,7 @@ class HangWatch:
         sign = find_sign(traces or (), before, now, self.work)
         if sign is not None:
             self._still_s, self._blind = self._still_s + look_s, 0
+            self._longest_still_s = max(self._longest_still_s, self._still_s)
         elif before is not None:
             untold = traces is None or now is None or is_untold(traces, self.work)
             self._blind += 1

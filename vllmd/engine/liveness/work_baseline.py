@@ -10,11 +10,39 @@ from typing import Any
 
 import attrs
 
-from vllmd.engine.liveness.reading import GpuTrace
+from vllmd.engine.liveness.reading import GpuSample, GpuTrace
 
 FULL_RATIO = 0.95
 """From this share of a sample period on, a GPU is busy without a pause."""
+PART_RATIO = 0.3
+"""From this share on it is at work, with pauses: an engine whose host is slower than its GPU."""
 COUNTED = 3
+
+
+@attrs.define
+class Least:
+    """The lowest of what stretches of work reached, each ascending: memory bus, and watts."""
+
+    bus: list[float] = attrs.field(factory=list)
+    watts: list[float] = attrs.field(factory=list)
+
+    @property
+    def learned(self) -> bool:
+        """Whether work was seen long enough."""
+        return len(self.bus) == COUNTED
+
+    def add(self, samples: Iterable[GpuSample]) -> None:
+        """Note the samples of one stretch."""
+        told = [(s.bus, s.watts) for s in samples if s.bus is not None and s.watts is not None]
+        if told:
+            self.bus = sorted([*self.bus, max(bus for bus, _ in told)])[:COUNTED]
+            self.watts = sorted([*self.watts, max(watts for _, watts in told)])[:COUNTED]
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Least":
+        """Read what was kept."""
+        bus, watts = ([float(each) for each in kept[name]] for name in ("bus", "watts"))
+        return cls(bus[:COUNTED], watts[:COUNTED])
 
 
 @attrs.define
@@ -23,36 +51,43 @@ class WorkBaseline:
 
     longest_step_s: float = 0.0
     """The longest for which a count of steps stood still with requests running, and then moved."""
-    bus: list[float] = attrs.field(factory=list)
-    """The lowest of what the memory bus reached in stretches of work at full use, ascending."""
-    watts: list[float] = attrs.field(factory=list)
-    """The same of power."""
+    longest_still_s: float = 0.0
+    """The longest for which nothing seemed to be computed in such a step."""
+    full: Least = attrs.field(factory=Least)
+    """At full use of a GPU."""
+    part: Least = attrs.field(factory=Least)
+    """With pauses; counts only where full use was not seen."""
     idle_watts: float | None = None
     """The lowest power of an idle GPU."""
 
     @property
     def learned(self) -> bool:
         """Whether work was seen long enough."""
-        return len(self.bus) == COUNTED
+        return self.full.learned or self.part.learned
 
     @property
     def on_gpus(self) -> bool:
         """Whether the engine was seen with memory of a GPU."""
-        return bool(self.bus) or self.idle_watts is not None
+        return bool(self.full.bus or self.part.bus) or self.idle_watts is not None
+
+    @property
+    def _least(self) -> Least:
+        return self.full if self.full.learned else self.part
 
     @property
     def least_bus(self) -> float | None:
         """The least that the memory bus reaches at work; None if nobody knows yet."""
-        return self.bus[-1] if self.learned else None
+        return self._least.bus[-1] if self.learned else None
 
     @property
     def least_watts(self) -> float | None:
         """The least power at work, in watts; None if nobody knows yet."""
-        return self.watts[-1] if self.learned else None
+        return self._least.watts[-1] if self.learned else None
 
-    def stepped(self, after_s: float) -> None:
-        """Note a step that took so long at least."""
+    def stepped(self, after_s: float, still_s: float) -> None:
+        """Note a step that took so long at least, and seemed still for so long."""
         self.longest_step_s = max(self.longest_step_s, after_s)
+        self.longest_still_s = max(self.longest_still_s, still_s)
 
     def worked(self, traces: Iterable[GpuTrace]) -> None:
         """Note what GPUs showed in a stretch of time in which the engine made steps.
@@ -62,12 +97,9 @@ class WorkBaseline:
         for trace in traces:
             if trace.shared:
                 continue
-            full = [s for s in trace.samples if (s.busy or 0.0) >= FULL_RATIO]
-            bus = [sample.bus for sample in full if sample.bus is not None]
-            watts = [sample.watts for sample in full if sample.watts is not None]
-            if bus and watts:
-                self.bus = sorted([*self.bus, max(bus)])[:COUNTED]
-                self.watts = sorted([*self.watts, max(watts)])[:COUNTED]
+            busy = [(sample.busy or 0.0, sample) for sample in trace.samples]
+            self.full.add(sample for ratio, sample in busy if ratio >= FULL_RATIO)
+            self.part.add(sample for ratio, sample in busy if PART_RATIO <= ratio < FULL_RATIO)
 
     def seen(self, traces: Iterable[GpuTrace]) -> None:
         """Note the power of GPUs that were idle."""
@@ -85,7 +117,8 @@ class WorkBaseline:
         idle = kept["idle_watts"]
         return cls(
             float(kept["longest_step_s"]),
-            [float(each) for each in kept["bus"]][:COUNTED],
-            [float(each) for each in kept["watts"]][:COUNTED],
+            float(kept["longest_still_s"]),
+            Least.from_json(kept["full"]),
+            Least.from_json(kept["part"]),
             None if idle is None else float(idle),
         )

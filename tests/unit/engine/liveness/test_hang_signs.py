@@ -11,13 +11,19 @@ from vllmd.engine.liveness.hang_signs import (
     what_it_does,
 )
 from vllmd.engine.liveness.reading import GpuSample, GpuTrace, ProcessActivity, ProcessUse
-from vllmd.engine.liveness.work_baseline import WorkBaseline
+from vllmd.engine.liveness.work_baseline import Least, WorkBaseline
 
 CORE, ONE, TWO, CHILD = 10, 20, 21, 30
-LEARNED = WorkBaseline(1.0, [0.3, 0.33, 0.35], [420.0, 500.0, 690.0], 120.0)
+
+
+def _work(bus: list[float], watts: list[float]) -> WorkBaseline:
+    return WorkBaseline(full=Least(bus, watts), idle_watts=120.0)
+
+
+LEARNED = _work([0.3, 0.33, 0.35], [420.0, 500.0, 690.0])
 NEW = WorkBaseline(idle_watts=120.0)
-SMALL = WorkBaseline(1.0, [0.0, 0.0, 0.01], [150.0, 160.0, 170.0], 120.0)
-SMALL_HOT = WorkBaseline(1.0, [0.0, 0.0, 0.01], [290.0, 300.0, 310.0], 120.0)
+SMALL = _work([0.0, 0.0, 0.01], [150.0, 160.0, 170.0])
+SMALL_HOT = _work([0.0, 0.0, 0.01], [290.0, 300.0, 310.0])
 NOTHING = WorkBaseline()
 
 SPIN = GpuSample(0.0, 1.0, 0.0, 124.0)

@@ -90,7 +90,18 @@ def test_watch_waits_longer_after_a_long_step() -> None:
     assert scene.work.longest_step_s == 60
     scene.works(30)
     scene.shown = SPIN
-    assert scene.found_s() == 4 * (60 + POLL_S) + POLL_S
+    assert scene.found_s() == 60 + 2 * POLL_S
+
+
+def test_watch_waits_longer_after_a_step_that_looked_so_and_went_on() -> None:
+    scene = Scene()
+    scene.works(30)
+    scene.shown = SPIN
+    assert scene.found_s(within_s=30) is None
+    scene.works(30)
+    assert scene.work.longest_still_s == 25
+    scene.shown = SPIN
+    assert scene.found_s() == 4 * 25 + POLL_S
 
 
 @pytest.mark.parametrize("shown", [WORK, BLIND, None])

@@ -1,7 +1,7 @@
 import pytest
 
 from vllmd.engine.liveness.reading import GpuSample, GpuTrace
-from vllmd.engine.liveness.work_baseline import WorkBaseline
+from vllmd.engine.liveness.work_baseline import Least, WorkBaseline
 
 
 def trace(*shown: tuple[float, float | None, float | None], shared: bool = False) -> GpuTrace:
@@ -25,26 +25,37 @@ def test_work_is_known_after_three_stretches_and_two_odd_ones_do_not_count() -> 
 
 @pytest.mark.parametrize(
     "useless",
-    [trace((0.9, 0.3, 400.0)), trace((1.0, None, None)), trace((1.0, 0.3, 400.0), shared=True)],
+    [trace((0.2, 0.3, 400.0)), trace((1.0, None, None)), trace((1.0, 0.3, 400.0), shared=True)],
 )
-def test_work_is_learned_only_at_full_use_of_a_gpu_of_its_own(useless: GpuTrace) -> None:
+def test_work_is_learned_only_at_use_of_a_gpu_of_its_own(useless: GpuTrace) -> None:
     work = WorkBaseline()
     for _ in range(3):
         work.worked([useless])
     assert not work.learned
 
 
+def test_work_with_pauses_counts_only_until_full_use_was_seen() -> None:
+    work = WorkBaseline()
+    for _ in range(3):
+        work.worked([trace((0.6, 0.1, 250.0), (0.1, 0.0, 130.0))])
+    assert (work.learned, work.least_bus, work.least_watts) == (True, 0.1, 250.0)
+    for _ in range(3):
+        work.worked([trace((1.0, 0.4, 500.0), (0.6, 0.0, 130.0))])
+    assert (work.least_bus, work.least_watts) == (0.4, 500.0)
+
+
 def test_work_longest_step_and_lowest_idle_power_are_kept() -> None:
     work = WorkBaseline()
-    for seconds in (2.0, 9.0, 3.0):
-        work.stepped(seconds)
+    for seconds, still_s in ((2.0, 1.0), (9.0, 0.0), (3.0, 2.0)):
+        work.stepped(seconds, still_s)
     work.seen([trace((0.0, 0.0, 121.0), (0.0, 0.0, 119.0), (1.0, 0.0, 60.0))])
     work.seen([trace((0.0, 0.0, 125.0), (0.0, 0.0, None))])
-    assert (work.longest_step_s, work.idle_watts) == (9.0, 119.0)
+    assert (work.longest_step_s, work.longest_still_s, work.idle_watts) == (9.0, 2.0, 119.0)
 
 
 def test_work_survives_as_json() -> None:
-    for work in (WorkBaseline(), WorkBaseline(3.0, [0.1, 0.2, 0.3], [1.0, 2.0, 3.0], 120.0)):
+    some, more = Least([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]), Least([0.1], [1.0])
+    for work in (WorkBaseline(), WorkBaseline(3.0, 1.0, some, more, 120.0)):
         assert WorkBaseline.from_json(work.to_json()) == work
     with pytest.raises(KeyError):
         WorkBaseline.from_json({})

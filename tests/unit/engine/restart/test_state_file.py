@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.exits import Exit
-from vllmd.engine.liveness.work_baseline import WorkBaseline
+from vllmd.engine.liveness.work_baseline import Least, WorkBaseline
 from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
 from vllmd.engine.restart.state_file import RestartState, RestartStateFile
 from vllmd.engine.state_machine import State, Trigger
@@ -36,7 +36,7 @@ KNOWN = RestartState(
     last_exit=END,
     first_failure=END,
     cache_moved=True,
-    work={"h2": WorkBaseline(3.0, [0.1, 0.2], [300.0, 310.5], 119.5)},
+    work={"h2": WorkBaseline(3.0, 1.0, Least([0.1, 0.2], [300.0, 310.5]), idle_watts=119.5)},
     starts={"h2": [{"spawn": 1.0, "weights": 20.5}]},
 )
 
