@@ -276,7 +276,7 @@ def test_shim_imports_the_standard_library_only(path: Path) -> None:
         assert top in sys.stdlib_module_names or module.startswith("vllmd")
 
 
-READER = ["calls.py", "devices.py", "reader.py", "rows.py", "wire.py"]
+READER = ["calls.py", "devices.py", "host_memory.py", "reader.py", "rows.py", "wire.py"]
 
 
 @of_each(PACKAGE / "gpu" / name for name in READER)

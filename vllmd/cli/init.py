@@ -110,6 +110,7 @@ def subject_of(model: Model, view: HostView) -> Subject:
         tuple(gpu.cuda for gpu in gpus),
         tuple(gpu.free for gpu in gpus),
         view.host.memory_bytes,
+        unified=any(gpu.unified for gpu in gpus),
     )
 
 

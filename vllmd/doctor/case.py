@@ -117,6 +117,8 @@ class GpuFacts:
     free: int
     capability: Capability | None = None
     """Its compute capability; None if nobody knows."""
+    unified: bool = False
+    """It is the host's: what the GPU takes, programs and the page cache lack."""
 
     @property
     def cuda(self) -> int:

@@ -6,7 +6,7 @@ import os
 import resource
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from vllmd.doctor.compute import Capability
 from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
+from vllmd.gpu import host_memory
 from vllmd.installing.host import driver_version, query
 from vllmd.util.redact import secrets_in_value
 from vllmd.util.units import MIB
@@ -27,6 +28,8 @@ from vllmd.util.units import MIB
 CREDENTIALS = Path("/etc/vllmd/credentials")
 SHARED_MEMORY = "/dev/shm"
 CONNECT_S = 0.3
+_NOT_TOLD = ("[N/A]", "[Not Supported]")
+"""What nvidia-smi says of a GPU whose memory is the host's. Seen on a GB10."""
 _QUERY = "memory.total,memory.reserved,memory.free"
 
 
@@ -125,7 +128,7 @@ def _limit(kind: int) -> int | None:
 
 
 def _from_daemon(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
-    """Return the GPUs that the daemon reads; None if it reads none."""
+    """Return the GPUs that the daemon reads; None if it reads none. An odd one hides no other."""
     found = []
     for each in (gpus or {}).get("gpus", ()):
         values = each.get("values", {})
@@ -134,8 +137,8 @@ def _from_daemon(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
                 int(values[f"memory_{name}_bytes"]) for name in ("total", "reserved", "free")
             )
         except KeyError:
-            return None
-        found.append(GpuFacts(total, reserved, free))
+            continue
+        found.append(GpuFacts(total, reserved, free, unified=bool(each.get("unified"))))
     return tuple(found) or None
 
 
@@ -147,10 +150,19 @@ def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:
         return ()
     if said is None:
         return None
+    rows = [[cell.strip() for cell in row] for row in csv.reader(said.splitlines()) if row]
+    found = [fact for row in rows if (fact := _from_row(row)) is not None]
+    return tuple(found) if found or not rows else None
+
+
+def _from_row(row: Sequence[str]) -> GpuFacts | None:
+    """Return one GPU of nvidia-smi's; None if its memory cannot be told. Cells are MiB."""
+    if all(cell in _NOT_TOLD for cell in row) and (host := host_memory.read()) is not None:
+        return GpuFacts(host.total, 0, host.available, unified=True)
     try:
-        rows = [[int(cell) * MIB for cell in row] for row in csv.reader(said.splitlines())]
-        return tuple(GpuFacts(total, reserved, free) for total, reserved, free in rows)
-    except (ValueError, TypeError):
+        total, reserved, free = (int(cell) * MIB for cell in row)
+        return GpuFacts(total, reserved, free)
+    except ValueError:
         return None
 
 

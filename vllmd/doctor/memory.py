@@ -4,7 +4,9 @@ from pathlib import Path
 
 import attrs
 
-MEMINFO = Path("/proc/meminfo")
+from vllmd.gpu import host_memory
+from vllmd.gpu.host_memory import MEMINFO
+
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -24,21 +26,13 @@ def read(
 
     Of both hierarchies: version 2, and the memory controller of version 1.
     """
-    total = _total(meminfo)
+    host = host_memory.read(meminfo)
+    total = host.total if host else None
     limits = list(_limits(cgroup, root))
     smallest = min(limits, default=None)
     if smallest is not None and (total is None or smallest < total):
         return MemoryEstimate(smallest, True)
     return None if total is None else MemoryEstimate(total, False)
-
-
-def _total(meminfo: Path) -> int | None:
-    try:
-        lines = meminfo.read_text().splitlines()
-    except OSError:
-        return None
-    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:")]
-    return sizes[0] if sizes else None
 
 
 def _limits(cgroup: Path, root: Path) -> list[int]:

@@ -7,6 +7,7 @@ import attrs
 
 from vllmd.doctor.architecture import Architecture
 from vllmd.doctor.capacity import BLOCK_TOKENS, Capacity, Demand, longest, predict, tokens_in
+from vllmd.gpu.host_memory import largest_share
 from vllmd.util.units import GIB, format_bytes
 
 SHARE = 0.9
@@ -42,6 +43,8 @@ class Subject:
     free_bytes: tuple[int, ...] = ()
     memory_bytes: int | None = None
     """What a vLLM for the CPU may use."""
+    unified: bool = False
+    """Whether the GPUs share the host's memory."""
 
 
 def propose(subject: Subject) -> Iterator[Setting]:
@@ -94,6 +97,8 @@ def _share(subject: Subject) -> tuple[float, str]:
     free = min(
         (f / c for f, c in zip(subject.free_bytes, subject.cuda_bytes, strict=True)), default=1.0
     )
+    if subject.unified and free - MARGIN >= (most := min(map(largest_share, subject.cuda_bytes))):
+        return most, "Of the host's memory, which the GPU shares; the rest is for all else on it."
     if free - MARGIN >= SHARE:
         return SHARE, "Of each GPU; the rest is for CUDA graphs, and for what else starts there."
     share = max(0.01, int((free - MARGIN) * 100) / 100)

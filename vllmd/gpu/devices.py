@@ -5,6 +5,7 @@ from typing import Any
 
 import pynvml as nvml
 
+from vllmd.gpu import host_memory
 from vllmd.gpu.calls import MIG_MODE, PROCESSES, CallLog, RowKey
 from vllmd.gpu.rows import FAST, MEMORY, ONCE, ROWS, SAME_CALL, SLOW, Call, Field
 from vllmd.gpu.wire import DeviceRecord
@@ -21,7 +22,8 @@ UNSUPPORTED = frozenset(
 )
 """A device that answers so once is not asked that again."""
 NO_MEMORY = frozenset({nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND})
-"""What a GPU answers that shares the host's memory, when it is asked for its own."""
+"""What a GPU answers that shares the host's memory, when it is asked for its own: GB10, Jetson."""
+_MEMORY_KEYS = tuple(f"memory_{name}_bytes" for name in ("total", "reserved", "used", "free"))
 LOST = {
     nvml.NVML_ERROR_GPU_IS_LOST: "lost",
     nvml.NVML_ERROR_RESET_REQUIRED: "reset_required",
@@ -48,6 +50,7 @@ class NvmlDevice:
     def __init__(
         self, handle: Any, record: DeviceRecord, calls: CallLog, *, divided: bool = False
     ) -> None:
+        """Make it; one that has no memory of its own is told so in its record."""
         self.handle = handle
         self.record = record
         self.divided = divided
@@ -58,11 +61,32 @@ class NvmlDevice:
             for when in (FAST, SLOW, ONCE)
         }
         self.lost: str | None = None
+        if self._shares_memory():
+            record["unified"] = True
+            self._drop(MEMORY)
 
     @property
     def uuid(self) -> str:
         """Its name for ever."""
         return self.record["uuid"]
+
+    @property
+    def is_unified(self) -> bool:
+        """Whether its memory is the host's."""
+        return self.record.get("unified", False)
+
+    def _shares_memory(self) -> bool:
+        """Ask for its memory once; what fails otherwise is seen when it is read."""
+        name = _name(MEMORY)
+        if "parent" in self.record or self.leaves_out(name):
+            return False
+        self.calls.begin(self.uuid, name)
+        try:
+            return not self._call(MEMORY).total
+        except nvml.NVMLError as error:
+            return error.value in NO_MEMORY
+        finally:
+            self.calls.end()
 
     def leaves_out(self, name: str) -> bool:
         """Tell whether a call is not to be made: it crashed or hung."""
@@ -78,6 +102,10 @@ class NvmlDevice:
             answer = answers[row.source]
             if answer is not None:
                 values[row.key] = row.take(answer)
+        if when == FAST and self.is_unified and (memory := host_memory.read()) is not None:
+            used = memory.total - memory.available
+            figures = (memory.total, 0, used, memory.available)
+            values |= zip(_MEMORY_KEYS, map(float, figures), strict=True)
         return values
 
     def _ask(self, source: Call | Field, errors: dict[int, int]) -> Any:
@@ -118,8 +146,7 @@ class NvmlDevice:
     def listing(self) -> dict[str, Any] | None:
         """Return who has how much, with the memory of the same moment.
 
-        Returns: `memory` (None where this GPU has none of its own) and `processes`, as `wire.py`
-            has them; None if it cannot be had now.
+        Returns: `memory` and `processes`, as `wire.py` has them; None if they cannot be had now.
 
         Raises: nvml.NVMLError: nothing can be asked any more.
         """
@@ -138,16 +165,13 @@ class NvmlDevice:
         finally:
             self.calls.end()
 
-    def _memory(self) -> dict[str, int] | None:
-        try:
-            memory = self._call(MEMORY)
-        except nvml.NVMLError as error:
-            if error.value in NO_MEMORY:
-                return None
-            raise
-        if not memory.total:
-            return None
-        return {k: getattr(memory, k) for k in ("total", "free", "used", "reserved")}
+    def _memory(self) -> dict[str, int]:
+        if not self.is_unified:
+            own = self._call(MEMORY)
+            return {k: getattr(own, k) for k in ("total", "free", "used", "reserved")}
+        host = host_memory.read() or host_memory.HostMemory(0, 0)
+        used = host.total - host.available
+        return {"total": host.total, "free": host.available, "used": used, "reserved": 0}
 
     def _processes(self) -> list[tuple[int, int | None]]:
         """List who has memory here: compute, graphics and MPS; bytes are None where not known."""

@@ -47,6 +47,8 @@ class Device:
     parent: str | None = None
     gpu_instance: int | None = None
     compute_instance: int | None = None
+    unified: bool = False
+    """Its memory is the host's."""
 
     @property
     def label(self) -> str:

@@ -69,12 +69,19 @@ def _identity(devices: Sequence[DeviceFigures]) -> Iterator[Metric]:
         "Always 1; the labels say what it is, and of which GPU it is an instance (MIG).",
         (*GPU, "name", "pci_bus_id", "parent", "profile"),
     )
+    unified = _family(
+        "unified_memory",
+        "1 for a GPU whose memory is the host's: its memory figures are MemTotal and MemAvailable.",
+        GPU,
+    )
     for each in devices:
         device = each.device
+        if device.unified:
+            unified.add_metric(_of(each), 1)
         up.add_metric(_of(each), each.lost is None)
         about = [device.name, device.pci_bus_id, device.parent or "", each.profile]
         info.add_metric([*_of(each), *about], 1)
-    yield from (up, info)
+    yield from (up, info, unified)
 
 
 def _memory(figures: GpuFigures) -> Iterator[Metric]:

@@ -61,6 +61,7 @@ class DeviceFigures:
             "pci_bus_id": device.pci_bus_id,
             "parent": device.parent,
             "profile": self.profile or None,
+            "unified": device.unified,
             "lost": self.lost,
             "values": dict(self.values),
             "peaks": dict(self.peaks),

@@ -55,6 +55,8 @@ class DeviceRecord(TypedDict):
     """The UUID of the GPU that an instance is a part of."""
     gpu_instance: NotRequired[int]
     compute_instance: NotRequired[int]
+    unified: NotRequired[bool]
+    """Its memory is the host's: NVML tells none of its own."""
 
 
 def encode(kind: str, **content: Any) -> bytes:

@@ -12,6 +12,7 @@ from vllmd.config.load import load
 from vllmd.doctor import host
 from vllmd.doctor.account import UserAccount
 from vllmd.doctor.case import GpuFacts
+from vllmd.gpu.host_memory import HostMemory
 from vllmd.util.units import MIB
 
 TEXT = '[engines.chat]\nmodel = "m"\nexecutable = "x"\nhost = "0.0.0.0"\nport = {port}\n'
@@ -30,6 +31,28 @@ def test_nvidia_smi_is_read_in_mebibytes(tmp_path: Path) -> None:
         GpuFacts(143771 * MIB, 620 * MIB, 143149 * MIB),
         GpuFacts(81559 * MIB, 480 * MIB, 100 * MIB),
     )
+
+
+def test_gpu_whose_memory_is_not_told_has_the_hosts_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a GB10 nvidia-smi says [N/A]; of one that is lost, this."""
+    monkeypatch.setattr("vllmd.gpu.host_memory.read", lambda: HostMemory(100 * MIB, 60 * MIB))
+    smi = program(
+        tmp_path, "[N/A], [N/A], [N/A]\\n81559, 480, 100\\n[GPU is lost], [GPU is lost], 1\\n"
+    )
+    assert host.ask_nvidia_smi(smi) == (
+        GpuFacts(100 * MIB, 0, 60 * MIB, unified=True),
+        GpuFacts(81559 * MIB, 480 * MIB, 100 * MIB),
+    )
+
+
+def test_gpu_that_the_daemon_cannot_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: ())
+    values = {"memory_total_bytes": 100.0, "memory_reserved_bytes": 0.0, "memory_free_bytes": 5.0}
+    gpus = {"gpus": [{"values": {}}, {"values": values, "unified": True}]}
+    found = host.look(config(TEXT.format(port=1)), None, gpus)
+    assert found.gpus == (GpuFacts(100, 0, 5, unified=True),)
 
 
 def test_none_is_installed_and_it_fails_are_told_apart(tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ def test_memory_of_others_is_left_alone() -> None:
     assert made[0].reason.startswith("Others hold 25% of a GPU")
 
 
+def test_gpu_that_shares_the_hosts_memory_leaves_some_to_it() -> None:
+    whole = (120 * GIB,)
+    subject = Subject(8 * GIB, None, whole, (112 * GIB,), unified=True)
+    share = next(each for each in propose(subject) if each.key == "gpu_memory_utilization")
+    assert share.value == 0.85
+    assert "the host's memory" in share.reason
+
+
 def test_model_too_large_for_one_gpu_is_spread() -> None:
     two = settings(subject(16 * GIB, 16 * GIB))
     assert two["tensor-parallel-size"] == 2

@@ -95,6 +95,13 @@ def test_reader_without_readings_says_why() -> None:
     assert "last_success" not in text
 
 
+def test_gpu_that_shares_the_hosts_memory_is_marked() -> None:
+    shared = gpu(device=gpu_device("GPU-2", index=1, unified=True))
+    text = page(gpu_figures(gpu(), shared))
+    assert 'vllmd_gpu_unified_memory{gpu="1",uuid="GPU-2"} 1.0' in text
+    assert 'vllmd_gpu_unified_memory{gpu="0"' not in text
+
+
 def test_row_that_is_not_read_any_more_is_named() -> None:
     rows = (DisabledRow("GPU-1", "power_watts", "hung"), DisabledRow("", "xid_events", "found"))
     text = page(gpu_figures(gpu(), disabled=rows))

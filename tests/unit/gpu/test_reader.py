@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.nvml import RECORDED, UUID, FakeNvml, h200, recorded_fields
 from tests.helpers.reading import reading
-from vllmd.gpu import calls, wire
+from vllmd.gpu import calls, host_memory, wire
 from vllmd.gpu import reader as reader_module
 from vllmd.gpu.calls import CallLog, RowKey
 from vllmd.gpu.latest import Periods
@@ -185,6 +185,37 @@ def test_graphics_and_mps_processes_are_listed_once(tmp_path: Path) -> None:
     with reading(fake.env) as reader:
         listed = reader.next("processes")["devices"][UUID]["processes"]
     assert listed == [[7, 5], [9, 3]]
+
+
+@pytest.mark.parametrize("told", ["!3", "!13", "0 0 0 0"])
+def test_gpu_without_memory_of_its_own_has_the_hosts_and_hides_no_other(
+    tmp_path: Path, told: str
+) -> None:
+    """As a GB10 and a Jetson answer: not supported, no such function, nothing."""
+    about: dict[str, Any] = {"name": "NVIDIA GB10", "memory": told, "processes": "4242:70000000000"}
+    fake = FakeNvml(tmp_path, h200(**about), h200(1, GPU_2))
+    host = host_memory.read()
+    assert host is not None
+    with reading(fake.env) as reader:
+        first, second = reader.next("devices")["devices"]
+        values = reader.next("fast")["values"]
+        listed = reader.next("processes")["devices"]
+    assert first["unified"]
+    assert "unified" not in second
+    memory = listed[UUID]["memory"]
+    assert values[UUID]["memory_total_bytes"] == memory["total"] == host.total
+    assert memory["used"] + memory["free"] == host.total
+    assert listed[UUID]["processes"] == [[4242, 70_000_000_000]]
+    assert values[GPU_2]["memory_used_bytes"] == 22_534_750_208
+    assert listed[GPU_2]["memory"]["free"] == 127_575_130_112
+
+
+def test_gpu_whose_memory_cannot_be_had_now_is_not_taken_for_the_hosts(tmp_path: Path) -> None:
+    fake = FakeNvml(tmp_path, h200(memory="!999"))
+    with reading(fake.env) as reader:
+        assert "unified" not in reader.next("devices")["devices"][0]
+        assert "memory_total_bytes" not in reader.next("fast")["values"][UUID]
+        assert reader.next("processes")["devices"] == {}
 
 
 def mig_script(*indices: int) -> dict[str, Any]:

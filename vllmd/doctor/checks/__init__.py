@@ -25,6 +25,7 @@ CHECKS: Mapping[str, Check] = {
     "compute-capability": compute.compute_capability,
     "will-it-fit": gpu.will_it_fit,
     "gpu-share": gpu.gpu_share,
+    "unified-memory": gpu.unified_memory,
     "host-memory": host.host_memory,
     "context-length": settings.context_length,
     "concurrency": settings.concurrency,

@@ -6,7 +6,8 @@ from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.doctor.capacity import longest
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, FindingSeverity
-from vllmd.gpu.fit import margin_bytes
+from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes
+from vllmd.gpu.host_memory import largest_share
 from vllmd.installing.host import too_old
 from vllmd.util.units import format_bytes
 
@@ -159,14 +160,50 @@ def gpu_share(case: Case) -> Iterator[Finding]:
     )
     if margin >= 0:
         return
-    possible = max(0.0, case.share + margin / gpu.cuda)
+    possible = int(max(0.0, case.share + margin / gpu.cuda) * 100) / 100
+    wanted = needed_bytes(gpu.total, gpu.reserved, case.share)
+    asked = f"gpu_memory_utilization {case.share:g} asks for {format_bytes(wanted)}"
+    if gpu.free >= wanted:
+        context, left = format_bytes(CONTEXT_BYTES), format_bytes(gpu.free - CONTEXT_BYTES)
+        yield Finding(
+            "gpu-share",
+            FindingSeverity.WARNING,
+            f"{format_bytes(gpu.free)} of the GPU are free, {left} once CUDA's context has its "
+            f"{context}, and {asked}",
+            f"vLLM would refuse to start. The {context} are an estimate.",
+            f"Set gpu_memory_utilization = {possible:g}.",
+        )
+        return
+    who = (
+        "The host's programs have the rest: the GPU shares its memory."
+        if gpu.unified
+        else "Other processes hold the rest."
+    )
     yield Finding(
         "gpu-share",
         FindingSeverity.ERROR,
-        f"{format_bytes(gpu.free)} of the GPU are free, and gpu_memory_utilization {case.share:g} "
-        f"asks for {format_bytes(gpu.cuda * case.share)}",
-        "vLLM refuses to start. Other processes hold the rest.",
-        f"'vllmd gpu' names who; or set gpu_memory_utilization = {int(possible * 100) / 100:g}.",
+        f"{format_bytes(gpu.free)} of the GPU are free, and {asked}",
+        f"vLLM refuses to start. {who}",
+        f"'vllmd gpu' names who; or set gpu_memory_utilization = {possible:g}.",
+    )
+
+
+def unified_memory(case: Case) -> Iterator[Finding]:
+    """Find an engine that leaves too little to a host whose memory its GPU shares."""
+    gpu = case.gpu
+    if gpu is None or not gpu.unified or case.engine.is_stand_in:
+        return
+    left, best = gpu.total * (1 - case.share), largest_share(gpu.total)
+    if case.share <= best:
+        return
+    yield Finding(
+        "unified-memory",
+        FindingSeverity.WARNING,
+        f"the GPU has no memory of its own, and gpu_memory_utilization {case.share:g} leaves "
+        f"{format_bytes(left)} of the host's {format_bytes(gpu.total)} to everything else",
+        "vLLM's own processes need some of that, and its files pass through the page cache. Such a "
+        "host locks up before a process is killed.",
+        f"Set gpu_memory_utilization = {best:g} or less.",
     )
 
 

@@ -122,6 +122,19 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     ),
     (
         "gpu-share",
+        WARNING,
+        "8.0 GiB of the GPU are free, 7.3 GiB once CUDA's context has its 700.0 MiB, and "
+        "gpu_memory_utilization 0.92 asks for 7.4 GiB",
+        lambda _: case("", gpus=(GpuFacts(8 * GIB, 0, 8 * GIB),)),
+    ),
+    (
+        "unified-memory",
+        WARNING,
+        "gpu_memory_utilization 0.92 leaves 9.6 GiB of the host's 120.0 GiB",
+        lambda _: case("", gpus=(GpuFacts(120 * GIB, 0, 115 * GIB, unified=True),)),
+    ),
+    (
+        "gpu-share",
         ERROR,
         "69.6 GiB of the GPU are free, and gpu_memory_utilization 0.7 asks for 97.9 GiB",
         lambda _: case(
@@ -334,6 +347,10 @@ GOOD: dict[str, Make] = {
         "gpu_memory_utilization = 0.7",
         gpus=(attrs.evolve(H200, free=0),),
         running=frozenset({"chat"}),
+    ),
+    "unified-memory": lambda _: case(
+        "gpu_memory_utilization = 0.85",
+        gpus=(GpuFacts(120 * GIB, 0, 115 * GIB, unified=True),),
     ),
     "context-length": lambda _: case(
         "max_model_len = 50000", env={"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}
