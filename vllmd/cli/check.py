@@ -18,13 +18,15 @@ from vllmd.config.model import Config
 from vllmd.config.overrides import Overrides
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.control.client import ControlClient
-from vllmd.doctor import service
+from vllmd.doctor import host, service
+from vllmd.doctor.case import Case, HostFacts, read_model
 from vllmd.doctor.checks import examine
+from vllmd.doctor.checks.compute import compute_capability
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import ConfigError
 from vllmd.http.address import UNIT, unused_listen
 from vllmd.installing import flags
-from vllmd.installing.probing import table_for
+from vllmd.installing.probing import record_for, table_for
 from vllmd.shim.files import read_regular
 
 SAID = ("flags", "engine-missing")
@@ -63,6 +65,7 @@ def command(
     engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     problems += _refused(config, engines, config_path)
+    problems += [] if deep else _not_computed(config, engines, config_path)
     problems += [] if deep else _no_folder(config, config_path)
     problems += _unused_listen(config, config_path)
     web_problems = _of_web_config(config)
@@ -165,6 +168,34 @@ def _no_folder(config: Config, path: Path) -> Iterator[ConfigProblem]:
                 _line(numbers, key),
                 ProblemSeverity.WARNING,
             )
+
+
+def _not_computed(
+    config: Config, engines: commands.Commands, path: Path
+) -> Iterator[ConfigProblem]:
+    """Yield what the GPUs here cannot compute; with --deep the doctor says it."""
+    ours = [name for name, engine in config.engines.items() if not engine.is_stand_in]
+    gpus = host.read_gpus() if ours else None
+    if not gpus:
+        return
+    numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+    for name in ours:
+        built, engine = engines[name], config.engines[name]
+        program = built.argv[0] if built.found else ""
+        case = Case(
+            config,
+            engine,
+            built.env,
+            read_model(engine.model, built.env),
+            HostFacts(gpus),
+            installed=record_for(program),
+        )
+        for finding in compute_capability(case):
+            if finding.severity is not FindingSeverity.INFO:
+                key = f"engines.{name}.model"
+                text = f"{finding.found}: {finding.reason}"
+                line, severity = _line(numbers, key), ProblemSeverity.WARNING
+                yield ConfigProblem(text, finding.fix, key, line, severity)
 
 
 def _is_there(path: str) -> bool:

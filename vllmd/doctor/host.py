@@ -50,7 +50,7 @@ def look(
     memory = read_memory(Path(f"/proc/{pids[0]}/cgroup")) if pids else read_memory()
     driver = driver_version()
     return HostFacts(
-        gpus=_with_capabilities(_from_daemon(gpus) or ask_nvidia_smi()),
+        gpus=read_gpus(gpus),
         shared_memory_bytes=_shared_memory(),
         open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
         running=frozenset(each["name"] for each in engines if each.get("pid")),
@@ -164,6 +164,11 @@ def _from_row(row: Sequence[str]) -> GpuFacts | None:
         return GpuFacts(total, reserved, free)
     except ValueError:
         return None
+
+
+def read_gpus(daemon: Mapping[str, Any] | None = None) -> tuple[GpuFacts, ...] | None:
+    """Return the GPUs, by the daemon's answer where there is one; None if nobody can say."""
+    return _with_capabilities(_from_daemon(daemon) or ask_nvidia_smi())
 
 
 def _with_capabilities(gpus: tuple[GpuFacts, ...] | None) -> tuple[GpuFacts, ...] | None:

@@ -7,7 +7,9 @@ from click.testing import CliRunner
 from tests.helpers.web import TLS, write
 from vllmd.cli.check import command
 from vllmd.config import paths
-from vllmd.doctor import service
+from vllmd.doctor import host, service
+from vllmd.doctor.case import GpuFacts
+from vllmd.util.units import GIB
 
 GOOD = '[engines.a]\nmodel = "m"\nexecutable = "sh"\nenv = { HF_TOKEN = "s3cret", A = "b c" }\n'
 
@@ -103,3 +105,20 @@ def test_check_model_folder_that_is_not_there_is_a_warning_with_its_line(tmp_pat
     assert f"v.toml:3: warning: engines.a.model: there is no folder '{tmp_path}/modle'" in output
     (tmp_path / "modle").mkdir()
     assert "no folder" not in check(tmp_path, source)[1]
+
+
+def test_what_the_gpu_here_cannot_compute_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: (GpuFacts(16 * GIB, 0, 16 * GIB),))
+    monkeypatch.setattr(host, "ask_capabilities", lambda: [(7, 5)])
+    source = '[engines.a]\nexecutable = "sh"\nmodel = "org/m"\nflags = { dtype = "bfloat16" }\n'
+    code, output = check(tmp_path, source)
+    assert code == 0
+    assert (
+        'v.toml:3: warning: engines.a.model: dtype = "bfloat16", and the GPU has compute '
+        "capability 7.5"
+    ) in output
+    assert 'Set in [engines.a.flags]: dtype = "half"' in output
+    monkeypatch.setattr(host, "ask_capabilities", list)
+    assert "compute" not in check(tmp_path, source)[1]

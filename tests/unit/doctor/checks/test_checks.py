@@ -328,13 +328,13 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         "40.0 GiB of downloads that broke off",
         lambda _: case(leftovers=(Leftover("downloads that broke off", "/c", 40 * GIB),)),
     ),
-    ("right-tool", INFO, "max_num_seqs = 1", lambda _: case("max_num_seqs = 1")),
     (
         "compute-capability",
         ERROR,
         'dtype = "bfloat16", and the GPU has compute capability 7.5',
         lambda _: case('flags = { dtype = "bfloat16" }', gpus=(T4,)),
     ),
+    ("right-tool", INFO, "max_num_seqs = 1", lambda _: case("max_num_seqs = 1")),
 ]
 GOOD: dict[str, Make] = {
     "compute-capability": lambda _: case('flags = { dtype = "bfloat16" }', gpus=(A100,)),
