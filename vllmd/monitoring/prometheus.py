@@ -19,10 +19,18 @@ def runbook_url(alert: Alert, settings: RuleSettings) -> str | None:
 
 
 def annotations(alert: Alert, settings: RuleSettings) -> dict[str, str]:
-    """Return an alert's words by the names that Alertmanager's templates use."""
-    words = {"summary": alert.summary, "description": alert.description}
-    url = runbook_url(alert, settings)
-    return {**words, "runbook_url": url} if url else words
+    """Return an alert's words by the names that Alertmanager's templates use.
+
+    `why` and `next` are parts of what vllmd tells of a failure; its own notifications have them too.
+    """
+    words = {
+        "summary": alert.summary,
+        "description": alert.description,
+        "why": alert.why,
+        "next": alert.next,
+        "runbook_url": runbook_url(alert, settings),
+    }
+    return {name: text for name, text in words.items() if text}
 
 
 def block(text: str, indent: int) -> Iterator[str]:

@@ -8,6 +8,7 @@ import attrs
 
 ENGINE = "{{ $labels.vllmd_engine }} on {{ $labels.instance }}"
 """How an alert's words name an engine."""
+WHY_OF_ENGINE = "vllmd why {{ $labels.vllmd_engine }}"
 GPU = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
 BY_ENGINE = "sum by (instance, vllmd_engine)"
 
@@ -43,6 +44,13 @@ class Alert:
     """Prometheus' `keep_firing_for`: what comes and goes is one alert."""
     of_a_host: bool = True
     """Whether it has the label `instance`: only the alert that always fires has none."""
+    why: str = ""
+    """The cause, where a label has it."""
+
+    @property
+    def next(self) -> str:
+        """The command to run, if it is about an engine."""
+        return WHY_OF_ENGINE if "$labels.vllmd_engine" in self.summary else ""
 
 
 @attrs.frozen

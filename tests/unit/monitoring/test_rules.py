@@ -9,6 +9,7 @@ from tests.helpers.promql import complaints
 from vllmd.cli.main import COMMANDS
 from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import ALERTS, every_alert
+from vllmd.monitoring.prometheus import annotations
 from vllmd.monitoring.records import RECORDS
 from vllmd.monitoring.rules import Alert, AlertSeverity, RecordingRule
 from vllmd.monitoring.settings import RuleSettings
@@ -66,6 +67,17 @@ def test_alert_says_what_is_wrong_and_what_to_do(alert: Alert) -> None:
     assert alert.description.endswith((".", "vllmd-daemon"))
     for command in re.findall(r"'vllmd ([a-z]+)", alert.summary + alert.description):
         assert command in COMMANDS, command
+
+
+@pytest.mark.parametrize("alert", EACH_ALERT)
+def test_alert_of_an_engine_ends_with_the_command_that_says_why(alert: Alert) -> None:
+    words = annotations(alert, RuleSettings())
+    about_an_engine = "$labels.vllmd_engine" in alert.summary
+    assert words.get("next") == (
+        "vllmd why {{ $labels.vllmd_engine }}" if about_an_engine else None
+    )
+    assert ("why" in words) == bool(alert.why)
+    assert "" not in words.values()
 
 
 @pytest.mark.parametrize("alert", EACH_ALERT)

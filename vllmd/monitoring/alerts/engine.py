@@ -44,6 +44,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 "Another start would meet the same wall, so vllmd waits for an operator. "
                 "'vllmd why' says what to do; 'vllmd start' tries again.",
                 wait="1m",
+                why="cause: {{ $labels.cause }}",
             ),
             Alert(
                 "VllmdEngineStalled",
@@ -70,6 +71,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 "Its last start made no progress and was ended. 'vllmd why' shows the phase; a "
                 "download or a file server that hangs is the usual reason.",
                 wait="5m",
+                why="cause: load_stalled",
             ),
             Alert(
                 "VllmdEngineRestartLoop",
