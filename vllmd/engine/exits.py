@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from vllmd.engine.causes import diagnose
-from vllmd.engine.causes.base import Diagnosis, Facts, Kind
+from vllmd.engine.causes.base import Diagnosis, Facts, Kind, bare
 from vllmd.shim.protocol import ExitRecord
 from vllmd.util.failure_report import FailureReport
 
@@ -18,6 +18,7 @@ SPAWN_FAILED = "spawn_failed"
 STALLED = "stalled"
 LOAD_STALLED = "load_stalled"
 OOM_KILL = "oom_kill"
+_NOT_KEPT = ("tail", "marks", "first_error")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -36,6 +37,8 @@ class Exit:
     """How far it had come, if it was still loading."""
     marks: Mapping[str, str] = attrs.field(default=_NOTHING, repr=False)
     """What else is known of the end, by name, each with a sentence that is its evidence."""
+    first_error: str | None = attrs.field(default=None, repr=False)
+    """The root of what was printed, if it was looked into."""
     diagnosis: Diagnosis | None = None
     """Why; None for an end that was asked for, or was not looked into."""
     incident: str | None = None
@@ -73,7 +76,8 @@ def explain(end: Exit, printed: Iterable[str], *, served: bool = False) -> Exit:
     # the shim's last lines are mostly the log's: said twice, they read like a run that is cut off
     lines += (line for line in end.tail if line not in known) if end.error is None else [end.error]
     facts = Facts(end.label, tuple(lines), end.marks, served)
-    return attrs.evolve(end, diagnosis=diagnose(facts))
+    found, root = diagnose(facts), facts.reading.root
+    return attrs.evolve(end, diagnosis=found, first_error=root and bare(root.quote))
 
 
 def report_of(end: Exit, engine: str) -> FailureReport:
@@ -135,7 +139,7 @@ def to_json(end: Exit | None) -> dict[str, Any] | None:
     """Return an end as it is shown and kept; the output's tail stays in the log."""
     if end is None:
         return None
-    fields = attrs.asdict(end, filter=lambda a, _: a.name not in ("tail", "marks"))
+    fields = attrs.asdict(end, filter=lambda a, _: a.name not in _NOT_KEPT)
     return {**fields, "text": end.describe()}
 
 

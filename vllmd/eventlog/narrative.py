@@ -333,7 +333,7 @@ def _done(step: _Step, now: float) -> str:
         case EngineBackoffStarted(pause_s=pause_s):
             words = f"another start was planned after {format_duration(pause_s)}"
         case EngineHeld(retry_at=retry):
-            again = f"; tried again at {moment(retry)}" if retry and retry > now else ""
+            again = f"; retry at {moment(retry)}" if retry and retry > now else ""
             words = f"it is not started again until that is mended{again}"
         case EngineReleased(why=why):
             words = f"the hold ended ({why})"

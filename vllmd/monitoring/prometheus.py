@@ -21,7 +21,7 @@ def runbook_url(alert: Alert, settings: RuleSettings) -> str | None:
 def annotations(alert: Alert, settings: RuleSettings) -> dict[str, str]:
     """Return an alert's words by the names that Alertmanager's templates use.
 
-    `why` and `next` are parts of what vllmd tells of a failure; its own notifications have them too.
+    `why` and `next` are parts of what vllmd tells of a failure, also in its own notifications.
     """
     words = {
         "summary": alert.summary,

@@ -63,6 +63,9 @@ def test_explain_uses_what_was_printed_and_only_for_ends_that_nobody_asked_for()
     found = exits.explain(exits.from_record(record(exit_code=1)), printed).diagnosis
     assert found is not None
     assert (found.cause, found.evidence) == ("disk_full", tuple(printed))
+    ended = exits.explain(exits.from_record(record(exit_code=1)), printed)
+    assert ended.first_error == printed[0]
+    assert "first_error" not in (exits.to_json(ended) or {})
     assert exits.explain(exits.from_record(record(requested=True)), printed).diagnosis is None
 
 

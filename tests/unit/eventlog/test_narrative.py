@@ -103,7 +103,7 @@ def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
     assert found.failures == 3
     assert "It was failure 3 in a row; the first one" in found.text
     assert "was another: Explained: gpu_fault." in found.text
-    assert "It is not started again until that is mended; tried again at" in found.text
+    assert "It is not started again until that is mended; retry at" in found.text
     same = narrative.tell("chat", [e for e in events_ if e.fields.get("cause") != "gpu_fault"], NOW)
     assert "failure 2 in a row, all of the same cause" in same.text
 
@@ -183,7 +183,7 @@ def test_tell_takes_any_row_however_damaged(rows: list[tuple[float, str, Any]]) 
 
 def test_tell_of_a_time_that_no_calendar_has() -> None:
     held = (9, EngineHeld.name, {"retry_at": 1e300})
-    assert "tried again at a time that no clock shows" in (
+    assert "retry at a time that no clock shows" in (
         narrative.tell("chat", told(exited(10), held), NOW).text
     )
 

@@ -30,6 +30,7 @@ _CODES = {
 }
 
 
+MOST_SIGNS = 400
 BUG = "engine_bug"
 """The cause of an exception that none of the others is known by."""
 
@@ -53,13 +54,14 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
 
 def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:
     """Return the cause with the most specific sign, of two the one nearer to the root."""
-    chain, signs = _distinct(facts.reading.chain), _distinct(facts.reading.signs)
+    reading = facts.reading
+    chain, signs = few(reading.chain, reading.root), few(reading.signs, reading.root)
     best: tuple[tuple[int, int], Cause, Found | None] | None = None
     for cause in causes:
         if cause.rank == Rank.END:
             continue
-        own = cause.follows or facts.reading.ready
-        if (found := cause.found(facts.reading, chain if own else signs)) is not None:
+        own = cause.follows or reading.ready
+        if (found := cause.found(reading, chain if own else signs)) is not None:
             at = (int(cause.rank), found.sign.index)
             if best is None or at < best[0]:
                 best = (at, cause, found)
@@ -78,15 +80,29 @@ def _distinct(signs: Sequence[Sign]) -> list[Sign]:
     return list(first.values())
 
 
+def few(signs: Sequence[Sign], root: Sign | None) -> list[Sign]:
+    """Return the distinct signs that causes are looked for in: with the root, at most `MOST_SIGNS`.
+
+    Of more, the first and the last: each cause looks at each, and an output may have thousands.
+    """
+    distinct = _distinct(signs)
+    if len(distinct) <= MOST_SIGNS:
+        return distinct
+    last = MOST_SIGNS // 4
+    between = [root] if root in distinct[MOST_SIGNS - 1 - last : -last] else []
+    return [*distinct[: MOST_SIGNS - 1 - last], *(s for s in between if s), *distinct[-last:]]
+
+
 def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     """Say how a process ended, if no exception says why."""
     reading = facts.reading
     root = reading.root
     ends = [cause for cause in causes if cause.rank == Rank.END]
+    signs = few(reading.signs, root)
     named = [
         (found.sign.index, number, cause, found)
         for number, cause in enumerate(ends)
-        if (found := cause.found(reading, reading.signs)) is not None
+        if (found := cause.found(reading, signs)) is not None
     ]
     first = min(named, default=None, key=lambda each: each[:2])
     if _is_told(root, reading.ready) and (first is None or first[0] > root.index):

@@ -95,8 +95,8 @@ class IncidentRecorder:
         folder, evidence = self._begin(run, reason, about)
 
         def read() -> Files:
-            lines, _ = read_last_lines(run)
-            return evidence([self._sources.mask(line) for line in lines])
+            lines = [self._sources.mask(line) for line in read_last_lines(run)[0]]
+            return evidence(lines, first_error(lines))
 
         if not await asyncio.to_thread(self._write, folder, read):
             return None
@@ -123,13 +123,13 @@ class IncidentRecorder:
             return folder
         folder, evidence = self._begin(run, end.describe(), {"processes": list(end.killed)})
         lines = list(printed)
-        self._later(folder, lambda: {**evidence(lines), **ended})
+        self._later(folder, lambda: {**evidence(lines, end.first_error), **ended})
         return folder
 
     def _begin(
         self, run: RunRecord, reason: str, more: Mapping[str, Any]
-    ) -> tuple[Path, Callable[[Sequence[str]], Files]]:
-        """Take what only the event loop may touch; the rest is a function of the lines."""
+    ) -> tuple[Path, Callable[[Sequence[str], str | None], Files]]:
+        """Take what only the event loop may touch; the rest is made of the lines and their root."""
         at, sources = self._clock.time(), self._sources
         stamp = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = self._folder / f"{stamp}-{run['engine']}-{run['run_id'][:8]}"
@@ -146,8 +146,8 @@ class IncidentRecorder:
         pages, gpu = sources.pages(), list(sources.gpu())
         self._later(folder, lambda: {"kernel.log": sources.kernel(at - LOOK_BACK_S).encode()})
 
-        def evidence(lines: Sequence[str]) -> Files:
-            reason = {**about, "first_error": first_error(lines)}
+        def evidence(lines: Sequence[str], root: str | None) -> Files:
+            reason = {**about, "first_error": root}
             return {
                 "reason.json": f"{json.dumps(reason, indent=2)}\n".encode(),
                 "last-lines.log": "\n".join([*lines[-LAST_LINES:], ""]).encode(),

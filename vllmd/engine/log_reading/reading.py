@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import attrs
 
@@ -115,7 +116,7 @@ class Sign:
         return first
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)
 class Reading:
     """What is known of a run's end from what it printed."""
 
@@ -128,7 +129,7 @@ class Reading:
     hints: tuple[Entry, ...] = ()
     """What may explain an error: warnings of NCCL and of the hub, the kernel's about a GPU."""
 
-    @property
+    @cached_property
     def root(self) -> Sign | None:
         """The first exception that is no echo, or else the first error line.
 
@@ -141,7 +142,7 @@ class Reading:
             return dead[0]
         return next(iter(thrown or own), None)
 
-    @property
+    @cached_property
     def chain(self) -> tuple[Sign, ...]:
         """What was printed up to the root, and what followed from it.
 

@@ -1,9 +1,12 @@
+from collections.abc import Sequence
+
 import pytest
 
 from vllmd.engine.causes import CAUSES
-from vllmd.engine.causes.base import Facts, Kind
-from vllmd.engine.causes.verdict import choose, root_phase, unknown
+from vllmd.engine.causes.base import Cause, Facts, Found, Kind
+from vllmd.engine.causes.verdict import MOST_SIGNS, choose, few, root_phase, unknown
 from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.reading import Reading, Sign, read_output
 
 UP = "(APIServer pid=1) INFO:     Application startup complete."
 CORE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] "
@@ -346,3 +349,32 @@ def test_choose_looks_once_at_what_is_said_again_and_again() -> None:
     lines = ("Traceback (most recent call last):", '  File "a.py", line 1, in f', "KeyError: 'x'")
     full = CORE + "OSError: [Errno 28] No space left on device"
     assert cause_of("1", *(CORE + line for line in lines * 200), full) == "disk_full"
+
+
+def test_choose_looks_at_a_bounded_number_of_thousands_of_exceptions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    found = Cause.found
+
+    def counted(self: Cause, reading: Reading, signs: Sequence[Sign]) -> Found | None:
+        seen.append(len(signs))
+        return found(self, reading, signs)
+
+    monkeypatch.setattr(Cause, "found", counted)
+    many = [f"{CORE}OddError: number {number}" for number in range(20 * MOST_SIGNS)]
+    full = f"{CORE}OSError: [Errno 28] No space left on device"
+    assert cause_of("1", *many) is None
+    assert cause_of("1", full, *many) == "disk_full"
+    assert cause_of("1", *many, full) == "disk_full"
+    assert len(seen) <= 3 * 2 * len(CAUSES)
+    assert max(seen) <= MOST_SIGNS
+
+
+def test_few_signs_have_the_root_wherever_it_is() -> None:
+    lines = [f"{CORE}odd line {number}" for number in range(3 * MOST_SIGNS)]
+    lines[700] = f"{CORE}KeyError: 'root'"
+    reading = read_output(lines)
+    chosen = few(reading.signs, reading.root)
+    assert reading.root in chosen
+    assert len(chosen) == MOST_SIGNS

@@ -91,13 +91,15 @@ async def test_before_kill_keeps_what_is_about_to_be_lost(
 
 
 async def test_after_end_of_a_crash_keeps_what_is_left(tmp_path: Path, run: RunRecord) -> None:
-    made = incidents(tmp_path).after_end(run, end(run), ["BoomError: a word"])
+    ended = end(run, first_error="BoomError: a word")
+    made = incidents(tmp_path).after_end(run, ended, ["BoomError: a word"])
     await written()
     about = json.loads((made / "reason.json").read_text())
     assert about["processes"] == ["Worker (pid 7)"]
     assert "exited with code 0 unexpectedly" in about["reason"]
-    ended = json.loads((made / "end.json").read_text())
-    assert ended["diagnosis"]["cause"] == "engine_core_died"
+    kept = json.loads((made / "end.json").read_text())
+    assert kept["diagnosis"]["cause"] == "engine_core_died"
+    assert "first_error" not in kept
     assert about["first_error"] == "BoomError: a word"
     assert not (made / "gpu.json").exists()
     assert not (made / "stacks.txt").exists()
