@@ -77,7 +77,7 @@ def explain(end: Exit, printed: Iterable[str], *, served: bool = False) -> Exit:
     lines += (line for line in end.tail if line not in known) if end.error is None else [end.error]
     facts = Facts(end.label, tuple(lines), end.marks, served)
     found, root = diagnose(facts), facts.reading.root
-    return attrs.evolve(end, diagnosis=found, first_error=root and bare(root.quote))
+    return attrs.evolve(end, diagnosis=found, first_error=bare(root.quote) if root else None)
 
 
 def report_of(end: Exit, engine: str) -> FailureReport:
