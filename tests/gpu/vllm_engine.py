@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import statistics
 import subprocess
 import sys
@@ -53,7 +54,8 @@ import signal
 def spin_on_gpu(*_):
     import torch
 
-    torch.cuda._sleep(10**13)  # clock cycles on the stream that the model runs on: over an hour
+    while True:  # the next one is queued while one spins, and waited for when the queue is full
+        torch.cuda._sleep(2**30)  # clock cycles: half a second
 
 
 def register():
@@ -189,7 +191,7 @@ class GpuSite:
         """Ask for an answer to a prompt of so many tokens; returns the tokens of the answer."""
         answer = self.client(name).completions.create(
             model=model or name,
-            prompt="x" * prompt,
+            prompt=secrets.token_hex(prompt)[:prompt],  # no prefix is cached
             max_tokens=tokens,
             extra_body={"ignore_eos": True},
         )
