@@ -71,6 +71,7 @@ def gpu_figures(*devices: DeviceFigures, **more: Any) -> GpuFigures:
         "starts": 1,
         "stuck": 0,
         "disabled": (),
+        "host_memory_floor": 0.02,
         "kernel_log": True,
     }
     return GpuFigures(**{**values, **more})

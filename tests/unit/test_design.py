@@ -104,6 +104,7 @@ PURE = {
     "engine/state_machine.py",
     "eventlog/narrative.py",
     "gpu/growth.py",
+    "gpu/memory_guard.py",
     "gpu/memory_shares.py",
     "gpu/fit.py",
     "gpu/peaks.py",

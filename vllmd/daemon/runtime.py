@@ -16,6 +16,7 @@ from vllmd.config.sections import NotifyConfig
 from vllmd.cost.service import CostService
 from vllmd.daemon.engines import Engines, SharedServices, kept_runs
 from vllmd.daemon.environment import Environment
+from vllmd.daemon.memory_guard import HostMemoryGuard
 from vllmd.daemon.reload import ConfigSnapshot, in_force
 from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.engine.early_diagnosis import EarlyDiagnosis
@@ -73,6 +74,12 @@ class Runtime:
         self.cost_service = CostService(
             config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
         )
+        self._memory_guard = HostMemoryGuard(
+            self.gpus,
+            lambda: engines.supervisors,
+            lambda: self.now.config.gpu.host_memory_floor,
+            clock,
+        )
         self._around = SharedServices(
             environment,
             client,
@@ -122,6 +129,7 @@ class Runtime:
         yield self._webhook_part(self.now.config.notify)
         yield from self.outputs.parts()
         yield from self.gpus.parts()
+        yield from self._memory_guard.parts()
         yield from self.tracing.parts()
         yield from self.adapters.parts()
         yield from self.cost_service.parts()

@@ -48,6 +48,19 @@ class GpuRowEnabled(TypedEvent):
 
 
 @attrs.frozen(kw_only=True)
+class GpuHostMemoryLow(TypedEvent):
+    """A host whose GPU shares its memory has almost none left; an engine gives its own back."""
+
+    name = "gpu.host_memory_low"
+    level = "error"
+
+    engine: str | None = omitted(None)
+    remedy: str
+    available_bytes: int
+    floor_bytes: int
+
+
+@attrs.frozen(kw_only=True)
 class GpuXidSeen(TypedEvent):
     """A GPU reported an Xid."""
 

@@ -35,7 +35,7 @@ class GpusCollector:
         if figures.source == "none":
             return
         yield from _reader(figures)
-        yield from _identity(figures.devices)
+        yield from _identity(figures)
         yield from _rows(figures.devices)
         yield from _memory(figures)
         yield from _xids(figures.devices)
@@ -62,7 +62,7 @@ def _rows(devices: Sequence[DeviceFigures]) -> Iterator[Metric]:
             yield family
 
 
-def _identity(devices: Sequence[DeviceFigures]) -> Iterator[Metric]:
+def _identity(figures: GpuFigures) -> Iterator[Metric]:
     up = _family("up", "Whether the GPU answers.", GPU)
     info = _family(
         "info",
@@ -74,14 +74,21 @@ def _identity(devices: Sequence[DeviceFigures]) -> Iterator[Metric]:
         "1 for a GPU whose memory is the host's: its memory figures are MemTotal and MemAvailable.",
         GPU,
     )
-    for each in devices:
+    floor = _family(
+        "memory_floor_bytes",
+        "Of a GPU that shares the host's memory: with less available, an engine is drained.",
+        GPU,
+    )
+    for each in figures.devices:
         device = each.device
         if device.unified:
             unified.add_metric(_of(each), 1)
+            total = each.values.get("memory_total_bytes", 0.0)
+            floor.add_metric(_of(each), figures.host_memory_floor * total)
         up.add_metric(_of(each), each.lost is None)
         about = [device.name, device.pci_bus_id, device.parent or "", each.profile]
         info.add_metric([*_of(each), *about], 1)
-    yield from (up, info, unified)
+    yield from (up, info, *(family for family in (unified, floor) if family.samples))
 
 
 def _memory(figures: GpuFigures) -> Iterator[Metric]:

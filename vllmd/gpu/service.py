@@ -339,6 +339,7 @@ class GpuService:
             starts=fared.starts,
             stuck=fared.stuck,
             disabled=self.reader.disabled(),
+            host_memory_floor=self._config.gpu.host_memory_floor,
             kernel_log=self._kernel.readable,
         )
 

@@ -112,6 +112,8 @@ class GpuFigures:
     stuck: int
     disabled: tuple[DisabledRow, ...]
     """Figures that are not read any more, as asking for them ended or hung a reader."""
+    host_memory_floor: float
+    """The share of the host's memory below which an engine gives back what its GPU shares."""
     kernel_log: bool | None
     """Whether the kernel's log can be followed for Xids."""
 

@@ -96,10 +96,12 @@ def test_reader_without_readings_says_why() -> None:
 
 
 def test_gpu_that_shares_the_hosts_memory_is_marked() -> None:
-    shared = gpu(device=gpu_device("GPU-2", index=1, unified=True))
+    values = {"memory_total_bytes": 100e9}
+    shared = gpu(device=gpu_device("GPU-2", index=1, unified=True), values=values)
     text = page(gpu_figures(gpu(), shared))
     assert 'vllmd_gpu_unified_memory{gpu="1",uuid="GPU-2"} 1.0' in text
     assert 'vllmd_gpu_unified_memory{gpu="0"' not in text
+    assert 'vllmd_gpu_memory_floor_bytes{gpu="1",uuid="GPU-2"} 2e+09' in text
 
 
 def test_row_that_is_not_read_any_more_is_named() -> None:

@@ -77,6 +77,14 @@ def group(_: RuleSettings) -> RuleGroup:
                 wait="10m",
             ),
             Alert(
+                "VllmdHostMemoryLow",
+                AlertSeverity.CRITICAL,
+                "vllmd_gpu_memory_free_bytes < 1.5 * vllmd_gpu_memory_floor_bytes",
+                f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B are left",
+                "Such a host locks up instead of ending a process. Below the floor vllmd drains "
+                "the engine that holds most. 'vllmd gpu' says who holds memory.",
+            ),
+            Alert(
                 "VllmdDriverMismatch",
                 AlertSeverity.WARNING,
                 "vllmd_nvml_driver_mismatch == 1",

@@ -1,0 +1,102 @@
+"""Lets an engine give its memory back before the host locks up, where the GPU shares its memory."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+import structlog
+
+from vllmd.engine.state_machine import ENDED, ENDING
+from vllmd.engine.supervisor import Supervisor
+from vllmd.errors import HeldError
+from vllmd.events.base import emit
+from vllmd.events.gpu import GpuHostMemoryLow
+from vllmd.gpu.memory_guard import MemoryGuard, MemoryHolder, Remedy
+from vllmd.gpu.service import GpuService
+from vllmd.util.clock import Clock
+from vllmd.util.parts import Part
+
+EVERY_S = 1.0
+SELDOM_S = 30.0
+"""How often it is asked whether a GPU shares the host's memory."""
+
+_log = structlog.get_logger()
+
+
+class HostMemoryGuard:
+    """Looks once a second at such a host; it acts below `floor`, a share of all memory."""
+
+    def __init__(
+        self,
+        gpus: GpuService,
+        supervisors: Callable[[], Mapping[str, Supervisor]],
+        floor: Callable[[], float],
+        clock: Clock,
+    ) -> None:
+        self._gpus = gpus
+        self._supervisors = supervisors
+        self._floor = floor
+        self._clock = clock
+        self._guard = MemoryGuard()
+        self._told = False
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what is to run."""
+        yield Part("host_memory_guard", self.run)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._clock.sleep(EVERY_S if await self.look() else SELDOM_S)
+
+    async def look(self) -> bool:
+        """Look once, and act; returns whether a GPU shares the host's memory."""
+        shared = [d for d in self._gpus.latest.devices.values() if d.unified]
+        if not shared:
+            return False
+        values = self._gpus.values(shared[0])
+        available = values.get("memory_free_bytes")
+        floor = self._floor() * values.get("memory_total_bytes", 0.0)
+        if not self._guard.is_low(available, floor, self._clock.monotonic()):
+            self._told = False
+            return True
+        states = [each.status.state for each in self._supervisors().values()]
+        if available is not None and not any(state in ENDING for state in states):
+            await self._act(available, floor)
+        return True
+
+    async def _act(self, available: float, floor: float) -> None:
+        supervisors = self._supervisors()
+        chosen = self._guard.choose(self._holders(supervisors), self._clock.monotonic())
+        if chosen is None and self._told:
+            return
+        self._told = True
+        emit(
+            _log,
+            GpuHostMemoryLow(
+                engine=chosen[0].name if chosen else None,
+                remedy=str(chosen[1]) if chosen else "none",
+                available_bytes=int(available),
+                floor_bytes=int(floor),
+            ),
+        )
+        if chosen is not None:
+            await _end(supervisors[chosen[0].name], chosen[1])
+
+    def _holders(self, supervisors: Mapping[str, Supervisor]) -> list[MemoryHolder]:
+        found = []
+        for name, supervisor in supervisors.items():
+            status = supervisor.status
+            if status.state not in ENDED | ENDING and status.run_id is not None:
+                held = self._gpus.engine_bytes(name) or 0
+                found.append(MemoryHolder(name, held, status.since))
+        return found
+
+
+async def _end(supervisor: Supervisor, remedy: Remedy) -> None:
+    if remedy is Remedy.RESTART:
+        with contextlib.suppress(HeldError):
+            supervisor.restart()
+            return
+    supervisor.stop()
+    with contextlib.suppress(OSError):  # the next daemon would start it
+        await supervisor.saved()

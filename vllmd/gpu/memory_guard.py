@@ -1,0 +1,63 @@
+"""What to do when a host whose GPU shares its memory has almost none left. Pure.
+
+Such a host does not end a process in time: what the driver takes is no process's, so the kernel
+finds nobody to kill, and everything stands still. So one engine gives its memory back before: the
+one that holds most. It is started again once there is room; one that brings it about twice is
+stopped.
+"""
+
+import enum
+from collections.abc import Sequence
+
+import attrs
+
+from vllmd.util.units import HOUR_S
+
+LOW_S = 3.0
+"""So long it has to be low: what is allocated and freed at once is none of our business."""
+REPEAT_S = HOUR_S
+
+
+class Remedy(enum.StrEnum):
+    """What becomes of the engine; both let it answer what it has taken."""
+
+    RESTART = "restart"
+    STOP = "stop"
+
+
+@attrs.frozen
+class MemoryHolder:
+    """An engine that could give memory back. `since` is in seconds since the epoch."""
+
+    name: str
+    bytes: int
+    since: float
+
+
+class MemoryGuard:
+    """When to act, and on which engine. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._low_since: float | None = None
+        self._acted: dict[str, float] = {}
+
+    def is_low(self, available: float | None, floor: float, now: float) -> bool:
+        """Take one reading, in bytes; tell whether memory has been below the floor for long."""
+        if available is None or available >= floor:
+            self._low_since = None
+            return False
+        if self._low_since is None:
+            self._low_since = now
+        return now - self._low_since >= LOW_S
+
+    def choose(
+        self, holders: Sequence[MemoryHolder], now: float
+    ) -> tuple[MemoryHolder, Remedy] | None:
+        """Return the engine that is to give its memory back, and how; None if there is none."""
+        if not holders:
+            return None
+        most = max(holders, key=lambda each: (each.bytes, each.since))
+        before = self._acted.get(most.name)
+        self._acted[most.name] = now
+        again = before is not None and now - before < REPEAT_S
+        return most, Remedy.STOP if again else Remedy.RESTART
