@@ -1,6 +1,7 @@
 """A scripted hour of a whole host: pages, states and a GPU, against a calculation by hand."""
 
 import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -269,3 +270,41 @@ async def test_a_gpu_that_is_not_read_for_a_moment_costs_on(scene: Scene) -> Non
     used = scene.cost_service.figures().used
     task.cancel()
     assert used["chat", Activity.BUSY].gpu_ns == 60_000_000_000
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_totals_over_many_kills_are_the_clocks_and_nvmls(scene: Scene, seed: int) -> None:
+    """Daemons killed at any moment, clocks that are set, an engine that comes and goes."""
+    chance, began, watts = random.Random(seed), scene.clock.now, 0.0
+    first = scene.clock.time()
+    task = await start(scene)
+    for _ in range(120):
+        if chance.random() < 0.1:
+            task.cancel()
+            scene.disk_thread.close()  # what was handed over before the kill is on the disk
+            scene.clock.now += chance.choice((0.5, 3, 40, 900))
+            scene.gpus.energy += watts * chance.choice((0.5, 1))
+            scene.make()
+            task = await start(scene)
+        if chance.random() < 0.05:
+            scene.clock.step(chance.choice((-3600, -2, 2, 3600)))
+        if chance.random() < 0.2:
+            runs = chance.random() < 0.7
+            scene.chat = (
+                scene.running(f"run-{chance.randrange(3)}", requests_running=chance.randrange(3))
+                if runs
+                else status("chat", state=State.BACKOFF, run_id=None)
+            )
+        watts = chance.choice((80.0, 120.0, 600.0))
+        await scene.work(chance.choice((0.25, 0.5, 1)), watts)
+    scene.cost_service.close()
+    task.cancel()
+    until = scene.clock.time() + 90_000
+    made = await scene.cost_service.report(first - 90_000, until, [])
+    passed_s = scene.clock.now - began
+    parts = [*made["engines"], *made["unattributed"].values()]
+    assert all(each["accounted_s"] <= passed_s + 1e-6 for each in made["engines"])
+    assert sum(each["gpu_hours"] for each in parts) <= passed_s / 3600 + 1e-6
+    energy = sum(each["energy_kwh"] for each in parts) * 3_600_000
+    assert energy == pytest.approx(scene.gpus.energy, rel=0.02)
+    assert energy <= scene.gpus.energy
