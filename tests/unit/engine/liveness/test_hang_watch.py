@@ -73,12 +73,14 @@ def test_watch_is_slower_where_work_was_not_seen() -> None:
 
 
 def test_watch_beginning_of_a_hang_is_not_taken_for_work() -> None:
-    scene = Scene()
-    scene.works(40)
-    scene.works(5, SPIN)  # a step, and then it hangs
-    scene.shown = SPIN
-    assert scene.found_s() == LIMITS.gpu_stall_s + POLL_S
-    assert scene.work.least_bus == 0.33
+    work = WorkBaseline()
+    for _ in range(3):
+        scene = Scene(work)  # another run
+        scene.works(40)
+        scene.works(5, SPIN)  # a step, and then it hangs
+        scene.shown = SPIN
+        assert scene.found_s() == LIMITS.gpu_stall_s + POLL_S
+    assert work.least_bus == 0.33
 
 
 def test_watch_waits_longer_after_a_long_step() -> None:
