@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -311,6 +312,29 @@ def test_kernel_that_spins_is_told_from_a_long_prefill_by_power_and_memory_bus(
             fake.uses()
             after = one.wait_new_run("chat", before, 30)
         assert "GPU 0 is busy at 124 W and 0 % of its memory bus" in after["last_exit"]["error"]
+
+
+def test_start_without_room_waits_says_for_whom_and_is_made_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    fake = FakeNvml(tmp_path, h200())
+    fake.uses((os.getpid(), 100 * GIB))
+    exporter, api = free_port(), free_port()
+    text = GPU_CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
+    program = json.dumps([sys.executable, "-m", "vllmd.demo"])
+    text = text.replace('executable = "stand-in"', f"executable = {program}")
+    with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as one:
+        waits = "stopped (waits for GPU memory)"
+        wait_for("a word", lambda: waits in one.vllmd("status").stdout)
+        assert f"(pid {os.getpid()}): 100.0 GiB" in one.vllmd("status").stdout
+        why = " ".join(one.vllmd("why", "chat").stdout.split())
+        assert f"(pid {os.getpid()}): 100.0 GiB" in why
+        assert 'vllmd_engine_awaited_memory_bytes{gpu="0",holder="' in one.metrics()
+        assert "engine.spawned" not in one.log()
+        fake.uses()
+        one.wait_state("chat", "ready")
+        assert "engine.room_wait_ended" in one.log()
+        assert "vllmd_engine_awaited_memory_bytes{" not in one.metrics()
 
 
 def test_growth_since_ready_is_seen(made: GpuSite) -> None:

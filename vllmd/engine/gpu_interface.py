@@ -47,6 +47,10 @@ class EngineGpus:
         """Tell whether as much of their memory is free as the engine takes."""
         return None
 
+    def awaited(self) -> bool:
+        """Tell whether they are about to be read for the first time."""
+        return False
+
     def shortage(self) -> Shortage | None:
         """Tell what is missing for a start now; None if it fits, or nobody knows."""
         return None

@@ -11,6 +11,7 @@ from vllmd.engine.liveness.reading import GpuTrace
 from vllmd.gpu import fit
 from vllmd.gpu.latest import Device
 from vllmd.gpu.memory_shares import Holder, Owner
+from vllmd.gpu.reader_process import STARTING
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.sources import NONE
 from vllmd.gpu.xid_log import XidEvent
@@ -57,6 +58,12 @@ class ReadEngineGpus(EngineGpus):
         if not margins or None in margins:
             return None
         return all(margin is not None and margin >= 0 for margin in margins)
+
+    def awaited(self) -> bool:
+        """Tell whether they are about to be read for the first time; a stand-in needs none."""
+        gpus, problem = self._gpus, self._gpus.reader.problem
+        begins = problem is None or problem == STARTING
+        return not self._engine.is_stand_in and gpus.latest.success_at is None and begins
 
     def shortage(self) -> Shortage | None:
         """Tell what is missing for a start now, on the GPU where most is; a stand-in needs none."""

@@ -8,6 +8,7 @@ async def test_without_a_reader_nothing_is_known() -> None:
     view = EngineGpus()
     answers = (view.fine(), view.has_room(), await view.holders(), view.busy())
     assert answers == (None,) * 4
+    assert not view.awaited()
     assert (view.shortage(), view.traces(0.0, 1.0)) == (None, None)
     assert (view.memory_bytes(), view.mismatch(), dict(view.seen(0.0))) == (None, None, {})
     refuse_restart(view, "chat")

@@ -10,6 +10,7 @@ from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.gpu.engine_view import view_of
 from vllmd.gpu.fit import CONTEXT_BYTES
 from vllmd.gpu.memory_shares import Owner
+from vllmd.gpu.reader_process import STARTING, ReaderProblem
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
 from vllmd.util.units import GIB
@@ -230,8 +231,22 @@ def test_shortage_needs_all_gpus_of_the_engine_and_the_fullest_counts(scene: Gpu
     assert view(scene).shortage() is None
 
 
+def test_readings_are_awaited_until_the_first_came_or_there_will_be_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = GpuScene(tmp_path, monkeypatch)
+    assert not view(scene).awaited(), "they came"
+    scene.gpus.latest.success_at = None
+    problems = (STARTING, None, ReaderProblem("no_driver", "no driver"))
+    for problem, awaited in zip(problems, (True, True, False), strict=True):
+        scene.gpus.reader.fast.problem = problem
+        assert view(scene).awaited() is awaited
+
+
 def test_shortage_stand_in_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = TEXT.replace('"/opt/vllm/bin/vllm"', '"stand-in"', 1)
     scene = GpuScene(tmp_path, monkeypatch, text)
     scene.fast({}, **memory(1))
     assert view(scene).shortage() is None
+    scene.gpus.latest.success_at = None
+    assert not view(scene).awaited()

@@ -19,6 +19,8 @@ from vllmd.util.units import MINUTE_S, format_bytes
 UNSURE_WAIT_S = 2 * MINUTE_S
 PROOFS = frozenset({"vram_held", "cuda_out_of_memory"})
 """Causes of an end that prove a shortage which was not sure."""
+FIRST_S = 5.0
+"""How long the first readings are waited for after the daemon's start; they take a second."""
 SEEN_TWICE = 2
 """Readings are a second old: the memory of the run before may just have come back."""
 
@@ -29,6 +31,7 @@ class RoomGate:
     def __init__(self, engine_state: EngineState, clock: Clock) -> None:
         self._state = engine_state
         self._clock = clock
+        self._made_at = clock.monotonic()
 
     def use(self, engine: EngineConfig, gpu: EngineGpus) -> None:
         """Say what the next start is of, and who knows of room."""
@@ -41,6 +44,8 @@ class RoomGate:
         Returns: None if it may; else what it waits for, as a sentence, or "" if that is to be seen
             once more before it is said.
         """
+        if self._gpu.awaited() and self._clock.monotonic() < self._made_at + FIRST_S:
+            return ""
         state, wait = self._state, self._state.room_wait
         shortage = self._gpu.shortage() if self._engine.restart.room_wait_s else None
         if shortage is None:

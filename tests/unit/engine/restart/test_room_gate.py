@@ -24,6 +24,10 @@ UNSURE = attrs.evolve(MISSING, missing_bytes=2**20, sure=False)
 
 class _Gpus(EngineGpus):
     missing: Shortage | None = MISSING
+    unread = False
+
+    def awaited(self) -> bool:
+        return self.unread
 
     def shortage(self) -> Shortage | None:
         return self.missing
@@ -76,6 +80,18 @@ def test_gate_says_for_whom_it_waits_once_and_opens_the_second_there_is_room(
     assert names == [EngineRoomAwaited.name, EngineRoomWaitEnded.name]
     assert logs[0]["holders"] == [HOLDER]
     assert (logs[1]["why"], logs[1]["after_s"]) == ("there is room", 11.0)
+
+
+def test_gate_first_readings_are_waited_for_and_not_for_long(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.gpus.missing, scene.gpus.unread = None, True
+    assert [scene.looks() for _ in range(5)] == ["", "", "", "", None]
+    scene = Scene(tmp_path)
+    scene.gpus.unread = True
+    assert scene.looks() == ""
+    scene.gpus.unread = False
+    assert scene.looks() == ""
+    assert "waits for GPU memory" in str(scene.looks())
 
 
 def test_gate_memory_of_the_run_before_that_just_comes_back_is_no_event(tmp_path: Path) -> None:
