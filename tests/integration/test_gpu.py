@@ -278,6 +278,24 @@ def test_row_that_ends_its_reader_is_named_and_costs_nothing_else(made: GpuSite)
     assert made.metric("vllmd_nvml_up") == 1
 
 
+def test_gpu_without_memory_of_its_own_is_owned_and_advised_as_the_host(made: GpuSite) -> None:
+    """As a GB10 answers; the GPU beside it is read as ever."""
+    core = made.core()
+    made.fake.change_keys({"gpu.0.memory": "!3", "gpu.0.processes": f"{core}:{GIB}"})
+    for reader in reader_pids(made.site.daemon.pid):
+        os.kill(reader, signal.SIGKILL)
+    wait_for("the host's memory", lambda: made.owner("engine") == GIB)
+    first, second = made.gpu()["gpus"]
+    assert first["unified"]
+    assert not second["unified"]
+    owners = sum(each["bytes"] for each in first["owners"])
+    assert owners == first["values"]["memory_total_bytes"] == os.sysconf("SC_PHYS_PAGES") * 4096
+    assert second["values"]["memory_total_bytes"] > 100 * GIB
+    assert "shares the host's memory" in made.site.vllmd("gpu").stdout
+    assert f'vllmd_gpu_unified_memory{{gpu="0",uuid="{UUID}"}} 1.0' in made.site.metrics()
+    made.fake.change_keys({"gpu.0.memory": f"{140 * GIB} 0 {140 * GIB} 0"})
+
+
 def test_release_lets_go_of_the_library(made: GpuSite) -> None:
     readers = reader_pids(made.site.daemon.pid)
     assert made.site.vllmd("gpu", "release", "--for", "10m").returncode == 0

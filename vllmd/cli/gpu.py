@@ -156,7 +156,8 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
         why = gpu["lost"].replace("_", " ")
         return [terminal.style(f"{title}  cannot be read: {why} ({gpu['uuid']})", fg="red")]
     values = gpu["values"]
-    lines = [join([title, *_activity(values)])]
+    shared = ["shares the host's memory"] if gpu.get("unified") else []
+    lines = [join([title, *shared, *_activity(values)])]
     if gpu["owners"]:
         lines.append(f"  {_bar(gpu['owners'])}  {_owners(gpu['owners'])}")
     for engine, margin in gpu["restart_margin_bytes"].items():

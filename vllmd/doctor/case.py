@@ -163,6 +163,8 @@ class HostFacts:
     """Addresses of engines at which somebody answers."""
     driver: str | None = None
     """The version of the NVIDIA driver that is loaded."""
+    disabled_rows: tuple[str, ...] = ()
+    """Figures of GPUs that the daemon does not read any more, for a person."""
     persistent: bool | None = None
     """Whether all GPUs are in persistence mode."""
     closed_devices: tuple[str, ...] = ()

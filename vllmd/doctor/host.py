@@ -56,6 +56,7 @@ def look(
         running=frozenset(each["name"] for each in engines if each.get("pid")),
         in_use=frozenset(_answering(config)),
         driver=driver,
+        disabled_rows=tuple(_disabled_rows(gpus or {})),
         persistent=persistence() if driver else None,
         closed_devices=tuple(closed_devices(account)) if driver else (),
         locked_memory_bytes=(
@@ -140,6 +141,12 @@ def _from_daemon(gpus: Mapping[str, Any] | None) -> tuple[GpuFacts, ...] | None:
             continue
         found.append(GpuFacts(total, reserved, free, unified=bool(each.get("unified"))))
     return tuple(found) or None
+
+
+def _disabled_rows(gpus: Mapping[str, Any]) -> Iterator[str]:
+    labels = {each.get("uuid"): f"GPU {each.get('gpu')}" for each in gpus.get("gpus", ())}
+    for each in gpus.get("reader", {}).get("disabled_rows", ()):
+        yield f"{each['row']} of {labels.get(each['uuid'], 'all GPUs')}"
 
 
 def ask_nvidia_smi(program: str = "nvidia-smi") -> tuple[GpuFacts, ...] | None:

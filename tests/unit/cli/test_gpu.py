@@ -74,6 +74,12 @@ def test_report_answers_what_is_asked_at_night() -> None:
     assert "0    8    foreign      -      not known  (cannot be seen from here)" in text
 
 
+def test_report_says_that_memory_is_the_hosts() -> None:
+    text = lines(gpu_figures(gpu(device=gpu_device(unified=True))))
+    assert "GPU 0  NVIDIA H200  shares the host's memory" in text
+    assert "shares" not in lines(gpu_figures(gpu()))
+
+
 def test_report_names_what_is_not_read_any_more() -> None:
     rows = (
         DisabledRow("GPU-1", "power_limit_watts", "crashed"),

@@ -50,9 +50,14 @@ def test_gpu_whose_memory_is_not_told_has_the_hosts_and_hides_no_other(
 def test_gpu_that_the_daemon_cannot_read_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "ask_nvidia_smi", lambda: ())
     values = {"memory_total_bytes": 100.0, "memory_reserved_bytes": 0.0, "memory_free_bytes": 5.0}
-    gpus = {"gpus": [{"values": {}}, {"values": values, "unified": True}]}
+    disabled = [{"uuid": "G", "row": "power_watts"}, {"uuid": "", "row": "xid_events"}]
+    gpus = {
+        "gpus": [{"values": {}, "uuid": "G", "gpu": "1"}, {"values": values, "unified": True}],
+        "reader": {"disabled_rows": disabled},
+    }
     found = host.look(config(TEXT.format(port=1)), None, gpus)
     assert found.gpus == (GpuFacts(100, 0, 5, unified=True),)
+    assert found.disabled_rows == ("power_watts of GPU 1", "xid_events of all GPUs")
 
 
 def test_none_is_installed_and_it_fails_are_told_apart(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ CHECKS: Mapping[str, Check] = {
     "proxies": access.proxies,
     "clock": host.clock,
     "persistence-mode": gpu.persistence_mode,
+    "gpu-rows": gpu.gpu_rows,
     "leftovers": host.leftovers,
     "right-tool": settings.right_tool,
 }

@@ -207,6 +207,20 @@ def unified_memory(case: Case) -> Iterator[Finding]:
     )
 
 
+def gpu_rows(case: Case) -> Iterator[Finding]:
+    """Find figures that the daemon does not read any more, as NVML crashed or hung over them."""
+    if not case.host.disabled_rows:
+        return
+    yield Finding(
+        "gpu-rows",
+        FindingSeverity.INFO,
+        f"not read any more: {', '.join(case.host.disabled_rows)}",
+        "Asking NVML for them ended or hung the process that reads GPUs. All else is read.",
+        "A newer driver may mend it; 'systemctl restart vllmd-daemon' (engines serve on) tries "
+        "them again.",
+    )
+
+
 def persistence_mode(case: Case) -> Iterator[Finding]:
     """Find GPUs whose state is torn down when the last process lets go of them."""
     if case.host.persistent is not False:

@@ -254,6 +254,12 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     ),
     ("persistence-mode", INFO, "is off", lambda _: case(persistent=False)),
     (
+        "gpu-rows",
+        INFO,
+        "not read any more: power_watts of GPU 1, xid_events of all GPUs",
+        lambda _: case(disabled_rows=("power_watts of GPU 1", "xid_events of all GPUs")),
+    ),
+    (
         "locked-memory",
         WARNING,
         "at most 8.0 MiB may be locked",
@@ -379,6 +385,7 @@ GOOD: dict[str, Make] = {
         installed=CPU, driver="580.1", closed_devices=("/dev/nvidia-uvm (missing)",)
     ),
     "persistence-mode": lambda _: case(persistent=True),
+    "gpu-rows": lambda _: case(),
     "locked-memory": lambda _: case(locked_memory_bytes=8 * MIB),
     "host-memory": lambda _: case(memory_bytes=8 * GIB),
     "disk-space": lambda _: case(
