@@ -1,14 +1,12 @@
-"""A real CUDA vLLM under vllmd: starts, memory by owner, deaths, a neighbour that takes room."""
+"""A real CUDA vLLM under vllmd: starts, memory by owner, deaths, stops."""
 
 import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +15,8 @@ from tests.gpu.vllm_engine import LOAD_S, GpuSite, PromptLoad
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.site import wait_for
 
-CORE = Path(__file__).with_name("core.py")
 MIB = 1024**2
 LORA = '[engines.chat.lora]\nmax_lora_rank = 8\nmodules = {{ domain = "{}" }}\n'
-HELD = "[engines.{}.restart]\nhold_retry_s = 3600\n"
 
 
 @pytest.fixture(scope="module")
@@ -128,33 +124,6 @@ def test_starts_that_cannot_work_are_held_with_their_cause(made: GpuSite, outcom
         assert diagnosis["cause"] == cause
         outcome(f"a start that cannot work ({cause})", text)
         made.site.vllmd("stop", name)
-
-
-def test_a_start_waits_for_room_and_begins_when_it_comes(made: GpuSite, outcome: Outcome) -> None:
-    assert made.site.vllmd("stop", "chat").returncode == 0
-    command = [sys.executable, str(CORE), "0.45"]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    try:
-        assert holder.stdout.readline().startswith("READY")
-        wait_for("the neighbour on the page", lambda: "would NOT" in made.site.vllmd("gpu").stdout)
-        count = made.site.log().count("engine.spawned engine=chat")
-        starting = threading.Thread(target=made.site.vllmd, args=("start", "chat"))
-        starting.start()
-        time.sleep(10)
-        shown = made.site.vllmd("status").stdout + made.site.vllmd("why", "chat").stdout
-        spawned = made.site.log().count("engine.spawned engine=chat") - count
-        REPORT.append(f"waiting for room:\n{shown}")
-    finally:
-        holder.kill()
-        holder.wait()
-    began = time.monotonic()
-    made.wait_ready("chat")
-    starting.join()
-    assert spawned == 0, "no load is wasted"
-    assert str(holder.pid) in shown
-    text = f"waited, naming the process; serving {time.monotonic() - began:.0f} s after it went"
-    outcome("a neighbour holds the memory that a start needs", text)
 
 
 def test_stop_under_load_answers_what_is_in_flight(made: GpuSite, outcome: Outcome) -> None:

@@ -6,8 +6,11 @@ long as a vLLM's can be.
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,19 +30,60 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
+def held() -> Iterator[subprocess.Popen[str]]:
+    """A process that holds so much memory that the engine has no room."""
+    command = [sys.executable, str(Path(__file__).with_name("core.py")), "0.5"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("READY")
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def started(
+    tmp_path_factory: pytest.TempPathFactory, held: subprocess.Popen[str]
+) -> Iterator[GpuSite]:
     gpu = GpuSite(tmp_path_factory.mktemp("hangs"))
     flags = f"enforce-eager = true\nmax-num-batched-tokens = {CONTEXT}"
     gpu.add("chat", "large", share=0.6, length=CONTEXT, flags=flags)
     with gpu.running():
-        gpu.wait_ready("chat")
         yield gpu
+
+
+@pytest.fixture
+def made(started: GpuSite, held: subprocess.Popen[str]) -> GpuSite:
+    """The site, once its engine has room and serves."""
+    held.kill()
+    held.wait()
+    started.wait_ready("chat")
+    return started
 
 
 @pytest.fixture
 def outcome(request: pytest.FixtureRequest) -> Outcome:
     """Note what became of a fault."""
     return outcome_for("vllm-gpu", request)
+
+
+def test_a_start_without_room_waits_and_begins_when_there_is_some(
+    started: GpuSite, held: subprocess.Popen[str], outcome: Outcome
+) -> None:
+    wait_for("the wait", lambda: "waits for GPU memory" in started.site.vllmd("status").stdout)
+    time.sleep(5)
+    shown = started.site.vllmd("status").stdout + started.site.vllmd("why", "chat").stdout
+    assert "engine.spawned" not in started.site.log(), "no load is wasted"
+    assert str(held.pid) in shown
+    held.kill()
+    held.wait()
+    began = time.monotonic()
+    wait_for("the start", lambda: "engine.spawned" in started.site.log())
+    after_s = time.monotonic() - began
+    started.wait_ready("chat")
+    text = f"waited, naming the process; started {after_s:.1f} s after it ended, and served"
+    outcome("a process holds the GPU memory that a start needs", text)
+    REPORT.append(f"no room: {text}\n{shown}")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
