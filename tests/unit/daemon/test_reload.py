@@ -32,7 +32,7 @@ CHAT = '[engines.chat]\nmodel = "m"\n'
         (CHAT, CHAT, ReloadPlan()),
         (
             CHAT,
-            CHAT + "liveness = { stall_s = 60 }",
+            CHAT + "liveness = { stall_s = 30 }",
             ReloadPlan(applied={"chat": ("liveness.stall_s",)}),
         ),
         (
