@@ -108,8 +108,9 @@ _METHODS: Mapping[str, Callable[[Mapping[str, Any]], Packing]] = {
 def _pattern(name: str) -> str:
     """Return a regular expression for one entry of a list of layers: it may be one itself.
 
-    A bare name, such as ``lm_head``, stands for a part of layers' names.
+    A bare name, such as ``gate``, stands for whole parts of layers' names.
     """
     if name.startswith("re:"):
         return name.removeprefix("re:")
-    return re.escape(name).replace(r"\*", ".*")
+    inner = re.escape(name).replace(r"\*", ".*")
+    return rf"(?:^|\.){inner}(?:$|\.)"

@@ -60,6 +60,13 @@ def test_layer_is_stored_as_its_method_does(said: dict[str, Any], size: int) -> 
     ("key", "entry", "name", "apart"),
     [
         ("modules_to_not_convert", "gate", "model.layers.0.mlp.gate", True),
+        ("modules_to_not_convert", "gate", "model.layers.0.mlp.experts.gate_proj", False),
+        (
+            "modules_to_not_convert",
+            "model.layers.*.self_attn",
+            "model.layers.7.self_attn.q_proj",
+            True,
+        ),
         ("ignore", "re:.*self_attn.*", "model.layers.0.self_attn.q_proj", True),
         ("ignore", "re:.*self_attn.*", "model.layers.0.mlp.up_proj", False),
         ("exclude_modules", "model.layers.0*", "model.layers.0.mlp.up_proj", True),
