@@ -119,7 +119,7 @@ mutants: $(VENV)/developed ## small mistakes in the riskiest files: does a test 
 failures: $(VENV)/developed ## failures that people have, provoked on a real vLLM: does `vllmd why` name them? (needs root)
 	$(SHORT) $(BIN)/pytest -rP --basetemp=$$folder/t tests/failures && rm -rf $$folder
 
-verdicts: $(VENV)/developed ## is `vllmd why --log` right? The share by subject, over tests/verdicts
+verdicts: $(VENV)/developed ## is `vllmd why` right, of a file and live? The share by subject
 	@PYTHONPATH=. $(BIN)/python tools/verdicts.py
 
 bench: $(VENV)/developed ## what the daemon costs, beside what one would run instead

@@ -18,6 +18,8 @@ from tests.verdicts.failures import (
     network,
     parallel,
     processes,
+    reported_gpus,
+    reported_starts,
     support,
     surroundings,
     traps,
@@ -47,6 +49,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "various": various.FAILURES,
     "downloads": downloads.FAILURES,
     "surroundings": surroundings.FAILURES,
+    "reported": (*reported_starts.FAILURES, *reported_gpus.FAILURES),
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

@@ -192,9 +192,8 @@ CAUSES = (
             "not larger than the number of GPUs."
         ),
         signs={
-            r"must be divisible by (?:the )?(?:tensor|pipeline|tp|world|data)": (
-                "vllm/config/model.py since 0.2, config/parallel.py"
-            ),
+            r"must be divisible by (?:the )?(?:tensor|pipeline|expert|decode|world|data"
+            r"|(?i:tp|pp|ep|dcp|pcp)[ _]?)": ("vllm/config/model.py since 0.2, config/parallel.py"),
             r"local_world_size \(\d+\) (?:must be less"
             r"|exceeds)": "vllm/v1/worker/gpu_worker.py since 0.11",
             r"local rank \d+ is out of bounds": "vllm/v1/worker/gpu_worker.py since 0.13",
@@ -279,6 +278,9 @@ CAUSES = (
             r"jinja2\.exceptions\.Template\w*Error|TemplateSyntaxError": "jinja2: a chat template",
             r"Cannot find the config file for|[Ii]nvalid (?:option|argument|choice)": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.2"
+            ),
+            r"invalid literal for int\(\) with base 10: '(?:MIG|GPU)-": (
+                "vllm/platforms/cuda.py, of CUDA_VISIBLE_DEVICES"
             ),
             r"Unsupported model_impl|Unknown load_format|Unsupported (?:speculative|runner)": (
                 "vllm/model_executor/model_loader/default_loader.py since 0.8"

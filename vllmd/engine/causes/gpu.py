@@ -114,6 +114,9 @@ CAUSES = (
         signs={
             r"not supported for the current GPU": "vllm/config/vllm.py since 0.2",
             r"[Bb]float16 is only supported": "vllm/platforms/cuda.py since 0.2",
+            r"Please use (?:Blackwell|Hopper|Ada|Ampere) (?:and|or) (?:above|newer)": (
+                "vllm/model_executor/layers/quantization/modelopt.py 0.9 to 0.30"
+            ),
             r"Minimum capability: \d+": "vllm/config/vllm.py since 0.2",
             r"OutOfResources|out of resource: shared memory": "triton/runtime/errors.py",
             r"FlashAttention only supports Ampere": "flash_attn: csrc/flash_attn/flash_api.cpp",

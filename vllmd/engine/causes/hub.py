@@ -58,6 +58,7 @@ CAUSES = (
             r"RepositoryNotFoundError|RevisionNotFoundError": "huggingface_hub/errors.py",
             r"HFValidationError"
             r"|Repo id must be in the form": "huggingface_hub/utils/_validators.py",
+            r"\b404 Client Error: .*modelscope": "modelscope/hub/errors.py",
             r"is not a local folder (?:and|or) (?:is not )?a valid": "transformers/utils/hub.py",
             r"OfflineModeIsEnabled|offline mode is enabled|outgoing traffic has been disabled": (
                 "huggingface_hub/utils/_http.py and file_download.py"

@@ -85,6 +85,15 @@ CAUSES = (
         told=_library,
     ),
     Cause(
+        name="broken_install",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        starting=True,
+        explanation="A package of this vLLM is not of the version that another one was made for.",
+        advice="Install vLLM anew into an environment of its own ('vllmd engine install').",
+        signs={r"^AttributeError: module '[\w.]+' has no attribute": "Python"},
+    ),
+    Cause(
         name="compiler_missing",
         kind=Kind.CONFIGURATION,
         rank=Rank.STATED,

@@ -165,6 +165,21 @@ CAUSES = (
         told=_kv_advice,
     ),
     Cause(
+        name="kv_cache_too_small",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.NAMED,
+        explanation="This host has less memory free than the engine on CPUs is to take.",
+        advice=(
+            "Lower gpu_memory_utilization, or VLLM_CPU_KVCACHE_SPACE in the engine's env, or free "
+            "memory of this host."
+        ),
+        signs={
+            r"less than (?:the )?desired CPU memory|less than requested memory for kv": (
+                "vllm/v1/worker/cpu_worker.py since 0.10"
+            )
+        },
+    ),
+    Cause(
         name="cuda_out_of_memory",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,

@@ -28,6 +28,8 @@ _FINISHED = re.compile(r"^(Finished server process|Application shutdown complete
 _USAGE = re.compile(
     r"^usage: |^(?:[\w./ -]{1,60}: )?error: (?:unrecognized|argument|ambiguous|the following)"
 )
+_WORK = frozenset({"main", "cmd", "run", "run_server", "run_server_worker"})
+"""Functions that a program is in once its modules are there."""
 _AT_IMPORT = ("ImportError", "ModuleNotFoundError", "SyntaxError")
 
 
@@ -110,4 +112,9 @@ def _after_it_served(entries: Sequence[Entry], thrown: Sequence[Thrown], begin: 
         if index > served and again:
             return index
     imports = (t for t in thrown if t.begin > served and t.is_main and t.before is None)
-    return next((t.begin for t in imports if t.name in _AT_IMPORT), begin)
+    return next((t.begin for t in imports if _at_import(t)), begin)
+
+
+def _at_import(thrown: Thrown) -> bool:
+    """Tell whether a program ended before it did anything but import its modules."""
+    return thrown.name in _AT_IMPORT or _WORK.isdisjoint(thrown.functions)
