@@ -14,8 +14,8 @@
  *   event = 7 0 79                 a new first number is a new event: GPU 0, Xid 79
  *   hang.nvmlDeviceGetPowerUsage = 1       that function never returns
  *   gpu.0.fault.power = abort      asking for that key ends the process; segfault, too; corrupt writes beyond its
- *                                  memory, so that a later call ends it (with stir: the next); hang never returns,
- *                                  and makes the file SCRIPT.hangs
+ *                                  memory, so that a later call ends it (with stir: the next); hang never returns.
+ *                                  Who hangs writes its process id into SCRIPT.hangs
  *   stir = 1                       each function allocates memory
  *
  * What the script does not name is not supported. */
@@ -83,17 +83,23 @@ static void corrupt(void) {
   for (int i = 70000 - 64; i < 70000 + 192; i++) last[i] = 0x55;
 }
 
+/* Say who hangs in SCRIPT.hangs, and never return. */
+static void hang(void) {
+  char path[512];
+  snprintf(path, sizeof path, "%s.hangs", getenv("VLLMD_FAKE_NVML"));
+  FILE *file = fopen(path, "w");
+  if (file) {
+    fprintf(file, "%d", getpid());
+    fclose(file);
+  }
+  for (;;) sleep(3600);
+}
+
 static void fault(const char *kind) {
   if (!strcmp(kind, "abort")) abort();
   if (!strcmp(kind, "segfault")) *(volatile int *)8 = 1;
   if (!strcmp(kind, "corrupt")) corrupt();
-  if (!strcmp(kind, "hang")) {
-    char path[512];
-    snprintf(path, sizeof path, "%s.hangs", getenv("VLLMD_FAKE_NVML"));
-    FILE *file = fopen(path, "w");
-    if (file) fclose(file);
-    for (;;) sleep(3600);
-  }
+  if (!strcmp(kind, "hang")) hang();
 }
 
 static void stir(void) {
@@ -107,7 +113,7 @@ static void maybe_hang(const char *function) {
   char key[128], value[8];
   stir();
   snprintf(key, sizeof key, "hang.%s", function);
-  while (find(key, value, sizeof value)) sleep(3600);
+  if (find(key, value, sizeof value)) hang();
 }
 
 static ret ask_system(const char *key, char *value, size_t size) {

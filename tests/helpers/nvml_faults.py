@@ -1,6 +1,7 @@
 """Both readers of GPUs on the stand-in library, whose calls crash, corrupt memory or hang."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,6 +78,7 @@ class FaultScene:
         monkeypatch.setattr(reader_process, "FIRST_PAUSE_S", 0.01)
         monkeypatch.setattr(reader_process, "CRASH_PAUSE_S", 0.01)
         monkeypatch.setattr(reader_process, "CAREFUL_S", 0.02)
+        monkeypatch.setattr(reader_process, "LAST_LOOK_S", 0.05)
         monkeypatch.setattr(row_guard, "TRIAL_ROUNDS", 3)
         monkeypatch.setattr(row_guard, "TRIAL_LIVES", 0.0)
         self._limits: dict[str, asyncio.Timeout] = {}
@@ -95,18 +97,20 @@ class FaultScene:
         self.last[message["kind"]] = message
         self.count[message["kind"]] = self.count.get(message["kind"], 0) + 1
 
-    def is_late(self, reads: str) -> None:
-        """Let the time limit be over for whoever waits for that reader."""
-        self._limits[reads].reschedule(asyncio.get_running_loop().time())
+    def _late(self) -> None:
+        """Let the time limit be over for whoever waits for a reader that hangs."""
+        hangs = self.hangs.read_text() if self.hangs.exists() else ""
+        for each in (self.readers.fast, self.readers.slow):
+            if each is not None and each.process is not None and str(each.process.pid) == hangs:
+                with contextlib.suppress(RuntimeError):  # it is over
+                    self._limits[each.reads].reschedule(asyncio.get_running_loop().time())
 
-    async def until(self, what: str, ask: Callable[[], bool], reads: str = SLOW) -> None:
+    async def until(self, what: str, ask: Callable[[], bool]) -> None:
         """Wait for something; a reader that hangs meanwhile is late."""
         for _ in range(30_000):
             if ask():
                 return
-            if self.hangs.exists():
-                self.hangs.unlink()
-                self.is_late(reads)
+            self._late()
             await asyncio.sleep(0.002)
         pytest.fail(f"never came: {what}; {self.readers.disabled()} {self.readers.problem}")
 
@@ -117,13 +121,12 @@ class FaultScene:
     async def is_lost_alone(self, call: str, keys: Mapping[str, str], fault: str) -> None:
         """Let a call of GPU 0 fail; wait until it is left out, and all others are read again."""
         guard = self.readers.slow_guard if keys is SLOW_KEYS else self.readers.fast_guard
-        reads = SLOW if keys is SLOW_KEYS else FAST
         self.fake.change_keys({f"gpu.0.fault.{keys[call]}": fault})
         slow = self.readers.slow
         if call in script_keys(ONCE) and slow is not None and slow.process is not None:
             slow.process.kill()  # it is read at the next start
-        await self.until("its end", lambda: RowKey(UUID, call) in guard.left_out, reads)
-        await self.until("calm", lambda: not guard.careful and not guard.searching, reads)
+        await self.until("its end", lambda: RowKey(UUID, call) in guard.left_out)
+        await self.until("calm", lambda: not guard.careful and not guard.searching)
         left = set(guard.left_out)
         for kind in {SLOW, ONCE} if keys is SLOW_KEYS else {FAST}:
             wanted = script_keys(kind)

@@ -30,6 +30,10 @@ FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 CRASH_PAUSE_S = 5.0
 """The longest pause after a source that died or hung: a figure is worth a start each 5 s."""
+SOON_S = 10.0
+"""A reading that is due at once comes within so many seconds."""
+LAST_LOOK_S = 1.0
+"""So much longer is waited for one that is late: it may be we who did not run."""
 CAREFUL_S = 1.0
 """How often the slow set is read until it is known why a source died."""
 STEADY_S = 120.0
@@ -100,6 +104,7 @@ class ReaderProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self._ending: list[subprocess.Popen[bytes]] = []
         self._calls: int | None = None
+        self._crashed = False
         self._left_out: frozenset[RowKey] = frozenset()
         self._released_until: float | None = None
         self._wake = asyncio.Event()
@@ -133,7 +138,7 @@ class ReaderProcess:
                     continue
                 if lived_s >= STEADY_S:
                     pause_s = FIRST_PAUSE_S
-                if problem.reason in ("died", "hung"):
+                if problem.reason == "hung" or self._crashed:
                     pause_s = min(pause_s, CRASH_PAUSE_S)
                 await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -142,12 +147,14 @@ class ReaderProcess:
 
     def _blame(self, problem: ReaderProblem, lived_s: float) -> None:
         """Take note of what a process that died or hung was about to do."""
+        self._crashed = False
         if self.process is None or self._released_until is not None:
             return
-        noted = self.noted()
+        noted, code = self.noted(), self.process.returncode
+        self._crashed = problem.reason == "died" and code is not None and code < 0
         if problem.reason == "hung":
             self._guard.hung(noted.under_way)
-        elif problem.reason == "died" and self.process.returncode not in (None, 0, *_KILLED):
+        elif problem.reason == "died" and code not in (None, 0, *_KILLED):
             self._guard.crashed(noted.called, noted.under_way, lived_s)
 
     def noted(self) -> Calls:
@@ -197,8 +204,7 @@ class ReaderProcess:
             self._set_pace(min(CAREFUL_S, self._every_s))
         while True:
             try:
-                async with self.limit(limit_s):
-                    line = await reader.readline()
+                line = await self._next(reader, limit_s)
                 if not line:
                     return await self._how_it_died(process)
                 message = wire.decode(line)
@@ -211,7 +217,8 @@ class ReaderProcess:
             except _NO_SENSE as error:
                 return ReaderProblem("died", f"the reader does not make sense: {describe(error)}")
             if message["kind"] in ("devices", self.reads):
-                limit_s = self._late_s
+                soon = self._guard.careful or message["kind"] == "devices"
+                limit_s = min(self._late_s, SOON_S) if soon else self._late_s
             if message["kind"] == self.reads:
                 self._works()
                 rounds += 1
@@ -220,6 +227,15 @@ class ReaderProcess:
                     if self._guard.leave_out() != self._left_out:
                         return ReaderProblem(_TRIAL, "other rows are tried")
                     self._set_pace(self._every_s)
+
+    async def _next(self, reader: asyncio.StreamReader, limit_s: float) -> bytes:
+        """Return the next line. Raises: TimeoutError: none came, and none is there."""
+        try:
+            async with self.limit(limit_s):
+                return await reader.readline()
+        except TimeoutError:
+            async with asyncio.timeout(LAST_LOOK_S):
+                return await reader.readline()
 
     def limit(self, seconds: float) -> asyncio.Timeout:
         """Return what ends the wait for a message after so long."""

@@ -30,6 +30,7 @@ def fast(): say('{"v":1,"kind":"fast"}')
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_module, "FIRST_PAUSE_S", 0.05)
     monkeypatch.setattr(link_module, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(link_module, "LAST_LOOK_S", 0.05)
 
 
 class Scene:
@@ -284,6 +285,33 @@ async def pauses_after(script: str, monkeypatch: pytest.MonkeyPatch) -> list[flo
 
 async def test_pause_after_a_crash_grows_to_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await pauses_after("os.abort()", monkeypatch) == [1, 2, 4, 5, 5, 5, 5, 5]
+
+
+async def test_pause_after_a_mistake_of_our_own_grows_to_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No library is there: nothing comes of trying often."""
+    assert (await pauses_after("import nothing_of_that_name", monkeypatch))[-1] == 60
+
+
+async def test_line_that_came_while_nobody_ran_is_not_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The host was suspended, or the daemon was: time is over, and the line is there."""
+    scene = Scene("", late_s=60)
+    reader = asyncio.StreamReader()
+    limits: list[asyncio.Timeout] = []
+
+    def over_at_once(_seconds: float) -> asyncio.Timeout:
+        limits.append(asyncio.timeout(0))
+        return limits[-1]
+
+    monkeypatch.setattr(scene.reader, "limit", over_at_once)
+    asyncio.get_running_loop().call_soon(reader.feed_data, b"late\n")
+    assert await scene.reader._next(reader, 1.0) == b"late\n"
+    assert limits[0].expired()
+    with pytest.raises(TimeoutError):
+        await scene.reader._next(reader, 1.0)
 
 
 async def test_pause_after_a_problem_that_nvml_tells_grows_to_a_minute(

@@ -70,15 +70,8 @@ async def test_wait_for_events_that_hangs_costs_the_events_only(
 ) -> None:
     async with faulty(tmp_path, monkeypatch) as scene:
         events = RowKey("", "xid_events")
-        slow = scene.readers.slow
-        assert slow is not None
-        scene.fake.change_keys({"hang.nvmlEventSetWait_v2": 1, "event": "1 0 79"})
-        for hangs in (1, 2):
-            await scene.until("a hang", lambda: slow.noted().under_way == events)
-            before = slow.figures.starts
-            scene.is_late("slow")
-            await scene.until("another start", has_started(slow, before + 1))
-            assert (events in scene.readers.slow_guard.left_out) == (hangs == 2)
+        scene.fake.change_keys({"hang.nvmlEventSetWait_v2": 1})
+        await scene.until("its end", lambda: events in scene.readers.slow_guard.left_out)
         count = scene.count["slow"]
         await scene.until("readings", lambda: scene.count["slow"] > count + 3)
 
