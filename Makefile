@@ -14,7 +14,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu system-cc build-tools check lint types unit test integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
+.PHONY: help run gpu system-cc build-tools check lint types unit long test integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -53,7 +53,12 @@ types: $(VENV)/developed
 	$(BIN)/mypy
 
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(BIN)/pytest -n 2 --dist worksteal --basetemp=$$folder/t tests/unit && rm -rf $$folder
+	$(SHORT) $(BIN)/pytest -n 2 --dist worksteal -m "not long" --basetemp=$$folder/t \
+			tests/unit && rm -rf $$folder
+
+long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours
+	$(SHORT) $(BIN)/pytest -n 2 --dist worksteal -m long --basetemp=$$folder/t \
+			tests/unit && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
@@ -94,7 +99,7 @@ else
 	@echo "not run: a real vLLM on the GPU (make gpu ENGINE=vllm)"
 endif
 
-test: check integration packaging engine ## everything but what needs a GPU or very long
+test: check long integration packaging engine ## everything but what needs a GPU or very long
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); failures provoked on a real vLLM (make failures)"
 

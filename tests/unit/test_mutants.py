@@ -10,6 +10,8 @@ import pytest
 from tools import mutants
 from tools.mutants import Mutant
 
+pytestmark = pytest.mark.long
+
 SOURCE = '''
 LIMIT_S = 5.0
 

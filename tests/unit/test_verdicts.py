@@ -16,6 +16,8 @@ from tools.verdicts import Verdict, judge, table
 from vllmd.engine.causes.base import Kind
 from vllmd.engine.offline_diagnosis import diagnose_output
 
+pytestmark = pytest.mark.long
+
 CASES = list(cases())
 ENOUGH = 150
 

@@ -27,6 +27,8 @@ from vllmd.demo.adapter import write_adapter
 from vllmd.engine.state_machine import State
 from vllmd.eventlog import log
 
+pytestmark = pytest.mark.long
+
 TABLES = """
 [daemon]
 listen = "127.0.0.1:{exporter}"

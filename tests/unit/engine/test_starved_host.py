@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.starved_host import HOUR_S, simulate
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_starved_host_blames_no_engine_that_is_well_and_misses_no_hang(

@@ -17,6 +17,8 @@ from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgr
 from vllmd.engine.restart.load_slots import LoadingEngine
 from vllmd.engine.state_machine import State
 
+pytestmark = pytest.mark.long
+
 LORA = "ValueError: LoRA rank 32 is greater than max_lora_rank 16."
 SETTINGS = "liveness = { stall_s = 20, diagnose_s = 0 }"
 NEVER_SOON = "initial_s = 3600, max_s = 3600, max_failures = 6"
