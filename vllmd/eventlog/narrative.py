@@ -272,7 +272,7 @@ def _nothing(engine: str, own: Sequence[_Step], state: str | None, now: float) -
         return FailureReport(f"Nothing is known of {engine}: the history has no event of it.")
     ends = [step.at for step in own if isinstance(step.told, EngineExited)]
     since = f"since {moment(own[0].at)}, where its history begins"
-    text = f"{engine} has not failed {since}; it is {state or 'in a state that is not known'}."
+    text = f"{engine} has not failed {since}{f'; it is {state}' if state else ''}."
     if ends:
         text += f" It ended last {_ago(ends[-1], now)} as requested."
     if awaited := _awaited(own):
