@@ -5,11 +5,11 @@ long as a vLLM's can be.
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -23,9 +23,9 @@ VERDICT_S = 60.0
 LEARNED_S = 20.0
 LONG_LOAD_S = float(os.environ.get("VLLMD_GPU_LOAD_S", "300"))
 
-FAULTS = {
-    "a kernel that spins": signal.SIGUSR1,
-    "EngineCore is stopped": signal.SIGSTOP,
+FAULTS: dict[str, Callable[[GpuSite], AbstractContextManager[None]]] = {
+    "EngineCore is stopped": lambda made: made.stopped("chat"),
+    "a kernel that spins": lambda made: made.spinning(),
 }
 
 
@@ -91,9 +91,8 @@ def test_a_hang_is_found_within_a_minute(made: GpuSite, outcome: Outcome, fault:
     before, count = made.site.engine("chat"), made.stalls("chat")
     with PromptLoad(made, "chat", clients=16, prompt=500, tokens=200):
         time.sleep(LEARNED_S)
-        os.kill(made.process("chat", "VLLM::EngineCore"), FAULTS[fault])
         began = time.monotonic()
-        with GpuSampler(made) as sampler:
+        with FAULTS[fault](made), GpuSampler(made) as sampler:
             time.sleep(20)
             shown = made.site.vllmd("status").stdout
             assert "no step" in shown, "the fault has not landed"

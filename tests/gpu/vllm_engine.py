@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import secrets
+import signal
 import statistics
 import subprocess
 import sys
@@ -46,20 +47,32 @@ SMALL = {**LARGE, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_la
 """Qwen3-0.6B's, but for its heads (16)."""
 
 FAULTS_SOURCE = '''
-"""Loaded by vLLM in each of its processes: a signal makes the GPU of the one that gets it spin."""
+"""Loaded by vLLM in each of its processes: the model spins once there is a file `spin` here."""
 
-import signal
+import os
+import threading
+import time
+
+SPIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spin")
 
 
-def spin_on_gpu(*_):
+def spin(*_, **__):
     import torch
 
     while True:  # the next one is queued while one spins, and waited for when the queue is full
         torch.cuda._sleep(2**30)  # clock cycles: half a second
 
 
+def watch():
+    while not os.path.exists(SPIN):
+        time.sleep(0.2)
+    from vllm.v1.worker.gpu_worker import Worker
+
+    Worker.execute_model = spin
+
+
 def register():
-    signal.signal(signal.SIGUSR1, spin_on_gpu)
+    threading.Thread(target=watch, daemon=True).start()
 '''
 ENTRY_POINTS = "[vllm.general_plugins]\nvllmd_faults = vllmd_faults:register\n"
 """Source: vLLM's documentation of its plugin system."""
@@ -204,6 +217,27 @@ class GpuSite:
         titles = {proc.command_line(stat.pid): stat.pid for stat in proc.descendants(shim)}
         (pid,) = [pid for each, pid in titles.items() if each.startswith(title)]
         return pid
+
+    @contextlib.contextmanager
+    def spinning(self) -> Iterator[None]:
+        """Let a kernel spin from the next step of each engine on; a run that begins later is well."""
+        flag = self.folder / "faults" / "spin"
+        flag.touch()
+        try:
+            yield
+        finally:
+            flag.unlink()
+
+    @contextlib.contextmanager
+    def stopped(self, name: str) -> Iterator[None]:
+        """Stop the core of an engine."""
+        pid = self.process(name, "VLLM::EngineCore")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def wait_ready(self, name: str) -> None:
         """Wait until an engine serves; one that failed is not waited for."""
