@@ -220,7 +220,7 @@ class GpuSite:
 
     @contextlib.contextmanager
     def spinning(self) -> Iterator[None]:
-        """Let a kernel spin from the next step of each engine on; a run that begins later is well."""
+        """Let a kernel spin from the next step on; a run that begins later is well."""
         flag = self.folder / "faults" / "spin"
         flag.touch()
         try:
