@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import attrs
 
@@ -18,8 +19,7 @@ MARKS = tuple(
             "ERROR",
             "CRITICAL",
             milestones.TRACEBACK,
-            "atchdog caught collective",
-            "atchdog thread terminated",
+            "atchdog ",
             "Fatal Python error",
             "Segfault encountered",
             "terminate called after",
@@ -48,8 +48,11 @@ WINDOWS = 4
 LINE_BYTES = 16 * 1024
 """A record in JSON has its traceback in one line."""
 
-Placed = tuple[Position, bytes]
-"""A line, and where it begins in the log."""
+FIRST_LINES, LAST_LINES = 2 * WINDOW_LINES, (WINDOWS + 1) * WINDOW_LINES
+"""Of a block in which no line says that the engine ends, more would be forgotten at its end."""
+_FATAL = tuple(map(str.encode, milestones.FATAL))
+Placed = tuple[int, bytes]
+"""A line with its end, and the offset in its file at which it begins."""
 
 
 @attrs.define
@@ -61,12 +64,12 @@ class _Window:
     lines: list[tuple[Position, str]] = attrs.field(factory=list)
     size: int = 0
 
-    def take(self, lines: Sequence[Placed]) -> int:
-        """Take the first of these lines; returns how many there was room for."""
-        for taken, (at, line) in enumerate(lines):
+    def take(self, lines: Sequence[Placed], number: int) -> int:
+        """Take the first of these lines of a file; returns how many there was room for."""
+        for taken, (offset, line) in enumerate(lines):
             if self.full:
                 return taken
-            self.lines.append((at, _text(line)))
+            self.lines.append((Position(number, offset), _text(line)))
             self.size += min(len(line), LINE_BYTES)
         return len(lines)
 
@@ -111,32 +114,35 @@ class FirstErrors:
             self._ready_at = Position(at.number, at.offset + block.rfind(b"\n", 0, found) + 1)
         hinted = not self._over and any(mark in block for mark in HINTS)
         if hinted or self._is_open() or any(mark in block for mark in MARKS):
-            lines = _placed(block, at)
+            lines = _placed(block, at.offset)
             if hinted:
                 hints = [each for each in lines if any(mark in each[1] for mark in HINTS)]
-                self._hints.extend((place, _text(line)) for place, line in hints)
-            self._collect(lines)
+                self._hints.extend((Position(at.number, o), _text(line)) for o, line in hints)
+            self._collect(lines, block, at.number)
 
     def _is_open(self) -> bool:
         return bool(self._windows) and not self._windows[-1].full
 
-    def _collect(self, lines: Sequence[Placed]) -> None:
-        fatal = 0 if self._over else _first_fatal(lines)
+    def _collect(self, lines: Sequence[Placed], block: bytes, number: int) -> None:
+        fatal = 0 if self._over else _first_fatal(lines, block)
         if fatal is None:
-            self._fill(lines)
+            if len(lines) > FIRST_LINES + LAST_LINES:
+                self._fill(lines[:FIRST_LINES], number)
+                lines = lines[-LAST_LINES:]
+            self._fill(lines, number)
             return
         if not self._over:
-            self._fill(lines[:fatal])
+            self._fill(lines[:fatal], number)
             self._over = True
             self._windows.append(_Window(FATAL_LINES, FATAL_BYTES))
-        self._windows[-1].take(lines[fatal:])
+        self._windows[-1].take(lines[fatal:], number)
 
-    def _fill(self, lines: Sequence[Placed]) -> None:
+    def _fill(self, lines: Sequence[Placed], number: int) -> None:
         """Put lines into the window that is open, and open others where an error begins."""
         index = 0
         while index < len(lines):
             if self._is_open():
-                index += self._windows[-1].take(lines[index:])
+                index += self._windows[-1].take(lines[index : index + WINDOW_LINES], number)
                 continue
             start = next((i for i in range(index, len(lines)) if _is_error(lines[i][1])), None)
             if start is None:
@@ -162,22 +168,21 @@ class FirstErrors:
 
 
 def _text(line: bytes) -> str:
-    return line[:LINE_BYTES].decode(errors="replace")
+    return line.rstrip(b"\r\n")[:LINE_BYTES].decode(errors="replace")
 
 
-def _placed(block: bytes, at: Position) -> list[Placed]:
-    lines, offset = [], at.offset
-    for line in block.splitlines(keepends=True):
-        lines.append((Position(at.number, offset), line.rstrip(b"\r\n")))
-        offset += len(line)
-    return lines
+def _placed(block: bytes, offset: int) -> list[Placed]:
+    lines = block.splitlines(keepends=True)
+    return list(zip(accumulate(map(len, lines), initial=offset), lines, strict=False))
 
 
 def _is_error(line: bytes) -> bool:
     return any(mark in line for mark in MARKS[2:]) or _LOUD.match(line) is not None
 
 
-def _first_fatal(lines: Sequence[Placed]) -> int | None:
+def _first_fatal(lines: Sequence[Placed], block: bytes) -> int | None:
+    if not any(words in block for words in _FATAL):
+        return None
     for index, (_, line) in enumerate(lines):
         if _is_error(line) and FATAL.search(line.decode(errors="replace")):
             return index

@@ -111,6 +111,15 @@ def test_run_that_a_script_starts_again_after_its_end_is_the_one_that_counts() -
     assert lines == [banner, CORE + "boom"]
 
 
+def test_block_of_thousands_of_errors_leaves_its_first_and_its_last_ones() -> None:
+    many = [f"{EARLY}ValueError: request {number}" for number in range(9000)]
+    lines = kept([UP, *many], [FATAL, OOM], ["fine"], printed=("fine",))
+    assert lines[1] == many[0]
+    assert lines[-4:] == [many[-1], FATAL, OOM, "fine"]
+    assert lines.index(many[-1]) - lines.index(many[-WINDOW_LINES]) == WINDOW_LINES - 1
+    assert len(lines) < (WINDOWS + 1) * WINDOW_LINES + 5
+
+
 def test_bytes_that_are_kept_have_a_limit() -> None:
     long = CORE + "x" * 2 * LINE_BYTES
     kept_bytes = sum(map(len, kept([UP], *[[long] * 90] * 20, [FATAL], [long] * 90)))
