@@ -127,6 +127,9 @@ class FaultScene:
             slow.process.kill()  # it is read at the next start
         await self.until("its end", lambda: RowKey(UUID, call) in guard.left_out)
         await self.until("calm", lambda: not guard.careful and not guard.searching)
+        often = SLOW if keys is SLOW_KEYS else FAST
+        before = self.count[often]
+        await self.until("readings again", lambda: self.count[often] > before + 1)
         left = set(guard.left_out)
         for kind in {SLOW, ONCE} if keys is SLOW_KEYS else {FAST}:
             wanted = script_keys(kind)
