@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(if $(CI),tools/once-more.sh )$(BIN)/pytest
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 RUN := $(CURDIR)/.run
 # the daemon finds its folders as it does under systemd
@@ -53,26 +54,26 @@ types: $(VENV)/developed
 	$(BIN)/mypy
 
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(BIN)/pytest -n 2 --dist worksteal -m "not long" --basetemp=$$folder/t \
+	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m "not long" --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
 long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours
-	$(SHORT) $(BIN)/pytest -n 2 --dist worksteal -m long --basetemp=$$folder/t \
+	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
-	$(SHORT) $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
+	$(SHORT) $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
 			tests/integration/test_paging.py tests/integration && rm -rf $$folder
 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
-	$(BIN)/pytest tests/engine
+	$(PYTEST) tests/engine
 
 deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
 
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
-	$(BIN)/pytest -n 2 --dist worksteal -m "not machine" tests/packaging
+	$(PYTEST) -n 2 --dist worksteal -m "not machine" tests/packaging
 
 # not a part of `make test`: every start takes a minute there
 machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)

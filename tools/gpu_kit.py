@@ -34,7 +34,7 @@ LEFT_OUT = (
     "vllm/third_party/fmha_sm100/*",
 )  # fmt: skip
 UNUSED = ("pycountry/locales/*", "mistral_common/data/*.json")
-TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-rerunfailures", "openai", "httpx", "hypothesis")
+TEST_TOOLS = ("pytest", "pytest-asyncio", "openai", "httpx", "hypothesis")
 
 PROGRAM = """#!/usr/bin/env python3
 import os
