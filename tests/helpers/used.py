@@ -12,7 +12,7 @@ ELSEWHERE = {
     "vllmd_nvml_problem": "as above",
     "vllmd_nvml_driver_mismatch": "as above",
     "vllmd_gpu_xid_last_timestamp_seconds": "as above",
-    "vllmd_gpu_memory_floor_bytes": "where a GPU shares the host's memory: dashboards/tests/gpu.yml",
+    "vllmd_gpu_memory_floor_bytes": "where a GPU has the host's memory: dashboards/tests/gpu.yml",
     "vllmd_engine_hold_seconds": "of an engine that is held: test_holds.py",
     "vllmd_engine_awaited_memory_bytes": "of an engine that waits for room: test_gpu.py",
     "vllmd_engine_failure_info": "of an engine that died: test_faults.py",
