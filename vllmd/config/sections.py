@@ -111,8 +111,8 @@ class GpuConfig:
         rules.number(0, 0.5),
         0.02,
         help="Where the GPU shares the host's memory (GB10, Jetson): below this share of it "
-        "available, the engine that holds most is drained and started again, twice in an hour "
-        "stopped. 0 turns that off.",
+        "available, the engine that holds most is drained and started again; one that has served "
+        "in between is stopped the second time in an hour. 0 turns that off.",
         reason="2.4 GiB of 120: such a host locks up before the kernel ends a process.",
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
-from vllmd.engine.state_machine import ENDED, ENDING
+from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State
 from vllmd.engine.supervisor import Supervisor
 from vllmd.errors import HeldError
 from vllmd.events.base import emit
@@ -18,6 +18,7 @@ from vllmd.util.parts import Part
 EVERY_S = 1.0
 SELDOM_S = 30.0
 """How often it is asked whether a GPU shares the host's memory."""
+_SERVED = SERVING | {State.UNREACHABLE}
 
 _log = structlog.get_logger()
 
@@ -53,20 +54,23 @@ class HostMemoryGuard:
         shared = [d for d in self._gpus.latest.devices.values() if d.unified]
         if not shared:
             return False
-        values = self._gpus.values(shared[0])
-        available = values.get("memory_free_bytes")
-        floor = self._floor() * values.get("memory_total_bytes", 0.0)
-        if not self._guard.is_low(available, floor, self._clock.monotonic()):
-            self._told = False
-            return True
+        values, read_at = self._gpus.values(shared[0]), self._gpus.latest.read_at
+        available, total = values.get("memory_free_bytes"), values.get("memory_total_bytes", 0.0)
+        floor = self._floor() * total
         states = [each.status.state for each in self._supervisors().values()]
-        if available is not None and not any(state in ENDING for state in states):
-            await self._act(available, floor)
+        if any(state in ENDING for state in states):
+            available = None  # its memory comes back: what is read after that counts
+        low = read_at is not None and self._guard.is_low(available, floor, read_at)
+        if available is None or not low:
+            self._told = False
+        else:
+            await self._act(available, floor, total)
         return True
 
-    async def _act(self, available: float, floor: float) -> None:
+    async def _act(self, available: float, floor: float, total: float) -> None:
         supervisors = self._supervisors()
-        chosen = self._guard.choose(self._holders(supervisors), self._clock.monotonic())
+        holders, now = self._holders(supervisors), self._clock.monotonic()
+        chosen = self._guard.choose(holders, floor - available, total, now)
         if chosen is None and self._told:
             return
         self._told = True
@@ -88,15 +92,18 @@ class HostMemoryGuard:
             status = supervisor.status
             if status.state not in ENDED | ENDING and status.run_id is not None:
                 held = self._gpus.engine_bytes(name) or 0
-                found.append(MemoryHolder(name, held, status.since))
+                serves = status.state in _SERVED
+                found.append(MemoryHolder(name, held, status.since, serves))
         return found
 
 
 async def _end(supervisor: Supervisor, remedy: Remedy) -> None:
     if remedy is Remedy.RESTART:
-        with contextlib.suppress(HeldError):
+        try:
             supervisor.restart()
-            return
+        except HeldError:  # not its fault: the next daemon starts it
+            supervisor.stop()
+        return
     supervisor.stop()
     with contextlib.suppress(OSError):  # the next daemon would start it
         await supervisor.saved()

@@ -225,6 +225,11 @@ class LatestReadings:
         """Resident memory of the readers."""
         return sum(each.rss for each in self._costs.values())
 
+    @property
+    def read_at(self) -> float | None:
+        """When the fast set came last; None if there is none."""
+        return self._values[FAST][0] if FAST in self._values else None
+
     def fresh(self, now: float) -> bool:
         """Tell whether the fast set was read lately."""
         return FAST in self._values and self._young(self._values[FAST][0], FAST, now)

@@ -91,10 +91,52 @@ async def test_engine_that_brings_it_about_again_is_stopped(scene: GuardScene) -
     assert scene.chat.done == ["restart", "stop", "saved"]
 
 
-async def test_engine_that_would_not_start_again_is_stopped(scene: GuardScene) -> None:
+async def test_engine_that_would_not_start_again_is_stopped_until_the_next_daemon(
+    scene: GuardScene,
+) -> None:
     scene.chat.held = True
     await scene.has(1, 4)
-    assert scene.chat.done == ["stop", "saved"]
+    assert scene.chat.done == ["stop"]
+
+
+async def test_engine_that_loads_is_restarted_each_time_and_never_stopped(
+    scene: GuardScene,
+) -> None:
+    for _ in range(3):
+        scene.gpus.becomes("chat", State.LOADING)
+        await scene.has(30)
+        await scene.has(1, 4)
+    assert scene.chat.done == ["restart"] * 3
+
+
+async def test_engines_that_hold_nothing_are_left_alone_and_that_is_told_once(
+    scene: GuardScene,
+) -> None:
+    scene.gpus.holds((G1, 30, 90, Owner.FOREIGN, None))
+    with capture_logs() as logs:
+        await scene.has(1, 10)
+    assert (scene.chat.done, scene.code.done) == ([], [])
+    assert [e["remedy"] for e in logs if e["event"] == GpuHostMemoryLow.name] == ["none"]
+
+
+async def test_one_low_reading_that_is_given_out_for_seconds_counts_once(
+    scene: GuardScene,
+) -> None:
+    await scene.has(1, 1)
+    for _ in range(4):
+        scene.gpus.clock.now += 1
+        assert await scene.guard.look()
+    assert scene.chat.done == []
+
+
+async def test_what_was_read_while_an_engine_ended_ends_no_other(scene: GuardScene) -> None:
+    await scene.has(1, 10)
+    scene.gpus.becomes("chat", State.STOPPED, run_id=None)
+    for _ in range(4):
+        scene.gpus.clock.now += 1
+        assert await scene.guard.look()
+    await scene.has(30)
+    assert (scene.chat.done, scene.code.done) == (["restart"], [])
 
 
 async def test_engine_that_does_not_run_is_left_alone_and_the_low_memory_is_told_once(
