@@ -39,6 +39,7 @@ CANARY_TIMEOUT_S = 3600.0
 _COUNTS = (STEPS, RUNNING, WAITING, PROMPT_TOKENS, GENERATION_TOKENS)
 _FAMILIES = frozenset({STEPS.removesuffix(b"_count"), SLEEP, *_COUNTS})
 _RANK = re.compile(rb'[{,]engine="([^"]*)"')
+_AWAKE = re.compile(rb'sleep_state="awake"')
 _ASLEEP = re.compile(rb'sleep_state="(?:weights_offloaded|discard_all)"')
 
 
@@ -95,14 +96,15 @@ def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, RankProgress], bo
 def _take(family: Family, values: dict[bytes, dict[str, float]]) -> bool:
     """Add the samples of one family to `values`; tell whether one says that a rank sleeps.
 
-    What is no count (not a number, below zero, beyond all measure) is taken for absent.
+    One that sleeps at level 0 (paused, all its memory kept) is awake 0 and nothing else. What is no
+    count (not a number, below zero, beyond all measure) is taken for absent.
     """
     sleeping = False
     for sample in family.samples:
         name = sample[: sample.index(b"{")]
         value = float(sample[sample.rindex(b" ") + 1 :])
         if name == SLEEP:
-            sleeping = sleeping or (value > 0 and _ASLEEP.search(sample) is not None)
+            sleeping = sleeping or (_ASLEEP if value > 0 else _AWAKE).search(sample) is not None
         elif name in values and math.isfinite(value) and 0 <= value <= MOST:
             match = _RANK.search(sample)
             rank = match[1].decode(errors="replace") if match else "0"

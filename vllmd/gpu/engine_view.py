@@ -21,9 +21,13 @@ NOTICEABLE_BYTES = 256 * MIB
 """Less than this in another's hands keeps no engine from starting."""
 RECOVERY = "recovery_action"
 MEMORY = ("memory_total_bytes", "memory_reserved_bytes", "memory_free_bytes")
-ELSEWHERE = ("cpu-offload", "kv-offload", "offload", "kv-transfer", "ec-transfer", "nnodes")
-"""Flags by which a step waits for the host's memory, another engine or another host, with a GPU
-that spins meanwhile. Those of a parallel size beyond this host's GPUs are told by their number."""
+ELSEWHERE = (
+    *("cpu-offload", "kv-offload", "offload", "kv-transfer", "ec-transfer", "nnodes"),
+    *("weight-transfer", "worker-extension"),
+)
+"""Flags by which a step waits for the host's memory, another engine, a trainer or another host,
+with a GPU that spins meanwhile. Those of a parallel size beyond this host's GPUs are told by their
+number."""
 
 
 def view_of(gpus: GpuService, engine: EngineConfig) -> EngineGpus:

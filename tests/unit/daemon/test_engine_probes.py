@@ -64,6 +64,9 @@ def test_parse_reading_ranks_and_sleep() -> None:
         'sleep_state="weights_offloaded"} 0.0', 'sleep_state="weights_offloaded"} 1.0'
     )
     assert parse_reading(page(asleep)).sleeping
+    level_0 = text.replace('sleep_state="awake"} 1.0', 'sleep_state="awake"} 0.0')
+    assert level_0 != text
+    assert parse_reading(page(level_0)).sleeping
 
 
 def test_parse_reading_without_vllms_counts_knows_no_rank() -> None:
@@ -263,7 +266,8 @@ async def test_look_afresh_reads_the_page_of_a_running_server() -> None:
     assert parts.failures() == {}
     assert (fresh.answer, fresh.canary) == (PageAnswer.PAGE, True)
     assert dict(fresh.ranks) == {"0": RankProgress(117, 0, 0, 378)}
-    assert [a.split(" HTTP")[0] for a in asked] == ["POST /v1/completions", "GET /metrics"]
+    lines = [a.split(" HTTP")[0] for a in asked]
+    assert lines == ["POST /v1/completions", "GET /metrics", "GET /is_paused"]
     assert "authorization: Bearer secret" in asked[0]
 
 

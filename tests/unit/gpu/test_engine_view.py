@@ -171,7 +171,13 @@ def test_traces_say_nothing_where_a_part_of_the_engine_is_not_seen(
     scene = GpuScene(tmp_path, monkeypatch)
     scene.holds((G2, 21, 20, Owner.ENGINE, "code"))
     assert view(scene, "code").traces(0.0, 5.0) is None, "one of its two workers is elsewhere"
-    for flags in ("cpu-offload-gb = 10", 'kv-transfer-config = "{}"', "nnodes = 2"):
+    for flags in (
+        "cpu-offload-gb = 10",
+        'kv-transfer-config = "{}"',
+        "nnodes = 2",
+        'weight-transfer-config = "{}"',
+        'worker-extension-cls = "rl.Update"',
+    ):
         folder = tmp_path / flags[:3]
         folder.mkdir()
         scene = GpuScene(folder, monkeypatch, TEXT.replace("tensor-parallel-size = 2", flags))

@@ -42,6 +42,8 @@ class FreshLook:
     """Whether it answered at all, a page or not."""
     canary: bool = False
     """Whether it answered a canary."""
+    paused: bool = False
+    """Whether it says that it was paused, so that no step is to be expected."""
     problem: str = ""
 
 
@@ -49,11 +51,12 @@ def confirms(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:
     """Tell whether a fresh look shows the same as the reading that an engine was found stalled by.
 
     Silence is confirmed by silence; standing still by the very same counts of steps and tokens,
-    with requests left; a canary without an answer also by none to a second one.
+    with requests left; a canary without an answer also by none to a second one. One that says that
+    it is paused is not stalled.
     """
     if first.answer is not PageAnswer.PAGE:
         return not fresh.answered and fresh.answer in (PageAnswer.NONE, PageAnswer.REFUSED)
-    if fresh.answer is not PageAnswer.PAGE or assessment.rank is None:
+    if fresh.answer is not PageAnswer.PAGE or fresh.paused or assessment.rank is None:
         return False
     if assessment.rank == RANK:
         before = {name: (r.steps, r.tokens) for name, r in first.ranks.items() if name != RANK}
@@ -106,7 +109,8 @@ def _detector(said: dict[str, Any], read: Callable[[str], Mapping[str, RankProgr
     if answer in ("page", "other"):
         ranks = read(said["page"])
         known = PageAnswer.PAGE if answer == "page" else PageAnswer.NONE
-        return FreshLook(known, ranks, answered=True, canary=canary)
+        paused = said.get("paused") is True
+        return FreshLook(known, ranks, answered=True, canary=canary, paused=paused)
     if answer == "unknown":
         return FreshLook(PageAnswer.UNKNOWN, problem=f"it could not be asked: {said['problem']}")
     if said["late_s"] > LATE_S and answer != "refused":

@@ -130,8 +130,26 @@ def parse(response: bytes) -> tuple[int, bytes]:
         body = body[length + 2 :]
 
 
+def is_paused(host: str, port: int, limit_s: float, late: Lateness) -> bool:
+    """Tell whether an engine says that it was paused; whatever else comes says nothing.
+
+    Source: vLLM's `GET /is_paused`, which a server has or has not.
+    """
+    try:
+        status, body = parse(
+            ask({"method": "GET", "path": "/is_paused"}, host, port, limit_s, late)
+        )
+        said = json.loads(body)
+    except (OSError, ValueError, IndexError):
+        return False
+    return status == 200 and isinstance(said, dict) and said.get("is_paused") is True
+
+
 def look(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Ask for the canary, if one is wanted, then for the page; say what came of both."""
+    """Ask for the canary, if one is wanted, then for the page; say what came of both.
+
+    One with a page is asked whether it is paused, too.
+    """
     late = Lateness()
     late.seconds = max(0.0, time.monotonic() - wanted["asked_at"] - wanted["start_s"])
     said: dict[str, Any] = {"version": VERSION, "page": "", "status": 0, "canary": False}
@@ -154,6 +172,7 @@ def look(wanted: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:  # of this host: no address, no descriptor
         said["answer"], said["problem"] = "unknown", repr(error)
     said["late_s"] = late.seconds
+    said["paused"] = said["answer"] == "page" and is_paused(*where)
     return said
 
 

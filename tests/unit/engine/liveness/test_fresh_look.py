@@ -23,9 +23,9 @@ FIRST = Reading(
 IDLE = Reading(0.0, PageAnswer.PAGE, {"0": RankProgress(7, 0, 0, 100), RANK: RankProgress(0, 1, 0)})
 
 
-def page(*ranks: RankProgress, canary: bool = False) -> FreshLook:
+def page(*ranks: RankProgress, canary: bool = False, paused: bool = False) -> FreshLook:
     named = {str(n): rank for n, rank in enumerate(ranks)}
-    return FreshLook(PageAnswer.PAGE, named, answered=True, canary=canary)
+    return FreshLook(PageAnswer.PAGE, named, answered=True, canary=canary, paused=paused)
 
 
 @pytest.mark.parametrize("first", [PageAnswer.NONE, PageAnswer.REFUSED])
@@ -43,6 +43,7 @@ def test_confirms_silence_by_silence_only(first: PageAnswer) -> None:
     [
         (page(RankProgress(7, 1, 0, 100), RankProgress(10, 0, 0, 6)), True),
         (page(RankProgress(7, 0, 2, 100)), True),
+        (page(RankProgress(7, 1, 0, 100), paused=True), False),
         (page(RankProgress(8, 1, 0, 100)), False),
         (page(RankProgress(7, 1, 0, 101)), False),
         (page(RankProgress(7, 0, 0, 100)), False),
@@ -63,6 +64,7 @@ def test_confirms_standing_still_by_the_same_counts_with_requests(
     [
         (page(RankProgress(7, 0, 0, 100)), True),
         (page(RankProgress(7, 0, 0, 100), canary=True), False),
+        (page(RankProgress(7, 0, 0, 100), paused=True), False),
         (page(RankProgress(8, 0, 0, 101)), False),
         (FreshLook(PageAnswer.NONE), False),
     ],
@@ -119,6 +121,12 @@ async def test_look_takes_what_was_said_for_what_it_is_worth(
     fresh = await seen(says(said))
     assert (fresh.answer, fresh.answered) == (answer, answered)
     assert bool(fresh.problem) is (answer is PageAnswer.UNKNOWN)
+
+
+@pytest.mark.parametrize("paused", [True, False])
+async def test_look_tells_an_engine_that_is_paused(paused: bool) -> None:
+    fresh = await seen(says(line(answer="page", paused=paused)))
+    assert fresh.paused is paused
 
 
 async def test_look_process_that_cannot_be_started_knows_nothing() -> None:

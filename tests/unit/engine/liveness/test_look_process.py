@@ -24,7 +24,10 @@ PAGE = b"# TYPE a counter\nvllm:a 1\nvllm:b 2\n" + b"x 1\n" * 10_000
 
 @contextmanager
 def serving(
-    answer: bytes, status: int = 200, after_s: float = 0.0
+    answer: bytes,
+    status: int = 200,
+    after_s: float = 0.0,
+    paused: tuple[int, bytes] = (404, b"{}"),
 ) -> Iterator[tuple[int, list[str]]]:
     asked: list[str] = []
 
@@ -34,10 +37,11 @@ def serving(
             body = self.rfile.read(length).decode()
             asked.append(f"{self.path} {self.headers.get('authorization', '')} {body}")
             time.sleep(after_s)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
+            code, said = paused if self.path == "/is_paused" else (status, answer)
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(said)
 
         do_POST = do_GET  # noqa: N815 - a name of http.server
 
@@ -95,8 +99,26 @@ def test_look_canary_is_sent_and_its_answer_noted() -> None:
     }
     with serving(PAGE) as (port, asked):
         said = look(wanted(port, canary=canary))
-    assert asked == ['/v1/completions Bearer k {"prompt":"1"}', "/metrics  "]
+    assert asked == ['/v1/completions Bearer k {"prompt":"1"}', "/metrics  ", "/is_paused  "]
     assert (said["canary"], said["answer"]) == (True, "page")
+
+
+@pytest.mark.parametrize(
+    ("answered", "paused"),
+    [
+        ((200, b'{"is_paused": true}'), True),
+        ((200, b'{"is_paused": false}'), False),
+        ((200, b'{"is_paused": "true"}'), False),
+        ((404, b'{"is_paused": true}'), False),
+        ((200, b"[true]"), False),
+        ((200, b"\xff no JSON"), False),
+        ((200, b""), False),
+    ],
+)
+def test_look_asks_whether_the_engine_is_paused(answered: tuple[int, bytes], paused: bool) -> None:
+    with serving(PAGE, paused=answered) as (port, _):
+        said = look(wanted(port))
+    assert (said["answer"], said["paused"]) == ("page", paused)
 
 
 def test_look_that_began_late_says_so() -> None:
