@@ -57,7 +57,7 @@ def assemble(
         memory=context.gpu.has_room,
     )
     room = before.room if before else RoomGate(engine_state, context.clock)
-    room.use(engine, context.gpu)
+    room.use(engine, command.hash, context.gpu)
     return Assembly(
         Runs(engine, command, engine_state, context),
         IncidentRecorder(

@@ -71,6 +71,8 @@ class EngineState:
         self._no_step_since: float | None = None
         self.room_wait: MemoryWait | None = None
         """What a start waits for that is to be made."""
+        self.starts_short = False
+        """Whether this start is made although too little GPU memory seems to be free."""
         self._retry_at: Moment | None = None
         self._time_of_day_s = clock.time() - clock.monotonic()
 
@@ -190,7 +192,7 @@ class EngineState:
         self._run_states.forget()
         self._ready_at = None
         self.phase = None
-        self.start_fails = False
+        self.start_fails = self.starts_short = False
         self.sizes = {}
         self.requests = self._no_step_since = None
 
@@ -271,6 +273,9 @@ class EngineState:
             self.start_duration_s = now - min(self.phases.values())
             took = self.phase_durations()
             known.starts = durations.remembered(known.starts, self._command_hash, took)
+        if self.starts_short:
+            known.note_short_start(self._command_hash)
+        self.starts_short = False
         known.past = proven(known.past, self._command_hash)
         self.to(Trigger.ANSWERED)
 

@@ -20,6 +20,11 @@ class Shortage:
     sure: bool
     """Whether vLLM would refuse whatever its own context takes."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The holders without how much each holds, which changes with every look."""
+        return frozenset(holder.rpartition(": ")[0] or holder for holder in self.holders)
+
 
 @attrs.define
 class MemoryWait:
@@ -27,8 +32,12 @@ class MemoryWait:
 
     shortage: Shortage
     since: float
+    limit_s: float
+    """How long such a shortage is waited for."""
     until: float
     """When the engine is started all the same."""
+    lengthened: bool = False
+    """Whether that was put off: once at most, for a shortage that comes and goes is not sure."""
     looks: int = 0
     words: str | None = None
     """What was said of it; None if nothing was yet."""

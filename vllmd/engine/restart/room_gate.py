@@ -1,15 +1,17 @@
 """No start without room: an engine that would find too little GPU memory waits, and says for whom.
 
 vLLM would load for half a minute and refuse to start. But an estimate may be wrong, and then
-waiting is the outage: a shortage that is not sure is waited for two minutes only, and no wait is
-longer than `restart.room_wait_s`; then the engine is started all the same. So it is by
-`vllmd start`.
+waiting is the outage: a shortage that is not sure, or is not any more, is waited for two minutes
+only, and no wait is longer than `restart.room_wait_s`; then the engine is started all the same. So
+it is by `vllmd start`. A command that became ready in such a start is one for which the estimate is
+wrong: no shortage is sure from then on, and after the second time none is waited for.
 """
 
 import time
 
 from vllmd.config.model import EngineConfig
 from vllmd.engine.engine_state import EngineState
+from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import EngineGpus, MemoryWait, Shortage
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineRoomAwaited, EngineRoomWaitEnded
@@ -17,8 +19,8 @@ from vllmd.util.clock import Clock
 from vllmd.util.units import MINUTE_S, format_bytes
 
 UNSURE_WAIT_S = 2 * MINUTE_S
-PROOFS = frozenset({"vram_held", "cuda_out_of_memory"})
-"""Causes of an end that prove a shortage which was not sure."""
+WRONG_TWICE = 2
+"""So many starts against the estimate that became ready, and no shortage is waited for."""
 FIRST_S = 5.0
 """How long the first readings are waited for after the daemon's start; they take a second."""
 SEEN_TWICE = 2
@@ -33,9 +35,10 @@ class RoomGate:
         self._clock = clock
         self._made_at = clock.monotonic()
 
-    def use(self, engine: EngineConfig, gpu: EngineGpus) -> None:
+    def use(self, engine: EngineConfig, command_hash: str, gpu: EngineGpus) -> None:
         """Say what the next start is of, and who knows of room."""
         self._engine = engine
+        self._command_hash = command_hash
         self._gpu = gpu
 
     def look(self) -> str | None:
@@ -48,19 +51,21 @@ class RoomGate:
             return ""
         state, wait = self._state, self._state.room_wait
         shortage = self._gpu.shortage() if self._engine.restart.room_wait_s else None
+        state.starts_short = shortage is not None
         if shortage is None:
             self.end("there is room")
             return None
-        now = self._clock.monotonic()
+        now, limit_s = self._clock.monotonic(), self._limit_s(shortage)
         if wait is None:
-            wait = state.room_wait = MemoryWait(shortage, now, now + self._limit_s(shortage))
+            wait = state.room_wait = MemoryWait(shortage, now, limit_s, now + limit_s)
+        changed = self._follow(wait, limit_s, now) or wait.shortage.names != shortage.names
         if wait.requested or now >= wait.until:
             self.end("a start was requested" if wait.requested else "it waited long enough")
             return None
         wait.looks += 1
         if wait.looks < SEEN_TWICE:
             return ""
-        if wait.words is None or wait.shortage.holders != shortage.holders:
+        if wait.words is None or changed:
             wait.words = self._words(shortage, wait.until - now)
             emit(
                 state.log,
@@ -89,14 +94,26 @@ class RoomGate:
             if self._state.problem == wait.words:
                 self._state.problem = None
 
+    def _follow(self, wait: MemoryWait, limit_s: float, now: float) -> bool:
+        """Wait until another time if the shortage has become another; tell whether it has."""
+        longer = limit_s > wait.limit_s
+        if limit_s == wait.limit_s or (longer and wait.lengthened):
+            return False
+        wait.lengthened = wait.lengthened or longer
+        wait.limit_s = limit_s
+        wait.until = min(wait.since + self._engine.restart.room_wait_s, now + limit_s)
+        return True
+
     def _limit_s(self, shortage: Shortage) -> float:
         """Return how long to wait; shorter if vLLM might start, or was never seen on a GPU."""
         known, most_s = self._state.known, self._engine.restart.room_wait_s
-        last = known.last_exit
-        if last is not None and last.diagnosis is not None and last.diagnosis.cause in PROOFS:
-            return most_s
+        unsure_s = min(UNSURE_WAIT_S, most_s)
+        refused = _refused_for_memory(known.last_exit)
+        wrong = known.short_starts.get(self._command_hash, 0)
+        if wrong:
+            return unsure_s if refused or wrong < WRONG_TWICE else 0.0
         on_gpus = any(work.on_gpus for work in known.work.values())
-        return most_s if shortage.sure and on_gpus else min(UNSURE_WAIT_S, most_s)
+        return most_s if refused or (shortage.sure and on_gpus) else unsure_s
 
     def _words(self, shortage: Shortage, left_s: float) -> str:
         held = "; ".join(shortage.holders) or "processes that cannot be seen from here"
@@ -106,3 +123,14 @@ class RoomGate:
             f"GPU {shortage.gpu}, held by {held}. It starts as soon as there is room, at {latest} "
             f"at the latest; 'vllmd start {self._engine.name}' starts it all the same"
         )
+
+
+def _refused_for_memory(end: Exit | None) -> bool:
+    """Tell whether a run ended so that it proves a shortage, sure or not.
+
+    One that ran out of memory while it served does not: it had started.
+    """
+    if end is None or end.diagnosis is None:
+        return False
+    cause = end.diagnosis.cause
+    return cause == "vram_held" or (cause == "cuda_out_of_memory" and end.phase is not None)

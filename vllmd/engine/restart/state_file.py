@@ -10,7 +10,7 @@ import attrs
 from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.liveness.work_baseline import WorkBaseline
-from vllmd.engine.loading.durations import Starts
+from vllmd.engine.loading.durations import KEPT_COMMANDS, Starts
 from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.util.disk_thread import DiskWork, at_once
@@ -39,6 +39,15 @@ class RestartState:
     starts: Starts = attrs.field(factory=dict)
     work: dict[str, WorkBaseline] = attrs.field(factory=dict)
     """What the engine shows when it works, by the hash of its command, the newest last."""
+    short_starts: dict[str, int] = attrs.field(factory=dict)
+    """Starts that became ready although too little GPU memory seemed to be free, by the hash of
+    the command, the newest last: the estimate is wrong for it."""
+
+    def note_short_start(self, command_hash: str) -> None:
+        """Note one more; the oldest commands are forgotten."""
+        count = self.short_starts.pop(command_hash, 0) + 1
+        kept = list(self.short_starts.items())[1 - KEPT_COMMANDS :]
+        self.short_starts = {**dict(kept), command_hash: count}
 
 
 class RestartStateFile:
@@ -79,6 +88,7 @@ def _to_json(known: RestartState) -> dict[str, Any]:
         "cache_moved": known.cache_moved,
         "starts": known.starts,
         "work": {command: work.to_json() for command, work in known.work.items()},
+        "short_starts": dict(known.short_starts),
     }
 
 
@@ -113,6 +123,9 @@ def _from_json(record: Mapping[str, Any]) -> RestartState:
         work={
             str(command): WorkBaseline.from_json(each)
             for command, each in record.get("work", {}).items()
+        },
+        short_starts={
+            str(command): int(count) for command, count in record.get("short_starts", {}).items()
         },
     )
 

@@ -12,8 +12,10 @@ from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.work_baseline import WorkBaseline
+from vllmd.engine.process.run_state import Endpoint, Run
 from vllmd.engine.restart.room_gate import UNSURE_WAIT_S, RoomGate
 from vllmd.engine.restart.state_file import RestartStateFile
+from vllmd.engine.state_machine import State, Trigger
 from vllmd.events.engine import EngineRoomAwaited, EngineRoomWaitEnded
 from vllmd.util.units import GIB
 
@@ -40,7 +42,7 @@ class Scene:
         self.state = EngineState("chat", self.clock, RestartStateFile(folder / "chat.json"))
         self.state.known.work["hash"] = WorkBaseline(idle_watts=120.0)
         self.gate = RoomGate(self.state, self.clock)
-        self.gate.use(engine(text), self.gpus)
+        self.gate.use(engine(text), "hash", self.gpus)
 
     def looks(self) -> str | None:
         """Look a second later."""
@@ -50,6 +52,22 @@ class Scene:
     def waits_s(self, most_s: int = 3600) -> int:
         """Return for how many looks, a second apart, it waits."""
         return next((n for n in range(most_s) if self.looks() is None), most_s)
+
+    def becomes_ready(self) -> None:
+        """Start it, and let it serve."""
+        self.state.spawned(Run("r", "hash", Endpoint.of(engine())), seen=True)
+        for event in (Trigger.START, Trigger.SPAWNED):
+            self.state.to(event)
+        self.state.ready()
+
+    def ends(self, **more: Any) -> None:
+        """Let the run end."""
+        self.state.ended(Exit("1", False, at=1.0, run_id="r", **more))
+        self.state.state = State.STOPPED
+
+
+def _diagnosis(cause: str) -> Diagnosis:
+    return Diagnosis(cause, Kind.TRANSIENT, "It broke.", "Mend it.")
 
 
 def test_gate_is_open_where_there_is_room_or_nobody_knows(tmp_path: Path) -> None:
@@ -122,6 +140,7 @@ def test_gate_other_holders_are_said_anew_and_other_amounts_are_not(tmp_path: Pa
         (UNSURE, "", None, UNSURE_WAIT_S),
         (UNSURE, "", "engine_core_died", UNSURE_WAIT_S),
         (UNSURE, "", "vram_held", 1800),
+        (UNSURE, "", "cuda_out_of_memory", UNSURE_WAIT_S),
         (MISSING, "restart = { room_wait_s = 60 }", None, 60),
         (UNSURE, "restart = { room_wait_s = 60 }", None, 60),
         (MISSING, "restart = { room_wait_s = 0 }", None, 0),
@@ -133,11 +152,94 @@ def test_gate_wrong_estimate_holds_no_engine_for_ever(
     scene = Scene(tmp_path, text)
     scene.gpus.missing = missing
     if cause is not None:
-        found = Diagnosis(cause, Kind.TRANSIENT, "It broke.", "Mend it.")
-        scene.state.known.last_exit = Exit("1", False, at=1.0, run_id="r", diagnosis=found)
+        scene.ends(diagnosis=_diagnosis(cause))
     if cause == "no_gpu_seen":
         scene.state.known.work.clear()
     assert scene.waits_s() == wait_s
+
+
+def test_gate_out_of_memory_while_it_loaded_proves_a_shortage(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.gpus.missing = UNSURE
+    scene.ends(diagnosis=_diagnosis("cuda_out_of_memory"), phase="weights")
+    assert scene.waits_s() == 1800
+
+
+@pytest.mark.parametrize("requested", [False, True])
+def test_gate_learns_from_starts_that_became_ready_against_the_estimate(
+    tmp_path: Path, requested: bool
+) -> None:
+    scene = Scene(tmp_path)
+    for wait_s in (1800, UNSURE_WAIT_S, 0, 0):
+        if requested and wait_s:
+            scene.looks()
+            scene.gate.open()
+            assert scene.looks() is None
+        else:
+            assert scene.waits_s() == wait_s
+        scene.becomes_ready()
+        scene.ends()
+    scene.gate.use(engine(), "another", scene.gpus)
+    assert scene.waits_s() == 1800, "another command takes another share, maybe elsewhere"
+
+
+def test_gate_learns_nothing_from_a_start_with_room_or_one_that_fails(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert scene.waits_s() == 1800
+    scene.ends()
+    scene.gpus.missing = None
+    assert scene.looks() is None
+    scene.becomes_ready()
+    scene.ends()
+    scene.gpus.missing = MISSING
+    assert scene.waits_s() == 1800
+
+
+def test_gate_refusal_after_all_makes_it_wait_again_but_not_for_long(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.state.known.short_starts["hash"] = 2
+    assert scene.waits_s() == 0
+    scene.ends(diagnosis=_diagnosis("vram_held"), phase="weights")
+    assert scene.waits_s() == UNSURE_WAIT_S
+
+
+def test_gate_shortage_that_is_not_sure_any_more_is_waited_for_two_minutes_only(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    for _ in range(100):
+        first = scene.looks()
+    scene.gpus.missing = UNSURE
+    assert scene.looks() != first, "it starts earlier than was said"
+    assert scene.waits_s() == UNSURE_WAIT_S - 1
+
+
+def test_gate_shortage_that_becomes_sure_is_waited_for_longer_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.gpus.missing = UNSURE
+    for _ in range(100):
+        scene.looks()
+    scene.gpus.missing = MISSING
+    assert scene.waits_s() == 1800 - 100
+    scene = Scene(tmp_path / "comes and goes")
+    with capture_logs() as logs:
+        for second in range(200):
+            scene.gpus.missing = (MISSING, UNSURE)[second % 2]
+            if scene.looks() is None:
+                break
+    assert second < 130
+    assert len([entry for entry in logs if entry["event"] == EngineRoomAwaited.name]) <= 4
+
+
+def test_gate_holder_that_grows_is_said_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    with capture_logs() as logs:
+        for second in range(100):
+            holders = (f"nginx: worker (pid 7): {second}.0 GiB", f"b: {99 - second}.0 GiB")
+            order = holders if second > 49 else holders[::-1]
+            scene.gpus.missing = attrs.evolve(MISSING, holders=order)
+            scene.looks()
+    assert [entry["event"] for entry in logs] == [EngineRoomAwaited.name]
 
 
 def test_gate_opens_for_a_start_that_was_requested_and_waits_again_after_it(

@@ -3,6 +3,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,7 @@ KNOWN = RestartState(
     first_failure=END,
     cache_moved=True,
     work={"h2": WorkBaseline(3.0, 1.0, Least([0.1, 0.2], [300.0, 310.5]), idle_watts=119.5)},
+    short_starts={"h2": 2},
     starts={"h2": [{"spawn": 1.0, "weights": 20.5}]},
 )
 
@@ -47,6 +49,22 @@ def test_save_and_load_are_each_others_inverse(tmp_path: Path) -> None:
     assert RestartStateFile(path).load() == KNOWN
     RestartStateFile(path).save(RestartState())
     assert RestartStateFile(path).load() == RestartState()
+
+
+def test_load_older_file_has_no_starts_against_the_estimate(tmp_path: Path) -> None:
+    path = tmp_path / "chat.json"
+    RestartStateFile(path).save(KNOWN)
+    record = json.loads(path.read_text())
+    del record["short_starts"]
+    path.write_text(json.dumps(record))
+    assert RestartStateFile(path).load() == attrs.evolve(KNOWN, short_starts={})
+
+
+def test_note_short_start_forgets_the_oldest_commands() -> None:
+    known = RestartState()
+    for command in ("a", "b", "a", "c", "d", "e"):
+        known.note_short_start(command)
+    assert known.short_starts == {"a": 2, "c": 1, "d": 1, "e": 1}
 
 
 def test_load_nothing_is_nothing_known_and_says_nothing(tmp_path: Path) -> None:
