@@ -126,7 +126,7 @@ class FaultScene:
         if call in script_keys(ONCE) and slow is not None and slow.process is not None:
             slow.process.kill()  # it is read at the next start
         await self.until("its end", lambda: RowKey(UUID, call) in guard.left_out)
-        await self.until("calm", lambda: not guard.careful and not guard.searching)
+        await self.until("calm", lambda: not guard.careful)
         often = SLOW if keys is SLOW_KEYS else FAST
         before = self.count[often]
         await self.until("readings again", lambda: self.count[often] > before + 1)

@@ -5,7 +5,8 @@ reader ended twice is left out. But a call that writes beyond its memory may be 
 later one ends the process. Then leaving out the row that was under way helps nothing: another is
 next. Two signs say so: a row is left out, and soon another row crashes; or several runs end soon,
 each in another place. Then the rows are halved: one half is read, and what happens says in which
-half the culprit is. Only what is proven so stays left out.
+half the culprit is. Only what is proven so stays left out: the last suspect is read once more, and
+if it does not crash then, nothing is left out.
 
 While it is not known why a run ended, rows are read more often (`careful`): then it is known soon.
 """
@@ -61,11 +62,6 @@ class RowGuard:
         self.careful = False
         """Whether rows are to be read often, until a trial is passed."""
 
-    @property
-    def searching(self) -> bool:
-        """Whether rows are left out for a trial only."""
-        return self._search is not None
-
     def leave_out(self) -> frozenset[RowKey]:
         """Return what the next run is not to ask for."""
         search = self._search
@@ -105,11 +101,16 @@ class RowGuard:
 
     def passed(self, called: Sequence[RowKey]) -> None:
         """Take note that it has; in a search the next trial is due, and `leave_out` another."""
-        if (search := self._search) is None:
+        search = self._search
+        if search is None or not search.out:
+            self._search = None
             self._calm()
+            return
+        lived = attrs.evolve(search, out=(), cleared=search.cleared.union(called))
+        if len(search.out) == 1:  # it was not seen to do it
+            self._search = lived
         else:
-            cleared = search.cleared.union(called)
-            self._divide(search.out, attrs.evolve(search, out=(), cleared=cleared))
+            self._divide(search.out, lived)
 
     def _ends_soon(self, lived_s: float) -> None:
         if lived_s >= SHORT_S:

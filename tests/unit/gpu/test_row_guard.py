@@ -92,7 +92,7 @@ def test_row_during_which_it_ended_twice_is_left_out_and_told() -> None:
     assert not played.guard.left_out, "once may be chance"
     played.run()
     assert played.told == [(ROWS[3], CRASHED)]
-    assert not played.guard.searching
+    assert played.guard.leave_out() == {ROWS[3]}
 
 
 def test_row_whose_leaving_out_does_not_help_is_read_again() -> None:
@@ -119,6 +119,27 @@ def test_end_outside_of_all_calls_leaves_nothing_out_until_it_goes_on() -> None:
     assert guard.leave_out() == frozenset()
     guard.crashed(ROWS, None, 15.0)
     assert len(guard.leave_out()) == len(ROWS) // 2
+
+
+@pytest.mark.parametrize("lived_s", [5.0, 500.0])
+def test_crashes_that_come_no_more_leave_nothing_out(lived_s: float) -> None:
+    played = Played([], at_once)
+    for number in (5, 17, 23):
+        played.guard.crashed(ROWS, ROWS[number], lived_s)
+    assert played.guard.leave_out(), "a search"
+    played.lives()
+    assert played.guard.leave_out() == frozenset()
+    assert not played.guard.careful
+    assert played.told == []
+
+
+@pytest.mark.parametrize("guilty", [ROWS[0], ROWS[-1]], ids=["first", "last"])
+def test_last_suspect_of_a_search_is_read_once_more(guilty: RowKey) -> None:
+    played = Played([guilty], lambda asked, bad: asked[-1] if bad & set(asked) else None)
+    for number in (5, 17, 23):
+        played.guard.crashed(ROWS, ROWS[number], 5.0)
+    played.lives()
+    assert played.told == [(guilty, FOUND)]
 
 
 def test_library_that_ends_before_any_row_costs_no_row() -> None:
