@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-PARALLEL_FLAGS = ("tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size")
+PARALLEL_FLAGS = (
+    "tensor-parallel-size",
+    "pipeline-parallel-size",
+    "prefill-context-parallel-size",
+    "data-parallel-size",
+)
 
 
 def visible_gpus(env: Mapping[str, str]) -> tuple[str, ...] | None:
@@ -20,7 +25,8 @@ def visible_gpus(env: Mapping[str, str]) -> tuple[str, ...] | None:
 def gpus_used(flags: Mapping[str, Any]) -> int:
     """Return how many GPUs an engine with these flags of vLLM uses on its host, at most.
 
-    Source: vllm/config/parallel.py: tensor times pipeline for each data-parallel rank.
+    Source: vllm/config/parallel.py: tensor times pipeline times prefill context, for each
+    data-parallel rank.
     """
     count = 1
     for name in PARALLEL_FLAGS:

@@ -20,6 +20,8 @@ from vllmd.util.units import MIB, format_bytes
 NOTICEABLE_BYTES = 256 * MIB
 """Less than this in another's hands keeps no engine from starting."""
 RECOVERY = "recovery_action"
+CONFIG_FILE = "config"
+"""The flag for a file of flags, which may name another share of the memory."""
 MEMORY = ("memory_total_bytes", "memory_reserved_bytes", "memory_free_bytes")
 ELSEWHERE = (
     *("cpu-offload", "kv-offload", "offload", "kv-transfer", "ec-transfer", "nnodes"),
@@ -70,7 +72,10 @@ class ReadEngineGpus(EngineGpus):
         return not self._engine.is_stand_in and gpus.latest.success_at is None and begins
 
     def shortage(self) -> Shortage | None:
-        """Tell what is missing for a start now, on the GPU where most is; a stand-in needs none."""
+        """Tell what is missing for a start now, on the GPU where most is; a stand-in needs none.
+
+        A GPU that is divided says nothing: an engine gets one of its instances, not all of it.
+        """
         engine, gpus = self._engine, self._gpus
         if engine.is_stand_in:
             return None
@@ -79,7 +84,8 @@ class ReadEngineGpus(EngineGpus):
         missing = 0
         for device in self._devices():
             values = gpus.values(device)
-            if not all(key in values for key in MEMORY):
+            divided = any(each.parent == device.uuid for each in gpus.latest.devices.values())
+            if divided or not all(key in values for key in MEMORY):
                 continue
             total, reserved, free = (values[key] for key in MEMORY)
             margin = fit.margin_bytes(total=total, reserved=reserved, free=free, own=0, share=share)
@@ -87,7 +93,7 @@ class ReadEngineGpus(EngineGpus):
                 worst, missing = device, math.ceil(-margin)
         if worst is None:
             return None
-        sure = missing > fit.UNSURE_BYTES
+        sure = missing > fit.UNSURE_BYTES and not engine.flags.get(CONFIG_FILE)
         return Shortage(worst.label, missing, self._held(worst), sure)
 
     def _held(self, device: Device) -> tuple[str, ...]:

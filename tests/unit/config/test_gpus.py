@@ -25,6 +25,7 @@ def test_visible_gpus_keep_their_order() -> None:
         ({}, 1),
         ({"tensor-parallel-size": 4}, 4),
         ({"tensor-parallel-size": 2, "pipeline-parallel-size": 2, "data-parallel-size": 2}, 8),
+        ({"tensor-parallel-size": 2, "prefill-context-parallel-size": 2}, 4),
         ({"tensor-parallel-size": "odd"}, 1),
     ],
 )

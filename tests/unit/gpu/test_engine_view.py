@@ -219,6 +219,28 @@ def test_shortage_is_sure_only_beyond_what_a_context_may_take(scene: GpuScene) -
         assert found.sure is sure, free_gib
 
 
+def test_shortage_of_a_gpu_that_is_divided_says_nothing(scene: GpuScene) -> None:
+    instance = {"uuid": "MIG-1", "parent": G1, "gpu_instance": 1, "compute_instance": 0}
+    devices = [scene.device(G1, 0), {**scene.device(G1, 0), **instance}, scene.device(G2, 1)]
+    scene.say("devices", devices=devices)
+    scene.fast({}, **memory(1))
+    assert view(scene).shortage() is None, "no engine can take the whole of it"
+    found = view(scene, "code").shortage()
+    assert found is not None
+    assert found.gpu == "1"
+
+
+def test_shortage_is_not_sure_where_a_file_may_set_another_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TEXT.replace("tensor-parallel-size = 2", 'config = "/etc/v.yaml"')
+    scene = GpuScene(tmp_path, monkeypatch, text)
+    scene.fast({}, **memory(1))
+    found = view(scene, "code").shortage()
+    assert found is not None
+    assert not found.sure
+
+
 def test_shortage_needs_all_gpus_of_the_engine_and_the_fullest_counts(scene: GpuScene) -> None:
     values = {G1: {"busy_ratio": 0.0, **memory(90)}, G2: {"busy_ratio": 0.0, **memory(20)}}
     scene.say(
