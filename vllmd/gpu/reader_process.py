@@ -153,7 +153,7 @@ class ReaderProcess:
         noted, code = self.noted(), self.process.returncode
         self._crashed = problem.reason == "died" and code is not None and code < 0
         if problem.reason == "hung":
-            self._guard.hung(noted.under_way)
+            self._guard.hung(noted.under_way, lived_s)
         elif problem.reason == "died" and code not in (None, 0, *_KILLED):
             self._guard.crashed(noted.called, noted.under_way, lived_s)
 
@@ -222,7 +222,10 @@ class ReaderProcess:
             if message["kind"] == self.reads:
                 self._works()
                 rounds += 1
-                if self._guard.has_passed(rounds, self._clock.monotonic() - began):
+                lived_s = self._clock.monotonic() - began
+                if not self._stuck() and self._guard.tries_again(lived_s):
+                    return ReaderProblem(_TRIAL, "what hung is read again")
+                if self._guard.has_passed(rounds, lived_s):
                     self._guard.passed(self.noted().called)
                     if self._guard.leave_out() != self._left_out:
                         return ReaderProblem(_TRIAL, "other rows are tried")

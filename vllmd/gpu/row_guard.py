@@ -1,12 +1,12 @@
 """Which rows of NVML are left out, because asking for them ends or hangs the reader. Pure.
 
-A call that hangs is the one under way. So is most often one that crashes: a row during which the
-reader ended twice is left out. But a call that writes beyond its memory may be survived, and a
-later one ends the process. Then leaving out the row that was under way helps nothing: another is
-next. Two signs say so: a row is left out, and soon another row crashes; or several runs end soon,
-each in another place. Then the rows are halved: one half is read, and what happens says in which
-half the culprit is. Only what is proven so stays left out: the last suspect is read once more, and
-if it does not crash then, nothing is left out.
+A call that hangs is the one under way, and so is most often one that crashes: a row during which
+the reader ended twice is left out. One that hung is read once more an hour later. But a call that
+writes beyond its memory may be survived, and a later one ends the process. Then leaving out
+the row that was under way helps nothing: another is next. Two signs say so: a row is left out, and
+soon another row crashes; or several runs end soon, each in another place. Then the rows are halved:
+one half is read, and what happens says in which half the culprit is. Only what is proven so stays
+left out: the last suspect is read once more, and if it does not crash then, nothing is left out.
 
 While it is not known why a run ended, rows are read more often (`careful`): then it is known soon.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from vllmd.gpu.calls import RowKey
+from vllmd.util.units import HOUR_S
 
 TOLERATED = 1
 """So many ends during one row may be chance."""
@@ -27,6 +28,8 @@ TRIAL_LIVES = 3.0
 LONGEST_TRIAL_S = 3600.0
 SHORT_S = 600.0
 """A run that lasted so long has nothing to do with the one before it."""
+AGAIN_S = HOUR_S
+"""After a run of so long without it, a row that hung is read again: what hung may have passed."""
 
 CRASHED, HUNG, FOUND = "crashed", "hung", "found"
 """Why a row is left out: it was under way at two crashes, or hangs; or a search found it."""
@@ -53,6 +56,8 @@ class RowGuard:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._ends: dict[RowKey, int] = {}
+        """How often a run ended during a row; runs that lasted long are not counted together."""
+        self._tried_again: set[RowKey] = set()
         self._search: _Search | None = None
         self._doubtful: list[RowKey] = []
         """Left out since the last trial, because of where the run ended."""
@@ -67,8 +72,10 @@ class RowGuard:
         search = self._search
         return frozenset([*self.left_out, *(search.out + search.aside if search else ())])
 
-    def hung(self, under_way: RowKey | None) -> None:
+    def hung(self, under_way: RowKey | None, lived_s: float) -> None:
         """Take note of a run that was killed as it said nothing more."""
+        if lived_s >= SHORT_S:
+            self._ends.clear()
         if under_way is not None and self._count(under_way) > TOLERATED:
             self._leave(under_way, HUNG)
 
@@ -81,7 +88,8 @@ class RowGuard:
         elif self._doubtful and (under_way is None or under_way.row != self._doubtful[0].row):
             suspects = [*self._doubtful, *called]
             for key in self._doubtful:
-                del self.left_out[key], self._ends[key]
+                del self.left_out[key]
+                self._ends.pop(key, None)
                 self._report(key, None)
             self._doubtful.clear()
             self._divide(suspects, _Search(()))
@@ -112,8 +120,23 @@ class RowGuard:
         else:
             self._divide(search.out, lived)
 
+    def tries_again(self, lived_s: float) -> bool:
+        """Take rows that hung back in, each once; tell whether there are any.
+
+        `lived_s` is how long the run has lasted without them.
+        """
+        if self.careful or lived_s < AGAIN_S:
+            return False
+        hung = {key for key, why in self.left_out.items() if why == HUNG} - self._tried_again
+        self._tried_again |= hung
+        for key in sorted(hung):
+            del self.left_out[key]
+            self._report(key, None)
+        return bool(hung)
+
     def _ends_soon(self, lived_s: float) -> None:
         if lived_s >= SHORT_S:
+            self._ends.clear()
             self._calm()
         else:
             self._longest_s = max(self._longest_s, lived_s)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from vllmd.gpu import reader_process as link_module
-from vllmd.gpu import wire
+from vllmd.gpu import row_guard, wire
 from vllmd.gpu.calls import RowKey
 from vllmd.gpu.latest import LatestReadings, Periods
 from vllmd.gpu.reader_process import STARTING, ReaderProcess
@@ -346,6 +346,24 @@ async def test_call_that_hangs_is_named_and_left_out_after_the_second_time(
         await scene.until("it", lambda: bool(scene.told))
     assert scene.told[0] == (RowKey("GPU-1", "ecc"), "hung")
     assert "said nothing for 0.5 s, in ecc of GPU-1" in capsys.readouterr().out
+
+
+async def test_call_that_hung_is_made_again_later_unless_it_hangs_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(row_guard, "AGAIN_S", 0.0)
+    script = ASKS + "asks('ecc')\nwhile True: fast(); time.sleep(0.01)"
+    async with running(script, late_s=60) as scene:
+        stuck = [1]
+        monkeypatch.setattr(scene.reader, "_stuck", lambda: len(stuck))
+        for _ in range(2):
+            scene.guard.hung(RowKey("GPU-1", "ecc"), 1.0)
+        await scene.until("readings", lambda: len(scene.taken) > 3)
+        assert scene.reader.figures.starts == 1, "it may hang for ever again"
+        stuck.clear()
+        await scene.until("another start", lambda: scene.reader.figures.starts == 2)
+        await scene.until("no problem", lambda: scene.reader.problem is None)
+    assert scene.told[1:] == [(RowKey("GPU-1", "ecc"), None)]
 
 
 async def test_source_that_is_killed_or_writes_nonsense_into_its_notes_blames_nobody() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from vllmd.gpu.calls import RowKey
 from vllmd.gpu.row_guard import CRASHED, FOUND, HUNG, SHORT_S, RowGuard
+from vllmd.util.units import HOUR_S
 
 ROWS = [RowKey(f"GPU-{gpu}", f"row{n}") for gpu in (1, 2) for n in range(12)]
 Die = Callable[[list[RowKey], set[RowKey]], RowKey | None]
@@ -103,13 +104,54 @@ def test_row_whose_leaving_out_does_not_help_is_read_again() -> None:
 
 def test_row_that_hangs_twice_is_left_out_at_once() -> None:
     guard = RowGuard(lambda *_: None)
-    guard.hung(ROWS[0])
-    guard.hung(ROWS[1])
-    guard.hung(None)
+    guard.hung(ROWS[0], 20.0)
+    guard.hung(ROWS[1], 20.0)
+    guard.hung(None, 20.0)
     assert not guard.left_out
-    guard.hung(ROWS[0])
+    guard.hung(ROWS[0], 20.0)
     assert guard.left_out == {ROWS[0]: HUNG}
     assert not guard.careful
+
+
+def test_ends_of_a_row_that_are_far_apart_do_not_count_together() -> None:
+    played = Played([], at_once)
+    guard = played.guard
+    guard.hung(ROWS[0], 20.0)
+    guard.hung(ROWS[0], SHORT_S)
+    guard.crashed(ROWS, ROWS[1], 20.0)
+    guard.crashed(ROWS, ROWS[1], 30 * 24 * HOUR_S)
+    assert played.told == []
+    guard.crashed(ROWS, ROWS[1], 20.0)
+    assert played.told == [(ROWS[1], CRASHED)]
+    guard.hung(ROWS[0], SHORT_S)
+    guard.crashed(ROWS, ROWS[2], 20.0)
+    assert guard.leave_out(), "the search begins all the same"
+
+
+def test_row_that_hung_is_read_again_once_after_a_run_of_an_hour_without_it() -> None:
+    played = Played([], at_once)
+    guard = played.guard
+    for _ in range(2):
+        guard.hung(ROWS[0], 20.0)
+    assert not guard.tries_again(HOUR_S - 1)
+    assert guard.tries_again(HOUR_S)
+    assert guard.leave_out() == frozenset()
+    assert not guard.tries_again(HOUR_S)
+    guard.hung(ROWS[0], 20.0)
+    assert played.told == [(ROWS[0], HUNG), (ROWS[0], None), (ROWS[0], HUNG)]
+    assert not guard.tries_again(99 * HOUR_S), "once"
+
+
+def test_row_that_crashed_is_not_read_again_nor_one_that_hung_while_it_is_not_calm() -> None:
+    guard = Played([], at_once).guard
+    for _ in range(2):
+        guard.hung(ROWS[0], 20.0)
+    for _ in range(2):
+        guard.crashed(ROWS, ROWS[1], 20.0)
+    assert not guard.tries_again(2 * HOUR_S)
+    guard.passed(ROWS)
+    assert guard.tries_again(2 * HOUR_S)
+    assert guard.left_out == {ROWS[1]: CRASHED}
 
 
 def test_end_outside_of_all_calls_leaves_nothing_out_until_it_goes_on() -> None:
