@@ -93,7 +93,8 @@ class ReadEngineGpus(EngineGpus):
                 worst, missing = device, math.ceil(-margin)
         if worst is None:
             return None
-        sure = missing > fit.UNSURE_BYTES and not engine.flags.get(CONFIG_FILE)
+        seen = worst in gpus.seen_on(engine) and not engine.flags.get(CONFIG_FILE)
+        sure = seen and missing > fit.UNSURE_BYTES
         return Shortage(worst.label, missing, self._held(worst), sure)
 
     def _held(self, device: Device) -> tuple[str, ...]:

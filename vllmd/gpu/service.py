@@ -62,7 +62,7 @@ class GpuService:
     ) -> None:
         settings = config.gpu
         self._config = config
-        self._visible = _visible(commands)
+        self._visible, self._commands = _visible(commands), commands
         self._engines = engines
         self._clock = clock
         self._state_file = state_file
@@ -87,7 +87,7 @@ class GpuService:
     def configure(self, config: Config, commands: Commands) -> None:
         """Take over other settings; only those of the readings themselves begin them anew."""
         before, self._config = self._config.gpu, config
-        self._visible = _visible(commands)
+        self._visible, self._commands = _visible(commands), commands
         settings = config.gpu
         if settings == before:
             return
@@ -199,6 +199,8 @@ class GpuService:
                 if not all(listing.at > engine.since for listing in listings.values()):
                     continue
                 base = Baseline(engine.run_id, size)
+                on = tuple(device.uuid for device in self._used_by(name))
+                self._state.held[name] = engine.command_hash or "", on
             base = base.after(size, engine.requests_running or 0, passed_s)
             self._state.baselines[name] = base
             self._growth[name] = size - base.bytes
@@ -252,22 +254,28 @@ class GpuService:
         return self.latest.values(device.uuid, self._clock.monotonic())
 
     def gpus_of(self, engine: EngineConfig) -> list[Device]:
-        """Return the GPUs that an engine has memory on, or else those that it would use."""
-        devices = self.latest.devices
-        used = [
-            devices[uuid]
-            for uuid, each in self._holders.items()
-            if uuid in devices and any(h.is_of(engine.name) for h in each)
-        ]
+        """Return the GPUs that an engine has memory on, or had; else those that it would use."""
+        devices, used = self.latest.devices, self._used_by(engine.name) or self.seen_on(engine)
         if used:
             return used
         whole = sorted((d for d in devices.values() if d.parent is None), key=lambda d: d.index)
         names = self._visible.get(engine.name)
-        if names is None:
-            chosen = whole
-        else:
-            chosen = [d for name in names for d in devices.values() if _is(d, name)]
-        return chosen[: gpus_used(engine.flags)]
+        named = [d for name in names or () for d in devices.values() if _is(d, name)]
+        return (whole if names is None else named)[: gpus_used(engine.flags)]
+
+    def _used_by(self, name: str) -> list[Device]:
+        return [
+            device
+            for uuid, device in self.latest.devices.items()
+            if any(holder.is_of(name) for holder in self._holders.get(uuid, ()))
+        ]
+
+    def seen_on(self, engine: EngineConfig) -> list[Device]:
+        """Return the GPUs that it had when it was last ready, with the command that it has now."""
+        devices, (command, uuids) = self.latest.devices, self._state.held.get(engine.name, ("", ()))
+        built = self._commands.get(engine.name)
+        known = built is not None and built.hash == command and devices.keys() >= set(uuids)
+        return [devices[uuid] for uuid in uuids] if known else []
 
     def margin(self, device: Device, engine: EngineConfig) -> float | None:
         """Return what would be left on a GPU if an engine started again, in bytes."""

@@ -31,6 +31,9 @@ class GpuState:
     """By UUID and number: how often, and when last, in seconds since the epoch."""
     indices: dict[str, int] = attrs.field(factory=dict)
     """The index that each UUID was first seen with."""
+    held: dict[str, tuple[str, tuple[str, ...]]] = attrs.field(factory=dict)
+    """By engine: the hash of its command, and the UUIDs of the GPUs that it had memory of, when it
+    was last ready."""
     mismatch: str | None = None
     """The sentence about a driver that was changed: the next daemon knows it from the start."""
 
@@ -64,6 +67,7 @@ class GpuStateFile:
             "settling": {e: [b.most_running, b.worked_s] for e, b in state.baselines.items()},
             "xids": [[u, x, n, at] for (u, x), (n, at) in state.xids.items()],
             "indices": dict(state.indices),
+            "held": {e: [command, list(uuids)] for e, (command, uuids) in state.held.items()},
             "mismatch": state.mismatch,
         }
         if record != self._written or self._file.problem is not None:
@@ -83,6 +87,10 @@ def _from_json(record: Mapping[str, Any]) -> GpuState:
         },
         xids={(str(u), int(x)): (int(n), float(at)) for u, x, n, at in record["xids"]},
         indices={str(u): int(i) for u, i in record["indices"].items()},
+        held={
+            str(e): (str(command), tuple(map(str, uuids)))
+            for e, (command, uuids) in record.get("held", {}).items()
+        },
         mismatch=record["mismatch"],
     )
 

@@ -6,7 +6,9 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.gpus import G1, G2, RESERVED, TEXT, TOTAL, GpuScene
 from tests.helpers.make import config
+from vllmd.config import command
 from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.state_machine import State
 from vllmd.gpu.engine_view import view_of
 from vllmd.gpu.fit import CONTEXT_BYTES
 from vllmd.gpu.memory_shares import Owner
@@ -191,9 +193,29 @@ def memory(free_gib: float) -> dict[str, float]:
     return {f"memory_{name}_bytes": float(size) for name, size in sizes.items()}
 
 
+def seen(scene: GpuScene, *names: str) -> GpuScene:
+    """Let engines have memory of a GPU, and end."""
+    built = command.build_all(scene.config)
+    for name in names:
+        scene.becomes(name, State.READY, command_hash=built[name].hash)
+    scene.clock.now += 1
+    code = [(gpu, pid, 20, Owner.ENGINE, "code") for gpu, pid in ((G1, 20), (G2, 21))]
+    scene.holds(*[each for each in (CHAT, *code) if each[4] in names])
+    scene.holds()
+    return scene
+
+
+def test_shortage_is_not_sure_on_a_gpu_that_the_engine_was_never_seen_on(scene: GpuScene) -> None:
+    scene.fast({}, **memory(1))
+    before = view(scene).shortage()
+    seen(scene, "chat").fast({}, **memory(1))
+    found = before, view(scene).shortage(), view(scene, "code").shortage()
+    assert [each and each.sure for each in found] == [False, True, False]
+
+
 def test_shortage_names_how_much_is_missing_and_who_has_it(scene: GpuScene) -> None:
     assert view(scene).shortage() is None, "nobody knows"
-    scene.fast({}, **memory(51))
+    seen(scene, "chat").fast({}, **memory(51))
     assert view(scene).shortage() is None, "50 GiB and a context are wanted"
     scene.holds(
         (G1, 7, 30, Owner.FOREIGN, None),
@@ -212,6 +234,7 @@ def test_shortage_names_how_much_is_missing_and_who_has_it(scene: GpuScene) -> N
 
 
 def test_shortage_is_sure_only_beyond_what_a_context_may_take(scene: GpuScene) -> None:
+    seen(scene, "chat")
     for free_gib, sure in ((50.45, False), (50.6, False), (50.3, True)):
         scene.fast({}, **memory(free_gib))
         found = view(scene).shortage()
@@ -234,11 +257,10 @@ def test_shortage_is_not_sure_where_a_file_may_set_another_share(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = TEXT.replace("tensor-parallel-size = 2", 'config = "/etc/v.yaml"')
-    scene = GpuScene(tmp_path, monkeypatch, text)
+    scene = seen(GpuScene(tmp_path, monkeypatch, text), "chat", "code")
     scene.fast({}, **memory(1))
-    found = view(scene, "code").shortage()
-    assert found is not None
-    assert not found.sure
+    found = view(scene).shortage(), view(scene, "code").shortage()
+    assert [each and each.sure for each in found] == [True, False]
 
 
 def test_shortage_needs_all_gpus_of_the_engine_and_the_fullest_counts(scene: GpuScene) -> None:

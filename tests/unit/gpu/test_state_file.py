@@ -17,6 +17,7 @@ def state() -> GpuState:
         baselines={"chat": Baseline("run-1", 5, 7, 30.0)},
         xids={("GPU-1", 79): (2, 1_000_000.0)},
         indices={"GPU-1": 0},
+        held={"chat": ("hash", ("GPU-1", "GPU-2"))},
         mismatch="x",
     )
 
@@ -31,9 +32,10 @@ def test_baselines_of_an_older_version_are_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "gpus.json"
     GpuStateFile(path).save(state())
     record = json.loads(path.read_text())
-    del record["settling"]
+    del record["settling"], record["held"]
     path.write_text(json.dumps(record))
-    assert GpuStateFile(path).load().baselines == {"chat": Baseline("run-1", 5)}
+    loaded = GpuStateFile(path).load()
+    assert (loaded.baselines, loaded.held) == ({"chat": Baseline("run-1", 5)}, {})
 
 
 def test_notes_of_another_boot_are_forgotten(tmp_path: Path) -> None:
