@@ -21,8 +21,6 @@ UNSUPPORTED = frozenset(
     }
 )
 """A device that answers so once is not asked that again."""
-NO_MEMORY = frozenset({nvml.NVML_ERROR_NOT_SUPPORTED, nvml.NVML_ERROR_FUNCTION_NOT_FOUND})
-"""What a GPU answers that shares the host's memory, when it is asked for its own: GB10, Jetson."""
 _MEMORY_KEYS = tuple(f"memory_{name}_bytes" for name in ("total", "reserved", "used", "free"))
 LOST = {
     nvml.NVML_ERROR_GPU_IS_LOST: "lost",
@@ -76,17 +74,29 @@ class NvmlDevice:
         return self.record.get("unified", False)
 
     def _shares_memory(self) -> bool:
-        """Ask for its memory once; what fails otherwise is seen when it is read."""
+        """Ask for its memory once; what fails otherwise is seen when it is read.
+
+        A GB10 and a Jetson answer that it is not supported, or that there is none.
+        """
         name = _name(MEMORY)
-        if "parent" in self.record or self.leaves_out(name):
+        if self.divided or "parent" in self.record or self.leaves_out(name):
             return False
         self.calls.begin(self.uuid, name)
         try:
-            return not self._call(MEMORY).total
+            return not self._total_memory()
         except nvml.NVMLError as error:
-            return error.value in NO_MEMORY
+            return bool(error.value == nvml.NVML_ERROR_NOT_SUPPORTED)
         finally:
             self.calls.end()
+
+    def _total_memory(self) -> int:
+        """Return it in bytes. Raises: nvml.NVMLError: it cannot be had."""
+        try:
+            return int(self._call(MEMORY).total)
+        except nvml.NVMLError as error:
+            if error.value != nvml.NVML_ERROR_FUNCTION_NOT_FOUND:
+                raise
+            return int(nvml.nvmlDeviceGetMemoryInfo(self.handle).total)  # an older driver
 
     def leaves_out(self, name: str) -> bool:
         """Tell whether a call is not to be made: it crashed or hung."""
