@@ -207,6 +207,7 @@ async def test_run_start_that_waits_for_memory_is_made_at_once_or_given_up_when_
         assert scene.spawner.shims == []
         scene.supervisor.start()
         await scene.until_state(State.READY)
+        assert list(scene.supervisor._state.known.short_starts.values()) == [1]
 
 
 async def test_run_engine_beside_one_whose_load_hangs_starts_after_a_minute(tmp_path: Path) -> None:
