@@ -5,9 +5,9 @@ the memory bus tell them apart. Seen on an H200 (700 W, driver 580.159), each at
 kernel that spins 124 W and bus 0.00, a wait in NCCL 161 W and 0.00 (its peer 129 W at 0 %), a
 prefill 691 W and 0.33; an idle GPU with a context 120 W.
 
-What cannot be told is no sign: a GPU that gives no power or bus (MIG), one that is throttled,
-readings with gaps, a GPU that works, for whomever, a process that computes, reads or waits for a
-disk. An engine that shows no sign is judged by its steps and CPU alone.
+What cannot be told is no sign: a GPU that gives no power or bus (MIG), one that is throttled and
+seems to spin, readings with gaps, a GPU that works, for whomever, a process that computes, reads or
+waits for a disk. An engine that shows no sign is judged by its steps and CPU alone.
 """
 
 import enum
@@ -63,10 +63,13 @@ def what_it_does(trace: GpuTrace, work: WorkBaseline) -> GpuDoes:
         return GpuDoes.UNKNOWN
     if all(sample.busy == 0 for sample in samples):
         return GpuDoes.IDLE
-    if any(s.bus is None or s.watts is None or s.throttled for s in samples):
+    if any(s.bus is None or s.watts is None for s in samples):
         return GpuDoes.UNKNOWN
     limits = _spin_limits(work)
-    return GpuDoes.SPINS if limits and all(_spins(s, *limits) for s in samples) else GpuDoes.WORKS
+    if not limits or not all(_spins(s, *limits) for s in samples):
+        return GpuDoes.WORKS
+    # clocks that are kept down make work look like less, never idling like more
+    return GpuDoes.UNKNOWN if any(s.throttled for s in samples) else GpuDoes.SPINS
 
 
 def find_sign(
@@ -116,6 +119,23 @@ def is_untold(traces: Iterable[GpuTrace], work: WorkBaseline) -> bool:
 def shows_work(traces: Iterable[GpuTrace], work: WorkBaseline) -> bool:
     """Tell whether one of the GPUs worked."""
     return any(what_it_does(trace, work) is GpuDoes.WORKS for trace in traces)
+
+
+def proves_work(traces: Iterable[GpuTrace], work: WorkBaseline) -> bool:
+    """Tell whether a GPU that the engine has for itself computed: its memory bus shows it.
+
+    Only where the bus of its work was learned and is not as quiet as spinning is. Power alone is no
+    proof: a wait in NCCL takes some, too.
+    """
+    limits = _spin_limits(work)
+    if limits is None or not work.learned or limits[0] == 0.0:
+        return False
+    return any(
+        not trace.shared
+        and what_it_does(trace, work) is GpuDoes.WORKS
+        and 2 * sum((s.bus or 0.0) > limits[0] for s in trace.samples) >= len(trace.samples)
+        for trace in traces
+    )
 
 
 def _gap_s(trace: GpuTrace) -> float:

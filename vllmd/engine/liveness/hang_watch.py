@@ -8,7 +8,13 @@ nobody can tell of adds nothing, and two of these in a row begin it anew as well
 from collections.abc import Callable
 
 from vllmd.config.model import LivenessConfig
-from vllmd.engine.liveness.hang_signs import HangSign, find_sign, is_untold, shows_work
+from vllmd.engine.liveness.hang_signs import (
+    HangSign,
+    find_sign,
+    is_untold,
+    proves_work,
+    shows_work,
+)
 from vllmd.engine.liveness.reading import GpuTrace, ProcessActivity
 from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.util.units import MINUTE_S, format_duration
@@ -34,6 +40,8 @@ class HangWatch:
         """Make it; `now` is monotonic, `work` is added to."""
         self.ask = ask
         self.work = work
+        self.computes = False
+        """Whether GPUs proved at the last look that they work at the step that stands still."""
         self._now = now
         self._asked_at = now()
         self._step_s = 0.0
@@ -62,6 +70,7 @@ class HangWatch:
         self._step_s = self._still_s = self._longest_still_s = 0.0
         self._before = None
         self._blind = 0
+        self.computes = False
 
     def stands(
         self,
@@ -94,6 +103,7 @@ class HangWatch:
     ) -> HangSign | None:
         """Add the time since the look before to what nothing was computed in, if so."""
         traces = self._traces()
+        self.computes = proves_work(traces or (), self.work)
         sign = find_sign(traces or (), before, now, self.work)
         if sign is not None:
             self._still_s, self._blind = self._still_s + look_s, 0
@@ -105,9 +115,13 @@ class HangWatch:
                 self._still_s, self._blind = 0.0, 0
         return sign
 
-    def contradicted(self) -> bool:
-        """Tell whether a GPU has worked since the last look; then the step begins anew."""
-        worked = shows_work(self._traces() or (), self.work)
+    def contradicted(self, *, proven: bool = False) -> bool:
+        """Tell whether a GPU has worked since the last look; then the step begins anew.
+
+        `proven` asks for work that no spinning can be taken for.
+        """
+        traces = self._traces() or ()
+        worked = (proves_work if proven else shows_work)(traces, self.work)
         if worked:
             self._still_s = 0.0
         return worked

@@ -258,7 +258,9 @@ class LivenessMonitor:
             self._leave_alone(LEFT_ALONE + fresh.problem)
             return False
         self._sure()
-        worked = assessment.by_gpus and detector.hang.contradicted()
+        worked = assessment.cleared_by_work and detector.hang.contradicted(
+            proven=not assessment.by_gpus
+        )
         if confirms(fresh, reading, assessment) and not worked:
             return True
         detector.reset()

@@ -4,7 +4,7 @@ Engine steps are the heartbeat. Standing still with nothing to do is idle; stand
 requests in flight is a hang, unless a step just takes long. Two limits tell those apart: a short
 one while the engine's processes use no CPU, so that nothing can be in the making, and a long one
 while they do (a long prefill does, and so does a kernel that spins). Where GPUs are read, these
-tell a hang before either (`hang_signs.py`).
+tell a hang before either (`hang_signs.py`), and while they prove work, neither limit counts.
 
 Time counts only as far as it was watched: readings come with times that stand still while the
 daemon is late, and what is between two of them counts up to the usual pause. What a page shows is
@@ -34,6 +34,8 @@ TOLERANCE_S = 1.0
 """A pause between two looks that is longer by more than this was not watched to its end."""
 LOOK_S = 6.0
 """What asking a loading engine may take, beside the pause."""
+MOST_COMPUTING = 6.0
+"""However much GPUs compute, a step takes at most so many times the long limit."""
 
 
 class Verdict(enum.StrEnum):
@@ -58,6 +60,8 @@ class Assessment:
     rank: str | None = None
     by_gpus: bool = False
     """Whether the GPUs' readings showed it, before the limits that go without them."""
+    cleared_by_work: bool = False
+    """Whether GPUs that are seen to work now speak for it: they can work at nothing else."""
 
 
 @attrs.define
@@ -69,13 +73,27 @@ class _Suspicion:
     cpu_s: float | None = None
     cpu_at: float = 0.0
     moved: int = 0
+    looked_at: float = attrs.Factory(lambda self: self.since, takes_self=True)
+    computed_s: float = 0.0
 
     def look(
-        self, now: float, cpu_s: float | None, at: float | None, gpu_busy: bool | None, moved: int
+        self,
+        now: float,
+        cpu_s: float | None,
+        at: float | None,
+        *,
+        moved: int = 0,
+        worked: bool = False,
+        computes: bool = False,
     ) -> None:
-        """Take note of the CPU time and the bytes moved so far, as of `at`, a monotonic time."""
+        """Take note of the CPU time and the bytes moved so far, as of `at`, a monotonic time.
+
+        `worked` if something else says that it was not quiet, `computes` if GPUs prove work.
+        """
         at = now if at is None else at
-        worked = cpu_s is None or gpu_busy is True
+        worked = worked or computes or cpu_s is None
+        self.computed_s += now - self.looked_at if computes else 0.0
+        self.looked_at = now
         if cpu_s is not None and self.cpu_s is not None and at > self.cpu_at:
             seconds = at - self.cpu_at
             worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * seconds
@@ -86,7 +104,15 @@ class _Suspicion:
 
     def over(self, now: float, limits: LivenessConfig) -> bool:
         """Tell whether a limit is reached."""
-        return now - self.quiet_since >= limits.stall_s or now - self.since >= limits.hang_s
+        return (
+            now - self.quiet_since >= limits.stall_s
+            or now - self.since - self.computed_s >= limits.hang_s
+            or self.at_an_end(now, limits)
+        )
+
+    def at_an_end(self, now: float, limits: LivenessConfig) -> bool:
+        """Tell whether it stood still for longer than any work may take."""
+        return now - self.since >= MOST_COMPUTING * limits.hang_s
 
     def describe(self, now: float) -> str:
         """Say for how long, and what its processes did."""
@@ -151,7 +177,7 @@ class StallDetector:
         used = activity() if answer is PageAnswer.NONE else None
         if answer is PageAnswer.NONE:
             cpu_s, at = (used.api_cpu_s, used.at) if used else (None, None)
-            self._silence.look(now, cpu_s, at, None, 0)
+            self._silence.look(now, cpu_s, at)
         if not self._silence.over(now, self.limits):
             return Assessment(Verdict.SILENT)
         how = "refuses connections" if answer is PageAnswer.REFUSED else "does not answer"
@@ -175,14 +201,19 @@ class StallDetector:
             busy = any(rank.has_work for rank in reading.ranks.values())
             return Assessment(Verdict.BUSY if busy else Verdict.IDLE)
         used = activity()
-        found = self._judge_standing(standing, used, asked)
+        shown, step_s = None, 0.0
         if running is not None:
             step_s = asked - self._count_since[running]
             shown = self.hang.stands(step_s, asked - looked_at, used, self.limits, self.poll_s)
-            if shown and found is None:
-                reason = _sentence(running, standing[running], f"for {format_duration(step_s)}")
-                return Assessment(Verdict.STALLED, f"{reason}: {shown}", running, by_gpus=True)
-        return found or Assessment(Verdict.BUSY)
+        # a rank that makes steps has GPUs that work, and none of that is done for another
+        alone = all(name in standing for name, rank in reading.ranks.items() if rank.has_work)
+        found = self._judge_standing(standing, used, asked, alone=alone)
+        if found is not None or running is None or not shown:
+            return found or Assessment(Verdict.BUSY)
+        reason = _sentence(running, standing[running], f"for {format_duration(step_s)}")
+        return Assessment(
+            Verdict.STALLED, f"{reason}: {shown}", running, by_gpus=True, cleared_by_work=True
+        )
 
     def _step_under_way(
         self, before: Mapping[str, RankProgress], standing: Mapping[str, RankProgress], asked: float
@@ -198,19 +229,29 @@ class StallDetector:
         return min(running, key=self._count_since.__getitem__, default=None)
 
     def _judge_standing(
-        self, standing: Mapping[str, RankProgress], used: ProcessActivity | None, asked: float
+        self,
+        standing: Mapping[str, RankProgress],
+        used: ProcessActivity | None,
+        asked: float,
+        *,
+        alone: bool,
     ) -> Assessment | None:
         answered = self._watched_s
         for name, rank in standing.items():
             suspicion = self._standing.setdefault(name, _Suspicion(answered, answered))
             now = max(asked, suspicion.since)
-            cpu_s, at, gpu_busy = (
-                (used.core_cpu_s, used.at, used.gpu_busy) if used else (None, None, None)
+            suspicion.look(
+                now,
+                used.core_cpu_s if used else None,
+                used.at if used else None,
+                moved=used.loaded_bytes if used else 0,
+                worked=used is not None and used.gpu_busy is True,
+                computes=alone and self.hang.computes,
             )
-            suspicion.look(now, cpu_s, at, gpu_busy, used.loaded_bytes if used else 0)
             if suspicion.over(now, self.limits):
                 reason = _sentence(name, rank, suspicion.describe(now))
-                return Assessment(Verdict.STALLED, reason, name)
+                clears = alone and name != RANK and not suspicion.at_an_end(now, self.limits)
+                return Assessment(Verdict.STALLED, reason, name, cleared_by_work=clears)
         return None
 
 

@@ -7,6 +7,7 @@ from vllmd.engine.liveness.hang_signs import (
     GpuDoes,
     find_sign,
     is_untold,
+    proves_work,
     shows_work,
     what_it_does,
 )
@@ -69,6 +70,10 @@ def trace(
         ((NO_POWER,), LEARNED, GpuDoes.UNKNOWN),
         ((MIG,), LEARNED, GpuDoes.UNKNOWN),
         ((THROTTLED,), LEARNED, GpuDoes.UNKNOWN),
+        ((attrs.evolve(PREFILL, throttled=True),), LEARNED, GpuDoes.WORKS),
+        ((attrs.evolve(THROTTLED, watts=690.0),), LEARNED, GpuDoes.WORKS),
+        ((attrs.evolve(THROTTLED, watts=None),), LEARNED, GpuDoes.UNKNOWN),
+        ((THROTTLED, SPIN), LEARNED, GpuDoes.UNKNOWN),
     ],
 )
 def test_gpu_is_told_by_all_of_its_samples(
@@ -185,3 +190,26 @@ def test_gpus_that_are_not_told_are_neither_work_nor_hang() -> None:
     assert not is_untold([trace(SPIN)], LEARNED)
     assert shows_work([trace(SPIN), trace(PREFILL)], LEARNED)
     assert not shows_work([trace(SPIN), trace(MIG)], LEARNED)
+
+
+@pytest.mark.parametrize(
+    ("shown", "work", "proves"),
+    [
+        (trace(PREFILL), LEARNED, True),
+        (trace(attrs.evolve(PREFILL, throttled=True)), LEARNED, True),
+        (trace(attrs.evolve(SPIN, watts=500.0)), LEARNED, False),  # a wait takes power, too
+        (trace(PREFILL, SPIN), LEARNED, True),
+        (trace(SPIN, SPIN, SPIN, SPIN, PREFILL), LEARNED, False),
+        (trace(SPIN), LEARNED, False),
+        (trace(PAUSES), LEARNED, False),
+        (trace(IDLE), LEARNED, False),
+        (trace(NO_POWER), LEARNED, False),
+        (trace(PREFILL, shared=True), LEARNED, False),  # another's work
+        (trace(PREFILL), NEW, False),
+        (trace(SMALL_DECODE), SMALL, False),  # it is as quiet as spinning
+    ],
+)
+def test_work_is_proven_only_by_what_was_learned_and_no_spinning_shows(
+    shown: GpuTrace, work: WorkBaseline, proves: bool
+) -> None:
+    assert proves_work([trace(SPIN), shown], work) is proves

@@ -147,6 +147,31 @@ def test_watch_work_in_between_begins_anew() -> None:
     assert scene.found_s() == LIMITS.gpu_stall_s
 
 
+def test_watch_work_that_is_proven_is_told_of_the_last_look_only() -> None:
+    scene = Scene()
+    scene.works(30)
+    told = []
+    for shown in (WORK, SPIN, WORK, BLIND):
+        scene.shown = shown
+        scene.stands()
+        told.append(scene.hang.computes)
+    assert told == [True, False, True, False]
+    scene.shown = WORK
+    scene.stands()
+    scene.hang.reset()
+    assert not scene.hang.computes
+
+
+def test_watch_other_verdicts_are_contradicted_by_work_that_is_proven_only() -> None:
+    scene, new = Scene(), Scene(WorkBaseline(idle_watts=120.0))
+    scene.works(30)
+    told = []
+    for each in (scene, new):
+        each.now, each.shown = each.now + POLL_S, WORK
+        told.append(each.hang.contradicted(proven=True))
+    assert told == [True, False]
+
+
 def test_watch_idle_gpu_whose_process_computes_is_work() -> None:
     scene = Scene(shown=IDLE)
     assert scene.found_s() is None

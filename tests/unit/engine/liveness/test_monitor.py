@@ -729,6 +729,25 @@ async def test_run_gpu_that_works_again_during_the_diagnosis_keeps_the_engine(
         assert not task.done()
 
 
+async def test_run_gpu_that_is_seen_to_compute_keeps_an_engine_found_by_the_long_limit(
+    tmp_path: Path,
+) -> None:
+    limits = attrs.evolve(GPU_LIMITS, hang_s=100)
+    async with watching(tmp_path, ready=True, limits=limits) as (scene, task):
+        await works(scene, 60)
+        spins(scene)
+        scene.gpu = None
+
+        def goes_on() -> None:
+            scene.gpu = AT_WORK
+            scene.clock.now += 3
+
+        scene.during_diagnosis = goes_on
+        await scene.clock.advance(300)
+        assert len(scene.diagnosed) == 1
+        assert not task.done()
+
+
 async def test_run_long_prefill_and_a_gpu_without_power_get_the_long_limit(tmp_path: Path) -> None:
     async with watching(tmp_path, ready=True, limits=GPU_LIMITS) as (scene, task):
         await works(scene, 60)

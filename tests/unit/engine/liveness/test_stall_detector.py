@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 
 from vllmd.config.model import LivenessConfig
 from vllmd.engine.liveness import stall_detector
-from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
+from vllmd.engine.liveness.hang_watch import HangWatch
+from vllmd.engine.liveness.reading import (
+    GpuSample,
+    GpuTrace,
+    PageAnswer,
+    ProcessActivity,
+    RankProgress,
+    Reading,
+)
 from vllmd.engine.liveness.stall_detector import LoadStallDetector, StallDetector, Verdict
+from vllmd.engine.liveness.work_baseline import Least, WorkBaseline
 from vllmd.util.units import format_duration
 
 LIMITS = LivenessConfig(stall_s=120, hang_s=600)
@@ -129,6 +138,66 @@ def test_judge_prefill_of_a_very_long_context_is_busy() -> None:
     for _ in range(5):
         assert until_stalled(detector, engine, LIMITS.hang_s - 2 * POLL_S, cpu=1.0) is None
         engine.step()
+
+
+def judging_by(
+    engine: Engine, watts: float, bus: float, limits: LivenessConfig = LIMITS
+) -> StallDetector:
+    """Return a judge of an engine that has worked at 400 W, and whose GPU shows this now."""
+    work = WorkBaseline(full=Least([0.3] * 3, [400.0] * 3), idle_watts=70.0)
+
+    def ask(since: float, until: float) -> tuple[GpuTrace, ...]:
+        at = [since + second for second in range(1, int(until - since) + 1)]
+        samples = tuple(GpuSample(each, 1.0, bus, watts) for each in at)
+        return (GpuTrace("0", since, until, samples, frozenset({10})),)
+
+    return StallDetector(limits, POLL_S, HangWatch(ask, lambda: engine.at, work))
+
+
+def test_judge_long_limit_does_not_count_while_gpus_are_seen_to_compute() -> None:
+    engine = Engine(running=1)
+    found_s = until_stalled(judging_by(engine, 690.0, 0.4), engine, 5000, cpu=1.0)
+    assert found_s is not None
+    assert 6 * LIMITS.hang_s <= found_s <= 6 * LIMITS.hang_s + 2 * POLL_S
+    engine = Engine(running=1)
+    found_s = until_stalled(judging_by(engine, 690.0, 0.4), engine, 5000)
+    assert found_s is not None
+    assert found_s >= 6 * LIMITS.hang_s, "nor does the short one, whatever uses the CPU"
+    engine = Engine(running=1)
+    blind = attrs.evolve(LIMITS, gpu_stall_s=0)
+    found_s = until_stalled(judging_by(engine, 161.0, 0.0, blind), engine, 1000, cpu=1.0)
+    assert found_s is not None
+    assert found_s <= LIMITS.hang_s + 2 * POLL_S
+
+
+def test_judge_work_of_a_rank_that_makes_steps_is_none_of_another() -> None:
+    engine = Engine()
+    detector, steps, found = judging_by(engine, 690.0, 0.4), 0, None
+    while found is None and engine.at < 1000:
+        engine.passes(POLL_S, cpu=1.0)
+        steps += 1
+        ranks = {"0": RankProgress(7, 1, 0), "1": RankProgress(steps, 1, 0)}
+        reading = Reading(engine.at, PageAnswer.PAGE, ranks)
+        verdict = detector.assess(reading, engine.activity)
+        found = verdict if verdict.verdict is Verdict.STALLED else None
+    assert found is not None
+    assert (found.rank, found.cleared_by_work) == ("0", False)
+    assert engine.at <= LIMITS.hang_s + 3 * POLL_S
+
+
+def test_judge_work_clears_a_stalled_rank_but_not_for_ever() -> None:
+    engine = Engine(running=1)
+    spinning = judging_by(engine, 161.0, 0.0, attrs.evolve(LIMITS, gpu_stall_s=0))
+    assert until_stalled(spinning, engine, 1000, cpu=1.0) is not None
+    assert spinning.assess(engine.reading(), engine.activity).cleared_by_work
+    engine = Engine(running=1)
+    computing = judging_by(engine, 690.0, 0.4)
+    assert until_stalled(computing, engine, 5000, cpu=1.0) is not None
+    assert not computing.assess(engine.reading(), engine.activity).cleared_by_work
+    silent = StallDetector(LIMITS, POLL_S)
+    engine = Engine(answer=PageAnswer.NONE)
+    assert until_stalled(silent, engine, 1000) is not None
+    assert not silent.assess(engine.reading(), engine.activity).cleared_by_work
 
 
 def test_judge_idle_night_is_idle() -> None:
