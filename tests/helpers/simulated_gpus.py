@@ -262,7 +262,7 @@ def _live(name: str, engine: SimulatedGpuEngine, seconds: int, found: Found) -> 
                 found.stalled.append(f"{name} at {engine.at} s: {engine.act}")
                 engine.recover()
             continue
-        hung_s = engine.at - engine.hung_at
+        hung_s, told = engine.at - engine.hung_at, told and engine.is_told
         if verdict is Verdict.STALLED:
             if told:
                 found.found_s.append(hung_s)
