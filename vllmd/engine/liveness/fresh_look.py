@@ -66,6 +66,16 @@ def confirms(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:
     return before_rank is not None and rank is not None and rank.stands(before_rank)
 
 
+def has_moved_on(fresh: FreshLook, first: Reading, assessment: Assessment) -> bool:
+    """Tell whether a fresh look shows other counts of the rank that was found to stand still."""
+    if assessment.rank is None:
+        return False
+    before, now = first.ranks.get(assessment.rank), fresh.ranks.get(assessment.rank)
+    if before is None or now is None:
+        return False
+    return (before.steps, before.tokens) != (now.steps, now.tokens)
+
+
 async def look(
     host: str,
     port: int,

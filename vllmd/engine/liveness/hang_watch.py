@@ -49,6 +49,7 @@ class HangWatch:
         self._unproven: tuple[GpuTrace, ...] = ()
         self._still_s = self._longest_still_s = 0.0
         self._blind = 0
+        self._stopped = False
         self._kept_at, self._kept = self._asked_at, work.to_json()
 
     def _traces(self) -> tuple[GpuTrace, ...] | None:
@@ -57,7 +58,7 @@ class HangWatch:
 
     def moves(self, *, worked: bool) -> None:
         """Take note of a look at which nothing stood still; `worked` if steps were made."""
-        self.work.stepped(self._step_s, self._longest_still_s)
+        self.went_on()
         self.reset()
         traces = self._traces() or ()
         self.work.seen(traces)
@@ -65,12 +66,17 @@ class HangWatch:
             self.work.worked(self._unproven)
         self._unproven = traces if worked else ()
 
+    def went_on(self) -> None:
+        """Learn of the step that stood still that it goes on; not if a signal stopped a process."""
+        if not self._stopped:
+            self.work.stepped(self._step_s, self._longest_still_s)
+
     def reset(self) -> None:
         """Forget the step that stood still."""
         self._step_s = self._still_s = self._longest_still_s = 0.0
         self._before = None
         self._blind = 0
-        self.computes = False
+        self.computes = self._stopped = False
 
     def stands(
         self,
@@ -104,6 +110,7 @@ class HangWatch:
         """Add the time since the look before to what nothing was computed in, if so."""
         traces = self._traces()
         self.computes = proves_work(traces or (), self.work)
+        self._stopped |= now is not None and any(each.state in "Tt" for each in now.processes)
         sign = find_sign(traces or (), before, now, self.work)
         if sign is not None:
             self._still_s, self._blind = self._still_s + look_s, 0

@@ -11,7 +11,7 @@ from vllmd.engine import exits
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.canary import RANK, Canary
-from vllmd.engine.liveness.fresh_look import confirms
+from vllmd.engine.liveness.fresh_look import confirms, has_moved_on
 from vllmd.engine.liveness.hang_watch import HangWatch
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
@@ -263,7 +263,7 @@ class LivenessMonitor:
         )
         if confirms(fresh, reading, assessment) and not worked:
             return True
-        detector.reset()
+        detector.reset(went_on=has_moved_on(fresh, reading, assessment))
         emit(self.engine_state.log, EngineCleared(doubt=assessment.reason, answer=fresh.answer))
         if fresh.answer is PageAnswer.PAGE and self.engine_state.state is State.STALLED:
             self._progressed(Verdict.BUSY)

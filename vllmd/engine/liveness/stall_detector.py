@@ -162,10 +162,15 @@ class StallDetector:
             return Assessment(Verdict.SLEEPING)
         return self._judge_steps(reading, asked, activity)
 
-    def reset(self) -> None:
-        """Forget since when something stands still: somebody else saw that all is well."""
+    def reset(self, *, went_on: bool = False) -> None:
+        """Forget since when something stands still: somebody else saw that all is well.
+
+        `went_on` if it was seen that the step is done: how long it took is learned.
+        """
         self._silence = None
         self._ranks = {}
+        if went_on:
+            self.hang.went_on()
         self.hang.reset()
 
     def _judge_silence(

@@ -17,6 +17,9 @@ FULL_RATIO = 0.95
 PART_RATIO = 0.3
 """From this share on it is at work, with pauses: an engine whose host is slower than its GPU."""
 COUNTED = 3
+MOST_STILL_S = 60.0
+"""Longer than so much that seemed still in a step that went on is not learned: what a debugger or a
+host did once would keep all later hangs from being found."""
 
 
 @attrs.define
@@ -52,7 +55,7 @@ class WorkBaseline:
     longest_step_s: float = 0.0
     """The longest for which a count of steps stood still with requests running, and then moved."""
     longest_still_s: float = 0.0
-    """The longest for which nothing seemed to be computed in such a step."""
+    """The longest for which nothing seemed to be computed in such a step, up to a minute."""
     full: Least = attrs.field(factory=Least)
     """At full use of a GPU."""
     part: Least = attrs.field(factory=Least)
@@ -87,7 +90,7 @@ class WorkBaseline:
     def stepped(self, after_s: float, still_s: float) -> None:
         """Note a step that took so long at least, and seemed still for so long."""
         self.longest_step_s = max(self.longest_step_s, after_s)
-        self.longest_still_s = max(self.longest_still_s, still_s)
+        self.longest_still_s = max(self.longest_still_s, min(still_s, MOST_STILL_S))
 
     def worked(self, traces: Iterable[GpuTrace]) -> None:
         """Note what GPUs showed in a stretch of time in which the engine made steps.
@@ -117,7 +120,7 @@ class WorkBaseline:
         idle = kept["idle_watts"]
         return cls(
             float(kept["longest_step_s"]),
-            float(kept["longest_still_s"]),
+            min(float(kept["longest_still_s"]), MOST_STILL_S),
             Least.from_json(kept["full"]),
             Least.from_json(kept["part"]),
             None if idle is None else float(idle),

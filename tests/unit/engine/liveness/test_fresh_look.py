@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.clock import FakeClock, settle
 from tests.helpers.ports import free_port
 from vllmd.engine.liveness.canary import RANK
-from vllmd.engine.liveness.fresh_look import FreshLook, confirms, look
+from vllmd.engine.liveness.fresh_look import FreshLook, confirms, has_moved_on, look
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.liveness.stall_detector import Assessment, Verdict
 from vllmd.util.loop_lag import LoopLag
@@ -57,6 +57,23 @@ def test_confirms_standing_still_by_the_same_counts_with_requests(
     fresh: FreshLook, confirmed: bool
 ) -> None:
     assert confirms(fresh, FIRST, STANDS) is confirmed
+
+
+@pytest.mark.parametrize(
+    ("fresh", "moved"),
+    [
+        (page(RankProgress(8, 1, 0, 100)), True),
+        (page(RankProgress(7, 1, 0, 101)), True),
+        (page(RankProgress(7, 0, 0, 100)), False),  # its requests are gone
+        (page(RankProgress(7, 1, 0, 100), paused=True), False),
+        (page(), False),
+        (FreshLook(PageAnswer.NONE), False),
+    ],
+)
+def test_has_moved_on_by_other_counts_of_the_same_rank(fresh: FreshLook, moved: bool) -> None:
+    assert has_moved_on(fresh, FIRST, STANDS) is moved
+    assert not has_moved_on(fresh, FIRST, SILENT)
+    assert not has_moved_on(fresh, Reading(0.0, PageAnswer.NONE), STANDS)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ class Scene:
     limits: LivenessConfig = LIMITS
     now: float = 0.0
     step_s: float = 0.0
+    state: str = "S"
     hang: HangWatch = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -39,7 +40,7 @@ class Scene:
 
     def stands(self, cpu: float = 1.0) -> str | None:
         self.now, self.step_s = self.now + POLL_S, self.step_s + POLL_S
-        core = ProcessUse(CORE, 5, cpu * self.now, 0)
+        core = ProcessUse(CORE, 5, cpu * self.now, 0, self.state)
         used = ProcessActivity(0.0, core.cpu_s, 0, at=self.now, processes=(core,))
         return self.hang.stands(self.step_s, POLL_S, used, self.limits, POLL_S)
 
@@ -104,6 +105,33 @@ def test_watch_waits_longer_after_a_step_that_looked_so_and_went_on() -> None:
     assert scene.work.longest_still_s == 25
     scene.shown = SPIN
     assert scene.found_s() == 4 * 25 + POLL_S
+
+
+def test_watch_alarm_that_was_wrong_is_learned() -> None:
+    scene = Scene()
+    scene.works(30)
+    scene.shown = SPIN
+    assert scene.found_s() == LIMITS.gpu_stall_s + POLL_S
+    scene.hang.went_on()
+    scene.hang.reset()
+    assert (scene.work.longest_step_s, scene.work.longest_still_s) == (45, 40)
+    scene.step_s = 0.0
+    assert scene.found_s() == 4 * 40 + POLL_S
+
+
+def test_watch_step_in_which_a_process_was_stopped_teaches_nothing() -> None:
+    scene = Scene()
+    scene.works(30)
+    scene.shown, scene.state = IDLE, "T"
+    for _ in range(6):
+        scene.stands(cpu=0.0)
+    scene.state = "S"
+    scene.works(30)
+    assert (scene.work.longest_step_s, scene.work.longest_still_s) == (0, 0)
+    scene.shown = SPIN
+    scene.stands()
+    scene.works(30)
+    assert scene.work.longest_step_s == 5, "but the next one does"
 
 
 @pytest.mark.parametrize("shown", [WORK, BLIND, None])

@@ -729,6 +729,28 @@ async def test_run_gpu_that_works_again_during_the_diagnosis_keeps_the_engine(
         assert not task.done()
 
 
+async def test_run_alarm_that_the_last_look_clears_is_learned_by_progress_only(
+    tmp_path: Path,
+) -> None:
+    async with watching(tmp_path, ready=True, limits=GPU_LIMITS) as (scene, task):
+        await works(scene, 60)
+        work = scene.engine_state.known.work["hash"]
+        before = work.longest_step_s
+        spins(scene)
+        ranks = scene.reading.ranks
+        scene.fresh = FreshLook(PageAnswer.PAGE, ranks, answered=True, paused=True)
+        await scene.clock.advance(60)
+        assert scene.looks == [False]
+        assert work.longest_step_s == before
+        more = attrs.evolve(ranks["0"], steps=ranks["0"].steps + 1)
+        scene.fresh = FreshLook(PageAnswer.PAGE, {"0": more}, answered=True)
+        await scene.clock.advance(60)
+        assert scene.looks == [False, False]
+        assert work.longest_step_s >= GPU_LIMITS.gpu_stall_s
+        assert work.longest_still_s >= GPU_LIMITS.gpu_stall_s
+        assert not task.done()
+
+
 async def test_run_gpu_that_is_seen_to_compute_keeps_an_engine_found_by_the_long_limit(
     tmp_path: Path,
 ) -> None:

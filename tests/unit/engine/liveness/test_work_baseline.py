@@ -53,6 +53,14 @@ def test_work_longest_step_and_lowest_idle_power_are_kept() -> None:
     assert (work.longest_step_s, work.longest_still_s, work.idle_watts) == (9.0, 2.0, 119.0)
 
 
+def test_work_that_seemed_still_for_minutes_counts_as_one() -> None:
+    work = WorkBaseline()
+    work.stepped(150.0, 145.0)
+    assert (work.longest_step_s, work.longest_still_s) == (150.0, 60.0)
+    kept = {**work.to_json(), "longest_still_s": 145.0}
+    assert WorkBaseline.from_json(kept).longest_still_s == 60.0
+
+
 def test_work_survives_as_json() -> None:
     some, more = Least([0.1, 0.2, 0.3], [1.0, 2.0, 3.0]), Least([0.1], [1.0])
     for work in (WorkBaseline(), WorkBaseline(3.0, 1.0, some, more, 120.0)):
