@@ -118,7 +118,8 @@ class LivenessConfig:
         rules.number(0, DAY_S, above=True),
         600.0,
         help="The same while CPU is used and no GPU shows a hang, in seconds: a long prefill, a "
-        "compilation, or a kernel that spins where no GPU is read.",
+        "compilation, or a kernel that spins where no GPU is read. It does not count while GPUs "
+        "are seen to compute, up to six times as long.",
         reason="Twice vLLM's own VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS (300), which one GPU lacks.",
     )
     load_stall_s: float = key(

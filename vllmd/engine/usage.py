@@ -1,5 +1,7 @@
 """What an engine's whole tree of processes uses: CPU time, memory, what it reads and writes.
 
+Bytes that come from a socket by `recv` are counted nowhere: a download shows by what it writes.
+
 One reader of the tree, and what two ask of it: the page at each scrape, the liveness only while
 something stands still.
 """
@@ -24,6 +26,7 @@ class Used:
     cpu_s: float
     resident_bytes: int = 0
     io_bytes: int = 0
+    """Of `read` and `write`; `recv` and `send` on sockets are not among what the kernel counts."""
     children_cpu_s: float = 0.0
     """Of its children that have ended."""
 

@@ -99,15 +99,18 @@ def find_sign(
         process.pid in excepted or _is_still(process, before, now) for process in now.processes
     ):
         return None
+    spins = f"{_names(spinning)} {_show(spinning)}" if spinning else ""
+    if not idle:
+        return HangSign(f"{spins}, as a kernel that spins does", sure=work.learned)
+    # a wait for a server or for another's lock shows nowhere: only a stopped process is sure
+    waiting = {pid for trace in idle for pid in trace.pids}
+    stopped = [p for p in now.processes if p.state in "Tt" and (p.pid in waiting or not spinning)]
+    sure = any(process.state == "T" for process in stopped)
     if not spinning:
-        return HangSign("its GPUs are idle and its processes do nothing" + _stopped(now, idle))
-    spins = f"{_names(spinning)} {_show(spinning)}"
-    if idle:
-        return HangSign(
-            f"{spins} while {_names(idle)} is idle and its process does nothing"
-            + _stopped(now, idle)
-        )
-    return HangSign(f"{spins}, as a kernel that spins does", sure=work.learned)
+        words = "its GPUs are idle and its processes do nothing"
+    else:
+        words = f"{spins} while {_names(idle)} is idle and its process does nothing"
+    return HangSign(words + _name_stopped(stopped), sure)
 
 
 def is_untold(traces: Iterable[GpuTrace], work: WorkBaseline) -> bool:
@@ -192,10 +195,9 @@ def _is_still(process: ProcessUse, before: ProcessActivity, now: ProcessActivity
     )
 
 
-def _stopped(now: ProcessActivity, traces: Iterable[GpuTrace]) -> str:
-    pids = {pid for trace in traces for pid in trace.pids}
-    stopped = sorted(p.pid for p in now.processes if p.state in "Tt" and p.pid in pids)
-    return f" (stopped by a signal: {', '.join(map(str, stopped))})" if stopped else ""
+def _name_stopped(stopped: Iterable[ProcessUse]) -> str:
+    pids = ", ".join(str(pid) for pid in sorted(process.pid for process in stopped))
+    return f" (stopped by a signal: {pids})" if pids else ""
 
 
 def _names(traces: Iterable[GpuTrace]) -> str:

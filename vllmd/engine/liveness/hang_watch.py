@@ -22,7 +22,8 @@ from vllmd.util.units import MINUTE_S, format_duration
 LONGER = 4.0
 """Nothing was computed for so many times as long as ever before in a step that went on."""
 UNSURE = 3.0
-"""The limit is so many times as long where it was not seen yet what work looks like."""
+"""The limit is so many times as long where it was not seen yet what work looks like, and where an
+idle process may wait for what shows nowhere."""
 TOLD_S = 10.0
 TOLD = 2.0
 """A step is worth a word after so many seconds, and so many times the longest before."""
@@ -50,11 +51,17 @@ class HangWatch:
         self._still_s = self._longest_still_s = 0.0
         self._blind = 0
         self._stopped = False
+        self._below: set[str] = set()
+        """GPUs whose use was seen below 100 % in this run: that figure moves."""
         self._kept_at, self._kept = self._asked_at, work.to_json()
 
     def _traces(self) -> tuple[GpuTrace, ...] | None:
         since, self._asked_at = self._asked_at, self._now()
-        return self.ask(since, self._asked_at)
+        traces = self.ask(since, self._asked_at)
+        for trace in traces or ():
+            if any(sample.busy is not None and sample.busy < 1.0 for sample in trace.samples):
+                self._below.add(trace.gpu)
+        return traces
 
     def moves(self, *, worked: bool) -> None:
         """Take note of a look at which nothing stood still; `worked` if steps were made."""
@@ -112,11 +119,14 @@ class HangWatch:
         self.computes = proves_work(traces or (), self.work)
         self._stopped |= now is not None and any(each.state in "Tt" for each in now.processes)
         sign = find_sign(traces or (), before, now, self.work)
+        stuck = any(trace.gpu not in self._below for trace in traces or ())
+        if stuck:  # at 100 % since the run began: it may be that only the figure stands still
+            sign = None
         if sign is not None:
             self._still_s, self._blind = self._still_s + look_s, 0
             self._longest_still_s = max(self._longest_still_s, self._still_s)
         elif before is not None:
-            untold = traces is None or now is None or is_untold(traces, self.work)
+            untold = stuck or traces is None or now is None or is_untold(traces, self.work)
             self._blind += 1
             if not untold or self._blind >= MAX_BLIND:
                 self._still_s, self._blind = 0.0, 0

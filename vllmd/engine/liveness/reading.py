@@ -126,7 +126,8 @@ class ProcessActivity:
     """What the processes of an engine have used since they began; none of it falls.
 
     `api_cpu_s` is the CPU time of the main process, the API server, `core_cpu_s` that of all
-    others; `io_bytes` is what all of them read and wrote, files, sockets and pipes alike.
+    others; `io_bytes` is what all of them read and wrote, of files, and of sockets and pipes by
+    `read` and `write`: what comes by `recv` and goes by `send` is not counted by the kernel.
     `gpu_busy` is None where nobody knows. `at` is when it was read, monotonic, in seconds: what was
     used counts whether the daemon was late or not. `processes` are those that live, without the API
     server; empty where they were not told apart.
@@ -139,6 +140,11 @@ class ProcessActivity:
     gpu_memory_bytes: int | None = None
     at: float | None = None
     processes: tuple[ProcessUse, ...] = ()
+
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether a process other than the API server waits for a disk, or a server's as on NFS."""
+        return any(process.state == "D" for process in self.processes)
 
     @property
     def loaded_bytes(self) -> int:

@@ -2,9 +2,10 @@
 
 Engine steps are the heartbeat. Standing still with nothing to do is idle; standing still with
 requests in flight is a hang, unless a step just takes long. Two limits tell those apart: a short
-one while the engine's processes use no CPU, so that nothing can be in the making, and a long one
-while they do (a long prefill does, and so does a kernel that spins). Where GPUs are read, these
-tell a hang before either (`hang_signs.py`), and while they prove work, neither limit counts.
+one while the engine's processes use no CPU and wait for no disk, so that nothing can be in the
+making, and a long one while they do (a long prefill does, and so does a kernel that spins). Where
+GPUs are read, these tell a hang before either (`hang_signs.py`), and while they prove work, neither
+limit counts.
 
 Time counts only as far as it was watched: readings come with times that stand still while the
 daemon is late, and what is between two of them counts up to the usual pause. What a page shows is
@@ -250,7 +251,7 @@ class StallDetector:
                 used.core_cpu_s if used else None,
                 used.at if used else None,
                 moved=used.loaded_bytes if used else 0,
-                worked=used is not None and used.gpu_busy is True,
+                worked=used is not None and (used.gpu_busy is True or used.waits_for_disk),
                 computes=alone and self.hang.computes,
             )
             if suspicion.over(now, self.limits):

@@ -160,9 +160,32 @@ def test_sign_of_a_spinning_kernel_is_sure_once_work_was_seen() -> None:
     assert learned is not None
     assert new is not None
     assert (learned.sure, new.sure) == (True, False)
-    asymmetric = find_sign([FIRST, SECOND], used(0.0, cpu=(ONE,)), used(5.0, cpu=(ONE,)), NEW)
-    assert asymmetric is not None
-    assert asymmetric.sure
+
+
+IDLE_ONE, IDLE_TWO = trace(PEER, pids=(ONE,)), SECOND
+
+
+@pytest.mark.parametrize(
+    ("traces", "states", "sure"),
+    [
+        ((FIRST, SECOND), "SSS", False),  # the idle one may wait for a server or a lock
+        ((FIRST, SECOND), "SST", True),
+        ((FIRST, SECOND), "SSt", False),  # a debugger
+        ((FIRST, SECOND), "STS", False),
+        ((IDLE_ONE, IDLE_TWO), "SSS", False),
+        ((IDLE_ONE, IDLE_TWO), "SST", True),
+        ((IDLE_ONE, IDLE_TWO), "TSS", True),  # the core, which holds no memory
+        ((IDLE_ONE, IDLE_TWO), "tSS", False),
+    ],
+)
+def test_sign_of_an_idle_gpu_is_sure_only_if_its_process_was_stopped(
+    traces: tuple[GpuTrace, ...], states: str, sure: bool
+) -> None:
+    found = find_sign(traces, used(0.0, states=states), used(5.0, states=states), LEARNED)
+    assert found is not None
+    assert found.sure is sure
+    stopped = "(stopped by a signal: " in found.words
+    assert stopped == (states not in ("SSS", "STS"))
 
 
 def test_sign_child_that_begins_is_work() -> None:

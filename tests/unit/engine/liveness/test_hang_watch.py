@@ -26,10 +26,16 @@ class Scene:
     now: float = 0.0
     step_s: float = 0.0
     state: str = "S"
+    seen_below: bool = True
+    """Whether its GPU was seen with less than full use."""
     hang: HangWatch = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.hang = HangWatch(self.traces, lambda: self.now, self.work)
+        if self.seen_below:
+            shown, self.shown, self.now = self.shown, attrs.evolve(IDLE, busy=0.9, bus=None), POLL_S
+            self.hang.moves(worked=False)
+            self.shown = shown
 
     def traces(self, since: float, until: float) -> tuple[GpuTrace, ...] | None:
         if self.shown is None:
@@ -203,8 +209,22 @@ def test_watch_other_verdicts_are_contradicted_by_work_that_is_proven_only() -> 
 def test_watch_idle_gpu_whose_process_computes_is_work() -> None:
     scene = Scene(shown=IDLE)
     assert scene.found_s() is None
-    idle = Scene(shown=IDLE)
-    assert [bool(idle.stands(cpu=0.0)) for _ in range(10)] == [False] * 8 + [True] * 2
+    idle = Scene(shown=IDLE)  # it may wait for a server or a lock, which shows nowhere
+    found = [bool(idle.stands(cpu=0.0)) for _ in range(26)]
+    assert found == [False] * 24 + [True] * 2
+    stopped = Scene(shown=IDLE, state="T")
+    assert [bool(stopped.stands(cpu=0.0)) for _ in range(10)] == [False] * 8 + [True] * 2
+
+
+def test_watch_use_of_a_gpu_that_never_moves_from_its_top_is_no_sign() -> None:
+    work = WorkBaseline()
+    Scene(work).works(30)
+    stuck = Scene(work, seen_below=False)  # another run
+    assert stuck.found_s() is None
+    stuck.hang.reset()
+    stuck.works(5, IDLE)
+    stuck.shown = SPIN
+    assert stuck.found_s() == LIMITS.gpu_stall_s + POLL_S
 
 
 def test_watch_zero_turns_it_off() -> None:

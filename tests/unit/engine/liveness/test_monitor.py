@@ -676,8 +676,10 @@ GPU_LIMITS = attrs.evolve(LIMITS, hang_s=10_000, gpu_stall_s=40)
 
 
 async def works(scene: Scene, seconds: float) -> None:
-    """Let steps be made at full use of the GPU."""
-    scene.gpu, scene.gpu_busy = AT_WORK, True
+    """Let steps be made at full use of the GPU, and be seen below that once."""
+    scene.gpu, scene.gpu_busy = attrs.evolve(AT_WORK, busy=0.9), True
+    await scene.clock.advance(5)
+    scene.gpu = AT_WORK
     for n in range(int(seconds / 5)):
         scene.shows(scene.reading.ranks["0"].steps + n + 1, running=1)
         await scene.clock.advance(5)

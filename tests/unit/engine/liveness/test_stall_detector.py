@@ -21,6 +21,7 @@ from vllmd.engine.liveness.reading import (
     GpuTrace,
     PageAnswer,
     ProcessActivity,
+    ProcessUse,
     RankProgress,
     Reading,
 )
@@ -168,6 +169,21 @@ def test_judge_long_limit_does_not_count_while_gpus_are_seen_to_compute() -> Non
     found_s = until_stalled(judging_by(engine, 161.0, 0.0, blind), engine, 1000, cpu=1.0)
     assert found_s is not None
     assert found_s <= LIMITS.hang_s + 2 * POLL_S
+
+
+@pytest.mark.parametrize("pid", [10, 20])
+def test_judge_process_that_waits_for_a_disk_gets_the_long_limit(pid: int) -> None:
+    engine = Engine(running=1)
+
+    def activity() -> ProcessActivity:
+        states = {each: "D" if each == pid else "S" for each in (10, 20)}
+        processes = tuple(ProcessUse(each, 5, 0.0, 0, state) for each, state in states.items())
+        return attrs.evolve(engine.activity(), processes=processes)
+
+    detector = StallDetector(LIMITS, POLL_S)
+    while detector.assess(engine.reading(), activity).verdict is not Verdict.STALLED:
+        engine.passes(POLL_S)
+    assert LIMITS.hang_s <= engine.at <= LIMITS.hang_s + 2 * POLL_S
 
 
 def test_judge_work_of_a_rank_that_makes_steps_is_none_of_another() -> None:
