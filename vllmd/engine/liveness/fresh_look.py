@@ -100,7 +100,7 @@ async def look(
     }
     try:
         said = await _say(program, json.dumps(wanted).encode() + b"\n", lag)
-        return _detector(json.loads(said), read)
+        return _parse_answer(json.loads(said), read)
     except (OSError, RuntimeError) as error:  # RuntimeError: no thread to wait for it
         problem = f"the process that looks afresh could not be started: {error}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -108,7 +108,9 @@ async def look(
     return FreshLook(PageAnswer.UNKNOWN, problem=problem)
 
 
-def _detector(said: dict[str, Any], read: Callable[[str], Mapping[str, RankProgress]]) -> FreshLook:
+def _parse_answer(
+    said: dict[str, Any], read: Callable[[str], Mapping[str, RankProgress]]
+) -> FreshLook:
     """Take what the process said for what it is worth.
 
     Raises: ValueError, KeyError, TypeError, AttributeError: it makes no sense.

@@ -19,6 +19,8 @@ SLICE_S = 0.1
 """No wait is longer, so that being late is seen."""
 TOLERANCE_S = 0.05
 MAX_BYTES = 32 * 1024 * 1024
+PAUSED_S = 2.0
+"""How long is waited for whether it is paused: a server may ask its core, which may hang."""
 
 
 class Lateness:
@@ -172,7 +174,10 @@ def look(wanted: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:  # of this host: no address, no descriptor
         said["answer"], said["problem"] = "unknown", repr(error)
     said["late_s"] = late.seconds
-    said["paused"] = said["answer"] == "page" and is_paused(*where)
+    host, port, limit_s, _ = where
+    said["paused"] = said["answer"] == "page" and is_paused(
+        host, port, min(limit_s, PAUSED_S), late
+    )
     return said
 
 

@@ -121,6 +121,23 @@ def test_look_asks_whether_the_engine_is_paused(answered: tuple[int, bytes], pau
     assert (said["answer"], said["paused"]) == ("page", paused)
 
 
+def test_look_waits_less_for_whether_it_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may ask its core, and that hangs."""
+    limits: list[float] = []
+    real = look_process.ask
+
+    def note(
+        request: dict[str, Any], host: str, port: int, limit_s: float, late: Lateness
+    ) -> bytes:
+        limits.append(limit_s)
+        return real(request, host, port, limit_s, late)
+
+    monkeypatch.setattr(look_process, "ask", note)
+    with serving(PAGE) as (port, _):
+        assert look(wanted(port, limit_s=60.0))["answer"] == "page"
+    assert limits == [60.0, look_process.PAUSED_S]
+
+
 def test_look_that_began_late_says_so() -> None:
     with serving(PAGE) as (port, _):
         said = look(wanted(port, asked_at=time.monotonic() - 8))
