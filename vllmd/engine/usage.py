@@ -46,17 +46,15 @@ class TreeReader:
         self.used: dict[tuple[int, int], Used] = {}
         """By process id and the clock tick in which it began, as ids are used again. What ended
         stays until another run begins, so that no sum falls."""
-        self.living: dict[tuple[int, int], proc.Stat] = {}
-        """Those that lived at the last look, by the same key."""
 
-    def read(self, run: Hashable, shim_pid: int) -> list[tuple[int, int]]:
-        """Look at what lives of a run; returns its keys in `used`.
+    def read(self, run: Hashable, shim_pid: int) -> dict[tuple[int, int], proc.Stat]:
+        """Look at what lives of a run; returns it by the keys of `used`.
 
         Raises: psutil.Error: something cannot be looked at.
         """
         if run != self._run:
             self._run, self.used = run, {}
-        self.living = {}
+        living = {}
         for stat in proc.descendants(shim_pid):
             try:
                 used = self._look(psutil.Process(stat.pid))
@@ -64,8 +62,8 @@ class TreeReader:
                 continue
             if used is not None:
                 self.used[stat.pid, stat.start_ticks] = used
-                self.living[stat.pid, stat.start_ticks] = stat
-        return list(self.living)
+                living[stat.pid, stat.start_ticks] = stat
+        return living
 
 
 @attrs.frozen
@@ -138,7 +136,7 @@ class TreeActivity:
             ProcessUse(
                 pid, stat.ppid, used[pid, begun].total_cpu_s, used[pid, begun].io_bytes, stat.state
             )
-            for (pid, begun), stat in self._tree.living.items()
+            for (pid, begun), stat in living.items()
             if pid != engine_pid or len(living) == 1
         )
         return ProcessActivity(api, core, moved, at=time.monotonic(), processes=processes)

@@ -21,7 +21,6 @@ UNSUPPORTED = frozenset(
     }
 )
 """A device that answers so once is not asked that again."""
-_MEMORY_KEYS = tuple(f"memory_{name}_bytes" for name in ("total", "reserved", "used", "free"))
 LOST = {
     nvml.NVML_ERROR_GPU_IS_LOST: "lost",
     nvml.NVML_ERROR_RESET_REQUIRED: "reset_required",
@@ -113,9 +112,8 @@ class NvmlDevice:
             if answer is not None:
                 values[row.key] = row.take(answer)
         if when == FAST and self.is_unified and (memory := host_memory.read()) is not None:
-            used = memory.total - memory.available
-            figures = (memory.total, 0, used, memory.available)
-            values |= zip(_MEMORY_KEYS, map(float, figures), strict=True)
+            figures = memory.as_gpu_memory().items()
+            values |= {f"memory_{name}_bytes": float(size) for name, size in figures}
         return values
 
     def _ask(self, source: Call | Field, errors: dict[int, int]) -> Any:
@@ -179,9 +177,7 @@ class NvmlDevice:
         if not self.is_unified:
             own = self._call(MEMORY)
             return {k: getattr(own, k) for k in ("total", "free", "used", "reserved")}
-        host = host_memory.read() or host_memory.HostMemory(0, 0)
-        used = host.total - host.available
-        return {"total": host.total, "free": host.available, "used": used, "reserved": 0}
+        return (host_memory.read() or host_memory.HostMemory(0, 0)).as_gpu_memory()
 
     def _processes(self) -> list[tuple[int, int | None]]:
         """List who has memory here: compute, graphics and MPS; bytes are None where not known."""

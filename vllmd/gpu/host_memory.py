@@ -23,6 +23,11 @@ class HostMemory(NamedTuple):
     available: int
     """What programs can still get, without swapping."""
 
+    def as_gpu_memory(self) -> dict[str, int]:
+        """Return it under NVML's names, for a GPU that shares it."""
+        used = self.total - self.available
+        return {"total": self.total, "free": self.available, "used": used, "reserved": 0}
+
 
 def read(meminfo: Path = MEMINFO) -> HostMemory | None:
     """Return the host's memory; None if it cannot be read."""
