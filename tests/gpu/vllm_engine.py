@@ -26,7 +26,7 @@ from tests.helpers.background import Background
 from tests.helpers.ports import free_port
 from tests.helpers.site import DAEMON, Site, site, wait_for
 from vllmd.demo import tiny_model
-from vllmd.demo.real import cache_dir, prepare
+from vllmd.demo.real import prepare
 from vllmd.shim import proc
 
 LOAD_S = 420.0
@@ -85,9 +85,8 @@ def program() -> str:
 
 def write_models(folder: Path) -> None:
     """Write `large`, `small` (config.json and tokenizer, no weights) and `lora` for the large."""
-    python = os.environ.get("VLLMD_GPU_PYTHON") or (
-        sys.executable if os.environ.get("VLLMD_GPU_ENGINE") else _of_the_engine()
-    )
+    given = sys.executable if os.environ.get("VLLMD_GPU_ENGINE") else None
+    python = os.environ.get("VLLMD_GPU_PYTHON") or given or Path(program()).with_name("python")
     script = (
         f"import sys; sys.path.insert(0, {str(Path(tiny_model.__file__).parent)!r})\n"
         "import tiny_model as m; from pathlib import Path\n"
@@ -107,12 +106,6 @@ def write_models(folder: Path) -> None:
         config |= {**sizes, "max_position_embeddings": CONTEXT, "dtype": "bfloat16"}
         config["layer_types"] = ["full_attention"] * sizes["num_hidden_layers"]
         (made / "config.json").write_text(json.dumps(config))
-
-
-def _of_the_engine() -> str:
-    prepare()
-    (found,) = (cache_dir() / "engine").glob("*/bin/python")
-    return str(found)
 
 
 def write_faults(folder: Path) -> None:

@@ -28,6 +28,13 @@ def compute_capability(case: Case) -> Iterator[Finding]:
     yield from _attention(case, has)
 
 
+def _beyond(
+    has: Capability, severity: FindingSeverity, wanted: str, reason: str, fix: str
+) -> Finding:
+    found = f"{wanted}, and the GPU has compute capability {text(has)}"
+    return Finding("compute-capability", severity, found, reason, fix)
+
+
 def _dtype(case: Case) -> str:
     return str(case.flag("dtype") or "auto").lower()
 
@@ -59,10 +66,10 @@ def _bfloat16(case: Case, has: Capability) -> Iterator[Finding]:
     if _dtype(case) != "bfloat16" or has >= compute.BFLOAT16:
         return
     other = "float32" if _model_type(case) in compute.NO_HALF else "half"
-    yield Finding(
-        "compute-capability",
+    yield _beyond(
+        has,
         FindingSeverity.ERROR,
-        f'dtype = "bfloat16", and the GPU has compute capability {text(has)}',
+        'dtype = "bfloat16"',
         "bfloat16 needs 8.0 or more: vLLM refuses it at its start.",
         _set(case, f'dtype = "{other}"'),
     )
@@ -78,19 +85,19 @@ def _cache(case: Case, has: Capability) -> Iterator[Finding]:
     triton = _backend(case) == "TRITON_ATTN"
     needs = compute.FP8_CACHE_TRITON if triton else compute.FP8_CACHE
     if kind == "bfloat16" and has < compute.BFLOAT16:
-        yield Finding(
-            "compute-capability",
+        yield _beyond(
+            has,
             FindingSeverity.ERROR,
-            f'kv-cache-dtype = "bfloat16", and the GPU has compute capability {text(has)}',
+            'kv-cache-dtype = "bfloat16"',
             "bfloat16 needs 8.0 or more: vLLM refuses it at its start.",
             _set(case, 'kv-cache-dtype = "float16"'),
         )
     if not kind.startswith("fp8") or has >= needs:
         return
-    yield Finding(
-        "compute-capability",
+    yield _beyond(
+        has,
         FindingSeverity.ERROR,
-        f'kv-cache-dtype = "{kind}", and the GPU has compute capability {text(has)}',
+        f'kv-cache-dtype = "{kind}"',
         f"A KV cache of FP8 needs {text(needs)} or more"
         + (" with TRITON_ATTN." if triton else ": no attention of vLLM reads it below."),
         _set(case, 'kv-cache-dtype = "auto"'),
@@ -104,10 +111,10 @@ def _quantization(case: Case, has: Capability) -> Iterator[Finding]:
     method = str(said.get("quant_method") or asked or "")
     needs, made_for = compute.least(method, said), compute.native(method, said)
     if needs is not None and has < needs:
-        yield Finding(
-            "compute-capability",
+        yield _beyond(
+            has,
             FindingSeverity.ERROR,
-            f"the quantization is {method}, and the GPU has compute capability {text(has)}",
+            f"the quantization is {method}",
             f"{method} needs {text(needs)} or more: vLLM refuses it before it loads.",
             "Take a model that is not quantized, or one in GPTQ."
             if said or not asked
@@ -115,10 +122,10 @@ def _quantization(case: Case, has: Capability) -> Iterator[Finding]:
         )
     elif made_for is not None and has < made_for[1]:
         name, native = made_for
-        yield Finding(
-            "compute-capability",
+        yield _beyond(
+            has,
             FindingSeverity.INFO,
-            f"the quantization is {method}, and the GPU has compute capability {text(has)}",
+            f"the quantization is {method}",
             f"It computes no {name} (from {text(native)} on): weights are unpacked for each step, "
             "which saves memory and no time.",
             "Nothing has to be done.",
@@ -132,18 +139,18 @@ def _attention(case: Case, has: Capability) -> Iterator[Finding]:
         where = "flags.attention-backend"
         if not case.flag("attention-backend"):
             where = "VLLM_ATTENTION_BACKEND in env"
-        yield Finding(
-            "compute-capability",
+        yield _beyond(
+            has,
             FindingSeverity.ERROR,
-            f"the attention backend is {backend}, and the GPU has compute capability {text(has)}",
+            f"the attention backend is {backend}",
             f"{backend} needs {needs}: vLLM refuses it.",
             f"Take {where} out: vLLM takes the best that the GPU can.",
         )
     if case.env.get("VLLM_FLASH_ATTN_VERSION") == "3" and has[0] != 9:
-        yield Finding(
-            "compute-capability",
+        yield _beyond(
+            has,
             FindingSeverity.WARNING,
-            f"VLLM_FLASH_ATTN_VERSION = 3, and the GPU has compute capability {text(has)}",
+            "VLLM_FLASH_ATTN_VERSION = 3",
             "FlashAttention 3 is for Hopper (9.0).",
             "Take VLLM_FLASH_ATTN_VERSION out of env: vLLM takes the newest that the GPU can.",
         )

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -204,6 +205,11 @@ def spins(scene: Scene) -> None:
     scene.activity_now = used
 
 
+def works_again(scene: Scene) -> None:
+    scene.gpu = AT_WORK
+    scene.clock.now += 3
+
+
 async def test_run_kernel_that_spins_is_found_within_a_minute_and_looked_into(
     tmp_path: Path,
 ) -> None:
@@ -229,11 +235,7 @@ async def test_run_gpu_that_works_again_during_the_diagnosis_keeps_the_engine(
         await works(scene, 60)
         spins(scene)
 
-        def goes_on() -> None:
-            scene.gpu = AT_WORK
-            scene.clock.now += 3
-
-        scene.during_diagnosis = goes_on
+        scene.during_diagnosis = partial(works_again, scene)
         await scene.clock.advance(120)
         assert len(scene.diagnosed) == 1
         assert not task.done()
@@ -270,11 +272,7 @@ async def test_run_gpu_that_is_seen_to_compute_keeps_an_engine_found_by_the_long
         spins(scene)
         scene.gpu = None
 
-        def goes_on() -> None:
-            scene.gpu = AT_WORK
-            scene.clock.now += 3
-
-        scene.during_diagnosis = goes_on
+        scene.during_diagnosis = partial(works_again, scene)
         await scene.clock.advance(300)
         assert len(scene.diagnosed) == 1
         assert not task.done()
