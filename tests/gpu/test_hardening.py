@@ -42,6 +42,23 @@ if __name__ == "__main__":
     print("ok", said.get(timeout=120) == 1 << 20)
     child.join()
 """
+ALL_REDUCE = """
+import os, torch, torch.distributed as dist, torch.multiprocessing as mp
+
+def add(rank):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29577")
+    torch.cuda.set_device(rank)
+    dist.init_process_group("nccl", rank=rank, world_size=2)
+    for size in (1, 1 << 10, 1 << 24):
+        part = torch.full((size,), rank + 1.0, device="cuda")
+        dist.all_reduce(part)
+        assert bool((part == 3.0).all()), size
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    mp.spawn(add, nprocs=2)
+    print("ok")
+"""
 WRITE_AND_RUN = """
 import mmap
 try:
@@ -96,3 +113,14 @@ def test_workers_share_gpu_memory_with_an_engines_rights(open_folder: Path, segm
     said = confined("engine", SHARED, open_folder, PYTORCH_CUDA_ALLOC_CONF=config)
     assert said == "ok True"
     REPORT.append(f"two processes share GPU memory, {config}, under an engine's system calls")
+
+
+@pytest.mark.parametrize("segments", ["False", "True"])
+def test_nccl_adds_over_two_gpus_with_an_engines_rights(open_folder: Path, segments: str) -> None:
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
+    if len(listed.stdout.splitlines()) < 2:
+        pytest.skip("needs two GPUs")
+    config = f"expandable_segments:{segments}"
+    keys = {"PYTORCH_CUDA_ALLOC_CONF": config, "NCCL_NVLS_ENABLE": "0"}
+    assert confined("engine", ALL_REDUCE, open_folder, **keys) == "ok"
+    REPORT.append(f"NCCL over two GPUs, {config}, under an engine's system calls")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.gpu.conftest import REPORT
-from tests.gpu.vllm_engine import LOAD_S, GpuSite, PromptLoad
+from tests.gpu.vllm_engine import INDEX, LOAD_S, GpuSite, PromptLoad
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.site import wait_for
 
@@ -53,7 +53,7 @@ def phases(made: GpuSite, name: str) -> str:
 def smi_processes() -> dict[int, int]:
     """Return the bytes of each process as nvidia-smi has them."""
     query = "--query-compute-apps=pid,used_memory"
-    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    command = ["nvidia-smi", f"--id={INDEX}", query, "--format=csv,noheader,nounits"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rows = [line.split(",") for line in said.splitlines()]
     return {int(pid): int(mib) * MIB for pid, mib in rows}

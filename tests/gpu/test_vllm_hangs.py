@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.conftest import REPORT
-from tests.gpu.vllm_engine import CONTEXT, LOAD_S, GpuSampler, GpuSite, PromptLoad
+from tests.gpu.vllm_engine import CONTEXT, INDEX, LOAD_S, GpuSampler, GpuSite, PromptLoad
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.site import wait_for
 
@@ -33,7 +33,13 @@ FAULTS: dict[str, Callable[[GpuSite], AbstractContextManager[None]]] = {
 def held() -> Iterator[subprocess.Popen[str]]:
     """A process that holds so much memory that the engine has no room."""
     command = [sys.executable, str(Path(__file__).with_name("core.py")), "0.5"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": str(INDEX)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline().startswith("READY")
     yield process

@@ -1,7 +1,7 @@
 """A real CUDA vLLM for the tests here: models of random weights, faults inside it, and its load.
 
 `VLLMD_GPU_ENGINE` names a `vllm` program that is there already, such as one that was carried to a
-host without a network; else one is installed.
+host without a network; else one is installed. `VLLMD_GPU_INDEX` is the GPU that is used (0).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from vllmd.demo import tiny_model
 from vllmd.demo.real import prepare
 from vllmd.shim import proc
 
+INDEX = int(os.environ.get("VLLMD_GPU_INDEX", "0"))
 LOAD_S = 420.0
 """A limit for a test that hangs; 8B with graphs and a cold cache of torch.compile takes 122 s."""
 
@@ -47,7 +48,10 @@ SMALL = {**LARGE, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_la
 """Qwen3-0.6B's, but for its heads (16)."""
 
 FAULTS_SOURCE = '''
-"""Loaded by vLLM in each of its processes: the model spins once there is a file `spin` here."""
+"""Loaded by vLLM in each of its processes: while there is a file `spin` here, a step spins.
+
+It holds the ranks that do; the others go on with their own part of the step.
+"""
 
 import os
 import threading
@@ -56,7 +60,7 @@ import time
 SPIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "spin")
 
 
-def spin(*_, **__):
+def spin():
     import torch
 
     while True:  # the next one is queued while one spins, and waited for when the queue is full
@@ -68,7 +72,15 @@ def watch():
         time.sleep(0.2)
     from vllm.v1.worker.gpu_worker import Worker
 
-    Worker.execute_model = spin
+    step = Worker.execute_model
+
+    def execute_model(self, *arguments, **keys):
+        with open(SPIN) as ranks:
+            if str(self.rank) in ranks.read().split():
+                spin()
+        return step(self, *arguments, **keys)
+
+    Worker.execute_model = execute_model
 
 
 def register():
@@ -129,6 +141,10 @@ unready_s = 0
 {keys}
 
 [engines.{name}.env]
+CUDA_VISIBLE_DEVICES = "{gpus}"
+NCCL_NVLS_ENABLE = "0"
+TORCH_SYMM_MEM_DISABLE_MULTICAST = "1"
+VLLM_ALLREDUCE_USE_SYMM_MEM = "0"
 PYTHONPATH = "{faults}"
 HF_HUB_OFFLINE = "1"
 VLLM_NO_USAGE_STATS = "1"
@@ -137,6 +153,7 @@ VLLM_NO_USAGE_STATS = "1"
 load-format = "dummy"
 {flags}
 """
+"""NVLink's multicast stays off: on a host that others share it can stop all of its GPUs."""
 
 
 class GpuSite:
@@ -158,6 +175,8 @@ class GpuSite:
         *,
         share: float,
         length: int,
+        gpus: Sequence[int] = (INDEX,),
+        executable: str = "",
         keys: str = "",
         flags: str = "",
         more: str = "",
@@ -169,7 +188,8 @@ class GpuSite:
             model=model,
             models=self.folder / "models",
             faults=self.folder / "faults",
-            program=program(),
+            program=executable or program(),
+            gpus=",".join(map(str, gpus)),
             port=self._ports[name],
             share=share,
             length=length,
@@ -212,19 +232,20 @@ class GpuSite:
         return pid
 
     @contextlib.contextmanager
-    def spinning(self) -> Iterator[None]:
+    def spinning(self, *ranks: int) -> Iterator[None]:
         """Let a kernel spin from the next step on; a run that begins later is well."""
         flag = self.folder / "faults" / "spin"
-        flag.touch()
+        flag.with_suffix(".new").write_text(" ".join(map(str, ranks or (0,))))
+        flag.with_suffix(".new").rename(flag)
         try:
             yield
         finally:
             flag.unlink()
 
     @contextlib.contextmanager
-    def stopped(self, name: str) -> Iterator[None]:
-        """Stop the core of an engine."""
-        pid = self.process(name, "VLLM::EngineCore")
+    def stopped(self, name: str, title: str = "VLLM::EngineCore") -> Iterator[None]:
+        """Stop a process of an engine."""
+        pid = self.process(name, title)
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
@@ -242,9 +263,9 @@ class GpuSite:
 
         wait_for(f"{name} ready", ready, LOAD_S)
 
-    def gpu(self) -> dict[str, Any]:
-        """Return what the daemon tells of the first GPU."""
-        found: dict[str, Any] = self.site.control.gpus()["gpus"][0]
+    def gpu(self, index: int = INDEX) -> dict[str, Any]:
+        """Return what the daemon tells of a GPU."""
+        found: dict[str, Any] = self.site.control.gpus()["gpus"][index]
         return found
 
     def stalls(self, name: str) -> int:
@@ -257,12 +278,20 @@ class PromptLoad(Background):
     """Clients that ask one engine, each one request after the other, until the block ends."""
 
     def __init__(
-        self, made: GpuSite, name: str, *, clients: int, prompt: int, tokens: int, model: str = ""
+        self,
+        made: GpuSite,
+        name: str,
+        *,
+        clients: int,
+        prompt: int,
+        tokens: int,
+        pause_s: float = 0.0,
     ) -> None:
-        """Ask with prompts of `prompt` tokens for answers of `tokens`."""
+        """Ask with prompts of `prompt` tokens for answers of `tokens`, `pause_s` after the last."""
         self.served = 0
         self.failed: list[str] = []
-        self._ask = functools.partial(made.ask, name, prompt, tokens, model)
+        self._ask = functools.partial(made.ask, name, prompt, tokens)
+        self._pause_s = pause_s
         self._lock = threading.Lock()
         super().__init__([self._step] * clients)
 
@@ -276,19 +305,21 @@ class PromptLoad(Background):
         else:
             with self._lock:
                 self.served += 1
+            time.sleep(self._pause_s)
 
 
 class GpuSampler(Background):
-    """Power and use of the first GPU, twice a second."""
+    """Power and use of a GPU, twice a second."""
 
-    def __init__(self, made: GpuSite) -> None:
+    def __init__(self, made: GpuSite, index: int = INDEX) -> None:
         """Sample what the daemon shows."""
         self.samples: list[dict[str, float]] = []
         self._made = made
+        self._index = index
         super().__init__([self._sample])
 
     def _sample(self) -> None:
-        self.samples.append(self._made.gpu()["values"])
+        self.samples.append(self._made.gpu(self._index)["values"])
         time.sleep(0.5)
 
     def text(self) -> str:
