@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.options import engine_argument, socket_option
+from vllmd.cli.options import chosen_engine, engine_argument, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
 
@@ -30,8 +30,8 @@ def starting(action: str, text: str) -> click.Command:
     @click.option("--wait", is_flag=True, help="Return when the engine serves.")
     @timeout_option(1800.0)
     @socket_option
-    def command(engine: str, wait: bool, timeout: float, client: ControlClient) -> None:
-        act(client, engine, action, "ready" if wait else None, timeout)
+    def command(engine: str | None, wait: bool, timeout: float, client: ControlClient) -> None:
+        act(client, chosen_engine(client, engine), action, "ready" if wait else None, timeout)
 
     return command
 

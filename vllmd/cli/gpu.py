@@ -5,21 +5,12 @@ from typing import Any
 
 import click
 
-from vllmd.cli import terminal
+from vllmd.cli import gpu_bar, terminal
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.util.units import format_bytes, format_duration, parse_duration
 
-BAR = 48
-_BAR_MARKS = {
-    "engine": ("█", "green"),
-    "orphan": ("▓", "red"),
-    "foreign": ("▒", "yellow"),
-    "unattributed": ("▒", "white"),
-    "reserved": ("░", "white"),
-    "free": ("·", "white"),
-}
 _RECOVERY = {
     1: "reset the GPU",
     2: "reboot the host",
@@ -159,7 +150,7 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
     shared = ["shares the host's memory"] if gpu.get("unified") else []
     lines = [join([title, *shared, *_activity(values)])]
     if gpu["owners"]:
-        lines.append(f"  {_bar(gpu['owners'])}  {_owners(gpu['owners'])}")
+        lines += _memory(gpu["owners"])
     for engine, margin in gpu["restart_margin_bytes"].items():
         fits = margin >= 0
         text = (
@@ -171,6 +162,18 @@ def _gpu(gpu: dict[str, Any], now: float) -> list[str]:
     problems = _problems(gpu, now)
     lines += [terminal.style(f"  {problem}", fg="red") for problem in problems]
     return lines
+
+
+def _memory(owners: list[dict[str, Any]]) -> list[str]:
+    """Return the bar, and beside it, or below where there is no room, whose the memory is."""
+    words, columns = gpu_bar.in_words(owners), terminal.width()
+    beside = f"  {gpu_bar.bar(owners)}  {words}"
+    if columns is None or gpu_bar.BAR + len(words) + 4 <= columns:
+        return [beside]
+    return [
+        f"  {gpu_bar.bar(owners, min(gpu_bar.BAR, columns - 2))}",
+        *terminal.wrap(words, first="  ", rest="  "),
+    ]
 
 
 def _activity(values: dict[str, float]) -> list[str]:
@@ -190,27 +193,6 @@ def _activity(values: dict[str, float]) -> list[str]:
     ]
     held = [reason for reason in active if reason not in _CALM_REASONS]
     return [*found, f"clocks held by {', '.join(held)}"] if held else found
-
-
-def _owners(owners: list[dict[str, Any]]) -> str:
-    parts = []
-    for each in owners:
-        if each["bytes"] or each["owner"] == "free":
-            amount = format_bytes(abs(each["bytes"]))
-            sign = "-" if each["bytes"] < 0 else ""
-            parts.append(f"{each['engine'] or each['owner']} {sign}{amount}")
-    return " · ".join(parts)
-
-
-def _bar(owners: list[dict[str, Any]]) -> str:
-    total = sum(max(0, each["bytes"]) for each in owners) or 1
-    bar, drawn, so_far = "", 0, 0
-    for name, (mark, colour) in _BAR_MARKS.items():
-        so_far += sum(max(0, e["bytes"]) for e in owners if e["owner"] == name)
-        until = round(BAR * so_far / total)
-        bar += terminal.style(mark * (until - drawn), fg=colour)
-        drawn = until
-    return bar
 
 
 def _problems(gpu: dict[str, Any], now: float) -> list[str]:

@@ -66,7 +66,11 @@ def list_(client: ControlClient, engine: str | None, as_json: bool) -> None:
         return
     rows = [_row(each["engine"], adapter) for each in engines for adapter in each["adapters"]]
     if not rows:
-        terminal.echo("no adapter is configured; 'vllmd lora add NAME PATH' adds one")
+        terminal.echo(
+            "no adapter is configured; 'vllmd lora add NAME PATH' adds one"
+            if engines
+            else "no engine serves adapters: add a table [engines.NAME.lora]"
+        )
     else:
         for cells in format_table(HEADER, rows):
             terminal.echo(join(cells))
@@ -106,7 +110,7 @@ def add(client: ControlClient, name: str, path: str, engine: str | None, timeout
 @timeout_option
 @socket_option
 def remove(client: ControlClient, name: str, engine: str | None, timeout: float) -> None:
-    """Serve an adapter no more that was added by 'vllmd lora add'."""
+    """Stop serving an adapter that 'vllmd lora add' added."""
     engine = _engine(client, engine)
     change = _Change(client, engine, name, timeout)
     client.change_adapter(engine, "remove", name)

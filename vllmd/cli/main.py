@@ -40,6 +40,21 @@ COMMANDS = {
 }
 """Each is `command` in the module of its name; the help is here so that listing imports none."""
 
+ALIASES = {
+    "ps": ("status",),
+    "ls": ("status",),
+    "list": ("status",),
+    "top": ("status", "--watch"),
+    "version": ("--version",),
+}
+"""Words that people type, and what they stand for; `help` is made of what follows it."""
+ACTING = ("run", "start", "stop", "restart", "reload")
+"""Never guessed: who mistypes a command that only looks must not be led to one of these."""
+_MEANT = {
+    "up": "'vllmd start ENGINE' starts an engine, 'vllmd run' the daemon",
+    "down": "'vllmd stop ENGINE' stops an engine, 'systemctl stop vllmd' the daemon",
+}
+
 EPILOG = """\b
 Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held · 66 no such engine
 69 no daemon answers · 70 internal failure · 73 a daemon already runs
@@ -71,13 +86,36 @@ class _LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        from vllmd.config.rules import suggest
+        with formatter.section("Other names"):
+            named = {"ps, ls, list": "status", "top": "status --watch", "help": "--help"}
+            formatter.write_dl([(alias, f"vllmd {name}") for alias, name in named.items()])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            args = ["status", "--hints"]
+        elif args and args[0] not in COMMANDS:
+            if args[0] == "help":
+                args = [*args[1:], "--help"]
+            else:
+                args = [*ALIASES.get(args[0], args[:1]), *args[1:]]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            hint = suggest(args[0], COMMANDS)
-            raise click.UsageError(f"no such command {args[0]!r}; {hint or 'see vllmd --help'}")
+            raise click.UsageError(f"no such command {args[0]!r}; {_meant(args[0])}")
         return super().resolve_command(ctx, args)
+
+
+def _meant(word: str) -> str:
+    """Say which command a word may stand for: one that it begins, else one that looks like it."""
+    from vllmd.config.rules import suggest
+
+    if word in _MEANT:
+        return _MEANT[word]
+    known = (*COMMANDS, *ALIASES)
+    begun = [name for name in known if name.startswith(word) and name not in ACTING]
+    hint = f'did you mean "{begun[0]}"?' if begun else suggest(word, known)
+    return hint if hint and not any(f'"{name}"' in hint for name in ACTING) else "see vllmd --help"
 
 
 @click.group(
@@ -85,9 +123,12 @@ class _LazyGroup(click.Group):
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.version_option(vllmd.__version__, prog_name="vllmd")
+@click.version_option(vllmd.__version__, "-V", "--version", prog_name="vllmd")
 def cli() -> None:
-    """Run vLLM: start it, keep it serving, and say why when it is not."""
+    """Run vLLM: start it, keep it serving, and say why when it is not.
+
+    Alone it shows the engines, and what to do next. ENGINE may be left out where there is one.
+    """
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -1,10 +1,12 @@
 """Options and arguments that several subcommands share."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
@@ -12,36 +14,99 @@ from vllmd.errors import VllmdError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-config_option: Callable[[F], F] = click.option(
-    "-c",
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    envvar="VLLMD_CONFIG",
-    default=paths.CONFIG_PATH,
-    show_default=True,
-    help="The configuration file (or VLLMD_CONFIG).",
-)
+
+def config_option(function: F) -> F:
+    """Add `-c`, as the parameter `config_path`."""
+    _forget_config_option(function)
+    return _config_option(function, expose=True)
 
 
 def socket_option(function: F) -> F:
-    """Add `--socket`, as the parameter `client`."""
-    return click.option(
+    """Add `--socket`, as the parameter `client`, and the `-c` that can say where it is."""
+    option = click.option(
         "--socket",
         "client",
         envvar="VLLMD_SOCKET",
-        default=lambda: str(paths.control_socket(Path(paths.default_run_dir()))),
-        show_default="of the system's daemon for root, else of your own",
-        callback=lambda _ctx, _param, value: ControlClient(_daemon_socket(value)),
+        show_default="in the configuration's run_dir; else the system's for root, else your own",
+        callback=_client,
         help="The daemon's control socket (or VLLMD_SOCKET).",
+    )
+    function = option(function)
+    has_config = any(param.name == "config_path" for param in _params(function))
+    return function if has_config else _config_option(function, expose=False)
+
+
+def _config_option(function: F, *, expose: bool) -> F:
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="VLLMD_CONFIG",
+        default=paths.CONFIG_PATH,
+        show_default=True,
+        is_eager=True,  # --socket needs it
+        expose_value=expose,
+        callback=_note_config,
+        help="The configuration file (or VLLMD_CONFIG)."
+        if expose
+        else "The configuration file (or VLLMD_CONFIG), of which run_dir is taken.",
     )(function)
 
 
-def _daemon_socket(value: str) -> Path:
+def _params(function: Any) -> list[click.Parameter]:
+    return getattr(function, "__click_params__", [])
+
+
+def _forget_config_option(function: Any) -> None:
+    """Take away the one that came with `--socket`: there is one `-c`."""
+    params = _params(function)
+    params[:] = [param for param in params if param.name != "config_path"]
+
+
+_CONFIG = "vllmd.config_path"
+
+
+def _note_config(ctx: click.Context, _param: click.Parameter, value: Path) -> Path:
+    ctx.meta[_CONFIG] = value
+    return value
+
+
+def _client(ctx: click.Context, _param: click.Parameter, value: str | None) -> ControlClient:
+    """Return the client of the daemon that is meant; what a group was told holds for its commands.
+
+    The command line is before the environment, and VLLMD_SOCKET before VLLMD_CONFIG.
+    """
+    told = ctx.get_parameter_source("client"), ctx.get_parameter_source("config_path")
+    outer = ctx.parent.params.get("client") if ctx.parent else None
+    if isinstance(outer, ControlClient) and ParameterSource.COMMANDLINE not in told:
+        return outer
+    if value and told[0] is ParameterSource.COMMANDLINE:
+        return ControlClient(Path(value))
+    config_path = ctx.meta.get(_CONFIG, paths.CONFIG_PATH)
+    named = _socket_of(config_path)
+    if named is not None and told[1] is ParameterSource.COMMANDLINE:
+        return ControlClient(named)
+    if value:
+        return ControlClient(Path(value))
+    if named is not None and told[1] is ParameterSource.ENVIRONMENT:
+        return ControlClient(named)
+    return ControlClient(_own_or_system(named))
+
+
+def _socket_of(config_path: Path) -> Path | None:
+    """Return the socket of the daemon that a configuration names; None if it names no run_dir."""
+    run_dir = paths.named_run_dir(config_path)
+    return None if run_dir is None else paths.control_socket(run_dir)
+
+
+def _own_or_system(named: Path | None) -> Path:
     """Prefer the user's own daemon, but find the system's when there is no other."""
-    own, system = Path(value), Path("/run/vllmd/control.sock")
-    default = paths.control_socket(Path(paths.default_run_dir()))
-    return system if own == default and not own.exists() and system.exists() else own
+    own = paths.control_socket(Path(paths.default_run_dir()))
+    system = named or Path("/run/vllmd/control.sock")
+    if own.exists():
+        return own
+    return system if named or system.exists() else own
 
 
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -87,18 +152,45 @@ def web_options(function: F) -> F:
     return listen_address(config_file(function))
 
 
+def client_of(ctx: click.Context) -> ControlClient:
+    """Return the client that a command was given, else the one of the environment."""
+    given = ctx.params.get("client")
+    if isinstance(given, ControlClient):
+        return given
+    if socket := os.environ.get("VLLMD_SOCKET"):
+        return ControlClient(Path(socket))
+    config_path = os.environ.get("VLLMD_CONFIG")
+    named = _socket_of(Path(config_path or paths.CONFIG_PATH))
+    return ControlClient(named if named and config_path else _own_or_system(named))
+
+
 def complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Name the engines of the daemon that begin so."""
-    import os
-
-    path = os.environ.get("VLLMD_SOCKET") or str(
-        paths.control_socket(Path(paths.default_run_dir()))
-    )
     try:
-        engines = ControlClient(_daemon_socket(path)).status()["engines"]
+        engines = client_of(ctx).status()["engines"]
     except VllmdError:
         return []
     return [e["name"] for e in engines if e["name"].startswith(incomplete)]
 
 
-engine_argument: Callable[[F], F] = click.argument("engine", shell_complete=complete_engine)
+engine_argument: Callable[[F], F] = click.argument(
+    "engine", required=False, shell_complete=complete_engine
+)
+"""May be left out where there is one: `chosen_engine` says which."""
+
+
+def chosen_engine(client: ControlClient, name: str | None) -> str:
+    """Return the engine that is meant: the one that is named, or the only one.
+
+    Raises: click.UsageError: there are several; VllmdError: there is none.
+    """
+    return name if name is not None else only_one([e["name"] for e in client.status()["engines"]])
+
+
+def only_one(names: Sequence[str]) -> str:
+    """Return the only engine. Raises: as `chosen_engine`."""
+    if not names:
+        raise VllmdError("no engine is configured; 'vllmd init' writes a first one")
+    if len(names) > 1:
+        raise click.UsageError(f"name an engine; there are: {', '.join(names)}")
+    return names[0]

@@ -1,142 +1,132 @@
-"""`vllmd status`: the engines in a table."""
+"""`vllmd status`: how the engines, their GPUs and the daemon stand, once or again and again."""
 
 import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from vllmd.cli import terminal
-from vllmd.cli.options import json_option, socket_option
-from vllmd.cli.table import format_table, join
+from vllmd.cli import status_view, terminal
+from vllmd.cli.options import complete_engine, json_option, socket_option
+from vllmd.config import paths
 from vllmd.control.client import ControlClient
-from vllmd.engine.status_text import describe_log_problem, describe_state
-from vllmd.util.failure_report import full_stop
-from vllmd.util.units import format_duration
+from vllmd.errors import DaemonUnreachableError, UnknownEngineError
+from vllmd.util.units import parse_duration
 
-_COLOURS = {
-    "ready": "green",
-    "stopped": "white",
-    "backoff": "red",
-    "held": "red",
-    "stalled": "red",
-    "unreachable": "red",
-}
 
-LATE_S = 1.0
-LATE_MEANS = (
-    "the host is overloaded, or vllmd was stopped; what is said of engines may be old, and none is "
-    "judged by this time"
-)
+def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    try:
+        return max(0.1, parse_duration(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command()
+@click.argument("engine", required=False, shell_complete=complete_engine)
+@click.option("-w", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--interval",
+    "interval_s",
+    default="1s",
+    show_default=True,
+    callback=_interval,
+    help="With --watch: how often.",
+)
+@click.option("--hints", is_flag=True, hidden=True)
 @socket_option
 @json_option
-def command(client: ControlClient, as_json: bool) -> None:
-    """Show the engines: state, since when, restarts, and what needs attention."""
-    status = client.status()
+def command(
+    client: ControlClient,
+    engine: str | None,
+    watch: bool,
+    interval_s: float,
+    hints: bool,
+    as_json: bool,
+) -> None:
+    """Show the engines and GPUs: state and why, load, memory, and what needs attention.
+
+    TTFT95 and ITL95 are the 95th percentiles of the last minute: time to the first token, and
+    between tokens. VRAM is the GPU memory of the engine's processes; MARGIN is what would be free
+    beyond what it needs if it started again now, and below 0 it would not start. A terminal of 140
+    columns has more of them.
+
+    With ENGINE more of that one: its newest failures, and the end of its log. --json has all
+    that is known, as the schema in /usr/share/doc/vllmd says.
+    """
+    if watch:
+        _watch(client, engine, interval_s, as_json=as_json)
+        return
+    try:
+        document = client.status()
+    except DaemonUnreachableError as error:
+        if not hints:
+            raise
+        raise DaemonUnreachableError(f"{error}\n{_first_steps()}") from None
     if as_json:
-        terminal.echo_json(status, indent=2)
+        terminal.echo_json(document if engine is None else _found(document, engine), indent=2)
         return
-    daemon = status["daemon"]
+    for line in _lines(client, document, engine):
+        terminal.echo(line)
+    if hints:
+        terminal.echo()
+        terminal.echo(f"Next: {' · '.join(_hints(document))}")
+
+
+def _found(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    engines = {each["name"]: each for each in document["engines"]}
+    if name not in engines:
+        raise UnknownEngineError.among(name, engines)
+    return dict(engines[name])
+
+
+def _lines(client: ControlClient, document: Mapping[str, Any], name: str | None) -> Iterator[str]:
     now = time.time()
-    up = format_duration(now - daemon["started_at"])
-    config = daemon["config"] or "built in"
-    terminal.echo(
-        f"vllmd {daemon['version']} (pid {daemon['pid']}) up {up}, configuration {config}"
-    )
-    if daemon.get("late_s", 0.0) >= LATE_S:  # an older daemon does not know it
-        late = f"{daemon['late_s']:.0f} s"
-        terminal.echo(terminal.style(f"vllmd itself is late by {late}: {LATE_MEANS}", fg="yellow"))
-    if daemon["problem"]:
-        terminal.echo_text(terminal.style(daemon["problem"], fg="red"))
-    if daemon.get("web_config_problem"):
-        terminal.echo_text(terminal.style(daemon["web_config_problem"], fg="red"))
-    if daemon.get("traces_problem"):  # an older daemon does not know it
-        terminal.echo(
-            terminal.style(f"spans are not received: {daemon['traces_problem']}", fg="yellow")
-        )
-    for part in daemon.get("failing", ()):  # an older daemon does not know it
-        terminal.echo(terminal.style(_failing(part, now), fg="red"))
-    for name, pid in daemon.get("unconfigured", {}).items():  # an older daemon does not know it
-        text = f"{name} runs and is not configured: it is not supervised; 'kill {pid}' ends it"
-        terminal.echo(terminal.style(text, fg="yellow"))
-    if not status["engines"]:
-        terminal.echo("no engine is configured; 'vllmd init' writes a first one")
+    if name is None:
+        yield from status_view.report(document, now, terminal.width())
         return
-    header = ["ENGINE", "STATE", "FOR", "PID", "RESTARTS", "MODEL", "API"]
-    rows = [_row(engine, now) for engine in status["engines"]]
-    head, *lines = format_table(header, rows)
-    terminal.echo(join(head))
-    for cells, engine in zip(lines, status["engines"], strict=True):
-        cells[1] = terminal.style(cells[1], fg=_COLOURS.get(engine["state"], "yellow"))
-        terminal.echo(join(cells))
-    for engine in status["engines"]:
-        for note in _notes(engine, now):
-            terminal.echo(f"{engine['name']}: {note}")
+    from vllmd.cli import one_engine
+
+    yield from one_engine.report(client, _found(document, name), now)
 
 
-def _failing(part: dict[str, Any], now: float) -> str:
-    ago = format_duration(now - part["failed_at"])
-    again = f"retry in {format_duration(part['retry_at'] - now)}" if part["retry_at"] else ""
-    return (
-        f"part {part['part']} of vllmd failed, {part['failures']} in all, the last {ago} ago"
-        f"{', ' * bool(again)}{again}: {part['problem']}; 'vllmd events --level error' has more"
-    )
+def _watch(client: ControlClient, engine: str | None, interval_s: float, *, as_json: bool) -> None:
+    """Show it for ever; a daemon that is away for a moment is waited for."""
+    screen = terminal.moves_cursor() and not as_json
+    while True:
+        try:
+            document = client.status()
+            shown = [] if as_json else list(_lines(client, document, engine))
+        except DaemonUnreachableError as error:
+            document, shown = {}, terminal.wrap(str(error))
+        if as_json:
+            if document:
+                terminal.echo_json(document if engine is None else _found(document, engine))
+        elif screen:
+            terminal.show_screen(shown)
+        else:
+            for line in (*shown, ""):
+                terminal.echo(line)
+        time.sleep(interval_s)
 
 
-def _row(engine: dict[str, Any], now: float) -> list[str]:
-    return [
-        engine["name"],
-        describe_state(engine) if engine.get("looked_for", True) else "not known yet",
-        format_duration(now - engine["since"]),
-        str(engine["pid"] or "-"),
-        str(engine["restarts"]),
-        ", ".join(engine["served_names"]),
-        engine["url"],
-    ]
+def _hints(document: Mapping[str, Any]) -> list[str]:
+    """Return the three commands that make sense now."""
+    failed = [e["name"] for e in document["engines"] if e["state"] in ("held", "backoff")]
+    down = [e["name"] for e in document["engines"] if e["state"] == "stopped"]
+    waiting = [e["name"] for e in document["engines"] if e["state"] != "ready"]
+    if not document["engines"]:
+        return ["vllmd init", "vllmd reload", "vllmd --help"]
+    if failed:
+        return [f"vllmd why {failed[0]}", f"vllmd logs {failed[0]}", f"vllmd start {failed[0]}"]
+    if down:
+        return [f"vllmd start {down[0]}", f"vllmd status {down[0]}", "vllmd --help"]
+    if waiting:
+        return ["vllmd top", f"vllmd logs -f {waiting[0]}", f"vllmd status {waiting[0]}"]
+    return ['vllmd ask "…"', "vllmd top", "vllmd --help"]
 
 
-def _notes(engine: dict[str, Any], now: float) -> list[str]:
-    notes = []
-    if engine["problem"]:
-        notes.append(engine["problem"])
-    if engine["command_changed"]:
-        notes.append(
-            f"runs with an older configuration; 'vllmd restart {engine['name']}' brings the new one"
-        )
-    for doubt in engine.get("doubts", ()):  # an older daemon does not know it
-        will = "will probably fail: " if doubt["severity"] == "error" else ""
-        notes.append(f"{will}{full_stop(doubt['found'])} {doubt['fix']}")
-        notes += [f"  printed: {line}" for line in doubt["evidence"][:1]]
-    if problem := engine.get("log_problem"):  # an older daemon does not know it
-        notes.append(describe_log_problem(problem, engine["log"]))
-    if printing := engine.get("printing"):  # an older daemon does not know it
-        notes.append(f"prints: {printing}")
-    hold = engine.get("hold")
-    if hold:
-        notes.append(f"held for {format_duration(now - hold['since'])}: {hold['reason']}")
-        retry_at = hold["retry_at"]
-        again = f"retry in {format_duration(retry_at - now)}" if retry_at else "no more retries"
-        notes.append(f"{again}; 'vllmd start {engine['name']}' starts it now")
-    elif engine["next_start_at"]:
-        left = format_duration(engine["next_start_at"] - now)
-        notes.append(f"restart in {left}; 'vllmd start {engine['name']}' starts it now")
-    last = engine["last_exit"]
-    if last and not last["requested"]:
-        ago = format_duration(now - last["at"])
-        notes.append(f"last exit, {ago} ago: {last['text']}")
-        notes += _why(last)
-        first = engine.get("first_failure")  # an older daemon has none
-        if first and first["run_id"] != last["run_id"]:
-            notes.append(f"the failures began {format_duration(now - first['at'])} ago:")
-            notes += _why(first)
-    return notes
-
-
-def _why(end: dict[str, Any]) -> list[str]:
-    found = end.get("diagnosis")
-    if found is None:
-        return []
-    quoted = [f"  printed: {line}" for line in found["evidence"][:1]]
-    return [f"  {found['cause']}: {found['explanation']} {found['advice']}", *quoted]
+def _first_steps() -> str:
+    if Path(paths.CONFIG_PATH).exists():
+        return "Next: vllmd check · systemctl start vllmd · vllmd --help"
+    return "Next: vllmd run --demo · vllmd init · vllmd --help"

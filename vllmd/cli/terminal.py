@@ -1,9 +1,17 @@
-"""What the command line prints: every text goes through here, and none obeys what is in it."""
+"""What the command line prints: every text goes through here, and none obeys what is in it.
+
+It follows the terminal: no colours with NO_COLOR or TERM=dumb, ASCII where the locale is C or the
+encoding has no more, and lines are broken at the terminal's width only, never in a pipe.
+"""
 
 import io
 import json
 import os
 import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,6 +21,13 @@ from vllmd.util.terminal_text import harmless, one_line
 _OURS = os.urandom(8).hex()
 """Tells the colours that are ours from those that somebody printed: nobody can guess it."""
 _CODE = re.compile(rf"\x1b{_OURS}(\[[0-9;]*m)")
+_ASCII = str.maketrans(
+    {
+        **{"█": "#", "▓": "%", "▒": "+", "░": "-", "·": ".", "…": "...", "→": "->", "—": "-"},
+        **{"“": '"', "”": '"', "°": "", "µ": "u"},
+    }
+)
+"""What our own texts and bars are in ASCII; what others printed is escaped."""
 _DELETE = "\x7f"
 """The one control character that JSON lets stand as it is."""
 
@@ -28,12 +43,12 @@ def echo(line: str = "", *, err: bool = False) -> None:
 
     So nothing that stands in a line begins one of its own, that looks like another message.
     """
-    click.echo(_coloured(line).replace("\n", "\\n"), err=err)
+    _write(_coloured(line).replace("\n", "\\n"), err=err)
 
 
 def echo_text(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print a text of several lines in the same way."""
-    click.echo(_coloured(text), err=err, nl=nl)
+    _write(_coloured(text), err=err, nl=nl)
 
 
 def echo_json(value: Any, indent: int | None = None) -> None:
@@ -45,12 +60,96 @@ def show_error(error: click.ClickException) -> None:
     """Print what is wrong with a command line, as click does."""
     shown = io.StringIO()
     error.show(file=shown)
-    click.echo(harmless(shown.getvalue()), err=True, nl=False)
+    _write(harmless(shown.getvalue()), err=True, nl=False)
 
 
 def replace_line(text: str = "") -> None:
     """Show a text in place of the line that the cursor is in, on standard error."""
-    click.echo(f"\r\x1b[K{one_line(text)}", err=True, nl=False)
+    click.echo(f"\r\x1b[K{_encodable(one_line(text), err=True)}", err=True, nl=False)
+
+
+def show_screen(lines: Sequence[str]) -> None:
+    """Show lines in place of what the terminal shows; those that it has no room for are left out.
+
+    Written at once, and over what was there: nothing flickers.
+    """
+    room = shutil.get_terminal_size().lines - 1
+    shown = [_encodable(_coloured(line), err=False) for line in lines[:room]]
+    if wants_no_colours():
+        shown = [click.unstyle(line) for line in shown]
+    text = "".join(f"{line}\x1b[K\n" for line in shown)
+    sys.stdout.write(f"\x1b[H{text}\x1b[J")
+    sys.stdout.flush()
+
+
+def moves_cursor(*, err: bool = False) -> bool:
+    """Tell whether a line, or the screen, can be replaced there by another one."""
+    stream = sys.stderr if err else sys.stdout
+    return stream.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def wants_no_colours(env: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether colours are not wanted, on a terminal too.
+
+    Source: no-color.org: NO_COLOR, if not empty; terminfo(5): dumb.
+    """
+    return bool(env.get("NO_COLOR")) or env.get("TERM") == "dumb"
+
+
+def is_ascii_only(env: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether the locale was set to one that has ASCII only.
+
+    Where none is set, Python takes UTF-8, and so do we. Source: locale(7), for the order; PEP 538:
+    Python sets LC_CTYPE itself, so that LANG tells more.
+    """
+    kind = env.get("LC_CTYPE", "")
+    coerced = kind == "C.UTF-8"
+    locale = env.get("LC_ALL") or ("" if coerced else kind) or env.get("LANG", "")
+    return locale in ("C", "POSIX")
+
+
+def width() -> int | None:
+    """Return the columns of the terminal (or COLUMNS); None in a pipe or a file: break nothing."""
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()):
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def wrap(text: str, *, first: str = "", rest: str = "") -> list[str]:
+    """Return a text in lines that the terminal has room for, with what is put before them.
+
+    A word that is longer stays whole: paths and commands are copied.
+    """
+    columns = width()
+    if columns is None:
+        return [f"{first}{text}"]
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [first.rstrip()]
+
+
+def _write(text: str, *, err: bool, nl: bool = True) -> None:
+    colours = False if wants_no_colours() else None
+    click.echo(_encodable(text, err=err), err=err, nl=nl, color=colours)
+
+
+def _encodable(text: str, *, err: bool) -> str:
+    """Return a text as the locale and the stream's encoding can have it."""
+    if text.isascii():
+        return text
+    if is_ascii_only():
+        return text.translate(_ASCII).encode("ascii", "backslashreplace").decode()
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def _coloured(text: str) -> str:

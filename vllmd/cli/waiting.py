@@ -1,7 +1,6 @@
 """Wait until an engine is where it should be, telling a person what it does meanwhile."""
 
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +30,7 @@ def wait_until(
         not happen by itself.
     """
     started = time.monotonic()
-    show = sys.stderr.isatty()
+    show = terminal.moves_cursor(err=True)
     while True:
         engine = client.engine(name)
         elapsed = time.monotonic() - started

@@ -1,7 +1,6 @@
 """`vllmd why`: what died, why, what was done, what to do next."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +29,7 @@ from vllmd.util.units import DAY_S
 LOOK_BACK_S = 90 * DAY_S
 MAX_EVENTS = 2000
 WIDTH = 80
-"""Where no terminal says how wide it is, and what a narrow one has."""
+"""In a file, too: the labels have a column of their own."""
 WIDEST = 100
 """Longer lines are hard to read."""
 
@@ -152,4 +151,4 @@ def _with_log(story: Story, problems: Mapping[str, str]) -> FailureReport:
 
 
 def _width() -> int:
-    return min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDEST)
+    return min(terminal.width() or WIDTH, WIDEST)

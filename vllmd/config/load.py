@@ -12,16 +12,15 @@ from vllmd.config import credentials, lines, lora, memory, rules
 from vllmd.config.credentials import NO_SECRETS, Credentials
 from vllmd.config.flags import ENDPOINT, secret_flags, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, EngineConfig
-from vllmd.config.paths import MAX_SOCKET_PATH, socket_path_bytes
+from vllmd.config.paths import MAX_CONFIG_BYTES, MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.config.sections import LogsConfig
 from vllmd.shim.files import is_deeper, read_regular
 from vllmd.util.deadline import call_within
 from vllmd.util.redact import MASK, masked
-from vllmd.util.units import MIB
 
 _NAME = rules.matching(NAME_PATTERN, NAME_EXPECTS)
-MAX_BYTES = 4 * MIB
+MAX_BYTES = MAX_CONFIG_BYTES
 """Ten thousand engines; what is larger is another file."""
 MAX_DEPTH = 32
 """The deepest of vLLM's JSON flags have a handful of levels."""
@@ -44,7 +43,9 @@ def load(path: Path) -> tuple[Config, list[ConfigProblem]]:
         secrets = call_within(str(credentials.FOLDER), credentials.read)
     except FileNotFoundError as error:
         problem = ConfigProblem(
-            f"cannot be read: {error.strerror}", "create it, or give --config PATH"
+            f"cannot be read: {error.strerror}",
+            "'vllmd init' writes a first one, --config PATH names another, and 'vllmd run --demo' "
+            "needs none",
         )
         raise InvalidConfigError(str(path), [problem]) from None
     except OSError as error:

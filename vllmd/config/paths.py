@@ -6,13 +6,18 @@ of a system service; else the user's own.
 
 import os
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from vllmd.config.model import Config
+from vllmd.shim.files import read_regular
 from vllmd.shim.protocol import SOCKET_NAME
+from vllmd.util.deadline import call_within
+from vllmd.util.units import MIB
 
 CONFIG_PATH = Path("/etc/vllmd/vllmd.toml")
+MAX_CONFIG_BYTES = 4 * MIB
 ENGINES = "vllmd/engine"
 SYSTEM_ENGINES = Path("/opt") / ENGINES
 MAX_SOCKET_PATH = 107
@@ -22,6 +27,20 @@ MAX_SOCKET_PATH = 107
 def run_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for sockets and locks."""
     return Path(config.daemon.run_dir or default_run_dir(env))
+
+
+def named_run_dir(config_path: Path) -> Path | None:
+    """Return the run directory that a configuration names; None if it names none.
+
+    The file may be broken: then `vllmd check` says so, and a command that only looks for the daemon
+    does not.
+    """
+    try:
+        content = call_within(str(config_path), lambda: read_regular(config_path, MAX_CONFIG_BYTES))
+        found = tomllib.loads(content.decode()).get("daemon", {}).get("run_dir")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return Path(found) if isinstance(found, str) and found else None
 
 
 def default_run_dir(env: Mapping[str, str] = os.environ) -> str:

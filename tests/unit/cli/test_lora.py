@@ -64,7 +64,7 @@ def test_list_shows_each_adapter_and_why_it_is_not_loaded(socket: Path, adapters
 
 def test_list_of_nothing_says_how_to_add_one(socket: Path, adapters: Changing) -> None:
     adapters.shown.clear()
-    assert "'vllmd lora add NAME PATH'" in run(socket, "list").output
+    assert "add a table [engines.NAME.lora]" in run(socket, "list").output
     assert run(socket, "list", "other").exception is not None
 
 

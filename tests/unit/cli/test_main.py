@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -32,6 +33,50 @@ def test_unknown_command_asks_what_was_meant(capsys: pytest.CaptureFixture[str])
         main(["statsu"])
     assert caught.value.code == 2
     assert 'did you mean "status"?' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("stat", 'did you mean "status"?'),
+        ("sta", 'did you mean "status"?'),
+        ("tops", 'did you mean "top"?'),
+        ("stpo", "see vllmd --help"),
+        ("restrat", "see vllmd --help"),
+        ("up", "'vllmd start ENGINE' starts an engine"),
+        ("down", "'vllmd stop ENGINE' stops an engine"),
+    ],
+)
+def test_unknown_word_is_never_taken_for_a_command_that_acts(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([word])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ([], ["status", "--hints"]),
+        (["ps", "--json"], ["status", "--json"]),
+        (["ls"], ["status"]),
+        (["list"], ["status"]),
+        (["top", "chat"], ["status", "--watch", "chat"]),
+        (["help", "stop"], ["stop", "--help"]),
+        (["help"], ["--help"]),
+        (["version"], ["--version"]),
+        (["-V"], ["-V"]),
+    ],
+)
+def test_alias_stands_for_a_command(
+    given: list[str], meant: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[list[str]] = []
+    monkeypatch.setattr(click.Group, "parse_args", lambda _self, _ctx, args: taken.append(args))
+    cli.parse_args(click.Context(cli), given)
+    assert taken == [meant]
 
 
 @pytest.mark.parametrize(

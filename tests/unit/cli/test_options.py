@@ -6,8 +6,16 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, control_socket
-from vllmd.cli.options import engine_argument, socket_option, web_options
+from vllmd.cli.options import (
+    chosen_engine,
+    config_option,
+    engine_argument,
+    only_one,
+    socket_option,
+    web_options,
+)
 from vllmd.control.client import ControlClient
+from vllmd.errors import VllmdError
 
 
 @click.command()
@@ -26,6 +34,56 @@ def test_socket_comes_from_option_then_environment_then_default(
     env = {"RUNTIME_DIRECTORY": "/z", "VLLMD_SOCKET": ""}
     monkeypatch.setattr(os, "environ", {**os.environ})
     assert runner.invoke(show, ["a"], env=env).output.startswith("a /")
+
+
+@click.command()
+@config_option
+@socket_option
+def both(config_path: Path, client: ControlClient) -> None:
+    click.echo(f"{config_path} {client._path}")
+
+
+@pytest.mark.parametrize("asked", [show, both])
+def test_socket_is_in_the_run_dir_of_the_configuration(
+    asked: click.Command, tmp_path: Path
+) -> None:
+    def socket(*options: str, **env: str) -> str:
+        result = CliRunner().invoke(asked, options, env={"VLLMD_SOCKET": "", **env})
+        return result.output.split()[-1]
+
+    file, silent, broken = (tmp_path / name for name in ("a.toml", "b.toml", "c.toml"))
+    file.write_text('[daemon]\nrun_dir = "/r"\n')
+    silent.write_text("")
+    broken.write_text("[daemon")
+    assert socket("-c", str(file)) == "/r/control.sock"
+    assert socket(VLLMD_CONFIG=str(file)) == "/r/control.sock"
+    assert socket("-c", str(file), "--socket", "/x") == "/x"
+    assert socket("-c", str(file), VLLMD_SOCKET="/y") == "/r/control.sock"
+    assert socket(VLLMD_CONFIG=str(file), VLLMD_SOCKET="/y") == "/y"
+    for other in (silent, broken, tmp_path / "none"):
+        assert socket("-c", str(other), VLLMD_SOCKET="/y") == "/y"
+
+
+def test_what_a_group_is_told_holds_for_its_commands() -> None:
+    @click.group()
+    @socket_option
+    def outer(client: ControlClient) -> None:
+        assert client
+
+    outer.add_command(show)
+    run = CliRunner().invoke
+    assert run(outer, ["--socket", "/x", "show", "a"]).output == "a /x\n"
+    assert run(outer, ["--socket", "/x", "show", "a", "--socket", "/y"]).output == "a /y\n"
+
+
+def test_engine_may_be_left_out_where_there_is_one(tmp_path: Path) -> None:
+    with control_socket(tmp_path / "c.sock", FakeEngine("chat")) as path:
+        assert chosen_engine(ControlClient(path), None) == "chat"
+    assert chosen_engine(ControlClient(path), "code") == "code"
+    with pytest.raises(click.UsageError, match="name an engine; there are: chat, code"):
+        only_one(["chat", "code"])
+    with pytest.raises(VllmdError, match="vllmd init"):
+        only_one([])
 
 
 def test_engine_completes_from_the_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

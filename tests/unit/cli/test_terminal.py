@@ -59,3 +59,87 @@ def test_replace_line_stays_in_its_line() -> None:
         terminal.replace_line(f"50%\n{HOSTILE}")
 
     assert printed(command).stderr == f"\r\x1b[K50%\\n{SHOWN}"
+
+
+@pytest.mark.parametrize(
+    ("env", "wanted"),
+    [
+        ({}, True),
+        ({"NO_COLOR": ""}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "xterm"}, True),
+    ],
+)
+def test_colours_are_as_the_environment_wants(env: dict[str, str], wanted: bool) -> None:
+    assert terminal.wants_no_colours(env) is not wanted
+
+
+def test_echo_without_colours_prints_none_on_a_terminal_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    command = click.Command("c", callback=lambda: terminal.echo(terminal.style("red", fg="red")))
+    assert printed(command).output == "red\n"
+
+
+@pytest.mark.parametrize(
+    ("env", "ascii_only"),
+    [
+        ({}, False),
+        ({"LANG": "C"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, True),  # as Python makes it of LANG=C
+        ({"LC_ALL": "POSIX", "LANG": "de_DE.UTF-8"}, True),
+        ({"LC_ALL": "C.UTF-8", "LANG": "C"}, False),
+        ({"LC_CTYPE": "de_DE.UTF-8", "LANG": "C"}, False),
+        ({"LANG": "C.UTF-8"}, False),
+    ],
+)
+def test_ascii_is_what_a_locale_of_c_has(env: dict[str, str], ascii_only: bool) -> None:
+    assert terminal.is_ascii_only(env) is ascii_only
+
+
+def test_echo_in_a_locale_of_c_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    command = click.Command("c", callback=lambda: terminal.echo("█▓· “a” → 3 °C… 中"))
+    assert printed(command).output == '#%. "a" -> 3 C... \\u4e2d\n'
+
+
+def test_echo_in_an_encoding_that_has_no_more_escapes_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Latin:
+        encoding = "latin-1"
+
+    monkeypatch.setattr("sys.stdout", Latin())
+    assert terminal._encodable("é █ 中", err=False) == "é # \\u4e2d"
+
+
+def test_wrap_breaks_at_the_terminals_width_and_leaves_long_words_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text = "one two three four /a/path/that/is/longer/than/that"
+    assert terminal.wrap(text, first="- ", rest="  ") == [
+        "- one two three four",
+        "  /a/path/that/is/longer/than/that",
+    ]
+    assert terminal.wrap("", first="- ") == ["-"]
+
+
+def test_wrap_in_a_pipe_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(terminal, "width", lambda: None)
+    assert terminal.wrap("word " * 99, first="- ") == ["- " + "word " * 99]
+
+
+def test_screen_is_written_over_and_has_as_many_lines_as_there_is_room_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("LINES", "3")
+    terminal.show_screen([terminal.style("a", fg="red"), "b", "c"])
+    assert capsys.readouterr().out == "\x1b[H\x1b[31ma\x1b[0m\x1b[K\nb\x1b[K\n\x1b[J"
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal.show_screen([terminal.style("a", fg="red")])
+    assert capsys.readouterr().out == "\x1b[Ha\x1b[K\n\x1b[J"

@@ -1,0 +1,24 @@
+from typing import Any
+
+from vllmd.cli import gpu_bar, terminal
+
+OWNERS: list[dict[str, Any]] = [
+    {"owner": "engine", "engine": "chat", "bytes": 6 * 2**30},
+    {"owner": "orphan", "engine": "code", "bytes": 2**30},
+    {"owner": "foreign", "engine": None, "bytes": 0},
+    {"owner": "free", "engine": None, "bytes": 3 * 2**30},
+]
+
+
+def test_bar_is_as_wide_as_it_is_told_and_in_shares() -> None:
+    assert terminal._CODE.sub("", gpu_bar.bar(OWNERS, 10)) == "██████▓···"
+    assert gpu_bar.bar([], 10) == ""
+
+
+def test_words_name_an_orphan_as_one_and_leave_out_nothing_but_nothing() -> None:
+    words = "chat 6.0 GiB · orphan code 1.0 GiB · free 3.0 GiB"
+    assert gpu_bar.in_words(OWNERS) == words
+    assert terminal._CODE.sub("", gpu_bar.in_colours(OWNERS)) == words
+    assert gpu_bar.in_words([{"owner": "unattributed", "engine": None, "bytes": -(2**20)}]) == (
+        "unattributed -1.0 MiB"
+    )

@@ -1,0 +1,50 @@
+"""A GPU's memory as a bar by its owners, and who they are in words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vllmd.cli import terminal
+from vllmd.util.units import format_bytes
+
+BAR = 48
+_MARKS = {
+    "engine": ("█", "green"),
+    "orphan": ("▓", "red"),
+    "foreign": ("▒", "yellow"),
+    "unattributed": ("▒", "white"),
+    "reserved": ("░", "white"),
+    "free": ("·", "white"),
+}
+
+
+def bar(owners: Sequence[Mapping[str, Any]], width: int = BAR) -> str:
+    """Return a GPU's memory as `width` characters: engines, orphans, others, reserved, free."""
+    total = sum(max(0, each["bytes"]) for each in owners) or 1
+    drawn, so_far, shown = 0, 0, ""
+    for name, (mark, colour) in _MARKS.items():
+        so_far += sum(max(0, e["bytes"]) for e in owners if e["owner"] == name)
+        until = round(width * so_far / total)
+        if until > drawn:
+            shown += terminal.style(mark * (until - drawn), fg=colour)
+        drawn = until
+    return shown
+
+
+def in_words(owners: Sequence[Mapping[str, Any]]) -> str:
+    """Return who holds how much, such as ``chat 71.5 GiB · free 8.0 GiB``."""
+    return " · ".join(text for text, _ in _parts(owners))
+
+
+def in_colours(owners: Sequence[Mapping[str, Any]]) -> str:
+    """Return the same, each owner in the colour of the bar."""
+    return " · ".join(terminal.style(text, fg=colour) for text, colour in _parts(owners))
+
+
+def _parts(owners: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for each in owners:
+        if each["bytes"] or each["owner"] == "free":
+            amount = format_bytes(abs(each["bytes"]))
+            sign = "-" if each["bytes"] < 0 else ""
+            name = each["engine"] or each["owner"]
+            orphan = "orphan " if each["owner"] == "orphan" and each["engine"] else ""
+            yield f"{orphan}{name} {sign}{amount}", _MARKS[each["owner"]][1]

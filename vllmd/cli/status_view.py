@@ -1,0 +1,231 @@
+"""What `vllmd status` shows of the status document, as lines for a terminal or a pipe.
+
+On a terminal, what is said of an engine stands below its line, broken at the terminal's width. In
+a pipe nothing is broken, and each line names its engine, so that grep finds it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vllmd.cli import engine_table, gpu_bar, terminal
+from vllmd.cli.engine_table import Engine, share
+from vllmd.engine.status_text import describe_log_problem
+from vllmd.util.failure_report import full_stop
+from vllmd.util.terminal_text import one_line
+from vllmd.util.units import DAY_S, GIB, format_duration
+
+LATE_S = 1.0
+LATE_MEANS = (
+    "the host is overloaded, or vllmd was stopped; what is said of engines may be old, and none is "
+    "judged by this time"
+)
+GPU_BAR, LEAST_BAR = 40, 4
+_SEVERITIES = {"critical": "red", "warning": "yellow", "info": "cyan"}
+
+Told = tuple[str, str | None]
+"""A text, and its colour."""
+
+
+def report(document: Mapping[str, Any], now: float, columns: int | None) -> Iterator[str]:
+    """Yield the lines; `columns` is None in a pipe, `now` in seconds since the epoch."""
+    for text, colour in head(document["daemon"], now):
+        yield from _told(text, colour)
+    engines = document["engines"]
+    if not engines:
+        yield "no engine is configured; 'vllmd init' writes a first one"
+    else:
+        if columns is not None:
+            yield ""
+        yield from _engines(engines, now, columns)
+    yield from _conditions(document.get("conditions", ()), columns)
+    yield from _gpus(document.get("gpus", ()), columns)
+
+
+def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
+    """Yield what is to be said of the daemon itself; an older one does not know all of it."""
+    host = f" on {daemon['host']}" if daemon.get("host") else ""
+    up = format_duration(now - daemon["started_at"])
+    config = daemon["config"] or "built in"
+    first = f"vllmd {daemon['version']}{host} (pid {daemon['pid']}) up {up}, configuration {config}"
+    yield first, None
+    if daemon.get("late_s", 0.0) >= LATE_S:
+        yield f"vllmd itself is late by {daemon['late_s']:.0f} s: {LATE_MEANS}", "yellow"
+    if daemon["problem"]:
+        yield daemon["problem"], "red"
+    if daemon.get("web_config_problem"):
+        yield daemon["web_config_problem"], "red"
+    if daemon.get("traces_problem"):
+        yield f"spans are not received: {daemon['traces_problem']}", "yellow"
+    for part in daemon.get("failing", ()):
+        yield _failing(part, now), "red"
+    for name, pid in daemon.get("unconfigured", {}).items():
+        text = f"{name} runs and is not configured: it is not supervised; 'kill {pid}' ends it"
+        yield text, "yellow"
+
+
+def _failing(part: Mapping[str, Any], now: float) -> str:
+    ago = format_duration(now - part["failed_at"])
+    again = f"retry in {format_duration(part['retry_at'] - now)}" if part["retry_at"] else ""
+    return (
+        f"part {part['part']} of vllmd failed, {part['failures']} in all, the last {ago} ago"
+        f"{', ' * bool(again)}{again}: {part['problem']}; 'vllmd events --level error' has more"
+    )
+
+
+def _told(text: str, colour: str | None, *, indent: str = "", first: str = "") -> Iterator[str]:
+    for part in text.split("\n"):
+        for line in terminal.wrap(part, first=indent + first, rest=indent + " " * len(first)):
+            yield terminal.style(line, fg=colour) if colour else line
+
+
+def _engines(engines: Sequence[Engine], now: float, columns: int | None) -> Iterator[str]:
+    header, *rows = engine_table.lines(engines, now, columns)
+    yield header
+    for engine, row in zip(engines, rows, strict=True):
+        yield row
+        if columns is not None:
+            yield from below(engine, now)
+    if columns is None:
+        for engine in engines:
+            yield from (f"{engine['name']}: {text}" for text, _ in notes(engine, now))
+
+
+def below(engine: Engine, now: float) -> Iterator[str]:
+    """Yield what stands below an engine's line on a terminal."""
+    if progress := loading(engine):
+        yield f"  {terminal.style(progress, fg='yellow')}"
+    for text, colour in notes(engine, now):
+        quoted = text.startswith("  ")
+        yield from _told(text.strip(), colour, indent="    " if quoted else "  ")
+
+
+def loading(engine: Engine) -> str:
+    """Return how far a load has come, such as ``weights, 62%, 40s left``; nothing if none is."""
+    if not engine["phase"]:
+        return ""
+    said = [str(engine["phase"])]
+    if engine.get("progress") is not None:
+        said.append(share(engine["progress"]))
+    if engine.get("start_left_s") is not None:
+        said.append(f"{format_duration(engine['start_left_s'])} left")
+    return ", ".join(said)
+
+
+def notes(engine: Engine, now: float) -> list[Told]:
+    """Return what needs attention, the most urgent first; two spaces begin what goes with it."""
+    found = [*_now(engine), *_next_start(engine, now), *_last_exit(engine, now)]
+    reason = engine.get("reason")
+    if reason and not any(one_line(reason.rstrip(".")) in one_line(text) for text, _ in found):
+        found.insert(0, (full_stop(reason), "yellow"))
+    return found
+
+
+def _now(engine: Engine) -> Iterator[Told]:
+    """Yield what is known of the run that is under way, or wanted."""
+    name = engine["name"]
+    if engine["problem"]:
+        yield engine["problem"], "red"
+    if engine["command_changed"]:
+        again = f"'vllmd restart {name}' brings the new one"
+        yield f"runs with an older configuration; {again}", "yellow"
+    for doubt in engine.get("doubts", ()):
+        error = doubt["severity"] == "error"
+        will = "will probably fail: " if error else ""
+        colour = "red" if error else "yellow"
+        yield f"{will}{full_stop(doubt['found'])} {doubt['fix']}", colour
+        yield from ((f"  printed: {line}", None) for line in doubt.get("evidence", ())[:1])
+    if problem := engine.get("log_problem"):
+        yield describe_log_problem(problem, engine["log"]), "red"
+    if printing := engine.get("printing"):
+        yield f"prints: {printing}", None
+
+
+def _next_start(engine: Engine, now: float) -> Iterator[Told]:
+    now_please = f"'vllmd start {engine['name']}' starts it now"
+    if hold := engine.get("hold"):
+        yield f"held for {format_duration(now - hold['since'])}: {hold['reason']}", "red"
+        retry_at = hold["retry_at"]
+        again = f"retry in {format_duration(retry_at - now)}" if retry_at else "no more retries"
+        yield f"{again}; {now_please}", None
+    elif engine["next_start_at"]:
+        yield f"restart in {format_duration(engine['next_start_at'] - now)}; {now_please}", None
+
+
+def _last_exit(engine: Engine, now: float) -> Iterator[Told]:
+    """Yield how it ended, in full while that matters; a line on the day after where it serves."""
+    last = engine["last_exit"]
+    if not last or last["requested"]:
+        return
+    ago = format_duration(now - last["at"])
+    if engine["state"] == "ready":
+        if now - last["at"] < DAY_S:
+            yield f"last exit, {ago} ago: {last['text']} ('vllmd why {engine['name']}')", None
+        return
+    yield f"last exit, {ago} ago: {last['text']}", None
+    yield from _why(last, (engine.get("hold") or {}).get("reason", ""))
+    first = engine.get("first_failure")
+    if first and first["run_id"] != last["run_id"]:
+        yield f"the failures began {format_duration(now - first['at'])} ago:", None
+        yield from _why(first)
+
+
+def _why(end: Mapping[str, Any], said: str = "") -> Iterator[Told]:
+    """Yield the cause of an end, and the line that shows it; `said` is what was told of it."""
+    found = end.get("diagnosis")
+    if found is None:
+        return
+    if found["explanation"] not in said:
+        yield f"  {found['cause']}: {found['explanation']} {found['advice']}", None
+    yield from ((f"  printed: {line}", None) for line in found.get("evidence", ())[:1])
+
+
+def _conditions(conditions: Sequence[Mapping[str, Any]], columns: int | None) -> Iterator[str]:
+    """Yield which alerts have their condition now; whether one was sent, Prometheus knows."""
+    if not conditions:
+        return
+    if columns is not None:
+        yield ""
+    yield terminal.style("Alerts that apply ('vllmd runbook NAME' says what to do)", bold=True)
+    for each in conditions:
+        colour = _SEVERITIES.get(each["severity"])
+        yield from _told(f"{each['alert']}: {each['text']}", colour, indent="  ")
+
+
+def _gpus(gpus: Sequence[Mapping[str, Any]], columns: int | None) -> Iterator[str]:
+    if not gpus:
+        return
+    if columns is not None:
+        yield ""
+    yield terminal.style("GPUs", bold=True)
+    for gpu in gpus:
+        yield from _gpu(gpu, columns)
+
+
+def _gpu(gpu: Mapping[str, Any], columns: int | None) -> Iterator[str]:
+    title = f"{gpu['gpu']}  "
+    if gpu["lost"]:
+        lost = f"{title}{gpu['name']} cannot be read: {gpu['lost'].replace('_', ' ')}"
+        yield from _told(lost, "red", indent="  ")
+        return
+    total, used = gpu["memory_total_bytes"], gpu["memory_used_bytes"]
+    words = [] if total is None else [f"{(used or 0) / GIB:.1f} of {total / GIB:.1f} GiB"]
+    activity = "  ".join([*words, *_activity(gpu)])
+    held = [each for each in gpu["owners"] if each["owner"] != "free"]
+    beside = len(title) + len(activity) + 4
+    room = GPU_BAR if columns is None else min(GPU_BAR, max(LEAST_BAR, columns - beside))
+    bar = f"{gpu_bar.bar(gpu['owners'], room)}  " if gpu["owners"] else ""
+    owners, plain = gpu_bar.in_colours(held), gpu_bar.in_words(held)
+    fits = columns is None or beside + room + len(plain) + 2 <= columns
+    yield f"  {title}{bar}{activity}{'  ' + owners if fits and owners else ''}"
+    if not fits:
+        yield f"  {' ' * len(title)}{owners}"
+
+
+def _activity(gpu: Mapping[str, Any]) -> Iterator[str]:
+    if gpu["busy_ratio"] is not None:
+        yield f"busy {gpu['busy_ratio']:.0%}"
+    if gpu["power_watts"] is not None:
+        limit = gpu["power_limit_watts"]
+        yield f"{gpu['power_watts']:.0f}{f'/{limit:.0f}' if limit else ''} W"
+    if gpu["temperature_celsius"] is not None:
+        yield f"{gpu['temperature_celsius']:.0f} °C"
