@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.helpers.clock import FakeClock
 from tests.helpers.make import gpu_figures, status
 from vllmd.control import server
 from vllmd.engine.doubts import Doubts
@@ -16,6 +17,8 @@ from vllmd.eventlog.bus import Event
 from vllmd.gpu.snapshot import GpuFigures
 from vllmd.history.reading import EventFilter
 from vllmd.http import asgi_server
+from vllmd.status.recorder import SeriesRecorder
+from vllmd.status.service import StatusService, StatusSources
 
 
 class FakeEngine:
@@ -67,8 +70,23 @@ class FakeHost:
         self.more: dict[str, Any] = {}
 
     def about(self) -> dict[str, Any]:
-        about = {"version": "1", "pid": 1, "config": None, "problem": None, "listen": "127.0.0.1:1"}
-        return {**about, "started_at": self.started_at, "failing": self.failing, **self.more}
+        return {
+            "version": "1",
+            "pid": 1,
+            "started_at": self.started_at,
+            "config": None,
+            "problem": None,
+            "traces_problem": None,
+            "late_s": 0.0,
+            "failing": self.failing,
+            "listen": "127.0.0.1:1",
+            "exporter": "http://127.0.0.1:1",
+            "web_config": None,
+            "web_config_problem": None,
+            "run_dir": "/nonexistent",
+            "unconfigured": {},
+            **self.more,
+        }
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         self.wanted.append(wanted)
@@ -178,6 +196,33 @@ class FakeReconciler:
         return next(each for each in self._adapters.shown if each["engine"] == self._engine)
 
 
+class FakeStatus(StatusService):
+    """The real document, of what a test made."""
+
+    def __init__(
+        self,
+        host: FakeHost,
+        engines: Mapping[str, FakeEngine],
+        gpus: FakeGpus,
+        adapters: FakeAdapters,
+        doubts: Doubts | None,
+    ) -> None:
+        clock = FakeClock()
+        sources = StatusSources(
+            about=host.about,
+            statuses=lambda: [engine.status for engine in engines.values()],
+            pages={},
+            logs=host,
+            gpus=gpus.figures,
+            adapters=adapters.to_json,
+            doubts=doubts or Doubts(),
+            series=SeriesRecorder(clock, dict, lambda: asyncio.sleep(0)),
+            folders=dict,
+            grafana_url=lambda: None,
+        )
+        super().__init__(sources, clock)
+
+
 @contextmanager
 def control_socket(
     path: Path,
@@ -199,7 +244,7 @@ def control_socket(
         traces or FakeTraces(),
         adapters or FakeAdapters(),
         costs or FakeCosts({}),
-        doubts or Doubts(),
+        FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts),
     )
     app = server.build(by_name, parts)
     listener = server.listen(path)

@@ -317,6 +317,12 @@ class DaemonConfig:
         help="Folder for the engines' output.",
         example='"/var/log/vllmd"',
     )
+    grafana_url: str | None = key(
+        rules.web_address,
+        None,
+        help="Where Grafana is: the page at / has a link to it.",
+        example='"https://grafana.example.org/d/vllmd-fleet"',
+    )
     poll_s: float = key(
         rules.number(0, HOUR_S, above=True),
         5.0,

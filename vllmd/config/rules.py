@@ -134,6 +134,14 @@ def absolute_path(value: Any) -> str:
     return value.rstrip("/") or "/"
 
 
+def web_address(value: Any) -> str:
+    """Accept an address that a browser opens: http or https, without a password in it."""
+    given = text(value)
+    if not re.fullmatch(r"https?://[^\s/?#@\"'<>]+([/?#][^\s\"'<>]*)?", given):
+        raise RuleError("an address such as https://grafana.example.org")
+    return given
+
+
 def address(value: Any) -> tuple[str, int]:
     """Accept a host and a port to listen on."""
     expects = 'an address with a port, such as "0.0.0.0:9840" or "[::]:9840"'

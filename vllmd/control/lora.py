@@ -51,19 +51,6 @@ class AdapterControl(Protocol):
         ...
 
 
-def counts(adapters: AdapterControl) -> dict[str, dict[str, int]]:
-    """Return how many adapters are wanted, and how many of those are loaded, by engine."""
-    return {
-        each["engine"]: {
-            "wanted": sum(a["source"] is not None for a in each["adapters"]),
-            "loaded": sum(
-                a["source"] is not None and a["condition"] == "loaded" for a in each["adapters"]
-            ),
-        }
-        for each in adapters.to_json()
-    }
-
-
 def routes(adapters: AdapterControl) -> list[Route]:
     """Return the routes below /v1/lora."""
 

@@ -21,7 +21,6 @@ from vllmd.control.gpu import GpuControl
 from vllmd.control.parameters import shown, wanted_events
 from vllmd.control.peer import Peer, peer_of
 from vllmd.control.user_limits import UserLimits
-from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
@@ -93,14 +92,6 @@ class LogControl(Protocol):
         """
         ...
 
-    def under_way(self, name: str) -> str | None:
-        """Return the line that an engine has begun and not ended: a progress bar, mostly."""
-        ...
-
-    def problem(self, name: str) -> str | None:
-        """Return why the disk does not take an engine's log now, if it does not."""
-        ...
-
 
 class PeerProtocol(HttpProtocol):
     """HTTP over a Unix socket, with the peer's credentials as `scope["client"][0]`."""
@@ -134,6 +125,14 @@ class TraceControl(Protocol):
         ...
 
 
+class StatusControl(Protocol):
+    """What is known of everything."""
+
+    def document(self, *, series: bool = False) -> dict[str, Any]:
+        """Return all that is known now, with the series of the last minutes if they are wanted."""
+        ...
+
+
 @attrs.frozen
 class Controls:
     """All that can be asked, besides the engines."""
@@ -144,26 +143,15 @@ class Controls:
     traces: TraceControl
     adapters: lora.AdapterControl
     costs: cost.Costs
-    doubts: Doubts = attrs.field(factory=Doubts)
+    status: StatusControl
 
 
 def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
     """Build the application."""
     host, logs, traces = parts.host, parts.logs, parts.traces
 
-    async def status(_: Request) -> JSONResponse:
-        counts = lora.counts(parts.adapters)
-        listed = [
-            {
-                **engine.status.to_json(),
-                "printing": logs.under_way(name),
-                "log_problem": logs.problem(name),
-                "doubts": [doubt.to_json() for doubt in parts.doubts.of(engine.status)],
-                "adapters": counts.get(name),
-            }
-            for name, engine in engines.items()
-        ]
-        return JSONResponse({"daemon": host.about(), "engines": listed})
+    async def status(request: Request) -> JSONResponse:
+        return JSONResponse(parts.status.document(series="series" in request.query_params))
 
     async def slowest(_: Request) -> JSONResponse:
         return JSONResponse(traces.windows())

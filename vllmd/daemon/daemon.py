@@ -172,6 +172,7 @@ class Daemon:
         self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
     ) -> None:
         loop, runtime = self._loop, self._runtime
+        self._status = runtime.status(self.about)
         loop.set_exception_handler(self._parts.take_from_loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
@@ -333,7 +334,7 @@ class Daemon:
             runtime.tracing,
             runtime.adapters,
             runtime.cost_service,
-            self._on_start.doubts,
+            self._status,
         )
         return control.build(runtime.engines.supervisors, parts)
 

@@ -90,6 +90,10 @@ class Engines:
         """Return the pages of the engines that have one now."""
         return [self.sources[s.name] for s in self.statuses() if s.state in HAS_PAGE]
 
+    async def ask_versions(self) -> None:
+        """Ask those that have a page, and have not said it yet, which vLLM they are."""
+        await asyncio.gather(*(source.ask_version() for source in self.readable_sources()))
+
     def note_span(self, engine: str, span: StartSpan) -> None:
         """Tell an engine's supervisor of a part of its start."""
         if engine in self.supervisors:

@@ -5,7 +5,8 @@ place in its log, what was counted. So a reload that changes nothing is seen by 
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import httpx
 
@@ -31,6 +32,8 @@ from vllmd.lora.service import LoraService
 from vllmd.notify import service as notify_service
 from vllmd.scrape.page import Page
 from vllmd.shim.proc import boot_id
+from vllmd.status.recorder import SeriesRecorder
+from vllmd.status.service import StatusService, StatusSources
 from vllmd.traces.service import TraceService
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskThread
@@ -73,6 +76,11 @@ class Runtime:
         self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
         self.cost_service = CostService(
             config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
+        )
+        self.series = SeriesRecorder(
+            clock,
+            lambda: self.gpus.latest.all_values(clock.monotonic()),
+            engines.ask_versions,
         )
         self._memory_guard = HostMemoryGuard(
             self.gpus,
@@ -133,6 +141,7 @@ class Runtime:
         yield from self.tracing.parts()
         yield from self.adapters.parts()
         yield from self.cost_service.parts()
+        yield from self.series.parts()
         yield from self._on_start.parts()
         yield from self._early.parts()
 
@@ -217,6 +226,7 @@ class Runtime:
         self.tracing.configure(config, commands)
         self.adapters.configure(config, commands)
         self.cost_service.configure(config)
+        self.series.configure(config.engines, config.daemon.poll_s)
         self.engines.configure(now, self.wanted, self._around)
 
     def _renew(self) -> None:
@@ -249,6 +259,22 @@ class Runtime:
         """Say in one line how it goes."""
         return self.wanted.problem or summary(self.engines.statuses())
 
+    def status(self, about: Callable[[], Mapping[str, Any]]) -> StatusService:
+        """Return what answers for all that is known; `about` is what the daemon says of itself."""
+        sources = StatusSources(
+            about=about,
+            statuses=self.engines.statuses,
+            pages=self.engines.sources,
+            logs=self.outputs,
+            gpus=self.gpus.figures,
+            adapters=self.adapters.to_json,
+            doubts=self._on_start.doubts,
+            series=self.series,
+            folders=lambda: paths.written(self.config),
+            grafana_url=lambda: self.config.daemon.grafana_url,
+        )
+        return StatusService(sources, self._clock)
+
     def _page_read(self, engine: str, page: Page) -> None:
         """Tell all who use an engine's page; a mistake of theirs is none of who watches it."""
         parts = self._environment.parts
@@ -256,3 +282,5 @@ class Runtime:
             self.tracing.page_read(engine, page)
         with parts.isolated("usage"):
             self.cost_service.page_read(engine, page)
+        with parts.isolated("series"):
+            self.series.page_read(engine, page)

@@ -1,8 +1,11 @@
 """One engine's page: fetched once however many ask, and never older than it looks."""
 
 import asyncio
+import contextlib
 import errno
+import json
 import os
+import re
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -14,12 +17,16 @@ from vllmd.scrape.families import Family, parse_page
 from vllmd.scrape.peak import Peaks
 from vllmd.util.clock import Clock
 from vllmd.util.loop_lag import LoopLag
-from vllmd.util.units import MIB
+from vllmd.util.units import KIB, MIB, MINUTE_S
 
 FETCH_TIMEOUT_S = 5.0
 """Of watched time: an engine that answers in time is not charged for our own lateness."""
 FETCH_AT_MOST_S = 60.0
 MAX_PAGE_BYTES = 32 * MIB
+MAX_VERSION_BYTES = 4 * KIB
+VERSION_AGAIN_S = MINUTE_S
+"""An engine that did not say its version is asked again after so long."""
+_VERSION = re.compile(r"[\w.+-]{1,64}")
 MAX_AGE_S = 1.0
 
 
@@ -81,10 +88,15 @@ class PageSource:
         self.last: Page | None = None
         self.failures = 0
         self.up = False
+        self.readable: bool | None = None
+        """Whether it was read when it was asked for last; None if it was not yet."""
+        self.version: str | None = None
+        """The version of vLLM that answers; None until it has said so."""
+        self._version_asked_at: float | None = None
 
     def point(self, url: str) -> None:
         """Read the engine there from now on."""
-        self._url = f"{url}/metrics"
+        self._url, self._version_url = f"{url}/metrics", f"{url}/version"
 
     async def get(self, *, max_age_s: float = MAX_AGE_S, timeout_s: float | None = None) -> Page:
         """Return the page as it was at most `max_age_s` ago.
@@ -119,7 +131,7 @@ class PageSource:
             watched_until, content = self.lag.watched(), reading.result()
             parsed = parse_page(content, self.engine)
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
-            self.up = False
+            self.up = self.readable = False
             self.failures += 1
             numbers = _error_numbers(error)
             watched_s = self.lag.watched() - watched_from
@@ -143,20 +155,40 @@ class PageSource:
             watched_until=watched_until,
             lora=parsed.lora,
         )
-        self.up = True
+        self.up = self.readable = True
         self._peaks.note(parsed.families)
         self._on_page(self.engine, self.last)
         return self.last
 
     async def _read(self) -> bytes:
+        return await self._content(self._url, MAX_PAGE_BYTES)
+
+    async def _content(self, url: str, max_bytes: int) -> bytes:
         content = bytearray()
-        async with self._client.stream("GET", self._url, timeout=None) as response:
+        async with self._client.stream("GET", url, timeout=None) as response:
             response.raise_for_status()
             async for block in response.aiter_bytes():
                 content += block
-                if len(content) > MAX_PAGE_BYTES:
-                    raise ValueError(f"page is larger than {MAX_PAGE_BYTES} bytes")
+                if len(content) > max_bytes:
+                    raise ValueError(f"page is larger than {max_bytes} bytes")
         return bytes(content)
+
+    async def ask_version(self) -> None:
+        """Ask which vLLM answers, once its page was read; once it has said so, never again.
+
+        Source: vllm/entrypoints/serve/instrumentator, `GET /version`, which needs no key.
+        """
+        now, asked_at = self._clock.monotonic(), self._version_asked_at
+        if not self.up or self.version is not None:
+            return
+        if asked_at is not None and now - asked_at < VERSION_AGAIN_S:
+            return
+        self._version_asked_at = now
+        with contextlib.suppress(httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
+            async with asyncio.timeout(FETCH_TIMEOUT_S):
+                answer = json.loads(await self._content(self._version_url, MAX_VERSION_BYTES))
+            if found := _VERSION.fullmatch(str(answer["version"])):
+                self.version = found[0]
 
     def age_s(self) -> float | None:
         """Return how old the last good reading is, in seconds; None if there was none."""
@@ -166,6 +198,7 @@ class PageSource:
         """Drop what was read: another process answers from now on."""
         self.last = None
         self.up = False
+        self.readable = self.version = self._version_asked_at = None
         self._peaks.forget()
 
 

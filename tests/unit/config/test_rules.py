@@ -52,3 +52,16 @@ def test_rule_right_value_is_kept(rule: rules.Rule, value: Any, kept: Any) -> No
 def test_suggest_close_word_asks_and_far_word_says_nothing() -> None:
     assert rules.suggest("modle", ["model", "port"]) == 'did you mean "model"?'
     assert rules.suggest("zebra", ["model", "port"]) == ""
+
+
+@pytest.mark.parametrize("given", ["https://grafana.example.org", "http://h:3000/d/x?orgId=1#p"])
+def test_web_address_takes_what_a_browser_opens(given: str) -> None:
+    assert rules.web_address(given) == given
+
+
+@pytest.mark.parametrize(
+    "given", ["javascript:alert(1)", "https://user:pw@h/", 'https://h/"onx=1', "h", "https://", 3]
+)
+def test_web_address_refuses_scripts_and_passwords(given: object) -> None:
+    with pytest.raises(rules.RuleError):
+        rules.web_address(given)

@@ -27,15 +27,15 @@ def test_adapters_are_shown_and_changed(tmp_path: Path) -> None:
 
 def test_status_counts_what_is_wanted_and_what_of_it_is_loaded(tmp_path: Path) -> None:
     listed = [
-        {"source": "file", "condition": "loaded"},
-        {"source": "command", "condition": "failed"},
-        {"source": None, "condition": "unlisted"},
+        {"name": "sql", "source": "file", "condition": "loaded"},
+        {"name": "law", "source": "command", "condition": "failed"},
+        {"name": "old", "source": None, "condition": "unlisted"},
     ]
     adapters = FakeAdapters({"engine": "chat", "adapters": listed})
     engines = FakeEngine("chat"), FakeEngine("plain")
     with control_socket(tmp_path / "c.sock", *engines, adapters=adapters) as path:
         counts = [each["adapters"] for each in ControlClient(path).status()["engines"]]
-    assert counts == [{"wanted": 2, "loaded": 1}, None]
+    assert counts == [{"wanted": 2, "loaded": 1, "missing": ["law"]}, None]
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:

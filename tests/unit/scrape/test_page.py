@@ -13,7 +13,8 @@ class Engine:
     """An engine's /metrics that a test can slow down, break and count."""
 
     def __init__(self) -> None:
-        self.requests = 0
+        self.requests = self.asked = 0
+        self.version = b'{"version": "0.33.0+cpu"}'
         self.status = 200
         self.content = b"vllm:x 1\n"
         self.gate = asyncio.Event()
@@ -23,6 +24,9 @@ class Engine:
         self.source = PageSource("chat", "http://engine", client, self.clock)
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/version":
+            self.asked += 1
+            return httpx.Response(200, content=self.version)
         assert request.url.path == "/metrics"
         self.requests += 1
         await self.gate.wait()
@@ -92,3 +96,45 @@ async def test_forget_drops_what_was_read() -> None:
     engine.source.forget()
     assert engine.source.age_s() is None
     assert not engine.source.up
+
+
+async def test_ask_version_is_asked_once_and_forgotten_with_the_process() -> None:
+    engine = Engine()
+    await engine.source.ask_version()
+    assert engine.asked == 0, "nothing answers there yet"
+    await engine.source.get()
+    await engine.source.ask_version()
+    await engine.source.ask_version()
+    assert (engine.source.version, engine.asked) == ("0.33.0+cpu", 1)
+    engine.source.forget()
+    assert engine.source.version is None
+
+
+@pytest.mark.parametrize(
+    "answer", [b"no json", b"[]", b"{}", b'{"version": "a b <script>"}', b"9" * 5000, b'"x"']
+)
+async def test_ask_version_that_is_none_is_asked_again_after_a_minute(answer: bytes) -> None:
+    engine = Engine()
+    engine.version = answer
+    await engine.source.get()
+    await engine.source.ask_version()
+    await engine.source.ask_version()
+    assert (engine.source.version, engine.asked) == (None, 1)
+    engine.clock.now += 61
+    engine.version = b'{"version": "0.33.0"}'
+    await engine.source.ask_version()
+    assert engine.source.version == "0.33.0"
+
+
+async def test_readable_is_whether_the_last_reading_was_good() -> None:
+    engine = Engine()
+    assert engine.source.readable is None
+    await engine.source.get()
+    assert engine.source.readable is True
+    engine.status = 500
+    engine.clock.now += 2
+    with pytest.raises(ScrapeError):
+        await engine.source.get()
+    assert engine.source.readable is False
+    engine.source.forget()
+    assert engine.source.readable is None

@@ -1,20 +1,17 @@
 """How much room is left where vllmd writes."""
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from vllmd.status.filesystems import look
+
 ROLE = "role"
 
 
 class FilesystemsCollector:
-    """Size and room of the file system of each of vllmd's own folders.
-
-    The folder of a model is not among them: it may be on a file server, and one that hangs would
-    hang the page.
-    """
+    """Size and room of the file system of each of vllmd's own folders."""
 
     name = "filesystems"
 
@@ -34,11 +31,7 @@ class FilesystemsCollector:
             "What vllmd may still write there, in bytes; what is reserved for root is not in it.",
             labels=[ROLE],
         )
-        for role, folder in self._folders.items():
-            try:
-                found = os.statvfs(folder)
-            except OSError:
-                continue
-            size.add_metric([role], found.f_blocks * found.f_frsize)
-            avail.add_metric([role], found.f_bavail * found.f_frsize)
+        for found in look(self._folders):
+            size.add_metric([found.role], found.size_bytes)
+            avail.add_metric([found.role], found.avail_bytes)
         yield from (size, avail)

@@ -1,0 +1,201 @@
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.helpers.make import gpu_figures
+from tests.helpers.status_scenes import NOW, SCENES, Scene, about, device, failure, ready
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.state_machine import State
+from vllmd.gpu.memory_shares import Owner
+from vllmd.gpu.reader_process import ReaderProblem
+from vllmd.gpu.snapshot import SeenXid
+from vllmd.http import runbook_pages
+from vllmd.monitoring.alerts import every_alert
+from vllmd.status.conditions import CONDITIONS, NOT_TOLD
+from vllmd.util.units import GIB
+
+
+def gpu(**more: Any) -> Scene:
+    return Scene([ready("chat")], gpu_figures(device(0, "chat", **more)))
+
+
+def values(**more: float) -> Scene:
+    found = device(0, "chat")
+    return Scene([ready("chat")], gpu_figures(attrs.evolve(found, values={**found.values, **more})))
+
+
+def owned(owner: Owner, size: int, *engines: str) -> Scene:
+    found = device(0, *engines)
+    owners = {**found.owners, (owner, None): size}
+    return Scene([ready("chat")], gpu_figures(attrs.evolve(found, owners=owners)))
+
+
+def reader(reason: str, **more: Any) -> Scene:
+    return Scene([], gpu_figures(problem=ReaderProblem(reason, "it is so"), **more))
+
+
+def unified() -> Scene:
+    found = device(0, "chat")
+    shared = attrs.evolve(found.device, unified=True)
+    low = {**found.values, "memory_free_bytes": 2.0 * GIB}
+    return Scene([], gpu_figures(attrs.evolve(found, device=shared, values=low)))
+
+
+def load_stalled() -> Scene:
+    why = Diagnosis("load_stalled", Kind.TRANSIENT, "It stopped.", "Look.")
+    end = failure(60, diagnosis=why)
+    return Scene([ready("chat", state=State.LOADING, last_exit=end)])
+
+
+def full_cache() -> Scene:
+    scene = Scene([ready("chat", requests_waiting=3)], busy={"chat": 1.0})
+    return scene
+
+
+FOUND: dict[str, tuple[Scene, str]] = {
+    "VllmdEngineHeld": (SCENES["held"](), "chat is held: The KV cache has no room"),
+    "VllmdEngineStalled": (SCENES["hang"](), "chat has work and makes no progress"),
+    "VllmdEngineAwaitsMemory": (SCENES["eight-gpus"](), "embed waits for 31.0 GiB more on GPU 6"),
+    "VllmdEngineLoadStalled": (load_stalled(), "chat stopped in the middle of its last load"),
+    "VllmdEngineDown": (SCENES["backoff"](), "chat is down: failed 12s ago: The KV cache"),
+    "VllmdGpuLost": (gpu(lost="missing"), "GPU 0 does not answer: missing"),
+    "VllmdGpuXidFatal": (
+        gpu(xids=(SeenXid.of(79, 1, NOW - 60),)),
+        "GPU 0: Xid 79 1m ago asks for a reboot",
+    ),
+    "VllmdGpuRecoveryAction": (values(recovery_action=2.0), "GPU 0: the driver asks for recovery"),
+    "VllmdGpuEccUncorrected": (
+        values(**{"ecc_errors_total:uncorrected": 3.0}),
+        "GPU 0: 3 uncorrected ECC errors",
+    ),
+    "VllmdGpuRowRemapFailed": (values(row_remap_failed=1.0), "GPU 0: bad memory"),
+    "VllmdGpuRowRemapPending": (values(row_remap_pending=1.0), "GPU 0: rows of its memory"),
+    "VllmdHostMemoryLow": (unified(), "GPU 0 shares the host's memory, of which 2.0 GiB are left"),
+    "VllmdDriverMismatch": (
+        Scene([], gpu_figures(mismatch="the driver was upgraded.")),
+        "the driver was upgraded",
+    ),
+    "VllmdGpuReaderDown": (reader("hung"), "GPUs are not read: it is so"),
+    "VllmdVramOrphan": (owned(Owner.ORPHAN, GIB), "GPU 0: a process of an engine that is gone"),
+    "VllmdVramForeign": (
+        owned(Owner.FOREIGN, 2 * GIB, "chat"),
+        "GPU 0: a process outside vllmd holds 2.0 GiB",
+    ),
+    "VllmdVramRestartWontFit": (
+        gpu(margins={"chat": -3.0 * GIB}),
+        "chat would not start again on GPU 0: 3.0 GiB too few",
+    ),
+    "VllmdAdapterNotLoaded": (
+        SCENES["many-adapters"](),
+        "code serves without 4 of 20 adapters: customer-00, customer-01, customer-02 and 1 more",
+    ),
+    "VllmdConfigRefused": (
+        Scene(daemon=about(problem="line 3")),
+        "the configuration cannot be used: 'vllmd check' says why",
+    ),
+    "VllmdPartFailed": (
+        Scene(
+            daemon=about(
+                failing=[
+                    {
+                        "part": "series",
+                        "failures": 3,
+                        "problem": "x",
+                        "failed_at": NOW,
+                        "retry_at": None,
+                    }
+                ]
+            )
+        ),
+        "the part series of vllmd keeps failing",
+    ),
+}
+ON_DOCUMENTS: dict[str, tuple[Scene, list[Any], Any, str]] = {
+    "VllmdKvCacheSaturated": (
+        full_cache(),
+        ["engines", 0, "kv_cache_usage"],
+        0.97,
+        "chat: the KV cache is 97% full, and requests wait for it",
+    ),
+    "VllmdPageUnread": (
+        SCENES["no-gpu"](),
+        ["engines", 0, "page_up"],
+        False,
+        "chat serves, but its metrics cannot be read",
+    ),
+    "VllmdDiskFull": (
+        Scene(),
+        ["filesystems"],
+        [{"role": "logs", "size_bytes": 100 * GIB, "avail_bytes": GIB, "low": True}],
+        "the disk with vllmd's logs is nearly full: 1.0 GiB of 100.0 GiB are free",
+    ),
+    "VllmdLogsDropped": (
+        SCENES["no-gpu"](),
+        ["engines", 0, "log_problem"],
+        "No space left on device",
+        "the disk does not take the log of chat",
+    ),
+}
+
+
+def test_each_alert_has_a_condition_or_a_reason_to_have_none() -> None:
+    names = {alert.name for alert in every_alert()}
+    assert set(CONDITIONS) | set(NOT_TOLD) == names
+    assert not set(CONDITIONS) & set(NOT_TOLD)
+    assert set(FOUND) | set(ON_DOCUMENTS) == set(CONDITIONS), "each has a case here"
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_condition_is_found_and_said(name: str) -> None:
+    scene, text = FOUND[name]
+    found = [c for c in scene.service().document()["conditions"] if c["alert"] == name]
+    assert [c["text"] for c in found if c["text"].startswith(text)] == [found[0]["text"]]
+    severity = next(alert.severity for alert in every_alert() if alert.name == name)
+    assert found[0]["severity"] == severity
+    assert found[0]["runbook"] == f"/runbooks/{name}"
+    assert runbook_pages.read(name)
+
+
+@pytest.mark.parametrize("name", ON_DOCUMENTS)
+def test_condition_of_one_field_is_found_and_said(name: str) -> None:
+    scene, path, value, text = ON_DOCUMENTS[name]
+    document = scene.service().document()
+    place: Any = document
+    for key in path[:-1]:
+        place = place[key]
+    assert not list(CONDITIONS[name](document))
+    place[path[-1]] = value
+    assert [found.text for found in CONDITIONS[name](document)] == [text]
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        SCENES["all-well"](),
+        SCENES["no-gpu"](),
+        SCENES["loading"](),
+        reader("starting"),
+        Scene([ready("chat", state=State.STOPPED, wanted=False)]),
+        owned(Owner.FOREIGN, 2 * GIB),
+        gpu(xids=(SeenXid.of(79, 1, NOW - 3600), SeenXid.of(13, 1, NOW - 1))),
+    ],
+)
+def test_nothing_is_found_where_nothing_is_wrong(scene: Scene) -> None:
+    if scene.gpus.devices and not scene.gpus.devices[0].margins:
+        assert [c["alert"] for c in scene.service().document()["conditions"]] == []
+        return
+    assert scene.service().document()["conditions"] == []
+
+
+def test_gpus_that_were_let_go_of_are_not_lost() -> None:
+    problem = ReaderProblem("released", "let go of by 'vllmd gpu release'")
+    scene = Scene([], gpu_figures(device(0, lost="not_read"), problem=problem))
+    assert scene.service().document()["conditions"] == []
+
+
+def test_worst_comes_first() -> None:
+    found = SCENES["eight-gpus"]().service().document()["conditions"]
+    order = [each["severity"] for each in found]
+    assert order == sorted(order, key=["critical", "warning", "info"].index)
+    assert len(set(order)) > 1

@@ -1,0 +1,69 @@
+from array import array
+
+import pytest
+
+from tests.helpers.make import DATA
+from vllmd.scrape.families import parse_page
+from vllmd.status.load import Histogram, read_load
+
+INF = float("inf")
+
+
+def histogram(*counts: float, bounds: tuple[float, ...] = (0.1, 1.0, INF)) -> Histogram:
+    return Histogram(bounds, array("d", counts))
+
+
+@pytest.mark.parametrize("page", ["vllm-0.25-h200.prom", "vllm-0.32-cpu.prom"])
+def test_read_load_of_a_recorded_page_has_all_figures(page: str) -> None:
+    content = (DATA / "metrics" / page).read_bytes()
+    load = read_load(parse_page(content, "chat").families)
+    assert load.running is not None
+    assert load.waiting is not None
+    assert load.kv_cache_usage is not None
+    assert load.generated_tokens
+    assert load.prompt_tokens
+    assert load.ttft is not None
+    assert load.itl is not None
+    assert load.ttft.bounds[-1] == load.itl.bounds[-1] == INF
+    assert list(load.ttft.counts) == sorted(load.ttft.counts)
+
+
+def test_read_load_adds_up_ranks_and_takes_the_fullest_cache() -> None:
+    page = b"""# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0"} 3
+vllm:num_requests_running{engine="1"} 4
+# TYPE vllm:kv_cache_usage_perc gauge
+vllm:kv_cache_usage_perc{engine="0"} 0.2
+vllm:kv_cache_usage_perc{engine="1"} 0.7
+# TYPE vllm:time_to_first_token_seconds histogram
+vllm:time_to_first_token_seconds_bucket{engine="0",le="1.0"} 2
+vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf"} 3
+vllm:time_to_first_token_seconds_bucket{engine="1",le="1.0"} 5
+vllm:time_to_first_token_seconds_bucket{engine="1",le="+Inf"} 5
+vllm:time_to_first_token_seconds_count{engine="1"} 5
+"""
+    load = read_load(parse_page(page, "chat").families)
+    assert (load.running, load.kv_cache_usage) == (7.0, 0.7)
+    assert load.ttft == Histogram((1.0, INF), array("d", (7.0, 8.0)))
+    assert (load.waiting, load.itl, load.generated_tokens) == (None, None, None)
+
+
+def test_quantile_is_linear_within_a_bucket_as_in_prometheus() -> None:
+    assert histogram(0, 100, 100).quantile(0.95) == pytest.approx(0.1 + 0.9 * 0.95)
+    assert histogram(100, 100, 100).quantile(0.5) == pytest.approx(0.05)
+
+
+def test_quantile_above_the_last_bound_is_that_bound() -> None:
+    assert histogram(0, 1, 100).quantile(0.95) == 1.0
+
+
+def test_quantile_of_nothing_is_not_known() -> None:
+    assert histogram(0, 0, 0).quantile(0.95) is None
+    assert Histogram((), array("d")).quantile(0.95) is None
+    assert Histogram((INF,), array("d", (3,))).quantile(0.95) is None
+
+
+def test_since_is_what_was_added_and_nothing_for_another_process() -> None:
+    assert histogram(3, 5, 9).since(histogram(1, 2, 3)) == histogram(2, 3, 6)
+    assert histogram(1, 2, 3).since(histogram(3, 5, 9)) is None
+    assert histogram(3, 5, 9).since(histogram(1, 2, 3, bounds=(0.2, 1.0, INF))) is None

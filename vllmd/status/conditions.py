@@ -1,0 +1,297 @@
+"""The conditions behind the alerts that the daemon's own state can tell. Pure.
+
+An alert is an expression over what Prometheus keeps, and waits until it has held for some minutes;
+a condition is what of it is true in one document now. Names, severities and thresholds are those
+of `monitoring`: a test holds that each alert is either here or among `NOT_TOLD`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from vllmd.monitoring.alerts import every_alert
+from vllmd.monitoring.rules import AlertSeverity
+from vllmd.monitoring.settings import RuleSettings
+from vllmd.status.reasons import some_of
+from vllmd.util.units import MINUTE_S, format_bytes, format_duration
+
+Document = Mapping[str, Any]
+FATAL_XID_S = 15 * MINUTE_S
+"""For so long the alert of a fatal Xid fires."""
+STARTED = frozenset({"ready", "sleeping", "starting", "loading", "held", "stalled"})
+"""States of an engine that is there, or on its way, or has a condition of its own."""
+OWN_REASON = frozenset({"released", "driver_mismatch"})
+"""GPUs are not read because a person let go of them, or for what has its own condition."""
+NO_GPU = "disabled"
+
+SETTINGS = RuleSettings()
+SEVERITIES: Mapping[str, AlertSeverity] = {a.name: a.severity for a in every_alert(SETTINGS)}
+ORDER = {severity: place for place, severity in enumerate(AlertSeverity)}
+
+NOT_TOLD: Mapping[str, str] = {
+    **dict.fromkeys(("VllmdDown", "VllmdWatchdog"), "of a daemon that cannot be asked"),
+    **dict.fromkeys(
+        (
+            "VllmdEngineRestartLoop",
+            "VllmdEngineNotReady",
+            "VllmdGpuThrottled",
+            "VllmdVramLeak",
+            "VllmdVramExhaustion",
+            "VllmdTtftBudgetBurn",
+            "VllmdItlBudgetBurn",
+            "VllmdQueueSlow",
+            "VllmdPreemptions",
+            "VllmdRequestErrors",
+            "VllmdRejections",
+            "VllmdCostAboveBudget",
+            "VllmdHistoryDropped",
+            "VllmdOtlpDropped",
+            "VllmdMetricsDrift",
+            "VllmdNotificationsFailed",
+            "VllmdCollectorFailed",
+            "VllmdConnectionsFull",
+            "VllmdDaemonFailed",
+        ),
+        "a change over minutes or hours, which Prometheus keeps",
+    ),
+}
+"""Alerts without a condition, and why."""
+
+
+@attrs.frozen
+class Found:
+    """One thing that is true now: of an engine, of a GPU, or of the host."""
+
+    text: str
+    engine: str | None = None
+    gpu: str | None = None
+
+
+Test = Callable[[Document], Iterator[Found]]
+
+
+def conditions(document: Document) -> list[dict[str, Any]]:
+    """Return what is true of a document, the worst first."""
+    found = [
+        {
+            "alert": name,
+            "severity": str(SEVERITIES[name]),
+            "engine": each.engine,
+            "gpu": each.gpu,
+            "text": each.text,
+            "runbook": f"/runbooks/{name}",
+        }
+        for name, test in CONDITIONS.items()
+        for each in test(document)
+    ]
+    return sorted(found, key=lambda each: ORDER[AlertSeverity(each["severity"])])
+
+
+# --- engines ---------------------------------------------------------------------------------
+
+
+def _engines(document: Document, wanted: bool = True) -> Iterator[Mapping[str, Any]]:
+    for engine in document["engines"]:
+        if engine["looked_for"] and (engine["wanted"] or not wanted):
+            yield engine
+
+
+def _down(document: Document) -> Iterator[Found]:
+    for engine in _engines(document):
+        if engine["state"] not in STARTED and not engine["awaited_memory"]:
+            why = f": {engine['reason']}" if engine["reason"] else ""
+            yield Found(f"{engine['name']} is down{why}", engine["name"])
+
+
+def _held(document: Document) -> Iterator[Found]:
+    for engine in _engines(document):
+        if engine["state"] == "held":
+            yield Found(f"{engine['name']} is held: {engine['reason']}", engine["name"])
+
+
+def _stalled(document: Document) -> Iterator[Found]:
+    for engine in _engines(document, wanted=False):
+        if engine["state"] == "stalled":
+            yield Found(f"{engine['name']} has work and makes no progress", engine["name"])
+
+
+def _load_stalled(document: Document) -> Iterator[Found]:
+    for engine in _engines(document):
+        why = (engine["last_exit"] or {}).get("diagnosis")
+        if not engine["up"] and why and why["cause"] == "load_stalled":
+            text = f"{engine['name']} stopped in the middle of its last load, and does not serve"
+            yield Found(text, engine["name"])
+
+
+def _awaits_memory(document: Document) -> Iterator[Found]:
+    for engine in _engines(document):
+        if engine["awaited_memory"]:
+            gpu = engine["awaited_memory"]["gpu"]
+            yield Found(f"{engine['name']} {engine['reason']}", engine["name"], gpu)
+
+
+def _adapters(document: Document) -> Iterator[Found]:
+    for engine in _engines(document, wanted=False):
+        missing = engine["up"] and engine["adapters"] and engine["adapters"]["missing"]
+        if missing:
+            of = f"{len(missing)} of {engine['adapters']['wanted']} adapters"
+            text = f"{engine['name']} serves without {of}: {some_of(missing)}"
+            yield Found(text, engine["name"])
+
+
+def _kv_cache(document: Document) -> Iterator[Found]:
+    for engine in _engines(document, wanted=False):
+        usage = engine["kv_cache_usage"]
+        if usage is not None and usage > SETTINGS.kv_ratio and engine["requests_waiting"]:
+            text = f"{engine['name']}: the KV cache is {usage:.0%} full, and requests wait for it"
+            yield Found(text, engine["name"])
+
+
+def _page_unread(document: Document) -> Iterator[Found]:
+    for engine in _engines(document, wanted=False):
+        if engine["up"] and engine["page_up"] is False:
+            text = f"{engine['name']} serves, but its metrics cannot be read"
+            yield Found(text, engine["name"])
+
+
+def _log_dropped(document: Document) -> Iterator[Found]:
+    for engine in document["engines"]:
+        if engine["log_problem"]:
+            text = f"the disk does not take the log of {engine['name']}"
+            yield Found(text, engine["name"])
+
+
+# --- GPUs ------------------------------------------------------------------------------------
+
+
+def _readable(document: Document) -> bool:
+    return document["gpu_reader"]["reason"] not in OWN_REASON
+
+
+def _gpu_lost(document: Document) -> Iterator[Found]:
+    for gpu in document["gpus"]:
+        if gpu["lost"] and _readable(document):
+            yield Found(f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"])
+
+
+def _xid(document: Document) -> Iterator[Found]:
+    for gpu in document["gpus"]:
+        for seen in gpu["xids"]:
+            ago_s = document["at"] - seen["last_at"]
+            if seen["action"] in ("reset", "reboot") and ago_s < FATAL_XID_S:
+                ago = format_duration(max(0.0, ago_s))
+                text = f"GPU {gpu['gpu']}: Xid {seen['xid']} {ago} ago asks for a {seen['action']}"
+                yield Found(f"{text}: {seen['text']}", gpu=gpu["gpu"])
+
+
+def _of_gpu(key: str, text: str) -> Test:
+    """Return the test of a figure that is to be nothing; `text` takes it as `{0}`."""
+
+    def test(document: Document) -> Iterator[Found]:
+        for gpu in document["gpus"]:
+            if gpu[key]:
+                yield Found(f"GPU {gpu['gpu']}: {text.format(gpu[key])}", gpu=gpu["gpu"])
+
+    return test
+
+
+def _host_memory(document: Document) -> Iterator[Found]:
+    for gpu in document["gpus"]:
+        floor, free = gpu["memory_floor_bytes"], gpu["memory_free_bytes"]
+        if floor is not None and free is not None and free < 1.5 * floor:
+            text = f"GPU {gpu['gpu']} shares the host's memory, of which {format_bytes(free)}"
+            yield Found(f"{text} are left", gpu=gpu["gpu"])
+
+
+def _driver(document: Document) -> Iterator[Found]:
+    if mismatch := document["gpu_reader"]["driver_mismatch"]:
+        yield Found(str(mismatch).rstrip("."))
+
+
+def _reader(document: Document) -> Iterator[Found]:
+    reader = document["gpu_reader"]
+    if reader["reason"] not in (None, NO_GPU, "starting", *OWN_REASON):
+        yield Found(f"GPUs are not read: {reader['problem']}")
+
+
+def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
+    """Return the test of memory that an owner has; `ours`: only where an engine is, or will be."""
+
+    def test(document: Document) -> Iterator[Found]:
+        for gpu in document["gpus"]:
+            held = sum(each["bytes"] for each in gpu["owners"] if each["owner"] == owner)
+            engines = [each for each in gpu["owners"] if each["engine"]]
+            if held > least and (not ours or engines or gpu["restart_margin_bytes"]):
+                yield Found(f"GPU {gpu['gpu']}: {text} {format_bytes(held)}", gpu=gpu["gpu"])
+
+    return test
+
+
+def _wont_fit(document: Document) -> Iterator[Found]:
+    for gpu in document["gpus"]:
+        for name, margin in gpu["restart_margin_bytes"].items():
+            if margin < 0:
+                missing = format_bytes(-margin)
+                text = f"{name} would not start again on GPU {gpu['gpu']}: {missing} too few"
+                yield Found(text, name, gpu["gpu"])
+
+
+# --- the host --------------------------------------------------------------------------------
+
+
+def _disk(document: Document) -> Iterator[Found]:
+    for each in document["filesystems"]:
+        if each["low"]:
+            free = f"{format_bytes(each['avail_bytes'])} of {format_bytes(each['size_bytes'])}"
+            yield Found(f"the disk with vllmd's {each['role']} is nearly full: {free} are free")
+
+
+def _config(document: Document) -> Iterator[Found]:
+    daemon = document["daemon"]
+    if daemon["problem"]:
+        yield Found("the configuration cannot be used: 'vllmd check' says why")
+    if daemon["web_config_problem"]:
+        yield Found("the web configuration cannot be used: 'vllmd status' says why")
+
+
+def _parts(document: Document) -> Iterator[Found]:
+    for part in document["daemon"]["failing"]:
+        yield Found(f"the part {part['part']} of vllmd keeps failing")
+
+
+CONDITIONS: Mapping[str, Test] = {
+    "VllmdEngineHeld": _held,
+    "VllmdEngineStalled": _stalled,
+    "VllmdEngineAwaitsMemory": _awaits_memory,
+    "VllmdEngineLoadStalled": _load_stalled,
+    "VllmdEngineDown": _down,
+    "VllmdGpuLost": _gpu_lost,
+    "VllmdGpuXidFatal": _xid,
+    "VllmdGpuRecoveryAction": _of_gpu("recovery_action", "the driver asks for recovery action {0}"),
+    "VllmdGpuEccUncorrected": _of_gpu(
+        "ecc_uncorrected", "{0} uncorrected ECC errors since the driver was loaded"
+    ),
+    "VllmdGpuRowRemapFailed": _of_gpu("row_remap_failed", "bad memory, and no spare rows are left"),
+    "VllmdGpuRowRemapPending": _of_gpu(
+        "row_remap_pending", "rows of its memory are replaced at its next reset"
+    ),
+    "VllmdHostMemoryLow": _host_memory,
+    "VllmdDriverMismatch": _driver,
+    "VllmdGpuReaderDown": _reader,
+    "VllmdVramOrphan": _held_by(
+        "orphan", SETTINGS.orphan_bytes, "a process of an engine that is gone holds"
+    ),
+    "VllmdVramForeign": _held_by(
+        "foreign", SETTINGS.foreign_bytes, "a process outside vllmd holds", ours=True
+    ),
+    "VllmdVramRestartWontFit": _wont_fit,
+    "VllmdKvCacheSaturated": _kv_cache,
+    "VllmdAdapterNotLoaded": _adapters,
+    "VllmdPageUnread": _page_unread,
+    "VllmdDiskFull": _disk,
+    "VllmdLogsDropped": _log_dropped,
+    "VllmdConfigRefused": _config,
+    "VllmdPartFailed": _parts,
+}
+"""By the name of the alert, in the order in which a person would look."""

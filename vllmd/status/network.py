@@ -1,0 +1,62 @@
+"""The document as the exporter's port answers it: without what only this host may see. Pure.
+
+Left out is what an engine printed, which may hold a prompt; what names processes and files; and
+every sentence that quotes a configuration or an exception.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+LOCAL_ENGINE = frozenset(
+    {"pid", "shim_pid", "run_id", "log", "command_hash", "printing", "log_problem"}
+)
+LOCAL_EXIT = frozenset({"run_id", "killed", "error", "incident"})
+LOCAL_DAEMON = frozenset({"pid", "config", "listen", "exporter", "web_config", "run_dir"})
+HIDDEN = "not told here: 'vllmd status' on the host says it"
+"""In place of a sentence that quotes something."""
+
+
+def for_network(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy without the fields that are marked `local` in the schema."""
+    return {
+        **document,
+        "daemon": _daemon(document["daemon"]),
+        "engines": [_engine(each) for each in document["engines"]],
+        "filesystems": [_without(each, {"folder"}) for each in document["filesystems"]],
+    }
+
+
+def _without(record: Mapping[str, Any], names: frozenset[str] | set[str]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in names}
+
+
+def _hidden(text: str | None) -> str | None:
+    return HIDDEN if text else None
+
+
+def _daemon(daemon: Mapping[str, Any]) -> dict[str, Any]:
+    shown = _without(daemon, LOCAL_DAEMON)
+    for key in ("problem", "web_config_problem", "traces_problem"):
+        shown[key] = _hidden(daemon.get(key))
+    shown["unconfigured"] = dict.fromkeys(daemon["unconfigured"])
+    shown["failing"] = [{**part, "problem": HIDDEN} for part in daemon["failing"]]
+    return shown
+
+
+def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
+    hold = engine["hold"]
+    return {
+        **_without(engine, LOCAL_ENGINE),
+        "problem": _hidden(engine["problem"]),
+        "hold": hold and _without(hold, {"command_hash", "surroundings"}),
+        "last_exit": _exit(engine["last_exit"]),
+        "first_failure": _exit(engine["first_failure"]),
+        "doubts": [_without(doubt, {"evidence"}) for doubt in engine["doubts"]],
+    }
+
+
+def _exit(end: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if end is None:
+        return None
+    why = end["diagnosis"]
+    return {**_without(end, LOCAL_EXIT), "diagnosis": why and _without(why, {"evidence"})}

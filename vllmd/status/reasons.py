@@ -1,0 +1,82 @@
+"""Why an engine is in its state, in one sentence: the second line of a table. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from vllmd.engine.doubts import Doubt
+from vllmd.engine.state_machine import State
+from vllmd.engine.status import EngineStatus
+from vllmd.util.units import format_bytes, format_duration
+
+NAMED = 3
+"""So many adapters are named; of the others, how many."""
+_STATE_SAYS = {
+    State.UNREACHABLE: "its API answered before, and does not now",
+    State.STALLED: "it has work and makes no progress",
+    State.SLEEPING: "it was put to sleep, and serves nothing until it is woken",
+}
+
+
+def reason(
+    status: EngineStatus,
+    adapters: Mapping[str, Any] | None,
+    doubts: Sequence[Doubt],
+    now: float,
+) -> str | None:
+    """Return the reason without a full stop; None if there is nothing to say.
+
+    `adapters` are counts as `document.adapter_counts` has them; `now` is seconds since the epoch.
+    """
+    asked: tuple[Callable[[], str | None], ...] = (
+        lambda: None if status.looked_for else "it is not known yet how it stands",
+        lambda: _of_waiting(status),
+        lambda: _STATE_SAYS.get(status.state),
+        lambda: _of_serving(status, adapters),
+        lambda: _of_doubts(doubts),
+        lambda: _of_failure(status, now),
+        lambda: _of_stopped(status),
+    )
+    return next((said for each in asked if (said := each()) is not None), None)
+
+
+def _of_waiting(status: EngineStatus) -> str | None:
+    if status.hold is not None:
+        return status.hold.reason.rstrip(".")
+    if (shortage := status.awaited_memory) is None:
+        return None
+    held = f", held by {', '.join(shortage.holders)}" if shortage.holders else ""
+    return f"waits for {format_bytes(shortage.missing_bytes)} more on GPU {shortage.gpu}{held}"
+
+
+def _of_serving(status: EngineStatus, adapters: Mapping[str, Any] | None) -> str | None:
+    if status.state is not State.READY:
+        return None
+    if status.no_step_s is not None:
+        return f"requests run, and no step was made for {format_duration(status.no_step_s)}"
+    missing = adapters["missing"] if adapters else ()
+    return f"adapters are not loaded: {some_of(missing)}" if missing else None
+
+
+def _of_doubts(doubts: Sequence[Doubt]) -> str | None:
+    errors = [doubt for doubt in doubts if doubt.severity == "error"]
+    return f"will probably fail: {errors[0].found.rstrip('.')}" if errors else None
+
+
+def _of_failure(status: EngineStatus, now: float) -> str | None:
+    end = status.last_exit
+    if status.state is not State.BACKOFF or end is None or end.requested:
+        return None
+    text = end.diagnosis.explanation.rstrip(".") if end.diagnosis else end.describe()
+    return f"failed {format_duration(max(0.0, now - end.at))} ago: {text}"
+
+
+def _of_stopped(status: EngineStatus) -> str | None:
+    if status.state is not State.STOPPED or status.wanted:
+        return None
+    return f"stopped as requested: 'vllmd start {status.name}' starts it"
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,146 @@
+"""What answers for the document: it asks all rooms that know something, each time it is asked."""
+
+import functools
+import json
+import socket
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import attrs
+
+from vllmd.engine.doubts import Doubts
+from vllmd.engine.status import EngineStatus
+from vllmd.gpu.snapshot import GpuFigures
+from vllmd.status import filesystems
+from vllmd.status.conditions import SETTINGS, conditions
+from vllmd.status.document import (
+    SCHEMA_VERSION,
+    EngineParts,
+    adapter_counts,
+    engine_to_json,
+    filesystem_to_json,
+    gpu_to_json,
+    reader_to_json,
+)
+from vllmd.status.network import for_network
+from vllmd.status.recorder import SeriesRecorder
+from vllmd.util.clock import Clock
+
+MAX_AGE_S = 1.0
+"""All who ask the port within so long get one answer."""
+
+
+class Logs(Protocol):
+    """What is known of the engines' output."""
+
+    def under_way(self, name: str) -> str | None:
+        """Return the line that an engine has begun and not ended."""
+        ...
+
+    def problem(self, name: str) -> str | None:
+        """Return why the disk does not take an engine's log now, if it does not."""
+        ...
+
+
+class PageState(Protocol):
+    """What is known of an engine's page."""
+
+    @property
+    def version(self) -> str | None:
+        """The version of vLLM that answers there."""
+        ...
+
+    @property
+    def readable(self) -> bool | None:
+        """Whether it was read when it was asked for last; None if it was not yet."""
+        ...
+
+
+@attrs.frozen
+class StatusSources:
+    """Who is asked."""
+
+    about: Callable[[], Mapping[str, Any]]
+    """What the daemon says of itself."""
+    statuses: Callable[[], Sequence[EngineStatus]]
+    pages: Mapping[str, PageState]
+    logs: Logs
+    gpus: Callable[[], GpuFigures]
+    adapters: Callable[[], Iterable[Mapping[str, Any]]]
+    doubts: Doubts
+    series: SeriesRecorder
+    folders: Callable[[], Mapping[str, Path]]
+    grafana_url: Callable[[], str | None]
+
+
+@attrs.frozen
+class Answer:
+    """The document as the port sends it; the tag changes when anything but its time does."""
+
+    body: bytes
+    etag: str
+
+
+class StatusService:
+    """Makes the document; the port's is kept for a second, so that many who ask cost one."""
+
+    def __init__(self, sources: StatusSources, clock: Clock) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._kept: dict[bool, tuple[float, Answer]] = {}
+
+    def document(self, *, series: bool = False) -> dict[str, Any]:
+        """Return all that is known now, as the control socket answers it; see `schema.json`."""
+        ask, now = self._sources, self._clock.time()
+        gpus, counts = ask.gpus(), adapter_counts(ask.adapters())
+        made: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "at": now,
+            "daemon": {**ask.about(), "host": _host_name()},
+            "engines": [
+                engine_to_json(self._engine(status, counts), gpus, now) for status in ask.statuses()
+            ],
+            "gpus": [gpu_to_json(d, gpus.host_memory_floor) for d in gpus.devices],
+            "gpu_reader": reader_to_json(gpus),
+            "filesystems": [
+                filesystem_to_json(found, SETTINGS) for found in filesystems.look(ask.folders())
+            ],
+            "links": {"grafana": ask.grafana_url()},
+        }
+        made["conditions"] = conditions(made)
+        if series:
+            made["series"] = ask.series.to_json()
+        return made
+
+    def _engine(self, status: EngineStatus, counts: Mapping[str, Mapping[str, Any]]) -> EngineParts:
+        ask, name = self._sources, status.name
+        page = ask.pages.get(name)
+        return EngineParts(
+            status,
+            ask.series.load(name),
+            counts.get(name),
+            ask.doubts.of(status),
+            ask.logs.under_way(name),
+            ask.logs.problem(name),
+            page.version if page else None,
+            page.readable if page else None,
+        )
+
+    def answer(self, *, series: bool = False) -> Answer:
+        """Return what the port answers: at most a second old, for whoever asks."""
+        now, kept = self._clock.monotonic(), self._kept.get(series)
+        if kept is not None and 0 <= now - kept[0] < MAX_AGE_S:
+            return kept[1]
+        shown = for_network(self.document(series=series))
+        body = json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        timeless = json.dumps({**shown, "at": 0}, separators=(",", ":")).encode()
+        made = Answer(body, f'W/"{zlib.crc32(timeless):08x}{len(timeless):x}"')
+        self._kept[series] = now, made
+        return made
+
+
+@functools.cache
+def _host_name() -> str:
+    return socket.gethostname()
