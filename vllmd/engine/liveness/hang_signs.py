@@ -18,11 +18,11 @@ import attrs
 
 from vllmd.engine.liveness.reading import (
     LOADED_BYTES_PER_S,
-    QUIET_SHARE,
     GpuSample,
     GpuTrace,
     ProcessActivity,
     ProcessUse,
+    did_nothing,
 )
 from vllmd.engine.liveness.work_baseline import FULL_RATIO, WorkBaseline
 
@@ -188,11 +188,8 @@ def _is_still(process: ProcessUse, before: ProcessActivity, now: ProcessActivity
     known = next((each for each in before.processes if each.pid == process.pid), None)
     if known is None or before.at is None or now.at is None or process.state in "RD":
         return False
-    seconds = max(now.at - before.at, 1.0)  # CPU time comes in steps of 10 ms
-    return (
-        process.cpu_s - known.cpu_s <= QUIET_SHARE * seconds
-        and process.io_bytes - known.io_bytes <= LOADED_BYTES_PER_S * seconds
-    )
+    cpu_s, moved = process.cpu_s - known.cpu_s, process.io_bytes - known.io_bytes
+    return did_nothing(cpu_s, moved, now.at - before.at, LOADED_BYTES_PER_S)
 
 
 def _name_stopped(stopped: Iterable[ProcessUse]) -> str:

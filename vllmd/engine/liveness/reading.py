@@ -10,6 +10,19 @@ QUIET_SHARE = 0.05
 """Below this share of one CPU nothing is computed: log lines, timers, a page that is rendered."""
 LOADED_BYTES_PER_S = 64 * 1024
 """Above this a process other than the API server loads or sends something: an adapter, a cache."""
+MOVED_BYTES_PER_S = 1024
+"""Below this, bytes are heartbeats between processes and no model that loads."""
+SHORTEST_S = 1.0
+"""CPU time comes in steps of 10 ms: what was used in less time than this says nothing of a rate."""
+
+
+def did_nothing(cpu_s: float, moved_bytes: int, seconds: float, bytes_per_s: float) -> bool:
+    """Tell whether what processes used between two looks is nothing that counts as work.
+
+    `cpu_s` and `moved_bytes` are what was used in that time; up to `bytes_per_s` bytes are nothing.
+    """
+    seconds = max(seconds, SHORTEST_S)
+    return cpu_s <= QUIET_SHARE * seconds and moved_bytes <= bytes_per_s * seconds
 
 
 class PageAnswer(enum.StrEnum):

@@ -22,11 +22,12 @@ from vllmd.engine.liveness.canary import RANK
 from vllmd.engine.liveness.hang_watch import HangWatch
 from vllmd.engine.liveness.reading import (
     LOADED_BYTES_PER_S,
-    QUIET_SHARE,
+    MOVED_BYTES_PER_S,
     PageAnswer,
     ProcessActivity,
     RankProgress,
     Reading,
+    did_nothing,
 )
 from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.util.units import format_duration
@@ -96,9 +97,8 @@ class _Suspicion:
         self.computed_s += now - self.looked_at if computes else 0.0
         self.looked_at = now
         if cpu_s is not None and self.cpu_s is not None and at > self.cpu_at:
-            seconds = at - self.cpu_at
-            worked = worked or cpu_s - self.cpu_s > QUIET_SHARE * seconds
-            worked = worked or moved - self.moved > LOADED_BYTES_PER_S * seconds
+            used = cpu_s - self.cpu_s, moved - self.moved
+            worked = worked or not did_nothing(*used, at - self.cpu_at, LOADED_BYTES_PER_S)
         if worked:
             self.quiet_since = now
         self.cpu_s, self.cpu_at, self.moved = cpu_s, at, moved
@@ -313,14 +313,9 @@ def _worked(before: ProcessActivity | None, now: ProcessActivity | None, seconds
         return True
     if before.at is not None and now.at is not None:
         seconds = now.at - before.at
-    seconds = max(seconds, 1.0)  # CPU time comes in steps of 10 ms
     cpu_s = now.api_cpu_s + now.core_cpu_s - before.api_cpu_s - before.core_cpu_s
+    moved = now.io_bytes - before.io_bytes
     return (
-        cpu_s > QUIET_SHARE * seconds
-        or now.io_bytes - before.io_bytes > MOVED_BYTES_PER_S * seconds
+        not did_nothing(cpu_s, moved, seconds, MOVED_BYTES_PER_S)
         or now.gpu_memory_bytes != before.gpu_memory_bytes
     )
-
-
-MOVED_BYTES_PER_S = 1024
-"""Below this, bytes are heartbeats between processes and no model."""
