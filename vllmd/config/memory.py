@@ -7,6 +7,9 @@ from vllmd.config.model import EngineConfig
 
 DEFAULT_SHARE = 0.92
 """What an engine takes that is told nothing. Source: vllm/config/cache.py of 0.32."""
+LEAST_DEFAULT_SHARE = 0.9
+"""The same of any version: who promises room takes the larger, who keeps an engine from starting
+for want of room takes this. Source: vllm/config/cache.py of earlier versions."""
 FIRST = frozenset({"0"})
 """The GPU of engines that do not say which: all of them begin with the first."""
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vllmd.config.gpus import gpus_used
+from vllmd.config.memory import LEAST_DEFAULT_SHARE
 from vllmd.config.model import EngineConfig
 from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.reading import GpuTrace
@@ -79,7 +80,7 @@ class ReadEngineGpus(EngineGpus):
         engine, gpus = self._engine, self._gpus
         if engine.is_stand_in:
             return None
-        share = engine.gpu_memory_utilization or fit.LEAST_DEFAULT_SHARE
+        share = engine.gpu_memory_utilization or LEAST_DEFAULT_SHARE
         worst: Device | None = None
         missing = 0
         for device in self._devices():

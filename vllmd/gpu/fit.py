@@ -24,8 +24,6 @@ def needed_bytes(total: float, reserved: float, share: float) -> int:
 
 UNSURE_BYTES = 300 * MIB
 """A context may be so much smaller than `CONTEXT_BYTES` on other GPUs (523 to 621 MiB seen)."""
-LEAST_DEFAULT_SHARE = 0.9
-"""What an engine takes that is told nothing, in any version. Source: vllm/config/cache.py."""
 
 
 def margin_bytes(*, total: float, reserved: float, free: float, own: float, share: float) -> float:
