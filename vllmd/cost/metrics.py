@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vllmd.cost.snapshot import CostFigures
-from vllmd.cost.usage import SECOND_NS
+from vllmd.cost.usage import SECOND_NS, UNATTRIBUTED
 
 ENGINE, ACTIVITY = "vllmd_engine", "activity"
 
@@ -59,7 +59,7 @@ def _unattributed(figures: CostFigures) -> Iterator[Metric]:
         labels=["user"],
     )
     for name, usage in sorted(figures.unattributed.items()):
-        user = name.strip("()")
+        user = UNATTRIBUTED[name]
         gpu.add_metric([user], usage.gpu_ns / SECOND_NS)
         energy.add_metric([user], usage.energy_mj / 1000)
     yield from (gpu, energy)

@@ -6,7 +6,7 @@ from typing import Any
 
 from vllmd.config.cost import ApiPrice
 from vllmd.cost.prices import KWH_MJ, Amount, Prices, api_amount, break_even, per_million
-from vllmd.cost.usage import NOBODY, OTHERS, SECOND_NS, Activity, HourUsage, Usage, total
+from vllmd.cost.usage import SECOND_NS, UNATTRIBUTED, Activity, HourUsage, Usage, total
 
 Slots = Mapping[HourUsage, Usage]
 
@@ -21,7 +21,7 @@ def report(
     """
     begin = int(since) // 3600 * 3600
     chosen = {slot: usage for slot, usage in slots.items() if begin <= slot.hour < until}
-    names = sorted({slot.engine for slot in chosen} - {NOBODY, OTHERS})
+    names = sorted({slot.engine for slot in chosen} - UNATTRIBUTED.keys())
     return {
         "since": begin,
         "until": until,
@@ -31,7 +31,7 @@ def report(
         "overhead": _number(prices.overhead),
         "engines": [_engine(name, chosen, prices, until - begin, apis) for name in names],
         "unattributed": {
-            name.strip("()"): _unattributed(name, chosen, prices) for name in (NOBODY, OTHERS)
+            shown: _unattributed(name, chosen, prices) for name, shown in UNATTRIBUTED.items()
         },
     }
 

@@ -15,7 +15,7 @@ from vllmd.cost.meter import GpuUse, Meter, Sample
 from vllmd.cost.prices import Amount, Prices
 from vllmd.cost.report import report
 from vllmd.cost.snapshot import CostFigures
-from vllmd.cost.usage import NOBODY, OTHERS, SECOND_NS, Activity, Counters, Usage
+from vllmd.cost.usage import SECOND_NS, UNATTRIBUTED, Activity, Counters, Usage
 from vllmd.cost.usage import total as total_of
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -239,7 +239,7 @@ class CostService:
         }
         unattributed = {
             name: total_of(usage for (engine, _), usage in self._used.items() if engine == name)
-            for name in (NOBODY, OTHERS)
+            for name in UNATTRIBUTED
         }
         return CostFigures(self._prices, budget, hourly, used, unattributed)
 

@@ -11,6 +11,8 @@ HOUR_NS = 3600 * SECOND_NS
 NOBODY, OTHERS = "(nobody)", "(others)"
 """In the place of an engine: what no engine had of a GPU, and what processes had that are not of
 one. No engine can have such a name."""
+UNATTRIBUTED = {NOBODY: "nobody", OTHERS: "others"}
+"""What people are shown in their place."""
 
 
 class Activity(enum.StrEnum):

@@ -74,14 +74,16 @@ class RowGuard:
 
     def hung(self, under_way: RowKey | None, lived_s: float) -> None:
         """Take note of a run that was killed as it said nothing more."""
-        if lived_s >= SHORT_S:
-            self._ends.clear()
+        self._forget_old(lived_s)
         if under_way is not None and self._count(under_way) > TOLERATED:
             self._leave(under_way, HUNG)
 
     def crashed(self, called: Sequence[RowKey], under_way: RowKey | None, lived_s: float) -> None:
         """Take note of a run that ended by itself; `called` is all that it had asked for."""
-        self._ends_soon(lived_s)
+        if self._forget_old(lived_s):
+            self._calm()
+        else:
+            self._longest_s = max(self._longest_s, lived_s)
         self.careful = True
         if self._search is not None:
             self._narrow(called, self._search)
@@ -134,12 +136,11 @@ class RowGuard:
             self._report(key, None)
         return bool(hung)
 
-    def _ends_soon(self, lived_s: float) -> None:
-        if lived_s >= SHORT_S:
+    def _forget_old(self, lived_s: float) -> bool:
+        """Forget earlier ends after a run that lasted long; tell whether this one did."""
+        if long := lived_s >= SHORT_S:
             self._ends.clear()
-            self._calm()
-        else:
-            self._longest_s = max(self._longest_s, lived_s)
+        return long
 
     def _calm(self) -> None:
         self.careful = False
