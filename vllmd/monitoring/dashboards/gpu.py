@@ -65,6 +65,17 @@ MEMORY = PanelRow(
             steps=((0, "red"), (1, "green")),
         ),
         Panel(
+            "Awaited: what is missing for a start",
+            "An engine waits until so much more is free. Named is who holds most of it.",
+            "bytes",
+            [
+                Query(
+                    f"vllmd_engine_awaited_memory_bytes{{{ENGINES}}}",
+                    "{{instance}} {{vllmd_engine}} GPU {{gpu}}, held by {{holder}}",
+                )
+            ],
+        ),
+        Panel(
             "Growth beyond the largest batch",
             "vLLM takes its memory at the start and with its first full batches. What grows "
             "without end is a leak.",
