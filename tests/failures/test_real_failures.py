@@ -1,12 +1,16 @@
 """Failures that people have, provoked on a real vLLM: what `vllmd why` says, after how long.
 
-Too long for `make test`: `make failures` runs it. Processes that are killed or stopped, and
-adapters that do not fit, are in tests/engine.
+Too long for `make test`: `make failures` runs it. Processes that are killed or stopped are in
+tests/engine: test_real.py::test_kill_is_followed_by_a_serving_engine_and_no_orphan (EngineCore, a
+worker, the API server), test_hangs.py::test_core_that_hangs_with_work_is_found_and_replaced
+(SIGSTOP).
 """
 
+import json
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,13 +18,14 @@ from pathlib import Path
 import attrs
 import pytest
 
+from tests.helpers.outcomes import outcome_for
 from tests.helpers.ports import free_port
 from tests.helpers.real import program_and_model
 from tests.helpers.site import Site, running
 from vllmd.demo.real import config_text
 
-WITHIN_S = 90.0
-"""A limit for a test that hangs; a start fails after 10 to 40 s on two idle cores."""
+WITHIN_S = 300.0
+"""A limit for a test that hangs; a start fails after 10 to 50 s on two idle cores."""
 
 
 @attrs.define
@@ -40,15 +45,22 @@ class Case:
     def flag(self, line: str) -> None:
         self.replace("[engines.tiny.flags]\n", f"[engines.tiny.flags]\n{line}\n")
 
-    def run_as(self, *prefix: str) -> None:
-        """Put a program before vLLM."""
+    def as_a_flag(self) -> None:
+        """Let vLLM load the adapter at its start; vllmd's own loading keeps what serves."""
+        self.replace(f'modules = {{ domain = "{self.model}/lora" }}\n', "")
+        self.run_as(after=f"--lora-modules domain={self.model}/lora")
+
+    def run_as(self, *prefix: str, after: str = "") -> None:
+        """Put a program before vLLM, or arguments behind its own."""
         script = self.folder / "vllm"
         command = " ".join((*prefix, str(self.program)))
-        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {command} "$@" {after}\n')
         script.chmod(0o755)
         self.replace(f'"{self.program}"', f'"{script}"')
 
 
+TIER = "failures"
+"""The file of outcomes that tools/reliability.py makes a table of."""
 Break = Callable[[Case], object]
 BROKEN: dict[str, tuple[Break, set[str]]] = {}
 """By the words for a person: what is broken, and the causes that are right."""
@@ -98,8 +110,36 @@ def _(case: Case) -> None:
     (case.model / "model" / "config.json").write_text('{"architectures": [')
 
 
+@broken("an adapter's rank is too high", "lora_rank")
+def _(case: Case) -> None:
+    path = case.model / "lora" / "adapter_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "r": 32}))
+    case.as_a_flag()
+
+
+@broken("an adapter's folder is missing", "lora_unusable")
+def _(case: Case) -> None:
+    shutil.rmtree(case.model / "lora")
+    case.as_a_flag()
+
+
+@broken("no space is left for the sockets of its processes", "disk_full")
+def _(case: Case) -> Iterator[None]:
+    full = case.folder / "full"
+    full.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", str(full)]
+    subprocess.run(mount, check=True)
+    try:
+        case.replace("[engines.tiny.env]\n", f'[engines.tiny.env]\nVLLM_RPC_BASE_PATH = "{full}"\n')
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(full)], check=True)
+
+
 @broken("the model may not be read", "permission_denied")
 def _(case: Case) -> None:
+    for folder in (case.folder.parent, case.folder, case.model):
+        folder.chmod(0o755)
     (case.model / "model").chmod(0o700)
     case.run_as("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 
@@ -114,7 +154,7 @@ def _(case: Case) -> Iterator[None]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives rights up: needs root")
 @pytest.mark.parametrize("words", BROKEN)
-def test_failure_is_named(words: str, tmp_path: Path, record_property: Callable[..., None]) -> None:
+def test_failure_is_named(words: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     program, model = program_and_model()
     shutil.copytree(model, tmp_path / "copy")
     exporter, port = free_port(), free_port()
@@ -137,6 +177,7 @@ def test_failure_is_named(words: str, tmp_path: Path, record_property: Callable[
             next(undo, None)
     print(f"\n{words}: after {after_s:.0f} s\n{shown}")
     assert found in causes
+    outcome_for(TIER, request)(words, f"`{found}` after {after_s:.0f} s")
 
 
 def _why(made: Site, began: float) -> tuple[str, float]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from tests.verdicts import formats
 from tests.verdicts.failures import (
     arguments,
+    cuda_errors,
     downloads,
     driver,
     echoes,
@@ -14,10 +15,12 @@ from tests.verdicts.failures import (
     hub,
     installs,
     memory,
+    model_parts,
     models,
     network,
     parallel,
     processes,
+    remote_stores,
     reported_gpus,
     reported_starts,
     support,
@@ -50,6 +53,9 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "downloads": downloads.FAILURES,
     "surroundings": surroundings.FAILURES,
     "reported": (*reported_starts.FAILURES, *reported_gpus.FAILURES),
+    "cuda": cuda_errors.FAILURES,
+    "stores": remote_stores.FAILURES,
+    "model-parts": model_parts.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

@@ -17,6 +17,7 @@ from vllmd.engine.causes import (
     memory,
     model,
     network,
+    object_store,
     processes,
 )
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts
@@ -26,6 +27,7 @@ SUBJECTS: Mapping[str, tuple[Cause, ...]] = {
     "memory": memory.CAUSES,
     "arguments": arguments.CAUSES,
     "hub": hub.CAUSES,
+    "object_store": object_store.CAUSES,
     "model": model.CAUSES,
     "network": network.CAUSES,
     "files": files.CAUSES,

@@ -220,7 +220,12 @@ CAUSES = (
         starting=True,
         explanation="A part of the model cannot be divided by tensor_parallel_size.",
         advice="Set tensor_parallel_size to a number that divides the one that the evidence names.",
-        signs={r"\b\d+ is not divisible by \d+": "vllm/distributed/utils.py since 0.2"},
+        signs={
+            r"\b\d+ is not divisible by \d+": "vllm/distributed/utils.py since 0.2",
+            r"per[ _]partition.* must be divisible by": (
+                "vllm/model_executor/layers/quantization/quark/schemes/quark_nvfp4.py since 0.30"
+            ),
+        },
     ),
     Cause(
         name="file_missing",
@@ -243,7 +248,7 @@ CAUSES = (
         starting=True,
         explanation="vLLM does not take this combination of settings, or not with this model.",
         advice="Change or leave out the setting that the evidence names.",
-        unless=r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL",
+        unless=r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL|libstreamer",
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
             r"Unsupported connector type": (
@@ -260,6 +265,17 @@ CAUSES = (
             r"|Pipeline parallelism is not supported for this": (
                 "vllm/config/parallel.py, config/model.py 0.6 to 0.30"
             ),
+            r"(?:Tool|Reasoning) parser '[^']*' not found": (
+                "vllm/tool_parsers/abstract_tool_parser.py since 0.11"
+            ),
+            r"both must be set together": "vllm/v1/executor/vllm_net_devices.py since 0.30",
+            r"Failed to load (?:\w+ )?LogitsProcessor plugin": (
+                "vllm/v1/sample/logits_processor/__init__.py since 0.10"
+            ),
+            r"WeightCacheKey mismatch|Weight cache role mismatch": (
+                "vllm/model_executor/model_loader/weight_cache/ipc_loader.py since 0.30"
+            ),
+            r"only supports head dim|attention build does not support": "flash_attn: csrc",
             r"invalid tool call parser|invalid reasoning parser"
             r"|--enable-auto-tool-choice requires": (
                 "vllm/entrypoints/launchers/launcher.py, "
@@ -298,6 +314,16 @@ CAUSES = (
                 r"^(?:\S*\.)?(?:ValueError|NotImplementedError|AssertionError|TypeError"
                 r"|ValidationError)\b",
                 "vllm/config, envs.py, engine/arg_utils.py: what they raise is about the settings",
+                raised=True,
+            ),
+            Frame(
+                r"vllm/(?:platforms|attention|v1/attention|v1/spec_decode|v1/executor"
+                r"|model_executor/layers|model_executor/kernels)/"
+                r"|vllm/(?:model_executor/)?models/.*:__init__$"
+                r"|vllm/utils/argparse_utils\.py|vllm/(?:v1/)?worker/\w+\.py:__init__$",
+                r"^(?:\S*\.)?(?:ValueError|NotImplementedError)\b",
+                "vllm: what its parts refuse, they were told by the settings or by the model",
+                raised=True,
             ),
         ),
     ),

@@ -124,6 +124,8 @@ class Frame:
     where: str
     says: str
     source: str
+    raised: bool = False
+    """Whether it is looked for only where the exception was raised, not in what called that."""
 
 
 def _nothing(_: Found) -> Told:
@@ -173,8 +175,8 @@ class Cause:
         return re.compile(self.unless) if self.unless else None
 
     @cached_property
-    def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
-        return tuple((re.compile(f.where), re.compile(f.says)) for f in self.frames)
+    def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str], bool], ...]:
+        return tuple((re.compile(f.where), re.compile(f.says), f.raised) for f in self.frames)
 
     def found(self, reading: Reading, signs: Sequence[Sign]) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""
@@ -202,8 +204,9 @@ class Cause:
             f"{file}:{function}"
             for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
         ]
-        for where, says in self._frames:
-            if says.search(sign.lines[0]) and any(map(where.search, places)):
+        for where, says, raised in self._frames:
+            looked_at = places[-1:] if raised else places
+            if says.search(sign.lines[0]) and any(map(where.search, looked_at)):
                 return sign.quote
         return None
 

@@ -3,13 +3,23 @@
 import re
 
 from vllmd import xids
-from vllmd.engine.causes.base import Cause, Found, Kind, Rank, Told
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 from vllmd.xids import Action
 
 _LASTING = xids.marks(Action.RESET, Action.REBOOT)
 _CODES = "|".join(mark.removeprefix("xid_") for mark in sorted(_LASTING))
 _XID = rf"NVRM: Xid \([^)]*\): (?:{_CODES})\b"
 """The kernel's word for a GPU that a restart of the engine does not mend."""
+
+
+_BUSY = r"busy or unavailable|exclusive-thread device already in use"
+_MPS = r"\bMPS (?:client|server|control)|cudaErrorMps"
+_IMAGE = (
+    r"device kernel image is invalid|PTX JIT compilation (?:failed|was disabled)"
+    r"|shared object (?:initialization failed|symbol not found)|named symbol not found"
+)
+_CAPTURE = r"stream is capturing|during capture\b|capturing blocking stream|capture sequence"
+"""What cudaGetErrorString says of each: CUDA 11 to 13."""
 
 
 def _capability(found: Found) -> Told:
@@ -39,6 +49,7 @@ CAUSES = (
             r"CUDA error: (?:unknown error|hardware stack error)": "CUDA",
             r"[Uu]ncorrectable NVLink|NVLink error|contained error"
             r"|GPU requires reset": "CUDA, NVML",
+            r"over nvlink or a hardware error": "CUDA: cudaErrorContained",
         },
         refines="cuda_error",
         hint=_XID,
@@ -74,7 +85,8 @@ CAUSES = (
             r"forward compatibility was attempted": "CUDA: cudaErrorCompatNotSupportedOnDevice",
             r"compiled with an unsupported toolchain": "CUDA: cudaErrorUnsupportedPtxVersion",
             r"[Dd]river [Nn]ot [Ll]oaded|CUDA unknown error": "NVML; torch/cuda/__init__.py",
-            r"PTX JIT compiler library was not found": "CUDA",
+            r"PTX JIT compiler library (?:was )?not found": "CUDA: cudaErrorJitCompilerNotFound",
+            r"not supported in the installed CUDA driver": "CUDA: cudaErrorCallRequiresNewerDriver",
         },
     ),
     Cause(
@@ -98,8 +110,66 @@ CAUSES = (
                 "docker: daemon/devices.go; NVIDIA's container toolkit"
             ),
             r"No supported GPU|No GPUs? (?:found|available|detected)": "vllm/platforms",
+            r"NVMLError_(?:Unknown|InvalidArgument|NoPermission|NotFound)|NVML: Unknown Error": (
+                "pynvml, of a GPU that is not given to the container"
+            ),
         },
         unless=r"Current node has no GPU|placement group",
+    ),
+    Cause(
+        name="no_gpu",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        explanation="CUDA cannot tell which GPUs there are.",
+        advice=(
+            "Look at 'nvidia-smi' as the engine's user, and at CUDA_VISIBLE_DEVICES; in a "
+            "container it needs NVIDIA's runtime (docker: --gpus all)."
+        ),
+        starting=True,
+        signs={r"Unexpected error from cudaGetDeviceCount": "torch: c10/cuda/CUDAFunctions.cpp"},
+        frames=(
+            Frame(
+                r"torch/cuda/__init__\.py:",
+                r"OS call failed or operation not supported on this OS",
+                "CUDA: cudaErrorOperatingSystem, of a device file that it may not use",
+            ),
+        ),
+    ),
+    Cause(
+        name="gpu_busy",
+        kind=Kind.TRANSIENT,
+        rank=Rank.HOST,
+        explanation="The GPU takes no new process: another one has it for itself.",
+        advice=(
+            "'vllmd gpu' names who has it; 'nvidia-smi -q -d COMPUTE' shows its mode, and "
+            "'nvidia-smi -c DEFAULT' lets several processes in."
+        ),
+        names_holders=True,
+        signs={_BUSY: "CUDA: cudaErrorDevicesUnavailable, cudaErrorDeviceAlreadyInUse"},
+    ),
+    Cause(
+        name="gpu_unlicensed",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.HOST,
+        explanation="This virtual GPU has no licence from NVIDIA's licence server.",
+        advice="Look at 'nvidia-smi -q' (License Status) and 'systemctl status nvidia-gridd'.",
+        signs={r"doesn't have valid Grid license": "CUDA: cudaErrorDeviceNotLicensed"},
+    ),
+    Cause(
+        name="mps_failed",
+        kind=Kind.TRANSIENT,
+        rank=Rank.HOST,
+        explanation="CUDA's Multi-Process Service (MPS) does not take the engine, or ended it.",
+        advice=(
+            "Look whether nvidia-cuda-mps-control runs, and at its log (/var/log/nvidia-mps); "
+            "CUDA_MPS_PIPE_DIRECTORY in the engine's env must be its own."
+        ),
+        signs={
+            _MPS: "CUDA: cudaErrorMpsConnectionFailed to cudaErrorMpsClientTerminated",
+            r"hardware resources required to (?:create MPS|support device)": (
+                "CUDA: cudaErrorMpsMaxClientsReached, cudaErrorMpsMaxConnectionsReached"
+            ),
+        },
     ),
     Cause(
         name="gpu_unsupported",
@@ -120,7 +190,9 @@ CAUSES = (
             r"Minimum capability: \d+": "vllm/config/vllm.py since 0.2",
             r"OutOfResources|out of resource: shared memory": "triton/runtime/errors.py",
             r"FlashAttention only supports Ampere": "flash_attn: csrc/flash_attn/flash_api.cpp",
-            r"fp8e4nv.* not supported|FP8 .*requires|fp8 .*requires": "triton; vllm",
+            r"fp8e4nv.* not supported|(?i:fp8) .*requires? (?:an? )?(?:GPU|CUDA|SM\s?\d|compute)": (
+                "triton; vllm"
+            ),
             r"No valid attention backend (?:found|from)": "vllm/platforms/cuda.py since 0.11",
             r"compute capability .*(?:required|requires|not supported|at least)": "vllm, torch",
             r"[Rr]equires? (?:a )?(?:GPU with )?(?:compute capability|SM\s?\d+"
@@ -130,6 +202,11 @@ CAUSES = (
             r"ptxas fatal|is not defined for option 'gpu-name'": "CUDA's ptxas, older than the GPU",
             r"No operator found for `memory_efficient_attention": "xformers/ops/fmha/dispatch.py",
             r"not supported on (?:this|the current) (?:GPU|device|architecture)": "vllm",
+            r"requires? (?:an? )?(?:Blackwell|Hopper|Ada|Ampere)\b": "vllm/model_executor/layers",
+            r"No supported CUDA architectures found": "flashinfer/compilation_context.py",
+            r"CUDA error: operation not supported|cudaErrorNotSupported": "CUDA",
+            r"limit is not supported on this architecture": "CUDA: cudaErrorUnsupportedLimit",
+            r"too many resources requested for launch": "CUDA: cudaErrorLaunchOutOfResources",
         },
         told=_capability,
     ),
@@ -143,6 +220,11 @@ CAUSES = (
             r"no kernel image is available for execution": "CUDA: cudaErrorNoKernelImageForDevice",
             r"HIP error: invalid device function|HIP error: invalid kernel file": "ROCm",
             r"CUDA error: invalid device function": "CUDA: cudaErrorInvalidDeviceFunction",
+            _IMAGE: (
+                "CUDA: cudaErrorInvalidKernelImage, cudaErrorInvalidPtx, "
+                "cudaErrorJitCompilationDisabled, cudaErrorSharedObjectInitFailed, "
+                "cudaErrorSymbolNotFound; triton/compiler/compiler.py"
+            ),
         },
     ),
     Cause(
@@ -161,6 +243,15 @@ CAUSES = (
         labels=frozenset({"SIGILL"}),
     ),
     Cause(
+        name="cuda_graph_failed",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        explanation="A CUDA graph could not be recorded at the engine's start.",
+        advice="Set enforce_eager = true, which does without, or another attention backend.",
+        starting=True,
+        signs={_CAPTURE: "CUDA: cudaErrorStreamCaptureUnsupported and its like"},
+    ),
+    Cause(
         name="cuda_error",
         kind=Kind.TRANSIENT,
         rank=Rank.BROAD,
@@ -175,6 +266,7 @@ CAUSES = (
             r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
             r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
         },
+        unless=r"OS call failed or operation not supported on this OS(?!.*pinn)",
         marks=xids.marks(Action.RESTART),
     ),
 )

@@ -126,7 +126,7 @@ CAUSES = (
         name="hub_unreachable",
         kind=Kind.TRANSIENT,
         rank=Rank.HOST,
-        explanation="A server that the engine fetches its model from did not answer as it should.",
+        explanation="A server that the engine fetches files from did not answer as it should.",
         advice=(
             "Another start tries again. If it stays: look at the network, a proxy and HF_ENDPOINT."
         ),
@@ -134,6 +134,7 @@ CAUSES = (
             rf"^(?:requests|urllib3|httpx|httpcore|aiohttp)\.\S*?{_NO_ANSWER}\b": (
                 "requests, httpx, urllib3"
             ),
+            r"Failed to (?:download|fetch) https?://": "flashinfer/jit/cubin_loader.py",
         },
     ),
     Cause(

@@ -12,6 +12,16 @@ def _compiler(found: Found) -> Told:
         return Told("Install Python's headers (Debian: python3-dev), of the engine's Python.")
     if header:
         return Told(f"Install the package that has {header[1]}.")
+    if "Unsupported gpu architecture" in found.whole:
+        return Told(
+            "Install a newer CUDA toolkit, and set CUDA_HOME in the engine's env to it.",
+            "CUDA's compiler (nvcc) here is older than this GPU.",
+        )
+    if "unsupported GNU version" in found.whole:
+        return Told(
+            "Install a g++ that the evidence names, or a newer CUDA toolkit (CUDA_HOME).",
+            "CUDA's compiler (nvcc) here does not work with the C++ compiler beside it.",
+        )
     if "nvcc" in found.whole:
         return Told("Install CUDA's compiler (nvcc), and set CUDA_HOME in the engine's env to it.")
     return Told()
@@ -54,6 +64,14 @@ CAUSES = (
             r"Could not run '\S+' with arguments from the '\w+' backend": "torch/_ops.py",
             r"Failed to import Ray|Ray is not installed": "vllm/v1/executor/ray_utils.py since 0.4",
             r"numpy\.dtype size changed|A module that was compiled using NumPy 1": "numpy",
+            r"cuDNN version incompatibility|CUDNN_STATUS_\w*(?:SUBLIBRARY|VERSION_MISMATCH)"
+            r"|(?:Unable to load any of|Could not load library) \{?libcudnn": (
+                "torch/backends/cudnn/__init__.py; cuDNN"
+            ),
+            r"\w+ backend is (?:not available|unavailable)\b": (
+                "vllm/utils/flashinfer.py, vllm/utils/deep_gemm.py since 0.10"
+            ),
+            r"Only one platform plugin can be activated": "vllm/platforms/__init__.py since 0.7",
             r"data did not match any variant of untagged enum": "tokenizers, older than the file",
             r"operator \S+ does not exist"
             r"|_OpNamespace' '\S+' object has no attribute": "torch/_ops.py",
@@ -83,6 +101,17 @@ CAUSES = (
             ),
         ),
         told=_library,
+    ),
+    Cause(
+        name="broken_install",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.NAMED,
+        explanation="Ray or Python on this host is of another version than in Ray's cluster.",
+        advice=(
+            "Install one version of Ray and of Python on every host (the evidence has both), and "
+            "start the cluster anew."
+        ),
+        signs={r"Version mismatch: The cluster was started with": "ray/_private/utils.py"},
     ),
     Cause(
         name="broken_install",
@@ -124,6 +153,7 @@ CAUSES = (
                 "triton/runtime/build.py"
             ),
             r"libcuda\.so cannot found": "triton/backends/nvidia/driver.py",
+            r"NVCC compiler not found|[Cc]annot find NVCC": "deep_gemm: csrc/jit/compiler.hpp",
             r"CppCompileError|C\+\+ compile error": "torch/_inductor/exc.py",
         },
         unless=rf"No space left|Permission denied|{COMPILER_KILLED}",

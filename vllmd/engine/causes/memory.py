@@ -196,6 +196,7 @@ CAUSES = (
             r"CUDA_ERROR_OUT_OF_MEMORY|Error \[CUDA\]: out of memory": "triton; CUDA's driver",
             r"CUBLAS_STATUS_ALLOC_FAILED": "torch: aten/src/ATen/cuda/CublasHandlePool.cpp",
             r"Cuda failure \d+ 'out of memory'": "NCCL: src/include/checks.h",
+            r"Error 2: out of memory": "torch: c10/cuda/CUDAFunctions.cpp",
         },
         refines="nccl_failure",
         hint=r"out of memory",
@@ -244,7 +245,7 @@ CAUSES = (
         signs={
             r"DefaultCPUAllocator: (?:can't allocate|not enough) memory": "torch: c10/core/impl",
             r"\[Errno 12\]|Cannot allocate memory|std::bad_alloc": "the C library",
-            r"^MemoryError\b|numpy.*ArrayMemoryError": "Python, numpy",
+            r"^MemoryError:?\s*$|numpy.*ArrayMemoryError": "Python, numpy",
             r"OOMKilled|[Oo]ut of memory: Killed process|\boom-kill:|oom_kill event": (
                 "Kubernetes, the kernel, Slurm"
             ),

@@ -52,8 +52,8 @@ CAUSES = (
             ),
             r"Transformers implementation (?:of \S+ )?is not compatible"
             r"|has no vLLM implementation": ("vllm/model_executor/models/registry.py since 0.7"),
-            r"Unrecognized (?:model in|configuration class)": (
-                "transformers/models/auto/auto_factory.py"
+            r"Unrecognized (?:model in|configuration class|processing class)": (
+                "transformers/models/auto/auto_factory.py, processing_auto.py"
             ),
             r"Should have a `model_type` key in its config": (
                 "transformers/models/auto/configuration_auto.py"
@@ -87,8 +87,13 @@ CAUSES = (
             r"(?:Metadata|Header|Invalid)\w*(?:IncompleteBuffer|TooLarge|Deserialization|Offset)": (
                 "safetensors: src/tensor.rs"
             ),
-            r"Cannot find any model weights": "vllm/model_executor/model_loader/default_loader."
-            "py since 0.2",
+            r"Cannot find any (?:\w+ )?model weights": (
+                "vllm/model_executor/model_loader/default_loader.py since 0.2, "
+                "runai_streamer_loader.py since 0.6"
+            ),
+            r"[Ww]eight files referenced in index but missing": (
+                "vllm/model_executor/model_loader/weight_utils.py since 0.30"
+            ),
             r"PytorchStreamReader failed|invalid load key": "torch/serialization.py",
             r"No such file or directory: '?[^']*\.(?:safetensors|bin|pt|gguf)\b": "Python",
             r"could not parse ModelProto from|: No such file or directory Error #2": (
@@ -122,7 +127,10 @@ CAUSES = (
         starting=True,
         explanation="A file that the engine read at its start is cut off or damaged.",
         advice="Remove the file and download the model again.",
-        signs={r"unexpected end of (?:data|file)|file is too short|truncated": "zlib, torch"},
+        signs={
+            r"unexpected end of (?:data|file)|file is too short|truncated (?:file|header|archive)"
+            r"|(?:file|archive|header) (?:is|was|has been) truncated": "zlib, torch"
+        },
         unless=r"[Ii]/?O error|os error (?:5|28|116)|adapter_|torch_compile_cache",
         told=_file,
     ),
@@ -149,14 +157,18 @@ CAUSES = (
             r"Attempted to load weight \(": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.5"
             ),
-            r"size mismatch for": "torch/nn/modules/module.py",
+            r"size mismatch for [\w.]+: copying": "torch/nn/modules/module.py",
+            r"Failed to map GGUF parameters": (
+                "vllm/model_executor/model_loader/gguf_loader.py 0.10 to 0.30"
+            ),
             r"\b[Uu]nexpected (?:weights?|keys?)\b": "vllm/model_executor/models/transformers/b"
             "ase.py since 0.8",
         },
         frames=(
             Frame(
                 r":_?(?:load_weights|weight_loader|default_weight_loader|load_\w*_weight\w*"
-                r"|_load_\w+|process_weights_after_loading)$",
+                r"|process_weights_after_loading)$"
+                r"|/(?:models|layers|model_loader)/.*:_load_\w+$",
                 r"^(?:KeyError|AssertionError|AttributeError|IndexError|ValueError|TypeError"
                 r"|RuntimeError: (?:The size of tensor|start \(|shape|The expanded size"
                 r"|Tensors must))",
@@ -165,6 +177,32 @@ CAUSES = (
         ),
         unless=r"out of memory|OutOfMemory|\bdivisible\b|CUDA error|HIP error|Errno"
         r"|\bnot supported\b|\bonly supported\b",
+    ),
+    Cause(
+        name="processor_failed",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.WORK,
+        explanation=(
+            "What prepares images, audio or video for the model (its processor) does not work with "
+            "this Transformers, or with the model's files."
+        ),
+        advice=(
+            "Install the versions that the model's page names ('vllmd engine install'); without "
+            "images: limit-mm-per-prompt = '{\"image\": 0}' among the flags."
+        ),
+        starting=True,
+        signs={
+            r"Failed to apply \w+ on data=": "vllm/multimodal/processing/context.py 0.8 to 0.30",
+            r"Invalid type of HuggingFace processor": (
+                "vllm/transformers_utils/processor.py since 0.7"
+            ),
+            r"Received an? \S+ for argument \w+, but an? .* was expected": (
+                "transformers/processing_utils.py"
+            ),
+            r"Failed to apply prompt replacement": (
+                "vllm/multimodal/processing/processor.py since 0.7"
+            ),
+        },
     ),
     Cause(
         name="checkpoint_mismatch",

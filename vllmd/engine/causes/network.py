@@ -45,6 +45,23 @@ def _reduced(found: Found) -> Told:
 
 
 def _ray(found: Found) -> Told:
+    if "unique IP address" in found.whole:
+        return Told(
+            "Give each host an address of its own: set VLLM_HOST_IP in each engine's env.",
+            "Two of the hosts in Ray's cluster have the same address for vLLM.",
+            Kind.CONFIGURATION,
+        )
+    if re.search(r"GCS|Ray instance|node_ip_address|ray instance", found.whole):
+        return Told(
+            "Look at 'ray status' on this host: Ray's head has to run before the engine, and "
+            "RAY_ADDRESS has to be its address.",
+            "Ray's cluster is not started, or does not answer.",
+        )
+    if "untime env" in found.whole:
+        return Told(
+            "Look at /tmp/ray/session_latest/logs/runtime_env_setup-*.log on the host.",
+            "Ray could not prepare what its processes run in.",
+        )
     if re.search(r"exceeds the total|number of required", found.whole):
         return Told(kind=Kind.CONFIGURATION)
     return Told()
@@ -82,6 +99,7 @@ CAUSES = (
         explanation="vLLM's own all-reduce between GPUs does not work on this host.",
         advice="Set disable_custom_all_reduce = true.",
         signs={
+            r"peer access is not supported between these": "CUDA: cudaErrorPeerAccessUnsupported",
             r"custom_all_reduce\.cuh|custom_all_reduce.*(?:invalid|error|failed)": (
                 "vllm: csrc/custom_all_reduce.cuh since 0.2"
             ),
@@ -116,7 +134,11 @@ CAUSES = (
             "0.4 to 0.10",
             r"[Nn]ot enough (?:resources|nodes).*[Rr]ay|can't (?:be )?schedul"
             r"|cannot be scheduled": ("Ray"),
-            r"Could not find any running Ray instance|Failed to connect to GCS": "Ray",
+            r"Could not find any running Ray instance|(?:connect to|waiting for) GCS": "Ray",
+            r"ray instance hasn't started|RuntimeEnvSetupError": "Ray: _private/node.py",
+            r"Every node should have a unique IP address": (
+                "vllm/v1/executor/ray_executor.py since 0.8"
+            ),
             r"[Cc]reated \d+ DP placement groups": "vllm/v1/engine/utils.py since 0.9",
         },
     ),
@@ -217,6 +239,7 @@ CAUSES = (
             ),
             r"[Gg]loo.*(?:closed|reset) by peer|(?:Read|Write) error \[\S+\]": "torch: gloo",
             r"Timed out waiting \d+ms for (?:recv|send)": "torch: third_party/gloo",
+            r"Fault detected in EP all2all": "vllm/v1/worker/gpu/async_utils.py since 0.30",
             r"c10d key-value store .*got error": "torch: ProcessGroupNCCL.cpp",
             r"Unexpected \w+ message for": "vllm/v1/engine/utils.py since 0.9",
             r"NodeDiedError|The node .* has been marked dead": "Ray",
