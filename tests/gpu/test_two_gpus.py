@@ -37,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
         "disable-custom-all-reduce = true\n"
     )
     gpu.add("other", "small", share=0.12, length=4096, gpus=[0], flags="enforce-eager = true")
-    gpu.add("pair", "large", share=0.4, length=LENGTH, gpus=[0, 1], flags=flags)
+    gpu.add("pair", "large", share=0.35, length=LENGTH, gpus=[0, 1], flags=flags)
     gpu.add(
         "rights",
         "large",

@@ -53,6 +53,7 @@ FAULTS_SOURCE = '''
 It holds the ranks that do; the others go on with their own part of the step.
 """
 
+import contextlib
 import os
 import threading
 import time
@@ -75,7 +76,7 @@ def watch():
     step = Worker.execute_model
 
     def execute_model(self, *arguments, **keys):
-        with open(SPIN) as ranks:
+        with contextlib.suppress(FileNotFoundError), open(SPIN) as ranks:
             if str(self.rank) in ranks.read().split():
                 spin()
         return step(self, *arguments, **keys)
@@ -211,7 +212,7 @@ class GpuSite:
     def client(self, name: str) -> openai.OpenAI:
         """Return a client of an engine."""
         url = f"http://127.0.0.1:{self._ports[name]}/v1"
-        return openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=900)
+        return openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=240)
 
     def ask(self, name: str, prompt: int = 20, tokens: int = 8, model: str = "") -> int:
         """Ask for an answer to a prompt of so many tokens; returns the tokens of the answer."""
@@ -331,5 +332,5 @@ class GpuSampler(Background):
 
         return (
             f"{median('power_watts'):.0f} W, busy {median('busy_ratio'):.2f}, "
-            f"memory bus {median('memory_busy_ratio'):.2f}"
+            f"memory bus {median('memory_bus_busy_ratio'):.2f}"
         )

@@ -3,7 +3,8 @@
 CUDA and NCCL wait busily, so a hang looks like work by its CPU time and by "100 % busy". Power and
 the memory bus tell them apart. Seen on an H200 (700 W, driver 580.159), each at 100 % busy: a
 kernel that spins 124 W and bus 0.00, a wait in NCCL 161 W and 0.00 (its peer 129 W at 0 %), a
-prefill 691 W and 0.33; an idle GPU with a context 120 W.
+prefill 691 W and 0.33; an idle GPU with a context 120 W. A kernel that spins keeps no other process
+from its turn: an engine beside it on the GPU went on serving.
 
 What cannot be told is no sign: a GPU that gives no power or bus (MIG), one that is throttled and
 seems to spin, readings with gaps, a GPU that works, for whomever, a process that computes, reads or
@@ -92,8 +93,8 @@ def find_sign(
         return None
     spinning = [trace for trace, it in does.items() if it is GpuDoes.SPINS]
     idle = [trace for trace, it in does.items() if it is GpuDoes.IDLE]
-    if not idle and any(trace.shared for trace in spinning):
-        return None  # another's kernel may spin there, and keep this engine from working
+    if not idle and all(trace.shared for trace in spinning):
+        return None  # another's kernel may spin there, and this engine wait for something else
     excepted = _waiting_busily(spinning, idle, now.processes) if spinning else set()
     if not now.processes or not all(
         process.pid in excepted or _is_still(process, before, now) for process in now.processes

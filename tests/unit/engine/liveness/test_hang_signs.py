@@ -138,6 +138,19 @@ FIRST, SECOND = trace(NCCL, pids=(ONE,)), trace(PEER, gpu="1", pids=(TWO,))
         ((FIRST, SECOND), {"cpu": (ONE, CORE), "states": "SRT"}, LEARNED, "by a signal: 21)"),
         ((FIRST, SECOND), {"cpu": (ONE, CORE)}, NEW, "GPU 0 is busy at 161 W"),
         ((attrs.evolve(FIRST, shared=True), SECOND), {"cpu": (ONE,)}, NEW, "GPU 1 is idle"),
+        # one rank spins on its own GPU, the other waits on a GPU beside another engine
+        (
+            (attrs.evolve(FIRST, shared=True), trace(SPIN, gpu="1", pids=(TWO,))),
+            {"cpu": (ONE, TWO)},
+            LEARNED,
+            "GPU 0, 1 is busy at 161 W",
+        ),
+        (
+            (attrs.evolve(FIRST, shared=True), trace(SPIN, gpu="1", pids=(TWO,), shared=True)),
+            {"cpu": (ONE, TWO)},
+            LEARNED,
+            None,
+        ),
         ((FIRST, SECOND), {"cpu": (ONE, TWO)}, LEARNED, None),  # the peer compiles
         ((FIRST, SECOND), {"io": (TWO,)}, LEARNED, None),  # the peer loads
         ((trace(PREFILL, pids=(ONE,)), SECOND), {"cpu": (ONE,)}, LEARNED, None),  # a stage ahead
