@@ -20,7 +20,11 @@ HEADER = ["ENGINE", "DID", "TIME", "GPU HOURS", "ENERGY", "COST"]
 @click.command()
 @click.argument("engine", required=False, shell_complete=complete_engine)
 @click.option(
-    "--since", type=MomentType(), default="24h", show_default=True, help="How long ago, or a date."
+    "--since",
+    type=MomentType(),
+    default="24h",
+    show_default=True,
+    help="How long ago, yesterday, or a date.",
 )
 @click.option("--until", type=MomentType(), default=None, help="Up to then.")
 @click.option(

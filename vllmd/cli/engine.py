@@ -308,7 +308,7 @@ def _reload_daemon(client: ControlClient) -> list[str]:
 
 def _current(engines: InstalledEngines) -> str:
     if engines.current is None:
-        raise InstallError(f"no engine in {engines.prefix} is the current one: name one")
+        raise click.UsageError(f"no engine in {engines.prefix} is the current one: name one")
     return engines.current
 
 

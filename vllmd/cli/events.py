@@ -11,8 +11,14 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.history_source import MomentType, find_events
-from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.cli.history_source import LevelType, MomentType, find_events
+from vllmd.cli.options import (
+    complete_engine,
+    config_option,
+    json_option,
+    socket_option,
+    utc_option,
+)
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
 from vllmd.eventlog.bus import Event
@@ -27,10 +33,14 @@ _COLOURS = {"warning": "yellow", "error": "red"}
 @config_option
 @socket_option
 @click.option(
-    "--since", type=MomentType(), default="24h", show_default=True, help="How long ago, or a date."
+    "--since",
+    type=MomentType(),
+    default="24h",
+    show_default=True,
+    help="How long ago, yesterday, or a date.",
 )
 @click.option("--until", type=MomentType(), default=None, help="Up to then.")
-@click.option("--level", type=click.Choice(LEVELS), help="This level and above.")
+@click.option("--level", type=LevelType(LEVELS), help="This level and above.")
 @click.option(
     "--name", "names", multiple=True, help="Only events of that name; 'engine.*' is a pattern."
 )
@@ -43,6 +53,7 @@ _COLOURS = {"warning": "yellow", "error": "red"}
     help="The newest so many.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
+@utc_option
 @json_option
 def command(
     engine: str | None,

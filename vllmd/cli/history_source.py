@@ -3,6 +3,7 @@
 import sqlite3
 from datetime import datetime
 from pathlib import Path
+from typing import Any, ClassVar
 
 import click
 
@@ -14,7 +15,7 @@ from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME
-from vllmd.util.units import parse_duration
+from vllmd.util.moments import parse_moment
 
 
 def find_events(client: ControlClient, config_path: Path, wanted: EventFilter) -> list[Event]:
@@ -48,6 +49,18 @@ def database(config_path: Path) -> Path:
     return paths.state_dir(config) / NAME
 
 
+class LevelType(click.Choice[str]):
+    """A level of the log, also as journalctl and Python write it."""
+
+    _SHORT: ClassVar = {"warn": "warning", "err": "error", "crit": "critical", "fatal": "critical"}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read it."""
+        word = str(value).lower()
+        short = self._SHORT.get(word, word)
+        return super().convert(short if short in self.choices else value, param, ctx)
+
+
 def _may_read(path: Path) -> bool:
     try:
         with path.open("rb"):
@@ -59,7 +72,7 @@ def _may_read(path: Path) -> bool:
 
 
 class MomentType(click.ParamType):  # type: ignore[type-arg]
-    """How long ago (``24h``), or a date with or without a time; becomes seconds since the epoch."""
+    """How long ago (``24h``), a day, or a date; becomes seconds since the epoch."""
 
     name = "when"
 
@@ -71,15 +84,11 @@ class MomentType(click.ParamType):  # type: ignore[type-arg]
             return value
         text = str(value)
         try:
-            return datetime.now().timestamp() - parse_duration(text)
-        except ValueError:
-            pass
-        try:
-            return datetime.fromisoformat(text).timestamp()
-        except ValueError:
+            return parse_moment(text, datetime.now().astimezone())
+        except (ValueError, OverflowError):
             self.fail(
-                f"{text!r} is neither a time that has passed, such as 90s, 30m, 24h or 7d, nor a "
-                "date, such as 2026-01-31 or 2026-01-31T03:15",
+                f"{text!r} is neither a time that has passed, such as 90s, 5min, 24h, yesterday or "
+                "'2 days ago', nor a date, such as 2026-01-31 or 2026-01-31T03:15",
                 param,
                 ctx,
             )

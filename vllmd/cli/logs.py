@@ -1,9 +1,12 @@
 """`vllmd logs`: what an engine printed."""
 
+import heapq
+import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.history_source import MomentType
+from vllmd.cli.history_source import LevelType, MomentType
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.config import load as config_load
 from vllmd.config import paths
@@ -21,7 +24,7 @@ from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngin
 from vllmd.logs.lines import LEVELS, Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import LineFilter, LogFilter, newest, oldest_first, to_come
-from vllmd.shim.files import UnusableFileError, open_regular
+from vllmd.shim.files import open_regular
 from vllmd.util.redact import without_shapes
 
 FOLLOW_POLL_S = 0.25
@@ -45,8 +48,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 
 @click.command()
-@click.argument("engine", required=False, shell_complete=_complete)
-@click.argument("to_rotate", required=False, metavar="", shell_complete=complete_engine)
+@click.argument("engines", nargs=-1, metavar="[ENGINE]...", shell_complete=_complete)
 @config_option
 @socket_option
 @click.option(
@@ -56,9 +58,9 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     help=f"The newest so many; {DEFAULT_LINES} without --since and --all.",
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on.")
-@click.option("--since", type=MomentType(), help="How long ago, or a date.")
+@click.option("--since", type=MomentType(), help="How long ago, yesterday, or a date.")
 @click.option("--until", type=MomentType(), help="Up to then.")
-@click.option("--level", type=click.Choice(LEVELS), help="This level and above.")
+@click.option("--level", type=LevelType(LEVELS), help="This level and above.")
 @click.option(
     "--process", "processes", multiple=True, help="Such as EngineCore, or Worker for all of them."
 )
@@ -66,8 +68,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.option("--all", "everything", is_flag=True, help="All that is kept.")
 @json_option
 def command(
-    engine: str | None,
-    to_rotate: str | None,
+    engines: tuple[str, ...],
     client: ControlClient,
     config_path: Path,
     lines: int | None,
@@ -80,105 +81,148 @@ def command(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Show what an engine printed, over rotations and restarts; works without a daemon too.
+    """Show what engines printed, over rotations and restarts; works without a daemon too.
+
+    Lines of several engines, of all where none is named, come in the order in which they were
+    printed, each behind its engine's name.
 
     A line that names no level or no process, as those of a traceback, goes with the line before
     it. With --json each line is an object: engine, at (seconds since the epoch), process, pid,
     level, text.
 
-    'vllmd logs rotate [ENGINE]' begins a new file now, of one engine or of all.
+    'vllmd logs rotate [ENGINE]...' begins a new file now, of those or of all.
     """
-    if engine == ROTATE:
-        _rotate(client, to_rotate)
+    if engines[:1] == (ROTATE,):
+        _rotate(client, engines[1:])
         return
-    if to_rotate is not None:
-        raise click.UsageError(f"got unexpected extra argument ({to_rotate})")
-    name, path, problem = _find(engine, client, config_path)
+    sources = _find(engines, client, config_path)
     wanted = LogFilter(since, until, level, processes, grep)
     if lines is None and since is None and not everything:
         lines = DEFAULT_LINES
-    try:
-        open_regular(path).close()
-        _show(name, str(path), wanted, lines, follow, as_json, problem)
-    except FileNotFoundError:
-        raise VllmdError(f"{name} has printed nothing yet: there is no {path}") from None
-    except UnusableFileError as error:
-        raise VllmdError(f"{path} cannot be read: {error.strerror}") from None
-    except PermissionError:
-        raise NotPermittedError(
-            f"no right to read {path}: be root, or join the group vllmd"
-        ) from None
+    readable = []
+    for source in sources:
+        try:
+            open_regular(source.path).close()
+            readable.append(source)
+        except OSError as error:
+            if len(sources) == 1:
+                raise _cannot(source, error) from None
+            terminal.echo(f"vllmd: {_cannot(source, error)}", err=True)
+    _Output(readable, wanted, as_json, max(len(each.name) for each in sources)).show(lines, follow)
 
 
-def _show(
-    name: str,
-    log: str,
-    wanted: LogFilter,
-    count: int | None,
-    follow: bool,
-    as_json: bool,
-    problem: str | None,
-) -> None:
-    found: Iterable[Line]
-    if count is None:
-        end = end_of(log)
-        found = oldest_first(log, wanted, end)
-    else:
-        found, end = newest(log, wanted, count)
-    for line in found:
-        _print(name, line, as_json)
-    if problem:
-        terminal.echo(f"vllmd: {describe_log_problem(problem, log)}", err=True)
-    if not follow:
-        return
-    reader, line_filter = LogReader(log, end), LineFilter(wanted)
-    while True:
-        for line in to_come(reader, line_filter, time.time()):
-            _print(name, line, as_json)
-        if reader.missed:
-            reader.missed = False
-            terminal.echo("vllmd: files were removed before they could be shown", err=True)
-        time.sleep(FOLLOW_POLL_S)
+def _cannot(source: "_Source", error: OSError) -> VllmdError:
+    """Return what to tell of a log that cannot be opened."""
+    name, path = source.name, source.path
+    match error:
+        case FileNotFoundError():
+            return VllmdError(f"{name} has printed nothing yet: there is no {path}")
+        case PermissionError():
+            return NotPermittedError(f"no right to read {path}: be root, or join the group vllmd")
+        case _:
+            return VllmdError(f"{path} cannot be read: {error.strerror}")
 
 
-def _print(name: str, line: Line, as_json: bool) -> None:
-    line = attrs.evolve(line, text=without_shapes(line.text))
-    if as_json:
-        terminal.echo_json(line.to_json(name))
-        return
-    colour = _COLOURS.get(line.level) if sys.stdout.isatty() else None
-    terminal.echo(terminal.style(line.text, fg=colour) if colour else line.text)
+@attrs.frozen
+class _Source:
+    """The log of one engine, and why the disk does not take it now, if it does not."""
+
+    name: str
+    path: Path
+    problem: str | None
 
 
-def _rotate(client: ControlClient, engine: str | None) -> None:
-    names = [engine] if engine else [e["name"] for e in client.status()["engines"]]
+_Dated = tuple[float, str, Line]
+"""When a line was printed at the latest, by whom, and the line."""
+
+
+class _Output:
+    """Shows lines of one log or of several: then each has its engine's name before it."""
+
+    def __init__(
+        self, sources: Sequence[_Source], wanted: LogFilter, as_json: bool, name_width: int
+    ) -> None:
+        self._sources = sources
+        self._wanted = wanted
+        self._as_json = as_json
+        self._name_width = name_width if len(sources) > 1 else 0
+
+    def show(self, count: int | None, follow: bool) -> None:
+        """Show the newest `count` lines, or all; then, with `follow`, what comes, for ever."""
+        found, readers = [], []
+        for source in self._sources:
+            log = str(source.path)
+            if count is None:
+                end = end_of(log)
+                found.append(_dated(source.name, oldest_first(log, self._wanted, end)))
+            else:
+                newest_lines, end = newest(log, self._wanted, count)
+                found.append(_dated(source.name, newest_lines))
+            readers.append((source.name, LogReader(log, end), LineFilter(self._wanted)))
+        merged: Iterable[_Dated] = heapq.merge(*found, key=lambda each: each[0])
+        for _, name, line in merged if count is None else deque(merged, maxlen=count):
+            self._print(name, line)
+        for source in self._sources:
+            if source.problem:
+                said = describe_log_problem(source.problem, str(source.path))
+                terminal.echo(f"vllmd: {self._prefix(source.name)}{said}", err=True)
+        while follow:
+            self._follow(readers)
+            time.sleep(FOLLOW_POLL_S)
+
+    def _follow(self, readers: Iterable[tuple[str, LogReader, LineFilter]]) -> None:
+        for name, reader, line_filter in readers:
+            for line in to_come(reader, line_filter, time.time()):
+                self._print(name, line)
+            if reader.missed:
+                reader.missed = False
+                text = "files were removed before they could be shown"
+                terminal.echo(f"vllmd: {self._prefix(name)}{text}", err=True)
+
+    def _print(self, name: str, line: Line) -> None:
+        line = attrs.evolve(line, text=without_shapes(line.text))
+        if self._as_json:
+            terminal.echo_json(line.to_json(name))
+            return
+        colour = _COLOURS.get(line.level) if sys.stdout.isatty() else None
+        text = terminal.style(line.text, fg=colour) if colour else line.text
+        terminal.echo(f"{self._prefix(name)}{text}")
+
+    def _prefix(self, name: str) -> str:
+        return f"{name:<{self._name_width}} | " if self._name_width else ""
+
+
+def _dated(name: str, lines: Iterable[Line]) -> Iterator[_Dated]:
+    """Yield the lines with a time that never goes back: one that has none goes with the last."""
+    at = 0.0
+    for line in lines:
+        at = max(at, line.at or 0.0)
+        yield at, name, line
+
+
+def _rotate(client: ControlClient, engines: Sequence[str]) -> None:
+    names = engines or [e["name"] for e in client.status()["engines"]]
     for name in names:
         client.rotate(name)
         terminal.echo(f"{name}: a new file was begun")
 
 
-def _find(
-    engine: str | None, client: ControlClient, config_path: Path
-) -> tuple[str, Path, str | None]:
-    """Ask the daemon for the file, and why the disk does not take it now, if it does not.
-
-    Without a daemon, the configuration says where it is.
-    """
+def _find(engines: Sequence[str], client: ControlClient, config_path: Path) -> list[_Source]:
+    """Ask the daemon for the files; without one, the configuration says where they are."""
     problems: dict[str, str | None] = {}
     try:
-        engines = client.status()["engines"]
-        logs = {e["name"]: Path(e["log"]) for e in engines}
-        problems = {e["name"]: e.get("log_problem") for e in engines}  # not of an older daemon
+        listed = client.status()["engines"]
+        logs = {e["name"]: Path(e["log"]) for e in listed}
+        problems = {e["name"]: e.get("log_problem") for e in listed}  # not of an older daemon
     except DaemonUnreachableError as unreachable:
-        if not config_path.exists():
+        if not os.path.exists(config_path):
             raise unreachable from None
         config, _ = config_load.load(config_path)
         folder = paths.log_dir(config)
         logs = {name: paths.engine_log(folder, name) for name in config.engines}
-    if engine is None:
-        if len(logs) != 1:
-            raise click.UsageError(f"name an engine; there is: {', '.join(logs) or 'none'}")
-        engine = next(iter(logs))
-    if engine not in logs:
-        raise UnknownEngineError.among(engine, logs)
-    return engine, logs[engine], problems.get(engine)
+    if not logs:
+        raise VllmdError("no engine is configured; 'vllmd init' writes a first one")
+    for name in engines:
+        if name not in logs:
+            raise UnknownEngineError.among(name, logs)
+    return [_Source(name, logs[name], problems.get(name)) for name in engines or logs]

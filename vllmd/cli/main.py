@@ -11,7 +11,7 @@ import click
 
 import vllmd
 from vllmd.cli import terminal
-from vllmd.errors import VllmdError
+from vllmd.errors import NotPermittedError, VllmdError
 
 COMMANDS = {
     "run": "Run the daemon in the foreground.",
@@ -151,7 +151,22 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:  # a file that this user may not use: no fault of the program
+        terminal.echo_text(f"vllmd: {_in_words(error)}", err=True)
+        denied = isinstance(error, PermissionError)
+        sys.exit(NotPermittedError.exit_code if denied else VllmdError.exit_code)
     sys.exit(0)
+
+
+def _in_words(error: OSError) -> str:
+    """Say which file cannot be used, and why."""
+    reason = error.strerror or str(error) or type(error).__name__
+    named = " and ".join(
+        str(path) for path in (error.filename, error.filename2) if path is not None
+    )
+    said = f"{named}: {reason}" if named else reason
+    hint = "; be root, or the user that it belongs to" if isinstance(error, PermissionError) else ""
+    return f"{said}{hint}"
 
 
 def _have_standard_files() -> None:

@@ -1,6 +1,7 @@
 """Options and arguments that several subcommands share."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,6 +111,22 @@ def _own_or_system(named: Path | None) -> Path:
 
 
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def _in_utc(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["TZ"] = "UTC"
+        time.tzset()
+
+
+utc_option: Callable[[F], F] = click.option(
+    "--utc",
+    is_flag=True,
+    is_eager=True,  # --since is read in that zone
+    expose_value=False,
+    callback=_in_utc,
+    help="Times in UTC, not in the zone of this terminal.",
+)
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> Any:

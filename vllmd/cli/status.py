@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vllmd.cli import status_view, terminal
-from vllmd.cli.options import complete_engine, json_option, socket_option
+from vllmd.cli.options import complete_engine, json_option, socket_option, utc_option
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError
@@ -34,6 +34,7 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> float
     help="With --watch: how often.",
 )
 @click.option("--hints", is_flag=True, hidden=True)
+@utc_option
 @socket_option
 @json_option
 def command(

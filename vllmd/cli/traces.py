@@ -8,7 +8,7 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option
-from vllmd.cli.table import format_table, join
+from vllmd.cli.table import fitted, join
 from vllmd.control.client import ControlClient
 from vllmd.util.units import format_duration
 
@@ -20,6 +20,7 @@ RANKS = {
 }
 _HEADER = ["TTFT", "TPOT", "QUEUE", "PREFILL", "DECODE", "TOTAL", "TOKENS", "ENGINE", "ADAPTER"]
 _HEADER += ["REQUEST", "TRACE"]
+_LEAST_WANTED = ("TRACE", "DECODE", "PREFILL", "REQUEST", "ADAPTER", "TOKENS")
 _COLUMNS = ("time_to_first_token", "time_per_output_token", "queue", "prefill", "decode", "e2e")
 
 
@@ -38,7 +39,7 @@ _COLUMNS = ("time_to_first_token", "time_per_output_token", "queue", "prefill", 
 def command(
     client: ControlClient, engine: str | None, ranks: tuple[str, ...], last: bool, as_json: bool
 ) -> None:
-    """Show the slowest requests, ranked by each thing that a user feels.
+    """Show the slowest requests, and by what each is among them: --by shows one ranking.
 
     They are those of the window under way, or of the last one if nothing has come since. A request
     that its client gave up has no span, and is not among them.
@@ -55,18 +56,40 @@ def command(
     if window is None:
         terminal.echo("no request has finished yet; vllmd check shows whether spans are sent")
         return
-    for line in report(window, engine, ranks or tuple(RANKS), time.time()):
+    lines = rankings(window, engine, ranks) if ranks else every(window, engine)
+    for line in (about(window, time.time()), *lines):
         terminal.echo(line)
 
 
-def report(
-    window: dict[str, Any], engine: str | None, ranks: tuple[str, ...], now: float
-) -> Iterator[str]:
-    """Write one window for people."""
+def about(window: dict[str, Any], now: float) -> str:
+    """Say how many a window has, and when it was."""
     ended = window["ended_at"]
     length = format_duration((ended or now) - window["started_at"])
     when = f", ended {format_duration(now - ended)} ago" if ended else ", under way"
-    yield f"{window['requests']} sequences in {length}{when}"
+    return f"{window['requests']} sequences in {length}{when}"
+
+
+def every(window: dict[str, Any], engine: str | None) -> Iterator[str]:
+    """Yield each of the slowest once, with the rankings that it is in; the longest first."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    ranks: dict[tuple[str, str], list[str]] = {}
+    for rank, (key, _) in RANKS.items():
+        for request in window["slowest"][key]:
+            if engine in (None, request["engine"]):
+                own = request["trace_id"], request["request_id"] or ""
+                found[own] = request
+                ranks.setdefault(own, []).append(rank)
+    listed = sorted(found, key=lambda own: found[own]["e2e"] or 0.0, reverse=True)
+    if listed:
+        yield ""
+        rows = [[*_row(found[own]), ", ".join(ranks[own])] for own in listed]
+        header = [*_HEADER, "SLOWEST BY"]
+        for cells in fitted(header, rows, terminal.width(), _LEAST_WANTED):
+            yield join(cells)
+
+
+def rankings(window: dict[str, Any], engine: str | None, ranks: tuple[str, ...]) -> Iterator[str]:
+    """Yield the rankings, each with its own table."""
     for rank in ranks:
         key, title = RANKS[rank]
         listed = [r for r in window["slowest"][key] if engine in (None, r["engine"])]
@@ -74,7 +97,8 @@ def report(
             continue
         yield ""
         yield terminal.style(f"slowest by {title}", bold=True)
-        for cells in format_table(_HEADER, [_row(request) for request in listed]):
+        rows = [_row(request) for request in listed]
+        for cells in fitted(_HEADER, rows, terminal.width(), _LEAST_WANTED):
             yield join(cells)
 
 

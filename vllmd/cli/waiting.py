@@ -8,10 +8,13 @@ from typing import Any
 from vllmd.cli import terminal
 from vllmd.control.client import ControlClient
 from vllmd.engine.status_text import describe_state
-from vllmd.errors import HeldError, TimedOutError
+from vllmd.errors import HeldError, TimedOutError, VllmdError
+from vllmd.util.failure_report import full_stop
 from vllmd.util.units import format_duration
 
 POLL_S = 0.2
+MOST_FAILURES = 2
+"""So many failures of a start that is waited for are enough: the first may have been chance."""
 SETTLE_S = 0.5
 """A hold that was there before needs a moment to be released."""
 
@@ -27,9 +30,12 @@ def wait_until(
 
     Returns: its status then.
     Raises: TimedOutError: not within `timeout_s` seconds; it may still happen. HeldError: it will
-        not happen by itself.
+        not happen by itself. VllmdError: it failed meanwhile, in a way that a further start does
+        not mend, or more than once.
     """
     started = time.monotonic()
+    failures: dict[str, dict[str, Any]] = {}
+    before: str | None = None
     show = terminal.moves_cursor(err=True)
     while True:
         engine = client.engine(name)
@@ -40,12 +46,19 @@ def wait_until(
         if engine["state"] == "held" and elapsed > SETTLE_S:
             _clear(show)
             raise HeldError(f"{name} is held: {engine['hold']['reason']}")
+        last = _failure(engine)
+        before = (last or {}).get("run_id", "") if before is None else before
+        if last and last["run_id"] != before and goal == "ready":
+            failures[last["run_id"]] = last
+            if len(failures) >= MOST_FAILURES or _stays(last):
+                _clear(show)
+                raise VllmdError(f"{name} failed: {_cause(engine, last)}")
         if elapsed > timeout_s:
             _clear(show)
             raise TimedOutError(
                 f"{name} is {describe_state(engine)}, not {goal}, "
                 f"after {format_duration(elapsed)}; "
-                f"look at 'vllmd status' and 'vllmd logs {name}'"
+                + (_cause(engine, last) if last else f"look at 'vllmd logs {name}'")
             )
         if show:
             text = f"{name}: {describe_state(engine)} ({format_duration(elapsed)})"
@@ -54,6 +67,29 @@ def wait_until(
             width = shutil.get_terminal_size().columns - 1
             terminal.replace_line(text[:width])
         time.sleep(POLL_S)
+
+
+def _failure(engine: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the last exit, if that was a failure."""
+    last = engine.get("last_exit")
+    return last if last and not last["requested"] else None
+
+
+def _stays(failure: dict[str, Any]) -> bool:
+    """Tell whether a further start would end as this one did."""
+    return (failure["diagnosis"] or {}).get("kind") == "configuration"
+
+
+def _cause(engine: dict[str, Any], failure: dict[str, Any]) -> str:
+    """Say how it ended, why, and what comes next."""
+    found = failure["diagnosis"]
+    said = full_stop(failure["text"])
+    if found:
+        said += f" {found['cause']}: {full_stop(found['explanation'])} {full_stop(found['advice'])}"
+    again = engine["next_start_at"] or (engine["hold"] or {}).get("retry_at")
+    if again:
+        said += f" It is started again in {format_duration(again - time.time())}."
+    return f"{said} 'vllmd why {engine['name']}' has more"
 
 
 def _clear(show: bool) -> None:

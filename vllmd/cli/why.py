@@ -10,7 +10,13 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.history_source import MomentType, find_events
-from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.cli.options import (
+    complete_engine,
+    config_option,
+    json_option,
+    socket_option,
+    utc_option,
+)
 from vllmd.config import load
 from vllmd.config.secrets import secrets_of
 from vllmd.control.client import ControlClient
@@ -48,6 +54,7 @@ WIDEST = 100
 )
 @click.option("--since", type=MomentType(), help="With --log: how long ago, or a date.")
 @click.option("--exit-code", type=int, help="With --log: how that run ended, such as 1 or 137.")
+@utc_option
 @json_option
 def command(
     engine: str | None,

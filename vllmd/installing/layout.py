@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.errors import InstallError
+from vllmd.errors import NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.shim import proc
 from vllmd.shim.record import read_record, write_record
 
@@ -71,7 +71,8 @@ class InstalledEngines:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise InstallError(f"cannot read {self.prefix}: {error.strerror}") from None
+            kind = NotPermittedError if isinstance(error, PermissionError) else VllmdError
+            raise kind(f"cannot read {self.prefix}: {error.strerror}") from None
         return sorted((name for name in entries if NAME.fullmatch(name)), key=_by_version)
 
     def complete(self, name: str) -> bool:
@@ -116,7 +117,7 @@ class InstalledEngines:
     def known(self, name: str) -> str:
         """Return a name that is there; a version alone is enough where it is the only one.
 
-        Raises: InstallError: there is none, or there are several.
+        Raises: UnknownEngineError: there is none, or there are several.
         """
         names = self.names()
         if name in names:
@@ -125,15 +126,15 @@ class InstalledEngines:
         if len(alike) == 1:
             return alike[0]
         there = ", ".join(alike or names) or "none"
-        raise InstallError(f"no engine {name!r} in {self.prefix}; there is: {there}")
+        raise UnknownEngineError(f"no engine {name!r} in {self.prefix}; there is: {there}")
 
     def use(self, name: str) -> None:
         """Make an engine the current one, in one step that is done or not.
 
-        Raises: InstallError: it is not complete, or the folder cannot be written.
+        Raises: VllmdError: it is not complete, or the folder cannot be written.
         """
         if not self.complete(name):
-            raise InstallError(
+            raise VllmdError(
                 f"{self.folder(name)} is not complete: 'vllmd engine install {name}' goes on with "
                 "it"
             )
@@ -148,27 +149,27 @@ class InstalledEngines:
         """Go back to what was current before; doing it twice changes nothing.
 
         Returns: the names from and to.
-        Raises: InstallError: there is nothing to go back to.
+        Raises: VllmdError: there is nothing to go back to.
         """
         old, new = self.current, self.previous
         if new is None or new == old:
-            raise InstallError(f"nothing was current in {self.prefix} before {old or 'now'}")
+            raise VllmdError(f"nothing was current in {self.prefix} before {old or 'now'}")
         self.use(new)
         return old, new
 
     def remove(self, name: str) -> None:
         """Remove an engine; one that was adopted is only forgotten.
 
-        Raises: InstallError: it is the current one, a process uses it (one that was adopted loses
+        Raises: VllmdError: it is the current one, a process uses it (one that was adopted loses
             nothing), or the disk refuses.
         """
         folder = self.folder(name)
         if name == self.current:
-            raise InstallError(f"{name} is the current engine: 'vllmd engine use' another first")
+            raise VllmdError(f"{name} is the current engine: 'vllmd engine use' another first")
         users = [] if folder.is_symlink() else list(running_from(folder))
         if users:
             pids = ", ".join(str(pid) for pid in users)
-            raise InstallError(f"{name} is in use (pid {pids}): stop or restart that engine first")
+            raise VllmdError(f"{name} is in use (pid {pids}): stop or restart that engine first")
         with _writing(self.prefix):
             if folder.is_symlink():
                 folder.unlink()
@@ -190,7 +191,7 @@ class InstalledEngines:
     def locked(self) -> Iterator[None]:
         """Hold the folder, so that two installations do not meet; what is made there all may read.
 
-        Raises: InstallError: somebody else holds it, or it cannot be written.
+        Raises: VllmdError: somebody else holds it, or it cannot be written.
         """
         strict = os.umask(0o022)  # the service's user is to read what root installs
         try:
@@ -211,7 +212,7 @@ class InstalledEngines:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InstallError(
+            raise VllmdError(
                 f"another 'vllmd engine' works in {self.prefix}: wait for it to end"
             ) from None
 
@@ -228,12 +229,12 @@ def _writing(prefix: Path) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise InstallError(
+        raise NotPermittedError(
             f"cannot write {error.filename}: {error.strerror}; run it as the user that owns "
             f"{prefix}, or give --prefix a folder of your own"
         ) from None
     except OSError as error:
-        raise InstallError(f"cannot write below {prefix}: {error}") from None
+        raise VllmdError(f"cannot write below {prefix}: {error}") from None
 
 
 def _by_version(name: str) -> tuple[list[tuple[int, str]], str]:

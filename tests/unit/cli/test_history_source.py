@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from vllmd.cli.history_source import MomentType, database, find_events
+from vllmd.cli.history_source import LevelType, MomentType, database, find_events
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
@@ -57,5 +57,14 @@ def test_moment_is_a_time_ago_or_a_date() -> None:
     day = datetime(2026, 1, 31).timestamp()
     assert moment.convert("2026-01-31", None, None) == day
     assert moment.convert("2026-01-31T03:15", None, None) == day + 3 * 3600 + 15 * 60
-    with pytest.raises(click.BadParameter, match="'yesterday' is neither"):
-        moment.convert("yesterday", None, None)
+    with pytest.raises(click.BadParameter, match="'soon' is neither"):
+        moment.convert("soon", None, None)
+
+
+def test_level_is_taken_as_others_write_it() -> None:
+    level = LevelType(("info", "warning", "error"))
+    assert [level.convert(each, None, None) for each in ("warn", "err", "ERROR", "info")] == [
+        *("warning", "error", "error", "info"),
+    ]
+    with pytest.raises(click.BadParameter):
+        level.convert("fatal", None, None)

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
 from vllmd.cli import logs
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError, VllmdError
+from vllmd.shim import logfiles
 
 
 def test_logs_shows_the_last_lines_of_the_daemons_engine(tmp_path: Path) -> None:
@@ -54,17 +55,55 @@ def test_logs_of_the_only_engine_need_no_name(tmp_path: Path) -> None:
     }
 
 
-def test_logs_of_several_engines_need_a_name(tmp_path: Path) -> None:
-    engines = FakeEngine(), FakeEngine(name="embed")
+def log_of(folder: Path, name: str, *lines: tuple[float, str]) -> str:
+    """Write a log as a shim does, with the times at which lines came beside it."""
+    log, times, offset = folder / f"{name}.log", "", 0
+    for at, text in lines:
+        times += f"{offset} {at}\n"
+        offset += len(text) + 1
+    log.write_text("".join(f"{text}\n" for _, text in lines))
+    Path(logfiles.times(str(log), 1)).write_text(times)
+    return str(log)
+
+
+def two_logs(folder: Path) -> tuple[FakeEngine, FakeEngine]:
+    first = ((1.0, "INFO 11-23 one"), (1.0, "  more of one"), (3.0, "INFO 11-23 three"))
+    second = ((2.0, "INFO 11-23 two"), (4.0, "ERROR 11-23 four"))
+    chat, embed = log_of(folder, "chat", *first), log_of(folder, "embed", *second)
+    return FakeEngine(log=chat), FakeEngine(name="embed", log=embed)
+
+
+def words(output: str) -> list[str]:
+    return [f"{line.split()[0]} {line.split()[-1]}" for line in output.splitlines()]
+
+
+def test_logs_of_several_engines_are_in_the_order_in_which_they_were_printed(
+    tmp_path: Path,
+) -> None:
+    with control_socket(tmp_path / "c.sock", *two_logs(tmp_path)) as path:
+        every = CliRunner().invoke(logs.command, ["--socket", str(path), "--all"]).output
+        named = CliRunner().invoke(logs.command, ["embed", "chat", "--socket", str(path)]).output
+        last = CliRunner().invoke(logs.command, ["--socket", str(path), "-n", "2"]).output
+        errors = CliRunner().invoke(logs.command, ["--socket", str(path), "--level", "err"]).output
+    order = ["chat one", "chat one", "embed two", "chat three", "embed four"]
+    assert words(every) == words(named) == order
+    assert every.startswith("chat  | INFO")
+    assert words(last) == order[-2:]
+    assert words(errors) == order[-1:]
+
+
+def test_logs_of_several_engines_name_the_one_that_has_none(tmp_path: Path) -> None:
+    engines = two_logs(tmp_path)
+    (tmp_path / "chat.log").unlink()
     with control_socket(tmp_path / "c.sock", *engines) as path:
         result = CliRunner().invoke(logs.command, ["--socket", str(path)])
-    assert result.exit_code == 2
-    assert "name an engine; there is: chat, embed" in result.output
+    assert "chat has printed nothing yet" in result.stderr
+    assert "four" in result.stdout
 
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [(["chat", "more"], "unexpected extra argument"), (["-g", "("], "not a regular expression")],
+    [(["-g", "("], "not a regular expression"), (["--level", "loud"], "'loud' is not one of")],
 )
 def test_logs_wrong_command_line_is_refused(options: list[str], error: str) -> None:
     result = CliRunner().invoke(logs.command, options)

@@ -80,7 +80,13 @@ def test_alias_stands_for_a_command(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(ConfigError("bad file"), 78), (KeyboardInterrupt(), 130)]
+    ("error", "code"),
+    [
+        (ConfigError("bad file"), 78),
+        (KeyboardInterrupt(), 130),
+        (PermissionError(13, "Permission denied", "/root/x"), 77),
+        (FileNotFoundError(2, "No such file or directory", "/x"), 1),
+    ],
 )
 def test_main_turns_errors_into_exit_codes(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int

@@ -1,4 +1,5 @@
 import os
+import time
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from vllmd.cli.options import (
     engine_argument,
     only_one,
     socket_option,
+    utc_option,
     web_options,
 )
 from vllmd.control.client import ControlClient
@@ -132,3 +134,19 @@ def test_web_options_refuse_an_address_that_cannot_be_listened_on(
     result = CliRunner().invoke(web, options)
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
+
+
+def test_utc_holds_for_every_time_that_is_read_or_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    @utc_option
+    def show_hour() -> None:
+        click.echo(time.strftime("%H", time.localtime(0)))
+
+    monkeypatch.setenv("TZ", "XXX-5")
+    time.tzset()
+    try:
+        assert CliRunner().invoke(show_hour).output == "05\n"
+        assert CliRunner().invoke(show_hour, ["--utc"]).output == "00\n"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -2,11 +2,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from tests.helpers.control import FakeTraces, control_socket
 from tests.helpers.otlp import span
-from vllmd.cli.traces import command
+from vllmd.cli.traces import RANKS, command
 from vllmd.traces.aggregate import Aggregate
 from vllmd.traces.slowest import Slowest
 
@@ -33,8 +34,27 @@ def run(folder: Path, shown: dict[str, Any] | None, *arguments: str) -> Result:
         return CliRunner().invoke(command, ["--socket", str(path), *arguments])
 
 
-def test_each_ranking_is_a_table(tmp_path: Path) -> None:
+def test_each_of_the_slowest_is_shown_once_with_its_rankings(tmp_path: Path) -> None:
     result = run(tmp_path, windows())
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len([line for line in lines if "40+10" in line and "1.50s" in line]) == 1
+    assert lines[2].endswith("SLOWEST BY")
+    assert "ttft, tpot, queue, total" in result.output
+
+
+def test_slowest_on_a_narrow_terminal_leave_out_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run(tmp_path, windows()).output
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "TRACE" not in shown
+
+
+def test_each_ranking_is_a_table(tmp_path: Path) -> None:
+    each = [word for rank in RANKS for word in ("--by", rank)]
+    result = run(tmp_path, windows(), *each)
     assert result.exit_code == 0, result.output
     assert "2 sequences in" in result.output
     assert "under way" in result.output

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from vllmd.cli import waiting
-from vllmd.errors import HeldError, TimedOutError
+from vllmd.errors import HeldError, TimedOutError, VllmdError
 
 
 class FakeClient:
@@ -54,3 +54,49 @@ def test_wait_until_held_engine_says_the_fix_at_once(monkeypatch: pytest.MonkeyP
     client = FakeClient("loading", "held")
     with pytest.raises(HeldError, match=r"chat is held: Mend it\."):
         waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
+
+
+def failed(run_id: str, kind: str = "transient") -> dict[str, Any]:
+    diagnosis = {
+        "cause": "port_in_use",
+        "kind": kind,
+        "explanation": "Taken.",
+        "advice": "Free it.",
+    }
+    last = {"run_id": run_id, "requested": False, "text": "exited", "diagnosis": diagnosis}
+    more = {"hold": None, "next_start_at": None, "printing": None, "last_exit": last}
+    return {"name": "chat", "state": "backoff", "phase": None, **more}
+
+
+class FailingClient:
+    def __init__(self, *engines: dict[str, Any]) -> None:
+        self.engines = list(engines)
+
+    def engine(self, _name: str) -> dict[str, Any]:
+        return self.engines.pop(0) if len(self.engines) > 1 else self.engines[0]
+
+
+@pytest.mark.parametrize(
+    "engines",
+    [
+        (failed("old"), failed("a", "configuration")),
+        (failed("old"), failed("a"), failed("a"), failed("b")),
+    ],
+)
+def test_wait_until_it_fails_for_good_ends_with_the_cause(engines: Any) -> None:
+    client = FailingClient(*engines)
+    with pytest.raises(VllmdError, match=r"chat failed: exited\. port_in_use: Taken\. Free it\."):
+        waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
+    assert len(client.engines) == 1
+
+
+def test_wait_until_a_failure_that_may_pass_waits_on() -> None:
+    client = FailingClient(failed("old"), failed("a"), {**failed("a"), "state": "ready"})
+    engine = waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
+    assert engine["state"] == "ready"
+
+
+def test_wait_until_too_long_names_the_cause_of_the_last_failure() -> None:
+    client = FailingClient(failed("old"))
+    with pytest.raises(TimedOutError, match=r"after \d+m?s; exited\. port_in_use: Taken\."):
+        waiting.wait_until(client, "chat", "ready", ready, 0)  # type: ignore[arg-type]

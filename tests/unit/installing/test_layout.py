@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.wheels import fake_engine
-from vllmd.errors import InstallError
+from vllmd.errors import VllmdError
 from vllmd.installing import layout
 from vllmd.installing.layout import MARKER, InstalledEngines, InstallRecord, running_from
 
@@ -41,7 +41,7 @@ def test_record_comes_back_and_what_is_not_one_is_none(engines: InstalledEngines
 def test_use_and_rollback_swap_two_names(engines: InstalledEngines) -> None:
     engines.use("0.31.1")
     assert (engines.current, engines.previous) == ("0.31.1", None)
-    with pytest.raises(InstallError, match="nothing was current"):
+    with pytest.raises(VllmdError, match="nothing was current"):
         engines.rollback()
     engines.use("0.32.0")
     engines.use("0.32.0")
@@ -68,7 +68,7 @@ def test_power_lost_between_the_two_links_leaves_what_serves(
 
 def test_incomplete_engine_is_not_used(engines: InstalledEngines) -> None:
     (engines.folder("0.9.0") / MARKER).touch()
-    with pytest.raises(InstallError, match="is not complete"):
+    with pytest.raises(VllmdError, match="is not complete"):
         engines.use("0.9.0")
 
 
@@ -76,7 +76,7 @@ def test_known_takes_a_version_alone_where_one_is_meant(engines: InstalledEngine
     assert engines.known("0.31.1") == "0.31.1"
     fake_engine(engines.folder("0.33.0+cpu"))
     assert engines.known("0.33.0") == "0.33.0+cpu"
-    with pytest.raises(InstallError, match=r"no engine '0\.1'.*there is: 0\.9\.0, 0\.31\.1"):
+    with pytest.raises(VllmdError, match=r"no engine '0\.1'.*there is: 0\.9\.0, 0\.31\.1"):
         engines.known("0.1")
 
 
@@ -86,7 +86,7 @@ def test_remove_spares_the_current_one_and_what_runs(
     engines.use("0.31.1")
     engines.use("0.32.0")
     engines.write(record("0.31.1"))
-    with pytest.raises(InstallError, match="is the current engine"):
+    with pytest.raises(VllmdError, match="is the current engine"):
         engines.remove("0.32.0")
     engines.remove("0.31.1")
     assert engines.previous is None
@@ -105,7 +105,7 @@ def test_adopted_engine_is_unlinked_and_its_folder_stays(
     engines.folder("1.0").symlink_to(theirs)
     monkeypatch.setattr(layout, "running_from", lambda _: [7])
     engines.remove("1.0")
-    with pytest.raises(InstallError, match=r"is in use \(pid 7\)"):
+    with pytest.raises(VllmdError, match=r"is in use \(pid 7\)"):
         engines.remove("0.9.0")
     assert (theirs / "bin" / "vllm").exists()
     assert "1.0" not in engines.names()
@@ -119,7 +119,7 @@ def test_half_removed_engine_is_removed_by_the_next(engines: InstalledEngines) -
 
 
 def test_two_do_not_work_at_once(engines: InstalledEngines) -> None:
-    refused = pytest.raises(InstallError, match="another 'vllmd engine' works")
+    refused = pytest.raises(VllmdError, match="another 'vllmd engine' works")
     with engines.locked(), refused, engines.locked():
         pass
     with engines.locked():
@@ -143,9 +143,9 @@ def test_folder_that_is_not_ours_is_said(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
     with (
-        pytest.raises(InstallError, match="cannot write below"),
+        pytest.raises(VllmdError, match="cannot write below"),
         InstalledEngines(blocked / "x").locked(),
     ):
         pass
-    with pytest.raises(InstallError, match="cannot read"):
+    with pytest.raises(VllmdError, match="cannot read"):
         InstalledEngines(blocked).names()
