@@ -15,7 +15,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu system-cc build-tools check lint types unit long test integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
+.PHONY: help run gpu system-cc build-tools check lint types unit long test page integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -61,6 +61,10 @@ long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons,
 	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
+page: $(VENV)/developed ## the page in headless Chromium; pictures in build/page
+	@tools/system.sh chromium=chromium
+	$(SHORT) $(PYTEST) --basetemp=$$folder/t tests/page && rm -rf $$folder
+
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
 	$(SHORT) $(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --basetemp=$$folder/t \
@@ -100,7 +104,7 @@ else
 	@echo "not run: a real vLLM on the GPU (make gpu ENGINE=vllm)"
 endif
 
-test: check long integration packaging engine ## everything but what needs a GPU or very long
+test: check long page integration packaging engine ## everything but what needs a GPU or very long
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); failures provoked on a real vLLM (make failures)"
 

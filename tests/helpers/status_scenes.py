@@ -30,6 +30,7 @@ from vllmd.util.units import GIB
 NOW = 1_796_007_600.0
 """What the clock of a scene says: 29 November 2026, 03:00."""
 H200 = 141 * GIB
+QWEN = "Qwen/Qwen3-32B"
 
 
 def clock_at(wall: float) -> FakeClock:
@@ -157,9 +158,11 @@ def _worked(series: SeriesRecorder, name: str, rate: float, now: float) -> None:
 
 
 def ready(name: str, **more: Any) -> EngineStatus:
+    model = {"embed": "BAAI/bge-m3", "code": "Qwen/Qwen3-Coder-30B-A3B"}.get(name, QWEN)
     values: dict[str, Any] = {
         "since": NOW - 302_400,
-        "model": f"Qwen/Qwen3-32B-{name}",
+        "model": model,
+        "served_names": (more.get("model", model),),
         "requests_running": 7,
         "requests_waiting": 2,
         "pid": 4711,
@@ -170,6 +173,10 @@ def ready(name: str, **more: Any) -> EngineStatus:
         "command_hash": "abc",
     }
     return status(name, **{**values, **more})
+
+
+GONE: Mapping[str, Any] = {"requests_running": None, "requests_waiting": None, "pid": None}
+"""Of an engine that does not run."""
 
 
 def failure(ago_s: float, run_id: str = "run-0", **more: Any) -> Exit:
@@ -241,7 +248,8 @@ def loading() -> Scene:
         "chat",
         state=State.LOADING,
         since=NOW - 42,
-        model="Qwen/Qwen3-32B",
+        model=QWEN,
+        served_names=(QWEN,),
         phase="weights",
         phases={"imports": 12.0, "weights": 30.0},
         start_left_s=58.0,
@@ -268,7 +276,8 @@ def backoff() -> Scene:
         "chat",
         state=State.BACKOFF,
         since=NOW - 12,
-        model="Qwen/Qwen3-32B",
+        model=QWEN,
+        served_names=(QWEN,),
         restarts=3,
         last_exit=failure(12),
         first_failure=failure(190, "run-first"),
@@ -283,7 +292,8 @@ def held() -> Scene:
         "chat",
         state=State.HELD,
         since=NOW - 320,
-        model="Qwen/Qwen3-32B",
+        model=QWEN,
+        served_names=(QWEN,),
         restarts=2,
         last_exit=failure(320),
         hold=Hold("kv_cache_too_small", reason, NOW - 320, NOW + 1480, "abc"),
@@ -317,7 +327,7 @@ def eight_gpus() -> Scene:
     engines = [
         ready("chat", requests_running=212, requests_waiting=37),
         ready("code"),
-        status("embed", state=State.STOPPED, since=NOW - 400, awaited_memory=shortage),
+        ready("embed", state=State.STOPPED, since=NOW - 400, awaited_memory=shortage, **GONE),
     ]
     return Scene(engines, gpu_figures(*devices), busy={"chat": 9120.0, "code": 402.0})
 

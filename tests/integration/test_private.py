@@ -58,6 +58,7 @@ def surfaces(made: Site, bodies: list[bytes]) -> dict[str, bytes]:
         **kept,
         "metrics": made.metrics().encode(),
         "landing": httpx.get(made.exporter, trust_env=False).content,
+        "status.json": httpx.get(f"{made.exporter}/status.json?series", trust_env=False).content,
         "journal": made.log().encode(),
         "webhook": b"\n".join(bodies),
     }

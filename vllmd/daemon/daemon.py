@@ -363,7 +363,7 @@ class Daemon:
         page = MetricsPage(
             CollectorRunner(collectors, self._clock), runtime.engines.readable_sources
         )
-        return exporter.build(statuses, page)
+        return exporter.build(statuses, page, self._status)
 
     def _last_read(self) -> LastRead:
         reloads = self._environment.reloads

@@ -1,7 +1,8 @@
 """The routes of the exporter's port."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -9,19 +10,53 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from vllmd.engine.status import EngineStatus
-from vllmd.http.landing import landing_page
+from vllmd.http.landing import POLICY, landing_page
 from vllmd.http.metrics_page import MetricsPage
 from vllmd.http.runbooks import Rendered, contents
 
 COME_AGAIN_S = 2
 """After so many seconds at least, if it is not known how long a start still takes."""
 
+_OF_STATUS = {
+    "cache-control": "no-cache",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
 Engines = Callable[[], Sequence[EngineStatus]]
 
 
-def build(engines: Engines, page: MetricsPage) -> Starlette:
-    """Build the application that serves the metrics page and the readiness checks."""
-    runbooks = Rendered()
+class StatusAnswer(Protocol):
+    """The document of all that is known, as it was a moment ago."""
+
+    @property
+    def shown(self) -> Mapping[str, Any]:
+        """The document."""
+        ...
+
+    @property
+    def body(self) -> bytes:
+        """The document as JSON."""
+        ...
+
+    @property
+    def etag(self) -> str:
+        """Changes when anything but its time does."""
+        ...
+
+
+class StatusAnswers(Protocol):
+    """What answers for it, however many ask."""
+
+    def answer(self, *, series: bool = False) -> StatusAnswer:
+        """Return it, with the series of the last minutes if they are wanted."""
+        ...
+
+
+def build(engines: Engines, page: MetricsPage, status: StatusAnswers) -> Starlette:
+    """Build the application: metrics, readiness checks, the status as JSON and as a page."""
+    runbooks, landing = Rendered(), LandingPage(status)
 
     async def metrics(request: Request) -> Response:
         headers = request.headers
@@ -42,8 +77,16 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
             return PlainTextResponse(f"no engine {name!r} is configured\n", status_code=404)
         return _readiness(found)
 
-    async def landing(_: Request) -> Response:
-        return HTMLResponse(landing_page(engines()))
+    async def status_json(request: Request) -> Response:
+        found = status.answer(series="series" in request.query_params)
+        headers = {**_OF_STATUS, "etag": found.etag}
+        if found.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(found.body, media_type="application/json", headers=headers)
+
+    async def index(_: Request) -> Response:
+        headers = {**_OF_STATUS, "content-security-policy": POLICY}
+        return HTMLResponse(landing.html(), headers=headers)
 
     async def runbook_list(_: Request) -> Response:
         return HTMLResponse(contents())
@@ -57,7 +100,8 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/", landing),
+            Route("/", index),
+            Route("/status.json", status_json),
             Route("/metrics", metrics),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
@@ -66,6 +110,21 @@ def build(engines: Engines, page: MetricsPage) -> Starlette:
             Route("/runbooks/{name}", runbook_page),
         ]
     )
+
+
+class LandingPage:
+    """The page; it is written once for all who ask while the document is the same."""
+
+    def __init__(self, status: StatusAnswers) -> None:
+        self._status = status
+        self._made: tuple[StatusAnswer, bytes] | None = None
+
+    def html(self) -> bytes:
+        """Return the page as it is now."""
+        found = self._status.answer()
+        if self._made is None or self._made[0] is not found:
+            self._made = found, landing_page(found.shown, found.body).encode(errors="replace")
+        return self._made[1]
 
 
 def _readiness(engines: Sequence[EngineStatus]) -> Response:

@@ -79,6 +79,7 @@ class StatusSources:
 class Answer:
     """The document as the port sends it; the tag changes when anything but its time does."""
 
+    shown: Mapping[str, Any]
     body: bytes
     etag: str
 
@@ -136,7 +137,7 @@ class StatusService:
         shown = for_network(self.document(series=series))
         body = json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
         timeless = json.dumps({**shown, "at": 0}, separators=(",", ":")).encode()
-        made = Answer(body, f'W/"{zlib.crc32(timeless):08x}{len(timeless):x}"')
+        made = Answer(shown, body, f'W/"{zlib.crc32(timeless):08x}{len(timeless):x}"')
         self._kept[series] = now, made
         return made
 

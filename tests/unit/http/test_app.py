@@ -3,6 +3,8 @@ from starlette.testclient import TestClient
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import status
+from tests.helpers.schema import broken
+from tests.helpers.status_scenes import SCENES, Scene
 from vllmd.collectors.runner import CollectorRunner
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -10,9 +12,10 @@ from vllmd.http import app
 from vllmd.http.metrics_page import MetricsPage
 
 
-def client_for(*engines: EngineStatus) -> TestClient:
+def client_for(*engines: EngineStatus, scene: Scene | None = None) -> TestClient:
     page = MetricsPage(CollectorRunner([], FakeClock()), lambda: [])
-    return TestClient(app.build(lambda: engines, page))
+    status = (scene or Scene(engines)).service()
+    return TestClient(app.build(lambda: engines, page, status))
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -60,3 +63,61 @@ def test_runbooks_are_served() -> None:
     gone = client.get("/runbooks/Nothing")
     assert (gone.status_code, gone.text) == (404, "no runbook 'Nothing'; see /runbooks/\n")
     assert '<a href="/runbooks/">' in client.get("/").text
+
+
+def test_status_json_is_the_document_without_what_is_local() -> None:
+    client = client_for(scene=SCENES["eight-gpus"]())
+    response = client.get("/status.json")
+    assert response.headers["content-type"] == "application/json"
+    assert broken(response.json(), local=False) == []
+    assert "series" not in response.json()
+    assert broken(client.get("/status.json?series=1").json(), local=False) == []
+    assert "chat" in client.get("/status.json?series").json()["series"]["engines"]
+
+
+def test_status_json_is_not_sent_again_to_who_has_it() -> None:
+    client = client_for(status())
+    tag = client.get("/status.json").headers["etag"]
+    again = client.get("/status.json", headers={"if-none-match": tag})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    other = client.get("/status.json", headers={"if-none-match": 'W/"0"'})
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/status.json"])
+def test_status_answers_head_without_a_body(path: str) -> None:
+    client = client_for(status())
+    response = client.head(path)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-type"] == client.get(path).headers["content-type"]
+    assert client.post(path).status_code == 405
+
+
+def test_page_may_load_and_frame_nothing() -> None:
+    headers = client_for(status()).get("/").headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_page_is_written_once_for_all_who_ask_within_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[object] = []
+
+    def write(document: object, _: bytes) -> str:
+        written.append(document)
+        return "page"
+
+    monkeypatch.setattr(app, "landing_page", write)
+    scene = Scene([status()])
+    client = client_for(scene=scene)
+    assert {client.get("/").text for _ in range(3)} == {"page"}
+    assert len(written) == 1
+    scene.clock.now += 2
+    client.get("/")
+    assert len(written) == 2

@@ -1,0 +1,136 @@
+"""The page at / in a real browser: eight scenes, wide and narrow, light and dark.
+
+The pictures are in `build/page`, for a person to look at.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.axe import violations
+from tests.helpers.browser import Browser, Tab
+from tests.helpers.status_scenes import SCENES, Scene, all_well, hang, held, no_gpu, ready
+from tests.page.conftest import Served
+
+Serve = Callable[[Scene], Served]
+VIEWS = [(1280, 900, False), (1280, 900, True), (390, 844, True), (390, 844, False)]
+ASK = "document.dispatchEvent(new Event('visibilitychange')); true"
+"""What the page does when somebody comes back to it: it asks at once."""
+TEXT = "document.getElementById({!r}).textContent"
+
+
+def opened(browser: Browser, url: str) -> Tab:
+    tab = Tab(browser)
+    tab.look(1280, 900)
+    tab.open(url)
+    tab.wait_for("document.querySelector('.verdict') !== null")
+    return tab
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_page_of_each_scene_is_drawn_without_a_complaint(
+    browser: Browser, serve: Serve, pictures: Path, axe: str, name: str
+) -> None:
+    tab = opened(browser, serve(SCENES[name]()).url)
+    for width, height, dark in VIEWS:
+        tab.look(width, height, dark=dark)
+        assert violations(tab, axe) == []
+        assert tab.value("document.documentElement.scrollWidth <= innerWidth"), f"{width} px"
+        tab.screenshot(pictures / f"{name}-{width}-{'dark' if dark else 'light'}.png")
+    assert tab.problems() == []
+    tab.close()
+
+
+def test_checks_find_what_is_wrong(browser: Browser, serve: Serve, axe: str) -> None:
+    """Each of these must be found, or the test above says nothing."""
+    tab = opened(browser, serve(no_gpu()).url)
+    pale = "main.style.color = '#ccc'; main.style.background = '#fff'; true"
+    tab.value(f"const main = document.getElementById('main'); {pale}")
+    assert [each for each in violations(tab, axe) if each.startswith("color-contrast")]
+    tab.value("document.body.insertAdjacentHTML('beforeend', '<p style=\"color:red\">x</p>'); true")
+    script = "const s = document.createElement('script'); s.textContent = 'window.ran = 1'"
+    tab.value(f"{script}; document.body.append(s); true")
+    tab.value("fetch('http://127.0.0.1:9/').catch(() => true)")
+    assert tab.value("window.ran === undefined"), "the policy lets no other script run"
+    found = " ".join(tab.problems())
+    for directive in ("style-src", "script-src", "connect-src"):
+        assert directive in found
+    tab.close()
+
+
+def test_page_shows_what_changed_and_says_it(browser: Browser, serve: Serve) -> None:
+    scene = all_well()
+    tab = opened(browser, serve(scene).url)
+    assert tab.value("document.querySelector('.verdict').textContent") == "Both engines serve"
+    assert tab.value(TEXT.format("news")) == ""
+    scene.engines = [*held().engines, ready("embed")]
+    scene.clock.now += 2
+    tab.value(ASK)
+    tab.wait_for("document.querySelector('.verdict').textContent === 'chat does not serve'")
+    assert tab.value(TEXT.format("news")).startswith("chat is held. chat is held: The KV cache")
+    assert tab.value("document.title").startswith("(1) ")
+    scene.clock.now += 2
+    tab.value("window.seen = performance.getEntriesByType('resource').length; true")
+    tab.value(ASK)
+    tab.wait_for("performance.getEntriesByType('resource').length > window.seen")
+    assert tab.value("document.querySelectorAll('tr.engine').length") == 2
+    assert tab.problems() == []
+    tab.close()
+
+
+def test_page_without_an_answer_says_since_when_and_recovers(
+    browser: Browser, serve: Serve, pictures: Path
+) -> None:
+    served = serve(hang())
+    tab = opened(browser, served.url)
+    served.stop()
+    tab.value(ASK)
+    tab.wait_for("!document.getElementById('stale').hidden")
+    assert tab.value(TEXT.format("stale")).startswith("Stale since ")
+    assert "vllmd does not answer" in tab.value(TEXT.format("stale"))
+    assert tab.value("document.title").startswith("Stale: ")
+    assert tab.value("document.querySelectorAll('tr.engine').length") == 1, "as it was known"
+    for width, dark in ((1280, False), (390, True)):
+        tab.look(width, 844, dark=dark)
+        tab.screenshot(pictures / f"stale-{width}-{'dark' if dark else 'light'}.png")
+    again = Served(served.scene, port=served.port)
+    try:
+        tab.value(ASK)
+        tab.wait_for("document.getElementById('stale').hidden")
+    finally:
+        again.stop()
+    tab.close()
+
+
+def test_page_is_used_by_keyboard_and_focus_outlives_a_refresh(
+    browser: Browser, serve: Serve
+) -> None:
+    scene = held()
+    tab = opened(browser, serve(scene).url)
+    focused = "document.activeElement.textContent"
+    reached = []
+    for _ in range(8):
+        tab.press_tab()
+        reached.append(tab.value(focused))
+    assert reached[:3] == ["Skip to the engines", "runbook", "/metrics"]
+    assert reached[-1] == "Grafana"
+    assert tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    tab.value("document.querySelector('.conditions a').focus(); true")
+    scene.engines = [*held().engines, ready("embed")]
+    scene.clock.now += 2
+    tab.value(ASK)
+    tab.wait_for("document.querySelectorAll('tr.engine').length === 2")
+    assert tab.value(focused) == "runbook"
+    tab.close()
+
+
+def test_page_without_scripts_has_a_table(browser: Browser, serve: Serve, pictures: Path) -> None:
+    tab = Tab(browser)
+    tab.look(1280, 900)
+    tab.send("Emulation.setScriptExecutionDisabled", value=True)
+    tab.send("Page.navigate", url=serve(held()).url)
+    tab.wait_for("document.querySelectorAll('main table tr').length === 2")
+    tab.screenshot(pictures / "no-script-1280-light.png")
+    assert tab.value("document.querySelector('main td').textContent") == "held"
+    tab.close()
