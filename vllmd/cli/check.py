@@ -1,5 +1,6 @@
 """`vllmd check`: what is wrong with a configuration, and what it would run."""
 
+import itertools
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -77,9 +78,10 @@ def command(
         _show_problems(str(config_path), problems, as_json=False)
         _show_problems(str(config.daemon.web_config_file), web_problems, as_json=False)
         _print_text(config, engines)
-        for finding in findings:
-            for line in (f"engine {finding.engine}", *lines_of(finding)):
-                terminal.echo(line)
+        for engine, found in itertools.groupby(findings, key=lambda each: each.engine):
+            terminal.echo(terminal.style(f"doctor on {engine}", bold=True))
+            for line in (line for each in found for line in lines_of(each)):
+                terminal.echo(f"  {line}")
     if any(problem.severity is ProblemSeverity.ERROR for problem in problems + web_problems):
         sys.exit(ConfigError.exit_code)
     sys.exit(1 if any(each.severity is FindingSeverity.ERROR for each in findings) else 0)

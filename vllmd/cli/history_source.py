@@ -19,14 +19,18 @@ from vllmd.util.moments import parse_moment
 
 
 def find_events(client: ControlClient, config_path: Path, wanted: EventFilter) -> list[Event]:
-    """Ask the daemon for events; without one, read its file.
+    """Ask the daemon for events; without one, read the file of a configuration.
 
     Raises: VllmdError: neither can be had.
     """
+    return find_events_in(client, database(config_path), wanted)
+
+
+def find_events_in(client: ControlClient, path: Path, wanted: EventFilter) -> list[Event]:
+    """Ask the daemon for events; without one, read that file. Raises: as `find_events`."""
     try:
         return client.events(wanted)
     except DaemonUnreachableError as unreachable:
-        path = database(config_path)
         try:
             return read(path, wanted)
         except (sqlite3.Error, OSError) as error:

@@ -1,6 +1,7 @@
 """`vllmd init`: a first configuration, by asking the machine and, on a terminal, the person."""
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from vllmd.cli.examining import HostView, is_offline, look
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.cli.writing import write_whole
 from vllmd.config import command as commands
+from vllmd.config import paths
 from vllmd.config.load import MAX_BYTES, parse
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
 from vllmd.config.problem import InvalidConfigError
@@ -30,6 +32,7 @@ from vllmd.util.units import format_bytes
 
 UNIT = Path("/usr/lib/systemd/system/vllmd.service")
 KEPT = ".before-init"
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 @attrs.frozen
@@ -143,13 +146,17 @@ def _choose(
 def _ask_model(found: list[FoundModel]) -> str:
     for number, each in enumerate(found, 1):
         terminal.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)})")
-    said: str = click.prompt(
-        "The model: a number of these, a folder, or a name on the hub",
-        default="1" if found else None,
-    )
-    if said.isdigit() and 1 <= int(said) <= len(found):
-        return found[int(said) - 1].name
-    return said
+    listed = "a number of these, " if found else ""
+    while True:
+        said: str = click.prompt(
+            f"The model: {listed}a folder, or a name on the hub, such as Qwen/Qwen3-0.6B",
+            default="1" if found else None,
+        )
+        if said.isdigit() and 1 <= int(said) <= len(found):
+            return found[int(said) - 1].name
+        if Path(said).is_dir() or HUB_NAME.fullmatch(said):
+            return said
+        terminal.echo(f"{said!r} is neither a folder here nor a name on the hub", err=True)
 
 
 def _best(found: list[FoundModel], view: HostView) -> str:
@@ -232,7 +239,9 @@ def _next(path: Path, view: HostView) -> list[str]:
     missing = any(not built.found for built in commands.build_all(config).values())
     install = "vllmd engine install" + (" --cpu" if view.host.gpus == () else "")
     steps = [install] if missing else []
-    steps.append("vllmd doctor")
-    packaged = UNIT.exists() and path == Path("/etc/vllmd/vllmd.toml")
-    steps.append("systemctl enable --now vllmd" if packaged else f"vllmd run --config {path}")
+    usual = path == paths.CONFIG_PATH
+    given = "" if usual else f" --config {shlex.quote(str(path))}"
+    steps.append(f"vllmd doctor{given}")
+    packaged = UNIT.exists() and usual
+    steps.append("systemctl enable --now vllmd" if packaged else f"vllmd run{given}")
     return steps

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from vllmd.config.paths import engine_log, log_dir
 from vllmd.daemon import startup
 from vllmd.daemon.daemon import Daemon
 from vllmd.daemon.environment import Address, Environment
-from vllmd.demo.config import DEMO_GPUS, demo_config
+from vllmd.demo.config import DEMO_FILE, DEMO_GPUS, demo_config, write_for_commands
 from vllmd.engine.process.spawner import DirectSpawner, SocketSpawner
 from vllmd.eventlog import log
 from vllmd.eventlog.bus import EventBus
@@ -102,8 +103,15 @@ async def _run(loaded: LoadedConfig, environment: Environment, banner: bool) -> 
 def _load(config_path: Path, *, demo: bool, service: bool) -> LoadedConfig:
     if demo:
         gpus = "" if has_nvidia_gpu() else DEMO_GPUS
-        adapters = paths.state_dir(Config(), os.environ) / "demo-adapters"
-        return LoadedConfig(*load.parse(demo_config(adapters) + gpus))
+        folder = paths.state_dir(Config(), os.environ)
+        text = demo_config(folder / "demo-adapters") + gpus
+        folders = {
+            "run_dir": paths.run_dir(Config(), os.environ).absolute(),
+            "state_dir": folder.absolute(),
+            "log_dir": log_dir(Config(), os.environ).absolute(),
+        }
+        write_for_commands(text, folder / DEMO_FILE, folders)
+        return LoadedConfig(*load.parse(text))
     if service:
         return load_or_fall_back(config_path, paths.state_dir(Config(), os.environ))
     return LoadedConfig(*load.load(config_path))
@@ -130,7 +138,23 @@ def _print_banner(config: Config, address: Address) -> None:
             names += [f"and what is in {engine.lora.directory}"] if engine.lora.directory else ()
         rows.append((f"API {engine.name}", f"{engine.url}/v1  (models: {', '.join(names)})"))
         rows.append((f"log {engine.name}", str(engine_log(log_dir(config), engine.name))))
-    rows.append(("status", f"{sys.argv[0]} status --socket {address.control}"))
     width = max(len(name) for name, _ in rows)
     lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in rows)
-    terminal.echo_text(f"\nvllmd runs; Ctrl-C stops it and its engines.\n{lines}\n")
+    pasted = "\n".join(f"  {line}" for line in _to_paste(config, address))
+    terminal.echo_text(
+        f"\nvllmd runs; Ctrl-C stops it and its engines.\n{lines}\n\n"
+        f"In another terminal:\n{pasted}\n"
+    )
+
+
+def _to_paste(config: Config, address: Address) -> list[str]:
+    """Return commands that find this daemon, and its files when it has ended."""
+    file = config.path or str(paths.state_dir(config) / DEMO_FILE)
+    lines = []
+    if Path(file) != paths.CONFIG_PATH:
+        lines.append(f"export VLLMD_CONFIG={shlex.quote(os.path.abspath(file))}")
+    named = paths.named_run_dir(Path(file)) or Path(paths.default_run_dir({}))
+    if str(paths.control_socket(named)) != address.control:
+        lines.append(f"export VLLMD_SOCKET={shlex.quote(address.control)}")
+    program = shlex.quote(sys.argv[0] if "/" in sys.argv[0] else "vllmd")
+    return [*lines, f"{program} status", f"{program} ask", f"{program} why"]

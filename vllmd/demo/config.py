@@ -1,5 +1,7 @@
 """The configuration of `vllmd run --demo`."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from vllmd.demo.adapter import write_adapter
@@ -33,6 +35,25 @@ DEMO_GPUS = """
 source = "demo"
 """
 """What is added to it where there is no GPU."""
+
+
+DEMO_FILE = "demo.toml"
+"""Where commands find the demonstration's folders, below its state directory."""
+
+
+def write_for_commands(text: str, path: Path, folders: Mapping[str, Path]) -> None:
+    """Write the configuration with the folders that are used, for commands that are told of it.
+
+    `folders` are keys of [daemon].
+
+    Raises: VllmdError: it cannot be written.
+    """
+    keys = "".join(f"{key} = {json.dumps(str(path))}\n" for key, path in folders.items())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text.replace("[daemon]\n", f"[daemon]\n{keys}", 1))
+    except OSError as error:
+        raise VllmdError(f"cannot write {path}: {error.strerror}") from None
 
 
 def demo_config(folder: Path) -> str:

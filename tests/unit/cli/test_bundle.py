@@ -76,3 +76,30 @@ def test_bundle_of_a_broken_configuration_has_no_secret_either(tmp_path: Path) -
     found = contents(target)
     assert "[broken" in found["vllmd.toml"]
     assert SECRET not in str(found)
+
+
+def test_bundle_of_a_daemon_that_was_told_of_another_file_has_its_files(tmp_path: Path) -> None:
+    config, target = site(tmp_path), tmp_path / "b.tar.gz"
+    host = FakeHost()
+    host.more["config"] = str(config)
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        result = CliRunner().invoke(command, ["--socket", str(path), "-o", str(target)])
+    assert result.exit_code == 0, result.output
+    found = contents(target)
+    assert "[engines.chat]" in found["vllmd.toml"]
+    assert "logs/chat.log" in found
+    assert found["missing.txt"] == "nothing is missing\n"
+
+
+def test_bundle_says_which_files_are_not_there(tmp_path: Path) -> None:
+    target, other = tmp_path / "b.tar.gz", tmp_path / "c.tar.gz"
+    host = FakeHost()
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        given = ["--socket", str(path), "-o", str(target), "-c", str(tmp_path / "none.toml")]
+        assert CliRunner().invoke(command, given).exit_code == 0
+        host.more["config"] = None
+        assert CliRunner().invoke(command, [*given[:2], "-o", str(other)]).exit_code == 0
+    assert "vllmd.toml: " in contents(target)["missing.txt"]
+    missing = contents(other)["missing.txt"]
+    assert "vllmd.toml: the daemon runs without a file" in missing
+    assert "logs/chat.log: there is none in" in missing

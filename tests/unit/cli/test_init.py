@@ -52,7 +52,8 @@ def test_largest_model_is_taken_and_each_number_has_its_reason(tmp_path: Path) -
     text = path.read_text().splitlines()
     share = next(i for i, line in enumerate(text) if line.startswith("gpu_memory"))
     assert text[share - 1].startswith("# Of each GPU")
-    assert "next: vllmd engine install · vllmd doctor · vllmd run" in result.output
+    given = f"--config {path}"
+    assert f"next: vllmd engine install · vllmd doctor {given} · vllmd run {given}" in result.output
     assert path.stat().st_mode & 0o777 == 0o644
 
 
@@ -156,3 +157,19 @@ def test_host_without_a_gpu_is_served_from_the_cpu(
     assert engine.env["VLLM_CPU_KVCACHE_SPACE"] == "4"
     assert engine.gpu_memory_utilization is None
     assert "vllmd engine install --cpu" in result.output
+
+
+def test_answer_that_is_no_model_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = iter(["nonsense", "Qwen/Qwen3-0.6B"])
+    asked: list[str] = []
+
+    def prompt(text: str, **_: object) -> str:
+        asked.append(text)
+        return next(said)
+
+    monkeypatch.setattr("click.prompt", prompt)
+    assert init._ask_model([]) == "Qwen/Qwen3-0.6B"
+    assert "number" not in asked[0]
+    assert "'nonsense' is neither a folder here nor a name on the hub" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from vllmd.cli import run
+from vllmd.config.load import load
 from vllmd.config.problem import InvalidConfigError
 from vllmd.daemon.environment import Address
 from vllmd.events.daemon import ConfigRefused
@@ -40,15 +41,19 @@ def test_load_as_a_service_comes_up_with_a_broken_file(
     assert logs[0]["event"] == ConfigRefused.name
 
 
-def test_banner_says_where_to_look(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_banner_says_where_to_look(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = run._load(Path("none"), demo=True, service=False).config
+    monkeypatch.setattr("sys.argv", ["/a b/vllmd"])
     run._print_banner(config, Address("http://127.0.0.1:9840", "/run/c.sock"))
     shown = capsys.readouterr().out
     for words in (
         "http://127.0.0.1:9840/metrics",
         "http://127.0.0.1:8000/v1",
         f"tiny, sql, and what is in {tmp_path}/state/demo-adapters/watched",
-        "--socket /run/c.sock",
+        f"export VLLMD_CONFIG={tmp_path}/state/demo.toml\n  export VLLMD_SOCKET=/run/c.sock\n",
+        "  '/a b/vllmd' status\n",
         "demo.log",
     ):
         assert words in shown
@@ -65,3 +70,16 @@ def test_run_with_a_web_configuration_that_cannot_be_used_ends_in_the_foreground
     result = CliRunner().invoke(run.command, ["--config", str(path), *options])
     assert isinstance(result.exception, InvalidConfigError)
     assert f"{web}: error: cannot be read: No such file" in str(result.exception)
+
+
+def test_banner_of_a_demo_has_commands_that_find_it_and_its_files(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run._load(Path("none"), demo=True, service=False).config
+    written = tmp_path / "state" / "demo.toml"
+    folders = load(written)[0].daemon
+    assert folders.state_dir == f"{tmp_path}/state"
+    run._print_banner(config, Address("http://127.0.0.1:9840", f"{folders.run_dir}/control.sock"))
+    shown = capsys.readouterr().out
+    assert f"export VLLMD_CONFIG={written}\n" in shown
+    assert "VLLMD_SOCKET" not in shown
