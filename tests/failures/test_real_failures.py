@@ -136,7 +136,7 @@ def _(case: Case) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(full)], check=True)
 
 
-@broken("the model may not be read", "permission_denied")
+@broken("the model may not be read", "permission_denied", "model_not_found")
 def _(case: Case) -> None:
     for folder in (case.folder.parent, case.folder, case.model):
         folder.chmod(0o755)

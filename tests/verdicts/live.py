@@ -75,17 +75,18 @@ def pieces(text: bytes, draw: random.Random) -> Iterator[bytes]:
 def seen_live(case: Case, folder: Path) -> Seen:
     """Return what the daemon says of a case; its log is in an empty folder.
 
-    By its name it is drawn whether the log fits what is read at the end, a flood pushed the most of
-    it out, or another daemon goes on after a piece of the output.
+    By its name it is drawn whether the log fits what is read at the end or a flood pushed the most
+    of it out, and whether another daemon goes on after a piece of the output.
     """
     log = folder / "chat.log"
     log.write_bytes(BEFORE)
     log.with_suffix(".json").unlink(missing_ok=True)
     begin, daemon, normaliser = end_of(str(log)), Daemon(log), Normaliser()
+    daemon.look(loading=False)
     daemon.errors.begin(begin)
     draw = random.Random(zlib.crc32(case.name.encode()))
     last_bytes, restarted = draw.choice(
-        ((LAST_BYTES, False), (FEW_BYTES, False), (LAST_BYTES, True))
+        ((LAST_BYTES, False), (FEW_BYTES, False), (LAST_BYTES, True), (FEW_BYTES, True))
     )
     text = "".join(f"{line}\n" for line in case.lines).encode()
     loading = case.failure.phase is not Phase.SERVING

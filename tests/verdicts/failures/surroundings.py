@@ -180,7 +180,7 @@ FAILURES = (
         "too-many-files-in-a-loop",
         Phase.SERVING,
         Who.API,
-        "limit_reached killed",
+        "limit_reached",
         None,
         "",
         "Python: asyncio/selector_events.py, then a probe that gets no answer",

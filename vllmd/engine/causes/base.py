@@ -155,8 +155,8 @@ class Cause:
     """Whether it can only end a start."""
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
-    refines: str | None = None
-    """The cause that this one is the reason of, if a warning before it says so."""
+    refines: frozenset[str] = frozenset()
+    """The causes that this one is the reason of, if a warning before them says so."""
     hint: str | None = None
     answered: str | None = None
     """What an error says that shows that it is not the reason, whatever a warning said before."""

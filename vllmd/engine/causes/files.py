@@ -165,6 +165,21 @@ CAUSES = (
         unless=r"zmq\.error\.Again",
     ),
     Cause(
+        name="limit_reached",
+        kind=Kind.TRANSIENT,
+        rank=Rank.END,
+        explanation=(
+            "The engine had as many files and connections open as it may, and took no new one "
+            "until it was ended."
+        ),
+        advice=(
+            "Raise the limit (LimitNOFILE= of the unit; docker: --ulimit nofile), or look who "
+            "opens so many connections ('ss -tnp')."
+        ),
+        refines=frozenset({"killed", "stalled"}),
+        hint=r"socket\.accept\(\) out of system resource",
+    ),
+    Cause(
         name="compile_cache",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,

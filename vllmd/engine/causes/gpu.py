@@ -51,7 +51,7 @@ CAUSES = (
             r"|GPU requires reset": "CUDA, NVML",
             r"over nvlink or a hardware error": "CUDA: cudaErrorContained",
         },
-        refines="cuda_error",
+        refines=frozenset({"cuda_error"}),
         hint=_XID,
         marks=_LASTING,
     ),

@@ -16,9 +16,12 @@ _NO_ANSWER = (
 def _model(found: Found) -> Told:
     name = re.search(r"(?:^|: |')([\w.-]+/[\w.-]+)'? is not a local folder", found.whole)
     folder = re.search(r"'(/[^']+)'", found.whole)
-    if folder and "Repo id must be" in found.whole:
+    if folder and re.search(r"Repo id must be|Invalid repository ID", found.whole):
         return Told(
-            f"There is no folder {folder[1]} that the engine's user can see: correct model."
+            f"Look at 'ls -la {folder[1]}' as the engine's user: correct model in the "
+            "configuration, or the folder's rights.",
+            "The model's folder is not there, has no config.json, or the engine's user may not "
+            "read it.",
         )
     if name is None:
         return Told()
@@ -114,7 +117,7 @@ CAUSES = (
                 "requests, httpx, urllib3 under huggingface_hub",
             ),
         ),
-        refines="model_not_found",
+        refines=frozenset({"model_not_found"}),
         hint=rf"{_NO_ANSWER}|name resolution|\b(?:429|5\d\d) (?:Client|Server) Error",
         answered=r"(?:Repository|Revision) ?Not ?Found|\b401 Client Error",
         unless=(

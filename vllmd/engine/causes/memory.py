@@ -198,7 +198,7 @@ CAUSES = (
             r"Cuda failure \d+ 'out of memory'": "NCCL: src/include/checks.h",
             r"Error 2: out of memory": "torch: c10/cuda/CUDAFunctions.cpp",
         },
-        refines="nccl_failure",
+        refines=frozenset({"nccl_failure"}),
         hint=r"out of memory",
         told=_ran_out,
     ),
@@ -223,7 +223,7 @@ CAUSES = (
                 "NCCL: src/misc/shmutils.cc"
             ),
         },
-        refines="nccl_failure",
+        refines=frozenset({"nccl_failure"}),
         hint=r"/dev/shm",
         frames=(
             Frame(

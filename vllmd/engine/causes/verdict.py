@@ -40,16 +40,26 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     reading = facts.reading
     for cause in causes:
         if cause.rank == Rank.SEEN and cause.marked(facts):
-            return cause.diagnosis(facts, None)
+            return _refined(causes, facts, cause.diagnosis(facts, None))
     best = _best(causes, facts)
     if best is None:
-        return _end(causes, facts)
+        return _refined(causes, facts, _end(causes, facts))
     for cause in causes:
-        if cause.refines == best[0].name and (line := cause.hinted(reading)) is not None:
+        if best[0].name in cause.refines and (line := cause.hinted(reading)) is not None:
             return cause.diagnosis(facts, None, evidence=(line, best[1].line if best[1] else line))
     of_nccl = best[0].name == "nccl_failure"
     warned = [entry.text for entry in reading.hints if of_nccl and entry.place == "NCCL"]
     return best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
+
+
+def _refined(causes: Sequence[Cause], facts: Facts, ended: Diagnosis | None) -> Diagnosis | None:
+    """Return why it came to such an end, if what was printed before says so."""
+    for cause in causes:
+        if ended is None or ended.cause not in cause.refines:
+            continue
+        if (line := cause.hinted(facts.reading)) is not None:
+            return cause.diagnosis(facts, None, evidence=(line, *ended.evidence))
+    return ended
 
 
 def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:

@@ -85,6 +85,7 @@ _RAW_FATAL = re.compile(
     r"|(?:vllm\.\S*\.)?EngineDeadError"
     r"|(?:vllm\.\S*\.)?(?:Async|MQ)EngineDeadError)"
 )
+_NO_MORE = "socket.accept() out of system resource"
 _HINT = re.compile(r"NVRM: Xid|, retrying \d+ of \d+|thrown while requesting (?:HEAD|GET)")
 """What the kernel says of a GPU; a request to the hub that failed, before it is asked again."""
 LINE_CHARS = 4000
@@ -211,7 +212,7 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> Reading:
         signs=tuple(signs),
         ready=ready,
         phase=Phase.SERVING if ready and said is None else phase_by_lines(entries, end),
-        hints=tuple(filter(_hints, entries)),
+        hints=(*filter(_hints, entries), *_no_more(entries)),
     )
 
 
@@ -230,6 +231,16 @@ def _hints(entry: Entry) -> bool:
     if entry.place == "NCCL":
         return _NCCL.search(entry.text) is not None
     return _HINT.search(entry.text[:LINE_CHARS]) is not None
+
+
+def _no_more(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """Yield the last words of an engine that takes no connection any more, for want of files."""
+    for entry in reversed(entries):
+        if _NO_MORE in entry.text[:LINE_CHARS] and not entry.quiet:
+            yield entry
+            return
+        if entry.quiet and _BUSY.search(entry.text):
+            return
 
 
 def _at_work(sign: Sign) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.engine.output.first_errors import FirstErrors
+from vllmd.engine.output.first_errors import FirstErrors, Kept
 from vllmd.engine.process.shim_client import ask
 from vllmd.errors import ShimError
 from vllmd.logs.compress import Compressor
@@ -71,8 +71,10 @@ class EngineOutput:
         self._errors = errors
         self._listeners = listeners
         self._counts = LevelCounts()
-        self._reader = LogReader(self._log, self._memory.read(_position) or end_of(self._log))
-        self._told = self._reader.position
+        remembered = self._memory.read(_remembered)
+        position, self._kept_before = remembered or (end_of(self._log), None)
+        self._reader = LogReader(self._log, position)
+        self._told = position if remembered else None
         self._told_rotation: object = None
         self._status: Message = {}
         self._compressor = Compressor(self._log)
@@ -85,6 +87,9 @@ class EngineOutput:
             self._look()
 
     def _look(self) -> None:
+        if self._kept_before is not None:
+            self._errors.keep_again(self._kept_before, self._read_at)
+            self._kept_before = None
         for _ in range(BLOCKS_AT_ONCE):
             try:
                 block = self._reader.read(BLOCK_BYTES)
@@ -103,6 +108,16 @@ class EngineOutput:
         if self._reader.position != self._told:
             self._remember()
         self._used_bytes = logfiles.used_bytes(self._log)
+
+    def _read_at(self, position: Position, size: int) -> bytes:
+        reader = LogReader(self._log, position)
+        try:
+            block = reader.read(size)
+        except PermissionError:
+            return b""
+        finally:
+            reader.close()
+        return block if reader.position.number == position.number else b""
 
     def compress(self) -> str | None:
         """Compress what was rotated; returns what is in the way, if something is."""
@@ -180,10 +195,34 @@ class EngineOutput:
 
     def _remember(self) -> None:
         position = self._reader.position
-        self._memory.save(attrs.asdict(position))
+        self._memory.save({**attrs.asdict(position), "kept": _written(self._errors.kept())})
         if self._memory.problem is None:
             self._told = position
 
 
 def _position(record: Mapping[str, Any]) -> Position:
     return Position(int(record["number"]), int(record["offset"]))
+
+
+def _written(kept: Kept) -> dict[str, Any]:
+    return {
+        "windows": [[*attrs.astuple(first), *attrs.astuple(last)] for first, last in kept.windows],
+        "hints": [attrs.astuple(at) for at in kept.hints],
+        "ready_at": attrs.astuple(kept.ready_at) if kept.ready_at else None,
+        "over": kept.over,
+    }
+
+
+def _remembered(record: Mapping[str, Any]) -> tuple[Position, Kept | None]:
+    """Return where the daemon before was, and what it had kept; older ones do not say that."""
+    said = record.get("kept")
+    if not said:
+        return _position(record), None
+    windows = [[int(number) for number in each] for each in said["windows"]]
+    kept = Kept(
+        tuple((Position(*each[:2]), Position(*each[2:])) for each in windows),
+        tuple(Position(*map(int, at)) for at in said["hints"]),
+        Position(*map(int, said["ready_at"])) if said["ready_at"] else None,
+        bool(said["over"]),
+    )
+    return _position(record), kept

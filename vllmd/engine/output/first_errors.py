@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 import attrs
@@ -50,7 +50,24 @@ LINE_BYTES = 16 * 1024
 
 FIRST_LINES, LAST_LINES = 2 * WINDOW_LINES, (WINDOWS + 1) * WINDOW_LINES
 """Of a block in which no line says that the engine ends, more would be forgotten at its end."""
+_TRACEBACK = milestones.TRACEBACK.encode()
 _FATAL = tuple(map(str.encode, milestones.FATAL))
+
+
+@attrs.frozen
+class Kept:
+    """Where in the log what is kept of it is, for the next daemon.
+
+    `windows` and `hints` are the positions of the first and the last line of each.
+    """
+
+    windows: tuple[tuple[Position, Position], ...] = ()
+    hints: tuple[Position, ...] = ()
+    ready_at: Position | None = None
+    over: bool = False
+    """Whether the last window is that of the end."""
+
+
 Placed = tuple[int, bytes]
 """A line with its end, and the offset in its file at which it begins."""
 
@@ -72,6 +89,11 @@ class _Window:
             self.lines.append((Position(number, offset), _text(line)))
             self.size += min(len(line), LINE_BYTES)
         return len(lines)
+
+    def take_all(self, lines: Sequence[Placed], number: int) -> None:
+        """Take lines that were in such a window before."""
+        self.lines += [(Position(number, offset), _text(line)) for offset, line in lines]
+        self.size += sum(min(len(line), LINE_BYTES) for _, line in lines)
 
     @property
     def full(self) -> bool:
@@ -120,6 +142,35 @@ class FirstErrors:
                 self._hints.extend((Position(at.number, o), _text(line)) for o, line in hints)
             self._collect(lines, block, at.number)
 
+    def kept(self) -> Kept:
+        """Return where what is kept is."""
+        windows = [list(window.lines) for window in list(self._windows)]
+        return Kept(
+            tuple((lines[0][0], lines[-1][0]) for lines in windows if lines),
+            tuple(at for at, _ in list(self._hints)),
+            self._ready_at,
+            self._over,
+        )
+
+    def keep_again(self, kept: Kept, read: Callable[[Position, int], bytes]) -> None:
+        """Keep what the daemon before had kept of a run that goes on.
+
+        `read` returns so many bytes of the log, or as many as the file at a position has.
+        """
+        if self._windows or (kept.windows and kept.windows[0][0] < self._since):
+            return  # of the run before
+        self._ready_at = kept.ready_at
+        for at in kept.hints:
+            line = read(at, LINE_BYTES).partition(b"\n")[0]
+            self._hints.append((at, _text(line)))
+        for count, (first, last) in enumerate(kept.windows, 1):
+            self._over = kept.over and count == len(kept.windows)
+            window = _Window(FATAL_LINES, FATAL_BYTES) if self._over else _Window()
+            to = last.offset if last.number == first.number else first.offset + window.max_bytes
+            lines = _placed(read(first, to - first.offset + LINE_BYTES), first.offset)
+            window.take_all([each for each in lines if each[0] <= to], first.number)
+            self._windows.append(window)
+
     def _is_open(self) -> bool:
         return bool(self._windows) and not self._windows[-1].full
 
@@ -147,6 +198,8 @@ class FirstErrors:
             start = next((i for i in range(index, len(lines)) if _is_error(lines[i][1])), None)
             if start is None:
                 return
+            if start > index and _TRACEBACK in lines[start][1]:
+                start -= 1  # what is said of it, maybe behind another level of what keeps the log
             if len(self._windows) > WINDOWS:
                 del self._windows[1]
             self._windows.append(_Window())

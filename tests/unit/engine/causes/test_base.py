@@ -9,7 +9,10 @@ CAUSE = Cause(
     rank=Rank.STATED,
     signs={"broke [0-9]+": "a file"},
     unless="by intent",
-    frames=(Frame("loader.py:load$", "^KeyError", "a file"),),
+    frames=(
+        Frame("loader.py:load$", "^KeyError", "a file"),
+        Frame("checks.py:check$", "^TypeError", "a file", raised=True),
+    ),
     said={"shutdown asked": "a file"},
 )
 LINE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] ValueError: broke 7"
@@ -35,6 +38,13 @@ def test_found_knows_an_exception_by_where_it_was_raised() -> None:
     assert found_in(*lines, "KeyError: 'w'") == "KeyError: 'w'"
     lines[1] = '  File "x/other.py", line 3, in load'
     assert found_in(*lines, "KeyError: 'w'") is None
+
+
+def test_found_knows_what_a_file_raises_itself_from_what_it_calls() -> None:
+    lines = ["Traceback (most recent call last):", '  File "x/checks.py", line 3, in check']
+    assert found_in(*lines, "TypeError: no") == "TypeError: no"
+    called = '  File "x/other.py", line 5, in read'
+    assert found_in(*lines, called, "TypeError: no") is None
 
 
 def test_announced_finds_a_line_of_any_level() -> None:

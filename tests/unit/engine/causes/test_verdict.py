@@ -378,3 +378,15 @@ def test_few_signs_have_the_root_wherever_it_is() -> None:
     chosen = few(reading.signs, reading.root)
     assert reading.root in chosen
     assert len(chosen) == MOST_SIGNS
+
+
+def test_choose_takes_connections_that_were_refused_to_the_end_for_the_reason_of_a_kill() -> None:
+    full = API + "[base_events.py:1821] socket.accept() out of system resource"
+    served = 'INFO:     192.0.2.9:4 - "POST /v1/completions HTTP/1.1" 200 OK'
+    assert cause_of("SIGKILL", UP, full) == "limit_reached"
+    assert cause_of("SIGKILL", UP, full, served) == "killed"
+    facts = Facts("SIGKILL", (UP, full), {"stalled": "no engine step"})
+    found = choose(CAUSES, facts)
+    assert found is not None
+    assert (found.cause, found.kind) == ("limit_reached", Kind.TRANSIENT)
+    assert found.evidence[-1] == "no engine step"

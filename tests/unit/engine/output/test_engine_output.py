@@ -145,3 +145,46 @@ def test_first_errors_of_the_run_before_that_are_read_late_are_not_of_this_one(
     place.prints(INFO + ERROR)
     output.look()
     assert place.errors.before([]) == [ERROR[:-1].decode()]
+
+
+def test_daemon_that_goes_on_in_the_middle_of_an_end_knows_what_the_one_before_had_kept(
+    place: Place,
+) -> None:
+    fatal = ERROR.replace(b"boom", b"EngineCore encountered a fatal error.")
+    ready = b"INFO:     Application startup complete.\n"
+    first = place.follow()
+    first.look()
+    place.prints(INFO + ready + ERROR + fatal)
+    first.look()
+    first.close()
+    place.errors = FirstErrors()
+    place.prints(INFO * 3)
+    second = place.follow()
+    second.look()
+    last = [INFO[:-1].decode()] * 3
+    printed = [line.decode() for line in (ready + ERROR + fatal).splitlines()]
+    assert place.errors.before([]) == [*printed, *last]
+
+
+def test_daemon_keeps_nothing_again_of_a_run_that_is_over(place: Place) -> None:
+    first = place.follow()
+    first.look()
+    place.prints(ERROR)
+    first.look()
+    first.close()
+    place.errors = FirstErrors()
+    second = place.follow()
+    place.errors.begin(Position(1, place.log.stat().st_size))
+    second.look()
+    assert place.errors.before([]) == []
+
+
+def test_output_that_was_never_looked_at_is_followed_from_where_its_first_daemon_began(
+    place: Place,
+) -> None:
+    first = place.follow()
+    first.look()
+    first.close()
+    place.prints(ERROR)
+    place.follow().look()
+    assert place.heard == [ERROR[:-1]]
