@@ -6,12 +6,15 @@ The pictures are in `build/page`, for a person to look at.
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.helpers.axe import violations
 from tests.helpers.browser import Browser, Tab
+from tests.helpers.make import gpu_figures
 from tests.helpers.status_scenes import SCENES, Scene, all_well, hang, held, no_gpu, ready
 from tests.page.conftest import Served
+from vllmd.engine.doubts import Doubt
 
 Serve = Callable[[Scene], Served]
 VIEWS = [(1280, 900, False), (1280, 900, True), (390, 844, True), (390, 844, False)]
@@ -56,6 +59,26 @@ def test_checks_find_what_is_wrong(browser: Browser, serve: Serve, axe: str) -> 
     found = " ".join(tab.problems())
     for directive in ("style-src", "script-src", "connect-src"):
         assert directive in found
+    tab.close()
+
+
+def test_page_shows_hostile_text_as_text(browser: Browser, serve: Serve) -> None:
+    hostile = "</script><img src=x onerror='window.ran = 1'><script>window.ran = 1</script>"
+    engine = ready(hostile, model=hostile, problem=hostile, command_changed=True)
+    listed = [{"name": hostile, "source": "file", "condition": "failed"}]
+    adapters = [{"engine": hostile, "adapters": listed}]
+    doubts = {hostile: [Doubt(hostile, "error", hostile, hostile, (hostile,))]}
+    (failed,) = held().engines
+    (device,) = held().gpus.devices
+    gpus = gpu_figures(attrs.evolve(device, lost=hostile))
+    scene = Scene([engine, failed], gpus, adapters=adapters, doubts=doubts)
+    tab = opened(browser, serve(scene).url)
+    assert tab.value("document.querySelectorAll('img').length") == 0
+    assert tab.value("document.querySelectorAll('script').length") == 2
+    assert tab.value("window.ran === undefined")
+    assert hostile in tab.value("document.querySelector('tr.engine').textContent")
+    assert hostile in tab.value("document.querySelector('.gpus').textContent")
+    assert tab.problems() == []
     tab.close()
 
 

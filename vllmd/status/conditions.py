@@ -229,9 +229,10 @@ def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
 
 
 def _wont_fit(document: Document) -> Iterator[Found]:
+    waiting = {engine["name"] for engine in document["engines"] if engine["awaited_memory"]}
     for gpu in document["gpus"]:
         for name, margin in gpu["restart_margin_bytes"].items():
-            if margin < 0:
+            if margin < 0 and name not in waiting:
                 missing = format_bytes(-margin)
                 text = f"{name} would not start again on GPU {gpu['gpu']}: {missing} too few"
                 yield Found(text, name, gpu["gpu"])

@@ -9,6 +9,8 @@ import attrs
 from vllmd.scrape.derived import RULES
 from vllmd.scrape.families import Family
 
+MOST = 1e15
+"""More than an engine counts in its life; JSON has no infinity, and arithmetic would make one."""
 _LE = re.compile(rb'[{,]le="([^"]*)"')
 
 
@@ -96,7 +98,14 @@ def _family(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Family | N
 
 def _values(there: Mapping[bytes, Family], names: Iterable[bytes]) -> list[float]:
     family = _family(there, names)
-    return [float(s[s.rindex(b" ") + 1 :]) for s in family.samples] if family else []
+    values = map(_value, family.samples) if family else ()
+    return [value for value in values if value is not None]
+
+
+def _value(sample: bytes) -> float | None:
+    """Return a sample's value; None for what is no count: not a number, below 0, beyond measure."""
+    value = float(sample[sample.rindex(b" ") + 1 :])
+    return value if 0 <= value <= MOST else None
 
 
 def _sum(there: Mapping[bytes, Family], names: Iterable[bytes]) -> float | None:
@@ -109,8 +118,8 @@ def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Histogr
     family = _family(there, names)
     counts: dict[bytes, float] = {}
     for sample in family.samples if family else ():
-        if (bound := _LE.search(sample)) is not None:
-            value = float(sample[sample.rindex(b" ") + 1 :])
+        bound, value = _LE.search(sample), _value(sample)
+        if bound is not None and value is not None:
             counts[bound[1]] = counts.get(bound[1], 0.0) + value
     if not counts:
         return None

@@ -54,7 +54,9 @@ def test_empty_file_lets_everybody_in(tmp_path: Path) -> None:
     assert client.get("/metrics").text == "the page\n"
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/runbooks/", "/-/healthy", "/ready/chat", "/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/status.json", "/runbooks/", "/-/healthy", "/ready/chat", "/x"]
+)
 def test_users_are_asked_for_on_every_page(tmp_path: Path, path: str) -> None:
     client = client_for(write(tmp_path, USERS))
     none = client.get(path)
@@ -77,7 +79,15 @@ def test_open_readiness_leaves_only_the_checks_open(tmp_path: Path) -> None:
     client = client_for(write(tmp_path, USERS), open_readiness=True)
     for path in ("/-/healthy", "/-/ready", "/ready/chat"):
         assert client.get(path).status_code == 200, path
-    for path in ("/", "/metrics", "/runbooks/", "/ready/chat/more", "/-/healthy/x", "/-/other"):
+    for path in (
+        "/",
+        "/metrics",
+        "/status.json",
+        "/runbooks/",
+        "/ready/chat/more",
+        "/-/healthy/x",
+        "/-/other",
+    ):
         assert client.get(path).status_code == 401, path
 
 
@@ -188,4 +198,7 @@ def test_login_is_read_from_the_header(header: str, login: tuple[str, bytes] | N
 
 def test_readiness_is_the_three_checks_and_nothing_else() -> None:
     assert all(is_readiness(path) for path in ("/-/healthy", "/-/ready", "/ready/a"))
-    assert not any(is_readiness(path) for path in ("/", "/metrics", "/-/", "/ready", "/ready/a/b"))
+    assert not any(
+        is_readiness(path)
+        for path in ("/", "/metrics", "/status.json", "/-/", "/ready", "/ready/a/b")
+    )

@@ -194,6 +194,11 @@ def test_gpus_that_were_let_go_of_are_not_lost() -> None:
     assert scene.service().document()["conditions"] == []
 
 
+def test_engine_that_waits_for_memory_is_not_told_twice() -> None:
+    found = SCENES["eight-gpus"]().service().document()["conditions"]
+    assert [c["alert"] for c in found if c["engine"] == "embed"] == ["VllmdEngineAwaitsMemory"]
+
+
 def test_worst_comes_first() -> None:
     found = SCENES["eight-gpus"]().service().document()["conditions"]
     order = [each["severity"] for each in found]

@@ -48,6 +48,19 @@ vllm:time_to_first_token_seconds_count{engine="1"} 5
     assert (load.waiting, load.itl, load.generated_tokens) == (None, None, None)
 
 
+@pytest.mark.parametrize("value", [b"NaN", b"+Inf", b"-1", b"1e300"])
+def test_read_load_takes_what_is_no_count_for_absent(value: bytes) -> None:
+    page = b"""# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0"} %s
+# TYPE vllm:kv_cache_usage_perc gauge
+vllm:kv_cache_usage_perc{engine="0"} %s
+# TYPE vllm:inter_token_latency_seconds histogram
+vllm:inter_token_latency_seconds_bucket{engine="0",le="1.0"} %s
+""" % (value, value, value)
+    load = read_load(parse_page(page, "chat").families)
+    assert (load.running, load.kv_cache_usage, load.itl) == (None, None, None)
+
+
 def test_quantile_is_linear_within_a_bucket_as_in_prometheus() -> None:
     assert histogram(0, 100, 100).quantile(0.95) == pytest.approx(0.1 + 0.9 * 0.95)
     assert histogram(100, 100, 100).quantile(0.5) == pytest.approx(0.05)

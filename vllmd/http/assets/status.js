@@ -227,7 +227,9 @@ function ownerOf(part) {
 }
 
 function partsOf(owners) {
-  const free = (owner) => owner === "free" ? 1 : 0;
+  const names = shown.engines.map((e) => e.name);
+  const place = ({ owner, engine }) => owner === "free" ? 3 : owner === "reserved" ? 2
+    : engine === null ? 1 : (names.indexOf(engine) - names.length) / (names.length + 1);
   const reserved = { owner: "reserved", engine: null, bytes: 0 }, parts = [];
   for (const part of owners) {
     if (part.owner === "reserved" || part.owner === "unattributed") {
@@ -235,7 +237,7 @@ function partsOf(owners) {
     } else { parts.push(part); }
   }
   if (reserved.bytes) { parts.push(reserved); }
-  return parts.sort((a, b) => free(a.owner) - free(b.owner));
+  return parts.sort((a, b) => place(a) - place(b));
 }
 
 function gpu(device) {
