@@ -3,22 +3,12 @@
 import sys
 from pathlib import Path
 
-from click.shell_completion import get_completion_class
-
-from vllmd.cli.main import cli
-
-FILES = {"bash": "vllmd", "zsh": "_vllmd", "fish": "vllmd.fish"}
-"""The name of the file, as each shell looks for it."""
+from vllmd.cli.completion import FILES, script
 
 
 def scripts() -> dict[str, str]:
     """Return each shell's script, by the name of its file."""
-    made = {}
-    for shell, name in FILES.items():
-        kind = get_completion_class(shell)
-        assert kind is not None
-        made[name] = kind(cli, {}, "vllmd", "_VLLMD_COMPLETE").source()
-    return made
+    return {name: script(shell) for shell, name in FILES.items()}
 
 
 def main(folder: Path) -> None:

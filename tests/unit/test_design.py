@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "daemon": "root events util shim collectors config eventlog history logs engine gpu lora "
     "notify scrape status cost doctor http control traces",
     "cli": "root events util shim bundle config eventlog monitoring history importing "
-    "installing logs engine gpu notify doctor http control demo daemon",
+    "installing logs engine gpu notify cost doctor http control demo daemon",
     "__main__": "cli",
 }
 """From the ground up: who may import whom; docs/architecture.md has the same table.

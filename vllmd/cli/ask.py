@@ -11,7 +11,7 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.asking import AskError, EngineApi, TimedAnswer
-from vllmd.cli.options import complete_engine, json_option, socket_option
+from vllmd.cli.options import complete_engine, complete_model, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.config import credentials
 from vllmd.control.client import ControlClient
@@ -27,7 +27,12 @@ Keys = Callable[[str], str | None]
 
 @click.command()
 @click.argument("prompt", required=False)
-@click.option("-m", "--model", help="The base model or an adapter; the base model by default.")
+@click.option(
+    "-m",
+    "--model",
+    shell_complete=complete_model,
+    help="The base model or an adapter; the base model by default.",
+)
 @click.option("-e", "--engine", shell_complete=complete_engine, help="Only this engine.")
 @click.option("-a", "--all", "every", is_flag=True, help="The base model and every adapter.")
 @click.option(
@@ -134,7 +139,11 @@ def _ask_all(
         for result in _ask_each(each, keys, prompt, max_tokens, timeout_s)
     ]
     if as_json:
-        terminal.echo_json([_to_json(*result) for result in results], indent=2)
+        listed = [
+            _to_json(engine, model and model.partition(", ")[0], answer, error)
+            for engine, model, answer, error in results
+        ]
+        terminal.echo_json(listed, indent=2)
     else:
         rows = [
             [engine, model or "-", _figures(answer) if answer else f"FAILED: {error}"]
@@ -156,15 +165,16 @@ def _ask_each(
     api = EngineApi(engine["url"], keys(engine["name"]), timeout_s)
     try:
         _refuse_unready(engine)
-        models = api.models()
+        models = api.named_models()
     except VllmdError as error:
         yield engine["name"], None, None, str(error)
         return
-    for model in models:
+    for names in models:
+        shown = ", ".join(names)
         try:
-            yield engine["name"], model, api.ask(model, prompt, max_tokens, lambda _: None), None
+            yield engine["name"], shown, api.ask(names[0], prompt, max_tokens, lambda _: None), None
         except AskError as error:
-            yield engine["name"], model, None, str(error)
+            yield engine["name"], shown, None, str(error)
 
 
 def _refuse_unready(engine: dict[str, Any]) -> None:

@@ -57,6 +57,21 @@ class EngineApi:
             body = parse_json(connection.send("GET", "/v1/models").read())
         return [str(model["id"]) for model in body["data"]]
 
+    def named_models(self) -> list[tuple[str, ...]]:
+        """Return the same, with all names of a base model together.
+
+        Raises: AskError. Source: vLLM: each name has an entry with the model's path as `root`; an
+        adapter has a `parent`.
+        """
+        with _Connection(self) as connection:
+            body = parse_json(connection.send("GET", "/v1/models").read())
+        found: dict[tuple[str, str], list[str]] = {}
+        for model in body["data"]:
+            name, parent = str(model["id"]), model.get("parent")
+            own = ("adapter", name) if parent else ("base", str(model.get("root") or name))
+            found.setdefault(own, []).append(name)
+        return [tuple(names) for names in found.values()]
+
     def ask(
         self, model: str, prompt: str, max_tokens: int, show: Callable[[str], None]
     ) -> TimedAnswer:

@@ -17,6 +17,13 @@ from vllmd.util.units import format_duration
 HEADER = ["ENGINE", "DID", "TIME", "GPU HOURS", "ENERGY", "COST"]
 
 
+def _complete_api(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Name the APIs whose public price is known."""
+    from vllmd.cost.api_prices import KNOWN
+
+    return [name for name in KNOWN if name.startswith(incomplete)]
+
+
 @click.command()
 @click.argument("engine", required=False, shell_complete=complete_engine)
 @click.option(
@@ -31,6 +38,7 @@ HEADER = ["ENGINE", "DID", "TIME", "GPU HOURS", "ENERGY", "COST"]
     "--compare",
     multiple=True,
     metavar="API",
+    shell_complete=_complete_api,
     help="What this API would have asked for the same tokens; may be given more than once.",
 )
 @socket_option

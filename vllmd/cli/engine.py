@@ -58,6 +58,12 @@ def complete_installed(ctx: click.Context, _param: click.Parameter, incomplete: 
 installed_argument = click.argument("name", shell_complete=complete_installed)
 
 
+def _complete_version(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Name the version that vllmd is tested with, and those that are here: they may be renewed."""
+    here = [name.partition("+")[0] for name in complete_installed(ctx, param, incomplete)]
+    return list(dict.fromkeys(v for v in (VERSION, *here) if v.startswith(incomplete)))
+
+
 @click.group()
 def command() -> None:
     """Install vLLM beside vllmd, version by version, and choose which one serves.
@@ -67,7 +73,7 @@ def command() -> None:
 
 
 @command.command("install")
-@click.argument("version", default=VERSION)
+@click.argument("version", default=VERSION, shell_complete=_complete_version)
 @click.option("--cpu", "build", flag_value="cpu", help="The build for the CPU.")
 @click.option("--cuda", "build", flag_value="cuda", help="The build for CUDA, seen or not.")
 @click.option(

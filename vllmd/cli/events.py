@@ -1,6 +1,8 @@
 """`vllmd events`: what happened, oldest first."""
 
+import importlib
 import json
+import pkgutil
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,6 +12,7 @@ from typing import Any
 import attrs
 import click
 
+from vllmd import events
 from vllmd.cli import terminal
 from vllmd.cli.history_source import LevelType, MomentType, find_events
 from vllmd.cli.options import (
@@ -22,10 +25,19 @@ from vllmd.cli.options import (
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
 from vllmd.eventlog.bus import Event
+from vllmd.events.base import TypedEvent
 from vllmd.history.reading import LEVELS, EventFilter
 
 FOLLOW_POLL_S = 0.5
 _COLOURS = {"warning": "yellow", "error": "red"}
+
+
+def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Name the events that there are."""
+    for module in pkgutil.iter_modules(events.__path__, f"{events.__name__}."):
+        importlib.import_module(module.name)
+    names = {kind.name for kind in TypedEvent.__subclasses__()}
+    return sorted(name for name in names if name and name.startswith(incomplete))
 
 
 @click.command()
@@ -42,7 +54,11 @@ _COLOURS = {"warning": "yellow", "error": "red"}
 @click.option("--until", type=MomentType(), default=None, help="Up to then.")
 @click.option("--level", type=LevelType(LEVELS), help="This level and above.")
 @click.option(
-    "--name", "names", multiple=True, help="Only events of that name; 'engine.*' is a pattern."
+    "--name",
+    "names",
+    multiple=True,
+    shell_complete=_complete_name,
+    help="Only events of that name; 'engine.*' is a pattern.",
 )
 @click.option(
     "-n",

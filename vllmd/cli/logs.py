@@ -47,6 +47,11 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
     return [*complete_engine(ctx, param, incomplete), *([ROTATE] * ROTATE.startswith(incomplete))]
 
 
+def _complete_process(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    names = ("APIServer", "EngineCore", "Worker")
+    return [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
 @click.command()
 @click.argument("engines", nargs=-1, metavar="[ENGINE]...", shell_complete=_complete)
 @config_option
@@ -62,7 +67,11 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 @click.option("--until", type=MomentType(), help="Up to then.")
 @click.option("--level", type=LevelType(LEVELS), help="This level and above.")
 @click.option(
-    "--process", "processes", multiple=True, help="Such as EngineCore, or Worker for all of them."
+    "--process",
+    "processes",
+    multiple=True,
+    shell_complete=_complete_process,
+    help="Such as EngineCore, or Worker for all of them.",
 )
 @click.option("-g", "--grep", type=_Pattern(), help="Only lines in which this is found.")
 @click.option("--all", "everything", is_flag=True, help="All that is kept.")

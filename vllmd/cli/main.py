@@ -36,6 +36,7 @@ COMMANDS = {
     "restart": "Stop an engine and start it again.",
     "lora": "Add, remove and show LoRA adapters while an engine serves.",
     "reload": "Read the configuration again.",
+    "completion": "Complete commands and names in the shell.",
     "bundle": "Put into one archive what a bug report needs, and nothing private.",
 }
 """Each is `command` in the module of its name; the help is here so that listing imports none."""
@@ -60,8 +61,7 @@ Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held · 66 no such 
 69 no daemon answers · 70 internal failure · 73 a daemon already runs
 75 not done in time · 77 not permitted · 78 wrong configuration · 130 interrupted
 
-Completion comes with the package; else: eval "$(_VLLMD_COMPLETE=bash_source vllmd)" (or zsh_source,
-fish_source).
+Completion comes with the package; else: vllmd completion install
 """
 
 

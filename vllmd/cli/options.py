@@ -190,6 +190,17 @@ def complete_engine(ctx: click.Context, _param: click.Parameter, incomplete: str
     return [e["name"] for e in engines if e["name"].startswith(incomplete)]
 
 
+def complete_model(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Name the models that the daemon's engines serve: the base models and the adapters."""
+    client = client_of(ctx)
+    try:
+        names = {name for engine in client.status()["engines"] for name in engine["served_names"]}
+        names |= {a["name"] for engine in client.adapters() for a in engine["adapters"]}
+    except VllmdError:
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 engine_argument: Callable[[F], F] = click.argument(
     "engine", required=False, shell_complete=complete_engine
 )

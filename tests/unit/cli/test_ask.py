@@ -27,6 +27,9 @@ class FakeApi:
     def models(self) -> list[str]:
         return ["tiny", "sql"]
 
+    def named_models(self) -> list[tuple[str, ...]]:
+        return [("tiny", "small"), ("sql",)]
+
     def ask(self, model: str, prompt: str, max_tokens: int, show: Any) -> TimedAnswer:
         if model == self.broken:
             raise AskError(f"{model} is broken")
@@ -89,6 +92,7 @@ def test_all_asks_each_and_fails_if_one_does(
     result = run(tmp_path, "--all")
     assert result.exit_code == 1
     assert "FAILED: sql is broken" in result.stdout
+    assert "tiny, small" in result.stdout
     assert "first token after 20 ms" in result.stdout
     shown = json.loads(run(tmp_path, "--all", "--json").stdout)
     assert [(each["model"], each["error"]) for each in shown] == [

@@ -114,5 +114,16 @@ def test_models_are_listed(engine: Engine) -> None:
     assert engine.api.models() == ["tiny", "sql"]
 
 
+def test_names_of_one_model_are_together(engine: Engine) -> None:
+    listed = [
+        {"id": "tiny", "root": "/m", "parent": None},
+        {"id": "small", "root": "/m", "parent": None},
+        {"id": "sql", "root": "/a", "parent": "tiny"},
+        {"id": "copy", "root": "/a", "parent": "tiny"},
+    ]
+    engine.answers["/v1/models"] = (200, json.dumps({"data": listed}).encode())
+    assert engine.api.named_models() == [("tiny", "small"), ("sql",), ("copy",)]
+
+
 def test_tokens_per_second_are_those_after_the_first() -> None:
     assert TimedAnswer("m", "", 1.0, 3.0, 11, "stop").tokens_per_second == 5.0

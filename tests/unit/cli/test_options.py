@@ -6,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.helpers.control import FakeEngine, control_socket
+from tests.helpers.control import FakeAdapters, FakeEngine, control_socket
+from vllmd.cli import ask, cost, engine, events, logs
 from vllmd.cli.options import (
     chosen_engine,
     config_option,
@@ -18,6 +19,7 @@ from vllmd.cli.options import (
 )
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
+from vllmd.installing.plan import VERSION
 
 
 @click.command()
@@ -150,3 +152,23 @@ def test_utc_holds_for_every_time_that_is_read_or_shown(monkeypatch: pytest.Monk
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def completed(command: click.Command, option: str, incomplete: str) -> list[str]:
+    (param,) = (each for each in command.params if option in each.opts)
+    context = click.Context(command)
+    return [item.value for item in param.shell_complete(context, incomplete)]
+
+
+def test_names_that_are_known_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert completed(events.command, "--name", "engine.exi") == ["engine.exited"]
+    assert "EngineCore" in completed(logs.command, "--process", "eng")
+    assert completed(cost.command, "--compare", "")
+    assert completed(engine.install_, "version", VERSION[:3]) == [VERSION]
+    monkeypatch.setenv("VLLMD_SOCKET", str(tmp_path / "c.sock"))
+    sql = {"name": "sql", "source": "file", "condition": "loaded"}
+    adapters = FakeAdapters({"engine": "chat", "adapters": [sql]})
+    served = FakeEngine("chat", served_names=("tiny", "small"))
+    with control_socket(tmp_path / "c.sock", served, adapters=adapters):
+        assert completed(ask.command, "--model", "s") == ["small", "sql"]
+    assert completed(ask.command, "--model", "s") == []
