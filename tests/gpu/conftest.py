@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.outcomes import Outcome, outcome_for
+
 REPORT: list[str] = []
 
 
@@ -22,6 +24,12 @@ def real_gpu() -> None:
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     REPORT.append(done.stdout.split(" (UUID")[0])
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """Note what became of a fault."""
+    return outcome_for("vllm-gpu", request)
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.gpu.conftest import REPORT
 from tests.gpu.vllm_engine import LOAD_S, GpuSampler, GpuSite, PromptLoad, program
-from tests.helpers.outcomes import Outcome, outcome_for
+from tests.helpers.outcomes import Outcome
 from tests.helpers.site import wait_for
 
 VERDICT_S = 60.0
@@ -55,12 +55,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
             yield gpu
         REPORT.append(f"other, asked all the time: {load.served} answered, failed: {load.failed}")
         assert load.failed == [], "what happens to one engine is not seen by another"
-
-
-@pytest.fixture
-def outcome(request: pytest.FixtureRequest) -> Outcome:
-    """Note what became of a fault."""
-    return outcome_for("vllm-gpu", request)
 
 
 def with_an_engines_rights(folder: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.gpu.conftest import REPORT
 from tests.gpu.vllm_engine import INDEX, LOAD_S, GpuSite, PromptLoad
-from tests.helpers.outcomes import Outcome, outcome_for
+from tests.helpers.outcomes import Outcome
 from tests.helpers.site import wait_for
 
 MIB = 1024**2
@@ -37,12 +37,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
             yield gpu
         REPORT.append(f"other, asked all the time: {load.served} answered, failed: {load.failed}")
         assert load.failed == [], "what happens to one engine is not seen by another"
-
-
-@pytest.fixture
-def outcome(request: pytest.FixtureRequest) -> Outcome:
-    """Note what became of a fault."""
-    return outcome_for("vllm-gpu", request)
 
 
 def phases(made: GpuSite, name: str) -> str:

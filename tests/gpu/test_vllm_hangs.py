@@ -16,7 +16,7 @@ import pytest
 
 from tests.gpu.conftest import REPORT
 from tests.gpu.vllm_engine import CONTEXT, INDEX, LOAD_S, GpuSampler, GpuSite, PromptLoad
-from tests.helpers.outcomes import Outcome, outcome_for
+from tests.helpers.outcomes import Outcome
 from tests.helpers.site import wait_for
 
 VERDICT_S = 60.0
@@ -65,12 +65,6 @@ def made(started: GpuSite, held: subprocess.Popen[str]) -> GpuSite:
     held.wait()
     started.wait_ready("chat")
     return started
-
-
-@pytest.fixture
-def outcome(request: pytest.FixtureRequest) -> Outcome:
-    """Note what became of a fault."""
-    return outcome_for("vllm-gpu", request)
 
 
 def test_a_start_without_room_waits_and_begins_when_there_is_some(
