@@ -6,7 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(if $(CI),tools/once-more.sh )$(BIN)/pytest
+# a cache for each target: they run beside each other
+PYTEST = $(if $(CI),tools/once-more.sh )$(BIN)/pytest -o cache_dir=$(CURDIR)/build/pytest/$@
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 RUN := $(CURDIR)/.run
 # the daemon finds its folders as it does under systemd
@@ -15,7 +16,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu system-cc build-tools check lint types unit long test page integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -61,8 +62,7 @@ long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons,
 	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
-page: $(VENV)/developed ## the page in headless Chromium; pictures in build/page
-	@tools/system.sh chromium=chromium
+page: $(VENV)/developed browser ## the page in headless Chromium; pictures in build/page
 	$(SHORT) $(PYTEST) --basetemp=$$folder/t tests/page && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
@@ -82,6 +82,9 @@ packaging: $(VENV)/developed build-tools system-cc ## the package in a booted De
 # not a part of `make test`: every start takes a minute there
 machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
 	$(BIN)/pytest -m machine tests/packaging
+
+browser:
+	@tools/system.sh chromium=chromium
 
 system-cc:
 	@tools/system.sh cc=build-essential
@@ -104,7 +107,10 @@ else
 	@echo "not run: a real vLLM on the GPU (make gpu ENGINE=vllm)"
 endif
 
-test: check long page integration packaging engine ## everything but what needs a GPU or very long
+# a real vLLM leaves more than half of two cores idle: the other tiers run beside it
+test: check long system build-tools browser ## everything but what needs a GPU or very long
+	@echo "engine, integration, packaging and page, two at a time: each is printed when it has ended"
+	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging page
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); failures provoked on a real vLLM (make failures)"
 

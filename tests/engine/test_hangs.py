@@ -12,6 +12,7 @@ import httpx
 from tests.engine.conftest import HANG_S, LOAD_S, REPORT, STALL_S
 from tests.helpers.hanging import TOKENS, Flight, frozen
 from tests.helpers.outcomes import Outcome
+from tests.helpers.real import shared_memory
 from tests.helpers.site import Load, Site, gone, wait_for
 from vllmd.shim import proc
 
@@ -123,14 +124,14 @@ def test_stop_is_red_first_and_lets_a_request_finish(real: Site, outcome: Outcom
 
 
 def test_kill_of_the_shim_leaves_nothing_behind(real: Site, outcome: Outcome) -> None:
-    shm = {entry.name for entry in os.scandir("/dev/shm")} - set(_of_tree(real))
+    shm = shared_memory() - set(_of_tree(real))
     before, old = real.engine("tiny"), list(real.tree("tiny").values())
     began = time.monotonic()
     os.kill(before["shim_pid"], signal.SIGKILL)
     after = real.wait_new_run("tiny", before, LOAD_S)
     assert gone(*old)
     assert after["last_exit"]["diagnosis"]["cause"] == "shim_lost"
-    left = {entry.name for entry in os.scandir("/dev/shm")} - set(_of_tree(real)) - shm
+    left = shared_memory() - set(_of_tree(real)) - shm
     assert left == set()
     removed = real.log().count("engine.leftovers_removed")
     text = (

@@ -14,6 +14,7 @@ import pytest
 from tests.engine.conftest import LOAD_S, REPORT
 from tests.helpers.outcomes import Outcome, outcome_for
 from tests.helpers.prometheus import Prometheus
+from tests.helpers.real import shared_memory
 from tests.helpers.site import Load, Site, gone, needs
 from vllmd.demo.families import ROWS
 
@@ -223,10 +224,10 @@ def test_hung_core_keeps_health_green(real: Site) -> None:
 def test_end_of_the_daemon_leaves_nothing(real: Site) -> None:
     """Comes last in the tier: it stops the site (conftest.py)."""
     old = list(real.tree("tiny").values())
-    shm = {entry.name for entry in os.scandir("/dev/shm")}
+    shm = shared_memory()
     started = time.monotonic()
     assert real.stop() == 0
     assert gone(*old)
-    assert {entry.name for entry in os.scandir("/dev/shm")} <= shm
+    assert shared_memory() <= shm
     assert "requested=true" in real.log()
     REPORT.append(f"Ctrl-C to nothing left: {time.monotonic() - started:.1f} s")
