@@ -26,6 +26,7 @@ TIERS = {
     "vllm-gpu": "On a real vLLM (0.25.1) on H200 GPUs",
     "stand-in": "On the stand-in engine",
 }
+FAILURES = "failures"
 STORIES = "why"
 SECTIONS = (
     ("daemon.", DaemonConfig),
@@ -65,6 +66,21 @@ def faults() -> Iterator[str]:
             yield f"| {row['fault']} | {row['outcome']} | `{row['test'].partition('::')[2]}` |"
 
 
+def failures() -> Iterator[str]:
+    """Yield what `vllmd why` names of starts that cannot work, after how long."""
+    path = KEPT / f"{FAILURES}.json"
+    if not path.exists():
+        return
+    yield "\n### Starts that cannot work, on a real vLLM (0.32, CPU build)\n"
+    yield "From the start to the cause that `vllmd why` names, on two busy cores: nearly all of"
+    yield "it is the time that vLLM takes until it fails. `make failures` shows them; processes"
+    yield "that are killed or stopped are in the table before this one."
+    yield "\n| what is wrong | cause |"
+    yield "| --- | --- |"
+    for row in json.loads(path.read_text()):
+        yield f"| {row['fault']} | {row['outcome']} |"
+
+
 def stories() -> Iterator[str]:
     """Yield what `vllmd why` said after each failure of the scripted night."""
     path = KEPT / f"{STORIES}.json"
@@ -85,7 +101,7 @@ def stories() -> Iterator[str]:
 def document() -> str:
     """Return the whole document."""
     parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
-    return "\n".join([*parts, *faults(), *stories(), ""])
+    return "\n".join([*parts, *faults(), *failures(), *stories(), ""])
 
 
 def main() -> None:

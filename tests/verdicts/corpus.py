@@ -14,6 +14,7 @@ from tests.verdicts.failures import (
     host,
     hub,
     installs,
+    late_reports,
     memory,
     model_parts,
     models,
@@ -56,6 +57,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "cuda": cuda_errors.FAILURES,
     "stores": remote_stores.FAILURES,
     "model-parts": model_parts.FAILURES,
+    "late": late_reports.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

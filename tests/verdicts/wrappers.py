@@ -39,6 +39,12 @@ WRAPPERS: dict[str, Wrap] = {
     ),
     "ray": lambda n, line: f"\x1b[36m(ServeReplica:llm:VLLM pid=4711, ip=192.0.2.7)\x1b[0m {line}",
     "colours": _colours,
+    "rsyslog": lambda n, line: (
+        f"Nov 28 {_clock(n)} gpu01 vllm[4711]: {_colours(n, line)}".replace("\x1b", "#033").rstrip(
+            "\r"
+        )
+        + "#015"
+    ),
     "crlf": lambda n, line: f"{line.rstrip(chr(13))}\r",
     "sagemaker": lambda n, line: (
         f"WARN  PyProcess W-162-chat-8b-std{'err' if n % 2 else 'out'}: [1,0]<stdout>:{line}"

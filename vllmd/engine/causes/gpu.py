@@ -205,6 +205,7 @@ CAUSES = (
             r"requires? (?:an? )?(?:Blackwell|Hopper|Ada|Ampere)\b": "vllm/model_executor/layers",
             r"No supported CUDA architectures found": "flashinfer/compilation_context.py",
             r"CUDA error: operation not supported|cudaErrorNotSupported": "CUDA",
+            r"Failed to run cutlass|cutlass cannot \w+": "flashinfer; vllm: csrc/quantization",
             r"limit is not supported on this architecture": "CUDA: cudaErrorUnsupportedLimit",
             r"too many resources requested for launch": "CUDA: cudaErrorLaunchOutOfResources",
         },

@@ -160,6 +160,20 @@ CAUSES = (
         told=_compiler,
     ),
     Cause(
+        name="compile_failed",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.BROAD,
+        explanation="The model could not be compiled for this engine (torch.compile).",
+        advice=(
+            "Set enforce_eager = true, which does without and is slower, or install another "
+            "version ('vllmd engine install')."
+        ),
+        starting=True,
+        signs={
+            r"^torch\._(?:dynamo|inductor)\.exc\.\w+": "torch/_dynamo/exc.py, _inductor/exc.py",
+        },
+    ),
+    Cause(
         name="fork_cuda",
         kind=Kind.CONFIGURATION,
         rank=Rank.NAMED,

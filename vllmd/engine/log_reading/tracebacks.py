@@ -8,7 +8,7 @@ import attrs
 from vllmd.engine.log_reading.entries import Entry, Stream
 from vllmd.logs.milestones import TRACEBACK
 
-_FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line \d+(?:, in (?P<function>.+))?')
+_FRAME = re.compile(r'\s*File ["“](?P<file>[^"”]+)["”], line \d+(?:, in (?P<function>.+))?')
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 _NAMED = re.compile(

@@ -8,8 +8,9 @@ from typing import Any
 
 import attrs
 
-_ANSI = re.compile(r"(?:\x1b|\\x1b)\[[0-9;?]*[A-Za-z]|\[(?:0|\d;\d+|0;0|\d\d)m")
-"""Colours; some collectors take the escape character away and leave the rest."""
+_ANSI = re.compile(r"(?:\x1b|\\x1b|#033)\[[0-9;?]*[A-Za-z]|\[(?:0|\d;\d+|0;0|\d\d)m")
+"""Colours; some collectors take the escape character away and leave the rest, rsyslog writes it
+as ``#033`` and the end of a line as ``#015``."""
 _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
 _SYSLOG_TIME = r"[A-Z][a-z]{2}\s+\d{1,2}\s+\d\d:\d\d:\d\d(?:\.\d+)?"
 _UNIT = r"[\w.-]+\s+[\w@.\\/-]+\[\d+\]:(?:\s|$)"
@@ -99,8 +100,8 @@ def strip_inner(text: str) -> str:
 
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
     """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
-    line = line.rstrip("\r\n")
-    if "\x1b" in line or "\\x1b" in line or "m(" in line:
+    line = line.rstrip("\r\n").removesuffix("#015").rstrip("\r")
+    if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
         line = line[line.rindex("\r") + 1 :]

@@ -37,6 +37,8 @@ def test_strip_takes_a_wrapper_off_and_leaves_the_indent(wrapper: str, line: str
     [
         ("\x1b[36m(EngineCore pid=7)\x1b[0m ERROR", "(EngineCore pid=7) ERROR"),
         (f"{LINE}\r\n", LINE),
+        ("#033[36m(EngineCore pid=7)#033[0m ERROR#015", "(EngineCore pid=7) ERROR"),
+        ("  File “/a/b.py”, line 3, in load#015", "  File “/a/b.py”, line 3, in load"),
         ("  0%|   |\r 50%|#  |\r100%|###|", "100%|###|"),
         (f"│ {LINE}      │", LINE),
         ("", ""),
