@@ -100,18 +100,25 @@ def command(
             if as_json:
                 terminal.echo_json(event.to_json())
             else:
-                terminal.echo(describe(event))
+                for line in describe(event):
+                    terminal.echo(line)
             wanted = attrs.evolve(wanted, after_id=event.id)
         if not follow:
             return
         time.sleep(FOLLOW_POLL_S)
 
 
-def describe(event: Event) -> str:
-    """Return an event as one line: when, how grave, whose, what, and its fields."""
-    when = datetime.fromtimestamp(event.at).strftime("%Y-%m-%d %H:%M:%S")
-    level = terminal.style(f"{event.level:<7}", fg=_COLOURS.get(event.level))
-    return f"{when}  {level}  {event.engine or '-':<10}  {event.name}  {_fields(event.fields)}"
+def describe(event: Event) -> list[str]:
+    """Return an event as one line: when, how grave, whose, what, and its fields.
+
+    A terminal that is narrower gets it in several.
+    """
+    when = f"{datetime.fromtimestamp(event.at):%Y-%m-%d %H:%M:%S}  "
+    level = f"{event.level:<7}"
+    rest = f"  {event.engine or '-':<10}  {event.name}  {_fields(event.fields)}"
+    first, *more = terminal.wrap(f"{when}{level}{rest}", rest="    ")
+    coloured = terminal.style(level, fg=_COLOURS.get(event.level))
+    return [f"{when}{coloured}{first[len(when) + len(level) :]}", *more]
 
 
 def _fields(fields: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ COMMANDS = {
     "init": "Write a first configuration, with numbers that are safe on this machine.",
     "import": "Make a configuration of what served vLLM before.",
     "engine": "Install vLLM, version by version, and choose which one serves.",
-    "status": "Show the engines.",
+    "status": "Show how the engines and GPUs stand.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
     "logs": "Show what an engine printed.",
@@ -57,9 +57,10 @@ _MEANT = {
 }
 
 EPILOG = """\b
-Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held · 66 no such engine
-69 no daemon answers · 70 internal failure · 73 a daemon already runs
-75 not done in time · 77 not permitted · 78 wrong configuration · 130 interrupted
+Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held
+66 no such engine · 69 no daemon answers · 70 internal failure
+73 a daemon already runs · 75 not done in time · 77 not permitted
+78 wrong configuration · 130 interrupted
 
 Completion comes with the package; else: vllmd completion install
 """
@@ -144,7 +145,7 @@ def main(args: Sequence[str] | None = None) -> None:
         terminal.show_error(error)
         sys.exit(error.exit_code)
     except VllmdError as error:
-        terminal.echo_text(f"vllmd: {error}", err=True)
+        terminal.echo_error(f"vllmd: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -152,7 +153,7 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         sys.exit(141)
     except OSError as error:  # a file that this user may not use: no fault of the program
-        terminal.echo_text(f"vllmd: {_in_words(error)}", err=True)
+        terminal.echo_error(f"vllmd: {_in_words(error)}")
         denied = isinstance(error, PermissionError)
         sys.exit(NotPermittedError.exit_code if denied else VllmdError.exit_code)
     sys.exit(0)

@@ -52,8 +52,8 @@ def command(
     beyond what it needs if it started again now, and below 0 it would not start. A terminal of 140
     columns has more of them.
 
-    With ENGINE more of that one: its newest failures, and the end of its log. --json has all
-    that is known, as the schema in /usr/share/doc/vllmd says.
+    With ENGINE more of that one: its newest failures, and the end of its log. --json has all that
+    is known; docs/status.md explains it.
     """
     if watch:
         _watch(client, engine, interval_s, as_json=as_json)

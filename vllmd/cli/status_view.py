@@ -37,8 +37,9 @@ def report(document: Mapping[str, Any], now: float, columns: int | None) -> Iter
         if columns is not None:
             yield ""
         yield from _engines(engines, now, columns)
-    yield from _conditions(document.get("conditions", ()), columns)
-    yield from _gpus(document.get("gpus", ()), columns)
+    reasons = [engine["reason"] for engine in engines if engine.get("reason")]
+    yield from _conditions(document.get("conditions", ()), reasons, columns)
+    yield from _gpus(document.get("gpus", ()), document.get("gpu_reader") or {}, columns)
 
 
 def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
@@ -115,9 +116,15 @@ def notes(engine: Engine, now: float) -> list[Told]:
     """Return what needs attention, the most urgent first; two spaces begin what goes with it."""
     found = [*_now(engine), *_next_start(engine, now), *_last_exit(engine, now)]
     reason = engine.get("reason")
-    if reason and not any(one_line(reason.rstrip(".")) in one_line(text) for text, _ in found):
+    if reason and not _is_told(reason, [text for text, _ in found]):
         found.insert(0, (full_stop(reason), "yellow"))
     return found
+
+
+def _is_told(reason: str, texts: Sequence[str]) -> bool:
+    """Tell whether a reason, or the cause behind its last colon, stands in a text."""
+    cause = one_line(reason.rpartition(": ")[2].rstrip("."))
+    return any(cause in one_line(text) for text in texts)
 
 
 def _now(engine: Engine) -> Iterator[Told]:
@@ -165,8 +172,10 @@ def _last_exit(engine: Engine, now: float) -> Iterator[Told]:
     yield from _why(last, (engine.get("hold") or {}).get("reason", ""))
     first = engine.get("first_failure")
     if first and first["run_id"] != last["run_id"]:
-        yield f"the failures began {format_duration(now - first['at'])} ago:", None
-        yield from _why(first)
+        same = first.get("diagnosis") == last.get("diagnosis")
+        how = ", with the same cause" if same else ":"
+        yield f"the failures began {format_duration(now - first['at'])} ago{how}", None
+        yield from () if same else _why(first)
 
 
 def _why(end: Mapping[str, Any], said: str = "") -> Iterator[Told]:
@@ -175,12 +184,17 @@ def _why(end: Mapping[str, Any], said: str = "") -> Iterator[Told]:
     if found is None:
         return
     if found["explanation"] not in said:
-        yield f"  {found['cause']}: {found['explanation']} {found['advice']}", None
+        yield f"  {found['cause']}: {found['explanation']} {found['advice']}", "red"
     yield from ((f"  printed: {line}", None) for line in found.get("evidence", ())[:1])
 
 
-def _conditions(conditions: Sequence[Mapping[str, Any]], columns: int | None) -> Iterator[str]:
-    """Yield which alerts have their condition now; whether one was sent, Prometheus knows."""
+def _conditions(
+    conditions: Sequence[Mapping[str, Any]], reasons: Sequence[str], columns: int | None
+) -> Iterator[str]:
+    """Yield which alerts have their condition now; whether one was sent, Prometheus knows.
+
+    The `reasons` of engines stand below their lines already.
+    """
     if not conditions:
         return
     if columns is not None:
@@ -188,15 +202,27 @@ def _conditions(conditions: Sequence[Mapping[str, Any]], columns: int | None) ->
     yield terminal.style("Alerts that apply ('vllmd runbook NAME' says what to do)", bold=True)
     for each in conditions:
         colour = _SEVERITIES.get(each["severity"])
-        yield from _told(f"{each['alert']}: {each['text']}", colour, indent="  ")
+        text = each["text"]
+        for reason in reasons:
+            text = text.removesuffix(f": {reason}")
+        yield from _told(f"{each['alert']}: {text}", colour, indent="  ")
 
 
-def _gpus(gpus: Sequence[Mapping[str, Any]], columns: int | None) -> Iterator[str]:
-    if not gpus:
+def _gpus(
+    gpus: Sequence[Mapping[str, Any]], reader: Mapping[str, Any], columns: int | None
+) -> Iterator[str]:
+    """Yield the GPUs, and why they cannot be read; nothing on a host that has none."""
+    problem, mismatch = reader.get("problem"), reader.get("driver_mismatch")
+    if not gpus and not mismatch:
         return
     if columns is not None:
         yield ""
-    yield terminal.style("GPUs", bold=True)
+    demo = " (a demonstration: they do not exist)" if reader.get("source") == "demo" else ""
+    yield terminal.style(f"GPUs{demo}", bold=True)
+    if mismatch:
+        yield from _told(f"driver changed: {mismatch}", "red", indent="  ")
+    if problem:
+        yield from _told(f"no readings: {problem}", "red", indent="  ")
     for gpu in gpus:
         yield from _gpu(gpu, columns)
 

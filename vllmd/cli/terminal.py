@@ -63,6 +63,13 @@ def show_error(error: click.ClickException) -> None:
     _write(harmless(shown.getvalue()), err=True, nl=False)
 
 
+def echo_error(text: str) -> None:
+    """Print what went wrong, on standard error, broken where the terminal ends."""
+    for line in text.split("\n"):
+        for part in wrap(line, rest="  "):
+            echo(part, err=True)
+
+
 def replace_line(text: str = "") -> None:
     """Show a text in place of the line that the cursor is in, on standard error."""
     click.echo(f"\r\x1b[K{_encodable(one_line(text), err=True)}", err=True, nl=False)

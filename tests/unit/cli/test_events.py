@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
-from vllmd.cli import events
+from vllmd.cli import events, terminal
 from vllmd.eventlog.bus import Event
 
 EXITED = Event(
@@ -43,3 +43,13 @@ def test_follow_shows_each_event_once(tmp_path: Path, monkeypatch: pytest.Monkey
         result = CliRunner().invoke(events.command, ["--socket", str(path), "-f"])
     assert result.output.count("engine.exited") == 1
     assert [w.after_id for w in host.wanted] == [0, 3, 3, 3, 3]
+
+
+def test_event_on_a_narrow_terminal_is_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    told = Event(0.0, "engine.exited", "error", "chat", {"text": "word " * 20}, 1)
+    first, *more = events.describe(told)
+    assert terminal.style("error  ", fg="red") in first
+    assert all(line.startswith("    ") and len(line) <= 60 for line in more)
+    monkeypatch.delenv("COLUMNS")
+    assert len(events.describe(told)) == 1

@@ -1,5 +1,6 @@
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.helpers.make import status
@@ -78,6 +79,20 @@ def test_hold_is_told_once_with_its_next_try_and_what_it_printed(
     assert "printed: ValueError: LoRA rank 32" in text
 
 
+def test_cause_of_repeated_failures_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert FAILED.diagnosis is not None
+    explanation = FAILED.diagnosis.explanation
+    first = attrs.evolve(FAILED, run_id="b", at=NOW - 900)
+    reason = f"failed 2m ago: {explanation.rstrip('.')}"
+    failing = engine({"reason": reason}, state=State.BACKOFF, last_exit=FAILED, first_failure=first)
+    down = f"chat is down: {reason}"
+    condition = {"alert": "VllmdEngineDown", "severity": "critical", "text": down}
+    lines = shown(monkeypatch, failing, conditions=[condition])
+    assert " ".join(" ".join(lines).split()).count(explanation.rstrip(".")) == 1
+    assert "  VllmdEngineDown: chat is down" in lines
+    assert "  the failures began 15m ago, with the same cause" in lines
+
+
 def test_reason_is_told_where_nothing_else_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stalled = engine({"reason": "no token for 2m with 3 requests"}, state=State.STALLED)
     assert "  no token for 2m with 3 requests." in shown(monkeypatch, stalled)
@@ -126,3 +141,14 @@ def test_gpus_are_bars_by_owner_and_one_that_is_lost_says_so(
     assert owners.split() == ["chat", "72.0", "GiB"]
     assert last == "  1  NVIDIA H200 cannot be read: fell off the bus"
     assert "chat 72.0 GiB" in shown(monkeypatch, engine(), gpus=[GPU], columns=140)[-1]
+
+
+def test_gpus_that_cannot_be_read_or_do_not_exist_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = {"source": "nvml", "reason": "hung", "problem": "NVML hangs", "driver_mismatch": None}
+    assert "  no readings: NVML hangs" in shown(monkeypatch, gpus=[GPU], gpu_reader=reader)
+    assert not any("NVML" in line for line in shown(monkeypatch, gpus=[], gpu_reader=reader))
+    changed = {**reader, "driver_mismatch": "580 and 590"}
+    assert "  driver changed: 580 and 590" in shown(monkeypatch, gpus=[], gpu_reader=changed)
+    demo = {**reader, "source": "demo", "problem": None}
+    title = "GPUs (a demonstration: they do not exist)"
+    assert title in shown(monkeypatch, gpus=[GPU], gpu_reader=demo)

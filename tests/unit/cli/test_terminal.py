@@ -143,3 +143,11 @@ def test_screen_is_written_over_and_has_as_many_lines_as_there_is_room_for(
     monkeypatch.setenv("NO_COLOR", "1")
     terminal.show_screen([terminal.style("a", fg="red")])
     assert capsys.readouterr().out == "\x1b[Ha\x1b[K\n\x1b[J"
+
+
+def test_error_is_broken_at_the_terminals_width(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
+    terminal.echo_error("vllmd: one two three\nfour")
+    assert capsys.readouterr().err == "vllmd: one\n  two three\nfour\n"
