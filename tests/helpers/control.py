@@ -10,6 +10,7 @@ from typing import Any
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import gpu_figures, status
 from vllmd.control import server
+from vllmd.control.answers import Mask
 from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
@@ -233,6 +234,7 @@ def control_socket(
     adapters: FakeAdapters | None = None,
     costs: FakeCosts | None = None,
     doubts: Doubts | None = None,
+    mask: Mask = lambda value: value,
 ) -> Iterator[Path]:
     """Serve in a thread, so that a test can use the blocking client."""
     host = host or FakeHost()
@@ -246,7 +248,7 @@ def control_socket(
         costs or FakeCosts({}),
         FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts),
     )
-    app = server.build(by_name, parts)
+    app = server.build(by_name, parts, mask)
     listener = server.listen(path)
     running = threading.Event()
     loop = asyncio.new_event_loop()

@@ -73,9 +73,10 @@ def config_for(folder: Path, exporter: int, api: int, **more: Any) -> str:
     """Fill in the configuration; `more` changes its limits, its key `daemon` adds to that table."""
     write_adapter(folder / "lora" / "sql")
     more.setdefault("lora", LORA.format(folder=folder))
-    keys = more.pop("daemon", "")
+    keys, model = more.pop("daemon", ""), more.pop("model", "org/model")
     limits = {"canary": "false", "unready_s": 0, "stall_s": 2, "hang_s": 5, **more}
     text = CONFIG.format(folder=folder, exporter=exporter, api=api, **limits)
+    text = text.replace('model = "org/model"', f'model = "{model}"', 1)
     return text.replace("[daemon]\n", f"[daemon]\n{keys}\n", 1)
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -113,6 +114,12 @@ VARIABLES = {
     "BLOB_URL": "https://blob.example.org/m?sv=1&sig=canary-08-signature",
     "LMCACHE_CONFIG": '{"remote": {"auth_token": "canary-09-token"}}',
     "TLS_PRIVATE_KEY": PEM,
+    "OPENAI_API_KEY_1": "canary-25-numbered",
+    "OPENAI_KEY2": "canary-26-numbered",
+    "MY_TOKENS": "canary-27-plural",
+    "DBPASS": "canary-28-glued",
+    "SECRET_ID": "canary-29-id",
+    "OTEL_EXPORTER_OTLP_HEADERS": "x-key=canary-30-header",
 }
 FLAG = (
     '{ kv_connector = "X", extra = { api_key = "canary-10-key", url = "amqp://u:canary-11-pw@q" } }'
@@ -124,17 +131,27 @@ PRINTED = (
     "Authorization: Basic canary-16-abcdef= then Bearer canary-17-abcdef",
     f"jwt {JWT} and https://u:canary-18-password@mirror.example.org/m",
     "config {'secret_key': 'canary-19-secret'} AKIACANARY20ABCDEFGH",
+    "ran vllm serve m --hf-token canary-31-flag --api-key canary-32-flag --port 1",
+    "non-default args: {'api_key': ['canary-33-listed'], 'model': 'm'}, api_key=['canary-34']",
+    "headers X-Api-Key: canary-35-header, HF_TOKEN: canary-36-name",
 )
+MODEL = "s3://ann:canary-21-model@bucket/m"
+ADAPTER = "https://ann:canary-22-adapter@h/a"
+CANARIES += [f"canary-{number}" for number in range(21, 37)]
 SHAPED = ("canary12", "canary14", "AKIACANARY20", "Q0FOQVJZLW9mLWEta2V5LTE5", JWT.split(".")[1])
 
 
-def test_twenty_canaries_of_every_kind_are_on_no_surface(tmp_path: Path, outcome: Outcome) -> None:
+def test_canaries_of_every_kind_are_on_no_surface(tmp_path: Path, outcome: Outcome) -> None:
     """Values by their names, parts of values, flags, and what an engine prints that nobody knew."""
     env = "\n".join(f"{name} = {json.dumps(value)}" for name, value in VARIABLES.items())
     more = f"\n[engines.chat.env]\n{env}\n[engines.chat.flags]\nkv-transfer-config = {FLAG}\n"
+    config: dict[str, Any] = {
+        "model": MODEL,
+        "lora": f'[engines.chat.lora]\nmodules = {{ sq = "{ADAPTER}" }}',
+    }
     with receiver("canary-20-hook") as (url, bodies):
         more += f'[notify]\nwebhook_url = "{url}"\n'
-        with serving(tmp_path, more=more.replace("\\\\n", "\\n")) as made:
+        with serving(tmp_path, more=more.replace("\\\\n", "\\n"), **config) as made:
             before = made.engine("chat")
             with (tmp_path / "log" / "chat.log").open("a") as file:
                 file.write("\n".join(PRINTED) + "\n")
@@ -153,9 +170,11 @@ def test_twenty_canaries_of_every_kind_are_on_no_surface(tmp_path: Path, outcome
     assert any(name.endswith("reason.json") for name in found)
     warned = found["check"].decode()
     assert "flags.kv-transfer-config: has a secret" in warned
+    assert "engines.chat.model: has a secret" in warned
+    assert MODEL.partition("@")[2] in found["status --json"].decode()
     for name, content in found.items():
         text = content.decode(errors="replace")
         for canary in (*CANARIES, *SHAPED):
             assert canary not in text, (canary, name, text[max(0, text.find(canary) - 80) :][:200])
     assert all(not mode & 0o007 for mode in modes.values()), modes
-    outcome("twenty secrets of every kind planted", f"absent from all {len(found)} surfaces")
+    outcome("36 secrets of every kind planted", f"absent from all {len(found)} surfaces")

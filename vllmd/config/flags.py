@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vllmd.config import lora
+from vllmd.config import lora, rules
 from vllmd.config.lora import RUST_FRONTEND
 from vllmd.config.rules import RuleError
 from vllmd.config.traces import ENGINE_ATTRIBUTE
@@ -97,6 +97,19 @@ def flag_table(value: Any) -> Mapping[str, Any]:
             "not disable-log-stats together with otlp-traces-endpoint: every request would fail"
         )
     return MappingProxyType(result)
+
+
+def program(value: Any) -> tuple[str, ...]:
+    """Accept a program and its leading arguments; they are flags of vLLM as those of the table."""
+    words = rules.one_or_more_texts(value)
+    for word, after in zip(words[1:], (*words[2:], ""), strict=False):
+        flag, _, setting = word.removeprefix("--").partition("=")
+        flag = flag.replace("_", "-")
+        if word.startswith("--") and flag in _REFUSED:
+            raise RuleError(f"no '--{flag}' among the arguments: {_REFUSED[flag]}")
+        if word.startswith("--hf-token") and (setting or not after.startswith("-")):
+            raise RuleError(f"no '--hf-token' among the arguments: {_HF_TOKEN}")
+    return words
 
 
 def env_table(value: Any) -> Mapping[str, str]:
@@ -237,6 +250,16 @@ def masked_arguments(args: list[str]) -> list[str]:
     return shown
 
 
-def secret_flags(flags: Mapping[str, Any]) -> list[str]:
-    """Return the flags in which there is a secret: every user of the host can read it."""
-    return [name for name, value in flags.items() if any(secrets_in_value(name, value))]
+def secret_arguments(engine: "EngineConfig") -> list[tuple[str, ...]]:
+    """Return the keys whose secret stands in the arguments: every user of the host reads it."""
+    values: dict[tuple[str, ...], Any] = {
+        ("model",): engine.model,
+        ("served_model_name",): engine.served_model_name,
+        ("executable",): " ".join(engine.executable),
+    }
+    if engine.lora is not None and not lora.dynamic(engine):
+        for name, path in engine.lora.modules.items():
+            values["lora", "modules", name] = path
+    found = [key for key, value in values.items() if any(secrets_in_value("", value))]
+    flags = [name for name, value in engine.flags.items() if any(secrets_in_value(name, value))]
+    return found + [("flags", name) for name in flags]

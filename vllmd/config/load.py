@@ -10,7 +10,7 @@ import attrs
 
 from vllmd.config import credentials, lines, lora, memory, rules
 from vllmd.config.credentials import NO_SECRETS, Credentials
-from vllmd.config.flags import ENDPOINT, secret_flags, traces_problem
+from vllmd.config.flags import ENDPOINT, secret_arguments, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, EngineConfig
 from vllmd.config.paths import MAX_CONFIG_BYTES, MAX_SOCKET_PATH, socket_path_bytes
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
@@ -257,13 +257,17 @@ class _Reader:
                 )
 
     def check_secrets(self, engines: Mapping[str, EngineConfig]) -> None:
-        """Note secrets among the flags: a process's arguments are no secret of its user."""
+        """Note secrets among the arguments: a process's are no secret of its user."""
         for name, engine in engines.items():
-            for flag in secret_flags(engine.flags):
+            for key in secret_arguments(engine):
+                fix = "let vLLM read the login from a variable of [engines.NAME.env] or a file"
+                if key[0] == "flags":
+                    fix = "put it into a file of YAML that only group vllmd reads, and set "
+                    fix += "flags.config"
                 self._note(
-                    ("engines", name, "flags", flag),
+                    ("engines", name, *key),
                     "has a secret, and every user of this host can read a process's arguments",
-                    "put it into a file of YAML that only group vllmd reads, and set flags.config",
+                    fix,
                     ProblemSeverity.WARNING,
                 )
 

@@ -8,7 +8,7 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.cost import CostConfig
-from vllmd.config.flags import env_table, flag_table
+from vllmd.config.flags import env_table, flag_table, program
 from vllmd.config.lora import LoraConfig
 from vllmd.config.rules import key, section
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
@@ -175,7 +175,7 @@ class EngineConfig:
     host: str = key(rules.text, "127.0.0.1", help="Address that the OpenAI API listens on.")
     port: int = key(rules.integer(1, 65535), DEFAULT_PORT, help="TCP port of the OpenAI API.")
     executable: tuple[str, ...] = key(
-        rules.one_or_more_texts,
+        program,
         ("vllm",),
         help="The vllm program: a name on PATH, a path, or a list with leading arguments; "
         f'"{STAND_IN}" runs the embedded stand-in engine.',

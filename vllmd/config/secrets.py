@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import attrs
+
 from vllmd.config.model import Config
 from vllmd.config.sections import NotifyConfig
 from vllmd.config.traces import ForwardConfig
@@ -30,11 +32,11 @@ def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[
         yield webhook_url(config.notify) or ""
     with contextlib.suppress(ConfigError):
         yield from forward_headers(config.traces.forward).values()
-    yield from secrets_in_value("endpoint", config.traces.forward.endpoint)
     for engine in config.engines.values():
         yield from _of(engine.env)
         yield from _of(engine.flags)
-        yield from secrets_in_value("model", engine.model)
+    for text in _texts(attrs.asdict(config)):
+        yield from secrets_in_value("", text)
 
 
 def secrets_in(text: str) -> Iterator[str]:
@@ -88,6 +90,18 @@ def forward_headers(forward: ForwardConfig) -> dict[str, str]:
 
 def _read(path: str) -> str:
     return call_within(path, lambda: read_regular(path, MAX_FILE_BYTES)).decode()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value: a model's address, an adapter's, a word of the program."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 def _of(table: Mapping[str, Any]) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from vllmd.control.parameters import SHOWN_CHARS
 from vllmd.control.peer import Peer
@@ -22,9 +24,26 @@ MAX_USERS = 16
 _log = structlog.get_logger()
 
 
-def error(code: int, message: str) -> JSONResponse:
+Mask = Callable[[Any], Any]
+"""Takes a value of JSON's kinds, returns it without secrets."""
+
+
+class MaskedJson(Response):
+    """An answer whose secrets are masked as it leaves, by what the application was given."""
+
+    def __init__(self, content: Any, status_code: int = 200) -> None:
+        super().__init__(status_code=status_code)
+        self.content = content
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Mask it and send it."""
+        mask: Mask = scope["app"].state.mask
+        await JSONResponse(mask(self.content), self.status_code)(scope, receive, send)
+
+
+def error(code: int, message: str) -> MaskedJson:
     """Answer with a sentence that can be shown as it is."""
-    return JSONResponse({"error": message}, status_code=code)
+    return MaskedJson({"error": message}, status_code=code)
 
 
 @attrs.define
@@ -68,7 +87,7 @@ class RefusalLog:
         return self._users.setdefault(uid, _Minute(now))
 
 
-def refused(request: Request, action: str, what: str, *, engine: str | None = None) -> JSONResponse:
+def refused(request: Request, action: str, what: str, *, engine: str | None = None) -> MaskedJson:
     """Answer somebody who has no right to do that, and log it, if it is not the same for ever."""
     peer: Peer = request.scope["client"][0]
     left_out = request.app.state.refusals.note(peer.uid)

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vllmd.control.answers import error
+from vllmd.control.answers import MaskedJson, error
 from vllmd.control.parameters import listed, moment
 from vllmd.errors import VllmdError
 
@@ -26,13 +25,13 @@ class Costs(Protocol):
 def route(costs: Costs) -> Route:
     """Return the route /v1/cost."""
 
-    async def show(request: Request) -> JSONResponse:
+    async def show(request: Request) -> MaskedJson:
         given = request.query_params
         try:
             since, until = moment(given, "since"), moment(given, "until")
             if since is None or until is None:
                 raise ValueError("since and until are needed")
-            return JSONResponse(await costs.report(since, until, listed(given, "compare")))
+            return MaskedJson(await costs.report(since, until, listed(given, "compare")))
         except ValueError as problem:
             return error(400, f"wrong parameter: {problem}")
         except VllmdError as problem:

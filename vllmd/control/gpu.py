@@ -4,10 +4,9 @@ from typing import Any, Protocol
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vllmd.control.answers import error, refused
+from vllmd.control.answers import MaskedJson, error, refused
 from vllmd.control.peer import Peer
 from vllmd.events.base import emit
 from vllmd.events.requests import RequestAccepted
@@ -49,18 +48,18 @@ class GpuControl(Protocol):
 def routes(gpus: GpuControl) -> list[Route]:
     """Return the routes below /v1/gpu."""
 
-    async def show(_: Request) -> JSONResponse:
+    async def show(_: Request) -> MaskedJson:
         await gpus.fresh()
-        return JSONResponse(gpus.figures().to_json())
+        return MaskedJson(gpus.figures().to_json())
 
-    async def reap(request: Request) -> JSONResponse:
+    async def reap(request: Request) -> MaskedJson:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
             return refused(request, "reap", "processes that hold GPU memory")
         emit(_log, RequestAccepted(action="reap", user=peer.describe()))
-        return JSONResponse({"killed": await gpus.reap()})
+        return MaskedJson({"killed": await gpus.reap()})
 
-    async def release(request: Request) -> JSONResponse:
+    async def release(request: Request) -> MaskedJson:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
             return refused(request, "release", "the GPUs")
@@ -72,7 +71,7 @@ def routes(gpus: GpuControl) -> list[Route]:
             return error(400, f"seconds is {seconds:g}: from 0 to {MAX_RELEASE_S:g}")
         emit(_log, RequestAccepted(action="release", user=peer.describe()))
         gpus.release(seconds)
-        return JSONResponse({"seconds": seconds})
+        return MaskedJson({"seconds": seconds})
 
     return [
         Route("/v1/gpu", show),

@@ -4,10 +4,9 @@ from typing import Any, Protocol
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vllmd.control.answers import error, refused
+from vllmd.control.answers import MaskedJson, error, refused
 from vllmd.control.parameters import shown
 from vllmd.control.peer import Peer
 from vllmd.errors import UnknownEngineError, VllmdError
@@ -54,10 +53,10 @@ class AdapterControl(Protocol):
 def routes(adapters: AdapterControl) -> list[Route]:
     """Return the routes below /v1/lora."""
 
-    async def show(_: Request) -> JSONResponse:
-        return JSONResponse({"engines": adapters.to_json()})
+    async def show(_: Request) -> MaskedJson:
+        return MaskedJson({"engines": adapters.to_json()})
 
-    async def act(request: Request) -> JSONResponse:
+    async def act(request: Request) -> MaskedJson:
         engine, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
@@ -77,7 +76,7 @@ def routes(adapters: AdapterControl) -> list[Route]:
             RequestAccepted(action=f"lora {action}", adapter=name, user=peer.describe()),
             engine=engine,
         )
-        return JSONResponse(reconciler.to_json())
+        return MaskedJson(reconciler.to_json())
 
     return [
         Route("/v1/lora", show),

@@ -11,12 +11,12 @@ import attrs
 import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from vllmd.control import cost, gpu, lora
-from vllmd.control.answers import RefusalLog, error, refused
+from vllmd.control.answers import Mask, MaskedJson, RefusalLog, error, refused
 from vllmd.control.gpu import GpuControl
 from vllmd.control.parameters import shown, wanted_events
 from vllmd.control.peer import Peer, peer_of
@@ -146,17 +146,19 @@ class Controls:
     status: StatusControl
 
 
-def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
-    """Build the application."""
+def build(
+    engines: Mapping[str, EngineControl], parts: Controls, mask: Mask = lambda value: value
+) -> ASGIApp:
+    """Build the application; `mask` takes the secrets out of every answer."""
     host, logs, traces = parts.host, parts.logs, parts.traces
 
-    async def status(request: Request) -> JSONResponse:
-        return JSONResponse(parts.status.document(series="series" in request.query_params))
+    async def status(request: Request) -> MaskedJson:
+        return MaskedJson(parts.status.document(series="series" in request.query_params))
 
-    async def slowest(_: Request) -> JSONResponse:
-        return JSONResponse(traces.windows())
+    async def slowest(_: Request) -> MaskedJson:
+        return MaskedJson(traces.windows())
 
-    async def history(request: Request) -> JSONResponse:
+    async def history(request: Request) -> Response:
         try:
             found = await host.events(wanted_events(request.query_params))
         except ValueError as problem:
@@ -165,7 +167,7 @@ def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
             return error(503, str(problem))
         return await asyncio.to_thread(_listed, found)
 
-    async def reload(request: Request) -> JSONResponse:
+    async def reload(request: Request) -> MaskedJson:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
             return refused(request, "reload", "the configuration")
@@ -174,9 +176,9 @@ def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
         except VllmdError as problem:
             return error(422, str(problem))
         emit(_log, RequestAccepted(action="reload", user=peer.describe()))
-        return JSONResponse(changes)
+        return MaskedJson(changes)
 
-    async def rotate(request: Request) -> JSONResponse:
+    async def rotate(request: Request) -> MaskedJson:
         name, peer = request.path_params["engine"], request.scope["client"][0]
         if not peer.may_act():
             return refused(request, "rotate", "the log of an engine", engine=name)
@@ -187,9 +189,9 @@ def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
         except (VllmdError, OSError) as problem:
             return error(503, f"the log of {name} was not rotated: {problem}")
         emit(_log, RequestAccepted(action="rotate", user=peer.describe()), engine=name)
-        return JSONResponse({"engine": name})
+        return MaskedJson({"engine": name})
 
-    async def act(request: Request) -> JSONResponse:
+    async def act(request: Request) -> MaskedJson:
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
@@ -208,7 +210,7 @@ def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
             reason = str(problem) or "the disk does not answer"
             warning = f"done, but it will not outlast this daemon: {reason}"
         emit(_log, RequestAccepted(action=action, user=peer.describe()), engine=name)
-        return JSONResponse({"engine": engine.status.to_json(), "warning": warning})
+        return MaskedJson({"engine": engine.status.to_json(), "warning": warning})
 
     route = "/v1/engines/{engine}/{action:str}"
     app = Starlette(
@@ -225,20 +227,21 @@ def build(engines: Mapping[str, EngineControl], parts: Controls) -> ASGIApp:
         ]
     )
     app.state.refusals = RefusalLog()
+    app.state.mask = mask
     return UserLimits(app)
 
 
 def _listed(found: Sequence[Event]) -> JSONResponse:
-    """Write thousands of events, in a thread."""
+    """Write thousands of events, in a thread; the journal masked them."""
     return JSONResponse({"events": [event.to_json() for event in found]})
 
 
 def _known_action(act: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    async def checked(request: Request) -> JSONResponse:
+    async def checked(request: Request) -> MaskedJson:
         action = request.path_params["action"]
         if action not in ("start", "stop", "restart"):
             return error(404, f"unknown action {shown(action)}; known: start, stop, restart")
-        response: JSONResponse = await act(request)
+        response: MaskedJson = await act(request)
         return response
 
     return checked

@@ -326,7 +326,7 @@ class Daemon:
     # --- parts -------------------------------------------------------------------------------
 
     def _control_app(self) -> Any:
-        runtime = self._runtime
+        runtime, mask = self._runtime, self._environment.redactor.value
         parts = control.Controls(
             self,
             runtime.outputs,
@@ -336,7 +336,7 @@ class Daemon:
             runtime.cost_service,
             self._status,
         )
-        return control.build(runtime.engines.supervisors, parts)
+        return control.build(runtime.engines.supervisors, parts, mask)
 
     def _exporter_app(self) -> Any:
         runtime = self._runtime
@@ -361,7 +361,9 @@ class Daemon:
             PartsCollector(self._parts, lambda: self._lifetime.unexpected),
         ]
         page = MetricsPage(
-            CollectorRunner(collectors, self._clock), runtime.engines.readable_sources
+            CollectorRunner(collectors, self._clock),
+            runtime.engines.readable_sources,
+            self._environment.redactor.labels,
         )
         return exporter.build(statuses, page, self._status)
 

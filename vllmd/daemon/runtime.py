@@ -273,7 +273,7 @@ class Runtime:
             folders=lambda: paths.written(self.config),
             grafana_url=lambda: self.config.daemon.grafana_url,
         )
-        return StatusService(sources, self._clock)
+        return StatusService(sources, self._clock, self._environment.redactor.value)
 
     def _page_read(self, engine: str, page: Page) -> None:
         """Tell all who use an engine's page; a mistake of theirs is none of who watches it."""

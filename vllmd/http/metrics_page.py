@@ -50,8 +50,15 @@ class MetricsPage:
     Others get their turn in between: a thread would not be faster, and would read what changes.
     """
 
-    def __init__(self, registry: Registry, sources: Callable[[], Sequence[PageSource]]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        sources: Callable[[], Sequence[PageSource]],
+        mask: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        """Make a page; `mask` takes the secrets out of the labels of its lines."""
         self._registry = registry
+        self._mask = mask
         self._sources = sources
         self._batches: dict[tuple[bool, float], _Batch] = {}
         self._ready: dict[bool, list[_Batch]] = {True: [], False: []}
@@ -120,10 +127,10 @@ class MetricsPage:
         render = render_openmetrics if openmetrics else render_text
         parts: list[bytes] = []
         for metric in list(self._registry.collect()):
-            parts.append(generate(_Only(metric)).removesuffix(_EOF))
+            parts.append(self._mask(generate(_Only(metric)).removesuffix(_EOF)))
             await loop_yield.yield_if_due()
         for family in merge(shown):
-            parts.append(render([family]))
+            parts.append(self._mask(render([family])))
             await loop_yield.yield_if_due()
         return b"".join([*parts, _EOF if openmetrics else b""])
 

@@ -87,8 +87,15 @@ class Answer:
 class StatusService:
     """Makes the document; the port's is kept for a second, so that many who ask cost one."""
 
-    def __init__(self, sources: StatusSources, clock: Clock) -> None:
+    def __init__(
+        self,
+        sources: StatusSources,
+        clock: Clock,
+        mask: Callable[[Any], Any] = lambda value: value,
+    ) -> None:
+        """Make it; `mask` takes the secrets out of what the port answers."""
         self._sources = sources
+        self._mask = mask
         self._clock = clock
         self._kept: dict[bool, tuple[float, Answer]] = {}
 
@@ -134,7 +141,7 @@ class StatusService:
         now, kept = self._clock.monotonic(), self._kept.get(series)
         if kept is not None and 0 <= now - kept[0] < MAX_AGE_S:
             return kept[1]
-        shown = for_network(self.document(series=series))
+        shown = self._mask(for_network(self.document(series=series)))
         body = json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
         timeless = json.dumps({**shown, "at": 0}, separators=(",", ":")).encode()
         made = Answer(shown, body, f'W/"{zlib.crc32(timeless):08x}{len(timeless):x}"')

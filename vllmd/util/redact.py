@@ -28,58 +28,114 @@ _LOOKS_SECRET = re.compile(
     r"|\beyJ(?:(?!-eyJ)[A-Za-z0-9_-]){8,}\.(?:(?!-eyJ)[A-Za-z0-9_-]){8,}\.[A-Za-z0-9_-]*"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
+_VALUE = r"""[^\s"'&,;}\])<>]"""
+_NO_PROSE = r"(?![A-Za-z]+[.,;:)]?\s+(?!-)\w)(?![\d.,]+%?(?:\s|$))"
+"""No word of a sentence that goes on, and no number."""
 _ASSIGNED = re.compile(
-    r"""(?ix)(
-      (?: (?:api|access|secret|private|account)[_-]?key | secret | passw(?:or)?d | passphrase
-        | (?:access|auth|hf|api|bearer|refresh|session|security)[_-]?token
+    rf"""(?ix)(
+      (?: (?:api|access|secret|private|account|auth)[_-]?key | secret | passw(?:or)?d | passphrase
+        | (?:access|auth|hf|hub|api|bearer|refresh|session|security)[_-]?token
+        | (?-i:(?<=[A-Z]_)(?:TOKEN|KEY))
         | [?&](?:token|key|sig|signature|code|auth|pwd) | x-amz-(?:signature|credential) )
-      (?: =["']? | ["']\s?:\s?["'] )
+      (?: =["']? | ["']\s?:\s?["'] | (?::\s?|(?<=-key)\s|(?<=-token)\s)["']? {_NO_PROSE} )
+    | --(?:token|password|secret)(?:\s["']?) {_NO_PROSE}
+    # a word of every tokenizer: only what is long, and of letters and digits, is no count
+    | (?<![a-z]\ )\btoken["']?(?::\s?["']?|=["']?)
+      (?={_VALUE}{{0,60}}\d)(?={_VALUE}{{0,60}}[a-z])(?={_VALUE}{{10}})
     | authorization["']?\s?[:=]\s?["']?(?:[a-z]+\s)?
-    )(?![\s"'*])[^\s"'&,;}\])<>]{6,}"""
+    )(?![\s"'*\[]){_VALUE}{{6,}}"""
 )
 """A value whose name stands before it; the first group stays."""
+_LISTED = re.compile(
+    r"""(?ix)(
+      (?:api|access|secret|private|account|auth)[_-]?keys? ["']?\s?[:=]\s?\[
+    )(?=["'])[^\]]{1,2000}"""
+)
+"""A list of keys, as Python writes it; the first group stays."""
+
+_LABEL = re.compile(rb'\b(?!le=)\w+="(?:[^"\\\n]|\\.)*"')
+"""The value of a label; the bound of a bucket is a number."""
+_LOGIN_IN_URL = re.compile(rb"""://[^/\s"'<>]*@""")
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORD = re.compile(
-    r"(?:.*(?:password|passwd|passphrase|apikey|secret|secrets)|.*[^e]token|token|credentials?"
-    r"|(?:access|secret|private|account)key|pwd|bearer|jwt)"
+    r"(?:.*(?:password|passwd|passphrase|apikey|secret)s?|.*[^e]tokens?|token"
+    r"|credentials?|creds?|bearer|jwt|cookies?"
+    r"|(?:access|secret|private|account|auth|master|signing|encryption)keys?"
+    r"|(?:db|pg|my|sql|mysql|redis|mongo|root|admin|user|smtp|mail|ssh|ftp|ldap|proxy)pass"
+    r"|(?:db|pg|my|sql|mysql|redis|mongo|root|admin|user|smtp|mail)?pwd"
+    r"|conn(?:ection)?str(?:ing)?)"
 )
-_SECRET_LAST = frozenset({"key", "keys", "auth", "authorization", "dsn", "pass"})
-_NO_VALUE = frozenset(
+_SECRET_LAST = frozenset(
+    {"auth", "auths", "authorization", "dsn", "dsns", "key", "keys", "pass", "pat", "sas"}
+    | {"signature", "token", "tokens", "webhook", "webhooks", "headers"}
+)
+_SECRET_ENDS = frozenset(
     {
-        "adaptive",
-        "count",
-        "details",
-        "dir",
-        "directory",
-        "endpoint",
-        "file",
-        "folder",
-        "format",
-        "id",
-        "index",
-        "tree",
+        ("auth", "config"),  # of Docker, with the logins in it
+        ("conn", "str"),
+        ("connection", "string"),
+        ("secret", "id"),  # of Vault
+        ("webhook", "url"),
     }
-    | {"ids", "length", "limit", "mode", "name", "only", "path", "ratio", "revision", "size"}
-    | {"threshold", "type"}
+)
+_NO_VALUE = frozenset(
+    {"adaptive", "algorithm", "audience", "backend", "class", "cls", "cmd", "command", "count"}
+    | {"details", "dir", "directory", "enabled", "endpoint", "env", "expires", "expiry", "file"}
+    | {"folder", "format", "header", "host", "id", "ids", "index", "interval", "issuer", "length"}
+    | {"lifetime", "limit", "method", "mode", "name", "names", "only", "path", "port", "prefix"}
+    | {"program", "provider", "ratio", "region", "revision", "scope", "size", "sock", "socket"}
+    | {"threshold", "timeout", "tree", "ttl", "type", "uri", "url", "user", "username", "version"}
 )
 """Last words of names that speak of a secret and do not hold it: a file, a number of tokens."""
 
-
-_OF_TEXT = frozenset({"bos", "eos", "pad", "unk", "sep", "cls", "mask", "start", "end", "stop"})
-"""Before ``token``, these make it one of a tokenizer's."""
-_FOLDER = "PWD"
-"""Every shell sets it, to the folder that it is in."""
+_OF_TEXT = frozenset(
+    {"bos", "eos", "pad", "unk", "sep", "cls", "mask", "start", "end", "stop", "special", "added"}
+    | {"image", "audio", "video", "draft", "speculative", "lookahead", "think", "thinking"}
+)
+"""With ``token``, these make it one of a tokenizer's."""
+_COUNTED = frozenset(
+    {"max", "min", "num", "number", "total", "batched", "per", "prompt", "input", "output", "new"}
+    | {"completion", "generated", "generation", "prefill", "cached", "budget", "reasoning", "spec"}
+)
+_NOT_SENT = frozenset({"allow", "allowed", "enable", "expose", "exposed", "forwarded", "max"})
+"""With ``headers``, these make it their names."""
+_PUBLIC = frozenset(
+    {"public", "primary", "foreign", "sort", "partition", "authorized", "host", "cache", "hot"}
+)
+"""With ``key``, these make it one that everybody may see."""
+_NO_SECRET = frozenset({"PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS"})
+"""Folders and a file, by what sets and reads them."""
 
 
 def is_secret(name: str) -> bool:
     """Tell whether a variable, flag or key of that name holds a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
-    if not words or words[-1] in _NO_VALUE or name == _FOLDER:
+    while words and words[-1].isdigit():  # the second of its kind: OPENAI_KEY2
+        words.pop()
+    if not words or name in _NO_SECRET:
         return False
-    if words[-1] == "token" and not _OF_TEXT.isdisjoint(words):
+    last = words[-1]
+    if tuple(words[-2:]) in _SECRET_ENDS:
+        return True
+    if last in _NO_VALUE or not _harmless_beside(last).isdisjoint(words):
         return False
-    return words[-1] in _SECRET_LAST or any(map(_SECRET_WORD.fullmatch, words))
+    return last in _SECRET_LAST or any(map(_SECRET_WORD.fullmatch, words))
+
+
+def _harmless_beside(last: str) -> frozenset[str]:
+    """Return the words that make a name harmless whose last word is this."""
+    match last:
+        case "token":
+            return _OF_TEXT
+        case "tokens":
+            return _OF_TEXT | _COUNTED
+        case "key" | "keys":
+            return _PUBLIC
+        case "headers":
+            return _NOT_SENT
+        case _:
+            return frozenset()
 
 
 def masked(name: str, value: Any) -> Any:
@@ -117,7 +173,11 @@ def secrets_in_value(name: str, value: Any) -> Iterator[str]:
 
 def without_shapes(text: str) -> str:
     """Return a text without what looks like a secret, known or not."""
-    return _ASSIGNED.sub(rf"\1{MASK}", _LOOKS_SECRET.sub(MASK, text))
+    return _without_named(_LOOKS_SECRET.sub(MASK, text))
+
+
+def _without_named(text: str) -> str:
+    return _LISTED.sub(rf"\1{MASK}", _ASSIGNED.sub(rf"\1{MASK}", text))
 
 
 class Redactor:
@@ -130,12 +190,30 @@ class Redactor:
     def learn(self, secrets: Iterable[str]) -> None:
         """Know these secrets from now on, in place of those known before."""
         known = sorted({s for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
+        self._in_labels = tuple(map(_as_label, known))
         parts = [*(re.escape(secret) for secret in known), _LOOKS_SECRET.pattern]
         self._pattern = re.compile("|".join(parts))
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
-        return _ASSIGNED.sub(rf"\1{MASK}", self._pattern.sub(MASK, text))
+        return _without_named(self._pattern.sub(MASK, text))
+
+    def labels(self, page: bytes) -> bytes:
+        """Return lines of a page of metrics without secrets in their labels; no number changes.
+
+        Known ones, and addresses with a password: the other shapes would cost more than the page.
+        """
+        found = [secret for secret in self._in_labels if secret in page]
+        if not found and b"://" not in page:
+            return page
+
+        def without(label: re.Match[bytes]) -> bytes:
+            text = label[0]
+            for secret in found:
+                text = text.replace(secret, MASK.encode())
+            return _LOGIN_IN_URL.sub(b"://" + MASK.encode() + b"@", text)
+
+        return _LABEL.sub(without, page)
 
     def value(self, value: Any) -> Any:
         """Return a value of JSON's kinds without secrets, however deep."""
@@ -150,6 +228,12 @@ class Redactor:
     def __call__(self, _logger: Any, _method: str, entry: Any) -> Any:
         """Mask an entry of the log."""
         return self.value(entry)
+
+
+def _as_label(text: str) -> bytes:
+    """Write a text as it stands in a label of the Prometheus text format."""
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return escaped.encode(errors="replace")
 
 
 def _inner(text: str) -> Any:

@@ -71,6 +71,23 @@ def test_flag_table_refuses_what_would_do_harm(table: object, words: str) -> Non
     assert words in caught.value.expects
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["vllm", "--api-key", "x"],
+        ["vllm", "--api_key=x"],
+        ["env", "A=1", "vllm", "--hf-token", "x"],
+        ["vllm", "--hf-token=x"],
+        ["vllm", "--ssl-keyfile-password", "x"],
+    ],
+)
+def test_program_refuses_what_would_do_harm_among_flags(words: list[str]) -> None:
+    with pytest.raises(RuleError, match="every user of the host"):
+        flags.program(words)
+    assert flags.program("vllm") == ("vllm",)
+    assert flags.program(["vllm", "--hf-token", "--x"]) == ("vllm", "--hf-token", "--x")
+
+
 @pytest.mark.parametrize("table", [{"A B": "x"}, {"A": True}, {"A": "x\0"}, [1]])
 def test_env_table_refuses_what_is_no_variable(table: object) -> None:
     with pytest.raises(RuleError):

@@ -61,6 +61,19 @@ def test_parse_never_shows_a_secret() -> None:
     assert "s3cret" not in str(problems_of(BROKEN))
 
 
+def test_parse_warns_of_every_secret_that_stands_in_the_arguments() -> None:
+    _, warnings = parse(
+        '[engines.a]\nmodel = "s3://u:planted-1@b/m"\nexecutable = ["vllm", "--x=https://p@h"]\n'
+        'flags = { x = "https://u:planted-2@h" }\n'
+        '[engines.a.lora]\ndynamic = false\nmodules = { s = "https://u:planted-3@h/a" }\n'
+        '[engines.b]\nmodel = "m"\nport = 8001\n'
+    )
+    told = sorted(w.key or "" for w in warnings if "has a secret" in w.message)
+    keys = ("executable", "flags.x", "lora.modules.s", "model")
+    assert told == [f"engines.a.{key}" for key in keys]
+    assert "planted" not in str(warnings)
+
+
 @pytest.mark.parametrize(
     ("source", "key"),
     [

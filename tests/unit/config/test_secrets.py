@@ -24,6 +24,19 @@ def test_secrets_are_found_by_the_names_of_variables_and_flags() -> None:
     ]
 
 
+def test_secrets_are_found_in_every_text_of_the_configuration() -> None:
+    given = config(
+        '[engines.chat]\nmodel = "s3://u:one-one@bucket/m"\n'
+        'executable = ["env", "x=https://two-two@h", "vllm"]\n'
+        'served_model_name = "https://u:three-3@h/m"\n'
+        '[engines.chat.lora]\nmodules = { sql = "https://u:four-four@h/a" }\n'
+    )
+    found = set(secrets_of(given, {}))
+    assert {"one-one", "two-two", "three-3", "four-four"} <= found | {
+        each.rpartition(":")[2] for each in found
+    }
+
+
 def test_webhook_url_may_be_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "url"
     given = config(f'[notify]\nwebhook_url_file = "{path}"\n')

@@ -1,6 +1,7 @@
 import stat
 from pathlib import Path
 
+import attrs
 import httpx
 import pytest
 
@@ -11,6 +12,7 @@ from vllmd.control.server import listen
 from vllmd.errors import ConfigError, NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter
+from vllmd.util.redact import Redactor
 
 
 @pytest.mark.parametrize("action", ["start", "stop", "restart"])
@@ -142,3 +144,19 @@ def test_events_refuses_what_is_out_of_bounds(tmp_path: Path, query: str, proble
     with control_socket(path, host=host), pytest.raises(VllmdError, match=problem):
         ControlClient(path)._ask("GET", f"/v1/events?{query}")
     assert host.wanted == []
+
+
+def test_every_answer_is_masked_as_it_leaves(tmp_path: Path) -> None:
+    """Also what is refused, and what the daemon says of its own parts."""
+    host = FakeHost()
+    host.more["failing"] = [{"part": "logs", "problem": "postgres://u:planted-1@h is away"}]
+    host.error = ConfigError("postgres://u:planted-1@h is away")
+    engine = FakeEngine()
+    engine.status = attrs.evolve(engine.status, model="s3://u:planted-1@b/m")
+    with control_socket(tmp_path / "c.sock", engine, host=host, mask=Redactor().value) as path:
+        client = ControlClient(path)
+        said = [client.status(), client.act("chat", "start")]
+        with pytest.raises(VllmdError) as refused:
+            client.reload(apply=False)
+    assert "planted-1" not in f"{said}{refused.value}"
+    assert str(said).count("@b/m") == 2

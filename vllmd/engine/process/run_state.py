@@ -15,6 +15,7 @@ from vllmd.engine.state_machine import State
 from vllmd.shim import proc
 from vllmd.util.clock import Clock, Moment
 from vllmd.util.disk_thread import DiskWork, at_once
+from vllmd.util.redact import masked
 from vllmd.util.state_file import StateFile
 
 NAME = "state.json"
@@ -32,11 +33,19 @@ class Endpoint:
     @classmethod
     def of(cls, engine: EngineConfig) -> "Endpoint":
         """Return how an engine is reached that is started with these settings."""
-        return cls(engine.host, engine.port, engine.model, engine.served_model_name)
+        return cls(engine.host, engine.port, _shown(engine), engine.served_model_name)
 
     def settings(self, engine: EngineConfig) -> EngineConfig:
         """Return other settings of the engine, with what is true of the run that goes on."""
-        return attrs.evolve(engine, **attrs.asdict(self))
+        reached = attrs.asdict(self)
+        if self.model == _shown(engine):
+            del reached["model"]
+        return attrs.evolve(engine, **reached)
+
+
+def _shown(engine: EngineConfig) -> str:
+    """Return the model as it may be written down: an address may have a password in it."""
+    return str(masked("model", engine.model))
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 from structlog.testing import capture_logs
 
@@ -65,3 +66,11 @@ def test_reached_gives_other_settings_the_address_of_the_run() -> None:
     old, new = engine("port = 8001"), engine("port = 9001\ndrain_s = 7")
     found = Endpoint.of(old).settings(new)
     assert (found.port, found.drain_s) == (8001, 7)
+
+
+def test_a_password_in_the_model_is_not_written_down_and_not_lost(tmp_path: Path) -> None:
+    given = attrs.evolve(engine(""), model="s3://u:planted-1@bucket/m")
+    reached = Endpoint.of(given)
+    assert "planted-1" not in str(reached)
+    assert reached.settings(given).model == given.model
+    assert reached.settings(attrs.evolve(given, model="other")).model == reached.model
