@@ -194,14 +194,23 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Yield every imported module with its full name; `from a import b` yields both ways."""
-    for node in ast.walk(tree):
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Return all nodes of a file; each is walked once, for all rules."""
+    return tuple(ast.walk(tree_of(path)))
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Return every imported module with its full name; `from a import b` gives both ways."""
+    found: list[str] = []
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.append(node.module)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
 
 
 def room_of(path: Path) -> str:
@@ -212,7 +221,7 @@ def room_of(path: Path) -> str:
 
 def rooms_imported(path: Path) -> Iterator[tuple[str, str]]:
     """Yield every room that a file imports from, with the module."""
-    for module in imports(tree_of(path)):
+    for module in imports(path):
         parts = module.split(".")
         if parts[0] != "vllmd":
             continue
@@ -261,7 +270,7 @@ def test_folders_beside_each_other_in_a_room_make_no_circle() -> None:
     for path in SOURCES:
         parts = path.relative_to(PACKAGE).parts
         folder = "/".join(parts[:2])
-        for module in imports(tree_of(path)):
+        for module in imports(path):
             other = "/".join(module.split(".")[1:3])
             inner = other.startswith(f"{parts[0]}/") and (PACKAGE / other).is_dir()
             if len(parts) > 2 and inner and other != folder:
@@ -272,7 +281,7 @@ def test_folders_beside_each_other_in_a_room_make_no_circle() -> None:
 
 @of_each(p for p in SOURCES if room_of(p) != "shim")
 def test_others_import_only_the_open_part_of_the_shim(path: Path) -> None:
-    for module in imports(tree_of(path)):
+    for module in imports(path):
         parts = module.split(".")
         if parts[:2] == ["vllmd", "shim"] and len(parts) > 2:
             assert parts[2] in SHIM_MODULES_FOR_OTHERS, module
@@ -280,7 +289,7 @@ def test_others_import_only_the_open_part_of_the_shim(path: Path) -> None:
 
 @of_each(sorted((PACKAGE / "shim").glob("*.py")))
 def test_shim_imports_the_standard_library_only(path: Path) -> None:
-    for module in imports(tree_of(path)):
+    for module in imports(path):
         top = module.split(".")[0]
         assert top in sys.stdlib_module_names or module.startswith("vllmd")
 
@@ -290,7 +299,7 @@ READER = ["calls.py", "devices.py", "host_memory.py", "reader.py", "rows.py", "w
 
 @of_each(PACKAGE / "gpu" / name for name in READER)
 def test_reader_of_gpus_imports_the_standard_library_and_nvml_only(path: Path) -> None:
-    for module in imports(tree_of(path)):
+    for module in imports(path):
         top = module.split(".")[0]
         ours = module == "vllmd.gpu" or f"{'.'.join(module.split('.')[2:3])}.py" in READER
         assert top in sys.stdlib_module_names or top == "pynvml" or (top == "vllmd" and ours)
@@ -299,7 +308,7 @@ def test_reader_of_gpus_imports_the_standard_library_and_nvml_only(path: Path) -
 @of_each(SOURCES)
 def test_nvml_is_loaded_by_the_reader_only(path: Path) -> None:
     if path.parent != PACKAGE / "gpu" or path.name not in READER:
-        assert "pynvml" not in {m.split(".")[0] for m in imports(tree_of(path))}
+        assert "pynvml" not in {m.split(".")[0] for m in imports(path)}
 
 
 @of_each(sorted((PACKAGE / "cli").glob("*.py")))
@@ -307,7 +316,7 @@ def test_command_line_prints_by_its_terminal_only(path: Path) -> None:
     """Elsewhere, what an engine or a client put into a text would reach the terminal."""
     if path.name == "terminal.py":
         return
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in ("click.echo", "click.secho", "click.style", "print"), node.lineno
@@ -321,7 +330,7 @@ SHOWS_RECORDS = {"history/store.py", "cli/events.py"}
 @of_each(OUTSIDE_EVENTS)
 def test_fields_of_events_are_read_as_attributes(path: Path) -> None:
     """A field that is renamed is then found by mypy; only `events/` reads records back."""
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Attribute) and node.attr == "fields":
             known = ast.unparse(node.value) == "attrs" or name_of(path) in SHOWS_RECORDS
             assert known, f"line {node.lineno}: read it back as a class"
@@ -341,7 +350,7 @@ def test_fields_of_events_are_read_as_attributes(path: Path) -> None:
 @of_each(OUTSIDE_EVENTS)
 def test_log_is_told_events_by_emit_only(path: Path) -> None:
     levels = {"debug", "info", "warning", "error", "exception", "critical"}
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             told = ast.unparse(node.func.value)
             to_log = node.func.attr in levels and re.search(r"log(ger)?(\(\))?$", told)
@@ -358,7 +367,7 @@ IN_THE_DAEMON = [
 @of_each(IN_THE_DAEMON)
 def test_daemon_and_shim_import_everything_at_start(path: Path) -> None:
     """An upgrade replaces files under the running process: a late import would break it."""
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             late = [n for n in ast.walk(node) if isinstance(n, ast.Import | ast.ImportFrom)]
             assert not late, f"{node.name} imports late, line {late[0].lineno}"
@@ -371,9 +380,7 @@ def test_every_module_has_its_mirrored_test(path: Path) -> None:
         return  # rules by promtool (dashboards/tests); causes, checks and panels by tests of all
     test = ROOT / "tests" / "unit" / relative.parent / f"test_{relative.name}"
     assert test.exists(), f"write {test.relative_to(ROOT)}"
-    functions = [
-        n for n in ast.walk(tree_of(test)) if (getattr(n, "name", None) or "").startswith("test_")
-    ]
+    functions = [n for n in nodes_of(test) if (getattr(n, "name", None) or "").startswith("test_")]
     assert functions, f"{test.relative_to(ROOT)} tests nothing"
 
 
@@ -401,7 +408,7 @@ def test_files_fit_one_idea(path: Path) -> None:
 @of_each(PACKAGE / p for p in sorted(PURE))
 def test_pure_modules_do_no_io(path: Path) -> None:
     assert path.exists()
-    assert not {m.split(".")[0] for m in imports(tree_of(path))} & IO_MODULES
+    assert not {m.split(".")[0] for m in imports(path)} & IO_MODULES
 
 
 RECORDS_OF_OTHERS = {"installing/layout.py", "installing/probing.py"}
@@ -413,7 +420,7 @@ def test_what_a_daemon_keeps_is_a_state_file(path: Path) -> None:
     """One rule for damage, writing and versions: see util/state_file.py."""
     if room_of(path) == "shim" or name_of(path) in RECORDS_OF_OTHERS | {"util/state_file.py"}:
         return
-    assert "vllmd.shim.record.write_record" not in set(imports(tree_of(path)))
+    assert "vllmd.shim.record.write_record" not in set(imports(path))
 
 
 @of_each(SOURCES)
@@ -421,7 +428,7 @@ def test_broad_excepts_only_isolate(path: Path) -> None:
     """`except Exception` stands only where a runner isolates its parts."""
     broad = [
         node.lineno
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]
