@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ def program() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+class BrowserError(Exception):
+    """The browser did not do what it was asked for, such as in a page that has just gone."""
+
+
 class Browser:
     """One browser; `Tab` is a page in it."""
 
@@ -59,7 +63,8 @@ class Browser:
         while wanted not in self._answers:
             self._take(until, method)
         answer = self._answers.pop(wanted)
-        assert "error" not in answer, f"{method}: {answer['error']}"
+        if "error" in answer:
+            raise BrowserError(f"{method}: {answer['error']}")
         result: dict[str, Any] = answer["result"]
         return result
 
@@ -115,8 +120,21 @@ class Tab:
     def wait_for(self, expression: str) -> None:
         """Wait until an expression is true."""
         until = time.monotonic() + WAIT_S
-        while not self.value(expression):
+        while not self._is(expression):
             assert time.monotonic() < until, f"never true: {expression}"
+            time.sleep(0.05)
+
+    def _is(self, expression: str) -> bool:
+        with suppress(BrowserError):  # another page comes
+            return bool(self.value(expression))
+        return False
+
+    def wait_for_problem(self, text: str) -> None:
+        """Wait until the console has an error with that text."""
+        until = time.monotonic() + WAIT_S
+        while not any(text in each for each in self.problems()):
+            assert time.monotonic() < until, f"no error with {text}: {self.problems()}"
+            self.value("true")
             time.sleep(0.05)
 
     def press_tab(self) -> None:

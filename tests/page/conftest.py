@@ -13,6 +13,7 @@ import pytest
 from tests.helpers.axe import script
 from tests.helpers.browser import Browser, browsing, program
 from tests.helpers.clock import FakeClock
+from tests.helpers.ports import free_port
 from tests.helpers.status_scenes import Scene
 from vllmd.collectors.runner import CollectorRunner
 from vllmd.http import app
@@ -41,7 +42,7 @@ class Served:
         status = scene.service()
         page = MetricsPage(CollectorRunner([], FakeClock()), lambda: [])
         self._app = app.build(lambda: scene.engines, page, status)
-        self._listener = socket.create_server(("127.0.0.1", port))
+        self._listener = socket.create_server(("127.0.0.1", port or free_port()))
         self.port = int(self._listener.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         self._loop = asyncio.new_event_loop()

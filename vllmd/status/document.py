@@ -16,6 +16,12 @@ from vllmd.status.reasons import reason
 from vllmd.status.window import LoadNow
 
 SCHEMA_VERSION = 1
+LOST: Mapping[str, str] = {
+    "missing": "the driver does not list it any more",
+    "lost": "the driver lost it, and only a reboot brings it back",
+    "not_read": "it was not read lately",
+}
+"""Why a GPU cannot be read, in words; of the others the word is clear enough."""
 
 
 @attrs.frozen
@@ -96,7 +102,7 @@ def gpu_to_json(found: DeviceFigures, host_memory_floor: float) -> dict[str, Any
         "parent": device.parent,
         "profile": found.profile or None,
         "unified": device.unified,
-        "lost": found.lost,
+        "lost": found.lost and LOST.get(found.lost, found.lost.replace("_", " ")),
         "memory_total_bytes": _whole(total),
         "memory_used_bytes": _whole(values.get("memory_used_bytes")),
         "memory_free_bytes": _whole(values.get("memory_free_bytes")),

@@ -59,7 +59,10 @@ FOUND: dict[str, tuple[Scene, str]] = {
     "VllmdEngineAwaitsMemory": (SCENES["eight-gpus"](), "embed waits for 31.0 GiB more on GPU 6"),
     "VllmdEngineLoadStalled": (load_stalled(), "chat stopped in the middle of its last load"),
     "VllmdEngineDown": (SCENES["backoff"](), "chat is down: failed 12s ago: The KV cache"),
-    "VllmdGpuLost": (gpu(lost="missing"), "GPU 0 does not answer: missing"),
+    "VllmdGpuLost": (
+        gpu(lost="missing"),
+        "GPU 0 does not answer: the driver does not list it any more",
+    ),
     "VllmdGpuXidFatal": (
         gpu(xids=(SeenXid.of(79, 1, NOW - 60),)),
         "GPU 0: Xid 79 1m ago asks for a reboot",

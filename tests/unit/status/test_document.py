@@ -107,6 +107,11 @@ def test_owners_of_a_gpu_add_up_to_its_memory() -> None:
             assert all(each["bytes"] > 0 for each in shown["owners"])
 
 
+def test_gpu_that_is_lost_says_why_in_words() -> None:
+    for code, words in (("not_read", "it was not read lately"), ("a_b", "a b"), (None, None)):
+        assert gpu_to_json(device(0, lost=code), 0.02)["lost"] == words
+
+
 def test_gpu_that_shares_the_hosts_memory_has_a_floor() -> None:
     unified = device(0, "chat")
     object.__setattr__(unified.device, "unified", True)
