@@ -12,7 +12,7 @@ _XID = rf"NVRM: Xid \([^)]*\): (?:{_CODES})\b"
 """The kernel's word for a GPU that a restart of the engine does not mend."""
 
 
-_BUSY = r"busy or unavailable|exclusive-thread device already in use"
+_BUSY = r"CUDA-capable device\S* (?:is/)?are busy or|exclusive-thread device already in use"
 _MPS = r"\bMPS (?:client|server|control)|cudaErrorMps"
 _IMAGE = (
     r"device kernel image is invalid|PTX JIT compilation (?:failed|was disabled)"

@@ -68,7 +68,7 @@ CAUSES = (
             r"|(?:Unable to load any of|Could not load library) \{?libcudnn": (
                 "torch/backends/cudnn/__init__.py; cuDNN"
             ),
-            r"\w+ backend is (?:not available|unavailable)\b": (
+            r"\w+ backend is (?:not available|unavailable)\b.*(?:[Ii]nstall|environment)": (
                 "vllm/utils/flashinfer.py, vllm/utils/deep_gemm.py since 0.10"
             ),
             r"Only one platform plugin can be activated": "vllm/platforms/__init__.py since 0.7",
@@ -172,6 +172,7 @@ CAUSES = (
         signs={
             r"^torch\._(?:dynamo|inductor)\.exc\.\w+": "torch/_dynamo/exc.py, _inductor/exc.py",
         },
+        unless=r"(?:CUDA|HIP|Triton|NCCL) [Ee]rror|Errno|[Oo]ut ?[Oo]f ?[Mm]emory",
     ),
     Cause(
         name="fork_cuda",

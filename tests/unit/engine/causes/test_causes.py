@@ -94,6 +94,32 @@ def test_marks_of_other_sources_name_a_cause_and_are_its_evidence(mark: str, cau
     assert (found.cause, found.evidence) == (cause, ("seen by another source",))
 
 
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("ValueError: MXFP8 MoE requires hidden_size divisible by 32, got 2880.", "unknown"),
+        ("AssertionError: draft vocab dim is narrower: logits would be truncated.", "unknown"),
+        ("MemoryError: Not enough space in the data buffer, try calling free_buf()", "unknown"),
+        ("ValueError: EC source size mismatch for mm_hash=7a", "unknown"),
+        ("ValueError: the server is busy or unavailable", "unknown"),
+        ("ValueError: FOO backend is not available for this head size", "unknown"),
+        ("torch._inductor.exc.InductorError: AssertionError: no such node", "compile_failed"),
+        (
+            "torch._inductor.exc.InductorError: RuntimeError: CUDA error: an illegal memory access "
+            "was encountered",
+            "cuda_error",
+        ),
+        (
+            "torch.AcceleratorError: CUDA error: all CUDA-capable devices are busy or unavailable",
+            "gpu_busy",
+        ),
+    ],
+)
+def test_words_that_a_cause_has_show_it_only_in_its_own_sentences(line: str, cause: str) -> None:
+    core = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] "
+    assert diagnose(Facts("1", (core + line,))).cause == cause
+
+
 def test_holders_of_vram_are_named_where_they_matter() -> None:
     marks = {"vram_holders": "python (pid 7) holds 60.0 GiB"}
     log = DATA / "engine-logs" / "h200-0.25-gpu-memory-held-by-orphan.log"
