@@ -26,7 +26,7 @@ PLATFORM = "x86_64-manylinux_2_39"
 
 KERNELS = (
     "flashinfer*", "nvidia-*", "tilelang", "torchcodec", "torchaudio", "torchvision", "quack*",
-    "humming*", "tokenspeed*", "pynvvideocodec", "nvtx", "apache-tvm-ffi", "fastsafetensors",
+    "humming*", "tokenspeed*", "pynvvideocodec", "nvtx", "fastsafetensors",
 )  # fmt: skip
 """Requirements of vLLM that serve kernels which are left out, or files of other kinds."""
 LEFT_OUT = (
@@ -79,16 +79,17 @@ def uv(*arguments: str) -> None:
 
 
 def main() -> None:
-    """Make `build/gpu-kit`."""
+    """Make the kit, in parts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("freeze", type=Path, help="`pip list --format=freeze` of the host")
     parser.add_argument("--python", default="3.12", help="the host's Python")
     parser.add_argument("--vllm", default="0.25.1", help="the newest that pins torch 2.11")
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "gpu-kit")
     args = parser.parse_args()
     has = pins(args.freeze.read_text())
     if "torch" not in has:
         sys.exit(f"{args.freeze}: no torch in it; the host needs one with CUDA")
-    work = ROOT / "build" / "gpu-kit"
+    work = args.output.absolute()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     tags = ["--only-binary", ":all:", "--python-version", args.python]
