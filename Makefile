@@ -16,7 +16,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page integration engine system deb packaging machine lock generate reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page integration engine system deb packaging machine arm64 lock generate reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -73,11 +73,11 @@ integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(PYTEST) tests/engine
 
-deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb
+deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb, with ARCH=arm64 the one for that
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
 
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
-	$(PYTEST) -n 2 --dist worksteal -m "not machine" tests/packaging
+	$(PYTEST) -n 2 --dist worksteal -m "not machine and not arm64" tests/packaging
 
 # not a part of `make test`: every start takes a minute there
 machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
@@ -85,6 +85,12 @@ machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of i
 
 browser:
 	@tools/system.sh chromium=chromium
+
+# not a part of `make test`: its Debian is made, and run, by a processor that is emulated
+arm64: $(VENV)/developed build-tools ## the package for arm64 in a Debian that is emulated (needs root)
+	@tools/system.sh qemu-aarch64-static=qemu-user-static update-binfmts=binfmt-support arch-test=arch-test
+	@arch-test arm64 > /dev/null || update-binfmts --enable qemu-aarch64
+	$(BIN)/pytest -m arm64 tests/packaging
 
 system-cc:
 	@tools/system.sh cc=build-essential
@@ -112,7 +118,7 @@ test: check long system build-tools browser ## everything but what needs a GPU o
 	@echo "engine, integration, packaging and page, two at a time: each is printed when it has ended"
 	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging page
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
-	@echo "machine (make machine); failures provoked on a real vLLM (make failures)"
+	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures)"
 
 lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins of these
 	@$(PIP) install uv

@@ -1,7 +1,8 @@
-"""Unpack wheels into one folder: ``python3 packaging/unpack.py WHEELS SITE``.
+"""Unpack wheels: ``python3 packaging/unpack.py WHEELS SITE``.
 
 As they are, with the rights that Debian wants of files; the same bytes whatever pip, Python or
-umask there is. Only wheels that run on every Python 3.11 and later are taken.
+umask there is. Only wheels that run on every Python 3.11 and later are taken. Those that are
+compiled lie apart, by Debian's name of their architecture: SITE-amd64, SITE-arm64.
 """
 
 import re
@@ -10,6 +11,22 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 LASTING = re.compile(r"-(none|abi3)-[^-]+$")
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What Debian calls the processors that wheels are for."""
+
+
+def place(wheel: Path, site: Path) -> Path:
+    """Return the folder for a wheel: `site`, or that of the architecture that it is compiled for.
+
+    Raises: SystemExit: it is for another one.
+    """
+    tag = wheel.stem.rpartition("-")[2]
+    if tag == "any":
+        return site
+    for machine, architecture in ARCHITECTURES.items():
+        if tag.endswith(f"_{machine}"):
+            return site.with_name(f"{site.name}-{architecture}")
+    raise SystemExit(f"{wheel.name}: no package is built for {tag}")
 
 
 def unpack(wheel: Path, site: Path) -> None:
@@ -39,7 +56,7 @@ def unpack(wheel: Path, site: Path) -> None:
 def main(wheels: Path, site: Path) -> None:
     """Unpack them all."""
     for wheel in sorted(wheels.glob("*.whl")):
-        unpack(wheel, site)
+        unpack(wheel, place(wheel, site))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "packaging" / "debian" / "copyright"
-SITE = "site"
+SITE = "site*"
+"""What is compiled for a processor lies beside site, in site-amd64 and site-arm64."""
 SOURCE = "https://pypi.org/project"
 SHIPPED_BY_DEBIAN = {"Apache-2.0": "Apache-2.0", "MPL-2.0": "MPL-2.0"}
 """Licences whose text is in /usr/share/common-licenses."""
@@ -54,8 +55,9 @@ HOLDERS = {
 HEAD = """\
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: vllmd
-Comment: Below site, installed as /usr/lib/vllmd/site, are wheels of the Python Package Index,
- unchanged, pinned by the hashes in requirements/runtime.txt. tools/copyright.py writes this file.
+Comment: Below site, site-amd64 and site-arm64, installed as /usr/lib/vllmd/site, are wheels of the
+ Python Package Index, unchanged, pinned by the hashes in requirements/runtime.txt.
+ tools/copyright.py writes this file.
 
 Files: *
 Copyright: 2026 the vllmd developers

@@ -79,6 +79,21 @@ def _make_repository(folder: Path) -> None:
         assert result.returncode == 0, result.stderr
 
 
+def lintian(changes: Path, request: pytest.FixtureRequest) -> None:
+    """Assert that lintian has no error and no warning for what was built."""
+    needs("lintian")
+    command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0"]
+    done = subprocess.run([*command, changes], capture_output=True, text=True, check=False)
+    overrides = [
+        *ROOT.glob("packaging/debian/*overrides"),
+        *ROOT.glob("packaging/debian/*/*overrides"),
+    ]
+    tags = [line for path in overrides for line in path.read_text().splitlines() if line[0] != "#"]
+    said = (done.stdout + done.stderr).strip()
+    note(request, f"lintian: {said or 'no error, no warning'}; {len(tags)} tags overridden")
+    assert done.returncode == 0, said
+
+
 def note(request: pytest.FixtureRequest, line: str) -> None:
     """Have a line printed at the end of the run, whichever process the test ran in."""
     request.node.user_properties.append((TOLD, line))

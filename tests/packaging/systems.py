@@ -36,6 +36,7 @@ WantedBy=multi-user.target
 LIMIT_S = 1500
 IMAGE_SIZE = "1600M"
 EMULATED_PATIENCE = 4
+"""A machine of its own, and a program for another processor: both are translated."""
 
 
 @attrs.frozen
@@ -51,16 +52,19 @@ class System:
         return self.root / "opt" / "t"
 
 
-def archive(suite: str, *, kernel: bool) -> Path:
+def archive(suite: str, *, kernel: bool, arch: str = "amd64") -> Path:
     """Return a root file system; it is cached outside the checkout."""
     needs("mmdebstrap")
     include = INCLUDE + (KERNEL if kernel else "")
-    made = cache_dir() / "rootfs" / f"{suite}-{zlib.crc32(include.encode()):08x}.tar"
+    kind = suite if arch == "amd64" else f"{suite}-{arch}"
+    made = cache_dir() / "rootfs" / f"{kind}-{zlib.crc32(include.encode()):08x}.tar"
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
         partial = made.with_name(f"{made.stem}.partial.tar")
-        options = ["--variant=minbase", f"--include={include}", suite, str(partial)]
-        subprocess.run(["mmdebstrap", *options], check=True, capture_output=True)
+        options = ["--variant=minbase", f"--architectures={arch}", f"--include={include}"]
+        subprocess.run(
+            ["mmdebstrap", *options, suite, str(partial)], check=True, capture_output=True
+        )
         partial.rename(made)
     return made
 
@@ -78,23 +82,34 @@ def make(
 
     A `brief` one names the cases that show nothing of the kernel, and does not run them.
     """
-    root = folder / "root"
-    root.mkdir()
-    source = str(archive(suite, kernel=kernel))
-    subprocess.run(["tar", "-x", "-f", source, "-C", str(root)], check=True)
-    system = System(root, folder / "console.log")
-    system.work.mkdir(parents=True)
-    for deb in debs.glob("*.deb"):
-        shutil.copy(deb, system.work)
+    patience = EMULATED_PATIENCE if kernel else 1
+    unit = UNIT.format(scenario=scenario, patience=patience, brief=brief)
+    system = _unpack(folder, archive(suite, kernel=kernel), debs, unit)
     shutil.copytree(debs / "apt", system.work / "apt")
     shutil.copy(ROOT / "packaging" / "debian" / "tests" / "serves", system.work)
-    shutil.copytree(HERE / "inside", system.work / "inside")
     _place_gpus(system.work / "nvml")
     wheel(system.work / "wheels", "0.32.0")
     for tool in ("uv", "py-spy"):
         shutil.copy(Path(sys.executable).with_name(tool), system.work)
-    patience = EMULATED_PATIENCE if kernel else 1
-    unit = UNIT.format(scenario=scenario, patience=patience, brief=brief)
+    return system
+
+
+def make_arm64(folder: Path, suite: str, debs: Path) -> System:
+    """Unpack a system for arm64 below `folder`; the kernel has to hand its programs to qemu."""
+    unit = UNIT.format(scenario="arm64", patience=EMULATED_PATIENCE, brief=False)
+    return _unpack(folder, archive(suite, kernel=False, arch="arm64"), debs, unit)
+
+
+def _unpack(folder: Path, source: Path, debs: Path, unit: str) -> System:
+    """Unpack a root file system with packages and a unit that is started last when it boots."""
+    root = folder / "root"
+    root.mkdir()
+    subprocess.run(["tar", "-x", "-f", str(source), "-C", str(root)], check=True)
+    system = System(root, folder / "console.log")
+    system.work.mkdir(parents=True)
+    for deb in debs.glob("*.deb"):
+        shutil.copy(deb, system.work)
+    shutil.copytree(HERE / "inside", system.work / "inside")
     (root / "etc/systemd/system/inside.service").write_text(unit)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)

@@ -4,9 +4,10 @@ import os
 import subprocess
 import sys
 
-from . import drain, lifecycle, machine, real
+from . import arm64, drain, lifecycle, machine, real
 
 SCENARIOS = {
+    "arm64": (arm64.main, 120),
     "lifecycle": (lifecycle.main, 120),
     "machine": (machine.main, 120),
     "real": (real.main, 400),
