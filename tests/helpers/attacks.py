@@ -291,6 +291,16 @@ class _Both:
 
 # --- those on HTTP ---------------------------------------------------------------------------
 
+HELLO = b"\x01\x00\x3f\xfc\x03\x03" + bytes(16_000)
+HUGE_HELLO = b"\x01\x01\xfb\xd0\x03\x03" + bytes(100_000)
+
+
+def records(message: bytes) -> bytes:
+    """Return a message of a handshake in records of TLS."""
+    pieces = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+    return b"".join(b"\x16\x03\x01" + len(each).to_bytes(2) + each for each in pieces)
+
+
 GARBAGE = b"garbage without an end " * 50
 BOTH = (
     b"POST /metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n"

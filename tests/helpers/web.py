@@ -1,6 +1,8 @@
 """Web configurations for tests, and the certificates that they name."""
 
+import contextlib
 import shutil
+import ssl
 from pathlib import Path
 
 CERTIFICATES = Path(__file__).parents[1] / "data" / "tls"
@@ -21,6 +23,22 @@ USERS = f"""\
 basic_auth_users:
   prometheus: {HASH}
 """
+
+
+def client_hello() -> bytes:
+    """Return what a client of TLS says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="x")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def server_context() -> ssl.SSLContext:
+    """Return what a server of TLS begins with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server.key")
+    return context
 
 
 def write(folder: Path, text: str) -> Path:

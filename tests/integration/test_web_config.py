@@ -20,11 +20,19 @@ import httpx
 import pytest
 
 from tests.helpers import attacks
-from tests.helpers.attacks import ANSWER_CPU_S, PEAK_BYTES, Watched
+from tests.helpers.attacks import (
+    ANSWER_CPU_S,
+    GARBAGE,
+    HELLO,
+    HUGE_HELLO,
+    PEAK_BYTES,
+    Watched,
+    records,
+)
 from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import VLLMD, Site, running, wait_for
-from tests.helpers.web import CERTIFICATES, HASH, MUTUAL, PASSWORD, TLS, USERS, write
+from tests.helpers.web import CERTIFICATES, HASH, MUTUAL, PASSWORD, TLS, USERS, client_hello, write
 from tests.integration.conftest import config_for
 from vllmd.config.problem import InvalidConfigError
 from vllmd.http import web_file
@@ -40,7 +48,7 @@ RIGHT, WRONG = LOGIN.format(*GOOD), LOGIN.format("prometheus", "wrong")
 OURS, STRANGERS = (CERTIFICATE.format(CERTIFICATES, name) for name in ("client", "unknown"))
 
 NOT_ALLOWED = "server returned HTTP status 401 Unauthorized"
-PLAIN = "EOF|connection reset|malformed HTTP response"
+PLAIN = "HTTP status 400"
 REFUSED = (
     "tls: (unknown certificate authority|certificate required|bad certificate)|EOF|reset|closed"
 )
@@ -220,7 +228,7 @@ def in_binary(name: str) -> bytes:
 def page(made: Site, auth: tuple[str, str] | None = GOOD) -> httpx.Response:
     url = made.exporter.replace("http:", "https:")
     context = ssl.create_default_context(cafile=CERTIFICATES / "authority.pem")
-    return httpx.get(f"{url}/metrics", auth=auth, verify=context, trust_env=False)
+    return httpx.get(f"{url}/metrics", auth=auth, verify=context, trust_env=False, timeout=60)
 
 
 def is_good(made: Site) -> bool:
@@ -406,6 +414,38 @@ def test_thousand_wrong_passwords_a_second_hold_up_nobody(tmp_path: Path) -> Non
         assert made.engine("chat")["run_id"] == run
         assert 1 <= made.log().count("login.refused") <= 1 + took_s / 60
         good.close()
+
+
+TLS_ATTACKS = {
+    "5,000 silent": (5000, b""),
+    "1,000 half hellos": (1000, records(HELLO)[:8_000]),
+    "1,000 hellos of 130 kB": (1000, records(HUGE_HELLO)),
+    "1,000 that never answer": (1000, client_hello()),
+    "300 garbage": (300, GARBAGE),
+}
+
+
+@pytest.fixture(scope="module")
+def with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site_with(tmp_path_factory.mktemp("tls"), TLS, "open_readiness = true") as made:
+        made.wait_state("chat", "ready")
+        yield made
+
+
+@pytest.mark.parametrize("attack", TLS_ATTACKS)
+def test_listener_with_tls_holds(with_tls: Site, attack: str) -> None:
+    """Within the bounds of plain HTTP: 1 s of CPU time, 200 MB."""
+    watched = Watched(with_tls)
+    host, port = with_tls.exporter.removeprefix("http://").split(":")
+    before = watched.cost()
+    number, sent = TLS_ATTACKS[attack]
+    with attacks.holding((host, int(port)), number, sent):
+        spent = [watched.cpu_until(lambda: page(with_tls).raise_for_status()) for _ in range(3)]
+        spent.append(watched.cpu_until(watched.status))
+    used = watched.cost()
+    print(f"{used.cpu_s - before.cpu_s:.2f} CPU s, {used.peak_bytes / 1e6:.0f} MB", spent, end=" ")
+    assert max(spent) <= ANSWER_CPU_S
+    assert used.peak_bytes <= PEAK_BYTES
 
 
 def test_handshakes_over_and_over_hold_up_nobody(tmp_path: Path) -> None:

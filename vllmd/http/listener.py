@@ -27,6 +27,7 @@ from vllmd.http.connections import (
     Phase,
     peer_of,
 )
+from vllmd.http.handshakes import Handshakes, Hello, has_left, shake_hands
 from vllmd.util.units import MINUTE_S
 
 BACKLOG = 4096
@@ -39,8 +40,6 @@ GIVEN_UP = 4
 """By so much fewer are held open for the next minute."""
 FIRST_S = 10.0
 """How long a connection may be silent after it was opened."""
-HANDSHAKE_S, SHUTDOWN_S = 10.0, 1.0
-"""How long TLS may take to begin and to end."""
 WAKE_S = 1.0
 """Limits are looked at once a second at most."""
 
@@ -63,9 +62,6 @@ _PASSING = {
     errno.ETIMEDOUT,
 }
 """Errors of the connection that is accepted, not of the socket. Source: accept(2)."""
-
-_LEFT = (7, 8)
-"""TCP_CLOSE, TCP_CLOSE_WAIT."""
 
 _log = structlog.get_logger()
 
@@ -112,6 +108,7 @@ class Listener:
         self._reserve_timer: asyncio.TimerHandle | None = None
         self._bound = bound
         self._connecting: set[asyncio.Task[None]] = set()
+        self._handshakes = Handshakes()
         self._reserve = _open_reserve()
         self._accepting = False
         self._reported_at: float | None = None
@@ -187,13 +184,30 @@ class Listener:
             return
         protocol = _Watched()
         connection = self.connections.add(peer, protocol.cut, FIRST_S)
-        if context is not None:
-            connection.enter(Phase.HEAD, HANDSHAKE_S)
         protocol.watch(connection, self.connections, self._serve)
+        begin = functools.partial(self._begin, accepted, protocol, connection, context)
+        if context is None:
+            begin()
+        else:
+            refuse = functools.partial(connection.close, HANDSHAKE)
+            protocol.hello = Hello(accepted, connection, begin, refuse)
+            protocol.hello.start()
+
+    def _begin(
+        self,
+        accepted: socket.socket,
+        protocol: "_Watched",
+        connection: Connection,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        """Make what reads from a connection."""
+        protocol.hello = None
         task = self._loop.create_task(self._connect(accepted, protocol, connection, context))
         protocol.task = task
         self._connecting.add(task)
-        task.add_done_callback(functools.partial(self._connected, accepted, protocol))
+        task.add_done_callback(functools.partial(self._connected, accepted, protocol, connection))
+        if context is not None:
+            self._handshakes.begin(connection)
 
     async def _connect(
         self,
@@ -202,20 +216,25 @@ class Listener:
         connection: Connection,
         context: ssl.SSLContext | None,
     ) -> None:
-        limits = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": SHUTDOWN_S}
         try:
-            await self._loop.connect_accepted_socket(
-                lambda: protocol, accepted, ssl=context, **(limits if context else {})
-            )
+            if context is None:
+                await self._loop.connect_accepted_socket(lambda: protocol, accepted)
+            else:
+                await shake_hands(accepted, protocol, context)
         except OSError as error:  # errors of TLS are of this kind, too
             # its frames hold it, and with it 300 kB of the connection until garbage is collected
             error.with_traceback(None)
             self.connections.remove(connection, HANDSHAKE)
 
     def _connected(
-        self, accepted: socket.socket, protocol: "_Watched", task: asyncio.Task[None]
+        self,
+        accepted: socket.socket,
+        protocol: "_Watched",
+        connection: Connection,
+        task: asyncio.Task[None],
     ) -> None:
         self._connecting.discard(task)
+        self._handshakes.end(connection)
         protocol.task = None
         if not protocol.made:  # cut before there was a transport that closes it
             accepted.close()
@@ -283,11 +302,8 @@ def _has_left(accepted: socket.socket, *, tls: bool) -> bool:
     Without TLS, one that has sent its request and then its end still waits for the answer.
     Source: tcp(7), TCP_INFO; `include/net/tcp_states.h` in Linux.
     """
-    try:
-        if tls and accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] in _LEFT:
-            return True
-    except OSError:  # it is no TCP
-        pass
+    if tls and has_left(accepted):
+        return True
     try:
         return not accepted.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -308,6 +324,7 @@ class _Watched(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
+        self.hello: Hello | None = None
         self._transport: asyncio.Transport | None = None
         self._connection: Connection
         self._connections: Connections
@@ -325,7 +342,9 @@ class _Watched(asyncio.Protocol):
 
     def cut(self) -> None:
         """End the connection at once."""
-        if self._transport is not None:
+        if self.hello is not None:
+            self.hello.cancel()
+        elif self._transport is not None:
             self._transport.abort()
         elif self.task is not None:  # in its handshake
             self.task.cancel()
