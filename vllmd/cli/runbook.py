@@ -1,7 +1,5 @@
 """`vllmd runbook`: what to do about an alert, on the host that it is about."""
 
-import sys
-
 import click
 
 from vllmd.cli import terminal
@@ -33,7 +31,7 @@ def command(alert: str | None, as_json: bool) -> None:
         raise VllmdError(f"no runbook {alert!r}; {hint or 'vllmd runbook lists them'}")
     if as_json:
         terminal.echo_json({"alert": alert, "markdown": text}, indent=2)
-    elif sys.stdout.isatty():
+    elif terminal.moves_cursor() and not terminal.is_ascii_only():
         from rich.console import Console
         from rich.markdown import Markdown
 

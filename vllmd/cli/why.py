@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
@@ -95,9 +96,10 @@ def command(
         return
     if not stories:
         terminal.echo("Nothing has happened to any engine yet.")
-    problems = _log_problems(client)
+    known_now = _engines(client)
     for index, each in enumerate(stories):
-        terminal.echo_text(("\n" if index else "") + _with_log(each, problems).wrapped(_width()))
+        report = _with_now(each, known_now.get(each.engine, {}))
+        terminal.echo_text(("\n" if index else "") + report.wrapped(_width()))
 
 
 def _read(logs: tuple[Path, ...], since: float | None) -> list[str]:
@@ -135,26 +137,24 @@ def _report(found: Diagnosis, logs: tuple[Path, ...], exit_code: int | None) -> 
     return found.report(f"The last run in {where}{ended}.")
 
 
-def _log_problems(client: ControlClient) -> dict[str, str]:
-    """Return what is wrong now with each engine's log; nothing where no daemon answers."""
+def _engines(client: ControlClient) -> dict[str, dict[str, Any]]:
+    """Return the status of each engine; nothing where no daemon answers."""
     try:
-        engines = client.status()["engines"]
+        return {each["name"]: each for each in client.status()["engines"]}
     except VllmdError:
         return {}
-    return {
-        each["name"]: describe_log_problem(each["log_problem"], each["log"])
-        for each in engines
-        if each.get("log_problem")  # an older daemon does not know it
-    }
 
 
-def _with_log(story: Story, problems: Mapping[str, str]) -> FailureReport:
-    """Return the report, with what is wrong now with the engine's log."""
+def _with_now(story: Story, engine: Mapping[str, Any]) -> FailureReport:
+    """Return the report, with what is wrong now: with its log, and what keeps it from starting."""
     report = story.report
-    if story.engine not in problems:
-        return report
-    what = f"{report.what} Besides, {problems[story.engine]}."
-    return attrs.evolve(report, what=what)
+    if engine.get("log_problem"):  # an older daemon does not know it
+        said = describe_log_problem(engine["log_problem"], engine["log"])
+        report = attrs.evolve(report, what=f"{report.what} Besides, {said}.")
+    problem = engine.get("problem")
+    if problem and problem not in str(report):
+        report = attrs.evolve(report, evidence=(*report.evidence, problem))
+    return report
 
 
 def _width() -> int:

@@ -75,6 +75,16 @@ def test_why_says_that_the_newest_lines_are_not_in_the_log(tmp_path: Path) -> No
     assert "Besides, its log is not written: No space left on device; the newest" in words
 
 
+def test_why_names_what_keeps_an_engine_from_starting_now(tmp_path: Path) -> None:
+    host = FakeHost()
+    fields = {"requested": False, "text": "exited with code 1", "cause": "port_in_use"}
+    host.found.append(Event(time.time(), EngineExited.name, "error", "chat", fields, 1))
+    problem = "port 8000 is in use by python3 -m http.server (pid 7)"
+    with control_socket(tmp_path / "c.sock", FakeEngine(problem=problem), host=host) as path:
+        words = " ".join(why("--socket", str(path)).output.split())
+    assert f"Evidence {problem}" in words
+
+
 def test_why_log_masks_what_the_configuration_calls_a_secret(tmp_path: Path) -> None:
     path, log = tmp_path / "vllmd.toml", tmp_path / "a.log"
     path.write_text('[engines.chat]\nmodel = "m"\n[engines.chat.env]\nHF_TOKEN = "planted-5ae1"\n')
