@@ -30,8 +30,7 @@ def wait_until(
 
     Returns: its status then.
     Raises: TimedOutError: not within `timeout_s` seconds; it may still happen. HeldError: it will
-        not happen by itself. VllmdError: it failed meanwhile, in a way that a further start does
-        not mend, or more than once.
+        not happen by itself. VllmdError: it failed more than once meanwhile.
     """
     started = time.monotonic()
     failures: dict[str, dict[str, Any]] = {}
@@ -50,7 +49,7 @@ def wait_until(
         before = (last or {}).get("run_id", "") if before is None else before
         if last and last["run_id"] != before and goal == "ready":
             failures[last["run_id"]] = last
-            if len(failures) >= MOST_FAILURES or _stays(last):
+            if len(failures) >= MOST_FAILURES and engine["state"] != "held":
                 _clear(show)
                 raise VllmdError(f"{name} failed: {_cause(engine, last)}")
         if elapsed > timeout_s:
@@ -73,11 +72,6 @@ def _failure(engine: dict[str, Any]) -> dict[str, Any] | None:
     """Return the last exit, if that was a failure."""
     last = engine.get("last_exit")
     return last if last and not last["requested"] else None
-
-
-def _stays(failure: dict[str, Any]) -> bool:
-    """Tell whether a further start would end as this one did."""
-    return (failure["diagnosis"] or {}).get("kind") == "configuration"
 
 
 def _cause(engine: dict[str, Any], failure: dict[str, Any]) -> str:

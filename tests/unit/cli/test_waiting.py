@@ -76,18 +76,19 @@ class FailingClient:
         return self.engines.pop(0) if len(self.engines) > 1 else self.engines[0]
 
 
-@pytest.mark.parametrize(
-    "engines",
-    [
-        (failed("old"), failed("a", "configuration")),
-        (failed("old"), failed("a"), failed("a"), failed("b")),
-    ],
-)
-def test_wait_until_it_fails_for_good_ends_with_the_cause(engines: Any) -> None:
-    client = FailingClient(*engines)
+def test_wait_until_it_fails_more_than_once_ends_with_the_cause() -> None:
+    client = FailingClient(failed("old"), failed("a"), failed("a"), failed("b"))
     with pytest.raises(VllmdError, match=r"chat failed: exited\. port_in_use: Taken\. Free it\."):
         waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
     assert len(client.engines) == 1
+
+
+def test_wait_until_it_fails_and_is_held_says_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "SETTLE_S", -1)
+    held = {**failed("b"), "state": "held", "hold": {"reason": "Mend it.", "retry_at": None}}
+    client = FailingClient(failed("old"), failed("a"), held)
+    with pytest.raises(HeldError, match=r"chat is held: Mend it\."):
+        waiting.wait_until(client, "chat", "ready", ready, 60)  # type: ignore[arg-type]
 
 
 def test_wait_until_a_failure_that_may_pass_waits_on() -> None:
