@@ -116,10 +116,8 @@ def is_ascii_only(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def width() -> int | None:
-    """Return the columns of the terminal (or COLUMNS); None in a pipe or a file: break nothing."""
-    if not (sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()):
-        return None
-    return shutil.get_terminal_size().columns
+    """Return the columns of the terminal; None in a pipe or a file: there nothing is broken."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def wrap(text: str, *, first: str = "", rest: str = "") -> list[str]:

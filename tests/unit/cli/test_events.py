@@ -46,10 +46,10 @@ def test_follow_shows_each_event_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_event_on_a_narrow_terminal_is_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(terminal, "width", lambda: 60)
     told = Event(0.0, "engine.exited", "error", "chat", {"text": "word " * 20}, 1)
     first, *more = events.describe(told)
     assert terminal.style("error  ", fg="red") in first
     assert all(line.startswith("    ") and len(line) <= 60 for line in more)
-    monkeypatch.delenv("COLUMNS")
+    monkeypatch.undo()
     assert len(events.describe(told)) == 1

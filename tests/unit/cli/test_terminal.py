@@ -118,7 +118,7 @@ def test_echo_in_an_encoding_that_has_no_more_escapes_the_rest(
 def test_wrap_breaks_at_the_terminals_width_and_leaves_long_words_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(terminal, "width", lambda: 20)
     text = "one two three four /a/path/that/is/longer/than/that"
     assert terminal.wrap(text, first="- ", rest="  ") == [
         "- one two three four",
@@ -128,8 +128,8 @@ def test_wrap_breaks_at_the_terminals_width_and_leaves_long_words_whole(
 
 
 def test_wrap_in_a_pipe_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    monkeypatch.setattr(terminal, "width", lambda: None)
+    monkeypatch.setenv("COLUMNS", "20")
+    assert terminal.width() is None
     assert terminal.wrap("word " * 99, first="- ") == ["- " + "word " * 99]
 
 
@@ -148,6 +148,12 @@ def test_screen_is_written_over_and_has_as_many_lines_as_there_is_room_for(
 def test_error_is_broken_at_the_terminals_width(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "12")
+    monkeypatch.setattr(terminal, "width", lambda: 12)
     terminal.echo_error("vllmd: one two three\nfour")
     assert capsys.readouterr().err == "vllmd: one\n  two three\nfour\n"
+
+
+def test_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "93")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert terminal.width() == 93

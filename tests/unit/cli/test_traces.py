@@ -46,7 +46,7 @@ def test_each_of_the_slowest_is_shown_once_with_its_rankings(tmp_path: Path) -> 
 def test_slowest_on_a_narrow_terminal_leave_out_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("vllmd.cli.terminal.width", lambda: 80)
     shown = run(tmp_path, windows()).output
     assert max(map(len, shown.splitlines())) <= 80
     assert "TRACE" not in shown
