@@ -333,11 +333,13 @@ FIRST_LOGIN_CPU_S = 2 * ANSWER_CPU_S
 class Guessing:
     """So many wrong passwords a second, each another one, on connections that are kept."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], hosts: int = 1) -> None:
+        """Guess at an address, from so many of one's own."""
         self._address = address
+        self._hosts = [f"127.3.{number}.1" for number in range(hosts)] if hosts > 1 else [""]
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._go_on)
-        self.sent = 0
+        self.sent = self._opened = 0
         self.answered: Counter[bytes] = Counter()
 
     def __enter__(self) -> "Guessing":
@@ -351,8 +353,12 @@ class Guessing:
     def _go_on(self) -> None:
         connections: list[socket.socket] = []
         while not self._done.wait(0.1):
-            while len(connections) < CONNECTIONS:
-                connections.append(socket.create_connection(self._address, timeout=10))
+            while len(connections) < max(CONNECTIONS, 2 * len(self._hosts)):
+                host = self._hosts[self._opened % len(self._hosts)]
+                self._opened += 1
+                connections.append(
+                    socket.create_connection(self._address, timeout=10, source_address=(host, 0))
+                )
                 connections[-1].setblocking(False)
             for one in list(connections):
                 try:
@@ -414,6 +420,27 @@ def test_thousand_wrong_passwords_a_second_hold_up_nobody(tmp_path: Path) -> Non
         assert made.engine("chat")["run_id"] == run
         assert 1 <= made.log().count("login.refused") <= 1 + took_s / 60
         good.close()
+
+
+HOSTS = 24
+
+
+def test_first_login_gets_through_while_many_addresses_guess(tmp_path: Path) -> None:
+    """Also readiness checks with a login, and after a restart, when no login is remembered."""
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+    with site_with(tmp_path, USERS.replace(HASH, hashed)) as made:
+        host, port = made.exporter.removeprefix("http://").split(":")
+        for _ in range(2):
+            elsewhere = httpx.HTTPTransport(local_address="127.200.9.9")
+            with (
+                Guessing((host, int(port)), HOSTS) as guessing,
+                httpx.Client(transport=elsewhere, auth=GOOD, trust_env=False, timeout=60) as good,
+            ):
+                wait_for("guesses", lambda: guessing.answered[b"401"] >= 1, timeout_s=60)
+                assert good.get(f"{made.exporter}/-/healthy").status_code == 200
+                assert good.get(f"{made.exporter}/metrics").status_code == 200
+            made.stop()
+            made.start()
 
 
 TLS_ATTACKS = {

@@ -2,8 +2,9 @@
 
 A check of bcrypt is slow by intent (70 ms at cost 10), and whoever reaches the port can ask for
 one. So: one thread; after a wrong password it rests as long as it worked; only so many wait, and of
-one client fewer still; the rest are told to come again. A good password that was checked once is
-looked up, and no number of wrong ones pushes it out.
+one client fewer still; the rest are told to come again. Clients that gave no wrong password come
+first, so that guessing from many addresses keeps out nobody. A good password that was checked once
+is looked up, and no number of wrong ones pushes it out.
 """
 
 import asyncio
@@ -20,12 +21,16 @@ from collections.abc import Callable, Mapping
 import attrs
 import bcrypt
 
+from vllmd.http.fair_turns import FairTurns
 from vllmd.http.web_config import cost_of
 from vllmd.util.clock import Clock
 
 CACHED = 100
 """So many good ones, and so many wrong ones, are remembered; the exporter-toolkit keeps 100."""
-WAITING = 16
+WAITING = 256
+"""As many as the exporter's port has connections."""
+WAITING_FAILED = 16
+"""Of those whose last password was wrong."""
 WAITING_OF_ONE = 2
 """A client is an address, or for IPv6 a /64."""
 LONGEST = 72
@@ -92,7 +97,7 @@ class Passwords:
         self._clock = clock
         self._remembered = remembered or LoginCache()
         self._check = check
-        self._turn = asyncio.Lock()
+        self._turns = FairTurns(clock)
         self._pending: dict[bytes, asyncio.Task[LoginResult]] = {}
         self._of_client: Counter[str] = Counter()
 
@@ -122,14 +127,24 @@ class Passwords:
         running = self._pending.get(key)
         if running is None:
             client = client_of(address)
-            if len(self._pending) >= WAITING or self._of_client[client] >= WAITING_OF_ONE:
+            if not self._has_room(client):
                 return LoginResult.BUSY
             self._of_client[client] += 1
             known_user = user in users
-            running = asyncio.create_task(self._wait_and_check(key, hashed, password, known_user))
+            running = asyncio.create_task(
+                self._wait_and_check(client, key, hashed, password, known_user)
+            )
             self._pending[key] = running
             running.add_done_callback(lambda _: self._forget(key, client))
         return await asyncio.shield(running)
+
+    def _has_room(self, client: str) -> bool:
+        if len(self._pending) >= WAITING or self._of_client[client] >= WAITING_OF_ONE:
+            return False
+        if not self._turns.has_failed(client):
+            return True
+        failed = (n for each, n in self._of_client.items() if self._turns.has_failed(each))
+        return sum(failed) < WAITING_FAILED
 
     def _forget(self, key: bytes, client: str) -> None:
         del self._pending[key]
@@ -138,9 +153,10 @@ class Passwords:
             del self._of_client[client]
 
     async def _wait_and_check(
-        self, key: bytes, hashed: str, password: bytes, known_user: bool
+        self, client: str, key: bytes, hashed: str, password: bytes, known_user: bool
     ) -> LoginResult:
-        async with self._turn:
+        await self._turns.take(client)
+        try:
             began = time.monotonic()
             try:
                 right = await in_thread(lambda: self._check(password[:LONGEST], hashed.encode()))
@@ -149,8 +165,11 @@ class Passwords:
             took_s = time.monotonic() - began
             verdict = LoginResult.ACCEPTED if right and known_user else LoginResult.WRONG
             self._remembered.keep(key, verdict)
+            self._turns.note(client, wrong=verdict is LoginResult.WRONG)
             if verdict is LoginResult.WRONG:
                 await self._clock.sleep(min(took_s, LONGEST_REST_S))
+        finally:
+            self._turns.give()
         return verdict
 
 

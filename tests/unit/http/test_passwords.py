@@ -183,6 +183,48 @@ async def test_one_client_takes_no_more_than_its_share_and_others_get_in(checks:
     assert verdicts.count(LoginResult.BUSY) == len(wrong) - passwords.WAITING_OF_ONE
 
 
+async def test_guessing_from_many_addresses_keeps_no_new_login_out(checks: Checks) -> None:
+    """Also right after a start, when nothing is remembered."""
+    clock = FakeClock()
+    made = Passwords(clock, check=checks)
+    addresses = [f"10.0.{n}.1" for n in range(24)]
+    guesses = [ask(made, f"a{n}", a) for n, a in enumerate(addresses * 5)]
+    await settle()
+    first = ask(made, "right", "10.1.0.1")
+    await settle()
+    checks.let_go(len(addresses) + 1)
+    assert await end_of(first, clock) is LoginResult.ACCEPTED
+    for number in range(3):  # from then on, one check of theirs at most is before another's
+        guesses += [ask(made, f"b{number}-{n}", a) for n, a in enumerate(addresses)]
+        await settle()
+        before, later = len(checks.asked), ask(made, f"c{number}", f"10.1.1.{number}")
+        await settle()
+        checks.let_go(2)
+        assert await end_of(later, clock) is LoginResult.WRONG  # it was looked at
+        order = [password for password, _ in checks.asked]
+        assert order.index(b"c%d" % number) <= before + 1
+    assert made.waiting <= passwords.WAITING
+    checks.let_go(len(guesses))
+    for guess in guesses:
+        assert await end_of(guess, clock) in (LoginResult.WRONG, LoginResult.BUSY)
+    assert made.waiting == 0
+
+
+async def test_few_of_those_that_failed_wait(checks: Checks) -> None:
+    clock = FakeClock()
+    made = Passwords(clock, check=checks)
+    checks.let_go(30)
+    for number in range(30):
+        assert await end_of(ask(made, "x", f"10.0.{number}.1"), clock) is not LoginResult.BUSY
+        made._remembered.wrong.clear()
+    again = [ask(made, f"y{number}", f"10.0.{number}.1") for number in range(30)]
+    await settle()
+    assert made.waiting == passwords.WAITING_FAILED
+    checks.let_go(30)
+    found = [await end_of(task, clock) for task in again]
+    assert found.count(LoginResult.BUSY) == 30 - passwords.WAITING_FAILED
+
+
 async def test_same_login_that_comes_many_times_at_once_is_checked_once(checks: Checks) -> None:
     made = Passwords(FakeClock(), check=checks)
     tasks = [ask(made, "right") for _ in range(20)]
