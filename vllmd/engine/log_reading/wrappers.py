@@ -24,14 +24,16 @@ _WRAPPER = re.compile(
     rf"|\[{_TIME}\](?:\s|$)"
     r"|\[pod/[^\]]+\](?:\s|$)"
     r"|\[[\w.-]+\]\s+\|(?:\s|$)"
-    r"|[A-Za-z0-9][\w.-]*\s+\|(?:\s|$)"
+    r"|[A-Za-z0-9][\w.@-]*\s+\|(?:\s|$)"
+    r"|\d+\|[\w.-]+\s+\|(?:\s|$)"
     r"|(?:\[(?:INFO|WARN|ERROR)\s*\]|INFO|WARN|ERROR)\s+PyProcess (?:- )?W-\S+-std(?:out|err): ?"
     r"(?:\[\d+,\d+\]<std(?:out|err)>:)?"
     r"|│\s"
-    rf"|{_TIME}(?:\s|$))"
+    rf"|{_TIME}(?:\s+\|)?(?:\s|$))"
 )
-"""docker -t and compose, CRI, journald (short, short-iso, with-unit) and syslog, Google's and
-others' stamps, kubectl --prefix, SageMaker's server (DJL), Modal, a frame of a terminal.
+"""docker -t, compose and swarm, PM2, CRI, journald (short, short-iso, with-unit) and syslog,
+Google's and others' stamps, kubectl --prefix, SageMaker's server (DJL), Modal, a frame of a
+terminal.
 
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """

@@ -9,6 +9,9 @@ FRAME = '  File "/a/b.py", line 3, in load'
 WRAPPERS = {
     "compose": "vllm-1  | ",
     "compose with a dot": "llm.gpu-1 | ",
+    "docker swarm": "llm_vllm.1.k3j2h1@gpu01    | ",
+    "PM2": "0|vllm  | ",
+    "a stamp and a bar": "2026-11-28 21:05:03.123 | ",
     "docker -t": "2026-11-28T21:05:03.123456789Z ",
     "journald": "Nov 28 21:05:03 gpu01 vllm[4711]: ",
     "journald, a unit's name": "Nov 28 21:05:03 gpu01 vllmd-engine@1-2.service[4711]: ",
