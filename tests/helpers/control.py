@@ -77,6 +77,7 @@ class FakeHost:
             "started_at": self.started_at,
             "config": None,
             "problem": None,
+            "disk_problem": None,
             "traces_problem": None,
             "late_s": 0.0,
             "failing": self.failing,
@@ -218,7 +219,7 @@ class FakeStatus(StatusService):
             adapters=adapters.to_json,
             doubts=doubts or Doubts(),
             series=SeriesRecorder(clock, dict, lambda: asyncio.sleep(0)),
-            folders=dict,
+            filesystems=tuple,
             grafana_url=lambda: None,
         )
         super().__init__(sources, clock)

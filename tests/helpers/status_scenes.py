@@ -22,6 +22,7 @@ from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures, SeenXid
 from vllmd.scrape.families import parse_page
+from vllmd.status.filesystems import Filesystem
 from vllmd.status.load import Histogram, Load, read_load
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.service import StatusService, StatusSources
@@ -65,6 +66,7 @@ def about(**more: Any) -> dict[str, Any]:
         "started_at": NOW - 1_036_800,
         "config": "/etc/vllmd/vllmd.toml",
         "problem": None,
+        "disk_problem": None,
         "traces_problem": None,
         "late_s": 0.004,
         "failing": [],
@@ -123,7 +125,10 @@ class Scene:
             adapters=lambda: self.adapters,
             doubts=doubts,
             series=series,
-            folders=lambda: self.folders,
+            filesystems=lambda: [
+                Filesystem(role, str(path), 1 << 40, 1 << 39, NOW)
+                for role, path in self.folders.items()
+            ],
             grafana_url=lambda: self.grafana,
         )
         return StatusService(sources, self.clock)

@@ -55,6 +55,8 @@ def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
         yield daemon["problem"], "red"
     if daemon.get("web_config_problem"):
         yield daemon["web_config_problem"], "red"
+    if daemon.get("disk_problem"):
+        yield daemon["disk_problem"], "red"
     if daemon.get("traces_problem"):
         yield f"spans are not received: {daemon['traces_problem']}", "yellow"
     for part in daemon.get("failing", ()):

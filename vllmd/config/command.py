@@ -12,6 +12,7 @@ import attrs
 
 from vllmd.config import flags, paths
 from vllmd.config.model import Config, EngineConfig
+from vllmd.util.deadline import call_within
 from vllmd.util.redact import masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
@@ -89,6 +90,13 @@ def _resolve(program: str, env: Mapping[str, str]) -> str | None:
     if "/" not in program:
         prefixes = (paths.SYSTEM_ENGINES, paths.own_engines(env))
         path = ":".join([*(f"{prefix}/current/bin" for prefix in prefixes), path])
+    try:
+        return call_within(program, lambda: _found(program, path))
+    except TimeoutError:  # nothing is started before it answers
+        return os.path.abspath(program) if "/" in program else None
+
+
+def _found(program: str, path: str) -> str | None:
     found = shutil.which(program, path=path)
     if found is None:
         return None

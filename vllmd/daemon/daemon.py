@@ -63,11 +63,14 @@ from vllmd.scrape.metrics import PagesCollector
 from vllmd.traces.metrics import TracesCollector
 from vllmd.util.allocator import give_back_large_blocks
 from vllmd.util.clock import Clock, Moment, SystemClock
+from vllmd.util.deadline import run_within
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part, RunningParts
 from vllmd.util.threads import Threads
 from vllmd.util.units import MIB
 
+HISTORY_S = 20.0
+"""So long a reader of the history waits for its disk."""
 LOOK_S = 5.0
 """Nothing is answered before each engine was looked for, or so long has passed."""
 
@@ -208,7 +211,7 @@ class Daemon:
         notify_service.report_unconfigured(self._run_dir, runtime.engines.supervisors)
         try:
             runtime.begin()
-            await self._looked()
+            await asyncio.gather(runtime.filesystems.look(LOOK_S), self._looked())
             served.become(
                 [
                     Part("exporter", exposed.run, may_end=True),
@@ -346,7 +349,7 @@ class Daemon:
             ConfigCollector(self._last_read, self._web.last_read, self._web.logins),
             ConnectionsCollector(self._environment.totals),
             HistoryCollector(self._history),
-            FilesystemsCollector(paths.written(runtime.config)),
+            FilesystemsCollector(runtime.filesystems, self._clock),
             NotificationsCollector(self._environment.outbox),
             GpusCollector(runtime.gpus.figures, self._clock),
             LogsCollector(runtime.outputs.figures, runtime.outputs.not_copied),
@@ -376,7 +379,11 @@ class Daemon:
 
         Raises: VllmdError: it cannot be read.
         """
-        return await asyncio.to_thread(self._history.read, wanted)
+        folder = str(self._history.path.parent)
+        try:
+            return await run_within(folder, lambda: self._history.read(wanted), HISTORY_S)
+        except TimeoutError as error:
+            raise VllmdError(f"the history cannot be read: {error}") from None
 
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of the daemon itself."""
@@ -387,6 +394,7 @@ class Daemon:
             "started_at": self._started.shown(self._clock),
             "config": runtime.config.path,
             "problem": runtime.wanted.problem or self._environment.reloads.refusal,
+            "disk_problem": runtime.filesystems.problem(),
             "traces_problem": runtime.tracing.problem(),
             "late_s": round(runtime.lag.late_s(), 3),
             "failing": [part.to_json() for part in self._parts.failing()],

@@ -31,6 +31,7 @@ from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
 from vllmd.traces.spans import StartSpan
 from vllmd.util.clock import Clock
+from vllmd.util.deadline import run_within
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
@@ -245,6 +246,7 @@ class Engines:
             poll_s=config.daemon.poll_s,
             chance=random.random,
             on_disk=services.disk_thread.do,
+            within=run_within,
             mask=lambda line: services.environment.redactor.text(harmless(line)),
             rotation=services.outputs.rotation,
             secrets=secrets,

@@ -32,6 +32,7 @@ from vllmd.lora.service import LoraService
 from vllmd.notify import service as notify_service
 from vllmd.scrape.page import Page
 from vllmd.shim.proc import boot_id
+from vllmd.status.filesystems import Filesystems
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.service import StatusService, StatusSources
 from vllmd.traces.service import TraceService
@@ -68,6 +69,7 @@ class Runtime:
         self.now = now = in_force(wanted, None, kept_runs(wanted.config, clock), ())
         config = now.config
         self.outputs = OutputService(config, clock)
+        self.filesystems = Filesystems(paths.written(config), clock)
         state_file = GpuStateFile(paths.state_dir(config) / "gpus.json", disk_thread.do)
         self.gpus = GpuService(config, now.commands, engines.statuses, clock, state_file)
         self.tracing = TraceService(
@@ -136,6 +138,7 @@ class Runtime:
         yield Part("event_loop_lag", self.lag.run)
         yield self._webhook_part(self.now.config.notify)
         yield from self.outputs.parts()
+        yield Part("filesystems", self.filesystems.watch)
         yield from self.gpus.parts()
         yield from self._memory_guard.parts()
         yield from self.tracing.parts()
@@ -270,7 +273,7 @@ class Runtime:
             adapters=self.adapters.to_json,
             doubts=self._on_start.doubts,
             series=self.series,
-            folders=lambda: paths.written(self.config),
+            filesystems=self.filesystems.known,
             grafana_url=lambda: self.config.daemon.grafana_url,
         )
         return StatusService(sources, self._clock, self._environment.redactor.value)

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import functools
 import os
 import resource
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 from vllmd.config import paths
 from vllmd.config.model import Config, DaemonConfig
 from vllmd.errors import ConfigError, DaemonRunningError, VllmdError
+from vllmd.util.deadline import call_within
 
 LOCK_NAME = "daemon.lock"
 OPEN_FILES = 65_536
 
 
 def make_directories(config: Config) -> None:
-    """Make the folders that are missing.
+    """Make the folders that are missing; one whose disk hangs is taken to be there.
 
     Raises: VllmdError: one cannot be made.
     """
@@ -24,12 +26,17 @@ def make_directories(config: Config) -> None:
         run.mkdir(mode=0o755, parents=True, exist_ok=True)
         (run / "engines").mkdir(mode=0o700, exist_ok=True)
         for folder in (paths.state_dir(config), paths.log_dir(config)):
-            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            with contextlib.suppress(TimeoutError):  # it hangs: what runs is looked after
+                call_within(str(folder), functools.partial(_make, folder))
     except OSError as error:
         raise VllmdError(
             f"cannot make {error.filename}: {error.strerror}; set daemon.run_dir, state_dir "
             "and log_dir to folders that this user may write to, or run as root"
         ) from None
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
 def take_lock(run: Path) -> int:

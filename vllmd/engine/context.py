@@ -13,7 +13,9 @@ from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.stopping import cleanup
 from vllmd.shim.protocol import ROTATION, Rotation
+from vllmd.util import deadline
 from vllmd.util.clock import Clock
+from vllmd.util.deadline import Within
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.loop_lag import LoopLag
 
@@ -35,6 +37,8 @@ class EngineContext:
     """Random numbers from 0 to 1."""
     on_disk: DiskWork = at_once
     """Does what waits for the disk."""
+    within: Within = deadline.at_once
+    """Does what waits for the disk, and what it returns is needed: gives it up in time."""
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""
     shared_memory: Path = attrs.field(factory=lambda: cleanup.SHARED_MEMORY)

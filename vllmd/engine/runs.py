@@ -1,5 +1,7 @@
 """One engine's runs: found, spawned, and their ends explained, whatever became of their shim."""
 
+import contextlib
+import functools
 import math
 import os
 from collections.abc import Callable
@@ -159,15 +161,54 @@ class Runs:
         Returns: the shim; None if it ran, and ended before we could look.
         Raises: ShimError, OSError: it could not be started; of a full disk it says how full it is.
         """
+        context, log = self._context, str(self._context.log_path)
         try:
-            self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._context.errors.begin(end_of(str(self._context.log_path)))
-            await self._context.spawner.spawn(self._spec(run_id))
+            await context.within(str(self.ipc), self._make_ipc)
+            context.errors.begin(await context.within(log, lambda: end_of(log)))
+            await context.spawner.spawn(self._spec(run_id))
         except (OSError, ShimError) as error:
-            if FULL not in str(error):
+            if FULL not in (text := str(error)):
                 raise
-            raise ShimError(with_numbers(str(error), *self._context.written())) from None
+            with contextlib.suppress(TimeoutError):
+                folders = tuple(context.written())
+                text = await context.within(log, lambda: with_numbers(text, *folders))
+            raise ShimError(text) from None
         return await self.connect()
+
+    def _make_ipc(self) -> None:
+        self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def wait_for_disks(
+        self, requests: OperatorRequests, wanted: Callable[[], bool], say: Callable[[str], None]
+    ) -> None:
+        """Wait while what a start needs is on a disk that hangs, or until no start is wanted.
+
+        A shim that was started all the same would hang with it. `say` is told for what it waits.
+        """
+        while wanted():
+            known, silent = requests.count, await self._silent()
+            if silent is None:
+                return
+            say(silent)
+            await requests.beyond_within(known, RETRY_S, self._clock)
+
+    async def _silent(self) -> str | None:
+        """Return what does not answer, as a sentence; what is missing is said by the start."""
+        model = self._engine.model
+        needed = {
+            "log_dir": str(self._context.log_path.parent),
+            "its program": self._command.argv[0],
+        }
+        if os.path.isabs(model):
+            needed["its model"] = model
+        for what, path in needed.items():
+            try:
+                await self._context.within(path, functools.partial(os.stat, path))
+            except TimeoutError:
+                return f"waits until {what} ({path}) answers: its file system hangs"
+            except OSError:
+                continue
+        return None
 
     def _spec(self, run_id: str) -> Spec:
         engine = self._engine

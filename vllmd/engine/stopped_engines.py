@@ -1,11 +1,13 @@
 """Which engines a person stopped: kept across restarts of the daemon, until the next boot."""
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vllmd.shim.proc import boot_id
+from vllmd.util.deadline import run_within
 from vllmd.util.state_file import StateFile
 
 
@@ -50,5 +52,6 @@ class StoppedEngines:
             names = sorted(self._names)
             if names != self._saved:
                 record = {"boot_id": self._boot, "stopped": names}
-                await asyncio.to_thread(self._file.write, record)
+                folder = str(self._file.path.parent)
+                await run_within(folder, functools.partial(self._file.write, record))
                 self._saved = names

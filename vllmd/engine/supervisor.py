@@ -202,6 +202,7 @@ class Supervisor:
     async def _start(self) -> None:
         """Start the engine when it is its turn, and see it through to its end."""
         room, found = self._parts.room, self._state.found
+        await self._parts.runs.wait_for_disks(self._requests, lambda: self._may_start, found)
         await self._load_slot.wait(self._requests, lambda: self._may_start, found, room.look)
         room.end("it is not to start")
         if self._may_start:

@@ -4,6 +4,7 @@ A FIFO, a device or a socket in the place of a file would keep its reader waitin
 nesting ends a parser by its recursion.
 """
 
+import contextlib
 import errno
 import json
 import math
@@ -38,6 +39,23 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     try:
         refuse_irregular(os.fstat(fd).st_mode, path)
         return os.fdopen(fd, "rb")
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_to_append(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to write at its end; it is made if it is not there.
+
+    Raises: UnusableFileError: what is there is none; OSError: it cannot be opened.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        refuse_irregular(os.stat(path).st_mode, path)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o644)
+    try:
+        refuse_irregular(os.fstat(fd).st_mode, path)
+        return os.fdopen(fd, "ab")
     except BaseException:
         os.close(fd)
         raise

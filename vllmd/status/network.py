@@ -36,7 +36,7 @@ def _hidden(text: str | None) -> str | None:
 
 def _daemon(daemon: Mapping[str, Any]) -> dict[str, Any]:
     shown = _without(daemon, LOCAL_DAEMON)
-    for key in ("problem", "web_config_problem", "traces_problem"):
+    for key in ("problem", "web_config_problem", "traces_problem", "disk_problem"):
         shown[key] = _hidden(daemon.get(key))
     shown["unconfigured"] = dict.fromkeys(daemon["unconfigured"])
     shown["failing"] = [{**part, "problem": HIDDEN} for part in daemon["failing"]]

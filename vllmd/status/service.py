@@ -5,7 +5,6 @@ import json
 import socket
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
@@ -13,7 +12,6 @@ import attrs
 from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.snapshot import GpuFigures
-from vllmd.status import filesystems
 from vllmd.status.conditions import SETTINGS, conditions
 from vllmd.status.document import (
     SCHEMA_VERSION,
@@ -24,6 +22,7 @@ from vllmd.status.document import (
     gpu_to_json,
     reader_to_json,
 )
+from vllmd.status.filesystems import Filesystem
 from vllmd.status.network import for_network
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.util.clock import Clock
@@ -71,7 +70,7 @@ class StatusSources:
     adapters: Callable[[], Iterable[Mapping[str, Any]]]
     doubts: Doubts
     series: SeriesRecorder
-    folders: Callable[[], Mapping[str, Path]]
+    filesystems: Callable[[], Sequence[Filesystem]]
     grafana_url: Callable[[], str | None]
 
 
@@ -112,9 +111,7 @@ class StatusService:
             ],
             "gpus": [gpu_to_json(d, gpus.host_memory_floor) for d in gpus.devices],
             "gpu_reader": reader_to_json(gpus),
-            "filesystems": [
-                filesystem_to_json(found, SETTINGS) for found in filesystems.look(ask.folders())
-            ],
+            "filesystems": [filesystem_to_json(found, SETTINGS) for found in ask.filesystems()],
             "links": {"grafana": ask.grafana_url()},
         }
         made["conditions"] = conditions(made)

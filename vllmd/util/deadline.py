@@ -2,6 +2,10 @@
 
 Each has a thread of its own, that nobody waits for: one of an executor would be waited for when the
 event loop ends, and so a hung file system would keep the daemon from ending.
+
+What touches a file that may be on a disk that hangs (logs, state, a program, a model) runs on no
+event loop: `run_within` from there, `call_within` in a thread, and before anything is served.
+Once one was given up, all that asks for the same folder, or one below it, is told so at once.
 """
 
 import asyncio
@@ -9,7 +13,8 @@ import errno
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import PurePath
+from typing import Protocol, TypeVar
 
 READ_S = 5.0
 """A disk that spins up takes longer than a second; one that takes longer than this is hung."""
@@ -20,14 +25,12 @@ _waiting: dict[str, threading.Thread] = {}
 
 
 def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
-    """Do `work`, which reads `path`, and return what it does.
+    """Do `work`, which needs `path`, and return what it does.
 
     Raises: TimeoutError: it takes longer, or an earlier one still waits; whatever `work` raises.
     """
-    earlier = _waiting.get(path)
-    if earlier is not None and earlier.is_alive():
+    if still_waits(path):
         raise _late(path, limit_s)
-    _waiting.pop(path, None)
     answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -46,6 +49,29 @@ def call_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
     if error is not None:
         raise error
     return value  # type: ignore[return-value]  # set where no error is
+
+
+def still_waits(path: str) -> bool:
+    """Tell whether something that was given up still waits for `path` or a folder above it."""
+    for each in (path, *map(str, PurePath(path).parents)):
+        earlier = _waiting.get(each)
+        if earlier is not None and earlier.is_alive():
+            return True
+        _waiting.pop(each, None)
+    return False
+
+
+class Within(Protocol):
+    """Does what waits for a disk, and gives it up in time: `run_within`, or a double of it."""
+
+    async def __call__(self, path: str, work: Callable[[], T], limit_s: float = READ_S, /) -> T:
+        """Do it."""
+        ...
+
+
+async def at_once(_path: str, work: Callable[[], T], _limit_s: float = READ_S, /) -> T:
+    """Do it here and now, for those whose disk never hangs."""
+    return work()
 
 
 async def run_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:

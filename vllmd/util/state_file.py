@@ -2,7 +2,7 @@
 
 **Read.** A file that is not there says nothing. One that cannot be read, is no JSON object or does
 not make sense is said once, set aside as `<its name>.unusable`, and what it kept begins anew:
-nothing in it keeps a daemon from starting, or an engine from serving.
+nothing in it keeps a daemon from starting, or an engine from serving. Nor does a disk that hangs.
 
 **Written.** Whole or not at all; with `sync`, it is there after a power cut too. A disk that
 refuses touches no engine, so that is only said: once, until it takes the file again.
@@ -25,6 +25,7 @@ from vllmd.events.base import emit
 from vllmd.events.daemon import StateFileNotWritten, StateFileUnreadable
 from vllmd.shim.files import read_json
 from vllmd.shim.record import write_record
+from vllmd.util.deadline import call_within
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
 
@@ -70,11 +71,14 @@ class StateFile:
         """
         record: object = None
         try:
-            record = read_json(self.path)
+            record = call_within(str(self.path.parent), lambda: read_json(self.path))
             if not isinstance(record, dict):
                 raise TypeError("it is no JSON object")
             return parse(record)
         except (FileNotFoundError, NotADirectoryError):
+            return None
+        except TimeoutError as error:
+            self._tell(describe(error), f"{self._if_unusable}; it is left as it is")
             return None
         except (OSError, *MAKES_NO_SENSE) as error:
             self._set_aside(self._problem(record, error))
@@ -93,7 +97,9 @@ class StateFile:
             where = f"it is kept as {unusable}"
         except OSError as failure:  # it is replaced as soon as something is written
             where = f"it could not be set aside: {failure.strerror}"
-        consequence = f"{self._if_unusable}; {where}"
+        self._tell(problem, f"{self._if_unusable}; {where}")
+
+    def _tell(self, problem: str, consequence: str) -> None:
         emit(
             _log,
             StateFileUnreadable(path=str(self.path), problem=problem, consequence=consequence),

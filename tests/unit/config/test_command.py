@@ -60,3 +60,15 @@ def test_masked_own_env_hides_secrets() -> None:
     assert "abc" not in str(built.masked_own_env())
     assert "abc" not in repr(built)
     assert built.env["HF_TOKEN"] == "abc"
+
+
+def test_build_with_a_program_on_a_disk_that_hangs_takes_it_as_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hangs(path: str, _: object) -> None:
+        raise TimeoutError(path)
+
+    monkeypatch.setattr(command, "call_within", hangs)
+    built = command.build(engine('executable = "/nfs/bin/vllm"'), {"PATH": "/bin"})
+    assert built.argv[0] == "/nfs/bin/vllm"
+    assert not command.build(engine('executable = "vllm"'), {"PATH": "/bin"}).found

@@ -60,3 +60,15 @@ def test_raise_open_files_forbidden_changes_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     monkeypatch.setattr(resource, "setrlimit", forbid)
     startup.raise_open_files()
+
+
+def test_make_directories_goes_on_where_a_disk_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(path: str, _: object) -> None:
+        raise TimeoutError(path)
+
+    monkeypatch.setattr(startup, "call_within", hangs)
+    folders = "\n".join(f'{n}_dir = "{tmp_path}/{n}"' for n in ("run", "state", "log"))
+    startup.make_directories(config(f"[daemon]\n{folders}"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,3 +1,6 @@
+import asyncio
+import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from vllmd.config import command
 from vllmd.engine import disk_space, exits
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
+from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.output.engine_output import EngineOutput
 from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.engine.output.run_output import LAST_BYTES
@@ -28,10 +32,10 @@ UP = "INFO:     Application startup complete."
 CORE = "(EngineCore pid=7) ERROR 11-23 19:09:22 [core.py:1] "
 
 
-def made(folder: Path, text: str = "") -> tuple[Runs, EngineState, FakeSpawner]:
+def made(folder: Path, text: str = "", **more: Any) -> tuple[Runs, EngineState, FakeSpawner]:
     clock, spawner = FakeClock(), FakeSpawner()
     engine_state = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
-    config = engine(text)
+    config = attrs.evolve(engine(text), **more)
     context = EngineContext(
         directory=folder / "c",
         log_path=folder / "chat.log",
@@ -154,3 +158,64 @@ def test_record_forget_and_last_end_of_nothing(tmp_path: Path) -> None:
     assert runs.record() is None
     assert runs.last_end() is None
     runs.forget()
+
+
+class HungDisks:
+    """Disks that do not answer, by what is asked of them."""
+
+    def __init__(self, *paths: str) -> None:
+        self.hung = list(paths)
+        self.asked: list[str] = []
+
+    async def __call__(self, path: str, work: Callable[[], Any], limit_s: float = 5.0, /) -> Any:
+        self.asked.append(path)
+        if path in self.hung:
+            raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+        return work()
+
+
+async def test_wait_for_disks_waits_for_each_that_hangs_with_a_sentence(tmp_path: Path) -> None:
+    model, program = f"{tmp_path}/model", f"{tmp_path}/venv/bin/vllm"
+    runs, _, _ = made(tmp_path, f'executable = "{program}"', model=model)
+    disks = HungDisks(str(tmp_path), program, model)
+    runs._context = attrs.evolve(runs._context, within=disks)
+    clock = runs._context.clock
+    said: list[str] = []
+    waiting = asyncio.create_task(
+        runs.wait_for_disks(OperatorRequests(), lambda: True, said.append)
+    )
+    while disks.hung:
+        while len(said) < 4 - len(disks.hung):
+            await clock.advance(1)  # type: ignore[attr-defined]
+        disks.hung.pop(0)
+    while not waiting.done():
+        await clock.advance(1)  # type: ignore[attr-defined]
+    assert list(dict.fromkeys(said)) == [
+        f"waits until log_dir ({tmp_path}) answers: its file system hangs",
+        f"waits until its program ({program}) answers: its file system hangs",
+        f"waits until its model ({model}) answers: its file system hangs",
+    ]
+
+
+async def test_wait_for_disks_ends_when_no_start_is_wanted(tmp_path: Path) -> None:
+    runs, _, _ = made(tmp_path)
+    disks = HungDisks(str(tmp_path))
+    runs._context = attrs.evolve(runs._context, within=disks)
+    wanted = iter([True, False])
+    requests = OperatorRequests()
+
+    def say(_: str) -> None:
+        requests.add()
+
+    await runs.wait_for_disks(requests, lambda: next(wanted), say)
+    assert disks.asked == [str(tmp_path)]
+
+
+async def test_spawn_asks_all_disks_with_a_limit(tmp_path: Path) -> None:
+    runs, _, spawner = made(tmp_path)
+    disks = HungDisks(str(tmp_path / "chat.log"))
+    runs._context = attrs.evolve(runs._context, within=disks)
+    with pytest.raises(TimeoutError):
+        await runs.spawn("r")
+    assert disks.asked == [str(runs.ipc), str(tmp_path / "chat.log")]
+    assert spawner.shims == []

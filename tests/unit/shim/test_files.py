@@ -9,6 +9,7 @@ from vllmd.shim.files import (
     UnusableFileError,
     is_deeper,
     open_regular,
+    open_to_append,
     parse_json,
     read_json,
     read_regular,
@@ -90,3 +91,19 @@ def test_is_deeper_counts_tables_and_lists() -> None:
         value = {"a": value} if depth % 2 else [value]
     assert not is_deeper(value, MAX_DEPTH)
     assert is_deeper([value], MAX_DEPTH)
+
+
+def test_open_to_append_makes_a_file_and_goes_on_at_its_end(tmp_path: Path) -> None:
+    for text in (b"a", b"b"):
+        with open_to_append(tmp_path / "f") as file:
+            file.write(text)
+    assert (tmp_path / "f").read_bytes() == b"ab"
+
+
+def test_open_to_append_of_something_else_says_what_it_is_and_waits_for_nobody(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path, kind in ((tmp_path / "fifo", "a FIFO"), ("/dev/null", "a device")):
+        with pytest.raises(UnusableFileError, match=f"it is {kind}, not a regular file"):
+            open_to_append(path)

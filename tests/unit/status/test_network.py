@@ -26,7 +26,11 @@ def test_for_network_has_no_prompt_and_no_path_of_this_host() -> None:
 def test_for_network_does_not_quote_a_configuration_or_an_exception() -> None:
     failing = {"part": "a", "failures": 1, "problem": SECRET, "failed_at": 0.0, "retry_at": None}
     daemon = about(
-        problem=SECRET, web_config_problem=SECRET, traces_problem=SECRET, failing=[failing]
+        problem=SECRET,
+        web_config_problem=SECRET,
+        traces_problem=SECRET,
+        disk_problem=SECRET,
+        failing=[failing],
     )
     (engine,) = SCENES["held"]().engines
     object.__setattr__(engine, "problem", SECRET)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.util.deadline import call_within, run_within
+from vllmd.util.deadline import at_once, call_within, run_within
 
 
 @pytest.fixture
@@ -53,3 +53,18 @@ def test_run_within_lets_the_event_loop_go_on_and_end(hung: threading.Event) -> 
         return turns
 
     assert asyncio.run(main()) > 3  # it ended, though the read has not
+
+
+def test_call_within_below_a_folder_that_hangs_is_told_so_at_once(hung: threading.Event) -> None:
+    with pytest.raises(TimeoutError):
+        call_within("/nfs/logs", hung.wait, 0.05)
+    threads = threading.active_count()
+    with pytest.raises(TimeoutError):
+        call_within("/nfs/logs/a/b.log", lambda: 1)
+    assert threading.active_count() == threads
+    assert call_within("/nfs/logs.old", lambda: 2) == 2
+    assert call_within("/nfs", lambda: 3) == 3
+
+
+async def test_at_once_does_it_here() -> None:
+    assert await at_once("/a", threading.current_thread) is threading.current_thread()

@@ -1,6 +1,7 @@
 """The one rule for small JSON files: what each kind of damage costs, and what it does not."""
 
 import asyncio
+import errno
 import json
 import os
 import stat
@@ -196,3 +197,18 @@ async def test_saved_waits_for_the_newest_and_not_for_ever(tmp_path: Path) -> No
     works.pop(0)()
     await asyncio.wait_for(file.saved(60), 20)  # refused: nothing more will come
     assert file.read(count) == 2
+
+
+def test_read_from_a_disk_that_hangs_says_so_and_leaves_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hangs(path: str, _: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+
+    made(tmp_path / "f.json").save({"count": 3})
+    with monkeypatch.context() as patch, capture_logs() as told:
+        patch.setattr(state_file, "call_within", hangs)
+        assert made(tmp_path / "f.json").read(count) is None
+    assert [each["event"] for each in told] == [StateFileUnreadable.name]
+    assert told[0]["consequence"] == "counts begin anew; it is left as it is"
+    assert made(tmp_path / "f.json").read(count) == 3

@@ -30,12 +30,16 @@ from vllmd.events.engine import IncidentFailed
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.clock import Clock, SystemClock
+from vllmd.util.deadline import run_within
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import MINUTE_S
 
 KEPT = 20
 LAST_LINES = 500
 LOOK_BACK_S = 10 * MINUTE_S
+
+DISK_S = 5.0
+"""So long the end of an engine waits for a disk that is to keep or to give what was seen."""
 
 Files = Mapping[str, bytes]
 
@@ -93,17 +97,29 @@ class IncidentRecorder:
             "processes": [_process(stat) for stat in processes],
         }
         folder, evidence = self._begin(run, reason, about)
-
-        def read() -> Files:
-            lines = [self._sources.mask(line) for line in read_last_lines(run)[0]]
-            return evidence(lines, first_error(lines))
-
-        if not await asyncio.to_thread(self._write, folder, read):
+        lines = await self._printed(run)
+        if not await self._written(folder, lambda: evidence(lines, first_error(lines))):
             return None
         pids = [stat.pid for stat in processes]
         stacks = await take_stacks(pids, self._limit_s, self._command.argv[0], self._sources.lag)
-        await asyncio.to_thread(self._write, folder, lambda: {"stacks.txt": stacks.encode()})
+        await self._written(folder, lambda: {"stacks.txt": stacks.encode()})
         return folder
+
+    async def _printed(self, run: RunRecord) -> list[str]:
+        """Return its last lines, and that they are missing if the disk keeps them."""
+        try:
+            lines, _ = await run_within(run["log"], lambda: read_last_lines(run), DISK_S)
+        except OSError as error:
+            lines = [f"vllmd could not read {run['log']}: {error.strerror}"]
+        return [self._sources.mask(line) for line in lines]
+
+    async def _written(self, folder: Path, files: Callable[[], Files]) -> bool:
+        """Write files aside; what a disk that hangs does not take, holds up no kill."""
+        try:
+            return await run_within(str(folder.parent), lambda: self._write(folder, files), DISK_S)
+        except OSError as error:
+            emit(self._state.log, IncidentFailed(problem=str(error)))
+            return False
 
     def after_end(self, run: RunRecord, end: Exit, printed: Sequence[str]) -> Path:
         """Write down what is left to see of an engine that ended unexpectedly; returns at once.

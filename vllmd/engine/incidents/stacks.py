@@ -1,11 +1,17 @@
 """The Python stacks of an engine's processes, taken by py-spy."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Sequence
 
+from vllmd.util.deadline import run_within
 from vllmd.util.loop_lag import LoopLag
+
+FIND_S = 2.0
+"""A disk that takes longer hangs: the engine does not wait for it to be killed."""
+KILL_S = 2.0
 
 
 async def take_stacks(pids: Sequence[int], limit_s: float, program: str, lag: LoopLag) -> str:
@@ -14,7 +20,10 @@ async def take_stacks(pids: Sequence[int], limit_s: float, program: str, lag: Lo
     A py-spy beside `program` is used where there is none on the path. `--nonblocking` does not stop
     the process: one that was suspected wrongly is not hurt.
     """
-    tool = shutil.which("py-spy") or shutil.which("py-spy", path=os.path.dirname(program))
+    try:
+        tool = await run_within(os.path.dirname(program), lambda: _find(program), FIND_S)
+    except OSError as error:
+        return f"no stacks: {error.strerror} ({error.filename})\n"
     if tool is None:
         return "no stacks: py-spy is not installed (pip install py-spy beside vLLM)\n"
     parts: list[str] = []
@@ -28,6 +37,10 @@ async def take_stacks(pids: Sequence[int], limit_s: float, program: str, lag: Lo
         taking.cancel()
         await asyncio.gather(taking, return_exceptions=True)
     return "\n".join(parts)
+
+
+def _find(program: str) -> str | None:
+    return shutil.which("py-spy") or shutil.which("py-spy", path=os.path.dirname(program))
 
 
 async def _dump_all(tool: str, pids: Sequence[int], parts: list[str]) -> None:
@@ -47,5 +60,6 @@ async def _dump(tool: str, pid: int) -> str:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            with contextlib.suppress(TimeoutError):  # it may wait for the disk of what it reads
+                await asyncio.wait_for(process.wait(), KILL_S)
     return f"# pid {pid}\n{output.decode(errors='replace')}"

@@ -18,6 +18,7 @@ from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
 from vllmd.shim import logfiles
 from vllmd.shim.logfile import LogFile
 from vllmd.shim.protocol import SOCKET_NAME, Message, Rotation
+from vllmd.util.deadline import READ_S, call_within, run_within
 from vllmd.util.state_file import StateFile
 
 BLOCKS_AT_ONCE = 64
@@ -71,15 +72,21 @@ class EngineOutput:
         self._errors = errors
         self._listeners = listeners
         self._counts = LevelCounts()
-        remembered = self._memory.read(_remembered)
-        position, self._kept_before = remembered or (end_of(self._log), None)
-        self._reader = LogReader(self._log, position)
-        self._told = position if remembered else None
+        self._reader: LogReader | None = None
+        self._told: Position | None = None
+        self._kept_before: Kept | None = None
         self._told_rotation: object = None
         self._status: Message = {}
         self._compressor = Compressor(self._log)
         self._used_bytes = 0
+        self._last_line_at: float | None = None
         self._looking = threading.Lock()
+        with contextlib.suppress(TimeoutError):  # a disk that hangs is waited for by a look
+            call_within(str(log.parent), self._begin, 2 * READ_S)
+
+    def _begin(self) -> None:
+        with self._looking:
+            self._open()
 
     def look(self) -> None:
         """Read what is new; whoever wants to know it now may call it from any thread."""
@@ -87,17 +94,18 @@ class EngineOutput:
             self._look()
 
     def _look(self) -> None:
+        reader = self._open()
         if self._kept_before is not None:
             self._errors.keep_again(self._kept_before, self._read_at)
             self._kept_before = None
         for _ in range(BLOCKS_AT_ONCE):
             try:
-                block = self._reader.read(BLOCK_BYTES)
+                block = reader.read(BLOCK_BYTES)
             except PermissionError:
                 return
             if not block:
                 break
-            end = self._reader.position
+            end = reader.position
             begin = Position(end.number, end.offset - len(block))
             self._counts.add(block)
             self._errors.add(block, begin)
@@ -105,9 +113,12 @@ class EngineOutput:
                 lines = block.splitlines()
                 for listener in listeners:
                     listener(lines)
-        if self._reader.position != self._told:
-            self._remember()
+        if reader.position != self._told:
+            self._remember(reader.position)
         self._used_bytes = logfiles.used_bytes(self._log)
+        with contextlib.suppress(OSError):
+            info = os.stat(self._log)
+            self._last_line_at = info.st_mtime if info.st_size else None
 
     def _read_at(self, position: Position, size: int) -> bytes:
         reader = LogReader(self._log, position)
@@ -119,16 +130,26 @@ class EngineOutput:
             reader.close()
         return block if reader.position.number == position.number else b""
 
+    def _open(self) -> LogReader:
+        """Go on where the daemon before was."""
+        if self._reader is None:
+            remembered = self._memory.read(_remembered)
+            position, self._kept_before = remembered or (end_of(self._log), None)
+            self._reader = LogReader(self._log, position)
+            self._told = position if remembered else None
+        return self._reader
+
     def compress(self) -> str | None:
         """Compress what was rotated; returns what is in the way, if something is."""
-        if self._reader.position.number >= logfiles.current_number(self._log) - 1:
+        if self._reader and self._reader.position.number >= logfiles.current_number(self._log) - 1:
             self._compressor.run()
         return self._compressor.problem
 
     def close(self) -> None:
         """Let go of everything; the next daemon goes on where this one was."""
         self._compressor.close()
-        self._reader.close()
+        if self._reader is not None:
+            self._reader.close()
 
     async def ask_shim(self) -> None:
         """Get the figures of the shim, and tell it how to rotate if it does not know yet."""
@@ -166,18 +187,18 @@ class EngineOutput:
         """
         if self._socket.exists():
             await ask(self._socket, {"op": "rotate"})
-        elif os.path.exists(self._log):
+        else:
+            await run_within(self._log, self._rotate)
+
+    def _rotate(self) -> None:
+        if os.path.exists(self._log):
             file = LogFile(self._log, self._rotation)
             if file.size:
                 file.rotate()
             file.close()
 
     def figures(self) -> OutputFigures:
-        """Return what is known."""
-        last = None
-        with contextlib.suppress(OSError):
-            info = os.stat(self._log)
-            last = info.st_mtime if info.st_size else None
+        """Return what is known since the last look; waits for nothing."""
         status = self._status
         return OutputFigures(
             self.name,
@@ -185,7 +206,7 @@ class EngineOutput:
             dict(self._counts.bytes),
             self._used_bytes,
             self._rotation["budget_bytes"],
-            last,
+            self._last_line_at,
             status.get("log_dropped_lines"),
             status.get("log_lost_bytes"),
             status.get("log_rotations"),
@@ -193,8 +214,7 @@ class EngineOutput:
             status.get("log_cut_lines"),
         )
 
-    def _remember(self) -> None:
-        position = self._reader.position
+    def _remember(self, position: Position) -> None:
         self._memory.save({**attrs.asdict(position), "kept": _written(self._errors.kept())})
         if self._memory.problem is None:
             self._told = position

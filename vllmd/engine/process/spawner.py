@@ -1,16 +1,19 @@
 """Ways to start a shim: one interface, so that the supervisor does not know which it has."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import vllmd.shim.__main__ as shim_program
 from vllmd.errors import ShimError
 from vllmd.shim import protocol
+from vllmd.shim.files import open_to_append
 from vllmd.shim.protocol import Spec
+from vllmd.util.deadline import run_within
 
 REPORT_TIMEOUT_S = 30.0
 ERROR_LOG_NAME = "shim.err"
@@ -45,7 +48,9 @@ class DirectSpawner:
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                child = self._start(theirs, Path(spec["directory"]) / ERROR_LOG_NAME)
+                error_log = os.path.join(spec["directory"], ERROR_LOG_NAME)
+                with await run_within(error_log, lambda: open_to_append(error_log)) as errors:
+                    child = self._start(theirs, errors)
         except OSError as error:
             ours.close()
             raise ShimError(f"cannot start a shim with {sys.executable}: {error}") from None
@@ -54,16 +59,15 @@ class DirectSpawner:
         await send_spec(ours, spec)
 
     @staticmethod
-    def _start(connection: socket.socket, error_log: Path) -> subprocess.Popen[bytes]:
-        with error_log.open("ab") as errors:
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", str(shim_program.__file__)],
-                stdin=connection.fileno(),
-                stdout=errors,
-                stderr=errors,
-                cwd="/",
-                start_new_session=True,
-            )
+    def _start(connection: socket.socket, errors: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", str(shim_program.__file__)],
+            stdin=connection.fileno(),
+            stdout=errors,
+            stderr=errors,
+            cwd="/",
+            start_new_session=True,
+        )
 
     def reap(self) -> None:
         """Collect shims that have ended, so that they do not stay as zombies."""

@@ -1,7 +1,6 @@
 """What is done after a failure: the policy's decision carried out, and a hold waited for."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -16,8 +15,11 @@ from vllmd.engine.restart.policy import Hold
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineBackoffStarted, EngineCacheMoved
 from vllmd.util.clock import Clock
+from vllmd.util.deadline import run_within
 
 MISMATCH = BY_NAME["driver_mismatch"]
+MOVE_S = 60.0
+"""To remove an older cache of many files takes that long on a slow disk."""
 LOOK_S = 15.0
 """How often a held engine's dependency is looked at."""
 
@@ -60,7 +62,7 @@ class Restarter:
         poisoned = diagnosis is not None and diagnosis.cause == "compile_cache"
         wall = poisoned and known.cache_moved
         if poisoned and not known.cache_moved:
-            self._move_cache()
+            await self._move_cache()
         known.past, decision = policy.decide(
             known.past,
             diagnosis,
@@ -88,13 +90,15 @@ class Restarter:
     async def _hold(self, hold: Hold) -> None:
         """Begin a hold, with what is known of what it waits for."""
         fine = await self._fine(hold.cause)
-        fingerprint = await asyncio.to_thread(self._dependencies.fingerprint)
+        fingerprint = await self._fingerprint()
         self._state.hold(attrs.evolve(hold, fine=fine, fingerprint=fingerprint))
 
-    def _move_cache(self) -> None:
+    async def _move_cache(self) -> None:
         self._state.known.cache_moved = True
+        env = self._command.env
         try:
-            target = compile_cache.set_aside(self._command.env)
+            cache = str(compile_cache.folder(env))
+            target = await run_within(cache, lambda: compile_cache.set_aside(env), MOVE_S)
         except OSError as error:
             self._state.found(f"the compile cache cannot be set aside: {error}")
             return
@@ -130,8 +134,8 @@ class Restarter:
     async def _changed(self, hold: Hold) -> str | None:
         if hold.command_hash != self._command.hash:
             return "the configuration changed"
-        now = await asyncio.to_thread(self._dependencies.fingerprint)
-        changed = [name for name, was in hold.fingerprint.items() if now.get(name) != was]
+        now = await self._fingerprint()
+        changed = [n for n, was in hold.fingerprint.items() if now.get(n, was) != was]
         return f"another {' and another '.join(changed)} than before" if changed else None
 
     async def wait(self, requests: OperatorRequests, known: int) -> None:
@@ -162,11 +166,21 @@ class Restarter:
                 self._state.known.hold = attrs.evolve(hold, fine=False)
 
     async def _fine(self, cause: str) -> bool | None:
-        """Ask in a thread: a file server that does not answer must not hold up the daemon."""
+        """Ask aside: a file server that does not answer must not hold up the daemon."""
         try:
-            return await asyncio.to_thread(self._dependencies.fine, cause)
+            return await run_within(
+                f"{self._engine.name} ({cause})", lambda: self._dependencies.fine(cause), LOOK_S
+            )
         except OSError:
             return None
+
+    async def _fingerprint(self) -> Mapping[str, str]:
+        """Return what it runs on; nothing, if its program's disk does not answer."""
+        try:
+            program = self._command.argv[0]
+            return await run_within(program, self._dependencies.fingerprint)
+        except OSError:
+            return {}
 
     def _release(self, hold: Hold, why: str, *, by_time: bool) -> None:
         known = self._state.known

@@ -1,6 +1,8 @@
 import asyncio
+import errno
 import gzip
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tests.helpers.site import wait_for
 from vllmd.config import command
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit, explain
+from vllmd.engine.incidents import recorder as recorder_module
 from vllmd.engine.incidents.recorder import KEPT, IncidentRecorder, Sources
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.restart.state_file import RestartStateFile
@@ -127,3 +130,35 @@ async def test_incident_that_cannot_be_written_is_said_and_no_more(
         assert await incidents(tmp_path).before_kill(run, "r", None) is None
         await written()
     assert {each["event"] for each in logs} == {IncidentFailed.name}
+
+
+def hang(monkeypatch: pytest.MonkeyPatch, *paths: object) -> None:
+    """Let disks hang, by what is asked of them."""
+
+    async def within(path: str, work: Callable[[], Any], limit_s: float) -> Any:
+        if path in map(str, paths):
+            raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+        return work()
+
+    monkeypatch.setattr(recorder_module, "run_within", within)
+
+
+async def test_before_kill_with_a_hung_log_keeps_the_rest_and_says_so(
+    tmp_path: Path, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang(monkeypatch, run["log"])
+    folder = await incidents(tmp_path).before_kill(run, "no step for 300s", None)
+    assert folder is not None
+    said = (folder / "last-lines.log").read_text()
+    assert said == f"vllmd could not read {run['log']}: no answer\n"
+    assert json.loads((folder / "reason.json").read_text())["reason"] == "no step for 300s"
+
+
+async def test_before_kill_with_a_hung_folder_returns_and_says_so(
+    tmp_path: Path, run: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hang(monkeypatch, tmp_path / "incidents")
+    with capture_logs() as told:
+        assert await incidents(tmp_path).before_kill(run, "no step for 300s", None) is None
+    await written()
+    assert [each["event"] for each in told] == [IncidentFailed.name]

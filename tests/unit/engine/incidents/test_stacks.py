@@ -1,8 +1,10 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from vllmd.engine.incidents import stacks as stacks_module
 from vllmd.engine.incidents.stacks import take_stacks
 from vllmd.util.clock import SystemClock
 from vllmd.util.loop_lag import LoopLag
@@ -38,3 +40,14 @@ async def test_take_stacks_is_cut_off_in_time(
 async def test_take_stacks_without_py_spy_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert "py-spy is not installed" in await take_stacks([1], 1, "/no/vllm", LAG)
+
+
+async def test_take_stacks_beside_a_program_whose_disk_hangs_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def hangs(path: str, *_: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "no answer within 2 s", path)
+
+    monkeypatch.setattr(stacks_module, "run_within", hangs)
+    stacks = await take_stacks([1], 1, "/nfs/bin/vllm", LAG)
+    assert stacks == "no stacks: no answer within 2 s (/nfs/bin)\n"

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -70,3 +71,11 @@ async def test_spawn_through_a_socket_as_systemd_accepts_it(tmp_path: Path) -> N
 async def test_spawn_through_a_socket_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ShimError, match=r"systemctl status vllmd-engine\.socket"):
         await SocketSpawner(tmp_path / "none").spawn(spec(tmp_path, ["/bin/true"]))
+
+
+async def test_spawn_with_a_fifo_in_the_place_of_the_shims_messages_is_refused(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "shim.err")
+    with pytest.raises(ShimError, match="it is a FIFO, not a regular file"):
+        await DirectSpawner().spawn(spec(tmp_path, ["/bin/true"]))
