@@ -6,14 +6,18 @@ import json
 import os
 import platform
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import vllmd
 from vllmd.bundle.anonymous import Anonymizer
+from vllmd.shim.files import open_regular, read_regular
 from vllmd.util.units import MIB
 
 MAX_LOG_BYTES = 2 * MIB
+MAX_FILE_BYTES = 64 * MIB
+"""Of one file of an incident, packed and unpacked."""
 INCIDENTS = 10
 
 
@@ -39,8 +43,7 @@ def incident_files(folder: Path) -> Iterator[tuple[str, str]]:
     for incident in sorted(folder.iterdir())[-INCIDENTS:]:
         for path in sorted(incident.iterdir()):
             name = f"incidents/{incident.name}/{path.name.removesuffix('.gz')}"
-            data = path.read_bytes()
-            yield name, _decoded(gzip.decompress(data) if path.suffix == ".gz" else data)
+            yield name, _content(path)
 
 
 def log_files(folder: Path, engines: list[str]) -> Iterator[tuple[str, str]]:
@@ -48,9 +51,9 @@ def log_files(folder: Path, engines: list[str]) -> Iterator[tuple[str, str]]:
     for engine in engines:
         path = folder / f"{engine}.log"
         if path.exists():
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
-                yield f"logs/{path.name}", _decoded(file.read())
+            with open_regular(path) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - MAX_LOG_BYTES))
+                yield f"logs/{path.name}", _decoded(file.read(MAX_LOG_BYTES))
 
 
 def write_archive(target: Path, files: Iterator[tuple[str, str]], clean: Anonymizer) -> list[str]:
@@ -78,6 +81,20 @@ def _read(path: Path) -> str | None:
         return path.read_text(errors="replace").strip()
     except OSError:
         return None
+
+
+def _content(path: Path) -> str:
+    """Return what a file of an incident holds, unpacked; what is no such file says what it is."""
+    try:
+        data = read_regular(path, MAX_FILE_BYTES)
+        if path.suffix != ".gz":
+            return _decoded(data)
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+            return _decoded(packed.read(MAX_FILE_BYTES))
+    except (EOFError, zlib.error) as error:
+        return f"vllmd could not unpack it: {error}\n"
+    except OSError as error:
+        return f"vllmd could not read it: {error.strerror or error}\n"
 
 
 def _decoded(data: bytes) -> str:

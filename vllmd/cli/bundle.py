@@ -22,6 +22,7 @@ from vllmd.cli import terminal
 from vllmd.cli.history_source import find_events_in
 from vllmd.cli.options import config_option, socket_option
 from vllmd.config import load, paths
+from vllmd.config.load import MAX_BYTES
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.config.secrets import secrets_in, secrets_of
@@ -31,6 +32,7 @@ from vllmd.errors import VllmdError
 from vllmd.eventlog import narrative
 from vllmd.history.reading import EventFilter
 from vllmd.history.store import NAME
+from vllmd.shim.files import read_regular
 from vllmd.util.redact import Redactor
 from vllmd.util.units import DAY_S, format_bytes
 
@@ -116,7 +118,7 @@ def _ask_places(client: ControlClient, default: Path) -> _Places:
 def _text(path: Path | None) -> str:
     """Return the configuration as it is, broken or not; nothing if there is none to read."""
     try:
-        return "" if path is None else path.read_text(errors="replace")
+        return "" if path is None else read_regular(path, MAX_BYTES).decode(errors="replace")
     except OSError:
         return ""
 

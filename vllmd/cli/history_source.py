@@ -15,6 +15,7 @@ from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME
+from vllmd.shim.files import open_regular
 from vllmd.util.moments import parse_moment
 
 
@@ -67,7 +68,7 @@ class LevelType(click.Choice[str]):
 
 def _may_read(path: Path) -> bool:
     try:
-        with path.open("rb"):
+        with open_regular(path):
             return True
     except PermissionError:
         return False

@@ -3,6 +3,7 @@
 import importlib
 import keyword
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -135,6 +136,8 @@ def cli() -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of what went wrong."""
     _have_standard_files()
+    if list(sys.argv[1:] if args is None else args)[:1] == ["run"]:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for a reload, as soon as one can be
     try:
         cli.main(args=args, prog_name="vllmd", standalone_mode=False)
     except click.exceptions.Abort:

@@ -1,6 +1,5 @@
 """`vllmd run`: the daemon in the foreground."""
 
-import asyncio
 import os
 import shlex
 import sys
@@ -29,7 +28,7 @@ from vllmd.events.daemon import ConfigRefused, ConfigWarned
 from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
-from vllmd.util.parts import PartRunner
+from vllmd.util.parts import PartRunner, run_main
 from vllmd.util.redact import Redactor
 
 
@@ -89,7 +88,7 @@ def command(
     if not service and config.daemon.web_config_file:
         web_file.load(Path(config.daemon.web_config_file))
     _report(loaded)
-    asyncio.run(_run(loaded, environment, show))
+    run_main(_run(loaded, environment, show), parts)
 
 
 async def _run(loaded: LoadedConfig, environment: Environment, banner: bool) -> None:

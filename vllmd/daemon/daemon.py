@@ -63,14 +63,11 @@ from vllmd.scrape.metrics import PagesCollector
 from vllmd.traces.metrics import TracesCollector
 from vllmd.util.allocator import give_back_large_blocks
 from vllmd.util.clock import Clock, Moment, SystemClock
-from vllmd.util.deadline import run_within
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part, RunningParts
 from vllmd.util.threads import Threads
 from vllmd.util.units import MIB
 
-HISTORY_S = 20.0
-"""So long a reader of the history waits for its disk."""
 LOOK_S = 5.0
 """Nothing is answered before each engine was looked for, or so long has passed."""
 
@@ -211,7 +208,7 @@ class Daemon:
         notify_service.report_unconfigured(self._run_dir, runtime.engines.supervisors)
         try:
             runtime.begin()
-            await asyncio.gather(runtime.filesystems.look(LOOK_S), self._looked())
+            await self._looked()
             served.become(
                 [
                     Part("exporter", exposed.run, may_end=True),
@@ -243,7 +240,7 @@ class Daemon:
     async def _looked(self) -> None:
         """Wait until it is known how the engines stand, but not for ever."""
         waits = [
-            asyncio.ensure_future(self._runtime.engines.looked()),
+            asyncio.ensure_future(self._runtime.looked()),
             asyncio.ensure_future(self._stop.wait()),
         ]
         await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
@@ -379,11 +376,7 @@ class Daemon:
 
         Raises: VllmdError: it cannot be read.
         """
-        folder = str(self._history.path.parent)
-        try:
-            return await run_within(folder, lambda: self._history.read(wanted), HISTORY_S)
-        except TimeoutError as error:
-            raise VllmdError(f"the history cannot be read: {error}") from None
+        return await self._history.read_aside(wanted)
 
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of the daemon itself."""
@@ -394,9 +387,7 @@ class Daemon:
             "started_at": self._started.shown(self._clock),
             "config": runtime.config.path,
             "problem": runtime.wanted.problem or self._environment.reloads.refusal,
-            "disk_problem": runtime.filesystems.problem(),
-            "traces_problem": runtime.tracing.problem(),
-            "late_s": round(runtime.lag.late_s(), 3),
+            **runtime.troubles(),
             "failing": [part.to_json() for part in self._parts.failing()],
             **self._web.about(),
             "run_dir": str(self._run_dir),

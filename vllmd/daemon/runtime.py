@@ -4,6 +4,7 @@ What a reading does not change goes on unbroken: an engine's state, its drain or
 place in its log, what was counted. So a reload that changes nothing is seen by nobody.
 """
 
+import asyncio
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -127,6 +128,10 @@ class Runtime:
         """Let everything run."""
         self._environment.parts.ending = False
         self._run()
+
+    async def looked(self) -> None:
+        """Wait until it is known how the engines stand, and the disks."""
+        await asyncio.gather(self.engines.looked(), self.filesystems.look())
 
     def _run(self) -> None:
         self._lives.become(self.engines.parts())
@@ -261,6 +266,14 @@ class Runtime:
     def say(self) -> str:
         """Say in one line how it goes."""
         return self.wanted.problem or summary(self.engines.statuses())
+
+    def troubles(self) -> dict[str, Any]:
+        """Return what `status` tells of what keeps the daemon from its work."""
+        return {
+            "disk_problem": self.filesystems.problem(),
+            "traces_problem": self.tracing.problem(),
+            "late_s": round(self.lag.late_s(), 3),
+        }
 
     def status(self, about: Callable[[], Mapping[str, Any]]) -> StatusService:
         """Return what answers for all that is known; `about` is what the daemon says of itself."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.eventlog.bus import Event
+from vllmd.shim.files import refuse_irregular
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -36,8 +38,9 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     A file that was closed in order has no log beside it, and a reader without the right to make
     one reads it as it lies there.
 
-    Raises: sqlite3.Error: it cannot be read.
+    Raises: sqlite3.Error: it cannot be read; OSError: it is not there, or no file.
     """
+    refuse_irregular(os.stat(path).st_mode, path)  # a FIFO would be waited for
     immutable = "" if Path(f"{path}-wal").exists() else "&immutable=1"
     connection = sqlite3.connect(f"file:{_escaped(path)}?mode=ro{immutable}", uri=True, timeout=5.0)
     connection.text_factory = lambda data: data.decode(errors="replace")
@@ -50,7 +53,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
 def read(path: Path, wanted: EventFilter) -> list[Event]:
     """Return the events that are wanted, the oldest first.
 
-    Raises: sqlite3.Error: the file cannot be read.
+    Raises: sqlite3.Error, OSError: the file cannot be read.
     """
     with opened(path) as connection:
         return select(connection, wanted)

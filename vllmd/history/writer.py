@@ -15,12 +15,15 @@ from vllmd.events.history import HistoryFailed
 from vllmd.events.traces import RequestSlow
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import Store
+from vllmd.util.deadline import run_within
 from vllmd.util.parts import PartRunner
 
 QUEUE = 5000
 BATCH = 500
 GROUP_S = 0.5
 """Events that follow each other so closely are one commit: one wait for the disk."""
+READ_S = 20.0
+"""So long a reader waits for the disk."""
 RETRY_S = 5.0
 CLOSE_S = 5.0
 PART = "history"
@@ -92,8 +95,18 @@ class HistoryWriter:
         self.flush()
         try:
             return read(self.path, wanted)
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, OSError, ValueError) as error:
             raise VllmdError(f"the history {self.path} cannot be read: {error}") from None
+
+    async def read_aside(self, wanted: EventFilter) -> list[Event]:
+        """Return them without holding up the event loop, whatever the disk does.
+
+        Raises: VllmdError: they cannot be read.
+        """
+        try:
+            return await run_within(str(self.path.parent), lambda: self.read(wanted), READ_S)
+        except TimeoutError as error:
+            raise VllmdError(f"the history {self.path} cannot be read: {error.strerror}") from None
 
     def flush(self, timeout_s: float = 1.0) -> bool:
         """Wait until what was put is written, in a thread of the caller's.

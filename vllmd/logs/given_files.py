@@ -3,7 +3,9 @@
 import contextlib
 import gzip
 import io
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -12,6 +14,7 @@ from typing import BinaryIO
 
 from vllmd.logs.excerpt import excerpt
 from vllmd.logs.reader import DAMAGED
+from vllmd.shim.files import open_regular
 from vllmd.util.units import MIB
 
 MAX_BYTES = 256 * MIB
@@ -62,19 +65,34 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 def _read(path: Path) -> bytes:
     if str(path) == STDIN:
         return _ended(_end_of(sys.stdin.buffer))
-    with path.open("rb") as file:
+    with _open(path) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return _ended(_end_of(file))
         if file.read(2) != _GZIP_MAGIC:
-            file.seek(max(0, path.stat().st_size - MAX_BYTES) if path.is_file() else 0)
-            return _ended(file.read())
+            file.seek(max(0, os.fstat(file.fileno()).st_size - MAX_BYTES))
+            return _ended(_last(file))
         file.seek(0)
         return _ended(_inflate(file))
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file, or a pipe that a shell made of a command; a FIFO without a writer is empty.
+
+    Raises: UnusableFileError: it is a device, which may have no end; OSError: it cannot be opened.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISFIFO(mode):
+        return open_regular(path)
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    os.set_blocking(file.fileno(), True)
+    return file
 
 
 def _end_of(stream: BinaryIO) -> bytes:
     """Return the end of a stream of any length, plain or compressed."""
     head = stream.read(MIB)
     if head.startswith(_GZIP_MAGIC):
-        return _inflate(io.BytesIO(head + stream.read()))
+        return _inflate(io.BytesIO(head + stream.read(MAX_BYTES)))
     return _last(stream, head)
 
 

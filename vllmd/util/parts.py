@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -31,6 +31,9 @@ TOLD_EVERY_S = 60.0
 """What fails for each thing that it handles is told so often; all of it is counted."""
 LOOP = "event_loop"
 """The part that failed where a callback, or a task that nobody waited for, did."""
+
+STRANGE = (Exception, SystemExit, BaseExceptionGroup)
+"""What a part may raise without meaning that its caller is to end."""
 
 _log = structlog.get_logger()
 
@@ -135,7 +138,7 @@ class PartRunner:
         """Count and tell what is raised inside, which then is over."""
         try:
             yield
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - isolates a part
+        except STRANGE as error:  # isolates a part
             self.note(name, error)
 
     def take_from_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -222,8 +225,11 @@ class RunningParts:
                 task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            self._done()
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:  # nothing that a part raises comes so far
+            self._parts.note(task.get_name(), error)
+        self._done()
 
     def is_over(self, name: str) -> bool:
         """Tell whether a part is done, or was never begun."""
@@ -242,6 +248,27 @@ class RunningParts:
         await self.wait()
 
 
+def run_main(main: Coroutine[Any, Any, None], parts: PartRunner) -> None:
+    """Run a coroutine to its end, as `asyncio.run` does, whatever a task beside it raises.
+
+    A SystemExit of a task or a callback, which asyncio lets end the loop, is counted and told.
+
+    Raises: whatever `main` does; KeyboardInterrupt.
+    """
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(main)
+        while True:
+            try:
+                loop.run_until_complete(task)
+            except SystemExit as error:
+                if task.done():
+                    raise
+                parts.note(LOOP, error)
+            else:
+                return
+
+
 async def _run(part: Part) -> BaseException | None:
     """Run a part once; returns what went wrong, None if it is done.
 
@@ -254,7 +281,7 @@ async def _run(part: Part) -> BaseException | None:
         if task is None or task.cancelling():
             raise
         return EndedError("it was cancelled from within, although it should go on")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - isolates a part
+    except STRANGE as error:  # isolates a part
         return error
     return None if part.may_end else EndedError("it ended, although it should go on")
 

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import stat
 import tarfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from vllmd.bundle.contents import (
     log_files,
     write_archive,
 )
+from vllmd.shim.files import UnusableFileError
 from vllmd.util.redact import Redactor
 
 
@@ -54,3 +56,20 @@ def test_write_archive_cleans_names_and_contents_and_overwrites_nothing(tmp_path
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
         write_archive(target, iter(files), clean)
+
+
+def test_incident_files_that_are_none_or_damaged_are_said(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    os.mkfifo(tmp_path / "1" / "a.txt")
+    (tmp_path / "1" / "b.gz").write_bytes(gzip.compress(b"text" * 1000)[:-20])
+    (tmp_path / "1" / "c.txt").write_text("whole")
+    a, b, c = (content for _, content in incident_files(tmp_path))
+    assert a == "vllmd could not read it: it is a FIFO, not a regular file\n"
+    assert b.startswith("vllmd could not unpack it: ")
+    assert c == "whole"
+
+
+def test_log_files_in_whose_place_a_fifo_is_are_waited_for_by_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "chat.log")
+    with pytest.raises(UnusableFileError):
+        list(log_files(tmp_path, ["chat"]))

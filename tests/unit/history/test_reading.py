@@ -1,4 +1,4 @@
-import sqlite3
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +6,7 @@ import pytest
 from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME, Store
+from vllmd.shim.files import UnusableFileError
 
 EVENTS = [
     Event(100.0, "daemon.started", "info"),
@@ -41,7 +42,7 @@ def test_read_returns_what_is_wanted(tmp_path: Path, wanted: EventFilter, ids: l
 
 
 def test_read_of_no_history_raises(tmp_path: Path) -> None:
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(FileNotFoundError):
         read(tmp_path / "a?b#c%" / NAME, EventFilter())
 
 
@@ -54,3 +55,9 @@ def test_row_that_was_damaged_by_hand_is_shown_as_it_is(tmp_path: Path, fields: 
     (event,) = read(tmp_path / NAME, EventFilter())
     assert event.fields == {"unreadable": fields}
     store.close()
+
+
+def test_read_of_a_fifo_is_refused_and_waits_for_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "vllmd.db")
+    with pytest.raises(UnusableFileError, match="it is a FIFO"):
+        read(tmp_path / "vllmd.db", EventFilter())

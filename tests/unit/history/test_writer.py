@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import shutil
 import sqlite3
 import threading
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.site import wait_for
+from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.events.base import TypedEvent
 from vllmd.events.history import HistoryFailed
@@ -289,3 +291,15 @@ def open_paths() -> list[str]:
         with contextlib.suppress(FileNotFoundError):
             found.append(str(link.readlink()))
     return found
+
+
+async def test_read_aside_of_a_disk_that_hangs_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(path: str, *_: object) -> None:
+        raise TimeoutError(errno.ETIMEDOUT, "no answer", path)
+
+    history = HistoryWriter(Store(tmp_path))
+    monkeypatch.setattr(writer, "run_within", hangs)
+    with pytest.raises(VllmdError, match=r"vllmd.db cannot be read: no answer"):
+        await history.read_aside(EventFilter())

@@ -1,5 +1,7 @@
 import gzip
 import io
+import os
+import threading
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from vllmd.logs.given_files import in_order, read_given
+from vllmd.shim.files import UnusableFileError
 
 
 def moment(text: str) -> float:
@@ -76,3 +79,28 @@ def test_read_given_keeps_only_the_end_of_standard_input(monkeypatch: pytest.Mon
     stdin = SimpleNamespace(buffer=io.BytesIO(b"one\n" * 9 + b"two\nend"))
     monkeypatch.setattr("vllmd.logs.given_files.sys.stdin", stdin)
     assert read_given([Path("-")]) == ["two", "end"]
+
+
+def test_read_given_of_a_device_is_refused() -> None:
+    with pytest.raises(UnusableFileError, match="it is a device, not a regular file"):
+        read_given([Path("/dev/zero")])
+
+
+def test_read_given_of_a_fifo_without_a_writer_is_empty(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert read_given([tmp_path / "fifo"]) == []
+
+
+def test_read_given_of_a_pipe_that_a_shell_made_waits_for_all_of_it() -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"one\n")
+
+    def end() -> None:
+        os.write(theirs, b"two\n")
+        os.close(theirs)
+
+    ends = threading.Thread(target=end)
+    ends.start()
+    assert read_given([Path(f"/dev/fd/{ours}")]) == ["one", "two"]
+    ends.join()
+    os.close(ours)

@@ -10,7 +10,16 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock, settle
 from vllmd.events.daemon import PartFailed
-from vllmd.util.parts import MANY, STEADY_S, WINDOW_S, Part, PartRunner, RunningParts, describe
+from vllmd.util.parts import (
+    MANY,
+    STEADY_S,
+    WINDOW_S,
+    Part,
+    PartRunner,
+    RunningParts,
+    describe,
+    run_main,
+)
 
 ERRORS = [
     OSError(errno.EMFILE, "Too many open files"),
@@ -19,6 +28,7 @@ ERRORS = [
     MemoryError(),
     SystemExit(3),
     ExceptionGroup("several", [ValueError("a"), KeyError("b")]),
+    BaseExceptionGroup("of a task group", [KeyboardInterrupt()]),
 ]
 
 
@@ -227,3 +237,35 @@ async def test_keep_a_part_that_only_fails_does_not_keep_the_daemon_from_ending(
     await clock.advance(200)
     assert task.done()
     assert work.begun == 5 + MANY
+
+
+def test_run_main_goes_on_when_a_task_or_a_callback_ends_the_loop() -> None:
+    parts, done = PartRunner(), list[str]()
+
+    def leave() -> None:
+        raise SystemExit(4)
+
+    async def child() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        task = asyncio.create_task(child())
+        asyncio.get_running_loop().call_soon(leave)
+        await settle()
+        assert isinstance(task.exception(), SystemExit)
+        done.append("x")
+
+    run_main(main(), parts)
+    assert done == ["x"]
+    assert parts.failures() == {"event_loop": 2}
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), RuntimeError("x"), KeyboardInterrupt()])
+def test_run_main_raises_what_the_coroutine_does(error: BaseException) -> None:
+    async def main() -> None:
+        raise error
+
+    parts = PartRunner()
+    with pytest.raises(type(error)):
+        run_main(main(), parts)
+    assert parts.failures() == {}

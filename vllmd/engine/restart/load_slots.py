@@ -1,7 +1,8 @@
 """Engines that share a GPU load one after another: two loads at once fight for the same memory.
 
-Nobody waits for a load that stands still, for one that takes far longer than it usually does, or
-for one that has all of its memory while there is room for another.
+Nobody waits for a load that stands still, for one that only uses CPU (NCCL and CUDA wait busily
+when they hang), for one that takes far longer than it usually does, or for one that has all of its
+memory while there is room for another.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ USUAL = 2.0
 """It waits for so many times what the other's starts usually take."""
 STILL_S = 60.0
 """A load that does nothing for so long is waited for no more: no CPU, no bytes, no GPU memory."""
+SPIN_S = 300.0
+"""The same for one that only uses CPU: a hang, or a compilation, beside which another may load."""
 LOOK_S = 5.0
 ROOM_LOOK_S = 1.0
 """As often as the memory of GPUs is read."""
@@ -85,13 +88,17 @@ class _Wait:
     load: LoadingEngine
     until: float
     words: str
-    detector: LoadStallDetector
+    still: LoadStallDetector = attrs.field(factory=lambda: LoadStallDetector(STILL_S, LOOK_S))
+    spin: LoadStallDetector = attrs.field(factory=lambda: LoadStallDetector(SPIN_S, LOOK_S))
     phase: str | None = None
 
     def stands_still(self, now: float) -> bool:
+        """Take note of one look; tell whether the load does nothing, or nothing but use CPU."""
         phase, self.phase = self.phase, self.load.phase()
-        spoke = phase != self.phase
-        return self.detector.assess(now, spoke=spoke, activity=self.load.activity()) is not None
+        spoke, activity = phase != self.phase, self.load.activity()
+        still = self.still.assess(now, spoke=spoke, activity=activity)
+        spins = self.spin.assess(now, spoke=spoke, activity=_without_cpu(activity))
+        return still is not None or spins is not None
 
 
 class LoadSlot:
@@ -177,9 +184,7 @@ class LoadSlot:
             f"waits until {other} has loaded, with which it shares a GPU: since {_at(since)}, "
             f"until {_at(since + most_s)} at most, or until that load stands still"
         )
-        return _Wait(
-            load, self._clock.monotonic() + most_s, words, LoadStallDetector(STILL_S, LOOK_S)
-        )
+        return _Wait(load, self._clock.monotonic() + most_s, words)
 
     def take(self, usual_s: float | None = None) -> None:
         """Begin to load; `usual_s` is what that took until now."""
@@ -190,6 +195,13 @@ class LoadSlot:
     def give_back(self) -> None:
         """Load no more."""
         self._load_slots.give_back(self._name)
+
+
+def _without_cpu(activity: ProcessActivity | None) -> ProcessActivity:
+    """Return what a load has used besides CPU; nothing, if that is not known."""
+    if activity is None:
+        return ProcessActivity(0.0, 0.0, 0)
+    return attrs.evolve(activity, api_cpu_s=0.0, core_cpu_s=0.0)
 
 
 def _at(seconds: float) -> str:

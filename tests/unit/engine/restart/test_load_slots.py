@@ -11,6 +11,7 @@ from vllmd.engine.restart.load_slots import (
     LEAST_WAIT_S,
     LOOK_S,
     MAX_WAIT_S,
+    SPIN_S,
     STILL_S,
     USUAL,
     LoadingEngine,
@@ -43,6 +44,11 @@ def test_ahead_of_engines_that_share_a_gpu_wait(
     assert list(load_slots.ahead_of("me", mine)) == []
 
 
+def getting_on(now: float) -> ProcessActivity:
+    """Return what a load has used that computes and reads."""
+    return ProcessActivity(now, now, int(now) * 100_000)
+
+
 @attrs.define
 class Scene:
     """An engine that loads, and one that waits for it."""
@@ -53,7 +59,7 @@ class Scene:
     wanted: bool = True
     room: bool | None = None
     phase: str | None = None
-    used: Callable[[float], ProcessActivity | None] = lambda now: ProcessActivity(now, now, 0)
+    used: Callable[[float], ProcessActivity | None] = getting_on
     said: list[str] = attrs.field(factory=list)
 
     def loads(self, usual_s: float | None = None) -> "asyncio.Task[None]":
@@ -165,23 +171,36 @@ QUIET = ProcessActivity(5.0, 5.0, 10)
 
 
 @pytest.mark.parametrize(
-    ("used", "still"),
+    ("used", "most_s"),
     [
-        (lambda _: QUIET, True),
-        (lambda now: attrs.evolve(QUIET, api_cpu_s=now), False),
-        (lambda now: attrs.evolve(QUIET, core_cpu_s=now), False),
-        (lambda now: attrs.evolve(QUIET, io_bytes=int(now) * 100_000), False),
-        (lambda now: attrs.evolve(QUIET, gpu_memory_bytes=int(now)), False),
-        (lambda _: None, False),
+        (lambda _: QUIET, STILL_S),
+        (lambda now: attrs.evolve(QUIET, api_cpu_s=now), SPIN_S),
+        (lambda now: attrs.evolve(QUIET, core_cpu_s=now), SPIN_S),
+        (lambda now: attrs.evolve(QUIET, io_bytes=int(now) * 100_000), MAX_WAIT_S),
+        (lambda now: attrs.evolve(QUIET, gpu_memory_bytes=int(now)), MAX_WAIT_S),
+        (lambda _: None, SPIN_S),
     ],
     ids=["nothing", "API", "core", "bytes", "GPU memory", "not known"],
 )
 async def test_wait_ends_once_a_load_stands_still(
-    used: Callable[[float], ProcessActivity | None], still: bool
+    used: Callable[[float], ProcessActivity | None], most_s: float
 ) -> None:
     scene = Scene(used=used)
     waited = await scene.waited(scene.loads())
-    assert waited == pytest.approx(STILL_S if still else MAX_WAIT_S, abs=2 * LOOK_S)
+    assert waited == pytest.approx(most_s, abs=2 * LOOK_S)
+
+
+@pytest.mark.parametrize("usual_s", [None, 600.0])
+async def test_wait_for_a_load_that_begins_to_spin_late_ends_in_time_whatever_it_usually_takes(
+    usual_s: float | None,
+) -> None:
+    scene = Scene()
+    task = scene.loads(usual_s)
+    await scene.clock.advance(SPIN_S)
+    assert not task.done()
+    last = getting_on(scene.clock.now)
+    scene.used = lambda now: attrs.evolve(last, core_cpu_s=now)
+    assert await scene.waited(task) == pytest.approx(SPIN_S, abs=2 * LOOK_S)
 
 
 async def test_wait_a_load_that_goes_on_after_a_while_is_waited_for() -> None:
