@@ -4,6 +4,7 @@ import attrs
 import pytest
 
 from vllmd.engine.liveness.hang_signs import (
+    SPIN_BUS,
     GpuDoes,
     find_sign,
     is_untold,
@@ -249,3 +250,11 @@ def test_work_is_proven_only_by_what_was_learned_and_no_spinning_shows(
     shown: GpuTrace, work: WorkBaseline, proves: bool
 ) -> None:
     assert proves_work([trace(SPIN), shown], work) is proves
+
+
+def test_sign_names_what_the_gpu_shows_at_most() -> None:
+    before, now = used(0.0, cpu=(CORE,)), used(5.0, cpu=(CORE,))
+    quiet, louder = attrs.evolve(SPIN, bus=0.0), attrs.evolve(SPIN, bus=SPIN_BUS, watts=125.0)
+    found = find_sign([trace(quiet, louder)], before, now, LEARNED)
+    assert found is not None
+    assert "is busy at 125 W and 1 % of its memory bus" in found.words

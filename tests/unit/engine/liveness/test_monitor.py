@@ -229,6 +229,7 @@ async def test_run_time_in_which_nobody_could_look_does_not_count(tmp_path: Path
             assert scene.is_in(State.READY)
             scene.silent(answer)
             await scene.clock.advance(5)
+            assert scene.engine_state.problem is None  # it could look again
         assert scene.is_in(State.UNREACHABLE)  # neither forgotten nor counted
         assert scene.engine_state.problem is None
         assert not task.done()

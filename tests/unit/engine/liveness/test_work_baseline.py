@@ -67,3 +67,17 @@ def test_work_survives_as_json() -> None:
         assert WorkBaseline.from_json(work.to_json()) == work
     with pytest.raises(KeyError):
         WorkBaseline.from_json({})
+
+
+@pytest.mark.parametrize(
+    ("work", "seen"),
+    [
+        (WorkBaseline(), False),
+        (WorkBaseline(longest_step_s=5.0), False),
+        (WorkBaseline(full=Least([0.3], [400.0])), True),
+        (WorkBaseline(part=Least([0.3], [400.0])), True),
+        (WorkBaseline(idle_watts=0.0), True),
+    ],
+)
+def test_on_gpus_tells_whether_memory_of_one_was_seen(work: WorkBaseline, seen: bool) -> None:
+    assert work.on_gpus is seen

@@ -62,6 +62,8 @@ async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
     first = scene.engine_state.known.first_failure
     assert first is not None
     assert first.run_id == "worker_died"
+    kept = RestartStateFile(tmp_path / "chat.json").load()  # for the next daemon
+    assert len(kept.past.failures) == 2
 
 
 async def test_decide_holds_at_a_wall_and_tries_once_by_itself(tmp_path: Path) -> None:
