@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -9,7 +10,7 @@ import httpx
 
 from tests.helpers.late_loop import NEVER_S, VirtualLoop
 from tests.helpers.shims import FakeShim
-from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.liveness.reading import ProcessActivity, ProcessUse
 from vllmd.scrape.page import Page, PageSource
 from vllmd.shim.protocol import Spec
 
@@ -26,10 +27,16 @@ class Pattern:
     answers_after_s: float = 0.01
     """How long a page takes; `NEVER_S` while the API is too busy, until the end of this."""
     sleeping: bool = False
+    gpu: str = "idle"
+    """What its GPU shows: idle, light, work or spin."""
+    state: str = "S"
+    """Of the process that computes."""
 
 
 class SimulatedEngine:
     """An engine as a function of time, asked in the order of time."""
+
+    API, CORE = 5, 10
 
     def __init__(self, dice: random.Random, stall_s: float, hang_s: float) -> None:
         self._dice = dice
@@ -45,6 +52,7 @@ class SimulatedEngine:
         self._steps = 0.0
         self._cpu = [0.0, 0.0]
         self._pattern = Pattern(0.0)
+        self._past: deque[tuple[float, Pattern]] = deque([(0.0, self._pattern)], maxlen=200)
         self.mute_until = 0.0
         """When it answered slowly, or not at all, for the last time."""
 
@@ -52,11 +60,22 @@ class SimulatedEngine:
         """Begin to load."""
         self._move(now)
         self.hang, self.hung_at, self.looks_lost = None, NEVER_S, 0
-        self._steps, self._pattern = 0.0, Pattern(now)
+        self._steps = 0.0
+        self._does(Pattern(now))
         self.loaded_at = now + self._dice.uniform(1, 0.8 * load_stall_s)
         if hangs:
             self.hang, self.hung_at, self.loaded_at = "load", now, NEVER_S
-            self._pattern = Pattern(NEVER_S, api_cpu=0.0)
+            self._does(Pattern(NEVER_S, api_cpu=0.0))
+
+    def _does(self, pattern: Pattern) -> None:
+        """Do this from now on."""
+        self._pattern = pattern
+        self._past.append((self._at, pattern))
+
+    def gpu_at(self, at: float) -> str:
+        """Return what its GPU showed at some time of the last minutes."""
+        self._move(at)
+        return next((pattern.gpu for since, pattern in reversed(self._past) if since <= at), "idle")
 
     def freeze(self, now: float, kind: str) -> None:
         """Hang from now on: core, spin, api, refused or rest."""
@@ -64,13 +83,15 @@ class SimulatedEngine:
         self.hang, self.hung_at, self.looks_lost = kind, now, 0
         if kind in ("core", "spin"):
             cpu = 1.0 if kind == "spin" else 0.0
-            self._pattern = Pattern(NEVER_S, running=1, core_cpu=cpu)
+            gpu, state = ("spin", "R") if kind == "spin" else ("idle", "T")
+            self._does(Pattern(NEVER_S, running=1, core_cpu=cpu, gpu=gpu, state=state))
         else:
-            self._pattern = Pattern(NEVER_S, api_cpu=0.0)
+            self._does(Pattern(NEVER_S, api_cpu=0.0))
 
     def activity(self, now: float) -> ProcessActivity:
         self._move(now)
-        return ProcessActivity(self._cpu[0], self._cpu[1], 0, at=now)
+        core = ProcessUse(self.CORE, self.API, self._cpu[1], 0, self._pattern.state)
+        return ProcessActivity(self._cpu[0], self._cpu[1], 0, at=now, processes=(core,))
 
     def page(self, asked: float) -> tuple[float, bytes]:
         """Return after how many seconds a page that is asked for comes, and what it shows.
@@ -107,7 +128,7 @@ class SimulatedEngine:
     def _move(self, now: float) -> None:
         while self._at < now:
             if self._at >= self._pattern.until and self.hang is None:
-                self._pattern = self._next(self._at)
+                self._does(self._next(self._at))
             until = min(now, self._pattern.until)
             seconds = until - self._at
             self._steps += self._pattern.steps_per_s * seconds
@@ -127,16 +148,23 @@ class SimulatedEngine:
         if kind == "idle":
             return Pattern(now + dice.uniform(5, 1800))
         if kind == "decode":
-            return Pattern(now + dice.uniform(2, 600), 3, 20.0, used, 0.3)
+            gpu = dice.choice(["work", "work", "light"])
+            return Pattern(now + dice.uniform(2, 600), 3, 20.0, used, 0.3, gpu=gpu)
         if kind == "prefill":
-            return Pattern(now + dice.uniform(1, 0.9 * self._hang_s), 1, 0.0, used)
+            gpu = dice.choice(["work", "work", "light", "idle"])  # it may compile, or wait for CPU
+            return Pattern(now + dice.uniform(1, 0.9 * self._hang_s), 1, 0.0, used, gpu=gpu)
         if kind == "quiet":
-            return Pattern(now + dice.uniform(0.5, 0.9 * self._stall_s), 1)
+            until, starved = now + dice.uniform(0.5, 0.9 * self._stall_s), dice.random() < 0.3
+            if starved:  # by the same host that keeps the daemon from its turns
+                return Pattern(until, 1, 0.0, 0.01, state="R")
+            return Pattern(until, 1, gpu="work")
         if kind == "slow":
             slow_s = dice.uniform(0.2, 4.5)
-            return Pattern(now + dice.uniform(5, 300), 200, 20.0, used, 0.9, slow_s)
+            until = now + dice.uniform(5, 300)
+            return Pattern(until, 200, 20.0, used, 0.9, slow_s, gpu="work")
         if kind == "mute":
-            return Pattern(now + dice.uniform(5, 0.8 * self._hang_s), 200, 9.0, used, 0.9, NEVER_S)
+            until = now + dice.uniform(5, 0.8 * self._hang_s)
+            return Pattern(until, 200, 9.0, used, 0.9, NEVER_S, gpu="work")
         return Pattern(now + dice.uniform(5, 900), sleeping=True)
 
 

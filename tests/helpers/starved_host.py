@@ -11,6 +11,7 @@ import attrs
 import httpx
 import structlog
 
+from tests.helpers.late_gpus import LateGpus
 from tests.helpers.late_loop import Lateness, VirtualClock, VirtualLoop
 from tests.helpers.make import engine as configured
 from tests.helpers.probes import ProbesOfATest
@@ -26,6 +27,7 @@ from vllmd.config import command
 from vllmd.daemon.engine_probes import parse_ranks, read
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.context import EngineContext
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
@@ -59,6 +61,8 @@ class Found:
     """Engines that were well and were called stalled."""
     killed: list[str] = attrs.field(factory=list)
     """Engines that were well and were killed."""
+    by_gpus: int = 0
+    """Hangs that the readings of a GPU told."""
     unreachable: int = 0
     """Engines that answered promptly and were called unreachable."""
     found_s: dict[str, list[float]] = attrs.field(factory=dict)
@@ -119,13 +123,15 @@ class Life:
         self.poll_s = dice.choice(POLLS_S)
         self.canary = dice.random() < 0.5
         self.engine = SimulatedEngine(dice, self.stall_s, self.hang_s)
+        self.gpus = LateGpus(dice, self.engine, host.loop) if host.gpus else None
         self._shim: FakeShim | None = None
+        gpu_stall_s = dice.choice([5.0, 15.0, 40.0]) if host.gpus else 40.0
         given = configured(
             f"port = {20000 + number}\nunready_s = 0\ndrain_s = 1\nstop_grace_s = 1\n"
             "restart = { initial_s = 1, max_s = 2, max_failures = 1000 }\n"
             f"[engines.chat.liveness]\nstall_s = {self.stall_s}\nhang_s = {self.hang_s}\n"
             f"load_stall_s = {self.load_stall_s}\ncanary = {str(self.canary).lower()}\n"
-            "canary_every_s = 60\ndiagnose_s = 1\n"
+            f"canary_every_s = 60\ndiagnose_s = 1\ngpu_stall_s = {gpu_stall_s}\n"
         )
         folder = host.folder / self.name
         folder.mkdir()
@@ -146,6 +152,7 @@ class Life:
                 chance=lambda: 0.0,
                 lag=host.lag,
                 shared_memory=folder,
+                gpu=self.gpus or EngineGpus(),
             ),
             _SimulatedProbes(self),
         )
@@ -212,6 +219,7 @@ class Life:
             found.killed.append(f"{self.name} at {now:.0f} s: {self.supervisor.status.problem}")
             return
         found.found_s.setdefault(engine.hang, []).append(self._watched_s())
+        found.by_gpus += "GPU" in (self.supervisor.status.problem or "")
         self._check_missed()
         engine.start(now, self.load_stall_s, hangs=False)
 
@@ -264,8 +272,9 @@ class _Stops(list[float]):
 class Host:
     """One starved host with some engines."""
 
-    def __init__(self, folder: Path, seed: int, engines: int) -> None:
+    def __init__(self, folder: Path, seed: int, engines: int, *, gpus: bool = False) -> None:
         self.folder = folder
+        self.gpus = gpus
         self.dice = random.Random(seed)
         self.found = Found()
         self._engines = engines
@@ -291,6 +300,7 @@ class Host:
         lives = [Life(self, number) for number in range(self._engines)]
         tasks = [asyncio.ensure_future(self.lag.run())]
         tasks += [asyncio.ensure_future(life.supervisor.run()) for life in lives]
+        tasks += [asyncio.ensure_future(life.gpus.read()) for life in lives if life.gpus]
         while self.loop.now < seconds:
             await asyncio.sleep(self.dice.uniform(60, 1200))
             self.dice.choice(lives).hang()
@@ -315,8 +325,8 @@ class Host:
         self.found.engine_s = self.loop.now * len(lives)
 
 
-def simulate(folder: Path, seed: int, *, engines: int, hours: float) -> Found:
-    """Simulate one host.
+def simulate(folder: Path, seed: int, *, engines: int, hours: float, gpus: bool = False) -> Found:
+    """Simulate one host; with `gpus`, the readings of GPUs are part of each verdict.
 
     Returns: what was found; the log is silent meanwhile.
     """
@@ -326,7 +336,7 @@ def simulate(folder: Path, seed: int, *, engines: int, hours: float) -> Found:
         wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=False
     )
     try:
-        return Host(folder, seed, engines).run(hours)
+        return Host(folder, seed, engines, gpus=gpus).run(hours)
     finally:
         structlog.configure(**before)
         os.fsync = fsync

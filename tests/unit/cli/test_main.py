@@ -1,4 +1,5 @@
 import importlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,18 @@ def test_files_opened_by_a_command_do_not_get_the_numbers_of_closed_ones(
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(found)]
     assert subprocess.run(shell, check=False).returncode == 0
     assert found.read_text() == "True True True\n"
+
+
+@pytest.mark.parametrize(("command", "ignored"), [("run", True), ("status", False)])
+def test_main_ignores_a_hangup_from_the_first_line_of_a_daemon_on(
+    command: str, ignored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    seen: list[object] = []
+    monkeypatch.setattr(cli, "main", lambda **_: seen.append(signal.getsignal(signal.SIGHUP)))
+    try:
+        with pytest.raises(SystemExit):
+            main([command])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert seen == [signal.SIG_IGN if ignored else signal.SIG_DFL]
