@@ -96,13 +96,17 @@ def find_sign(
     if not idle and all(trace.shared for trace in spinning):
         return None  # another's kernel may spin there, and this engine wait for something else
     excepted = _waiting_busily(spinning, idle, now.processes) if spinning else set()
+    beside = _only_beside_others(spinning)
+    watched = [each for each in now.processes if each.pid not in excepted or each.pid in beside]
     if not now.processes or not all(
-        process.pid in excepted or _is_still(process, before, now) for process in now.processes
+        _is_still(each, before, now, cpu=each.pid not in excepted) for each in watched
     ):
         return None
     spins = f"{_names(spinning)} {_show(spinning)}" if spinning else ""
     if not idle:
-        return HangSign(f"{spins}, as a kernel that spins does", sure=work.learned)
+        # where another computes as well it may be its kernel, and this engine at work on its CPU
+        alone = not any(trace.shared for trace in spinning)
+        return HangSign(f"{spins}, as a kernel that spins does", sure=work.learned and alone)
     # a wait for a server or for another's lock shows nowhere: only a stopped process is sure
     waiting = {pid for trace in idle for pid in trace.pids}
     stopped = [p for p in now.processes if p.state in "Tt" and (p.pid in waiting or not spinning)]
@@ -184,12 +188,25 @@ def _waiting_busily(
     return excepted - stands
 
 
-def _is_still(process: ProcessUse, before: ProcessActivity, now: ProcessActivity) -> bool:
-    """Tell whether a process did nothing between two looks; one that is new did something."""
+def _only_beside_others(spinning: Iterable[GpuTrace]) -> set[int]:
+    """Return who holds memory of GPUs that spin, each of which others use as well."""
+    own = {pid for trace in spinning if not trace.shared for pid in trace.pids}
+    return {pid for trace in spinning if trace.shared for pid in trace.pids} - own
+
+
+def _is_still(
+    process: ProcessUse, before: ProcessActivity, now: ProcessActivity, *, cpu: bool = True
+) -> bool:
+    """Tell whether a process did nothing between two looks; one that is new did something.
+
+    Without `cpu` it may have used that, and moved no bytes.
+    """
     known = next((each for each in before.processes if each.pid == process.pid), None)
-    if known is None or before.at is None or now.at is None or process.state in "RD":
+    if known is None or before.at is None or now.at is None:
         return False
-    cpu_s, moved = process.cpu_s - known.cpu_s, process.io_bytes - known.io_bytes
+    if process.state in ("RD" if cpu else "D"):
+        return False
+    cpu_s, moved = process.cpu_s - known.cpu_s if cpu else 0.0, process.io_bytes - known.io_bytes
     return did_nothing(cpu_s, moved, now.at - before.at, LOADED_BYTES_PER_S)
 
 

@@ -112,6 +112,7 @@ def used(
 
 
 FIRST, SECOND = trace(NCCL, pids=(ONE,)), trace(PEER, gpu="1", pids=(TWO,))
+BESIDE, SPINS = attrs.evolve(FIRST, shared=True), trace(SPIN, gpu="1", pids=(TWO,))
 
 
 @pytest.mark.parametrize(
@@ -140,18 +141,10 @@ FIRST, SECOND = trace(NCCL, pids=(ONE,)), trace(PEER, gpu="1", pids=(TWO,))
         ((FIRST, SECOND), {"cpu": (ONE, CORE)}, NEW, "GPU 0 is busy at 161 W"),
         ((attrs.evolve(FIRST, shared=True), SECOND), {"cpu": (ONE,)}, NEW, "GPU 1 is idle"),
         # one rank spins on its own GPU, the other waits on a GPU beside another engine
-        (
-            (attrs.evolve(FIRST, shared=True), trace(SPIN, gpu="1", pids=(TWO,))),
-            {"cpu": (ONE, TWO)},
-            LEARNED,
-            "GPU 0, 1 is busy at 161 W",
-        ),
-        (
-            (attrs.evolve(FIRST, shared=True), trace(SPIN, gpu="1", pids=(TWO,), shared=True)),
-            {"cpu": (ONE, TWO)},
-            LEARNED,
-            None,
-        ),
+        ((BESIDE, SPINS), {"cpu": (ONE, TWO)}, LEARNED, "GPU 0, 1 is busy at 161 W"),
+        ((BESIDE, SPINS), {"cpu": (TWO,), "io": (ONE,)}, LEARNED, None),  # the one beside it loads
+        ((BESIDE, SPINS), {"cpu": (TWO,), "states": "SDR"}, LEARNED, None),
+        ((BESIDE, attrs.evolve(SPINS, shared=True)), {"cpu": (ONE, TWO)}, LEARNED, None),
         ((FIRST, SECOND), {"cpu": (ONE, TWO)}, LEARNED, None),  # the peer compiles
         ((FIRST, SECOND), {"io": (TWO,)}, LEARNED, None),  # the peer loads
         ((trace(PREFILL, pids=(ONE,)), SECOND), {"cpu": (ONE,)}, LEARNED, None),  # a stage ahead
@@ -174,6 +167,13 @@ def test_sign_of_a_spinning_kernel_is_sure_once_work_was_seen() -> None:
     assert learned is not None
     assert new is not None
     assert (learned.sure, new.sure) == (True, False)
+
+
+def test_sign_is_not_sure_where_the_kernel_may_be_of_another_engine() -> None:
+    before, now = used(0.0, cpu=(ONE, TWO)), used(5.0, cpu=(ONE, TWO))
+    found = find_sign([BESIDE, SPINS], before, now, LEARNED)
+    assert found is not None
+    assert not found.sure
 
 
 IDLE_ONE, IDLE_TWO = trace(PEER, pids=(ONE,)), SECOND
