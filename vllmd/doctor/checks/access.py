@@ -63,7 +63,8 @@ def port_taken(case: Case) -> Iterator[Finding]:
         FindingSeverity.ERROR,
         f"port {engine.port} answers, and the engine does not run",
         "The engine loads for minutes, and ends because it cannot listen.",
-        f"'ss -ltnp sport = :{engine.port}' names who; end it, or choose another port.",
+        f"'ss -ltnp sport = :{engine.port}' names who. If it is this engine, leave it: "
+        "it serves. Else end it, or choose another port.",
     )
 
 

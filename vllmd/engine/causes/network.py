@@ -8,7 +8,10 @@ from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 def _port(found: Found) -> Told:
     at = re.search(r"bind on address \('([^']*)', (\d+)", found.whole)
     if at:
-        return Told(f"End what listens on it ('ss -ltnp sport = :{at[2]}' names it), or set port.")
+        return Told(
+            f"'ss -ltnp sport = :{at[2]}' names what listens on it. Leave it if it is this engine, "
+            "lost by vllmd and serving; else end it, or set port."
+        )
     inner = found.sign.thrown and any("open_port" in name for name in found.sign.thrown.functions)
     if inner or re.search(r"server socket has failed to listen|zmq", found.whole):
         return Told(
@@ -82,7 +85,8 @@ CAUSES = (
         kind=Kind.TRANSIENT,
         rank=Rank.HOST,
         explanation="Another process listens on a port that the engine needs.",
-        advice="End it (ss -ltnp names it) or give the engine another port.",
+        advice="See who it is (ss -ltnp). Leave it if it is this engine, lost by vllmd and "
+        "serving; else end it, or give the engine another port.",
         signs={
             r"\[Errno 98\]|EADDRINUSE": "the kernel; torch: TCPStore",
             r"[Aa]ddress already in use": "uvicorn, the kernel",

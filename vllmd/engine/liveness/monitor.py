@@ -121,8 +121,10 @@ class LivenessMonitor:
                 if self.probes.owns_port(run["shim_pid"]) is not False:
                     return None
                 self.engine_state.found(
-                    f"port {self.port} is answered by a process that is not this engine: end it "
-                    f"(ss -ltnp 'sport = {self.port}') or give the engine another port"
+                    f"port {self.port} is answered by a process that is not this run of the "
+                    f"engine: see who it is (ss -ltnp 'sport = {self.port}'). An earlier run whose "
+                    "folder in run_dir was removed serves on: leave it until its requests can go "
+                    "elsewhere. Else end it, or give the engine another port"
                 )
             now = self.lag.watched()
             detector.limit_s, detector.poll_s = self.limits.load_stall_s, self.poll_s
