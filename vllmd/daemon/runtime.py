@@ -265,7 +265,8 @@ class Runtime:
 
     def say(self) -> str:
         """Say in one line how it goes."""
-        return self.wanted.problem or summary(self.engines.statuses())
+        said = self.wanted.problem or summary(self.engines.statuses())
+        return self._environment.redactor.text(said)
 
     def troubles(self) -> dict[str, Any]:
         """Return what `status` tells of what keeps the daemon from its work."""

@@ -272,13 +272,11 @@ class LivenessMonitor:
         return False
 
     def _count_blind(self, reading: Reading, blind: int) -> int:
-        """Say when many polls in a row could not look, and take it back when one could.
+        """Say when many polls in a row could not look; the first that could takes it back.
 
         Returns: how many in a row that is, with this one.
         """
         if reading.answer is not PageAnswer.UNKNOWN:
-            if blind >= SILENT_POLLS:
-                self._sure()
             return 0
         if blind + 1 >= SILENT_POLLS and self.engine_state.state is not State.STALLED:
             self._leave_alone(NOT_SEEN + reading.problem)
