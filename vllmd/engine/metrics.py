@@ -80,6 +80,11 @@ class EnginesCollector:
             "GPU memory in bytes that the engine waits for before it starts; `holder` has most.",
             ["gpu", "holder"],
         )
+        turn = _gauge(
+            "awaited_load_info",
+            "1 while the engine waits until `other` has loaded, with which it shares a GPU.",
+            ["other"],
+        )
         for engine in engines:
             for cause, count in sorted(engine.causes.items()):
                 failures.add_metric([engine.name, cause], count)
@@ -94,7 +99,9 @@ class EnginesCollector:
                 holder = awaited.holders[0] if awaited.holders else ""
                 words = [awaited.gpu, holder.rpartition(": ")[0] or holder]
                 missing.add_metric([engine.name, *words], awaited.missing_bytes)
-        yield from (failures, transitions, info, hold, missing)
+            if engine.awaited_load is not None:
+                turn.add_metric([engine.name, engine.awaited_load], 1)
+        yield from (failures, transitions, info, hold, missing, turn)
 
     @staticmethod
     def _loads(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

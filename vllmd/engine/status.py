@@ -67,6 +67,8 @@ class EngineStatus:
     hold: Hold | None = None
     awaited_memory: Shortage | None = None
     """What is missing for its start; None if it does not wait for that."""
+    awaited_load: str | None = None
+    """The engine that loads first, as it shares a GPU; None if none is waited for."""
     next_start_at: float | None = None
     problem: str | None = None
     uptime_s: float | None = None
@@ -115,6 +117,7 @@ def status_of(
     *,
     wanted: bool,
     adopted: bool,
+    awaited_load: str | None,
     next_start_at: float | None,
     looked_for: bool,
 ) -> EngineStatus:
@@ -156,6 +159,7 @@ def status_of(
         first_failure=known.first_failure,
         hold=known.hold,
         awaited_memory=engine_state.awaited_memory,
+        awaited_load=awaited_load,
         next_start_at=next_start_at,
         problem=engine_state.problem or settings.start_nothing,
         looked_for=looked_for,

@@ -34,6 +34,7 @@ def _detail(engine: dict[str, Any]) -> str:
         return "requests not known" if in_flight is None else f"{in_flight} requests left"
     if engine["state"] != "ready":
         awaited = "waits for GPU memory" if engine.get("awaited_memory") else ""
+        awaited = "waits for its turn" if engine.get("awaited_load") else awaited
         return str((engine.get("hold") or {}).get("cause", awaited))
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
     if adapters["loaded"] < adapters["wanted"]:

@@ -71,6 +71,7 @@ class Supervisor:
             self._client.run if self._client else None,
             wanted=self._wanted,
             adopted=self._adopted,
+            awaited_load=self._load_slot.behind,
             next_start_at=again.shown(self._clock) if again else None,
             looked_for=self.looked.is_set(),
         )

@@ -19,8 +19,12 @@ from vllmd.util.units import MINUTE_S, format_bytes, format_duration
 Document = Mapping[str, Any]
 FATAL_XID_S = 15 * MINUTE_S
 """For so long the alert of a fatal Xid fires."""
-STARTED = frozenset({"ready", "sleeping", "starting", "loading", "held", "stalled"})
+STARTED = frozenset(
+    {"ready", "sleeping", "starting", "loading", "draining", "stopping", "held", "stalled"}
+)
 """States of an engine that is there, or on its way, or has a condition of its own."""
+BETWEEN_RUNS_S = 2 * MINUTE_S
+"""So long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
 OWN_REASON = frozenset({"released", "driver_mismatch"})
 """GPUs are not read because a person let go of them, or for what has its own condition."""
 NO_GPU = "disabled"
@@ -99,7 +103,10 @@ def _engines(document: Document, wanted: bool = True) -> Iterator[Mapping[str, A
 
 def _down(document: Document) -> Iterator[Found]:
     for engine in _engines(document):
-        if engine["state"] not in STARTED and not engine["awaited_memory"]:
+        waits = engine["awaited_memory"] or engine["awaited_load"]
+        for_s = document["at"] - engine["since"]
+        between_runs = engine["state"] == "stopped" and for_s < BETWEEN_RUNS_S
+        if engine["state"] not in STARTED and not waits and not between_runs:
             why = f": {engine['reason']}" if engine["reason"] else ""
             yield Found(f"{engine['name']} is down{why}", engine["name"])
 

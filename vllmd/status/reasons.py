@@ -42,6 +42,8 @@ def reason(
 def _of_waiting(status: EngineStatus) -> str | None:
     if status.hold is not None:
         return status.hold.reason.rstrip(".")
+    if status.awaited_load is not None:
+        return f"waits until {status.awaited_load} has loaded, with which it shares a GPU"
     if (shortage := status.awaited_memory) is None:
         return None
     held = f", held by {', '.join(shortage.holders)}" if shortage.holders else ""

@@ -80,6 +80,13 @@ def test_collect_memory_that_a_start_waits_for_has_its_holder() -> None:
     assert unseen[name, "0", "", "chat"] == 4096
 
 
+def test_collect_engine_that_waits_for_its_turn_names_the_one_ahead() -> None:
+    name = "vllmd_engine_awaited_load_info"
+    found = found_for(state=State.STOPPED, awaited_load="embed")
+    assert found[name, "embed", "chat"] == 1
+    assert not [key for key in found_for(state=State.STOPPED) if key[0] == name]
+
+
 def test_collect_a_load_has_phases_and_an_estimate() -> None:
     found = found_for(
         state=State.LOADING, phases={"spawn": 4.0, "weights": 60.0}, start_left_s=12.5

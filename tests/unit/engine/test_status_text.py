@@ -29,6 +29,7 @@ from vllmd.engine.status_text import describe_log_problem, describe_state
         ),
         ({"state": "held"}, "held"),
         ({"state": "stopped", "awaited_memory": {"gpu": "0"}}, "stopped (waits for GPU memory)"),
+        ({"state": "stopped", "awaited_load": "embed"}, "stopped (waits for its turn)"),
         (
             {"state": "ready", "requests_running": 2, "adapters": {"wanted": 3, "loaded": 2}},
             "ready (2 of 3 adapters)",

@@ -165,9 +165,11 @@ async def test_run_engines_that_share_a_gpu_load_one_after_another(tmp_path: Pat
     async with running(two):
         await two.until(lambda: two.supervisor.status.problem is not None)
         assert "waits until other has loaded" in str(two.supervisor.status.problem)
+        assert two.supervisor.status.awaited_load == "other"
         assert two.spawner.shims == []
         one.load_slots.give_back("other")
         await two.until_state(State.READY)
+        assert two.supervisor.status.awaited_load is None
         assert list(one.load_slots.ahead_of("another", None)) == []
 
 

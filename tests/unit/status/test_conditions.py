@@ -1,3 +1,5 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,8 +14,10 @@ from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import SeenXid
 from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import every_alert
-from vllmd.status.conditions import CONDITIONS, NOT_TOLD
-from vllmd.util.units import GIB
+from vllmd.status.conditions import BETWEEN_RUNS_S, CONDITIONS, NOT_TOLD
+from vllmd.util.units import GIB, MINUTE_S
+
+RULES = Path(__file__).parents[3] / "dashboards" / "alerts"
 
 
 def gpu(**more: Any) -> Scene:
@@ -142,6 +146,30 @@ ON_DOCUMENTS: dict[str, tuple[Scene, list[Any], Any, str]] = {
 }
 
 
+def severity_in_the_rules(name: str) -> str:
+    """Return what the file says that Prometheus is given."""
+    files = [path.read_text() for path in RULES.glob("*.yml")]
+    (found,) = re.findall(rf"- alert: {name}\n.*?severity: (\w+)", "\n".join(files), re.DOTALL)
+    return str(found)
+
+
+def test_engine_that_is_stopped_for_as_long_as_the_alert_waits_is_down() -> None:
+    (down,) = [alert for alert in every_alert() if alert.name == "VllmdEngineDown"]
+    assert down.wait == f"{BETWEEN_RUNS_S / MINUTE_S:.0f}m"
+    scene = Scene([ready("chat", state=State.STOPPED, since=NOW - BETWEEN_RUNS_S)])
+    assert [c["text"] for c in scene.service().document()["conditions"]] == ["chat is down"]
+
+
+@pytest.mark.parametrize("state", State)
+def test_engine_is_down_in_the_states_of_which_the_alert_says_so(state: State) -> None:
+    """The expression is read: all states are down but those that it leaves out."""
+    (down,) = [alert for alert in every_alert() if alert.name == "VllmdEngineDown"]
+    (left_out,) = re.findall(r'state=~"([^"]+)"', down.expr)
+    scene = Scene([ready("chat", state=state, since=NOW - 3600)])
+    found = [c["alert"] for c in scene.service().document()["conditions"]]
+    assert ("VllmdEngineDown" in found) == (state not in left_out.split("|"))
+
+
 def test_each_alert_has_a_condition_or_a_reason_to_have_none() -> None:
     names = {alert.name for alert in every_alert()}
     assert set(CONDITIONS) | set(NOT_TOLD) == names
@@ -154,8 +182,7 @@ def test_condition_is_found_and_said(name: str) -> None:
     scene, text = FOUND[name]
     found = [c for c in scene.service().document()["conditions"] if c["alert"] == name]
     assert [c["text"] for c in found if c["text"].startswith(text)] == [found[0]["text"]]
-    severity = next(alert.severity for alert in every_alert() if alert.name == name)
-    assert found[0]["severity"] == severity
+    assert found[0]["severity"] == severity_in_the_rules(name)
     assert found[0]["runbook"] == f"/runbooks/{name}"
     assert runbook_pages.read(name)
 
@@ -180,14 +207,15 @@ def test_condition_of_one_field_is_found_and_said(name: str) -> None:
         SCENES["loading"](),
         reader("starting"),
         Scene([ready("chat", state=State.STOPPED, wanted=False)]),
+        Scene([ready("chat", state=State.DRAINING)]),
+        Scene([ready("chat", state=State.STOPPING)]),
+        Scene([ready("chat", state=State.STOPPED, since=NOW - 3)]),
+        Scene([ready("chat", state=State.STOPPED, since=NOW - 600, awaited_load="embed")]),
         owned(Owner.FOREIGN, 2 * GIB),
         gpu(xids=(SeenXid.of(79, 1, NOW - 3600), SeenXid.of(13, 1, NOW - 1))),
     ],
 )
 def test_nothing_is_found_where_nothing_is_wrong(scene: Scene) -> None:
-    if scene.gpus.devices and not scene.gpus.devices[0].margins:
-        assert [c["alert"] for c in scene.service().document()["conditions"]] == []
-        return
     assert scene.service().document()["conditions"] == []
 
 

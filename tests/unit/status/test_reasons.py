@@ -36,6 +36,10 @@ NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
             "waits for 2.0 GiB more on GPU 1, held by a, b",
         ),
         (
+            ready("chat", state=State.STOPPED, awaited_load="embed"),
+            "waits until embed has loaded, with which it shares a GPU",
+        ),
+        (
             ready("chat", state=State.STOPPED, wanted=False),
             "stopped as requested: 'vllmd start chat' starts it",
         ),

@@ -124,6 +124,8 @@ class LoadSlot:
         self._clock = clock
         self._activity = activity
         self._phase = phase
+        self.behind: str | None = None
+        """The engine whose load is waited for; None if none is."""
         self.use(gpus, has_room)
 
     def use(self, gpus: Collection[str] | None, has_room: Callable[[], bool | None]) -> None:
@@ -143,6 +145,18 @@ class LoadSlot:
         What is wanted changes with one of the `requests`; `say` is told for whom it waits. `room`
         says what is in the way besides, and is asked last and often; "" is not worth telling.
         """
+        try:
+            await self._wait(requests, wanted, say, room)
+        finally:
+            self.behind = None
+
+    async def _wait(
+        self,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        say: Callable[[str], None],
+        room: Callable[[], str | None],
+    ) -> None:
         waits: dict[str, _Wait] = {}
         while wanted():
             words, look_s = self._in_the_way(waits), LOOK_S
@@ -166,13 +180,14 @@ class LoadSlot:
     def _in_the_way(self, waits: dict[str, _Wait]) -> str | None:
         """Return for whom to wait, as a sentence; every load is looked at, each time."""
         now, found = self._clock.monotonic(), None
+        self.behind = None
         for other, load in self._load_slots.ahead_of(self._name, self._gpus):
             if other not in waits or waits[other].load is not load:
                 waits[other] = self._begin(other, load)
             wait = waits[other]
             over = wait.stands_still(now) or now >= wait.until
-            if not over and not (load.settled() and self._has_room() is True):
-                found = found or wait.words
+            if not over and not (load.settled() and self._has_room() is True) and found is None:
+                self.behind, found = other, wait.words
         return found
 
     def _begin(self, other: str, load: LoadingEngine) -> _Wait:

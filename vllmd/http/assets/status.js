@@ -4,6 +4,7 @@
 const EVERY_MS = 5000, LONGEST_MS = 60000, TIMEOUT_MS = 10000;
 const FAILED_STATES = ["backoff", "held", "stalled", "unreachable"];
 const WAITING_STATES = ["starting", "loading", "draining", "stopping", "sleeping"];
+const waits = (e) => WAITING_STATES.includes(e.state) || Boolean(e.awaited_load);
 const OWNERS = {
   orphan: "left by a dead engine", foreign: "other processes", free: "free",
   reserved: "driver and contexts",
@@ -89,13 +90,13 @@ function become(parent, wanted) {
 function verdict() {
   const wanted = shown.engines.filter((e) => e.wanted);
   const away = wanted.filter((e) => !e.up);
-  const loads = away.length && away.every((e) => WAITING_STATES.includes(e.state));
+  const loads = away.length && away.every(waits);
   const names = away.map((e) => e.name);
   const all = wanted.length === 2 ? "Both" : `All ${wanted.length}`;
   let text = wanted.length === 1 ? `${wanted[0].name} serves` : `${all} engines serve`;
   if (!shown.engines.length) { text = "No engine is configured"; }
   else if (!wanted.length) { text = "No engine is meant to run"; }
-  else if (away.length === 1) { text = `${names[0]} ${loads ? `is ${away[0].state}` : "does not serve"}`; }
+  else if (away.length === 1) { text = `${names[0]} ${loads ? `is ${away[0].awaited_load ? "waiting for its turn" : away[0].state}` : "does not serve"}`; }
   else if (away.length) {
     text = `${away.length} of ${wanted.length} engines do not serve: ${names.join(", ")}`;
   }
@@ -112,10 +113,11 @@ function conditions() {
 
 function stateClass(engine) {
   if (engine.up) { return "good"; }
+  if (waits(engine)) { return "wait"; }
   if (FAILED_STATES.includes(engine.state) || (engine.wanted && engine.state === "stopped")) {
     return "bad";
   }
-  return WAITING_STATES.includes(engine.state) ? "wait" : "";
+  return "";
 }
 
 const COLUMNS = [

@@ -22,12 +22,15 @@ def group(settings: RuleSettings) -> RuleGroup:
             Alert(
                 "VllmdEngineDown",
                 AlertSeverity.CRITICAL,
-                # one that starts, sleeps, is held, stalled or waits for memory has its own, or none
+                # one that starts, ends, sleeps, is held, stalled or waits has its own, or none
                 """
                 vllmd_engine_wanted == 1
                   unless on (instance, vllmd_engine)
-                    vllmd_engine_state{state=~"ready|sleeping|starting|loading|held|stalled"} == 1
+                    vllmd_engine_state{
+                      state=~"ready|sleeping|starting|loading|draining|stopping|held|stalled"
+                    } == 1
                   unless on (instance, vllmd_engine) vllmd_engine_awaited_memory_bytes > 0
+                  unless on (instance, vllmd_engine) vllmd_engine_awaited_load_info == 1
                 """,
                 f"{ENGINE} is down",
                 "It does not serve, and is not being started. 'vllmd why' names the cause.",
