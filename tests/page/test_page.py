@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.axe import violations
 from tests.helpers.browser import Browser, Tab
 from tests.helpers.make import gpu_figures
-from tests.helpers.status_scenes import SCENES, Scene, all_well, hang, held, no_gpu, ready
+from tests.helpers.status_scenes import SCENES, Scene, about, all_well, hang, held, no_gpu, ready
 from tests.page.conftest import Served
 from vllmd.engine.doubts import Doubt
 
@@ -122,6 +122,38 @@ def test_page_without_an_answer_says_since_when_and_recovers(
         tab.wait_for("document.getElementById('stale').hidden")
     finally:
         again.stop()
+    tab.close()
+
+
+def test_page_that_cannot_draw_what_it_gets_says_so_and_asks_on(
+    browser: Browser, serve: Serve
+) -> None:
+    tab = opened(browser, serve(hang()).url)
+    broken = "{...shown, engines: [{...shown.engines[0], served_names: undefined}]}"
+    answer = f"{{status: 200, ok: true, headers: new Headers(), json: async () => ({broken})}}"
+    tab.value(
+        f"window.whole = shown; window.fetch = async () => ({answer}); timer = 0; ask(); true"
+    )
+    tab.wait_for("!document.getElementById('stale').hidden")
+    assert "this page cannot show it: load it again" in tab.value(TEXT.format("stale"))
+    assert tab.value(TEXT.format("fresh")).startswith("stale since ")
+    assert tab.value("document.title").startswith("Stale: ")
+    tab.wait_for("timer > 0")
+    tab.value("show(window.whole); true")
+    assert tab.value("document.getElementById('stale').hidden")
+    assert tab.problems() == []
+    tab.close()
+
+
+def test_page_of_another_version_is_loaded_again(browser: Browser, serve: Serve) -> None:
+    scene = hang()
+    tab = opened(browser, serve(scene).url)
+    scene.daemon = about(version="99.0")
+    scene.clock.now += 2
+    tab.value("window.old = true; true")
+    tab.value(ASK)
+    tab.wait_for("window.old === undefined && document.querySelector('.verdict') !== null")
+    assert tab.value(TEXT.format("about")).startswith("vllmd 99.0, ")
     tab.close()
 
 

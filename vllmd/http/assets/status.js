@@ -12,7 +12,7 @@ const OWNERS = {
 
 let shown = JSON.parse(document.getElementById("first").textContent);
 let tag = null, failures = 0, problem = "", timer = 0;
-let answeredAt = performance.now(), nextAt = 0;
+let answeredAt = performance.now(), drawnAt = answeredAt, undrawn = false;
 let madeAt = { server: shown.at, here: performance.now() };
 
 const serverNow = () => madeAt.server + (performance.now() - madeAt.here) / 1000;
@@ -276,14 +276,16 @@ function gpus() {
 // --- drawing, asking -------------------------------------------------------------------------
 
 function freshness() {
-  const ago = (performance.now() - answeredAt) / 1000;
+  const ago = (performance.now() - drawnAt) / 1000, old = failures || undrawn;
   const stale = document.getElementById("stale");
   const at = clock(Date.now() / 1000 - ago);
-  document.getElementById("fresh").textContent = failures
+  document.getElementById("fresh").textContent = old
     ? `stale since ${at}` : ago < 2 ? "updated now" : `updated ${duration(ago)} ago`;
-  stale.hidden = !failures;
-  if (!failures) { return; }
-  const text = `Stale since ${at}: ${problem}. What follows is what was known then.`;
+  stale.hidden = !old;
+  if (!old) { return; }
+  document.title = `Stale: ${shown.daemon.host}: vllmd`;
+  const why = failures ? problem : "vllmd answers, but this page cannot show it: load it again";
+  const text = `Stale since ${at}: ${why}. What follows is what was known then.`;
   if (stale.textContent !== text) { stale.textContent = text; }
 }
 
@@ -294,7 +296,18 @@ function draw() {
   become(document.getElementById("main"),
     [...verdict(), ...conditions(), ...engines(), ...failed(), ...gpus()]);
   const bad = shown.conditions.length;
-  document.title = `${failures ? "Stale: " : bad ? `(${bad}) ` : ""}${daemon.host}: vllmd`;
+  document.title = `${bad ? `(${bad}) ` : ""}${daemon.host}: vllmd`;
+}
+
+function show(fresh) { // what cannot be drawn is said, and does not end the asking
+  try {
+    if (fresh) { take(fresh); }
+    draw();
+    undrawn = false;
+    drawnAt = answeredAt;
+  } catch (error) {
+    undrawn = true;
+  }
   freshness();
 }
 
@@ -310,21 +323,24 @@ function changes(before, after) {
 }
 
 function take(fresh) {
-  const said = changes(shown, fresh);
+  if (fresh.daemon.version !== shown.daemon.version) { location.reload(); } // as its script may be
+  const before = shown;
   shown = fresh;
   madeAt = { server: fresh.at, here: performance.now() };
+  const said = changes(before, fresh);
   if (said) { document.getElementById("news").textContent = said; }
 }
 
 async function ask() {
   const late = performance.now() - answeredAt > LONGEST_MS; // it may have slept: begin anew
   const stop = new AbortController(), limit = setTimeout(() => stop.abort(), TIMEOUT_MS);
+  let fresh = null;
   try {
     const headers = tag && !late ? { "If-None-Match": tag } : {};
     const answer = await fetch("/status.json", { headers, cache: "no-store", signal: stop.signal });
     if (answer.status !== 304) {
       if (!answer.ok) { throw new Error(`vllmd answered ${answer.status}`); }
-      take(await answer.json());
+      fresh = await answer.json();
       tag = answer.headers.get("ETag");
     }
     failures = 0;
@@ -335,7 +351,7 @@ async function ask() {
   } finally {
     clearTimeout(limit);
   }
-  draw();
+  show(fresh);
   plan(Math.min(LONGEST_MS, EVERY_MS * 2 ** failures));
 }
 
@@ -345,6 +361,6 @@ function plan(afterMs) {
 }
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { ask(); } });
-setInterval(() => { if (!document.hidden) { draw(); } }, 1000);
-draw();
+setInterval(() => { if (!document.hidden) { show(null); } }, 1000);
+show(null);
 plan(EVERY_MS);
