@@ -7,6 +7,7 @@ from vllmd.cli import terminal
 from vllmd.util.units import format_bytes
 
 BAR = 48
+_BETWEEN = " · "
 _MARKS = {
     "engine": ("█", "green"),
     "orphan": ("▓", "red"),
@@ -32,12 +33,25 @@ def bar(owners: Sequence[Mapping[str, Any]], width: int = BAR) -> str:
 
 def in_words(owners: Sequence[Mapping[str, Any]]) -> str:
     """Return who holds how much, such as ``chat 71.5 GiB · free 8.0 GiB``."""
-    return " · ".join(text for text, _ in _parts(owners))
+    return _BETWEEN.join(text for text, _ in _parts(owners))
 
 
 def in_colours(owners: Sequence[Mapping[str, Any]]) -> str:
     """Return the same, each owner in the colour of the bar."""
-    return " · ".join(terminal.style(text, fg=colour) for text, colour in _parts(owners))
+    return _BETWEEN.join(terminal.style(text, fg=colour) for text, colour in _parts(owners))
+
+
+def in_lines(owners: Sequence[Mapping[str, Any]], columns: int) -> list[str]:
+    """Return the same in lines of so many columns, broken between owners only."""
+    lines: list[list[str]] = []
+    used = 0
+    for text, colour in _parts(owners):
+        used += len(_BETWEEN) + len(text)
+        if not lines or used > columns:
+            lines.append([])
+            used = len(text)
+        lines[-1].append(terminal.style(text, fg=colour))
+    return [_BETWEEN.join(line) for line in lines]
 
 
 def _parts(owners: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

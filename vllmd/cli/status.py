@@ -67,7 +67,7 @@ def command(
     if as_json:
         terminal.echo_json(document if engine is None else _found(document, engine), indent=2)
         return
-    for line in _lines(client, document, engine):
+    for line in _lines(client, document, engine, None):
         terminal.echo(line)
     if hints:
         terminal.echo()
@@ -81,10 +81,16 @@ def _found(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(engines[name])
 
 
-def _lines(client: ControlClient, document: Mapping[str, Any], name: str | None) -> Iterator[str]:
-    now = time.time()
+def _lines(
+    client: ControlClient, document: Mapping[str, Any], name: str | None, rows: int | None
+) -> Iterator[str]:
+    """Yield what is shown; `rows` is what a screen has room for, None where there is no end."""
+    now, columns = time.time(), terminal.width()
     if name is None:
-        yield from status_view.report(document, now, terminal.width())
+        if columns is None or rows is None:
+            yield from status_view.report(document, now, columns)
+        else:
+            yield from status_view.screen(document, now, columns, rows)
         return
     from vllmd.cli import one_engine
 
@@ -97,14 +103,15 @@ def _watch(client: ControlClient, engine: str | None, interval_s: float, *, as_j
     while True:
         try:
             document = client.status()
-            shown = [] if as_json else list(_lines(client, document, engine))
+            rows = terminal.rows() if screen else None
+            shown = [] if as_json else list(_lines(client, document, engine, rows))
         except DaemonUnreachableError as error:
             document, shown = {}, terminal.wrap(str(error))
         if as_json:
             if document:
                 terminal.echo_json(document if engine is None else _found(document, engine))
         elif screen:
-            terminal.show_screen(shown)
+            terminal.show_screen(shown, whole=f"vllmd status {engine or ''}".rstrip())
         else:
             for line in (*shown, ""):
                 terminal.echo(line)

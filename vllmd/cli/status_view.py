@@ -4,7 +4,10 @@ On a terminal, what is said of an engine stands below its line, broken at the te
 a pipe nothing is broken, and each line names its engine, so that grep finds it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from itertools import islice
 from typing import Any
 
 from vllmd.cli import engine_table, gpu_bar, terminal
@@ -20,6 +23,8 @@ LATE_MEANS = (
     "judged by this time"
 )
 GPU_BAR, LEAST_BAR = 40, 4
+LEAST_ALERTS = 3
+_ALERTS = "Alerts that apply ('vllmd runbook NAME' says what to do)"
 _SEVERITIES = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
 Told = tuple[str, str | None]
@@ -30,16 +35,48 @@ def report(document: Mapping[str, Any], now: float, columns: int | None) -> Iter
     """Yield the lines; `columns` is None in a pipe, `now` in seconds since the epoch."""
     for text, colour in head(document["daemon"], now):
         yield from _told(text, colour)
+    yield from _engines(document["engines"], now, columns, Detail.ALL)
+    yield from _conditions(document, columns)
+    yield from _gpus(document, columns)
+
+
+class Detail(Enum):
+    """How much a screen has of all that is known, the most first."""
+
+    ALL = "all"
+    NOTES = "a line for each alert, GPU and engine's note"
+    TABLE = "the same without notes"
+    COUNTS = "the alerts counted, and engines that do not serve first"
+
+
+def screen(document: Mapping[str, Any], now: float, columns: int, rows: int) -> list[str]:
+    """Return the same for a screen of so many rows: the alerts below the head, and then the rest.
+
+    It is as much as there is room for; the least can still be too much.
+    """
+    lines: list[str] = []
+    for detail in Detail:
+        lines = [*_screen(document, now, columns, rows, detail)]
+        if len(lines) <= rows:
+            break
+    return lines
+
+
+def _screen(
+    document: Mapping[str, Any], now: float, columns: int, rows: int, detail: Detail
+) -> Iterator[str]:
+    for text, colour in head(document["daemon"], now):
+        yield from _told(text, colour)
     engines = document["engines"]
-    if not engines:
-        yield "no engine is configured; 'vllmd init' writes a first one"
+    if detail is Detail.ALL:
+        yield from _conditions(document, columns)
+    elif detail is Detail.COUNTS:
+        yield from _counted_conditions(document)
+        engines = sorted(engines, key=lambda engine: engine["state"] == "ready")
     else:
-        if columns is not None:
-            yield ""
-        yield from _engines(engines, now, columns)
-    reasons = [engine["reason"] for engine in engines if engine.get("reason")]
-    yield from _conditions(document.get("conditions", ()), reasons, columns)
-    yield from _gpus(document.get("gpus", ()), document.get("gpu_reader") or {}, columns)
+        yield from _short_conditions(document, columns, max(LEAST_ALERTS, rows // 3))
+    yield from _engines(engines, now, columns, detail)
+    yield from _gpus(document, columns, short=detail is not Detail.ALL)
 
 
 def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
@@ -81,13 +118,22 @@ def _told(text: str, colour: str | None, *, indent: str = "", first: str = "") -
             yield terminal.style(line, fg=colour) if colour else line
 
 
-def _engines(engines: Sequence[Engine], now: float, columns: int | None) -> Iterator[str]:
+def _engines(
+    engines: Sequence[Engine], now: float, columns: int | None, detail: Detail
+) -> Iterator[str]:
+    if not engines:
+        yield "no engine is configured; 'vllmd init' writes a first one"
+        return
+    if columns is not None and detail is not Detail.COUNTS:
+        yield ""
     header, *rows = engine_table.lines(engines, now, columns)
     yield header
     for engine, row in zip(engines, rows, strict=True):
         yield row
-        if columns is not None:
+        if columns is not None and detail is Detail.ALL:
             yield from below(engine, now)
+        elif columns is not None and detail is Detail.NOTES:
+            yield from _note(engine, now, columns)
     if columns is None:
         for engine in engines:
             yield from (f"{engine['name']}: {text}" for text, _ in notes(engine, now))
@@ -100,6 +146,23 @@ def below(engine: Engine, now: float) -> Iterator[str]:
     for text, colour in notes(engine, now):
         quoted = text.startswith("  ")
         yield from _told(text.strip(), colour, indent="    " if quoted else "  ")
+
+
+def _note(engine: Engine, now: float, columns: int) -> Iterator[str]:
+    """Yield the one line that says most of an engine, if there is anything to say."""
+    first = [(text, colour) for text, colour in notes(engine, now)[:1]]
+    reason, progress = engine.get("reason"), loading(engine)
+    if reason:
+        first = [(reason, "yellow")]
+    if progress:
+        first = [(progress, "yellow")]
+    for text, colour in first:
+        yield terminal.style(_cut(f"  {text}", columns), fg=colour)
+
+
+def _cut(text: str, columns: int) -> str:
+    line = one_line(text)
+    return line if len(line) <= columns else f"{line[: columns - 1]}…"
 
 
 def loading(engine: Engine) -> str:
@@ -190,18 +253,18 @@ def _why(end: Mapping[str, Any], said: str = "") -> Iterator[Told]:
     yield from ((f"  printed: {line}", None) for line in found.get("evidence", ())[:1])
 
 
-def _conditions(
-    conditions: Sequence[Mapping[str, Any]], reasons: Sequence[str], columns: int | None
-) -> Iterator[str]:
+def _conditions(document: Mapping[str, Any], columns: int | None) -> Iterator[str]:
     """Yield which alerts have their condition now; whether one was sent, Prometheus knows.
 
-    The `reasons` of engines stand below their lines already.
+    The reasons of engines stand below their lines already.
     """
+    conditions = document.get("conditions", ())
     if not conditions:
         return
     if columns is not None:
         yield ""
-    yield terminal.style("Alerts that apply ('vllmd runbook NAME' says what to do)", bold=True)
+    yield terminal.style(_ALERTS, bold=True)
+    reasons = [engine["reason"] for engine in document["engines"] if engine.get("reason")]
     for each in conditions:
         colour = _SEVERITIES.get(each["severity"])
         text = each["text"]
@@ -210,10 +273,39 @@ def _conditions(
         yield from _told(f"{each['alert']}: {text}", colour, indent="  ")
 
 
+def _short_conditions(document: Mapping[str, Any], columns: int, most: int) -> Iterator[str]:
+    """Yield a line for each of the gravest alerts, and how many more there are."""
+    conditions = document.get("conditions", ())
+    if not conditions:
+        return
+    yield ""
+    yield terminal.style(_cut(_ALERTS, columns), bold=True)
+    shown = conditions if len(conditions) <= most else conditions[: most - 1]
+    for each in shown:
+        line = _cut(f"  {each['alert']}: {each['text']}", columns)
+        yield terminal.style(line, fg=_SEVERITIES.get(each["severity"]))
+    if missing := len(conditions) - len(shown):
+        yield f"  … {missing} more: 'vllmd status' names them"
+
+
+def _counted_conditions(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how often each alert applies, in the colour of the gravest one."""
+    conditions = document.get("conditions", ())
+    if not conditions:
+        return
+    counts = Counter(each["alert"] for each in conditions)
+    said = ", ".join(f"{alert} ({count})" for alert, count in counts.items())
+    yield from _told(said, _SEVERITIES.get(conditions[0]["severity"]), first="Alerts: ")
+
+
 def _gpus(
-    gpus: Sequence[Mapping[str, Any]], reader: Mapping[str, Any], columns: int | None
+    document: Mapping[str, Any], columns: int | None, *, short: bool = False
 ) -> Iterator[str]:
-    """Yield the GPUs, and why they cannot be read; nothing on a host that has none."""
+    """Yield the GPUs, and why they cannot be read; nothing on a host that has none.
+
+    With `short` a GPU is one line, which has its owners if there is room for them.
+    """
+    gpus, reader = document.get("gpus", ()), document.get("gpu_reader") or {}
     problem, mismatch = reader.get("problem"), reader.get("driver_mismatch")
     if not gpus and not mismatch:
         return
@@ -226,7 +318,7 @@ def _gpus(
     if problem:
         yield from _told(f"no readings: {problem}", "red", indent="  ")
     for gpu in gpus:
-        yield from _gpu(gpu, columns)
+        yield from islice(_gpu(gpu, columns), 1 if short else None)
 
 
 def _gpu(gpu: Mapping[str, Any], columns: int | None) -> Iterator[str]:
@@ -243,10 +335,12 @@ def _gpu(gpu: Mapping[str, Any], columns: int | None) -> Iterator[str]:
     room = GPU_BAR if columns is None else min(GPU_BAR, max(LEAST_BAR, columns - beside))
     bar = f"{gpu_bar.bar(gpu['owners'], room)}  " if gpu["owners"] else ""
     owners, plain = gpu_bar.in_colours(held), gpu_bar.in_words(held)
-    fits = columns is None or beside + room + len(plain) + 2 <= columns
-    yield f"  {title}{bar}{activity}{'  ' + owners if fits and owners else ''}"
-    if not fits:
-        yield f"  {' ' * len(title)}{owners}"
+    if columns is None or beside + room + len(plain) + 2 <= columns:
+        yield f"  {title}{bar}{activity}{'  ' + owners if owners else ''}"
+        return
+    yield f"  {title}{bar}{activity}"
+    indent = " " * (len(title) + 2)
+    yield from (f"{indent}{line}" for line in gpu_bar.in_lines(held, columns - len(indent)))
 
 
 def _activity(gpu: Mapping[str, Any]) -> Iterator[str]:

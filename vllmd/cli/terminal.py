@@ -28,6 +28,12 @@ _ASCII = str.maketrans(
     }
 )
 """What our own texts and bars are in ASCII; what others printed is escaped."""
+_WRAP_OFF, _WRAP_ON, _ERASE_LINE = "\x1b[?7l", "\x1b[?7h", "\x1b[K"
+"""Whether the terminal breaks long lines. Source: console_codes(4), DECAWM.
+
+A line is erased before it is written: after a line of the full width the cursor is in its last
+column, and would erase that.
+"""
 _DELETE = "\x7f"
 """The one control character that JSON lets stand as it is."""
 
@@ -75,17 +81,22 @@ def replace_line(text: str = "") -> None:
     click.echo(f"\r\x1b[K{_encodable(one_line(text), err=True)}", err=True, nl=False)
 
 
-def show_screen(lines: Sequence[str]) -> None:
-    """Show lines in place of what the terminal shows; those that it has no room for are left out.
+def show_screen(lines: Sequence[str], *, whole: str) -> None:
+    """Show lines in place of what the terminal shows.
 
-    Written at once, and over what was there: nothing flickers.
+    If it has no room for all, the last line says how many are missing, and that the command `whole`
+    shows them. Written at once, and over what was there: nothing flickers. A line that is too long
+    is cut: one that wraps would scroll the screen each time.
     """
-    room = shutil.get_terminal_size().lines - 1
-    shown = [_encodable(_coloured(line), err=False) for line in lines[:room]]
+    room = rows()
+    if len(lines) > room:
+        missing = len(lines) - room + 1
+        lines = [*lines[: room - 1], f"… {missing} more lines; '{whole}' shows all"]
+    shown = [_encodable(_coloured(line), err=False) for line in lines]
     if wants_no_colours():
         shown = [click.unstyle(line) for line in shown]
-    text = "".join(f"{line}\x1b[K\n" for line in shown)
-    sys.stdout.write(f"\x1b[H{text}\x1b[J")
+    text = "".join(f"{_ERASE_LINE}{line}\n" for line in shown)
+    sys.stdout.write(f"{_WRAP_OFF}\x1b[H{text}\x1b[J{_WRAP_ON}")
     sys.stdout.flush()
 
 
@@ -118,6 +129,11 @@ def is_ascii_only(env: Mapping[str, str] = os.environ) -> bool:
 def width() -> int | None:
     """Return the columns of the terminal; None in a pipe or a file: there nothing is broken."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def rows() -> int:
+    """Return how many lines a screen has room for, above the one that the cursor is left in."""
+    return max(2, shutil.get_terminal_size().lines - 1)
 
 
 def wrap(text: str, *, first: str = "", rest: str = "") -> list[str]:

@@ -19,6 +19,11 @@ def test_words_name_an_orphan_as_one_and_leave_out_nothing_but_nothing() -> None
     words = "chat 6.0 GiB · orphan code 1.0 GiB · free 3.0 GiB"
     assert gpu_bar.in_words(OWNERS) == words
     assert terminal._CODE.sub("", gpu_bar.in_colours(OWNERS)) == words
+    assert [terminal._CODE.sub("", line) for line in gpu_bar.in_lines(OWNERS, 34)] == [
+        "chat 6.0 GiB · orphan code 1.0 GiB",
+        "free 3.0 GiB",
+    ]
+    assert len(gpu_bar.in_lines(OWNERS, 33)) == 3
     assert gpu_bar.in_words([{"owner": "unattributed", "engine": None, "bytes": -(2**20)}]) == (
         "unattributed -1.0 MiB"
     )

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
+from vllmd.cli import terminal
 from vllmd.cli.status import command
 from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit, explain
@@ -194,6 +195,24 @@ def test_watch_shows_it_again_and_waits_for_a_daemon_that_is_away(
     rounds = iter([None, None])
     shown = CliRunner().invoke(command, ["--socket", str(path), *options]).output
     assert shown.count("no vllmd answers") == 3
+
+
+def test_watch_on_a_terminal_says_what_it_has_no_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vllmd.cli.status.time.sleep", stop)
+    monkeypatch.setattr(terminal, "moves_cursor", lambda: True)
+    monkeypatch.setenv("LINES", "6")
+    engines = [FakeEngine(f"chat-{n}") for n in range(9)]
+    with control_socket(tmp_path / "c.sock", *engines) as path:
+        shown = CliRunner().invoke(command, ["--socket", str(path), "--watch"]).output
+        one = CliRunner().invoke(command, ["--socket", str(path), "-w", "chat-1"]).output
+    assert "more lines; 'vllmd status' shows all" in shown
+    assert "more lines; 'vllmd status chat-1' shows all" in one
+
+
+def stop(_seconds: float) -> None:
+    raise KeyboardInterrupt
 
 
 def test_json_of_one_engine_is_that_engine(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 import pytest
 
-from tests.helpers.make import status
+from tests.helpers.make import gpu_figures, status
+from tests.helpers.status_scenes import NOW as SCENE_NOW
+from tests.helpers.status_scenes import Scene, backoff, device, eight_gpus, ready
 from vllmd.cli import status_view, terminal
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.restart.policy import Hold
@@ -48,8 +51,29 @@ def shown(
     monkeypatch: pytest.MonkeyPatch, *engines: dict[str, Any], columns: int | None = 80, **more: Any
 ) -> list[str]:
     monkeypatch.setattr(terminal, "width", lambda: columns)
-    document = {"daemon": DAEMON, "engines": list(engines), **more}
-    return [terminal._CODE.sub("", line) for line in status_view.report(document, NOW, columns)]
+    document = {"schema_version": 1, "daemon": DAEMON, "engines": list(engines), **more}
+    return plain(status_view.report(document, NOW, columns))
+
+
+def plain(lines: Iterable[str]) -> list[str]:
+    return [terminal._CODE.sub("", line) for line in lines]
+
+
+def screen(
+    monkeypatch: pytest.MonkeyPatch, document: Mapping[str, Any], rows: int, columns: int = 80
+) -> list[str]:
+    monkeypatch.setattr(terminal, "width", lambda: columns)
+    return plain(status_view.screen(document, SCENE_NOW, columns, rows))
+
+
+def many_failing() -> dict[str, Any]:
+    """Return the document of twenty engines on eight GPUs; six of them fail."""
+    names = [f"engine-{n:02}" for n in range(20)]
+    engines = [ready(name) for name in names[:14]]
+    failing = backoff().engines[0]
+    engines += [attrs.evolve(failing, name=name) for name in names[14:]]
+    figures = gpu_figures(*(device(n, *names[2 * n : 2 * n + 2]) for n in range(8)))
+    return Scene(engines, figures, busy=dict.fromkeys(names, 100.0)).service().document()
 
 
 def test_report_begins_with_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,10 +141,78 @@ def test_no_line_is_wider_than_the_terminal(columns: int, monkeypatch: pytest.Mo
     assert max(map(len, lines)) <= columns
 
 
+@pytest.mark.parametrize("columns", [60, 80, 140])
+def test_no_line_of_gpus_with_several_owners_is_wider_than_the_terminal(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "width", lambda: columns)
+    scene = eight_gpus()
+    shared = device(0, "chat-of-the-sales", "code-of-the-lab", used=100 * GIB)
+    both = attrs.evolve(scene, gpus=gpu_figures(shared, *scene.gpus.devices[1:]))
+    lines = plain(status_view.report(both.service().document(), SCENE_NOW, columns))
+    assert max(map(len, lines)) <= columns
+    text = " ".join(lines)
+    assert "chat-of-the-sales 50.0 GiB" in text
+    assert "unattributed 512.0 MiB" in text
+
+
 def test_pipe_has_whole_lines_that_name_their_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = "the port is taken, " * 20
     lines = shown(monkeypatch, engine(problem=problem), columns=None)
     assert f"chat: {problem}" in lines
+
+
+def test_screen_with_room_has_all_with_the_alerts_below_the_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = backoff().service().document()
+    monkeypatch.setattr(terminal, "width", lambda: 80)
+    lines = screen(monkeypatch, document, rows=40)
+    assert sorted(lines) == sorted(plain(status_view.report(document, SCENE_NOW, 80)))
+    assert lines[2].startswith("Alerts that apply")
+    assert lines[3] == "  VllmdEngineDown: chat is down"
+
+
+def test_screen_with_little_room_has_a_line_for_each_alert_and_each_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = screen(monkeypatch, backoff().service().document(), rows=17, columns=60)
+    assert len(lines) <= 17
+    down = next(line for line in lines if "VllmdEngineDown" in line)
+    assert down == "  VllmdEngineDown: chat is down: failed 12s ago: The KV cac…"
+    row = next(n for n, line in enumerate(lines) if line.startswith("chat"))
+    assert lines[row + 1].startswith("  failed 12s ago: The KV cache")
+    assert lines[row + 2].startswith("embed")
+
+
+def test_screen_without_room_for_notes_has_the_alerts_table_and_gpus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = screen(monkeypatch, many_failing(), rows=49)
+    assert len(lines) <= 49
+    assert sum("VllmdEngineDown: " in line for line in lines) == 6
+    assert [line.split()[0] for line in lines[-8:]] == list("01234567")
+
+
+def test_screen_with_the_least_room_counts_the_alerts_and_begins_with_what_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = screen(monkeypatch, many_failing(), rows=23)
+    assert lines[1].startswith("Alerts: VllmdEngineDown (6)")
+    names = [f"engine-{n:02}" for n in (*range(14, 20), *range(14))]
+    assert [line.split()[0] for line in lines[3:23]] == names
+
+
+def test_screen_leaves_out_alerts_before_it_leaves_out_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conditions = [
+        {"alert": "VllmdXid", "severity": "warning", "text": f"GPU {n}"} for n in range(30)
+    ]
+    document = {**backoff().service().document(), "conditions": conditions, "gpus": []}
+    lines = screen(monkeypatch, document, rows=24)
+    assert "  … 23 more: 'vllmd status' names them" in lines
+    assert len(lines) <= 24
 
 
 def test_alerts_that_apply_are_named_with_their_text(monkeypatch: pytest.MonkeyPatch) -> None:

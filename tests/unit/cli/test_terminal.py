@@ -133,16 +133,34 @@ def test_wrap_in_a_pipe_breaks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert terminal.wrap("word " * 99, first="- ") == ["- " + "word " * 99]
 
 
-def test_screen_is_written_over_and_has_as_many_lines_as_there_is_room_for(
+def on_screen(out: str) -> list[str]:
+    """Return the lines that a screen was told; none of them is wrapped, so that none scrolls it."""
+    assert out.startswith("\x1b[?7l\x1b[H")
+    assert out.endswith("\x1b[J\x1b[?7h")
+    *lines, rest = out.removeprefix("\x1b[?7l\x1b[H").removesuffix("\x1b[J\x1b[?7h").split("\n")
+    assert rest == ""
+    assert all(line.startswith("\x1b[K") for line in lines)
+    return [line.removeprefix("\x1b[K") for line in lines]
+
+
+def test_screen_is_written_over_and_says_how_many_lines_it_has_no_room_for(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    monkeypatch.setenv("LINES", "3")
-    terminal.show_screen([terminal.style("a", fg="red"), "b", "c"])
-    assert capsys.readouterr().out == "\x1b[H\x1b[31ma\x1b[0m\x1b[K\nb\x1b[K\n\x1b[J"
+    monkeypatch.setenv("LINES", "4")
+    terminal.show_screen([terminal.style("a", fg="red"), "b", "c"], whole="vllmd status")
+    assert on_screen(capsys.readouterr().out) == ["\x1b[31ma\x1b[0m", "b", "c"]
+    terminal.show_screen(["a", "b", "c", "d"], whole="vllmd status")
+    last = "… 2 more lines; 'vllmd status' shows all"
+    assert on_screen(capsys.readouterr().out) == ["a", "b", last]
+
+
+def test_screen_has_no_colours_where_none_are_wanted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    terminal.show_screen([terminal.style("a", fg="red")])
-    assert capsys.readouterr().out == "\x1b[Ha\x1b[K\n\x1b[J"
+    terminal.show_screen([terminal.style("a", fg="red")], whole="vllmd status")
+    assert on_screen(capsys.readouterr().out) == ["a"]
 
 
 def test_error_is_broken_at_the_terminals_width(
