@@ -208,6 +208,7 @@ class FakeStatus(StatusService):
         gpus: FakeGpus,
         adapters: FakeAdapters,
         doubts: Doubts | None,
+        mask: Mask,
     ) -> None:
         clock = FakeClock()
         sources = StatusSources(
@@ -222,7 +223,7 @@ class FakeStatus(StatusService):
             filesystems=tuple,
             grafana_url=lambda: None,
         )
-        super().__init__(sources, clock)
+        super().__init__(sources, clock, mask)
 
 
 @contextmanager
@@ -247,7 +248,7 @@ def control_socket(
         traces or FakeTraces(),
         adapters or FakeAdapters(),
         costs or FakeCosts({}),
-        FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts),
+        FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts, mask),
     )
     app = server.build(by_name, parts, mask)
     listener = server.listen(path)

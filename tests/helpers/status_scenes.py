@@ -107,7 +107,7 @@ class Scene:
     """By engine: tokens a second, of the last minutes."""
     clock: FakeClock = attrs.field(factory=lambda: clock_at(NOW))
 
-    def service(self) -> StatusService:
+    def service(self, mask: Callable[[Any], Any] = lambda value: value) -> StatusService:
         doubts = Doubts()
         for name, found in self.doubts.items():
             doubts.tell(name, "doctor", found)
@@ -131,7 +131,7 @@ class Scene:
             ],
             grafana_url=lambda: self.grafana,
         )
-        return StatusService(sources, self.clock)
+        return StatusService(sources, self.clock, mask)
 
 
 def times(histogram: Histogram, factor: float) -> Histogram:

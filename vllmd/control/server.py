@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vllmd.control import cost, gpu, lora
 from vllmd.control.answers import Mask, MaskedJson, RefusalLog, error, refused
@@ -128,8 +128,13 @@ class TraceControl(Protocol):
 class StatusControl(Protocol):
     """What is known of everything."""
 
-    def document(self, *, series: bool = False) -> dict[str, Any]:
-        """Return all that is known now, with the series of the last minutes if they are wanted."""
+    def local_answer(self, *, series: bool = False) -> bytes:
+        """Return all that is known, as JSON without secrets; with the series of the last minutes
+        if they are wanted."""
+        ...
+
+    def forget(self) -> None:
+        """Keep no answer: something was changed."""
         ...
 
 
@@ -152,8 +157,9 @@ def build(
     """Build the application; `mask` takes the secrets out of every answer."""
     host, logs, traces = parts.host, parts.logs, parts.traces
 
-    async def status(request: Request) -> MaskedJson:
-        return MaskedJson(parts.status.document(series="series" in request.query_params))
+    async def status(request: Request) -> Response:
+        body = parts.status.local_answer(series="series" in request.query_params)
+        return Response(body, media_type="application/json")
 
     async def slowest(_: Request) -> MaskedJson:
         return MaskedJson(traces.windows())
@@ -228,7 +234,20 @@ def build(
     )
     app.state.refusals = RefusalLog()
     app.state.mask = mask
-    return UserLimits(app)
+    return UserLimits(_telling_changes(app, parts.status.forget))
+
+
+def _telling_changes(app: ASGIApp, changed: Callable[[], None]) -> ASGIApp:
+    """Call `changed` before whoever asked for a change is told that it was made."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def told(message: Message) -> None:
+            changed()
+            await send(message)
+
+        await app(scope, receive, send if scope["method"] in ("GET", "HEAD") else told)
+
+    return answer
 
 
 def _listed(found: Sequence[Event]) -> JSONResponse:

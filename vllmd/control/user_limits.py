@@ -10,7 +10,8 @@ from vllmd.control.peer import Peer
 
 AT_ONCE = 2
 A_SECOND = 50.0
-"""A hundredth part of a core or two; a program that watches asks once or twice."""
+"""A few hundredths of a core, as the status is kept for a second (`bench/status.py`: half a
+millisecond each with 20 engines); a program that watches asks once or twice."""
 BURST_S = 1.0
 """What was not asked in so long may be asked at once."""
 MAX_USERS = 64

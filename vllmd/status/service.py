@@ -28,7 +28,7 @@ from vllmd.status.recorder import SeriesRecorder
 from vllmd.util.clock import Clock
 
 MAX_AGE_S = 1.0
-"""All who ask the port within so long get one answer."""
+"""All who ask within so long get one answer."""
 
 
 class Logs(Protocol):
@@ -84,7 +84,7 @@ class Answer:
 
 
 class StatusService:
-    """Makes the document; the port's is kept for a second, so that many who ask cost one."""
+    """Makes the document; it is kept for a second, so that many who ask cost one."""
 
     def __init__(
         self,
@@ -92,14 +92,15 @@ class StatusService:
         clock: Clock,
         mask: Callable[[Any], Any] = lambda value: value,
     ) -> None:
-        """Make it; `mask` takes the secrets out of what the port answers."""
+        """Make it; `mask` takes the secrets out of what is answered."""
         self._sources = sources
         self._mask = mask
         self._clock = clock
         self._kept: dict[bool, tuple[float, Answer]] = {}
+        self._kept_local: dict[bool, tuple[float, object, bytes]] = {}
 
     def document(self, *, series: bool = False) -> dict[str, Any]:
-        """Return all that is known now, as the control socket answers it; see `schema.json`."""
+        """Return all that is known now; see `schema.json`."""
         ask, now = self._sources, self._clock.time()
         gpus, counts = ask.gpus(), adapter_counts(ask.adapters())
         made: dict[str, Any] = {
@@ -139,11 +140,44 @@ class StatusService:
         if kept is not None and 0 <= now - kept[0] < MAX_AGE_S:
             return kept[1]
         shown = self._mask(for_network(self.document(series=series)))
-        body = json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+        body = _written(shown)
         timeless = json.dumps({**shown, "at": 0}, separators=(",", ":")).encode()
         made = Answer(shown, body, f'W/"{zlib.crc32(timeless):08x}{len(timeless):x}"')
         self._kept[series] = now, made
         return made
+
+    def local_answer(self, *, series: bool = False) -> bytes:
+        """Return what the control socket answers, as JSON.
+
+        It is at most a second old, and not from before a change of an engine or of the daemon.
+        """
+        now, state = self._clock.monotonic(), self._state()
+        kept = self._kept_local.get(series)
+        if kept is not None and 0 <= now - kept[0] < MAX_AGE_S and kept[1] == state:
+            return kept[2]
+        body = _written(self._mask(self.document(series=series)))
+        self._kept_local[series] = now, state, body
+        return body
+
+    def forget(self) -> None:
+        """Keep no answer: something was changed."""
+        self._kept.clear()
+        self._kept_local.clear()
+
+    def _state(self) -> object:
+        """Return what must not be told older than it is: all but figures that always change."""
+        about = self._sources.about()
+        return (
+            {key: value for key, value in about.items() if key != "late_s"},
+            [
+                attrs.evolve(status, phases={}, start_left_s=None, no_step_s=None, uptime_s=None)
+                for status in self._sources.statuses()
+            ],
+        )
+
+
+def _written(shown: Mapping[str, Any]) -> bytes:
+    return json.dumps(shown, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 @functools.cache

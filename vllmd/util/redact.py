@@ -4,6 +4,7 @@ Three ways, because none is enough: values that a configuration holds are known;
 its value is secret; well-known tokens, keys and addresses with a password look like what they are.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,10 @@ from urllib.parse import unquote
 MASK = "********"
 SHORTEST = 6
 """Shorter values are no secrets, and would mask half of every text."""
+REMEMBERED = 2048
+"""Of so many texts it is remembered what they are without secrets: a status has the same again."""
+REMEMBERED_CHARS = 512
+"""Longer ones are masked each time."""
 
 _LOOKS_SECRET = re.compile(
     r"\bhf_[A-Za-z0-9]{16,}"  # Hugging Face
@@ -184,7 +189,6 @@ class Redactor:
     """Masks the secrets that it was told, and what looks like one; also a structlog processor."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._pattern = _LOOKS_SECRET
         self.learn(secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
@@ -192,11 +196,17 @@ class Redactor:
         known = sorted({s for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
         self._in_labels = tuple(map(_as_label, known))
         parts = [*(re.escape(secret) for secret in known), _LOOKS_SECRET.pattern]
-        self._pattern = re.compile("|".join(parts))
+        pattern = re.compile("|".join(parts))
+
+        def without(text: str) -> str:
+            return _without_named(pattern.sub(MASK, text))
+
+        self._without = without
+        self._remembered = functools.lru_cache(REMEMBERED)(without)  # a new one: it is empty
 
     def text(self, text: str) -> str:
         """Return a text without secrets."""
-        return _without_named(self._pattern.sub(MASK, text))
+        return self._without(text)
 
     def labels(self, page: bytes) -> bytes:
         """Return lines of a page of metrics without secrets in their labels; no number changes.
@@ -218,7 +228,8 @@ class Redactor:
     def value(self, value: Any) -> Any:
         """Return a value of JSON's kinds without secrets, however deep."""
         if isinstance(value, str):
-            return self.text(value)
+            short = len(value) <= REMEMBERED_CHARS
+            return self._remembered(value) if short else self._without(value)
         if isinstance(value, Mapping):
             return {self.value(key): self.value(each) for key, each in value.items()}
         if isinstance(value, list | tuple):

@@ -5,7 +5,8 @@ import attrs
 import httpx
 import pytest
 
-from tests.helpers.control import FakeEngine, FakeHost, control_socket
+from tests.helpers.control import FakeAdapters, FakeEngine, FakeHost, control_socket
+from tests.helpers.status_scenes import adapters
 from vllmd.control import peer, server
 from vllmd.control.client import ControlClient
 from vllmd.control.server import listen
@@ -144,6 +145,17 @@ def test_events_refuses_what_is_out_of_bounds(tmp_path: Path, query: str, proble
     with control_socket(path, host=host), pytest.raises(VllmdError, match=problem):
         ControlClient(path)._ask("GET", f"/v1/events?{query}")
     assert host.wanted == []
+
+
+def test_status_after_a_change_is_never_from_before_it(tmp_path: Path) -> None:
+    lora = FakeAdapters(adapters("chat", 1, missing=1))
+    with control_socket(tmp_path / "c.sock", FakeEngine(), adapters=lora) as path:
+        client = ControlClient(path)
+        assert client.status()["engines"][0]["adapters"]["loaded"] == 0
+        lora.shown = [adapters("chat", 1)]
+        assert client.status()["engines"][0]["adapters"]["loaded"] == 0  # kept for a second
+        client.act("chat", "start")
+        assert client.status()["engines"][0]["adapters"]["loaded"] == 1
 
 
 def test_every_answer_is_masked_as_it_leaves(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 import json
 from pathlib import Path
+from typing import Any
 
-from tests.helpers.status_scenes import NOW, Scene, all_well, ready
+import attrs
+
+from tests.helpers.status_scenes import NOW, Scene, about, all_well, ready
 
 
 def test_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
@@ -12,6 +15,47 @@ def test_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
     assert service.answer(series=True) is not first
     scene.clock.now += 1.5
     assert service.answer() is not first
+
+
+@attrs.define
+class CountingMask:
+    """Counts how often a document was made for somebody."""
+
+    made: int = 0
+
+    def __call__(self, value: Any) -> Any:
+        self.made += 1
+        return value
+
+
+def test_local_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
+    scene, mask = all_well(), CountingMask()
+    service = scene.service(mask)
+    shown = json.loads(service.local_answer())
+    assert shown["daemon"]["run_dir"] == "/run/vllmd"  # nothing is left out, as on the port
+    scene.engines = [attrs.evolve(each, uptime_s=9e9) for each in scene.engines]
+    scene.daemon = about(late_s=0.9)
+    service.local_answer()
+    assert mask.made == 1
+    assert "series" in json.loads(service.local_answer(series=True))
+    assert mask.made == 2
+    scene.clock.now += 1.5
+    service.local_answer()
+    assert mask.made == 3
+
+
+def test_local_answer_is_never_older_than_a_change() -> None:
+    scene = Scene([ready("chat")])
+    service = scene.service()
+    service.local_answer()
+    scene.engines = [ready("chat", restarts=1)]
+    assert json.loads(service.local_answer())["engines"][0]["restarts"] == 1
+    scene.daemon = about(problem="line 1 is broken")
+    assert json.loads(service.local_answer())["daemon"]["problem"] == "line 1 is broken"
+    scene.grafana = "https://g"
+    assert json.loads(service.local_answer())["links"] == {"grafana": None}
+    service.forget()
+    assert json.loads(service.local_answer())["links"] == {"grafana": "https://g"}
 
 
 def test_answer_has_another_tag_only_when_more_than_the_time_changed() -> None:

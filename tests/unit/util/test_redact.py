@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 
 from tests.helpers.make import DATA
-from vllmd.util.redact import MASK, Redactor, is_secret, masked, secrets_in_value, without_shapes
+from vllmd.util.redact import (
+    MASK,
+    REMEMBERED,
+    REMEMBERED_CHARS,
+    Redactor,
+    is_secret,
+    masked,
+    secrets_in_value,
+    without_shapes,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +60,27 @@ def test_text_masks_known_secrets_and_what_looks_like_one(text: str) -> None:
     for part in ("abcdefgh", "123456", "pa55word", "XXXX", "planted", MASK + "2"):
         assert part not in masked
     assert redactor.text("a task-force of many") == "a task-force of many"
+
+
+def test_value_learns_a_secret_in_a_text_that_was_shown_before() -> None:
+    redactor = Redactor()
+    long = "x " * 300 + "s3cr3t-value"
+    assert redactor.value(["s3cr3t-value", long]) == ["s3cr3t-value", long]
+    redactor.learn(["s3cr3t-value"])
+    assert redactor.value(["s3cr3t-value", long]) == [MASK, "x " * 300 + MASK]
+    redactor.learn([])
+    assert redactor.value("s3cr3t-value") == "s3cr3t-value"
+
+
+def test_value_looks_at_a_text_once_and_remembers_a_bounded_number() -> None:
+    redactor = Redactor()
+    document = [{"state": f"engine {n % 7}"} for n in range(1000)]
+    redactor.value(document)
+    assert redactor._remembered.cache_info().misses == 8
+    redactor.value([f"{n}" for n in range(2 * REMEMBERED)])
+    redactor.value("x" * (REMEMBERED_CHARS + 1))
+    assert redactor._remembered.cache_info().currsize == REMEMBERED
+    assert redactor._remembered.cache_info().misses == 8 + 2 * REMEMBERED
 
 
 def test_value_masks_however_deep_and_keeps_the_rest() -> None:
