@@ -24,6 +24,23 @@ FAILURES = (
         versions=("0.8.5", "0.11.0", "0.19.0", "0.32.0"),
     ),
     failure(
+        "socket-folder-not-writable",
+        Phase.CONFIGURATION,
+        Who.API,
+        "permission_denied",
+        True,
+        "ZMQError: Permission denied",
+        "bind(2), EACCES, in pyzmq",
+        Raised(
+            "zmq.error.ZMQError",
+            "Permission denied (addr='ipc:///run/vllmd/engines/chat/ipc/3016250d')",
+            "zmq/sugar/socket.py",
+            "bind",
+            "super().bind(addr)",
+        ),
+        versions=("0.11.0", "0.25.1"),
+    ),
+    failure(
         "model-not-readable",
         Phase.LOADING,
         Who.WORKER,

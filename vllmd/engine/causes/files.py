@@ -6,7 +6,7 @@ from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 
 
 def _path(text: str) -> str | None:
-    found = re.search(r"'(/[^']+)'|\"(/[^\"]+)\"", text)
+    found = re.search(r"'(?:ipc://)?(/[^']+)'|\"(/[^\"]+)\"", text)
     return (found[1] or found[2]) if found else None
 
 
@@ -95,6 +95,7 @@ CAUSES = (
             r"\[Errno 13\]|PermissionError|os error 13": "the kernel",
             r"\[Errno 1\] Operation not permitted": "the kernel",
             r"not writable|is not writeable": "vllm, huggingface_hub",
+            r"ZMQError: Permission denied": "pyzmq: a socket below VLLM_RPC_BASE_PATH",
         },
         unless=r"^shim of engine",
         told=_denied,
