@@ -1,11 +1,14 @@
 """The document as the exporter's port answers it: without what only this host may see. Pure.
 
 Left out is what an engine printed, which may hold a prompt; what names processes and files; and
-every sentence that quotes a configuration or an exception.
+every sentence that quotes a configuration or an exception. Advice that names a path is that of the
+cause's table.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+from vllmd.engine.causes import BY_NAME
 
 LOCAL_ENGINE = frozenset(
     {"pid", "shim_pid", "run_id", "log", "command_hash", "printing", "log_problem"}
@@ -45,18 +48,44 @@ def _daemon(daemon: Mapping[str, Any]) -> dict[str, Any]:
 
 def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
     hold = engine["hold"]
+    doubts = [_doubt(doubt) for doubt in engine["doubts"]]
+    reason = engine["reason"]
+    for doubt, shown in zip(engine["doubts"], doubts, strict=True):
+        if reason and doubt["found"] != shown["found"]:
+            reason = reason.replace(doubt["found"].rstrip("."), shown["found"])
     return {
         **_without(engine, LOCAL_ENGINE),
         "problem": _hidden(engine["problem"]),
+        "reason": reason,
         "hold": hold and _without(hold, {"command_hash", "surroundings"}),
         "last_exit": _exit(engine["last_exit"]),
         "first_failure": _exit(engine["first_failure"]),
-        "doubts": [_without(doubt, {"evidence"}) for doubt in engine["doubts"]],
+        "doubts": doubts,
     }
+
+
+def _doubt(doubt: Mapping[str, Any]) -> dict[str, Any]:
+    shown = _without(doubt, {"evidence"})
+    if _may_hold_path(f"{doubt['found']} {doubt['fix']}"):
+        shown["found"] = f"the check {doubt['check']} found something"
+        shown["fix"] = "'vllmd status' on the host says what."
+    return shown
+
+
+def _may_hold_path(text: str) -> bool:
+    return "/" in text
 
 
 def _exit(end: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if end is None:
         return None
     why = end["diagnosis"]
-    return {**_without(end, LOCAL_EXIT), "diagnosis": why and _without(why, {"evidence"})}
+    return {**_without(end, LOCAL_EXIT), "diagnosis": why and _diagnosis(why)}
+
+
+def _diagnosis(why: Mapping[str, Any]) -> dict[str, Any]:
+    shown = _without(why, {"evidence"})
+    if _may_hold_path(why["advice"]):
+        cause = BY_NAME.get(why["cause"])
+        shown["advice"] = cause.advice if cause else HIDDEN
+    return shown

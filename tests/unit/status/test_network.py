@@ -4,7 +4,12 @@ from typing import Any
 import pytest
 
 from tests.helpers.schema import SCHEMA, broken
-from tests.helpers.status_scenes import SCENES, Scene, about
+from tests.helpers.status_scenes import NOW, SCENES, Scene, about, failure, ready
+from vllmd.engine.causes import BY_NAME
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.doubts import Doubt
+from vllmd.engine.exits import Exit, explain
+from vllmd.engine.state_machine import State
 from vllmd.status.network import HIDDEN, for_network
 
 SECRET = "hf_S3CRET"
@@ -21,6 +26,40 @@ def test_for_network_has_no_prompt_and_no_path_of_this_host() -> None:
         shown = json.dumps(for_network(scene().service().document(series=True)))
         for private in ("my secret prompt", "/nonexistent", "/run/vllmd", "a line of the log"):
             assert private not in shown
+
+
+def test_for_network_has_the_general_advice_where_the_told_one_names_a_path() -> None:
+    line, cause = "OSError: [Errno 28] No space left on device: '/home/alice/x.bin'", "disk_full"
+    end = explain(Exit("1", requested=False, at=NOW, run_id="r"), (f"ERROR {line}",))
+    assert end.diagnosis is not None
+    assert end.diagnosis.cause == cause
+    assert "/home/alice" in end.diagnosis.advice
+    engine = ready("chat", state=State.BACKOFF, last_exit=end, first_failure=end)
+    shown = for_network(Scene([engine]).service().document())
+    assert "/home/alice" not in json.dumps(shown)
+    assert shown["engines"][0]["last_exit"]["diagnosis"]["advice"] == BY_NAME[cause].advice
+    assert broken(shown, local=False) == []
+
+
+def test_for_network_keeps_advice_with_a_figure() -> None:
+    why = Diagnosis("kv_cache_too_small", Kind.CONFIGURATION, "No room.", "Set max_model_len = 9.")
+    engine = ready("chat", last_exit=failure(9, diagnosis=why))
+    shown = for_network(Scene([engine]).service().document())["engines"][0]
+    assert shown["last_exit"]["diagnosis"]["advice"] == "Set max_model_len = 9."
+
+
+def test_for_network_tells_a_doubt_that_names_a_path_by_its_check() -> None:
+    found = Doubt("model", "error", "There is no folder /home/alice/x.", "Correct model.")
+    plain = Doubt("ports", "warning", "The port is taken.", "Take another.")
+    engine = ready("chat", state=State.LOADING)
+    scene = Scene([engine], doubts={"chat": [found, plain]})
+    shown = for_network(scene.service().document())["engines"][0]
+    assert "/home/alice" not in json.dumps(shown)
+    assert shown["reason"] == "will probably fail: the check model found something"
+    assert [doubt["found"] for doubt in shown["doubts"]] == [
+        "the check model found something",
+        "The port is taken.",
+    ]
 
 
 def test_for_network_does_not_quote_a_configuration_or_an_exception() -> None:
