@@ -22,6 +22,7 @@ LATE_MEANS = (
     "the host is overloaded, or vllmd was stopped; what is said of engines may be old, and none is "
     "judged by this time"
 )
+OLDER = "this daemon is older than this command: restart it to see alerts and GPUs"
 GPU_BAR, LEAST_BAR = 40, 4
 LEAST_ALERTS = 3
 _ALERTS = "Alerts that apply ('vllmd runbook NAME' says what to do)"
@@ -33,8 +34,7 @@ Told = tuple[str, str | None]
 
 def report(document: Mapping[str, Any], now: float, columns: int | None) -> Iterator[str]:
     """Yield the lines; `columns` is None in a pipe, `now` in seconds since the epoch."""
-    for text, colour in head(document["daemon"], now):
-        yield from _told(text, colour)
+    yield from _head(document, now)
     yield from _engines(document["engines"], now, columns, Detail.ALL)
     yield from _conditions(document, columns)
     yield from _gpus(document, columns)
@@ -65,8 +65,7 @@ def screen(document: Mapping[str, Any], now: float, columns: int, rows: int) -> 
 def _screen(
     document: Mapping[str, Any], now: float, columns: int, rows: int, detail: Detail
 ) -> Iterator[str]:
-    for text, colour in head(document["daemon"], now):
-        yield from _told(text, colour)
+    yield from _head(document, now)
     engines = document["engines"]
     if detail is Detail.ALL:
         yield from _conditions(document, columns)
@@ -77,6 +76,13 @@ def _screen(
         yield from _short_conditions(document, columns, max(LEAST_ALERTS, rows // 3))
     yield from _engines(engines, now, columns, detail)
     yield from _gpus(document, columns, short=detail is not Detail.ALL)
+
+
+def _head(document: Mapping[str, Any], now: float) -> Iterator[str]:
+    for text, colour in head(document["daemon"], now):
+        yield from _told(text, colour)
+    if "schema_version" not in document:
+        yield from _told(OLDER, "yellow")
 
 
 def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
@@ -181,15 +187,25 @@ def notes(engine: Engine, now: float) -> list[Told]:
     """Return what needs attention, the most urgent first; two spaces begin what goes with it."""
     found = [*_now(engine), *_next_start(engine, now), *_last_exit(engine, now)]
     reason = engine.get("reason")
-    if reason and not _is_told(reason, [text for text, _ in found]):
+    if reason and not _is_told(engine, reason.rstrip(".")):
         found.insert(0, (full_stop(reason), "yellow"))
     return found
 
 
-def _is_told(reason: str, texts: Sequence[str]) -> bool:
-    """Tell whether a reason, or the cause behind its last colon, stands in a text."""
-    cause = one_line(reason.rpartition(": ")[2].rstrip("."))
-    return any(cause in one_line(text) for text in texts)
+def _is_told(engine: Engine, reason: str) -> bool:
+    """Tell whether a note says the reason, whole, or what follows its introduction."""
+    hold, last = engine.get("hold") or {}, engine["last_exit"] or {}
+    facts = [
+        engine["problem"],
+        hold.get("reason"),
+        last.get("text"),
+        (last.get("diagnosis") or {}).get("explanation"),
+        *(doubt["found"] for doubt in engine.get("doubts", ())),
+    ]
+    told = [fact.rstrip(".") for fact in facts if fact]
+    if engine["problem"] and engine.get("awaited_memory"):
+        return True
+    return any(reason == fact or reason.endswith(f": {fact}") for fact in told)
 
 
 def _now(engine: Engine) -> Iterator[Told]:

@@ -82,6 +82,17 @@ def test_report_begins_with_the_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[1] == "no engine is configured; 'vllmd init' writes a first one"
 
 
+def test_daemon_that_is_older_says_that_alerts_and_gpus_are_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(terminal, "width", lambda: 80)
+    older = {"daemon": DAEMON, "engines": [engine()]}
+    said = " ".join(plain(status_view.report(older, NOW, 80)))
+    assert "this daemon is older than this command: restart it to see alerts and GPUs" in said
+    assert "is older" in " ".join(plain(status_view.screen(older, NOW, 80, 24)))
+    assert "is older" not in " ".join(shown(monkeypatch, engine()))
+
+
 def test_load_says_how_far_it_has_come_below_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     load = engine({"progress": 0.62}, state=State.LOADING, phase="weights", start_left_s=41.0)
     assert "  weights, 62%, 41s left" in shown(monkeypatch, load)
@@ -120,6 +131,43 @@ def test_cause_of_repeated_failures_is_told_once(monkeypatch: pytest.MonkeyPatch
 def test_reason_is_told_where_nothing_else_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
     stalled = engine({"reason": "no token for 2m with 3 requests"}, state=State.STALLED)
     assert "  no token for 2m with 3 requests." in shown(monkeypatch, stalled)
+
+
+def test_reason_is_told_although_a_note_has_one_of_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = {"reason": "adapters are not loaded: config", "command_changed": True}
+    lines = shown(monkeypatch, engine(more))
+    assert "  adapters are not loaded: config." in lines
+    assert any("runs with an older configuration" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"problem": "waits for its turn", "reason": "waits for its turn"},
+        {
+            "problem": "waits for GPU memory: 3.0 GiB too little",
+            "awaited_memory": {"gpu": "0"},
+            "reason": "waits for 3.0 GiB more on GPU 0",
+        },
+        {
+            "doubts": [{"severity": "error", "found": "No folder.", "fix": "Do it."}],
+            "reason": "will probably fail: No folder",
+        },
+    ],
+)
+def test_reason_that_a_note_tells_is_not_told_again(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(shown(monkeypatch, engine(fields, state=State.STOPPED))) == 5
+
+
+def test_reason_of_a_failure_without_a_cause_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = Exit("1", requested=False, at=NOW - 130, run_id="a")
+    reason = f"failed 2m ago: {last.describe()}"
+    lines = shown(monkeypatch, engine({"reason": reason}, state=State.BACKOFF, last_exit=last))
+    assert sum(last.describe() in line for line in lines) == 1
 
 
 def test_engine_that_serves_again_has_one_line_of_its_failure_for_a_day(
