@@ -23,6 +23,7 @@ COLOURS = {
 }
 """The state's colour; yellow for all that will pass by itself."""
 NOT_KNOWN = "-"
+_DURATION = len("59m 59s")
 EXTRA = 7
 """The rank from which on a column is left out before columns come closer to each other."""
 
@@ -35,6 +36,8 @@ class Column:
     value: Callable[[Engine, float], str]
     rank: int = 0
     left: bool = False
+    least: int = 0
+    """Its width in characters at least, so that it does not move with each figure."""
 
 
 def latency(seconds: float | None) -> str:
@@ -80,7 +83,9 @@ def _last_exit(engine: Engine, now: float) -> str:
     if last is None or last["requested"]:
         return NOT_KNOWN
     cause = (last.get("diagnosis") or {}).get("cause", "unknown")
-    return f"{cause} {format_duration(now - last['at'])} ago"
+    return f"{cause} {format_duration(now - last['at'])} ago".ljust(
+        len(f"{cause}  ago") + _DURATION
+    )
 
 
 def _adapters(engine: Engine, _now: float) -> str:
@@ -90,15 +95,15 @@ def _adapters(engine: Engine, _now: float) -> str:
 
 _NAME = Column("ENGINE", lambda e, _: str(e["name"]), left=True)
 _STATE = Column("STATE", lambda e, _: state(e), left=True)
-_FOR = Column("FOR", lambda e, now: format_duration(now - e["since"]))
+_FOR = Column("FOR", lambda e, now: format_duration(now - e["since"]), least=_DURATION)
 _RESTARTS = Column("RESTARTS", lambda e, _: str(e["restarts"]))
 _LOAD = (
     Column("RUN/WAIT", _requests, 1),
-    Column("TOK/S", lambda e, _: number(e.get("tokens_per_s")), 2),
+    Column("TOK/S", lambda e, _: number(e.get("tokens_per_s")), 2, least=6),
     Column("TTFT95", lambda e, _: latency(e.get("ttft_p95_s")), 3),
     Column("ITL95", lambda e, _: latency(e.get("itl_p95_s")), 7),
-    Column("KV", lambda e, _: share(e.get("kv_cache_usage")), 4),
-    Column("VRAM", lambda e, _: gibibytes(e.get("gpu_memory_bytes")), 5),
+    Column("KV", lambda e, _: share(e.get("kv_cache_usage")), 4, least=4),
+    Column("VRAM", lambda e, _: gibibytes(e.get("gpu_memory_bytes")), 5, least=6),
     Column("MARGIN", lambda e, _: gibibytes(e.get("restart_margin_bytes"), sign="+"), 6),
 )
 _MORE = (
@@ -124,7 +129,7 @@ def lines(engines: Sequence[Engine], now: float, columns: int | None) -> Iterato
     """Yield the header and a line for each engine; `columns` is None where any width will do."""
     wanted = list(FOR_PIPE if columns is None else FOR_TERMINAL)
     gap = 2
-    while columns is not None and _width(_cells(wanted, engines, now), gap) > columns:
+    while columns is not None and _width(wanted, engines, now, gap) > columns:
         last = max(wanted, key=lambda column: column.rank)
         if last.rank < EXTRA and gap == 2:
             gap = 1
@@ -133,7 +138,7 @@ def lines(engines: Sequence[Engine], now: float, columns: int | None) -> Iterato
         else:
             wanted.remove(last)
     cells = _cells(wanted, engines, now)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = _widths(wanted, engines, now)
     for index, row in enumerate(cells):
         shown = [
             cell.ljust(width) if column.left else cell.rjust(width)
@@ -155,7 +160,10 @@ def _cells(wanted: Sequence[Column], engines: Sequence[Engine], now: float) -> l
     return [[column.title for column in wanted], *rows]
 
 
-def _width(cells: Sequence[Sequence[str]], gap: int) -> int:
-    return sum(max(map(len, column)) for column in zip(*cells, strict=True)) + gap * (
-        len(cells[0]) - 1
-    )
+def _widths(wanted: Sequence[Column], engines: Sequence[Engine], now: float) -> list[int]:
+    cells = zip(*_cells(wanted, engines, now), strict=True)
+    return [max(c.least, *map(len, column)) for c, column in zip(wanted, cells, strict=True)]
+
+
+def _width(wanted: Sequence[Column], engines: Sequence[Engine], now: float, gap: int) -> int:
+    return sum(_widths(wanted, engines, now)) + gap * (len(wanted) - 1)

@@ -1,5 +1,6 @@
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.helpers.make import status
@@ -43,9 +44,28 @@ def test_lines_at_eighty_columns_have_what_is_wanted_first() -> None:
     assert row == [*shown]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 100, 120, 140])
+def test_columns_stay_where_they_are_while_figures_and_times_grow(columns: int) -> None:
+    killed = Exit("SIGKILL", requested=False, at=NOW - 60, run_id="r")
+    grown = {**LOADED, "kv_cache_usage": 1.0, "restart_margin_bytes": -11.5 * GIB}
+    small = {**LOADED, "kv_cache_usage": 0.0, "gpu_memory_bytes": 0, "itl_p95_s": None}
+    headers = set()
+    for ago, more, running in ((9, small, 0), (10, LOADED, 12), (3599, grown, 120)):
+        shown = engine(
+            "chat",
+            more,
+            since=NOW - ago,
+            last_exit=attrs.evolve(killed, at=NOW - ago),
+            requests_running=running,
+            requests_waiting=3,
+        )
+        headers.add(plain(next(lines([shown], NOW, columns))))
+    assert len(headers) == 1
+
+
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 100, 120, 140, 200])
 def test_lines_are_as_wide_as_the_terminal_at_most(columns: int) -> None:
-    least = len("ENGINE STATE    FOR RESTARTS")
+    least = len("ENGINE STATE     FOR RESTARTS")
     assert all(len(plain(each)) <= max(columns, least) for each in lines([busy()], NOW, columns))
 
 
@@ -57,7 +77,7 @@ def test_lines_at_140_columns_have_the_rest_and_in_a_pipe_all_of_it() -> None:
 
 def test_lines_of_an_older_daemon_have_a_dash_for_what_it_does_not_say() -> None:
     row = plain(list(lines([engine(since=NOW - 5)], NOW, 80))[1])
-    assert row.split() == ["chat", "ready", "5s", *"-------", "0"]
+    assert row.split() == ["chat", "ready", "5s", *"------", "0"]
 
 
 def test_lines_of_an_engine_that_was_not_looked_for_say_so() -> None:
