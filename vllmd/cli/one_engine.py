@@ -1,7 +1,8 @@
 """What `vllmd status ENGINE` shows: all that is known of it, its newest failures, its log's end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from vllmd.cli import status_view, terminal
 from vllmd.cli.engine_table import COLOURS, Engine, gibibytes, latency, number, share
@@ -18,19 +19,50 @@ from vllmd.util.units import DAY_S, format_duration
 LOG_LINES = 10
 FAILURES = 5
 LOOK_BACK_S = 30 * DAY_S
+KEPT_S = 10.0
 MOST_ROWS = 4
 """Rows that one line of the log takes at most: 'vllmd logs' shows it whole."""
 _READ = by_name(EngineExited)
 _LABELS = 11
 
 
-def report(client: ControlClient, engine: Engine, now: float) -> Iterator[str]:
+class History:
+    """The newest failures of one engine, kept for a while where it is shown again and again."""
+
+    def __init__(self, client: ControlClient) -> None:
+        self._client = client
+        self._asked: tuple[float, Mapping[str, Any] | None] | None = None
+        self._found: list[tuple[float, EngineExited]] = []
+
+    def failures(self, engine: Engine, now: float) -> list[tuple[float, EngineExited]]:
+        """Return when it ended and how, the oldest first.
+
+        The daemon is asked each `KEPT_S`, and when the engine has ended again.
+
+        Raises: VllmdError: the history cannot be read.
+        """
+        if self._asked is not None:
+            asked_at, last_exit = self._asked
+            if 0 <= now - asked_at < KEPT_S and last_exit == engine["last_exit"]:
+                return self._found
+        wanted = EventFilter(
+            since=now - LOOK_BACK_S, engine=engine["name"], names=(EngineExited.name,), limit=100
+        )
+        ends = [(each.at, read_back(_READ, each)) for each in self._client.events(wanted)]
+        self._found = [
+            (at, end) for at, end in ends if isinstance(end, EngineExited) and not end.requested
+        ][-FAILURES:]
+        self._asked = (now, engine["last_exit"])
+        return self._found
+
+
+def report(history: History, engine: Engine, now: float) -> Iterator[str]:
     """Yield the lines, as systemctl shows a unit; `now` is in seconds since the epoch."""
     yield terminal.style(f"{engine['name']}: {engine['model']}", bold=True)
     for label, text in _facts(engine, now):
         yield from _row(label, text, COLOURS.get(engine["state"]) if label == "State" else None)
     yield from status_view.below(engine, now)
-    yield from _failures(client, engine, now)
+    yield from _failures(history, engine, now)
     yield from _log(engine)
 
 
@@ -93,20 +125,13 @@ def _memory(engine: Engine) -> str:
     return "; ".join(said)
 
 
-def _failures(client: ControlClient, engine: Engine, now: float) -> Iterator[str]:
-    wanted = EventFilter(
-        since=now - LOOK_BACK_S, engine=engine["name"], names=(EngineExited.name,), limit=100
-    )
+def _failures(history: History, engine: Engine, now: float) -> Iterator[str]:
     try:
-        told = client.events(wanted)
+        failed = history.failures(engine, now)
     except VllmdError as error:
         yield ""
         yield f"its history cannot be read: {error}"
         return
-    ends = [(each.at, read_back(_READ, each)) for each in told]
-    failed = [(at, end) for at, end in ends if isinstance(end, EngineExited) and not end.requested][
-        -FAILURES:
-    ]
     if not failed:
         return
     yield ""

@@ -1,7 +1,7 @@
 """`vllmd status`: how the engines, their GPUs and the daemon stand, once or again and again."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError
 from vllmd.util.units import parse_duration
+
+View = Callable[[Mapping[str, Any], int | None], Iterable[str]]
+"""Makes lines of a document, for a screen of so many rows."""
 
 
 def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -56,7 +59,8 @@ def command(
     is known; docs/status.md explains it.
     """
     if watch:
-        _watch(client, engine, interval_s, as_json=as_json)
+        again = _watch_json if as_json else _watch
+        again(client, engine, interval_s)
         return
     try:
         document = client.status()
@@ -67,7 +71,7 @@ def command(
     if as_json:
         terminal.echo_json(document if engine is None else _found(document, engine), indent=2)
         return
-    for line in _lines(client, document, engine, None):
+    for line in _view(client, engine)(document, None):
         terminal.echo(line)
     if hints:
         terminal.echo()
@@ -81,40 +85,56 @@ def _found(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(engines[name])
 
 
-def _lines(
-    client: ControlClient, document: Mapping[str, Any], name: str | None, rows: int | None
-) -> Iterator[str]:
-    """Yield what is shown; `rows` is what a screen has room for, None where there is no end."""
-    now, columns = time.time(), terminal.width()
+def _view(client: ControlClient, name: str | None) -> View:
+    """Return what shows a document: its lines, of one engine where it is named.
+
+    It is told what a screen has room for, and None where there is no end.
+    """
     if name is None:
-        if columns is None or rows is None:
-            yield from status_view.report(document, now, columns)
-        else:
-            yield from status_view.screen(document, now, columns, rows)
-        return
+        return _whole
     from vllmd.cli import one_engine
 
-    yield from one_engine.report(client, _found(document, name), now)
+    history = one_engine.History(client)
+    return lambda document, _: one_engine.report(history, _found(document, name), time.time())
 
 
-def _watch(client: ControlClient, engine: str | None, interval_s: float, *, as_json: bool) -> None:
+def _whole(document: Mapping[str, Any], rows: int | None) -> Iterable[str]:
+    columns = terminal.width()
+    if columns is None or rows is None:
+        return status_view.report(document, time.time(), columns)
+    return status_view.screen(document, time.time(), columns, rows)
+
+
+def _watch(client: ControlClient, engine: str | None, interval_s: float) -> None:
     """Show it for ever; a daemon that is away for a moment is waited for."""
-    screen = terminal.moves_cursor() and not as_json
+    screen = terminal.moves_cursor()
+    view = _view(client, engine)
     while True:
         try:
-            document = client.status()
-            rows = terminal.rows() if screen else None
-            shown = [] if as_json else list(_lines(client, document, engine, rows))
+            shown = list(view(client.status(), terminal.rows() if screen else None))
         except DaemonUnreachableError as error:
-            document, shown = {}, terminal.wrap(str(error))
-        if as_json:
-            if document:
-                terminal.echo_json(document if engine is None else _found(document, engine))
-        elif screen:
+            shown = terminal.wrap(str(error))
+        if screen:
             terminal.show_screen(shown, whole=f"vllmd status {engine or ''}".rstrip())
         else:
             for line in (*shown, ""):
                 terminal.echo(line)
+        time.sleep(interval_s)
+
+
+def _watch_json(client: ControlClient, engine: str | None, interval_s: float) -> None:
+    """Print it for ever, a line each time; why there is none is said once, on standard error."""
+    said = ""
+    while True:
+        try:
+            document = client.status()
+        except DaemonUnreachableError as error:
+            if str(error) != said:
+                said = str(error)
+                terminal.echo_error(f"vllmd: {said}")
+        else:
+            said = ""
+            terminal.echo_json(document if engine is None else _found(document, engine))
         time.sleep(interval_s)
 
 

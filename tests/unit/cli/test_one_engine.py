@@ -5,9 +5,12 @@ from typing import Any
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
+from vllmd.cli.one_engine import History
 from vllmd.cli.status import command
+from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
+from vllmd.history.reading import EventFilter
 
 
 def shown(tmp_path: Path, host: FakeHost, name: str = "chat", **fields: Any) -> str:
@@ -46,3 +49,30 @@ def test_status_of_an_engine_without_output_or_history_says_so(tmp_path: Path) -
 def test_status_of_an_engine_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
     said = shown(tmp_path, FakeHost(), name="other")
     assert "no engine 'other' is configured; there is: chat" in said
+
+
+class FakeClient(ControlClient):
+    """Answers with one failure, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def events(self, _wanted: EventFilter) -> list[Event]:
+        self.asked += 1
+        return [ended(False, f"failure {self.asked}")]
+
+
+def test_history_is_asked_for_each_ten_seconds_and_when_the_engine_has_ended_again() -> None:
+    client = FakeClient()
+    history = History(client)
+    asked = []
+    for now, ended_at in (
+        *((1_000.0, 1.0), (1_001.0, 1.0), (1_005.0, 1.0)),
+        *((1_006.0, 1_005.5), (1_015.0, 1_005.5)),
+        (1_016.5, 1_005.5),
+        (900.0, 1_005.5),  # the clock was set back
+    ):
+        [(_, found)] = history.failures({"name": "chat", "last_exit": {"at": ended_at}}, now)
+        asked.append(client.asked)
+        assert found.text == f"failure {client.asked}"
+    assert asked == [1, 1, 1, 2, 2, 3, 4]

@@ -197,6 +197,21 @@ def test_watch_shows_it_again_and_waits_for_a_daemon_that_is_away(
     assert shown.count("no vllmd answers") == 3
 
 
+def test_watch_as_json_without_a_daemon_says_so_once_on_standard_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = iter([None, None])
+
+    def pause(_seconds: float) -> None:
+        if next(rounds, KeyboardInterrupt) is KeyboardInterrupt:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("vllmd.cli.status.time.sleep", pause)
+    result = CliRunner().invoke(command, ["--socket", str(tmp_path / "c.sock"), "-w", "--json"])
+    assert result.stdout.strip() == ""
+    assert result.stderr.count("no vllmd answers") == 1
+
+
 def test_watch_on_a_terminal_says_what_it_has_no_room_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
