@@ -16,7 +16,7 @@ from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.restart.policy import Hold
-from vllmd.engine.state_machine import State
+from vllmd.engine.state_machine import HAS_PAGE, State
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.reader_process import ReaderProblem
@@ -119,7 +119,7 @@ class Scene:
         sources = StatusSources(
             about=lambda: self.daemon,
             statuses=lambda: self.engines,
-            pages={each.name: FakePage() for each in self.engines if each.up},
+            pages={each.name: FakePage() for each in self.engines if each.state in HAS_PAGE},
             logs=self.logs,
             gpus=lambda: self.gpus,
             adapters=lambda: self.adapters,

@@ -24,6 +24,10 @@ LOST: Mapping[str, str] = {
 """Why a GPU cannot be read, in words; of the others the word is clear enough."""
 
 
+NO_REQUESTS = {"requests_running": None, "requests_waiting": None}
+"""What is known of an engine whose page was not read lately: a count of long ago is not told."""
+
+
 @attrs.frozen
 class EngineParts:
     """What is known of one engine, by several rooms."""
@@ -38,6 +42,8 @@ class EngineParts:
     vllm_version: str | None = None
     page_up: bool | None = None
     """Whether its page was read when it was asked for last; None if it never was."""
+    page_fresh: bool = True
+    """Whether what its page showed last is of now."""
 
 
 def adapter_counts(listed: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -53,11 +59,14 @@ def adapter_counts(listed: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, A
 
 def engine_to_json(parts: EngineParts, gpus: GpuFigures, now: float) -> dict[str, Any]:
     """Return one engine: what `EngineStatus.to_json` says, and what other rooms know of it."""
-    status, load = parts.status, parts.load if parts.status.state in HAS_PAGE else LoadNow()
+    status = parts.status
+    has_page = status.state in HAS_PAGE and parts.page_up is not None
+    load = parts.load if has_page else LoadNow()
     held = [d.owners.get((Owner.ENGINE, status.name), 0) for d in gpus.devices]
     margins = [d.margins[status.name] for d in gpus.devices if status.name in d.margins]
     return {
         **status.to_json(),
+        **({} if parts.page_up or parts.page_fresh else NO_REQUESTS),
         "printing": parts.printing,
         "log_problem": parts.log_problem,
         "doubts": [doubt.to_json() for doubt in parts.doubts],

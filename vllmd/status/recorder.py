@@ -24,6 +24,7 @@ class SeriesRecorder:
         self._clock = clock
         self._gpu_values = gpu_values
         self._ask_versions = ask_versions
+        self._names: frozenset[str] = frozenset()
         self._engines: dict[str, LoadWindow] = {}
         self._gpus: dict[str, Ring] = {}
         self._fresh_s = FRESH_S
@@ -31,6 +32,7 @@ class SeriesRecorder:
     def configure(self, names: Collection[str], poll_s: float) -> None:
         """Keep the engines of these names; their pages are read so often, in seconds."""
         self._fresh_s = max(FRESH_S, 3 * poll_s)
+        self._names = frozenset(names)
         self._engines = {n: window for n, window in self._engines.items() if n in names}
 
     def parts(self) -> Iterator[Part]:
@@ -51,10 +53,12 @@ class SeriesRecorder:
             self._gpus[uuid].add(now, [values.get(name) for name in GPU_SERIES])
 
     def page_read(self, engine: str, page: Page) -> None:
-        """Take what a page says, if the last one is some seconds old."""
+        """Take what a page says, if the last one is some seconds old and the engine configured."""
+        if engine not in self._names:  # it drains, and was forgotten
+            return
         window = self.window(engine)
         if window.is_due(page.read_at):
-            window.add(page.read_at, read_load(page.families))
+            window.add(page.read_at, read_load(page.families), self._fresh_s)
 
     def window(self, engine: str) -> LoadWindow:
         """Return what is kept of an engine."""
@@ -64,6 +68,11 @@ class SeriesRecorder:
         """Return an engine's load now."""
         window = self._engines.get(engine)
         return window.now(self._clock.monotonic(), self._fresh_s) if window else LoadNow()
+
+    def is_fresh(self, engine: str) -> bool:
+        """Tell whether an engine's page was read lately."""
+        window = self._engines.get(engine)
+        return window is not None and window.is_fresh(self._clock.monotonic(), self._fresh_s)
 
     def to_json(self) -> dict[str, Any]:
         """Return the series of all engines by name, of all GPUs by UUID."""

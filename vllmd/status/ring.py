@@ -62,4 +62,9 @@ class Ring:
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(f"{value:.5g}")
+    return None if math.isnan(value) else rounded(value)
+
+
+def rounded(value: float) -> float:
+    """Return a figure with as many digits as say anything."""
+    return float(f"{value:.5g}")

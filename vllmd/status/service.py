@@ -132,6 +132,7 @@ class StatusService:
             ask.logs.problem(name),
             page.version if page else None,
             page.readable if page else None,
+            ask.series.is_fresh(name),
         )
 
     def answer(self, *, series: bool = False) -> Answer:

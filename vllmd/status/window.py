@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import attrs
 
 from vllmd.status.load import Histogram, Load
-from vllmd.status.ring import STEP_S, Ring
+from vllmd.status.ring import STEP_S, Ring, rounded
 
 LATENCY_S = 60.0
 RATE_S = 15.0
@@ -18,6 +18,8 @@ PAGES = 16
 """A minute of them, and some that came early."""
 FRESH_S = 3 * STEP_S
 """So old a page says what is true now; where pages are read more rarely, three of their periods."""
+GAP_S = 2 * RATE_S
+"""After so long without a page, or `fresh_s` if that is more, what was before says nothing."""
 SERIES = ("running", "waiting", "tokens_per_s", "ttft_p95_s", "itl_p95_s", "kv_cache_usage")
 P95 = 0.95
 
@@ -58,10 +60,15 @@ class LoadWindow:
         """Tell whether a page that was read then is wanted: the others are not looked into."""
         return not self._pages or at < self._pages[-1].at or self._ring.is_due(at)
 
-    def add(self, at: float, load: Load) -> None:
-        """Take a page that was read at a time; counters that fell are of another process."""
-        if self._pages and _began_anew(self._pages[-1].load, load):
-            self._pages.clear()
+    def add(self, at: float, load: Load, fresh_s: float = FRESH_S) -> None:
+        """Take a page that was read at a time; counters that fell are of another process.
+
+        After a gap the window begins anew: an average over the gap is not of the last minute.
+        """
+        if self._pages:
+            gap = at - self._pages[-1].at > max(GAP_S, fresh_s)
+            if gap or _began_anew(self._pages[-1].load, load):
+                self._pages.clear()
         before = self._pages[-1] if self._pages else None
         self._pages.append(_shared(_Page(at, load), before))
         rate = None if before is None else _rate(before, self._pages[-1], "generated_tokens")
@@ -79,16 +86,22 @@ class LoadWindow:
 
     def now(self, at: float, fresh_s: float = FRESH_S) -> LoadNow:
         """Return what is true at a time; all None if the last page is older than `fresh_s`."""
-        if not self._pages or at - self._pages[-1].at > fresh_s:
+        if not self.is_fresh(at, fresh_s):
             return LoadNow()
         last, first = self._pages[-1], self._before(RATE_S)
-        return LoadNow(
+        found = LoadNow(
             tokens_per_s=_rate(first, last, "generated_tokens"),
             prompt_tokens_per_s=_rate(first, last, "prompt_tokens"),
             ttft_p95_s=self._p95("ttft"),
             itl_p95_s=self._p95("itl"),
             kv_cache_usage=last.load.kv_cache_usage,
         )
+        figures = attrs.asdict(found)
+        return LoadNow(**{n: None if v is None else rounded(v) for n, v in figures.items()})
+
+    def is_fresh(self, at: float, fresh_s: float = FRESH_S) -> bool:
+        """Tell whether the last page is no older than `fresh_s`."""
+        return bool(self._pages) and at - self._pages[-1].at <= fresh_s
 
     def to_json(self, now: float, to_wall_s: float) -> Mapping[str, list[float | None]]:
         """Return the points of the last ten minutes; see `Ring.to_json`."""

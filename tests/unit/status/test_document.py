@@ -68,11 +68,27 @@ def test_engine_has_its_memory_and_the_smallest_margin_of_all_gpus() -> None:
 
 def test_engine_that_has_no_page_has_no_load() -> None:
     load = LoadNow(1.0, 2.0, 3.0, 4.0, 0.5)
-    serves = engine_to_json(EngineParts(ready("chat"), load), gpu_figures(), NOW)
+    serves = engine_to_json(EngineParts(ready("chat"), load, page_up=True), gpu_figures(), NOW)
     ended = ready("chat", state=State.BACKOFF)
     failed = engine_to_json(EngineParts(ended, load), gpu_figures(), NOW)
     assert (serves["tokens_per_s"], serves["kv_cache_usage"]) == (1.0, 0.5)
     assert failed["tokens_per_s"] is failed["ttft_p95_s"] is None
+    drains = ready("chat", state=State.DRAINING)
+    left = engine_to_json(EngineParts(drains, load, page_up=None), gpu_figures(), NOW)
+    assert left["tokens_per_s"] is left["kv_cache_usage"] is None
+
+
+@pytest.mark.parametrize(
+    ("page_up", "page_fresh", "shown"),
+    [(True, False, 7), (False, True, 7), (False, False, None), (None, False, None)],
+)
+def test_requests_are_told_as_long_as_the_page_says_what_is_true_now(
+    page_up: bool | None, page_fresh: bool, shown: int | None
+) -> None:
+    parts = EngineParts(ready("chat"), page_up=page_up, page_fresh=page_fresh)
+    engine = engine_to_json(parts, gpu_figures(), NOW)
+    assert engine["requests_running"] == shown
+    assert (engine["requests_waiting"] is None) == (shown is None)
 
 
 def test_progress_is_the_share_of_the_load_that_is_over() -> None:

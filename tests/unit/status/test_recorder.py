@@ -22,6 +22,7 @@ def recorder(clock: FakeClock, **gpus: dict[str, float]) -> SeriesRecorder:
 def test_page_read_keeps_one_in_some_seconds() -> None:
     clock = FakeClock()
     series = recorder(clock)
+    series.configure(["chat"], 5.0)
     for seconds in (0, 1, 2, 5, 6, 10):
         series.page_read("chat", page(clock.now + seconds))
     clock.now += 10
@@ -40,8 +41,21 @@ def test_configure_forgets_engines_and_waits_longer_for_rare_pages() -> None:
     clock.now += 80
     assert series.load("chat").tokens_per_s == 0.0
     series.configure(["chat"], 5.0)
+    series.page_read("old", page(clock.now))
     assert list(series.to_json()["engines"]) == ["chat"]
     assert series.load("chat").tokens_per_s is None
+
+
+def test_page_is_fresh_until_three_of_its_periods_are_over() -> None:
+    clock = FakeClock()
+    series = recorder(clock)
+    series.configure(["chat"], 30.0)
+    assert not series.is_fresh("chat")
+    series.page_read("chat", page(clock.now))
+    clock.now += 90
+    assert series.is_fresh("chat")
+    clock.now += 1
+    assert not series.is_fresh("chat")
 
 
 def test_gpus_have_a_point_each_look_and_are_forgotten_when_they_go() -> None:

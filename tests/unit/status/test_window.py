@@ -47,6 +47,34 @@ def test_now_of_a_page_that_is_old_is_nothing() -> None:
     assert window.now(21.0, fresh_s=30.0).tokens_per_s == pytest.approx(20.0)
 
 
+def test_after_a_gap_the_window_begins_anew() -> None:
+    window = LoadWindow()
+    window.add(0.0, at_work(0))
+    window.add(5.0, at_work(5))
+    window.add(3605.0, at_work(365))
+    now = window.now(3605.0)
+    assert (now.tokens_per_s, now.ttft_p95_s) == (None, None), "not of the hour"
+    assert window.to_json(3605.0, 0.0)["tokens_per_s"] == [None]
+    window.add(3610.0, at_work(370))
+    assert window.now(3610.0).tokens_per_s == pytest.approx(100.0)
+
+
+def test_pages_that_are_read_rarely_are_no_gap() -> None:
+    window = LoadWindow()
+    window.add(0.0, at_work(0), 90.0)
+    window.add(60.0, at_work(60), 90.0)
+    assert window.now(60.0).tokens_per_s == pytest.approx(100.0)
+
+
+def test_figures_have_as_many_digits_as_the_points() -> None:
+    window = LoadWindow()
+    window.add(0.0, at_work(0))
+    window.add(7.0, at_work(1))
+    now, points = window.now(7.0), window.to_json(7.0, 0.0)
+    assert now.tokens_per_s == points["tokens_per_s"][-1] == 14.286
+    assert now.ttft_p95_s == points["ttft_p95_s"][-1]
+
+
 def test_counters_that_fall_are_of_another_process() -> None:
     window = LoadWindow()
     window.add(0.0, at_work(50))
