@@ -23,9 +23,14 @@ _LOOKS_SECRET = re.compile(
     r"\bhf_[A-Za-z0-9]{16,}"  # Hugging Face
     r"|\bsk-[A-Za-z0-9_-]{16,}"  # OpenAI and those who imitate it
     r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{6,}"
-    r"|(?<=://)[^/\s\"'<>]*(?=@)"  # user:password in a URL, or a token alone
+    r"|(?<=://)[^/\s\"'<>]+(?=@)"  # user:password in a URL, or a token alone
+    # the same with a "/" in the password: no port is before it, and no address of IPv6
+    r"|(?<=://)(?!\[)[^/\s:\"'<>]{0,80}:(?!\d{1,5}[/?])[^\s\"'<>]{1,200}(?=@)"
     r"|(?<=hooks\.slack\.com/)[A-Za-z0-9/]+"
     r"|\b(?:gh[pousr]|github_pat|glpat|xox[abeprs])[_-][A-Za-z0-9_-]{16,}"
+    r"|\bnvapi-[A-Za-z0-9_-]{16,}"  # NVIDIA's NGC
+    r"|\b(?:gsk|npm)_[A-Za-z0-9]{16,}|\bya29\.[A-Za-z0-9_-]{16,}"
+    r"|(?:(?<=[Cc]ookie: )|(?<=[Cc]ookie': ')|(?<=[Cc]ookie\": \"))[^\s=;\"']{1,80}=[^\r\n\"']+"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
     r"|\bAIza[A-Za-z0-9_-]{35}"  # Google
     # JSON Web Token; no part has "-eyJ" in it, or many of them would be searched to the end of the
@@ -44,6 +49,8 @@ _ASSIGNED = re.compile(
         | [?&](?:token|key|sig|signature|code|auth|pwd) | x-amz-(?:signature|credential) )
       (?: =["']? | ["']\s?:\s?["'] | (?::\s?|(?<=-key)\s|(?<=-token)\s)["']? {_NO_PROSE} )
     | --(?:token|password|secret)(?:\s["']?) {_NO_PROSE}
+    # a list of arguments, as Python writes it
+    | --[\w-]{{0,40}}(?:key|token|password|secret)["']\s?,\s?["'](?!-)
     # a word of every tokenizer: only what is long, and of letters and digits, is no count
     | (?<![a-z]\ )\btoken["']?(?::\s?["']?|=["']?)
       (?={_VALUE}{{0,60}}\d)(?={_VALUE}{{0,60}}[a-z])(?={_VALUE}{{10}})
@@ -81,9 +88,12 @@ _SECRET_ENDS = frozenset(
         ("conn", "str"),
         ("connection", "string"),
         ("secret", "id"),  # of Vault
+        ("slack", "hook"),
         ("webhook", "url"),
     }
 )
+_ENCODED = frozenset({"pem", "hex", "b", "base"})
+"""How a value is written, also base64 and b64 without their number: the word before names it."""
 _NO_VALUE = frozenset(
     {"adaptive", "algorithm", "audience", "backend", "class", "cls", "cmd", "command", "count"}
     | {"details", "dir", "directory", "enabled", "endpoint", "env", "expires", "expiry", "file"}
@@ -116,8 +126,8 @@ _NO_SECRET = frozenset({"PWD", "OLDPWD", "GOOGLE_APPLICATION_CREDENTIALS"})
 def is_secret(name: str) -> bool:
     """Tell whether a variable, flag or key of that name holds a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
-    while words and words[-1].isdigit():  # the second of its kind: OPENAI_KEY2
-        words.pop()
+    while words and (words[-1].isdigit() or words[-1] in _ENCODED):
+        words.pop()  # the second of its kind, OPENAI_KEY2, or as TLS_KEY_PEM
     if not words or name in _NO_SECRET:
         return False
     last = words[-1]

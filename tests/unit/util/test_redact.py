@@ -51,6 +51,14 @@ from vllmd.util.redact import (
         "password: abcdefgh-123456",
         "GITHUB_TOKEN=abcdefgh123456",
         "xoxb-abcdefgh123456abcdefgh and glpat-abcdefgh123456abcd",
+        "nvapi-abcdefgh123456-abcd_EFGH",
+        "gsk_abcdefgh123456abcd and npm_abcdefgh123456abcd",
+        "ya29.abcdefgh123456-abcd",
+        "['vllm', 'serve', 'm', '--api-key', 'abcdefgh123456', '--port', '8000']",
+        'args: ["--s3-secret", "abcdefgh"]',
+        "postgres://u:abcdefgh/123456@host/db",
+        "Cookie: session=abcdefgh; other=123456",
+        "{'Set-Cookie': 'session=abcdefgh; Path=/123456', 'x': 1}",
     ],
 )
 def test_text_masks_known_secrets_and_what_looks_like_one(text: str) -> None:
@@ -124,6 +132,9 @@ def test_labels_are_masked_and_no_number_is() -> None:
         "password: everybody knows it, secret: nothing of it",
         "stop_token_ids=[151643, 151645], api_key=[]",
         "time per output token: 12.5ms, token=True",
+        "['--api-key', '--hf-token', '--seed', '123456'], ['api_key', 'hf_token']",
+        "http://127.0.0.1:8000/users/a@b, http://[::1]:8000/a@b, https://hf.co/Qwen/Qwen3@main",
+        "cookie: what a browser sends, npm_config_registry, gsk_, ya29.",
     ],
 )
 def test_without_shapes_keeps_what_is_no_secret(text: str) -> None:
@@ -143,6 +154,7 @@ DISCORD_WEBHOOK GCP_CREDENTIALS AWS_CREDS TLS_PRIVATE_KEY ENCRYPTION_KEY SSH_PRI
 SMTP_PASSWD PROXY_PASSPHRASE BEARER PIP_INDEX_PASSWORD X-Api-Key
 secretKey accessToken token api_keys --hf-token ssl-keyfile-password
 --kv-transfer-config.extra.api_key connectionString
+SLACK_HOOK PRIVATE_KEY_PEM TLS_KEY_B64 ENCRYPTION_KEY_HEX SIGNING_KEY_BASE64 TOKEN_B64_2
 """
 HARMLESS_NAMES = """
 PATH PWD OLDPWD HOME KUBECONFIG TOKENIZERS_PARALLELISM MAX_TOKENS MAX_NEW_TOKENS TOKENS_PER_S
@@ -153,7 +165,8 @@ HF_HOME HF_TOKEN_PATH HF_ENDPOINT AWS_ACCESS_KEY_ID AWS_REGION AWS_SHARED_CREDEN
 GOOGLE_APPLICATION_CREDENTIALS CREDENTIALS_DIRECTORY SSH_AUTH_SOCK GIT_ASKPASS SSH_ASKPASS
 XAUTHORITY PGPASSFILE MONKEY KEYRING ssl-keyfile API_KEY_HEADER AUTH_URL TOKEN_TTL SECRET_NAME
 allowed-headers enable-request-id-headers PUBLIC_KEY primary_key COMPASS BYPASS VLLM_USE_V1
-CUDA_VISIBLE_DEVICES NCCL_DEBUG OMP_NUM_THREADS
+CUDA_VISIBLE_DEVICES NCCL_DEBUG OMP_NUM_THREADS TLS_CERT_PEM PUBLIC_KEY_PEM COLOR_HEX HEX B64
+PRE_COMMIT_HOOK
 """
 
 
@@ -206,6 +219,9 @@ def test_text_is_masked_once(text: str) -> None:
     "hostile",
     [
         "://",
+        "://a:/",
+        "--key",
+        "cookie: a",
         "a-",
         "eyJ.",
         "eyJ-",
