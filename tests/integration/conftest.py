@@ -21,7 +21,7 @@ executable = "stand-in"
 port = {api}
 max_num_seqs = 256
 unready_s = {unready_s}
-drain_s = 5
+drain_s = {drain_s}
 stop_grace_s = 5
 restart = {{ initial_s = 0.2, max_s = 1 }}
 
@@ -74,7 +74,7 @@ def config_for(folder: Path, exporter: int, api: int, **more: Any) -> str:
     write_adapter(folder / "lora" / "sql")
     more.setdefault("lora", LORA.format(folder=folder))
     keys, model = more.pop("daemon", ""), more.pop("model", "org/model")
-    limits = {"canary": "false", "unready_s": 0, "stall_s": 2, "hang_s": 5, **more}
+    limits = {"canary": "false", "unready_s": 0, "drain_s": 5, "stall_s": 2, "hang_s": 5, **more}
     text = CONFIG.format(folder=folder, exporter=exporter, api=api, **limits)
     text = text.replace('model = "org/model"', f'model = "{model}"', 1)
     return text.replace("[daemon]\n", f"[daemon]\n{keys}\n", 1)

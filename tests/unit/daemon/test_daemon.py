@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import os
 import signal
 import socket
@@ -17,7 +18,9 @@ import structlog
 from tests.helpers.make import config
 from tests.helpers.ports import free_port
 from tests.helpers.site import wait_for
+from vllmd.config.load import load
 from vllmd.config.model import Config
+from vllmd.config.problem import ConfigProblem
 from vllmd.control.client import ControlClient
 from vllmd.daemon import reload
 from vllmd.daemon.daemon import Daemon
@@ -100,6 +103,14 @@ async def test_run_with_a_problem_says_so_until_the_file_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "POLL_S", 0.05)
+    loop, read_twice, reads = asyncio.get_running_loop(), asyncio.Event(), itertools.count(1)
+
+    def noted(path: Path) -> tuple[Config, list[ConfigProblem]]:
+        if next(reads) == 2:
+            loop.call_soon_threadsafe(read_twice.set)
+        return load(path)
+
+    monkeypatch.setattr(reload, "load", noted)
     path = tmp_path / "v.toml"
     path.write_text("broken")
     broken = attrs.evolve(config_in(tmp_path, free_port()), path=str(path))
@@ -109,7 +120,7 @@ async def test_run_with_a_problem_says_so_until_the_file_is_mended(
     assert "vllmd_config_last_reload_successful 0.0" in page.text
     status = await asyncio.to_thread(ControlClient(Path(address.control)).status)
     assert status["daemon"]["problem"] == "line 1 is broken"
-    await asyncio.sleep(0.2)
+    await read_twice.wait()
     assert not task.done()
     path.write_text(text_in(tmp_path, broken.daemon.listen[1]))
     for _ in range(200):
@@ -202,16 +213,26 @@ async def test_reload_of_a_file_that_cannot_be_read_is_refused_and_holds_up_noth
     with pytest.raises(ConfigError, match="nested deeper than"):
         await asyncio.to_thread(client.reload, apply=False)
 
-    gone = threading.Event()
-    monkeypatch.setattr("vllmd.config.load.read_regular", lambda *_: gone.wait() and good.encode())
-    monkeypatch.setattr(call_within, "__defaults__", (1.0,))
+    begun, gone = threading.Event(), threading.Event()
+
+    def hangs(*_: object) -> bytes:
+        begun.set()
+        gone.wait()
+        return good.encode()
+
+    monkeypatch.setattr("vllmd.config.load.read_regular", hangs)
+    monkeypatch.setattr(call_within, "__defaults__", (60.0,))
     reading = asyncio.ensure_future(asyncio.to_thread(client.reload, apply=False))
+    assert await asyncio.to_thread(begun.wait, 30)
     async with httpx.AsyncClient(trust_env=False) as http:
-        await asyncio.sleep(0.1)
         assert (await http.get(f"{address.exporter}/-/healthy")).status_code == 200
-        assert not reading.done()
+    assert not reading.done()
+    gone.set()
+    await reading
+    gone.clear()
+    monkeypatch.setattr(call_within, "__defaults__", (1.0,))
     with pytest.raises(ConfigError, match="no answer within 1 s: does its file system hang"):
-        await reading
+        await asyncio.to_thread(client.reload, apply=False)
     gone.set()
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(task, 10)
@@ -303,17 +324,28 @@ async def test_sighup_that_meets_a_mistake_still_tells_the_manager(
 async def test_reload_without_a_file_is_refused_and_leaves_no_mark(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    daemon = Daemon(config_in(tmp_path, free_port()))
-    task, address = await started(daemon)
-    with pytest.raises(VllmdError, match="nothing to reload"):
-        await daemon.reload()
-    os.kill(os.getpid(), signal.SIGHUP)
-    await asyncio.sleep(0.1)
-    assert daemon.about()["problem"] is None
-    async with httpx.AsyncClient(trust_env=False) as client:
-        page = await client.get(f"{address.exporter}/metrics")
-    assert "vllmd_config_last_reload_successful 1.0" in page.text
-    await ended(task)
+    notify = str(tmp_path / "n.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(notify)
+        manager.settimeout(5)
+        environment = Environment(notifier=Notifier({"NOTIFY_SOCKET": notify}))
+        daemon = Daemon(config_in(tmp_path, free_port()), environment)
+        task, address = await started(daemon)
+        with pytest.raises(VllmdError, match="nothing to reload"):
+            await daemon.reload()
+        os.kill(os.getpid(), signal.SIGHUP)
+
+        def reloaded() -> None:
+            for wanted in (b"RELOADING=1", b"READY=1"):
+                while not manager.recv(1000).startswith(wanted):
+                    pass
+
+        await asyncio.to_thread(reloaded)
+        assert daemon.about()["problem"] is None
+        async with httpx.AsyncClient(trust_env=False) as client:
+            page = await client.get(f"{address.exporter}/metrics")
+        assert "vllmd_config_last_reload_successful 1.0" in page.text
+        await ended(task)
     assert "config.refused" not in capsys.readouterr().out
 
 

@@ -2,7 +2,6 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -10,7 +9,9 @@ import psutil
 import pytest
 
 from tests.helpers.clock import FakeClock
+from tests.helpers.site import wait_for
 from vllmd.engine import usage
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.usage import MAX_AGE_S, ResourceUsage, TreeActivity, TreeUsage
 from vllmd.shim import proc
 
@@ -90,11 +91,14 @@ def test_activity_read_counts_what_the_processes_use(tree: tuple[int, int]) -> N
     shim, child = tree
     reader = TreeActivity()
     first = reader.read(shim, child)
-    time.sleep(0.3)
-    second = reader.read(shim, child)
     assert first is not None
-    assert second is not None
-    assert second.api_cpu_s > first.api_cpu_s
+
+    def more() -> ProcessActivity | None:
+        read = reader.read(shim, child)
+        assert read is not None
+        return read if read.api_cpu_s > first.api_cpu_s else None
+
+    second = wait_for("CPU time", more)
     assert second.core_cpu_s == second.api_cpu_s  # it computes in its only process
     assert second.io_bytes >= first.io_bytes > 0
     as_core = TreeActivity().read(shim, shim)

@@ -188,7 +188,8 @@ async def test_saved_waits_for_the_newest_and_not_for_ever(tmp_path: Path) -> No
     file.save({"count": 2})
     works.pop(0)()
     waiting = asyncio.create_task(file.saved(60))
-    await asyncio.sleep(0.02)
+    while not (file._changed._waiters or waiting.done()):  # type: ignore[attr-defined]  # noqa: ASYNC110
+        await asyncio.sleep(0)
     assert not waiting.done()  # the newer one is still to come
     works.pop(0)()
     await asyncio.wait_for(waiting, 20)

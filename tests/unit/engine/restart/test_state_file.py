@@ -141,7 +141,9 @@ async def test_saved_waits_for_the_disk_but_not_for_ever(tmp_path: Path) -> None
     memory.save(RestartState(restarts=2))
     works.pop(0)()
     waiting = asyncio.create_task(memory.saved(60))
-    await asyncio.sleep(0.02)
+    changed = memory._file._changed
+    while not (changed._waiters or waiting.done()):  # type: ignore[attr-defined]  # noqa: ASYNC110
+        await asyncio.sleep(0)
     assert not waiting.done()  # the newer one is still to come
     works.pop(0)()
     await asyncio.wait_for(waiting, 20)
