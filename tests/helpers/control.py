@@ -78,6 +78,7 @@ class FakeHost:
             "config": None,
             "problem": None,
             "disk_problem": None,
+            "history_problem": None,
             "traces_problem": None,
             "late_s": 0.0,
             "failing": self.failing,

@@ -67,6 +67,7 @@ def about(**more: Any) -> dict[str, Any]:
         "config": "/etc/vllmd/vllmd.toml",
         "problem": None,
         "disk_problem": None,
+        "history_problem": None,
         "traces_problem": None,
         "late_s": 0.004,
         "failing": [],

@@ -272,6 +272,7 @@ class Runtime:
         """Return what `status` tells of what keeps the daemon from its work."""
         return {
             "disk_problem": self.filesystems.problem(),
+            "history_problem": self._history.problem,
             "traces_problem": self.tracing.problem(),
             "late_s": round(self.lag.late_s(), 3),
         }
@@ -290,7 +291,10 @@ class Runtime:
             filesystems=self.filesystems.known,
             grafana_url=lambda: self.config.daemon.grafana_url,
         )
-        return StatusService(sources, self._clock, self._environment.redactor.value)
+        environment = self._environment
+        return StatusService(
+            sources, self._clock, environment.redactor.value, environment.parts.isolated
+        )
 
     def _page_read(self, engine: str, page: Page) -> None:
         """Tell all who use an engine's page; a mistake of theirs is none of who watches it."""

@@ -13,6 +13,7 @@ import attrs
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import AlertSeverity
 from vllmd.monitoring.settings import RuleSettings
+from vllmd.status.document import LOST
 from vllmd.status.reasons import some_of
 from vllmd.util.units import MINUTE_S, format_bytes, format_duration
 
@@ -28,6 +29,10 @@ BETWEEN_RUNS_S = 2 * MINUTE_S
 OWN_REASON = frozenset({"released", "driver_mismatch"})
 """GPUs are not read because a person let go of them, or for what has its own condition."""
 NO_GPU = "disabled"
+LATE = LOST["not_read"]
+"""A GPU of which there is no new reading: a matter of the reader, not of the GPU."""
+FEW_FAILURES = 2
+"""A part that failed no more often is tried again; the alert too waits for a third."""
 
 SETTINGS = RuleSettings()
 SEVERITIES: Mapping[str, AlertSeverity] = {a.name: a.severity for a in every_alert(SETTINGS)}
@@ -49,16 +54,15 @@ NOT_TOLD: Mapping[str, str] = {
             "VllmdRequestErrors",
             "VllmdRejections",
             "VllmdCostAboveBudget",
-            "VllmdHistoryDropped",
             "VllmdOtlpDropped",
-            "VllmdMetricsDrift",
             "VllmdNotificationsFailed",
-            "VllmdCollectorFailed",
             "VllmdConnectionsFull",
             "VllmdDaemonFailed",
         ),
         "a change over minutes or hours, which Prometheus keeps",
     ),
+    "VllmdMetricsDrift": "pages are compared with what is expected where Prometheus asks: /metrics",
+    "VllmdCollectorFailed": "collectors work when Prometheus asks: /metrics says which failed",
 }
 """Alerts without a condition, and why."""
 
@@ -73,6 +77,19 @@ class Found:
 
 
 Test = Callable[[Document], Iterator[Found]]
+
+
+def not_told(room: str) -> dict[str, Any]:
+    """Return the condition of what the document lacks after a mistake of vllmd."""
+    name = "VllmdPartFailed"
+    return {
+        "alert": name,
+        "severity": str(SEVERITIES[name]),
+        "engine": None,
+        "gpu": None,
+        "text": f"what vllmd knows of {room} cannot be told: a mistake of its own",
+        "runbook": f"/runbooks/{name}",
+    }
 
 
 def conditions(document: Document) -> list[dict[str, Any]]:
@@ -178,7 +195,7 @@ def _readable(document: Document) -> bool:
 
 def _gpu_lost(document: Document) -> Iterator[Found]:
     for gpu in document["gpus"]:
-        if gpu["lost"] and _readable(document):
+        if gpu["lost"] and gpu["lost"] != LATE and _readable(document):
             yield Found(f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"])
 
 
@@ -220,6 +237,8 @@ def _reader(document: Document) -> Iterator[Found]:
     reader = document["gpu_reader"]
     if reader["reason"] not in (None, NO_GPU, "starting", *OWN_REASON):
         yield Found(f"GPUs are not read: {reader['problem']}")
+    elif reader["reason"] is None and any(gpu["lost"] == LATE for gpu in document["gpus"]):
+        yield Found("GPUs are not read: the newest reading is old")
 
 
 def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
@@ -255,6 +274,11 @@ def _disk(document: Document) -> Iterator[Found]:
             yield Found(f"the disk with vllmd's {each['role']} is nearly full: {free} are free")
 
 
+def _history(document: Document) -> Iterator[Found]:
+    if document["daemon"]["history_problem"]:
+        yield Found("events are not written down: 'vllmd why' misses what happens now")
+
+
 def _config(document: Document) -> Iterator[Found]:
     daemon = document["daemon"]
     if daemon["problem"]:
@@ -265,6 +289,8 @@ def _config(document: Document) -> Iterator[Found]:
 
 def _parts(document: Document) -> Iterator[Found]:
     for part in document["daemon"]["failing"]:
+        if part["failures"] <= FEW_FAILURES:
+            continue
         yield Found(f"the part {part['part']} of vllmd keeps failing")
 
 
@@ -299,6 +325,7 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdPageUnread": _page_unread,
     "VllmdDiskFull": _disk,
     "VllmdLogsDropped": _log_dropped,
+    "VllmdHistoryDropped": _history,
     "VllmdConfigRefused": _config,
     "VllmdPartFailed": _parts,
 }

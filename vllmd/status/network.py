@@ -15,6 +15,7 @@ LOCAL_ENGINE = frozenset(
 )
 LOCAL_EXIT = frozenset({"run_id", "killed", "error", "incident"})
 LOCAL_DAEMON = frozenset({"pid", "config", "listen", "exporter", "web_config", "run_dir"})
+PROBLEMS = ("problem", "web_config_problem", "traces_problem", "disk_problem", "history_problem")
 HIDDEN = "not told here: 'vllmd status' on the host says it"
 """In place of a sentence that quotes something."""
 
@@ -39,7 +40,7 @@ def _hidden(text: str | None) -> str | None:
 
 def _daemon(daemon: Mapping[str, Any]) -> dict[str, Any]:
     shown = _without(daemon, LOCAL_DAEMON)
-    for key in ("problem", "web_config_problem", "traces_problem", "disk_problem"):
+    for key in PROBLEMS:
         shown[key] = _hidden(daemon.get(key))
     shown["unconfigured"] = dict.fromkeys(daemon["unconfigured"])
     shown["failing"] = [{**part, "problem": HIDDEN} for part in daemon["failing"]]

@@ -1,18 +1,19 @@
 """What answers for the document: it asks all rooms that know something, each time it is asked."""
 
+import contextlib
 import functools
 import json
 import socket
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
 from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.snapshot import GpuFigures
-from vllmd.status.conditions import SETTINGS, conditions
+from vllmd.status.conditions import SETTINGS, conditions, not_told
 from vllmd.status.document import (
     SCHEMA_VERSION,
     EngineParts,
@@ -25,10 +26,36 @@ from vllmd.status.document import (
 from vllmd.status.filesystems import Filesystem
 from vllmd.status.network import for_network
 from vllmd.status.recorder import SeriesRecorder
+from vllmd.status.window import LoadNow
 from vllmd.util.clock import Clock
 
+T = TypeVar("T")
+NO_GPUS = GpuFigures(
+    source="none",
+    problem=None,
+    driver="",
+    library="",
+    mismatch=None,
+    devices=(),
+    growth={},
+    errors={},
+    cpu_s=0.0,
+    rss_bytes=0,
+    took_s={},
+    success_at=None,
+    starts=0,
+    stuck=0,
+    disabled=(),
+    host_memory_floor=0.0,
+    kernel_log=None,
+)
+"""In place of those that cannot be told."""
 MAX_AGE_S = 1.0
 """All who ask within so long get one answer."""
+
+
+def _nothing_is_isolated(_name: str) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.nullcontext()
 
 
 class Logs(Protocol):
@@ -91,8 +118,14 @@ class StatusService:
         sources: StatusSources,
         clock: Clock,
         mask: Callable[[Any], Any] = lambda value: value,
+        isolated: Callable[[str], contextlib.AbstractContextManager[Any]] = _nothing_is_isolated,
     ) -> None:
-        """Make it; `mask` takes the secrets out of what is answered."""
+        """Make it; `mask` takes the secrets out of what is answered.
+
+        `isolated` counts and tells what a room raises: the rest of the document is told.
+        """
+        self._isolated = isolated
+        self._missing: dict[str, None] = {}
         self._sources = sources
         self._mask = mask
         self._clock = clock
@@ -102,7 +135,9 @@ class StatusService:
     def document(self, *, series: bool = False) -> dict[str, Any]:
         """Return all that is known now; see `schema.json`."""
         ask, now = self._sources, self._clock.time()
-        gpus, counts = ask.gpus(), adapter_counts(ask.adapters())
+        self._missing = {}
+        gpus = self._room("gpus", ask.gpus, NO_GPUS)
+        counts = self._room("adapters", lambda: adapter_counts(ask.adapters()), {})
         made: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "at": now,
@@ -110,29 +145,47 @@ class StatusService:
             "engines": [
                 engine_to_json(self._engine(status, counts), gpus, now) for status in ask.statuses()
             ],
-            "gpus": [gpu_to_json(d, gpus.host_memory_floor) for d in gpus.devices],
+            "gpus": self._room(
+                "gpus", lambda: [gpu_to_json(d, gpus.host_memory_floor) for d in gpus.devices], []
+            ),
             "gpu_reader": reader_to_json(gpus),
-            "filesystems": [filesystem_to_json(found, SETTINGS) for found in ask.filesystems()],
+            "filesystems": self._room(
+                "filesystems",
+                lambda: [filesystem_to_json(found, SETTINGS) for found in ask.filesystems()],
+                [],
+            ),
             "links": {"grafana": ask.grafana_url()},
         }
-        made["conditions"] = conditions(made)
         if series:
-            made["series"] = ask.series.to_json()
+            made["series"] = self._room("series", ask.series.to_json, {"engines": {}, "gpus": {}})
+        found = self._room("conditions", lambda: conditions(made), [])
+        made["conditions"] = [*map(not_told, self._missing), *found]
         return made
+
+    def _room(self, name: str, ask: Callable[[], T], otherwise: Any) -> T:
+        """Return what a room says; `otherwise` if it raises, which is told and counted."""
+        with self._isolated(f"status.{name}"):
+            return ask()
+        self._missing[name] = None
+        instead: T = otherwise
+        return instead
 
     def _engine(self, status: EngineStatus, counts: Mapping[str, Mapping[str, Any]]) -> EngineParts:
         ask, name = self._sources, status.name
         page = ask.pages.get(name)
+        load, fresh = self._room(
+            "series", lambda: (ask.series.load(name), ask.series.is_fresh(name)), (LoadNow(), True)
+        )
         return EngineParts(
             status,
-            ask.series.load(name),
+            load,
             counts.get(name),
             ask.doubts.of(status),
             ask.logs.under_way(name),
             ask.logs.problem(name),
             page.version if page else None,
             page.readable if page else None,
-            ask.series.is_fresh(name),
+            fresh,
         )
 
     def answer(self, *, series: bool = False) -> Answer:

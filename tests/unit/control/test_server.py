@@ -161,7 +161,8 @@ def test_status_after_a_change_is_never_from_before_it(tmp_path: Path) -> None:
 def test_every_answer_is_masked_as_it_leaves(tmp_path: Path) -> None:
     """Also what is refused, and what the daemon says of its own parts."""
     host = FakeHost()
-    host.more["failing"] = [{"part": "logs", "problem": "postgres://u:planted-1@h is away"}]
+    problem = "postgres://u:planted-1@h is away"
+    host.more["failing"] = [{"part": "logs", "failures": 3, "problem": problem}]
     host.error = ConfigError("postgres://u:planted-1@h is away")
     engine = FakeEngine()
     engine.status = attrs.evolve(engine.status, model="s3://u:planted-1@b/m")

@@ -101,6 +101,10 @@ FOUND: dict[str, tuple[Scene, str]] = {
         Scene(daemon=about(problem="line 3")),
         "the configuration cannot be used: 'vllmd check' says why",
     ),
+    "VllmdHistoryDropped": (
+        Scene(daemon=about(history_problem="/var/lib/vllmd/history.db: disk I/O error")),
+        "events are not written down",
+    ),
     "VllmdPartFailed": (
         Scene(
             daemon=about(
@@ -222,6 +226,20 @@ def test_nothing_is_found_where_nothing_is_wrong(scene: Scene) -> None:
 def test_gpus_that_were_let_go_of_are_not_lost() -> None:
     problem = ReaderProblem("released", "let go of by 'vllmd gpu release'")
     scene = Scene([], gpu_figures(device(0, lost="not_read"), problem=problem))
+    assert scene.service().document()["conditions"] == []
+
+
+def test_gpus_that_a_late_reader_does_not_read_are_told_once() -> None:
+    scene = Scene([], gpu_figures(*(device(n, lost="not_read") for n in range(8))))
+    found = scene.service().document()["conditions"]
+    assert [(c["alert"], c["text"]) for c in found] == [
+        ("VllmdGpuReaderDown", "GPUs are not read: the newest reading is old")
+    ]
+
+
+def test_part_that_failed_once_does_not_keep_failing() -> None:
+    once = {"part": "webhook", "failures": 2, "problem": "x", "failed_at": NOW, "retry_at": NOW}
+    scene = Scene(daemon=about(failing=[once]))
     assert scene.service().document()["conditions"] == []
 
 

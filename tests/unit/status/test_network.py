@@ -69,6 +69,7 @@ def test_for_network_does_not_quote_a_configuration_or_an_exception() -> None:
         web_config_problem=SECRET,
         traces_problem=SECRET,
         disk_problem=SECRET,
+        history_problem=SECRET,
         failing=[failing],
     )
     (engine,) = SCENES["held"]().engines

@@ -3,8 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 
+from tests.helpers.clock import FakeClock
+from tests.helpers.schema import broken
 from tests.helpers.status_scenes import NOW, Scene, about, all_well, ready
+from vllmd.status.recorder import SeriesRecorder
+from vllmd.status.service import StatusService
+from vllmd.util.parts import PartRunner
 
 
 def test_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
@@ -42,6 +48,42 @@ def test_local_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
     scene.clock.now += 1.5
     service.local_answer()
     assert mask.made == 3
+
+
+def boom(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("a mistake")
+
+
+@pytest.mark.parametrize(
+    ("room", "key"), [("gpus", "gpus"), ("adapters", None), ("filesystems", "filesystems")]
+)
+def test_room_that_throws_is_named_and_the_rest_is_told(room: str, key: str | None) -> None:
+    scene, parts = all_well(), PartRunner(FakeClock())
+    changes: dict[str, Any] = {room: boom}
+    sources = attrs.evolve(scene.service()._sources, **changes)
+    document = StatusService(sources, scene.clock, isolated=parts.isolated).document(series=True)
+    assert [engine["name"] for engine in document["engines"]] == ["chat", "embed"]
+    assert key is None or document[key] == []
+    (told,) = document["conditions"]
+    assert told["alert"] == "VllmdPartFailed"
+    assert told["text"] == f"what vllmd knows of {room} cannot be told: a mistake of its own"
+    assert parts.failures()[f"status.{room}"] >= 1
+    assert broken(document) == []
+
+
+def test_conditions_and_series_that_throw_are_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, parts = all_well(), PartRunner(FakeClock())
+    service = StatusService(scene.service()._sources, scene.clock, isolated=parts.isolated)
+    monkeypatch.setattr("vllmd.status.service.conditions", boom)
+    monkeypatch.setattr(SeriesRecorder, "load", boom)
+    monkeypatch.setattr(SeriesRecorder, "to_json", boom)
+    document = service.document(series=True)
+    assert [c["text"].split(" cannot")[0] for c in document["conditions"]] == [
+        "what vllmd knows of series",
+        "what vllmd knows of conditions",
+    ]
+    assert document["engines"][0]["tokens_per_s"] is None
+    assert broken(document) == []
 
 
 def test_local_answer_is_never_older_than_a_change() -> None:
