@@ -23,6 +23,7 @@ LATE_MEANS = (
     "judged by this time"
 )
 OLDER = "this daemon is older than this command: restart it to see alerts and GPUs"
+SHOWS_ALL = "'vllmd status' shows all"
 GPU_BAR, LEAST_BAR = 40, 4
 LEAST_ALERTS = 3
 _ALERTS = "Alerts that apply ('vllmd runbook NAME' says what to do)"
@@ -76,6 +77,8 @@ def _screen(
         yield from _short_conditions(document, columns, max(LEAST_ALERTS, rows // 3))
     yield from _engines(engines, now, columns, detail)
     yield from _gpus(document, columns, short=detail is not Detail.ALL)
+    if detail in (Detail.NOTES, Detail.TABLE):
+        yield f"… shortened; {SHOWS_ALL}"
 
 
 def _head(document: Mapping[str, Any], now: float) -> Iterator[str]:
@@ -307,11 +310,11 @@ def _short_conditions(document: Mapping[str, Any], columns: int, most: int) -> I
 def _counted_conditions(document: Mapping[str, Any]) -> Iterator[str]:
     """Yield how often each alert applies, in the colour of the gravest one."""
     conditions = document.get("conditions", ())
-    if not conditions:
-        return
     counts = Counter(each["alert"] for each in conditions)
     said = ", ".join(f"{alert} ({count})" for alert, count in counts.items())
-    yield from _told(said, _SEVERITIES.get(conditions[0]["severity"]), first="Alerts: ")
+    said = said or ("none" if "conditions" in document else "not known")
+    colour = _SEVERITIES.get(conditions[0]["severity"]) if conditions else None
+    yield from _told(f"{said}; {SHOWS_ALL}", colour, first="Alerts: ")
 
 
 def _gpus(

@@ -239,7 +239,7 @@ def test_screen_without_room_for_notes_has_the_alerts_table_and_gpus(
     lines = screen(monkeypatch, many_failing(), rows=49)
     assert len(lines) <= 49
     assert sum("VllmdEngineDown: " in line for line in lines) == 6
-    assert [line.split()[0] for line in lines[-8:]] == list("01234567")
+    assert [line.split()[0] for line in lines[-9:-1]] == list("01234567")
 
 
 def test_screen_with_the_least_room_counts_the_alerts_and_begins_with_what_fails(
@@ -261,6 +261,24 @@ def test_screen_leaves_out_alerts_before_it_leaves_out_engines(
     lines = screen(monkeypatch, document, rows=24)
     assert "  … 23 more: 'vllmd status' names them" in lines
     assert len(lines) <= 24
+
+
+@pytest.mark.parametrize(("rows", "hint"), [(40, 0), (17, 1), (12, 1)])
+def test_screen_that_is_short_of_room_says_so(
+    rows: int, hint: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = screen(monkeypatch, backoff().service().document(), rows=rows)
+    assert sum("'vllmd status' shows all" in line for line in lines) == hint
+    assert len(lines) <= rows
+
+
+def test_screen_with_the_least_room_says_that_no_alert_applies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    document = {**many_failing(), "conditions": []}
+    assert screen(monkeypatch, document, rows=23)[1] == "Alerts: none; 'vllmd status' shows all"
+    del document["conditions"]
+    assert screen(monkeypatch, document, rows=23)[1].startswith("Alerts: not known; ")
 
 
 def test_alerts_that_apply_are_named_with_their_text(monkeypatch: pytest.MonkeyPatch) -> None:
