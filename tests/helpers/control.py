@@ -199,6 +199,13 @@ class FakeReconciler:
         return next(each for each in self._adapters.shown if each["engine"] == self._engine)
 
 
+class FakePage:
+    """A metrics page that was read just now."""
+
+    version: str | None = None
+    readable: bool | None = True
+
+
 class FakeStatus(StatusService):
     """The real document, of what a test made."""
 
@@ -215,7 +222,7 @@ class FakeStatus(StatusService):
         sources = StatusSources(
             about=host.about,
             statuses=lambda: [engine.status for engine in engines.values()],
-            pages={},
+            pages={name: FakePage() for name in engines},
             logs=host,
             gpus=gpus.figures,
             adapters=adapters.to_json,
