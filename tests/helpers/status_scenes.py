@@ -103,6 +103,7 @@ class Scene:
     logs: FakeLogs = attrs.field(factory=FakeLogs)
     daemon: Mapping[str, Any] = attrs.field(factory=about)
     folders: Mapping[str, Path] = attrs.field(factory=dict)
+    avail_bytes: int = 1 << 39
     grafana: str | None = None
     busy: Mapping[str, float] = attrs.field(factory=dict)
     """By engine: tokens a second, of the last minutes."""
@@ -127,7 +128,7 @@ class Scene:
             doubts=doubts,
             series=series,
             filesystems=lambda: [
-                Filesystem(role, str(path), 1 << 40, 1 << 39, NOW)
+                Filesystem(role, str(path), 1 << 40, self.avail_bytes, self.clock.time())
                 for role, path in self.folders.items()
             ],
             grafana_url=lambda: self.grafana,

@@ -14,8 +14,12 @@ from vllmd.monitoring.settings import RuleSettings
 from vllmd.status.filesystems import Filesystem
 from vllmd.status.reasons import reason
 from vllmd.status.window import LoadNow
+from vllmd.util.units import MIB
 
 SCHEMA_VERSION = 1
+AVAIL_STEP = 16 * MIB
+"""Room on a disk is told in whole steps: vllmd itself writes there, and no answer would ever be the
+same as the last one."""
 LOST: Mapping[str, str] = {
     "missing": "the driver does not list it any more",
     "lost": "the driver lost it, and only a reboot brings it back",
@@ -164,4 +168,5 @@ def reader_to_json(gpus: GpuFigures) -> dict[str, Any]:
 def filesystem_to_json(found: Filesystem, settings: RuleSettings) -> dict[str, Any]:
     """Return the room in one folder; `low` by the threshold of the alert."""
     low = found.avail_bytes < settings.disk_ratio * found.size_bytes
-    return {**attrs.asdict(found), "low": low}
+    avail = found.avail_bytes - found.avail_bytes % AVAIL_STEP
+    return {**attrs.asdict(found), "avail_bytes": avail, "low": low}

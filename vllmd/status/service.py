@@ -195,8 +195,7 @@ class StatusService:
             return kept[1]
         shown = self._mask(for_network(self.document(series=series)))
         body = _written(shown)
-        timeless = json.dumps({**shown, "at": 0}, separators=(",", ":")).encode()
-        made = Answer(shown, body, f'W/"{zlib.crc32(timeless):08x}{len(timeless):x}"')
+        made = Answer(shown, body, _tag(shown))
         self._kept[series] = now, made
         return made
 
@@ -228,6 +227,18 @@ class StatusService:
                 for status in self._sources.statuses()
             ],
         )
+
+
+def _tag(shown: Mapping[str, Any]) -> str:
+    """Return a tag that stays while nothing changes but when it was looked at, and how late."""
+    timeless = {
+        **shown,
+        "at": 0,
+        "daemon": {**shown["daemon"], "late_s": 0},
+        "filesystems": [{**each, "read_at": 0} for each in shown["filesystems"]],
+    }
+    text = json.dumps(timeless, separators=(",", ":")).encode()
+    return f'W/"{zlib.crc32(text):08x}{len(text):x}"'
 
 
 def _written(shown: Mapping[str, Any]) -> bytes:

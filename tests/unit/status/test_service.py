@@ -11,6 +11,7 @@ from tests.helpers.status_scenes import NOW, Scene, about, all_well, ready
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.service import StatusService
 from vllmd.util.parts import PartRunner
+from vllmd.util.units import GIB, MIB
 
 
 def test_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
@@ -101,16 +102,21 @@ def test_local_answer_is_never_older_than_a_change() -> None:
 
 
 def test_answer_has_another_tag_only_when_more_than_the_time_changed() -> None:
-    scene = Scene([ready("chat")])
+    scene = Scene([ready("chat")], folders={"logs": Path("/var/log/vllmd")}, avail_bytes=5 * GIB)
     service = scene.service()
     first = service.answer()
     scene.clock.now += 2
+    scene.avail_bytes += 4096
+    scene.daemon = about(late_s=0.009)
     second = service.answer()
     assert first.body != second.body
     assert first.etag == second.etag
+    scene.avail_bytes += 16 * MIB
+    scene.clock.now += 2
+    assert (third := service.answer()).etag != first.etag
     scene.engines = [ready("chat", restarts=1)]
     scene.clock.now += 2
-    assert service.answer().etag != first.etag
+    assert service.answer().etag not in (first.etag, third.etag)
 
 
 def test_answer_is_json_whatever_a_name_holds() -> None:
