@@ -14,7 +14,16 @@ from functools import cache
 import attrs
 import pytest
 
-from tests.unit.test_design import MAY_IMPORT, PACKAGE, ROOT, SOURCES, imports, room_of, tree_of
+from tests.unit.test_design import (
+    MAY_IMPORT,
+    PACKAGE,
+    ROOT,
+    SOURCES,
+    imports,
+    nodes_of,
+    room_of,
+    tree_of,
+)
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 MAX_WORDS = 40
@@ -101,13 +110,13 @@ def module_of(file: str) -> str:
 
 @cache
 def imported(file: str) -> frozenset[str]:
-    return frozenset(imports(tree_of(PACKAGE / file)))
+    return frozenset(imports(PACKAGE / file))
 
 
 @cache
 def called(file: str) -> frozenset[str]:
     """Return the attributes that a file calls or hands on."""
-    nodes = ast.walk(tree_of(PACKAGE / file))
+    nodes = nodes_of(PACKAGE / file)
     return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute))
 
 
