@@ -12,6 +12,8 @@ from vllmd.monitoring.dashboards import DASHBOARDS
 RULES = Path(__file__).parents[2] / "dashboards"
 LIST = Path(__file__).parents[2] / "build" / "queries.txt"
 RATE_S = 10
+SELDOM = {"gpu: Awaited: what is missing for a start"}
+"""Panels that are empty on a host where all is well."""
 
 
 def queries() -> Iterator[tuple[str, str]]:
@@ -41,7 +43,7 @@ def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
                     made.chat(model, text="some words to look for", headers=trace_headers(model))
                 missing = [each for each in queries() if not found.get(each)]
                 found.update({each: len(stored.query(each[1])) for each in missing})
-                return all(found.values())
+                return all(n for (panel, _), n in found.items() if panel not in SELDOM)
 
             try:
                 wait_for("data in every panel", all_have_data, 60)
@@ -51,3 +53,4 @@ def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
                 LIST.write_text("\n".join(lines) + "\n")
                 print("\n".join(line for line in lines if line.startswith("   0")))
     assert len(found) > 100
+    assert {panel for panel, _ in found} >= SELDOM

@@ -138,7 +138,11 @@ def test_requests_are_counted_where_their_clients_say(tmp_path: Path) -> None:
         assert {r["trace_id"] for r in shown["current"]["slowest"]["e2e"]} <= {*ids} | {
             r["trace_id"] for r in shown["current"]["slowest"]["e2e"] if r["adapter"] == "unknown"
         }
-        assert "slowest by time to first token" in made.vllmd("traces").stdout
+        told = made.vllmd("traces").stdout
+        assert all(
+            told.count(each["request_id"]) == 1 for each in shown["current"]["slowest"]["e2e"]
+        )
+        assert "slowest by time to first token" in made.vllmd("traces", "--by", "ttft").stdout
 
 
 def test_ask_tries_every_model_and_is_counted_by_adapter(tmp_path: Path) -> None:
