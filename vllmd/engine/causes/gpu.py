@@ -235,6 +235,7 @@ CAUSES = (
         explanation="This CPU has not the instructions (AVX-512, AVX2) that this build was "
         "made for.",
         advice="Look at 'lscpu' for avx512f and avx2, and install a build of vLLM for this CPU.",
+        starting=True,
         signs={
             r"Illegal instruction|SIGILL": "the shell, Python's faulthandler",
             r"Failed core proc\(s\): .*: -4\b": "vllm/v1/engine/utils.py since 0.9",

@@ -151,12 +151,13 @@ CAUSES = (
             ),
             r"Fatal Python error|terminate called|\bAborted\b|panicked at": "Python, C++, Rust",
             r"double free or corruption|free\(\): |malloc\(\): |corrupted size vs": "the C library",
-            r"Failed core proc\(s\): .*: -(?:6|7|8|11)\b": "vllm/v1/engine/utils.py since 0.9",
-            r"exit ?code: -(?:6|7|8|11)\b": (
+            r"Illegal instruction|SIGILL": "the shell, Python's faulthandler: after it served",
+            r"Failed core proc\(s\): .*: -(?:4|6|7|8|11)\b": "vllm/v1/engine/utils.py since 0.9",
+            r"exit ?code: -(?:4|6|7|8|11)\b": (
                 "vllm/v1/executor/multiproc_executor.py, executor/multiproc_worker_utils.py"
             ),
         },
-        labels=frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT"}),
+        labels=frozenset({"SIGSEGV", "SIGBUS", "SIGFPE", "SIGABRT", "SIGILL"}),
         told=_crashed,
     ),
     Cause(

@@ -143,6 +143,8 @@ def _is_told(root: Sign | None, ready: bool) -> TypeGuard[Sign]:
 
 
 def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
+    ready = facts.reading.ready
+    ends = [cause for cause in ends if not (cause.starting and ready)]
     return next((cause for cause in ends if facts.label in cause.labels), None)
 
 

@@ -68,6 +68,13 @@ def test_choose_names_how_a_process_ended_only_where_no_exception_says_why() -> 
     assert cause_of("SIGILL") == "cpu_unsupported"
 
 
+def test_choose_an_engine_that_served_has_the_instructions_of_its_cpu() -> None:
+    died = CORE + "Worker proc VllmWorker-0 died unexpectedly (exit code: -4), shutting down."
+    assert cause_of("1", died) == "cpu_unsupported"
+    assert cause_of("0", UP, died) == "crashed"
+    assert cause_of("SIGILL", UP) == "crashed"
+
+
 def test_choose_says_when_the_memory_ran_out() -> None:
     serving = choose(CAUSES, Facts("0", (UP, FATAL, OOM)))
     loading = choose(CAUSES, Facts("1", (CORE + "EngineCore failed to start.", OOM)))
