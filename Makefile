@@ -58,7 +58,7 @@ unit: $(VENV)/developed system-cc
 	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m "not long" --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
-long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours
+long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours, thousands of examples
 	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 

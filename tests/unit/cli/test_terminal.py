@@ -36,6 +36,7 @@ def test_echo_is_one_line_and_echo_text_several() -> None:
     assert printed(command).output == f"a\\nvllmd: forged\tline\ntwo\nlines {SHOWN}\n"
 
 
+@pytest.mark.long
 @given(st.text(max_size=50))
 def test_echo_json_is_json_and_has_no_control_character(text: str) -> None:
     @click.command()

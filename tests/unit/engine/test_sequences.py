@@ -122,6 +122,7 @@ class Play:
             assert len(self.shims) == self.spawned_at_stop, f"started after a stop, by {step}"
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=25))
 @example(["stop", "daemon_dies", "pass"])

@@ -173,6 +173,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(ROWS)
 def test_tell_takes_any_row_however_damaged(rows: list[tuple[float, str, Any]]) -> None:
     rows.sort(key=lambda row: -row[0])

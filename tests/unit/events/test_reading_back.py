@@ -19,12 +19,14 @@ from vllmd.events.reading_back import by_name, from_fields, read_back
 from vllmd.util.redact import Redactor
 
 
+@pytest.mark.long
 @given(st.sampled_from(CLASSES).flatmap(any_of))
 def test_any_event_that_is_told_and_read_back_is_the_same(event: TypedEvent) -> None:
     row = json.loads(json.dumps(to_fields(event)))
     assert from_fields(type(event), row) == event
 
 
+@pytest.mark.long
 @given(st.sampled_from(CLASSES).flatmap(lambda kind: st.tuples(st.just(kind), any_fields(kind))))
 def test_any_row_is_read_and_can_be_told_again(row: tuple[type[TypedEvent], Any]) -> None:
     kind, fields = row

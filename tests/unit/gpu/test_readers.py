@@ -27,6 +27,7 @@ def fast_starts(scene: FaultScene) -> int:
     return scene.readers.fast.figures.starts
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", ["abort", "segfault", "corrupt", "hang"])
 async def test_slow_row_that_ends_or_hangs_the_reader_is_lost_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str

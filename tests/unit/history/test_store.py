@@ -127,6 +127,7 @@ def test_open_sets_aside_what_cannot_be_used(tmp_path: Path, damage: str) -> Non
         assert (tmp_path / f"{NAME}.unusable").exists()
 
 
+@pytest.mark.long
 @example(b"\t\t  _0", 3817)  # a schema that SQLite still believes
 @example(b"\x03", 18)  # a version of the format that SQLite only reads
 @given(st.binary(max_size=300), st.integers(0, 9000))
@@ -175,6 +176,7 @@ def test_downgrade_to_a_table_that_takes_no_event_is_set_aside_at_once(tmp_path:
     assert [e.fields for e in all_of(tmp_path)] == [{"number": 1}]
 
 
+@pytest.mark.long
 def test_prune_by_size_takes_routine_before_failures(tmp_path: Path) -> None:
     store = Store(tmp_path, max_bytes=MIB)
     store.open()
@@ -229,6 +231,7 @@ def test_prune_by_age_is_by_the_time_that_vllmd_ran(
     assert [e.name for e in all_of(tmp_path)] == ["new.one"]
 
 
+@pytest.mark.long
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.floats(-500, 500), min_size=1, max_size=6))
 def test_prune_removes_nothing_because_the_clock_was_set(

@@ -138,6 +138,7 @@ async def test_answers_that_nobody_reads_are_bounded_in_all(
             writer.transport.abort()
 
 
+@pytest.mark.long
 async def test_connections_that_are_reset_leave_nothing_behind() -> None:
     counts = ConnectionCounts()
     async with serving(saying("here"), counts=counts) as (server, host, port):
@@ -186,6 +187,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("max_body_bytes", [65536, None])
 async def test_whatever_a_client_sends_is_no_mistake_of_ours(
     max_body_bytes: int | None, caplog: pytest.LogCaptureFixture

@@ -189,6 +189,7 @@ async def test_listener_handshake_that_fails_is_counted() -> None:
     listener.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", ["half closed", "reset", "garbage", "cut"])
 async def test_listener_handshake_that_fails_leaves_no_memory_behind(
     monkeypatch: pytest.MonkeyPatch, end: str

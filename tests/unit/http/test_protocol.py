@@ -177,6 +177,7 @@ async def test_closed_connection_keeps_no_timer() -> None:
         assert protocol.timeout_keep_alive_task is None
 
 
+@pytest.mark.long
 async def test_pipelined_requests_are_answered_in_order() -> None:
     async with client_of(App()) as client:
         client.writer.write(REQUEST * 1000)

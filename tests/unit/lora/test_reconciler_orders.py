@@ -173,6 +173,7 @@ def played(order: list[tuple[str, str]], adapters: Path) -> list[tuple[str, ...]
         return asyncio.run(play(folder))
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(order=st.lists(steps, max_size=25))
 def test_reconciler_in_any_order_goes_on_and_ends_as_wanted(

@@ -103,6 +103,7 @@ def test_daemon_that_ended_unasked_is_told_by_the_next(how: str, words: str) -> 
 ROW = st.sampled_from(CLASSES).flatmap(lambda each: st.tuples(st.just(each.name), any_fields(each)))
 
 
+@pytest.mark.long
 @given(st.lists(ROW, max_size=6), st.sampled_from(["chat", None]))
 def test_take_takes_any_event_whatever_its_fields(
     rows: list[tuple[str, dict[str, Any]]], engine: str | None

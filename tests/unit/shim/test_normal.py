@@ -72,6 +72,7 @@ def test_feed_secret_where_a_long_line_is_cut_is_masked_whole(shift: int) -> Non
     assert out.replace(CUT, b"") == line.replace(secret.encode(), MASK) + b"z\n"
 
 
+@pytest.mark.long
 def test_feed_control_characters_that_grow_when_they_are_shown_are_cut_too() -> None:
     normaliser = Normaliser()
     out = b"".join(normaliser.feed(bytes(65536)) for _ in range(32)) + normaliser.finish()
@@ -100,6 +101,7 @@ def test_feed_a_line_that_is_no_text_is_cut_and_never_held_whole(byte: bytes, ba
     assert (out + normaliser.finish()).replace(CUT, b"") == block * 64 + b"\n"
 
 
+@pytest.mark.long
 def test_feed_a_line_of_colours_is_no_line_and_hides_no_secret() -> None:
     secret = "tok-" + "s3" * 40
     coloured = b"\x1b[0m" * (MAX_LINE_BYTES // 2)

@@ -196,6 +196,7 @@ def test_adapters_that_a_start_loads_are_its_children() -> None:
 ROW = st.sampled_from(CLASSES).flatmap(lambda each: st.tuples(st.just(each.name), any_fields(each)))
 
 
+@pytest.mark.long
 @given(st.lists(ROW, max_size=6))
 def test_any_event_is_taken_whatever_its_fields(rows: list[tuple[str, dict[str, Any]]]) -> None:
     episodes = EventSpans()

@@ -248,6 +248,7 @@ async def test_plain_http_on_this_port_is_closed_at_once(made: Made) -> None:
     assert await asyncio.to_thread(use)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flood", [http2.rapid_reset, http2.full_reset])
 async def test_streams_that_were_reset_leave_nothing_behind(
     made: Made, flood: Callable[[Raw, int], int], monkeypatch: pytest.MonkeyPatch

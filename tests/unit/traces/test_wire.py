@@ -79,6 +79,7 @@ def test_outline_passes_over_fields_of_the_future() -> None:
     assert wire.write(data, found, {}).count(future) == 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("data", "problem"),
     [

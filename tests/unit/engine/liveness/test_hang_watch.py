@@ -261,6 +261,7 @@ def test_watch_what_was_learned_is_kept_seldom_and_only_if_it_is_new() -> None:
     assert not scene.hang.is_to_be_kept()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_simulated_engines_on_gpus_are_never_blamed_and_no_hang_is_missed(seed: int) -> None:
     found = simulate(seed, engines=40, hours=0.75)

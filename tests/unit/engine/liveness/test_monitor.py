@@ -250,6 +250,7 @@ READINGS = st.one_of(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(READINGS, st.sampled_from([5.0, 70.0])), max_size=20),

@@ -303,6 +303,7 @@ def healthy(seed: int) -> Iterator[Engine]:
         yield engine
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_judge_randomised_hours_of_busy_and_idle_have_no_false_stall(seed: int) -> None:

@@ -66,6 +66,7 @@ async def test_decide_pauses_after_a_transient_cause(tmp_path: Path) -> None:
     assert len(kept.past.failures) == 2
 
 
+@pytest.mark.long
 async def test_decide_holds_at_a_wall_and_tries_once_by_itself(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     assert await scene.fails("lora_rank", Kind.CONFIGURATION) is None
