@@ -109,7 +109,7 @@ def test_start_that_fails_after_a_run_that_served_in_the_same_file_is_judged_by_
         after = diagnose_output(killed + lines, failure.exit_code)
         if (alone.cause, alone.kind) != (after.cause, after.kind):
             differ[failure.name] = (alone.cause, after.cause)
-    assert differ == {name: ("cpu_unsupported", "crashed") for name in BEFORE_A_WORD}
+    assert differ == dict.fromkeys(BEFORE_A_WORD, ("cpu_unsupported", "crashed"))
 
 
 BEFORE_A_WORD = {"illegal-instruction"}
