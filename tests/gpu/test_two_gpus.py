@@ -12,13 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.conftest import REPORT
-from tests.gpu.vllm_engine import LOAD_S, GpuSampler, GpuSite, PromptLoad, program
+from tests.gpu.hangs import answer_long_prompt, find_hang
+from tests.gpu.vllm_engine import CONTEXT, LOAD_S, GpuSampler, GpuSite, PromptLoad, program
 from tests.helpers.outcomes import Outcome
-from tests.helpers.site import wait_for
 
-VERDICT_S = 60.0
-LEARNED_S = 20.0
-LENGTH = 131_072
 CONFINED = Path(__file__).with_name("confined.py")
 
 FAULTS: dict[str, Callable[[GpuSite], AbstractContextManager[None]]] = {
@@ -33,16 +30,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
     folder = tmp_path_factory.mktemp("two")
     gpu = GpuSite(folder)
     flags = (
-        f"tensor-parallel-size = 2\nenforce-eager = true\nmax-num-batched-tokens = {LENGTH}\n"
+        f"tensor-parallel-size = 2\nenforce-eager = true\nmax-num-batched-tokens = {CONTEXT}\n"
         "disable-custom-all-reduce = true\n"
     )
     gpu.add("other", "small", share=0.12, length=4096, gpus=[0], flags="enforce-eager = true")
-    gpu.add("pair", "large", share=0.35, length=LENGTH, gpus=[0, 1], flags=flags)
+    gpu.add("pair", "large", share=0.35, length=CONTEXT, gpus=[0, 1], flags=flags)
     gpu.add(
         "rights",
         "large",
         share=0.3,
-        length=LENGTH,
+        length=CONTEXT,
         gpus=[0, 1],
         executable=str(with_an_engines_rights(folder)),
         keys="autostart = false",
@@ -96,16 +93,8 @@ def test_a_worker_that_is_killed_ends_the_whole_and_it_serves_again(
 
 
 def test_a_prompt_of_a_hundred_thousand_tokens_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
-    before, count = made.site.engine("pair"), made.stalls("pair")
-    began = time.monotonic()
-    first, second = both(made)
-    with first, second:
-        made.ask("pair", prompt=100_000, tokens=4)
-    after = made.site.engine("pair")
-    assert (after["run_id"], made.stalls("pair")) == (before["run_id"], count)
-    text = f"answered after {time.monotonic() - began:.0f} s ({first.text()}), no verdict"
+    text = answer_long_prompt(made, "pair", *both(made))
     outcome("a prefill of 100,000 tokens over two GPUs", text)
-    REPORT.append(f"100,000 tokens: {text}; the second: {second.text()}")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -113,30 +102,9 @@ def test_a_hang_of_one_rank_is_found_within_a_minute(
     made: GpuSite, outcome: Outcome, fault: str
 ) -> None:
     made.site.wait_state("pair", "ready", LOAD_S)
-    before, count = made.site.engine("pair"), made.stalls("pair")
     beside = made.site.engine("other")
-    first, second = both(made)
-    with PromptLoad(made, "pair", clients=16, prompt=500, tokens=200):
-        time.sleep(LEARNED_S)
-        began = time.monotonic()
-        with FAULTS[fault](made), first, second:
-            time.sleep(20)
-            shown = made.site.vllmd("status").stdout
-            REPORT.append(f"{fault}, after 20 s: {first.text()}; {second.text()}\n{shown}")
-            assert "no step" in shown, "the fault has not landed"
-            wait_for("stalled", lambda: made.stalls("pair") > count, 1.5 * VERDICT_S)
-            found_s = time.monotonic() - began
-        after = made.site.wait_new_run("pair", before, LOAD_S)
-        serving_s = time.monotonic() - began
-    why = made.site.vllmd("why", "pair").stdout
-    text = (
-        f"found after {found_s:.0f} s (first GPU {first.text()}; second {second.text()}), "
-        f"serving again after {serving_s:.0f} s"
-    )
-    REPORT.append(f"{fault}: {text}\n{why}")
-    assert after["last_exit"]["diagnosis"]["cause"] == "stalled"
+    text = find_hang(made, "pair", fault, FAULTS[fault](made), *both(made))
     assert made.site.engine("other")["run_id"] == beside["run_id"]
-    assert found_s <= VERDICT_S
     outcome(fault, text)
 
 

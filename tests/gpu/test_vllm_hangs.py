@@ -15,12 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.gpu.conftest import REPORT
-from tests.gpu.vllm_engine import CONTEXT, INDEX, LOAD_S, GpuSampler, GpuSite, PromptLoad
+from tests.gpu.hangs import answer_long_prompt, find_hang
+from tests.gpu.vllm_engine import CONTEXT, INDEX, GpuSampler, GpuSite, PromptLoad
 from tests.helpers.outcomes import Outcome
 from tests.helpers.site import wait_for
 
-VERDICT_S = 60.0
-LEARNED_S = 20.0
 LONG_LOAD_S = float(os.environ.get("VLLMD_GPU_LOAD_S", "300"))
 
 FAULTS: dict[str, Callable[[GpuSite], AbstractContextManager[None]]] = {
@@ -88,36 +87,13 @@ def test_a_start_without_room_waits_and_begins_when_there_is_some(
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_hang_is_found_within_a_minute(made: GpuSite, outcome: Outcome, fault: str) -> None:
-    before, count = made.site.engine("chat"), made.stalls("chat")
-    with PromptLoad(made, "chat", clients=16, prompt=500, tokens=200):
-        time.sleep(LEARNED_S)
-        began = time.monotonic()
-        with FAULTS[fault](made), GpuSampler(made) as sampler:
-            time.sleep(20)
-            shown = made.site.vllmd("status").stdout
-            assert "no step" in shown, "the fault has not landed"
-            wait_for("stalled", lambda: made.stalls("chat") > count, 2 * VERDICT_S)
-            found_s = time.monotonic() - began
-        after = made.site.wait_new_run("chat", before, LOAD_S)
-        serving_s = time.monotonic() - began
-    why = made.site.vllmd("why", "chat").stdout
-    text = f"found after {found_s:.0f} s ({sampler.text()}), serving again after {serving_s:.0f} s"
-    REPORT.append(f"{fault}: {text}\nstatus after 20 s:\n{shown}\nwhy:\n{why}")
-    assert after["last_exit"]["diagnosis"]["cause"] == "stalled"
-    assert found_s <= VERDICT_S
+    text = find_hang(made, "chat", fault, FAULTS[fault](made), GpuSampler(made))
     outcome(fault, text)
 
 
 def test_a_prompt_of_a_hundred_thousand_tokens_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
-    before, count = made.site.engine("chat"), made.stalls("chat")
-    began = time.monotonic()
-    with GpuSampler(made) as sampler:
-        made.ask("chat", prompt=100_000, tokens=4)
-    after = made.site.engine("chat")
-    assert (after["run_id"], made.stalls("chat")) == (before["run_id"], count)
-    text = f"answered after {time.monotonic() - began:.0f} s ({sampler.text()}), no verdict"
+    text = answer_long_prompt(made, "chat", GpuSampler(made))
     outcome("a prefill of 100,000 tokens in one step", text)
-    REPORT.append(f"100,000 tokens: {text}")
 
 
 def test_a_long_full_load_is_no_hang(made: GpuSite, outcome: Outcome) -> None:
