@@ -143,8 +143,9 @@ def _shared(page: _Page, before: _Page | None) -> _Page:
 
 
 def _with(old: Histogram | None, new: Histogram | None) -> Histogram | None:
-    same = old is not None and new is not None and old.bounds == new.bounds
-    return Histogram(old.bounds, new.counts) if same and old and new else new
+    if old is None or new is None or old.bounds != new.bounds:
+        return new
+    return Histogram(old.bounds, new.counts)
 
 
 def _rate(first: _Page, last: _Page, name: str) -> float | None:
