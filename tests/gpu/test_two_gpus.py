@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gpu.confined import NOBODY
 from tests.gpu.conftest import REPORT
 from tests.gpu.hangs import answer_long_prompt, find_hang
 from tests.gpu.vllm_engine import CONTEXT, LOAD_S, GpuSampler, GpuSite, PromptLoad, program
@@ -57,7 +58,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuSite]:
 def with_an_engines_rights(folder: Path) -> Path:
     """Write a program that is vLLM with the rights of the engine's unit: another user's, its calls.
 
-    What it has to read below `folder` others may read then; its home is a folder of its own.
+    What it has to read below `folder` others may read then; its home is a folder of its own, and
+    it is given the folder of its sockets, as systemd gives the unit's user its own.
     """
     home = folder / "home"
     home.mkdir()
@@ -66,7 +68,12 @@ def with_an_engines_rights(folder: Path) -> Path:
         each.chmod(0o755)
     made = folder / "vllm"
     command = shlex.join([sys.executable, str(CONFINED), "engine", program()])
-    made.write_text(f'#!/bin/sh\nexport HOME={shlex.quote(str(home))}\nexec {command} "$@"\n')
+    made.write_text(
+        f"#!/bin/sh\nexport HOME={shlex.quote(str(home))}\n"
+        f'chown {NOBODY} "$VLLM_RPC_BASE_PATH"; at=$VLLM_RPC_BASE_PATH\n'
+        f'while [ "$at" != {shlex.quote(str(folder))} ]; do at=${{at%/*}}; chmod a+x "$at"; done\n'
+        f'exec {command} "$@"\n'
+    )
     made.chmod(0o755)
     return made
 
