@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from vllmd.cli import terminal
+from vllmd.cli.options import CommandGroup
 from vllmd.cli.writing import write_whole
 from vllmd.errors import VllmdError
 
@@ -13,7 +14,7 @@ FILES = {"bash": "vllmd", "zsh": "_vllmd", "fish": "vllmd.fish"}
 """The name of the file, as each shell looks for it."""
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Complete commands, engines, models, adapters, versions, events and alerts in the shell.
 

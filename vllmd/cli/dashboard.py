@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.options import json_option
+from vllmd.cli.options import CommandGroup, json_option
 from vllmd.cli.writing import output_option, write_all
 from vllmd.errors import VllmdError
 from vllmd.monitoring.dashboards import DASHBOARDS
@@ -20,7 +20,7 @@ TIMEOUT_S = 30.0
 FOLDER = "vllmd"
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Give Grafana vllmd's dashboards (Grafana 10.4 to 13)."""
 

@@ -12,7 +12,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.options import json_option, socket_option
+from vllmd.cli.options import CommandGroup, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
@@ -64,7 +64,7 @@ def _complete_version(ctx: click.Context, param: click.Parameter, incomplete: st
     return list(dict.fromkeys(v for v in (VERSION, *here) if v.startswith(incomplete)))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Install vLLM beside vllmd, version by version, and choose which one serves.
 

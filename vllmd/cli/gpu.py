@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from vllmd.cli import gpu_bar, terminal
-from vllmd.cli.options import json_option, socket_option
+from vllmd.cli.options import CommandGroup, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.util.units import format_bytes, format_duration, parse_duration
@@ -28,7 +28,7 @@ _DISABLED = {
 _CALM_REASONS = ("gpu_idle", "application_clocks", "display_clocks")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @socket_option
 @json_option
 @click.pass_context

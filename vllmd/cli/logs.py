@@ -52,7 +52,39 @@ def _complete_process(_ctx: click.Context, _param: click.Parameter, incomplete: 
     return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
-@click.command()
+@click.command(ROTATE)
+@click.argument("engines", nargs=-1, metavar="[ENGINE]...", shell_complete=complete_engine)
+@socket_option
+def rotate(engines: tuple[str, ...], client: ControlClient) -> None:
+    """Begin a new log file now, of the engines that are named, or of all.
+
+    The old one is compressed and kept, as the size or the day would have it.
+    """
+    for name in engines or [e["name"] for e in client.status()["engines"]]:
+        client.rotate(name)
+        terminal.echo(f"{name}: a new file was begun")
+
+
+class _Logs(click.Command):
+    """The command; its first word may be that of another command, instead of an engine's name."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if args[:1] != [ROTATE]:
+            return super().make_context(info_name, args, parent, **extra)
+        outer = click.Context(click.Command(info_name), parent=parent, info_name=info_name)
+        return rotate.make_context(ROTATE, args[1:], outer, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(cls=_Logs)
 @click.argument("engines", nargs=-1, metavar="[ENGINE]...", shell_complete=_complete)
 @config_option
 @socket_option
@@ -101,9 +133,6 @@ def command(
 
     'vllmd logs rotate [ENGINE]...' begins a new file now, of those or of all.
     """
-    if engines[:1] == (ROTATE,):
-        _rotate(client, engines[1:])
-        return
     sources = _find(engines, client, config_path)
     wanted = LogFilter(since, until, level, processes, grep)
     if lines is None and since is None and not everything:
@@ -207,13 +236,6 @@ def _dated(name: str, lines: Iterable[Line]) -> Iterator[_Dated]:
     for line in lines:
         at = max(at, line.at or 0.0)
         yield at, name, line
-
-
-def _rotate(client: ControlClient, engines: Sequence[str]) -> None:
-    names = engines or [e["name"] for e in client.status()["engines"]]
-    for name in names:
-        client.rotate(name)
-        terminal.echo(f"{name}: a new file was begun")
 
 
 def _find(engines: Sequence[str], client: ControlClient, config_path: Path) -> list[_Source]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.options import complete_engine, json_option, socket_option
+from vllmd.cli.options import CommandGroup, complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
 from vllmd.errors import TimedOutError, VllmdError
@@ -43,7 +43,7 @@ def complete_adapter(ctx: click.Context, _param: click.Parameter, incomplete: st
 name_argument = click.argument("name", shell_complete=complete_adapter)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Add, remove and show LoRA adapters while an engine serves.
 

@@ -1,4 +1,4 @@
-"""Options and arguments that several subcommands share."""
+"""What several subcommands share: options, arguments, and how a group answers a wrong word."""
 
 import os
 import time
@@ -14,6 +14,17 @@ from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class CommandGroup(click.Group):
+    """Names all its commands for one that does not exist, and guesses none: some of them act."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command. Raises: click.UsageError: there is none of that name."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            known = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no such command {args[0]!r}; there are: {known}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def config_option(function: F) -> F:

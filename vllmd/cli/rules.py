@@ -8,7 +8,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.options import json_option
+from vllmd.cli.options import CommandGroup, json_option
 from vllmd.cli.table import format_table, join
 from vllmd.cli.writing import output_option, write_all
 from vllmd.errors import VllmdError
@@ -102,7 +102,7 @@ def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Give Prometheus or Grafana vllmd's alerts, with thresholds of your own."""
 

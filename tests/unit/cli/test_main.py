@@ -1,16 +1,39 @@
 import importlib
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
+from vllmd.cli import logs
 from vllmd.cli import main as main_module
-from vllmd.cli.main import COMMANDS, EPILOG, cli, main, module_of
+from vllmd.cli.main import ACTING, ALIASES, COMMANDS, EPILOG, cli, main, module_of
 from vllmd.errors import ConfigError, VllmdError
+
+
+def all_commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield every command with the words that stand for it, such as ``gpu reap``."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        yield f"{before}{name}", found
+        if isinstance(found, click.Group):
+            yield from all_commands(found, f"{before}{name} ")
+
+
+EVERY = dict(all_commands(cli))
+TOLD = {
+    words
+    for command in EVERY.values()
+    for words in re.findall(r"'vllmd ([a-z]+ [a-z]+)", " ".join((command.help or "").split()))
+}
+"""Commands of two words that the help of some command names, such as ``logs rotate``."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -19,6 +42,40 @@ def test_every_command_has_its_module_and_help(name: str) -> None:
     result = CliRunner().invoke(command, ["--help"])
     assert result.exit_code == 0
     assert command.help.split("\n")[0].split(";")[0].rstrip(".").split(" ")[0] in COMMANDS[name]
+
+
+@pytest.mark.parametrize("words", sorted({*EVERY, *TOLD}))
+@pytest.mark.parametrize("asked", ["{} -h", "{} --help", "help {}"])
+def test_help_of_every_command_is_its_own(
+    words: str, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in (*EVERY.values(), logs.rotate):  # click keeps the names that it saw first
+        monkeypatch.setattr(command, "_help_option", None)
+    result = CliRunner().invoke(cli, asked.format(words).split(), prog_name="vllmd")
+    assert result.exit_code == 0, result.output
+    assert re.match(rf"Usage: vllmd {words}( \[| [A-Z]|\n)", result.output), result.output
+    assert "Options:" in result.output
+
+
+def test_help_names_a_command_that_is_no_groups() -> None:
+    """Without one, the test above would not see that `logs rotate` has the help of `logs`."""
+    assert "logs rotate" in TOLD - set(EVERY)
+
+
+@pytest.mark.parametrize("words", EVERY)
+def test_prefix_of_a_command_is_refused_and_never_taken_for_one_that_acts(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *group, name = words.split()
+    known = {each.split()[-1] for each in EVERY if each.split()[:-1] == group} | set(ALIASES)
+    for prefix in {name[:end] for end in range(1, len(name))} - known:
+        with pytest.raises(SystemExit) as caught:
+            main([*group, prefix])
+        assert caught.value.code == 2, prefix
+        said = capsys.readouterr().err
+        assert f"no such command {prefix!r}" in said
+        meant = re.search(r'did you mean "(\w+)"', said, re.IGNORECASE)
+        assert meant is None or meant[1] not in ACTING, (prefix, said)
 
 
 def test_help_lists_all_commands_and_exit_codes() -> None:
