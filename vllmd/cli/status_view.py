@@ -208,7 +208,10 @@ def _is_told(engine: Engine, reason: str) -> bool:
     told = [fact.rstrip(".") for fact in facts if fact]
     if engine["problem"] and engine.get("awaited_memory"):
         return True
-    return any(reason == fact or reason.endswith(f": {fact}") for fact in told)
+    return any(
+        reason == fact or reason.endswith(f": {fact}") or fact.startswith(f"{reason}: ")
+        for fact in told
+    )
 
 
 def _now(engine: Engine) -> Iterator[Told]:
@@ -243,22 +246,24 @@ def _next_start(engine: Engine, now: float) -> Iterator[Told]:
 
 
 def _last_exit(engine: Engine, now: float) -> Iterator[Told]:
-    """Yield how it ended, in full while that matters; a line on the day after where it serves."""
+    """Yield how it ended, in full while that matters; else a line on the day after."""
     last = engine["last_exit"]
     if not last or last["requested"]:
         return
-    ago = format_duration(now - last["at"])
-    if engine["state"] == "ready":
+    cause = f" ({last['diagnosis']['cause']})" if last.get("diagnosis") else ""
+    said = f"last exit, {format_duration(now - last['at'])} ago{cause}: {last['text']}"
+    if engine["state"] == "ready" or not engine.get("wanted", True):
         if now - last["at"] < DAY_S:
-            yield f"last exit, {ago} ago: {last['text']} ('vllmd why {engine['name']}')", None
+            yield f"{said} ('vllmd why {engine['name']}')", None
         return
-    yield f"last exit, {ago} ago: {last['text']}", None
+    yield said, None
     yield from _why(last, (engine.get("hold") or {}).get("reason", ""))
     first = engine.get("first_failure")
     if first and first["run_id"] != last["run_id"]:
         same = first.get("diagnosis") == last.get("diagnosis")
-        how = ", with the same cause" if same else ":"
-        yield f"the failures began {format_duration(now - first['at'])} ago{how}", None
+        began = f"the failures began {format_duration(now - first['at'])} ago"
+        cause = (first.get("diagnosis") or {}).get("cause", "unknown")
+        yield f"{began}, with the same cause" if same else f"{began} ({cause}):", None
         yield from () if same else _why(first)
 
 
@@ -268,7 +273,7 @@ def _why(end: Mapping[str, Any], said: str = "") -> Iterator[Told]:
     if found is None:
         return
     if found["explanation"] not in said:
-        yield f"  {found['cause']}: {found['explanation']} {found['advice']}", "red"
+        yield f"  {found['explanation']} {found['advice']}", "red"
     yield from ((f"  printed: {line}", None) for line in found.get("evidence", ())[:1])
 
 

@@ -191,6 +191,8 @@ class Supervisor:
             if not self._may_start:
                 if self._state.state in (State.BACKOFF, State.HELD):
                     self._state.to(Trigger.STOP)
+                if not self._wanted and not self._closing:
+                    self._state.release("it was stopped")
                 if self._closing:
                     return
                 await self._requests.beyond(self._heard)
@@ -342,11 +344,9 @@ class Supervisor:
         ended = exits.from_record(record) if record else await runs.how_it_ended(client.run)
         client.close()
         self._client = None
-        return (
-            exits.stalled(ended, stall.label, stall.reason)
-            if stall
-            else attrs.evolve(ended, phase=phase)
-        )
+        if stall:
+            return exits.stalled(ended, stall.label, stall.reason)
+        return attrs.evolve(ended, phase=phase)
 
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""

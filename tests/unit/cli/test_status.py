@@ -92,9 +92,10 @@ def test_status_says_why_it_ended_and_what_began_it(tmp_path: Path) -> None:
             last_exit=end("b", "OSError: [Errno 98] Address already in use"),
         ),
     )
-    assert "port_in_use: Another process listens" in shown
+    assert "ago (port_in_use): exited with code 1" in shown
+    assert "chat:   Another process listens" in shown
     assert "printed: OSError: [Errno 98]" in shown
-    assert shown.index("the failures began 1m ago") < shown.index("lora_rank: A LoRA adapter")
+    assert shown.index("the failures began 1m ago (lora_rank)") < shown.index("A LoRA adapter")
 
 
 def test_status_held_engine_has_its_reason_and_its_next_try(tmp_path: Path) -> None:

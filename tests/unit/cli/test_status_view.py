@@ -146,6 +146,7 @@ def test_reason_is_told_although_a_note_has_one_of_its_words(
     "fields",
     [
         {"problem": "waits for its turn", "reason": "waits for its turn"},
+        {"problem": "waits for its turn: since 22:15", "reason": "waits for its turn"},
         {
             "problem": "waits for GPU memory: 3.0 GiB too little",
             "awaited_memory": {"gpu": "0"},
@@ -173,11 +174,33 @@ def test_reason_of_a_failure_without_a_cause_is_told_once(monkeypatch: pytest.Mo
 def test_engine_that_serves_again_has_one_line_of_its_failure_for_a_day(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lines = shown(monkeypatch, engine(last_exit=FAILED))
-    assert "unexpectedly ('vllmd why chat')" in lines[-1]
-    assert not any("lora_rank:" in line for line in lines)
+    lines = shown(monkeypatch, engine(last_exit=FAILED), columns=100)
+    assert lines[-1].endswith("(lora_rank): exited with code 1 unexpectedly ('vllmd why chat')")
     old = Exit("1", requested=False, at=NOW - 25 * HOUR_S, run_id="a")
     assert len(shown(monkeypatch, engine(last_exit=old))) == len(lines) - 1
+
+
+@pytest.mark.parametrize("columns", [60, 80, 140, None])
+@pytest.mark.parametrize("state", [State.READY, State.LOADING, State.BACKOFF, State.HELD])
+def test_cause_of_the_last_exit_is_named_with_its_age_at_any_width(
+    columns: int | None, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = shown(monkeypatch, engine(state=state, last_exit=FAILED), columns=columns)
+    assert "last exit, 2m 10s ago (lora_rank): exited with code 1" in " ".join(
+        " ".join(lines).split()
+    )
+
+
+def test_engine_that_was_stopped_after_a_failure_says_that_it_is_as_requested(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reason = "stopped as requested: 'vllmd start chat' starts it"
+    stopped = engine({"reason": reason}, state=State.STOPPED, wanted=False, last_exit=FAILED)
+    lines = shown(monkeypatch, stopped, columns=120)
+    assert [line for line in lines if line.startswith("  ")] == [
+        f"  {reason}.",
+        "  last exit, 2m 10s ago (lora_rank): exited with code 1 unexpectedly ('vllmd why chat')",
+    ]
 
 
 @pytest.mark.parametrize("columns", [60, 80, 140])

@@ -94,6 +94,19 @@ async def test_run_hold_outlives_the_daemon_and_ends_with_another_command(tmp_pa
         await mended.until_state(State.READY)
 
 
+async def test_stop_ends_a_hold_which_would_say_that_it_is_tried_again(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path)) as scene:
+        scene.answers = False
+        await scene.until_state(State.LOADING)
+        await scene.spawner.last.end(1, tail=[LORA])
+        await scene.until_state(State.HELD)
+        scene.supervisor.stop()
+        await scene.until_state(State.STOPPED)
+        await scene.clock.advance(1)
+        assert scene.supervisor.status.hold is None
+        assert scene.supervisor.status.next_start_at is None
+
+
 async def test_run_loop_of_failures_is_held_and_tried_again_in_time(tmp_path: Path) -> None:
     async with running(Scene(tmp_path)) as scene:
         for n in range(6):
