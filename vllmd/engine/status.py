@@ -82,6 +82,11 @@ class EngineStatus:
         return bool(self.requests_running or self.requests_waiting)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it serves, and no request is in flight by its page."""
+        return self.up and self.requests_running == self.requests_waiting == 0
+
+    @property
     def up(self) -> bool:
         """Whether requests are being served."""
         return self.state is State.READY and self.looked_for

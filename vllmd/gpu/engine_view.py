@@ -174,13 +174,14 @@ class ReadEngineGpus(EngineGpus):
         Returns: None if not all of them are known, or it waits for what none of them shows.
         """
         gpus, name, flags = self._gpus, self._engine.name, self._engine.flags
+        quiet = gpus.idle_engines() | {name}
         found = []
         for device in gpus.latest.devices.values():
             holders = gpus.holders(device.uuid)
             own = frozenset(holder.pid for holder in holders if holder.is_of(name))
             if own:
                 samples = gpus.latest.samples.since(device.uuid, since)
-                shared = len(own) < len(holders)
+                shared = not all(any(each.is_of(e) for e in quiet) for each in holders)
                 found.append(GpuTrace(device.label, since, until, samples, own, shared))
         elsewhere = any(flag.startswith(ELSEWHERE) for flag, value in flags.items() if value)
         if elsewhere or len(found) < gpus_used(flags):

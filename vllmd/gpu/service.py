@@ -235,6 +235,10 @@ class GpuService:
         """Return the processes that hold memory of a GPU, as they were listed last."""
         return self._holders.get(uuid, ()) if self.listings() is not None else ()
 
+    def idle_engines(self) -> set[str]:
+        """Return the engines that have no requests: they use no GPU now."""
+        return {engine.name for engine in self._engines() if engine.is_idle}
+
     def engine_bytes(self, name: str) -> int | None:
         """Return how much an engine holds on all GPUs; None if nobody knows."""
         if self.listings() is None:
@@ -264,11 +268,8 @@ class GpuService:
         return (whole if names is None else named)[: gpus_used(engine.flags)]
 
     def _used_by(self, name: str) -> list[Device]:
-        return [
-            device
-            for uuid, device in self.latest.devices.items()
-            if any(holder.is_of(name) for holder in self._holders.get(uuid, ()))
-        ]
+        held = {uuid for uuid, each in self._holders.items() if any(h.is_of(name) for h in each)}
+        return [device for uuid, device in self.latest.devices.items() if uuid in held]
 
     def seen_on(self, engine: EngineConfig) -> list[Device]:
         """Return the GPUs that it had when it was last ready, with the command that it has now."""

@@ -167,6 +167,30 @@ def test_traces_are_of_all_gpus_that_the_engine_holds_memory_of(scene: GpuScene)
     ]
 
 
+@pytest.mark.parametrize(
+    ("state", "requests", "shared"),
+    [
+        (State.READY, (0, 0), False),
+        (State.READY, (1, 0), True),
+        (State.READY, (0, 1), True),
+        (State.READY, (None, None), True),
+        (State.UNREACHABLE, (0, 0), True),
+        (State.LOADING, (0, 0), True),
+    ],
+)
+def test_traces_of_a_gpu_beside_an_engine_without_requests_are_its_own(
+    scene: GpuScene, state: State, requests: tuple[int | None, int | None], shared: bool
+) -> None:
+    scene.holds(CHAT, (G1, 20, 20, Owner.ENGINE, "code"))
+    running, waiting = requests
+    scene.becomes("code", state, requests_running=running, requests_waiting=waiting)
+    (chat,) = view(scene).traces(0.0, 5.0) or ()
+    assert chat.shared is shared
+    scene.holds(CHAT, (G1, 20, 20, Owner.ENGINE, "code"), (G1, 30, 1, Owner.FOREIGN, None))
+    (chat,) = view(scene).traces(0.0, 5.0) or ()
+    assert chat.shared, "nobody knows what another process does"
+
+
 def test_traces_say_nothing_where_a_part_of_the_engine_is_not_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,25 @@ def test_tree_stop_asks_the_main_process_only(spawn: Spawn) -> None:
     assert tree.stop_requested
 
 
+def test_tree_main_process_is_asked_once_and_never_when_it_has_ended(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda pid, number: sent.append(number))
+        tree = spawn("/bin/sleep", "60")
+        tree.stop(60)
+        tree.stop(30)
+        assert sent == [signal.SIGTERM, signal.SIGCONT], "a second SIGTERM ends vLLM's drain"
+    sent.clear()
+    ended = spawn("/bin/true")
+    until_empty(ended)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "kill", lambda pid, number: sent.append(number))
+        ended.stop(60)
+        assert sent == [], "its number may be another's by now"
+
+
 def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
     tree = spawn("/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
     wait_for("its loop", lambda: "sleep 0.1" in below(tree))

@@ -22,8 +22,8 @@ from vllmd.util.units import MINUTE_S, format_duration
 LONGER = 4.0
 """Nothing was computed for so many times as long as ever before in a step that went on."""
 UNSURE = 3.0
-"""The limit is so many times as long where it was not seen yet what work looks like, and where an
-idle process may wait for what shows nowhere."""
+"""The limit is so many times as long where it was not seen yet what work looks like, where an idle
+process may wait for what shows nowhere, and while another computes beside it."""
 TOLD_S = 10.0
 TOLD = 2.0
 """A step is worth a word after so many seconds, and so many times the longest before."""
@@ -48,7 +48,7 @@ class HangWatch:
         self._step_s = 0.0
         self._before: ProcessActivity | None = None
         self._unproven: tuple[GpuTrace, ...] = ()
-        self._still_s = self._longest_still_s = 0.0
+        self._still_s = self._weighed_s = self._longest_still_s = 0.0
         self._blind = 0
         self._stopped = False
         self._below: set[str] = set()
@@ -80,7 +80,7 @@ class HangWatch:
 
     def reset(self) -> None:
         """Forget the step that stood still."""
-        self._step_s = self._still_s = self._longest_still_s = 0.0
+        self._step_s = self._still_s = self._weighed_s = self._longest_still_s = 0.0
         self._before = None
         self._blind = 0
         self.computes = self._stopped = False
@@ -104,10 +104,9 @@ class HangWatch:
         sign = self._look(look_s, before, activity)
         if sign is None or limits.gpu_stall_s == 0:
             return None
-        limit_s = limits.gpu_stall_s * (1.0 if sign.sure else UNSURE)
         longest_s = self.work.longest_step_s + poll_s
-        limit_s = max(limit_s, longest_s, LONGER * self.work.longest_still_s)
-        if self._still_s < limit_s:
+        least_s = max(longest_s, LONGER * self.work.longest_still_s)
+        if self._weighed_s < limits.gpu_stall_s * UNSURE or self._still_s < least_s:
             return None
         return f"{sign.words}, for {format_duration(self._still_s)}"
 
@@ -124,12 +123,13 @@ class HangWatch:
             sign = None
         if sign is not None:
             self._still_s, self._blind = self._still_s + look_s, 0
+            self._weighed_s += look_s * (UNSURE if sign.sure else 1.0)
             self._longest_still_s = max(self._longest_still_s, self._still_s)
         elif before is not None:
             untold = stuck or traces is None or now is None or is_untold(traces, self.work)
             self._blind += 1
             if not untold or self._blind >= MAX_BLIND:
-                self._still_s, self._blind = 0.0, 0
+                self._still_s, self._weighed_s, self._blind = 0.0, 0.0, 0
         return sign
 
     def contradicted(self, *, proven: bool = False) -> bool:
@@ -140,7 +140,7 @@ class HangWatch:
         traces = self._traces() or ()
         worked = (proves_work if proven else shows_work)(traces, self.work)
         if worked:
-            self._still_s = 0.0
+            self._still_s = self._weighed_s = 0.0
         return worked
 
     def no_step_s(self, poll_s: float) -> float | None:

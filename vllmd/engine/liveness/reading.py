@@ -123,7 +123,8 @@ class GpuSample:
 class GpuTrace:
     """What one GPU that an engine holds memory of showed from a monotonic time to another.
 
-    `pids` are the engine's processes on it; `shared` if others hold memory there too.
+    `pids` are the engine's processes on it; `shared` if others hold memory there too that may have
+    computed: an engine of vllmd that has no requests does not.
     """
 
     gpu: str

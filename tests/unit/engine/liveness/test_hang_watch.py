@@ -26,6 +26,7 @@ class Scene:
     now: float = 0.0
     step_s: float = 0.0
     state: str = "S"
+    shared: bool = False
     seen_below: bool = True
     """Whether its GPU was seen with less than full use."""
     hang: HangWatch = attrs.field(init=False)
@@ -42,7 +43,9 @@ class Scene:
             return None
         at = [since + second for second in range(1, int(until - since) + 1)]
         samples = tuple(attrs.evolve(self.shown, at=each) for each in at)
-        return (GpuTrace("0", since, until, samples, frozenset({CORE})),)
+        own = GpuTrace("0", since, until, samples, frozenset({CORE}))
+        beside = attrs.evolve(own, gpu="1", shared=self.shared)
+        return (own, beside)
 
     def stands(self, cpu: float = 1.0) -> str | None:
         self.now, self.step_s = self.now + POLL_S, self.step_s + POLL_S
@@ -71,6 +74,20 @@ def test_watch_spinning_kernel_is_found_in_time_once_work_was_seen() -> None:
     scene.shown = SPIN
     assert scene.found_s() == LIMITS.gpu_stall_s + POLL_S
     assert "as a kernel that spins does, for 45s" in str(scene.stands())
+
+
+def test_watch_looks_at_which_another_may_have_computed_beside_it_count_a_third() -> None:
+    scene = Scene()
+    scene.works(30)
+    scene.shown, scene.shared = SPIN, True
+    assert scene.found_s() == 3 * LIMITS.gpu_stall_s + POLL_S
+    scene = Scene()
+    scene.works(30)
+    scene.shown, looks = SPIN, 0
+    while scene.stands() is None:
+        looks += 1
+        scene.shared = looks % 3 == 0  # of each three that are counted 5 + 5 + 5/3 seconds
+    assert looks * POLL_S == 50.0, "3 * (5 + 5 + 5 / 3) + 5 make 40"
 
 
 def test_watch_is_slower_where_work_was_not_seen() -> None:
