@@ -1,7 +1,6 @@
 """What a daemon may know, for tests of the status document and of the page."""
 
 import asyncio
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ import attrs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, gpu, gpu_device, gpu_figures, status
+from tests.helpers.status_past import Past, live
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.engine.exits import Exit
@@ -23,7 +23,7 @@ from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures, SeenXid
 from vllmd.scrape.families import parse_page
 from vllmd.status.filesystems import Filesystem
-from vllmd.status.load import Histogram, Load, read_load
+from vllmd.status.load import Load, read_load
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.service import StatusService, StatusSources
 from vllmd.util.units import GIB
@@ -107,6 +107,8 @@ class Scene:
     grafana: str | None = None
     busy: Mapping[str, float] = attrs.field(factory=dict)
     """By engine: tokens a second, of the last minutes."""
+    past: Mapping[str, Past] = attrs.field(factory=dict)
+    """By engine: what it did otherwise."""
     clock: FakeClock = attrs.field(factory=lambda: clock_at(NOW))
 
     def service(self, mask: Callable[[Any], Any] = lambda value: value) -> StatusService:
@@ -115,8 +117,9 @@ class Scene:
             doubts.tell(name, "doctor", found)
         values = {d.device.uuid: d.values for d in self.gpus.devices}
         series = SeriesRecorder(self.clock, lambda: values, lambda: asyncio.sleep(0))
-        for name, rate in self.busy.items():
-            _worked(series, name, rate, self.clock.monotonic())
+        busy = {name: Past(rate) for name, rate in self.busy.items()}
+        for name, past in {**busy, **self.past}.items():
+            live(past, series, name, page_load(), self.clock.monotonic())
         series.look_at_gpus()
         sources = StatusSources(
             about=lambda: self.daemon,
@@ -134,34 +137,6 @@ class Scene:
             grafana_url=lambda: self.grafana,
         )
         return StatusService(sources, self.clock, mask)
-
-
-def times(histogram: Histogram, factor: float) -> Histogram:
-    """Return a histogram of so many times as much."""
-    return Histogram(histogram.bounds, array("d", (n * factor for n in histogram.counts)))
-
-
-def _worked(series: SeriesRecorder, name: str, rate: float, now: float) -> None:
-    """Let an engine have worked for two minutes: a request a second, each of the page's latency."""
-    page = page_load()
-    assert page.ttft is not None
-    assert page.itl is not None
-    window = series.window(name)
-    for ago_s in range(120, -1, -5):
-        done = 120.0 - ago_s
-        window.add(
-            now - ago_s,
-            attrs.evolve(
-                page,
-                running=7.0,
-                waiting=2.0,
-                kv_cache_usage=0.43,
-                generated_tokens=rate * done,
-                prompt_tokens=4 * rate * done,
-                ttft=times(page.ttft, done),
-                itl=times(page.itl, done),
-            ),
-        )
 
 
 def ready(name: str, **more: Any) -> EngineStatus:
@@ -182,6 +157,8 @@ def ready(name: str, **more: Any) -> EngineStatus:
     return status(name, **{**values, **more})
 
 
+IDLE: Mapping[str, Any] = {"requests_running": 0, "requests_waiting": 0}
+"""Of an engine that nobody asks for anything."""
 GONE: Mapping[str, Any] = {"requests_running": None, "requests_waiting": None, "pid": None}
 """Of an engine that does not run."""
 
@@ -243,9 +220,12 @@ def adapters(engine: str, count: int, missing: int = 0) -> dict[str, Any]:
 
 def all_well() -> Scene:
     return Scene(
-        [ready("chat"), ready("embed", requests_running=0, requests_waiting=0)],
+        [ready("chat"), ready("embed", requests_running=1, requests_waiting=0)],
         gpu_figures(device(0, "chat"), device(1, "embed", used=60 * GIB)),
-        busy={"chat": 1840.0, "embed": 12.0},
+        past={
+            "chat": Past(1840.0),
+            "embed": Past(12.0, requests=1, waiting=0, kv_cache=0.06, turn=2.0),
+        },
         grafana="https://grafana.example.org/d/vllmd",
     )
 
@@ -290,7 +270,14 @@ def backoff() -> Scene:
         first_failure=failure(190, "run-first"),
         next_start_at=NOW + 28,
     )
-    return Scene([engine, ready("embed")], gpu_figures(device(0), device(1, "embed")))
+    return Scene(
+        [engine, ready("embed", **IDLE)],
+        gpu_figures(device(0), device(1, "embed")),
+        past={
+            "chat": Past(1840.0, gaps=((190.0, 130.0), (95.0, 0.0))),
+            "embed": Past(0.0, requests=0, waiting=0),
+        },
+    )
 
 
 def held() -> Scene:
@@ -310,13 +297,13 @@ def held() -> Scene:
 
 def hang() -> Scene:
     engine = ready("chat", state=State.STALLED, since=NOW - 71, requests_running=31)
-    return Scene([engine], gpu_figures(device(0, "chat")), busy={"chat": 0.0})
+    return Scene([engine], gpu_figures(device(0, "chat")), past={"chat": Past(1840.0, still_s=71)})
 
 
 def no_gpu() -> Scene:
     problem = ReaderProblem("disabled", "no NVIDIA GPU is in this host, or gpu.source is 'none'")
     gpus = gpu_figures(source="none", problem=problem, driver="", library="")
-    return Scene([ready("chat", model="tiny")], gpus, busy={"chat": 31.0})
+    return Scene([ready("chat", model="tiny")], gpus, past={"chat": Past(31.0, seconds=150.0)})
 
 
 def eight_gpus() -> Scene:
@@ -336,7 +323,14 @@ def eight_gpus() -> Scene:
         ready("code"),
         ready("embed", state=State.STOPPED, since=NOW - 400, awaited_memory=shortage, **GONE),
     ]
-    return Scene(engines, gpu_figures(*devices), busy={"chat": 9120.0, "code": 402.0})
+    return Scene(
+        engines,
+        gpu_figures(*devices),
+        past={
+            "chat": Past(9120.0, requests=212, waiting=37, kv_cache=0.91),
+            "code": Past(402.0, turn=1.0),
+        },
+    )
 
 
 def many_adapters() -> Scene:

@@ -12,7 +12,17 @@ import pytest
 from tests.helpers.axe import violations
 from tests.helpers.browser import Browser, Tab
 from tests.helpers.make import gpu_figures
-from tests.helpers.status_scenes import SCENES, Scene, about, all_well, hang, held, no_gpu, ready
+from tests.helpers.status_scenes import (
+    SCENES,
+    Scene,
+    about,
+    all_well,
+    backoff,
+    hang,
+    held,
+    no_gpu,
+    ready,
+)
 from tests.page.conftest import Served
 from vllmd.engine.doubts import Doubt
 
@@ -27,7 +37,7 @@ def opened(browser: Browser, url: str) -> Tab:
     tab = Tab(browser)
     tab.look(1280, 900)
     tab.open(url)
-    tab.wait_for("document.querySelector('.verdict') !== null")
+    tab.wait_for("document.querySelector('.verdict') !== null && 'series' in shown")
     return tab
 
 
@@ -142,6 +152,49 @@ def test_page_that_cannot_draw_what_it_gets_says_so_and_asks_on(
     tab.value("show(window.whole); true")
     assert tab.value("document.getElementById('stale').hidden")
     assert tab.problems() == []
+    tab.close()
+
+
+def test_graphs_have_gaps_where_nothing_was_read(browser: Browser, serve: Serve) -> None:
+    tab = opened(browser, serve(backoff()).url)
+    tokens = "document.querySelectorAll('.graphs path.tokens_per_s')[{}].getAttribute('d')"
+    chat, embed = (tab.value(tokens.format(index)) for index in (0, 1))
+    assert [chat.count("M"), embed.count("M")] == [2, 1]
+    assert all(point.endswith(" 48.0") for point in embed[1:].split("L")), "idle: at zero"
+    last = float(chat.rpartition("L")[2].split(" ")[0])
+    assert 490 < last <= 505, "it ended 95 seconds ago, of ten minutes"
+    assert tab.value("document.querySelectorAll('.graphs li').length") == 2
+    tab.close()
+
+
+def test_graphs_are_said_in_words(browser: Browser, serve: Serve) -> None:
+    tab = opened(browser, serve(backoff()).url)
+    labels = "[...document.querySelectorAll('.graphs svg')].map((each) => each.ariaLabel)"
+    assert [text for text in tab.value(labels) if " of embed " in text] == [
+        "Tokens/s of embed in the last ten minutes: last 0.0, lowest 0.0, highest 0.0",
+        "Requests of embed in the last ten minutes: "
+        "running last 0, lowest 0, highest 0; waiting last 0, lowest 0, highest 0",
+        "TTFT p95 of embed in the last ten minutes: no requests",
+        "KV cache of embed in the last ten minutes: last 0 %, lowest 0 %, highest 0 %",
+    ]
+    tab.close()
+
+
+def test_graphs_come_with_the_document_and_are_drawn_once_for_it(
+    browser: Browser, serve: Serve
+) -> None:
+    scene = all_well()
+    tab = opened(browser, serve(scene).url)
+    tab.value("window.old = graphs(); true")
+    tab.value("show(null); true")
+    assert tab.value("graphs() === window.old"), "each second, but nothing is computed"
+    scene.clock.now += 5
+    tab.value(ASK)
+    tab.wait_for("graphs() !== window.old")
+    asked = "performance.getEntriesByType('resource').map((each) => new URL(each.name))"
+    assert set(tab.value(f"{asked}.map((url) => url.pathname + url.search)")) == {
+        "/status.json?series"
+    }
     tab.close()
 
 

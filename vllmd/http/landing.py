@@ -17,7 +17,7 @@ from vllmd.util.units import format_duration
 
 _ASSETS = Path(__file__).parent / "assets"
 _STYLE = (_ASSETS / "status.css").read_text()
-_SCRIPT = (_ASSETS / "status.js").read_text()
+_SCRIPT = "".join((_ASSETS / name).read_text() for name in ("graphs.js", "status.js"))
 
 
 def _hash(text: str) -> str:

@@ -1,7 +1,8 @@
 import attrs
 import pytest
 
-from tests.helpers.status_scenes import page_load, times
+from tests.helpers.status_past import times
+from tests.helpers.status_scenes import page_load
 from vllmd.status.load import Load
 from vllmd.status.window import PAGES, LoadNow, LoadWindow
 

@@ -1,5 +1,5 @@
 "use strict";
-// The page draws /status.json again and again; what it is given is only ever put in as text.
+// The page draws /status.json?series again and again; what it is given is only ever put in as text.
 
 const EVERY_MS = 5000, LONGEST_MS = 60000, TIMEOUT_MS = 10000;
 const FAILED_STATES = ["backoff", "held", "stalled", "unreachable"];
@@ -50,9 +50,12 @@ function h(name, attributes, ...children) {
   return { name, attributes: attributes || {}, children: children.flat(9).filter((c) => c !== null) };
 }
 
+const DRAWN = { svg: true, path: true };
+
 function made(wanted) {
   return typeof wanted === "string" ? document.createTextNode(wanted)
-    : document.createElement(wanted.name);
+    : DRAWN[wanted.name] ? document.createElementNS("http://www.w3.org/2000/svg", wanted.name)
+      : document.createElement(wanted.name);
 }
 
 function same(node, wanted) {
@@ -294,7 +297,7 @@ function draw() {
   document.getElementById("about").textContent =
     `vllmd ${daemon.version}, up ${duration(serverNow() - daemon.started_at)}`;
   become(document.getElementById("main"),
-    [...verdict(), ...conditions(), ...engines(), ...failed(), ...gpus()]);
+    [...verdict(), ...conditions(), ...engines(), ...failed(), ...graphs(), ...gpus()]);
   const bad = shown.conditions.length;
   document.title = `${bad ? `(${bad}) ` : ""}${daemon.host}: vllmd`;
 }
@@ -337,7 +340,7 @@ async function ask() {
   let fresh = null;
   try {
     const headers = tag && !late ? { "If-None-Match": tag } : {};
-    const answer = await fetch("/status.json", { headers, cache: "no-store", signal: stop.signal });
+    const answer = await fetch("/status.json?series", { headers, cache: "no-store", signal: stop.signal });
     if (answer.status !== 304) {
       if (!answer.ok) { throw new Error(`vllmd answered ${answer.status}`); }
       fresh = await answer.json();
@@ -363,4 +366,4 @@ function plan(afterMs) {
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { ask(); } });
 setInterval(() => { if (!document.hidden) { show(null); } }, 1000);
 show(null);
-plan(EVERY_MS);
+plan(0); // the document that came with the page has no series
