@@ -85,6 +85,7 @@ class Runtime:
             lambda: self.gpus.latest.all_values(clock.monotonic()),
             engines.ask_versions,
         )
+        self.series.configure(config.engines, config.daemon.poll_s)
         self._memory_guard = HostMemoryGuard(
             self.gpus,
             lambda: engines.supervisors,

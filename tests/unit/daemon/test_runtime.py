@@ -232,3 +232,10 @@ async def test_mistake_of_who_uses_a_page_ends_no_look_at_an_engine(
         assert page.families
         failures = runtime._environment.parts.failures()
         assert (failures["tracing"], failures["usage"]) == (1, 1)
+
+
+async def test_series_of_an_engine_begin_with_the_daemon(tmp_path: Path) -> None:
+    async with running(tmp_path, CHAT) as scene:
+        scene.page = PAGE
+        await scene.runtime.engines.sources["chat"].get(max_age_s=0.0)
+        assert list(scene.runtime.series.to_json()["engines"]) == ["chat"]
