@@ -16,7 +16,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page integration engine system deb packaging machine arm64 lock generate reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page integration engine system deb packaging machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -129,6 +129,10 @@ generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md, the da
 	PYTHONPATH=. $(BIN)/python tools/reliability.py
 	PYTHONPATH=. $(BIN)/python tools/monitoring.py
 	PYTHONPATH=. $(BIN)/python tools/copyright.py
+
+# not a part of `make test`: they are committed, and differ in their figures each time
+pictures: $(VENV)/developed browser ## renew docs/pictures by running what they show; NAMES='why page' these alone
+	PYTHONPATH=. $(BIN)/python -m tools.pictures $(NAMES)
 
 reliability: integration engine ## renew docs/reliability.md from what these tests find
 	PYTHONPATH=. $(BIN)/python tools/reliability.py --take

@@ -13,7 +13,7 @@ from vllmd.status.ring import KEPT_S, STEP_S
 STEADY_S = 120.0
 """So long the load has been the same."""
 SLOW = (360.0, 240.0)
-"""So many seconds ago first tokens were late for a while."""
+"""So many seconds ago first tokens were late for a while, if more than one request ran."""
 SLOW_S = 2.5
 
 
@@ -61,7 +61,8 @@ def live(past: Past, series: SeriesRecorder, name: str, page: Load, now: float) 
         ago_s = STEP_S * step
         share = past.share(ago_s)
         done += STEP_S * share
-        slow += STEP_S * share if SLOW[1] <= ago_s <= SLOW[0] else 0.0
+        if past.requests > 1 and SLOW[1] <= ago_s <= SLOW[0]:
+            slow += STEP_S * share
         if not past.is_read(ago_s):
             continue
         busy = 1.0 if ago_s < past.still_s else share

@@ -280,6 +280,39 @@ def backoff() -> Scene:
     )
 
 
+def restarted() -> Scene:
+    why = Diagnosis(
+        "cuda_out_of_memory",
+        Kind.CONFIGURATION,
+        "The GPU had no memory left for a batch: another process took some.",
+        "Find who holds it with 'vllmd gpu', or lower gpu_memory_utilization.",
+        ("torch.OutOfMemoryError: CUDA out of memory.",),
+    )
+    chat = ready(
+        "chat",
+        since=NOW - 94,
+        started_at=NOW - 181,
+        restarts=1,
+        last_exit=attrs.evolve(failure(184, phase=None, diagnosis=why), killed=()),
+    )
+    shared = device(0, "chat", used=118 * GIB)
+    owners = {**shared.owners, (Owner.FOREIGN, None): 11 * GIB}
+    owners[Owner.FREE, None] = owners[Owner.FREE, None] - 11 * GIB
+    return Scene(
+        [chat, ready("embed", requests_running=1, requests_waiting=0)],
+        gpu_figures(
+            attrs.evolve(shared, owners=owners, margins={"chat": -1.8 * GIB}),
+            device(1, "embed", used=60 * GIB),
+        ),
+        adapters=[adapters("chat", 12, 1)],
+        past={
+            "chat": Past(1840.0, gaps=((184.0, 95.0),)),
+            "embed": Past(12.0, requests=1, waiting=0, kv_cache=0.06, turn=2.0),
+        },
+        grafana="https://grafana.example.org/d/vllmd",
+    )
+
+
 def held() -> Scene:
     reason = "The KV cache has no room for one request of max_model_len tokens."
     engine = status(
@@ -347,6 +380,7 @@ SCENES: Mapping[str, Callable[[], Scene]] = {
     "all-well": all_well,
     "loading": loading,
     "backoff": backoff,
+    "restarted": restarted,
     "held": held,
     "hang": hang,
     "no-gpu": no_gpu,

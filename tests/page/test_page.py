@@ -1,4 +1,4 @@
-"""The page at / in a real browser: eight scenes, wide and narrow, light and dark.
+"""The page at / in a real browser: nine scenes, wide and narrow, light and dark.
 
 The pictures are in `build/page`, for a person to look at.
 """
