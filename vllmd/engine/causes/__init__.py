@@ -44,6 +44,9 @@ CAUSES: tuple[Cause, ...] = tuple(
 
 BY_NAME: Mapping[str, Cause] = {cause.name: cause for cause in reversed(CAUSES)}
 
+LASTING: frozenset[str] = frozenset(cause.name for cause in CAUSES if cause.after_serving)
+"""The causes that hold an engine though the run that they ended had served."""
+
 
 def diagnose(facts: Facts) -> Diagnosis:
     """Say why a run ended that nobody asked to end.

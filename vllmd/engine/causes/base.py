@@ -30,6 +30,10 @@ class Kind(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+WALLS = frozenset({Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER})
+"""The kinds after which another start ends like the one before."""
+
+
 class Rank(enum.IntEnum):
     """How specific the signs of a cause are: the lower the number, the earlier it is looked for."""
 
@@ -152,7 +156,12 @@ class Cause:
     follows: bool = False
     """Whether other processes print its signs when one has ended: only the root's own count."""
     starting: bool = False
-    """Whether it can only end a start."""
+    """Whether its signs show it in a start only."""
+    after_serving: str = ""
+    """Why it can end a run that served, and the next start too; empty if it is no reason to hold.
+
+    What an engine was given cannot be wrong if it served with it.
+    """
     said: Mapping[str, str] = attrs.field(factory=dict)
     """Signs in lines of any level, where no exception says more: an orderly end."""
     refines: frozenset[str] = frozenset()
@@ -245,11 +254,17 @@ class Cause:
         shown = tuple(dict.fromkeys((*marked, *map(bare, said))))[:MAX_EVIDENCE]
         return Diagnosis(
             self.name,
-            told.kind or self.kind,
+            self._kind(told, facts, found),
             told.explanation or self.explanation,
             told.advice or self.advice,
             shown,
         )
+
+    def _kind(self, told: Told, facts: Facts, found: Found | None) -> Kind:
+        kind = told.kind or self.kind
+        thrown = found.sign.thrown if found else None
+        served = facts.reading.ready and not (thrown and is_of_a_start(thrown))
+        return Kind.TRANSIENT if served and kind in WALLS and not self.after_serving else kind
 
     def _also(self, found: Found) -> list[str]:
         """Return the root, where another exception shows the cause, and what else shows it."""

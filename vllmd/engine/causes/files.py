@@ -74,6 +74,7 @@ CAUSES = (
         kind=Kind.CONFIGURATION,
         rank=Rank.STATED,
         explanation="A file system was full when the engine wanted to write.",
+        after_serving="It fills while engines serve, and stays full until somebody makes room.",
         advice=(
             "Make room (df -h shows where; the model cache is the usual one), then 'vllmd start'."
         ),
@@ -105,6 +106,7 @@ CAUSES = (
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
         explanation="The storage that the model or a cache is on failed.",
+        after_serving="The kernel mounts a file system for reading only after errors of its disk.",
         advice=(
             "Look at 'journalctl -k' and at the mount (findmnt, the file server); then 'vllmd "
             "start'."

@@ -39,6 +39,7 @@ CAUSES = (
         kind=Kind.HARDWARE,
         rank=Rank.HOST,
         explanation="The GPU reported a fault that a restart of the engine does not mend.",
+        after_serving="GPUs break at work; until a reset or a replacement it fails again.",
         advice=(
             "Look at 'vllmd gpu' and 'journalctl -k -g NVRM'; the GPU needs a reset, a reboot or a"
             " replacement."
@@ -76,6 +77,7 @@ CAUSES = (
             "The NVIDIA driver is missing, too old for this vLLM, or was changed while it was "
             "loaded."
         ),
+        after_serving="A package upgrade replaces it under a running engine: it needs a reboot.",
         advice="Install a fitting driver; after a driver upgrade, reboot.",
         signs={
             r"driver version is insufficient": "CUDA: cudaErrorInsufficientDriver",
@@ -152,6 +154,7 @@ CAUSES = (
         kind=Kind.CONFIGURATION,
         rank=Rank.HOST,
         explanation="This virtual GPU has no licence from NVIDIA's licence server.",
+        after_serving="A licence runs out, or its server goes away, while the engine serves.",
         advice="Look at 'nvidia-smi -q' (License Status) and 'systemctl status nvidia-gridd'.",
         signs={r"doesn't have valid Grid license": "CUDA: cudaErrorDeviceNotLicensed"},
     ),

@@ -56,6 +56,7 @@ CAUSES = (
         explanation=(
             "The model is neither a folder on this host nor a repository that can be reached."
         ),
+        after_serving="Its folder can be removed under it: one that sleeps reads it as it wakes.",
         advice="Correct model in the engine's configuration; a folder needs its absolute path.",
         signs={
             r"RepositoryNotFoundError|RevisionNotFoundError": "huggingface_hub/errors.py",

@@ -3,8 +3,10 @@
 A transient cause is worth another start. A bad configuration, a GPU that needs a reset or a driver
 that changed is a wall: starting into it again only costs loads. So is an error of the engine itself
 that ended two starts in a row which never became ready. But a wrong hold is an outage, so
-an engine that was ready before with this very command is never held on a first failure, and each
-hold is tried again once.
+an engine that was ready before with this very command is never held on a first failure, a run that
+served is held only for a cause that says why it can end such a run (`LASTING`: what an engine was
+given cannot be wrong if it served with it; if it changed meanwhile, the next start says so), and
+each hold is tried again once.
 """
 
 import re
@@ -15,10 +17,10 @@ from typing import Any
 import attrs
 
 from vllmd.config.model import RestartConfig
-from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.causes import LASTING
+from vllmd.engine.causes.base import WALLS, Diagnosis, Kind
 from vllmd.util.units import format_duration
 
-WALLS = frozenset({Kind.CONFIGURATION, Kind.HARDWARE, Kind.DRIVER})
 OF_THE_ENGINE = frozenset(
     {
         "unknown",
@@ -127,7 +129,7 @@ def decide(
     """Decide what follows a failure of an engine that had been ready for `ready_s` seconds.
 
     `now` is in seconds since the epoch, `chance` a random number from 0 to 1. With `wall`, a cause
-    that is worth another start otherwise is not any more.
+    that is worth another start otherwise is not any more, unless the run had served.
 
     Returns: the past with this failure in it, and what to do.
     """
@@ -143,7 +145,8 @@ def decide(
     past = attrs.evolve(past, failures=(*kept, Failure(now, cause, root))[-settings.max_failures :])
     kind = diagnosis.kind if diagnosis else Kind.UNKNOWN
     count = len(past.failures)
-    if wall or (kind in WALLS and not (first and command_hash in past.proven)):
+    wall = wall or (kind in WALLS and not (first and command_hash in past.proven))
+    if wall and (ready_s == 0 or cause in LASTING):
         again = past.retried == cause
         retry_at = None if again else now + settings.hold_retry_s
         twice = "The start before ended by the same error. " if same else ""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.engine.causes import CAUSES, diagnose
-from vllmd.engine.causes.base import Cause, Facts, Kind
+from vllmd.engine.causes import BY_NAME, CAUSES, LASTING, diagnose
+from vllmd.engine.causes.base import WALLS, Cause, Facts, Kind
 
 DATA = Path(__file__).parents[3] / "data"
 RECORDED = {
@@ -32,6 +32,62 @@ BY_A_MARK = {
     "oom_kill": "host_out_of_memory",
     "xid_79": "gpu_fault",
 }
+
+GIVEN = "what the engine was given was taken at its start; if it was changed since, a start says so"
+AT_A_START = "it is looked at, or done, once: before the engine takes requests"
+NO_REASON_TO_HOLD = {
+    **dict.fromkeys(
+        (
+            "context_too_long",
+            "unknown_flag",
+            "opentelemetry_missing",
+            "trust_remote_code",
+            "parallel_misfit",
+            "config_rejected",
+            "unsupported_model",
+            "checkpoint_mismatch",
+            "gpu_unsupported",
+            "user_unknown",
+            "main_guard_missing",
+            "fork_cuda",
+            "program_missing",
+            "cpu_unsupported",
+        ),
+        GIVEN,
+    ),
+    **dict.fromkeys(
+        (
+            "kv_cache_too_small",
+            "model_gated",
+            "weights_damaged",
+            "gloo_loopback",
+            "numa_refused",
+            "cuda_graph_failed",
+            "file_missing",
+        ),
+        AT_A_START,
+    ),
+    "lora_rank": "an adapter that one request asks for; all others are served",
+    "lora_unusable": "an adapter that one request asks for; all others are served",
+    "processor_failed": "what one request brought; others were prepared before",
+    "shm_too_small": "it was enough for a start; what fills it may go, and a start shows it if not",
+    "permission_denied": "it could read and write all that a start needs",
+    "limit_reached": "the load reached it, and a new process begins with none open",
+    "broken_install": "a module that only some requests load; all others are served",
+    "compiler_missing": "code that only some requests have compiled; all others are served",
+    "compile_failed": "code that only some requests have compiled; all others are served",
+    "missing_kernels": "a kernel that only some requests use; all others are served",
+    "no_gpu": "it had one; if it is gone, the next start shows it",
+    "custom_all_reduce": "it worked from the start until now",
+}
+"""Why a run that served and was ended by it is tried again, for every wall that is no `LASTING`."""
+FATAL = (
+    "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] EngineCore encountered a fatal error.",
+    "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] Traceback (most recent call last):",
+    '(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231]   File "vllm/v1/engine/core.py", '
+    "line 720, in run_busy_loop",
+    "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231]     self._process_engine_step()",
+)
 
 
 def lines_of(path: Path) -> tuple[str, ...]:
@@ -81,6 +137,29 @@ def test_every_sign_is_a_pattern_and_names_who_prints_it(cause: Cause) -> None:
         assert re.compile(frame.where), frame
         assert re.compile(frame.says), frame
         assert frame.source, frame
+
+
+def test_every_wall_says_whether_it_can_end_a_run_that_served() -> None:
+    walls = {cause.name for cause in CAUSES if cause.kind in WALLS}
+    assert walls - LASTING == set(NO_REASON_TO_HOLD)
+    for cause in CAUSES:
+        assert not cause.after_serving or cause.after_serving.endswith("."), cause.name
+        assert not (cause.starting and cause.after_serving), cause.name
+
+
+@pytest.mark.parametrize("path", sorted((DATA / "causes").glob("*.log")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("known", [True, False])
+def test_run_that_served_ends_by_a_wall_only_if_its_cause_says_why(path: Path, known: bool) -> None:
+    said = (line for line in lines_of(path) if not line.startswith((" ", "Traceback")))
+    printed = (f"{FATAL[0].split(']')[0]}] {line}" for line in said)
+    ready = () if known else ("INFO:     Application startup complete.",)
+    found = diagnose(Facts("0", (*ready, *FATAL, *printed), served=known))
+    assert found.kind not in WALLS or found.cause in LASTING, found
+
+
+@pytest.mark.parametrize("cause", sorted(LASTING))
+def test_cause_that_lasts_is_a_wall_for_a_run_that_served_too(cause: str) -> None:
+    assert BY_NAME[cause].kind in WALLS or cause == "storage_failed"
 
 
 @pytest.mark.parametrize(("cause", "label"), WITHOUT_A_LINE.items())

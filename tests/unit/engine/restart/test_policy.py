@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vllmd.config.model import RestartConfig
-from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.causes import BY_NAME, LASTING
+from vllmd.engine.causes.base import WALLS, Diagnosis, Kind
 from vllmd.engine.restart.policy import (
     Failure,
     Hold,
@@ -131,6 +132,27 @@ def test_decide_proven_engine_is_held_on_its_second_failure() -> None:
 
 def test_decide_wall_that_a_caller_sees_is_held() -> None:
     assert isinstance(Life(proven(RestartHistory(), "hash")).fails(Kind.TRANSIENT, wall=True), Hold)
+
+
+@pytest.mark.parametrize("cause", sorted(BY_NAME))
+@pytest.mark.parametrize("wall", [True, False])
+@pytest.mark.parametrize("known", [True, False])
+def test_decide_run_that_served_is_held_only_by_a_cause_that_says_why(
+    cause: str, wall: bool, known: bool
+) -> None:
+    for kind in Kind:
+        life = Life(proven(RestartHistory(), "hash") if known else RestartHistory())
+        for _ in range(SETTINGS.max_failures - 1):
+            decision = life.fails(kind, cause, line="KeyError: a", ready_s=5, wall=wall)
+            held = isinstance(decision, Hold)
+            assert not held or cause in LASTING
+        assert held == (cause in LASTING and (wall or kind in WALLS))
+
+
+def test_decide_start_after_a_run_that_served_is_held_by_the_same_wall() -> None:
+    life = Life(proven(RestartHistory(), "hash"))
+    assert isinstance(life.fails(Kind.CONFIGURATION, "weights_damaged", ready_s=5), Retry)
+    assert isinstance(life.fails(Kind.CONFIGURATION, "weights_damaged", ready_s=0), Hold)
 
 
 def test_decide_hold_that_was_tried_again_waits_for_a_person() -> None:

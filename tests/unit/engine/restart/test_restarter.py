@@ -205,7 +205,10 @@ async def test_decide_cache_may_be_moved_again_after_it_was_ready_for_long(
     tmp_path: Path, reset_after_s: int, moved_again: bool
 ) -> None:
     scene = Scene(tmp_path, f"restart = {{ reset_after_s = {reset_after_s} }}")
+    cache = tmp_path / "torch_compile_cache"
+    cache.mkdir()
     scene.engine_state.known.cache_moved = True
     scene.engine_state._ready_at = scene.clock.monotonic()
     scene.clock.now += 100
-    assert (await scene.fails("compile_cache", Kind.TRANSIENT) is not None) is moved_again
+    assert await scene.fails("compile_cache", Kind.TRANSIENT) is not None
+    assert cache.exists() is not moved_again
