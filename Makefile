@@ -16,7 +16,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page integration engine system deb packaging machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page docs docs-check integration engine system deb packaging machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -64,6 +64,12 @@ long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons,
 
 page: $(VENV)/developed browser ## the page in headless Chromium; pictures in build/page
 	$(SHORT) $(PYTEST) --basetemp=$$folder/t tests/page && rm -rf $$folder
+
+docs: $(VENV)/developed ## the documentation site, in build/docs/html: it can be read from there, without a network
+	$(BIN)/python -m sphinx -W -n -q --keep-going -d build/docs/tree -b html docs build/docs/html
+
+docs-check: $(VENV)/developed browser system ## the site, its links, code blocks and search; pictures in build/docs
+	$(SHORT) $(PYTEST) --basetemp=$$folder/t tests/docs && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
@@ -115,8 +121,8 @@ endif
 
 # a real vLLM leaves more than half of two cores idle: the other tiers run beside it
 test: check long system build-tools browser ## everything but what needs a GPU or very long
-	@echo "engine, integration, packaging and page, two at a time: each is printed when it has ended"
-	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging page
+	@echo "engine, integration, packaging, page and docs, two at a time: each is printed when it has ended"
+	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures)"
 
@@ -124,8 +130,9 @@ lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins
 	@$(PIP) install uv
 	tools/lock.sh $(BIN)/uv $(ONLY)
 
-generate: $(VENV)/installed ## renew etc/vllmd.toml, docs/reliability.md, the dashboards, debian/copyright
+generate: $(VENV)/installed ## renew what is made of the code: etc/vllmd.toml, docs/reference, docs/reliability.md, dashboards …
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
+	PYTHONPATH=. $(BIN)/python -m tools.reference
 	PYTHONPATH=. $(BIN)/python tools/reliability.py
 	PYTHONPATH=. $(BIN)/python tools/monitoring.py
 	PYTHONPATH=. $(BIN)/python tools/copyright.py

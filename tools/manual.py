@@ -69,18 +69,19 @@ def _main_page(context: click.Context) -> str:
                 for name, command in _subcommands(context)
             ),
         ),
-        _section("EXIT STATUS", "".join(_item(code, text) for code, text in _exit_codes())),
+        _section("EXIT STATUS", "".join(_item(code, _escape(text)) for code, text in exit_codes())),
         _section("FILES", "".join(_item(path, _escape(text)) for path, text in FILES)),
         _section("SEE ALSO", _escape(f"vllmd.toml(5), systemctl(1), journalctl(1), {DOCS}")),
     ]
     return "".join(parts)
 
 
-def _exit_codes() -> Iterator[tuple[str, str]]:
+def exit_codes() -> Iterator[tuple[str, str]]:
+    """Yield each exit code with its words, as `vllmd --help` has them."""
     epilog = (cli.epilog or "").partition("Completion")[0].replace("Exit codes:", "")
     for each in re.split(r"·|\n", epilog):
         if found := EXIT_CODES.match(each.strip()):
-            yield found[1], _escape(found[2])
+            yield found[1], found[2]
 
 
 def _command_page(path: str, command: click.Command, parent: click.Context) -> str:

@@ -158,11 +158,23 @@ class Tab:
                 found.append(str(params["args"]))
         return found
 
-    def screenshot(self, path: Path) -> None:
-        """Write a picture of the whole page."""
-        size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        shot = self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+    def addresses(self) -> list[str]:
+        """Return what the page asked for."""
+        return [
+            str(event["params"]["request"]["url"])
+            for event in self._browser.events
+            if event.get("sessionId") == self._session
+            and event["method"] == "Network.requestWillBeSent"
+        ]
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """Write a picture of the whole page, or of what its window shows."""
+        params: dict[str, Any] = {}
+        if whole:
+            size = self.send("Page.getLayoutMetrics")["cssContentSize"]
+            clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
+            params = {"captureBeyondViewport": True, "clip": clip}
+        shot = self.send("Page.captureScreenshot", **params)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(shot["data"]))
 

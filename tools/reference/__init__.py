@@ -1,0 +1,1 @@
+"""Reference pages of the documentation, made of the code that they describe."""
