@@ -3,8 +3,9 @@
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.options import json_option
+from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.config.rules import suggest
+from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.http import runbook_pages
 
@@ -13,11 +14,27 @@ def _complete(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> 
     return [name for name in runbook_pages.names() if name.startswith(incomplete)]
 
 
+def _concerned(client: ControlClient, alert: str) -> str | None:
+    """Return the engine that an alert is about, if the daemon knows of one only."""
+    try:
+        document = client.status()
+    except VllmdError:
+        return None
+    names = {each["engine"] for each in document.get("conditions", ()) if each["alert"] == alert}
+    names = names - {None} or {each["name"] for each in document["engines"]}
+    return names.pop() if len(names) == 1 else None
+
+
 @click.command()
 @click.argument("alert", required=False, shell_complete=_complete)
+@click.argument("engine", required=False, shell_complete=complete_engine)
+@socket_option
 @json_option
-def command(alert: str | None, as_json: bool) -> None:
-    """Show what to do about an alert, or the names of all. It needs no daemon."""
+def command(alert: str | None, engine: str | None, client: ControlClient, as_json: bool) -> None:
+    """Show what to do about an alert, or the names of all. It needs no daemon.
+
+    Its commands are for ENGINE; else for the engine that the alert applies to now, or the only one.
+    """
     if alert is None:
         names = runbook_pages.names()
         if as_json:
@@ -25,7 +42,7 @@ def command(alert: str | None, as_json: bool) -> None:
         else:
             terminal.echo_text("\n".join(names))
         return
-    text = runbook_pages.read(alert)
+    text = runbook_pages.read(alert, engine or _concerned(client, alert))
     if text is None:
         hint = suggest(alert, runbook_pages.names())
         raise VllmdError(f"no runbook {alert!r}; {hint or 'vllmd runbook lists them'}")

@@ -93,7 +93,7 @@ def build(engines: Engines, page: MetricsPage, status: StatusAnswers) -> Starlet
 
     async def runbook_page(request: Request) -> Response:
         name = request.path_params["name"]
-        page = runbooks.page(name)
+        page = runbooks.page(name, _meant(request.query_params.get("engine"), engines()))
         if page is None:
             return PlainTextResponse(f"no runbook {name!r}; see /runbooks/\n", status_code=404)
         return HTMLResponse(page)
@@ -125,6 +125,14 @@ class LandingPage:
         if self._made is None or self._made[0] is not found:
             self._made = found, landing_page(found.shown, found.body).encode(errors="replace")
         return self._made[1]
+
+
+def _meant(named: str | None, engines: Sequence[EngineStatus]) -> str | None:
+    """Return the engine that a runbook is asked for: one that there is, or the only one."""
+    known = [engine.name for engine in engines]
+    if named in known:
+        return named
+    return known[0] if len(known) == 1 else None
 
 
 def _readiness(engines: Sequence[EngineStatus]) -> Response:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "runbooks"
+ENGINE = "ENGINE"
+"""Stands in a page for the engine that the alert is about."""
 
 
 def names() -> list[str]:
@@ -11,11 +13,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.md"))
 
 
-def read(name: str) -> str | None:
-    """Return a page as Markdown; None if there is none of that name."""
+def read(name: str, engine: str | None = None) -> str | None:
+    """Return a page as Markdown, its commands for that engine; None if there is none of that name.
+
+    Where no engine is meant, the commands say `ENGINE`.
+    """
     if not re.fullmatch(r"[A-Za-z]{1,100}", name):  # a longer one is no name of a file
         return None
     try:
-        return (FOLDER / f"{name}.md").read_text()
+        text = (FOLDER / f"{name}.md").read_text()
     except FileNotFoundError:
         return None
+    return text if engine is None else text.replace(ENGINE, engine)

@@ -5,6 +5,7 @@ from html import escape
 from markdown_it import MarkdownIt
 
 from vllmd.http import runbook_pages
+from vllmd.http.runbook_pages import ENGINE
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -23,11 +24,12 @@ class Rendered:
     def __init__(self) -> None:
         self._pages: dict[str, str] = {}
 
-    def page(self, name: str) -> str | None:
-        """Return one page as HTML; None if there is none of that name."""
+    def page(self, name: str, engine: str | None = None) -> str | None:
+        """Return one page as HTML, its commands for that engine; None if there is none."""
         if name not in self._pages and (page := runbook(name)) is not None:
             self._pages[name] = page
-        return self._pages.get(name)
+        made = self._pages.get(name)
+        return made if made is None or engine is None else made.replace(ENGINE, escape(engine))
 
 
 def runbook(name: str) -> str | None:

@@ -101,7 +101,7 @@ def conditions(document: Document) -> list[dict[str, Any]]:
             "engine": each.engine,
             "gpu": each.gpu,
             "text": each.text,
-            "runbook": f"/runbooks/{name}",
+            "runbook": f"/runbooks/{name}{f'?engine={each.engine}' if each.engine else ''}",
         }
         for name, test in CONDITIONS.items()
         for each in test(document)

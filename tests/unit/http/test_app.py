@@ -65,6 +65,15 @@ def test_runbooks_are_served() -> None:
     assert '<a href="/runbooks/">' in client.get("/").text
 
 
+def test_runbook_has_the_engine_that_is_asked_for_or_the_only_one() -> None:
+    one, two = client_for(status("chat")), client_for(status("chat"), status("embed"))
+    path = "/runbooks/VllmdEngineDown"
+    assert "vllmd logs chat" in one.get(path).text
+    assert "vllmd logs embed" in two.get(f"{path}?engine=embed").text
+    for query in ("", "?engine=nobody", "?engine=<script>"):
+        assert "vllmd logs ENGINE" in two.get(path + query).text
+
+
 def test_status_json_is_the_document_without_what_is_local() -> None:
     client = client_for(scene=SCENES["eight-gpus"]())
     response = client.get("/status.json")

@@ -81,7 +81,7 @@ def test_page_without_scripts_has_the_engines_as_a_table() -> None:
         '<th scope="row"><a href="/ready/chat">chat</a></th><td>held</td><td>5m 20s</td>' in plain
     )
     assert "The KV cache has no room for one request" in plain
-    assert '<a href="/runbooks/VllmdEngineHeld">runbook</a>' in plain
+    assert '<a href="/runbooks/VllmdEngineHeld?engine=chat">runbook</a>' in plain
     assert "03:00:00 UTC" in plain
 
 

@@ -69,6 +69,19 @@ def exists(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_command_that_needs_an_engine_names_the_one_that_is_meant(name: str) -> None:
+    """Without a name `vllmd restart` ends with 2 where there are two engines."""
+    text = runbook_pages.read(name, "embed")
+    assert text is not None
+    assert "ENGINE" not in text
+    for words in [*IN_WORDS.findall(text), *IN_A_SHELL.findall(text)]:
+        if re.match("start|stop|restart|logs|ask", words):
+            of_all = re.match("logs -n|ask --all|ask -m ADAPTER", words)
+            assert of_all or re.match(r"(\w+|ask -e) embed\b", words), words
+        assert "chat" not in words, words
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_panel_and_dashboard_that_it_names_exists(name: str) -> None:
     look = section(page(name), "First look").partition("```sh")[2].partition("```")[2]
     named = [re.sub(r"\s+", " ", each) for each in re.findall(r"\*([^*]+)\*", look)]

@@ -34,4 +34,14 @@ def test_rendered_page_is_made_once() -> None:
     assert page == runbook("VllmdDown")
     assert rendered.page("VllmdDown") is page
     assert rendered.page("Nothing") is None
+    assert rendered.page("Nothing", "chat") is None
     assert list(rendered._pages) == ["VllmdDown"]
+
+
+def test_rendered_page_has_the_engine_that_is_meant() -> None:
+    rendered = Rendered()
+    page = rendered.page("VllmdEngineDown", "embed") or ""
+    assert "vllmd logs embed --since 15m" in page
+    assert "ENGINE" not in page
+    assert "vllmd logs ENGINE" in (rendered.page("VllmdEngineDown") or "")
+    assert "<b>" not in (rendered.page("VllmdEngineDown", "<b>") or "")

@@ -187,7 +187,8 @@ def test_condition_is_found_and_said(name: str) -> None:
     found = [c for c in scene.service().document()["conditions"] if c["alert"] == name]
     assert [c["text"] for c in found if c["text"].startswith(text)] == [found[0]["text"]]
     assert found[0]["severity"] == severity_in_the_rules(name)
-    assert found[0]["runbook"] == f"/runbooks/{name}"
+    of_engine = f"?engine={found[0]['engine']}" if found[0]["engine"] else ""
+    assert found[0]["runbook"] == f"/runbooks/{name}{of_engine}"
     assert runbook_pages.read(name)
 
 
