@@ -25,8 +25,23 @@ port = {port}
 """
 IN_WORDS = re.compile(r"`([^`]+)`")
 IN_A_SHELL = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PROGRAMS = ("vllmd", "systemctl", "journalctl", "nvidia-smi", "modprobe", "ls", "df", "free")
-PROGRAMS += ("ulimit", "kill", "promtool", "apt-mark", "hf")
+PROGRAMS = frozenset(
+    [
+        "vllmd",
+        "systemctl",
+        "journalctl",
+        "nvidia-smi",
+        "modprobe",
+        "ls",
+        "df",
+        "free",
+        "ulimit",
+        "kill",
+        "promtool",
+        "apt-mark",
+        "hf",
+    ]
+)
 """What begins a command in a sentence; other words in backquotes are keys, labels and states."""
 FIGURE = "1s"
 """Stands for the bound that a command leaves to the reader, as ``--ttft …``."""
