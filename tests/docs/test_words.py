@@ -46,6 +46,10 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert not broken
 
 
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().split()) < 600
+
+
 def test_links_and_anchors_that_lead_nowhere_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A title, `code_of` it\n## Twice\n## Twice\n[a](other.md#x) ![b](c.png)\n")

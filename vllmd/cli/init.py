@@ -32,6 +32,10 @@ from vllmd.util.units import format_bytes
 
 UNIT = Path("/usr/lib/systemd/system/vllmd.service")
 KEPT = ".before-init"
+ON_A_MAC = (
+    "vllmd runs on Linux, as vLLM's builds for GPUs do: on Apple Silicon, llama.cpp or Ollama use "
+    "the GPU"
+)
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
@@ -76,6 +80,8 @@ def command(
     Looks at the GPUs, their free memory, and the models that are here; says why for each number. A
     file that has engines already is not touched.
     """
+    if sys.platform == "darwin":
+        raise VllmdError(ON_A_MAC)
     if not re.fullmatch(NAME_PATTERN, name):
         raise click.BadParameter(f"--name {name!r}: it takes {NAME_EXPECTS}")
     ask = not yes and not as_json

@@ -57,6 +57,15 @@ def test_largest_model_is_taken_and_each_number_has_its_reason(tmp_path: Path) -
     assert path.stat().st_mode & 0o777 == 0o644
 
 
+def test_on_a_mac_it_names_what_serves_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init.sys, "platform", "darwin")  # type: ignore[attr-defined]
+    with pytest.raises(VllmdError, match=r"llama\.cpp or Ollama"):
+        run(tmp_path, "--yes")
+    assert not (tmp_path / "etc").exists()
+
+
 def test_what_is_named_is_taken(tmp_path: Path) -> None:
     more = ("--model", "Qwen/Qwen3-8B", "--name", "chat", "--served-model-name", "q", "--port")
     shown = json.loads(run(tmp_path, "--yes", "--json", *more, "8123").stdout)
