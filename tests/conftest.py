@@ -1,7 +1,9 @@
 """What holds for every tier."""
 
+import gc
 import signal
 
+import structlog
 from hypothesis import HealthCheck, settings
 
 
@@ -11,3 +13,12 @@ def pytest_configure() -> None:
     slow = [HealthCheck.too_slow]  # no test asserts wall time
     settings.register_profile("vllmd", deadline=None, suppress_health_check=slow)
     settings.load_profile("vllmd")
+    console = structlog.dev.ConsoleRenderer.get_active()
+    console.exception_formatter = structlog.dev.plain_traceback  # rich takes 0.1 s for each
+    gc.disable()  # while tests are collected: what is made then stays
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of each later look of the garbage collector: it costs seconds."""
+    gc.freeze()
+    gc.enable()

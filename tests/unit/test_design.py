@@ -380,8 +380,8 @@ def test_every_module_has_its_mirrored_test(path: Path) -> None:
         return  # rules by promtool (dashboards/tests); causes, checks and panels by tests of all
     test = ROOT / "tests" / "unit" / relative.parent / f"test_{relative.name}"
     assert test.exists(), f"write {test.relative_to(ROOT)}"
-    functions = [n for n in nodes_of(test) if (getattr(n, "name", None) or "").startswith("test_")]
-    assert functions, f"{test.relative_to(ROOT)} tests nothing"
+    tests = re.search(r"^ *(async )?def test_", test.read_text(), re.MULTILINE)
+    assert tests, f"{test.relative_to(ROOT)} tests nothing"
 
 
 @of_each(SOURCES)

@@ -1,9 +1,17 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 from pydantic import BaseModel
 
 from tests.helpers.providers import Provider
-from vllmd.client.anthropic_client import MAX_TOKENS, AnthropicClient
 from vllmd.client.interface import Message, ProviderError
+
+if TYPE_CHECKING:
+    from vllmd.client.anthropic_client import AnthropicClient
+
+pytestmark = pytest.mark.long  # to import the SDK takes seconds of CPU
 
 ASK: list[Message] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}]
 
@@ -14,12 +22,16 @@ class Answer(BaseModel):
 
 @pytest.fixture
 def client(server: Provider) -> AnthropicClient:
+    from vllmd.client.anthropic_client import AnthropicClient
+
     return AnthropicClient("claude-haiku-4-5", api_key="k", base_url=server.url, max_retries=1)
 
 
 def test_chat_puts_the_system_message_where_anthropic_wants_it(
     client: AnthropicClient, server: Provider
 ) -> None:
+    from vllmd.client.anthropic_client import MAX_TOKENS
+
     client.chat(ASK)
     (asked,) = server.asked
     assert asked["system"] == "Be brief."
@@ -48,5 +60,7 @@ def test_refusals_pass_or_are_said(client: AnthropicClient, server: Provider) ->
 
 
 def test_without_a_model_it_says_so(server: Provider) -> None:
+    from vllmd.client.anthropic_client import AnthropicClient
+
     with pytest.raises(ProviderError, match="name a model"):
         AnthropicClient(api_key="k", base_url=server.url).chat(ASK)

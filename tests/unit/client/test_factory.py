@@ -14,6 +14,7 @@ def settings(name: str, server: Provider) -> dict[str, str]:
     return {"api_key": "k", "base_url": base, **more}
 
 
+@pytest.mark.long  # to import the SDKs takes seconds of CPU
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_one_variable_switches_the_provider(
     name: str, server: Provider, monkeypatch: pytest.MonkeyPatch
@@ -35,6 +36,7 @@ def test_one_variable_switches_the_provider(
     assert (tracker.total == 0) is (name == "vllm")
 
 
+@pytest.mark.long  # to import the SDKs takes seconds of CPU
 def test_the_model_is_the_argument_the_variable_or_the_default(
     server: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_provider_that_is_not_known_is_refused(name: str) -> None:
         get_client(name)
 
 
+@pytest.mark.long  # to import the SDKs takes seconds of CPU
 def test_a_missing_key_is_said(server: Provider) -> None:
     with pytest.raises(ProviderError, match=r"openai: .*api_key"):
         get_client("openai")

@@ -1,9 +1,17 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 from pydantic import BaseModel
 
 from tests.helpers.providers import Provider
 from vllmd.client.interface import Message, ProviderError
-from vllmd.client.openai_client import OpenAIClient
+
+if TYPE_CHECKING:
+    from vllmd.client.openai_client import OpenAIClient
+
+pytestmark = pytest.mark.long  # to import the SDK takes seconds of CPU
 
 ASK: list[Message] = [{"role": "user", "content": "hi"}]
 
@@ -14,6 +22,8 @@ class Answer(BaseModel):
 
 @pytest.fixture
 def client(server: Provider) -> OpenAIClient:
+    from vllmd.client.openai_client import OpenAIClient
+
     return OpenAIClient("gpt-4o", api_key="k", base_url=f"{server.url}/v1", max_retries=1)
 
 
@@ -65,5 +75,7 @@ def test_a_stream_that_breaks_off_is_an_error(client: OpenAIClient, server: Prov
 
 
 def test_without_a_model_it_says_so(server: Provider) -> None:
+    from vllmd.client.openai_client import OpenAIClient
+
     with pytest.raises(ProviderError, match="name a model"):
         OpenAIClient(api_key="k", base_url=server.url).chat(ASK)

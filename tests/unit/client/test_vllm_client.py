@@ -1,13 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.helpers.providers import Provider
 from vllmd.client.interface import Message, ProviderError
-from vllmd.client.vllm_client import VLLMClient, _ready_url
+
+if TYPE_CHECKING:
+    from vllmd.client.vllm_client import VLLMClient
+
+pytestmark = pytest.mark.long  # to import the SDK takes seconds of CPU
 
 ASK: list[Message] = [{"role": "user", "content": "hi"}]
 
 
 def client(server: Provider, model: str | None = None, wait_s: float = 5.0) -> VLLMClient:
+    from vllmd.client.vllm_client import VLLMClient
+
     url = server.url
     return VLLMClient(model, base_url=f"{url}/v1", ready_url=f"{url}/ready", wait_s=wait_s)
 
@@ -41,6 +51,8 @@ def test_patience_ends(server: Provider) -> None:
 
 
 def test_an_engine_that_is_away_is_said(server: Provider) -> None:
+    from vllmd.client.vllm_client import VLLMClient
+
     gone = VLLMClient("m", base_url="http://127.0.0.1:9/v1", wait_s=0.0)
     with pytest.raises(ProviderError, match="Connection error"):
         gone.chat(ASK)
@@ -61,6 +73,8 @@ def test_a_bad_request_is_not_tried_again(server: Provider) -> None:
 
 
 def test_settings_come_from_variables(server: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllmd.client.vllm_client import VLLMClient
+
     monkeypatch.setenv("VLLM_BASE_URL", f"{server.url}/v1")
     monkeypatch.setenv("VLLM_API_KEY", "s3cret")
     VLLMClient("m").chat(ASK)
@@ -68,5 +82,7 @@ def test_settings_come_from_variables(server: Provider, monkeypatch: pytest.Monk
 
 
 def test_readiness_is_asked_for_on_the_same_host() -> None:
+    from vllmd.client.vllm_client import _ready_url
+
     assert _ready_url("http://gpu1:8000/v1") == "http://gpu1:9840/-/ready"
     assert _ready_url("http://[::1]:8000/v1") == "http://[::1]:9840/-/ready"

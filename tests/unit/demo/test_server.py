@@ -13,6 +13,8 @@ import pytest
 from tests.helpers.ports import free_port
 from vllmd.shim import proc
 
+pytestmark = pytest.mark.long  # each test is a process, and the core that it starts
+
 ENV = {
     **os.environ,
     "VLLMD_STAND_IN_LOAD_S": "0.1",

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from fastapi.testclient import TestClient
 
 from tests.helpers.example import rag_service
 from tests.helpers.providers import Provider, provider
+
+pytestmark = pytest.mark.long  # to import FastAPI and both SDKs takes seconds of CPU
 
 
 @pytest.fixture
@@ -22,6 +23,8 @@ def server() -> Iterator[Provider]:
 def test_the_service_answers_with_the_provider_that_the_variable_names(
     name: str, model: str, cost: float, server: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fastapi.testclient import TestClient
+
     monkeypatch.setenv("LLM_PROVIDER", name)
     monkeypatch.setenv(f"{name.upper()}_API_KEY", "k")
     url = f"{server.url}/v1" if name == "openai" else server.url
@@ -43,6 +46,8 @@ def test_the_service_answers_with_the_provider_that_the_variable_names(
 def test_the_service_says_what_the_provider_said(
     server: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from fastapi.testclient import TestClient
+
     monkeypatch.setenv("LLM_PROVIDER", "openai")
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")

@@ -369,7 +369,7 @@ def test_choose_looks_at_a_bounded_number_of_thousands_of_exceptions(
         return found(self, reading, signs)
 
     monkeypatch.setattr(Cause, "found", counted)
-    many = [f"{CORE}OddError: number {number}" for number in range(20 * MOST_SIGNS)]
+    many = [f"{CORE}OddError: number {number}" for number in range(5 * MOST_SIGNS)]
     full = f"{CORE}OSError: [Errno 28] No space left on device"
     assert cause_of("1", *many) is None
     assert cause_of("1", full, *many) == "disk_full"
