@@ -12,10 +12,16 @@ def rule_file(group: RuleGroup, settings: RuleSettings) -> str:
 
 
 def runbook_url(alert: Alert, settings: RuleSettings) -> str | None:
-    """Return where an alert's page is; None if it is at a host, and the alert is of none."""
-    if "$labels.instance" in settings.runbooks and not alert.of_a_host:
+    """Return where an alert's page is; None if it is at a host, and the alert is of none.
+
+    The page at a host has the engine that the alert is about in its commands.
+    """
+    page = f"{settings.runbooks.rstrip('/')}/{alert.name}"
+    if "$labels.instance" not in settings.runbooks:
+        return page
+    if not alert.of_a_host:
         return None
-    return f"{settings.runbooks.rstrip('/')}/{alert.name}"
+    return f"{page}?engine={{{{ $labels.vllmd_engine }}}}" if alert.of_an_engine else page
 
 
 def annotations(alert: Alert, settings: RuleSettings) -> dict[str, str]:

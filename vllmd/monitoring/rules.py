@@ -48,9 +48,14 @@ class Alert:
     """The cause, where a label has it."""
 
     @property
+    def of_an_engine(self) -> bool:
+        """Whether it is about an engine, and has its label."""
+        return "$labels.vllmd_engine" in self.summary
+
+    @property
     def next(self) -> str:
         """The command to run, if it is about an engine."""
-        return WHY_OF_ENGINE if "$labels.vllmd_engine" in self.summary else ""
+        return WHY_OF_ENGINE if self.of_an_engine else ""
 
 
 @attrs.frozen

@@ -54,3 +54,11 @@ def test_alert_of_no_host_has_no_page_at_a_host() -> None:
     assert runbook_url(watchdog, RuleSettings()) is None
     assert runbook_url(watchdog, RuleSettings(runbooks="https://w")) == "https://w/VllmdX"
     assert runbook_url(ALERT, RuleSettings()) == "http://{{ $labels.instance }}/runbooks/VllmdX"
+
+
+def test_page_of_an_alert_about_an_engine_has_that_engine_in_its_commands() -> None:
+    summary = "{{ $labels.vllmd_engine }} is down"
+    down = Alert("VllmdX", AlertSeverity.CRITICAL, "vllmd_x > 1", summary, "d")
+    at_host = "http://{{ $labels.instance }}/runbooks/VllmdX?engine={{ $labels.vllmd_engine }}"
+    assert runbook_url(down, RuleSettings()) == at_host
+    assert runbook_url(down, RuleSettings(runbooks="https://w")) == "https://w/VllmdX"
