@@ -12,7 +12,13 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.examining import as_table, lines_of, look, make_case
-from vllmd.cli.options import config_option, json_option, socket_option, web_options
+from vllmd.cli.options import (
+    config_option,
+    config_to_read,
+    json_option,
+    socket_option,
+    web_options,
+)
 from vllmd.config import command as commands
 from vllmd.config import lines, load, paths
 from vllmd.config.model import Config
@@ -57,6 +63,7 @@ def command(
     'vllmd engine' knows it. The web configuration is checked with what it names. Exits 78 if the
     configuration cannot be used.
     """
+    config_path = config_to_read(client, config_path)
     try:
         config, problems = load.load(config_path)
     except InvalidConfigError as error:

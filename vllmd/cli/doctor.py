@@ -9,7 +9,13 @@ import click
 
 from vllmd.cli import terminal
 from vllmd.cli.examining import as_table, lines_of, look, make_case
-from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
+from vllmd.cli.options import (
+    complete_engine,
+    config_option,
+    config_to_read,
+    json_option,
+    socket_option,
+)
 from vllmd.config import load
 from vllmd.control.client import ControlClient
 from vllmd.doctor.capacity import longest, tokens_in
@@ -53,7 +59,7 @@ def command(
     network is asked only for a model that would have to be downloaded. Exits 1 if something will
     fail. docs/doctor.md explains each check.
     """
-    config, _ = load.load(config_path)
+    config, _ = load.load(config_to_read(client, config_path))
     if engine is not None and engine not in config.engines:
         raise UnknownEngineError.among(engine, config.engines)
     view = look(config, client)

@@ -121,6 +121,21 @@ def _own_or_system(named: Path | None) -> Path:
     return system if named or system.exists() else own
 
 
+def config_to_read(client: ControlClient, config_path: Path) -> Path:
+    """Return the file that a command looks into: of the daemon that is asked, if none was named.
+
+    So `vllmd check` and `vllmd status` speak of the same one, whatever says where the daemon is.
+    """
+    source = click.get_current_context().get_parameter_source("config_path")
+    if source is not ParameterSource.DEFAULT:
+        return config_path
+    try:
+        named = client.status()["daemon"]["config"]
+    except VllmdError:
+        return config_path
+    return Path(named) if named else config_path
+
+
 json_option: Callable[[F], F] = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -99,7 +99,8 @@ async def _run(loaded: LoadedConfig, environment: Environment, banner: bool) -> 
     await Daemon(loaded.config, environment, problem=loaded.problem).run(started)
 
 
-def _load(config_path: Path, *, demo: bool, service: bool) -> LoadedConfig:
+def _load(given_path: Path, *, demo: bool, service: bool) -> LoadedConfig:
+    config_path = given_path.absolute()  # commands in other folders are told of it
     if demo:
         gpus = "" if has_nvidia_gpu() else DEMO_GPUS
         folder = paths.state_dir(Config(), os.environ)

@@ -11,12 +11,14 @@ from vllmd.cli import ask, cost, engine, events, logs
 from vllmd.cli.options import (
     chosen_engine,
     config_option,
+    config_to_read,
     engine_argument,
     only_one,
     socket_option,
     utc_option,
     web_options,
 )
+from vllmd.config.paths import CONFIG_PATH
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.installing.plan import VERSION
@@ -66,6 +68,42 @@ def test_socket_is_in_the_run_dir_of_the_configuration(
     assert socket(VLLMD_CONFIG=str(file), VLLMD_SOCKET="/y") == "/y"
     for other in (silent, broken, tmp_path / "none"):
         assert socket("-c", str(other), VLLMD_SOCKET="/y") == "/y"
+
+
+@click.command()
+@config_option
+@socket_option
+def reading(config_path: Path, client: ControlClient) -> None:
+    click.echo(str(config_to_read(client, config_path)))
+
+
+@pytest.mark.parametrize(
+    ("options", "read"),
+    [
+        ([], "/of-the-daemon.toml"),
+        (["--socket", "/x"], "/of-the-daemon.toml"),
+        (["-c", "/named.toml"], "/named.toml"),
+    ],
+)
+def test_file_that_is_read_is_the_daemons_unless_one_is_named(
+    options: list[str], read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLMD_CONFIG", raising=False)
+    document = {"daemon": {"config": "/of-the-daemon.toml"}}
+    monkeypatch.setattr(ControlClient, "status", lambda _: document)
+    assert CliRunner().invoke(reading, options).output == f"{read}\n"
+    env = {"VLLMD_CONFIG": "/env.toml"}
+    assert CliRunner().invoke(reading, [], env=env).output == "/env.toml\n"
+
+
+def test_file_that_is_read_is_the_usual_one_without_a_daemon_or_with_one_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VLLMD_CONFIG", raising=False)
+    away = CliRunner().invoke(reading, ["--socket", str(tmp_path / "none")])
+    with control_socket(tmp_path / "c.sock") as path:
+        demo = CliRunner().invoke(reading, ["--socket", str(path)])
+    assert (away.output, demo.output) == (f"{CONFIG_PATH}\n",) * 2
 
 
 def test_what_a_group_is_told_holds_for_its_commands() -> None:

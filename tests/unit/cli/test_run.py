@@ -26,6 +26,15 @@ def test_load_demo_needs_no_file(tmp_path: Path) -> None:
     assert list(loaded.config.engines) == ["demo"]
 
 
+def test_load_of_a_relative_path_tells_one_that_holds_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "v.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    loaded = run._load(Path("v.toml"), demo=False, service=False)
+    assert loaded.config.path == str(tmp_path / "v.toml")
+
+
 def test_load_missing_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError):
         run._load(tmp_path / "none", demo=False, service=False)
