@@ -276,6 +276,7 @@ class Runs:
     async def prove(self, run: RunRecord | None, holders: MemoryHolders) -> None:
         """See to it that nothing of a run is left, and name what is in the way of the next."""
         engine_state = self._state
+        before = engine_state.problem
         found = await prove(
             self._engine.host,
             self._engine.port,
@@ -284,6 +285,7 @@ class Runs:
             shared_memory=self._context.shared_memory,
             clock=self._clock,
             holders=holders,
+            notice=engine_state.found,
         )
         if found.removed:
             emit(engine_state.log, EngineLeftoversRemoved(paths=found.removed))
@@ -293,3 +295,5 @@ class Runs:
         )
         if found.in_the_way:
             engine_state.found("; ".join(found.in_the_way))
+        else:
+            engine_state.problem = before

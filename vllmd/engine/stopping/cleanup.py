@@ -21,6 +21,8 @@ from vllmd.util.clock import Clock
 
 LIMIT_S = 10.0
 """How long an end may take to show: the kernel gives VRAM back 0.2 s after the last process."""
+NOTICE_S = 1.0
+"""A port that is taken for so long is somebody else's, as a rule: a person is told at once."""
 POLL_S = 0.2
 SHARED_TRIES = 10
 
@@ -51,19 +53,25 @@ async def prove(
     shared_memory: Path,
     clock: Clock,
     holders: MemoryHolders,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> CleanupResult:
     """Wait until the port is free and the GPU's memory is back, and remove what was left.
 
     `since` is when the run began, in seconds since the epoch; `ipc` is the folder of its sockets,
-    `shared_memory` that of shared memory, which others use too.
+    `shared_memory` that of shared memory, which others use too. `notice` is told who has the port
+    while it is still waited for.
 
     Returns: what was removed, and what is in the way of the next start after `LIMIT_S` seconds.
     """
-    began = clock.monotonic()
+    began, noticed = clock.monotonic(), False
     while True:
         taken, held = not port_free(host, port), await holders() or []
-        if not (taken or held) or clock.monotonic() - began >= LIMIT_S:
+        waited_s = clock.monotonic() - began
+        if not (taken or held) or waited_s >= LIMIT_S:
             break
+        if taken and waited_s >= NOTICE_S and not noticed:
+            noticed = True
+            notice(await asyncio.to_thread(_port_taken, port))
         await clock.sleep(POLL_S)
     after_s = clock.monotonic() - began
     in_the_way = [*([await asyncio.to_thread(_port_taken, port)] if taken else []), *held]

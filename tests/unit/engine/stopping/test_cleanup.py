@@ -32,6 +32,7 @@ async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) ->
             shared_memory=tmp_path / "shm",
             clock=clock,
             holders=holders,  # type: ignore[arg-type]
+            notice=more.get("notice", lambda _: None),  # type: ignore[arg-type]
         )
     )
     for _ in range(200):
@@ -62,6 +63,20 @@ async def test_prove_names_who_has_the_port(tmp_path: Path) -> None:
     assert named.startswith(f"port {port} is in use by ")
     assert f"(pid {os.getpid()})" in named
     assert found.after_s == pytest.approx(LIMIT_S)
+
+
+async def test_prove_tells_who_has_the_port_long_before_it_gives_up(tmp_path: Path) -> None:
+    port, clock = free_port(), FakeClock()
+    told: list[tuple[str, float]] = []
+    began = clock.monotonic()
+
+    def notice(text: str) -> None:
+        told.append((text, clock.monotonic() - began))
+
+    with socket.create_server(("127.0.0.1", port)):
+        found = await proven(port, tmp_path, clock, notice=notice)
+    assert [text for text, _ in told] == list(found.in_the_way)
+    assert told[0][1] < LIMIT_S / 2
 
 
 async def test_prove_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
