@@ -78,23 +78,26 @@ def test_tree_stop_asks_the_main_process_only(spawn: Spawn) -> None:
     assert tree.stop_requested
 
 
-def test_tree_main_process_is_asked_once_and_never_when_it_has_ended(
-    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tree_main_process_is_asked_once(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = spawn("/bin/sleep", "60")
     sent: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(os, "kill", lambda pid, number: sent.append(number))
-        tree = spawn("/bin/sleep", "60")
         tree.stop(60)
         tree.stop(30)
-        assert sent == [signal.SIGTERM, signal.SIGCONT], "a second SIGTERM ends vLLM's drain"
-    sent.clear()
-    ended = spawn("/bin/true")
-    until_empty(ended)
+    assert sent == [signal.SIGTERM, signal.SIGCONT], "a second SIGTERM would end vLLM's drain"
+
+
+def test_tree_main_process_that_has_ended_is_not_asked(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = spawn("/bin/true")
+    until_empty(tree)
+    sent: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(os, "kill", lambda pid, number: sent.append(number))
-        ended.stop(60)
-        assert sent == [], "its number may be another's by now"
+        tree.stop(60)
+    assert sent == [], "its number may be another's by now"
 
 
 def test_tree_that_ignores_term_is_killed_after_its_grace(spawn: Spawn) -> None:
