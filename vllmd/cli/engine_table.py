@@ -111,7 +111,7 @@ _MORE = (
     Column("ADAPTERS", _adapters, 9),
     Column("VLLM", lambda e, _: str(e.get("vllm_version") or NOT_KNOWN), 10, left=True),
     Column("MODEL", lambda e, _: ", ".join(e["served_names"]), 11, left=True),
-    Column("PID", lambda e, _: str(e["pid"] or NOT_KNOWN), 12),
+    Column("PID", lambda e, _: str(e.get("pid") or NOT_KNOWN), 12),
     Column("API", lambda e, _: str(e["url"]), 13, left=True),
 )
 FOR_TERMINAL = (_NAME, _STATE, _FOR, *_LOAD, _RESTARTS, *_MORE)

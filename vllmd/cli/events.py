@@ -4,7 +4,6 @@ import importlib
 import json
 import pkgutil
 import time
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from vllmd.events.base import TypedEvent
 from vllmd.history.reading import LEVELS, EventFilter
 
 FOLLOW_POLL_S = 0.5
-_COLOURS = {"warning": "yellow", "error": "red"}
+COLOURS = {"warning": "yellow", "error": "red"}
 
 
 def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -115,14 +114,15 @@ def describe(event: Event) -> list[str]:
     """
     when = f"{datetime.fromtimestamp(event.at):%Y-%m-%d %H:%M:%S}  "
     level = f"{event.level:<7}"
-    rest = f"  {event.engine or '-':<10}  {event.name}  {_fields(event.fields)}"
+    rest = f"  {event.engine or '-':<10}  {event.name}  {describe_fields(event)}"
     first, *more = terminal.wrap(f"{when}{level}{rest}", rest="    ")
-    coloured = terminal.style(level, fg=_COLOURS.get(event.level))
+    coloured = terminal.style(level, fg=COLOURS.get(event.level))
     return [f"{when}{coloured}{first[len(when) + len(level) :]}", *more]
 
 
-def _fields(fields: Mapping[str, Any]) -> str:
-    shown = {k: v for k, v in fields.items() if v not in (None, [], "")}
+def describe_fields(event: Event) -> str:
+    """Return what an event says, such as ``phase=weights left_s=12``."""
+    shown = {k: v for k, v in event.fields.items() if v not in (None, [], "")}
     return " ".join(f"{key}={_value(value)}" for key, value in shown.items())
 
 

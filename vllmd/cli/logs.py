@@ -30,7 +30,7 @@ from vllmd.util.redact import without_shapes
 FOLLOW_POLL_S = 0.25
 DEFAULT_LINES = 100
 ROTATE = "rotate"
-_COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "cyan"}
+COLOURS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "cyan"}
 
 
 class _Pattern(click.ParamType):  # type: ignore[type-arg]
@@ -222,7 +222,7 @@ class _Output:
         if self._as_json:
             terminal.echo_json(line.to_json(name))
             return
-        colour = _COLOURS.get(line.level) if sys.stdout.isatty() else None
+        colour = COLOURS.get(line.level) if sys.stdout.isatty() else None
         text = terminal.style(line.text, fg=colour) if colour else line.text
         terminal.echo(f"{self._prefix(name)}{text}")
 

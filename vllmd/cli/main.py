@@ -22,6 +22,7 @@ COMMANDS = {
     "import": "Make a configuration of what served vLLM before.",
     "engine": "Install vLLM, version by version, and choose which one serves.",
     "status": "Show how the engines and GPUs stand.",
+    "top": "Show the engines and GPUs on a screen that renews itself, and act on them.",
     "why": "Say what died, why, what was done, and what to do next.",
     "events": "Show what happened.",
     "logs": "Show what an engine printed.",
@@ -46,7 +47,6 @@ ALIASES = {
     "ps": ("status",),
     "ls": ("status",),
     "list": ("status",),
-    "top": ("status", "--watch"),
     "version": ("--version",),
 }
 """Words that people type, and what they stand for; `help` is made of what follows it."""
@@ -89,7 +89,7 @@ class _LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
         with formatter.section("Other names"):
-            named = {"ps, ls, list": "status", "top": "status --watch", "help": "--help"}
+            named = {"ps, ls, list": "status", "help": "--help"}
             formatter.write_dl([(alias, f"vllmd {name}") for alias, name in named.items()])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

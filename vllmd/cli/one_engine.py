@@ -59,11 +59,16 @@ class History:
 def report(history: History, engine: Engine, now: float) -> Iterator[str]:
     """Yield the lines, as systemctl shows a unit; `now` is in seconds since the epoch."""
     yield terminal.style(f"{engine['name']}: {engine['model']}", bold=True)
-    for label, text in _facts(engine, now):
-        yield from _row(label, text, COLOURS.get(engine["state"]) if label == "State" else None)
+    yield from facts(engine, now)
     yield from status_view.below(engine, now)
     yield from _failures(history, engine, now)
     yield from _log(engine)
+
+
+def facts(engine: Engine, now: float) -> Iterator[str]:
+    """Yield what is known of it, a label before each line; some of it only the host may see."""
+    for label, text in _facts(engine, now):
+        yield from _row(label, text, COLOURS.get(engine["state"]) if label == "State" else None)
 
 
 def _row(label: str, text: str, colour: str | None) -> Iterator[str]:
@@ -77,10 +82,12 @@ def _facts(engine: Engine, now: float) -> Iterator[tuple[str, str]]:
     since = f"{_moment(engine['since'])}, {format_duration(now - engine['since'])} ago"
     yield "State", f"{describe_state(dict(engine))} since {since}"
     yield "API", f"{engine['url']}/v1, models: {', '.join(engine['served_names'])}"
-    if engine["pid"]:
+    if engine.get("pid"):
         version = f", vLLM {engine['vllm_version']}" if engine.get("vllm_version") else ""
         adopted = ", adopted" if engine["adopted"] else ""
         yield "Process", f"{engine['pid']} (its shim {engine['shim_pid']}){version}{adopted}"
+    elif engine.get("vllm_version"):
+        yield "vLLM", str(engine["vllm_version"])
     if engine.get("requests_running") is not None:
         yield "Requests", _requests(engine)
     if engine.get("kv_cache_usage") is not None or engine.get("gpu_memory_bytes") is not None:
@@ -91,7 +98,8 @@ def _facts(engine: Engine, now: float) -> Iterator[tuple[str, str]]:
         )
         yield "Adapters", f"{adapters['loaded']} of {adapters['wanted']}{missing}"
     yield "Restarts", str(engine["restarts"])
-    yield "Log", str(engine["log"])
+    if engine.get("log"):
+        yield "Log", str(engine["log"])
 
 
 def _requests(engine: Engine) -> str:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +14,7 @@ from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError
 from vllmd.util.units import parse_duration
 
+F = TypeVar("F", bound=Callable[..., Any])
 View = Callable[[Mapping[str, Any], int | None], Iterable[str]]
 """Makes lines of a document, for a screen of so many rows."""
 
@@ -25,17 +26,22 @@ def _interval(_ctx: click.Context, _param: click.Parameter, value: str) -> float
         raise click.BadParameter(str(error)) from None
 
 
+def interval_option(text: str) -> Callable[[F], F]:
+    """Add `--interval`, as the parameter `interval_s`; `text` is its help."""
+    return click.option(
+        "--interval",
+        "interval_s",
+        default="1s",
+        show_default=True,
+        callback=_interval,
+        help=text,
+    )
+
+
 @click.command()
 @click.argument("engine", required=False, shell_complete=complete_engine)
 @click.option("-w", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
-@click.option(
-    "--interval",
-    "interval_s",
-    default="1s",
-    show_default=True,
-    callback=_interval,
-    help="With --watch: how often.",
-)
+@interval_option("With --watch: how often.")
 @click.option("--hints", is_flag=True, hidden=True)
 @utc_option
 @socket_option
@@ -69,7 +75,7 @@ def command(
             raise
         raise DaemonUnreachableError(f"{error}\n{_first_steps()}") from None
     if as_json:
-        terminal.echo_json(document if engine is None else _found(document, engine), indent=2)
+        terminal.echo_json(document if engine is None else engine_of(document, engine), indent=2)
         return
     for line in _view(client, engine)(document, None):
         terminal.echo(line)
@@ -78,7 +84,8 @@ def command(
         terminal.echo(f"Next: {' · '.join(_hints(document))}")
 
 
-def _found(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+def engine_of(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return one engine of the document. Raises: UnknownEngineError: it has none of that name."""
     engines = {each["name"]: each for each in document["engines"]}
     if name not in engines:
         raise UnknownEngineError.among(name, engines)
@@ -95,7 +102,7 @@ def _view(client: ControlClient, name: str | None) -> View:
     from vllmd.cli import one_engine
 
     history = one_engine.History(client)
-    return lambda document, _: one_engine.report(history, _found(document, name), time.time())
+    return lambda document, _: one_engine.report(history, engine_of(document, name), time.time())
 
 
 def _whole(document: Mapping[str, Any], rows: int | None) -> Iterable[str]:
@@ -134,7 +141,7 @@ def _watch_json(client: ControlClient, engine: str | None, interval_s: float) ->
                 terminal.echo_error(f"vllmd: {said}")
         else:
             said = ""
-            terminal.echo_json(document if engine is None else _found(document, engine))
+            terminal.echo_json(document if engine is None else engine_of(document, engine))
         time.sleep(interval_s)
 
 

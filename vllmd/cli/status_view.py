@@ -26,8 +26,8 @@ OLDER = "this daemon is older than this command: restart it to see alerts and GP
 SHOWS_ALL = "'vllmd status' shows all"
 GPU_BAR, LEAST_BAR = 40, 4
 LEAST_ALERTS = 3
-_ALERTS = "Alerts that apply ('vllmd runbook NAME' says what to do)"
-_SEVERITIES = {"critical": "red", "warning": "yellow", "info": "cyan"}
+ALERTS = "Alerts that apply ('vllmd runbook NAME' says what to do)"
+SEVERITIES = {"critical": "red", "warning": "yellow", "info": "cyan"}
 
 Told = tuple[str, str | None]
 """A text, and its colour."""
@@ -38,7 +38,7 @@ def report(document: Mapping[str, Any], now: float, columns: int | None) -> Iter
     yield from _head(document, now)
     yield from _engines(document["engines"], now, columns, Detail.ALL)
     yield from _conditions(document, columns)
-    yield from _gpus(document, columns)
+    yield from gpus(document, columns)
 
 
 class Detail(Enum):
@@ -76,7 +76,7 @@ def _screen(
     else:
         yield from _short_conditions(document, columns, max(LEAST_ALERTS, rows // 3))
     yield from _engines(engines, now, columns, detail)
-    yield from _gpus(document, columns, short=detail is not Detail.ALL)
+    yield from gpus(document, columns, short=detail is not Detail.ALL)
     if detail in (Detail.NOTES, Detail.TABLE):
         yield f"… shortened; {SHOWS_ALL}"
 
@@ -89,12 +89,15 @@ def _head(document: Mapping[str, Any], now: float) -> Iterator[str]:
 
 
 def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
-    """Yield what is to be said of the daemon itself; an older one does not know all of it."""
+    """Yield what is to be said of the daemon itself.
+
+    An older one does not know all of it, and one of another host does not tell all of it.
+    """
     host = f" on {daemon['host']}" if daemon.get("host") else ""
+    pid = f" (pid {daemon['pid']})" if daemon.get("pid") else ""
     up = format_duration(now - daemon["started_at"])
-    config = daemon["config"] or "built in"
-    first = f"vllmd {daemon['version']}{host} (pid {daemon['pid']}) up {up}, configuration {config}"
-    yield first, None
+    config = f", configuration {daemon['config'] or 'built in'}" if "config" in daemon else ""
+    yield f"vllmd {daemon['version']}{host}{pid} up {up}{config}", None
     if daemon.get("late_s", 0.0) >= LATE_S:
         yield f"vllmd itself is late by {daemon['late_s']:.0f} s: {LATE_MEANS}", "yellow"
     if daemon["problem"]:
@@ -108,8 +111,8 @@ def head(daemon: Mapping[str, Any], now: float) -> Iterator[Told]:
     for part in daemon.get("failing", ()):
         yield _failing(part, now), "red"
     for name, pid in daemon.get("unconfigured", {}).items():
-        text = f"{name} runs and is not configured: it is not supervised; 'kill {pid}' ends it"
-        yield text, "yellow"
+        ends = f"; 'kill {pid}' ends it" if pid else ""
+        yield f"{name} runs and is not configured: it is not supervised{ends}", "yellow"
 
 
 def _failing(part: Mapping[str, Any], now: float) -> str:
@@ -142,7 +145,7 @@ def _engines(
         if columns is not None and detail is Detail.ALL:
             yield from below(engine, now)
         elif columns is not None and detail is Detail.NOTES:
-            yield from _note(engine, now, columns)
+            yield from note(engine, now, columns)
     if columns is None:
         for engine in engines:
             yield from (f"{engine['name']}: {text}" for text, _ in notes(engine, now))
@@ -157,7 +160,7 @@ def below(engine: Engine, now: float) -> Iterator[str]:
         yield from _told(text.strip(), colour, indent="    " if quoted else "  ")
 
 
-def _note(engine: Engine, now: float, columns: int) -> Iterator[str]:
+def note(engine: Engine, now: float, columns: int) -> Iterator[str]:
     """Yield the one line that says most of an engine, if there is anything to say."""
     first = [(text, colour) for text, colour in notes(engine, now)[:1]]
     reason, progress = engine.get("reason"), loading(engine)
@@ -166,10 +169,11 @@ def _note(engine: Engine, now: float, columns: int) -> Iterator[str]:
     if progress:
         first = [(progress, "yellow")]
     for text, colour in first:
-        yield terminal.style(_cut(f"  {text}", columns), fg=colour)
+        yield terminal.style(cut(f"  {text}", columns), fg=colour)
 
 
-def _cut(text: str, columns: int) -> str:
+def cut(text: str, columns: int) -> str:
+    """Return a text as one line that is no longer than a screen is wide."""
     line = one_line(text)
     return line if len(line) <= columns else f"{line[: columns - 1]}…"
 
@@ -287,10 +291,10 @@ def _conditions(document: Mapping[str, Any], columns: int | None) -> Iterator[st
         return
     if columns is not None:
         yield ""
-    yield terminal.style(_ALERTS, bold=True)
+    yield terminal.style(ALERTS, bold=True)
     reasons = [engine["reason"] for engine in document["engines"] if engine.get("reason")]
     for each in conditions:
-        colour = _SEVERITIES.get(each["severity"])
+        colour = SEVERITIES.get(each["severity"])
         text = each["text"]
         for reason in reasons:
             text = text.removesuffix(f": {reason}")
@@ -303,11 +307,11 @@ def _short_conditions(document: Mapping[str, Any], columns: int, most: int) -> I
     if not conditions:
         return
     yield ""
-    yield terminal.style(_cut(_ALERTS, columns), bold=True)
+    yield terminal.style(cut(ALERTS, columns), bold=True)
     shown = conditions if len(conditions) <= most else conditions[: most - 1]
     for each in shown:
-        line = _cut(f"  {each['alert']}: {each['text']}", columns)
-        yield terminal.style(line, fg=_SEVERITIES.get(each["severity"]))
+        line = cut(f"  {each['alert']}: {each['text']}", columns)
+        yield terminal.style(line, fg=SEVERITIES.get(each["severity"]))
     if missing := len(conditions) - len(shown):
         yield f"  … {missing} more: 'vllmd status' names them"
 
@@ -318,13 +322,11 @@ def _counted_conditions(document: Mapping[str, Any]) -> Iterator[str]:
     counts = Counter(each["alert"] for each in conditions)
     said = ", ".join(f"{alert} ({count})" for alert, count in counts.items())
     said = said or ("none" if "conditions" in document else "not known")
-    colour = _SEVERITIES.get(conditions[0]["severity"]) if conditions else None
+    colour = SEVERITIES.get(conditions[0]["severity"]) if conditions else None
     yield from _told(f"{said}; {SHOWS_ALL}", colour, first="Alerts: ")
 
 
-def _gpus(
-    document: Mapping[str, Any], columns: int | None, *, short: bool = False
-) -> Iterator[str]:
+def gpus(document: Mapping[str, Any], columns: int | None, *, short: bool = False) -> Iterator[str]:
     """Yield the GPUs, and why they cannot be read; nothing on a host that has none.
 
     With `short` a GPU is one line, which has its owners if there is room for them.

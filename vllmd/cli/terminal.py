@@ -11,7 +11,9 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import click
@@ -24,6 +26,7 @@ _CODE = re.compile(rf"\x1b{_OURS}(\[[0-9;]*m)")
 _ASCII = str.maketrans(
     {
         **{"█": "#", "▓": "%", "▒": "+", "░": "-", "·": ".", "…": "...", "→": "->", "—": "-"},
+        **{"▁": "_", "▂": ".", "▃": "-", "▄": "=", "▅": "+", "▆": "*", "▇": "%", "│": "|"},
         **{"“": '"', "”": '"', "°": "", "µ": "u"},
     }
 )
@@ -34,6 +37,7 @@ _WRAP_OFF, _WRAP_ON, _ERASE_LINE = "\x1b[?7l", "\x1b[?7h", "\x1b[K"
 A line is erased before it is written: after a line of the full width the cursor is in its last
 column, and would erase that.
 """
+_COLUMNS: ContextVar[int | None] = ContextVar("_COLUMNS", default=None)
 _DELETE = "\x7f"
 """The one control character that JSON lets stand as it is."""
 
@@ -42,6 +46,11 @@ def style(text: str, fg: str | None = None, *, bold: bool = False) -> str:
     """Return a text with a colour, or bold; `echo` alone knows how to print it."""
     opening, closing = click.style("\0", fg=fg, bold=bold or None).split("\0")
     return f"{_ours(opening)}{text}{_ours(closing)}"
+
+
+def ansi(line: str) -> str:
+    """Return one line as `echo` prints it: our colours as codes, and nothing else is obeyed."""
+    return _encodable(_coloured(line).replace("\n", "\\n"), err=False)
 
 
 def echo(line: str = "", *, err: bool = False) -> None:
@@ -128,7 +137,19 @@ def is_ascii_only(env: Mapping[str, str] = os.environ) -> bool:
 
 def width() -> int | None:
     """Return the columns of the terminal; None in a pipe or a file: there nothing is broken."""
+    if (columns := _COLUMNS.get()) is not None:
+        return columns
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+@contextmanager
+def of_width(columns: int) -> Iterator[None]:
+    """Have lines made for a part of a screen that is so wide."""
+    before = _COLUMNS.set(columns)
+    try:
+        yield
+    finally:
+        _COLUMNS.reset(before)
 
 
 def rows() -> int:

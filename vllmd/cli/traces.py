@@ -1,7 +1,7 @@
 """`vllmd traces`: the slowest requests."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -69,23 +69,29 @@ def about(window: dict[str, Any], now: float) -> str:
     return f"{window['requests']} sequences in {length}{when}"
 
 
-def every(window: dict[str, Any], engine: str | None) -> Iterator[str]:
-    """Yield each of the slowest once, with the rankings that it is in; the longest first."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    ranks: dict[tuple[str, str], list[str]] = {}
+def slowest(window: dict[str, Any], engine: str | None) -> list[tuple[dict[str, Any], list[str]]]:
+    """Return each of the slowest once, with the rankings that it is in; the longest first."""
+    found: dict[tuple[str, str], tuple[dict[str, Any], list[str]]] = {}
     for rank, (key, _) in RANKS.items():
         for request in window["slowest"][key]:
             if engine in (None, request["engine"]):
                 own = request["trace_id"], request["request_id"] or ""
-                found[own] = request
-                ranks.setdefault(own, []).append(rank)
-    listed = sorted(found, key=lambda own: found[own]["e2e"] or 0.0, reverse=True)
-    if listed:
+                found.setdefault(own, (request, []))[1].append(rank)
+    return sorted(found.values(), key=lambda each: each[0]["e2e"] or 0.0, reverse=True)
+
+
+def table(listed: Sequence[tuple[dict[str, Any], list[str]]], columns: int | None) -> list[str]:
+    """Return the lines of what `slowest` returns, a header first."""
+    rows = [[*_row(request), ", ".join(ranks)] for request, ranks in listed]
+    header = [*_HEADER, "SLOWEST BY"]
+    return [join(cells) for cells in fitted(header, rows, columns, _LEAST_WANTED)]
+
+
+def every(window: dict[str, Any], engine: str | None) -> Iterator[str]:
+    """Yield the lines of each of the slowest once."""
+    if listed := slowest(window, engine):
         yield ""
-        rows = [[*_row(found[own]), ", ".join(ranks[own])] for own in listed]
-        header = [*_HEADER, "SLOWEST BY"]
-        for cells in fitted(header, rows, terminal.width(), _LEAST_WANTED):
-            yield join(cells)
+        yield from table(listed, terminal.width())
 
 
 def rankings(window: dict[str, Any], engine: str | None, ranks: tuple[str, ...]) -> Iterator[str]:

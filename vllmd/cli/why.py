@@ -26,6 +26,7 @@ from vllmd.engine.offline_diagnosis import diagnose_output
 from vllmd.engine.status_text import describe_log_problem
 from vllmd.errors import UnknownEngineError, VllmdError
 from vllmd.eventlog import narrative
+from vllmd.eventlog.bus import Event
 from vllmd.eventlog.narrative import Story
 from vllmd.history.reading import EventFilter
 from vllmd.logs.given_files import STDIN, read_given
@@ -84,8 +85,7 @@ def command(
         return
     if exit_code is not None or since is not None:
         raise click.UsageError("--exit-code and --since go with --log FILE")
-    wanted = EventFilter(since=time.time() - LOOK_BACK_S, names=narrative.NAMES, limit=MAX_EVENTS)
-    told = find_events(client, config_path, wanted)
+    told = failures_told(client, config_path)
     known = narrative.engines_in(told)
     if engine is not None and engine not in known:
         there_is = ", ".join(known) or "none"
@@ -98,8 +98,17 @@ def command(
         terminal.echo("Nothing has happened to any engine yet.")
     known_now = _engines(client)
     for index, each in enumerate(stories):
-        report = _with_now(each, known_now.get(each.engine, {}))
+        report = with_now(each, known_now.get(each.engine, {}))
         terminal.echo_text(("\n" if index else "") + report.wrapped(_width()))
+
+
+def failures_told(client: ControlClient, config_path: Path) -> list[Event]:
+    """Return the events that `why` is told from.
+
+    Raises: VllmdError: they cannot be had.
+    """
+    wanted = EventFilter(since=time.time() - LOOK_BACK_S, names=narrative.NAMES, limit=MAX_EVENTS)
+    return find_events(client, config_path, wanted)
 
 
 def _read(logs: tuple[Path, ...], since: float | None) -> list[str]:
@@ -145,7 +154,7 @@ def _engines(client: ControlClient) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _with_now(story: Story, engine: Mapping[str, Any]) -> FailureReport:
+def with_now(story: Story, engine: Mapping[str, Any]) -> FailureReport:
     """Return the report, with what is wrong now: with its log, and what keeps it from starting."""
     report = story.report
     if engine.get("log_problem"):  # an older daemon does not know it

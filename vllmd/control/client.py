@@ -52,12 +52,17 @@ class ControlClient:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def status(self) -> dict[str, Any]:
-        """Return `{"daemon": …, "engines": […]}`.
+    @property
+    def path(self) -> Path:
+        """The socket that is asked."""
+        return self._path
 
-        Raises: DaemonUnreachableError: nobody answers.
+    def status(self, *, series: bool = False) -> dict[str, Any]:
+        """Return `{"daemon": …, "engines": […]}`, with ten minutes of figures if they are wanted.
+
+        An older daemon leaves them out. Raises: DaemonUnreachableError: nobody answers.
         """
-        return self._ask("GET", "/v1/status")
+        return self._ask("GET", f"/v1/status{'?series' if series else ''}")
 
     def engine(self, name: str) -> dict[str, Any]:
         """Return the status of one engine.

@@ -121,7 +121,6 @@ def test_unknown_word_is_never_taken_for_a_command_that_acts(
         (["ps", "--json"], ["status", "--json"]),
         (["ls"], ["status"]),
         (["list"], ["status"]),
-        (["top", "chat"], ["status", "--watch", "chat"]),
         (["help", "stop"], ["stop", "--help"]),
         (["help"], ["--help"]),
         (["version"], ["--version"]),
@@ -161,7 +160,7 @@ def test_main_turns_errors_into_exit_codes(
 def test_status_starts_without_the_daemons_libraries() -> None:
     code = (
         "import sys, vllmd.cli.main, vllmd.cli.status; heavy = {'httpx', 'starlette', 'uvicorn', "
-        "'structlog', 'psutil', 'prometheus_client', 'rich'} & set(sys.modules);"
+        "'structlog', 'psutil', 'prometheus_client', 'rich', 'textual'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

@@ -27,6 +27,19 @@ def test_echo_prints_our_colours_and_shows_those_of_others() -> None:
     assert "\x1b" not in printed(command, color=False).output
 
 
+def test_ansi_is_a_line_as_echo_prints_it() -> None:
+    line = terminal.ansi(terminal.style(f"red {HOSTILE}\nforged", fg="red"))
+    assert line == f"\x1b[31mred {SHOWN}\\nforged\x1b[0m"
+
+
+def test_lines_are_made_for_a_part_of_a_screen() -> None:
+    with terminal.of_width(10):
+        with terminal.of_width(20):
+            assert terminal.width() == 20
+        assert terminal.wrap("one two three") == ["one two", "three"]
+    assert terminal.width() is None
+
+
 def test_echo_is_one_line_and_echo_text_several() -> None:
     @click.command()
     def command() -> None:

@@ -1,0 +1,95 @@
+from tests.helpers.top import FakeClient, SceneSource, top
+from vllmd.cli.screen.actions import Done
+from vllmd.errors import DaemonUnreachableError
+
+
+async def test_app_shows_engines_and_opens_one() -> None:
+    async with top(SceneSource("eight-gpus")) as screen:
+        text = screen.text()
+        assert "2 of 3 ready" in text
+        assert "chat" in text
+        assert "live" in text
+        await screen.press("enter")
+        assert "The last ten minutes" in screen.text()
+        await screen.press("escape")
+        assert "2 of 3 ready" in screen.text()
+
+
+async def test_app_runs_a_command_only_after_a_yes_and_as_it_was_shown() -> None:
+    async with top(SceneSource("all-well")) as screen:
+        await screen.press("r")
+        assert "vllmd restart chat --socket /run/vllmd/control.sock" in screen.text()
+        await screen.press("n")
+        assert screen.ran == []
+        await screen.press("d", "y")
+        await screen.done()
+        (action,) = screen.ran
+        assert action.shown == "vllmd stop chat --socket /run/vllmd/control.sock"
+        assert "chat: stop requested" in screen.text()
+
+
+async def test_app_shows_all_that_a_failed_command_said() -> None:
+    failed = Done(77, "vllmd: not permitted: be root, or join the group vllmd")
+    async with top(SceneSource("all-well"), done=failed) as screen:
+        await screen.press("u", "y")
+        await screen.done()
+        assert "ended with exit code 77" in screen.text()
+        assert "join the group vllmd" in screen.text()
+
+
+async def test_app_without_an_answer_keeps_the_last_picture_and_says_how_old_it_is() -> None:
+    clock, source = [100.0], SceneSource("all-well")
+    async with top(source, monotonic=clock) as screen:
+        source.error = DaemonUnreachableError("no vllmd answers")
+        clock[0] += 42
+        await screen.look()
+        assert "this is 42s old: no vllmd answers" in screen.text()
+        assert "chat" in screen.page.body.text()
+        source.error = None
+        await screen.look()
+        assert "live" in screen.text()
+        assert "no vllmd answers" not in screen.text()
+
+
+async def test_app_paused_asks_nobody() -> None:
+    source = SceneSource("all-well")
+    async with top(source) as screen:
+        await screen.press("p")
+        asked = len(source.asked)
+        screen.app.look_soon()
+        await screen.done()
+        assert len(source.asked) == asked
+        assert "PAUSED" in screen.text()
+
+
+async def test_app_of_other_hosts_acts_on_none_and_says_where() -> None:
+    hosts = SceneSource("all-well"), SceneSource("held")
+    async with top(*hosts, local=False) as screen:
+        await screen.press("r")
+        assert "run 'vllmd top' there" in screen.text()
+        await screen.press("x")
+        assert "on their host" in screen.text()
+        assert screen.ran == []
+        await screen.press("question_mark")
+        assert "Other hosts are only looked at" in screen.text()
+
+
+async def test_app_reaps_only_where_there_are_orphans() -> None:
+    client = FakeClient()
+    async with top(SceneSource("all-well"), client=client) as screen:
+        await screen.press("x")
+        await screen.done()
+        assert "no orphan of ours holds GPU memory" in screen.text()
+
+
+async def test_app_shows_orphans_before_they_are_killed() -> None:
+    client = FakeClient()
+    orphan = {"owner": "orphan", "pid": 77, "bytes": 20 << 30}
+    client.shown["gpus"] = {"gpus": [{"gpu": "0", "processes": [orphan]}]}
+    async with top(SceneSource("all-well"), client=client) as screen:
+        await screen.press("x")
+        await screen.done()
+        assert "pid 77 on GPU 0, 20.0 GiB" in screen.text()
+        await screen.press("y")
+        await screen.done()
+        assert screen.ran[0].args[:3] == ("gpu", "reap", "--yes")

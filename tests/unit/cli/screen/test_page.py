@@ -1,0 +1,37 @@
+import json
+
+from tests.helpers.top import SceneSource, top
+
+
+async def test_page_shows_only_what_has_the_word_until_escape() -> None:
+    async with top(SceneSource("eight-gpus")) as screen:
+        await screen.press("slash", *"coder")
+        assert "chat " not in screen.page.body.text()
+        await screen.press("enter")
+        assert "/coder" in screen.text()
+        await screen.press("d")  # a key is a key again
+        assert "vllmd stop code" in screen.text()
+        await screen.press("n", "escape")
+        assert "chat " in screen.page.body.text()
+
+
+async def test_page_copies_what_is_chosen_as_json() -> None:
+    async with top(SceneSource("eight-gpus")) as screen:
+        await screen.press("down", "y")
+        assert json.loads(screen.app.clipboard)["name"] == "code"
+        assert "copied as JSON" in screen.text()
+
+
+async def test_page_names_as_many_keys_as_there_is_room_for() -> None:
+    async with top(SceneSource("held"), size=(40, 12)) as screen:
+        last = screen.text().splitlines()[-1]
+        assert last.startswith("Enter open")
+        assert last.endswith("? help  q quit")
+        assert len(last) <= 40
+
+
+async def test_page_leaves_by_q() -> None:
+    async with top(SceneSource("held")) as screen:
+        await screen.press("enter", "l")
+        screen.page.action_leave_all()
+        assert not screen.app.is_running or screen.app._exit

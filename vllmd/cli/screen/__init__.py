@@ -1,0 +1,1 @@
+"""What `vllmd top` draws: a whole screen, of what the commands print."""

@@ -1,0 +1,196 @@
+"""The application: it looks at the daemons, shows pages, and runs commands that were confirmed."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+
+from vllmd.cli.engine_table import Engine
+from vllmd.cli.screen import actions
+from vllmd.cli.screen.actions import Action, Done
+from vllmd.cli.screen.dialogs import Question, Result
+from vllmd.cli.screen.feeds import Feeds
+from vllmd.cli.screen.hosts import Host
+from vllmd.cli.screen.page import Page
+from vllmd.cli.screen.pages import EnginePage, LogPage, TabsPage, WhyPage
+
+Run = Callable[[Action], Awaitable[Done]]
+LOCAL = "Commands are those of this host's daemon, and need its rights."
+OTHERS = (
+    "Other hosts are only looked at, by their pages: restart, drain, start, log and why need "
+    "'vllmd top' there."
+)
+
+
+class TopApp(App[None]):
+    """`vllmd top`."""
+
+    TITLE = "vllmd top"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+    CSS = """
+    Screen { background: ansi_default; color: ansi_default; }
+    ModalScreen { background: transparent; }
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        feeds: Feeds | None,
+        socket: Path | None,
+        interval_s: float = 1.0,
+        *,
+        engine: str | None = None,
+        run: Run = actions.run,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Show these daemons; `feeds` and `socket` are of this host's, None if it is none of them.
+
+        `engine` is shown at first, if it is named.
+        """
+        super().__init__()
+        self.theme = "ansi-dark"
+        self.hosts = hosts
+        self.feeds = feeds
+        self.paused = False
+        self.doing = ""
+        self.monotonic = monotonic
+        self.wall = wall
+        self._socket = socket
+        self._interval_s = interval_s
+        self._engine = engine
+        self._run = run
+        self._looking = False
+
+    @property
+    def about(self) -> str:
+        """What the help says of commands."""
+        return LOCAL if self.feeds is not None else OTHERS
+
+    def on_mount(self) -> None:
+        """Show the first page, and begin to look."""
+        self.push_screen(TabsPage())
+        if self._engine is not None:
+            self.open_engine(self.hosts[0], self._engine)
+        self.set_interval(self._interval_s, self.look_soon)
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    def page(self) -> Page | None:
+        """Return the page that is in front, or behind a question."""
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, Page)), None)
+
+    def look_soon(self) -> None:
+        """Look at all daemons, if that is not under way."""
+        if not self._looking and not self.paused:
+            self._looking = True
+            self.run_worker(self._look(), exit_on_error=True)
+
+    async def _look(self) -> None:
+        try:
+            await self.look()
+        finally:
+            self._looking = False
+
+    async def look(self) -> None:
+        """Look at all daemons, and show what they say; none waits for another."""
+        page = self.page()
+        series = page.wants_series() if page else False
+        now, wall = self.monotonic(), self.wall()
+        asked = [asyncio.to_thread(h.look, now, wall, series=series) for h in self.hosts]
+        await asyncio.gather(*asked)
+        feeds = page.feeds() if page else ()
+        if feeds:
+            await asyncio.to_thread(_renew, feeds, now)
+        if page is not None and page is self.page():
+            page.redraw()
+
+    # --- pages -----------------------------------------------------------------------------------
+
+    def open_engine(self, host: Host, name: str) -> None:
+        """Show an engine."""
+        self.push_screen(EnginePage(host, name))
+
+    def open_log(self, host: Host, engine: Engine) -> None:
+        """Show an engine's log."""
+        self._open(LogPage(host, str(engine["name"])))
+
+    def open_why(self, host: Host, engine: Engine) -> None:
+        """Show why an engine ended."""
+        self._open(WhyPage(host, str(engine["name"])))
+
+    def _open(self, page: Page) -> None:
+        """Show a page, in place of one of the same kind."""
+        if isinstance(self.screen, LogPage | WhyPage):
+            self.switch_screen(page)
+        else:
+            self.push_screen(page)
+
+    # --- commands --------------------------------------------------------------------------------
+
+    def act_on(self, engine: Engine, verb: str) -> None:
+        """Ask, and start, stop or restart an engine."""
+        if self._socket is not None:
+            self._ask(actions.on_engine(verb, engine, self._socket))
+
+    def reap(self) -> None:
+        """Ask, and kill orphans, if there are any."""
+        page = self.page()
+        if self.feeds is None or self._socket is None or page is None:
+            if page is not None:
+                page.say(
+                    "orphans are killed by 'vllmd top' or 'vllmd gpu reap' on their host", "yellow"
+                )
+            return
+        self.run_worker(self._reap(self.feeds, self._socket, page))
+
+    async def _reap(self, feeds: Feeds, socket: Path, page: Page) -> None:
+        await asyncio.to_thread(feeds.gpus.renew, self.monotonic())
+        if feeds.gpus.problem:
+            page.say(feeds.gpus.problem, "red")
+            return
+        shown = feeds.gpus.value or {"gpus": []}
+        orphans = [
+            (str(gpu["gpu"]), int(process["pid"]), process["bytes"])
+            for gpu in shown["gpus"]
+            for process in gpu["processes"]
+            if process["owner"] == "orphan"
+        ]
+        if orphans:
+            self._ask(actions.reap(orphans, socket))
+        else:
+            page.say("no orphan of ours holds GPU memory")
+
+    def _ask(self, action: Action) -> None:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.run_worker(self._carry_out(action))
+
+        self.push_screen(Question(action), answered)
+
+    async def _carry_out(self, action: Action) -> None:
+        """Run a command, and say how it ended: in a line, or in a box if it failed."""
+        self._say_doing(f"runs: {action.shown}")
+        done = await self._run(action)
+        self._say_doing("")
+        page = self.page()
+        if done.code:
+            self.push_screen(Result(action, done))
+        elif page is not None:
+            page.say(done.output.rpartition("\n")[2] or f"done: {action.shown}", "green")
+        self.look_soon()
+
+    def _say_doing(self, text: str) -> None:
+        self.doing = text
+        if (page := self.page()) is not None:
+            page.say("")
+
+
+def _renew(feeds: Sequence[Any], now: float) -> None:
+    for feed in feeds:
+        feed.renew(now)
