@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import vllmd.shim.__main__ as shim_program
-from vllmd.logs.counting import LevelCounts
+from vllmd.logs.level_counts import LevelCounts
 from vllmd.logs.reader import LogReader, Position
 from vllmd.shim import protocol
 from vllmd.util.units import MIB

@@ -24,7 +24,7 @@ from tests.helpers.reference import normalised
 from tests.helpers.site import DAEMON, Site, needs, site, wait_for
 from vllmd.logs.reader import open_number
 from vllmd.shim import logfiles
-from vllmd.shim.normal import CUT, MAX_LINE_BYTES
+from vllmd.shim.output_filter import CUT, MAX_LINE_BYTES
 from vllmd.util.units import KIB, MIB
 
 SECRET = "sec-ret-0123456789"

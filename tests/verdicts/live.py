@@ -25,7 +25,7 @@ from vllmd.engine.output.run_output import LAST_BYTES
 from vllmd.engine.state_machine import State
 from vllmd.logs.reader import end_of, read_last
 from vllmd.shim.main import EXIT_TAIL_LINES
-from vllmd.shim.normal import Normaliser
+from vllmd.shim.output_filter import OutputFilter
 from vllmd.shim.protocol import ROTATION, ExitRecord
 from vllmd.util.units import KIB
 
@@ -81,7 +81,7 @@ def seen_live(case: Case, folder: Path) -> Seen:
     log = folder / "chat.log"
     log.write_bytes(BEFORE)
     log.with_suffix(".json").unlink(missing_ok=True)
-    begin, daemon, normaliser = end_of(str(log)), Daemon(log), Normaliser()
+    begin, daemon, normaliser = end_of(str(log)), Daemon(log), OutputFilter()
     daemon.look(loading=False)
     daemon.errors.begin(begin)
     draw = random.Random(zlib.crc32(case.name.encode()))

@@ -16,7 +16,7 @@ from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME
 from vllmd.shim.files import open_regular
-from vllmd.util.moments import parse_moment
+from vllmd.util.date_parsing import parse_moment
 
 
 def find_events(client: ControlClient, config_path: Path, wanted: EventFilter) -> list[Event]:

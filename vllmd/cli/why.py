@@ -29,7 +29,7 @@ from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
 from vllmd.eventlog.narrative import Story
 from vllmd.history.reading import EventFilter
-from vllmd.logs.given_files import STDIN, read_given
+from vllmd.logs.input_files import STDIN, read_given
 from vllmd.util.failure_report import FailureReport
 from vllmd.util.redact import Redactor
 from vllmd.util.units import DAY_S

@@ -18,7 +18,7 @@ from vllmd.config.sections import NotifyConfig
 from vllmd.cost.service import CostService
 from vllmd.daemon.engines import Engines, SharedServices, kept_runs
 from vllmd.daemon.environment import Environment
-from vllmd.daemon.memory_guard import HostMemoryGuard
+from vllmd.daemon.host_memory_guard import HostMemoryGuard
 from vllmd.daemon.reload import ConfigSnapshot, in_force
 from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.engine.early_diagnosis import EarlyDiagnosis

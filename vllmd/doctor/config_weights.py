@@ -13,7 +13,7 @@ import attrs
 
 from vllmd.doctor import layers
 from vllmd.doctor.layers import ATTENTION, LINEAR, MAMBA, MAMBA2, MLP
-from vllmd.doctor.packing import Packing
+from vllmd.doctor.quantization import Quantization
 from vllmd.engine.model_files.safetensors import Tensor
 
 OTHER_TOWERS = ("vision_config", "audio_config", "encoder")
@@ -78,7 +78,7 @@ def tensors_of(config: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
     if family is None or any(config.get(name) for name in OTHER_TOWERS):
         return None
     try:
-        packing = Packing.of(config)
+        packing = Quantization.of(config)
         return None if packing is None else _Weights(text, family, packing).all()
     except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
         return None
@@ -87,7 +87,7 @@ def tensors_of(config: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
 class _Weights:
     """Collects the tensors of one model."""
 
-    def __init__(self, text: Mapping[str, Any], family: Family, packing: Packing) -> None:
+    def __init__(self, text: Mapping[str, Any], family: Family, packing: Quantization) -> None:
         self._text = text
         self._family = family
         self._packing = packing

@@ -9,8 +9,8 @@ from vllmd.doctor.case import Disk, Leftover
 from vllmd.engine import disk_space
 from vllmd.engine.model_files.base_model import hub_cache
 from vllmd.engine.restart.compile_cache import vllm_cache
+from vllmd.installing.command_runner import size_of
 from vllmd.installing.layout import MARKER
-from vllmd.installing.running import size_of
 
 
 def disks(config: Config, env: Mapping[str, str]) -> tuple[Disk, ...]:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 import attrs
 import bcrypt
 
-from vllmd.http.fair_turns import FairTurns
+from vllmd.http.fair_queue import FairQueue
 from vllmd.http.web_config import cost_of
 from vllmd.util.clock import Clock
 
@@ -97,7 +97,7 @@ class Passwords:
         self._clock = clock
         self._remembered = remembered or LoginCache()
         self._check = check
-        self._turns = FairTurns(clock)
+        self._turns = FairQueue(clock)
         self._pending: dict[bytes, asyncio.Task[LoginResult]] = {}
         self._of_client: Counter[str] = Counter()
 

@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from vllmd.errors import InstallError
+from vllmd.installing.command_runner import CommandRunner
 from vllmd.installing.layout import NAME, InstalledEngines, InstallRecord
 from vllmd.installing.probing import QUIET, ask, record_of
-from vllmd.installing.running import CommandRunner
 
 PENDING = "0.adopting"
 

@@ -16,10 +16,10 @@ import attrs
 
 from vllmd.errors import InstallError
 from vllmd.installing import host, indexes, uv
+from vllmd.installing.command_runner import CommandRunner, growth, size_of
 from vllmd.installing.layout import MARKER, InstalledEngines, InstallRecord
 from vllmd.installing.plan import CPU_LOCKS, InstallPlan, cuda_of, torch_for_cpu
 from vllmd.installing.probing import QUIET, ask, record_of
-from vllmd.installing.running import CommandRunner, growth, size_of
 from vllmd.util.units import format_bytes
 
 Report = Callable[[str, float], None]

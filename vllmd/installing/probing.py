@@ -7,9 +7,9 @@ from typing import Any
 
 from vllmd.errors import InstallError
 from vllmd.installing import flags
+from vllmd.installing.command_runner import CommandRunner
 from vllmd.installing.flags import FlagTable
 from vllmd.installing.layout import RECORDS, InstalledEngines, InstallRecord
-from vllmd.installing.running import CommandRunner
 from vllmd.shim.files import read_json
 from vllmd.shim.record import read_record, write_record
 

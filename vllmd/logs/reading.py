@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import attrs
 
-from vllmd.logs.arrivals import Arrivals
+from vllmd.logs.line_times import LineTimes
 from vllmd.logs.lines import LEVELS, NO_LEVEL, ODD_BYTES, Line, parse_line
 from vllmd.logs.reader import DAMAGED, LogReader, Position, end_of, open_number
 from vllmd.shim import logfiles
@@ -77,7 +77,7 @@ def oldest_first(log: str, wanted: LogFilter, end: Position) -> Iterator[Line]:
     """Yield every line that is wanted, up to where the log ended."""
     line_filter = LineFilter(wanted)
     for number in sorted(_numbers(log, end)):
-        start = Arrivals(log, number).offset_of(wanted.since) if wanted.since is not None else 0
+        start = LineTimes(log, number).offset_of(wanted.since) if wanted.since is not None else 0
         yield from _filtered(log, number, start, end, line_filter)
 
 
@@ -110,7 +110,7 @@ def _filtered(
 
 
 def _lines(file: BinaryIO, start: int, stop: int | None, log: str, number: int) -> Iterable[Line]:
-    arrivals = Arrivals(log, number)
+    arrivals = LineTimes(log, number)
     offset = start
     file.seek(start)
     for raw in file:

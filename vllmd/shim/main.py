@@ -9,7 +9,7 @@ import socket
 import time
 
 from vllmd.shim import cgroup, proc, protocol
-from vllmd.shim.mistakes import PAUSE_S, Mistakes, complain
+from vllmd.shim.internal_errors import PAUSE_S, InternalErrors, complain
 from vllmd.shim.output import Output
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
 from vllmd.shim.record import write_record
@@ -19,7 +19,7 @@ from vllmd.shim.tree import EngineTree, become_subreaper
 
 SPEC_TIMEOUT_S = 10.0
 RETRY_S = 1.0
-FAREWELL_TIMEOUT_S = 1.0
+EXIT_NOTICE_TIMEOUT_S = 1.0
 EXIT_TAIL_LINES = 100
 MAX_WAIT_S = 3600.0
 """`poll` takes no time beyond 24 days; whatever is due later is looked at again."""
@@ -130,7 +130,7 @@ class Shim:
         self._spec = spec
         self._directory = spec["directory"]
         self._stop_asked = False
-        self._mistakes = Mistakes()
+        self._mistakes = InternalErrors()
         self._oom_kills = cgroup.oom_kills()
         become_subreaper()
         self._poll = select.poll()
@@ -209,8 +209,8 @@ class Shim:
             self._output.close()
         record = self._exit_record()
         self._write(protocol.EXIT_RECORD_NAME, record)
-        with self._mistakes.within("saying goodbye"):
-            self._server.close({**record}, FAREWELL_TIMEOUT_S)
+        with self._mistakes.within("telling clients of the exit"):
+            self._server.close({**record}, EXIT_NOTICE_TIMEOUT_S)
 
     def _turn(self) -> bool:
         """Do what is due, and wait for what comes; False once nothing of the engine is left."""

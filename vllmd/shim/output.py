@@ -4,9 +4,9 @@ import fcntl
 import os
 import time
 
+from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.logfile import LogFile
-from vllmd.shim.mistakes import Mistakes
-from vllmd.shim.normal import Normaliser
+from vllmd.shim.output_filter import OutputFilter
 from vllmd.shim.protocol import ROTATION, Message, Rotation, Spec
 from vllmd.shim.writer import Writer
 
@@ -26,7 +26,7 @@ class Output:
     The engine never waits for a disk: past a bounded buffer, lines are dropped and counted.
     """
 
-    def __init__(self, spec: Spec, mistakes: Mistakes | None = None) -> None:
+    def __init__(self, spec: Spec, mistakes: InternalErrors | None = None) -> None:
         """Open the log and the pipe.
 
         Raises: OSError: the log file cannot be opened.
@@ -34,7 +34,7 @@ class Output:
         file = LogFile(spec["log"], spec.get("rotation", ROTATION))
         self.log_number, self.log_offset = file.number, file.size
         self._writer = Writer(file, mistakes=mistakes)
-        self._normaliser = Normaliser(spec.get("secrets", ()))
+        self._normaliser = OutputFilter(spec.get("secrets", ()))
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         _enlarge(self.read_fd)
         os.set_blocking(self.read_fd, False)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from vllmd.shim import protocol
-from vllmd.shim.mistakes import Mistakes
+from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.protocol import Message
 
 MAX_CLIENTS = 16
@@ -79,7 +79,7 @@ class ShimServer:
         path: str,
         poll: select.poll,
         answer: Callable[[Message], Message],
-        mistakes: Mistakes,
+        mistakes: InternalErrors,
     ) -> None:
         """Listen on `path`, in place of what an earlier shim left there.
 

@@ -4,8 +4,8 @@ import threading
 import time
 from collections import deque
 
+from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.logfile import LogFile
-from vllmd.shim.mistakes import Mistakes
 
 BUFFER_BYTES = 1536 * 1024
 PATIENCE_S = 0.04
@@ -25,10 +25,10 @@ class Writer:
         self,
         file: LogFile,
         buffer_bytes: int = BUFFER_BYTES,
-        mistakes: Mistakes | None = None,
+        mistakes: InternalErrors | None = None,
     ) -> None:
         self.file = file
-        self._mistakes = mistakes or Mistakes()
+        self._mistakes = mistakes or InternalErrors()
         self.dropped_lines = 0
         self.dropped_bytes = 0
         self.problem: str | None = None

@@ -9,10 +9,10 @@ import pytest
 
 from vllmd.errors import InstallError
 from vllmd.installing import host, install, uv
+from vllmd.installing.command_runner import CommandRunner
 from vllmd.installing.install import EngineSource
 from vllmd.installing.layout import MARKER, InstalledEngines
 from vllmd.installing.plan import VERSION, InstallPlan
-from vllmd.installing.running import CommandRunner
 
 FOUND = {"version": VERSION, "torch": "2.13.0", "cuda": "13.0", "python": "3.11.7"}
 CPU, CUDA = InstallPlan(VERSION, cpu=True), InstallPlan(VERSION, cpu=False)

@@ -6,7 +6,7 @@ from typing import BinaryIO
 import pytest
 
 from vllmd.logs import reader
-from vllmd.logs.arrivals import Arrivals
+from vllmd.logs.line_times import LineTimes
 from vllmd.logs.reader import LogReader, Position, end_of, open_number, read_last
 
 
@@ -167,4 +167,4 @@ def test_read_of_a_log_that_is_a_fifo_waits_for_nobody(tmp_path: Path) -> None:
     reader = LogReader(str(tmp_path / "a.log"), Position(1, 0))
     assert reader.read() == b""
     assert read_last(str(tmp_path / "a.log"), Position(1, 0), 100)[0] == []
-    assert Arrivals(str(tmp_path / "a.log"), 1).at(0) is None
+    assert LineTimes(str(tmp_path / "a.log"), 1).at(0) is None

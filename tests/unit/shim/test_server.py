@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vllmd.shim import protocol
-from vllmd.shim.mistakes import Mistakes
+from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.server import (
     MAX_ANSWERS,
     MAX_CLIENTS,
@@ -26,7 +26,7 @@ class Loop:
 
     def __init__(self, path: Path) -> None:
         self.poll = select.poll()
-        self.mistakes = Mistakes()
+        self.mistakes = InternalErrors()
         self.answer: Callable[[dict[str, Any]], dict[str, Any]] = lambda request: {
             "echo": request.get("op")
         }

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.site import wait_for
+from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.logfile import LogFile
-from vllmd.shim.mistakes import Mistakes
 from vllmd.shim.protocol import ROTATION
 from vllmd.shim.writer import Writer, gap_mark
 
@@ -90,9 +90,9 @@ def test_rotate_is_done_once_and_not_for_an_empty_file(tmp_path: Path) -> None:
     assert (tmp_path / "a.log.000001").read_bytes() == b"one\n"
 
 
-@pytest.mark.parametrize("mistakes", [Mistakes(), None])
+@pytest.mark.parametrize("mistakes", [InternalErrors(), None])
 def test_put_a_mistake_of_our_own_loses_a_block_counts_it_and_goes_on(
-    tmp_path: Path, mistakes: Mistakes | None
+    tmp_path: Path, mistakes: InternalErrors | None
 ) -> None:
     class Broken(Disk):
         def write(self, part: memoryview, at: float) -> int:

@@ -13,7 +13,7 @@ from vllmd.engine.output.first_errors import FirstErrors, Kept
 from vllmd.engine.process.shim_client import ask
 from vllmd.errors import ShimError
 from vllmd.logs.compress import Compressor
-from vllmd.logs.counting import LevelCounts
+from vllmd.logs.level_counts import LevelCounts
 from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
 from vllmd.shim import logfiles
 from vllmd.shim.logfile import LogFile

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def leader() -> Iterator[subprocess.Popen[bytes]]:
     )
     assert child.stdout is not None
     child.stdout.readline()
+    while "sleep 60" not in {proc.command_line(m.pid) for m in proc.session_members(child.pid)}:
+        time.sleep(0.01)  # its exec is under way
     yield child
     subprocess.run(["pkill", "-KILL", "-s", str(child.pid)], check=False)
     child.wait()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vllmd.logs.given_files import in_order, read_given
+from vllmd.logs.input_files import in_order, read_given
 from vllmd.shim.files import UnusableFileError
 
 
@@ -31,7 +31,7 @@ def test_read_given_of_a_damaged_file_has_what_can_be_read(tmp_path: Path) -> No
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_read_given_of_standard_input(pack: type[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = SimpleNamespace(buffer=io.BytesIO(pack(b"one\ntwo\n")))
-    monkeypatch.setattr("vllmd.logs.given_files.sys.stdin", stdin)
+    monkeypatch.setattr("vllmd.logs.input_files.sys.stdin", stdin)
     assert read_given([Path("-")]) == ["one", "two"]
 
 
@@ -74,10 +74,10 @@ def test_since_leaves_out_what_was_before(tmp_path: Path, form: str, first: int)
 
 
 def test_read_given_keeps_only_the_end_of_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vllmd.logs.given_files.MIB", 4)
-    monkeypatch.setattr("vllmd.logs.given_files.MAX_BYTES", 8)
+    monkeypatch.setattr("vllmd.logs.input_files.MIB", 4)
+    monkeypatch.setattr("vllmd.logs.input_files.MAX_BYTES", 8)
     stdin = SimpleNamespace(buffer=io.BytesIO(b"one\n" * 9 + b"two\nend"))
-    monkeypatch.setattr("vllmd.logs.given_files.sys.stdin", stdin)
+    monkeypatch.setattr("vllmd.logs.input_files.sys.stdin", stdin)
     assert read_given([Path("-")]) == ["two", "end"]
 
 

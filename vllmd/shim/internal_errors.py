@@ -26,7 +26,7 @@ def complain(text: str) -> None:
         os.write(2, f"vllmd shim: {text}\n".encode(errors="backslashreplace"))
 
 
-class Mistakes:
+class InternalErrors:
     """How many there were. What is done `within` goes on after any of them."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Mistakes:
             time.sleep(pause_s)
 
     def note(self, doing: str, error: Exception) -> None:
-        """Count a mistake, and write down where it was."""
+        """Count an error, and write down where it was."""
         self.count += 1
         if self.count > TOLD and self.count % ONE_IN:
             return
@@ -53,4 +53,4 @@ class Mistakes:
             where.append(f"\n    {code.co_filename}:{frame.tb_lineno} {code.co_name}")
             frame = frame.tb_next
         what = f"{type(error).__name__}: {str(error)[:SHOWN_CHARACTERS]}"
-        complain(f"mistake {self.count}, {doing}: {what}{''.join(where[-FRAMES:])}")
+        complain(f"internal error {self.count} while {doing}: {what}{''.join(where[-FRAMES:])}")

@@ -40,7 +40,7 @@ class MemoryHolder:
     """Whether this run has become ready."""
 
 
-class MemoryGuard:
+class HostMemoryPolicy:
     """When to act, and on which engine. Times are monotonic seconds."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.gpus import G1, GpuScene
 from tests.helpers.make import status
-from vllmd.daemon.memory_guard import SELDOM_S, HostMemoryGuard
+from vllmd.daemon.host_memory_guard import SELDOM_S, HostMemoryGuard
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import HeldError

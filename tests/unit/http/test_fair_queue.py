@@ -3,11 +3,11 @@ import asyncio
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
-from vllmd.http import fair_turns
-from vllmd.http.fair_turns import FORGOTTEN_S, FairTurns
+from vllmd.http import fair_queue
+from vllmd.http.fair_queue import FORGOTTEN_S, FairQueue
 
 
-async def order_of(turns: FairTurns, *clients: str) -> list[str]:
+async def order_of(turns: FairQueue, *clients: str) -> list[str]:
     """Return in which order clients that wait at once have their turns."""
     found: list[str] = []
 
@@ -27,7 +27,7 @@ async def order_of(turns: FairTurns, *clients: str) -> list[str]:
 
 async def test_clients_without_a_wrong_one_come_first_and_then_who_failed_longest_ago() -> None:
     clock = FakeClock()
-    turns = FairTurns(clock)
+    turns = FairQueue(clock)
     for client in ("c", "b", "a"):
         turns.note(client, wrong=True)
         await clock.advance(1)
@@ -40,7 +40,7 @@ async def test_clients_without_a_wrong_one_come_first_and_then_who_failed_longes
 
 
 async def test_client_that_leaves_blocks_nobody() -> None:
-    turns = FairTurns(FakeClock())
+    turns = FairQueue(FakeClock())
     await turns.take("a")
     waiting, chosen = (asyncio.create_task(turns.take(client)) for client in "bc")
     await settle()
@@ -53,8 +53,8 @@ async def test_client_that_leaves_blocks_nobody() -> None:
 
 
 def test_failed_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fair_turns, "REMEMBERED", 3)
-    turns = FairTurns(FakeClock())
+    monkeypatch.setattr(fair_queue, "REMEMBERED", 3)
+    turns = FairQueue(FakeClock())
     for number in range(5):
         turns.note(str(number), wrong=True)
     assert [turns.has_failed(str(n)) for n in range(5)] == [False, False, True, True, True]

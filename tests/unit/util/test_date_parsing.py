@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from vllmd.util.moments import parse_moment
+from vllmd.util.date_parsing import parse_moment
 
 NOW = datetime(2026, 3, 15, 3, 15, 30, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 import hypothesis.strategies as st
 from hypothesis import given
 
-from vllmd.logs.counting import LevelCounts
+from vllmd.logs.level_counts import LevelCounts
 from vllmd.logs.lines import parse_line
 
 LINES = st.lists(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from tests.helpers.reference import normalised
-from vllmd.shim.normal import CUT, HOLD_BYTES, MASK, MAX_LINE_BYTES, Normaliser
+from vllmd.shim.output_filter import CUT, HOLD_BYTES, MASK, MAX_LINE_BYTES, OutputFilter
 
 SECRETS = ("tok-123456", "tok-1234567890")
 WORDS = st.one_of(
@@ -15,7 +15,7 @@ WORDS = st.one_of(
 
 
 def fed(parts: list[bytes], secrets: tuple[str, ...] = SECRETS) -> bytes:
-    normaliser = Normaliser(secrets)
+    normaliser = OutputFilter(secrets)
     return b"".join([*map(normaliser.feed, parts), normaliser.finish()])
 
 
@@ -52,7 +52,7 @@ def test_feed_keeps_what_a_person_wants_to_read(printed: bytes, kept: bytes) -> 
 
 def test_feed_a_line_of_megabytes_passes_in_pieces_and_is_never_held_whole() -> None:
     line = b"abc" * 1_000_000 + b"\n"
-    normaliser = Normaliser()
+    normaliser = OutputFilter()
     out, most = b"", 0
     for start in range(0, len(line), 65536):
         out += normaliser.feed(line[start : start + 65536])
@@ -74,7 +74,7 @@ def test_feed_secret_where_a_long_line_is_cut_is_masked_whole(shift: int) -> Non
 
 @pytest.mark.long
 def test_feed_control_characters_that_grow_when_they_are_shown_are_cut_too() -> None:
-    normaliser = Normaliser()
+    normaliser = OutputFilter()
     out = b"".join(normaliser.feed(bytes(65536)) for _ in range(32)) + normaliser.finish()
     assert out.replace(CUT, b"") == b"\\x00" * 65536 * 32 + b"\n"
     assert max(map(len, out.splitlines())) < 2 * MAX_LINE_BYTES
@@ -90,7 +90,7 @@ def test_feed_never_cuts_within_a_character() -> None:
 
 @pytest.mark.parametrize(("byte", "back"), [(b"\x80", 3), (b"\xbf", 3), (b"\xc0", 0), (b"\xff", 0)])
 def test_feed_a_line_that_is_no_text_is_cut_and_never_held_whole(byte: bytes, back: int) -> None:
-    normaliser, block = Normaliser(), byte * 65536
+    normaliser, block = OutputFilter(), byte * 65536
     out, most = b"", 0
     for _ in range(64):
         out += normaliser.feed(block)
@@ -119,7 +119,7 @@ def test_feed_never_lets_a_control_character_through(parts: list[bytes]) -> None
 
 
 def test_feed_bar_of_an_hour_takes_no_memory_and_is_one_line() -> None:
-    normaliser = Normaliser()
+    normaliser = OutputFilter()
     for done in range(20_000):
         assert normaliser.feed(b"\rDownloading: %d%%" % done + b"#" * 100) == b""
     assert len(normaliser._rest) < 2000

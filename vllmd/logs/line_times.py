@@ -7,7 +7,7 @@ from vllmd.shim import logfiles
 from vllmd.shim.files import open_regular
 
 
-class Arrivals:
+class LineTimes:
     """Arrival times of one file of a log, in seconds since the epoch, by offset."""
 
     def __init__(self, log: str, number: int) -> None:

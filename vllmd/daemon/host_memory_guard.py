@@ -10,7 +10,7 @@ from vllmd.engine.supervisor import Supervisor
 from vllmd.errors import HeldError
 from vllmd.events.base import emit
 from vllmd.events.gpu import GpuHostMemoryLow
-from vllmd.gpu.memory_guard import MemoryGuard, MemoryHolder, Remedy
+from vllmd.gpu.host_memory_policy import HostMemoryPolicy, MemoryHolder, Remedy
 from vllmd.gpu.service import GpuService
 from vllmd.util.clock import Clock
 from vllmd.util.parts import Part
@@ -37,7 +37,7 @@ class HostMemoryGuard:
         self._supervisors = supervisors
         self._floor = floor
         self._clock = clock
-        self._guard = MemoryGuard()
+        self._guard = HostMemoryPolicy()
         self._told = False
 
     def parts(self) -> Iterator[Part]:

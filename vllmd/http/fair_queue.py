@@ -23,7 +23,7 @@ class _Waiting:
     turn: asyncio.Future[None]
 
 
-class FairTurns:
+class FairQueue:
     """One has its turn at a time; belongs to one event loop."""
 
     def __init__(self, clock: Clock) -> None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from vllmd.doctor.packing import Packing
+from vllmd.doctor.quantization import Quantization
 from vllmd.doctor.weights import BYTES
 
 
 def stored(said: dict[str, Any], name: str = "model.layers.0.mlp.up_proj") -> int:
     """Return the bytes of a layer of 1,024 outputs and 4,096 inputs."""
-    packing = Packing.of({"quantization_config": said})
+    packing = Quantization.of({"quantization_config": said})
     assert packing is not None
     parts = packing.pack(name, (1024, 4096), "BF16")
     return sum(BYTES.get(dtype, 1) * math.prod(shape) for _, dtype, shape in parts)
@@ -86,4 +86,4 @@ def test_mxfp4_is_of_experts_alone() -> None:
 
 
 def test_a_method_that_is_not_known_is_none() -> None:
-    assert Packing.of({"quantization_config": {"quant_method": "brand_new"}}) is None
+    assert Quantization.of({"quantization_config": {"quant_method": "brand_new"}}) is None

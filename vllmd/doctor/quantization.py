@@ -15,7 +15,7 @@ Part = tuple[str, str, tuple[int, ...]]
 
 
 @attrs.frozen
-class Packing:
+class Quantization:
     """How many bits a weight takes, and what is stored beside."""
 
     bits: int | None = None
@@ -32,7 +32,7 @@ class Packing:
     """Patterns of names of layers that are not quantized."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> "Packing | None":
+    def of(cls, config: Mapping[str, Any]) -> "Quantization | None":
         """Return how a model's layers are stored; None if that is not known here.
 
         Raises: KeyError, TypeError, ValueError, AttributeError: the configuration makes no sense.
@@ -64,43 +64,43 @@ class Packing:
             yield "qzeros", "U8", (*outer, max(1, groups * bits // 8))
 
 
-def _fp8(said: Mapping[str, Any]) -> Packing:
+def _fp8(said: Mapping[str, Any]) -> Quantization:
     block = said.get("weight_block_size")
-    return Packing(8, int(block[0]) * int(block[1]) if block else 0, "F32")
+    return Quantization(8, int(block[0]) * int(block[1]) if block else 0, "F32")
 
 
-def _grouped(said: Mapping[str, Any]) -> Packing:
+def _grouped(said: Mapping[str, Any]) -> Quantization:
     bits = int(said.get("bits") or said["w_bit"])
     group = int(said.get("group_size") or said.get("q_group_size") or 128)
-    return Packing(bits, max(0, group), "F16", zeros=True)
+    return Quantization(bits, max(0, group), "F16", zeros=True)
 
 
-def _modelopt(said: Mapping[str, Any]) -> Packing:
+def _modelopt(said: Mapping[str, Any]) -> Quantization:
     four = "4" in str(said.get("quant_algo") or "")
-    return Packing(4, 16, "U8") if four else Packing(8, 0, "F32")
+    return Quantization(4, 16, "U8") if four else Quantization(8, 0, "F32")
 
 
-def _compressed(said: Mapping[str, Any]) -> Packing:
+def _compressed(said: Mapping[str, Any]) -> Quantization:
     """Read the first group of compressed-tensors."""
     (first, *_) = said["config_groups"].values()
     weights = first["weights"]
     bits, group = int(weights["num_bits"]), int(weights.get("group_size") or 0)
     small = weights.get("type") == "float" and bits == 4
     zeros = not weights.get("symmetric", True)
-    return Packing(bits, max(0, group), "U8" if small else "BF16", zeros=zeros)
+    return Quantization(bits, max(0, group), "U8" if small else "BF16", zeros=zeros)
 
 
-def _bitsandbytes(said: Mapping[str, Any]) -> Packing:
-    return Packing(4, 64, "F32") if said.get("load_in_4bit") else Packing(8)
+def _bitsandbytes(said: Mapping[str, Any]) -> Quantization:
+    return Quantization(4, 64, "F32") if said.get("load_in_4bit") else Quantization(8)
 
 
-_METHODS: Mapping[str, Callable[[Mapping[str, Any]], Packing]] = {
+_METHODS: Mapping[str, Callable[[Mapping[str, Any]], Quantization]] = {
     "fp8": _fp8,
     "gptq": _grouped,
     "awq": _grouped,
     "modelopt": _modelopt,
     "compressed_tensors": _compressed,
-    "mxfp4": lambda _: Packing(4, 32, "U8", only=".experts."),
+    "mxfp4": lambda _: Quantization(4, 32, "U8", only=".experts."),
     "bitsandbytes": _bitsandbytes,
 }
 

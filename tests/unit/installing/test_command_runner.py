@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from vllmd.errors import InstallError
-from vllmd.installing import running
-from vllmd.installing.running import CommandRunner, growth, size_of
+from vllmd.installing import command_runner
+from vllmd.installing.command_runner import CommandRunner, growth, size_of
 
 
 def runner(folder: Path) -> CommandRunner:
@@ -31,7 +31,7 @@ def test_command_reads_text_and_its_words_are_kept(tmp_path: Path) -> None:
 
 
 def test_progress_is_asked_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "TICK_S", 0.01)
+    monkeypatch.setattr(command_runner, "TICK_S", 0.01)
     go = tmp_path / "go"
     ticks: list[None] = []
 
@@ -45,7 +45,7 @@ def test_progress_is_asked_while_it_runs(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_interrupt_ends_the_command_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "TICK_S", 0.01)
+    monkeypatch.setattr(command_runner, "TICK_S", 0.01)
 
     def interrupt() -> None:
         raise KeyboardInterrupt

@@ -33,7 +33,7 @@ _TOKEN = rb"\bhf_[A-Za-z0-9]{30,}"
 """A Hugging Face token, known or not."""
 
 
-class Normaliser:
+class OutputFilter:
     """Takes what comes from a pipe, gives what goes to the file.
 
     The end of a line that is not complete is kept until it is.
