@@ -122,7 +122,8 @@ def is_resource_tracker(pid: int) -> bool:
 
 def describe(stat: Stat) -> str:
     """Name a process for a person: its title and its id."""
-    return f"{command_line(stat.pid)[:80] or stat.name} (pid {stat.pid})"
+    words = " ".join(command_line(stat.pid).split())
+    return f"{words[:80] or stat.name} (pid {stat.pid})"
 
 
 def offer_to_oom_killer(pid: int, root: str = "/proc") -> None:

@@ -43,3 +43,4 @@ def test_to_json_names_each_part() -> None:
 def test_full_stop_is_set_where_a_sentence_has_none() -> None:
     assert full_stop("no folder '/x'") == "no folder '/x'."
     assert full_stop("It is. (cause: x)") == "It is. (cause: x)"
+    assert full_stop("killed: a (pid 7)") == "killed: a (pid 7)."

@@ -7,6 +7,9 @@ import psutil
 
 from vllmd.shim import proc
 
+MOST_SHOWN = 80
+"""So many characters of another process's command line are shown, in one line."""
+
 
 def owned_by_tree(shim_pid: int, port: int) -> bool | None:
     """Tell whether a process below the shim listens on `port`.
@@ -48,5 +51,6 @@ def listener_on(port: int) -> str | None:
             address = connection.laddr
             listens = connection.status == psutil.CONN_LISTEN and address
             if listens and tuple(address)[1] == port and connection.pid:
-                return f"{proc.command_line(connection.pid)[:80]} (pid {connection.pid})"
+                command = " ".join(proc.command_line(connection.pid).split())
+                return f"{command[:MOST_SHOWN]} (pid {connection.pid})"
     return None

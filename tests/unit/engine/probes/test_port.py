@@ -3,7 +3,10 @@ import socket
 import subprocess
 import sys
 
-from vllmd.engine.probes.port import listener_on, owned_by_tree, port_free
+import pytest
+
+from vllmd.engine.probes.port import MOST_SHOWN, listener_on, owned_by_tree, port_free
+from vllmd.shim import proc
 
 LISTEN = (
     "import socket; s = socket.create_server(('127.0.0.1', 0));"
@@ -25,6 +28,14 @@ def test_owned_by_tree_knows_its_own_listener_from_a_foreign_one() -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_listener_on_is_one_line_however_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proc, "command_line", lambda _: "python3 -c \nimport x\n" + "y" * 200)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        named = listener_on(server.getsockname()[1]) or ""
+    assert named.startswith("python3 -c import x yyy")
+    assert len(named) <= MOST_SHOWN + len(" (pid 4194304)")
 
 
 def test_port_free_and_listener_on_see_who_listens() -> None:
