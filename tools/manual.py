@@ -79,7 +79,7 @@ def _main_page(context: click.Context) -> str:
 def exit_codes() -> Iterator[tuple[str, str]]:
     """Yield each exit code with its words, as `vllmd --help` has them."""
     epilog = (cli.epilog or "").partition("Completion")[0].replace("Exit codes:", "")
-    for each in re.split(r"·|\n", epilog):
+    for each in re.split(r";|\n", epilog):
         if found := EXIT_CODES.match(each.strip()):
             yield found[1], found[2]
 

@@ -150,7 +150,8 @@ def _ask_all(
             for engine, model, answer, error in results
         ]
         for cells in format_table(["ENGINE", "MODEL", "ANSWER"], rows):
-            terminal.echo(join(cells))
+            for line in terminal.wrap(join(cells), rest="    "):
+                terminal.echo(line)
     if any(error is not None for *_, error in results):
         sys.exit(VllmdError.exit_code)
 

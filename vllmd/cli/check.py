@@ -88,7 +88,7 @@ def command(
         for engine, found in itertools.groupby(findings, key=lambda each: each.engine):
             terminal.echo(terminal.style(f"doctor on {engine}", bold=True))
             for line in (line for each in found for line in lines_of(each)):
-                terminal.echo(f"  {line}")
+                terminal.echo(line)
     if any(problem.severity is ProblemSeverity.ERROR for problem in problems + web_problems):
         sys.exit(ConfigError.exit_code)
     sys.exit(1 if any(each.severity is FindingSeverity.ERROR for each in findings) else 0)
@@ -220,7 +220,8 @@ def _show_problems(path: str, problems: list[ConfigProblem], as_json: bool) -> N
         return
     for problem in problems:
         colour = "red" if problem.severity is ProblemSeverity.ERROR else "yellow"
-        terminal.echo(terminal.style(problem.format(path), fg=colour), err=True)
+        for line in terminal.wrap(problem.format(path), rest="  "):
+            terminal.echo(terminal.style(line, fg=colour), err=True)
 
 
 def _print_text(config: Config, engines: commands.Commands) -> None:

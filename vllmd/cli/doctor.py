@@ -93,11 +93,12 @@ def _print_text(cases: list[Case], findings: list[Finding]) -> None:
         return
     for case in cases:
         terminal.echo(terminal.style(f"engine {case.engine.name}", bold=True))
-        terminal.echo(f"  {_in_words(case)}")
+        for line in terminal.wrap(_in_words(case), first="  ", rest="    "):
+            terminal.echo(line)
         for each in findings:
             if each.engine == case.engine.name:
                 for line in lines_of(each):
-                    terminal.echo(f"  {line}")
+                    terminal.echo(line)
     worst = [each.severity for each in findings]
     counts = [f"{worst.count(each)} {each}" for each in FindingSeverity if each in worst]
     terminal.echo(f"{len(CHECKS)} checks of each engine: {', '.join(counts) or 'nothing found'}")

@@ -75,11 +75,12 @@ def is_offline(env: Mapping[str, str]) -> bool:
 
 
 def lines_of(finding: Finding) -> Iterator[str]:
-    """Yield a finding as it is shown to a person."""
+    """Yield a finding as it is shown to a person, below the name of its engine."""
     head = f"{finding.severity} {finding.check}: {finding.found}"
-    yield terminal.style(head, fg=COLOURS[finding.severity])
-    yield f"    {finding.reason}"
-    yield f"    → {finding.fix}"
+    for line in terminal.wrap(head, first="  ", rest="    "):
+        yield terminal.style(line, fg=COLOURS[finding.severity])
+    yield from terminal.wrap(finding.reason, first="      ", rest="      ")
+    yield from terminal.wrap(f"→ {finding.fix}", first="      ", rest="        ")
 
 
 def as_table(finding: Finding) -> dict[str, Any]:

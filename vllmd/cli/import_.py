@@ -25,7 +25,7 @@ from vllmd.importing.writing import write
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE…")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
 @click.option(
     "-o",
@@ -38,8 +38,8 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
     """Make a configuration of SOURCE: a file, '-' for standard input, or a command line.
 
     A launch script, a unit of systemd (the script and the variables that it names are read too), or
-    'vllm serve MODEL --flag …' itself; beside it, a stanza of logrotate. Nothing of it is run. What
-    is not taken over is said on standard error, and why.
+    'vllm serve MODEL --flag ...' itself; beside it, a stanza of logrotate. Nothing of it is run.
+    What is not taken over is said on standard error, and why.
     """
     texts = [_text(source) for source in sources]
     stanzas = [text for text in texts if is_stanza(text)]

@@ -58,10 +58,10 @@ _MEANT = {
 }
 
 EPILOG = """\b
-Exit codes: 0 done · 1 failed · 2 wrong command line · 65 held
-66 no such engine · 69 no daemon answers · 70 internal failure
-73 a daemon already runs · 75 not done in time · 77 not permitted
-78 wrong configuration · 130 interrupted
+Exit codes: 0 done; 1 failed; 2 wrong command line; 65 held
+66 no such engine; 69 no daemon answers; 70 internal failure
+73 a daemon already runs; 75 not done in time; 77 not permitted
+78 wrong configuration; 130 interrupted
 
 Completion comes with the package; else: vllmd completion install
 """

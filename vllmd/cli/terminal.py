@@ -75,7 +75,9 @@ def show_error(error: click.ClickException) -> None:
     """Print what is wrong with a command line, as click does."""
     shown = io.StringIO()
     error.show(file=shown)
-    _write(harmless(shown.getvalue()), err=True, nl=False)
+    for line in harmless(shown.getvalue()).splitlines():
+        for part in wrap(line, rest="  "):
+            echo(part, err=True)
 
 
 def echo_error(text: str) -> None:

@@ -103,6 +103,6 @@ def test_finding_is_three_lines_and_a_table() -> None:
     finding = Finding("clock", FindingSeverity.WARNING, "it drifts", "Why.", "Do.", "chat")
     lines = list(lines_of(finding))
     assert "warning clock: it drifts" in lines[0]
-    assert lines[1:] == ["    Why.", "    → Do."]
+    assert lines[1:] == ["      Why.", "      → Do."]
     table: dict[str, Any] = as_table(finding)
     assert (table["page"], table["engine"]) == ("docs/doctor.md#clock", "chat")

@@ -55,6 +55,7 @@ def test_help_of_every_command_is_its_own(
     assert result.exit_code == 0, result.output
     assert re.match(rf"Usage: vllmd {words}( \[| [A-Z]|\n)", result.output), result.output
     assert "Options:" in result.output
+    assert result.output.isascii(), "click prints it in every locale as it is"
 
 
 def test_help_names_a_command_that_is_no_groups() -> None:
