@@ -109,10 +109,13 @@ def test_start_that_fails_after_a_run_that_served_in_the_same_file_is_judged_by_
         after = diagnose_output(killed + lines, failure.exit_code)
         if (alone.cause, alone.kind) != (after.cause, after.kind):
             differ[failure.name] = (alone.cause, after.cause)
-    assert differ == dict.fromkeys(BEFORE_A_WORD, ("cpu_unsupported", "crashed"))
+    assert differ == BEFORE_A_WORD
 
 
-BEFORE_A_WORD = {"illegal-instruction"}
+BEFORE_A_WORD = {
+    "illegal-instruction": ("cpu_unsupported", "crashed"),
+    "pub-mkl": ("broken_install", "broken_install"),
+}
 """Ends before vLLM printed a word: a file does not say that another run had begun."""
 TOLD_ANEW = {*traps.EARLIER, "opentelemetry-not-installed"}
 """Of a run before the last one; what the daemon before has read is not known."""

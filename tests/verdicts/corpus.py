@@ -21,6 +21,9 @@ from tests.verdicts.failures import (
     network,
     parallel,
     processes,
+    public_lines,
+    public_starts,
+    public_work,
     remote_stores,
     reported_gpus,
     reported_starts,
@@ -58,6 +61,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "stores": remote_stores.FAILURES,
     "model-parts": model_parts.FAILURES,
     "late": late_reports.FAILURES,
+    "public": (*public_starts.FAILURES, *public_work.FAILURES, *public_lines.FAILURES),
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

@@ -312,17 +312,34 @@ CAUSES = (
                 r"vllm/(?:config[/.]|envs\.py|engine/arg_utils\.py|entrypoints/openai/cli_args\.py)"
                 r"|pydantic/|:(?:create_engine_config|create_model_config|validate_parsed_serve_args)$",
                 r"^(?:\S*\.)?(?:ValueError|NotImplementedError|AssertionError|TypeError"
-                r"|ValidationError)\b",
+                r"|ValidationError|JSONDecodeError)\b",
                 "vllm/config, envs.py, engine/arg_utils.py: what they raise is about the settings",
                 raised=True,
             ),
             Frame(
                 r"vllm/(?:platforms|attention|v1/attention|v1/spec_decode|v1/executor"
-                r"|model_executor/layers|model_executor/kernels)/"
+                r"|model_executor/layers|model_executor/kernels|model_executor/model_loader)/"
                 r"|vllm/(?:model_executor/)?models/.*:__init__$"
                 r"|vllm/utils/argparse_utils\.py|vllm/(?:v1/)?worker/\w+\.py:__init__$",
                 r"^(?:\S*\.)?(?:ValueError|NotImplementedError)\b",
                 "vllm: what its parts refuse, they were told by the settings or by the model",
+                raised=True,
+            ),
+            Frame(
+                r"(?:^|/)vllm/",
+                r"^(?!.*LOGGING_LEVEL)(?:\S*\.)?(?:ValueError|NotImplementedError|AssertionError"
+                r"|TypeError|RuntimeError)\b.*(?:(?<![\w-])--[a-z][a-z0-9]+(?:-[a-z0-9]+)+"
+                r"|\bVLLM_[A-Z]\w{3,})",
+                "vllm: a flag or a variable that its message names",
+                raised=True,
+            ),
+            Frame(
+                r"(?:^|/)vllm/",
+                r"^(?!.*(?:install|upgrade|report|issue))(?:\S*\.)?(?:ValueError"
+                r"|NotImplementedError|AssertionError)\b.*(?:[Pp]lease|[Tt]ry|[Cc]onsider) (?:to )?"
+                r"(?:increas|decreas|reduc|lower|rais|enabl|disabl|specif|set|us|pass|provid|chang"
+                r"|adjust|remov)\w*",
+                "vllm: a message that asks for another setting",
                 raised=True,
             ),
         ),

@@ -214,10 +214,16 @@ class Cause:
             for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
         ]
         for where, says, raised in self._frames:
-            looked_at = places[-1:] if raised else places
+            looked_at = self._raised(places) if raised else places
             if says.search(sign.lines[0]) and any(map(where.search, looked_at)):
                 return sign.quote
         return None
+
+    @staticmethod
+    def _raised(places: Sequence[str]) -> Sequence[str]:
+        """Return where an exception was raised: who gave text to Python's json, not that itself."""
+        own = [place for place in places if "/json/" not in place]
+        return (own or places)[-1:]
 
     def hinted(self, reading: Reading) -> str | None:
         """Return the warning that makes this the reason of the cause that it refines, or None."""

@@ -29,11 +29,45 @@ def _denied(found: Found) -> Told:
 
 
 def _storage(found: Found) -> Told:
+    if re.search(r"could not be acquired|filelock", found.whole):
+        return Told(
+            f"End the process that has the lock{_of(found)} ('fuser' names it), or wait for it; a "
+            "lock that nobody has can be removed.",
+            "Another process has a lock that the engine waits for, and did not give it up in time.",
+        )
     if re.search(r"Errno 30|Read-only file system|os error 30", found.whole):
         return Told(
             f"Mount the file system{_of(found)} for writing, or set the folder to another one.",
             "The engine wants to write to a file system that is mounted for reading only.",
             Kind.CONFIGURATION,
+        )
+    return Told()
+
+
+def _limit(found: Found) -> Told:
+    if re.search(r"Errno 27\]|File (?:too large|size limit)", found.whole):
+        return Told(
+            f"Raise it (LimitFSIZE= of the unit; 'ulimit -f'), or take a file system{_of(found)} "
+            "that has files as large as the model's.",
+            "A file became larger than a limit of the host or of its file system allows.",
+        )
+    return Told()
+
+
+def _environment(found: Found) -> Told:
+    if "codec" in found.whole:
+        return Told(
+            "Set LANG=C.UTF-8 (or PYTHONUTF8=1) in the engine's env.",
+            "The engine's locale has only ASCII, and it reads or prints other characters.",
+        )
+    return Told()
+
+
+def _kind_of_path(found: Found) -> Told:
+    if re.search(r"Errno (?:20|21|36|40)\]|IsADirectory|NotADirectory", found.whole):
+        return Told(
+            explanation="A path that the engine was given leads to something else than a file: a "
+            "folder, a part of a file's name, a link to itself."
         )
     return Told()
 
@@ -97,6 +131,8 @@ CAUSES = (
             r"\[Errno 1\] Operation not permitted": "the kernel",
             r"not writable|is not writeable": "vllm, huggingface_hub",
             r"ZMQError: Permission denied": "pyzmq: a socket below VLLM_RPC_BASE_PATH",
+            r"cannot cache function .* no locator available": "numba/core/caching.py",
+            r"^Unable to open /dev/\S+ .*: Permission denied": "ROCm: libhsakmt",
         },
         unless=r"^shim of engine",
         told=_denied,
@@ -118,8 +154,27 @@ CAUSES = (
             r"\[Errno (?:6|19|70|103|108|110|111|112|113"
             r"|121)\] [^:]+: '/": "the kernel, of a mount",
             r"Transport endpoint is not connected|\[Errno 107\]|Remote I/O error": "FUSE, NFS",
+            r"\[Errno 37\]|No locks available|does not appear to support flock": (
+                "the kernel: ENOLCK (NFS); filelock/_unix.py"
+            ),
+            r"file lock '[^']*' could not be acquired": "filelock/_error.py",
         },
         told=_storage,
+    ),
+    Cause(
+        name="config_rejected",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.STATED,
+        starting=True,
+        explanation="The path of a socket that the engine makes is longer than the kernel allows.",
+        advice=(
+            "Set TMPDIR and VLLM_RPC_BASE_PATH in the engine's env to a short path, such as /tmp."
+        ),
+        signs={
+            r"ipc path .* is longer than \d+|AF_UNIX path too long": "pyzmq; Python",
+            r"^Unicode(?:En|De)codeError: 'ascii' codec": "Python, with LANG=C",
+        },
+        told=_environment,
     ),
     Cause(
         name="numa_refused",
@@ -148,6 +203,7 @@ CAUSES = (
         signs={
             r"getpwuid\(\): uid not found": "Python: pwd, of getpass.getuser up to 3.12",
             r"^OSError: No username set in the environment": "Python: getpass.py since 3.13",
+            r"^RuntimeError: Could not determine home directory": "Python: pathlib",
         },
     ),
     Cause(
@@ -161,11 +217,13 @@ CAUSES = (
         ),
         signs={
             r"\[Errno 24\]|Too many open files": "the kernel: EMFILE",
+            r"\[Errno 27\]|File too large|File size limit exceeded": "the kernel: EFBIG",
             r"can't start new thread|Resource temporarily unavailable|pthread_create failed": (
                 "Python; OpenBLAS"
             ),
         },
         unless=r"zmq\.error\.Again",
+        told=_limit,
     ),
     Cause(
         name="limit_reached",
@@ -228,7 +286,13 @@ CAUSES = (
         advice="Correct the path that the evidence names; it has to be readable for the "
         "engine's user.",
         starting=True,
-        signs={r"FileNotFoundError: |\[Errno 2\] No such file": "Python"},
+        signs={
+            r"FileNotFoundError: |\[Errno 2\] No such file": "Python",
+            r"(?:IsA|NotA)DirectoryError|\[Errno (?:20|21|36|40)\]": (
+                "the kernel: ENOTDIR, EISDIR, ENAMETOOLONG, ELOOP"
+            ),
+        },
+        told=_kind_of_path,
         unless=rf"{_CACHES}|\.incomplete\b|/\.locks/|/psm_|\bmodel\.safetensors",
     ),
 )

@@ -25,6 +25,12 @@ _CAPTURE = r"stream is capturing|during capture\b|capturing blocking stream|capt
 def _capability(found: Found) -> Told:
     if re.search(r"[Bb]float16 is only supported", found.whole):
         return Told('Set dtype = "half": this GPU computes in float16, not in bfloat16.')
+    kernel = re.search(r"\"\w+\" not implemented for '(\w+)'", found.whole)
+    if kernel:
+        return Told(
+            f"Take another dtype or quantization than {kernel[1]}.",
+            "A kernel that the model needs is not there for numbers of its type.",
+        )
     method = re.search(
         r"quantization method (\S+) is not supported for the current GPU", found.whole
     )
@@ -111,7 +117,8 @@ CAUSES = (
             r"could not select device driver|nvidia-container-cli: (?!init\w* error: nvml)": (
                 "docker: daemon/devices.go; NVIDIA's container toolkit"
             ),
-            r"No supported GPU|No GPUs? (?:found|available|detected)": "vllm/platforms",
+            r"No supported GPU|No (?:\w+ )?(?:GPU|device|accelerator)s? (?:(?:are|is|were|was) )?"
+            r"(?:found|available|detected)": "vllm/platforms; torch: xpu/__init__.py",
             r"NVMLError_(?:Unknown|InvalidArgument|NoPermission|NotFound)|NVML: Unknown Error": (
                 "pynvml, of a GPU that is not given to the container"
             ),
@@ -128,7 +135,10 @@ CAUSES = (
             "container it needs NVIDIA's runtime (docker: --gpus all)."
         ),
         starting=True,
-        signs={r"Unexpected error from cudaGetDeviceCount": "torch: c10/cuda/CUDAFunctions.cpp"},
+        signs={
+            r"Unexpected error from (?:cuda|hip)GetDevice": "torch: c10/cuda/CUDAFunctions.cpp",
+            r"^(?:\S*\.)?NVMLError_\w+|^(?:\S*\.)?AmdSmi\w*Exception\b": "pynvml; amdsmi",
+        },
         frames=(
             Frame(
                 r"torch/cuda/__init__\.py:",
@@ -209,6 +219,9 @@ CAUSES = (
             r"No supported CUDA architectures found": "flashinfer/compilation_context.py",
             r"CUDA error: operation not supported|cudaErrorNotSupported": "CUDA",
             r"Failed to run cutlass|cutlass cannot \w+": "flashinfer; vllm: csrc/quantization",
+            r"(?i:not supported|unsupported|only supported|requires?)\b.*"
+            r"\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b": "vllm, aiter, flashinfer",
+            r"\"\w+\" not implemented for '\w+'": "torch: aten/src/ATen/Dispatch.h",
             r"limit is not supported on this architecture": "CUDA: cudaErrorUnsupportedLimit",
             r"too many resources requested for launch": "CUDA: cudaErrorLaunchOutOfResources",
         },

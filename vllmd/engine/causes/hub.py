@@ -139,6 +139,24 @@ CAUSES = (
                 "requests, httpx, urllib3"
             ),
             r"Failed to (?:download|fetch) https?://": "flashinfer/jit/cubin_loader.py",
+            r"HfHubHTTPError: (?!40[13])\d{3}\b": "huggingface_hub/errors.py",
+        },
+    ),
+    Cause(
+        name="config_rejected",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.HOST,
+        starting=True,
+        explanation="The address of a proxy or of the model hub is none that can be used.",
+        advice=(
+            "Correct HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or HF_ENDPOINT in the engine's env; for a "
+            "SOCKS proxy install 'requests[socks]' and 'httpx[socks]'."
+        ),
+        signs={
+            r"^requests\.exceptions\.(?:(?:Invalid|Missing)Schema|Invalid(?:Proxy)?URL)\b": (
+                "requests/exceptions.py"
+            ),
+            r"^httpx\.(?:UnsupportedProtocol|InvalidURL)\b": "httpx/_exceptions.py",
         },
     ),
     Cause(

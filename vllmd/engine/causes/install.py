@@ -5,6 +5,28 @@ import re
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 from vllmd.engine.causes.memory import COMPILER_KILLED
 
+_COMPILERS = {
+    "Unsupported gpu architecture": Told(
+        "Install a newer CUDA toolkit, and set CUDA_HOME in the engine's env to it.",
+        "CUDA's compiler (nvcc) here is older than this GPU.",
+    ),
+    "unsupported GNU version": Told(
+        "Install a g++ that the evidence names, or a newer CUDA toolkit (CUDA_HOME).",
+        "CUDA's compiler (nvcc) here does not work with the C++ compiler beside it.",
+    ),
+    "nvcc fatal": Told(
+        "Install a newer CUDA toolkit, and set CUDA_HOME in the engine's env to it.",
+        "CUDA's compiler (nvcc) here does not do what FlashInfer or torch asks of it.",
+    ),
+    "NVRTC": Told(
+        "Install what vLLM asks for, in its versions ('vllmd engine install'), or a newer CUDA "
+        "toolkit (CUDA_HOME).",
+        "CUDA's compiler for kernels at run time (NVRTC) could not compile one.",
+    ),
+    "nvcc": Told("Install CUDA's compiler (nvcc), and set CUDA_HOME in the engine's env to it."),
+}
+"""What is told of a compiler, by words of its message: the first that it has."""
+
 
 def _compiler(found: Found) -> Told:
     header = re.search(r"fatal error: (\S+\.h)\b", found.whole)
@@ -12,19 +34,7 @@ def _compiler(found: Found) -> Told:
         return Told("Install Python's headers (Debian: python3-dev), of the engine's Python.")
     if header:
         return Told(f"Install the package that has {header[1]}.")
-    if "Unsupported gpu architecture" in found.whole:
-        return Told(
-            "Install a newer CUDA toolkit, and set CUDA_HOME in the engine's env to it.",
-            "CUDA's compiler (nvcc) here is older than this GPU.",
-        )
-    if "unsupported GNU version" in found.whole:
-        return Told(
-            "Install a g++ that the evidence names, or a newer CUDA toolkit (CUDA_HOME).",
-            "CUDA's compiler (nvcc) here does not work with the C++ compiler beside it.",
-        )
-    if "nvcc" in found.whole:
-        return Told("Install CUDA's compiler (nvcc), and set CUDA_HOME in the engine's env to it.")
-    return Told()
+    return next((told for words, told in _COMPILERS.items() if words in found.whole), Told())
 
 
 def _library(found: Found) -> Told:
@@ -60,7 +70,12 @@ CAUSES = (
             r"PackageNotFoundError|DistributionNotFound"
             r"|VersionConflict": "Python: importlib.metadata",
             r"Descriptors cannot be created directly": "google/protobuf/descriptor.py",
-            r"Torch not compiled with CUDA enabled": "torch/cuda/__init__.py",
+            r"Torch not compiled with|is not linked with support for|have NCCL built in": (
+                "torch: cuda/__init__.py, distributed/distributed_c10d.py"
+            ),
+            r"invalid ELF header|wrong ELF class|cannot allocate memory in static TLS block"
+            r"|\.so[\w.]*: (?:file too short|cannot enable executable stack)": "the loader",
+            r"^Intel MKL FATAL ERROR": "MKL",
             r"Could not run '\S+' with arguments from the '\w+' backend": "torch/_ops.py",
             r"Failed to import Ray|Ray is not installed": "vllm/v1/executor/ray_utils.py since 0.4",
             r"numpy\.dtype size changed|A module that was compiled using NumPy 1": "numpy",
@@ -120,7 +135,25 @@ CAUSES = (
         starting=True,
         explanation="A package of this vLLM is not of the version that another one was made for.",
         advice="Install vLLM anew into an environment of its own ('vllmd engine install').",
-        signs={r"^AttributeError: module '[\w.]+' has no attribute": "Python"},
+        signs={
+            r"^AttributeError: module '[\w.]+' has no attribute": "Python",
+            r"^(?:SyntaxError|IndentationError|TabError)\b|marshal data too short"
+            r"|bad magic number in": "Python, of a file of a package",
+            r"^(?:\S*\.)?(?:RuntimeError|ValueError|AssertionError)\b.*(?:(?:[Pp]lease|[Ee]nsure"
+            r"|[Mm]ake sure|[Tt]ry|[Rr]un)\b.*\binstall(?:ed|ing)?\b|pip3? install )": (
+                "vllm and others, of a package that is not there"
+            ),
+        },
+        unless=r"(?:CUDA|HIP|NCCL)\b.*\b[Ee]rror|\b(?:cuda|hip)[A-Z]\w+|NVML|Errno|out of memory",
+        frames=(
+            Frame(
+                r"(?:site|dist)-packages/(?!vllm/entrypoints/)\S*:<module>$",
+                r"^(?:\S*\.)?(?:AttributeError|TypeError|NameError|OSError|RuntimeError|ValueError"
+                r"|KeyError|AssertionError)\b",
+                "Python, while a module was imported",
+            ),
+        ),
+        told=_library,
     ),
     Cause(
         name="compiler_missing",
@@ -155,6 +188,9 @@ CAUSES = (
             r"libcuda\.so cannot found": "triton/backends/nvidia/driver.py",
             r"NVCC compiler not found|[Cc]annot find NVCC": "deep_gemm: csrc/jit/compiler.hpp",
             r"CppCompileError|C\+\+ compile error": "torch/_inductor/exc.py",
+            r"NVRTC (?:compilation failed|error)|NVRTC_ERROR_COMPILATION": (
+                "deep_gemm: csrc/jit/compiler.hpp; torch: aten/src/ATen/cuda"
+            ),
         },
         unless=rf"No space left|Permission denied|{COMPILER_KILLED}",
         told=_compiler,

@@ -219,6 +219,9 @@ CAUSES = (
             r"|mmap) .*shared memory": (
                 "torch: torch/utils/data/_utils/signal_handling.py, aten/src/ATen/MapAllocator.cpp"
             ),
+            r"Insufficient space in .* --ipc=host": (
+                "vllm/distributed/device_communicators/shm_broadcast.py since 0.30"
+            ),
             r"failed to extend /dev/shm|Error while creating shared memory segment": (
                 "NCCL: src/misc/shmutils.cc"
             ),

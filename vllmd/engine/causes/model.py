@@ -61,6 +61,7 @@ CAUSES = (
             r"Tokenizer class \S+ does not exist or is not currently imported": (
                 "transformers/models/auto/tokenization_auto.py"
             ),
+            r"StrictDataclass\w*Error": "huggingface_hub/dataclasses.py, of config.json",
             r"`?rope_scaling`? must (?:be a dictionary|have)": "transformers, older than the model",
         },
         frames=(
@@ -68,6 +69,19 @@ CAUSES = (
                 r"transformers/models/auto/configuration_auto\.py",
                 r"^KeyError\b",
                 "transformers/models/auto/configuration_auto.py",
+            ),
+            Frame(
+                r"transformers/(?:modeling_rope_utils|configuration_utils"
+                r"|models/\w+/configuration_\w+)\.py",
+                r"^(?:KeyError|ValueError|TypeError)\b",
+                "transformers, of what the model's config.json has",
+                raised=True,
+            ),
+            Frame(
+                r"transformers_modules/",
+                r"^(?:KeyError|ValueError|TypeError|AttributeError|NameError)\b",
+                "the model's own code, made for another Transformers",
+                raised=True,
             ),
         ),
         told=_architecture,
@@ -116,6 +130,12 @@ CAUSES = (
                 r"^(?:json\.decoder\.JSONDecodeError|EOFError|UnicodeDecodeError|zipfile\.BadZipFile"
                 r"|(?:_?pickle\.)?UnpicklingError)",
                 "Python, of a file of the model",
+            ),
+            Frame(
+                r"transformers/convert_slow_tokenizer\.py|sentencepiece/__init__\.py",
+                r"^(?:ValueError|OSError|RuntimeError|KeyError)\b",
+                "transformers, sentencepiece: of the tokenizer's files",
+                raised=True,
             ),
         ),
         told=_file,

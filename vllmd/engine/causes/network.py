@@ -227,6 +227,13 @@ CAUSES = (
             r"gai error|getaddrinfo failed": "torch: socket.cpp",
             r"server socket has failed to (?:bind|listen).*EADDRNOTAVAIL": "torch: socket.cpp",
         },
+        frames=(
+            Frame(
+                r"vllm/(?:utils/network_utils|distributed/|v1/engine/|config/parallel)",
+                r"^(?:socket\.)?gaierror\b",
+                "Python: socket, of an address that the engine was given",
+            ),
+        ),
         unless=r"EADDRINUSE|127\.0\.0\.1",
         told=_peer,
     ),
@@ -247,6 +254,8 @@ CAUSES = (
             r"c10d key-value store .*got error": "torch: ProcessGroupNCCL.cpp",
             r"Unexpected \w+ message for": "vllm/v1/engine/utils.py since 0.9",
             r"NodeDiedError|The node .* has been marked dead": "Ray",
+            r"^ray\.exceptions\.(?:RayChannelError|RaySystemError|ActorUnavailableError"
+            r"|ObjectLostError|OwnerDiedError|LocalRayletDiedError)\b": "ray/exceptions.py",
         },
         told=_peer,
     ),
@@ -294,6 +303,12 @@ CAUSES = (
                 r"kv_transfer/kv_connector/",
                 r"^(?:zmq\.error\.Again|TimeoutError|ConnectionRefusedError)\b",
                 "vllm/distributed/kv_transfer/kv_connector: the other engine does not answer",
+            ),
+            Frame(
+                r"/(?:lmcache|mooncake|nixl|mori)/",
+                r"^(?:\S*\.)?\w*(?:Error|Exception)\b",
+                "lmcache, mooncake, nixl, mori",
+                raised=True,
             ),
         ),
         unless=r"^KeyError|^AssertionError",

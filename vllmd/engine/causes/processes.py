@@ -42,6 +42,16 @@ def _crashed(found: Found) -> Told:
     return Told()
 
 
+def _bug(found: Found) -> Told:
+    if found.reading.ready:
+        return Told()
+    return Told(
+        "Install another version ('vllmd engine install'), or leave out the feature that the "
+        "traceback names; vLLM's issues may have it.",
+        "A mistake in the code of vLLM, or of a package that does not fit it, ended the start.",
+    )
+
+
 CAUSES = (
     Cause(
         name="stalled",
@@ -79,6 +89,7 @@ CAUSES = (
             r"RPC call to .* timed out": "vllm/v1/executor/multiproc_executor.py since 0.8",
             r"Timed out waiting for engine core processe"
             r"s": "vllm/v1/engine/core_client.py since 0.12",
+            r"RayChannelTimeoutError|ray\.exceptions\.GetTimeoutError": "ray/exceptions.py",
         },
         told=_late,
     ),
@@ -89,6 +100,7 @@ CAUSES = (
         explanation=(
             "The engine's program is not there, or cannot be run by the user of the service."
         ),
+        after_serving="Its words are of a start: what served before them was another run.",
         advice=(
             "Install vLLM ('vllmd engine install'), or set executable to its path; 'vllmd check' "
             "shows the whole command."
@@ -104,9 +116,25 @@ CAUSES = (
         },
     ),
     Cause(
+        name="program_missing",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.END,
+        explanation="A program of the engine's command is not there, or cannot be executed.",
+        after_serving="Its words are of a start: what served before them was another run.",
+        advice=(
+            "Correct the command, or install what the evidence names; 'vllmd check' shows the "
+            "whole command."
+        ),
+        signs={
+            r"^(?:\S*/)?env: .*: No such file or directory$|: bad interpreter: "
+            r"|cannot execute(?: binary file)?: ": "the shell, env",
+        },
+    ),
+    Cause(
         name="engine_bug",
         kind=Kind.TRANSIENT,
         rank=Rank.END,
+        told=_bug,
         explanation="An exception that vLLM does not handle ended the engine while it served.",
         advice=(
             "If it comes again, look for it in vLLM's issues, and try another version, or without "

@@ -3,6 +3,7 @@
 Pure: no I/O.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -148,14 +149,25 @@ def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
     return next((cause for cause in ends if facts.label in cause.labels), None)
 
 
+_OF_OTHERS = re.compile(r"^(?:ray|grpc|redis|requests|urllib3|httpx|httpcore|aiohttp)\.")
+"""Exceptions of what talks to others: that something went wrong there is no bug."""
+_MISTAKE = re.compile(
+    r"^NameError: name '|^UnboundLocalError: |^AttributeError: '\w+' object has no attribute"
+    r"|^TypeError: .*(?:unexpected keyword argument|required (?:positional|keyword-only) argument"
+    r"|positional arguments? but \d+ (?:was|were) given)"
+)
+"""Exceptions by which Python tells of a mistake in the code itself, whatever it was given."""
+
+
 def _bug(causes: Sequence[Cause], facts: Facts, root: Sign) -> Diagnosis | None:
-    """Name an exception of vLLM's own that ended an engine that served."""
-    reading = facts.reading
+    """Name an exception of vLLM's own that ended an engine that served, or of its code a start."""
+    reading, thrown = facts.reading, root.thrown
     bug = next((cause for cause in causes if cause.name == BUG), None)
-    if bug is None or not reading.ready:
+    if bug is None or thrown is None or _OF_OTHERS.match(root.lines[0]):
         return None
-    if root.thrown is not None and is_of_a_start(root.thrown):
-        return None
+    if not reading.ready or is_of_a_start(thrown):
+        in_code = thrown.has_traceback and _MISTAKE.match(root.lines[0])
+        return bug.diagnosis(facts, Found(root.quote, root, reading)) if in_code else None
     return bug.diagnosis(facts, Found(root.quote, root, reading))
 
 

@@ -60,7 +60,7 @@ _RAW = re.compile(
     r"|executable file not found|^shim of engine |: not found$|died unexpectedly|OOMKilled"
     r"|Out of memory: Killed|symbol lookup error|error while loading shared libraries"
     r"|panicked at|process has finished its bootstrapping|^Failed: "
-    r"|Error response from daemon: |^nvidia-container-cli: "
+    r"|Error response from daemon: |^nvidia-container-cli: |FATAL ERROR: "
     r"|No such file or directory$|Permission denied$|No space left on device|^Error: |^fatal: "
     r"|A worker died or was killed|HSA_STATUS_ERROR|Memory access fault by GPU"
     r"|double free or corruption|free\(\): invalid|malloc\(\): "

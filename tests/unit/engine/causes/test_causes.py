@@ -50,7 +50,6 @@ NO_REASON_TO_HOLD = {
             "user_unknown",
             "main_guard_missing",
             "fork_cuda",
-            "program_missing",
             "cpu_unsupported",
         ),
         GIVEN,
