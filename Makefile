@@ -138,7 +138,7 @@ generate: $(VENV)/installed ## renew what is made of the code: etc/vllmd.toml, d
 	PYTHONPATH=. $(BIN)/python tools/copyright.py
 
 # not a part of `make test`: they are committed, and differ in their figures each time
-pictures: $(VENV)/developed browser ## renew docs/pictures by running what they show; NAMES='why page' these alone
+pictures: $(VENV)/developed browser system ## renew docs/pictures by running what they show; NAMES='why page' these alone
 	PYTHONPATH=. $(BIN)/python -m tools.pictures $(NAMES)
 
 reliability: integration engine ## renew docs/reliability.md from what these tests find

@@ -1,12 +1,12 @@
 """Dashboards against Grafana's own types: TypeScript is asked whether the JSON is one of them."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.helpers.npm import installed, with_our_node
 
 SOURCE = Path(__file__).parents[1] / "grafana_schema"
 RELEASES = ("grafana-10", "grafana-11", "grafana-12", "grafana-13")
@@ -28,25 +28,9 @@ type Few<T> = { [K in keyof T]?: T[K] extends object | undefined ? Few<T[K]> : T
 """
 
 
-def installed() -> Path:
-    """Return the folder with Grafana's types; they are fetched once, by npm, by their hashes."""
-    cache = Path(os.environ.get("VLLMD_CACHE") or Path.home() / ".cache" / "vllmd")
-    folder = cache / "grafana-schema"
-    done = folder / "node_modules" / ".package-lock.json"
-    lock = folder / "package-lock.json"
-    if done.exists() and lock.read_bytes() == (SOURCE / "package-lock.json").read_bytes():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(SOURCE, folder)
-    npm = Path(sys.executable).with_name("npm")
-    command = [str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=_env())
-    return folder
-
-
 def complaints(dashboards: dict[str, Any], release: str, work: Path) -> str:
     """Return what TypeScript says of them; nothing if all is as that release has it."""
-    folder = installed()
+    folder = installed(SOURCE)
     modules = folder / "node_modules"
     file = work / f"{release}.ts"
     file.write_text("\n".join(_program(dashboards, modules / release)))
@@ -74,14 +58,9 @@ def complaints(dashboards: dict[str, Any], release: str, work: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env=_env(),
+        env=with_our_node(),
     )
     return done.stdout + done.stderr
-
-
-def _env() -> dict[str, str]:
-    """Return the environment with our node first."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def _index(package: Path) -> str:
@@ -129,7 +108,7 @@ def _program(dashboards: dict[str, Any], package: Path) -> list[str]:
 
 def _typed(made: dict[str, Any]) -> dict[str, Any]:
     """Return a dashboard without what a data source adds to an annotation: no type knows that."""
-    own = {"expr", "step", "titleFormat", "textFormat"}
+    own = {"expr", "step", "titleFormat", "textFormat", "useValueForTime"}
     marks = [
         {key: value for key, value in each.items() if key not in own}
         for each in made["annotations"]["list"]

@@ -1,5 +1,6 @@
 """The dependency rule: one small package for every Debian means pure or abi3 wheels only."""
 
+import json
 import re
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +10,11 @@ import pytest
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 LOCKS = sorted(REQUIREMENTS.glob("*.txt")) + sorted(
     (Path(__file__).parents[2] / "vllmd/engine/locks").glob("*.txt")
+)
+NPM_LOCKS = sorted(
+    path
+    for folder in ("tests", "tools")
+    for path in (Path(__file__).parents[2] / folder).glob("*/package-lock.json")
 )
 
 
@@ -43,3 +49,12 @@ def test_locks_have_hashes_and_no_address(path: Path) -> None:
             assert "--hash=sha256:" in entry, entry.split("\n")[0]
     assert "://" not in text
     assert "--index-url" not in text
+
+
+@pytest.mark.parametrize("path", NPM_LOCKS, ids=lambda p: p.parent.name)
+def test_locks_of_npm_have_hashes_and_no_address(path: Path) -> None:
+    found = json.loads(path.read_text())["packages"]
+    assert len(found) > 1
+    for name, package in found.items():
+        assert not name or package["integrity"].startswith("sha512-"), name
+    assert "://" not in path.read_text()

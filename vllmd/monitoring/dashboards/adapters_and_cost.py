@@ -195,4 +195,5 @@ def build() -> dict[str, Any]:
         "vllmd: adapters, cost, caching",
         "Which adapters serve and who uses them, what tokens cost, whether caches are used.",
         [ADAPTERS, COST, CACHING],
+        span="24h",
     )

@@ -16,6 +16,7 @@ def dashboard(
     help: str,
     rows: Sequence[PanelRow],
     variables: Sequence[str] = ("engine",),
+    span: str = "1h",
 ) -> dict[str, Any]:
     """Return a dashboard; besides the data source, job and host it has the variables named."""
     return {
@@ -27,7 +28,7 @@ def dashboard(
         "editable": True,
         "graphTooltip": 1,
         "refresh": "30s",
-        "time": {"from": "now-6h", "to": "now"},
+        "time": {"from": f"now-{span}", "to": "now"},
         "timezone": "browser",
         "templating": {"list": [_DATASOURCE, *map(_variable, ("job", "instance", *variables))]},
         "annotations": {"list": [_restarts(variables), _xids()]},
@@ -76,7 +77,10 @@ def _variable(name: str) -> dict[str, Any]:
     }
 
 
-def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> dict[str, Any]:
+def _annotation(
+    name: str, colour: str, expr: str, title: str, text: str, *, at_value: bool = False
+) -> dict[str, Any]:
+    """Return marks where a query is above 0, or at the times in ms that are its values."""
     return {
         "name": name,
         "enable": True,
@@ -86,6 +90,7 @@ def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> dic
         "titleFormat": title,
         "textFormat": text,
         "step": "60s",
+        **({"useValueForTime": True} if at_value else {}),
     }
 
 
@@ -106,9 +111,11 @@ def _xids() -> dict[str, Any]:
     return _annotation(
         "Xids",
         "orange",
-        'changes(vllmd_gpu_xid_last_timestamp_seconds{instance=~"$instance"}[1m]) > 0',
+        # a series begins with its first Xid: nothing would be seen to change
+        '1000 * vllmd_gpu_xid_last_timestamp_seconds{instance=~"$instance"}',
         "Xid {{xid}} on GPU {{gpu}} of {{instance}}",
         "It asks for: {{action}}",
+        at_value=True,
     )
 
 

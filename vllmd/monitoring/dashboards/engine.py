@@ -242,6 +242,7 @@ STARTS = PanelRow(
                 )
             ],
             "table",
+            left_out=["job"],
         ),
         Panel(
             "Memory of the engine's processes",

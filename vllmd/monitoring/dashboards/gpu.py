@@ -3,6 +3,7 @@
 from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
+from vllmd.monitoring.dashboards.owners import memory_by_owner
 from vllmd.monitoring.dashboards.panels import (
     ENGINES,
     GPU_NAME,
@@ -24,19 +25,12 @@ YES_NO = {"0": ("no", "green"), "1": ("yes", "red")}
 MEMORY = PanelRow(
     "Memory: whose is it, and would an engine fit again?",
     [
-        Panel(
-            "VRAM, by whose it is",
+        memory_by_owner(
             "All owners add up to the GPU. Orphan: a dead engine's, vllmd gpu reap ends it.",
-            "bytes",
-            [
-                Query(
-                    "sum by (instance, gpu, owner, vllmd_engine) "
-                    f"(vllmd_gpu_memory_by_owner_bytes{{{GPUS}}})",
-                    f"{GPU_NAME} {{{{owner}}}} {{{{vllmd_engine}}}}",
-                )
-            ],
+            "instance, gpu, owner, vllmd_engine",
+            GPUS,
+            f"{GPU_NAME} {{{{vllmd_engine}}}} ",
             width=16,
-            stacked=True,
         ),
         Panel(
             "What a start of the engine needs",
@@ -74,6 +68,7 @@ MEMORY = PanelRow(
                     "{{instance}} {{vllmd_engine}} GPU {{gpu}}, held by {{holder}}",
                 )
             ],
+            nothing="no engine waits for memory",
         ),
         Panel(
             "Growth beyond the largest batch",
@@ -171,6 +166,7 @@ HEALTH = PanelRow(
                 )
             ],
             "table",
+            left_out=["job", "uuid"],
         ),
         Panel(
             "ECC errors",
@@ -213,11 +209,12 @@ LOAD = PanelRow(
         ),
         Panel(
             "Why the clocks are not at their highest",
-            "gpu_idle and sw_power_cap are normal.",
+            "Reasons that hold now; gpu_idle and sw_power_cap are normal.",
             "short",
-            [Query(f"vllmd_gpu_clock_event_active{{{GPUS}}}", f"{GPU_NAME} {{{{reason}}}}")],
+            [Query(f"vllmd_gpu_clock_event_active{{{GPUS}}} > 0", f"{GPU_NAME} {{{{reason}}}}")],
             "state-timeline",
-            words={"0": ("no", "text"), "1": ("yes", "orange")},
+            words={"1": ("yes", "orange")},
+            nothing="nothing holds them back",
         ),
         Panel(
             "At work",

@@ -211,7 +211,7 @@ COSTS = PanelRow(
                     f"{HOST} reader of GPUs",
                 ),
             ],
-            decimals=4,
+            decimals=2,
         ),
         Panel(
             "Resident memory",
@@ -239,6 +239,7 @@ COSTS = PanelRow(
                 )
             ],
             "table",
+            left_out=["Value"],
         ),
         Panel(
             "Open files",

@@ -3,7 +3,9 @@
 from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
+from vllmd.monitoring.dashboards.owners import memory_by_owner
 from vllmd.monitoring.dashboards.panels import (
+    ENGINE_GPU_NAME,
     ENGINES,
     GPU_NAME,
     HOSTS,
@@ -64,7 +66,7 @@ NOW = PanelRow(
             "Restarts in a day",
             "Unexpected restarts. vllmd events has the causes.",
             f"round(sum(increase(vllmd_engine_restarts_total{{{ENGINES}}}[1d])))",
-            NO_IS_GOOD,
+            ((1, "orange"), (4, "red")),
         ),
         states(width=14),
         Panel(
@@ -80,6 +82,9 @@ NOW = PanelRow(
             ],
             "table",
             10,
+            left_out=["Value"],
+            first="severity",
+            column_colours={"severity": {"critical": "red", "warning": "orange"}},
         ),
     ],
 )
@@ -87,23 +92,23 @@ NOW = PanelRow(
 PRESSURE = PanelRow(
     "Pressure: what will not serve soon?",
     [
-        Panel(
-            "VRAM, by whose it is",
+        memory_by_owner(
             "Of all GPUs. Orphans are a page, foreign memory is a question; 90 % is normal.",
-            "bytes",
-            [
-                Query(
-                    f"sum by (owner) (vllmd_gpu_memory_by_owner_bytes{{{HOSTS}}})",
-                    "{{owner}}",
-                )
-            ],
-            stacked=True,
+            "owner",
+            HOSTS,
+            "",
+            width=8,
         ),
         Panel(
             "Would it start again? Room to spare",
             "Below zero an engine serves, and would not come back after an end.",
             "bytes",
-            [Query(f"bottomk(20, vllmd_gpu_memory_restart_margin_bytes{{{ENGINES}}})", GPU_NAME)],
+            [
+                Query(
+                    f"bottomk(20, vllmd_gpu_memory_restart_margin_bytes{{{ENGINES}}})",
+                    ENGINE_GPU_NAME,
+                )
+            ],
             minimum=None,
             steps=((0, "red"), (1, "green")),
         ),

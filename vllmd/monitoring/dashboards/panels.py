@@ -17,6 +17,10 @@ RATE = "[$__rate_interval]"
 NAME = "{{instance}} {{vllmd_engine}}"
 """How a series of an engine is called."""
 GPU_NAME = "{{instance}} GPU {{gpu}}"
+ENGINE_GPU_NAME = "{{instance}} {{vllmd_engine}} GPU {{gpu}}"
+
+SOFT_MAXIMA = {"percentunit": 0.05, "short": 1, "reqps": 1}
+"""So far an axis goes at least, by unit: one of zeros ended at 10000 %."""
 
 HOSTS = 'instance=~"$instance"'
 ENGINES = 'instance=~"$instance",vllmd_engine=~"$engine"'
@@ -36,6 +40,7 @@ class Query:
     legend: str
     instant: bool = False
     heatmap: bool = False
+    colour: str | None = None
 
 
 @attrs.frozen
@@ -56,6 +61,14 @@ class Panel:
     steps: Steps = ()
     words: Mapping[str, tuple[str, str]] = attrs.field(factory=dict)
     """What values mean: a text and a colour."""
+    nothing: str | None = None
+    """What is said in place of "No data" where that is normal."""
+    left_out: Sequence[str] = ()
+    """Columns of a table that say nothing."""
+    first: str | None = None
+    """The column by which a table is sorted."""
+    column_colours: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    """Which colour a value has, by column of a table."""
 
     def to_json(self, number: int, x: int, y: int) -> dict[str, Any]:
         """Return the panel at a place of the grid."""
@@ -66,11 +79,37 @@ class Panel:
             "description": self.help,
             "datasource": SOURCE,
             "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
-            "fieldConfig": {"defaults": self._defaults(), "overrides": []},
+            "fieldConfig": {"defaults": self._defaults(), "overrides": self._overrides()},
             "options": _OPTIONS[self.kind],
             "targets": [_target(i, query, self.kind) for i, query in enumerate(self.queries)],
-            **({"transformations": _TABLE} if self.kind == "table" else {}),
+            **({"transformations": self._transformations()} if self.kind == "table" else {}),
         }
+
+    def _overrides(self) -> list[dict[str, Any]]:
+        series = [
+            _override(
+                "byFrameRefID", _letter(i), ("color", {"mode": "fixed", "fixedColor": query.colour})
+            )
+            for i, query in enumerate(self.queries)
+            if query.colour
+        ]
+        columns = [
+            _override(
+                "byName",
+                name,
+                ("mappings", [_mapping({value: {"color": c} for value, c in values.items()})]),
+                ("custom.cellOptions", {"type": "color-text"}),
+            )
+            for name, values in self.column_colours.items()
+        ]
+        return [*series, *columns]
+
+    def _transformations(self) -> list[dict[str, Any]]:
+        hidden = dict.fromkeys(("Time", "__name__", *self.left_out), True)
+        found: list[dict[str, Any]] = [{"id": "organize", "options": {"excludeByName": hidden}}]
+        if self.first:
+            found.append({"id": "sortBy", "options": {"sort": [{"field": self.first}]}})
+        return found
 
     def _defaults(self) -> dict[str, Any]:
         colours: list[dict[str, Any]] = [{"color": "green", "value": None}]
@@ -86,15 +125,13 @@ class Panel:
             ("decimals", self.decimals),
             ("min", self.minimum),
             ("max", self.maximum),
+            ("noValue", self.nothing),
         ):
             if value is not None:
                 defaults[name] = value
         if self.words:
-            options = {
-                value: {"text": text, "color": colour, "index": i}
-                for i, (value, (text, colour)) in enumerate(self.words.items())
-            }
-            defaults["mappings"] = [{"type": "value", "options": options}]
+            shown = {v: {"text": text, "color": c} for v, (text, c) in self.words.items()}
+            defaults["mappings"] = [_mapping(shown)]
         if self.kind == "timeseries":
             defaults["custom"] = {
                 "fillOpacity": 40 if self.stacked else 8,
@@ -102,14 +139,32 @@ class Panel:
                 "stacking": {"group": "A", "mode": "normal" if self.stacked else "none"},
                 "thresholdsStyle": {"mode": "line" if self.steps else "off"},
             }
+            if self.minimum == 0 and self.maximum is None and self.unit in SOFT_MAXIMA:
+                defaults["custom"]["axisSoftMax"] = SOFT_MAXIMA[self.unit]
         if self.kind in ("stat", "state-timeline"):
             defaults["color"] = {"mode": "thresholds"}
         return defaults
 
 
+def _override(matcher: str, of: str, *properties: tuple[str, Any]) -> dict[str, Any]:
+    return {
+        "matcher": {"id": matcher, "options": of},
+        "properties": [{"id": name, "value": value} for name, value in properties],
+    }
+
+
+def _mapping(shown: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    options = {value: {**look, "index": i} for i, (value, look) in enumerate(shown.items())}
+    return {"type": "value", "options": options}
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
+
+
 def _target(index: int, query: Query, kind: str) -> dict[str, Any]:
     target = {
-        "refId": chr(ord("A") + index),
+        "refId": _letter(index),
         "datasource": SOURCE,
         "expr": query.expr,
         "legendFormat": query.legend,
@@ -167,7 +222,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         },
     },
 }
-_TABLE = [{"id": "organize", "options": {"excludeByName": {"Time": True, "__name__": True}}}]
 
 
 @attrs.frozen

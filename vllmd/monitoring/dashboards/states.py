@@ -5,7 +5,7 @@ from vllmd.monitoring.dashboards.panels import ENGINES, NAME, Panel, Query
 STATES = {
     "ready": "green",
     "sleeping": "blue",
-    "starting": "light-blue",
+    "starting": "super-light-blue",
     "loading": "light-blue",
     "draining": "yellow",
     "stopping": "yellow",

@@ -33,6 +33,8 @@ def test_restarts_are_marked_with_their_cause(made: dict[str, Any]) -> None:
     restarts, xids = made["annotations"]["list"]
     assert "{{cause}}" in restarts["titleFormat"]
     assert "{{xid}}" in xids["titleFormat"]
+    assert xids["useValueForTime"]
+    assert xids["expr"].startswith("1000 * "), "in milliseconds"
 
 
 def test_identifiers_are_unique_and_short() -> None:

@@ -77,6 +77,29 @@ def test_lines_are_as_high_as_their_highest_panel() -> None:
     assert placed["S"]["y"] == 13
 
 
+def test_axis_of_zeros_ends_where_a_person_expects_it() -> None:
+    shares = Panel("P", "H.", "percentunit", [Query("x", "x")]).to_json(1, 0, 0)
+    assert shares["fieldConfig"]["defaults"]["custom"]["axisSoftMax"] == 0.05
+    fixed = Panel("P", "H.", "percentunit", [Query("x", "x")], maximum=1).to_json(1, 0, 0)
+    assert "axisSoftMax" not in fixed["fieldConfig"]["defaults"]["custom"]
+
+
+def test_alerts_that_fire_begin_with_the_critical_ones_in_red() -> None:
+    (alerts,) = [p for p in BUILT["overview"]["panels"] if p["title"] == "Alerts that fire"]
+    organize, sort = alerts["transformations"]
+    assert organize["options"]["excludeByName"]["Value"]
+    assert sort == {"id": "sortBy", "options": {"sort": [{"field": "severity"}]}}
+    assert min("critical", "warning", "none") == "critical", "as the sort has them"
+    (severity,) = alerts["fieldConfig"]["overrides"]
+    colours = severity["properties"][0]["value"][0]["options"]
+    assert colours["critical"]["color"] == "red"
+
+
+def test_panel_that_is_empty_where_all_is_well_says_so() -> None:
+    (waits,) = [p for p in BUILT["gpu"]["panels"] if p["title"].startswith("Awaited")]
+    assert waits["fieldConfig"]["defaults"]["noValue"] == "no engine waits for memory"
+
+
 def test_no_data_source_is_hard_coded() -> None:
     for made in BUILT.values():
         for uid in re.findall(r'"uid": "([^"]*)"', json.dumps(made)):

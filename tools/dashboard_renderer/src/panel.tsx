@@ -1,0 +1,133 @@
+// One panel: its queries are asked, its frames configured, and it is drawn by Grafana's components.
+import { Component, ReactNode, useEffect, useState } from 'react';
+import { DataFrame, dateTime, getFieldDisplayValues, GrafanaTheme2, transformDataFrame } from '@grafana/data';
+import { BigValue, PanelChrome, TimeSeries } from '@grafana/ui';
+import { lastValueFrom } from 'rxjs';
+import { Chart, Heatmap, PlainTable, Timeline } from './charts';
+import { configured } from './fields';
+import { Context, Event, run } from './prometheus';
+
+const STAT_GAP_PX = 10, MARK_PX = 6;
+
+type Place = { x: number; y: number; w: number; h: number };
+type Props = Place & { panel: any; context: Context; events: Event[]; theme: GrafanaTheme2; done: () => void };
+
+function Stats({ panel, data, width, height, theme }: Chart) {
+  const { options } = panel;
+  const values = getFieldDisplayValues({
+    fieldConfig: panel.fieldConfig, reduceOptions: options.reduceOptions, theme, data, timeZone: 'utc',
+    replaceVariables: (text: string) => text, sparkline: options.graphMode !== 'none',
+  });
+  const wide = options.orientation !== 'vertical' && width > height, count = values.length;
+  const share = (whole: number) => (whole - STAT_GAP_PX * (count - 1)) / count;
+  return (
+    <div style={{ display: 'flex', flexDirection: wide ? 'row' : 'column', gap: STAT_GAP_PX }}>
+      {values.map((value, index) => (
+        <BigValue key={index} value={value.display} sparkline={value.sparkline} theme={theme} count={count}
+          width={wide ? share(width) : width} height={wide ? height : share(height)} text={options.text}
+          colorMode={options.colorMode} graphMode={options.graphMode} justifyMode={options.justifyMode}
+          textMode={options.textMode} />
+      ))}
+    </div>
+  );
+}
+
+// lines of annotations, put into the canvas as Grafana's plugin for them does
+function Marks({ config, events, theme }: { config: any; events: Event[]; theme: GrafanaTheme2 }) {
+  const [hooked, setHooked] = useState<any>(null);
+  if (config && hooked !== config) {
+    setHooked(config);
+    config.addHook('draw', (plot: any) => events.forEach((event) => mark(plot, event, theme)));
+  }
+  return null;
+}
+
+function mark(plot: any, event: Event, theme: GrafanaTheme2): void {
+  const { ctx, bbox } = plot, bottom = bbox.top + bbox.height;
+  const [x, end] = [event.time, event.timeEnd].map((at) => plot.valToPos(at, 'x', true));
+  if (end < bbox.left || x > bbox.left + bbox.width) { return; }
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = theme.visualization.getColorByName(event.color);
+  ctx.lineWidth = 2;
+  ctx.setLineDash([5, 5]);
+  for (const at of new Set([x, end])) {
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bottom);
+    ctx.stroke();
+  }
+  if (end > x) {
+    ctx.fillRect(x, bottom, end - x, MARK_PX);
+    ctx.globalAlpha = 0.1;
+    ctx.fillRect(x, bbox.top, end - x, bbox.height);
+  } else {
+    ctx.beginPath();
+    ctx.moveTo(x, bottom);
+    ctx.lineTo(x - MARK_PX, bottom + MARK_PX + 2);
+    ctx.lineTo(x + MARK_PX, bottom + MARK_PX + 2);
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+function Lines({ panel, data, width, height, range, theme, events }: Chart & { events: Event[] }) {
+  const timeRange: any = { from: dateTime(range.from), to: dateTime(range.to), raw: range };
+  const legend = { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [], ...panel.options?.legend };
+  return (
+    <TimeSeries frames={data} structureRev={1} timeRange={timeRange} timeZone="utc" width={width} height={height}
+      legend={legend}>
+      {((config: any) => <Marks config={config} events={events} theme={theme} />) as any}
+    </TimeSeries>
+  );
+}
+
+const KINDS: Record<string, (chart: any) => ReactNode> = {
+  stat: Stats, timeseries: Lines, 'state-timeline': Timeline, heatmap: Heatmap, table: PlainTable,
+};
+
+function Nothing({ width, height, text, theme }: { width: number; height: number; text: string; theme: GrafanaTheme2 }) {
+  const middle = { display: 'flex', alignItems: 'center', justifyContent: 'center' };
+  return <div style={{ width, height, ...middle, color: theme.colors.text.secondary }}>{text}</div>;
+}
+
+// a panel that cannot be drawn says so, and the others are drawn
+class Guard extends Component<{ children: ReactNode; title: string }, { problem?: string }> {
+  state: { problem?: string } = {};
+  static getDerivedStateFromError(problem: Error) { return { problem: String(problem) }; }
+  componentDidCatch(problem: Error) { problems.push(`${this.props.title}: ${problem}`); }
+  render() { return this.state.problem ?? this.props.children; }
+}
+
+export const problems: string[] = [];
+
+async function fetched({ panel, context, theme, w }: Props): Promise<DataFrame[]> {
+  let data = await run(context, panel.targets || [], panel.maxDataPoints || w);
+  if (panel.transformations?.length) { data = await lastValueFrom(transformDataFrame(panel.transformations, data)); }
+  return configured(panel, data, theme);
+}
+
+export function Panel(props: Props) {
+  const { panel, context, events, theme, x, y, w, h, done } = props;
+  const [data, setData] = useState<DataFrame[] | null>(null);
+  useEffect(() => {
+    fetched(props).then(setData).catch((problem) => {
+      problems.push(`${panel.title}: ${problem}`);
+      setData([]);
+    }).finally(done);
+  }, []);
+  const draw = (width: number, height: number) => {
+    if (!data) { return null; }
+    if (!data.some((frame) => frame.length)) { return <Nothing {...{ width, height, theme }} text={panel.fieldConfig?.defaults?.noValue ?? 'No data'} />; }
+    const Kind: any = KINDS[panel.type];
+    return Kind ? <Kind {...{ panel, data, width, height, theme, events, range: context }} />
+      : <Nothing {...{ width, height, theme }} text={`this renderer has no ${panel.type}`} />;
+  };
+  return (
+    <div style={{ position: 'absolute', left: x, top: y }}>
+      <PanelChrome title={panel.title} description={panel.description} width={w} height={h}
+        padding={panel.type === 'table' ? 'none' : 'md'}>
+        {(width: number, height: number) => <Guard title={panel.title}>{draw(width, height)}</Guard>}
+      </PanelChrome>
+    </div>
+  );
+}
