@@ -11,7 +11,7 @@
     ├── TimedOutError         75   it may still happen, but not within the given time (EX_TEMPFAIL)
     ├── HeldError             65   the engine is held until something is mended (EX_DATAERR)
     ├── ShimError             70   the process beside an engine did not do its part (EX_SOFTWARE)
-    ├── InstallError          70   an engine could not be installed (EX_SOFTWARE)
+    ├── InstallError           1   an engine could not be installed: the host, the network, a name
     └── ScrapeError           70   an engine's metrics page cannot be read (EX_SOFTWARE)
 
 A wrong command line exits 2, as click does; an interrupted one 130.
@@ -83,8 +83,6 @@ class ShimError(VllmdError):
 
 class InstallError(VllmdError):
     """An engine could not be installed."""
-
-    exit_code = 70
 
 
 class ScrapeError(VllmdError):

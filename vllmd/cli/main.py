@@ -59,7 +59,7 @@ _MEANT = {
 
 EPILOG = """\b
 Exit codes: 0 done; 1 failed; 2 wrong command line; 65 held
-66 no such engine; 69 no daemon answers; 70 internal failure
+66 no such engine; 69 no daemon answers; 70 a fault of vllmd
 73 a daemon already runs; 75 not done in time; 77 not permitted
 78 wrong configuration; 130 interrupted
 
