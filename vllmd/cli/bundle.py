@@ -64,14 +64,17 @@ def command(
     target = output or Path(f"vllmd-bundle-{datetime.now():%Y%m%dT%H%M%S}.tar.gz")
     secrets = [*secrets_of(places.configuration), *secrets_in(_text(places.config_path))]
     clean = Anonymizer(Redactor(secrets), users_of_host(), names_of_host())
+    notes: list[str] = []
     try:
-        names = write_archive(target, _files(client, places), clean)
+        names = write_archive(target, _files(client, places, notes), clean)
     except FileExistsError:
         raise VllmdError(f"{target} exists already; give another name with --output") from None
     except OSError as error:
         raise VllmdError(f"{target} cannot be written: {error.strerror}") from None
     size = format_bytes(target.stat().st_size)
     terminal.echo(f"{target}: {len(names)} files, {size}; look through it before you publish it")
+    for note in notes:
+        terminal.echo_error(f"not in it: {note}")
 
 
 @attrs.frozen
@@ -134,9 +137,9 @@ def _missing(places: _Places, names: Collection[str]) -> Iterator[str]:
             yield f"logs/{engine}.log: there is none in {places.logs} that can be read"
 
 
-def _files(client: ControlClient, places: _Places) -> Iterator[tuple[str, str]]:
+def _files(client: ControlClient, places: _Places, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files; what cannot be had is put into `notes` meanwhile."""
     yield "about.json", about_host()
-    notes = []
     try:
         status = client.status()
         yield "status.json", json.dumps(status, indent=2)

@@ -60,9 +60,11 @@ def test_bundle_has_everything_but_what_is_private(tmp_path: Path) -> None:
 def test_bundle_without_a_daemon_says_what_is_missing(tmp_path: Path) -> None:
     config, target = site(tmp_path), tmp_path / "b.tar.gz"
     where = ["-c", str(config), "--socket", str(tmp_path / "none"), "-o", str(target)]
-    assert CliRunner().invoke(command, where).exit_code == 0
+    result = CliRunner().invoke(command, where)
+    assert result.exit_code == 0
     found = contents(target)
     assert "status and metrics: no vllmd answers" in found["missing.txt"]
+    assert "not in it: status and metrics: no vllmd answers" in result.output
     assert "logs/chat.log" in found
     with pytest.raises(VllmdError, match="exists already"):
         CliRunner().invoke(command, where, catch_exceptions=False)
@@ -89,6 +91,7 @@ def test_bundle_of_a_daemon_that_was_told_of_another_file_has_its_files(tmp_path
     assert "[engines.chat]" in found["vllmd.toml"]
     assert "logs/chat.log" in found
     assert found["missing.txt"] == "nothing is missing\n"
+    assert "not in it" not in result.output
 
 
 def test_bundle_says_which_files_are_not_there(tmp_path: Path) -> None:

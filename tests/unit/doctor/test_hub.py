@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
+from vllmd.doctor.checks.model import hub
 from vllmd.doctor.hub import config_of, problem
 
 STATUS = {"/open/m": 200, "/gated/m": 401, "/none/m": 404, "/ill/m": 503}
@@ -64,6 +66,26 @@ def test_config_is_empty_where_the_hub_does_not_give_one(
 
 def test_config_is_that_of_the_hub(endpoint: str) -> None:
     assert config_of("open/m", {"HF_ENDPOINT": endpoint}) == {"model_type": "llama"}
+
+
+@pytest.mark.parametrize(
+    ("model", "token", "advice", "not_advised"),
+    [
+        ("none/m", "", "Correct the name; or copy", "hf_token"),
+        ("gated/m", "", "hf_token a token that has accepted", "HTTPS_PROXY"),
+        ("ill/m", "", "Mend the way there", "hf_token"),
+        (None, "", "Mend the way there", "hf_token"),
+    ],
+)
+def test_hub_check_advises_what_helps(
+    endpoint: str, model: str | None, token: str, advice: str, not_advised: str
+) -> None:
+    away = {"HF_ENDPOINT": "http://127.0.0.1:1"}
+    env = away if model is None else {"HF_ENDPOINT": endpoint, "HF_TOKEN": token}
+    case = SimpleNamespace(engine=SimpleNamespace(model="a/b"), hub=problem(model or "a/b", env))
+    (finding,) = hub(case)  # type: ignore[arg-type]
+    assert advice in finding.fix
+    assert not_advised not in finding.fix
 
 
 def test_hub_out_of_reach_is_said() -> None:

@@ -54,8 +54,22 @@ def hub(case: Case) -> Iterator[Finding]:
         FindingSeverity.ERROR,
         f"model: {case.engine.model!r} is not on this host, and {case.hub}",
         "The engine cannot start without its model.",
-        "Write to /etc/vllmd/credentials/hf_token a token that has accepted the model's terms; "
-        "correct the name; or copy the model here and give its folder.",
+        f"{_way_to_hub(case.hub)}; or copy the model here and give its folder.",
+    )
+
+
+def _way_to_hub(problem: str) -> str:
+    """Return what mends a problem of `vllmd.doctor.hub`."""
+    if "no such model" in problem:
+        return "Correct the name"
+    if "does not give it out" in problem:
+        return (
+            "Correct the name, or write to /etc/vllmd/credentials/hf_token a token that has "
+            "accepted the model's terms"
+        )
+    return (
+        "Mend the way there (name servers, firewall, HTTPS_PROXY in the engine's env), or name a "
+        "mirror with HF_ENDPOINT"
     )
 
 
