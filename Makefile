@@ -109,7 +109,7 @@ build-tools:
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus \
 		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate \
-		cc=build-essential openssl=openssl
+		cc=build-essential openssl=openssl tmux=tmux
 
 gpu: $(VENV)/developed ## a real GPU: the reader and a whole vllmd; ENGINE=vllm: a real vLLM too, half an hour
 ifeq ($(ENGINE),vllm)

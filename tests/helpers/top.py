@@ -95,6 +95,9 @@ class Screen:
         await self.app.look()
         await self._pilot.pause()
 
+    async def pause(self) -> None:
+        await self._pilot.pause()
+
     async def done(self) -> None:
         """Wait until what was begun is over."""
         await self.app.workers.wait_for_complete()

@@ -17,6 +17,8 @@ from vllmd.errors import DaemonUnreachableError, UnknownEngineError, VllmdError
 if TYPE_CHECKING:
     from vllmd.cli.screen.hosts import Source
 
+INTERNAL_FAILURE = 70
+
 
 @click.command()
 @click.argument("engine", required=False, shell_complete=complete_engine)
@@ -103,7 +105,10 @@ def _screen(
 
     hosts = [Host(source, local=local) for source in sources]
     feeds = Feeds(client, config_path) if local else None
-    TopApp(hosts, feeds, client.path if local else None, interval_s, engine=engine).run()
+    app = TopApp(hosts, feeds, client.path if local else None, interval_s, engine=engine)
+    app.run()
+    if app.return_code:
+        sys.exit(INTERNAL_FAILURE)
 
 
 def _plain(

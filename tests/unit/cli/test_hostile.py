@@ -25,6 +25,10 @@ from tests.unit.cli.test_cost import shown as costs_shown
 from tests.unit.cli.test_lora import adapter
 from tests.unit.cli.test_traces import windows
 from vllmd.cli.main import main
+from vllmd.cli.screen.app import TopApp
+from vllmd.cli.screen.feeds import Feeds
+from vllmd.cli.screen.hosts import Host, LocalSource
+from vllmd.control.client import ControlClient
 from vllmd.engine.exits import Exit
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineExited
@@ -139,6 +143,24 @@ def test_command_shows_what_it_is_given_and_lets_none_of_it_act(
     else:
         assert "\nvllmd: forged" not in output
     assert "forged" in output or words == "cost"  # which has no text of others
+
+
+@pytest.mark.long
+async def test_top_shows_what_it_is_given_and_lets_none_of_it_act(folder: Path) -> None:
+    client = ControlClient(folder / "c.sock")
+    app = TopApp(
+        [Host(LocalSource(client), local=True)], Feeds(client, folder / "v.toml"), client.path, 1e6
+    )
+    async with app.run_test(size=(160, 48)) as pilot:
+        for key in ("1", "2", "3", "4", "5", "1", "enter", "w", "l", "y"):
+            await pilot.press(key)
+            await app.look()
+            await pilot.pause()
+            lines = app.screen._compositor.render_strips()
+            shown = "\n".join("".join(part.text for part in line) for line in lines)
+            assert not OBEYED.search(shown.replace("\n", ""))
+            assert "\nvllmd: forged" not in shown
+            assert "forged" in shown or key == "5"
 
 
 @pytest.mark.parametrize(

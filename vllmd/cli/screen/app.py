@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.worker import Worker, WorkerState
 
 from vllmd.cli.engine_table import Engine
 from vllmd.cli.screen import actions
@@ -53,7 +54,7 @@ class TopApp(App[None]):
 
         `engine` is shown at first, if it is named.
         """
-        super().__init__()
+        super().__init__(ansi_color=True)  # the terminal's own colours, or none with NO_COLOR
         self.theme = "ansi-dark"
         self.hosts = hosts
         self.feeds = feeds
@@ -89,7 +90,13 @@ class TopApp(App[None]):
         """Look at all daemons, if that is not under way."""
         if not self._looking and not self.paused:
             self._looking = True
-            self.run_worker(self._look(), exit_on_error=True)
+            self.run_worker(self._look(), exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say what went wrong in a look, a mistake of ours, and look again."""
+        page = self.page()
+        if event.state is WorkerState.ERROR and page is not None:
+            page.say(f"what was answered cannot be shown: {event.worker.error!r}", "red")
 
     async def _look(self) -> None:
         try:

@@ -54,6 +54,8 @@ class _Dialog(ModalScreen[bool]):
         width = min(WIDEST, self.app.size.width - 2)
         box = self.query_one(Lines)
         box.styles.width = width
+        if terminal.is_ascii_only():
+            box.styles.border = ("ascii", "ansi_cyan")
         with terminal.of_width(max(20, width - 4)):
             box.show(plain(*self.wrapped()))
 

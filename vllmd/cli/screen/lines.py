@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 from rich.console import Console
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.events import Click, MouseScrollDown, MouseScrollUp
@@ -52,7 +53,9 @@ def text_of(line: str) -> Text:
 
 @lru_cache(KEPT_LINES)
 def _strip(line: str, width: int, marked: int) -> Strip:
-    strip = Strip(text_of(line).render(_CONSOLE)).adjust_cell_length(width)
+    parts = text_of(line).render(_CONSOLE)  # textual's filters want a style for each
+    styled = [Segment(part.text, part.style or Style.null()) for part in parts]
+    strip = Strip(styled).adjust_cell_length(width, Style.null())
     if not marked:
         return strip
     head, tail = strip.crop(0, marked), strip.crop(marked)
@@ -204,7 +207,7 @@ class Lines(Widget):
             return _strip(self._header[y], width, 0)
         place = y - len(self._header) + self._first
         if place >= len(self._flat):
-            return Strip.blank(width)
+            return Strip.blank(width, Style.null())
         line, row = self._flat[place]
         head = place == 0 or self._flat[place - 1][1] != row
         if not (head and self._is_chosen(row)):

@@ -1,4 +1,10 @@
+from collections.abc import Iterator
+
+import pytest
+from textual.worker import WorkerFailed
+
 from tests.helpers.top import FakeClient, SceneSource, top
+from vllmd.cli.screen import lines
 from vllmd.cli.screen.actions import Done
 from vllmd.errors import DaemonUnreachableError
 
@@ -49,6 +55,55 @@ async def test_app_without_an_answer_keeps_the_last_picture_and_says_how_old_it_
         await screen.look()
         assert "live" in screen.text()
         assert "no vllmd answers" not in screen.text()
+
+
+@pytest.fixture
+def _drawn_anew() -> Iterator[None]:
+    """Forget lines that were made for another terminal."""
+    for cache in (lines.text_of, lines._strip):
+        cache.cache_clear()
+    yield
+    for cache in (lines.text_of, lines._strip):
+        cache.cache_clear()
+
+
+@pytest.mark.usefixtures("_drawn_anew")
+async def test_app_in_a_locale_of_ascii_is_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    async with top(SceneSource("all-well"), size=(160, 48)) as screen:
+        assert screen.text().isascii()
+        await screen.press("r")
+        assert "vllmd restart chat" in screen.text()
+        assert screen.text().isascii()
+
+
+@pytest.mark.usefixtures("_drawn_anew")
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_app_has_no_colours_where_none_are_wanted(
+    wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if not wanted:
+        monkeypatch.setenv("NO_COLOR", "1")
+    async with top(SceneSource("held")) as screen:
+        segments = [s for line in screen.app.screen._compositor.render_strips() for s in line]
+        colours = {s.style.color.name for s in segments if s.style and s.style.color}
+        assert ("color(1)" in colours) == wanted  # red: the engine is held
+        assert any(s.style and s.style.reverse for s in segments)
+
+
+async def test_app_that_cannot_show_an_answer_says_so_and_goes_on() -> None:
+    source = SceneSource("all-well")
+    async with top(source) as screen:
+        source.changed = {"engines": [{}]}
+        screen.app.look_soon()
+        with pytest.raises(WorkerFailed):
+            await screen.done()
+        await screen.pause()
+        assert "what was answered cannot be shown: KeyError" in screen.text()
+        source.changed = {}
+        await screen.look()
+        assert "chat" in screen.page.body.text()
 
 
 async def test_app_paused_asks_nobody() -> None:
