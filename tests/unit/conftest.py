@@ -30,6 +30,14 @@ def real_host(tmp_path_factory: pytest.TempPathFactory) -> Host:
     return Host("/run", "/var", cache, own=tmp_path_factory.getbasetemp())
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_fsync() -> Iterator[None]:
+    """Wait for no disk: the host stays on. What has to be synced is tested where it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give all tests together a folder in place of /dev/shm, empty for each."""
