@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Run pytest; of tests that fail run these once more, by themselves. On a busy machine a test of real
-# processes can lose a race of its own; what failed first stays in the log, and is to be mended.
+# processes can lose a race of its own; what failed first stays in the log, and is to be fixed.
 #   tools/once-more.sh PYTEST ARGUMENT …
 set -uo pipefail
 "$@"

@@ -9,7 +9,7 @@
     ├── DaemonRunningError    73   another daemon holds the run directory (EX_CANTCREAT)
     ├── NotPermittedError     77   the caller has no right to do that (EX_NOPERM)
     ├── TimedOutError         75   it may still happen, but not within the given time (EX_TEMPFAIL)
-    ├── HeldError             65   the engine is held until something is mended (EX_DATAERR)
+    ├── HeldError             65   the engine is held until something is fixed (EX_DATAERR)
     ├── ShimError             70   the process beside an engine did not do its part (EX_SOFTWARE)
     ├── InstallError           1   an engine could not be installed: the host, the network, a name
     └── ScrapeError           70   an engine's metrics page cannot be read (EX_SOFTWARE)

@@ -122,7 +122,7 @@ def load_stands_still(night: Night) -> None:
 
 
 SERVES = ("serves again since",)
-HELD = ("is not started again until that is mended",)
+HELD = ("is not started again until that is fixed",)
 NIGHT: list[tuple[str, Callable[[Night], None], str, tuple[str, ...]]] = [
     ("EngineCore is killed", core_killed, "engine_core_died", ("exited with code 0", *SERVES)),
     ("the API server is killed", server_killed, "killed", ("ended by SIGKILL", *SERVES)),

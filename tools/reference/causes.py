@@ -10,7 +10,7 @@ ABOUT = """\
 Why an engine ended, as `vllmd why`, `vllmd_engine_failures_total{cause}` and notices name it. The
 list is closed; what fits none is `unknown`, with the first error and its process. The
 [kind](states.md#kinds-of-causes) says what follows: another start, or a hold until something is
-mended. In the place of these words `vllmd why` has the numbers of the failure itself. What is
+fixed. In the place of these words `vllmd why` has the numbers of the failure itself. What is
 printed is a regular expression, looked for in errors only.
 """
 TITLES = {

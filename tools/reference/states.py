@@ -21,7 +21,7 @@ told in [supervision](../supervision.md#states).
 KINDS = {
     Kind.TRANSIENT: "it may go away by itself: it is started again, after a pause that doubles",
     Kind.CONFIGURATION: "what the engine was given: held until it is changed",
-    Kind.HARDWARE: "a GPU or the host: held until it is mended",
+    Kind.HARDWARE: "a GPU or the host: held until it is fixed",
     Kind.DRIVER: "a driver that does not fit: held until it does",
     Kind.OPERATOR: "a person, or a program for them, ended it",
     Kind.UNKNOWN: "nothing known fits: started again, and held after too many failures",

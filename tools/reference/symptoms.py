@@ -54,7 +54,7 @@ SYMPTOMS: dict[str, Sequence[Symptom]] = {
             ("VllmdEngineHeld",),
         ),
         Symptom(
-            "held, and the configuration was mended",
+            "held, and the configuration was fixed",
             "vllmd start chat --wait",
             pages=_at("after a failure", "supervision.md#after-a-failure"),
         ),

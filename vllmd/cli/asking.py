@@ -111,7 +111,7 @@ class EngineApi:
                     reason = choice.get("finish_reason") or reason
         total_s = time.monotonic() - began
         if reason is None:
-            raise AskError(f"{model}: the answer ended before it was whole")
+            raise AskError(f"{model}: the answer ended before it was complete")
         count = tokens or len(pieces)
         return TimedAnswer(model, "".join(pieces), first_s or total_s, total_s, count, reason)
 
@@ -176,7 +176,7 @@ class _Connection:
                     raise AskError(f"{self._url}: {_message(event)}")
                 yield event
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise AskError(f"{self._url}: the answer broke off: {error}") from None
+            raise AskError(f"{self._url}: the answer was cut off: {error}") from None
 
 
 def _refusal(url: str, status: int, body: bytes) -> str:

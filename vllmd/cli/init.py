@@ -218,7 +218,7 @@ def _look_at_old(path: Path) -> None:
         engines: Mapping[str, Any] = parse(source, str(path))[0].engines
     except InvalidConfigError as error:
         raise VllmdError(
-            f"{path} is there already, and has mistakes:\n{error}\nmend it, or give another file "
+            f"{path} is there already, and has mistakes:\n{error}\nfix it, or give another file "
             "with --config"
         ) from None
     if engines:

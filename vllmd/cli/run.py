@@ -41,7 +41,7 @@ from vllmd.util.redact import Redactor
     "--service",
     is_flag=True,
     help="Run as systemd's service: leave the engines running on SIGTERM, and come up with a "
-    "broken configuration too, starting nothing new until it is mended.",
+    "broken configuration too, starting nothing new until it is fixed.",
 )
 @click.option(
     "--engine-socket",

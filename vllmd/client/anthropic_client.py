@@ -65,7 +65,7 @@ class AnthropicClient(SdkClient):
             yield from events.text_stream
             stream.reply = self._counted(self._reply(events.get_final_message()))
         except anthropic.AnthropicError as error:
-            raise ProviderError(f"anthropic: the answer broke off: {error}") from error
+            raise ProviderError(f"anthropic: the answer was cut off: {error}") from error
         finally:
             manager.__exit__(None, None, None)
 

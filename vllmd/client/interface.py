@@ -60,7 +60,7 @@ class Stream:
     def __iter__(self) -> Iterator[str]:
         """Yield each piece of the text.
 
-        Raises: ProviderError: it broke off.
+        Raises: ProviderError: it was cut off.
         """
         return self._pieces(self)
 

@@ -74,9 +74,9 @@ class OpenAIClient(SdkClient):
                         texts.append(choice.delta.content)
                         yield choice.delta.content
         except openai.OpenAIError as error:
-            raise ProviderError(f"{self.provider}: the answer broke off: {error}") from error
+            raise ProviderError(f"{self.provider}: the answer was cut off: {error}") from error
         if reason is None:
-            raise ProviderError(f"{self.provider}: the answer ended before it was whole")
+            raise ProviderError(f"{self.provider}: the answer ended before it was complete")
         reply = Reply("".join(texts), model, self.provider, _tokens(usage), reason)
         stream.reply = self._counted(reply)
 

@@ -72,28 +72,28 @@ class CostConfig:
     overhead: float = key(
         rules.number(1, 10),
         1.0,
-        help="Energy paid for each that a GPU takes: the host, cooling (its PUE).",
+        help="Factor for the energy of the host and of cooling (PUE), on top of the GPUs'.",
         reason="Only what is measured is counted, unless you know more.",
     )
     currency: str = key(
-        _currency, "USD", help="Of all prices here; API prices known to vllmd are in USD."
+        _currency, "USD", help="Currency of all prices here; API prices known to vllmd are in USD."
     )
     budget_million_tokens: float | None = key(
         rules.number(0, above=True),
         None,
-        help="What a million tokens may cost, idle time included; an alert fires above it.",
+        help="Highest cost of a million tokens, idle time included; an alert fires above it.",
         example="1.50",
     )
     api: Mapping[str, ApiPrice] = key(
         _apis,
         _EMPTY,
-        help="Prices of APIs per million tokens, for 'vllmd cost --compare'; they go before those "
+        help="Prices of APIs per million tokens, for 'vllmd cost --compare'; they override those "
         "that vllmd knows.",
         example='{ "my-api" = { input = 0.15, output = 0.60, cached_input = 0.075 } }',
     )
     keep_days: int = key(
         rules.integer(1, 3650),
         400,
-        help="Usage by the hour is kept for so many days.",
+        help="Days that hourly usage is kept.",
         reason="A year and a month: this month beside the same one last year; some 6 MB an engine.",
     )

@@ -51,7 +51,7 @@ def load(path: Path) -> tuple[Config, list[ConfigProblem]]:
     except OSError as error:
         where = "" if error.filename == str(path) else f" ({error.filename})"
         problem = ConfigProblem(
-            f"cannot be read: {error.strerror}{where}", "mend it, or give --config PATH"
+            f"cannot be read: {error.strerror}{where}", "fix it, or give --config PATH"
         )
         raise InvalidConfigError(str(path), [problem]) from None
     except UnicodeDecodeError as error:
@@ -74,7 +74,7 @@ def parse(
         table = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         line = lines.parse_error_line(error)
-        problem = ConfigProblem(f"is not TOML: {error}", "mend this line", line=line)
+        problem = ConfigProblem(f"is not TOML: {error}", "fix this line", line=line)
         raise InvalidConfigError(path, [problem]) from None
     except RecursionError:
         raise _too_deep(source, path) from None
@@ -109,7 +109,7 @@ def _too_deep(source: str, path: str | None) -> InvalidConfigError:
         if max(line.count("[") + line.count("{"), line.partition("=")[0].count(".")) >= MAX_DEPTH
     )
     what = f"has tables or lists nested deeper than {MAX_DEPTH}"
-    problem = ConfigProblem(what, "take out what nests so deep", line=next(deep, None))
+    problem = ConfigProblem(what, "remove some of the nesting", line=next(deep, None))
     return InvalidConfigError(path, [problem])
 
 

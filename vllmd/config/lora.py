@@ -88,7 +88,7 @@ class LoraConfig:
         rules.boolean,
         None,
         help="Load and unload adapters while the engine serves (VLLM_ALLOW_RUNTIME_LORA_UPDATING). "
-        "Where this is not given, it is so unless vLLM cannot: with more than one API server.",
+        "By default on, unless vLLM cannot: with more than one API server.",
         example="true",
     )
     unlisted: str | None = key(

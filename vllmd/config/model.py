@@ -42,7 +42,7 @@ class RestartConfig:
     initial_s: float = key(
         rules.number(0, HOUR_S, above=True),
         1.0,
-        help="Pause before the first new start, in seconds; it doubles with every failure.",
+        help="Pause before the first restart, in seconds; it doubles with every failure.",
         reason="Nothing is gained by waiting after a first crash: the tree is gone, proven.",
     )
     max_s: float = key(
@@ -54,19 +54,19 @@ class RestartConfig:
     jitter: float = key(
         rules.number(0, 1),
         0.2,
-        help="Share of the pause that is added to it at random.",
+        help="Random share of the pause that is added to it.",
         reason="Hosts that one outage took down together do not ask the model hub together.",
     )
     reset_after_s: float = key(
         rules.number(0, DAY_S),
         10.0 * MINUTE_S,
-        help="An engine that was ready for so long begins again with the first pause, in seconds.",
+        help="Time, in seconds, after which an engine that stays ready gets the first pause again.",
         reason="Ready once proves nothing: an engine that dies at its first long prompt was ready.",
     )
     max_failures: int = key(
         rules.integer(1, 1000),
         10,
-        help="So many failures within window_s, and the engine is held.",
+        help="Failures within window_s after which the engine is held.",
         reason="With the pauses above, ten failures are a quarter of an hour and ten loads.",
     )
     window_s: float = key(
@@ -78,16 +78,16 @@ class RestartConfig:
     hold_retry_s: float = key(
         rules.number(0, 7 * DAY_S, above=True),
         30.0 * MINUTE_S,
-        help="A held engine is retried once after so long, in seconds; sooner when what it "
-        "depends on has changed, or by 'vllmd start'.",
+        help="Time after which a held engine is retried once, in seconds; sooner when something it "
+        "depends on has changed, or with 'vllmd start'.",
         reason="A wrong hold is an outage: half an hour bounds it, and costs one load.",
     )
     room_wait_s: float = key(
         rules.number(0, 7 * DAY_S),
         30.0 * MINUTE_S,
-        help="An engine for which too little GPU memory is free waits for it so long, in seconds, "
-        "and is started all the same then; after two minutes where it is not sure that vLLM would "
-        "refuse. 'vllmd start' while it waits starts it at once; 0: it never waits.",
+        help="Longest time that a start waits for enough free GPU memory, in seconds; then the "
+        "engine is started anyway, after two minutes already if it is not certain that vLLM would "
+        "refuse. 'vllmd start' starts it at once. 0: never wait.",
         reason="A start without room is a load for nothing; a wrong estimate is an outage, which "
         "half an hour bounds.",
     )
@@ -100,17 +100,17 @@ class LivenessConfig:
     stall_s: float = key(
         rules.number(0, HOUR_S, above=True),
         60.0,
-        help="Requests are running, no engine step was made and no CPU was used for so long, in "
-        "seconds: stalled.",
+        help="Time without an engine step and without CPU use, with requests running, after which "
+        "an engine is stalled, in seconds.",
         reason="A step takes milliseconds to seconds; without CPU, and with nothing read, none is "
         "being computed. No GPU has to be read for that; a minute outlasts a pause of a disk.",
     )
     gpu_stall_s: float = key(
         rules.number(0, DAY_S),
         40.0,
-        help="The same where the readings of its GPUs show that nothing is computed, whatever CPU "
-        "is used, in seconds: idle, or at full use with a quiet memory bus and far less power than "
-        "at work. As long as the longest step before, if that is longer; 0: not judged by them.",
+        help="The same when its GPUs show that nothing is computed, whatever CPU is used, in "
+        "seconds: idle, or at full use with a quiet memory bus and far less power than at work. "
+        "At least the longest step so far; 0: GPUs are not considered.",
         reason="With two polls and the stacks, a verdict comes within a minute. A kernel of vLLM "
         "takes milliseconds; a step of 40 s at the power of an idle GPU was never seen.",
     )
@@ -125,27 +125,27 @@ class LivenessConfig:
     load_stall_s: float = key(
         rules.number(0, DAY_S, above=True),
         900.0,
-        help="A loading engine printed nothing, used no CPU and moved no bytes for so long, in "
-        "seconds: stalled. There is no other limit to a load.",
+        help="Time without output, CPU use and bytes moved after which a loading engine is "
+        "stalled, in seconds. There is no other limit to a load.",
         reason="A file server that pauses for minutes is seen; 3.5 h of silence too (vLLM #20891).",
     )
     restart_stalled: bool = key(
         rules.boolean,
         True,
-        help="Kill and restart an engine that is stalled; false only says so.",
+        help="Kill and restart an engine that is stalled; false only reports it.",
         reason="A stalled engine answers no request any more; nothing is lost by its end.",
     )
     diagnose_s: float = key(
         rules.number(0, HOUR_S),
         20.0,
-        help="How long stacks may be taken before a stalled engine is killed, in seconds.",
+        help="Longest time for taking stacks before a stalled engine is killed, in seconds.",
         reason="py-spy takes about a second for a process; an outage must not wait for more.",
     )
     canary: bool = key(
         rules.boolean,
         False,
-        help="Send a completion of one token when the engine is idle: only that shows a core that "
-        "hangs while nothing runs.",
+        help="Send a completion of one token when the engine is idle: nothing else detects a core "
+        "that hangs without requests.",
         reason="Off: it shows in the engine's counts and may wake a GPU that saves power.",
     )
     canary_every_s: float = key(
@@ -212,7 +212,7 @@ class EngineConfig:
     unready_s: float = key(
         rules.number(0, HOUR_S),
         5.0,
-        help="How long /ready is red before a serving engine is stopped, in seconds.",
+        help="How long /ready answers 503 before a serving engine is stopped, in seconds.",
         reason="Load balancers ask every few seconds; a request that comes later gets a 500.",
     )
     drain_s: float = key(
@@ -247,8 +247,8 @@ class EngineConfig:
     traces: bool | None = key(
         rules.boolean,
         None,
-        help="Have the engine send a span of each request to vllmd (--otlp-traces-endpoint). Where "
-        "this is not given, it is so unless disable-log-stats is set, or an endpoint of your own.",
+        help="Have the engine send a span of each request to vllmd (--otlp-traces-endpoint). By "
+        "default on, unless disable-log-stats or an endpoint of your own is set.",
         example="true",
     )
     env: Mapping[str, str] = key(

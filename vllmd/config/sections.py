@@ -14,14 +14,14 @@ class HistoryConfig:
     keep_days: float = key(
         rules.number(0, 3650, above=True),
         90.0,
-        help="Events older than so many days, counted while vllmd ran, are removed.",
+        help="Days that events are kept; only days on which vllmd runs count.",
         reason="A quarter: last month's failure is compared with this month's.",
     )
     max_mb: int = key(
         rules.integer(1, 100_000),
         64,
-        help="The file is kept below so many megabytes (MiB): the oldest routine events go first, "
-        "failures last.",
+        help="Largest size of the file, in megabytes (MiB): the oldest routine events are removed "
+        "first, failures last.",
         reason="Some 150,000 events: years of a calm host, and no disk is filled by a storm.",
     )
 
@@ -41,20 +41,20 @@ class LogsConfig:
     rotate_mb: int = key(
         rules.integer(1, 100_000),
         100,
-        help="It is rotated earlier when it has so many megabytes (MiB).",
+        help="Size at which a log is rotated earlier, in megabytes (MiB).",
         reason="A file that an editor still opens; vLLM prints some megabytes a day.",
     )
     keep: int = key(
         rules.integer(0, 100_000),
         14,
-        help="So many rotated files are kept for each engine.",
+        help="Rotated files to keep for each engine.",
         reason="Two weeks of days, as the classic logrotate stanza has it.",
     )
     budget_mb: int = key(
         rules.integer(3, 10_000_000),
         2048,
-        help="All files of one engine's log together stay below so many megabytes (MiB): the "
-        "oldest go first. At least three times rotate_mb.",
+        help="Largest size of all log files of one engine together, in megabytes (MiB): the "
+        "oldest are removed first. At least three times rotate_mb.",
         reason="Fourteen full files and room for two; a log must not fill the disk of the host.",
     )
     compress: bool = key(
@@ -103,8 +103,8 @@ class GpuConfig:
     peak_window_s: float = key(
         rules.number(1, HOUR_S),
         60.0,
-        help="The highest memory and power are those of so many seconds. Longer than the interval "
-        "of every Prometheus that scrapes, so that each sees every peak.",
+        help="Window of the highest memory and power, in seconds. Longer than the scrape interval "
+        "of every Prometheus, so that each sees every peak.",
         reason="Prometheus scrapes every minute by default.",
     )
     host_memory_floor: float = key(

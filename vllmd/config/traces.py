@@ -46,7 +46,7 @@ class ForwardConfig:
     protocol: str = key(
         rules.either('one of "http/protobuf", "grpc"', rules.matching(r"http/protobuf|grpc", "")),
         "http/protobuf",
-        help='How it is spoken to: "http/protobuf" or "grpc".',
+        help='Protocol: "http/protobuf" or "grpc".',
     )
     headers: Mapping[str, str] = key(
         _headers,
@@ -81,7 +81,7 @@ class ForwardConfig:
     timeout_s: float = key(
         rules.number(0, HOUR_S, above=True),
         10.0,
-        help="How long one attempt may take, in seconds.",
+        help="Timeout of one attempt, in seconds.",
         reason="What OpenTelemetry's own exporters take.",
     )
     queue_mb: int = key(
@@ -112,13 +112,13 @@ class TracesConfig:
     window_s: float = key(
         rules.number(1, HOUR_S),
         60.0,
-        help="The slowest requests are kept and logged for windows of so many seconds.",
+        help="Window for which the slowest requests are kept and logged, in seconds.",
         reason="What 'vllmd traces' shows is of now, and the log has a few lines a minute.",
     )
     slowest: int = key(
         rules.integer(0, 100),
         5,
-        help="So many of each window, by time to first token, by time per token, by wait in the "
+        help="Number of them per window, by time to first token, by time per token, by wait in the "
         "queue and in all; 0 for none.",
         reason="Enough to see a pattern, and twenty lines of log in a bad minute.",
     )

@@ -42,9 +42,9 @@ def leftovers(env: Mapping[str, str], prefix: Path) -> Iterator[Leftover]:
     """Yield what is large and will not be read again."""
     hub, kernels = hub_cache(env), vllm_cache(env)
     if size := size_of(hub, ".incomplete"):
-        yield Leftover("downloads that broke off", f"{hub}/*/blobs/*.incomplete", size)
+        yield Leftover("interrupted downloads", f"{hub}/*/blobs/*.incomplete", size)
     if size := size_of(kernels):
         yield Leftover("compiled kernels of all versions and models", str(kernels), size)
     for marker in prefix.glob(f"*/{MARKER}"):
         broken = marker.parent
-        yield Leftover("an engine whose installation broke off", str(broken), size_of(broken))
+        yield Leftover("an unfinished installation of an engine", str(broken), size_of(broken))

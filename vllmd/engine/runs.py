@@ -36,7 +36,7 @@ from vllmd.util.deadline import run_within
 from vllmd.util.units import KIB
 
 RETRY_S = 5.0
-"""How often to look again at what only a person can mend."""
+"""How often to look again at what only a person can fix."""
 ENDING_S = 0.1
 ENDING_LOOKS = 50
 """So often at most a shim that closes its connection is taken for one that is just ending."""

@@ -32,7 +32,7 @@ class State(enum.StrEnum):
     BACKOFF = "backoff"
     """It failed, and is started again after a pause."""
     HELD = "held"
-    """It failed, and another start would fail too: it waits for what has to be mended."""
+    """It failed, and another start would fail too: it waits until something is fixed."""
 
 
 class Trigger(enum.StrEnum):

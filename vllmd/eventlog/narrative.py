@@ -334,7 +334,7 @@ def _done(step: _Step, now: float) -> str:
             words = f"another start was planned after {format_duration(pause_s)}"
         case EngineHeld(retry_at=retry):
             again = f"; retry at {moment(retry)}" if retry and retry > now else ""
-            words = f"it is not started again until that is mended{again}"
+            words = f"it is not started again until that is fixed{again}"
         case EngineReleased(why=why):
             words = f"the hold ended ({why})"
         case RequestAccepted(action=action, user=user) if action in _ACTIONS:

@@ -1,7 +1,7 @@
 """The reader: a process of its own, and the only one that loads NVML.
 
 A call of NVML can hang for ever, and a loaded library cannot be replaced after an upgrade of the
-driver: both are mended by another process. It imports the standard library and pynvml only, never
+driver: a new process is the way out of both. It imports the standard library and pynvml only, never
 calls what samples for milliseconds (`GetPcieThroughput`), and asks no more for what a device does
 not support. It has one thread, and notes each call (`calls.py`): of a crash or a hang it is known
 which call it was. Xids come from an event set, in which it sleeps until the next reading is due.

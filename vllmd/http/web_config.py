@@ -112,7 +112,7 @@ def parse(text: str, path: str | None = None) -> tuple[WebConfig, list[ConfigPro
     try:
         root = tree.parse(text)
     except tree.YamlError as error:
-        problem = ConfigProblem(f"is not YAML: {error}", "mend it", line=error.line)
+        problem = ConfigProblem(f"is not YAML: {error}", "fix it", line=error.line)
         raise InvalidConfigError(path, [problem]) from None
     made = _Reader(YamlTree(problems)).read(root)
     if any(each.severity is ProblemSeverity.ERROR for each in problems):

@@ -66,7 +66,7 @@ def read_adapter(path: str) -> Adapter:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise AdapterError(f"there is no folder {path}: mend the path, or put the adapter there")
+        raise AdapterError(f"there is no folder {path}: fix the path, or put the adapter there")
     config = _read_config(folder / CONFIG)
     try:
         rank, pattern = config["r"], config.get("rank_pattern") or {}

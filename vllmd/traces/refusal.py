@@ -56,4 +56,4 @@ class CameBackError(RefusedError):
     reason = "came_back"
 
     def __init__(self) -> None:
-        super().__init__("these spans were passed on by this vllmd: mend traces.forward.endpoint")
+        super().__init__("these spans were forwarded by this vllmd: fix traces.forward.endpoint")

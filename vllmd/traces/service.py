@@ -283,7 +283,7 @@ def tls_of(forward: ForwardConfig) -> ssl.SSLContext | None:
             )
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
-            f"traces.forward: the certificates cannot be used: {error}; mend ca_file, "
+            f"traces.forward: the certificates cannot be used: {error}; fix ca_file, "
             "client_certificate_file or client_key_file"
         ) from None
     if forward.protocol == "grpc":

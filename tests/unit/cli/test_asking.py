@@ -90,10 +90,10 @@ def test_ask_of_a_model_without_a_chat_template_completes(engine: Engine) -> Non
         (401, b"", "wants its API key: set VLLM_API_KEY"),
         (404, b'{"error": {"message": "The model `x` does not exist."}}', "404: The model `x`"),
         (500, b"<html>", "answered 500: <html>"),
-        (200, piece("Hel"), "ended before it was whole"),
+        (200, piece("Hel"), "ended before it was complete"),
         (200, piece("x") + event(error={"message": "EngineDeadError"}), "EngineDeadError"),
-        (200, b"data: {nonsense\n\n", "the answer broke off"),
-        (200, b"", "ended before it was whole"),
+        (200, b"data: {nonsense\n\n", "the answer was cut off"),
+        (200, b"", "ended before it was complete"),
     ],
 )
 def test_ask_says_what_came_instead(

@@ -69,7 +69,7 @@ def test_what_does_not_pass_is_said_with_its_status(client: OpenAIClient, server
 def test_a_stream_that_breaks_off_is_an_error(client: OpenAIClient, server: Provider) -> None:
     server.broken = True
     stream = client.stream(ASK)
-    with pytest.raises(ProviderError, match="before it was whole"):
+    with pytest.raises(ProviderError, match="before it was complete"):
         list(stream)
     assert stream.reply is None
 

@@ -32,9 +32,9 @@ def test_leftovers_are_found_and_sized(tmp_path: Path) -> None:
     (tmp_path / "engine" / "0.31.0" / ".incomplete").write_text("x")
     found = {each.what: each.size for each in leftovers(env, tmp_path / "engine")}
     assert found == {
-        "downloads that broke off": 8192,
+        "interrupted downloads": 8192,
         "compiled kernels of all versions and models": 8192,
-        "an engine whose installation broke off": 4096,
+        "an unfinished installation of an engine": 4096,
     }
 
 

@@ -103,7 +103,7 @@ def test_tell_of_a_streak_names_the_first_if_it_was_another() -> None:
     assert found.failures == 3
     assert "It was failure 3 in a row; the first one" in found.text
     assert "was another: Explained: gpu_fault." in found.text
-    assert "It is not started again until that is mended; retry at" in found.text
+    assert "It is not started again until that is fixed; retry at" in found.text
     same = narrative.tell("chat", [e for e in events_ if e.fields.get("cause") != "gpu_fault"], NOW)
     assert "failure 2 in a row, all of the same cause" in same.text
 
@@ -218,7 +218,7 @@ def test_tell_says_what_was_done_until_it_served_and_only_what_was_asked_of_the_
         (40, EngineCacheMoved.name, {"to": None}),
     )
     text = narrative.tell("chat", done, NOW).text
-    assert "Root asked to start it; it is not started again until that is mended; it serves" in text
+    assert "Root asked to start it; it is not started again until that is fixed; it serves" in text
     assert "rotate" not in text
     assert "compile cache" not in text
 

@@ -33,7 +33,7 @@ def lora_adapters(case: Case) -> Iterator[Finding]:
                 FindingSeverity.ERROR,
                 f"adapter {name!r} ({path}): {problem}",
                 "Requests for it get a 404; the rest serves.",
-                "Mend or replace its files, or take it out of lora.modules.",
+                "Fix or replace its files, or take it out of lora.modules.",
             )
     if len(lora.modules) > lora.max_loras:
         yield Finding(

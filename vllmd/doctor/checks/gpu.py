@@ -216,7 +216,7 @@ def gpu_rows(case: Case) -> Iterator[Finding]:
         FindingSeverity.INFO,
         f"not read any more: {', '.join(case.host.disabled_rows)}",
         "Asking NVML for them ended or hung the process that reads GPUs. All else is read.",
-        "A newer driver may mend it; 'systemctl restart vllmd-daemon' (engines serve on) tries "
+        "A newer driver may fix it; 'systemctl restart vllmd-daemon' (engines serve on) tries "
         "them again.",
     )
 

@@ -104,7 +104,7 @@ def disk_space(case: Case) -> Iterator[Finding]:
             "disk-space",
             FindingSeverity.WARNING if enough else FindingSeverity.ERROR,
             f"{format_bytes(disk.free)}{files} are free for {disk.purpose} ({disk.folder})",
-            "Without room a download breaks off, kernels are compiled at each start, and the log "
+            "Without room a download fails, kernels are compiled at each start, and the log "
             "is dropped where it cannot be written.",
             f"Make room; what takes it: du -xh --max-depth=2 {disk.folder} | sort -h",
         )

@@ -87,14 +87,14 @@ def model_readable(case: Case) -> Iterator[Finding]:
 
 
 def model_files(case: Case) -> Iterator[Finding]:
-    """Find downloads that broke off."""
+    """Find interrupted downloads."""
     for problem in case.model.problems:
         yield Finding(
             "model-files",
             FindingSeverity.ERROR,
             problem,
             "The engine fails in the middle of its load, after minutes for a big model.",
-            "Download or copy it again: hf download goes on where it broke off.",
+            "Download or copy it again: hf download resumes where it stopped.",
         )
 
 

@@ -9,7 +9,7 @@ from vllmd.xids import Action
 _LASTING = xids.marks(Action.RESET, Action.REBOOT)
 _CODES = "|".join(mark.removeprefix("xid_") for mark in sorted(_LASTING))
 _XID = rf"NVRM: Xid \([^)]*\): (?:{_CODES})\b"
-"""The kernel's word for a GPU that a restart of the engine does not mend."""
+"""The kernel's word for a GPU that a restart of the engine does not fix."""
 
 
 _BUSY = r"CUDA-capable device\S* (?:is/)?are busy or|exclusive-thread device already in use"
@@ -44,7 +44,7 @@ CAUSES = (
         name="gpu_fault",
         kind=Kind.HARDWARE,
         rank=Rank.HOST,
-        explanation="The GPU reported a fault that a restart of the engine does not mend.",
+        explanation="The GPU reported a fault that a restart of the engine does not fix.",
         after_serving="GPUs break at work; until a reset or a replacement it fails again.",
         advice=(
             "Look at 'vllmd gpu' and 'journalctl -k -g NVRM'; the GPU needs a reset, a reboot or a"

@@ -179,7 +179,7 @@ CAUSES = (
         ),
         advice=(
             "Set GLOO_SOCKET_IFNAME, NCCL_SOCKET_IFNAME and VLLM_HOST_IP in the engine's env, "
-            "or mend "
+            "or fix "
             "/etc/hosts."
         ),
         signs={

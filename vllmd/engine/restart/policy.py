@@ -32,7 +32,7 @@ OF_THE_ENGINE = frozenset(
         "worker_timeout",
     }
 )
-"""Causes that nobody outside the engine mends: the same error twice will come a third time.
+"""Causes that nobody outside the engine fixes: the same error twice will come a third time.
 
 What another process, host or server does (a port, the hub, a peer, memory that is held) may have
 ended by the next start.

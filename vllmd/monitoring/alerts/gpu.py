@@ -73,7 +73,7 @@ def group(_: RuleSettings) -> RuleGroup:
                 """,
                 f"{GPU} is held back {{{{ $value | humanizePercentage }}}} of the time: "
                 "{{ $labels.reason }}",
-                "Its cooling or its power supply fails it. Answers are slow until that is mended.",
+                "Its cooling or its power supply fails it. Answers are slow until that is fixed.",
                 wait="10m",
             ),
             Alert(

@@ -331,8 +331,8 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     (
         "leftovers",
         INFO,
-        "40.0 GiB of downloads that broke off",
-        lambda _: case(leftovers=(Leftover("downloads that broke off", "/c", 40 * GIB),)),
+        "40.0 GiB of interrupted downloads",
+        lambda _: case(leftovers=(Leftover("interrupted downloads", "/c", 40 * GIB),)),
     ),
     (
         "compute-capability",
