@@ -1,6 +1,7 @@
 """Each fault of docs on the stand-in: serving again, nothing left behind, the cause known."""
 
 import os
+import shutil
 import signal
 import time
 
@@ -105,6 +106,41 @@ def test_kill_of_daemon_and_shim_leaves_an_orphan_that_the_next_daemon_ends(
     chat.wait_new_run("chat", before, 30)
     assert gone(*old)
     outcome("kill -9 of daemon and shim", "the orphan ended by the next daemon, serving again")
+
+
+@pytest.mark.parametrize("removed", ["run/engines/chat", "run/engines", "run"])
+def test_folder_that_is_removed_while_it_serves_is_put_back_for_the_next_daemon(
+    chat: Site, outcome: Outcome, removed: str
+) -> None:
+    before, tree = chat.engine("chat"), list(chat.tree("chat").values())
+    shutil.rmtree(chat.folder / removed)
+    chat.kill_daemon()
+    chat.start()
+    after = chat.wait_state("chat", "ready")
+    assert [after[key] for key in ("run_id", "shim_pid")] == [
+        before[key] for key in ("run_id", "shim_pid")
+    ]
+    assert chat.chat("tiny")
+    result = chat.vllmd("stop", "chat", "--timeout", "60")
+    assert result.returncode == 0, result.stderr
+    assert gone(*tree)
+    outcome("its folder in run_dir, or all of run_dir, is removed", "found again; no second engine")
+
+
+def test_folder_that_its_shim_does_not_put_back_is_said_and_no_second_engine_begins(
+    chat: Site,
+) -> None:
+    before = chat.engine("chat")
+    shim_pid = before["shim_pid"]
+    chat.kill_daemon()
+    shutil.rmtree(chat.folder / "run")
+    os.kill(shim_pid, signal.SIGSTOP)  # one of an older version ignores that it is asked
+    chat.start()
+    wait_for("the sentence", lambda: f"kill {shim_pid}" in str(chat.engine("chat")["problem"]))
+    assert chat.chat("tiny")
+    os.kill(shim_pid, signal.SIGCONT)
+    after = chat.wait_state("chat", "ready")
+    assert after["run_id"] == before["run_id"]
 
 
 def test_hang_of_the_core_keeps_health_green_as_vllm_does(chat: Site) -> None:

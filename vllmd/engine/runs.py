@@ -15,7 +15,7 @@ from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.output.run_output import read_last_lines
-from vllmd.engine.process import orphans
+from vllmd.engine.process import lost_shim, orphans
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopping.cleanup import MemoryHolders, prove
@@ -83,7 +83,8 @@ class Runs:
     ) -> tuple[ShimClient | None, Exit | None]:
         """Look for a shim that runs this engine, and for what one left that was killed.
 
-        One that does not answer is waited for. If it is `ending`, it is ended all the same.
+        One that does not answer is waited for, and one whose folder was removed is asked to put it
+        back. If it is `ending`, it is ended all the same.
 
         Returns: the shim or None; the end of a run that is not accounted for yet, or None.
         """
@@ -97,20 +98,34 @@ class Runs:
             except ShimError as error:
                 client, problem = None, str(error)
             run = self.record()
-            if client is not None or (run is None and problem is None):
+            lost = lost_shim.find(self.directory) if client is None and problem is None else None
+            if client is not None or (run is None and problem is None and lost is None):
                 return client, None
             if run is not None and not orphans.shim_alive(run):
                 return None, await self.how_it_ended(run)
             looks += 1
+            if lost is not None and (looks == 1 or looks > ENDING_LOOKS):
+                lost_shim.ask_back(lost)
             if problem is None and looks <= ENDING_LOOKS:
                 await self._clock.sleep(ENDING_S)  # it is just ending: its record comes
                 continue
-            self._state.found(problem or f"shim in {self.directory} closes every connection")
+            self._state.found(problem or self._silence(lost))
             if run is not None:
                 unanswered.look(run, ending=ending())
+            elif lost is not None and ending():
+                lost_shim.ask_end(lost)
             elif closing():
                 return None, None
             await requests.beyond_within(known, RETRY_S, self._clock)
+
+    def _silence(self, lost: int | None) -> str:
+        """Say what is wrong with a shim that cannot be asked; `lost`: one without its folder."""
+        if lost is None:
+            return f"shim in {self.directory} closes every connection"
+        return (
+            f"it runs already, but its socket in {self.directory} was removed, and its shim (pid "
+            f"{lost}) did not put it back: no second one is started; 'kill {lost}' ends it in order"
+        )
 
     async def printed(self, run: RunRecord | None) -> list[str]:
         """Return the last lines of a run without secrets; none if the disk does not answer."""

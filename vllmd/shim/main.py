@@ -1,7 +1,6 @@
 """The shim's life: read a specification, run the engine, see all of it gone, say how it ended."""
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -9,6 +8,7 @@ import socket
 import time
 
 from vllmd.shim import cgroup, proc, protocol
+from vllmd.shim.folder import EngineFolder
 from vllmd.shim.internal_errors import PAUSE_S, InternalErrors, complain
 from vllmd.shim.output import Output
 from vllmd.shim.protocol import ExitRecord, Message, RunRecord, Spec
@@ -41,14 +41,14 @@ def main() -> int:
     except ValueError as error:
         _report(connection, {"error": protocol.ERROR_PROTOCOL, "message": str(error)})
         return 0
+    folder = EngineFolder(spec["directory"])
     try:
-        lock = _lock(spec["directory"])
-        shim = None if lock is None else Shim(spec)
+        shim = Shim(spec, folder) if folder.lock() else None
     except (OSError, ValueError) as error:
         message = _sentence(error, spec["directory"])
         _report(connection, {"error": protocol.ERROR_SETUP, "message": message})
         return 0
-    if lock is None or shim is None:
+    if shim is None:
         message = f"a shim already runs engine {spec['engine']!r} in {spec['directory']}"
         _report(connection, {"error": protocol.ERROR_RUNNING, "message": message})
         return 0
@@ -58,7 +58,7 @@ def main() -> int:
         return 0
     _report(connection, {"pid": os.getpid(), "engine_pid": shim.tree.pid})
     shim.run()
-    os.close(lock)
+    folder.close()
     return 0
 
 
@@ -105,31 +105,21 @@ def _report(connection: socket.socket, message: Message) -> None:
     connection.close()
 
 
-def _lock(directory: str) -> int | None:
-    """Take the engine's lock: exactly one shim for an engine, whoever started it."""
-    path = f"{directory}/{protocol.LOCK_NAME}"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        return None
-    return fd
-
-
 class Shim:
     """One engine, its output, its clients and its records."""
 
     tree: EngineTree
 
-    def __init__(self, spec: Spec) -> None:
-        """Prepare everything that can fail before the engine is spawned.
+    def __init__(self, spec: Spec, folder: EngineFolder) -> None:
+        """Prepare everything that can fail before the engine is spawned, in its locked folder.
 
         Raises: OSError: the log or the socket cannot be opened, or the kernel refuses.
         """
         self._spec = spec
         self._directory = spec["directory"]
+        self._folder = folder
         self._stop_asked = False
+        self._put_back_asked = False
         self._mistakes = InternalErrors()
         self._oom_kills = cgroup.oom_kills()
         become_subreaper()
@@ -152,7 +142,7 @@ class Shim:
         self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, self._ask_put_back)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_stop)
         self._poll.register(self._wake_fd, select.POLLIN)
@@ -216,6 +206,10 @@ class Shim:
         """Do what is due, and wait for what comes; False once nothing of the engine is left."""
         if self._stop_asked:
             self.tree.stop(self._spec["stop_grace_s"])
+        if self._put_back_asked:
+            self._put_back_asked = False
+            with self._mistakes.within("putting its folder back"):
+                self._put_back()
         wait_s: float | None = RETRY_S
         with self._mistakes.within("looking for what is left"):
             wait_s = self.tree.sweep()
@@ -242,6 +236,17 @@ class Shim:
 
     def _ask_stop(self, *_: object) -> None:
         self._stop_asked = True
+
+    def _ask_put_back(self, *_: object) -> None:
+        self._put_back_asked = True
+
+    def _put_back(self) -> None:
+        """Make again what somebody removed of the folder: by it a daemon finds the engine."""
+        if not self._folder.put_back():
+            complain(f"another shim runs in {self._directory}: this one cannot be found there")
+            return
+        self._write(protocol.RUN_RECORD_NAME, self._run_record)
+        self._server.listen_again()
 
     def _handle(self, fd: int, events: int) -> None:
         if fd == self._wake_fd:

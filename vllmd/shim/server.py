@@ -92,12 +92,26 @@ class ShimServer:
         self._answer = answer
         self._mistakes = mistakes
         self._clients: dict[int, ShimConnection] = {}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(path)
-        os.chmod(path, 0o600)
-        self._listener.listen(BACKLOG)
-        self._listener.setblocking(False)
-        poll.register(self._listener.fileno(), select.POLLIN)
+        self._listener = self._listen()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(self.path)
+        os.chmod(self.path, 0o600)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        self._poll.register(listener.fileno(), select.POLLIN)
+        return listener
+
+    def listen_again(self) -> None:
+        """Make the socket again if somebody removed it; who is connected stays so.
+
+        Raises: OSError: the path cannot be bound.
+        """
+        if not os.path.exists(self.path):
+            before, self._listener = self._listener, self._listen()
+            self._poll.unregister(before.fileno())
+            before.close()
 
     def handle(self, fd: int, events: int) -> None:
         """Take care of what `poll` reported, if it is about one of our sockets."""

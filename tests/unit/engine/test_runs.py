@@ -18,6 +18,7 @@ from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.output.engine_output import EngineOutput
 from vllmd.engine.output.first_errors import FirstErrors
 from vllmd.engine.output.run_output import LAST_BYTES
+from vllmd.engine.process import lost_shim
 from vllmd.engine.process.run_state import Endpoint, Run
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.restart.state_file import RestartStateFile
@@ -219,3 +220,64 @@ async def test_spawn_asks_all_disks_with_a_limit(tmp_path: Path) -> None:
         await runs.spawn("r")
     assert disks.asked == [str(runs.ipc), str(tmp_path / "chat.log")]
     assert spawner.shims == []
+
+
+class LostShim:
+    """A shim whose socket was removed, as `runs` looks for it and asks it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pid: int | None = 7
+        self.asked: list[str] = []
+        monkeypatch.setattr(lost_shim, "find", lambda _: self.pid)
+        monkeypatch.setattr(lost_shim, "ask_back", lambda pid: self.asked.append(f"back {pid}"))
+        monkeypatch.setattr(lost_shim, "ask_end", lambda pid: self.asked.append(f"end {pid}"))
+
+
+async def test_find_shim_that_puts_its_folder_back_is_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, engine_state, spawner = made(tmp_path)
+    clock, lost = runs._context.clock, LostShim(monkeypatch)
+    assert isinstance(clock, FakeClock)
+    finding = asyncio.create_task(
+        runs.find(OperatorRequests(), ending=lambda: False, closing=lambda: False)
+    )
+    await clock.advance(1)
+    assert not finding.done()
+    assert lost.asked == ["back 7"]
+    put_back = await runs.spawn("r")
+    assert put_back is not None
+    while not finding.done():
+        await clock.advance(0.1)
+    client, ended = await finding
+    assert client is not None
+    assert (client.run["run_id"], ended, engine_state.problem) == ("r", None, None)
+    for each in (client, put_back):
+        each.close()
+    spawner.last.vanish()
+
+
+async def test_find_shim_that_cannot_put_its_folder_back_is_named_and_no_second_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, engine_state, _ = made(tmp_path)
+    clock, lost, ending = runs._context.clock, LostShim(monkeypatch), [False]
+    assert isinstance(clock, FakeClock)
+    requests = OperatorRequests()
+    finding = asyncio.create_task(
+        runs.find(requests, ending=lambda: ending[0], closing=lambda: ending[0])
+    )
+    for _ in range(10):
+        await clock.advance(60)
+    assert not finding.done()
+    assert "pid 7" in str(engine_state.problem)
+    assert "'kill 7' ends it" in str(engine_state.problem)
+    assert set(lost.asked) == {"back 7"}
+    ending[0] = True
+    requests.add()
+    await clock.advance(10)
+    assert "end 7" in lost.asked
+    assert not finding.done()
+    lost.pid = None
+    await clock.advance(10)
+    assert await finding == (None, None)

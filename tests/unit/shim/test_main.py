@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from tests.helpers.make import spec
 from tests.helpers.site import wait_for
 from vllmd.shim import main as shim_main
 from vllmd.shim import proc, protocol
+from vllmd.shim.protocol import RunRecord
 from vllmd.shim.record import read_record
 
 
@@ -293,6 +295,31 @@ def test_shim_a_terminal_that_closes_ends_nothing(shim: Shim) -> None:
     for _ in range(3):
         assert shim.ask({"op": "status"})["stopping"] is False
     os.kill(report["engine_pid"], 0)
+
+
+def test_shim_puts_back_what_was_removed_of_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "engines" / "chat"
+    folder.mkdir(parents=True)
+    shim = Shim(folder)
+    report = shim.start("/bin/sleep", "60", log=str(tmp_path / "chat.log"))
+    watching = shim.connect()
+    watching.write(b'{"op":"watch"}\n')
+    watching.flush()
+    began = json.loads(watching.readline())
+    shutil.rmtree(tmp_path / "engines")
+    shim.process.send_signal(signal.SIGHUP)
+    wait_for("its socket", (folder / protocol.SOCKET_NAME).exists)
+    assert read_record(str(folder / protocol.RUN_RECORD_NAME)) == {
+        name: began[name] for name in RunRecord.__annotations__ if name in began
+    }
+    assert shim.ask({"op": "status"})["engine_pid"] == report["engine_pid"]
+    second = Shim(folder)
+    assert second.start("/bin/sleep", "60")["error"] == protocol.ERROR_RUNNING
+    assert second.process.wait(20) == 0
+    shim.process.terminate()
+    assert json.loads(watching.readline())["requested"] is True
+    assert shim.process.wait(20) == 0
+    assert shim.exit_record()["engine_pid"] == report["engine_pid"]
 
 
 def test_shim_keeps_its_connection_in_one_place_only(shim: Shim) -> None:

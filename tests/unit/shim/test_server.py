@@ -362,3 +362,22 @@ def test_accept_of_a_client_that_is_gone_already_is_nothing(loop: Loop) -> None:
     loop.server._listener = Gone()  # type: ignore[assignment]
     loop.server.handle(99, select.POLLIN)
     assert loop.server._clients == {}
+
+
+def test_listen_again_makes_a_socket_that_was_removed_and_keeps_who_is_connected(
+    loop: Loop,
+) -> None:
+    before = loop.connect()
+    loop.path.unlink()
+    loop.server.listen_again()
+    for client in (before, loop.connect()):
+        client.sendall(b'{"op":"a"}\n')
+        loop.turn()
+        assert client.recv(1000) == b'{"echo":"a"}\n'
+
+
+def test_listen_again_leaves_a_socket_that_is_there(loop: Loop) -> None:
+    made = loop.path.stat().st_ino
+    loop.server.listen_again()
+    assert loop.path.stat().st_ino == made
+    loop.connect()
