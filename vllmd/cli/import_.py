@@ -1,5 +1,6 @@
 """`vllmd import`: a configuration from what served vLLM before."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from vllmd.importing.launch import (
     find,
     find_remarks,
     script_of,
+    unsolved,
     variables_of,
 )
 from vllmd.importing.logrotate import is_stanza, rotation_of
 from vllmd.importing.writing import write
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
 @click.option(
@@ -39,8 +41,11 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
 
     A launch script, a unit of systemd (the script and the variables that it names are read too), or
     'vllm serve MODEL --flag ...' itself; beside it, a stanza of logrotate. Nothing of it is run.
-    What is not taken over is said on standard error, and why.
+    A script that starts several engines gets a table for each. What is not taken over is said on
+    standard error, and why.
     """
+    if len(sources) > 1 and not any(source == "-" or Path(source).exists() for source in sources):
+        sources = (shlex.join(sources),)  # a command line without its quotes
     texts = [_text(source) for source in sources]
     stanzas = [text for text in texts if is_stanza(text)]
     launches = [text for text in texts if not is_stanza(text)]
@@ -49,11 +54,17 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
             f"there are {len(launches)} launches and {len(stanzas)} stanzas of logrotate: give one "
             "unit, script or command line, and at most one stanza (--name tells engines apart)"
         )
-    table = table_of(_launch(launches[0]))
+    found = _launch(launches[0])
+    tables = {f"{name}-{i}" if i > 1 else name: table_of(each) for i, each in enumerate(found, 1)}
     rotation = rotation_of("".join(stanzas))
-    if "model" not in table.keys:
+    if any("model" not in table.keys for table in tables.values()):
         raise VllmdError("the command names no model; write it after 'serve', or as --model")
-    text = write(name, table, rotation.keys)
+    text = write(tables, rotation.keys)
+    if left := dict.fromkeys(word for each in found for word in unsolved(each)):
+        raise VllmdError(
+            "a shell works these out, and nothing is run here: "
+            f"{', '.join(left)}\n\n{text}\nwrite the values"
+        )
     try:
         _, problems = parse(text)
     except InvalidConfigError as error:
@@ -61,9 +72,8 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
         raise VllmdError(
             f"what was found cannot be used as it is:\n{words}\n\n{text}\nedit it"
         ) from None
-    remarks = (
-        table.remarks + rotation.remarks + [problem.format("imported") for problem in problems]
-    )
+    said = [remark for table in tables.values() for remark in table.remarks] + rotation.remarks
+    remarks = [*dict.fromkeys(said), *(problem.format("imported") for problem in problems)]
     if as_json:
         terminal.echo_json({"toml": text, "remarks": remarks}, indent=2)
     elif output is None:
@@ -75,8 +85,8 @@ def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: b
             terminal.echo(terminal.style(remark, fg="yellow"), err=True)
 
 
-def _launch(text: str) -> Launch:
-    """Find the command; where a unit starts a script, in that script."""
+def _launch(text: str) -> list[Launch]:
+    """Find the commands; where a unit starts a script, in that script."""
     variables = variables_of(text)
     for path in environment_files(text):
         variables |= _variables_in(path)
@@ -86,9 +96,11 @@ def _launch(text: str) -> Launch:
         script = script_of(text)
         if script is None or not Path(script).is_file():
             raise
-    launch = find(_text(script), variables)
-    around = [remark for remark in find_remarks(text) if remark not in launch.remarks]
-    return attrs.evolve(launch, remarks=(*launch.remarks, *around))
+    around = tuple(find_remarks(text))
+    return [
+        attrs.evolve(each, remarks=(*each.remarks, *around))
+        for each in find(_text(script), variables)
+    ]
 
 
 def _variables_in(path: str) -> dict[str, str]:

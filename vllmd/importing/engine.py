@@ -22,6 +22,11 @@ _DROPPED = {
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
+ALL_ADDRESSES = (
+    "host: without --host vLLM listens on all addresses, and so it does here; vllmd's default is "
+    "127.0.0.1"
+)
+"""Source: vLLM, api_server.create_server_socket: a host that is not given is ''."""
 _THOUSANDS = {"k": 1000, "K": 1024, "m": 1_000_000, "M": 1 << 20}
 _LISTS = {"served-model-name", "lora-modules"}
 
@@ -46,6 +51,9 @@ def table_of(launch: Launch) -> EngineTable:
         table.keys["executable"] = program[0] if len(program) == 1 else program
     for name, value in _given(launch.arguments, table):
         _take(table, name, value)
+    if "host" not in table.keys:
+        table.keys["host"] = "0.0.0.0"
+        table.remarks.append(ALL_ADDRESSES)
     return table
 
 

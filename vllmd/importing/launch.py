@@ -17,6 +17,17 @@ _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 _ENVIRONMENT = re.compile(r"(?m)^\s*Environment=(.*)$")
 _ENVIRONMENT_FILE = re.compile(r"(?m)^\s*EnvironmentFile=-?(.*)$")
+_SHELL = re.compile(r"[$`]")
+_ALL_ARGUMENTS = ("$@", "$*", "${@}", "${*}")
+_PASSED_ON = "left out: $@: the arguments that the script itself is given"
+_CONTAINER = re.compile(
+    r"\b(docker|podman|nerdctl)\b|(?m:^\s*(services|apiVersion|image|Image)\s*[:=])"
+)
+CONTAINER = (
+    "a container is not taken over: write its arguments as a command line, "
+    "'vllm serve MODEL …' with what follows the image, its ports and variables"
+)
+"""What to do with a source that runs an image."""
 _SHELLS = ("sh", "bash", "dash")
 _EXEC = re.compile(r"(?m)^\s*ExecStart=[-@:+!]*(.*)$")
 _LEADERS = {"exec", "nohup", "nice", "env", "sudo", "time", "numactl", "setsid"}
@@ -37,12 +48,23 @@ class Launch:
     """What was seen and is not taken over, and why."""
 
 
-def find(text: str, set_before: Mapping[str, str] = MappingProxyType({})) -> Launch:
-    """Find the command that serves in a script, a unit, or a command line.
+def find(text: str, set_before: Mapping[str, str] = MappingProxyType({})) -> list[Launch]:
+    """Find the commands that serve in a script, a unit, or a command line: one, as a rule.
 
     `set_before` are variables that it starts with.
     Raises: VllmdError: there is none, or its words cannot be told apart.
     """
+    launches = list(_found(text, set_before))
+    if not launches:
+        container = f"; {CONTAINER}" if _CONTAINER.search(text) else ""
+        raise VllmdError(
+            "no command that serves was found: neither 'vllm serve MODEL …' nor "
+            f"'python -m vllm.entrypoints.openai.api_server --model MODEL …'{container}"
+        )
+    return launches
+
+
+def _found(text: str, set_before: Mapping[str, str]) -> Iterator[Launch]:
     joined = re.sub(r"\\\n\s*", " ", text)
     variables = dict(set_before)
     remarks = list(find_remarks(text))
@@ -55,11 +77,18 @@ def find(text: str, set_before: Mapping[str, str] = MappingProxyType({})) -> Lau
         if found is not None:
             program, arguments, own = found
             kept = {n: v for n, v in own.items() if _is_meant_for_vllm(n)}
-            return Launch(program, tuple(_before_redirection(arguments)), kept, tuple(remarks))
-        variables |= _assigned(words, variables)
-    raise VllmdError(
-        "no command that serves was found: neither 'vllm serve MODEL …' nor "
-        "'python -m vllm.entrypoints.openai.api_server --model MODEL …'"
+            given = [word for word in _before_redirection(arguments) if word not in _ALL_ARGUMENTS]
+            passed_on = [_PASSED_ON] if any(word in _ALL_ARGUMENTS for word in arguments) else []
+            yield Launch(program, tuple(given), kept, (*remarks, *passed_on))
+        else:
+            variables |= _assigned(words, variables)
+
+
+def unsolved(launch: Launch) -> Iterator[str]:
+    """Yield the words that only a shell could work out, which is not run."""
+    named = [f"{name}={value}" for name, value in launch.variables.items()]
+    yield from (
+        each for each in (*launch.program, *launch.arguments, *named) if _SHELL.search(each)
     )
 
 

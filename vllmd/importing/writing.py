@@ -10,16 +10,19 @@ from vllmd.importing.engine import EngineTable
 _FIRST = ("model", "served_model_name", "executable", "host", "port")
 
 
-def write(name: str, table: EngineTable, logs: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """Return the file; `logs` are the keys of its table."""
-    lines = [*_lines(name, table)]
+def write(tables: Mapping[str, EngineTable], logs: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Return the file, with a table for each engine by its name; `logs` are the keys of theirs."""
+    lines = [
+        "# Made by 'vllmd import'; 'vllmd check' shows the command, 'vllmd doctor' what may fail."
+    ]
+    for index, (name, table) in enumerate(tables.items()):
+        lines += [*([""] if index else []), *_lines(name, table)]
     if logs:
         lines += ["\n[logs]", *(f"{key} = {value(each)}" for key, each in logs.items())]
     return "\n".join(lines) + "\n"
 
 
 def _lines(name: str, table: EngineTable) -> Iterator[str]:
-    yield "# Made by 'vllmd import'; 'vllmd check' shows the command, 'vllmd doctor' what may fail."
     yield f"[engines.{name}]"
     for key in sorted(table.keys, key=lambda k: (_FIRST.index(k) if k in _FIRST else 9, k)):
         yield f"{key} = {value(table.keys[key])}"

@@ -20,7 +20,7 @@ def run(*arguments: str, text: str = "") -> Result:
 
 def test_line_becomes_a_configuration_and_the_rest_is_said() -> None:
     result = run(LINE, "--name", "chat")
-    assert '[engines.chat]\nmodel = "org/m"\nport = 8001\n' in result.stdout
+    assert '[engines.chat]\nmodel = "org/m"\nhost = "0.0.0.0"\nport = 8001\n' in result.stdout
     assert 'VLLM_API_KEY = "k3y"' in result.stdout
     assert "nohup and &" in result.stderr
     assert "k3y" not in result.stderr
@@ -31,10 +31,32 @@ def test_file_and_standard_input_are_read(tmp_path: Path) -> None:
     assert run(str(tmp_path / "run.sh")).stdout == run("-", text=LINE).stdout == run(LINE).stdout
 
 
+def test_command_line_needs_no_quotes() -> None:
+    words = ["vllm", "serve", "org/m", "--port", "8001", "-tp", "2"]
+    assert run(*words).stdout == run(" ".join(words)).stdout
+    with pytest.raises(VllmdError, match="a container is not taken over"):
+        run("docker", "run", "--gpus", "all", "vllm/vllm-openai", "--model", "org/m")
+
+
+def test_script_of_two_engines_becomes_two_tables(tmp_path: Path) -> None:
+    (tmp_path / "two.sh").write_text("vllm serve a --port 1 &\nvllm serve b --port 2 &\nwait\n")
+    result = run(str(tmp_path / "two.sh"), "--name", "chat")
+    engines = tomllib.loads(result.stdout)["engines"]
+    assert {name: each["port"] for name, each in engines.items()} == {"chat": 1, "chat-2": 2}
+    assert result.stderr.count("nohup and &") == 1
+
+
+def test_address_that_vllm_listens_on_is_kept_and_said() -> None:
+    result = run("vllm serve org/m")
+    assert tomllib.loads(result.stdout)["engines"]["main"]["host"] == "0.0.0.0"
+    assert "without --host vLLM listens on all addresses" in result.stderr
+    assert 'host = "127.0.0.1"' in run("vllm serve org/m --host 127.0.0.1").stdout
+
+
 def test_json_has_both() -> None:
     shown = json.loads(run(LINE, "--json").stdout)
     assert set(shown) == {"toml", "remarks"}
-    assert len(shown["remarks"]) == 3
+    assert len(shown["remarks"]) == 4
 
 
 def test_file_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
@@ -54,6 +76,7 @@ def test_file_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
         ("/no/such/file", "there is no file /no/such/file; give one, or a whole command line"),
         ("vllm serve --port 1", "names no model"),
         ("vllm serve m --port 99999999", "cannot be used as it is"),
+        ("vllm serve m --port $PORT", r"a shell works these out, .*: \$PORT"),
     ],
 )
 def test_refusal_says_what_to_do(source: str, words: str) -> None:

@@ -72,7 +72,7 @@ def test_key_leaves_the_arguments_and_that_is_said() -> None:
 def test_what_vllmd_cannot_have_is_left_out_and_that_is_said() -> None:
     found = table("m", "--uds", "/run/x", "--headless", "--seed", "1")
     assert found.flags == {"seed": 1}
-    assert [remark.split(":")[1].strip() for remark in found.remarks] == ["--uds", "--headless"]
+    assert [remark.split(":")[1].strip() for remark in found.remarks[:2]] == ["--uds", "--headless"]
 
 
 def test_program_is_named_unless_it_is_just_vllm() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from vllmd.errors import VllmdError
-from vllmd.importing.launch import find
+from vllmd.importing.launch import find, unsolved
 
 SCRIPT = """#!/bin/bash
 # the classic launch script
@@ -32,7 +32,7 @@ TimeoutStopSec=30
 
 
 def test_script_is_followed_through_its_variables() -> None:
-    found = find(SCRIPT)
+    (found,) = find(SCRIPT)
     assert found.program == ("vllm",)
     assert found.arguments == (
         *("/srv/models/qwen", "--port", "8001"),
@@ -43,7 +43,7 @@ def test_script_is_followed_through_its_variables() -> None:
 
 
 def test_unit_gives_its_environment_and_its_command() -> None:
-    found = find(UNIT)
+    (found,) = find(UNIT)
     assert found.program == ("/opt/vllm/bin/vllm",)
     assert found.arguments == ("Qwen/Qwen3-8B", "--port", "8002", "--max-model-len", "8192")
     assert found.variables == {"HF_HOME": "/srv/hf", "CUDA_VISIBLE_DEVICES": "1"}
@@ -74,16 +74,45 @@ def test_unit_gives_its_environment_and_its_command() -> None:
 def test_forms_of_the_command(
     line: str, program: tuple[str, ...], arguments: tuple[str, ...]
 ) -> None:
-    found = find(line)
+    (found,) = find(line)
     assert (found.program, found.arguments) == (program, arguments)
 
 
 def test_what_is_not_known_stays_as_it_is_written() -> None:
-    assert find('vllm serve "$MODEL" --port ${PORT:-9}').arguments == ("$MODEL", "--port", "9")
-    assert find("vllm serve $(cat model)").arguments[0] == "$(cat"
+    (found,) = find('vllm serve "$MODEL" --port ${PORT:-9}')
+    assert found.arguments == ("$MODEL", "--port", "9")
+    assert list(unsolved(found)) == ["$MODEL"]
+    (other,) = find("export HF_TOKEN=`token`\nvllm serve $(cat model)")
+    assert list(unsolved(other)) == ["$(cat", "HF_TOKEN=`token`"]
 
 
-@pytest.mark.parametrize("text", ["", "echo hello", "docker run vllm/vllm-openai --model m"])
+def test_script_of_several_engines_has_them_all_each_with_its_own_variables() -> None:
+    first, second = find(
+        "export HF_HOME=/srv\nCUDA_VISIBLE_DEVICES=0 vllm serve a --port 1 &\n"
+        'CUDA_VISIBLE_DEVICES=1 vllm serve b --port 2 "$@" &\nwait\n'
+    )
+    assert (first.arguments, second.arguments) == (("a", "--port", "1"), ("b", "--port", "2"))
+    assert first.variables == {"HF_HOME": "/srv", "CUDA_VISIBLE_DEVICES": "0"}
+    assert second.variables == {"HF_HOME": "/srv", "CUDA_VISIBLE_DEVICES": "1"}
+    assert "left out: $@" in second.remarks[-1]
+    assert list(unsolved(second)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "docker run --gpus all vllm/vllm-openai --model m",
+        "services:\n  vllm:\n    image: vllm/vllm-openai\n    command: --model m\n",
+        "[Container]\nImage=docker.io/vllm/vllm-openai\nExec=--model m\n",
+        "apiVersion: apps/v1\nkind: Deployment\n",
+    ],
+)
+def test_container_is_refused_with_what_to_do(text: str) -> None:
+    with pytest.raises(VllmdError, match="a container is not taken over: write its arguments"):
+        find(text)
+
+
+@pytest.mark.parametrize("text", ["", "echo hello"])
 def test_text_without_a_command_is_refused(text: str) -> None:
     with pytest.raises(VllmdError, match="no command that serves was found"):
         find(text)

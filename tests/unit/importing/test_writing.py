@@ -32,7 +32,7 @@ def test_tables_come_after_keys_and_the_model_first() -> None:
     table = EngineTable(
         {"port": 1, "model": "m"}, {"max_loras": 2}, {"a.b": 1}, {"X": "y"}, has_lora=True
     )
-    read = tomllib.loads(write("chat", table))["engines"]["chat"]
+    read = tomllib.loads(write({"chat": table}))["engines"]["chat"]
     assert list(read) == ["model", "port", "lora", "flags", "env"]
     assert read["flags"] == {"a.b": 1}
 
@@ -42,7 +42,7 @@ def test_imported_command_is_the_command_that_is_run() -> None:
         "/x/vllm serve org/m --port 8001 --max-num-seqs 64 --enforce-eager -tp 2 "
         "--kv-cache-dtype fp8 --no-enable-chunked-prefill --allowed-origins a b"
     )
-    config, problems = parse(write("chat", table_of(find(given_line))))
+    config, problems = parse(write({"chat": table_of(*find(given_line))}))
     argv = " ".join(build(config.engines["chat"]).argv)
     assert problems == []
     for words in (
