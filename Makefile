@@ -79,7 +79,7 @@ integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus 
 engine: $(VENV)/developed system ## a real vLLM (CPU build)
 	$(PYTEST) tests/engine
 
-deb: $(VENV)/installed build-tools ## build/vllmd_VERSION_amd64.deb, with ARCH=arm64 the one for that
+deb: $(VENV)/developed build-tools ## build/vllmd_VERSION_amd64.deb, with ARCH=arm64 the one for that
 	@PYTHON=$(CURDIR)/$(BIN)/python packaging/build-deb.sh build
 
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
@@ -130,7 +130,7 @@ lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins
 	@$(PIP) install uv
 	tools/lock.sh $(BIN)/uv $(ONLY)
 
-generate: $(VENV)/installed ## renew what is made of the code: etc/vllmd.toml, docs/reference, docs/reliability.md, dashboards …
+generate: $(VENV)/developed ## renew what is made of the code: etc/vllmd.toml, docs/reference, docs/reliability.md, dashboards …
 	$(BIN)/python -m vllmd.config.reference > etc/vllmd.toml
 	PYTHONPATH=. $(BIN)/python -m tools.reference
 	PYTHONPATH=. $(BIN)/python tools/reliability.py

@@ -2,9 +2,10 @@
 # Build the package from the checkout: packaging/build-deb.sh OUTPUT_FOLDER [VERSION]
 # ARCH is what it is for, amd64 or arm64; by default what this host is. Nothing is compiled, so the one for
 # the other needs nothing more.
-# Needs debhelper and a Python 3.11+ with pip (PYTHON). The wheels are loaded first, each by its hash;
-# the build itself asks no network, and makes the same bytes each time (SOURCE_DATE_EPOCH: the commit).
-# The source package has the wheels of both, so it is the same whatever it is built for.
+# Needs debhelper and a Python 3.11+ with pip and what requirements/dev.txt pins (PYTHON). The wheels are
+# loaded first, each by its hash, and the documentation site is made by the Sphinx that is pinned; the
+# build itself asks no network, and makes the same bytes each time (SOURCE_DATE_EPOCH: the commit).
+# The source package has the wheels of both and the site, so it is the same whatever it is built for.
 set -euo pipefail
 umask 022
 root=$(realpath "$(dirname "$0")/..")
@@ -33,6 +34,10 @@ for machine in x86_64 aarch64; do
   }
 done
 "$python" packaging/unpack.py "$work/wheels" site
+# -P: folders here have the names of modules
+"$python" -P -m sphinx -W -n -q --keep-going -d "$work/tree" -b html docs html
+rm html/.buildinfo
+find html -exec touch --date "@$(git -C "$root" log -1 --format=%ct)" {} +
 stamp=$(git -C "$root" log -1 --format=%cD)
 cat > debian/changelog << END_OF_CHANGELOG
 vllmd ($version) unstable; urgency=medium

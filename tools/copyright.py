@@ -1,7 +1,7 @@
 """Write `packaging/debian/copyright`: ``python tools/copyright.py``; `make generate` does.
 
-A paragraph for vllmd and one for each wheel that the package brings, from what is installed by
-`requirements/runtime.txt`: which files, whose, under which licence, with its text. A wheel whose
+A paragraph for vllmd, one for each wheel that the package brings, from what is installed by
+`requirements/runtime.txt`, and one for each that the documentation site has scripts of: which files, whose, under which licence, with its text. A wheel whose
 licence is not known here, or that names no holder, ends it: a person has to look.
 Source: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 """
@@ -39,6 +39,7 @@ LICENSES = {
 HOLDERS = {
     "bcrypt": "2013-2025 The Python Cryptographic Authority developers",
     "certifi": "Kenneth Reitz and the certifi authors; the certificates: Mozilla",
+    "furo": "2020 Pradyun Gedam; gumshoe in furo.js: 2019 Chris Ferdinandi",
     "googleapis-common-protos": "Google LLC",
     "multidict": "Andrew Svetlov and aio-libs contributors",
     "nvidia-ml-py": "2011-2026 NVIDIA Corporation",
@@ -64,6 +65,14 @@ Copyright: 2026 the vllmd developers
 License: Apache-2.0
 """
 
+OF_THE_SITE = {
+    "Sphinx": ("html/_static/*",),
+    "sphinx-basic-ng": ("html/_static/debug.css", "html/_static/skeleton.css"),
+    "furo": ("html/_static/scripts/*", "html/_static/styles/*"),
+    "snowballstemmer": ("html/_static/base-stemmer.js", "html/_static/english-stemmer.js"),
+}
+"""What made the documentation site, and the files of theirs in it; of two that fit, the later."""
+
 SHARED = ("google", "opentelemetry")
 """Folders that several wheels have a part in."""
 
@@ -81,13 +90,15 @@ def text() -> str:
     """
     needed: set[str] = {"Apache-2.0"}
     paragraphs = [HEAD]
-    for name in pinned():
+    brought = {
+        name: [f"{SITE}/{each}" for each in patterns(distribution(name))] for name in pinned()
+    }
+    for name, files in {**OF_THE_SITE, **brought}.items():
         found = distribution(name)
         terms = _license(found)
-        files = "\n ".join(f"{SITE}/{pattern}" for pattern in patterns(found))
-        holders = "\n ".join(_holders(name, found))
+        listed, holders = "\n ".join(files), "\n ".join(_holders(name, found))
         paragraphs.append(
-            f"Files: {files}\nCopyright: {holders}\nLicense: {terms}\n"
+            f"Files: {listed}\nCopyright: {holders}\nLicense: {terms}\n"
             f"{_body(found, terms)}Comment: {name}, {SOURCE}/{name}/\n"
         )
         needed.update(each for each in SHIPPED_BY_DEBIAN if each in terms)

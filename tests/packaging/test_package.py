@@ -59,6 +59,16 @@ def test_piuparts_passes(debs: Path, tmp_path: Path, request: pytest.FixtureRequ
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def test_documentation_site_is_whole(unpacked: Path) -> None:
+    site = unpacked / "usr/share/doc/vllmd/html"
+    assert (site / "searchindex.js").is_file()
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 70
+    for page in pages:
+        for target in re.findall(r'(?:href|src)="([^":#?]+)', page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(site)}: {target}"
+
+
 def test_every_file_of_a_wheel_is_covered_by_copyright(unpacked: Path) -> None:
     site = unpacked / "usr/lib/vllmd/site"
     text = (unpacked / "usr/share/doc/vllmd/copyright").read_text()
