@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.helpers.listening import Handler, listening
 from tests.helpers.ports import free_port
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import Site, needs, site, wait_for
 from tests.integration.conftest import config_for, serving
+from tools.reference import page_scene
 
 ODD_NAME = 'mo"del \\ {Ünï},= 模型 🎈'
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
@@ -67,6 +69,26 @@ def test_both_formats_are_taken_by_prometheus(chat: Site, tmp_path: Path, accept
         assert stored.target_error() == ""
         assert stored.value("vllmd_engine_up") == 1
         assert stored.value("vllm:num_requests_running") == 0
+
+
+def test_every_family_of_ours_is_in_the_reference_as_it_is(chat: Site) -> None:
+    known = {
+        family.name.removesuffix("_total"): family
+        for found in page_scene.families().values()
+        for family in found
+    }
+    seen = [
+        each
+        for each in text_string_to_metric_families(chat.metrics())
+        if each.name.startswith("vllmd_")
+    ]
+    assert len(seen) > 80
+    for family in seen:
+        told = known[family.name]
+        assert family.type == told.type, family.name
+        assert family.documentation == told.help, family.name
+        labels = {name for sample in family.samples for name in sample.labels}
+        assert labels - {"le"} <= set(told.labels), family.name
 
 
 def test_promtool_has_nothing_against_our_own_families(chat: Site) -> None:

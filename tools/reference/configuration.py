@@ -25,8 +25,8 @@ def configuration() -> str:
     parts: list[str] = []
     for title, model in TABLES:
         name = title.removeprefix("# ").strip("[]").replace("engines.chat", "engines.NAME")
-        words = " ".join((model.__doc__ or "").split("\n\n")[0].split())
-        parts += [f"## [{name}]", plain(words)]
+        words = " ".join((model.__doc__ or "").split(";")[0].split())
+        parts += [f"## [{name}]", f"{plain(words).rstrip('.')}."]
         for field in attrs.fields(model):
             if "rule" in field.metadata:
                 parts += _key(name, field)
