@@ -1,8 +1,9 @@
 """Write `packaging/debian/copyright`: ``python tools/copyright.py``; `make generate` does.
 
 A paragraph for vllmd, one for each wheel that the package brings, from what is installed by
-`requirements/runtime.txt`, and one for each that the documentation site has scripts of: which files, whose, under which licence, with its text. A wheel whose
-licence is not known here, or that names no holder, ends it: a person has to look.
+`requirements/runtime.txt`, and one for each that the documentation site has scripts of: which
+files, whose, under which licence, with its text. A wheel whose licence is not known here, or that
+names no holder, ends it: a person has to look.
 Source: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 """
 
