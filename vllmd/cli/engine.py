@@ -27,7 +27,6 @@ from vllmd.installing.probing import flag_table
 from vllmd.installing.progress import progress_bar
 from vllmd.util.units import format_bytes
 
-RELOAD_S = 30.0
 HEADER = ["ENGINE", "VERSION", "BUILD", "PYTHON", "INSTALLED", ""]
 FLAG_HEADER = ["FLAG", "TAKES", "DEFAULT", ""]
 

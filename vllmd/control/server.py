@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +31,8 @@ from vllmd.http.protocol import HttpProtocol
 
 SAVE_S = 5.0
 """How long an answer waits until the disk has what was said."""
+
+Handler = Callable[[Request], Awaitable[Response]]
 
 _log = structlog.get_logger()
 
@@ -155,7 +157,28 @@ def build(
     engines: Mapping[str, EngineControl], parts: Controls, mask: Mask = lambda value: value
 ) -> ASGIApp:
     """Build the application; `mask` takes the secrets out of every answer."""
-    host, logs, traces = parts.host, parts.logs, parts.traces
+    app = Starlette(
+        routes=[
+            *_reading_routes(parts),
+            cost.route(parts.costs),
+            Route("/v1/reload", _reloading(parts.host), methods=["POST"]),
+            Route("/v1/logs/{engine}/rotate", _rotating(parts.logs), methods=["POST"]),
+            *gpu.routes(parts.gpus),
+            *lora.routes(parts.adapters),
+            Route(
+                "/v1/engines/{engine}/{action:str}",
+                _known_action(_acting(engines)),
+                methods=["POST"],
+            ),
+        ]
+    )
+    app.state.refusals = RefusalLog()
+    app.state.mask = mask
+    return UserLimits(_telling_changes(app, parts.status.forget))
+
+
+def _reading_routes(parts: Controls) -> list[Route]:
+    host, traces = parts.host, parts.traces
 
     async def status(request: Request) -> Response:
         body = parts.status.local_answer(series="series" in request.query_params)
@@ -173,6 +196,14 @@ def build(
             return error(503, str(problem))
         return await asyncio.to_thread(_listed, found)
 
+    return [
+        Route("/v1/status", status),
+        Route("/v1/events", history),
+        Route("/v1/traces", slowest),
+    ]
+
+
+def _reloading(host: DaemonControl) -> Handler:
     async def reload(request: Request) -> MaskedJson:
         peer: Peer = request.scope["client"][0]
         if not peer.may_act():
@@ -184,6 +215,10 @@ def build(
         emit(_log, RequestAccepted(action="reload", user=peer.describe()))
         return MaskedJson(changes)
 
+    return reload
+
+
+def _rotating(logs: LogControl) -> Handler:
     async def rotate(request: Request) -> MaskedJson:
         name, peer = request.path_params["engine"], request.scope["client"][0]
         if not peer.may_act():
@@ -197,6 +232,10 @@ def build(
         emit(_log, RequestAccepted(action="rotate", user=peer.describe()), engine=name)
         return MaskedJson({"engine": name})
 
+    return rotate
+
+
+def _acting(engines: Mapping[str, EngineControl]) -> Handler:
     async def act(request: Request) -> MaskedJson:
         name, action = request.path_params["engine"], request.path_params["action"]
         peer: Peer = request.scope["client"][0]
@@ -218,23 +257,7 @@ def build(
         emit(_log, RequestAccepted(action=action, user=peer.describe()), engine=name)
         return MaskedJson({"engine": engine.status.to_json(), "warning": warning})
 
-    route = "/v1/engines/{engine}/{action:str}"
-    app = Starlette(
-        routes=[
-            Route("/v1/status", status),
-            Route("/v1/events", history),
-            Route("/v1/traces", slowest),
-            cost.route(parts.costs),
-            Route("/v1/reload", reload, methods=["POST"]),
-            Route("/v1/logs/{engine}/rotate", rotate, methods=["POST"]),
-            *gpu.routes(parts.gpus),
-            *lora.routes(parts.adapters),
-            Route(route, _known_action(act), methods=["POST"]),
-        ]
-    )
-    app.state.refusals = RefusalLog()
-    app.state.mask = mask
-    return UserLimits(_telling_changes(app, parts.status.forget))
+    return act
 
 
 def _telling_changes(app: ASGIApp, changed: Callable[[], None]) -> ASGIApp:
@@ -255,12 +278,11 @@ def _listed(found: Sequence[Event]) -> JSONResponse:
     return JSONResponse({"events": [event.to_json() for event in found]})
 
 
-def _known_action(act: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    async def checked(request: Request) -> MaskedJson:
+def _known_action(act: Handler) -> Handler:
+    async def checked(request: Request) -> Response:
         action = request.path_params["action"]
         if action not in ("start", "stop", "restart"):
             return error(404, f"unknown action {shown(action)}; known: start, stop, restart")
-        response: MaskedJson = await act(request)
-        return response
+        return await act(request)
 
     return checked

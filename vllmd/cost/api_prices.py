@@ -1,6 +1,6 @@
 """What well-known APIs ask for a million tokens, in USD; `[cost] api` goes before these. Pure.
 
-Source: the providers' public price lists for their standard service, as of AS_OF. They change:
+Source: the price lists of the providers, for their standard service, in October 2025. They change:
 check them before you decide anything by them.
 """
 
@@ -10,8 +10,6 @@ from types import MappingProxyType
 
 from vllmd.config.cost import ApiPrice
 from vllmd.errors import VllmdError
-
-AS_OF = "2025-10"
 
 
 def _price(given: str, output: str, cached: str | None = None) -> ApiPrice:

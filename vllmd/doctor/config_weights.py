@@ -21,7 +21,7 @@ DTYPES = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 @attrs.frozen
-class Family:
+class ModelFamily:
     """How models of one `model_type` differ from Llama."""
 
     block: str = "dense"
@@ -38,34 +38,34 @@ class Family:
     """Unless the configuration says otherwise, the last layer is the first."""
 
 
-FAMILIES: Mapping[str, Family] = {
-    "llama": Family(),
-    "mistral": Family(),
-    "phi3": Family(),
-    "granite": Family(),
-    "qwen2": Family(qkv_bias=True),
-    "qwen3": Family(head_norms=True),
-    "gemma": Family(tied=True),
-    "gemma2": Family(norms=4, tied=True),
-    "gemma3_text": Family(norms=4, head_norms=True, tied=True),
-    "olmo2": Family(whole_norms=True),
-    "mixtral": Family("mixtral"),
-    "granitemoe": Family("mixtral"),
-    "olmoe": Family("mixtral", whole_norms=True),
-    "qwen2_moe": Family("qwen", qkv_bias=True),
-    "qwen3_moe": Family("qwen", head_norms=True),
-    "qwen3_next": Family("qwen", head_norms=True),
-    "gpt_oss": Family("gpt_oss"),
-    "deepseek_v2": Family("deepseek"),
-    "deepseek_v3": Family("deepseek"),
-    "kimi_k2": Family("deepseek"),
-    "mamba": Family("none", norms=1, tied=True),
-    "falcon_mamba": Family("none", norms=1, tied=True),
-    "mamba2": Family("none", norms=1),
-    "jamba": Family("jamba"),
-    "bamba": Family(),
-    "granitemoehybrid": Family("granite_hybrid"),
-    "nemotron_h": Family("none", norms=1),
+FAMILIES: Mapping[str, ModelFamily] = {
+    "llama": ModelFamily(),
+    "mistral": ModelFamily(),
+    "phi3": ModelFamily(),
+    "granite": ModelFamily(),
+    "qwen2": ModelFamily(qkv_bias=True),
+    "qwen3": ModelFamily(head_norms=True),
+    "gemma": ModelFamily(tied=True),
+    "gemma2": ModelFamily(norms=4, tied=True),
+    "gemma3_text": ModelFamily(norms=4, head_norms=True, tied=True),
+    "olmo2": ModelFamily(whole_norms=True),
+    "mixtral": ModelFamily("mixtral"),
+    "granitemoe": ModelFamily("mixtral"),
+    "olmoe": ModelFamily("mixtral", whole_norms=True),
+    "qwen2_moe": ModelFamily("qwen", qkv_bias=True),
+    "qwen3_moe": ModelFamily("qwen", head_norms=True),
+    "qwen3_next": ModelFamily("qwen", head_norms=True),
+    "gpt_oss": ModelFamily("gpt_oss"),
+    "deepseek_v2": ModelFamily("deepseek"),
+    "deepseek_v3": ModelFamily("deepseek"),
+    "kimi_k2": ModelFamily("deepseek"),
+    "mamba": ModelFamily("none", norms=1, tied=True),
+    "falcon_mamba": ModelFamily("none", norms=1, tied=True),
+    "mamba2": ModelFamily("none", norms=1),
+    "jamba": ModelFamily("jamba"),
+    "bamba": ModelFamily(),
+    "granitemoehybrid": ModelFamily("granite_hybrid"),
+    "nemotron_h": ModelFamily("none", norms=1),
 }
 """By `model_type`."""
 
@@ -87,7 +87,7 @@ def tensors_of(config: Mapping[str, Any]) -> Mapping[str, Tensor] | None:
 class _Weights:
     """Collects the tensors of one model."""
 
-    def __init__(self, text: Mapping[str, Any], family: Family, packing: Quantization) -> None:
+    def __init__(self, text: Mapping[str, Any], family: ModelFamily, packing: Quantization) -> None:
         self._text = text
         self._family = family
         self._packing = packing

@@ -30,7 +30,7 @@ class RowKey(NamedTuple):
     row: str
 
 
-class Calls(NamedTuple):
+class NvmlCalls(NamedTuple):
     """What a reader asked for until its end."""
 
     called: tuple[RowKey, ...]
@@ -87,12 +87,12 @@ def make(left_out: Iterable[RowKey]) -> int:
     return descriptor
 
 
-def read(descriptor: int) -> Calls:
+def read(descriptor: int) -> NvmlCalls:
     """Return what the reader noted."""
     content = _read(descriptor)
     called = _rows(content)
     number = int(content[:_HEAD] or _NONE)
-    return Calls(called, called[number] if 0 <= number < len(called) else None)
+    return NvmlCalls(called, called[number] if 0 <= number < len(called) else None)
 
 
 def _head(number: int) -> bytes:

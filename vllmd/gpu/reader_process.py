@@ -18,7 +18,7 @@ import structlog
 from vllmd.events.base import emit
 from vllmd.events.gpu import GpuReaderFailed, GpuReaderRecovered
 from vllmd.gpu import calls, wire
-from vllmd.gpu.calls import Calls, RowKey
+from vllmd.gpu.calls import NvmlCalls, RowKey
 from vllmd.gpu.row_guard import RowGuard
 from vllmd.gpu.rows import FAST, SLOW
 from vllmd.util.clock import Clock, wait_event
@@ -157,14 +157,14 @@ class ReaderProcess:
         elif problem.reason == "died" and code not in (None, 0, *_KILLED):
             self._guard.crashed(noted.called, noted.under_way, lived_s)
 
-    def noted(self) -> Calls:
+    def noted(self) -> NvmlCalls:
         """Return what the process has asked for, and asks for now."""
         if self._calls is None:
-            return Calls((), None)
+            return NvmlCalls((), None)
         try:
             return calls.read(self._calls)
         except ValueError:  # whoever crashed wrote into it
-            return Calls((), None)
+            return NvmlCalls((), None)
 
     def _fail(self, problem: ReaderProblem) -> None:
         if problem != self.problem:

@@ -17,7 +17,7 @@ _V6_NETWORK_BITS = 64
 """What one customer of a provider gets: its addresses count as one peer."""
 
 
-class Phase(enum.IntEnum):
+class ConnectionPhase(enum.IntEnum):
     """What a connection is waiting for; when there are too many, the first of these goes first."""
 
     IDLE = 0
@@ -33,11 +33,11 @@ class Phase(enum.IntEnum):
 
 
 REASONS = {
-    Phase.IDLE: "idle",
-    Phase.HEAD: "head",
-    Phase.SENDING: "unread",
-    Phase.BODY: "body",
-    Phase.WORKING: "working",
+    ConnectionPhase.IDLE: "idle",
+    ConnectionPhase.HEAD: "head",
+    ConnectionPhase.SENDING: "unread",
+    ConnectionPhase.BODY: "body",
+    ConnectionPhase.WORKING: "working",
 }
 """Why a connection was closed whose phase took too long."""
 ENDED, FULL, EXHAUSTED, HANDSHAKE = "ended", "full", "exhausted", "handshake"
@@ -79,11 +79,11 @@ class Connection:
         self.peer = peer
         self.cut = cut
         """Ends it at once; what was not sent is lost."""
-        self.opened_at = self.since = self.active_at = among.now()
-        self.phase = Phase.IDLE
+        self.since = self.active_at = among.now()
+        self.phase = ConnectionPhase.IDLE
         self.until: float | None = None
 
-    def enter(self, phase: Phase, within_s: float | None) -> None:
+    def enter(self, phase: ConnectionPhase, within_s: float | None) -> None:
         """Be in a phase from now on; without a limit it may last for ever."""
         self._among.move(self, phase)
         self.phase = phase
@@ -122,7 +122,9 @@ class Connections:
         self._wake_at = wake_at
         self._next_wake: float | None = None
         self._open: dict[Connection, None] = {}  # in the order of their opening
-        self._phases: dict[Phase, dict[Connection, None]] = {phase: {} for phase in sorted(Phase)}
+        self._phases: dict[ConnectionPhase, dict[Connection, None]] = {
+            phase: {} for phase in sorted(ConnectionPhase)
+        }
         self._by_peer: Counter[str] = Counter()
 
     def __len__(self) -> int:
@@ -143,11 +145,15 @@ class Connections:
         while self.bound is not None and len(self._open) > self.bound:
             if not self.make_room(FULL, exempt=connection):
                 break
-        connection.enter(Phase.IDLE, first_s)
+        connection.enter(ConnectionPhase.IDLE, first_s)
         return connection
 
     def make_room(
-        self, reason: str, *, exempt: Connection | None = None, last: Phase = Phase.WORKING
+        self,
+        reason: str,
+        *,
+        exempt: Connection | None = None,
+        last: ConnectionPhase = ConnectionPhase.WORKING,
     ) -> bool:
         """Close the one that is missed least, of the peer that has the most.
 
@@ -163,7 +169,7 @@ class Connections:
                     return True
         return False
 
-    def move(self, connection: Connection, phase: Phase) -> None:
+    def move(self, connection: Connection, phase: ConnectionPhase) -> None:
         """Note the next phase of a connection, as long as it is open."""
         if connection in self._open:
             self._phases[connection.phase].pop(connection, None)
@@ -190,7 +196,7 @@ class Connections:
 
     def under_way(self) -> int:
         """Return how many have a request that is not answered."""
-        return sum(c.phase > Phase.HEAD for c in self._open)
+        return sum(c.phase > ConnectionPhase.HEAD for c in self._open)
 
     # --- limits of time ------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from asyncio import sslproto
 from collections import Counter
 from collections.abc import Callable
 
-from vllmd.http.connections import FULL, Connection, Phase
+from vllmd.http.connections import FULL, Connection, ConnectionPhase
 from vllmd.util.units import KIB
 
 AT_ONCE = 64
@@ -107,7 +107,7 @@ class Hello:
             self._refuse()
         else:
             self._needed = length
-            self._connection.enter(Phase.HEAD, HANDSHAKE_S)
+            self._connection.enter(ConnectionPhase.HEAD, HANDSHAKE_S)
             self._look()
 
     def _answer_in_plain(self) -> None:

@@ -23,8 +23,8 @@ from vllmd.http.connections import (
     HANDSHAKE,
     Connection,
     ConnectionCounts,
+    ConnectionPhase,
     Connections,
-    Phase,
     peer_of,
 )
 from vllmd.http.handshakes import Handshakes, Hello, has_left, shake_hands
@@ -246,7 +246,7 @@ class Listener:
         the one that waits longest is accepted with a descriptor that is kept for that and closed,
         so that its client knows.
         """
-        room = self.connections.make_room(EXHAUSTED, last=Phase.SENDING)
+        room = self.connections.make_room(EXHAUSTED, last=ConnectionPhase.SENDING)
         self.connections.bound = max(MIN_BOUND, len(self.connections) - GIVEN_UP)
         if self._reserve_timer is None:
             self._reserve_timer = self._loop.call_later(MINUTE_S, self._hold_all_again)

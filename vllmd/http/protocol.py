@@ -14,7 +14,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from vllmd.http.connections import Connection, Phase
+from vllmd.http.connections import Connection, ConnectionPhase
 from vllmd.util.units import KIB, MINUTE_S
 
 MAX_HEAD_BYTES = 64 * KIB
@@ -148,24 +148,24 @@ class HttpProtocol(H11Protocol):
         """Tell the phase that this is, if it is another one; a limit runs from its beginning."""
         limits, connection, cycle = self.limits, self.connection, self.cycle
         if self.transport.is_closing() or self.flow.write_paused:
-            if connection.phase is not Phase.SENDING:
-                connection.enter(Phase.SENDING, self._patience())
+            if connection.phase is not ConnectionPhase.SENDING:
+                connection.enter(ConnectionPhase.SENDING, self._patience())
         elif self.conn.their_state is h11.SEND_BODY:  # also one that was answered before it came
-            if connection.phase is not Phase.BODY:
-                connection.enter(Phase.BODY, limits.body_s)
+            if connection.phase is not ConnectionPhase.BODY:
+                connection.enter(ConnectionPhase.BODY, limits.body_s)
         elif cycle is None or cycle.response_complete:
             self._tell_rest()
-        elif connection.phase is not Phase.WORKING:
-            connection.enter(Phase.WORKING, None)
+        elif connection.phase is not ConnectionPhase.WORKING:
+            connection.enter(ConnectionPhase.WORKING, None)
 
     def _tell_rest(self) -> None:
         """Tell that no request is under way: none has begun, or not all of its head has come."""
         connection = self.connection
         begun = bool(self.conn.trailing_data[0])
-        if begun and connection.phase is not Phase.HEAD:
-            connection.enter(Phase.HEAD, self.limits.head_s)
-        elif not begun and connection.phase is not Phase.IDLE:
-            connection.enter(Phase.IDLE, self.limits.idle_s)
+        if begun and connection.phase is not ConnectionPhase.HEAD:
+            connection.enter(ConnectionPhase.HEAD, self.limits.head_s)
+        elif not begun and connection.phase is not ConnectionPhase.IDLE:
+            connection.enter(ConnectionPhase.IDLE, self.limits.idle_s)
 
     def _patience(self) -> float | None:
         if self.limits.unread_s is None:

@@ -17,7 +17,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from vllmd.http.connections import ENDED, PROTOCOL, Connection, Phase
+from vllmd.http.connections import ENDED, PROTOCOL, Connection, ConnectionPhase
 from vllmd.traces.calls import CallReply, Calls, CallStream
 from vllmd.traces.frames import FrameLimits, RefusedConnectionError
 from vllmd.traces.loop_steps import Work
@@ -292,13 +292,13 @@ class Http2Protocol(asyncio.Protocol):
         """Tell the phase that this is, if it is another one."""
         if self._closing:
             return
-        phase = Phase.IDLE
+        phase = ConnectionPhase.IDLE
         limit_s: float | None = IDLE_S if self._called else FIRST_CALL_S
         if self._blocked:
-            phase, limit_s = Phase.SENDING, ANSWER_S
+            phase, limit_s = ConnectionPhase.SENDING, ANSWER_S
         elif self._tasks or self._streams:  # each has limits of its own
             arriving = any(stream.task is None for stream in self._streams.values())
-            phase, limit_s = Phase.BODY if arriving else Phase.WORKING, None
+            phase, limit_s = ConnectionPhase.BODY if arriving else ConnectionPhase.WORKING, None
         has_preface, self._has_preface = self._has_preface, self._gate.has_preface
         if phase is not self._connection.phase or has_preface is not self._has_preface:
             self._connection.enter(phase, limit_s)

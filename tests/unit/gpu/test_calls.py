@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from vllmd.gpu import calls
-from vllmd.gpu.calls import CallLog, Calls, RowKey
+from vllmd.gpu.calls import CallLog, NvmlCalls, RowKey
 
 A, B = RowKey("GPU-1", "power_watts"), RowKey("GPU-2", "remapped_rows:corrected")
 
@@ -18,7 +18,7 @@ def descriptor() -> Iterator[int]:
 
 def test_reader_learns_what_to_leave_out_and_nothing_is_called_yet(descriptor: int) -> None:
     assert CallLog(descriptor).left_out == {A, B}
-    assert calls.read(descriptor) == Calls((), None)
+    assert calls.read(descriptor) == NvmlCalls((), None)
 
 
 def test_call_is_under_way_until_it_has_returned(descriptor: int) -> None:
@@ -29,7 +29,7 @@ def test_call_is_under_way_until_it_has_returned(descriptor: int) -> None:
         log.end()
         assert calls.read(descriptor).under_way is None
     log.begin(*A)
-    assert calls.read(descriptor) == Calls((A, B), A), "each is listed once"
+    assert calls.read(descriptor) == NvmlCalls((A, B), A), "each is listed once"
 
 
 def test_wait_for_events_is_of_no_gpu(descriptor: int) -> None:

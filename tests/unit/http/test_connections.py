@@ -10,9 +10,9 @@ from vllmd.http.connections import (
     FULL,
     Connection,
     ConnectionCounts,
+    ConnectionPhase,
     Connections,
     ConnectionTotals,
-    Phase,
     peer_of,
 )
 
@@ -26,7 +26,7 @@ class Open:
         self.cut: list[str] = []
         self.among = Connections(bound, ConnectionCounts(), lambda: self.now, self.woken_at.append)
 
-    def add(self, name: str, peer: str = "a", phase: Phase | None = None) -> Connection:
+    def add(self, name: str, peer: str = "a", phase: ConnectionPhase | None = None) -> Connection:
         self.now += 1
         connection = self.among.add(peer, lambda: self.cut.append(name), 10.0)
         if phase is not None:
@@ -36,9 +36,9 @@ class Open:
 
 def test_connections_full_closes_the_one_that_is_idle_longest() -> None:
     opened = Open(bound=3)
-    opened.add("working", phase=Phase.WORKING)
-    opened.add("idle", phase=Phase.IDLE)
-    opened.add("idle since later", phase=Phase.IDLE)
+    opened.add("working", phase=ConnectionPhase.WORKING)
+    opened.add("idle", phase=ConnectionPhase.IDLE)
+    opened.add("idle since later", phase=ConnectionPhase.IDLE)
     opened.add("new")
     assert opened.cut == ["idle"]
     assert opened.among.counts.closed[FULL] == 1
@@ -46,7 +46,11 @@ def test_connections_full_closes_the_one_that_is_idle_longest() -> None:
 
 def test_connections_full_without_an_idle_one_closes_the_oldest_without_a_head() -> None:
     opened = Open(bound=3)
-    for name, phase in [("works", Phase.WORKING), ("head", Phase.HEAD), ("later", Phase.HEAD)]:
+    for name, phase in [
+        ("works", ConnectionPhase.WORKING),
+        ("head", ConnectionPhase.HEAD),
+        ("later", ConnectionPhase.HEAD),
+    ]:
         opened.add(name, phase=phase)
     opened.add("new")
     assert opened.cut == ["head"]
@@ -54,9 +58,9 @@ def test_connections_full_without_an_idle_one_closes_the_oldest_without_a_head()
 
 def test_connections_full_spares_the_peer_that_has_few() -> None:
     opened = Open(bound=4)
-    opened.add("alone", peer="b", phase=Phase.IDLE)
+    opened.add("alone", peer="b", phase=ConnectionPhase.IDLE)
     for number in range(20):
-        opened.add(str(number), phase=Phase.WORKING)
+        opened.add(str(number), phase=ConnectionPhase.WORKING)
     assert "alone" not in opened.cut
     assert len(opened.among) == 4
 
@@ -64,7 +68,7 @@ def test_connections_full_spares_the_peer_that_has_few() -> None:
 def test_connections_full_of_a_peer_s_own_do_not_refuse_another_peer() -> None:
     opened = Open(bound=4)
     for number in range(4):
-        opened.add(str(number), phase=Phase.WORKING)
+        opened.add(str(number), phase=ConnectionPhase.WORKING)
     opened.add("another", peer="b")
     assert opened.cut == ["0"]
 
@@ -72,8 +76,8 @@ def test_connections_full_of_a_peer_s_own_do_not_refuse_another_peer() -> None:
 def test_sweep_closes_what_takes_too_long_and_counts_why() -> None:
     opened = Open()
     slow = opened.add("slow")
-    slow.enter(Phase.HEAD, 5)
-    opened.add("other").enter(Phase.WORKING, None)
+    slow.enter(ConnectionPhase.HEAD, 5)
+    opened.add("other").enter(ConnectionPhase.WORKING, None)
     opened.now += 5
     opened.among.sweep()
     assert opened.cut == ["slow"]
@@ -84,8 +88,8 @@ def test_sweep_closes_what_takes_too_long_and_counts_why() -> None:
 def test_sweep_is_asked_for_at_the_earliest_limit_and_not_at_rest() -> None:
     opened = Open()
     connection = opened.add("one")  # at 1: a first byte until 11
-    connection.enter(Phase.WORKING, None)
-    connection.enter(Phase.IDLE, 75)
+    connection.enter(ConnectionPhase.WORKING, None)
+    connection.enter(ConnectionPhase.IDLE, 75)
     assert opened.woken_at == [11]
     opened.now = 11
     opened.among.sweep()
@@ -108,20 +112,20 @@ def test_remove_twice_counts_once() -> None:
 
 def test_under_way_counts_requests_only() -> None:
     opened = Open()
-    connection = opened.add("one", phase=Phase.BODY)
-    opened.add("two", phase=Phase.HEAD)
+    connection = opened.add("one", phase=ConnectionPhase.BODY)
+    opened.add("two", phase=ConnectionPhase.HEAD)
     opened.add("three")
     assert opened.among.under_way() == 1
     told: list[bool] = []
     opened.among.at_rest = lambda: told.append(True)
-    connection.enter(Phase.IDLE, 75)
+    connection.enter(ConnectionPhase.IDLE, 75)
     assert told
 
 
 def test_make_room_spares_what_is_beyond_the_last_phase() -> None:
     opened = Open()
-    opened.add("works", phase=Phase.WORKING)
-    assert not opened.among.make_room("exhausted", last=Phase.SENDING)
+    opened.add("works", phase=ConnectionPhase.WORKING)
+    assert not opened.among.make_room("exhausted", last=ConnectionPhase.SENDING)
     assert opened.cut == []
 
 

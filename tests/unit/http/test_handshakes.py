@@ -10,7 +10,7 @@ from tests.helpers.eventually import eventually
 from tests.helpers.web import client_hello, server_context
 from tests.unit.http.test_listener import Echo, bound_socket, client_of
 from vllmd.http import handshakes
-from vllmd.http.connections import FULL, HANDSHAKE, Phase
+from vllmd.http.connections import FULL, HANDSHAKE, ConnectionPhase
 from vllmd.http.handshakes import AT_ONCE, BUFFER_BYTES, Handshakes, hello_bytes
 from vllmd.http.listener import Listener
 
@@ -70,7 +70,7 @@ async def test_nothing_is_made_before_the_hello_is_whole(made: list[SSLProtocol]
     half.write(client_hello()[:-1])
     _, few = await client_of(listener)
     few.write(client_hello()[:4])
-    phases = [Phase.IDLE, Phase.HEAD, Phase.IDLE]
+    phases = [ConnectionPhase.IDLE, ConnectionPhase.HEAD, ConnectionPhase.IDLE]
     await eventually(lambda: [c.phase for c in listener.connections.all()] == phases)
     assert not made
     half.write(client_hello()[-1:])

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from tests.helpers.eventually import eventually
 from tests.helpers.web import client_hello, server_context
 from vllmd.events.requests import ListenerExhausted
-from vllmd.http.connections import ENDED, EXHAUSTED, FULL, HANDSHAKE, Connection, Phase
+from vllmd.http.connections import ENDED, EXHAUSTED, FULL, HANDSHAKE, Connection, ConnectionPhase
 from vllmd.http.listener import BOUNDS, MIN_BOUND, RESERVED, Listener, bound_of
 
 
@@ -30,7 +30,7 @@ class Echo(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self.connection.enter(Phase.WORKING, None)
+        self.connection.enter(ConnectionPhase.WORKING, None)
         self.transport.write(data)
 
 
@@ -98,11 +98,11 @@ async def test_drain_waits_for_what_is_under_way() -> None:
     listener.start()
     _, writer = await client_of(listener)
     writer.write(b"x")
-    await eventually(lambda: made and made[0].phase is Phase.WORKING)
+    await eventually(lambda: made and made[0].phase is ConnectionPhase.WORKING)
     assert not await listener.drain(0)
     draining = asyncio.create_task(listener.drain(60))
     await asyncio.sleep(0)
-    made[0].enter(Phase.IDLE, None)
+    made[0].enter(ConnectionPhase.IDLE, None)
     assert await draining
     listener.close()
 
@@ -306,9 +306,9 @@ async def test_listener_connection_cut_in_its_handshake_is_closed() -> None:
     reader, writer = await client_of(listener)
     await eventually(lambda: len(listener.connections) == 1)
     (connection,) = listener.connections.all()
-    assert connection.phase is Phase.IDLE
+    assert connection.phase is ConnectionPhase.IDLE
     writer.write(client_hello()[:20])
-    await eventually(lambda: connection.phase is Phase.HEAD)
+    await eventually(lambda: connection.phase is ConnectionPhase.HEAD)
     connection.close("head")
     with contextlib.suppress(ConnectionResetError):
         assert await reader.read() == b""

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from tests.helpers.eventually import eventually
 from tests.helpers.web import CERTIFICATES
 from vllmd.http.asgi_server import AsgiServer
-from vllmd.http.connections import Connection, ConnectionCounts, Phase
+from vllmd.http.connections import Connection, ConnectionCounts, ConnectionPhase
 from vllmd.http.protocol import PIECE_BYTES, HttpProtocol, Limits
 from vllmd.http.tls import server_context
 from vllmd.http.web_config import TlsServer
@@ -49,7 +49,7 @@ class Client:
         (listener,) = self.server._listeners
         return listener.connections.all()[-1]
 
-    def is_in(self, phase: Phase) -> bool:
+    def is_in(self, phase: ConnectionPhase) -> bool:
         (listener,) = self.server._listeners
         return any(c.phase is phase for c in listener.connections.all())
 
@@ -72,20 +72,20 @@ async def test_phases_of_a_request() -> None:
     app = App()
     app.may_answer.clear()
     async with client_of(app) as client:
-        await eventually(lambda: client.is_in(Phase.IDLE))
+        await eventually(lambda: client.is_in(ConnectionPhase.IDLE))
         client.writer.write(REQUEST[:9])
-        await eventually(lambda: client.is_in(Phase.HEAD))
+        await eventually(lambda: client.is_in(ConnectionPhase.HEAD))
         begun = client.connection.until
         client.writer.write(REQUEST[9:12])
         active_at = client.connection.active_at
         await eventually(lambda: client.connection.active_at > active_at)
         assert client.connection.until == begun  # a head that comes slowly has no more time
         client.writer.write(REQUEST[12:])
-        await eventually(lambda: client.is_in(Phase.WORKING))
+        await eventually(lambda: client.is_in(ConnectionPhase.WORKING))
         assert client.connection.until is None
         app.may_answer.set()
         assert (await client.reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
-        await eventually(lambda: client.is_in(Phase.IDLE))
+        await eventually(lambda: client.is_in(ConnectionPhase.IDLE))
         assert client.connection.until is not None
 
 
@@ -94,10 +94,10 @@ async def test_body_that_does_not_come_has_a_limit() -> None:
     app.may_answer.clear()
     async with client_of(app) as client:
         client.writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123")
-        await eventually(lambda: client.is_in(Phase.BODY))
+        await eventually(lambda: client.is_in(ConnectionPhase.BODY))
         assert client.connection.until is not None
         client.writer.write(b"456789")
-        await eventually(lambda: client.is_in(Phase.WORKING))
+        await eventually(lambda: client.is_in(ConnectionPhase.WORKING))
         app.may_answer.set()
         await client.reader.readuntil(b"here")
 
@@ -106,7 +106,7 @@ async def test_request_answered_before_its_body_came_has_a_limit_and_another_may
     async with client_of(App()) as client:
         client.writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n123")
         await client.reader.readuntil(b"here")
-        await eventually(lambda: client.is_in(Phase.BODY))
+        await eventually(lambda: client.is_in(ConnectionPhase.BODY))
         client.writer.write(b"456789" + REQUEST)
         await client.reader.readuntil(b"here")
 
@@ -144,7 +144,7 @@ async def test_answer_that_nobody_reads_is_held_in_pieces_and_given_up(
     app = App(bytes(20_000_000))
     async with client_of(app, Limits(unread_s=0.05)) as client:
         client.writer.write(REQUEST)
-        await eventually(lambda: client.is_in(Phase.SENDING))
+        await eventually(lambda: client.is_in(ConnectionPhase.SENDING))
         transport = next(iter(client.server._state.connections)).transport
         assert transport.get_write_buffer_size() <= 65536
         await eventually(lambda: client.counts.closed["unread"] == 1)
@@ -157,7 +157,7 @@ async def test_answer_that_is_read_piece_by_piece_arrives_whole() -> None:
         head = await client.reader.readuntil(b"\r\n\r\n")
         assert b"content-length: %d" % len(body) in head
         assert await client.reader.readexactly(len(body)) == body
-        await eventually(lambda: client.is_in(Phase.IDLE))
+        await eventually(lambda: client.is_in(ConnectionPhase.IDLE))
 
 
 async def test_answer_that_was_slow_has_less_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         client.writer.write(REQUEST * 1000)
         for _ in range(1000):
             await client.reader.readuntil(b"here")
-        await eventually(lambda: client.is_in(Phase.IDLE))
+        await eventually(lambda: client.is_in(ConnectionPhase.IDLE))
 
 
 async def test_answer_over_tls_is_sent_whole_also_when_it_is_large() -> None:
