@@ -50,6 +50,19 @@ WRAPPERS: dict[str, Wrap] = {
         f"WARN  PyProcess W-162-chat-8b-std{'err' if n % 2 else 'out'}: [1,0]<stdout>:{line}"
     ),
     "sagemaker-old": lambda n, line: f"[INFO ] PyProcess - W-252-model-stderr: {line}",
+    "nomad": lambda n, line: f"[INFO] vllm: {line}",
+    "logcli": lambda n, line: f'2026-11-28T{_clock(n)}Z {{app="vllm", pod="vllm-0"}} {line}',
+    "loki": lambda n, line: json.dumps({"labels": {"app": "vllm"}, "line": line}),
+    "google": lambda n, line: json.dumps(
+        {"insertId": f"a{n}", "jsonPayload": {"message": line}, "severity": "INFO"}
+    ),
+    "datadog": lambda n, line: json.dumps(
+        {"id": f"A{n}", "type": "log", "attributes": {"status": "info", "message": line}}
+    ),
+    "fluentd": lambda n, line: (
+        f"2026-11-28 {_clock(n)}.000 +0000 docker.vllm: "
+        + json.dumps({"log": line, "container_name": "/vllm"})
+    ),
     "json-logging": lambda n, line: line,
 }
 """`json-logging` is vLLM's own, by VLLM_LOGGING_CONFIG: the run is written so already."""

@@ -39,16 +39,30 @@ Source: the formats' own pages; public reports of vLLM's failures quote all of t
 """
 _MOST = 4
 """So many wrappers may be around each other."""
+_LEVELS = r"(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)"
 _OWN = re.compile(
     r"(?P<before>.{1,120}?)"
-    r"(?:\([A-Za-z][\w ]* pid=\d+\) |Traceback \(most recent call last\):$"
-    r"|(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d:\d\d )"
+    rf"(?:(?P<head>\([A-Za-z][\w ]* pid=\d+\) |{_LEVELS} \d\d-\d\d \d\d:\d\d:\d\d )"
+    r"|Traceback \(most recent call last\):$|usage: \S|[\w.]+(?: serve)?: error: )"
 )
 """Where vLLM's own beginning of a line is, and what stands before it."""
-_OWN_WORDS = ("pid=", " ERROR ", " INFO ", "Traceback (most recent")
-_LEVEL = re.compile(r"\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\b")
+_OWN_WORDS = ("pid=", " ERROR ", " INFO ", "Traceback (most recent", "usage: ", ": error: ")
+_LEVEL = re.compile(rf"\b{_LEVELS}\b")
+_HEAD = re.compile(rf"{_LEVELS} \d\d-\d\d \d\d:\d\d|{_LEVELS}:\s")
 _LEARN_LINES = 400
-_TEXT_KEYS = ("message", "msg", "MESSAGE", "log", "event", "textPayload")
+_FEW = 4
+_MOST_SHARE = 0.9
+_TAG_CHARS = 200
+_SUPERVISOR = re.compile(rf"{_TIME} DEBG '[^']+' std(?:out|err) output:$")
+"""What supervisord puts before what a program printed, in its own log."""
+_TEXT_KEYS = (
+    *("message", "msg", "MESSAGE", "log", "event", "textPayload", "line", "body"),
+    *("Log", "LogMessage", "Message", "Body"),
+)
+_INNER_KEYS = ("jsonPayload", "content", "attributes", "_source", "record", "data")
+"""Where Google, Datadog, Elasticsearch and others have what was logged, in their own record."""
+_AT_KEYS = ("timestamp", "@timestamp", "time", "ts", "TimeStamp", "TimeGenerated")
+_OF_A_COLLECTOR = frozenset({"stream", "container_name", "container_id", "kubernetes", "source"})
 _LEVEL_KEYS = ("levelname", "level", "severity", "lvl")
 _TRACE_KEYS = ("exc_info", "exc_text", "exception", "stack_info", "traceback")
 _LOGGER_KEYS = ("name", "logger", "logger_name")
@@ -68,10 +82,16 @@ class Bare:
 
 def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
     """Yield the lines as vLLM printed them; a JSON record may have several."""
+    lines = _records(lines)
     learnt = _learnt(lines)
     parts: dict[str, str] = {}
     for number, line in enumerate(lines):
+        if line.endswith(" output:") and _SUPERVISOR.match(line):
+            continue
         if line.startswith("{") and (record := _json(line)) is not None:
+            yield from _of_record(record, learnt, number)
+            continue
+        if line.endswith(("}", "}]")) and (record := _tagged(line)) is not None:
             yield from _of_record(record, learnt, number)
             continue
         text, stream, cut = _strip(line, learnt)
@@ -125,19 +145,36 @@ def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
 def _learnt(lines: Sequence[str]) -> re.Pattern[str] | None:
     """Learn what stands before vLLM's own beginnings of lines, if it is always of one form."""
     forms: Counter[str] = Counter()
+    sure: set[str] = set()
     own = 0
-    for line in _sample(lines):
-        text, *_ = _strip(line, None)
+    sample = [*map(_said, _sample(lines))]
+    for text in sample:
         if not any(mark in text for mark in _OWN_WORDS):
             continue
         own += 1
         found = _OWN.match(text)
-        if found and not found["before"].startswith("(") and not _LEVEL.search(found["before"]):
-            forms[_form(found["before"])] += 1
+        if found is None or found["before"].startswith("(") or _HEAD.search(found["before"]):
+            continue
+        form = _form(found["before"])
+        forms[form] += 1
+        if found["head"] is not None or not _LEVEL.search(found["before"]):
+            sure.add(form)
     if not forms:
         return None
     form, count = forms.most_common(1)[0]
-    return re.compile(form) if count >= 2 and count * 2 > own else None
+    pattern = re.compile(form)
+    if count > 1 and count * 2 > own and form in sure:
+        return pattern
+    same = sum(pattern.match(text) is not None for text in sample)
+    return pattern if len(sample) >= _FEW and same > _MOST_SHARE * len(sample) else None
+
+
+def _said(line: str) -> str:
+    """Return what a line says without the wrappers that are known."""
+    record = _json(line) if line.startswith("{") else None
+    if record is not None:
+        line = (_first(record, _TEXT_KEYS) or "").split("\n")[0]
+    return _strip(line, None)[0]
 
 
 def _sample(lines: Sequence[str]) -> Iterable[str]:
@@ -147,8 +184,29 @@ def _sample(lines: Sequence[str]) -> Iterable[str]:
 
 
 def _form(text: str) -> str:
-    """Return a pattern for a beginning: its numbers may be others in other lines."""
-    return re.sub(r"\d+", r"\\d+", re.escape(text))
+    """Return a pattern for a beginning: its numbers and level may be others in other lines."""
+    return _LEVEL.sub(lambda _: _LEVELS, re.sub(r"\d+", r"\\d+", re.escape(text)))
+
+
+def _records(lines: Sequence[str]) -> Sequence[str]:
+    """Return the records of an export each in a line of its own, the oldest first."""
+    first = next((line.lstrip() for line in lines if line.strip()), "")
+    if first.strip() in ("[", "[{") or first.startswith('[{"'):
+        try:
+            every = json.loads("\n".join(lines))
+        except (ValueError, RecursionError):
+            return lines
+        lines = [json.dumps(each) for each in every] if isinstance(every, list) else lines
+    elif first[:1] != "{":
+        return lines
+    stamps = [at for line in (*lines[:1], *lines[-1:]) if (at := _stamp(line)) is not None]
+    newest_first = len(stamps) == 2 and stamps[0] > stamps[1]
+    return lines[::-1] if newest_first else lines
+
+
+def _stamp(line: str) -> str | None:
+    record = _json(line) if line.startswith("{") else None
+    return _first(record, _AT_KEYS) if record is not None else None
 
 
 def _json(line: str) -> dict[str, Any] | None:
@@ -156,9 +214,28 @@ def _json(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if isinstance(record, dict) and any(key in record for key in _TEXT_KEYS):
-        return record
-    return None
+    return _with_text(record)
+
+
+def _with_text(record: object) -> dict[str, Any] | None:
+    """Return a record of a log, or the one within it that has the text."""
+    if not isinstance(record, dict):
+        return None
+    for key in _INNER_KEYS:
+        inner = record.get(key)
+        if isinstance(inner, dict) and any(isinstance(inner.get(each), str) for each in _TEXT_KEYS):
+            own = (*_TEXT_KEYS, *_LEVEL_KEYS)
+            return {**{k: v for k, v in record.items() if k not in own}, **inner}
+    if "textPayload" in record:  # Google's own level says only which stream it was
+        return {key: value for key, value in record.items() if key != "severity"}
+    return record if any(key in record for key in _TEXT_KEYS) else None
+
+
+def _tagged(line: str) -> dict[str, Any] | None:
+    """Return the record that fluentd or Fluent Bit print behind a tag and a time."""
+    begin = line.find('{"', 1, _TAG_CHARS)
+    record = _json(line[begin:].removesuffix("]")) if begin > 0 else None
+    return record if record is not None and not _OF_A_COLLECTOR.isdisjoint(record) else None
 
 
 def _of_record(

@@ -93,3 +93,84 @@ def test_bare_lines_leave_other_braces_alone() -> None:
         "{}",
         '{"a": 1}',
     ]
+
+
+ALONE = ("Traceback (most recent call last):", FRAME, "    load()", "ValueError: x")
+"""What a program says that ends before it logs anything."""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "[INFO] vllm: ",
+        "2026-11-28 21:05:03 +0000 - vllm - ERROR - ",
+        '2026-11-28T21:05:03Z {app="vllm", pod="vllm-0"} ',
+        "default/vllm-7c9d[vllm]: ",
+        "vllm-7c9d vllm ",
+        "[1,0]<stderr>:",
+        "> ",
+    ],
+)
+@pytest.mark.parametrize("printed", [(LINE, *ALONE), ALONE])
+def test_bare_lines_learn_what_stands_before_every_line(
+    before: str, printed: tuple[str, ...]
+) -> None:
+    bare = [*bare_lines([before + line for line in printed])]
+    assert [(each.text, each.level) for each in bare] == [(line, None) for line in printed]
+
+
+def test_bare_lines_take_no_head_of_vllm_for_a_wrapper() -> None:
+    heads = [LINE.removesuffix("x") + line for line in ALONE]
+    assert [each.text for each in bare_lines(heads)] == heads
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"line": "@", "timestamp": "t"},
+        {"labels": {"app": "vllm"}, "line": "@"},
+        {"insertId": "a", "textPayload": "@", "severity": "ERROR"},
+        {"insertId": "a", "jsonPayload": {"message": "@"}, "severity": "INFO"},
+        {"id": "A", "content": {"message": "@", "service": "vllm"}},
+        {"id": "A", "type": "log", "attributes": {"status": "info", "message": "@"}},
+        {"_index": "logs", "_source": {"@timestamp": "t", "message": "@"}},
+        {"TimeStamp": "t", "Log": "@"},
+        {"TimeGenerated": "t", "LogMessage": "@"},
+        {"body": "@", "resource": {}},
+    ],
+    ids="-".join,
+)
+def test_bare_lines_of_exports_are_what_was_printed_of_no_level(record: dict[str, object]) -> None:
+    lines = [json.dumps(record).replace('"@"', json.dumps(line)) for line in (LINE, *ALONE)]
+    bare = [*bare_lines(lines)]
+    assert [(each.text, each.level) for each in bare] == [(line, None) for line in (LINE, *ALONE)]
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["2026-11-28 21:05:03 +0000 docker.vllm: {}", "[0] kube.var.log: [[1696215845.1, {{}}], {}]"],
+)
+def test_bare_lines_read_what_fluentd_and_fluent_bit_print(tag: str) -> None:
+    lines = [tag.format(json.dumps({"log": line, "stream": "stderr"})) for line in (LINE, *ALONE)]
+    assert [each.text for each in bare_lines(lines)] == [LINE, *ALONE]
+
+
+def test_bare_lines_of_an_export_that_begins_with_the_newest_are_turned_round() -> None:
+    records = [
+        {"textPayload": line, "timestamp": f"2026-11-28T21:05:0{n}Z"}
+        for n, line in enumerate(ALONE)
+    ]
+    whole = json.dumps(records[::-1], indent=2).split("\n")
+    assert [each.text for each in bare_lines(whole)] == [*ALONE]
+    assert [each.text for each in bare_lines([*map(json.dumps, records[::-1])])] == [*ALONE]
+    assert [each.text for each in bare_lines([*map(json.dumps, records)])] == [*ALONE]
+
+
+def test_bare_lines_leave_out_what_supervisord_says_between() -> None:
+    said = "2026-11-28 21:05:03,123 DEBG 'vllm' stderr output:"
+    assert [each.text for each in bare_lines([said, ALONE[0], said, *ALONE[1:]])] == [*ALONE]
+
+
+@pytest.mark.parametrize("line", ["[", "[{", '[{"textPayload": ', "{", '{"line": "cut', "[1, 2]"])
+def test_bare_lines_of_a_broken_export_are_left_as_they_are(line: str) -> None:
+    assert [each.text for each in bare_lines([line, "ValueError: x"])][-1] == "ValueError: x"
