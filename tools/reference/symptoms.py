@@ -104,7 +104,7 @@ SYMPTOMS: dict[str, Sequence[Symptom]] = {
         ),
         Symptom(
             "it is restarted over and over",
-            "vllmd events --engine chat --since 1h",
+            "vllmd events chat --since 1h",
             ("crashed", "engine_bug"),
             ("VllmdEngineRestartLoop",),
         ),
