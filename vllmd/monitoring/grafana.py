@@ -60,7 +60,7 @@ def _alert(alert: Alert, settings: RuleSettings, datasource: str) -> Iterator[st
         yield f"        keep_firing_for: {alert.keep}"
     yield f"        labels: {{{settings.severity_label}: {alert.severity}}}"
     yield "        annotations:"
-    for name, text in annotations(alert, settings).items():
+    for name, text in annotations(alert, settings, queries=False).items():
         yield f"          {name}: {quoted(_words(text))}"
 
 

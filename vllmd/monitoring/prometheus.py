@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.rules import Alert, RecordingRule, RuleGroup
+from vllmd.monitoring.rules import LAST_END, Alert, RecordingRule, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
 
@@ -24,15 +24,17 @@ def runbook_url(alert: Alert, settings: RuleSettings) -> str | None:
     return f"{page}?engine={{{{ $labels.vllmd_engine }}}}" if alert.of_an_engine else page
 
 
-def annotations(alert: Alert, settings: RuleSettings) -> dict[str, str]:
+def annotations(alert: Alert, settings: RuleSettings, *, queries: bool = True) -> dict[str, str]:
     """Return an alert's words by the names that Alertmanager's templates use.
+
+    Without `queries`, for templates that cannot ask for a series, an engine's last end is left out.
 
     `why` and `next` are parts of what vllmd tells of a failure, also in its own notifications.
     """
     words = {
         "summary": alert.summary,
         "description": alert.description,
-        "why": alert.why,
+        "why": alert.why if queries or alert.why != LAST_END else "",
         "next": alert.next,
         "runbook_url": runbook_url(alert, settings),
     }

@@ -8,6 +8,15 @@ import attrs
 
 ENGINE = "{{ $labels.vllmd_engine }} on {{ $labels.instance }}"
 """How an alert's words name an engine."""
+LAST_END = (
+    '{{ with printf "vllmd_engine_failure_info{instance=%q, vllmd_engine=%q}" $labels.instance '
+    '$labels.vllmd_engine | query }}{{ . | first | label "explanation" }} '
+    '(cause: {{ . | first | label "cause" }}){{ end }}'
+)
+"""Prometheus' template for why an engine ended last; nothing if nobody knows of an end.
+
+Source: template/template.go of Prometheus (`query`, `first`, `label`); Grafana has none of them.
+"""
 WHY_OF_ENGINE = "vllmd why {{ $labels.vllmd_engine }}"
 GPU = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
 BY_ENGINE = "sum by (instance, vllmd_engine)"
@@ -45,7 +54,7 @@ class Alert:
     of_a_host: bool = True
     """Whether it has the label `instance`: only the alert that always fires has none."""
     why: str = ""
-    """The cause, where a label has it."""
+    """The cause: of a label, or `LAST_END`."""
 
     @property
     def of_an_engine(self) -> bool:

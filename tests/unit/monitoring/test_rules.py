@@ -11,7 +11,7 @@ from vllmd.http import runbook_pages
 from vllmd.monitoring.alerts import ALERTS, every_alert
 from vllmd.monitoring.prometheus import annotations
 from vllmd.monitoring.records import RECORDS
-from vllmd.monitoring.rules import Alert, AlertSeverity, RecordingRule
+from vllmd.monitoring.rules import LAST_END, Alert, AlertSeverity, RecordingRule
 from vllmd.monitoring.settings import RuleSettings
 
 EVERY = [
@@ -77,6 +77,8 @@ def test_alert_of_an_engine_ends_with_the_command_that_says_why(alert: Alert) ->
         "vllmd why {{ $labels.vllmd_engine }}" if about_an_engine else None
     )
     assert ("why" in words) == bool(alert.why)
+    for_grafana = annotations(alert, RuleSettings(), queries=False)
+    assert ("why" in for_grafana) == (bool(alert.why) and alert.why != LAST_END)
     assert "" not in words.values()
 
 

@@ -1,6 +1,6 @@
 """Is vllmd there, and does each engine that is wanted serve?"""
 
-from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.rules import ENGINE, LAST_END, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
 
@@ -35,6 +35,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 f"{ENGINE} is down",
                 "It does not serve, and is not being started. 'vllmd why' names the cause.",
                 wait="2m",
+                why=LAST_END,
             ),
             Alert(
                 "VllmdEngineHeld",
@@ -84,6 +85,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 "Each restart is an outage of a whole load. 'vllmd events --since 1h' shows "
                 "whether all have one cause; 'vllmd stop' ends the loop.",
                 keep="15m",
+                why=LAST_END,
             ),
             Alert(
                 "VllmdEngineNotReady",
@@ -98,6 +100,7 @@ def group(settings: RuleSettings) -> RuleGroup:
                 "It is started, but does not get there. 'vllmd status' shows the phase and how "
                 "long it took before.",
                 wait=settings.not_ready,
+                why=LAST_END,
             ),
         ],
     )
