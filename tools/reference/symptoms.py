@@ -213,6 +213,7 @@ SYMPTOMS: dict[str, Sequence[Symptom]] = {
         Symptom(
             "a disk is full", "vllmd status", ("disk_full",), ("VllmdDiskFull", "VllmdLogsDropped")
         ),
+        Symptom("a disk or a file server hangs", "vllmd status", (), ("VllmdDiskStalled",)),
         Symptom("no notice came", "vllmd events --since 1h", (), ("VllmdNotificationsFailed",)),
         Symptom(
             "the daemon was restarted, or a part of it",

@@ -274,6 +274,11 @@ def _disk(document: Document) -> Iterator[Found]:
             yield Found(f"the disk with vllmd's {each['role']} is nearly full: {free} are free")
 
 
+def _disk_stalled(document: Document) -> Iterator[Found]:
+    if document["daemon"]["disk_problem"]:
+        yield Found("a file system that vllmd writes to does not answer: 'vllmd status' says which")
+
+
 def _history(document: Document) -> Iterator[Found]:
     if document["daemon"]["history_problem"]:
         yield Found("events are not written down: 'vllmd why' misses what happens now")
@@ -324,6 +329,7 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdAdapterNotLoaded": _adapters,
     "VllmdPageUnread": _page_unread,
     "VllmdDiskFull": _disk,
+    "VllmdDiskStalled": _disk_stalled,
     "VllmdLogsDropped": _log_dropped,
     "VllmdHistoryDropped": _history,
     "VllmdConfigRefused": _config,

@@ -105,6 +105,10 @@ FOUND: dict[str, tuple[Scene, str]] = {
         Scene(daemon=about(history_problem="/var/lib/vllmd/history.db: disk I/O error")),
         "events are not written down",
     ),
+    "VllmdDiskStalled": (
+        Scene(daemon=about(disk_problem="log_dir (/var/log/vllmd) does not answer since 02:31:09")),
+        "a file system that vllmd writes to does not answer: 'vllmd status' says which",
+    ),
     "VllmdPartFailed": (
         Scene(
             daemon=about(

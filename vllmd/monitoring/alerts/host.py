@@ -30,6 +30,14 @@ def group(settings: RuleSettings) -> RuleGroup:
                 wait="15m",
             ),
             Alert(
+                "VllmdDiskStalled",
+                AlertSeverity.WARNING,
+                "vllmd_filesystem_silent_seconds > 60",
+                f"{HOST}: the file system with vllmd's {{{{ $labels.role }}}} does not answer",
+                "Engines serve on, but none can be started there, and what they print waits. "
+                "'vllmd status' names the folder: look at its disk, or its file server.",
+            ),
+            Alert(
                 "VllmdLogsDropped",
                 AlertSeverity.WARNING,
                 """

@@ -138,6 +138,12 @@ KEEPS = PanelRow(
             maximum=1,
         ),
         Panel(
+            "Disk: for how long it does not answer",
+            "Of a file system that hangs, as one of a server that is gone. Zero is normal.",
+            "s",
+            [Query(f"vllmd_filesystem_silent_seconds{{{HOSTS}}}", f"{HOST} {{{{role}}}}")],
+        ),
+        Panel(
             "Logs: used of what they may",
             "The oldest files go when it is full.",
             "percentunit",
