@@ -65,7 +65,7 @@ def command(
     api_key_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Ask an engine a question, and say how fast the answer came.
+    """Send a prompt to an engine, and show the latency.
 
     PROMPT is read from the standard input where it is '-'. The answer goes to the standard output,
     the figures to the standard error. Exits 0 if every answer came; 75 if an engine is on its way,

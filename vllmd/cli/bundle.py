@@ -52,7 +52,7 @@ LOOK_BACK_S = 30 * DAY_S
 def command(
     ctx: click.Context, client: ControlClient, config_path: Path, output: Path | None
 ) -> None:
-    """Put into one archive what a stranger needs to understand a failure.
+    """Collect what is needed to understand a failure, in one archive.
 
     Status, events, incidents, the ends of the engines' logs, the configuration, the metrics page.
     Secrets, prompts and answers, names of users and hosts, and addresses are taken out. Works when

@@ -59,9 +59,9 @@ def command(
     """Check a configuration and show the exact commands.
 
     Prints every mistake at once, and for each engine the command and the environment that would
-    be run, with secrets masked. Flags are held against those of the vLLM that would run them, where
-    'vllmd engine' knows it. The web configuration is checked with what it names. Exits 78 if the
-    configuration cannot be used.
+    be run, with secrets masked. Flags are compared with those of the vLLM that would run them, if
+    'vllmd engine' knows it. The web configuration is checked, and the files that it names. Exits
+    78 if the configuration cannot be used.
     """
     config_path = config_to_read(client, config_path)
     try:

@@ -16,7 +16,7 @@ FILES = {"bash": "vllmd", "zsh": "_vllmd", "fish": "vllmd.fish"}
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Complete commands, engines, models, adapters, versions, events and alerts in the shell.
+    """Set up shell completion of commands, engines, models, adapters, versions, events, alerts.
 
     The package brings that for all users.
     """

@@ -31,15 +31,15 @@ def _complete_api(_ctx: click.Context, _param: click.Parameter, incomplete: str)
     type=MomentType(),
     default="24h",
     show_default=True,
-    help="How long ago, yesterday, or a date.",
+    help="Only from then on: 2h, yesterday, or a date.",
 )
-@click.option("--until", type=MomentType(), default=None, help="Up to then.")
+@click.option("--until", type=MomentType(), default=None, help="Only until then.")
 @click.option(
     "--compare",
     multiple=True,
     metavar="API",
     shell_complete=_complete_api,
-    help="What this API would have asked for the same tokens; may be given more than once.",
+    help="Compare with the price of this API for the same tokens; repeatable.",
 )
 @socket_option
 @json_option
@@ -51,7 +51,7 @@ def command(
     compare: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what serving cost: GPU time, energy and tokens, idle time included and apart.
+    """Show the cost of serving: GPU time, energy and tokens, with idle time and without.
 
     Usage is kept by the hour: whole hours count, from the one in which --since falls. Prices are
     those of [cost] now. An API's price is that of [cost.api], or its public one as vllmd knows it.

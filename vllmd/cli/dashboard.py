@@ -22,7 +22,7 @@ FOLDER = "vllmd"
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Give Grafana vllmd's dashboards (Grafana 10.4 to 13)."""
+    """Export vllmd's dashboards, or install them in Grafana (10.4 to 13)."""
 
 
 @command.command()

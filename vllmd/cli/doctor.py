@@ -40,7 +40,7 @@ def _size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> in
     "--gpu-memory",
     metavar="SIZE",
     callback=_size,
-    help="As if each GPU had so much memory, such as 80GiB: for a host that you do not have yet.",
+    help="Assume that each GPU has this much memory, such as 80GiB: to plan a host.",
 )
 @click.option("--offline", is_flag=True, help="Do not ask the hub for a model that is not here.")
 @socket_option
@@ -53,7 +53,7 @@ def command(
     offline: bool,
     as_json: bool,
 ) -> None:
-    """Say what will fail, and what will disappoint, before an engine is started.
+    """Find what will fail, or perform badly, before an engine is started.
 
     Reads the configuration, the heads of the model's files, and the host; starts nothing. The
     network is asked only for a model that would have to be downloaded. Exits 1 if something will

@@ -65,7 +65,7 @@ def _complete_version(ctx: click.Context, param: click.Parameter, incomplete: st
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Install vLLM beside vllmd, version by version, and choose which one serves.
+    """Install vLLM beside vllmd, and switch between its versions.
 
     An engine that runs is never touched: another version serves from its next start on.
     """
@@ -224,7 +224,7 @@ def verify_(engines: InstalledEngines, name: str | None, as_json: bool) -> None:
 @prefix_option
 @json_option
 def adopt(engines: InstalledEngines, path: Path, name: str | None, as_json: bool) -> None:
-    """Take a vLLM that is installed at PATH among the engines; nothing of it is changed.
+    """Add a vLLM that is installed at PATH; nothing of it is changed.
 
     PATH is its environment, or its 'vllm'.
     """

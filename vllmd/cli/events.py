@@ -48,9 +48,9 @@ def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str
     type=MomentType(),
     default="24h",
     show_default=True,
-    help="How long ago, yesterday, or a date.",
+    help="Only from then on: 2h, yesterday, or a date.",
 )
-@click.option("--until", type=MomentType(), default=None, help="Up to then.")
+@click.option("--until", type=MomentType(), default=None, help="Only until then.")
 @click.option("--level", type=LevelType(LEVELS), help="This level and above.")
 @click.option(
     "--name",
@@ -65,9 +65,9 @@ def _complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str
     type=click.IntRange(1, 10_000),
     default=1000,
     show_default=True,
-    help="The newest so many.",
+    help="Show the newest N.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Follow: show new events as they come.")
 @utc_option
 @json_option
 def command(
@@ -82,7 +82,7 @@ def command(
     follow: bool,
     as_json: bool,
 ) -> None:
-    """Show what happened to the daemon and its engines, oldest first.
+    """Show the events of the daemon and its engines, oldest first.
 
     Asks the daemon; when it is down, its history is read from the file. With --json each event is
     one line.

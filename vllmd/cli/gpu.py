@@ -33,7 +33,7 @@ _CALM_REASONS = ("gpu_idle", "application_clocks", "display_clocks")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, client: ControlClient, as_json: bool) -> None:
-    """Show the GPUs: whose the memory is, the margin for a restart, health, processes.
+    """Show GPUs: memory by process, the margin for a restart, health.
 
     The margin is what would be free beyond what an engine needs if it started again now, by vLLM's
     own rule; below 0 it would not start.
@@ -53,7 +53,7 @@ def command(ctx: click.Context, client: ControlClient, as_json: bool) -> None:
 @socket_option
 @json_option
 def reap(client: ControlClient, as_json: bool, yes: bool) -> None:
-    """Kill orphans: processes of engines that run no more, and hold GPU memory.
+    """Kill orphans: processes of ended engines that still hold GPU memory.
 
     They are shown first. Processes of others are never killed.
     """
@@ -88,7 +88,7 @@ def reap(client: ControlClient, as_json: bool, yes: bool) -> None:
 @click.option("--resume", is_flag=True, help="Take the GPUs again now.")
 @socket_option
 def release(client: ControlClient, seconds: str, resume: bool) -> None:
-    """Let go of the GPUs, so that one can be reset (nvidia-smi --gpu-reset).
+    """Release the GPUs, so that one can be reset (nvidia-smi --gpu-reset).
 
     Readings stop meanwhile. Engines have to be stopped too: 'vllmd stop ENGINE'.
     """

@@ -28,7 +28,7 @@ from vllmd.importing.writing import write
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
+@click.option("--name", default="main", show_default=True, help="Name of the engine.")
 @click.option(
     "-o",
     "--output",
@@ -37,7 +37,7 @@ from vllmd.importing.writing import write
 )
 @json_option
 def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: bool) -> None:
-    """Make a configuration of SOURCE: a file, '-' for standard input, or a command line.
+    """Import SOURCE: a file, '-' for standard input, or a command line.
 
     A launch script, a unit of systemd (the script and the variables that it names are read too), or
     'vllm serve MODEL --flag ...' itself; beside it, a stanza of logrotate. Nothing of it is run.

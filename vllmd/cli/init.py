@@ -56,10 +56,10 @@ class Choice:
     "folders",
     multiple=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder to look for models in, beside the hub's cache; may be given several times.",
+    help="A folder to look for models in, beside the hub's cache; repeatable.",
 )
-@click.option("--name", default="main", show_default=True, help="What the engine is to be called.")
-@click.option("--served-model-name", "served", help="What requests give as model.")
+@click.option("--name", default="main", show_default=True, help="Name of the engine.")
+@click.option("--served-model-name", "served", help="Model name that requests use.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the OpenAI API.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: take what is safe.")
 @socket_option

@@ -92,11 +92,11 @@ class _Logs(click.Command):
     "-n",
     "--lines",
     type=click.IntRange(min=0),
-    help=f"The newest so many; {DEFAULT_LINES} without --since and --all.",
+    help=f"Show the newest N; {DEFAULT_LINES} without --since and --all.",
 )
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on.")
-@click.option("--since", type=MomentType(), help="How long ago, yesterday, or a date.")
-@click.option("--until", type=MomentType(), help="Up to then.")
+@click.option("-f", "--follow", is_flag=True, help="Follow: show new lines as they come.")
+@click.option("--since", type=MomentType(), help="Only from then on: 2h, yesterday, or a date.")
+@click.option("--until", type=MomentType(), help="Only until then.")
 @click.option("--level", type=LevelType(LEVELS), help="This level and above.")
 @click.option(
     "--process",
@@ -106,7 +106,7 @@ class _Logs(click.Command):
     help="Such as EngineCore, or Worker for all of them.",
 )
 @click.option("-g", "--grep", type=_Pattern(), help="Only lines in which this is found.")
-@click.option("--all", "everything", is_flag=True, help="All that is kept.")
+@click.option("--all", "everything", is_flag=True, help="Show all lines that are kept.")
 @json_option
 def command(
     engines: tuple[str, ...],

@@ -20,7 +20,7 @@ POLL_S = 0.1
 @click.option(
     "--apply",
     is_flag=True,
-    help="Restart the engines that need it, and stop those that are configured no more.",
+    help="Restart the engines that need it, and stop those that are no longer configured.",
 )
 @click.option("--wait", is_flag=True, help="With --apply: return when they serve.")
 @timeout_option(1800.0)

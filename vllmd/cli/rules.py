@@ -104,7 +104,7 @@ def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Give Prometheus or Grafana vllmd's alerts, with thresholds of your own."""
+    """Export vllmd's alerts for Prometheus or Grafana, with your thresholds."""
 
 
 @command.command()

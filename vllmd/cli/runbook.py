@@ -31,7 +31,7 @@ def _concerned(client: ControlClient, alert: str) -> str | None:
 @socket_option
 @json_option
 def command(alert: str | None, engine: str | None, client: ControlClient, as_json: bool) -> None:
-    """Show what to do about an alert, or the names of all. It needs no daemon.
+    """Show the runbook of an alert, or the names of all. It needs no daemon.
 
     Its commands are for ENGINE; else for the engine that the alert applies to now, or the only one.
     """

@@ -45,7 +45,7 @@ def command(
     interval_s: float,
     as_json: bool,
 ) -> None:
-    """Show the engines and GPUs on a screen that renews itself, and act on them.
+    """Watch and control engines and GPUs on a full screen.
 
     Tabs for engines, GPUs, slowest requests, events and cost; Enter shows an engine with ten
     minutes of graphs, why it ended, and its log. Keys restart, drain and start an engine: each

@@ -31,7 +31,7 @@ _COLUMNS = ("time_to_first_token", "time_per_output_token", "queue", "prefill", 
     "ranks",
     type=click.Choice(list(RANKS)),
     multiple=True,
-    help="Only this ranking; may be given more than once.",
+    help="Only this ranking; repeatable.",
 )
 @click.option("--last", is_flag=True, help="The last whole window, not the one under way.")
 @socket_option

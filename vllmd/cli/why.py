@@ -67,7 +67,7 @@ def command(
     exit_code: int | None,
     as_json: bool,
 ) -> None:
-    """Say what died, why, what was done, and what to do next.
+    """Explain why an engine failed, what was done, and what to do next.
 
     Without ENGINE, of every engine. Works when the daemon is down: it reads its history.
 

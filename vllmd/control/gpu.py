@@ -41,7 +41,7 @@ class GpuControl(Protocol):
         ...
 
     def release(self, seconds: float) -> None:
-        """Let go of the GPUs for so long; 0 takes them again."""
+        """Release the GPUs for this long; 0 takes them again."""
         ...
 
 

@@ -307,7 +307,7 @@ class ReaderProcess:
         return True
 
     def release(self, seconds: float) -> None:
-        """Let go of the GPUs for so long: a reset needs them unused."""
+        """Release the GPUs for this long: a reset needs them unused."""
         self._released_until = self._clock.monotonic() + seconds
         self._fail(ReaderProblem("released", "let go of by 'vllmd gpu release'"))
         if self.process is not None:

@@ -124,7 +124,7 @@ class Readers:
         return self.fast.tell(words)
 
     def release(self, seconds: float) -> None:
-        """Let go of the GPUs for so long: a reset needs them unused."""
+        """Release the GPUs for this long: a reset needs them unused."""
         for each in (self.fast, self.slow):
             if each is not None:
                 each.release(seconds)

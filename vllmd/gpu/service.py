@@ -379,7 +379,7 @@ class GpuService:
         return list(killed.values())
 
     def release(self, seconds: float) -> None:
-        """Let go of the GPUs for so long; 0 takes them again."""
+        """Release the GPUs for this long; 0 takes them again."""
         if seconds:
             self.reader.release(seconds)
         else:

@@ -28,7 +28,7 @@ class EventFilter:
     """Names of events; ``engine.*`` is all of that beginning."""
     after_id: int = 0
     limit: int = 1000
-    """The newest so many."""
+    """The newest N."""
 
 
 @contextlib.contextmanager
