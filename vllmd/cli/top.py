@@ -68,7 +68,10 @@ def command(
 def _sources(client: ControlClient, urls: Sequence[str]) -> "list[Source]":
     from vllmd.cli.screen.hosts import LocalSource, PageSource
 
-    return [PageSource(url) for url in urls] if urls else [LocalSource(client)]
+    try:
+        return [PageSource(url) for url in urls] if urls else [LocalSource(client)]
+    except VllmdError as error:
+        raise click.BadParameter(str(error), param_hint="--host") from None
 
 
 def _has_screen() -> bool:

@@ -193,7 +193,7 @@ class StatusService:
         now, kept = self._clock.monotonic(), self._kept.get(series)
         if kept is not None and 0 <= now - kept[0] < MAX_AGE_S:
             return kept[1]
-        shown = self._mask(for_network(self.document(series=series)))
+        shown = self._masked(for_network(self.document(series=series)))
         body = _written(shown)
         made = Answer(shown, body, _tag(shown))
         self._kept[series] = now, made
@@ -208,9 +208,21 @@ class StatusService:
         kept = self._kept_local.get(series)
         if kept is not None and 0 <= now - kept[0] < MAX_AGE_S and kept[1] == state:
             return kept[2]
-        body = _written(self._mask(self.document(series=series)))
+        body = _written(self._masked(self.document(series=series)))
         self._kept_local[series] = now, state, body
         return body
+
+    def _masked(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a document without secrets; series are thousands of figures, and not looked at."""
+        rest = {key: value for key, value in document.items() if key != "series"}
+        masked: dict[str, Any] = self._mask(rest)
+        if "series" not in document:
+            return masked
+        named = {
+            kind: {self._mask(name): figures for name, figures in by_name.items()}
+            for kind, by_name in document["series"].items()
+        }
+        return {**masked, "series": named}
 
     def forget(self) -> None:
         """Keep no answer: something was changed."""

@@ -31,7 +31,7 @@ class CountingMask:
     made: int = 0
 
     def __call__(self, value: Any) -> Any:
-        self.made += 1
+        self.made += isinstance(value, dict)
         return value
 
 
@@ -49,6 +49,19 @@ def test_local_answer_is_made_once_for_all_who_ask_within_a_second() -> None:
     scene.clock.now += 1.5
     service.local_answer()
     assert mask.made == 3
+
+
+def test_series_are_masked_by_name_and_their_figures_are_not_looked_at() -> None:
+    seen: list[Any] = []
+
+    def mask(value: Any) -> Any:
+        seen.append(value)
+        return value.replace("chat", "***") if isinstance(value, str) else value
+
+    shown = json.loads(all_well().service(mask).local_answer(series=True))
+    assert sorted(shown["series"]["engines"]) == ["***", "embed"]
+    assert shown["series"]["engines"]["***"]["running"]
+    assert not any("series" in value for value in seen if isinstance(value, dict))
 
 
 def boom(*_: Any, **__: Any) -> Any:

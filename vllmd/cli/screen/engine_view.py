@@ -57,16 +57,18 @@ def rows(host: Host, engine: Engine, feeds: Feeds | None, columns: int, height: 
     if columns < BESIDE_FROM:
         with terminal.of_width(columns):
             left = [*_left(host, engine, feeds, columns, height)]
-            right = [*_right(engine, feeds, columns, LEAST_LOG, full=False)]
+            right = [
+                *_right(engine, feeds, columns, full=False),
+                *_log(engine, feeds, columns, LEAST_LOG),
+            ]
         return plain(*left, *right)
     wide = (columns - len(_BETWEEN)) // 2
     narrow = columns - len(_BETWEEN) - wide
     with terminal.of_width(wide):
         left = [*_left(host, engine, feeds, wide, height)]
     with terminal.of_width(narrow):
-        above = [*_right(engine, feeds, narrow, 0, full=True)]
-        room = max(LEAST_LOG, height - len(above))
-        right = [*_right(engine, feeds, narrow, room, full=True)]
+        right = [*_right(engine, feeds, narrow, full=True)]
+        right += _log(engine, feeds, narrow, max(LEAST_LOG, height - len(right) - 1))
     return plain(*_beside(left, right, wide))
 
 
@@ -86,18 +88,13 @@ def _left(
 ) -> Iterator[str]:
     above = [*one_engine.facts(engine, host.now), *status_view.below(engine, host.now)]
     below = [*_adapters(engine, feeds)]
-    drawn: list[str] = []
-    for graph_height in range(LOWEST, HIGHEST + 1):
-        higher = [*graphs(host, engine, columns, graph_height)]
-        if drawn and len(above) + len(higher) + len(below) > height:
-            break
-        drawn = higher
+    room = height - len(above) - len(below) - 2
+    per_graph = room // max(1, _pairs(host, engine)) - 1
+    drawn = graphs(host, engine, columns, max(LOWEST, min(HIGHEST, per_graph)))
     yield from (*above, *drawn, *below)
 
 
-def _right(
-    engine: Engine, feeds: Feeds | None, columns: int, log_lines: int, *, full: bool
-) -> Iterator[str]:
+def _right(engine: Engine, feeds: Feeds | None, columns: int, *, full: bool) -> Iterator[str]:
     if feeds is None:
         yield terminal.style("Why, requests, events, log", bold=True)
         yield f"  {NOT_HERE}"
@@ -111,31 +108,49 @@ def _right(
         line = f"  {at:%H:%M:%S}  {each.name}  {events_command.describe_fields(each)}"
         colour = events_command.COLOURS.get(each.level)
         yield terminal.style(status_view.cut(line, columns), fg=colour)
-    yield terminal.style("Log (l shows all)", bold=True)
-    yield from _log(engine, feeds, columns, log_lines)
 
 
-def graphs(host: Host, engine: Engine, columns: int, height: int) -> Iterator[str]:
-    """Yield ten minutes of an engine's figures and of its GPUs', two graphs beside each other."""
-    series = host.engine_series(engine["name"])
+def graphs(host: Host, engine: Engine, columns: int, height: int) -> Sequence[str]:
+    """Return ten minutes of an engine's figures and of its GPUs', two graphs beside each other.
+
+    They are drawn anew when there are new figures.
+    """
+    key = ("graphs", engine["name"], columns, height)
+    if key not in host.drawn:
+        host.drawn[key] = tuple(_graphs(host, engine, columns, height))
+    return host.drawn[key]
+
+
+def _graphs(host: Host, engine: Engine, columns: int, height: int) -> Iterator[str]:
+    series, now = host.engine_series(engine["name"]), host.series_at
     yield terminal.style("The last ten minutes", bold=True)
     if not host.knows_series:
         yield f"  {NO_SERIES}"
         return
     width = (columns - 4) // 2
-    drawn = [_graph(g, series_of(series, g.name, host.now, width), width, height) for g in GRAPHS]
-    own = [g for g in (host.document or {}).get("gpus", ()) if g["gpu"] in engine.get("gpus", ())]
+    drawn = [_graph(g, series_of(series, g.name, now, width), width, height) for g in GRAPHS]
+    own = _gpus(host, engine)
     for gpu in own[:MOST_GPUS]:
         of_gpu = host.gpu_series(gpu["uuid"])
         for g in GPU_GRAPHS:
             label, top = f"GPU {gpu['gpu']} {g.label}", g.top or gpu["memory_total_bytes"]
-            values = series_of(of_gpu, g.name, host.now, width)
+            values = series_of(of_gpu, g.name, now, width)
             drawn.append(_graph(attrs.evolve(g, label=label, top=top), values, width, height))
     for first, second in zip(drawn[::2], drawn[1::2], strict=False):
         for one, other in zip(first, second, strict=True):
             yield f"  {one}{' ' * (width + 2 - text_of(one).cell_len)}{other}"
     if len(own) > MOST_GPUS:
         yield f"  … {len(own) - MOST_GPUS} more GPUs: tab 2"
+
+
+def _gpus(host: Host, engine: Engine) -> list[dict[str, Any]]:
+    listed = (host.document or {}).get("gpus", ())
+    return [gpu for gpu in listed if gpu["gpu"] in engine.get("gpus", ())]
+
+
+def _pairs(host: Host, engine: Engine) -> int:
+    """Return how many graphs stand below each other."""
+    return len(GRAPHS) // 2 + min(MOST_GPUS, len(_gpus(host, engine)))
 
 
 def _graph(graph: Graph, values: Points, width: int, height: int) -> list[str]:
@@ -203,15 +218,18 @@ def _slowest(engine: Engine, feeds: Feeds, columns: int) -> Iterator[str]:
     yield from (f"  {line}" for line in traces.table(listed, columns - 2))
 
 
-def _log(engine: Engine, feeds: Feeds, columns: int, count: int) -> Iterator[str]:
+def _log(engine: Engine, feeds: Feeds | None, columns: int, count: int) -> Iterator[str]:
+    if feeds is None:
+        return
+    yield terminal.style("Log (l shows all)", bold=True)
     feed = feeds.log(str(engine["log"]))
     if feed.problem:
         yield f"  {feed.problem}"
         return
     lines: list[str] = []
-    for line in (feed.value or [])[-count:] if count else []:
+    for line in (feed.value or [])[-count:]:
         lines += log_lines(line.text, line.level, columns)
-    yield from lines[-count:] if count else []
+    yield from lines[-count:]
 
 
 @lru_cache(8192)

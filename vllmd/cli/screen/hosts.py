@@ -112,9 +112,13 @@ class Host:
         self.series: Mapping[str, Any] | None = None
         """The last series; None if none were asked for, or the daemon keeps none."""
         self.problem: str | None = None
-        self._seen_at: float | None = None
-        self._series_at: float | None = None
         self.knows_series = True
+        self.series_at = 0.0
+        """When the series were told, by the clock of that host, in seconds since the epoch."""
+        self.drawn: dict[tuple[object, ...], tuple[str, ...]] = {}
+        """What was drawn of these series."""
+        self._seen_at: float | None = None
+        self._asked_series_at: float | None = None
 
     @property
     def label(self) -> str:
@@ -136,7 +140,9 @@ class Host:
 
         `wall` is in place of the time that an older daemon does not tell.
         """
-        due = series and (self._series_at is None or monotonic - self._series_at >= SERIES_S)
+        due = series and (
+            self._asked_series_at is None or monotonic - self._asked_series_at >= SERIES_S
+        )
         try:
             document = self.source.status(series=due)
         except VllmdError as error:
@@ -148,7 +154,9 @@ class Host:
         if due:
             self.series = document.get("series")
             self.knows_series = self.series is not None
-            self._series_at = monotonic
+            self.series_at = self.now
+            self.drawn.clear()
+            self._asked_series_at = monotonic
 
     def engine(self, name: str) -> Mapping[str, Any] | None:
         """Return one engine of the document; None if it has none of that name."""

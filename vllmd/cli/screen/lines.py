@@ -14,7 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.events import Click, MouseScrollDown, MouseScrollUp
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -87,7 +87,7 @@ class Lines(Widget):
         self._chosen: str | None = None
         self._at_end = follows
         self._follows = follows
-        self._drawn: Any = None
+        self._drawn: list[tuple[str, int]] = []
 
     # --- what is shown ---------------------------------------------------------------------------
 
@@ -185,10 +185,30 @@ class Lines(Widget):
                 self._first, min(places[-1], places[0] + self._room() - 1) - self._room() + 1
             )
         self._first = max(0, min(self._first, self._last_first()))
-        now = (self._header, self._flat, self._first, self._chosen)
-        if now != self._drawn:
-            self._drawn = now
+        self._draw()
+
+    def _draw(self) -> None:
+        """Have what changed drawn, line by line: over SSH too that is little."""
+        width, before = self.size.width, self._drawn
+        self._drawn = [self._line(y) for y in range(self.size.height)]
+        if len(before) != len(self._drawn):
             self.refresh()
+            return
+        pairs = enumerate(zip(before, self._drawn, strict=True))
+        if changed := [Region(0, y, width, 1) for y, (old, new) in pairs if old != new]:
+            self.refresh(*changed)
+
+    def _line(self, y: int) -> tuple[str, int]:
+        """Return a line of what is in sight, and how many columns of it are marked; -1 for all."""
+        if y < len(self._header):
+            return self._header[y], 0
+        place = y - len(self._header) + self._first
+        if place >= len(self._flat):
+            return "", 0
+        line, row = self._flat[place]
+        head = place == 0 or self._flat[place - 1][1] != row
+        marked = head and self._is_chosen(row)
+        return line, (self._rows[row].marked or -1) if marked else 0
 
     def _is_chosen(self, row: int) -> bool:
         key = self._rows[row].key
@@ -202,17 +222,9 @@ class Lines(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Return one line of what is in sight."""
+        line, marked = self._line(y)
         width = self.size.width
-        if y < len(self._header):
-            return _strip(self._header[y], width, 0)
-        place = y - len(self._header) + self._first
-        if place >= len(self._flat):
-            return Strip.blank(width, Style.null())
-        line, row = self._flat[place]
-        head = place == 0 or self._flat[place - 1][1] != row
-        if not (head and self._is_chosen(row)):
-            return _strip(line, width, 0)
-        return _strip(line, width, min(width, self._rows[row].marked or width))
+        return _strip(line, width, min(width, marked) if marked >= 0 else width)
 
     def on_resize(self) -> None:
         """Keep the chosen row in sight."""

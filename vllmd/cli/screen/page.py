@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from vllmd.cli.screen.app import TopApp
 
 _ALWAYS = ("? help", "q quit")
+_LOCAL = frozenset("lwrdux")
+"""Keys of what can be done to this host's daemon only."""
 Picked = tuple[Host, Engine]
 """An engine that is meant, and whose it is."""
 
@@ -168,6 +170,8 @@ class Page(Screen[None]):
         room = columns - len("  ".join(_ALWAYS))
         keys = []
         for key in self.keys():
+            if self.top.feeds is None and key.partition(" ")[0] in _LOCAL:
+                continue
             room -= len(key) + 2
             if room < 0:
                 break

@@ -62,7 +62,10 @@ def title(hosts: Sequence[Host], columns: int, monotonic: float, wall: float) ->
     clock = time.strftime("%H:%M:%S", time.localtime(wall))
     old = max((host.age_s(monotonic) for host in hosts), default=0.0)
     late = old >= OLD_S or any(host.problem for host in hosts)
+    away = sum(host.problem is not None for host in hosts)
     age = f"{format_duration(max(1.0, old))} old" if known else "no answer"
+    if len(hosts) > 1 and away:
+        age = f"{away} do not answer" if away > 1 else "1 does not answer"
     right = f"{age if late else 'live'}  {clock}"
     left = status_view.cut(left, max(10, columns - len(right) - 1))
     gap = " " * max(1, columns - len(left) - len(right))
@@ -180,9 +183,13 @@ def _host_line(host: Host) -> str:
 
 
 def _spark(host: Host, engine: Engine, width: int) -> str:
-    values = series_of(host.engine_series(engine["name"]), "tokens_per_s", host.now, width)
-    top = max((value for value in values if value is not None), default=0.0)
-    return terminal.style(bars(values, top)[0], fg="cyan")
+    key = ("spark", engine["name"], width)
+    if key not in host.drawn:
+        series = host.engine_series(engine["name"])
+        values = series_of(series, "tokens_per_s", host.series_at, width)
+        top = max((value for value in values if value is not None), default=0.0)
+        host.drawn[key] = (terminal.style(bars(values, top)[0], fg="cyan"),)
+    return host.drawn[key][0]
 
 
 def gpu_bars(hosts: Sequence[Host], columns: int) -> list[Row]:
@@ -252,7 +259,7 @@ def _gpu_graphs(host: Host, columns: int) -> Iterator[str]:
             ("memory", "memory_used_bytes", each["memory_total_bytes"], gibibytes),
             ("power", "power_watts", each["power_limit_watts"], _watts),
         ):
-            values = series_of(series, name, host.now, max(10, min(120, columns - 24)))
+            values = series_of(series, name, host.series_at, max(10, min(120, columns - 24)))
             known = [value for value in values if value is not None]
             if known:
                 drawn = terminal.style(bars(values, top or max(known))[0], fg="cyan")
