@@ -3,7 +3,8 @@
     python -m pip list --format=freeze > freeze.txt     # on the host: what it has already
     python tools/gpu_kit.py freeze.txt                  # here: build/gpu-kit/
     cat part.* | tar -xJ -C FOLDER                      # there
-    PYTHONPATH=FOLDER/vllmd VLLMD_GPU_ENGINE=FOLDER/bin/vllm python -m pytest tests/gpu
+    export PATH=FOLDER/bin:$PATH PYTHONPATH=$PWD:FOLDER/vllmd VLLMD_GPU_ENGINE=FOLDER/bin/vllm
+    python3 -m pytest tests/gpu                         # in a copy of this tree
 
 The host has to have a torch with CUDA: by default the newest vLLM is taken that pins it. What vLLM
 can do without is left out, as parts have to be carried: FlashAttention 2 (Hopper has 3), DeepGEMM,
@@ -21,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
-PART_BYTES = "60M"
+PART_BYTES = "40M"
 PLATFORM = "x86_64-manylinux_2_39"
 
 KERNELS = (
@@ -49,6 +50,12 @@ if __name__ == "__main__":  # vLLM's workers are spawned from it
     from vllm.entrypoints.cli.main import main
 
     sys.exit(main())
+"""
+
+VLLMD = """#!/usr/bin/env python3
+from vllmd.cli.main import main
+
+main()
 """
 
 
@@ -113,8 +120,9 @@ def main() -> None:
     uv("pip", "install", "-q", *target, "--no-deps", "-r", str(locked))
     programs = work / "kit" / "bin"
     programs.mkdir()
-    (programs / "vllm").write_text(PROGRAM)
-    (programs / "vllm").chmod(0o755)
+    for name, text in (("vllm", PROGRAM), ("vllmd", VLLMD)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
     shutil.copy(site / "bin" / "py-spy", programs)
     print("packing: some minutes …", flush=True)
     pack = f"tar -C {work}/kit -c . | xz -T0 -6 | split -b {PART_BYTES} - {work}/part."

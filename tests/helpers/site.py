@@ -24,7 +24,9 @@ from vllmd.errors import DaemonUnreachableError
 from vllmd.shim import proc
 
 T = TypeVar("T")
-VLLMD = Path(sys.executable).with_name("vllmd")
+BESIDE = Path(sys.executable).with_name("vllmd")
+VLLMD = BESIDE if BESIDE.exists() else Path(shutil.which("vllmd") or BESIDE)
+"""Of the virtual environment; where there is none (tools/gpu_kit.py), that of the path."""
 WITH_OUR_TOOLS = f"{VLLMD.parent}:{os.environ.get('PATH', os.defpath)}"
 """Where py-spy is found, as on a host where it was installed."""
 DAEMON = """
