@@ -1,4 +1,4 @@
-"""Make docs/pictures: python -m tools.pictures [why] [page] [dashboards]; without a name, all."""
+"""Make docs/pictures: python -m tools.pictures [why] [page] [top] [dashboards]; or all of them."""
 
 import argparse
 import ctypes
@@ -6,11 +6,13 @@ import os
 import shutil
 import socket
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.helpers.browser import Browser, browsing
-from tools.pictures import dashboards, page, why
-from tools.pictures.demo_host import recorded
+from tools.pictures import dashboards, page, top, why
+from tools.pictures.demo_host import Recorded, recorded
+from tools.pictures.folder import made_folder
 
 ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "pictures"
@@ -21,7 +23,7 @@ RECORDED_S = 600.0
 HOST = "gpu-01"
 CLONE_NEWUTS = 0x04000000
 """Source: sched.h of Linux."""
-NAMES = ("why", "page", "dashboards")
+NAMES = ("why", "page", "top", "dashboards")
 
 
 def name_host() -> None:
@@ -42,22 +44,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, browsing(Path(work)) as browser:
         if "page" in wanted:
             page.draw(browser, TARGET)
+        if {"top", "dashboards"} & set(wanted):
+            draw_host(browser, wanted)
+
+
+def draw_host(browser: Browser, wanted: Sequence[str]) -> None:
+    """Let a host run for ten minutes, then draw what is to be seen of it."""
+    with made_folder() as folder, recorded(folder, RECORDED_S) as found:
+        if "top" in wanted:
+            top.draw(found.made, TARGET)
         if "dashboards" in wanted:
-            draw_dashboards(browser)
+            draw_dashboards(browser, found)
 
 
-def draw_dashboards(browser: Browser) -> None:
-    """Record a host for ten minutes and write a picture of each dashboard.
+def draw_dashboards(browser: Browser, recorded: Recorded) -> None:
+    """Write a picture of each dashboard.
 
     Raises: SystemExit: one could not be drawn as it is.
     """
     shutil.rmtree(DRAWN, ignore_errors=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="vllmd-") as folder,
-        recorded(Path(folder), RECORDED_S) as found,
-    ):
-        problems = dashboards.draw(browser, found, DRAWN)
-    if problems:
+    if problems := dashboards.draw(browser, recorded, DRAWN):
         raise SystemExit("\n".join(problems))
     for path in DRAWN.glob(f"*-{SHOWN_WIDTH}.png"):
         shutil.copy(path, TARGET / path.name.replace(f"-{SHOWN_WIDTH}", ""))

@@ -80,8 +80,9 @@ relabel_configs:
 
 @attrs.frozen
 class Recorded:
-    """What Prometheus has, and from when to when."""
+    """A host that runs, what Prometheus has of it, and from when to when."""
 
+    made: Site
     stored: Prometheus
     begin: float
     end: float
@@ -115,7 +116,7 @@ def recorded(folder: Path, seconds: float) -> Iterator[Recorded]:
                 _pass(begin + 0.62 * seconds)
                 os.kill(made.process("chat", "VLLM::EngineCore").pid, signal.SIGKILL)
                 _pass(begin + seconds)
-            yield Recorded(stored, begin, begin + seconds)
+            yield Recorded(made, stored, begin, begin + seconds)
 
 
 def _pass(until: float) -> None:

@@ -4,12 +4,12 @@ import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
 from collections.abc import Mapping
 
-from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -51,11 +51,14 @@ class Terminal:
 
     def svg(self, name: str, title: str) -> str:
         """Return the picture; `name` is in the names of its styles, `title` is on its window."""
-        fonts = CONSOLE_SVG_FORMAT.partition("@font-face")[0]
-        style = CONSOLE_SVG_FORMAT.index(".{unique_id}-matrix")
-        layout = (fonts + CONSOLE_SVG_FORMAT[style:]).replace("Fira Code, monospace", FONTS)
-        drawn = self._console.export_svg(title=title, unique_id=name, code_format=layout)
-        return "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n"
+        return self_contained(self._console.export_svg(title=title, unique_id=name))
+
+
+def self_contained(svg: str) -> str:
+    """Return a picture of rich without the fonts that it would load from elsewhere."""
+    svg = re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL)
+    svg = svg.replace("font-family: Fira Code, monospace", f"font-family: {FONTS}")
+    return "\n".join(line.rstrip() for line in svg.splitlines() if line.strip()) + "\n"
 
 
 def _read(descriptor: int) -> bytes:

@@ -1,15 +1,13 @@
 """The picture of an end: an engine's core is killed, vllmd says why, and it serves again."""
 
-import shutil
 from pathlib import Path
 
 from tests.helpers.ports import free_port
 from tests.helpers.site import DAEMON, WITH_OUR_TOOLS, Load, Site, running, wait_for
+from tools.pictures.folder import made_folder
 from tools.pictures.terminal import Terminal
 
 COLUMNS = 100
-FOLDER = Path("/tmp/vllmd-picture")
-"""It is read in the picture, and so it is the same each time."""
 CONFIG = (
     DAEMON
     + """poll_s = 0.5
@@ -31,18 +29,12 @@ restart = {{ initial_s = 1, max_s = 2 }}
 
 def draw(folder: Path) -> None:
     """Write why.svg."""
-    try:
-        FOLDER.mkdir()
-    except FileExistsError:
-        raise SystemExit(f"{FOLDER} exists: another run? If not, remove it") from None
-    try:
+    with made_folder() as place:
         exporter, api = free_port(), free_port()
-        text = CONFIG.format(folder=FOLDER, exporter=exporter, api=api)
-        made = Site(FOLDER, text, exporter_port=exporter, api_port=api)
+        text = CONFIG.format(folder=place, exporter=exporter, api=api)
+        made = Site(place, text, exporter_port=exporter, api_port=api)
         with running(made):
             (folder / "why.svg").write_text(_drawn(made))
-    finally:
-        shutil.rmtree(FOLDER)
 
 
 def _drawn(made: Site) -> str:

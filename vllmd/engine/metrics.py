@@ -72,6 +72,11 @@ class EnginesCollector:
             "1 for the last exit, if it was unexpected, with the cause that 'vllmd why' names.",
             labels=[LABEL, "cause", "kind", "explanation", "advice"],
         )
+        failed_at = GaugeMetricFamily(
+            "vllmd_engine_failure_timestamp_seconds",
+            "When the last exit was, if it was unexpected, Unix time; with its cause in words.",
+            labels=[LABEL, "cause", "explanation"],
+        )
         hold = _gauge(
             "hold_seconds", "How long the engine has been held, in seconds, by cause.", ["cause"]
         )
@@ -93,6 +98,8 @@ class EnginesCollector:
             if engine.last_exit is not None and (found := engine.last_exit.diagnosis):
                 words = [found.cause, str(found.kind), found.explanation, found.advice]
                 info.add_metric([engine.name, *words], 1)
+                about = [engine.name, found.cause, found.explanation]
+                failed_at.add_metric(about, engine.last_exit.at)
             if engine.hold is not None:
                 hold.add_metric([engine.name, engine.hold.cause], max(0.0, now - engine.hold.since))
             if (awaited := engine.awaited_memory) is not None:
@@ -101,7 +108,7 @@ class EnginesCollector:
                 missing.add_metric([engine.name, *words], awaited.missing_bytes)
             if engine.awaited_load is not None:
                 turn.add_metric([engine.name, engine.awaited_load], 1)
-        yield from (failures, transitions, info, hold, missing, turn)
+        yield from (failures, transitions, info, failed_at, hold, missing, turn)
 
     @staticmethod
     def _loads(engines: Sequence[EngineStatus]) -> Iterator[Metric]:

@@ -64,6 +64,7 @@ def test_collect_failures_holds_and_transitions() -> None:
     info = [name for name in found if name[0] == "vllmd_engine_failure_info"]
     assert len(info) == 1
     assert set(words) < set(info[0])
+    assert found["vllmd_engine_failure_timestamp_seconds", *words[:2], "chat"] == 5
     assert found["vllmd_engine_failures_total", "lora_rank", "chat"] == 2
     assert found["vllmd_engine_transitions_total", "exited", "backoff", "chat"] == 3
     assert found["vllmd_engine_hold_seconds", "lora_rank", "chat"] == 60

@@ -31,7 +31,7 @@ def dashboard(
         "time": {"from": f"now-{span}", "to": "now"},
         "timezone": "browser",
         "templating": {"list": [_DATASOURCE, *map(_variable, ("job", "instance", *variables))]},
-        "annotations": {"list": [_restarts(variables), _xids()]},
+        "annotations": {"list": [_failures(variables), _xids()]},
         "links": _links(),
         "panels": place(rows),
     }
@@ -77,10 +77,8 @@ def _variable(name: str) -> dict[str, Any]:
     }
 
 
-def _annotation(
-    name: str, colour: str, expr: str, title: str, text: str, *, at_value: bool = False
-) -> dict[str, Any]:
-    """Return marks where a query is above 0, or at the times in ms that are its values."""
+def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> dict[str, Any]:
+    """Return marks at the times that are a query's values, in milliseconds: exact at every zoom."""
     return {
         "name": name,
         "enable": True,
@@ -89,20 +87,19 @@ def _annotation(
         "expr": expr,
         "titleFormat": title,
         "textFormat": text,
-        "step": "60s",
-        **({"useValueForTime": True} if at_value else {}),
+        "step": "15s",
+        "useValueForTime": True,
     }
 
 
-def _restarts(variables: Sequence[str]) -> dict[str, Any]:
+def _failures(variables: Sequence[str]) -> dict[str, Any]:
     engines = ',vllmd_engine=~"$engine"' if "engine" in variables else ""
     chosen = f'instance=~"$instance"{engines}'
     return _annotation(
-        "Restarts",
+        "Failures",
         "red",
-        "vllmd_engine_failure_info and on (instance, vllmd_engine) "
-        f"changes(vllmd_engine_restarts_total{{{chosen}}}[1m]) > 0",
-        "{{instance}} {{vllmd_engine}} was restarted: {{cause}}",
+        f"1000 * vllmd_engine_failure_timestamp_seconds{{{chosen}}}",
+        "{{instance}} {{vllmd_engine}} ended: {{cause}}",
         "{{explanation}}",
     )
 
@@ -111,11 +108,9 @@ def _xids() -> dict[str, Any]:
     return _annotation(
         "Xids",
         "orange",
-        # a series begins with its first Xid: nothing would be seen to change
         '1000 * vllmd_gpu_xid_last_timestamp_seconds{instance=~"$instance"}',
         "Xid {{xid}} on GPU {{gpu}} of {{instance}}",
         "It asks for: {{action}}",
-        at_value=True,
     )
 
 

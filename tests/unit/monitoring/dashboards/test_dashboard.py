@@ -29,12 +29,14 @@ def test_links_lead_to_the_others_and_to_the_runbooks(made: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("made", BUILT.values(), ids=BUILT)
-def test_restarts_are_marked_with_their_cause(made: dict[str, Any]) -> None:
-    restarts, xids = made["annotations"]["list"]
-    assert "{{cause}}" in restarts["titleFormat"]
+def test_failures_and_xids_are_marked_when_they_were(made: dict[str, Any]) -> None:
+    failures, xids = made["annotations"]["list"]
+    assert "{{cause}}" in failures["titleFormat"]
     assert "{{xid}}" in xids["titleFormat"]
-    assert xids["useValueForTime"]
-    assert xids["expr"].startswith("1000 * "), "in milliseconds"
+    for mark in (failures, xids):
+        assert mark["useValueForTime"]
+        assert mark["expr"].startswith("1000 * vllmd_"), "milliseconds"
+        assert "_timestamp_seconds{" in mark["expr"]
 
 
 def test_identifiers_are_unique_and_short() -> None:
