@@ -13,7 +13,9 @@ OF_SVG = {"http://www.w3.org/2000/svg", "https://www.textualize.io"}
 
 
 def addresses(svg: str) -> set[str]:
-    return set(re.findall(r"https?://[^\s\"'<>)]+", svg))
+    """Return what is named outside of the words that are shown."""
+    drawn = re.sub(r">[^<>\n]*</text>", "></text>", svg)
+    return set(re.findall(r"https?://[^\s\"'<>)]+", drawn))
 
 
 def test_pictures_are_small_and_those_that_the_documentation_names() -> None:
