@@ -161,8 +161,8 @@ def test_what_cannot_be_had_is_said(bench: Bench) -> None:
 def test_uv_is_brought_where_there_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """By pip, from the index, its hash pinned; the network is needed for this one."""
     code = (
-        "import sys; from pathlib import Path; from vllmd.installing import uv;"
-        "p = Path(sys.argv[1]); p.mkdir(); print(uv.bring(p, p / 'log'))"
+        "import sys; from pathlib import Path; from vllmd.installing import uv_program;"
+        "p = Path(sys.argv[1]); p.mkdir(); print(uv_program.bring(p, p / 'log'))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(bench.prefix)], capture_output=True, text=True, check=False

@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.errors import InstallError
-from vllmd.installing import host, indexes, uv
+from vllmd.installing import host, indexes, uv_program
 from vllmd.installing.command_runner import CommandRunner, growth, size_of
 from vllmd.installing.layout import MARKER, InstalledEngines, InstallRecord
 from vllmd.installing.plan import CPU_LOCKS, InstallPlan, cuda_of, torch_for_cpu
@@ -81,8 +81,10 @@ class _Installation:
         (self._folder / MARKER).touch()
         runner = CommandRunner(self._log, self._environment())
         self._step("uv", 0.0)
-        brought = uv.find(self._engines.prefix, self._source.uv)
-        self._uv = str(brought or uv.bring(self._engines.prefix, self._log, self._source.wheels))
+        brought = uv_program.find(self._engines.prefix, self._source.uv)
+        self._uv = str(
+            brought or uv_program.bring(self._engines.prefix, self._log, self._source.wheels)
+        )
         self._step("environment", 0.02)
         runner.run(self._venv())
         if self._plan.locked:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vllmd.errors import InstallError
-from vllmd.installing import host, install, uv
+from vllmd.installing import host, install, uv_program
 from vllmd.installing.command_runner import CommandRunner
 from vllmd.installing.install import EngineSource
 from vllmd.installing.layout import MARKER, InstalledEngines
@@ -40,7 +40,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setattr(CommandRunner, "run", run)
     monkeypatch.setattr(install, "ask", lambda *_: FOUND)
-    monkeypatch.setattr(uv, "find", lambda *_: Path("/opt/uv"))
+    monkeypatch.setattr(uv_program, "find", lambda *_: Path("/opt/uv"))
     monkeypatch.setattr(host, "driver_version", lambda: None)
     return seen
 
