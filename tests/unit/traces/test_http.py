@@ -196,7 +196,7 @@ async def test_what_was_passed_on_by_this_daemon_is_refused(
     headers = {"content-type": PROTOBUF, TRAIL_HEADER: taken.kept.instance}
     response = await client.post(URL, content=body_of(PROTOBUF), headers=headers)
     assert response.status_code == 400
-    assert "passed on by this vllmd" in status_of(response).message
+    assert "forwarded by this vllmd" in status_of(response).message
 
 
 async def test_a_connection_that_ends_within_the_body_counts_nothing(taken: Taken) -> None:
