@@ -65,7 +65,7 @@ def test_documentation_site_is_whole(unpacked: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) > 70
     for page in pages:
-        for target in re.findall(r'(?:href|src)="([^":#?]+)', page.read_text()):
+        for target in re.findall(r'(?:href|src)="(?!\w+:)([^"#?]+)', page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(site)}: {target}"
 
 
