@@ -249,7 +249,7 @@ async def test_threads_listeners_and_callbacks_that_raise_are_counted_and_go_on(
         await scene.answers()
 
 
-@pytest.mark.parametrize("kind", ["folder", "fifo", "garbage", "null", "list", "other"])
+@pytest.mark.parametrize("kind", ["folder", "fifo", "garbage", "null", "list", "other", "deep"])
 async def test_files_of_the_state_that_are_something_else_end_no_daemon(
     kind: str, tmp_path: Path
 ) -> None:
@@ -273,6 +273,8 @@ async def test_files_of_the_state_that_are_something_else_end_no_daemon(
                 path.write_text("null")
             case "list":
                 path.write_text("[1]")
+            case "deep":
+                path.write_text("[" * 100_000)
             case "other":
                 path.write_text('{"version": "x", "boot": [1], "end": 5, "processes": 7}')
     parts = BreakingParts()
