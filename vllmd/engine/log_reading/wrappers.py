@@ -53,6 +53,8 @@ _LEARN_LINES = 400
 _FEW = 4
 _MOST_SHARE = 0.9
 _TAG_CHARS = 200
+_LOGFMT = re.compile(r'time="[^"]*" level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
+"""What programs in Go (Docker's model runner, containerd) make of a line that they pass on."""
 _SUPERVISOR = re.compile(rf"{_TIME} DEBG '[^']+' std(?:out|err) output:$")
 """What supervisord puts before what a program printed, in its own log."""
 _TEXT_KEYS = (
@@ -123,6 +125,8 @@ def strip_inner(text: str) -> str:
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
     """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
     line = line.rstrip("\r\n").removesuffix("#015").rstrip("\r")
+    if line.startswith("time=") and (said := _LOGFMT.match(line)) is not None:
+        line = _unquoted(said["said"])
     if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
@@ -229,6 +233,13 @@ def _with_text(record: object) -> dict[str, Any] | None:
     if "textPayload" in record:  # Google's own level says only which stream it was
         return {key: value for key, value in record.items() if key != "severity"}
     return record if any(key in record for key in _TEXT_KEYS) else None
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text.strip('"')
 
 
 def _tagged(line: str) -> dict[str, Any] | None:
