@@ -38,7 +38,7 @@ terminal.
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """
 _MOST = 4
-"""So many wrappers may be around each other."""
+"""Most wrappers around each other."""
 _LEVELS = r"(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)"
 _OWN = re.compile(
     r"(?P<before>.{1,120}?)"
