@@ -19,9 +19,9 @@ from vllmd.gpu.calls import RowKey
 from vllmd.util.units import HOUR_S
 
 TOLERATED = 1
-"""Ends during one row that may be chance."""
+"""So many ends during one row may be chance."""
 UNCLEAR = 3
-"""Short runs without a row to blame after which a search begins."""
+"""So many short runs without a row to blame begin a search."""
 TRIAL_ROUNDS = 20
 TRIAL_LIVES = 3.0
 """A trial is passed after so many readings, and so many times the longest run that ended badly."""

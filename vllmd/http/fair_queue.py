@@ -12,9 +12,9 @@ import attrs
 from vllmd.util.clock import Clock
 
 FORGOTTEN_S = 600.0
-"""How long a wrong password counts."""
+"""A wrong password counts so long."""
 REMEMBERED = 4096
-"""Most failed clients that are remembered; the one that failed longest ago makes room."""
+"""So many clients that failed are known; the one that failed longest ago makes room."""
 
 
 @attrs.frozen(eq=False)

@@ -1,8 +1,10 @@
 """The application: it looks at the daemons, shows pages, and runs commands that were confirmed."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +22,9 @@ from vllmd.cli.screen.page import Page
 from vllmd.cli.screen.pages import EnginePage, LogPage, TabsPage, WhyPage
 
 Run = Callable[[Action], Awaitable[Done]]
+PATIENCE_S = 1.0
+"""So long a look waits for an answer; a later one is shown by the next look."""
+FEED_THREADS = 4
 LOCAL = "Commands are those of this host's daemon, and need its rights."
 OTHERS = (
     "Other hosts are only looked at, by their pages: restart, drain, start, log and why need "
@@ -67,6 +72,8 @@ class TopApp(App[None]):
         self._engine = engine
         self._run = run
         self._looking = False
+        self._asked: dict[Host, asyncio.Task[None]] = {}
+        """Who has not answered yet."""
 
     @property
     def about(self) -> str:
@@ -75,6 +82,9 @@ class TopApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the first page, and begin to look."""
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(len(self.hosts) + FEED_THREADS))
+        loop.add_signal_handler(signal.SIGTERM, self.exit)  # else the terminal stays as a screen is
         self.push_screen(TabsPage())
         if self._engine is not None:
             self.open_engine(self.hosts[0], self._engine)
@@ -109,8 +119,14 @@ class TopApp(App[None]):
         page = self.page()
         series = page.wants_series() if page else False
         now, wall = self.monotonic(), self.wall()
-        asked = [asyncio.to_thread(h.look, now, wall, series=series) for h in self.hosts]
-        await asyncio.gather(*asked)
+        for host in self.hosts:
+            if host not in self._asked:
+                look = asyncio.to_thread(host.look, now, wall, series=series)
+                self._asked[host] = asyncio.create_task(look)
+        done, _ = await asyncio.wait(self._asked.values(), timeout=PATIENCE_S)
+        self._asked = {host: task for host, task in self._asked.items() if task not in done}
+        for task in done:
+            task.result()
         feeds = page.feeds() if page else ()
         if feeds:
             await asyncio.to_thread(_renew, feeds, now)

@@ -3,15 +3,24 @@
 What was seen last is kept: a daemon that goes away leaves its last picture, and how old that is.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vllmd.cli import engine_table, status_view
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, VllmdError
+from vllmd.util.units import MIB, format_bytes
+
+if TYPE_CHECKING:
+    import httpx
 
 SERIES_S = 5.0
 """How often the series are asked for: they have a point in so long."""
+MOST_BYTES = 16 * MIB
+"""A status document is never longer: whoever sends more is none of ours."""
+LONGEST_S = 10.0
+"""After so long a document that comes bit by bit is not waited for any more."""
 NOT_OURS = "answers, but not as vllmd does: is that the address of its page?"
 _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 Document = Mapping[str, Any]
@@ -46,7 +55,13 @@ class PageSource:
     A password is taken from the address, or from ~/.netrc, where nobody else sees it.
     """
 
-    def __init__(self, url: str, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout_s: float = 5.0,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Take an address such as ``http://gpu-2:9840``. Raises: VllmdError: it is none."""
         import httpx
 
@@ -64,6 +79,7 @@ class PageSource:
             auth = None
         self._client = httpx.Client(timeout=timeout_s, auth=auth)
         self._url = parsed.copy_with(path="/status.json", query=None, fragment=None)
+        self._monotonic = monotonic
         self._kept: dict[bool, tuple[str, Document]] = {}
 
     def status(self, *, series: bool) -> Document:
@@ -72,7 +88,8 @@ class PageSource:
         headers = {"if-none-match": kept[0]} if kept else {}
         url = self._url.copy_with(query=b"series") if series else self._url
         try:
-            response = self._client.get(url, headers=headers)
+            with self._client.stream("GET", url, headers=headers) as response:
+                content = self._content(response) if response.status_code == 200 else b""
         except self._errors as error:
             said = str(error) or type(error).__name__
             raise DaemonUnreachableError(f"{self.label} does not answer: {said}") from None
@@ -85,9 +102,22 @@ class PageSource:
             )
         if response.status_code != 200:
             raise VllmdError(f"{self.label} answered {response.status_code}")
-        document = self._read(response.content)
+        document = self._read(content)
         self._kept[series] = response.headers.get("etag", ""), document
         return document
+
+    def _content(self, response: "httpx.Response") -> bytes:
+        """Return what was sent, whoever it is that sends. Raises: VllmdError: it has no end."""
+        began, content = self._monotonic(), bytearray()
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > MOST_BYTES:
+                raise VllmdError(f"{self.label} sends more than {format_bytes(MOST_BYTES)}")
+            if self._monotonic() - began > LONGEST_S:
+                raise DaemonUnreachableError(
+                    f"{self.label} answers too slowly: not all came in {LONGEST_S:.0f}s"
+                )
+        return bytes(content)
 
     def _read(self, content: bytes) -> Document:
         import json

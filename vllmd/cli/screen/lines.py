@@ -71,13 +71,12 @@ class Lines(Widget):
         """A chosen row was clicked on."""
 
     class Clicked(Message):
-        """A place was clicked on: a column and a line, from 0 on."""
+        """A line was clicked on: `x` is the column."""
 
-        def __init__(self, sender: "Lines", column: int, line: int) -> None:
+        def __init__(self, sender: "Lines", x: int) -> None:
             super().__init__()
             self.sender = sender
-            self.column = column
-            self.line = line
+            self.x = x
 
     def __init__(self, *, id: str | None = None, follows: bool = False) -> None:
         super().__init__(id=id)
@@ -93,14 +92,17 @@ class Lines(Widget):
     # --- what is shown ---------------------------------------------------------------------------
 
     def show(self, rows: Sequence[Row], header: Sequence[str] = ()) -> None:
-        """Show these rows; what was chosen stays chosen while it is there."""
+        """Show these rows; what was chosen stays chosen, and nothing else is where it is gone.
+
+        A key must not be about another row than the one that a person chose.
+        """
         before = len(self._flat) + len(self._header)
         self._rows, self._header = rows, tuple(header)
         self._flat = [(line, n) for n, row in enumerate(rows) for line in row.lines]
         keys = self._keys()
         if keys and self._at_end:
             self._chosen = keys[-1]
-        elif self._chosen not in keys:
+        elif self._chosen is None:
             self._chosen = keys[0] if keys else None
         self._settle()
         if before != len(self._flat) + len(self._header):
@@ -118,6 +120,11 @@ class Lines(Widget):
         if len(self._flat) <= room:
             return ""
         return f"{self._first + 1}-{min(len(self._flat), self._first + room)} of {len(self._flat)}"
+
+    @property
+    def follows(self) -> bool:
+        """Whether it follows its end once that is in sight."""
+        return self._follows
 
     @property
     def at_end(self) -> bool:
@@ -147,7 +154,8 @@ class Lines(Widget):
         if not keys:
             self._scroll(count)
             return
-        at = keys.index(self._chosen) if self._chosen in keys else 0
+        before_first = -1 if count > 0 else 0
+        at = keys.index(self._chosen) if self._chosen in keys else before_first
         self._chosen = keys[max(0, min(len(keys) - 1, at + count))]
         self._at_end = self._follows and self._chosen == keys[-1]
         self._settle()
@@ -241,7 +249,7 @@ class Lines(Widget):
 
     def on_click(self, event: Click) -> None:
         """Choose what is clicked on; open it if it was chosen already."""
-        self.post_message(self.Clicked(self, event.x, event.y))
+        self.post_message(self.Clicked(self, event.x))
         place = event.y - len(self._header) + self._first
         if event.y < len(self._header) or place >= len(self._flat):
             return

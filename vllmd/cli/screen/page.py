@@ -216,6 +216,9 @@ class Page(Screen[None]):
         if self.query_one(Input).display:
             self.word = event.value
             self.redraw()
+            if self.body.chosen is None:
+                self.body.begin(follows=self.body.follows)
+                self.redraw()
 
     @on(Input.Submitted)
     def keep_word(self) -> None:

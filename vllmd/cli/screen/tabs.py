@@ -19,6 +19,8 @@ GRAPH_FROM, GRAPH = 108, 24
 """A table that is so wide has a graph beside it, of so many columns."""
 OLD_S = 5.0
 """After so long without an answer what is shown is called old."""
+MOST_SPARE = 100
+"""So many rows that are not shown any more may be kept."""
 NOT_HERE = "only its own host tells this: run 'vllmd top' there"
 _SEVERITIES = ("critical", "warning", "info")
 _URGENCY = ("red", "yellow", None, "green")
@@ -194,13 +196,13 @@ def _spark(host: Host, engine: Engine, width: int) -> str:
 
 def gpu_bars(hosts: Sequence[Host], columns: int) -> list[Row]:
     """Return a line for each GPU, for below the engines."""
-    lines: list[str] = []
     with terminal.of_width(columns):
-        for host in hosts:
-            drawn = [*status_view.gpus(host.document or {}, columns, short=True)]
-            if len(hosts) > 1 and drawn:
-                drawn[1] = terminal.style(f"GPUs of {host.label}", bold=True)
-            lines += drawn
+        lines = [
+            line
+            for host in hosts
+            if host.document
+            for line in status_view.gpus(host.document, columns, short=True)
+        ]
     return plain(*lines)
 
 
@@ -318,6 +320,8 @@ class EventRows:
             if found is None:
                 return rows
             made = [self._row(event, columns) for event in found]
+        if len(self._made) > 2 * len(found) + MOST_SPARE:  # of events that are not shown any more
+            self._made = {(event.id, columns): self._row(event, columns) for event in found}
         word = wanted.casefold()
         made = [row for row in made if not word or word in "".join(row.lines).casefold()]
         return [*rows, *made] or plain("nothing happened in the last day")

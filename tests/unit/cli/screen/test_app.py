@@ -1,10 +1,12 @@
+import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 from textual.worker import WorkerFailed
 
 from tests.helpers.top import FakeClient, SceneSource, top
-from vllmd.cli.screen import lines
+from vllmd.cli.screen import app, lines
 from vllmd.cli.screen.actions import Done
 from vllmd.errors import DaemonUnreachableError
 
@@ -127,6 +129,58 @@ async def test_app_of_other_hosts_acts_on_none_and_says_where() -> None:
         assert screen.ran == []
         await screen.press("question_mark")
         assert "Other hosts are only looked at" in screen.text()
+
+
+async def test_app_with_a_host_that_does_not_answer_shows_what_others_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "PATIENCE_S", 0.01)
+    slow, answers = SceneSource("held"), threading.Event()
+    at_once = slow.status
+    monkeypatch.setattr(slow, "status", lambda series: answers.wait() and at_once(series=series))
+    try:
+        async with top(slow, SceneSource("all-well"), local=False) as screen:
+            while "1 of 2 daemons" not in screen.text():
+                await screen.look()
+            assert "chat" in screen.text()
+            answers.set()
+            while "2 of 2 daemons" not in screen.text():
+                await screen.look()
+            assert slow.asked
+    finally:
+        answers.set()
+
+
+async def test_app_that_is_told_to_end_gives_the_terminal_back() -> None:
+    async with top(SceneSource("all-well")) as screen:
+        signal.raise_signal(signal.SIGTERM)
+        while not screen.app._exit:
+            await screen.pause()
+
+
+async def test_app_acts_on_no_other_engine_where_the_chosen_one_is_gone() -> None:
+    source = SceneSource("eight-gpus")
+    async with top(source) as screen:
+        await screen.press("down")
+        engines = source.status(series=False)["engines"]
+        source.changed = {"engines": [engines[0], *engines[2:]]}
+        await screen.look()
+        await screen.press("r")
+        assert "choose an engine first" in screen.text()
+        await screen.press("y")
+        assert screen.ran == []
+        source.changed = {}
+        await screen.look()
+        await screen.press("r")
+        assert f"vllmd restart {engines[1]['name']}" in screen.text()
+
+
+async def test_app_with_a_word_chooses_the_first_that_has_it() -> None:
+    source = SceneSource("eight-gpus")
+    async with top(source) as screen:
+        last = str(source.status(series=False)["engines"][-1]["name"])
+        await screen.press("slash", *last, "enter", "r")
+        assert f"vllmd restart {last}" in screen.text()
 
 
 async def test_app_reaps_only_where_there_are_orphans() -> None:

@@ -1,9 +1,13 @@
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
 from tests.helpers.top import SceneSource
+from vllmd.cli.screen import hosts
 from vllmd.cli.screen.hosts import Host, PageSource
 from vllmd.errors import DaemonUnreachableError, VllmdError
+from vllmd.util.units import MIB
 
 DOCUMENT = SceneSource("all-well").status(series=True)
 
@@ -62,6 +66,32 @@ def test_page_source_that_does_not_answer_says_who() -> None:
     source = PageSource("gpu-2:9840")
     source._client = httpx.Client(transport=httpx.MockTransport(refuse))
     with pytest.raises(DaemonUnreachableError, match="gpu-2:9840 does not answer: Connection"):
+        source.status(series=False)
+
+
+def test_page_source_reads_no_answer_without_an_end() -> None:
+    def more() -> Iterator[bytes]:
+        for _ in range(hosts.MOST_BYTES // MIB + 1):
+            yield bytes(MIB)
+        pytest.fail("it reads on")
+
+    source, _ = page(httpx.Response(200, content=more()))
+    with pytest.raises(VllmdError, match=r"gpu-2:9840 sends more than 16\.0 MiB"):
+        source.status(series=False)
+
+
+def test_page_source_waits_for_no_answer_that_comes_bit_by_bit() -> None:
+    clock = [0.0]
+
+    def slowly() -> Iterator[bytes]:
+        for _ in range(4):
+            clock[0] += hosts.LONGEST_S / 3
+            yield b" "
+        pytest.fail("it waits on")
+
+    source, _ = page(httpx.Response(200, content=slowly()))
+    source._monotonic = lambda: clock[0]
+    with pytest.raises(DaemonUnreachableError, match="answers too slowly"):
         source.status(series=False)
 
 

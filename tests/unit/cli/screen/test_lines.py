@@ -30,9 +30,26 @@ def test_first_row_is_chosen_and_stays_so_while_it_is_there(lines: Lines) -> Non
     lines.show(list(reversed(rows(3))))
     assert lines.chosen is not None
     assert lines.chosen.data == 1
-    lines.show(rows(1))
-    assert lines.chosen is not None
-    assert lines.chosen.data == 0
+
+
+def test_no_other_row_is_chosen_where_the_chosen_one_is_gone(lines: Lines) -> None:
+    lines.show(rows(3))
+    lines.move(1)
+    lines.show([rows(3)[0], rows(3)[2]])
+    assert lines.chosen is None
+    lines.show(rows(3))
+    assert lines.chosen == rows(3)[1]
+
+
+@pytest.mark.parametrize(("count", "data"), [(1, 0), (-1, 0), (9, 2)])
+def test_move_where_the_chosen_row_is_gone_begins_at_the_first(
+    lines: Lines, count: int, data: int
+) -> None:
+    lines.show(rows(4))
+    lines.move(3)
+    lines.show(rows(3))
+    lines.move(count)
+    assert lines.chosen == rows(3)[data]
 
 
 def test_chosen_row_stays_in_sight(lines: Lines) -> None:

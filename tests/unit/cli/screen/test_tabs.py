@@ -91,14 +91,6 @@ def test_gpus_are_those_of_the_command_with_ten_minutes_of_each() -> None:
     assert "512 W" in text
 
 
-def test_gpus_of_several_hosts_have_the_hosts_name() -> None:
-    one, other = host_of("all-well"), host_of("held")
-    assert "GPUs of" not in shown(tabs.gpu_bars([one], 120))
-    text = shown(tabs.gpu_bars([one, other], 120))
-    assert text.count(f"GPUs of {one.label}") == 2
-    assert "120.5 of 141.0 GiB" in text
-
-
 def test_requests_are_sorted_and_can_be_copied() -> None:
     client = FakeClient()
     client.shown["traces"] = windows(problem="the port is taken")
@@ -130,6 +122,20 @@ def test_events_are_made_once_and_filtered() -> None:
     assert [row.key for row in rows] == ["1", "2"]
     assert made.rows(feeds, 80, "")[0] is rows[0]
     assert [row.key for row in made.rows(feeds, 80, "ENDED")] == ["2"]
+
+
+def test_event_rows_that_are_not_shown_any_more_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tabs, "MOST_SPARE", 0)
+    client = FakeClient()
+    client.found = [Event(1.0, "daemon.started", "info", "", {}, 1)]
+    feeds = feeds_of(client)
+    feeds.events.renew(0.0)
+    made = tabs.EventRows()
+    for columns in range(80, 90):
+        made.rows(feeds, columns, "")
+    assert len(made._made) <= 2
 
 
 def test_cost_is_that_of_the_command_and_says_why_there_is_none() -> None:

@@ -1,1 +1,0 @@
-declare module 'react-dom/client'; // it has no types of its own
