@@ -23,7 +23,7 @@ def find(directory: Path, sockets: str = SOCKETS) -> int | None:
     """Find the shim of an engine's folder whose socket is bound, but not there any more.
 
     Returns: its process id; None if the socket is there, or there is no such shim. One of another
-        container, whose processes cannot be seen, is none of ours.
+        container is none of ours: its processes cannot be seen, or it sees its socket at that path.
     """
     path = directory / protocol.SOCKET_NAME
     if path.exists():
@@ -31,7 +31,8 @@ def find(directory: Path, sockets: str = SOCKETS) -> int | None:
     bound = _bound(os.fsencode(path), sockets)
     if not bound:
         return None
-    return next((s.pid for s in proc.all_processes() if _is_shim(s) and _holds(s.pid, bound)), None)
+    shims = (stat.pid for stat in proc.all_processes() if _is_shim(stat))
+    return next((pid for pid in shims if _holds(pid, bound) and not _sees(pid, path)), None)
 
 
 def ask_back(pid: int) -> None:
@@ -59,6 +60,20 @@ def _bound(path: bytes, sockets: str) -> set[str]:
 
 def _is_shim(stat: proc.Stat) -> bool:
     return not stat.is_zombie and proc.command_line(stat.pid).endswith(PROGRAM)
+
+
+def _sees(pid: int, path: Path) -> bool:
+    """Tell whether a path is there for a process, or nobody can say: it may have other mounts.
+
+    Source: proc_pid_root(5): the file system as that process sees it, with its mounts.
+    """
+    try:
+        os.lstat(f"/proc/{pid}/root{path}")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _holds(pid: int, sockets: set[str]) -> bool:

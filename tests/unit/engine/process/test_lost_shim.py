@@ -56,6 +56,27 @@ def test_find_shim_of_another_container_is_none_of_ours(bound: Path, tmp_path: P
     assert lost_shim.find(bound, str(listed)) is None
 
 
+def test_find_shim_that_sees_its_socket_is_of_another_container(
+    bound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bound / protocol.SOCKET_NAME).unlink()
+    stats: list[str] = []
+    monkeypatch.setattr(os, "lstat", stats.append)  # with its own mounts it is there
+    assert lost_shim.find(bound) is None
+    assert stats == [f"/proc/{os.getpid()}/root{bound / protocol.SOCKET_NAME}"]
+
+
+def test_find_shim_whose_folder_cannot_be_looked_at_is_left_alone(
+    bound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(path)
+
+    (bound / protocol.SOCKET_NAME).unlink()
+    monkeypatch.setattr(os, "lstat", refuse)
+    assert lost_shim.find(bound) is None
+
+
 def test_find_without_a_list_of_sockets_is_none(bound: Path, tmp_path: Path) -> None:
     (bound / protocol.SOCKET_NAME).unlink()
     assert lost_shim.find(bound, str(tmp_path / "none")) is None
