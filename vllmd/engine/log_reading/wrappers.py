@@ -38,7 +38,7 @@ terminal.
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """
 _MOST = 4
-"""Most wrappers around each other."""
+"""So many wrappers may be around each other."""
 _LEVELS = r"(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)"
 _OWN = re.compile(
     r"(?P<before>.{1,120}?)"
@@ -49,12 +49,11 @@ _OWN = re.compile(
 _OWN_WORDS = ("pid=", " ERROR ", " INFO ", "Traceback (most recent", "usage: ", ": error: ")
 _LEVEL = re.compile(rf"\b{_LEVELS}\b")
 _HEAD = re.compile(rf"{_LEVELS} \d\d-\d\d \d\d:\d\d|{_LEVELS}:\s")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _LEARN_LINES = 400
 _FEW = 4
 _MOST_SHARE = 0.9
 _TAG_CHARS = 200
-_LOGFMT = re.compile(r'time="[^"]*" level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
-"""What programs in Go (Docker's model runner, containerd) make of a line that they pass on."""
 _SUPERVISOR = re.compile(rf"{_TIME} DEBG '[^']+' std(?:out|err) output:$")
 """What supervisord puts before what a program printed, in its own log."""
 _TEXT_KEYS = (
@@ -125,8 +124,6 @@ def strip_inner(text: str) -> str:
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
     """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
     line = line.rstrip("\r\n").removesuffix("#015").rstrip("\r")
-    if line.startswith("time=") and (said := _LOGFMT.match(line)) is not None:
-        line = _unquoted(said["said"])
     if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
@@ -204,6 +201,7 @@ def _records(lines: Sequence[str]) -> Sequence[str]:
     elif first[:1] != "{":
         return lines
     stamps = [at for line in (*lines[:1], *lines[-1:]) if (at := _stamp(line)) is not None]
+    stamps = [at for at in stamps if _DAY.match(at)]  # a time of day alone begins anew at midnight
     newest_first = len(stamps) == 2 and stamps[0] > stamps[1]
     return lines[::-1] if newest_first else lines
 
@@ -235,17 +233,15 @@ def _with_text(record: object) -> dict[str, Any] | None:
     return record if any(key in record for key in _TEXT_KEYS) else None
 
 
-def _unquoted(text: str) -> str:
-    try:
-        return str(json.loads(text))
-    except ValueError:
-        return text.strip('"')
-
-
 def _tagged(line: str) -> dict[str, Any] | None:
-    """Return the record that fluentd or Fluent Bit print behind a tag and a time."""
+    """Return the record that fluentd or Fluent Bit print behind a tag and a time.
+
+    What an engine itself says may end with JSON as well: with a request, or an answer.
+    """
     begin = line.find('{"', 1, _TAG_CHARS)
-    record = _json(line[begin:].removesuffix("]")) if begin > 0 else None
+    if begin <= 0 or _HEAD.search(line, 0, begin) or "pid=" in line[:begin]:
+        return None
+    record = _json(line[begin:].removesuffix("]"))
     return record if record is not None and not _OF_A_COLLECTOR.isdisjoint(record) else None
 
 

@@ -155,13 +155,6 @@ def test_bare_lines_read_what_fluentd_and_fluent_bit_print(tag: str) -> None:
     assert [each.text for each in bare_lines(lines)] == [LINE, *ALONE]
 
 
-def test_bare_lines_read_what_programs_in_go_pass_on() -> None:
-    before = 'time="2026-11-28T21:05:03Z" level=info msg='
-    lines = [f"{before}{json.dumps(line)} component=vllm" for line in (LINE, *ALONE)]
-    assert [each.text for each in bare_lines(lines)] == [LINE, *ALONE]
-    assert strip(before + r'"a \x b"') == r"a \x b"
-
-
 def test_bare_lines_of_an_export_that_begins_with_the_newest_are_turned_round() -> None:
     records = [
         {"textPayload": line, "timestamp": f"2026-11-28T21:05:0{n}Z"}
@@ -171,6 +164,29 @@ def test_bare_lines_of_an_export_that_begins_with_the_newest_are_turned_round() 
     assert [each.text for each in bare_lines(whole)] == [*ALONE]
     assert [each.text for each in bare_lines([*map(json.dumps, records[::-1])])] == [*ALONE]
     assert [each.text for each in bare_lines([*map(json.dumps, records)])] == [*ALONE]
+
+
+def test_bare_lines_with_times_of_day_are_not_turned_round_at_midnight() -> None:
+    stamps = ("23:59:58", "23:59:59", "00:00:01", "00:00:02")
+    lines = [
+        json.dumps({"message": line, "time": at})
+        for line, at in zip((LINE, *ALONE), stamps, strict=False)
+    ]
+    printed = [LINE, *ALONE][: len(lines)]
+    assert [each.text for each in bare_lines(lines)] == printed
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "(APIServer pid=7) ",
+        "INFO 11-28 21:05:03 [logger.py:1] ",
+        "INFO:     ",
+    ],
+)
+def test_bare_lines_with_json_in_what_an_engine_says_stay_whole(head: str) -> None:
+    said = f"{head}got " + json.dumps({"message": "CUDA out of memory", "source": "a client"})
+    assert [each.text for each in bare_lines([said])] == [said]
 
 
 def test_bare_lines_leave_out_what_supervisord_says_between() -> None:
