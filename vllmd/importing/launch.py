@@ -17,7 +17,7 @@ _ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))")
 _ENVIRONMENT = re.compile(r"(?m)^\s*Environment=(.*)$")
 _ENVIRONMENT_FILE = re.compile(r"(?m)^\s*EnvironmentFile=-?(.*)$")
-_SHELL = re.compile(r"[$`]")
+_SHELL = re.compile(r"[$`]|^(?:[A-Z_]+=)?~(?:/|$)")
 _ALL_ARGUMENTS = ("$@", "$*", "${@}", "${*}")
 _PASSED_ON = "left out: $@: the arguments that the script itself is given"
 _CONTAINER = re.compile(
@@ -205,6 +205,11 @@ def find_remarks(text: str) -> Iterator[str]:
         (r"Restart=", "Restart=: vllmd restarts an engine whatever its exit code, by its cause"),
         (r"TimeoutStopSec=", "TimeoutStopSec=: see drain_s and stop_grace_s"),
         (r"\bpkill\b|\bkill\b", "kill: vllmd ends the whole tree, and proves that it is gone"),
+        (
+            r"^\s*(ssh|pdsh)\s|\bkubectl exec\b",
+            "ssh and the like: what runs on another host belongs into the configuration there; "
+            "take its table out of this one",
+        ),
         (r"while (true|:)|until ", "the loop around it: vllmd restarts with growing pauses"),
     ):
         if re.search(pattern, text, re.MULTILINE):

@@ -84,6 +84,13 @@ def test_what_is_not_known_stays_as_it_is_written() -> None:
     assert list(unsolved(found)) == ["$MODEL"]
     (other,) = find("export HF_TOKEN=`token`\nvllm serve $(cat model)")
     assert list(unsolved(other)) == ["$(cat", "HF_TOKEN=`token`"]
+    (home,) = find("export HF_HOME=~/hf\nvllm serve ~/models/m --chat-template a~/b")
+    assert list(unsolved(home)) == ["~/models/m", "HF_HOME=~/hf"]
+
+
+def test_command_for_another_host_is_remarked() -> None:
+    (found,) = find("ssh gpu-2 vllm serve m --port 9")
+    assert any("another host" in remark for remark in found.remarks)
 
 
 def test_script_of_several_engines_has_them_all_each_with_its_own_variables() -> None:
