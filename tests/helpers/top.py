@@ -91,6 +91,10 @@ class Screen:
             await self._pilot.press(key)
             await self.look()
 
+    async def click(self, part: str, column: int, line: int) -> None:
+        await self._pilot.click(part, offset=(column, line))
+        await self.look()
+
     async def look(self) -> None:
         await self.app.look()
         await self._pilot.pause()

@@ -79,7 +79,7 @@ def broken(tmp_path: Path) -> Iterator[Site]:
             small_disk(tmp_path / "log", "4m"),
             site(tmp_path, text, exporter_port=exporter, api_port=api) as made,
         ):
-            made.wait_state("chat", "ready")
+            made.wait_state("chat", "ready", 120.0)
             yield made
 
 
@@ -90,7 +90,7 @@ def told(made: Site, command: str, *words: str) -> None:
         shown = " ".join(made.vllmd(*command.split()).stdout.split())
         return all(word in shown for word in words)
 
-    wait_for(f"{command}: {words}", says)
+    wait_for(f"{command}: {words}", says, timeout_s=120.0)
 
 
 def test_one_command_says_what_broke(broken: Site, outcome: Outcome) -> None:
@@ -102,11 +102,11 @@ def test_one_command_says_what_broke(broken: Site, outcome: Outcome) -> None:
     os.kill(broken.process("chat", "VLLM::EngineCore").pid, 9)
     told(broken, "why chat", "(cause: engine_core_died)")
     told(broken, "status", "chat: last exit, ", "(engine_core_died)")
-    broken.wait_state("chat", "ready")
+    broken.wait_state("chat", "ready", 120.0)
 
     os.kill(broken.engine("chat")["pid"], 9)
     told(broken, "status", "chat: last exit, ", "SIGKILL")
-    broken.wait_state("chat", "ready")
+    broken.wait_state("chat", "ready", 120.0)
 
     fill(broken.folder / "log")
     told(broken, "status", "VllmdDiskFull: the disk with vllmd's logs is nearly full")

@@ -93,7 +93,8 @@ def _read(leader: int) -> Iterator[bytes]:
 
 
 def test_commands_follow_the_terminal(made: Site) -> None:
-    wait_for("a word of embed", lambda: "embed: " in made.vllmd("status").stdout)
+    told = "embed: "
+    wait_for("a word of embed", lambda: told in made.vllmd("status").stdout, timeout_s=120.0)
     wide = []
     for command in COMMANDS:
         usual = shown(command)

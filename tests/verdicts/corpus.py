@@ -21,6 +21,7 @@ from tests.verdicts.failures import (
     network,
     parallel,
     processes,
+    public_later,
     public_lines,
     public_starts,
     public_work,
@@ -62,6 +63,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "model-parts": model_parts.FAILURES,
     "late": late_reports.FAILURES,
     "public": (*public_starts.FAILURES, *public_work.FAILURES, *public_lines.FAILURES),
+    "public-later": public_later.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

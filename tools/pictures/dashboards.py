@@ -29,15 +29,19 @@ FLAGS = (
 
 
 def built() -> Path:
-    """Return the folder with the renderer, made of its source of today."""
+    """Return the folder with the renderer, made of its source of today, types checked."""
     folder = installed(SOURCE)
     for name in ("src", "out"):
         shutil.rmtree(folder / name, ignore_errors=True)
     shutil.copytree(SOURCE / "src", folder / "src")
-    shutil.copy(SOURCE / "index.html", folder)
-    program = folder / "node_modules" / ".bin" / "esbuild"
-    command = [str(program), "src/main.tsx", *FLAGS]
-    subprocess.run(command, cwd=folder, check=True, env=with_our_node())
+    for name in ("index.html", "tsconfig.json"):
+        shutil.copy(SOURCE / name, folder)
+    programs = folder / "node_modules" / ".bin"
+    for command in (("tsc",), ("esbuild", "src/main.tsx", *FLAGS)):
+        program, *arguments = command
+        subprocess.run(
+            [str(programs / program), *arguments], cwd=folder, check=True, env=with_our_node()
+        )
     return folder
 
 

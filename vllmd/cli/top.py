@@ -69,7 +69,8 @@ def _sources(client: ControlClient, urls: Sequence[str]) -> "list[Source]":
     from vllmd.cli.screen.hosts import LocalSource, PageSource
 
     try:
-        return [PageSource(url) for url in urls] if urls else [LocalSource(client)]
+        kept = ControlClient(client.path, keep=True)
+        return [PageSource(url) for url in urls] if urls else [LocalSource(kept)]
     except VllmdError as error:
         raise click.BadParameter(str(error), param_hint="--host") from None
 

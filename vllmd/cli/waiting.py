@@ -14,7 +14,7 @@ from vllmd.util.units import format_duration
 
 POLL_S = 0.2
 MOST_FAILURES = 2
-"""So many failures of a start that is waited for are enough: the first may have been chance."""
+"""Failures of a start after which waiting ends: the first may have been chance."""
 SETTLE_S = 0.5
 """A hold that was there before needs a moment to be released."""
 

@@ -49,8 +49,11 @@ class _UnixConnection(http.client.HTTPConnection):
 class ControlClient:
     """Asks the daemon; every error is one that can be shown as it is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep: bool = False) -> None:
+        """Ask on this socket; with `keep` by one connection, for who asks each second."""
         self._path = path
+        self._keep = keep
+        self._kept: _UnixConnection | None = None
 
     @property
     def path(self) -> Path:
@@ -162,22 +165,7 @@ class ControlClient:
         return self._ask("POST", f"/v1/reload{'?apply' if apply else ''}")
 
     def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        connection = _UnixConnection(self._path)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            text = response.read()
-        except PermissionError:
-            raise NotPermittedError(
-                f"no right to use {self._path}: be root, or join the group vllmd"
-            ) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise DaemonUnreachableError(
-                f"no vllmd answers on {self._path} ({error}): start it with "
-                "'systemctl start vllmd' or 'vllmd run', or give --socket PATH"
-            ) from None
-        finally:
-            connection.close()
+        status, text = self._answer(method, path, None if body is None else json.dumps(body))
         try:
             answer = json.loads(text)
             if not isinstance(answer, dict):
@@ -185,10 +173,37 @@ class ControlClient:
         except (ValueError, RecursionError):
             said = text[:SHOWN_BYTES].decode(errors="replace").strip() or "nothing"
             raise VllmdError(
-                f"the daemon on {self._path} answered {response.status} and {said!r}: its log says "
+                f"the daemon on {self._path} answered {status} and {said!r}: its log says "
                 "why ('journalctl -u vllmd-daemon')"
             ) from None
-        if response.status != http.client.OK:
-            kind = _ERRORS.get(response.status, VllmdError)
-            raise kind(answer.get("error", f"the daemon answered {response.status}"))
+        if status != http.client.OK:
+            kind = _ERRORS.get(status, VllmdError)
+            raise kind(answer.get("error", f"the daemon answered {status}"))
         return answer
+
+    def _answer(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+        """Return the status and the text of an answer; one that was kept may be gone meanwhile."""
+        connection, self._kept = self._kept or _UnixConnection(self._path), None
+        again = connection.sock is not None and method == "GET"
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            text = response.read()
+        except PermissionError:
+            connection.close()
+            raise NotPermittedError(
+                f"no right to use {self._path}: be root, or join the group vllmd"
+            ) from None
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            if again:
+                return self._answer(method, path, body)
+            raise DaemonUnreachableError(
+                f"no vllmd answers on {self._path} ({error}): start it with "
+                "'systemctl start vllmd' or 'vllmd run', or give --socket PATH"
+            ) from None
+        if self._keep:
+            self._kept = connection
+        else:
+            connection.close()
+        return response.status, text

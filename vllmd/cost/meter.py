@@ -13,7 +13,7 @@ import attrs
 from vllmd.cost.usage import HOUR_NS, NOBODY, SECOND_NS, Activity, Counters, HourUsage, Usage
 
 GAP_NS = 600 * SECOND_NS
-"""So long a daemon waits until it knows which engines run, before it books what it knows."""
+"""How long a daemon waits to know which engines run before it books anything."""
 MAX_TICK_NS = 60 * SECOND_NS
 """A longer pause between two looks is one in which nobody looked: the host slept."""
 

@@ -15,7 +15,7 @@ MARGIN = 0.02
 """Left free beside what others hold: it moves."""
 MOST_TOKENS = 32_768
 AT_ONCE = 4
-"""So many requests of full length are to fit at once."""
+"""Requests of full length that are to fit at once."""
 FEWEST, MOST_REQUESTS = 8, 256
 CPU_TOKENS, CPU_REQUESTS = 4096, 8
 ROUND = 1024

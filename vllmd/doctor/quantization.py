@@ -21,7 +21,7 @@ class Quantization:
     bits: int | None = None
     """Of one weight; None: as in a model that is not quantized."""
     group: int = 0
-    """So many weights of an output share a scale; 0: all of them."""
+    """How many weights of an output share a scale; 0: all of them."""
     scale: str = "BF16"
     """Element type of a scale."""
     zeros: bool = False

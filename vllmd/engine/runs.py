@@ -18,7 +18,7 @@ from vllmd.engine.output.run_output import read_last_lines
 from vllmd.engine.process import lost_shim, orphans
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.state_machine import State
-from vllmd.engine.stopping.cleanup import MemoryHolders, prove
+from vllmd.engine.stopping.cleanup import MemoryHolders, clean_up
 from vllmd.engine.stopping.drain import MARGIN_S
 from vllmd.engine.stopping.unresponsive_shim import UnresponsiveShim
 from vllmd.errors import ShimError
@@ -288,11 +288,11 @@ class Runs:
         at = self._clock.time()
         return Exit(exits.SPAWN_FAILED, requested=False, at=at, run_id=run_id, error=reason)
 
-    async def prove(self, run: RunRecord | None, holders: MemoryHolders) -> None:
+    async def clean_up(self, run: RunRecord | None, holders: MemoryHolders) -> None:
         """See to it that nothing of a run is left, and name what is in the way of the next."""
         engine_state = self._state
         before = engine_state.problem
-        found = await prove(
+        found = await clean_up(
             self._engine.host,
             self._engine.port,
             since=run["started_at"] if run else self._clock.time(),

@@ -356,7 +356,7 @@ class Supervisor:
             orphans.kill_shim(client.run)
 
     async def _account(self, ended: Exit) -> None:
-        """Write down an end, once, and prove it."""
+        """Write down an end, once, and clean up after it."""
         run, context = self._parts.runs.record(), self._settings.context
         ended, printed = await self._parts.runs.explain(ended, run)
         if run is not None and not ended.requested and not self._state.counted(ended):
@@ -369,7 +369,7 @@ class Supervisor:
             self._state.to(Trigger.EXITED)
         await self._state.saved()
         self._parts.runs.forget()
-        await self._parts.runs.prove(run, context.gpu.holders)
+        await self._parts.runs.clean_up(run, context.gpu.holders)
         self._load_slot.give_back()
         if self._state.state not in ENDED:
             self._state.to(Trigger.EXITED)

@@ -15,7 +15,7 @@ import attrs
 from vllmd.util.units import HOUR_S
 
 LOW_S = 3.0
-"""So long it has to be low: what is allocated and freed at once is none of our business."""
+"""How long memory has to be low: an allocation that is freed at once does not count."""
 REPEAT_S = HOUR_S
 LARGE = 0.1
 """An engine with such a share of all memory helps, whatever is missing."""

@@ -25,7 +25,7 @@ from vllmd.gpu.rows import FAST, ONCE, SLOW
 
 DRIVER_GPUS = "/proc/driver/nvidia/gpus"
 EVENT_WAIT_S = 2.0
-"""So long it does not look at its standard input."""
+"""How long it does not look at its standard input."""
 EVENTS_RETRY_S = 60.0
 
 Send = Callable[[bytes], None]

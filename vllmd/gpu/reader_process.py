@@ -33,7 +33,7 @@ CRASH_PAUSE_S = 5.0
 SOON_S = 10.0
 """A reading that is due at once comes within so many seconds."""
 LAST_LOOK_S = 1.0
-"""So much longer is waited for one that is late: it may be we who did not run."""
+"""Extra time for a reader that is late: the daemon itself may not have run."""
 CAREFUL_S = 1.0
 """How often the slow set is read until it is known why a source died."""
 STEADY_S = 120.0

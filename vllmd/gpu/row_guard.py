@@ -19,9 +19,9 @@ from vllmd.gpu.calls import RowKey
 from vllmd.util.units import HOUR_S
 
 TOLERATED = 1
-"""So many ends during one row may be chance."""
+"""Ends during one row that may be chance."""
 UNCLEAR = 3
-"""So many short runs without a row to blame begin a search."""
+"""Short runs without a row to blame after which a search begins."""
 TRIAL_ROUNDS = 20
 TRIAL_LIVES = 3.0
 """A trial is passed after so many readings, and so many times the longest run that ended badly."""

@@ -40,9 +40,9 @@ from vllmd.util.clock import Clock, wait_event
 from vllmd.util.parts import Part
 from vllmd.xids import KernelXid, parse_pci
 
-HURRIED_S = 1.0
+OFTEN_S = 1.0
 """How often processes are listed while an engine starts or stops."""
-HURRIED = frozenset({State.STARTING, State.LOADING, State.DRAINING, State.STOPPING})
+IN_TRANSITION = frozenset({State.STARTING, State.LOADING, State.DRAINING, State.STOPPING})
 FRESH_S = 3.0
 """How long a listing that was asked for may take."""
 
@@ -142,8 +142,9 @@ class GpuService:
             emit(_log, GpuFound(gpu=device.label, uuid=uuid, after=before[uuid]))
 
     def _set_pace(self) -> None:
-        hurried = any(engine.state in HURRIED for engine in self._engines())
-        wanted = min(HURRIED_S, self._periods.processes_s) if hurried else self._periods.processes_s
+        wanted = self._periods.processes_s
+        if any(engine.state in IN_TRANSITION for engine in self._engines()):
+            wanted = min(OFTEN_S, wanted)
         if wanted != self._pace_s and self.reader.tell(f"pace processes {wanted}"):
             self._pace_s = wanted
 

@@ -16,7 +16,7 @@ MAX_XIDS = 100
 SAME_S = 5.0
 """What NVML and the kernel's log tell within this time is one Xid."""
 END_AFTER_S = 120.0
-"""So long after an Xid an engine may end for it: vLLM takes seconds to notice a dead worker."""
+"""How long after an Xid an engine may end for it: vLLM notices a dead worker in seconds."""
 
 _PID = re.compile(r"\bpid=(\d+)")
 

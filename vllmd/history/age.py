@@ -14,7 +14,7 @@ import attrs
 from vllmd.util.units import DAY_S
 
 NOTES = 10
-"""So many notes at least are made within the time that events are kept."""
+"""Fewest notes that are made within the time that events are kept."""
 
 
 @attrs.define

@@ -23,7 +23,7 @@ BATCH = 500
 GROUP_S = 0.5
 """Events that follow each other so closely are one commit: one wait for the disk."""
 READ_S = 20.0
-"""So long a reader waits for the disk."""
+"""How long a reader waits for the disk."""
 RETRY_S = 5.0
 CLOSE_S = 5.0
 PART = "history"

@@ -24,11 +24,11 @@ from vllmd.util.units import KIB, MIB
 SHUTDOWN_S = 3
 SETTLE_S = 0.1
 PIECE_BYTES = 64 * KIB
-"""So much of an answer is copied for its client at a time."""
+"""How much of an answer is copied for its client at a time."""
 HELD_BYTES = 48 * MIB
 """How much may wait for slow clients in all; an answer that many wait for counts once."""
 SOME = 4
-"""So many different answers may wait however large they are."""
+"""Different answers that may wait, however large they are."""
 
 Isolated = Callable[[], contextlib.AbstractContextManager[None]]
 Protocol = Callable[[uvicorn.Config, ServerState, Connection, Limits], HttpProtocol]

@@ -12,9 +12,9 @@ import attrs
 from vllmd.util.clock import Clock
 
 FORGOTTEN_S = 600.0
-"""A wrong password counts so long."""
+"""How long a wrong password counts."""
 REMEMBERED = 4096
-"""So many clients that failed are known; the one that failed longest ago makes room."""
+"""Most failed clients that are remembered; the one that failed longest ago makes room."""
 
 
 @attrs.frozen(eq=False)

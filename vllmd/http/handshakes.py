@@ -17,7 +17,7 @@ from vllmd.http.connections import FULL, Connection, ConnectionPhase
 from vllmd.util.units import KIB
 
 AT_ONCE = 64
-"""So many handshakes are under way for a listener; the peer that has the most loses its oldest."""
+"""Most handshakes at once for a listener; the peer that has the most loses its oldest."""
 HANDSHAKE_S, SHUTDOWN_S = 5, 1
 """How long TLS may take to begin, from its first byte on, and to end."""
 BUFFER_BYTES = 32 * KIB

@@ -26,7 +26,7 @@ from vllmd.http.web_config import cost_of
 from vllmd.util.clock import Clock
 
 CACHED = 100
-"""So many good ones, and so many wrong ones, are remembered; the exporter-toolkit keeps 100."""
+"""Good ones, and as many wrong ones, that are remembered; the exporter-toolkit keeps 100."""
 WAITING = 256
 """As many as the exporter's port has connections."""
 WAITING_FAILED = 16

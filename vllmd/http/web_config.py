@@ -85,7 +85,7 @@ class TlsServer:
 
 @attrs.frozen
 class RateLimit:
-    """So many requests at once, and one more each interval."""
+    """Requests at once; one more is allowed each interval."""
 
     interval_s: float
     burst: int

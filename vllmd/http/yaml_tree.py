@@ -20,7 +20,7 @@ Node = Any
 """A node of ruamel.yaml; None for an empty document."""
 
 FEW = 4
-"""So many values are all named where another was given."""
+"""Most values that are all named where another was given."""
 
 _TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
 _FALSE = frozenset({"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})

@@ -13,7 +13,7 @@ class EngineFolder:
         """Name the folder; `lock` takes the lock."""
         self.path = path
         self._lock_path = f"{path}/{protocol.LOCK_NAME}"
-        self._fd = -1
+        self._fd: int | None = None
 
     def lock(self) -> bool:
         """Take the engine's lock; False if another shim has it.
@@ -38,12 +38,14 @@ class EngineFolder:
 
     def close(self) -> None:
         """Give the lock back, if it is held."""
-        if self._fd >= 0:
+        if self._fd is not None:
             os.close(self._fd)
-            self._fd = -1
+            self._fd = None
 
     def _is_there(self) -> bool:
         """Tell whether the lock that is held is the file of that name."""
+        if self._fd is None:
+            return False
         try:
             return os.path.samestat(os.stat(self._lock_path), os.fstat(self._fd))
         except OSError:

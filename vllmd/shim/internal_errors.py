@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 
 TOLD = 20
-"""So many are written down whole; of more, one in `ONE_IN`: a full disk is no help."""
+"""Errors that are written down whole; of more, one in `ONE_IN`: a full disk is no help."""
 ONE_IN = 1000
 FRAMES = 20
 SHOWN_CHARACTERS = 500

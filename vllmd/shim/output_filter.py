@@ -14,9 +14,9 @@ MAX_LINE_BYTES = 256 * 1024
 """A longer line is cut: each piece is a line of its own, with `CUT` at its end."""
 CUT = b" [vllmd] cut here: the line goes on\n"
 HOLD_BYTES = 4096
-"""So much of a long line is kept back: a secret or a colour may be cut there."""
+"""How much of a long line is kept back: a secret or a colour may be cut there."""
 LONGEST_CHARACTER = 4
-"""So many bytes has a character in UTF-8 at most; what is no text may look as if it never ended."""
+"""Most bytes of a character in UTF-8; what is no text may look as if it never ended."""
 _BAR_BYTES = 1024
 """A line under way is shortened to its last state when it is longer."""
 

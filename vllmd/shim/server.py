@@ -23,7 +23,7 @@ MAX_PENDING_BYTES = 1024 * 1024
 """What all clients together have not read yet; then the one that has most of it is given up."""
 BACKLOG = 128
 MAX_ANSWERS = 100
-"""So many requests of one client at once; then it is the engine's output's turn."""
+"""Requests of one client at once; then it is the turn of the engine's output."""
 
 
 class ShimConnection:

@@ -25,7 +25,7 @@ STARTED = frozenset(
 )
 """States of an engine that is there, or on its way, or has a condition of its own."""
 BETWEEN_RUNS_S = 2 * MINUTE_S
-"""So long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
+"""How long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
 OWN_REASON = frozenset({"released", "driver_mismatch"})
 """GPUs are not read because a person let go of them, or for what has its own condition."""
 NO_GPU = "disabled"

@@ -9,7 +9,7 @@ from vllmd.engine.status import EngineStatus
 from vllmd.util.units import format_bytes, format_duration
 
 NAMED = 3
-"""So many adapters are named; of the others, how many."""
+"""Adapters that are named; of the others only the number."""
 _STATE_SAYS = {
     State.UNREACHABLE: "its API answered before, and does not now",
     State.STALLED: "it has work and makes no progress",

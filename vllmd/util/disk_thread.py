@@ -9,7 +9,7 @@ from vllmd.util.parts import PartRunner
 
 CLOSE_S = 5.0
 MAX_WAITING = 1000
-"""So much work waits for a disk that stands still; then the oldest is given up and counted."""
+"""Most work that waits for a disk that stands still; then the oldest is given up and counted."""
 PART = "disk"
 
 Work = Callable[[], None]

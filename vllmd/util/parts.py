@@ -26,7 +26,7 @@ STEADY_S = 120.0
 """A part that ran so long begins again with the first pause."""
 MANY = 3
 WINDOW_S = 600.0
-"""So many failures within so long: the part keeps failing."""
+"""With `MANY` failures within `WINDOW_S` a part keeps failing."""
 TOLD_EVERY_S = 60.0
 """What fails for each thing that it handles is told so often; all of it is counted."""
 LOOP = "event_loop"

@@ -23,6 +23,20 @@ def test_engine_is_found_by_name(tmp_path: Path) -> None:
             ControlClient(path).engine("c")
 
 
+def test_kept_connection_is_used_again_and_made_anew_for_another_daemon(tmp_path: Path) -> None:
+    client = ControlClient(tmp_path / "c.sock", keep=True)
+    with control_socket(tmp_path / "c.sock", FakeEngine("chat")):
+        client.status()
+        kept = client._kept
+        assert client.engine("chat")["state"] == "ready"
+        assert client._kept is kept
+    with control_socket(tmp_path / "c.sock", FakeEngine("code")):
+        assert client.engine("code")["state"] == "ready"
+        assert client._kept is not kept
+    with pytest.raises(DaemonUnreachableError):
+        client.status()
+
+
 def test_nobody_there_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DaemonUnreachableError, match="systemctl start vllmd"):
         ControlClient(tmp_path / "none.sock").status()

@@ -1,3 +1,4 @@
+import os
 import shutil
 from pathlib import Path
 
@@ -7,11 +8,21 @@ from vllmd.shim import protocol
 from vllmd.shim.folder import EngineFolder
 
 
+def locks_open(folder: Path) -> list[str]:
+    """Return the files below a folder that this process has open."""
+    links = []
+    for name in os.listdir("/proc/self/fd"):
+        if os.path.lexists(f"/proc/self/fd/{name}"):
+            links.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [each for each in links if each.startswith(str(folder))]
+
+
 def test_lock_is_held_by_one_until_it_is_closed(tmp_path: Path) -> None:
     first, second = EngineFolder(str(tmp_path)), EngineFolder(str(tmp_path))
     assert first.lock()
     assert not second.lock()
     first.close()
+    first.close()  # which is nothing now
     assert second.lock()
     second.close()
 
@@ -34,11 +45,21 @@ def test_put_back_makes_what_was_removed_and_holds_its_lock(
     elif removed is not None:
         shutil.rmtree(tmp_path / removed)
     assert folder.put_back()
-    assert (path / protocol.LOCK_NAME).exists()
     assert not other.lock()
+    assert (path / protocol.LOCK_NAME).stat().st_mode & 0o777 == 0o600
+    assert locks_open(tmp_path) == [str(path / protocol.LOCK_NAME)]
+    if removed in ("engines", "engines/chat"):
+        assert path.stat().st_mode & 0o777 == 0o700
     folder.close()
     assert other.lock()
     other.close()
+
+
+def test_put_back_of_one_that_never_held_the_lock_takes_it(tmp_path: Path) -> None:
+    folder, other = EngineFolder(str(tmp_path / "chat")), EngineFolder(str(tmp_path / "chat"))
+    assert folder.put_back()
+    assert not other.put_back()
+    folder.close()
 
 
 def test_put_back_leaves_a_folder_in_which_another_shim_began(tmp_path: Path) -> None:

@@ -322,6 +322,25 @@ def test_shim_puts_back_what_was_removed_of_its_folder(tmp_path: Path) -> None:
     assert shim.exit_record()["engine_pid"] == report["engine_pid"]
 
 
+def test_shim_puts_nothing_back_into_a_folder_in_which_another_began(tmp_path: Path) -> None:
+    folder = tmp_path / "chat"
+    folder.mkdir()
+    first, second = Shim(folder), Shim(folder)
+    first.start("/bin/sleep", "60", log=str(tmp_path / "chat.log"))
+    shutil.rmtree(folder)
+    folder.mkdir()
+    report = second.start("/bin/sleep", "60", log=str(tmp_path / "chat.log"), run_id="second")
+    first.process.send_signal(signal.SIGHUP)
+    assert b"another shim runs in" in first.process.stderr.readline()  # type: ignore[union-attr]
+    record = read_record(str(folder / protocol.RUN_RECORD_NAME))
+    assert record is not None
+    assert record["run_id"] == "second"
+    assert second.ask({"op": "status"})["engine_pid"] == report["engine_pid"]
+    for shim in (first, second):
+        shim.process.terminate()
+        assert shim.process.wait(20) == 0
+
+
 def test_shim_keeps_its_connection_in_one_place_only(shim: Shim) -> None:
     shim.start("sleep", "60")
     assert shim.connection.read() == b""

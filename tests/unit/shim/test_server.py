@@ -374,6 +374,8 @@ def test_listen_again_makes_a_socket_that_was_removed_and_keeps_who_is_connected
         client.sendall(b'{"op":"a"}\n')
         loop.turn()
         assert client.recv(1000) == b'{"echo":"a"}\n'
+    assert loop.path.stat().st_mode & 0o777 == 0o600
+    assert not loop.server._listener.getblocking()
 
 
 def test_listen_again_leaves_a_socket_that_is_there(loop: Loop) -> None:

@@ -71,12 +71,13 @@ class Lines(Widget):
         """A chosen row was clicked on."""
 
     class Clicked(Message):
-        """A line was clicked on: `x` is the column."""
+        """A place was clicked on: a column and a line, from 0 on."""
 
-        def __init__(self, sender: "Lines", x: int) -> None:
+        def __init__(self, sender: "Lines", column: int, line: int) -> None:
             super().__init__()
             self.sender = sender
-            self.x = x
+            self.column = column
+            self.line = line
 
     def __init__(self, *, id: str | None = None, follows: bool = False) -> None:
         super().__init__(id=id)
@@ -249,7 +250,7 @@ class Lines(Widget):
 
     def on_click(self, event: Click) -> None:
         """Choose what is clicked on; open it if it was chosen already."""
-        self.post_message(self.Clicked(self, event.x))
+        self.post_message(self.Clicked(self, event.x, event.y))
         place = event.y - len(self._header) + self._first
         if event.y < len(self._header) or place >= len(self._flat):
             return

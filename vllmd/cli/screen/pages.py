@@ -184,12 +184,12 @@ class TabsPage(Page):
     @on(Lines.Clicked)
     def click_tab(self, event: Lines.Clicked) -> None:
         """Show the tab that was clicked on."""
-        if event.sender.id != "above":
+        if event.sender.id != "above" or event.line != event.sender.size.height - 1:
             return
         at = 0
         for index, name in enumerate(TABS):
             at += len(name) + 5
-            if event.x < at:
+            if event.column < at:
                 self.action_tab(index)
                 return
 

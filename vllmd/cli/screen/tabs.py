@@ -196,13 +196,13 @@ def _spark(host: Host, engine: Engine, width: int) -> str:
 
 def gpu_bars(hosts: Sequence[Host], columns: int) -> list[Row]:
     """Return a line for each GPU, for below the engines."""
+    lines: list[str] = []
     with terminal.of_width(columns):
-        lines = [
-            line
-            for host in hosts
-            if host.document
-            for line in status_view.gpus(host.document, columns, short=True)
-        ]
+        for host in hosts:
+            drawn = [*status_view.gpus(host.document or {}, columns, short=True)]
+            if len(hosts) > 1 and drawn:
+                drawn[1] = terminal.style(f"GPUs of {host.label}", bold=True)
+            lines += drawn
     return plain(*lines)
 
 

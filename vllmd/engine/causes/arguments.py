@@ -319,10 +319,16 @@ CAUSES = (
             Frame(
                 r"vllm/(?:platforms|attention|v1/attention|v1/spec_decode|v1/executor"
                 r"|model_executor/layers|model_executor/kernels|model_executor/model_loader)/"
-                r"|vllm/(?:model_executor/)?models/.*:__init__$"
+                r"|vllm/(?:model_executor/)?models/.*:__init__$|vllm/v1/core/kv_cache_utils\.py"
                 r"|vllm/utils/argparse_utils\.py|vllm/(?:v1/)?worker/\w+\.py:__init__$",
                 r"^(?:\S*\.)?(?:ValueError|NotImplementedError)\b",
                 "vllm: what its parts refuse, they were told by the settings or by the model",
+                raised=True,
+            ),
+            Frame(
+                r"vllm/(?:model_executor/)?models/.*:__init__$",
+                r"^AssertionError: .",
+                "vllm: what a model's code says of a configuration that it was not made for",
                 raised=True,
             ),
             Frame(

@@ -151,6 +151,7 @@ CAUSES = (
             r"\[Errno 5\]|Input/output error|os error 5\)": "the kernel: EIO",
             r"\[Errno 30\]|Read-only file system|os error 30\)": "the kernel: EROFS",
             r"\[Errno 116\]|Stale file handle|os error 116\)": "the kernel: ESTALE (NFS)",
+            r"\[Errno 16\] [^:]+: '/(?!dev/)": "the kernel: EBUSY, of a file on NFS",
             r"\[Errno (?:6|19|70|103|108|110|111|112|113"
             r"|121)\] [^:]+: '/": "the kernel, of a mount",
             r"Transport endpoint is not connected|\[Errno 107\]|Remote I/O error": "FUSE, NFS",

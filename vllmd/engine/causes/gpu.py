@@ -109,6 +109,7 @@ CAUSES = (
         signs={
             r"Failed to infer device type": "vllm/config/device.py since 0.4",
             r"CUDA driver initialization failed": "torch/csrc: c10/cuda",
+            r"torch\.cuda\.is_available\(\) is False": "torch/serialization.py",
             r"No CUDA GPUs are available|No HIP GPUs are available": "torch/cuda/__init__.py",
             r"NVML Shared Library Not Found": "pynvml",
             r"no CUDA-capable device is detected|Error 10[01]\b": "CUDA: cudaErrorNoDevice",
@@ -215,6 +216,7 @@ CAUSES = (
             r"ptxas fatal|is not defined for option 'gpu-name'": "CUDA's ptxas, older than the GPU",
             r"No operator found for `memory_efficient_attention": "xformers/ops/fmha/dispatch.py",
             r"not supported on (?:this|the current) (?:GPU|device|architecture)": "vllm",
+            r"\b(?:[Tt]he|[Tt]his) (?:device|GPU)\b.* (?:doesn't|does not|cannot) support": "torch",
             r"requires? (?:an? )?(?:Blackwell|Hopper|Ada|Ampere)\b": "vllm/model_executor/layers",
             r"No supported CUDA architectures found": "flashinfer/compilation_context.py",
             r"CUDA error: operation not supported|cudaErrorNotSupported": "CUDA",

@@ -140,6 +140,7 @@ CAUSES = (
             ),
             r"Failed to (?:download|fetch) https?://": "flashinfer/jit/cubin_loader.py",
             r"HfHubHTTPError: (?!40[13])\d{3}\b": "huggingface_hub/errors.py",
+            r"[Ee]rror occurred while downloading using": "huggingface_hub/file_download.py",
         },
     ),
     Cause(

@@ -207,6 +207,9 @@ CAUSES = (
         starting=True,
         signs={
             r"^torch\._(?:dynamo|inductor)\.exc\.\w+": "torch/_dynamo/exc.py, _inductor/exc.py",
+            r"^torch\.(?:fx|_functorch|_subclasses|export)\.\S*(?:Error|Exception)\b": (
+                "torch/fx/experimental/symbolic_shapes.py, torch/_subclasses/fake_tensor.py"
+            ),
         },
         unless=r"(?:CUDA|HIP|Triton|NCCL) [Ee]rror|Errno|[Oo]ut ?[Oo]f ?[Mm]emory",
     ),

@@ -52,7 +52,8 @@ CAUSES = (
             ),
             r"Transformers implementation (?:of \S+ )?is not compatible"
             r"|has no vLLM implementation": ("vllm/model_executor/models/registry.py since 0.7"),
-            r"Unrecognized (?:model in|configuration class|processing class)": (
+            r"Unrecognized (?:model in|configuration class|processing class"
+            r"|(?:image|video|audio) processor|feature extractor)": (
                 "transformers/models/auto/auto_factory.py, processing_auto.py"
             ),
             r"Should have a `model_type` key in its config": (
@@ -229,8 +230,13 @@ CAUSES = (
         kind=Kind.CONFIGURATION,
         rank=Rank.BROAD,
         starting=True,
-        explanation="The model's weights are not of the shape that vLLM's code for it expects.",
+        explanation=("Parts of the model are not of the shape that vLLM's code for it expects."),
         advice="Take the model as its owner published it, or a vLLM of another version.",
-        signs={r"[Ss]hape mismatch": "vllm/model_executor"},
+        signs={
+            r"[Ss]hape mismatch": "vllm/model_executor",
+            r"shapes cannot be multiplied|The size of tensor \S+ \(\d+\) must match": (
+                "torch: aten/src/ATen, of two parts of a model"
+            ),
+        },
     ),
 )

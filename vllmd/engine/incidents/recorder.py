@@ -39,7 +39,7 @@ LAST_LINES = 500
 LOOK_BACK_S = 10 * MINUTE_S
 
 DISK_S = 5.0
-"""So long the end of an engine waits for a disk that is to keep or to give what was seen."""
+"""How long the end of an engine waits for the disk that keeps what was seen."""
 
 Files = Mapping[str, bytes]
 

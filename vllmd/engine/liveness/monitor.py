@@ -36,7 +36,7 @@ LOADING_POLL_S = 0.5
 EVIDENCE_S = 30.0
 """What reading and writing files may take, beside the stacks."""
 SILENT_POLLS = 3
-"""So many polls in a row without an answer make an engine unreachable: one may be lost to load."""
+"""Polls in a row without an answer that make an engine unreachable: one may be lost to load."""
 
 
 @attrs.frozen

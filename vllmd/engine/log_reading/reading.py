@@ -89,7 +89,7 @@ _NO_MORE = "socket.accept() out of system resource"
 _HINT = re.compile(r"NVRM: Xid|, retrying \d+ of \d+|thrown while requesting (?:HEAD|GET)")
 """What the kernel says of a GPU; a request to the hub that failed, before it is asked again."""
 LINE_CHARS = 4000
-"""So much of a line is looked at: what a request put into a message may be of any length."""
+"""How much of a line is looked at: what a request put into a message may be of any length."""
 _BACK_S, _BACK_LINES = 90, 500
 """How far before the first fatal line its own cause may be printed."""
 

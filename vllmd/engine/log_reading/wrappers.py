@@ -38,7 +38,7 @@ terminal.
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """
 _MOST = 4
-"""So many wrappers may be around each other."""
+"""Most wrappers around each other."""
 _LEVELS = r"(?:DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)"
 _OWN = re.compile(
     r"(?P<before>.{1,120}?)"
@@ -54,6 +54,8 @@ _LEARN_LINES = 400
 _FEW = 4
 _MOST_SHARE = 0.9
 _TAG_CHARS = 200
+_LOGFMT = re.compile(r'time="[^"]*" level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
+"""What programs in Go (Docker's model runner, containerd) make of a line that they pass on."""
 _SUPERVISOR = re.compile(rf"{_TIME} DEBG '[^']+' std(?:out|err) output:$")
 """What supervisord puts before what a program printed, in its own log."""
 _TEXT_KEYS = (
@@ -124,6 +126,8 @@ def strip_inner(text: str) -> str:
 def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
     """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
     line = line.rstrip("\r\n").removesuffix("#015").rstrip("\r")
+    if line.startswith("time=") and (said := _LOGFMT.match(line)) is not None:
+        line = _unquoted(said["said"])
     if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state
@@ -231,6 +235,13 @@ def _with_text(record: object) -> dict[str, Any] | None:
     if "textPayload" in record:  # Google's own level says only which stream it was
         return {key: value for key, value in record.items() if key != "severity"}
     return record if any(key in record for key in _TEXT_KEYS) else None
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text.strip('"')
 
 
 def _tagged(line: str) -> dict[str, Any] | None:

@@ -22,7 +22,7 @@ from vllmd.util.deadline import READ_S, call_within, run_within
 from vllmd.util.state_file import StateFile
 
 BLOCKS_AT_ONCE = 64
-"""So many blocks are read in one look: a flood must not keep a thread for ever."""
+"""Most blocks that are read at once: a flood must not keep a thread for ever."""
 
 
 @attrs.frozen

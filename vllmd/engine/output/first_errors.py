@@ -44,7 +44,7 @@ WINDOW_LINES, WINDOW_BYTES = 200, 128 * 1024
 FATAL_LINES, FATAL_BYTES = 600, 512 * 1024
 """From the first line on that says that the engine ends: its tracebacks, and more."""
 WINDOWS = 4
-"""So many errors before that are kept; what led to the end is among the last of them."""
+"""Errors before that which are kept; what led to the end is among the last of them."""
 LINE_BYTES = 16 * 1024
 """A record in JSON has its traceback in one line."""
 

@@ -8,7 +8,7 @@ import psutil
 from vllmd.shim import proc
 
 MOST_SHOWN = 80
-"""So many characters of another process's command line are shown, in one line."""
+"""Characters of another process's command line that are shown, in one line."""
 
 
 def owned_by_tree(shim_pid: int, port: int) -> bool | None:

@@ -20,7 +20,7 @@ from vllmd.util.units import MINUTE_S, format_bytes
 
 UNSURE_WAIT_S = 2 * MINUTE_S
 WRONG_TWICE = 2
-"""So many starts against the estimate that became ready, and no shortage is waited for."""
+"""Starts against the estimate that became ready, after which no shortage is waited for."""
 FIRST_S = 5.0
 """How long the first readings are waited for after the daemon's start; they take a second."""
 SEEN_TWICE = 2

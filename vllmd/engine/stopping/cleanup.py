@@ -44,7 +44,7 @@ MemoryHolders = Callable[[], Awaitable[list[str] | None]]
 """Names the processes that hold GPU memory of this engine's GPUs; None where nobody knows."""
 
 
-async def prove(
+async def clean_up(
     host: str,
     port: int,
     *,

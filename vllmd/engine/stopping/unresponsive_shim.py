@@ -15,7 +15,7 @@ from vllmd.shim.protocol import RunRecord
 STOPPED = "T"
 """The state of a process that was stopped (SIGSTOP); a debugger's is `t`. Source: proc(5)."""
 STOPPED_LOOKS = 3
-"""So many looks in a row at a stopped shim, and it is continued: its engine's output piles up."""
+"""Looks in a row at a stopped shim after which it is continued: its engine's output piles up."""
 
 
 class UnresponsiveShim:

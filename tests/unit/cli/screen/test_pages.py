@@ -43,6 +43,20 @@ async def test_wide_screen_has_graphs_of_the_chosen_engine_and_the_gpus() -> Non
         assert "tokens/s 12 " in screen.text()
 
 
+async def test_mouse_chooses_opens_and_changes_tabs() -> None:
+    async with top(SceneSource("all-well")) as screen:
+        await screen.click("#above", 17, 0)  # no tab
+        assert "[1 Engines]" in screen.text()
+        await screen.click("#above", 17, 2)
+        assert "[2 GPUs]" in screen.text()
+        await screen.click("#above", 2, 2)
+        await screen.click("#body", 5, 2)
+        assert screen.page.body.chosen is not None
+        assert screen.page.body.chosen.data["name"] == "embed"
+        await screen.click("#body", 5, 2)
+        assert "BAAI/bge-m3" in screen.text()
+
+
 async def test_engine_that_is_named_is_shown_at_first() -> None:
     async with top(SceneSource("all-well"), engine="embed") as screen:
         assert "BAAI/bge-m3" in screen.text()

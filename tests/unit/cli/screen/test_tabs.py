@@ -91,6 +91,14 @@ def test_gpus_are_those_of_the_command_with_ten_minutes_of_each() -> None:
     assert "512 W" in text
 
 
+def test_gpus_of_several_hosts_have_the_hosts_name() -> None:
+    one, other = host_of("all-well"), host_of("held")
+    assert "GPUs of" not in shown(tabs.gpu_bars([one], 120))
+    text = shown(tabs.gpu_bars([one, other], 120))
+    assert text.count(f"GPUs of {one.label}") == 2
+    assert "120.5 of 141.0 GiB" in text
+
+
 def test_requests_are_sorted_and_can_be_copied() -> None:
     client = FakeClient()
     client.shown["traces"] = windows(problem="the port is taken")

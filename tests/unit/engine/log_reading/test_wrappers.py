@@ -155,6 +155,13 @@ def test_bare_lines_read_what_fluentd_and_fluent_bit_print(tag: str) -> None:
     assert [each.text for each in bare_lines(lines)] == [LINE, *ALONE]
 
 
+def test_bare_lines_read_what_programs_in_go_pass_on() -> None:
+    before = 'time="2026-11-28T21:05:03Z" level=info msg='
+    lines = [f"{before}{json.dumps(line)} component=vllm" for line in (LINE, *ALONE)]
+    assert [each.text for each in bare_lines(lines)] == [LINE, *ALONE]
+    assert strip(before + r'"a \x b"') == r"a \x b"
+
+
 def test_bare_lines_of_an_export_that_begins_with_the_newest_are_turned_round() -> None:
     records = [
         {"textPayload": line, "timestamp": f"2026-11-28T21:05:0{n}Z"}

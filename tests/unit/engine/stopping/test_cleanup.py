@@ -17,14 +17,14 @@ from tests.helpers.host import Host
 from tests.helpers.ports import free_port
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.stopping import cleanup
-from vllmd.engine.stopping.cleanup import LIMIT_S, CleanupResult, prove, remove_shared
+from vllmd.engine.stopping.cleanup import LIMIT_S, CleanupResult, clean_up, remove_shared
 from vllmd.shim import proc
 
 
 async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) -> CleanupResult:
     holders = more.get("holders", EngineGpus().holders)
     task = asyncio.create_task(
-        prove(
+        clean_up(
             "127.0.0.1",
             port,
             since=time.time(),
@@ -42,8 +42,8 @@ async def proven(port: int, tmp_path: Path, clock: FakeClock, **more: object) ->
     return task.result()
 
 
-async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
-    task = prove(
+async def test_clean_up_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
+    task = clean_up(
         "127.0.0.1",
         free_port(),
         since=time.time(),
@@ -55,7 +55,7 @@ async def test_prove_nothing_in_the_way_takes_no_time(tmp_path: Path) -> None:
     assert await task == CleanupResult()
 
 
-async def test_prove_names_who_has_the_port(tmp_path: Path) -> None:
+async def test_clean_up_names_who_has_the_port(tmp_path: Path) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         found = await proven(port, tmp_path, FakeClock())
@@ -65,7 +65,7 @@ async def test_prove_names_who_has_the_port(tmp_path: Path) -> None:
     assert found.after_s == pytest.approx(LIMIT_S)
 
 
-async def test_prove_tells_who_has_the_port_long_before_it_gives_up(tmp_path: Path) -> None:
+async def test_clean_up_tells_who_has_the_port_long_before_it_gives_up(tmp_path: Path) -> None:
     port, clock = free_port(), FakeClock()
     told: list[tuple[str, float]] = []
     began = clock.monotonic()
@@ -79,7 +79,7 @@ async def test_prove_tells_who_has_the_port_long_before_it_gives_up(tmp_path: Pa
     assert told[0][1] < LIMIT_S / 2
 
 
-async def test_prove_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
+async def test_clean_up_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
     clock = FakeClock()
 
     async def holders() -> list[str]:
@@ -90,7 +90,7 @@ async def test_prove_waits_until_gpu_memory_is_back(tmp_path: Path) -> None:
     assert found.after_s == pytest.approx(2)
 
 
-async def test_prove_foreign_holder_of_gpu_memory_is_named(tmp_path: Path) -> None:
+async def test_clean_up_foreign_holder_of_gpu_memory_is_named(tmp_path: Path) -> None:
     async def holders() -> list[str]:
         return ["python (pid 9)"]
 
@@ -98,7 +98,7 @@ async def test_prove_foreign_holder_of_gpu_memory_is_named(tmp_path: Path) -> No
     assert found.in_the_way == ("python (pid 9)",)
 
 
-async def test_prove_removes_the_sockets_of_the_run(tmp_path: Path) -> None:
+async def test_clean_up_removes_the_sockets_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "ipc").mkdir()
     (tmp_path / "ipc" / "7f1c").write_text("")
     found = await proven(free_port(), tmp_path, FakeClock())
@@ -106,7 +106,7 @@ async def test_prove_removes_the_sockets_of_the_run(tmp_path: Path) -> None:
     assert list((tmp_path / "ipc").iterdir()) == []
 
 
-async def test_prove_removes_shared_memory_of_its_folder_that_is_in_use_no_more(
+async def test_clean_up_removes_shared_memory_of_its_folder_that_is_in_use_no_more(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "shm").mkdir()
@@ -114,7 +114,7 @@ async def test_prove_removes_shared_memory_of_its_folder_that_is_in_use_no_more(
     for path in (left, used):
         os.utime(path, (time.time() + 60, time.time() + 60))
     with used.open("rb"):
-        found = await prove(
+        found = await clean_up(
             "127.0.0.1",
             free_port(),
             since=time.time(),

@@ -1,0 +1,1 @@
+declare module 'react-dom/client'; // it has no types of its own
