@@ -21,6 +21,7 @@ from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter
 
 SOCKET = Path("/run/vllmd/control.sock")
+ROUNDS = 8
 NEVER_S = 1e6
 """The screen looks when a test says so, not by itself."""
 
@@ -97,15 +98,22 @@ class Screen:
 
     async def look(self) -> None:
         await self.app.look()
-        await self._pilot.pause()
+        await self.pause()
 
     async def pause(self) -> None:
+        """Wait until all widgets have done what they were told, and what follows from it.
+
+        A new height is told to the screen, and by it to other widgets: some rounds of messages, on
+        a busy machine too.
+        """
+        for _ in range(ROUNDS):
+            await self._pilot._wait_for_screen()
         await self._pilot.pause()
 
     async def done(self) -> None:
         """Wait until what was begun is over."""
         await self.app.workers.wait_for_complete()
-        await self._pilot.pause()
+        await self.pause()
 
     def text(self) -> str:
         """Return what stands on the screen, line by line."""
