@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import struct
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class ControlClient:
         """Ask on this socket; with `keep` by one connection, for who asks each second."""
         self._path = path
         self._keep = keep
-        self._kept: _UnixConnection | None = None
+        self._kept: deque[_UnixConnection] = deque()
 
     @property
     def path(self) -> Path:
@@ -183,7 +184,10 @@ class ControlClient:
 
     def _answer(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
         """Return the status and the text of an answer; one that was kept may be gone meanwhile."""
-        connection, self._kept = self._kept or _UnixConnection(self._path), None
+        try:
+            connection = self._kept.pop()  # one thread gets it, whoever asks at the same time
+        except IndexError:
+            connection = _UnixConnection(self._path)
         again = connection.sock is not None and method == "GET"
         try:
             connection.request(method, path, body)
@@ -203,7 +207,7 @@ class ControlClient:
                 "'systemctl start vllmd' or 'vllmd run', or give --socket PATH"
             ) from None
         if self._keep:
-            self._kept = connection
+            self._kept.append(connection)
         else:
             connection.close()
         return response.status, text

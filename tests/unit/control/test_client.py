@@ -27,12 +27,12 @@ def test_kept_connection_is_used_again_and_made_anew_for_another_daemon(tmp_path
     client = ControlClient(tmp_path / "c.sock", keep=True)
     with control_socket(tmp_path / "c.sock", FakeEngine("chat")):
         client.status()
-        kept = client._kept
+        (kept,) = client._kept
         assert client.engine("chat")["state"] == "ready"
-        assert client._kept is kept
+        assert [*client._kept] == [kept]
     with control_socket(tmp_path / "c.sock", FakeEngine("code")):
         assert client.engine("code")["state"] == "ready"
-        assert client._kept is not kept
+        assert kept not in client._kept
     with pytest.raises(DaemonUnreachableError):
         client.status()
 

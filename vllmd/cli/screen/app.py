@@ -5,8 +5,9 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
@@ -23,8 +24,8 @@ from vllmd.cli.screen.pages import EnginePage, LogPage, TabsPage, WhyPage
 
 Run = Callable[[Action], Awaitable[Done]]
 PATIENCE_S = 1.0
-"""So long a look waits for an answer; a later one is shown by the next look."""
-FEED_THREADS = 4
+"""How long a look waits for an answer; a later one is shown by the next look."""
+FEED_THREADS = 8
 LOCAL = "Commands are those of this host's daemon, and need its rights."
 OTHERS = (
     "Other hosts are only looked at, by their pages: restart, drain, start, log and why need "
@@ -72,7 +73,7 @@ class TopApp(App[None]):
         self._engine = engine
         self._run = run
         self._looking = False
-        self._asked: dict[Host, asyncio.Task[None]] = {}
+        self._asked: dict[object, asyncio.Task[None]] = {}
         """Who has not answered yet."""
 
     @property
@@ -120,18 +121,28 @@ class TopApp(App[None]):
         series = page.wants_series() if page else False
         now, wall = self.monotonic(), self.wall()
         for host in self.hosts:
-            if host not in self._asked:
-                look = asyncio.to_thread(host.look, now, wall, series=series)
-                self._asked[host] = asyncio.create_task(look)
-        done, _ = await asyncio.wait(self._asked.values(), timeout=PATIENCE_S)
-        self._asked = {host: task for host, task in self._asked.items() if task not in done}
-        for task in done:
-            task.result()
+            self._begin(host, partial(host.look, now, wall, series=series))
+        await self._answers(self.hosts)
         feeds = page.feeds() if page else ()
-        if feeds:
-            await asyncio.to_thread(_renew, feeds, now)
+        for feed in feeds:
+            self._begin(feed, partial(feed.renew, now))
+        await self._answers(feeds)
         if page is not None and page is self.page():
             page.redraw()
+
+    def _begin(self, asked: object, ask: Callable[[], None]) -> None:
+        """Ask in a thread, if that is not under way: a daemon or a disk may answer never."""
+        if asked not in self._asked:
+            self._asked[asked] = asyncio.create_task(asyncio.to_thread(ask))
+
+    async def _answers(self, asked: Sequence[object]) -> None:
+        """Wait for answers, but not for long; one that comes later is shown by the next look."""
+        if not asked:
+            return
+        done, _ = await asyncio.wait([self._asked[each] for each in asked], timeout=PATIENCE_S)
+        self._asked = {each: task for each, task in self._asked.items() if task not in done}
+        for task in done:
+            task.result()
 
     # --- pages -----------------------------------------------------------------------------------
 
@@ -212,8 +223,3 @@ class TopApp(App[None]):
         self.doing = text
         if (page := self.page()) is not None:
             page.say("")
-
-
-def _renew(feeds: Sequence[Any], now: float) -> None:
-    for feed in feeds:
-        feed.renew(now)

@@ -8,6 +8,7 @@ from textual.worker import WorkerFailed
 from tests.helpers.top import FakeClient, SceneSource, top
 from vllmd.cli.screen import app, lines
 from vllmd.cli.screen.actions import Done
+from vllmd.cli.screen.feeds import Feed
 from vllmd.errors import DaemonUnreachableError
 
 
@@ -147,6 +148,22 @@ async def test_app_with_a_host_that_does_not_answer_shows_what_others_say(
             while "2 of 2 daemons" not in screen.text():
                 await screen.look()
             assert slow.asked
+    finally:
+        answers.set()
+
+
+async def test_app_with_a_log_on_a_disk_that_hangs_shows_all_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "PATIENCE_S", 0.01)
+    source, answers = SceneSource("all-well"), threading.Event()
+    monkeypatch.setattr(Feed, "renew", lambda self, monotonic: answers.wait())
+    try:
+        async with top(source, engine="chat") as screen:
+            source.error = DaemonUnreachableError("no vllmd answers")
+            while "no vllmd answers" not in screen.text():
+                await screen.look()
+            answers.set()
     finally:
         answers.set()
 
