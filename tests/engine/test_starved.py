@@ -90,12 +90,11 @@ def test_core_that_hangs_under_a_throttled_daemon_is_found_and_replaced(
     count = real.log().count("state=stalled")
     flight = Flight(real)
     began = time.monotonic()
-    with throttled(real, *SOME):
-        with frozen(real, CORE):
-            assert httpx.get(f"{real.api}/health", trust_env=False).status_code == 200
-            wait_for("stalled", lambda: real.log().count("state=stalled") > count, LOAD_S)
-            found_s = time.monotonic() - began
-            wait_for("the end of the tree", lambda: gone(*old), LOAD_S)
+    with frozen(real, CORE), throttled(real, *SOME):
+        assert httpx.get(f"{real.api}/health", trust_env=False).status_code == 200
+        wait_for("stalled", lambda: real.log().count("state=stalled") > count, LOAD_S)
+        found_s = time.monotonic() - began
+        wait_for("the end of the tree", lambda: gone(*old), LOAD_S)
         after = real.wait_new_run("tiny", before, LOAD_S)
         serving_s = time.monotonic() - began
         assert real.chat("tiny") is not None
