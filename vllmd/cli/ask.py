@@ -17,6 +17,7 @@ from vllmd.config import credentials
 from vllmd.control.client import ControlClient
 from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError, UnknownEngineError, VllmdError
+from vllmd.util.failure_report import full_stop
 
 DEFAULT_PROMPT = "Say hello in one sentence."
 ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalled"})
@@ -184,7 +185,8 @@ def _refuse_unready(engine: dict[str, Any]) -> None:
     if state in ("ready", "draining"):
         return
     if state == "held":
-        raise HeldError(f"{name} is held: {engine['hold']['reason']}; 'vllmd why {name}' says more")
+        reason = full_stop(engine["hold"]["reason"])
+        raise HeldError(f"{name} is held: {reason} 'vllmd why {name}' says more")
     said = f"{name} is {describe_state(engine)}"
     if state in ON_ITS_WAY:
         raise TimedOutError(f"{said}; 'vllmd start {name} --wait' waits until it serves")

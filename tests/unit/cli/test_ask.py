@@ -109,7 +109,7 @@ HOLD = Hold("unknown_flag", "The flag is unknown.", 0.0, None, "0123")
     [
         ({"state": State.LOADING, "phase": "weights", "start_left_s": 40.0}, 75, "(weights, 40s"),
         ({"state": State.BACKOFF}, 75, "'vllmd start chat --wait' waits until it serves"),
-        ({"state": State.HELD, "hold": HOLD}, 65, "chat is held: The flag is unknown."),
+        ({"state": State.HELD, "hold": HOLD}, 65, "flag is unknown. 'vllmd why chat' says more"),
         ({"state": State.STOPPED}, 1, "'vllmd start chat --wait' starts it"),
     ],
 )
