@@ -34,12 +34,13 @@ def pages() -> dict[str, str]:
     """Return all pages by the name of their file."""
     context = click.Context(cli, info_name="vllmd")
     made = {"vllmd.1": _main_page(context), "vllmd.toml.5": _configuration()}
-    for name, command in _subcommands(context):
+    for name, command in subcommands(context):
         made[f"vllmd-{name}.1"] = _command_page(f"vllmd {name}", command, context)
     return made
 
 
-def _subcommands(context: click.Context) -> Iterator[tuple[str, click.Command]]:
+def subcommands(context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Yield what is below a command, by name, without what is hidden."""
     group = context.command
     if isinstance(group, click.Group):
         for name in group.list_commands(context):
@@ -66,7 +67,7 @@ def _main_page(context: click.Context) -> str:
             "COMMANDS",
             "".join(
                 _item(f"vllmd-{name}(1)", _escape(command.get_short_help_str(200)))
-                for name, command in _subcommands(context)
+                for name, command in subcommands(context)
             ),
         ),
         _section("EXIT STATUS", "".join(_item(code, _escape(text)) for code, text in exit_codes())),
@@ -96,7 +97,7 @@ def _command_page(path: str, command: click.Command, parent: click.Context) -> s
     ]
     if options := _options(context):
         parts.append(_section("OPTIONS", options))
-    for name, below in _subcommands(context):
+    for name, below in subcommands(context):
         inner = click.Context(below, parent=context, info_name=name)
         words = [_synopsis(f"{path} {name}", inner), ".P", _prose(below.help or "")]
         parts.append(_section(f"{path} {name}".upper(), "\n".join([*words, _options(inner)])))
@@ -109,13 +110,16 @@ def _synopsis(path: str, context: click.Context) -> str:
     return f".B {_escape(path)}\n{_escape(pieces)}"
 
 
+def options(context: click.Context) -> Iterator[tuple[str, str]]:
+    """Yield the options of a command that have a help, and that."""
+    for parameter in context.command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None and record[1]:
+            yield record
+
+
 def _options(context: click.Context) -> str:
-    records = [
-        record
-        for parameter in context.command.get_params(context)
-        if (record := parameter.get_help_record(context)) is not None and record[1]
-    ]
-    return "".join(_item(names, _escape(text)) for names, text in records)
+    return "".join(_item(names, _escape(text)) for names, text in options(context))
 
 
 def _configuration() -> str:
@@ -162,15 +166,20 @@ def _item(term: str, text: str) -> str:
     return f".TP\n.B {_escape(term)}\n{text or chr(92) + '&'}\n"
 
 
-def _prose(text: str) -> str:
-    """Return the words of a help: paragraphs, and as they stand those that click does not wrap."""
-    made = []
+def paragraphs(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the paragraphs of a help, and whether one stands as it is: click does not wrap it."""
     for paragraph in re.split(r"\n\s*\n", text.strip()):
         if paragraph.startswith("\b"):
-            lines = paragraph.removeprefix("\b").strip("\n")
-            made.append(f".nf\n{_escape(lines)}\n.fi")
+            yield paragraph.removeprefix("\b").strip("\n"), True
         else:
-            made.append(_escape(" ".join(paragraph.split())))
+            yield " ".join(paragraph.split()), False
+
+
+def _prose(text: str) -> str:
+    made = (
+        f".nf\n{_escape(words)}\n.fi" if as_it_is else _escape(words)
+        for words, as_it_is in paragraphs(text)
+    )
     return "\n.P\n".join(made)
 
 

@@ -1,10 +1,10 @@
 """Every command with its options, from the command line itself."""
 
-import re
 from collections.abc import Iterator
 
 import click
 
+from tools.manual import options, paragraphs, subcommands
 from tools.reference.markdown import block, code, page, plain, table
 from vllmd.cli.main import ALIASES, COMMANDS, cli
 
@@ -22,25 +22,16 @@ def commands() -> str:
         ["command", "what"],
         (
             [f"[`vllmd {name}`](#vllmd-{name})", plain(COMMANDS[name])]
-            for name, _ in _below(context)
+            for name, _ in subcommands(context)
         ),
     )
     aliases = ", ".join(
         f"`vllmd {name}` for `vllmd {' '.join(words)}`" for name, words in ALIASES.items()
     )
     parts = [summary, f"Other names: {aliases}."]
-    for name, command in _below(context):
+    for name, command in subcommands(context):
         parts += _sections(f"vllmd {name}", command, context, "##")
     return page("Commands", ABOUT, parts)
-
-
-def _below(context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    group = context.command
-    if isinstance(group, click.Group):
-        for name in group.list_commands(context):
-            command = group.get_command(context, name)
-            if command is not None and not command.hidden:
-                yield name, command
 
 
 def _sections(
@@ -51,21 +42,13 @@ def _sections(
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     yield block(usage)
     yield from prose(command.help or command.get_short_help_str(200))
-    records = [
-        record
-        for parameter in command.get_params(context)
-        if (record := parameter.get_help_record(context)) is not None and record[1]
-    ]
-    if records:
+    if records := list(options(context)):
         yield table(["option", "meaning"], ([code(n), plain(text)] for n, text in records))
-    for name, below in _below(context):
+    for name, below in subcommands(context):
         yield from _sections(f"{path} {name}", below, context, level + "#")
 
 
 def prose(text: str) -> Iterator[str]:
     """Yield the paragraphs of a help; what click does not wrap stays a block."""
-    for paragraph in re.split(r"\n\s*\n", text.strip()):
-        if paragraph.startswith("\b"):
-            yield block(paragraph.removeprefix("\b").strip("\n"))
-        else:
-            yield plain(paragraph)
+    for words, as_it_is in paragraphs(text):
+        yield block(words) if as_it_is else plain(words)
