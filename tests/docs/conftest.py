@@ -1,6 +1,5 @@
 """The site, built once, and one browser for all tests of it."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.browser import Browser, browsing, program
+from tests.helpers.browser import Browser, browsing
 from tests.helpers.documents import ROOT
 
 
@@ -25,10 +24,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if program() is None:
-        if os.environ.get("CI"):
-            pytest.fail("chromium is not installed")
-        pytest.skip("chromium is not installed")
     with browsing(tmp_path_factory.mktemp("chromium")) as made:
         yield made
 
