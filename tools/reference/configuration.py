@@ -15,6 +15,8 @@ ABOUT = """\
 `/etc/vllmd/vllmd.toml` is TOML. Each engine is a table of its own, `[engines.NAME]`; all keys but
 `model` have defaults. [`vllmd check`](commands.md#vllmd-check) says what is wrong with a file,
 with its lines; [`vllmd reload`](commands.md#vllmd-reload) reads it again while the engines serve.
+Each key is also a [variable](../configure.md#by-environment-variables): `daemon.listen` is
+`VLLMD__DAEMON__LISTEN`, `engines.chat.port` is `VLLMD__ENGINES__CHAT__PORT`.
 [Configuring vllmd](../configure.md) leads to a first file.
 """
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}

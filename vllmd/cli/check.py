@@ -1,6 +1,7 @@
 """`vllmd check`: what is wrong with a configuration, and what it would run."""
 
 import itertools
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,7 @@ from vllmd.http.address import UNIT, unused_listen
 from vllmd.installing import flags
 from vllmd.installing.probing import record_for, table_for
 from vllmd.shim.files import read_regular
+from vllmd.util.redact import masked
 
 SAID = ("flags", "engine-missing")
 """Checks of the doctor that are problems of the configuration here, with their line."""
@@ -60,8 +62,9 @@ def command(
 
     Prints every mistake at once, and for each engine the command and the environment that would
     be run, with secrets masked. Flags are compared with those of the vLLM that would run them, if
-    'vllmd engine' knows it. The web configuration is checked, and the files that it names. Exits
-    78 if the configuration cannot be used.
+    'vllmd engine' knows it. Keys that environment variables of this terminal give are shown with
+    them. The web configuration is checked, and the files that it names. Exits 78 if the
+    configuration cannot be used.
     """
     config_path = config_to_read(client, config_path)
     try:
@@ -72,15 +75,15 @@ def command(
     config = Overrides(listen, web_config_file).apply(config)
     engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
-    problems += _refused(config, engines, config_path)
-    problems += [] if deep else _not_computed(config, engines, config_path)
-    problems += [] if deep else _no_folder(config, config_path)
+    problems += _refused(config, engines)
+    problems += [] if deep else _not_computed(config, engines)
+    problems += [] if deep else _no_folder(config)
     problems += _unused_listen(config, config_path)
     web_problems = _of_web_config(config)
     findings = list(_findings(config, client, offline)) if deep else []
     if as_json:
         web = (config.daemon.web_config_file, web_problems)
-        _print_json(problems, engines, findings if deep else None, web)
+        _print_json(problems, config.variables, engines, findings if deep else None, web)
     else:
         _show_problems(str(config_path), problems, as_json=False)
         _show_problems(str(config.daemon.web_config_file), web_problems, as_json=False)
@@ -112,7 +115,7 @@ def _unused_listen(config: Config, path: Path) -> Iterator[ConfigProblem]:
     held = service.exporter_addresses() if path == paths.CONFIG_PATH else ()
     said = [unused_listen(config.daemon.listen, address) for address in held]
     if said and all(said):
-        numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+        numbers = _numbers(config)
         yield ConfigProblem(
             f"is not used: {UNIT} of systemd listens, on {_joined(held)}",
             f"change the unit (systemctl edit {UNIT}), or take the key out",
@@ -126,14 +129,24 @@ def _joined(addresses: Iterable[tuple[str, int]]) -> str:
     return " and ".join(f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in addresses)
 
 
-def _refused(config: Config, engines: commands.Commands, path: Path) -> Iterator[ConfigProblem]:
+def _refused(config: Config, engines: commands.Commands) -> Iterator[ConfigProblem]:
     """Yield what the vLLM of each engine would not take, with the line it stands in."""
-    numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+    numbers = _numbers(config)
     for name, built in engines.items():
         engine = config.engines[name]
         table = table_for(built.argv[0]) if built.found and not engine.is_stand_in else None
         for problem in flags.problems(engine, table) if table else ():
-            yield attrs.evolve(problem, line=_line(numbers, problem.key))
+            given = _variable(config, problem.key)
+            yield attrs.evolve(problem, line=_line(numbers, problem.key), variable=given)
+
+
+def _numbers(config: Config) -> Mapping[tuple[str, ...], int]:
+    """Return the lines of the file's keys; none where variables alone configure."""
+    try:
+        source = read_regular(Path(str(config.path)), load.MAX_BYTES).decode()
+    except FileNotFoundError:
+        return {}
+    return lines.parse_lines(source)
 
 
 def _line(numbers: Mapping[tuple[str, ...], int], key: str) -> int | None:
@@ -164,9 +177,9 @@ def _not_found(name: str, built: commands.Command) -> ConfigProblem:
     )
 
 
-def _no_folder(config: Config, path: Path) -> Iterator[ConfigProblem]:
+def _no_folder(config: Config) -> Iterator[ConfigProblem]:
     """Yield which model is a path to nothing; with --deep the doctor says it."""
-    numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+    numbers = _numbers(config)
     for name, engine in config.engines.items():
         if engine.model.startswith("/") and not engine.is_stand_in and not _is_there(engine.model):
             key = f"engines.{name}.model"
@@ -176,18 +189,17 @@ def _no_folder(config: Config, path: Path) -> Iterator[ConfigProblem]:
                 key,
                 _line(numbers, key),
                 ProblemSeverity.WARNING,
+                _variable(config, key),
             )
 
 
-def _not_computed(
-    config: Config, engines: commands.Commands, path: Path
-) -> Iterator[ConfigProblem]:
+def _not_computed(config: Config, engines: commands.Commands) -> Iterator[ConfigProblem]:
     """Yield what the GPUs here cannot compute; with --deep the doctor says it."""
     ours = [name for name, engine in config.engines.items() if not engine.is_stand_in]
     gpus = host.read_gpus() if ours else None
     if not gpus:
         return
-    numbers = lines.parse_lines(read_regular(path, load.MAX_BYTES).decode())
+    numbers = _numbers(config)
     for name in ours:
         built, engine = engines[name], config.engines[name]
         program = built.argv[0] if built.found else ""
@@ -204,7 +216,13 @@ def _not_computed(
                 key = f"engines.{name}.model"
                 text = f"{finding.found}: {finding.reason}"
                 line, severity = _line(numbers, key), ProblemSeverity.WARNING
-                yield ConfigProblem(text, finding.fix, key, line, severity)
+                given = _variable(config, key)
+                yield ConfigProblem(text, finding.fix, key, line, severity, given)
+
+
+def _variable(config: Config, key: str) -> str | None:
+    """Return the variable that gave a key; of a flag, however it is written there."""
+    return config.variables.get(key) or config.variables.get(key.replace("_", "-"))
 
 
 def _is_there(path: str) -> bool:
@@ -216,7 +234,7 @@ def _is_there(path: str) -> bool:
 
 def _show_problems(path: str, problems: list[ConfigProblem], as_json: bool) -> None:
     if as_json:
-        _print_json(problems, {}, None, (None, []))
+        _print_json(problems, {}, {}, None, (None, []))
         return
     for problem in problems:
         colour = "red" if problem.severity is ProblemSeverity.ERROR else "yellow"
@@ -232,10 +250,19 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
         terminal.echo(f"  {shlex.join(built.masked_argv())}")
         for variable, value in sorted(built.masked_own_env().items()):
             terminal.echo(f"  {variable}={shlex.quote(value)}")
+    if config.variables:
+        there = "" if _is_there(str(config.path)) else ", which is not there"
+        title = terminal.style("from environment variables", bold=True)
+        terminal.echo(f"{title}, above {config.path}{there}")
+        for key, variable in config.variables.items():
+            value = shlex.quote(masked(variable, os.environ.get(variable, "")))
+            for line in terminal.wrap(f"{key}: {variable}={value}", first="  ", rest="      "):
+                terminal.echo(line)
 
 
 def _print_json(
     problems: list[ConfigProblem],
+    variables: Mapping[str, str],
     engines: commands.Commands,
     findings: list[Finding] | None,
     web: tuple[str | None, list[ConfigProblem]],
@@ -245,7 +272,7 @@ def _print_json(
         name: {"argv": built.masked_argv(), "env": built.masked_own_env(), "found": built.found}
         for name, built in engines.items()
     }
-    said: dict[str, Any] = {"problems": listed, "engines": shown}
+    said: dict[str, Any] = {"problems": listed, "engines": shown, "variables": dict(variables)}
     if web[0] is not None:
         said["web_config"] = {"file": web[0], "problems": [_as_table(each) for each in web[1]]}
     if findings is not None:
@@ -258,6 +285,7 @@ def _as_table(problem: ConfigProblem) -> dict[str, Any]:
         "severity": str(problem.severity),
         "key": problem.key,
         "line": problem.line,
+        "variable": problem.variable,
         "message": problem.message,
         "fix": problem.fix,
     }

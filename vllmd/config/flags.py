@@ -56,10 +56,12 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _SCRUBBED = re.compile(
     r"TRACEPARENT|TRACESTATE|OTEL_.*|CREDENTIALS_DIRECTORY|INVOCATION_ID|JOURNAL_STREAM"
+    r"|(?i:VLLMD__\w+)"
 )
 """Variables that an engine must not inherit: a TRACEPARENT would become the parent of every
 request (vLLM takes it for theirs), what is set for the daemon's own
-spans is not for them, nor what systemd says to the daemon alone."""
+spans is not for them, nor what systemd says to the daemon alone, nor the configuration of other
+engines."""
 
 ENDPOINT = "otlp-traces-endpoint"
 NO_STATS = "disable-log-stats"

@@ -1,5 +1,6 @@
 """TOML to `Config`: every mistake found in one go."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.config import credentials, lines, lora, memory, rules
+from vllmd.config import credentials, lines, lora, memory, paths, rules, variables
 from vllmd.config.credentials import NO_SECRETS, Credentials
 from vllmd.config.flags import ENDPOINT, secret_arguments, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, EngineConfig
@@ -29,11 +30,14 @@ UNIT_STOP_S = 120.0
 UNIT_MARGIN_S = 10.0
 """What the end of the tree and the shim's last words may take."""
 
-_INTERNAL = frozenset({"name", "path"})
+_INTERNAL = frozenset({"name", "path", "variables"})
+_NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
-def load(path: Path) -> tuple[Config, list[ConfigProblem]]:
-    """Read a configuration file.
+def load(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, list[ConfigProblem]]:
+    """Read a configuration file, and what variables give of it.
+
+    The usual file may be missing where a variable gives something.
 
     Returns: the configuration and the warnings about it.
     Raises: InvalidConfigError: with all errors and warnings; the caller goes on with what it had.
@@ -42,6 +46,9 @@ def load(path: Path) -> tuple[Config, list[ConfigProblem]]:
         source = call_within(str(path), lambda: read_regular(path, MAX_BYTES)).decode()
         secrets = call_within(str(credentials.FOLDER), credentials.read)
     except FileNotFoundError as error:
+        if path == paths.CONFIG_PATH and variables.any_given(env):
+            secrets = call_within(str(credentials.FOLDER), credentials.read)
+            return parse("", str(path), secrets, env)
         problem = ConfigProblem(
             f"cannot be read: {error.strerror}",
             "'vllmd init' writes a first one, --config PATH names another, and 'vllmd run --demo' "
@@ -57,15 +64,18 @@ def load(path: Path) -> tuple[Config, list[ConfigProblem]]:
     except UnicodeDecodeError as error:
         problem = ConfigProblem(f"is not UTF-8 at byte {error.start}", "save it as UTF-8")
         raise InvalidConfigError(str(path), [problem]) from None
-    return parse(source, str(path), secrets)
+    return parse(source, str(path), secrets, env)
 
 
 def parse(
-    source: str, path: str | None = None, secrets: Credentials = NO_SECRETS
+    source: str,
+    path: str | None = None,
+    secrets: Credentials = NO_SECRETS,
+    env: Mapping[str, str] = _NO_VARIABLES,
 ) -> tuple[Config, list[ConfigProblem]]:
     """Read a configuration from a string; `path` is only for what is said about it.
 
-    `secrets` fill in what it leaves open.
+    Variables of `env` stand above it; `secrets` fill in what is left open.
 
     Returns: the configuration and the warnings about it.
     Raises: InvalidConfigError: with all errors and warnings.
@@ -78,13 +88,15 @@ def parse(
         raise InvalidConfigError(path, [problem]) from None
     except RecursionError:
         raise _too_deep(source, path) from None
+    given = variables.merge(table, env)
     if is_deeper(table, MAX_DEPTH):
         raise _too_deep(source, path)
-    reader = _Reader(lines.parse_lines(source))
+    reader = _Reader(lines.parse_lines(source), given)
     values = reader.read_section(Config, table, ())
     engines = values.get("engines", {})
     reader.check_ports(table.get("engines"))
-    config = Config(**values, path=path) if not reader.failed else None
+    named = {".".join(key): name for key, name in given.variables.items()}
+    config = Config(**values, path=path, variables=named) if not reader.failed else None
     about_secrets: list[ConfigProblem] = []
     if config is not None:
         config, about_secrets = credentials.apply(config, secrets)
@@ -116,9 +128,10 @@ def _too_deep(source: str, path: str | None) -> InvalidConfigError:
 class _Reader:
     """Walks the TOML tables beside the model's fields and notes what does not fit."""
 
-    def __init__(self, line_numbers: dict[tuple[str, ...], int]) -> None:
+    def __init__(self, line_numbers: dict[tuple[str, ...], int], given: variables.Given) -> None:
         self._lines = line_numbers
-        self._problems: list[ConfigProblem] = []
+        self._given = given.variables
+        self._problems: list[ConfigProblem] = list(given.problems)
 
     @property
     def failed(self) -> bool:
@@ -143,11 +156,10 @@ class _Reader:
                 values[name] = result
         for name, field in fields.items():
             if name not in table and field.default is attrs.NOTHING:
-                self._note(
-                    (*path, name),
-                    "is missing",
-                    f"add {name} = {field.metadata.get('example') or '…'}",
-                )
+                example = f"{name} = {field.metadata.get('example') or '…'}"
+                variable = variables.name_for((*path, name))
+                fix = f"add {example}" if self._in_file(path) else f"set {variable}"
+                self._note((*path, name), "is missing", fix)
         return values
 
     def _read_field(self, field: Any, value: Any, path: tuple[str, ...]) -> Any:
@@ -325,8 +337,25 @@ class _Reader:
         fix: str,
         severity: ProblemSeverity = ProblemSeverity.ERROR,
     ) -> None:
-        line = lines.find_line(self._lines, path)
-        self._problems.append(ConfigProblem(message, fix, ".".join(path), line, severity))
+        variable = self._variable(path)
+        line = None if variable else lines.find_line(self._lines, path)
+        problem = ConfigProblem(message, fix, ".".join(path), line, severity, variable)
+        self._problems.append(problem)
+
+    def _in_file(self, path: tuple[str, ...]) -> bool:
+        return not self._given or lines.find_line(self._lines, path) is not None
+
+    def _variable(self, path: tuple[str, ...]) -> str | None:
+        """Return the variable that gave a key, or something of a table that no line has."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self._given:
+                return self._given[path[:end]]
+        around = path[:-1] if lines.find_line(self._lines, path) is None else path
+        if path in self._lines:
+            return None
+        return next(
+            (name for key, name in self._given.items() if key[: len(around)] == around), None
+        )
 
 
 def _shown(name: str, value: Any) -> str:

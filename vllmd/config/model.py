@@ -333,7 +333,10 @@ class DaemonConfig:
 
 @attrs.frozen
 class Config:
-    """A whole configuration; `path` is the file it came from, if it came from one."""
+    """A whole configuration; `path` is the file it came from, if it came from one.
+
+    `variables` are the environment variables that gave keys of it, by those keys.
+    """
 
     daemon: DaemonConfig = section(DaemonConfig, help="The daemon itself.")
     history: HistoryConfig = section(HistoryConfig, help="The memory of what happened.")
@@ -346,3 +349,4 @@ class Config:
         EngineConfig, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."
     )
     path: str | None = None
+    variables: Mapping[str, str] = _EMPTY

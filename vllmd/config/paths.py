@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from vllmd.config import variables
 from vllmd.config.model import Config
 from vllmd.shim.files import read_regular
 from vllmd.shim.protocol import SOCKET_NAME
@@ -29,12 +30,14 @@ def run_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
     return Path(config.daemon.run_dir or default_run_dir(env))
 
 
-def named_run_dir(config_path: Path) -> Path | None:
-    """Return the run directory that a configuration names; None if it names none.
+def named_run_dir(config_path: Path, env: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the run directory that a configuration, or a variable, names; None if none does.
 
     The file may be broken: then `vllmd check` says so, and a command that only looks for the daemon
     does not.
     """
+    if given := variables.run_dir(env):
+        return Path(given)
     try:
         content = call_within(str(config_path), lambda: read_regular(config_path, MAX_CONFIG_BYTES))
         found = tomllib.loads(content.decode()).get("daemon", {}).get("run_dir")

@@ -16,18 +16,22 @@ class ProblemSeverity(enum.StrEnum):
 
 @attrs.frozen
 class ConfigProblem:
-    """One mistake; `key` is its path, `line` counts from 1 and is None where not known."""
+    """One mistake; `key` is its path, `line` counts from 1 and is None where not known.
+
+    `variable` is the environment variable that gave the value, if one did.
+    """
 
     message: str
     fix: str
     key: str = ""
     line: int | None = None
     severity: ProblemSeverity = ProblemSeverity.ERROR
+    variable: str | None = None
 
     def format(self, path: str | None) -> str:
         """Write the problem as a compiler does: file, line, severity, key, message, fix."""
-        place = path or "configuration"
-        if self.line is not None:
+        place = self.variable or path or "configuration"
+        if self.line is not None and self.variable is None:
             place += f":{self.line}"
         where = f"{self.key}: " if self.key else ""
         return f"{place}: {self.severity}: {where}{self.message}; {self.fix}"

@@ -55,6 +55,42 @@ def test_check_json_has_problems_and_commands(tmp_path: Path) -> None:
     assert json.loads(output)["problems"][0]["key"] == "x"
 
 
+def test_check_keys_of_variables_are_shown_with_them_and_secrets_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLMD__ENGINES__A__PORT", "8001")
+    monkeypatch.setenv("VLLMD__ENGINES__A__ENV__HF_TOKEN", "s3cret-too")
+    code, output = check(tmp_path, GOOD)
+    assert code == 0
+    assert f"from environment variables, above {tmp_path}/v.toml\n" in output
+    assert "  engines.a.port: VLLMD__ENGINES__A__PORT=8001\n" in output
+    assert "  engines.a.env.HF_TOKEN: VLLMD__ENGINES__A__ENV__HF_TOKEN='********'\n" in output
+    assert "--port 8001" in output
+    assert "s3cret" not in output
+    shown = json.loads(check(tmp_path, GOOD, "--json")[1])
+    assert shown["variables"]["engines.a.port"] == "VLLMD__ENGINES__A__PORT"
+    monkeypatch.setenv("VLLMD__ENGINES__A__PORT", "none")
+    code, output = check(tmp_path, GOOD)
+    assert code == 78
+    assert output.startswith("VLLMD__ENGINES__A__PORT: error: engines.a.port: got 'none'; it takes")
+    problem = json.loads(check(tmp_path, GOOD, "--json")[1])["problems"][0]
+    assert (problem["variable"], problem["line"]) == ("VLLMD__ENGINES__A__PORT", None)
+
+
+def test_check_variables_alone_configure_in_the_place_of_the_usual_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "usual.toml"
+    monkeypatch.setattr(paths, "CONFIG_PATH", usual)
+    monkeypatch.setenv("VLLMD__ENGINES__A__MODEL", "/no/such/folder")
+    monkeypatch.setenv("VLLMD__ENGINES__A__EXECUTABLE", "sh")
+    result = CliRunner().invoke(command, ["--config", str(usual)])
+    assert result.exit_code == 0, result.output
+    told = "VLLMD__ENGINES__A__MODEL: warning: engines.a.model: there is no folder"
+    assert result.output.startswith(told)
+    assert f"above {usual}, which is not there" in result.output
+
+
 def test_check_no_engine_says_so(tmp_path: Path) -> None:
     assert "no engine is configured" in check(tmp_path, "")[1]
 

@@ -17,3 +17,8 @@ def test_invalid_config_error_lists_every_problem() -> None:
     error = InvalidConfigError("f", [ConfigProblem("a", "b"), ConfigProblem("c", "d")])
     assert len(str(error).splitlines()) == 2
     assert error.exit_code == 78
+
+
+def test_problem_format_value_of_a_variable_is_placed_there() -> None:
+    problem = ConfigProblem("got 0", "it takes 1", "engines.a.port", 12, variable="VLLMD__X")
+    assert problem.format("/etc/v.toml") == "VLLMD__X: error: engines.a.port: got 0; it takes 1"
