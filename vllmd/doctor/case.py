@@ -159,8 +159,8 @@ class HostFacts:
     open_files: int | None = None
     running: frozenset[str] = frozenset()
     """Engines that the daemon runs now."""
-    in_use: frozenset[tuple[str, int]] = frozenset()
-    """Addresses of engines at which somebody answers."""
+    in_use: Mapping[tuple[str, int], str] = attrs.field(factory=dict)
+    """Addresses of engines at which somebody else answers, and who; empty where nobody can see."""
     driver: str | None = None
     """The version of the NVIDIA driver that is loaded."""
     disabled_rows: tuple[str, ...] = ()

@@ -20,8 +20,10 @@ from vllmd.doctor.compute import Capability
 from vllmd.doctor.disks import disks, leftovers
 from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
+from vllmd.engine.probes.port import listener_on, owned_by_tree
 from vllmd.gpu import host_memory
 from vllmd.installing.host import driver_version, query
+from vllmd.shim import proc
 from vllmd.util.redact import secrets_in_value
 from vllmd.util.units import MIB
 
@@ -45,16 +47,17 @@ def look(
     `env` is what an engine would inherit, `service` what systemd would give it.
     """
     engines = (status or {}).get("engines", ())
-    pids = [each["pid"] for each in engines if each.get("pid")]
+    pids = {each["name"]: each["pid"] for each in engines if each.get("pid")}
     account = of_engines(unit=service is not None)
-    memory = read_memory(Path(f"/proc/{pids[0]}/cgroup")) if pids else read_memory()
+    pid = next(iter(pids.values()), None)
+    memory = read_memory(Path(f"/proc/{pid}/cgroup")) if pid else read_memory()
     driver = driver_version()
     return HostFacts(
         gpus=read_gpus(gpus),
         shared_memory_bytes=_shared_memory(),
         open_files=service.open_files if service else _limit(resource.RLIMIT_NOFILE),
-        running=frozenset(each["name"] for each in engines if each.get("pid")),
-        in_use=frozenset(_answering(config)),
+        running=frozenset(pids),
+        in_use=dict(_in_use(config, pids)),
         driver=driver,
         disabled_rows=tuple(_disabled_rows(gpus or {})),
         persistent=persistence() if driver else None,
@@ -214,11 +217,22 @@ def _shared_memory() -> int | None:
     return found.f_blocks * found.f_frsize
 
 
-def _answering(config: Config) -> Iterator[tuple[str, int]]:
+def _in_use(config: Config, pids: Mapping[str, int]) -> Iterator[tuple[tuple[str, int], str]]:
+    """Yield addresses of engines at which somebody else answers, and who, if that can be seen.
+
+    `pids` are the engines that run, by name; a port of theirs is theirs unless it is known not to
+    be.
+    """
     for engine in config.engines.values():
         host = "127.0.0.1" if engine.host in ("0.0.0.0", "::") else engine.host
-        try:
+        with contextlib.suppress(OSError):
             socket.create_connection((host, engine.port), timeout=CONNECT_S).close()
-        except OSError:
-            continue
-        yield engine.host, engine.port
+            pid = pids.get(engine.name)
+            if pid is None or _listens(pid, engine.port) is False:
+                yield (engine.host, engine.port), listener_on(engine.port) or ""
+
+
+def _listens(pid: int, port: int) -> bool | None:
+    """Tell whether an engine's processes listen there: its shim is above them all."""
+    process = proc.read_stat(pid)
+    return owned_by_tree(process.ppid, port) if process else None

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,8 +113,31 @@ def test_ports_that_answer_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         found = host.look(config(TEXT.format(port=port)), None, None)
-    assert found.in_use == {("0.0.0.0", port)}
-    assert host.look(config(TEXT.format(port=port)), None, None).in_use == frozenset()
+    (holder,) = found.in_use.items()
+    assert holder[0] == ("0.0.0.0", port)
+    assert f"(pid {os.getpid()})" in holder[1]
+    assert host.look(config(TEXT.format(port=port)), None, None).in_use == {}
+
+
+@pytest.mark.parametrize("listens_itself", [True, False])
+def test_port_of_an_engine_that_runs_is_in_use_if_another_listens(
+    listens_itself: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "ask_nvidia_smi", lambda: ())
+    text = "import socket, sys, time"
+    text += "; s = socket.create_server(('127.0.0.1', int(sys.argv[1])))" if listens_itself else ""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if listens_itself:
+            server.close()
+        command = [sys.executable, "-c", f"{text}; print(flush=True); time.sleep(60)", str(port)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as engine:
+            assert engine.stdout is not None
+            engine.stdout.readline()
+            status = {"engines": [{"name": "chat", "pid": engine.pid}]}
+            found = host.look(config(TEXT.format(port=port)), status, None)
+            engine.kill()
+    assert bool(found.in_use) is not listens_itself
 
 
 def test_persistence_is_that_of_all_gpus(tmp_path: Path) -> None:

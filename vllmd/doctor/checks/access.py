@@ -54,14 +54,16 @@ def secrets(case: Case) -> Iterator[Finding]:
 
 
 def port_taken(case: Case) -> Iterator[Finding]:
-    """Find a port that answers although the engine does not run."""
+    """Find a port at which somebody else answers."""
     engine = case.engine
-    if engine.name in case.host.running or (engine.host, engine.port) not in case.host.in_use:
+    holder = case.host.in_use.get((engine.host, engine.port))
+    if holder is None:
         return
+    found = f"is in use by {holder}" if holder else "answers, and it is not the engine"
     yield Finding(
         "port-taken",
         FindingSeverity.ERROR,
-        f"port {engine.port} answers, and the engine does not run",
+        f"port {engine.port} {found}",
         "The engine loads for minutes, and ends because it cannot listen.",
         f"'ss -ltnp sport = :{engine.port}' names who. If it is this engine, leave it: "
         "it serves. Else end it, or choose another port.",

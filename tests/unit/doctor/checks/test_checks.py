@@ -192,8 +192,14 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     (
         "port-taken",
         ERROR,
-        "port 8000 answers",
-        lambda _: case(in_use=frozenset({("127.0.0.1", 8000)})),
+        "port 8000 answers, and it is not the engine",
+        lambda _: case(in_use={("127.0.0.1", 8000): ""}),
+    ),
+    (
+        "port-taken",
+        ERROR,
+        "port 8000 is in use by nginx (pid 7)",
+        lambda _: case(in_use={("127.0.0.1", 8000): "nginx (pid 7)"}),
     ),
     (
         "shared-memory",
@@ -370,9 +376,7 @@ GOOD: dict[str, Make] = {
     "chat-template": lambda p: case(model=chat_model(p, chat_template="{{ x }}")),
     "log-stats": lambda _: case(),
     "api-exposed": lambda _: case('host = "0.0.0.0"', env={"VLLM_API_KEY": "k"}),
-    "port-taken": lambda _: case(
-        in_use=frozenset({("127.0.0.1", 8000)}), running=frozenset({"chat"})
-    ),
+    "port-taken": lambda _: case(in_use={("127.0.0.1", 8001): ""}),
     "shared-memory": lambda _: case(shared_memory_bytes=64 * MIB),
     "open-files": lambda _: case(),
     "right-tool": lambda _: case(),
