@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "shim": "",
     "events": "",
     "util": "root events shim",
+    "container": "shim",
     "bundle": "root util shim",
     "collectors": "events util",
     "config": "root util shim",
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "traces": "root events util shim config eventlog engine scrape http",
     "daemon": "root events util shim collectors config eventlog history logs engine gpu lora "
     "notify scrape status cost doctor http control traces",
-    "cli": "root events util shim bundle config eventlog monitoring history importing "
+    "cli": "root events util shim container bundle config eventlog monitoring history importing "
     "installing logs engine gpu notify cost doctor http control demo daemon",
     "__main__": "cli",
 }

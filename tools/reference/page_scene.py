@@ -84,7 +84,7 @@ def _collectors() -> Iterator[Any]:
     yield TracesCollector(lambda: spans)
     yield AdaptersCollector(lambda: {"chat": ()})
     yield CostCollector(lambda: CostFigures(prices, 1.0, {}, {}, {}))
-    yield LogsCollector(list, lambda: {"chat": 1})
+    yield LogsCollector(list, lambda: {"journal": {"chat": 1}, "stdout": {"chat": 1}})
     yield HistoryCollector(nothing)
     yield NotificationsCollector(outbox)
     yield ConfigCollector(lambda: (True, 0.0), lambda: (True, 0.0), dict)

@@ -137,6 +137,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the code of what went wrong."""
     _have_standard_files()
     if list(sys.argv[1:] if args is None else args)[:1] == ["run"]:
+        if os.getpid() == 1:
+            _become_first_process()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks for a reload, as soon as one can be
     try:
         cli.main(args=args, prog_name="vllmd", standalone_mode=False)
@@ -160,6 +162,14 @@ def main(args: Sequence[str] | None = None) -> None:
         denied = isinstance(error, PermissionError)
         sys.exit(NotPermittedError.exit_code if denied else VllmdError.exit_code)
     sys.exit(0)
+
+
+def _become_first_process() -> None:
+    """Go on as the first process of a container, which runs this same command below it."""
+    from vllmd.container import __main__ as program
+
+    own = [sys.executable, "-I", "-S", "-B", str(program.__file__)]
+    os.execv(own[0], [*own, sys.executable, *sys.orig_argv[1:]])
 
 
 def _in_words(error: OSError) -> str:

@@ -61,8 +61,10 @@ def command(
 ) -> None:
     """Run the daemon in the foreground.
 
-    SIGINT and SIGTERM stop the engines, then the daemon. A daemon that was killed finds its
-    engines when it is started again, and goes on with them.
+    SIGINT, SIGTERM and SIGQUIT stop the engines, then the daemon. A daemon that was killed finds
+    its engines when it is started again, and goes on with them. As the first process of a container
+    this is two processes: one that reaps and hands signals on, and the daemon, which it starts
+    again.
 
     SIGHUP reads the configuration again. A broken one changes nothing. With a good one the engines
     serve on; one whose command changed is named by 'vllmd status' and waits for 'vllmd restart'.

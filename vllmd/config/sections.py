@@ -67,6 +67,12 @@ class LogsConfig:
         False,
         help="Copy each line to journald too, with VLLMD_ENGINE and VLLM_PROCESS as fields.",
     )
+    stdout: bool = key(
+        rules.boolean,
+        False,
+        help="Copy each line to the daemon's standard output too, behind the engine's name: where "
+        "the logs of a container are read.",
+    )
 
 
 @attrs.frozen

@@ -108,7 +108,7 @@ class Daemon:
         self._hung_up: set[asyncio.Task[None]] = set()
 
     async def run(self, started: Callable[[Address], None] = lambda _: None) -> None:
-        """Run until SIGTERM or SIGINT, then stop the engines (or leave them) and return.
+        """Run until SIGTERM, SIGINT or SIGQUIT, then stop the engines (or leave them) and return.
 
         `started` is called once everything listens.
 
@@ -174,7 +174,7 @@ class Daemon:
         loop, runtime = self._loop, self._runtime
         self._status = runtime.status(self.about)
         loop.set_exception_handler(self._parts.take_from_loop)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._ask_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         loop.add_signal_handler(signal.SIGCHLD, self._environment.spawner.reap)

@@ -19,7 +19,7 @@ from vllmd.events.daemon import (
     DaemonRecovered,
     DaemonStopped,
 )
-from vllmd.shim.proc import boot_id
+from vllmd.shim.proc import boot_id, same_kernel
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.parts import describe
@@ -113,13 +113,19 @@ def _bad_end(record: dict[str, Any], boot: str) -> BadEnd | None:
     end, pid = record.get("end"), record.get("pid")
     pid = pid if isinstance(pid, int) else None
     if not isinstance(end, dict):
-        killed = "it was killed, or memory ran out"
-        problem = killed if record.get("boot") == boot else "the host went down while it ran"
-        return BadEnd(LOST, problem, pid, None)
+        return BadEnd(LOST, _what_went_down(str(record.get("boot")), boot), pid, None)
     if end.get("how") != FAILED:
         return None
     at = end.get("at")
     return BadEnd(FAILED, str(end.get("problem")), pid, at if isinstance(at, float) else None)
+
+
+def _what_went_down(before: str, boot: str) -> str:
+    if before == boot:
+        return "it was killed, or memory ran out"
+    if same_kernel(before, boot):
+        return "its container ended while it ran: it was killed, or memory ran out"
+    return "the host went down while it ran"
 
 
 def _count(value: object) -> int:

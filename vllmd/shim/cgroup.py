@@ -15,10 +15,13 @@ def oom_kills(proc: str = "/proc", mount: str = "/sys/fs/cgroup") -> int:
     for line in lines:
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
+        # in a container the path may be the host's, and what is mounted only its own group
+        own = (path, "") if path != "/" else ("",)
         if "memory" in controllers.split(","):
-            files = [f"{mount}/memory{path}/memory.oom_control"]
+            files = [f"{mount}/memory{each}/memory.oom_control" for each in own]
         elif not controllers:
-            files = [f"{mount}{path}/memory.events", f"{mount}/unified{path}/memory.events"]
+            tops = (mount, f"{mount}/unified")
+            files = [f"{top}{each}/memory.events" for each in own for top in tops]
         else:
             continue
         for name in files:

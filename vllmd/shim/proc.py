@@ -7,6 +7,9 @@ import os
 import time
 from collections.abc import Iterator
 
+HOST_NAMESPACE = "pid:[4026531836]"
+"""Source: include/linux/proc_ns.h, PROC_PID_INIT_INO."""
+
 
 class Stat:
     """One process as `/proc/PID/stat` shows it; `start_ticks` counts clock ticks since boot."""
@@ -98,9 +101,21 @@ def age_s(start_ticks: int) -> float:
 
 
 def boot_id() -> str:
-    """Return the id of this boot of the kernel, new at every boot."""
+    """Return the id of this boot of the kernel, and in a container of its own start.
+
+    Ids of processes begin anew with each start of a container, and none of its processes lives on.
+    """
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+        kernel = file.read().strip()
+    if os.readlink("/proc/self/ns/pid") == HOST_NAMESPACE:
+        return kernel
+    first = read_stat(1)
+    return kernel if first is None else f"{kernel}:{first.start_ticks}"
+
+
+def same_kernel(one: str, other: str) -> bool:
+    """Tell whether two ids of boots are of one boot of the kernel."""
+    return one.partition(":")[0] == other.partition(":")[0]
 
 
 def command_line(pid: int) -> str:

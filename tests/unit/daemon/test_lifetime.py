@@ -68,7 +68,14 @@ def test_start_that_fails_is_told_without_a_traceback(path: Path) -> None:
     assert "exc_info" not in logs[0]
 
 
-@pytest.mark.parametrize(("boot", "says"), [(None, "it was killed"), ("other", "the host went")])
+@pytest.mark.parametrize(
+    ("boot", "says"),
+    [
+        (None, "it was killed"),
+        ("other", "the host went"),
+        (f"{proc.boot_id()}:7", "its container ended"),
+    ],
+)
 def test_daemon_that_ended_without_a_word_is_told_by_the_next(
     boot: str | None, says: str, path: Path
 ) -> None:

@@ -27,6 +27,20 @@ def test_oom_kills_of_cgroup_v1(tmp_path: Path) -> None:
     assert made(tmp_path, cgroup, **{"memory__b__memory.oom_control": CONTROL}) == 5
 
 
+@pytest.mark.parametrize(
+    ("cgroup", "path", "text", "count"),
+    [
+        ("0::/kubepods/pod1/c1\n", "memory.events", EVENTS, 2),
+        ("0::/\n", "memory.events", EVENTS, 2),
+        ("4:memory:/docker/c1\n0::/\n", "memory__memory.oom_control", CONTROL, 5),
+    ],
+)
+def test_oom_kills_in_a_container_that_sees_only_its_own_group(
+    tmp_path: Path, cgroup: str, path: str, text: str, count: int
+) -> None:
+    assert made(tmp_path, cgroup, **{path: text}) == count
+
+
 @pytest.mark.parametrize("cgroup", ["", "0::/nowhere\n", "garbage\n", "4:memory:/nowhere\n"])
 def test_oom_kills_that_cannot_be_read_are_none(tmp_path: Path, cgroup: str) -> None:
     assert made(tmp_path, cgroup) == 0

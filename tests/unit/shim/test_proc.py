@@ -73,6 +73,23 @@ def test_boot_id_is_stable() -> None:
     assert proc.boot_id() == proc.boot_id() != ""
 
 
+def test_boot_id_of_a_container_is_new_with_its_first_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "readlink", lambda _: proc.HOST_NAMESPACE)
+    host = proc.boot_id()
+    assert len(host) == 36
+    monkeypatch.setattr(os, "readlink", lambda _: "pid:[4026532199]")
+    ids = []
+    for ticks in (500, 700):
+        first = proc.Stat(1, "python3", "S", 0, 1, ticks)
+        monkeypatch.setattr(proc, "read_stat", lambda _, first=first: first)
+        ids.append(proc.boot_id())
+    assert ids == [f"{host}:500", f"{host}:700"]
+    assert all(proc.same_kernel(host, each) for each in ids)
+    assert not proc.same_kernel("a:1", "b:1")
+
+
 @pytest.mark.parametrize(("before", "after"), [("-500", "0"), ("0", "0"), ("700", "700")])
 def test_offer_to_oom_killer_takes_back_protection_only(
     tmp_path: Path, before: str, after: str

@@ -8,6 +8,8 @@ from vllmd.engine.metrics import LABEL
 from vllmd.engine.output.engine_output import OutputFigures
 
 Figures = Callable[[], Iterable[OutputFigures]]
+NotCopied = Callable[[], Mapping[str, Mapping[str, int]]]
+_TAKERS = {"journal": "journald", "stdout": "standard output"}
 
 
 class LogsCollector:
@@ -15,7 +17,7 @@ class LogsCollector:
 
     name = "logs"
 
-    def __init__(self, figures: Figures, not_copied: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, figures: Figures, not_copied: NotCopied) -> None:
         self._figures = figures
         self._not_copied = not_copied
 
@@ -56,13 +58,15 @@ class LogsCollector:
             if each.rotations is not None:
                 writable.add_metric([each.name], each.problem is None)
         yield from (lines, size, dropped, lost, cut, rotations, used, budget, last, writable)
-        if not_copied := self._not_copied():
+        for where, counts in self._not_copied().items():
             copies = _counter(
-                "journal_dropped_lines", "Lines that journald did not take; the log has them."
+                f"{where}_dropped_lines",
+                f"Lines that {_TAKERS[where]} did not take; the log has them.",
             )
-            for name, count in not_copied.items():
+            for name, count in counts.items():
                 copies.add_metric([name], count)
-            yield copies
+            if counts:
+                yield copies
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:

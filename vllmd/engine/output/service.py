@@ -1,7 +1,7 @@
 """The output of all engines: followed, compressed, rotated when somebody asks."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
@@ -14,6 +14,7 @@ from vllmd.errors import UnknownEngineError
 from vllmd.events.base import emit
 from vllmd.events.engine import LogNotCompressed
 from vllmd.logs.journal import Journal
+from vllmd.logs.stdout import Stdout
 from vllmd.shim.protocol import Rotation
 from vllmd.util.clock import Clock
 from vllmd.util.parts import Part
@@ -43,9 +44,9 @@ class OutputService:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._clock = clock
-        self._journals: dict[str, Journal] = {}
+        self._copies: dict[str, dict[str, Journal | Stdout]] = {"journal": {}, "stdout": {}}
         self._outputs: dict[str, EngineOutput] = {}
-        self._over: list[EngineOutput | Journal] = []
+        self._over: list[EngineOutput | Journal | Stdout] = []
         self._problems: dict[str, str | None] = {}
         self.errors: dict[str, FirstErrors] = {}
         self.configure(config)
@@ -62,13 +63,19 @@ class OutputService:
         for name in [name for name in self._outputs if name not in config.engines]:
             self._over.append(self._outputs.pop(name))
             del self.errors[name]
-        wanted = self._outputs.keys() if config.logs.journal else set()
-        self._over += [self._journals.pop(name) for name in list(self._journals.keys() - wanted)]
+        self._copy("journal", config.logs.journal, Journal)
+        self._copy("stdout", config.logs.stdout, Stdout)
         for name, output in self._outputs.items():
-            if name in wanted and name not in self._journals:
-                self._journals[name] = Journal(name)
-            journal = self._journals.get(name)
-            output.configure(self.rotation, [journal.send] if journal else [])
+            copies = [each[name].send for each in self._copies.values() if name in each]
+            output.configure(self.rotation, copies)
+
+    def _copy(self, where: str, wanted: bool, make: Callable[[str], Journal | Stdout]) -> None:
+        """Have the lines of each engine copied somewhere from now on, or none any more."""
+        copies = self._copies[where]
+        names = self._outputs.keys() if wanted else set()
+        self._over += [copies.pop(name) for name in list(copies.keys() - names)]
+        for name in names - copies.keys():
+            copies[name] = make(name)
 
     def _output(self, config: Config, name: str) -> EngineOutput:
         return EngineOutput(
@@ -112,8 +119,9 @@ class OutputService:
         self._close_over()
         for output in self._outputs.values():
             output.close()
-        for journal in self._journals.values():
-            journal.close()
+        for each in self._copies.values():
+            for copy in each.values():
+                copy.close()
 
     async def rotate(self, name: str) -> None:
         """Begin a new file of an engine's log.
@@ -149,9 +157,12 @@ class OutputService:
         """Return what is known of each."""
         return [output.figures() for output in self._outputs.values()]
 
-    def not_copied(self) -> dict[str, int]:
-        """Return how many lines of each engine the journal did not take, if it gets them."""
-        return {name: journal.dropped for name, journal in self._journals.items()}
+    def not_copied(self) -> dict[str, dict[str, int]]:
+        """Return how many lines of each engine were not taken, by where they are copied to."""
+        return {
+            where: {name: copy.dropped for name, copy in copies.items()}
+            for where, copies in self._copies.items()
+        }
 
     async def _compress_all(self) -> None:
         for name, output in list(self._outputs.items()):

@@ -91,7 +91,20 @@ async def test_rotate_of_an_unknown_engine_names_those_there_are(tmp_path: Path)
 
 
 def test_journal_gets_the_lines_if_that_is_wanted(tmp_path: Path) -> None:
-    assert made(tmp_path, "journal = true").not_copied() == {"chat": 0}
+    found = made(tmp_path, "journal = true").not_copied()
+    assert found == {"journal": {"chat": 0}, "stdout": {}}
+
+
+async def test_stdout_gets_the_lines_while_that_is_wanted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    outputs = made(tmp_path, "stdout = true")
+    log = tmp_path / "log" / "chat.log"
+    with log.open("ab") as file:
+        file.write(b"INFO one\n")
+    outputs.look("chat")
+    assert capfd.readouterr().out == "chat | INFO one\n"
+    assert outputs.not_copied()["stdout"] == {"chat": 0}
 
 
 async def test_a_mistake_in_compressing_costs_that_and_is_tried_again(
