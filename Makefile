@@ -54,8 +54,9 @@ lint: $(VENV)/developed
 types: $(VENV)/developed
 	$(BIN)/mypy
 
+# four at a time on two cores: half of their time is waiting for processes and sockets
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m "not long" --basetemp=$$folder/t \
+	$(SHORT) $(PYTEST) -n 4 --dist worksteal -m "not long" --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
 long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours, thousands of examples

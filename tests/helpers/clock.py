@@ -67,6 +67,7 @@ class _Threads:
 
     def __init__(self) -> None:
         self.running = self.held = 0
+        self.ended = asyncio.Event()
         self._start = asyncio.to_thread
 
     async def to_thread(self, work: Any, /, *args: Any, **named: Any) -> Any:
@@ -76,6 +77,7 @@ class _Threads:
         finally:
             self.running -= 1
             self.held = min(self.held, self.running)
+            self.ended.set()
 
 
 _threads = _Threads()
@@ -90,7 +92,10 @@ async def quiet() -> None:
     await settle()
     began = time.monotonic()
     while _threads.running > _threads.held:
-        if time.monotonic() - began > HELD_S:
+        _threads.ended = asyncio.Event()  # of this loop
+        left_s = HELD_S - (time.monotonic() - began)
+        try:
+            await asyncio.wait_for(_threads.ended.wait(), left_s)
+        except TimeoutError:
             _threads.held = _threads.running
-        await asyncio.sleep(0.001)
         await settle()

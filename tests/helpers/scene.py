@@ -141,7 +141,7 @@ class Scene:
         """Move the clock on, slowly enough for what is asked over sockets."""
         for _ in range(int(seconds / step_s)):
             await self.clock.advance(step_s)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.001)
 
     async def leaves(self, state: State) -> float:
         """Let time pass until it is in another state; returns how long that took, by the clock."""
@@ -163,7 +163,7 @@ class Scene:
         while time.monotonic() < deadline:
             if condition():
                 return
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.001)
         pytest.fail(f"not reached; {self.supervisor.status}")
 
     async def until_state(self, state: State) -> None:

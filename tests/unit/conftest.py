@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers.host import Host
 from vllmd.engine.stopping import cleanup
+from vllmd.history import store, writer
+from vllmd.http import asgi_server
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,16 @@ def no_fsync() -> Iterator[None]:
     """Wait for no disk: the host stays on. What has to be synced is tested where it is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr(store, "SYNCHRONOUS", "OFF")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_courtesy() -> Iterator[None]:
+    """Give no client and no further event the moment that they get in service."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asgi_server, "SETTLE_S", 0.0)
+        patch.setattr(writer, "GROUP_S", 0.0)
         yield
 
 

@@ -29,6 +29,8 @@ MAX_TEXT = 2000
 MAX_ITEMS = 32
 SHARE_PRUNED = 0.02
 """How much of the events goes at once when the file is full."""
+SYNCHRONOUS = "FULL"
+"""SQLite's: a commit is on the disk."""
 
 _INSERT = "INSERT INTO events (at, name, level, engine, fields) VALUES (?, ?, ?, ?, ?)"
 _LAST = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'events'), max(at) FROM events"
@@ -114,8 +116,8 @@ class Store:
         connection.text_factory = lambda data: data.decode(errors="replace")
         self._connection = connection
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk
         connection.execute(f"PRAGMA wal_autocheckpoint = {self._wal_bytes // PAGE_BYTES // 2}")
         connection.execute(f"PRAGMA journal_size_limit = {self._wal_bytes}")
         connection.execute("PRAGMA cache_size = -512")

@@ -155,7 +155,7 @@ async def test_run_stalled_engine_is_killed_and_started_again_with_the_cause(
         scene.used = ProcessActivity(1.0, 1.0, 0)
         while not scene.spawner.last.stops:
             await scene.clock.advance(5)
-            await asyncio.sleep(0.05)  # its end comes over a real socket
+            await asyncio.sleep(0.005)  # its end comes over a real socket
         await scene.until_state(State.BACKOFF)
         status = scene.supervisor.status
         assert scene.spawner.last.stops == [0]

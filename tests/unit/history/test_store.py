@@ -19,7 +19,7 @@ from vllmd.events.history import (
 )
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.schema import MIGRATIONS, Migration, migrate
-from vllmd.history.store import NAME, Store, encode
+from vllmd.history.store import NAME, SYNCHRONOUS, Store, encode
 from vllmd.util.units import DAY_S, MIB
 
 FREE_PAGES = 39
@@ -48,7 +48,10 @@ def test_append_is_there_for_a_reader_and_after_an_orderly_end(tmp_path: Path) -
     assert Store(tmp_path).open() == []
 
 
-def test_append_waits_for_the_disk_at_each_commit(tmp_path: Path) -> None:
+def test_append_waits_for_the_disk_at_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vllmd.history.store.SYNCHRONOUS", SYNCHRONOUS)  # other tests do not wait
     store = Store(tmp_path)
     store.open()
 

@@ -37,7 +37,7 @@ class Loop:
         return self.answer(request)
 
     def turn(self) -> None:
-        while ready := self.poll.poll(20):
+        while ready := self.poll.poll(0):
             for fd, events in ready:
                 self.server.handle(fd, events)
 

@@ -414,7 +414,8 @@ async def test_a_client_that_never_gives_a_window_loses_its_stream(
 async def test_a_connection_that_is_idle_is_told_and_closed(
     made: Made, monkeypatch: pytest.MonkeyPatch, limit: str, sent: bytes, reason: str
 ) -> None:
-    monkeypatch.setattr(server, limit, 0.2)
+    monkeypatch.setattr(server, limit, 0.05)
+    monkeypatch.setattr(server, "LINGER_S", 0.05)
 
     def use(connection: Raw) -> tuple[bool, int | None]:
         connection.send(sent)

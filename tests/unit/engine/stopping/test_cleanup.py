@@ -107,8 +107,9 @@ async def test_clean_up_removes_the_sockets_of_the_run(tmp_path: Path) -> None:
 
 
 async def test_clean_up_removes_shared_memory_of_its_folder_that_is_in_use_no_more(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cleanup, "POLL_S", 0.0)
     (tmp_path / "shm").mkdir()
     left, used = shared(tmp_path / "shm", "psm_left"), shared(tmp_path / "shm", "psm_used")
     for path in (left, used):
