@@ -14,6 +14,8 @@ from tests.verdicts.failures import (
     host,
     hub,
     installs,
+    issue_lines,
+    issue_rows,
     late_reports,
     memory,
     model_parts,
@@ -64,6 +66,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "late": late_reports.FAILURES,
     "public": (*public_starts.FAILURES, *public_work.FAILURES, *public_lines.FAILURES),
     "public-later": public_later.FAILURES,
+    "issues": (*issue_rows.FAILURES, *issue_lines.FAILURES),
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

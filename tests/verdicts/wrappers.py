@@ -50,6 +50,10 @@ WRAPPERS: dict[str, Wrap] = {
         f"WARN  PyProcess W-162-chat-8b-std{'err' if n % 2 else 'out'}: [1,0]<stdout>:{line}"
     ),
     "sagemaker-old": lambda n, line: f"[INFO ] PyProcess - W-252-model-stderr: {line}",
+    "skypilot": lambda n, line: f"(head, rank=0, pid=4711) {line}",
+    "logfmt": lambda n, line: (
+        f"time=2026-11-28T{_clock(n)}Z level=info msg={json.dumps(line, ensure_ascii=False)}"
+    ),
     "nomad": lambda n, line: f"[INFO] vllm: {line}",
     "logcli": lambda n, line: f'2026-11-28T{_clock(n)}Z {{app="vllm", pod="vllm-0"}} {line}',
     "loki": lambda n, line: json.dumps({"labels": {"app": "vllm"}, "line": line}),

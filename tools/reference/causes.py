@@ -32,8 +32,9 @@ def causes() -> str:
     parts: list[str] = []
     seen: set[str] = set()
     for subject, rows in SUBJECTS.items():
-        parts.append(f"## {TITLES[subject]}")
-        for name in dict.fromkeys(each.name for each in rows if each.name not in seen):
+        names = dict.fromkeys(each.name for each in rows if each.name not in seen)
+        parts += [f"## {TITLES[subject]}"] if names else []
+        for name in names:
             seen.add(name)
             parts += _section(name, [each for each in CAUSES if each.name == name])
     return page("Causes", ABOUT, parts)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from vllmd.engine.causes import (
     arguments,
+    by_class,
     files,
     gpu,
     hub,
@@ -34,6 +35,7 @@ SUBJECTS: Mapping[str, tuple[Cause, ...]] = {
     "install": install.CAUSES,
     "gpu": gpu.CAUSES,
     "processes": processes.CAUSES,
+    "by_class": by_class.CAUSES,
 }
 """The name of each file, and its table."""
 

@@ -152,6 +152,9 @@ CAUSES = (
             r"error: argument -": "Python: argparse.py",
             r"error: ambiguous option": "Python: argparse.py",
             r"error: the following arguments are required": "Python: argparse.py",
+            r"\b(?:EngineArgs|LLM)\.__init__\(\) got an unexpected keyword": (
+                "Python, of vllm/engine/arg_utils.py since 0.2"
+            ),
         },
         told=_flag,
     ),
@@ -236,9 +239,11 @@ CAUSES = (
         "engine's user.",
         signs={
             r"appears path-like, but doesn't exist": "vllm/renderers/chat_utils.py since 0.3",
-            r"Can't load (?:the )?(?:tokenizer|image processor|processor|feature extractor) for": (
-                "transformers/tokenization_utils_base.py"
+            r"Can't load (?:the )?(?:tokenizer|(?:image )?processor|feature extractor) for"
+            r"|Can't load the configuration of": (
+                "transformers/tokenization_utils_base.py, configuration_utils.py"
             ),
+            r"No tokenizer file found in directory": "mistral_common/tokens/tokenizers/utils.py",
         },
     ),
     Cause(
@@ -248,7 +253,10 @@ CAUSES = (
         starting=True,
         explanation="vLLM does not take this combination of settings, or not with this model.",
         advice="Change or leave out the setting that the evidence names.",
-        unless=r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL|libstreamer",
+        unless=(
+            r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL|libstreamer"
+            r"|called outside of|No compiled \w|: Assertion [`']"
+        ),
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
             r"Unsupported connector type": (

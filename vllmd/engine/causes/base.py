@@ -49,7 +49,9 @@ class Rank(enum.IntEnum):
     """An error of the work itself, which may be an echo of those above."""
     BROAD = 6
     """A sign that much else may show too."""
-    END = 7
+    CLASS = 7
+    """Only the class of the root, and who raised it: its message is not known."""
+    END = 8
     """Only that a process ended or fell silent: whatever was wrong before ends like that."""
 
 

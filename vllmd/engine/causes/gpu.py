@@ -120,11 +120,20 @@ CAUSES = (
             ),
             r"No supported GPU|No (?:\w+ )?(?:GPU|device|accelerator)s? (?:(?:are|is|were|was) )?"
             r"(?:found|available|detected)": "vllm/platforms; torch: xpu/__init__.py",
+            r"^RuntimeError: 0 (?:active drivers|compatible backends)": "triton/runtime/driver.py",
             r"NVMLError_(?:Unknown|InvalidArgument|NoPermission|NotFound)|NVML: Unknown Error": (
                 "pynvml, of a GPU that is not given to the container"
             ),
         },
         unless=r"Current node has no GPU|placement group",
+        frames=(
+            Frame(
+                r"vllm/platforms/interface\.py:",
+                r"^NotImplementedError$",
+                "vllm/platforms/interface.py: no platform was found",
+                raised=True,
+            ),
+        ),
     ),
     Cause(
         name="no_gpu",
@@ -219,6 +228,7 @@ CAUSES = (
             r"\b(?:[Tt]he|[Tt]his) (?:device|GPU)\b.* (?:doesn't|does not|cannot) support": "torch",
             r"requires? (?:an? )?(?:Blackwell|Hopper|Ada|Ampere)\b": "vllm/model_executor/layers",
             r"No supported CUDA architectures found": "flashinfer/compilation_context.py",
+            r"Assertion error \(.*\): [Uu]nsupported arch": "deep_gemm: csrc",
             r"CUDA error: operation not supported|cudaErrorNotSupported": "CUDA",
             r"Failed to run cutlass|cutlass cannot \w+": "flashinfer; vllm: csrc/quantization",
             r"(?i:not supported|unsupported|only supported|requires?)\b.*"
@@ -237,6 +247,7 @@ CAUSES = (
         advice="Install a build of vLLM for this GPU's compute capability.",
         signs={
             r"no kernel image is available for execution": "CUDA: cudaErrorNoKernelImageForDevice",
+            r"No compiled \w[\w ]*(?:kernel|scaled_mm|gemm)": "vllm: csrc/quantization",
             r"HIP error: invalid device function|HIP error: invalid kernel file": "ROCm",
             r"CUDA error: invalid device function": "CUDA: cudaErrorInvalidDeviceFunction",
             _IMAGE: (
@@ -283,6 +294,7 @@ CAUSES = (
             r"(?:CUDA|HIP) (?:driver )?error: "
             r"|Error \[CUDA\]: ": "torch: c10/cuda/CUDAException.cpp",
             r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
+            r"^CUDA error \(\S+:\d+\): ": "xformers, flash_attn: csrc",
             r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
             r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
         },

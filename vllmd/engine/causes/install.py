@@ -28,6 +28,9 @@ _COMPILERS = {
 """What is told of a compiler, by words of its message: the first that it has."""
 
 
+_OF_PACKAGES = r"^(?:\S*\.)?(?:(?:Runtime|Value|Assertion|NotImplemented)Error|Exception)\b.*"
+
+
 def _compiler(found: Found) -> Told:
     header = re.search(r"fatal error: (\S+\.h)\b", found.whole)
     if header and header[1] == "Python.h":
@@ -139,9 +142,13 @@ CAUSES = (
             r"^AttributeError: module '[\w.]+' has no attribute": "Python",
             r"^(?:SyntaxError|IndentationError|TabError)\b|marshal data too short"
             r"|bad magic number in": "Python, of a file of a package",
-            r"^(?:\S*\.)?(?:RuntimeError|ValueError|AssertionError)\b.*(?:(?:[Pp]lease|[Ee]nsure"
-            r"|[Mm]ake sure|[Tt]ry|[Rr]un)\b.*\binstall(?:ed|ing)?\b|pip3? install )": (
-                "vllm and others, of a package that is not there"
+            rf"{_OF_PACKAGES}(?:[Pp]lease|[Ee]nsure|[Mm]ake sure|[Tt]ry|[Rr]un|[Rr]equires?"
+            r"|[Nn]eeds?|[Mm]ust be)\b.*\binstall(?:ed|ing|ation)?\b": "vllm and others",
+            rf"{_OF_PACKAGES}(?:pip3? install |is not installed|working \w+ installation)": (
+                "vllm, torch and others, of a package that is not there"
+            ),
+            r"^RuntimeError: [2-9] (?:active drivers|compatible backends)": (
+                "triton/runtime/driver.py: two packages that have triton"
             ),
         },
         unless=r"(?:CUDA|HIP|NCCL)\b.*\b[Ee]rror|\b(?:cuda|hip)[A-Z]\w+|NVML|Errno|out of memory",

@@ -134,7 +134,7 @@ CAUSES = (
             ),
             Frame(
                 r"transformers/convert_slow_tokenizer\.py|sentencepiece/__init__\.py",
-                r"^(?:ValueError|OSError|RuntimeError|KeyError)\b",
+                r"^(?:ValueError|OSError|RuntimeError|KeyError|TypeError: not a string)",
                 "transformers, sentencepiece: of the tokenizer's files",
                 raised=True,
             ),

@@ -54,7 +54,7 @@ def _ray(found: Found) -> Told:
             "Two of the hosts in Ray's cluster have the same address for vLLM.",
             Kind.CONFIGURATION,
         )
-    if re.search(r"GCS|Ray instance|node_ip_address|ray instance", found.whole):
+    if re.search(r"GCS|Ray instance|[Rr]aylet|node_ip_address|ray instance", found.whole):
         return Told(
             "Look at 'ray status' on this host: Ray's head has to run before the engine, and "
             "RAY_ADDRESS has to be its address.",
@@ -139,6 +139,9 @@ CAUSES = (
             r"[Nn]ot enough (?:resources|nodes).*[Rr]ay|can't (?:be )?schedul"
             r"|cannot be scheduled": ("Ray"),
             r"Could not find any running Ray instance|(?:connect to|waiting for) GCS": "Ray",
+            r"Unable to register worker with raylet|Failed to register worker": (
+                "Ray: src/ray/core_worker/core_worker.cc"
+            ),
             r"ray instance hasn't started|RuntimeEnvSetupError": "Ray: _private/node.py",
             r"Every node should have a unique IP address": (
                 "vllm/v1/executor/ray_executor.py since 0.8"

@@ -42,16 +42,6 @@ def _crashed(found: Found) -> Told:
     return Told()
 
 
-def _bug(found: Found) -> Told:
-    if found.reading.ready:
-        return Told()
-    return Told(
-        "Install another version ('vllmd engine install'), or leave out the feature that the "
-        "traceback names; vLLM's issues may have it.",
-        "A mistake in the code of vLLM, or of a package that does not fit it, ended the start.",
-    )
-
-
 CAUSES = (
     Cause(
         name="stalled",
@@ -134,7 +124,6 @@ CAUSES = (
         name="engine_bug",
         kind=Kind.TRANSIENT,
         rank=Rank.END,
-        told=_bug,
         explanation="An exception that vLLM does not handle ended the engine while it served.",
         advice=(
             "If it comes again, look for it in vLLM's issues, and try another version, or without "
@@ -177,7 +166,9 @@ CAUSES = (
             r"Segmentation fault|Segfault encountered|Bus error|Floating point exception": (
                 "the shell, Python's faulthandler"
             ),
-            r"Fatal Python error|terminate called|\bAborted\b|panicked at": "Python, C++, Rust",
+            r"Fatal Python error|\bAborted\b|panicked at": "Python, the shell, Rust",
+            r"terminate called|terminating due to uncaught": "C++: GNU's and LLVM's library",
+            r"^LLVM ERROR: |: Assertion [`'].*' failed": "LLVM (of Triton); the C library",
             r"double free or corruption|free\(\): |malloc\(\): |corrupted size vs": "the C library",
             r"Illegal instruction|SIGILL": "the shell, Python's faulthandler: after it served",
             r"Failed core proc\(s\): .*: -(?:4|6|7|8|11)\b": "vllm/v1/engine/utils.py since 0.9",

@@ -67,12 +67,14 @@ def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] |
     """Return the cause with the most specific sign, of two the one nearer to the root."""
     reading = facts.reading
     chain, signs = few(reading.chain, reading.root), few(reading.signs, reading.root)
+    root = [reading.root] if reading.root else []
     best: tuple[tuple[int, int], Cause, Found | None] | None = None
     for cause in causes:
         if cause.rank == Rank.END:
             continue
         own = cause.follows or reading.ready
-        if (found := cause.found(reading, chain if own else signs)) is not None:
+        looked_at = root if cause.rank == Rank.CLASS else chain if own else signs
+        if (found := cause.found(reading, looked_at)) is not None:
             at = (int(cause.rank), found.sign.index)
             if best is None or at < best[0]:
                 best = (at, cause, found)
@@ -151,23 +153,16 @@ def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
 
 _OF_OTHERS = re.compile(r"^(?:ray|grpc|redis|requests|urllib3|httpx|httpcore|aiohttp)\.")
 """Exceptions of what talks to others: that something went wrong there is no bug."""
-_MISTAKE = re.compile(
-    r"^NameError: name '|^UnboundLocalError: |^AttributeError: '\w+' object has no attribute"
-    r"|^TypeError: .*(?:unexpected keyword argument|required (?:positional|keyword-only) argument"
-    r"|positional arguments? but \d+ (?:was|were) given)"
-)
-"""Exceptions by which Python tells of a mistake in the code itself, whatever it was given."""
 
 
 def _bug(causes: Sequence[Cause], facts: Facts, root: Sign) -> Diagnosis | None:
-    """Name an exception of vLLM's own that ended an engine that served, or of its code a start."""
+    """Name an exception of vLLM's own that ended an engine that served."""
     reading, thrown = facts.reading, root.thrown
     bug = next((cause for cause in causes if cause.name == BUG), None)
     if bug is None or thrown is None or _OF_OTHERS.match(root.lines[0]):
         return None
     if not reading.ready or is_of_a_start(thrown):
-        in_code = thrown.has_traceback and _MISTAKE.match(root.lines[0])
-        return bug.diagnosis(facts, Found(root.quote, root, reading)) if in_code else None
+        return None
     return bug.diagnosis(facts, Found(root.quote, root, reading))
 
 

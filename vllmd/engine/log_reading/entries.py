@@ -40,8 +40,20 @@ _TORCH = re.compile(
     r"\[?(?P<level>[IWEF])\d{4}(?: \d\d:\d\d:\d\d[.\d]*)?(?: \d+)? "
     r"(?P<place>[^\]\s]+:\d+)\](?:\s|$)"
 )
+_RAY = re.compile(
+    r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (?P<level>[DIWECF]) \d+ \d+\] (?:\([\w.-]+\) )?"
+    r"(?P<place>[\w.]+:\d+): "
+)
+"""Ray's own, of its parts in C++: '[2025-11-23 10:00:05,102 E 7 7] core_worker.cc:228: x'."""
 _NCCL = re.compile(r"\S+:\d+:\d+ \[\S+\] (?:\S+ )?NCCL (?P<level>INFO|WARN|TRACE) ")
-_LETTERS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
+_LETTERS = {
+    "D": "debug",
+    "C": "critical",
+    "I": "info",
+    "W": "warning",
+    "E": "error",
+    "F": "critical",
+}
 _NAMES = {"TRACE": "debug", "WARN": "warning", "FATAL": "critical"}
 _PY_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
 _FIRST = frozenset("DIWECFT[-")
@@ -100,7 +112,7 @@ def read_entry(bare: Bare) -> Entry:
                 level = _NAMES.get(named["level"], named["level"].lower())
                 at, place = named.get("at"), named.get("place") or named.get("old")
                 return Entry(text[found.end() :], process, pid, level, at, place)
-        if found := _TORCH.match(text):
+        if found := _TORCH.match(text) or _RAY.match(text):
             level = _LETTERS[found["level"]]
             return Entry(text[found.end() :], process, pid, level, None, found["place"])
     if level is None and (found := _NCCL.match(text)):

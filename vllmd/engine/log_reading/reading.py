@@ -66,6 +66,7 @@ _RAW = re.compile(
     r"|double free or corruption|free\(\): invalid|malloc\(\): "
     r"|corrupted size vs"
     r"|^set(?:_mempolicy|ting membind): |^Too many open files \(src/"
+    r"|^LLVM ERROR: |: Assertion [`'].*' failed\.?$|^libc\+\+abi: terminating|^CUDA error \("
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|[Ee]xec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""

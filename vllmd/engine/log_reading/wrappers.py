@@ -23,6 +23,7 @@ _WRAPPER = re.compile(
     rf"|(?:DEFAULT|INFO|WARNING|ERROR)\s{_TIME}(?:\s\[resource[^\]]*\])?(?:\s|$)"
     rf"|\[{_TIME}\](?:\s|$)"
     r"|\[pod/[^\]]+\](?:\s|$)"
+    r"|\([\w.-]+(?:, rank=\d+)?, pid=\d+(?:, ip=[\w.:]+)?\)(?:\s|$)"
     r"|\[[\w.-]+\]\s+\|(?:\s|$)"
     r"|[A-Za-z0-9][\w.@-]*\s+\|(?:\s|$)"
     r"|\d+\|[\w.-]+\s+\|(?:\s|$)"
@@ -32,8 +33,8 @@ _WRAPPER = re.compile(
     rf"|{_TIME}(?:\s+\|)?(?:\s|$))"
 )
 """docker -t, compose and swarm, PM2, CRI, journald (short, short-iso, with-unit) and syslog,
-Google's and others' stamps, kubectl --prefix, SageMaker's server (DJL), Modal, a frame of a
-terminal.
+Google's and others' stamps, kubectl --prefix, SkyPilot, SageMaker's server (DJL), Modal, a frame of
+a terminal.
 
 Source: the formats' own pages; public reports of vLLM's failures quote all of them.
 """
@@ -54,7 +55,7 @@ _LEARN_LINES = 400
 _FEW = 4
 _MOST_SHARE = 0.9
 _TAG_CHARS = 200
-_LOGFMT = re.compile(r'time="[^"]*" level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
+_LOGFMT = re.compile(r'time=(?:"[^"]*"|\S+) level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
 """What programs in Go (Docker's model runner, containerd) make of a line that they pass on."""
 _SUPERVISOR = re.compile(rf"{_TIME} DEBG '[^']+' std(?:out|err) output:$")
 """What supervisord puts before what a program printed, in its own log."""

@@ -348,8 +348,15 @@ def test_choose_knows_the_start_of_one_engine_beside_another_one_that_serves() -
         return [CORE + line.format(function if "File" in line else error) for line in lines]
 
     assert cause_of("1", UP, *failed("load_model", missing)) == "file_missing"
-    assert cause_of("1", UP, *failed("load_model", "KeyError: 'x'")) is None
-    assert cause_of("1", UP, *failed("run_busy_loop", "KeyError: 'x'")) == "engine_bug"
+    started, served = (
+        choose(CAUSES, Facts("1", (UP, *failed(where, "KeyError: 'x'"))))
+        for where in ("load_model", "run_busy_loop")
+    )
+    assert started is not None
+    assert served is not None
+    assert started.cause == served.cause == "engine_bug"
+    assert "ended the start" in started.explanation
+    assert "while it served" in served.explanation
 
 
 def test_choose_looks_once_at_what_is_said_again_and_again() -> None:

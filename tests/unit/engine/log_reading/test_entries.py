@@ -36,6 +36,13 @@ from vllmd.engine.log_reading.entries import read_entries
             "kserve",
             "x",
         ),
+        (
+            "[2025-11-23 10:00:05,102 E 7 9] (gcs_server) core_worker.cc:228: x",
+            None,
+            "error",
+            "core_worker.cc:228",
+            "x",
+        ),
         ("1 uvicorn.error INFO:     x", None, "info", "uvicorn.error", "x"),
         ("(VllmWorker rank=1 pid=2) x", "VllmWorker rank=1", None, None, "x"),
         ("(RayWorkerWrapper pid=71, ip=192.0.2.8) x", "RayWorkerWrapper", None, None, "x"),
