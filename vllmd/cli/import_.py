@@ -1,137 +1,209 @@
 """`vllmd import`: a configuration from what served vLLM before."""
 
-import shlex
+import re
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
 import click
 
-from vllmd.cli import terminal
+from vllmd.cli.host_files import HostFiles
+from vllmd.cli.import_sources import ImportCommand, read_sources
+from vllmd.cli.import_view import show
 from vllmd.cli.options import json_option
+from vllmd.config import credentials
+from vllmd.config.command import build_all
 from vllmd.config.load import parse
 from vllmd.config.problem import InvalidConfigError
 from vllmd.errors import VllmdError
-from vllmd.importing.engine import table_of
-from vllmd.importing.launch import (
-    Launch,
-    environment_files,
-    find,
-    find_remarks,
-    script_of,
-    unsolved,
-    variables_of,
+from vllmd.importing.comparison import Comparison, compare
+from vllmd.importing.logrotate import LogrotateKeys
+from vllmd.importing.result import (
+    Engine,
+    Secret,
+    about_versions,
+    engines_of,
+    next_steps,
+    secrets_of,
 )
-from vllmd.importing.logrotate import is_stanza, rotation_of
+from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.writing import write
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--name", default="main", show_default=True, help="Name of the engine.")
+@attrs.frozen
+class Imported:
+    """What came of the sources."""
+
+    text: str
+    remarks: list[str]
+    comparisons: list[Comparison]
+    secrets: list[Secret]
+    next: list[str]
+
+
+@click.command(cls=ImportCommand, context_settings={"ignore_unknown_options": True})
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--name", help="Name of the engine; by default that of its container, or 'main'.")
+@click.option("--pid", type=click.IntRange(1), help="Import the vLLM that runs as this process.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    help="Where the source was run: what its relative paths are seen from.",
+)
+@click.option(
+    "--home", type=click.Path(path_type=Path), help="The home of who ran it: what ~ stands for."
+)
+@click.option(
+    "--profile", "profiles", multiple=True, help="A profile of the compose file; repeatable."
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write to this file, which must not be there yet; else to standard output.",
 )
+@click.option(
+    "--credentials",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=credentials.FOLDER,
+    show_default=True,
+    help="With --output: the folder that secrets are written to, one a file.",
+)
+@click.option("--check", "checks", is_flag=True, help="Compare with the vLLM that runs here now.")
 @json_option
-def command(sources: tuple[str, ...], name: str, output: Path | None, as_json: bool) -> None:
+def command(
+    sources: tuple[str, ...],
+    name: str | None,
+    pid: int | None,
+    directory: Path | None,
+    home: Path | None,
+    profiles: tuple[str, ...],
+    output: Path | None,
+    folder: Path,
+    checks: bool,
+    as_json: bool,
+) -> None:
     """Import SOURCE: a file, '-' for standard input, or a command line.
 
-    A launch script, a unit of systemd (the script and the variables that it names are read too), or
-    'vllm serve MODEL --flag ...' itself; beside it, a stanza of logrotate. Nothing of it is run.
-    A script that starts several engines gets a table for each. What is not taken over is said on
-    standard error, and why.
+    A launch script, a unit of systemd (with its drop-ins, the script and the variables that it
+    names), supervisord, 'docker run ...', a compose file, a quadlet of podman, manifests of
+    Kubernetes, values of Helm, vLLM's own configuration, or 'vllm serve MODEL --flag ...' itself;
+    beside it, a stanza of logrotate. Options of this command go before a command line. Nothing of
+    it is run. What cannot be worked out is an error with its line, and nothing is written then. The
+    command that ran and the one that will run are compared, each difference with its reason, on
+    standard error.
     """
-    if len(sources) > 1 and not any(source == "-" or Path(source).exists() for source in sources):
-        sources = (shlex.join(sources),)  # a command line without its quotes
-    texts = [_text(source) for source in sources]
-    stanzas = [text for text in texts if is_stanza(text)]
-    launches = [text for text in texts if not is_stanza(text)]
-    if len(launches) != 1 or len(stanzas) > 1:
-        raise click.UsageError(
-            f"there are {len(launches)} launches and {len(stanzas)} stanzas of logrotate: give one "
-            "unit, script or command line, and at most one stanza (--name tells engines apart)"
-        )
-    found = _launch(launches[0])
-    tables = {f"{name}-{i}" if i > 1 else name: table_of(each) for i, each in enumerate(found, 1)}
-    rotation = rotation_of("".join(stanzas))
-    if any("model" not in table.keys for table in tables.values()):
-        raise VllmdError("the command names no model; write it after 'serve', or as --model")
-    text = write(tables, rotation.keys)
-    if left := dict.fromkeys(word for each in found for word in unsolved(each)):
-        raise VllmdError(
-            "a shell works these out, and nothing is run here: "
-            f"{', '.join(left)}\n\n{text}\nwrite the values"
-        )
+    if bool(sources) == (pid is not None):
+        raise click.UsageError("give a SOURCE, or --pid PID")
+    notes = Notes()
+    around = Surroundings(
+        HostFiles(),
+        str(directory.absolute()) if directory else None,
+        str(home.absolute()) if home else None,
+    )
+    launches, rotation = read_sources(sources, pid, profiles, around, notes)
+    engines = engines_of(launches, name, around, notes)
+    if notes.problems:
+        raise VllmdError(_refusal(notes))
+    imported = _imported(engines, rotation, notes, str(output) if output else None)
+    written = _write(imported, output, folder) if output else []
+    found = None
+    if checks:
+        from vllmd.cli.import_check import check_running
+
+        found = check_running(engines)
+    show(imported, written, found, output, as_json=as_json)
+    if any(each.unexplained for each in imported.comparisons) or (
+        found is not None and not found.same
+    ):
+        sys.exit(1)
+
+
+def _refusal(notes: Notes) -> str:
+    """Return all problems, each once, in the order of their lines."""
+    lines = "\n".join(f"  {problem}" for problem in sorted(notes.problems))
+    return f"this cannot be taken over as it is:\n{lines}\nnothing was written"
+
+
+def _imported(
+    engines: Sequence[Engine], rotation: LogrotateKeys, notes: Notes, path: str | None
+) -> Imported:
+    """Return the file, and what is said of it.
+
+    Raises: VllmdError: vllmd would not take it.
+    """
+    text = write({each.name: each.table for each in engines}, rotation.keys)
     try:
-        _, problems = parse(text)
+        config, problems = parse(text)
     except InvalidConfigError as error:
         words = "\n".join(problem.format("imported") for problem in error.problems)
         raise VllmdError(
             f"what was found cannot be used as it is:\n{words}\n\n{text}\nedit it"
         ) from None
-    said = [remark for table in tables.values() for remark in table.remarks] + rotation.remarks
-    remarks = [*dict.fromkeys(said), *(problem.format("imported") for problem in problems)]
-    if as_json:
-        terminal.echo_json({"toml": text, "remarks": remarks}, indent=2)
-    elif output is None:
-        terminal.echo_text(text, nl=False)
-    if output is not None:
-        _create(output, text)
-    if not as_json:
-        for remark in remarks:
-            terminal.echo(terminal.style(remark, fg="yellow"), err=True)
-
-
-def _launch(text: str) -> list[Launch]:
-    """Find the commands; where a unit starts a script, in that script."""
-    variables = variables_of(text)
-    for path in environment_files(text):
-        variables |= _variables_in(path)
-    try:
-        return find(text, variables)
-    except VllmdError:
-        script = script_of(text)
-        if script is None or not Path(script).is_file():
-            raise
-    around = tuple(find_remarks(text))
-    return [
-        attrs.evolve(each, remarks=(*each.remarks, *around))
-        for each in find(_text(script), variables)
+    commands = build_all(config)
+    comparisons = [
+        compare(each.name, each.launch, each.table, commands[each.name]) for each in engines
     ]
+    remarks = [remark for each in engines for remark in each.table.remarks]
+    remarks += [*notes.remarks, *about_versions(engines), *rotation.remarks]
+    remarks += [_without_prefix(problem.format("imported")) for problem in problems]
+    return Imported(
+        text,
+        list(dict.fromkeys(remarks)),
+        comparisons,
+        list(secrets_of(engines)),
+        next_steps(engines, path),
+    )
 
 
-def _variables_in(path: str) -> dict[str, str]:
-    """Read a file of a unit's variables. Source: systemd.exec(5), EnvironmentFile."""
-    if not Path(path).is_file():
-        return {}
-    lines = (line.partition("=") for line in _text(path).splitlines() if line[:1] not in "#;")
-    return {name.strip(): value.strip().strip("\"'") for name, _, value in lines if value}
+def _without_prefix(text: str) -> str:
+    return re.sub(r"^imported(:\d+)?: ", "", text)
 
 
-def _text(source: str) -> str:
-    if source == "-":
-        return sys.stdin.read()
-    try:
-        path = Path(source)
-        if path.is_file():
-            return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise VllmdError(f"cannot read {source}: {error}") from None
-    if " " not in source:
-        raise VllmdError(f"there is no file {source}; give one, or a whole command line in quotes")
-    return source
+def _write(imported: Imported, output: Path, folder: Path) -> list[str]:
+    """Write the secrets and then the configuration; returns the paths.
+
+    Raises: VllmdError: one of them is there already, or cannot be written.
+    """
+    if output.exists():
+        raise VllmdError(f"{output} is there already: it is not overwritten")
+    written = list(_write_secrets(imported.secrets, folder))
+    _create(output, imported.text, 0o640)
+    return [*written, str(output)]
 
 
-def _create(path: Path, text: str) -> None:
+def _write_secrets(secrets: Sequence[Secret], folder: Path) -> Iterator[str]:
+    known = [each for each in secrets if each.value is not None]
+    if known:
+        try:
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            raise VllmdError(
+                f"cannot write to {folder}: {error.strerror}; give --credentials DIR, and let root "
+                f"put what is in it into {credentials.FOLDER}"
+            ) from None
+    for each in known:
+        path = folder / each.file
+        try:
+            if path.exists() and path.read_text().strip() == each.value:
+                continue
+        except OSError:
+            pass
+        _create(path, f"{each.value}\n", 0o640)
+        yield str(path)
+
+
+def _create(path: Path, text: str, mode: int) -> None:
     try:
         with path.open("x") as file:
-            path.chmod(0o640)  # it may hold a key
+            path.chmod(mode)
             file.write(text)
     except FileExistsError:
         raise VllmdError(f"{path} is there already: it is not overwritten") from None
     except OSError as error:
-        raise VllmdError(f"cannot write {path}: {error.strerror}") from None
-    terminal.echo(f"wrote {path}", err=True)
+        raise VllmdError(
+            f"cannot write {path}: {error.strerror}; for secrets, --credentials DIR names another "
+            "folder"
+        ) from None

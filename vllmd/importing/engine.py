@@ -1,34 +1,39 @@
-"""An engine's table from vLLM's own arguments. Pure."""
+"""An engine's table from a launch, with the reason for each difference. Pure."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from vllmd.config.flags import OWN_KEYS
+from vllmd.importing.arguments import Given, flags_of, last_of, read_value
 from vllmd.importing.launch import Launch
+from vllmd.importing.paths import HostPaths, cache_of
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unknown import is_unknown, unknowns
+from vllmd.importing.variables import OF_HF_TOKEN
+from vllmd.installing.removed_flags import what_to_do
+from vllmd.util.redact import is_secret, secrets_in_value
 
-_SHORT = {
-    "-tp": "tensor-parallel-size",
-    "-pp": "pipeline-parallel-size",
-    "-dp": "data-parallel-size",
-}
-_SHORT |= {"-q": "quantization", "-O": "compilation-config", "-cc": "compilation-config"}
+DEFAULT_PORT = 8000
+"""vLLM's own. Source: vllm/entrypoints/openai/cli_args.py."""
+ALL_ADDRESSES = (
+    "host: without --host vLLM listens on all addresses, and so it does here; vllmd's default is "
+    "127.0.0.1"
+)
+"""Source: vLLM, api_server.create_server_socket: a host that is not given is ''."""
 _DROPPED = {
     "uds": "vllmd reaches an engine by host and port",
     "headless": "vllmd needs the engine's API server",
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
-ALL_ADDRESSES = (
-    "host: without --host vLLM listens on all addresses, and so it does here; vllmd's default is "
-    "127.0.0.1"
+_OTHER_SECRETS = (
+    "a secret that no file of /etc/vllmd/credentials is for: let the daemon have it, whose "
+    "variables the engines inherit (systemctl edit vllmd-daemon, EnvironmentFile=)"
 )
-"""Source: vLLM, api_server.create_server_socket: a host that is not given is ''."""
-_THOUSANDS = {"k": 1000, "K": 1024, "m": 1_000_000, "M": 1 << 20}
-_LISTS = {"served-model-name", "lora-modules"}
+_OF_CONTAINERS = frozenset({"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "HOME", "PATH"})
 
 
 @attrs.define
@@ -40,102 +45,286 @@ class EngineTable:
     flags: dict[str, Any] = attrs.field(factory=dict)
     env: dict[str, str] = attrs.field(factory=dict)
     has_lora: bool = False
+    secrets: dict[str, str | None] = attrs.field(factory=dict)
+    """For files of /etc/vllmd/credentials, by their name; None where the value is not known."""
+    reasons: dict[str, str] = attrs.field(factory=dict)
+    """Why a flag, or a variable, is not as it was: by its name."""
     remarks: list[str] = attrs.field(factory=list)
 
 
-def table_of(launch: Launch) -> EngineTable:
-    """Return the table of a launch; what cannot be taken over is among the remarks."""
-    table = EngineTable(env=dict(launch.variables), remarks=list(launch.remarks))
-    if launch.program != ("vllm",):
-        program = list(launch.program)
-        table.keys["executable"] = program[0] if len(program) == 1 else program
-    for name, value in _given(launch.arguments, table):
-        _take(table, name, value)
-    if "host" not in table.keys:
-        table.keys["host"] = "0.0.0.0"
-        table.remarks.append(ALL_ADDRESSES)
-    return table
+def table_of(launch: Launch, around: Surroundings, notes: Notes) -> EngineTable:
+    """Return the table of a launch; what keeps it from being one is among the notes' problems."""
+    return _Taking(launch, HostPaths(launch, around, notes), notes).table()
 
 
-def _given(arguments: tuple[str, ...], table: EngineTable) -> Iterator[tuple[str, Any]]:
-    """Yield flags by their long name: true and false where none of a value follows."""
-    words = list(arguments)
-    if words and not words[0].startswith("-"):
-        table.keys["model"] = words.pop(0)
-    while words:
-        word = words.pop(0)
-        if not word.startswith("-"):
-            table.remarks.append(f"left out: {word!r} belongs to no flag")
-            continue
-        name, equals, value = word.partition("=")
-        name = _SHORT.get(name, name.lstrip("-").replace("_", "-"))
-        values = [value] if equals else []
-        while not equals and words and not re.match(r"--?[A-Za-z]", words[0]):
-            values.append(words.pop(0))
-            if name not in _LISTS and len(values) == 1 and _alone(words):
-                break
-        if values:
-            yield name, values if len(values) > 1 or name in _LISTS else _read(values[0])
-        elif name.startswith("no-"):
-            yield name.removeprefix("no-"), False
+class _Taking:
+    """Takes one launch over."""
+
+    def __init__(self, launch: Launch, paths: HostPaths, notes: Notes) -> None:
+        self._launch, self._paths, self._notes = launch, paths, notes
+        self._made = EngineTable(remarks=list(launch.remarks), reasons=dict(launch.reasons))
+
+    def table(self) -> EngineTable:
+        """Return the table."""
+        made, launch = self._made, self._launch
+        given = flags_of(launch.arguments)
+        self._variables()
+        if launch.container is None and launch.program != ("vllm",):
+            program = list(launch.program)
+            made.keys["executable"] = program[0] if len(program) == 1 else program
+        for each in given:
+            self._take(each)
+        if "model" not in made.keys:
+            self._notes.refuse(
+                launch.place, "the command names no model: write it after 'serve', or as --model"
+            )
+        self._address(given)
+        self._cache()
+        self._gpus()
+        self._refuse_unknowns()
+        return made
+
+    def _take(self, given: Given) -> None:
+        made, name = self._made, given.name
+        if not name:
+            made.remarks.append(f"left out: {given.values[0]!r} belongs to no flag")
+        elif name == "api-key":
+            self._api_key(given)
+        elif name == "hf-token" and given.values:
+            self._secret("hf_token", given.values[0], "--hf-token")
+        elif name in _DROPPED:
+            self._leave_out(name, _DROPPED[name])
+        elif reason := what_to_do(name):
+            self._leave_out(name, f"vLLM has it no more: {reason}")
+        elif any(secrets_in_value(name, given.value)) and not is_unknown("".join(given.values)):
+            self._notes.refuse(
+                self._launch.place,
+                f"--{name} has a secret in it, and every user of the host reads arguments: take it "
+                "out, and give it as a variable of the daemon",
+            )
         else:
-            yield name, True
+            self._set(name, given)
 
+    def _leave_out(self, name: str, reason: str) -> None:
+        self._made.reasons[f"--{name}"] = reason
+        self._made.remarks.append(f"left out: --{name}: {reason}")
 
-def _alone(words: list[str]) -> bool:
-    return not words or words[0].startswith("-")
+    def _set(self, name: str, given: Given) -> None:
+        made = self._made
+        own = OWN_KEYS.get(name)
+        if name == "lora-modules":
+            made.has_lora = True
+            made.lora["modules"] = dict(self._module(each) for each in given.values)
+        elif own == "lora":
+            made.has_lora = not given.negated
+        elif own and own.startswith("lora."):
+            made.lora[own.removeprefix("lora.")] = given.value
+        elif own:
+            made.keys[own] = self._as_key(own, name, given)
+        else:
+            value = self._moved(name, given)
+            if (
+                name in made.flags
+                and isinstance(value, dict)
+                and isinstance(made.flags[name], dict)
+            ):
+                value = {**made.flags[name], **value}
+            made.flags[name] = value
 
+    def _moved(self, name: str, given: Given) -> Any:
+        """Return a value whose paths are the host's."""
+        moved = [self._paths.flag(name, each) for each in given.values]
+        if moved != list(given.values):
+            self._made.reasons[f"--{name}"] = self._why_moved()
+        if not moved:
+            return given.value
+        return moved if len(moved) > 1 else self._paths.nested(read_value(moved[0]))
 
-def _read(text: str) -> Any:
-    """Read a value as the type that it looks like; a number with a k stays what it means."""
-    if found := re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM])", text):
-        return int(float(found[1]) * _THOUSANDS[found[2]])
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return text if value is None else value
+    def _why_moved(self) -> str:
+        if self._launch.container is not None:
+            return "the path on the host of what was mounted there"
+        return f"as seen from {self._launch.folder or 'the working directory'}"
 
+    def _as_key(self, own: str, name: str, given: Given) -> Any:
+        if own == "served_model_name":
+            return given.values[0] if len(given.values) == 1 else list(given.values)
+        if own in ("model", "host", "quantization"):
+            value = given.values[0] if given.values else ""
+            if own == "model":
+                moved = self._paths.flag("model", value)
+                if moved != value:
+                    self._made.reasons["--model"] = self._why_moved()
+                    self._keep_name(value)
+                return moved
+            return value
+        return given.value
 
-def _take(table: EngineTable, name: str, value: Any) -> None:
-    own = OWN_KEYS.get(name)
-    if name == "api-key":
-        table.env["VLLM_API_KEY"] = str(value)
-        table.remarks.append(
-            "--api-key became env.VLLM_API_KEY: arguments can be read by every user of the host; "
-            "better still in /etc/vllmd/credentials/api_key"
+    def _keep_name(self, model: str) -> None:
+        """Let requests find the model under the name that it had: its path as it was given."""
+        flags = flags_of(self._launch.arguments)
+        if last_of(flags, "served-model-name") is None and not is_unknown(model):
+            self._made.keys["served_model_name"] = model
+            self._made.reasons["--served-model-name"] = (
+                "requests name the model as it was given before; without it by its path now"
+            )
+
+    def _module(self, text: str) -> tuple[str, str]:
+        """Read an adapter as vLLM does: name=path, or JSON."""
+        if text.startswith("{"):
+            try:
+                made: Mapping[str, Any] = json.loads(text)
+                name, path = str(made["name"]), str(made["path"])
+            except (ValueError, KeyError, TypeError):
+                self._notes.refuse(self._launch.place, f"--lora-modules {text}: it is no adapter")
+                return text, text
+        else:
+            name, _, path = text.partition("=")
+        moved = self._paths.path("--lora-modules", path) if self._paths.is_path(path) else path
+        if moved != path:
+            self._made.reasons["--lora-modules"] = self._why_moved()
+        return name, moved
+
+    # --- secrets -------------------------------------------------------------------------------
+
+    def _api_key(self, given: Given) -> None:
+        if len(given.values) > 1:
+            self._notes.refuse(
+                self._launch.place,
+                f"--api-key has {len(given.values)} keys, and a file of credentials has one: keep "
+                "one, or let a proxy know them all",
+            )
+        self._secret("api_key", given.values[0] if given.values else "", "--api-key")
+
+    def _secret(self, kind: str, value: str, what: str) -> None:
+        if not value:
+            return
+        self._made.secrets[kind] = None if is_unknown(value) else value
+        came = f"; it comes from {unknowns([value])[0].written}" if is_unknown(value) else ""
+        self._made.reasons[what.removeprefix("env.")] = (
+            f"a secret: it belongs into /etc/vllmd/credentials/{kind}{came}"
         )
-    elif name == "hf-token" and isinstance(value, str):
-        table.env["HF_TOKEN"] = value
-        table.remarks.append(
-            "--hf-token became env.HF_TOKEN: arguments can be read by every user of the host; "
-            "better still in /etc/vllmd/credentials/hf_token"
-        )
-    elif name in _DROPPED:
-        table.remarks.append(f"left out: --{name}: {_DROPPED[name]}")
-    elif name == "lora-modules":
-        table.has_lora = True
-        table.lora["modules"] = dict(_module(each) for each in value)
-    elif own == "lora":
-        table.has_lora = value is not False
-    elif own and own.startswith("lora."):
-        table.lora[own.removeprefix("lora.")] = value
-    elif own:
-        table.keys[own] = _as_key(own, value)
-    else:
-        table.flags[name] = value
 
+    # --- variables -----------------------------------------------------------------------------
 
-def _as_key(own: str, value: Any) -> Any:
-    if own == "served_model_name":
-        return value[0] if len(value) == 1 else value
-    return str(value) if own in ("model", "host", "quantization") else value
+    def _variables(self) -> None:
+        made = self._made
+        for name, value in self._launch.variables.items():
+            if name in OF_HF_TOKEN:
+                self._secret("hf_token", value, name)
+            elif name == "VLLM_API_KEY":
+                self._secret("api_key", value, name)
+            elif is_secret(name) or any(secrets_in_value(name, value)):
+                made.reasons[name] = _OTHER_SECRETS
+                made.remarks.append(f"left out: {name}: {_OTHER_SECRETS}")
+            elif self._launch.container is not None and name in _OF_CONTAINERS:
+                made.reasons[name] = "it is for what runs containers"
+            elif (moved := self._paths.variable(name, value)) is None:
+                made.reasons[name] = (
+                    "its path is within the container, and on no folder of the host"
+                )
+                made.remarks.append(f"left out: {name}={value}: {made.reasons[name]}")
+            else:
+                made.env[name] = moved
+                if moved != value:
+                    made.reasons[name] = self._why_moved()
 
+    def _cache(self) -> None:
+        """Keep the hub's cache where it was, as far as that is known."""
+        made, container = self._made, self._launch.container
+        named = {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"}
+        local = self._paths.is_path(str(made.keys.get("model", "/")))
+        if named & set(self._launch.variables) or last_of(
+            flags_of(self._launch.arguments), "download-dir"
+        ):
+            return
+        if container is not None:
+            found = cache_of(container)
+            if found is not None and found[1].outside is not None:
+                made.env[found[0]] = found[1].outside
+                made.reasons[found[0]] = f"what was mounted at {found[1].inside}"
+            elif found is not None and not local:
+                made.remarks.append(
+                    f"the hub's cache was in {found[1].what}: set env.{found[0]} to its path on "
+                    "the host, or the model is downloaded again"
+                )
+            elif not local:
+                made.remarks.append(
+                    "the hub's cache was in the container: the model is downloaded again"
+                )
+        elif not local:
+            home = self._paths.around.home
+            if home is not None:
+                made.env["HF_HOME"] = f"{home.rstrip('/')}/.cache/huggingface"
+                made.reasons["HF_HOME"] = "the hub's cache of who ran it; user vllmd has another"
+            else:
+                made.remarks.append(
+                    "the hub's cache was that of who ran it, and engines run as user vllmd: set "
+                    "env.HF_HOME to its path (~/.cache/huggingface), or the model is downloaded "
+                    "again"
+                )
 
-def _module(text: str) -> tuple[str, str]:
-    """Read an adapter as vLLM does: name=path, or JSON."""
-    if text.startswith("{"):
-        made: Mapping[str, Any] = json.loads(text)
-        return str(made["name"]), str(made["path"])
-    name, _, path = text.partition("=")
-    return name, path
+    # --- the address, the GPUs -----------------------------------------------------------------
+
+    def _address(self, given: list[Given]) -> None:
+        made, container = self._made, self._launch.container
+        inside = last_of(given, "port")
+        if container is None or container.host_network or container.cluster:
+            if not made.keys.get("host"):
+                made.keys["host"] = "0.0.0.0"
+                made.reasons["--host"] = ALL_ADDRESSES
+                made.remarks.append(ALL_ADDRESSES)
+            return
+        port = inside if isinstance(inside, int) else DEFAULT_PORT
+        if port in container.published:
+            address, outside = container.published[port]
+            made.keys["host"] = address or "0.0.0.0"
+            made.keys["port"] = outside
+            reason = f"port {port} of the container was published at {address or '*'}:{outside}"
+        else:
+            made.keys["host"], made.keys["port"] = "127.0.0.1", port
+            reason = (
+                f"port {port} of the container was not published: only other containers reached "
+                'it; if they are to, set host = "0.0.0.0" and let them ask this host'
+            )
+        made.remarks.append(f"host, port: {reason}")
+        made.reasons["--host"] = made.reasons["--port"] = reason
+
+    def _gpus(self) -> None:
+        made, given = self._made, self._launch.gpus
+        if given is None:
+            return
+        name = "CUDA_VISIBLE_DEVICES"
+        chosen = made.env.get(name)
+        if chosen is not None and all(each.strip().isdigit() for each in chosen.split(",") if each):
+            numbers = [int(each) for each in chosen.split(",") if each]
+            if any(number >= len(given) for number in numbers):
+                self._notes.refuse(
+                    self._launch.place,
+                    f"{name}={chosen} names a GPU that the container was not given: it had "
+                    f"{len(given)}",
+                )
+                return
+            given = tuple(given[number] for number in numbers)
+        made.env[name] = ",".join(given)
+        made.reasons[name] = "the GPUs of the host that the container was given"
+        if any(each.isdigit() for each in given):
+            made.env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+            made.reasons["CUDA_DEVICE_ORDER"] = (
+                "the numbers are those of nvidia-smi, which CUDA counts otherwise where GPUs differ"
+            )
+
+    # --- what is not known ---------------------------------------------------------------------
+
+    def _refuse_unknowns(self) -> None:
+        """Refuse what is not known and is not a secret that somebody else writes."""
+        secret = {"api-key", "hf-token"}
+        texts = [*self._launch.program] if self._launch.container is None else []
+        for each in flags_of(self._launch.arguments):
+            if each.name not in secret and not what_to_do(each.name):
+                texts += [each.name, *each.values]
+        for name, value in self._made.env.items():
+            texts += [name, value]
+        for unknown in unknowns(texts):
+            source, _, line = unknown.where.rpartition(":")
+            place = type(self._launch.place)(source, int(line))
+            self._notes.refuse(place, f"{unknown.written}: {unknown.reason}")

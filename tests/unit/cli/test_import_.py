@@ -21,9 +21,9 @@ def run(*arguments: str, text: str = "") -> Result:
 def test_line_becomes_a_configuration_and_the_rest_is_said() -> None:
     result = run(LINE, "--name", "chat")
     assert '[engines.chat]\nmodel = "org/m"\nhost = "0.0.0.0"\nport = 8001\n' in result.stdout
-    assert 'VLLM_API_KEY = "k3y"' in result.stdout
     assert "nohup and &" in result.stderr
-    assert "k3y" not in result.stderr
+    assert "/etc/vllmd/credentials/api_key" in result.stderr
+    assert "k3y" not in result.output
 
 
 def test_file_and_standard_input_are_read(tmp_path: Path) -> None:
@@ -34,8 +34,7 @@ def test_file_and_standard_input_are_read(tmp_path: Path) -> None:
 def test_command_line_needs_no_quotes() -> None:
     words = ["vllm", "serve", "org/m", "--port", "8001", "-tp", "2"]
     assert run(*words).stdout == run(" ".join(words)).stdout
-    with pytest.raises(VllmdError, match="a container is not taken over"):
-        run("docker", "run", "--gpus", "all", "vllm/vllm-openai", "--model", "org/m")
+    assert "tensor-parallel-size = 2" in run("--name", "x", *words).stdout
 
 
 def test_script_of_two_engines_becomes_two_tables(tmp_path: Path) -> None:
@@ -53,21 +52,33 @@ def test_address_that_vllm_listens_on_is_kept_and_said() -> None:
     assert 'host = "127.0.0.1"' in run("vllm serve org/m --host 127.0.0.1").stdout
 
 
-def test_json_has_both() -> None:
+def test_json_has_the_file_and_both_commands() -> None:
     shown = json.loads(run(LINE, "--json").stdout)
-    assert set(shown) == {"toml", "remarks"}
-    assert len(shown["remarks"]) == 4
+    assert set(shown) == {"toml", "remarks", "engines", "secrets", "written", "next"}
+    (engine,) = shown["engines"]
+    assert engine["then"] == "vllm serve org/m --port 8001 --api-key '********'"
+    assert all(each["reason"] for each in engine["differences"])
+    assert shown["secrets"] == [{"file": "api_key", "known": True}]
 
 
-def test_file_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
-    path = tmp_path / "vllmd.toml"
-    assert run(LINE, "-o", str(path)).stdout == ""
+def test_file_and_secrets_are_written_once_and_not_for_others(tmp_path: Path) -> None:
+    path, folder = tmp_path / "vllmd.toml", tmp_path / "credentials"
+    options = ["-o", str(path), "--credentials", str(folder)]
+    assert run(LINE, *options).stdout == ""
     assert load(path)[0].engines["main"].port == 8001
-    assert path.stat().st_mode & 0o777 == 0o640
+    assert (folder / "api_key").read_text() == "k3y\n"
+    assert [p.stat().st_mode & 0o777 for p in (path, folder / "api_key")] == [0o640, 0o640]
     with pytest.raises(VllmdError, match="is there already: it is not overwritten"):
-        run(LINE, "-o", str(path))
+        run(LINE, *options)
+    path.unlink()
+    run(LINE, *options)  # the same secret is there
+    path.unlink()
+    (folder / "api_key").write_text("another\n")
+    with pytest.raises(VllmdError, match="api_key is there already"):
+        run(LINE, *options)
+    assert not path.exists()
     with pytest.raises(VllmdError, match="cannot write"):
-        run(LINE, "-o", str(tmp_path / "no" / "vllmd.toml"))
+        run("vllm serve m", "-o", str(tmp_path / "no" / "vllmd.toml"))
 
 
 @pytest.mark.parametrize(
@@ -76,12 +87,34 @@ def test_file_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
         ("/no/such/file", "there is no file /no/such/file; give one, or a whole command line"),
         ("vllm serve --port 1", "names no model"),
         ("vllm serve m --port 99999999", "cannot be used as it is"),
-        ("vllm serve m --port $PORT", r"a shell works these out, .*: \$PORT"),
+        ("vllm serve m --port $PORT", r"command line:1: \$PORT: it is set nowhere"),
     ],
 )
 def test_refusal_says_what_to_do(source: str, words: str) -> None:
     with pytest.raises(VllmdError, match=words):
         run(source)
+
+
+def test_all_problems_are_said_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "vllmd.toml"
+    with pytest.raises(VllmdError) as raised:
+        run("vllm serve $M --port $P --chat-template ~/t", "-o", str(path))
+    assert str(raised.value).count("command line:1:") == 3
+    assert not path.exists()
+
+
+def test_then_and_now_stand_beside_each_other_with_their_reasons() -> None:
+    result = run("vllm serve org/m --disable-log-requests")
+    assert result.exit_code == 0
+    shown = " ".join(result.stderr.split())
+    assert "main, then and now" in shown
+    assert "- --disable-log-requests vLLM has it no more" in shown
+    assert "enable-log-requests = true" not in result.stdout
+
+
+def test_a_source_or_a_process_is_needed() -> None:
+    assert run().exit_code == 2
+    assert run("vllm serve m", "--pid", "1").exit_code == 2
 
 
 def classic(folder: Path) -> list[str]:
@@ -118,6 +151,7 @@ def test_a_unit_whose_script_is_not_there_says_what_was_looked_for(tmp_path: Pat
     result = CliRunner().invoke(command, [unit])
     assert isinstance(result.exception, VllmdError)
     assert "no command that serves was found" in str(result.exception)
+    assert "start.sh, which cannot be read here" in str(result.exception)
 
 
 def test_two_launches_at_once_are_refused(tmp_path: Path) -> None:

@@ -5,11 +5,26 @@ from typing import Any
 import pytest
 
 from vllmd.importing.engine import EngineTable, table_of
-from vllmd.importing.launch import Launch
+from vllmd.importing.launch import Container, Launch
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unknown import Place, mark
+
+PLACE = Place("x", 1)
 
 
 def table(*arguments: str, program: tuple[str, ...] = ("vllm",), **variables: str) -> EngineTable:
-    return table_of(Launch(program, arguments, variables, ()))
+    return table_of(
+        Launch(program=program, arguments=arguments, variables=variables, place=PLACE),
+        Surroundings(),
+        Notes(),
+    )
+
+
+def refused(*arguments: str, **variables: str) -> list[str]:
+    notes = Notes()
+    launch = Launch(program=("vllm",), arguments=arguments, variables=variables, place=PLACE)
+    table_of(launch, Surroundings(), notes)
+    return [str(problem) for problem in notes.problems]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +36,7 @@ def table(*arguments: str, program: tuple[str, ...] = ("vllm",), **variables: st
         (["m", "--max-model-len", "32k"], "max_model_len", 32000),
         (["m", "--max_model_len", "32K"], "max_model_len", 32768),
         (["m", "--max-model-len", "auto"], "max_model_len", "auto"),
-        (["m", "--gpu-memory-utilization", ".9"], "gpu_memory_utilization", ".9"),
+        (["m", "--gpu-memory-utilization", ".9"], "gpu_memory_utilization", 0.9),
         (["m", "--gpu-memory-utilization", "0.9"], "gpu_memory_utilization", 0.9),
         (["m", "--served-model-name", "a"], "served_model_name", "a"),
         (["m", "--served-model-name", "a", "b"], "served_model_name", ["a", "b"]),
@@ -62,17 +77,63 @@ def test_adapters_get_their_table() -> None:
     assert found.flags == {"seed": 1}
 
 
-def test_key_leaves_the_arguments_and_that_is_said() -> None:
-    found = table("m", "--api-key", "secret", HF_HOME="/srv")
-    assert found.env == {"HF_HOME": "/srv", "VLLM_API_KEY": "secret"}
-    assert "secret" not in str(found.remarks)
-    assert "every user of the host" in found.remarks[0]
+def test_secrets_leave_arguments_and_variables() -> None:
+    found = table("m", "--api-key", "s3cret-aaaa", HF_HOME="/srv", HF_TOKEN="hf_bbbb")
+    assert found.env == {"HF_HOME": "/srv"}
+    assert found.secrets == {"hf_token": "hf_bbbb", "api_key": "s3cret-aaaa"}
+    assert "/etc/vllmd/credentials/api_key" in found.reasons["--api-key"]
+    assert "s3cret" not in f"{found.remarks}{found.reasons}"
+
+
+def test_secret_that_is_not_known_is_to_be_written_and_says_where_it_came_from() -> None:
+    found = table("m", HF_TOKEN=mark("$(cat x)", "why", PLACE))
+    assert found.secrets == {"hf_token": None}
+    assert found.reasons["HF_TOKEN"].endswith("it comes from $(cat x)")
+    assert refused("m", HF_TOKEN=mark("$(cat x)", "why", PLACE)) == []
+
+
+def test_other_secrets_are_left_out_and_named() -> None:
+    found = table("m", AWS_SECRET_ACCESS_KEY="abc", HF_HOME="/x")
+    assert found.env == {"HF_HOME": "/x"}
+    assert any("AWS_SECRET_ACCESS_KEY" in remark for remark in found.remarks)
+    assert "has a secret in it" in refused("m", "--hf-overrides", '{"api_key": "abcdefgh"}')[0]
+
+
+def test_flags_that_are_gone_are_left_out_and_never_turned_round() -> None:
+    found = table("m", "--disable-log-requests", "--swap-space", "4", "--seed", "1")
+    assert found.flags == {"seed": 1}
+    assert "vLLM has it no more" in found.reasons["--disable-log-requests"]
 
 
 def test_what_vllmd_cannot_have_is_left_out_and_that_is_said() -> None:
     found = table("m", "--uds", "/run/x", "--headless", "--seed", "1")
     assert found.flags == {"seed": 1}
     assert [remark.split(":")[1].strip() for remark in found.remarks[:2]] == ["--uds", "--headless"]
+
+
+def test_what_is_not_known_is_refused_with_its_place() -> None:
+    unknown = mark("$P", "it is set nowhere", Place("run.sh", 4))
+    assert refused("m", "--port", unknown, CUDA_VISIBLE_DEVICES=unknown) == [
+        "run.sh:4: $P: it is set nowhere"
+    ]
+    assert refused("--port", "1") == [
+        "x:1: the command names no model: write it after 'serve', or as --model"
+    ]
+
+
+def test_published_port_and_gpus_of_a_container_become_the_hosts() -> None:
+    container = Container(image="vllm/vllm-openai:v0.25.1", published={8000: ("10.0.0.1", 80)})
+    launch = Launch(
+        program=("vllm",),
+        arguments=("m",),
+        variables={"CUDA_VISIBLE_DEVICES": "1", "NVIDIA_VISIBLE_DEVICES": "2,3"},
+        place=PLACE,
+        container=container,
+        gpus=("2", "3"),
+    )
+    found = table_of(launch, Surroundings(), Notes())
+    assert (found.keys["host"], found.keys["port"]) == ("10.0.0.1", 80)
+    assert found.env == {"CUDA_VISIBLE_DEVICES": "3", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def test_program_is_named_unless_it_is_just_vllm() -> None:

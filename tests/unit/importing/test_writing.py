@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from vllmd.config.command import build
 from vllmd.config.load import parse
 from vllmd.importing.engine import EngineTable, table_of
-from vllmd.importing.launch import find
+from vllmd.importing.source import Source, read
+from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.writing import value, write
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
@@ -42,7 +43,9 @@ def test_imported_command_is_the_command_that_is_run() -> None:
         "/x/vllm serve org/m --port 8001 --max-num-seqs 64 --enforce-eager -tp 2 "
         "--kv-cache-dtype fp8 --no-enable-chunked-prefill --allowed-origins a b"
     )
-    config, problems = parse(write({"chat": table_of(*find(given_line))}))
+    (launch,) = read(Source(given_line), Surroundings(), Notes())
+    table = table_of(launch, Surroundings(), Notes())
+    config, problems = parse(write({"chat": table}))
     argv = " ".join(build(config.engines["chat"]).argv)
     assert problems == []
     for words in (

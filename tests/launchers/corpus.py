@@ -1,0 +1,118 @@
+"""Launchers as people write them, each with the configuration that it means, or why it has none.
+
+A folder is one launcher: its files, and ``case.toml`` with the arguments of `vllmd import`, and the
+engines that are expected, or the exact lines of the refusal. ``{here}`` is the folder.
+"""
+
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+from click.testing import CliRunner
+
+from vllmd.cli.import_ import command
+from vllmd.errors import VllmdError
+
+FOLDER = Path(__file__).parent
+FORMS = {
+    "line": "command lines",
+    "shell": "shell scripts",
+    "unit": "units of systemd",
+    "supervisor": "supervisord, process-compose",
+    "docker": "`docker run`, `podman run`",
+    "compose": "compose files",
+    "quadlet": "podman's quadlets",
+    "kubernetes": "manifests of Kubernetes",
+    "helm": "values of Helm",
+    "config": "vLLM's `--config` files",
+}
+"""What the first word of a folder's name says."""
+
+
+_AROUND = ("this cannot be taken over as it is:", "nothing was written")
+"""What stands around the lines of a refusal."""
+
+
+@attrs.frozen
+class Case:
+    """One launcher, and what is right."""
+
+    name: str
+    arguments: tuple[str, ...]
+    engines: dict[str, Any]
+    refused: tuple[str, ...]
+    says: tuple[str, ...]
+    """What must stand on standard error."""
+    next: str
+    secrets: dict[str, str]
+    """The files of secrets and what is in them; empty where the value is not known."""
+
+    @property
+    def form(self) -> str:
+        """Its form."""
+        return self.name.partition("-")[0]
+
+
+@attrs.frozen
+class Outcome:
+    """What `vllmd import` made of a case."""
+
+    right: bool
+    taken: bool
+    """It made a configuration."""
+    found: str
+
+
+def cases() -> Iterator[Case]:
+    """Yield all launchers by name."""
+    for path in sorted(FOLDER.glob("*/case.toml")):
+        table = tomllib.loads(path.read_text())
+        yield Case(
+            path.parent.name,
+            tuple(table["command"]),
+            table.get("engines", {}),
+            tuple(table.get("refused", ())),
+            tuple(table.get("says", ())),
+            table.get("next", ""),
+            table.get("secrets", {}),
+        )
+
+
+def run(case: Case, folder: Path) -> Outcome:
+    """Import a launcher in a copy of its folder, and compare."""
+    here = folder / case.name
+    shutil.copytree(FOLDER / case.name, here)
+    for path in here.rglob("*"):
+        if path.is_file():
+            path.write_text(path.read_text().replace("{here}", str(here)))
+    arguments = [each.replace("{here}", str(here)) for each in case.arguments]
+    if len(arguments) == 1 and (here / arguments[0]).is_file():
+        arguments[0] = str(here / arguments[0])
+    arguments = [str(here / a) if (here / a).is_file() else a for a in arguments]
+    output, secrets = here / "made.toml", here / "made-secrets"
+    options = ["-o", str(output), "--credentials", str(secrets)]
+    result = CliRunner().invoke(command, [*options, *arguments])
+    said = f"{result.output}{result.exception or ''}".replace(str(here), "{here}")
+    if output.exists():
+        made = output.read_text().replace(str(here), "{here}")
+        files = {path.name: path.read_text().strip() for path in secrets.glob("*")}
+        return Outcome(_is_right(case, made, files, said), True, f"{made}\n{said}")
+    if result.exit_code and not isinstance(result.exception, VllmdError | SystemExit):
+        raise AssertionError(said) from result.exception
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    reasons = sorted(line for line in lines if line not in _AROUND)
+    return Outcome(reasons == sorted(case.refused), False, said)
+
+
+def _is_right(case: Case, made: str, files: dict[str, str], said: str) -> bool:
+    flat = " ".join(said.split())
+    told = all(" ".join(each.split()) in flat for each in case.says)
+    hidden = not any(value and (value in made or value in said) for value in case.secrets.values())
+    known = {name: value for name, value in case.secrets.items() if value}
+    todo = all(f"credentials/{name}" in said for name, value in case.secrets.items() if not value)
+    steps = case.next in said
+    engines = tomllib.loads(made)["engines"]
+    return engines == case.engines and told and hidden and files == known and todo and steps

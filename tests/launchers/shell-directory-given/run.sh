@@ -1,0 +1,1 @@
+vllm serve ./outputs/model --ssl-keyfile tls/key.pem

@@ -1,0 +1,3 @@
+vllm serve org/m \
+  --port 8001
+  --max_model_len 16384

@@ -1,0 +1,2 @@
+pip install vllm
+python3 train.py

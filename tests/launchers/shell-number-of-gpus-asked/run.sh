@@ -1,0 +1,3 @@
+#!/bin/bash
+GPUS=$(nvidia-smi -L | wc -l)
+vllm serve org/m -tp $GPUS $EXTRA_ARGS

@@ -1,0 +1,1 @@
+vllm serve 'org/m --port 1

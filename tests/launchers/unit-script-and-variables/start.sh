@@ -1,0 +1,2 @@
+#!/bin/bash
+exec /opt/vllm/bin/vllm serve org/model --port $PORT

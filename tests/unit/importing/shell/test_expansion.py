@@ -1,0 +1,57 @@
+"""Words, with their quotes worked out."""
+
+import pytest
+
+from vllmd.importing.shell.expansion import Expansion, braces
+from vllmd.importing.shell.state import State
+from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unknown import is_unknown
+
+
+def expansion() -> Expansion:
+    state = State(Surroundings(home="/home/anna"), Notes(), "", "x")
+    state.variables |= {"A": "a b", "N": "3", "E": ""}
+    return Expansion(state, 1, substitute)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a'b'\"c\"", ["abc"]),
+        ("$A", ["a", "b"]),
+        ('"$A"', ["a b"]),
+        ("--x=$A", ["--x=a", "b"]),
+        ("'$A'", ["$A"]),
+        ("\\$A", ["$A"]),
+        ('"\\$A\\n"', ["$A\\n"]),
+        ("$E", []),
+        ('""', [""]),
+        ('"$E"', [""]),
+        ("$'a\\tb'", ["a\tb"]),
+        ("$((N + 1))", ["4"]),
+        ("{1..3}", ["1", "2", "3"]),
+        ("{08..10..2}", ["08", "10"]),
+        ("x{a,b}y", ["xay", "xby"]),
+        ('\'{"a": 1, "b": 2}\'', ['{"a": 1, "b": 2}']),
+        ("~/m", ["/home/anna/m"]),
+        ("~x/m", ["~x/m"]),
+        ('["*"]', ["[*]"]),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    assert expansion().words(text) == expected
+
+
+def test_pattern_of_files_is_not_known() -> None:
+    (word,) = expansion().words("/srv/models/*.gguf")
+    assert is_unknown(word)
+
+
+def test_here_document_keeps_its_quotes() -> None:
+    assert expansion().document('model: "$A"\nit\'s $N\n') == 'model: "a b"\nit\'s 3\n'
+
+
+def test_braces_are_bounded() -> None:
+    assert len(braces("{1..99999999}")) == 4096
+    assert len(braces("{1..999}{1..999}")) == 4096

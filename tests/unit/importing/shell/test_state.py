@@ -1,0 +1,42 @@
+"""What a script knows, along two ways."""
+
+from vllmd.importing.shell.state import State
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unknown import is_unknown
+
+
+def state(**variables: str) -> State:
+    made = State(Surroundings(), Notes(), "", "x")
+    made.variables |= variables
+    return made
+
+
+def test_copy_changes_by_itself() -> None:
+    one = state(A="1")
+    other = one.copy()
+    other.assign("A", "2")
+    other.exported.add("A")
+    assert one.variables == {"A": "1"}
+    assert not one.exported
+
+
+def test_merge_keeps_what_is_the_same_and_marks_the_rest() -> None:
+    one, other, into = state(A="1", B="1"), state(A="1", B="2"), state()
+    into.merge([one, other], "the 'if'", 7)
+    assert into.variables["A"] == "1"
+    assert "line 7" in str(into.variables["B"])
+    assert is_unknown(str(into.variables["B"]))
+
+
+def test_environment_has_what_is_exported_and_a_text() -> None:
+    one = state(A="1", B="2")
+    one.variables["C"] = ["a", "b"]
+    one.exported |= {"A", "C", "D"}
+    assert one.environment() == {"A": "1"}
+
+
+def test_set_a_exports_what_is_assigned_from_then_on() -> None:
+    one = state()
+    one.exports_all = True
+    one.assign("A", "1")
+    assert one.environment() == {"A": "1"}

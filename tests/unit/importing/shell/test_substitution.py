@@ -1,0 +1,45 @@
+"""``$(…)`` of what only handles texts."""
+
+import pytest
+
+from vllmd.importing.shell.state import State
+from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unknown import is_unknown
+
+
+def printed(text: str) -> str:
+    state = State(Surroundings(), Notes(), "/srv/app/run.sh", "x", folder="/srv/app")
+    state.written["/srv/app/port"] = "8001\n"
+    state.variables["M"] = "org/model"
+    return substitute(state, text, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("pwd", "/srv/app"),
+        ('dirname "$0"', "/srv/app"),
+        ('cd "$(dirname "$0")/.." && pwd', "/srv"),
+        ("cd .. >/dev/null 2>&1 && pwd", "/srv"),
+        ("basename $M", "model"),
+        ("basename a.yaml .yaml", "a"),
+        ("realpath ./x", "/srv/app/x"),
+        ("readlink -f ../y", "/srv/y"),
+        ("echo -n $M", "org/model"),
+        ("printf '%s-%s' a b", "a-b"),
+        ("seq 0 2", "0\n1\n2"),
+        ("seq 3", "1\n2\n3"),
+        ("cat port", "8001"),
+        ("< port", "8001"),
+    ],
+)
+def test_texts(text: str, expected: str) -> None:
+    assert printed(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["nvidia-smi -L", "cat /etc/passwd", "date +%F", "echo a | wc -l", "'", "seq 1 99999"]
+)
+def test_what_must_be_run_is_not_known(text: str) -> None:
+    assert is_unknown(printed(text))

@@ -1,0 +1,21 @@
+"""All launchers of the corpus: the configuration that each means, or the exact refusal."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.launchers.corpus import FORMS, Case, cases, run
+
+CASES = list(cases())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_launcher_is_taken_over_or_refused_as_it_should(case: Case, tmp_path: Path) -> None:
+    outcome = run(case, tmp_path)
+    assert outcome.right, outcome.found
+
+
+def test_every_launcher_has_a_form_and_an_expectation() -> None:
+    assert {case.form for case in CASES} <= set(FORMS)
+    for case in CASES:
+        assert bool(case.engines) != bool(case.refused), case.name

@@ -1,0 +1,67 @@
+"""What stands before a command, and what it does."""
+
+import shlex
+
+import pytest
+
+from vllmd.importing.prefixes import of_conda, peel
+
+SERVE = ["vllm", "serve", "m"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nohup",
+        "exec -a name",
+        "setsid -f",
+        "stdbuf -oL -eL",
+        "time -p",
+        "timeout -k 5 3600",
+        "sudo -u llm -H",
+        "gosu llm",
+        "runuser -u llm --",
+        "uv run --no-sync --with vllm",
+        "uv tool run",
+        "uvx --from vllm",
+        "poetry run",
+        "conda run -n x --live-stream",
+        "systemd-run --scope -p MemoryMax=90%",
+        "screen -dmS vllm",
+        "env -u X",
+    ],
+)
+def test_prefix_is_taken_off(line: str) -> None:
+    assert peel([*shlex.split(line), *SERVE]).words == SERVE
+
+
+@pytest.mark.parametrize("line", ["numactl -N 0 -m 0", "taskset -c 0-7", "nice -n 5", "chrt -f 10"])
+def test_what_binds_the_program_stays_before_it(line: str) -> None:
+    peeled = peel([*line.split(), *SERVE])
+    assert (peeled.wrapper, peeled.words) == (line.split(), SERVE)
+
+
+def test_variables_and_folders_are_known() -> None:
+    peeled = peel(
+        shlex.split("A=1 env -C /srv B=2 systemd-run -E C=3 -p Environment=D=4 vllm serve m")
+    )
+    assert peeled.variables == {"A": "1", "B": "2", "C": "3", "D": "4"}
+    assert peeled.folder == "/srv"
+    assert peel(["env", "-i", "X=1", *SERVE]).clean
+    assert peel(["conda", "run", "-p", "/envs/x", *SERVE]).environment == "/envs/x/bin"
+
+
+def test_shells_have_a_script_or_a_file() -> None:
+    assert peel(["bash", "-lc", "vllm serve m", "x", "1"]).script == "vllm serve m"
+    assert peel(["sh", "-e", "run.sh", "a"]).file == ["run.sh", "a"]
+    assert peel(["bash", "-s"]).stdin
+    assert peel(["su", "-", "llm", "-c", "vllm serve m"]).script == "vllm serve m"
+    assert peel(["ssh", "-p", "22", "host", *SERVE]).script == "vllm serve m"
+    assert peel(["tmux", "send-keys", "-t", "x", "vllm serve m", "C-m"]).script == "vllm serve m"
+
+
+def test_user_limits_and_environments_are_said() -> None:
+    assert "user llm" in peel(["sudo", "-u", "llm", *SERVE]).remarks[0]
+    assert "MemoryMax=90%" in peel(["systemd-run", "-p", "MemoryMax=90%", *SERVE]).remarks[0]
+    assert peel(["conda", "run", "-n", "x", *SERVE]).remarks == [of_conda("x")]
+    assert peel(["uv", "pip", "install"]).words == ["uv", "pip", "install"]

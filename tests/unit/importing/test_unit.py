@@ -1,0 +1,83 @@
+"""Units of systemd, as systemd reads them."""
+
+import attrs
+import pytest
+
+from tests.helpers.launchers import GivenFiles
+from vllmd.errors import VllmdError
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unit import UnitCommand, command_of, is_unit, variables_in
+from vllmd.importing.unknown import as_written
+
+PATH = "/etc/systemd/system/vllm.service"
+
+
+def read(service: str, files: dict[str, str] | None = None) -> tuple[UnitCommand, Notes]:
+    notes = Notes()
+    around = Surroundings(GivenFiles(files or {}))
+    return command_of(f"[Service]\n{service}", PATH, around, notes), notes
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/v/vllm serve m", ("/v/vllm", "serve", "m")),
+        ("-@/v/vllm x serve", ("/v/vllm", "serve")),
+        (":/v/vllm $A", ("/v/vllm", "$A")),
+        ("/v/vllm $A ${A} $$A", ("/v/vllm", "a", "b", "a b", "$A")),
+        ('/v/vllm \'x y\' "z\\"" a\\x20b', ("/v/vllm", "x y", 'z"', "ax20b")),
+        ("/v/vllm %n %% %t", ("/v/vllm", "vllm.service", "%", "/run")),
+    ],
+)
+def test_words_of_a_start(line: str, words: tuple[str, ...]) -> None:
+    unit, _ = read(f'Environment="A=a b"\nExecStart={line}')
+    assert unit.words == words
+
+
+def test_files_of_variables_win_over_the_unit_and_a_later_one_over_an_earlier() -> None:
+    files = {"/a": "X=1\nY='2'\n", "/b": "# c\nX=3\n"}
+    unit, _ = read(
+        "Environment=X=0 Z=9\nEnvironmentFile=/a\nEnvironmentFile=/b\nExecStart=/v", files
+    )
+    assert unit.variables == {"X": "3", "Y": "2", "Z": "9"}
+
+
+def test_drop_ins_are_read_in_the_order_of_their_names_and_take_back() -> None:
+    files = {
+        f"{PATH}.d/20.conf": "[Service]\nExecStart=\nExecStart=/new\n",
+        f"{PATH}.d/10.conf": "[Service]\nWorkingDirectory=/srv\nExecStart=\nExecStart=/old\n",
+        "/usr/lib/systemd/system/vllm.service.d/20.conf": "[Service]\nWorkingDirectory=/no\n",
+        f"{PATH}.d/x.txt": "[Service]\nWorkingDirectory=/no\n",
+    }
+    unit, _ = read("ExecStart=/first", files)
+    assert (unit.words, unit.folder) == (("/new",), "/srv")
+    assert unit.place.source == f"{PATH}.d/20.conf"
+
+
+def test_what_is_not_known_is_a_mark() -> None:
+    unit, _ = read("ExecStart=/v ${NO} %i %h")
+    assert [as_written(word) for word in unit.words] == ["/v", "$NO", "%i", "~"]
+
+
+def test_what_is_asked_for_beside_it_is_said() -> None:
+    _, notes = read(
+        "ExecStart=/v\nUser=llm\nRestart=always\nMemoryMax=1G\nExecStopPost=/x\nType=exec"
+    )
+    assert [each.split("=")[0] for each in notes.remarks] == [
+        *("User", "Restart", "left out: MemoryMax"),
+        f"{PATH}:6: left out: ExecStopPost",
+    ]
+
+
+def test_several_starts_and_none_are_refused() -> None:
+    _, notes = read("ExecStart=/a\nExecStart=/b")
+    assert "several commands" in notes.problems[0].text
+    with pytest.raises(VllmdError, match="has no ExecStart="):
+        read("User=x")
+
+
+def test_a_unit_is_told_from_other_files() -> None:
+    assert is_unit("[Service]\nExecStart=/v\n")
+    assert not is_unit("echo [Service] ExecStart\n")
+    assert variables_in("export A=1\nB = 'x y'\nnot\n") == {"A": "1", "B": "x y"}
+    assert attrs.has(UnitCommand)

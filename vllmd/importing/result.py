@@ -1,0 +1,111 @@
+"""What launchers start, as engines with names, secrets, and what to do next. Pure."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from vllmd.importing.engine import EngineTable, table_of
+from vllmd.importing.image import version_of
+from vllmd.importing.launch import Launch
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.installing.plan import SUPPORTED, VERSION, is_supported
+
+MAX_NAME = 32
+
+
+@attrs.frozen
+class Engine:
+    """One engine that is taken over."""
+
+    name: str
+    launch: Launch
+    table: EngineTable
+
+
+@attrs.frozen
+class Secret:
+    """A secret that belongs into a file of its own."""
+
+    file: str
+    """Its name in /etc/vllmd/credentials."""
+    value: str | None = attrs.field(repr=False)
+    """None where it is not known here."""
+    source: str
+    """Where it comes from, for people."""
+
+
+def engines_of(
+    launches: Sequence[Launch], name: str | None, around: Surroundings, notes: Notes
+) -> list[Engine]:
+    """Return the engines, each with a name of its own; what cannot be taken over is noted."""
+    taken: dict[str, Engine] = {}
+    for launch in launches:
+        wanted = name or _name_of(launch.name) or "main"
+        own = wanted
+        number = 2
+        while own in taken:
+            own = f"{wanted[: MAX_NAME - 4]}-{number}"
+            number += 1
+        taken[own] = Engine(own, launch, table_of(launch, around, notes))
+    return list(taken.values())
+
+
+def _name_of(text: str) -> str:
+    name = re.sub(r"[^a-z0-9_-]+", "-", text.lower()).strip("-_")
+    return name[:MAX_NAME]
+
+
+def secrets_of(engines: Sequence[Engine]) -> Iterator[Secret]:
+    """Yield each secret once: for all engines where they have the same, else for each."""
+    kinds = dict.fromkeys(kind for engine in engines for kind in engine.table.secrets)
+    for kind in kinds:
+        having = [engine for engine in engines if kind in engine.table.secrets]
+        values = {engine.table.secrets[kind] for engine in having}
+        common = len(having) == len(engines) and len(values) == 1
+        for engine in having[:1] if common else having:
+            reason = next(
+                (text for text in engine.table.reasons.values() if text.endswith(kind)), ""
+            ) or next((t for t in engine.table.reasons.values() if f"credentials/{kind}" in t), "")
+            file = kind if common else f"{kind}.{engine.name}"
+            yield Secret(file, engine.table.secrets[kind], reason)
+
+
+def versions_of(engines: Sequence[Engine]) -> list[str]:
+    """Return the versions of vLLM that the images name, each once."""
+    images = [each.launch.container.image for each in engines if each.launch.container]
+    found = [version_of(image) for image in images]
+    return list(dict.fromkeys(version for version in found if version))
+
+
+def about_versions(engines: Sequence[Engine]) -> Iterator[str]:
+    """Yield what is to be known of the versions that images name."""
+    for each in engines:
+        container = each.launch.container
+        if container is None:
+            continue
+        version = version_of(container.image)
+        if version is None:
+            yield (
+                f"the image {container.image} names no version of vLLM: 'vllmd engine install' "
+                f"takes {VERSION}; 'docker run --rm --entrypoint vllm {container.image} "
+                "--version' says which it is"
+            )
+        elif not is_supported(version):
+            first, last = (".".join(map(str, each)) for each in SUPPORTED)
+            yield (
+                f"the image's vLLM is {version}: vllmd runs {first} to {last}, as it gives "
+                f"--shutdown-timeout, which others may not have; so {VERSION} is next, and "
+                f"'vllmd engine install {version}' takes the old one all the same"
+            )
+
+
+def next_steps(engines: Sequence[Engine], config: str | None) -> list[str]:
+    """Return the commands that come next."""
+    versions = versions_of(engines)
+    installed = [version if is_supported(version) else VERSION for version in versions]
+    steps = [f"vllmd engine install {version}" for version in dict.fromkeys(installed)]
+    if not steps and any(each.launch.container for each in engines):
+        steps = ["vllmd engine install"]
+    given = f" --config {config}" if config else ""
+    return [*steps, f"vllmd check{given}", f"vllmd doctor{given}"]

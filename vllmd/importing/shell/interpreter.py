@@ -1,0 +1,325 @@
+"""A script followed, command by command, to the servers that it starts. Pure."""
+
+import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+
+from vllmd.importing.shell.conditions import holds, negate
+from vllmd.importing.shell.expansion import Expansion
+from vllmd.importing.shell.state import State
+from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.syntax import (
+    AndOr,
+    Arithmetic,
+    Block,
+    Case,
+    Condition,
+    CountingFor,
+    For,
+    Function,
+    Group,
+    If,
+    Node,
+    Pipeline,
+    Simple,
+    While,
+)
+from vllmd.importing.unknown import as_written, is_unknown, unknowns
+
+MAX_TURNS = 256
+"""Of one loop: so many engines are on no host."""
+MAX_DEPTH = 16
+"""Of functions and scripts that call each other."""
+RunSimple = Callable[["Interpreter", Simple, State], bool | None]
+
+
+class Interpreter:
+    """Follows the commands of a script; `simple` does what a single command does."""
+
+    def __init__(self, simple: RunSimple) -> None:
+        self._simple = simple
+
+    def run(self, node: Node, state: State) -> bool | None:
+        """Follow a command; returns whether it succeeds, if that is known."""
+        if state.ended:
+            return None
+        match node:
+            case Simple():
+                return self._simple(self, node, state)
+            case Block():
+                return self._block(node, state)
+            case AndOr():
+                return self._and_or(node, state)
+            case Pipeline():
+                return self._pipeline(node, state)
+            case Group():
+                return self._group(node, state)
+            case If():
+                return self._if(node, state)
+            case Case():
+                return self._case(node, state)
+            case For() | CountingFor() | While():
+                return self._loop(node, state)
+            case Function():
+                state.functions[node.name] = node.body
+                return True
+            case Condition():
+                return holds(list(_test_words(node, state)), patterns=True)
+            case Arithmetic():
+                value = Expansion(state, node.line, substitute).number(node.text)
+                return None if is_unknown(value) else value != "0"
+
+    def call(self, body: Node, arguments: Sequence[str], state: State) -> bool | None:
+        """Follow a function with its arguments."""
+        if state.depth >= MAX_DEPTH:
+            state.notes.refuse(
+                state.place(body.line), f"functions call each other {MAX_DEPTH} deep: unroll them"
+            )
+            return None
+        before, state.arguments = state.arguments, list(arguments)
+        state.depth += 1
+        result = self.run(body, state)
+        state.depth -= 1
+        state.arguments = before
+        state.ended = False
+        return result
+
+    def _block(self, node: Block, state: State) -> bool | None:
+        result: bool | None = True
+        last = -1
+        for index, command in enumerate(node.commands):
+            if state.ended:
+                break
+            before = len(state.launches)
+            if index in node.background:
+                inner = state.copy()
+                self.run(command, inner)
+                result = True
+            else:
+                result = self.run(command, state)
+            if len(state.launches) > before:
+                if last >= 0 and last not in node.background:
+                    state.notes.remark(
+                        f"{state.launches[before].place}: it began when the one before it had "
+                        "ended; here both run at once"
+                    )
+                last = index
+                if index in node.background:
+                    state.notes.remark("nohup and &: vllmd keeps the engine running by itself")
+        return result
+
+    def _and_or(self, node: AndOr, state: State) -> bool | None:
+        result = self.run(node.commands[0], state)
+        served = len(state.launches)
+        for operator, command in zip(node.operators, node.commands[1:], strict=True):
+            wanted = operator == "&&"
+            if result is (not wanted):
+                continue
+            if result is None and _asks(node.commands[0]):
+                self._unsure(command, state, f"'{operator}'", node.line)
+                result = None
+                continue
+            if result is None and operator == "||":
+                inner = state.copy()
+                before = len(state.launches)
+                self.run(command, inner)
+                if len(state.launches) > before and served:
+                    state.notes.refuse(
+                        state.place(node.line),
+                        "a second command serves if the first one fails ('||'): keep one of them",
+                    )
+                continue
+            result = self.run(command, state)
+        return result
+
+    def _pipeline(self, node: Pipeline, state: State) -> bool | None:
+        if len(node.commands) == 1:
+            return negate(self.run(node.commands[0], state))
+        before = len(state.launches)
+        for command in node.commands:
+            self.run(command, state.copy())
+        if len(state.launches) > before:
+            state.notes.remark("the pipe after it: vllmd writes and rotates a log of its own")
+        return None
+
+    def _group(self, node: Group, state: State) -> bool | None:
+        inner = state.copy() if node.subshell else state
+        return self.run(node.body, inner)
+
+    def _if(self, node: If, state: State) -> bool | None:
+        ways: list[tuple[Block | None, State]] = []
+        here = state.copy()
+        sure = True
+        for condition, body in node.branches:
+            before = len(here.launches)
+            result = True if condition is None else self.run(condition, here)
+            if len(here.launches) > before:
+                here.notes.refuse(here.place(node.line), _SERVES_IN_CONDITION)
+            if result is False:
+                continue
+            if result is True:
+                ways.append((body, here))
+                break
+            sure = False
+            ways.append((body, here.copy()))
+        else:
+            ways.append((None, here))
+        if sure and len(ways) == 1:
+            state.take(ways[0][1])
+            return self.run(ways[0][0], state) if ways[0][0] else True
+        self._ways(ways, state, "the 'if'", node.line)
+        return None
+
+    def _case(self, node: Case, state: State) -> bool | None:
+        expansion = Expansion(state, node.line, substitute)
+        subject = expansion.text(node.word.text)
+        bodies: list[Block | None] = []
+        for patterns, body in node.branches:
+            if is_unknown(subject):
+                bodies.append(body)
+            elif any(fnmatch.fnmatchcase(subject, expansion.text(p.text)) for p in patterns):
+                return self.run(body, state)
+        if not is_unknown(subject):
+            return True
+        ways = [(body, state.copy()) for body in [*bodies, None]]
+        self._ways(ways, state, f"the 'case' of {as_written(subject)}", node.line)
+        return None
+
+    def _ways(
+        self, ways: Sequence[tuple[Block | None, State]], state: State, what: str, line: int
+    ) -> None:
+        """Follow each way that may be taken; none of them may serve, and they are merged."""
+        goes_on = []
+        for body, inner in ways:
+            before = len(state.launches)
+            if body is not None:
+                self.run(body, inner)
+            if len(state.launches) > before:
+                state.notes.refuse(
+                    state.launches[before].place,
+                    f"whether it runs depends on {what} in line {line}, which is not known here: "
+                    "give the command that is run alone",
+                )
+            if not inner.ended:
+                goes_on.append(inner)
+        if goes_on:
+            state.merge(goes_on, what, line)
+        else:
+            state.ended = True
+
+    def _unsure(self, command: Node, state: State, what: str, line: int) -> None:
+        """Follow a command that may not be run."""
+        inner = state.copy()
+        self._ways(
+            [(Block((command,), frozenset(), line), inner), (None, state.copy())], state, what, line
+        )
+
+    def _loop(self, node: For | CountingFor | While, state: State) -> bool | None:
+        match node:
+            case For():
+                turns: Iterator[bool | None] = _words_of(node, state)
+            case CountingFor():
+                turns = _numbers_of(node, state)
+            case While():
+                turns = self._while(node, state)
+        before = len(state.launches)
+        for count, sure in enumerate(turns, 1):
+            if count > MAX_TURNS:
+                state.notes.refuse(state.place(node.line), f"a loop of more than {MAX_TURNS} turns")
+                break
+            if sure:
+                self.run(node.body, state)
+            else:
+                self._unsure(node.body, state, "the loop", node.line)
+                break
+            if state.ended:
+                break
+        served = len(state.launches) - before
+        if served > 1:
+            state.notes.remark(
+                f"{state.place(node.line)}: the loop is written out: {served} engines"
+            )
+        return True
+
+    def _while(self, node: While, state: State) -> Iterator[bool | None]:
+        while True:
+            before = len(state.launches)
+            result = self.run(node.condition, state)
+            if len(state.launches) > before:
+                state.notes.remark(_RESTARTS)
+                return
+            result = negate(result) if node.until else result
+            if result is None:
+                if _is_endless(node):
+                    yield True
+                else:
+                    yield None
+                return
+            if result is False:
+                return
+            yield True
+            if _is_endless(node):
+                if len(state.launches) > before:
+                    state.notes.remark(_RESTARTS)
+                return
+
+
+_RESTARTS = "the loop around it: vllmd restarts with growing pauses"
+_SERVES_IN_CONDITION = "a command that serves is the condition of an 'if': write it alone"
+
+
+def _is_endless(node: While) -> bool:
+    """Tell whether the condition never changes."""
+    words = [
+        [word.text for word in each.words]
+        for each in node.condition.commands
+        if isinstance(each, Simple)
+    ]
+    return words in ([["true"]], [[":"]], [["[", "1", "]"]], [["false"]])
+
+
+def _asks(node: Node) -> bool:
+    """Tell whether a command is there to ask for something."""
+    if isinstance(node, Pipeline) and len(node.commands) == 1:
+        return _asks(node.commands[0])
+    if isinstance(node, Group):
+        return len(node.body.commands) == 1 and _asks(node.body.commands[0])
+    if isinstance(node, AndOr):
+        return _asks(node.commands[0])
+    asking = ("[", "test", "command", "which", "grep", "pgrep", "type", "curl", "nc", "hash")
+    simple = isinstance(node, Simple) and bool(node.words) and node.words[0].text in asking
+    return simple or isinstance(node, Condition | Arithmetic)
+
+
+def _test_words(node: Condition, state: State) -> Iterator[str]:
+    expansion = Expansion(state, node.line, substitute)
+    for word in node.words:
+        yield word.text if word.text in ("&&", "||", "(", ")", "!") else expansion.text(word.text)
+
+
+def _words_of(node: For, state: State) -> Iterator[bool | None]:
+    expansion = Expansion(state, node.line, substitute)
+    if node.words is None:
+        values = list(state.arguments or [])
+    else:
+        values = [field for word in node.words for field in expansion.words(word.text)]
+    for value in values:
+        state.assign(node.name, value)
+        yield not (is_unknown(value) and any("$(" in each.written for each in unknowns([value])))
+
+
+def _numbers_of(node: CountingFor, state: State) -> Iterator[bool | None]:
+    expansion = Expansion(state, node.line, substitute)
+    if is_unknown(expansion.number(node.first)):
+        yield None
+        return
+    while True:
+        value = expansion.number(node.condition) if node.condition.strip() else "1"
+        if is_unknown(value):
+            yield None
+            return
+        if value == "0":
+            return
+        yield True
+        if is_unknown(expansion.number(node.step)):
+            yield None
+            return

@@ -1,0 +1,356 @@
+"""The servers that a script starts. Pure."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from vllmd.errors import VllmdError
+from vllmd.importing.launch import Launch
+from vllmd.importing.prefixes import Peeled, of_conda, peel
+from vllmd.importing.serving import OF_PATH, serving, speaks_of_serving
+from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, HARMLESS, PRINTS, printed
+from vllmd.importing.shell.expansion import Expansion
+from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
+from vllmd.importing.shell.parser import ASSIGNMENT, parse
+from vllmd.importing.shell.state import State
+from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.syntax import Redirection, Simple, Word
+from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.unknown import Place, as_written, is_unknown
+from vllmd.importing.variables import kept
+
+Other = Callable[[State, Sequence[str], Place], bool]
+"""Takes a command that is none of the shell's, such as `docker run`; tells whether it took it."""
+_NONE: Mapping[str, str] = MappingProxyType({})
+_ONLY_SPEAK = frozenset({"pkill", "kill", "killall", "pip", "pip3", "hf", "huggingface-cli"})
+"""Commands that may name a server and start none."""
+_LOG = "the log file: vllmd writes and rotates a log of its own"
+
+
+class ScriptReader:
+    """Reads one script, and those that it runs."""
+
+    def __init__(self, other: Other = lambda *_: False) -> None:
+        self._other = other
+        self._interpreter = Interpreter(self._simple)
+
+    def read(self, text: str, state: State, line: int = 1) -> None:
+        """Follow a script: what it starts is in the state's launches.
+
+        Raises: VllmdError: it is none.
+        """
+        try:
+            self._interpreter.run(parse(text, state.place(line)), state)
+        except RecursionError:
+            raise VllmdError(f"{state.source}: it is nested too deeply to be read") from None
+
+    def _simple(self, _: Interpreter, node: Simple, state: State) -> bool | None:
+        expansion = Expansion(state, node.line, substitute)
+        words = [field for word in node.words for field in expansion.words(word.text)]
+        if not words:
+            for assignment in node.assignments:
+                self._assign(assignment, state)
+            return True
+        if words[0] in EXPORTS:
+            return self._export(node, words, state)
+        own = dict(self._one(each, state.copy()) for each in node.assignments)
+        document = self._document(node.redirections, state)
+        self._write(words, node.redirections, document, state)
+        if words[0] in state.functions:
+            return self._interpreter.call(state.functions[words[0]], words[1:], state)
+        if words[0] == "eval":
+            return self._nested(" ".join(words[1:]), state, node.line)
+        if words[0] in ("source", "."):
+            return self._source(words[1:], state, node.line)
+        if words[0] == "conda" and (done := CONDA(state, words[1:], node.line)) is not None:
+            return done
+        if words[0] in BUILTINS:
+            return BUILTINS[words[0]](state, words[1:], node.line)
+        return self._command(words, own, document, node, state)
+
+    # --- assignments ---------------------------------------------------------------------------
+
+    def _one(self, word: Word, state: State) -> tuple[str, str]:
+        name, _, raw = word.text.partition("=")
+        return name.rstrip("+"), Expansion(state, word.line, substitute).text(raw)
+
+    def _assign(self, word: Word, state: State) -> None:
+        found = ASSIGNMENT.match(word.text)
+        assert found is not None
+        target, raw = found[0][:-1], word.text[found.end() :]
+        adds, target = target.endswith("+"), target.rstrip("+")
+        name, bracket, index = target.partition("[")
+        expansion = Expansion(state, word.line, substitute)
+        old = state.variables.get(name)
+        if raw.startswith("(") and raw.endswith(")"):
+            state.assign(name, self._array(raw[1:-1], old if adds else None, state, word.line))
+            return
+        value = expansion.text(raw)
+        if bracket:
+            key = expansion.text(index.rstrip("]"))
+            table = dict(old) if isinstance(old, dict) else None
+            if isinstance(old, list) and key.isdigit() and int(key) <= len(old):
+                state.assign(name, [*old[: int(key)], value, *old[int(key) + 1 :]])
+            else:
+                before = table if table is not None else {}
+                state.assign(name, {**before, key: value})
+        elif adds and isinstance(old, list):
+            state.assign(name, [f"{old[0]}{value}" if old else value, *old[1:]])
+        else:
+            state.assign(name, f"{old}{value}" if adds and isinstance(old, str) else value)
+
+    def _array(self, raw: str, old: object, state: State, line: int) -> list[str] | dict[str, str]:
+        """Return an array's values; `old` are those that it is added to."""
+        expansion = Expansion(state, line, substitute)
+        block = parse(_joined(raw), state.place(line))
+        words = block.commands[0].words[1:] if isinstance(block.commands[0], Simple) else ()
+        named: dict[str, str] = dict(old) if isinstance(old, dict) else {}
+        values: list[str] = list(old) if isinstance(old, list) else []
+        for word in words:
+            found = re.match(r"\[([^\]]+)\]=", word.text)
+            if found:
+                named[expansion.text(found[1])] = expansion.text(word.text[found.end() :])
+            else:
+                values += expansion.words(word.text)
+        return named or values
+
+    def _export(self, node: Simple, words: Sequence[str], state: State) -> bool:
+        options = "".join(word for word in words[1:] if word.startswith("-"))
+        exports = words[0] == "export" or "x" in options
+        for word in node.words[1:]:
+            if ASSIGNMENT.match(word.text):
+                self._assign(word, state)
+                name = re.split(r"[+=\[]", word.text)[0]
+            else:
+                name = Expansion(state, word.line, substitute).text(word.text)
+                if "A" in options and re.fullmatch(r"\w+", name):
+                    state.variables.setdefault(name, {})
+            if "n" in options and words[0] == "export":
+                state.exported.discard(name)
+            elif exports and not name.startswith("-"):
+                state.exported.add(name)
+        return True
+
+    # --- other scripts -------------------------------------------------------------------------
+
+    def _nested(
+        self, text: str, state: State, line: int, arguments: Sequence[str] | None = None
+    ) -> bool | None:
+        if is_unknown(text) and not speaks_of_serving([as_written(text)]):
+            return None
+        before = state.arguments
+        if arguments is not None:
+            state.arguments = list(arguments)
+        self.read(text, state, line)
+        state.arguments = before
+        return None
+
+    def _source(self, words: Sequence[str], state: State, line: int) -> bool | None:
+        if not words:
+            return None
+        path = words[0]
+        if re.search(r"(^|/)bin/activate$", path):
+            folder = state.folder or state.surroundings.folder
+            whole = (
+                path
+                if path.startswith("/") or is_unknown(path) or not folder
+                else join(folder, path)
+            )
+            state.prefix = whole.rpartition("/")[0]
+            return True
+        if re.search(r"(^|/)(conda\.sh|activate|\.bashrc|\.profile|nvm\.sh)$", path):
+            if path.endswith("/activate") and len(words) > 1:
+                state.notes.remark(of_conda(words[1]))
+            return True
+        inner = self._file(path, words[1:] or state.arguments, state, state)
+        if inner is None:
+            state.unread.setdefault(f"source {as_written(path)}", []).append(line)
+        return None
+
+    def _file(
+        self, path: str, arguments: Sequence[str] | None, state: State, into: State
+    ) -> State | None:
+        """Follow a script in a file; None if it cannot be read."""
+        whole = join(state.folder or state.surroundings.folder or "", path)
+        text = state.written.get(whole)
+        if text is None and not is_unknown(whole) and whole.startswith("/"):
+            text = state.surroundings.files.read(whole)
+        if text is None or state.depth >= MAX_DEPTH:
+            return None
+        path_before, source, given = into.path, into.source, into.arguments
+        into.path, into.source = whole, whole
+        into.arguments = None if arguments is None else list(arguments)
+        into.depth += 1
+        self.read(text, into)
+        into.path, into.source, into.arguments = path_before, source, given
+        into.depth -= 1
+        return into
+
+    # --- commands ------------------------------------------------------------------------------
+
+    def _command(
+        self, words: list[str], own: Mapping[str, str], document: str, node: Simple, state: State
+    ) -> bool | None:
+        peeled = peel(words)
+        if peeled.remarks:
+            peeled.remarks = [f"{each}" for each in peeled.remarks]
+        inner = state if not (peeled.script or peeled.file) else state.copy()
+        if peeled.script is not None or peeled.file is not None or peeled.stdin:
+            return self._shell(peeled, own, document, node, inner)
+        if not peeled.words:
+            return True
+        found = serving(peeled.words, peeled.environment or state.prefix)
+        if found is not None:
+            self._serve(peeled, own, node, state)
+            return None
+        place = state.place(node.line)
+        if self._other(state, peeled.words, place):
+            return None
+        name = peeled.words[0]
+        if name.rsplit("/", 1)[-1] in HARMLESS:
+            if name in ("docker", "podman", "nerdctl") and speaks_of_serving(words):
+                state.notes.refuse(place, f"'{as_written(' '.join(words[:3]))} …' is not read")
+            return None
+        if speaks_of_serving(peeled.words):
+            if name.rsplit("/", 1)[-1] not in _ONLY_SPEAK:
+                state.notes.refuse(
+                    place,
+                    f"{as_written(name)!r} runs vLLM in a way that is not read: give the command "
+                    "that it runs alone, 'vllm serve MODEL …'",
+                )
+            return None
+        if name.startswith("-"):
+            state.notes.remark(
+                f"{place}: {as_written(name)} is a command of its own: the line above does not end "
+                "with \\, so vLLM was never given it"
+            )
+            return None
+        if "/" in name and self._file(name, peeled.words[1:], state, state.copy()) is not None:
+            return None
+        state.unread.setdefault(as_written(name), []).append(node.line)
+        return None
+
+    def _shell(
+        self, peeled: Peeled, own: Mapping[str, str], document: str, node: Simple, state: State
+    ) -> bool | None:
+        """Follow what another shell is given."""
+        for name, value in {**own, **peeled.variables}.items():
+            state.variables[name] = value
+            state.exported.add(name)
+        before = len(state.launches)
+        state.folder = join(state.folder or "", peeled.folder) if peeled.folder else state.folder
+        if peeled.script is not None:
+            self._nested(peeled.script, state, node.line, peeled.file)
+        elif peeled.stdin:
+            self._nested(document, state, node.line + 1)
+        elif peeled.file:
+            path, *arguments = peeled.file
+            if self._file(path, arguments, state, state) is None:
+                state.unread.setdefault(as_written(path), []).append(node.line)
+        if len(state.launches) > before:
+            for each in peeled.remarks:
+                state.notes.remark(each)
+        return None
+
+    def _serve(self, peeled: Peeled, own: Mapping[str, str], node: Simple, state: State) -> None:
+        found = serving(peeled.words, peeled.environment or state.prefix)
+        assert found is not None
+        place = state.place(node.line)
+        remarks = list(peeled.remarks)
+        program = found.program
+        if "/" in program[0] and not program[0].startswith(("/", "\ue000")):
+            folder = state.folder or state.surroundings.folder_at(program[0], place)
+            program = (join(folder, program[0]), *program[1:])
+        if found.by_path:
+            remarks.append(OF_PATH)
+            if peeled.wrapper:
+                remarks.append(
+                    f"left out: {' '.join(peeled.wrapper)}: it goes before the program, whose path "
+                    'is not known here: executable = ["numactl", …, "/PATH/vllm"] has it'
+                )
+        else:
+            program = (*peeled.wrapper, *program)
+        given = {} if peeled.clean else dict(state.environment())
+        given = {
+            n: v for n, v in {**given, **own, **peeled.variables}.items() if n not in peeled.removed
+        }
+        variables, said = kept(given, state.used)
+        if any(
+            each.operator.lstrip("0123456789") in (">", ">>", "&>", "&>>", ">|")
+            for each in node.redirections
+        ):
+            remarks.append(_LOG)
+        if node.words[0].text == "nohup":
+            remarks.append("nohup and &: vllmd keeps the engine running by itself")
+        folder = peeled.folder or ""
+        if folder and not folder.startswith("/") and state.folder:
+            folder = join(state.folder, folder)
+        launch = Launch(
+            program=program,
+            arguments=found.arguments,
+            variables=variables,
+            place=place,
+            folder=folder or state.folder,
+            written=dict(state.written),
+            remarks=tuple(dict.fromkeys((*remarks, *said))),
+        )
+        state.launches.append(launch)
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def _document(self, redirections: Sequence[Redirection], state: State) -> str:
+        for each in redirections:
+            expansion = Expansion(state, each.target.line, substitute)
+            operator = each.operator.lstrip("0123456789")
+            if operator in ("<<", "<<-"):
+                return each.body if each.literal else expansion.document(each.body)
+            if operator == "<<<":
+                return f"{expansion.text(each.target.text)}\n"
+        return ""
+
+    def _write(
+        self, words: Sequence[str], redirections: Sequence[Redirection], document: str, state: State
+    ) -> None:
+        """Remember what a command writes to a file, if that is known."""
+        if words[0] not in PRINTS:
+            return
+        text = printed(words[0], words[1:], document)
+        targets = [each for each in redirections if each.operator in (">", ">>", "1>", ">|")]
+        names = [Expansion(state, e.target.line, substitute).text(e.target.text) for e in targets]
+        if words[0] == "tee":
+            names += [word for word in words[1:] if not word.startswith("-")]
+        for name in names:
+            path = join(state.folder or "", name)
+            appends = any(each.operator == ">>" for each in targets) or "-a" in words
+            state.written[path] = state.written.get(path, "") + text if appends else text
+
+
+def _joined(raw: str) -> str:
+    """Return the words of an array on one line, without its comments."""
+    lines = (re.sub(r"(^|\s)#.*", "", line) for line in raw.splitlines())
+    return f"x {' '.join(lines)}"
+
+
+def launches_of(
+    text: str,
+    place: Place,
+    surroundings: Surroundings,
+    notes: Notes,
+    *,
+    path: str = "",
+    variables: Mapping[str, str] = _NONE,
+    arguments: Sequence[str] | None = None,
+    other: Other = lambda *_: False,
+) -> tuple[list[Launch], Mapping[str, list[int]]]:
+    """Return the servers that a script starts, and the commands that were not followed.
+
+    `variables` are set when it begins, `path` is what it calls itself.
+
+    Raises: VllmdError: it is no script.
+    """
+    state = State(surroundings, notes, path, place.source, folder=surroundings.folder)
+    state.variables |= variables
+    state.exported |= set(variables)
+    state.arguments = None if arguments is None else list(arguments)
+    ScriptReader(other).read(text, state, place.line)
+    return state.launches, state.unread

@@ -1,0 +1,115 @@
+"""``$(…)`` of what only handles texts: nothing is run. Pure."""
+
+import posixpath
+import re
+from collections.abc import Callable, Sequence
+
+from vllmd.errors import VllmdError
+from vllmd.importing.shell.commands import BUILTINS, PRINTS, printed
+from vllmd.importing.shell.expansion import Expansion
+from vllmd.importing.shell.parser import parse
+from vllmd.importing.shell.state import State
+from vllmd.importing.shell.syntax import AndOr, Node, Simple
+from vllmd.importing.surroundings import join
+from vllmd.importing.unknown import is_unknown, mark
+
+_REASON = "what a command prints is not known here: nothing is run; write the value"
+_MAX_NUMBERS = 4096
+
+
+def substitute(state: State, text: str, line: int) -> str:
+    """Return what a command prints, or a mark."""
+    unknown = mark(f"$({text.strip()})", _REASON, state.place(line))
+    try:
+        commands = parse(text, state.place(line)).commands
+    except VllmdError:
+        return unknown
+    if len(commands) != 1:
+        return unknown
+    result = _printed(state.copy(), commands[0])
+    return unknown if result is None else result.rstrip("\n")
+
+
+def _printed(state: State, node: Node) -> str | None:
+    if isinstance(node, AndOr) and set(node.operators) == {"&&"}:
+        *before, last = node.commands
+        for each in before:
+            if _printed(state, each) != "":
+                return None
+        return _printed(state, last)
+    if not isinstance(node, Simple) or node.assignments:
+        return None
+    expansion = Expansion(state, node.line, substitute)
+    if not node.words and len(node.redirections) == 1 and node.redirections[0].operator == "<":
+        return _file(state, expansion.text(node.redirections[0].target.text))
+    quiet = all(each.operator in ("2>", ">", "&>", ">&", "2>&") for each in node.redirections)
+    words = [field for word in node.words for field in expansion.words(word.text)]
+    if not words or not quiet:
+        return None
+    name, rest = words[0], words[1:]
+    if name == "cd":
+        silent = BUILTINS["cd"](state, rest, node.line)
+        return "" if silent else None
+    if name == "cat" and len(rest) == 1:
+        return _file(state, rest[0])
+    if name in PRINTS - {"cat", "tee"}:
+        return printed(name, rest, "")
+    handler = _TEXTS.get(name)
+    return None if handler is None else handler(state, [w for w in rest if w != "--"])
+
+
+def _file(state: State, path: str) -> str | None:
+    """Return what the script itself wrote to a file."""
+    return state.written.get(path if path.startswith("/") else join(state.folder or "", path))
+
+
+def _pwd(state: State, _words: Sequence[str]) -> str | None:
+    return state.folder or state.surroundings.folder
+
+
+def _dirname(_state: State, words: Sequence[str]) -> str | None:
+    if len(words) != 1 or is_unknown(words[0]):
+        return None
+    return posixpath.dirname(words[0].rstrip("/")) or "."
+
+
+def _basename(_state: State, words: Sequence[str]) -> str | None:
+    if not words or is_unknown(words[0]):
+        return None
+    name = posixpath.basename(words[0].rstrip("/"))
+    return name.removesuffix(words[1]) if len(words) > 1 else name
+
+
+def _realpath(state: State, words: Sequence[str]) -> str | None:
+    paths = [word for word in words if not re.fullmatch(r"-[a-z]+", word)]
+    if len(paths) != 1 or is_unknown(paths[0]):
+        return None
+    folder = state.folder or state.surroundings.folder
+    whole = join(folder or "", paths[0])
+    return whole if whole.startswith("/") else None
+
+
+def _seq(_state: State, words: Sequence[str]) -> str | None:
+    if not words or not all(re.fullmatch(r"-?\d+", word) for word in words):
+        return None
+    numbers = [int(word) for word in words]
+    match numbers:
+        case [last]:
+            made = range(1, last + 1)
+        case [first, last]:
+            made = range(first, last + 1)
+        case [first, step, last] if step:
+            made = range(first, last + (1 if step > 0 else -1), step)
+        case _:
+            return None
+    return "\n".join(map(str, made)) if len(made) <= _MAX_NUMBERS else None
+
+
+_TEXTS: dict[str, Callable[[State, Sequence[str]], str | None]] = {
+    "pwd": _pwd,
+    "dirname": _dirname,
+    "basename": _basename,
+    "realpath": _realpath,
+    "readlink": _realpath,
+    "seq": _seq,
+}

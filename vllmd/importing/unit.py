@@ -1,0 +1,259 @@
+"""A unit of systemd with its drop-ins, as the command that it runs. Pure.
+
+Source: systemd.service(5), systemd.exec(5), systemd.unit(5).
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from vllmd.errors import VllmdError
+from vllmd.importing.ini import Setting, settings_of
+from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.unknown import Place, as_written, is_unknown, mark
+
+_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system")
+_SPECIFIERS = {"%": "%", "t": "/run", "S": "/var/lib", "C": "/var/cache", "L": "/var/log"}
+_SPECIFIERS |= {"E": "/etc", "T": "/tmp", "V": "/var/tmp"}
+_DONE_BY_VLLMD = {
+    "Restart": "Restart=: vllmd restarts an engine whatever its exit code, by its cause",
+    "TimeoutStopSec": "TimeoutStopSec=: see drain_s and stop_grace_s",
+    "TimeoutSec": "TimeoutSec=: see drain_s and stop_grace_s",
+    "TimeoutStartSec": "TimeoutStartSec=: a load has no limit here; see liveness.load_stall_s",
+    "KillMode": "KillMode=: vllmd ends the whole tree, and proves that it is gone",
+    "StandardOutput": "the log file: vllmd writes and rotates a log of its own",
+    "StandardError": "the log file: vllmd writes and rotates a log of its own",
+    "StandardOutputAppend": "the log file: vllmd writes and rotates a log of its own",
+}
+_HARMLESS = {"Type", "SyslogIdentifier", "RestartSec", "KillSignal", "SuccessExitStatus", "PIDFile"}
+_HARMLESS |= {"RemainAfterExit", "NotifyAccess", "StartLimitIntervalSec", "StartLimitBurst"}
+_HARMLESS |= {"SendSIGKILL", "GuessMainPID", "WatchdogSec", "FinalKillSignal", "ExitType"}
+_TAKEN = {"ExecStart", "Environment", "EnvironmentFile", "WorkingDirectory", "UnsetEnvironment"}
+_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')+""", re.DOTALL)
+
+
+@attrs.frozen
+class UnitCommand:
+    """What a unit runs."""
+
+    words: tuple[str, ...]
+    variables: Mapping[str, str]
+    used: frozenset[str]
+    """Variables that its own words had."""
+    folder: str | None
+    place: Place
+
+
+def is_unit(text: str) -> bool:
+    """Tell a unit from other files."""
+    return bool(re.search(r"^\s*\[Service\]\s*$", text, re.MULTILINE)) and "ExecStart" in text
+
+
+def command_of(text: str, path: str, around: Surroundings, notes: Notes) -> UnitCommand:
+    """Return the command of a unit; what it asks for beside it is noted.
+
+    `path` is the unit's own, or what stands for it where it has none.
+
+    Raises: VllmdError: it runs nothing.
+    """
+    settings = _service(text, path, around)
+    _note(settings, notes)
+    started = [each for each in settings if each.key == "ExecStart"]
+    if not started:
+        raise VllmdError(f"{path}: the unit has no ExecStart=")
+    if len(started) > 1:
+        notes.refuse(
+            Place(started[1].source, started[1].line),
+            "the unit starts several commands, one after the other: keep the one that serves",
+        )
+    variables = _variables(settings, path, around, notes)
+    start = started[0]
+    prefix = re.match(r"[-@:+!|]*", start.value)
+    assert prefix is not None
+    line = start.value[prefix.end() :]
+    words, used = [], set()
+    for raw in _split(line):
+        made, names = [_unquoted(raw)], set[str]()
+        if ":" not in prefix[0]:
+            made, names = _filled(raw, variables, Place(start.source, start.line))
+        words += [_specified(word, path, start, around) for word in made]
+        used |= names
+    if "@" in prefix[0] and len(words) > 1:
+        del words[1]
+    folder = _folder(settings, path, around)
+    place = Place(start.source, start.line)
+    return UnitCommand(tuple(words), variables, frozenset(used), folder, place)
+
+
+def _service(text: str, path: str, around: Surroundings) -> list[Setting]:
+    """Return the settings of [Service] with the drop-ins; an empty one takes back those before."""
+    found: list[Setting] = []
+    for source, content in [(path, text), *_drop_ins(path, around)]:
+        for each in settings_of(content, source):
+            if each.section != "Service":
+                continue
+            if not each.value:
+                found = [other for other in found if other.key != each.key]
+                continue
+            if each.key not in _SEVERAL:
+                found = [other for other in found if other.key != each.key]
+            found.append(each)
+    return found
+
+
+_SEVERAL = {"ExecStart", "Environment", "EnvironmentFile", "ExecStartPre", "ExecStartPost"}
+_SEVERAL |= {"ExecStop", "ExecStopPost", "UnsetEnvironment", "PassEnvironment", "DeviceAllow"}
+
+
+def _drop_ins(path: str, around: Surroundings) -> Iterator[tuple[str, str]]:
+    """Yield the drop-ins of a unit by their name; of the same name the first folder has it."""
+    name = posixpath.basename(path)
+    template = re.sub(r"@[^.]*\.", "@.", name)
+    folders = dict.fromkeys(
+        f"{folder}/{each}.d"
+        for folder in (posixpath.dirname(path), *_FOLDERS)
+        for each in dict.fromkeys((name, template))
+        if folder.startswith("/")
+    )
+    chosen: dict[str, str] = {}
+    for folder in folders:
+        for file in around.files.names(folder):
+            if file.endswith(".conf"):
+                chosen.setdefault(file, f"{folder}/{file}")
+    for _, whole in sorted(chosen.items()):
+        content = around.files.read(whole)
+        if content is not None:
+            yield whole, content
+
+
+def _note(settings: Sequence[Setting], notes: Notes) -> None:
+    for each in settings:
+        if each.key in _TAKEN or each.key in _HARMLESS:
+            continue
+        if each.key in _DONE_BY_VLLMD:
+            notes.remark(_DONE_BY_VLLMD[each.key])
+        elif each.key == "User" and each.value != "vllmd":
+            notes.remark(
+                "User=: engines run as user vllmd: let it read the model, the adapters and the "
+                "cache"
+            )
+        elif each.key.startswith("Exec"):
+            notes.remark(
+                f"{each.source}:{each.line}: left out: {each.key}={each.value}: vllmd runs nothing "
+                "beside an engine: make it a unit of its own that goes before vllmd-daemon"
+            )
+        elif each.key != "User":
+            notes.remark(
+                f"left out: {each.key}={each.value}: of the unit: 'systemctl edit "
+                "vllmd-engine@NAME' sets it for an engine"
+            )
+
+
+def _variables(
+    settings: Sequence[Setting], path: str, around: Surroundings, notes: Notes
+) -> dict[str, str]:
+    """Return what a unit sets; files win over Environment=. Source: systemd.exec(5)."""
+    own: dict[str, str] = {}
+    of_files: dict[str, str] = {}
+    for each in settings:
+        if each.key == "Environment":
+            for raw in _split(each.value):
+                name, _, value = _unquoted(raw).partition("=")
+                own[name] = _specified(value, path, each, around)
+        elif each.key == "EnvironmentFile":
+            file = _specified(each.value.lstrip("-").strip('"'), path, each, around)
+            content = None if is_unknown(file) else around.files.read(file)
+            place = Place(each.source, each.line)
+            if content is not None:
+                of_files |= variables_in(content)
+            elif each.value.startswith("-"):
+                notes.remark(f"{place}: {as_written(file)} is not there: no variables of it")
+            else:
+                notes.refuse(
+                    place, f"{as_written(file)} cannot be read here: run this where it can be"
+                )
+    removed = {w for e in settings if e.key == "UnsetEnvironment" for w in e.value.split()}
+    return {n: v for n, v in {**own, **of_files}.items() if n not in removed}
+
+
+def variables_in(text: str) -> dict[str, str]:
+    """Read a file of variables, of systemd's EnvironmentFile= or docker's --env-file kind."""
+    found = {}
+    for line in re.sub(r"\\\n", "", text).splitlines():
+        name, equals, value = line.strip().removeprefix("export ").partition("=")
+        if equals and re.fullmatch(r"\w+", name.strip()) and line.strip()[:1] not in "#;":
+            value = value.strip()
+            quoted = value[:1] in "\"'" and value[-1:] == value[:1] and len(value) > 1
+            found[name.strip()] = value[1:-1] if quoted else value
+    return found
+
+
+def _split(line: str) -> list[str]:
+    return _WORD.findall(line)
+
+
+def _unquoted(raw: str) -> str:
+    def plain(found: re.Match[str]) -> str:
+        text = found[0]
+        if text[0] == "\\":
+            return {"n": "\n", "t": "\t", "s": " "}.get(text[1], text[1])
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+
+    return re.sub(r"""\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", plain, raw, flags=re.DOTALL)
+
+
+def _filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[str], set[str]]:
+    """Put variables in, as systemd does: one that stands alone may be several words, or none."""
+
+    def known(name: str) -> str:
+        reason = "it is set neither in the unit nor in its files that are here"
+        return variables[name] if name in variables else mark(f"${name}", reason, place)
+
+    alone = re.fullmatch(r"\$([A-Za-z_]\w*)", raw)
+    if alone:
+        value_alone = known(alone[1])
+        return [value_alone] if is_unknown(value_alone) else value_alone.split(), {alone[1]}
+    used = set()
+
+    def value(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return "$"
+        used.add(found[1])
+        return known(found[1])
+
+    return [re.sub(r"\$\$|\$\{([A-Za-z_]\w*)\}", value, _unquoted(raw))], used
+
+
+def _specified(text: str, path: str, setting: Setting, around: Surroundings) -> str:
+    """Put in what `%…` stands for; what is not known becomes a mark."""
+    place = Place(setting.source, setting.line)
+    name = posixpath.basename(path)
+    instance = re.fullmatch(r"[^@]+@(.+)\.service", name)
+
+    def value(found: re.Match[str]) -> str:
+        letter = found[1]
+        if letter in "iI" and instance:
+            return instance[1]
+        if letter in "nN" and name.endswith(".service"):
+            return name if letter == "n" else name.removesuffix(".service")
+        if letter == "h":
+            return around.home_at(place)
+        reason = (
+            "what it stands for is not known here; write it, or name the unit with its instance"
+        )
+        return _SPECIFIERS.get(letter) or mark(found[0], reason, place)
+
+    return re.sub(r"%([%a-zA-Z])", value, text)
+
+
+def _folder(settings: Sequence[Setting], path: str, around: Surroundings) -> str | None:
+    """Return the working directory: of the system's units the root, unless one is given."""
+    for each in settings:
+        if each.key == "WorkingDirectory":
+            value = _specified(each.value.lstrip("-").strip('"'), path, each, around)
+            return (
+                around.home_at(Place(each.source, each.line)) if value == "~" else join("/", value)
+            )
+    return "/"

@@ -1,0 +1,63 @@
+"""What cannot be worked out, kept as a mark within a text until it matters. Pure.
+
+A mark carries what was written, why it is not known, and where. So a value can be joined, cut and
+handed on as any text; whoever would write one of them down asks `unknowns` first.
+"""
+
+import re
+from collections.abc import Iterable
+
+import attrs
+
+_OPEN, _SEPARATOR, _CLOSE = "\ue000", "\ue001", "\ue002"
+MARK = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
+"""A mark, whole."""
+
+
+@attrs.frozen(order=True)
+class Place:
+    """Where something stands: a file, or what stands for one, and a line that counts from 1."""
+
+    source: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}"
+
+
+@attrs.frozen
+class Unknown:
+    """One thing that is not known here."""
+
+    written: str
+    reason: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.written}: {self.reason}"
+
+
+def mark(written: str, reason: str, place: Place) -> str:
+    """Return the mark for what is not known."""
+    fields = (MARK.sub(_written, written), reason, str(place))
+    return f"{_OPEN}{_SEPARATOR.join(fields)}{_CLOSE}"
+
+
+def is_unknown(text: str) -> bool:
+    """Tell whether a text has a mark in it."""
+    return _OPEN in text
+
+
+def unknowns(texts: Iterable[str]) -> list[Unknown]:
+    """Return what is not known in some texts, each once."""
+    found = [Unknown(*each.split(_SEPARATOR)) for text in texts for each in MARK.findall(text)]
+    return list(dict.fromkeys(found))
+
+
+def as_written(text: str) -> str:
+    """Return a text with what was written in place of its marks, for people to read."""
+    return MARK.sub(_written, text)
+
+
+def _written(found: re.Match[str]) -> str:
+    return found[1].split(_SEPARATOR)[0]
