@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import contextlib
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,11 @@ class FakeShim:
         self.is_listening = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio.streams logs a handler that is cancelled with its loop, or whose peer has gone
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await self._answer(reader, writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         watches = 0
         while line := await reader.readline():
             request = protocol.parse_message(line)
