@@ -14,6 +14,7 @@ from vllmd.doctor.finding import Finding
 CHECKS: Mapping[str, Check] = {
     "engine-missing": settings.engine_missing,
     "flags": settings.flags,
+    "flag-files": settings.flag_files,
     "model-missing": model.model_missing,
     "hub": model.hub,
     "model-readable": model.model_readable,

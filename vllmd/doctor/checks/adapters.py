@@ -13,7 +13,6 @@ def lora_adapters(case: Case) -> Iterator[Finding]:
     """Find what vLLM says 36 seconds into a start, or at the first request."""
     lora = case.engine.lora
     if lora is None:
-        yield from _adapters_without_a_table(case)
         return
     sizes = {
         name.removesuffix(".weight"): tensor.shape
@@ -42,17 +41,6 @@ def lora_adapters(case: Case) -> Iterator[Finding]:
             f"{len(lora.modules)} adapters, and max_loras = {lora.max_loras}",
             "A batch mixes no more than that: requests for others wait for it.",
             f"Set lora.max_loras = {len(lora.modules)}, if memory allows.",
-        )
-
-
-def _adapters_without_a_table(case: Case) -> Iterator[Finding]:
-    if case.flag("lora-modules") and not case.flag("enable-lora"):
-        yield Finding(
-            "lora-adapters",
-            FindingSeverity.ERROR,
-            "flags.lora-modules without enable-lora",
-            "vLLM refuses adapters that are not enabled.",
-            "Use the table [engines.NAME.lora]: it enables them, and keeps them loaded.",
         )
 
 

@@ -1,6 +1,10 @@
 """What the engine's settings ask for, and what vLLM makes of it."""
 
+import contextlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from vllmd.config import problem
 from vllmd.config.load import UNIT_MARGIN_S
@@ -19,6 +23,13 @@ LONG_CONTEXT = 65_536
 USUAL_TOKENS = 512
 """A short prompt and its answer: with less for each, requests take room from each other."""
 SMALL_MODEL = 1_000_000_000
+
+FILE_FLAGS = (
+    "chat-template", "generation-config", "hf-config-path", "log-config-file",
+    "reasoning-parser-plugin", "speculative-config", "ssl-ca-certs", "ssl-certfile",
+    "ssl-keyfile", "tokenizer", "tool-parser-plugin",
+)  # fmt: skip
+"""Flags that name a file or a folder. Source: vLLM 0.32, EngineArgs and cli_args.py."""
 
 
 def engine_missing(case: Case) -> Iterator[Finding]:
@@ -48,6 +59,34 @@ def flags(case: Case) -> Iterator[Finding]:
             "vLLM ends at once with what it does not know, and drops what is deprecated.",
             each.fix,
         )
+
+
+def flag_files(case: Case) -> Iterator[Finding]:
+    """Find a flag that names a file or a folder which is not there."""
+    for flag in FILE_FLAGS:
+        for path in _paths(case.flag(flag)):
+            if not Path(path).exists():
+                yield Finding(
+                    "flag-files",
+                    FindingSeverity.ERROR,
+                    f"flags.{flag}: there is no '{path}'",
+                    "vLLM reads it when it starts, and ends.",
+                    "Correct the path, or make it readable for the user that vllmd runs as.",
+                )
+
+
+def _paths(value: Any) -> Iterator[str]:
+    """Yield the absolute path of a flag's value: itself, or a model in JSON.
+
+    A chat template may be given as text instead of a file; other values are names on the hub.
+    """
+    if isinstance(value, str) and value.startswith("{"):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(value, dict):
+        value = value.get("model")
+    if isinstance(value, str) and value.startswith("/") and not set(value) & set("{}\n"):
+        yield value
 
 
 def context_length(case: Case) -> Iterator[Finding]:

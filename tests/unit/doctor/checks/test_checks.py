@@ -156,15 +156,6 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         lambda _: case("gpu_memory_utilization = 0.2\nmax_model_len = 4096\nmax_num_seqs = 1000"),
     ),
     ("lora-adapters", ERROR, "its rank 64 is above max_lora_rank 16", lambda p: lora_case(p, 64)),
-    (
-        "lora-adapters",
-        ERROR,
-        "lora-modules without enable-lora",
-        lambda _: attrs.evolve(
-            made := case(),
-            engine=attrs.evolve(made.engine, flags={"lora-modules": ["a=/b"]}),
-        ),
-    ),
     ("quantization", WARNING, 'quantization = "awq"', lambda _: case('quantization = "awq"')),
     (
         "quantization",
@@ -231,6 +222,20 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         WARNING,
         "is deprecated",
         lambda _: other("flags = { disable-cascade-attn = true }", flag_table=REAL),
+    ),
+    *(
+        (
+            "flag-files",
+            ERROR,
+            "there is no '/no/such'",
+            lambda _, text=text: case(f"flags = {text}"),
+        )
+        for text in (
+            '{ chat-template = "/no/such" }',
+            '{ chat_template = "/no/such" }',
+            """{ speculative-config = '{"model": "/no/such"}' }""",
+            '{ speculative-config = { method = "eagle3", model = "/no/such" } }',
+        )
     ),
     ("hub", ERROR, "no token was given", lambda _: other(hub="no token was given")),
     (
@@ -382,6 +387,10 @@ GOOD: dict[str, Make] = {
     "right-tool": lambda _: case(),
     "engine-missing": lambda _: other(found=True),
     "flags": lambda _: other("flags = { enforce-eager = true }", flag_table=REAL),
+    "flag-files": lambda p: case(
+        f"""flags = {{ chat-template = "{{{{ messages[0] }}}}", tokenizer = "org/base", \
+        ssl-certfile = "{p}", speculative-config = {{ method = "ngram" }} }}"""
+    ),
     "hub": lambda _: case(model=NOWHERE, name="org/m"),
     "model-readable": lambda _: case(),
     "driver": lambda _: other(installed=CUDA, driver="580.65.06"),
