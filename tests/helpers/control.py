@@ -41,7 +41,7 @@ class FakeEngine:
     def start(self) -> None:
         self._ask("start")
 
-    def stop(self) -> None:
+    def stop(self, *, keep_weights: bool = False) -> None:
         self._ask("stop")
 
     def restart(self) -> None:

@@ -279,7 +279,7 @@ def running(made: Site) -> Iterator[None]:
 
 def sweep(folder: Path) -> None:
     """Kill shims and engines that a failed test left below `folder`, by their records."""
-    for record in folder.glob("run/engines/*/run.json"):
+    for record in (*folder.glob("run/engines/*/run.json"), *folder.glob("run/weights/*/run.json")):
         run = httpx.Response(200, content=record.read_bytes()).json()
         for stat in [*proc.session_members(run["engine_pid"]), *_alive(run["shim_pid"])]:
             with contextlib.suppress(ProcessLookupError):

@@ -36,10 +36,17 @@ def starting(action: str, text: str) -> click.Command:
     return command
 
 
-def act(client: ControlClient, name: str, action: str, goal: str | None, timeout_s: float) -> None:
+def act(
+    client: ControlClient,
+    name: str,
+    action: str,
+    goal: str | None,
+    timeout_s: float,
+    **options: str,
+) -> None:
     """Ask for an action, and wait for the state `goal` if there is one."""
     before = client.engine(name)["run_id"]
-    answer = client.act(name, action)
+    answer = client.act(name, action, **options)
     if answer["warning"]:
         terminal.echo(f"vllmd: {answer['warning']}", err=True)
     if goal is None:
@@ -48,7 +55,13 @@ def act(client: ControlClient, name: str, action: str, goal: str | None, timeout
 
     def reached(engine: dict[str, Any]) -> bool:
         renewed = action != "restart" or engine["run_id"] != before
-        return bool(engine["state"] == goal and renewed)
+        return bool(engine["state"] == goal and renewed and not _gives_up_weights(engine, action))
 
     engine = wait_until(client, name, goal, reached, timeout_s)
     terminal.echo(f"{name}: {engine['state']}")
+
+
+def _gives_up_weights(engine: dict[str, Any], action: str) -> bool:
+    """Tell whether a stop is not over: weights that it gives up are still in GPU memory."""
+    weights = engine.get("weights")  # not of an older daemon
+    return action == "stop" and bool(weights and weights["run_id"] and not weights["kept"])

@@ -106,6 +106,12 @@ class _Logs(click.Command):
     help="Such as EngineCore, or Worker for all of them.",
 )
 @click.option("-g", "--grep", type=_Pattern(), help="Only lines in which this is found.")
+@click.option(
+    "--weights",
+    "of_weights",
+    is_flag=True,
+    help="Show what keeps the weights of an engine in GPU memory (preload) instead.",
+)
 @click.option("--all", "everything", is_flag=True, help="Show all lines that are kept.")
 @json_option
 def command(
@@ -119,6 +125,7 @@ def command(
     level: str | None,
     processes: tuple[str, ...],
     grep: re.Pattern[str] | None,
+    of_weights: bool,
     everything: bool,
     as_json: bool,
 ) -> None:
@@ -134,6 +141,8 @@ def command(
     'vllmd logs rotate [ENGINE]...' begins a new file now, of those or of all.
     """
     sources = _find(engines, client, config_path)
+    if of_weights:
+        sources = [each.of_weights() for each in sources]
     wanted = LogFilter(since, until, level, processes, grep)
     if lines is None and since is None and not everything:
         lines = DEFAULT_LINES
@@ -168,6 +177,10 @@ class _Source:
     name: str
     path: Path
     problem: str | None
+
+    def of_weights(self) -> "_Source":
+        """Return the log of what keeps the weights of that engine."""
+        return _Source(self.name, paths.weights_log(self.path.parent, self.name), None)
 
 
 _Dated = tuple[float, str, Line]

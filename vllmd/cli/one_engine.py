@@ -7,7 +7,7 @@ from typing import Any
 from vllmd.cli import status_view, terminal
 from vllmd.cli.engine_table import COLOURS, Engine, gibibytes, latency, number, share
 from vllmd.control.client import ControlClient
-from vllmd.engine.status_text import describe_state
+from vllmd.engine.status_text import describe_state, describe_weights
 from vllmd.errors import VllmdError
 from vllmd.events.engine import EngineExited
 from vllmd.events.reading_back import by_name, read_back
@@ -92,6 +92,8 @@ def _facts(engine: Engine, now: float) -> Iterator[tuple[str, str]]:
         yield "Requests", _requests(engine)
     if engine.get("kv_cache_usage") is not None or engine.get("gpu_memory_bytes") is not None:
         yield "Memory", _memory(engine)
+    if weights := engine.get("weights"):
+        yield "Weights", describe_weights(weights)
     if adapters := engine.get("adapters"):
         missing = (
             f"; not loaded: {', '.join(adapters['missing'])}" if adapters.get("missing") else ""

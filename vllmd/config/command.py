@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config import flags, paths
+from vllmd.config import flags, paths, preload
 from vllmd.config.model import Config, EngineConfig
 from vllmd.util.deadline import call_within
 from vllmd.util.redact import masked
@@ -26,6 +26,8 @@ class Command:
     env: Mapping[str, str] = attrs.field(repr=False)
     own_env: Mapping[str, str] = attrs.field(repr=False)
     found: bool
+    weights: "Command | None" = None
+    """What keeps the weights that it maps in GPU memory; None if it loads them itself."""
 
     @property
     def hash(self) -> str:
@@ -56,16 +58,21 @@ Commands = Mapping[str, Command]
 
 def build_all(config: Config) -> Commands:
     """Build the commands of a configuration's engines."""
-    traces = config.traces.endpoint
-    return {name: build(engine, traces=traces) for name, engine in config.engines.items()}
+    traces, run = config.traces.endpoint, paths.run_dir(config)
+    return {name: build(engine, traces=traces, run=run) for name, engine in config.engines.items()}
 
 
 def build(
-    engine: EngineConfig, inherited: Mapping[str, str] = os.environ, *, traces: str | None = None
+    engine: EngineConfig,
+    inherited: Mapping[str, str] = os.environ,
+    *,
+    traces: str | None = None,
+    run: Path | None = None,
 ) -> Command:
     """Build the command of an engine; `inherited` is the environment it starts from.
 
-    `traces` is where spans are received, if they are: an engine that is to send them does.
+    `traces` is where spans are received, if they are: an engine that is to send them does. `run` is
+    the daemon's folder for sockets, where weights are handed out.
     """
     traces = traces if flags.traced(engine) else None
     env = flags.environment(engine, inherited, traces)
@@ -76,8 +83,22 @@ def build(
     own_env = flags.own_environment(engine, traces)
     if engine.is_stand_in:  # a packaged vllmd is on nobody's default path
         own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
-    argv = (resolved or program, *leading, *flags.arguments(engine, traces))
-    return Command(argv=argv, env=env, own_env=own_env, found=resolved is not None)
+    start = (resolved or program, *leading)
+    argv = (*start, *flags.arguments(engine, traces))
+    command = Command(argv=argv, env=env, own_env=own_env, found=resolved is not None)
+    if not engine.preload:
+        return command
+    folder = paths.weights_dir(run or Path(paths.default_run_dir(inherited)), engine.name)
+    return attrs.evolve(
+        command,
+        argv=(*argv, *preload.engine_arguments(folder)),
+        weights=attrs.evolve(
+            command,
+            argv=(*start, *preload.arguments(engine, folder)),
+            env=preload.environment(command.env),
+            own_env=preload.own_environment(command.own_env),
+        ),
+    )
 
 
 def _resolve(program: str, env: Mapping[str, str]) -> str | None:

@@ -167,7 +167,7 @@ def arguments(engine: "EngineConfig", traces: str | None = None) -> list[str]:
         ("shutdown-timeout", math.ceil(engine.drain_s)),
     ):
         if value is not None:
-            args += _flag(flag, value)
+            args += written(flag, value)
     if engine.lora is not None:
         args += ["--enable-lora", "--max-loras", str(engine.lora.max_loras)]
         args += ["--max-lora-rank", str(engine.lora.max_lora_rank)]
@@ -175,9 +175,9 @@ def arguments(engine: "EngineConfig", traces: str | None = None) -> list[str]:
             args.append("--lora-modules")
             args += [_module(name, path) for name, path in engine.lora.modules.items()]
     if traces:
-        args += _flag(ENDPOINT, traces)
+        args += written(ENDPOINT, traces)
     for flag, value in engine.flags.items():
-        args += _flag(flag, value)
+        args += written(flag, value)
     return args
 
 
@@ -189,7 +189,8 @@ def _module(name: str, path: str) -> str:
     return json.dumps({"name": name, "path": path})
 
 
-def _flag(name: str, value: Any) -> list[str]:
+def written(name: str, value: Any) -> list[str]:
+    """Return a flag and its value as words of a command line."""
     match value:
         case True:
             return [f"--{name}"]

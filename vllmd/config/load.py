@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.config import credentials, lines, lora, memory, paths, rules, variables
+from vllmd.config import credentials, lines, lora, memory, paths, preload, rules, variables
 from vllmd.config.credentials import NO_SECRETS, Credentials
 from vllmd.config.flags import ENDPOINT, secret_arguments, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, EngineConfig
@@ -108,6 +108,7 @@ def parse(
         reader.check_traces(config)
         reader.check_secrets(engines)
         reader.check_adapters(engines)
+        reader.check_preload(config)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems() + about_secrets
@@ -310,6 +311,19 @@ class _Reader:
                     "write one to /etc/vllmd/credentials/api_key, or set host to 127.0.0.1, or "
                     "lora.dynamic to false",
                     ProblemSeverity.WARNING,
+                )
+
+    def check_preload(self, config: Config) -> None:
+        """Note engines whose weights cannot be kept in memory, and sockets too deep to be made."""
+        for name, engine in config.engines.items():
+            for problem in preload.problems(engine):
+                self._note(("engines", name, *problem.key), problem.message, problem.fix)
+            size = preload.socket_path_bytes(paths.weights_dir(paths.run_dir(config), name))
+            if engine.preload and size > MAX_SOCKET_PATH:
+                self._note(
+                    ("engines", name, "preload"),
+                    f"makes a socket path of {size} bytes, the kernel takes {MAX_SOCKET_PATH}",
+                    "use a shorter daemon.run_dir, or a shorter name for the engine",
                 )
 
     def check_traces(self, config: Config) -> None:

@@ -209,6 +209,20 @@ class EngineConfig:
         help="Keep the KV cache of common prefixes (--enable-prefix-caching).",
         example="true",
     )
+    preload: bool = key(
+        rules.boolean,
+        False,
+        help="Keep the weights in GPU memory by processes of their own (vllm preload, from vLLM "
+        "0.31 on): an engine that died maps them when it starts again, and loads nothing.",
+        reason="Off: a CUDA context more on each GPU, and not every quantization can.",
+    )
+    preload_verify: str = key(
+        rules.matching("blocks|full", '"blocks" or "full"'),
+        "blocks",
+        help="How a model's files are compared with those that the kept weights were loaded from: "
+        "size, times and blocks of each file, or all of its bytes (full).",
+        reason="Blocks take a second; all bytes of a large model take minutes of reading.",
+    )
     unready_s: float = key(
         rules.number(0, HOUR_S),
         5.0,

@@ -101,6 +101,11 @@ def engine_dir(run: Path, name: str) -> Path:
     return run / "engines" / name
 
 
+def weights_dir(run: Path, name: str) -> Path:
+    """Return the folder of the shim that keeps one engine's weights, and of their sockets."""
+    return run / "weights" / name
+
+
 def control_socket(run: Path) -> Path:
     """Return the path of the control socket."""
     return run / "control.sock"
@@ -109,6 +114,11 @@ def control_socket(run: Path) -> Path:
 def engine_log(logs: Path, name: str) -> Path:
     """Return the file that an engine's output goes to."""
     return logs / f"{name}.log"
+
+
+def weights_log(logs: Path, name: str) -> Path:
+    """Return the file that the output of what keeps an engine's weights goes to."""
+    return logs / f"{name}.weights.log"
 
 
 def socket_path_bytes(config: Config, name: str) -> int:

@@ -79,13 +79,14 @@ class ControlClient:
                 return dict(engine)
         raise UnknownEngineError.among(name, [engine["name"] for engine in engines])
 
-    def act(self, name: str, action: str) -> dict[str, Any]:
+    def act(self, name: str, action: str, **options: str) -> dict[str, Any]:
         """Ask for `start`, `stop` or `restart` of an engine.
 
         Returns: `{"engine": status, "warning": text or None}`, at once.
         Raises: NotPermittedError, UnknownEngineError, DaemonUnreachableError.
         """
-        return self._ask("POST", f"/v1/engines/{name}/{action}")
+        query = f"?{urlencode(options)}" if options else ""
+        return self._ask("POST", f"/v1/engines/{name}/{action}{query}")
 
     def rotate(self, name: str) -> None:
         """Begin a new file of an engine's log.

@@ -1,6 +1,7 @@
 """The daemon's end of the control socket: JSON over HTTP, rights by peer credentials."""
 
 import asyncio
+import functools
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -49,8 +50,8 @@ class EngineControl(Protocol):
         """Want it to run."""
         ...
 
-    def stop(self) -> None:
-        """Want it to end."""
+    def stop(self, *, keep_weights: bool = False) -> None:
+        """Want it to end; weights in GPU memory stay only if they are to be kept."""
         ...
 
     def restart(self) -> None:
@@ -245,7 +246,14 @@ def _acting(engines: Mapping[str, EngineControl]) -> Handler:
         if engine is None:
             return error(404, str(UnknownEngineError.among(name, engines)))
         try:
-            {"start": engine.start, "stop": engine.stop, "restart": engine.restart}[action]()
+            keep = request.query_params.get("weights") == "keep"
+            stop = functools.partial(engine.stop, keep_weights=keep)
+            actions: Mapping[str, Callable[[], None]] = {
+                "start": engine.start,
+                "stop": stop,
+                "restart": engine.restart,
+            }
+            actions[action]()
             warning = None
             async with asyncio.timeout(SAVE_S):
                 await engine.saved()

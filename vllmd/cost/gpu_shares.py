@@ -63,5 +63,5 @@ def worked(weights: Mapping[str, int], busy: Collection[str]) -> Mapping[str, in
 
 
 def _engine(holder: Holder, engines: Collection[str]) -> str:
-    ours = holder.owner is Owner.ENGINE and holder.engine in engines
+    ours = holder.owner in (Owner.ENGINE, Owner.WEIGHTS) and holder.engine in engines
     return str(holder.engine) if ours else OTHERS

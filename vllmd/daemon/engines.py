@@ -112,6 +112,16 @@ class Engines:
                 longest_pause_s=LONGEST_PAUSE_S,
             )
 
+    def weight_parts(self) -> Iterator[Part]:
+        """Yield what follows the weights that are kept beside engines."""
+        for name, supervisor in {**self._left, **self.supervisors}.items():
+            yield Part(
+                f"weights:{name}",
+                supervisor.weights.follow,
+                engine=name,
+                longest_pause_s=LONGEST_PAUSE_S,
+            )
+
     async def looked(self) -> None:
         """Wait until it is known of each whether it runs, and how it stands."""
         await asyncio.gather(*(each.looked.wait() for each in self.supervisors.values()))
@@ -237,6 +247,8 @@ class Engines:
         return EngineContext(
             directory=paths.engine_dir(paths.run_dir(config), name),
             log_path=paths.engine_log(paths.log_dir(config), name),
+            weights_directory=paths.weights_dir(paths.run_dir(config), name),
+            weights_log=paths.weights_log(paths.log_dir(config), name),
             state_dir=state_dir,
             spawner=services.environment.spawner,
             stopped=self._stopped,

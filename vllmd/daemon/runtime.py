@@ -143,6 +143,7 @@ class Runtime:
         yield self._manager
         yield Part("event_loop_lag", self.lag.run)
         yield self._webhook_part(self.now.config.notify)
+        yield from self.engines.weight_parts()
         yield from self.outputs.parts()
         yield Part("filesystems", self.filesystems.watch)
         yield from self.gpus.parts()

@@ -24,7 +24,8 @@ def make_directories(config: Config) -> None:
     run = paths.run_dir(config)
     try:
         run.mkdir(mode=0o755, parents=True, exist_ok=True)
-        (run / "engines").mkdir(mode=0o700, exist_ok=True)
+        for name in ("engines", "weights"):
+            (run / name).mkdir(mode=0o700, exist_ok=True)
         for folder in (paths.state_dir(config), paths.log_dir(config)):
             with contextlib.suppress(TimeoutError):  # it hangs: what runs is looked after
                 call_within(str(folder), functools.partial(_make, folder))

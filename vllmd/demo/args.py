@@ -23,6 +23,33 @@ class Args:
     shutdown_timeout: float
     disable_log_stats: bool
     traces_endpoint: str | None
+    ranks: int = 1
+    """How many GPUs it would have."""
+    weights_dir: str | None = None
+    """Where its weights are handed out; None if it loads them itself."""
+
+
+@attrs.frozen
+class PreloadArgs:
+    """What the stand-in's `vllm preload` was told."""
+
+    model: str
+    ranks: int
+    socket_dir: str
+
+
+def parse_preload_args(argv: Sequence[str]) -> PreloadArgs:
+    """Read the arguments of `vllm preload`, of those that the stand-in knows.
+
+    Raises: SystemExit: as `parse_args`.
+    """
+    parser = argparse.ArgumentParser(prog="vllm", allow_abbrev=False)
+    preload = parser.add_subparsers(dest="command", required=True).add_parser("preload")
+    preload.add_argument("--model", required=True)
+    preload.add_argument("--weight-cache-socket-dir", required=True)
+    _add_of_both(preload)
+    space = parser.parse_args(argv)
+    return PreloadArgs(space.model, space.tensor_parallel_size, space.weight_cache_socket_dir)
 
 
 def parse_args(argv: Sequence[str]) -> Args:
@@ -36,24 +63,18 @@ def parse_args(argv: Sequence[str]) -> Args:
     serve.add_argument("--served-model-name", nargs="+", default=[])
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000)
-    serve.add_argument("--max-model-len", type=_length, default=4096)
     serve.add_argument("--max-num-seqs", type=int, default=256)
-    serve.add_argument("--max-loras", type=int, default=1)
-    serve.add_argument("--max-lora-rank", type=int, default=16)
-    serve.add_argument("--enable-lora", action=argparse.BooleanOptionalAction)
     serve.add_argument("--lora-modules", nargs="+", type=_module, default=[])
-    serve.add_argument("--quantization")
-    serve.add_argument("--dtype")
     serve.add_argument("--load-format")
+    serve.add_argument("--model-loader-extra-config", type=json.loads, default={})
     serve.add_argument("--gpu-memory-utilization", type=float)
-    serve.add_argument("--tensor-parallel-size", type=int, default=1)
     serve.add_argument("--otlp-traces-endpoint")
-    serve.add_argument("--kv-transfer-config", type=json.loads)
     serve.add_argument("--shutdown-timeout", type=float, default=0)
     serve.add_argument("--disable-log-stats", action="store_true")
-    serve.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
     serve.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction)
+    _add_of_both(serve)
     space = parser.parse_args(argv)
+    mapping = space.load_format == "ipc_cache"
     return Args(
         model=space.model_tag,
         served_names=tuple(space.served_model_name) or (space.model_tag,),
@@ -67,7 +88,22 @@ def parse_args(argv: Sequence[str]) -> Args:
         shutdown_timeout=space.shutdown_timeout,
         disable_log_stats=space.disable_log_stats,
         traces_endpoint=space.otlp_traces_endpoint,
+        ranks=space.tensor_parallel_size,
+        weights_dir=space.model_loader_extra_config.get("socket_dir") if mapping else None,
     )
+
+
+def _add_of_both(parser: argparse.ArgumentParser) -> None:
+    """Add what `vllm serve` and `vllm preload` take: by these the weights may be others."""
+    parser.add_argument("--max-model-len", type=_length, default=4096)
+    parser.add_argument("--max-loras", type=int, default=1)
+    parser.add_argument("--max-lora-rank", type=int, default=16)
+    parser.add_argument("--enable-lora", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--quantization")
+    parser.add_argument("--dtype")
+    parser.add_argument("--tensor-parallel-size", type=int, default=1)
+    parser.add_argument("--kv-transfer-config", type=json.loads)
+    parser.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
 
 
 def _length(text: str) -> int:

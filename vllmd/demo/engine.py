@@ -45,8 +45,8 @@ class DemoEngine:
         self.died = asyncio.Event()
         self.process: asyncio.subprocess.Process
 
-    async def start(self) -> None:
-        """Start the EngineCore and wait until it is loaded.
+    async def start(self, *, load_s: str | None = None) -> None:
+        """Start the EngineCore and wait until it is loaded, which takes `load_s` seconds.
 
         Raises: EngineDeadError: it ended before.
         """
@@ -55,7 +55,7 @@ class DemoEngine:
             "-m",
             "vllmd.demo.core",
             self._args.model,
-            os.environ.get(LOAD_S, "2"),
+            load_s or os.environ.get(LOAD_S, "2"),
             os.environ.get(STEP_S, "0.02"),
             str(self._args.max_num_seqs),
             stdin=asyncio.subprocess.PIPE,

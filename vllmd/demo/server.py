@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from vllmd.demo import preload
 from vllmd.demo.api import VERSION, DemoApi
 from vllmd.demo.args import Args, parse_args
 from vllmd.demo.engine import DemoEngine, EngineDeadError
@@ -29,6 +30,8 @@ def main(argv: Sequence[str]) -> int:
     Returns: 0 in both cases, as vLLM does; 1 if it cannot start; 130 if told to end
         before it is up.
     """
+    if argv[:1] == ["preload"]:
+        return preload.main(argv)
     args = parse_args(argv)
     try:
         return asyncio.run(_serve(args))
@@ -52,7 +55,7 @@ async def _serve(args: Args) -> int:
         return 1
     metrics = Metrics(args)
     engine = DemoEngine(args, metrics)
-    if not await _load(engine, stopped):
+    if not await _load(engine, stopped, "0" if preload.mapped(args) else None):
         return 130 if stopped.is_set() else 1
     try:
         adapters = LoadedAdapters(args)
@@ -88,9 +91,9 @@ async def _serve(args: Args) -> int:
     return 0
 
 
-async def _load(engine: DemoEngine, stopped: asyncio.Event) -> bool:
+async def _load(engine: DemoEngine, stopped: asyncio.Event, load_s: str | None) -> bool:
     """Load, unless told to end meanwhile."""
-    loading = asyncio.create_task(engine.start())
+    loading = asyncio.create_task(engine.start(load_s=load_s))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import attrs
 
+from vllmd.config import paths
 from vllmd.engine import disk_space
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.output.first_errors import FirstErrors
@@ -18,6 +19,14 @@ from vllmd.util.clock import Clock
 from vllmd.util.deadline import Within
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.loop_lag import LoopLag
+
+
+def _beside(directory: Path) -> Path:
+    return paths.weights_dir(directory.parent.parent, directory.name)
+
+
+def _log_beside(log: Path) -> Path:
+    return paths.weights_log(log.parent, log.stem)
 
 
 @attrs.frozen
@@ -52,6 +61,14 @@ class EngineContext:
     """Has `errors` know what was printed up to now; waits for the disk."""
     ended: Callable[[], None] = lambda: None
     """Told when nothing of a run is left, before the next one."""
+
+    weights_directory: Path = attrs.field(
+        default=attrs.Factory(lambda self: _beside(self.directory), takes_self=True)
+    )
+    """Of the shim that keeps its weights in GPU memory, and of their sockets."""
+    weights_log: Path = attrs.field(
+        default=attrs.Factory(lambda self: _log_beside(self.log_path), takes_self=True)
+    )
 
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 

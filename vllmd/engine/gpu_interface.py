@@ -71,6 +71,10 @@ class EngineGpus:
         """
         return None
 
+    async def weights_holders(self) -> list[str] | None:
+        """Name the processes of its weights that hold memory although they are given up."""
+        return None
+
     def seen(self, since: float) -> Mapping[str, str]:
         """Return what happened since a time (seconds since the epoch).
 

@@ -24,9 +24,11 @@ from vllmd.engine.stopping.unresponsive_shim import UnresponsiveShim
 from vllmd.errors import ShimError
 from vllmd.events.base import emit
 from vllmd.events.engine import (
+    EngineAdopted,
     EngineEndProven,
     EngineLeftoversRemoved,
     EngineOrphansKilled,
+    EngineSpawned,
     ShimLost,
 )
 from vllmd.logs.reader import Position, end_of
@@ -188,7 +190,23 @@ class Runs:
                 folders = tuple(context.written())
                 text = await context.within(log, lambda: with_numbers(text, *folders))
             raise ShimError(text) from None
-        return await self.connect()
+        client = await self.connect()
+        if client is not None:
+            run, command = client.run, " ".join(self._command.masked_argv())
+            pid, shim_pid = run["engine_pid"], run["shim_pid"]
+            spawned = EngineSpawned(pid=pid, shim_pid=shim_pid, run_id=run_id, command=command)
+            emit(self._state.log, spawned)
+        return client
+
+    def adopted(self, run: RunRecord) -> None:
+        """Tell that an engine was found running."""
+        adopted = EngineAdopted(
+            pid=run["engine_pid"],
+            shim_pid=run["shim_pid"],
+            run_id=run["run_id"],
+            command_changed=run["command_hash"] != self._command.hash,
+        )
+        emit(self._state.log, adopted)
 
     def _make_ipc(self) -> None:
         self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)

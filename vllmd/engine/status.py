@@ -14,6 +14,7 @@ from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.status_text import describe_state
+from vllmd.engine.weights.state import WeightsStatus
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 
@@ -73,6 +74,8 @@ class EngineStatus:
     problem: str | None = None
     uptime_s: float | None = None
     """How long its process has run; None if none does."""
+    weights: WeightsStatus | None = None
+    """What is kept of its weights in GPU memory; None if none are kept, nor to be."""
     looked_for: bool = True
     """Whether the daemon has looked for it; until then its state is not known."""
 
@@ -103,6 +106,7 @@ class EngineStatus:
         fields["awaited_memory"] = (
             attrs.asdict(self.awaited_memory) if self.awaited_memory else None
         )
+        fields["weights"] = self.weights.to_json() if self.weights else None
         del fields["transitions"], fields["uptime_s"]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
@@ -125,6 +129,7 @@ def status_of(
     awaited_load: str | None,
     next_start_at: float | None,
     looked_for: bool,
+    weights: WeightsStatus | None,
 ) -> EngineStatus:
     """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
     engine_state.follow_clock()
@@ -168,6 +173,7 @@ def status_of(
         next_start_at=next_start_at,
         problem=engine_state.problem or settings.start_nothing,
         looked_for=looked_for,
+        weights=weights,
     )
 
 

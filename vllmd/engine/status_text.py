@@ -35,6 +35,7 @@ def _detail(engine: dict[str, Any]) -> str:
     if engine["state"] != "ready":
         awaited = "waits for GPU memory" if engine.get("awaited_memory") else ""
         awaited = "waits for its turn" if engine.get("awaited_load") else awaited
+        awaited = "its weights load" if _loads_weights(engine) else awaited
         return str((engine.get("hold") or {}).get("cause", awaited))
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
     if adapters["loaded"] < adapters["wanted"]:
@@ -42,3 +43,25 @@ def _detail(engine: dict[str, Any]) -> str:
     no_step_s = engine.get("no_step_s")
     slow = "" if no_step_s is None else f", no step for {format_duration(no_step_s)}"
     return f"busy{slow}" if in_flight else ""
+
+
+def _loads_weights(engine: dict[str, Any]) -> bool:
+    weights = engine.get("weights")
+    return bool(weights and weights["state"] == "loading" and engine["wanted"])
+
+
+def describe_weights(weights: dict[str, Any]) -> str:
+    """Return what is to be known of weights that are kept in GPU memory, in one line."""
+    state, ready, ranks = weights["state"], weights["ranks_ready"], weights["ranks"]
+    said = {
+        "absent": "not in GPU memory",
+        "loading": f"loading, {ready} of {ranks} complete",
+        "ready": f"kept in GPU memory ({ranks} of {ranks}): a start maps them",
+        "incomplete": f"{ready} of {ranks} kept: loaded anew at the next start",
+        "ending": "given up now",
+    }.get(state, state)
+    if weights["pid"]:
+        said += f", process {weights['pid']} (its shim {weights['shim_pid']})"
+    if weights["kept"]:
+        said += ", kept although the engine is stopped"
+    return f"{said}; {weights['problem']}" if weights["problem"] else said

@@ -20,9 +20,8 @@ from vllmd.engine.restart.load_slots import LoadSlot
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
+from vllmd.engine.weights.keeper import WeightKeeper
 from vllmd.errors import HeldError, ShimError
-from vllmd.events.base import emit
-from vllmd.events.engine import EngineAdopted, EngineSpawned
 from vllmd.util.clock import Moment
 
 
@@ -48,10 +47,10 @@ class Supervisor:
             phase=lambda: self._state.phase,
         )
         self._parts = assemble(settings, self._state)
+        self.weights = WeightKeeper(engine, settings.command, context)
         self._watch = watch_of(settings, self._state, self._parts, self._load_slot.give_back)
         self._wanted = engine.autostart and engine.name not in context.stopped
-        self._closing = self._leaving = self._restart = False
-        self._crashed = self._adopted = False
+        self._closing = self._leaving = self._restart = self._crashed = self._adopted = False
         self._requests = OperatorRequests()
         self._heard = 0  # wishes that came before the end that is dealt with
         self._client: ShimClient | None = None
@@ -74,6 +73,7 @@ class Supervisor:
             awaited_load=self._load_slot.behind,
             next_start_at=again.shown(self._clock) if again else None,
             looked_for=self.looked.is_set(),
+            weights=self.weights.status,
         )
 
     @property
@@ -86,6 +86,7 @@ class Supervisor:
         before, self._settings = self._settings, settings
         self._parts = assemble(settings, self._state, self._parts)
         redirect(self._watch, settings, self._parts)
+        self.weights.use(settings.engine, settings.command, settings.context)
         self._load_slot.use(visible_gpus(settings.command.env), settings.context.gpu.has_room)
         if settings.engine.autostart and not before.engine.autostart:
             self._wanted = self._name not in self._stopped
@@ -110,14 +111,16 @@ class Supervisor:
     def start(self) -> None:
         """Want the engine to run, at once; a hold and all failures are forgotten."""
         self._wanted = True
+        self.weights.keep(stay=False)
         self._parts.room.open()
         self._parts.restarter.forget_failures()
         self._requests.add()
         self._stopped.discard(self._name)
 
-    def stop(self) -> None:
+    def stop(self, *, keep_weights: bool = False) -> None:
         """Want the engine to end, and to stay so until `start` or the next boot."""
         self._wanted = self._restart = False
+        self.weights.keep(stay=keep_weights)
         self._requests.add()
         self._stopped.add(self._name)
 
@@ -169,6 +172,7 @@ class Supervisor:
             self._client.close()
             self._client = None
         self._load_slot.give_back()
+        self.weights.detach()
 
     # --- its life --------------------------------------------------------------------------
 
@@ -177,6 +181,7 @@ class Supervisor:
         known = self._state.known
         known.last_exit = known.last_exit or self._parts.runs.last_end()
         while not self._leaving:
+            await self.weights.look()
             self._heard = self._requests.count
             client = await self._find()
             if client is not None:
@@ -193,6 +198,8 @@ class Supervisor:
                     self._state.to(Trigger.STOP)
                 if not self._wanted and not self._closing:
                     self._state.release("it was stopped")
+                if not self._wanted or self._closing:
+                    await self.weights.release(kept_too=self._closing)
                 if self._closing:
                     return
                 await self._requests.beyond(self._heard)
@@ -208,8 +215,11 @@ class Supervisor:
         await self._parts.runs.wait_for_disks(self._requests, lambda: self._may_start, found)
         await self._load_slot.wait(self._requests, lambda: self._may_start, found, room.look)
         room.end("it is not to start")
+        self._load_slot.take(self._state.usual_start_s())
+        await self.weights.prepare(self._requests, lambda: self._may_start, found)
         if self._may_start:
-            await self._see_through(await self._launch())
+            return await self._see_through(await self._launch())
+        self._load_slot.give_back()
 
     async def _see_through(self, client: ShimClient | None) -> None:
         """Follow an engine to its end, if it has not come yet, and decide what comes then."""
@@ -247,22 +257,16 @@ class Supervisor:
         self._client = client
         self._adopted = True
         self._wanted = self._name not in self._stopped
-        run, engine_state, settings = client.run, self._state, self._settings
-        run_id, command_hash = run["run_id"], run["command_hash"]
-        adopted = EngineAdopted(
-            pid=run["engine_pid"],
-            shim_pid=run["shim_pid"],
-            run_id=run_id,
-            command_changed=command_hash != settings.command.hash,
-        )
-        emit(engine_state.log, adopted)
+        run, engine_state = client.run, self._state
+        self._parts.runs.adopted(run)
         engine_state.release("it runs")
         self._keep_if_driver_changed()
-        if engine_state.resume(run_id, ending=bool(run.get("stopping"))):
+        if engine_state.resume(run["run_id"], ending=bool(run.get("stopping"))):
             await self._go_on(client)
         else:
-            reached = Endpoint.of(settings.engine)
-            engine_state.spawned(Run(run_id, command_hash, reached), seen=False)
+            reached = Endpoint.of(self._settings.engine)
+            found = Run(run["run_id"], run["command_hash"], reached)
+            engine_state.spawned(found, seen=False)
             self._load_slot.take(self._state.usual_start_s())
             engine_state.to(Trigger.ADOPTED)
 
@@ -304,10 +308,6 @@ class Supervisor:
             await self._account(await ended if ended else self._parts.runs.lost(run_id, []))
             return None
         self._client = client
-        pid, shim_pid = client.run["engine_pid"], client.run["shim_pid"]
-        command = " ".join(settings.command.masked_argv())
-        spawned = EngineSpawned(pid=pid, shim_pid=shim_pid, run_id=run_id, command=command)
-        emit(self._state.log, spawned)
         return client
 
     async def _follow(self, client: ShimClient) -> Exit | None:

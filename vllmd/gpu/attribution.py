@@ -15,6 +15,8 @@ from vllmd.gpu.state_file import GpuState
 from vllmd.shim import proc
 
 UNIT = "/vllmd-engine@"
+WEIGHTS_OF = "weights of "
+"""Before an engine's name: what keeps its weights, which is no process of the engine."""
 MAX_DEPTH = 64
 TITLE_WORDS = 3
 
@@ -22,9 +24,10 @@ TITLE_WORDS = 3
 def identify(
     pid: int, size: int | None, shims: Mapping[int, str], notes: GpuState, root: str = "/proc"
 ) -> Holder:
-    """Say whose a process is, and note it if it is an engine's.
+    """Say whose a process is, and note it if it is an engine's, or keeps the weights of one.
 
-    `shims` are the processes beside the engines that run, with the names of these.
+    `shims` are the processes beside the engines that run, with the names of these; those beside
+    what keeps weights have them behind `WEIGHTS_OF`.
     """
     stat = proc.read_stat(pid)
     if stat is None or stat.is_zombie:
@@ -36,7 +39,9 @@ def identify(
         notes.processes.pop(identity, None)  # the newest last: the oldest are forgotten first
         notes.processes[identity] = engine
         notes.sessions[stat.session] = engine
-        return Holder(pid, size, Owner.ENGINE, engine, name, user, stat.start_ticks)
+        owner = Owner.WEIGHTS if engine.startswith(WEIGHTS_OF) else Owner.ENGINE
+        engine = engine.removeprefix(WEIGHTS_OF)
+        return Holder(pid, size, owner, engine, name, user, stat.start_ticks)
     was = notes.processes.get(identity) or notes.sessions.get(stat.session)
     if was is None and _in_engine_unit(pid, root):
         was = "unknown"

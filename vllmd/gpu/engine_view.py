@@ -10,6 +10,7 @@ from vllmd.config.model import EngineConfig
 from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.reading import GpuTrace
 from vllmd.gpu import fit
+from vllmd.gpu.attribution import WEIGHTS_OF
 from vllmd.gpu.latest import Device
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.reader_process import STARTING
@@ -89,7 +90,10 @@ class ReadEngineGpus(EngineGpus):
             if divided or not all(key in values for key in MEMORY):
                 continue
             total, reserved, free = (values[key] for key in MEMORY)
-            margin = fit.margin_bytes(total=total, reserved=reserved, free=free, own=0, share=share)
+            own = gpus.weights_margin(device, engine)
+            margin = fit.margin_bytes(
+                total=total, reserved=reserved, free=free, own=own, share=share
+            )
             if -margin > missing:
                 worst, missing = device, math.ceil(-margin)
         if worst is None:
@@ -103,7 +107,9 @@ class ReadEngineGpus(EngineGpus):
         held: dict[str, int] = {}
         for holder in self._gpus.holders(device.uuid):
             name = f"engine {holder.engine}"
-            if holder.owner is not Owner.ENGINE:
+            if holder.is_kept_weights:
+                name = f"weights that are kept for engine {holder.engine}"
+            elif holder.owner is not Owner.ENGINE:
                 name = holder.describe()
             if holder.owner is Owner.ORPHAN:
                 name = f"{name}, left by an engine that ended ('vllmd gpu reap')"
@@ -126,7 +132,19 @@ class ReadEngineGpus(EngineGpus):
             f"GPU {device.label}: {_amount(holder)} held by {holder.describe()}"
             for device in gpus.latest.devices.values()
             for holder in gpus.holders(device.uuid)
-            if holder.engine == name
+            if holder.engine == name and not holder.is_kept_weights
+        ]
+
+    async def weights_holders(self) -> list[str] | None:
+        """Name what of its weights still holds memory."""
+        gpus, name = self._gpus, self._engine.name
+        if not gpus.engine_has_held(f"{WEIGHTS_OF}{name}") or not await gpus.fresh():
+            return None
+        return [
+            f"GPU {device.label}: {_amount(holder)} held by {holder.describe()}"
+            for device in gpus.latest.devices.values()
+            for holder in gpus.holders(device.uuid)
+            if holder.is_weights_of(name) or holder.engine == f"{WEIGHTS_OF}{name}"
         ]
 
     def seen(self, since: float) -> Mapping[str, str]:
@@ -142,7 +160,8 @@ class ReadEngineGpus(EngineGpus):
             f"GPU {device.label}: {_amount(holder)} by {holder.describe()}"
             for device in devices
             for holder in gpus.holders(device.uuid)
-            if holder.engine != self._engine.name and (holder.bytes or 0) >= NOTICEABLE_BYTES
+            if holder.engine not in (self._engine.name, f"{WEIGHTS_OF}{self._engine.name}")
+            and (holder.bytes or 0) >= NOTICEABLE_BYTES
         ]
         if others:
             marks["vram_holders"] = f"memory of its GPUs was held: {'; '.join(others)}"
@@ -158,7 +177,7 @@ class ReadEngineGpus(EngineGpus):
         """Tell whether they compute for it; beside others on a GPU, only their rest is sure."""
         gpus, found = self._gpus, False
         for device in gpus.latest.devices.values():
-            holders = gpus.holders(device.uuid)
+            holders = [h for h in gpus.holders(device.uuid) if not h.is_kept_weights]
             own = [h for h in holders if h.is_of(self._engine.name)]
             ratio = gpus.values(device).get("busy_ratio")
             if not own or ratio is None:
@@ -177,7 +196,7 @@ class ReadEngineGpus(EngineGpus):
         quiet = gpus.idle_engines() | {name}
         found = []
         for device in gpus.latest.devices.values():
-            holders = gpus.holders(device.uuid)
+            holders = [h for h in gpus.holders(device.uuid) if not h.is_kept_weights]
             own = frozenset(holder.pid for holder in holders if holder.is_of(name))
             if own:
                 samples = gpus.latest.samples.since(device.uuid, since)

@@ -9,6 +9,7 @@ in the message "Free memory on device cuda:0 (69.63/139.8 GiB)", on an H200.
 """
 
 import math
+from collections.abc import Sequence
 
 from vllmd.util.units import MIB
 
@@ -32,3 +33,13 @@ def margin_bytes(*, total: float, reserved: float, free: float, own: float, shar
     `own` is what the engine itself holds now, and would give back.
     """
     return free + own - CONTEXT_BYTES - needed_bytes(total, reserved, share)
+
+
+def weights_bytes(held: Sequence[int]) -> int:
+    """Return what weights that are kept change of what a start needs, in bytes.
+
+    `held` is what each process that keeps some has on the GPU. vLLM takes off its share what is
+    allocated there; the context of each such process is beside it, also of the first one, that is
+    still to be started. Source: vllm/v1/worker/utils.py, `request_memory` in 0.32.
+    """
+    return sum(held) - CONTEXT_BYTES * max(1, len(held))

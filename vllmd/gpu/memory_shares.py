@@ -1,7 +1,8 @@
 """Whose is the memory of a GPU? Pure.
 
-Every byte has one owner: an engine, an orphan of ours, a foreign process, the driver, nobody. Where
-NVML does not say how much a process holds, its memory is in what cannot be attributed.
+Every byte has one owner: an engine, weights that are kept for one, an orphan of ours, a foreign
+process, the driver, nobody. Where NVML does not say how much a process holds, its memory is in what
+cannot be attributed.
 """
 
 import enum
@@ -14,6 +15,8 @@ class Owner(enum.StrEnum):
     """To whom memory belongs."""
 
     ENGINE = "engine"
+    WEIGHTS = "weights"
+    """Of what keeps an engine's weights, beside the engine itself."""
     ORPHAN = "orphan"
     """Was an engine's, and belongs to none that runs."""
     FOREIGN = "foreign"
@@ -49,13 +52,22 @@ class Holder:
         """Tell whether it belongs to an engine that runs."""
         return self.owner is Owner.ENGINE and self.engine == engine
 
+    def is_weights_of(self, engine: str) -> bool:
+        """Tell whether it keeps the weights of an engine."""
+        return self.is_kept_weights and self.engine == engine
+
+    @property
+    def is_kept_weights(self) -> bool:
+        """Tell whether it only keeps weights: it computes nothing."""
+        return self.owner is Owner.WEIGHTS
+
     def describe(self) -> str:
         """Name it for a person."""
         return f"{self.name or 'a process that cannot be seen from here'} (pid {self.pid})"
 
 
 Share = tuple[Owner, str | None]
-"""An owner, and the engine if it is one."""
+"""An owner, and the engine if it is one, or its weights."""
 
 
 def shares(memory: GpuMemory, holders: Iterable[Holder]) -> Mapping[Share, int]:
@@ -67,7 +79,7 @@ def shares(memory: GpuMemory, holders: Iterable[Holder]) -> Mapping[Share, int]:
     engines: dict[Share, int] = {}
     others: dict[Share, int] = {(Owner.ORPHAN, None): 0, (Owner.FOREIGN, None): 0}
     for holder in holders:
-        if holder.owner is Owner.ENGINE:
+        if holder.owner in (Owner.ENGINE, Owner.WEIGHTS):
             key = holder.owner, holder.engine
             engines[key] = engines.get(key, 0) + (holder.bytes or 0)
         else:

@@ -110,7 +110,7 @@ def _memory(figures: GpuFigures) -> Iterator[Metric]:
         for (owner, engine), size in each.owners.items():
             owned.add_metric([*_of(each), str(owner), engine or ""], size)
         if each.owners:
-            for owner in (Owner.ENGINE, Owner.ORPHAN, Owner.FOREIGN):
+            for owner in (Owner.ENGINE, Owner.WEIGHTS, Owner.ORPHAN, Owner.FOREIGN):
                 processes.add_metric([*_of(each), str(owner)], _count(each.holders, owner))
         for name, left in each.margins.items():
             margin.add_metric([*_of(each), name], left)

@@ -13,7 +13,6 @@ from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.config.memory import DEFAULT_SHARE
 from vllmd.config.model import Config, EngineConfig
-from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
@@ -25,7 +24,7 @@ from vllmd.events.gpu import (
     GpuReaderFailed,
     GpuReleased,
 )
-from vllmd.gpu import attribution, fit, hardware, memory_shares
+from vllmd.gpu import attribution, fit, hardware, memory_shares, shims
 from vllmd.gpu.growth import Baseline
 from vllmd.gpu.kernel_log import KernelLog
 from vllmd.gpu.latest import PEAKS, Device, LatestReadings, MemoryListing, Periods
@@ -178,12 +177,12 @@ class GpuService:
     def _attribute(self) -> None:
         """Say whose the processes are, and how much each engine has grown."""
         listings = self.latest.listings(self._clock.monotonic()) or {}
-        shims = self._shims()
+        found = self._shims()
         listed = {pid for each in listings.values() for pid, _ in each.processes}
         attribution.forget_ended(self._state, listed)
         self._holders = {
             uuid: tuple(
-                attribution.identify(pid, size, shims, self._state)
+                attribution.identify(pid, size, found, self._state)
                 for pid, size in listing.processes
             )
             for uuid, listing in listings.items()
@@ -209,13 +208,7 @@ class GpuService:
 
     def _shims(self) -> dict[int, str]:
         """Return the processes beside engines, those that are not configured any more too."""
-        found = {engine.shim_pid: engine.name for engine in self._engines() if engine.shim_pid}
-        folder = paths.run_dir(self._config) / "engines"
-        for name in set(os.listdir(folder)) - set(found.values()) if folder.is_dir() else ():
-            run = orphans.read_run(folder / name)
-            if run is not None and orphans.shim_alive(run):
-                found[run["shim_pid"]] = name
-        return found
+        return shims.running(self._engines(), paths.run_dir(self._config))
 
     # --- what is known -----------------------------------------------------------------------
 
@@ -286,6 +279,7 @@ class GpuService:
             return None
         held = self.holders(device.uuid)
         own = sum(h.bytes or 0 for h in held if h.is_of(engine.name))
+        own += self.weights_margin(device, engine)
         if engine.is_stand_in and not own and self.source != DEMO:
             return None  # it uses no GPU
         share = engine.gpu_memory_utilization or DEFAULT_SHARE
@@ -293,6 +287,13 @@ class GpuService:
         return fit.margin_bytes(
             total=memory.total, reserved=memory.reserved, free=memory.free, own=own, share=share
         )
+
+    def weights_margin(self, device: Device, engine: EngineConfig) -> int:
+        """Return by what weights that are kept there are more room for a start than is free."""
+        held = [
+            h for h in self.holders(device.uuid) if h.is_kept_weights and h.engine == engine.name
+        ]
+        return fit.weights_bytes([h.bytes or 0 for h in held]) if held or engine.preload else 0
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
@@ -365,9 +366,9 @@ class GpuService:
     async def reap(self) -> list[str]:
         """Kill the orphans that hold GPU memory; returns who they were."""
         await self.fresh()
-        shims, killed = self._shims(), {}
+        found, killed = self._shims(), {}
         for holder in {h for each in self._holders.values() for h in each}:
-            again = attribution.identify(holder.pid, holder.bytes, shims, self._state)
+            again = attribution.identify(holder.pid, holder.bytes, found, self._state)
             if again.owner is Owner.ORPHAN and again.start_ticks == holder.start_ticks:
                 try:
                     os.kill(holder.pid, signal.SIGKILL)

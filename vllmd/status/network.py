@@ -13,6 +13,7 @@ from vllmd.engine.causes import BY_NAME
 LOCAL_ENGINE = frozenset(
     {"pid", "shim_pid", "run_id", "log", "command_hash", "printing", "log_problem"}
 )
+LOCAL_WEIGHTS = frozenset({"pid", "shim_pid", "run_id", "log"})
 LOCAL_EXIT = frozenset({"run_id", "killed", "error", "incident"})
 LOCAL_DAEMON = frozenset({"pid", "config", "listen", "exporter", "web_config", "run_dir"})
 PROBLEMS = ("problem", "web_config_problem", "traces_problem", "disk_problem", "history_problem")
@@ -47,6 +48,12 @@ def _daemon(daemon: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if weights is None:
+        return None
+    return {**_without(weights, LOCAL_WEIGHTS), "problem": _hidden(weights["problem"])}
+
+
 def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
     hold = engine["hold"]
     doubts = [_doubt(doubt) for doubt in engine["doubts"]]
@@ -57,6 +64,7 @@ def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **_without(engine, LOCAL_ENGINE),
         "problem": _hidden(engine["problem"]),
+        "weights": _weights(engine["weights"]),
         "reason": reason,
         "hold": hold and _without(hold, {"command_hash", "surroundings"}),
         "last_exit": _exit(engine["last_exit"]),

@@ -18,8 +18,10 @@ MAX_REF_BYTES = 4096
 INDEX = "model.safetensors.index.json"
 
 
-def find_folder(model: str, env: Mapping[str, str]) -> Path | None:
+def find_folder(model: str, env: Mapping[str, str], revision: str = "main") -> Path | None:
     """Return where a model's files are: a folder, or the hub's cache; None if not here.
+
+    `revision` is a branch, a tag or a commit of the hub.
 
     Source: the cache of huggingface_hub, ``models--ORG--NAME/snapshots/COMMIT``.
     """
@@ -27,7 +29,9 @@ def find_folder(model: str, env: Mapping[str, str]) -> Path | None:
         return Path(model)
     entry = hub_cache(env) / f"models--{model.replace('/', '--')}"
     try:
-        commit = read_regular(entry / "refs" / "main", MAX_REF_BYTES).decode().strip()
+        commit = read_regular(entry / "refs" / revision, MAX_REF_BYTES).decode().strip()
+    except FileNotFoundError:
+        commit = revision
     except (OSError, UnicodeDecodeError):
         return None
     folder = entry / "snapshots" / commit

@@ -4,6 +4,7 @@ from vllmd.monitoring.dashboards.panels import Panel, Query
 
 OWNERS = {
     "engine": "green",
+    "weights": "blue",
     "foreign": "orange",
     "orphan": "red",
     "reserved": "#6e7781",

@@ -1,0 +1,132 @@
+"""The runs of what keeps one engine's weights: found, started, ended, and their ends explained."""
+
+import uuid
+from pathlib import Path
+
+import attrs
+
+from vllmd.config.command import Command
+from vllmd.engine import exits
+from vllmd.engine.context import EngineContext
+from vllmd.engine.exits import Exit
+from vllmd.engine.output.run_output import read_last_lines
+from vllmd.engine.process import orphans
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.weights import sockets
+from vllmd.errors import ShimError
+from vllmd.shim import protocol
+from vllmd.shim.protocol import RunRecord, Spec
+from vllmd.util.units import KIB
+
+GRACE_S = 10.0
+"""How long it may take to end: it has nothing to finish (a SIGTERM to each process)."""
+MARGIN_S = 15.0
+"""How much longer the shim may take before it is taken for dead itself."""
+LIVES_LOOKS = 20
+LIVES_LOOK_S = 0.1
+TAIL_BYTES = 64 * KIB
+
+
+@attrs.frozen
+class WeightsRuns:
+    """Where they are, and how they are started."""
+
+    engine: str
+    context: EngineContext
+
+    @property
+    def folder(self) -> Path:
+        """Return where their shim and their sockets are."""
+        return self.context.weights_directory
+
+    async def find(self) -> ShimClient | None:
+        """Connect to the shim that runs them; what one left that was killed is ended.
+
+        Raises: ShimError: somebody listens and does not answer; TimeoutError: what was left does
+            not die.
+        """
+        client = await ShimClient.connect(self.folder, self.context.lag)
+        if client is None:
+            run = orphans.read_run(self.folder)
+            if run is not None and not orphans.shim_alive(run):
+                await orphans.kill(run)
+        return client
+
+    async def spawn(self, command: Command) -> ShimClient:
+        """Start them, with nothing left of the sockets of those before.
+
+        Raises: ShimError, OSError: they could not be started, or have ended already.
+        """
+        await self.context.within(str(self.folder), self._prepare)
+        await self.context.spawner.spawn(self._spec(command))
+        client = await ShimClient.connect(self.folder, self.context.lag)
+        if client is None:
+            ended = orphans.read_last_exit(self.folder)
+            said = "; ".join(ended["tail"][-1:]) if ended else "without a word"
+            raise ShimError(f"it ended at once: {said}")
+        return client
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sockets.clear(self.folder)
+
+    def _spec(self, command: Command) -> Spec:
+        context = self.context
+        return {
+            "protocol": protocol.PROTOCOL,
+            "engine": self.engine,
+            "run_id": uuid.uuid4().hex,
+            "argv": list(command.argv),
+            "env": dict(command.env),
+            "cwd": "/",
+            "directory": str(self.folder),
+            "log": str(context.weights_log),
+            "command_hash": command.hash,
+            "stop_grace_s": GRACE_S,
+            "tail_bytes": TAIL_BYTES,
+            "rotation": context.rotation,
+            "secrets": list(context.secrets),
+        }
+
+    async def stop(self, client: ShimClient) -> None:
+        """End them; a shim that does not do it is killed, and what it leaves, too.
+
+        Raises: TimeoutError: something does not die.
+        """
+        try:
+            await client.stop(GRACE_S)
+        except ShimError:
+            orphans.ask_end(client.run)
+        if not await self.context.lag.wait(client.exited, GRACE_S + MARGIN_S):
+            orphans.kill_shim(client.run)
+            await orphans.kill(client.run)
+
+    async def lives_on(self, run: RunRecord) -> bool:
+        """Tell whether a shim lives whose connection has just ended without a word.
+
+        One that was killed closes its connections a moment before it is gone.
+        """
+        for _ in range(LIVES_LOOKS):
+            if not orphans.shim_alive(run):
+                return False
+            await self.context.clock.sleep(LIVES_LOOK_S)
+        return True
+
+    async def how_they_ended(self, run: RunRecord) -> Exit:
+        """Explain an end by its record and what was printed; what is left without a shim is ended.
+
+        Raises: TimeoutError: something does not die.
+        """
+        record, context = orphans.read_exit(self.folder, run["run_id"]), self.context
+        if record is not None:
+            end = exits.from_record(record)
+        else:
+            killed = tuple(await orphans.kill(run))
+            end = Exit(exits.SHIM_LOST, False, context.clock.time(), run["run_id"], killed)
+        try:
+            lines, _ = await context.within(run["log"], lambda: read_last_lines(run))
+        except OSError:
+            lines = []
+        printed = [context.mask(line) for line in lines]
+        end = exits.witnessed(end, context.gpu.seen(run["started_at"]))
+        return exits.explain(exits.masked(end, context.mask), printed)
