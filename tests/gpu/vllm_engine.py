@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import secrets
 import signal
 import statistics
@@ -96,10 +97,25 @@ def program() -> str:
     return os.environ.get("VLLMD_GPU_ENGINE") or str(prepare()[0])
 
 
+def python() -> str:
+    """Return a Python that has torch, transformers and safetensors."""
+    given = sys.executable if os.environ.get("VLLMD_GPU_ENGINE") else None
+    return os.environ.get("VLLMD_GPU_PYTHON") or given or str(Path(program()).with_name("python"))
+
+
+def version() -> tuple[int, ...]:
+    """Return the version of vLLM that is run here."""
+    environment = {**os.environ, "VLLM_LOGGING_LEVEL": "ERROR"}
+    done = subprocess.run(
+        [program(), "--version"], env=environment, capture_output=True, text=True, check=False
+    )
+    found = re.findall(r"^(\d+)\.(\d+)", done.stdout, re.MULTILINE)
+    assert found, done.stdout + done.stderr
+    return tuple(map(int, found[-1]))
+
+
 def write_models(folder: Path) -> None:
     """Write `large`, `small` (config.json and tokenizer, no weights) and `lora` for the large."""
-    given = sys.executable if os.environ.get("VLLMD_GPU_ENGINE") else None
-    python = os.environ.get("VLLMD_GPU_PYTHON") or given or Path(program()).with_name("python")
     script = (
         f"import sys; sys.path.insert(0, {str(Path(tiny_model.__file__).parent)!r})\n"
         "import tiny_model as m; from pathlib import Path\n"
@@ -108,17 +124,23 @@ def write_models(folder: Path) -> None:
         f"m.HEADS, m.KV_HEADS = {LARGE['num_attention_heads']}, {LARGE['num_key_value_heads']}\n"
         f"m.HEAD_DIM = {LARGE['head_dim']}; m.write_adapter(folder / 'lora')\n"
     )
-    subprocess.run([python, "-c", script], check=True)
+    subprocess.run([python(), "-c", script], check=True)
     for name, sizes in (("large", LARGE), ("small", SMALL)):
-        made = folder / name
-        made.mkdir()
-        for path in (folder / "model").iterdir():
-            if path.suffix != ".safetensors":
-                (made / path.name).write_bytes(path.read_bytes())
-        config = json.loads((made / "config.json").read_text())
-        config |= {**sizes, "max_position_embeddings": CONTEXT, "dtype": "bfloat16"}
-        config["layer_types"] = ["full_attention"] * sizes["num_hidden_layers"]
-        (made / "config.json").write_text(json.dumps(config))
+        write_config(folder, name, sizes)
+
+
+def write_config(folder: Path, name: str, sizes: dict[str, Any]) -> Path:
+    """Write a model's config.json and tokenizer, with other sizes than the tiny one's."""
+    made = folder / name
+    made.mkdir()
+    for path in (folder / "model").iterdir():
+        if path.suffix != ".safetensors":
+            (made / path.name).write_bytes(path.read_bytes())
+    config = json.loads((made / "config.json").read_text())
+    config |= {**sizes, "max_position_embeddings": CONTEXT, "dtype": "bfloat16"}
+    config["layer_types"] = ["full_attention"] * sizes["num_hidden_layers"]
+    (made / "config.json").write_text(json.dumps(config))
+    return made
 
 
 def write_faults(folder: Path) -> None:
@@ -151,7 +173,6 @@ HF_HUB_OFFLINE = "1"
 VLLM_NO_USAGE_STATS = "1"
 
 [engines.{name}.flags]
-load-format = "dummy"
 {flags}
 """
 """NVLink's multicast stays off: on a host that others share it can stop all of its GPUs."""
@@ -181,8 +202,12 @@ class GpuSite:
         keys: str = "",
         flags: str = "",
         more: str = "",
+        load_format: str = "dummy",
     ) -> None:
-        """Add an engine; `keys` are of its table, `flags` of vLLM, `more` further tables."""
+        """Add an engine; `keys` are of its table, `flags` of vLLM, `more` further tables.
+
+        Without a `load_format` its weights are those on the disk.
+        """
         self._ports[name] = free_port()
         text = ENGINE.format(
             name=name,
@@ -195,9 +220,13 @@ class GpuSite:
             share=share,
             length=length,
             keys=keys,
-            flags=flags,
+            flags=(f'load-format = "{load_format}"\n' if load_format else "") + flags,
         )
         self._config.append(text + more)
+
+    def write_config(self, name: str, sizes: dict[str, Any]) -> Path:
+        """Write a further model without weights; returns its folder."""
+        return write_config(self.folder / "models", name, sizes)
 
     @contextlib.contextmanager
     def running(self) -> Iterator["GpuSite"]:
