@@ -18,8 +18,8 @@ def config(text: str) -> Config:
     return parse(text)[0]
 
 
-def engine(text: str = "") -> EngineConfig:
-    return config(f'[engines.chat]\nmodel = "m"\n{text}').engines["chat"]
+def engine(text: str = "", model: str = "m") -> EngineConfig:
+    return config(f'[engines.chat]\nmodel = "{model}"\n{text}').engines["chat"]
 
 
 def status(name: str = "chat", **more: Any) -> EngineStatus:

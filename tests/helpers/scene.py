@@ -88,12 +88,14 @@ class Scene:
         port: int | None = None,
         on_disk: DiskWork = at_once,
         restart: str = "initial_s = 4, max_s = 16, max_failures = 6",
+        model: str = "m",
     ) -> None:
         self.engine = engine(
             f"port = {port or free_port()}\nunready_s = 0\ndrain_s = 3\nstop_grace_s = 7\n{text}\n"
-            f"restart = {{ {restart} }}"
+            f"restart = {{ {restart} }}",
+            model,
         )
-        self.command = command.build(self.engine)
+        self.command = command.build(self.engine, run=folder)
         self.directory = folder / "engines" / "chat"
         self.clock = FakeClock()
         self.spawner = FakeSpawner()

@@ -71,7 +71,7 @@ MADE_OF_DATA = {
     "alerts": set(ALERTS),
     "records": set(RECORDS),
     "dashboards": {name.replace("-", "_") for name in DASHBOARDS},
-    "events": {"daemon", "engine", "gpu", "history", "lora", "requests", "traces"},
+    "events": {"daemon", "engine", "gpu", "history", "lora", "requests", "traces", "weights"},
 }
 
 PURE = {

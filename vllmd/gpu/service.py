@@ -279,9 +279,9 @@ class GpuService:
             return None
         held = self.holders(device.uuid)
         own = sum(h.bytes or 0 for h in held if h.is_of(engine.name))
-        own += self.weights_margin(device, engine)
         if engine.is_stand_in and not own and self.source != DEMO:
             return None  # it uses no GPU
+        own += self.weights_margin(device, engine)
         share = engine.gpu_memory_utilization or DEFAULT_SHARE
         memory = listing.memory
         return fit.margin_bytes(
@@ -290,10 +290,8 @@ class GpuService:
 
     def weights_margin(self, device: Device, engine: EngineConfig) -> int:
         """Return by what weights that are kept there are more room for a start than is free."""
-        held = [
-            h for h in self.holders(device.uuid) if h.is_kept_weights and h.engine == engine.name
-        ]
-        return fit.weights_bytes([h.bytes or 0 for h in held]) if held or engine.preload else 0
+        held = [h.bytes or 0 for h in self.holders(device.uuid) if h.is_weights_of(engine.name)]
+        return fit.weights_bytes(held) if held or engine.preload else 0
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""

@@ -1,0 +1,203 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.helpers.kept_weights import KeptScene, kept, other_settings, short_folder
+from tests.helpers.scene import running
+from vllmd.engine.state_machine import State
+from vllmd.engine.weights.state import WeightsState
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with short_folder() as made:
+        yield made
+
+
+async def test_engine_is_started_when_all_ranks_hand_out_and_not_before(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.loads()
+        scene.bind(0)
+        await scene.passes(10, 0.5)
+        assert (scene.weights_state, scene.engine_shims) == (WeightsState.LOADING, [])
+        status = scene.keeper.status
+        assert status is not None
+        assert (status.ranks_ready, status.ranks) == (1, 2)
+        await scene.complete()
+        assert scene.weights_state is WeightsState.READY
+        await scene.until_state(State.READY)
+        spec = scene.weight_shims[0].spec
+        assert spec["log"] == str(folder / "chat.weights.log")
+        assert scene.command.weights is not None
+        assert spec["env"] == dict(scene.command.weights.env)
+
+
+async def test_deaths_of_the_engine_leave_them(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        for _ in range(3):
+            await scene.until_state(State.READY)
+            await scene.engine_shims[-1].end(1)
+            await scene.until_state(State.BACKOFF)
+            await scene.passes_until(lambda: scene.state is State.READY, 0.5)
+        assert (len(scene.weight_shims), scene.weight_shims[0].stops) == (1, [])
+
+
+async def test_stop_gives_them_up_once_the_engine_is_gone(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.supervisor.stop()
+        await scene.passes_until(lambda: bool(scene.weight_shims[0].stops), 0.5)
+        assert scene.engine_shims[0].stops
+        await scene.until(lambda: scene.weights_state is WeightsState.ABSENT)
+        assert scene.state is State.STOPPED
+
+
+async def test_stop_that_keeps_them_is_known_to_the_next_daemon_and_ends_with_a_start(
+    folder: Path,
+) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.supervisor.stop(keep_weights=True)
+        await scene.until_state(State.STOPPED)
+        await scene.passes(20)
+        assert scene.weight_shims[0].stops == []
+        await scene.supervisor.saved()
+        scene.keeper.detach()
+        next_daemon = KeptScene(folder)
+        async with running(next_daemon):
+            await next_daemon.until(lambda: next_daemon.weights_state is WeightsState.READY)
+            await next_daemon.passes(20)
+            assert scene.weight_shims[0].stops == []
+            next_daemon.supervisor.start()
+            await next_daemon.until_state(State.READY)
+            assert next_daemon.weight_shims == []
+            next_daemon.supervisor.stop()
+            await next_daemon.until(lambda: bool(scene.weight_shims[0].stops))
+
+
+async def test_end_while_the_engine_serves_is_told_with_its_cause_and_loaded_anew_at_the_next_start(
+    folder: Path,
+) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        with capture_logs() as told:
+            scene.unbind()
+            await scene.weight_shims[0].end(None, signal=9, oom_kills=1)
+            await scene.passes_until(lambda: scene.weights_state is WeightsState.ABSENT, 2)
+        (ended,) = [each for each in told if each["event"] == "weights.ended"]
+        assert (ended["code"], ended["cause"]) == ("SIGKILL", "host_out_of_memory")
+        assert scene.state is State.READY
+        scene.supervisor.restart()
+        await scene.complete(2)
+        await scene.until_state(State.READY)
+
+
+async def test_rank_that_is_gone_is_told_and_all_are_loaded_anew_at_the_next_start(
+    folder: Path,
+) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        with capture_logs() as told:
+            scene.unbind()
+            await scene.passes_until(lambda: scene.weights_state is WeightsState.INCOMPLETE, 2)
+        assert [each["event"] for each in told] == ["weights.rank_lost"]
+        assert scene.weight_shims[0].stops == [], "the engine that runs has mapped them"
+        scene.supervisor.restart()
+        await scene.complete(2)
+        assert scene.weight_shims[0].stops
+
+
+@pytest.mark.parametrize("change", ["contents", "program", "command"])
+async def test_what_a_start_would_load_otherwise_is_loaded_anew_then_and_not_before(
+    folder: Path, change: str
+) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        if change == "contents":
+            path = scene.model / "model.safetensors"
+            about = path.stat()
+            path.write_bytes(b"2" * 100)
+            os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        elif change == "program":
+            (folder / "vllm").write_text("#!/bin/sh\n# another version\n")
+        else:
+            other_settings(scene, "max_model_len = 99")
+        await scene.passes(30)
+        assert scene.weight_shims[0].stops == []
+        with capture_logs() as told:
+            await scene.engine_shims[0].end(1)
+            await scene.loads(2)
+        assert [each["why"] for each in told if each["event"] == "weights.renewed"]
+        assert scene.weight_shims[0].stops
+
+
+async def test_preload_that_is_turned_off_ends_them_at_the_next_start(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.text = scene.text.replace("preload = true", "preload = false")
+        other_settings(scene, "")
+        await scene.passes(30)
+        assert scene.weight_shims[0].stops == []
+        await scene.engine_shims[0].end(1)
+        await scene.passes_until(lambda: len(scene.engine_shims) == 2, 0.5)
+        assert scene.weight_shims[0].stops
+        assert scene.keeper.status is None
+
+
+async def test_load_that_fails_lets_the_engine_load_and_says_why(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.loads()
+        line = "torch.OutOfMemoryError: CUDA out of memory."
+        await scene.weight_shims[0].end(1, tail=[line])
+        await scene.passes_until(lambda: bool(scene.engine_shims), 0.5)
+        status = scene.keeper.status
+        assert status is not None
+        assert "cuda_out_of_memory" in str(status.problem)
+        await scene.until_state(State.READY)
+
+
+async def test_shim_that_cannot_be_spawned_lets_the_engine_load_and_says_why(folder: Path) -> None:
+    async with kept(folder) as scene:
+        scene.spawner.error = "no such program"
+        await scene.passes_until(lambda: scene.keeper.status.problem is not None, 0.5)  # type: ignore[union-attr]
+        assert "no such program" in str(scene.keeper.status)
+
+
+async def test_stop_while_they_load_ends_them_and_starts_no_engine(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.loads()
+        scene.supervisor.stop()
+        await scene.passes_until(lambda: bool(scene.weight_shims[0].stops), 0.5)
+        await scene.until(lambda: scene.weights_state is WeightsState.ABSENT)
+        assert scene.engine_shims == []
+        assert scene.state is State.STOPPED
+
+
+async def test_mistake_that_lets_go_of_them_finds_them_again(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.weight_shims[0].hang_up()
+        await scene.passes(10, 1)
+        assert scene.weights_state is WeightsState.READY
+        assert len(scene.weight_shims) == 1
+
+
+async def test_engine_without_preload_has_no_weights(folder: Path) -> None:
+    scene = KeptScene(folder)
+    scene.text = scene.text.replace("preload = true", "preload = false")
+    other_settings(scene, "")
+    async with running(scene):
+        await scene.until_state(State.READY)
+        assert scene.weight_shims == []
+        assert scene.keeper.status is None
