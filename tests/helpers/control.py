@@ -18,6 +18,7 @@ from vllmd.eventlog.bus import Event
 from vllmd.gpu.snapshot import GpuFigures
 from vllmd.history.reading import EventFilter
 from vllmd.http import asgi_server
+from vllmd.status.filesystems import Filesystem
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.service import StatusService, StatusSources
 
@@ -90,6 +91,12 @@ class FakeHost:
             "unconfigured": {},
             **self.more,
         }
+
+    def grafana_url(self) -> str | None:
+        return None
+
+    def known(self) -> Sequence[Filesystem]:
+        return ()
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         self.wanted.append(wanted)
@@ -206,6 +213,17 @@ class FakePage:
     readable: bool | None = True
 
 
+class FakeEngines:
+    """Engines whose pages were all read just now."""
+
+    def __init__(self, engines: Mapping[str, FakeEngine]) -> None:
+        self._engines = engines
+        self.sources = {name: FakePage() for name in engines}
+
+    def statuses(self) -> list[EngineStatus]:
+        return [engine.status for engine in self._engines.values()]
+
+
 class FakeStatus(StatusService):
     """The real document, of what a test made."""
 
@@ -220,16 +238,14 @@ class FakeStatus(StatusService):
     ) -> None:
         clock = FakeClock()
         sources = StatusSources(
-            about=host.about,
-            statuses=lambda: [engine.status for engine in engines.values()],
-            pages={name: FakePage() for name in engines},
+            daemon=host,
+            engines=FakeEngines(engines),
             logs=host,
-            gpus=gpus.figures,
-            adapters=adapters.to_json,
+            gpus=gpus,
+            adapters=adapters,
             doubts=doubts or Doubts(),
             series=SeriesRecorder(clock, dict, lambda: asyncio.sleep(0)),
-            filesystems=tuple,
-            grafana_url=lambda: None,
+            filesystems=host,
         )
         super().__init__(sources, clock, mask)
 

@@ -111,6 +111,31 @@ class Scene:
     """By engine: what it did otherwise."""
     clock: FakeClock = attrs.field(factory=lambda: clock_at(NOW))
 
+    @property
+    def sources(self) -> Mapping[str, FakePage]:
+        return {each.name: FakePage() for each in self.engines if each.state in HAS_PAGE}
+
+    def statuses(self) -> Sequence[EngineStatus]:
+        return self.engines
+
+    def figures(self) -> GpuFigures:
+        return self.gpus
+
+    def to_json(self) -> Sequence[Mapping[str, Any]]:
+        return self.adapters
+
+    def about(self) -> Mapping[str, Any]:
+        return self.daemon
+
+    def grafana_url(self) -> str | None:
+        return self.grafana
+
+    def known(self) -> Sequence[Filesystem]:
+        return [
+            Filesystem(role, str(path), 1 << 40, self.avail_bytes, self.clock.time())
+            for role, path in self.folders.items()
+        ]
+
     def service(self, mask: Callable[[Any], Any] = lambda value: value) -> StatusService:
         doubts = Doubts()
         for name, found in self.doubts.items():
@@ -122,19 +147,14 @@ class Scene:
             live(past, series, name, page_load(), self.clock.monotonic())
         series.look_at_gpus()
         sources = StatusSources(
-            about=lambda: self.daemon,
-            statuses=lambda: self.engines,
-            pages={each.name: FakePage() for each in self.engines if each.state in HAS_PAGE},
+            daemon=self,
+            engines=self,
             logs=self.logs,
-            gpus=lambda: self.gpus,
-            adapters=lambda: self.adapters,
+            gpus=self,
+            adapters=self,
             doubts=doubts,
             series=series,
-            filesystems=lambda: [
-                Filesystem(role, str(path), 1 << 40, self.avail_bytes, self.clock.time())
-                for role, path in self.folders.items()
-            ],
-            grafana_url=lambda: self.grafana,
+            filesystems=self,
         )
         return StatusService(sources, self.clock, mask)
 

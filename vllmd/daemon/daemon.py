@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
 import socket
@@ -22,7 +21,6 @@ from vllmd.config.metrics import ConfigCollector, LastRead
 from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of
 from vllmd.control import server as control
-from vllmd.control.socket_file import keep_there
 from vllmd.cost.metrics import CostCollector
 from vllmd.daemon import lifetime, startup
 from vllmd.daemon.environment import Address, Environment
@@ -33,6 +31,7 @@ from vllmd.daemon.metrics.parts import PartsCollector
 from vllmd.daemon.metrics.process import OwnProcessCollector
 from vllmd.daemon.reload import ConfigSnapshot, NoFileError, plan, read_again, wait_until_usable
 from vllmd.daemon.runtime import Runtime
+from vllmd.daemon.servers import Servers
 from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.output.metrics import LogsCollector
@@ -52,7 +51,6 @@ from vllmd.history.reading import EventFilter
 from vllmd.history.store import Store
 from vllmd.history.writer import HistoryWriter
 from vllmd.http import app as exporter
-from vllmd.http import asgi_server
 from vllmd.http.metrics import ConnectionsCollector
 from vllmd.http.metrics_page import MetricsPage
 from vllmd.http.service import WebSettings
@@ -119,8 +117,7 @@ class Daemon:
         config = self._first[0]
         startup.make_directories(config)
         lock = startup.take_lock(self._run_dir)
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(Threads())
+        asyncio.get_running_loop().set_default_executor(Threads())
         self._disk_thread = DiskThread(self._parts)
         state_file = paths.state_dir(config) / lifetime.NAME
         self._lifetime = Lifetime(state_file, self._clock, self._disk_thread.do)
@@ -171,25 +168,17 @@ class Daemon:
     async def _serve(
         self, exporter_socket: socket.socket, control_path: Path, started: Callable[[Address], None]
     ) -> None:
-        loop, runtime = self._loop, self._runtime
-        self._status = runtime.status(self.about)
-        loop.set_exception_handler(self._parts.take_from_loop)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self._ask_stop, number.name)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        loop.add_signal_handler(signal.SIGCHLD, self._environment.spawner.reap)
+        runtime = self._runtime
+        self._status = runtime.status(self)
+        self._take_signals()
         address = Address(self._web.url(), str(control_path))
-        exporter_app, tls = self._web.guard(self._exporter_app()), self._web.tls
-        control_app = self._control_app()
-        server = functools.partial(
-            asgi_server.bounded, self._environment.totals, self._parts.isolated
-        )
-        exposed = asgi_server.RestartableServer(
-            lambda: server("exporter", exporter_app, tls=tls), exporter_socket
-        )
-        controlled = asgi_server.RestartableServer(
-            lambda: server("control", control_app, protocol=control.PeerProtocol),
-            control.listen(control_path),
+        servers = Servers(
+            self._environment,
+            exporter_socket=exporter_socket,
+            exporter_app=self._web.guard(self._exporter_app()),
+            tls=self._web.tls,
+            control_path=control_path,
+            control_app=self._control_app(),
         )
         served, watching = RunningParts(self._parts), RunningParts(self._parts)
         with self._parts.isolated("tracing"):  # its parts go on trying
@@ -209,19 +198,11 @@ class Daemon:
         try:
             runtime.begin()
             await self._looked()
-            served.become(
-                [
-                    Part("exporter", exposed.run, may_end=True),
-                    Part("control", controlled.run, may_end=True),
-                ]
-            )
+            served.become(servers.parts())
             watching.become(
                 [
                     Part("config", self._watch_config, may_end=True),
-                    Part(
-                        "control_socket",
-                        lambda: keep_there(control_path, controlled.renew, self._clock),
-                    ),
+                    servers.kept_there(self._clock),
                 ]
             )
             started(address)
@@ -229,13 +210,20 @@ class Daemon:
             self._environment.notifier.send("STOPPING=1")
             await runtime.end(leave_engines=self._environment.leaves_engines)
             await runtime.close()
-            exposed.close()
-            controlled.close()
+            servers.close()
             await served.wait()
         finally:
             await watching.close()
             await runtime.abandon()
             await served.close()
+
+    def _take_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._parts.take_from_loop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._ask_stop, number.name)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGCHLD, self._environment.spawner.reap)
 
     async def _looked(self) -> None:
         """Wait until it is known how the engines stand, but not for ever."""
@@ -377,6 +365,10 @@ class Daemon:
         Raises: VllmdError: it cannot be read.
         """
         return await self._history.read_aside(wanted)
+
+    def grafana_url(self) -> str | None:
+        """Return where Grafana is, if that is configured."""
+        return self._runtime.config.daemon.grafana_url
 
     def about(self) -> dict[str, Any]:
         """Return what `status` tells of the daemon itself."""

@@ -6,7 +6,7 @@ place in its log, what was counted. So a reload that changes nothing is seen by 
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -35,7 +35,7 @@ from vllmd.scrape.page import Page
 from vllmd.shim.proc import boot_id
 from vllmd.status.filesystems import Filesystems
 from vllmd.status.recorder import SeriesRecorder
-from vllmd.status.service import StatusService, StatusSources
+from vllmd.status.service import AboutDaemon, StatusService, StatusSources
 from vllmd.traces.service import TraceService
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskThread
@@ -68,30 +68,7 @@ class Runtime:
         self._clock = clock
         self.engines = engines = Engines()
         self.now = now = in_force(wanted, None, kept_runs(wanted.config, clock), ())
-        config = now.config
-        self.outputs = OutputService(config, clock)
-        self.filesystems = Filesystems(paths.written(config), clock)
-        state_file = GpuStateFile(paths.state_dir(config) / "gpus.json", disk_thread.do)
-        self.gpus = GpuService(config, now.commands, engines.statuses, clock, state_file)
-        self.tracing = TraceService(
-            config, environment, now.commands, client, clock, engines.note_span
-        )
-        self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
-        self.cost_service = CostService(
-            config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
-        )
-        self.series = SeriesRecorder(
-            clock,
-            lambda: self.gpus.latest.all_values(clock.monotonic()),
-            engines.ask_versions,
-        )
-        self.series.configure(config.engines, config.daemon.poll_s)
-        self._memory_guard = HostMemoryGuard(
-            self.gpus,
-            lambda: engines.supervisors,
-            lambda: self.now.config.gpu.host_memory_floor,
-            clock,
-        )
+        self._make_services(now, client, disk_thread)
         self._around = SharedServices(
             environment,
             client,
@@ -122,6 +99,35 @@ class Runtime:
         )
         self._webhook: tuple[object, Part] | None = None
         self._ending = False
+
+    def _make_services(
+        self, now: ConfigSnapshot, client: httpx.AsyncClient, disk_thread: DiskThread
+    ) -> None:
+        """Make what works beside the engines, subject by subject."""
+        config, engines, clock = now.config, self.engines, self._clock
+        self.outputs = OutputService(config, clock)
+        self.filesystems = Filesystems(paths.written(config), clock)
+        state_file = GpuStateFile(paths.state_dir(config) / "gpus.json", disk_thread.do)
+        self.gpus = GpuService(config, now.commands, engines.statuses, clock, state_file)
+        self.tracing = TraceService(
+            config, self._environment, now.commands, client, clock, engines.note_span
+        )
+        self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
+        self.cost_service = CostService(
+            config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
+        )
+        self.series = SeriesRecorder(
+            clock,
+            lambda: self.gpus.latest.all_values(clock.monotonic()),
+            engines.ask_versions,
+        )
+        self.series.configure(config.engines, config.daemon.poll_s)
+        self._memory_guard = HostMemoryGuard(
+            self.gpus,
+            lambda: engines.supervisors,
+            lambda: self.now.config.gpu.host_memory_floor,
+            clock,
+        )
 
     # --- its life ----------------------------------------------------------------------------
 
@@ -279,19 +285,17 @@ class Runtime:
             "late_s": round(self.lag.late_s(), 3),
         }
 
-    def status(self, about: Callable[[], Mapping[str, Any]]) -> StatusService:
-        """Return what answers for all that is known; `about` is what the daemon says of itself."""
+    def status(self, daemon: AboutDaemon) -> StatusService:
+        """Return what answers for all that is known."""
         sources = StatusSources(
-            about=about,
-            statuses=self.engines.statuses,
-            pages=self.engines.sources,
+            daemon=daemon,
+            engines=self.engines,
             logs=self.outputs,
-            gpus=self.gpus.figures,
-            adapters=self.adapters.to_json,
+            gpus=self.gpus,
+            adapters=self.adapters,
             doubts=self._on_start.doubts,
             series=self.series,
-            filesystems=self.filesystems.known,
-            grafana_url=lambda: self.config.daemon.grafana_url,
+            filesystems=self.filesystems,
         )
         environment = self._environment
         return StatusService(

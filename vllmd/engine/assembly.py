@@ -11,7 +11,7 @@ from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
-from vllmd.engine.incidents.recorder import IncidentRecorder, Sources
+from vllmd.engine.incidents.recorder import IncidentRecorder
 from vllmd.engine.liveness.monitor import LivenessMonitor
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.restart.dependencies import Dependencies
@@ -66,7 +66,10 @@ def assemble(
             context.clock,
             command,
             limit_s=engine.liveness.diagnose_s,
-            sources=Sources(settings.probes.pages, context.gpu.recent, context.mask, context.lag),
+            probes=settings.probes,
+            gpu=context.gpu,
+            lag=context.lag,
+            mask=context.mask,
             before=before.incidents if before else None,
         ),
         Drain(engine, engine_state, context.clock, settings.probes.serving, context.lag),

@@ -120,11 +120,11 @@ class Shim:
         self._folder = folder
         self._stop_asked = False
         self._put_back_asked = False
-        self._mistakes = InternalErrors()
+        self._errors = InternalErrors()
         self._oom_kills = cgroup.oom_kills()
         become_subreaper()
         self._poll = select.poll()
-        self._output = Output(spec, self._mistakes)
+        self._output = Output(spec, self._errors)
         requests = Requests(
             status=self._status,
             tail=self._output.tail,
@@ -137,7 +137,7 @@ class Shim:
             f"{self._directory}/{protocol.SOCKET_NAME}",
             self._poll,
             requests.answer,
-            self._mistakes,
+            self._errors,
         )
         self._wake_fd, write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
@@ -191,15 +191,15 @@ class Shim:
         """
         left = True
         while left:
-            with self._mistakes.within("following the engine", pause_s=PAUSE_S):
+            with self._errors.within("following the engine", pause_s=PAUSE_S):
                 left = self._turn()
-        with self._mistakes.within("reading the last output"):
+        with self._errors.within("reading the last output"):
             self._output.drain_all()
-        with self._mistakes.within("closing the log"):
+        with self._errors.within("closing the log"):
             self._output.close()
         record = self._exit_record()
         self._write(protocol.EXIT_RECORD_NAME, record)
-        with self._mistakes.within("telling clients of the exit"):
+        with self._errors.within("telling clients of the exit"):
             self._server.close({**record}, EXIT_NOTICE_TIMEOUT_S)
 
     def _turn(self) -> bool:
@@ -208,17 +208,17 @@ class Shim:
             self.tree.stop(self._spec["stop_grace_s"])
         if self._put_back_asked:
             self._put_back_asked = False
-            with self._mistakes.within("putting its folder back"):
+            with self._errors.within("putting its folder back"):
                 self._put_back()
         wait_s: float | None = RETRY_S
-        with self._mistakes.within("looking for what is left"):
+        with self._errors.within("looking for what is left"):
             wait_s = self.tree.sweep()
         if wait_s == 0.0:
             return False
         wait_s = MAX_WAIT_S if wait_s is None else min(wait_s, MAX_WAIT_S)
         wait_s = min(wait_s, self._listen_to_output() or MAX_WAIT_S)
         for fd, events in self._poll.poll(wait_s * 1000):
-            with self._mistakes.within("reading what came", pause_s=PAUSE_S):
+            with self._errors.within("reading what came", pause_s=PAUSE_S):
                 self._handle(fd, events)
         return True
 
@@ -263,14 +263,14 @@ class Shim:
         return {
             **self._run_record,
             "stopping": self.tree.stop_requested,
-            "mistakes": self._mistakes.count,
+            "mistakes": self._errors.count,
             **self._output.status(),
         }
 
     def _exit_record(self) -> ExitRecord:
         output: Message = {}
         tail: list[str] = []
-        with self._mistakes.within("counting the output"):
+        with self._errors.within("counting the output"):
             output = self._output.status()
             tail = self._output.tail(EXIT_TAIL_LINES)
         return {

@@ -26,15 +26,15 @@ class Output:
     The engine never waits for a disk: past a bounded buffer, lines are dropped and counted.
     """
 
-    def __init__(self, spec: Spec, mistakes: InternalErrors | None = None) -> None:
+    def __init__(self, spec: Spec, errors: InternalErrors | None = None) -> None:
         """Open the log and the pipe.
 
         Raises: OSError: the log file cannot be opened.
         """
         file = LogFile(spec["log"], spec.get("rotation", ROTATION))
         self.log_number, self.log_offset = file.number, file.size
-        self._writer = Writer(file, mistakes=mistakes)
-        self._normaliser = OutputFilter(spec.get("secrets", ()))
+        self._writer = Writer(file, errors=errors)
+        self._filter = OutputFilter(spec.get("secrets", ()))
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         _enlarge(self.read_fd)
         os.set_blocking(self.read_fd, False)
@@ -72,11 +72,11 @@ class Output:
             if not block:
                 break
             self._take(block)
-        self._keep(self._normaliser.finish())
+        self._keep(self._filter.finish())
 
     def _take(self, block: bytes) -> None:
         self.bytes += len(block)
-        self._keep(self._normaliser.feed(block))
+        self._keep(self._filter.feed(block))
 
     def _keep(self, lines: bytes) -> None:
         if not lines:
@@ -90,7 +90,7 @@ class Output:
         text = self._tail.decode(errors="replace").splitlines()
         if len(self._tail) >= self._tail_bytes and len(text) > 1:
             text = text[1:]  # the first line is cut
-        if unfinished := self._normaliser.unfinished:
+        if unfinished := self._filter.unfinished:
             text.append(unfinished.decode(errors="replace"))
         return text[-lines:] if lines > 0 else []
 
@@ -103,8 +103,8 @@ class Output:
             "log_dropped_lines": writer.dropped_lines,
             "log_rotations": writer.file.rotations,
             "log_problem": writer.problem,
-            "log_cut_lines": self._normaliser.cut_lines,
-            "unfinished": self._normaliser.unfinished.decode(errors="replace")[-1000:],
+            "log_cut_lines": self._filter.cut_lines,
+            "unfinished": self._filter.unfinished.decode(errors="replace")[-1000:],
         }
 
     def rotate(self) -> None:

@@ -1,9 +1,10 @@
-"""What `/proc` says about processes: parents, sessions, start times.
+"""What `/proc` says about processes: parents, sessions, start times; and how one is asked to end.
 
 A process is known by its id *and* its start time, because ids are used again.
 """
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -155,3 +156,12 @@ def offer_to_oom_killer(pid: int, root: str = "/proc") -> None:
                 file.write("0")
     except OSError:
         return  # it is gone already, or not ours to change: it stays as it is
+
+
+def ask_end(pid: int) -> None:
+    """Ask a process to end, as `kill` does; one that is stopped is continued, or it could not.
+
+    Raises: ProcessLookupError: there is none; PermissionError: it is another user's.
+    """
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGCONT)

@@ -79,7 +79,7 @@ class ShimServer:
         path: str,
         poll: select.poll,
         answer: Callable[[Message], Message],
-        mistakes: InternalErrors,
+        errors: InternalErrors,
     ) -> None:
         """Listen on `path`, in place of what an earlier shim left there.
 
@@ -90,7 +90,7 @@ class ShimServer:
         self.path = path
         self._poll = poll
         self._answer = answer
-        self._mistakes = mistakes
+        self._errors = errors
         self._clients: dict[int, ShimConnection] = {}
         self._listener = self._listen()
 
@@ -122,7 +122,7 @@ class ShimServer:
         if client is None:
             return
         alive = False
-        with self._mistakes.within("serving a client"):
+        with self._errors.within("serving a client"):
             alive = self._serve(client, events)
         self._settle(client, alive)
 
@@ -177,7 +177,7 @@ class ShimServer:
         try:
             return protocol.encode(self._answer_request(client, line))
         except Exception as error:  # noqa: BLE001 - isolates the engine from who asks
-            self._mistakes.note("answering", error)
+            self._errors.note("answering", error)
             return protocol.encode({"error": f"the shim failed at it: {type(error).__name__}"})
 
     def _answer_request(self, client: ShimConnection, line: bytes) -> Message:

@@ -76,11 +76,8 @@ class EngineTree:
             self._stop_deadline = deadline
         if not self.stop_requested and not self.exited:
             self.stop_requested = True
-            try:
-                os.kill(self.pid, signal.SIGTERM)
-                os.kill(self.pid, signal.SIGCONT)  # a stopped process cannot take its SIGTERM
-            except ProcessLookupError:
-                pass
+            with contextlib.suppress(ProcessLookupError):
+                proc.ask_end(self.pid)
 
     def reap(self) -> None:
         """Collect every child that has ended, ours or inherited."""

@@ -25,10 +25,10 @@ class Writer:
         self,
         file: LogFile,
         buffer_bytes: int = BUFFER_BYTES,
-        mistakes: InternalErrors | None = None,
+        errors: InternalErrors | None = None,
     ) -> None:
         self.file = file
-        self._mistakes = mistakes or InternalErrors()
+        self._errors = errors or InternalErrors()
         self.dropped_lines = 0
         self.dropped_bytes = 0
         self.problem: str | None = None
@@ -122,7 +122,7 @@ class Writer:
                 if block and not self._write(block, at):
                     return
             except Exception as error:  # noqa: BLE001 - without this thread there is no log
-                self._mistakes.note("writing the log", error)
+                self._errors.note("writing the log", error)
                 self._skip(block)
             with self._changed:
                 if block and self._blocks:  # `close` has given up what it could not wait for

@@ -5,7 +5,7 @@ import functools
 import json
 import socket
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -84,21 +84,67 @@ class PageState(Protocol):
         ...
 
 
+class AboutDaemon(Protocol):
+    """What the daemon knows of itself."""
+
+    def about(self) -> Mapping[str, Any]:
+        """Return what the document has as `daemon`."""
+        ...
+
+    def grafana_url(self) -> str | None:
+        """Return where Grafana is, if that is configured."""
+        ...
+
+
+class Engines(Protocol):
+    """What is known of the engines."""
+
+    def statuses(self) -> Sequence[EngineStatus]:
+        """Return the status of each."""
+        ...
+
+    @property
+    def sources(self) -> Mapping[str, PageState]:
+        """Their pages, by engine; an engine that was never looked at has none."""
+        ...
+
+
+class Gpus(Protocol):
+    """What is known of the GPUs."""
+
+    def figures(self) -> GpuFigures:
+        """Return all that is known now."""
+        ...
+
+
+class Adapters(Protocol):
+    """What is known of LoRA adapters."""
+
+    def to_json(self) -> Sequence[Mapping[str, Any]]:
+        """Return those of each engine, as `vllmd lora list` shows them."""
+        ...
+
+
+class KnownFilesystems(Protocol):
+    """What is known of the file systems that vllmd writes to."""
+
+    def known(self) -> Sequence[Filesystem]:
+        """Return those that are there; waits for nothing."""
+        ...
+
+
 @attrs.frozen
 class StatusSources:
     """Who is asked."""
 
-    about: Callable[[], Mapping[str, Any]]
-    """What the daemon says of itself."""
-    statuses: Callable[[], Sequence[EngineStatus]]
-    pages: Mapping[str, PageState]
+    daemon: AboutDaemon
+    engines: Engines
     logs: Logs
-    gpus: Callable[[], GpuFigures]
-    adapters: Callable[[], Iterable[Mapping[str, Any]]]
+    gpus: Gpus
+    adapters: Adapters
     doubts: Doubts
     series: SeriesRecorder
-    filesystems: Callable[[], Sequence[Filesystem]]
-    grafana_url: Callable[[], str | None]
+    filesystems: KnownFilesystems
 
 
 @attrs.frozen
@@ -136,14 +182,15 @@ class StatusService:
         """Return all that is known now; see `schema.json`."""
         ask, now = self._sources, self._clock.time()
         self._missing = {}
-        gpus = self._room("gpus", ask.gpus, NO_GPUS)
-        counts = self._room("adapters", lambda: adapter_counts(ask.adapters()), {})
+        gpus = self._room("gpus", ask.gpus.figures, NO_GPUS)
+        counts = self._room("adapters", lambda: adapter_counts(ask.adapters.to_json()), {})
         made: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "at": now,
-            "daemon": {**ask.about(), "host": _host_name()},
+            "daemon": {**ask.daemon.about(), "host": _host_name()},
             "engines": [
-                engine_to_json(self._engine(status, counts), gpus, now) for status in ask.statuses()
+                engine_to_json(self._engine(status, counts), gpus, now)
+                for status in ask.engines.statuses()
             ],
             "gpus": self._room(
                 "gpus", lambda: [gpu_to_json(d, gpus.host_memory_floor) for d in gpus.devices], []
@@ -151,10 +198,10 @@ class StatusService:
             "gpu_reader": reader_to_json(gpus),
             "filesystems": self._room(
                 "filesystems",
-                lambda: [filesystem_to_json(found, SETTINGS) for found in ask.filesystems()],
+                lambda: [filesystem_to_json(found, SETTINGS) for found in ask.filesystems.known()],
                 [],
             ),
-            "links": {"grafana": ask.grafana_url()},
+            "links": {"grafana": ask.daemon.grafana_url()},
         }
         if series:
             made["series"] = self._room("series", ask.series.to_json, {"engines": {}, "gpus": {}})
@@ -172,7 +219,7 @@ class StatusService:
 
     def _engine(self, status: EngineStatus, counts: Mapping[str, Mapping[str, Any]]) -> EngineParts:
         ask, name = self._sources, status.name
-        page = ask.pages.get(name)
+        page = ask.engines.sources.get(name)
         load, fresh = self._room(
             "series", lambda: (ask.series.load(name), ask.series.is_fresh(name)), (LoadNow(), True)
         )
@@ -231,12 +278,12 @@ class StatusService:
 
     def _state(self) -> object:
         """Return what must not be told older than it is: all but figures that always change."""
-        about = self._sources.about()
+        about = self._sources.daemon.about()
         return (
             {key: value for key, value in about.items() if key != "late_s"},
             [
                 attrs.evolve(status, phases={}, start_left_s=None, no_step_s=None, uptime_s=None)
-                for status in self._sources.statuses()
+                for status in self._sources.engines.statuses()
             ],
         )
 

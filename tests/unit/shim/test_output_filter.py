@@ -15,8 +15,8 @@ WORDS = st.one_of(
 
 
 def fed(parts: list[bytes], secrets: tuple[str, ...] = SECRETS) -> bytes:
-    normaliser = OutputFilter(secrets)
-    return b"".join([*map(normaliser.feed, parts), normaliser.finish()])
+    lines = OutputFilter(secrets)
+    return b"".join([*map(lines.feed, parts), lines.finish()])
 
 
 @given(st.lists(st.lists(WORDS, max_size=12).map(b"".join), max_size=12))
@@ -52,13 +52,13 @@ def test_feed_keeps_what_a_person_wants_to_read(printed: bytes, kept: bytes) -> 
 
 def test_feed_a_line_of_megabytes_passes_in_pieces_and_is_never_held_whole() -> None:
     line = b"abc" * 1_000_000 + b"\n"
-    normaliser = OutputFilter()
+    lines = OutputFilter()
     out, most = b"", 0
     for start in range(0, len(line), 65536):
-        out += normaliser.feed(line[start : start + 65536])
-        most = max(most, len(normaliser.unfinished))
+        out += lines.feed(line[start : start + 65536])
+        most = max(most, len(lines.unfinished))
     assert out.replace(CUT, b"") == line
-    assert normaliser.cut_lines == out.count(CUT) == len(line) // MAX_LINE_BYTES
+    assert lines.cut_lines == out.count(CUT) == len(line) // MAX_LINE_BYTES
     assert max(map(len, out.splitlines())) <= MAX_LINE_BYTES + len(CUT)
     assert most <= MAX_LINE_BYTES + HOLD_BYTES + 65536
 
@@ -74,11 +74,11 @@ def test_feed_secret_where_a_long_line_is_cut_is_masked_whole(shift: int) -> Non
 
 @pytest.mark.long
 def test_feed_control_characters_that_grow_when_they_are_shown_are_cut_too() -> None:
-    normaliser = OutputFilter()
-    out = b"".join(normaliser.feed(bytes(65536)) for _ in range(32)) + normaliser.finish()
+    lines = OutputFilter()
+    out = b"".join(lines.feed(bytes(65536)) for _ in range(32)) + lines.finish()
     assert out.replace(CUT, b"") == b"\\x00" * 65536 * 32 + b"\n"
     assert max(map(len, out.splitlines())) < 2 * MAX_LINE_BYTES
-    assert normaliser.cut_lines == out.count(CUT)
+    assert lines.cut_lines == out.count(CUT)
 
 
 def test_feed_never_cuts_within_a_character() -> None:
@@ -90,15 +90,15 @@ def test_feed_never_cuts_within_a_character() -> None:
 
 @pytest.mark.parametrize(("byte", "back"), [(b"\x80", 3), (b"\xbf", 3), (b"\xc0", 0), (b"\xff", 0)])
 def test_feed_a_line_that_is_no_text_is_cut_and_never_held_whole(byte: bytes, back: int) -> None:
-    normaliser, block = OutputFilter(), byte * 65536
+    lines, block = OutputFilter(), byte * 65536
     out, most = b"", 0
     for _ in range(64):
-        out += normaliser.feed(block)
-        most = max(most, len(normaliser._rest))
+        out += lines.feed(block)
+        most = max(most, len(lines._rest))
     assert most <= MAX_LINE_BYTES + HOLD_BYTES + 65536
     pieces = out.split(CUT)
     assert {len(piece) for piece in pieces[:-1]} == {MAX_LINE_BYTES - back}
-    assert (out + normaliser.finish()).replace(CUT, b"") == block * 64 + b"\n"
+    assert (out + lines.finish()).replace(CUT, b"") == block * 64 + b"\n"
 
 
 @pytest.mark.long
@@ -119,12 +119,12 @@ def test_feed_never_lets_a_control_character_through(parts: list[bytes]) -> None
 
 
 def test_feed_bar_of_an_hour_takes_no_memory_and_is_one_line() -> None:
-    normaliser = OutputFilter()
+    lines = OutputFilter()
     for done in range(20_000):
-        assert normaliser.feed(b"\rDownloading: %d%%" % done + b"#" * 100) == b""
-    assert len(normaliser._rest) < 2000
-    assert normaliser.unfinished.startswith(b"Downloading: 19999%#")
-    assert normaliser.feed(b"\n") == b"Downloading: 19999%" + b"#" * 100 + b"\n"
+        assert lines.feed(b"\rDownloading: %d%%" % done + b"#" * 100) == b""
+    assert len(lines._rest) < 2000
+    assert lines.unfinished.startswith(b"Downloading: 19999%#")
+    assert lines.feed(b"\n") == b"Downloading: 19999%" + b"#" * 100 + b"\n"
 
 
 def test_short_secrets_mask_nothing() -> None:

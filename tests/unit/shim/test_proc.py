@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -117,3 +118,13 @@ def test_age_s_is_since_the_start_of_a_process() -> None:
     assert stat is not None
     assert abs(proc.age_s(stat.start_ticks) - (time.time() - psutil.Process().create_time())) < 60
     assert proc.age_s(2**60) == 0
+
+
+def test_ask_end_reaches_a_process_that_is_stopped() -> None:
+    child = subprocess.Popen(["/bin/sleep", "600"])
+    os.kill(child.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+    proc.ask_end(child.pid)
+    assert child.wait(20) == -signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        proc.ask_end(child.pid)

@@ -100,7 +100,7 @@ def test_put_a_mistake_of_our_own_loses_a_block_counts_it_and_goes_on(
                 raise ZeroDivisionError
             return super().write(part, at)
 
-    writer = Writer(Broken(tmp_path / "a.log"), mistakes=mistakes)
+    writer = Writer(Broken(tmp_path / "a.log"), errors=mistakes)
     for block in (b"one\n", b"two\n"):
         writer.put(block)
     wait_for("both are dealt with", lambda: writer._queued == 0)
@@ -135,4 +135,4 @@ def test_close_lets_go_of_the_file_unless_the_disk_holds_it(tmp_path: Path) -> N
     assert not stuck.is_closed
     stuck.moves.set()
     writer._thread.join(20)
-    assert writer._mistakes.count == 0
+    assert writer._errors.count == 0

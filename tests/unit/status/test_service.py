@@ -69,12 +69,19 @@ def boom(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("room", "key"), [("gpus", "gpus"), ("adapters", None), ("filesystems", "filesystems")]
+    ("room", "ask", "key"),
+    [
+        ("gpus", "figures", "gpus"),
+        ("adapters", "to_json", None),
+        ("filesystems", "known", "filesystems"),
+    ],
 )
-def test_room_that_throws_is_named_and_the_rest_is_told(room: str, key: str | None) -> None:
+def test_room_that_throws_is_named_and_the_rest_is_told(
+    room: str, ask: str, key: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scene, parts = all_well(), PartRunner(FakeClock())
-    changes: dict[str, Any] = {room: boom}
-    sources = attrs.evolve(scene.service()._sources, **changes)
+    sources = scene.service()._sources
+    monkeypatch.setattr(type(getattr(sources, room)), ask, boom)
     document = StatusService(sources, scene.clock, isolated=parts.isolated).document(series=True)
     assert [engine["name"] for engine in document["engines"]] == ["chat", "embed"]
     assert key is None or document[key] == []

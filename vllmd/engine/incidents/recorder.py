@@ -21,15 +21,17 @@ from vllmd.engine import exits
 from vllmd.engine.causes.first_error import first_error
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.incidents.kernel_log import kernel_lines
 from vllmd.engine.incidents.stacks import take_stacks
+from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.output.run_output import read_last_lines
 from vllmd.events.base import emit
 from vllmd.events.engine import IncidentFailed
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
-from vllmd.util.clock import Clock, SystemClock
+from vllmd.util.clock import Clock
 from vllmd.util.deadline import run_within
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import MINUTE_S
@@ -44,20 +46,6 @@ DISK_S = 5.0
 Files = Mapping[str, bytes]
 
 
-@attrs.frozen
-class Sources:
-    """Where the recorder looks, beside the processes and what they printed."""
-
-    pages: Callable[[], bytes] = bytes
-    """The engine's pages of the last minutes, as text."""
-    gpu: Callable[[], Sequence[Mapping[str, Any]]] = tuple
-    """What its GPUs showed in the last minutes."""
-    mask: Callable[[str], str] = str
-    """Takes secrets out."""
-    lag: LoopLag = attrs.field(factory=lambda: LoopLag(SystemClock()))
-    kernel: Callable[[float], str] = kernel_lines
-
-
 class IncidentRecorder:
     """The incidents of one engine, below a folder that all engines share."""
 
@@ -69,19 +57,23 @@ class IncidentRecorder:
         command: Command,
         *,
         limit_s: float,
-        sources: Sources | None = None,
+        probes: Probes,
+        gpu: EngineGpus,
+        lag: LoopLag,
+        mask: Callable[[str], str] = str,
         before: "IncidentRecorder | None" = None,
     ) -> None:
         """Make a recorder; taking stacks may last `limit_s` watched seconds.
 
-        `before` is the one that it takes the place of.
+        `probes` and `gpu` know what the engine and its GPUs showed in the last minutes, `mask`
+        takes secrets out, `before` is the recorder that it takes the place of.
         """
         self._folder = folder
         self._state = engine_state
         self._clock = clock
         self._command = command
         self._limit_s = limit_s
-        self._sources = sources or Sources()
+        self._probes, self._gpu, self._lag, self._mask = probes, gpu, lag, mask
         self._made: tuple[str, Path] | None = before._made if before else None
 
     async def before_kill(
@@ -101,7 +93,7 @@ class IncidentRecorder:
         if not await self._written(folder, lambda: evidence(lines, first_error(lines))):
             return None
         pids = [stat.pid for stat in processes]
-        stacks = await take_stacks(pids, self._limit_s, self._command.argv[0], self._sources.lag)
+        stacks = await take_stacks(pids, self._limit_s, self._command.argv[0], self._lag)
         await self._written(folder, lambda: {"stacks.txt": stacks.encode()})
         return folder
 
@@ -111,7 +103,7 @@ class IncidentRecorder:
             lines, _ = await run_within(run["log"], lambda: read_last_lines(run), DISK_S)
         except OSError as error:
             lines = [f"vllmd could not read {run['log']}: {error.strerror}"]
-        return [self._sources.mask(line) for line in lines]
+        return [self._mask(line) for line in lines]
 
     async def _written(self, folder: Path, files: Callable[[], Files]) -> bool:
         """Write files aside; what a disk that hangs does not take, holds up no kill."""
@@ -146,7 +138,7 @@ class IncidentRecorder:
         self, run: RunRecord, reason: str, more: Mapping[str, Any]
     ) -> tuple[Path, Callable[[Sequence[str], str | None], Files]]:
         """Take what only the event loop may touch; the rest is made of the lines and their root."""
-        at, sources = self._clock.time(), self._sources
+        at, mask = self._clock.time(), self._mask
         stamp = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
         folder = self._folder / f"{stamp}-{run['engine']}-{run['run_id'][:8]}"
         self._made = run["run_id"], folder
@@ -154,13 +146,13 @@ class IncidentRecorder:
             "engine": run["engine"],
             "run_id": run["run_id"],
             "at": at,
-            "reason": sources.mask(reason),
+            "reason": mask(reason),
             **more,
-            "command": [sources.mask(each) for each in self._command.masked_argv()],
-            "env": {k: sources.mask(v) for k, v in self._command.masked_own_env().items()},
+            "command": [mask(each) for each in self._command.masked_argv()],
+            "env": {k: mask(v) for k, v in self._command.masked_own_env().items()},
         }
-        pages, gpu = sources.pages(), list(sources.gpu())
-        self._later(folder, lambda: {"kernel.log": sources.kernel(at - LOOK_BACK_S).encode()})
+        pages, gpu = self._probes.pages(), list(self._gpu.recent())
+        self._later(folder, lambda: {"kernel.log": kernel_lines(at - LOOK_BACK_S).encode()})
 
         def evidence(lines: Sequence[str], root: str | None) -> Files:
             reason = {**about, "first_error": root}

@@ -44,8 +44,7 @@ def ask_back(pid: int) -> None:
 def ask_end(pid: int) -> None:
     """Ask a shim to end its engine, as `kill` does."""
     with contextlib.suppress(OSError):
-        os.kill(pid, signal.SIGTERM)
-        os.kill(pid, signal.SIGCONT)  # a stopped process cannot take its SIGTERM
+        proc.ask_end(pid)
 
 
 def _bound(path: bytes, sockets: str) -> set[str]:

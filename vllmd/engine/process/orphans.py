@@ -93,8 +93,9 @@ def signal_shim(record: RunRecord, number: signal.Signals) -> None:
 
 def ask_end(record: RunRecord) -> None:
     """Ask a shim that does not answer to end its engine: it takes SIGTERM for that."""
-    signal_shim(record, signal.SIGTERM)
-    signal_shim(record, signal.SIGCONT)  # a stopped process cannot take its SIGTERM
+    if shim_alive(record):
+        with contextlib.suppress(OSError):
+            proc.ask_end(record["shim_pid"])
 
 
 def kill_shim(record: RunRecord) -> None:

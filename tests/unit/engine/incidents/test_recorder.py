@@ -2,7 +2,7 @@ import asyncio
 import errno
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,20 @@ from structlog.testing import capture_logs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine, spec
+from tests.helpers.probes import ProbesOfATest
 from tests.helpers.shims import FakeShim
 from tests.helpers.site import wait_for
 from vllmd.config import command
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit, explain
+from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.incidents import recorder as recorder_module
-from vllmd.engine.incidents.recorder import KEPT, IncidentRecorder, Sources
+from vllmd.engine.incidents.recorder import KEPT, IncidentRecorder
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.events.engine import IncidentFailed
 from vllmd.shim.protocol import RunRecord
+from vllmd.util.loop_lag import LoopLag
 
 
 @pytest.fixture
@@ -34,13 +37,42 @@ def run(tmp_path: Path) -> RunRecord:
     return made
 
 
-def incidents(folder: Path, clock: FakeClock | None = None, **sources: Any) -> IncidentRecorder:
+@pytest.fixture(autouse=True)
+def kernel_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "kernel_lines", lambda since: f"since {since:.0f}\n")
+
+
+class Probes(ProbesOfATest):
+    def pages(self) -> bytes:
+        return b"# then\nvllm:x 1\n"
+
+
+class Gpus(EngineGpus):
+    def recent(self) -> Sequence[Mapping[str, Any]]:
+        return [{"uuid": "GPU-1", "memory_used_bytes": 5}]
+
+
+def incidents(
+    folder: Path,
+    clock: FakeClock | None = None,
+    *,
+    probes: ProbesOfATest | None = None,
+    gpu: EngineGpus | None = None,
+    mask: Callable[[str], str] = str,
+) -> IncidentRecorder:
     clock = clock or FakeClock()
     built = command.build(engine('env = { HF_TOKEN = "s3cret" }'), {"PATH": "/nonexistent"})
     engine_state = EngineState("chat", clock, RestartStateFile(folder / "chat.json"))
-    given = {"kernel": lambda since: f"since {since:.0f}\n", **sources}
     return IncidentRecorder(
-        folder / "incidents", engine_state, clock, built, limit_s=5, sources=Sources(**given)
+        folder / "incidents",
+        engine_state,
+        clock,
+        built,
+        limit_s=5,
+        probes=probes or ProbesOfATest(),
+        gpu=gpu or EngineGpus(),
+        lag=LoopLag(clock),
+        mask=mask,
     )
 
 
@@ -63,8 +95,8 @@ async def test_before_kill_keeps_what_is_about_to_be_lost(
     monkeypatch.setenv("PATH", "/nonexistent")
     recorder = incidents(
         tmp_path,
-        pages=lambda: b"# then\nvllm:x 1\n",
-        gpu=lambda: [{"uuid": "GPU-1", "memory_used_bytes": 5}],
+        probes=Probes(),
+        gpu=Gpus(),
         mask=lambda text: text.replace("s3cret", "***"),
     )
     made = await recorder.before_kill(
