@@ -18,6 +18,7 @@ from vllmd.config.load import parse
 from vllmd.config.problem import InvalidConfigError
 from vllmd.errors import VllmdError
 from vllmd.importing.comparison import Comparison, compare
+from vllmd.importing.launch import Mount
 from vllmd.importing.logrotate import LogrotateKeys
 from vllmd.importing.result import (
     Engine,
@@ -55,6 +56,13 @@ class Imported:
     "--home", type=click.Path(path_type=Path), help="The home of who ran it: what ~ stands for."
 )
 @click.option(
+    "--mount",
+    "mounts",
+    multiple=True,
+    metavar="INSIDE=FOLDER",
+    help="The folder of this host that is to be that of a container; repeatable.",
+)
+@click.option(
     "--profile", "profiles", multiple=True, help="A profile of the compose file; repeatable."
 )
 @click.option(
@@ -79,6 +87,7 @@ def command(
     pid: int | None,
     directory: Path | None,
     home: Path | None,
+    mounts: tuple[str, ...],
     profiles: tuple[str, ...],
     output: Path | None,
     folder: Path,
@@ -102,6 +111,7 @@ def command(
         HostFiles(),
         str(directory.absolute()) if directory else None,
         str(home.absolute()) if home else None,
+        [_mount(each) for each in mounts],
     )
     launches, rotation = read_sources(sources, pid, profiles, around, notes)
     engines = engines_of(launches, name, around, notes)
@@ -119,6 +129,13 @@ def command(
         found is not None and not found.same
     ):
         sys.exit(1)
+
+
+def _mount(text: str) -> Mount:
+    inside, equals, outside = text.partition("=")
+    if not equals or not inside.startswith("/") or not outside:
+        raise click.BadParameter(f"--mount {text!r}: it takes /INSIDE=FOLDER")
+    return Mount(inside.rstrip("/") or "/", str(Path(outside).absolute()), f"the folder {outside}")
 
 
 def _refusal(notes: Notes) -> str:

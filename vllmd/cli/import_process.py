@@ -50,6 +50,7 @@ def launch_of(pid: int, notes: Notes) -> Launch:
     return Launch(
         program=program,
         arguments=found.arguments,
+        ran=tuple(words),
         variables={n: v for n, v in taken.items() if not n.startswith(_OF_LOGIN)},
         place=Place(f"process {pid}", 1),
         folder=folder,

@@ -31,9 +31,10 @@ def show(
         return
     if output is None:
         terminal.echo_text(imported.text, nl=False)
-    reasons = {each.reason for shown in imported.comparisons for each in shown.differences}
+    differences = [each for shown in imported.comparisons for each in shown.differences]
+    reasons = {each.reason for each in differences if each.reason}
     for remark in imported.remarks:
-        if remark in reasons:
+        if remark.endswith(tuple(reasons)):
             continue  # it stands beside the difference
         for line in terminal.wrap(remark, rest="  "):
             terminal.echo(terminal.style(line, fg="yellow"), err=True)
@@ -101,7 +102,7 @@ def _line(text: str, *, first: str = "", rest: str = "  ") -> None:
 def _about(secret: Secret, written: list[str]) -> str:
     path = credentials.FOLDER / secret.file
     if secret.value is None:
-        return f"to do: write the secret into {path}: its value is not known here ({secret.source})"
+        return f"to do: write the secret into {path}: {secret.source}"
     if any(Path(each).name == secret.file for each in written):
         return f"the secret {secret.file} is in a file of its own, and not in the configuration"
     return f"to do: write the secret into {path}; with --output it is written there"

@@ -81,9 +81,8 @@ def compare(name: str, launch: Launch, table: EngineTable, command: Command) -> 
         attrs.evolve(each, common=each.then is None and each.reason == _OF_VLLMD.get(each.name, ""))
         for each in differing
     ]
-    arguments = masked_arguments([as_written(each) for each in launch.arguments])
-    program = [as_written(each) for each in launch.program]
-    then = shlex.join([*program, "serve", *arguments])
+    ran = launch.ran or (*launch.program, "serve", *launch.arguments)
+    then = shlex.join(masked_arguments([as_written(each) for each in ran]))
     now = shlex.join(command.masked_argv())
     return Comparison(name, str(launch.place), then, now, tuple(found))
 

@@ -47,6 +47,8 @@ class EngineTable:
     has_lora: bool = False
     secrets: dict[str, str | None] = attrs.field(factory=dict)
     """For files of /etc/vllmd/credentials, by their name; None where the value is not known."""
+    sources: dict[str, str] = attrs.field(factory=dict)
+    """Where a secret comes from whose value is not known."""
     reasons: dict[str, str] = attrs.field(factory=dict)
     """Why a flag, or a variable, is not as it was: by its name."""
     remarks: list[str] = attrs.field(factory=list)
@@ -95,6 +97,7 @@ class _Taking:
         elif name in _DROPPED:
             self._leave_out(name, _DROPPED[name])
         elif reason := what_to_do(name):
+            reason = reason.removeprefix("take the line out: ")
             self._leave_out(name, f"vLLM has it no more: {reason}")
         elif any(secrets_in_value(name, given.value)) and not is_unknown("".join(given.values)):
             self._notes.refuse(
@@ -199,10 +202,10 @@ class _Taking:
         if not value:
             return
         self._made.secrets[kind] = None if is_unknown(value) else value
-        came = f"; it comes from {unknowns([value])[0].written}" if is_unknown(value) else ""
-        self._made.reasons[what.removeprefix("env.")] = (
-            f"a secret: it belongs into /etc/vllmd/credentials/{kind}{came}"
-        )
+        self._made.reasons[what] = f"a secret: it belongs into /etc/vllmd/credentials/{kind}"
+        if is_unknown(value):
+            (unknown, *_) = unknowns([value])
+            self._made.sources[kind] = f"it comes from {unknown.written}: {unknown.reason}"
 
     # --- variables -----------------------------------------------------------------------------
 

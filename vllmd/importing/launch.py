@@ -43,6 +43,8 @@ class Launch:
     """What stands for vllm: a path, or Python and a module."""
     arguments: tuple[str, ...]
     """From the first after `serve` on."""
+    ran: tuple[str, ...] = ()
+    """The words that were run, from the program on; empty if they are these two."""
     variables: Mapping[str, str] = _NONE
     """What is set for it."""
     place: Place

@@ -64,11 +64,9 @@ def secrets_of(engines: Sequence[Engine]) -> Iterator[Secret]:
         values = {engine.table.secrets[kind] for engine in having}
         common = len(having) == len(engines) and len(values) == 1
         for engine in having[:1] if common else having:
-            reason = next(
-                (text for text in engine.table.reasons.values() if text.endswith(kind)), ""
-            ) or next((t for t in engine.table.reasons.values() if f"credentials/{kind}" in t), "")
             file = kind if common else f"{kind}.{engine.name}"
-            yield Secret(file, engine.table.secrets[kind], reason)
+            source = engine.table.sources.get(kind, "")
+            yield Secret(file, engine.table.secrets[kind], source)
 
 
 def versions_of(engines: Sequence[Engine]) -> list[str]:

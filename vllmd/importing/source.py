@@ -3,18 +3,33 @@
 import posixpath
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from vllmd.errors import VllmdError
 from vllmd.importing.config_file import arguments_of
+from vllmd.importing.containers.compose import is_compose, specs_of_compose
+from vllmd.importing.containers.docker_run import ENGINES, arguments_of_run, spec_of
+from vllmd.importing.containers.helm import is_values, specs_of_values
+from vllmd.importing.containers.kubernetes import is_manifest, specs_of_manifests
+from vllmd.importing.containers.quadlet import is_quadlet, spec_of_quadlet
+from vllmd.importing.containers.spec import launches
 from vllmd.importing.launch import Launch
+from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.script import launches_of
+from vllmd.importing.shell.state import State
+from vllmd.importing.supervisor import (
+    Program,
+    is_process_compose,
+    is_supervisor,
+    programs_of,
+    programs_of_process_compose,
+)
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import command_of, is_unit
 from vllmd.importing.unknown import Place, as_written, is_unknown
-from vllmd.importing.variables import kept
+from vllmd.importing.yaml_values import Table, documents
 
 COMMAND_LINE = "command line"
 
@@ -30,31 +45,140 @@ class Source:
     """Its absolute path; empty if it is in no file."""
 
 
+Found = tuple[list[Launch], Mapping[str, Sequence[int]]]
+"""Servers, and the commands that were not followed, with their lines."""
+
+
 def read(
     source: Source, around: Surroundings, notes: Notes, profiles: Sequence[str] = ()
 ) -> list[Launch]:
     """Return the servers that a launcher starts; what keeps them from being taken over is noted.
 
+    `profiles` are those of a compose file.
+
     Raises: VllmdError: it starts none, or cannot be read at all.
     """
-    unread: Mapping[str, Sequence[int]] = {}
-    if is_unit(source.text):
-        launches, unread = _of_unit(source, around, notes)
-    else:
-        launches, unread = launches_of(
-            source.text, Place(source.name, 1), around, notes, path=source.path, other=_other
-        )
-    launches = [_with_config(each, around, notes) for each in launches]
-    if not launches and not notes.problems:
+    found, unread = _read(source, around, notes, profiles)
+    found = [_with_config(_mounted(each, around), around, notes) for each in found]
+    if not found and not notes.problems:
         raise VllmdError(_nothing(source, unread))
-    if unread and launches:
+    if unread and found:
         listed = ", ".join(f"{name} (line {lines[0]})" for name, lines in list(unread.items())[:12])
         notes.remark(f"not run here, and not looked into: {listed}")
-    return launches
+    return found
 
 
-def _other(_state: object, _words: Sequence[str], _place: Place) -> bool:
-    return False
+def _read(source: Source, around: Surroundings, notes: Notes, profiles: Sequence[str]) -> Found:
+    path = source.path or source.name
+    if is_quadlet(source.text):
+        spec = spec_of_quadlet(source.text, path, around, notes)
+        return (launches(spec, around, notes) if spec else []), {}
+    if is_unit(source.text):
+        return _of_unit(source, around, notes)
+    if is_supervisor(source.text):
+        return _of_programs(programs_of(source.text, path, around), around, notes)
+    tables = _tables(source)
+    if tables is not None:
+        return _of_yaml(tables, path, around, notes, profiles)
+    return launches_of(
+        source.text, Place(source.name, 1), around, notes, path=source.path, other=_other
+    )
+
+
+def _tables(source: Source) -> list[Table] | None:
+    """Return the tables of a text that is YAML; None if it is another."""
+    named = re.search(r"\.(ya?ml|json)$", source.name)
+    first = next((line for line in source.text.splitlines() if re.match(r"[^#\s]", line)), "")
+    looks = re.match(r"(---|%YAML|[\w.-]+:(\s|$)|\{\s*$)", first) and not is_shell(source.text)
+    if not named and not looks:
+        return None
+    if re.search(r"\{\{-?\s*[.$\w]", source.text):
+        raise VllmdError(
+            f"{source.name}: it is a template: 'helm template' writes the manifests: import these"
+        )
+    found = [each for each in documents(source.text, source.name) if isinstance(each, Table)]
+    return found or None
+
+
+def _of_yaml(
+    tables: list[Table], path: str, around: Surroundings, notes: Notes, profiles: Sequence[str]
+) -> Found:
+    first = tables[0]
+    if any(is_manifest(each) for each in tables):
+        specs = specs_of_manifests(tables, path, notes)
+    elif is_compose(first):
+        specs = specs_of_compose(first, path, profiles, around, notes)
+    elif is_values(first):
+        specs = specs_of_values(first, path, notes)
+    elif is_process_compose(first):
+        return _of_programs(programs_of_process_compose(first, path, around), around, notes)
+    elif {"model", "model-tag", "model_tag"} & set(first):
+        line = f"vllm serve --config {shlex.quote(path)}"
+        return launches_of(line, Place(path, 1), around, notes, other=_other)
+    else:
+        raise VllmdError(
+            f"{path}: this YAML is none that is read: a compose file (services:), manifests of "
+            "Kubernetes (apiVersion:, kind:), values of vLLM's charts, process-compose "
+            "(processes:), or vLLM's own configuration (model:)"
+        )
+    return [each for spec in specs for each in launches(spec, around, notes)], {}
+
+
+def _of_programs(programs: Iterable[Program], around: Surroundings, notes: Notes) -> Found:
+    found: list[Launch] = []
+    unread: dict[str, Sequence[int]] = {}
+    for each in programs:
+        inside = attrs.evolve(around, folder=each.folder)
+        made, others = launches_of(
+            each.script, each.place, inside, notes, variables=each.variables, other=_other
+        )
+        unread |= others
+        found += [
+            attrs.evolve(one, name=one.name or each.name, remarks=(*one.remarks, *each.remarks))
+            for one in made
+        ]
+    return found, unread
+
+
+def _other(state: State, words: Sequence[str], place: Place) -> bool:
+    """Take what runs a container, of the commands of a script."""
+    arguments = arguments_of_run(words)
+    if arguments is None:
+        return _refuse_compose(state, words, place)
+    around = attrs.evolve(state.surroundings, folder=state.folder or state.surroundings.folder)
+    spec = spec_of(arguments, place, around, state.notes, state.environment())
+    if spec is not None:
+        state.launches += launches(spec, around, state.notes)
+    return True
+
+
+def _refuse_compose(state: State, words: Sequence[str], place: Place) -> bool:
+    name = words[0].rsplit("/", 1)[-1]
+    compose = name in ("docker-compose", "podman-compose") or (
+        name in ENGINES and words[1:2] == ["compose"]
+    )
+    if compose and "up" in words:
+        state.notes.refuse(place, "it starts what a compose file says: import that file")
+    elif name in ENGINES and speaks_of_serving(words[1:]) and words[1:2] not in (["pull"], ["rm"]):
+        state.notes.refuse(
+            place, f"'{as_written(' '.join(words[:2]))} …' is not read: give the 'run' line"
+        )
+    elif name in ("kubectl", "helm") and {"apply", "install", "upgrade"} & set(words):
+        state.unread.setdefault(as_written(" ".join(words)), []).append(place.line)
+    else:
+        return False
+    return True
+
+
+def _mounted(launch: Launch, around: Surroundings) -> Launch:
+    """Let folders that were named for those of a container be these."""
+    if launch.container is None or not around.mounts:
+        return launch
+    given = tuple(around.mounts)
+    inside = {each.inside for each in given}
+    rest = tuple(each for each in launch.container.mounts if each.inside not in inside)
+    container = attrs.evolve(launch.container, mounts=(*rest, *given))
+    return attrs.evolve(launch, container=container)
 
 
 def _nothing(source: Source, unread: Mapping[str, Sequence[int]]) -> str:
@@ -66,26 +190,18 @@ def _nothing(source: Source, unread: Mapping[str, Sequence[int]]) -> str:
     )
 
 
-def _of_unit(
-    source: Source, around: Surroundings, notes: Notes
-) -> tuple[list[Launch], Mapping[str, Sequence[int]]]:
+def _of_unit(source: Source, around: Surroundings, notes: Notes) -> Found:
     unit = command_of(source.text, source.path or source.name, around, notes)
     inside = attrs.evolve(around, folder=unit.folder)
-    launches, unread = launches_of(
+    return launches_of(
         shlex.join(unit.words),
         unit.place,
         inside,
         notes,
         variables=unit.variables,
+        used=unit.used,
         other=_other,
     )
-    return [_without(each, unit.used) for each in launches], unread
-
-
-def _without(launch: Launch, used: frozenset[str]) -> Launch:
-    """Leave out the variables that the unit's own words had."""
-    variables, said = kept(launch.variables, used)
-    return attrs.evolve(launch, variables=variables, remarks=(*launch.remarks, *said))
 
 
 def _with_config(launch: Launch, around: Surroundings, notes: Notes) -> Launch:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import attrs
 
+from vllmd.importing.launch import Mount
 from vllmd.importing.unknown import Place, mark
 
 
@@ -50,6 +51,8 @@ class Surroundings:
     """Where it was run; None where that is not known."""
     home: str | None = None
     """The home of who ran it; None where that is not known."""
+    mounts: Sequence[Mount] = ()
+    """Folders of this host that somebody named for those of a container."""
 
     def home_at(self, place: Place) -> str:
         """Return the home, or its mark."""

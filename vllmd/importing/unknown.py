@@ -5,6 +5,7 @@ handed on as any text; whoever would write one of them down asks `unknowns` firs
 """
 
 import re
+import shlex
 from collections.abc import Iterable
 
 import attrs
@@ -52,6 +53,21 @@ def unknowns(texts: Iterable[str]) -> list[Unknown]:
     """Return what is not known in some texts, each once."""
     found = [Unknown(*each.split(_SEPARATOR)) for text in texts for each in MARK.findall(text)]
     return list(dict.fromkeys(found))
+
+
+def words_of(text: str) -> list[str]:
+    """Split a text into words as a shell does with its quotes; a mark is never split.
+
+    Raises: ValueError: a quote has no end.
+    """
+    marks: list[str] = []
+
+    def kept(found: re.Match[str]) -> str:
+        marks.append(found[0])
+        return f"\ue003{len(marks) - 1}\ue004"
+
+    words = shlex.split(MARK.sub(kept, text))
+    return [re.sub("\ue003(\\d+)\ue004", lambda found: marks[int(found[1])], w) for w in words]
 
 
 def as_written(text: str) -> str:

@@ -88,7 +88,7 @@ def test_secrets_leave_arguments_and_variables() -> None:
 def test_secret_that_is_not_known_is_to_be_written_and_says_where_it_came_from() -> None:
     found = table("m", HF_TOKEN=mark("$(cat x)", "why", PLACE))
     assert found.secrets == {"hf_token": None}
-    assert found.reasons["HF_TOKEN"].endswith("it comes from $(cat x)")
+    assert found.sources == {"hf_token": "it comes from $(cat x): why"}
     assert refused("m", HF_TOKEN=mark("$(cat x)", "why", PLACE)) == []
 
 

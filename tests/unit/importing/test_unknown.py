@@ -1,6 +1,6 @@
 """Marks stay in texts until somebody asks."""
 
-from vllmd.importing.unknown import Place, as_written, is_unknown, mark, unknowns
+from vllmd.importing.unknown import Place, as_written, is_unknown, mark, unknowns, words_of
 
 PLACE = Place("run.sh", 7)
 
@@ -20,3 +20,8 @@ def test_mark_within_a_mark_is_flat() -> None:
 def test_text_without_a_mark_is_known() -> None:
     assert not is_unknown("$A")
     assert unknowns(["a"]) == []
+
+
+def test_words_are_split_around_marks() -> None:
+    one = mark("$A", "a 'b", PLACE)
+    assert words_of(f"x '{one} y' --p={one}") == ["x", f"{one} y", f"--p={one}"]

@@ -9,7 +9,7 @@ import attrs
 from vllmd.importing.shell.arithmetic import Arithmetic, ArithmeticUnknownError
 from vllmd.importing.shell.parameters import Parameters
 from vllmd.importing.shell.state import State
-from vllmd.importing.unknown import is_unknown, mark
+from vllmd.importing.unknown import MARK, is_unknown, mark
 
 Substitute = Callable[[State, str, int], str]
 """Works out ``$(…)``: of a state, the text within, and its line."""
@@ -154,12 +154,15 @@ class Expansion:
                 place = self._state.place(self._line)
                 yield [mark(raw[at:], "what a command prints is not known here", place)], True, None
                 return
+            elif found := MARK.match(raw, at):
+                yield [found[0]], quoted, False
+                at = found.end()
             elif char == "$":
                 values, apart, at = self._dollar(raw, at, quoted=quoted)
                 yield values, quoted, apart
             else:
                 end = at + 1
-                while end < len(raw) and raw[end] not in "\\'\"`$<>":
+                while end < len(raw) and raw[end] not in "\\'\"`$<>\ue000":
                     end += 1
                 yield [raw[at:end]], quoted, None if not quoted else False
                 at = end

@@ -136,6 +136,8 @@ class Lexer:
                 return min(at + 2, len(text))
             case "'":
                 return self._closing(at, text.find("'", at + 1)) + 1
+            case "\ue000":  # a mark is one piece
+                return text.find("\ue002", at) + 1 or len(text)
             case '"':
                 return self._end_of_double(at)
             case "`":

@@ -1,7 +1,7 @@
 """The servers that a script starts. Pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from vllmd.errors import VllmdError
@@ -208,8 +208,6 @@ class ScriptReader:
             return None
         name = peeled.words[0]
         if name.rsplit("/", 1)[-1] in HARMLESS:
-            if name in ("docker", "podman", "nerdctl") and speaks_of_serving(words):
-                state.notes.refuse(place, f"'{as_written(' '.join(words[:3]))} …' is not read")
             return None
         if speaks_of_serving(peeled.words):
             if name.rsplit("/", 1)[-1] not in _ONLY_SPEAK:
@@ -288,6 +286,7 @@ class ScriptReader:
         launch = Launch(
             program=program,
             arguments=found.arguments,
+            ran=tuple(peeled.words),
             variables=variables,
             place=place,
             folder=folder or state.folder,
@@ -339,18 +338,19 @@ def launches_of(
     *,
     path: str = "",
     variables: Mapping[str, str] = _NONE,
-    arguments: Sequence[str] | None = None,
+    used: Iterable[str] = (),
     other: Other = lambda *_: False,
 ) -> tuple[list[Launch], Mapping[str, list[int]]]:
     """Return the servers that a script starts, and the commands that were not followed.
 
-    `variables` are set when it begins, `path` is what it calls itself.
+    `variables` are set when it begins, those in `used` for the words around it only; `path` is what
+    it calls itself.
 
     Raises: VllmdError: it is no script.
     """
     state = State(surroundings, notes, path, place.source, folder=surroundings.folder)
     state.variables |= variables
     state.exported |= set(variables)
-    state.arguments = None if arguments is None else list(arguments)
+    state.used |= set(used)
     ScriptReader(other).read(text, state, place.line)
     return state.launches, state.unread

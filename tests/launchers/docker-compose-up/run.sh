@@ -1,0 +1,1 @@
+docker compose -f vllm.yml up -d

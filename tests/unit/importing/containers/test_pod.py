@@ -1,0 +1,47 @@
+"""Containers of a pod."""
+
+import base64
+
+from vllmd.importing.containers.pod import Cluster, specs_of_pod
+from vllmd.importing.containers.spec import ContainerSpec
+from vllmd.importing.surroundings import Notes
+from vllmd.importing.unknown import is_unknown
+from vllmd.importing.yaml_values import documents
+
+ENCODED = base64.b64encode(b"hf_x\n").decode()
+OBJECTS = f"data: {{token: {ENCODED}, bad: '*'}}\n---\ndata: {{MODEL: org/m}}\n"
+
+
+def read(container: str, notes: Notes | None = None, pod: str = "") -> ContainerSpec:
+    secret, config = documents(OBJECTS, "x")
+    (table,) = documents(f"containers:\n- image: vllm/vllm-openai\n{container}{pod}", "x")
+    cluster = Cluster({"c": config}, {"s": secret}, "x", notes or Notes())
+    (spec,) = specs_of_pod(table, "llm", cluster)
+    return spec
+
+
+def test_references_are_filled_and_no_variables_of_the_engine() -> None:
+    spec = read("  args: [$(M), $(NO), $$(M)]\n  env: [{name: M, value: org/m}]\n")
+    assert spec.command == ["org/m", "$(NO)", "$(M)"]
+    assert "M" in spec.used
+
+
+def test_secrets_and_maps_of_the_same_file_are_known() -> None:
+    reference = "{name: A, valueFrom: {secretKeyRef: {name: s, key: token}}}"
+    other = "{name: B, valueFrom: {secretKeyRef: {name: s, key: bad}}}"
+    spec = read(f"  env: [{reference}, {other}]\n  envFrom: [{{configMapRef: {{name: c}}}}]\n")
+    assert (spec.variables["A"], spec.variables["MODEL"]) == ("hf_x", "org/m")
+    assert is_unknown(spec.variables["B"])
+
+
+def test_map_of_another_file_is_refused() -> None:
+    notes = Notes()
+    read("  envFrom: [{configMapRef: {name: other}}]\n", notes)
+    assert "the ConfigMap 'other' is not in this file" in notes.problems[0].text
+
+
+def test_volumes_are_those_of_the_host_or_named() -> None:
+    mounts = "  volumeMounts: [{name: a, mountPath: /a}, {name: b, mountPath: /b}]\n"
+    volumes = "volumes: [{name: a, hostPath: {path: /srv}}, {name: b, emptyDir: {}}]\n"
+    spec = read(mounts, pod=volumes)
+    assert [(each.inside, each.outside) for each in spec.mounts] == [("/a", "/srv"), ("/b", None)]

@@ -1,0 +1,93 @@
+"""Ports, volumes and options of containers, as docker and podman write them. Pure."""
+
+import re
+
+from vllmd.importing.containers.spec import ContainerSpec
+from vllmd.importing.launch import Mount
+from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.unknown import Place, as_written, is_unknown, mark
+
+_PORT = re.compile(
+    r"(?:(?P<ip>\[[^\]]*\]|[^:]*):)?(?:(?P<outside>[\d-]*):)?(?P<inside>[\d-]+)(?:/(?P<kind>\w+))?"
+)
+SHARED_MEMORY = (
+    "{}: a container has 64 MB of /dev/shm, and the host half of its memory: nothing is to be set"
+)
+RESTART = "{}: vllmd restarts an engine whatever its exit code, by its cause"
+HEALTH = "{}: vllmd has /ready/NAME, and looks at more than /health"
+
+
+def publish(text: str, spec: ContainerSpec, notes: Notes, place: Place) -> None:
+    """Take a published port: ``[[IP:]OUTSIDE:]INSIDE[/tcp]``."""
+    if is_unknown(text):
+        address, colon, inside = text.rpartition(":")
+        if colon and inside.isdigit():
+            notes.refuse(place, f"the port that {as_written(text)} publishes is not known here")
+            return
+    found = _PORT.fullmatch(text)
+    if found is None:
+        notes.refuse(place, f"{as_written(text)!r} is no port that is read")
+        return
+    if found["kind"] not in (None, "tcp"):
+        return
+    address = (found["ip"] or "").strip("[]")
+    if re.fullmatch(r"[\d-]+", address):  # OUTSIDE:INSIDE, read as an address
+        address, outside = "", found["ip"]
+    else:
+        outside = found["outside"] or ""
+    insides, outsides = _range(found["inside"]), _range(outside)
+    if not outsides:
+        notes.refuse(place, f"port {text}: which port of the host it has is chosen when it is run")
+        return
+    for one, other in zip(insides, outsides, strict=False):
+        spec.published[one] = ("" if address in ("0.0.0.0", "::") else address, other)
+
+
+def _range(text: str) -> range:
+    if not text:
+        return range(0)
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def volume(text: str, spec: ContainerSpec, around: Surroundings, place: Place) -> None:
+    """Take a volume: ``[OUTSIDE:]INSIDE[:OPTIONS]``."""
+    parts = _colons(text)
+    if len(parts) == 1:
+        spec.mounts.append(Mount(parts[0].rstrip("/") or "/", None, "a volume without a name"))
+        return
+    mount(parts[0], parts[1], spec, around, place)
+
+
+def mount(
+    outside: str, inside: str, spec: ContainerSpec, around: Surroundings, place: Place
+) -> None:
+    """Mount a folder of the host, or a volume by its name."""
+    inside = inside.rstrip("/") or "/"
+    if outside == "~" or outside.startswith("~/"):
+        outside = around.home_at(place) + outside[1:]
+    if re.match(r"\.{1,2}(/|$)", outside):
+        folder = around.folder_at(outside, place)
+        outside = folder if is_unknown(folder) else join(folder, outside)
+    if outside.startswith("/") or is_unknown(outside):
+        spec.mounts.append(Mount(inside, outside, f"the folder {as_written(outside)}"))
+    else:
+        what = (
+            f"the volume {outside!r} ('docker volume inspect {outside}' says where that is: "
+            "its Mountpoint)"
+        )
+        spec.mounts.append(Mount(inside, None, what))
+
+
+def _colons(text: str) -> list[str]:
+    """Return the parts of a volume; marks may have colons."""
+    return re.split(r":(?![^\ue000]*\ue002)", text)
+
+
+def assign(text: str, spec: ContainerSpec, inherited: dict[str, str], place: Place) -> None:
+    """Take a variable: ``NAME=VALUE``, or ``NAME`` of who runs it."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        reason = "it is of who ran it, which is not known here"
+        value = inherited.get(name) or mark(f"${name}", reason, place)
+    spec.variables[name] = value

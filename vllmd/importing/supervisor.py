@@ -1,0 +1,144 @@
+"""supervisord's and process-compose's programs, as commands. Pure.
+
+Source: supervisord.org/configuration.html; process-compose's documentation.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from vllmd.importing.ini import settings_of
+from vllmd.importing.surroundings import Surroundings
+from vllmd.importing.unit import variables_in
+from vllmd.importing.unknown import Place, mark, words_of
+from vllmd.importing.yaml_values import Items, Table, items_in, table_in, text_of
+
+_PROGRAM = re.compile(r"^\s*\[program:([^\]]+)\]", re.MULTILINE)
+_VARIABLE = re.compile(r"([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^,\s]*)")
+_RESTART = "{}: vllmd restarts an engine whatever its exit code, by its cause"
+_LOG = "the log file: vllmd writes and rotates a log of its own"
+_SILENT = frozenset(
+    {"command", "directory", "environment", "numprocs", "process_name", "startsecs", "priority"}
+    | {"startretries", "exitcodes", "stopsignal", "autostart", "numprocs_start", "serverurl"}
+)
+_DONE = {
+    "autorestart": _RESTART.format("autorestart"),
+    "stopwaitsecs": "stopwaitsecs: see drain_s and stop_grace_s",
+    "stopasgroup": "stopasgroup: vllmd ends the whole tree, and proves that it is gone",
+    "killasgroup": "killasgroup: vllmd ends the whole tree, and proves that it is gone",
+    "user": "user: engines run as user vllmd: let it read the model, the adapters and the cache",
+}
+
+
+@attrs.frozen
+class Program:
+    """One program that is kept running."""
+
+    name: str
+    script: str
+    """What a shell would read."""
+    variables: Mapping[str, str]
+    folder: str | None
+    place: Place
+    remarks: tuple[str, ...]
+
+
+def is_supervisor(text: str) -> bool:
+    """Tell supervisord's configuration from others."""
+    return bool(_PROGRAM.search(text))
+
+
+def programs_of(text: str, path: str, around: Surroundings) -> Iterator[Program]:
+    """Yield the programs of supervisord, each as often as `numprocs` says."""
+    common = ""
+    sections: dict[str, list[Any]] = {}
+    for each in settings_of(text, path, indented=True):
+        sections.setdefault(each.section, []).append(each)
+        if (each.section, each.key) == ("supervisord", "environment"):
+            common = each.value
+    for section, settings in sections.items():
+        kind, _, name = section.partition(":")
+        values = {each.key: each for each in settings}
+        if kind != "program" or "command" not in values:
+            continue
+        given = {key: each.value for key, each in values.items()}
+        count = given.get("numprocs", "1")
+        first = int(given.get("numprocs_start", "0") or 0)
+        for number in range(first, first + (int(count) if count.isdigit() else 1)):
+            place = Place(path, values["command"].line)
+            own = {"process_num": number, "program_name": name, "group_name": name}
+            script = shlex.join(words_of(_filled(given["command"], own, path, place)))
+            variables = _assigned(_filled(common, own, path, place))
+            variables |= _assigned(_filled(given.get("environment", ""), own, path, place))
+            folder = _filled(given.get("directory", ""), own, path, place)
+            yield Program(
+                name, script, variables, folder or around.folder, place, tuple(_remarks(given))
+            )
+
+
+def _remarks(given: Mapping[str, str]) -> Iterator[str]:
+    for key, value in given.items():
+        if key in _DONE:
+            yield _DONE[key]
+        elif key.startswith(("stdout_", "stderr_", "redirect_")):
+            yield _LOG
+        elif key not in _SILENT:
+            yield f"left out: {key}={value}: of supervisord"
+
+
+def _filled(text: str, own: Mapping[str, Any], path: str, place: Place) -> str:
+    """Put in ``%(name)s``; what supervisord alone knows becomes a mark."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        if found[1] in own:
+            return str(f"%{found[2]}" % own[found[1]])
+        if found[1] == "here":
+            return path.rpartition("/")[0] or "."
+        return mark(found[0], "it is of what started supervisord, and not known here", place)
+
+    return re.sub(r"%%|%\((\w+)\)([0-9]*[sd])", value, text)
+
+
+def _assigned(text: str) -> dict[str, str]:
+    return {name: value.strip("\"'") for name, value in _VARIABLE.findall(text)}
+
+
+def is_process_compose(table: Table) -> bool:
+    """Tell process-compose's configuration from other YAML."""
+    processes = table_in(table, "processes")
+    return any("command" in table_in(each) for each in processes.values())
+
+
+def programs_of_process_compose(table: Table, path: str, around: Surroundings) -> Iterator[Program]:
+    """Yield the programs of process-compose, which a shell reads."""
+    folder = path.rpartition("/")[0] if path.startswith("/") else around.folder
+    dotenv = around.files.read(f"{folder}/.env") if folder else None
+    common = {**variables_in(dotenv or ""), **_listed(table.get("environment"))}
+    for name, each in table_in(table, "processes").items():
+        process = table_in(each)
+        command = text_of(process.get("command"))
+        entrypoint = [str(word) for word in items_in(process, "entrypoint")]
+        script = command if command is not None else shlex.join(entrypoint)
+        remarks = [_RESTART.format("availability")] if "availability" in process else []
+        remarks += [_LOG] if "log_location" in process else []
+        if text_of(process.get("disabled")) == "true" or not script:
+            continue
+        yield Program(
+            name,
+            script,
+            {**common, **_listed(process.get("environment"))},
+            text_of(process.get("working_dir")) or folder,
+            Place(path, process.at("command")),
+            tuple(remarks),
+        )
+
+
+def _listed(value: Any) -> dict[str, str]:
+    if isinstance(value, Items):
+        return dict(str(each).partition("=")[::2] for each in value)
+    return {name: text_of(each) or "" for name, each in table_in(value).items()}
