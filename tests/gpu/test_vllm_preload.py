@@ -195,12 +195,13 @@ def test_kill_of_the_engine_leaves_the_weights(made: GpuSite, outcome: Outcome) 
     kept, before, answer = weights(made), held(made), signature(made, "kept")
     with Memory(made) as memory:
         kept_s = first_token_after_kill(made, "kept")
-    without = min(memory.samples, key=lambda each: each.get("engine kept", 0))
+    read = [each for each in memory.samples if each.get("weights kept")]
+    without = min(read, key=lambda each: each.get("engine kept", 0))
     plain_s = first_token_after_kill(made, "plain")
     after = held(made)
     assert weights(made)["run_id"] == kept["run_id"]
     assert without.get("engine kept", 0) < before["engine kept"] / 2
-    assert without["weights kept"] == before["weights kept"]
+    assert abs(without["weights kept"] - before["weights kept"]) < GIB
     assert signature(made, "kept") == answer
     assert "falling back to disk" not in mapped(made)
     text = (

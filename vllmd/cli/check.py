@@ -30,6 +30,7 @@ from vllmd.doctor import host, service
 from vllmd.doctor.case import Case, HostFacts, read_model
 from vllmd.doctor.checks import examine
 from vllmd.doctor.checks.compute import compute_capability
+from vllmd.doctor.checks.preload import preload
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import ConfigError
 from vllmd.http.address import UNIT, unused_listen
@@ -38,7 +39,7 @@ from vllmd.installing.probing import record_for, table_for
 from vllmd.shim.files import read_regular
 from vllmd.util.redact import masked
 
-SAID = ("flags", "engine-missing")
+SAID = ("flags", "engine-missing", "preload")
 """Checks of the doctor that are problems of the configuration here, with their line."""
 
 
@@ -76,6 +77,7 @@ def command(
     engines = commands.build_all(config)
     problems = problems + [_not_found(name, c) for name, c in engines.items() if not c.found]
     problems += _refused(config, engines)
+    problems += _not_kept(config, engines)
     problems += [] if deep else _not_computed(config, engines)
     problems += [] if deep else _no_folder(config)
     problems += _unused_listen(config, config_path)
@@ -220,6 +222,22 @@ def _not_computed(config: Config, engines: commands.Commands) -> Iterator[Config
                 yield ConfigProblem(text, finding.fix, key, line, severity, given)
 
 
+def _not_kept(config: Config, engines: commands.Commands) -> Iterator[ConfigProblem]:
+    """Yield why weights cannot be kept in GPU memory, where that is asked for."""
+    numbers = _numbers(config)
+    for name, engine in config.engines.items():
+        if not engine.preload:
+            continue
+        built = engines[name]
+        model = read_model(engine.model, built.env)
+        installed = record_for(built.argv[0]) if built.found else None
+        case = Case(config, engine, built.env, model, HostFacts(), installed=installed)
+        for finding in preload(case):
+            key, text = f"engines.{name}.preload", f"{finding.found}: {finding.reason}"
+            given = _variable(config, key)
+            yield ConfigProblem(text, finding.fix, key, _line(numbers, key), variable=given)
+
+
 def _variable(config: Config, key: str) -> str | None:
     """Return the variable that gave a key; of a flag, however it is written there."""
     return config.variables.get(key) or config.variables.get(key.replace("_", "-"))
@@ -248,6 +266,8 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
     for name, built in engines.items():
         terminal.echo(terminal.style(f"engine {name}", bold=True))
         terminal.echo(f"  {shlex.join(built.masked_argv())}")
+        if built.weights is not None:
+            terminal.echo(f"  before it: {shlex.join(built.weights.masked_argv())}")
         for variable, value in sorted(built.masked_own_env().items()):
             terminal.echo(f"  {variable}={shlex.quote(value)}")
     if config.variables:
@@ -269,7 +289,12 @@ def _print_json(
 ) -> None:
     listed = [_as_table(each) for each in problems]
     shown = {
-        name: {"argv": built.masked_argv(), "env": built.masked_own_env(), "found": built.found}
+        name: {
+            "argv": built.masked_argv(),
+            "env": built.masked_own_env(),
+            "found": built.found,
+            "weights_argv": built.weights.masked_argv() if built.weights else None,
+        }
         for name, built in engines.items()
     }
     said: dict[str, Any] = {"problems": listed, "engines": shown, "variables": dict(variables)}

@@ -30,6 +30,21 @@ def test_check_good_file_shows_the_command_and_masks_secrets(tmp_path: Path) -> 
     assert "s3cret" not in output
 
 
+def test_check_shows_what_keeps_the_weights_and_why_they_cannot_be_kept(tmp_path: Path) -> None:
+    text = f'[engines.a]\nmodel = "{tmp_path}"\nexecutable = "sh"\npreload = true\n'
+    (tmp_path / "config.json").write_text("{}")
+    code, output = check(tmp_path, text)
+    assert code == 0
+    assert f"before it: /bin/sh preload --model {tmp_path}" in output.replace("/usr/bin", "/bin")
+    shown = json.loads(check(tmp_path, text, "--json")[1])
+    assert shown["engines"]["a"]["weights_argv"][1] == "preload"
+    quantized = {"quantization_config": {"quant_method": "gptq"}}
+    (tmp_path / "config.json").write_text(json.dumps(quantized))
+    code, output = check(tmp_path, text)
+    assert code == 78
+    assert "v.toml:4: error: engines.a.preload: preload = true, and the model's" in output
+
+
 def test_check_broken_file_shows_all_and_exits_78(tmp_path: Path) -> None:
     code, output = check(tmp_path, "[engines.a]\nmodle = 1\nport = 0\n")
     assert code == 78

@@ -6,7 +6,7 @@ from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.doctor.capacity import longest
 from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, FindingSeverity
-from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes
+from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes, weights_bytes
 from vllmd.gpu.host_memory import largest_share
 from vllmd.installing.host import too_old
 from vllmd.util.units import format_bytes
@@ -155,8 +155,9 @@ def gpu_share(case: Case) -> Iterator[Finding]:
     gpu = case.gpu
     if gpu is None or case.engine.name in case.host.running or case.engine.is_stand_in:
         return
+    own = weights_bytes([]) if case.engine.preload else 0
     margin = margin_bytes(
-        total=gpu.total, reserved=gpu.reserved, free=gpu.free, own=0, share=case.share
+        total=gpu.total, reserved=gpu.reserved, free=gpu.free, own=own, share=case.share
     )
     if margin >= 0:
         return

@@ -66,7 +66,24 @@ def other(
     )
 
 
+KEPT = "preload = true"
+OLD = attrs.evolve(CUDA, version="0.30.2")
+AWQ, FP8 = ({"quant_method": method} for method in ("awq", "fp8"))
 BAD: list[tuple[str, FindingSeverity, str, Make]] = [
+    ("preload", ERROR, "vLLM 0.30.2 has no 'vllm preload'", lambda _: other(KEPT, installed=OLD)),
+    ("preload", ERROR, "computes on the CPU", lambda _: other(KEPT, installed=CPU)),
+    (
+        "preload",
+        ERROR,
+        "quantized by 'awq'",
+        lambda _: case(KEPT, model=m8b(quantization_config=AWQ)),
+    ),
+    (
+        "preload",
+        ERROR,
+        "quantization = 'fp8' quantizes the weights at the load",
+        lambda _: case(f'{KEPT}\nquantization = "fp8"'),
+    ),
     ("model-missing", ERROR, "no folder '/srv/models/m8b'", lambda _: case(model=NOWHERE)),
     (
         "model-missing",
@@ -364,6 +381,9 @@ GOOD: dict[str, Make] = {
         "gpu_memory_utilization = 0.7",
         gpus=(attrs.evolve(H200, free=0),),
         running=frozenset({"chat"}),
+    ),
+    "preload": lambda _: other(
+        f'{KEPT}\nquantization = "fp8"', installed=CUDA, model=m8b(quantization_config=FP8)
     ),
     "unified-memory": lambda _: case(
         "gpu_memory_utilization = 0.85",
