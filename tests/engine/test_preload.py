@@ -106,7 +106,7 @@ def test_model_is_the_same_with_each_flag_that_is_said_to_leave_it_so() -> None:
         if name == "collect-detailed-traces":
             words = [*value[:2], f"--{name}", value[2]]
         cases[json.dumps(words)] = name
-    touching = '["--max-model-len", "300", "--hf-overrides", "{\\"rope_theta\\": 77.0}"]'
+    touching = '["--dtype", "bfloat16"]'
     found = run("models", *cases, touching)
     assert {each: found[each] for each in cases if found[each] != found["[]"]} == {}
     assert found[touching] != found["[]"], "what does touch them is seen"
