@@ -220,7 +220,8 @@ _PROCESS_HEADER = ["GPU", "PID", "OWNER", "USER", "MEMORY", "PROCESS"]
 def _process(gpu: dict[str, Any], process: dict[str, Any]) -> list[str]:
     owner = process["owner"]
     if process["engine"]:
-        owner = f"{owner} {process['engine']}" if owner == "orphan" else process["engine"]
+        before = {"orphan": "orphan ", "weights": "weights of "}.get(owner, "")
+        owner = f"{before}{process['engine']}"
     size = process["bytes"]
     return [
         gpu["gpu"],

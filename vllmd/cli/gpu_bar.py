@@ -10,6 +10,7 @@ BAR = 48
 _BETWEEN = " · "
 _MARKS = {
     "engine": ("█", "green"),
+    "weights": ("■", "blue"),
     "orphan": ("▓", "red"),
     "foreign": ("▒", "yellow"),
     "unattributed": ("▒", "white"),
@@ -17,9 +18,12 @@ _MARKS = {
     "free": ("·", "white"),
 }
 
+_BEFORE = {"orphan": "orphan ", "weights": "weights of "}
+"""What an owner is to the engine that it is of."""
+
 
 def bar(owners: Sequence[Mapping[str, Any]], width: int = BAR) -> str:
-    """Return a GPU's memory as `width` characters: engines, orphans, others, reserved, free."""
+    """Return a GPU's memory as `width` characters: engines, weights, orphans, others, free."""
     total = sum(max(0, each["bytes"]) for each in owners) or 1
     drawn, so_far, shown = 0, 0, ""
     for name, (mark, colour) in _MARKS.items():
@@ -60,5 +64,5 @@ def _parts(owners: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
             amount = format_bytes(abs(each["bytes"]))
             sign = "-" if each["bytes"] < 0 else ""
             name = each["engine"] or each["owner"]
-            orphan = "orphan " if each["owner"] == "orphan" and each["engine"] else ""
-            yield f"{orphan}{name} {sign}{amount}", _MARKS[each["owner"]][1]
+            before = _BEFORE.get(each["owner"], "") if each["engine"] else ""
+            yield f"{before}{name} {sign}{amount}", _MARKS[each["owner"]][1]

@@ -1,6 +1,7 @@
 from typing import Any
 
 from vllmd.cli import gpu_bar, terminal
+from vllmd.gpu.memory_shares import Owner
 
 OWNERS: list[dict[str, Any]] = [
     {"owner": "engine", "engine": "chat", "bytes": 6 * 2**30},
@@ -8,6 +9,12 @@ OWNERS: list[dict[str, Any]] = [
     {"owner": "foreign", "engine": None, "bytes": 0},
     {"owner": "free", "engine": None, "bytes": 3 * 2**30},
 ]
+
+
+def test_every_owner_has_a_mark_and_weights_are_told_from_their_engine() -> None:
+    assert set(gpu_bar._MARKS) == set(map(str, Owner))
+    kept = [{"owner": "weights", "engine": "chat", "bytes": 2**30}, *OWNERS]
+    assert gpu_bar.in_words(kept).startswith("weights of chat 1.0 GiB · chat 6.0 GiB")
 
 
 def test_bar_is_as_wide_as_it_is_told_and_in_shares() -> None:

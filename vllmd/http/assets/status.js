@@ -228,7 +228,9 @@ function ownerOf(part) {
       kind: { orphan: "orphan", foreign: "foreign", free: "free" }[part.owner] || "other" };
   }
   const at = shown.engines.findIndex((e) => e.name === part.engine);
-  return { label: part.engine, kind: `e${Math.max(0, at) % 6}` };
+  const kind = `e${Math.max(0, at) % 6}`;
+  return part.owner === "weights" ? { label: `weights of ${part.engine}`, kind: `${kind} weights` }
+    : { label: part.engine, kind };
 }
 
 function partsOf(owners) {
