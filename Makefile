@@ -16,7 +16,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools check lint types unit long test page docs docs-check integration engine system deb packaging machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check integration engine system deb packaging container machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -86,6 +86,9 @@ deb: $(VENV)/developed build-tools ## build/vllmd_VERSION_amd64.deb, with ARCH=a
 packaging: $(VENV)/developed build-tools system-cc ## the package in a booted Debian 12 and 13 (needs root)
 	$(PYTEST) -n 2 --dist worksteal -m "not machine and not arm64" tests/packaging
 
+container: $(VENV)/developed container-tools ## vllmd as PID 1 of an image made of packaging/container, in namespaces (needs root)
+	$(SHORT) $(PYTEST) -n 2 --basetemp=$$folder/t tests/container && rm -rf $$folder
+
 # not a part of `make test`: every start takes a minute there
 machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
 	$(BIN)/pytest -m machine tests/packaging
@@ -101,6 +104,9 @@ arm64: $(VENV)/developed build-tools ## the package for arm64 in a Debian that i
 
 system-cc:
 	@tools/system.sh cc=build-essential
+
+container-tools:
+	@tools/system.sh mmdebstrap=mmdebstrap curl=curl nsenter=util-linux
 
 build-tools:
 	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap \
@@ -121,9 +127,9 @@ else
 endif
 
 # a real vLLM leaves more than half of two cores idle: the other tiers run beside it
-test: check long system build-tools browser ## everything but what needs a GPU or very long
-	@echo "engine, integration, packaging, page and docs, two at a time: each is printed when it has ended"
-	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging page docs-check
+test: check long system build-tools container-tools browser ## everything but what needs a GPU or very long
+	@echo "engine, integration, packaging, container, page and docs, two at a time: each is printed when it has ended"
+	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures)"
 

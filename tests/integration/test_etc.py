@@ -55,6 +55,26 @@ def test_web_configuration_is_taken_by_prometheus_and_by_vllmd(tmp_path: Path) -
     assert list(config.users) == ["prometheus"]
 
 
+def test_prometheus_takes_what_the_operator_makes_of_the_scrape_config(tmp_path: Path) -> None:
+    folder = ETC.parent / "packaging" / "container" / "kubernetes"
+    spec = yaml.safe_load((folder / "scrape-config.yaml").read_text())["spec"]
+    relabel = [
+        {re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in each.items()}
+        for each in spec["relabelings"]
+    ]
+    roles = [{"role": each["role"].lower()} for each in spec["kubernetesSDConfigs"]]
+    job = {
+        "job_name": spec["jobName"],
+        "scrape_interval": spec["scrapeInterval"],
+        "scrape_timeout": spec["scrapeTimeout"],
+        "kubernetes_sd_configs": roles,
+        "relabel_configs": relabel,
+    }
+    path = tmp_path / "prometheus.yml"
+    path.write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    check("promtool", "check", "config", "--syntax-only", str(path))
+
+
 def test_alertmanager_takes_its_configuration() -> None:
     assert "3 receivers" in check("amtool", "check-config", str(ALERTMANAGER))
 

@@ -309,8 +309,9 @@ class DaemonConfig:
     open_readiness: bool = key(
         rules.boolean,
         False,
-        help="Answer /-/healthy, /-/ready and /ready/NAME without a password, for load balancers "
-        "that cannot give one. TLS holds for them all the same.",
+        help="Answer /-/healthy, /-/ready, /-/started, /ready/NAME and /started/NAME without a "
+        "password, for load balancers and probes that cannot give one. TLS holds for them all the "
+        "same.",
         reason="They name engines and say which of them serve.",
     )
     run_dir: str | None = key(

@@ -20,8 +20,8 @@ from vllmd.util.clock import Clock
 
 SAID_EVERY_S = 60.0
 COME_AGAIN_S = 1
-_READINESS = ("/-/healthy", "/-/ready")
-_ONE_ENGINE = "/ready/"
+_READINESS = ("/-/healthy", "/-/ready", "/-/started")
+_ONE_ENGINE = ("/ready/", "/started/")
 
 _log = structlog.get_logger()
 
@@ -143,8 +143,8 @@ class LoginRefusals:
 
 def is_readiness(path: str) -> bool:
     """Tell whether a path is what load balancers ask for: who lives, who serves."""
-    engine = path.removeprefix(_ONE_ENGINE)
-    return path in _READINESS or (path.startswith(_ONE_ENGINE) and "/" not in engine)
+    of_one = path.startswith(_ONE_ENGINE) and path.count("/") == 2
+    return path in _READINESS or of_one
 
 
 def read_login(header: str) -> tuple[str, bytes] | None:

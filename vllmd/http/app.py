@@ -1,6 +1,5 @@
 """The routes of the exporter's port."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,12 +9,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from vllmd.engine.status import EngineStatus
+from vllmd.http import probes
 from vllmd.http.landing import POLICY, landing_page
 from vllmd.http.metrics_page import MetricsPage
 from vllmd.http.runbooks import Rendered, contents
-
-COME_AGAIN_S = 2
-"""After so many seconds at least, if it is not known how long a start still takes."""
 
 _OF_STATUS = {
     "cache-control": "no-cache",
@@ -25,6 +22,7 @@ _OF_STATUS = {
 }
 
 Engines = Callable[[], Sequence[EngineStatus]]
+Probe = Callable[[Sequence[EngineStatus]], Response]
 
 
 class StatusAnswer(Protocol):
@@ -68,14 +66,16 @@ def build(engines: Engines, page: MetricsPage, status: StatusAnswers) -> Starlet
         return PlainTextResponse("vllmd is alive.\n")
 
     async def ready(_: Request) -> Response:
-        return _readiness([e for e in engines() if e.wanted])
+        return probes.ready([e for e in engines() if e.wanted])
+
+    async def started(_: Request) -> Response:
+        return probes.started([e for e in engines() if e.wanted])
 
     async def engine_ready(request: Request) -> Response:
-        name = request.path_params["engine"]
-        found = [e for e in engines() if e.name == name]
-        if not found:
-            return PlainTextResponse(f"no engine {name!r} is configured\n", status_code=404)
-        return _readiness(found)
+        return _of_one(request, engines(), probes.ready)
+
+    async def engine_started(request: Request) -> Response:
+        return _of_one(request, engines(), probes.started)
 
     async def status_json(request: Request) -> Response:
         found = status.answer(series="series" in request.query_params)
@@ -105,11 +105,22 @@ def build(engines: Engines, page: MetricsPage, status: StatusAnswers) -> Starlet
             Route("/metrics", metrics),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
+            Route("/-/started", started),
             Route("/ready/{engine}", engine_ready),
+            Route("/started/{engine}", engine_started),
             Route("/runbooks/", runbook_list),
             Route("/runbooks/{name}", runbook_page),
         ]
     )
+
+
+def _of_one(request: Request, engines: Sequence[EngineStatus], probe: Probe) -> Response:
+    """Answer a probe for the engine that the path names."""
+    name = request.path_params["engine"]
+    found = [e for e in engines if e.name == name]
+    if not found:
+        return PlainTextResponse(f"no engine {name!r} is configured\n", status_code=404)
+    return probe(found)
 
 
 class LandingPage:
@@ -133,16 +144,3 @@ def _meant(named: str | None, engines: Sequence[EngineStatus]) -> str | None:
     if named in known:
         return named
     return known[0] if len(known) == 1 else None
-
-
-def _readiness(engines: Sequence[EngineStatus]) -> Response:
-    """Answer 200 if all of the engines serve, else 503, why, and when to come again."""
-    states = {e.name: str(e.state) if e.looked_for else "not known yet" for e in engines}
-    lines = "".join(f"{name}: {state}\n" for name, state in states.items())
-    ready = all(engine.up for engine in engines)
-    text = lines or "no engine is meant to run\n"
-    if ready:
-        return PlainTextResponse(text)
-    left_s = max((e.start_left_s or 0.0 for e in engines if not e.up), default=0.0)
-    headers = {"retry-after": str(max(COME_AGAIN_S, math.ceil(left_s)))}
-    return PlainTextResponse(text, status_code=503, headers=headers)

@@ -77,7 +77,7 @@ def test_users_are_asked_for_whatever_the_method(tmp_path: Path, method: str) ->
 
 def test_open_readiness_leaves_only_the_checks_open(tmp_path: Path) -> None:
     client = client_for(write(tmp_path, USERS), open_readiness=True)
-    for path in ("/-/healthy", "/-/ready", "/ready/chat"):
+    for path in ("/-/healthy", "/-/ready", "/-/started", "/ready/chat", "/started/chat"):
         assert client.get(path).status_code == 200, path
     for path in (
         "/",

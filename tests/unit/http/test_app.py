@@ -35,6 +35,17 @@ def test_engine_that_is_not_ready_says_when_to_come_again() -> None:
 
 def test_engine_ready_unknown_is_404() -> None:
     assert client_for(status()).get("/ready/other").status_code == 404
+    assert client_for(status()).get("/started/other").status_code == 404
+
+
+def test_started_is_asked_of_one_engine_or_of_all_that_are_wanted() -> None:
+    held, stopped = status("a", state=State.HELD), status("b", state=State.STOPPED, wanted=False)
+    loading = status("c", state=State.LOADING, phase="weights")
+    client = client_for(held, stopped, loading)
+    assert client.get("/-/started").status_code == 503
+    assert client.get("/-/started").text == "a: held, not started\nc: loading (weights)\n"
+    assert client.get("/started/c").status_code == 200
+    assert client_for(stopped, loading).get("/-/started").status_code == 200
 
 
 def test_ready_needs_every_wanted_engine() -> None:

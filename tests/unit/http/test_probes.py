@@ -1,0 +1,41 @@
+import pytest
+
+from tests.helpers.make import status
+from vllmd.engine.loading.phases import PHASES
+from vllmd.engine.state_machine import State
+from vllmd.http.probes import ready, started
+
+NAMES = [name for name, _ in PHASES]
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_started_of_what_is_not_loading_is_that_a_process_got_so_far(state: State) -> None:
+    waits = {State.STOPPED, State.STARTING, State.LOADING, State.BACKOFF, State.HELD}
+    response = started([status(state=state)])
+    assert response.status_code == (503 if state in waits else 200)
+    told = f"chat: {state}" + (", not started\n" if state in waits else "\n")
+    assert bytes(response.body).decode() == told
+
+
+@pytest.mark.parametrize("phase", [None, *NAMES])
+def test_started_of_a_load_is_by_its_phase(phase: str | None) -> None:
+    response = started([status(state=State.LOADING, phase=phase)])
+    assert response.status_code == (503 if phase in (None, "init") else 200)
+    if phase:
+        assert f"loading ({phase})" in bytes(response.body).decode()
+
+
+def test_started_engine_that_waits_for_the_load_of_another_is_under_way() -> None:
+    one = status("a", state=State.LOADING, phase="weights")
+    other = status("b", state=State.STARTING, awaited_load="a")
+    assert started([one, other]).status_code == 200
+    assert started([status("a", state=State.HELD), other]).status_code == 503
+    assert started([]).status_code == 200
+
+
+def test_engine_that_was_not_looked_for_is_neither() -> None:
+    engine = status(looked_for=False)
+    for probe in (ready, started):
+        response = probe([engine])
+        assert response.status_code == 503
+        assert b"chat: not known yet" in bytes(response.body)
