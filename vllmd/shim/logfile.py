@@ -39,9 +39,9 @@ class LogFile:
         self.prune()
 
     def write(self, part: memoryview, at: float) -> int:
-        """Write a beginning of `part`, which came at the time `at`.
+        """Write a beginning of `part`, which came at the time `at`, in seconds since the epoch.
 
-        Returns: its bytes; 0 if the file was rotated instead.
+        Returns: how many bytes of it; 0 if the file was rotated instead.
         """
         self._check()
         if self._line_start and self.size and self._due(at, part):

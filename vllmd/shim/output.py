@@ -44,7 +44,7 @@ class Output:
         self._ready_at = 0.0
 
     def wait_s(self) -> float:
-        """Return how long to let lines gather before the next `drain`; 0 if it is time."""
+        """Return for how many seconds lines may gather before the next `drain`; 0: it is time."""
         return max(0.0, self._ready_at - time.monotonic())
 
     def drain(self) -> bool:

@@ -46,7 +46,7 @@ class Writer:
         self._thread.start()
 
     def put(self, block: bytes) -> None:
-        """Take whole lines that came just now."""
+        """Take whole lines that came just now, each with its newline; never waits."""
         with self._changed:
             if not self._has_room(len(block)):
                 self._count_dropped(block)
@@ -54,7 +54,7 @@ class Writer:
             self._enqueue(self._mark_gap() + block if self._gap_bytes else block)
 
     def rotate(self) -> None:
-        """Begin a new file soon."""
+        """Have the thread begin a new file before the next line."""
         with self._changed:
             self._rotate = True
             self._changed.notify_all()

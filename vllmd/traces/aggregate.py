@@ -58,7 +58,10 @@ Exemplar = tuple[float, RequestSpan]
 
 
 class Histogram:
-    """Counts of values below each bound; the last request in each bucket is its exemplar."""
+    """Counts of values up to each bound, in seconds; the last request of a bucket is its exemplar.
+
+    `counts` has one for each bucket, not added up, and at last one for what is above all bounds.
+    """
 
     __slots__ = ("bounds", "counts", "exemplars", "total")
 

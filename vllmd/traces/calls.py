@@ -12,7 +12,10 @@ from vllmd.traces.unpack import BudgetShare, MemoryBudget
 
 @attrs.frozen
 class CallReply:
-    """An answer: headers, and after a body the trailers."""
+    """An answer: headers, and after a body the trailers; names in lower case, `:status` first.
+
+    Source: RFC 9113, "HTTP Fields".
+    """
 
     headers: list[tuple[str, str]]
     body: bytes | None = None
@@ -28,11 +31,18 @@ class Calls(Protocol):
         ...
 
     def begin(self, headers: Mapping[str, str]) -> CallReply | None:
-        """Look at the headers of a call; returns an answer if its message is not wanted."""
+        """Look at the headers of a call, names in lower case, pseudo-headers with their colon.
+
+        Returns: an answer if its message is not wanted, else None.
+        """
         ...
 
     def look(self, data: bytearray) -> None:
-        """Look at the beginning of a message. Raises: RefusedError."""
+        """Look at a message of which a part has come: `data` begins with gRPC's prefix of 5 bytes.
+
+        Source: gRPC over HTTP2, "Length-Prefixed-Message".
+        Raises: RefusedError: the rest of it need not come.
+        """
         ...
 
     def refuse(self, error: RefusedError) -> CallReply:
@@ -42,13 +52,16 @@ class Calls(Protocol):
     async def answer(
         self, headers: Mapping[str, str], data: bytearray, share: BudgetShare
     ) -> CallReply:
-        """Answer a call whose message came; never raises but when cancelled."""
+        """Answer a call whose message came whole; never raises but when cancelled.
+
+        `data` is as `look` has it, `share` what it holds of the room.
+        """
         ...
 
 
 @attrs.define(eq=False)
 class CallStream:
-    """A call under way."""
+    """A call under way; `began` in monotonic seconds."""
 
     id: int
     headers: dict[str, str]

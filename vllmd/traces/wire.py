@@ -203,7 +203,10 @@ def _malformed() -> MalformedError:
 
 
 def field(tag: int, value: bytes) -> bytes:
-    """Return a field of bytes with its one-byte tag."""
+    """Return a field of bytes with its one-byte tag: tag, length as a varint, value.
+
+    Source: Protocol Buffers, "Encoding".
+    """
     size, head = len(value), bytearray((tag,))
     while size >= 0x80:
         head.append(size & 0x7F | 0x80)
@@ -215,7 +218,7 @@ def field(tag: int, value: bytes) -> bytes:
 def write(data: Buffer, found: RequestOutline, kept: Mapping[int, bytes]) -> bytes:
     """Write a request anew, with other spans in some runs.
 
-    `kept` is what a run has instead, by where it starts.
+    `kept` is what a run has instead, fields with their tags, by where the run starts in `data`.
     """
     groups = []
     for resource in found.resources:

@@ -24,7 +24,7 @@ class ExportResponse:
     verdict: ExportOutcome
     problem: str = ""
     wait_s: float | None = None
-    """How long the receiver asks to wait."""
+    """For how many seconds the receiver asks to wait; None if it does not say."""
     rejected: int = 0
     """Spans that it left out, though it took the rest: they are not sent again."""
 
@@ -38,13 +38,16 @@ EXHAUSTED = "RESOURCE_EXHAUSTED"
 
 
 def of_status(status: int, retry_after: str, problem: str) -> ExportResponse:
-    """Judge an HTTP status that is no success."""
+    """Judge an HTTP status that is no success; `retry_after` is that header, "" without it.
+
+    One that is a date is passed over: the usual pause is as good.
+    """
     wait_s = float(retry_after) if retry_after.isdigit() else None
     verdict = ExportOutcome.RETRY if status in RETRIED_STATUS else ExportOutcome.REFUSED
     return ExportResponse(verdict, problem, wait_s)
 
 
 def of_code(code: str, wait_s: float | None, problem: str) -> ExportResponse:
-    """Judge a gRPC code that is not OK."""
+    """Judge a gRPC code by its name that is not OK; `wait_s` is what its `RetryInfo` says."""
     again = code in RETRIED_CODES or (code == EXHAUSTED and wait_s is not None)
     return ExportResponse(ExportOutcome.RETRY if again else ExportOutcome.REFUSED, problem, wait_s)

@@ -15,7 +15,11 @@ MAX_BATCH_SPANS = 8192
 
 @attrs.frozen
 class Batch:
-    """Requests joined into one: they are messages with one repeated field, so bytes add up."""
+    """Requests joined into one: they are messages with one repeated field, so bytes add up.
+
+    `body` is an ExportTraceServiceRequest in protobuf.
+    Source: Protocol Buffers, "Encoding": to concatenate messages is to merge them.
+    """
 
     body: bytes
     spans: int

@@ -142,7 +142,10 @@ def trail(batch: Batch, instance: str) -> dict[str, str]:
 
 
 def http_url(endpoint: str) -> str:
-    """Return the address to post to: one without a path gets OTLP's own."""
+    """Return the address to post to: one without a path gets OTLP's own, `/v1/traces`.
+
+    Source: OpenTelemetry, "OTLP/HTTP Request".
+    """
     return endpoint if urlsplit(endpoint).path.strip("/") else f"{endpoint.rstrip('/')}{PATH}"
 
 
