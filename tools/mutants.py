@@ -39,6 +39,8 @@ SEED = 24
 """The draw that is kept without a survivor; other seeds find what is still missing."""
 FIRST_S = 60.0
 TIMES_LONGER = 4
+WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""What runs for a mutant ends when this process does, however that ends."""
 OWN_HOST = 'mount -t tmpfs -o size=256m tmpfs /dev/shm; "$@"; exit $?'
 """A mutant sees no other process and no other shared memory, and all of it ends with its test."""
 
@@ -252,7 +254,7 @@ class Bench:
             pytest += ["-p", "no:cacheprovider", "--show-capture=no", f"--basetemp={short}/t"]
             apart = ["unshare", *_APART, "sh", "-c", OWN_HOST, "sh"] if self._apart else []
             process = subprocess.Popen(
-                [*apart, *pytest, *tests],
+                [*WITH_US, *apart, *pytest, *tests],
                 cwd=copy,
                 env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
                 stdout=subprocess.PIPE,

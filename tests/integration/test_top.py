@@ -1,7 +1,13 @@
 """`vllmd top` in a terminal, driven by keys: what a person at three in the morning would do."""
 
+import fcntl
+import os
+import pty
 import shutil
+import signal
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +96,26 @@ def test_top_shows_an_engine_restarts_it_and_outlives_the_daemon(chat: Site) -> 
         terminal.shows("live", "chat")
         terminal.press("q")
         wait_for("its end", terminal.ended)
+
+
+def test_top_whose_terminal_is_gone_ends_although_it_ignores_that(tmp_path: Path) -> None:
+    """As under nohup, when the connection of a person breaks."""
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [str(VLLMD), "top", "--socket", str(tmp_path / "none.sock")]
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command],
+        env={**os.environ, "TERM": "xterm-256color"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    shown = b""
+    while b"quit" not in shown:
+        shown += os.read(screen, 65536)
+    os.close(screen)
+    assert process.wait(60) == -signal.SIGHUP
 
 
 def test_top_opens_an_engine_its_log_and_fits_a_terminal_that_changes(chat: Site) -> None:

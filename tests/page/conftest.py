@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.axe import script
-from tests.helpers.browser import Browser, browsing, program
+from tests.helpers.browser import Browser, browsing
 from tests.helpers.clock import FakeClock
 from tests.helpers.ports import free_port
 from tests.helpers.status_scenes import Scene
@@ -19,13 +18,6 @@ from vllmd.collectors.runner import CollectorRunner
 from vllmd.http import app
 from vllmd.http.asgi_server import AsgiServer
 from vllmd.http.metrics_page import MetricsPage
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave these out where there is no Chromium, but never in CI."""
-    if program() is None and not os.environ.get("CI"):
-        for item in items:
-            item.add_marker(pytest.mark.skip(reason="Debian's chromium is not installed"))
 
 
 @pytest.fixture(scope="session")

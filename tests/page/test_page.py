@@ -55,6 +55,25 @@ def test_page_of_each_scene_is_drawn_without_a_complaint(
     tab.close()
 
 
+NAMES = ("constructor", "__proto__", "toString", "hasOwnProperty", "valueOf", "then", "length")
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_engines_may_have_names_that_objects_have_too(
+    browser: Browser, serve: Serve, *, busy: bool
+) -> None:
+    engines = [ready(name) for name in NAMES]
+    scene = Scene(engines, no_gpu().gpus, busy=dict.fromkeys(NAMES, 20.0) if busy else {})
+    tab = opened(browser, serve(scene).url)
+    names = "Array.from(document.querySelectorAll('.graphs h3'), each => each.textContent)"
+    assert tab.value(names) == list(NAMES)
+    drawn = "document.querySelectorAll('.graphs path.tokens_per_s').length"
+    assert tab.value(drawn) == (len(NAMES) if busy else 0)
+    assert not tab.value("undrawn")
+    assert tab.problems() == []
+    tab.close()
+
+
 def test_checks_find_what_is_wrong(browser: Browser, serve: Serve, axe: str) -> None:
     """Each of these must be found, or the test above says nothing."""
     tab = opened(browser, serve(no_gpu()).url)

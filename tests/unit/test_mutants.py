@@ -2,13 +2,17 @@
 
 import ast
 import itertools
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.site import wait_for
 from tools import mutants
-from tools.mutants import Mutant
+from tools.mutants import ROOT, Mutant
+from vllmd.shim import proc
 
 pytestmark = pytest.mark.long
 
@@ -105,3 +109,22 @@ def test_is_equivalent_knows_a_change_on_whatever_line_of_its_function() -> None
     assert not mutants.is_equivalent(mutant, [{**known, "function": "A.c"}])
     assert not mutants.is_equivalent(mutant, [{**known, "new": "if b > c:"}])
     assert not mutants.is_equivalent(mutant, [{**known, "file": "vllmd/b.py"}])
+
+
+STARTS = """
+import subprocess, sys, time
+from tools.mutants import WITH_US
+print(subprocess.Popen([*WITH_US, "sleep", "600"]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_runs_for_a_mutant_ends_with_whoever_is_killed() -> None:
+    command = [sys.executable, "-c", STARTS]
+    parent = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    wait_for("the program", lambda: proc.command_line(pid) == "sleep 600")
+    parent.kill()
+    parent.wait()
+    wait_for("its end", lambda: proc.command_line(pid) == "")

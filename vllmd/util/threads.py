@@ -26,9 +26,13 @@ class Threads(ThreadPoolExecutor):
     A subclass, since an event loop takes nothing else; of the pool itself nothing is used.
     """
 
-    def __init__(self, most: int = MANY) -> None:
-        """Begin; `most` work at once, and more is refused."""
+    def __init__(self, most: int = MANY, *, close_s: float = CLOSE_S) -> None:
+        """Begin; `most` work at once, and more is refused.
+
+        The end waits for what is under way for `close_s`.
+        """
         super().__init__(max_workers=1)
+        self._close_s = close_s
         self._most = most
         self._running: set[threading.Thread] = set()
         self._guard = threading.Lock()
@@ -60,7 +64,7 @@ class Threads(ThreadPoolExecutor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Wait for what is under way, but not for ever."""
         super().shutdown(wait=False, cancel_futures=cancel_futures)
-        until = time.monotonic() + CLOSE_S
+        until = time.monotonic() + self._close_s
         with self._guard:
             running = list(self._running)
         for thread in running if wait else ():

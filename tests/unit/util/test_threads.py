@@ -13,11 +13,9 @@ HANGS = """
 import asyncio, time
 from vllmd.util.threads import Threads
 async def main():
-    asyncio.get_running_loop().set_default_executor(Threads())
+    asyncio.get_running_loop().set_default_executor(Threads(close_s=0.1))
     asyncio.ensure_future(asyncio.to_thread(time.sleep, 600))
     await asyncio.sleep(0.1)
-import vllmd.util.threads
-vllmd.util.threads.CLOSE_S = 0.1
 asyncio.run(main())
 print("ended")
 """

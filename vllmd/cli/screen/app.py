@@ -1,10 +1,10 @@
 """The application: it looks at the daemons, shows pages, and runs commands that were confirmed."""
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -21,16 +21,28 @@ from vllmd.cli.screen.feeds import Feeds
 from vllmd.cli.screen.hosts import Host
 from vllmd.cli.screen.page import Page
 from vllmd.cli.screen.pages import EnginePage, LogPage, TabsPage, WhyPage
+from vllmd.util.threads import Threads
 
 Run = Callable[[Action], Awaitable[Done]]
 PATIENCE_S = 1.0
 """How long a look waits for an answer; a later one is shown by the next look."""
-FEED_THREADS = 8
+TERMINAL_S = 1.0
+"""How often it is looked whether there still is a terminal."""
 LOCAL = "Commands are those of this host's daemon, and need its rights."
 OTHERS = (
     "Other hosts are only looked at, by their pages: restart, drain, start, log and why need "
     "'vllmd top' there."
 )
+
+
+def end_without_terminal(stdin: int = 0) -> None:
+    """End as SIGHUP does once the terminal is gone: where that is ignored, its input would spin.
+
+    There is nothing to give back, and textual's own end waits for what nobody takes any more.
+    """
+    if not os.isatty(stdin):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGHUP)
 
 
 class TopApp(App[None]):
@@ -84,12 +96,14 @@ class TopApp(App[None]):
     def on_mount(self) -> None:
         """Show the first page, and begin to look."""
         loop = asyncio.get_running_loop()
-        loop.set_default_executor(ThreadPoolExecutor(len(self.hosts) + FEED_THREADS))
+        loop.set_default_executor(Threads(close_s=0))  # who hangs keeps nobody from leaving
         loop.add_signal_handler(signal.SIGTERM, self.exit)  # else the terminal stays as a screen is
         self.push_screen(TabsPage())
         if self._engine is not None:
             self.open_engine(self.hosts[0], self._engine)
         self.set_interval(self._interval_s, self.look_soon)
+        if not self.is_headless:
+            self.set_interval(TERMINAL_S, end_without_terminal)
 
     # --- looking ---------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ function graphOf(graph, engine, series, to) {
 }
 
 function hasPast(engine) {
-  const series = shown.series && shown.series.engines[engine.name];
+  const series = shown.series && own(shown.series.engines, engine.name);
   return engine.up || Boolean(series && series.at.length);
 }
 
@@ -88,7 +88,7 @@ function makeGraphs() {
   const all = shown.series ? shown.series.engines : {};
   return [h("section", { "aria-labelledby": "graphs" }, h("h2", { id: "graphs" }, "The last ten minutes"),
     h("ul", { class: "graphs" }, drawn.map(({ name }) => h("li", null, h("h3", null, name),
-      h("div", { class: "plots" }, GRAPHS.map((graph) => graphOf(graph, name, all[name], shown.at)))))))];
+      h("div", { class: "plots" }, GRAPHS.map((graph) => graphOf(graph, name, own(all, name), shown.at)))))))];
 }
 
 function graphs() {

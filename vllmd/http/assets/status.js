@@ -40,6 +40,7 @@ function bytes(count) {
 
 const seconds = (s) => s < 1 ? `${Math.round(s * 1000)} ms` : `${s.toFixed(s < 10 ? 2 : 1)} s`;
 const percent = (ratio) => `${Math.round(ratio * 100)} %`;
+const own = (table, name) => Object.hasOwn(table, name) ? table[name] : null; // names are as people like
 const some = (value, say) => value === null || value === undefined ? null : say(value);
 const sentence = (text) => /[.!?)]$/.test(text) ? text : `${text}.`;
 const clock = (at) => new Date(at * 1000).toLocaleTimeString([], { hourCycle: "h23" });
@@ -54,7 +55,7 @@ const DRAWN = { svg: true, path: true };
 
 function made(wanted) {
   return typeof wanted === "string" ? document.createTextNode(wanted)
-    : DRAWN[wanted.name] ? document.createElementNS("http://www.w3.org/2000/svg", wanted.name)
+    : own(DRAWN, wanted.name) ? document.createElementNS("http://www.w3.org/2000/svg", wanted.name)
       : document.createElement(wanted.name);
 }
 
@@ -77,7 +78,7 @@ function become(parent, wanted) {
     }
     const { width, ...attributes } = each.attributes;
     for (const { name } of [...node.attributes]) {
-      if (!(name in attributes) && name !== "style") { node.removeAttribute(name); }
+      if (!Object.hasOwn(attributes, name) && name !== "style") { node.removeAttribute(name); }
     }
     for (const [name, value] of Object.entries(attributes)) {
       if (node.getAttribute(name) !== String(value)) { node.setAttribute(name, value); }
@@ -224,8 +225,8 @@ function failure(engine) {
 
 function ownerOf(part) {
   if (part.engine === null) {
-    return { label: OWNERS[part.owner] || part.owner,
-      kind: { orphan: "orphan", foreign: "foreign", free: "free" }[part.owner] || "other" };
+    return { label: own(OWNERS, part.owner) || part.owner,
+      kind: ["orphan", "foreign", "free"].includes(part.owner) ? part.owner : "other" };
   }
   const at = shown.engines.findIndex((e) => e.name === part.engine);
   const kind = `e${Math.max(0, at) % 6}`;

@@ -1,3 +1,4 @@
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
@@ -164,6 +165,21 @@ async def test_app_with_a_log_on_a_disk_that_hangs_shows_all_else(
             while "no vllmd answers" not in screen.text():
                 await screen.look()
             answers.set()
+    finally:
+        answers.set()
+
+
+async def test_app_ends_although_a_host_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "PATIENCE_S", 0.01)
+    source, answers = SceneSource("all-well"), threading.Event()
+    try:
+        async with top(source) as screen:
+            monkeypatch.setattr(source, "status", lambda series: answers.wait())
+            await screen.look()
+            await screen.press("q")
+        async with asyncio.timeout(20):
+            await asyncio.get_running_loop().shutdown_default_executor()
+        assert not answers.is_set()
     finally:
         answers.set()
 
