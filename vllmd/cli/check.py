@@ -23,8 +23,8 @@ from vllmd.cli.options import (
 from vllmd.config import command as commands
 from vllmd.config import lines, load, paths
 from vllmd.config.model import Config
-from vllmd.config.overrides import Overrides
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
+from vllmd.config.run_options import Overrides
 from vllmd.control.client import ControlClient
 from vllmd.doctor import host, service
 from vllmd.doctor.case import Case, HostFacts, read_model

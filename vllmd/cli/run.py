@@ -14,8 +14,8 @@ from vllmd.cli.options import config_option, web_options
 from vllmd.config import load, paths
 from vllmd.config.fallback import LoadedConfig, load_or_fall_back
 from vllmd.config.model import Config
-from vllmd.config.overrides import Overrides
 from vllmd.config.paths import engine_log, log_dir
+from vllmd.config.run_options import Overrides
 from vllmd.daemon import startup
 from vllmd.daemon.daemon import Daemon
 from vllmd.daemon.environment import Address, Environment

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from vllmd.config.overrides import Overrides
+from vllmd.config.run_options import Overrides
 from vllmd.daemon.reload import Reloads
 from vllmd.engine.process.spawner import DirectSpawner, Spawner
 from vllmd.eventlog.bus import EventBus, Listener

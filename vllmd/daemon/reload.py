@@ -12,8 +12,8 @@ from vllmd.config import command
 from vllmd.config.command import Commands
 from vllmd.config.load import load
 from vllmd.config.model import Config
-from vllmd.config.overrides import Overrides
 from vllmd.config.problem import ConfigProblem
+from vllmd.config.run_options import Overrides
 from vllmd.daemon import startup
 from vllmd.engine.process.run_state import Run
 from vllmd.errors import ConfigError

@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from vllmd.config import command
-from vllmd.config.overrides import Overrides
+from vllmd.config.run_options import Overrides
 from vllmd.daemon.reload import (
     EARLIER,
     POLL_S,

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.make import config
-from vllmd.config.overrides import Overrides
+from vllmd.config.run_options import Overrides
 
 FILE = '[daemon]\nlisten = "127.0.0.1:1"\nweb_config_file = "/etc/vllmd/web.yml"\npoll_s = 9\n'
 
