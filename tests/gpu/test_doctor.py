@@ -9,7 +9,7 @@ from tests.helpers.site import VLLMD
 from vllmd.config.load import load
 from vllmd.doctor import host
 from vllmd.doctor.account import of_engines
-from vllmd.installing.host import NEEDS, driver_version, has_gpu, too_old
+from vllmd.installing.nvidia_driver import NEEDS, driver_version, has_gpu, too_old
 from vllmd.util.units import GIB, MIB
 
 ROUNDED = MIB

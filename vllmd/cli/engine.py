@@ -18,7 +18,7 @@ from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, InstallError, VllmdError
 from vllmd.installing import adopt as adopting
-from vllmd.installing import host, verify
+from vllmd.installing import nvidia_driver, verify
 from vllmd.installing.flags import Flag
 from vllmd.installing.install import EngineSource, describe, install
 from vllmd.installing.layout import InstalledEngines
@@ -111,7 +111,7 @@ def install_(
     """
     if not is_version(version):
         raise click.BadParameter(f"{version!r} is no version such as {VERSION}")
-    plan = choose(version, build, has_gpu=host.has_gpu())
+    plan = choose(version, build, has_gpu=nvidia_driver.has_gpu())
     if not is_supported(version):
         terminal.echo(f"vllmd is not tested with vLLM {version}; it may work", err=True)
     source = EngineSource(uv=uv_program, wheels=wheels, torch_backend=torch_backend, force=force)

@@ -12,9 +12,9 @@ from pathlib import Path
 import click
 
 from vllmd.errors import InstallError, VllmdError
-from vllmd.installing.host import has_gpu
 from vllmd.installing.install import EngineSource, install
 from vllmd.installing.layout import InstalledEngines
+from vllmd.installing.nvidia_driver import has_gpu
 from vllmd.installing.plan import VERSION, InstallPlan
 from vllmd.installing.progress import progress_bar
 

@@ -22,7 +22,7 @@ from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
 from vllmd.engine.probes.port import listener_on, owned_by_tree
 from vllmd.gpu import host_memory
-from vllmd.installing.host import driver_version, query
+from vllmd.installing.nvidia_driver import driver_version, query
 from vllmd.shim import proc
 from vllmd.util.redact import secrets_in_value
 from vllmd.util.units import MIB

@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.errors import InstallError
-from vllmd.installing import host, indexes, uv_program
+from vllmd.installing import indexes, nvidia_driver, uv_program
 from vllmd.installing.command_runner import CommandRunner, growth, size_of
 from vllmd.installing.layout import MARKER, InstalledEngines, InstallRecord
 from vllmd.installing.plan import CPU_LOCKS, InstallPlan, cuda_of, torch_for_cpu
@@ -228,10 +228,10 @@ class _Installation:
                 f"the indexes of pip or uv have {torch} for {self._plan.name}, "
                 "which uses no GPU: give --torch-backend, such as cu130, or take that index out"
             )
-        cuda, driver = cuda_of(lock), host.driver_version()
+        cuda, driver = cuda_of(lock), nvidia_driver.driver_version()
         if cuda is None or driver is None or self._source.force:
             return
-        needed = host.too_old(driver, cuda)
+        needed = nvidia_driver.too_old(driver, cuda)
         if needed is not None:
             self._lock.unlink()  # another choice resolves anew
             raise InstallError(
@@ -245,7 +245,7 @@ def describe(source: EngineSource, plan: InstallPlan) -> str:
     """Say which build is taken, and why."""
     if plan.cpu:
         return f"vLLM {plan.version}, the build for the CPU"
-    driver = host.driver_version()
+    driver = nvidia_driver.driver_version()
     seen = f"the driver here is {driver}" if driver else "no driver is loaded here"
     backend = f", PyTorch for {source.torch_backend}" if source.torch_backend else ""
     return f"vLLM {plan.version}, the build for CUDA{backend}; {seen}"

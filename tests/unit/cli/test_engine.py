@@ -12,7 +12,7 @@ from tests.helpers.make import DATA
 from tests.helpers.wheels import fake_engine
 from vllmd.cli import engine
 from vllmd.errors import DaemonUnreachableError, InstallError, NotPermittedError
-from vllmd.installing import host
+from vllmd.installing import nvidia_driver
 from vllmd.installing.layout import MARKER, RECORDS, InstalledEngines, InstallRecord
 from vllmd.installing.probing import FLAGS
 
@@ -91,7 +91,7 @@ def test_daemon_is_told_and_what_is_left_to_do_is_said(error: Exception | None, 
 def test_install_wants_to_know_which_build_where_there_is_no_gpu(
     engines: InstalledEngines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "has_gpu", lambda: False)
+    monkeypatch.setattr(nvidia_driver, "has_gpu", lambda: False)
     with pytest.raises(InstallError, match=r"--cpu for the build.*--cuda"):
         run(engines, "install")
     assert "no version such as 0.32.0" in run(engines, "install", "newest").output

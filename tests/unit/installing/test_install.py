@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vllmd.errors import InstallError
-from vllmd.installing import host, install, uv_program
+from vllmd.installing import install, nvidia_driver, uv_program
 from vllmd.installing.command_runner import CommandRunner
 from vllmd.installing.install import EngineSource
 from vllmd.installing.layout import MARKER, InstalledEngines
@@ -41,7 +41,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr(CommandRunner, "run", run)
     monkeypatch.setattr(install, "ask", lambda *_: FOUND)
     monkeypatch.setattr(uv_program, "find", lambda *_: Path("/opt/uv"))
-    monkeypatch.setattr(host, "driver_version", lambda: None)
+    monkeypatch.setattr(nvidia_driver, "driver_version", lambda: None)
     return seen
 
 
@@ -113,7 +113,7 @@ def test_installed_once_and_taken_up_again_with_its_lock(
 def test_driver_too_old_is_known_before_the_download(
     tmp_path: Path, commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "driver_version", lambda: "570.86.15")
+    monkeypatch.setattr(nvidia_driver, "driver_version", lambda: "570.86.15")
     with pytest.raises(InstallError, match=r"CUDA 13\.0, which needs driver 580\.65 or newer"):
         do(tmp_path, CUDA)
     assert not any("install" in command for command in commands)
@@ -176,9 +176,9 @@ def test_environment_of_uv_has_none_of_ours(
 
 
 def test_describe_says_which_build_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "driver_version", lambda: "580.1")
+    monkeypatch.setattr(nvidia_driver, "driver_version", lambda: "580.1")
     assert install.describe(EngineSource(), CPU) == "vLLM 0.32.0, the build for the CPU"
     assert "the driver here is 580.1" in install.describe(EngineSource(), CUDA)
-    monkeypatch.setattr(host, "driver_version", lambda: None)
+    monkeypatch.setattr(nvidia_driver, "driver_version", lambda: None)
     said = install.describe(EngineSource(torch_backend="cu129"), CUDA)
     assert said.endswith("PyTorch for cu129; no driver is loaded here")

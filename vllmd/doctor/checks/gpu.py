@@ -8,7 +8,7 @@ from vllmd.doctor.case import Case
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes, weights_bytes
 from vllmd.gpu.host_memory import largest_share
-from vllmd.installing.host import too_old
+from vllmd.installing.nvidia_driver import too_old
 from vllmd.util.units import format_bytes
 
 MOST_OF_A_GPU = 0.95

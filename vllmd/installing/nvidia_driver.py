@@ -1,4 +1,4 @@
-"""What the host has that decides which build serves: an NVIDIA driver, and which."""
+"""The NVIDIA driver of this host, and which generations of CUDA it serves."""
 
 import re
 import shutil
