@@ -25,7 +25,8 @@ from vllmd.util.units import GIB
 
 SIZES = {**LARGE, "num_hidden_layers": 40, "vocab_size": 320}
 """15.5 GB in bfloat16; the vocabulary is that of the tokenizer that is there."""
-PROMPT = "the engine stands in for"
+PROMPT = "the engine st"
+"""Shorter than a block of the prefix cache: it is computed in the same way each time."""
 FIRST_SEED, RETRAINED_SEED = 1, 2
 
 
@@ -159,7 +160,7 @@ def first_token_after_kill(made: GpuSite, name: str) -> float:
 
 def phases(made: GpuSite, name: str) -> str:
     found = made.site.samples("vllmd_engine_start_phase_seconds")
-    return ", ".join(f"{key[1]} {value:.1f}" for key, value in found.items() if key[0] == name)
+    return ", ".join(f"{key[0]} {value:.1f}" for key, value in found.items() if key[1] == name)
 
 
 def mapped(made: GpuSite) -> list[str]:

@@ -8,13 +8,16 @@ from collections.abc import Callable
 import attrs
 
 from vllmd.config.command import Command
+from vllmd.config.gpus import visible_gpus
 from vllmd.config.model import EngineConfig
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.incidents.recorder import IncidentRecorder
 from vllmd.engine.liveness.monitor import LivenessMonitor
 from vllmd.engine.liveness.probes import Probes
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.restart.dependencies import Dependencies
+from vllmd.engine.restart.load_slots import LoadSlot
 from vllmd.engine.restart.restarter import Restarter
 from vllmd.engine.restart.room_gate import RoomGate
 from vllmd.engine.runs import Runs
@@ -82,6 +85,22 @@ def assemble(
             dependencies=dependencies,
         ),
         room,
+    )
+
+
+def load_slot_of(
+    settings: EngineSettings,
+    engine_state: EngineState,
+    activity: Callable[[], ProcessActivity | None],
+) -> LoadSlot:
+    """Make the engine's place among those that load; `activity` is of its load, for others."""
+    context = settings.context
+    return LoadSlot(
+        *(context.load_slots, settings.engine.name, visible_gpus(settings.command.env)),
+        context.clock,
+        has_room=context.gpu.has_room,
+        activity=activity,
+        phase=lambda: engine_state.phase,
     )
 
 

@@ -7,16 +7,16 @@ import attrs
 
 from vllmd.config.gpus import visible_gpus
 from vllmd.engine import exits
-from vllmd.engine.assembly import EngineSettings, assemble, redirect, watch_of
+from vllmd.engine.assembly import EngineSettings, assemble, load_slot_of, redirect, watch_of
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import refuse_restart
 from vllmd.engine.liveness.monitor import Stall
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process import orphans
 from vllmd.engine.process.run_state import NAME, Endpoint, Run, RunStates
 from vllmd.engine.process.shim_client import ShimClient
-from vllmd.engine.restart.load_slots import LoadSlot
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
@@ -40,12 +40,7 @@ class Supervisor:
         )
         states = RunStates(context.directory / NAME, context.on_disk)
         self._state = EngineState(engine.name, context.clock, memory, states)
-        self._load_slot = LoadSlot(
-            *(context.load_slots, engine.name, visible_gpus(settings.command.env), context.clock),
-            has_room=context.gpu.has_room,
-            activity=lambda: self._watch.activity(self._client.run) if self._client else None,
-            phase=lambda: self._state.phase,
-        )
+        self._load_slot = load_slot_of(settings, self._state, self._activity)
         self._parts = assemble(settings, self._state)
         self.weights = WeightKeeper(engine, settings.command, context)
         self._watch = watch_of(settings, self._state, self._parts, self._load_slot.give_back)
@@ -96,8 +91,8 @@ class Supervisor:
 
     def renew(self) -> None:
         """Restart an engine that runs with another command than it has now."""
-        run = self._client.run if self._client else None
-        if run is not None and run["command_hash"] != self._settings.command.hash:
+        client = self._client
+        if client and client.run["command_hash"] != self._settings.command.hash:
             self._restart = True
             self._keep_if_driver_changed()
             self._requests.add()
@@ -173,6 +168,10 @@ class Supervisor:
             self._client = None
         self._load_slot.give_back()
         self.weights.detach()
+
+    def _activity(self) -> ProcessActivity | None:
+        run = self._client.run if self._client else self.weights.run
+        return self._watch.activity(run) if run else None
 
     # --- its life --------------------------------------------------------------------------
 

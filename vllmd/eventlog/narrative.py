@@ -28,6 +28,7 @@ from vllmd.events.engine import (
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
+from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed
 from vllmd.util.failure_report import FailureReport, full_stop
 from vllmd.util.units import HOUR_S, format_duration
 
@@ -45,6 +46,8 @@ _READ = by_name(
     EngineRoomAwaited,
     EngineRoomWaitEnded,
     EngineStateChanged,
+    WeightsNotLoaded,
+    WeightsRenewed,
     RequestAccepted,
     *_GAPS.values(),
 )
@@ -343,6 +346,10 @@ def _done(step: _Step, now: float) -> str:
             words = f"since {moment(step.at, date=False)} it {text}"
         case EngineRoomWaitEnded(why=why, after_s=after_s):
             words = f"it waited no more after {format_duration(after_s)} ({why})"
+        case WeightsRenewed(why=why):
+            words = f"its weights are loaded anew ({why})"
+        case WeightsNotLoaded(problem=problem):
+            words = f"it loads its weights by itself: {problem}"
         case EngineSpawned():
             words = f"it was started again at {moment(step.at, date=False)}"
         case EngineStateChanged(state="ready"):

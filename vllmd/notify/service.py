@@ -1,6 +1,5 @@
 """What the daemon tells by itself: the service manager how it goes, a webhook what happened."""
 
-import contextlib
 from collections.abc import Callable, Container
 from pathlib import Path
 
@@ -58,13 +57,16 @@ async def send_notices(notify: NotifyConfig, outbox: Outbox, clock: Clock) -> No
 
 
 def unconfigured(run_dir: Path, configured: Container[str]) -> dict[str, int]:
-    """Return the engines that run and are in no configuration, each with the pid of its shim."""
+    """Return the engines that run, or whose weights are kept, and that are in no configuration.
+
+    Each has the process id of its shim; of both shims that of the engine, which is to end first.
+    """
     found = {}
-    with contextlib.suppress(OSError):
-        for directory in sorted((run_dir / "engines").iterdir()):
+    for folder in ("engines", "weights"):
+        for directory in sorted((run_dir / folder).glob("*")):
             run = None if directory.name in configured else orphans.read_run(directory)
             if run is not None and orphans.shim_alive(run):
-                found[directory.name] = run["shim_pid"]
+                found.setdefault(directory.name, run["shim_pid"])
     return found
 
 

@@ -80,6 +80,12 @@ async def test_engines_that_run_and_are_not_configured_are_named(tmp_path: Path)
     assert [(line["event"], line["engine"]) for line in logs] == [("engine.unconfigured", "old")]
     assert f"'kill {pids['old']}'" in logs[0]["advice"]
     assert unconfigured(tmp_path / "missing", {}) == {}
+    folder = tmp_path / "weights" / "kept"
+    folder.mkdir(parents=True)
+    weights = FakeShim(spec(folder, ["x"]))
+    await weights.listen()
+    found = unconfigured(tmp_path, {"chat": None})
+    assert found == {"old": pids["old"], "kept": weights.run["shim_pid"]}
 
 
 def test_notices_that_come_before_the_webhook_works_are_kept_for_it() -> None:

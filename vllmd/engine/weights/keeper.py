@@ -36,6 +36,7 @@ from vllmd.events.weights import (
     WeightsRenewed,
     WeightsSpawned,
 )
+from vllmd.shim.protocol import RunRecord
 from vllmd.util.clock import Moment
 
 LOAD_LOOK_S = 0.5
@@ -69,7 +70,7 @@ class WeightKeeper:
         """What is known now; None where no weights are kept, nor to be."""
         if self._command.weights is None and self._client is None:
             return None
-        run = self._client.run if self._client else None
+        run = self.run
         return WeightsStatus(
             self._state,
             self._since.shown(self._context.clock),
@@ -82,6 +83,11 @@ class WeightKeeper:
             self._kept,
             self._problem,
         )
+
+    @property
+    def run(self) -> RunRecord | None:
+        """What runs now; None if nothing does."""
+        return self._client.run if self._client else None
 
     # --- what the supervisor asks for -------------------------------------------------------
 
