@@ -61,7 +61,7 @@ def unconfigured(run_dir: Path, configured: Container[str]) -> dict[str, int]:
 
     Each has the process id of its shim; of both shims that of the engine, which is to end first.
     """
-    found = {}
+    found: dict[str, int] = {}
     for folder in ("engines", "weights"):
         for directory in sorted((run_dir / folder).glob("*")):
             run = None if directory.name in configured else orphans.read_run(directory)

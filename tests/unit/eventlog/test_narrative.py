@@ -21,6 +21,7 @@ from vllmd.events.engine import (
 )
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.requests import RequestAccepted
+from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed
 
 NOW = 1_000_000.0
 FIELDS = [
@@ -221,6 +222,16 @@ def test_tell_says_what_was_done_until_it_served_and_only_what_was_asked_of_the_
     assert "Root asked to start it; it is not started again until that is fixed; it serves" in text
     assert "rotate" not in text
     assert "compile cache" not in text
+
+
+def test_tell_says_what_became_of_weights_that_are_kept() -> None:
+    done = told(
+        exited(90),
+        (80, WeightsRenewed.name, {"why": "/m/a changed"}),
+        (70, WeightsNotLoaded.name, {"problem": "no room"}),
+    )
+    text = narrative.tell("chat", done, NOW).text
+    assert "weights are loaded anew (/m/a changed); it loads its weights by itself: no" in text
 
 
 def test_tell_of_a_held_engine_quotes_whole_and_ends_with_a_command_to_paste() -> None:
