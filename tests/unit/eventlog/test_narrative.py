@@ -33,7 +33,13 @@ FIELDS = [
 
 def told(*given: tuple[float, str, dict[str, Any]], engine: str = "chat") -> list[Event]:
     return [
-        Event(NOW - ago, name, "info", engine if name.startswith(("engine", "req")) else None, f)
+        Event(
+            NOW - ago,
+            name,
+            "info",
+            engine if name.startswith(("engine", "req", "weights")) else None,
+            f,
+        )
         for ago, name, f in given
     ]
 
