@@ -20,7 +20,7 @@ from vllmd.config.load import MAX_BYTES, parse
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
-from vllmd.doctor import hub, models
+from vllmd.doctor import hub, models, proposal
 from vllmd.doctor.case import Model, read_model
 from vllmd.doctor.models import FoundModel
 from vllmd.doctor.proposal import Setting, Subject, as_tables, fits, propose
@@ -35,6 +35,10 @@ KEPT = ".before-init"
 ON_A_MAC = (
     "vllmd runs on Linux, as vLLM's builds for GPUs do: on Apple Silicon, llama.cpp or Ollama use "
     "the GPU"
+)
+NO_GPU = (
+    "no NVIDIA GPU can be read here: vLLM's build for CPUs serves small models, slowly; on another "
+    "maker's GPU take llama.cpp or Ollama, and in a container pass the GPU on (--gpus all)"
 )
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
@@ -87,13 +91,21 @@ def command(
     ask = not yes and not as_json
     if ask and not _is_interactive():
         raise VllmdError("this is no terminal: give --yes to take what is safe")
+    config_path = config_path.absolute()  # the commands that are named hold in every folder
     _look_at_old(config_path)
     view = look(Config(), client)
+    warnings = [] if view.host.gpus else [NO_GPU]
+    if ask and warnings:
+        _warn(NO_GPU)
     chosen = _choose(view, folders, model, served, port, ask=ask)
     read = read_model(chosen.model, view.inherited)
     if read.folder is None and not is_offline(view.inherited):
+        warnings += _ask_hub(chosen.model, view)
         read = attrs.evolve(read, config=hub.config_of(chosen.model, view.inherited))
-    settings = list(propose(subject_of(read, view)))
+    subject = subject_of(read, view)
+    if not fits(subject):
+        warnings.append(f"{chosen.model} does not fit on this machine: 'vllmd doctor' has the sum")
+    settings = list(propose(subject))
     text = write(name, chosen, settings, local=read.folder is not None)
     parse(text, str(config_path))
     if ask:
@@ -102,12 +114,36 @@ def command(
     _store(config_path, text)
     if as_json:
         listed = [attrs.asdict(each) for each in settings]
-        terminal.echo_json({"path": str(config_path), "toml": text, "settings": listed})
+        said = {"path": str(config_path), "toml": text, "settings": listed, "warnings": warnings}
+        terminal.echo_json(said)
         return
+    for warning in warnings[ask and NO_GPU in warnings :]:
+        _warn(warning)
     terminal.echo(f"wrote {config_path}: {chosen.model} as {chosen.served!r} on port {chosen.port}")
     for each in settings:
         terminal.echo(f"  {each.key} = {value(each.value)}: {each.reason}")
     terminal.echo(f"next: {' · '.join(_next(config_path, view))}")
+
+
+def _warn(text: str) -> None:
+    for line in terminal.wrap(f"warning: {text}", rest="  "):
+        terminal.echo(terminal.style(line, fg="yellow"), err=True)
+
+
+def _ask_hub(model: str, view: HostView) -> list[str]:
+    """Return what stands in the way of a download for now.
+
+    Raises: VllmdError: the hub has no such model, or does not give it out.
+    """
+    problem = hub.problem(model, view.inherited)
+    if problem is None:
+        return []
+    if hub.UNREACHABLE in problem:
+        return [f"{model} was not looked up: {problem}"]
+    raise VllmdError(
+        f"{model}: {problem}; give another --model, or a token: HF_TOKEN, or a file "
+        "/etc/vllmd/credentials/hf_token"
+    )
 
 
 def subject_of(model: Model, view: HostView) -> Subject:
@@ -138,7 +174,9 @@ def _choose(
 ) -> Choice:
     if model is None:
         found = models.find(view.inherited, (*models.USUAL, *folders))
-        model = _ask_model(found) if ask else _best(found, view)
+        model = _ask_model(found, view) if ask else _best(found, view)
+    elif problem := _no_model(model):
+        raise click.BadParameter(f"--model {model!r} {problem}")
     if Path(model).is_dir():
         model = str(Path(model).absolute())
     served = served or re.sub(r"[^a-z0-9._-]+", "-", Path(model).name.lower()).strip("-")
@@ -149,28 +187,43 @@ def _choose(
     return Choice(model, served, port)
 
 
-def _ask_model(found: list[FoundModel]) -> str:
-    for number, each in enumerate(found, 1):
-        terminal.echo(f"{number:3}  {each.name}  ({format_bytes(each.bytes)})")
+def _no_model(said: str) -> str | None:
+    """Say why what was given is neither a model here nor a name on the hub; None if it is one."""
+    path = Path(said)
+    if path.exists():
+        problem = models.problem(path)
+        return problem and f"is {problem}"
+    return None if HUB_NAME.fullmatch(said) else "is neither a folder here nor a name on the hub"
+
+
+def _ask_model(found: list[FoundModel], view: HostView) -> str:
+    """Ask which; the default is the largest that fits."""
+    fitting = [fits(subject_of(read_model(each.name, view.inherited), view)) for each in found]
+    for number, (each, fit) in enumerate(zip(found, fitting, strict=True), 1):
+        size = format_bytes(each.bytes)
+        terminal.echo(f"{number:3}  {each.name}  ({size}{'' if fit else '; does not fit here'})")
     listed = "a number of these, " if found else ""
+    example = proposal.example(subject_of(read_model("", view.inherited), view))
     while True:
         said: str = click.prompt(
-            f"The model: {listed}a folder, or a name on the hub, such as Qwen/Qwen3-0.6B",
-            default="1" if found else None,
+            f"The model: {listed}a folder, or a name on the hub, such as {example}",
+            default=str(fitting.index(True) + 1) if True in fitting else None,
         )
         if said.isdigit() and 1 <= int(said) <= len(found):
             return found[int(said) - 1].name
-        if Path(said).is_dir() or HUB_NAME.fullmatch(said):
+        if (problem := _no_model(said)) is None:
             return said
-        terminal.echo(f"{said!r} is neither a folder here nor a name on the hub", err=True)
+        terminal.echo(f"{said!r} {problem}", err=True)
 
 
 def _best(found: list[FoundModel], view: HostView) -> str:
     """Return the largest model that can be served."""
     if not found:
+        example = proposal.example(subject_of(read_model("", view.inherited), view))
         raise VllmdError(
             "no model was found in the hub's cache or in "
-            f"{', '.join(map(str, models.USUAL))}: give --model, or a folder with --models"
+            f"{', '.join(map(str, models.USUAL))}: give --model, such as {example}, which fits "
+            "here, or a folder with --models"
         )
     for each in found:
         if fits(subject_of(read_model(each.name, view.inherited), view)):

@@ -14,6 +14,9 @@ NOT_ALLOWED = (401, 403)
 MAX_CONFIG_BYTES = 4 * MIB
 
 
+UNREACHABLE = "cannot be reached"
+
+
 def problem(model: str, env: Mapping[str, str]) -> str | None:
     """Say why a model cannot be downloaded; None if it can.
 
@@ -27,7 +30,7 @@ def problem(model: str, env: Mapping[str, str]) -> str | None:
     except httpx.InvalidURL as error:
         return f"HF_ENDPOINT {endpoint!r} is no address: {error}"
     except httpx.HTTPError as error:
-        return f"{endpoint} cannot be reached: {error}"
+        return f"{endpoint} {UNREACHABLE}: {error}"
     if answer.status_code in NOT_ALLOWED:
         gave = "the token that was given is not allowed to" if token else "no token was given"
         return f"the hub does not give it out: {gave}"

@@ -8,7 +8,8 @@ import attrs
 from vllmd.engine.model_files.base_model import find_folder, hub_cache
 from vllmd.shim.files import read_json
 
-USUAL = (Path("/srv/models"), Path("/opt/models"), Path("/var/lib/vllmd/models"))
+_PLACES = "/models /srv/models /opt/models /data/models /mnt/models /var/lib/vllmd/models"
+USUAL = tuple(map(Path, _PLACES.split()))
 DEPTH = 3
 
 
@@ -23,7 +24,9 @@ class FoundModel:
 
 
 def find(env: Mapping[str, str], folders: tuple[Path, ...] = USUAL) -> list[FoundModel]:
-    """Return the models with weights, the largest first."""
+    """Return the models with weights, the largest first: of these folders, and of `~/models`."""
+    if home := env.get("HOME"):
+        folders = (*folders, Path(home) / "models")
     found = {each.name: each for each in (*_cached(env), *_kept(folders))}
     return sorted(found.values(), key=lambda each: (-each.bytes, each.name))
 
@@ -42,6 +45,31 @@ def _kept(folders: tuple[Path, ...]) -> Iterator[FoundModel]:
             for config in sorted(top.glob("*/" * depth + "config.json")):
                 if _is_model(config.parent):
                     yield FoundModel(str(config.parent), _weights(config.parent))
+
+
+def problem(path: Path) -> str | None:
+    """Say why what is at a path is no model that vLLM serves; None if it looks like one."""
+    if path.suffix == ".gguf":
+        return "a GGUF file: give the folder of the model that it was made of"
+    if path.is_file():
+        return "a file: give the folder that it is in"
+    if (path / "adapter_config.json").exists() and not (path / "config.json").exists():
+        return "a LoRA adapter: give its base model here, and the adapter in [engines.NAME.lora]"
+    reason = _no_config(path / "config.json")
+    if reason is None and not any(any(path.glob(each)) for each in ("*.safetensors", "*.bin")):
+        reason = "without weights: no *.safetensors and no *.bin"
+    return reason and f"a folder {reason}"
+
+
+def _no_config(path: Path) -> str | None:
+    try:
+        config = read_json(path)
+    except FileNotFoundError:
+        return "without config.json"
+    except (OSError, ValueError) as error:
+        return f"whose config.json cannot be read: {error}"
+    named = isinstance(config, dict) and "architectures" in config
+    return None if named else "whose config.json names no architectures"
 
 
 def _is_model(folder: Path) -> bool:

@@ -6,7 +6,15 @@ from typing import Any
 import attrs
 
 from vllmd.doctor.architecture import Architecture
-from vllmd.doctor.capacity import BLOCK_TOKENS, Capacity, Demand, longest, predict, tokens_in
+from vllmd.doctor.capacity import (
+    BLOCK_TOKENS,
+    Capacity,
+    Demand,
+    longest,
+    predict,
+    tokens_in,
+)
+from vllmd.gpu.fit import CONTEXT_BYTES
 from vllmd.gpu.host_memory import largest_share
 from vllmd.util.units import GIB, format_bytes
 
@@ -19,6 +27,14 @@ AT_ONCE = 4
 FEWEST, MOST_REQUESTS = 8, 256
 CPU_TOKENS, CPU_REQUESTS = 4096, 8
 ROUND = 1024
+EXAMPLES = (
+    (78 * GIB, "Qwen/Qwen3-32B"),
+    (22 * GIB, "Qwen/Qwen3-8B"),
+    (11 * GIB, "Qwen/Qwen3-4B"),
+    (6 * GIB, "Qwen/Qwen3-1.7B"),
+    (0, "Qwen/Qwen3-0.6B"),
+)
+"""Free GPU memory that is enough, and for what: 65, 16, 8, 4 and 1.5 GB of weights in bfloat16."""
 
 
 @attrs.frozen
@@ -94,15 +110,28 @@ def fits(subject: Subject) -> bool:
 
 
 def _share(subject: Subject) -> tuple[float, str]:
-    free = min(
-        (f / c for f, c in zip(subject.free_bytes, subject.cuda_bytes, strict=True)), default=1.0
-    )
-    if subject.unified and free - MARGIN >= (most := min(map(largest_share, subject.cuda_bytes))):
+    cards = list(zip(subject.free_bytes, subject.cuda_bytes, strict=True))
+    free = min((f / c for f, c in cards), default=1.0)
+    # vLLM asks for its share of all memory when its own context has been taken from what is free
+    room = min(((f - max(CONTEXT_BYTES, MARGIN * c)) / c for f, c in cards), default=1.0)
+    if subject.unified and room >= (most := min(map(largest_share, subject.cuda_bytes))):
         return most, "Of the host's memory, which the GPU shares; the rest is for all else on it."
-    if free - MARGIN >= SHARE:
+    if room >= SHARE:
         return SHARE, "Of each GPU; the rest is for CUDA graphs, and for what else starts there."
-    share = max(0.01, int((free - MARGIN) * 100) / 100)
+    share = max(0.01, int(room * 100) / 100)
+    if 1 - free < MARGIN:
+        context = format_bytes(CONTEXT_BYTES)
+        return share, f"Of each GPU; CUDA's context of {context} has to fit beside it."
     return share, f"Others hold {1 - free:.0%} of a GPU: no more is free ('vllmd gpu' names them)."
+
+
+def example(subject: Subject) -> str:
+    """Return a model on the hub that is sure to fit, for a person who has none yet.
+
+    The sizes are those of its weights as they are on the hub, with room for the KV cache.
+    """
+    memory = sum(subject.free_bytes) if subject.cuda_bytes else (subject.memory_bytes or 0) // 8
+    return next((name for least, name in EXAMPLES if memory >= least), EXAMPLES[-1][1])
 
 
 def _spread(subject: Subject, model: Architecture, share: float) -> tuple[int, Demand, Capacity]:

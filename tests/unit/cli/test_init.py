@@ -15,6 +15,7 @@ from vllmd.cli.examining import HostView
 from vllmd.config.load import load
 from vllmd.doctor import models
 from vllmd.doctor.account import UserAccount
+from vllmd.doctor.case import GpuFacts
 from vllmd.errors import VllmdError
 from vllmd.util.units import GIB
 
@@ -27,6 +28,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(init, "look", lambda *_: view)
     monkeypatch.setattr(models, "USUAL", (tmp_path / "models",))
     monkeypatch.setattr(init.hub, "config_of", lambda *_: {})  # type: ignore[attr-defined]
+    monkeypatch.setattr(init.hub, "problem", lambda *_: None)  # type: ignore[attr-defined]
 
 
 def run(folder: Path, *arguments: str, text: str = "") -> Result:
@@ -169,7 +171,7 @@ def test_host_without_a_gpu_is_served_from_the_cpu(
 
 
 def test_answer_that_is_no_model_is_asked_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = iter(["nonsense", "Qwen/Qwen3-0.6B"])
     asked: list[str] = []
@@ -179,6 +181,106 @@ def test_answer_that_is_no_model_is_asked_again(
         return next(said)
 
     monkeypatch.setattr("click.prompt", prompt)
-    assert init._ask_model([]) == "Qwen/Qwen3-0.6B"
+    assert init._ask_model([], view_of(monkeypatch, tmp_path, 8)) == "Qwen/Qwen3-0.6B"
     assert "number" not in asked[0]
     assert "'nonsense' is neither a folder here nor a name on the hub" in capsys.readouterr().err
+
+
+def view_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, gib: float, count: int = 1
+) -> HostView:
+    gpus = (GpuFacts(int(gib * GIB), 0, int(gib * GIB)),) * count
+    env = {"HF_HOME": str(tmp_path / "hf"), "PATH": "/bin", "HOME": str(tmp_path)}
+    host = attrs.evolve(WELL, gpus=gpus, memory_bytes=16 * GIB)
+    view = HostView(host, UserAccount("root", 0, frozenset()), env)
+    monkeypatch.setattr(init, "look", lambda *_: view)
+    return view
+
+
+@pytest.mark.parametrize(
+    ("gib", "example"), [(8, "Qwen3-1.7B"), (12, "Qwen3-4B"), (24, "Qwen3-8B"), (80, "Qwen3-32B")]
+)
+def test_no_model_names_one_that_fits_this_card(
+    gib: int, example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view_of(monkeypatch, tmp_path, gib)
+    with pytest.raises(VllmdError, match=f"such as Qwen/{example}, which fits here"):
+        run(tmp_path, "--yes")
+
+
+def test_without_a_gpu_it_says_what_serves_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view_of(monkeypatch, tmp_path, 8, count=0)
+    make(tmp_path / "models" / "m", 10)
+    result = run(tmp_path, "--yes")
+    assert "warning: no NVIDIA GPU can be read here: vLLM's build for CPUs" in result.output
+    assert "next: vllmd engine install --cpu · " in result.output
+    shown = json.loads(run(tmp_path / "b", "--yes", "--json").stdout)
+    assert shown["warnings"] == [init.NO_GPU]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("m.gguf", None, "is a GGUF file"),
+        ("notes.txt", None, "is a file: give the folder"),
+        ("empty", {}, "is a folder without config.json"),
+        ("adapter", {"adapter_config.json": "{}"}, "is a LoRA adapter: give its base model"),
+        ("odd", {"config.json": "{}"}, "names no architectures"),
+        ("broken", {"config.json": "{"}, "cannot be read"),
+        ("bare", {"config.json": '{"architectures": ["X"]}'}, "without weights"),
+        ("no such name", None, "is neither a folder here nor a name on the hub"),
+    ],
+)
+def test_model_that_is_given_is_looked_at(
+    name: str, content: dict[str, str] | None, says: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.mkdir()
+        for file, text in content.items():
+            (path / file).write_text(text)
+    elif "." in name:
+        path.write_text("")
+    given = str(path) if path.exists() else name
+    result = run(tmp_path, "--yes", "--model", given)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert not (tmp_path / "etc").exists()
+
+
+def test_model_that_the_hub_does_not_give_out_is_refused_and_a_hub_that_is_away_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = "the hub has no such model"
+    monkeypatch.setattr(init.hub, "problem", lambda *_: answer)  # type: ignore[attr-defined]
+    with pytest.raises(VllmdError, match=r"org/m: the hub has no such model; give another --model"):
+        run(tmp_path, "--yes", "--model", "org/m")
+    answer = "https://hub cannot be reached: no route"
+    result = run(tmp_path, "--yes", "--model", "org/m")
+    assert result.exit_code == 0
+    assert "warning: org/m was not looked up: https://hub cannot be reached" in result.output
+
+
+def test_commands_that_follow_hold_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "models" / "m", 10)
+    monkeypatch.chdir(tmp_path)
+    words = ["--config", "v.toml", "--socket", str(tmp_path / "no.sock"), "--yes"]
+    result = CliRunner().invoke(init.command, words, catch_exceptions=False)
+    assert f"vllmd run --config {tmp_path}/v.toml" in result.output
+
+
+def test_list_says_what_does_not_fit_and_proposes_what_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "models" / "large", 1000)
+    make(tmp_path / "models" / "small", 10)
+    sizes = iter([False, True])
+    monkeypatch.setattr(init, "fits", lambda _: next(sizes, True))
+    monkeypatch.setattr(init, "_is_interactive", lambda: True)
+    result = run(tmp_path, text="\n\n\ny\n")
+    assert "large  (1000 B; does not fit here)" in result.output
+    assert load(tmp_path / "etc" / "vllmd.toml")[0].engines["main"].model.endswith("small")

@@ -36,6 +36,18 @@ def test_proposal_passes_the_doctors_checks(gib: int) -> None:
         assert list(CHECKS[name](made)) == [], name
 
 
+@pytest.mark.parametrize("gib", [6, 8, 12, 16, 24, 80, 192])
+@pytest.mark.parametrize("held", [0.0, 0.1, 0.25, 0.7, 2.0])
+def test_share_that_is_proposed_is_one_that_vllm_starts_with(gib: int, held: float) -> None:
+    cuda, free = gib * GIB, int((gib - held) * GIB)
+    found = settings(subject(cuda, free=(free,)))
+    made = case(
+        f"gpu_memory_utilization = {found['gpu_memory_utilization']}\n",
+        gpus=(GpuFacts(cuda, 0, free),),
+    )
+    assert list(CHECKS["gpu-share"](made)) == []
+
+
 def test_h200_gets_all_that_is_useful() -> None:
     assert settings(subject(H200_CUDA)) == {
         "gpu_memory_utilization": 0.9,
