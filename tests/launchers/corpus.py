@@ -6,7 +6,7 @@ engines that are expected, or the exact lines of the refusal. ``{here}`` is the 
 
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,20 @@ def cases() -> Iterator[Case]:
             table.get("next", ""),
             table.get("secrets", {}),
         )
+
+
+def figures(found: Sequence[Case]) -> str:
+    """Return the table of docs/migrate.md: how many are taken over, and how many refused.
+
+    That none is wrong is what the tests of each show.
+    """
+    rows = ["| form | launchers | taken over, right | refused, rightly | wrong |"]
+    rows.append("| --- | --- | --- | --- | --- |")
+    for form, what in (*FORMS.items(), ("", "all")):
+        own = [case for case in found if form in (case.form, "")]
+        taken = sum(bool(case.engines) for case in own)
+        rows.append(f"| {what} | {len(own)} | {taken} | {len(own) - taken} | 0 |")
+    return "\n".join(rows)
 
 
 def run(case: Case, folder: Path) -> Outcome:

@@ -30,6 +30,7 @@ from vllmd.importing.result import (
 )
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.writing import write
+from vllmd.util.redact import Redactor
 
 
 @attrs.frozen
@@ -115,9 +116,10 @@ def command(
     )
     launches, rotation = read_sources(sources, pid, profiles, around, notes)
     engines = engines_of(launches, name, around, notes)
+    redactor = Redactor(value for each in secrets_of(engines) if (value := each.value))
     if notes.problems:
-        raise VllmdError(_refusal(notes))
-    imported = _imported(engines, rotation, notes, str(output) if output else None)
+        raise VllmdError(redactor.text(_refusal(notes)))
+    imported = _imported(engines, rotation, notes, redactor, str(output) if output else None)
     written = _write(imported, output, folder) if output else []
     found = None
     if checks:
@@ -145,7 +147,11 @@ def _refusal(notes: Notes) -> str:
 
 
 def _imported(
-    engines: Sequence[Engine], rotation: LogrotateKeys, notes: Notes, path: str | None
+    engines: Sequence[Engine],
+    rotation: LogrotateKeys,
+    notes: Notes,
+    redactor: Redactor,
+    path: str | None,
 ) -> Imported:
     """Return the file, and what is said of it.
 
@@ -157,7 +163,7 @@ def _imported(
     except InvalidConfigError as error:
         words = "\n".join(problem.format("imported") for problem in error.problems)
         raise VllmdError(
-            f"what was found cannot be used as it is:\n{words}\n\n{text}\nedit it"
+            redactor.text(f"what was found cannot be used as it is:\n{words}\n\n{text}\nedit it")
         ) from None
     commands = build_all(config)
     comparisons = [
@@ -168,7 +174,7 @@ def _imported(
     remarks += [_without_prefix(problem.format("imported")) for problem in problems]
     return Imported(
         text,
-        list(dict.fromkeys(remarks)),
+        list(dict.fromkeys(map(redactor.text, remarks))),
         comparisons,
         list(secrets_of(engines)),
         next_steps(engines, path),

@@ -1,6 +1,7 @@
 """An engine's table from a launch, with the reason for each difference. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,11 +25,12 @@ ALL_ADDRESSES = (
 )
 """Source: vLLM, api_server.create_server_socket: a host that is not given is ''."""
 _DROPPED = {
-    "uds": "vllmd reaches an engine by host and port",
-    "headless": "vllmd needs the engine's API server",
+    "uds": "vllmd reaches an engine by host and port, so it listens for this host alone",
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
+_LEFT = re.compile(r"\$(\{\w+[^}]*\}|\(\w+\)|[A-Za-z_]\w*)|\{\{[^}]*\}\}")
+"""What only a shell, or something that makes files of templates, would have put a value into."""
 _OTHER_SECRETS = (
     "a secret that no file of /etc/vllmd/credentials is for: let the daemon have it, whose "
     "variables the engines inherit (systemctl edit vllmd-daemon, EnvironmentFile=)"
@@ -94,8 +96,17 @@ class _Taking:
             self._api_key(given)
         elif name == "hf-token" and given.values:
             self._secret("hf_token", given.values[0], "--hf-token")
+        elif name == "headless":
+            self._notes.refuse(
+                self._launch.place,
+                "--headless: it is a part of another engine and has no API server, which vllmd "
+                "needs: import the one that has it",
+            )
         elif name in _DROPPED:
             self._leave_out(name, _DROPPED[name])
+            if name == "uds":
+                made.keys["host"] = "127.0.0.1"
+                made.reasons["--host"] = _DROPPED[name]
         elif reason := what_to_do(name):
             reason = reason.removeprefix("take the line out: ")
             self._leave_out(name, f"vLLM has it no more: {reason}")
@@ -200,6 +211,7 @@ class _Taking:
 
     def _secret(self, kind: str, value: str, what: str) -> None:
         if not value:
+            self._made.reasons[what] = "it is empty"
             return
         self._made.secrets[kind] = None if is_unknown(value) else value
         self._made.reasons[what] = f"a secret: it belongs into /etc/vllmd/credentials/{kind}"
@@ -327,6 +339,13 @@ class _Taking:
                 texts += [each.name, *each.values]
         for name, value in self._made.env.items():
             texts += [name, value]
+        for text in texts:
+            if (found := _LEFT.search(text)) and not is_unknown(text) and "{%" not in text:
+                self._notes.refuse(
+                    self._launch.place,
+                    f"{found[0]}: nothing puts a value in here, and it would be written as it is: "
+                    "write the value",
+                )
         for unknown in unknowns(texts):
             source, _, line = unknown.where.rpartition(":")
             place = type(self._launch.place)(source, int(line))

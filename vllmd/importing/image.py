@@ -4,8 +4,7 @@ import re
 
 _TAG = re.compile(r":v?(\d+\.\d+(?:\.\d+)?(?:rc\d+|\.post\d+)?)(?:[-+_]\S*)?$")
 _SERVERS = re.compile(
-    r"(^|/)(vllm-openai(-rocm|-cpu|-xpu|-base|-aarch64|-gh200)?|vllm-cpu(-release-repo|-env)?"
-    r"|vllm-gpu|vllm-server)(?=[:@]|$)"
+    r"(^|/)(vllm-openai(-rocm|-cpu|-xpu|-aarch64|-gh200)?|vllm-cpu-(release-repo|env))(?=[:@]|$)"
 )
 
 

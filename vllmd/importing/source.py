@@ -77,6 +77,13 @@ def _read(source: Source, around: Surroundings, notes: Notes, profiles: Sequence
         return _of_unit(source, around, notes)
     if is_supervisor(source.text):
         return _of_programs(programs_of(source.text, path, around), around, notes)
+    if re.search(r"^FROM\s+\S+", source.text, re.MULTILINE | re.IGNORECASE) and re.search(
+        r"^(CMD|ENTRYPOINT|RUN|COPY|ENV)\s", source.text, re.MULTILINE
+    ):
+        raise VllmdError(
+            f"{source.name}: a Dockerfile says what is in an image, and not how it is run: import "
+            "the 'docker run' line or the compose file, with its ENTRYPOINT and CMD written out"
+        )
     tables = _tables(source)
     if tables is not None:
         return _of_yaml(tables, path, around, notes, profiles)

@@ -11,6 +11,7 @@ import attrs
 
 from vllmd.importing.launch import Mount
 from vllmd.importing.unknown import Place, mark
+from vllmd.util.redact import without_shapes
 
 
 class Files(Protocol):
@@ -85,14 +86,15 @@ class Notes:
 
     def refuse(self, place: Place, text: str) -> None:
         """Note what cannot be worked out, and what to do about it."""
-        problem = Problem(place, text)
+        problem = Problem(place, without_shapes(text))
         if problem not in self.problems:
             self.problems.append(problem)
 
     def remark(self, text: str) -> None:
         """Note what is not taken over, and why."""
-        if text not in self.remarks:
-            self.remarks.append(text)
+        shown = without_shapes(text)
+        if shown not in self.remarks:
+            self.remarks.append(shown)
 
 
 def join(folder: str, path: str) -> str:

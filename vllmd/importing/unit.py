@@ -256,4 +256,4 @@ def _folder(settings: Sequence[Setting], path: str, around: Surroundings) -> str
             return (
                 around.home_at(Place(each.source, each.line)) if value == "~" else join("/", value)
             )
-    return "/"
+    return around.home if "/systemd/user" in path else "/"

@@ -106,9 +106,17 @@ def test_flags_that_are_gone_are_left_out_and_never_turned_round() -> None:
 
 
 def test_what_vllmd_cannot_have_is_left_out_and_that_is_said() -> None:
-    found = table("m", "--uds", "/run/x", "--headless", "--seed", "1")
+    found = table("m", "--uds", "/run/x", "--seed", "1")
     assert found.flags == {"seed": 1}
-    assert [remark.split(":")[1].strip() for remark in found.remarks[:2]] == ["--uds", "--headless"]
+    assert found.keys["host"] == "127.0.0.1"
+    assert found.remarks[0].startswith("left out: --uds")
+    assert "it is a part of another engine" in refused("m", "--headless")[0]
+
+
+@pytest.mark.parametrize("text", ["${M}", "$M", "x-$(M)", "{{ .Values.model }}"])
+def test_value_with_a_variable_left_in_it_is_never_written(text: str) -> None:
+    assert "nothing puts a value in here" in refused(text)[0]
+    assert "nothing puts a value in here" in refused("m", HF_HOME=text)[0]
 
 
 def test_what_is_not_known_is_refused_with_its_place() -> None:

@@ -29,6 +29,7 @@ def test_version(image: str, version: str | None) -> None:
         ("public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.25.1", True),
         ("rocm/vllm:latest", False),
         ("example.org/my-llm", False),
+        ("somebody/vllm-server", False),
     ],
 )
 def test_entrypoint(image: str, is_server: bool) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.launchers.corpus import FORMS, Case, cases, run
+from tests.launchers.corpus import FORMS, Case, cases, figures, run
 
 CASES = list(cases())
+PAGE = Path(__file__).parents[3] / "docs" / "migrate.md"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -19,3 +20,8 @@ def test_every_launcher_has_a_form_and_an_expectation() -> None:
     assert {case.form for case in CASES} <= set(FORMS)
     for case in CASES:
         assert bool(case.engines) != bool(case.refused), case.name
+
+
+def test_figures_of_the_documentation_are_those_of_the_corpus() -> None:
+    assert len(CASES) >= 60
+    assert figures(CASES) in PAGE.read_text()

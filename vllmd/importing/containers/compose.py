@@ -68,6 +68,13 @@ _SILENT = frozenset(
     | {"stop_grace_period", "stop_signal", "links", "attach", "secrets", "configs"}
 )
 
+_OF_CONTAINERS = frozenset(
+    {"networks", "depends_on", "labels", "logging", "security_opt", "cap_add", "privileged"}
+    | {"group_add", "extra_hosts", "links", "secrets", "configs", "stop_grace_period", "runtime"}
+    | {"pull_policy", "platform", "hostname", "expose", "init", "tty", "stdin_open"}
+)
+"""Keys that mean nothing outside of a container, or what vllmd does by itself."""
+
 
 @attrs.frozen
 class _File:
@@ -252,6 +259,13 @@ def _remarks(spec: ContainerSpec, service: Table, notes: Notes) -> None:
         spec.remark(HEALTH.format("healthcheck"))
     if (user := text_of(service.get("user"))) is not None:
         spec.remark(f"user: {user}: engines run as user vllmd: let it read the model and the cache")
+    limits = table_in(service, "deploy", "resources", "limits")
+    if limits:
+        listed = ", ".join(f"{name}: {value}" for name, value in limits.items())
+        spec.remark(f"left out: {listed}: 'systemctl edit vllmd-engine@NAME' sets limits")
+    only = [key for key in service if key in _OF_CONTAINERS]
+    if only:
+        spec.remark(f"of the container only: {', '.join(only)}")
     for key in service:
         if key not in _SILENT and not key.startswith("x-"):
             spec.remark(f"left out: {key}: {_short(service[key])}: of the container")

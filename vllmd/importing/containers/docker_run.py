@@ -164,6 +164,9 @@ def spec_of(
         return None
     for name, value in options:
         _take(name, value, reading)
+    only = dict.fromkeys(name for name, _ in options if name in _SILENT - {"name", "restart"})
+    if only:
+        spec.remark(f"of the container only: --{', --'.join(only)}")
     if spec.gpus is None:
         spec.gpus = visible_of(spec.variables)
     return spec

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from vllmd.importing.surroundings import Notes
 from vllmd.importing.unknown import Place, is_unknown, mark
 from vllmd.importing.yaml_values import Items, Table, Text
+from vllmd.util.redact import masked
 
 _BEGIN = re.compile(r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*))")
 _NOT_SET = "it is set neither in .env nor by default; put it into .env beside the file"
@@ -66,7 +67,8 @@ class Interpolation:
             default = self.text(word, place)
             if default and not is_unknown(default):
                 self._notes.remark(
-                    f"{place}: the variable {name} is not set: its default {default!r} is taken"
+                    f"{place}: the variable {name} is not set: its default "
+                    f"{masked(name, default)!r} is taken"
                 )
             return default
         return mark(f"${name}", _NOT_SET, place)

@@ -20,6 +20,8 @@ from vllmd.importing.yaml_values import Table, items_in, table_in, text_of
 
 _REFERENCE = re.compile(r"\$\((\w+)\)|\$\$")
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_READ = frozenset({"name", "image", "command", "args", "env", "envFrom", "workingDir", "resources"})
+_READ |= {"volumeMounts", *_PROBES}
 _OF_CLUSTER = ("nodeSelector", "affinity", "tolerations", "runtimeClassName", "initContainers")
 
 
@@ -112,6 +114,9 @@ def _spec(container: Table, name: str, cluster: Cluster) -> ContainerSpec:
             )
         elif resource == "memory":
             spec.remark(f"left out: memory: {amount}: MemoryMax= of vllmd-engine@NAME sets that")
+    only = [key for key in container if key not in _READ]
+    if only:
+        spec.remark(f"of the pod only: {', '.join(only)}")
     if any(probe in container for probe in _PROBES):
         spec.remark(HEALTH.format("probes"))
     return spec

@@ -96,9 +96,7 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
         used=spec.used,
     )
     if not found and not notes.problems:
-        notes.refuse(
-            spec.place, f"what {as_written(' '.join(words))[:80]!r} serves is not known here"
-        )
+        notes.refuse(spec.place, f"what {as_written(spec.image)} serves is not known here")
     container = Container(
         image=spec.image,
         mounts=tuple(spec.mounts),

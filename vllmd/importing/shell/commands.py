@@ -73,11 +73,11 @@ def _read(state: State, words: Sequence[str], line: int) -> bool | None:
     return None
 
 
-def _test(_state: State, words: Sequence[str], _line: int) -> bool | None:
+def _test(state: State, words: Sequence[str], _line: int) -> bool | None:
     given = list(words)
     if given and given[-1] == "]":
         given.pop()
-    return holds(given)
+    return holds(given, is_there=state.is_there)
 
 
 def _conda(state: State, words: Sequence[str], line: int) -> bool | None:

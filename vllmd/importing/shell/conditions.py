@@ -1,6 +1,6 @@
 """Whether a condition holds: ``[ … ]`` and ``[[ … ]]``. Pure.
 
-What asks for files, terminals and programs is not known: nothing of the host is looked at.
+What asks for terminals and programs is not known: nothing is run.
 """
 
 import fnmatch
@@ -17,6 +17,7 @@ _NUMBERS: dict[str, Callable[[int, int], bool]] = {
     "-ge": lambda a, b: a >= b,
 }
 _EQUAL, _UNEQUAL = ("=", "=="), ("!=",)
+IsThere = Callable[[str], bool]
 
 
 def both(one: bool | None, other: bool | None) -> bool | None:
@@ -31,29 +32,34 @@ def negate(one: bool | None) -> bool | None:
     return None if one is None else not one
 
 
-def holds(words: Sequence[str], *, patterns: bool = False) -> bool | None:
+def holds(
+    words: Sequence[str], *, patterns: bool = False, is_there: IsThere = lambda _: False
+) -> bool | None:
     """Tell whether a condition holds; None if that is not known here.
 
-    `patterns`: the right side of ``==`` is a pattern, as within ``[[``.
+    `patterns`: the right side of ``==`` is a pattern, as within ``[[``. `is_there` tells whether a
+    file can be read here; where it cannot, it may be there where the script is run.
     """
     for joins, operators in ((False, ("||", "-o")), (True, ("&&", "-a"))):
         for index in range(len(words) - 2, 0, -1):
             if words[index] in operators:
-                left = holds(words[:index], patterns=patterns)
-                right = holds(words[index + 1 :], patterns=patterns)
+                left = holds(words[:index], patterns=patterns, is_there=is_there)
+                right = holds(words[index + 1 :], patterns=patterns, is_there=is_there)
                 return both(left, right) if joins else negate(both(negate(left), negate(right)))
-    return _one(list(words), patterns=patterns)
+    return _one(list(words), patterns, is_there)
 
 
-def _one(words: list[str], *, patterns: bool) -> bool | None:
+def _one(words: list[str], patterns: bool, is_there: IsThere) -> bool | None:
     """Tell whether a condition without `and` and `or` holds."""
     match words:
         case []:
             return False
         case ["!", *rest]:
-            return negate(holds(rest, patterns=patterns))
+            return negate(holds(rest, patterns=patterns, is_there=is_there))
         case ["(", *rest, ")"]:
-            return holds(rest, patterns=patterns)
+            return holds(rest, patterns=patterns, is_there=is_there)
+        case ["-f" | "-e" | "-r" | "-s", path]:
+            return True if is_there(path) else None
         case [text]:
             return None if is_unknown(text) else text != ""
         case ["-n" | "-z" as sign, text]:

@@ -63,7 +63,8 @@ class Interpreter:
                 state.functions[node.name] = node.body
                 return True
             case Condition():
-                return holds(list(_test_words(node, state)), patterns=True)
+                words = list(_test_words(node, state))
+                return holds(words, patterns=True, is_there=state.is_there)
             case Arithmetic():
                 value = Expansion(state, node.line, substitute).number(node.text)
                 return None if is_unknown(value) else value != "0"

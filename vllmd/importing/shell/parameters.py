@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vllmd.importing.shell.state import State, Value
 from vllmd.importing.unknown import is_unknown, mark
+from vllmd.util.redact import masked
 
 _FORM = re.compile(
     r"(?P<bang>!?)(?P<name>[A-Za-z_]\w*|\d+|[@*#?$!-])(?:\[(?P<index>[^\]]*)\])?(?P<rest>.*)",
@@ -156,7 +157,7 @@ class Parameters:
             kind = "argument" if name.isdigit() else "variable"
             self._state.notes.remark(
                 f"{self._state.place(self._line)}: the {kind} {name} is not set: its default "
-                f"{default!r} is taken"
+                f"{masked(name, default)!r} is taken"
             )
         return [default] if default or not word else [""]
 

@@ -8,13 +8,14 @@ from vllmd.errors import VllmdError
 from vllmd.importing.launch import Launch
 from vllmd.importing.prefixes import Peeled, of_conda, peel
 from vllmd.importing.serving import OF_PATH, serving, speaks_of_serving
+from vllmd.importing.shell.assignments import assign, assigned, export
 from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, HARMLESS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
-from vllmd.importing.shell.parser import ASSIGNMENT, parse
+from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.state import State
 from vllmd.importing.shell.substitution import substitute
-from vllmd.importing.shell.syntax import Redirection, Simple, Word
+from vllmd.importing.shell.syntax import Redirection, Simple
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown
 from vllmd.importing.variables import kept
@@ -49,11 +50,11 @@ class ScriptReader:
         words = [field for word in node.words for field in expansion.words(word.text)]
         if not words:
             for assignment in node.assignments:
-                self._assign(assignment, state)
+                assign(assignment, state)
             return True
         if words[0] in EXPORTS:
-            return self._export(node, words, state)
-        own = dict(self._one(each, state.copy()) for each in node.assignments)
+            return export(node, words, state)
+        own = dict(assigned(each, state.copy()) for each in node.assignments)
         document = self._document(node.redirections, state)
         self._write(words, node.redirections, document, state)
         if words[0] in state.functions:
@@ -67,69 +68,6 @@ class ScriptReader:
         if words[0] in BUILTINS:
             return BUILTINS[words[0]](state, words[1:], node.line)
         return self._command(words, own, document, node, state)
-
-    # --- assignments ---------------------------------------------------------------------------
-
-    def _one(self, word: Word, state: State) -> tuple[str, str]:
-        name, _, raw = word.text.partition("=")
-        return name.rstrip("+"), Expansion(state, word.line, substitute).text(raw)
-
-    def _assign(self, word: Word, state: State) -> None:
-        found = ASSIGNMENT.match(word.text)
-        assert found is not None
-        target, raw = found[0][:-1], word.text[found.end() :]
-        adds, target = target.endswith("+"), target.rstrip("+")
-        name, bracket, index = target.partition("[")
-        expansion = Expansion(state, word.line, substitute)
-        old = state.variables.get(name)
-        if raw.startswith("(") and raw.endswith(")"):
-            state.assign(name, self._array(raw[1:-1], old if adds else None, state, word.line))
-            return
-        value = expansion.text(raw)
-        if bracket:
-            key = expansion.text(index.rstrip("]"))
-            table = dict(old) if isinstance(old, dict) else None
-            if isinstance(old, list) and key.isdigit() and int(key) <= len(old):
-                state.assign(name, [*old[: int(key)], value, *old[int(key) + 1 :]])
-            else:
-                before = table if table is not None else {}
-                state.assign(name, {**before, key: value})
-        elif adds and isinstance(old, list):
-            state.assign(name, [f"{old[0]}{value}" if old else value, *old[1:]])
-        else:
-            state.assign(name, f"{old}{value}" if adds and isinstance(old, str) else value)
-
-    def _array(self, raw: str, old: object, state: State, line: int) -> list[str] | dict[str, str]:
-        """Return an array's values; `old` are those that it is added to."""
-        expansion = Expansion(state, line, substitute)
-        block = parse(_joined(raw), state.place(line))
-        words = block.commands[0].words[1:] if isinstance(block.commands[0], Simple) else ()
-        named: dict[str, str] = dict(old) if isinstance(old, dict) else {}
-        values: list[str] = list(old) if isinstance(old, list) else []
-        for word in words:
-            found = re.match(r"\[([^\]]+)\]=", word.text)
-            if found:
-                named[expansion.text(found[1])] = expansion.text(word.text[found.end() :])
-            else:
-                values += expansion.words(word.text)
-        return named or values
-
-    def _export(self, node: Simple, words: Sequence[str], state: State) -> bool:
-        options = "".join(word for word in words[1:] if word.startswith("-"))
-        exports = words[0] == "export" or "x" in options
-        for word in node.words[1:]:
-            if ASSIGNMENT.match(word.text):
-                self._assign(word, state)
-                name = re.split(r"[+=\[]", word.text)[0]
-            else:
-                name = Expansion(state, word.line, substitute).text(word.text)
-                if "A" in options and re.fullmatch(r"\w+", name):
-                    state.variables.setdefault(name, {})
-            if "n" in options and words[0] == "export":
-                state.exported.discard(name)
-            elif exports and not name.startswith("-"):
-                state.exported.add(name)
-        return True
 
     # --- other scripts -------------------------------------------------------------------------
 
@@ -163,7 +101,13 @@ class ScriptReader:
                 state.notes.remark(of_conda(words[1]))
             return True
         inner = self._file(path, words[1:] or state.arguments, state, state)
-        if inner is None:
+        if inner is None and state.exports_all:
+            state.notes.refuse(
+                state.place(line),
+                f"{as_written(path)} cannot be read here, and what it sets is for vLLM too "
+                "(set -a): run this where it can be",
+            )
+        elif inner is None:
             state.unread.setdefault(f"source {as_written(path)}", []).append(line)
         return None
 
@@ -322,12 +266,6 @@ class ScriptReader:
             path = join(state.folder or "", name)
             appends = any(each.operator == ">>" for each in targets) or "-a" in words
             state.written[path] = state.written.get(path, "") + text if appends else text
-
-
-def _joined(raw: str) -> str:
-    """Return the words of an array on one line, without its comments."""
-    lines = (re.sub(r"(^|\s)#.*", "", line) for line in raw.splitlines())
-    return f"x {' '.join(lines)}"
 
 
 def launches_of(

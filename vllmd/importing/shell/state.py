@@ -6,7 +6,7 @@ import attrs
 
 from vllmd.importing.launch import Launch
 from vllmd.importing.shell.syntax import Node
-from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, mark
 
 Value = str | list[str] | dict[str, str]
@@ -51,6 +51,13 @@ class State:
     def place(self, line: int) -> Place:
         """Return where a line is."""
         return Place(self.source, line)
+
+    def is_there(self, path: str) -> bool:
+        """Tell whether a file can be read here, or was written by the script."""
+        whole = join(self.folder or self.surroundings.folder or "", path)
+        if whole in self.written:
+            return True
+        return whole.startswith("/") and self.surroundings.files.read(whole) is not None
 
     def copy(self) -> "State":
         """Return a state that changes by itself; what is noted and found stays common."""

@@ -1,0 +1,3 @@
+eval "$(conda shell.bash hook)"
+conda activate llm
+vllm serve org/m

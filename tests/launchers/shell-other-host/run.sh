@@ -1,0 +1,1 @@
+ssh gpu-2 'CUDA_VISIBLE_DEVICES=0 vllm serve org/m --port 9'
