@@ -4,9 +4,12 @@ It is read from files too (`file://`): nothing is loaded from a network, and no 
 another.
 """
 
+import html
+import json
 import re
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
@@ -24,13 +27,12 @@ myst_heading_anchors = 4
 
 html_theme = "furo"
 html_title = f"vllmd {version}"
-html_static_path = ["site.css"]
+html_static_path = ["site.css", "excerpts.js"]
 html_css_files = ["site.css"]
+html_js_files = ["excerpts.js"]
 html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
-html_show_search_summary = False
-"""A summary is fetched, which a browser refuses to a page that is a file."""
 
 
 FROM_HERE = {
@@ -48,6 +50,7 @@ WITHOUT_DIAGRAM = (
 def setup(app: Sphinx) -> None:
     """Have every page read as the site needs it."""
     app.connect("source-read", _as_on_the_site)
+    app.connect("build-finished", _write_texts)
 
 
 def _as_on_the_site(_: Sphinx, page: str, source: list[str]) -> None:
@@ -55,3 +58,22 @@ def _as_on_the_site(_: Sphinx, page: str, source: list[str]) -> None:
     for there, here in FROM_HERE.items():
         source[0] = source[0].replace(f"]({there}", f"]({here}")
     source[0] = DIAGRAM.sub(WITHOUT_DIAGRAM, source[0])
+
+
+def _write_texts(app: Sphinx, error: Exception | None) -> None:
+    """Write what search shows excerpts of: a page that is a file may fetch no other."""
+    if error is None and app.builder.format == "html":
+        names = sorted(app.env.found_docs)
+        texts = {f"{name}.html": _text(app.env.get_doctree(name)) for name in names}
+        script = f"window.pageTexts = {json.dumps(texts)};\n"
+        (Path(app.outdir) / "_static" / "texts.js").write_text(script)
+
+
+def _text(node: nodes.Node) -> str:
+    """Return the text below a node, with the sections that search leads to."""
+    if not isinstance(node, nodes.document | nodes.section):
+        return html.escape(node.astext()) + "\n"
+    text = "".join(map(_text, node.children))
+    for name in node["ids"]:
+        text = f'<section id="{name}">{text}</section>'
+    return text

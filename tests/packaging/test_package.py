@@ -69,6 +69,14 @@ def test_documentation_site_is_whole(unpacked: Path) -> None:
             assert (page.parent / target).exists(), f"{page.relative_to(site)}: {target}"
 
 
+def test_links_and_pictures_of_the_readme_are_there(unpacked: Path) -> None:
+    readme = unpacked / "usr/share/doc/vllmd/README.md"
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", readme.read_text())
+    assert len(targets) > 25
+    assert any(target.endswith(".svg") for target in targets)
+    assert [target for target in targets if not (readme.parent / target).is_file()] == []
+
+
 def test_every_file_of_a_wheel_is_covered_by_copyright(unpacked: Path) -> None:
     site = unpacked / "usr/lib/vllmd/site"
     text = (unpacked / "usr/share/doc/vllmd/copyright").read_text()
