@@ -71,6 +71,8 @@ def _write_texts(app: Sphinx, error: Exception | None) -> None:
 
 def _text(node: nodes.Node) -> str:
     """Return the text below a node, with the sections that search leads to."""
+    if isinstance(node, nodes.raw | nodes.comment):
+        return ""
     if not isinstance(node, nodes.document | nodes.section):
         return html.escape(node.astext()) + "\n"
     text = "".join(map(_text, node.children))
