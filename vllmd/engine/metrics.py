@@ -9,6 +9,7 @@ from vllmd.engine.loading.memory_sizes import BYTES, KV_TOKENS
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.usage import TreeUsage
+from vllmd.engine.weights.state import WeightsState
 from vllmd.util.clock import Clock
 
 LABEL = "vllmd_engine"
@@ -121,12 +122,19 @@ class EnginesCollector:
             "start_remaining_seconds",
             "How long a load still takes, as earlier ones of this command did, in seconds.",
         )
+        kept = _gauge(
+            "weights_ready",
+            "Whether the engine's weights are kept in GPU memory (preload), so that a start maps "
+            "them; absent without preload.",
+        )
         for engine in engines:
+            if engine.weights is not None:
+                kept.add_metric([engine.name], engine.weights.state is WeightsState.READY)
             for phase, seconds in engine.phases.items():
                 phases.add_metric([engine.name, phase], seconds)
             if engine.start_left_s is not None:
                 left.add_metric([engine.name], engine.start_left_s)
-        yield from (phases, left)
+        yield from (phases, left, kept)
         yield from EnginesCollector._sizes(engines)
 
     @staticmethod

@@ -11,6 +11,7 @@ from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.metrics import DoubtsCollector, EnginesCollector, UsageCollector
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State, Trigger
+from vllmd.engine.weights.state import WeightsState, WeightsStatus
 
 
 def found_for(**more: Any) -> dict[tuple[str, ...], float]:
@@ -49,6 +50,13 @@ def test_collect_an_engine_that_was_not_looked_for_is_said_to_be_in_no_state() -
 def test_collect_what_is_not_known_is_absent() -> None:
     names = {key[0] for key in found_for()}
     assert not names & {"vllmd_engine_uptime_seconds", "vllmd_engine_start_duration_seconds"}
+
+
+def test_collect_weights_that_are_kept_and_none_without_preload() -> None:
+    for state, value in ((WeightsState.READY, 1), (WeightsState.INCOMPLETE, 0)):
+        found = found_for(weights=WeightsStatus(state, 1.0, "/log", 2))
+        assert found["vllmd_engine_weights_ready", "chat"] == value
+    assert not any(key[0] == "vllmd_engine_weights_ready" for key in found_for())
 
 
 def test_collect_failures_holds_and_transitions() -> None:
