@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -30,6 +30,7 @@ LOAD_FORMAT = "ipc_cache"
 SOCKET_PREFIX, SOCKET_SUFFIX = "vllm_weight_cache_", ".sock"
 MAX_SOCKET_NAME = len(SOCKET_PREFIX) + 32 + len("_draft") + len(SOCKET_SUFFIX)
 """Bytes: a GPU's UUID is hashed (MD5, in hexadecimal). Source: `get_socket_path` in protocol.py."""
+SPECULATIVE = "speculative-config"
 DRAFT_METHODS = ("mtp", "eagle", "eagle3")
 """Speculative methods whose draft is kept too. Source: `WEIGHT_CACHE_DRAFT_METHODS` in utils.py."""
 
@@ -132,9 +133,10 @@ def problems(engine: "EngineConfig") -> Iterator[PreloadProblem]:
             f"weights that are quantized by {engine.quantization!r} cannot be handed to an engine",
             "set preload = false; vLLM 0.32 hands over unquantized weights, fp8, mxfp4 and NVFP4",
         )
-    if "speculative-config" in engine.flags and _speculative_method(engine) is None:
+    speculative = any(name.partition(".")[0] == SPECULATIVE for name in engine.flags)
+    if speculative and _speculative_method(engine) is None:
         yield PreloadProblem(
-            ("flags", "speculative-config"),
+            ("flags", SPECULATIVE),
             "names no method, and by it the draft's weights are kept or not",
             'write it: { method = "eagle3", … }',
         )
@@ -151,20 +153,29 @@ def ranks(engine: "EngineConfig") -> int:
 
 
 def _speculative_method(engine: "EngineConfig") -> str | None:
-    given = engine.flags.get("speculative-config")
+    method = _speculative(engine).get("method")
+    return method if isinstance(method, str) else None
+
+
+def _speculative(engine: "EngineConfig") -> Mapping[str, Any]:
+    """Return the table of speculative decoding: a table, JSON, or flags with a dot."""
+    given = engine.flags.get(SPECULATIVE)
     if isinstance(given, str):
         try:
             given = json.loads(given)
         except ValueError:
-            return None
-    method = given.get("method") if isinstance(given, dict) else None
-    return method if isinstance(method, str) else None
+            given = None
+    found = dict(given) if isinstance(given, dict) else {}
+    for name, value in engine.flags.items():
+        table, dot, key = name.partition(".")
+        if table == SPECULATIVE and dot:
+            found[key] = value
+    return found
 
 
 def draft_model(engine: "EngineConfig") -> str | None:
     """Return the draft whose weights are kept too, a name or a folder; None if there is none."""
-    given = engine.flags.get("speculative-config")
-    model = given.get("model") if isinstance(given, dict) else None
+    model = _speculative(engine).get("model")
     return model if isinstance(model, str) and ranks(engine) > gpus_used(engine.flags) else None
 
 

@@ -140,6 +140,7 @@ def test_folder_too_deep_for_the_sockets_is_told() -> None:
         ('{ speculative-config = { method = "deepseek_mtp" } }', 2),
         ('{ speculative-config = { method = "ngram" } }', 1),
         ("""{ speculative-config = '{"method": "mtp"}' }""", 2),
+        ('{ "speculative-config.method" = "eagle", "speculative-config.model" = "d" }', 2),
     ],
 )
 def test_ranks_are_the_gpus_and_those_of_a_draft_that_is_kept(flags: str, ranks: int) -> None:

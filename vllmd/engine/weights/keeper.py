@@ -149,6 +149,8 @@ class WeightKeeper:
     async def release(self, *, kept_too: bool) -> None:
         """Give up what is in memory; with `kept_too` also if it was asked to stay."""
         if kept_too or not self._kept:
+            if self._client is None:
+                self._problem = None  # it is about an end that is over
             await self.look()
             await self._end()
 
@@ -270,7 +272,8 @@ class WeightKeeper:
         why = end.diagnosis
         if not end.requested:
             cause = f" ({why.cause})" if why else ""
-            self._problem = f"what kept its weights {end.describe()}{cause}"
+            words = attrs.evolve(end, killed=()).describe()
+            self._problem = f"what kept them {words}{cause}; 'vllmd events' has more"
         emit(
             self._log,
             WeightsEnded(

@@ -17,6 +17,12 @@ def folder() -> Iterator[Path]:
         yield made
 
 
+def problem(scene: KeptScene) -> str:
+    status = scene.keeper.status
+    assert status is not None
+    return status.problem or ""
+
+
 async def test_engine_is_started_when_all_ranks_hand_out_and_not_before(folder: Path) -> None:
     async with kept(folder) as scene:
         await scene.loads()
@@ -94,9 +100,23 @@ async def test_end_while_the_engine_serves_is_told_with_its_cause_and_loaded_ane
         (ended,) = [each for each in told if each["event"] == "weights.ended"]
         assert (ended["code"], ended["cause"]) == ("SIGKILL", "host_out_of_memory")
         assert scene.state is State.READY
+        assert "SIGKILL unexpectedly (host_out_of_memory)" in problem(scene)
         scene.supervisor.restart()
         await scene.complete(2)
         await scene.until_state(State.READY)
+        assert problem(scene) == ""
+
+
+async def test_problem_is_over_with_a_stop(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.unbind()
+        await scene.weight_shims[0].end(1, killed=["a helper"])
+        await scene.passes_until(lambda: "exited with code 1" in problem(scene), 2)
+        assert "helper" not in problem(scene)
+        scene.supervisor.stop()
+        await scene.passes_until(lambda: problem(scene) == "", 0.5)
 
 
 async def test_rank_that_is_gone_is_told_and_all_are_loaded_anew_at_the_next_start(
