@@ -28,3 +28,42 @@ def test_a_test_that_waits_for_ever_fails_and_is_named(tmp_path: Path, workers: 
     assert done.returncode != 0
     assert "in test_that_waits_for_ever" in done.stderr + done.stdout
     assert not workers or "1 failed, 1 passed" in done.stdout
+
+
+FAILS = """
+import pathlib
+def test_that_fails_as_often_as_is_wanted() -> None:
+    left = pathlib.Path(__file__).with_suffix(".left")
+    times = int(left.read_text())
+    left.write_text(str(max(0, times - 1)))
+    assert times == 0
+"""
+
+
+def once_more(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
+    """Run tests as CI does."""
+    options = ["-c", str(ROOT / "pyproject.toml"), "-o", f"cache_dir={folder / 'cache'}"]
+    bound = ["-o", "faulthandler_timeout=1", f"--basetemp={folder / 't'}"]
+    command = [str(ROOT / "tools/once-more.sh"), sys.executable, "-m", "pytest", *options, *bound]
+    paths = [str(folder / name) for name in names]
+    return subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_what_fails_is_tried_once_more_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "test_fails.py").write_text(FAILS)
+    for times, code in ((0, 0), (1, 0), (2, 1)):
+        (tmp_path / "test_fails.left").write_text(str(times))
+        done = once_more(tmp_path, "test_fails.py")
+        assert (done.returncode, "once more" in done.stdout) == (code, times > 0)
+
+
+def test_what_failed_in_an_earlier_run_is_not_tried_in_place_of_one_that_hung(
+    tmp_path: Path,
+) -> None:
+    for name, text in (("fails", FAILS), ("endless", ENDLESS)):
+        (tmp_path / f"test_{name}.py").write_text(text)
+    (tmp_path / "test_fails.left").write_text("2")
+    assert once_more(tmp_path, "test_fails.py").returncode == 1
+    done = once_more(tmp_path, "test_fails.py", "test_endless.py")
+    assert done.returncode != 0
+    assert "in test_that_waits_for_ever" in done.stderr + done.stdout
