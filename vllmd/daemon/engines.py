@@ -115,6 +115,8 @@ class Engines:
     def weight_parts(self) -> Iterator[Part]:
         """Yield what follows the weights that are kept beside engines."""
         for name, supervisor in {**self._left, **self.supervisors}.items():
+            if supervisor.weights.status is None:
+                continue
             yield Part(
                 f"weights:{name}",
                 supervisor.weights.follow,

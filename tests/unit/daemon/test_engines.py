@@ -94,6 +94,14 @@ async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Sc
     engines.note_span("unknown", StartSpan("Load weights", 1.0, 2.0))
 
 
+async def test_weights_are_followed_of_engines_that_keep_some_alone(scene: Scene) -> None:
+    scene.configure()
+    assert list(scene.engines.weight_parts()) == []
+    scene.folder = Path("/tmp/h")  # the sockets' path is to be short
+    scene.configure(ENGINES.replace("port = 8001", "port = 8001\npreload = true"))
+    assert [part.name for part in scene.engines.weight_parts()] == ["weights:code"]
+
+
 async def test_configure_again_keeps_supervisors_and_their_order(scene: Scene) -> None:
     scene.configure()
     before = dict(scene.engines.supervisors)
