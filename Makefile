@@ -150,6 +150,9 @@ generate: $(VENV)/developed ## renew what is made of the code: etc/vllmd.toml, d
 pictures: $(VENV)/developed browser system ## renew docs/pictures by running what they show; NAMES='why page' these alone
 	PYTHONPATH=. $(BIN)/python -m tools.pictures $(NAMES)
 
+timelines: $(VENV)/developed ## play the timelines of all alerts by promtool, for docs/reference/timelines.md; NAMES= those alone
+	PYTHONPATH=. $(BIN)/python -m tools.timelines $(NAMES)
+
 reliability: integration engine ## renew docs/reliability.md from what these tests find
 	PYTHONPATH=. $(BIN)/python tools/reliability.py --take
 

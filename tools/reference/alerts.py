@@ -11,7 +11,8 @@ ABOUT = """\
 `vllmd rules export` writes them for Prometheus or Grafana, with thresholds of your own
 ([monitoring](../monitoring.md#alerts)). *critical* wakes somebody, *warning* waits for the
 morning. Each leads to its runbook, which the daemon serves too (`http://HOST:9840/runbooks/`,
-`vllmd runbook NAME`).
+`vllmd runbook NAME`). [What each does through its fault](timelines.md), minute by minute, is a
+page of its own.
 """
 TREE = """\
 ```{toctree}

@@ -10,6 +10,7 @@ from tools.reference.events import events
 from tools.reference.metrics import metrics
 from tools.reference.states import states
 from tools.reference.symptoms import symptoms
+from tools.reference.timelines import timelines
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "reference"
@@ -27,5 +28,6 @@ def files() -> dict[Path, str]:
         FOLDER / "states.md": states(),
         FOLDER / "causes.md": causes(),
         FOLDER / "alerts.md": alerts(),
+        FOLDER / "timelines.md": timelines(),
         DOCS / "troubleshoot.md": symptoms(),
     }

@@ -317,6 +317,8 @@ class EngineState:
         if not self.counted(end):
             self._tell_end(end)
             known.exits[end.label, end.requested] += 1
+            if not end.requested:
+                known.requests_lost += sum(self.requests or ())
             if end.diagnosis is not None:
                 known.causes[end.diagnosis.cause] += 1
             known.last_exit = end

@@ -43,6 +43,11 @@ class EnginesCollector:
             "Exits of the engine, by exit code or signal and whether they were requested.",
             ["code", "requested"],
         )
+        lost = CounterMetricFamily(
+            "vllmd_requests_lost_total",
+            "Requests in flight, running or waiting, when the engine ended unexpectedly.",
+            labels=[LABEL],
+        )
         duration = _gauge(
             "start_duration_seconds",
             "How long the last start took until the API answered, in seconds.",
@@ -52,11 +57,12 @@ class EnginesCollector:
             restarts.add_metric([engine.name], engine.restarts)
             for (code, requested), count in sorted(engine.exits.items()):
                 exits.add_metric([engine.name, code, str(requested).lower()], count)
+            lost.add_metric([engine.name], engine.requests_lost)
             if engine.start_duration_s is not None:
                 duration.add_metric([engine.name], engine.start_duration_s)
             if engine.uptime_s is not None:
                 uptime.add_metric([engine.name], engine.uptime_s)
-        yield from (restarts, exits, duration, uptime)
+        yield from (restarts, exits, lost, duration, uptime)
         yield from self._failures(engines, now)
         yield from self._loads(engines)
 

@@ -59,6 +59,8 @@ class EngineStatus:
     exits: Mapping[tuple[str, bool], int] = attrs.field(factory=lambda: MappingProxyType({}))
     causes: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
     """Ends that nobody asked for, by their cause."""
+    requests_lost: int = 0
+    """Requests that were in flight at such ends, as the page showed them last."""
     transitions: Mapping[tuple[Trigger, State], int] = attrs.field(
         factory=lambda: MappingProxyType({})
     )
@@ -164,6 +166,7 @@ def status_of(
         restarts=known.restarts,
         exits=MappingProxyType(dict(known.exits)),
         causes=MappingProxyType(dict(known.causes)),
+        requests_lost=known.requests_lost,
         transitions=MappingProxyType(dict(known.transitions)),
         last_exit=known.last_exit,
         first_failure=known.first_failure,

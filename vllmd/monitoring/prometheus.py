@@ -33,9 +33,9 @@ def annotations(alert: Alert, settings: RuleSettings, *, queries: bool = True) -
     """
     words = {
         "summary": alert.summary,
-        "description": alert.description,
+        "description": alert.words,
         "why": alert.why if queries or alert.why != LAST_END else "",
-        "next": alert.next,
+        "next": alert.run,
         "runbook_url": runbook_url(alert, settings),
     }
     return {name: text for name, text in words.items() if text}

@@ -17,7 +17,8 @@ LAST_END = (
 
 Source: template/template.go of Prometheus (`query`, `first`, `label`); Grafana has none of them.
 """
-WHY_OF_ENGINE = "vllmd why {{ $labels.vllmd_engine }}"
+WHY = "vllmd why {{ $labels.vllmd_engine }}"
+HOST = "{{ $labels.instance }}"
 GPU = "GPU {{ $labels.gpu }} of {{ $labels.instance }}"
 BY_ENGINE = "sum by (instance, vllmd_engine)"
 
@@ -46,13 +47,15 @@ class Alert:
     summary: str
     """What is wrong: which engine or GPU, and the number."""
     description: str
-    """What it means, and the next command."""
+    """What it means, and what follows."""
+    run: str
+    """The command to run first, on the host that it is about."""
     wait: str = "0m"
     """Prometheus' `for`: how long the expression must hold."""
     keep: str | None = None
     """Prometheus' `keep_firing_for`: what comes and goes is one alert."""
     of_a_host: bool = True
-    """Whether it has the label `instance`: only the alert that always fires has none."""
+    """Whether it has the label `instance`: what is about no host, or none at all, has none."""
     why: str = ""
     """The cause: of a label, or `LAST_END`."""
 
@@ -62,9 +65,9 @@ class Alert:
         return "$labels.vllmd_engine" in self.summary
 
     @property
-    def next(self) -> str:
-        """The command to run, if it is about an engine."""
-        return WHY_OF_ENGINE if self.of_an_engine else ""
+    def words(self) -> str:
+        """What it means, with the command at its end."""
+        return f"{self.description} Run: {self.run}"
 
 
 @attrs.frozen

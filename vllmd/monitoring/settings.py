@@ -57,7 +57,14 @@ class RuleSettings:
         GIB, "VRAM of a process outside vllmd that is worth an alert.", "bytes"
     )
     leak_bytes: int = setting(GIB, "Growth of an engine beyond its largest batch.", "bytes")
+    host_leak_bytes: int = setting(
+        GIB, "Growth of an engine's host memory within two hours.", "bytes"
+    )
     disk_ratio: float = setting(0.05, "Share of a file system that stays free.", "ratio")
+    disk_filling_ratio: float = setting(
+        0.15, "With less of a file system free, it matters whether it fills up.", "ratio"
+    )
+    late_s: float = setting(1.0, "vllmd's event loop is late by less than this.", "seconds")
 
     def __attrs_post_init__(self) -> None:
         _in_buckets("--ttft", self.ttft_s, TTFT_BUCKETS_S)

@@ -19,7 +19,7 @@ from vllmd.util.units import MINUTE_S, format_bytes, format_duration
 
 Document = Mapping[str, Any]
 FATAL_XID_S = 15 * MINUTE_S
-"""For so long the alert of a fatal Xid fires."""
+"""For so long the alert of a fatal Xid fires; after that the one of an Xid that is not cleared."""
 STARTED = frozenset(
     {"ready", "sleeping", "starting", "loading", "draining", "stopping", "held", "stalled"}
 )
@@ -39,19 +39,32 @@ SEVERITIES: Mapping[str, AlertSeverity] = {a.name: a.severity for a in every_ale
 ORDER = {severity: place for place, severity in enumerate(AlertSeverity)}
 
 NOT_TOLD: Mapping[str, str] = {
-    **dict.fromkeys(("VllmdDown", "VllmdWatchdog"), "of a daemon that cannot be asked"),
+    **dict.fromkeys(
+        ("VllmdDown", "VllmdAbsent", "VllmdWatchdog"), "of a daemon that cannot be asked"
+    ),
     **dict.fromkeys(
         (
             "VllmdEngineRestartLoop",
             "VllmdEngineNotReady",
+            "VllmdGpuMissing",
+            "VllmdGpuXidRestart",
+            "VllmdGpuEccUncorrected",
             "VllmdGpuThrottled",
+            "VllmdGpuPcieDegraded",
+            "VllmdHostMemoryLeak",
+            "VllmdDiskFilling",
             "VllmdVramLeak",
             "VllmdVramExhaustion",
             "VllmdTtftBudgetBurn",
             "VllmdItlBudgetBurn",
+            "VllmdTtftBudgetSlowBurn",
+            "VllmdItlBudgetSlowBurn",
             "VllmdQueueSlow",
+            "VllmdQueueStuck",
             "VllmdPreemptions",
             "VllmdRequestErrors",
+            "VllmdHttpErrors",
+            "VllmdRequestsLost",
             "VllmdRejections",
             "VllmdCostAboveBudget",
             "VllmdOtlpDropped",
@@ -62,6 +75,7 @@ NOT_TOLD: Mapping[str, str] = {
         "a change over minutes or hours, which Prometheus keeps",
     ),
     "VllmdMetricsDrift": "pages are compared with what is expected where Prometheus asks: /metrics",
+    "VllmdAdapterStale": "files are compared with what is loaded: 'vllmd lora list' shows it",
     "VllmdCollectorFailed": "collectors work when Prometheus asks: /metrics says which failed",
 }
 """Alerts without a condition, and why."""
@@ -199,14 +213,25 @@ def _gpu_lost(document: Document) -> Iterator[Found]:
             yield Found(f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"])
 
 
-def _xid(document: Document) -> Iterator[Found]:
+def _lasting_xids(document: Document) -> Iterator[tuple[Any, float, Found]]:
+    """Yield the GPU of each, how long ago it was in seconds, and what to say."""
     for gpu in document["gpus"]:
         for seen in gpu["xids"]:
-            ago_s = document["at"] - seen["last_at"]
-            if seen["action"] in ("reset", "reboot") and ago_s < FATAL_XID_S:
-                ago = format_duration(max(0.0, ago_s))
+            if seen["action"] in ("reset", "reboot"):
+                ago_s = max(0.0, document["at"] - seen["last_at"])
+                ago = format_duration(ago_s)
                 text = f"GPU {gpu['gpu']}: Xid {seen['xid']} {ago} ago asks for a {seen['action']}"
-                yield Found(f"{text}: {seen['text']}", gpu=gpu["gpu"])
+                yield gpu, ago_s, Found(f"{text}: {seen['text']}", gpu=gpu["gpu"])
+
+
+def _xid(document: Document) -> Iterator[Found]:
+    yield from (found for _, ago_s, found in _lasting_xids(document) if ago_s < FATAL_XID_S)
+
+
+def _xid_not_cleared(document: Document) -> Iterator[Found]:
+    for gpu, ago_s, found in _lasting_xids(document):
+        if ago_s >= FATAL_XID_S and gpu["recovery_action"] != 0:
+            yield found
 
 
 def _of_gpu(key: str, text: str) -> Test:
@@ -292,6 +317,11 @@ def _config(document: Document) -> Iterator[Found]:
         yield Found("the web configuration cannot be used: 'vllmd status' says why")
 
 
+def _late(document: Document) -> Iterator[Found]:
+    if (late_s := document["daemon"]["late_s"]) > SETTINGS.late_s:
+        yield Found(f"vllmd comes {late_s:.1f} s late to what it has to do")
+
+
 def _parts(document: Document) -> Iterator[Found]:
     for part in document["daemon"]["failing"]:
         if part["failures"] <= FEW_FAILURES:
@@ -308,7 +338,8 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdGpuLost": _gpu_lost,
     "VllmdGpuXidFatal": _xid,
     "VllmdGpuRecoveryAction": _of_gpu("recovery_action", "the driver asks for recovery action {0}"),
-    "VllmdGpuEccUncorrected": _of_gpu(
+    "VllmdGpuXidNotCleared": _xid_not_cleared,
+    "VllmdGpuEccNotCleared": _of_gpu(
         "ecc_uncorrected", "{0} uncorrected ECC errors since the driver was loaded"
     ),
     "VllmdGpuRowRemapFailed": _of_gpu("row_remap_failed", "bad memory, and no spare rows are left"),
@@ -334,5 +365,6 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdHistoryDropped": _history,
     "VllmdConfigRefused": _config,
     "VllmdPartFailed": _parts,
+    "VllmdLate": _late,
 }
 """By the name of the alert, in the order in which a person would look."""

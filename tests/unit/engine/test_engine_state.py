@@ -8,6 +8,7 @@ from tests.helpers.clock import FakeClock
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
+from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.process.run_state import Endpoint, Run, RunStates
 from vllmd.engine.restart.policy import Failure, Hold, RestartHistory
 from vllmd.engine.restart.state_file import RestartStateFile
@@ -192,6 +193,19 @@ def test_phase_durations_of_a_start_that_was_not_seen_are_not_known(tmp_path: Pa
         {},
         None,
     )
+
+
+@pytest.mark.parametrize(("requested", "lost"), [(False, 5), (True, 0)])
+def test_ended_counts_requests_that_were_in_flight_once(
+    tmp_path: Path, requested: bool, lost: int
+) -> None:
+    engine_state = ledger_at(tmp_path, FakeClock())
+    ranks = {"0": RankProgress(steps=1, running=3, waiting=2)}
+    engine_state.show(Reading(1.0, PageAnswer.PAGE, ranks))
+    for _ in range(2):
+        engine_state.ended(attrs.evolve(END, requested=requested))
+    assert engine_state.known.requests_lost == lost
+    assert ledger_at(tmp_path, FakeClock()).known.requests_lost == lost
 
 
 def told_of(end: Exit, folder: Path) -> dict[str, object]:

@@ -23,12 +23,14 @@ def test_collect_ready_engine() -> None:
         uptime_s=100.0,
         start_duration_s=35.5,
         restarts=2,
+        requests_lost=5,
         exits={("0", False): 2, ("SIGKILL", True): 1},
     )
     assert found["vllmd_engine_up", "chat"] == 1
     assert found["vllmd_engine_uptime_seconds", "chat"] == 100
     assert found["vllmd_engine_start_duration_seconds", "chat"] == 35.5
     assert found["vllmd_engine_restarts_total", "chat"] == 2
+    assert found["vllmd_requests_lost_total", "chat"] == 5
     assert found["vllmd_engine_exits_total", "0", "false", "chat"] == 2
     assert found["vllmd_engine_exits_total", "SIGKILL", "true", "chat"] == 1
 

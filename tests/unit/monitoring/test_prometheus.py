@@ -15,6 +15,7 @@ ALERT = Alert(
     """,
     'it\'s "x": {{ $labels.instance }}',
     "Do: y # not a comment",
+    "vllmd status",
     wait="5m",
     keep="15m",
 )
@@ -38,19 +39,20 @@ def test_file_says_what_the_rules_say() -> None:
         "labels": {"level": "warning"},
         "annotations": {
             "summary": ALERT.summary,
-            "description": ALERT.description,
+            "description": "Do: y # not a comment Run: vllmd status",
+            "next": "vllmd status",
             "runbook_url": "https://w/r/VllmdX",
         },
     }
 
 
 def test_alert_that_fires_at_once_has_no_for() -> None:
-    plain = Alert("VllmdX", AlertSeverity.CRITICAL, "vllmd_x > 1", "s", "d")
+    plain = Alert("VllmdX", AlertSeverity.CRITICAL, "vllmd_x > 1", "s", "d", "r")
     assert "for:" not in rule_file(RuleGroup("g", "G.", [plain]), RuleSettings())
 
 
 def test_alert_of_no_host_has_no_page_at_a_host() -> None:
-    watchdog = Alert("VllmdX", AlertSeverity.NONE, "vector(1)", "s", "d", of_a_host=False)
+    watchdog = Alert("VllmdX", AlertSeverity.NONE, "vector(1)", "s", "d", "r", of_a_host=False)
     assert runbook_url(watchdog, RuleSettings()) is None
     assert runbook_url(watchdog, RuleSettings(runbooks="https://w")) == "https://w/VllmdX"
     assert runbook_url(ALERT, RuleSettings()) == "http://{{ $labels.instance }}/runbooks/VllmdX"
@@ -58,7 +60,7 @@ def test_alert_of_no_host_has_no_page_at_a_host() -> None:
 
 def test_page_of_an_alert_about_an_engine_has_that_engine_in_its_commands() -> None:
     summary = "{{ $labels.vllmd_engine }} is down"
-    down = Alert("VllmdX", AlertSeverity.CRITICAL, "vllmd_x > 1", summary, "d")
+    down = Alert("VllmdX", AlertSeverity.CRITICAL, "vllmd_x > 1", summary, "d", "r")
     at_host = "http://{{ $labels.instance }}/runbooks/VllmdX?engine={{ $labels.vllmd_engine }}"
     assert runbook_url(down, RuleSettings()) == at_host
     assert runbook_url(down, RuleSettings(runbooks="https://w")) == "https://w/VllmdX"

@@ -1,6 +1,7 @@
 """All rules: what promtool does not see, and what a reader of their words would stumble over."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ MAY_LOOK_AT = frozenset(
     }
 )
 """One uncorrected error is one too many; of the others it matters that they are there at all."""
+
+PROGRAMS = frozenset(
+    ["vllmd", "systemctl", "journalctl", "promtool", "nvidia-smi", "df", "ss", "top"]
+)
+"""What a person may be told to run on a host."""
 
 
 @pytest.mark.parametrize("rule", EVERY)
@@ -62,20 +68,27 @@ def test_alert_says_what_is_wrong_and_what_to_do(alert: Alert) -> None:
     assert re.fullmatch("Vllmd[A-Z][A-Za-z]+", alert.name)
     if alert.severity is AlertSeverity.NONE:
         return
-    assert "$labels.instance" in alert.summary
+    assert ("$labels.instance" in alert.summary) == alert.of_a_host
     assert len(alert.summary) < 160
-    assert alert.description.endswith((".", "vllmd-daemon"))
+    assert alert.description.endswith(".")
     for command in re.findall(r"'vllmd ([a-z]+)", alert.summary + alert.description):
         assert command in COMMANDS, command
 
 
 @pytest.mark.parametrize("alert", EACH_ALERT)
-def test_alert_of_an_engine_ends_with_the_command_that_says_why(alert: Alert) -> None:
+def test_words_of_an_alert_end_with_the_command_to_run(alert: Alert) -> None:
     words = annotations(alert, RuleSettings())
-    about_an_engine = "$labels.vllmd_engine" in alert.summary
-    assert words.get("next") == (
-        "vllmd why {{ $labels.vllmd_engine }}" if about_an_engine else None
-    )
+    assert words["next"] == alert.run
+    assert words["description"].endswith(f". Run: {alert.run}")
+    program, *rest = shlex.split(alert.run)
+    assert program in PROGRAMS
+    if program == "vllmd":
+        assert rest[0] in COMMANDS
+
+
+@pytest.mark.parametrize("alert", EACH_ALERT)
+def test_cause_is_told_where_it_is_known(alert: Alert) -> None:
+    words = annotations(alert, RuleSettings())
     assert ("why" in words) == bool(alert.why)
     for_grafana = annotations(alert, RuleSettings(), queries=False)
     assert ("why" in for_grafana) == (bool(alert.why) and alert.why != LAST_END)

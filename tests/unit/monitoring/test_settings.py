@@ -36,7 +36,10 @@ OTHERS: dict[str, Any] = {
     "orphan_bytes": 777,
     "foreign_bytes": 777,
     "leak_bytes": 777,
+    "host_leak_bytes": 777,
     "disk_ratio": 0.077,
+    "disk_filling_ratio": 0.077,
+    "late_s": 7.7,
 }
 
 

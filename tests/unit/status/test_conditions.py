@@ -29,6 +29,12 @@ def values(**more: float) -> Scene:
     return Scene([ready("chat")], gpu_figures(attrs.evolve(found, values={**found.values, **more})))
 
 
+def values_and_xids(**more: float) -> Scene:
+    """A driver that says what is left to be done, after an Xid an hour ago."""
+    found = device(0, "chat", xids=(SeenXid.of(79, 1, NOW - 3600),))
+    return Scene([ready("chat")], gpu_figures(attrs.evolve(found, values={**found.values, **more})))
+
+
 def owned(owner: Owner, size: int, *engines: str) -> Scene:
     found = device(0, *engines)
     owners = {**found.owners, (owner, None): size}
@@ -72,7 +78,11 @@ FOUND: dict[str, tuple[Scene, str]] = {
         "GPU 0: Xid 79 1m ago asks for a reboot",
     ),
     "VllmdGpuRecoveryAction": (values(recovery_action=2.0), "GPU 0: the driver asks for recovery"),
-    "VllmdGpuEccUncorrected": (
+    "VllmdGpuXidNotCleared": (
+        gpu(xids=(SeenXid.of(79, 1, NOW - 3600),)),
+        "GPU 0: Xid 79 1h ago asks for a reboot",
+    ),
+    "VllmdGpuEccNotCleared": (
         values(**{"ecc_errors_total:uncorrected": 3.0}),
         "GPU 0: 3 uncorrected ECC errors",
     ),
@@ -144,6 +154,12 @@ ON_DOCUMENTS: dict[str, tuple[Scene, list[Any], Any, str]] = {
         ["filesystems"],
         [{"role": "logs", "size_bytes": 100 * GIB, "avail_bytes": GIB, "low": True}],
         "the disk with vllmd's logs is nearly full: 1.0 GiB of 100.0 GiB are free",
+    ),
+    "VllmdLate": (
+        Scene(),
+        ["daemon", "late_s"],
+        2.5,
+        "vllmd comes 2.5 s late to what it has to do",
     ),
     "VllmdLogsDropped": (
         SCENES["no-gpu"](),
@@ -221,7 +237,8 @@ def test_condition_of_one_field_is_found_and_said(name: str) -> None:
         Scene([ready("chat", state=State.STOPPED, since=NOW - 3)]),
         Scene([ready("chat", state=State.STOPPED, since=NOW - 600, awaited_load="embed")]),
         owned(Owner.FOREIGN, 2 * GIB),
-        gpu(xids=(SeenXid.of(79, 1, NOW - 3600), SeenXid.of(13, 1, NOW - 1))),
+        gpu(xids=(SeenXid.of(13, 1, NOW - 1),)),
+        values_and_xids(recovery_action=0.0),
     ],
 )
 def test_nothing_is_found_where_nothing_is_wrong(scene: Scene) -> None:

@@ -29,6 +29,8 @@ class RestartState:
     exits: Counter[tuple[str, bool]] = attrs.field(factory=Counter)
     causes: Counter[str] = attrs.field(factory=Counter)
     """Ends that nobody asked for, by their cause."""
+    requests_lost: int = 0
+    """Requests that were in flight at such an end."""
     transitions: Counter[tuple[Trigger, State]] = attrs.field(factory=Counter)
     """Changes of the state, by what happened and where it led."""
     last_exit: Exit | None = None
@@ -82,6 +84,7 @@ def _to_json(known: RestartState) -> dict[str, Any]:
         "restarts": known.restarts,
         "exits": [[code, asked, count] for (code, asked), count in known.exits.items()],
         "causes": dict(known.causes),
+        "requests_lost": known.requests_lost,
         "transitions": [[str(e), str(s), count] for (e, s), count in known.transitions.items()],
         "last_exit": exits.to_json(known.last_exit),
         "first_failure": exits.to_json(known.first_failure),
@@ -106,6 +109,7 @@ def _from_json(record: Mapping[str, Any]) -> RestartState:
         restarts=int(record["restarts"]),
         exits=Counter({(str(c), bool(asked)): int(n) for c, asked, n in record["exits"]}),
         causes=Counter({str(cause): int(n) for cause, n in record.get("causes", {}).items()}),
+        requests_lost=int(record.get("requests_lost", 0)),
         transitions=Counter(
             {
                 (Trigger(event), State(state)): int(count)

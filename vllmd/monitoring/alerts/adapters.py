@@ -1,7 +1,10 @@
 """Is each adapter there that is wanted?"""
 
+from vllmd.monitoring.expressions import last
 from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
+
+LIST = "vllmd lora list {{ $labels.vllmd_engine }}"
 
 
 def group(_: RuleSettings) -> RuleGroup:
@@ -14,14 +17,23 @@ def group(_: RuleSettings) -> RuleGroup:
                 "VllmdAdapterNotLoaded",
                 AlertSeverity.WARNING,
                 # an engine that loads has no adapters yet: only one that serves is asked
-                """
-                vllmd_lora_adapter_loaded == 0
-                  and on (instance, vllmd_engine) vllmd_engine_up == 1
+                f"""
+                {last("vllmd_lora_adapter_loaded")} == 0
+                  and on (instance, vllmd_engine) {last("vllmd_engine_up")} == 1
                 """,
                 f"{ENGINE} serves without its adapter {{{{ $labels.adapter }}}}",
-                "Requests for {{ $labels.adapter }} get a 404. 'vllmd lora list' says why it is "
-                "not loaded.",
+                "Requests for {{ $labels.adapter }} get a 404. The list says why it is not loaded.",
+                LIST,
                 wait="5m",
-            )
+            ),
+            Alert(
+                "VllmdAdapterStale",
+                AlertSeverity.WARNING,
+                f"{last('vllmd_lora_adapter_stale')} == 1",
+                f"{ENGINE} serves an older {{{{ $labels.adapter }}}} than its files are",
+                "Its files changed after it was loaded, and vllmd has not loaded them anew.",
+                LIST,
+                wait="15m",
+            ),
         ],
     )

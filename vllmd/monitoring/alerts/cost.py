@@ -1,5 +1,6 @@
 """Does serving cost what it may?"""
 
+from vllmd.monitoring.expressions import KNOWN, last
 from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -14,14 +15,17 @@ def group(_: RuleSettings) -> RuleGroup:
                 "VllmdCostAboveBudget",
                 AlertSeverity.WARNING,
                 # over a day: an hour without requests is no reason to wake anybody
-                """
+                f"""
                 vllmd:cost_per_million_tokens:1d
-                  > on (instance, currency) group_left () vllmd_cost_budget_per_million_tokens
+                  > on (instance, currency) group_left ()
+                    {last("vllmd_cost_budget_per_million_tokens")}
+                  and {KNOWN}
                 """,
                 f'{ENGINE}: a million tokens cost {{{{ printf "%.2f" $value }}}} '
                 "{{ $labels.currency }} in the last day",
-                "That is above [cost] budget_million_tokens. 'vllmd cost' says how much of it is "
+                "That is above [cost] budget_million_tokens. The report says how much of it is "
                 "idle time.",
+                "vllmd cost",
                 wait="1h",
             )
         ],

@@ -1,7 +1,22 @@
 """Are the GPUs well, and can they be read?"""
 
-from vllmd.monitoring.rules import GPU, Alert, AlertSeverity, RuleGroup
+from collections.abc import Iterator
+
+from vllmd.monitoring.expressions import last
+from vllmd.monitoring.rules import GPU, HOST, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
+
+XID = "vllmd_gpu_xid_last_timestamp_seconds"
+LASTING = f'{XID}{{action=~"reset|reboot"}}'
+PASSING = f'{XID}{{action="restart_engine"}}'
+UNCORRECTED = 'vllmd_gpu_ecc_errors_total{error="uncorrected"}'
+OWN_REASON = last('vllmd_nvml_problem{reason=~"released|driver_mismatch"}')
+"""A person let go of the GPUs, or a driver that was upgraded has its own alert."""
+LISTED = f"on (instance, uuid) {last('vllmd_gpu_up')}"
+"""Of a GPU that is there: the counts of one that was exchanged go on within their windows."""
+NEW_S = 900
+"""So long an Xid is news; after that it is work that waits."""
+SHOW = "vllmd gpu"
 
 
 def group(_: RuleSettings) -> RuleGroup:
@@ -9,102 +24,193 @@ def group(_: RuleSettings) -> RuleGroup:
     return RuleGroup(
         "vllmd-gpu",
         "Are the GPUs well, and can they be read?",
-        [
-            Alert(
-                "VllmdGpuLost",
-                AlertSeverity.CRITICAL,
-                # a person let go of all of them, or a driver that was upgraded has its own alert
-                """
-                vllmd_gpu_up == 0
-                  unless on (instance)
-                    vllmd_nvml_problem{reason=~"released|driver_mismatch"} == 1
-                """,
-                f"{GPU} does not answer",
-                "It fell off the bus, or hangs. 'vllmd gpu' says which, the kernel's log has the "
-                "Xid; only a reboot brings it back.",
-                wait="1m",
-            ),
-            Alert(
-                "VllmdGpuXidFatal",
-                AlertSeverity.CRITICAL,
-                """
-                time() - vllmd_gpu_xid_last_timestamp_seconds{action=~"reset|reboot"} < 900
-                """,
-                f"{GPU}: Xid {{{{ $labels.xid }}}}, which asks for a {{{{ $labels.action }}}}",
-                "The driver gave up on what ran there. 'vllmd gpu' says what the number means.",
-            ),
-            Alert(
-                "VllmdGpuRecoveryAction",
-                AlertSeverity.CRITICAL,
-                "vllmd_gpu_recovery_action > 0",
-                f"{GPU}: the driver asks for recovery action {{{{ $value }}}}",
-                "1 GPU reset, 2 reboot, 3 drain peers, 4 drain and reset, 5 recover the IMEX "
-                "domain, 6 bus reset, 7 reboot of the system. First 'vllmd stop', which drains.",
-            ),
-            Alert(
-                "VllmdGpuEccUncorrected",
-                AlertSeverity.CRITICAL,
-                'vllmd_gpu_ecc_errors_total{error="uncorrected"} > 0',
-                f"{GPU}: {{{{ $value }}}} uncorrected ECC errors since the driver was loaded",
-                "What it computed may be wrong. Stop its engine, reset the GPU, and watch whether "
-                "they come back.",
-            ),
-            Alert(
-                "VllmdGpuRowRemapFailed",
-                AlertSeverity.CRITICAL,
-                "vllmd_gpu_row_remap_failed == 1",
-                f"{GPU} has bad memory and no spare rows left",
-                "It is to be exchanged: take it out of use, and open a case with its vendor.",
-            ),
-            Alert(
-                "VllmdGpuRowRemapPending",
-                AlertSeverity.WARNING,
-                "vllmd_gpu_row_remap_pending == 1",
-                f"{GPU} replaces rows of its memory at its next reset",
-                "It works until then. Plan a reset in a quiet hour.",
-                wait="15m",
-            ),
-            Alert(
-                "VllmdGpuThrottled",
-                AlertSeverity.WARNING,
-                """
-                rate(vllmd_gpu_clock_event_seconds_total{reason=~"hw_thermal|hw_power_brake"}[10m])
-                  > 0.05
-                """,
-                f"{GPU} is held back {{{{ $value | humanizePercentage }}}} of the time: "
-                "{{ $labels.reason }}",
-                "Its cooling or its power supply fails it. Answers are slow until that is fixed.",
-                wait="10m",
-            ),
-            Alert(
-                "VllmdHostMemoryLow",
-                AlertSeverity.CRITICAL,
-                "vllmd_gpu_memory_free_bytes < 1.5 * vllmd_gpu_memory_floor_bytes",
-                f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B are left",
-                "Such a host locks up instead of ending a process. Below the floor vllmd drains "
-                "the engine that holds most. 'vllmd gpu' says who holds memory.",
-            ),
-            Alert(
-                "VllmdDriverMismatch",
-                AlertSeverity.WARNING,
-                "vllmd_nvml_driver_mismatch == 1",
-                "{{ $labels.instance }}: the NVIDIA driver was upgraded under what runs",
-                "Engines serve on, and none could start again. Do not restart any: drain the host "
-                "and reboot it.",
-            ),
-            Alert(
-                "VllmdGpuReaderDown",
-                AlertSeverity.WARNING,
-                # a person let go of it, or another alert says why
-                """
-                (vllmd_nvml_up == 0 or time() - vllmd_nvml_last_success_timestamp_seconds > 120)
-                  unless on (instance)
-                    vllmd_nvml_problem{reason=~"released|driver_mismatch"} == 1
-                """,
-                "{{ $labels.instance }}: GPUs are not read",
-                "Nothing is known of their memory and health. 'vllmd gpu' says why; try "
-                "nvidia-smi.",
-                wait="5m",
-            ),
-        ],
+        [*_gone(), *_xids(), *_memory(), *_slow(), *_unread()],
+    )
+
+
+def _gone() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdGpuLost",
+        AlertSeverity.CRITICAL,
+        f"""
+        {last("vllmd_gpu_up")} == 0
+          unless on (instance) {OWN_REASON} == 1
+        """,
+        f"{GPU} does not answer",
+        "It fell off the bus, or hangs: the kernel's log has the Xid. Only a reboot brings it "
+        "back.",
+        SHOW,
+        wait="1m",
+    )
+    yield Alert(
+        "VllmdGpuMissing",
+        AlertSeverity.WARNING,
+        # by index: one that was replaced has another uuid in the same place
+        """
+        count by (instance) (
+          count by (instance, gpu) (max_over_time(vllmd_gpu_info{parent=""}[7d]))
+        )
+          - count by (instance) (
+              count by (instance, gpu) (last_over_time(vllmd_gpu_info{parent=""}[3m]))
+            )
+          > 0
+        """,
+        f"{HOST} has {{{{ $value }}}} GPUs fewer than it had within the last week",
+        "The driver does not list them any more, mostly since a reboot: the kernel's log of the "
+        "boot says why. If somebody took them out, silence this for a week.",
+        SHOW,
+        wait="15m",
+    )
+
+
+def _xids() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdGpuXidFatal",
+        AlertSeverity.CRITICAL,
+        f"time() - {last(LASTING)} < {NEW_S}",
+        f"{GPU}: Xid {{{{ $labels.xid }}}}, which asks for a {{{{ $labels.action }}}}",
+        "The driver gave up on what ran there.",
+        SHOW,
+    )
+    yield Alert(
+        "VllmdGpuXidNotCleared",
+        AlertSeverity.WARNING,
+        # vllmd forgets Xids at a boot; newer drivers say what is still to be done
+        f"""
+        {last(LASTING)} > 0
+          unless on (instance, uuid) {last("vllmd_gpu_recovery_action")} == 0
+        """,
+        f"{GPU} still needs a {{{{ $labels.action }}}}, for Xid {{{{ $labels.xid }}}}",
+        "Nobody has done it since. What runs there may fail at any time.",
+        SHOW,
+        wait="15m",
+    )
+    yield Alert(
+        "VllmdGpuXidRestart",
+        AlertSeverity.WARNING,
+        f"time() - {last(PASSING)} < {NEW_S}",
+        f"{GPU}: Xid {{{{ $labels.xid }}}}, which ends what ran there",
+        "The GPU is well, but what an engine computed at that time is lost or wrong. vllmd "
+        "restarts an engine that ended; one that goes on serving is to be restarted.",
+        SHOW,
+    )
+    yield Alert(
+        "VllmdGpuRecoveryAction",
+        AlertSeverity.CRITICAL,
+        f"{last('vllmd_gpu_recovery_action')} > 0",
+        f"{GPU}: the driver asks for recovery action {{{{ $value }}}}",
+        "1 GPU reset, 2 reboot, 3 drain peers, 4 drain and reset, 5 recover the IMEX domain, "
+        "6 bus reset, 7 reboot of the system. First 'vllmd stop', which drains.",
+        SHOW,
+    )
+
+
+def _memory() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdGpuEccUncorrected",
+        AlertSeverity.CRITICAL,
+        # a reset begins the count anew, and is the end of it
+        f"increase({UNCORRECTED}[1h]) > 0 and {last(UNCORRECTED)} > 0",
+        f"{GPU} had uncorrected ECC errors within the last hour",
+        "What it computed may be wrong. Stop its engine, reset the GPU, and watch whether they "
+        "come back.",
+        SHOW,
+    )
+    yield Alert(
+        "VllmdGpuEccNotCleared",
+        AlertSeverity.WARNING,
+        f"{last(UNCORRECTED)} > 0",
+        f"{GPU}: {{{{ $value }}}} uncorrected ECC errors since the driver was loaded",
+        "Rows that go bad are replaced at the next reset: plan one in a quiet hour.",
+        SHOW,
+        wait="15m",
+    )
+    yield Alert(
+        "VllmdGpuRowRemapFailed",
+        AlertSeverity.CRITICAL,
+        f"{last('vllmd_gpu_row_remap_failed')} == 1",
+        f"{GPU} has bad memory and no spare rows left",
+        "It is to be exchanged: take it out of use, and open a case with its vendor.",
+        "nvidia-smi -q -d ROW_REMAPPER -i {{ $labels.gpu }}",
+    )
+    yield Alert(
+        "VllmdGpuRowRemapPending",
+        AlertSeverity.WARNING,
+        f"{last('vllmd_gpu_row_remap_pending')} == 1",
+        f"{GPU} replaces rows of its memory at its next reset",
+        "It works until then. Plan a reset in a quiet hour.",
+        SHOW,
+        wait="15m",
+    )
+    yield Alert(
+        "VllmdHostMemoryLow",
+        AlertSeverity.CRITICAL,
+        f"""
+        {last("vllmd_gpu_memory_free_bytes")} < 1.5 * {last("vllmd_gpu_memory_floor_bytes")}
+        """,
+        f"{GPU} shares the host's memory, and {{{{ $value | humanize1024 }}}}B are left",
+        "Such a host locks up instead of ending a process. Below the floor vllmd drains the engine "
+        "that holds most.",
+        SHOW,
+    )
+
+
+def _slow() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdGpuThrottled",
+        AlertSeverity.WARNING,
+        f"""
+        rate(vllmd_gpu_clock_event_seconds_total{{reason=~"hw_thermal|hw_power_brake"}}[5m])
+          > 0.05
+          and {LISTED}
+        """,
+        f"{GPU} is held back {{{{ $value | humanizePercentage }}}} of the time: "
+        "{{ $labels.reason }}",
+        "Its cooling or its power supply fails it. Answers are slow until that is fixed.",
+        SHOW,
+        wait="10m",
+    )
+    yield Alert(
+        "VllmdGpuPcieDegraded",
+        AlertSeverity.WARNING,
+        # an idle link goes slower to save power, but not narrower
+        f"""
+        max_over_time(vllmd_gpu_pcie_link_width[15m])
+            < {last("vllmd_gpu_pcie_link_width_max")}
+          or (
+            max_over_time(vllmd_gpu_pcie_link_generation[15m])
+                < {last("vllmd_gpu_pcie_link_generation_max")}
+              and on (instance, uuid) avg_over_time(vllmd_gpu_busy_ratio[15m]) > 0.5
+          )
+        """,
+        f"{GPU}: its PCIe link is below its best, {{{{ $value }}}} (lanes, or generation)",
+        "Loads and transfers between GPUs are slow. A card that sits badly, a riser or the "
+        "mainboard's settings are the usual reasons.",
+        "nvidia-smi -q -i {{ $labels.gpu }}",
+        wait="15m",
+    )
+
+
+def _unread() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdDriverMismatch",
+        AlertSeverity.WARNING,
+        f"{last('vllmd_nvml_driver_mismatch')} == 1",
+        f"{HOST}: the NVIDIA driver was upgraded under what runs",
+        "Engines serve on, and none could start again. Do not restart any: drain the host and "
+        "reboot it.",
+        SHOW,
+    )
+    yield Alert(
+        "VllmdGpuReaderDown",
+        AlertSeverity.WARNING,
+        f"""
+        ({last("vllmd_nvml_up")} == 0
+            or time() - {last("vllmd_nvml_last_success_timestamp_seconds")} > 120)
+          unless on (instance) {OWN_REASON} == 1
+        """,
+        f"{HOST}: GPUs are not read",
+        "Nothing is known of their memory and health. Try nvidia-smi too.",
+        SHOW,
+        wait="5m",
     )

@@ -1,13 +1,32 @@
 """Are those who wait for answers served as promised?"""
 
-from vllmd.monitoring.rules import BY_ENGINE, ENGINE, Alert, AlertSeverity, RuleGroup
+from collections.abc import Iterator
+
+from vllmd.monitoring.expressions import ON_ENGINE, WANTED
+from vllmd.monitoring.rules import BY_ENGINE, ENGINE, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, number
 
 FEW = 50
 """Fewer requests within an hour say nothing about a budget of 1 %."""
+TTFT_COUNT = "vllmd_time_to_first_token_seconds_count"
+TRACES = "vllmd traces {{ $labels.vllmd_engine }}"
+ERRORS = "vllmd logs {{ $labels.vllmd_engine }} --level error"
 
 
-def _burn(what: str, target: float, count: str) -> str:
+def group(settings: RuleSettings) -> RuleGroup:
+    """Return the alerts of requests."""
+    return RuleGroup(
+        "vllmd-serving",
+        "Are those who wait for answers served as promised?",
+        [*_budgets(settings), *_waiting(settings), *_failing(settings)],
+    )
+
+
+def _enough(window: str) -> str:
+    return f"{ON_ENGINE} {BY_ENGINE} (increase({TTFT_COUNT}[{window}])) > {FEW}"
+
+
+def _burn(what: str, target: float) -> str:
     """Fast: 2 % of a month's budget within an hour; slow: 5 % within six.
 
     Source: the SRE workbook, alerting on SLOs, multiwindow and multi-burn-rate.
@@ -19,94 +38,175 @@ def _burn(what: str, target: float, count: str) -> str:
       ({ratio}1h > {14.4 * spare:.4g} and {ratio}5m > {14.4 * spare:.4g})
         or ({ratio}6h > {6 * spare:.4g} and {ratio}30m > {6 * spare:.4g})
     )
-      and on (instance, vllmd_engine) {BY_ENGINE} (increase({count}[1h])) > {FEW}
+      and {_enough("1h")}
+      and {WANTED}
     """
 
 
-def group(settings: RuleSettings) -> RuleGroup:
-    """Return the alerts of requests."""
-    return RuleGroup(
-        "vllmd-serving",
-        "Are those who wait for answers served as promised?",
-        [
-            Alert(
-                "VllmdTtftBudgetBurn",
-                AlertSeverity.CRITICAL,
-                _burn("ttft_slow", settings.ttft_target, "vllmd_time_to_first_token_seconds_count"),
-                f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of first tokens take longer than "
-                f"{settings.ttft_s:g} s",
-                f"{1 - settings.ttft_target:.2%} may. The dashboard 'vllmd: engine' shows whether "
-                "they wait in the queue or in prefill; 'vllmd traces' has the slowest.",
-                wait="2m",
-            ),
-            Alert(
-                "VllmdItlBudgetBurn",
-                AlertSeverity.CRITICAL,
-                _burn("itl_slow", settings.itl_target, "vllmd_time_to_first_token_seconds_count"),
-                f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of tokens come more than "
-                f"{settings.itl_s:g} s after the one before",
-                f"{1 - settings.itl_target:.2%} may. Too many requests at once, or long prompts "
-                "between them: the dashboard 'vllmd: engine' shows both.",
-                wait="2m",
-            ),
-            Alert(
-                "VllmdQueueSlow",
-                AlertSeverity.WARNING,
-                f"vllmd:request_queue_seconds:p95 > {number(settings.queue_s)}",
-                f'{ENGINE}: 5 % of requests wait longer than {{{{ printf "%.1f" $value }}}} s',
-                "More arrive than it can take. Send fewer, add an engine, or see what holds the "
-                "KV cache.",
-                wait="10m",
-            ),
-            Alert(
-                "VllmdKvCacheSaturated",
-                AlertSeverity.WARNING,
-                f"""
-                max by (instance, vllmd_engine) (min_over_time(vllmd_kv_cache_usage_ratio[5m]))
-                    > {number(settings.kv_ratio)}
-                  and on (instance, vllmd_engine)
-                    {BY_ENGINE} (vllmd_requests_waiting) > 0
-                """,
-                f"{ENGINE}: the KV cache is {{{{ $value | humanizePercentage }}}} full, and "
-                "requests wait for it",
-                "Lower max_model_len or max_num_seqs, give it more memory, or add an engine.",
-                wait="10m",
-            ),
-            Alert(
-                "VllmdPreemptions",
-                AlertSeverity.WARNING,
-                f"""
-                {BY_ENGINE} (rate(vllmd_preemptions_total[10m]))
-                  / ({BY_ENGINE} (rate(vllmd_requests_finished_total[10m])) > 0)
-                  > {number(settings.preemptions_ratio)}
-                """,
-                f'{ENGINE} preempts {{{{ printf "%.2f" $value }}}} times for each request that '
-                "finishes",
-                "Requests lose their KV cache and are computed again. Lower max_num_seqs.",
-                wait="15m",
-            ),
-            Alert(
-                "VllmdRequestErrors",
-                AlertSeverity.CRITICAL,
-                f"""
-                {BY_ENGINE} (rate(vllmd_request_errors_total{{reason="error"}}[10m]))
-                  / ({BY_ENGINE} (rate(vllmd_requests_finished_total[10m])) > 0)
-                  > {number(settings.errors_ratio)}
-                  and {BY_ENGINE} (increase(vllmd_request_errors_total{{reason="error"}}[10m])) > 3
-                """,
-                f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of requests fail",
-                "vLLM gave up on them. 'vllmd logs --level error' says why; look for an Xid too.",
-                wait="5m",
-            ),
-            Alert(
-                "VllmdRejections",
-                AlertSeverity.WARNING,
-                f"""
-                {BY_ENGINE} (rate(vllmd_request_errors_total{{reason=~"rejected_.+"}}[10m])) > 0.1
-                """,
-                f'{ENGINE} turns away {{{{ printf "%.1f" $value }}}} requests a second',
-                "Its queue is full, as configured. Send fewer, or add an engine.",
-                wait="10m",
-            ),
-        ],
+def _slow_burn(what: str, target: float) -> str:
+    """10 % of a month's budget within three days: nobody is woken, but it does not last."""
+    ratio = f"vllmd:{what}:ratio_rate"
+    return f"""
+    {ratio}3d > {1 - target:.4g} and {ratio}6h > {1 - target:.4g}
+      and {_enough("6h")}
+      and {WANTED}
+    """
+
+
+def _budgets(settings: RuleSettings) -> Iterator[Alert]:
+    share = f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of"
+    late = f"take longer than {settings.ttft_s:g} s"
+    apart = f"come more than {settings.itl_s:g} s after the one before"
+    yield Alert(
+        "VllmdTtftBudgetBurn",
+        AlertSeverity.CRITICAL,
+        _burn("ttft_slow", settings.ttft_target),
+        f"{share} first tokens {late}",
+        f"{1 - settings.ttft_target:.2%} may. The dashboard 'vllmd: engine' shows whether they "
+        "wait in the queue or in prefill.",
+        TRACES,
+        wait="2m",
+    )
+    yield Alert(
+        "VllmdTtftBudgetSlowBurn",
+        AlertSeverity.WARNING,
+        _slow_burn("ttft_slow", settings.ttft_target),
+        f"{share} first tokens of three days {late}",
+        f"{1 - settings.ttft_target:.2%} may: at this rate the month's budget does not last.",
+        TRACES,
+        wait="1h",
+    )
+    yield Alert(
+        "VllmdItlBudgetBurn",
+        AlertSeverity.CRITICAL,
+        _burn("itl_slow", settings.itl_target),
+        f"{share} tokens {apart}",
+        f"{1 - settings.itl_target:.2%} may. Too many requests at once, or long prompts between "
+        "them: the dashboard 'vllmd: engine' shows both.",
+        TRACES,
+        wait="2m",
+    )
+    yield Alert(
+        "VllmdItlBudgetSlowBurn",
+        AlertSeverity.WARNING,
+        _slow_burn("itl_slow", settings.itl_target),
+        f"{share} tokens of three days {apart}",
+        f"{1 - settings.itl_target:.2%} may: at this rate the month's budget does not last.",
+        TRACES,
+        wait="1h",
+    )
+
+
+def _waiting(settings: RuleSettings) -> Iterator[Alert]:
+    queue = f"{BY_ENGINE} (avg_over_time(vllmd_requests_waiting[10m]))"
+    yield Alert(
+        "VllmdQueueSlow",
+        AlertSeverity.WARNING,
+        f"vllmd:request_queue_seconds:p95 > {number(settings.queue_s)} and {WANTED}",
+        f'{ENGINE}: 5 % of requests wait longer than {{{{ printf "%.1f" $value }}}} s',
+        "More arrive than it can take. Send fewer, add an engine, or see what holds the KV cache.",
+        TRACES,
+        wait="10m",
+    )
+    yield Alert(
+        "VllmdQueueStuck",
+        AlertSeverity.WARNING,
+        f"""
+        {BY_ENGINE} (min_over_time(vllmd_requests_waiting[15m])) > 0
+          and {BY_ENGINE} (deriv(vllmd_requests_waiting[15m])) > 0
+          unless {BY_ENGINE} (increase(vllmd_requests_finished_total[15m])) > 0
+          and {WANTED}
+        """,
+        f"{ENGINE}: requests wait, more and more, and none has finished for 15 minutes",
+        "Very long answers, or requests that wait for what never comes.",
+        WHY,
+        wait="5m",
+    )
+    yield Alert(
+        "VllmdKvCacheSaturated",
+        AlertSeverity.WARNING,
+        # a queue that one scrape finds empty is a queue all the same
+        f"""
+        max by (instance, vllmd_engine) (avg_over_time(vllmd_kv_cache_usage_ratio[10m]))
+            > {number(settings.kv_ratio)}
+          and {ON_ENGINE} {queue} > 1
+          and {WANTED}
+        """,
+        f"{ENGINE}: the KV cache is {{{{ $value | humanizePercentage }}}} full, and requests wait "
+        "for it",
+        "Lower max_model_len or max_num_seqs, give it more memory, or add an engine.",
+        WHY,
+        wait="10m",
+    )
+    yield Alert(
+        "VllmdPreemptions",
+        AlertSeverity.WARNING,
+        f"""
+        {BY_ENGINE} (rate(vllmd_preemptions_total[10m]))
+          / ({BY_ENGINE} (rate(vllmd_requests_finished_total[10m])) > 0)
+          > {number(settings.preemptions_ratio)}
+          and {WANTED}
+        """,
+        f'{ENGINE} preempts {{{{ printf "%.2f" $value }}}} times for each request that finishes',
+        "Requests lose their KV cache and are computed again. Lower max_num_seqs.",
+        WHY,
+        wait="15m",
+    )
+
+
+def _failing(settings: RuleSettings) -> Iterator[Alert]:
+    errors = 'vllmd_request_errors_total{reason="error"}'
+    answers = 'http_requests_total{vllmd_engine!="", status="5xx"}'
+    yield Alert(
+        "VllmdRequestErrors",
+        AlertSeverity.CRITICAL,
+        f"""
+        {BY_ENGINE} (rate({errors}[3m]))
+          / ({BY_ENGINE} (rate(vllmd_requests_finished_total[3m])) > 0)
+          > {number(settings.errors_ratio)}
+          and {BY_ENGINE} (increase({errors}[10m])) > 3
+          and {WANTED}
+        """,
+        f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of requests fail",
+        "vLLM gave up on them: its log says why. Look for an Xid too.",
+        ERRORS,
+        wait="5m",
+    )
+    yield Alert(
+        "VllmdHttpErrors",
+        AlertSeverity.CRITICAL,
+        # requests that never reach the core are on no other counter of vLLM; the short window
+        # says that it goes on
+        f"""
+        {BY_ENGINE} (rate({answers}[3m]))
+          / ({BY_ENGINE} (rate(http_requests_total{{vllmd_engine!=""}}[3m])) > 0)
+          > {number(settings.errors_ratio)}
+          and {BY_ENGINE} (increase({answers}[10m])) > 3
+          and {WANTED}
+        """,
+        f"{ENGINE} answers {{{{ $value | humanizePercentage }}}} of HTTP requests with 5xx",
+        "Its API fails before or after the model: the log has a traceback of each.",
+        ERRORS,
+        wait="5m",
+    )
+    yield Alert(
+        "VllmdRequestsLost",
+        AlertSeverity.WARNING,
+        f"increase(vllmd_requests_lost_total[15m]) > 0 and {WANTED}",
+        f'{ENGINE} ended with {{{{ printf "%.0f" $value }}}} requests in flight',
+        "Clients got an error or half an answer; vllmd restarts the engine, and they have to ask "
+        "again.",
+        WHY,
+    )
+    yield Alert(
+        "VllmdRejections",
+        AlertSeverity.WARNING,
+        f"""
+        {BY_ENGINE} (rate(vllmd_request_errors_total{{reason=~"rejected_.+"}}[5m])) > 0.1
+          and {WANTED}
+        """,
+        f'{ENGINE} turns away {{{{ printf "%.1f" $value }}}} requests a second',
+        "Its queue is full, as configured. Send fewer, or add an engine.",
+        "vllmd status",
+        wait="10m",
     )

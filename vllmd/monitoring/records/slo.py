@@ -6,7 +6,7 @@ from vllmd.monitoring.rules import BY_ENGINE, RecordingRule, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, le
 
 BY_BUCKET = "sum by (instance, vllmd_engine, le)"
-WINDOWS = ("5m", "30m", "1h", "6h")
+WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 LATENCIES = {
     "time_to_first_token_seconds": "vllmd_time_to_first_token_seconds",

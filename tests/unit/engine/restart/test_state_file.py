@@ -31,6 +31,7 @@ KNOWN = RestartState(
     past=RestartHistory((Failure(1.0, "a"), Failure(2.0, "b", "KeyError: #")), ("h1", "h2"), "a"),
     hold=Hold("a", "E. A.", 2.0, None, "h2", fine=False, fingerprint={"boot": "b"}),
     restarts=4,
+    requests_lost=12,
     exits=Counter({("0", False): 2, ("SIGKILL", True): 1}),
     causes=Counter({"lora_rank": 2}),
     transitions=Counter({(Trigger.ANSWERED, State.READY): 3}),

@@ -1,0 +1,106 @@
+"""Faults of the daemon and of engines."""
+
+from tests.timelines.signals import Alike, Fault, Signal, brief, counter, gauge, shaped
+
+CHAT = {"vllmd_engine": "chat"}
+WANTED = gauge("vllmd_engine_wanted", 1, 1, **CHAT)
+UNWANTED = gauge("vllmd_engine_wanted", 1, 0, **CHAT)
+STATES = ("ready", "loading", "backoff", "held", "stalled", "stopped")
+STOPPED_LOAD = {**CHAT, "cause": "load_stalled", "kind": "transient"}
+
+
+def state(bad: str, well: str = "ready") -> list[Signal]:
+    """Return the series of an engine that is ready, and in another state while not well."""
+    return [
+        gauge("vllmd_engine_state", float(each == well), float(each == bad), **CHAT, state=each)
+        for each in STATES
+    ]
+
+
+FAULTS = (
+    Fault(
+        "VllmdDown",
+        "the daemon is gone",
+        [gauge("up", 1, 0, job="vllmd")],
+        Alike("two scrapes fail", [brief("up", 1, 0, 2, job="vllmd")]),
+        gaps=False,
+    ),
+    Fault(
+        "VllmdAbsent",
+        "the job is gone from Prometheus' configuration",
+        [gauge("up", 1, None, job="vllmd")],
+        Alike("the only host is down", [gauge("up", 1, 0, job="vllmd")]),
+        gaps=False,
+    ),
+    Fault(
+        "VllmdEngineDown",
+        "an engine died, and waits for its next start",
+        [WANTED, *state("backoff")],
+        Alike("it is restarted, and loads for an hour", [WANTED, *state("loading")]),
+    ),
+    Fault(
+        "VllmdEngineHeld",
+        "an engine is held",
+        [
+            WANTED,
+            *state("held"),
+            gauge("vllmd_engine_hold_seconds", None, 60, **CHAT, cause="cuda_oom"),
+        ],
+        Alike(
+            "held, and stopped by a person",
+            [
+                UNWANTED,
+                *state("held"),
+                gauge("vllmd_engine_hold_seconds", None, 60, **CHAT, cause="cuda_oom"),
+            ],
+        ),
+    ),
+    Fault(
+        "VllmdEngineStalled",
+        "an engine hangs",
+        state("stalled"),
+        Alike(
+            "a minute, and progress after all",
+            [brief("vllmd_engine_state", 0, 1, 1, **CHAT, state="stalled")],
+        ),
+    ),
+    Fault(
+        "VllmdEngineLoadStalled",
+        "a load stopped, and the next is no better",
+        [
+            WANTED,
+            gauge("vllmd_engine_up", 1, 0, **CHAT),
+            gauge("vllmd_engine_failure_info", None, 1, **STOPPED_LOAD),
+        ],
+        Alike(
+            "the next one works",
+            [
+                WANTED,
+                brief("vllmd_engine_up", 1, 0, 4, **CHAT),
+                gauge("vllmd_engine_failure_info", None, 1, **STOPPED_LOAD),
+            ],
+        ),
+    ),
+    Fault(
+        "VllmdEngineRestartLoop",
+        "an engine is restarted every five minutes",
+        [WANTED, counter("vllmd_engine_restarts_total", 0, 0.2, **CHAT)],
+        Alike(
+            "three restarts, and it serves",
+            [
+                WANTED,
+                shaped("vllmd_engine_restarts_total", lambda m: float(min(m, 3)), **CHAT),
+            ],
+        ),
+    ),
+    Fault(
+        "VllmdEngineNotReady",
+        "an engine starts and dies for an hour and a half",
+        [WANTED, *state("loading"), gauge("vllmd_engine_up", 1, 0, **CHAT)],
+        Alike(
+            "a large model loads for 25 minutes",
+            [WANTED, *state("loading"), brief("vllmd_engine_up", 1, 0, 25, **CHAT)],
+        ),
+        lasts=90,
+    ),
+)

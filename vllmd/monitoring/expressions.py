@@ -1,0 +1,42 @@
+"""Pieces of PromQL that several rules need. Pure.
+
+A scrape that fails ends all series of its host until the next one, so a rule that looks at one
+instant ends then, and waits anew. A rule asks for a window instead.
+"""
+
+GAP = "3m"
+"""Longer than one failed scrape at Prometheus' usual interval of a minute."""
+
+
+def last(selector: str) -> str:
+    """Return the newest value, also while one scrape is missing."""
+    return f"last_over_time({selector}[{GAP}])"
+
+
+ON_ENGINE = "on (instance, vllmd_engine)"
+KNOWN = f"{ON_ENGINE} {last('vllmd_engine_wanted')}"
+"""Of an engine that is configured: counts of one that was renamed go on within their windows."""
+WANTED = f"{KNOWN} == 1"
+"""Of an engine that is to run."""
+
+
+def rise(selector: str, window_m: int, ago_m: int = 0) -> str:
+    """Return how much the lowest value of a window is above that of the window before.
+
+    `window_m` is the length of each in minutes; the newer one ended `ago_m` minutes ago.
+    """
+    newer = f" offset {ago_m}m" if ago_m else ""
+    return (
+        f"(min_over_time({selector}[{window_m}m]{newer})"
+        f" - min_over_time({selector}[{window_m}m] offset {ago_m + window_m}m))"
+    )
+
+
+def keeps_rising(selector: str, by: int, window_m: int, times: int) -> str:
+    """Return what is true of a series that rose by more than `by`, so many windows on end.
+
+    Its value is the newest rise. One step, however large, is in one of them only. A series that has
+    ended rises no more.
+    """
+    rises = [f"{rise(selector, window_m, n * window_m)} > {by}" for n in range(times)]
+    return "\n  and ".join([*rises, last(selector)])
