@@ -34,8 +34,11 @@ def faster(group: RuleGroup) -> RuleGroup:
 
     def rule(each: Alert | RecordingRule) -> Alert | RecordingRule:
         expr = re.sub(
-            r"\[(\d+)([mhd])\]", lambda m: f"[{int(m[1]) * SECONDS[m[2]]}s]", each.expr
-        ).replace("* 3600", "* 60")
+            r"(\[|offset )(\d+)([mhd])\b",
+            lambda m: f"{m[1]}{int(m[2]) * SECONDS[m[3]]}s",
+            each.expr,
+        )
+        expr = expr.replace("* 3600", "* 60").replace("< 900", "< 15")
         if isinstance(each, RecordingRule):
             return attrs.evolve(each, expr=expr)
         return attrs.evolve(each, expr=expr, wait=_short(each.wait), keep=each.keep and "15s")

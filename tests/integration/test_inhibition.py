@@ -15,14 +15,26 @@ from tests.helpers.site import needs, wait_for
 CONFIG = Path(__file__).parents[2] / "etc" / "alertmanager" / "alertmanager.yml"
 ENGINE = {"instance": "h:9840", "vllmd_engine": "chat"}
 GPU = {"instance": "h:9840", "uuid": "GPU-0", "gpu": "0"}
-OTHER = {"instance": "other:9840", "vllmd_engine": "chat", "uuid": "GPU-9", "gpu": "0"}
+DISK = {"instance": "h:9840", "role": "logs"}
+OTHER = {
+    "instance": "other:9840",
+    "vllmd_engine": "chat",
+    "uuid": "GPU-9",
+    "gpu": "0",
+    "role": "logs",
+}
 QUIETED = {
     "VllmdDown": (ENGINE, ["VllmdEngineNotReady", "VllmdGpuLost", "VllmdDiskFull"]),
     "VllmdEngineHeld": (ENGINE, ["VllmdEngineDown", "VllmdEngineRestartLoop"]),
     "VllmdEngineStalled": (ENGINE, ["VllmdTtftBudgetBurn", "VllmdKvCacheSaturated"]),
     "VllmdGpuLost": (GPU, ["VllmdGpuXidFatal", "VllmdGpuRecoveryAction"]),
     "VllmdVramOrphan": (GPU, ["VllmdVramRestartWontFit"]),
-    "VllmdVramExhaustion": (GPU, ["VllmdVramLeak"]),
+    "VllmdVramExhaustion": (ENGINE, ["VllmdVramLeak"]),
+    "VllmdTtftBudgetBurn": (ENGINE, ["VllmdTtftBudgetSlowBurn"]),
+    "VllmdItlBudgetBurn": (ENGINE, ["VllmdItlBudgetSlowBurn"]),
+    "VllmdGpuXidFatal": (GPU, ["VllmdGpuXidNotCleared"]),
+    "VllmdGpuEccUncorrected": (GPU, ["VllmdGpuEccNotCleared"]),
+    "VllmdDiskFull": (DISK, ["VllmdDiskFilling"]),
 }
 
 

@@ -24,6 +24,8 @@ STARTED = frozenset(
     {"ready", "sleeping", "starting", "loading", "draining", "stopping", "held", "stalled"}
 )
 """States of an engine that is there, or on its way, or has a condition of its own."""
+ON_ITS_WAY = frozenset({"starting", "loading", "ready", "sleeping"})
+"""States of an engine that waits for no memory any more."""
 BETWEEN_RUNS_S = 2 * MINUTE_S
 """How long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
 OWN_REASON = frozenset({"released", "driver_mismatch"})
@@ -164,7 +166,7 @@ def _load_stalled(document: Document) -> Iterator[Found]:
 
 def _awaits_memory(document: Document) -> Iterator[Found]:
     for engine in _engines(document):
-        if engine["awaited_memory"]:
+        if engine["awaited_memory"] and engine["state"] not in ON_ITS_WAY:
             gpu = engine["awaited_memory"]["gpu"]
             yield Found(f"{engine['name']} {engine['reason']}", engine["name"], gpu)
 
