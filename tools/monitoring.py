@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 
 def files() -> dict[Path, str]:
     """Return all of them."""
-    made = {**dashboard_files(), **rule_files(RuleSettings())}
+    rules = {f"rules/{name}": text for name, text in rule_files(RuleSettings()).items()}
+    made = {**dashboard_files(), **rules}
     alerting = ROOT / "etc" / "grafana" / "provisioning" / "alerting" / "vllmd.yml"
     return {
         **{ROOT / "dashboards" / name: text for name, text in made.items()},

@@ -156,12 +156,12 @@ class Host:
 def paging(folder: Path, targets: list[str], settings: RuleSettings) -> Iterator[Pager]:
     """Run both as etc/ has them: only addresses, folders and times are others."""
     folder.mkdir()
-    files: Mapping[str, Any] = {"rules": RECORDS, "alerts": ALERTS}
+    files: Mapping[str, Any] = {"records": RECORDS, "alerts": ALERTS}
+    (folder / "rules").mkdir()
     for kind, groups in files.items():
-        (folder / kind).mkdir()
         for name, make in groups.items():
             text = rule_file(faster(make(settings)), settings)
-            (folder / kind / f"{name}.yml").write_text(text)
+            (folder / "rules" / f"{kind}-{name}.yml").write_text(text)
     metrics, alerts = (f"127.0.0.1:{free_port()}" for _ in range(2))
     config = yaml.safe_load((ETC / "prometheus" / "prometheus.yml").read_text())
     config["global"] = {
@@ -170,7 +170,7 @@ def paging(folder: Path, targets: list[str], settings: RuleSettings) -> Iterator
         "evaluation_interval": "1s",
     }
     config["rule_files"] = [
-        each.replace("/etc/prometheus/vllmd", str(folder)) for each in config["rule_files"]
+        each.replace("/etc/prometheus/vllmd", f"{folder}/rules") for each in config["rule_files"]
     ]
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [alerts]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = targets

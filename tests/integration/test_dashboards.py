@@ -34,7 +34,7 @@ def test_every_query_of_every_panel_returns_data(tmp_path: Path) -> None:
     web.touch()  # one that opens the exporter to all is a web configuration, too
     with receiving(tmp_path, COST, f'web_config_file = "{web}"') as made:
         address = made.exporter.removeprefix("http://")
-        folders = [RULES / "rules", RULES / "alerts"]
+        folders = [RULES / "rules"]
         with prometheus(tmp_path / "p", address, rules=folders) as stored:
             found: dict[tuple[str, str], int] = {}
 

@@ -107,7 +107,7 @@ def recorded(folder: Path, seconds: float) -> Iterator[Recorded]:
     with running(made), gpus.following(made):
         for name in ("chat", "code"):
             made.wait_state(name, "ready", 120)
-        rules = [ROOT / "dashboards" / "rules", ROOT / "dashboards" / "alerts"]
+        rules = [ROOT / "dashboards" / "rules"]
         jobs = {"vllmd": TELL_INSTANCE}
         target = f"127.0.0.1:{ports['exporter']}"
         with prometheus(folder / "p", target, rules, jobs) as stored:

@@ -14,10 +14,17 @@ from vllmd.cli.writing import output_option, write_all
 from vllmd.errors import VllmdError
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.settings import RuleSettings
-from vllmd.monitoring.written import DATASOURCE, grafana_alerts, rule_files
+from vllmd.monitoring.site import Site, parse_label, parse_selector
+from vllmd.monitoring.written import (
+    DATASOURCE,
+    NAME,
+    grafana_alerts,
+    kubernetes_rules,
+    rule_files,
+)
 from vllmd.util.units import format_bytes, parse_bytes, parse_duration
 
-FORMATS = ("prometheus", "grafana")
+FORMATS = ("prometheus", "grafana", "prometheusrule")
 
 
 class _Seconds(click.ParamType[Any]):
@@ -104,7 +111,7 @@ def _settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group(cls=CommandGroup)
 def command() -> None:
-    """Export vllmd's alerts for Prometheus or Grafana, with your thresholds."""
+    """Export vllmd's alerts for Prometheus, its operator or Grafana, with your thresholds."""
 
 
 @command.command()
@@ -114,7 +121,34 @@ def command() -> None:
     type=click.Choice(FORMATS),
     default="prometheus",
     show_default=True,
-    help="Prometheus' rule files, or a file of alerts that Grafana manages.",
+    help="Prometheus' rule files, a file of alerts that Grafana manages, or an object for "
+    "Prometheus' operator on Kubernetes.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A label of each alert, such as team=search; repeatable.",
+)
+@click.option(
+    "--selector",
+    metavar="SELECTOR",
+    help="Ask only for series of these hosts, where Prometheus scrapes more: '{cluster=\"eu\"}'.",
+)
+@click.option(
+    "--object-label",
+    "object_labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="For Prometheus' operator: a label by which it chooses objects, such as "
+    "release=prometheus; repeatable.",
+)
+@click.option(
+    "--object-name",
+    default=NAME,
+    show_default=True,
+    help="For Prometheus' operator: the name of the object.",
 )
 @click.option(
     "--datasource",
@@ -125,23 +159,50 @@ def command() -> None:
 @_settings
 @output_option
 @json_option
-def export(form: str, datasource: str, output: str | None, as_json: bool, **chosen: Any) -> None:
+def export(
+    form: str,
+    datasource: str,
+    labels: tuple[str, ...],
+    selector: str | None,
+    object_labels: tuple[str, ...],
+    object_name: str,
+    output: str | None,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
     """Write the rules: to a folder, or all of them as one file to standard output.
 
-    Prometheus 2.42 or later reads them; 'promtool check rules' is a second pair of eyes.
+    Prometheus takes the folder with one line: rule_files: [FOLDER/*.yml]. 2.42 or later reads
+    them; 'promtool check rules' is a second pair of eyes.
     """
     try:
         settings = RuleSettings(**chosen)
+        site = Site(_labels(labels, settings), parse_selector(selector) if selector else ())
+        of_the_object = dict(parse_label(each) for each in object_labels)
     except VllmdError as error:
         raise click.UsageError(str(error)) from None
     if form == "grafana":
-        files = {"grafana/vllmd-alerts.yml": grafana_alerts(settings, datasource)}
+        files = {"vllmd-alerts.yml": grafana_alerts(settings, datasource, site)}
+    elif form == "prometheusrule":
+        text = kubernetes_rules(settings, site, of_the_object, object_name)
+        files = {"vllmd-prometheusrule.yml": text}
     else:
-        files = rule_files(settings)
+        files = rule_files(settings, site)
     if output is None:
         terminal.echo_text(_joined(list(files.values())), nl=False)
     else:
         write_all(output, files, as_json=as_json)
+
+
+def _labels(given: tuple[str, ...], settings: RuleSettings) -> dict[str, str]:
+    """Return labels of alerts by name.
+
+    Raises: VllmdError: one of them cannot be.
+    """
+    found = dict(parse_label(each) for each in given)
+    if settings.severity_label in found:
+        raise VllmdError(f"{settings.severity_label} says how bad an alert is: take another name")
+    return found
 
 
 def _joined(files: list[str]) -> str:

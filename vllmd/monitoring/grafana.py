@@ -8,7 +8,7 @@ Source: Grafana's file provisioning, apiVersion 1, as 10.4 to 13 read it.
 import re
 from collections.abc import Iterator, Sequence
 
-from vllmd.monitoring.prometheus import annotations, block
+from vllmd.monitoring.prometheus import annotations, block, labels_of
 from vllmd.monitoring.rules import Alert, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
@@ -58,7 +58,8 @@ def _alert(alert: Alert, settings: RuleSettings, datasource: str) -> Iterator[st
     yield f"        for: {alert.wait}"
     if alert.keep:
         yield f"        keep_firing_for: {alert.keep}"
-    yield f"        labels: {{{settings.severity_label}: {alert.severity}}}"
+    severity = {settings.severity_label: str(alert.severity)}
+    yield f"        labels: {labels_of({**severity, **alert.labels})}"
     yield "        annotations:"
     for name, text in annotations(alert, settings, queries=False).items():
         yield f"          {name}: {quoted(_words(text))}"

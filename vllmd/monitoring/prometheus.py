@@ -1,9 +1,12 @@
 """Rules as Prometheus reads them. Pure; YAML is written here, as reading it is what is hard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from vllmd.monitoring.rules import LAST_END, Alert, RecordingRule, RuleGroup
+from vllmd.monitoring.rules import Alert, AlertSeverity, RecordingRule, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
+
+NO_NAMES = frozenset({"on", "off", "yes", "no", "y", "n", "true", "false", "null"})
+"""Words that YAML 1.1 takes for values of another type."""
 
 
 def rule_file(group: RuleGroup, settings: RuleSettings) -> str:
@@ -34,11 +37,22 @@ def annotations(alert: Alert, settings: RuleSettings, *, queries: bool = True) -
     words = {
         "summary": alert.summary,
         "description": alert.words,
-        "why": alert.why if queries or alert.why != LAST_END else "",
+        "why": alert.why if queries or "| query }}" not in alert.why else "",
         "next": alert.run,
         "runbook_url": runbook_url(alert, settings),
     }
     return {name: text for name, text in words.items() if text}
+
+
+def labels_of(labels: Mapping[str, str]) -> str:
+    """Return labels on one line."""
+    return "{" + ", ".join(map(label_of, labels, labels.values())) + "}"
+
+
+def label_of(name: str, value: str) -> str:
+    """Return one label; what YAML could take for something else is quoted."""
+    own = value if value in tuple(AlertSeverity) else quoted(value)
+    return f"{quoted(name) if name.lower() in NO_NAMES else name}: {own}"
 
 
 def block(text: str, indent: int) -> Iterator[str]:
@@ -51,6 +65,11 @@ def _file(group: RuleGroup, settings: RuleSettings) -> Iterator[str]:
     yield f"# {group.about}"
     yield "# Made by vllmd: 'vllmd rules export --help' has every threshold."
     yield "groups:"
+    yield from group_lines(group, settings)
+
+
+def group_lines(group: RuleGroup, settings: RuleSettings) -> Iterator[str]:
+    """Yield the lines of one group, as an item of `groups:`."""
     yield f"  - name: {group.name}"
     if group.interval:
         yield f"    interval: {group.interval}"
@@ -62,6 +81,8 @@ def _file(group: RuleGroup, settings: RuleSettings) -> Iterator[str]:
 def _record(rule: RecordingRule) -> Iterator[str]:
     yield f"      - record: {rule.name}"
     yield from _expr(rule.expr)
+    if rule.labels:
+        yield f"        labels: {labels_of(rule.labels)}"
 
 
 def _alert(rule: Alert, settings: RuleSettings) -> Iterator[str]:
@@ -71,7 +92,8 @@ def _alert(rule: Alert, settings: RuleSettings) -> Iterator[str]:
         yield f"        for: {rule.wait}"
     if rule.keep:
         yield f"        keep_firing_for: {rule.keep}"
-    yield f"        labels: {{{settings.severity_label}: {rule.severity}}}"
+    severity = {settings.severity_label: str(rule.severity)}
+    yield f"        labels: {labels_of({**severity, **rule.labels})}"
     yield "        annotations:"
     for name, text in annotations(rule, settings).items():
         yield f"          {name}: {quoted(text)}"

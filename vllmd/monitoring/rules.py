@@ -1,7 +1,7 @@
 """Alerts and recorded series, as data; `prometheus.py` and `grafana.py` write them. Pure."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import attrs
@@ -58,6 +58,8 @@ class Alert:
     """Whether it has the label `instance`: what is about no host, or none at all, has none."""
     why: str = ""
     """The cause: of a label, or `LAST_END`."""
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    """Of the site that it is for."""
 
     @property
     def of_an_engine(self) -> bool:
@@ -76,6 +78,8 @@ class RecordingRule:
 
     name: str
     expr: str = attrs.field(converter=_plain)
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    """Of the site that it is for."""
 
 
 @attrs.frozen

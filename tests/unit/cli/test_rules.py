@@ -65,7 +65,28 @@ def test_grafana_has_its_own_form(tmp_path: Path) -> None:
     text = run("export", "--format", "grafana", "--datasource", "prom-1").output
     assert alert(text, "VllmdDown")["data"][0]["datasourceUid"] == "prom-1"
     result = run("export", "--format", "grafana", "-o", str(tmp_path))
-    assert result.output == f"wrote {tmp_path}/grafana/vllmd-alerts.yml\n"
+    assert result.output == f"wrote {tmp_path}/vllmd-alerts.yml\n"
+
+
+@pytest.mark.parametrize("form", ["prometheus", "grafana"])
+def test_labels_and_a_selector_are_in_each_form(form: str) -> None:
+    text = run(
+        *("export", "--format", form, "--label", "team=search", "--label", "on=yes"),
+        *("--selector", '{cluster="eu"}'),
+    ).output
+    down = alert(text, "VllmdDown")
+    wanted = {"severity": "critical", "cluster": "eu", "team": "search", "on": "yes"}
+    assert down["labels"] == wanted
+    expr = down["expr"] if form == "prometheus" else down["data"][0]["model"]["expr"]
+    assert expr.strip() == 'up{job="vllmd", cluster="eu"} == 0'
+
+
+def test_operator_has_its_own_form(tmp_path: Path) -> None:
+    chosen = ("export", "--format", "prometheusrule", "--object-label", "release=on")
+    made = yaml.safe_load(run(*chosen, "--object-name", "eu").output)
+    assert made["metadata"] == {"name": "eu", "labels": {"release": "on"}}
+    result = run(*chosen, "-o", str(tmp_path))
+    assert result.output == f"wrote {tmp_path}/vllmd-prometheusrule.yml\n"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +98,10 @@ def test_grafana_has_its_own_form(tmp_path: Path) -> None:
         (["--leak", "big"], "'big' is no size such as 512MiB"),
         (["--severity-label", "se-verity"], "'se-verity' is no name of a label"),
         (["--errors", "1.5"], "1.5 is not in the range 0<x<1"),
+        (["--label", "team"], "'team' is no label such as team=search"),
+        (["--label", "severity=x"], "severity says how bad an alert is: take another name"),
+        (["--label", "gpu=x"], "gpu says what an alert is about"),
+        (["--selector", "eu"], "'eu' is no selector such as '{cluster=\"eu\", env!=\"test\"}'"),
         (["--restarts", "0"], "0 is not in the range x>=1"),
     ],
 )

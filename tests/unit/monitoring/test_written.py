@@ -18,15 +18,15 @@ def test_file_is_fresh(path: Path) -> None:
 
 def test_nothing_is_kept_that_is_not_made() -> None:
     folder = ROOT / "dashboards"
-    kept = {*folder.glob("*.json"), *folder.glob("alerts/*"), *folder.glob("rules/*")}
+    kept = {*folder.glob("*.json"), *folder.glob("rules/*")}
     assert kept == {path for path in FILES if folder in path.parents}
 
 
 def test_files_are_all_that_there_is() -> None:
     assert set(rule_files(RuleSettings())) > {
-        "rules/slo.yml",
-        "alerts/engine.yml",
-        "alerts/vram.yml",
+        "records-slo.yml",
+        "alerts-engine.yml",
+        "alerts-vram.yml",
     }
     assert "overview.json" in dashboard_files()
     assert 'datasourceUid: "other"' in grafana_alerts(RuleSettings(), "other")

@@ -17,7 +17,7 @@ from vllmd.monitoring.alerts import every_alert
 from vllmd.status.conditions import BETWEEN_RUNS_S, CONDITIONS, NOT_TOLD
 from vllmd.util.units import GIB, MINUTE_S
 
-RULES = Path(__file__).parents[3] / "dashboards" / "alerts"
+RULES = Path(__file__).parents[3] / "dashboards" / "rules"
 
 
 def gpu(**more: Any) -> Scene:
