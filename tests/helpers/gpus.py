@@ -7,6 +7,7 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.make import config, status
 from vllmd.config import command
 from vllmd.engine.state_machine import State
+from vllmd.gpu.attribution import WEIGHTS_OF
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
@@ -64,6 +65,8 @@ class GpuScene:
         owner = self.owners[pid]
         if owner.owner is Owner.ENGINE and owner.engine:
             notes.processes[pid, 1] = owner.engine
+        if owner.owner is Owner.WEIGHTS:
+            notes.processes[pid, 1] = f"{WEIGHTS_OF}{owner.engine}"
         return Holder(pid, size, owner.owner, owner.engine, owner.name, "user", 1)
 
     def _tell(self, words: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.gpu.attribution import forget_ended, identify, title
+from vllmd.gpu.attribution import WEIGHTS_OF, forget_ended, identify, title
 from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.state_file import GpuState
 from vllmd.shim import proc
@@ -59,6 +59,18 @@ def test_process_seen_in_an_engine_is_an_orphan_without_its_shim(tree: Tree) -> 
     identify(tree.child, 5, tree.shims, notes)
     found = identify(tree.child, 5, {}, notes)
     assert (found.owner, found.engine) == (Owner.ORPHAN, "chat")
+
+
+def test_process_below_the_shim_of_weights_keeps_them_and_is_an_orphan_without_it(
+    tree: Tree,
+) -> None:
+    notes = GpuState()
+    found = identify(tree.child, 5, {tree.process.pid: f"{WEIGHTS_OF}chat"}, notes)
+    assert (found.owner, found.engine) == (Owner.WEIGHTS, "chat")
+    assert not found.is_of("chat"), "an engine's end has nothing to do with it"
+    assert found.is_weights_of("chat")
+    found = identify(tree.child, 5, {}, notes)
+    assert (found.owner, found.engine) == (Owner.ORPHAN, "weights of chat")
 
 
 def test_process_of_an_engines_session_is_an_orphan(tree: Tree) -> None:

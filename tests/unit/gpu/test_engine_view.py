@@ -1,10 +1,13 @@
 import asyncio
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.clock import FakeClock
+from tests.helpers.eventually import eventually
 from tests.helpers.gpus import G1, G2, RESERVED, TEXT, TOTAL, GpuScene
+from tests.helpers.kept_weights import short_folder
 from tests.helpers.make import config
 from vllmd.config import command
 from vllmd.engine.gpu_interface import EngineGpus
@@ -29,6 +32,60 @@ def view(scene: GpuScene, name: str = "chat") -> EngineGpus:
 
 
 CHAT = (G1, 10, 50, Owner.ENGINE, "chat")
+
+
+KEPT = (G1, 30, 16, Owner.WEIGHTS, "chat")
+PRELOAD = TEXT.replace(
+    "gpu_memory_utilization = 0.5", "gpu_memory_utilization = 0.5\npreload = true"
+)
+
+
+@pytest.fixture
+def keeping(monkeypatch: pytest.MonkeyPatch) -> Iterator[GpuScene]:
+    with short_folder() as folder:
+        yield GpuScene(folder, monkeypatch, PRELOAD)
+
+
+async def test_weights_that_are_kept_are_no_part_of_an_engines_end_and_proven_gone_after_theirs(
+    keeping: GpuScene,
+) -> None:
+    chat = view(keeping)
+
+    async def answers(question: Awaitable[list[str] | None]) -> list[str] | None:
+        asked = asyncio.ensure_future(question)
+        await eventually(lambda: keeping.told[-1:] == ["processes"])
+        keeping.told.clear()
+        keeping.holds(KEPT)
+        return await asked
+
+    keeping.holds(CHAT, KEPT)
+    assert await answers(chat.holders()) == []
+    left = await answers(chat.weights_holders())
+    assert left is not None
+    assert "16.0 GiB held by proc30 (pid 30)" in left[0]
+
+
+def test_weights_that_are_kept_compute_nothing(keeping: GpuScene) -> None:
+    keeping.holds(CHAT, KEPT)
+    keeping.read("fast", {}, busy_ratio=1.0)
+    assert view(keeping).busy() is True, "nobody else computes there"
+    assert view(keeping).memory_bytes() == 50 * GIB
+    marks = view(keeping).seen(0.0)
+    assert "vram_holders" not in marks
+
+
+def test_start_needs_less_by_what_is_kept(keeping: GpuScene) -> None:
+    other = (G1, 99, 70, Owner.FOREIGN, None)
+    keeping.fast(memory_total_bytes=float(TOTAL), memory_reserved_bytes=float(RESERVED))
+    keeping.holds(KEPT, other)
+    device = keeping.gpus.latest.devices[G1]
+    engine = keeping.config.engines["chat"]
+    free, needed = 14 * GIB, 50 * GIB
+    margin = keeping.gpus.margin(device, engine)
+    assert margin == free + 16 * GIB - 2 * CONTEXT_BYTES - needed
+    keeping.holds(other)
+    margin = keeping.gpus.margin(device, engine)
+    assert margin == free + 16 * GIB - 2 * CONTEXT_BYTES - needed, "as before it is loaded"
 
 
 def test_gpus_are_fine_until_one_of_them_is_not(scene: GpuScene) -> None:

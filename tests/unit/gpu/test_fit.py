@@ -4,7 +4,7 @@ import pytest
 
 from tests.helpers.make import DATA
 from tests.helpers.nvml import RECORDED
-from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes
+from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes, weights_bytes
 from vllmd.util.units import GIB
 
 MEMORY = RECORDED["MemoryInfo_v2"]["value"]
@@ -39,3 +39,9 @@ def test_margin_counts_what_the_engine_itself_would_give_back() -> None:
 
 def test_margin_falls_below_nothing_with_an_orphan() -> None:
     assert margin_bytes(total=101 * GIB, reserved=GIB, free=30 * GIB, own=0, share=0.9) < 0
+
+
+def test_weights_are_taken_off_but_for_the_contexts_beside_them() -> None:
+    assert weights_bytes([16 * GIB]) == 16 * GIB - CONTEXT_BYTES
+    assert weights_bytes([16 * GIB, 2 * GIB]) == 18 * GIB - 2 * CONTEXT_BYTES
+    assert weights_bytes([]) == -CONTEXT_BYTES, "the process is still to be started"

@@ -57,3 +57,11 @@ def test_describe_names_a_process_that_cannot_be_seen() -> None:
     assert Holder(7, 1, Owner.FOREIGN).describe() == (
         "a process that cannot be seen from here (pid 7)"
     )
+
+
+def test_shares_of_weights_are_beside_those_of_their_engine() -> None:
+    memory = GpuMemory(total=100, reserved=0, free=30, used=70)
+    holders = [Holder(1, 40, Owner.ENGINE, "a"), Holder(2, 30, Owner.WEIGHTS, "a")]
+    found = shares(memory, holders)
+    assert (found[Owner.ENGINE, "a"], found[Owner.WEIGHTS, "a"]) == (40, 30)
+    assert sum(found.values()) == 100
