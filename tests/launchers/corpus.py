@@ -113,7 +113,8 @@ def run(case: Case, folder: Path) -> Outcome:
     if output.exists():
         made = output.read_text().replace(str(here), "{here}")
         files = {path.name: path.read_text().strip() for path in secrets.glob("*")}
-        return Outcome(_is_right(case, made, files, said), True, f"{made}\n{said}")
+        right = result.exit_code == 0 and _is_right(case, made, files, said)
+        return Outcome(right, True, f"{made}\n{said}")
     if result.exit_code and not isinstance(result.exception, VllmdError | SystemExit):
         raise AssertionError(said) from result.exception
     lines = [line.strip() for line in said.splitlines() if line.strip()]

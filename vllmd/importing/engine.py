@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -29,7 +29,7 @@ _DROPPED = {
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
-_LEFT = re.compile(r"\$(\{\w+[^}]*\}|\(\w+\)|[A-Za-z_]\w*)|\{\{[^}]*\}\}")
+_LEFT = re.compile(r"\$(\{[^}\s]*\}?|\([^)\s]*\)?|[A-Za-z_]\w*)|\{\{[^}]*\}\}")
 """What only a shell, or something that makes files of templates, would have put a value into."""
 _OTHER_SECRETS = (
     "a secret that no file of /etc/vllmd/credentials is for: let the daemon have it, whose "
@@ -128,6 +128,7 @@ class _Taking:
         own = OWN_KEYS.get(name)
         if name == "lora-modules":
             made.has_lora = True
+            made.reasons.setdefault("--enable-lora", "the adapters need it")
             made.lora["modules"] = dict(self._module(each) for each in given.values)
         elif own == "lora":
             made.has_lora = not given.negated
@@ -160,6 +161,10 @@ class _Taking:
         return f"as seen from {self._launch.folder or 'the working directory'}"
 
     def _as_key(self, own: str, name: str, given: Given) -> Any:
+        if len(given.values) > 1 and own != "served_model_name":
+            self._notes.refuse(
+                self._launch.place, f"--{name} has {len(given.values)} values, and takes one"
+            )
         if own == "served_model_name":
             return given.values[0] if len(given.values) == 1 else list(given.values)
         if own in ("model", "host", "quantization"):
@@ -337,8 +342,8 @@ class _Taking:
         for each in flags_of(self._launch.arguments):
             if each.name not in secret and not what_to_do(each.name):
                 texts += [each.name, *each.values]
-        for name, value in self._made.env.items():
-            texts += [name, value]
+        made = self._made
+        texts += _texts([made.keys, made.flags, made.lora, made.env])
         for text in texts:
             if (found := _LEFT.search(text)) and not is_unknown(text) and "{%" not in text:
                 self._notes.refuse(
@@ -350,3 +355,15 @@ class _Taking:
             source, _, line = unknown.where.rpartition(":")
             place = type(self._launch.place)(source, int(line))
             self._notes.refuse(place, f"{unknown.written}: {unknown.reason}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from (*_texts(key), *_texts(each))
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)

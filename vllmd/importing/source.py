@@ -58,7 +58,10 @@ def read(
 
     Raises: VllmdError: it starts none, or cannot be read at all.
     """
-    found, unread = _read(source, around, notes, profiles)
+    try:
+        found, unread = _read(source, around, notes, profiles)
+    except ValueError as error:  # of shlex: a quote has no end
+        raise VllmdError(f"{source.name}: a command in it cannot be read: {error}") from None
     found = [_with_config(_mounted(each, around), around, notes) for each in found]
     if not found and not notes.problems:
         raise VllmdError(_nothing(source, unread))

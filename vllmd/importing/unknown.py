@@ -13,6 +13,9 @@ import attrs
 _OPEN, _SEPARATOR, _CLOSE = "\ue000", "\ue001", "\ue002"
 MARK = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 """A mark, whole."""
+_HIDDEN = str.maketrans({"=": "\ue005", ":": "\ue006", ",": "\ue007", "/": "\ue008"})
+_SHOWN = {ord(hidden): chr(plain) for plain, hidden in _HIDDEN.items()}
+"""What texts are cut at is hidden within a mark, so that it stays whole."""
 
 
 @attrs.frozen(order=True)
@@ -41,7 +44,7 @@ class Unknown:
 def mark(written: str, reason: str, place: Place) -> str:
     """Return the mark for what is not known."""
     fields = (MARK.sub(_written, written), reason, str(place))
-    return f"{_OPEN}{_SEPARATOR.join(fields)}{_CLOSE}"
+    return f"{_OPEN}{_SEPARATOR.join(fields).translate(_HIDDEN)}{_CLOSE}"
 
 
 def is_unknown(text: str) -> bool:
@@ -51,7 +54,8 @@ def is_unknown(text: str) -> bool:
 
 def unknowns(texts: Iterable[str]) -> list[Unknown]:
     """Return what is not known in some texts, each once."""
-    found = [Unknown(*each.split(_SEPARATOR)) for text in texts for each in MARK.findall(text)]
+    inner = (each for text in texts for each in MARK.findall(text))
+    found = [Unknown(*each.translate(_SHOWN).split(_SEPARATOR)) for each in inner]
     return list(dict.fromkeys(found))
 
 
@@ -76,4 +80,4 @@ def as_written(text: str) -> str:
 
 
 def _written(found: re.Match[str]) -> str:
-    return found[1].split(_SEPARATOR)[0]
+    return str(found[1]).split(_SEPARATOR)[0].translate(_SHOWN)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
-from vllmd.importing.unknown import MARK, as_written, is_unknown
+from vllmd.importing.unknown import as_written, is_unknown, unknowns
 
 OF_HF_TOKEN = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 """By both the hub's library finds its token. Source: huggingface_hub/constants.py."""
@@ -39,8 +39,7 @@ def kept(
         elif name in _LISTS and is_unknown(value):
             parts = [part for part in _apart(value) if part and not is_unknown(part)]
             remarks.append(
-                f"{name}: {', '.join(MARK.findall(value)[0].split(chr(0xE001))[:1])} in it is of "
-                "who ran it, and left out"
+                f"{name}: {unknowns([value])[0].written} in it is of who ran it, and left out"
             )
             if parts:
                 variables[name] = ":".join(parts)

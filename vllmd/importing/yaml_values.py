@@ -4,6 +4,7 @@ A scalar stays as it is written, with the kind that YAML gives it: `yes` is a wo
 and a boolean to another. Anchors and merge keys are followed.
 """
 
+import warnings
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -50,7 +51,8 @@ def documents(text: str, source: str, version: str = "1.2") -> list[Any]:
     reader.version = version
     budget = [MAX_NODES]
     try:
-        return [_value(node, budget) for node in reader.compose_all(text)]
+        with warnings.catch_warnings(action="ignore"):  # an anchor may be given twice
+            return [_value(node, budget) for node in reader.compose_all(text)]
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""

@@ -25,3 +25,10 @@ def test_text_without_a_mark_is_known() -> None:
 def test_words_are_split_around_marks() -> None:
     one = mark("$A", "a 'b", PLACE)
     assert words_of(f"x '{one} y' --p={one}") == ["x", f"{one} y", f"--p={one}"]
+
+
+def test_mark_stays_whole_where_texts_are_cut() -> None:
+    text = mark("${A:=b}", "set it: A=b, or /c", PLACE)
+    for char in "=:,/":
+        assert char not in text
+    assert str(unknowns([text])[0]) == "run.sh:7: ${A:=b}: set it: A=b, or /c"

@@ -139,7 +139,7 @@ class Expansion:
                 piece, at = self._escaped(raw, at, quoted=quoted)
                 yield [piece], True, None
             elif char == "'" and not quoted:
-                end = raw.index("'", at + 1)
+                end = _quote_end(raw, at)
                 yield [raw[at + 1 : end]], True, None
                 at = end + 1
             elif char == '"' and not within:
@@ -147,7 +147,7 @@ class Expansion:
                     yield [""], True, None
                 quoted, at = not quoted, at + 1
             elif char == "`":
-                end = raw.index("`", at + 1)
+                end = _quote_end(raw, at)
                 yield [self._substitute(self._state, raw[at + 1 : end], self._line)], quoted, False
                 at = end + 1
             elif raw.startswith(("<(", ">("), at) and not quoted:
@@ -201,6 +201,12 @@ class Expansion:
             self._state.notes.remark("left out: $@: the arguments that the script itself is given")
         values, apart = self._parameters().values(found[0])
         return values, apart, found.end()
+
+
+def _quote_end(raw: str, at: int) -> int:
+    """Return where the quote that begins here ends: at the end, if it has none."""
+    end = raw.find(raw[at], at + 1)
+    return len(raw) if end < 0 else end
 
 
 def braces(raw: str) -> list[str]:
