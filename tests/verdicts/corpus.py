@@ -16,6 +16,7 @@ from tests.verdicts.failures import (
     installs,
     issue_lines,
     issue_rows,
+    issue_rows_later,
     late_reports,
     memory,
     model_parts,
@@ -67,6 +68,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "public": (*public_starts.FAILURES, *public_work.FAILURES, *public_lines.FAILURES),
     "public-later": public_later.FAILURES,
     "issues": (*issue_rows.FAILURES, *issue_lines.FAILURES),
+    "issues-later": issue_rows_later.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

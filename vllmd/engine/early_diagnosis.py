@@ -71,7 +71,11 @@ class EarlyDiagnosis:
         if not lines or self._read.get(engine.name) == read:
             return
         self._read[engine.name] = read
-        found = diagnose(Facts(RUNS, tuple(map(self._mask, lines))))
+        facts = Facts(RUNS, tuple(map(self._mask, lines)))
+        root = facts.reading.root
+        if root is not None and root.is_logged:
+            return  # what vLLM logs as an error it mostly goes on from
+        found = diagnose(facts)
         if found.kind in (Kind.UNKNOWN, Kind.OPERATOR) or BY_NAME[found.cause].rank is Rank.END:
             return  # that a process has ended says nothing yet: what it died of may still come
         told = engine.run_id, found.cause

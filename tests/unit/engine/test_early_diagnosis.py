@@ -49,6 +49,17 @@ class Scene:
         return logs
 
 
+def test_look_tells_nothing_of_an_error_that_vllm_logs_and_goes_on_from() -> None:
+    text = "Cannot use FA version 2: it is only supported on devices with compute capability >= 8"
+    line = f"(EngineCore pid=7) ERROR 11-23 18:48:07 [fa_utils.py:57] {text}"
+    scene = Scene(line)
+    assert diagnose(Facts("1", (line,))).cause != "unknown"
+    assert scene.look() == []
+    scene.printed.lines += LINES
+    (told,) = scene.look()
+    assert "(cause: lora_rank)" in told["found"]
+
+
 def test_look_tells_the_cause_that_a_start_has_printed_while_it_still_runs() -> None:
     scene = Scene(*LINES)
     (told,) = scene.look()
@@ -76,7 +87,7 @@ def test_look_reads_the_same_lines_once(monkeypatch: pytest.MonkeyPatch) -> None
         return diagnose(facts)
 
     monkeypatch.setattr(early_diagnosis, "diagnose", noted)
-    scene = Scene("ERROR 11-23 18:48:07 [x.py:1] something odd")
+    scene = Scene("ERROR 11-23 18:48:07 [x.py:1] OSError: something odd")
     scene.look()
     scene.look()
     assert len(read) == 1
@@ -88,7 +99,7 @@ def test_look_reads_the_same_lines_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_look_says_nothing_of_no_errors_of_unknown_ones_and_of_an_engine_that_serves() -> None:
     assert Scene().look() == []
-    assert Scene("ERROR 11-23 18:48:07 [x.py:1] something odd").look() == []
+    assert Scene("ERROR 11-23 18:48:07 [x.py:1] OSError: something odd").look() == []
     serves = Scene(*LINES)
     serves.engine = status(state=State.READY, run_id="r1")
     assert serves.look() == []

@@ -4,6 +4,13 @@ import re
 
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
 
+VALUE_MISTAKES = (
+    r"ValueError: (?:.*values to unpack|.*(?:arg is an|argument is) empty|.* not in (?:list|tuple)"
+    r"|math domain|zero-size array|.*could not be broadcast|cannot reshape array|The truth value of"
+    r"|substring not found|I/O operation on closed|setting an array element)"
+)
+"""Python's and numpy's own words: of code that met data it was not made for, of no setting."""
+
 
 def _context(found: Found) -> Told:
     fits = number(r"max_position_embeddings=(\d+)", found.whole) or number(
@@ -211,6 +218,9 @@ CAUSES = (
                 "vllm/model_executor/layers/quantization/auto_awq.py since 0.2"
             ),
             r"invalid device ordinal|Duplicate GPU detected": "CUDA; NCCL: src/init.cc",
+            r"AssertionError: Invalid device id|device >= 0 && device < num_gpus": (
+                "torch: cuda/__init__.py; aten/src/ATen/cuda/CUDAContext.cpp"
+            ),
             r"(?:tensor|pipeline)[_ ]parallel[_ ]size .*(?:exceeds|is larger than"
             r"|is greater than)": ("vllm/config/parallel.py 0.4 to 0.9"),
         },
@@ -255,7 +265,7 @@ CAUSES = (
         advice="Change or leave out the setting that the evidence names.",
         unless=(
             r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL|libstreamer"
-            r"|called outside of|No compiled \w|: Assertion [`']"
+            rf"|called outside of|No compiled \w|: Assertion [`']|{VALUE_MISTAKES}"
         ),
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",

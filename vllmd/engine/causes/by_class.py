@@ -3,6 +3,7 @@
 Looked for in the root alone: what was printed besides it is mostly its echo.
 """
 
+from vllmd.engine.causes.arguments import VALUE_MISTAKES
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 
 
@@ -35,6 +36,7 @@ _MISTAKE = _NAME + _any(
         r"The shape of the mask",
         r"[Dd]imension (?:specified|out)",
     ),
+    VALUE_MISTAKES,
     r"TypeError: .*"
     + _any(
         r"unexpected keyword argument",
@@ -64,7 +66,7 @@ _OF_ITSELF = (
         r"mismatch|(?:does|do|must|should) (?:not )?match",
         r"\b(?:shapes?|ndim|dtypes?|strides?|contiguous|tensors?)\b",
         r"[Ii]nternal (?:bug|error)|unreachable|[Dd]id you forget|out of sync",
-        r"should (?:not|never|always) |must not be None",
+        r"should (?:not|never|always) |must not be None|(?:must|should) be (?:equal|the same)",
         r"called (?:outside|before|twice)|already (?:initialized|set|registered|exists)",
         r"(?:is|are|was|were|has|have) not (?:been )?"
         r"(?:set|initiali[sz]ed|allocated|registered|prepared)\b",
@@ -72,6 +74,9 @@ _OF_ITSELF = (
     )
 )
 """What vLLM's code says of its own data and of its own order, which no setting changes."""
+_OF_A_HOST = (
+    r"\b(?:available|allowed|devices?|memory|nodes?|GPUs?|ports?|network|support\w*|enabled?)\b"
+)
 _OTHERS = _any("nixl", "lmcache", "mooncake", "mori", "ray", "requests", "urllib3") + "/"
 _PACKAGE = rf"(?:site|dist)-packages/(?!{_OTHERS}|grpc|http|aiohttp|botocore)"
 _PARTS = r"transformers/" + _any(
@@ -94,6 +99,8 @@ _KERNELS = _any(
     r"/(?:kernels|ops|fused_moe)/",
     r"/(?:flashinfer|deep_gemm|triton|xformers|flash_attn|vllm_flash_attn|aiter|flash_mla)/",
 )
+_ABSENT = r"\b(?:is|are) not available"
+"""What a setting asks for, or what a model needs, is not there on this host."""
 _REFUSED = _any(
     r"(?i:not (?:yet )?(?:support|implemented))",
     r"(?i:unsupported|only supports?\b|incompatible with)",
@@ -106,7 +113,9 @@ _OF_A_GPU = r"\b" + _any(
 _OPERAND = _any(
     r"self|other|input|output|out|weight|x|q|k|v|query|key|value|residual|hidden_states",
 )
-_TENSORS = r"^RuntimeError: " + _any(
+_TENSORS = r"^(?:RuntimeError|\S*InternalError): " + _any(
+    r"Check failed: |CHECK_[A-Z]+\(|.*INTERNAL ASSERT FAILED|Expected .* to be (?:true|false)",
+    r"stack expects|.*\bdims?\d? must",
     r"shape '\[.*\]' is invalid for input",
     r"(?:shape|size) mismatch|[Ss]izes of tensors must|mat1 and mat2|tensor a \(",
     r"The (?:size of tensor|expanded size)",
@@ -282,7 +291,7 @@ CAUSES = (
         starting=True,
         explanation="vLLM does not take what it was given: a setting, or the model with it.",
         advice="Change or leave out the setting that the evidence names, or take another model.",
-        unless=rf"{_UNLESS}|{_OF_ITSELF}|\binstall|PATH\b",
+        unless=rf"{_UNLESS}|{_OF_ITSELF}|{VALUE_MISTAKES}|\binstall|PATH\b",
         frames=(
             Frame(
                 r"(?:^|/)vllm/",
@@ -292,7 +301,7 @@ CAUSES = (
             ),
             Frame(
                 r"(?:^|/)vllm/(?!_|.*(?:/ops/|/kernels/|fused_moe/|/attention/|/forward))",
-                rf"{_NAME}(?:AssertionError|RuntimeError): .*{_REFUSED}",
+                rf"{_NAME}(?:AssertionError|RuntimeError): .*(?:{_REFUSED}|{_ABSENT})",
                 "vllm: what it says of settings that do not go together",
                 raised=True,
             ),
@@ -319,6 +328,13 @@ CAUSES = (
                 raised=True,
             ),
             Frame(r"(?:^|/)vllm/", _OF_ITSELF, "vllm, of its own data", raised=True),
+            Frame(
+                r"vllm/(?:\S*/)?(?:ops|kernels|fused_moe|layers|models|attention|worker)/\S*"
+                r":(?!__init__$|create_weights$|_?(?:verify|validate|check|select|get)\w*$)",
+                rf"^AssertionError: (?!.*{_OF_A_HOST})",
+                "vllm, of the data that its parts hand to each other",
+                raised=True,
+            ),
             Frame(r"(?:^|/)vllm/", _TENSORS, "torch: aten/src/ATen, c10; kernels"),
             Frame(r"(?:^|/)vllm/|-packages/", _STD, "the C++ library, by pybind11"),
         ),

@@ -66,7 +66,8 @@ def _refined(causes: Sequence[Cause], facts: Facts, ended: Diagnosis | None) -> 
 def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:
     """Return the cause with the most specific sign, of two the one nearer to the root."""
     reading = facts.reading
-    chain, signs = few(reading.chain, reading.root), few(reading.signs, reading.root)
+    counted = [sign for sign in reading.signs if not _went_on_after(sign, reading)]
+    chain, signs = few(reading.chain, reading.root), few(counted, reading.root)
     root = [reading.root] if reading.root else []
     best: tuple[tuple[int, int], Cause, Found | None] | None = None
     for cause in causes:
@@ -81,6 +82,18 @@ def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] |
         if cause.marked(facts) and (best is None or int(cause.rank) < best[0][0]):
             best = ((int(cause.rank), -1), cause, None)
     return best[1:] if best else None
+
+
+def _went_on_after(sign: Sign, reading: Reading) -> bool:
+    """Tell whether a start went on after an error that vLLM logged: an exception ended it later.
+
+    Such lines are of parts that it does without: kernels that are not there, an attention backend.
+    """
+    root = reading.root
+    if root is None or root.thrown is None or not root.thrown.has_traceback or reading.ready:
+        return False
+    earlier = sign.index < root.index and sign.entry.stream != root.entry.stream
+    return earlier and sign.is_logged
 
 
 def _distinct(signs: Sequence[Sign]) -> list[Sign]:

@@ -117,6 +117,13 @@ class Sign:
             return f"{first} {self.lines[1].strip()}".strip()
         return first
 
+    @property
+    def is_logged(self) -> bool:
+        """Whether it is a line that vLLM logged: it may have gone on after that."""
+        place = self.entry.place
+        of_vllm = place is not None and (".py:" in place or place.startswith("vllm"))
+        return self.thrown is None and of_vllm
+
 
 @attrs.frozen(slots=False)
 class Reading:

@@ -128,7 +128,7 @@ def _strip(line: str, learnt: re.Pattern[str] | None) -> tuple[str, str, bool]:
     """Return a line without its wrappers, the stream a runtime read it from, whether it cut it."""
     line = line.rstrip("\r\n").removesuffix("#015").rstrip("\r")
     if line.startswith("time=") and (said := _LOGFMT.match(line)) is not None:
-        line = _unquoted(said["said"])
+        line = _unquoted(said["said"]).rstrip("\r\n")
     if "\x1b" in line or "#033" in line or "\\x1b" in line or "m(" in line:
         line = _ANSI.sub("", line)
     if "\r" in line:  # a bar that was drawn again: its last state

@@ -59,6 +59,14 @@ def test_choose_takes_nothing_from_a_warning_or_a_request() -> None:
     assert cause_of("1", warning, prompt) is None
 
 
+def test_choose_takes_nothing_from_what_a_start_logged_as_an_error_and_went_on_after() -> None:
+    lines = ("Traceback (most recent call last):", '  File "a.py", line 1, in f', "KeyError: 'x'")
+    gone = API[:-1] + " [kernels.py:34] Failed to import them: No module named 'triton_kernels'"
+    assert cause_of("1", gone) == "broken_install"
+    assert cause_of("1", gone, *(CORE + line for line in lines)) is None
+    assert cause_of("1", gone, OOM) == "broken_install", "no traceback: it may be of a request"
+
+
 def test_choose_names_how_a_process_ended_only_where_no_exception_says_why() -> None:
     died = CORE + "Worker proc VllmWorker-0 died unexpectedly (exit code: -9), shutting down."
     assert cause_of("0", died) == "worker_died"
