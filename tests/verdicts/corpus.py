@@ -17,6 +17,7 @@ from tests.verdicts.failures import (
     issue_lines,
     issue_rows,
     issue_rows_later,
+    issue_rows_third,
     late_reports,
     memory,
     model_parts,
@@ -68,7 +69,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "public": (*public_starts.FAILURES, *public_work.FAILURES, *public_lines.FAILURES),
     "public-later": public_later.FAILURES,
     "issues": (*issue_rows.FAILURES, *issue_lines.FAILURES),
-    "issues-later": issue_rows_later.FAILURES,
+    "issues-later": (*issue_rows_later.FAILURES, *issue_rows_third.FAILURES),
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

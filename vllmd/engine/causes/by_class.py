@@ -74,11 +74,15 @@ _OF_ITSELF = (
     )
 )
 """What vLLM's code says of its own data and of its own order, which no setting changes."""
+_VLLM = r"(?:^|/)vllm(?:_\w+)?/"
+"""vLLM, and its plugins for other hardware."""
+_SETTINGS = r"config|engine/arg_utils|transformers_utils/config|envs|entrypoints/\S*cli_args"
+"""Where a value of a wrong type is one that vLLM was given."""
 _OF_A_HOST = (
     r"\b(?:available|allowed|devices?|memory|nodes?|GPUs?|ports?|network|support\w*|enabled?)\b"
 )
 _OTHERS = _any("nixl", "lmcache", "mooncake", "mori", "ray", "requests", "urllib3") + "/"
-_PACKAGE = rf"(?:site|dist)-packages/(?!{_OTHERS}|grpc|http|aiohttp|botocore)"
+_PACKAGE = rf"(?:site|dist)-packages/(?!vllm|{_OTHERS}|grpc|http|aiohttp|botocore)"
 _PARTS = r"transformers/" + _any(
     r"(?:image_|video_)?processing_\w+\.py:",
     r"feature_extraction_\w+\.py:",
@@ -294,13 +298,13 @@ CAUSES = (
         unless=rf"{_UNLESS}|{_OF_ITSELF}|{VALUE_MISTAKES}|\binstall|PATH\b",
         frames=(
             Frame(
-                r"(?:^|/)vllm/",
+                _VLLM,
                 _NAME + r"(?:ValueError|NotImplementedError|VLLM\w*Error): .",
                 "vllm: what it says of settings and of models",
                 raised=True,
             ),
             Frame(
-                r"(?:^|/)vllm/(?!_|.*(?:/ops/|/kernels/|fused_moe/|/attention/|/forward))",
+                _VLLM + r"(?!_|.*(?:/ops/|/kernels/|fused_moe/|/attention/|/forward))",
                 rf"{_NAME}(?:AssertionError|RuntimeError): .*(?:{_REFUSED}|{_ABSENT})",
                 "vllm: what it says of settings that do not go together",
                 raised=True,
@@ -322,21 +326,35 @@ CAUSES = (
         unless=_UNLESS,
         frames=(
             Frame(
-                rf"(?:^|/)vllm/|{_PACKAGE}|/multiprocessing/",
+                rf"{_VLLM}(?!{_SETTINGS})|{_PACKAGE}|/multiprocessing/",
                 _MISTAKE,
                 "Python, of vLLM's code and of the packages beside it",
                 raised=True,
             ),
-            Frame(r"(?:^|/)vllm/", _OF_ITSELF, "vllm, of its own data", raised=True),
             Frame(
-                r"vllm/(?:\S*/)?(?:ops|kernels|fused_moe|layers|models|attention|worker)/\S*"
+                rf"{_VLLM}(?:{_SETTINGS})",
+                r"^(?:UnboundLocalError|NameError|AttributeError: '"
+                r"(?!(?:str|list|dict|int|bool|tuple|float|set|bytes)')\w+' object)",
+                "Python, of code that makes the settings",
+                raised=True,
+            ),
+            Frame(_VLLM, _OF_ITSELF, "vllm, of its own data", raised=True),
+            Frame(
+                r"-packages/torch/(?!distributed/|cuda/)",
+                r"^(?:Value|Runtime|Assertion)Error: .*"
+                r"\b(?:shapes?|dims?|dimensions?|dtypes?|tensors?|strides?)\b",
+                "torch, of tensors that do not fit each other",
+                raised=True,
+            ),
+            Frame(
+                _VLLM + r"(?:\S*/)?(?:ops|kernels|fused_moe|layers|models|attention|worker)/\S*"
                 r":(?!__init__$|create_weights$|_?(?:verify|validate|check|select|get)\w*$)",
                 rf"^AssertionError: (?!.*{_OF_A_HOST})",
                 "vllm, of the data that its parts hand to each other",
                 raised=True,
             ),
-            Frame(r"(?:^|/)vllm/", _TENSORS, "torch: aten/src/ATen, c10; kernels"),
-            Frame(r"(?:^|/)vllm/|-packages/", _STD, "the C++ library, by pybind11"),
+            Frame(_VLLM, _TENSORS, "torch: aten/src/ATen, c10; kernels"),
+            Frame(rf"{_VLLM}|-packages/", _STD, "the C++ library, by pybind11"),
         ),
         told=_mistaken,
     ),

@@ -130,6 +130,7 @@ CAUSES = (
             r"\[Errno 13\]|PermissionError|os error 13": "the kernel",
             r"\[Errno 1\] Operation not permitted": "the kernel",
             r"not writable|is not writeable": "vllm, huggingface_hub",
+            r"^RuntimeError: .*: Permission denied": "torch: aten/src/ATen/MapAllocator.cpp",
             r"ZMQError: Permission denied": "pyzmq: a socket below VLLM_RPC_BASE_PATH",
             r"cannot cache function .* no locator available": "numba/core/caching.py",
             r"^Unable to open /dev/\S+ .*: Permission denied": "ROCm: libhsakmt",

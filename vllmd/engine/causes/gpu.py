@@ -286,7 +286,10 @@ CAUSES = (
         name="cuda_error",
         kind=Kind.TRANSIENT,
         rank=Rank.BROAD,
-        explanation="A CUDA call failed; the process that made it cannot use the GPU any longer.",
+        explanation=(
+            "A call of the GPU's driver or libraries failed (CUDA, ROCm or their like); the "
+            "process that made it cannot use the GPU any longer."
+        ),
         advice=(
             "If it comes again, look at 'vllmd gpu' for an Xid and run with CUDA_LAUNCH_BLOCKING=1."
         ),
@@ -294,6 +297,11 @@ CAUSES = (
             r"(?:CUDA|HIP) (?:driver )?error: "
             r"|Error \[CUDA\]: ": "torch: c10/cuda/CUDAException.cpp",
             r"CUBLAS_STATUS_\w+|CUDNN_STATUS_\w+": "torch: aten/src/ATen/cuda/CUDABlas.cpp",
+            r"\bUR error|UR_RESULT_ERROR|PI_ERROR_|\bsynStatus\b|call aclnn\w+ failed": (
+                "torch for Intel's GPUs, for Gaudi, for Ascend"
+            ),
+            r"hipError[A-Z]\w+|MIOpen Error|rocBLAS error|miopenStatus": "ROCm's libraries",
+            r"unable to find an engine to execute this": "torch: aten/src/ATen/native/cudnn",
             r"^CUDA error \(\S+:\d+\): ": "xformers, flash_attn: csrc",
             r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
             r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",

@@ -14,6 +14,11 @@ _COMPILERS = {
         "Install a g++ that the evidence names, or a newer CUDA toolkit (CUDA_HOME).",
         "CUDA's compiler (nvcc) here does not work with the C++ compiler beside it.",
     ),
+    "mismatches the version": Told(
+        "Install the CUDA toolkit of the version that PyTorch was built with (the evidence has "
+        "both), and set CUDA_HOME in the engine's env to it.",
+        "CUDA's compiler (nvcc) here is of another CUDA version than PyTorch.",
+    ),
     "nvcc fatal": Told(
         "Install a newer CUDA toolkit, and set CUDA_HOME in the engine's env to it.",
         "CUDA's compiler (nvcc) here does not do what FlashInfer or torch asks of it.",
@@ -186,6 +191,7 @@ CAUSES = (
             r"Failed to find C compiler|No working C\+\+ compiler|InvalidCxxCompiler": (
                 "triton/runtime/build.py; torch/_inductor/exc.py"
             ),
+            r"detected CUDA version .* mismatches the version": "torch/utils/cpp_extension.py",
             r"CUDA_HOME (?:environment variable )?is not set|set CUDA_HOME": (
                 "torch/utils/cpp_extension.py"
             ),

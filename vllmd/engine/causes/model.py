@@ -106,6 +106,9 @@ CAUSES = (
                 "vllm/model_executor/model_loader/default_loader.py since 0.2, "
                 "runai_streamer_loader.py since 0.6"
             ),
+            r"Could not find checkpoint files": (
+                "vllm/model_executor/model_loader/sharded_state_loader.py since 0.3"
+            ),
             r"[Ww]eight files referenced in index but missing": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.30"
             ),
@@ -197,7 +200,7 @@ CAUSES = (
             ),
         ),
         unless=r"out of memory|OutOfMemory|\bdivisible\b|CUDA error|HIP error|Errno"
-        r"|\bnot supported\b|\bonly supported\b",
+        r"|\bnot supported\b|\bonly supported\b|[Cc](?:ould ?not|annot) find|\bfiles? not found",
     ),
     Cause(
         name="processor_failed",

@@ -1,0 +1,82 @@
+"""A third batch of failures from issues; the answers were written before any look at what is said."""
+
+from tests.verdicts.failures.rows import rows
+from tests.verdicts.model import NAMED, V1, Phase, Who
+
+FAILURES = (
+    *rows(
+        Phase.LOADING,
+        Who.WORKER,
+        """
+third-is-sym | engine_bug checkpoint_mismatch config_rejected | either | vllm/model_executor/layers/quantization/auto_round.py:apply_gptq_quant_layer | AttributeError: 'NoneType' object has no attribute 'is_sym'
+third-embed-tokens | engine_bug unsupported_model | either | torch/nn/modules/module.py:__getattr__ | AttributeError: 'Qwen3VLMoeModel' object has no attribute 'language_model.embed_tokens'
+third-gelu-quick | broken_install | wall | torch/_ops.py:__getattr__ | AttributeError: '_OpNamespace' '_C' object has no attribute 'gelu_quick'
+third-shm-denied | permission_denied shm_too_small | wall | torch/multiprocessing/reductions.py:rebuild_storage_filename | RuntimeError: unable to open shared memory object </torch_1_2004494542_0> in read-write mode: Permission denied (13)
+third-npu-function | driver_mismatch broken_install no_gpu | either | vllm_ascend/platform.py:set_device | RuntimeError: SetPrecisionMode:build/CMakeFiles/torch_npu.dir/compiler_depend.ts:155 NPU function error: at_npu::native::AclSetCompileopt, error code is 500001
+third-ur-error | cuda_error no_gpu gpu_fault driver_mismatch | either | intel_extension_for_pytorch/nn/utils/_quantize_convert.py:apply_order | RuntimeError: UR error
+third-init-kwarg | engine_bug broken_install | either | vllm/model_executor/model_loader/utils.py:initialize_model | TypeError: Qwen2ForCausalLM.__init__() got an unexpected keyword argument 'vllm_config'
+third-cuda-version | broken_install compiler_missing | wall | torch/utils/cpp_extension.py:_check_cuda_version | RuntimeError: The detected CUDA version (11.8) mismatches the version that was used to compile PyTorch (12.4). Please make sure to use the same CUDA versions.
+third-pre-sharded | weights_damaged file_missing config_rejected | wall | vllm/model_executor/model_loader/sharded_state_loader.py:load_weights | ValueError: Could not find checkpoint files '/models/x/model-rank-1-part-*.safetensors', only pre-sharded checkpoints are currently supported!
+third-index-json | weights_damaged | wall | vllm/model_executor/model_loader/weight_utils.py:filter_duplicate_safetensors_files | json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)
+third-ascend-attr | engine_bug broken_install | either | vllm_ascend/worker/worker.py:load_model | AttributeError: 'NPUModelRunner' object has no attribute 'eplb_state'
+third-ascend-quant | config_rejected unsupported_model | wall | vllm_ascend/quantization/quant_config.py:get_quant_method | NotImplementedError: Currently, vLLM Ascend only supports following quant types: ['W8A8']
+third-resource-handle | cuda_error | either | vllm/v1/worker/gpu_worker.py:init_device | torch.AcceleratorError: CUDA error: invalid resource handle
+third-pp-layers | engine_bug config_rejected parallel_misfit | either | vllm/model_executor/models/utils.py:make_layers | ZeroDivisionError: integer division or modulo by zero
+third-expert-key | checkpoint_mismatch | wall | vllm/model_executor/models/minimax_m2.py:load_weights | KeyError: 'layers.0.block_sparse_moe.experts.w13_weight_scale_inv'
+third-scheme-none | engine_bug checkpoint_mismatch config_rejected unsupported_model | either | compressed_tensors/quantization/quant_config.py:from_pretrained | AttributeError: 'NoneType' object has no attribute 'get'
+""",
+        versions=NAMED,
+    ),
+    *rows(
+        Phase.PROFILING,
+        Who.WORKER,
+        """
+third-activation | engine_bug | either | torch/nn/modules/module.py:__getattr__ | AttributeError: 'RMSNormGated' object has no attribute 'activation'
+third-acl-attention | gpu_unsupported engine_bug cuda_error | either | vllm_ascend/attention/attention_v1.py:forward | RuntimeError: call aclnnPromptFlashAttentionV3 failed, detail:EZ1001: [PID: 9304] 2026-11-10-02:04:42 The attnMask shape is wrong
+third-wsl-memory | cuda_out_of_memory | wall | vllm/model_executor/layers/fused_moe/layer.py:forward | torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.19 GiB. GPU 0 has a total capacity of 24.00 GiB of which 14.71 GiB is free. Of the allocated memory 7.89 GiB is allocated by PyTorch, and 12.54 MiB is reserved by PyTorch but unallocated.
+third-synapse | cuda_error engine_bug gpu_unsupported | either | habana_frameworks/torch/core/step_closure.py:mark_step | RuntimeError: synNodeCreateWithId failed for node: batch_gemm with synStatus 26 [Generic failure]. .
+third-cudnn-engine | cuda_error broken_install gpu_unsupported | either | torch/nn/modules/conv.py:_conv_forward | RuntimeError: GET was unable to find an engine to execute this computation
+third-flex-mask | engine_bug compile_failed config_rejected | either | torch/nn/attention/flex_attention.py:flex_attention | ValueError: Expect q and k/v to have the same head dimension but got q: 96 and k/v: 64
+third-bmm-dims | engine_bug checkpoint_mismatch | either | vllm/model_executor/layers/quantization/utils/w8a8_utils.py:apply | RuntimeError: self and mat2 must have the same dtype, but got Half and BFloat16
+third-triton-shared | gpu_unsupported | wall | triton/runtime/jit.py:run | triton.runtime.errors.OutOfResources: out of resource: shared memory, Required: 131072, Hardware limit: 101376. Reducing block sizes or `num_stages` may help.
+third-topk-none | engine_bug | either | vllm/model_executor/layers/fused_moe/fused_moe.py:fused_topk | UnboundLocalError: cannot access local variable 'topk_weights' where it is not associated with a value
+third-tile-kernel | gpu_unsupported missing_kernels | wall | flash_mla/flash_mla_interface.py:flash_mla_with_kvcache | RuntimeError: Dense decode MLA is only supported on SM90a architecture
+""",
+        versions=NAMED,
+    ),
+    *rows(
+        Phase.WARM_UP,
+        Who.WORKER,
+        """
+third-capture | cuda_graph_failed cuda_error | either | torch/cuda/graphs.py:capture_end | RuntimeError: CUDA error: operation not permitted when stream is capturing
+third-sizes | engine_bug config_rejected | either | vllm/v1/cudagraph_dispatcher.py:initialize_cudagraph_keys | AssertionError: max_cudagraph_capture_size should be positive
+""",
+        versions=NAMED,
+    ),
+    *rows(
+        Phase.CONFIGURATION,
+        Who.API,
+        """
+third-jetson-backend | broken_install | wall | torch/_ops.py:__call__ | NotImplementedError: Could not run 'aten::empty.memory_format' with arguments from the 'CUDA' backend. This could be because the operator doesn't exist for this backend
+third-mm-limit | config_rejected | wall | vllm/engine/arg_utils.py:create_model_config | ValueError: `limit_mm_per_prompt` is only supported for multimodal models.
+third-theta | broken_install unsupported_model engine_bug | wall | transformers/configuration_utils.py:__getattribute__ | AttributeError: 'Qwen2Config' object has no attribute 'rope_theta'
+third-tokenizer-class | unsupported_model | wall | transformers/models/auto/tokenization_auto.py:from_pretrained | ValueError: Tokenizer class TokenizersBackend does not exist or is not currently imported.
+third-vocab-none | weights_damaged unsupported_model file_missing | wall | transformers/models/qwen2/tokenization_qwen2.py:__init__ | TypeError: expected str, bytes or os.PathLike object, not NoneType
+third-hf-overrides | config_rejected unknown_flag | wall | vllm/transformers_utils/config.py:get_config | AttributeError: 'str' object has no attribute 'items'
+third-uvloop | broken_install engine_bug | wall | uvloop/__init__.py:run | TypeError: run() got an unexpected keyword argument 'loop_factory'
+third-cors | config_rejected unknown_flag | wall | vllm/entrypoints/openai/api_server.py:build_app | ValueError: Invalid middleware my.module.Middleware. Must be a function or a class.
+""",
+        versions=V1,
+    ),
+    *rows(
+        Phase.SERVING,
+        Who.CORE,
+        """
+third-serve-size | engine_bug | passes | vllm/model_executor/models/qwen3_next.py:forward | AttributeError: 'NoneType' object has no attribute 'size'
+third-rpc | worker_timeout | passes | vllm/v1/executor/multiproc_executor.py:collective_rpc | TimeoutError: RPC call to sample_tokens timed out.
+third-mamba-slot | engine_bug | passes | vllm/v1/core/single_type_kv_cache_manager.py:allocate_new_blocks | AssertionError
+third-token-id | engine_bug cuda_error | passes | vllm/v1/sample/logits_processor/builtin.py:apply | IndexError: index -1 is out of bounds for dimension 1 with size 151936
+""",
+        versions=V1,
+    ),
+)
