@@ -43,7 +43,7 @@ class FakeEngine:
         self._ask("start")
 
     def stop(self, *, keep_weights: bool = False) -> None:
-        self._ask("stop")
+        self._ask("stop" + " and keep weights" * keep_weights)
 
     def restart(self) -> None:
         self._ask("restart")

@@ -226,6 +226,8 @@ def _now(engine: Engine) -> Iterator[Told]:
     if engine["command_changed"]:
         again = f"'vllmd restart {name}' brings the new one"
         yield f"runs with an older configuration; {again}", "yellow"
+    if problem := (engine.get("weights") or {}).get("problem"):  # none of an older daemon
+        yield f"its weights are not kept: {problem}", "yellow"
     for doubt in engine.get("doubts", ()):
         error = doubt["severity"] == "error"
         will = "will probably fail: " if error else ""

@@ -62,6 +62,4 @@ def describe_weights(weights: dict[str, Any]) -> str:
     }.get(state, state)
     if weights["pid"]:
         said += f", process {weights['pid']} (its shim {weights['shim_pid']})"
-    if weights["kept"]:
-        said += ", kept although the engine is stopped"
-    return f"{said}; {weights['problem']}" if weights["problem"] else said
+    return f"{said}, kept although the engine is stopped" if weights["kept"] else said

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vllmd.engine.doubts import Doubt
-from vllmd.engine.state_machine import State
+from vllmd.engine.state_machine import ENDED, State
 from vllmd.engine.status import EngineStatus
+from vllmd.engine.weights.state import WeightsState
 from vllmd.util.units import format_bytes, format_duration
 
 NAMED = 3
@@ -44,6 +45,9 @@ def _of_waiting(status: EngineStatus) -> str | None:
         return status.hold.reason.rstrip(".")
     if status.awaited_load is not None:
         return f"waits until {status.awaited_load} has loaded, with which it shares a GPU"
+    weights = status.weights.state if status.weights else None
+    if weights is WeightsState.LOADING and status.wanted and status.state in ENDED:
+        return "its weights are loaded first"
     if (shortage := status.awaited_memory) is None:
         return None
     held = f", held by {', '.join(shortage.holders)}" if shortage.holders else ""

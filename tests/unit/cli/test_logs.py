@@ -20,6 +20,15 @@ def test_logs_shows_the_last_lines_of_the_daemons_engine(tmp_path: Path) -> None
     assert result.stdout == "two\nthree\\xff\n"
 
 
+def test_logs_of_weights_are_beside_the_engines(tmp_path: Path) -> None:
+    log = tmp_path / "chat.log"
+    log.write_text("engine\n")
+    (tmp_path / "chat.weights.log").write_text("weights\n")
+    with control_socket(tmp_path / "c.sock", FakeEngine(log=str(log))) as path:
+        result = CliRunner().invoke(logs.command, ["chat", "--weights", "--socket", str(path)])
+    assert result.stdout == "weights\n"
+
+
 def test_logs_without_a_daemon_goes_by_the_configuration(tmp_path: Path) -> None:
     config = tmp_path / "v.toml"
     config.write_text(f'[daemon]\nlog_dir = "{tmp_path}"\n[engines.chat]\nmodel = "m"')

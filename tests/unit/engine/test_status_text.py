@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from vllmd.engine.status_text import describe_log_problem, describe_state
+from vllmd.engine.status_text import describe_log_problem, describe_state, describe_weights
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,11 @@ from vllmd.engine.status_text import describe_log_problem, describe_state
         ({"state": "stopped", "awaited_memory": {"gpu": "0"}}, "stopped (waits for GPU memory)"),
         ({"state": "stopped", "awaited_load": "embed"}, "stopped (waits for its turn)"),
         (
+            {"state": "backoff", "wanted": True, "weights": {"state": "loading"}},
+            "backoff (its weights load)",
+        ),
+        ({"state": "stopped", "wanted": True, "weights": {"state": "absent"}}, "stopped"),
+        (
             {"state": "ready", "requests_running": 2, "adapters": {"wanted": 3, "loaded": 2}},
             "ready (2 of 3 adapters)",
         ),
@@ -40,6 +45,31 @@ from vllmd.engine.status_text import describe_log_problem, describe_state
 )
 def test_describe_state(more: dict[str, Any], words: str) -> None:
     assert describe_state({"phase": None, **more}) == words
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"state": "absent"}, "not in GPU memory"),
+        ({"state": "loading", "ranks_ready": 1}, "loading, 1 of 2 complete"),
+        (
+            {"state": "ready", "ranks_ready": 2, "pid": 7, "shim_pid": 6},
+            "kept in GPU memory (2 of 2): a start maps them, process 7 (its shim 6)",
+        ),
+        (
+            {"state": "incomplete", "ranks_ready": 1},
+            "1 of 2 kept: loaded anew at the next start",
+        ),
+        ({"state": "ending"}, "given up now"),
+        (
+            {"state": "ready", "kept": True},
+            "kept in GPU memory (2 of 2): a start maps them, kept although the engine is stopped",
+        ),
+    ],
+)
+def test_describe_weights(more: dict[str, Any], words: str) -> None:
+    weights = {"ranks": 2, "ranks_ready": 0, "pid": None, "shim_pid": None, "kept": False, **more}
+    assert describe_weights(weights) == words
 
 
 def test_describe_log_problem_says_where_to_make_room() -> None:

@@ -10,6 +10,7 @@ from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.doubts import Doubt
 from vllmd.engine.exits import Exit, explain
 from vllmd.engine.state_machine import State
+from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.status.network import HIDDEN, for_network
 
 SECRET = "hf_S3CRET"
@@ -46,6 +47,20 @@ def test_for_network_keeps_advice_with_a_figure() -> None:
     engine = ready("chat", last_exit=failure(9, diagnosis=why))
     shown = for_network(Scene([engine]).service().document())["engines"][0]
     assert shown["last_exit"]["diagnosis"]["advice"] == "Set max_model_len = 9."
+
+
+def test_for_network_tells_how_weights_stand_and_not_what_is_wrong_with_them() -> None:
+    weights = WeightsStatus(
+        *(WeightsState.INCOMPLETE, NOW, "/var/log/x.log", 2, 1, 7, 8, "r"), problem="no /home/alice"
+    )
+    document = Scene([ready("chat", weights=weights)]).service().document()
+    assert broken(document) == []
+    shown = for_network(document)
+    assert broken(shown, local=False) == []
+    assert shown["engines"][0]["weights"] == {
+        **{"state": "incomplete", "since": NOW, "ranks": 2, "ranks_ready": 1, "kept": False},
+        "problem": HIDDEN,
+    }
 
 
 def test_for_network_tells_a_doubt_that_names_a_path_by_its_check() -> None:

@@ -6,6 +6,7 @@ from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
+from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.status.reasons import reason, some_of
 
 NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
@@ -34,6 +35,14 @@ NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
         (
             ready("chat", awaited_memory=Shortage("1", 2**31, ("a", "b"), True)),
             "waits for 2.0 GiB more on GPU 1, held by a, b",
+        ),
+        (
+            ready(
+                "chat",
+                state=State.STOPPED,
+                weights=WeightsStatus(WeightsState.LOADING, NOW, "/log", 2),
+            ),
+            "its weights are loaded first",
         ),
         (
             ready("chat", state=State.STOPPED, awaited_load="embed"),
