@@ -95,7 +95,8 @@ class Page(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Show what is new since another page was in front."""
-        self.set_focus(None)
+        if not self.query_one(Input).display:  # somebody may have typed meanwhile
+            self.set_focus(None)
         self.redraw()
         self.top.look_soon()
 
@@ -208,7 +209,7 @@ class Page(Screen[None]):
         word = self.query_one(Input)
         word.display = True
         word.value = self.word
-        word.focus()
+        self.set_focus(word)  # at once: the next key is a letter of it, and no command
 
     @on(Input.Changed)
     def take_word(self, event: Input.Changed) -> None:

@@ -1,5 +1,7 @@
 import json
 
+from textual.widgets import Input
+
 from tests.helpers.top import SceneSource, top
 
 
@@ -35,3 +37,16 @@ async def test_page_leaves_by_q() -> None:
         await screen.press("enter", "l")
         screen.page.action_leave_all()
         assert not screen.app.is_running or screen.app._exit
+
+
+async def test_page_takes_what_is_typed_fast_as_the_word_and_not_as_commands() -> None:
+    async with top(SceneSource("all-well")) as screen:
+        page = screen.page
+        page.action_filter()
+        asked = page.focused
+        page.on_screen_resume()
+        assert isinstance(asked, Input)
+        assert page.focused is asked
+        await screen.press("r")
+        assert page.word == "r"
+        assert screen.ran == []
