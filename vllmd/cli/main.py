@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "Find what will fail before an engine is started.",
     "init": "Write a first configuration, with safe values for this machine.",
     "import": "Import a launch script, a systemd unit or a command line.",
+    "pull": "Download a model before an engine needs it.",
     "engine": "Install vLLM, and switch between its versions.",
     "status": "Show the state of engines and GPUs.",
     "top": "Watch and control engines and GPUs on a full screen.",

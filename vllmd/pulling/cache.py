@@ -1,0 +1,127 @@
+"""A model's place in the hub's cache: blobs by their hashes, and snapshots of links to them.
+
+Source: huggingface_hub: ``models--ORG--NAME/{blobs,refs,snapshots}``, and ``.locks`` beside it.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from vllmd.pulling.repository import PullError, RemoteFile, Repository
+from vllmd.util.units import GIB, format_bytes
+
+INCOMPLETE = ".incomplete"
+SPARE_BYTES = GIB
+"""Left free on the disk: others write to it meanwhile."""
+
+
+class ModelCache:
+    """The folder of one model. What root makes belongs to the owner of the folder above."""
+
+    def __init__(self, hub: Path, model: str) -> None:
+        folder = f"models--{model.replace('/', '--')}"
+        self.folder = hub / folder
+        self._locks = hub / ".locks" / folder
+        self._owner = _owner(hub)
+
+    def blob(self, file: RemoteFile) -> Path:
+        """Return where a file's content is, once it is whole."""
+        return self.folder / "blobs" / file.name
+
+    def partial(self, file: RemoteFile) -> Path:
+        """Return where the part is that has come so far."""
+        blob = self.blob(file)
+        return blob.with_name(blob.name + INCOMPLETE)
+
+    def snapshot(self, repository: Repository) -> Path:
+        """Return the folder that a program reads a commit from."""
+        return self.folder / "snapshots" / repository.commit
+
+    def make(self, folder: Path) -> None:
+        """Make a folder, and those above it."""
+        missing = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            self.give(each)
+
+    def give(self, path: Path) -> None:
+        """Let a file belong to whoever has the cache, if root made it."""
+        if os.geteuid() == 0:
+            os.chown(path, *self._owner, follow_symlinks=False)
+
+    def bytes_here(self, file: RemoteFile) -> int:
+        """Return how much of a file is here, in bytes."""
+        for path in (self.blob(file), self.partial(file)):
+            with contextlib.suppress(OSError):
+                return min(path.stat().st_size, file.size)
+        return 0
+
+    def is_whole(self, file: RemoteFile) -> bool:
+        """Tell whether a file is here: its name is its hash, and it got that when it was whole."""
+        with contextlib.suppress(OSError):
+            return self.blob(file).stat().st_size == file.size
+        return False
+
+    def refuse_without_room(self, files: list[RemoteFile]) -> None:
+        """Raises: PullError: the disk has no room for what is not here yet."""
+        missing = sum(file.size - self.bytes_here(file) for file in files)
+        place = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        free = shutil.disk_usage(place).free
+        if missing and missing + SPARE_BYTES > free:
+            raise PullError(
+                f"{format_bytes(missing)} are to come, and {place} has {format_bytes(free)} free "
+                f"({format_bytes(SPARE_BYTES)} are left to others); make room, or set HF_HOME to a "
+                "folder on a larger disk"
+            )
+
+    @contextlib.contextmanager
+    def locked(self, file: RemoteFile) -> Iterator[None]:
+        """Hold the lock by which the hub's own client keeps others from the same file.
+
+        Raises: PullError: another has it.
+        """
+        self.make(self._locks)
+        path = self._locks / f"{file.name}.lock"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self.give(path)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise PullError(
+                f"somebody else downloads {file.path} now, an engine or another pull; wait for "
+                "that ('vllmd status'), then pull again"
+            ) from None
+        finally:
+            os.close(fd)
+
+    def link(self, repository: Repository, file: RemoteFile) -> None:
+        """Let the snapshot of a commit have a file."""
+        path = self.snapshot(repository) / file.path
+        self.make(path.parent)
+        target = os.path.relpath(self.blob(file), path.parent)
+        if path.is_symlink() and os.readlink(path) == target:
+            return
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        self.give(path)
+
+    def name(self, repository: Repository, revision: str) -> None:
+        """Let a branch or a tag stand for a commit from now on."""
+        if revision == repository.commit:
+            return
+        path = self.folder / "refs" / revision
+        self.make(path.parent)
+        new = path.with_name(f".{path.name}.new")
+        new.write_text(repository.commit)
+        self.give(new)
+        new.rename(path)
+
+
+def _owner(hub: Path) -> tuple[int, int]:
+    above = next(each for each in (hub, *hub.parents) if each.exists())
+    found = above.stat()
+    return found.st_uid, found.st_gid

@@ -1,0 +1,124 @@
+"""The steps of a pull: look up, choose, look for room, bring four files at a time, name them."""
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import attrs
+import httpx
+
+from vllmd.pulling.cache import ModelCache
+from vllmd.pulling.download import fetch
+from vllmd.pulling.repository import TIMEOUT_S, Hub, PullError, RemoteFile
+from vllmd.pulling.selection import select
+
+AT_ONCE = 4
+
+
+@attrs.frozen
+class Pulled:
+    """What a pull brought. Sizes are bytes."""
+
+    model: str
+    revision: str
+    commit: str
+    folder: Path
+    files: int
+    bytes: int
+    downloaded_bytes: int
+
+
+@attrs.frozen
+class Progress:
+    """How far a pull has come, in bytes."""
+
+    done: int
+    total: int
+
+
+@attrs.define
+class _Count:
+    """Bytes that are here, counted by several threads."""
+
+    total: int
+    report: Callable[[Progress], None]
+    done: int = 0
+    downloaded: int = 0
+    stopped: bool = False
+    lock: Any = attrs.field(factory=Lock)
+
+    def came(self, count: int) -> None:
+        if self.stopped:
+            raise PullError("another file could not be had")
+        with self.lock:
+            self.done += count
+            self.downloaded += max(0, count)
+            self.report(Progress(self.done, self.total))
+
+
+def pull(
+    model: str,
+    revision: str,
+    env: Mapping[str, str],
+    hub_cache: Path,
+    *,
+    token: str | None = None,
+    report: Callable[[Progress], None] = lambda _: None,
+    pause: Callable[[float], Any] = time.sleep,
+) -> Pulled:
+    """Bring a model into the hub's cache; what is there already is not asked for again.
+
+    `env` has HF_ENDPOINT and what httpx reads of proxies. Raises: PullError: it cannot be had.
+    """
+    with httpx.Client(timeout=TIMEOUT_S) as client:
+        hub = Hub(client, env, token)
+        repository = hub.look_up(model, revision)
+        files = select(repository.files)
+        if not files:
+            raise PullError(f"{model} has no files at {revision!r}; look at {hub.endpoint}/{model}")
+        cache = ModelCache(hub_cache, repository.model)
+        cache.refuse_without_room(files)
+        count = _Count(sum(file.size for file in files), report)
+        count.done = sum(map(cache.bytes_here, files))
+        report(Progress(count.done, count.total))
+        missing = [file for file in _unique(files) if not cache.is_whole(file)]
+        try:
+            _fetch_all(
+                missing, lambda file: fetch(hub, cache, repository, file, count.came, pause), count
+            )
+            for file in files:
+                cache.link(repository, file)
+            cache.name(repository, revision)
+        except OSError as error:
+            raise PullError(
+                f"{error.filename or hub_cache}: {error.strerror}; let this user write "
+                "there, or set HF_HOME to a folder of its own"
+            ) from None
+    folder = cache.snapshot(repository)
+    size = count.total
+    return Pulled(
+        repository.model, revision, repository.commit, folder, len(files), size, count.downloaded
+    )
+
+
+def _unique(files: list[RemoteFile]) -> list[RemoteFile]:
+    """Return one of those that have the same content: the largest first, as they take longest."""
+    found = {file.name: file for file in files}
+    return sorted(found.values(), key=lambda file: -file.size)
+
+
+def _fetch_all(files: list[RemoteFile], one: Callable[[RemoteFile], None], count: _Count) -> None:
+    """Bring them; the first that fails is told, and ends the others."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        waiting = [threads.submit(one, file) for file in files]
+        try:
+            for each in as_completed(waiting):
+                each.result()
+        except BaseException:
+            count.stopped = True
+            for each in waiting:
+                each.cancel()
+            raise
