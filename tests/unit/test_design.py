@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "lora": "root events util shim config engine",
     "notify": "root events util config eventlog engine",
     "scrape": "root util engine",
-    "status": "util monitoring engine gpu scrape",
+    "status": "util monitoring pulling engine gpu scrape",
     "cost": "root events util config engine gpu scrape",
     "doctor": "events util shim config eventlog installing engine gpu lora",
     "http": "root events util shim config engine scrape",
@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "control": "root events util eventlog history engine http",
     "demo": "root util installing http",
     "traces": "root events util shim config eventlog engine scrape http",
-    "daemon": "root events util shim collectors config eventlog history logs engine gpu lora "
-    "notify scrape status cost doctor http control traces",
+    "daemon": "root events util shim collectors config eventlog pulling history logs engine gpu "
+    "lora notify scrape status cost doctor http control traces",
     "cli": "root events util shim container bundle config eventlog monitoring pulling history "
     "importing installing logs engine gpu notify cost doctor http control demo daemon",
     "__main__": "cli",

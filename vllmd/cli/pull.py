@@ -63,9 +63,9 @@ def command(
     """Download a model from the hub before an engine needs it.
 
     MODEL is a name on the hub, such as Qwen/Qwen3-8B, or an engine of the configuration: then its
-    model, its revision and its HF_HOME are taken. What an earlier pull, or an engine, has brought
-    is kept, also a part of a file; all that comes is held against the hub's hashes. Room on the
-    disk is looked at first. The token is HF_TOKEN, or that of /etc/vllmd/credentials/hf_token.
+    model, its revision and its HF_HOME are taken. Files that are here are kept, and of an earlier
+    pull parts of files too; all that comes is held against the hub's hashes. Room on the disk is
+    looked at first. The token is HF_TOKEN, or that of /etc/vllmd/credentials/hf_token.
     """
     wanted = _wanted(model, _config(config_to_read(client, config_path)), revision)
     if Path(wanted.model).is_dir():

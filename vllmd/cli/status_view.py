@@ -15,7 +15,7 @@ from vllmd.cli.engine_table import Engine, share
 from vllmd.engine.status_text import describe_log_problem
 from vllmd.util.failure_report import full_stop
 from vllmd.util.terminal_text import one_line
-from vllmd.util.units import DAY_S, GIB, format_duration
+from vllmd.util.units import DAY_S, GIB, format_bytes, format_duration
 
 LATE_S = 1.0
 LATE_MEANS = (
@@ -183,7 +183,10 @@ def loading(engine: Engine) -> str:
     if not engine["phase"]:
         return ""
     said = [str(engine["phase"])]
-    if engine.get("progress") is not None:
+    if download := engine.get("download"):
+        done, total = download["done_bytes"], download["total_bytes"]
+        said.append(f"{share(done / total if total else 1)} of {format_bytes(total)} downloaded")
+    elif engine.get("progress") is not None:
         said.append(share(engine["progress"]))
     if engine.get("start_left_s") is not None:
         said.append(f"{format_duration(engine['start_left_s'])} left")

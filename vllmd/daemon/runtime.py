@@ -16,6 +16,7 @@ from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of, webhook_url
 from vllmd.config.sections import NotifyConfig
 from vllmd.cost.service import CostService
+from vllmd.daemon.downloads import Downloads
 from vllmd.daemon.engines import Engines, SharedServices, kept_runs
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.host_memory_guard import HostMemoryGuard
@@ -122,6 +123,9 @@ class Runtime:
             engines.ask_versions,
         )
         self.series.configure(config.engines, config.daemon.poll_s)
+        self._downloads = Downloads(
+            engines.statuses, lambda: self.now.config, lambda: self.now.commands, clock
+        )
         self._memory_guard = HostMemoryGuard(
             self.gpus,
             lambda: engines.supervisors,
@@ -152,6 +156,7 @@ class Runtime:
         yield from self.engines.weight_parts()
         yield from self.outputs.parts()
         yield Part("filesystems", self.filesystems.watch)
+        yield Part("downloads", self._downloads.run)
         yield from self.gpus.parts()
         yield from self._memory_guard.parts()
         yield from self.tracing.parts()
@@ -296,6 +301,7 @@ class Runtime:
             doubts=self._on_start.doubts,
             series=self.series,
             filesystems=self.filesystems,
+            downloads=self._downloads.known,
         )
         environment = self._environment
         return StatusService(

@@ -59,6 +59,19 @@ class ModelCache:
                 return min(path.stat().st_size, file.size)
         return 0
 
+    def bytes_of_anybody(self, file: RemoteFile) -> int:
+        """Return the same, with the parts that the hub's own client calls by names of its own."""
+        parts = self.blob(file).parent.glob(f"{file.name}*{INCOMPLETE}")
+        sizes = [self.bytes_here(file)]
+        for each in parts:
+            with contextlib.suppress(OSError):
+                sizes.append(each.stat().st_size)
+        return min(max(sizes), file.size)
+
+    def has_parts(self) -> bool:
+        """Tell whether a file is being downloaded, or was."""
+        return any((self.folder / "blobs").glob(f"*{INCOMPLETE}"))
+
     def is_whole(self, file: RemoteFile) -> bool:
         """Tell whether a file is here: its name is its hash, and it got that when it was whole."""
         with contextlib.suppress(OSError):

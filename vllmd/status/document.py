@@ -11,6 +11,7 @@ from vllmd.engine.status import EngineStatus
 from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
 from vllmd.monitoring.settings import RuleSettings
+from vllmd.pulling.share import Share
 from vllmd.status.filesystems import Filesystem
 from vllmd.status.reasons import reason
 from vllmd.status.window import LoadNow
@@ -48,6 +49,8 @@ class EngineParts:
     """Whether its page was read when it was asked for last; None if it never was."""
     page_fresh: bool = True
     """Whether what its page showed last is of now."""
+    download: Share | None = None
+    """How much of its model is here, while it is downloaded."""
 
 
 def adapter_counts(listed: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -77,6 +80,7 @@ def engine_to_json(parts: EngineParts, gpus: GpuFigures, now: float) -> dict[str
         "adapters": parts.adapters,
         "reason": reason(status, parts.adapters, parts.doubts, now),
         "progress": _progress(status),
+        "download": _download(parts.download),
         "next_try_at": status.hold.retry_at if status.hold else status.next_start_at,
         **attrs.asdict(load),
         "gpu_memory_bytes": sum(held) or None,
@@ -98,6 +102,12 @@ def _progress(status: EngineStatus) -> float | None:
     over_s = sum(status.phases.values())
     whole_s = over_s + max(0.0, status.start_left_s)
     return round(over_s / whole_s, 3) if whole_s > 0 else None
+
+
+def _download(share: Share | None) -> dict[str, int] | None:
+    if share is None:
+        return None
+    return {"done_bytes": share.done, "total_bytes": share.total}
 
 
 def gpu_to_json(found: DeviceFigures, host_memory_floor: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import attrs
 from vllmd.engine.doubts import Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.snapshot import GpuFigures
+from vllmd.pulling.share import Share
 from vllmd.status.conditions import SETTINGS, conditions, not_told
 from vllmd.status.document import (
     SCHEMA_VERSION,
@@ -145,6 +146,8 @@ class StatusSources:
     doubts: Doubts
     series: SeriesRecorder
     filesystems: KnownFilesystems
+    downloads: Callable[[], Mapping[str, Share]] = dict
+    """How much of its model each engine has that downloads it."""
 
 
 @attrs.frozen
@@ -233,6 +236,7 @@ class StatusService:
             page.version if page else None,
             page.readable if page else None,
             fresh,
+            ask.downloads().get(name),
         )
 
     def answer(self, *, series: bool = False) -> Answer:

@@ -333,3 +333,12 @@ def test_gpus_that_cannot_be_read_or_do_not_exist_say_so(monkeypatch: pytest.Mon
     demo = {**reader, "source": "demo", "problem": None}
     title = "GPUs (a demonstration: they do not exist)"
     assert title in shown(monkeypatch, gpus=[GPU], gpu_reader=demo)
+
+
+def test_loading_says_how_much_of_the_model_is_here_while_it_is_downloaded() -> None:
+    engine = {"phase": "weights", "progress": 0.2, "start_left_s": 40.0}
+    assert status_view.loading(engine) == "weights, 20%, 40s left"
+    here = {"done_bytes": 4 * GIB, "total_bytes": 16 * GIB}
+    assert status_view.loading({**engine, "download": here}) == (
+        "weights, 25% of 16.0 GiB downloaded, 40s left"
+    )

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.helpers.make import gpu_figures
+from tests.helpers.make import gpu_figures, status
 from tests.helpers.schema import broken
 from tests.helpers.status_scenes import (
     NOW,
@@ -15,6 +15,7 @@ from tests.helpers.status_scenes import (
 )
 from vllmd.engine.state_machine import State
 from vllmd.monitoring.settings import RuleSettings
+from vllmd.pulling.share import Share
 from vllmd.status.document import (
     EngineParts,
     adapter_counts,
@@ -148,3 +149,13 @@ def test_filesystem_is_low_by_the_threshold_of_the_alert() -> None:
         for free in (49, 50)
     )
     assert (low, enough) == (True, False)
+
+
+def test_download_is_told_in_bytes_while_there_is_one() -> None:
+    engine = status(state=State.LOADING, phase="weights")
+    parts = EngineParts(engine, download=Share(4, 16))
+    assert engine_to_json(parts, gpu_figures(), 0.0)["download"] == {
+        "done_bytes": 4,
+        "total_bytes": 16,
+    }
+    assert engine_to_json(EngineParts(engine), gpu_figures(), 0.0)["download"] is None
