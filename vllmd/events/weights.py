@@ -40,10 +40,7 @@ class WeightsReady(TypedEvent):
 
 @attrs.frozen(kw_only=True)
 class WeightsEnded(TypedEvent):
-    """What kept an engine's weights ended; `requested` if vllmd did that, and then it is no error.
-
-    An engine that has mapped them goes on.
-    """
+    """What kept an engine's weights ended, which ends no engine; `requested` if vllmd did that."""
 
     name = "weights.ended"
     level = "error"
