@@ -215,7 +215,7 @@ class Supervisor:
         await self._load_slot.wait(self._requests, lambda: self._may_start, found, room.look)
         room.end("it is not to start")
         self._load_slot.take(self._state.usual_start_s())
-        await self.weights.prepare(self._requests, lambda: self._may_start, found)
+        await self.weights.prepare(self._requests, lambda: self._may_start, found, self._activity)
         if self._may_start:
             return await self._see_through(await self._launch())
         self._load_slot.give_back()

@@ -16,10 +16,12 @@ from vllmd.config import preload
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.engine.context import EngineContext
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.weights import sockets
 from vllmd.engine.weights.freshness import PROGRAM, Freshness
+from vllmd.engine.weights.load_watch import LoadWatch
 from vllmd.engine.weights.loaded import Loaded, LoadedFile
 from vllmd.engine.weights.release import wait_until_free
 from vllmd.engine.weights.runs import WeightsRuns
@@ -121,11 +123,15 @@ class WeightKeeper:
             self._loaded.save(attrs.evolve(loaded, kept=stay))
 
     async def prepare(
-        self, requests: OperatorRequests, wanted: Callable[[], bool], say: Callable[[str], None]
+        self,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        say: Callable[[str], None],
+        activity: Callable[[], ProcessActivity | None],
     ) -> None:
         """Have in memory what the engine would load, or know why not; until no start is wanted.
 
-        `say` is told what is waited for, and why the engine is to load by itself.
+        `say` is told what is waited for; `activity` is what a load under way has used.
         """
         await self.look()
         command = self._command.weights
@@ -136,10 +142,14 @@ class WeightKeeper:
             await self._load(command)
         if self._state is WeightsState.LOADING:
             say("its weights are loaded first: 'vllmd logs --weights' shows how far they are")
+        watch = LoadWatch(self._context, self._engine.liveness.load_stall_s, activity)
         while wanted() and self._state is WeightsState.LOADING:
             known = requests.count
             await self._see()
-            if self._state is WeightsState.LOADING:
+            if (stalled := await watch.look()) is not None:
+                await self._end()
+                self._problem = f"their load was ended as it made no progress: {stalled}"
+            elif self._state is WeightsState.LOADING:
                 await requests.beyond_within(known, LOAD_LOOK_S, self._context.clock)
         if self._state is WeightsState.READY and self._client is not None:
             await self._note_download(command, self._client.run["run_id"])

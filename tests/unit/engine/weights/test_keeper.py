@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.helpers.kept_weights import KeptScene, kept, other_settings, short_folder
 from tests.helpers.scene import running
+from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.state_machine import State
 from vllmd.engine.weights.state import WeightsState
 
@@ -191,6 +192,17 @@ async def test_shim_that_cannot_be_spawned_lets_the_engine_load_and_says_why(fol
         scene.spawner.error = "no such program"
         await scene.passes_until(lambda: scene.keeper.status.problem is not None, 0.5)  # type: ignore[union-attr]
         assert "no such program" in str(scene.keeper.status)
+
+
+async def test_load_that_gets_on_no_more_is_ended_and_the_engine_loads(folder: Path) -> None:
+    async with kept(folder, "liveness = { load_stall_s = 60 }") as scene:
+        scene.used = ProcessActivity(1.0, 2.0, 3)
+        await scene.loads()
+        await scene.passes(50, 0.5)
+        assert scene.weight_shims[0].stops == []
+        await scene.passes_until(lambda: bool(scene.engine_shims), 0.5)
+        assert scene.weight_shims[0].stops
+        assert "made no progress: no line, no CPU" in problem(scene)
 
 
 async def test_stop_while_they_load_ends_them_and_starts_no_engine(folder: Path) -> None:
