@@ -8,8 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # a cache for each target: they run beside each other
 PYTEST = $(if $(CI),tools/once-more.sh )$(BIN)/pytest -o cache_dir=$(CURDIR)/build/pytest/$@
-# of these tests each takes seconds, on a busy host a minute; for others pyproject.toml has the bound
-SOON := -o faulthandler_timeout=600
+# of these tests each takes seconds, on a busy host a minute; tests/conftest.py has the bound of others
+SOON := VLLMD_TESTS_ENDLESS_S=600
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 RUN := $(CURDIR)/.run
 # the daemon finds its folders as it does under systemd
@@ -58,21 +58,21 @@ types: $(VENV)/developed
 
 # four at a time on two cores: half of their time is waiting for processes and sockets
 unit: $(VENV)/developed system-cc
-	$(SHORT) $(PYTEST) -n 4 --dist worksteal -m "not long" $(SOON) --basetemp=$$folder/t \
+	$(SHORT) $(SOON) $(PYTEST) -n 4 --dist worksteal -m "not long" --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
 long: $(VENV)/developed ## the unit tests of many seconds of CPU: whole daemons, simulated hours, thousands of examples
-	$(SHORT) $(PYTEST) -n 2 --dist worksteal -m long $(SOON) --basetemp=$$folder/t \
+	$(SHORT) $(SOON) $(PYTEST) -n 2 --dist worksteal -m long --basetemp=$$folder/t \
 			tests/unit && rm -rf $$folder
 
 page: $(VENV)/developed browser ## the page in headless Chromium; pictures in build/page
-	$(SHORT) $(PYTEST) $(SOON) --basetemp=$$folder/t tests/page && rm -rf $$folder
+	$(SHORT) $(SOON) $(PYTEST) --basetemp=$$folder/t tests/page && rm -rf $$folder
 
 docs: $(VENV)/developed ## the documentation site, in build/docs/html: it can be read from there, without a network
 	$(BIN)/python -m sphinx -W -n -q --keep-going -d build/docs/tree -b html docs build/docs/html
 
 docs-check: $(VENV)/developed browser system ## the site, its links, code blocks and search; pictures in build/docs
-	$(SHORT) $(PYTEST) $(SOON) --basetemp=$$folder/t tests/docs && rm -rf $$folder
+	$(SHORT) $(SOON) $(PYTEST) --basetemp=$$folder/t tests/docs && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool

@@ -1,5 +1,6 @@
 """A test that waits for ever ends: pytest as it is configured here, with a shorter bound."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,19 @@ def test_beside_it() -> None:
 """
 
 
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "VLLMD_TESTS_ENDLESS_S": "1"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_test_that_waits_for_ever_fails_and_is_named(tmp_path: Path, workers: int) -> None:
     (tmp_path / "test_endless.py").write_text(ENDLESS)
     options = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider", "-n", str(workers)]
-    bound = ["-o", "faulthandler_timeout=1", f"--basetemp={tmp_path / 't'}"]
+    options += ["-p", "tests.conftest"]
+    bound = [f"--basetemp={tmp_path / 't'}"]
     command = [sys.executable, "-m", "pytest", *options, *bound, str(tmp_path / "test_endless.py")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = run(command)
     assert done.returncode != 0
     assert "in test_that_waits_for_ever" in done.stderr + done.stdout
     assert not workers or "1 failed, 1 passed" in done.stdout
@@ -43,10 +50,10 @@ def test_that_fails_as_often_as_is_wanted() -> None:
 def once_more(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
     """Run tests as CI does."""
     options = ["-c", str(ROOT / "pyproject.toml"), "-o", f"cache_dir={folder / 'cache'}"]
-    bound = ["-o", "faulthandler_timeout=1", f"--basetemp={folder / 't'}"]
+    bound = [f"--basetemp={folder / 't'}"]
     command = [str(ROOT / "tools/once-more.sh"), sys.executable, "-m", "pytest", *options, *bound]
     paths = [str(folder / name) for name in names]
-    return subprocess.run([*command, *paths], cwd=ROOT, capture_output=True, text=True, check=False)
+    return run([*command, "-p", "tests.conftest", *paths])
 
 
 def test_what_fails_is_tried_once_more_by_itself(tmp_path: Path) -> None:
