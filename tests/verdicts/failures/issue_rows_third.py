@@ -1,4 +1,4 @@
-"""A third batch of failures from issues; the answers were written before any look at what is said."""
+"""A third batch of failures from issues, and a fourth from memory; the answers were written before any look at what is said."""
 
 from tests.verdicts.failures.rows import rows
 from tests.verdicts.model import NAMED, V1, Phase, Who
@@ -76,6 +76,51 @@ third-serve-size | engine_bug | passes | vllm/model_executor/models/qwen3_next.p
 third-rpc | worker_timeout | passes | vllm/v1/executor/multiproc_executor.py:collective_rpc | TimeoutError: RPC call to sample_tokens timed out.
 third-mamba-slot | engine_bug | passes | vllm/v1/core/single_type_kv_cache_manager.py:allocate_new_blocks | AssertionError
 third-token-id | engine_bug cuda_error | passes | vllm/v1/sample/logits_processor/builtin.py:apply | IndexError: index -1 is out of bounds for dimension 1 with size 151936
+""",
+        versions=V1,
+    ),
+    *rows(
+        Phase.LOADING,
+        Who.WORKER,
+        """
+fourth-nccl-usage | nccl_failure | passes | vllm/distributed/device_communicators/pynccl_wrapper.py:NCCL_CHECK | RuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)
+fourth-wna16 | gpu_unsupported config_rejected parallel_misfit checkpoint_mismatch | wall | vllm/model_executor/kernels/linear/__init__.py:choose_mp_linear_kernel | ValueError: Failed to find a kernel that can implement the WNA16 linear layer. Reasons: MacheteLinearKernel requires capability 90, current compute capability is 86
+fourth-fa-version | gpu_unsupported config_rejected | wall | vllm/v1/attention/backends/flash_attn.py:__init__ | ValueError: Unsupported FA version: None
+fourth-meta-tensor | engine_bug checkpoint_mismatch | either | torch/nn/modules/module.py:convert | NotImplementedError: Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving module from meta to a different device.
+fourth-quant-keys | config_rejected unsupported_model checkpoint_mismatch weights_damaged | wall | vllm/model_executor/layers/quantization/base_config.py:get_from_keys | ValueError: Cannot find any of ['bits', 'w_bit'] in the model's quantization config.
+fourth-invalid-config | cuda_error | either | vllm/model_executor/layers/quantization/awq.py:apply | RuntimeError: CUDA error: invalid configuration argument
+fourth-kfd | permission_denied no_gpu | wall | torch/cuda/__init__.py:_lazy_init | PermissionError: [Errno 13] Permission denied: '/dev/kfd'
+fourth-many-files | limit_reached | wall | zmq/sugar/context.py:socket | zmq.error.ZMQError: Too many open files
+fourth-primitive | cpu_unsupported engine_bug cuda_error config_rejected | either | vllm/_custom_ops.py:onednn_mm | RuntimeError: could not create a primitive descriptor for the matmul primitive. Run workload with environment variable ONEDNN_VERBOSE=all to get additional diagnostic information.
+fourth-pickle | engine_bug | either | multiprocessing/reduction.py:dump | AttributeError: Can't pickle local object 'make_model.<locals>.hook'
+fourth-lora-dim | lora_unusable | wall | vllm/lora/model_manager.py:_create_merged_loras_inplace | ValueError: Adapter has LoRA weights for vision_tower which this model does not have
+fourth-bnb-tp | config_rejected parallel_misfit unsupported_model | wall | vllm/model_executor/model_loader/bitsandbytes_loader.py:_load_weights | ValueError: Prequant BitsAndBytes models with tensor parallelism is not supported. Please try with pipeline parallelism.
+""",
+        versions=NAMED,
+    ),
+    *rows(
+        Phase.CONFIGURATION,
+        Who.API,
+        """
+fourth-vocab-file | weights_damaged file_missing | wall | transformers/tokenization_utils_base.py:_from_pretrained | OSError: Unable to load vocabulary from file. Please check that the provided vocabulary is accessible and not corrupted.
+fourth-max-local | parallel_misfit | wall | vllm/executor/multiproc_gpu_executor.py:_init_executor | AssertionError: please ensure that world_size (2) is less than than max local gpu count (1)
+fourth-range | hub_unreachable | passes | huggingface_hub/utils/_http.py:hf_raise_for_status | huggingface_hub.errors.HfHubHTTPError: 416 Client Error: Requested Range Not Satisfiable for url: https://cas-bridge.xethub.hf.co/xet/ab
+fourth-context-set | engine_bug main_guard_missing | either | multiprocessing/context.py:set_start_method | RuntimeError: context has already been set
+fourth-rope-factor | unsupported_model config_rejected | wall | transformers/modeling_rope_utils.py:_check_received_keys | KeyError: "Missing required keys in `rope_scaling` for 'rope_type'='yarn': {'factor'}"
+fourth-ssl-cert | file_missing config_rejected permission_denied | wall | ssl.py:load_cert_chain | FileNotFoundError: [Errno 2] No such file or directory
+fourth-mm-processor | processor_failed engine_bug broken_install | either | transformers/models/qwen2_vl/image_processing_qwen2_vl.py:__init__ | ValueError: size must contain 'shortest_edge' and 'longest_edge' keys.
+fourth-task | config_rejected unknown_flag | wall | vllm/config/model.py:_resolve_task | ValueError: This model does not support the 'score' task. Supported tasks: {'generate'}
+""",
+        versions=V1,
+    ),
+    *rows(
+        Phase.IMPORTS,
+        Who.API,
+        """
+fourth-register-fake | broken_install | wall | vllm/utils/torch_utils.py:<module> | AttributeError: module 'torch.library' has no attribute 'register_fake'
+fourth-resource | broken_install | wall | vllm/utils/system_utils.py:<module> | ModuleNotFoundError: No module named 'resource'
+fourth-op-twice | broken_install engine_bug | either | torch/library.py:define | RuntimeError: Tried to register an operator (vllm::unified_attention) with the same name and overload name multiple times.
+fourth-numpy-core | broken_install | wall | pandas/_libs/interval.pyx:<module> | ValueError: numpy.dtype size changed, may indicate binary incompatibility. Expected 96 from C header, got 88 from PyObject
 """,
         versions=V1,
     ),

@@ -208,7 +208,7 @@ CAUSES = (
             r"|exceeds)": "vllm/v1/worker/gpu_worker.py since 0.11",
             r"local rank \d+ is out of bounds": "vllm/v1/worker/gpu_worker.py since 0.13",
             r"World size \(\d+\) is (?:larger|smaller) than": "vllm/config/parallel.py since 0.4",
-            r"tensor_parallel_size \(\d+\) to less than max local gpu": (
+            r"(?:tensor_parallel|world)_size \(\d+\) (?:to|is) less than (?:than )?max local gpu": (
                 "vllm/executor/multiproc_gpu_executor.py 0.5 to 0.8"
             ),
             r"is not divisible by (?:min_thread|tensor|the tensor|tp|weight quantization)": (

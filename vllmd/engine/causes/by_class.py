@@ -117,7 +117,8 @@ _OF_A_GPU = r"\b" + _any(
 _OPERAND = _any(
     r"self|other|input|output|out|weight|x|q|k|v|query|key|value|residual|hidden_states",
 )
-_TENSORS = r"^(?:RuntimeError|\S*InternalError): " + _any(
+_TENSORS = r"^(?:RuntimeError|NotImplementedError|\S*InternalError): " + _any(
+    r"Cannot copy out of meta tensor|could not create a (?:primitive|memory)",
     r"Check failed: |CHECK_[A-Z]+\(|.*INTERNAL ASSERT FAILED|Expected .* to be (?:true|false)",
     r"stack expects|.*\bdims?\d? must",
     r"shape '\[.*\]' is invalid for input",

@@ -123,6 +123,9 @@ CAUSES = (
             r"instantiate the backend tokenizer from one of": (
                 "transformers/tokenization_utils_fast.py, tokenization_utils_tokenizers.py"
             ),
+            r"Unable to load (?:vocabulary|weights) from": (
+                "transformers/tokenization_utils_base.py, modeling_utils.py"
+            ),
             r"is not a valid JSON file": "transformers/configuration_utils.py",
             r"Error no file named .* found in directory": "transformers/modeling_utils.py",
         },
