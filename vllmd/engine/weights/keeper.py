@@ -114,6 +114,8 @@ class WeightKeeper:
             )
             emit(self._log, adopted)
             self._count()
+            if self._state is WeightsState.LOADING and loaded is not None and loaded.complete:
+                self._lost(preload.ranks(self._engine))
 
     def keep(self, *, stay: bool) -> None:
         """Say whether they stay when the engine is stopped; it outlives the daemon."""
@@ -258,10 +260,18 @@ class WeightKeeper:
             after_s = round(self._since.age_s(self._context.clock), 3)
             self._to(WeightsState.READY)
             emit(self._log, WeightsReady(ranks=now, after_s=after_s))
+            loaded = self._loaded.load()
+            if loaded is not None and not loaded.complete:
+                self._loaded.save(attrs.evolve(loaded, complete=True))
         elif self._state is WeightsState.READY and now < before:
-            self._to(WeightsState.INCOMPLETE)
-            consequence = "an engine that runs goes on; its next start loads all of them anew"
-            emit(self._log, WeightsRankLost(ranks=before, left=now, consequence=consequence))
+            self._lost(before)
+
+    def _lost(self, ranks: int) -> None:
+        """Note that some of them are gone."""
+        self._to(WeightsState.INCOMPLETE)
+        left = self._ranks_ready
+        consequence = "an engine that runs goes on; its next start loads all of them anew"
+        emit(self._log, WeightsRankLost(ranks=ranks, left=left, consequence=consequence))
 
     async def _account(self, client: ShimClient) -> None:
         """Note an end, once; a shim that only closed its connection is followed on."""

@@ -24,6 +24,8 @@ class Loaded:
     """Whether `contents` were read as a whole."""
     kept: bool = False
     """Whether the weights stay although the engine was stopped."""
+    complete: bool = False
+    """Whether all of them were in memory once: fewer sockets are no load any more."""
 
 
 class LoadedFile:
@@ -54,5 +56,9 @@ def _from_json(record: Mapping[str, Any]) -> Loaded | None:
         return None
     contents = {str(path): tuple(map(str, told)) for path, told in record["contents"].items()}
     return Loaded(
-        str(record["run_id"]), contents, bool(record["whole"]), bool(record.get("kept", False))
+        str(record["run_id"]),
+        contents,
+        bool(record["whole"]),
+        bool(record.get("kept", False)),
+        bool(record.get("complete", False)),
     )

@@ -136,6 +136,18 @@ async def test_rank_that_is_gone_is_told_and_all_are_loaded_anew_at_the_next_sta
         assert scene.weight_shims[0].stops
 
 
+async def test_rank_that_went_while_no_daemon_looked_is_no_load(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.supervisor.detach()
+        scene.unbind()
+        next_daemon = KeptScene(folder)
+        await next_daemon.keeper.look()
+        assert next_daemon.weights_state is WeightsState.INCOMPLETE
+        next_daemon.keeper.detach()
+
+
 @pytest.mark.parametrize("change", ["contents", "program", "command"])
 async def test_what_a_start_would_load_otherwise_is_loaded_anew_then_and_not_before(
     folder: Path, change: str

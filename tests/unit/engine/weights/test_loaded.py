@@ -3,7 +3,7 @@ from pathlib import Path
 from vllmd.engine.weights.loaded import NAME, Loaded, LoadedFile
 from vllmd.shim.record import read_record, write_record
 
-LOADED = Loaded("1a", {"/m/a": ("1", "2")}, whole=True, kept=True)
+LOADED = Loaded("1a", {"/m/a": ("1", "2")}, whole=True, kept=True, complete=True)
 
 
 def test_what_is_saved_is_there_for_the_next(tmp_path: Path) -> None:
