@@ -67,7 +67,8 @@ class _Threads:
 
     def __init__(self) -> None:
         self.running = self.held = 0
-        self.ended = asyncio.Event()
+        self.waiting: set[asyncio.Event] = set()
+        """Set when one of them ends."""
         self._start = asyncio.to_thread
 
     async def to_thread(self, work: Any, /, *args: Any, **named: Any) -> Any:
@@ -77,7 +78,8 @@ class _Threads:
         finally:
             self.running -= 1
             self.held = min(self.held, self.running)
-            self.ended.set()
+            for each in self.waiting:
+                each.set()
 
 
 _threads = _Threads()
@@ -92,10 +94,12 @@ async def quiet() -> None:
     await settle()
     began = time.monotonic()
     while _threads.running > _threads.held:
-        _threads.ended = asyncio.Event()  # of this loop
-        left_s = HELD_S - (time.monotonic() - began)
+        ended, left_s = asyncio.Event(), HELD_S - (time.monotonic() - began)
+        _threads.waiting.add(ended)
         try:
-            await asyncio.wait_for(_threads.ended.wait(), left_s)
+            await asyncio.wait_for(ended.wait(), left_s)
         except TimeoutError:
             _threads.held = _threads.running
+        finally:
+            _threads.waiting.remove(ended)
         await settle()
