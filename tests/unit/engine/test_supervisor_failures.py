@@ -216,6 +216,8 @@ async def test_run_start_that_waits_for_memory_is_made_at_once_or_given_up_when_
         await scene.clock.advance(2)
         scene.supervisor.stop()
         await scene.until(lambda: scene.supervisor.status.awaited_memory is None)
+        await scene.clock.advance(0)  # until it waits no more, and not only says so
+        assert scene.supervisor._state.room_wait is None
         assert scene.spawner.shims == []
         scene.supervisor.start()
         await scene.until(lambda: scene.supervisor._state.room_wait is not None)
