@@ -97,7 +97,7 @@ class AboutDaemon(Protocol):
         ...
 
 
-class Engines(Protocol):
+class KnownEngines(Protocol):
     """What is known of the engines."""
 
     def statuses(self) -> Sequence[EngineStatus]:
@@ -139,7 +139,7 @@ class StatusSources:
     """Who is asked."""
 
     daemon: AboutDaemon
-    engines: Engines
+    engines: KnownEngines
     logs: Logs
     gpus: Gpus
     adapters: Adapters
