@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -65,16 +66,26 @@ class Message:
 class Pager:
     """What arrived at the other end of Alertmanager."""
 
-    def __init__(self, stored: Prometheus, bodies: list[bytes]) -> None:
+    def __init__(self, stored: Prometheus, bodies: list[bytes], config: Path) -> None:
         self.stored = stored
         self._bodies = bodies
+        self._config = config
+        self._read: list[Message] = []
+        self._next = 0
+
+    def forget_targets(self) -> None:
+        """Take all hosts out of Prometheus' configuration."""
+        config = yaml.safe_load(self._config.read_text())
+        config["scrape_configs"][0]["static_configs"] = []
+        self._config.write_text(yaml.safe_dump(config))
+        httpx.post(f"{self.stored.url}/-/reload", trust_env=False).raise_for_status()
 
     def messages(self) -> list[Message]:
         """Return all alerts of all messages, the oldest first."""
-        found = []
-        for body in list(self._bodies):
+        for body in self._bodies[self._next :]:
+            self._next += 1
             message = json.loads(body)
-            found += [
+            self._read += [
                 Message(
                     each["labels"]["alertname"],
                     each["labels"].get("instance", ""),
@@ -85,7 +96,7 @@ class Pager:
                 )
                 for each in message["alerts"]
             ]
-        return found
+        return list(self._read)
 
     def firing(self, instance: str) -> set[str]:
         """Return what fires at a host, by the newest message about each."""
@@ -153,8 +164,17 @@ class Host:
 
 
 @contextmanager
-def paging(folder: Path, targets: list[str], settings: RuleSettings) -> Iterator[Pager]:
-    """Run both as etc/ has them: only addresses, folders and times are others."""
+def paging(
+    folder: Path,
+    targets: list[str],
+    settings: RuleSettings,
+    *,
+    pages: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Pager]:
+    """Run both as etc/ has them: only addresses, folders and times are others.
+
+    `pages` are further hosts by name, each with its address and path.
+    """
     folder.mkdir()
     files: Mapping[str, Any] = {"records": RECORDS, "alerts": ALERTS}
     (folder / "rules").mkdir()
@@ -174,6 +194,13 @@ def paging(folder: Path, targets: list[str], settings: RuleSettings) -> Iterator
     ]
     config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [alerts]
     config["scrape_configs"][0]["static_configs"][0]["targets"] = targets
+    config["scrape_configs"][0]["static_configs"] += [
+        {
+            "targets": [address],
+            "labels": {"instance": name, "__metrics_path__": f"/{path}"},
+        }
+        for name, (address, _, path) in ((name, at.partition("/")) for name, at in pages.items())
+    ]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     with receiver("") as (url, bodies):
         text = (ETC / "alertmanager" / "alertmanager.yml").read_text()
@@ -197,13 +224,14 @@ def paging(folder: Path, targets: list[str], settings: RuleSettings) -> Iterator
                 f"--config.file={folder}/prometheus.yml",
                 f"--storage.tsdb.path={folder}/data",
                 f"--web.listen-address={metrics}",
+                "--web.enable-lifecycle",
                 # what fires before Alertmanager was found is told again after this time
                 "--rules.alert.resend-delay=5s",
                 log=folder / "prometheus.log",
                 up=lambda: made.query("vector(1)"),
             ),
         ):
-            yield Pager(made, bodies)
+            yield Pager(made, bodies, folder / "prometheus.yml")
 
 
 def _answers(url: str) -> bool:

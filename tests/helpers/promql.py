@@ -7,6 +7,8 @@ AGGREGATION = re.compile(r"\b(sum|max|min|avg|count|group|stddev)\b(\s*by\s*\(([
 MATCHING = re.compile(r"\b(?:on|ignoring)\s*\(([^)]*)\)")
 COUNTER = re.compile(r"(\w*)\(\s*(vllmd\w*_(?:total|count|bucket))\b")
 ANY_COUNTER = re.compile(r"\bvllmd\w*_(?:total|count|bucket)\b")
+THERE = re.compile(r"\bon \([^)]*\) last_over_time\((vllmd\w*)(?:\{[^}]*\})?\[\w+\]\)(?!\s*[<>=!])")
+"""A counter of which it matters whether it is there."""
 RATIO = re.compile(r"[\w:]*ratio\w*\b(?:\{[^}]*\})?(?:\[[^\]]*\])?\)*\s*[<>]=?\s*([\d.e+]+)")
 OVER_TIME = {"rate", "increase", "changes", "resets"}
 
@@ -22,6 +24,7 @@ def complaints(expr: str, *, may_look_at: frozenset[str] = frozenset()) -> Itera
             yield f"hosts are mixed: on ({found[1]})"
     yield from _divisions(plain)
     read = {found[2] for found in COUNTER.finditer(plain) if found[1] in OVER_TIME}
+    read |= set(THERE.findall(plain))
     for name in ANY_COUNTER.findall(plain):
         if name not in read | may_look_at:
             yield f"{name} is a counter, and its value alone says nothing"

@@ -10,6 +10,7 @@ REBOOT_M = 6
 ALWAYS = (
     gauge("up", 1.0, 1.0, job="vllmd"),
     gauge("vllmd_engine_wanted", 1.0, 1.0, vllmd_engine="chat"),
+    gauge("vllmd_engine_state", 1.0, 1.0, vllmd_engine="chat", state="ready"),
     gauge("vllmd_gpu_up", 1.0, 1.0, gpu="0", uuid="GPU-0"),
 )
 """What a host shows beside what a fault is about."""

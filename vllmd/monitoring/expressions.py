@@ -14,10 +14,16 @@ def last(selector: str) -> str:
 
 
 ON_ENGINE = "on (instance, vllmd_engine)"
-KNOWN = f"{ON_ENGINE} {last('vllmd_engine_wanted')}"
-"""Of an engine that is configured: counts of one that was renamed go on within their windows."""
-WANTED = f"{KNOWN} == 1"
+WANTED = f"{ON_ENGINE} {last('vllmd_engine_wanted')} == 1"
 """Of an engine that is to run."""
+
+
+def still(selector: str, labels: str = "instance, vllmd_engine") -> str:
+    """Return what holds while a series is there.
+
+    Counts of an engine that was renamed, or a GPU that was exchanged, go on within their windows.
+    """
+    return f"and on ({labels}) {last(selector)}"
 
 
 def rise(selector: str, window_m: int, ago_m: int = 0) -> str:

@@ -58,7 +58,7 @@ class RuleSettings:
     )
     leak_bytes: int = setting(GIB, "Growth of an engine beyond its largest batch.", "bytes")
     host_leak_bytes: int = setting(
-        GIB, "Growth of an engine's host memory within two hours.", "bytes"
+        512 * MIB, "Growth of an engine's host memory within an hour, for hours.", "bytes"
     )
     disk_ratio: float = setting(0.05, "Share of a file system that stays free.", "ratio")
     disk_filling_ratio: float = setting(

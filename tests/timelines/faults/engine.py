@@ -69,6 +69,7 @@ FAULTS = (
         "a load stopped, and the next is no better",
         [
             WANTED,
+            *state("loading"),
             gauge("vllmd_engine_up", 1, 0, **CHAT),
             gauge("vllmd_engine_failure_info", None, 1, **STOPPED_LOAD),
         ],

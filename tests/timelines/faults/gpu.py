@@ -35,14 +35,14 @@ FAULTS = (
         "VllmdGpuMissing",
         "one of two GPUs is not listed any more",
         [
-            gauge("vllmd_gpu_info", 1, 1, **GPU, parent=""),
-            gauge("vllmd_gpu_info", 1, None, gpu="1", uuid="GPU-1", parent=""),
+            gauge("vllmd_gpu_up", 1, 1, **GPU),
+            gauge("vllmd_gpu_up", 1, None, gpu="1", uuid="GPU-1"),
         ],
         Alike(
             "another GPU in its place",
             [
-                gauge("vllmd_gpu_info", 1, None, **GPU, parent=""),
-                gauge("vllmd_gpu_info", None, 1, gpu="0", uuid="GPU-9", parent=""),
+                gauge("vllmd_gpu_up", 1, None, **GPU),
+                gauge("vllmd_gpu_up", None, 1, gpu="0", uuid="GPU-9"),
             ],
         ),
     ),
@@ -91,8 +91,8 @@ FAULTS = (
     ),
     Fault(
         "VllmdGpuEccNotCleared",
-        "two of them, and nobody resets",
-        [gauge("vllmd_gpu_ecc_errors_total", 0, 2, **GPU, error="uncorrected")],
+        "two of them before vllmd came, and nobody resets",
+        [gauge("vllmd_gpu_ecc_errors_total", None, 2, **GPU, error="uncorrected")],
         Alike(
             "reset within ten minutes",
             [brief("vllmd_gpu_ecc_errors_total", 0, 2, 10, **GPU, error="uncorrected")],

@@ -20,6 +20,7 @@ def late(family: str, le: str, share: float, rate: float = 60.0) -> list[Signal]
     counts = [counter(f"{family}_count", rate, rate, **CHAT)]
     if family != TTFT:
         counts.append(counter(f"{TTFT}_count", rate, rate, **CHAT))
+        counts.append(counter(f"{TTFT}_bucket", rate, rate, **CHAT, le="2.5"))
     return [*counts, counter(f"{family}_bucket", rate, rate * (1 - share), **CHAT, le=le)]
 
 

@@ -91,11 +91,11 @@ FAULTS = (
     ),
     Fault(
         "VllmdVramExhaustion",
-        "an engine grows by 30 MiB a minute, and 8 GiB are free",
-        [*engine(30 * 2**20), rising("vllmd_gpu_memory_free_bytes", 8 * GIB, -30 * 2**20, **GPU)],
+        "an engine grows by 30 MiB a minute, and 4 GiB are free",
+        [*engine(30 * 2**20), rising("vllmd_gpu_memory_free_bytes", 4 * GIB, -15 * 2**20, **GPU)],
         Alike(
             "a notebook takes what is free",
-            [*engine(0), rising("vllmd_gpu_memory_free_bytes", 8 * GIB, -30 * 2**20, **GPU)],
+            [*engine(0), rising("vllmd_gpu_memory_free_bytes", 4 * GIB, -15 * 2**20, **GPU)],
         ),
         before=180,
         lasts=240,

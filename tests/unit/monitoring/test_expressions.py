@@ -1,6 +1,6 @@
 """Pieces of PromQL: what is said once is asked for by promtool in dashboards/tests."""
 
-from vllmd.monitoring.expressions import keeps_rising, last, rise
+from vllmd.monitoring.expressions import keeps_rising, last, rise, still
 
 
 def test_last_is_longer_than_a_failed_scrape() -> None:
@@ -21,3 +21,8 @@ def test_keeps_rising_asks_for_each_window() -> None:
         f"  and {rise('x', 10, 20)} > 7",
         "  and last_over_time(x[3m])",
     ]
+
+
+def test_still_asks_whether_a_series_is_there() -> None:
+    there = "and on (instance, uuid) last_over_time(x[3m])"
+    assert still("x", "instance, uuid") == there

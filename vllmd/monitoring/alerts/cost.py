@@ -1,6 +1,6 @@
 """Does serving cost what it may?"""
 
-from vllmd.monitoring.expressions import KNOWN, last
+from vllmd.monitoring.expressions import last, still
 from vllmd.monitoring.rules import ENGINE, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -19,7 +19,7 @@ def group(_: RuleSettings) -> RuleGroup:
                 vllmd:cost_per_million_tokens:1d
                   > on (instance, currency) group_left ()
                     {last("vllmd_cost_budget_per_million_tokens")}
-                  and {KNOWN}
+                  {still("vllmd_cost_total")}
                 """,
                 f'{ENGINE}: a million tokens cost {{{{ printf "%.2f" $value }}}} '
                 "{{ $labels.currency }} in the last day",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import ON_ENGINE, WANTED, last
+from vllmd.monitoring.expressions import ON_ENGINE, WANTED, last, still
 from vllmd.monitoring.rules import ENGINE, HOST, LAST_END, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
@@ -117,7 +117,8 @@ def _starting(settings: RuleSettings) -> Iterator[Alert]:
         # of one that was renamed or stopped the count goes on for half an hour
         f"""
         round(increase(vllmd_engine_restarts_total[30m])) > {settings.restarts}
-          and {WANTED}
+          {still("vllmd_engine_restarts_total")}
+          unless {ON_ENGINE} {last("vllmd_engine_wanted")} == 0
         """,
         f'{ENGINE} was restarted {{{{ printf "%.0f" $value }}}} times in 30 minutes',
         "Each restart is an outage of a whole load. 'vllmd stop' ends the loop.",

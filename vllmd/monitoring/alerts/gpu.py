@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import last
+from vllmd.monitoring.expressions import GAP, last, still
 from vllmd.monitoring.rules import GPU, HOST, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -12,8 +12,6 @@ PASSING = f'{XID}{{action="restart_engine"}}'
 UNCORRECTED = 'vllmd_gpu_ecc_errors_total{error="uncorrected"}'
 OWN_REASON = last('vllmd_nvml_problem{reason=~"released|driver_mismatch"}')
 """A person let go of the GPUs, or a driver that was upgraded has its own alert."""
-LISTED = f"on (instance, uuid) {last('vllmd_gpu_up')}"
-"""Of a GPU that is there: the counts of one that was exchanged go on within their windows."""
 NEW_S = 900
 """So long an Xid is news; after that it is work that waits."""
 SHOW = "vllmd gpu"
@@ -26,6 +24,16 @@ def group(_: RuleSettings) -> RuleGroup:
         "Are the GPUs well, and can they be read?",
         [*_gone(), *_xids(), *_memory(), *_slow(), *_unread()],
     )
+
+
+def _listed(window: str) -> str:
+    """Return how many GPUs a host had within a window, by index: an exchanged one has its place.
+
+    Instances of a GPU (MIG) are made and removed by people.
+    """
+    instances = f'last_over_time(vllmd_gpu_info{{parent!=""}}[{window}])'
+    listed = f"last_over_time(vllmd_gpu_up[{window}]) unless on (instance, uuid) {instances}"
+    return f"count by (instance) (count by (instance, gpu) ({listed}))"
 
 
 def _gone() -> Iterator[Alert]:
@@ -45,16 +53,7 @@ def _gone() -> Iterator[Alert]:
     yield Alert(
         "VllmdGpuMissing",
         AlertSeverity.WARNING,
-        # by index: one that was replaced has another uuid in the same place
-        """
-        count by (instance) (
-          count by (instance, gpu) (max_over_time(vllmd_gpu_info{parent=""}[7d]))
-        )
-          - count by (instance) (
-              count by (instance, gpu) (last_over_time(vllmd_gpu_info{parent=""}[3m]))
-            )
-          > 0
-        """,
+        f"{_listed('7d')} - {_listed(GAP)} > 0",
         f"{HOST} has {{{{ $value }}}} GPUs fewer than it had within the last week",
         "The driver does not list them any more, mostly since a reboot: the kernel's log of the "
         "boot says why. If somebody took them out, silence this for a week.",
@@ -162,7 +161,7 @@ def _slow() -> Iterator[Alert]:
         f"""
         rate(vllmd_gpu_clock_event_seconds_total{{reason=~"hw_thermal|hw_power_brake"}}[5m])
           > 0.05
-          and {LISTED}
+          {still("vllmd_gpu_clock_event_seconds_total", "instance, uuid")}
         """,
         f"{GPU} is held back {{{{ $value | humanizePercentage }}}} of the time: "
         "{{ $labels.reason }}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import KNOWN, keeps_rising, last
+from vllmd.monitoring.expressions import keeps_rising, last, still
 from vllmd.monitoring.rules import ENGINE, HOST, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, le, number
 
@@ -63,8 +63,8 @@ def _memory(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdHostMemoryLeak",
         AlertSeverity.WARNING,
-        keeps_rising(resident, settings.host_leak_bytes, 120, 2),
-        f"{ENGINE} took {{{{ $value | humanize1024 }}}}B more of the host's memory in two hours, "
+        keeps_rising(resident, settings.host_leak_bytes, 60, 3),
+        f"{ENGINE} took {{{{ $value | humanize1024 }}}}B more of the host's memory in an hour, "
         "and did before",
         "Its processes grow, not what it has on the GPU. When none is left, the kernel kills "
         "something. In a quiet hour 'vllmd restart', which drains first.",
@@ -78,7 +78,8 @@ def _records() -> Iterator[Alert]:
         "VllmdLogsDropped",
         AlertSeverity.WARNING,
         f"""
-        (increase(vllmd_log_dropped_lines_total[15m]) > 0 and {KNOWN})
+        (increase(vllmd_log_dropped_lines_total[15m]) > 0
+            {still("vllmd_log_dropped_lines_total")})
           or {last("vllmd_log_writable")} == 0
         """,
         f"{ENGINE}: the disk does not take its log",

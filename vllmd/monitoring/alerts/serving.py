@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vllmd.monitoring.expressions import ON_ENGINE, WANTED
+from vllmd.monitoring.expressions import ON_ENGINE, still
 from vllmd.monitoring.rules import BY_ENGINE, ENGINE, WHY, Alert, AlertSeverity, RuleGroup
 from vllmd.monitoring.settings import RuleSettings, number
 
@@ -39,7 +39,7 @@ def _burn(what: str, target: float) -> str:
         or ({ratio}6h > {6 * spare:.4g} and {ratio}30m > {6 * spare:.4g})
     )
       and {_enough("1h")}
-      and {WANTED}
+      {still(TTFT_COUNT)}
     """
 
 
@@ -49,7 +49,7 @@ def _slow_burn(what: str, target: float) -> str:
     return f"""
     {ratio}3d > {1 - target:.4g} and {ratio}6h > {1 - target:.4g}
       and {_enough("6h")}
-      and {WANTED}
+      {still(TTFT_COUNT)}
     """
 
 
@@ -102,7 +102,7 @@ def _waiting(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdQueueSlow",
         AlertSeverity.WARNING,
-        f"vllmd:request_queue_seconds:p95 > {number(settings.queue_s)} and {WANTED}",
+        f"vllmd:request_queue_seconds:p95 > {number(settings.queue_s)}",
         f'{ENGINE}: 5 % of requests wait longer than {{{{ printf "%.1f" $value }}}} s',
         "More arrive than it can take. Send fewer, add an engine, or see what holds the KV cache.",
         TRACES,
@@ -115,7 +115,7 @@ def _waiting(settings: RuleSettings) -> Iterator[Alert]:
         {BY_ENGINE} (min_over_time(vllmd_requests_waiting[15m])) > 0
           and {BY_ENGINE} (deriv(vllmd_requests_waiting[15m])) > 0
           unless {BY_ENGINE} (increase(vllmd_requests_finished_total[15m])) > 0
-          and {WANTED}
+          {still("vllmd_requests_waiting")}
         """,
         f"{ENGINE}: requests wait, more and more, and none has finished for 15 minutes",
         "Very long answers, or requests that wait for what never comes.",
@@ -130,7 +130,7 @@ def _waiting(settings: RuleSettings) -> Iterator[Alert]:
         max by (instance, vllmd_engine) (avg_over_time(vllmd_kv_cache_usage_ratio[10m]))
             > {number(settings.kv_ratio)}
           and {ON_ENGINE} {queue} > 1
-          and {WANTED}
+          {still("vllmd_kv_cache_usage_ratio")}
         """,
         f"{ENGINE}: the KV cache is {{{{ $value | humanizePercentage }}}} full, and requests wait "
         "for it",
@@ -145,7 +145,7 @@ def _waiting(settings: RuleSettings) -> Iterator[Alert]:
         {BY_ENGINE} (rate(vllmd_preemptions_total[10m]))
           / ({BY_ENGINE} (rate(vllmd_requests_finished_total[10m])) > 0)
           > {number(settings.preemptions_ratio)}
-          and {WANTED}
+          {still("vllmd_preemptions_total")}
         """,
         f'{ENGINE} preempts {{{{ printf "%.2f" $value }}}} times for each request that finishes',
         "Requests lose their KV cache and are computed again. Lower max_num_seqs.",
@@ -165,7 +165,7 @@ def _failing(settings: RuleSettings) -> Iterator[Alert]:
           / ({BY_ENGINE} (rate(vllmd_requests_finished_total[3m])) > 0)
           > {number(settings.errors_ratio)}
           and {BY_ENGINE} (increase({errors}[10m])) > 3
-          and {WANTED}
+          {still(errors)}
         """,
         f"{ENGINE}: {{{{ $value | humanizePercentage }}}} of requests fail",
         "vLLM gave up on them: its log says why. Look for an Xid too.",
@@ -182,7 +182,7 @@ def _failing(settings: RuleSettings) -> Iterator[Alert]:
           / ({BY_ENGINE} (rate(http_requests_total{{vllmd_engine!=""}}[3m])) > 0)
           > {number(settings.errors_ratio)}
           and {BY_ENGINE} (increase({answers}[10m])) > 3
-          and {WANTED}
+          {still(answers)}
         """,
         f"{ENGINE} answers {{{{ $value | humanizePercentage }}}} of HTTP requests with 5xx",
         "Its API fails before or after the model: the log has a traceback of each.",
@@ -192,7 +192,7 @@ def _failing(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdRequestsLost",
         AlertSeverity.WARNING,
-        f"increase(vllmd_requests_lost_total[15m]) > 0 and {WANTED}",
+        f"increase(vllmd_requests_lost_total[15m]) > 0 {still('vllmd_requests_lost_total')}",
         f'{ENGINE} ended with {{{{ printf "%.0f" $value }}}} requests in flight',
         "Clients got an error or half an answer; vllmd restarts the engine, and they have to ask "
         "again.",
@@ -203,7 +203,7 @@ def _failing(settings: RuleSettings) -> Iterator[Alert]:
         AlertSeverity.WARNING,
         f"""
         {BY_ENGINE} (rate(vllmd_request_errors_total{{reason=~"rejected_.+"}}[5m])) > 0.1
-          and {WANTED}
+          {still("vllmd_request_errors_total")}
         """,
         f'{ENGINE} turns away {{{{ printf "%.1f" $value }}}} requests a second',
         "Its queue is full, as configured. Send fewer, or add an engine.",

@@ -89,12 +89,17 @@ def _growth(settings: RuleSettings) -> Iterator[Alert]:
         "VllmdVramLeak",
         AlertSeverity.WARNING,
         f"""
-        max by (instance, vllmd_engine, gpu, uuid) (
-          {keeps_rising(OF_ENGINE, slope, 30, 3)}
+        (
+          max by (instance, vllmd_engine) (
+            {keeps_rising(OF_ENGINE, slope, 30, 3)}
+          )
+            or max by (instance, vllmd_engine) (
+              {keeps_rising(GROWTH, slope, 30, 3)}
+            )
         )
           and {ON_ENGINE} min_over_time({GROWTH}[30m]) > {settings.leak_bytes}
         """,
-        f"{ENGINE} took {SIZE} more of GPU {{{{ $labels.gpu }}}} in half an hour, and did before",
+        f"{ENGINE} took {SIZE} more of a GPU in half an hour, and did before",
         "It is beyond its largest batch, and still grows. vLLM takes its memory at the start and "
         "with its first full batches. In a quiet hour 'vllmd restart', which drains first.",
         WHY,
