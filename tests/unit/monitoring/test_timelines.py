@@ -81,6 +81,7 @@ def test_scrape_that_fails_leaves_no_series_but_up() -> None:
         "vllmd_z_total",
         "vllmd_s_seconds",
         "vllmd_engine_wanted",
+        "vllmd_engine_state",
         "vllmd_gpu_up",
     ]
     assert found["up"] == [1, 1, 1, 1, 0, *[1] * 9]
