@@ -68,7 +68,7 @@ def chat(folder: Path) -> Iterator[Site]:
     text = CONFIG.format(folder=folder, exporter=exporter, api=api, model=folder / "model")
     with site(folder, text, exporter_port=exporter, api_port=api) as made:
         try:
-            made.wait_state("chat", "ready")
+            made.wait_state("chat", "ready", 120)  # the host may be busy
             yield made
         finally:
             if made.daemon.poll() is not None:
@@ -123,7 +123,7 @@ def test_every_death_of_the_engine_leaves_the_weights_and_the_next_maps_them(
     if victim == "hang":
         with pytest.raises(Exception, match=r"(?s).*"):
             chat.client().with_options(timeout=20).completions.create(model="tiny", prompt="a")
-    chat.wait_new_run("chat", before, 60)
+    chat.wait_new_run("chat", before, 120)
     assert weights(chat)["run_id"] == kept["run_id"]
     assert (lines(chat, MAPPED), lines(chat, FALLBACK)) == (2, 0)
     assert not events(chat, "weights.ended", "weights.renewed")
@@ -134,7 +134,7 @@ def test_a_daemon_that_is_killed_finds_the_weights_again(chat: Site) -> None:
     chat.kill_daemon()
     os.kill(before["pid"], signal.SIGKILL)
     chat.start()
-    chat.wait_new_run("chat", before, 30)
+    chat.wait_new_run("chat", before, 120)
     assert weights(chat)["run_id"] == kept["run_id"]
     assert lines(chat, MAPPED) == 2
     assert len(events(chat, "weights.adopted")) == 1
@@ -145,11 +145,11 @@ def test_a_flag_that_leaves_weights_as_they_are_renews_none_and_another_does(cha
     text = chat.config.read_text()
     chat.config.write_text(text.replace("max_num_seqs = 256", "max_num_seqs = 128"))
     assert chat.vllmd("reload", "--apply").returncode == 0
-    after = chat.wait_new_run("chat", before, 30)
+    after = chat.wait_new_run("chat", before, 120)
     assert weights(chat)["run_id"] == kept["run_id"]
     chat.config.write_text(f"{text}\n[engines.chat.env]\nSOME_NEW_VARIABLE = '1'\n")
     assert chat.vllmd("reload", "--apply").returncode == 0
-    chat.wait_new_run("chat", after, 30)
+    chat.wait_new_run("chat", after, 120)
     assert weights(chat)["run_id"] != kept["run_id"]
     ((_, renewed),) = events(chat, "weights.renewed")
     assert "the command by which they were loaded is another" in renewed["why"]
@@ -232,7 +232,7 @@ def test_a_retrained_checkpoint_of_the_same_shapes_is_loaded_anew(chat: Site, ho
     if how == "times set back":
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
     os.kill(before["pid"], signal.SIGKILL)
-    chat.wait_new_run("chat", before, 30)
+    chat.wait_new_run("chat", before, 120)
     assert weights(chat)["run_id"] != kept["run_id"]
     ((_, renewed),) = events(chat, "weights.renewed")
     assert renewed["why"] == f"{path} changed"
@@ -249,7 +249,7 @@ def test_weights_that_cannot_be_loaded_ahead_are_told_and_the_engine_loads_them(
     )
     before = chat.engine("chat")
     assert chat.vllmd("reload", "--apply").returncode == 0
-    chat.wait_new_run("chat", before, 30)
+    chat.wait_new_run("chat", before, 120)
     assert lines(chat, FALLBACK) == 1
     ended = [fields for _, fields in events(chat, "weights.ended") if not fields["requested"]]
     assert [each["cause"] for each in ended] == ["cuda_out_of_memory"]
