@@ -95,7 +95,7 @@ class Box:
             serves = found["state"] == "ready" and found["run_id"] != other_than
             return found if serves else None
 
-        return wait_for("a ready engine", ask, 60)
+        return wait_for("a ready engine", ask, 120)
 
     def processes(self) -> dict[str, proc.Stat]:
         """Return its processes by their command lines, those of zombies by their names."""

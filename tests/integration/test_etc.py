@@ -1,5 +1,6 @@
 """The configurations in etc/ for other programs: complete, and checked by those programs."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -55,24 +56,31 @@ def test_web_configuration_is_taken_by_prometheus_and_by_vllmd(tmp_path: Path) -
     assert list(config.users) == ["prometheus"]
 
 
-def test_prometheus_takes_what_the_operator_makes_of_the_scrape_config(tmp_path: Path) -> None:
+def test_scrape_config_of_the_operator_finds_the_pods_that_ask_for_it(tmp_path: Path) -> None:
     folder = ETC.parent / "packaging" / "container" / "kubernetes"
     spec = yaml.safe_load((folder / "scrape-config.yaml").read_text())["spec"]
     relabel = [
         {re.sub(r"[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in each.items()}
         for each in spec["relabelings"]
     ]
-    roles = [{"role": each["role"].lower()} for each in spec["kubernetesSDConfigs"]]
-    job = {
-        "job_name": spec["jobName"],
-        "scrape_interval": spec["scrapeInterval"],
-        "scrape_timeout": spec["scrapeTimeout"],
-        "kubernetes_sd_configs": roles,
-        "relabel_configs": relabel,
+    pod = {
+        "__meta_kubernetes_pod_label_app_kubernetes_io_name": "vllmd",
+        "__meta_kubernetes_pod_annotation_prometheus_io_scrape": "true",
+        "__meta_kubernetes_pod_annotation_prometheus_io_port": "9840",
+        "__meta_kubernetes_pod_ip": "10.0.0.7",
+        "__meta_kubernetes_pod_name": "vllmd-0",
     }
+    other = {**pod, "__meta_kubernetes_pod_label_app_kubernetes_io_name": "other"}
+    # Debian's Prometheus is built without discovery by Kubernetes: Pods as that describes them
+    found = [{"targets": ["10.0.0.7:8000"], "labels": labels} for labels in (pod, other)]
+    job = {"job_name": spec["jobName"], "static_configs": found, "relabel_configs": relabel}
     path = tmp_path / "prometheus.yml"
     path.write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    check("promtool", "check", "config", "--syntax-only", str(path))
+    said = check("promtool", "check", "service-discovery", "--timeout=1s", str(path), "vllmd")
+    kept = [each["labels"] for each in json.loads(said) if each.get("labels")]
+    assert [each["__address__"] for each in kept] == ["10.0.0.7:9840"]
+    assert kept[0]["pod"] == "vllmd-0"
+    assert [each["role"] for each in spec["kubernetesSDConfigs"]] == ["Pod"]
 
 
 def test_alertmanager_takes_its_configuration() -> None:
