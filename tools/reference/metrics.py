@@ -34,6 +34,7 @@ SECTIONS = {
     "doubts": ("Doubts about a start", "What [the doctor](../doctor.md) says of it."),
     "logs": ("Logs", "What the engines printed: see [logs](../logs.md)."),
     "history": ("History", "Whether events are kept."),
+    "marks": ("Events", "When the newest were: graphs are marked with them."),
     "notifications": ("Notifications", "What became of what a webhook is sent."),
     "config": ("Configuration", "Whether the daemon runs with what the file says."),
     "connections": ("Connections", "Who is connected to the daemon's listeners."),

@@ -25,7 +25,8 @@ from vllmd.gpu.latest import PEAKS, Device
 from vllmd.gpu.metrics import GpusCollector
 from vllmd.gpu.rows import ROWS
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
-from vllmd.history.metrics import HistoryCollector
+from vllmd.history.marks import RecentMarks
+from vllmd.history.metrics import HistoryCollector, MarksCollector
 from vllmd.http.connections import ConnectionTotals
 from vllmd.http.metrics import ConnectionsCollector
 from vllmd.lora.metrics import AdaptersCollector
@@ -86,6 +87,7 @@ def _collectors() -> Iterator[Any]:
     yield CostCollector(lambda: CostFigures(prices, 1.0, {}, {}, {}))
     yield LogsCollector(list, lambda: {"journal": {"chat": 1}, "stdout": {"chat": 1}})
     yield HistoryCollector(nothing)
+    yield MarksCollector(RecentMarks())
     yield NotificationsCollector(outbox)
     yield ConfigCollector(lambda: (True, 0.0), lambda: (True, 0.0), dict)
     yield ConnectionsCollector(ConnectionTotals())

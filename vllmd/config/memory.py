@@ -14,6 +14,11 @@ FIRST = frozenset({"0"})
 """The GPU of engines that do not say which: all of them begin with the first."""
 
 
+def share_of(engine: EngineConfig) -> float:
+    """Return which share of a GPU an engine takes, 0 to 1."""
+    return engine.gpu_memory_utilization or DEFAULT_SHARE
+
+
 def overcommitted(engines: Mapping[str, EngineConfig]) -> Iterator[tuple[list[str], float]]:
     """Yield the engines that share a GPU and take more than all of its memory, and their sum.
 

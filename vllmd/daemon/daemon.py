@@ -17,7 +17,7 @@ from vllmd.collectors.base import Collector
 from vllmd.collectors.runner import CollectorRunner
 from vllmd.config import paths
 from vllmd.config.fallback import keep_good
-from vllmd.config.metrics import ConfigCollector, LastRead
+from vllmd.config.metrics import ConfigCollector
 from vllmd.config.model import Config
 from vllmd.config.secrets import secrets_of
 from vllmd.control import server as control
@@ -46,7 +46,7 @@ from vllmd.events.daemon import (
     DaemonStopping,
 )
 from vllmd.gpu.metrics import GpusCollector
-from vllmd.history.metrics import HistoryCollector
+from vllmd.history.metrics import HistoryCollector, MarksCollector
 from vllmd.history.reading import EventFilter
 from vllmd.history.store import Store
 from vllmd.history.writer import HistoryWriter
@@ -331,9 +331,12 @@ class Daemon:
         statuses = runtime.engines.statuses
         collectors: list[Collector] = [
             BuildCollector(),
-            ConfigCollector(self._last_read, self._web.last_read, self._web.logins),
+            ConfigCollector(
+                self._environment.reloads.last_read, self._web.last_read, self._web.logins
+            ),
             ConnectionsCollector(self._environment.totals),
             HistoryCollector(self._history),
+            MarksCollector(self._environment.marks),
             FilesystemsCollector(runtime.filesystems, self._clock),
             NotificationsCollector(self._environment.outbox),
             GpusCollector(runtime.gpus.figures, self._clock),
@@ -354,10 +357,6 @@ class Daemon:
             self._environment.redactor.labels,
         )
         return exporter.build(statuses, page, self._status)
-
-    def _last_read(self) -> LastRead:
-        reloads = self._environment.reloads
-        return reloads.problem is None, reloads.succeeded_at
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history.

@@ -9,6 +9,7 @@ from vllmd.config.run_options import Overrides
 from vllmd.daemon.reload import Reloads
 from vllmd.engine.process.spawner import DirectSpawner, Spawner
 from vllmd.eventlog.bus import EventBus, Listener
+from vllmd.history.marks import RecentMarks
 from vllmd.http.connections import ConnectionTotals
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox
@@ -38,6 +39,7 @@ class Environment:
     """Whether SIGTERM ends the daemon only: the manager stops the engines after it, if at all."""
     feed: EventBus = attrs.field(factory=EventBus)
     outbox: Outbox = attrs.field(factory=Outbox)
+    marks: RecentMarks = attrs.field(factory=RecentMarks)
     redactor: Redactor = attrs.field(factory=Redactor)
     reloads: Reloads = attrs.field(factory=Reloads)
     traces: IntakeState = attrs.field(factory=IntakeState)
@@ -56,6 +58,7 @@ class Environment:
             "webhook": self.outbox.put,
             "traces": self.traces.put,
             "own_spans": self.own_spans.put,
+            "marks": self.marks.put,
         }
         listeners = {**own, **outliving}
         self.parts.know(*(f"events:{name}" for name in listeners))

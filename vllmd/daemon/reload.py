@@ -77,6 +77,10 @@ class Reloads:
             return None
         return f"the last reload was refused, nothing changed: {self.problem}"
 
+    def last_read(self) -> tuple[bool, float | None]:
+        """Return whether the file could be used, and when it last could."""
+        return self.problem is None, self.succeeded_at
+
     def refuse(self, problem: str) -> None:
         """Note that the file cannot be used."""
         self.problem = problem

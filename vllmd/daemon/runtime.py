@@ -90,6 +90,8 @@ class Runtime:
             clock,
             lambda line: environment.redactor.text(harmless(line)),
         )
+        marks = environment.marks
+        self._marks = Part("marks", lambda: marks.remember(history), may_end=True)
         self._lives = RunningParts(environment.parts, self._renew)
         self._others = RunningParts(environment.parts)
         notifier = environment.notifier
@@ -154,6 +156,7 @@ class Runtime:
         yield Part("event_loop_lag", self.lag.run)
         yield self._webhook_part(self.now.config.notify)
         yield from self.engines.weight_parts()
+        yield self._marks
         yield from self.outputs.parts()
         yield Part("filesystems", self.filesystems.watch)
         yield Part("downloads", self._downloads.run)

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from vllmd.config.gpus import PARALLEL_FLAGS, visible_gpus
-from vllmd.config.memory import DEFAULT_SHARE
+from vllmd.config.memory import share_of
 from vllmd.config.model import Config, EngineConfig
 from vllmd.doctor.architecture import Architecture, read
 from vllmd.doctor.capacity import Capacity, Demand, predict
@@ -237,7 +237,7 @@ class Case:
     @property
     def share(self) -> float:
         """The share of each GPU that it takes."""
-        return self.engine.gpu_memory_utilization or DEFAULT_SHARE
+        return share_of(self.engine)
 
     @property
     def gpu(self) -> GpuFacts | None:

@@ -57,6 +57,12 @@ class Device:
             return str(self.index)
         return f"{self.index}:{self.gpu_instance}:{self.compute_instance}"
 
+    def is_named(self, name: str) -> bool:
+        """Tell whether CUDA_VISIBLE_DEVICES names it so: by index, or by its UUID's begin."""
+        if name.isdigit():
+            return self.parent is None and self.index == int(name)
+        return self.uuid.startswith(name)
+
 
 @attrs.frozen
 class MemoryListing:

@@ -106,6 +106,11 @@ def _memory(figures: GpuFigures) -> Iterator[Metric]:
         "in bytes; below 0 it would not start.",
         (*GPU, LABEL),
     )
+    budget = _family(
+        "memory_budget_bytes",
+        "What the engine takes of the GPU by its gpu_memory_utilization, in bytes.",
+        (*GPU, LABEL),
+    )
     for each in figures.devices:
         for (owner, engine), size in each.owners.items():
             owned.add_metric([*_of(each), str(owner), engine or ""], size)
@@ -114,6 +119,8 @@ def _memory(figures: GpuFigures) -> Iterator[Metric]:
                 processes.add_metric([*_of(each), str(owner)], _count(each.holders, owner))
         for name, left in each.margins.items():
             margin.add_metric([*_of(each), name], left)
+        for name, planned in each.budgets.items():
+            budget.add_metric([*_of(each), name], planned)
     growth = GaugeMetricFamily(
         "vllmd_engine_gpu_memory_growth_bytes",
         "What the engine holds on all GPUs beyond its largest batch so far, in bytes.",
@@ -121,7 +128,7 @@ def _memory(figures: GpuFigures) -> Iterator[Metric]:
     )
     for engine, size in figures.growth.items():
         growth.add_metric([engine], size)
-    yield from (owned, processes, margin, growth)
+    yield from (owned, processes, margin, budget, growth)
 
 
 def _xids(devices: Sequence[DeviceFigures]) -> Iterator[Metric]:

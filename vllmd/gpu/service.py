@@ -11,7 +11,7 @@ import structlog
 from vllmd.config import paths
 from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
-from vllmd.config.memory import DEFAULT_SHARE
+from vllmd.config.memory import share_of
 from vllmd.config.model import Config, EngineConfig
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
@@ -258,7 +258,7 @@ class GpuService:
             return used
         whole = sorted((d for d in devices.values() if d.parent is None), key=lambda d: d.index)
         names = self._visible.get(engine.name)
-        named = [d for name in names or () for d in devices.values() if _is(d, name)]
+        named = [d for name in names or () for d in devices.values() if d.is_named(name)]
         return (whole if names is None else named)[: gpus_used(engine.flags)]
 
     def _used_by(self, name: str) -> list[Device]:
@@ -282,10 +282,10 @@ class GpuService:
         if engine.is_stand_in and not own and self.source != DEMO:
             return None  # it uses no GPU
         own += self.weights_margin(device, engine)
-        share = engine.gpu_memory_utilization or DEFAULT_SHARE
         memory = listing.memory
+        total, reserved, share = memory.total, memory.reserved, share_of(engine)
         return fit.margin_bytes(
-            total=memory.total, reserved=memory.reserved, free=memory.free, own=own, share=share
+            total=total, reserved=reserved, free=memory.free, own=own, share=share
         )
 
     def weights_margin(self, device: Device, engine: EngineConfig) -> int:
@@ -311,11 +311,15 @@ class GpuService:
         now, latest = self._clock.monotonic(), self.latest
         listings, fared = self.listings() or {}, self.reader.figures()
         margins: dict[str, dict[str, float]] = {}
+        budgets: dict[str, dict[str, float]] = {}
         for name, engine in self._config.engines.items():
             for device in self.gpus_of(engine):
                 margin = self.margin(device, engine)
                 if margin is not None:
                     margins.setdefault(device.uuid, {})[name] = margin
+                    memory = listings[device.uuid].memory
+                    budget = fit.needed_bytes(memory.total, memory.reserved, share_of(engine))
+                    budgets.setdefault(device.uuid, {})[name] = budget
         found = []
         for uuid, device in latest.devices.items():
             listing, holders = listings.get(uuid), self.holders(uuid)
@@ -330,6 +334,7 @@ class GpuService:
                     holders,
                     margins.get(uuid, {}),
                     self.xids.of(uuid),
+                    budgets.get(uuid, {}),
                 )
             )
         return GpuFigures(
@@ -390,10 +395,3 @@ class GpuService:
 def _visible(commands: Commands) -> dict[str, Sequence[str] | None]:
     """Return the GPUs that each engine may use, as its variables name them; None is all."""
     return {name: visible_gpus(built.env) for name, built in commands.items()}
-
-
-def _is(device: Device, name: str) -> bool:
-    """Tell whether CUDA_VISIBLE_DEVICES names this device so: by index, or by its UUID's begin."""
-    if name.isdigit():
-        return device.parent is None and device.index == int(name)
-    return device.uuid.startswith(name)

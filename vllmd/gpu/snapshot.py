@@ -44,6 +44,8 @@ class DeviceFigures:
     margins: Mapping[str, float]
     """What would be left if that engine started again, in bytes; below 0 it would not."""
     xids: tuple[SeenXid, ...]
+    budgets: Mapping[str, float] = attrs.field(factory=dict)
+    """What that engine takes by its share of the GPU, in bytes."""
 
     @property
     def profile(self) -> str:

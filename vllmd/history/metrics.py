@@ -1,9 +1,10 @@
-"""How the history fares: whether events are written down, and how much room they take."""
+"""How the history fares, and when the newest events were."""
 
 from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from vllmd.history.marks import RecentMarks
 from vllmd.history.writer import HistoryWriter
 
 
@@ -38,3 +39,24 @@ class HistoryCollector:
             "What the events take in the file of the history, in bytes.",
             value=history.bytes,
         )
+
+
+class MarksCollector:
+    """When the newest events were: graphs are marked with them."""
+
+    name = "marks"
+
+    def __init__(self, marks: RecentMarks) -> None:
+        self._marks = marks
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield one family."""
+        family = GaugeMetricFamily(
+            "vllmd_event_timestamp_seconds",
+            "When an event was, Unix time; of each engine, and of the host, the last 16. `detail` "
+            "is a cause, an adapter, an Xid or a version; `n` tells events from each other.",
+            labels=["vllmd_engine", "event", "detail", "n"],
+        )
+        for place, mark in self._marks.placed():
+            family.add_metric([mark.engine, mark.event, mark.detail, str(place)], mark.at)
+        yield family

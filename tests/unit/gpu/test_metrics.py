@@ -27,6 +27,7 @@ def whole(**more: Any) -> GpuFigures:
         owners={(Owner.ENGINE, "chat"): 5, (Owner.ORPHAN, None): 0, (Owner.FREE, None): 7},
         holders=(Holder(1, 5, Owner.ENGINE, "chat", "secret name", "user"),),
         margins={"chat": -3.0},
+        budgets={"chat": 7.0},
         xids=(SeenXid.of(79, 2, 5.0),),
     )
     return gpu_figures(one, growth={"chat": 11}, errors={"999": 4}, **more)
@@ -57,6 +58,8 @@ def test_memory_has_owners_margins_and_growth() -> None:
         'vllmd_gpu_memory_restart_margin_bytes{gpu="0",uuid="GPU-1",vllmd_engine="chat"} -3.0'
         in text
     )
+    labels = 'gpu="0",uuid="GPU-1",vllmd_engine="chat"'
+    assert f"vllmd_gpu_memory_budget_bytes{{{labels}}} 7.0" in text
     assert 'vllmd_engine_gpu_memory_growth_bytes{vllmd_engine="chat"} 11.0' in text
     assert 'vllmd_gpu_memory_used_max_bytes{gpu="0",uuid="GPU-1"} 9.0' in text
     assert 'vllmd_gpu_power_max_watts{gpu="0",uuid="GPU-1"} 8.0' in text

@@ -90,6 +90,8 @@ def test_margin_is_what_a_restart_would_leave(scene: GpuScene) -> None:
     spare = 700 * 1024**2
     assert first.margins == {"chat": 30 * GIB - spare, "code": 10 * GIB - spare}
     assert second.margins == {"code": 60 * GIB - spare}
+    assert first.budgets == {"chat": 50 * GIB, "code": 40 * GIB}, "the share of what CUDA counts"
+    assert second.budgets == {"code": 40 * GIB}
     scene.holds(CHAT, *CODE, (G1, 7, 30, Owner.ORPHAN, "chat"))
     assert scene.gpus.figures().devices[0].margins["chat"] < 0
 
