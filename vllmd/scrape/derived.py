@@ -108,6 +108,18 @@ RULES: tuple[Rule, ...] = (
         b"Time that a request waited before it was computed, in seconds.",
         (b"vllm:request_queue_time_seconds",),
     ),
+    Rule(
+        b"vllmd_request_prefill_seconds",
+        b"histogram",
+        b"Time in which a request's prompt was computed, in seconds.",
+        (b"vllm:request_prefill_time_seconds",),
+    ),
+    Rule(
+        b"vllmd_request_decode_seconds",
+        b"histogram",
+        b"Time in which a request's answer was computed, in seconds.",
+        (b"vllm:request_decode_time_seconds",),
+    ),
 )
 
 ERRORS = b"vllmd_request_errors_total"

@@ -1,6 +1,6 @@
 // Kinds of panels that npm has no component for: drawn here, as much like Grafana's as is needed.
 import {
-  DataFrame, FieldType, formattedValueToString, getFieldDisplayName, getValueFormat, GrafanaTheme2,
+  DataFrame, formattedValueToString, getFieldDisplayName, getValueFormat, GrafanaTheme2,
 } from '@grafana/data';
 import { VizLayout, VizLegend } from '@grafana/ui';
 import { Range, ticks } from './times';
@@ -118,34 +118,5 @@ export function Heatmap({ panel, data, width, height, range, theme }: Chart) {
         <text key={time} x={x(time)} y={h + 16} textAnchor="middle">{text}</text>
       ))}
     </svg>
-  );
-}
-
-export function PlainTable({ data: [frame], data, width, height, theme }: Chart) {
-  const line = `1px solid ${theme.colors.border.weak}`;
-  const cell = (type: FieldType) => ({
-    padding: '6px 8px', borderRight: line, overflow: 'hidden', whiteSpace: 'nowrap' as const,
-    textOverflow: 'ellipsis', textAlign: type === FieldType.number ? 'right' as const : 'left' as const,
-  });
-  const shown = (field: any, row: number) => field.display(field.values[row]);
-  const colour = (field: any, row: number) =>
-    (field.config.custom?.cellOptions?.type === 'color-text' ? shown(field, row).color : undefined);
-  return (
-    <div style={{ width, height, overflow: 'hidden', fontSize: 14 }}>
-      <table style={{ width, tableLayout: 'fixed', borderCollapse: 'collapse' }}>
-        <thead><tr>{frame.fields.map((field) => (
-          <th key={field.name} style={{ ...cell(field.type), color: theme.colors.primary.text, fontWeight: 500 }}>
-            {getFieldDisplayName(field, frame, data)}
-          </th>
-        ))}</tr></thead>
-        <tbody>{Array.from({ length: frame.length }, (_, row) => (
-          <tr key={row} style={{ borderTop: line }}>{frame.fields.map((field) => (
-            <td key={field.name} style={{ ...cell(field.type), color: colour(field, row) }}>
-              {formattedValueToString(shown(field, row))}
-            </td>
-          ))}</tr>
-        ))}</tbody>
-      </table>
-    </div>
   );
 }

@@ -1,12 +1,15 @@
 // A dashboard: its bar with variables, and its panels on the grid of 24 columns.
 import { CSSProperties, useRef } from 'react';
 import { GrafanaTheme2 } from '@grafana/data';
+import { laidOut, Placed } from './layout';
 import { Panel } from './panel';
 import { Context, Event, Variable } from './prometheus';
 
 const COLUMNS = 24, ROW_PX = 30, GAP_PX = 8, EDGE_PX = 16;
 
-type Props = { dashboard: any; context: Context; events: Event[]; theme: GrafanaTheme2; onDone: () => void };
+type Props = {
+  dashboard: any; context: Context; events: Event[]; theme: GrafanaTheme2; open: boolean; onDone: () => void;
+};
 
 const chosen = (variable?: Variable) => (!variable ? '' : variable.all ? 'All' : variable.values.join(' + '));
 
@@ -40,31 +43,31 @@ function Bar({ dashboard, context, theme }: Props) {
 }
 
 export function Dashboard(props: Props) {
-  const { dashboard, context, events, theme, onDone } = props;
+  const { dashboard, context, events, theme, open, onDone } = props;
   const column = (innerWidth - 2 * EDGE_PX - (COLUMNS - 1) * GAP_PX) / COLUMNS;
-  const panels = dashboard.panels;
-  const left = useRef(panels.filter((each: any) => each.type !== 'row').length);
+  const placed = laidOut(dashboard, context, open);
+  const left = useRef(placed.filter(({ panel }) => panel.type !== 'row').length);
   const done = () => {
     left.current -= 1;
     if (!left.current) { onDone(); }
   };
-  const place = ({ x, y, w, h }: any) => ({
+  const place = ({ x, y, w, h }: Placed) => ({
     x: x * (column + GAP_PX), y: y * (ROW_PX + GAP_PX), w: w * column + (w - 1) * GAP_PX, h: h * (ROW_PX + GAP_PX) - GAP_PX,
   });
-  const height = Math.max(...panels.map(({ gridPos }: any) => gridPos.y + gridPos.h)) * (ROW_PX + GAP_PX);
+  const height = Math.max(...placed.map(({ y, h }) => y + h)) * (ROW_PX + GAP_PX);
   const look = { background: theme.colors.background.canvas, color: theme.colors.text.primary };
   return (
     <div style={{ padding: EDGE_PX, ...look, fontFamily: 'Inter', fontSize: 14 }}>
       <Bar {...props} />
       <div style={{ position: 'relative', height }}>
-        {panels.map((panel: any) => {
-          const at = place(panel.gridPos);
+        {placed.map((each) => {
+          const { panel } = each, at = place(each);
           const row = { left: at.x, top: at.y, width: at.w, height: at.h };
           return panel.type === 'row' ? (
             <div key={panel.id} style={{ position: 'absolute', ...row, display: 'flex', alignItems: 'center', fontWeight: 500 }}>
-              ⌄ {panel.title}
+              {panel.collapsed && !open ? `› ${panel.title} (${panel.panels.length} panels)` : `⌄ ${panel.title}`}
             </div>
-          ) : <Panel key={panel.id} panel={panel} {...at} {...{ context, events, theme, done }} />;
+          ) : <Panel key={panel.id} panel={panel} {...at} {...{ events, theme, done }} context={each.context} />;
         })}
       </div>
     </div>

@@ -1,5 +1,7 @@
-// ?d=NAME&from=MS&to=MS&scrape=S&prometheus=URL[&theme=light][&var-NAME=VALUE …]: draws that dashboard.
-// <body data-ready> is set once all panels are drawn; window.problems has what went wrong.
+// ?d=NAME&from=MS&to=MS&scrape=S&prometheus=URL[&theme=light][&open=1][&var-NAME=VALUE …]: draws that
+// dashboard, with `open` also what is in closed rows.
+// <body data-ready> is set once all panels are drawn; window.problems has what went
+// wrong, window.report what was drawn.
 import { createRoot } from 'react-dom/client';
 import {
   createTheme, standardEditorsRegistry, standardTransformers, standardTransformersRegistry, ThemeContext,
@@ -12,8 +14,9 @@ import '@fontsource/roboto-mono/latin-400.css';
 import { Dashboard } from './dashboard';
 import { problems } from './panel';
 import { annotations, Context, labelValues, Variable } from './prometheus';
+import { inspect, panels } from './report';
 
-const SETTLED_MS = 1500; // charts draw in the frames after they have data
+const SETTLED_MS = 600; // charts draw in the frames after they have data
 
 // what Grafana's start leaves in its page
 Object.assign(window, {
@@ -39,7 +42,10 @@ async function variable(context: Context, described: any, given: string[]): Prom
   return { values, all, allValue: described.allValue, multi: Boolean(described.multi) };
 }
 
-const ready = () => setTimeout(() => document.body.setAttribute('data-ready', '1'), SETTLED_MS);
+const ready = () => setTimeout(() => {
+  inspect();
+  document.body.setAttribute('data-ready', '1');
+}, SETTLED_MS);
 
 async function main(): Promise<void> {
   const asked = new URLSearchParams(location.search);
@@ -54,11 +60,12 @@ async function main(): Promise<void> {
     context.variables[each.name] = await variable(context, each, asked.getAll(`var-${each.name}`));
   }
   const events = await annotations(context, dashboard.annotations?.list || []);
+  Object.assign(window, { report: { panels, events } });
   await document.fonts.load('12px Inter');
   createRoot(document.getElementById('root')!).render(
     <ThemeContext.Provider value={theme}>
       <GlobalStyles />
-      <Dashboard {...{ dashboard, context, events, theme }} onDone={ready} />
+      <Dashboard {...{ dashboard, context, events, theme }} open={asked.has('open')} onDone={ready} />
     </ThemeContext.Provider>,
   );
 }

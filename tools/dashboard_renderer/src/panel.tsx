@@ -1,11 +1,13 @@
 // One panel: its queries are asked, its frames configured, and it is drawn by Grafana's components.
 import { Component, ReactNode, useEffect, useState } from 'react';
-import { DataFrame, dateTime, getFieldDisplayValues, GrafanaTheme2, transformDataFrame } from '@grafana/data';
+import { DataFrame, dateTime, FieldType, getFieldDisplayValues, GrafanaTheme2, transformDataFrame } from '@grafana/data';
 import { BigValue, PanelChrome, TimeSeries } from '@grafana/ui';
 import { lastValueFrom } from 'rxjs';
-import { Chart, Heatmap, PlainTable, Timeline } from './charts';
+import { Chart, Heatmap, Timeline } from './charts';
 import { configured } from './fields';
 import { Context, Event, run } from './prometheus';
+import { PanelReport, reportOf } from './report';
+import { PlainTable } from './tables';
 
 const STAT_GAP_PX = 10, MARK_PX = 6;
 
@@ -33,19 +35,24 @@ function Stats({ panel, data, width, height, theme }: Chart) {
 }
 
 // lines of annotations, put into the canvas as Grafana's plugin for them does
-function Marks({ config, events, theme }: { config: any; events: Event[]; theme: GrafanaTheme2 }) {
+function Marks({ config, events, theme, report }: { config: any; events: Event[]; theme: GrafanaTheme2; report: PanelReport }) {
   const [hooked, setHooked] = useState<any>(null);
   if (config && hooked !== config) {
     setHooked(config);
-    config.addHook('draw', (plot: any) => events.forEach((event) => mark(plot, event, theme)));
+    config.addHook('draw', (plot: any) => {
+      report.marks = events.filter((event) => mark(plot, event, theme)).length;
+      for (const [key, { min, max }] of Object.entries<any>(plot.scales)) {
+        if (key !== 'x' && min !== null) { report.axes[key.split('/')[0]] = [min, max]; }
+      }
+    });
   }
   return null;
 }
 
-function mark(plot: any, event: Event, theme: GrafanaTheme2): void {
+function mark(plot: any, event: Event, theme: GrafanaTheme2): boolean {
   const { ctx, bbox } = plot, bottom = bbox.top + bbox.height;
   const [x, end] = [event.time, event.timeEnd].map((at) => plot.valToPos(at, 'x', true));
-  if (end < bbox.left || x > bbox.left + bbox.width) { return; }
+  if (end < bbox.left || x > bbox.left + bbox.width) { return false; }
   ctx.save();
   ctx.strokeStyle = ctx.fillStyle = theme.visualization.getColorByName(event.color);
   ctx.lineWidth = 2;
@@ -68,15 +75,18 @@ function mark(plot: any, event: Event, theme: GrafanaTheme2): void {
     ctx.fill();
   }
   ctx.restore();
+  return true;
 }
 
-function Lines({ panel, data, width, height, range, theme, events }: Chart & { events: Event[] }) {
+type Drawn = Chart & { events: Event[]; report: PanelReport };
+
+function Lines({ panel, data, width, height, range, theme, events, report }: Drawn) {
   const timeRange: any = { from: dateTime(range.from), to: dateTime(range.to), raw: range };
   const legend = { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [], ...panel.options?.legend };
   return (
     <TimeSeries frames={data} structureRev={1} timeRange={timeRange} timeZone="utc" width={width} height={height}
       legend={legend}>
-      {((config: any) => <Marks config={config} events={events} theme={theme} />) as any}
+      {((config: any) => <Marks {...{ config, events, theme, report }} />) as any}
     </TimeSeries>
   );
 }
@@ -108,22 +118,30 @@ async function fetched({ panel, context, theme, w }: Props): Promise<DataFrame[]
 
 export function Panel(props: Props) {
   const { panel, context, events, theme, x, y, w, h, done } = props;
+  const report = reportOf(String(panel.id), panel.title, panel.type);
   const [data, setData] = useState<DataFrame[] | null>(null);
   useEffect(() => {
-    fetched(props).then(setData).catch((problem) => {
+    fetched(props).then((found) => {
+      const values = found.flatMap((frame) => frame.fields.filter((field) => field.type === FieldType.number))
+        .flatMap((field) => field.values).filter(Number.isFinite);
+      report.series = found.filter((frame) => frame.length).length;
+      report.most = values.length ? values.reduce((most, each) => Math.max(most, Math.abs(each)), 0) : null;
+      report.empty = report.series && (values.length || panel.type === 'table') ? null : panel.fieldConfig?.defaults?.noValue ?? 'No data';
+      setData(found);
+    }).catch((problem) => {
       problems.push(`${panel.title}: ${problem}`);
       setData([]);
     }).finally(done);
   }, []);
   const draw = (width: number, height: number) => {
     if (!data) { return null; }
-    if (!data.some((frame) => frame.length)) { return <Nothing {...{ width, height, theme }} text={panel.fieldConfig?.defaults?.noValue ?? 'No data'} />; }
+    if (report.empty) { return <Nothing {...{ width, height, theme }} text={report.empty} />; }
     const Kind: any = KINDS[panel.type];
-    return Kind ? <Kind {...{ panel, data, width, height, theme, events, range: context }} />
+    return Kind ? <Kind {...{ panel, data, width, height, theme, events, report, range: context }} />
       : <Nothing {...{ width, height, theme }} text={`this renderer has no ${panel.type}`} />;
   };
   return (
-    <div style={{ position: 'absolute', left: x, top: y }}>
+    <div data-panel={panel.id} style={{ position: 'absolute', left: x, top: y }}>
       <PanelChrome title={panel.title} description={panel.description} width={w} height={h}
         padding={panel.type === 'table' ? 'none' : 'md'}>
         {(width: number, height: number) => <Guard title={panel.title}>{draw(width, height)}</Guard>}

@@ -18,7 +18,7 @@ export type Annotation = {
   target?: { expr: string; interval?: string };
   titleFormat?: string; textFormat?: string; useValueForTime?: boolean;
 };
-export type Event = { time: number; timeEnd: number; color: string; title: string; text: string };
+export type Event = { name: string; time: number; timeEnd: number; color: string; title: string; text: string };
 type Labels = Record<string, string>;
 type Series = { metric: Labels; value: [number, string]; values: [number, string][] };
 
@@ -150,7 +150,7 @@ async function eventsOf(context: Context, annotation: Annotation): Promise<Event
       if (last && last.timeEnd + step >= time) { last.timeEnd = time; continue; }
       const title = renderLegendFormat(annotation.titleFormat || '', series.metric);
       const said = renderLegendFormat(annotation.textFormat || '', series.metric);
-      last = { time, timeEnd: time, color: annotation.iconColor, title, text: said };
+      last = { name: annotation.name, time, timeEnd: time, color: annotation.iconColor, title, text: said };
       events.push(last);
     }
   }

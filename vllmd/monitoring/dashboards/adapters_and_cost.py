@@ -3,14 +3,15 @@
 from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
+from vllmd.monitoring.dashboards.looks import YES_IS_GOOD
 from vllmd.monitoring.dashboards.panels import (
     ENGINES,
     NAME,
     RATE,
-    YES_IS_GOOD,
     Panel,
     PanelRow,
     Query,
+    worst,
 )
 from vllmd.monitoring.rules import BY_ENGINE
 
@@ -28,44 +29,51 @@ ADAPTERS = PanelRow(
             kind="state-timeline",
             steps=YES_IS_GOOD,
             words={"0": ("missing", "red"), "1": ("loaded", "green")},
+            nothing="no adapter is configured",
         ),
         Panel(
             "Failed loads",
             "Tries to load an adapter that failed. Zero is normal; vllmd events has the reasons.",
             "short",
-            [Query(f"increase(vllmd_lora_load_errors_total{{{ENGINES}}}{RATE})", ADAPTER)],
+            [worst(f"increase(vllmd_lora_load_errors_total{{{ENGINES}}}{RATE})", ADAPTER)],
+            nothing="no adapter is configured",
         ),
         Panel(
             "In use now",
             "1 if requests for the adapter run. More at once than max_loras wait for each other.",
             "short",
-            [Query(f'vllmd_lora_active{{state="running",{ENGINES}}}', ADAPTER)],
+            [worst(f'vllmd_lora_active{{state="running",{ENGINES}}}', ADAPTER)],
+            nothing="no adapter is configured, or the engine does not serve",
         ),
         Panel(
             "Requests",
             "By adapter, of clients that send tracestate; all others are unknown.",
             "reqps",
-            [Query(f"{BY_ADAPTER} (rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+            [worst(f"{BY_ADAPTER} (rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+            nothing="no spans arrive",
         ),
         Panel(
             "Tokens by adapter",
             "In and out, by adapter, of clients that send tracestate.",
-            "short",
-            [Query(f"{BY_ADAPTER} (rate(vllmd_span_tokens_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+            "count:tok/s",
+            [worst(f"{BY_ADAPTER} (rate(vllmd_span_tokens_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+            nothing="no spans arrive",
         ),
         Panel(
             "Time to first token, 95 %",
             "Of one adapter only: it is loaded from disk too often. Of all: the engine is busy.",
             "s",
             [
-                Query(
+                worst(
                     "histogram_quantile(0.95, sum by (instance, vllmd_engine, adapter, le) "
                     f"(rate(vllmd_span_time_to_first_token_seconds_bucket{{{ENGINES}}}{RATE})))",
                     ADAPTER,
                 )
             ],
+            nothing="no spans arrive, or no traffic",
         ),
     ],
+    closed=False,
 )
 
 COST = PanelRow(
@@ -74,61 +82,66 @@ COST = PanelRow(
         Panel(
             "An hour costs",
             "At this moment: GPUs by their price, used or not, and their power.",
-            "short",
+            "none",
             [
-                Query(
+                worst(
                     f"sum by (instance, vllmd_engine, currency) (vllmd_cost_per_hour{{{ENGINES}}})",
                     f"{NAME} {{{{currency}}}}",
                 )
             ],
             decimals=2,
+            nothing="no price is configured, or no GPU",
         ),
         Panel(
             "A million tokens cost, over a day",
             "Idle time included, and without it; the gap is what more requests would save.",
-            "short",
+            "none",
             [
-                Query(f"vllmd:cost_per_million_tokens:1d{{{ENGINES}}}", f"{NAME} in all"),
-                Query(
+                worst(f"vllmd:cost_per_million_tokens:1d{{{ENGINES}}}", f"{NAME} in all"),
+                worst(
                     f"vllmd:cost_per_million_tokens_without_idle:1d{{{ENGINES}}}",
                     f"{NAME} while it worked",
                 ),
-                Query(
+                worst(
                     'vllmd_cost_budget_per_million_tokens{instance=~"$instance"}',
                     "{{instance}} budget",
                 ),
             ],
             decimals=2,
+            nothing="no price is configured, or no traffic",
         ),
         Panel(
             "GPUs, by what the engine did",
             "Idle GPUs are paid; down is what outages cost.",
-            "short",
+            "suffix:GPUs",
             [
-                Query(
+                worst(
                     "sum by (instance, vllmd_engine, activity) "
                     f"(rate(vllmd_gpu_seconds_total{{{ENGINES}}}{RATE}))",
                     f"{NAME} {{{{activity}}}}",
                 )
             ],
+            nothing="no GPU",
         ),
         Panel(
             "Energy of a token",
             "Over the last hour; it falls with more requests at once.",
             "joule",
-            [Query(f"vllmd:joules_per_token:1h{{{ENGINES}}}", NAME)],
+            [worst(f"vllmd:joules_per_token:1h{{{ENGINES}}}", NAME)],
+            nothing="no GPU, or no traffic",
         ),
         Panel(
             "Tokens",
             "In and out: what the money is paid for.",
-            "short",
+            "count:tok/s",
             [
-                Query(
+                worst(
                     "sum by (instance, vllmd_engine, direction) "
                     f"(rate(vllmd_tokens_total{{{ENGINES}}}{RATE}))",
                     f"{NAME} {{{{direction}}}}",
                 )
             ],
+            nothing="no engine serves",
         ),
     ],
 )
@@ -141,48 +154,55 @@ CACHING = PanelRow(
             "It falls when what prompts have in common does not come first.",
             "percentunit",
             [
-                Query(
+                worst(
                     f"{BY_ENGINE} (rate(vllmd_prefix_cache_hits_total{{{ENGINES}}}{RATE})) "
                     f"/ ({BY_ENGINE} (rate(vllmd_prefix_cache_queries_total{{{ENGINES}}}{RATE}))"
                     " > 0)",
                     NAME,
                 )
             ],
+            maximum=1,
+            nothing="no traffic",
         ),
         Panel(
             "Prompt tokens saved",
             "Tokens that were not computed, because the prefix cache had them.",
-            "short",
+            "count:tok/s",
             [
-                Query(
+                worst(
                     f"{BY_ENGINE} (rate(vllmd_prompt_tokens_cached_total{{{ENGINES}}}{RATE}))", NAME
                 )
             ],
+            nothing="no engine serves",
         ),
         Panel(
             "Prompts that the cache helped, at least",
             "Since the engine's start; a lower bound, from two histograms of vLLM.",
             "percentunit",
-            [Query(f"vllmd_prefix_cache_prompts_helped_ratio_min{{{ENGINES}}}", NAME)],
+            [worst(f"vllmd_prefix_cache_prompts_helped_ratio_min{{{ENGINES}}}", NAME)],
+            maximum=1,
+            nothing="vLLM does not show it, or no traffic",
         ),
         Panel(
             "KV cache: tokens held, and room",
             "Full, with requests waiting: lower max_model_len, or give it more memory.",
             "short",
             [
-                Query(f"vllmd_kv_cache_used_tokens{{{ENGINES}}}", f"{NAME} held"),
-                Query(f"vllmd_kv_cache_capacity_tokens{{{ENGINES}}}", f"{NAME} room"),
+                worst(f"vllmd_kv_cache_used_tokens{{{ENGINES}}}", f"{NAME} held"),
+                worst(f"vllmd_kv_cache_capacity_tokens{{{ENGINES}}}", f"{NAME} room"),
             ],
+            nothing="vLLM does not show it",
         ),
         Panel(
             "Requests at once, and the limit",
             "A peak far below the limit wastes nothing; one at the limit makes requests wait.",
             "short",
             [
-                Query(f"vllmd_requests_running{{{ENGINES}}}", f"{NAME} now"),
-                Query(f"vllmd_requests_running_peak{{{ENGINES}}}", f"{NAME} peak"),
-                Query(f"vllmd_engine_max_num_seqs{{{ENGINES}}}", f"{NAME} limit"),
+                worst(f"vllmd_requests_running{{{ENGINES}}}", f"{NAME} now"),
+                worst(f"vllmd_requests_running_peak{{{ENGINES}}}", f"{NAME} peak"),
+                worst(f"vllmd_engine_max_num_seqs{{{ENGINES}}}", f"{NAME} limit"),
             ],
+            nothing="no engine serves",
         ),
     ],
 )
@@ -195,5 +215,5 @@ def build() -> dict[str, Any]:
         "vllmd: adapters, cost, caching",
         "Which adapters serve and who uses them, what tokens cost, whether caches are used.",
         [ADAPTERS, COST, CACHING],
-        span="24h",
+        span="7d",
     )

@@ -7,7 +7,14 @@ from vllmd.monitoring.dashboards.panels import SCHEMA_VERSION, SOURCE, PanelRow,
 
 TAG = "vllmd"
 RUNBOOKS = "http://$instance/runbooks/"
-"""Where the pages are, if one host is chosen: each vllmd serves its own."""
+"""Where the pages are of a dashboard of one host: each vllmd serves its own."""
+FAILURES = ("failed", "stalled", "held", "gpu_lost", "daemon_failed")
+FAULTS = ("xid", "adapter_failed", "config_refused")
+CHANGES = (
+    *("started", "ready", "stopped", "adapter_loaded", "adapter_unloaded", "config_reloaded"),
+    *("daemon_started", "gpu_found"),
+)
+"""The words of `vllmd_event_timestamp_seconds`: a test compares them with those that there are."""
 
 
 def dashboard(
@@ -15,10 +22,15 @@ def dashboard(
     title: str,
     help: str,
     rows: Sequence[PanelRow],
-    variables: Sequence[str] = ("engine",),
+    variables: Sequence[str] = ("instance", "engine"),
+    single: Sequence[str] = (),
     span: str = "1h",
 ) -> dict[str, Any]:
-    """Return a dashboard; besides the data source, job and host it has the variables named."""
+    """Return a dashboard; besides the data source and job it has the variables named.
+
+    Of a variable in `single` one value is chosen, else all are until somebody chooses.
+    """
+    chosen = [_variable(name, single=name in single) for name in ("job", *variables)]
     return {
         "uid": uid,
         "title": title,
@@ -30,9 +42,15 @@ def dashboard(
         "refresh": "30s",
         "time": {"from": f"now-{span}", "to": "now"},
         "timezone": "browser",
-        "templating": {"list": [_DATASOURCE, *map(_variable, ("job", "instance", *variables))]},
-        "annotations": {"list": [_failures(variables), _xids()]},
-        "links": _links(),
+        "templating": {"list": [_DATASOURCE, *chosen]},
+        "annotations": {
+            "list": [
+                _marks("Failures", "red", FAILURES, variables),
+                _marks("Faults", "orange", FAULTS, variables),
+                _marks("Changes", "blue", CHANGES, variables),
+            ]
+        },
+        "links": _links(one_host=bool({"instance", "gpu_host"} & set(single))),
         "panels": place(rows),
     }
 
@@ -47,7 +65,8 @@ _DATASOURCE = {
 }
 _VARIABLES = {
     "job": ("Job", "label_values(vllmd_build_info, job)"),
-    "instance": ("Host", 'label_values(vllmd_build_info{job=~"$job"}, instance)'),
+    "instance": ("Host", 'label_values(up{job=~"$job"}, instance)'),
+    "gpu_host": ("Host", 'label_values(vllmd_gpu_up{job=~"$job"}, instance)'),
     "engine": (
         "Engine",
         'label_values(vllmd_engine_info{instance=~"$instance"}, vllmd_engine)',
@@ -56,65 +75,58 @@ _VARIABLES = {
         "Model",
         'label_values(vllmd_tokens_total{instance=~"$instance"}, model_name)',
     ),
+    "adapter": (
+        "Adapter",
+        'label_values(vllmd_span_requests_total{instance=~"$instance"}, adapter)',
+    ),
     "gpu": ("GPU", 'label_values(vllmd_gpu_up{instance=~"$instance"}, gpu)'),
 }
+"""`up` names the hosts that never answered, too."""
 
 
-def _variable(name: str) -> dict[str, Any]:
+def _variable(name: str, *, single: bool) -> dict[str, Any]:
     label, query = _VARIABLES[name]
+    everything = {"allValue": ".*", "current": {"text": "All", "value": "$__all"}}
     return {
-        "name": name,
+        "name": "instance" if name == "gpu_host" else name,
         "label": label,
         "type": "query",
         "datasource": SOURCE,
         "query": query,
         "refresh": 2,
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".*",
-        "current": {"text": "All", "value": "$__all"},
+        "sort": 3 if name == "gpu" else 1,
+        "multi": not single,
+        "includeAll": not single,
+        **({"current": {}} if single else everything),
     }
 
 
-def _annotation(name: str, colour: str, expr: str, title: str, text: str) -> dict[str, Any]:
+def _marks(
+    name: str, colour: str, events: Sequence[str], variables: Sequence[str]
+) -> dict[str, Any]:
     """Return marks at the times that are a query's values, in milliseconds: exact at every zoom."""
+    engines = ',vllmd_engine=~"$engine|"' if "engine" in variables else ""
+    which = f'event=~"{"|".join(events)}",instance=~"$instance"{engines}'
     return {
         "name": name,
         "enable": True,
         "datasource": SOURCE,
         "iconColor": colour,
-        "expr": expr,
-        "titleFormat": title,
-        "textFormat": text,
-        "step": "15s",
+        "target": {
+            "refId": "Anno",
+            "datasource": SOURCE,
+            "expr": f"1000 * vllmd_event_timestamp_seconds{{{which}}}",
+            "interval": "15s",
+            "range": True,
+            "instant": False,
+        },
+        "titleFormat": "{{vllmd_engine}} {{event}} {{detail}}",
+        "textFormat": "{{instance}}",
         "useValueForTime": True,
     }
 
 
-def _failures(variables: Sequence[str]) -> dict[str, Any]:
-    engines = ',vllmd_engine=~"$engine"' if "engine" in variables else ""
-    chosen = f'instance=~"$instance"{engines}'
-    return _annotation(
-        "Failures",
-        "red",
-        f"1000 * vllmd_engine_failure_timestamp_seconds{{{chosen}}}",
-        "{{instance}} {{vllmd_engine}} ended: {{cause}}",
-        "{{explanation}}",
-    )
-
-
-def _xids() -> dict[str, Any]:
-    return _annotation(
-        "Xids",
-        "orange",
-        '1000 * vllmd_gpu_xid_last_timestamp_seconds{instance=~"$instance"}',
-        "Xid {{xid}} on GPU {{gpu}} of {{instance}}",
-        "It asks for: {{action}}",
-    )
-
-
-def _links() -> list[dict[str, Any]]:
+def _links(*, one_host: bool) -> list[dict[str, Any]]:
     others = {
         "type": "dashboards",
         "title": "vllmd",
@@ -128,7 +140,7 @@ def _links() -> list[dict[str, Any]]:
         "type": "link",
         "title": "Runbooks",
         "url": RUNBOOKS,
-        "tooltip": "What to do about each alert. Choose one host first: it serves them.",
+        "tooltip": "What to do about each alert.",
         "icon": "doc",
         "tags": [],
         "asDropdown": False,
@@ -136,4 +148,4 @@ def _links() -> list[dict[str, Any]]:
         "keepTime": False,
         "targetBlank": True,
     }
-    return [others, runbooks]
+    return [others, runbooks] if one_host else [others]

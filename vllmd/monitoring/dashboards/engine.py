@@ -1,22 +1,19 @@
-"""One engine: how long do requests take and why, and how did its starts go?"""
+"""One engine: how long do requests take and why, what holds it back, how did its starts go?"""
 
 from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
-from vllmd.monitoring.dashboards.panels import (
-    ENGINES,
-    NAME,
-    NO_IS_GOOD,
-    RATE,
-    Panel,
-    PanelRow,
-    Query,
-)
+from vllmd.monitoring.dashboards.engine_use import STARTS, USE
+from vllmd.monitoring.dashboards.looks import ENDS
+from vllmd.monitoring.dashboards.panels import ENGINES, RATE, Panel, PanelRow, Query
 from vllmd.monitoring.dashboards.states import states
-from vllmd.monitoring.rules import BY_ENGINE
 from vllmd.monitoring.settings import RuleSettings
 
 MODELS = f'{ENGINES},model_name=~"$model"'
+HTTP = f"http_requests_total{{{ENGINES}}}"
+NO_TRAFFIC = "no traffic"
+BURNS = ((1, "yellow"), (6, "orange"), (14.4, "red"))
+"""How fast the budget is used up: all of it in 30 days, in 5, in 2. Source: the SRE workbook."""
 
 
 def _quantiles(title: str, help: str, name: str, bound_s: float | None = None) -> Panel:
@@ -25,27 +22,120 @@ def _quantiles(title: str, help: str, name: str, bound_s: float | None = None) -
         help,
         "s",
         [
-            Query(f"vllmd:{name}:{p}{{{ENGINES}}}", f"{NAME} {text}")
-            for p, text in (("p50", "50 %"), ("p95", "95 %"), ("p99", "99 %"))
+            Query(f"vllmd:{name}:{p}{{{ENGINES}}}", text, colour=colour)
+            for p, text, colour in (
+                ("p50", "half of them", "green"),
+                ("p95", "95 %", "orange"),
+                ("p99", "99 %", "red"),
+            )
         ],
         steps=((bound_s, "red"),) if bound_s else (),
+        nothing=NO_TRAFFIC,
     )
 
 
-def _spans(title: str, help: str, name: str) -> Panel:
-    rate = f"rate(vllmd_span_{name}_seconds_bucket{{{ENGINES}}}{RATE})"
-    expr = f"histogram_quantile(0.95, sum by (instance, vllmd_engine, adapter, le) ({rate}))"
-    return Panel(title, help, "s", [Query(expr, f"{NAME} {{{{adapter}}}}")])
+def _mean(name: str, legend: str, colour: str) -> Query:
+    of = f"vllmd_request_{name}_seconds"
+    return Query(
+        f"sum(rate({of}_sum{{{MODELS}}}{RATE})) / (sum(rate({of}_count{{{MODELS}}}{RATE})) > 0)",
+        legend,
+        colour=colour,
+    )
 
 
-LATENCY = PanelRow(
-    "Latency: how long, and where is it spent?",
+def _burn(what: str, legend: str, target: float) -> Query:
+    return Query(f"max(vllmd:{what}:ratio_rate1h{{{ENGINES}}}) / {round(1 - target, 4):g}", legend)
+
+
+NOW = PanelRow("", [states(width=24, height=4, name="{{vllmd_engine}}")])
+
+RED = PanelRow(
+    "Requests: how many, how many fail, how long do they take?",
     [
+        Panel(
+            "Rate: how requests end",
+            "stop and length are well; abort: the client hung up; error: vLLM gave up.",
+            "reqps",
+            [
+                Query(
+                    f"sum by (reason) (rate(vllmd_requests_finished_total{{{MODELS}}}{RATE}))",
+                    "{{reason}}",
+                )
+            ],
+            stacked=True,
+            colours=ENDS,
+            nothing="the engine does not serve",
+        ),
+        Panel(
+            "Errors: HTTP status",
+            "5xx: the engine fails; 404: an adapter or path is not there; 400: the client's.",
+            "reqps",
+            [
+                Query(
+                    f'sum by (status) (rate({HTTP[:-1]},status="2xx"}}{RATE}))',
+                    "2xx",
+                    colour="green",
+                ),
+                Query(
+                    f'sum by (status) (rate({HTTP[:-1]},status="4xx"}}{RATE}))',
+                    "4xx",
+                    colour="orange",
+                ),
+                Query(
+                    f'sum by (status) (rate({HTTP[:-1]},status="5xx"}}{RATE}))', "5xx", colour="red"
+                ),
+            ],
+            stacked=True,
+            nothing="no traffic",
+        ),
+        Panel(
+            "Errors: lost, given up, rejected",
+            "Lost: in flight when the engine ended. By reason: error is vLLM's, abort the "
+            "client's, rejected_… the queue's limit.",
+            "short",
+            [
+                Query(
+                    f"round(sum(increase(vllmd_requests_lost_total{{{ENGINES}}}[$__rate_interval])))",
+                    "lost",
+                    colour="red",
+                ),
+                Query(
+                    f"sum by (reason) (increase(vllmd_request_errors_total{{{MODELS}}}{RATE}))",
+                    "{{reason}}",
+                ),
+            ],
+            colours=ENDS,
+            nothing="none",
+        ),
         _quantiles(
             "Time to first token",
             "From arrival to the first token; the line is what counts as too late.",
             "time_to_first_token_seconds",
             RuleSettings().ttft_s,
+        ),
+        Panel(
+            "Where a request spends its time",
+            "The mean: it waits, its prompt is computed, its answer is. All three are the whole.",
+            "s",
+            [
+                _mean("queue", "queue", "orange"),
+                _mean("prefill", "prefill", "blue"),
+                _mean("decode", "decode", "green"),
+            ],
+            stacked=True,
+            nothing=NO_TRAFFIC,
+        ),
+        Panel(
+            "Burn of the budget",
+            "How many times as fast as allowed late tokens use it up, within an hour. Lines: 1 is "
+            "all of it in 30 days, 6 in five, 14.4 in two.",
+            "suffix:x",
+            [
+                _burn("ttft_slow", "first tokens", RuleSettings().ttft_target),
+                _burn("itl_slow", "tokens", RuleSettings().itl_target),
+            ],
+            steps=BURNS,
+            nothing=NO_TRAFFIC,
         ),
         _quantiles(
             "Time between tokens",
@@ -71,206 +161,42 @@ LATENCY = PanelRow(
                 )
             ],
             "heatmap",
+            nothing=NO_TRAFFIC,
         ),
-        _quantiles(
-            "Wait in the queue",
-            "More than a moment: the KV cache is full, or max_num_seqs is reached.",
-            "request_queue_seconds",
-        ),
-        Panel(
-            "Budget: what came too late",
-            "Share of first tokens and of tokens, within an hour; the line is what may.",
-            "percentunit",
-            [
-                Query(f"vllmd:ttft_slow:ratio_rate1h{{{ENGINES}}}", f"{NAME} first tokens"),
-                Query(f"vllmd:itl_slow:ratio_rate1h{{{ENGINES}}}", f"{NAME} tokens"),
-            ],
-            steps=((round(1 - RuleSettings().ttft_target, 4), "red"),),
-        ),
+    ],
+    closed=False,
+)
+
+
+def _spans(title: str, help: str, name: str) -> Panel:
+    buckets = f'vllmd_span_{name}_seconds_bucket{{{ENGINES},adapter=~"$adapter"}}'
+    return Panel(
+        title,
+        help,
+        "s",
+        [
+            Query(
+                f"topk(10, histogram_quantile(0.95, sum by (adapter, le) (rate({buckets}{RATE}))))",
+                "{{adapter}}",
+                exemplar=True,
+            )
+        ],
+        width=12,
+        nothing="no spans arrive, or no traffic",
+    )
+
+
+ADAPTERS = PanelRow(
+    "Adapters, by spans: dots are single requests, a click on one leads to its trace",
+    [
         _spans(
-            "Queue, 95 %, by adapter",
-            "From spans: which adapter's requests wait.",
-            "queue",
+            "First token, 95 %",
+            "Of one adapter only: it is loaded too often.",
+            "time_to_first_token",
         ),
-        _spans("Prefill, 95 %, by adapter", "From spans: long prompts make it long.", "prefill"),
-        _spans("Decode, 95 %, by adapter", "From spans: long answers make it long.", "decode"),
-    ],
-)
-
-WORK = PanelRow(
-    "Work: what does it do, and what holds it back?",
-    [
-        Panel(
-            "Requests",
-            "Computed at this moment, and those that wait, by what for.",
-            "short",
-            [
-                Query(f"{BY_ENGINE} (vllmd_requests_running{{{MODELS}}})", f"{NAME} running"),
-                Query(
-                    f"sum by (instance, vllmd_engine, reason) (vllmd_requests_waiting{{{MODELS}}})",
-                    f"{NAME} waiting: {{{{reason}}}}",
-                ),
-            ],
-        ),
-        Panel(
-            "Tokens",
-            "In and out. In without out: prefill only, or clients do not read the answers.",
-            "short",
-            [
-                Query(
-                    "sum by (instance, vllmd_engine, direction) "
-                    f"(rate(vllmd_tokens_total{{{MODELS}}}{RATE}))",
-                    f"{NAME} {{{{direction}}}}/s",
-                )
-            ],
-        ),
-        Panel(
-            "How requests end",
-            "stop and length are well; abort: the client hung up; error: vLLM gave up.",
-            "reqps",
-            [
-                Query(
-                    "sum by (instance, vllmd_engine, reason) "
-                    f"(rate(vllmd_requests_finished_total{{{MODELS}}}{RATE}))",
-                    f"{NAME} {{{{reason}}}}",
-                )
-            ],
-            stacked=True,
-        ),
-        Panel(
-            "KV cache in use",
-            "Full and requests waiting: too long contexts, or too many at once.",
-            "percentunit",
-            [
-                Query(
-                    f"vllmd_kv_cache_usage_ratio{{{MODELS}}}",
-                    f"{NAME} rank {{{{engine}}}}",
-                )
-            ],
-            maximum=1,
-        ),
-        Panel(
-            "Preemptions",
-            "Requests that lost their KV cache and are computed again. Zero is normal.",
-            "reqps",
-            [Query(f"{BY_ENGINE} (rate(vllmd_preemptions_total{{{MODELS}}}{RATE}))", NAME)],
-        ),
-        Panel(
-            "Prefix cache: share of tokens found",
-            "It falls when what prompts have in common does not come first.",
-            "percentunit",
-            [
-                Query(
-                    f"{BY_ENGINE} (rate(vllmd_prefix_cache_hits_total{{{MODELS}}}{RATE})) "
-                    f"/ ({BY_ENGINE} (rate(vllmd_prefix_cache_queries_total{{{MODELS}}}{RATE}))"
-                    " > 0)",
-                    NAME,
-                )
-            ],
-            maximum=1,
-        ),
-        Panel(
-            "Requests that failed",
-            "By reason: error is vLLM's, abort the client's, rejected_… the queue's limit.",
-            "reqps",
-            [
-                Query(
-                    "sum by (instance, vllmd_engine, reason) "
-                    f"(rate(vllmd_request_errors_total{{{MODELS}}}{RATE}))",
-                    f"{NAME} {{{{reason}}}}",
-                )
-            ],
-        ),
-        Panel(
-            "Adapters: requests",
-            "Of clients that send tracestate. 'vllmd: adapters, cost, caching' has more.",
-            "reqps",
-            [
-                Query(
-                    "sum by (instance, vllmd_engine, adapter) "
-                    f"(rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))",
-                    f"{NAME} {{{{adapter}}}}",
-                )
-            ],
-        ),
-        Panel(
-            "CPU of the engine's processes",
-            "One core at its limit is the API server's: more API servers help.",
-            "short",
-            [Query(f"rate(vllmd_engine_cpu_seconds_total{{{ENGINES}}}{RATE})", f"{NAME} cores")],
-        ),
-    ],
-)
-
-STARTS = PanelRow(
-    "Starts and ends: how did it get here?",
-    [
-        states(width=16),
-        Panel(
-            "Restarts",
-            "Starts after an unexpected exit; red marks on all panels say when.",
-            "short",
-            [Query(f"vllmd_engine_restarts_total{{{ENGINES}}}", NAME)],
-        ),
-        Panel(
-            "The last start, by phase",
-            "Weights too long: a slow disk. Compile each time: no compile cache.",
-            "s",
-            [
-                Query(
-                    f"vllmd_engine_start_phase_seconds{{{ENGINES}}}",
-                    f"{NAME} {{{{phase}}}}",
-                )
-            ],
-            stacked=True,
-        ),
-        Panel(
-            "Whole starts",
-            "Until the API answered: that long is an outage of one restart.",
-            "s",
-            [Query(f"vllmd_engine_start_duration_seconds{{{ENGINES}}}", NAME)],
-        ),
-        Panel(
-            "Unexpected exits, by cause",
-            "Since the daemon began; no cause and zero: none. vllmd why has the evidence.",
-            "short",
-            [
-                Query(
-                    f"vllmd_engine_failures_total{{{ENGINES}}} or on (instance, vllmd_engine) "
-                    f"vllmd_engine_wanted{{{ENGINES}}} * 0",
-                    f"{NAME} {{{{cause}}}}",
-                )
-            ],
-            "table",
-            left_out=["job"],
-        ),
-        Panel(
-            "Memory of the engine's processes",
-            "Of the host, not of GPUs. Growth without end: the kernel will end it.",
-            "bytes",
-            [Query(f"vllmd_engine_memory_resident_bytes{{{ENGINES}}}", NAME)],
-        ),
-        Panel(
-            "Lines printed",
-            "By level; errors deserve a look: vllmd logs --level error.",
-            "short",
-            [
-                Query(
-                    "sum by (instance, vllmd_engine, level) "
-                    f"(rate(vllmd_log_lines_total{{{ENGINES}}}{RATE}))",
-                    f"{NAME} {{{{level}}}}/s",
-                )
-            ],
-        ),
-        Panel(
-            "Meant to run",
-            "A requested stop is not an outage.",
-            "short",
-            [Query(f"vllmd_engine_wanted{{{ENGINES}}}", NAME)],
-            "state-timeline",
-            words={"0": ("stopped by an operator", "text"), "1": ("wanted", "green")},
-            steps=NO_IS_GOOD,
-        ),
+        _spans("Queue, 95 %", "Which adapter's requests wait.", "queue"),
+        _spans("Prefill, 95 %", "Long prompts make it long.", "prefill"),
+        _spans("Decode, 95 %", "Long answers make it long.", "decode"),
     ],
 )
 
@@ -281,6 +207,7 @@ def build() -> dict[str, Any]:
         "vllmd-engine",
         "vllmd: engine",
         "One engine: how long requests take and why, and how its starts went.",
-        [LATENCY, WORK, STARTS],
-        ("engine", "model"),
+        [NOW, RED, USE, STARTS, ADAPTERS],
+        ("instance", "engine", "model", "adapter"),
+        single=("instance", "engine"),
     )

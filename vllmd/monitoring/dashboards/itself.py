@@ -3,17 +3,18 @@
 from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
+from vllmd.monitoring.dashboards.looks import NO_IS_GOOD, YES_IS_GOOD
 from vllmd.monitoring.dashboards.panels import (
     ENGINES,
     HOSTS,
     NAME,
-    NO_IS_GOOD,
     RATE,
-    YES_IS_GOOD,
     Panel,
     PanelRow,
     Query,
+    worst,
 )
+from vllmd.monitoring.dashboards.tables import Column
 
 HOST = "{{instance}}"
 JOBS = f'job=~"$job",{HOSTS}'
@@ -29,96 +30,113 @@ SEES = PanelRow(
             "state-timeline",
             steps=YES_IS_GOOD,
             words={"0": ("silent", "red"), "1": ("scraped", "green")},
+            nothing="no host is known",
         ),
         Panel(
             "How long a scrape takes",
             "Near Prometheus' timeout scrapes get lost.",
             "s",
-            [Query(f"scrape_duration_seconds{{{JOBS}}}", HOST)],
+            [worst(f"scrape_duration_seconds{{{JOBS}}}", HOST)],
         ),
         Panel(
             "Samples of a scrape",
             "Bounded by what is configured: it does not grow with traffic.",
             "short",
-            [Query(f"scrape_samples_scraped{{{JOBS}}}", HOST)],
+            [worst(f"scrape_samples_scraped{{{JOBS}}}", HOST)],
         ),
         Panel(
             "Collectors that failed",
             "A mistake in vllmd: its journal has it.",
             "short",
-            [Query(f"vllmd_collector_success{{{HOSTS}}} == bool 0", f"{HOST} {{{{collector}}}}")],
+            [
+                worst(
+                    f"(vllmd_collector_success{{{HOSTS}}} == bool 0) > 0",
+                    f"{HOST} {{{{collector}}}}",
+                )
+            ],
             steps=NO_IS_GOOD,
+            nothing="all work",
         ),
         Panel(
             "Parts that failed",
             "Each is retried. More than one or two: vllmd status has the error.",
             "short",
             [
-                Query(
-                    f"topk(10, increase(vllmd_part_failures_total{{{HOSTS}}}[10m]))",
+                worst(
+                    f"round(increase(vllmd_part_failures_total{{{HOSTS}}}[10m])) > 0",
                     f"{HOST} {{{{part}}}}",
                 )
             ],
+            nothing="none failed",
         ),
         Panel(
             "Connections closed for others",
             "Too many were open, or no file descriptor was left. Zero is normal.",
             "short",
             [
-                Query(
+                worst(
                     "sum by (instance, listener) (increase(vllmd_connections_closed_total{"
                     f'{HOSTS}, reason=~"full|exhausted"}}[10m]))',
                     f"{HOST} {{{{listener}}}}",
                 )
             ],
+            nothing="none was closed",
         ),
         Panel(
             "Unexpected ends of the daemon",
             "By a mistake, or killed. Zero is normal; a restart that somebody asked for is none.",
             "short",
             [
-                Query(
+                worst(
                     f"increase(vllmd_daemon_unexpected_ends_total{{{HOSTS}}}[30m])",
                     HOST,
                 )
             ],
+            nothing="none",
         ),
         Panel(
             "Age of vLLM's page",
             "Older than a few seconds: the engine does not answer, and its numbers are absent.",
             "s",
-            [Query(f"vllmd_engine_page_age_seconds{{{ENGINES}}}", NAME)],
+            [worst(f"vllmd_engine_page_age_seconds{{{ENGINES}}}", NAME)],
+            nothing="no engine serves",
         ),
         Panel(
             "How long vLLM's page takes",
             "It grows with the number of series that vLLM has.",
             "s",
-            [Query(f"vllmd_engine_page_read_duration_seconds{{{ENGINES}}}", NAME)],
+            [worst(f"vllmd_engine_page_read_duration_seconds{{{ENGINES}}}", NAME)],
+            nothing="no engine serves",
         ),
         Panel(
             "Age of the GPUs' numbers",
             "Seconds are normal. More: the driver hangs, vllmd gpu says so.",
             "s",
             [
-                Query(
+                worst(
                     f"time() - vllmd_nvml_last_success_timestamp_seconds{{{HOSTS}}}",
                     HOST,
                 )
             ],
+            nothing="no GPU",
         ),
         Panel(
             "How long the driver takes",
             "By what is asked for. It rises before a driver hangs.",
             "s",
-            [Query(f"vllmd_nvml_read_duration_seconds{{{HOSTS}}}", f"{HOST} {{{{set}}}}")],
+            [worst(f"vllmd_nvml_read_duration_seconds{{{HOSTS}}}", f"{HOST} {{{{set}}}}")],
+            nothing="no GPU",
         ),
         Panel(
             "Spans that arrive",
             "Of finished requests that vLLM counts. Far below 100 %: spans get lost on the way.",
             "percentunit",
-            [Query(f"vllmd_span_coverage_ratio{{{ENGINES}}}", NAME)],
+            [worst(f"vllmd_span_coverage_ratio{{{ENGINES}}}", NAME)],
+            maximum=1,
+            nothing="no spans are received, or no traffic",
         ),
     ],
+    closed=False,
 )
 
 KEEPS = PanelRow(
@@ -129,7 +147,7 @@ KEEPS = PanelRow(
             "Share that is free.",
             "percentunit",
             [
-                Query(
+                worst(
                     f"vllmd_filesystem_avail_bytes{{{HOSTS}}} "
                     f"/ (vllmd_filesystem_size_bytes{{{HOSTS}}} > 0)",
                     f"{HOST} {{{{role}}}}",
@@ -141,14 +159,14 @@ KEEPS = PanelRow(
             "Disk: for how long it does not answer",
             "Of a file system that hangs, as one of a server that is gone. Zero is normal.",
             "s",
-            [Query(f"vllmd_filesystem_silent_seconds{{{HOSTS}}}", f"{HOST} {{{{role}}}}")],
+            [worst(f"vllmd_filesystem_silent_seconds{{{HOSTS}}}", f"{HOST} {{{{role}}}}")],
         ),
         Panel(
             "Logs: used of what they may",
             "The oldest files go when it is full.",
             "percentunit",
             [
-                Query(
+                worst(
                     f"vllmd_log_used_bytes{{{ENGINES}}} "
                     f"/ (vllmd_log_budget_bytes{{{ENGINES}}} > 0)",
                     NAME,
@@ -158,21 +176,22 @@ KEEPS = PanelRow(
         Panel(
             "Lines that were lost",
             "The disk did not take them. Zero is normal.",
-            "short",
-            [Query(f"rate(vllmd_log_dropped_lines_total{{{ENGINES}}}{RATE})", f"{NAME} lines/s")],
+            "count:lines/s",
+            [worst(f"rate(vllmd_log_dropped_lines_total{{{ENGINES}}}{RATE})", f"{NAME}")],
+            nothing="no engine runs",
         ),
         Panel(
             "Events written, and lost",
             "Lost ones are missing in vllmd why and vllmd events.",
-            "short",
+            "count:events/s",
             [
-                Query(
+                worst(
                     f"rate(vllmd_history_events_written_total{{{HOSTS}}}{RATE})",
-                    f"{HOST} written/s",
+                    f"{HOST} written",
                 ),
-                Query(
+                worst(
                     f"rate(vllmd_history_events_dropped_total{{{HOSTS}}}{RATE})",
-                    f"{HOST} lost/s",
+                    f"{HOST} lost",
                 ),
             ],
         ),
@@ -181,12 +200,13 @@ KEEPS = PanelRow(
             "By what they were answered. Refused ones are lost if the sender gives up.",
             "reqps",
             [
-                Query(
+                worst(
                     "sum by (instance, protocol, outcome) "
                     f"(rate(vllmd_otlp_requests_total{{{HOSTS}}}{RATE}))",
                     f"{HOST} {{{{protocol}}}} {{{{outcome}}}}",
                 )
             ],
+            nothing="no spans are received",
         ),
         Panel(
             "The configuration can be used",
@@ -209,10 +229,10 @@ COSTS = PanelRow(
         Panel(
             "CPU",
             "Cores of the daemon and of the process that reads GPUs; below 0.01 is normal.",
-            "short",
+            "suffix:cores",
             [
-                Query(f"rate(process_cpu_seconds_total{{{JOBS}}}{RATE})", f"{HOST} daemon"),
-                Query(
+                worst(f"rate(process_cpu_seconds_total{{{JOBS}}}{RATE})", f"{HOST} daemon"),
+                worst(
                     f"rate(vllmd_nvml_reader_cpu_seconds_total{{{HOSTS}}}{RATE})",
                     f"{HOST} reader of GPUs",
                 ),
@@ -224,15 +244,15 @@ COSTS = PanelRow(
             "Some 60 MB. It does not grow.",
             "bytes",
             [
-                Query(f"process_resident_memory_bytes{{{JOBS}}}", f"{HOST} daemon"),
-                Query(f"vllmd_nvml_reader_resident_bytes{{{HOSTS}}}", f"{HOST} reader of GPUs"),
+                worst(f"process_resident_memory_bytes{{{JOBS}}}", f"{HOST} daemon"),
+                worst(f"vllmd_nvml_reader_resident_bytes{{{HOSTS}}}", f"{HOST} reader of GPUs"),
             ],
         ),
         Panel(
             "Collectors: time",
             "Of the last scrape.",
             "s",
-            [Query(f"vllmd_collector_duration_seconds{{{HOSTS}}}", f"{HOST} {{{{collector}}}}")],
+            [worst(f"vllmd_collector_duration_seconds{{{HOSTS}}}", f"{HOST} {{{{collector}}}}")],
         ),
         Panel(
             "Versions",
@@ -245,13 +265,14 @@ COSTS = PanelRow(
                 )
             ],
             "table",
-            left_out=["Value"],
+            columns=[Column("instance", "Host"), Column("version", "vllmd")],
+            first="Host",
         ),
         Panel(
             "Open files",
             "A leak would show here first.",
             "short",
-            [Query(f"process_open_fds{{{JOBS}}}", HOST)],
+            [worst(f"process_open_fds{{{JOBS}}}", HOST)],
         ),
         Panel(
             "Up since",

@@ -3,16 +3,16 @@
 from typing import Any
 
 from vllmd.monitoring.dashboards.dashboard import dashboard
-from vllmd.monitoring.dashboards.owners import memory_by_owner
+from vllmd.monitoring.dashboards.engines_table import alerts, engines
+from vllmd.monitoring.dashboards.looks import DIRECTIONS
+from vllmd.monitoring.dashboards.numbers import NUMBERS
 from vllmd.monitoring.dashboards.panels import (
-    ENGINE_GPU_NAME,
     ENGINES,
     GPU_NAME,
     HOSTS,
+    MOST_SERIES,
     NAME,
-    NO_IS_GOOD,
     RATE,
-    YES_IS_GOOD,
     Panel,
     PanelRow,
     Query,
@@ -21,96 +21,41 @@ from vllmd.monitoring.dashboards.states import states
 from vllmd.monitoring.rules import BY_ENGINE
 from vllmd.monitoring.settings import RuleSettings
 
-MANY = "topk(20, "
+WORST = f"topk({MOST_SERIES}, "
 """On a fleet only the worst are drawn."""
+LEAST = f"bottomk({MOST_SERIES}, "
 
-
-def _stat(title: str, help: str, expr: str, steps: Any = ()) -> Panel:
-    return Panel(title, help, "short", [Query(expr, title)], "stat", 4, 4, steps=steps, decimals=0)
-
-
-NOW = PanelRow(
-    "Now: who does not serve?",
-    [
-        _stat(
-            "Engines that serve",
-            "Engines whose API answers, on the hosts chosen above.",
-            f"sum(vllmd_engine_up{{{ENGINES}}})",
-            YES_IS_GOOD,
-        ),
-        _stat(
-            "Wanted, not serving",
-            "Zero is normal, but for the time of a start. vllmd status says what each does.",
-            f"sum(vllmd_engine_wanted{{{ENGINES}}} > bool vllmd_engine_up{{{ENGINES}}})",
-            NO_IS_GOOD,
-        ),
-        _stat(
-            "Held",
-            "They wait for an operator: vllmd why names the fix.",
-            f'sum(vllmd_engine_state{{state="held",{ENGINES}}})',
-            NO_IS_GOOD,
-        ),
-        _stat(
-            "Silent hosts",
-            "Where vllmd cannot be scraped. Engines may serve there all the same.",
-            f'count(up{{job=~"$job",{HOSTS}}}) - sum(up{{job=~"$job",{HOSTS}}})',
-            NO_IS_GOOD,
-        ),
-        _stat(
-            "GPUs lost",
-            "GPUs that do not answer. Only a reboot brings one back that fell off the bus.",
-            f"count(vllmd_gpu_up{{{HOSTS}}}) - sum(vllmd_gpu_up{{{HOSTS}}})",
-            NO_IS_GOOD,
-        ),
-        _stat(
-            "Restarts in a day",
-            "Unexpected restarts. vllmd events has the causes.",
-            f"round(sum(increase(vllmd_engine_restarts_total{{{ENGINES}}}[1d])))",
-            ((1, "orange"), (4, "red")),
-        ),
-        states(width=14),
-        Panel(
-            "Alerts that fire",
-            "VllmdWatchdog is always among them: it shows that alerts are evaluated.",
-            "short",
-            [
-                Query(
-                    "sum by (alertname, severity, instance, vllmd_engine, gpu) "
-                    f'(ALERTS{{alertname=~"Vllmd.+",alertstate="firing",{HOSTS}}})',
-                    "{{alertname}}",
-                )
-            ],
-            "table",
-            10,
-            left_out=["Value"],
-            first="severity",
-            column_colours={"severity": {"critical": "red", "warning": "orange"}},
-        ),
-    ],
-)
+NOW = PanelRow("", [*NUMBERS, engines(), states(width=12, height=10), alerts()])
 
 PRESSURE = PanelRow(
     "Pressure: what will not serve soon?",
     [
-        memory_by_owner(
-            "Of all GPUs. Orphans are a page, foreign memory is a question; 90 % is normal.",
-            "owner",
-            HOSTS,
-            "",
-            width=8,
+        Panel(
+            "Time to first token, 95 %",
+            "Of five minutes. The dashboard 'vllmd: engine' shows where it is spent.",
+            "s",
+            [Query(f"{WORST}vllmd:time_to_first_token_seconds:p95{{{ENGINES}}})", NAME)],
+            width=12,
+            steps=((RuleSettings().ttft_s, "red"),),
+            nothing="no traffic",
         ),
         Panel(
-            "Would it start again? Room to spare",
-            "Below zero an engine serves, and would not come back after an end.",
-            "bytes",
-            [
-                Query(
-                    f"bottomk(20, vllmd_gpu_memory_restart_margin_bytes{{{ENGINES}}})",
-                    ENGINE_GPU_NAME,
-                )
-            ],
-            minimum=None,
-            steps=((0, "red"), (1, "green")),
+            "First tokens that came too late",
+            f"Share within an hour of those later than {RuleSettings().ttft_s:g} s; the line is "
+            "what the budget allows.",
+            "percentunit",
+            [Query(f"{WORST}vllmd:ttft_slow:ratio_rate1h{{{ENGINES}}})", NAME)],
+            width=12,
+            steps=((round(1 - RuleSettings().ttft_target, 4), "red"),),
+            nothing="no traffic",
+        ),
+        Panel(
+            "Requests that wait",
+            "A queue that does not get shorter: more arrive than the engine can take.",
+            "short",
+            [Query(f"{WORST}{BY_ENGINE} (vllmd_requests_waiting{{{ENGINES}}}))", NAME)],
+            width=12,
+            nothing="no engine serves",
         ),
         Panel(
             "KV cache in use",
@@ -118,32 +63,50 @@ PRESSURE = PanelRow(
             "percentunit",
             [
                 Query(
-                    f"{MANY}max by (instance, vllmd_engine) "
+                    f"{WORST}max by (instance, vllmd_engine) "
                     f"(vllmd_kv_cache_usage_ratio{{{ENGINES}}}))",
                     NAME,
                 )
             ],
+            width=12,
             maximum=1,
+            nothing="no engine serves",
+        ),
+    ],
+)
+
+MEMORY = PanelRow(
+    "GPU memory: would an engine start again? ('vllmd: GPUs' shows whose it is)",
+    [
+        Panel(
+            "Room to spare for a restart",
+            "Below zero an engine serves, and would not come back after an end.",
+            "bytes",
+            [
+                Query(
+                    f"{LEAST}min by (instance, vllmd_engine) "
+                    f"(vllmd_gpu_memory_restart_margin_bytes{{{ENGINES}}}))",
+                    NAME,
+                )
+            ],
+            width=12,
+            minimum=None,
+            steps=((0, "red"), (1, "green")),
+            nothing="no GPU",
         ),
         Panel(
-            "Requests that wait",
-            "A queue that does not get shorter: more arrive than the engine can take.",
-            "short",
-            [Query(f"{MANY}{BY_ENGINE} (vllmd_requests_waiting{{{ENGINES}}}))", NAME)],
-        ),
-        Panel(
-            "First tokens that came too late",
-            f"Share within an hour of those later than {RuleSettings().ttft_s:g} s; the line is "
-            "what the budget allows.",
-            "percentunit",
-            [Query(f"{MANY}vllmd:ttft_slow:ratio_rate1h{{{ENGINES}}})", NAME)],
-            steps=((round(1 - RuleSettings().ttft_target, 4), "red"),),
-        ),
-        Panel(
-            "Time to first token, 95 %",
-            "Of five minutes. The dashboard 'vllmd: engine' shows where it is spent.",
-            "s",
-            [Query(f"{MANY}vllmd:time_to_first_token_seconds:p95{{{ENGINES}}})", NAME)],
+            "Held by others than engines",
+            "Orphans are a page, foreign memory is a question: 'vllmd gpu' names the process.",
+            "bytes",
+            [
+                Query(
+                    f"{WORST}sum by (instance, gpu, owner) (vllmd_gpu_memory_by_owner_bytes"
+                    f'{{owner=~"foreign|orphan",{HOSTS}}}) > 0)',
+                    f"{GPU_NAME} {{{{owner}}}}",
+                )
+            ],
+            width=12,
+            nothing="nobody else holds GPU memory",
         ),
     ],
 )
@@ -154,32 +117,38 @@ WORK = PanelRow(
         Panel(
             "Tokens",
             "Of all engines, in and out.",
-            "short",
+            "count:tok/s",
             [
                 Query(
                     f"sum by (direction) (rate(vllmd_tokens_total{{{ENGINES}}}{RATE}))",
-                    "{{direction}} tokens/s",
+                    "{{direction}}",
                 )
             ],
+            width=6,
+            colours=DIRECTIONS,
+            nothing="no engine serves",
         ),
         Panel(
             "GPUs at work",
             "Share of time in which a kernel ran; no measure of how well a GPU is used.",
             "percentunit",
-            [Query(f"{MANY}vllmd_gpu_busy_ratio{{{HOSTS}}})", GPU_NAME)],
+            [Query(f"{WORST}vllmd_gpu_busy_ratio{{{HOSTS}}})", GPU_NAME)],
             maximum=1,
+            nothing="no GPU",
         ),
         Panel(
             "An hour costs",
             "All engines, idle or not: GPUs by their price, and their power.",
-            "short",
+            "none",
             [
                 Query(
                     f"sum by (currency) (vllmd_cost_per_hour{{{ENGINES}}})",
                     "{{currency}} an hour",
                 )
             ],
+            width=6,
             decimals=2,
+            nothing="no price is configured, or no GPU",
         ),
     ],
 )
@@ -191,5 +160,5 @@ def build() -> dict[str, Any]:
         "vllmd-overview",
         "vllmd: overview",
         "One host or all of them: what does not serve, what soon will not, and what it costs.",
-        [NOW, PRESSURE, WORK],
+        [NOW, PRESSURE, MEMORY, WORK],
     )

@@ -4,10 +4,14 @@ Only what Grafana 10.4 to 13 share is used. Plain dictionaries, not a generated 
 title, a sentence, a unit and queries, and that is what a reader of its source wants to see.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
+
+from vllmd.monitoring.dashboards.looks import Look, Steps, mapping, override, thresholds
+from vllmd.monitoring.dashboards.options import LEGENDS, OPTIONS
+from vllmd.monitoring.dashboards.tables import Column, transformations
 
 SCHEMA_VERSION = 39
 """Source: Grafana 10.4 writes 39; later ones migrate it."""
@@ -19,17 +23,18 @@ NAME = "{{instance}} {{vllmd_engine}}"
 GPU_NAME = "{{instance}} GPU {{gpu}}"
 ENGINE_GPU_NAME = "{{instance}} {{vllmd_engine}} GPU {{gpu}}"
 
-SOFT_MAXIMA = {"percentunit": 0.05, "short": 1, "reqps": 1}
+SOFT_MAXIMA = {
+    **{"percentunit": 0.05, "short": 1, "none": 1, "reqps": 1, "s": 0.1, "bytes": 1 << 30},
+    **{"suffix:x": 1, "suffix:cores": 0.1, "suffix:GPUs": 1, "joule": 1},
+    **dict.fromkeys(("count:tok/s", "count:lines/s", "count:events/s"), 1),
+}
 """So far an axis goes at least, by unit: one of zeros ended at 10000 %."""
 
 HOSTS = 'instance=~"$instance"'
 ENGINES = 'instance=~"$instance",vllmd_engine=~"$engine"'
 GPUS = 'instance=~"$instance",gpu=~"$gpu"'
-
-Steps = Sequence[tuple[float, str]]
-"""From which value on a panel has which colour; below the first it is green."""
-YES_IS_GOOD: Steps = ((0, "red"), (1, "green"))
-NO_IS_GOOD: Steps = ((1, "red"),)
+MOST_SERIES = 8
+"""So many lines a person can tell apart; of more only the worst are drawn."""
 
 
 @attrs.frozen
@@ -41,6 +46,20 @@ class Query:
     instant: bool = False
     heatmap: bool = False
     colour: str | None = None
+    dashed: bool = False
+    """Whether it is a bound: a dashed line, and in no stack."""
+    alone: bool = False
+    """Whether it is an area of its own beside a stack."""
+    unit: str | None = None
+    """Where it differs from the panel's."""
+    steps: Steps = ()
+    exemplar: bool = False
+    """Whether single requests are shown too, with their traces."""
+
+
+def worst(expr: str, legend: str, most: int = MOST_SERIES, **more: Any) -> Query:
+    """Return a query of the highest only: of a fleet, no person can tell all apart."""
+    return Query(f"topk({most}, {expr})", legend, **more)
 
 
 @attrs.frozen
@@ -52,75 +71,93 @@ class Panel:
     unit: str
     queries: Sequence[Query]
     kind: str = "timeseries"
-    width: int = 8
-    height: int = 8
+    width: int | None = None
+    """In columns of 24; by itself 8, or 12 where names are at the right."""
+    height: int | None = None
+    """In lines; by itself 8, or 9 where names are at the right, so that all have room."""
     decimals: int | None = None
     minimum: float | None = 0
     maximum: float | None = None
     stacked: bool = False
     steps: Steps = ()
-    words: Mapping[str, tuple[str, str]] = attrs.field(factory=dict)
+    words: Mapping[str, Look] = attrs.field(factory=dict)
     """What values mean: a text and a colour."""
-    nothing: str | None = None
-    """What is said in place of "No data" where that is normal."""
-    left_out: Sequence[str] = ()
-    """Columns of a table that say nothing."""
+    nothing: str = "nothing is known of it"
+    """What is said in place of "No data"."""
+    colours: Mapping[str, str] = attrs.field(factory=dict)
+    """Of series whose name says whether they are good."""
+    columns: Sequence[Column] = ()
+    """Those of a table."""
     first: str | None = None
-    """The column by which a table is sorted."""
-    column_colours: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
-    """Which colour a value has, by column of a table."""
+    """The title of the column by which a table is sorted; with `-` the largest first."""
+    legend: str | None = None
+    """Where names are: `bottom`, `right` (with the last value and the highest) or `none`; by itself
+    at the right where the series are the worst of many."""
+    repeat: str | None = None
+    """The variable for each of whose values the panel is there."""
+
+    @property
+    def names(self) -> str:
+        """Where the names of series are."""
+        ranked = any(query.expr.startswith(("topk(", "bottomk(")) for query in self.queries)
+        return self.legend or ("right" if ranked else "bottom")
+
+    @property
+    def columns_wide(self) -> int:
+        """How wide it is, in columns."""
+        if self.width is None:
+            return 12 if self.kind == "timeseries" and self.names == "right" else 8
+        return self.width
+
+    @property
+    def lines_high(self) -> int:
+        """How high it is, in lines of the grid."""
+        if self.height is None:
+            return 9 if self.kind == "timeseries" and self.names == "right" else 8
+        return self.height
 
     def to_json(self, number: int, x: int, y: int) -> dict[str, Any]:
         """Return the panel at a place of the grid."""
-        return {
+        found: dict[str, Any] = {
             "id": number,
             "type": self.kind,
             "title": self.title,
             "description": self.help,
             "datasource": SOURCE,
-            "gridPos": {"x": x, "y": y, "w": self.width, "h": self.height},
+            "gridPos": {"x": x, "y": y, "w": self.columns_wide, "h": self.lines_high},
             "fieldConfig": {"defaults": self._defaults(), "overrides": self._overrides()},
-            "options": _OPTIONS[self.kind],
+            "options": self._options(),
             "targets": [_target(i, query, self.kind) for i, query in enumerate(self.queries)],
-            **({"transformations": self._transformations()} if self.kind == "table" else {}),
         }
-
-    def _overrides(self) -> list[dict[str, Any]]:
-        series = [
-            _override(
-                "byFrameRefID", _letter(i), ("color", {"mode": "fixed", "fixedColor": query.colour})
-            )
-            for i, query in enumerate(self.queries)
-            if query.colour
-        ]
-        columns = [
-            _override(
-                "byName",
-                name,
-                ("mappings", [_mapping({value: {"color": c} for value, c in values.items()})]),
-                ("custom.cellOptions", {"type": "color-text"}),
-            )
-            for name, values in self.column_colours.items()
-        ]
-        return [*series, *columns]
-
-    def _transformations(self) -> list[dict[str, Any]]:
-        hidden = dict.fromkeys(("Time", "__name__", *self.left_out), True)
-        found: list[dict[str, Any]] = [{"id": "organize", "options": {"excludeByName": hidden}}]
-        if self.first:
-            found.append({"id": "sortBy", "options": {"sort": [{"field": self.first}]}})
+        if self.kind == "table":
+            found["transformations"] = transformations(self.columns, len(self.queries), self.first)
+        if self.repeat:
+            found |= {"repeat": self.repeat, "repeatDirection": "h", "maxPerRow": 4}
         return found
 
+    def _options(self) -> dict[str, Any]:
+        options = {**OPTIONS[self.kind]}
+        if self.kind == "timeseries":
+            options["legend"] = LEGENDS[self.names]
+        if self.kind == "stat":
+            several = len(self.queries) > 1
+            options |= {"graphMode": "area", "textMode": "value_and_name" if several else "value"}
+        return options
+
+    def _overrides(self) -> list[dict[str, Any]]:
+        series = []
+        for i, query in enumerate(self.queries):
+            found = list(_own_look(query))
+            if found:
+                series.append(override("byFrameRefID", letter(i), *found))
+        named = [
+            override("byName", name, ("color", {"mode": "fixed", "fixedColor": colour}))
+            for name, colour in self.colours.items()
+        ]
+        return [*series, *named, *(column.override() for column in self.columns)]
+
     def _defaults(self) -> dict[str, Any]:
-        colours: list[dict[str, Any]] = [{"color": "green", "value": None}]
-        colours += [{"color": colour, "value": value} for value, colour in self.steps]
-        if self.steps and self.steps[0][0] == 0:
-            colours[0]["color"] = self.steps[0][1]
-            del colours[1]
-        defaults: dict[str, Any] = {
-            "unit": self.unit,
-            "thresholds": {"mode": "absolute", "steps": colours},
-        }
+        defaults: dict[str, Any] = {"unit": self.unit, "thresholds": thresholds(self.steps)}
         for name, value in (
             ("decimals", self.decimals),
             ("min", self.minimum),
@@ -130,121 +167,101 @@ class Panel:
             if value is not None:
                 defaults[name] = value
         if self.words:
-            shown = {v: {"text": text, "color": c} for v, (text, c) in self.words.items()}
-            defaults["mappings"] = [_mapping(shown)]
+            defaults["mappings"] = [mapping(self.words)]
         if self.kind == "timeseries":
             defaults["custom"] = {
                 "fillOpacity": 40 if self.stacked else 8,
                 "showPoints": "never",
                 "stacking": {"group": "A", "mode": "normal" if self.stacked else "none"},
-                "thresholdsStyle": {"mode": "line" if self.steps else "off"},
+                "thresholdsStyle": {"mode": "dashed" if self.steps else "off"},
             }
-            if self.minimum == 0 and self.maximum is None and self.unit in SOFT_MAXIMA:
+            if self.maximum is None and self.unit in SOFT_MAXIMA:
                 defaults["custom"]["axisSoftMax"] = SOFT_MAXIMA[self.unit]
         if self.kind in ("stat", "state-timeline"):
             defaults["color"] = {"mode": "thresholds"}
         return defaults
 
 
-def _override(matcher: str, of: str, *properties: tuple[str, Any]) -> dict[str, Any]:
-    return {
-        "matcher": {"id": matcher, "options": of},
-        "properties": [{"id": name, "value": value} for name, value in properties],
-    }
+def _own_look(query: Query) -> Iterator[tuple[str, Any]]:
+    """Yield what one query has otherwise than the panel."""
+    if query.colour:
+        mode = "shades" if "{{" in query.legend else "fixed"  # several series share a colour
+        yield "color", {"mode": mode, "fixedColor": query.colour}
+    if query.unit:
+        yield "unit", query.unit
+    if query.steps:
+        yield "thresholds", thresholds(query.steps)
+    if query.dashed or query.alone:
+        yield "custom.stacking", {"group": query.legend, "mode": "none"}
+        yield "custom.fillOpacity", 0 if query.dashed else 50
+        yield "custom.lineWidth", 2 if query.dashed else 4
+    if query.dashed:
+        yield "custom.lineStyle", {"fill": "dash", "dash": [8, 6]}
 
 
-def _mapping(shown: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    options = {value: {**look, "index": i} for i, (value, look) in enumerate(shown.items())}
-    return {"type": "value", "options": options}
-
-
-def _letter(index: int) -> str:
+def letter(index: int) -> str:
+    """Return how Grafana calls the query with that number."""
     return chr(ord("A") + index)
 
 
 def _target(index: int, query: Query, kind: str) -> dict[str, Any]:
     target = {
-        "refId": _letter(index),
+        "refId": letter(index),
         "datasource": SOURCE,
         "expr": query.expr,
         "legendFormat": query.legend,
     }
+    if query.exemplar:
+        return {**target, "exemplar": True}
     if kind == "table":
         return {**target, "format": "table", "instant": True, "range": False}
     if query.heatmap:
         return {**target, "format": "heatmap"}
-    if query.instant or kind == "stat":
+    if query.instant:
         return {**target, "instant": True, "range": False}
     return target
 
 
-_LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": True}
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "timeseries": {"legend": _LEGEND, "tooltip": {"mode": "multi", "sort": "desc"}},
-    "state-timeline": {
-        "showValue": "auto",
-        "mergeValues": True,
-        "legend": _LEGEND,
-        "tooltip": {"mode": "single", "sort": "none"},
-    },
-    "stat": {
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "colorMode": "value",
-        "graphMode": "none",
-        "justifyMode": "auto",
-        "orientation": "auto",
-        "textMode": "auto",
-    },
-    "heatmap": {
-        "calculate": False,
-        "cellGap": 1,
-        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
-        "yAxis": {"axisPlacement": "left", "unit": "s"},
-        "tooltip": {"mode": "single", "yHistogram": False},
-        "legend": {"show": True},
-    },
-    "table": {"showHeader": True, "cellHeight": "sm"},
-    "alertlist": {
-        "viewMode": "list",
-        "groupMode": "default",
-        "groupBy": [],
-        "maxItems": 20,
-        "sortOrder": 3,
-        "dashboardAlerts": False,
-        "alertName": "Vllmd",
-        "alertInstanceLabelFilter": "",
-        "stateFilter": {
-            "firing": True,
-            "pending": True,
-            "noData": False,
-            "normal": False,
-            "error": True,
-        },
-    },
-}
-
-
 @attrs.frozen
 class PanelRow:
-    """Panels that answer one question."""
+    """Panels that answer one question; without a title they are above all rows."""
 
     title: str
     panels: Sequence[Panel]
+    closed: bool = True
+    """Whether one has to open it."""
 
 
 def place(rows: Sequence[PanelRow]) -> list[dict[str, Any]]:
     """Return the panels at their places: from left to right, in lines of the highest of them."""
-    panels: list[dict[str, Any]] = []
-    y = 0
+    placed: list[dict[str, Any]] = []
+    count = y = 0
     for row in rows:
-        at = {"x": 0, "y": y, "w": COLUMNS, "h": 1}
-        head = {"id": len(panels) + 1, "type": "row", "title": row.title, "gridPos": at}
-        panels.append({**head, "collapsed": False, "panels": []})
-        x, y, highest = 0, y + 1, 0
+        inner: list[dict[str, Any]] = []
+        if row.title:
+            count += 1
+            at = {"x": 0, "y": y, "w": COLUMNS, "h": 1}
+            head = {"id": count, "type": "row", "title": row.title, "gridPos": at}
+            placed.append({**head, "collapsed": row.closed, "panels": inner if row.closed else []})
+            y += 1
+        below = y
+        x = highest = 0
         for panel in row.panels:
-            if x + panel.width > COLUMNS:
-                x, y, highest = 0, y + highest, 0
-            panels.append(panel.to_json(len(panels) + 1, x, y))
-            x, highest = x + panel.width, max(highest, panel.height)
-        y += highest
-    return panels
+            if x + panel.columns_wide > COLUMNS:
+                x, below, highest = 0, below + highest, 0
+            count += 1
+            inner.append(panel.to_json(count, x, below))
+            x, highest = x + panel.columns_wide, max(highest, panel.lines_high)
+        if not row.title or not row.closed:
+            placed += inner
+            y = below + highest
+    return placed
+
+
+def every_panel(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the panels of a dashboard, those of closed rows too."""
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            yield from panel["panels"]
+        else:
+            yield panel

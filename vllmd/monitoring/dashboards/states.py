@@ -1,5 +1,6 @@
 """The panel of what each engine did, that two dashboards have."""
 
+from vllmd.monitoring.dashboards.looks import Look
 from vllmd.monitoring.dashboards.panels import ENGINES, NAME, Panel, Query
 
 STATES = {
@@ -8,29 +9,41 @@ STATES = {
     "starting": "super-light-blue",
     "loading": "light-blue",
     "draining": "yellow",
-    "stopping": "yellow",
+    "stopping": "light-yellow",
     "stopped": "text",
     "backoff": "orange",
-    "unreachable": "orange",
+    "unreachable": "dark-orange",
     "stalled": "red",
     "held": "dark-red",
 }
-"""Every state of an engine, and its colour; a test compares them with those of the daemon."""
+"""Every state of an engine, and its colour, the worst last; a test compares them with those of the
+daemon."""
+STATE_WORDS: dict[str, Look] = {
+    str(number): (state, colour) for number, (state, colour) in enumerate(STATES.items(), start=1)
+}
 
 
-def states(width: int) -> Panel:
-    """Return the panel: one line an engine, one colour a state."""
+def state_expr() -> str:
+    """Return the query of each engine's state, as a number."""
     each = " or ".join(
-        f'(vllmd_engine_state{{state="{state}",{ENGINES}}} == 1) * {i}'
-        for i, state in enumerate(STATES, start=1)
+        f'(vllmd_engine_state{{state="{state}",{ENGINES}}} == 1) * {number}'
+        for number, state in enumerate(STATES, start=1)
     )
-    words = {str(i): (state, STATES[state]) for i, state in enumerate(STATES, start=1)}
+    return f"max by (instance, vllmd_engine) ({each})"
+
+
+def states(width: int, height: int = 8, name: str = NAME) -> Panel:
+    """Return the panel: one line an engine, one colour a state; a host that is silent has one."""
+    silent = 'max by (instance) (up{job=~"$job",instance=~"$instance"} == 0) * 0'
     return Panel(
         "What each engine did",
-        "Green serves. Red and orange: vllmd why names the cause and the next command.",
+        "Green serves. Red and orange: vllmd why names the cause and the next command. A host "
+        "that Prometheus cannot reach has a line of its own.",
         "short",
-        [Query(f"max by (instance, vllmd_engine) ({each})", NAME)],
+        [Query(f"{state_expr()} or {silent}", name)],
         "state-timeline",
         width,
-        words=words,
+        height,
+        words={"0": ("host is silent", "purple"), **STATE_WORDS},
+        nothing="no engine is known on these hosts",
     )

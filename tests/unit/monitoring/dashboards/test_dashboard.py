@@ -1,12 +1,18 @@
 """Around the panels: variables, links between dashboards, marks of restarts and Xids."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from vllmd.monitoring.dashboards import DASHBOARDS
+from vllmd.monitoring.dashboards.dashboard import CHANGES, FAILURES, FAULTS
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
+
+
+ONE_HOST = {"engine", "gpu"}
 
 
 @pytest.mark.parametrize("made", BUILT.values(), ids=BUILT)
@@ -16,27 +22,45 @@ def test_variables_are_those_that_queries_use(made: dict[str, Any]) -> None:
     used = str(made["panels"])
     for name in names[3:]:
         assert f"${name}" in used, f"{name} chooses nothing"
-    for name in ("engine", "model", "gpu"):
+    for name in ("engine", "model", "gpu", "adapter"):
         assert (f'"${name}"' in used) <= (name in names), f"{name} is used, and no variable"
 
 
-@pytest.mark.parametrize("made", BUILT.values(), ids=BUILT)
-def test_links_lead_to_the_others_and_to_the_runbooks(made: dict[str, Any]) -> None:
-    others, runbooks = made["links"]
+@pytest.mark.parametrize("name", BUILT)
+def test_hosts_that_never_answered_can_be_chosen(name: str) -> None:
+    listed = {each["name"]: each for each in BUILT[name]["templating"]["list"]}
+    asked = listed["instance"]["query"]
+    if name == "gpu":  # one without a GPU has nothing to show
+        assert asked == 'label_values(vllmd_gpu_up{job=~"$job"}, instance)'
+    else:
+        assert asked == 'label_values(up{job=~"$job"}, instance)'
+    assert listed["instance"]["multi"] == (name not in ONE_HOST)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_links_lead_to_the_others_and_of_one_host_to_its_runbooks(name: str) -> None:
+    others, *more = BUILT[name]["links"]
     assert others["type"] == "dashboards"
-    assert others["tags"] == made["tags"] == ["vllmd"]
-    assert runbooks["url"] == "http://$instance/runbooks/"
+    assert others["tags"] == BUILT[name]["tags"] == ["vllmd"]
+    assert [link["url"] for link in more] == ["http://$instance/runbooks/"] * (name in ONE_HOST)
 
 
 @pytest.mark.parametrize("made", BUILT.values(), ids=BUILT)
-def test_failures_and_xids_are_marked_when_they_were(made: dict[str, Any]) -> None:
-    failures, xids = made["annotations"]["list"]
-    assert "{{cause}}" in failures["titleFormat"]
-    assert "{{xid}}" in xids["titleFormat"]
-    for mark in (failures, xids):
+def test_events_are_marked_when_they_were_in_three_colours(made: dict[str, Any]) -> None:
+    marks = made["annotations"]["list"]
+    assert [mark["iconColor"] for mark in marks] == ["red", "orange", "blue"]
+    for mark in marks:
         assert mark["useValueForTime"]
-        assert mark["expr"].startswith("1000 * vllmd_"), "milliseconds"
-        assert "_timestamp_seconds{" in mark["expr"]
+        assert mark["target"]["expr"].startswith("1000 * vllmd_event_timestamp_seconds{")
+        assert "{{event}}" in mark["titleFormat"]
+        assert "{{detail}}" in mark["titleFormat"]
+
+
+def test_every_event_that_is_marked_has_one_colour() -> None:
+    text = (Path(__file__).parents[4] / "vllmd/history/marks.py").read_text()
+    words = set(re.findall(r'"([a-z_]+)"(?:, (?:""|event|str)| if)', text)) - {"requested"}
+    assert "ready" in words
+    assert sorted([*FAILURES, *FAULTS, *CHANGES]) == sorted(words)
 
 
 def test_identifiers_are_unique_and_short() -> None:

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, place
+from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, every_panel, place, worst
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 PANELS = [
     pytest.param(panel, id=f"{name}: {panel['title']}")
     for name, made in BUILT.items()
-    for panel in made["panels"]
-    if panel["type"] != "row"
+    for panel in every_panel(made)
 ]
 LETTERS_A_COLUMN = 5.2
 """What fits of a title over a panel, on a screen of 1280 pixels."""
@@ -29,13 +28,14 @@ def test_every_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
     assert 0 < len(panel["title"]) <= LETTERS_A_COLUMN * panel["gridPos"]["w"]
     assert panel["description"].endswith(".")
     assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["fieldConfig"]["defaults"]["noValue"] != "No data"
     assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["value"] is None
     assert panel["datasource"]["uid"] == "${datasource}"
     assert panel["targets"]
     for target in panel["targets"]:
         assert target["legendFormat"]
         assert target["datasource"]["uid"] == "${datasource}"
-        assert '"$instance"' in target["expr"]
+        assert '"$instance"' in target["expr"] or '"$instance|"' in target["expr"]
 
 
 @pytest.mark.parametrize("panel", PANELS)
@@ -51,14 +51,20 @@ def test_units_are_those_of_the_metrics(panel: dict[str, Any]) -> None:
         if unit in ("percentunit",):
             assert "_ratio" in expr or ":ratio_" in expr or "/" in expr or "seconds_total" in expr
         if unit == "s":
-            assert "seconds" in expr
+            assert "seconds" in expr or expr.startswith("max by (severity")
 
 
 @pytest.mark.parametrize("made", BUILT.values(), ids=BUILT)
 def test_panels_have_places_and_numbers_of_their_own(made: dict[str, Any]) -> None:
-    panels = made["panels"]
+    rows = [panel for panel in made["panels"] if panel["type"] == "row"]
+    panels = [*rows, *every_panel(made)]
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert len({panel["title"] for panel in panels}) == len(panels)
+    for group in (made["panels"], *(row["panels"] for row in rows)):
+        _check_places(group)
+
+
+def _check_places(panels: list[dict[str, Any]]) -> None:
     for one, other in itertools.combinations([panel["gridPos"] for panel in panels], 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         below = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
@@ -66,15 +72,24 @@ def test_panels_have_places_and_numbers_of_their_own(made: dict[str, Any]) -> No
     assert all(each["gridPos"]["x"] + each["gridPos"]["w"] <= 24 for each in panels)
 
 
-def test_lines_are_as_high_as_their_highest_panel() -> None:
-    def panel(title: str, width: int, height: int) -> Panel:
-        return Panel(title, "H.", "s", [Query("x", "x")], width=width, height=height)
+def _panel(title: str, width: int, height: int) -> Panel:
+    return Panel(title, "H.", "s", [Query("x", "x")], width=width, height=height)
 
-    row = PanelRow("R", [panel("a", 12, 4), panel("b", 12, 8), panel("c", 24, 4)])
+
+def test_lines_are_as_high_as_their_highest_panel() -> None:
+    row = PanelRow("R", [_panel("a", 12, 4), _panel("b", 12, 8), _panel("c", 24, 4)], closed=False)
     placed = {each["title"]: each["gridPos"] for each in place([row, PanelRow("S", [])])}
     assert placed["b"] == {"x": 12, "y": 1, "w": 12, "h": 8}
     assert placed["c"] == {"x": 0, "y": 9, "w": 24, "h": 4}
     assert placed["S"]["y"] == 13
+
+
+def test_closed_row_has_its_panels_and_takes_one_line() -> None:
+    rows = [PanelRow("R", [_panel("a", 12, 4)]), PanelRow("S", [], closed=False)]
+    first, second = place(rows)
+    assert first["collapsed"]
+    assert [panel["title"] for panel in first["panels"]] == ["a"]
+    assert second["gridPos"]["y"] == 1
 
 
 def test_axis_of_zeros_ends_where_a_person_expects_it() -> None:
@@ -84,19 +99,70 @@ def test_axis_of_zeros_ends_where_a_person_expects_it() -> None:
     assert "axisSoftMax" not in fixed["fieldConfig"]["defaults"]["custom"]
 
 
+def test_worst_of_many_have_their_names_at_the_right_with_last_and_highest() -> None:
+    made = Panel("P", "H.", "s", [worst("x", "x")]).to_json(1, 0, 0)
+    assert made["targets"][0]["expr"] == "topk(8, x)"
+    legend = made["options"]["legend"]
+    assert (legend["placement"], legend["calcs"]) == ("right", ["lastNotNull", "max"])
+    assert made["gridPos"] == {"x": 0, "y": 0, "w": 12, "h": 9}
+
+
+def _of_overview(title: str) -> dict[str, Any]:
+    (found,) = [p for p in every_panel(BUILT["overview"]) if p["title"] == title]
+    return found
+
+
 def test_alerts_that_fire_begin_with_the_critical_ones_in_red() -> None:
-    (alerts,) = [p for p in BUILT["overview"]["panels"] if p["title"] == "Alerts that fire"]
-    organize, sort = alerts["transformations"]
-    assert organize["options"]["excludeByName"]["Value"]
-    assert sort == {"id": "sortBy", "options": {"sort": [{"field": "severity"}]}}
+    alerts = _of_overview("Alerts that fire")
+    assert alerts["transformations"][-1] == {
+        "id": "sortBy",
+        "options": {"sort": [{"field": "Severity", "desc": False}]},
+    }
     assert min("critical", "warning", "none") == "critical", "as the sort has them"
-    (severity,) = alerts["fieldConfig"]["overrides"]
-    colours = severity["properties"][0]["value"][0]["options"]
-    assert colours["critical"]["color"] == "red"
+    (severity,) = [
+        each
+        for each in alerts["fieldConfig"]["overrides"]
+        if each["matcher"]["options"] == "Severity"
+    ]
+    mappings = {each["id"]: each["value"] for each in severity["properties"]}["mappings"]
+    assert mappings[0]["options"]["critical"]["color"] == "red"
+
+
+def test_alert_leads_to_its_runbook_at_the_host_that_it_is_about() -> None:
+    overrides = _of_overview("Alerts that fire")["fieldConfig"]["overrides"]
+    links = {
+        each["matcher"]["options"]: value["value"][0]["url"]
+        for each in overrides
+        for value in each["properties"]
+        if value["id"] == "links"
+    }
+    assert links["Alert"].startswith("http://${__data.fields.Host}/runbooks/${__data.fields.Alert}")
+
+
+def test_line_of_an_engine_leads_to_its_dashboard_its_host_and_its_gpus() -> None:
+    panel = _of_overview("Engines")
+    titles = [each["matcher"]["options"] for each in panel["fieldConfig"]["overrides"]]
+    links = json.dumps(panel["fieldConfig"]["overrides"])
+    for uid in ("vllmd-engine", "vllmd-gpu", "vllmd-adapters-and-cost"):
+        assert f"/d/{uid}?" in links
+        assert uid in {made["uid"] for made in BUILT.values()}
+    assert "http://${__data.fields.Host}/" in links
+    assert {"Host", "Engine", "State", "Restart margin"} <= set(titles)
+
+
+def test_first_screen_of_the_overview_has_eight_numbers_and_closed_rows_below() -> None:
+    made = BUILT["overview"]
+    numbers = [panel for panel in made["panels"] if panel["type"] == "stat"]
+    assert [panel["gridPos"]["y"] for panel in numbers] == [0] * 8
+    assert all(panel["options"]["graphMode"] == "area" for panel in numbers)
+    rows = [panel for panel in made["panels"] if panel["type"] == "row"]
+    assert all(row["collapsed"] for row in rows)
+    shown = [p["gridPos"] for p in made["panels"] if p["type"] != "row"]
+    assert max(at["y"] + at["h"] for at in shown) * 38 + 180 <= 1080
 
 
 def test_panel_that_is_empty_where_all_is_well_says_so() -> None:
-    (waits,) = [p for p in BUILT["gpu"]["panels"] if p["title"].startswith("Awaited")]
+    (waits,) = [p for p in every_panel(BUILT["gpu"]) if p["title"].startswith("Awaited")]
     assert waits["fieldConfig"]["defaults"]["noValue"] == "no engine waits for memory"
 
 
@@ -106,12 +172,12 @@ def test_no_data_source_is_hard_coded() -> None:
             assert uid == "${datasource}" or uid.startswith("vllmd-")
 
 
-FEW = re.compile(r"(topk|bottomk)\(20, |(sum|count) by \((owner|direction|currency)\)")
+FEW = re.compile(r"(topk|bottomk)\(8, |(sum|count) by \((owner|direction|currency)\)")
 
 
 def test_overview_of_a_hundred_hosts_draws_few_lines() -> None:
     """Each line of a graph is one of the worst, or a sum over all hosts."""
-    for panel in BUILT["overview"]["panels"]:
+    for panel in every_panel(BUILT["overview"]):
         if panel["type"] == "timeseries":
             for target in panel["targets"]:
                 assert FEW.match(target["expr"]), panel["title"]

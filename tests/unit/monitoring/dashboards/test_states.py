@@ -8,7 +8,10 @@ def test_every_state_has_a_colour_and_a_word() -> None:
     assert set(STATES) == {str(state) for state in State}
     panel = states(12).to_json(1, 0, 0)
     (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
-    assert {option["text"] for option in mapping["options"].values()} == set(STATES)
-    for value, option in mapping["options"].items():
+    options = dict(mapping["options"])
+    assert options.pop("0")["text"] == "host is silent"
+    assert {option["text"] for option in options.values()} == set(STATES)
+    assert len({option["color"] for option in options.values()}) == len(STATES)
+    for value, option in options.items():
         assert f'state="{option["text"]}"' in panel["targets"][0]["expr"]
         assert f"== 1) * {value}" in panel["targets"][0]["expr"]

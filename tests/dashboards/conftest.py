@@ -1,0 +1,56 @@
+"""One browser, one renderer and one Prometheus with all scenes, for every picture."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tests.helpers.browser import Browser, browsing, program
+from tests.helpers.fleet.scenes import SCENES, STEP_S
+from tests.helpers.fleet.storage import hour, storing
+from tests.helpers.site import needs
+from tools.pictures import renderer
+from tools.pictures.renderer import Drawn, View
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "build" / "dashboards"
+NAMES = [make.__name__ for make in SCENES]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave these out where there is no Chromium, but never in CI."""
+    if program() is None and not os.environ.get("CI"):
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="Debian's chromium is not installed"))
+
+
+@attrs.frozen
+class Gallery:
+    """Draws any dashboard of any scene, into build/dashboards."""
+
+    browser: Browser
+    renderer: str
+    prometheus: str
+
+    def draw(self, scene: str, dashboard: str, *, whole: bool = True, **look: object) -> Drawn:
+        """Draw one; `look` is of `View`."""
+        shown = hour(NAMES.index(scene))
+        values: dict[str, object] = {"begin": shown.begin, "end": shown.end, **look}
+        view = View(dashboard=dashboard, scrape_s=STEP_S, **values)  # type: ignore[arg-type]
+        kind = "" if whole else "-first-screen"
+        path = PICTURES / scene / f"{dashboard}-{view.width}-{view.theme}{kind}.png"
+        return renderer.draw(self.browser, self.renderer, self.prometheus, view, path, whole=whole)
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
+    needs("prometheus")
+    folder = tmp_path_factory.mktemp("scenes")
+    with (
+        storing(folder / "p", SCENES) as prometheus,
+        renderer.served(renderer.built(), ROOT / "dashboards") as url,
+        browsing(tmp_path_factory.mktemp("chromium")) as browser,
+    ):
+        yield Gallery(browser, url, prometheus)

@@ -1,0 +1,100 @@
+"""The two tables of the overview: a line for each engine, and a line for each alert. Pure."""
+
+from vllmd.monitoring.dashboards.panels import ENGINES, RATE, Panel, Query
+from vllmd.monitoring.dashboards.states import STATE_WORDS, state_expr
+from vllmd.monitoring.dashboards.tables import Column
+from vllmd.monitoring.rules import BY_ENGINE
+from vllmd.monitoring.settings import RuleSettings
+
+_ENGINE = "by (instance, vllmd_engine)"
+_KEPT = "${datasource:queryparam}&var-instance=${__data.fields.Host}"
+ENGINE_LINK = (
+    "Its dashboard",
+    f"/d/vllmd-engine?{_KEPT}&var-engine=${{__data.fields.Engine}}&${{__url_time_range}}",
+)
+HOST_LINK = ("Its page: state, log, requests", "http://${__data.fields.Host}/")
+GPU_LINK = ("Its GPUs", f"/d/vllmd-gpu?{_KEPT}&${{__url_time_range}}")
+RUNBOOK_LINK = (
+    "What to do",
+    "http://${__data.fields.Host}/runbooks/${__data.fields.Alert}?engine=${__data.fields.Engine}",
+)
+COST_LINK = ("Adapters, cost, caching", f"/d/vllmd-adapters-and-cost?{_KEPT}&${{__url_time_range}}")
+SEVERITIES = {"critical": ("", "red"), "warning": ("", "orange"), "info": ("", "blue")}
+
+
+def engines() -> Panel:
+    """Return the panel of engines: those that do not serve first."""
+    http = f'http_requests_total{{status=~"5..",{ENGINES}}}'
+    every = f"http_requests_total{{{ENGINES}}}"
+    gone = f"vllmd_engine_up{{{ENGINES}}} == 0"
+    bad = RuleSettings().ttft_s
+    queries = [
+        state_expr(),
+        f"max by (instance, vllmd_engine, cause) (vllmd_engine_failure_info{{{ENGINES}}}) "
+        f"and on (instance, vllmd_engine) {gone}",
+        f"max {_ENGINE} (time() - vllmd_engine_state_change_timestamp_seconds{{{ENGINES}}})",
+        f"vllmd:time_to_first_token_seconds:p95{{{ENGINES}}} >= 0",
+        f"({BY_ENGINE} (rate({http}{RATE})) or {BY_ENGINE} (rate({every}{RATE})) * 0) "
+        f"/ ({BY_ENGINE} (rate({every}{RATE})) > 0)",
+        f"max {_ENGINE} (vllmd_kv_cache_usage_ratio{{{ENGINES}}})",
+        f"min {_ENGINE} (vllmd_gpu_memory_restart_margin_bytes{{{ENGINES}}})",
+        f"{BY_ENGINE} (vllmd_cost_per_hour{{{ENGINES}}})",
+        f"max by (instance, vllmd_engine, version) (vllmd_engine_info{{{ENGINES}}} "
+        "* on (instance) group_left (version) max by (instance, version) (vllmd_build_info))",
+    ]
+    return Panel(
+        "Engines",
+        "Those that do not serve are first. A click on an engine, a host or a margin leads on.",
+        "short",
+        [Query(expr, "{{vllmd_engine}}") for expr in queries],
+        "table",
+        24,
+        7,
+        minimum=None,
+        nothing="no engine is known on these hosts",
+        columns=[
+            Column("instance", "Host", link=HOST_LINK),
+            Column("vllmd_engine", "Engine", link=ENGINE_LINK),
+            Column("A", "State", words=STATE_WORDS, width=110),
+            Column("C", "For", "s", width=90),
+            Column("cause", "Ended by"),
+            Column("D", "TTFT p95", "s", steps=((bad, "red"),)),
+            Column("E", "HTTP 5xx", "percentunit", 1, ((RuleSettings().errors_ratio, "red"),)),
+            Column("F", "KV cache", "percentunit", 0, ((RuleSettings().kv_ratio, "orange"),)),
+            Column("G", "Restart margin", "bytes", 1, ((0, "red"), (1, "green")), link=GPU_LINK),
+            Column("H", "Cost an hour", decimals=2, link=COST_LINK),
+            Column("version", "vllmd", width=80),
+        ],
+        first="-State",
+    )
+
+
+def alerts() -> Panel:
+    """Return the panel of alerts that fire: critical ones first."""
+    where = 'alertname=~"Vllmd.+",alertname!="VllmdWatchdog",instance=~"$instance|"'
+    return Panel(
+        "Alerts that fire",
+        "Critical ones first. A click on the alert leads to its runbook: what to do.",
+        "s",
+        [
+            Query(
+                "max by (severity, alertname, instance, vllmd_engine, gpu) (time() - "
+                f"ALERTS_FOR_STATE{{{where}}} and ignoring (alertstate) "
+                f'ALERTS{{alertstate="firing",{where}}})',
+                "{{alertname}}",
+            )
+        ],
+        "table",
+        12,
+        10,
+        nothing="no alert fires",
+        columns=[
+            Column("severity", "Severity", words=SEVERITIES, width=80),
+            Column("alertname", "Alert", link=RUNBOOK_LINK, width=205),
+            Column("instance", "Host"),
+            Column("vllmd_engine", "Engine", link=ENGINE_LINK, width=70),
+            Column("gpu", "GPU", width=45),
+            Column("A", "For", "s", width=80),
+        ],
+        first="Severity",
+    )
