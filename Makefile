@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check integration engine system deb packaging container machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -73,6 +73,12 @@ docs: $(VENV)/developed ## the documentation site, in build/docs/html: it can be
 
 docs-check: $(VENV)/developed browser system ## the site, its links, code blocks and search; pictures in build/docs
 	$(SHORT) $(SOON) $(PYTEST) --basetemp=$$folder/t tests/docs && rm -rf $$folder
+
+dashboards: $(VENV)/developed browser system ## every dashboard of every scene, drawn: is there what should be? Pictures in build/dashboards
+	$(SHORT) $(PYTEST) --basetemp=$$folder/t -m "not every_look" tests/dashboards && rm -rf $$folder
+
+dashboards-seen: $(VENV)/developed browser system ## the same in two widths, dark and light
+	$(SHORT) $(PYTEST) --basetemp=$$folder/t tests/dashboards && rm -rf $$folder
 
 # side by side, as they wait more than they compute, the longest first
 integration: $(VENV)/developed system ## the stand-in engine, a real Prometheus and promtool
@@ -130,8 +136,8 @@ endif
 
 # a real vLLM leaves more than half of two cores idle: the other tiers run beside it
 test: check long system build-tools container-tools browser ## everything but what needs a GPU or very long
-	@echo "engine, integration, packaging, container, page and docs, two at a time: each is printed when it has ended"
-	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container page docs-check
+	@echo "engine, integration, packaging, container, dashboards, page and docs, two at a time: each is printed when it has ended"
+	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container dashboards page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures)"
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -34,13 +35,15 @@ class Gallery:
     renderer: str
     prometheus: str
 
-    def draw(self, scene: str, dashboard: str, *, whole: bool = True, **look: object) -> Drawn:
+    def draw(
+        self, scene: str, dashboard: str, *, whole: bool = True, name: str = "", **look: Any
+    ) -> Drawn:
         """Draw one; `look` is of `View`."""
         shown = hour(NAMES.index(scene))
-        values: dict[str, object] = {"begin": shown.begin, "end": shown.end, **look}
-        view = View(dashboard=dashboard, scrape_s=STEP_S, **values)  # type: ignore[arg-type]
-        kind = "" if whole else "-first-screen"
-        path = PICTURES / scene / f"{dashboard}-{view.width}-{view.theme}{kind}.png"
+        values = {"begin": shown.begin, "end": shown.end, **look}
+        view = View(dashboard=dashboard, scrape_s=STEP_S, **values)
+        kind = name or ("whole" if whole else "first-screen")
+        path = PICTURES / scene / f"{dashboard}-{view.width}-{view.theme}-{kind}.png"
         return renderer.draw(self.browser, self.renderer, self.prometheus, view, path, whole=whole)
 
 

@@ -1,8 +1,12 @@
 """Every dashboard of every scene, drawn by Grafana's components: is there what should be?"""
 
+from typing import Any
+
 import pytest
 
 from tests.dashboards.conftest import NAMES, Gallery
+from tests.helpers.fleet.scenes import SHOWN_MIN
+from tests.helpers.fleet.storage import hour
 from tests.helpers.seen import findings
 from vllmd.monitoring.dashboards import DASHBOARDS
 
@@ -59,9 +63,71 @@ WORDS = {
 """What empty panels may say, by scene."""
 
 
+LOOKS = [(1280, "light"), (1920, "light"), (1280, "dark")]
+OUTAGE = [
+    (35.2, "chat failed cuda_out_of_memory"),
+    (36.0, "gpu_lost 2"),
+    (36.0, "xid 79 on GPU 2"),
+    (36.2, "big failed gpu_fault"),
+    (36.4, "chat started"),
+    (37.0, "big started"),
+    (38.2, "chat ready"),
+    (38.9, "chat failed cuda_out_of_memory"),
+    (39.4, "chat started"),
+    (40.5, "chat adapter_failed sql"),
+    (41.0, "config_refused"),
+    (41.2, "chat ready"),
+    (41.6, "chat failed cuda_out_of_memory"),
+    (41.7, "chat held cuda_out_of_memory"),
+]
+"""Every event of the outage: at which minute, and what is said of it."""
+WEEK_S = 7 * 86400
+
+
 @pytest.mark.parametrize("dashboard", DASHBOARDS)
 @pytest.mark.parametrize("scene", NAMES)
 def test_dashboard_shows_what_it_should(gallery: Gallery, scene: str, dashboard: str) -> None:
     drawn = gallery.draw(scene, dashboard)
     assert drawn.problems == []
     assert findings(drawn.panels, WORDS[scene]) == []
+
+
+@pytest.mark.every_look
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+@pytest.mark.parametrize("scene", NAMES)
+@pytest.mark.parametrize(("width", "theme"), LOOKS)
+def test_dashboard_shows_it_in_every_look(
+    gallery: Gallery, scene: str, dashboard: str, width: int, theme: str
+) -> None:
+    drawn = gallery.draw(scene, dashboard, width=width, theme=theme)
+    assert drawn.problems == []
+    assert findings(drawn.panels, WORDS[scene]) == []
+
+
+@pytest.mark.parametrize("scene", NAMES)
+def test_first_screen_of_the_overview_is_whole_on_a_narrow_one(
+    gallery: Gallery, scene: str
+) -> None:
+    look: dict[str, Any] = {"width": 1280, "theme": "light", "rows_open": False}
+    drawn = gallery.draw(scene, "overview", whole=False, **look)
+    assert drawn.problems == []
+    assert findings(drawn.panels, WORDS[scene]) == []
+    assert len([panel for panel in drawn.panels if panel["type"] == "stat"]) == 8
+
+
+@pytest.mark.parametrize("zoom_s", [SHOWN_MIN * 60, WEEK_S], ids=["hour", "week"])
+def test_every_event_is_marked_to_the_second_at_every_zoom(gallery: Gallery, zoom_s: int) -> None:
+    shown = hour(NAMES.index("outage"))
+    drawn = gallery.draw("outage", "overview", begin=shown.end - zoom_s, name=f"zoom-{zoom_s}")
+    assert drawn.problems == []
+    marked = sorted(
+        (event["time"] / 1000, event["title"].strip())
+        for event in drawn.events
+        if shown.begin <= event["time"] / 1000 <= shown.end
+    )
+    assert marked == sorted(
+        (pytest.approx(shown.begin + 60 * minute, abs=0.01), said) for minute, said in OUTAGE
+    )
+    graphs = [panel for panel in drawn.panels if panel["type"] == "timeseries" and panel["axes"]]
+    assert graphs
+    assert {panel["marks"] >= len(OUTAGE) for panel in graphs} == {True}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.npm import installed, with_our_node
+from vllmd.monitoring.dashboards.panels import every_panel
 
 SOURCE = Path(__file__).parents[1] / "grafana_schema"
 RELEASES = ("grafana-10", "grafana-11", "grafana-12", "grafana-13")
@@ -88,9 +89,7 @@ def _program(dashboards: dict[str, Any], package: Path) -> list[str]:
     for name, made in dashboards.items():
         value = json.dumps(_typed(made), indent=1)
         lines.append(f"const {_name(name)}: Plain<Few<dashboard.Dashboard>> = {value};")
-        for panel in made["panels"]:
-            if panel["type"] == "row":
-                continue
+        for panel in every_panel(made):
             kind = _name(panel["type"])
             about = f"{_name(name)}_{panel['id']}"
             options = json.dumps(panel["options"])
@@ -100,7 +99,8 @@ def _program(dashboards: dict[str, Any], package: Path) -> list[str]:
                 lines.append(
                     f"const {about}_c: Plain<Few<{kind}.FieldConfig>> = {json.dumps(custom)};"
                 )
-            for i, target in enumerate(panel["targets"]):
+            marks = [mark["target"] for mark in made["annotations"]["list"]]
+            for i, target in enumerate([*panel["targets"], *marks]):
                 text = json.dumps(target)
                 lines.append(f"const {about}_t{i}: Query = {text};")
     return lines
@@ -108,7 +108,7 @@ def _program(dashboards: dict[str, Any], package: Path) -> list[str]:
 
 def _typed(made: dict[str, Any]) -> dict[str, Any]:
     """Return a dashboard without what a data source adds to an annotation: no type knows that."""
-    own = {"expr", "step", "titleFormat", "textFormat", "useValueForTime"}
+    own = {"target", "titleFormat", "textFormat", "useValueForTime"}
     marks = [
         {key: value for key, value in each.items() if key not in own}
         for each in made["annotations"]["list"]

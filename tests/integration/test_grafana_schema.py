@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.grafana_schema import RELEASES, complaints
 from vllmd.monitoring.dashboards import DASHBOARDS
+from vllmd.monitoring.dashboards.panels import every_panel
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 
@@ -20,7 +21,7 @@ def test_dashboards_are_what_grafana_publishes(release: str, tmp_path: Path) -> 
 def test_types_find_what_is_wrong(tmp_path: Path) -> None:
     """Each of these must be found, or the test above says nothing."""
     broken: dict[str, Any] = {"gpu": copy.deepcopy(BUILT["gpu"])}
-    panels = [panel for panel in broken["gpu"]["panels"] if panel["type"] == "timeseries"]
+    panels = [panel for panel in every_panel(broken["gpu"]) if panel["type"] == "timeseries"]
     panels[0]["fieldConfig"]["defaults"]["min"] = "zero"
     panels[1]["options"]["legend"]["placement"] = "middle"
     panels[2]["targets"][0]["format"] = "graph"

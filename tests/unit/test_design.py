@@ -71,7 +71,10 @@ MADE_OF_DATA = {
     "checks": {check.__module__.rsplit(".", 1)[-1] for check in CHECKS.values()},
     "alerts": set(ALERTS),
     "records": set(RECORDS),
-    "dashboards": {name.replace("-", "_") for name in DASHBOARDS},
+    "dashboards": {
+        *(name.replace("-", "_") for name in DASHBOARDS),
+        *("numbers", "engines_table", "engine_use", "gpu_health", "options"),
+    },
     "events": {"daemon", "engine", "gpu", "history", "lora", "requests", "traces", "weights"},
 }
 

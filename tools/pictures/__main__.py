@@ -3,22 +3,17 @@
 import argparse
 import ctypes
 import os
-import shutil
 import socket
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from tests.helpers.browser import Browser, browsing
+from tests.helpers.browser import browsing
 from tools.pictures import dashboards, page, top, why
-from tools.pictures.demo_host import Recorded, recorded
+from tools.pictures.demo_host import recorded
 from tools.pictures.folder import made_folder
 
 ROOT = Path(__file__).parents[2]
 TARGET = ROOT / "docs" / "pictures"
-DRAWN = ROOT / "build" / "dashboards"
-"""All dashboards, in all widths: for a person to look at."""
-SHOWN_WIDTH = 1280
 RECORDED_S = 600.0
 HOST = "gpu-01"
 CLONE_NEWUTS = 0x04000000
@@ -44,29 +39,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work, browsing(Path(work)) as browser:
         if "page" in wanted:
             page.draw(browser, TARGET)
-        if {"top", "dashboards"} & set(wanted):
-            draw_host(browser, wanted)
-
-
-def draw_host(browser: Browser, wanted: Sequence[str]) -> None:
-    """Let a host run for ten minutes, then draw what is to be seen of it."""
-    with made_folder() as folder, recorded(folder, RECORDED_S) as found:
-        if "top" in wanted:
-            top.draw(found.made, TARGET)
         if "dashboards" in wanted:
-            draw_dashboards(browser, found)
-
-
-def draw_dashboards(browser: Browser, recorded: Recorded) -> None:
-    """Write a picture of each dashboard.
-
-    Raises: SystemExit: one could not be drawn as it is.
-    """
-    shutil.rmtree(DRAWN, ignore_errors=True)
-    if problems := dashboards.draw(browser, recorded, DRAWN):
-        raise SystemExit("\n".join(problems))
-    for path in DRAWN.glob(f"*-{SHOWN_WIDTH}.png"):
-        shutil.copy(path, TARGET / path.name.replace(f"-{SHOWN_WIDTH}", ""))
+            dashboards.draw(browser, TARGET)
+        if "top" in wanted:
+            with made_folder() as folder, recorded(folder, RECORDED_S) as found:
+                top.draw(found.made, TARGET)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from vllmd.monitoring.rules import RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.site import Site
 
-DATASOURCE = "prometheus"
+DATASOURCE = "vllmd-prometheus"
 """The uid of the data source that etc/grafana makes."""
 NAME = "vllmd"
 NONE: Mapping[str, str] = MappingProxyType({})

@@ -8,6 +8,7 @@ import pytest
 from vllmd.cli.main import cli
 from vllmd.http import runbook_pages
 from vllmd.monitoring.dashboards import DASHBOARDS
+from vllmd.monitoring.dashboards.panels import every_panel
 
 SECTIONS = (
     "What it means",
@@ -20,7 +21,11 @@ SECTIONS = (
 NAMES = runbook_pages.names()
 IN_WORDS = re.compile(r"`vllmd ([^`]+)`")
 IN_A_SHELL = re.compile(r"^vllmd ([^#\n]+)", re.MULTILINE)
-TITLES = {panel["title"] for build in DASHBOARDS.values() for panel in build()["panels"]}
+TITLES = {
+    panel["title"]
+    for build in DASHBOARDS.values()
+    for panel in (*build()["panels"], *every_panel(build()))
+}
 BOARDS = {build()["title"] for build in DASHBOARDS.values()}
 
 

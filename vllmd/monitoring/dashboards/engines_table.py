@@ -1,5 +1,6 @@
 """The two tables of the overview: a line for each engine, and a line for each alert. Pure."""
 
+from vllmd.monitoring.dashboards.looks import YES_IS_GOOD
 from vllmd.monitoring.dashboards.panels import ENGINES, RATE, Panel, Query
 from vllmd.monitoring.dashboards.states import STATE_WORDS, state_expr
 from vllmd.monitoring.dashboards.tables import Column
@@ -19,6 +20,8 @@ RUNBOOK_LINK = (
     "http://${__data.fields.Host}/runbooks/${__data.fields.Alert}?engine=${__data.fields.Engine}",
 )
 COST_LINK = ("Adapters, cost, caching", f"/d/vllmd-adapters-and-cost?{_KEPT}&${{__url_time_range}}")
+_ERRORS = ((RuleSettings().errors_ratio, "red"),)
+_FULL = ((RuleSettings().kv_ratio, "orange"),)
 SEVERITIES = {"critical": ("", "red"), "warning": ("", "orange"), "info": ("", "blue")}
 
 
@@ -55,15 +58,15 @@ def engines() -> Panel:
         columns=[
             Column("instance", "Host", link=HOST_LINK),
             Column("vllmd_engine", "Engine", link=ENGINE_LINK),
-            Column("A", "State", words=STATE_WORDS, width=110),
+            Column("A", "State", words=STATE_WORDS, width=100),
             Column("C", "For", "s", width=90),
             Column("cause", "Ended by"),
-            Column("D", "TTFT p95", "s", steps=((bad, "red"),)),
-            Column("E", "HTTP 5xx", "percentunit", 1, ((RuleSettings().errors_ratio, "red"),)),
-            Column("F", "KV cache", "percentunit", 0, ((RuleSettings().kv_ratio, "orange"),)),
-            Column("G", "Restart margin", "bytes", 1, ((0, "red"), (1, "green")), link=GPU_LINK),
-            Column("H", "Cost an hour", decimals=2, link=COST_LINK),
-            Column("version", "vllmd", width=80),
+            Column("D", "TTFT p95", "s", steps=((bad, "red"),), width=95),
+            Column("E", "HTTP 5xx", "percentunit", 1, _ERRORS, width=95),
+            Column("F", "KV cache", "percentunit", 0, _FULL, width=90),
+            Column("G", "Restart margin", "bytes", 1, YES_IS_GOOD, link=GPU_LINK, width=125),
+            Column("H", "Cost an hour", decimals=2, link=COST_LINK, width=115),
+            Column("version", "vllmd", width=70),
         ],
         first="-State",
     )

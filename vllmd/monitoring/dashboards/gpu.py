@@ -54,9 +54,9 @@ ROOM = PanelRow(
             nothing="no engine waits for memory",
         ),
         Panel(
-            "Growth in an hour, beyond the largest batch",
-            "vLLM takes its memory at the start and with its first full batches. What grows "
-            "without end is a leak.",
+            "Growth beyond the largest batch",
+            "In an hour. vLLM takes its memory at the start and with its first full batches: what "
+            "grows without end is a leak.",
             "bytes",
             [
                 Query(
