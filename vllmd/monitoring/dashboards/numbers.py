@@ -26,7 +26,7 @@ def _firing(severity: str) -> str:
 
 
 def _number(title: str, help: str, *queries: Query, unit: str = "short", nothing: str) -> Panel:
-    return Panel(title, help, unit, queries, "stat", 3, 5, minimum=None, nothing=nothing)
+    return Panel(title, help, unit, queries, "stat", 3, 5, nothing=nothing)
 
 
 NUMBERS = (

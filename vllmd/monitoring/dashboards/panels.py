@@ -140,8 +140,7 @@ class Panel:
         if self.kind == "timeseries":
             options["legend"] = LEGENDS[self.names]
         if self.kind == "stat":
-            several = len(self.queries) > 1
-            options |= {"graphMode": "area", "textMode": "value_and_name" if several else "value"}
+            options |= {"graphMode": "area", "textMode": "value_and_name"}
         return options
 
     def _overrides(self) -> list[dict[str, Any]]:
@@ -175,6 +174,8 @@ class Panel:
                 "stacking": {"group": "A", "mode": "normal" if self.stacked else "none"},
                 "thresholdsStyle": {"mode": "dashed" if self.steps else "off"},
             }
+            if self.minimum is None:
+                defaults["custom"]["axisSoftMin"] = 0
             if self.maximum is None and self.unit in SOFT_MAXIMA:
                 defaults["custom"]["axisSoftMax"] = SOFT_MAXIMA[self.unit]
         if self.kind in ("stat", "state-timeline"):
