@@ -16,7 +16,13 @@ RATE_S = 10
 SELDOM = (
     *("awaited_memory", "orphan", "< 0", "xid_", "label_replace(max by (gpu)"),  # of GPUs
     *("unless vllmd_engine_up", "failure_info", "failures_total", "lost_total"),  # of engines
-    *("and on () (sum(vllmd_engine_up", "ALERTS_FOR_STATE", "[10m])) > 0", "== bool 0) > 0"),
+    *(
+        "and on () (sum(vllmd_engine_up",
+        "ALERTS_FOR_STATE",
+        "[10m])) > 0",
+        "== bool 0) > 0",
+        "count(up{",
+    ),
     *('status="4xx"', 'status="5xx"', "memory_floor_bytes", 'owner="weights"'),
 )
 """Parts of queries that find nothing where all is well; `make dashboards` draws where it is not."""

@@ -32,7 +32,8 @@ def _number(title: str, help: str, *queries: Query, unit: str = "short", nothing
 NUMBERS = (
     _number(
         "Serving",
-        "Engines whose API answers, of those that are meant to run, on the hosts chosen above.",
+        "Engines whose API answers, of those that are meant to run, and hosts that Prometheus "
+        "cannot reach: what runs there is not known.",
         Query(
             f'label_replace({_SERVE} == {_WANTED}, "all", "all", "", "")',
             "all that are wanted",
@@ -43,6 +44,12 @@ NUMBERS = (
             f'(count_values("of", {_WANTED}) * 0 + on () group_left () {_SERVE}) '
             f"and on () ({_SERVE} < {_WANTED})",
             "of {{of}} wanted",
+            instant=True,
+            colour="red",
+        ),
+        Query(
+            f'count(up{{job=~"$job",{HOSTS}}} == 0)',
+            "silent hosts",
             instant=True,
             colour="red",
         ),

@@ -25,7 +25,7 @@ WORST = f"topk({MOST_SERIES}, "
 """On a fleet only the worst are drawn."""
 LEAST = f"bottomk({MOST_SERIES}, "
 
-NOW = PanelRow("", [*NUMBERS, engines(), states(width=12, height=10), alerts()])
+NOW = PanelRow("", [*NUMBERS, engines(), states(width=12, height=9), alerts()])
 
 PRESSURE = PanelRow(
     "Pressure: what will not serve soon?",
