@@ -82,7 +82,7 @@ class SceneEngine:
         self.page: Metrics | None = None
         self.exits: Counter[tuple[str, bool]] = Counter()
         self.causes: Counter[str] = Counter()
-        self.restarts = 0
+        self.restarts = self.requests_lost = 0
         self.last_exit: Exit | None = None
         self.hold: Hold | None = None
         self.shortage: Shortage | None = None
@@ -129,6 +129,7 @@ class SceneEngine:
         self.causes[found.cause] += 1
         self.lines["error"] += 40
         self.restarts += 1
+        self.requests_lost += self._running()
         self.page, self.started_at = None, None
         self.tell(
             EngineExited(
@@ -185,10 +186,13 @@ class SceneEngine:
             page.of("vllm:num_preemptions_total").inc(load.preemptions_per_s * seconds)
         return [span for span in spans if span is not None]
 
+    def _running(self) -> int:
+        took_s = self.load.first_token_s + self.load.answer_tokens * self.load.between_s
+        return round(self.load.requests_per_s * took_s) if self.serves else 0
+
     def _gauges(self, page: Metrics, load: Load) -> None:
-        took_s = load.first_token_s + load.answer_tokens * load.between_s
         wobble = self._dice.uniform(0.8, 1.2)
-        page.of("vllm:num_requests_running").set(round(load.requests_per_s * took_s * wobble))
+        page.of("vllm:num_requests_running").set(round(self._running() * wobble))
         waiting = round(load.waiting * wobble)
         page.of("vllm:num_requests_waiting").set(waiting)
         page.of("vllm:num_requests_waiting_by_reason", reason="capacity").set(waiting)
@@ -282,6 +286,7 @@ class SceneEngine:
             started_at=self.started_at,
             uptime_s=age_s if alive else None,
             restarts=self.restarts,
+            requests_lost=self.requests_lost,
             exits=dict(self.exits),
             causes=dict(self.causes),
             last_exit=self.last_exit,

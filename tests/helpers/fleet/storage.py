@@ -31,7 +31,7 @@ EPOCH = 1_748_865_600
 APART_S = 3 * 86400
 """Between scenes, so that a window of a day sees one only."""
 RULE_STEP_S = 60
-LOOKBACK_S = 40
+LOOKBACK_S = 31
 """Blocks that were made have no mark where a series ends: a value counts so long and no longer."""
 JOB = b'job="vllmd"'
 _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
