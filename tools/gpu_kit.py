@@ -39,8 +39,8 @@ LEFT_OUT = (
     "vllm/third_party/fmha_sm100/*",
 )  # fmt: skip
 UNUSED = (
-    "pycountry/locales/*", "mistral_common/data/*.json", "torch/include", "torch/bin", "torch/test",
-    "torch/share", "triton/_C/libtriton/include", "triton/_C/libproton.so", "triton/backends/amd",
+    "pycountry/locales/*", "mistral_common/data/*.json", "torch/include", "torch/bin/protoc*",
+    "torch/test", "torch/share", "triton/_C/libtriton/include", "triton/_C/libproton.so",
     "triton/backends/nvidia/bin/ptxas-blackwell", "triton/backends/nvidia/lib/cupti",
     "triton/instrumentation",
 )  # fmt: skip
