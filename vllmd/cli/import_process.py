@@ -54,7 +54,7 @@ def launch_of(pid: int, notes: Notes) -> Launch:
         variables={n: v for n, v in taken.items() if not n.startswith(_OF_LOGIN)},
         place=Place(f"process {pid}", 1),
         folder=folder,
-        remarks=tuple(said),
+        remarks=tuple(each for each in said if not each.startswith("left out: PATH=")),
     )
 
 

@@ -25,6 +25,7 @@ SHORT = {
     "-dpb": "data-parallel-backend",
     "-dph": "data-parallel-hybrid-lb",
     "-dpe": "data-parallel-external-lb",
+    "-dpm": "data-parallel-multi-port-external-lb",
     "-ep": "enable-expert-parallel",
     "-asc": "api-server-count",
     "-n": "nnodes",
@@ -32,6 +33,7 @@ SHORT = {
     "-q": "quantization",
     "-sc": "speculative-config",
     "-ac": "attention-config",
+    "-dc": "diffusion-config",
     "-O": "optimization-level",
     "-cc": "compilation-config",
 }
@@ -84,6 +86,8 @@ def _flags(words: list[str]) -> Iterator[Given]:
             values.append(words.pop(0))
             if name not in LISTS and len(values) == 1 and (not words or words[0].startswith("-")):
                 break
+        if name == "optimization-level" and values and values[0][:1] == "{":
+            name = "compilation-config"  # what -O was once
         if not values and name.startswith("no-"):
             yield Given(name.removeprefix("no-"), (), negated=True)
         else:

@@ -56,7 +56,9 @@ def serving(words: Sequence[str], prefix: str = "") -> Serving | None:
     elif rest and re.search(r"vllm/entrypoints/openai/api_server\.py$", rest[0]):
         rest = rest[1:]
     elif len(rest) > 1 and re.search(r"(^|/)vllm$", rest[0]) and rest[1] == "serve":
-        rest = rest[1:]  # python /x/bin/vllm serve
+        if "/" in rest[0]:  # as its first line says
+            return Serving((rest[0],), tuple(rest[2:]), by_path=False)
+        rest = rest[1:]
     else:
         return None
     command = ("vllm",) if by_path else (program, "-m", MODULE)

@@ -26,6 +26,7 @@ from vllmd.importing.arguments import Given, flags_of, last_of, name_of, read_va
             [Given("served-model-name", ("a", "b")), Given("seed", ("-1",))],
         ),
         (["-cc.level", "3"], [Given("compilation-config.level", ("3",))]),
+        (["-O", '{"level": 3}'], [Given("compilation-config", ('{"level": 3}',))]),
         (["--a", "1", "2"], [Given("a", ("1", "2"))]),
     ],
 )

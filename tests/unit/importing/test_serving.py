@@ -16,7 +16,7 @@ from vllmd.importing.serving import MODULE, serving, speaks_of_serving
             ("/v/bin/python", "-m", MODULE),
             ("m",),
         ),
-        ("/v/bin/python3.11 /v/bin/vllm serve m", ("/v/bin/python3.11", "-m", MODULE), ("m",)),
+        ("/v/bin/python3.11 /v/bin/vllm serve m", ("/v/bin/vllm",), ("m",)),
         ("python /x/vllm/entrypoints/openai/api_server.py --model m", ("vllm",), ("--model", "m")),
     ],
 )

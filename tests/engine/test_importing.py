@@ -1,0 +1,34 @@
+"""`vllmd import` beside a real vLLM: its short flags, and a server of it that runs."""
+
+from tests.helpers.real import program_and_model
+from tests.helpers.site import Site
+from vllmd.cli.import_process import launch_of, running
+from vllmd.importing.arguments import SHORT
+from vllmd.importing.comparison import values_of
+from vllmd.importing.surroundings import Notes
+from vllmd.installing.probing import table_for
+
+
+def test_short_flags_are_those_of_vllm() -> None:
+    program, _ = program_and_model()
+    table = table_for(str(program))
+    assert table is not None
+    given = {
+        short: flag.names[0].lstrip("-")
+        for flag in table.flags
+        for short in flag.short
+        if short != "-h"
+    }
+    assert given
+    assert given.items() <= SHORT.items()
+
+
+def test_server_that_runs_is_read_as_it_was_started(real: Site) -> None:
+    port = int(real.api.rpartition(":")[2])
+    (pid,) = [each.pid for each in running() if values_of(each.arguments)["port"] == port]
+    notes = Notes()
+    launch = launch_of(pid, notes)
+    assert notes.problems == []
+    assert launch.program[0].startswith("/")
+    _, model = program_and_model()
+    assert values_of(launch.arguments)["model"] == str(model)
