@@ -32,6 +32,7 @@ from vllmd.importing.unknown import Place, as_written, is_unknown
 from vllmd.importing.yaml_values import Table, documents
 
 COMMAND_LINE = "command line"
+_COMPOSE = "docker compose up"
 
 
 @attrs.frozen
@@ -168,7 +169,7 @@ def _refuse_compose(state: State, words: Sequence[str], place: Place) -> bool:
         name in ENGINES and words[1:2] == ["compose"]
     )
     if compose and "up" in words:
-        state.notes.refuse(place, "it starts what a compose file says: import that file")
+        state.unread.setdefault(_COMPOSE, []).append(place.line)
     elif name in ENGINES and speaks_of_serving(words[1:]) and words[1:2] not in (["pull"], ["rm"]):
         state.notes.refuse(
             place, f"'{as_written(' '.join(words[:2]))} …' is not read: give the 'run' line"
@@ -194,6 +195,8 @@ def _mounted(launch: Launch, around: Surroundings) -> Launch:
 def _nothing(source: Source, unread: Mapping[str, Sequence[int]]) -> str:
     missing = [name for name in unread if "/" in name]
     also = f"; it runs {', '.join(missing)}, which cannot be read here" if missing else ""
+    if _COMPOSE in unread:
+        also = "; it starts what a compose file says: import that file"
     return (
         f"{source.name}: no command that serves was found: neither 'vllm serve MODEL …' nor "
         f"'python -m vllm.entrypoints.openai.api_server --model MODEL …'{also}"

@@ -136,8 +136,6 @@ class ScriptReader:
         self, words: list[str], own: Mapping[str, str], document: str, node: Simple, state: State
     ) -> bool | None:
         peeled = peel(words)
-        if peeled.remarks:
-            peeled.remarks = [f"{each}" for each in peeled.remarks]
         inner = state if not (peeled.script or peeled.file) else state.copy()
         if peeled.script is not None or peeled.file is not None or peeled.stdin:
             return self._shell(peeled, own, document, node, inner)
@@ -148,10 +146,18 @@ class ScriptReader:
             self._serve(peeled, own, node, state)
             return None
         place = state.place(node.line)
+        harmless = peeled.words[0].rsplit("/", 1)[-1] in HARMLESS
+        if speaks_of_serving([document]) and not harmless:
+            state.notes.refuse(
+                place,
+                f"{as_written(peeled.words[0])!r} is given a text that starts vLLM: import that "
+                "text as a file of its own",
+            )
+            return None
         if self._other(state, peeled.words, place):
             return None
         name = peeled.words[0]
-        if name.rsplit("/", 1)[-1] in HARMLESS:
+        if harmless:
             return None
         if speaks_of_serving(peeled.words):
             if name.rsplit("/", 1)[-1] not in _ONLY_SPEAK:
@@ -181,10 +187,10 @@ class ScriptReader:
             state.exported.add(name)
         before = len(state.launches)
         state.folder = join(state.folder or "", peeled.folder) if peeled.folder else state.folder
-        if peeled.script is not None:
-            self._nested(peeled.script, state, node.line, peeled.file)
-        elif peeled.stdin:
+        if peeled.stdin or speaks_of_serving([document]):
             self._nested(document, state, node.line + 1)
+        elif peeled.script is not None:
+            self._nested(peeled.script, state, node.line, peeled.file)
         elif peeled.file:
             path, *arguments = peeled.file
             if self._file(path, arguments, state, state) is None:

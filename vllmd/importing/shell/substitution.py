@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from vllmd.errors import VllmdError
+from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.commands import BUILTINS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.parser import parse
@@ -20,6 +21,10 @@ _MAX_NUMBERS = 4096
 def substitute(state: State, text: str, line: int) -> str:
     """Return what a command prints, or a mark."""
     unknown = mark(f"$({text.strip()})", _REASON, state.place(line))
+    if _serves(text):
+        state.notes.refuse(
+            state.place(line), "a command that serves stands within $(…): write it alone"
+        )
     try:
         commands = parse(text, state.place(line)).commands
     except VllmdError:
@@ -28,6 +33,13 @@ def substitute(state: State, text: str, line: int) -> str:
         return unknown
     result = _printed(state.copy(), commands[0])
     return unknown if result is None else result.rstrip("\n")
+
+
+def _serves(text: str) -> bool:
+    """Tell whether a text starts a server, and does not only look for one."""
+    words = text.split()
+    looks = words[:1] and words[0] in ("pgrep", "ps", "grep", "command", "which", "echo")
+    return not looks and speaks_of_serving([text])
 
 
 def _printed(state: State, node: Node) -> str | None:

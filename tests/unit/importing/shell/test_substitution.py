@@ -38,6 +38,13 @@ def test_texts(text: str, expected: str) -> None:
     assert printed(text) == expected
 
 
+def test_server_within_is_refused_and_a_look_for_one_is_not() -> None:
+    for text, problems in (("vllm serve m & echo $!", 1), ("pgrep -f 'vllm serve'", 0)):
+        notes = Notes()
+        substitute(State(Surroundings(), notes, "", "x"), text, 3)
+        assert len(notes.problems) == problems
+
+
 @pytest.mark.parametrize(
     "text", ["nvidia-smi -L", "cat /etc/passwd", "date +%F", "echo a | wc -l", "'", "seq 1 99999"]
 )
