@@ -115,12 +115,14 @@ def _marks(
         "target": {
             "refId": "Anno",
             "datasource": SOURCE,
-            "expr": f"1000 * vllmd_event_timestamp_seconds{{{which}}}",
+            # Grafana shows the name of a label that is empty: one label has all that is said
+            "expr": f"label_join(1000 * vllmd_event_timestamp_seconds{{{which}}}, "
+            '"said", " ", "vllmd_engine", "event", "detail")',
             "interval": "15s",
             "range": True,
             "instant": False,
         },
-        "titleFormat": "{{vllmd_engine}} {{event}} {{detail}}",
+        "titleFormat": "{{said}}",
         "textFormat": "{{instance}}",
         "useValueForTime": True,
     }

@@ -51,9 +51,9 @@ def test_events_are_marked_when_they_were_in_three_colours(made: dict[str, Any])
     assert [mark["iconColor"] for mark in marks] == ["red", "orange", "blue"]
     for mark in marks:
         assert mark["useValueForTime"]
-        assert mark["target"]["expr"].startswith("1000 * vllmd_event_timestamp_seconds{")
-        assert "{{event}}" in mark["titleFormat"]
-        assert "{{detail}}" in mark["titleFormat"]
+        assert "(1000 * vllmd_event_timestamp_seconds{" in mark["target"]["expr"]
+        assert '"said", " ", "vllmd_engine", "event", "detail"' in mark["target"]["expr"]
+        assert mark["titleFormat"] == "{{said}}"
 
 
 def test_every_event_that_is_marked_has_one_colour() -> None:
