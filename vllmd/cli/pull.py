@@ -22,7 +22,8 @@ from vllmd.errors import VllmdError
 from vllmd.pulling.pull import Progress, Pulled, pull
 from vllmd.util.units import format_bytes
 
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+HUB_NAME = re.compile(r"\w([\w.-]*\w)?(/\w([\w.-]*\w)?)?", re.ASCII)
+"""Neither part begins or ends with `.` or `-`. Source: huggingface_hub, validate_repo_id."""
 STEPS = 20
 """Without a terminal a line is printed for each of so many parts."""
 
@@ -70,7 +71,7 @@ def command(
     wanted = _wanted(model, _config(config_to_read(client, config_path)), revision)
     if Path(wanted.model).is_dir():
         raise VllmdError(f"{wanted.model} is a folder on this host: there is nothing to download")
-    if not HUB_NAME.fullmatch(wanted.model) or wanted.model in (".", ".."):
+    if not HUB_NAME.fullmatch(wanted.model):
         raise click.BadParameter(f"{wanted.model!r} is no name on the hub, such as Qwen/Qwen3-8B")
     with _shown(wanted.model, quiet=as_json) as report:
         done = pull(
@@ -133,12 +134,12 @@ def _shown(model: str, *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     with Bar(
         *columns, TransferSpeedColumn(), TimeRemainingColumn(), console=console, disable=not moving
     ) as bar:
-        task = bar.add_task(model, total=None)
+        task = bar.add_task(model, total=None, visible=False)
         said = -1
 
         def report(now: Progress) -> None:
             nonlocal said
-            bar.update(task, completed=now.done, total=now.total)
+            bar.update(task, completed=now.done, total=now.total, visible=True)
             step = now.done * STEPS // max(1, now.total)
             if not moving and not quiet and step > said:
                 said = step

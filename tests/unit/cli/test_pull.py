@@ -88,9 +88,10 @@ def test_pull_token_is_that_of_the_credentials(
 def test_pull_of_a_folder_and_of_no_name_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(VllmdError, match="is a folder on this host"):
         run(tmp_path, str(tmp_path))
-    result = run(tmp_path, "a/b/c")
-    assert result.exit_code == 2
-    assert "is no name on the hub, such as Qwen/Qwen3-8B" in result.output
+    for word in ("a/b/c", "./m", "../m", "org/m.", "org/-m"):
+        result = run(tmp_path, word)
+        assert result.exit_code == 2
+        assert "is no name on the hub, such as Qwen/Qwen3-8B" in result.output
 
 
 def test_pull_completes_engines_and_their_models(tmp_path: Path) -> None:
