@@ -18,6 +18,8 @@ from vllmd.installing.flags import FlagTable, read
 from vllmd.installing.layout import InstallRecord
 from vllmd.util.units import GIB, MIB
 
+ROOT = Path(__file__).parents[4]
+
 ERROR, WARNING, INFO = FindingSeverity.ERROR, FindingSeverity.WARNING, FindingSeverity.INFO
 SMALL_GPU = (GpuFacts(24 * GIB, 0, 24 * GIB),)
 NOWHERE = Model()
@@ -489,3 +491,8 @@ def test_advice_of_the_fit_fits(tmp_path: Path) -> None:
             case(f"gpu_memory_utilization = 0.14\nmax_model_len = {length + 512}")
         )
     )
+
+
+def test_number_of_checks_is_as_the_readme_says() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert f"does it fit, and {len(CHECKS) - 1} more checks" in text
