@@ -85,7 +85,9 @@ def _program(dashboards: dict[str, Any], package: Path) -> list[str]:
     for kind, folder in PANELS.items():
         path = _types(package, f"composable/{folder}/panelcfg")
         lines.append(f"import type * as {_name(kind)} from {json.dumps(path)};")
-    lines += [HEAD, "type Query = Plain<Few<prometheus.PrometheusDataQuery>>;"]
+    # `interval` is in PromQuery alone, which is not published (grafana-prometheus, src/types.ts)
+    query = "Plain<Few<prometheus.PrometheusDataQuery>> & { interval?: string }"
+    lines += [HEAD, f"type Query = {query};"]
     for name, made in dashboards.items():
         value = json.dumps(_typed(made), indent=1)
         lines.append(f"const {_name(name)}: Plain<Few<dashboard.Dashboard>> = {value};")
