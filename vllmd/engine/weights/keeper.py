@@ -100,7 +100,7 @@ class WeightKeeper:
                 return
             try:
                 client = await self._runs.find()
-            except (ShimError, TimeoutError) as error:
+            except (ShimError, OSError) as error:
                 self._problem = str(error)
                 return
             if client is None:
@@ -286,6 +286,7 @@ class WeightKeeper:
         self._ranks_ready = 0
         try:
             end = await self._runs.how_they_ended(client.run)
+            self._runs.forget()
         except TimeoutError as error:
             self._problem = f"{error}; a reboot may be needed"
             return

@@ -42,15 +42,24 @@ class WeightsRuns:
     async def find(self) -> ShimClient | None:
         """Connect to the shim that runs them; what one left that was killed is ended.
 
-        Raises: ShimError: somebody listens and does not answer; TimeoutError: what was left does
-            not die.
+        Raises: ShimError: somebody listens and does not answer; OSError: what was left cannot be
+            ended, TimeoutError if it does not die.
         """
         client = await ShimClient.connect(self.folder, self.context.lag)
         if client is None:
             run = orphans.read_run(self.folder)
             if run is not None and not orphans.shim_alive(run):
-                await orphans.kill(run)
+                if orphans.read_exit(self.folder, run["run_id"]) is None:
+                    await orphans.kill(run)
+                self.forget()
         return client
+
+    def forget(self) -> None:
+        """Remove the record of what was started last: nobody looks again for what it left.
+
+        Its session's id may be that of strangers by then.
+        """
+        (self.folder / protocol.RUN_RECORD_NAME).unlink(missing_ok=True)
 
     async def spawn(self, command: Command) -> ShimClient:
         """Start them, with nothing left of the sockets of those before.

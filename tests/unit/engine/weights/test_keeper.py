@@ -8,8 +8,10 @@ from structlog.testing import capture_logs
 from tests.helpers.kept_weights import KeptScene, kept, other_settings, short_folder
 from tests.helpers.scene import running
 from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
 from vllmd.engine.weights.state import WeightsState
+from vllmd.shim.protocol import RUN_RECORD_NAME, RunRecord
 
 
 @pytest.fixture
@@ -106,6 +108,31 @@ async def test_end_while_the_engine_serves_is_told_with_its_cause_and_loaded_ane
         await scene.complete(2)
         await scene.until_state(State.READY)
         assert problem(scene) == ""
+
+
+async def test_end_that_is_told_is_forgotten(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        record = scene.weight_shims[0].directory / RUN_RECORD_NAME
+        assert record.exists()
+        await scene.weight_shims[0].end(1)
+        await scene.passes_until(lambda: scene.weights_state is WeightsState.ABSENT, 2)
+        await scene.until(lambda: not record.exists())
+
+
+async def test_look_at_what_may_not_be_ended_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_: RunRecord) -> list[str]:
+        raise PermissionError("Operation not permitted")
+
+    async with kept(folder) as scene:
+        await scene.loads()
+        scene.keeper.detach()
+        scene.weight_shims[0].vanish()
+        monkeypatch.setattr(orphans, "kill", refuse)
+        await scene.keeper.look()
+        assert problem(scene) == "Operation not permitted"
 
 
 async def test_problem_is_over_with_a_stop(folder: Path) -> None:

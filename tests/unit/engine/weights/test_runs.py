@@ -71,6 +71,25 @@ async def test_find_ends_what_a_killed_shim_left(
     write_record(path, {**record, "engine_pid": left.pid, "engine_start_ticks": ticks})
     assert await runs.find() is None
     assert left.wait(10) == -9
+    assert read_record(path) is None
+
+
+async def test_find_after_an_end_that_is_known_ends_nothing_and_forgets_it(
+    scene: KeptScene, sleeper: tuple[subprocess.Popen[bytes], int]
+) -> None:
+    runs = runs_of(scene)
+    assert scene.command.weights is not None
+    client = await runs.spawn(scene.command.weights)
+    client.close()
+    await scene.weight_shims[0].end(0)
+    stranger, ticks = sleeper
+    path = str(runs.folder / RUN_RECORD_NAME)
+    record = read_record(path)
+    assert record is not None
+    write_record(path, {**record, "engine_pid": stranger.pid, "engine_start_ticks": ticks})
+    assert await runs.find() is None
+    assert stranger.poll() is None
+    assert read_record(path) is None
 
 
 async def test_how_they_ended_has_its_cause_of_what_was_printed(scene: KeptScene) -> None:
