@@ -136,27 +136,11 @@ class WeightKeeper:
         `say` is told what is waited for; `activity` is what a load under way has used.
         """
         await self.look()
-        command = self._command.weights
-        await self._give_up_stale(command)
-        if command is None or not wanted():
-            return
-        if self._client is None:
-            await self._load(command)
-        if self._state is WeightsState.LOADING:
-            say("its weights are loaded first: 'vllmd logs --weights' shows how far they are")
-        watch = LoadWatch(self._context, self._engine.liveness.load_stall_s, activity)
-        while wanted() and self._state is WeightsState.LOADING:
-            known = requests.count
-            await self._see()
-            if (stalled := await watch.look()) is not None:
-                await self._end()
-                self._problem = f"their load was ended as it made no progress: {stalled}"
-            elif self._state is WeightsState.LOADING:
-                await requests.beyond_within(known, LOAD_LOOK_S, self._context.clock)
-        if self._state is WeightsState.READY and self._client is not None:
-            await self._note_download(command, self._client.run["run_id"])
-        elif wanted() and self._problem is not None:
-            emit(self._log, WeightsNotLoaded(problem=self._problem))
+        while True:
+            command = self._command.weights
+            await self._prepare(command, requests, wanted, say, activity)
+            if not wanted() or not self._is_other_than(command):
+                return
 
     async def release(self, *, kept_too: bool) -> None:
         """Give up what is in memory; with `kept_too` also if it was asked to stay."""
@@ -179,6 +163,41 @@ class WeightKeeper:
             self._client = None
 
     # --- how it does that -------------------------------------------------------------------
+
+    async def _prepare(
+        self,
+        command: Command | None,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        say: Callable[[str], None],
+        activity: Callable[[], ProcessActivity | None],
+    ) -> None:
+        """Have in memory what one command loads, until another is wanted."""
+        await self._give_up_stale(command)
+        if command is None or not wanted():
+            return
+        if self._client is None:
+            await self._load(command)
+        if self._state is WeightsState.LOADING:
+            say("its weights are loaded first: 'vllmd logs --weights' shows how far they are")
+        watch = LoadWatch(self._context, self._engine.liveness.load_stall_s, activity)
+        while wanted() and self._state is WeightsState.LOADING and not self._is_other_than(command):
+            known = requests.count
+            await self._see()
+            if (stalled := await watch.look()) is not None:
+                await self._end()
+                self._problem = f"their load was ended as it made no progress: {stalled}"
+            elif self._state is WeightsState.LOADING:
+                await requests.beyond_within(known, LOAD_LOOK_S, self._context.clock)
+        if self._state is WeightsState.READY and self._client is not None:
+            await self._note_download(command, self._client.run["run_id"])
+        elif wanted() and self._problem is not None:
+            emit(self._log, WeightsNotLoaded(problem=self._problem))
+
+    def _is_other_than(self, command: Command | None) -> bool:
+        """Tell whether a reload wants weights that another command than `command` loads."""
+        now = self._command.weights
+        return (now.hash if now else None) != (command.hash if command else None)
 
     async def _give_up_stale(self, command: Command | None) -> None:
         client = self._client

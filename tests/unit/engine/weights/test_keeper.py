@@ -200,6 +200,33 @@ async def test_what_a_start_would_load_otherwise_is_loaded_anew_then_and_not_bef
         assert scene.weight_shims[0].stops
 
 
+@pytest.mark.parametrize("complete", [False, True])
+async def test_reload_while_they_load_loads_what_is_wanted_now(
+    folder: Path, complete: bool
+) -> None:
+    async with kept(folder) as scene:
+        await scene.loads()
+        for rank in range(2 if complete else 1):
+            scene.bind(rank)
+        other_settings(scene, "max_model_len = 99")
+        await scene.loads(2)
+        assert scene.weight_shims[0].stops
+        assert scene.engine_shims == []
+        await scene.complete(2)
+        assert "99" in scene.weight_shims[1].spec["argv"]
+        assert "99" in scene.engine_shims[0].spec["argv"]
+
+
+async def test_preload_that_is_turned_off_while_they_load_ends_them(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.loads()
+        scene.text = scene.text.replace("preload = true", "preload = false")
+        other_settings(scene, "")
+        await scene.passes_until(lambda: bool(scene.engine_shims), 0.5)
+        assert scene.weight_shims[0].stops
+        assert len(scene.weight_shims) == 1
+
+
 async def test_preload_that_is_turned_off_ends_them_at_the_next_start(folder: Path) -> None:
     async with kept(folder) as scene:
         await scene.complete()
