@@ -37,7 +37,7 @@ from vllmd.http.address import UNIT, unused_listen
 from vllmd.installing import flags
 from vllmd.installing.probing import record_for, table_for
 from vllmd.shim.files import read_regular
-from vllmd.util.redact import masked
+from vllmd.util.redact import MASK, masked
 
 SAID = ("flags", "engine-missing", "preload")
 """Checks of the doctor that are problems of the configuration here, with their line."""
@@ -275,9 +275,16 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
         title = terminal.style("from environment variables", bold=True)
         terminal.echo(f"{title}, above {config.path}{there}")
         for key, variable in config.variables.items():
-            value = shlex.quote(masked(variable, os.environ.get(variable, "")))
+            value = shlex.quote(_shown(key, variable))
             for line in terminal.wrap(f"{key}: {variable}={value}", first="  ", rest="      "):
                 terminal.echo(line)
+
+
+def _shown(key: str, variable: str) -> str:
+    """Return a variable's value as it may be shown: what a header has is a secret."""
+    if "headers" in key.split("."):
+        return MASK
+    return str(masked(variable, os.environ.get(variable, "")))
 
 
 def _print_json(

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
 
+from vllmd.config import variables
 from vllmd.config.load import MAX_BYTES, load
 from vllmd.config.model import Config, DaemonConfig
 from vllmd.config.problem import ConfigProblem, InvalidConfigError
@@ -26,33 +28,38 @@ class LoadedConfig:
     problem: str | None = None
 
 
-def load_or_fall_back(path: Path, state_dir: Path) -> LoadedConfig:
+def load_or_fall_back(
+    path: Path, state_dir: Path, env: Mapping[str, str] = os.environ
+) -> LoadedConfig:
     """Read a configuration; if it cannot be used, the last one that could be takes its place.
 
-    With neither, the result configures no engine; the web configuration that the broken file names
-    holds all the same: a mistake elsewhere must not open the exporter to everybody.
+    Variables that are wrong are left out then. With neither, the result configures no engine; the
+    web configuration that a variable or the broken file names holds all the same: a mistake
+    elsewhere must not open the exporter to everybody.
     """
     try:
-        config, warnings = load(path)
+        config, warnings = load(path, env)
     except InvalidConfigError as error:
+        wrong = {each.variable for each in error.problems}
+        right = {name: text for name, text in env.items() if name not in wrong}
         try:
-            kept, _ = load(state_dir / KEPT_NAME)
+            kept, _ = load(state_dir / KEPT_NAME, right)
         except InvalidConfigError:
-            kept = _bare(path)
+            kept = _bare(path, env)
         return LoadedConfig(attrs.evolve(kept, path=str(path)), [], _sentence(path, error))
     keep_good(path, state_dir)
     return LoadedConfig(config, warnings)
 
 
-def _bare(path: Path) -> Config:
+def _bare(path: Path, env: Mapping[str, str]) -> Config:
     text = ""
     with contextlib.suppress(OSError):
         content = call_within(str(path), lambda: read_regular(path, MAX_BYTES))
         text = content.decode(errors="replace")
     found = _WEB_CONFIG_FILE.search(text)
-    if found is None:
-        return Config()
-    return Config(daemon=DaemonConfig(web_config_file=found[1]))
+    web_config = variables.value_of(("daemon", "web_config_file"), env) or (found and found[1])
+    run_dir = variables.value_of(("daemon", "run_dir"), env)
+    return Config(daemon=DaemonConfig(web_config_file=web_config or None, run_dir=run_dir))
 
 
 def keep_good(path: Path, state_dir: Path) -> None:

@@ -56,7 +56,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _SCRUBBED = re.compile(
     r"TRACEPARENT|TRACESTATE|OTEL_.*|CREDENTIALS_DIRECTORY|INVOCATION_ID|JOURNAL_STREAM"
-    r"|(?i:VLLMD__\w+)"
+    r"|(?is:VLLMD__.*)"
 )
 """Variables that an engine must not inherit: a TRACEPARENT would become the parent of every
 request (vLLM takes it for theirs), what is set for the daemon's own

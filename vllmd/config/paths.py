@@ -36,7 +36,7 @@ def named_run_dir(config_path: Path, env: Mapping[str, str] = os.environ) -> Pat
     The file may be broken: then `vllmd check` says so, and a command that only looks for the daemon
     does not.
     """
-    if given := variables.run_dir(env):
+    if given := variables.value_of(("daemon", "run_dir"), env):
         return Path(given)
     try:
         content = call_within(str(config_path), lambda: read_regular(config_path, MAX_CONFIG_BYTES))

@@ -43,9 +43,9 @@ def name_for(path: Path) -> str:
     return PREFIX + SEPARATOR.join(part.upper().replace("-", "_") for part in path)
 
 
-def run_dir(env: Mapping[str, str]) -> str | None:
-    """Return the run directory that a variable gives; None if none does."""
-    wanted = name_for(("daemon", "run_dir"))
+def value_of(path: Path, env: Mapping[str, str]) -> str | None:
+    """Return what a variable gives for a key, as it is written; None if none does."""
+    wanted = name_for(path)
     return next((text for name, text in env.items() if name.upper() == wanted and text), None)
 
 

@@ -75,10 +75,14 @@ def test_check_keys_of_variables_are_shown_with_them_and_secrets_masked(
 ) -> None:
     monkeypatch.setenv("VLLMD__ENGINES__A__PORT", "8001")
     monkeypatch.setenv("VLLMD__ENGINES__A__ENV__HF_TOKEN", "s3cret-too")
+    monkeypatch.setenv("VLLMD__TRACES__FORWARD__HEADERS__x-honeycomb-team", "s3cret-three")
+    monkeypatch.setenv("VLLMD__TRACES__FORWARD__ENDPOINT", "https://traces.example")
     code, output = check(tmp_path, GOOD)
     assert code == 0
     assert f"from environment variables, above {tmp_path}/v.toml\n" in output
     assert "  engines.a.port: VLLMD__ENGINES__A__PORT=8001\n" in output
+    assert "x-honeycomb-team" in output
+    assert "s3cret-three" not in output
     assert "  engines.a.env.HF_TOKEN: VLLMD__ENGINES__A__ENV__HF_TOKEN='********'\n" in output
     assert "--port 8001" in output
     assert "s3cret" not in output

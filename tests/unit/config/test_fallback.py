@@ -61,5 +61,33 @@ def test_load_broken_file_and_nothing_kept_opens_nothing_that_was_closed(
     assert loaded.config.daemon.web_config_file == file
 
 
+def test_load_wrong_variable_leaves_the_last_good_file_and_the_other_variables(
+    tmp_path: Path, path: Path
+) -> None:
+    load_or_fall_back(path, tmp_path / "state", {})
+    env = {
+        "VLLMD__DAEMON__WEB_CONFIG_FILE": "/etc/w.yml",
+        "VLLMD__DAEMON__POLL_X": "1",
+        "VLLMD_DAEMON__POLL_S": "1",
+        "VLLMD__ENGINES__A__PORT": "high",
+    }
+    loaded = load_or_fall_back(path, tmp_path / "state", env)
+    assert "VLLMD__" in str(loaded.problem)
+    assert list(loaded.config.engines) == ["a"]
+    assert loaded.config.daemon.web_config_file == "/etc/w.yml"
+
+
+def test_load_wrong_variable_and_nothing_kept_opens_nothing_that_was_closed(
+    tmp_path: Path, path: Path
+) -> None:
+    path.write_text("broken")
+    env = {"VLLMD__DAEMON__WEB_CONFIG_FILE": "/etc/w.yml", "VLLMD__DAEMON__RUN_DIR": "/run/x"}
+    for more in ({}, {"VLLMD__DAEMON__POLL_X": "1"}):
+        loaded = load_or_fall_back(path, tmp_path / "state", {**env, **more})
+        assert loaded.problem
+        assert loaded.config.daemon.web_config_file == "/etc/w.yml"
+        assert loaded.config.daemon.run_dir == "/run/x"
+
+
 def test_load_state_that_cannot_be_written_is_no_reason_to_fail(path: Path) -> None:
     assert load_or_fall_back(path, Path("/proc/none")).problem is None

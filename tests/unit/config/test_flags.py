@@ -94,7 +94,11 @@ def test_env_table_refuses_what_is_no_variable(table: object) -> None:
         flags.env_table(table)
 
 
-HARMFUL = {"TRACEPARENT": "t", "VLLMD__ENGINES__B__ENV__HF_TOKEN": "of another engine"}
+HARMFUL = {
+    "TRACEPARENT": "t",
+    "VLLMD__ENGINES__B__ENV__HF_TOKEN": "of another engine",
+    "vllmd__traces__forward__headers__x-api-key": "k",
+}
 
 
 def test_environment_scrubs_and_adds() -> None:
