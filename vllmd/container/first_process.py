@@ -6,7 +6,9 @@ of theirs. Its end would also be the end of all engines, which outlive it everyw
 Source: pid_namespaces(7).
 """
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import time
@@ -19,6 +21,8 @@ TAKEN = frozenset({*HANDED_ON, signal.SIGCHLD})
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 LONG_S = 60.0
 """A daemon that ran for so long gets the first pause again."""
+NOT_STARTED = 71
+"""The exit code if no daemon could be started. Source: EX_OSERR of sysexits.h."""
 REST_S = 20.0
 """How long what is left may take to end after the last daemon."""
 
@@ -58,9 +62,13 @@ class FirstProcess:
     def _start(self) -> None:
         """Start a daemon that has the signals as a program expects them."""
         self._due, self._started_at = None, time.monotonic()
-        self._daemon = os.posix_spawn(
-            self._command[0], self._command, os.environ, setsigmask=[], setsigdef=TAKEN
-        )
+        try:
+            self._daemon = os.posix_spawn(
+                self._command[0], self._command, os.environ, setsigmask=[], setsigdef=TAKEN
+            )
+        except OSError as error:  # no memory, no process left: engines serve on meanwhile
+            self._code = NOT_STARTED
+            self._start_later(f"no daemon can be started: {error.strerror}")
 
     def _wait(self, until: float | None) -> None:
         """Take one signal, or wait until then; collect all that have ended."""
@@ -93,12 +101,18 @@ class FirstProcess:
         """Note how the daemon ended, and start another if engines are left without one."""
         self._daemon = None
         self._code = 128 - code if code < 0 else code
-        if self._stopping or code == 0 or not _has_children():
+        if self._stopping or code == 0:
             return
         if time.monotonic() - self._started_at >= LONG_S:
             self._pause_s = FIRST_PAUSE_S
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
-        _say(f"the daemon ended {how}; its engines serve on; another one in {self._pause_s:g} s")
+        self._start_later(f"the daemon ended {how}")
+
+    def _start_later(self, why: str) -> None:
+        """Start another daemon after a pause, if engines are left without one."""
+        if not _has_children():
+            return
+        _say(f"{why}; its engines serve on; another one in {self._pause_s:g} s")
         self._due = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
@@ -108,7 +122,7 @@ class FirstProcess:
         for pid in _children():
             os.kill(pid, signal.SIGTERM)
         while _has_children() and time.monotonic() < deadline:
-            signal.sigtimedwait({signal.SIGCHLD}, deadline - time.monotonic())
+            signal.sigtimedwait({signal.SIGCHLD}, max(0.0, deadline - time.monotonic()))
             self._reap()
 
 
@@ -127,4 +141,8 @@ def _children() -> list[int]:
 
 
 def _say(text: str) -> None:
-    print(f"vllmd: first process: {text}", file=sys.stderr, flush=True)
+    """Print a line, if somebody takes it now: nothing may hold this process up, or end it."""
+    with contextlib.suppress(OSError, ValueError):
+        fd = sys.stderr.fileno()
+        if select.select([], [fd], [], 0)[1]:
+            os.write(fd, f"vllmd: first process: {text}\n".encode())

@@ -112,6 +112,42 @@ def test_daemon_that_is_killed_is_started_again_while_an_engine_is_left(
     assert "the daemon ended by SIGKILL; its engines serve on; another one in 0.5 s" in said
 
 
+def test_daemon_that_cannot_be_started_is_tried_again_while_an_engine_is_left(
+    firsts: list[First], tmp_path: Path
+) -> None:
+    script, away = tmp_path / "daemon", tmp_path / "away"
+    script.write_text(f"#!{sys.executable}\n{DAEMON}")
+    script.chmod(0o755)
+    firsts.append(first := First(tmp_path, str(script), "0", str(tmp_path), "engine"))
+    (daemon,) = first.daemons(1)
+    script.rename(away)
+    os.kill(daemon, signal.SIGKILL)
+    assert first.process.stderr is not None
+    assert "ended by SIGKILL" in first.process.stderr.readline()
+    assert "no daemon can be started: No such file" in first.process.stderr.readline()
+    away.rename(script)
+    first.daemons(2)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait() == 0
+
+
+def test_words_that_nobody_reads_end_nothing(firsts: list[First], tmp_path: Path) -> None:
+    first = start(firsts, tmp_path, "0", "engine")
+    assert first.process.stderr is not None
+    first.process.stderr.close()
+    os.kill(first.daemons(1)[0], signal.SIGKILL)
+    first.daemons(2)
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait() == 0
+
+
+def test_first_daemon_that_cannot_be_started_is_the_end(
+    firsts: list[First], tmp_path: Path
+) -> None:
+    firsts.append(First(tmp_path, "/no/such/program"))
+    assert firsts[-1].process.wait() == 71
+
+
 def test_daemon_that_ends_with_nothing_left_is_the_end(firsts: list[First], tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import sys; sys.exit(78)")
     firsts.append(First(tmp_path, *command))
