@@ -21,6 +21,8 @@ class FakeHub:
 
     files: dict[str, bytes]
     url: str = ""
+    name: str = "org/m"
+    """What it is called by now, if it was renamed."""
     token: str | None = None
     """What has to be given, if anything."""
     gated: bool = False
@@ -65,12 +67,12 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.token and given != f"Bearer {hub.token}" and not cdn:
             self._end(401, {"x-error-code": "GatedRepo"} if hub.gated else {})
         elif path == "/api/models/org/m/revision/main":
-            body = {"id": "org/m", "sha": COMMIT, "siblings": hub.siblings()}
+            body = {"id": hub.name, "sha": COMMIT, "siblings": hub.siblings()}
             self._end(200, {"content-type": "application/json"}, json.dumps(body).encode())
         elif path.startswith("/api/models/org/m/revision/"):
             self._end(404, {"x-error-code": "RevisionNotFound"})
-        elif path.startswith(f"/org/m/resolve/{COMMIT}/"):
-            name = path.removeprefix(f"/org/m/resolve/{COMMIT}/")
+        elif path.startswith(f"/{hub.name}/resolve/{COMMIT}/"):
+            name = path.removeprefix(f"/{hub.name}/resolve/{COMMIT}/")
             if len(hub.files[name]) >= LARGE:
                 self._end(302, {"location": f"/cdn/{name}", "etag": f'"{hub.blob(name)}"'})
             else:

@@ -19,13 +19,12 @@ SPARE_BYTES = GIB
 
 
 class ModelCache:
-    """The folder of one model. What root makes belongs to the owner of the folder above."""
+    """The folder of one model."""
 
     def __init__(self, hub: Path, model: str) -> None:
         folder = f"models--{model.replace('/', '--')}"
         self.folder = hub / folder
         self._locks = hub / ".locks" / folder
-        self._owner = _owner(hub)
 
     def blob(self, file: RemoteFile) -> Path:
         """Return where a file's content is, once it is whole."""
@@ -39,18 +38,6 @@ class ModelCache:
     def snapshot(self, repository: Repository) -> Path:
         """Return the folder that a program reads a commit from."""
         return self.folder / "snapshots" / repository.commit
-
-    def make(self, folder: Path) -> None:
-        """Make a folder, and those above it."""
-        missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
-        for each in missing:
-            self.give(each)
-
-    def give(self, path: Path) -> None:
-        """Let a file belong to whoever has the cache, if root made it."""
-        if os.geteuid() == 0:
-            os.chown(path, *self._owner, follow_symlinks=False)
 
     def bytes_here(self, file: RemoteFile) -> int:
         """Return how much of a file is here, in bytes."""
@@ -96,11 +83,10 @@ class ModelCache:
 
         Raises: PullError: another has it.
         """
-        self.make(self._locks)
+        self._locks.mkdir(parents=True, exist_ok=True)
         path = self._locks / f"{file.name}.lock"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            self.give(path)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
@@ -114,27 +100,19 @@ class ModelCache:
     def link(self, repository: Repository, file: RemoteFile) -> None:
         """Let the snapshot of a commit have a file."""
         path = self.snapshot(repository) / file.path
-        self.make(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         target = os.path.relpath(self.blob(file), path.parent)
         if path.is_symlink() and os.readlink(path) == target:
             return
         path.unlink(missing_ok=True)
         path.symlink_to(target)
-        self.give(path)
 
     def name(self, repository: Repository, revision: str) -> None:
         """Let a branch or a tag stand for a commit from now on."""
         if revision == repository.commit:
             return
         path = self.folder / "refs" / revision
-        self.make(path.parent)
+        path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}.new")
         new.write_text(repository.commit)
-        self.give(new)
         new.rename(path)
-
-
-def _owner(hub: Path) -> tuple[int, int]:
-    above = next(each for each in (hub, *hub.parents) if each.exists())
-    found = above.stat()
-    return found.st_uid, found.st_gid

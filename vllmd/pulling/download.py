@@ -36,7 +36,7 @@ def fetch(
 
     Raises: PullError: it cannot be had, the disk is full, or it is not what the hub says.
     """
-    cache.make(cache.blob(file).parent)
+    cache.blob(file).parent.mkdir(parents=True, exist_ok=True)
     with cache.locked(file):
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -67,7 +67,6 @@ def _attempt(
 ) -> None:
     partial = cache.partial(file)
     with partial.open("a+b") as output:
-        cache.give(partial)
         digest = _digest_of(file, output)
         here = kept = output.tell()
         if here > file.size:

@@ -12,6 +12,7 @@ import httpx
 
 from vllmd.pulling.cache import ModelCache
 from vllmd.pulling.download import fetch
+from vllmd.pulling.owner import as_owner
 from vllmd.pulling.repository import TIMEOUT_S, Hub, PullError, RemoteFile
 from vllmd.pulling.selection import select
 
@@ -79,24 +80,28 @@ def pull(
         files = select(repository.files)
         if not files:
             raise PullError(f"{model} has no files at {revision!r}; look at {hub.endpoint}/{model}")
-        cache = ModelCache(hub_cache, repository.model)
-        cache.refuse_without_room(files)
-        count = _Count(sum(file.size for file in files), report)
-        count.done = sum(map(cache.bytes_here, files))
-        report(Progress(count.done, count.total))
-        missing = [file for file in _unique(files) if not cache.is_whole(file)]
-        try:
-            _fetch_all(
-                missing, lambda file: fetch(hub, cache, repository, file, count.came, pause), count
-            )
-            for file in files:
-                cache.link(repository, file)
-            cache.name(repository, revision)
-        except OSError as error:
-            raise PullError(
-                f"{error.filename or hub_cache}: {error.strerror}; let this user write "
-                "there, or set HF_HOME to a folder of its own"
-            ) from None
+        # not the name that the hub has for it by now: whoever reads the cache looks for this one
+        cache = ModelCache(hub_cache, model)
+        with as_owner(hub_cache):
+            cache.refuse_without_room(files)
+            count = _Count(sum(file.size for file in files), report)
+            count.done = sum(map(cache.bytes_here, files))
+            report(Progress(count.done, count.total))
+            missing = [file for file in _unique(files) if not cache.is_whole(file)]
+            try:
+                _fetch_all(
+                    missing,
+                    lambda file: fetch(hub, cache, repository, file, count.came, pause),
+                    count,
+                )
+                for file in files:
+                    cache.link(repository, file)
+                cache.name(repository, revision)
+            except OSError as error:
+                raise PullError(
+                    f"{error.filename or hub_cache}: {error.strerror}; let this user write "
+                    "there, or set HF_HOME to a folder of its own"
+                ) from None
     folder = cache.snapshot(repository)
     size = count.total
     return Pulled(

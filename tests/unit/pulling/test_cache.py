@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ MODEL = Repository("org/m", "c1", (FILE,))
 
 def placed(folder: Path, content: bytes = b"abcd") -> ModelCache:
     cache = ModelCache(folder, "org/m")
-    cache.make(cache.blob(FILE).parent)
+    cache.blob(FILE).parent.mkdir(parents=True)
     cache.blob(FILE).write_bytes(content)
     return cache
 
@@ -43,29 +42,6 @@ def test_whole_is_by_the_size_and_bytes_here_by_what_there_is(tmp_path: Path) ->
     assert cache.bytes_here(FILE) == 0
     cache.partial(FILE).write_bytes(b"abcdefgh")
     assert cache.bytes_here(FILE) == 4
-
-
-def test_what_root_makes_belongs_to_whoever_has_the_folder_above(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: dict[str, tuple[int, int]] = {}
-
-    def chown(path: Path, user: int, group: int, *, follow_symlinks: bool) -> None:
-        assert not follow_symlinks
-        given[str(path.relative_to(tmp_path))] = (user, group)
-
-    monkeypatch.setattr(os, "chown", chown)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    cache = placed(tmp_path / "hf" / "hub")
-    cache.link(MODEL, FILE)
-    model = "hf/hub/models--org--m"
-    assert {"hf", "hf/hub", model, f"{model}/snapshots/c1/deep/a.json"} <= given.keys()
-    above = tmp_path.stat()
-    assert set(given.values()) == {(above.st_uid, above.st_gid)}
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    given.clear()
-    placed(tmp_path / "own")
-    assert given == {}
 
 
 def test_lock_that_another_holds_is_told(tmp_path: Path) -> None:

@@ -58,6 +58,13 @@ def test_pull_lays_files_out_as_the_hubs_own_client_does(hub: FakeHub, tmp_path:
     assert not list(tmp_path.rglob("*.incomplete"))
 
 
+def test_model_that_was_renamed_is_where_it_is_looked_for(hub: FakeHub, tmp_path: Path) -> None:
+    hub.name = "new-org/m-1"
+    done = run(hub, tmp_path)
+    assert done.folder == tmp_path / "models--org--m" / "snapshots" / COMMIT
+    assert find_folder("org/m", {"HF_HUB_CACHE": str(tmp_path)}) == done.folder
+
+
 def test_pull_again_asks_for_no_file(hub: FakeHub, tmp_path: Path) -> None:
     run(hub, tmp_path)
     hub.asked.clear()
