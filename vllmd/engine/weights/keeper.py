@@ -43,6 +43,8 @@ from vllmd.util.clock import Moment
 
 LOAD_LOOK_S = 0.5
 FOLLOW_LOOK_S = 2.0
+LOST_LOOKS = 3
+"""So many looks in a row have to see fewer sockets: what was lost once is lost for good."""
 _HAS_RUN = frozenset({WeightsState.LOADING, WeightsState.READY, WeightsState.INCOMPLETE})
 
 
@@ -57,7 +59,7 @@ class WeightKeeper:
         self._client: ShimClient | None = None
         self._state = WeightsState.ABSENT
         self._since = Moment.now(context.clock)
-        self._ranks_ready = 0
+        self._ranks_ready = self._looks_at_fewer = 0
         self._problem: str | None = None
         self._kept = False
         self._changing = asyncio.Lock()
@@ -113,9 +115,10 @@ class WeightKeeper:
                 pid=run["engine_pid"], shim_pid=run["shim_pid"], run_id=run["run_id"]
             )
             emit(self._log, adopted)
+            if loaded is not None and loaded.complete:
+                self._ranks_ready = preload.ranks(self._engine)
+                self._to(WeightsState.READY)
             self._count()
-            if self._state is WeightsState.LOADING and loaded is not None and loaded.complete:
-                self._lost(preload.ranks(self._engine))
 
     def keep(self, *, stay: bool) -> None:
         """Say whether they stay when the engine is stopped; it outlives the daemon."""
@@ -206,6 +209,10 @@ class WeightKeeper:
         why: str | None = "weights are not to be kept any more"
         if command is not None:
             await self._see()
+            for _ in range(LOST_LOOKS):
+                if 0 < self._looks_at_fewer < LOST_LOOKS:
+                    await self._context.clock.sleep(LOAD_LOOK_S)
+                    await self._see()
             why = "those of a GPU are gone"
             if self._state is not WeightsState.INCOMPLETE:
                 why = await self._freshness.why_stale(
@@ -253,7 +260,7 @@ class WeightKeeper:
             self._loaded.save(attrs.evolve(loaded, contents=contents))
 
     def _take(self, client: ShimClient) -> None:
-        self._client, self._ranks_ready = client, 0
+        self._client, self._ranks_ready, self._looks_at_fewer = client, 0, 0
         self._to(WeightsState.LOADING)
 
     def _to(self, state: WeightsState) -> None:
@@ -272,9 +279,16 @@ class WeightKeeper:
                 self._count()
 
     def _count(self) -> None:
-        """Note which of them are handed out."""
+        """Note which of them are handed out; a look that fails says nothing."""
         wanted, before = preload.ranks(self._engine), self._ranks_ready
-        self._ranks_ready = now = sockets.listening(self._runs.folder)
+        now = sockets.listening(self._runs.folder)
+        if now is None:
+            return
+        fewer = self._state is WeightsState.READY and now < before
+        self._looks_at_fewer = self._looks_at_fewer + 1 if fewer else 0
+        if 0 < self._looks_at_fewer < LOST_LOOKS:
+            return
+        self._ranks_ready = now
         if self._state is WeightsState.LOADING and now >= wanted:
             after_s = round(self._since.age_s(self._context.clock), 3)
             self._to(WeightsState.READY)
@@ -282,7 +296,7 @@ class WeightKeeper:
             loaded = self._loaded.load()
             if loaded is not None and not loaded.complete:
                 self._loaded.save(attrs.evolve(loaded, complete=True))
-        elif self._state is WeightsState.READY and now < before:
+        elif fewer:
             self._lost(before)
 
     def _lost(self, ranks: int) -> None:

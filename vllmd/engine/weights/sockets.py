@@ -19,15 +19,15 @@ include/linux/net.h."""
 _COLUMNS = 8
 
 
-def listening(folder: Path, sockets: str = SOCKETS) -> int:
-    """Return on how many sockets of a folder weights are handed out now."""
+def listening(folder: Path, sockets: str = SOCKETS) -> int | None:
+    """Return on how many sockets of a folder weights are handed out now; None if nobody tells."""
     begin = os.fsencode(folder / SOCKET_PREFIX)
     found = set()
     try:
         with open(sockets, "rb") as file:
             rows = [line.rstrip(b"\n").split(None, _COLUMNS - 1) for line in file]
     except OSError:
-        return 0
+        return None
     for row in rows[1:]:
         if len(row) == _COLUMNS and int(row[3], 16) & ACCEPTS:
             path = row[7]

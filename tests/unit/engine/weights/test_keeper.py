@@ -1,3 +1,4 @@
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from tests.helpers.scene import running
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
+from vllmd.engine.weights import sockets
 from vllmd.engine.weights.state import WeightsState
 from vllmd.shim.protocol import RUN_RECORD_NAME, RunRecord
 
@@ -171,8 +173,42 @@ async def test_rank_that_went_while_no_daemon_looked_is_no_load(folder: Path) ->
         scene.unbind()
         next_daemon = KeptScene(folder)
         await next_daemon.keeper.look()
-        assert next_daemon.weights_state is WeightsState.INCOMPLETE
+        assert next_daemon.weights_state is WeightsState.READY, "one look is not enough"
+        following = asyncio.create_task(next_daemon.keeper.follow())
+        await next_daemon.passes_until(
+            lambda: next_daemon.weights_state is WeightsState.INCOMPLETE, 2
+        )
+        following.cancel()
         next_daemon.keeper.detach()
+
+
+@pytest.mark.parametrize("seen", [[None] * 9, [0, 1, 2, 0, None, 1, 2]])
+async def test_look_that_fails_or_sees_fewer_but_once_or_twice_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, seen: list[int | None]
+) -> None:
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        left = list(seen)
+        with monkeypatch.context() as patch, capture_logs() as told:
+            patch.setattr(sockets, "listening", lambda _: left.pop(0) if left else 2)
+            await scene.passes_until(lambda: not left, 2)
+            await scene.passes(4, 2)
+        assert [each["event"] for each in told if each["event"].startswith("weights.")] == []
+        assert scene.weights_state is WeightsState.READY
+
+
+async def test_rank_that_went_just_before_a_start_is_seen_by_it(folder: Path) -> None:
+    scene = KeptScene(folder)
+    async with running(scene):
+        await scene.complete()
+        await scene.until_state(State.READY)
+        scene.unbind()
+        scene.supervisor.restart()
+        with capture_logs() as told:
+            await scene.loads(2)
+        (renewed,) = [each for each in told if each["event"] == "weights.renewed"]
+        assert renewed["why"] == "those of a GPU are gone"
 
 
 @pytest.mark.parametrize("change", ["contents", "program", "command"])

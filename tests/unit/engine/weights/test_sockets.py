@@ -51,5 +51,5 @@ def test_clear_removes_sockets_and_locks_alone(folder: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["run.json"]
 
 
-def test_kernel_that_does_not_tell_leaves_none(folder: Path) -> None:
-    assert sockets.listening(folder, str(folder / "none")) == 0
+def test_kernel_that_does_not_tell_is_no_number(folder: Path) -> None:
+    assert sockets.listening(folder, str(folder / "none")) is None
