@@ -228,6 +228,7 @@ class WeightKeeper:
             self._problem = None
             whole = self._engine.preload_verify == "full"
             try:
+                await self._runs.clear()
                 contents = await self._freshness.contents(
                     self._engine, command, self._context, whole=whole
                 )

@@ -61,12 +61,21 @@ class WeightsRuns:
         """
         (self.folder / protocol.RUN_RECORD_NAME).unlink(missing_ok=True)
 
+    async def clear(self) -> None:
+        """Leave nothing of the sockets of those before: no engine maps what nobody compared.
+
+        Raises: ShimError: the shim of those before lives; OSError: the folder cannot be made.
+        """
+        run = orphans.read_run(self.folder)
+        if run is not None and await self.lives_on(run):
+            raise ShimError(f"shim {run['shim_pid']} of those before lives and does not answer")
+        await self.context.within(str(self.folder), self._prepare)
+
     async def spawn(self, command: Command) -> ShimClient:
-        """Start them, with nothing left of the sockets of those before.
+        """Start them, once the folder is clear.
 
         Raises: ShimError, OSError: they could not be started, or have ended already.
         """
-        await self.context.within(str(self.folder), self._prepare)
         await self.context.spawner.spawn(self._spec(command))
         client = await ShimClient.connect(self.folder, self.context.lag)
         if client is None:

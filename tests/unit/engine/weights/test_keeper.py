@@ -12,6 +12,8 @@ from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.process import orphans
 from vllmd.engine.state_machine import State
 from vllmd.engine.weights import sockets
+from vllmd.engine.weights.contents import Contents
+from vllmd.engine.weights.freshness import Freshness
 from vllmd.engine.weights.state import WeightsState
 from vllmd.shim.protocol import RUN_RECORD_NAME, RunRecord
 
@@ -294,6 +296,25 @@ async def test_shim_that_cannot_be_spawned_lets_the_engine_load_and_says_why(fol
         scene.spawner.error = "no such program"
         await scene.passes_until(lambda: scene.keeper.status.problem is not None, 0.5)  # type: ignore[union-attr]
         assert "no such program" in str(scene.keeper.status)
+
+
+async def test_model_that_cannot_be_read_leaves_no_socket_of_those_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> Contents:
+        raise PermissionError("model: Permission denied")
+
+    async with kept(folder) as scene:
+        await scene.complete()
+        await scene.until_state(State.READY)
+        left = scene.weight_shims[0].directory
+        assert len(list(left.glob("*.sock"))) == 3
+        monkeypatch.setattr(Freshness, "contents", fail)
+        await scene.engine_shims[0].end(1)
+        await scene.passes_until(lambda: len(scene.engine_shims) == 2, 0.5)
+        assert len(scene.weight_shims) == 1
+        assert "could not be loaded ahead: model: Permission denied" in problem(scene)
+        assert list(left.glob("*.sock")) == []
 
 
 async def test_load_that_gets_on_no_more_is_ended_and_the_engine_loads(folder: Path) -> None:

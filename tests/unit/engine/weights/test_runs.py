@@ -33,11 +33,14 @@ def runs_of(scene: KeptScene) -> WeightsRuns:
     return WeightsRuns("chat", scene.settings.context)
 
 
-async def test_spawn_clears_what_others_left_and_is_found_again(scene: KeptScene) -> None:
+async def test_clear_removes_what_others_left_and_what_is_spawned_then_is_found_again(
+    scene: KeptScene,
+) -> None:
     runs = runs_of(scene)
     assert await runs.find() is None
     runs.folder.mkdir(parents=True)
     (runs.folder / "vllm_weight_cache_a.sock").touch()
+    await runs.clear()
     assert scene.command.weights is not None
     client = await runs.spawn(scene.command.weights)
     assert list(runs.folder.glob("vllm_*")) == []
@@ -49,9 +52,28 @@ async def test_spawn_clears_what_others_left_and_is_found_again(scene: KeptScene
     scene.weight_shims[0].vanish()
 
 
+async def test_clear_beside_a_shim_that_lives_removes_nothing(scene: KeptScene) -> None:
+    runs = runs_of(scene)
+    await runs.clear()
+    assert scene.command.weights is not None
+    client = await runs.spawn(scene.command.weights)
+    client.close()
+    path = runs.folder / "vllm_weight_cache_a.sock"
+    path.touch()
+    clearing = asyncio.create_task(runs.clear())
+    await scene.passes_until(clearing.done, 1)
+    with pytest.raises(ShimError, match="lives"):
+        await clearing
+    assert path.exists()
+    scene.weight_shims[0].vanish()
+    await runs.clear()
+    assert not path.exists()
+
+
 async def test_spawn_of_what_ends_at_once_says_its_last_line(scene: KeptScene) -> None:
     scene.spawner.ends_at_once = 2
     assert scene.command.weights is not None
+    await runs_of(scene).clear()
     with pytest.raises(ShimError, match="it ended at once: last line"):
         await runs_of(scene).spawn(scene.command.weights)
 
@@ -60,6 +82,7 @@ async def test_find_ends_what_a_killed_shim_left(
     scene: KeptScene, sleeper: tuple[subprocess.Popen[bytes], int]
 ) -> None:
     runs = runs_of(scene)
+    await runs.clear()
     assert scene.command.weights is not None
     client = await runs.spawn(scene.command.weights)
     client.close()
@@ -78,6 +101,7 @@ async def test_find_after_an_end_that_is_known_ends_nothing_and_forgets_it(
     scene: KeptScene, sleeper: tuple[subprocess.Popen[bytes], int]
 ) -> None:
     runs = runs_of(scene)
+    await runs.clear()
     assert scene.command.weights is not None
     client = await runs.spawn(scene.command.weights)
     client.close()
@@ -94,6 +118,7 @@ async def test_find_after_an_end_that_is_known_ends_nothing_and_forgets_it(
 
 async def test_how_they_ended_has_its_cause_of_what_was_printed(scene: KeptScene) -> None:
     runs = runs_of(scene)
+    await runs.clear()
     assert scene.command.weights is not None
     client = await runs.spawn(scene.command.weights)
     line = "(WeightCache pid=7) ERROR 11-23 19:09:22 [daemon.py:1] "
@@ -107,6 +132,7 @@ async def test_how_they_ended_has_its_cause_of_what_was_printed(scene: KeptScene
 
 async def test_stop_of_a_shim_that_does_nothing_kills_it(scene: KeptScene) -> None:
     runs = runs_of(scene)
+    await runs.clear()
     assert scene.command.weights is not None
     client = await runs.spawn(scene.command.weights)
     shim = scene.weight_shims[0]
