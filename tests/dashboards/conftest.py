@@ -1,6 +1,5 @@
 """One browser, one renderer and one Prometheus with all scenes, for every picture."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tests.helpers.browser import Browser, browsing, program
+from tests.helpers.browser import Browser, browsing
 from tests.helpers.fleet.scenes import SCENES, STEP_S
 from tests.helpers.fleet.storage import hour, storing
 from tests.helpers.site import needs
@@ -18,13 +17,6 @@ from tools.pictures.renderer import Drawn, View
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "build" / "dashboards"
 NAMES = [make.__name__ for make in SCENES]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave these out where there is no Chromium, but never in CI."""
-    if program() is None and not os.environ.get("CI"):
-        for item in items:
-            item.add_marker(pytest.mark.skip(reason="Debian's chromium is not installed"))
 
 
 @attrs.frozen
