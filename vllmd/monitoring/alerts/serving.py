@@ -43,14 +43,22 @@ def _burn(what: str, target: float) -> str:
     """
 
 
-def _slow_burn(what: str, target: float) -> str:
+def _slow_burn(name: str, what: str, target: float, summary: str) -> Alert:
     """10 % of a month's budget within three days: nobody is woken, but it does not last."""
     ratio = f"vllmd:{what}:ratio_rate"
-    return f"""
+    return Alert(
+        name,
+        AlertSeverity.WARNING,
+        f"""
     {ratio}3d > {1 - target:.4g} and {ratio}6h > {1 - target:.4g}
       and {_enough("6h")}
       {still(TTFT_COUNT)}
-    """
+    """,
+        summary,
+        f"{1 - target:.2%} may: at this rate the month's budget does not last.",
+        TRACES,
+        wait="1h",
+    )
 
 
 def _budgets(settings: RuleSettings) -> Iterator[Alert]:
@@ -67,14 +75,11 @@ def _budgets(settings: RuleSettings) -> Iterator[Alert]:
         TRACES,
         wait="2m",
     )
-    yield Alert(
+    yield _slow_burn(
         "VllmdTtftBudgetSlowBurn",
-        AlertSeverity.WARNING,
-        _slow_burn("ttft_slow", settings.ttft_target),
+        "ttft_slow",
+        settings.ttft_target,
         f"{share} first tokens of three days {late}",
-        f"{1 - settings.ttft_target:.2%} may: at this rate the month's budget does not last.",
-        TRACES,
-        wait="1h",
     )
     yield Alert(
         "VllmdItlBudgetBurn",
@@ -86,14 +91,11 @@ def _budgets(settings: RuleSettings) -> Iterator[Alert]:
         TRACES,
         wait="2m",
     )
-    yield Alert(
+    yield _slow_burn(
         "VllmdItlBudgetSlowBurn",
-        AlertSeverity.WARNING,
-        _slow_burn("itl_slow", settings.itl_target),
+        "itl_slow",
+        settings.itl_target,
         f"{share} tokens of three days {apart}",
-        f"{1 - settings.itl_target:.2%} may: at this rate the month's budget does not last.",
-        TRACES,
-        wait="1h",
     )
 
 
