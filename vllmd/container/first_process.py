@@ -87,13 +87,7 @@ class FirstProcess:
 
     def _reap(self) -> None:
         """Collect every child that has ended, ours or inherited."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in proc.collect_ended():
             if pid == self._daemon:
                 self._ended(os.waitstatus_to_exitcode(status))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.config import paths
+from vllmd.config.command import Command
 from vllmd.engine import disk_space
 from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.output.first_errors import FirstErrors
@@ -13,12 +14,16 @@ from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.stopping import cleanup
-from vllmd.shim.protocol import ROTATION, Rotation
+from vllmd.shim.protocol import PROTOCOL, ROTATION, Rotation, Spec
 from vllmd.util import deadline
 from vllmd.util.clock import Clock
 from vllmd.util.deadline import Within
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.loop_lag import LoopLag
+from vllmd.util.units import KIB
+
+TAIL_BYTES = 64 * KIB
+"""Of the newest output, which a shim keeps for the record of an end."""
 
 
 def _beside(directory: Path) -> Path:
@@ -71,6 +76,33 @@ class EngineContext:
     )
 
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
+
+    def spec(
+        self,
+        engine: str,
+        run_id: str,
+        command: Command,
+        *,
+        directory: Path,
+        log: Path,
+        grace_s: float,
+    ) -> Spec:
+        """Return what a shim is given: what to run, and how it is kept, logged and ended."""
+        return {
+            "protocol": PROTOCOL,
+            "engine": engine,
+            "run_id": run_id,
+            "argv": list(command.argv),
+            "env": dict(command.env),
+            "cwd": "/",
+            "directory": str(directory),
+            "log": str(log),
+            "command_hash": command.hash,
+            "stop_grace_s": grace_s,
+            "tail_bytes": TAIL_BYTES,
+            "rotation": self.rotation,
+            "secrets": list(self.secrets),
+        }
 
     def written(self) -> dict[Path, int]:
         """Return the folders that are written to for this engine, and the bytes needed in each."""

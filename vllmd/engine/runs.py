@@ -6,6 +6,8 @@ import math
 import os
 from collections.abc import Callable
 
+import attrs
+
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.engine import exits
@@ -35,7 +37,6 @@ from vllmd.logs.reader import Position, end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
 from vllmd.util.deadline import run_within
-from vllmd.util.units import KIB
 
 RETRY_S = 5.0
 """How often to look again at what only a person can fix."""
@@ -43,8 +44,6 @@ ENDING_S = 0.1
 ENDING_LOOKS = 50
 """So often at most a shim that closes its connection is taken for one that is just ending."""
 READ_S = 2.0
-LIVES_LOOKS = 20
-TAIL_BYTES = 64 * KIB
 RPC_BASE_PATH = "VLLM_RPC_BASE_PATH"
 """Where vLLM makes the sockets between its processes. Source: vllm/envs.py."""
 MAX_RPC_BASE = 107 - len("/") - 36
@@ -146,16 +145,8 @@ class Runs:
         return [context.mask(line) for line in context.errors.before(lines, since)]
 
     async def lives_on(self) -> bool:
-        """Tell whether a shim lives whose connection has just ended without a word.
-
-        One that was killed closes its connections a moment before it is gone.
-        """
-        for _ in range(LIVES_LOOKS):
-            run = self.record()
-            if run is None or not orphans.shim_alive(run):
-                return False
-            await self._clock.sleep(ENDING_S)
-        return True
+        """Tell whether a shim lives whose connection has just ended without a word."""
+        return await orphans.shim_lives_on(self.record, self._clock)
 
     def record(self) -> RunRecord | None:
         """Return what was started last, unless its end was accounted for."""
@@ -244,25 +235,17 @@ class Runs:
         return None
 
     def _spec(self, run_id: str) -> Spec:
-        engine = self._engine
-        env = dict(self._command.env)
+        engine, env = self._engine, dict(self._command.env)
         if len(os.fsencode(self.ipc)) <= MAX_RPC_BASE:
             env.setdefault(RPC_BASE_PATH, str(self.ipc))
-        return {
-            "protocol": protocol.PROTOCOL,
-            "engine": engine.name,
-            "run_id": run_id,
-            "argv": list(self._command.argv),
-            "env": env,
-            "cwd": "/",
-            "directory": str(self.directory),
-            "log": str(self._context.log_path),
-            "command_hash": self._command.hash,
-            "stop_grace_s": engine.drain_s + engine.stop_grace_s,
-            "tail_bytes": TAIL_BYTES,
-            "rotation": self._context.rotation,
-            "secrets": list(self._context.secrets),
-        }
+        return self._context.spec(
+            engine.name,
+            run_id,
+            attrs.evolve(self._command, env=env),
+            directory=self.directory,
+            log=self._context.log_path,
+            grace_s=engine.drain_s + engine.stop_grace_s,
+        )
 
     async def how_it_ended(self, run: RunRecord) -> Exit:
         """Find out about a run whose shim is gone: from its record, or by looking for its tree."""

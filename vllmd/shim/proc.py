@@ -158,6 +158,18 @@ def offer_to_oom_killer(pid: int, root: str = "/proc") -> None:
         return  # it is gone already, or not ours to change: it stays as it is
 
 
+def collect_ended() -> Iterator[tuple[int, int]]:
+    """Collect every child that has ended, ours or inherited: pid and wait status of each."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
 def ask_end(pid: int) -> None:
     """Ask a process to end, as `kill` does; one that is stopped is continued, or it could not.
 

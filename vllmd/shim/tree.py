@@ -81,13 +81,7 @@ class EngineTree:
 
     def reap(self) -> None:
         """Collect every child that has ended, ours or inherited."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, status in proc.collect_ended():
             if pid == self.pid:
                 self.exited = True
                 if os.WIFSIGNALED(status):

@@ -8,15 +8,19 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 from vllmd.shim import proc
 from vllmd.shim.protocol import EXIT_RECORD_NAME, RUN_RECORD_NAME, ExitRecord, RunRecord
 from vllmd.shim.record import read_record
+from vllmd.util.clock import Clock
 
 ROUNDS = 100
 ROUND_S = 0.05
+LIVES_LOOKS = 20
+LIVES_LOOK_S = 0.1
 
 
 def read_run(directory: Path) -> RunRecord | None:
@@ -82,6 +86,20 @@ def shim_alive(record: RunRecord) -> bool:
     return (
         stat is not None and not stat.is_zombie and stat.start_ticks == record["shim_start_ticks"]
     )
+
+
+async def shim_lives_on(run: Callable[[], RunRecord | None], clock: Clock) -> bool:
+    """Tell whether a shim lives whose connection has just ended without a word.
+
+    One that was killed closes its connections a moment before it is gone. `run` returns its record,
+    None if there is none any more.
+    """
+    for _ in range(LIVES_LOOKS):
+        record = run()
+        if record is None or not shim_alive(record):
+            return False
+        await clock.sleep(LIVES_LOOK_S)
+    return True
 
 
 def signal_shim(record: RunRecord, number: signal.Signals) -> None:

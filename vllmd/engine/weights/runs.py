@@ -15,16 +15,12 @@ from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.weights import sockets
 from vllmd.errors import ShimError
 from vllmd.shim import protocol
-from vllmd.shim.protocol import RunRecord, Spec
-from vllmd.util.units import KIB
+from vllmd.shim.protocol import RunRecord
 
 GRACE_S = 10.0
 """How long it may take to end: it has nothing to finish (a SIGTERM to each process)."""
 MARGIN_S = 15.0
 """How much longer the shim may take before it is taken for dead itself."""
-LIVES_LOOKS = 20
-LIVES_LOOK_S = 0.1
-TAIL_BYTES = 64 * KIB
 
 
 @attrs.frozen
@@ -76,8 +72,17 @@ class WeightsRuns:
 
         Raises: ShimError, OSError: they could not be started, or have ended already.
         """
-        await self.context.spawner.spawn(self._spec(command))
-        client = await ShimClient.connect(self.folder, self.context.lag)
+        context = self.context
+        spec = context.spec(
+            self.engine,
+            uuid.uuid4().hex,
+            command,
+            directory=self.folder,
+            log=context.weights_log,
+            grace_s=GRACE_S,
+        )
+        await context.spawner.spawn(spec)
+        client = await ShimClient.connect(self.folder, context.lag)
         if client is None:
             ended = orphans.read_last_exit(self.folder)
             said = "; ".join(ended["tail"][-1:]) if ended else "without a word"
@@ -87,24 +92,6 @@ class WeightsRuns:
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sockets.clear(self.folder)
-
-    def _spec(self, command: Command) -> Spec:
-        context = self.context
-        return {
-            "protocol": protocol.PROTOCOL,
-            "engine": self.engine,
-            "run_id": uuid.uuid4().hex,
-            "argv": list(command.argv),
-            "env": dict(command.env),
-            "cwd": "/",
-            "directory": str(self.folder),
-            "log": str(context.weights_log),
-            "command_hash": command.hash,
-            "stop_grace_s": GRACE_S,
-            "tail_bytes": TAIL_BYTES,
-            "rotation": context.rotation,
-            "secrets": list(context.secrets),
-        }
 
     async def stop(self, client: ShimClient) -> None:
         """End them; a shim that does not do it is killed, and what it leaves, too.
@@ -120,15 +107,8 @@ class WeightsRuns:
             await orphans.kill(client.run)
 
     async def lives_on(self, run: RunRecord) -> bool:
-        """Tell whether a shim lives whose connection has just ended without a word.
-
-        One that was killed closes its connections a moment before it is gone.
-        """
-        for _ in range(LIVES_LOOKS):
-            if not orphans.shim_alive(run):
-                return False
-            await self.context.clock.sleep(LIVES_LOOK_S)
-        return True
+        """Tell whether a shim lives whose connection has just ended without a word."""
+        return await orphans.shim_lives_on(lambda: run, self.context.clock)
 
     async def how_they_ended(self, run: RunRecord) -> Exit:
         """Explain an end by its record and what was printed; what is left without a shim is ended.
