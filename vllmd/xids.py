@@ -9,7 +9,7 @@ import re
 import attrs
 
 
-class Action(enum.StrEnum):
+class XidAction(enum.StrEnum):
     """What has to be done about an Xid, from the least to the most."""
 
     NONE = "none"
@@ -24,23 +24,23 @@ class Xid:
 
     code: int
     text: str
-    action: Action
+    action: XidAction
 
 
-def _table(action: Action, **texts: str) -> dict[int, Xid]:
+def _table(action: XidAction, **texts: str) -> dict[int, Xid]:
     return {int(code[1:]): Xid(int(code[1:]), text, action) for code, text in texts.items()}
 
 
 XIDS: dict[int, Xid] = {
     **_table(
-        Action.NONE,
+        XidAction.NONE,
         x45="a process was ended and its work cleaned up, mostly after another error or a kill",
         x63="a row of memory is to be replaced at the next reset",
         x92="many ECC errors were corrected",
         x121="an error on the link to the CPU was corrected",
     ),
     **_table(
-        Action.RESTART,
+        XidAction.RESTART,
         x13="a kernel did what the graphics engine does not allow, mostly a mistake in a program",
         x31="a kernel used memory that is not its own, mostly a mistake in a program",
         x32="a damaged stream of commands",
@@ -50,7 +50,7 @@ XIDS: dict[int, Xid] = {
         x137="a program used NVLink memory that is not its own",
     ),
     **_table(
-        Action.RESET,
+        XidAction.RESET,
         x46="the GPU stopped working",
         x48="a double-bit ECC error",
         x61="a micro-controller of the GPU stopped",
@@ -68,7 +68,7 @@ XIDS: dict[int, Xid] = {
         x158="the GPU ran into a fatal time-out",
     ),
     **_table(
-        Action.REBOOT,
+        XidAction.REBOOT,
         x64="a row of memory could not be replaced: the GPU is to be exchanged",
         x79="the GPU has fallen off the bus",
         x110="a security fault",
@@ -78,10 +78,10 @@ XIDS: dict[int, Xid] = {
 
 def describe(code: int) -> Xid:
     """Return what is known of an Xid; one that is not known asks for nothing."""
-    return XIDS.get(code) or Xid(code, "an error that vllmd does not know", Action.NONE)
+    return XIDS.get(code) or Xid(code, "an error that vllmd does not know", XidAction.NONE)
 
 
-def marks(*actions: Action) -> frozenset[str]:
+def marks(*actions: XidAction) -> frozenset[str]:
     """Return the marks of all Xids that ask for one of these, as a cause names them."""
     return frozenset(f"xid_{xid.code}" for xid in XIDS.values() if xid.action in actions)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from vllmd.status.load import Histogram, Load
+from vllmd.status.load import CumulativeHistogram, Load
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.ring import KEPT_S, STEP_S
 
@@ -79,8 +79,8 @@ def live(past: Past, series: SeriesRecorder, name: str, page: Load, now: float) 
         window.add(now - ago_s, shown)
 
 
-def times(histogram: Histogram, factor: float, slow: float = 0.0) -> Histogram:
+def times(histogram: CumulativeHistogram, factor: float, slow: float = 0.0) -> CumulativeHistogram:
     """Return a histogram of so many times as much, and so many slow ones more."""
     pairs = zip(histogram.bounds, histogram.counts, strict=True)
     counts = (n * factor + (slow if le >= SLOW_S else 0.0) for le, n in pairs)
-    return Histogram(histogram.bounds, array("d", counts))
+    return CumulativeHistogram(histogram.bounds, array("d", counts))

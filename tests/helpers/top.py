@@ -14,7 +14,7 @@ from vllmd.cli.screen.actions import Action, Done
 from vllmd.cli.screen.app import TopApp
 from vllmd.cli.screen.feeds import Feeds
 from vllmd.cli.screen.hosts import Host
-from vllmd.cli.screen.page import Page
+from vllmd.cli.screen.page import ScreenPage
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
@@ -82,7 +82,7 @@ class Screen:
         self._pilot = pilot
 
     @property
-    def page(self) -> Page:
+    def page(self) -> ScreenPage:
         page = self.app.page()
         assert page is not None
         return page

@@ -14,16 +14,8 @@ from functools import cache
 import attrs
 import pytest
 
-from tests.unit.test_design import (
-    MAY_IMPORT,
-    PACKAGE,
-    ROOT,
-    SOURCES,
-    imports,
-    nodes_of,
-    room_of,
-    tree_of,
-)
+from tests.helpers.sources import PACKAGE, ROOT, SOURCES, imports, nodes_of, room_of, tree_of
+from tests.unit.test_design import MAY_IMPORT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 MAX_WORDS = 40

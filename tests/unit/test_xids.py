@@ -1,7 +1,7 @@
 import pytest
 
 from vllmd.engine.causes import BY_NAME
-from vllmd.xids import XIDS, Action, KernelXid, describe, marks, parse_kernel_line, parse_pci
+from vllmd.xids import XIDS, KernelXid, XidAction, describe, marks, parse_kernel_line, parse_pci
 
 
 def test_every_xid_says_something_and_its_own_number() -> None:
@@ -12,11 +12,11 @@ def test_causes_have_the_marks_of_what_they_are_about() -> None:
     gpu_fault, cuda_error = BY_NAME["gpu_fault"], BY_NAME["cuda_error"]
     assert "xid_79" in gpu_fault.marks
     assert "xid_31" in cuda_error.marks
-    assert not marks(Action.NONE) & (gpu_fault.marks | cuda_error.marks)
+    assert not marks(XidAction.NONE) & (gpu_fault.marks | cuda_error.marks)
 
 
 def test_xid_that_is_not_known_asks_for_nothing() -> None:
-    assert describe(4711).action is Action.NONE
+    assert describe(4711).action is XidAction.NONE
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError, VllmdError
 
 if TYPE_CHECKING:
-    from vllmd.cli.screen.hosts import Source
+    from vllmd.cli.screen.hosts import StatusSource
 
 INTERNAL_FAILURE = 70
 
@@ -65,12 +65,12 @@ def command(
     _screen(sources, client, config_path, engine, interval_s, local=not urls)
 
 
-def _sources(client: ControlClient, urls: Sequence[str]) -> "list[Source]":
-    from vllmd.cli.screen.hosts import LocalSource, PageSource
+def _sources(client: ControlClient, urls: Sequence[str]) -> "list[StatusSource]":
+    from vllmd.cli.screen.hosts import LocalSource, RemoteSource
 
     try:
         kept = ControlClient(client.path, keep=True)
-        return [PageSource(url) for url in urls] if urls else [LocalSource(kept)]
+        return [RemoteSource(url) for url in urls] if urls else [LocalSource(kept)]
     except VllmdError as error:
         raise click.BadParameter(str(error), param_hint="--host") from None
 
@@ -79,7 +79,7 @@ def _has_screen() -> bool:
     return sys.stdin.isatty() and terminal.moves_cursor()
 
 
-def _check(sources: "Sequence[Source]", engine: str | None, *, local: bool) -> None:
+def _check(sources: "Sequence[StatusSource]", engine: str | None, *, local: bool) -> None:
     """Refuse what the screen could only show: an engine that is not there, a socket that may not
     be used. A daemon that does not answer is waited for."""
     if engine is None and not local:
@@ -95,7 +95,7 @@ def _check(sources: "Sequence[Source]", engine: str | None, *, local: bool) -> N
 
 
 def _screen(
-    sources: "Sequence[Source]",
+    sources: "Sequence[StatusSource]",
     client: ControlClient,
     config_path: Path,
     engine: str | None,
@@ -116,7 +116,7 @@ def _screen(
 
 
 def _plain(
-    sources: "Sequence[Source]", engine: str | None, interval_s: float | None, as_json: bool
+    sources: "Sequence[StatusSource]", engine: str | None, interval_s: float | None, as_json: bool
 ) -> None:
     """Print it without a screen: once, or again and again; then who is away is waited for."""
     while True:

@@ -91,7 +91,7 @@ def parse(
     given = variables.merge(table, env)
     if is_deeper(table, MAX_DEPTH):
         raise _too_deep(source, path)
-    reader = _Reader(lines.parse_lines(source), given)
+    reader = _TomlReader(lines.parse_lines(source), given)
     values = reader.read_section(Config, table, ())
     engines = values.get("engines", {})
     reader.check_ports(table.get("engines"))
@@ -126,10 +126,12 @@ def _too_deep(source: str, path: str | None) -> InvalidConfigError:
     return InvalidConfigError(path, [problem])
 
 
-class _Reader:
+class _TomlReader:
     """Walks the TOML tables beside the model's fields and notes what does not fit."""
 
-    def __init__(self, line_numbers: dict[tuple[str, ...], int], given: variables.Given) -> None:
+    def __init__(
+        self, line_numbers: dict[tuple[str, ...], int], given: variables.EnvironmentKeys
+    ) -> None:
         self._lines = line_numbers
         self._given = given.variables
         self._problems: list[ConfigProblem] = list(given.problems)

@@ -25,7 +25,7 @@ _NEARLY = re.compile(r"VLLMD_?(?!_)\w+__\w+", re.IGNORECASE)
 
 
 @attrs.frozen
-class Given:
+class EnvironmentKeys:
     """What variables gave: the table with it, who gave what, and what is wrong with them."""
 
     table: dict[str, Any]
@@ -49,7 +49,7 @@ def value_of(path: Path, env: Mapping[str, str]) -> str | None:
     return next((text for name, text in env.items() if name.upper() == wanted and text), None)
 
 
-def merge(table: dict[str, Any], env: Mapping[str, str]) -> Given:
+def merge(table: dict[str, Any], env: Mapping[str, str]) -> EnvironmentKeys:
     """Put what variables give into the table of a file, in place.
 
     What no key has is put there too: whoever reads the table refuses it by its name.
@@ -70,7 +70,7 @@ def merge(table: dict[str, Any], env: Mapping[str, str]) -> Given:
         except ValueError as error:
             message, fix = error.args
             problems.append(ConfigProblem(message, fix, variable=name))
-    return Given(table, given, tuple(problems))
+    return EnvironmentKeys(table, given, tuple(problems))
 
 
 def _nearly(name: str) -> ConfigProblem:

@@ -30,7 +30,7 @@ class Stub:
         self.__dict__.update(fields)
 
 
-class _Reader(pickle.Unpickler):
+class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         return Stub
 
@@ -76,7 +76,7 @@ def receive(connection: socket.socket) -> dict[str, Any]:
     (length,) = LENGTH.unpack(_exactly(connection, LENGTH.size))
     if length > MAX_MESSAGE_BYTES:
         raise ValueError(f"a message of {length} bytes is too long")
-    message = _Reader(io.BytesIO(_exactly(connection, length))).load()
+    message = _Unpickler(io.BytesIO(_exactly(connection, length))).load()
     if not isinstance(message, dict):
         raise ValueError(f"a message is a table, and not {type(message).__name__}")
     return message

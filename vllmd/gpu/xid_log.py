@@ -10,7 +10,7 @@ from vllmd.events.base import emit
 from vllmd.events.gpu import GpuXidSeen
 from vllmd.gpu.latest import Device
 from vllmd.gpu.snapshot import SeenXid
-from vllmd.xids import Action, describe
+from vllmd.xids import XidAction, describe
 
 MAX_XIDS = 100
 SAME_S = 5.0
@@ -42,7 +42,7 @@ class XidEvent:
     @property
     def is_lasting(self) -> bool:
         """Whether the GPU stays as it is until it is reset."""
-        return describe(self.code).action in (Action.RESET, Action.REBOOT)
+        return describe(self.code).action in (XidAction.RESET, XidAction.REBOOT)
 
     @property
     def pid(self) -> int | None:

@@ -114,13 +114,13 @@ def parse(text: str, path: str | None = None) -> tuple[WebConfig, list[ConfigPro
     except tree.YamlError as error:
         problem = ConfigProblem(f"is not YAML: {error}", "fix it", line=error.line)
         raise InvalidConfigError(path, [problem]) from None
-    made = _Reader(YamlTree(problems)).read(root)
+    made = _WebConfigReader(YamlTree(problems)).read(root)
     if any(each.severity is ProblemSeverity.ERROR for each in problems):
         raise InvalidConfigError(path, sorted(problems, key=lambda p: p.line or 0))
     return made, problems
 
 
-class _Reader:
+class _WebConfigReader:
     """Takes the tree apart; what does not fit is noted."""
 
     def __init__(self, found: YamlTree) -> None:

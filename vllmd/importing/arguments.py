@@ -45,7 +45,7 @@ _FLAG = re.compile(r"--?[A-Za-z]")
 
 
 @attrs.frozen
-class Given:
+class GivenFlag:
     """One flag as it was given."""
 
     name: str
@@ -63,18 +63,18 @@ class Given:
         return read_value(self.values[0])
 
 
-def flags_of(arguments: Iterable[str]) -> list[Given]:
+def flags_of(arguments: Iterable[str]) -> list[GivenFlag]:
     """Return flags in their order; the model that stands first is `model`."""
     return list(_flags(list(arguments)))
 
 
-def _flags(words: list[str]) -> Iterator[Given]:
+def _flags(words: list[str]) -> Iterator[GivenFlag]:
     if words and not words[0].startswith("-"):
-        yield Given("model", (words.pop(0),))
+        yield GivenFlag("model", (words.pop(0),))
     while words:
         word = words.pop(0)
         if not _FLAG.match(word):
-            yield Given("", (word,))
+            yield GivenFlag("", (word,))
             continue
         name, equals, value = word.partition("=")
         glued = re.fullmatch(r"(-O|-tp|-pp|-dp)(\d\w*)", word)
@@ -89,9 +89,9 @@ def _flags(words: list[str]) -> Iterator[Given]:
         if name == "optimization-level" and values and values[0][:1] == "{":
             name = "compilation-config"  # what -O was once
         if not values and name.startswith("no-"):
-            yield Given(name.removeprefix("no-"), (), negated=True)
+            yield GivenFlag(name.removeprefix("no-"), (), negated=True)
         else:
-            yield Given(name, tuple(values))
+            yield GivenFlag(name, tuple(values))
 
 
 def name_of(word: str) -> str:
@@ -114,6 +114,6 @@ def read_value(text: str) -> Any:
     return text if value is None else value
 
 
-def last_of(flags: Sequence[Given], name: str) -> Any:
+def last_of(flags: Sequence[GivenFlag], name: str) -> Any:
     """Return the value of a flag that is given: the last, as vLLM takes it; None if it is not."""
     return next((each.value for each in reversed(flags) if each.name == name), None)

@@ -14,7 +14,7 @@ import attrs
 from vllmd.config import lora
 from vllmd.config.command import Command
 from vllmd.config.flags import ENDPOINT, masked_arguments
-from vllmd.importing.arguments import Given, flags_of
+from vllmd.importing.arguments import GivenFlag, flags_of
 from vllmd.importing.engine import DEFAULT_PORT, EngineTable
 from vllmd.importing.launch import Launch
 from vllmd.importing.serving import OF_PATH
@@ -116,7 +116,7 @@ def values_of(arguments: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _canonical(given: Given) -> Any:
+def _canonical(given: GivenFlag) -> Any:
     value = given.value
     if isinstance(value, str):
         try:

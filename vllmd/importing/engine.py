@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from vllmd.config.flags import OWN_KEYS
-from vllmd.importing.arguments import Given, flags_of, last_of, read_value
+from vllmd.importing.arguments import GivenFlag, flags_of, last_of, read_value
 from vllmd.importing.launch import Launch
 from vllmd.importing.paths import HostPaths, cache_of
 from vllmd.importing.surroundings import Notes, Surroundings
@@ -88,7 +88,7 @@ class _Taking:
         self._refuse_unknowns()
         return made
 
-    def _take(self, given: Given) -> None:
+    def _take(self, given: GivenFlag) -> None:
         made, name = self._made, given.name
         if not name:
             made.remarks.append(f"left out: {given.values[0]!r} belongs to no flag")
@@ -123,7 +123,7 @@ class _Taking:
         self._made.reasons[f"--{name}"] = reason
         self._made.remarks.append(f"left out: --{name}: {reason}")
 
-    def _set(self, name: str, given: Given) -> None:
+    def _set(self, name: str, given: GivenFlag) -> None:
         made = self._made
         own = OWN_KEYS.get(name)
         if name == "lora-modules":
@@ -146,7 +146,7 @@ class _Taking:
                 value = {**made.flags[name], **value}
             made.flags[name] = value
 
-    def _moved(self, name: str, given: Given) -> Any:
+    def _moved(self, name: str, given: GivenFlag) -> Any:
         """Return a value whose paths are the host's."""
         moved = [self._paths.flag(name, each) for each in given.values]
         if moved != list(given.values):
@@ -160,7 +160,7 @@ class _Taking:
             return "the path on the host of what was mounted there"
         return f"as seen from {self._launch.folder or 'the working directory'}"
 
-    def _as_key(self, own: str, name: str, given: Given) -> Any:
+    def _as_key(self, own: str, name: str, given: GivenFlag) -> Any:
         if len(given.values) > 1 and own != "served_model_name":
             self._notes.refuse(
                 self._launch.place, f"--{name} has {len(given.values)} values, and takes one"
@@ -205,7 +205,7 @@ class _Taking:
 
     # --- secrets -------------------------------------------------------------------------------
 
-    def _api_key(self, given: Given) -> None:
+    def _api_key(self, given: GivenFlag) -> None:
         if len(given.values) > 1:
             self._notes.refuse(
                 self._launch.place,
@@ -285,7 +285,7 @@ class _Taking:
 
     # --- the address, the GPUs -----------------------------------------------------------------
 
-    def _address(self, given: list[Given]) -> None:
+    def _address(self, given: list[GivenFlag]) -> None:
         made, container = self._made, self._launch.container
         inside = last_of(given, "port")
         if container is None or container.host_network or container.cluster:

@@ -10,7 +10,7 @@ import attrs
 
 
 @attrs.frozen
-class Setting:
+class IniValue:
     """One value of a key."""
 
     section: str
@@ -20,14 +20,14 @@ class Setting:
     line: int
 
 
-def settings_of(text: str, source: str, *, indented: bool = False) -> list[Setting]:
+def settings_of(text: str, source: str, *, indented: bool = False) -> list[IniValue]:
     """Return the settings of a file in their order.
 
     `indented`: a line that begins with a space goes on with the value before it, as supervisord has
     it; else a backslash at the end of a line goes on, as systemd has it.
     """
     section = ""
-    found: list[Setting] = []
+    found: list[IniValue] = []
     for number, line in _lines(text, joined=not indented):
         stripped = line.strip()
         if not stripped or stripped[0] in "#;":
@@ -40,7 +40,7 @@ def settings_of(text: str, source: str, *, indented: bool = False) -> list[Setti
         elif "=" in stripped:
             key, _, value = stripped.partition("=")
             value = _uncommented(value.strip()) if indented else value.strip()
-            found.append(Setting(section, key.strip(), value, source, number))
+            found.append(IniValue(section, key.strip(), value, source, number))
     return found
 
 

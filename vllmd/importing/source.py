@@ -18,7 +18,7 @@ from vllmd.importing.containers.spec import launches
 from vllmd.importing.launch import Launch
 from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.script import launches_of
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.supervisor import (
     Program,
     is_process_compose,
@@ -151,7 +151,7 @@ def _of_programs(programs: Iterable[Program], around: Surroundings, notes: Notes
     return found, unread
 
 
-def _other(state: State, words: Sequence[str], place: Place) -> bool:
+def _other(state: ShellState, words: Sequence[str], place: Place) -> bool:
     """Take what runs a container, of the commands of a script."""
     arguments = arguments_of_run(words)
     if arguments is None:
@@ -163,7 +163,7 @@ def _other(state: State, words: Sequence[str], place: Place) -> bool:
     return True
 
 
-def _refuse_compose(state: State, words: Sequence[str], place: Place) -> bool:
+def _refuse_compose(state: ShellState, words: Sequence[str], place: Place) -> bool:
     name = words[0].rsplit("/", 1)[-1]
     compose = name in ("docker-compose", "podman-compose") or (
         name in ENGINES and words[1:2] == ["compose"]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from vllmd.errors import VllmdError
-from vllmd.importing.ini import Setting, settings_of
+from vllmd.importing.ini import IniValue, settings_of
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 
@@ -87,9 +87,9 @@ def command_of(text: str, path: str, around: Surroundings, notes: Notes) -> Unit
     return UnitCommand(tuple(words), variables, frozenset(used), folder, place)
 
 
-def _service(text: str, path: str, around: Surroundings) -> list[Setting]:
+def _service(text: str, path: str, around: Surroundings) -> list[IniValue]:
     """Return the settings of [Service] with the drop-ins; an empty one takes back those before."""
-    found: list[Setting] = []
+    found: list[IniValue] = []
     for source, content in [(path, text), *_drop_ins(path, around)]:
         for each in settings_of(content, source):
             if each.section != "Service":
@@ -128,7 +128,7 @@ def _drop_ins(path: str, around: Surroundings) -> Iterator[tuple[str, str]]:
             yield whole, content
 
 
-def _note(settings: Sequence[Setting], notes: Notes) -> None:
+def _note(settings: Sequence[IniValue], notes: Notes) -> None:
     for each in settings:
         if each.key in _TAKEN or each.key in _HARMLESS:
             continue
@@ -152,7 +152,7 @@ def _note(settings: Sequence[Setting], notes: Notes) -> None:
 
 
 def _variables(
-    settings: Sequence[Setting], path: str, around: Surroundings, notes: Notes
+    settings: Sequence[IniValue], path: str, around: Surroundings, notes: Notes
 ) -> dict[str, str]:
     """Return what a unit sets; files win over Environment=. Source: systemd.exec(5)."""
     own: dict[str, str] = {}
@@ -226,7 +226,7 @@ def _filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[
     return [re.sub(r"\$\$|\$\{([A-Za-z_]\w*)\}", value, _unquoted(raw))], used
 
 
-def _specified(text: str, path: str, setting: Setting, around: Surroundings) -> str:
+def _specified(text: str, path: str, setting: IniValue, around: Surroundings) -> str:
     """Put in what `%…` stands for; what is not known becomes a mark."""
     place = Place(setting.source, setting.line)
     name = posixpath.basename(path)
@@ -248,7 +248,7 @@ def _specified(text: str, path: str, setting: Setting, around: Surroundings) -> 
     return re.sub(r"%([%a-zA-Z])", value, text)
 
 
-def _folder(settings: Sequence[Setting], path: str, around: Surroundings) -> str | None:
+def _folder(settings: Sequence[IniValue], path: str, around: Surroundings) -> str | None:
     """Return the working directory: of the system's units the root, unless one is given."""
     for each in settings:
         if each.key == "WorkingDirectory":

@@ -44,7 +44,7 @@ class AdapterStatus:
 
 
 @attrs.define
-class _Record:
+class _AdapterRecord:
     reason: str | None = None
     changed_at: float | None = None
     duration_s: float | None = None
@@ -63,15 +63,15 @@ class AdapterStatuses:
     """What is remembered of each adapter that is wanted."""
 
     def __init__(self) -> None:
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, _AdapterRecord] = {}
 
     def retain(self, names: Collection[str]) -> None:
         """Know these, and no others."""
-        self._records = {name: self._records.get(name) or _Record() for name in names}
+        self._records = {name: self._records.get(name) or _AdapterRecord() for name in names}
 
-    def _of(self, name: str) -> _Record:
+    def _of(self, name: str) -> _AdapterRecord:
         """Return what is known of one; of one that is wanted no more nothing is kept."""
-        return self._records.get(name) or _Record()
+        return self._records.get(name) or _AdapterRecord()
 
     def of(self, name: str, want: DesiredAdapter, loaded: str | None) -> AdapterStatus:
         """Return how a wanted adapter stands; `loaded` is the path that the engine has it from."""

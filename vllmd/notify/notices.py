@@ -49,7 +49,7 @@ class Notice:
 
 
 @attrs.define
-class _Open:
+class _OpenAlert:
     alert: str
     since: float
     cause: str | None
@@ -60,7 +60,7 @@ class Notices:
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[Event]] = defaultdict(lambda: deque(maxlen=KEPT))
-        self._open: dict[str | None, _Open] = {}
+        self._open: dict[str | None, _OpenAlert] = {}
         self.suppressed = 0
         """Failures that were not told of, because the one before was of the same cause."""
 
@@ -89,7 +89,7 @@ class Notices:
                 summary = f"vllmd: the last daemon {_ENDS.get(how)}"
                 return Notice(DAEMON, True, at, at, "warning", summary, text)
             case ConfigRefused(problem=problem) if None not in self._open:
-                self._open[None] = _Open(CONFIG, at, None)
+                self._open[None] = _OpenAlert(CONFIG, at, None)
                 text = f"{problem}. Nothing changed; what runs, runs on."
                 summary = "vllmd: the configuration cannot be used"
                 return Notice(CONFIG, True, at, at, "warning", summary, text)
@@ -107,7 +107,7 @@ class Notices:
             self.suppressed += 1
             return None
         since = opened.since if opened is not None else at
-        self._open[engine] = _Open(alert, since, cause)
+        self._open[engine] = _OpenAlert(alert, since, cause)
         told = tell(engine, list(self._recent[engine]), at)
         what = {FAILED: "failed", HELD: "is held", STALLED: "makes no progress"}[alert]
         summary = f"vllmd: {engine} {what}: {told.cause or cause}"

@@ -84,7 +84,7 @@ NOT_TOLD: Mapping[str, str] = {
 
 
 @attrs.frozen
-class Found:
+class ActiveCondition:
     """One thing that is true now: of an engine, of a GPU, or of the host."""
 
     text: str
@@ -92,7 +92,7 @@ class Found:
     gpu: str | None = None
 
 
-Test = Callable[[Document], Iterator[Found]]
+Test = Callable[[Document], Iterator[ActiveCondition]]
 
 
 def not_told(room: str) -> dict[str, Any]:
@@ -134,72 +134,74 @@ def _engines(document: Document, wanted: bool = True) -> Iterator[Mapping[str, A
             yield engine
 
 
-def _down(document: Document) -> Iterator[Found]:
+def _down(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         waits = engine["awaited_memory"] or engine["awaited_load"]
         for_s = document["at"] - engine["since"]
         between_runs = engine["state"] == "stopped" and for_s < BETWEEN_RUNS_S
         if engine["state"] not in STARTED and not waits and not between_runs:
             why = f": {engine['reason']}" if engine["reason"] else ""
-            yield Found(f"{engine['name']} is down{why}", engine["name"])
+            yield ActiveCondition(f"{engine['name']} is down{why}", engine["name"])
 
 
-def _held(document: Document) -> Iterator[Found]:
+def _held(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         if engine["state"] == "held":
-            yield Found(f"{engine['name']} is held: {engine['reason']}", engine["name"])
+            yield ActiveCondition(f"{engine['name']} is held: {engine['reason']}", engine["name"])
 
 
-def _stalled(document: Document) -> Iterator[Found]:
+def _stalled(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document, wanted=False):
         if engine["state"] == "stalled":
-            yield Found(f"{engine['name']} has work and makes no progress", engine["name"])
+            yield ActiveCondition(
+                f"{engine['name']} has work and makes no progress", engine["name"]
+            )
 
 
-def _load_stalled(document: Document) -> Iterator[Found]:
+def _load_stalled(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         why = (engine["last_exit"] or {}).get("diagnosis")
         if not engine["up"] and why and why["cause"] == "load_stalled":
             text = f"{engine['name']} stopped in the middle of its last load, and does not serve"
-            yield Found(text, engine["name"])
+            yield ActiveCondition(text, engine["name"])
 
 
-def _awaits_memory(document: Document) -> Iterator[Found]:
+def _awaits_memory(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         if engine["awaited_memory"] and engine["state"] not in ON_ITS_WAY:
             gpu = engine["awaited_memory"]["gpu"]
-            yield Found(f"{engine['name']} {engine['reason']}", engine["name"], gpu)
+            yield ActiveCondition(f"{engine['name']} {engine['reason']}", engine["name"], gpu)
 
 
-def _adapters(document: Document) -> Iterator[Found]:
+def _adapters(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document, wanted=False):
         missing = engine["up"] and engine["adapters"] and engine["adapters"]["missing"]
         if missing:
             of = f"{len(missing)} of {engine['adapters']['wanted']} adapters"
             text = f"{engine['name']} serves without {of}: {some_of(missing)}"
-            yield Found(text, engine["name"])
+            yield ActiveCondition(text, engine["name"])
 
 
-def _kv_cache(document: Document) -> Iterator[Found]:
+def _kv_cache(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document, wanted=False):
         usage = engine["kv_cache_usage"]
         if usage is not None and usage > SETTINGS.kv_ratio and engine["requests_waiting"]:
             text = f"{engine['name']}: the KV cache is {usage:.0%} full, and requests wait for it"
-            yield Found(text, engine["name"])
+            yield ActiveCondition(text, engine["name"])
 
 
-def _page_unread(document: Document) -> Iterator[Found]:
+def _page_unread(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document, wanted=False):
         if engine["up"] and engine["page_up"] is False:
             text = f"{engine['name']} serves, but its metrics cannot be read"
-            yield Found(text, engine["name"])
+            yield ActiveCondition(text, engine["name"])
 
 
-def _log_dropped(document: Document) -> Iterator[Found]:
+def _log_dropped(document: Document) -> Iterator[ActiveCondition]:
     for engine in document["engines"]:
         if engine["log_problem"]:
             text = f"the disk does not take the log of {engine['name']}"
-            yield Found(text, engine["name"])
+            yield ActiveCondition(text, engine["name"])
 
 
 # --- GPUs ------------------------------------------------------------------------------------
@@ -209,13 +211,15 @@ def _readable(document: Document) -> bool:
     return document["gpu_reader"]["reason"] not in OWN_REASON
 
 
-def _gpu_lost(document: Document) -> Iterator[Found]:
+def _gpu_lost(document: Document) -> Iterator[ActiveCondition]:
     for gpu in document["gpus"]:
         if gpu["lost"] and gpu["lost"] != LATE and _readable(document):
-            yield Found(f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"])
+            yield ActiveCondition(
+                f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"]
+            )
 
 
-def _lasting_xids(document: Document) -> Iterator[tuple[Any, float, Found]]:
+def _lasting_xids(document: Document) -> Iterator[tuple[Any, float, ActiveCondition]]:
     """Yield the GPU of each, how long ago it was in seconds, and what to say."""
     for gpu in document["gpus"]:
         for seen in gpu["xids"]:
@@ -223,14 +227,14 @@ def _lasting_xids(document: Document) -> Iterator[tuple[Any, float, Found]]:
                 ago_s = max(0.0, document["at"] - seen["last_at"])
                 ago = format_duration(ago_s)
                 text = f"GPU {gpu['gpu']}: Xid {seen['xid']} {ago} ago asks for a {seen['action']}"
-                yield gpu, ago_s, Found(f"{text}: {seen['text']}", gpu=gpu["gpu"])
+                yield gpu, ago_s, ActiveCondition(f"{text}: {seen['text']}", gpu=gpu["gpu"])
 
 
-def _xid(document: Document) -> Iterator[Found]:
+def _xid(document: Document) -> Iterator[ActiveCondition]:
     yield from (found for _, ago_s, found in _lasting_xids(document) if ago_s < FATAL_XID_S)
 
 
-def _xid_not_cleared(document: Document) -> Iterator[Found]:
+def _xid_not_cleared(document: Document) -> Iterator[ActiveCondition]:
     for gpu, ago_s, found in _lasting_xids(document):
         if ago_s >= FATAL_XID_S and gpu["recovery_action"] != 0:
             yield found
@@ -239,96 +243,102 @@ def _xid_not_cleared(document: Document) -> Iterator[Found]:
 def _of_gpu(key: str, text: str) -> Test:
     """Return the test of a figure that is to be nothing; `text` takes it as `{0}`."""
 
-    def test(document: Document) -> Iterator[Found]:
+    def test(document: Document) -> Iterator[ActiveCondition]:
         for gpu in document["gpus"]:
             if gpu[key]:
-                yield Found(f"GPU {gpu['gpu']}: {text.format(gpu[key])}", gpu=gpu["gpu"])
+                yield ActiveCondition(f"GPU {gpu['gpu']}: {text.format(gpu[key])}", gpu=gpu["gpu"])
 
     return test
 
 
-def _host_memory(document: Document) -> Iterator[Found]:
+def _host_memory(document: Document) -> Iterator[ActiveCondition]:
     for gpu in document["gpus"]:
         floor, free = gpu["memory_floor_bytes"], gpu["memory_free_bytes"]
         if floor is not None and free is not None and free < 1.5 * floor:
             text = f"GPU {gpu['gpu']} shares the host's memory, of which {format_bytes(free)}"
-            yield Found(f"{text} are left", gpu=gpu["gpu"])
+            yield ActiveCondition(f"{text} are left", gpu=gpu["gpu"])
 
 
-def _driver(document: Document) -> Iterator[Found]:
+def _driver(document: Document) -> Iterator[ActiveCondition]:
     if mismatch := document["gpu_reader"]["driver_mismatch"]:
-        yield Found(str(mismatch).rstrip("."))
+        yield ActiveCondition(str(mismatch).rstrip("."))
 
 
-def _reader(document: Document) -> Iterator[Found]:
+def _reader(document: Document) -> Iterator[ActiveCondition]:
     reader = document["gpu_reader"]
     if reader["reason"] not in (None, NO_GPU, "starting", *OWN_REASON):
-        yield Found(f"GPUs are not read: {reader['problem']}")
+        yield ActiveCondition(f"GPUs are not read: {reader['problem']}")
     elif reader["reason"] is None and any(gpu["lost"] == LATE for gpu in document["gpus"]):
-        yield Found("GPUs are not read: the newest reading is old")
+        yield ActiveCondition("GPUs are not read: the newest reading is old")
 
 
 def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
     """Return the test of memory that an owner has; `ours`: only where an engine is, or will be."""
 
-    def test(document: Document) -> Iterator[Found]:
+    def test(document: Document) -> Iterator[ActiveCondition]:
         for gpu in document["gpus"]:
             held = sum(each["bytes"] for each in gpu["owners"] if each["owner"] == owner)
             engines = [each for each in gpu["owners"] if each["engine"]]
             if held > least and (not ours or engines or gpu["restart_margin_bytes"]):
-                yield Found(f"GPU {gpu['gpu']}: {text} {format_bytes(held)}", gpu=gpu["gpu"])
+                yield ActiveCondition(
+                    f"GPU {gpu['gpu']}: {text} {format_bytes(held)}", gpu=gpu["gpu"]
+                )
 
     return test
 
 
-def _wont_fit(document: Document) -> Iterator[Found]:
+def _wont_fit(document: Document) -> Iterator[ActiveCondition]:
     waiting = {engine["name"] for engine in document["engines"] if engine["awaited_memory"]}
     for gpu in document["gpus"]:
         for name, margin in gpu["restart_margin_bytes"].items():
             if margin < 0 and name not in waiting:
                 missing = format_bytes(-margin)
                 text = f"{name} would not start again on GPU {gpu['gpu']}: {missing} too few"
-                yield Found(text, name, gpu["gpu"])
+                yield ActiveCondition(text, name, gpu["gpu"])
 
 
 # --- the host --------------------------------------------------------------------------------
 
 
-def _disk(document: Document) -> Iterator[Found]:
+def _disk(document: Document) -> Iterator[ActiveCondition]:
     for each in document["filesystems"]:
         if each["low"]:
             free = f"{format_bytes(each['avail_bytes'])} of {format_bytes(each['size_bytes'])}"
-            yield Found(f"the disk with vllmd's {each['role']} is nearly full: {free} are free")
+            yield ActiveCondition(
+                f"the disk with vllmd's {each['role']} is nearly full: {free} are free"
+            )
 
 
-def _disk_stalled(document: Document) -> Iterator[Found]:
+def _disk_stalled(document: Document) -> Iterator[ActiveCondition]:
     if document["daemon"]["disk_problem"]:
-        yield Found("a file system that vllmd writes to does not answer: 'vllmd status' says which")
+        yield ActiveCondition(
+            "a file system that vllmd writes to does not answer: 'vllmd status' says which"
+        )
 
 
-def _history(document: Document) -> Iterator[Found]:
+def _history(document: Document) -> Iterator[ActiveCondition]:
     if document["daemon"]["history_problem"]:
-        yield Found("events are not written down: 'vllmd why' misses what happens now")
+        yield ActiveCondition("events are not written down: 'vllmd why' misses what happens now")
 
 
-def _config(document: Document) -> Iterator[Found]:
+def _config(document: Document) -> Iterator[ActiveCondition]:
     daemon = document["daemon"]
     if daemon["problem"]:
-        yield Found("the configuration cannot be used: 'vllmd check' says why")
+        yield ActiveCondition("the configuration cannot be used: 'vllmd check' says why")
     if daemon["web_config_problem"]:
-        yield Found("the web configuration cannot be used: 'vllmd status' says why")
+        yield ActiveCondition("the web configuration cannot be used: 'vllmd status' says why")
 
 
-def _late(document: Document) -> Iterator[Found]:
+def _late(document: Document) -> Iterator[ActiveCondition]:
     if (late_s := document["daemon"]["late_s"]) > SETTINGS.late_s:
-        yield Found(f"vllmd comes {late_s:.1f} s late to what it has to do")
+        yield ActiveCondition(f"vllmd comes {late_s:.1f} s late to what it has to do")
 
 
-def _parts(document: Document) -> Iterator[Found]:
+def _parts(document: Document) -> Iterator[ActiveCondition]:
     for part in document["daemon"]["failing"]:
         if part["failures"] <= FEW_FAILURES:
             continue
-        yield Found(f"the part {part['part']} of vllmd keeps failing")
+        yield ActiveCondition(f"the part {part['part']} of vllmd keeps failing")
 
 
 CONDITIONS: Mapping[str, Test] = {

@@ -29,20 +29,22 @@ _ITL = _names(b"vllmd_inter_token_latency_seconds")
 
 
 @attrs.frozen
-class Histogram:
+class CumulativeHistogram:
     """A cumulative histogram: how many were at most each bound, in seconds; the last is inf."""
 
     bounds: tuple[float, ...]
     counts: "array[float]"
 
-    def since(self, before: "Histogram") -> "Histogram | None":
+    def since(self, before: "CumulativeHistogram") -> "CumulativeHistogram | None":
         """Return what was added since an earlier one; None if that was another process's."""
         if before.bounds != self.bounds:
             return None
         added = array(
             "d", (now - then for now, then in zip(self.counts, before.counts, strict=True))
         )
-        return None if any(count < 0 for count in added) else Histogram(self.bounds, added)
+        return (
+            None if any(count < 0 for count in added) else CumulativeHistogram(self.bounds, added)
+        )
 
     def quantile(self, q: float) -> float | None:
         """Estimate a quantile as Prometheus' `histogram_quantile` does; None if it is empty.
@@ -73,8 +75,8 @@ class Load:
     prompt_tokens: float | None
     """Since the engine began, as `generated_tokens`."""
     generated_tokens: float | None
-    ttft: Histogram | None
-    itl: Histogram | None
+    ttft: CumulativeHistogram | None
+    itl: CumulativeHistogram | None
 
 
 def read_load(families: Iterable[Family]) -> Load:
@@ -113,7 +115,7 @@ def _sum(there: Mapping[bytes, Family], names: Iterable[bytes]) -> float | None:
     return sum(values) if values else None
 
 
-def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Histogram | None:
+def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> CumulativeHistogram | None:
     """Add up the buckets of all ranks and models, by bound."""
     family = _family(there, names)
     counts: dict[bytes, float] = {}
@@ -124,4 +126,6 @@ def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Histogr
     if not counts:
         return None
     found = sorted((float(bound), count) for bound, count in counts.items())
-    return Histogram(tuple(b for b, _ in found), array("d", (count for _, count in found)))
+    return CumulativeHistogram(
+        tuple(b for b, _ in found), array("d", (count for _, count in found))
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from vllmd.status.load import Histogram, Load
+from vllmd.status.load import CumulativeHistogram, Load
 from vllmd.status.ring import STEP_S, Ring, rounded
 
 LATENCY_S = 60.0
@@ -142,10 +142,12 @@ def _shared(page: _Page, before: _Page | None) -> _Page:
     )
 
 
-def _with(old: Histogram | None, new: Histogram | None) -> Histogram | None:
+def _with(
+    old: CumulativeHistogram | None, new: CumulativeHistogram | None
+) -> CumulativeHistogram | None:
     if old is None or new is None or old.bounds != new.bounds:
         return new
-    return Histogram(old.bounds, new.counts)
+    return CumulativeHistogram(old.bounds, new.counts)
 
 
 def _rate(first: _Page, last: _Page, name: str) -> float | None:

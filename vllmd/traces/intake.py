@@ -15,7 +15,7 @@ from vllmd.traces import decode, wire
 from vllmd.traces.aggregate import Aggregate
 from vllmd.traces.decode import Received
 from vllmd.traces.forward.queue import ForwardQueue
-from vllmd.traces.loop_steps import LoopScheduler, Place, in_thread
+from vllmd.traces.loop_steps import LoopScheduler, ScheduledRequest, in_thread
 from vllmd.traces.refusal import CameBackError, RefusedError
 from vllmd.traces.slowest import Slowest
 from vllmd.traces.spans import ResourceSpans, StartSpan
@@ -145,7 +145,7 @@ class Intake:
         Raises: RefusedError: it is not taken.
         """
         share.arrived()
-        async with Place(self._scheduler) as place:
+        async with ScheduledRequest(self._scheduler) as place:
             received = await self._read(body, share, place)
             for group in received.groups:
                 await self._take_group(group, place)
@@ -158,7 +158,7 @@ class Intake:
             answer.partial_success.error_message = WRONG_IDS
         return answer
 
-    async def _read(self, body: Body, share: BudgetShare, place: Place) -> Received:
+    async def _read(self, body: Body, share: BudgetShare, place: ScheduledRequest) -> Received:
         data = body.data
         if body.packed:
             limit = MAX_JSON_BYTES if body.json else MAX_BODY_BYTES
@@ -173,14 +173,14 @@ class Intake:
             await place.be_large()
         return await place.run(decode.read_protobuf(data, found, self.engines))
 
-    async def _read_json(self, data: bytes | bytearray, place: Place) -> Received:
+    async def _read_json(self, data: bytes | bytearray, place: ScheduledRequest) -> Received:
         """Read JSON; in a thread if it takes long: it is Python that does it, and can be held."""
         if decode.count_json(data) <= decode.QUICK_JSON_OBJECTS and len(data) <= STEP_BYTES:
             return decode.read_json(data, self.engines)
         await place.be_large()
         return await in_thread(lambda: decode.read_json(data, self.engines))
 
-    async def _take_group(self, group: ResourceSpans, place: Place) -> None:
+    async def _take_group(self, group: ResourceSpans, place: ScheduledRequest) -> None:
         self.counts.others += group.others
         if group.engine is None:
             return

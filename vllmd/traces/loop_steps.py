@@ -26,14 +26,14 @@ class LoopScheduler:
         self.waiting = 0
 
 
-class Place:
+class ScheduledRequest:
     """One request among others; as a context, it lets the next large one go on at its end."""
 
     def __init__(self, scheduler: LoopScheduler) -> None:
         self._scheduler = scheduler
         self._large = False
 
-    async def __aenter__(self) -> "Place":
+    async def __aenter__(self) -> "ScheduledRequest":
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -74,7 +74,7 @@ class FailingPart:
 
 
 @attrs.define
-class _Record:
+class _PartRecord:
     failures: int = 0
     recent: deque[float] = attrs.field(factory=lambda: deque(maxlen=MANY))
     problem: str = ""
@@ -88,7 +88,7 @@ class PartRunner:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, _PartRecord] = {}
         self._lock = threading.Lock()
         self.ending = False
         """Whether the daemon ends: then a part that may end, and only fails, is given up."""
@@ -119,14 +119,14 @@ class PartRunner:
 
     def _begin(self, name: str) -> None:
         with self._lock:
-            record = self._records.setdefault(name, _Record())
+            record = self._records.setdefault(name, _PartRecord())
             record.retry_at = None
 
     def know(self, *names: str) -> None:
         """Count from zero from now on: a first failure is then an increase."""
         with self._lock:
             for name in names:
-                self._records.setdefault(name, _Record())
+                self._records.setdefault(name, _PartRecord())
 
     def forget(self, name: str) -> None:
         """Forget a part that is not configured any more."""
@@ -160,7 +160,7 @@ class PartRunner:
         """
         now = self._clock.monotonic()
         with self._lock:
-            record = self._records.setdefault(name, _Record())
+            record = self._records.setdefault(name, _PartRecord())
             record.failures += 1
             record.recent.append(now)
             record.problem = describe(error)

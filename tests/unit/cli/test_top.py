@@ -103,14 +103,14 @@ def test_top_without_a_screen_is_a_status_again_and_again(
 def test_top_once_of_hosts_shows_those_that_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def status(self: hosts.PageSource, *, series: bool) -> dict[str, Any]:
+    def status(self: hosts.RemoteSource, *, series: bool) -> dict[str, Any]:
         if self.label == "b":
             raise VllmdError("b does not answer")
         return hosts.LocalSource(client).status(series=series)  # type: ignore[return-value]
 
     with control_socket(tmp_path / "c.sock", FakeEngine("chat")) as path:
         client = ControlClient(path)
-        monkeypatch.setattr(hosts.PageSource, "status", status)
+        monkeypatch.setattr(hosts.RemoteSource, "status", status)
         result = CliRunner().invoke(top.command, ["--once", "--host", "a", "--host", "b"])
     assert "chat" in result.output
     assert "vllmd: b does not answer" in result.output

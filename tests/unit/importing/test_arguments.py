@@ -4,33 +4,33 @@ from typing import Any
 
 import pytest
 
-from vllmd.importing.arguments import Given, flags_of, last_of, name_of, read_value
+from vllmd.importing.arguments import GivenFlag, flags_of, last_of, name_of, read_value
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["m"], [Given("model", ("m",))]),
-        (["--max_model_len=8"], [Given("max-model-len", ("8",))]),
+        (["m"], [GivenFlag("model", ("m",))]),
+        (["--max_model_len=8"], [GivenFlag("max-model-len", ("8",))]),
         (
             ["-tp", "2", "-O3", "-tp4"],
             [
-                Given("tensor-parallel-size", ("2",)),
-                Given("optimization-level", ("3",)),
-                Given("tensor-parallel-size", ("4",)),
+                GivenFlag("tensor-parallel-size", ("2",)),
+                GivenFlag("optimization-level", ("3",)),
+                GivenFlag("tensor-parallel-size", ("4",)),
             ],
         ),
-        (["--no-x", "--y"], [Given("x", (), negated=True), Given("y", ())]),
+        (["--no-x", "--y"], [GivenFlag("x", (), negated=True), GivenFlag("y", ())]),
         (
             ["--served-model-name", "a", "b", "--seed", "-1"],
-            [Given("served-model-name", ("a", "b")), Given("seed", ("-1",))],
+            [GivenFlag("served-model-name", ("a", "b")), GivenFlag("seed", ("-1",))],
         ),
-        (["-cc.level", "3"], [Given("compilation-config.level", ("3",))]),
-        (["-O", '{"level": 3}'], [Given("compilation-config", ('{"level": 3}',))]),
-        (["--a", "1", "2"], [Given("a", ("1", "2"))]),
+        (["-cc.level", "3"], [GivenFlag("compilation-config.level", ("3",))]),
+        (["-O", '{"level": 3}'], [GivenFlag("compilation-config", ('{"level": 3}',))]),
+        (["--a", "1", "2"], [GivenFlag("a", ("1", "2"))]),
     ],
 )
-def test_flags(arguments: list[str], expected: list[Given]) -> None:
+def test_flags(arguments: list[str], expected: list[GivenFlag]) -> None:
     assert flags_of(arguments) == expected
 
 

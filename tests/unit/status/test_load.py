@@ -4,13 +4,13 @@ import pytest
 
 from tests.helpers.make import DATA
 from vllmd.scrape.families import parse_page
-from vllmd.status.load import Histogram, read_load
+from vllmd.status.load import CumulativeHistogram, read_load
 
 INF = float("inf")
 
 
-def histogram(*counts: float, bounds: tuple[float, ...] = (0.1, 1.0, INF)) -> Histogram:
-    return Histogram(bounds, array("d", counts))
+def histogram(*counts: float, bounds: tuple[float, ...] = (0.1, 1.0, INF)) -> CumulativeHistogram:
+    return CumulativeHistogram(bounds, array("d", counts))
 
 
 @pytest.mark.parametrize("page", ["vllm-0.25-h200.prom", "vllm-0.32-cpu.prom"])
@@ -44,7 +44,7 @@ vllm:time_to_first_token_seconds_count{engine="1"} 5
 """
     load = read_load(parse_page(page, "chat").families)
     assert (load.running, load.kv_cache_usage) == (7.0, 0.7)
-    assert load.ttft == Histogram((1.0, INF), array("d", (7.0, 8.0)))
+    assert load.ttft == CumulativeHistogram((1.0, INF), array("d", (7.0, 8.0)))
     assert (load.waiting, load.itl, load.generated_tokens) == (None, None, None)
 
 
@@ -72,8 +72,8 @@ def test_quantile_above_the_last_bound_is_that_bound() -> None:
 
 def test_quantile_of_nothing_is_not_known() -> None:
     assert histogram(0, 0, 0).quantile(0.95) is None
-    assert Histogram((), array("d")).quantile(0.95) is None
-    assert Histogram((INF,), array("d", (3,))).quantile(0.95) is None
+    assert CumulativeHistogram((), array("d")).quantile(0.95) is None
+    assert CumulativeHistogram((INF,), array("d", (3,))).quantile(0.95) is None
 
 
 def test_since_is_what_was_added_and_nothing_for_another_process() -> None:

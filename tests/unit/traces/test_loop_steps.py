@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from vllmd.traces.loop_steps import MAX_WAITING, LoopScheduler, Place, Work, in_thread
+from vllmd.traces.loop_steps import MAX_WAITING, LoopScheduler, ScheduledRequest, Work, in_thread
 from vllmd.traces.refusal import BusyError
 
 
@@ -20,7 +20,7 @@ async def test_small_requests_take_turns_and_others_run_between_steps() -> None:
     told: list[str] = []
 
     async def read(name: str, count: int) -> str:
-        async with Place(turns) as place:
+        async with ScheduledRequest(turns) as place:
             return await place.run(steps(name, count, told))
 
     async def other() -> None:
@@ -41,7 +41,7 @@ async def test_large_requests_come_one_after_another_and_only_so_many_wait() -> 
     told: list[str] = []
 
     async def read(number: int) -> None:
-        async with Place(turns) as place:
+        async with ScheduledRequest(turns) as place:
             await place.run(steps(str(number), 3, told), large=True)
 
     waiting = [asyncio.create_task(read(number)) for number in range(MAX_WAITING + 2)]
@@ -55,11 +55,11 @@ async def test_large_requests_come_one_after_another_and_only_so_many_wait() -> 
 
 async def test_a_large_request_that_is_cancelled_lets_the_next_go_on() -> None:
     turns = LoopScheduler()
-    async with Place(turns) as first:
+    async with ScheduledRequest(turns) as first:
         await first.be_large()
 
         async def wait() -> None:
-            async with Place(turns) as place:
+            async with ScheduledRequest(turns) as place:
                 await place.be_large()
 
         waiting = asyncio.create_task(wait())
@@ -67,7 +67,7 @@ async def test_a_large_request_that_is_cancelled_lets_the_next_go_on() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         assert turns.waiting == 0
-    async with Place(turns) as place:
+    async with ScheduledRequest(turns) as place:
         await place.be_large()
 
 

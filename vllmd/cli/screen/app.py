@@ -19,7 +19,7 @@ from vllmd.cli.screen.actions import Action, Done
 from vllmd.cli.screen.dialogs import Question, Result
 from vllmd.cli.screen.feeds import Feeds
 from vllmd.cli.screen.hosts import Host
-from vllmd.cli.screen.page import Page
+from vllmd.cli.screen.page import ScreenPage
 from vllmd.cli.screen.pages import EnginePage, LogPage, TabsPage, WhyPage
 from vllmd.util.threads import Threads
 
@@ -107,9 +107,9 @@ class TopApp(App[None]):
 
     # --- looking ---------------------------------------------------------------------------------
 
-    def page(self) -> Page | None:
+    def page(self) -> ScreenPage | None:
         """Return the page that is in front, or behind a question."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, Page)), None)
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, ScreenPage)), None)
 
     def look_soon(self) -> None:
         """Look at all daemons, if that is not under way."""
@@ -172,7 +172,7 @@ class TopApp(App[None]):
         """Show why an engine ended."""
         self._open(WhyPage(host, str(engine["name"])))
 
-    def _open(self, page: Page) -> None:
+    def _open(self, page: ScreenPage) -> None:
         """Show a page, in place of one of the same kind."""
         if isinstance(self.screen, LogPage | WhyPage):
             self.switch_screen(page)
@@ -197,7 +197,7 @@ class TopApp(App[None]):
             return
         self.run_worker(self._reap(self.feeds, self._socket, page))
 
-    async def _reap(self, feeds: Feeds, socket: Path, page: Page) -> None:
+    async def _reap(self, feeds: Feeds, socket: Path, page: ScreenPage) -> None:
         await asyncio.to_thread(feeds.gpus.renew, self.monotonic())
         if feeds.gpus.problem:
             page.say(feeds.gpus.problem, "red")

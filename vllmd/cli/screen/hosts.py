@@ -26,7 +26,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 Document = Mapping[str, Any]
 
 
-class Source(Protocol):
+class StatusSource(Protocol):
     """Who is asked for the status document."""
 
     label: str
@@ -49,7 +49,7 @@ class LocalSource:
         return self._client.status(series=series)
 
 
-class PageSource:
+class RemoteSource:
     """The daemon of another host, by the address of its page.
 
     A password is taken from the address, or from ~/.netrc, where nobody else sees it.
@@ -135,7 +135,7 @@ class PageSource:
 class Host:
     """One daemon, and what is known of it: the last document, since when it is old, and why."""
 
-    def __init__(self, source: Source, *, local: bool) -> None:
+    def __init__(self, source: StatusSource, *, local: bool) -> None:
         self.source = source
         self.local = local
         self.document: Document | None = None

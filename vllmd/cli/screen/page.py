@@ -28,11 +28,11 @@ Picked = tuple[Host, Engine]
 """An engine that is meant, and whose it is."""
 
 
-class Page(Screen[None]):
+class ScreenPage(Screen[None]):
     """One page; those of a kind say what is in the middle, and which feeds that needs."""
 
     CSS = """
-    Page { layout: vertical; }
+    ScreenPage { layout: vertical; }
     #above { height: auto; max-height: 50%; }
     #word { display: none; border: none; height: 1; padding: 0; background: ansi_default; }
     #word:focus { border: none; background: ansi_default; }

@@ -10,14 +10,14 @@ from vllmd.cli import terminal
 from vllmd.cli.screen import engine_view, tabs
 from vllmd.cli.screen.hosts import Host
 from vllmd.cli.screen.lines import Lines, Row, plain
-from vllmd.cli.screen.page import Page, Picked
+from vllmd.cli.screen.page import Picked, ScreenPage
 
 TABS = ("Engines", "GPUs", "Requests", "Events", "Cost")
 ENGINES, GPUS, REQUESTS, EVENTS, COST = range(5)
 FEW_ALERTS, MANY_ALERTS, TALL = 3, 8, 36
 
 
-class TabsPage(Page):
+class TabsPage(ScreenPage):
     """The first page."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -202,7 +202,7 @@ def _tab_line(chosen: int) -> str:
     )
 
 
-class EnginePage(Page):
+class EnginePage(ScreenPage):
     """All of one engine."""
 
     def keys(self) -> Sequence[str]:

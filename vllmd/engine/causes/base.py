@@ -9,7 +9,7 @@ from types import MappingProxyType
 import attrs
 
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
-from vllmd.engine.log_reading.reading import Reading, Sign, read_output
+from vllmd.engine.log_reading.reading import OutputReading, Sign, read_output
 from vllmd.util.failure_report import FailureReport
 
 MAX_EVIDENCE = 4
@@ -70,7 +70,7 @@ class Facts:
     """Whether the run is known to have been ready, whatever its output says of it."""
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> OutputReading:
         """What the lines say, read once."""
         return read_output(self.lines, served=self.served)
 
@@ -101,7 +101,7 @@ class Found:
 
     line: str
     sign: Sign
-    reading: Reading
+    reading: OutputReading
 
     @property
     def phase(self) -> Phase:
@@ -189,7 +189,7 @@ class Cause:
     def _frames(self) -> tuple[tuple[re.Pattern[str], re.Pattern[str], bool], ...]:
         return tuple((re.compile(f.where), re.compile(f.says), f.raised) for f in self.frames)
 
-    def found(self, reading: Reading, signs: Sequence[Sign]) -> "Found | None":
+    def found(self, reading: OutputReading, signs: Sequence[Sign]) -> "Found | None":
         """Return the first sign of this cause: by its words, or else by where it was raised."""
         if self.starting and reading.ready:
             signs = [sign for sign in signs if sign.thrown and is_of_a_start(sign.thrown)]
@@ -227,7 +227,7 @@ class Cause:
         own = [place for place in places if "/json/" not in place]
         return (own or places)[-1:]
 
-    def hinted(self, reading: Reading) -> str | None:
+    def hinted(self, reading: OutputReading) -> str | None:
         """Return the warning that makes this the reason of the cause that it refines, or None."""
         if self.hint is None:
             return None
@@ -242,7 +242,7 @@ class Cause:
         """Return the sentences of the marks that show this cause."""
         return tuple(text for mark, text in facts.marks.items() if mark in self.marks)
 
-    def announced(self, reading: Reading) -> str | None:
+    def announced(self, reading: OutputReading) -> str | None:
         """Return the line of any level that says how an end came, or None."""
         if not self.said:
             return None

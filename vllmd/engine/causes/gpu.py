@@ -4,9 +4,9 @@ import re
 
 from vllmd import xids
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
-from vllmd.xids import Action
+from vllmd.xids import XidAction
 
-_LASTING = xids.marks(Action.RESET, Action.REBOOT)
+_LASTING = xids.marks(XidAction.RESET, XidAction.REBOOT)
 _CODES = "|".join(mark.removeprefix("xid_") for mark in sorted(_LASTING))
 _XID = rf"NVRM: Xid \([^)]*\): (?:{_CODES})\b"
 """The kernel's word for a GPU that a restart of the engine does not fix."""
@@ -307,6 +307,6 @@ CAUSES = (
             r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",
         },
         unless=r"OS call failed or operation not supported on this OS(?!.*pinn)",
-        marks=xids.marks(Action.RESTART),
+        marks=xids.marks(XidAction.RESTART),
     ),
 )

@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
-from vllmd.engine.log_reading.reading import Reading, Sign
+from vllmd.engine.log_reading.reading import OutputReading, Sign
 
 _WORDS = {
     Phase.ARGUMENTS: "while it read its arguments",
@@ -84,7 +84,7 @@ def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] |
     return best[1:] if best else None
 
 
-def _went_on_after(sign: Sign, reading: Reading) -> bool:
+def _went_on_after(sign: Sign, reading: OutputReading) -> bool:
     """Tell whether a start went on after an error that vLLM logged: an exception ended it later.
 
     Such lines are of parts that it does without: kernels that are not there, an attention backend.
@@ -179,7 +179,7 @@ def _bug(causes: Sequence[Cause], facts: Facts, root: Sign) -> Diagnosis | None:
     return bug.diagnosis(facts, Found(root.quote, root, reading))
 
 
-def root_phase(reading: Reading) -> Phase:
+def root_phase(reading: OutputReading) -> Phase:
     """Return the phase in which the root came, or the run ended."""
     return reading.phase_at(reading.root) if reading.root else reading.phase
 

@@ -126,7 +126,7 @@ class Sign:
 
 
 @attrs.frozen(slots=False)
-class Reading:
+class OutputReading:
     """What is known of a run's end from what it printed."""
 
     entries: tuple[Entry, ...] = ()
@@ -184,7 +184,7 @@ class Reading:
         return phase_of(sign.thrown, self.phase) if sign.thrown else self.phase
 
 
-def read_output(lines: Sequence[str], *, served: bool = False) -> Reading:
+def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
     """Read an output, of which the last run counts.
 
     `served` if it is known from elsewhere that the run was ready: its output may not say so, or
@@ -215,7 +215,7 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> Reading:
     signs.sort(key=lambda sign: sign.index)
     ready = ready_at is not None or any(map(_at_work, signs))
     end = signs[0].index if signs else len(entries)
-    return Reading(
+    return OutputReading(
         entries=tuple(entries),
         signs=tuple(signs),
         ready=ready,

@@ -95,7 +95,7 @@ class Thrown:
         )
 
 
-class _Open:
+class _OpenTraceback:
     """A traceback that is being read."""
 
     def __init__(self, begin: int, header: str, before: Thrown | None, ignored: bool) -> None:
@@ -110,7 +110,7 @@ class _Stream:
     """What is under way among the lines of one process at one level."""
 
     def __init__(self) -> None:
-        self.open: _Open | None = None
+        self.open: _OpenTraceback | None = None
         self.last: Thrown | None = None
         self.more: list[str] = []
         self.linked = False
@@ -215,7 +215,7 @@ def _begin(stream: _Stream, index: int, text: str) -> None:
         header = stream.last.more[-1].strip()
     before = stream.last if stream.linked else None
     ignored = any(mark in header for mark in _IGNORED) or bool(before and before.ignored)
-    stream.open = _Open(index, header, before, ignored)
+    stream.open = _OpenTraceback(index, header, before, ignored)
     stream.last, stream.linked, stream.said = None, False, ""
 
 

@@ -17,7 +17,7 @@ class ArithmeticUnknownError(Exception):
     """The number is not known here."""
 
 
-class Arithmetic:
+class ArithmeticEvaluator:
     """Works out one expression; `get` gives a variable, and `put` sets it."""
 
     def __init__(

@@ -5,20 +5,20 @@ from collections.abc import Sequence
 
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.parser import ASSIGNMENT, parse
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Simple, Word
 from vllmd.importing.surroundings import join
 from vllmd.importing.unit import variables_in
 
 
-def assigned(word: Word, state: State) -> tuple[str, str]:
+def assigned(word: Word, state: ShellState) -> tuple[str, str]:
     """Return the name and the value that a word gives a command."""
     name, _, raw = word.text.partition("=")
     return name.rstrip("+"), Expansion(state, word.line, substitute).text(raw)
 
 
-def assign(word: Word, state: State) -> None:
+def assign(word: Word, state: ShellState) -> None:
     """Set a variable, an array, or one value of it."""
     found = ASSIGNMENT.match(word.text)
     assert found is not None
@@ -45,7 +45,7 @@ def assign(word: Word, state: State) -> None:
         state.assign(name, f"{old}{value}" if adds and isinstance(old, str) else value)
 
 
-def _array(raw: str, old: object, state: State, line: int) -> list[str] | dict[str, str]:
+def _array(raw: str, old: object, state: ShellState, line: int) -> list[str] | dict[str, str]:
     """Return an array's values; `old` are those that it is added to."""
     expansion = Expansion(state, line, substitute)
     block = parse(_joined(raw), state.place(line))
@@ -61,7 +61,7 @@ def _array(raw: str, old: object, state: State, line: int) -> list[str] | dict[s
     return named or values
 
 
-def export(node: Simple, words: Sequence[str], state: State) -> bool:
+def export(node: Simple, words: Sequence[str], state: ShellState) -> bool:
     """Follow `export`, `declare` and their like."""
     options = "".join(word for word in words[1:] if word.startswith("-"))
     exports = words[0] == "export" or "x" in options
@@ -83,7 +83,7 @@ def export(node: Simple, words: Sequence[str], state: State) -> bool:
     return True
 
 
-def _export_file(word: Word, state: State) -> None:
+def _export_file(word: Word, state: ShellState) -> None:
     """Take the variables of a file: ``export $(grep -v '^#' .env | xargs)``."""
     found = re.search(r"(?:cat|grep|sed|<)[^|]*?\s*([^\s'\"|]+)\s*(?:\||\))", word.text)
     path = Expansion(state, word.line, substitute).text(found[1]) if found else ""

@@ -4,15 +4,15 @@ import re
 from collections.abc import Callable, Sequence
 
 from vllmd.importing.shell.conditions import holds
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.surroundings import join
 from vllmd.importing.unknown import is_unknown, mark
 
-Builtin = Callable[[State, Sequence[str], int], bool | None]
+Builtin = Callable[[ShellState, Sequence[str], int], bool | None]
 """Takes the words after the name, and a line; returns whether it succeeds, if that is known."""
 
 
-def _cd(state: State, words: Sequence[str], line: int) -> bool | None:
+def _cd(state: ShellState, words: Sequence[str], line: int) -> bool | None:
     given = [word for word in words if word == "-" or not word.startswith("-")]
     place = state.place(line)
     if given[:1] == ["-"]:
@@ -23,7 +23,7 @@ def _cd(state: State, words: Sequence[str], line: int) -> bool | None:
     return True
 
 
-def _below(state: State, path: str, line: int) -> str:
+def _below(state: ShellState, path: str, line: int) -> str:
     """Return a path as seen from the working directory."""
     if path.startswith("/") or is_unknown(path[:1]):
         return join("/", path) if path.startswith("/") else path
@@ -33,7 +33,7 @@ def _below(state: State, path: str, line: int) -> str:
     return join(folder, path)
 
 
-def _cleared(state: State, words: Sequence[str], _line: int) -> bool:
+def _cleared(state: ShellState, words: Sequence[str], _line: int) -> bool:
     for name in words:
         if not name.startswith("-"):
             state.variables.pop(name, None)
@@ -41,7 +41,7 @@ def _cleared(state: State, words: Sequence[str], _line: int) -> bool:
     return True
 
 
-def _set(state: State, words: Sequence[str], _line: int) -> bool:
+def _set(state: ShellState, words: Sequence[str], _line: int) -> bool:
     rest = list(words)
     while rest and rest[0][:1] in ("-", "+") and rest[0] != "--":
         option = rest.pop(0)
@@ -53,19 +53,19 @@ def _set(state: State, words: Sequence[str], _line: int) -> bool:
     return True
 
 
-def _shift(state: State, words: Sequence[str], _line: int) -> bool:
+def _shift(state: ShellState, words: Sequence[str], _line: int) -> bool:
     count = int(words[0]) if words and words[0].isdigit() else 1
     if state.arguments is not None:
         state.arguments = state.arguments[count:]
     return True
 
 
-def _end(state: State, _words: Sequence[str], _line: int) -> bool:
+def _end(state: ShellState, _words: Sequence[str], _line: int) -> bool:
     state.ended = True
     return True
 
 
-def _read(state: State, words: Sequence[str], line: int) -> bool | None:
+def _read(state: ShellState, words: Sequence[str], line: int) -> bool | None:
     names = [word for word in words if re.fullmatch(r"[A-Za-z_]\w*", word)]
     for name in names:
         reason = "it is read when the script runs, and nothing is run here"
@@ -73,14 +73,14 @@ def _read(state: State, words: Sequence[str], line: int) -> bool | None:
     return None
 
 
-def _test(state: State, words: Sequence[str], _line: int) -> bool | None:
+def _test(state: ShellState, words: Sequence[str], _line: int) -> bool | None:
     given = list(words)
     if given and given[-1] == "]":
         given.pop()
     return holds(given, is_there=state.is_there)
 
 
-def _conda(state: State, words: Sequence[str], line: int) -> bool | None:
+def _conda(state: ShellState, words: Sequence[str], line: int) -> bool | None:
     if words[:1] == ["activate"]:
         name = words[1] if len(words) > 1 else "base"
         reason = "where this conda environment is is not known here: write the path of its vllm"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from vllmd.importing.shell.arithmetic import Arithmetic, ArithmeticUnknownError
+from vllmd.importing.shell.arithmetic import ArithmeticEvaluator, ArithmeticUnknownError
 from vllmd.importing.shell.parameters import Parameters
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.unknown import MARK, is_unknown, mark
 
-Substitute = Callable[[State, str, int], str]
+Substitute = Callable[[ShellState, str, int], str]
 """Works out ``$(…)``: of a state, the text within, and its line."""
 _NAME = re.compile(r"[A-Za-z_]\w*|[0-9@*#?$!-]")
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
@@ -52,7 +52,7 @@ class _Fields:
 class Expansion:
     """Works out words in a state."""
 
-    def __init__(self, state: State, line: int, substitute: Substitute) -> None:
+    def __init__(self, state: ShellState, line: int, substitute: Substitute) -> None:
         self._state, self._line, self._substitute = state, line, substitute
 
     def words(self, raw: str) -> list[str]:
@@ -107,7 +107,7 @@ class Expansion:
         try:
             if is_unknown(inner):
                 raise ArithmeticUnknownError
-            return str(Arithmetic(inner, get, put).value())
+            return str(ArithmeticEvaluator(inner, get, put).value())
         except ArithmeticUnknownError:
             place = state.place(self._line)
             return mark(f"$(({text.strip()}))", "a number in it is not known here", place)

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from vllmd.importing.shell.conditions import holds, negate
 from vllmd.importing.shell.expansion import Expansion
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import (
     AndOr,
     Arithmetic,
     Block,
-    Case,
+    CaseClause,
     Condition,
     CountingFor,
     For,
@@ -29,7 +29,7 @@ MAX_TURNS = 256
 """Of one loop: so many engines are on no host."""
 MAX_DEPTH = 16
 """Of functions and scripts that call each other."""
-RunSimple = Callable[["Interpreter", Simple, State], bool | None]
+RunSimple = Callable[["Interpreter", Simple, ShellState], bool | None]
 
 
 class Interpreter:
@@ -38,7 +38,7 @@ class Interpreter:
     def __init__(self, simple: RunSimple) -> None:
         self._simple = simple
 
-    def run(self, node: Node, state: State) -> bool | None:
+    def run(self, node: Node, state: ShellState) -> bool | None:
         """Follow a command; returns whether it succeeds, if that is known."""
         if state.ended:
             return None
@@ -55,7 +55,7 @@ class Interpreter:
                 return self._group(node, state)
             case If():
                 return self._if(node, state)
-            case Case():
+            case CaseClause():
                 return self._case(node, state)
             case For() | CountingFor() | While():
                 return self._loop(node, state)
@@ -69,7 +69,7 @@ class Interpreter:
                 value = Expansion(state, node.line, substitute).number(node.text)
                 return None if is_unknown(value) else value != "0"
 
-    def call(self, body: Node, arguments: Sequence[str], state: State) -> bool | None:
+    def call(self, body: Node, arguments: Sequence[str], state: ShellState) -> bool | None:
         """Follow a function with its arguments."""
         if state.depth >= MAX_DEPTH:
             state.notes.refuse(
@@ -84,7 +84,7 @@ class Interpreter:
         state.ended = False
         return result
 
-    def _block(self, node: Block, state: State) -> bool | None:
+    def _block(self, node: Block, state: ShellState) -> bool | None:
         result: bool | None = True
         last = -1
         for index, command in enumerate(node.commands):
@@ -108,7 +108,7 @@ class Interpreter:
                     state.notes.remark("nohup and &: vllmd keeps the engine running by itself")
         return result
 
-    def _and_or(self, node: AndOr, state: State) -> bool | None:
+    def _and_or(self, node: AndOr, state: ShellState) -> bool | None:
         result = self.run(node.commands[0], state)
         served = len(state.launches)
         for operator, command in zip(node.operators, node.commands[1:], strict=True):
@@ -132,7 +132,7 @@ class Interpreter:
             result = self.run(command, state)
         return result
 
-    def _pipeline(self, node: Pipeline, state: State) -> bool | None:
+    def _pipeline(self, node: Pipeline, state: ShellState) -> bool | None:
         if len(node.commands) == 1:
             return negate(self.run(node.commands[0], state))
         before = len(state.launches)
@@ -142,12 +142,12 @@ class Interpreter:
             state.notes.remark("the pipe after it: vllmd writes and rotates a log of its own")
         return None
 
-    def _group(self, node: Group, state: State) -> bool | None:
+    def _group(self, node: Group, state: ShellState) -> bool | None:
         inner = state.copy() if node.subshell else state
         return self.run(node.body, inner)
 
-    def _if(self, node: If, state: State) -> bool | None:
-        ways: list[tuple[Block | None, State]] = []
+    def _if(self, node: If, state: ShellState) -> bool | None:
+        ways: list[tuple[Block | None, ShellState]] = []
         here = state.copy()
         sure = True
         for condition, body in node.branches:
@@ -170,7 +170,7 @@ class Interpreter:
         self._ways(ways, state, "the 'if'", node.line)
         return None
 
-    def _case(self, node: Case, state: State) -> bool | None:
+    def _case(self, node: CaseClause, state: ShellState) -> bool | None:
         expansion = Expansion(state, node.line, substitute)
         subject = expansion.text(node.word.text)
         bodies: list[Block | None] = []
@@ -186,7 +186,11 @@ class Interpreter:
         return None
 
     def _ways(
-        self, ways: Sequence[tuple[Block | None, State]], state: State, what: str, line: int
+        self,
+        ways: Sequence[tuple[Block | None, ShellState]],
+        state: ShellState,
+        what: str,
+        line: int,
     ) -> None:
         """Follow each way that may be taken; none of them may serve, and they are merged."""
         goes_on = []
@@ -207,14 +211,14 @@ class Interpreter:
         else:
             state.ended = True
 
-    def _unsure(self, command: Node, state: State, what: str, line: int) -> None:
+    def _unsure(self, command: Node, state: ShellState, what: str, line: int) -> None:
         """Follow a command that may not be run."""
         inner = state.copy()
         self._ways(
             [(Block((command,), frozenset(), line), inner), (None, state.copy())], state, what, line
         )
 
-    def _loop(self, node: For | CountingFor | While, state: State) -> bool | None:
+    def _loop(self, node: For | CountingFor | While, state: ShellState) -> bool | None:
         match node:
             case For():
                 turns: Iterator[bool | None] = _words_of(node, state)
@@ -241,7 +245,7 @@ class Interpreter:
             )
         return True
 
-    def _while(self, node: While, state: State) -> Iterator[bool | None]:
+    def _while(self, node: While, state: ShellState) -> Iterator[bool | None]:
         while True:
             before = len(state.launches)
             result = self.run(node.condition, state)
@@ -291,13 +295,13 @@ def _asks(node: Node) -> bool:
     return simple or isinstance(node, Condition | Arithmetic)
 
 
-def _test_words(node: Condition, state: State) -> Iterator[str]:
+def _test_words(node: Condition, state: ShellState) -> Iterator[str]:
     expansion = Expansion(state, node.line, substitute)
     for word in node.words:
         yield word.text if word.text in ("&&", "||", "(", ")", "!") else expansion.text(word.text)
 
 
-def _words_of(node: For, state: State) -> Iterator[bool | None]:
+def _words_of(node: For, state: ShellState) -> Iterator[bool | None]:
     expansion = Expansion(state, node.line, substitute)
     if node.words is None:
         values = list(state.arguments or [])
@@ -308,7 +312,7 @@ def _words_of(node: For, state: State) -> Iterator[bool | None]:
         yield not (is_unknown(value) and any("$(" in each.written for each in unknowns([value])))
 
 
-def _numbers_of(node: CountingFor, state: State) -> Iterator[bool | None]:
+def _numbers_of(node: CountingFor, state: ShellState) -> Iterator[bool | None]:
     expansion = Expansion(state, node.line, substitute)
     if is_unknown(expansion.number(node.first)):
         yield None

@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections.abc import Callable
 
-from vllmd.importing.shell.state import State, Value
+from vllmd.importing.shell.state import ShellState, Value
 from vllmd.importing.unknown import is_unknown, mark
 from vllmd.util.redact import masked
 
@@ -23,7 +23,7 @@ UNSET: list[str] = []
 class Parameters:
     """Reads ``${…}``; `text` works out a word of it."""
 
-    def __init__(self, state: State, line: int, text: Callable[[str], str]) -> None:
+    def __init__(self, state: ShellState, line: int, text: Callable[[str], str]) -> None:
         self._state, self._line, self._text = state, line, text
 
     def values(self, inner: str) -> tuple[list[str], bool]:

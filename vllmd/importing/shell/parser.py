@@ -8,7 +8,7 @@ from vllmd.importing.shell.syntax import (
     AndOr,
     Arithmetic,
     Block,
-    Case,
+    CaseClause,
     Condition,
     CountingFor,
     For,
@@ -228,7 +228,7 @@ class _Parser:
         condition = self.block()
         return While(condition, until, self._loop_body(), line)
 
-    def _case(self) -> Case:
+    def _case(self) -> CaseClause:
         line = self._token.line
         word = Word(self._tokens[self._at + 1].text, line)
         self._at += 2
@@ -252,7 +252,7 @@ class _Parser:
             if self._token.kind == "operator" and self._token.text in (";;", ";&", ";;&"):
                 self._at += 1
         self._take("esac")
-        return Case(word, tuple(branches), line)
+        return CaseClause(word, tuple(branches), line)
 
     def _test(self) -> Condition:
         line = self._token.line

@@ -13,14 +13,14 @@ from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, HARMLESS, P
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
 from vllmd.importing.shell.parser import parse
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Redirection, Simple
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unknown import Place, as_written, is_unknown
 from vllmd.importing.variables import kept
 
-Other = Callable[[State, Sequence[str], Place], bool]
+Other = Callable[[ShellState, Sequence[str], Place], bool]
 """Takes a command that is none of the shell's, such as `docker run`; tells whether it took it."""
 _NONE: Mapping[str, str] = MappingProxyType({})
 _ONLY_SPEAK = frozenset({"pkill", "kill", "killall", "pip", "pip3", "hf", "huggingface-cli"})
@@ -35,7 +35,7 @@ class ScriptReader:
         self._other = other
         self._interpreter = Interpreter(self._simple)
 
-    def read(self, text: str, state: State, line: int = 1) -> None:
+    def read(self, text: str, state: ShellState, line: int = 1) -> None:
         """Follow a script: what it starts is in the state's launches.
 
         Raises: VllmdError: it is none.
@@ -45,7 +45,7 @@ class ScriptReader:
         except RecursionError:
             raise VllmdError(f"{state.source}: it is nested too deeply to be read") from None
 
-    def _simple(self, _: Interpreter, node: Simple, state: State) -> bool | None:
+    def _simple(self, _: Interpreter, node: Simple, state: ShellState) -> bool | None:
         expansion = Expansion(state, node.line, substitute)
         words = [field for word in node.words for field in expansion.words(word.text)]
         if not words:
@@ -72,7 +72,7 @@ class ScriptReader:
     # --- other scripts -------------------------------------------------------------------------
 
     def _nested(
-        self, text: str, state: State, line: int, arguments: Sequence[str] | None = None
+        self, text: str, state: ShellState, line: int, arguments: Sequence[str] | None = None
     ) -> bool | None:
         if is_unknown(text) and not speaks_of_serving([as_written(text)]):
             return None
@@ -83,7 +83,7 @@ class ScriptReader:
         state.arguments = before
         return None
 
-    def _source(self, words: Sequence[str], state: State, line: int) -> bool | None:
+    def _source(self, words: Sequence[str], state: ShellState, line: int) -> bool | None:
         if not words:
             return None
         path = words[0]
@@ -112,8 +112,8 @@ class ScriptReader:
         return None
 
     def _file(
-        self, path: str, arguments: Sequence[str] | None, state: State, into: State
-    ) -> State | None:
+        self, path: str, arguments: Sequence[str] | None, state: ShellState, into: ShellState
+    ) -> ShellState | None:
         """Follow a script in a file; None if it cannot be read."""
         whole = join(state.folder or state.surroundings.folder or "", path)
         text = state.written.get(whole)
@@ -133,7 +133,12 @@ class ScriptReader:
     # --- commands ------------------------------------------------------------------------------
 
     def _command(
-        self, words: list[str], own: Mapping[str, str], document: str, node: Simple, state: State
+        self,
+        words: list[str],
+        own: Mapping[str, str],
+        document: str,
+        node: Simple,
+        state: ShellState,
     ) -> bool | None:
         peeled = peel(words)
         inner = state if not (peeled.script or peeled.file) else state.copy()
@@ -179,7 +184,7 @@ class ScriptReader:
         return None
 
     def _shell(
-        self, peeled: Peeled, own: Mapping[str, str], document: str, node: Simple, state: State
+        self, peeled: Peeled, own: Mapping[str, str], document: str, node: Simple, state: ShellState
     ) -> bool | None:
         """Follow what another shell is given."""
         for name, value in {**own, **peeled.variables}.items():
@@ -200,7 +205,9 @@ class ScriptReader:
                 state.notes.remark(each)
         return None
 
-    def _serve(self, peeled: Peeled, own: Mapping[str, str], node: Simple, state: State) -> None:
+    def _serve(
+        self, peeled: Peeled, own: Mapping[str, str], node: Simple, state: ShellState
+    ) -> None:
         found = serving(peeled.words, peeled.environment or state.prefix)
         assert found is not None
         place = state.place(node.line)
@@ -247,7 +254,7 @@ class ScriptReader:
 
     # --- files ---------------------------------------------------------------------------------
 
-    def _document(self, redirections: Sequence[Redirection], state: State) -> str:
+    def _document(self, redirections: Sequence[Redirection], state: ShellState) -> str:
         for each in redirections:
             expansion = Expansion(state, each.target.line, substitute)
             operator = each.operator.lstrip("0123456789")
@@ -258,7 +265,11 @@ class ScriptReader:
         return ""
 
     def _write(
-        self, words: Sequence[str], redirections: Sequence[Redirection], document: str, state: State
+        self,
+        words: Sequence[str],
+        redirections: Sequence[Redirection],
+        document: str,
+        state: ShellState,
     ) -> None:
         """Remember what a command writes to a file, if that is known."""
         if words[0] not in PRINTS:
@@ -292,7 +303,7 @@ def launches_of(
 
     Raises: VllmdError: it is no script.
     """
-    state = State(surroundings, notes, path, place.source, folder=surroundings.folder)
+    state = ShellState(surroundings, notes, path, place.source, folder=surroundings.folder)
     state.variables |= variables
     state.exported |= set(variables)
     state.used |= set(used)

@@ -20,7 +20,7 @@ def _copied(value: Value) -> Value:
 
 
 @attrs.define
-class State:
+class ShellState:
     """Variables, functions, the working directory, and what was found on the way."""
 
     surroundings: Surroundings
@@ -59,7 +59,7 @@ class State:
             return True
         return whole.startswith("/") and self.surroundings.files.read(whole) is not None
 
-    def copy(self) -> "State":
+    def copy(self) -> "ShellState":
         """Return a state that changes by itself; what is noted and found stays common."""
         return attrs.evolve(
             self,
@@ -70,7 +70,7 @@ class State:
             written=dict(self.written),
         )
 
-    def take(self, other: "State") -> None:
+    def take(self, other: "ShellState") -> None:
         """Go on as another state has it."""
         for name in ("variables", "exported", "functions", "arguments", "folder", "written"):
             setattr(self, name, getattr(other, name))
@@ -87,7 +87,7 @@ class State:
         found = ((name, self.variables.get(name)) for name in sorted(self.exported))
         return {name: value for name, value in found if isinstance(value, str)}
 
-    def merge(self, others: Sequence["State"], what: str, line: int) -> None:
+    def merge(self, others: Sequence["ShellState"], what: str, line: int) -> None:
         """Go on with what states agree on; what they do not is not known."""
         first, *rest = others
         names = dict.fromkeys(name for each in others for name in each.variables)

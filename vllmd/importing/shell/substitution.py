@@ -9,7 +9,7 @@ from vllmd.importing.serving import speaks_of_serving
 from vllmd.importing.shell.commands import BUILTINS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.parser import parse
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.syntax import AndOr, Node, Simple
 from vllmd.importing.surroundings import join
 from vllmd.importing.unknown import is_unknown, mark
@@ -18,7 +18,7 @@ _REASON = "what a command prints is not known here: nothing is run; write the va
 _MAX_NUMBERS = 4096
 
 
-def substitute(state: State, text: str, line: int) -> str:
+def substitute(state: ShellState, text: str, line: int) -> str:
     """Return what a command prints, or a mark."""
     unknown = mark(f"$({text.strip()})", _REASON, state.place(line))
     if _serves(text):
@@ -42,7 +42,7 @@ def _serves(text: str) -> bool:
     return not looks and speaks_of_serving([text])
 
 
-def _printed(state: State, node: Node) -> str | None:
+def _printed(state: ShellState, node: Node) -> str | None:
     if isinstance(node, AndOr) and set(node.operators) == {"&&"}:
         *before, last = node.commands
         for each in before:
@@ -70,29 +70,29 @@ def _printed(state: State, node: Node) -> str | None:
     return None if handler is None else handler(state, [w for w in rest if w != "--"])
 
 
-def _file(state: State, path: str) -> str | None:
+def _file(state: ShellState, path: str) -> str | None:
     """Return what the script itself wrote to a file."""
     return state.written.get(path if path.startswith("/") else join(state.folder or "", path))
 
 
-def _pwd(state: State, _words: Sequence[str]) -> str | None:
+def _pwd(state: ShellState, _words: Sequence[str]) -> str | None:
     return state.folder or state.surroundings.folder
 
 
-def _dirname(_state: State, words: Sequence[str]) -> str | None:
+def _dirname(_state: ShellState, words: Sequence[str]) -> str | None:
     if len(words) != 1 or is_unknown(words[0]):
         return None
     return posixpath.dirname(words[0].rstrip("/")) or "."
 
 
-def _basename(_state: State, words: Sequence[str]) -> str | None:
+def _basename(_state: ShellState, words: Sequence[str]) -> str | None:
     if not words or is_unknown(words[0]):
         return None
     name = posixpath.basename(words[0].rstrip("/"))
     return name.removesuffix(words[1]) if len(words) > 1 else name
 
 
-def _realpath(state: State, words: Sequence[str]) -> str | None:
+def _realpath(state: ShellState, words: Sequence[str]) -> str | None:
     paths = [word for word in words if not re.fullmatch(r"-[a-z]+", word)]
     if len(paths) != 1 or is_unknown(paths[0]):
         return None
@@ -101,7 +101,7 @@ def _realpath(state: State, words: Sequence[str]) -> str | None:
     return whole if whole.startswith("/") else None
 
 
-def _seq(_state: State, words: Sequence[str]) -> str | None:
+def _seq(_state: ShellState, words: Sequence[str]) -> str | None:
     if not words or not all(re.fullmatch(r"-?\d+", word) for word in words):
         return None
     numbers = [int(word) for word in words]
@@ -117,7 +117,7 @@ def _seq(_state: State, words: Sequence[str]) -> str | None:
     return "\n".join(map(str, made)) if len(made) <= _MAX_NUMBERS else None
 
 
-_TEXTS: dict[str, Callable[[State, Sequence[str]], str | None]] = {
+_TEXTS: dict[str, Callable[[ShellState, Sequence[str]], str | None]] = {
     "pwd": _pwd,
     "dirname": _dirname,
     "basename": _basename,

@@ -82,7 +82,7 @@ class If:
 
 
 @attrs.frozen
-class Case:
+class CaseClause:
     """A word, and what is done for which patterns."""
 
     word: Word
@@ -146,5 +146,5 @@ class Function:
     line: int
 
 
-Compound = Group | If | Case | For | CountingFor | While | Condition | Arithmetic
+Compound = Group | If | CaseClause | For | CountingFor | While | Condition | Arithmetic
 Node = Simple | Pipeline | AndOr | Block | Function | Compound

@@ -10,7 +10,7 @@ from vllmd.monitoring.dashboards.panels import (
     PanelRow,
     Query,
 )
-from vllmd.monitoring.dashboards.tables import Column
+from vllmd.monitoring.dashboards.tables import TableColumn
 
 MODELS = f'{ENGINES},model_name=~"$model"'
 DOWN = "the engine does not serve"
@@ -122,7 +122,7 @@ STARTS = PanelRow(
             "table",
             width=6,
             nothing="none",
-            columns=[Column("cause", "Cause"), Column("A", "Times", width=80)],
+            columns=[TableColumn("cause", "Cause"), TableColumn("A", "Times", width=80)],
             first="-Times",
         ),
         Panel(

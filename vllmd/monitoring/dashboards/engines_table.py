@@ -3,7 +3,7 @@
 from vllmd.monitoring.dashboards.looks import YES_IS_GOOD
 from vllmd.monitoring.dashboards.panels import ENGINES, RATE, Panel, Query
 from vllmd.monitoring.dashboards.states import STATE_WORDS, state_expr
-from vllmd.monitoring.dashboards.tables import Column
+from vllmd.monitoring.dashboards.tables import TableColumn
 from vllmd.monitoring.rules import BY_ENGINE
 from vllmd.monitoring.settings import RuleSettings
 
@@ -56,17 +56,17 @@ def engines() -> Panel:
         minimum=None,
         nothing="no engine is known on these hosts",
         columns=[
-            Column("instance", "Host", link=HOST_LINK),
-            Column("vllmd_engine", "Engine", link=ENGINE_LINK),
-            Column("A", "State", words=STATE_WORDS, width=100),
-            Column("C", "For", "s", width=85),
-            Column("cause", "Ended by", width=175),
-            Column("D", "TTFT p95", "s", steps=((bad, "red"),), width=95),
-            Column("E", "HTTP 5xx", "percentunit", 1, _ERRORS, width=95),
-            Column("F", "KV cache", "percentunit", 0, _FULL, width=90),
-            Column("G", "Restart margin", "bytes", 1, YES_IS_GOOD, link=GPU_LINK, width=125),
-            Column("H", "Cost an hour", decimals=2, link=COST_LINK, width=115),
-            Column("version", "vllmd", width=70),
+            TableColumn("instance", "Host", link=HOST_LINK),
+            TableColumn("vllmd_engine", "Engine", link=ENGINE_LINK),
+            TableColumn("A", "State", words=STATE_WORDS, width=100),
+            TableColumn("C", "For", "s", width=85),
+            TableColumn("cause", "Ended by", width=175),
+            TableColumn("D", "TTFT p95", "s", steps=((bad, "red"),), width=95),
+            TableColumn("E", "HTTP 5xx", "percentunit", 1, _ERRORS, width=95),
+            TableColumn("F", "KV cache", "percentunit", 0, _FULL, width=90),
+            TableColumn("G", "Restart margin", "bytes", 1, YES_IS_GOOD, link=GPU_LINK, width=125),
+            TableColumn("H", "Cost an hour", decimals=2, link=COST_LINK, width=115),
+            TableColumn("version", "vllmd", width=70),
         ],
         first="-State",
     )
@@ -92,12 +92,12 @@ def alerts() -> Panel:
         9,
         nothing="no alert fires",
         columns=[
-            Column("severity", "Severity", words=SEVERITIES, width=80),
-            Column("alertname", "Alert", link=RUNBOOK_LINK, width=205),
-            Column("instance", "Host"),
-            Column("vllmd_engine", "Engine", link=ENGINE_LINK, width=70),
-            Column("gpu", "GPU", width=55),
-            Column("A", "For", "s", width=80),
+            TableColumn("severity", "Severity", words=SEVERITIES, width=80),
+            TableColumn("alertname", "Alert", link=RUNBOOK_LINK, width=205),
+            TableColumn("instance", "Host"),
+            TableColumn("vllmd_engine", "Engine", link=ENGINE_LINK, width=70),
+            TableColumn("gpu", "GPU", width=55),
+            TableColumn("A", "For", "s", width=80),
         ],
         first="Severity",
     )

@@ -1,7 +1,7 @@
 """Which GPUs need a hand: a short table, and what led to it. Pure."""
 
 from vllmd.monitoring.dashboards.panels import GPUS, MOST_SERIES, RATE, Panel, PanelRow, Query
-from vllmd.monitoring.dashboards.tables import Column
+from vllmd.monitoring.dashboards.tables import TableColumn
 
 NAME = "GPU {{gpu}}"
 _ON_PURPOSE = "gpu_idle|application_clocks|sw_power_cap|sync_boost|display_clocks"
@@ -51,7 +51,7 @@ HEALTH = PanelRow(
             12,
             7,
             nothing="no GPU needs a hand",
-            columns=[Column("gpu", "GPU", width=60), Column("what", "It …")],
+            columns=[TableColumn("gpu", "GPU", width=60), TableColumn("what", "It …")],
             first="GPU",
         ),
         Panel(
@@ -74,11 +74,11 @@ HEALTH = PanelRow(
             7,
             nothing="none was reported",
             columns=[
-                Column("gpu", "GPU", width=60),
-                Column("xid", "Xid", width=70),
-                Column("action", "It asks for"),
-                Column("A", "Times", width=70),
-                Column("B", "Last, ago", "s", width=110),
+                TableColumn("gpu", "GPU", width=60),
+                TableColumn("xid", "Xid", width=70),
+                TableColumn("action", "It asks for"),
+                TableColumn("A", "Times", width=70),
+                TableColumn("B", "Last, ago", "s", width=110),
             ],
             first="Last, ago",
         ),

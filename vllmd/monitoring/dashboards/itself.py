@@ -14,7 +14,7 @@ from vllmd.monitoring.dashboards.panels import (
     Query,
     worst,
 )
-from vllmd.monitoring.dashboards.tables import Column
+from vllmd.monitoring.dashboards.tables import TableColumn
 
 HOST = "{{instance}}"
 JOBS = f'job=~"$job",{HOSTS}'
@@ -265,7 +265,7 @@ COSTS = PanelRow(
                 )
             ],
             "table",
-            columns=[Column("instance", "Host"), Column("version", "vllmd")],
+            columns=[TableColumn("instance", "Host"), TableColumn("version", "vllmd")],
             first="Host",
         ),
         Panel(

@@ -11,7 +11,7 @@ import attrs
 
 from vllmd.monitoring.dashboards.looks import Look, Steps, mapping, override, thresholds
 from vllmd.monitoring.dashboards.options import LEGENDS, OPTIONS
-from vllmd.monitoring.dashboards.tables import Column, transformations
+from vllmd.monitoring.dashboards.tables import TableColumn, transformations
 
 SCHEMA_VERSION = 39
 """Source: Grafana 10.4 writes 39; later ones migrate it."""
@@ -86,7 +86,7 @@ class Panel:
     """What is said in place of "No data"."""
     colours: Mapping[str, str] = attrs.field(factory=dict)
     """Of series whose name says whether they are good."""
-    columns: Sequence[Column] = ()
+    columns: Sequence[TableColumn] = ()
     """Those of a table."""
     first: str | None = None
     """The title of the column by which a table is sorted; with `-` the largest first."""

@@ -9,7 +9,7 @@ from vllmd.monitoring.dashboards.looks import Look, Steps, mapping, override, th
 
 
 @attrs.frozen
-class Column:
+class TableColumn:
     """One column: `field` is a label, or the letter of the query whose values it has."""
 
     field: str
@@ -47,7 +47,7 @@ class Column:
 
 
 def transformations(
-    columns: Sequence[Column], queries: int, first: str | None
+    columns: Sequence[TableColumn], queries: int, first: str | None
 ) -> list[dict[str, Any]]:
     """Return how answers become these columns: merged by their labels, chosen, named, sorted."""
     names = {column.field: _field(column.field, queries) for column in columns}

@@ -5,21 +5,21 @@ import pytest
 
 from tests.helpers.top import SceneSource
 from vllmd.cli.screen import hosts
-from vllmd.cli.screen.hosts import Host, PageSource
+from vllmd.cli.screen.hosts import Host, RemoteSource
 from vllmd.errors import DaemonUnreachableError, VllmdError
 from vllmd.util.units import MIB
 
 DOCUMENT = SceneSource("all-well").status(series=True)
 
 
-def page(answer: httpx.Response, url: str = "http://gpu-2:9840") -> tuple[PageSource, list[str]]:
+def page(answer: httpx.Response, url: str = "http://gpu-2:9840") -> tuple[RemoteSource, list[str]]:
     asked: list[str] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
         asked.append(f"{request.url} {request.headers.get('if-none-match', '-')}")
         return answer
 
-    source = PageSource(url)
+    source = RemoteSource(url)
     source._client = httpx.Client(transport=httpx.MockTransport(handle))
     return source, asked
 
@@ -63,7 +63,7 @@ def test_page_source_that_does_not_answer_says_who() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("Connection refused")
 
-    source = PageSource("gpu-2:9840")
+    source = RemoteSource("gpu-2:9840")
     source._client = httpx.Client(transport=httpx.MockTransport(refuse))
     with pytest.raises(DaemonUnreachableError, match="gpu-2:9840 does not answer: Connection"):
         source.status(series=False)
@@ -98,7 +98,7 @@ def test_page_source_waits_for_no_answer_that_comes_bit_by_bit() -> None:
 @pytest.mark.parametrize("url", ["ftp://gpu-2", "http://", "http://gpu-2:port"])
 def test_page_source_refuses_what_is_no_address(url: str) -> None:
     with pytest.raises(VllmdError, match="is no address"):
-        PageSource(url)
+        RemoteSource(url)
 
 
 def test_host_keeps_what_it_saw_and_says_why_there_is_nothing_new() -> None:

@@ -6,7 +6,7 @@ from vllmd.engine.causes import CAUSES
 from vllmd.engine.causes.base import Cause, Facts, Found, Kind
 from vllmd.engine.causes.verdict import MOST_SIGNS, choose, few, root_phase, unknown
 from vllmd.engine.log_reading.phase import Phase
-from vllmd.engine.log_reading.reading import Reading, Sign, read_output
+from vllmd.engine.log_reading.reading import OutputReading, Sign, read_output
 
 UP = "(APIServer pid=1) INFO:     Application startup complete."
 CORE = "(EngineCore pid=7) ERROR 11-23 19:06:44 [core.py:1231] "
@@ -379,7 +379,7 @@ def test_choose_looks_at_a_bounded_number_of_thousands_of_exceptions(
     seen: list[int] = []
     found = Cause.found
 
-    def counted(self: Cause, reading: Reading, signs: Sequence[Sign]) -> Found | None:
+    def counted(self: Cause, reading: OutputReading, signs: Sequence[Sign]) -> Found | None:
         seen.append(len(signs))
         return found(self, reading, signs)
 

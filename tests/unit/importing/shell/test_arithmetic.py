@@ -2,11 +2,11 @@
 
 import pytest
 
-from vllmd.importing.shell.arithmetic import Arithmetic, ArithmeticUnknownError
+from vllmd.importing.shell.arithmetic import ArithmeticEvaluator, ArithmeticUnknownError
 
 
 def value(text: str, **known: str) -> int:
-    return Arithmetic(text, lambda name: known.get(name, "0"), known.__setitem__).value()
+    return ArithmeticEvaluator(text, lambda name: known.get(name, "0"), known.__setitem__).value()
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ import pytest
 from tests.helpers.launchers import GivenFiles
 from vllmd.importing.shell.assignments import assign, assigned, export
 from vllmd.importing.shell.parser import parse
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.syntax import Simple, Word
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import Place
 
 
-def state(files: dict[str, str] | None = None) -> State:
-    return State(Surroundings(GivenFiles(files or {}), "/srv"), Notes(), "", "x")
+def state(files: dict[str, str] | None = None) -> ShellState:
+    return ShellState(Surroundings(GivenFiles(files or {}), "/srv"), Notes(), "", "x")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_assignments(words: list[str], value: object) -> None:
     assert one.variables["A"] == value
 
 
-def exported(text: str, files: dict[str, str] | None = None) -> State:
+def exported(text: str, files: dict[str, str] | None = None) -> ShellState:
     one = state(files)
     (node,) = parse(text, Place("x", 1)).commands
     assert isinstance(node, Simple)

@@ -1,13 +1,13 @@
 """What a script's own commands do to what it goes on with."""
 
 from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, printed
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 
 
-def state() -> State:
-    return State(Surroundings(), Notes(), "", "x", folder="/srv")
+def state() -> ShellState:
+    return ShellState(Surroundings(), Notes(), "", "x", folder="/srv")
 
 
 def test_folder_follows_cd() -> None:

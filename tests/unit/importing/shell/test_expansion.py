@@ -3,14 +3,14 @@
 import pytest
 
 from vllmd.importing.shell.expansion import Expansion, braces
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 
 
 def expansion() -> Expansion:
-    state = State(Surroundings(home="/home/anna"), Notes(), "", "x")
+    state = ShellState(Surroundings(home="/home/anna"), Notes(), "", "x")
     state.variables |= {"A": "a b", "N": "3", "E": ""}
     return Expansion(state, 1, substitute)
 

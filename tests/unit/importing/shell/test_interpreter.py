@@ -3,7 +3,7 @@
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.interpreter import Interpreter
 from vllmd.importing.shell.parser import parse
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Simple
 from vllmd.importing.surroundings import Notes, Surroundings
@@ -14,7 +14,7 @@ def reached(text: str, **variables: str) -> list[str]:
     """Return the words of each command that is reached."""
     found: list[str] = []
 
-    def simple(_interpreter: Interpreter, node: Simple, state: State) -> bool | None:
+    def simple(_interpreter: Interpreter, node: Simple, state: ShellState) -> bool | None:
         expansion = Expansion(state, node.line, substitute)
         for each in node.assignments:
             name, _, value = each.text.partition("=")
@@ -26,7 +26,7 @@ def reached(text: str, **variables: str) -> list[str]:
             found.append(as_written(" ".join(words)))
         return {"true": True, "false": False}.get(words[0] if words else "true")
 
-    state = State(Surroundings(), Notes(), "", "x")
+    state = ShellState(Surroundings(), Notes(), "", "x")
     state.variables |= variables
     Interpreter(simple).run(parse(text, Place("x", 1)), state)
     return found

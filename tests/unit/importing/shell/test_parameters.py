@@ -3,14 +3,14 @@
 import pytest
 
 from vllmd.importing.shell.expansion import Expansion
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import as_written, is_unknown
 
 
 def expand(text: str) -> list[str]:
-    state = State(Surroundings(home="/home/anna"), Notes(), "/srv/run.sh", "x", folder="/srv")
+    state = ShellState(Surroundings(home="/home/anna"), Notes(), "/srv/run.sh", "x", folder="/srv")
     state.variables |= {"A": "org/model-7b", "E": "", "N": "B", "B": "named"}
     state.variables["L"] = ["a", "b c", "d"]
     state.variables["T"] = {"x": "1", "y": "2"}

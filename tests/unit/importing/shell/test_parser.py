@@ -7,7 +7,7 @@ from vllmd.importing.shell.parser import parse
 from vllmd.importing.shell.syntax import (
     AndOr,
     Arithmetic,
-    Case,
+    CaseClause,
     Condition,
     CountingFor,
     For,
@@ -33,7 +33,7 @@ from vllmd.importing.unknown import Place
         ("( a; b )", Group),
         ("{ a; } > log", Group),
         ("if a; then b; elif c; then d; else e; fi", If),
-        ("case x in a|b) c ;; *) d ;; esac", Case),
+        ("case x in a|b) c ;; *) d ;; esac", CaseClause),
         ("for i in 1 2; do a; done", For),
         ("for ((i=0; i<2; i++)); do a; done", CountingFor),
         ("while a; do b; done", While),

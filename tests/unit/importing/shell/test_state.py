@@ -1,12 +1,12 @@
 """What a script knows, along two ways."""
 
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 
 
-def state(**variables: str) -> State:
-    made = State(Surroundings(), Notes(), "", "x")
+def state(**variables: str) -> ShellState:
+    made = ShellState(Surroundings(), Notes(), "", "x")
     made.variables |= variables
     return made
 

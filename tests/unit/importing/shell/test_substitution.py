@@ -2,14 +2,14 @@
 
 import pytest
 
-from vllmd.importing.shell.state import State
+from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 
 
 def printed(text: str) -> str:
-    state = State(Surroundings(), Notes(), "/srv/app/run.sh", "x", folder="/srv/app")
+    state = ShellState(Surroundings(), Notes(), "/srv/app/run.sh", "x", folder="/srv/app")
     state.written["/srv/app/port"] = "8001\n"
     state.variables["M"] = "org/model"
     return substitute(state, text, 1)
@@ -41,7 +41,7 @@ def test_texts(text: str, expected: str) -> None:
 def test_server_within_is_refused_and_a_look_for_one_is_not() -> None:
     for text, problems in (("vllm serve m & echo $!", 1), ("pgrep -f 'vllm serve'", 0)):
         notes = Notes()
-        substitute(State(Surroundings(), notes, "", "x"), text, 3)
+        substitute(ShellState(Surroundings(), notes, "", "x"), text, 3)
         assert len(notes.problems) == problems
 
 

@@ -1,8 +1,12 @@
 """Columns of tables: merged, chosen, named and sorted."""
 
-from vllmd.monitoring.dashboards.tables import Column, transformations
+from vllmd.monitoring.dashboards.tables import TableColumn, transformations
 
-COLUMNS = [Column("instance", "Host"), Column("A", "State"), Column("B", "For", "s", 1)]
+COLUMNS = [
+    TableColumn("instance", "Host"),
+    TableColumn("A", "State"),
+    TableColumn("B", "For", "s", 1),
+]
 
 
 def test_columns_of_several_queries_are_merged_chosen_named_and_sorted() -> None:
@@ -26,8 +30,8 @@ def test_gap_does_not_say_the_words_of_an_empty_panel() -> None:
 
 def test_words_colour_the_ground_and_steps_the_text() -> None:
     for column, kind in (
-        (Column("A", "S", words={"1": ("ready", "green")}), "color-background"),
-        (Column("A", "S", steps=((1, "red"),)), "color-text"),
+        (TableColumn("A", "S", words={"1": ("ready", "green")}), "color-background"),
+        (TableColumn("A", "S", steps=((1, "red"),)), "color-text"),
     ):
         properties = {each["id"]: each["value"] for each in column.override()["properties"]}
         assert properties["custom.cellOptions"]["type"] == kind
@@ -37,7 +41,7 @@ def test_link_to_another_host_opens_a_page_of_its_own() -> None:
     for url, blank in (("http://${__data.fields.Host}/", True), ("/d/vllmd-gpu", False)):
         (links,) = [
             each["value"]
-            for each in Column("a", "A", link=("T", url)).override()["properties"]
+            for each in TableColumn("a", "A", link=("T", url)).override()["properties"]
             if each["id"] == "links"
         ]
         assert links == [{"title": "T", "url": url, "targetBlank": blank}]

@@ -1,0 +1,69 @@
+"""The files of vllmd, as the tests of their rules read them."""
+
+import ast
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "vllmd"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+MODULES = [p for p in SOURCES if p.name not in ("__init__.py", "__main__.py")]
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+Rule = Callable[[Path], None]
+
+
+def of_each(paths: Iterable[Path]) -> Callable[[Rule], Callable[[], None]]:
+    """Make one test of a rule, which names each file that breaks it."""
+    files = list(paths)
+
+    def made(rule: Rule) -> Callable[[], None]:
+        def test() -> None:
+            assert files
+            broken = []
+            for path in files:
+                try:
+                    rule(path)
+                except AssertionError as error:
+                    broken.append(f"{path.relative_to(ROOT)}: {error}")
+            assert not broken, "\n".join(broken)
+
+        test.__doc__ = rule.__doc__
+        return test
+
+    return made
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Return all nodes of a file; each is walked once, for all rules."""
+    return tuple(ast.walk(tree_of(path)))
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Return every imported module with its full name; `from a import b` gives both ways."""
+    found: list[str] = []
+    for node in nodes_of(path):
+        if isinstance(node, ast.Import):
+            found += (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.append(node.module)
+            found += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
+
+
+def room_of(path: Path) -> str:
+    if path.parent != PACKAGE:
+        return path.relative_to(PACKAGE).parts[0]
+    return "__main__" if path.stem == "__main__" else "root"
