@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,9 +11,10 @@ import click
 from vllmd.cli import terminal
 from vllmd.cli.options import CommandGroup, json_option
 from vllmd.cli.table import format_table, join
-from vllmd.cli.writing import output_option, write_all
+from vllmd.cli.writing import output_option, remove_earlier, write_all
 from vllmd.errors import VllmdError
 from vllmd.monitoring.alerts import every_alert
+from vllmd.monitoring.prometheus import MADE_BY
 from vllmd.monitoring.settings import RuleSettings
 from vllmd.monitoring.site import Site, parse_label, parse_selector
 from vllmd.monitoring.written import (
@@ -24,6 +26,8 @@ from vllmd.monitoring.written import (
 )
 from vllmd.util.units import format_bytes, parse_bytes, parse_duration
 
+EARLIER = ("alerts/*.yml", "rules/*.yml", "alerts-*.yml", "records-*.yml")
+"""Where this and earlier versions put rule files, below the folder."""
 FORMATS = ("prometheus", "grafana", "prometheusrule")
 
 
@@ -173,7 +177,8 @@ def export(
     """Write the rules: to a folder, or all of them as one file to standard output.
 
     Prometheus takes the folder with one line: rule_files: [FOLDER/*.yml]. 2.42 or later reads
-    them; 'promtool check rules' is a second pair of eyes.
+    them; 'promtool check rules' is a second pair of eyes. Rule files that an earlier version wrote
+    there under other names are removed.
     """
     try:
         settings = RuleSettings(**chosen)
@@ -192,6 +197,10 @@ def export(
         terminal.echo_text(_joined(list(files.values())), nl=False)
     else:
         write_all(output, files, as_json=as_json)
+        folder = Path(output)
+        if form == "prometheus" and remove_earlier(folder, EARLIER, MADE_BY, files):
+            hint = f"Prometheus' configuration needs rule_files: [{folder}/*.yml]"
+            terminal.echo(hint, err=True)
 
 
 def _labels(given: tuple[str, ...], settings: RuleSettings) -> dict[str, str]:

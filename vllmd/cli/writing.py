@@ -1,7 +1,7 @@
 """Files that a command writes for other programs: whole, or not at all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -56,3 +56,33 @@ def write_all(folder: str, files: Mapping[str, str], *, as_json: bool) -> None:
     else:
         for each in written:
             terminal.echo(f"wrote {each}")
+
+
+def remove_earlier(folder: Path, places: Iterable[str], mark: str, written: Iterable[str]) -> bool:
+    """Remove what an earlier version wrote elsewhere below a folder, and say so.
+
+    `places` are patterns. A file goes if one of its first lines is `mark` and its path is none of
+    those now `written`; a folder that is empty then, too.
+
+    Returns: whether there was any.
+
+    Raises: VllmdError: one cannot be removed, and what follows from that.
+    """
+    kept = {folder / name for name in written}
+    found = {path for place in places for path in folder.glob(place)} - kept
+    removed = False
+    for path in sorted(path for path in found if path.is_file() and not path.is_symlink()):
+        try:
+            if mark not in path.read_text(errors="replace").splitlines()[:3]:
+                continue
+            path.unlink()
+            if path.parent != folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            raise VllmdError(
+                f"cannot remove {path}, which an earlier version wrote: {error.strerror}; remove "
+                "it, or its rules count twice"
+            ) from None
+        terminal.echo(f"removed {path}, which an earlier version wrote", err=True)
+        removed = True
+    return removed

@@ -5,7 +5,7 @@ Source: the Prometheus operator's API, monitoring.coreos.com/v1, PrometheusRule.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from vllmd.monitoring.prometheus import group_lines, label_of
+from vllmd.monitoring.prometheus import MADE_BY, group_lines, label_of
 from vllmd.monitoring.rules import RuleGroup
 from vllmd.monitoring.settings import RuleSettings, quoted
 
@@ -21,7 +21,7 @@ def _object(
     groups: Sequence[RuleGroup], settings: RuleSettings, labels: Mapping[str, str], name: str
 ) -> Iterator[str]:
     yield "# vllmd's alerts and recorded series, for Prometheus' operator."
-    yield "# Made by vllmd: 'vllmd rules export --help' has every threshold."
+    yield MADE_BY
     yield "apiVersion: monitoring.coreos.com/v1"
     yield "kind: PrometheusRule"
     yield "metadata:"

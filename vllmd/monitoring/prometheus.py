@@ -8,6 +8,9 @@ from vllmd.monitoring.settings import RuleSettings, quoted
 NO_NAMES = frozenset({"on", "off", "yes", "no", "y", "n", "true", "false", "null"})
 """Words that YAML 1.1 takes for values of another type."""
 
+MADE_BY = "# Made by vllmd: 'vllmd rules export --help' has every threshold."
+"""The second line of a rule file: what has it was not written by hand."""
+
 
 def rule_file(group: RuleGroup, settings: RuleSettings) -> str:
     """Return a whole rule file."""
@@ -63,7 +66,7 @@ def block(text: str, indent: int) -> Iterator[str]:
 
 def _file(group: RuleGroup, settings: RuleSettings) -> Iterator[str]:
     yield f"# {group.about}"
-    yield "# Made by vllmd: 'vllmd rules export --help' has every threshold."
+    yield MADE_BY
     yield "groups:"
     yield from group_lines(group, settings)
 

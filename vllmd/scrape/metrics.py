@@ -17,7 +17,7 @@ class PagesCollector:
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        """Yield up, age, duration, size and failures of the readings."""
+        """Yield up, age, duration, size and failures of the readings, and who answers."""
         up = GaugeMetricFamily(
             "vllmd_engine_page_up", "Whether vLLM's own page was read last time.", labels=[LABEL]
         )
@@ -44,13 +44,20 @@ class PagesCollector:
             "Readings of vLLM's page that failed.",
             labels=[LABEL],
         )
+        versions = GaugeMetricFamily(
+            "vllmd_engine_version_info",
+            "Always 1; the version is what vLLM's API says of itself, once it serves.",
+            labels=[LABEL, "version"],
+        )
         for source in self._sources:
             up.add_metric([source.engine], source.up)
             failures.add_metric([source.engine], source.failures)
+            if source.version is not None:
+                versions.add_metric([source.engine, source.version], 1)
             age_s = source.age_s()
             if source.last is not None and age_s is not None:
                 age.add_metric([source.engine], age_s)
                 duration.add_metric([source.engine], source.last.duration_s)
                 size.add_metric([source.engine], source.last.size_bytes)
                 rejected.add_metric([source.engine], source.last.rejected_lines)
-        yield from (up, age, duration, size, rejected, failures)
+        yield from (up, age, duration, size, rejected, failures, versions)

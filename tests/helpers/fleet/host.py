@@ -246,6 +246,11 @@ class _Page:
         page = SimpleNamespace(duration_s=0.011, size_bytes=61_000, rejected_lines=0)
         return page if self.up else None
 
+    @property
+    def version(self) -> str | None:
+        """The vLLM that answers."""
+        return "0.32.0" if self.up else None
+
     def age_s(self) -> float:
         """How old it is."""
         return 1.2

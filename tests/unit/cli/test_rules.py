@@ -61,6 +61,33 @@ def test_folder_gets_a_file_for_each_group(tmp_path: Path) -> None:
     assert written == list(rule_files(RuleSettings()))
 
 
+def test_files_that_an_earlier_version_wrote_are_removed_and_no_others(tmp_path: Path) -> None:
+    old = rule_files(RuleSettings())["alerts-gpu.yml"]
+    ours = ("alerts/gpu.yml", "rules/slo.yml", "alerts-old.yml")
+    theirs = ("alerts/mine.yml", "other/gpu.yml", "mine.yml", "vllmd-alerts.yml", "alerts-a.yml")
+    texts = {**dict.fromkeys(ours, old), **dict.fromkeys(theirs, "groups: []\n")}
+    for name, text in {**texts, "other/gpu.yml": old}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "records-link.yml").symlink_to(tmp_path / "other" / "gpu.yml")
+    result = run("export", "--output", str(tmp_path), "--json")
+    kept = [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()]
+    assert sorted(kept) == sorted([*rule_files(RuleSettings()), *theirs, "records-link.yml"])
+    assert not (tmp_path / "rules").exists()
+    assert len(json.loads(result.stdout)) == len(rule_files(RuleSettings()))
+    for name in ours:
+        assert f"removed {tmp_path}/{name}, which an earlier version wrote" in result.stderr
+    assert f"rule_files: [{tmp_path}/*.yml]" in result.stderr
+    assert run("export", "--output", str(tmp_path)).stderr == ""
+
+
+def test_other_forms_leave_rule_files_alone(tmp_path: Path) -> None:
+    run("export", "--output", str(tmp_path))
+    run("export", "--format", "grafana", "--output", str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*rule_files(RuleSettings()), "vllmd-alerts.yml"}
+
+
 def test_grafana_has_its_own_form(tmp_path: Path) -> None:
     text = run("export", "--format", "grafana", "--datasource", "prom-1").output
     assert alert(text, "VllmdDown")["data"][0]["datasourceUid"] == "prom-1"

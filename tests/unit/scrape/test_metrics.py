@@ -39,3 +39,17 @@ async def test_collect_after_a_failure_shows_the_age_of_the_last_good_one() -> N
     assert found["vllmd_engine_page_failures_total", "chat"] == 1
     assert found["vllmd_engine_page_size_bytes", "chat"] == 18
     assert found["vllmd_engine_page_rejected_lines", "chat"] == 1
+
+
+async def test_version_is_shown_once_it_is_known_and_not_of_another_process() -> None:
+    source, _ = source_answering(
+        httpx.Response(200, content=b"vllm:x 1\n"),
+        httpx.Response(200, content=b'{"version": "0.32.0"}'),
+    )
+    shown = ("vllmd_engine_version_info", "0.32.0", "chat")
+    await source.get()
+    assert shown not in values(PagesCollector([source]).collect())
+    await source.ask_version()
+    assert values(PagesCollector([source]).collect())[shown] == 1
+    source.forget()
+    assert shown not in values(PagesCollector([source]).collect())

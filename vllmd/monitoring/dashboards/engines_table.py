@@ -42,8 +42,7 @@ def engines() -> Panel:
         f"max {_ENGINE} (vllmd_kv_cache_usage_ratio{{{ENGINES}}})",
         f"min {_ENGINE} (vllmd_gpu_memory_restart_margin_bytes{{{ENGINES}}})",
         f"{BY_ENGINE} (vllmd_cost_per_hour{{{ENGINES}}})",
-        f"max by (instance, vllmd_engine, version) (vllmd_engine_info{{{ENGINES}}} "
-        "* on (instance) group_left (version) max by (instance, version) (vllmd_build_info))",
+        f"max by (instance, vllmd_engine, version) (vllmd_engine_version_info{{{ENGINES}}})",
     ]
     return Panel(
         "Engines",
@@ -66,7 +65,7 @@ def engines() -> Panel:
             TableColumn("F", "KV cache", "percentunit", 0, _FULL, width=90),
             TableColumn("G", "Restart margin", "bytes", 1, YES_IS_GOOD, link=GPU_LINK, width=125),
             TableColumn("H", "Cost an hour", decimals=2, link=COST_LINK, width=115),
-            TableColumn("version", "vllmd", width=70),
+            TableColumn("version", "vLLM", width=90),
         ],
         first="-State",
     )
