@@ -25,7 +25,7 @@ from vllmd.config import load, paths
 from vllmd.config.load import MAX_BYTES
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
-from vllmd.config.secrets import secrets_in, secrets_of
+from vllmd.config.secret_values import secrets_in, secrets_of
 from vllmd.config.urls import url_of
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError

@@ -19,7 +19,7 @@ from vllmd.cli.options import (
     utc_option,
 )
 from vllmd.config import load
-from vllmd.config.secrets import secrets_of
+from vllmd.config.secret_values import secrets_of
 from vllmd.control.client import ControlClient
 from vllmd.engine.causes.base import Diagnosis
 from vllmd.engine.offline_diagnosis import diagnose_output

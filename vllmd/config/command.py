@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config import flags, paths, preload
+from vllmd.config import engine_environment, flags, paths, preload
 from vllmd.config.model import Config, EngineConfig
 from vllmd.util.deadline import call_within
 from vllmd.util.redact import masked
@@ -75,12 +75,12 @@ def build(
     the daemon's folder for sockets, where weights are handed out.
     """
     traces = traces if flags.traced(engine) else None
-    env = flags.environment(engine, inherited, traces)
+    env = engine_environment.build(engine, inherited, traces)
     program, *leading = engine.executable
     if engine.is_stand_in:
         program, leading = sys.executable, ["-m", "vllmd.demo"]
     resolved = _resolve(program, env)
-    own_env = flags.own_environment(engine, traces)
+    own_env = engine_environment.own_variables(engine, traces)
     if engine.is_stand_in:  # a packaged vllmd is on nobody's default path
         own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
     start = (resolved or program, *leading)

@@ -8,7 +8,8 @@ import attrs
 
 from vllmd.config import rules
 from vllmd.config.cost import CostConfig
-from vllmd.config.flags import env_table, flag_table, program
+from vllmd.config.engine_environment import env_table
+from vllmd.config.flags import flag_table, program
 from vllmd.config.lora import LoraConfig
 from vllmd.config.rules import key, section
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig

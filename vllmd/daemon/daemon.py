@@ -19,7 +19,7 @@ from vllmd.config import paths
 from vllmd.config.fallback import keep_good
 from vllmd.config.metrics import ConfigCollector
 from vllmd.config.model import Config
-from vllmd.config.secrets import secrets_of
+from vllmd.config.secret_values import secrets_of
 from vllmd.control import server as control
 from vllmd.cost.metrics import CostCollector
 from vllmd.daemon import lifetime, startup

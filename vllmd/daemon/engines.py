@@ -11,7 +11,7 @@ import httpx
 from vllmd.config import paths
 from vllmd.config.command import Command
 from vllmd.config.model import Config, EngineConfig
-from vllmd.config.secrets import secrets_of
+from vllmd.config.secret_values import secrets_of
 from vllmd.daemon.engine_probes import EngineProbes
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot

@@ -13,7 +13,7 @@ import httpx
 
 from vllmd.config import paths
 from vllmd.config.model import Config
-from vllmd.config.secrets import secrets_of, webhook_url
+from vllmd.config.secret_values import secrets_of, webhook_url
 from vllmd.config.sections import NotifyConfig
 from vllmd.cost.service import CostService
 from vllmd.daemon.downloads import Downloads

@@ -17,9 +17,9 @@ from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
 from vllmd.demo.spans import Spans
 from vllmd.http import asgi_server
-from vllmd.http.protocol import Limits
+from vllmd.http.connections import ConnectionLimits
 
-UNLIMITED = Limits(body_s=None, unread_s=None, max_body_bytes=None)
+UNLIMITED = ConnectionLimits(body_s=None, unread_s=None, max_body_bytes=None)
 DEATH_S = "VLLMD_STAND_IN_DEATH_S"
 """Seconds between the death of the EngineCore and the server's own end; 5 to 7 in vLLM (seen)."""
 

@@ -16,9 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from vllmd.http.connections import Connection, ConnectionCounts, ConnectionTotals
+from vllmd.http.connections import Connection, ConnectionCounts, ConnectionLimits, ConnectionTotals
 from vllmd.http.listener import Listener, Tls, bound_of
-from vllmd.http.protocol import HttpProtocol, Limits
+from vllmd.http.protocol import HttpProtocol
 from vllmd.util.units import KIB, MIB
 
 SHUTDOWN_S = 3
@@ -31,7 +31,7 @@ SOME = 4
 """Different answers that may wait, however large they are."""
 
 Isolated = Callable[[], contextlib.AbstractContextManager[None]]
-Protocol = Callable[[uvicorn.Config, ServerState, Connection, Limits], HttpProtocol]
+Protocol = Callable[[uvicorn.Config, ServerState, Connection, ConnectionLimits], HttpProtocol]
 
 
 def _is_a_mistake(record: logging.LogRecord) -> bool:
@@ -52,7 +52,7 @@ class AsgiServer:
         *,
         name: str = "http",
         protocol: Protocol = HttpProtocol,
-        limits: Limits | None = None,
+        limits: ConnectionLimits | None = None,
         bound: int | None = None,
         counts: ConnectionCounts | None = None,
         tls: Tls = lambda: None,
@@ -65,7 +65,7 @@ class AsgiServer:
         self.app = app
         self._name = name
         self._protocol = protocol
-        self._limits = limits or Limits()
+        self._limits = limits or ConnectionLimits()
         self._isolated = isolated
         self._bound, self._counts, self._tls = bound, counts or ConnectionCounts(), tls
         self._state = ServerState()

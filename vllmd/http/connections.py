@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from vllmd.util.units import KIB, MINUTE_S
+
 _V6_NETWORK_BITS = 64
 """What one customer of a provider gets: its addresses count as one peer."""
 
@@ -45,6 +47,23 @@ ENDED, FULL, EXHAUSTED, HANDSHAKE = "ended", "full", "exhausted", "handshake"
 FLOOD, PROTOCOL = "flood", "protocol"
 """HTTP/2: more resets, settings, pings or headers than any client needs; it was none."""
 ALL_REASONS = (*REASONS.values(), ENDED, FULL, EXHAUSTED, HANDSHAKE, FLOOD, PROTOCOL)
+
+
+@attrs.frozen
+class ConnectionLimits:
+    """How long each phase of a connection may take, in seconds, and how much may come."""
+
+    head_s: float | None = 10.0
+    """From the first byte of a request until its head is whole."""
+    body_s: float | None = 30.0
+    idle_s: float | None = 75.0
+    """Between two requests: longer than most scrape intervals."""
+    unread_s: float | None = 10.0
+    """How long a client may take for the next piece of its answer."""
+    answer_s: float = MINUTE_S
+    """And how long for all of it, once it was slow."""
+    max_body_bytes: int | None = 64 * KIB
+    """None: the application looks after that."""
 
 
 @attrs.define

@@ -7,15 +7,14 @@ import asyncio
 import re
 from typing import Any
 
-import attrs
 import h11
 from h11._receivebuffer import ReceiveBuffer
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from vllmd.http.connections import Connection, ConnectionPhase
-from vllmd.util.units import KIB, MINUTE_S
+from vllmd.http.connections import Connection, ConnectionLimits, ConnectionPhase
+from vllmd.util.units import KIB
 
 MAX_HEAD_BYTES = 64 * KIB
 MAX_HEAD_LINES = 128
@@ -27,23 +26,6 @@ FREE_PIECES = 256
 PIECE_BYTES = 256
 """What the pieces of a body must have on average once there are more than those: a client that
 sends chunks of one byte costs a second of CPU time with each megabyte."""
-
-
-@attrs.frozen
-class Limits:
-    """How long each phase of a connection may take, in seconds, and how much may come."""
-
-    head_s: float | None = 10.0
-    """From the first byte of a request until its head is whole."""
-    body_s: float | None = 30.0
-    idle_s: float | None = 75.0
-    """Between two requests: longer than most scrape intervals."""
-    unread_s: float | None = 10.0
-    """How long a client may take for the next piece of its answer."""
-    answer_s: float = MINUTE_S
-    """And how long for all of it, once it was slow."""
-    max_body_bytes: int | None = 64 * KIB
-    """None: the application looks after that."""
 
 
 class _FewLines(ReceiveBuffer):
@@ -85,7 +67,7 @@ class HttpProtocol(H11Protocol):
         config: Config,
         state: ServerState,
         connection: Connection,
-        limits: Limits,
+        limits: ConnectionLimits,
     ) -> None:
         app_state: dict[str, Any] = {"connection": connection}
         super().__init__(config=config, server_state=state, app_state=app_state)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import structlog
 
-from vllmd.config.secrets import webhook_url
+from vllmd.config.secret_values import webhook_url
 from vllmd.config.sections import NotifyConfig
 from vllmd.engine.process import orphans
 from vllmd.errors import ConfigError

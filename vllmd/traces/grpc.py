@@ -24,17 +24,11 @@ from vllmd.http.connections import Connection
 from vllmd.http.listener import Listener
 from vllmd.traces.calls import CallReply
 from vllmd.traces.forward.senders import EXPORT, TRAIL_HEADER
-from vllmd.traces.http import RETRY_AFTER_S, only_traces
+from vllmd.traces.http import only_traces
 from vllmd.traces.http2 import Http2Protocol
 from vllmd.traces.intake import Body, Intake
 from vllmd.traces.loop_steps import Work
-from vllmd.traces.refusal import (
-    BusyError,
-    MalformedError,
-    RefusedError,
-    SlowError,
-    TooLargeError,
-)
+from vllmd.traces.refusal import UNIMPLEMENTED, MalformedError, RefusedError, TooLargeError
 from vllmd.traces.unpack import MAX_BODY_BYTES, BudgetShare, MemoryBudget
 
 _PREFIX = struct.Struct(">BI")
@@ -54,6 +48,7 @@ CLOSE_S = 2.0
 
 class _UnsupportedError(RefusedError):
     reason = "unfit"
+    code = UNIMPLEMENTED
 
 
 class GrpcReceiver:
@@ -92,17 +87,9 @@ class GrpcReceiver:
     def refuse(self, error: RefusedError) -> CallReply:
         """Return the answer to a call that is not taken."""
         self._intake.counts.refuse("grpc", error)
-        match error:
-            case BusyError():
-                wait = RetryInfo(retry_delay=Duration(seconds=RETRY_AFTER_S))
-                return _failure(Status.UNAVAILABLE, str(error), [wait])
-            case TooLargeError():
-                return _failure(Status.RESOURCE_EXHAUSTED, str(error))
-            case SlowError():
-                return _failure(Status.DEADLINE_EXCEEDED, str(error))
-            case _UnsupportedError():
-                return _failure(Status.UNIMPLEMENTED, str(error))
-        return _failure(Status.INVALID_ARGUMENT, str(error))
+        after = error.retry_after_s
+        details = [] if after is None else [RetryInfo(retry_delay=Duration(seconds=after))]
+        return _failure(Status(error.code), str(error), details)
 
     async def answer(
         self, headers: Mapping[str, str], data: bytearray, share: BudgetShare

@@ -16,7 +16,16 @@ from vllmd.http.connections import Connection
 from vllmd.traces import decode
 from vllmd.traces.forward.senders import TRAIL_HEADER
 from vllmd.traces.intake import Body, Intake
-from vllmd.traces.refusal import BusyError, MalformedError, RefusedError, SlowError, TooLargeError
+from vllmd.traces.refusal import (
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    UNIMPLEMENTED,
+    BusyError,
+    MalformedError,
+    RefusedError,
+    SlowError,
+    TooLargeError,
+)
 from vllmd.traces.unpack import (
     BODY_START_S,
     BODY_TIMEOUT_S,
@@ -31,13 +40,8 @@ OTHER_SIGNALS = {
     "/v1/logs": "logs",
     "/v1development/profiles": "profiles",
 }
-RETRY_AFTER_S = 1
-"""vLLM's exporter has ten seconds in all: to ask for more is to lose the batch."""
 DISCARDED_BYTES = 4 * MAX_BODY_BYTES
 """What is read and thrown away of a body that is too large, so that its sender sees why."""
-
-INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = 3, 5, 8, 12, 14
-"""Codes of `google.rpc.Status`."""
 
 
 @attrs.frozen
@@ -135,15 +139,9 @@ def only_traces(signal: str) -> str:
 
 
 def _refusal(error: RefusedError) -> _Refusal:
-    match error:
-        case BusyError():
-            after = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
-            return _Refusal(503, UNAVAILABLE, str(error), after)
-        case TooLargeError():
-            return _Refusal(413, RESOURCE_EXHAUSTED, str(error))
-        case SlowError():
-            return _Refusal(408, INVALID_ARGUMENT, str(error))
-    return _Refusal(400, INVALID_ARGUMENT, str(error))
+    after = error.retry_after_s
+    headers = () if after is None else ((b"retry-after", b"%d" % after),)
+    return _Refusal(error.http_status, error.code, str(error), headers)
 
 
 async def _read(

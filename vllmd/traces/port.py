@@ -10,9 +10,8 @@ from vllmd.errors import VllmdError
 from vllmd.events.base import emit
 from vllmd.events.traces import TracesUnavailable
 from vllmd.http import asgi_server
-from vllmd.http.connections import ConnectionTotals
+from vllmd.http.connections import ConnectionLimits, ConnectionTotals
 from vllmd.http.listener import bound_of
-from vllmd.http.protocol import Limits
 from vllmd.traces.grpc import GRPC, GrpcReceiver, GrpcServer
 from vllmd.traces.http import HttpReceiver
 from vllmd.traces.intake import Intake
@@ -92,7 +91,7 @@ class Port:
 
 def http_server(intake: Intake, totals: ConnectionTotals) -> RunningReceiver:
     """Return a receiver over HTTP."""
-    unlimited_body = Limits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
+    unlimited_body = ConnectionLimits(body_s=BODY_TIMEOUT_S + 5, max_body_bytes=None)
     return asgi_server.Background(
         HttpReceiver(intake),
         name=HTTP,

@@ -13,7 +13,7 @@ import structlog
 
 from vllmd.config.command import Commands
 from vllmd.config.model import Config
-from vllmd.config.secrets import forward_headers
+from vllmd.config.secret_values import forward_headers
 from vllmd.config.traces import ForwardConfig
 from vllmd.errors import ConfigError
 from vllmd.events.base import emit

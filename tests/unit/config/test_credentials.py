@@ -10,7 +10,7 @@ from vllmd.config.credentials import FOLDER, Credentials, read
 from vllmd.config.load import parse
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem
-from vllmd.config.secrets import forward_headers, secrets_of
+from vllmd.config.secret_values import forward_headers, secrets_of
 
 TWO = '[engines.chat]\nmodel = "m"\n[engines.code]\nmodel = "m"\nport = 8001\n'
 

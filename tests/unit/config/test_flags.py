@@ -33,9 +33,8 @@ def test_arguments_lora_modules_become_json_where_they_cannot_change_later() -> 
 def test_adapters_that_can_change_are_no_part_of_the_command() -> None:
     given = engine('lora = { modules = { a = "/x" } }')
     assert "--lora-modules" not in flags.arguments(given)
-    assert flags.own_environment(given)["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "1"
     static = engine('lora = { dynamic = false, modules = { a = "/x" } }')
-    assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in flags.own_environment(static)
+    assert "--lora-modules" in flags.arguments(static)
 
 
 def test_arguments_other_flags_keep_their_kind() -> None:
@@ -86,27 +85,6 @@ def test_program_refuses_what_would_do_harm_among_flags(words: list[str]) -> Non
         flags.program(words)
     assert flags.program("vllm") == ("vllm",)
     assert flags.program(["vllm", "--hf-token", "--x"]) == ("vllm", "--hf-token", "--x")
-
-
-@pytest.mark.parametrize("table", [{"A B": "x"}, {"A": True}, {"A": "x\0"}, [1]])
-def test_env_table_refuses_what_is_no_variable(table: object) -> None:
-    with pytest.raises(RuleError):
-        flags.env_table(table)
-
-
-HARMFUL = {
-    "TRACEPARENT": "t",
-    "VLLMD__ENGINES__B__ENV__HF_TOKEN": "of another engine",
-    "vllmd__traces__forward__headers__x-api-key": "k",
-}
-
-
-def test_environment_scrubs_and_adds() -> None:
-    env = flags.environment(engine('env = { A = "own" }'), {"A": "x", "B": "b", **HARMFUL})
-    assert env["A"] == "own"
-    assert env["B"] == "b"
-    assert not HARMFUL.keys() & env.keys()
-    assert env["PROMETHEUS_DISABLE_CREATED_SERIES"] == "true"
 
 
 def test_masked_arguments_hides_secrets_in_flags_and_within_values() -> None:

@@ -17,8 +17,7 @@ from starlette.routing import Route
 from tests.helpers.eventually import eventually
 from vllmd.http import asgi_server
 from vllmd.http.asgi_server import AsgiServer, Background
-from vllmd.http.connections import ConnectionCounts
-from vllmd.http.protocol import Limits
+from vllmd.http.connections import ConnectionCounts, ConnectionLimits
 
 
 def saying(text: str) -> Starlette:
@@ -109,7 +108,7 @@ async def test_server_refuses_a_request_that_is_unfit_and_closes(
 
 
 async def test_server_whose_app_looks_after_bodies_takes_large_ones() -> None:
-    limits = Limits(max_body_bytes=None)
+    limits = ConnectionLimits(max_body_bytes=None)
     async with serving(saying("here"), limits=limits) as (_, host, port):
         async with httpx.AsyncClient() as client:
             response = await client.post(f"http://{host}:{port}/", content=bytes(200_000))
@@ -202,7 +201,7 @@ async def test_whatever_a_client_sends_is_no_mistake_of_ours(
         return PlainTextResponse("x" * drawn.choice([1, 100_000]))
 
     app = Starlette(routes=[Route("/", say, methods=["GET", "POST"])])
-    limits, counts = Limits(max_body_bytes=max_body_bytes), ConnectionCounts()
+    limits, counts = ConnectionLimits(max_body_bytes=max_body_bytes), ConnectionCounts()
     async with serving(app, limits=limits, counts=counts) as (_, host, port):
         for _ in range(400):
             reader, writer = await asyncio.open_connection(host, port)

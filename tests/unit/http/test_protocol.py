@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from tests.helpers.eventually import eventually
 from tests.helpers.web import CERTIFICATES
 from vllmd.http.asgi_server import AsgiServer
-from vllmd.http.connections import Connection, ConnectionCounts, ConnectionPhase
-from vllmd.http.protocol import PIECE_BYTES, HttpProtocol, Limits
+from vllmd.http.connections import Connection, ConnectionCounts, ConnectionLimits, ConnectionPhase
+from vllmd.http.protocol import PIECE_BYTES, HttpProtocol
 from vllmd.http.tls import server_context
 from vllmd.http.web_config import TlsServer
 
@@ -55,7 +55,7 @@ class Client:
 
 
 @asynccontextmanager
-async def client_of(app: Any, limits: Limits | None = None) -> AsyncIterator[Client]:
+async def client_of(app: Any, limits: ConnectionLimits | None = None) -> AsyncIterator[Client]:
     listening = socket.create_server(("127.0.0.1", 0))
     counts = ConnectionCounts()
     server = AsgiServer(app, limits=limits, counts=counts)
@@ -114,15 +114,19 @@ async def test_request_answered_before_its_body_came_has_a_limit_and_another_may
 @pytest.mark.parametrize(
     ("sent", "limits", "reason"),
     [
-        (b"", Limits(), "idle"),
-        (REQUEST[:9], Limits(head_s=0), "head"),
-        (b"garbage", Limits(head_s=0), "head"),
-        (REQUEST, Limits(idle_s=0), "idle"),
-        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n", Limits(body_s=0), "body"),
+        (b"", ConnectionLimits(), "idle"),
+        (REQUEST[:9], ConnectionLimits(head_s=0), "head"),
+        (b"garbage", ConnectionLimits(head_s=0), "head"),
+        (REQUEST, ConnectionLimits(idle_s=0), "idle"),
+        (
+            b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n",
+            ConnectionLimits(body_s=0),
+            "body",
+        ),
     ],
 )
 async def test_phase_that_takes_too_long_ends_the_connection(
-    monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: Limits, reason: str
+    monkeypatch: pytest.MonkeyPatch, sent: bytes, limits: ConnectionLimits, reason: str
 ) -> None:
     monkeypatch.setattr("vllmd.http.listener.WAKE_S", 0.01)
     monkeypatch.setattr("vllmd.http.listener.FIRST_S", 0.01 if sent == b"" else 10)
@@ -142,7 +146,7 @@ async def test_answer_that_nobody_reads_is_held_in_pieces_and_given_up(
 ) -> None:
     monkeypatch.setattr("vllmd.http.listener.WAKE_S", 0.01)
     app = App(bytes(20_000_000))
-    async with client_of(app, Limits(unread_s=0.05)) as client:
+    async with client_of(app, ConnectionLimits(unread_s=0.05)) as client:
         client.writer.write(REQUEST)
         await eventually(lambda: client.is_in(ConnectionPhase.SENDING))
         transport = next(iter(client.server._state.connections)).transport
@@ -152,7 +156,7 @@ async def test_answer_that_nobody_reads_is_held_in_pieces_and_given_up(
 
 async def test_answer_that_is_read_piece_by_piece_arrives_whole() -> None:
     body = bytes(range(256)) * 20_000
-    async with client_of(App(body), Limits(unread_s=60)) as client:
+    async with client_of(App(body), ConnectionLimits(unread_s=60)) as client:
         client.writer.write(REQUEST)
         head = await client.reader.readuntil(b"\r\n\r\n")
         assert b"content-length: %d" % len(body) in head
@@ -163,7 +167,7 @@ async def test_answer_that_is_read_piece_by_piece_arrives_whole() -> None:
 async def test_answer_that_was_slow_has_less_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vllmd.http.listener.WAKE_S", 0.01)
     app = App(bytes(20_000_000))
-    async with client_of(app, Limits(unread_s=60, answer_s=0.05)) as client:
+    async with client_of(app, ConnectionLimits(unread_s=60, answer_s=0.05)) as client:
         client.writer.write(REQUEST)
         await eventually(lambda: client.counts.closed["unread"] == 1)
 
@@ -226,7 +230,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 @pytest.mark.parametrize("early", [False, True], ids=["awaited", "answered before it came"])
 async def test_a_body_in_tiny_chunks_is_refused(early: bool) -> None:
     """It cost a second of CPU time for each megabyte, and let nobody else in between."""
-    limits = Limits(max_body_bytes=None)
+    limits = ConnectionLimits(max_body_bytes=None)
     async with client_of(App() if early else Reads(), limits) as client:
         client.writer.write(CHUNKED)
         if early:
@@ -239,7 +243,7 @@ async def test_a_body_in_tiny_chunks_is_refused(early: bool) -> None:
 
 @pytest.mark.parametrize(("size", "chunks"), [(3, 201), (2 * PIECE_BYTES, 2000), (10_000, 300)])
 async def test_a_body_in_chunks_is_taken(size: int, chunks: int) -> None:
-    async with client_of(Reads(), Limits(max_body_bytes=None)) as client:
+    async with client_of(Reads(), ConnectionLimits(max_body_bytes=None)) as client:
         chunk = b"%x\r\n%s\r\n" % (size, b"x" * size)
         client.writer.write(CHUNKED + chunk * chunks + b"0\r\n\r\n")
         answer = await client.reader.readuntil(b"%d" % (size * chunks))
@@ -252,7 +256,7 @@ async def test_a_body_in_chunks_is_taken(size: int, chunks: int) -> None:
 @pytest.mark.parametrize("after_body", [False, True], ids=["head", "after a body"])
 async def test_very_many_headers_are_refused(lines: bytes, after_body: bool) -> None:
     """Each of them cost CPU time and memory: 0.1 s and some megabytes a head."""
-    async with client_of(Reads(), Limits(max_body_bytes=None)) as client:
+    async with client_of(Reads(), ConnectionLimits(max_body_bytes=None)) as client:
         before = CHUNKED + b"1\r\nx\r\n0\r\n" if after_body else REQUEST[:-2]
         client.writer.write(before + lines + b"\r\n")
         answer = await client.reader.read()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.make import config
-from vllmd.config.secrets import secrets_in, secrets_of, webhook_url
+from vllmd.config.secret_values import secrets_in, secrets_of, webhook_url
 from vllmd.config.sections import NotifyConfig
 from vllmd.errors import ConfigError
 
