@@ -5,6 +5,7 @@ from tests.helpers.site import Site
 from vllmd.cli.import_process import launch_of, running
 from vllmd.importing.arguments import SHORT
 from vllmd.importing.comparison import values_of
+from vllmd.importing.known_flags import ALIASES, LISTS, REPEATED, SINGLES, SWITCHES
 from vllmd.importing.surroundings import Notes
 from vllmd.installing.probing import table_for
 
@@ -32,3 +33,19 @@ def test_server_that_runs_is_read_as_it_was_started(real: Site) -> None:
     assert launch.program[0].startswith("/")
     _, model = program_and_model()
     assert values_of(launch.arguments)["model"].startswith(str(model))
+
+
+def test_how_many_values_a_flag_takes_is_as_vllm_has_it() -> None:
+    program, _ = program_and_model()
+    table = table_for(str(program))
+    assert table is not None
+    names: dict[str, set[str]] = {"nothing": set(), "one": set(), "many": set()}
+    for flag in table.flags:
+        kind = "nothing" if flag.takes == "nothing" else "many" if flag.many else "one"
+        own = {name.removeprefix("--") for name in flag.names}
+        names[kind] |= {name for name in own if not name.startswith("no-")} - {"help"}
+        if len(own) > 1 and kind != "nothing":
+            assert {ALIASES.get(name, name) for name in own} == {flag.names[0].removeprefix("--")}
+    assert names["nothing"] == SWITCHES
+    assert names["many"] == LISTS | REPEATED
+    assert names["one"] == SINGLES | ALIASES.keys()

@@ -13,8 +13,17 @@ from typing import Any
 import attrs
 from click.testing import CliRunner
 
-from vllmd.cli.import_ import command
+from vllmd.cli.host_files import HostFiles
+from vllmd.cli.import_ import command, mount_of
+from vllmd.cli.import_sources import read_sources
+from vllmd.config.command import Command, build_all
+from vllmd.config.load import parse
 from vllmd.errors import VllmdError
+from vllmd.importing.comparison import Comparison, compare
+from vllmd.importing.launch import Launch
+from vllmd.importing.result import engines_of
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.writing import write
 
 FOLDER = Path(__file__).parent
 FORMS = {
@@ -95,17 +104,36 @@ def figures(found: Sequence[Case]) -> str:
     return "\n".join(rows)
 
 
-def run(case: Case, folder: Path) -> Outcome:
-    """Import a launcher in a copy of its folder, and compare."""
+def placed(case: Case, folder: Path) -> tuple[Path, list[str]]:
+    """Return a copy of a launcher's folder, and the arguments of `vllmd import` there."""
     here = folder / case.name
     shutil.copytree(FOLDER / case.name, here)
     for path in here.rglob("*"):
         if path.is_file():
             path.write_text(path.read_text().replace("{here}", str(here)))
     arguments = [each.replace("{here}", str(here)) for each in case.arguments]
-    if len(arguments) == 1 and (here / arguments[0]).is_file():
-        arguments[0] = str(here / arguments[0])
-    arguments = [str(here / a) if (here / a).is_file() else a for a in arguments]
+    return here, [str(here / a) if (here / a).is_file() else a for a in arguments]
+
+
+def compared(case: Case, folder: Path) -> Iterator[tuple[Launch, Command, Comparison]]:
+    """Yield what ran, what will run, and what is said of the difference, for each engine."""
+    _, arguments = placed(case, folder)
+    given = command.make_context("import", arguments).params
+    directory, home = (given[each] and str(given[each]) for each in ("directory", "home"))
+    mounts = [mount_of(each) for each in given["mounts"]]
+    around, notes = Surroundings(HostFiles(), directory, home, mounts), Notes()
+    launches, _ = read_sources(given["sources"], None, given["profiles"], around, notes)
+    engines = engines_of(launches, given["name"], around, notes)
+    config, _ = parse(write({each.name: each.table for each in engines}))
+    commands = build_all(config)
+    for each in engines:
+        own = commands[each.name]
+        yield each.launch, own, compare(each.name, each.launch, each.table, own)
+
+
+def run(case: Case, folder: Path) -> Outcome:
+    """Import a launcher in a copy of its folder, and compare."""
+    here, arguments = placed(case, folder)
     output, secrets = here / "made.toml", here / "made-secrets"
     options = ["-o", str(output), "--credentials", str(secrets)]
     result = CliRunner().invoke(command, [*options, *arguments])

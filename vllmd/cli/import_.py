@@ -112,7 +112,7 @@ def command(
         HostFiles(),
         str(directory.absolute()) if directory else None,
         str(home.absolute()) if home else None,
-        [_mount(each) for each in mounts],
+        [mount_of(each) for each in mounts],
     )
     launches, rotation = read_sources(sources, pid, profiles, around, notes)
     engines = engines_of(launches, name, around, notes)
@@ -133,7 +133,11 @@ def command(
         sys.exit(1)
 
 
-def _mount(text: str) -> Mount:
+def mount_of(text: str) -> Mount:
+    """Return what `--mount` names.
+
+    Raises: click.BadParameter: it is no folder of each side.
+    """
     inside, equals, outside = text.partition("=")
     if not equals or not inside.startswith("/") or not outside:
         raise click.BadParameter(f"--mount {text!r}: it takes /INSIDE=FOLDER")

@@ -50,8 +50,10 @@ _HF_TOKEN = (
     "an argument can be read by every user of the host: write it to "
     "/etc/vllmd/credentials/hf_token, or set env.HF_TOKEN"
 )
-_FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+)?")
+_FLAG = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*(\.[A-Za-z0-9_.-]+\+?)?")
 
+_REPEATED = frozenset({"middleware"})
+"""Take one value each time. Source: vLLM's cli_args.py, ``action = "append"``."""
 ENDPOINT = "otlp-traces-endpoint"
 NO_STATS = "disable-log-stats"
 
@@ -160,6 +162,8 @@ def written(name: str, value: Any) -> list[str]:
             return [f"--{name}"]
         case False:
             return [f"--no-{name}"]
+        case list() if name in _REPEATED:
+            return [word for item in value for word in (f"--{name}", _scalar(item))]
         case list():
             return [f"--{name}", *(_scalar(item) for item in value)]
         case _:

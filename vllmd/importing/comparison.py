@@ -103,14 +103,13 @@ def _program(launch: Launch, now: tuple[str, ...]) -> Iterator[Difference]:
 
 
 def values_of(arguments: tuple[str, ...]) -> dict[str, Any]:
-    """Return flags by name with what they say, so that two ways to say the same are equal."""
+    """Return flags by name with what they say, so that two ways to say the same are equal.
+
+    Of a flag that is given twice the last counts, also of one that takes a table.
+    """
     found: dict[str, Any] = {"port": DEFAULT_PORT}
     for each in flags_of(arguments):
-        value = _canonical(each)
-        before = found.get(each.name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            value = {**before, **value}
-        found[each.name] = value
+        found[each.name] = _canonical(each)
     if "lora-modules" in found:
         found["lora-modules"] = _modules(found["lora-modules"])
     return found

@@ -11,8 +11,11 @@ from vllmd.errors import VllmdError
 from vllmd.importing.yaml_values import Items, Table, Text, documents
 
 
-def arguments_of(text: str, source: str) -> list[str]:
-    """Return the arguments that a configuration file of vLLM stands for.
+def arguments_of(text: str, source: str, *, module: bool = False) -> tuple[list[str], list[str]]:
+    """Return the arguments that a configuration file of vLLM stands for, and what has no effect.
+
+    `module`: the server is started as a Python module. With `vllm serve` a false does nothing: its
+    parser looks for the flag among those of the program, and not of its subcommand.
 
     Raises: VllmdError: it is none.
     """
@@ -20,20 +23,29 @@ def arguments_of(text: str, source: str) -> list[str]:
     if len(found) != 1 or not isinstance(found[0], Table):
         raise VllmdError(f"{source}: it is no configuration of vLLM: write one 'key: value' a line")
     arguments: list[str] = []
+    remarks: list[str] = []
     for key, value in found[0].items():
         flag = f"--{key}"
         match value:
             case Text(kind="bool"):
-                arguments.append(flag if value.lower() in _TRUE else f"--no-{key}")
+                if value.lower() in _TRUE:
+                    arguments.append(flag)
+                elif module:
+                    arguments.append(f"--no-{key}")
+                else:
+                    remarks.append(
+                        f"left out: {key}: {value}: 'vllm serve' ignores a false of its file, and "
+                        "ran with its default; if it is to be off, write false here"
+                    )
             case Items():
                 arguments += [flag, *(_written(each) for each in value)] if value else []
             case Table():
                 arguments += [flag, json.dumps(_plain(value))]
             case None | Text(kind="null"):
-                pass
+                remarks.append(f"left out: {key}: it has no value, and vLLM would refuse that")
             case _:
                 arguments += [flag, str(value)]
-    return arguments
+    return arguments, remarks
 
 
 _TRUE = ("true", "yes", "on", "y")

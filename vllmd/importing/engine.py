@@ -9,11 +9,14 @@ import attrs
 
 from vllmd.config.flags import OWN_KEYS
 from vllmd.importing.arguments import GivenFlag, flags_of, last_of, read_value
+from vllmd.importing.known_flags import NAMES, REPEATED
 from vllmd.importing.launch import Launch
+from vllmd.importing.old_values import renewed
 from vllmd.importing.paths import HostPaths, cache_of
 from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown, unknowns
 from vllmd.importing.variables import OF_HF_TOKEN
+from vllmd.installing.plan import VERSION
 from vllmd.installing.removed_flags import what_to_do
 from vllmd.util.redact import is_secret, secrets_in_value
 
@@ -137,14 +140,22 @@ class _Taking:
         elif own:
             made.keys[own] = self._as_key(own, name, given)
         else:
-            value = self._moved(name, given)
-            if (
-                name in made.flags
-                and isinstance(value, dict)
-                and isinstance(made.flags[name], dict)
-            ):
-                value = {**made.flags[name], **value}
-            made.flags[name] = value
+            self._renew(name, self._moved(name, given))
+
+    def _renew(self, name: str, value: Any) -> None:
+        """Set one of vLLM's own flags, with a value that vLLM takes now."""
+        if name.partition(".")[0] not in NAMES and not is_unknown(name):
+            self._made.remarks.append(
+                f"--{name} is no flag of vLLM {VERSION}: 'vllmd check' asks the one that is "
+                "installed"
+            )
+        now, made, said = renewed(name, value)
+        if said:
+            self._made.reasons[f"--{name}"] = "; ".join(said)
+            self._made.reasons[f"--{now or name}"] = "; ".join(said)
+            self._made.remarks += [f"--{name}: {each}" for each in said]
+        if now:
+            self._made.flags[now] = made
 
     def _moved(self, name: str, given: GivenFlag) -> Any:
         """Return a value whose paths are the host's."""
@@ -153,7 +164,10 @@ class _Taking:
             self._made.reasons[f"--{name}"] = self._why_moved()
         if not moved:
             return given.value
-        return moved if len(moved) > 1 else self._paths.nested(read_value(moved[0]))
+        if len(moved) > 1 or name in REPEATED:
+            return moved
+        read = read_value(moved[0])
+        return moved[0] if isinstance(read, list) else self._paths.nested(read)
 
     def _why_moved(self) -> str:
         if self._launch.container is not None:

@@ -16,7 +16,7 @@ from vllmd.importing.containers.kubernetes import is_manifest, specs_of_manifest
 from vllmd.importing.containers.quadlet import is_quadlet, spec_of_quadlet
 from vllmd.importing.containers.spec import launches
 from vllmd.importing.launch import Launch
-from vllmd.importing.serving import speaks_of_serving
+from vllmd.importing.serving import MODULES, speaks_of_serving
 from vllmd.importing.shell.script import launches_of
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.supervisor import (
@@ -234,7 +234,10 @@ def _with_config(launch: Launch, around: Surroundings, notes: Notes) -> Launch:
             )
             return launch
         rest = words[:index] + words[index + (1 if equals else 2) :]
-        made = arguments_of(text, whole)
+        module = not MODULES.isdisjoint(launch.ran)
+        made, said = arguments_of(text, whole, module=module)
+        for each in said:
+            notes.remark(f"{whole}: {each}")
         at = 1 if rest and not rest[0].startswith("-") else 0
         if at and "--model" in made:
             notes.remark(f"{whole}: its model is not used: the command names one")

@@ -45,7 +45,8 @@ def test_arguments_other_flags_keep_their_kind() -> None:
         )
     )
     assert built[8:] == [
-        *("--enforce-eager", "--no-enable-chunked-prefill", "--middleware", "a", "b"),
+        *("--enforce-eager", "--no-enable-chunked-prefill", "--middleware", "a"),
+        *("--middleware", "b"),
         *("--seed", "30", "--compilation-config", '{"level": 3}'),
     ]
 

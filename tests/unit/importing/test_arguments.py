@@ -6,6 +6,8 @@ import pytest
 
 from vllmd.importing.arguments import GivenFlag, flags_of, last_of, name_of, read_value
 
+MODEL = GivenFlag("model", ("m",))
+
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
@@ -13,7 +15,7 @@ from vllmd.importing.arguments import GivenFlag, flags_of, last_of, name_of, rea
         (["m"], [GivenFlag("model", ("m",))]),
         (["--max_model_len=8"], [GivenFlag("max-model-len", ("8",))]),
         (
-            ["-tp", "2", "-O3", "-tp4"],
+            ["-tp", "2", "-O3", "-tp=4"],
             [
                 GivenFlag("tensor-parallel-size", ("2",)),
                 GivenFlag("optimization-level", ("3",)),
@@ -27,7 +29,25 @@ from vllmd.importing.arguments import GivenFlag, flags_of, last_of, name_of, rea
         ),
         (["-cc.level", "3"], [GivenFlag("compilation-config.level", ("3",))]),
         (["-O", '{"level": 3}'], [GivenFlag("compilation-config", ('{"level": 3}',))]),
-        (["--a", "1", "2"], [GivenFlag("a", ("1", "2"))]),
+        (["-O.level", "3"], [GivenFlag("compilation-config.level", ("3",))]),
+        (["--port", "1", "m"], [GivenFlag("port", ("1",)), GivenFlag("model", ("m",))]),
+        (["--enforce-eager", "m"], [GivenFlag("enforce-eager", ()), GivenFlag("model", ("m",))]),
+        (
+            ["--no-enable_prefix_caching", "m"],
+            [GivenFlag("enable-prefix-caching", (), True), MODEL],
+        ),
+        (["--enable-prefix-caching", "False"], [GivenFlag("enable-prefix-caching", ("False",))]),
+        (["m", "--port", "1", "2"], [MODEL, GivenFlag("port", ("1",)), GivenFlag("", ("2",))]),
+        (
+            ["--middleware", "a", "m", "--middleware=b"],
+            [GivenFlag("middleware", ("a", "b")), MODEL],
+        ),
+        (["--max-model", "1"], [GivenFlag("max-model-len", ("1",))]),
+        (["--tensor-parallel=2"], [GivenFlag("tensor-parallel-size", ("2",))]),
+        (["--no-enable-prefix"], [GivenFlag("enable-prefix-caching", (), True)]),
+        (["--enable"], [GivenFlag("enable", ())]),
+        (["--swap-space", "4"], [GivenFlag("swap-space", ("4",))]),
+        (["--device-memory-utilization", "1"], [GivenFlag("gpu-memory-utilization", ("1",))]),
     ],
 )
 def test_flags(arguments: list[str], expected: list[GivenFlag]) -> None:
@@ -42,6 +62,7 @@ def test_flags(arguments: list[str], expected: list[GivenFlag]) -> None:
         ("32k", 32000),
         ("32K", 32768),
         ("1.5k", 1500),
+        ("1T", 1 << 40),
         ("null", "null"),
         (".9", 0.9),
         ('{"a": [1]}', {"a": [1]}),

@@ -12,11 +12,19 @@ def test_each_kind_of_value_is_what_vllm_makes_of_it() -> None:
         "served-model-name: [a, b]\nspeculative-config: {method: ngram, n: 4, x: 0.5, y: true}\n"
         "allowed-origins: []\nseed:\n"
     )
-    assert arguments_of(text, "x") == [
-        *("--model", "org/m", "--port", "8001", "--enforce-eager", "--no-enable_prefix_caching"),
+    made, said = arguments_of(text, "x")
+    assert made == [
+        *("--model", "org/m", "--port", "8001", "--enforce-eager"),
         *("--served-model-name", "a", "b", "--speculative-config"),
         '{"method": "ngram", "n": 4, "x": 0.5, "y": true}',
     ]
+    assert [each.split(": ")[1] for each in said] == ["enable_prefix_caching", "seed"]
+
+
+def test_false_is_said_to_do_nothing_but_for_a_module() -> None:
+    _, said = arguments_of("enforce-eager: false", "x")
+    assert said[0].startswith("left out: enforce-eager: false: 'vllm serve' ignores a false")
+    assert arguments_of("enforce-eager: false", "x", module=True) == (["--no-enforce-eager"], [])
 
 
 @pytest.mark.parametrize("text", ["- a", "", "a: 1\n---\nb: 2"])

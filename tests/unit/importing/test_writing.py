@@ -41,7 +41,7 @@ def test_tables_come_after_keys_and_the_model_first() -> None:
 def test_imported_command_is_the_command_that_is_run() -> None:
     given_line = (
         "/x/vllm serve org/m --port 8001 --max-num-seqs 64 --enforce-eager -tp 2 "
-        "--kv-cache-dtype fp8 --no-enable-chunked-prefill --allowed-origins a b"
+        "--kv-cache-dtype fp8 --no-enable-chunked-prefill --logits-processors a b"
     )
     (launch,) = read(Source(given_line), Surroundings(), Notes())
     table = table_of(launch, Surroundings(), Notes())
@@ -51,6 +51,6 @@ def test_imported_command_is_the_command_that_is_run() -> None:
     for words in (
         *("serve org/m", "--port 8001", "--max-num-seqs 64", "--enforce-eager"),
         *("--tensor-parallel-size 2", "--kv-cache-dtype fp8", "--no-enable-chunked-prefill"),
-        "--allowed-origins a b",
+        "--logits-processors a b",
     ):
         assert words in argv
