@@ -5,6 +5,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .load import Load
@@ -21,31 +22,36 @@ def load_rows() -> None:
         rows.extend(json.load(file))
 
 
-def case(title: str, *, again: bool = True) -> Callable[[Callable[[dict[str, Any]], None]], None]:
-    """Run a case and note what came of it.
+@dataclass(frozen=True)
+class Case:
+    """What is done and asserted; `function` notes in its row what was measured.
 
     With BRIEF, the containers have run the same before: one that shows nothing of the kernel, and
     so is not to be run `again`, is only named.
     """
 
-    def run(function: Callable[[dict[str, Any]], None]) -> None:
-        row: dict[str, Any] = {"case": title, "ok": True}
-        started = time.monotonic()
-        try:
-            if BRIEF and not again:
-                row["not_run"] = "it was in the containers"
-            else:
-                function(row)
-        except Exception:
-            row.update(ok=False, error=traceback.format_exc())
-            row["journal"] = sh("journalctl --no-pager -o cat -n 60 -u 'vllmd*'")
-        row["seconds"] = round(time.monotonic() - started, 1)
-        rows.append(row)
-        print(row["ok"], row["seconds"], title, flush=True)  # to see on the console where it is
-        with open(ROWS, "w") as file:
-            json.dump(rows, file)
+    title: str
+    function: Callable[[dict[str, Any]], None]
+    again: bool = True
 
-    return run
+
+def run(case: Case) -> None:
+    """Run a case and note what came of it."""
+    row: dict[str, Any] = {"case": case.title, "ok": True}
+    started = time.monotonic()
+    try:
+        if BRIEF and not case.again:
+            row["not_run"] = "it was in the containers"
+        else:
+            case.function(row)
+    except Exception:
+        row.update(ok=False, error=traceback.format_exc())
+        row["journal"] = sh("journalctl --no-pager -o cat -n 60 -u 'vllmd*'")
+    row["seconds"] = round(time.monotonic() - started, 1)
+    rows.append(row)
+    print(row["ok"], row["seconds"], case.title, flush=True)  # for whoever watches the console
+    with open(ROWS, "w") as file:
+        json.dump(rows, file)
 
 
 def serves_on(row: dict[str, Any], fault: Callable[[], object], *, orderly: bool) -> None:
