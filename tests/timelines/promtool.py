@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from tests.helpers.site import needs
+from tests.timelines.evaluation import written
 from tests.timelines.scenes import Scene, series
 from tests.timelines.signals import Fault
 from vllmd.monitoring.alerts import ALERTS
@@ -72,7 +73,7 @@ def _firing(fault: Fault, alert: Alert, played: Sequence[Scene], folder: Path) -
     test = {
         "interval": step,
         "input_series": [
-            {"series": name, "values": _written(values)}
+            {"series": name, "values": written(values)}
             for scene in played
             for name, values in series(scene, fault)
         ],
@@ -109,16 +110,6 @@ def _groups(alert: Alert) -> list[RuleGroup]:
         *(attrs.evolve(group, interval=None) for group in asked),
         RuleGroup("alert", "One alert.", [alert]),
     ]
-
-
-def _written(values: Sequence[float | None]) -> str:
-    """Return promtool's words for a series; one that ends is marked so, as a failed scrape does."""
-    words = []
-    there = False
-    for value in values:
-        words.append(("stale" if there else "_") if value is None else f"{value:.6f}")
-        there = value is not None
-    return " ".join(words)
 
 
 def _samples(text: str) -> dict[str, float]:

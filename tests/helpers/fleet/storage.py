@@ -84,6 +84,9 @@ def _serving(folder: Path) -> Iterator[str]:
         f"--config.file={config}",
         f"--storage.tsdb.path={folder}/data",
         "--storage.tsdb.retention.time=100y",
+        # blocks of two scenes that become one would show the hosts of both in a list of labels
+        "--storage.tsdb.min-block-duration=2h",
+        "--storage.tsdb.max-block-duration=2h",
         f"--query.lookback-delta={LOOKBACK_S}s",
         f"--web.listen-address={url.removeprefix('http://')}",
         log=folder / "prometheus.log",
