@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
+from tests.helpers import each
+
+Rule = Callable[[Path], None]
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "vllmd"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -15,28 +18,9 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
-Rule = Callable[[Path], None]
-
-
 def of_each(paths: Iterable[Path]) -> Callable[[Rule], Callable[[], None]]:
     """Make one test of a rule, which names each file that breaks it."""
-    files = list(paths)
-
-    def made(rule: Rule) -> Callable[[], None]:
-        def test() -> None:
-            assert files
-            broken = []
-            for path in files:
-                try:
-                    rule(path)
-                except AssertionError as error:
-                    broken.append(f"{path.relative_to(ROOT)}: {error}")
-            assert not broken, "\n".join(broken)
-
-        test.__doc__ = rule.__doc__
-        return test
-
-    return made
+    return each.of_each(paths, lambda path: str(path.relative_to(ROOT)))
 
 
 @cache

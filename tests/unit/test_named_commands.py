@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pytest
 
+from tests.helpers.each import of_each
 from vllmd.cli.main import ALIASES, cli
 
 ROOT = Path(__file__).parents[2]
@@ -72,8 +72,9 @@ def test_there_are_commands_in_pages_and_messages() -> None:
     assert len({words for _, words in in_messages()}) > 50
 
 
-@pytest.mark.parametrize(("where", "words"), NAMED)
-def test_command_that_is_named_exists(where: str, words: str) -> None:
+@of_each(NAMED)
+def test_command_that_is_named_exists(named: tuple[str, str]) -> None:
+    where, words = named
     if where == "vllmd/cli/import_.py" or words.startswith("import"):
         return  # it takes vLLM's own options
     problem = unknown(words.split())

@@ -45,17 +45,15 @@ def test_every_command_has_its_module_and_help(name: str) -> None:
 
 
 @pytest.mark.parametrize("words", sorted({*EVERY, *TOLD}))
-@pytest.mark.parametrize("asked", ["{} -h", "{} --help", "help {}"])
-def test_help_of_every_command_is_its_own(
-    words: str, asked: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for command in (*EVERY.values(), logs.rotate):  # click keeps the names that it saw first
-        monkeypatch.setattr(command, "_help_option", None)
-    result = CliRunner().invoke(cli, asked.format(words).split(), prog_name="vllmd")
-    assert result.exit_code == 0, result.output
-    assert re.match(rf"Usage: vllmd {words}( \[| [A-Z]|\n)", result.output), result.output
-    assert "Options:" in result.output
-    assert result.output.isascii(), "click prints it in every locale as it is"
+def test_help_of_every_command_is_its_own(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked in ("{} -h", "{} --help", "help {}"):
+        for command in (*EVERY.values(), logs.rotate):  # click keeps the names that it saw first
+            monkeypatch.setattr(command, "_help_option", None)
+        result = CliRunner().invoke(cli, asked.format(words).split(), prog_name="vllmd")
+        assert result.exit_code == 0, result.output
+        assert re.match(rf"Usage: vllmd {words}( \[| [A-Z]|\n)", result.output), result.output
+        assert "Options:" in result.output
+        assert result.output.isascii(), "click prints it in every locale as it is"
 
 
 def test_help_names_a_command_that_is_no_groups() -> None:

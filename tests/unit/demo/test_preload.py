@@ -14,6 +14,7 @@ from vllmd.demo.args import parse_args
 from vllmd.engine.weights import sockets
 from vllmd.shim import proc
 
+pytestmark = pytest.mark.long  # each test starts a process for each GPU
 SERVE = ("serve", "m", "--tensor-parallel-size", "2", "--load-format", "ipc_cache")
 
 

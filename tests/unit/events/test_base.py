@@ -7,6 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 import vllmd
+from tests.helpers.each import of_each
 from tests.helpers.events import CLASSES
 from vllmd.eventlog import log
 from vllmd.events.base import TypedEvent, emit, to_fields
@@ -28,7 +29,7 @@ ENDED = EngineExited(
 )
 
 
-@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+@of_each(CLASSES, lambda kind: kind.__name__)
 def test_class_is_called_as_its_event_and_has_one_line_that_says_what_it_is(
     kind: type[TypedEvent],
 ) -> None:

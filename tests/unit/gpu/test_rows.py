@@ -1,8 +1,8 @@
 import re
 
 import pynvml
-import pytest
 
+from tests.helpers.each import of_each
 from vllmd.gpu.rows import FAMILIES, FAST, ONCE, ROWS, SLOW, Call, Field, NvmlRow
 
 
@@ -10,7 +10,7 @@ def test_keys_are_unique() -> None:
     assert len({row.key for row in ROWS}) == len(ROWS)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@of_each(ROWS, lambda row: row.key)
 def test_row_names_what_nvml_has(row: NvmlRow) -> None:
     if isinstance(row.source, Call):
         assert hasattr(pynvml, row.source.function)
@@ -20,7 +20,7 @@ def test_row_names_what_nvml_has(row: NvmlRow) -> None:
         assert hasattr(pynvml, row.source.name)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
+@of_each(ROWS, lambda row: row.key)
 def test_row_has_a_help_and_a_unit(row: NvmlRow) -> None:
     assert row.help.endswith(".")
     assert row.when in (FAST, SLOW, ONCE)

@@ -5,6 +5,7 @@ import re
 import click
 import pytest
 
+from tests.helpers.each import of_each
 from vllmd.cli.main import cli
 from vllmd.http import runbook_pages
 from vllmd.monitoring.dashboards import DASHBOARDS
@@ -39,7 +40,7 @@ def section(text: str, name: str) -> str:
     return text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@of_each(NAMES)
 def test_page_has_all_sections_and_none_is_empty(name: str) -> None:
     text = page(name)
     assert text.startswith(f"# {name}\n")
@@ -47,7 +48,7 @@ def test_page_has_all_sections_and_none_is_empty(name: str) -> None:
     assert all(len(section(text, each).strip()) > 5 for each in SECTIONS)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@of_each(NAMES)
 def test_every_command_and_option_of_ours_exists(name: str) -> None:
     before, shell, after = page(name).replace("```sh", "```").split("```")
     for words in [*IN_WORDS.findall(before + after), *IN_A_SHELL.findall(shell)]:
@@ -73,7 +74,7 @@ def exists(words: list[str]) -> None:
             assert word.partition("=")[0] in options, f"{word} in {words}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@of_each(NAMES)
 def test_every_command_that_needs_an_engine_names_the_one_that_is_meant(name: str) -> None:
     """Without a name `vllmd restart` ends with 2 where there are two engines."""
     text = runbook_pages.read(name, "embed")
@@ -86,7 +87,7 @@ def test_every_command_that_needs_an_engine_names_the_one_that_is_meant(name: st
         assert "chat" not in words, words
 
 
-@pytest.mark.parametrize("name", NAMES)
+@of_each(NAMES)
 def test_every_panel_and_dashboard_that_it_names_exists(name: str) -> None:
     look = section(page(name), "First look").partition("```sh")[2].partition("```")[2]
     named = [re.sub(r"\s+", " ", each) for each in re.findall(r"\*([^*]+)\*", look)]
@@ -95,7 +96,7 @@ def test_every_panel_and_dashboard_that_it_names_exists(name: str) -> None:
         assert each in TITLES | BOARDS or any(each in title for title in TITLES), each
 
 
-@pytest.mark.parametrize("name", NAMES)
+@of_each(NAMES)
 def test_every_cause_has_a_fix(name: str) -> None:
     numbers = re.findall(r"^(\d+)\. ", section(page(name), SECTIONS[3]), re.MULTILINE)
     fixed: set[int] = set()
@@ -107,7 +108,7 @@ def test_every_cause_has_a_fix(name: str) -> None:
     assert fixed == {int(number) for number in numbers}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@of_each(NAMES)
 def test_every_other_runbook_that_it_names_exists(name: str) -> None:
     for other in re.findall(r"\bVllmd[A-Z]\w+", page(name)):
         assert other in NAMES, other

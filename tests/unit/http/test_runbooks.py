@@ -2,13 +2,12 @@
 
 import re
 
-import pytest
-
+from tests.helpers.each import of_each
 from vllmd.http import runbook_pages
 from vllmd.http.runbooks import Rendered, contents, runbook
 
 
-@pytest.mark.parametrize("name", runbook_pages.names())
+@of_each(runbook_pages.names())
 def test_page_is_html_of_its_markdown(name: str) -> None:
     page = runbook(name)
     assert page is not None

@@ -3,9 +3,9 @@
 import re
 from typing import Any
 
-import pytest
 import yaml
 
+from tests.helpers.each import of_each
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import Alert
 from vllmd.monitoring.settings import RuleSettings
@@ -25,7 +25,7 @@ def test_every_alert_is_there_once() -> None:
     assert all(re.fullmatch("[a-z0-9-]{1,40}", uid) for uid in uids)
 
 
-@pytest.mark.parametrize("alert", every_alert(), ids=lambda alert: alert.name)
+@of_each(every_alert(), lambda alert: alert.name)
 def test_rule_asks_and_says_the_same(alert: Alert) -> None:
     rule = RULES[alert.name]
     query, condition = rule["data"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.each import of_each
 from tests.helpers.promql import complaints
 from vllmd.cli.main import COMMANDS
 from vllmd.http import runbook_pages
@@ -16,12 +17,11 @@ from vllmd.monitoring.rules import LAST_END, Alert, AlertSeverity, RecordingRule
 from vllmd.monitoring.settings import RuleSettings
 
 EVERY = [
-    pytest.param(rule, id=rule.name)
+    rule
     for groups in (ALERTS, RECORDS)
     for make in groups.values()
     for rule in make(RuleSettings()).rules
 ]
-EACH_ALERT = [pytest.param(alert, id=alert.name) for alert in every_alert()]
 MAY_LOOK_AT = frozenset(
     {"vllmd_gpu_ecc_errors_total", "vllmd_time_to_first_token_seconds_count"}
     | {
@@ -38,7 +38,7 @@ PROGRAMS = frozenset(
 """What a person may be told to run on a host."""
 
 
-@pytest.mark.parametrize("rule", EVERY)
+@of_each(EVERY, lambda rule: rule.name)
 def test_linter_has_no_complaints(rule: Alert | RecordingRule) -> None:
     allowed = MAY_LOOK_AT if isinstance(rule, Alert) else frozenset()
     assert list(complaints(rule.expr, may_look_at=allowed)) == []
@@ -63,7 +63,7 @@ def test_linter_complains_of(expr: str, words: str) -> None:
     assert any(words in complaint for complaint in complaints(expr))
 
 
-@pytest.mark.parametrize("alert", EACH_ALERT)
+@of_each(every_alert(), lambda alert: alert.name)
 def test_alert_says_what_is_wrong_and_what_to_do(alert: Alert) -> None:
     assert re.fullmatch("Vllmd[A-Z][A-Za-z]+", alert.name)
     if alert.severity is AlertSeverity.NONE:
@@ -75,7 +75,7 @@ def test_alert_says_what_is_wrong_and_what_to_do(alert: Alert) -> None:
         assert command in COMMANDS, command
 
 
-@pytest.mark.parametrize("alert", EACH_ALERT)
+@of_each(every_alert(), lambda alert: alert.name)
 def test_words_of_an_alert_end_with_the_command_to_run(alert: Alert) -> None:
     words = annotations(alert, RuleSettings())
     assert words["next"] == alert.run
@@ -86,7 +86,7 @@ def test_words_of_an_alert_end_with_the_command_to_run(alert: Alert) -> None:
         assert rest[0] in COMMANDS
 
 
-@pytest.mark.parametrize("alert", EACH_ALERT)
+@of_each(every_alert(), lambda alert: alert.name)
 def test_cause_is_told_where_it_is_known(alert: Alert) -> None:
     words = annotations(alert, RuleSettings())
     assert ("why" in words) == bool(alert.why)
@@ -95,7 +95,7 @@ def test_cause_is_told_where_it_is_known(alert: Alert) -> None:
     assert "" not in words.values()
 
 
-@pytest.mark.parametrize("alert", EACH_ALERT)
+@of_each(every_alert(), lambda alert: alert.name)
 def test_every_alert_has_a_runbook(alert: Alert) -> None:
     text = runbook_pages.read(alert.name)
     assert text is not None, f"write docs/runbooks/{alert.name}.md"

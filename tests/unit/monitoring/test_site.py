@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.helpers.each import of_each
 from vllmd.errors import VllmdError
 from vllmd.monitoring.alerts import ALERTS
 from vllmd.monitoring.records import RECORDS
@@ -13,7 +14,7 @@ from vllmd.monitoring.site import Matcher, Site, parse_label, parse_selector
 
 EU = parse_selector('{cluster="eu", env!="test"}')
 EVERY = [
-    pytest.param(rule, id=rule.name)
+    rule
     for groups in (ALERTS, RECORDS)
     for make in groups.values()
     for rule in make(RuleSettings()).rules
@@ -47,7 +48,7 @@ def test_selector_is_added_to_each_series_and_to_no_label(expr: str, wanted: str
     assert expr_of(expr, Site(selector=EU)) == wanted
 
 
-@pytest.mark.parametrize("rule", EVERY)
+@of_each(EVERY, lambda rule: rule.name)
 def test_no_series_of_a_rule_is_asked_for_without_the_selector(
     rule: Alert | RecordingRule,
 ) -> None:
@@ -58,7 +59,7 @@ def test_no_series_of_a_rule_is_asked_for_without_the_selector(
             assert re.match(r'\{[^{}]*cluster="eu"', rest), text
 
 
-@pytest.mark.parametrize("rule", EVERY)
+@of_each(EVERY, lambda rule: rule.name)
 def test_rule_of_no_site_is_as_it_was(rule: Alert | RecordingRule) -> None:
     assert narrowed(rule, Site()) == rule
 

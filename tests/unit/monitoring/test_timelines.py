@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
+from tests.helpers.each import of_each
 from tests.timelines.faults import every_fault
 from tests.timelines.outcome import Outcome, complaints
 from tests.timelines.promtool import Firing
@@ -46,7 +47,7 @@ def test_every_alert_has_its_fault() -> None:
     assert sorted(fault.alert for fault in every_fault()) == sorted(wanted)
 
 
-@pytest.mark.parametrize("fault", every_fault(), ids=lambda fault: fault.alert)
+@of_each(every_fault(), lambda fault: fault.alert)
 def test_what_looks_alike_is_another_thing(fault: Fault) -> None:
     def shown(alike: bool) -> list[tuple[object, ...]]:
         return [

@@ -210,13 +210,17 @@ def _quote_end(raw: str, at: int) -> int:
 
 
 def braces(raw: str) -> list[str]:
-    """Return the words that ``{a,b}`` and ``{1..3}`` make of one."""
-    found = _unquoted_braces(raw)
-    if found is None:
-        return [raw]
-    begin, end, parts = found
-    made = [f"{raw[:begin]}{part}{raw[end:]}" for part in parts[:MAX_WORDS]]
-    return [word for each in made for word in braces(each)][:MAX_WORDS]
+    """Return the words that ``{a,b}`` and ``{1..3}`` make of one, and no more than `MAX_WORDS`."""
+    waiting, done = [raw], list[str]()
+    while waiting and len(done) < MAX_WORDS:
+        word = waiting.pop()
+        found = _unquoted_braces(word)
+        if found is None:
+            done.append(word)
+            continue
+        begin, end, parts = found
+        waiting += (f"{word[:begin]}{part}{word[end:]}" for part in reversed(parts[:MAX_WORDS]))
+    return done
 
 
 def _unquoted_braces(raw: str) -> tuple[int, int, list[str]] | None:

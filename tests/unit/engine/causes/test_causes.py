@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.each import of_each
 from vllmd.engine.causes import BY_NAME, CAUSES, LASTING, diagnose
 from vllmd.engine.causes.base import WALLS, Cause, Facts, Kind
 
@@ -127,7 +128,7 @@ def test_causes_are_looked_for_from_the_most_specific_on() -> None:
     assert ranks == sorted(ranks)
 
 
-@pytest.mark.parametrize("cause", CAUSES, ids=lambda c: f"{c.name}-{c.rank.name}")
+@of_each(CAUSES, lambda cause: f"{cause.name}-{cause.rank.name}")
 def test_every_sign_is_a_pattern_and_names_who_prints_it(cause: Cause) -> None:
     for pattern, source in (*cause.signs.items(), *cause.said.items()):
         re.compile(pattern)
@@ -147,13 +148,13 @@ def test_every_wall_says_whether_it_can_end_a_run_that_served() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((DATA / "causes").glob("*.log")), ids=lambda p: p.stem)
-@pytest.mark.parametrize("known", [True, False])
-def test_run_that_served_ends_by_a_wall_only_if_its_cause_says_why(path: Path, known: bool) -> None:
+def test_run_that_served_ends_by_a_wall_only_if_its_cause_says_why(path: Path) -> None:
     said = (line for line in lines_of(path) if not line.startswith((" ", "Traceback")))
-    printed = (f"{FATAL[0].split(']')[0]}] {line}" for line in said)
-    ready = () if known else ("INFO:     Application startup complete.",)
-    found = diagnose(Facts("0", (*ready, *FATAL, *printed), served=known))
-    assert found.kind not in WALLS or found.cause in LASTING, found
+    printed = [f"{FATAL[0].split(']')[0]}] {line}" for line in said]
+    for known in (True, False):
+        ready = () if known else ("INFO:     Application startup complete.",)
+        found = diagnose(Facts("0", (*ready, *FATAL, *printed), served=known))
+        assert found.kind not in WALLS or found.cause in LASTING, found
 
 
 @pytest.mark.parametrize("cause", sorted(LASTING))

@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Sequence
 
 import attrs
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.helpers.each import of_each
 from vllmd.config.model import RestartConfig
 from vllmd.engine.causes import BY_NAME, LASTING
 from vllmd.engine.causes.base import WALLS, Diagnosis, Kind
@@ -134,12 +136,11 @@ def test_decide_wall_that_a_caller_sees_is_held() -> None:
     assert isinstance(Life(proven(RestartHistory(), "hash")).fails(Kind.TRANSIENT, wall=True), Hold)
 
 
-@pytest.mark.parametrize("cause", sorted(BY_NAME))
-@pytest.mark.parametrize("wall", [True, False])
-@pytest.mark.parametrize("known", [True, False])
+@of_each(itertools.product(sorted(BY_NAME), (True, False), (True, False)))
 def test_decide_run_that_served_is_held_only_by_a_cause_that_says_why(
-    cause: str, wall: bool, known: bool
+    case: tuple[str, bool, bool],
 ) -> None:
+    cause, wall, known = case
     for kind in Kind:
         life = Life(proven(RestartHistory(), "hash") if known else RestartHistory())
         for _ in range(SETTINGS.max_failures - 1):

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.each import of_each
 from vllmd.monitoring.dashboards import DASHBOARDS
 from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, every_panel, place, worst
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 PANELS = [
-    pytest.param(panel, id=f"{name}: {panel['title']}")
+    (f"{name}: {panel['title']}", panel)
     for name, made in BUILT.items()
     for panel in every_panel(made)
 ]
@@ -22,8 +23,9 @@ KINDS = {"timeseries", "stat", "state-timeline", "heatmap", "table"}
 """What Grafana 10.4 to 13 share."""
 
 
-@pytest.mark.parametrize("panel", PANELS)
-def test_every_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
+@of_each(PANELS, lambda named: named[0])
+def test_every_panel_says_what_it_shows(named: tuple[str, dict[str, Any]]) -> None:
+    _, panel = named
     assert panel["type"] in KINDS
     assert 0 < len(panel["title"]) <= LETTERS_A_COLUMN * panel["gridPos"]["w"]
     assert panel["description"].endswith(".")
@@ -38,8 +40,9 @@ def test_every_panel_says_what_it_shows(panel: dict[str, Any]) -> None:
         assert '"$instance"' in target["expr"] or '"$instance|"' in target["expr"]
 
 
-@pytest.mark.parametrize("panel", PANELS)
-def test_units_are_those_of_the_metrics(panel: dict[str, Any]) -> None:
+@of_each(PANELS, lambda named: named[0])
+def test_units_are_those_of_the_metrics(named: tuple[str, dict[str, Any]]) -> None:
+    _, panel = named
     unit = panel["fieldConfig"]["defaults"]["unit"]
     for target in panel["targets"]:
         expr = target["expr"]
