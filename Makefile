@@ -178,7 +178,7 @@ bench: $(VENV)/developed ## what the daemon costs, beside what one would run ins
 	$(BIN)/python bench/history.py
 	$(BIN)/python bench/gpu.py
 	$(BIN)/python bench/traces.py
-	@tools/system.sh svlogd=runit rotatelogs=apache2-utils
+	@tools/system.sh rotatelogs=apache2-utils
 	$(BIN)/python bench/logs.py
 
 clean: ## remove what make made here

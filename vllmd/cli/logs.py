@@ -21,9 +21,10 @@ from vllmd.config import paths
 from vllmd.control.client import ControlClient
 from vllmd.engine.status_text import describe_log_problem
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, UnknownEngineError, VllmdError
-from vllmd.logs.lines import LEVELS, Line
+from vllmd.logs.lines import Line
 from vllmd.logs.reader import LogReader, end_of
 from vllmd.logs.reading import LineFilter, LogFilter, newest, oldest_first, to_come
+from vllmd.shim.counted import LEVELS
 from vllmd.shim.files import open_regular
 from vllmd.util.redact import without_shapes
 

@@ -9,7 +9,7 @@ from vllmd.config import paths
 from vllmd.config.command import Command
 from vllmd.engine import disk_space
 from vllmd.engine.gpu_interface import EngineGpus
-from vllmd.engine.output.first_errors import FirstErrors
+from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
 from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.stopped_engines import StoppedEngines
@@ -102,6 +102,7 @@ class EngineContext:
             "tail_bytes": TAIL_BYTES,
             "rotation": self.rotation,
             "secrets": list(self.secrets),
+            "marks": list(ALL_MARKS),
         }
 
     def written(self) -> dict[Path, int]:

@@ -4,10 +4,7 @@ from collections import Counter
 from itertools import compress
 from operator import itemgetter
 
-from vllmd.logs.lines import LEVELS, NO_LEVEL, level_of
-
-HEAD_BYTES = 48
-"""Longer than any prefix of a line up to its level."""
+from vllmd.shim.counted import ALL_LEVELS, HEAD_BYTES, Counts, level_of
 
 _head = itemgetter(slice(HEAD_BYTES))
 _BAD = frozenset({"error", "critical"})
@@ -21,8 +18,14 @@ class LevelCounts:
     """
 
     def __init__(self) -> None:
-        self.lines = dict.fromkeys((*LEVELS, NO_LEVEL), 0)
-        self.bytes = dict.fromkeys((*LEVELS, NO_LEVEL), 0)
+        self.lines = dict.fromkeys(ALL_LEVELS, 0)
+        self.bytes = dict.fromkeys(ALL_LEVELS, 0)
+
+    def take(self, counts: Counts) -> None:
+        """Add lines that somebody else has counted."""
+        for level, (lines, size) in counts.items():
+            self.lines[level] += lines
+            self.bytes[level] += size
 
     def add(self, block: bytes) -> list[bytes]:
         """Count the lines of a block.

@@ -5,18 +5,9 @@ from typing import Any
 
 import attrs
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
-NO_LEVEL = "none"
-"""Of lines that say none: tracebacks, progress bars, other libraries."""
+from vllmd.shim.counted import HEAD, level_in
 
-_HEAD = re.compile(
-    r"(?:\((?P<process>[A-Za-z][\w-]*) pid=(?P<pid>\d+)\) ?)?"
-    r"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL)(?::|(?= ))"
-    r"|\[(?P<letter>[IWEF])\d{4} )?"
-)
-"""vLLM's prefix, its levels and uvicorn's; PyTorch's letters. Source: logs of vLLM 0.25, 0.32."""
-_LETTERS = {"I": "info", "W": "warning", "E": "error", "F": "critical"}
-
+_HEAD = re.compile(HEAD)
 
 ODD_BYTES = "surrogateescape"
 """How bytes that are no UTF-8 are kept in a text, so that a terminal gets what was printed."""
@@ -43,16 +34,4 @@ def parse_line(text: str, at: float | None = None) -> Line:
     found = _HEAD.match(text)
     assert found is not None, "every part of the pattern may be absent"
     pid = found["pid"]
-    return Line(at, found["process"], int(pid) if pid else None, _level(found), text)
-
-
-def level_of(text: str) -> str:
-    """Return the level of a line, or of its first 64 characters."""
-    found = _HEAD.match(text)
-    return _level(found) if found else NO_LEVEL
-
-
-def _level(found: re.Match[str]) -> str:
-    if found["level"]:
-        return found["level"].lower()
-    return _LETTERS.get(found["letter"] or "", NO_LEVEL)
+    return Line(at, found["process"], int(pid) if pid else None, level_in(found), text)

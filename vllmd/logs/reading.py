@@ -9,9 +9,10 @@ from typing import BinaryIO
 import attrs
 
 from vllmd.logs.line_times import LineTimes
-from vllmd.logs.lines import LEVELS, NO_LEVEL, ODD_BYTES, Line, parse_line
+from vllmd.logs.lines import ODD_BYTES, Line, parse_line
 from vllmd.logs.reader import DAMAGED, LogReader, Position, end_of, open_number
 from vllmd.shim import logfiles
+from vllmd.shim.counted import LEVELS, NO_LEVEL
 from vllmd.util.units import KIB
 
 _BLOCK_BYTES = 64 * KIB

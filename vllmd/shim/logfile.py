@@ -4,7 +4,8 @@ import contextlib
 import os
 import time
 
-from vllmd.shim import logfiles
+from vllmd.shim import counted, logfiles
+from vllmd.shim.counted import Counted, Counts
 from vllmd.shim.files import refuse_irregular
 from vllmd.shim.protocol import Rotation
 
@@ -13,6 +14,8 @@ CHECK_S = 1.0
 """How often to look whether the file is still where it was."""
 TIMES_S = 0.1
 """Lines that came within so many seconds share one entry of when they came."""
+NOTED_BYTES = 4096
+"""Lines that were counted share one note until they are so many bytes."""
 COPY_BYTES = 256 * 1024
 
 
@@ -22,8 +25,14 @@ class LogFile:
     `number` is that of the file that is written to, `size` its bytes.
     """
 
-    def __init__(self, path: str, rotation: Rotation) -> None:
+    def __init__(self, path: str, rotation: Rotation, tag: str = "") -> None:
+        """Open it; `tag` is that of notes about lines that were counted.
+
+        Raises: OSError: it cannot be opened.
+        """
         self.path = path
+        self._tag = tag
+        self._counted: Counted | None = None
         self.rotation = rotation
         self.number = logfiles.current_number(path)
         self.rotations = 0
@@ -55,12 +64,22 @@ class LogFile:
             part = part[: _cut(part, room)]
         if stamp:
             self._timed_at = at
-            with contextlib.suppress(OSError):
-                self._times_size += os.write(self._times_fd, stamp)
+            self._note(stamp)
         written = os.write(self._fd, part)
         self.size += written
         self._line_start = part[written - 1] == 10
         return written
+
+    def note(self, size: int, counts: Counts) -> None:
+        """Say beside the log what the last `size` bytes are that were written."""
+        known, begin = self._counted, self.size - size
+        if known is None or known.end != begin:
+            known = Counted(begin, begin, {})
+        counted.add(known.counts, counts)
+        known = self._counted = known._replace(end=self.size)
+        if known.end - known.begin >= NOTED_BYTES:
+            self._counted = None
+            self._note(counted.encode(self._tag, known))
 
     def rotate(self) -> None:
         """Begin a new file; the old one gets its number as its name."""
@@ -122,6 +141,10 @@ class LogFile:
             return b"%d %.2f\n" % (self.size, at)
         return b""
 
+    def _note(self, line: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._times_size += os.write(self._times_fd, line)
+
     def _room(self, stamp: bytes) -> int:
         """Return how many bytes the file may still take; the times of its lines count too."""
         return self.rotation["max_bytes"] - self.size - self._times_size - len(stamp)
@@ -177,6 +200,7 @@ class LogFile:
 
     def _open_times(self) -> None:
         self._timed_at = 0.0
+        self._counted = None
         try:
             self._times_fd = _open(logfiles.times(self.path, self.number))
             self._times_size = os.fstat(self._times_fd).st_size

@@ -4,6 +4,7 @@ import fcntl
 import os
 import time
 
+from vllmd.shim.counted import tag_of
 from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.logfile import LogFile
 from vllmd.shim.output_filter import OutputFilter
@@ -31,10 +32,10 @@ class Output:
 
         Raises: OSError: the log file cannot be opened.
         """
-        file = LogFile(spec["log"], spec.get("rotation", ROTATION))
+        file = LogFile(spec["log"], spec.get("rotation", ROTATION), tag_of(spec.get("marks", ())))
         self.log_number, self.log_offset = file.number, file.size
         self._writer = Writer(file, errors=errors)
-        self._filter = OutputFilter(spec.get("secrets", ()))
+        self._filter = OutputFilter(spec.get("secrets", ()), spec.get("marks"))
         self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
         _enlarge(self.read_fd)
         os.set_blocking(self.read_fd, False)
@@ -83,7 +84,7 @@ class Output:
             return
         kept = lines if len(lines) >= self._tail_bytes else self._tail + lines
         self._tail = kept[-self._tail_bytes :]
-        self._writer.put(lines)
+        self._writer.put(lines, self._filter.counted)
 
     def tail(self, lines: int) -> list[str]:
         """Return the last lines that the engine printed, oldest first."""

@@ -7,6 +7,9 @@ with cat or tail moves no cursor and writes to no clipboard.
 import re
 from collections.abc import Iterable
 
+from vllmd.shim.counted import Counts
+from vllmd.shim.line_shapes import LineShapes, zeroed
+
 MASK = b"********"
 SHORTEST_SECRET = 6
 """Shorter values are no secrets, and would mask half of every line."""
@@ -39,18 +42,24 @@ class OutputFilter:
     The end of a line that is not complete is kept until it is.
     """
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, secrets: Iterable[str] = (), marks: Iterable[str] | None = None) -> None:
+        """Mask `secrets`; count lines that have none of `marks`, if any are given."""
         known = {s.encode() for s in secrets if len(s) >= SHORTEST_SECRET}
         self._marks = (b"hf_", *known)
         longest_first = sorted(known, key=len, reverse=True)
         self._secret = re.compile(b"|".join((*map(re.escape, longest_first), _TOKEN)))
         self._hold = max(HOLD_BYTES, *map(len, self._marks))
         self._rest = b""
+        self._shapes = None if marks is None else LineShapes(self._is_plain)
+        self._suspects = [*map(zeroed, known), *(zeroed(mark.encode()) for mark in marks or ())]
+        self.counted: Counts | None = None
+        """What the lines that were given last are, if nothing in them is to be looked at."""
         self.cut_lines = 0
         """How often a line was cut because it was too long."""
 
     def feed(self, block: bytes) -> bytes:
         """Return the lines that `block` completes, and pieces of a long one, as lines."""
+        self.counted = None
         end = block.rfind(b"\n") + 1
         if end == 0:
             self._rest = _last_state(self._rest + block)
@@ -59,10 +68,13 @@ class OutputFilter:
         if self._rest:
             whole = self._rest + whole
         self._rest = block[end:]
-        return self._bounded(self._clean(whole))
+        if self._shapes is not None:
+            self.counted = self._shapes.count(whole)
+        return whole if self.counted else self._bounded(self._clean(whole))
 
     def finish(self) -> bytes:
         """Return what is left at the end of the stream, as a line."""
+        self.counted = None
         rest, self._rest = self._rest, b""
         return self._bounded(self._clean(rest + b"\n")) if rest else b""
 
@@ -70,6 +82,10 @@ class OutputFilter:
     def unfinished(self) -> bytes:
         """The line under way as it would be now: a progress bar, mostly."""
         return self._clean(self._rest[-MAX_LINE_BYTES:] + b"\n")[:-1] if self._rest else b""
+
+    def _is_plain(self, shape: bytes) -> bool:
+        """Tell whether lines of a shape pass unchanged, and have no mark."""
+        return not any(each in shape for each in self._suspects) and self._clean(shape) == shape
 
     def _clean(self, lines: bytes) -> bytes:
         if b"\x1b" in lines:

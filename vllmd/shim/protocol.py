@@ -55,6 +55,8 @@ class Spec(TypedDict):
     """When the log is rotated; as `ROTATION` if it is not told."""
     secrets: NotRequired[list[str]]
     """What never reaches the log."""
+    marks: NotRequired[list[str]]
+    """Lines with none of these are counted, as `counted` says; without it nothing is counted."""
 
 
 class RunRecord(TypedDict):
@@ -205,9 +207,10 @@ def parse_spec(line: bytes) -> Spec:
         raise ValueError(
             "fields 'stop_grace_s' and 'tail_bytes' are to be positive, and no wild numbers"
         )
-    secrets = spec.get("secrets", [])
-    if not isinstance(secrets, list) or not all(isinstance(each, str) for each in secrets):
-        raise ValueError("field 'secrets' is no list of text")
+    for name in ("secrets", "marks"):
+        texts = spec.get(name, [])
+        if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+            raise ValueError(f"field {name!r} is no list of text")
     spec["rotation"] = parse_rotation(spec.get("rotation"))
     return spec  # type: ignore[return-value]  # checked just above, field by field
 

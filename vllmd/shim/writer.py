@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 
+from vllmd.shim.counted import Counts
 from vllmd.shim.internal_errors import InternalErrors
 from vllmd.shim.logfile import LogFile
 
@@ -35,7 +36,7 @@ class Writer:
         """Why nothing can be written now."""
         self._buffer_bytes = buffer_bytes
         self._changed = threading.Condition()
-        self._blocks: deque[tuple[bytes, float]] = deque()
+        self._blocks: deque[tuple[bytes, float, Counts | None]] = deque()
         self._queued = 0
         self._gap_lines = 0
         self._gap_bytes = 0
@@ -45,13 +46,18 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
-    def put(self, block: bytes) -> None:
-        """Take whole lines that came just now, each with its newline; never waits."""
+    def put(self, block: bytes, counted: Counts | None = None) -> None:
+        """Take whole lines that came just now, each with its newline; never waits.
+
+        `counted` is what they are, if nobody need read them.
+        """
         with self._changed:
             if not self._has_room(len(block)):
                 self._count_dropped(block)
                 return
-            self._enqueue(self._mark_gap() + block if self._gap_bytes else block)
+            if self._gap_bytes:
+                block, counted = self._mark_gap() + block, None
+            self._enqueue(block, counted)
 
     def rotate(self) -> None:
         """Have the thread begin a new file before the next line."""
@@ -68,7 +74,7 @@ class Writer:
             self._changed.notify_all()
         self._thread.join(timeout_s + 2 * RETRY_S)
         with self._changed:
-            for block, _ in self._blocks:
+            for block, _, _ in self._blocks:
                 self._count_dropped(block)
             self._blocks.clear()
         if not self._thread.is_alive():
@@ -99,8 +105,8 @@ class Writer:
         self._gap_lines = self._gap_bytes = 0
         return mark
 
-    def _enqueue(self, block: bytes) -> None:
-        self._blocks.append((block, time.time()))
+    def _enqueue(self, block: bytes, counted: Counts | None = None) -> None:
+        self._blocks.append((block, time.time(), counted))
         self._queued += len(block)
         self._changed.notify_all()
 
@@ -115,11 +121,11 @@ class Writer:
                 if not self._blocks and not self._rotate:
                     return
                 rotate, self._rotate = self._rotate, False
-                block, at = self._blocks[0] if self._blocks else (b"", 0.0)
+                block, at, counted = self._blocks[0] if self._blocks else (b"", 0.0, None)
             try:
                 if rotate and self.file.size:
                     self._rotate_now()
-                if block and not self._write(block, at):
+                if block and not self._write(block, at, counted):
                     return
             except Exception as error:  # noqa: BLE001 - without this thread there is no log
                 self._errors.note("writing the log", error)
@@ -130,13 +136,16 @@ class Writer:
                     self._queued -= len(block)
                 self._changed.notify_all()
 
-    def _write(self, block: bytes, at: float) -> bool:
+    def _write(self, block: bytes, at: float, counted: Counts | None) -> bool:
         """Write a block to its end, however long the disk refuses; False when it is given up."""
         rest = memoryview(block)
         while rest:
             try:
-                rest = rest[self.file.write(rest, at) :]
+                written = self.file.write(rest, at)
+                rest = rest[written:]
                 self.problem = None
+                if counted and written == len(block):
+                    self.file.note(written, counted)
             except OSError as error:
                 self.problem = error.strerror or repr(error)
                 if not self._may_retry():
@@ -154,7 +163,7 @@ class Writer:
         whole = block.rfind(_NEWLINE, 0, written) + 1
         self.file.drop_unfinished(written - whole)
         with self._changed:
-            self._blocks[0] = (block[whole:], 0.0)
+            self._blocks[0] = (block[whole:], 0.0, None)
 
     def _skip(self, block: bytes) -> None:
         """Count a block as lost that is not written for a reason that nobody thought of."""

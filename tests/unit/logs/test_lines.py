@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.logs.lines import Line, level_of, parse_line
+from vllmd.logs.lines import Line, parse_line
+from vllmd.shim.counted import level_of
 
 DATA = Path(__file__).parents[2] / "data" / "engine-logs"
 

@@ -14,14 +14,17 @@ WORDS = st.one_of(
 )
 
 
-def fed(parts: list[bytes], secrets: tuple[str, ...] = SECRETS) -> bytes:
-    lines = OutputFilter(secrets)
+def fed(
+    parts: list[bytes], secrets: tuple[str, ...] = SECRETS, marks: tuple[str, ...] | None = None
+) -> bytes:
+    lines = OutputFilter(secrets, marks)
     return b"".join([*map(lines.feed, parts), lines.finish()])
 
 
 @given(st.lists(st.lists(WORDS, max_size=12).map(b"".join), max_size=12))
 def test_feed_is_the_reference_however_the_blocks_are_cut(parts: list[bytes]) -> None:
     assert fed(parts) == normalised(b"".join(parts), SECRETS)
+    assert fed(parts, marks=("50%",)) == normalised(b"".join(parts), SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -129,3 +132,30 @@ def test_feed_bar_of_an_hour_takes_no_memory_and_is_one_line() -> None:
 
 def test_short_secrets_mask_nothing() -> None:
     assert fed([b"a 12 b\n"], ("12",)) == b"a 12 b\n"
+
+
+def test_counted_lines_have_neither_marks_nor_what_is_to_be_changed() -> None:
+    lines = OutputFilter(SECRETS, ["ERROR", "step 1"])
+    assert lines.feed(b"INFO 1\nINFO 2\nx 3\n") == b"INFO 1\nINFO 2\nx 3\n"
+    assert lines.counted == {"info": [2, 14], "none": [1, 4]}
+    for looked_at in (b"an ERROR\n", b"step 1\n", b"key tok-123456\n", b"\x1b[1mx\n", b"a\rb\n"):
+        lines = OutputFilter(SECRETS, ["ERROR", "step 1"])
+        lines.feed(b"INFO 1\n")
+        lines.feed(looked_at)
+        assert lines.counted is None
+        lines.feed(b"INFO 4\n")
+        assert lines.counted == {"info": [1, 7]}
+
+
+def test_counted_without_marks_is_nothing() -> None:
+    lines = OutputFilter(SECRETS)
+    lines.feed(b"INFO 1\n")
+    assert lines.counted is None
+
+
+def test_finish_gives_what_nobody_counted() -> None:
+    lines = OutputFilter((), [])
+    lines.feed(b"INFO 1\nINFO")
+    assert lines.counted is not None
+    lines.finish()
+    assert lines.counted is None

@@ -9,10 +9,11 @@ from typing import Any
 
 import attrs
 
-from vllmd.engine.output.first_errors import FirstErrors, Kept
+from vllmd.engine.output.first_errors import ALL_MARKS, LINE_BYTES, TRACEBACK, FirstErrors, Kept
 from vllmd.engine.process.shim_client import ask
 from vllmd.errors import ShimError
 from vllmd.logs.compress import Compressor
+from vllmd.logs.counted_parts import CountedParts
 from vllmd.logs.level_counts import LevelCounts
 from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
 from vllmd.shim import logfiles
@@ -72,6 +73,7 @@ class EngineOutput:
         self._errors = errors
         self._listeners = listeners
         self._counts = LevelCounts()
+        self._counted = CountedParts(self._log, ALL_MARKS)
         self._reader: LogReader | None = None
         self._told: Position | None = None
         self._kept_before: Kept | None = None
@@ -100,25 +102,52 @@ class EngineOutput:
             self._kept_before = None
         for _ in range(BLOCKS_AT_ONCE):
             try:
-                block = reader.read(BLOCK_BYTES)
+                block = reader.read(self._pass_over(reader))
             except PermissionError:
                 return
             if not block:
                 break
-            end = reader.position
-            begin = Position(end.number, end.offset - len(block))
-            self._counts.add(block)
-            self._errors.add(block, begin)
-            if listeners := self._listeners:
-                lines = block.splitlines()
-                for listener in listeners:
-                    listener(lines)
+            self._take(block, reader.position)
         if reader.position != self._told:
             self._remember(reader.position)
         self._used_bytes = logfiles.used_bytes(self._log)
         with contextlib.suppress(OSError):
             info = os.stat(self._log)
             self._last_line_at = info.st_mtime if info.st_size else None
+
+    def _pass_over(self, reader: LogReader) -> int:
+        """Pass over what its shim has counted; return how many bytes may be read up to more of it.
+
+        Raises: PermissionError.
+        """
+        if self._listeners or self._errors.takes_any:
+            return BLOCK_BYTES
+        while part := self._counted.next(reader.position):
+            if part.begin > reader.position.offset:
+                return min(BLOCK_BYTES, part.begin - reader.position.offset)
+            if not reader.pass_over(part.end):
+                break
+            self._counts.take(part.counts)
+        return BLOCK_BYTES
+
+    def _take(self, block: bytes, end: Position) -> None:
+        begin = Position(end.number, end.offset - len(block))
+        self._counts.add(block)
+        if begin.offset and TRACEBACK in block.partition(b"\n")[0] and not self._errors.takes_any:
+            said = self._line_before(begin)  # what is said of it: that may have been passed over
+            at = Position(begin.number, begin.offset - len(said))
+            self._errors.add(said + block, at)
+        else:
+            self._errors.add(block, begin)
+        if listeners := self._listeners:
+            lines = block.splitlines()
+            for listener in listeners:
+                listener(lines)
+
+    def _line_before(self, position: Position) -> bytes:
+        size = min(position.offset, LINE_BYTES)
+        lines = self._read_at(Position(position.number, position.offset - size), size)
+        return b"".join(lines.splitlines(keepends=True)[-1:]) if len(lines) == size else b""
 
     def _read_at(self, position: Position, size: int) -> bytes:
         reader = LogReader(self._log, position)

@@ -33,6 +33,8 @@ BANNERS = tuple(map(str.encode, milestones.BANNERS))
 HINTS = (*BANNERS, b"NCCL WARN", b"thrown while requesting ", b", retrying ")
 """What else is kept: that a run begins; warnings of NCCL and of the hub's client, which may be the
 reason of an error after them."""
+ALL_MARKS = tuple(sorted({mark.decode() for mark in (*MARKS, *HINTS, READY)}))
+"""A line with none of these is kept only if it follows an error."""
 MAX_HINTS = 16
 _LOUD = re.compile(
     rb"(?:(?!\b(?:DEBUG|INFO|WARNING)\b)[^\n]){0,200}?\b(?:ERROR|CRITICAL)\b"
@@ -50,7 +52,7 @@ LINE_BYTES = 16 * 1024
 
 FIRST_LINES, LAST_LINES = 2 * WINDOW_LINES, (WINDOWS + 1) * WINDOW_LINES
 """Of a block in which no line says that the engine ends, more would be forgotten at its end."""
-_TRACEBACK = milestones.TRACEBACK.encode()
+TRACEBACK = milestones.TRACEBACK.encode()
 _FATAL = tuple(map(str.encode, milestones.FATAL))
 
 
@@ -137,10 +139,15 @@ class FirstErrors:
         hinted = not self._over and any(mark in block for mark in HINTS)
         if hinted or self._is_open() or any(mark in block for mark in MARKS):
             lines = _placed(block, at.offset)
+            fatal = 0 if self._over else _first_fatal(lines, block)
             if hinted:
-                hints = [each for each in lines if any(mark in each[1] for mark in HINTS)]
-                self._hints.extend((Position(at.number, o), _text(line)) for o, line in hints)
-            self._collect(lines, block, at.number)
+                self._take_hints(lines[:fatal], at.number)
+            self._collect(lines, fatal, at.number)
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether any line that comes now is kept, as it follows an error."""
+        return self._is_open()
 
     def kept(self) -> Kept:
         """Return where what is kept is."""
@@ -174,8 +181,15 @@ class FirstErrors:
     def _is_open(self) -> bool:
         return bool(self._windows) and not self._windows[-1].full
 
-    def _collect(self, lines: Sequence[Placed], block: bytes, number: int) -> None:
-        fatal = 0 if self._over else _first_fatal(lines, block)
+    def _take_hints(self, lines: Sequence[Placed], number: int) -> None:
+        for offset, line in lines:
+            at = Position(number, offset)
+            again = self._hints and at <= self._hints[-1][0]
+            if not again and any(mark in line for mark in HINTS):
+                self._hints.append((at, _text(line)))
+
+    def _collect(self, lines: Sequence[Placed], fatal: int | None, number: int) -> None:
+        """Put lines into windows; `fatal` is the first that says that the engine ends."""
         if fatal is None:
             if len(lines) > FIRST_LINES + LAST_LINES:
                 self._fill(lines[:FIRST_LINES], number)
@@ -198,7 +212,7 @@ class FirstErrors:
             start = next((i for i in range(index, len(lines)) if _is_error(lines[i][1])), None)
             if start is None:
                 return
-            if start > index and _TRACEBACK in lines[start][1]:
+            if start > index and TRACEBACK in lines[start][1]:
                 start -= 1  # what is said of it, maybe behind another level of what keeps the log
             if len(self._windows) > WINDOWS:
                 del self._windows[1]
