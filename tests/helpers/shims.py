@@ -39,6 +39,10 @@ class FakeShim:
         self.stops: list[float] = []
         self.exits_when_stopped = True
         self.refuses = False
+        self.is_silent = False
+        """Whether it takes connections and answers nothing."""
+        self.closes = False
+        """Whether it closes each connection at once."""
         self.is_listening = False
         self.watched = 0
         """How many watch it now."""
@@ -73,10 +77,14 @@ class FakeShim:
         # asyncio.streams logs a handler that is cancelled with its loop, or whose peer has gone
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             await self._answer(reader, writer)
+            if self.closes:
+                writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         watches = 0
-        while line := await reader.readline():
+        while not self.closes and (line := await reader.readline()):
+            if self.is_silent:
+                continue
             request = protocol.parse_message(line)
             if request["op"] == "watch":
                 watches += 1

@@ -54,11 +54,7 @@ def wait_until(
                 raise VllmdError(f"{name} failed: {_cause(engine, last)}")
         if elapsed > timeout_s:
             _clear(show)
-            raise TimedOutError(
-                f"{name} is {describe_state(engine)}, not {goal}, "
-                f"after {format_duration(elapsed)}; "
-                + (_cause(engine, last) if last else f"look at 'vllmd logs {name}'")
-            )
+            raise TimedOutError(_not_reached(engine, goal, elapsed))
         if show:
             text = f"{name}: {describe_state(engine)} ({format_duration(elapsed)})"
             if printing := engine.get("printing"):
@@ -66,6 +62,17 @@ def wait_until(
             width = shutil.get_terminal_size().columns - 1
             terminal.replace_line(text[:width])
         time.sleep(POLL_S)
+
+
+def _not_reached(engine: dict[str, Any], goal: str, elapsed: float) -> str:
+    name, after, last = engine["name"], format_duration(elapsed), _failure(engine)
+    weights = engine.get("weights")  # not of an older daemon
+    if engine["state"] == goal and weights:
+        return f"{name} is {goal}, and its weights are not given up after {after}: " + (
+            weights["problem"] or f"look at 'vllmd logs {name} --weights'"
+        )
+    more = _cause(engine, last) if last else f"look at 'vllmd logs {name}'"
+    return f"{name} is {describe_state(engine)}, not {goal}, after {after}; {more}"
 
 
 def _failure(engine: dict[str, Any]) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ Source: vLLM 0.32, vllm/entrypoints/cli/preload.py, vllm/model_executor/model_lo
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,6 +212,12 @@ def engine_arguments(folder: Path) -> list[str]:
     """
     where = {"socket_dir": str(folder)}
     return ["--load-format", LOAD_FORMAT, *written("model-loader-extra-config", where)]
+
+
+def without(argv: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Return the command of an engine that maps no weights: it loads them from the disk."""
+    added = engine_arguments(folder)
+    return tuple(argv[: -len(added)] if list(argv[-len(added) :]) == added else argv)
 
 
 def environment(env: Mapping[str, str]) -> dict[str, str]:

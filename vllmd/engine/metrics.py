@@ -133,14 +133,19 @@ class EnginesCollector:
             "Whether the engine's weights are kept in GPU memory (preload), so that a start maps "
             "them; absent without preload.",
         )
+        weights = _gauge(
+            "weights_state", "1 for the state of the weights that preload keeps.", ["state"]
+        )
         for engine in engines:
             if engine.weights is not None:
                 kept.add_metric([engine.name], engine.weights.state is WeightsState.READY)
+                for state in WeightsState:
+                    weights.add_metric([engine.name, str(state)], engine.weights.state is state)
             for phase, seconds in engine.phases.items():
                 phases.add_metric([engine.name, phase], seconds)
             if engine.start_left_s is not None:
                 left.add_metric([engine.name], engine.start_left_s)
-        yield from (phases, left, kept)
+        yield from (phases, left, kept, weights)
         yield from EnginesCollector._sizes(engines)
 
     @staticmethod

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import attrs
 
+from vllmd.config import preload
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.engine import exits
@@ -90,7 +91,7 @@ class Runs:
         Returns: the shim or None; the end of a run that is not accounted for yet, or None.
         """
         takes_s = self._engine.drain_s + self._engine.stop_grace_s + MARGIN_S
-        unanswered = UnresponsiveShim(self._state, math.ceil(takes_s / RETRY_S))
+        unanswered = UnresponsiveShim(self._state.found, math.ceil(takes_s / RETRY_S))
         looks = 0
         while True:
             known, problem = requests.count, None
@@ -163,8 +164,8 @@ class Runs:
             return None
         return exits.explain(exits.from_record(record), ()) if record else None
 
-    async def spawn(self, run_id: str) -> ShimClient | None:
-        """Start the engine with a shim beside it.
+    async def spawn(self, run_id: str, *, maps_weights: bool = True) -> ShimClient | None:
+        """Start the engine with a shim beside it; one that `maps_weights` asks for kept ones.
 
         Returns: the shim; None if it ran, and ended before we could look.
         Raises: ShimError, OSError: it could not be started; of a full disk it says how full it is.
@@ -173,7 +174,7 @@ class Runs:
         try:
             await context.within(str(self.ipc), self._make_ipc)
             context.errors.begin(await context.within(log, lambda: end_of(log)))
-            await context.spawner.spawn(self._spec(run_id))
+            await context.spawner.spawn(self._spec(run_id, maps_weights))
         except (OSError, ShimError) as error:
             if FULL not in (text := str(error)):
                 raise
@@ -234,14 +235,16 @@ class Runs:
                 continue
         return None
 
-    def _spec(self, run_id: str) -> Spec:
-        engine, env = self._engine, dict(self._command.env)
+    def _spec(self, run_id: str, maps_weights: bool) -> Spec:
+        engine, env, argv = self._engine, dict(self._command.env), self._command.argv
+        if not maps_weights:
+            argv = preload.without(argv, self._context.weights_directory)
         if len(os.fsencode(self.ipc)) <= MAX_RPC_BASE:
             env.setdefault(RPC_BASE_PATH, str(self.ipc))
         return self._context.spec(
             engine.name,
             run_id,
-            attrs.evolve(self._command, env=env),
+            attrs.evolve(self._command, argv=argv, env=env),
             directory=self.directory,
             log=self._context.log_path,
             grace_s=engine.drain_s + engine.stop_grace_s,
@@ -264,6 +267,11 @@ class Runs:
         if killed:
             emit(engine_state.log, EngineOrphansKilled(killed=tuple(killed)))
         return self.lost(run["run_id"], killed)
+
+    async def how_it_ended_at_once(self, run_id: str) -> Exit:
+        """Find out about a run that was gone before anybody could look."""
+        record = self.record()
+        return await self.how_it_ended(record) if record else self.lost(run_id, [])
 
     async def explain(self, ended: Exit, run: RunRecord | None) -> tuple[Exit, list[str]]:
         """Find the cause of an end.

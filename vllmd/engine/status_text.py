@@ -59,6 +59,7 @@ def describe_weights(weights: dict[str, Any]) -> str:
         "ready": f"kept in GPU memory ({ranks} of {ranks}): a start maps them",
         "incomplete": f"{ready} of {ranks} kept: loaded anew at the next start",
         "ending": "given up now",
+        "unresponsive": "not known: what keeps them does not answer, and may hold GPU memory",
     }.get(state, state)
     if weights["pid"]:
         said += f", process {weights['pid']} (its shim {weights['shim_pid']})"

@@ -15,7 +15,7 @@ from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process import orphans
-from vllmd.engine.process.run_state import NAME, Endpoint, Run, RunStates
+from vllmd.engine.process.run_state import NAME, Run, RunStates
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State, Trigger
@@ -179,10 +179,14 @@ class Supervisor:
         """Keep the engine as it is wanted until `close` or `leave`."""
         known = self._state.known
         known.last_exit = known.last_exit or self._parts.runs.last_end()
-        while not self._leaving:
+        while not await self._has_left():
             await self.weights.look()
             self._heard = self._requests.count
-            client = await self._find()
+            client, ended = await self._parts.runs.find(
+                self._requests, ending=lambda: self._must_stop, closing=lambda: self._is_over
+            )
+            if ended is not None:
+                await self._account(ended)
             if client is not None:
                 await self._adopt(client)
                 self.looked.set()
@@ -197,34 +201,52 @@ class Supervisor:
                     self._state.to(Trigger.STOP)
                 if not self._wanted and not self._closing:
                     self._state.release("it was stopped")
-                if not self._wanted or self._closing:
-                    await self.weights.release(kept_too=self._closing)
-                if self._closing:
-                    return
-                await self._requests.beyond(self._heard)
+            closing, again_s = self._closing, await self._release_weights()
+            if closing:
+                return
+            if not self._may_start:
+                await self._requests.beyond_within(self._heard, again_s, self._clock)
             elif await self._parts.restarter.still_held(self._settings.context.gpu.mismatch()):
                 await self._hold()
             else:
                 await self._start()
         self.detach()
 
+    async def _release_weights(self) -> float | None:
+        """Give up weights that are wanted no more; returns when to try again, if some are left."""
+        needless = self.weights.are_not_wanted and not self._settings.start_nothing
+        if self._wanted and not (self._closing or needless):
+            return None
+        heard = None if self._closing else self._heard
+        return await self.weights.release(self._requests, heard, needless=needless)
+
+    async def _has_left(self) -> bool:
+        """Tell whether the engine is let go of; weights of one that does not run are given up."""
+        runs = self._client or self._parts.runs.record() or not self.looked.is_set()
+        if self._leaving and not runs:
+            await self.weights.release(self._requests, self._requests.count, needless=True)
+        return self._leaving
+
     async def _start(self) -> None:
         """Start the engine when it is its turn, and see it through to its end."""
-        room, found = self._parts.room, self._state.found
-        await self._parts.runs.wait_for_disks(self._requests, lambda: self._may_start, found)
-        await self._load_slot.wait(self._requests, lambda: self._may_start, found, room.look)
+        room, found, wanted = self._parts.room, self._state.found, lambda: self._may_start
+        await self._parts.runs.wait_for_disks(self._requests, wanted, found)
+        await self.weights.compare(self._requests, wanted, found)
+        may_wait = self.weights.unhindered(wanted)
+        await self._load_slot.wait(self._requests, may_wait, found, room.look)
         room.end("it is not to start")
+        if not may_wait():
+            return
         self._load_slot.take(self._state.usual_start_s())
-        await self.weights.prepare(self._requests, lambda: self._may_start, found, self._activity)
-        if self._may_start:
-            return await self._see_through(await self._launch())
-        self._load_slot.give_back()
+        maps = await self.weights.prepare(self._requests, wanted, found, self._activity)
+        if not self._may_start:
+            return self._load_slot.give_back()
+        await self._see_through(await self._launch(maps))
 
     async def _see_through(self, client: ShimClient | None) -> None:
         """Follow an engine to its end, if it has not come yet, and decide what comes then."""
         if client is not None:
-            ended = await self._follow(client)
-            if ended is None:
+            if (ended := await self._follow(client)) is None:
                 return
             await self._account(ended)
         if self._state.state is State.BACKOFF:
@@ -242,19 +264,9 @@ class Supervisor:
     def _must_stop(self) -> bool:
         return self._closing or self._restart or not self._wanted
 
-    async def _find(self) -> ShimClient | None:
-        """Look for a shim that runs this engine; what one left that was killed is dealt with."""
-        client, ended = await self._parts.runs.find(
-            self._requests, ending=lambda: self._must_stop, closing=lambda: self._is_over
-        )
-        if ended is not None:
-            await self._account(ended)
-        return client
-
     async def _adopt(self, client: ShimClient) -> None:
         """Go on with an engine that runs; one that somebody started is wanted."""
-        self._client = client
-        self._adopted = True
+        self._client, self._adopted = client, True
         self._wanted = self._name not in self._stopped
         run, engine_state = client.run, self._state
         self._parts.runs.adopted(run)
@@ -263,8 +275,7 @@ class Supervisor:
         if engine_state.resume(run["run_id"], ending=bool(run.get("stopping"))):
             await self._go_on(client)
         else:
-            reached = Endpoint.of(self._settings.engine)
-            found = Run(run["run_id"], run["command_hash"], reached)
+            found = Run.of(run["run_id"], run["command_hash"], self._settings.engine)
             engine_state.spawned(found, seen=False)
             self._load_slot.take(self._state.usual_start_s())
             engine_state.to(Trigger.ADOPTED)
@@ -281,18 +292,18 @@ class Supervisor:
         else:
             self._load_slot.take(self._state.usual_start_s())
 
-    async def _launch(self) -> ShimClient | None:
+    async def _launch(self, maps_weights: bool) -> ShimClient | None:
         self._restart = self._adopted = False
         self._state.problem = None
         run_id, settings = uuid.uuid4().hex, self._settings
-        run = Run(run_id, settings.command.hash, Endpoint.of(settings.engine))
+        run = Run.of(run_id, settings.command.hash, settings.engine)
         self._state.spawned(run, seen=True)
         self._state.to(Trigger.START)
         if self._crashed:
             self._state.known.restarts += 1
         self._load_slot.take(self._state.usual_start_s())
         try:
-            client = await self._parts.runs.spawn(run_id)
+            client = await self._parts.runs.spawn(run_id, maps_weights=maps_weights)
         except (ShimError, OSError) as error:
             self._state.found(str(error))
             self._state.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
@@ -302,9 +313,7 @@ class Supervisor:
             return None
         self._state.to(Trigger.SPAWNED)
         if client is None:
-            record = self._parts.runs.record()
-            ended = self._parts.runs.how_it_ended(record) if record else None
-            await self._account(await ended if ended else self._parts.runs.lost(run_id, []))
+            await self._account(await self._parts.runs.how_it_ended_at_once(run_id))
             return None
         self._client = client
         return client
@@ -319,13 +328,7 @@ class Supervisor:
         try:
             while not (client.exited.done() or self._must_stop or self._leaving or stall):
                 self._heard = self._requests.count
-                waking = asyncio.ensure_future(self._requests.beyond(self._heard))
-                try:
-                    await asyncio.wait(
-                        {client.exited, waking, watching}, return_when=asyncio.FIRST_COMPLETED
-                    )
-                finally:
-                    waking.cancel()
+                await self._requests.beyond_or(self._heard, client.exited, watching)
                 if watching.done():
                     stall = watching.result()  # or it raises what broke the watch
         finally:
@@ -349,8 +352,7 @@ class Supervisor:
 
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""
-        self._restart = False
-        drain = self._parts.drain
+        self._restart, drain = False, self._parts.drain
         if not await (drain.kill(client) if stall is not None else drain.end(client)):
             orphans.kill_shim(client.run)
 
@@ -375,10 +377,9 @@ class Supervisor:
 
     def _start_requested(self) -> bool:
         """Tell whether somebody wanted a start since the end that is dealt with."""
-        start_requested = self._requests.count != self._heard and self._may_start
-        if start_requested:
+        if requested := self._requests.count != self._heard and self._may_start:
             self._parts.restarter.forget_failures()
-        return start_requested
+        return requested
 
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""

@@ -28,7 +28,7 @@ from vllmd.events.engine import (
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
-from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed
+from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed, WeightsUnresponsive
 from vllmd.util.failure_report import FailureReport, full_stop
 from vllmd.util.units import HOUR_S, format_duration
 
@@ -48,6 +48,7 @@ _READ = by_name(
     EngineStateChanged,
     WeightsNotLoaded,
     WeightsRenewed,
+    WeightsUnresponsive,
     RequestAccepted,
     *_GAPS.values(),
 )
@@ -348,6 +349,8 @@ def _done(step: _Step, now: float) -> str:
             words = f"it waited no more after {format_duration(after_s)} ({why})"
         case WeightsRenewed(why=why):
             words = f"its weights are loaded anew ({why})"
+        case WeightsUnresponsive(problem=problem, advice=advice):
+            words = f"its weights may hold GPU memory: {problem} ({advice})"
         case WeightsNotLoaded(problem=problem):
             words = f"it loads its weights by itself: {problem}"
         case EngineSpawned():

@@ -95,3 +95,15 @@ class WeightsReleased(TypedEvent):
 
     after_s: float
     in_the_way: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class WeightsUnresponsive(TypedEvent):
+    """What keeps weights does not answer, or does not end: GPU memory may be held."""
+
+    name = "weights.unresponsive"
+    level = "error"
+
+    shim_pid: int | None
+    problem: str
+    advice: str

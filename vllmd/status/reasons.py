@@ -46,6 +46,8 @@ def _of_waiting(status: EngineStatus) -> str | None:
     if status.awaited_load is not None:
         return f"waits until {status.awaited_load} has loaded, with which it shares a GPU"
     weights = status.weights.state if status.weights else None
+    if weights is WeightsState.UNRESPONSIVE and status.state in ENDED:
+        return "what keeps its weights does not answer, and may hold GPU memory"
     if weights is WeightsState.LOADING and status.wanted and status.state in ENDED:
         return "its weights are loaded first"
     if (shortage := status.awaited_memory) is None:

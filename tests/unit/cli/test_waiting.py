@@ -101,3 +101,14 @@ def test_wait_until_too_long_names_the_cause_of_the_last_failure() -> None:
     client = FailingClient(failed("old"))
     with pytest.raises(TimedOutError, match=r"after \d+m?s; exited\. port_in_use: Taken\."):
         waiting.wait_until(client, "chat", "ready", ready, 0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [("shim 7 is silent", "shim 7 is silent"), (None, "look at 'vllmd logs chat --weights'")],
+)
+def test_wait_until_weights_are_not_given_up_says_why(problem: str | None, says: str) -> None:
+    weights = {"state": "unresponsive", "problem": problem}
+    client = FailingClient({**failed("a"), "state": "stopped", "weights": weights})
+    with pytest.raises(TimedOutError, match=f"is stopped, and its weights are not .*: {says}"):
+        waiting.wait_until(client, "chat", "stopped", lambda _: False, 0)  # type: ignore[arg-type]

@@ -58,6 +58,8 @@ def test_collect_weights_that_are_kept_and_none_without_preload() -> None:
     for state, value in ((WeightsState.READY, 1), (WeightsState.INCOMPLETE, 0)):
         found = found_for(weights=WeightsStatus(state, 1.0, "/log", 2))
         assert found["vllmd_engine_weights_ready", "chat"] == value
+        for each in WeightsState:
+            assert found["vllmd_engine_weights_state", each, "chat"] == (each is state)
     assert not any(key[0] == "vllmd_engine_weights_ready" for key in found_for())
 
 

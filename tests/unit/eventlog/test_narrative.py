@@ -21,7 +21,7 @@ from vllmd.events.engine import (
 )
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.requests import RequestAccepted
-from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed
+from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed, WeightsUnresponsive
 
 NOW = 1_000_000.0
 FIELDS = [
@@ -234,10 +234,12 @@ def test_tell_says_what_became_of_weights_that_are_kept() -> None:
     done = told(
         exited(90),
         (80, WeightsRenewed.name, {"why": "/m/a changed"}),
+        (75, WeightsUnresponsive.name, {"shim_pid": 7, "problem": "silent", "advice": "kill it"}),
         (70, WeightsNotLoaded.name, {"problem": "no room"}),
     )
     text = narrative.tell("chat", done, NOW).text
-    assert "weights are loaded anew (/m/a changed); it loads its weights by itself: no" in text
+    assert "weights are loaded anew (/m/a changed); its weights may hold GPU memory: silent" in text
+    assert "(kill it); it loads its weights by itself: no" in text
 
 
 def test_tell_of_a_held_engine_quotes_whole_and_ends_with_a_command_to_paste() -> None:

@@ -45,6 +45,14 @@ NO_ROOM = "The KV cache has no room for one request of max_model_len tokens"
             "its weights are loaded first",
         ),
         (
+            ready(
+                "chat",
+                state=State.STOPPED,
+                weights=WeightsStatus(WeightsState.UNRESPONSIVE, NOW, "/log", 2),
+            ),
+            "what keeps its weights does not answer, and may hold GPU memory",
+        ),
+        (
             ready("chat", state=State.STOPPED, awaited_load="embed"),
             "waits until embed has loaded, with which it shares a GPU",
         ),

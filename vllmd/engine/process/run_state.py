@@ -56,6 +56,11 @@ class Run:
     command_hash: str
     reached: Endpoint
 
+    @classmethod
+    def of(cls, run_id: str, command_hash: str, engine: EngineConfig) -> "Run":
+        """Return a run of an engine with the settings that it has now."""
+        return cls(run_id, command_hash, Endpoint.of(engine))
+
 
 @attrs.frozen
 class RunState:

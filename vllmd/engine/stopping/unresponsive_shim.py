@@ -6,8 +6,8 @@ daemon slept through counts as nothing.
 """
 
 import signal
+from collections.abc import Callable
 
-from vllmd.engine.engine_state import EngineState
 from vllmd.engine.process import orphans
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
@@ -21,9 +21,9 @@ STOPPED_LOOKS = 3
 class UnresponsiveShim:
     """One shim that does not answer; `look` is called at each try."""
 
-    def __init__(self, engine_state: EngineState, patience: int) -> None:
+    def __init__(self, say: Callable[[str], None], patience: int) -> None:
         """Begin; `patience` is how many looks an end that is wanted may take."""
-        self._state = engine_state
+        self._say = say
         self._patience = patience
         self._stopped = 0
         self._ending = 0
@@ -39,5 +39,5 @@ class UnresponsiveShim:
         elif ending:
             orphans.ask_end(run)
         elif self._stopped >= STOPPED_LOOKS:
-            self._state.found(f"the shim (pid {run['shim_pid']}) was stopped; it is continued")
+            self._say(f"the shim (pid {run['shim_pid']}) was stopped; it is continued")
             orphans.signal_shim(run, signal.SIGCONT)

@@ -6,13 +6,15 @@ shapes is the same to it, and stale weights would be served. Source: `hash_check
 
 What was read once is not read again while a file's inode, size and times stay: `ctime` changes with
 every write, and nobody can set it.
+
+It is read in steps, each of which is short: whoever waits can give it up between two of them.
 """
 
 import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,10 @@ BLOCK_BYTES = 64 * KIB
 BLOCKS = 16
 """Blocks of each file that are read, over all of its length: at most a MiB."""
 CHUNK_BYTES = 4 * MIB
+STEP_BYTES = 64 * MIB
+"""What a step reads at most, and a chunk more: a second of a slow disk."""
+FILE_BYTES = 64 * KIB
+"""What a file that is not read counts as: to open it takes time, too."""
 LOWEST_PRIORITY = 19
 
 Contents = Mapping[str, tuple[str, ...]]
@@ -32,61 +38,83 @@ Contents = Mapping[str, tuple[str, ...]]
 _Identity = tuple[int, int, int, int, int]
 
 
-@attrs.define
 class ContentsReader:
     """Reads what files hold; it remembers what it read of files that did not change."""
 
-    _known: dict[tuple[str, bool], tuple[_Identity, str]] = attrs.field(factory=dict)
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, bool], tuple[_Identity, str]] = {}
 
-    def read(self, folders: Iterable[Path], *, whole: bool) -> Contents:
-        """Return what tells the files of some folders, those that links lead to; waits for disks.
+    def begin(self, folders: Callable[[], Iterable[Path]], *, whole: bool) -> "ContentsReading":
+        """Begin to read the files of some folders, those that links lead to.
 
         By blocks, a file's times and its inode count too: two files that differ between the blocks
         would be the same else. With `whole`, all bytes are read, and they alone count.
-
-        Raises: OSError: a file cannot be read.
         """
-        found = {}
-        for folder in folders:
-            for path in sorted(each for each in folder.iterdir() if each.is_file()):
-                found[str(path)] = self._file(path, whole)
-        return found
+        reading = ContentsReading()
+        reading.work = self._read(folders, whole, reading.contents)
+        return reading
 
-    def _file(self, path: Path, whole: bool) -> tuple[str, ...]:
+    def _read(
+        self, folders: Callable[[], Iterable[Path]], whole: bool, found: dict[str, tuple[str, ...]]
+    ) -> Iterator[int]:
+        for folder in folders():
+            for path in sorted(each for each in folder.iterdir() if each.is_file()):
+                yield from self._file(path, whole, found)
+
+    def _file(self, path: Path, whole: bool, found: dict[str, tuple[str, ...]]) -> Iterator[int]:
         with open_regular(path) as file:
             about = os.fstat(file.fileno())
             identity = (about.st_dev, about.st_ino, about.st_size, *_times(about))
             known = self._known.get((str(path), whole))
             if known is None or known[0] != identity:
-                text = _whole(file) if whole else _blocks(file, about.st_size)
-                known = self._known[str(path), whole] = identity, text
+                digest = hashlib.sha256()
+                for block in _whole(file) if whole else _blocks(file, about.st_size):
+                    digest.update(block)
+                    yield len(block)
+                known = self._known[str(path), whole] = identity, digest.hexdigest()
         size = str(about.st_size)
-        if whole:
-            return size, known[1]
-        return size, str(about.st_mtime_ns), str(about.st_ino), known[1]
+        told = (str(about.st_mtime_ns), str(about.st_ino)) if not whole else ()
+        found[str(path)] = size, *told, known[1]
+        yield FILE_BYTES
+
+
+@attrs.define
+class ContentsReading:
+    """One reading: `step` until it returns True, then `contents` are whole."""
+
+    contents: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    work: Iterator[int] = attrs.field(factory=lambda: iter(()))
+
+    def step(self) -> bool:
+        """Read on, `STEP_BYTES` at most, with the lowest priority; tell whether that was all.
+
+        Raises: OSError: a file cannot be read.
+        """
+        yield_to_others()
+        left = STEP_BYTES
+        for size in self.work:
+            left -= size
+            if left <= 0:
+                return False
+        return True
 
 
 def _times(about: os.stat_result) -> tuple[int, int]:
     return about.st_mtime_ns, about.st_ctime_ns
 
 
-def _blocks(file: BinaryIO, size: int) -> str:
-    """Hash blocks at equal distances, the first and the last of the file among them."""
-    found = hashlib.sha256()
+def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield blocks at equal distances, the first and the last of the file among them."""
     last = max(0, size - BLOCK_BYTES)
     for number in range(BLOCKS):
         file.seek(last * number // (BLOCKS - 1))
-        found.update(file.read(BLOCK_BYTES))
-    return found.hexdigest()
+        yield file.read(BLOCK_BYTES)
 
 
-def _whole(file: BinaryIO) -> str:
-    """Hash all of it, with the lowest priority: it takes a CPU for minutes."""
-    yield_to_others()
-    found = hashlib.sha256()
+def _whole(file: BinaryIO) -> Iterator[bytes]:
+    """Yield all of it, a chunk at a time."""
     while block := file.read(CHUNK_BYTES):
-        found.update(block)
-    return found.hexdigest()
+        yield block
 
 
 def yield_to_others() -> None:

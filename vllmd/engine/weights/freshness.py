@@ -1,6 +1,7 @@
 """Are the weights in memory those that an engine would load now?"""
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vllmd.config import preload
@@ -8,7 +9,7 @@ from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.engine.context import EngineContext
 from vllmd.engine.model_files.base_model import find_folder
-from vllmd.engine.weights.contents import Contents, ContentsReader, difference
+from vllmd.engine.weights.contents import Contents, ContentsReader
 from vllmd.engine.weights.loaded import Loaded
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.units import HOUR_S
@@ -16,6 +17,8 @@ from vllmd.util.units import HOUR_S
 BLOCKS_LIMIT_S = 60.0
 """A thousand files of a network file system, a MiB of each."""
 WHOLE_LIMIT_S = HOUR_S
+STEP_LIMIT_S = 60.0
+"""A step that takes longer waits for a disk that hangs."""
 PROGRAM = "program"
 """What the version of vLLM is told by: an upgrade in place writes its program anew."""
 
@@ -27,44 +30,46 @@ class Freshness:
         self._reader = ContentsReader()
 
     async def contents(
-        self, engine: EngineConfig, command: Command, context: EngineContext, *, whole: bool
+        self,
+        engine: EngineConfig,
+        command: Command,
+        context: EngineContext,
+        *,
+        whole: bool,
+        goes_on: Callable[[], None] = lambda: None,
     ) -> Contents:
-        """Return what a start would load now.
+        """Return what a start would load now; whoever is cancelled reads no further.
+
+        `goes_on` is told after each step but the last.
 
         Raises: OSError: it cannot be read; TimeoutError is one.
         """
         limit_s = WHOLE_LIMIT_S if whole else BLOCKS_LIMIT_S
+        until = context.clock.monotonic() + limit_s
+        reading = self._reader.begin(lambda: _folders(engine, command), whole=whole)
+        over = False
+        while not over:
+            left_s = until - context.clock.monotonic()
+            if left_s <= 0:
+                raise TimeoutError(errno.ETIMEDOUT, f"not read within {limit_s:g} s", engine.model)
+            over = await context.within(engine.model, reading.step, min(left_s, STEP_LIMIT_S))
+            if not over:
+                goes_on()
+        about = await context.within(command.argv[0], Path(command.argv[0]).stat)
+        told = str(about.st_size), str(about.st_mtime_ns), str(about.st_ino)
+        return {**reading.contents, PROGRAM: told}
 
-        def read() -> Contents:
-            folders = list(_folders(engine, command))
-            found = dict(self._reader.read(folders, whole=whole))
-            about = Path(command.argv[0]).stat()
-            found[PROGRAM] = str(about.st_size), str(about.st_mtime_ns), str(about.st_ino)
-            return found
 
-        return await context.within(engine.model, read, limit_s)
+def why_stale(run: RunRecord, loaded: Loaded | None, command: Command) -> str | None:
+    """Say why weights in memory are not to be used whatever the files hold; None if they may be.
 
-    async def why_stale(
-        self,
-        run: RunRecord,
-        loaded: Loaded | None,
-        engine: EngineConfig,
-        command: Command,
-        context: EngineContext,
-    ) -> str | None:
-        """Say why weights in memory are not to be used, as the end of a sentence; None if they are.
-
-        What cannot be compared is not used: stale weights are worse than a load.
-        """
-        if run["command_hash"] != command.hash:
-            return "the command by which they were loaded is another now"
-        if loaded is None or loaded.run_id != run["run_id"]:
-            return "it is not known what they were loaded from"
-        try:
-            now = await self.contents(engine, command, context, whole=loaded.whole)
-        except OSError as error:
-            return f"the model's files cannot be compared: {error}"
-        return difference(loaded.contents, now)
+    What is not known is not used: stale weights are worse than a load.
+    """
+    if run["command_hash"] != command.hash:
+        return "the command by which they were loaded is another now"
+    if loaded is None or loaded.run_id != run["run_id"]:
+        return "it is not known what they were loaded from"
+    return None
 
 
 def _folders(engine: EngineConfig, command: Command) -> Iterator[Path]:

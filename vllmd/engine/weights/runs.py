@@ -10,7 +10,7 @@ from vllmd.engine import exits
 from vllmd.engine.context import EngineContext
 from vllmd.engine.exits import Exit
 from vllmd.engine.output.run_output import read_last_lines
-from vllmd.engine.process import orphans
+from vllmd.engine.process import lost_shim, orphans
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.weights import sockets
 from vllmd.errors import ShimError
@@ -21,6 +21,18 @@ GRACE_S = 10.0
 """How long it may take to end: it has nothing to finish (a SIGTERM to each process)."""
 MARGIN_S = 15.0
 """How much longer the shim may take before it is taken for dead itself."""
+
+
+@attrs.frozen
+class SilentShim:
+    """A shim that keeps weights and cannot be asked, or what one left that does not end."""
+
+    problem: str
+    """What is wrong, as the end of a sentence."""
+    run: RunRecord | None
+    """What it runs; None if it has no record any more."""
+    pid: int | None
+    """The shim itself; None if that is not known."""
 
 
 @attrs.frozen
@@ -35,20 +47,33 @@ class WeightsRuns:
         """Return where their shim and their sockets are."""
         return self.context.weights_directory
 
-    async def find(self) -> ShimClient | None:
-        """Connect to the shim that runs them; what one left that was killed is ended.
+    async def find(self) -> ShimClient | SilentShim | RunRecord | None:
+        """Look for what keeps them, and for what a shim left that was killed.
 
-        Raises: ShimError: somebody listens and does not answer; OSError: what was left cannot be
-            ended, TimeoutError if it does not die.
+        Returns: the shim; one that cannot be asked; what ended and is not accounted for; or None.
         """
-        client = await ShimClient.connect(self.folder, self.context.lag)
-        if client is None:
+        while True:
+            problem = None
+            try:
+                client = await ShimClient.connect(self.folder, self.context.lag)
+            except ShimError as error:
+                client, problem = None, str(error)
+            if client is not None:
+                return client
             run = orphans.read_run(self.folder)
             if run is not None and not orphans.shim_alive(run):
-                if orphans.read_exit(self.folder, run["run_id"]) is None:
-                    await orphans.kill(run)
-                self.forget()
-        return client
+                return run
+            if problem is not None or run is None:
+                break
+            if await self.lives_on(run):  # else it was just ending, or beginning
+                problem = f"the shim in {self.folder} closes every connection"
+                break
+        if problem is not None:
+            return SilentShim(problem, run, run["shim_pid"] if run else None)
+        if (lost := lost_shim.find(self.folder)) is not None:
+            problem = f"its socket in {self.folder} was removed, and it did not put it back"
+            return SilentShim(f"the shim (pid {lost}) cannot be asked: {problem}", None, lost)
+        return None
 
     def forget(self) -> None:
         """Remove the record of what was started last: nobody looks again for what it left.
@@ -60,11 +85,8 @@ class WeightsRuns:
     async def clear(self) -> None:
         """Leave nothing of the sockets of those before: no engine maps what nobody compared.
 
-        Raises: ShimError: the shim of those before lives; OSError: the folder cannot be made.
+        Raises: OSError: the folder cannot be made, or cannot be cleared.
         """
-        run = orphans.read_run(self.folder)
-        if run is not None and await self.lives_on(run):
-            raise ShimError(f"shim {run['shim_pid']} of those before lives and does not answer")
         await self.context.within(str(self.folder), self._prepare)
 
     async def spawn(self, command: Command) -> ShimClient:
@@ -92,6 +114,8 @@ class WeightsRuns:
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         sockets.clear(self.folder)
+        if left := sockets.listening(self.folder):
+            raise OSError(f"{self.folder} cannot be cleared: {left} sockets of others are there")
 
     async def stop(self, client: ShimClient) -> None:
         """End them; a shim that does not do it is killed, and what it leaves, too.
@@ -113,7 +137,7 @@ class WeightsRuns:
     async def how_they_ended(self, run: RunRecord) -> Exit:
         """Explain an end by its record and what was printed; what is left without a shim is ended.
 
-        Raises: TimeoutError: something does not die.
+        Raises: OSError: something cannot be ended; TimeoutError if it does not die.
         """
         record, context = orphans.read_exit(self.folder, run["run_id"]), self.context
         if record is not None:

@@ -19,6 +19,8 @@ class WeightsState(enum.StrEnum):
     """Those of a GPU are gone: they are loaded anew before the engine starts again."""
     ENDING = "ending"
     """They are being given up."""
+    UNRESPONSIVE = "unresponsive"
+    """What keeps them does not answer, or does not end: memory may be held, and nobody maps it."""
 
 
 @attrs.frozen

@@ -53,7 +53,7 @@ def test_look_shim_that_was_stopped_is_continued_after_a_while_and_it_is_said(
 ) -> None:
     shims.append(shim := Shim(tmp_path))
     shim.stop()
-    unanswered = UnresponsiveShim(shim.engine_state, patience=9)
+    unanswered = UnresponsiveShim(shim.engine_state.found, patience=9)
     for _ in range(STOPPED_LOOKS - 1):
         unanswered.look(shim.run, ending=False)
     assert shim.is_in("T")
@@ -68,7 +68,7 @@ def test_look_shim_that_went_on_by_itself_is_not_taken_for_stopped(
     tmp_path: Path, shims: list[Shim]
 ) -> None:
     shims.append(shim := Shim(tmp_path))
-    unanswered = UnresponsiveShim(shim.engine_state, patience=9)
+    unanswered = UnresponsiveShim(shim.engine_state.found, patience=9)
     for _ in range(STOPPED_LOOKS - 1):
         shim.stop()
         unanswered.look(shim.run, ending=False)
@@ -84,7 +84,7 @@ def test_look_silent_shim_of_an_engine_that_is_to_run_is_never_ended(
     tmp_path: Path, shims: list[Shim]
 ) -> None:
     shims.append(shim := Shim(tmp_path))
-    unanswered = UnresponsiveShim(shim.engine_state, patience=2)
+    unanswered = UnresponsiveShim(shim.engine_state.found, patience=2)
     for _ in range(1000):
         unanswered.look(shim.run, ending=False)
     assert shim.process.poll() is None
@@ -95,7 +95,7 @@ def test_look_silent_shim_of_an_engine_that_is_to_run_is_never_ended(
 def test_look_stopped_shim_takes_the_signal_at_once(tmp_path: Path, shims: list[Shim]) -> None:
     shims.append(shim := Shim(tmp_path))
     shim.stop()
-    UnresponsiveShim(shim.engine_state, patience=9).look(shim.run, ending=True)
+    UnresponsiveShim(shim.engine_state.found, patience=9).look(shim.run, ending=True)
     assert shim.process.wait(20) == -signal.SIGTERM
 
 
@@ -107,7 +107,7 @@ def test_look_shim_that_does_not_end_is_killed_after_its_time(
     )
     assert shim.process.stdout is not None
     assert shim.process.stdout.readline() == b"up\n"
-    unanswered = UnresponsiveShim(shim.engine_state, patience=2)
+    unanswered = UnresponsiveShim(shim.engine_state.found, patience=2)
     unanswered.look(shim.run, ending=False)
     for _ in range(2):
         unanswered.look(shim.run, ending=True)
@@ -119,7 +119,7 @@ def test_look_shim_that_does_not_end_is_killed_after_its_time(
 def test_look_process_that_took_the_id_later_is_spared(tmp_path: Path, shims: list[Shim]) -> None:
     shims.append(shim := Shim(tmp_path))
     shim.run["shim_start_ticks"] = 1
-    unanswered = UnresponsiveShim(shim.engine_state, patience=1)
+    unanswered = UnresponsiveShim(shim.engine_state.found, patience=1)
     for _ in range(3):
         unanswered.look(shim.run, ending=True)
     assert shim.process.poll() is None

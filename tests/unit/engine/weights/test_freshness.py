@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.kept_weights import KeptScene, short_folder
 from vllmd.config.command import Command
+from vllmd.engine.weights import freshness
+from vllmd.engine.weights.contents import difference
 from vllmd.engine.weights.freshness import PROGRAM, Freshness
 from vllmd.engine.weights.loaded import Loaded
 from vllmd.shim.protocol import RunRecord
@@ -21,11 +23,14 @@ def run_of(command: Command) -> RunRecord:
     return {"run_id": "1a", "command_hash": command.hash}  # type: ignore[typeddict-item]
 
 
-async def why_stale(scene: KeptScene, loaded: Loaded | None, other: str = "") -> str | None:
+async def why_stale(scene: KeptScene, loaded: Loaded, other: str = "") -> str | None:
     command = scene.command.weights
     assert command is not None
     run = run_of(attrs.evolve(command, own_env={"X": other}) if other else command)
-    return await Freshness().why_stale(run, loaded, scene.engine, command, scene.settings.context)
+    now = await Freshness().contents(
+        scene.engine, command, scene.settings.context, whole=loaded.whole
+    )
+    return freshness.why_stale(run, loaded, command) or difference(loaded.contents, now)
 
 
 async def loaded(scene: KeptScene, *, whole: bool = False) -> Loaded:
@@ -43,11 +48,14 @@ async def test_what_was_loaded_and_did_not_change_is_fresh(scene: KeptScene, who
 
 async def test_what_cannot_be_compared_is_stale(scene: KeptScene) -> None:
     before = await loaded(scene)
-    assert "not known" in str(await why_stale(scene, None))
+    command = scene.command.weights
+    assert command is not None
+    assert "not known" in str(freshness.why_stale(run_of(command), None, command))
     assert "not known" in str(await why_stale(scene, attrs.evolve(before, run_id="2b")))
     assert "the command" in str(await why_stale(scene, before, "other"))
     (scene.folder / "vllm").unlink()
-    assert "cannot be compared" in str(await why_stale(scene, before))
+    with pytest.raises(FileNotFoundError, match="vllm"):
+        await why_stale(scene, before)
 
 
 async def test_copy_of_the_same_bytes_is_fresh_as_a_whole_alone(scene: KeptScene) -> None:

@@ -136,7 +136,8 @@ async def test_look_at_what_may_not_be_ended_says_so(
         scene.weight_shims[0].vanish()
         monkeypatch.setattr(orphans, "kill", refuse)
         await scene.keeper.look()
-        assert problem(scene) == "Operation not permitted"
+        assert "Operation not permitted" in problem(scene)
+        assert scene.weights_state is WeightsState.UNRESPONSIVE
 
 
 async def test_problem_is_over_with_a_stop(folder: Path) -> None:

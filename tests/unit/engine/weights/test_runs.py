@@ -1,11 +1,15 @@
 import asyncio
+import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from tests.helpers.kept_weights import KeptScene, short_folder
-from vllmd.engine.weights.runs import WeightsRuns
+from vllmd.engine.process import lost_shim
+from vllmd.engine.process.shim_client import ShimClient
+from vllmd.engine.weights import sockets
+from vllmd.engine.weights.runs import SilentShim, WeightsRuns
 from vllmd.errors import ShimError
 from vllmd.shim import proc
 from vllmd.shim.protocol import RUN_RECORD_NAME
@@ -45,29 +49,47 @@ async def test_clear_removes_what_others_left_and_what_is_spawned_then_is_found_
     client = await runs.spawn(scene.command.weights)
     assert list(runs.folder.glob("vllm_*")) == []
     found = await runs.find()
-    assert found is not None
+    assert isinstance(found, ShimClient)
     assert found.run["run_id"] == client.run["run_id"]
     for each in (client, found):
         each.close()
     scene.weight_shims[0].vanish()
 
 
-async def test_clear_beside_a_shim_that_lives_removes_nothing(scene: KeptScene) -> None:
+async def test_clear_that_leaves_a_socket_says_so(
+    scene: KeptScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = runs_of(scene)
+    await runs.clear()
+    monkeypatch.setattr(sockets, "listening", lambda _: 2)
+    with pytest.raises(OSError, match="cannot be cleared: 2 sockets of others"):
+        await runs.clear()
+
+
+@pytest.mark.parametrize("how", ["silent", "closes", "folder gone"])
+async def test_find_of_a_shim_that_cannot_be_asked_names_it(
+    scene: KeptScene, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     runs = runs_of(scene)
     await runs.clear()
     assert scene.command.weights is not None
     client = await runs.spawn(scene.command.weights)
     client.close()
-    path = runs.folder / "vllm_weight_cache_a.sock"
-    path.touch()
-    clearing = asyncio.create_task(runs.clear())
-    await scene.passes_until(clearing.done, 1)
-    with pytest.raises(ShimError, match="lives"):
-        await clearing
-    assert path.exists()
-    scene.weight_shims[0].vanish()
-    await runs.clear()
-    assert not path.exists()
+    shim = scene.weight_shims[0]
+    shim.is_silent, shim.closes = how == "silent", how == "closes"
+    if how == "folder gone":
+        shutil.rmtree(runs.folder)
+        monkeypatch.setattr(lost_shim, "find", lambda folder: {runs.folder: shim.pid}[folder])
+    finding = asyncio.create_task(runs.find())
+    await scene.passes_until(finding.done, 1)
+    found = await finding
+    assert isinstance(found, SilentShim)
+    assert found.pid == shim.pid
+    assert (found.run is None) == (how == "folder gone")
+    says = {"silent": "does not answer", "closes": "closes every", "folder gone": "was removed"}
+    assert says[how] in found.problem
+    runs.folder.mkdir(exist_ok=True)
+    shim.vanish()
 
 
 async def test_spawn_of_what_ends_at_once_says_its_last_line(scene: KeptScene) -> None:
@@ -78,7 +100,7 @@ async def test_spawn_of_what_ends_at_once_says_its_last_line(scene: KeptScene) -
         await runs_of(scene).spawn(scene.command.weights)
 
 
-async def test_find_ends_what_a_killed_shim_left(
+async def test_what_a_killed_shim_left_is_found_and_ended(
     scene: KeptScene, sleeper: tuple[subprocess.Popen[bytes], int]
 ) -> None:
     runs = runs_of(scene)
@@ -92,12 +114,14 @@ async def test_find_ends_what_a_killed_shim_left(
     record = read_record(path)
     assert record is not None
     write_record(path, {**record, "engine_pid": left.pid, "engine_start_ticks": ticks})
-    assert await runs.find() is None
+    found = await runs.find()
+    assert isinstance(found, dict)
+    end = await runs.how_they_ended(found)
+    assert (end.label, len(end.killed)) == ("shim_lost", 1)
     assert left.wait(10) == -9
-    assert read_record(path) is None
 
 
-async def test_find_after_an_end_that_is_known_ends_nothing_and_forgets_it(
+async def test_after_an_end_that_is_known_nothing_is_ended(
     scene: KeptScene, sleeper: tuple[subprocess.Popen[bytes], int]
 ) -> None:
     runs = runs_of(scene)
@@ -111,9 +135,12 @@ async def test_find_after_an_end_that_is_known_ends_nothing_and_forgets_it(
     record = read_record(path)
     assert record is not None
     write_record(path, {**record, "engine_pid": stranger.pid, "engine_start_ticks": ticks})
-    assert await runs.find() is None
+    found = await runs.find()
+    assert isinstance(found, dict)
+    assert (await runs.how_they_ended(found)).label == "0"
     assert stranger.poll() is None
-    assert read_record(path) is None
+    runs.forget()
+    assert await runs.find() is None
 
 
 async def test_how_they_ended_has_its_cause_of_what_was_printed(scene: KeptScene) -> None:
