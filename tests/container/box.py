@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -19,6 +20,16 @@ from vllmd.util.units import GIB
 HERE = Path(__file__).parent
 MEMORY = Path("/sys/fs/cgroup/memory")
 CHAT = "VLLMD__ENGINES__CHAT__"
+ASK = """
+import json, sys, urllib.request
+body = {"model": "tiny", "prompt": "x", "max_tokens": int(sys.argv[1]), "ignore_eos": True}
+request = urllib.request.Request(
+    "http://127.0.0.1:8000/v1/completions", json.dumps(body).encode(),
+    {"Content-Type": "application/json"})
+with urllib.request.urlopen(request, timeout=float(sys.argv[2])) as answer:
+    print(answer.status, json.load(answer)["usage"]["completion_tokens"])
+"""
+NO_VOLUMES: Mapping[str, Path] = MappingProxyType({})
 STAND_IN = {
     f"{CHAT}MODEL": "tiny",
     f"{CHAT}EXECUTABLE": "stand-in",
@@ -84,7 +95,7 @@ class Box:
         found = [line.split()[-1] for line in lines if line.startswith("vllm:num_requests_running")]
         return float(found[0]) if found else 0.0
 
-    def wait_ready(self, other_than: str | None = None) -> dict[str, Any]:
+    def wait_ready(self, other_than: str | None = None, limit_s: float = 120) -> dict[str, Any]:
         """Wait until the engine serves, by another run if one is given."""
 
         def ask() -> dict[str, Any] | None:
@@ -95,7 +106,7 @@ class Box:
             serves = found["state"] == "ready" and found["run_id"] != other_than
             return found if serves else None
 
-        return wait_for("a ready engine", ask, 120)
+        return wait_for("a ready engine", ask, limit_s)
 
     def processes(self) -> dict[str, proc.Stat]:
         """Return its processes by their command lines, those of zombies by their names."""
@@ -111,6 +122,14 @@ class Box:
         """Return the process whose command line has a word."""
         (found,) = [stat for line, stat in self.processes().items() if word in line]
         return found
+
+    def zombies(self) -> list[str]:
+        """Return its processes that have ended, and that nobody has waited for."""
+        return [line for line, stat in self.processes().items() if stat.is_zombie]
+
+    def ask(self, tokens: int = 5, limit_s: float = 60) -> str:
+        """Let a program in it ask for so many tokens; return the code, and how many came."""
+        return self.run("python3", "-c", ASK, str(tokens), str(limit_s)).strip()
 
     def signal(self, number: signal.Signals) -> None:
         """Send PID 1 a signal, as a runtime does."""
@@ -128,12 +147,19 @@ class Box:
 
 @contextlib.contextmanager
 def container(
-    image: Image, folder: Path, env: Mapping[str, str] = STAND_IN, *, memory: int = GIB
+    image: Image,
+    folder: Path,
+    env: Mapping[str, str] = STAND_IN,
+    *,
+    memory: int = GIB,
+    volumes: Mapping[str, Path] = NO_VOLUMES,
 ) -> Iterator[Box]:
-    """Run the image's command, and end it after."""
+    """Run the image's command, and end it after; `volumes` are below /srv by their names."""
     for name in ("state", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name).chmod(0o775)
+    lines = [f"{path} {name}\n" for name, path in volumes.items()]
+    (folder / "volumes").write_text("".join(lines))
     group = f"vllmd-container-{os.getpid()}"
     (MEMORY / group).mkdir(exist_ok=True)
     (MEMORY / group / "memory.limit_in_bytes").write_text(str(memory))

@@ -2,6 +2,7 @@
 # Run a program as PID 1 of a root file system, in namespaces of its own, as a container runtime does:
 #   run.sh ROOT RUN_FOLDER GROUP USER:GROUP [NAME=VALUE …] -- PROGRAM…
 # The root is read-only; RUN_FOLDER has `state` and `log`, and gets the id of PID 1 as this host has it.
+# Each line of its file `volumes` is a folder of this host, which is /srv/NAME in there, read-only, by its name.
 # GROUP is a control group of memory (version 1). Needs root.
 set -euo pipefail
 root=$1 folder=$2 group=$3
@@ -18,6 +19,12 @@ ip link set lo up
 mount --bind "$root" "$root"
 mount --bind "$folder/state" "$root/var/lib/vllmd"
 mount --bind "$folder/log" "$root/var/log/vllmd"
+mount -t tmpfs -o mode=755 tmpfs "$root/srv"
+while read -r source name; do
+  mkdir "$root/srv/$name"
+  mount --bind "$source" "$root/srv/$name"
+  mount -o remount,bind,ro "$root/srv/$name"
+done < "$folder/volumes"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount -t tmpfs -o mode=775 tmpfs "$root/run/vllmd"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"

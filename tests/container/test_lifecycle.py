@@ -6,21 +6,12 @@ import signal
 import threading
 from pathlib import Path
 
-from tests.container.box import CHAT, STAND_IN, Box, container
+from tests.container.box import CHAT, STAND_IN, container
 from tests.container.image import Image
 from tests.helpers.site import wait_for
 from vllmd.shim import proc
 from vllmd.util.units import MIB
 
-ASK = """
-import json, sys, urllib.request
-body = {"model": "tiny", "prompt": "x", "max_tokens": int(sys.argv[1])}
-request = urllib.request.Request(
-    "http://127.0.0.1:8000/v1/completions", json.dumps(body).encode(),
-    {"Content-Type": "application/json"})
-with urllib.request.urlopen(request, timeout=60) as answer:
-    print(answer.status, json.load(answer)["usage"]["completion_tokens"])
-"""
 ORPHANS = """
 import os
 for _ in range(1000):
@@ -34,21 +25,13 @@ PROBES = ("/-/started", "/-/ready", "/-/healthy")
 HOG = "held = [bytearray(1 << 20) for _ in range(2000)]"
 
 
-def ask(box: Box, tokens: int = 5) -> str:
-    return box.run("python3", "-c", ASK, str(tokens)).strip()
-
-
-def zombies(box: Box) -> list[str]:
-    return [line for line, stat in box.processes().items() if stat.is_zombie]
-
-
 def test_first_start_serves_on_a_read_only_root_without_privileges(
     image: Image, folder: Path
 ) -> None:
     with container(image, folder) as box:
         box.wait_ready()
         assert [box.get(path)[0] for path in PROBES] == [200, 200, 200]
-        assert ask(box) == "200 5"
+        assert box.ask() == "200 5"
         assert box.run("sh", "-c", "touch /etc/x || echo no", code=None) == "no\n"
         assert proc.command_line(box.first).split()[-2:] == ["/usr/bin/vllmd", "run"]
         daemon = [each for line, each in box.processes().items() if line.endswith("/vllmd run")]
@@ -67,7 +50,7 @@ def test_sigterm_lets_a_request_in_flight_finish_and_ends_with_0(
     with container(image, folder) as box:
         box.wait_ready()
         answers: list[str] = []
-        asking = threading.Thread(target=lambda: answers.append(ask(box, 600)))
+        asking = threading.Thread(target=lambda: answers.append(box.ask(600)))
         asking.start()
         wait_for("a request", lambda: "num_requests_running{" in box.get("/metrics")[1])
         wait_for("it in flight", lambda: box.engine().get("requests_running") != 0)
@@ -101,8 +84,8 @@ def test_each_process_may_be_killed(image: Image, folder: Path) -> None:
             before = box.wait_ready()["run_id"]
             os.kill(box.find(word).pid, signal.SIGKILL)
             box.wait_ready(other_than=before)
-            assert ask(box) == "200 5"
-        wait_for("no zombie", lambda: not zombies(box))
+            assert box.ask() == "200 5"
+        wait_for("no zombie", lambda: not box.zombies())
         assert box.stop() == 0
 
 
@@ -110,8 +93,8 @@ def test_orphans_leave_no_zombie(image: Image, folder: Path) -> None:
     with container(image, folder) as box:
         box.wait_ready()
         box.run("python3", "-c", ORPHANS)
-        wait_for("no zombie", lambda: not zombies(box))
-        assert ask(box) == "200 5"
+        wait_for("no zombie", lambda: not box.zombies())
+        assert box.ask() == "200 5"
 
 
 def test_start_again_takes_no_process_of_the_last_for_its_own(image: Image, folder: Path) -> None:

@@ -37,6 +37,7 @@ FORMS = {
     "kubernetes": "manifests of Kubernetes",
     "helm": "values of Helm",
     "config": "vLLM's `--config` files",
+    "other": "SkyPilot, Ray, Ansible, Nomad, NixOS, pm2, cron and others",
 }
 """What the first word of a folder's name says."""
 

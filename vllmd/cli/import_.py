@@ -1,5 +1,6 @@
 """`vllmd import`: a configuration from what served vLLM before."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -171,7 +172,8 @@ def _imported(
         ) from None
     commands = build_all(config)
     comparisons = [
-        compare(each.name, each.launch, each.table, commands[each.name]) for each in engines
+        compare(each.name, each.launch, each.table, commands[each.name]).without(redactor.text)
+        for each in engines
     ]
     remarks = [remark for each in engines for remark in each.table.remarks]
     remarks += [*notes.remarks, *about_versions(engines), *rotation.remarks]
@@ -218,13 +220,14 @@ def _write_secrets(secrets: Sequence[Secret], folder: Path) -> Iterator[str]:
                 continue
         except OSError:
             pass
-        _create(path, f"{each.value}\n", 0o640)
+        _create(path, f"{each.value}\n", 0o600)
         yield str(path)
 
 
 def _create(path: Path, text: str, mode: int) -> None:
     try:
-        with path.open("x") as file:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with open(fd, "w") as file:
             path.chmod(mode)
             file.write(text)
     except FileExistsError:

@@ -13,7 +13,7 @@ import attrs
 from vllmd.config import engine_environment, flags, paths, preload
 from vllmd.config.model import Config, EngineConfig
 from vllmd.util.deadline import call_within
-from vllmd.util.redact import masked
+from vllmd.util.redact import MASK, masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
 
@@ -26,6 +26,8 @@ class Command:
     env: Mapping[str, str] = attrs.field(repr=False)
     own_env: Mapping[str, str] = attrs.field(repr=False)
     found: bool
+    secret_variables: frozenset[str] = frozenset()
+    """Those of `own_env` that came from files of secrets."""
     weights: "Command | None" = None
     """What keeps the weights that it maps in GPU memory; None if it loads them itself."""
 
@@ -49,7 +51,10 @@ class Command:
 
     def masked_own_env(self) -> dict[str, str]:
         """Return the engine's own variables as they may be shown."""
-        return {name: masked(name, value) for name, value in self.own_env.items()}
+        return {
+            name: MASK if name in self.secret_variables else masked(name, value)
+            for name, value in self.own_env.items()
+        }
 
 
 Commands = Mapping[str, Command]
@@ -85,7 +90,13 @@ def build(
         own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
     start = (resolved or program, *leading)
     argv = (*start, *flags.arguments(engine, traces))
-    command = Command(argv=argv, env=env, own_env=own_env, found=resolved is not None)
+    command = Command(
+        argv=argv,
+        env=env,
+        own_env=own_env,
+        found=resolved is not None,
+        secret_variables=engine.secret_variables,
+    )
     if not engine.preload:
         return command
     folder = paths.weights_dir(run or Path(paths.default_run_dir(inherited)), engine.name)

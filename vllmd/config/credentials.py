@@ -6,6 +6,7 @@ Source: systemd.exec(5).
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,7 @@ from typing import TypeVar
 import attrs
 
 from vllmd.config import rules
-from vllmd.config.model import Config
+from vllmd.config.model import Config, EngineConfig
 from vllmd.config.problem import ConfigProblem, ProblemSeverity
 from vllmd.shim.files import UnusableFileError, read_regular
 from vllmd.util.units import KIB
@@ -26,11 +27,15 @@ PREFIX = "vllmd_"
 VARIABLES = {"hf_token": "HF_TOKEN", "api_key": "VLLM_API_KEY"}
 """Files that become a variable of every engine, or with ``.NAME`` of one of them."""
 
+ENVIRONMENT = "env"
+"""``env.VARIABLE`` becomes that variable of every engine, ``env.VARIABLE.NAME`` of one of them."""
+
 WEBHOOK, HEADERS = "webhook", "otlp_headers"
 _FORWARD_FILES = ("headers_file", "ca_file", "client_certificate_file", "client_key_file")
 T = TypeVar("T")
 
-KNOWN = (*VARIABLES, WEBHOOK, HEADERS)
+KNOWN = (*VARIABLES, WEBHOOK, HEADERS, f"{ENVIRONMENT}.VARIABLE")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @attrs.frozen
@@ -108,7 +113,7 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProble
     """
     problems = [*found.problems, *_unknown(config, found)]
     engines = {
-        name: attrs.evolve(engine, env={**_variables(name, found, problems), **engine.env})
+        name: _with(engine, _variables(name, found, problems))
         for name, engine in config.engines.items()
     }
     notify = _found_at(config.notify, ("webhook_url_file",), found)
@@ -123,6 +128,11 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProble
         forward = attrs.evolve(forward, headers_file=str(found.files[HEADERS]))
     traces = attrs.evolve(config.traces, forward=forward)
     return attrs.evolve(config, engines=engines, notify=notify, traces=traces), problems
+
+
+def _with(engine: EngineConfig, secrets: Mapping[str, str]) -> EngineConfig:
+    secret = frozenset(secrets) - engine.env.keys()
+    return attrs.evolve(engine, env={**secrets, **engine.env}, secret_variables=secret)
 
 
 def _found_at(section: T, keys: tuple[str, ...], found: Credentials) -> T:
@@ -155,18 +165,37 @@ def _late(name: str) -> ConfigProblem:
 
 def _variables(engine: str, found: Credentials, problems: list[ConfigProblem]) -> Mapping[str, str]:
     variables = {}
+    for name, value in sorted(found.values.items(), key=lambda each: each[0].count(".")):
+        given, own = _variable_of(name)
+        if not given or own not in ("", engine):
+            continue
+        if "\0" in value:
+            _once(problems, _warn(name, "has a NUL character in it", "write it again"))
+        else:
+            variables[given] = value
     for kind, variable in VARIABLES.items():
         name = found.name_for(kind, engine)
-        value = found.values.get(name)
-        if value is None:
+        if name not in found.values:
             continue
+        value = found.values[name]
         if len(value.split()) != 1 or not value.isprintable():
-            problem = _warn(name, "is not one word", "write the secret alone into it")
-            if problem not in problems:
-                problems.append(problem)
+            _once(problems, _warn(name, "is not one word", "write the secret alone into it"))
             continue
         variables[variable] = value
     return variables
+
+
+def _once(problems: list[ConfigProblem], problem: ConfigProblem) -> None:
+    if problem not in problems:
+        problems.append(problem)
+
+
+def _variable_of(name: str) -> tuple[str, str]:
+    """Return the variable that a file is for, and the engine if it is for one; else nothing."""
+    kind, _, rest = name.partition(".")
+    variable, _, engine = rest.partition(".")
+    fits = kind == ENVIRONMENT and _VARIABLE.fullmatch(variable)
+    return (variable, engine) if fits else ("", "")
 
 
 def _unknown(config: Config, found: Credentials) -> Iterator[ConfigProblem]:
@@ -177,10 +206,14 @@ def _unknown(config: Config, found: Credentials) -> Iterator[ConfigProblem]:
         kind, dot, engine = name.partition(".")
         if str(FOLDER / name) in named:
             continue
-        if kind not in KNOWN or (dot and kind not in VARIABLES):
+        variable, own = _variable_of(name)
+        if variable:
+            dot, engine = own, own
+        elif kind not in KNOWN or (dot and kind not in VARIABLES):
             hint = rules.suggest(kind, KNOWN) or f"vllmd knows {', '.join(KNOWN)}"
             yield _warn(name, "is read by nothing", hint)
-        elif dot and engine not in config.engines:
+            continue
+        if dot and engine not in config.engines:
             hint = rules.suggest(engine, config.engines) or "rename it, or remove it"
             yield _warn(name, f"is for an engine {engine!r} that is not configured", hint)
 

@@ -158,6 +158,8 @@ def _module(name: str, path: str) -> str:
 def written(name: str, value: Any) -> list[str]:
     """Return a flag and its value as words of a command line."""
     match value:
+        case bool() | list() if "." in name:  # a part of a table, whose value vLLM reads as JSON
+            return [f"--{name}", json.dumps(value)]
         case True:
             return [f"--{name}"]
         case False:

@@ -30,7 +30,7 @@ UNIT_STOP_S = 120.0
 UNIT_MARGIN_S = 10.0
 """What the end of the tree and the shim's last words may take."""
 
-_INTERNAL = frozenset({"name", "path", "variables"})
+_INTERNAL = frozenset({"name", "path", "variables", "secret_variables"})
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 

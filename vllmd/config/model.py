@@ -273,6 +273,8 @@ class EngineConfig:
         "it is shown.",
         example='{ HF_HOME = "/srv/huggingface" }',
     )
+    secret_variables: frozenset[str] = frozenset()
+    """Those of `env` that came from files of secrets: they are masked whatever their names are."""
 
     @property
     def url(self) -> str:

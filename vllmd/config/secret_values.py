@@ -34,6 +34,9 @@ def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[
         yield from forward_headers(config.traces.forward).values()
     for engine in config.engines.values():
         yield from _of(engine.env)
+        for name in engine.secret_variables:
+            yield engine.env[name]
+            yield from engine.env[name].splitlines()
         yield from _of(engine.flags)
     for text in _texts(attrs.asdict(config)):
         yield from secrets_in_value("", text)

@@ -6,7 +6,7 @@ difference that nobody gave a reason for is found, and said.
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from vllmd.importing.engine import DEFAULT_PORT, EngineTable
 from vllmd.importing.launch import Launch
 from vllmd.importing.serving import OF_PATH
 from vllmd.importing.unknown import as_written
-from vllmd.util.redact import masked
+from vllmd.util.redact import MASK, masked
 
 _OF_VLLMD: Mapping[str, str] = {
     "--shutdown-timeout": "drain_s: requests in flight are finished when the engine is stopped",
@@ -61,6 +61,17 @@ class Comparison:
     then: str
     now: str
     differences: tuple[Difference, ...]
+
+    def without(self, hidden: Callable[[str], str]) -> "Comparison":
+        """Return the same with each text as `hidden` leaves it."""
+        differences = [
+            attrs.evolve(
+                each, then=each.then and hidden(each.then), now=each.now and hidden(each.now)
+            )
+            for each in self.differences
+        ]
+        then, now = hidden(self.then), hidden(self.now)
+        return attrs.evolve(self, then=then, now=now, differences=tuple(differences))
 
     @property
     def unexplained(self) -> tuple[Difference, ...]:
@@ -173,6 +184,7 @@ def _variables(
     for name in dict.fromkeys((*before, *after)):
         if before.get(name) == after.get(name):
             continue
-        then = None if name not in before else f"{name}={masked(name, as_written(before[name]))}"
+        shown = MASK if name in launch.secret else masked(name, as_written(before.get(name, "")))
+        then = None if name not in before else f"{name}={shown}"
         now = None if name not in after else f"{name}={masked(name, after[name])}"
         yield Difference(name, then, now, reasons.get(name))

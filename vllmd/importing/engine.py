@@ -1,21 +1,21 @@
 """An engine's table from a launch, with the reason for each difference. Pure."""
 
 import json
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
 
+from vllmd.config.credentials import ENVIRONMENT
 from vllmd.config.flags import OWN_KEYS
 from vllmd.importing.arguments import GivenFlag, flags_of, last_of, read_value
 from vllmd.importing.known_flags import NAMES, REPEATED
 from vllmd.importing.launch import Launch
+from vllmd.importing.leftovers import refuse_unknowns, texts_in
 from vllmd.importing.old_values import renewed
 from vllmd.importing.paths import HostPaths, cache_of
 from vllmd.importing.surroundings import Notes, Surroundings
-from vllmd.importing.unknown import is_unknown, unknowns
-from vllmd.importing.variables import OF_HF_TOKEN
+from vllmd.importing.unknown import is_unknown, mark, unknowns
+from vllmd.importing.variables import OF_HF_TOKEN, OF_TOKEN_FILE
 from vllmd.installing.plan import VERSION
 from vllmd.installing.removed_flags import what_to_do
 from vllmd.util.redact import is_secret, secrets_in_value
@@ -32,12 +32,6 @@ _DROPPED = {
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
-_LEFT = re.compile(r"\$(\{[^}\s]*\}?|\([^)\s]*\)?|[A-Za-z_]\w*)|\{\{[^}]*\}\}")
-"""What only a shell, or something that makes files of templates, would have put a value into."""
-_OTHER_SECRETS = (
-    "a secret that no file of /etc/vllmd/credentials is for: let the daemon have it, whose "
-    "variables the engines inherit (systemctl edit vllmd-daemon, EnvironmentFile=)"
-)
 _OF_CONTAINERS = frozenset({"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "HOME", "PATH"})
 
 
@@ -50,6 +44,8 @@ class EngineTable:
     flags: dict[str, Any] = attrs.field(factory=dict)
     env: dict[str, str] = attrs.field(factory=dict)
     has_lora: bool = False
+    own_address: bool = False
+    """It was reached at an address of its own, so that others had the same port."""
     secrets: dict[str, str | None] = attrs.field(factory=dict)
     """For files of /etc/vllmd/credentials, by their name; None where the value is not known."""
     sources: dict[str, str] = attrs.field(factory=dict)
@@ -57,6 +53,11 @@ class EngineTable:
     reasons: dict[str, str] = attrs.field(factory=dict)
     """Why a flag, or a variable, is not as it was: by its name."""
     remarks: list[str] = attrs.field(factory=list)
+
+
+def of_secret(file: str) -> str:
+    """Return the reason for a secret that is not where it was."""
+    return f"a secret: it belongs into /etc/vllmd/credentials/{file}"
 
 
 def table_of(launch: Launch, around: Surroundings, notes: Notes) -> EngineTable:
@@ -205,11 +206,14 @@ class _Taking:
         """Read an adapter as vLLM does: name=path, or JSON."""
         if text.startswith("{"):
             try:
-                made: Mapping[str, Any] = json.loads(text)
-                name, path = str(made["name"]), str(made["path"])
+                made: dict[str, Any] = json.loads(text)
+                name, path = str(made.pop("name")), str(made.pop("path"))
             except (ValueError, KeyError, TypeError):
                 self._notes.refuse(self._launch.place, f"--lora-modules {text}: it is no adapter")
                 return text, text
+            if made:
+                left = ", ".join(made)
+                self._made.remarks.append(f"left out: {left} of the adapter {name}")
         else:
             name, _, path = text.partition("=")
         moved = self._paths.path("--lora-modules", path) if self._paths.is_path(path) else path
@@ -233,10 +237,21 @@ class _Taking:
             self._made.reasons[what] = "it is empty"
             return
         self._made.secrets[kind] = None if is_unknown(value) else value
-        self._made.reasons[what] = f"a secret: it belongs into /etc/vllmd/credentials/{kind}"
+        self._made.reasons[what] = of_secret(kind)
         if is_unknown(value):
             (unknown, *_) = unknowns([value])
             self._made.sources[kind] = f"it comes from {unknown.written}: {unknown.reason}"
+
+    def _token_file(self, path: str) -> None:
+        """Take the hub's token out of the file that a variable names; HF_TOKEN goes before it."""
+        moved = self._paths.variable(OF_TOKEN_FILE, path) or ""
+        text = None if is_unknown(moved) else self._paths.around.files.read(moved)
+        place = self._launch.place
+        value = (text or "").strip() or mark(path, "that file cannot be read here", place)
+        if OF_HF_TOKEN.isdisjoint(self._launch.variables):
+            self._secret("hf_token", value, OF_TOKEN_FILE)
+        else:
+            self._made.reasons[OF_TOKEN_FILE] = "HF_TOKEN goes before it"
 
     # --- variables -----------------------------------------------------------------------------
 
@@ -247,9 +262,12 @@ class _Taking:
                 self._secret("hf_token", value, name)
             elif name == "VLLM_API_KEY":
                 self._secret("api_key", value, name)
-            elif is_secret(name) or any(secrets_in_value(name, value)):
-                made.reasons[name] = _OTHER_SECRETS
-                made.remarks.append(f"left out: {name}: {_OTHER_SECRETS}")
+            elif name == OF_TOKEN_FILE:
+                self._token_file(value)
+            elif (
+                name in self._launch.secret or is_secret(name) or any(secrets_in_value(name, value))
+            ):
+                self._secret(f"{ENVIRONMENT}.{name}", value, name)
             elif self._launch.container is not None and name in _OF_CONTAINERS:
                 made.reasons[name] = "it is for what runs containers"
             elif (moved := self._paths.variable(name, value)) is None:
@@ -302,6 +320,7 @@ class _Taking:
     def _address(self, given: list[GivenFlag]) -> None:
         made, container = self._made, self._launch.container
         inside = last_of(given, "port")
+        made.own_address = container is not None and not container.host_network
         if container is None or container.host_network or container.cluster:
             if not made.keys.get("host"):
                 made.keys["host"] = "0.0.0.0"
@@ -313,6 +332,7 @@ class _Taking:
             address, outside = container.published[port]
             made.keys["host"] = address or "0.0.0.0"
             made.keys["port"] = outside
+            made.own_address = False
             reason = f"port {port} of the container was published at {address or '*'}:{outside}"
         else:
             made.keys["host"], made.keys["port"] = "127.0.0.1", port
@@ -357,27 +377,5 @@ class _Taking:
             if each.name not in secret and not what_to_do(each.name):
                 texts += [each.name, *each.values]
         made = self._made
-        texts += _texts([made.keys, made.flags, made.lora, made.env])
-        for text in texts:
-            if (found := _LEFT.search(text)) and not is_unknown(text) and "{%" not in text:
-                self._notes.refuse(
-                    self._launch.place,
-                    f"{found[0]}: nothing puts a value in here, and it would be written as it is: "
-                    "write the value",
-                )
-        for unknown in unknowns(texts):
-            source, _, line = unknown.where.rpartition(":")
-            place = type(self._launch.place)(source, int(line))
-            self._notes.refuse(place, f"{unknown.written}: {unknown.reason}")
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a value, keys too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from (*_texts(key), *_texts(each))
-    elif isinstance(value, list):
-        for each in value:
-            yield from _texts(each)
+        texts += texts_in([made.keys, made.flags, made.lora, made.env])
+        refuse_unknowns(texts, self._launch.place, self._notes)

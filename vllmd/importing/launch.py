@@ -55,6 +55,8 @@ class Launch:
     container: Container | None = None
     gpus: tuple[str, ...] | None = None
     """The GPUs of the host that its container was given, by index or UUID; None: all."""
+    secret: frozenset[str] = frozenset()
+    """Variables that came out of a store of secrets, whatever their names are."""
     written: Mapping[str, str] = attrs.field(default=_NONE, repr=False)
     """Files that the launcher writes itself, by path."""
     reasons: Mapping[str, str] = _NONE

@@ -137,6 +137,23 @@ def _as_user(peeled: Peeled) -> None:
         peeled.script = script
 
 
+def _chpst(peeled: Peeled) -> None:
+    """Take off runit's prefix. Source: chpst(8)."""
+    peeled.words.pop(0)
+    takes = ("-u", "-U", "-b", "-e", "-/", "-n", "-l", "-L", "-m", "-d", "-o", "-p", "-f", "-c")
+    for name, value in _options(peeled.words, (*takes, "-t", "-C")):
+        if name == "-u":
+            peeled.remarks.append(_USER.format(value))
+        elif name == "-C":
+            peeled.folder = value
+        elif name == "-e":
+            peeled.remarks.append(f"left out: the variables of the folder {value}: write them")
+        elif value:
+            peeled.remarks.append(
+                f"{name} {value}: limits of the unit: systemctl edit vllmd-engine@NAME sets them"
+            )
+
+
 def _timeout(peeled: Peeled) -> None:
     peeled.words.pop(0)
     _options(peeled.words, ("-k", "-s", "--kill-after", "--signal"))
@@ -315,7 +332,8 @@ _TABLE: dict[str, Callable[[Peeled], None]] = {
     "env": _env,
     "sudo": _sudo,
     "doas": _sudo,
-    **dict.fromkeys(("su", "runuser", "gosu", "su-exec"), _as_user),
+    **dict.fromkeys(("su", "runuser", "gosu", "su-exec", "setuidgid", "s6-setuidgid"), _as_user),
+    "chpst": _chpst,
     "timeout": _timeout,
     "systemd-run": _systemd_run,
     **dict.fromkeys(_SHELLS, _shell),

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from vllmd.importing.engine import EngineTable, table_of
+from vllmd.importing.engine import DEFAULT_PORT, EngineTable, of_secret, table_of
 from vllmd.importing.image import version_of
 from vllmd.importing.launch import Launch
 from vllmd.importing.surroundings import Notes, Surroundings
@@ -48,7 +48,41 @@ def engines_of(
             own = f"{wanted[: MAX_NAME - 4]}-{number}"
             number += 1
         taken[own] = Engine(own, launch, table_of(launch, around, notes))
+    _part_ports(list(taken.values()))
+    _name_files(list(taken.values()))
     return list(taken.values())
+
+
+def _part_ports(engines: Sequence[Engine]) -> None:
+    """Let engines that each had an address of their own have a port of their own on this host."""
+    own = [each for each in engines if each.table.own_address]
+    used = {each.table.keys.get("port", DEFAULT_PORT) for each in engines if each not in own}
+    for each in own:
+        keys = each.table.keys
+        before = port = keys.get("port", DEFAULT_PORT)
+        while port in used:
+            port += 1
+        used.add(port)
+        if port != before:
+            keys["port"] = port
+            reason = (
+                f"each container had an address of its own, and on this host port {before} is of "
+                f"another engine: clients of {each.name} ask port {port}"
+            )
+            each.table.reasons["--port"] = reason
+            each.table.remarks.append(f"port: {reason}")
+
+
+def _name_files(engines: Sequence[Engine]) -> None:
+    """Let reasons name the files that secrets of one engine alone have."""
+    for secret in secrets_of(engines):
+        for each in engines:
+            if not secret.file.endswith(f".{each.name}"):
+                continue
+            kind = secret.file.removesuffix(f".{each.name}")
+            reasons = each.table.reasons
+            own = {name: why for name, why in reasons.items() if why == of_secret(kind)}
+            reasons |= dict.fromkeys(own, of_secret(secret.file))
 
 
 def _name_of(text: str) -> str:

@@ -15,7 +15,9 @@ from vllmd.importing.containers.helm import is_values, specs_of_values
 from vllmd.importing.containers.kubernetes import is_manifest, specs_of_manifests
 from vllmd.importing.containers.quadlet import is_quadlet, spec_of_quadlet
 from vllmd.importing.containers.spec import launches
+from vllmd.importing.crontab import REMARK, commands_of, is_crontab
 from vllmd.importing.launch import Launch
+from vllmd.importing.other_formats import refusal, refusal_of_yaml
 from vllmd.importing.serving import MODULES, speaks_of_serving
 from vllmd.importing.shell.script import launches_of
 from vllmd.importing.shell.state import ShellState
@@ -81,13 +83,13 @@ def _read(source: Source, around: Surroundings, notes: Notes, profiles: Sequence
         return _of_unit(source, around, notes)
     if is_supervisor(source.text):
         return _of_programs(programs_of(source.text, path, around), around, notes)
-    if re.search(r"^FROM\s+\S+", source.text, re.MULTILINE | re.IGNORECASE) and re.search(
-        r"^(CMD|ENTRYPOINT|RUN|COPY|ENV)\s", source.text, re.MULTILINE
-    ):
-        raise VllmdError(
-            f"{source.name}: a Dockerfile says what is in an image, and not how it is run: import "
-            "the 'docker run' line or the compose file, with its ENTRYPOINT and CMD written out"
-        )
+    if said := refusal(source.text, source.path):
+        raise VllmdError(f"{source.name}: {said}")
+    if is_crontab(source.text):
+        notes.remark(REMARK)
+        inside = attrs.evolve(around, folder=around.home)
+        place = Place(source.name, 1)
+        return launches_of(commands_of(source.text), place, inside, notes, other=_other)
     tables = _tables(source)
     if tables is not None:
         return _of_yaml(tables, path, around, notes, profiles)
@@ -107,8 +109,11 @@ def _tables(source: Source) -> list[Table] | None:
         raise VllmdError(
             f"{source.name}: it is a template: 'helm template' writes the manifests: import these"
         )
-    found = [each for each in documents(source.text, source.name) if isinstance(each, Table)]
-    return found or None
+    found = documents(source.text, source.name)
+    for each in found:
+        if said := refusal_of_yaml(each):
+            raise VllmdError(f"{source.name}: {said}")
+    return [each for each in found if isinstance(each, Table)] or None
 
 
 def _of_yaml(

@@ -13,11 +13,13 @@ import attrs
 from vllmd.importing.ini import settings_of
 from vllmd.importing.surroundings import Surroundings
 from vllmd.importing.unit import variables_in
-from vllmd.importing.unknown import Place, mark, words_of
+from vllmd.importing.unknown import MARK_PATTERN, Place, mark, words_of
 from vllmd.importing.yaml_values import Items, Table, items_in, table_in, text_of
 
 _PROGRAM = re.compile(r"^\s*\[program:([^\]]+)\]", re.MULTILINE)
-_VARIABLE = re.compile(r"([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|[^,\s]*)")
+_VARIABLE = re.compile(
+    rf"([A-Za-z_]\w*)=(\"[^\"]*\"|'[^']*'|(?:{MARK_PATTERN}|[^,\s])*)"  # a mark is whole
+)
 _RESTART = "{}: vllmd restarts an engine whatever its exit code, by its cause"
 _LOG = "the log file: vllmd writes and rotates a log of its own"
 _SILENT = frozenset(

@@ -68,16 +68,16 @@ def command_of(text: str, path: str, around: Surroundings, notes: Notes) -> Unit
             Place(started[1].source, started[1].line),
             "the unit starts several commands, one after the other: keep the one that serves",
         )
-    variables = _variables(settings, path, around, notes)
+    variables = variables_of(settings, path, around, notes)
     start = started[0]
     prefix = re.match(r"[-@:+!|]*", start.value)
     assert prefix is not None
     line = start.value[prefix.end() :]
     words, used = [], set()
-    for raw in _split(line):
+    for raw in split(line):
         made, names = [_unquoted(raw)], set[str]()
         if ":" not in prefix[0]:
-            made, names = _filled(raw, variables, Place(start.source, start.line))
+            made, names = filled(raw, variables, Place(start.source, start.line))
         words += [_specified(word, path, start, around) for word in made]
         used |= names
     if "@" in prefix[0] and len(words) > 1:
@@ -151,7 +151,7 @@ def _note(settings: Sequence[IniValue], notes: Notes) -> None:
             )
 
 
-def _variables(
+def variables_of(
     settings: Sequence[IniValue], path: str, around: Surroundings, notes: Notes
 ) -> dict[str, str]:
     """Return what a unit sets; files win over Environment=. Source: systemd.exec(5)."""
@@ -159,7 +159,7 @@ def _variables(
     of_files: dict[str, str] = {}
     for each in settings:
         if each.key == "Environment":
-            for raw in _split(each.value):
+            for raw in split(each.value):
                 name, _, value = _unquoted(raw).partition("=")
                 own[name] = _specified(value, path, each, around)
         elif each.key == "EnvironmentFile":
@@ -190,7 +190,8 @@ def variables_in(text: str) -> dict[str, str]:
     return found
 
 
-def _split(line: str) -> list[str]:
+def split(line: str) -> list[str]:
+    """Return the words of a line of a unit, with their quotes."""
     return _WORD.findall(line)
 
 
@@ -204,7 +205,7 @@ def _unquoted(raw: str) -> str:
     return re.sub(r"""\\.|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", plain, raw, flags=re.DOTALL)
 
 
-def _filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[str], set[str]]:
+def filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[str], set[str]]:
     """Put variables in, as systemd does: one that stands alone may be several words, or none."""
 
     def known(name: str) -> str:

@@ -13,6 +13,8 @@ import attrs
 _OPEN, _SEPARATOR, _CLOSE = "\ue000", "\ue001", "\ue002"
 MARK = re.compile(f"{_OPEN}([^{_CLOSE}]*){_CLOSE}")
 """A mark, whole."""
+MARK_PATTERN = f"{_OPEN}[^{_CLOSE}]*{_CLOSE}"
+"""The same without a group, as a part of others."""
 _HIDDEN = str.maketrans({"=": "\ue005", ":": "\ue006", ",": "\ue007", "/": "\ue008"})
 _SHOWN = {ord(hidden): chr(plain) for plain, hidden in _HIDDEN.items()}
 """What texts are cut at is hidden within a mark, so that it stays whole."""

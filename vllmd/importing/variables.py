@@ -7,6 +7,8 @@ from vllmd.importing.unknown import as_written, is_unknown, unknowns
 
 OF_HF_TOKEN = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 """By both the hub's library finds its token. Source: huggingface_hub/constants.py."""
+OF_TOKEN_FILE = "HF_TOKEN_PATH"
+"""A file with the token. Source: huggingface_hub/constants.py."""
 _KNOWN = re.compile(
     r"(VLLM|HF|HUGGING|HUGGINGFACE|CUDA|NCCL|PYTORCH|TORCH|TORCHINDUCTOR|TRANSFORMERS|TRITON|OMP|MKL"
     r"|KMP|TOKENIZERS|NVIDIA|NVTE|FLASHINFER|LMCACHE|RAY|GLOO|UCX|NIXL|HIP|ROCR|HSA|ROCM|AMD|TPU|PJRT"

@@ -67,7 +67,7 @@ def test_file_and_secrets_are_written_once_and_not_for_others(tmp_path: Path) ->
     assert run(LINE, *options).stdout == ""
     assert load(path)[0].engines["main"].port == 8001
     assert (folder / "api_key").read_text() == "k3y\n"
-    assert [p.stat().st_mode & 0o777 for p in (path, folder / "api_key")] == [0o640, 0o640]
+    assert [p.stat().st_mode & 0o777 for p in (path, folder / "api_key")] == [0o640, 0o600]
     with pytest.raises(VllmdError, match="is there already: it is not overwritten"):
         run(LINE, *options)
     path.unlink()

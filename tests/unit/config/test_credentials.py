@@ -11,6 +11,7 @@ from vllmd.config.load import parse
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem
 from vllmd.config.secret_values import forward_headers, secrets_of
+from vllmd.util.redact import MASK
 
 TWO = '[engines.chat]\nmodel = "m"\n[engines.code]\nmodel = "m"\nport = 8001\n'
 
@@ -40,6 +41,31 @@ def test_a_secret_of_one_engine_is_before_the_one_for_all(tmp_path: Path) -> Non
     config, problems = parsed(tmp_path, {"api_key": "all", "api_key.code": "own"})
     assert problems == []
     assert [e.env["VLLM_API_KEY"] for e in config.engines.values()] == ["all", "own"]
+
+
+def test_any_variable_may_be_a_file_for_all_engines_or_for_one(tmp_path: Path) -> None:
+    files = {
+        "env.AWS_SECRET_ACCESS_KEY": "s3cret/for+all",
+        "env.AWS_SECRET_ACCESS_KEY.code": "s3cret/of+code",
+        "env.DATABASE.chat": "two words\nand a line",
+        "hf_token": "hf_1",
+        "env.HF_TOKEN": "hf_other",
+    }
+    toml = TWO.replace('"m"\n[', '"m"\nenv = { DATABASE = "mine", X = "y" }\n[')
+    config, problems = parsed(tmp_path, files, TWO)
+    assert problems == []
+    chat, code = config.engines.values()
+    assert chat.env["AWS_SECRET_ACCESS_KEY"] == "s3cret/for+all"
+    assert chat.env["DATABASE"] == "two words\nand a line"
+    assert code.env["AWS_SECRET_ACCESS_KEY"] == "s3cret/of+code"
+    assert "DATABASE" not in code.env
+    assert code.env["HF_TOKEN"] == "hf_1"
+    shown = build(chat).masked_own_env()
+    assert {shown["DATABASE"], shown["AWS_SECRET_ACCESS_KEY"]} == {MASK}, "whatever its name says"
+    assert {"two words\nand a line", "and a line"} <= set(secrets_of(config, {}))
+    own, _ = parsed(tmp_path, files, toml)
+    assert own.engines["chat"].env["DATABASE"] == "mine"
+    assert build(own.engines["chat"]).masked_own_env()["DATABASE"] == "mine"
 
 
 def test_what_the_configuration_says_itself_wins(tmp_path: Path) -> None:
@@ -76,6 +102,10 @@ def test_all_of_them_are_masked(tmp_path: Path) -> None:
         ({"zzz": "x"}, "zzz is read by nothing; vllmd knows hf_token, api_key, webhook"),
         ({"webhook.chat": "https://x.example"}, "webhook.chat is read by nothing"),
         ({"api_key.chta": "x"}, "'chta' that is not configured; did you mean \"chat\"?"),
+        ({"env.A B": "x"}, "env.A B is read by nothing"),
+        ({"env": "x"}, "env is read by nothing"),
+        ({"env.TOKEN.chta": "x"}, "'chta' that is not configured; did you mean \"chat\"?"),
+        ({"env.TOKEN": "a\0b"}, "env.TOKEN has a NUL character in it"),
         ({"api_key": " \n"}, "api_key is empty; write the secret into it"),
         ({"api_key": "two words"}, "api_key is not one word; write the secret alone"),
         ({"webhook": "example"}, "webhook is not an http or https URL"),

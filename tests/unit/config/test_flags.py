@@ -42,12 +42,14 @@ def test_arguments_other_flags_keep_their_kind() -> None:
         engine(
             "[engines.chat.flags]\nenforce_eager = true\nenable-chunked-prefill = false\n"
             'middleware = ["a", "b"]\nseed = 30\ncompilation-config = { level = 3 }\n'
+            '"compilation-config.a.b" = false\n"compilation-config.c" = ["d"]\n'
         )
     )
     assert built[8:] == [
         *("--enforce-eager", "--no-enable-chunked-prefill", "--middleware", "a"),
         *("--middleware", "b"),
         *("--seed", "30", "--compilation-config", '{"level": 3}'),
+        *("--compilation-config.a.b", "false", "--compilation-config.c", '["d"]'),
     ]
 
 

@@ -94,10 +94,16 @@ def test_secret_that_is_not_known_is_to_be_written_and_says_where_it_came_from()
     assert refused("m", HF_TOKEN=mark("$(cat x)", "why", PLACE)) == []
 
 
-def test_other_secrets_are_left_out_and_named() -> None:
-    found = table("m", AWS_SECRET_ACCESS_KEY="abc", HF_HOME="/x")
+def test_other_secrets_have_files_of_their_own() -> None:
+    found = table(
+        "m", AWS_SECRET_ACCESS_KEY="abc", HF_HOME="/x", HTTPS_PROXY="http://u:longpass@h:1"
+    )
     assert found.env == {"HF_HOME": "/x"}
-    assert any("AWS_SECRET_ACCESS_KEY" in remark for remark in found.remarks)
+    assert found.secrets == {
+        "env.AWS_SECRET_ACCESS_KEY": "abc",
+        "env.HTTPS_PROXY": "http://u:longpass@h:1",
+    }
+    assert found.reasons["HTTPS_PROXY"].endswith("/etc/vllmd/credentials/env.HTTPS_PROXY")
     assert "has a secret in it" in refused("m", "--hf-overrides", '{"api_key": "abcdefgh"}')[0]
 
 

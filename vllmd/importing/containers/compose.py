@@ -21,6 +21,7 @@ from vllmd.importing.containers.options import (
     volume,
 )
 from vllmd.importing.containers.spec import ContainerSpec, gpus_of, is_of_vllm, visible_of
+from vllmd.importing.launch import Mount
 from vllmd.importing.surroundings import Notes, Surroundings, join
 from vllmd.importing.unit import variables_in
 from vllmd.importing.unknown import Place, as_written, is_unknown, words_of
@@ -70,7 +71,7 @@ _SILENT = frozenset(
 
 _OF_CONTAINERS = frozenset(
     {"networks", "depends_on", "labels", "logging", "security_opt", "cap_add", "privileged"}
-    | {"group_add", "extra_hosts", "links", "secrets", "configs", "stop_grace_period", "runtime"}
+    | {"group_add", "extra_hosts", "links", "configs", "stop_grace_period", "runtime"}
     | {"pull_policy", "platform", "hostname", "expose", "init", "tty", "stdin_open"}
 )
 """Keys that mean nothing outside of a container, or what vllmd does by itself."""
@@ -82,6 +83,7 @@ class _File:
 
     services: Table
     volumes: Table
+    secrets: Table
     source: str
     around: Surroundings
     notes: Notes
@@ -116,9 +118,15 @@ def specs_of_compose(
             break
     if "include" in table:
         notes.refuse(Place(path, table.at("include")), "'include' is not read: give the whole file")
-    filled = Interpolation(variables, path, notes).value(table)
+    filled = Interpolation(variables, path, notes, around).value(table)
     file = _File(
-        table_in(filled, "services"), table_in(filled, "volumes"), path, around, notes, variables
+        table_in(filled, "services"),
+        table_in(filled, "volumes"),
+        table_in(filled, "secrets"),
+        path,
+        around,
+        notes,
+        variables,
     )
     found, others = [], []
     for name, service in file.services.items():
@@ -207,7 +215,9 @@ def _extended(service: Table, file: _File, depth: int) -> Table:
         if text is None:
             file.notes.refuse(place, f"extends: {other} cannot be read here: run this where it can")
             return service
-        filled = Interpolation(file.variables, path, file.notes).value(_one(text, path))
+        filled = Interpolation(file.variables, path, file.notes, file.around).value(
+            _one(text, path)
+        )
         services = table_in(filled, "services")
     base = services.get(name or "")
     if not isinstance(base, Table) or depth > 8:
@@ -241,6 +251,7 @@ def _take(spec: ContainerSpec, service: Table, file: _File) -> None:
         elif isinstance(each, Text) and ":" in each:
             volume(each, spec, around, place)
             _bound(spec, file)
+    _secrets(spec, service, file)
     mode = text_of(service.get("network_mode")) or ""
     spec.host_network = mode == "host"
     _gpus(spec, service, notes, file.source)
@@ -303,6 +314,18 @@ def _assignments(given: Any) -> Iterator[str]:
             yield name if text is None else f"{name}={text}"
     elif isinstance(given, Items):
         yield from (str(each) for each in given)
+
+
+def _secrets(spec: ContainerSpec, service: Table, file: _File) -> None:
+    """Mount the files that secrets are of. Source: the Compose specification, `secrets`."""
+    for each in items_in(service, "secrets"):
+        given = table_in(each)
+        name = text_of(given.get("source")) if given else text_of(each)
+        target = text_of(given.get("target")) or name or ""
+        inside = target if target.startswith("/") else f"/run/secrets/{target}"
+        path = text_of(table_in(file.secrets.get(name or "")).get("file"))
+        outside = None if path is None else join(file.around.folder or "", path)
+        spec.mounts.append(Mount(inside, outside, f"the secret {name!r} of compose"))
 
 
 def _port(each: Any) -> str:

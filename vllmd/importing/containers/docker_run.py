@@ -267,6 +267,7 @@ def _secret(value: str, reading: _Reading) -> None:
     target = options.get("target", "")
     name = target if options.get("type") == "env" and target else value.split(",", maxsplit=1)[0]
     if options.get("type") == "env":
+        reading.spec.secret.add(name)
         reading.spec.variables[name] = mark(
             f"the secret {value.split(',', maxsplit=1)[0]}", "podman keeps it", reading.place
         )

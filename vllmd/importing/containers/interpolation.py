@@ -6,20 +6,28 @@ Source: the Compose specification, interpolation.
 import re
 from collections.abc import Mapping
 
-from vllmd.importing.surroundings import Notes
+from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import Place, is_unknown, mark
 from vllmd.importing.yaml_values import Items, Table, Text
 from vllmd.util.redact import masked
 
 _BEGIN = re.compile(r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*))")
 _NOT_SET = "it is set neither in .env nor by default; put it into .env beside the file"
+_NO_HOME = "the home of who ran it is not known here; give --home DIR"
 
 
 class Interpolation:
     """Puts variables into the texts of a file."""
 
-    def __init__(self, variables: Mapping[str, str], source: str, notes: Notes) -> None:
+    def __init__(
+        self,
+        variables: Mapping[str, str],
+        source: str,
+        notes: Notes,
+        around: Surroundings | None = None,
+    ) -> None:
         self._variables, self._source, self._notes = variables, source, notes
+        self._around = around or Surroundings()
 
     def value(self, value: object) -> object:
         """Return a value with all its texts filled; what is not set becomes a mark."""
@@ -60,6 +68,11 @@ class Interpolation:
         value = self._variables.get(name)
         missing = value is None or (operator.startswith(":") and value == "")
         if operator.endswith("+"):
+            if missing and value is None:
+                self._notes.remark(
+                    f"{place}: the variable {name} is not set: {masked(name, word)!r} is left out, "
+                    "which it would bring"
+                )
             return "" if missing else self.text(word, place)
         if not missing:
             return value or ""
@@ -71,6 +84,11 @@ class Interpolation:
                     f"{masked(name, default)!r} is taken"
                 )
             return default
+        match name:
+            case "HOME":
+                return self._around.home or mark("$HOME", _NO_HOME, place)
+            case "PWD":
+                return self._around.folder_at("$PWD", place)
         return mark(f"${name}", _NOT_SET, place)
 
 

@@ -10,14 +10,18 @@ from vllmd.importing.unknown import Place
 from vllmd.importing.yaml_values import Table, items_in, table_in, text_of
 
 _TEMPLATES = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job"})
+_KSERVE = "it is of KServe: 'kubectl get deployment NAME -o yaml' is what it made"
+_OF_KSERVE = frozenset({"InferenceService", "ServingRuntime", "ClusterServingRuntime"})
 _UNREAD = {
+    **dict.fromkeys(_OF_KSERVE, _KSERVE),
+    "LLMInferenceService": _KSERVE,
     "LeaderWorkerSet": "it spreads one engine over several hosts, which vllmd does not",
-    "InferenceService": "it is of KServe: 'kubectl get deployment NAME -o yaml' is what it made",
-    "ServingRuntime": "it is of KServe: 'kubectl get deployment NAME -o yaml' is what it made",
     "RayService": "it spreads one engine over several hosts, which vllmd does not",
     "RayCluster": "it spreads one engine over several hosts, which vllmd does not",
     "Rollout": "write it as a Deployment: its template is the same",
     "CronJob": "a server is no CronJob",
+    "Application": "it is of Argo CD: 'helm template' with its values writes the manifests",
+    "HelmRelease": "it is of Flux: 'helm template' with its values writes the manifests",
 }
 
 
@@ -38,7 +42,7 @@ def specs_of_manifests(tables: Sequence[Any], source: str, notes: Notes) -> list
     found = []
     for each in objects:
         kind = text_of(each.get("kind")) or ""
-        if kind in _UNREAD and "vllm" in str(each).lower():
+        if kind in _UNREAD and (kind in _OF_KSERVE or "vllm" in str(each).lower()):
             notes.refuse(
                 Place(source, each.at("kind")), f"kind {kind} is not read: {_UNREAD[kind]}"
             )

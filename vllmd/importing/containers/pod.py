@@ -133,6 +133,8 @@ def _environment(spec: ContainerSpec, container: Table, cluster: Cluster) -> Non
         value = text_of(entry.get("value"))
         if value is None and "valueFrom" in entry:
             value = _from(table_in(entry, "valueFrom"), name, cluster, place)
+            if "secretKeyRef" in table_in(entry, "valueFrom"):
+                spec.secret.add(name)
         if value is not None:
             spec.variables[name] = _filled(value, spec.variables)
 
@@ -150,6 +152,7 @@ def _all_of(entry: Table, spec: ContainerSpec, cluster: Cluster, place: Place) -
             value = cluster.secret(secret, key)
             if value is not None:
                 spec.variables[f"{prefix}{key}"] = value
+                spec.secret.add(f"{prefix}{key}")
     else:
         kind, name = ("ConfigMap", map_name) if map_name else ("Secret", secret)
         cluster.notes.refuse(

@@ -11,6 +11,7 @@ from vllmd.importing.containers.docker_run import spec_of
 from vllmd.importing.containers.spec import ContainerSpec
 from vllmd.importing.ini import settings_of
 from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unit import filled, split, variables_of
 from vllmd.importing.unknown import Place
 
 _OPTIONS = {
@@ -51,7 +52,10 @@ def spec_of_quadlet(
     """
     options: list[str] = []
     image, command, line = "", "", 1
-    for each in settings_of(text, path):
+    settings = settings_of(text, path)
+    service = [each for each in settings if each.section == "Service"]
+    variables = variables_of(service, path, around, notes)
+    for each in settings:
         if each.section == "Service" and each.key == "Restart":
             notes.remark("Restart=: vllmd restarts an engine whatever its exit code, by its cause")
         if each.section == "Service" and each.key.startswith("Exec"):
@@ -77,5 +81,11 @@ def spec_of_quadlet(
                 notes.remark(f"left out: {each.key}={each.value}: of the container")
     if not image:
         raise VllmdError(f"{path}: the quadlet has no Image=")
-    words = [*options, image, *shlex.split(command)]
-    return spec_of(words, Place(path, line), around, notes, {})
+    # quadlet makes ExecStart= of it, whose variables are those of [Service]
+    place = Place(path, line)
+    given = [filled(raw, variables, place) for raw in split(command)]
+    words = [*options, image, *(word for words, _ in given for word in words)]
+    spec = spec_of(words, place, around, notes, {})
+    if spec is not None:
+        spec.used.update(*(names for _, names in given))
+    return spec

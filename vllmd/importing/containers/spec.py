@@ -30,6 +30,8 @@ class ContainerSpec:
     variables: dict[str, str] = attrs.field(factory=dict)
     used: set[str] = attrs.field(factory=set)
     """Variables that the words around it had."""
+    secret: set[str] = attrs.field(factory=set)
+    """Variables that come out of a store of secrets."""
     mounts: list[Mount] = attrs.field(factory=list)
     published: dict[int, tuple[str, int]] = attrs.field(factory=dict)
     host_network: bool = False
@@ -111,6 +113,7 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
             program=("vllm",),
             container=container,
             gpus=spec.gpus,
+            secret=frozenset(spec.secret),
             remarks=(*(r for r in each.remarks if r != OF_PATH), *spec.remarks),
         )
         for each in found

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from vllmd.importing.shell.state import ShellState, Value
 from vllmd.importing.unknown import is_unknown, mark
-from vllmd.util.redact import masked
+from vllmd.importing.variables import OF_HF_TOKEN
+from vllmd.util.redact import is_secret, masked
 
 _FORM = re.compile(
     r"(?P<bang>!?)(?P<name>[A-Za-z_]\w*|\d+|[@*#?$!-])(?:\[(?P<index>[^\]]*)\])?(?P<rest>.*)",
@@ -145,7 +146,7 @@ class Parameters:
         self, name: str, values: list[str], operator: str, word: str, *, empty: bool
     ) -> list[str]:
         if operator == "+":
-            return [] if empty else [self._text(word)]
+            return self._if_set(name, word) if empty else [self._text(word)]
         if not empty:
             return values
         if operator == "?":
@@ -160,6 +161,22 @@ class Parameters:
                 f"{masked(name, default)!r} is taken"
             )
         return [default] if default or not word else [""]
+
+    def _if_set(self, name: str, word: str) -> list[str]:
+        """Return what stands for a variable that is not set here, and may be where it was run."""
+        place = self._state.place(self._line)
+        if name in self._state.variables or name.isdigit() or name in ("@", "*"):
+            return []
+        if name in OF_HF_TOKEN or is_secret(name):
+            self._state.variables[name] = mark(f"${name}", NOT_SET, place)
+            made = [self._text(word)]
+            del self._state.variables[name]
+            return made
+        self._state.notes.remark(
+            f"{place}: the variable {name} is not set: {masked(name, word)!r} is left out, which "
+            "it would bring"
+        )
+        return []
 
     def _slice(self, inner: str, values: list[str], word: str) -> list[str]:
         first, _, length = word.partition(":")
