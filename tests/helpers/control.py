@@ -166,6 +166,18 @@ class FakeCosts:
         return self.shown
 
 
+class FakeAdvisor:
+    """A report that a test made."""
+
+    def __init__(self, shown: dict[str, Any]) -> None:
+        self.shown = shown
+        self.asked: list[tuple[float, float, float]] = []
+
+    async def report(self, since: float, until: float, first_token_s: float) -> dict[str, Any]:
+        self.asked.append((since, until, first_token_s))
+        return self.shown
+
+
 class FakeAdapters:
     """Adapters of one engine that only remember what they were asked; `error` is raised."""
 
@@ -259,6 +271,7 @@ def control_socket(
     traces: FakeTraces | None = None,
     adapters: FakeAdapters | None = None,
     costs: FakeCosts | None = None,
+    advisor: FakeAdvisor | None = None,
     doubts: Doubts | None = None,
     mask: Mask = lambda value: value,
 ) -> Iterator[Path]:
@@ -272,6 +285,7 @@ def control_socket(
         traces or FakeTraces(),
         adapters or FakeAdapters(),
         costs or FakeCosts({}),
+        advisor or FakeAdvisor({}),
         FakeStatus(host, by_name, gpus or FakeGpus(), adapters or FakeAdapters(), doubts, mask),
     )
     app = server.build(by_name, parts, mask)

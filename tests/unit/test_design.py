@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "scrape": "root util engine",
     "status": "util monitoring pulling engine gpu scrape",
     "cost": "root events util config engine gpu scrape",
+    "advise": "util config engine gpu scrape",
     "doctor": "events util shim config eventlog installing engine gpu lora",
     "http": "root events util shim config engine scrape",
     "client": "config cost",
@@ -53,9 +54,9 @@ MAY_IMPORT = {
     "demo": "root util installing http",
     "traces": "root events util shim config eventlog engine scrape http",
     "daemon": "root events util shim collectors config eventlog pulling history logs engine gpu "
-    "lora notify scrape status cost doctor http control traces",
+    "lora notify scrape status cost advise doctor http control traces",
     "cli": "root events util shim container bundle config eventlog monitoring pulling history "
-    "importing installing logs engine gpu notify cost doctor http control demo daemon",
+    "importing installing logs engine gpu notify cost advise doctor http control demo daemon",
     "__main__": "cli",
 }
 """From the ground up: who may import whom; docs/architecture.md has the same table.

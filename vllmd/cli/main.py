@@ -30,6 +30,7 @@ COMMANDS = {
     "gpu": "Show GPUs: memory by process, room for a restart, health.",
     "ask": "Send a prompt to an engine, and show the latency.",
     "cost": "Show the cost of serving, and compare it with APIs.",
+    "advise": "Say which settings to change, from what engines have shown.",
     "traces": "Show the slowest requests.",
     "runbook": "Show the runbook of an alert.",
     "rules": "Export alerts for Prometheus or Grafana, with your thresholds.",

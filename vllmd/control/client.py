@@ -134,6 +134,14 @@ class ControlClient:
         query = {"since": repr(since), "until": repr(until), "compare": ",".join(compare)}
         return self._ask("GET", f"/v1/cost?{urlencode(query)}")
 
+    def advise(self, since: float, until: float, first_token_s: float) -> dict[str, Any]:
+        """Return what each engine has shown in that time, and which changes follow from it.
+
+        Raises: DaemonUnreachableError: nobody answers.
+        """
+        query = {"since": repr(since), "until": repr(until), "first_token_s": repr(first_token_s)}
+        return self._ask("GET", f"/v1/advise?{urlencode(query)}")
+
     def reap(self) -> list[str]:
         """Have the orphans killed that hold GPU memory; returns who they were.
 

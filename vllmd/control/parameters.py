@@ -56,6 +56,23 @@ def moment(given: Mapping[str, str], key: str) -> float | None:
     return value
 
 
+def positive(given: Mapping[str, str], key: str) -> float | None:
+    """Read a number above 0; None if it is not given.
+
+    Raises: ValueError: it is none.
+    """
+    text = given.get(key)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MAX_MOMENT_S:
+        raise ValueError(f"{key} is {shown(text)}: a number above 0")
+    return value
+
+
 def listed(given: Mapping[str, str], key: str) -> list[str]:
     """Read a list of names, separated by commas.
 

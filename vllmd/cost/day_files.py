@@ -6,20 +6,15 @@ a minute, and the next one counts nothing twice.
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from vllmd.cost.usage import HourUsage, Usage, from_json, to_json
+from vllmd.util.days import day_of, days_in, remove_old
 from vllmd.util.state_file import StateFile
 from vllmd.util.units import DAY_S
 
 FOLDER, STATE = "usage", "state.json"
-
-
-def day_of(hour: int) -> str:
-    """Return the day that an hour is in, in UTC, such as ``2026-01-31``."""
-    return datetime.fromtimestamp(hour, UTC).strftime("%Y-%m-%d")
 
 
 def merge(
@@ -55,7 +50,7 @@ class DayFiles:
 
     def days(self) -> list[str]:
         """Return the days that there are, the oldest first."""
-        return sorted(path.stem for path in self._folder.glob("????-??-??.json"))
+        return days_in(self._folder)
 
     def read(
         self, since: float, until: float, new: Mapping[HourUsage, Usage]
@@ -124,15 +119,8 @@ class DayFiles:
             self._files = {day: file for day, file in self._files.items() if day >= first}
 
     def prune(self, now: float) -> None:
-        """Remove the days that are too old, and never more than there are beyond those to be kept.
-
-        So a clock that is a year ahead for a minute removes one day at most.
-        """
-        oldest, days = day_of(int(now - self._keep_s)), self.days()
-        beyond = max(0, len(days) - int(self._keep_s // DAY_S))
-        for day in days[:beyond]:
-            if day < oldest:
-                (self._folder / f"{day}.json").unlink(missing_ok=True)
+        """Remove the days that are too old."""
+        remove_old(self._folder, now, self._keep_s)
 
 
 def _used_and_state(record: Mapping[str, Any]) -> tuple[dict[HourUsage, Usage], Mapping[str, Any]]:

@@ -322,6 +322,7 @@ class Daemon:
             runtime.tracing,
             runtime.adapters,
             runtime.cost_service,
+            runtime.advisor,
             self._status,
         )
         return control.build(runtime.engines.supervisors, parts, mask)

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from vllmd.advise.service import AdviseService
 from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.config.secret_values import secrets_of, webhook_url
@@ -119,6 +120,9 @@ class Runtime:
         self.cost_service = CostService(
             config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
         )
+        self.advisor = AdviseService(
+            config, now.commands, engines.statuses, self.gpus, clock, disk_thread
+        )
         self.series = SeriesRecorder(
             clock,
             lambda: self.gpus.latest.all_values(clock.monotonic()),
@@ -165,6 +169,7 @@ class Runtime:
         yield from self.tracing.parts()
         yield from self.adapters.parts()
         yield from self.cost_service.parts()
+        yield from self.advisor.parts()
         yield from self.series.parts()
         yield from self._on_start.parts()
         yield from self._early.parts()
@@ -199,6 +204,8 @@ class Runtime:
         """End the rest, once the engines are ended or left."""
         with self._environment.parts.isolated("usage"):
             self.cost_service.close()
+        with self._environment.parts.isolated("advise"):
+            self.advisor.close()
         await self._others.close()
         with self._environment.parts.isolated("tracing"):
             await self.tracing.close(flush=True)
@@ -250,6 +257,7 @@ class Runtime:
         self.tracing.configure(config, commands)
         self.adapters.configure(config, commands)
         self.cost_service.configure(config)
+        self.advisor.configure(config, commands)
         self.series.configure(config.engines, config.daemon.poll_s)
         self.engines.configure(now, self.wanted, self._around)
 
@@ -318,5 +326,7 @@ class Runtime:
             self.tracing.page_read(engine, page)
         with parts.isolated("usage"):
             self.cost_service.page_read(engine, page)
+        with parts.isolated("advise"):
+            self.advisor.page_read(engine, page)
         with parts.isolated("series"):
             self.series.page_read(engine, page)

@@ -1,17 +1,12 @@
 """What one page of vLLM says of its load: requests, tokens, latencies, the KV cache. Pure."""
 
-import re
-from array import array
 from collections.abc import Iterable, Mapping
 
 import attrs
 
 from vllmd.scrape.derived import RULES
 from vllmd.scrape.families import Family
-
-MOST = 1e15
-"""More than an engine counts in its life; JSON has no infinity, and arithmetic would make one."""
-_LE = re.compile(rb'[{,]le="([^"]*)"')
+from vllmd.scrape.histogram import Histogram, read_histogram, read_value
 
 
 def _names(ours: bytes, label: bytes = b"") -> tuple[bytes, ...]:
@@ -29,6 +24,7 @@ _ITL = _names(b"vllmd_inter_token_latency_seconds")
 
 
 @attrs.frozen
+<<<<<<< HEAD
 class CumulativeHistogram:
     """A cumulative histogram: how many were at most each bound, in seconds; the last is inf."""
 
@@ -65,6 +61,8 @@ class CumulativeHistogram:
 
 
 @attrs.frozen
+=======
+>>>>>>> 3ffdabf (wip)
 class Load:
     """One reading; what the page does not have is None. Ranks are added up."""
 
@@ -100,14 +98,8 @@ def _family(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Family | N
 
 def _values(there: Mapping[bytes, Family], names: Iterable[bytes]) -> list[float]:
     family = _family(there, names)
-    values = map(_value, family.samples) if family else ()
+    values = map(read_value, family.samples) if family else ()
     return [value for value in values if value is not None]
-
-
-def _value(sample: bytes) -> float | None:
-    """Return a sample's value; None for what is no count: not a number, below 0, beyond measure."""
-    value = float(sample[sample.rindex(b" ") + 1 :])
-    return value if 0 <= value <= MOST else None
 
 
 def _sum(there: Mapping[bytes, Family], names: Iterable[bytes]) -> float | None:
@@ -115,6 +107,7 @@ def _sum(there: Mapping[bytes, Family], names: Iterable[bytes]) -> float | None:
     return sum(values) if values else None
 
 
+<<<<<<< HEAD
 def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> CumulativeHistogram | None:
     """Add up the buckets of all ranks and models, by bound."""
     family = _family(there, names)
@@ -129,3 +122,7 @@ def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Cumulat
     return CumulativeHistogram(
         tuple(b for b, _ in found), array("d", (count for _, count in found))
     )
+=======
+def _histogram(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Histogram | None:
+    return read_histogram(_family(there, names))
+>>>>>>> 3ffdabf (wip)

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+from vllmd.advise.day_files import DayFiles
+from vllmd.advise.observed import Observed
+from vllmd.advise.observer import Slot
+from vllmd.util.days import day_of
+from vllmd.util.units import DAY_S
+
+NOON = 1_000_000 * 3600.0
+SEEN = Observed(watched_s=60.0, counts={"finished/stop": 2.0})
+
+
+def slot(at: float = NOON, command: str = "c") -> Slot:
+    return Slot(day_of(at), "chat", command)
+
+
+def test_what_is_written_is_added_to_its_day_and_read_by_the_next(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, 90)
+    files.write({slot(): SEEN}, {"m": 1}, NOON)
+    files.write({slot(): SEEN, slot(command="d"): SEEN}, {"m": 2}, NOON + 60)
+    again = DayFiles(tmp_path, 90)
+    assert again.last() == ({"m": 2}, NOON + 60)
+    again.write({slot(): SEEN}, {"m": 3}, NOON + 120)
+    found = again.read(NOON - DAY_S, NOON)
+    assert found[slot()].count("finished") == 6
+    assert found[slot(command="d")].watched_s == 60.0
+    assert again.read(NOON + DAY_S, NOON + 2 * DAY_S) == {}
+
+
+def test_what_the_disk_refuses_is_written_when_it_takes_it(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, 90)
+    (tmp_path / "advise").write_text("in the way")
+    files.write({slot(): SEEN}, {}, NOON)
+    (tmp_path / "advise").unlink()
+    files.write({}, {}, NOON + DAY_S)
+    assert DayFiles(tmp_path, 90).read(NOON, NOON)[slot()] == SEEN
+
+
+def test_a_damaged_file_costs_its_day(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, 90)
+    files.write({slot(): SEEN}, {}, NOON)
+    files.write({slot(NOON + DAY_S): SEEN}, {}, NOON + DAY_S)
+    (tmp_path / "advise" / f"{day_of(NOON)}.json").write_text("{")
+    again = DayFiles(tmp_path, 90)
+    assert again.read(NOON, NOON + DAY_S) == {slot(NOON + DAY_S): SEEN}
+    assert json.loads((tmp_path / "advise" / f"{day_of(NOON + DAY_S)}.json").read_text())["rows"]
+
+
+def test_days_that_are_too_old_are_removed(tmp_path: Path) -> None:
+    files = DayFiles(tmp_path, 3)
+    for number in range(5):
+        files.write({}, {}, NOON + number * DAY_S)
+    assert files.days() == [day_of(NOON + n * DAY_S) for n in (1, 2, 3, 4)]

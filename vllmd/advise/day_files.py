@@ -1,0 +1,103 @@
+"""What was seen on the disk: a file for each day, whole or not at all.
+
+Each says too how far engines were counted, so that the next daemon counts nothing twice. A damaged
+file costs its day.
+"""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vllmd.advise.observed import Observed, from_json
+from vllmd.advise.observer import Slot
+from vllmd.util.days import day_of, days_in, remove_old
+from vllmd.util.state_file import StateFile
+from vllmd.util.units import DAY_S
+
+FOLDER = "advise"
+
+Sums = dict[Slot, Observed]
+
+
+def merge(one: Mapping[Slot, Observed], later: Mapping[Slot, Observed]) -> Sums:
+    """Return both; what is in both is added."""
+    merged = dict(one)
+    for slot, seen in later.items():
+        merged[slot] = merged[slot] + seen if slot in merged else seen
+    return merged
+
+
+class DayFiles:
+    """The files below one folder. What a disk refuses is written the next time."""
+
+    def __init__(self, state_dir: Path, keep_days: int) -> None:
+        self._folder = state_dir / FOLDER
+        self._keep_days = keep_days
+        self._lock = threading.Lock()
+        self._kept: dict[str, tuple[StateFile, Sums]] = {}
+        """The days that were written to."""
+
+    def keep(self, days: int) -> None:
+        """Keep so many days from now on."""
+        self._keep_days = days
+
+    def days(self) -> list[str]:
+        """Return the days that there are, the oldest first."""
+        return days_in(self._folder)
+
+    def last(self) -> tuple[Mapping[str, Any], float] | None:
+        """Return how far engines were counted, and when (epoch seconds); None if nobody knows."""
+        for day in reversed(self.days()):
+            if found := self._file(day).read(lambda r: (dict(r["marks"]), float(r["at"]))):
+                return found
+        return None
+
+    def read(self, since: float, until: float) -> Sums:
+        """Return what was seen in the days from `since` to `until` (seconds since the epoch)."""
+        first, last = day_of(since), day_of(until)
+        found: Sums = {}
+        with self._lock:
+            for day in sorted({*self.days(), *self._kept}):
+                if first <= day <= last:
+                    found |= self._kept[day][1] if day in self._kept else self._read(day)
+        return found
+
+    def write(self, seen: Mapping[Slot, Observed], marks: Mapping[str, Any], now: float) -> None:
+        """Add what was seen since the last writing; `marks` are of now."""
+        today = day_of(now)
+        with self._lock:
+            for day in {slot.day for slot in seen} | {today}:
+                if day not in self._kept:
+                    self._kept[day] = self._file(day), self._read(day)
+                file, sums = self._kept[day]
+                merged = merge(sums, {s: each for s, each in seen.items() if s.day == day})
+                self._kept[day] = file, merged
+            for day in sorted(self._kept):
+                file, sums = self._kept[day]
+                rows = [
+                    {"engine": s.engine, "command": s.command, "observed": each.to_json()}
+                    for s, each in sums.items()
+                ]
+                file.save({"at": now, "marks": marks, "rows": rows})
+                if day < today and file.problem is None:
+                    del self._kept[day]
+        remove_old(self._folder, now, self._keep_days * DAY_S)
+
+    def _file(self, day: str) -> StateFile:
+        return StateFile(
+            self._folder / f"{day}.json",
+            if_unusable="what engines showed in that day is not known to 'vllmd advise'",
+            if_not_written="what engines show is not known to 'vllmd advise' after a restart",
+            sync=False,
+        )
+
+    def _read(self, day: str) -> Sums:
+        return self._file(day).read(lambda record: _sums(record, day)) or {}
+
+
+def _sums(record: Mapping[str, Any], day: str) -> Sums:
+    return {
+        Slot(day, str(row["engine"]), str(row["command"])): from_json(row["observed"])
+        for row in record["rows"]
+    }

@@ -1,0 +1,34 @@
+"""The part of the control socket that is about advice."""
+
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from vllmd.control.answers import MaskedJson, error
+from vllmd.control.parameters import moment, positive
+
+
+class Advisor(Protocol):
+    """What can be asked for advice."""
+
+    async def report(self, since: float, until: float, first_token_s: float) -> dict[str, Any]:
+        """Return what each engine has shown in that time, and which changes follow."""
+        ...
+
+
+def route(advisor: Advisor) -> Route:
+    """Return the route /v1/advise."""
+
+    async def show(request: Request) -> MaskedJson:
+        given = request.query_params
+        try:
+            since, until = moment(given, "since"), moment(given, "until")
+            first_token_s = positive(given, "first_token_s")
+            if since is None or until is None or first_token_s is None:
+                raise ValueError("since, until and first_token_s are needed")
+            return MaskedJson(await advisor.report(since, until, first_token_s))
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
+
+    return Route("/v1/advise", show)

@@ -1,0 +1,83 @@
+"""A cumulative histogram of an engine's page: read, subtracted, asked for a quantile. Pure."""
+
+import re
+from array import array
+
+import attrs
+
+from vllmd.scrape.families import Family
+
+MOST = 1e15
+"""More than an engine counts in its life; JSON has no infinity, and arithmetic would make one."""
+_LE = re.compile(rb'[{,]le="([^"]*)"')
+
+
+@attrs.frozen
+class Histogram:
+    """How many were at most each bound; the last bound is inf."""
+
+    bounds: tuple[float, ...]
+    counts: "array[float]"
+
+    def since(self, before: "Histogram") -> "Histogram | None":
+        """Return what was added since an earlier one; None if that was another process's."""
+        if before.bounds != self.bounds:
+            return None
+        added = array(
+            "d", (now - then for now, then in zip(self.counts, before.counts, strict=True))
+        )
+        return None if any(count < 0 for count in added) else Histogram(self.bounds, added)
+
+    def plus(self, other: "Histogram") -> "Histogram":
+        """Return the sum; of other bounds, the newer one alone."""
+        if other.bounds != self.bounds:
+            return other
+        pairs = zip(self.counts, other.counts, strict=True)
+        return Histogram(self.bounds, array("d", (one + two for one, two in pairs)))
+
+    @property
+    def count(self) -> float:
+        """How many there were."""
+        return self.counts[-1] if self.counts else 0.0
+
+    def quantile(self, q: float) -> float | None:
+        """Estimate a quantile as Prometheus' `histogram_quantile` does; None if it is empty.
+
+        It is linear within a bucket; above the last finite bound, that bound.
+        """
+        total = self.count
+        if total <= 0:
+            return None
+        rank = q * total
+        index = next(i for i, count in enumerate(self.counts) if count >= rank)
+        if self.bounds[index] == float("inf"):
+            return self.bounds[index - 1] if index else None
+        low, below = (self.bounds[index - 1], self.counts[index - 1]) if index else (0.0, 0.0)
+        inside = self.counts[index] - below
+        share = (rank - below) / inside if inside > 0 else 0.0
+        return low + (self.bounds[index] - low) * share
+
+    def most(self) -> float | None:
+        """Return a bound that none was above: inf if one was above all; None if it is empty."""
+        if self.count <= 0:
+            return None
+        return next(b for b, n in zip(self.bounds, self.counts, strict=True) if n >= self.count)
+
+
+def read_value(sample: bytes) -> float | None:
+    """Return a sample's value; None for what is no count: not a number, below 0, beyond measure."""
+    value = float(sample[sample.rindex(b" ") + 1 :])
+    return value if 0 <= value <= MOST else None
+
+
+def read_histogram(family: Family | None) -> Histogram | None:
+    """Add up the buckets of all ranks and models, by bound; None if there are none."""
+    counts: dict[bytes, float] = {}
+    for sample in family.samples if family else ():
+        bound, value = _LE.search(sample), read_value(sample)
+        if bound is not None and value is not None:
+            counts[bound[1]] = counts.get(bound[1], 0.0) + value
+    if not counts:
+        return None
+    found = sorted((float(bound), count) for bound, count in counts.items())
+    return Histogram(tuple(b for b, _ in found), array("d", (count for _, count in found)))
