@@ -35,6 +35,11 @@ class DayFiles:
         self._folder = state_dir / FOLDER
         self._keep_days = keep_days
         self._lock = threading.Lock()
+        """Held while the disk is waited for; never by who adds."""
+        self._adding = threading.Lock()
+        self._added: Sums = {}
+        """What is still to be written."""
+        self._marks: Mapping[str, Any] = {}
         self._kept: dict[str, tuple[StateFile, Sums]] = {}
         """The days that were written to."""
 
@@ -61,12 +66,29 @@ class DayFiles:
             for day in sorted({*self.days(), *self._kept}):
                 if first <= day <= last:
                     found |= self._kept[day][1] if day in self._kept else self._read(day)
-        return found
+            with self._adding:
+                added = {s: each for s, each in self._added.items() if first <= s.day <= last}
+        return merge(found, added)
 
-    def write(self, seen: Mapping[Slot, Observed], marks: Mapping[str, Any], now: float) -> None:
-        """Add what was seen since the last writing; `marks` are of now."""
+    def add(self, seen: Mapping[Slot, Observed], marks: Mapping[str, Any]) -> None:
+        """Take what was seen since the last call; `write` writes it. Waits for no disk.
+
+        `marks` say how far engines are counted with it.
+        """
+        with self._adding:
+            self._added, self._marks = merge(self._added, seen), marks
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is still to be written."""
+        return bool(self._added)
+
+    def write(self, now: float) -> None:
+        """Write down what was added."""
         today = day_of(now)
         with self._lock:
+            with self._adding:
+                seen, self._added, marks = self._added, {}, self._marks
             for day in {slot.day for slot in seen} | {today}:
                 if day not in self._kept:
                     self._kept[day] = self._file(day), self._read(day)

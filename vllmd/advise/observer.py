@@ -71,7 +71,7 @@ class Observer:
         self._watched: dict[str, _Watched] = {}
         self._marks: dict[str, tuple[str, Counted]] = {}
         """By engine: its run, and how far that was counted."""
-        self.sums: dict[Slot, Observed] = {}
+        self._sums: dict[Slot, Observed] = {}
         """What was seen since they were taken last."""
 
     def page(self, run: Run, page: Page, day: str, gpus: Gpus) -> None:
@@ -95,7 +95,7 @@ class Observer:
         """Return what was seen since the last call, and forget it."""
         for watched in self._watched.values():
             self._count(watched, day)
-        taken, self.sums = self.sums, {}
+        taken, self._sums = self._sums, {}
         return taken
 
     def forget(self, engine: str) -> None:
@@ -140,7 +140,7 @@ class Observer:
             self._add(Slot(day, run.engine, run.command), seen)
 
     def _add(self, slot: Slot, seen: Observed) -> None:
-        self.sums[slot] = self.sums.get(slot, Observed()) + seen
+        self._sums[slot] = self._sums.get(slot, Observed()) + seen
 
 
 def _seen(moment: Moment, passed_s: float, gpus: Gpus) -> Observed:

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from vllmd.advise import diff
-from vllmd.advise.day_files import DayFiles, Sums, merge
+from vllmd.advise.day_files import DayFiles, Sums
 from vllmd.advise.observed import total
 from vllmd.advise.observer import Gpus, Observer, Run
 from vllmd.advise.rules import Advice, Case, advise, enough
@@ -25,7 +25,7 @@ from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part
 from vllmd.util.units import MINUTE_S
 
-WRITE_S = 5.0 * MINUTE_S
+WRITE_S = float(MINUTE_S)
 """A power cut loses so long of what was seen at most."""
 GPUS_S = float(MINUTE_S)
 """How often it is noted how the GPUs of an engine stand."""
@@ -85,8 +85,15 @@ class AdviseService:
 
     def _write(self) -> None:
         now = self._clock.time()
-        seen, marks, files = self._observer.take(day_of(now)), self._observer.marks(), self._files
-        self._disk.do(lambda: files.write(seen, marks, now))
+        self._add()
+        if self._files.waiting:
+            files = self._files
+            self._disk.do(lambda: files.write(now))
+
+    def _add(self) -> None:
+        """Hand on what was seen until now."""
+        seen = self._observer.take(day_of(self._clock.time()))
+        self._files.add(seen, self._observer.marks())
 
     def page_read(self, name: str, page: Page) -> None:
         """Take what an engine's page shows."""
@@ -116,9 +123,8 @@ class AdviseService:
         """
         path = self._config.path
         source = await asyncio.to_thread(_read, Path(path)) if path else ""
-        kept = await asyncio.to_thread(self._files.read, since, until)
-        # after the reading: what is written down meanwhile must not count twice
-        seen = merge(kept, self._observer.sums)
+        self._add()
+        seen = await asyncio.to_thread(self._files.read, since, until)
         engines = [
             self._engine(engine, seen, first_token_s, source)
             for engine in self._config.engines.values()

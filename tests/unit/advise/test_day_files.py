@@ -17,11 +17,14 @@ def slot(at: float = NOON, command: str = "c") -> Slot:
 
 def test_what_is_written_is_added_to_its_day_and_read_by_the_next(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, 90)
-    files.write({slot(): SEEN}, {"m": 1}, NOON)
-    files.write({slot(): SEEN, slot(command="d"): SEEN}, {"m": 2}, NOON + 60)
+    files.add({slot(): SEEN}, {"m": 1})
+    files.write(NOON)
+    files.add({slot(): SEEN, slot(command="d"): SEEN}, {"m": 2})
+    files.write(NOON + 60)
     again = DayFiles(tmp_path, 90)
     assert again.last() == ({"m": 2}, NOON + 60)
-    again.write({slot(): SEEN}, {"m": 3}, NOON + 120)
+    again.add({slot(): SEEN}, {"m": 3})
+    again.write(NOON + 120)
     found = again.read(NOON - DAY_S, NOON)
     assert found[slot()].count("finished") == 6
     assert found[slot(command="d")].watched_s == 60.0
@@ -31,16 +34,20 @@ def test_what_is_written_is_added_to_its_day_and_read_by_the_next(tmp_path: Path
 def test_what_the_disk_refuses_is_written_when_it_takes_it(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, 90)
     (tmp_path / "advise").write_text("in the way")
-    files.write({slot(): SEEN}, {}, NOON)
+    files.add({slot(): SEEN}, {})
+    files.write(NOON)
     (tmp_path / "advise").unlink()
-    files.write({}, {}, NOON + DAY_S)
+    files.add({}, {})
+    files.write(NOON + DAY_S)
     assert DayFiles(tmp_path, 90).read(NOON, NOON)[slot()] == SEEN
 
 
 def test_a_damaged_file_costs_its_day(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, 90)
-    files.write({slot(): SEEN}, {}, NOON)
-    files.write({slot(NOON + DAY_S): SEEN}, {}, NOON + DAY_S)
+    files.add({slot(): SEEN}, {})
+    files.write(NOON)
+    files.add({slot(NOON + DAY_S): SEEN}, {})
+    files.write(NOON + DAY_S)
     (tmp_path / "advise" / f"{day_of(NOON)}.json").write_text("{")
     again = DayFiles(tmp_path, 90)
     assert again.read(NOON, NOON + DAY_S) == {slot(NOON + DAY_S): SEEN}
@@ -50,5 +57,6 @@ def test_a_damaged_file_costs_its_day(tmp_path: Path) -> None:
 def test_days_that_are_too_old_are_removed(tmp_path: Path) -> None:
     files = DayFiles(tmp_path, 3)
     for number in range(5):
-        files.write({}, {}, NOON + number * DAY_S)
+        files.add({}, {})
+        files.write(NOON + number * DAY_S)
     assert files.days() == [day_of(NOON + n * DAY_S) for n in (1, 2, 3, 4)]
