@@ -36,7 +36,7 @@ def changed(source: str, table: Sequence[str], key: Sequence[str], value: Any) -
         lines[index : index + 1] = new
     elif value is None:
         return None
-    else:
+    elif not _set_inline(lines, known, path, value):
         _insert(lines, known, tuple(table), tuple(key), value)
     made = "\n".join(lines) + "\n"
     return made if _is_only_change(source, made, path, value) else None
@@ -48,6 +48,19 @@ def unified(source: str, made: str, path: str) -> str:
     parts = [line if line.endswith("\n") else f"{line}\n" for line in
              difflib.unified_diff(*pairs, fromfile=path, tofile=path)]  # fmt: skip
     return "".join(parts)
+
+
+def _set_inline(
+    lines: list[str], known: dict[tuple[str, ...], int], path: tuple[str, ...], value: Any
+) -> bool:
+    """Set a number within an inline table that stands in one line; tell whether it was found."""
+    outer = next((p for p in known if _same(p, path[:-1])), None)
+    if outer is None:
+        return False
+    name = re.escape(path[-1])
+    index, found = known[outer] - 1, re.compile(rf"(\b{name}\s*=\s*)[0-9.]+")
+    lines[index], times = found.subn(rf"\g<1>{_toml(value)}", lines[index])
+    return times == 1
 
 
 def _insert(

@@ -44,6 +44,11 @@ def test_a_flag_is_found_however_it_is_spelled() -> None:
     assert made == FILE.replace("= 1024", "= 8192")
 
 
+def test_a_number_in_an_inline_table_is_changed() -> None:
+    made = changed(FILE, CHAT, ("flags", "speculative-config", "num_speculative_tokens"), 2)
+    assert made == FILE.replace("num_speculative_tokens = 3", "num_speculative_tokens = 2")
+
+
 def test_a_new_key_comes_after_those_of_its_table() -> None:
     made = changed(FILE, CHAT, ("gpu_memory_utilization",), 0.85)
     assert made is not None
@@ -68,7 +73,7 @@ def test_a_key_is_taken_out() -> None:
 @pytest.mark.parametrize(
     ("source", "key", "value"),
     [
-        (FILE, ("flags", "speculative-config", "num_speculative_tokens"), 2),  # in an inline table
+        (FILE, ("flags", "speculative-config", "other_tokens"), 2),  # not in the inline table
         ("", ("max_num_seqs",), 2),
         ("engines.chat = { model = 'm' }\n", ("max_num_seqs",), 2),
         ("[engines.chat]\nmodel = 'm'\nflags = { a = 1 }\n", ("flags", "b"), 2),
