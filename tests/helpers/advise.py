@@ -6,21 +6,21 @@ from typing import Any
 from tests.helpers.make import engine
 from vllmd.advise.observed import Observed
 from vllmd.advise.rules import Case
-from vllmd.scrape.histogram import Histogram
+from vllmd.scrape.histogram import CumulativeHistogram
 from vllmd.util.units import GIB, HOUR_S
 
 INF = float("inf")
 
 
-def histogram(**at_most: float) -> Histogram:
+def histogram(**at_most: float) -> CumulativeHistogram:
     """Make one of `le_0_5=3`: so many were at most 0.5; `le_inf` is last."""
     bounds = [INF if name == "le_inf" else float(name[3:].replace("_", ".")) for name in at_most]
-    return Histogram(tuple(bounds), array("d", at_most.values()))
+    return CumulativeHistogram(tuple(bounds), array("d", at_most.values()))
 
 
-def all_at(bound: float, count: float = 1000) -> Histogram:
+def all_at(bound: float, count: float = 1000) -> CumulativeHistogram:
     """Make one in which all are in the bucket that ends at `bound`."""
-    return Histogram((bound / 2, bound, INF), array("d", (0.0, count, count)))
+    return CumulativeHistogram((bound / 2, bound, INF), array("d", (0.0, count, count)))
 
 
 def observed(**more: Any) -> Observed:

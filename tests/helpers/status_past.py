@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from vllmd.status.load import CumulativeHistogram, Load
+from vllmd.scrape.histogram import CumulativeHistogram
+from vllmd.status.load import Load
 from vllmd.status.recorder import SeriesRecorder
 from vllmd.status.ring import KEPT_S, STEP_S
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from vllmd.scrape.histogram import Histogram
+from vllmd.scrape.histogram import CumulativeHistogram
 
 
 @attrs.frozen
@@ -23,7 +23,7 @@ class Observed:
     """Of that: while they waited and the KV cache was nearly full."""
     counts: Mapping[str, float] = attrs.field(factory=dict)
     """By the names of `reading.COUNTERS`; `/` is before a label's value."""
-    histograms: Mapping[str, Histogram] = attrs.field(factory=dict)
+    histograms: Mapping[str, CumulativeHistogram] = attrs.field(factory=dict)
     """By the names of `reading.HISTOGRAMS`."""
     highest: Mapping[str, float] = attrs.field(factory=dict)
     """`running`, `waiting` (requests), `kv_cache` (0 to 1), `margin` (bytes)."""
@@ -111,9 +111,9 @@ def _numbers(found: Mapping[str, Any]) -> dict[str, float]:
     return {str(name): float(value) for name, value in found.items()}
 
 
-def _histogram(pairs: Iterable[tuple[str, float]]) -> Histogram:
+def _histogram(pairs: Iterable[tuple[str, float]]) -> CumulativeHistogram:
     found = [(float(bound), float(count)) for bound, count in pairs]
-    return Histogram(tuple(b for b, _ in found), array("d", (n for _, n in found)))
+    return CumulativeHistogram(tuple(b for b, _ in found), array("d", (n for _, n in found)))
 
 
 def _bound_text(bound: float) -> str:

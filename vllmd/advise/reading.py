@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from vllmd.scrape.families import Family
-from vllmd.scrape.histogram import Histogram, read_histogram, read_value
+from vllmd.scrape.histogram import CumulativeHistogram, read_histogram, read_value
 
 COUNTERS: dict[str, tuple[tuple[bytes, ...], bytes]] = {
     "finished": ((b"vllm:request_success_total",), b"finished_reason"),
@@ -51,7 +51,7 @@ class Counted:
     """What an engine has counted since it began."""
 
     counts: Mapping[str, float] = attrs.field(factory=dict)
-    histograms: Mapping[str, Histogram] = attrs.field(factory=dict)
+    histograms: Mapping[str, CumulativeHistogram] = attrs.field(factory=dict)
 
     def since(self, before: "Counted") -> "Counted":
         """Return what was added; what fell began anew."""

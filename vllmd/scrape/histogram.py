@@ -13,27 +13,29 @@ _LE = re.compile(rb'[{,]le="([^"]*)"')
 
 
 @attrs.frozen
-class Histogram:
+class CumulativeHistogram:
     """How many were at most each bound; the last bound is inf."""
 
     bounds: tuple[float, ...]
     counts: "array[float]"
 
-    def since(self, before: "Histogram") -> "Histogram | None":
+    def since(self, before: "CumulativeHistogram") -> "CumulativeHistogram | None":
         """Return what was added since an earlier one; None if that was another process's."""
         if before.bounds != self.bounds:
             return None
         added = array(
             "d", (now - then for now, then in zip(self.counts, before.counts, strict=True))
         )
-        return None if any(count < 0 for count in added) else Histogram(self.bounds, added)
+        return (
+            None if any(count < 0 for count in added) else CumulativeHistogram(self.bounds, added)
+        )
 
-    def plus(self, other: "Histogram") -> "Histogram":
+    def plus(self, other: "CumulativeHistogram") -> "CumulativeHistogram":
         """Return the sum; of other bounds, the newer one alone."""
         if other.bounds != self.bounds:
             return other
         pairs = zip(self.counts, other.counts, strict=True)
-        return Histogram(self.bounds, array("d", (one + two for one, two in pairs)))
+        return CumulativeHistogram(self.bounds, array("d", (one + two for one, two in pairs)))
 
     @property
     def count(self) -> float:
@@ -70,7 +72,7 @@ def read_value(sample: bytes) -> float | None:
     return value if 0 <= value <= MOST else None
 
 
-def read_histogram(family: Family | None) -> Histogram | None:
+def read_histogram(family: Family | None) -> CumulativeHistogram | None:
     """Add up the buckets of all ranks and models, by bound; None if there are none."""
     counts: dict[bytes, float] = {}
     for sample in family.samples if family else ():
@@ -80,4 +82,6 @@ def read_histogram(family: Family | None) -> Histogram | None:
     if not counts:
         return None
     found = sorted((float(bound), count) for bound, count in counts.items())
-    return Histogram(tuple(b for b, _ in found), array("d", (count for _, count in found)))
+    return CumulativeHistogram(
+        tuple(b for b, _ in found), array("d", (count for _, count in found))
+    )

@@ -9,12 +9,8 @@ from collections.abc import Mapping
 
 import attrs
 
-<<<<<<< HEAD
-from vllmd.status.load import CumulativeHistogram, Load
-=======
-from vllmd.scrape.histogram import Histogram
+from vllmd.scrape.histogram import CumulativeHistogram
 from vllmd.status.load import Load
->>>>>>> 3ffdabf (wip)
 from vllmd.status.ring import STEP_S, Ring, rounded
 
 LATENCY_S = 60.0

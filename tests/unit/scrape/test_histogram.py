@@ -3,13 +3,13 @@ from array import array
 import pytest
 
 from vllmd.scrape.families import parse_page
-from vllmd.scrape.histogram import Histogram, read_histogram
+from vllmd.scrape.histogram import CumulativeHistogram, read_histogram
 
 INF = float("inf")
 
 
-def histogram(*counts: float, bounds: tuple[float, ...] = (0.1, 1.0, INF)) -> Histogram:
-    return Histogram(bounds, array("d", counts))
+def histogram(*counts: float, bounds: tuple[float, ...] = (0.1, 1.0, INF)) -> CumulativeHistogram:
+    return CumulativeHistogram(bounds, array("d", counts))
 
 
 def test_quantile_is_linear_within_a_bucket_as_in_prometheus() -> None:
@@ -23,8 +23,8 @@ def test_quantile_above_the_last_bound_is_that_bound() -> None:
 
 def test_quantile_of_nothing_is_not_known() -> None:
     assert histogram(0, 0, 0).quantile(0.95) is None
-    assert Histogram((), array("d")).quantile(0.95) is None
-    assert Histogram((INF,), array("d", (3,))).quantile(0.95) is None
+    assert CumulativeHistogram((), array("d")).quantile(0.95) is None
+    assert CumulativeHistogram((INF,), array("d", (3,))).quantile(0.95) is None
 
 
 def test_since_is_what_was_added_and_nothing_for_another_process() -> None:

@@ -4,23 +4,12 @@ import pytest
 
 from tests.helpers.make import DATA
 from vllmd.scrape.families import parse_page
-<<<<<<< HEAD
-from vllmd.status.load import CumulativeHistogram, read_load
-=======
-from vllmd.scrape.histogram import Histogram
+from vllmd.scrape.histogram import CumulativeHistogram
 from vllmd.status.load import read_load
->>>>>>> 3ffdabf (wip)
 
 INF = float("inf")
 
 
-<<<<<<< HEAD
-def histogram(*counts: float, bounds: tuple[float, ...] = (0.1, 1.0, INF)) -> CumulativeHistogram:
-    return CumulativeHistogram(bounds, array("d", counts))
-
-
-=======
->>>>>>> 3ffdabf (wip)
 @pytest.mark.parametrize("page", ["vllm-0.25-h200.prom", "vllm-0.32-cpu.prom"])
 def test_read_load_of_a_recorded_page_has_all_figures(page: str) -> None:
     content = (DATA / "metrics" / page).read_bytes()
@@ -67,27 +56,3 @@ vllm:inter_token_latency_seconds_bucket{engine="0",le="1.0"} %s
 """ % (value, value, value)
     load = read_load(parse_page(page, "chat").families)
     assert (load.running, load.kv_cache_usage, load.itl) == (None, None, None)
-<<<<<<< HEAD
-
-
-def test_quantile_is_linear_within_a_bucket_as_in_prometheus() -> None:
-    assert histogram(0, 100, 100).quantile(0.95) == pytest.approx(0.1 + 0.9 * 0.95)
-    assert histogram(100, 100, 100).quantile(0.5) == pytest.approx(0.05)
-
-
-def test_quantile_above_the_last_bound_is_that_bound() -> None:
-    assert histogram(0, 1, 100).quantile(0.95) == 1.0
-
-
-def test_quantile_of_nothing_is_not_known() -> None:
-    assert histogram(0, 0, 0).quantile(0.95) is None
-    assert CumulativeHistogram((), array("d")).quantile(0.95) is None
-    assert CumulativeHistogram((INF,), array("d", (3,))).quantile(0.95) is None
-
-
-def test_since_is_what_was_added_and_nothing_for_another_process() -> None:
-    assert histogram(3, 5, 9).since(histogram(1, 2, 3)) == histogram(2, 3, 6)
-    assert histogram(1, 2, 3).since(histogram(3, 5, 9)) is None
-    assert histogram(3, 5, 9).since(histogram(1, 2, 3, bounds=(0.2, 1.0, INF))) is None
-=======
->>>>>>> 3ffdabf (wip)
