@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.helpers.make import engine
 from vllmd.advise.observed import Observed
-from vllmd.advise.rules import Case
+from vllmd.advise.rules import ObservedEngine
 from vllmd.scrape.histogram import CumulativeHistogram
 from vllmd.util.units import GIB, HOUR_S
 
@@ -46,7 +46,7 @@ def observed(**more: Any) -> Observed:
     return Observed(**{**values, **joined})
 
 
-def case(text: str = "", *, seen: Observed | None = None, **more: Any) -> Case:
+def case(text: str = "", *, seen: Observed | None = None, **more: Any) -> ObservedEngine:
     """Return a case of an engine with these keys."""
     values: dict[str, Any] = {
         "sizes": {"kv_cache": 20 * GIB, "kv_cache_tokens": 200_000},
@@ -54,4 +54,4 @@ def case(text: str = "", *, seen: Observed | None = None, **more: Any) -> Case:
         "first_token_s": 2.5,
         **more,
     }
-    return Case(engine(text), seen or observed(), **values)
+    return ObservedEngine(engine(text), seen or observed(), **values)

@@ -28,7 +28,7 @@ def merge(one: Mapping[Slot, Observed], later: Mapping[Slot, Observed]) -> Sums:
     return merged
 
 
-class DayFiles:
+class ObservedDays:
     """The files below one folder. What a disk refuses is written the next time."""
 
     def __init__(self, state_dir: Path, keep_days: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from vllmd.advise.observed import Observed, from_json
-from vllmd.advise.reading import Counted, Moment, read_counted, read_moment
+from vllmd.advise.reading import EngineCounts, EngineMoment, read_counted, read_moment
 from vllmd.scrape.page import Page
 from vllmd.util.units import MINUTE_S
 
@@ -32,7 +32,7 @@ class Slot:
 
 
 @attrs.frozen
-class Run:
+class ObservedRun:
     """What an engine's page is of."""
 
     engine: str
@@ -44,7 +44,7 @@ class Run:
 
 
 @attrs.frozen
-class Gpus:
+class GpuRoom:
     """How its GPUs stand, in bytes; None where nobody knows."""
 
     free: float | None = None
@@ -54,8 +54,8 @@ class Gpus:
 
 
 @attrs.define
-class _Watched:
-    run: Run
+class _Engine:
+    run: ObservedRun
     page: Page
     at: float
     """When its last page was read, monotonic."""
@@ -68,13 +68,13 @@ class Observer:
     def __init__(self, began_s: float) -> None:
         """Begin; `began_s` is now, in seconds since the epoch."""
         self._began_s = began_s
-        self._watched: dict[str, _Watched] = {}
-        self._marks: dict[str, tuple[str, Counted]] = {}
+        self._watched: dict[str, _Engine] = {}
+        self._marks: dict[str, tuple[str, EngineCounts]] = {}
         """By engine: its run, and how far that was counted."""
         self._sums: dict[Slot, Observed] = {}
         """What was seen since they were taken last."""
 
-    def page(self, run: Run, page: Page, day: str, gpus: Gpus) -> None:
+    def page(self, run: ObservedRun, page: Page, day: str, gpus: GpuRoom) -> None:
         """Take an engine's page."""
         before = self._watched.get(run.engine)
         if before is not None and before.run.run_id != run.run_id:
@@ -87,7 +87,7 @@ class Observer:
         if moment is not None:
             self._add(Slot(day, run.engine, run.command), _seen(moment, passed_s, gpus))
         counted_at = before.counted_at if before else page.read_at - COUNT_S
-        watched = self._watched[run.engine] = _Watched(run, page, page.read_at, counted_at)
+        watched = self._watched[run.engine] = _Engine(run, page, page.read_at, counted_at)
         if page.read_at - counted_at >= COUNT_S:
             self._count(watched, day)
 
@@ -123,17 +123,17 @@ class Observer:
         read = {}
         for engine, mark in marks.items():
             seen = from_json(mark["observed"])
-            read[str(engine)] = str(mark["run_id"]), Counted(seen.counts, seen.histograms)
+            read[str(engine)] = str(mark["run_id"]), EngineCounts(seen.counts, seen.histograms)
         self._marks = read | self._marks
         self._began_s = min(self._began_s, at)
 
-    def _count(self, watched: _Watched, day: str) -> None:
+    def _count(self, watched: _Engine, day: str) -> None:
         run, counted = watched.run, read_counted(watched.page.families)
         watched.counted_at = watched.page.read_at
-        known, before = self._marks.get(run.engine, ("", Counted()))
+        known, before = self._marks.get(run.engine, ("", EngineCounts()))
         self._marks[run.engine] = run.run_id, counted
         if known != run.run_id:
-            before = Counted() if run.began_s >= self._began_s else counted
+            before = EngineCounts() if run.began_s >= self._began_s else counted
         added = counted.since(before)
         if any(added.counts.values()) or added.histograms:
             seen = Observed(counts=added.counts, histograms=added.histograms)
@@ -143,7 +143,7 @@ class Observer:
         self._sums[slot] = self._sums.get(slot, Observed()) + seen
 
 
-def _seen(moment: Moment, passed_s: float, gpus: Gpus) -> Observed:
+def _seen(moment: EngineMoment, passed_s: float, gpus: GpuRoom) -> Observed:
     queued, full = moment.waiting > 0, (moment.kv_cache or 0.0) >= NEARLY_FULL
     highest = {"running": moment.running, "waiting": moment.waiting}
     if moment.kv_cache is not None:

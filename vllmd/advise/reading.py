@@ -38,7 +38,7 @@ _KV_CACHE = (b"vllm:kv_cache_usage_perc", b"vllm:gpu_cache_usage_perc")
 
 
 @attrs.frozen
-class Moment:
+class EngineMoment:
     """How an engine stands at one moment: all ranks, and the fullest KV cache of them."""
 
     running: float
@@ -47,13 +47,13 @@ class Moment:
 
 
 @attrs.frozen
-class Counted:
+class EngineCounts:
     """What an engine has counted since it began."""
 
     counts: Mapping[str, float] = attrs.field(factory=dict)
     histograms: Mapping[str, CumulativeHistogram] = attrs.field(factory=dict)
 
-    def since(self, before: "Counted") -> "Counted":
+    def since(self, before: "EngineCounts") -> "EngineCounts":
         """Return what was added; what fell began anew."""
         counts = {
             name: now - then if now >= (then := before.counts.get(name, 0.0)) else now
@@ -63,20 +63,20 @@ class Counted:
         for name, new in self.histograms.items():
             old = before.histograms.get(name)
             histograms[name] = (new.since(old) if old else None) or new
-        return Counted(counts, {name: h for name, h in histograms.items() if h.count})
+        return EngineCounts(counts, {name: h for name, h in histograms.items() if h.count})
 
 
-def read_moment(families: Iterable[Family]) -> Moment | None:
+def read_moment(families: Iterable[Family]) -> EngineMoment | None:
     """Return how an engine stands; None if its page does not say (--disable-log-stats)."""
     wanted = (*_RUNNING, *_WAITING, *_KV_CACHE)
     there = {each.name: each for each in families if each.name in wanted}
     running, waiting = _values(there, _RUNNING), _values(there, _WAITING)
     if not running or not waiting:
         return None
-    return Moment(sum(running), sum(waiting), max(_values(there, _KV_CACHE), default=None))
+    return EngineMoment(sum(running), sum(waiting), max(_values(there, _KV_CACHE), default=None))
 
 
-def read_counted(families: Iterable[Family]) -> Counted:
+def read_counted(families: Iterable[Family]) -> EngineCounts:
     """Return what it has counted."""
     there = {each.name: each for each in families}
     counts: dict[str, float] = {}
@@ -90,7 +90,7 @@ def read_counted(families: Iterable[Family]) -> Counted:
             key = f"{name}/{found[1].decode(errors='replace')}" if found else name
             counts[key] = counts.get(key, 0.0) + value
     read = {name: read_histogram(_first(there, names)) for name, names in HISTOGRAMS.items()}
-    return Counted(counts, {name: each for name, each in read.items() if each is not None})
+    return EngineCounts(counts, {name: each for name, each in read.items() if each is not None})
 
 
 def _first(there: Mapping[bytes, Family], names: Iterable[bytes]) -> Family | None:

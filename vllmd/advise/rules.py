@@ -29,7 +29,7 @@ REJECTED = "rejected/max_num_queued_reqs"
 
 
 @attrs.frozen
-class Case:
+class ObservedEngine:
     """An engine, what it has shown with the command that it has, and where it runs."""
 
     engine: EngineConfig
@@ -80,10 +80,10 @@ class Advice:
     risk: str
 
 
-Rule = Callable[[Case], Advice | None]
+Rule = Callable[[ObservedEngine], Advice | None]
 
 
-def advise(case: Case) -> tuple[Advice, ...]:
+def advise(case: ObservedEngine) -> tuple[Advice, ...]:
     """Return at most `MOST` changes, the most urgent first; of two for one key, the first."""
     chosen: dict[tuple[str, ...], Advice] = {}
     for advice in _all(case):
@@ -96,7 +96,7 @@ def enough(seen: Observed) -> bool:
     return seen.watched_s >= MIN_WATCHED_S and seen.finished >= MIN_REQUESTS
 
 
-def _all(case: Case) -> Iterator[Advice]:
+def _all(case: ObservedEngine) -> Iterator[Advice]:
     if case.seen.watched_s >= MIN_WATCHED_S and (found := too_large_to_start(case)):
         yield found
     for rule in RULES if enough(case.seen) else ():
@@ -104,7 +104,7 @@ def _all(case: Case) -> Iterator[Advice]:
             yield found
 
 
-def too_large_to_start(case: Case) -> Advice | None:
+def too_large_to_start(case: ObservedEngine) -> Advice | None:
     """It serves, and would not start again: at no moment was there room for its share."""
     margin, total = case.seen.highest.get("margin"), case.gpu_bytes
     share = case.engine.gpu_memory_utilization
@@ -125,7 +125,7 @@ def too_large_to_start(case: Case) -> Advice | None:
     )
 
 
-def more_memory(case: Case) -> Advice | None:
+def more_memory(case: ObservedEngine) -> Advice | None:
     """The KV cache is full, requests wait for it or are preempted, and the GPU has memory left."""
     free, total = case.seen.lowest.get("free"), case.gpu_bytes
     share = share_of(case.engine)
@@ -150,7 +150,7 @@ def more_memory(case: Case) -> Advice | None:
     )
 
 
-def fewer_at_once(case: Case) -> Advice | None:
+def fewer_at_once(case: ObservedEngine) -> Advice | None:
     """Requests are computed twice: so many at once do not fit into the KV cache."""
     most, all_ranks = case.engine.max_num_seqs, case.at_once
     peak = case.seen.highest.get("running")
@@ -169,7 +169,7 @@ def fewer_at_once(case: Case) -> Advice | None:
     )
 
 
-def more_at_once(case: Case) -> Advice | None:
+def more_at_once(case: ObservedEngine) -> Advice | None:
     """Requests wait although the KV cache has room: too few may be computed at once."""
     most, all_ranks, seen = case.engine.max_num_seqs, case.at_once, case.seen
     peak = seen.highest.get("running")
@@ -194,7 +194,7 @@ def more_at_once(case: Case) -> Advice | None:
     )
 
 
-def longer_queue(case: Case) -> Advice | None:
+def longer_queue(case: ObservedEngine) -> Advice | None:
     """Requests are turned away although there is room."""
     limit, rejected = case.engine.flags.get(QUEUED), case.seen.counts.get(REJECTED, 0.0)
     late = case.seen.quantile("first_token_s", 0.95)
@@ -216,7 +216,7 @@ def longer_queue(case: Case) -> Advice | None:
     )
 
 
-def bounded_queue(case: Case) -> Advice | None:
+def bounded_queue(case: ObservedEngine) -> Advice | None:
     """Clients give up in a queue that has no end: better a 503 at once, which is retried."""
     seen, most = case.seen, case.at_once
     known = REJECTED in seen.counts  # its vLLM can turn requests away, and counts them, be it none
@@ -239,7 +239,7 @@ def bounded_queue(case: Case) -> Advice | None:
     )
 
 
-def shorter_drafts(case: Case) -> Advice | None:
+def shorter_drafts(case: ObservedEngine) -> Advice | None:
     """Speculation drafts tokens that are not taken: they are computed for nothing."""
     config, drafts = case.engine.flags.get(SPECULATION), case.seen.counts.get("drafts", 0.0)
     drafted = config.get(DRAFTED) if isinstance(config, dict) else None
@@ -264,7 +264,7 @@ def shorter_drafts(case: Case) -> Advice | None:
     )
 
 
-def larger_steps(case: Case) -> Advice | None:
+def larger_steps(case: ObservedEngine) -> Advice | None:
     """Prompts take several steps, and the first token is late, although nobody waits."""
     batched, late = case.engine.flags.get(BATCHED), case.seen.quantile("first_token_s", 0.95)
     prompt, wait = case.seen.quantile("prompt", 0.95), case.seen.quantile("queue_s", 0.95)
@@ -286,7 +286,7 @@ def larger_steps(case: Case) -> Advice | None:
     )
 
 
-def shorter_context(case: Case) -> Advice | None:
+def shorter_context(case: ObservedEngine) -> Advice | None:
     """Nobody uses the context, and one request of its full length would push out all others."""
     length, tokens = case.engine.max_model_len, case.sizes.get("kv_cache_tokens")
     prompt, answer = case.seen.most("prompt"), case.seen.most("answer")
@@ -328,12 +328,12 @@ def seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.3g} s"
 
 
-def _preempts(case: Case) -> bool:
+def _preempts(case: ObservedEngine) -> bool:
     preempted = case.seen.count("preemptions")
     return preempted >= 20 and preempted >= 0.01 * case.seen.finished
 
 
-def _shortage(case: Case) -> str:
+def _shortage(case: ObservedEngine) -> str:
     preempted, finished = case.seen.count("preemptions"), case.seen.finished
     said = [f"the KV cache was {case.full:.0%} full"]
     if _preempts(case):

@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 
 from vllmd.advise import diff
-from vllmd.advise.day_files import DayFiles, Sums
+from vllmd.advise.day_files import ObservedDays, Sums
 from vllmd.advise.observed import total
-from vllmd.advise.observer import Gpus, Observer, Run
-from vllmd.advise.rules import Advice, Case, advise, enough
+from vllmd.advise.observer import GpuRoom, ObservedRun, Observer
+from vllmd.advise.rules import Advice, ObservedEngine, advise, enough
 from vllmd.config import paths
 from vllmd.config.command import Command
 from vllmd.config.model import Config, EngineConfig
@@ -49,7 +49,7 @@ class AdviseService:
         self._gpus = gpus
         self._clock = clock
         self._disk = disk
-        self._files = DayFiles(paths.state_dir(config), _days(config))
+        self._files = ObservedDays(paths.state_dir(config), _days(config))
         self._observer = Observer(clock.time())
         self._resumed = False
         self._gpus_seen_at: dict[str, float] = {}
@@ -101,18 +101,18 @@ class AdviseService:
         engine = self._config.engines.get(name)
         if not self._resumed or status is None or engine is None or status.run_id is None:
             return
-        run = Run(name, status.run_id, status.command_hash or "", status.started_at or 0.0)
+        run = ObservedRun(name, status.run_id, status.command_hash or "", status.started_at or 0.0)
         self._observer.page(run, page, day_of(self._clock.time()), self._gpus_of(engine))
 
-    def _gpus_of(self, engine: EngineConfig) -> Gpus:
+    def _gpus_of(self, engine: EngineConfig) -> GpuRoom:
         now = self._clock.monotonic()
         if now - self._gpus_seen_at.get(engine.name, -GPUS_S) < GPUS_S:
-            return Gpus()
+            return GpuRoom()
         self._gpus_seen_at[engine.name] = now
         listings, devices = self._gpus.listings() or {}, self._gpus.gpus_of(engine)
         margins = [self._gpus.margin(device, engine) for device in devices]
         free = [listings[d.uuid].memory.free for d in devices if d.uuid in listings]
-        return Gpus(
+        return GpuRoom(
             min(free, default=None), min((m for m in margins if m is not None), default=None)
         )
 
@@ -141,7 +141,7 @@ class AdviseService:
         observed = total(same.values())
         listings, devices = self._gpus.listings() or {}, self._gpus.gpus_of(engine)
         memories = [listings[d.uuid].memory for d in devices if d.uuid in listings]
-        case = Case(
+        case = ObservedEngine(
             engine,
             observed,
             status.sizes if status else {},

@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from vllmd.advise.day_files import DayFiles
+from vllmd.advise.day_files import ObservedDays
 from vllmd.advise.observed import Observed
 from vllmd.advise.observer import Slot
 from vllmd.util.days import day_of
@@ -16,12 +16,12 @@ def slot(at: float = NOON, command: str = "c") -> Slot:
 
 
 def test_what_is_written_is_added_to_its_day_and_read_by_the_next(tmp_path: Path) -> None:
-    files = DayFiles(tmp_path, 90)
+    files = ObservedDays(tmp_path, 90)
     files.add({slot(): SEEN}, {"m": 1})
     files.write(NOON)
     files.add({slot(): SEEN, slot(command="d"): SEEN}, {"m": 2})
     files.write(NOON + 60)
-    again = DayFiles(tmp_path, 90)
+    again = ObservedDays(tmp_path, 90)
     assert again.last() == ({"m": 2}, NOON + 60)
     again.add({slot(): SEEN}, {"m": 3})
     again.write(NOON + 120)
@@ -32,30 +32,30 @@ def test_what_is_written_is_added_to_its_day_and_read_by_the_next(tmp_path: Path
 
 
 def test_what_the_disk_refuses_is_written_when_it_takes_it(tmp_path: Path) -> None:
-    files = DayFiles(tmp_path, 90)
+    files = ObservedDays(tmp_path, 90)
     (tmp_path / "advise").write_text("in the way")
     files.add({slot(): SEEN}, {})
     files.write(NOON)
     (tmp_path / "advise").unlink()
     files.add({}, {})
     files.write(NOON + DAY_S)
-    assert DayFiles(tmp_path, 90).read(NOON, NOON)[slot()] == SEEN
+    assert ObservedDays(tmp_path, 90).read(NOON, NOON)[slot()] == SEEN
 
 
 def test_a_damaged_file_costs_its_day(tmp_path: Path) -> None:
-    files = DayFiles(tmp_path, 90)
+    files = ObservedDays(tmp_path, 90)
     files.add({slot(): SEEN}, {})
     files.write(NOON)
     files.add({slot(NOON + DAY_S): SEEN}, {})
     files.write(NOON + DAY_S)
     (tmp_path / "advise" / f"{day_of(NOON)}.json").write_text("{")
-    again = DayFiles(tmp_path, 90)
+    again = ObservedDays(tmp_path, 90)
     assert again.read(NOON, NOON + DAY_S) == {slot(NOON + DAY_S): SEEN}
     assert json.loads((tmp_path / "advise" / f"{day_of(NOON + DAY_S)}.json").read_text())["rows"]
 
 
 def test_days_that_are_too_old_are_removed(tmp_path: Path) -> None:
-    files = DayFiles(tmp_path, 3)
+    files = ObservedDays(tmp_path, 3)
     for number in range(5):
         files.add({}, {})
         files.write(NOON + number * DAY_S)

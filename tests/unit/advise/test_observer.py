@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vllmd.advise.observed import total
-from vllmd.advise.observer import Gpus, Observer, Run, Slot
+from vllmd.advise.observer import GpuRoom, ObservedRun, Observer, Slot
 from vllmd.scrape.families import parse_page
 from vllmd.scrape.page import Page
 
@@ -27,16 +27,18 @@ vllm:request_prompt_tokens_bucket{{engine="0",le="+Inf"}} {finished}
     return Page(parse_page(text.encode(), "chat").families, 0, len(text), at, 0.1)
 
 
-def run(number: int = 1, began_s: float = 100.0, command: str = "c1") -> Run:
-    return Run("chat", f"run-{number}", command, began_s)
+def run(number: int = 1, began_s: float = 100.0, command: str = "c1") -> ObservedRun:
+    return ObservedRun("chat", f"run-{number}", command, began_s)
 
 
 def test_time_is_that_between_two_pages_and_what_it_was_spent_on() -> None:
     observer = Observer(0.0)
-    observer.page(run(), page(10, finished=0, running=0), DAY, Gpus())
-    observer.page(run(), page(15, finished=0, running=0), DAY, Gpus())
-    observer.page(run(), page(20, finished=1, waiting=3, kv=0.95), DAY, Gpus(free=7.0, margin=-1.0))
-    observer.page(run(), page(500, finished=9), DAY, Gpus(free=9.0))
+    observer.page(run(), page(10, finished=0, running=0), DAY, GpuRoom())
+    observer.page(run(), page(15, finished=0, running=0), DAY, GpuRoom())
+    observer.page(
+        run(), page(20, finished=1, waiting=3, kv=0.95), DAY, GpuRoom(free=7.0, margin=-1.0)
+    )
+    observer.page(run(), page(500, finished=9), DAY, GpuRoom(free=9.0))
     seen = observer.take(DAY)[SLOT]
     assert (seen.watched_s, seen.idle_s, seen.queued_s, seen.queued_full_s) == (10, 5, 5, 5)
     assert (seen.highest["waiting"], seen.highest["margin"], seen.lowest["free"]) == (3, -1, 7)
@@ -46,16 +48,16 @@ def test_time_is_that_between_two_pages_and_what_it_was_spent_on() -> None:
 
 def test_what_a_run_did_before_anybody_looked_is_of_no_day() -> None:
     observer = Observer(began_s=200.0)
-    observer.page(run(began_s=100.0), page(10, finished=500), DAY, Gpus())
-    observer.page(run(began_s=100.0), page(80, finished=507), DAY, Gpus())
+    observer.page(run(began_s=100.0), page(10, finished=500), DAY, GpuRoom())
+    observer.page(run(began_s=100.0), page(80, finished=507), DAY, GpuRoom())
     assert observer.take(DAY)[SLOT].finished == 7
 
 
 def test_a_new_run_counts_from_nothing_and_another_command_is_kept_apart() -> None:
     observer = Observer(0.0)
-    observer.page(run(1), page(10, finished=5), DAY, Gpus())
-    observer.page(run(1), page(20, finished=8), DAY, Gpus())
-    observer.page(run(2, command="c2"), page(30, finished=2), DAY, Gpus())
+    observer.page(run(1), page(10, finished=5), DAY, GpuRoom())
+    observer.page(run(1), page(20, finished=8), DAY, GpuRoom())
+    observer.page(run(2, command="c2"), page(30, finished=2), DAY, GpuRoom())
     taken = observer.take(DAY)
     assert taken[SLOT].finished == 8, "the last page of a run counts, too"
     assert taken[Slot(DAY, "chat", "c2")].finished == 2
@@ -74,7 +76,7 @@ def test_every_request_is_counted_once_whatever_becomes_of_the_daemon(
             number, finished = number + 1, 0
         finished += more
         expected += more
-        observer.page(run(number, began_s=at), page(at, finished=finished), DAY, Gpus())
+        observer.page(run(number, began_s=at), page(at, finished=finished), DAY, GpuRoom())
         kept.append(observer.take(DAY).get(SLOT))
         if daemon_dies:
             marks: dict[str, Any] = observer.marks()
@@ -86,7 +88,7 @@ def test_every_request_is_counted_once_whatever_becomes_of_the_daemon(
 def test_an_engine_that_says_nothing_of_requests_is_not_watched() -> None:
     observer = Observer(0.0)
     silent = Page((), 0, 0, 10.0, 0.1)
-    observer.page(run(), silent, DAY, Gpus())
+    observer.page(run(), silent, DAY, GpuRoom())
     assert observer.take(DAY) == {}
     observer.forget("chat")
     assert observer.marks() == {}

@@ -1,5 +1,5 @@
 from tests.helpers.make import DATA
-from vllmd.advise.reading import Counted, read_counted, read_moment
+from vllmd.advise.reading import EngineCounts, read_counted, read_moment
 from vllmd.scrape.families import parse_page
 
 
@@ -31,5 +31,8 @@ vllm:num_preemptions_total{engine="1"} NaN
 
 
 def test_what_fell_began_anew() -> None:
-    now, before = Counted({"preemptions": 3.0, "drafts": 9.0}), Counted({"preemptions": 5.0})
+    now, before = (
+        EngineCounts({"preemptions": 3.0, "drafts": 9.0}),
+        EngineCounts({"preemptions": 5.0}),
+    )
     assert now.since(before).counts == {"preemptions": 3.0, "drafts": 9.0}

@@ -26,7 +26,7 @@ gpu_memory_utilization = 0.9
 """
 
 
-class Gpus:
+class FakeGpu:
     """One GPU with 10 GiB free."""
 
     def gpus_of(self, _: Any) -> list[Any]:
@@ -51,7 +51,7 @@ class Scene:
     def make(self) -> AdviseService:
         commands: Any = {"chat": SimpleNamespace(hash="c1")}
         given = load(self.path)[0]
-        gpus: Any = Gpus()
+        gpus: Any = FakeGpu()
         return AdviseService(
             given,
             commands,
