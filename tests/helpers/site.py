@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import httpx
-import openai
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -22,6 +21,9 @@ from tests.helpers.ports import free_port
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError
 from vllmd.shim import proc
+
+if TYPE_CHECKING:
+    import openai
 
 T = TypeVar("T")
 BESIDE = Path(sys.executable).with_name("vllmd")
@@ -186,7 +188,9 @@ class Site:
         (found,) = [s for t, s in self.tree(name).items() if t.startswith(title)]
         return found
 
-    def client(self) -> openai.OpenAI:
+    def client(self) -> "openai.OpenAI":
+        import openai  # a second for each worker of the unit tests, which need no client
+
         return openai.OpenAI(base_url=f"{self.api}/v1", api_key="none", max_retries=0, timeout=60)
 
     def chat(
@@ -238,6 +242,8 @@ class Load(Background):
         super().__init__([self._ask] * clients)
 
     def _ask(self) -> None:
+        import openai
+
         try:
             self._site.chat("tiny", tokens=self._tokens)
             self.served += 1

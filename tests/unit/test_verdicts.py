@@ -1,6 +1,7 @@
 """The corpus of tests/verdicts: are its cases well formed, and what they claim to be?"""
 
 from collections import Counter
+from functools import cache
 
 import attrs
 import pytest
@@ -9,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.verdicts import formats
 from tests.verdicts.corpus import BY_NAME, SUBJECTS, cases
 from tests.verdicts.failures import traps
-from tests.verdicts.model import VERSIONS, Phase
+from tests.verdicts.model import VERSIONS, Case, Phase
 from tests.verdicts.rendering import before, run_of
 from tests.verdicts.wrappers import WRAPPERS
 from tools.verdicts import Verdict, judge, table
@@ -18,18 +19,24 @@ from vllmd.engine.offline_diagnosis import diagnose_output
 
 pytestmark = pytest.mark.long
 
-CASES = list(cases())
 ENOUGH = 150
 
 
+@cache
+def every_case() -> list[Case]:
+    return list(cases())
+
+
 def test_corpus_has_enough_cases_in_all_versions_and_wrappers() -> None:
-    assert len(CASES) >= ENOUGH
-    assert {case.version for case in CASES} == set(VERSIONS)
-    assert {case.wrapper for case in CASES} == set(WRAPPERS)
+    assert len(every_case()) >= ENOUGH
+    assert {case.version for case in every_case()} == set(VERSIONS)
+    assert {case.wrapper for case in every_case()} == set(WRAPPERS)
 
 
 def test_cases_have_names_of_their_own() -> None:
-    assert not [name for name, times in Counter(case.name for case in CASES).items() if times > 1]
+    assert not [
+        name for name, times in Counter(case.name for case in every_case()).items() if times > 1
+    ]
     assert len(BY_NAME) == sum(map(len, SUBJECTS.values()))
 
 
@@ -45,7 +52,7 @@ def test_each_failure_says_what_is_right_and_who_prints_it() -> None:
 def test_each_case_has_the_line_that_shows_its_cause() -> None:
     missing = [
         case.name
-        for case in CASES
+        for case in every_case()
         if (words := case.failure.words)
         and not any(words in line or words in _unescaped(line) for line in case.lines)
     ]
@@ -57,7 +64,7 @@ def _unescaped(line: str) -> str:
 
 
 def test_lines_are_lines() -> None:
-    assert not [case.name for case in CASES for line in case.lines if "\n" in line]
+    assert not [case.name for case in every_case() for line in case.lines if "\n" in line]
 
 
 def test_third_of_the_kinds_is_held_out() -> None:
@@ -66,14 +73,14 @@ def test_third_of_the_kinds_is_held_out() -> None:
 
 
 def test_cases_are_the_same_each_time() -> None:
-    assert list(cases()) == CASES
+    assert list(cases()) == every_case()
 
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> list[Verdict]:
     folder = tmp_path_factory.mktemp("live")
     with capture_logs():
-        return [judge(case, folder) for case in CASES]
+        return [judge(case, folder) for case in every_case()]
 
 
 WRONG: set[str] = set()
@@ -93,7 +100,7 @@ def test_daemon_that_follows_a_run_finds_the_cause_that_its_file_shows(
     verdicts: list[Verdict],
 ) -> None:
     found = {v.case.name: (v.found.cause, v.live.end.cause) for v in verdicts if v.live}
-    assert len(found) == len(CASES)
+    assert len(found) == len(every_case())
     assert {name: both for name, both in found.items() if both[0] != both[1]} == {}
 
 
@@ -132,12 +139,12 @@ def test_cause_that_is_told_of_a_start_under_way_is_right(verdicts: list[Verdict
 def test_table_has_a_row_for_each_subject_and_one_for_all(verdicts: list[Verdict]) -> None:
     rows = table(verdicts)
     assert [row.split()[0] for row in rows[1:]] == [*SUBJECTS, "all"]
-    assert f"{len(CASES)}" in rows[-1]
+    assert f"{len(every_case())}" in rows[-1]
     assert table([])[-1].split()[:2] == ["all", "0"]
 
 
 def test_verdict_is_right_wrong_or_neither_and_knows_what_a_hold_would_do() -> None:
-    case = next(case for case in CASES if case.failure.name == "port-in-use")
+    case = next(case for case in every_case() if case.failure.name == "port-in-use")
     right = judge(case)
     assert right.right
     assert not right.wrong
