@@ -12,6 +12,22 @@ from vllmd.engine.stopping import cleanup
 from vllmd.history import store, writer
 from vllmd.http import asgi_server
 
+LEFT_BEHIND = (
+    "error::pytest.PytestUnraisableExceptionWarning",
+    "error::pytest.PytestUnhandledThreadExceptionWarning",
+    "error:coroutine .* was never awaited:RuntimeWarning",
+)
+"""What a test leaves to the garbage collector, or to a thread, fails a test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Hold this tier alone to it: other tiers kill whole processes."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            for each in LEFT_BEHIND:
+                item.add_marker(pytest.mark.filterwarnings(each))
+
 
 @pytest.fixture(scope="session")
 def home(real_host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

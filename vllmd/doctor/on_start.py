@@ -6,7 +6,6 @@ an outage.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -22,6 +21,7 @@ from vllmd.engine.doubts import Doubt, Doubts
 from vllmd.eventlog.bus import Event
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineDoubted, EngineNotExamined, EngineSpawned
+from vllmd.util import child_process
 from vllmd.util.parts import Part
 
 LOOK_S = 60.0
@@ -102,9 +102,8 @@ class OnStartDoctor:
             emit(_log, EngineNotExamined(problem=problem), engine=name)
             return ()
         finally:
-            if process is not None and process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            if process is not None:
+                await child_process.end(process)
         return [each for each in findings if each["severity"] in TOLD]
 
     def _tell(self, name: str, findings: Sequence[Mapping[str, Any]]) -> None:

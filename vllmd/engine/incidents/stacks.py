@@ -1,17 +1,16 @@
 """The Python stacks of an engine's processes, taken by py-spy."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 from collections.abc import Sequence
 
+from vllmd.util import child_process
 from vllmd.util.deadline import run_within
 from vllmd.util.loop_lag import LoopLag
 
 FIND_S = 2.0
 """A disk that takes longer hangs: the engine does not wait for it to be killed."""
-KILL_S = 2.0
 
 
 async def take_stacks(pids: Sequence[int], limit_s: float, program: str, lag: LoopLag) -> str:
@@ -58,8 +57,5 @@ async def _dump(tool: str, pid: int) -> str:
     try:
         output, _ = await process.communicate()
     finally:
-        if process.returncode is None:
-            process.kill()
-            with contextlib.suppress(TimeoutError):  # it may wait for the disk of what it reads
-                await asyncio.wait_for(process.wait(), KILL_S)
+        await child_process.end(process)
     return f"# pid {pid}\n{output.decode(errors='replace')}"

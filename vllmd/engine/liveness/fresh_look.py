@@ -6,7 +6,6 @@ done.
 """
 
 import asyncio
-import contextlib
 import json
 import sys
 import time
@@ -20,6 +19,7 @@ from vllmd.engine.liveness import look_process
 from vllmd.engine.liveness.canary import RANK
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.liveness.stall_detector import Assessment
+from vllmd.util import child_process
 from vllmd.util.loop_lag import LoopLag
 
 LIMIT_S = 5.0
@@ -150,7 +150,4 @@ async def _say(program: Sequence[str], line: bytes, lag: LoopLag) -> bytes:
         return talking.result()[0]
     finally:
         talking.cancel()
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await child_process.end(process)
