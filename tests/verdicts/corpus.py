@@ -22,6 +22,7 @@ from tests.verdicts.failures import (
     memory,
     model_parts,
     models,
+    native_ends,
     network,
     parallel,
     processes,
@@ -70,6 +71,7 @@ SUBJECTS: Mapping[str, tuple[Failure, ...]] = {
     "public-later": public_later.FAILURES,
     "issues": (*issue_rows.FAILURES, *issue_lines.FAILURES),
     "issues-later": (*issue_rows_later.FAILURES, *issue_rows_third.FAILURES),
+    "native": native_ends.FAILURES,
     "traps": traps.FAILURES,
 }
 BY_NAME = {failure.name: failure for table in SUBJECTS.values() for failure in table}

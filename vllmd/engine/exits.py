@@ -171,6 +171,7 @@ def _diagnosis(found: Mapping[str, Any]) -> Diagnosis:
         explanation=str(found["explanation"]),
         advice=str(found["advice"]),
         evidence=tuple(found["evidence"]),
+        perhaps=found.get("perhaps"),
     )
 
 

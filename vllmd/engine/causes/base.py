@@ -9,10 +9,12 @@ from types import MappingProxyType
 import attrs
 
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
-from vllmd.engine.log_reading.reading import OutputReading, Sign, read_output
+from vllmd.engine.log_reading.reading import OutputReading, read_output
+from vllmd.engine.log_reading.sign import Sign
 from vllmd.util.failure_report import FailureReport
 
 MAX_EVIDENCE = 4
+MAX_HINTS = 2
 MAX_LINE = 1000
 """Long enough for vLLM's longest sentence that names a number to set; more is a dump."""
 
@@ -84,6 +86,8 @@ class Diagnosis:
     explanation: str
     advice: str
     evidence: tuple[str, ...] = ()
+    perhaps: str | None = None
+    """The cause that it may be, where `cause` is ``unknown``."""
 
     @property
     def why(self) -> str:
@@ -155,8 +159,14 @@ class Cause:
     unless: str | None = None
     """A pattern of messages that are of another cause."""
     frames: tuple[Frame, ...] = ()
-    follows: bool = False
-    """Whether other processes print its signs when one has ended: only the root's own count."""
+    prior: bool = False
+    """Whether its signs decide wherever they stand before the root: what they tell ends processes,
+    or lets their calls fail, and no exception of those says so.
+    """
+    weak: bool = False
+    """Whether it is only what is most likely: the verdict is ``unknown``, and says so."""
+    at_import: bool = False
+    """Whether its frames show it while modules are imported, too: nothing is at work then."""
     starting: bool = False
     """Whether its signs show it in a start only."""
     after_serving: str = ""
@@ -211,6 +221,8 @@ class Cause:
     def _by_frame(self, sign: Sign) -> str | None:
         if not self._frames or sign.thrown is None or self._is_of_another(sign):
             return None
+        if sign.thrown.at_import and not self.at_import:
+            return None
         places = [
             f"{file}:{function}"
             for file, function in zip(sign.thrown.files, sign.thrown.functions, strict=True)
@@ -227,16 +239,16 @@ class Cause:
         own = [place for place in places if "/json/" not in place]
         return (own or places)[-1:]
 
-    def hinted(self, reading: OutputReading) -> str | None:
-        """Return the warning that makes this the reason of the cause that it refines, or None."""
+    def hinted(self, reading: OutputReading) -> tuple[str, ...]:
+        """Return the warnings that make this the reason of the cause that it refines, if any."""
         if self.hint is None:
-            return None
+            return ()
         if self.answered is not None:
             said = [line for sign in reading.signs for line in sign.lines]
             said += [entry.text for entry in reading.hints]
             if any(re.search(self.answered, line) for line in said):
-                return None
-        return next((e.text for e in reading.hints if re.search(self.hint, e.text)), None)
+                return ()
+        return tuple(e.text for e in reading.hints if re.search(self.hint, e.text))[:MAX_HINTS]
 
     def marked(self, facts: Facts) -> tuple[str, ...]:
         """Return the sentences of the marks that show this cause."""

@@ -271,7 +271,6 @@ CAUSES = (
         kind=Kind.TRANSIENT,
         rank=Rank.CLASS,
         starting=True,
-        follows=True,
         explanation="The engine's processes could not come together over the network.",
         advice=(
             "Look at the address and the firewall between the hosts (master_addr, VLLM_HOST_IP), "

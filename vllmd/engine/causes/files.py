@@ -261,6 +261,7 @@ CAUSES = (
             r"(?:Error|No such file).*torch_compile_cache": "vllm/compilation, a file under "
             "torch_compile_cache",
             r"corrupted compilation artifact": "vllm/compilation/compiler_interface.py since 0.9",
+            r"Bytes object is corrupted, checksum": "torch/utils/_appending_byte_serializer.py",
             r"hash of the compiled graph": "vllm/compilation/compiler_interface.py 0.8 to 0.9",
             _CACHED_LIBRARY: "the loader, of a library that was compiled here before",
             r"Failed to load .*compiled (?:graph"
@@ -275,7 +276,8 @@ CAUSES = (
                 r"|standalone_compile)\.py|autograd_cache\.py|vllm/compilation/caching\.py",
                 r"^(?:\S*\.)?(?:AssertionError|EOFError|UnpicklingError|KeyError|FileNotFoundError"
                 r"|JSONDecodeError|ValueError: too many values|ValueError: not enough values"
-                r"|AttributeError|ModuleNotFoundError|RuntimeError: .*(?:cache|deserializ))",
+                r"|AttributeError|ModuleNotFoundError"
+                r"|RuntimeError: .*(?:cache|deserializ|corrupt|checksum))",
                 "torch/_inductor and vllm/compilation, of what they had stored",
             ),
         ),
@@ -296,5 +298,15 @@ CAUSES = (
         },
         told=_kind_of_path,
         unless=rf"{_CACHES}|\.incomplete\b|/\.locks/|/psm_|\bmodel\.safetensors",
+    ),
+    Cause(
+        name="disk_full",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.END,
+        explanation="The node's disk ran full, and Kubernetes ended the pod (evicted it).",
+        after_serving="It fills while engines serve, and stays full until somebody makes room.",
+        advice="Make room on the node, or give the pod a volume or a limit of ephemeral-storage.",
+        prior=True,
+        said={r"low on resource: ephemeral-storage|DiskPressure": "Kubernetes: kubelet"},
     ),
 )

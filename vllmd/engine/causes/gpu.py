@@ -22,6 +22,19 @@ _CAPTURE = r"stream is capturing|during capture\b|capturing blocking stream|capt
 """What cudaGetErrorString says of each: CUDA 11 to 13."""
 
 
+_OTHER_CPU = r"^(?:\S*exec \S+|\S*sh: .*|.*[Cc]annot execute.*): [Ee]xec format error"
+
+
+def _processor(found: Found) -> Told:
+    if not re.search(_OTHER_CPU, found.whole):
+        return Told()
+    return Told(
+        "Take the image or the packages for this host's architecture ('uname -m'; docker: "
+        "--platform).",
+        "The program was built for another kind of processor (arm64, amd64).",
+    )
+
+
 def _capability(found: Found) -> Told:
     if re.search(r"[Bb]float16 is only supported", found.whole):
         return Told('Set dtype = "half": this GPU computes in float16, not in bfloat16.')
@@ -87,7 +100,10 @@ CAUSES = (
         advice="Install a fitting driver; after a driver upgrade, reboot.",
         signs={
             r"driver version is insufficient": "CUDA: cudaErrorInsufficientDriver",
-            r"Driver/library version mismatch": "NVML",
+            r"(?i:driver/library version mismatch|nvml error: driver not loaded)": "NVML",
+            r"nvidia-container-cli: requirement error|please update your driver": (
+                "NVIDIA's container toolkit, of the image's NVIDIA_REQUIRE_CUDA"
+            ),
             r"Found no NVIDIA driver|driver on your system is too old": "torch/cuda/__init__.py",
             r"Error 80[34]\b|unsupported display driver": "CUDA: cudaErrorSystemDriverMismatch",
             r"forward compatibility was attempted": "CUDA: cudaErrorCompatNotSupportedOnDevice",
@@ -115,7 +131,8 @@ CAUSES = (
             r"no CUDA-capable device is detected|Error 10[01]\b": "CUDA: cudaErrorNoDevice",
             r"Device string must not be empty": "torch, of vllm 0.8 to 0.9 without a platform",
             r"libcuda\.so\.1: cannot open shared object": "the loader, without NVIDIA's runtime",
-            r"could not select device driver|nvidia-container-cli: (?!init\w* error: nvml)": (
+            r"could not select device driver"
+            r"|nvidia-container-cli: (?!init\w* error: nvml|requirement error)": (
                 "docker: daemon/devices.go; NVIDIA's container toolkit"
             ),
             r"No supported GPU|No (?:\w+ )?(?:GPU|device|accelerator)s? (?:(?:are|is|were|was) )?"
@@ -248,7 +265,8 @@ CAUSES = (
         signs={
             r"no kernel image is available for execution": "CUDA: cudaErrorNoKernelImageForDevice",
             r"No compiled \w[\w ]*(?:kernel|scaled_mm|gemm)": "vllm: csrc/quantization",
-            r"HIP error: invalid device function|HIP error: invalid kernel file": "ROCm",
+            r"HIP error: invalid device function|HIP error: invalid kernel file"
+            r"|hipErrorNoBinaryForGpu|Unable to find code object": "ROCm: clr/hipamd",
             r"CUDA error: invalid device function": "CUDA: cudaErrorInvalidDeviceFunction",
             _IMAGE: (
                 "CUDA: cudaErrorInvalidKernelImage, cudaErrorInvalidPtx, "
@@ -267,11 +285,14 @@ CAUSES = (
         starting=True,
         signs={
             r"Illegal instruction|SIGILL": "the shell, Python's faulthandler",
+            r"trap invalid opcode": "the kernel: arch/x86/kernel/traps.c",
+            _OTHER_CPU: "the kernel: ENOEXEC, said by the shell or a container's runtime",
             r"Failed core proc\(s\): .*: -4\b": "vllm/v1/engine/utils.py since 0.9",
             r"exit ?code: -4\b": "vllm/v1/executor/multiproc_executor.py since 0.11",
             r"(?:only|does not) supports? .*AVX": "vllm/platforms/cpu.py",
         },
         labels=frozenset({"SIGILL"}),
+        told=_processor,
     ),
     Cause(
         name="cuda_graph_failed",

@@ -109,6 +109,7 @@ CAUSES = (
             r"libcuda\.so\.1|circular import of|OpenTelemetry|/\.cache/flashinfer/"
             r"|/torch_extensions/"
         ),
+        at_import=True,
         frames=(
             Frame(
                 r"<frozen importlib|:_call_with_frames_removed$|:_find_and_load",
@@ -157,6 +158,7 @@ CAUSES = (
             ),
         },
         unless=r"(?:CUDA|HIP|NCCL)\b.*\b[Ee]rror|\b(?:cuda|hip)[A-Z]\w+|NVML|Errno|out of memory",
+        at_import=True,
         frames=(
             Frame(
                 r"(?:site|dist)-packages/(?!vllm/entrypoints/)\S*:<module>$",

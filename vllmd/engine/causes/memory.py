@@ -4,6 +4,7 @@ import re
 
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told, number
 from vllmd.engine.log_reading.phase import Phase
+from vllmd.engine.log_reading.tracebacks import Thrown
 
 _WHEN = {
     Phase.LOADING: "while the model was loaded",
@@ -31,6 +32,7 @@ _ALL = re.compile(
     r"total capacity of ([\d.]+) ([GM])iB of which ([\d.]+) ([GM])iB is free"
     r".*?this process has ([\d.]+) ([GM])iB"
 )
+_FIRST_USE = re.compile(r"^(?:init_device|set_device|_lazy_init|_cuda_init|mem_get_info)$")
 _START = re.compile(r"failed to start|initialization failed|Failed core proc")
 """What vLLM says of an engine that never served."""
 
@@ -62,11 +64,24 @@ def _ran_out(found: Found) -> Told:
             "them, or lower gpu_memory_utilization.",
             f"The GPU's memory ran out {when}; other processes hold {others:.1f} GiB of it.",
         )
+    if found.sign.thrown is not None and _is_at_first_use(found.sign.thrown):
+        return Told(
+            "'vllmd gpu' names who holds it: end it ('vllmd gpu reap' if it is an orphan of ours), "
+            "or take another GPU.",
+            "The GPU's memory was full before the engine had put anything there: others hold it.",
+            Kind.TRANSIENT,
+        )
     wall = phase not in (Phase.SERVING, Phase.DRAINING, Phase.UNKNOWN) or (
         phase is Phase.UNKNOWN and _never_served(found)
     )
     advice = _SMALLER.get(phase, _SMALLER[Phase.SERVING])
     return Told(advice, f"The GPU's memory ran out {when}.", Kind.CONFIGURATION if wall else None)
+
+
+def _is_at_first_use(thrown: Thrown) -> bool:
+    """Tell whether it ran out while a process began to use the GPU, and had loaded nothing."""
+    functions = thrown.functions
+    return "load_model" not in functions and any(map(_FIRST_USE.search, functions))
 
 
 def _unnamed(text: str) -> float | None:
@@ -105,7 +120,15 @@ def _held_advice(found: Found) -> Told:
     )
 
 
-def _compiling(found: Found) -> Told:
+def _ran_out_of_host(found: Found) -> Told:
+    asked = number(r"you tried to allocate (\d+) bytes", found.whole)
+    if asked is not None and found.phase not in (Phase.SERVING, Phase.DRAINING, Phase.UNKNOWN):
+        return Told(
+            "Lower swap_space, cpu_offload_gb or VLLM_CPU_KVCACHE_SPACE, or give the engine's unit "
+            "more memory.",
+            f"The host has no room for the {asked / 2**30:.1f} GiB that the engine asked for.",
+            Kind.CONFIGURATION,
+        )
     if not re.search(COMPILER_KILLED, found.whole):
         return Told()
     return Told(
@@ -256,6 +279,15 @@ CAUSES = (
             r"ray\.exceptions\.OutOfMemoryError|due to the node running low on memory": "Ray",
         },
         marks=frozenset({"oom_kill"}),
-        told=_compiling,
+        told=_ran_out_of_host,
+    ),
+    Cause(
+        name="host_out_of_memory",
+        kind=Kind.TRANSIENT,
+        rank=Rank.END,
+        explanation="The node's memory ran out, and Kubernetes ended the pod (evicted it).",
+        advice="Give the pod a request of memory that is as large as what the engine uses.",
+        prior=True,
+        said={r"low on resource: memory|MemoryPressure": "Kubernetes: kubelet"},
     ),
 )

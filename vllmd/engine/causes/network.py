@@ -75,7 +75,6 @@ CAUSES = (
         name="zmq_port_in_use",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
-        follows=True,
         explanation="A port that vLLM's processes talk over was taken by another process.",
         advice="Start again; if it comes again, set another master_port or data_parallel_rpc_port.",
         signs={r"ZMQError: Address already in use": "pyzmq; vllm/utils/network_utils.py"},
@@ -99,7 +98,6 @@ CAUSES = (
         name="custom_all_reduce",
         kind=Kind.CONFIGURATION,
         rank=Rank.STATED,
-        follows=True,
         explanation="vLLM's own all-reduce between GPUs does not work on this host.",
         advice="Set disable_custom_all_reduce = true.",
         signs={
@@ -153,7 +151,6 @@ CAUSES = (
         name="handshake_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.NAMED,
-        follows=True,
         explanation="This member of a group waited for the head, which did not answer in time.",
         advice="Restart the head and its members together: a member alone cannot join one "
         "that runs.",
@@ -196,7 +193,6 @@ CAUSES = (
         name="rendezvous_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
-        follows=True,
         explanation="Not all hosts or processes of the engine came together in time.",
         advice=(
             "Look whether each of them is started, with the same master_addr and master_port, and "
@@ -214,7 +210,6 @@ CAUSES = (
         name="dist_unreachable",
         kind=Kind.TRANSIENT,
         rank=Rank.STATED,
-        follows=True,
         explanation="The head of the engine's processes cannot be reached over the network.",
         advice=(
             "Look at the address and the firewall between the hosts (master_addr, "
@@ -244,7 +239,6 @@ CAUSES = (
         name="peer_lost",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,
-        follows=True,
         explanation="The other side of a connection between the engine's hosts or GPUs went away.",
         advice="Look at the engine on the other host first: it ended before this one.",
         signs={
@@ -266,7 +260,6 @@ CAUSES = (
         name="nccl_failure",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,
-        follows=True,
         explanation="The GPUs of the engine could not talk to each other in time.",
         advice=(
             "If it comes again, look at the kernel log (journalctl -k -g NVRM) and run the engine"
@@ -285,7 +278,6 @@ CAUSES = (
         name="kv_transfer",
         kind=Kind.TRANSIENT,
         rank=Rank.WORK,
-        follows=True,
         explanation="The engines that hand KV caches to each other could not.",
         advice=(
             "Look at the other engine and at the network between them (UCX_NET_DEVICES, "
@@ -308,6 +300,12 @@ CAUSES = (
                 "vllm/distributed/kv_transfer/kv_connector: the other engine does not answer",
             ),
             Frame(
+                r"kv_transfer/(?!.*(?:factory\.py|:__init__$))",
+                r"^(?:\S*\.)?\w*(?:Runtime|Value|OS|Connection|Handshake|MoRIIO|Timeout)Error: .",
+                "vllm/distributed/kv_transfer: what it says of the engine that it works with",
+                raised=True,
+            ),
+            Frame(
                 r"/(?:lmcache|mooncake|nixl|mori)/",
                 r"^(?:\S*\.)?\w*(?:Error|Exception)\b",
                 "lmcache, mooncake, nixl, mori",
@@ -315,5 +313,17 @@ CAUSES = (
             ),
         ),
         unless=r"^KeyError|^AssertionError",
+    ),
+    Cause(
+        name="peer_lost",
+        kind=Kind.TRANSIENT,
+        rank=Rank.END,
+        explanation="The host that leads the group went away, and this one ended after it.",
+        advice="Look at the engine on the head first; restart it and its members together.",
+        said={
+            r"\[c10d\] (?:recvValue|sendBytes) failed|TCPStore server has shut down": (
+                "torch: TCPStore.cpp, ProcessGroupNCCL.cpp"
+            ),
+        },
     ),
 )

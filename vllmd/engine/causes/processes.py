@@ -2,7 +2,7 @@
 
 import re
 
-from vllmd.engine.causes.base import Cause, Found, Kind, Rank, Told
+from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
 
 _HOW = {
     "-9": "killed (SIGKILL), as the kernel's OOM killer does",
@@ -69,7 +69,6 @@ CAUSES = (
         name="worker_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.BROAD,
-        follows=True,
         explanation="A process that drives a GPU for vLLM (a worker) did not answer in time.",
         advice=(
             "If it comes again, look at the kernel log (journalctl -k -g NVRM): failing GPU "
@@ -80,7 +79,16 @@ CAUSES = (
             r"Timed out waiting for engine core processe"
             r"s": "vllm/v1/engine/core_client.py since 0.12",
             r"RayChannelTimeoutError|ray\.exceptions\.GetTimeoutError": "ray/exceptions.py",
+            r"Engine iteration timed out": "vllm/engine/async_llm_engine.py 0.4 to 0.10",
         },
+        frames=(
+            Frame(
+                r"vllm/(?:v1/)?(?:engine|executor)/\S*:(?:_log_task_completion|run_engine_loop"
+                r"|get_response|collective_rpc)$",
+                r"^(?:\S*\.)?TimeoutError\b",
+                "vllm/engine/async_llm_engine.py 0.4 to 0.10, v1/executor/multiproc_executor.py",
+            ),
+        ),
         told=_late,
     ),
     Cause(
@@ -99,7 +107,7 @@ CAUSES = (
             r"^shim of engine \S+: "
             r"(?:No such file or directory|Permission denied|Not a directory"
             r"|Exec format error): ": ("vllmd/shim/main.py"),
-            r"vllm: (?:command )?not found|executable file not found|[Ee]xec format error": (
+            r"vllm: (?:command )?not found|executable file not found": (
                 "the shell, a container's runtime"
             ),
             r": No module named vllm$|can't open file '": "Python",
@@ -170,7 +178,8 @@ CAUSES = (
             r"terminate called|terminating due to uncaught": "C++: GNU's and LLVM's library",
             r"^LLVM ERROR: |: Assertion [`'].*' failed": "LLVM (of Triton); the C library",
             r"double free or corruption|free\(\): |malloc\(\): |corrupted size vs": "the C library",
-            r"Illegal instruction|SIGILL": "the shell, Python's faulthandler: after it served",
+            r"Illegal instruction|SIGILL|trap invalid opcode": "the shell, the kernel",
+            r"segfault at [0-9a-f]+ ip|general protection fault|trap divide error": "the kernel",
             r"Failed core proc\(s\): .*: -(?:4|6|7|8|11)\b": "vllm/v1/engine/utils.py since 0.9",
             r"exit ?code: -(?:4|6|7|8|11)\b": (
                 "vllm/v1/executor/multiproc_executor.py, executor/multiproc_worker_utils.py"
@@ -193,9 +202,8 @@ CAUSES = (
             r"Engine ?[Cc]ore .*died unexpectedly": "vllm/v1/engine/core_client.py 0.9 to 0.29",
             r"Failed core proc\(s\): .*: -(?:9|15)\b": "vllm/v1/engine/utils.py since 0.9",
             r"EngineDeadError": "vllm/v1/engine/exceptions.py since 0.8",
-            r"MQLLMEngine is already dead|MQEngineDeadError|Engine loop has died": (
-                "vllm/engine/multiprocessing 0.6 to 0.10"
-            ),
+            r"MQLLMEngine is already dead|MQEngineDeadError|Engine loop has died"
+            r"|Engine process \(pid \d+\) died": ("vllm/engine/multiprocessing 0.6 to 0.10"),
         },
         said={r"engine core exited unexpectedly": "vllm/v1/engine/core_client.py since 0.30"},
     ),
@@ -211,6 +219,7 @@ CAUSES = (
             r"^KeyboardInterrupt\b|\bKilled\b|^SystemExit\b": "Python, the shell",
         },
         said={
+            r"code=killed, status=(?:9/KILL|15/TERM)": "systemd",
             r"API server: shutdown triggered": "vllm/entrypoints/launchers/launcher.py since 0.11",
             r"[Rr]eceived signal (?:15|2)\b|[Rr]eceived SIG(?:TERM|INT)"
             r"|KeyboardInterrupt: terminated": ("vllm, Ray"),

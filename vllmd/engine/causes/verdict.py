@@ -1,15 +1,21 @@
-"""The choice among causes: by how specific a sign is, then by how near to the root it stands.
+"""The choice among causes: along the chain that ended the run, from its root outward.
 
-Pure: no I/O.
+Layers, of which the first that names a cause decides: what vllmd saw itself; the signs in the
+chain, the most specific first; facts of the host (`marks`, `prior`); the class of an exception of
+the chain and who raised it; how the process ended. What else was printed before the root may only
+be a suspicion: the verdict stays ``unknown``, and says what it may be. Pure: no I/O.
 """
 
 import re
 from collections.abc import Sequence
 from typing import TypeGuard
 
+import attrs
+
 from vllmd.engine.causes.base import Cause, Diagnosis, Facts, Found, Kind, Rank, bare
 from vllmd.engine.log_reading.phase import Phase, is_of_a_start
-from vllmd.engine.log_reading.reading import OutputReading, Sign
+from vllmd.engine.log_reading.reading import OutputReading
+from vllmd.engine.log_reading.sign import Sign
 
 _WORDS = {
     Phase.ARGUMENTS: "while it read its arguments",
@@ -44,12 +50,16 @@ def choose(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
             return _refined(causes, facts, cause.diagnosis(facts, None))
     best = _best(causes, facts)
     if best is None:
-        return _refined(causes, facts, _end(causes, facts))
+        ended = _refined(causes, facts, _end(causes, facts))
+        return ended or _suspicion(causes, facts)
     for cause in causes:
-        if best[0].name in cause.refines and (line := cause.hinted(reading)) is not None:
-            return cause.diagnosis(facts, None, evidence=(line, best[1].line if best[1] else line))
+        if best[0].name in cause.refines and (lines := cause.hinted(reading)):
+            shown = (best[1].line,) if best[1] else ()
+            return cause.diagnosis(facts, None, evidence=(*lines, *shown))
     of_nccl = best[0].name == "nccl_failure"
     warned = [entry.text for entry in reading.hints if of_nccl and entry.place == "NCCL"]
+    if best[1] is not None and best[0].rank == Rank.CLASS and best[0].weak:
+        return suspected(best[0].diagnosis(facts, best[1]))
     return best[0].diagnosis(facts, best[1], evidence=tuple(warned[:1]))
 
 
@@ -58,30 +68,83 @@ def _refined(causes: Sequence[Cause], facts: Facts, ended: Diagnosis | None) -> 
     for cause in causes:
         if ended is None or ended.cause not in cause.refines:
             continue
-        if (line := cause.hinted(facts.reading)) is not None:
-            return cause.diagnosis(facts, None, evidence=(line, *ended.evidence))
+        if lines := cause.hinted(facts.reading):
+            return cause.diagnosis(facts, None, evidence=(*lines, *ended.evidence))
     return ended
 
 
 def _best(causes: Sequence[Cause], facts: Facts) -> tuple[Cause, Found | None] | None:
-    """Return the cause with the most specific sign, of two the one nearer to the root."""
+    """Return the cause that the chain names, or a fact of the host, or its exceptions' classes."""
     reading = facts.reading
-    counted = [sign for sign in reading.signs if not _went_on_after(sign, reading)]
-    chain, signs = few(reading.chain, reading.root), few(counted, reading.root)
-    root = [reading.root] if reading.root else []
-    best: tuple[tuple[int, int], Cause, Found | None] | None = None
+    chain = few(reading.chain, reading.root)
+    classes = [cause for cause in causes if cause.rank == Rank.CLASS]
+    named = [cause for cause in causes if cause.rank < Rank.CLASS]
+    own = [sign for sign in chain if sign.is_own]
+    best = _first(named, reading, own or chain)
+    for cause in named:
+        if cause.marked(facts) and (best is None or cause.rank < best[0].rank):
+            return cause, None
+    priors = [cause for cause in named if cause.prior]
+    best = best or _first(priors, reading, few(reading.outside, reading.root))
+    if best is not None:
+        return best[0], _with_details(best[0], best[1], reading)
+    return _by_class(classes, reading, chain)
+
+
+def _first(
+    causes: Sequence[Cause], reading: OutputReading, signs: Sequence[Sign]
+) -> tuple[Cause, Found] | None:
+    """Return the cause with the most specific sign, of two the one nearer to the root."""
+    place = {id(sign): number for number, sign in enumerate(signs)}
+    best: tuple[tuple[int, int], Cause, Found] | None = None
     for cause in causes:
-        if cause.rank == Rank.END:
-            continue
-        own = cause.follows or reading.ready
-        looked_at = root if cause.rank == Rank.CLASS else chain if own else signs
-        if (found := cause.found(reading, looked_at)) is not None:
-            at = (int(cause.rank), found.sign.index)
+        if (found := cause.found(reading, signs)) is not None:
+            at = (int(cause.rank), place[id(found.sign)])
             if best is None or at < best[0]:
                 best = (at, cause, found)
-        if cause.marked(facts) and (best is None or int(cause.rank) < best[0][0]):
-            best = ((int(cause.rank), -1), cause, None)
     return best[1:] if best else None
+
+
+def _by_class(
+    causes: Sequence[Cause], reading: OutputReading, chain: Sequence[Sign]
+) -> tuple[Cause, Found] | None:
+    """Return what the class of an exception of the chain tells, the nearest to the root first."""
+    for sign in chain:
+        if sign.echo:
+            continue
+        for cause in causes:
+            if (found := cause.found(reading, [sign])) is not None:
+                return cause, found
+    return None
+
+
+def _with_details(cause: Cause, found: Found, reading: OutputReading) -> Found:
+    """Return the sign of the same cause that was printed before: a compiler says what it misses."""
+    before = [sign for sign in reading.outside if sign.thrown is None]
+    return cause.found(reading, few(before, None)) or found
+
+
+def _suspicion(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
+    """Say what it may be, if an error that is of no chain shows a cause before the root.
+
+    What vLLM logged, and went on after, is none.
+    """
+    reading = facts.reading
+    before = [sign for sign in reading.outside if not _went_on_after(sign, reading)]
+    named = [cause for cause in causes if cause.rank < Rank.CLASS]
+    best = _first(named, reading, few(before, None))
+    return suspected(best[0].diagnosis(facts, best[1])) if best else None
+
+
+def suspected(found: Diagnosis) -> Diagnosis:
+    """Return a diagnosis as a suspicion: it names no cause, and says which it may be."""
+    words = found.explanation[:1].lower() + found.explanation[1:]
+    return attrs.evolve(
+        found,
+        cause="unknown",
+        perhaps=found.cause,
+        explanation=f"Not certain; perhaps {found.cause}: {words}",
+    )
 
 
 def _went_on_after(sign: Sign, reading: OutputReading) -> bool:
@@ -124,6 +187,8 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
     reading = facts.reading
     root = reading.root
     ends = [cause for cause in causes if cause.rank == Rank.END]
+    if (told := _announced([cause for cause in ends if cause.prior], facts)) is not None:
+        return told
     signs = few(reading.signs, root)
     named = [
         (found.sign.index, number, cause, found)
@@ -137,13 +202,20 @@ def _end(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
         announced = first[2].announced(reading)
         return first[2].diagnosis(facts, first[3], evidence=(announced,) if announced else ())
     if (by_label := _by_label(ends, facts)) is not None:
-        return by_label.diagnosis(facts, first[3] if first else None)
+        seen = by_label.announced(reading)
+        return by_label.diagnosis(
+            facts, first[3] if first else None, evidence=(seen,) if seen else ()
+        )
     if first is not None:
         return first[2].diagnosis(facts, first[3])
-    if root is None:
-        for cause in ends:
-            if (line := cause.announced(reading)) is not None:
-                return cause.diagnosis(facts, None, evidence=(line,))
+    return _announced(ends, facts) if root is None else None
+
+
+def _announced(ends: Sequence[Cause], facts: Facts) -> Diagnosis | None:
+    """Return what a line of any level says of the end."""
+    for cause in ends:
+        if (line := cause.announced(facts.reading)) is not None:
+            return cause.diagnosis(facts, None, evidence=(line,))
     return None
 
 

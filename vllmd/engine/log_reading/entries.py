@@ -37,9 +37,10 @@ _HEADS = tuple(
     )
 )
 _TORCH = re.compile(
-    r"\[?(?P<level>[IWEF])\d{4}(?: \d\d:\d\d:\d\d[.\d]*)?(?: \d+)? "
+    r"\[?(?P<level>[IWEF])\d{3,4}(?: \d\d:\d\d:\d\d[.\d]*)?(?: \d+)? "
     r"(?P<place>[^\]\s]+:\d+)\](?:\s|$)"
 )
+"""PyTorch's and glog's: '[rank0]:[E1123 19:06:44.1 x.cpp:9] y'; in C++ of May '[E523'."""
 _RAY = re.compile(
     r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (?P<level>[DIWECF]) \d+ \d+\] (?:\([\w.-]+\) )?"
     r"(?P<place>[\w.]+:\d+): "

@@ -6,9 +6,11 @@ from functools import cached_property
 
 import attrs
 
+from vllmd.engine.log_reading.chains import chains_of, ending
 from vllmd.engine.log_reading.entries import LOUD, Entry, Stream, read_entries
 from vllmd.engine.log_reading.phase import Phase, is_ready, phase_by_lines, phase_of
 from vllmd.engine.log_reading.runs import last_run
+from vllmd.engine.log_reading.sign import LOST, Sign, reason_of
 from vllmd.engine.log_reading.tracebacks import Thrown, read_exceptions
 from vllmd.logs import milestones
 
@@ -21,7 +23,7 @@ ECHO = re.compile(
     r"|Background loop (?:has errored|is stopped|is not running)"
     r"|stack trace (?:above|\(above\)) for the root|See stack trace for the root"
     r"|Worker failed with error|ChildProcessError: worker died|CancelledError"
-    r"|^RuntimeError: cancelled"
+    r"|^RuntimeError: cancelled|Engine process \(pid \d+\) died"
     r"|Task finished unexpectedly|ProcessRaisedException|ProcessExitedException"
     r"|^(?:KeyboardInterrupt|SystemExit|GeneratorExit|StopIteration)\b|RayTaskError|EngineCore died"
     r"|process [A-Za-z_]*\d* terminated with signal|ContextTerminated|Engine loop has died"
@@ -31,15 +33,16 @@ ECHO = re.compile(
     r"|During handling of the above) exc"
     r"|Got fatal signal from worker|terminating server process|^Process \S+:$"
     r"|^(?:vllm: )?Exception in worker \S+ while processing method \w+\.?$"
+    r"|failed to be inspected\. Please check the logs"
 )
 """An exception or a line that only says that another one came before."""
-_LOST = re.compile(r"^(?:ConnectionResetError|BrokenPipeError|EOFError|ConnectionRefusedError)\b")
-"""How the other side notices that a process is gone."""
 _DEATH = re.compile(
     r"died unexpectedly \(exit code: -|died, exit code: -|A worker died or was killed"
     r"|proc \S+ died unexpectedly|Segmentation fault|Segfault encountered|Bus error|\bKilled\b"
+    r"|^terminate called|Fatal Python error|atchdog caught collective|atchdog thread terminated"
+    r"|HSA_STATUS_ERROR|Memory access fault by GPU|trap invalid opcode|segfault at [0-9a-f]+ ip"
 )
-"""A process that a signal ended."""
+"""A process that a signal or its own native code ended: others only notice that it is gone."""
 _HARMLESS = re.compile(
     r"[Rr]etrying|[Ff]all(?:ing|s)? ?back|[Ww]ill (?:ignore|be ignored)|[Ii]gnor(?:e|ing) (?:it"
     r"|error)"
@@ -67,12 +70,15 @@ _RAW = re.compile(
     r"|corrupted size vs"
     r"|^set(?:_mempolicy|ting membind): |^Too many open files \(src/"
     r"|^LLVM ERROR: |: Assertion [`'].*' failed\.?$|^libc\+\+abi: terminating|^CUDA error \("
+    r"|trap invalid opcode|trap divide error|general protection fault|segfault at [0-9a-f]+ ip"
+    r"|^\"?hipError\w+: "
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|[Ee]xec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
 _NCCL = re.compile(
     r"/dev/shm|out of memory|Cuda failure|No space left|ibv_|Connection (?:refused|reset"
-    r"|closed)|Duplicate GPU"
+    r"|closed)|Duplicate GPU|[Nn]o (?:socket )?interface|with status=\d+|[Tt]imed? ?out|[Mm]ismatch"
+    r"|[Uu]nreachable|peer|[Ff]ailed"
 )
 _AT_WORK = re.compile(
     r"encountered a fatal error|background task failed|AsyncLLMEngine has failed"
@@ -91,38 +97,9 @@ _HINT = re.compile(r"NVRM: Xid|, retrying \d+ of \d+|thrown while requesting (?:
 """What the kernel says of a GPU; a request to the hub that failed, before it is asked again."""
 LINE_CHARS = 4000
 """How much of a line is looked at: what a request put into a message may be of any length."""
+_NATIVE_LINES = 12
 _BACK_S, _BACK_LINES = 90, 500
 """How far before the first fatal line its own cause may be printed."""
-
-
-@attrs.frozen(slots=True)
-class Sign:
-    """What may show why a run ended: an exception with the lines of its message, or one line."""
-
-    lines: tuple[str, ...]
-    index: int
-    entry: Entry
-    thrown: Thrown | None = None
-    echo: bool = False
-
-    @property
-    def quote(self) -> str:
-        """The line to quote; of a validation error, its reason."""
-        if len(self.lines) > 1 and re.search(r"\d+ validation errors? for", self.lines[0]):
-            reasons = [line.strip() for line in self.lines[1:] if " error, " in line]
-            reason = reasons[0] if reasons else " ".join(x.strip() for x in self.lines[1:3])
-            return f"{self.lines[0].strip()}: {reason}"
-        first = self.lines[0].strip()
-        if len(self.lines) > 1 and (first.endswith(":") or len(first.split()) == 1):
-            return f"{first} {self.lines[1].strip()}".strip()
-        return first
-
-    @property
-    def is_logged(self) -> bool:
-        """Whether it is a line that vLLM logged: it may have gone on after that."""
-        place = self.entry.place
-        of_vllm = place is not None and (".py:" in place or place.startswith("vllm"))
-        return self.thrown is None and of_vllm
 
 
 @attrs.frozen(slots=False)
@@ -139,13 +116,30 @@ class OutputReading:
     """What may explain an error: warnings of NCCL and of the hub, the kernel's about a GPU."""
 
     @cached_property
+    def story(self) -> tuple[Sign, ...]:
+        """The exceptions that the run ended by, from the root outward: of one process to the next.
+
+        Of an output without such a chain, the first exception and what it led to; without any
+        exception, all error lines.
+        """
+        own = [sign for sign in self.signs if sign.thrown is not None and _is_own(sign.thrown)]
+        if not any(sign.thrown for sign in self.signs):
+            return self.signs
+        chains = chains_of(sign.thrown for sign in self.signs if sign.thrown is not None)
+        ended = ending(chains, _is_own)
+        if own and not any(_is_own(each) for chain in ended for each in chain.members):
+            ended = (*(chain for chain in chains if own[0].thrown in chain.members), *ended)
+        of = {sign.thrown: sign for sign in self.signs}
+        return tuple(of[each] for chain in ended for each in chain.members)
+
+    @cached_property
     def root(self) -> Sign | None:
-        """The first exception that is no echo, or else the first error line.
+        """The first exception of the chain that ended the run, or else the first error line.
 
         After a process that was killed, what the others throw is an echo of that.
         """
         own = [sign for sign in self.signs if not sign.echo]
-        thrown = [s for s in own if s.thrown is not None and not _LOST.match(s.lines[0])]
+        thrown = [sign for sign in self.story if sign.thrown and _is_own(sign.thrown)]
         dead = [sign for sign in own if sign.thrown is None and _DEATH.search(sign.lines[0])]
         if dead and thrown and dead[0].index < thrown[0].index:
             return dead[0]
@@ -153,21 +147,24 @@ class OutputReading:
 
     @cached_property
     def chain(self) -> tuple[Sign, ...]:
-        """What was printed up to the root, and what followed from it.
-
-        Processes that are ended after it print errors of their own, which may look more specific.
-        """
+        """What shows why the run ended: its chain of exceptions, or the process that was killed."""
         root = self.root
-        if root is None or (root.thrown is None and not _DEATH.search(root.lines[0])):
+        if root is None or root.thrown is not None:
+            return self.story
+        if not _DEATH.search(root.lines[0]):
             return self.signs
-        linked = {root.thrown}
-        for sign in self.signs:
-            before = sign.thrown.before if sign.thrown is not None else None
-            if before is not None and before in linked:
-                linked.add(sign.thrown)
-        return tuple(
-            s for s in self.signs if s.index <= root.index or (s.thrown and s.thrown in linked)
-        )
+        own = (s.index for s in self.signs if s.thrown and not s.echo and s.index > root.index)
+        end = next(own, len(self.entries))
+        return tuple(s for s in self.signs if s.thrown is None and s.index < end)
+
+    @cached_property
+    def outside(self) -> tuple[Sign, ...]:
+        """Errors before the root that are of no chain which ended the run."""
+        root = self.root
+        if root is None:
+            return ()
+        chain = set(map(id, self.chain))
+        return tuple(s for s in self.signs if s.index < root.index and id(s) not in chain)
 
     @property
     def is_cut(self) -> bool:
@@ -222,6 +219,15 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
         phase=Phase.SERVING if ready and said is None else phase_by_lines(entries, end),
         hints=(*filter(_hints, entries), *_no_more(entries)),
     )
+
+
+def _is_own(thrown: Thrown) -> bool:
+    """Tell whether an exception is more than a word of another one, or of a lost process."""
+    return not _is_echo(thrown) and not LOST.match(thrown.text)
+
+
+def _is_echo(thrown: Thrown) -> bool:
+    return ECHO.search(reason_of((thrown.text, *thrown.more)) or thrown.text) is not None
 
 
 def _that_count(thrown: Sequence[Thrown]) -> list[Thrown]:
@@ -279,6 +285,11 @@ def _back(entries: Sequence[Entry], thrown: Sequence[Thrown], ready_at: int, fat
     later = {t.message for t in thrown if t.begin >= around}
     repeated = [message for message in later if "Worker failed with error" in message]
     named = [t for t in near if any(t.message and t.message in each for each in repeated)]
+    for index in range(max(ready_at + 1, around - _NATIVE_LINES), around):
+        entry = entries[index]
+        if entry.level is None and entry.text[:1] not in " \t" and _RAW.search(entry.text):
+            around = index  # a library says what it ends the process for
+            break
     return min((t.begin for t in named or near), default=around)
 
 
@@ -312,7 +323,7 @@ def _of_thrown(each: Thrown) -> Sign:
         each.begin,
         each.entry,
         each,
-        bool(ECHO.search(each.text)),
+        _is_echo(each),
     )
 
 

@@ -30,9 +30,10 @@ _DOTTED = re.compile(r"(?P<type>(?:[a-z_]\w*\.)+[A-Z]\w+): (?P<message>.*)$")
 _GROUP = re.compile(r"^\s*(?:\+-?[-+ \d]*|\|)\s?")
 _HEADER = re.compile(
     r"(?:EngineCore|WorkerProc|AsyncLLM|Engine core|MQLLMEngine|AsyncLLMEngine|Exception in worker"
-    r"|Invocation of|Got fatal|Dumping|Worker proc|Worker \S+ pid|Process \S+:$|Error in )"
+    r"|Invocation of|Got fatal|Dumping|Worker proc|Worker \S+ pid|Process \S+:$|Error in "
+    r"|usage: \S)"
 )
-"""What vLLM says before a traceback, or of a process: never a part of a message."""
+"""What is said before a traceback, of a process, or by a program that begins: of no message."""
 _IGNORED = (
     "Exception ignored in",
     "--- Logging error ---",
@@ -45,6 +46,8 @@ _IGNORED = (
 )
 """Before the traceback of what nobody waits for: no process ends of it."""
 _IGNORED_FILES = ("multiprocessing/resource_tracker.py",)
+_WORK = frozenset({"main", "cmd", "run", "run_server", "run_server_worker", "run_engine_core"})
+"""Functions that a program is in once its modules are there."""
 MAX_MORE = 14
 """Lines of a message after its first; a compiler's output may be long."""
 
@@ -66,6 +69,8 @@ class Thrown:
     files: tuple[str, ...] = ()
     """Of its frames, the outermost first."""
     functions: tuple[str, ...] = ()
+    code: str = ""
+    """The line that raised it, where the output has it."""
     header: str = ""
     """What was said before its traceback."""
     before: "Thrown | None" = None
@@ -84,6 +89,11 @@ class Thrown:
         return self.type.rsplit(".", 1)[-1]
 
     @property
+    def at_import(self) -> bool:
+        """Whether a module could not be imported, whatever was raised then."""
+        return "<module>" in self.functions[1:] and _WORK.isdisjoint(self.functions)
+
+    @property
     def is_main(self) -> bool:
         """Whether it ended a program that somebody started, not a process that vLLM made."""
         return bool(
@@ -100,6 +110,7 @@ class _OpenTraceback:
 
     def __init__(self, begin: int, header: str, before: Thrown | None, ignored: bool) -> None:
         self.begin, self.header, self.before, self.ignored = begin, header, before, ignored
+        self.code = ""
         self.files: list[str] = []
         self.functions: list[str] = []
         self.flat = False
@@ -179,15 +190,20 @@ def _outside(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | N
         stream.linked = True
     elif (named := _alone(text, entry)) is not None:
         stream.close_message()
+        whole = stream.last if stream.last is not None and _quotes(stream.last, index) else None
         stream.last = Thrown(
             named["type"],
             (named["message"] or "").strip(),
             index,
             index + 1,
             entry,
+            files=whole.files if whole else (),
+            functions=whole.functions if whole else (),
             header=stream.said,
+            before=stream.last if stream.linked else None,
             has_traceback=False,
         )
+        stream.linked = False
         return stream.last
     elif stream.linked and not plain:
         pass
@@ -199,6 +215,11 @@ def _outside(stream: _Stream, index: int, entry: Entry, text: str) -> Thrown | N
         stream.close_message()
         stream.last, stream.linked, stream.said = None, False, plain or stream.said
     return None
+
+
+def _quotes(last: Thrown, index: int) -> bool:
+    """Tell whether a line behind an exception is what that one wraps: ``backend='x' raised:``."""
+    return last.end == index and last.has_traceback and last.message.endswith(":")
 
 
 def _goes_on(stream: _Stream, entry: Entry) -> bool:
@@ -226,7 +247,10 @@ def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Throw
         under_way.flat = under_way.flat or text[0] == "F"
         under_way.files.append(frame["file"])
         under_way.functions.append(frame["function"] or "")
+        under_way.code = ""
         return None
+    if text[:2] == "  " and not under_way.code:
+        under_way.code = text.strip()
     if not text.strip() or text[0] in " \t^~" or text.startswith("[Previous line repeated"):
         return None
     named = (_NAMED if under_way.flat else _AFTER_FRAMES).match(text)
@@ -245,6 +269,7 @@ def _in_traceback(stream: _Stream, index: int, entry: Entry, text: str) -> Throw
         entry,
         files=tuple(under_way.files),
         functions=tuple(under_way.functions),
+        code=under_way.code,
         header=under_way.header,
         before=under_way.before,
         ignored=ignored,

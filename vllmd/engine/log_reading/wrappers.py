@@ -50,6 +50,9 @@ _OWN = re.compile(
 _OWN_WORDS = ("pid=", " ERROR ", " INFO ", "Traceback (most recent", "usage: ", ": error: ")
 _LEVEL = re.compile(rf"\b{_LEVELS}\b")
 _HEAD = re.compile(rf"{_LEVELS} \d\d-\d\d \d\d:\d\d|{_LEVELS}:\s")
+_CAPTURED = re.compile(
+    rf"\([A-Za-z][\w ]* pid=\d+\) |{_LEVELS} \d\d-\d\d \d\d:\d\d|Traceback \(most"
+)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _LEARN_LINES = 400
 _FEW = 4
@@ -88,15 +91,16 @@ def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
     """Yield the lines as vLLM printed them; a JSON record may have several."""
     lines = _records(lines)
     learnt = _learnt(lines)
+    of_collector = _levels_of_a_collector(lines)
     parts: dict[str, str] = {}
     for number, line in enumerate(lines):
         if line.endswith(" output:") and _SUPERVISOR.match(line):
             continue
         if line.startswith("{") and (record := _json(line)) is not None:
-            yield from _of_record(record, learnt, number)
+            yield from _of_record(record, learnt, number, of_collector)
             continue
         if line.endswith(("}", "}]")) and (record := _tagged(line)) is not None:
-            yield from _of_record(record, learnt, number)
+            yield from _of_record(record, learnt, number, of_collector)
             continue
         text, stream, cut = _strip(line, learnt)
         if cut:  # a container runtime cuts long lines of each stream, and says so
@@ -105,7 +109,7 @@ def bare_lines(lines: Sequence[str]) -> Iterator[Bare]:
         if stream in parts:
             text = parts.pop(stream) + text
         if text.startswith("{") and (record := _json(text)) is not None:
-            yield from _of_record(record, learnt, number)
+            yield from _of_record(record, learnt, number, of_collector)
         else:
             yield Bare(text)
     yield from map(Bare, parts.values())
@@ -257,17 +261,29 @@ def _tagged(line: str) -> dict[str, Any] | None:
     return record if record is not None and not _OF_A_COLLECTOR.isdisjoint(record) else None
 
 
+def _levels_of_a_collector(lines: Sequence[str]) -> bool:
+    """Tell whether the levels of records are those of a stream that something else captured.
+
+    Such a record has a whole line of the output, with the beginning that vLLM gave it.
+    """
+    for line in _sample(lines):
+        record = _json(line) if line.startswith("{") else None
+        if record is not None and _CAPTURED.match(_first(record, _TEXT_KEYS) or ""):
+            return True
+    return False
+
+
 def _of_record(
-    record: dict[str, Any], learnt: re.Pattern[str] | None, number: int
+    record: dict[str, Any], learnt: re.Pattern[str] | None, number: int, of_collector: bool
 ) -> Iterator[Bare]:
     """Yield the lines of a JSON record: what was logged, and the traceback with it."""
     level = _first(record, _LEVEL_KEYS)
     process = _first(record, _PROCESS_KEYS)
-    level = level.upper() if level and level.isalpha() else None
+    level = level.upper() if level and level.isalpha() and not of_collector else None
     text = _first(record, _TEXT_KEYS) or ""
     trace = _first(record, _TRACE_KEYS)
     logger = _first(record, _LOGGER_KEYS)
-    own = f"{logger} #{number}" if logger else None
+    own = f"{logger} #{number}" if logger and not of_collector else None
     for part in (text, trace or ""):
         for line in part.rstrip("\n").split("\n") if part else ():
             yield Bare(_strip(line, learnt)[0], level, process, own)

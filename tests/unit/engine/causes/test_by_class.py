@@ -93,6 +93,6 @@ def test_by_class_names_the_place_of_a_mistake() -> None:
     assert "(vllm/v1/core/x.py, check)" in why("vllm/v1/core/x.py:check", "KeyError: 3").explanation
 
 
-def test_by_class_looks_at_the_root_alone() -> None:
+def test_by_class_looks_at_the_chain_that_ended_the_run_and_at_nothing_before_it() -> None:
     first = CORE + "OSError: what is this"
-    assert why("vllm/v1/core/x.py:check", "KeyError: 'x'", first).cause == "unknown"
+    assert why("vllm/v1/core/x.py:check", "KeyError: 'x'", first).cause == "engine_bug"
