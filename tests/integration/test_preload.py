@@ -40,6 +40,7 @@ stall_s = 1
 hang_s = 2
 """
 )
+OTHER = "[engines.other]\nmodel = 'x'\nexecutable = 'stand-in'\nautostart = false\n"
 MAPPED = "Mapped 0 tensors from the weight cache daemon"
 FALLBACK = "falling back to disk loading"
 
@@ -255,3 +256,56 @@ def test_weights_that_cannot_be_loaded_ahead_are_told_and_the_engine_loads_them(
     assert [each["cause"] for each in ended] == ["cuda_out_of_memory"]
     assert "cuda_out_of_memory" in weights(chat)["problem"]
     assert len(events(chat, "weights.not_loaded")) == 1
+
+
+def is_over(made: Site, ranks: list[proc.Stat]) -> bool:
+    folder = made.folder / "run" / "weights" / "chat"
+    return gone(*ranks) and not (folder / "run.json").exists()
+
+
+@pytest.mark.parametrize("state", ["stopped", "backoff"])
+def test_reload_that_renames_an_engine_that_does_not_run_ends_its_weights(
+    chat: Site, state: str
+) -> None:
+    ranks, before = ranks_of(chat), chat.engine("chat")
+    text = chat.config.read_text()
+    if state == "stopped":
+        assert chat.vllmd("stop", "chat", "--keep-weights").returncode == 0
+    else:
+        text = text.replace("initial_s = 0.1, max_s = 1", "initial_s = 600, max_s = 900")
+        chat.config.write_text(text)
+        assert chat.vllmd("reload").returncode == 0
+        os.kill(before["pid"], signal.SIGKILL)
+        chat.wait_state("chat", "backoff", 60)
+    assert not gone(*ranks)
+    chat.config.write_text(text.replace("[engines.chat", "[engines.talk"))
+    assert chat.vllmd("reload").returncode == 0
+    wait_for("nothing left", lambda: is_over(chat, ranks), 60)
+    chat.wait_state("talk", "ready", 120)
+
+
+def test_engine_that_left_the_configuration_takes_its_weights_along_once_it_ends(
+    chat: Site,
+) -> None:
+    ranks, before = ranks_of(chat), chat.engine("chat")
+    text = chat.config.read_text()
+    chat.config.write_text(text[: text.index("[engines.chat]")] + OTHER)
+    assert chat.vllmd("reload").returncode == 0
+    wait_for("told", lambda: "weights.unconfigured" in chat.vllmd("events").stdout)
+    assert not gone(*ranks), "the engine runs on with them"
+    chat.kill_daemon()
+    chat.start()
+    wait_for("told again", lambda: chat.vllmd("events").stdout.count("weights.unconfigured") == 2)
+    assert not gone(*ranks)
+    os.kill(before["shim_pid"], signal.SIGTERM)
+    wait_for("nothing left", lambda: is_over(chat, ranks), 60)
+
+
+def test_daemon_with_another_file_ends_weights_of_no_engine(chat: Site) -> None:
+    ranks, text = ranks_of(chat), chat.config.read_text()
+    assert chat.vllmd("stop", "chat", "--keep-weights").returncode == 0
+    chat.kill_daemon()
+    assert not gone(*ranks)
+    chat.config.write_text(text[: text.index("[engines.chat]")] + OTHER)
+    chat.start()
+    wait_for("nothing left", lambda: is_over(chat, ranks), 60)

@@ -82,6 +82,10 @@ class Engines:
         """Return the fingerprint of the command that each engine runs with, of those that do."""
         return {s.name: s.command_hash for s in self.statuses() if s.command_hash}
 
+    def looked_after(self) -> frozenset[str]:
+        """Return the engines that are configured, or not let go of yet."""
+        return frozenset((*self.supervisors, *self._left))
+
     def runs(self) -> Mapping[str, Run]:
         """Return what runs, by engine."""
         runs = {name: each.run_now for name, each in self.supervisors.items()}

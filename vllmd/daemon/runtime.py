@@ -26,6 +26,7 @@ from vllmd.doctor.on_start import OnStartDoctor
 from vllmd.engine.early_diagnosis import EarlyDiagnosis
 from vllmd.engine.output.service import OutputService
 from vllmd.engine.status import summary
+from vllmd.engine.weights.unconfigured import UnconfiguredWeights
 from vllmd.errors import ConfigError
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
@@ -90,6 +91,9 @@ class Runtime:
             on_start.doubts,
             clock,
             lambda line: environment.redactor.text(harmless(line)),
+        )
+        self._unconfigured = UnconfiguredWeights(
+            paths.run_dir(wanted.config), engines.looked_after, lambda: self.wanted.problem, clock
         )
         marks = environment.marks
         self._marks = Part("marks", lambda: marks.remember(history), may_end=True)
@@ -160,6 +164,7 @@ class Runtime:
         yield Part("event_loop_lag", self.lag.run)
         yield self._webhook_part(self.now.config.notify)
         yield from self.engines.weight_parts()
+        yield Part("unconfigured_weights", self._unconfigured.run)
         yield self._marks
         yield from self.outputs.parts()
         yield Part("filesystems", self.filesystems.watch)

@@ -107,3 +107,15 @@ class WeightsUnresponsive(TypedEvent):
     shim_pid: int | None
     problem: str
     advice: str
+
+
+@attrs.frozen(kw_only=True)
+class WeightsUnconfigured(TypedEvent):
+    """Weights are in GPU memory whose engine is in no configuration."""
+
+    name = "weights.unconfigured"
+    level = "warning"
+
+    shim_pid: int
+    run_id: str
+    consequence: str

@@ -17,6 +17,8 @@ from vllmd.notify.webhook import Outbox, Webhook
 from vllmd.util.clock import Clock
 
 NOTIFY_EVERY_S = 5.0
+WEIGHTS = "weights of "
+"""Before an engine's name: what keeps its weights, which is no engine."""
 
 _log = structlog.get_logger()
 
@@ -57,22 +59,30 @@ async def send_notices(notify: NotifyConfig, outbox: Outbox, clock: Clock) -> No
 
 
 def unconfigured(run_dir: Path, configured: Container[str]) -> dict[str, int]:
-    """Return the engines that run, or whose weights are kept, and that are in no configuration.
+    """Return what runs of engines that are in no configuration, each with its shim's process id.
 
-    Each has the process id of its shim; of both shims that of the engine, which is to end first.
+    They are engines, and behind `WEIGHTS` those whose weights alone are kept.
     """
-    found: dict[str, int] = {}
-    for folder in ("engines", "weights"):
-        for directory in sorted((run_dir / folder).glob("*")):
-            run = None if directory.name in configured else orphans.read_run(directory)
-            if run is not None and orphans.shim_alive(run):
-                found.setdefault(directory.name, run["shim_pid"])
+    engines = _alive(run_dir / "engines", configured)
+    weights = _alive(run_dir / "weights", configured)
+    return engines | {f"{WEIGHTS}{n}": pid for n, pid in weights.items() if n not in engines}
+
+
+def _alive(folder: Path, configured: Container[str]) -> dict[str, int]:
+    found = {}
+    for directory in sorted(folder.glob("*")):
+        run = None if directory.name in configured else orphans.read_run(directory)
+        if run is not None and orphans.shim_alive(run):
+            found[directory.name] = run["shim_pid"]
     return found
 
 
 def report_unconfigured(run_dir: Path, configured: Container[str]) -> None:
-    """Name engines that run and are not in the configuration; they are left alone."""
-    for name, shim_pid in unconfigured(run_dir, configured).items():
+    """Name engines that run and are not in the configuration; they are left alone.
+
+    Weights are not named here: whoever ends them tells of them.
+    """
+    for name, shim_pid in _alive(run_dir / "engines", configured).items():
         emit(
             _log,
             EngineUnconfigured(

@@ -85,7 +85,7 @@ async def test_engines_that_run_and_are_not_configured_are_named(tmp_path: Path)
     weights = FakeShim(spec(folder, ["x"]))
     await weights.listen()
     found = unconfigured(tmp_path, {"chat": None})
-    assert found == {"old": pids["old"], "kept": weights.run["shim_pid"]}
+    assert found == {"old": pids["old"], "weights of kept": weights.run["shim_pid"]}
 
 
 def test_notices_that_come_before_the_webhook_works_are_kept_for_it() -> None:
