@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.container.image import instructions
-from vllmd.config import variables
+from vllmd.config import variable_names
 from vllmd.config.load import parse
 from vllmd.config.model import Config, EngineConfig
 from vllmd.http.access import is_readiness
@@ -147,7 +147,7 @@ def test_user_is_the_images_and_no_root() -> None:
 def test_containerfile_variables_are_read_by_vllmd() -> None:
     env = dict(rest.partition("=")[::2] for word, rest in instructions() if word == "ENV")
     assert configured(env).logs.stdout
-    assert variables.any_given(env)
+    assert variable_names.any_given(env)
     text = (FOLDER / "Containerfile").read_text()
     assert f"vllm-openai:v{VERSION}\n" in text
 

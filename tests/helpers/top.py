@@ -18,7 +18,6 @@ from vllmd.cli.screen.page import ScreenPage
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import EventFilter
 
 SOCKET = Path("/run/vllmd/control.sock")
 ROUNDS = 8
@@ -66,11 +65,11 @@ class FakeClient(ControlClient):
         found: dict[str, Any] = self.shown[{"gpu": "gpus", "lora": "adapters"}.get(name, name)]
         return found
 
-    def events(self, wanted: EventFilter) -> list[Event]:
+    def events(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
         self.asked.append("events")
         if self.error:
             raise self.error
-        return [event for event in self.found if event.id > wanted.after_id]
+        return [e.to_json() for e in self.found if e.id > wanted.get("after_id", 0)]
 
 
 class Screen:

@@ -16,6 +16,7 @@ from tests.helpers.prometheus import prometheus
 from tests.helpers.site import Site, running, wait_for
 from tests.integration.conftest import config_for
 from vllmd.control.answers import LOGGED_A_MINUTE
+from vllmd.control.events import events_of
 from vllmd.history.reading import EventFilter
 
 FEW = 10
@@ -137,7 +138,9 @@ def test_refusals_do_not_fill_the_history(under_attack: Watched) -> None:
 
     with attacks.as_nobody(go_on):
         under_attack.assert_holds()
-    found = under_attack.site.control.events(EventFilter(names=("request.refused",), limit=10_000))
+    found = events_of(
+        under_attack.site.control, EventFilter(names=("request.refused",), limit=10_000)
+    )
     assert 1 <= len(found) <= 2 * LOGGED_A_MINUTE
     assert under_attack.site.engine("chat")["state"] == "ready"
 

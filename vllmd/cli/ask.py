@@ -17,7 +17,7 @@ from vllmd.config import credentials
 from vllmd.control.client import ControlClient
 from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError, UnknownEngineError, VllmdError
-from vllmd.util.failure_report import full_stop
+from vllmd.util.terminal_text import full_stop
 
 DEFAULT_PROMPT = "Say hello in one sentence."
 ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalled"})

@@ -1,9 +1,7 @@
 """The table of engines: which columns there are, and which of them a terminal has room for."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from vllmd.cli import terminal
 from vllmd.engine.status_text import describe_state
@@ -28,8 +26,7 @@ EXTRA = 7
 """The rank from which on a column is left out before columns come closer to each other."""
 
 
-@attrs.frozen
-class Column:
+class Column(NamedTuple):
     """One column: `rank` says which go first where there is no room, the highest ones."""
 
     title: str
@@ -117,8 +114,8 @@ _MORE = (
 FOR_TERMINAL = (_NAME, _STATE, _FOR, *_LOAD, _RESTARTS, *_MORE)
 FOR_PIPE = (
     _NAME,
-    attrs.evolve(_STATE, value=_state_in_full),
-    attrs.evolve(_FOR, left=True),
+    _STATE._replace(value=_state_in_full),
+    _FOR._replace(left=True),
     *_LOAD,
     _RESTARTS,
     *_MORE,

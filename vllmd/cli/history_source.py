@@ -11,6 +11,7 @@ from vllmd.config import load, paths
 from vllmd.config.model import Config
 from vllmd.config.problem import InvalidConfigError
 from vllmd.control.client import ControlClient
+from vllmd.control.events import events_of
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter, read
@@ -30,7 +31,7 @@ def find_events(client: ControlClient, config_path: Path, wanted: EventFilter) -
 def find_events_in(client: ControlClient, path: Path, wanted: EventFilter) -> list[Event]:
     """Ask the daemon for events; without one, read that file. Raises: as `find_events`."""
     try:
-        return client.events(wanted)
+        return events_of(client, wanted)
     except DaemonUnreachableError as unreachable:
         try:
             return read(path, wanted)

@@ -7,6 +7,7 @@ from typing import Any
 from vllmd.cli import status_view, terminal
 from vllmd.cli.engine_table import COLOURS, Engine, gibibytes, latency, number, share
 from vllmd.control.client import ControlClient
+from vllmd.control.events import events_of
 from vllmd.engine.status_text import describe_state, describe_weights
 from vllmd.errors import VllmdError
 from vllmd.events.engine import EngineExited
@@ -48,7 +49,7 @@ class History:
         wanted = EventFilter(
             since=now - LOOK_BACK_S, engine=engine["name"], names=(EngineExited.name,), limit=100
         )
-        ends = [(each.at, read_back(_READ, each)) for each in self._client.events(wanted)]
+        ends = [(each.at, read_back(_READ, each)) for each in events_of(self._client, wanted)]
         self._found = [
             (at, end) for at, end in ends if isinstance(end, EngineExited) and not end.requested
         ][-FAILURES:]

@@ -13,8 +13,7 @@ from typing import Any
 from vllmd.cli import engine_table, gpu_bar, terminal
 from vllmd.cli.engine_table import Engine, share
 from vllmd.engine.status_text import describe_log_problem
-from vllmd.util.failure_report import full_stop
-from vllmd.util.terminal_text import one_line
+from vllmd.util.terminal_text import full_stop, one_line
 from vllmd.util.units import DAY_S, GIB, format_bytes, format_duration
 
 LATE_S = 1.0

@@ -9,7 +9,7 @@ from vllmd.cli import terminal
 from vllmd.control.client import ControlClient
 from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError, VllmdError
-from vllmd.util.failure_report import full_stop
+from vllmd.util.terminal_text import full_stop
 from vllmd.util.units import format_duration
 
 POLL_S = 0.2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.config import variables
+from vllmd.config import variable_names
 from vllmd.config.load import MAX_BYTES, load
 from vllmd.config.model import Config, DaemonConfig
 from vllmd.config.problem import ConfigProblem, InvalidConfigError
@@ -57,8 +57,8 @@ def _bare(path: Path, env: Mapping[str, str]) -> Config:
         content = call_within(str(path), lambda: read_regular(path, MAX_BYTES))
         text = content.decode(errors="replace")
     found = _WEB_CONFIG_FILE.search(text)
-    web_config = variables.value_of(("daemon", "web_config_file"), env) or (found and found[1])
-    run_dir = variables.value_of(("daemon", "run_dir"), env)
+    web_config = variable_names.value_of(("daemon", "web_config_file"), env) or (found and found[1])
+    run_dir = variable_names.value_of(("daemon", "run_dir"), env)
     return Config(daemon=DaemonConfig(web_config_file=web_config or None, run_dir=run_dir))
 
 

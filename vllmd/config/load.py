@@ -9,7 +9,17 @@ from typing import Any
 
 import attrs
 
-from vllmd.config import credentials, lines, lora, memory, paths, preload, rules, variables
+from vllmd.config import (
+    credentials,
+    lines,
+    lora,
+    memory,
+    paths,
+    preload,
+    rules,
+    variable_names,
+    variables,
+)
 from vllmd.config.credentials import NO_SECRETS, Credentials
 from vllmd.config.flags import ENDPOINT, secret_arguments, traces_problem
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config, EngineConfig
@@ -46,7 +56,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, list[
         source = call_within(str(path), lambda: read_regular(path, MAX_BYTES)).decode()
         secrets = call_within(str(credentials.FOLDER), credentials.read)
     except FileNotFoundError as error:
-        if path == paths.CONFIG_PATH and variables.any_given(env):
+        if path == paths.CONFIG_PATH and variable_names.any_given(env):
             secrets = call_within(str(credentials.FOLDER), credentials.read)
             return parse("", str(path), secrets, env)
         problem = ConfigProblem(
@@ -160,7 +170,7 @@ class _TomlReader:
         for name, field in fields.items():
             if name not in table and field.default is attrs.NOTHING:
                 example = f"{name} = {field.metadata.get('example') or '…'}"
-                variable = variables.name_for((*path, name))
+                variable = variable_names.name_for((*path, name))
                 fix = f"add {example}" if self._in_file(path) else f"set {variable}"
                 self._note((*path, name), "is missing", fix)
         return values

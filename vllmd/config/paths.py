@@ -9,13 +9,16 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vllmd.config import variables
-from vllmd.config.model import Config
+from vllmd.config import variable_names
 from vllmd.shim.files import read_regular
 from vllmd.shim.protocol import SOCKET_NAME
 from vllmd.util.deadline import call_within
 from vllmd.util.units import MIB
+
+if TYPE_CHECKING:
+    from vllmd.config.model import Config
 
 CONFIG_PATH = Path("/etc/vllmd/vllmd.toml")
 MAX_CONFIG_BYTES = 4 * MIB
@@ -25,7 +28,7 @@ MAX_SOCKET_PATH = 107
 """Bytes of a Unix socket's path without its NUL. Source: unix(7)."""
 
 
-def run_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+def run_dir(config: "Config", env: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for sockets and locks."""
     return Path(config.daemon.run_dir or default_run_dir(env))
 
@@ -36,7 +39,7 @@ def named_run_dir(config_path: Path, env: Mapping[str, str] = os.environ) -> Pat
     The file may be broken: then `vllmd check` says so, and a command that only looks for the daemon
     does not.
     """
-    if given := variables.value_of(("daemon", "run_dir"), env):
+    if given := variable_names.value_of(("daemon", "run_dir"), env):
         return Path(given)
     try:
         content = call_within(str(config_path), lambda: read_regular(config_path, MAX_CONFIG_BYTES))
@@ -57,17 +60,17 @@ def default_run_dir(env: Mapping[str, str] = os.environ) -> str:
     return f"{tempfile.gettempdir()}/vllmd-{os.geteuid()}"
 
 
-def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+def state_dir(config: "Config", env: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for what must be kept."""
     return Path(config.daemon.state_dir or _default(env, "STATE_DIRECTORY", "/var/lib/vllmd"))
 
 
-def log_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+def log_dir(config: "Config", env: Mapping[str, str] = os.environ) -> Path:
     """Return the folder for the engines' output."""
     return Path(config.daemon.log_dir or _default(env, "LOGS_DIRECTORY", "/var/log/vllmd"))
 
 
-def written(config: Config) -> dict[str, Path]:
+def written(config: "Config") -> dict[str, Path]:
     """Return the folders that vllmd writes to, by what they are for."""
     return {"state": state_dir(config), "logs": log_dir(config)}
 
@@ -121,6 +124,6 @@ def weights_log(logs: Path, name: str) -> Path:
     return logs / f"{name}.weights.log"
 
 
-def socket_path_bytes(config: Config, name: str) -> int:
+def socket_path_bytes(config: "Config", name: str) -> int:
     """Return how long the path of an engine's socket is, in bytes."""
     return len(os.fsencode(engine_dir(run_dir(config), name) / SOCKET_NAME))

@@ -14,10 +14,7 @@ import attrs
 from vllmd.config import rules
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem
-
-SEPARATOR = "__"
-PREFIX = f"VLLMD{SEPARATOR}"
-Path = tuple[str, ...]
+from vllmd.config.variable_names import PREFIX, SEPARATOR, Path
 
 _AS_TEXT = frozenset({"env", "headers", "modules"})
 """Tables of strings, whose names are kept as they are written."""
@@ -31,22 +28,6 @@ class EnvironmentKeys:
     table: dict[str, Any]
     variables: Mapping[Path, str]
     problems: tuple[ConfigProblem, ...] = ()
-
-
-def any_given(env: Mapping[str, str]) -> bool:
-    """Tell whether a variable gives a key of the configuration."""
-    return any(name.upper().startswith(PREFIX) for name in env)
-
-
-def name_for(path: Path) -> str:
-    """Return the variable that gives a key."""
-    return PREFIX + SEPARATOR.join(part.upper().replace("-", "_") for part in path)
-
-
-def value_of(path: Path, env: Mapping[str, str]) -> str | None:
-    """Return what a variable gives for a key, as it is written; None if none does."""
-    wanted = name_for(path)
-    return next((text for name, text in env.items() if name.upper() == wanted and text), None)
 
 
 def merge(table: dict[str, Any], env: Mapping[str, str]) -> EnvironmentKeys:

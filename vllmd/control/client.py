@@ -1,17 +1,13 @@
 """The command line's end of the control socket; the standard library only, for a fast start."""
 
-import http.client
 import json
-import socket
-import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import attrs
-
+from vllmd.control.unix_http import UnixConnection
 from vllmd.errors import (
     ConfigError,
     DaemonUnreachableError,
@@ -20,31 +16,15 @@ from vllmd.errors import (
     UnknownEngineError,
     VllmdError,
 )
-from vllmd.eventlog.bus import Event, from_json
-from vllmd.history.reading import EventFilter
 
-TIMEOUT_S = 10.0
+OK = 200
 SHOWN_BYTES = 200
-_CONNECT_TIMEOUT = struct.pack("@ll", int(TIMEOUT_S), 0)
 _ERRORS: dict[int, type[VllmdError]] = {
     403: NotPermittedError,
     404: UnknownEngineError,
     409: HeldError,
     422: ConfigError,
 }
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("vllmd", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # the kernel waits for a place in a full queue; Python's own time-out gives up at once
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _CONNECT_TIMEOUT)
-        self.sock.connect(str(self._path))
-        self.sock.settimeout(TIMEOUT_S)
 
 
 class ControlClient:
@@ -54,7 +34,7 @@ class ControlClient:
         """Ask on this socket; with `keep` by one connection, for who asks each second."""
         self._path = path
         self._keep = keep
-        self._kept: deque[_UnixConnection] = deque()
+        self._kept: deque[UnixConnection] = deque()
 
     @property
     def path(self) -> Path:
@@ -156,15 +136,14 @@ class ControlClient:
         """
         self._ask("POST", f"/v1/gpu/release?seconds={seconds:g}")
 
-    def events(self, wanted: EventFilter) -> list[Event]:
-        """Return events of the history, the oldest first.
+    def events(self, wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return events of the history as JSON has them, the oldest first.
 
-        Raises: DaemonUnreachableError; VllmdError: it cannot be read.
+        `wanted` is what an `EventFilter` has. Raises: DaemonUnreachableError; VllmdError: it cannot
+        be read.
         """
-        given = {k: v for k, v in attrs.asdict(wanted).items() if v not in (None, ())}
-        given["names"] = ",".join(wanted.names)
-        query = urlencode({k: v for k, v in given.items() if v != ""})
-        return [from_json(each) for each in self._ask("GET", f"/v1/events?{query}")["events"]]
+        query = urlencode(wanted)
+        return list(self._ask("GET", f"/v1/events?{query}")["events"])
 
     def reload(self, *, apply: bool) -> dict[str, Any]:
         """Ask the daemon to read its configuration again.
@@ -175,7 +154,8 @@ class ControlClient:
         return self._ask("POST", f"/v1/reload{'?apply' if apply else ''}")
 
     def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        status, text = self._answer(method, path, None if body is None else json.dumps(body))
+        given = None if body is None else json.dumps(body).encode()
+        status, text = self._answer(method, path, given)
         try:
             answer = json.loads(text)
             if not isinstance(answer, dict):
@@ -186,28 +166,26 @@ class ControlClient:
                 f"the daemon on {self._path} answered {status} and {said!r}: its log says "
                 "why ('journalctl -u vllmd-daemon')"
             ) from None
-        if status != http.client.OK:
+        if status != OK:
             kind = _ERRORS.get(status, VllmdError)
             raise kind(answer.get("error", f"the daemon answered {status}"))
         return answer
 
-    def _answer(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+    def _answer(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         """Return the status and the text of an answer; one that was kept may be gone meanwhile."""
         try:
             connection = self._kept.pop()  # one thread gets it, whoever asks at the same time
         except IndexError:
-            connection = _UnixConnection(self._path)
-        again = connection.sock is not None and method == "GET"
+            connection = UnixConnection(str(self._path))
+        again = connection.is_open and method == "GET"
         try:
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            text = response.read()
+            status, text = connection.ask(method, path, body)
         except PermissionError:
             connection.close()
             raise NotPermittedError(
                 f"no right to use {self._path}: be root, or join the group vllmd"
             ) from None
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             connection.close()
             if again:
                 return self._answer(method, path, body)
@@ -215,8 +193,8 @@ class ControlClient:
                 f"no vllmd answers on {self._path} ({error}): start it with "
                 "'systemctl start vllmd' or 'vllmd run', or give --socket PATH"
             ) from None
-        if self._keep:
+        if self._keep and connection.is_open:
             self._kept.append(connection)
         else:
             connection.close()
-        return response.status, text
+        return status, text

@@ -31,11 +31,11 @@ from vllmd.scrape.page import Page, PageSource
 from vllmd.scrape.recent import RecentPages
 from vllmd.traces.spans import StartSpan
 from vllmd.util.clock import Clock
-from vllmd.util.deadline import run_within
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
 from vllmd.util.terminal_text import harmless
+from vllmd.util.within import run_within
 
 LONGEST_PAUSE_S = 5.0
 """Nobody watches an engine for longer after a mistake in whoever does."""

@@ -15,9 +15,8 @@ from vllmd.engine.restart.load_slots import LoadSlots
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.stopping import cleanup
 from vllmd.shim.protocol import PROTOCOL, ROTATION, Rotation, Spec
-from vllmd.util import deadline
+from vllmd.util import within as within_module
 from vllmd.util.clock import Clock
-from vllmd.util.deadline import Within
 from vllmd.util.disk_thread import DiskWork, at_once
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import KIB
@@ -51,7 +50,7 @@ class EngineContext:
     """Random numbers from 0 to 1."""
     on_disk: DiskWork = at_once
     """Does what waits for the disk."""
-    within: Within = deadline.at_once
+    within: within_module.Within = within_module.at_once
     """Does what waits for the disk, and what it returns is needed: gives it up in time."""
     mask: Callable[[str], str] = str
     """Takes secrets out of what an engine printed."""

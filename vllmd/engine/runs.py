@@ -37,7 +37,7 @@ from vllmd.events.engine import (
 from vllmd.logs.reader import Position, end_of
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord, Spec
-from vllmd.util.deadline import run_within
+from vllmd.util.within import run_within
 
 RETRY_S = 5.0
 """How often to look again at what only a person can fix."""

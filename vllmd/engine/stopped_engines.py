@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vllmd.shim.proc import boot_id
-from vllmd.util.deadline import run_within
 from vllmd.util.state_file import StateFile
+from vllmd.util.within import run_within
 
 
 class StoppedEngines:

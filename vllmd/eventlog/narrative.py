@@ -29,7 +29,8 @@ from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistoryS
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
 from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed, WeightsUnresponsive
-from vllmd.util.failure_report import FailureReport, full_stop
+from vllmd.util.failure_report import FailureReport
+from vllmd.util.terminal_text import full_stop
 from vllmd.util.units import HOUR_S, format_duration
 
 _GAPS = by_name(HistoryInterrupted, HistoryIncomplete, HistorySetAside)

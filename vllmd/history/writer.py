@@ -15,8 +15,8 @@ from vllmd.events.history import HistoryFailed
 from vllmd.events.traces import RequestSlow
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import Store
-from vllmd.util.deadline import run_within
 from vllmd.util.parts import PartRunner
+from vllmd.util.within import run_within
 
 QUEUE = 5000
 BATCH = 500

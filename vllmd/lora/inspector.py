@@ -7,7 +7,7 @@ from vllmd.config.model import EngineConfig
 from vllmd.engine.model_files.base_model import UNKNOWN, Sizes, find_folder, read_sizes
 from vllmd.lora import validation
 from vllmd.lora.adapter_files import AdapterError, fingerprint, is_local, read_adapter
-from vllmd.util.deadline import run_within
+from vllmd.util.within import run_within
 
 LOOK_S = 60.0
 """The heads of a large model's files, on a slow network, take seconds."""

@@ -13,7 +13,8 @@ from pathlib import Path
 import attrs
 
 from vllmd.util.clock import Clock
-from vllmd.util.deadline import READ_S, run_within
+from vllmd.util.deadline import READ_S
+from vllmd.util.within import run_within
 
 LOOK_S = 5.0
 """How often they are looked at."""

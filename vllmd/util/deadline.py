@@ -4,17 +4,17 @@ Each has a thread of its own, that nobody waits for: one of an executor would be
 event loop ends, and so a hung file system would keep the daemon from ending.
 
 What touches a file that may be on a disk that hangs (logs, state, a program, a model) runs on no
-event loop: `run_within` from there, `call_within` in a thread, and before anything is served.
+event loop: `run_within` (in `within.py`) from there, `call_within` in a thread, and before
+anything is served.
 Once one was given up, all that asks for the same folder, or one below it, is told so at once.
 """
 
-import asyncio
 import errno
 import queue
 import threading
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 READ_S = 5.0
 """A disk that spins up takes longer than a second; one that takes longer than this is hung."""
@@ -59,24 +59,6 @@ def still_waits(path: str) -> bool:
             return True
         _waiting.pop(each, None)
     return False
-
-
-class Within(Protocol):
-    """Does what waits for a disk, and gives it up in time: `run_within`, or a double of it."""
-
-    async def __call__(self, path: str, work: Callable[[], T], limit_s: float = READ_S, /) -> T:
-        """Do it."""
-        ...
-
-
-async def at_once(_path: str, work: Callable[[], T], _limit_s: float = READ_S, /) -> T:
-    """Do it here and now, for those whose disk never hangs."""
-    return work()
-
-
-async def run_within(path: str, work: Callable[[], T], limit_s: float = READ_S) -> T:
-    """Do the same without holding up the event loop."""
-    return await asyncio.to_thread(call_within, path, work, limit_s)
 
 
 def _late(path: str, limit_s: float) -> TimeoutError:

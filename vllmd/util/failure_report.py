@@ -3,7 +3,6 @@
 The terminal, the webhook and the incident say the same; each line can be read, and pasted, alone.
 """
 
-import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
@@ -13,14 +12,6 @@ import attrs
 LABELS = ("What", "Why", "Evidence", "Done", "Next", "More")
 COLUMN = max(map(len, LABELS)) + 2
 """Columns of the labels, with what stands between them and the text."""
-
-_SENTENCE = re.compile(r"[.!?]( \([^()]*\))?$")
-"""The end of a sentence; what is in brackets may follow."""
-
-
-def full_stop(words: str) -> str:
-    """Return words as a sentence that another one can follow."""
-    return words if _SENTENCE.search(words) else f"{words}."
 
 
 @attrs.frozen

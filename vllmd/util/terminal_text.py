@@ -16,6 +16,9 @@ _HARMFUL = re.compile(
 _BREAKS = re.compile("[\t\n]")
 _NAMES = {"\n": "\\n", "\t": "\\t"}
 
+_SENTENCE = re.compile(r"[.!?]( \([^()]*\))?$")
+"""The end of a sentence; what is in brackets may follow."""
+
 
 def harmless(text: str) -> str:
     """Return a text in which no character does anything but show; newlines and tabs stay.
@@ -49,3 +52,8 @@ def _shown(found: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # a byte, as surrogateescape keeps it
         code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def full_stop(words: str) -> str:
+    """Return words as a sentence that another one can follow."""
+    return words if _SENTENCE.search(words) else f"{words}."

@@ -159,7 +159,8 @@ def test_main_turns_errors_into_exit_codes(
 def test_status_starts_without_the_daemons_libraries() -> None:
     code = (
         "import sys, vllmd.cli.main, vllmd.cli.status; heavy = {'httpx', 'starlette', 'uvicorn', "
-        "'structlog', 'psutil', 'prometheus_client', 'rich', 'textual'} & set(sys.modules);"
+        "'structlog', 'psutil', 'prometheus_client', 'rich', 'textual', 'attr', 'asyncio', 'ssl', "
+        "'http.client', 'sqlite3'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

@@ -1,4 +1,5 @@
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from vllmd.cli.status import command
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.eventlog.bus import Event
-from vllmd.history.reading import EventFilter
 
 
 def shown(tmp_path: Path, host: FakeHost, name: str = "chat", **fields: Any) -> str:
@@ -57,9 +57,9 @@ class FakeClient(ControlClient):
     def __init__(self) -> None:
         self.asked = 0
 
-    def events(self, _wanted: EventFilter) -> list[Event]:
+    def events(self, _wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
         self.asked += 1
-        return [ended(False, f"failure {self.asked}")]
+        return [ended(False, f"failure {self.asked}").to_json()]
 
 
 def test_history_is_asked_for_each_ten_seconds_and_when_the_engine_has_ended_again() -> None:

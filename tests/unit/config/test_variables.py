@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vllmd.config import paths, variables
+from vllmd.config import paths
 from vllmd.config.load import load, parse
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem, InvalidConfigError
@@ -143,13 +143,6 @@ def test_load_usual_file_may_be_missing_where_variables_configure(
     for path, env in ((usual, {}), (tmp_path / "other.toml", MODEL)):
         with pytest.raises(InvalidConfigError, match="cannot be read"):
             load(path, env)
-
-
-def test_name_for_every_key_is_read_back() -> None:
-    for key in ("listen", "run_dir", "poll_s"):
-        name = variables.name_for(("daemon", key))
-        assert variables.merge({}, {name: "1"}).variables == {("daemon", key): name}
-    assert variables.name_for(("engines", "a-b", "port")) == "VLLMD__ENGINES__A_B__PORT"
 
 
 def test_run_dir_that_a_variable_names_is_where_the_daemon_is(tmp_path: Path) -> None:

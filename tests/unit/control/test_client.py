@@ -75,13 +75,14 @@ def test_no_right_to_connect_is_a_refusal(tmp_path: Path, monkeypatch: pytest.Mo
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr("vllmd.control.client._UnixConnection.connect", refuse)
+    monkeypatch.setattr("vllmd.control.unix_http.UnixConnection.connect", refuse)
     with pytest.raises(NotPermittedError, match="join the group vllmd"):
         ControlClient(tmp_path / "c.sock").status()
 
 
-def test_client_starts_fast_without_httpx() -> None:
-    code = "import sys, vllmd.control.client; sys.exit('httpx' in sys.modules)"
+def test_client_starts_fast_without_what_it_does_not_need() -> None:
+    late = "{'httpx', 'http.client', 'ssl', 'asyncio', 'attrs', 'sqlite3'}"
+    code = f"import sys, vllmd.control.client; sys.exit(int(bool({late} & set(sys.modules))))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

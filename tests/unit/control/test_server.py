@@ -9,6 +9,7 @@ from tests.helpers.control import FakeAdapters, FakeEngine, FakeHost, control_so
 from tests.helpers.status_scenes import adapters
 from vllmd.control import peer, server
 from vllmd.control.client import ControlClient
+from vllmd.control.events import events_of
 from vllmd.control.server import listen
 from vllmd.errors import ConfigError, NotPermittedError, UnknownEngineError, VllmdError
 from vllmd.eventlog.bus import Event
@@ -80,13 +81,13 @@ def test_events_come_as_they_are_wanted(tmp_path: Path) -> None:
     host.found = [Event(1.5, "engine.exited", "error", "chat", {"code": "0"}, 7)]
     wanted = EventFilter(since=1.0, engine="chat", level="error", names=("engine.*",), limit=5)
     with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
-        assert ControlClient(path).events(wanted) == host.found
+        assert events_of(ControlClient(path), wanted) == host.found
         assert host.wanted == [wanted]
         with pytest.raises(VllmdError, match="level is 'loud'; known: debug"):
-            ControlClient(path).events(EventFilter(level="loud"))
+            events_of(ControlClient(path), EventFilter(level="loud"))
         host.error = VllmdError("the history cannot be read")
         with pytest.raises(VllmdError, match="cannot be read"):
-            ControlClient(path).events(wanted)
+            events_of(ControlClient(path), wanted)
 
 
 def test_reload_tells_what_changes_or_why_nothing_does(

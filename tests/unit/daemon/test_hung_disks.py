@@ -22,7 +22,6 @@ from vllmd.daemon.daemon import Daemon
 from vllmd.daemon.environment import Address, Environment
 from vllmd.engine.state_machine import State
 from vllmd.eventlog import log
-from vllmd.history.reading import EventFilter
 
 pytestmark = pytest.mark.long
 
@@ -163,7 +162,7 @@ async def test_no_file_on_a_disk_that_may_hang_is_touched_on_the_event_loop(
             await scene.page(path)
         await scene.status()
         client = ControlClient(Path(scene.address.control))
-        await asyncio.to_thread(client.events, EventFilter())
+        await asyncio.to_thread(client.events, {})
         pid = scene.supervisor.status.pid or 0
         os.kill(pid, signal.SIGKILL)
         await scene.until("another", lambda: scene.supervisor.status.pid not in (pid, None))

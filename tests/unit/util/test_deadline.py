@@ -1,4 +1,3 @@
-import asyncio
 import errno
 import threading
 from collections.abc import Iterator
@@ -6,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vllmd.util.deadline import at_once, call_within, run_within
+from vllmd.util.deadline import call_within
 
 
 @pytest.fixture
@@ -41,20 +40,6 @@ def test_call_within_of_what_hangs_is_given_up_and_not_begun_again(hung: threadi
     assert call_within("/nfs/a", lambda: 3) == 3
 
 
-def test_run_within_lets_the_event_loop_go_on_and_end(hung: threading.Event) -> None:
-    async def main() -> int:
-        reading = asyncio.ensure_future(run_within("/nfs/c", hung.wait, 0.3))
-        turns = 0
-        while not reading.done():
-            await asyncio.sleep(0.01)
-            turns += 1
-        with pytest.raises(TimeoutError):
-            await reading
-        return turns
-
-    assert asyncio.run(main()) > 3  # it ended, though the read has not
-
-
 def test_call_within_below_a_folder_that_hangs_is_told_so_at_once(hung: threading.Event) -> None:
     with pytest.raises(TimeoutError):
         call_within("/nfs/logs", hung.wait, 0.05)
@@ -64,7 +49,3 @@ def test_call_within_below_a_folder_that_hangs_is_told_so_at_once(hung: threadin
     assert threading.active_count() == threads
     assert call_within("/nfs/logs.old", lambda: 2) == 2
     assert call_within("/nfs", lambda: 3) == 3
-
-
-async def test_at_once_does_it_here() -> None:
-    assert await at_once("/a", threading.current_thread) is threading.current_thread()

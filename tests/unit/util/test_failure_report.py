@@ -1,4 +1,4 @@
-from vllmd.util.failure_report import COLUMN, FailureReport, full_stop
+from vllmd.util.failure_report import COLUMN, FailureReport
 
 PATH = f"/var/lib/vllmd/incidents/{'x' * 90}"
 REPORT = FailureReport(
@@ -38,9 +38,3 @@ def test_to_json_names_each_part() -> None:
     assert list(shown) == ["what", "why", "evidence", "done", "next", "more"]
     assert shown["next"] == ["Do this, then:", "vllmd start chat"]
     assert shown["done"] == ""
-
-
-def test_full_stop_is_set_where_a_sentence_has_none() -> None:
-    assert full_stop("no folder '/x'") == "no folder '/x'."
-    assert full_stop("It is. (cause: x)") == "It is. (cause: x)"
-    assert full_stop("killed: a (pid 7)") == "killed: a (pid 7)."

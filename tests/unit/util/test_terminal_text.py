@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vllmd.util.terminal_text import harmless, harmless_value, one_line
+from vllmd.util.terminal_text import full_stop, harmless, harmless_value, one_line
 
 OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -71,3 +71,9 @@ def test_one_line_is_one() -> None:
 def test_harmless_value_goes_into_lists_and_tables() -> None:
     given_value = {"a\x1b": ["\x07", {"b": ("\x9b", 7, None)}]}
     assert harmless_value(given_value) == {"a\\x1b": ["\\x07", {"b": ["\\x9b", 7, None]}]}
+
+
+def test_full_stop_is_set_where_a_sentence_has_none() -> None:
+    assert full_stop("no folder '/x'") == "no folder '/x'."
+    assert full_stop("It is. (cause: x)") == "It is. (cause: x)"
+    assert full_stop("killed: a (pid 7)") == "killed: a (pid 7)."

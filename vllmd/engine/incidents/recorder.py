@@ -32,9 +32,9 @@ from vllmd.events.engine import IncidentFailed
 from vllmd.shim import proc
 from vllmd.shim.protocol import RunRecord
 from vllmd.util.clock import Clock
-from vllmd.util.deadline import run_within
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import MINUTE_S
+from vllmd.util.within import run_within
 
 KEPT = 20
 LAST_LINES = 500

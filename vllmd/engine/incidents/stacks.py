@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 
 from vllmd.util import child_process
-from vllmd.util.deadline import run_within
 from vllmd.util.loop_lag import LoopLag
+from vllmd.util.within import run_within
 
 FIND_S = 2.0
 """A disk that takes longer hangs: the engine does not wait for it to be killed."""

@@ -19,8 +19,9 @@ from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
 from vllmd.shim import logfiles
 from vllmd.shim.logfile import LogFile
 from vllmd.shim.protocol import SOCKET_NAME, Message, Rotation
-from vllmd.util.deadline import READ_S, call_within, run_within
+from vllmd.util.deadline import READ_S, call_within
 from vllmd.util.state_file import StateFile
+from vllmd.util.within import run_within
 
 BLOCKS_AT_ONCE = 64
 """Most blocks that are read at once: a flood must not keep a thread for ever."""

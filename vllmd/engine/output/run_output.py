@@ -3,8 +3,8 @@
 from vllmd.logs.reader import LogReader, Position, read_last
 from vllmd.shim import logfiles
 from vllmd.shim.protocol import RunRecord
-from vllmd.util.deadline import run_within
 from vllmd.util.units import KIB
+from vllmd.util.within import run_within
 
 LAST_BYTES = 256 * KIB
 

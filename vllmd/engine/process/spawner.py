@@ -13,7 +13,7 @@ from vllmd.errors import ShimError
 from vllmd.shim import protocol
 from vllmd.shim.files import open_to_append
 from vllmd.shim.protocol import Spec
-from vllmd.util.deadline import run_within
+from vllmd.util.within import run_within
 
 REPORT_TIMEOUT_S = 30.0
 ERROR_LOG_NAME = "shim.err"

@@ -15,7 +15,7 @@ from vllmd.engine.restart.policy import Hold
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineBackoffStarted, EngineCacheMoved
 from vllmd.util.clock import Clock
-from vllmd.util.deadline import run_within
+from vllmd.util.within import run_within
 
 MISMATCH = BY_NAME["driver_mismatch"]
 MOVE_S = 60.0

@@ -53,7 +53,7 @@ async def test_read_new_lines_of_a_disk_that_hangs_are_none_and_hold_up_nobody(
     assert await read_new_lines(log) == ["one"]
     hangs = threading.Event()
     monkeypatch.setattr("vllmd.util.deadline.call_within.__defaults__", (0.05,))
-    monkeypatch.setattr("vllmd.util.deadline.run_within.__defaults__", (0.05,))
+    monkeypatch.setattr("vllmd.util.within.run_within.__defaults__", (0.05,))
     monkeypatch.setattr(run_output, "new_lines", lambda _: hangs.wait(20) and ["late"])
     reading = asyncio.ensure_future(read_new_lines(log))
     await asyncio.sleep(0)  # others go on

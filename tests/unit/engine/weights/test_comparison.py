@@ -18,7 +18,8 @@ from vllmd.engine.state_machine import State
 from vllmd.engine.weights.contents import ContentsReading
 from vllmd.engine.weights.freshness import Freshness
 from vllmd.engine.weights.state import WeightsState
-from vllmd.util.deadline import READ_S, run_within
+from vllmd.util.deadline import READ_S
+from vllmd.util.within import run_within
 
 T = TypeVar("T")
 
