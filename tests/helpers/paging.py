@@ -73,13 +73,6 @@ class Pager:
         self._read: list[Message] = []
         self._next = 0
 
-    def forget_targets(self) -> None:
-        """Take all hosts out of Prometheus' configuration."""
-        config = yaml.safe_load(self._config.read_text())
-        config["scrape_configs"][0]["static_configs"] = []
-        self._config.write_text(yaml.safe_dump(config))
-        httpx.post(f"{self.stored.url}/-/reload", trust_env=False).raise_for_status()
-
     def messages(self) -> list[Message]:
         """Return all alerts of all messages, the oldest first."""
         for body in self._bodies[self._next :]:

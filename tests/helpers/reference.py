@@ -1,6 +1,6 @@
 """What an output becomes in a file, written down a second time and slowly, byte by byte."""
 
-ESCAPE, BELL, RETURN = 0x1B, 0x07, 0x0D
+ESCAPE, RETURN = 0x1B, 0x0D
 MASK = b"********"
 
 

@@ -15,12 +15,15 @@ from vllmd.cli.options import complete_engine, complete_model, json_option, sock
 from vllmd.cli.table import format_table, join
 from vllmd.config import credentials
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError, UnknownEngineError, VllmdError
 from vllmd.util.terminal_text import full_stop
 
 DEFAULT_PROMPT = "Say hello in one sentence."
-ON_ITS_WAY = frozenset({"starting", "loading", "backoff", "unreachable", "stalled"})
+ON_ITS_WAY = frozenset(
+    {State.STARTING, State.LOADING, State.BACKOFF, State.UNREACHABLE, State.STALLED}
+)
 
 Keys = Callable[[str], str | None]
 """The API key of an engine, by its name."""
@@ -118,7 +121,7 @@ def _find(
     for each in engines:
         if len(engines) == 1:
             _refuse_unready(each)
-        if each["state"] == "ready":
+        if each["state"] == State.READY:
             listed = EngineApi(each["url"], keys(each["name"]), timeout_s).models()
             if model in listed:
                 return each, model
@@ -182,9 +185,9 @@ def _ask_each(
 def _refuse_unready(engine: dict[str, Any]) -> None:
     """Say what an engine does that does not serve, and what to do."""
     name, state = engine["name"], engine["state"]
-    if state in ("ready", "draining"):
+    if state in (State.READY, State.DRAINING):
         return
-    if state == "held":
+    if state == State.HELD:
         reason = full_stop(engine["hold"]["reason"])
         raise HeldError(f"{name} is held: {reason} 'vllmd why {name}' says more")
     said = f"{name} is {describe_state(engine)}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vllmd.cli import terminal
+from vllmd.engine.state_machine import State
 from vllmd.engine.status_text import describe_state
 from vllmd.util.terminal_text import one_line
 from vllmd.util.units import GIB, format_duration
@@ -12,12 +13,12 @@ Engine = Mapping[str, Any]
 """One of the engines of the status document; one of an older daemon lacks some fields."""
 
 COLOURS = {
-    "ready": "green",
-    "stopped": None,
-    "backoff": "red",
-    "held": "red",
-    "stalled": "red",
-    "unreachable": "red",
+    State.READY: "green",
+    State.STOPPED: None,
+    State.BACKOFF: "red",
+    State.HELD: "red",
+    State.STALLED: "red",
+    State.UNREACHABLE: "red",
 }
 """The state's colour; yellow for all that will pass by itself."""
 NOT_KNOWN = "-"

@@ -11,6 +11,7 @@ from vllmd.cli import terminal
 from vllmd.cli.options import CommandGroup, complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.errors import TimedOutError, VllmdError
 from vllmd.util.units import format_duration
 
@@ -177,7 +178,7 @@ class _Change:
         name, engine = self._name, self._engine
         began = time.monotonic()
         state = self._client.engine(engine)["state"]
-        if state != "ready":
+        if state != State.READY:
             terminal.echo(
                 f"{engine} is {state}: it has its adapters as soon as it serves", err=True
             )

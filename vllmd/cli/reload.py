@@ -11,6 +11,7 @@ from vllmd.cli.acting import timeout_option
 from vllmd.cli.options import json_option, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.errors import TimedOutError
 
 POLL_S = 0.1
@@ -62,7 +63,7 @@ def _wait_until_gone(client: ControlClient, names: Collection[str], timeout_s: f
 
 def _wait_for_new_run(client: ControlClient, name: str, run: str | None, timeout_s: float) -> None:
     def reached(engine: dict[str, Any]) -> bool:
-        return bool(engine["state"] == "ready" and engine["run_id"] != run)
+        return bool(engine["state"] == State.READY and engine["run_id"] != run)
 
     wait_until(client, name, "ready", reached, timeout_s)
     terminal.echo(f"{name}: ready", err=True)

@@ -11,6 +11,7 @@ from vllmd.cli import status_view, terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option, utc_option
 from vllmd.config import paths
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError
 from vllmd.util.units import parse_duration
 
@@ -147,9 +148,9 @@ def _watch_json(client: ControlClient, engine: str | None, interval_s: float) ->
 
 def _hints(document: Mapping[str, Any]) -> list[str]:
     """Return the three commands that make sense now."""
-    failed = [e["name"] for e in document["engines"] if e["state"] in ("held", "backoff")]
-    down = [e["name"] for e in document["engines"] if e["state"] == "stopped"]
-    waiting = [e["name"] for e in document["engines"] if e["state"] != "ready"]
+    failed = [e["name"] for e in document["engines"] if e["state"] in (State.HELD, State.BACKOFF)]
+    down = [e["name"] for e in document["engines"] if e["state"] == State.STOPPED]
+    waiting = [e["name"] for e in document["engines"] if e["state"] != State.READY]
     if not document["engines"]:
         return ["vllmd init", "vllmd reload", "vllmd --help"]
     if failed:

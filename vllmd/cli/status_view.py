@@ -12,6 +12,7 @@ from typing import Any
 
 from vllmd.cli import engine_table, gpu_bar, terminal
 from vllmd.cli.engine_table import Engine, share
+from vllmd.engine.state_machine import State
 from vllmd.engine.status_text import describe_log_problem
 from vllmd.util.terminal_text import full_stop, one_line
 from vllmd.util.units import DAY_S, GIB, format_bytes, format_duration
@@ -71,7 +72,7 @@ def _screen(
         yield from _conditions(document, columns)
     elif detail is Detail.COUNTS:
         yield from _counted_conditions(document)
-        engines = sorted(engines, key=lambda engine: engine["state"] == "ready")
+        engines = sorted(engines, key=lambda engine: engine["state"] == State.READY)
     else:
         yield from _short_conditions(document, columns, max(LEAST_ALERTS, rows // 3))
     yield from _engines(engines, now, columns, detail)
@@ -260,7 +261,7 @@ def _last_exit(engine: Engine, now: float) -> Iterator[Told]:
         return
     cause = f" ({last['diagnosis']['cause']})" if last.get("diagnosis") else ""
     said = f"last exit, {format_duration(now - last['at'])} ago{cause}: {last['text']}"
-    if engine["state"] == "ready" or not engine.get("wanted", True):
+    if engine["state"] == State.READY or not engine.get("wanted", True):
         if now - last["at"] < DAY_S:
             yield f"{said} ('vllmd why {engine['name']}')", None
         return

@@ -7,6 +7,7 @@ from typing import Any
 
 from vllmd.cli import terminal
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.engine.status_text import describe_state
 from vllmd.errors import HeldError, TimedOutError, VllmdError
 from vllmd.util.terminal_text import full_stop
@@ -42,14 +43,14 @@ def wait_until(
         if reached(engine):
             _clear(show)
             return engine
-        if engine["state"] == "held" and elapsed > SETTLE_S:
+        if engine["state"] == State.HELD and elapsed > SETTLE_S:
             _clear(show)
             raise HeldError(f"{name} is held: {engine['hold']['reason']}")
         last = _failure(engine)
         before = (last or {}).get("run_id", "") if before is None else before
-        if last and last["run_id"] != before and goal == "ready":
+        if last and last["run_id"] != before and goal == State.READY:
             failures[last["run_id"]] = last
-            if len(failures) >= MOST_FAILURES and engine["state"] != "held":
+            if len(failures) >= MOST_FAILURES and engine["state"] != State.HELD:
                 _clear(show)
                 raise VllmdError(f"{name} failed: {_cause(engine, last)}")
         if elapsed > timeout_s:

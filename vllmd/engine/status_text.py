@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vllmd.engine.state_machine import State
 from vllmd.util.units import format_duration
 
 
@@ -30,9 +31,9 @@ def _detail(engine: dict[str, Any]) -> str:
         return f"{engine['phase']}{left}"
     running, waiting = engine.get("requests_running"), engine.get("requests_waiting")
     in_flight = None if running is None else running + (waiting or 0)
-    if engine["state"] == "draining":
+    if engine["state"] == State.DRAINING:
         return "requests not known" if in_flight is None else f"{in_flight} requests left"
-    if engine["state"] != "ready":
+    if engine["state"] != State.READY:
         awaited = "waits for GPU memory" if engine.get("awaited_memory") else ""
         awaited = "waits for its turn" if engine.get("awaited_load") else awaited
         awaited = "its weights load" if _loads_weights(engine) else awaited

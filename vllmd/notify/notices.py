@@ -4,6 +4,7 @@ from collections import defaultdict, deque
 
 import attrs
 
+from vllmd.engine.state_machine import State
 from vllmd.eventlog import narrative
 from vllmd.eventlog.bus import Event
 from vllmd.eventlog.narrative import Story, tell
@@ -117,7 +118,7 @@ class Notices:
         opened = self._open.pop(engine, None)
         if opened is None:
             return None
-        summary = f"vllmd: {engine} {'serves again' if state == 'ready' else 'was stopped'}"
+        summary = f"vllmd: {engine} {'serves again' if state == State.READY else 'was stopped'}"
         told = tell(engine, list(self._recent[engine]), at)
         return Notice(
             opened.alert, False, at, opened.since, "warning", summary, told.text, engine, told

@@ -10,6 +10,8 @@ from typing import Any
 
 import attrs
 
+from vllmd.engine.causes import BY_NAME
+from vllmd.engine.state_machine import State
 from vllmd.monitoring.alerts import every_alert
 from vllmd.monitoring.rules import AlertSeverity
 from vllmd.monitoring.settings import RuleSettings
@@ -18,13 +20,23 @@ from vllmd.status.reasons import some_of
 from vllmd.util.units import MINUTE_S, format_bytes, format_duration
 
 Document = Mapping[str, Any]
+LOAD_STALLED = BY_NAME["load_stalled"]
 FATAL_XID_S = 15 * MINUTE_S
 """For so long the alert of a fatal Xid fires; after that the one of an Xid that is not cleared."""
 STARTED = frozenset(
-    {"ready", "sleeping", "starting", "loading", "draining", "stopping", "held", "stalled"}
+    {
+        State.READY,
+        State.SLEEPING,
+        State.STARTING,
+        State.LOADING,
+        State.DRAINING,
+        State.STOPPING,
+        State.HELD,
+        State.STALLED,
+    }
 )
 """States of an engine that is there, or on its way, or has a condition of its own."""
-ON_ITS_WAY = frozenset({"starting", "loading", "ready", "sleeping"})
+ON_ITS_WAY = frozenset({State.STARTING, State.LOADING, State.READY, State.SLEEPING})
 """States of an engine that waits for no memory any more."""
 BETWEEN_RUNS_S = 2 * MINUTE_S
 """How long the alert waits: a restart is `stopped` for a moment, which is no outage by itself."""
@@ -138,7 +150,7 @@ def _down(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         waits = engine["awaited_memory"] or engine["awaited_load"]
         for_s = document["at"] - engine["since"]
-        between_runs = engine["state"] == "stopped" and for_s < BETWEEN_RUNS_S
+        between_runs = engine["state"] == State.STOPPED and for_s < BETWEEN_RUNS_S
         if engine["state"] not in STARTED and not waits and not between_runs:
             why = f": {engine['reason']}" if engine["reason"] else ""
             yield ActiveCondition(f"{engine['name']} is down{why}", engine["name"])
@@ -146,13 +158,13 @@ def _down(document: Document) -> Iterator[ActiveCondition]:
 
 def _held(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
-        if engine["state"] == "held":
+        if engine["state"] == State.HELD:
             yield ActiveCondition(f"{engine['name']} is held: {engine['reason']}", engine["name"])
 
 
 def _stalled(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document, wanted=False):
-        if engine["state"] == "stalled":
+        if engine["state"] == State.STALLED:
             yield ActiveCondition(
                 f"{engine['name']} has work and makes no progress", engine["name"]
             )
@@ -161,7 +173,7 @@ def _stalled(document: Document) -> Iterator[ActiveCondition]:
 def _load_stalled(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
         why = (engine["last_exit"] or {}).get("diagnosis")
-        if not engine["up"] and why and why["cause"] == "load_stalled":
+        if not engine["up"] and why and why["cause"] == LOAD_STALLED.name:
             text = f"{engine['name']} stopped in the middle of its last load, and does not serve"
             yield ActiveCondition(text, engine["name"])
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from vllmd.engine.state_machine import State
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineExited, EnginePhaseReached, EngineStalled, EngineStateChanged
 from vllmd.events.lora import LoraFailed, LoraLoaded, LoraUnloaded
@@ -19,9 +20,9 @@ START, STOP, RESTART, STALL, INCIDENT, LORA_CHANGE = (
 MAX_PARTS = 200
 """An engine that fails for days is one episode; its first starts are told, not all of them."""
 
-_SERVES = frozenset({"ready", "sleeping"})
-_ENDS = frozenset({"stopped", "held"})
-_STOPS = frozenset({"draining", "stopping"})
+_SERVES = frozenset({State.READY, State.SLEEPING})
+_ENDS = frozenset({State.STOPPED, State.HELD})
+_STOPS = frozenset({State.DRAINING, State.STOPPING})
 _READ = by_name(
     EngineStateChanged,
     EnginePhaseReached,
@@ -191,9 +192,9 @@ class EventSpans:
         return part
 
     def _change(self, engine: str, at: float, state: str) -> EventSpan | None:
-        if state == "starting":
+        if state == State.STARTING:
             self._of(engine, at).begin(START, at)
-        elif state == "stalled":
+        elif state == State.STALLED:
             self._of(engine, at).begin(STALL, at)
         elif state in _STOPS:
             episode = self._of(engine, at)
@@ -203,7 +204,7 @@ class EventSpans:
         elif engine in self._under_way:
             if state in _SERVES | _ENDS:
                 return self._under_way.pop(engine).tell(engine, at)
-            if state == "backoff":
+            if state == State.BACKOFF:
                 self._under_way[engine].end_parts(at)
         return None
 

@@ -10,7 +10,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-INIT, OPEN = 4096, 14
+OPEN = 14
 NVIDIA = {"nvidiactl": (195, 255), "nvidia": (195, 0), "nvidia-uvm": (236, 0)}
 """Numbers as the driver has them: a group in /proc/devices for each name."""
 

@@ -7,8 +7,6 @@ from vllmd.logs import milestones
 from vllmd.logs.excerpt import excerpt
 from vllmd.util.units import KIB
 
-LOG = DATA / "engine-logs" / "cpu-0.32-lora-rank-too-high.log"
-
 
 def test_each_fatal_line_is_one_for_the_reading_and_for_the_excerpt_of_a_huge_output(
     monkeypatch: pytest.MonkeyPatch,

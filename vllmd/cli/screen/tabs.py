@@ -12,6 +12,7 @@ from vllmd.cli.screen.feeds import Feed, Feeds
 from vllmd.cli.screen.graph import bars, series_of
 from vllmd.cli.screen.hosts import Host
 from vllmd.cli.screen.lines import Row, plain, text_of
+from vllmd.engine.state_machine import State
 from vllmd.eventlog.bus import Event
 from vllmd.util.units import GIB, format_duration
 
@@ -96,7 +97,7 @@ def totals(hosts: Sequence[Host], columns: int) -> str:
     """Return all engines and GPUs in one line, as much of it as there is room for."""
     engines = [e for host in hosts for e in (host.document or {}).get("engines", ())]
     gpus = [g for host in hosts for g in (host.document or {}).get("gpus", ())]
-    ready = sum(engine["state"] == "ready" for engine in engines)
+    ready = sum(engine["state"] == State.READY for engine in engines)
     running = sum(engine.get("requests_running") or 0 for engine in engines)
     waiting = sum(engine.get("requests_waiting") or 0 for engine in engines)
     said = [f"{ready} of {len(engines)} ready", f"{running} running, {waiting} waiting"]

@@ -18,6 +18,7 @@ from vllmd.util.clock import Clock
 from vllmd.util.within import run_within
 
 MISMATCH = BY_NAME["driver_mismatch"]
+COMPILE_CACHE = BY_NAME["compile_cache"]
 MOVE_S = 60.0
 """To remove an older cache of many files takes that long on a slow disk."""
 LOOK_S = 15.0
@@ -59,7 +60,7 @@ class Restarter:
         diagnosis = last.diagnosis if last else None
         if engine_state.ready_s >= self._engine.restart.reset_after_s > 0:
             known.cache_moved = False
-        poisoned = diagnosis is not None and diagnosis.cause == "compile_cache"
+        poisoned = diagnosis is not None and diagnosis.cause == COMPILE_CACHE.name
         wall = poisoned and known.cache_moved
         if poisoned and not known.cache_moved:
             await self._move_cache()

@@ -10,6 +10,7 @@ wrong: no shortage is sure from then on, and after the second time none is waite
 import time
 
 from vllmd.config.model import EngineConfig
+from vllmd.engine.causes import BY_NAME
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import EngineGpus, MemoryWait, Shortage
@@ -18,6 +19,7 @@ from vllmd.events.engine import EngineRoomAwaited, EngineRoomWaitEnded
 from vllmd.util.clock import Clock
 from vllmd.util.units import MINUTE_S, format_bytes
 
+VRAM_HELD, OUT_OF_MEMORY = BY_NAME["vram_held"], BY_NAME["cuda_out_of_memory"]
 UNSURE_WAIT_S = 2 * MINUTE_S
 WRONG_TWICE = 2
 """Starts against the estimate that became ready, after which no shortage is waited for."""
@@ -133,4 +135,5 @@ def _refused_for_memory(end: Exit | None) -> bool:
     if end is None or end.diagnosis is None:
         return False
     cause = end.diagnosis.cause
-    return cause == "vram_held" or (cause == "cuda_out_of_memory" and end.phase is not None)
+    loading = end.phase is not None
+    return cause == VRAM_HELD.name or (cause == OUT_OF_MEMORY.name and loading)

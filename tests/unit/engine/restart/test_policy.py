@@ -11,6 +11,7 @@ from vllmd.config.model import RestartConfig
 from vllmd.engine.causes import BY_NAME, LASTING
 from vllmd.engine.causes.base import WALLS, Diagnosis, Kind
 from vllmd.engine.restart.policy import (
+    OF_THE_ENGINE,
     Failure,
     Hold,
     RestartHistory,
@@ -130,6 +131,10 @@ def test_decide_proven_engine_is_held_on_its_second_failure() -> None:
     life = Life(proven(RestartHistory(), "hash"))
     assert isinstance(life.fails(Kind.CONFIGURATION), Retry)
     assert isinstance(life.fails(Kind.CONFIGURATION), Hold)
+
+
+def test_causes_of_the_engine_exist() -> None:
+    assert BY_NAME.keys() | {"unknown"} >= OF_THE_ENGINE
 
 
 def test_decide_wall_that_a_caller_sees_is_held() -> None:
