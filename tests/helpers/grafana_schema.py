@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers.npm import installed, with_our_node
-from vllmd.monitoring.dashboards.panels import every_panel
+from tests.helpers.panels import every_panel
 
 SOURCE = Path(__file__).parents[1] / "grafana_schema"
 RELEASES = ("grafana-10", "grafana-11", "grafana-12", "grafana-13")

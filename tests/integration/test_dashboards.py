@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.helpers.panels import every_panel
 from tests.helpers.prometheus import prometheus
 from tests.helpers.site import needs, wait_for
 from tests.helpers.tracing import trace_headers
 from tests.integration.conftest import COST, receiving
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import every_panel
 
 RULES = Path(__file__).parents[2] / "dashboards"
 LIST = Path(__file__).parents[2] / "build" / "queries.txt"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.helpers.grafana_schema import RELEASES, complaints
+from tests.helpers.panels import every_panel
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import every_panel
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 

@@ -65,13 +65,16 @@ def add(counts: Counts, more: Counts) -> None:
 
 
 def encode(tag: str, part: Counted) -> bytes:
-    """Write a note."""
+    """Return a note as a line: ``=TAG BEGIN END LEVEL:LINES:BYTES …``; offsets are in bytes."""
     each = " ".join(f"{level}:{lines}:{size}" for level, (lines, size) in part.counts.items())
     return f"={tag} {part.begin} {part.end} {each}\n".encode()
 
 
 def decode(tag: str, line: bytes) -> Counted | None:
-    """Read a note; None if it is none, is damaged, or is of other marks."""
+    """Read a note, as `encode` writes it.
+
+    Returns: None if it is none, is damaged, or is of other marks: the lines are then read again.
+    """
     try:
         said, begin, end, *levels = line.decode().split()
         if said != f"={tag}":

@@ -34,7 +34,7 @@ class InternalErrors:
 
     @contextlib.contextmanager
     def within(self, doing: str, *, pause_s: float = 0.0) -> Iterator[None]:
-        """Go on after whatever is raised; `pause_s` later, if it could be raised in a loop."""
+        """Go on after whatever is raised; `pause_s` seconds later, if a loop could raise it."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 - isolates the engine from the shim

@@ -64,7 +64,10 @@ def read_stat(pid: int) -> Stat | None:
 
 
 def all_processes() -> Iterator[Stat]:
-    """Yield every process of this PID namespace."""
+    """Yield every process of this PID namespace, zombies too, in no order.
+
+    One that ends meanwhile is left out, and one that begins may be. Source: proc(5).
+    """
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             stat = read_stat(int(entry))
@@ -88,7 +91,10 @@ def descendants(pid: int) -> list[Stat]:
 
 
 def session_members(session: int) -> list[Stat]:
-    """List all living processes of a session."""
+    """List all living processes of a session, in no order; zombies are left out.
+
+    Source: setsid(2): whoever has left the session is not found by it.
+    """
     return [s for s in all_processes() if s.session == session and not s.is_zombie]
 
 
@@ -105,6 +111,10 @@ def boot_id() -> str:
     """Return the id of this boot of the kernel, and in a container of its own start.
 
     Ids of processes begin anew with each start of a container, and none of its processes lives on.
+
+    Returns: ``UUID``, in a PID namespace of its own ``UUID:TICKS``, the start of its first process.
+    Raises: OSError: /proc is not there.
+    Source: random(4), `/proc/sys/kernel/random/boot_id`; pid_namespaces(7).
     """
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         kernel = file.read().strip()
@@ -115,12 +125,16 @@ def boot_id() -> str:
 
 
 def same_kernel(one: str, other: str) -> bool:
-    """Tell whether two ids of boots are of one boot of the kernel."""
+    """Tell whether two ids, as `boot_id` returns them, are of one boot of the kernel."""
     return one.partition(":")[0] == other.partition(":")[0]
 
 
 def command_line(pid: int) -> str:
-    """Return the command line of a process with its title, or an empty string."""
+    """Return the command line of a process, or the title that it set, with spaces.
+
+    Returns: an empty string for a thread of the kernel, a zombie, and what is gone.
+    Source: proc(5), `/proc/PID/cmdline`: a program may overwrite it, as vLLM does.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -132,6 +146,8 @@ def is_resource_tracker(pid: int) -> bool:
     """Tell whether it is Python's helper that removes shared memory once its users are gone.
 
     Killed early, it leaves `/dev/shm` full. Left alone, it ends by itself.
+
+    Source: CPython, Lib/multiprocessing/resource_tracker.py: it is started by ``-c`` with that name.
     """
     return "multiprocessing.resource_tracker" in command_line(pid)
 
@@ -146,6 +162,8 @@ def offer_to_oom_killer(pid: int, root: str = "/proc") -> None:
     """Take back from a child what protection this process has from the kernel's OOM killer.
 
     When memory runs out, the engine is to be killed, not the shim beside it that says how it ended.
+
+    Source: proc(5), `oom_score_adj`: a child inherits it; from -1000, never, to 1000, first.
     """
     path = f"{root}/{pid}/oom_score_adj"
     try:
@@ -159,7 +177,10 @@ def offer_to_oom_killer(pid: int, root: str = "/proc") -> None:
 
 
 def collect_ended() -> Iterator[tuple[int, int]]:
-    """Collect every child that has ended, ours or inherited: pid and wait status of each."""
+    """Collect every child that has ended, ours or inherited: pid and wait status of each.
+
+    Waits for none. Source: waitpid(2); prctl(2), PR_SET_CHILD_SUBREAPER.
+    """
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -32,7 +32,10 @@ def write_record(path: str, record: object, *, sync: bool = True) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """Have the name of a file outlast a power cut; where no folder can be synced, it may not."""
+    """Have the name of a file outlast a power cut; where no folder can be synced, it may not.
+
+    Raises nothing. Source: fsync(2): to sync a file does not sync its entry in the folder.
+    """
     with contextlib.suppress(OSError):
         fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

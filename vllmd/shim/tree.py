@@ -67,9 +67,9 @@ class EngineTree:
         self._killed_ids: set[tuple[int, int]] = set()
 
     def stop(self, grace_s: float) -> None:
-        """Ask the main process, and only it, to end; `sweep` kills the tree after `grace_s`.
+        """Ask the main process alone to end; `sweep` kills the tree `grace_s` seconds later.
 
-        A second call can only bring the end nearer.
+        A second call can only bring the end nearer. Raises nothing: it may have ended already.
         """
         deadline = time.monotonic() + grace_s
         if self._stop_deadline is None or deadline < self._stop_deadline:

@@ -176,5 +176,8 @@ def _id(name: str, value: Any) -> str:
 
 
 def to_json(message: Any) -> bytes:
-    """Write an answer as OTLP's JSON."""
+    """Return an answer, any message of protobuf, as OTLP's JSON in UTF-8.
+
+    Source: the OTLP specification, "JSON Protobuf Encoding".
+    """
     return str(json_format.MessageToJson(message, indent=None)).encode()

@@ -48,7 +48,10 @@ _KNOWN = frozenset(SettingCodes)
 
 
 class Http2Protocol(asyncio.Protocol):
-    """One connection."""
+    """One connection: frames come in, calls are answered; never raises into the event loop.
+
+    Source: RFC 9113; gRPC over HTTP2.
+    """
 
     def __init__(self, calls: Calls, work: Work, connection: Connection) -> None:
         self._calls = calls

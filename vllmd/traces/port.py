@@ -54,7 +54,11 @@ class Port:
         return self._running is not None
 
     async def open(self) -> bool:
-        """Try to open it; tells whether it is. Who has the port otherwise is no reason to fail."""
+        """Try to open it; returns whether it is open.
+
+        Raises nothing where the port is taken or may not be bound: `problem` says so, and an event
+        once.
+        """
         if self._running is not None:
             return True
         try:
@@ -78,7 +82,7 @@ class Port:
         return True
 
     async def keep_open(self, clock: Clock) -> None:
-        """Try until it is open."""
+        """Try until it is open, every `RETRY_S` seconds."""
         while not await self.open():
             await clock.sleep(RETRY_S)
 

@@ -133,7 +133,11 @@ class ResourceSpans:
 
 
 def read_request(span: Any) -> RequestSpan:
-    """Take the numbers out of one span of a request."""
+    """Take the numbers out of one span of a request, as protobuf's `Span`.
+
+    Returns: latencies in seconds, counts of tokens; None for each that the span does not have.
+    Source: vLLM, `vllm/tracing/utils.py`: `SpanAttributes` names what a span may have.
+    """
     numbers: list[float | None] = [None] * 8
     request_id = ""
     attributes = span.attributes
@@ -170,7 +174,10 @@ def parse_claim(trace_state: str) -> str | None:
 
 
 def has_ids(span: Any) -> bool:
-    """Tell whether the ids of a span have the right length and are not all zero."""
+    """Tell whether the ids of a span have the right length and are not all zero.
+
+    Source: OTLP, `trace.proto`: 16 bytes for a trace, 8 for a span; others are no ids.
+    """
     trace_id, span_id = span.trace_id, span.span_id
     return (
         len(trace_id) == len(_NO_TRACE)

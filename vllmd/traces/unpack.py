@@ -32,7 +32,7 @@ _GZIP = 31
 
 
 def allowed_s(count: int) -> float:
-    """Return in how many seconds so many bytes of a body must have come."""
+    """Return in how many seconds so many bytes of a body must have come, from its head on."""
     return min(BODY_TIMEOUT_S, BODY_START_S + count / MIN_BYTES_PER_S)
 
 

@@ -6,10 +6,10 @@ import click
 import pytest
 
 from tests.helpers.each import of_each
+from tests.helpers.panels import every_panel
 from vllmd.cli.main import cli
 from vllmd.http import runbook_pages
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import every_panel
 
 SECTIONS = (
     "What it means",

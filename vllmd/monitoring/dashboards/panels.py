@@ -257,12 +257,3 @@ def place(rows: Sequence[PanelRow]) -> list[dict[str, Any]]:
             placed += inner
             y = below + highest
     return placed
-
-
-def every_panel(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the panels of a dashboard, those of closed rows too."""
-    for panel in dashboard["panels"]:
-        if panel["type"] == "row":
-            yield from panel["panels"]
-        else:
-            yield panel

@@ -43,7 +43,11 @@ class ForwardQueue:
         return len(self._waiting)
 
     def put(self, body: bytes, spans: int, via: tuple[str, ...] = ()) -> None:
-        """Add a request; the oldest give way where there is no room."""
+        """Add a request; where there is no room, the oldest give way, and count as dropped.
+
+        `body` is an ExportTraceServiceRequest in protobuf, `via` as in `Batch`. Does nothing while
+        nobody wants it.
+        """
         if not self.wanted or not spans:
             return
         self._waiting.append(Batch(body, spans, via))

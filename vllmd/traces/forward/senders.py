@@ -137,7 +137,7 @@ class GrpcSender:
 
 
 def trail(batch: Batch, instance: str) -> dict[str, str]:
-    """Return the header that says by whom a batch was passed on, this one last."""
+    """Return the header that says by whom a batch was passed on: names with commas, ours last."""
     return {TRAIL_HEADER: ",".join((*batch.via, instance))}
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.helpers.each import of_each
+from tests.helpers.panels import every_panel
 from vllmd.monitoring.dashboards import DASHBOARDS
-from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, every_panel, place, worst
+from vllmd.monitoring.dashboards.panels import Panel, PanelRow, Query, place, worst
 
 BUILT = {name: build() for name, build in DASHBOARDS.items()}
 PANELS = [
