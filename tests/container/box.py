@@ -100,7 +100,9 @@ class Box:
 
         def ask() -> dict[str, Any] | None:
             assert self.process.poll() is None, self.said[-3000:]
-            if self.state() != "ready":
+            state = self.state()
+            assert state != "held", self.said[-3000:]
+            if state != "ready":
                 return None
             found = self.engine()
             serves = found["state"] == "ready" and found["run_id"] != other_than
@@ -153,12 +155,14 @@ def container(
     *,
     memory: int = GIB,
     volumes: Mapping[str, Path] = NO_VOLUMES,
+    shm: str = "64m",
 ) -> Iterator[Box]:
     """Run the image's command, and end it after; `volumes` are below /srv by their names."""
     for name in ("state", "log"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name).chmod(0o775)
     lines = [f"{path} {name}\n" for name, path in volumes.items()]
+    (folder / "shm").write_text(shm)
     (folder / "volumes").write_text("".join(lines))
     group = f"vllmd-container-{os.getpid()}"
     (MEMORY / group).mkdir(exist_ok=True)

@@ -2,7 +2,8 @@
 # Run a program as PID 1 of a root file system, in namespaces of its own, as a container runtime does:
 #   run.sh ROOT RUN_FOLDER GROUP USER:GROUP [NAME=VALUE …] -- PROGRAM…
 # The root is read-only; RUN_FOLDER has `state` and `log`, and gets the id of PID 1 as this host has it.
-# Each line of its file `volumes` is a folder of this host, which is /srv/NAME in there, read-only, by its name.
+# Its file `shm` is the size of /dev/shm. Each line of its file `volumes` is a folder of this host and a name: it is
+# /srv/NAME in there, read-only.
 # GROUP is a control group of memory (version 1). Needs root.
 set -euo pipefail
 root=$1 folder=$2 group=$3
@@ -34,7 +35,7 @@ for device in null zero full random urandom tty; do
   mount --bind "/dev/$device" "$root/dev/$device"
 done
 ln -s /proc/self/fd "$root/dev/fd"
-mount -t tmpfs -o mode=1777,size=64m tmpfs "$root/dev/shm"
+mount -t tmpfs -o "mode=1777,size=$(cat "$folder/shm")" tmpfs "$root/dev/shm"
 mount -t sysfs -o ro sysfs "$root/sys"
 mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
 mkdir "$root/sys/fs/cgroup/memory"

@@ -175,6 +175,10 @@ class HostFacts:
     """What an engine may use of the host's memory: all there is, or its control group's limit."""
     memory_limited: bool = False
     """Whether that is a limit, and not the host's memory."""
+    cpus: float | None = None
+    """How many processors an engine may use: those that it may run on, or its group's quota."""
+    cpus_limited: bool = False
+    """Whether that is a quota."""
     disks: tuple[Disk, ...] = ()
     synchronized: bool | None = None
     """Whether something keeps the clock right."""

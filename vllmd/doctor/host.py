@@ -17,8 +17,8 @@ from vllmd.config.model import Config
 from vllmd.doctor.account import UserAccount, of_engines
 from vllmd.doctor.case import GpuFacts, HostFacts
 from vllmd.doctor.compute import Capability
+from vllmd.doctor.control_groups import read_cpus, read_memory
 from vllmd.doctor.disks import disks, leftovers
-from vllmd.doctor.memory import read as read_memory
 from vllmd.doctor.service import Service, clock_is_kept
 from vllmd.engine.probes.port import listener_on, owned_by_tree
 from vllmd.gpu import host_memory
@@ -50,7 +50,8 @@ def look(
     pids = {each["name"]: each["pid"] for each in engines if each.get("pid")}
     account = of_engines(unit=service is not None)
     pid = next(iter(pids.values()), None)
-    memory = read_memory(Path(f"/proc/{pid}/cgroup")) if pid else read_memory()
+    group = Path(f"/proc/{pid or 'self'}/cgroup")
+    memory, cpus = read_memory(group), read_cpus(pid or 0, group)
     driver = driver_version()
     return HostFacts(
         gpus=read_gpus(gpus),
@@ -67,6 +68,8 @@ def look(
         ),
         memory_bytes=memory.available if memory else None,
         memory_limited=bool(memory and memory.limited),
+        cpus=cpus.available if cpus else None,
+        cpus_limited=bool(cpus and cpus.limited),
         disks=disks(config, env),
         synchronized=clock_is_kept(),
         stop_s=service.stop_s if service else None,

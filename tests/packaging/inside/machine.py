@@ -1,5 +1,6 @@
 """What only a kernel of its own with cgroup v2 shows: devices, memory, a reboot."""
 
+import json
 import os
 import subprocess
 import time
@@ -20,6 +21,15 @@ shim as well, before what the engine had counts as free."""
 
 PATHS = ["/dev/null", "/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-uvm", DEVICE]
 DAEMON = "vllmd-daemon.service"
+READ = """
+import json, pathlib, sys
+sys.path.insert(0, "/usr/lib/vllmd/site")
+from vllmd.doctor.control_groups import read_cpus, read_memory
+from vllmd.shim.cgroup import oom_kills
+group = pathlib.Path("/proc/{pid}/cgroup")
+cpus, memory = read_cpus({number}, group), read_memory(group)
+print(json.dumps([cpus.available, memory.available, oom_kills()]))
+"""
 
 
 def stacks() -> str:
@@ -66,6 +76,45 @@ def opens_its_devices_only(row: dict[str, Any]) -> None:
     assert row["may open"]["engine"] == PATHS[:4]
     assert row["may open"]["daemon"] == PATHS[:3]
     assert row["may open"]["nobody's"] == PATHS
+
+
+def limits_are_read(row: dict[str, Any]) -> None:
+    """Limit the engine's unit, and let the package's vllmd read what the kernel has then."""
+    pid = ready()["pid"]
+    unit = engine_unit(pid)
+    sh(f"systemctl set-property --runtime {unit} CPUQuota=150% MemoryMax=700M")
+    row["read"] = limits(pid)
+    assert row["read"] == [1.5, 700 << 20]
+    sh(f"systemctl set-property --runtime {unit} CPUQuota= MemoryMax=infinity")
+    row["without"] = limits(pid)
+    assert row["without"][0] == 2
+
+
+def limits_of_a_container(row: dict[str, Any]) -> None:
+    """Read them where a container sees its own group as the top, before and after a kill."""
+    given = "-p MemoryMax=120M -p MemorySwapMax=0 -p CPUQuota=50% -p OOMPolicy=continue"
+    steps = "mount -t cgroup2 none /sys/fs/cgroup; cat /proc/self/cgroup; python3 /tmp/read.py"
+    steps += "; python3 -c 'bytearray(1 << 29)'; python3 /tmp/read.py"
+    with open("/tmp/read.py", "w") as file:
+        file.write(READ.format(pid="self", number=0))
+    command = f'systemd-run --pipe --wait -q {given} unshare --cgroup --mount sh -c "{steps}"'
+    said = [line for line in sh(command).splitlines() if line[:1] in "0["]
+    row["said"] = " ".join(said)
+    own, before, after = said
+    assert own == "0::/"
+    assert json.loads(before) == [0.5, 120 << 20, 0]
+    assert json.loads(after) == [0.5, 120 << 20, 1]
+
+
+def limits(pid: int) -> list[float]:
+    """Return the processors and the memory that the package's vllmd reads for a process."""
+    done = subprocess.run(
+        ["python3", "-c", READ.format(pid=pid, number=pid)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [float(each) for each in json.loads(done.stdout)[:2]]
 
 
 def stacks_need_the_drop_in(row: dict[str, Any]) -> None:
@@ -123,6 +172,11 @@ CASES = (
     Case(
         "cgroup v2: engine and daemon may open the GPU's devices and no others, even as root",
         opens_its_devices_only,
+    ),
+    Case("cgroup v2: limits of the engine's unit are read: memory.max, cpu.max", limits_are_read),
+    Case(
+        "cgroup v2: so are those of a container's own group, and memory.events after a kill",
+        limits_of_a_container,
     ),
     Case(
         "py-spy where the kernel lets nobody look: closed, and open with the drop-in",

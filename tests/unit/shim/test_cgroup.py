@@ -32,6 +32,8 @@ def test_oom_kills_of_cgroup_v1(tmp_path: Path) -> None:
     [
         ("0::/kubepods/pod1/c1\n", "memory.events", EVENTS, 2),
         ("0::/\n", "memory.events", EVENTS, 2),
+        ("0::/../../init.scope\n", "memory.events", EVENTS, 2),
+        ("3:cpu:/x\n0::/x\n", "unified__x__memory.events", EVENTS, 2),
         ("4:memory:/docker/c1\n0::/\n", "memory__memory.oom_control", CONTROL, 5),
     ],
 )
@@ -41,7 +43,7 @@ def test_oom_kills_in_a_container_that_sees_only_its_own_group(
     assert made(tmp_path, cgroup, **{path: text}) == count
 
 
-@pytest.mark.parametrize("cgroup", ["", "0::/nowhere\n", "garbage\n", "4:memory:/nowhere\n"])
+@pytest.mark.parametrize("cgroup", ["", "0::/nowhere\n", "garbage\n", "4:memory:/nowhere\n", "3:cpu:/\n"])
 def test_oom_kills_that_cannot_be_read_are_none(tmp_path: Path, cgroup: str) -> None:
     assert made(tmp_path, cgroup) == 0
 

@@ -29,6 +29,7 @@ CHECKS: Mapping[str, Check] = {
     "gpu-share": gpu.gpu_share,
     "unified-memory": gpu.unified_memory,
     "host-memory": host.host_memory,
+    "host-cpus": host.host_cpus,
     "context-length": settings.context_length,
     "concurrency": settings.concurrency,
     "lora-adapters": adapters.lora_adapters,

@@ -43,15 +43,37 @@ def host_memory(case: Case) -> Iterator[Finding]:
     )
 
 
-def shared_memory(case: Case) -> Iterator[Finding]:
-    """Find a container's 64 MB under several GPUs."""
-    size = case.host.shared_memory_bytes
-    if case.gpu_count < 2 or size is None or size >= MIN_SHARED_BYTES:
+def host_cpus(case: Case) -> Iterator[Finding]:
+    """Find fewer processors than busy processes: the API server, EngineCore, a worker a GPU."""
+    cpus = case.host.cpus
+    needed = 2 if case.on_cpu else 2 + case.gpu_count
+    if cpus is None or cpus >= needed or case.engine.is_stand_in:
         return
+    whose = "a control group allows" if case.host.cpus_limited else "the host has"
+    yield Finding(
+        "host-cpus",
+        FindingSeverity.WARNING,
+        f"{whose} {cpus:.3g} processors, and {needed} processes of the engine are busy at once",
+        "They wait for each other: tokens come slowly, with the GPU idle, and a load takes long.",
+        "Raise CPUQuota= of the unit (or the container's limit) to the processes and a few more.",
+    )
+
+
+def shared_memory(case: Case) -> Iterator[Finding]:
+    """Find a container's 64 MB under several GPUs, or under the build for the CPU.
+
+    Source of the latter: vLLM 0.32 for the CPU in a container with 64 MB, which did not start.
+    """
+    size = case.host.shared_memory_bytes
+    if case.engine.is_stand_in or not (case.gpu_count > 1 or case.on_cpu):
+        return
+    if size is None or size >= MIN_SHARED_BYTES:
+        return
+    whose = "the build for the CPU" if case.on_cpu else f"{case.gpu_count} workers"
     yield Finding(
         "shared-memory",
         FindingSeverity.ERROR,
-        f"/dev/shm has {format_bytes(size)}, and {case.gpu_count} workers share it",
+        f"/dev/shm has {format_bytes(size)}, which {whose} cannot do with",
         "NCCL and vLLM's own queues need it; they fail, or hang in the load.",
         "In a container: --shm-size=8g or --ipc=host; else mount it larger.",
     )
