@@ -124,12 +124,26 @@ def about_versions(engines: Sequence[Engine]) -> Iterator[str]:
                 "--version' says which it is"
             )
         elif not is_supported(version):
-            first, last = (".".join(map(str, each)) for each in SUPPORTED)
-            yield (
-                f"the image's vLLM is {version}: vllmd runs {first} to {last}, as it gives "
-                f"--shutdown-timeout, which others may not have; so {VERSION} is next, and "
-                f"'vllmd engine install {version}' takes the old one all the same"
-            )
+            yield _about_other(version)
+
+
+def _about_other(version: str) -> str:
+    """Say why a version of vLLM is not the one that is installed next, and what may differ."""
+    first, last = (".".join(map(str, each)) for each in SUPPORTED)
+    numbers = tuple(int(each) for each in re.findall(r"\d+", version)[:2])
+    if numbers < SUPPORTED[0]:
+        return (
+            f"the image's vLLM is {version}, and vllmd needs {first} or later: it stops an engine "
+            "with --shutdown-timeout, and reads its metrics and its output as versions from there "
+            f"on have them. The next command installs {VERSION}, which may behave otherwise than "
+            f"{version}: defaults, chat templates, scheduling and what fits into memory have "
+            "changed; ask it what your clients ask (vllmd ask) before they do"
+        )
+    return (
+        f"the image's vLLM is {version}, and vllmd was tested up to {last}: the next command "
+        f"installs {VERSION}, and 'vllmd engine install {version}' takes the newer one, with which "
+        "vllmd may know less of what it says"
+    )
 
 
 def next_steps(engines: Sequence[Engine], config: str | None) -> list[str]:

@@ -58,5 +58,9 @@ def test_version_of_an_image_is_installed_next_if_vllmd_runs_it() -> None:
         "vllmd check --config /x.toml",
     ]
     assert list(about_versions(new)) == []
-    assert "the image's vLLM is 0.8.5" in next(about_versions(old))
+    (said,) = about_versions(old)
+    assert said.startswith("the image's vLLM is 0.8.5, and vllmd needs 0.20 or later: it stops")
+    assert "which may behave otherwise than 0.8.5" in said
+    (later,) = about_versions(engines(launch(image="vllm/vllm-openai:v0.99.0")))
+    assert "vllmd was tested up to 0.33" in later
     assert "names no version" in next(about_versions(engines(launch(image="vllm/vllm-openai"))))

@@ -43,7 +43,9 @@ def test_oom_kills_in_a_container_that_sees_only_its_own_group(
     assert made(tmp_path, cgroup, **{path: text}) == count
 
 
-@pytest.mark.parametrize("cgroup", ["", "0::/nowhere\n", "garbage\n", "4:memory:/nowhere\n", "3:cpu:/\n"])
+@pytest.mark.parametrize(
+    "cgroup", ["", "0::/nowhere\n", "garbage\n", "4:memory:/nowhere\n", "3:cpu:/\n"]
+)
 def test_oom_kills_that_cannot_be_read_are_none(tmp_path: Path, cgroup: str) -> None:
     assert made(tmp_path, cgroup) == 0
 
