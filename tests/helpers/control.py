@@ -48,6 +48,16 @@ class FakeEngine:
     def restart(self) -> None:
         self._ask("restart")
 
+    @property
+    def sleeper(self) -> "FakeEngine":
+        return self
+
+    def ask_sleep(self, by: str, level: int | None = None) -> None:
+        self._ask("sleep" + f" at level {level}" * (level is not None))
+
+    def ask_wake(self, by: str, *, runs: bool = True) -> None:
+        self._ask("wake")
+
 
 class FakeHost:
     """A daemon that has a few events, and reads what a test tells it."""

@@ -14,6 +14,7 @@ from tests.helpers.make import engine
 from tests.helpers.ports import free_port
 from tests.helpers.probes import ProbesOfATest
 from tests.helpers.shims import FakeSpawner
+from tests.helpers.sleep_routes import FakeRoutes
 from vllmd.config import command
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.context import EngineContext
@@ -43,6 +44,12 @@ class _SceneGpus(EngineGpus):
     async def holders(self) -> list[str] | None:
         return self._scene.holders
 
+    def memory_bytes(self) -> int | None:
+        return self._scene.gpu_bytes
+
+    async def fresh_memory_bytes(self) -> int | None:
+        return self._scene.gpu_bytes_asleep
+
     def mismatch(self) -> str | None:
         return self._scene.mismatch
 
@@ -53,6 +60,7 @@ class _SceneGpus(EngineGpus):
 class _SceneProbes(ProbesOfATest):
     def __init__(self, scene: "Scene") -> None:
         self._scene = scene
+        self.sleep_routes = scene.routes  # type: ignore[assignment]
 
     async def loading(self) -> bool:
         for probe in self._scene.probes:
@@ -111,6 +119,9 @@ class Scene:
         self.seen: dict[str, str] = {}
         self.holders: list[str] = []
         self.mismatch: str | None = None
+        self.routes = FakeRoutes()
+        self.gpu_bytes: int | None = None
+        self.gpu_bytes_asleep: int | None = None
         self.page_answer: PageAnswer | None = None
         """What comes of the question for its page, if not what `answers` says."""
         self.settings = EngineSettings(

@@ -117,6 +117,13 @@ def _engine(each: dict[str, Any], shown: dict[str, Any]) -> Iterator[str]:
             with_idle = _money(each["cost_per_million_tokens"], shown)
             without = _money(each["cost_per_million_tokens_without_idle"], shown)
             yield f"  1M tokens     {with_idle}, idle time included; {without} while it worked"
+    asleep = each.get("asleep")  # not of an older daemon
+    if asleep and asleep["duration_s"] >= 1:
+        worth = f", worth {_money(asleep['saved'], shown)}" if shown["gpu_hour"] else ""
+        yield (
+            f"  asleep        {format_duration(asleep['duration_s'])}, in which it gave back "
+            f"{asleep['gpu_hours_freed']:.2f} GPU hours{worth}"
+        )
     if each["joules_per_token"]:
         yield f"  a token       {each['joules_per_token']:.3g} J"
     if each["unaccounted_s"] >= 1:

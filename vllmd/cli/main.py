@@ -38,6 +38,8 @@ COMMANDS = {
     "start": "Start an engine.",
     "stop": "Stop an engine until it is started, or the next boot.",
     "restart": "Stop an engine and start it again.",
+    "sleep": "Put an engine to sleep: it gives its GPU memory back.",
+    "wake": "Wake an engine that sleeps.",
     "lora": "Add, remove and show LoRA adapters while an engine serves.",
     "reload": "Read the configuration again.",
     "completion": "Set up shell completion.",
@@ -52,7 +54,7 @@ ALIASES = {
     "version": ("--version",),
 }
 """Words that people type, and what they stand for; `help` is made of what follows it."""
-ACTING = ("run", "start", "stop", "restart", "reload")
+ACTING = ("run", "start", "stop", "restart", "sleep", "wake", "reload")
 """Never guessed: who mistypes a command that only looks must not be led to one of these."""
 _MEANT = {
     "up": "'vllmd start ENGINE' starts an engine, 'vllmd run' the daemon",

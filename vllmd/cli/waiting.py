@@ -26,8 +26,9 @@ def wait_until(
     goal: str,
     reached: Callable[[dict[str, Any]], bool],
     timeout_s: float,
+    refused: Callable[[dict[str, Any]], str | None] | None = None,
 ) -> dict[str, Any]:
-    """Poll the engine until `reached`.
+    """Poll the engine until `reached`; `refused` says why that was given up.
 
     Returns: its status then.
     Raises: TimedOutError: not within `timeout_s` seconds; it may still happen. HeldError: it will
@@ -43,6 +44,9 @@ def wait_until(
         if reached(engine):
             _clear(show)
             return engine
+        if (why := refused and refused(engine)) is not None:
+            _clear(show)
+            raise HeldError(f"{name} is {describe_state(engine)}: {why}")
         if engine["state"] == State.HELD and elapsed > SETTLE_S:
             _clear(show)
             raise HeldError(f"{name} is held: {engine['hold']['reason']}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vllmd.config import lora, rules
+from vllmd.config import lora, rules, sleep
 from vllmd.config.lora import RUST_FRONTEND
 from vllmd.config.rules import RuleError
 from vllmd.util.redact import masked, secrets_in_value
@@ -140,6 +140,7 @@ def arguments(engine: "EngineConfig", traces: str | None = None) -> list[str]:
         if engine.lora.modules and not lora.dynamic(engine):
             args.append("--lora-modules")
             args += [_module(name, path) for name, path in engine.lora.modules.items()]
+    args += sleep.arguments(engine)
     if traces:
         args += written(ENDPOINT, traces)
     for flag, value in engine.flags.items():

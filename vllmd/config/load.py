@@ -17,6 +17,7 @@ from vllmd.config import (
     paths,
     preload,
     rules,
+    sleep,
     variable_names,
     variables,
 )
@@ -119,6 +120,7 @@ def parse(
         reader.check_secrets(engines)
         reader.check_adapters(engines)
         reader.check_preload(config)
+        reader.check_sleep(config)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems() + about_secrets
@@ -337,6 +339,13 @@ class _TomlReader:
                     f"makes a socket path of {size} bytes, the kernel takes {MAX_SOCKET_PATH}",
                     "use a shorter daemon.run_dir, or a shorter name for the engine",
                 )
+
+    def check_sleep(self, config: Config) -> None:
+        """Note engines that cannot sleep as they are to."""
+        web_config = config.daemon.web_config_file is not None
+        for each in sleep.problems(config.engines, web_config=web_config):
+            severity = ProblemSeverity.ERROR if each.is_error else ProblemSeverity.WARNING
+            self._note(each.key, each.message, each.fix, severity)
 
     def check_traces(self, config: Config) -> None:
         """Note engines that could not serve with spans, and spans that would come back to us."""

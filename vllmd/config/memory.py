@@ -31,12 +31,27 @@ def overcommitted(engines: Mapping[str, EngineConfig]) -> Iterator[tuple[list[st
             for name, engine in engines.items()
             if not engine.is_stand_in and gpu in _gpus(engine)
         }
+        sharing = _at_once(sharing)
         told = [e.gpu_memory_utilization for e in sharing.values() if e.gpu_memory_utilization]
         total = round(sum(told) + DEFAULT_SHARE * (len(sharing) - len(told)), 6)
         names = tuple(sharing)
         if len(names) > 1 and told and total > 1 and names not in seen:
             seen.add(names)
             yield list(names), total
+
+
+def _at_once(engines: Mapping[str, EngineConfig]) -> dict[str, EngineConfig]:
+    """Return those that hold memory at one time: of some that take turns, the largest."""
+    largest: dict[str, str] = {}
+    for name, engine in engines.items():
+        if share := engine.sleep.share if engine.sleep else None:
+            other = largest.setdefault(share, name)
+            largest[share] = max(other, name, key=lambda each: share_of(engines[each]))
+    return {
+        name: engine
+        for name, engine in engines.items()
+        if not (engine.sleep and engine.sleep.share) or name in largest.values()
+    }
 
 
 def _gpus(engine: EngineConfig) -> frozenset[str]:

@@ -13,6 +13,7 @@ from vllmd.config.flags import flag_table, program
 from vllmd.config.lora import LoraConfig
 from vllmd.config.rules import key, section
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
+from vllmd.config.sleep import SleepConfig
 from vllmd.config.traces import TracesConfig
 from vllmd.config.urls import url_of
 from vllmd.util.units import DAY_S, HOUR_S, MINUTE_S
@@ -245,6 +246,9 @@ class EngineConfig:
     )
     lora: LoraConfig | None = section(
         LoraConfig, None, help="LoRA adapters; the table enables them."
+    )
+    sleep: SleepConfig | None = section(
+        SleepConfig, None, help="When it sleeps; the table turns sleep mode on."
     )
     restart: RestartConfig = section(
         RestartConfig, help="When and how often an engine is started again."

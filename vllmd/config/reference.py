@@ -14,6 +14,7 @@ from vllmd.config.cost import CostConfig
 from vllmd.config.lora import LoraConfig
 from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
+from vllmd.config.sleep import SleepConfig
 from vllmd.config.traces import ForwardConfig, TracesConfig
 
 WIDTH = 96
@@ -35,6 +36,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("# [notify]", NotifyConfig),
     ("# [engines.chat]", EngineConfig),
     ("# [engines.chat.lora]", LoraConfig),
+    ("# [engines.chat.sleep]", SleepConfig),
     ("# [engines.chat.restart]", RestartConfig),
     ("# [engines.chat.liveness]", LivenessConfig),
 )

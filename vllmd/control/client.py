@@ -60,7 +60,7 @@ class ControlClient:
         raise UnknownEngineError.among(name, [engine["name"] for engine in engines])
 
     def act(self, name: str, action: str, **options: str) -> dict[str, Any]:
-        """Ask for `start`, `stop` or `restart` of an engine.
+        """Ask for `start`, `stop`, `restart`, `sleep` or `wake` of an engine.
 
         Returns: `{"engine": status, "warning": text or None}`, at once.
         Raises: NotPermittedError, UnknownEngineError, DaemonUnreachableError.

@@ -38,6 +38,18 @@ Handler = Callable[[Request], Awaitable[Response]]
 _log = structlog.get_logger()
 
 
+class SleepControl(Protocol):
+    """What can be done to the sleep of an engine."""
+
+    def ask_sleep(self, by: str, level: int | None = None) -> None:
+        """Want it to give its GPU memory back. Raises: HeldError: it cannot."""
+        ...
+
+    def ask_wake(self, by: str, *, runs: bool = True) -> None:
+        """Want it to take that again; `runs` if it is meant to run. Raises: HeldError."""
+        ...
+
+
 class EngineControl(Protocol):
     """What can be done to an engine."""
 
@@ -56,6 +68,11 @@ class EngineControl(Protocol):
 
     def restart(self) -> None:
         """Want it to end and to run again."""
+        ...
+
+    @property
+    def sleeper(self) -> SleepControl:
+        """Its sleep."""
         ...
 
     async def saved(self) -> None:
@@ -248,19 +265,14 @@ def _acting(engines: Mapping[str, EngineControl]) -> Handler:
         if engine is None:
             return error(404, str(UnknownEngineError.among(name, engines)))
         try:
-            keep = request.query_params.get("weights") == "keep"
-            stop = functools.partial(engine.stop, keep_weights=keep)
-            actions: Mapping[str, Callable[[], None]] = {
-                "start": engine.start,
-                "stop": stop,
-                "restart": engine.restart,
-            }
-            actions[action]()
+            _do(engine, action, request.query_params, peer.describe())
             warning = None
             async with asyncio.timeout(SAVE_S):
                 await engine.saved()
         except HeldError as problem:
             return error(409, str(problem))
+        except ValueError as problem:
+            return error(400, f"wrong parameter: {problem}")
         except OSError as problem:
             reason = str(problem) or "the disk does not answer"
             warning = f"done, but it will not outlast this daemon: {reason}"
@@ -268,6 +280,27 @@ def _acting(engines: Mapping[str, EngineControl]) -> Handler:
         return MaskedJson({"engine": engine.status.to_json(), "warning": warning})
 
     return act
+
+
+def _do(engine: EngineControl, action: str, asked: Mapping[str, str], by: str) -> None:
+    """Want what is asked of an engine.
+
+    Raises: HeldError: it cannot be; ValueError: a parameter makes no sense.
+    """
+    level = asked.get("level")
+    if level not in (None, "1", "2"):
+        raise ValueError(f"level is 1 or 2, not {shown(str(level))}")
+    actions: Mapping[str, Callable[[], None]] = {
+        "start": engine.start,
+        "stop": functools.partial(engine.stop, keep_weights=asked.get("weights") == "keep"),
+        "restart": engine.restart,
+        "sleep": functools.partial(engine.sleeper.ask_sleep, by, int(level) if level else None),
+        "wake": functools.partial(engine.sleeper.ask_wake, by, runs=engine.status.wanted),
+    }
+    actions[action]()
+
+
+ACTIONS = ("start", "stop", "restart", "sleep", "wake")
 
 
 def _telling_changes(app: ASGIApp, changed: Callable[[], None]) -> ASGIApp:
@@ -291,8 +324,8 @@ def _listed(found: Sequence[Event]) -> JSONResponse:
 def _known_action(act: Handler) -> Handler:
     async def checked(request: Request) -> Response:
         action = request.path_params["action"]
-        if action not in ("start", "stop", "restart"):
-            return error(404, f"unknown action {shown(action)}; known: start, stop, restart")
+        if action not in ACTIONS:
+            return error(404, f"unknown action {shown(action)}; known: {', '.join(ACTIONS)}")
         return await act(request)
 
     return checked

@@ -21,12 +21,14 @@ def held(
     wanted: Collection[str],
     held_back: Collection[str],
     total: int | None,
+    asleep: Collection[str] = (),
 ) -> Mapping[str, int]:
     """Return who pays for a GPU's time, by weights.
 
     `engines` are those that are known; `wanted` those that would use this GPU and are to run,
     `held_back` those that would use it and are held. `total` is its memory in bytes; None if that
-    is not known.
+    is not known. Where all that hold memory are `asleep`, they pay for
+    what they hold and no more: the rest is there for others.
     """
     there = list(holders)
     ours = [holder for holder in there if _engine(holder, engines) != OTHERS]
@@ -37,6 +39,8 @@ def held(
     for holder in there:
         found[_engine(holder, engines)] += holder.bytes or 0
     if any(found[name] for name in found if name != OTHERS):
+        if all(name in asleep for name in found if name != OTHERS and found[name]):
+            found[NOBODY] = max(0, (total or 0) - sum(found.values()))
         return {name: size for name, size in found.items() if size}
     waiting = sorted(wanted) or sorted(held_back) or [NOBODY]
     if not found[OTHERS]:

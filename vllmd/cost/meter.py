@@ -14,6 +14,7 @@ from vllmd.cost.usage import HOUR_NS, NOBODY, SECOND_NS, Activity, Counters, Hou
 
 GAP_NS = 600 * SECOND_NS
 """How long a daemon waits to know which engines run before it books anything."""
+MILLION = 1_000_000
 MAX_TICK_NS = 60 * SECOND_NS
 """A longer pause between two looks is one in which nobody looked: the host slept."""
 
@@ -27,6 +28,7 @@ class Sample:
     """Of the run that there is; None if there is none."""
     started_ns: int = 0
     """When that run began, since the epoch."""
+    asleep: bool = False
 
 
 @attrs.frozen
@@ -50,17 +52,23 @@ class GpuUse:
     """Who makes it take more; empty where nobody is known to."""
     energy_mj: int | None = None
     power_mw: int = 0
+    freed: Mapping[str, int] = attrs.field(factory=dict)
+    """How much of its memory engines that sleep gave back, in millionths of all of it."""
     timed: bool = True
     """Whether its time counts; that of a GPU in instances is theirs."""
 
     @property
     def users(self) -> list[str]:
         """All who have a part of it."""
-        return sorted(self.held.keys() | self.worked.keys())
+        return sorted(self.held.keys() | self.worked.keys() | self.freed.keys())
 
     def time_of(self, name: str, passed_ns: int) -> int:
         """Return a user's part of some time."""
         return passed_ns * self.held.get(name, 0) // max(1, sum(self.held.values()))
+
+    def freed_of(self, name: str, passed_ns: int) -> int:
+        """Return which part of some time a user gave back."""
+        return passed_ns * self.freed.get(name, 0) // MILLION
 
     def power_of(self, name: str, idle_mw: int) -> int:
         """Return a user's part of its power in mW, of which it takes `idle_mw` without work."""
@@ -181,7 +189,9 @@ class Meter:
             slot = HourUsage(_hour(wall_ns), name, activity)
             self._add(slot, self._pending.pop(name, Usage()))
             for hour, part_ns in split(wall_ns - passed_ns, wall_ns):
-                self._add(HourUsage(hour, name, activity), Usage(duration_ns=part_ns))
+                slept_ns = part_ns if sample.asleep and activity is Activity.IDLE else 0
+                spent = Usage(duration_ns=part_ns, asleep_ns=slept_ns)
+                self._add(HourUsage(hour, name, activity), spent)
         for uuid, gpu in gpus.items():
             self._use(uuid, gpu, wall_ns, mono_ns, spans)
             self._spend(uuid, gpu)
@@ -229,7 +239,9 @@ class Meter:
             unknown = Activity.IDLE if name == NOBODY else Activity.BUSY
             activity, span_ns = spans.get(name, (unknown, watched_ns))
             for hour, part_ns in split(wall_ns - span_ns, wall_ns) if gpu.timed else ():
-                self._add(HourUsage(hour, name, activity), Usage(gpu_ns=gpu.time_of(name, part_ns)))
+                freed_ns = gpu.freed_of(name, part_ns) if activity is Activity.IDLE else 0
+                used = Usage(gpu_ns=gpu.time_of(name, part_ns), freed_gpu_ns=freed_ns)
+                self._add(HourUsage(hour, name, activity), used)
             slot = HourUsage(_hour(wall_ns), name, activity)
             taken = gpu.power_of(name, idle_mw) * (span_ns // 1000)
             weights[slot] = weights.get(slot, 0) + taken

@@ -1,11 +1,11 @@
 """What serving costs: rates, and sums since the daemon began, by engine and what it did."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vllmd.cost.snapshot import CostFigures
-from vllmd.cost.usage import SECOND_NS, UNATTRIBUTED
+from vllmd.cost.usage import SECOND_NS, UNATTRIBUTED, Usage
 
 ENGINE, ACTIVITY = "vllmd_engine", "activity"
 
@@ -36,15 +36,33 @@ class CostCollector:
             "Energy of an engine's part of its GPUs, in joules, by what it did.",
             labels=[ENGINE, ACTIVITY],
         )
+        asleep: dict[str, Usage] = {}
         for (engine, activity), usage in sorted(figures.used.items()):
+            asleep[engine] = asleep.get(engine, Usage()) + usage
             labels = [engine, str(activity)]
             time.add_metric(labels, usage.duration_ns / SECOND_NS)
             gpu.add_metric(labels, usage.gpu_ns / SECOND_NS)
             energy.add_metric(labels, usage.energy_mj / 1000)
         yield from (time, gpu, energy)
+        yield from _asleep(asleep)
         yield from _unattributed(figures)
         if figures.prices.known:
             yield from _money(figures)
+
+
+def _asleep(used: Mapping[str, Usage]) -> Iterator[Metric]:
+    time = CounterMetricFamily(
+        "vllmd_engine_asleep_seconds_total", "Time that an engine slept.", labels=[ENGINE]
+    )
+    freed = CounterMetricFamily(
+        "vllmd_gpu_freed_seconds_total",
+        "GPU time that an engine gave back while it slept: by the part of the memory it freed.",
+        labels=[ENGINE],
+    )
+    for engine, usage in used.items():
+        time.add_metric([engine], usage.asleep_ns / SECOND_NS)
+        freed.add_metric([engine], usage.freed_gpu_ns / SECOND_NS)
+    yield from (time, freed)
 
 
 def _unattributed(figures: CostFigures) -> Iterator[Metric]:

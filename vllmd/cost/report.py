@@ -76,6 +76,11 @@ def _engine(
         ),
         "tokens_per_hour": _number(usage.tokens / hours if hours else None),
         "joules_per_token": usage.energy_mj / 1000 / usage.tokens if usage.tokens else None,
+        "asleep": {
+            "duration_s": usage.asleep_ns / SECOND_NS,
+            "gpu_hours_freed": usage.freed_gpu_ns / SECOND_NS / 3600,
+            "saved": _number(prices.amount(Usage(gpu_ns=usage.freed_gpu_ns)).gpu),
+        },
         "activities": {
             str(activity): {**_measured(each), "cost": _amount(prices.amount(each))}
             for activity, each in by_activity.items()

@@ -11,7 +11,7 @@ from vllmd.config import paths
 from vllmd.config.model import Config
 from vllmd.cost import api_prices, gpu_shares
 from vllmd.cost.day_files import DayFiles, merge
-from vllmd.cost.meter import GpuUse, Meter, Sample
+from vllmd.cost.meter import MILLION, GpuUse, Meter, Sample
 from vllmd.cost.prices import Amount, Prices
 from vllmd.cost.report import report
 from vllmd.cost.snapshot import CostFigures
@@ -133,7 +133,8 @@ class CostService:
         activity = Activity.DOWN
         if status.state in SERVES:
             activity = Activity.BUSY if status.requests_running else Activity.IDLE
-        return Sample(activity, status.run_id, int((status.started_at or 0.0) * SECOND_NS))
+        asleep = status.state is State.SLEEPING
+        return Sample(activity, status.run_id, int((status.started_at or 0.0) * SECOND_NS), asleep)
 
     # --- what GPUs do ------------------------------------------------------------------------
 
@@ -180,12 +181,14 @@ class CostService:
         holders = [holder for uuid in sorted(uuids) for holder in self._gpus.holders(uuid)]
         there = [each for each in statuses if places[each.name] & uuids]
         listing = (self._gpus.listings() or {}).get(device.uuid)
+        size = listing.memory.total if listing else None
         held = gpu_shares.held(
             holders,
             {each.name for each in statuses if each.looked_for},
             {each.name for each in there if _waits(each)},
             {each.name for each in there if each.state is State.HELD},
-            listing.memory.total if listing else None,
+            size,
+            {each.name for each in there if each.state is State.SLEEPING},
         )
         computing = {each.name for each in statuses if each.requests_running or _loads(each)}
         values = self._gpus.values(device)
@@ -195,6 +198,11 @@ class CostService:
             gpu_shares.worked(held, computing),
             None if energy is None else round(energy * 1000),
             round(values.get(POWER, 0.0) * 1000),
+            {
+                each.name: _freed(each, size, len(places[each.name]))
+                for each in there
+                if size and each.state is State.SLEEPING
+            },
             timed,
         )
 
@@ -276,6 +284,12 @@ def counters_of(page: Page) -> Counters | None:
 def _waits(status: EngineStatus) -> bool:
     """Tell whether an engine is to run, or runs, and nothing holds it back."""
     return status.run_id is not None or (status.wanted and status.state is not State.HELD)
+
+
+def _freed(status: EngineStatus, gpu_bytes: int, gpus: int) -> int:
+    """Return which part of a GPU an engine gave back, in millionths: of each of its GPUs alike."""
+    freed = status.sleep.freed_bytes if status.sleep else None
+    return min(MILLION, (freed or 0) // max(1, gpus) * MILLION // gpu_bytes)
 
 
 def _loads(status: EngineStatus) -> bool:

@@ -65,6 +65,10 @@ class Usage:
     cached_tokens: int = 0
     generation_tokens: int = 0
     requests: int = 0
+    asleep_ns: int = 0
+    """How much of `duration_ns` it slept."""
+    freed_gpu_ns: int = 0
+    """GPU time that it gave back while it slept: by the part of a GPU's memory that it freed."""
 
     def __add__(self, other: "Usage") -> "Usage":
         """Add two."""
@@ -103,4 +107,11 @@ def from_json(row: dict[str, Any]) -> tuple[HourUsage, Usage]:
     Raises: KeyError, ValueError, TypeError: it is something else.
     """
     slot = HourUsage(int(row["hour"]), str(row["engine"]), Activity(row["activity"]))
-    return slot, Usage(**{field.name: int(row[field.name]) for field in attrs.fields(Usage)})
+    values = {field.name: row[field.name] for field in attrs.fields(Usage) if field.name in row}
+    if missing := _ALWAYS - values.keys():
+        raise KeyError(", ".join(sorted(missing)))
+    return slot, Usage(**{name: int(value) for name, value in values.items()})
+
+
+_ALWAYS = {field.name for field in attrs.fields(Usage)} - {"asleep_ns", "freed_gpu_ns"}
+"""What each row has; an older version did not write the others."""

@@ -357,7 +357,7 @@ class Daemon:
             runtime.engines.readable_sources,
             self._environment.redactor.labels,
         )
-        return exporter.build(statuses, page, self._status)
+        return exporter.build(statuses, page, self._status, self._runtime.engines.supervisors)
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history.

@@ -15,6 +15,7 @@ from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgr
 from vllmd.engine.output.run_output import read_new_lines
 from vllmd.engine.probes.health import answers
 from vllmd.engine.probes.port import owned_by_tree
+from vllmd.engine.probes.sleep_routes import SleepRoutes
 from vllmd.engine.usage import TreeActivity
 from vllmd.errors import ScrapeError, VllmdError
 from vllmd.logs.reader import LogReader
@@ -40,7 +41,7 @@ _COUNTS = (STEPS, RUNNING, WAITING, PROMPT_TOKENS, GENERATION_TOKENS)
 _FAMILIES = frozenset({STEPS.removesuffix(b"_count"), SLEEP, *_COUNTS})
 _RANK = re.compile(rb'[{,]engine="([^"]*)"')
 _AWAKE = re.compile(rb'sleep_state="awake"')
-_ASLEEP = re.compile(rb'sleep_state="(?:weights_offloaded|discard_all)"')
+_ASLEEP = re.compile(rb'sleep_state="(?:(weights_offloaded)|(discard_all))"')
 
 
 async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading:
@@ -64,9 +65,10 @@ async def read(source: PageSource, recent: RecentPages, clock: Clock) -> Reading
 
 def parse_reading(page: Page) -> Reading:
     """Take the heartbeat out of a page that was read."""
-    ranks, sleeping = _parse(page.families)
+    ranks, level = _parse(page.families)
     took_s = page.watched_until - page.watched_from
-    return Reading(page.watched_from, PageAnswer.PAGE, ranks, sleeping, took_s)
+    sleeping = level is not None
+    return Reading(page.watched_from, PageAnswer.PAGE, ranks, sleeping, level or 0, took_s)
 
 
 def parse_ranks(page: str) -> Mapping[str, RankProgress]:
@@ -74,13 +76,13 @@ def parse_ranks(page: str) -> Mapping[str, RankProgress]:
     return _parse(parse_page(page.encode(), "").families)[0]
 
 
-def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, RankProgress], bool]:
-    """Return the ranks by name, and whether one of them sleeps."""
+def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, RankProgress], int | None]:
+    """Return the ranks by name, and at which level one of them sleeps; None if none does."""
     values: dict[bytes, dict[str, float]] = {name: {} for name in _COUNTS}
-    sleeping = False
+    level: int | None = None
     for family in families:
         if family.name in _FAMILIES:
-            sleeping = _take(family, values) or sleeping
+            level = _deeper(level, _take(family, values))
     prompt, generated = values[PROMPT_TOKENS], values[GENERATION_TOKENS]
     return {
         name: RankProgress(
@@ -90,26 +92,37 @@ def _parse(families: tuple[Family, ...]) -> tuple[Mapping[str, RankProgress], bo
             prompt.get(name, 0.0) + generated.get(name, 0.0),
         )
         for name, steps in values[STEPS].items()
-    }, sleeping
+    }, level
 
 
-def _take(family: Family, values: dict[bytes, dict[str, float]]) -> bool:
-    """Add the samples of one family to `values`; tell whether one says that a rank sleeps.
+def _take(family: Family, values: dict[bytes, dict[str, float]]) -> int | None:
+    """Add the samples of one family to `values`; return at which level one says that a rank sleeps.
 
     One that sleeps at level 0 (paused, all its memory kept) is awake 0 and nothing else. What is no
     count (not a number, below zero, beyond all measure) is taken for absent.
     """
-    sleeping = False
+    level: int | None = None
     for sample in family.samples:
         name = sample[: sample.index(b"{")]
         value = float(sample[sample.rindex(b" ") + 1 :])
         if name == SLEEP:
-            sleeping = sleeping or (_ASLEEP if value > 0 else _AWAKE).search(sample) is not None
+            level = _deeper(level, _level(sample, value))
         elif name in values and math.isfinite(value) and 0 <= value <= MOST:
             match = _RANK.search(sample)
             rank = match[1].decode(errors="replace") if match else "0"
             values[name][rank] = values[name].get(rank, 0.0) + value
-    return sleeping
+    return level
+
+
+def _level(sample: bytes, value: float) -> int | None:
+    if value <= 0:
+        return 0 if _AWAKE.search(sample) else None
+    match = _ASLEEP.search(sample)
+    return match.lastindex if match else None
+
+
+def _deeper(one: int | None, other: int | None) -> int | None:
+    return max((each for each in (one, other) if each is not None), default=None)
 
 
 async def look_afresh(
@@ -194,6 +207,7 @@ class EngineProbes:
         self._source, self._client, self._clock = source, client, clock
         self._adapters, self._recent, self._parts = adapters, recent, parts
         self._tree = TreeActivity()
+        self.sleep_routes = SleepRoutes(engine.url, client)
         # made once: a monitor takes another one for another canary, and begins it anew
         self.canary: Ask | None = self._send_canary if engine.liveness.canary else None
         """Sends a completion of one token; None if that is not wanted."""

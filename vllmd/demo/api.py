@@ -17,6 +17,7 @@ from vllmd.demo.engine import DemoEngine, DemoRequest, EngineDeadError
 from vllmd.demo.key import KeyRequired
 from vllmd.demo.lora import LoadedAdapters
 from vllmd.demo.metrics import Metrics
+from vllmd.demo.sleep import DevRoutes
 from vllmd.demo.spans import Spans
 
 VERSION = "0.32.0"
@@ -58,6 +59,7 @@ class DemoApi:
         }
         routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
         routes += [Route(path, handler) for path, handler in gets.items()]
+        routes += DevRoutes(self._engine, self._metrics).routes()
         guard = [Middleware(KeyRequired)]
         return Starlette(routes=routes + self._adapters.routes(), middleware=guard)
 

@@ -25,6 +25,7 @@ class Args:
     traces_endpoint: str | None
     ranks: int = 1
     """How many GPUs it would have."""
+    enable_sleep_mode: bool = False
     weights_dir: str | None = None
     """Where its weights are handed out; None if it loads them itself."""
 
@@ -71,6 +72,7 @@ def parse_args(argv: Sequence[str]) -> Args:
     serve.add_argument("--otlp-traces-endpoint")
     serve.add_argument("--shutdown-timeout", type=float, default=0)
     serve.add_argument("--disable-log-stats", action="store_true")
+    serve.add_argument("--enable-sleep-mode", action=argparse.BooleanOptionalAction)
     serve.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction)
     _add_of_both(serve)
     space = parser.parse_args(argv)
@@ -89,6 +91,7 @@ def parse_args(argv: Sequence[str]) -> Args:
         disable_log_stats=space.disable_log_stats,
         traces_endpoint=space.otlp_traces_endpoint,
         ranks=space.tensor_parallel_size,
+        enable_sleep_mode=bool(space.enable_sleep_mode),
         weights_dir=space.model_loader_extra_config.get("socket_dir") if mapping else None,
     )
 

@@ -18,6 +18,9 @@ from vllmd.demo.title import set_title
 PREFILL_S = "VLLMD_STAND_IN_PREFILL_S"
 """CPU seconds that a token of a prompt takes, all of a prompt in one step; 0 by default."""
 
+TITLE = "VLLM::EngineCore"
+ASLEEP = f"{TITLE} asleep"
+"""By which the demo GPU knows that it gave its memory back; vLLM's title stays as it is."""
 WORDS = ("the", "engine", "stands", "in", "for", "a", "real", "one")
 
 
@@ -25,7 +28,7 @@ def main() -> None:
     """Load, then step for ever."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     model, load_s, step_s, max_num_seqs = sys.argv[1:5]
-    set_title("VLLM::EngineCore")
+    set_title(TITLE)
     for source, text in LOADING:
         say("EngineCore", text.format(model=model), source=source)
         time.sleep(float(load_s) / len(LOADING))
@@ -63,7 +66,9 @@ class Core:
         *lines, self._received = (self._received + block).split(b"\n")
         for line in lines:
             request = json.loads(line)
-            if "abort" in request:
+            if "asleep" in request:
+                set_title(ASLEEP if request["asleep"] else TITLE)
+            elif "abort" in request:
                 gone = request["abort"]
                 self._waiting = [r for r in self._waiting if r["id"] != gone]
                 self._running = [r for r in self._running if r["id"] != gone]

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 import os
 import sys
 import time
@@ -43,6 +44,9 @@ class DemoEngine:
         self._ids = itertools.count()
         self._requests: dict[str, DemoRequest] = {}
         self.died = asyncio.Event()
+        self.computes = asyncio.Event()
+        """Unset while it is paused: requests wait then."""
+        self.computes.set()
         self.process: asyncio.subprocess.Process
 
     async def start(self, *, load_s: str | None = None) -> None:
@@ -78,6 +82,7 @@ class DemoEngine:
 
         Raises: EngineDeadError: the EngineCore is gone, or the server ends.
         """
+        await self.computes.wait()
         if self.died.is_set():
             raise EngineDeadError
         name = str(next(self._ids))
@@ -99,11 +104,15 @@ class DemoEngine:
             if self._requests.pop(name, None) is not None and not self.died.is_set():
                 self._send({"abort": name})
 
-    async def wait_idle(self, timeout_s: float) -> None:
+    async def wait_idle(self, timeout_s: float = math.inf) -> None:
         """Wait until no request runs, at most so long."""
         deadline = time.monotonic() + timeout_s
         while self._requests and time.monotonic() < deadline:  # noqa: ASYNC110 - a simple drain
             await asyncio.sleep(0.05)
+
+    def rest(self, *, asleep: bool) -> None:
+        """Tell the EngineCore whether it holds its memory."""
+        self._send({"asleep": asleep})
 
     def abort_all(self) -> None:
         """End every request with an error."""
@@ -126,6 +135,7 @@ class DemoEngine:
             held = sum(r.prompt_tokens + r.tokens for r in self._requests.values())
             self._metrics.stepped(message, held)
         self.died.set()
+        self.computes.set()
         self.abort_all()
 
     def _take(self, name: str, word: str) -> None:

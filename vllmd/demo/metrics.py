@@ -81,6 +81,15 @@ class Metrics:
         self.of("vllm:generation_tokens_total").inc(len(message["tokens"]))
         self.of("vllm:kv_cache_usage_perc").set(min(1.0, running_tokens / KV_TOKENS))
 
+    def sleeps(self, level: int | None) -> None:
+        """Show that it sleeps at a level, or that it is awake (None).
+
+        Source: `record_sleep_state` in vllm/v1/metrics/loggers.py.
+        """
+        shown = {"awake": level is None, "weights_offloaded": level == 1, "discard_all": level == 2}
+        for state, value in shown.items():
+            self.of("vllm:engine_sleep_state", sleep_state=state).set(value)
+
     def waiting(self, running: int) -> None:
         """Show requests that the engine has been given and has not answered."""
         self.of("vllm:num_requests_running").set(running)

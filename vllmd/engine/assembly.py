@@ -16,10 +16,12 @@ from vllmd.engine.incidents.recorder import IncidentRecorder
 from vllmd.engine.liveness.monitor import LivenessMonitor
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.liveness.reading import ProcessActivity
+from vllmd.engine.process.run_state import NAME, RunStates
 from vllmd.engine.restart.dependencies import Dependencies
 from vllmd.engine.restart.load_slots import LoadSlot
 from vllmd.engine.restart.restarter import Restarter
 from vllmd.engine.restart.room_gate import RoomGate
+from vllmd.engine.restart.state_file import RestartStateFile
 from vllmd.engine.runs import Runs
 from vllmd.engine.stopping.drain import Drain
 
@@ -86,6 +88,14 @@ def assemble(
         ),
         room,
     )
+
+
+def state_of(settings: EngineSettings) -> EngineState:
+    """Make what is known of the engine, with what earlier daemons knew."""
+    name, context = settings.engine.name, settings.context
+    memory = RestartStateFile(context.state_dir / "engines" / f"{name}.json", context.on_disk)
+    states = RunStates(context.directory / NAME, context.on_disk)
+    return EngineState(name, context.clock, memory, states)
 
 
 def load_slot_of(

@@ -12,6 +12,7 @@ from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
 from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
+from vllmd.engine.sleeping.turns import Turns
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.stopping import cleanup
 from vllmd.shim.protocol import PROTOCOL, ROTATION, Rotation, Spec
@@ -48,6 +49,8 @@ class EngineContext:
     poll_s: float
     chance: Callable[[], float]
     """Random numbers from 0 to 1."""
+    turns: Turns = attrs.field(factory=Turns)
+    """Of the engines that share a GPU in turns."""
     on_disk: DiskWork = at_once
     """Does what waits for the disk."""
     within: within_module.Within = within_module.at_once

@@ -3,21 +3,25 @@
 Lengths of time are measured by the monotonic clock: a clock that is set changes none of them.
 """
 
+import math
+
 import structlog
 
+from vllmd.engine import exits
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import MemoryWait, Shortage
+from vllmd.engine.liveness.idle_time import IdleTime
 from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.liveness.work_baseline import WorkBaseline
 from vllmd.engine.loading import durations
 from vllmd.engine.loading.phases import further
+from vllmd.engine.process.asleep import ANOTHER, Asleep
 from vllmd.engine.process.run_state import Run, RunState, RunStates
 from vllmd.engine.restart.policy import Hold, proven
 from vllmd.engine.restart.state_file import RestartState, RestartStateFile
 from vllmd.engine.state_machine import ENDED, ENDING, State, Trigger, transition
 from vllmd.events.base import emit
 from vllmd.events.engine import (
-    EngineExited,
     EngineHeld,
     EnginePhaseReached,
     EngineProblemFound,
@@ -64,6 +68,11 @@ class EngineState:
         self.requests: tuple[int, int] | None = None
         """Requests that run and that wait, as the last page showed them; None if that is long ago,
         or there was none."""
+        self.asleep: Asleep | None = None
+        """How it was put to sleep; None if it is awake."""
+        self.sleep_changed_at = -math.inf
+        """When it fell asleep or woke last, in watched seconds: a page of before says nothing."""
+        self.idle = IdleTime()
         self.start_duration_s: float | None = None
         self.ready_s = 0.0
         """How long the last run had been ready when it ended."""
@@ -106,6 +115,7 @@ class EngineState:
     async def saved(self) -> None:
         """Wait until that is written down, or the disk does not take it; but not for long."""
         await self._memory.saved(SAVE_S)
+        await self._run_states.saved(SAVE_S)
 
     def counted(self, end: Exit) -> bool:
         """Tell whether an end was noted before: the daemon died before it forgot the run."""
@@ -115,6 +125,8 @@ class EngineState:
     def to(self, event: Trigger) -> None:
         """Change the state as `event` says."""
         before, self.state = self.state, transition(self.state, event)
+        if self.state is State.READY:
+            self.asleep = None
         self.known.transitions[event, self.state] += 1
         self.save()
         emit(
@@ -128,6 +140,16 @@ class EngineState:
         )
         self._since = Moment.now(self._clock)
         self._keep()
+
+    def rest(self, asleep: Asleep | None) -> None:
+        """Note how it is put to sleep, before it is; or that it is not."""
+        self.asleep = asleep
+        self._keep()
+
+    def rests_by_another(self, level: int) -> None:
+        """Note that somebody else put it to sleep."""
+        self.asleep = Asleep(level, ANOTHER, self._clock.time())
+        self.to(Trigger.SLEPT)
 
     def begin_anew(self) -> None:
         """Forget the state after a mistake in the supervisor, if nothing of the engine is found."""
@@ -156,6 +178,8 @@ class EngineState:
             self._take(kept)
         if ending:
             self._set(State.STOPPING)
+        elif self.asleep is not None:
+            self._set(State.SLEEPING)  # or about to be: it is asked
         elif self.state in ENDING:
             self._set(State.READY if self.has_served else State.LOADING)
         return True
@@ -169,7 +193,7 @@ class EngineState:
         self.run, self.state, self._since = kept.run, kept.state, kept.since
         self._ready_at, self.start_duration_s = kept.ready_at, kept.start_duration_s
         self.phase, self.phases = kept.phase, dict(kept.phases)
-        self.sizes = dict(kept.sizes)
+        self.sizes, self.asleep = dict(kept.sizes), kept.asleep
 
     def _keep(self) -> None:
         if self.run is not None:
@@ -183,6 +207,7 @@ class EngineState:
                     self.phase,
                     dict(self.phases),
                     dict(self.sizes),
+                    self.asleep,
                 )
             )
 
@@ -194,7 +219,7 @@ class EngineState:
         self.phase = None
         self.start_fails = self.starts_short = False
         self.sizes = {}
-        self.requests = self._no_step_since = None
+        self.requests = self._no_step_since = self.asleep = None
 
     # --- a start -----------------------------------------------------------------------------
 
@@ -315,7 +340,7 @@ class EngineState:
         """Note the end of a run, once."""
         known = self.known
         if not self.counted(end):
-            self._tell_end(end)
+            emit(self.log, exits.event_of(end), level="info" if end.requested else "error")
             known.exits[end.label, end.requested] += 1
             if not end.requested:
                 known.requests_lost += sum(self.requests or ())
@@ -326,28 +351,6 @@ class EngineState:
         self.ready_s = now - self._ready_at if self._ready_at is not None else 0.0
         self._over()
         self.save()
-
-    def _tell_end(self, end: Exit) -> None:
-        why = end.diagnosis
-        emit(
-            self.log,
-            EngineExited(
-                code=end.label,
-                requested=end.requested,
-                text=end.describe(),
-                run_id=end.run_id,
-                cause=why.cause if why else None,
-                kind=str(why.kind) if why else None,
-                explanation=why.explanation if why else None,
-                advice=why.advice if why else None,
-                evidence=why.evidence if why else None,
-                phase=end.phase,
-                killed=end.killed,
-                incident=end.incident,
-                last_line=end.tail[-1] if end.tail else end.error,
-            ),
-            level="info" if end.requested else "error",
-        )
 
     def hold(self, hold: Hold) -> None:
         """Note that the engine is not started until something changes."""

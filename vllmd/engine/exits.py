@@ -10,6 +10,7 @@ import attrs
 
 from vllmd.engine.causes import diagnose
 from vllmd.engine.causes.base import Diagnosis, Facts, Kind, bare
+from vllmd.events.engine import EngineExited
 from vllmd.shim.protocol import ExitRecord
 from vllmd.util.failure_report import FailureReport
 
@@ -17,6 +18,8 @@ SHIM_LOST = "shim_lost"
 SPAWN_FAILED = "spawn_failed"
 STALLED = "stalled"
 LOAD_STALLED = "load_stalled"
+SLEEP_FAILED = "sleep_failed"
+WAKE_FAILED = "wake_failed"
 OOM_KILL = "oom_kill"
 _NOT_KEPT = ("tail", "marks", "first_error")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -50,6 +53,9 @@ class Exit:
             return f"could not be started: {self.error}"
         if self.label in (STALLED, LOAD_STALLED):
             return f"made no progress and was killed: {self.error}"
+        if self.label in (SLEEP_FAILED, WAKE_FAILED):
+            failed = "fell asleep" if self.label == SLEEP_FAILED else "was woken"
+            return f"failed when it {failed}, and was killed: {self.error}"
         if self.label == SHIM_LOST:
             text = "ended unseen: its shim was killed"
         elif self.label.startswith("SIG"):
@@ -84,6 +90,26 @@ def report_of(end: Exit, engine: str) -> FailureReport:
     """Return what is told of an end that has just been seen; nothing has been done about it yet."""
     what = f"{engine} {end.describe()}."
     return end.diagnosis.report(what) if end.diagnosis else FailureReport(what)
+
+
+def event_of(end: Exit) -> EngineExited:
+    """Return the event by which an end is told."""
+    why = end.diagnosis
+    return EngineExited(
+        code=end.label,
+        requested=end.requested,
+        text=end.describe(),
+        run_id=end.run_id,
+        cause=why.cause if why else None,
+        kind=str(why.kind) if why else None,
+        explanation=why.explanation if why else None,
+        advice=why.advice if why else None,
+        evidence=why.evidence if why else None,
+        phase=end.phase,
+        killed=end.killed,
+        incident=end.incident,
+        last_line=end.tail[-1] if end.tail else end.error,
+    )
 
 
 def recorded(end: Exit, folder: Path | None) -> Exit:

@@ -99,6 +99,10 @@ class EngineGpus:
         """Return how much of their memory the engine's processes hold."""
         return None
 
+    async def fresh_memory_bytes(self) -> int | None:
+        """Return the same of now: the processes are listed for it, which may take seconds."""
+        return None
+
     def recent(self) -> Sequence[Mapping[str, Any]]:
         """Return what they showed in the last minutes, a snapshot each, for an incident."""
         return ()

@@ -194,6 +194,38 @@ class EnginesCollector:
             changed.add_metric([engine.name], engine.command_changed)
             info.add_metric([engine.name, engine.model], 1)
         yield from (up, state, since, busy, wanted, adopted, changed, info)
+        yield from EnginesCollector._sleep(engines)
+
+    @staticmethod
+    def _sleep(engines: Sequence[EngineStatus]) -> Iterator[Metric]:
+        level = _gauge(
+            "sleep_level",
+            "At which level the engine sleeps: 1 keeps its weights in the host's memory, 2 drops "
+            "them; 0 if it is awake. Absent without sleep mode.",
+        )
+        since = _gauge("sleep_start_timestamp_seconds", "When it fell asleep, Unix time.")
+        memory = _gauge(
+            "sleep_gpu_memory_bytes",
+            "GPU memory that an engine that sleeps still holds, and that it freed, in bytes.",
+            ["kind"],
+        )
+        turn = _gauge(
+            "awaited_turn_info",
+            "1 while the engine waits until `other` sleeps, with which it takes turns on a GPU.",
+            ["other"],
+        )
+        for engine in engines:
+            if (sleep := engine.sleep) is None:
+                continue
+            level.add_metric([engine.name], sleep.level if sleep.asleep_at is not None else 0)
+            if sleep.asleep_at is not None:
+                since.add_metric([engine.name], sleep.asleep_at)
+            for kind, size in (("held", sleep.held_bytes), ("freed", sleep.freed_bytes)):
+                if size is not None:
+                    memory.add_metric([engine.name, kind], size)
+            if sleep.turn_of is not None:
+                turn.add_metric([engine.name, sleep.turn_of], 1)
+        yield from (level, since, memory, turn)
 
 
 class DoubtsCollector:

@@ -26,7 +26,7 @@ class State(enum.StrEnum):
     UNREACHABLE = "unreachable"
     """Its API answered before, and does not now."""
     DRAINING = "draining"
-    """It is to end, takes no new requests, and finishes those in flight."""
+    """It is to end or to sleep, takes no new requests, and finishes those in flight."""
     STOPPING = "stopping"
     """It was asked to end."""
     BACKOFF = "backoff"
@@ -51,13 +51,15 @@ class Trigger(enum.StrEnum):
     WENT_SILENT = "went_silent"
     """Its API answered before and does not now."""
     SLEPT = "slept"
-    """It answers, and was put to sleep: it serves nothing until it is woken."""
+    """It was put to sleep: it serves nothing until it is woken."""
+    KEPT = "kept"
+    """It was to sleep, and serves on: it was busy too long, or did not fall asleep."""
     STALLED = "stalled"
     """It has work and makes no progress."""
     PROGRESSED = "progressed"
     """It made progress after all."""
     DRAIN = "drain"
-    """Somebody wants it to end, and requests may be in flight."""
+    """Somebody wants it to end or to sleep, and requests may be in flight."""
     STOP = "stop"
     """Somebody wants it to end; no request is in flight any more, or none is waited for."""
     EXITED = "exited"
@@ -94,14 +96,18 @@ TRANSITIONS: Mapping[tuple[State, Trigger], State] = MappingProxyType(
         (_S.SLEEPING, _E.STOP): _S.STOPPING,
         (_S.SLEEPING, _E.EXITED): _S.BACKOFF,
         (_S.UNREACHABLE, _E.ANSWERED): _S.READY,
+        (_S.UNREACHABLE, _E.SLEPT): _S.SLEEPING,
         (_S.UNREACHABLE, _E.STALLED): _S.STALLED,
         (_S.UNREACHABLE, _E.STOP): _S.STOPPING,
         (_S.UNREACHABLE, _E.EXITED): _S.BACKOFF,
         (_S.STALLED, _E.PROGRESSED): _S.READY,
         (_S.STALLED, _E.ANSWERED): _S.READY,
+        (_S.STALLED, _E.SLEPT): _S.SLEEPING,
         (_S.STALLED, _E.WENT_SILENT): _S.UNREACHABLE,
         (_S.STALLED, _E.STOP): _S.STOPPING,
         (_S.STALLED, _E.EXITED): _S.BACKOFF,
+        (_S.DRAINING, _E.SLEPT): _S.SLEEPING,
+        (_S.DRAINING, _E.KEPT): _S.READY,
         (_S.DRAINING, _E.STOP): _S.STOPPING,
         (_S.DRAINING, _E.EXITED): _S.STOPPED,
         (_S.STOPPING, _E.EXITED): _S.STOPPED,

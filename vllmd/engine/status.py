@@ -12,6 +12,7 @@ from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.restart.policy import Hold
+from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.state_machine import State, Trigger
 from vllmd.engine.status_text import describe_state
 from vllmd.engine.weights.state import WeightsStatus
@@ -78,6 +79,8 @@ class EngineStatus:
     """How long its process has run; None if none does."""
     weights: WeightsStatus | None = None
     """What is kept of its weights in GPU memory; None if none are kept, nor to be."""
+    sleep: SleepStatus | None = None
+    """How its sleep stands; None if it has no sleep mode, and does not sleep."""
     looked_for: bool = True
     """Whether the daemon has looked for it; until then its state is not known."""
 
@@ -109,6 +112,7 @@ class EngineStatus:
             attrs.asdict(self.awaited_memory) if self.awaited_memory else None
         )
         fields["weights"] = self.weights.to_json() if self.weights else None
+        fields["sleep"] = self.sleep.to_json() if self.sleep else None
         del fields["transitions"], fields["uptime_s"]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
@@ -132,6 +136,7 @@ def status_of(
     next_start_at: float | None,
     looked_for: bool,
     weights: WeightsStatus | None,
+    sleep: SleepStatus | None,
 ) -> EngineStatus:
     """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
     engine_state.follow_clock()
@@ -177,6 +182,7 @@ def status_of(
         problem=engine_state.problem or settings.start_nothing,
         looked_for=looked_for,
         weights=weights,
+        sleep=sleep,
     )
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from vllmd.engine.state_machine import State
-from vllmd.util.units import format_duration
+from vllmd.util.units import format_bytes, format_duration
 
 
 def describe_state(engine: dict[str, Any]) -> str:
@@ -31,11 +31,14 @@ def _detail(engine: dict[str, Any]) -> str:
         return f"{engine['phase']}{left}"
     running, waiting = engine.get("requests_running"), engine.get("requests_waiting")
     in_flight = None if running is None else running + (waiting or 0)
+    sleep = engine.get("sleep") or {}  # not of an older daemon
     if engine["state"] == State.DRAINING:
         return "requests not known" if in_flight is None else f"{in_flight} requests left"
     if engine["state"] != State.READY:
         awaited = "waits for GPU memory" if engine.get("awaited_memory") else ""
         awaited = "waits for its turn" if engine.get("awaited_load") else awaited
+        awaited = f"waits for {sleep['turn_of']}" if sleep.get("turn_of") else awaited
+        awaited = _asleep(sleep) if engine["state"] == State.SLEEPING and not awaited else awaited
         awaited = "its weights load" if _loads_weights(engine) else awaited
         return str((engine.get("hold") or {}).get("cause", awaited))
     adapters = engine.get("adapters") or {"wanted": 0, "loaded": 0}
@@ -44,6 +47,35 @@ def _detail(engine: dict[str, Any]) -> str:
     no_step_s = engine.get("no_step_s")
     slow = "" if no_step_s is None else f", no step for {format_duration(no_step_s)}"
     return f"busy{slow}" if in_flight else ""
+
+
+def _asleep(sleep: dict[str, Any]) -> str:
+    """Return such as ``level 1`` or ``wakes``."""
+    if not sleep:
+        return ""
+    wakes = sleep["wanted"] == "awake" and sleep["asleep_at"] is not None
+    return "wakes" if wakes and sleep["refused"] is None else f"level {sleep['level']}"
+
+
+def describe_sleep(sleep: dict[str, Any]) -> str:
+    """Return what is to be known of an engine's sleep, in one line."""
+    said = []
+    if sleep["asleep_at"] is not None:
+        said.append(f"asleep at level {sleep['level']} by {sleep['by']}")
+        if sleep["freed_bytes"] is not None:
+            freed, held = format_bytes(sleep["freed_bytes"]), format_bytes(sleep["held_bytes"])
+            said.append(f"{freed} of GPU memory given back, {held} held")
+    else:
+        said.append(f"awake, sleeps at level {sleep['level']}")
+        if sleep["after_idle_s"] is not None:
+            said.append(f"after {format_duration(sleep['after_idle_s'])} without a request")
+    if sleep["schedule"]:
+        said.append(f"awake {sleep['schedule']}")
+    if sleep["share"]:
+        said.append(f"takes turns ({sleep['share']})")
+    if sleep["refused"]:
+        said.append(f"not {sleep['wanted'] or 'changed'}: {sleep['refused']}")
+    return "; ".join(said)
 
 
 def _loads_weights(engine: dict[str, Any]) -> bool:

@@ -6,18 +6,17 @@ import uuid
 import attrs
 
 from vllmd.config.gpus import visible_gpus
-from vllmd.engine import exits
-from vllmd.engine.assembly import EngineSettings, assemble, load_slot_of, redirect, watch_of
-from vllmd.engine.engine_state import EngineState
+from vllmd.engine import assembly, exits
+from vllmd.engine.assembly import EngineSettings, watch_of
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import refuse_restart
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.process import orphans
-from vllmd.engine.process.run_state import NAME, Run, RunStates
+from vllmd.engine.process.run_state import Run
 from vllmd.engine.process.shim_client import ShimClient
-from vllmd.engine.restart.state_file import RestartStateFile
+from vllmd.engine.sleeping.sleeper import Sleeper
 from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
 from vllmd.engine.weights.keeper import WeightKeeper
@@ -35,14 +34,11 @@ class Supervisor:
         self._name = engine.name
         self._stopped = context.stopped
         self._clock = context.clock
-        memory = RestartStateFile(
-            context.state_dir / "engines" / f"{engine.name}.json", context.on_disk
-        )
-        states = RunStates(context.directory / NAME, context.on_disk)
-        self._state = EngineState(engine.name, context.clock, memory, states)
-        self._load_slot = load_slot_of(settings, self._state, self._activity)
-        self._parts = assemble(settings, self._state)
+        self._state = assembly.state_of(settings)
+        self._load_slot = assembly.load_slot_of(settings, self._state, self._activity)
+        self._parts = assembly.assemble(settings, self._state)
         self.weights = WeightKeeper(engine, settings.command, context)
+        self.sleeper = Sleeper(engine, context, settings.probes, self._state)
         self._watch = watch_of(settings, self._state, self._parts, self._load_slot.give_back)
         self._wanted = engine.autostart and engine.name not in context.stopped
         self._closing = self._leaving = self._restart = self._crashed = self._adopted = False
@@ -58,7 +54,6 @@ class Supervisor:
     @property
     def status(self) -> EngineStatus:
         """What is known now."""
-        again = self._next_start_at
         return status_of(
             self._settings,
             self._state,
@@ -66,9 +61,10 @@ class Supervisor:
             wanted=self._wanted,
             adopted=self._adopted,
             awaited_load=self._load_slot.behind,
-            next_start_at=again.shown(self._clock) if again else None,
+            next_start_at=at.shown(self._clock) if (at := self._next_start_at) else None,
             looked_for=self.looked.is_set(),
             weights=self.weights.status,
+            sleep=self.sleeper.status,
         )
 
     @property
@@ -79,9 +75,10 @@ class Supervisor:
     def configure(self, settings: EngineSettings) -> None:
         """Take over other settings: what runs goes on, and so does a pause after a failure."""
         before, self._settings = self._settings, settings
-        self._parts = assemble(settings, self._state, self._parts)
-        redirect(self._watch, settings, self._parts)
+        self._parts = assembly.assemble(settings, self._state, self._parts)
+        assembly.redirect(self._watch, settings, self._parts)
         self.weights.use(settings.engine, settings.command, settings.context)
+        self.sleeper.use(settings.engine, settings.context, settings.probes)
         self._load_slot.use(visible_gpus(settings.command.env), settings.context.gpu.has_room)
         if settings.engine.autostart and not before.engine.autostart:
             self._wanted = self._name not in self._stopped
@@ -91,8 +88,7 @@ class Supervisor:
 
     def renew(self) -> None:
         """Restart an engine that runs with another command than it has now."""
-        client = self._client
-        if client and client.run["command_hash"] != self._settings.command.hash:
+        if self._client and self._client.run["command_hash"] != self._settings.command.hash:
             self._restart = True
             self._keep_if_driver_changed()
             self._requests.add()
@@ -107,6 +103,7 @@ class Supervisor:
         """Want the engine to run, at once; a hold and all failures are forgotten."""
         self._wanted = True
         self.weights.keep(stay=False)
+        self.sleeper.started()
         self._parts.room.open()
         self._parts.restarter.forget_failures()
         self._requests.add()
@@ -134,6 +131,7 @@ class Supervisor:
     async def saved(self) -> None:
         """Write down what is wanted. Raises: OSError: the next daemon will not know it."""
         await self._stopped.save()
+        await self.sleeper.saved()
 
     def span_ended(self, name: str, at: float, *, failed: bool) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
@@ -183,7 +181,9 @@ class Supervisor:
             await self.weights.look()
             self._heard = self._requests.count
             client, ended = await self._parts.runs.find(
-                self._requests, ending=lambda: self._must_stop, closing=lambda: self._is_over
+                self._requests,
+                ending=lambda: self._must_stop,
+                closing=lambda: self._closing or self._leaving,
             )
             if ended is not None:
                 await self._account(ended)
@@ -230,6 +230,7 @@ class Supervisor:
     async def _start(self) -> None:
         """Start the engine when it is its turn, and see it through to its end."""
         room, found, wanted = self._parts.room, self._state.found, lambda: self._may_start
+        await self.sleeper.wait_turn(wanted, found)
         await self._parts.runs.wait_for_disks(self._requests, wanted, found)
         await self.weights.compare(self._requests, wanted, found)
         may_wait = self.weights.unhindered(wanted)
@@ -253,12 +254,8 @@ class Supervisor:
             await self._pause()
 
     @property
-    def _is_over(self) -> bool:
-        return self._closing or self._leaving
-
-    @property
     def _may_start(self) -> bool:
-        return self._wanted and not self._is_over and not self._settings.start_nothing
+        return self._wanted and not (self._closing or self._leaving or self._settings.start_nothing)
 
     @property
     def _must_stop(self) -> bool:
@@ -299,8 +296,7 @@ class Supervisor:
         run = Run.of(run_id, settings.command.hash, settings.engine)
         self._state.spawned(run, seen=True)
         self._state.to(Trigger.START)
-        if self._crashed:
-            self._state.known.restarts += 1
+        self._state.known.restarts += self._crashed
         self._load_slot.take(self._state.usual_start_s())
         try:
             client = await self._parts.runs.spawn(run_id, maps_weights=maps_weights)
@@ -324,7 +320,7 @@ class Supervisor:
         Returns: its end; None if only the connection to its shim ended, or it is left alone.
         """
         stall: Stall | None = None
-        watching = asyncio.create_task(self._watch.run(client.run))
+        watching = asyncio.create_task(self.sleeper.run(client.run, self._watch))
         try:
             while not (client.exited.done() or self._must_stop or self._leaving or stall):
                 self._heard = self._requests.count
@@ -363,6 +359,7 @@ class Supervisor:
         if run is not None and not ended.requested and not self._state.counted(ended):
             ended = exits.recorded(ended, self._parts.incidents.after_end(run, ended, printed))
         self._settings.probes.forget()
+        self.sleeper.ended(requested=ended.requested)
         self._state.ended(ended)
         context.ended()
         self._crashed = not ended.requested

@@ -287,3 +287,41 @@ class LogNotCompressed(TypedEvent):
     level = "error"
 
     problem: str
+
+
+@attrs.frozen(kw_only=True)
+class EngineSlept(TypedEvent):
+    """An engine fell asleep. `problem` is told where its GPU memory did not come back."""
+
+    name = "engine.slept"
+
+    by: str
+    sleep_level: int
+    after_s: float
+    held_before_bytes: int | None
+    held_bytes: int | None
+    problem: str | None = omitted(None)
+
+
+@attrs.frozen(kw_only=True)
+class EngineWoke(TypedEvent):
+    """An engine that slept serves again."""
+
+    name = "engine.woke"
+
+    by: str
+    sleep_level: int
+    after_s: float
+    asleep_s: float
+
+
+@attrs.frozen(kw_only=True)
+class EngineSleepRefused(TypedEvent):
+    """An engine was to sleep, or to be woken, and is as it was."""
+
+    name = "engine.sleep_refused"
+    level = "warning"
+
+    wanted: str
+    by: str
+    reason: str

@@ -20,6 +20,9 @@ NAME = "Demo GPU (no hardware)"
 TOTAL = 80 * GIB
 RESERVED = 512 * MIB
 CORE = "VLLM::EngineCore"
+ASLEEP = f"{CORE} asleep"
+CONTEXT = 862 * MIB
+"""What an engine holds that sleeps, as vLLM 0.25 did on an H200."""
 SHARE = 0.9
 """How much of its memory an engine takes: vLLM allocates all of its share at the start."""
 IDLE_W, BUSY_W = 70.0, 610.0
@@ -42,8 +45,9 @@ class DemoGpu:
             for stat in proc.descendants(self._parent)
             if proc.command_line(stat.pid).startswith(CORE)
         ]
-        share = SHARE / max(1, len(cores))
-        return [(pid, int((TOTAL - RESERVED) * share)) for pid in cores]
+        awake = [pid for pid in cores if not proc.command_line(pid).startswith(ASLEEP)]
+        share = int((TOTAL - RESERVED) * SHARE / max(1, len(awake)))
+        return [(pid, share if pid in awake else CONTEXT) for pid in cores]
 
     def look(self) -> dict[str, float]:
         """Return the figures that change all the time, by `Row.key`."""

@@ -211,6 +211,10 @@ class ReadEngineGpus(EngineGpus):
         """Return how much of their memory the engine's processes hold."""
         return self._gpus.engine_bytes(self._engine.name)
 
+    async def fresh_memory_bytes(self) -> int | None:
+        """Return the same of now."""
+        return self.memory_bytes() if await self._gpus.fresh() else None
+
     def recent(self) -> Sequence[Mapping[str, Any]]:
         """Return what all GPUs showed in the last minutes."""
         return self._gpus.latest.recent()

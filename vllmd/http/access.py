@@ -14,12 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from vllmd.events.base import emit
 from vllmd.events.requests import LoginRefused
 from vllmd.http.passwords import LoginResult, Passwords
-from vllmd.http.web_config import RateLimit
+from vllmd.http.web_config import VERIFY, RateLimit
 from vllmd.http.web_file import WebFile
 from vllmd.util.clock import Clock
 
 SAID_EVERY_S = 60.0
 COME_AGAIN_S = 1
+USER = "vllmd.user"
+"""In the scope of a request: who asks, if the web configuration has made sure of that."""
 _READINESS = ("/-/healthy", "/-/ready", "/-/started")
 _ONE_ENGINE = ("/ready/", "/started/")
 
@@ -65,6 +67,8 @@ class Access:
         config = loaded.config
         if config.rate_limit is not None and not self._limit.allows(config.rate_limit):
             return _response(429, "more requests than rate_limit allows", _again())
+        if config.tls is not None and config.tls.client_auth_type == VERIFY:
+            scope[USER] = "a client certificate"  # or the handshake would have failed
         if not config.users or (self._open_readiness and is_readiness(scope["path"])):
             return None
         return await self._login(scope, config.users)
@@ -77,6 +81,7 @@ class Access:
         address = (scope.get("client") or ("",))[0]
         verdict = await self._passwords.verdict(users, user, password, address)
         if verdict is LoginResult.ACCEPTED:
+            scope[USER] = user
             return None
         self._refusals.count(address)
         if verdict is LoginResult.BUSY:

@@ -13,6 +13,7 @@ from vllmd.http import probes
 from vllmd.http.landing import POLICY, landing_page
 from vllmd.http.metrics_page import MetricsPage
 from vllmd.http.runbooks import Rendered, contents
+from vllmd.http.wake import Wakeable, waking
 
 _OF_STATUS = {
     "cache-control": "no-cache",
@@ -52,8 +53,16 @@ class StatusAnswers(Protocol):
         ...
 
 
-def build(engines: Engines, page: MetricsPage, status: StatusAnswers) -> Starlette:
-    """Build the application: metrics, readiness checks, the status as JSON and as a page."""
+def build(
+    engines: Engines,
+    page: MetricsPage,
+    status: StatusAnswers,
+    wakeable: Mapping[str, Wakeable] | None = None,
+) -> Starlette:
+    """Build the application: metrics, readiness checks, the status as JSON and as a page.
+
+    `wakeable` are the engines that may be woken, as far as their settings let them.
+    """
     runbooks, landing = Rendered(), LandingPage(status)
 
     async def metrics(request: Request) -> Response:
@@ -108,6 +117,7 @@ def build(engines: Engines, page: MetricsPage, status: StatusAnswers) -> Starlet
             Route("/-/started", started),
             Route("/ready/{engine}", engine_ready),
             Route("/started/{engine}", engine_started),
+            Route("/wake/{engine}", waking(wakeable or {}), methods=["POST"]),
             Route("/runbooks/", runbook_list),
             Route("/runbooks/{name}", runbook_page),
         ]

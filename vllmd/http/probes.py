@@ -44,7 +44,11 @@ def started(engines: Sequence[EngineStatus]) -> Response:
 
 
 def _state(engine: EngineStatus) -> str:
-    return str(engine.state) if engine.looked_for else "not known yet"
+    if not engine.looked_for:
+        return "not known yet"
+    if engine.state is State.SLEEPING:
+        return f"{engine.state} ('vllmd wake {engine.name}' wakes it)"
+    return str(engine.state)
 
 
 def _under_way(engine: EngineStatus) -> bool:

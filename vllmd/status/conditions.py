@@ -148,7 +148,8 @@ def _engines(document: Document, wanted: bool = True) -> Iterator[Mapping[str, A
 
 def _down(document: Document) -> Iterator[ActiveCondition]:
     for engine in _engines(document):
-        waits = engine["awaited_memory"] or engine["awaited_load"]
+        turn = (engine["sleep"] or {}).get("turn_of")
+        waits = engine["awaited_memory"] or engine["awaited_load"] or turn
         for_s = document["at"] - engine["since"]
         between_runs = engine["state"] == State.STOPPED and for_s < BETWEEN_RUNS_S
         if engine["state"] not in STARTED and not waits and not between_runs:

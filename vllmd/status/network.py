@@ -13,6 +13,7 @@ from vllmd.engine.causes import BY_NAME
 LOCAL_ENGINE = frozenset(
     {"pid", "shim_pid", "run_id", "log", "command_hash", "printing", "log_problem"}
 )
+LOCAL_SLEEP = frozenset({"by", "wanted_by"})
 LOCAL_WEIGHTS = frozenset({"pid", "shim_pid", "run_id", "log"})
 LOCAL_EXIT = frozenset({"run_id", "killed", "error", "incident"})
 LOCAL_DAEMON = frozenset({"pid", "config", "listen", "exporter", "web_config", "run_dir"})
@@ -54,6 +55,12 @@ def _weights(weights: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {**_without(weights, LOCAL_WEIGHTS), "problem": _hidden(weights["problem"])}
 
 
+def _sleep(sleep: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if sleep is None:
+        return None
+    return {**_without(sleep, LOCAL_SLEEP), "refused": _hidden(sleep["refused"])}
+
+
 def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
     hold = engine["hold"]
     doubts = [_doubt(doubt) for doubt in engine["doubts"]]
@@ -65,6 +72,7 @@ def _engine(engine: Mapping[str, Any]) -> dict[str, Any]:
         **_without(engine, LOCAL_ENGINE),
         "problem": _hidden(engine["problem"]),
         "weights": _weights(engine["weights"]),
+        "sleep": _sleep(engine["sleep"]),
         "reason": reason,
         "hold": hold and _without(hold, {"command_hash", "surroundings"}),
         "last_exit": _exit(engine["last_exit"]),

@@ -14,7 +14,6 @@ NAMED = 3
 _STATE_SAYS = {
     State.UNREACHABLE: "its API answered before, and does not now",
     State.STALLED: "it has work and makes no progress",
-    State.SLEEPING: "it was put to sleep, and serves nothing until it is woken",
 }
 
 
@@ -31,7 +30,9 @@ def reason(
     asked: tuple[Callable[[], str | None], ...] = (
         lambda: None if status.looked_for else "it is not known yet how it stands",
         lambda: _of_waiting(status),
+        lambda: _of_turn(status),
         lambda: _STATE_SAYS.get(status.state),
+        lambda: _of_sleep(status),
         lambda: _of_serving(status, adapters),
         lambda: _of_doubts(doubts),
         lambda: _of_failure(status, now),
@@ -54,6 +55,23 @@ def _of_waiting(status: EngineStatus) -> str | None:
         return None
     held = f", held by {', '.join(shortage.holders)}" if shortage.holders else ""
     return f"waits for {format_bytes(shortage.missing_bytes)} more on GPU {shortage.gpu}{held}"
+
+
+def _of_turn(status: EngineStatus) -> str | None:
+    turn_of = status.sleep.turn_of if status.sleep else None
+    return f"waits for its turn: {turn_of} is awake in its place" if turn_of else None
+
+
+def _of_sleep(status: EngineStatus) -> str | None:
+    sleep = status.sleep
+    if status.state is not State.SLEEPING:
+        return None
+    said = "it was put to sleep, and serves nothing until it is woken"
+    if sleep is None or sleep.asleep_at is None:
+        return said
+    if sleep.freed_bytes:
+        said += f"; it gave back {format_bytes(sleep.freed_bytes)} of GPU memory"
+    return f"{said}: 'vllmd wake {status.name}' wakes it"
 
 
 def _of_serving(status: EngineStatus, adapters: Mapping[str, Any] | None) -> str | None:

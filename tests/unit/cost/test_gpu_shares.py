@@ -44,6 +44,15 @@ def test_held_says_who_pays(
     assert held(holders, ENGINES, set(wanted), set(held_back), 100) == paying
 
 
+def test_engine_that_sleeps_pays_for_what_it_holds_and_nobody_for_the_rest() -> None:
+    def paying(*holders: Holder) -> Mapping[str, int]:
+        return held(holders, ENGINES, set("ab"), set(), 100, {"a"})
+
+    assert paying(engine("a", 2)) == {"a": 2, NOBODY: 98}
+    assert paying(engine("a", 2), FOREIGN) == {"a": 2, OTHERS: 40, NOBODY: 58}
+    assert paying(engine("a", 2), engine("b", 90)) == {"a": 2, "b": 90}, "the GPU is in use"
+
+
 def test_held_where_others_have_all_or_the_size_is_not_known_is_theirs() -> None:
     assert held([FOREIGN], ENGINES, {"a"}, set(), 40) == {OTHERS: 40}
     assert held([FOREIGN], ENGINES, {"a"}, set(), None) == {OTHERS: 40}

@@ -34,6 +34,7 @@ class Host:
         self.meter = Meter(self.now, self.mono)
         self.held: Mapping[str, int] = held or {"chat": 1}
         self.worked: Mapping[str, int] = {}
+        self.freed: Mapping[str, int] = {}
         self.energy_mj: int | None = None
         self.power_mw = 0
         self.run, self.started = "run-1", self.now
@@ -49,7 +50,7 @@ class Host:
         return self
 
     def look_at(self, samples: Mapping[str, Sample | None], complete: bool = True) -> None:
-        use = GpuUse(self.held, self.worked, self.energy_mj, self.power_mw)
+        use = GpuUse(self.held, self.worked, self.energy_mj, self.power_mw, self.freed)
         self.meter.look(self.now, self.mono, samples, {"GPU-1": use}, complete)
 
     def count(self, prompt: int, generation: int = 0) -> "Host":
@@ -99,6 +100,17 @@ def test_a_shared_gpu_is_divided_by_the_memory_held() -> None:
     assert host.of("busy") == Usage(10 * SECOND_NS, 6 * SECOND_NS)
     assert host.of("idle", engine="other") == Usage(10 * SECOND_NS, 2 * SECOND_NS)
     assert host.of("busy", engine=OTHERS) == Usage(0, 2 * SECOND_NS)
+
+
+def test_an_engine_that_sleeps_gives_gpu_time_back_by_the_memory_that_it_freed() -> None:
+    host = Host(held={"chat": 2, NOBODY: 98})
+    host.freed = {"chat": 900_000}
+    asleep = Sample(Activity.IDLE, host.run, host.started, asleep=True)
+    host.look_at({"chat": asleep})
+    host.pass_s(50).look_at({"chat": asleep})
+    found = host.of("idle")
+    assert (found.asleep_ns, found.freed_gpu_ns) == (50 * SECOND_NS, 45 * SECOND_NS)
+    assert found.gpu_ns == SECOND_NS
 
 
 def test_a_gpu_that_nobody_uses_is_said() -> None:

@@ -1,5 +1,7 @@
 from decimal import Decimal
 
+import attrs
+
 from tests.helpers.metrics import values
 from vllmd.cost.metrics import CostCollector
 from vllmd.cost.prices import Amount, Prices
@@ -7,6 +9,7 @@ from vllmd.cost.snapshot import CostFigures
 from vllmd.cost.usage import HOUR_NS, OTHERS, Activity, Usage
 
 USED = {("chat", Activity.BUSY): Usage(HOUR_NS, 2 * HOUR_NS, 3_600_000_000)}
+ASLEEP = {("chat", Activity.IDLE): Usage(HOUR_NS, asleep_ns=HOUR_NS, freed_gpu_ns=HOUR_NS // 2)}
 
 
 def figures(gpu_hour: str, kwh: str, budget: float | None = None) -> CostFigures:
@@ -15,9 +18,18 @@ def figures(gpu_hour: str, kwh: str, budget: float | None = None) -> CostFigures
     return CostFigures(prices, budget, hourly, USED, {OTHERS: Usage(0, HOUR_NS, 5000)})
 
 
+def test_collect_tells_what_an_engine_that_sleeps_gave_back() -> None:
+    used = attrs.evolve(figures("2.5", "0.3"), used={**USED, **ASLEEP})
+    found = values(CostCollector(lambda: used).collect())
+    assert found["vllmd_engine_asleep_seconds_total", "chat"] == 3600
+    assert found["vllmd_gpu_freed_seconds_total", "chat"] == 1800
+
+
 def test_collect_tells_usage_and_money() -> None:
     found = values(CostCollector(lambda: figures("2.5", "0.3", 1.5)).collect())
     assert found == {
+        ("vllmd_engine_asleep_seconds_total", "chat"): 0,
+        ("vllmd_gpu_freed_seconds_total", "chat"): 0,
         ("vllmd_engine_activity_seconds_total", "busy", "chat"): 3600,
         ("vllmd_gpu_seconds_total", "busy", "chat"): 7200,
         ("vllmd_engine_energy_joules_total", "busy", "chat"): 3_600_000,

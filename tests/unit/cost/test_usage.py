@@ -1,3 +1,5 @@
+import pytest
+
 from vllmd.cost.usage import Activity, Counters, HourUsage, Usage, from_json, to_json, total
 
 
@@ -21,3 +23,13 @@ def test_a_row_is_read_as_it_was_written() -> None:
     row = to_json(slot, usage)
     assert row["activity"] == "idle"
     assert from_json(row) == (slot, usage)
+
+
+def test_a_row_of_an_older_version_has_no_sleep_and_one_without_time_is_no_row() -> None:
+    row = to_json(HourUsage(3600, "chat", Activity.IDLE), Usage(1, 2, 3))
+    for newer in ("asleep_ns", "freed_gpu_ns"):
+        del row[newer]
+    assert from_json(row)[1] == Usage(1, 2, 3)
+    del row["gpu_ns"]
+    with pytest.raises(KeyError, match="gpu_ns"):
+        from_json(row)

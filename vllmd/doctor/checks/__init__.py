@@ -8,7 +8,17 @@ a bad and a good case.
 from collections.abc import Iterator, Mapping
 
 from vllmd.doctor.case import Case, Check
-from vllmd.doctor.checks import access, adapters, compute, gpu, host, model, preload, settings
+from vllmd.doctor.checks import (
+    access,
+    adapters,
+    compute,
+    gpu,
+    host,
+    model,
+    preload,
+    settings,
+    sleep,
+)
 from vllmd.doctor.finding import Finding
 
 CHECKS: Mapping[str, Check] = {
@@ -25,6 +35,7 @@ CHECKS: Mapping[str, Check] = {
     "parallel-heads": gpu.parallel_heads,
     "compute-capability": compute.compute_capability,
     "preload": preload.preload,
+    "sleep": sleep.sleep,
     "will-it-fit": gpu.will_it_fit,
     "gpu-share": gpu.gpu_share,
     "unified-memory": gpu.unified_memory,

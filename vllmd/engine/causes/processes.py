@@ -66,6 +66,18 @@ CAUSES = (
         marks=frozenset({"load_stalled"}),
     ),
     Cause(
+        name="wake_failed",
+        kind=Kind.TRANSIENT,
+        rank=Rank.SEEN,
+        explanation="vLLM refused to fall asleep or to wake, and what its memory holds then is not "
+        "known, so it was killed.",
+        advice=(
+            "Its log has the reason; mostly another process took the GPU memory that it gave back "
+            "('vllmd gpu'), or the host had none for its weights (sleep.level = 2 needs none)."
+        ),
+        marks=frozenset({"sleep_failed", "wake_failed"}),
+    ),
+    Cause(
         name="worker_timeout",
         kind=Kind.TRANSIENT,
         rank=Rank.BROAD,

@@ -199,7 +199,8 @@ class LivenessMonitor:
                 if reading.answer is not PageAnswer.UNKNOWN:
                     silent = 0 if reading.answer is PageAnswer.PAGE else silent + 1
                 self._note(reading, silent)
-                reading = self._with_canary(own, reading)
+                plain, reading = reading, self._with_canary(own, reading)
+                self.engine_state.idle.saw(plain, probed=RANK in reading.ranks)
                 assessment = detector.assess(reading, lambda: self.activity(run))
                 self.engine_state.show_step(hang.no_step_s(self.poll_s))
                 if hang.is_to_be_kept():
@@ -308,12 +309,16 @@ class LivenessMonitor:
         if silent >= SILENT_POLLS and state in (State.READY, State.SLEEPING):
             self.engine_state.requests = None
             self.engine_state.to(Trigger.WENT_SILENT)
-        if reading.answer is not PageAnswer.PAGE:
+        if reading.answer is not PageAnswer.PAGE or reading.at < self.engine_state.sleep_changed_at:
             return
-        if state is State.UNREACHABLE or (state is State.SLEEPING and not reading.sleeping):
+        asleep = self.engine_state.asleep
+        if state is State.UNREACHABLE:
+            self.engine_state.to(Trigger.SLEPT if asleep else Trigger.ANSWERED)
+        # what vllmd itself put to sleep is asked whether it is awake: `sleeping/sleeper.py`
+        if state is State.SLEEPING and not reading.sleeping and not (asleep and asleep.ours):
             self.engine_state.to(Trigger.ANSWERED)
         if self.engine_state.state is State.READY and reading.sleeping:
-            self.engine_state.to(Trigger.SLEPT)
+            self.engine_state.rests_by_another(reading.sleep_level)
 
     def _recovered(self, reading: Reading, assessment: Assessment, silent: int) -> None:
         """Take a stall back that was only said, not acted upon."""
@@ -330,7 +335,8 @@ class LivenessMonitor:
     def _progressed(self, verdict: Verdict) -> None:
         emit(self.engine_state.log, EngineProgressed(verdict=str(verdict)))
         self.engine_state.problem = None
-        self.engine_state.to(Trigger.PROGRESSED)
+        asleep = self.engine_state.asleep is not None
+        self.engine_state.to(Trigger.SLEPT if asleep else Trigger.PROGRESSED)
 
     async def _stalled(self, run: RunRecord, reason: str) -> bool:
         """Say that the engine is stalled, and look into it.

@@ -5,6 +5,7 @@ from typing import Protocol
 from vllmd.engine.liveness.canary import Ask
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import ProcessActivity, Reading
+from vllmd.engine.probes.sleep_routes import SleepRoutes
 from vllmd.logs.reader import LogReader
 
 
@@ -14,6 +15,11 @@ class Probes(Protocol):
     @property
     def canary(self) -> Ask | None:
         """Sends a completion of one token; None if that is not wanted."""
+        ...
+
+    @property
+    def sleep_routes(self) -> SleepRoutes:
+        """Put it to sleep and wake it, where its vLLM has them."""
         ...
 
     async def loading(self) -> bool:

@@ -71,6 +71,8 @@ class Reading:
     answer: PageAnswer
     ranks: Mapping[str, RankProgress] = MappingProxyType({})
     sleeping: bool = False
+    sleep_level: int = 0
+    """At which it sleeps, if it does: 0 is paused, with all its memory."""
     took_s: float = 0.0
     problem: str = ""
     """With `PageAnswer.UNKNOWN`: why it could not be asked."""

@@ -11,6 +11,8 @@ from typing import Any
 import attrs
 
 from vllmd.config.model import EngineConfig
+from vllmd.engine.process import asleep
+from vllmd.engine.process.asleep import Asleep
 from vllmd.engine.state_machine import State
 from vllmd.shim import proc
 from vllmd.util.clock import Clock, Moment
@@ -76,6 +78,8 @@ class RunState:
     phases: Mapping[str, float] = attrs.field(factory=dict)
     """When each phase of its start was reached."""
     sizes: Mapping[str, int] = attrs.field(factory=dict)
+    asleep: Asleep | None = None
+    """How it was put to sleep; None if it was not, or nobody knows."""
 
 
 class RunStates:
@@ -103,6 +107,11 @@ class RunStates:
         """Keep it; where the disk refuses, it costs the next daemon a look."""
         if self._file is not None:
             self._file.save({**_to_json(state), "boot_id": proc.boot_id()})
+
+    async def saved(self, seconds: float) -> None:
+        """Wait until it is on the disk, or refused by it; but not longer."""
+        if self._file is not None:
+            await self._file.saved(seconds)
 
     def forget(self) -> None:
         """Remove the file: the run is over."""
@@ -137,4 +146,5 @@ def _from_json(record: Mapping[str, Any]) -> RunState | None:
         None if record["phase"] is None else str(record["phase"]),
         {str(name): float(at) for name, at in record["phases"].items()},
         {str(name): int(value) for name, value in record["sizes"].items()},
+        asleep.from_json(record.get("asleep")),  # of an older version there is none
     )

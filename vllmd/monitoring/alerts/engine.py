@@ -59,6 +59,7 @@ def _not_serving() -> Iterator[Alert]:
           unless {ON_ENGINE} {_in_state(started)}
           unless {ON_ENGINE} {last("vllmd_engine_awaited_memory_bytes")} > 0
           unless {ON_ENGINE} {last("vllmd_engine_awaited_load_info")} == 1
+          unless {ON_ENGINE} {last("vllmd_engine_awaited_turn_info")} == 1
         """,
         f"{ENGINE} is down",
         "It does not serve, and is not being started.",

@@ -69,6 +69,7 @@ def other(
 
 
 KEPT = "preload = true"
+SLEEPS = "sleep = { level = 1 }"
 OLD = attrs.evolve(CUDA, version="0.30.2")
 AWQ, FP8 = ({"quant_method": method} for method in ("awq", "fp8"))
 BAD: list[tuple[str, FindingSeverity, str, Make]] = [
@@ -85,6 +86,13 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         ERROR,
         "quantization = 'fp8' quantizes the weights at the load",
         lambda _: case(f'{KEPT}\nquantization = "fp8"'),
+    ),
+    ("sleep", ERROR, "computes on the CPU", lambda _: other(SLEEPS, installed=CPU)),
+    (
+        "sleep",
+        WARNING,
+        "with sleep.expose_dev_mode",
+        lambda _: case('host = "0.0.0.0"\nsleep = { expose_dev_mode = true }'),
     ),
     ("model-missing", ERROR, "no folder '/srv/models/m8b'", lambda _: case(model=NOWHERE)),
     (
@@ -402,6 +410,7 @@ GOOD: dict[str, Make] = {
         gpus=(attrs.evolve(H200, free=0),),
         running=frozenset({"chat"}),
     ),
+    "sleep": lambda _: other(SLEEPS, installed=CUDA),
     "preload": lambda _: other(
         f'{KEPT}\nquantization = "fp8"', installed=CUDA, model=m8b(quantization_config=FP8)
     ),

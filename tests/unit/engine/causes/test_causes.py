@@ -30,6 +30,7 @@ WITHOUT_A_LINE = {
 BY_A_MARK = {
     "stalled": "stalled",
     "load_stalled": "load_stalled",
+    "wake_failed": "wake_failed",
     "oom_kill": "host_out_of_memory",
     "xid_79": "gpu_fault",
 }

@@ -1,0 +1,39 @@
+"""vLLM's routes of sleep, played by a test."""
+
+import asyncio
+
+from vllmd.engine.probes.sleep_routes import SleepRouteError
+
+
+class FakeRoutes:
+    """An engine that falls asleep and wakes at once, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.asleep: bool | None = False
+        self.asked: list[str] = []
+        self.fails: dict[str, SleepRouteError] = {}
+        self.held: asyncio.Event | None = None
+        """Holds up what is asked until it is set."""
+
+    async def is_asleep(self) -> bool | None:
+        if error := self.fails.get("is_asleep"):
+            raise error
+        return self.asleep
+
+    async def sleep(self, level: int) -> None:
+        await self._do(f"sleep {level}")
+        self.asleep = True
+
+    async def wake(self, level: int) -> None:
+        await self._do(f"wake {level}")
+        self.asleep = False
+
+    async def reload_weights(self) -> None:
+        await self._do("reload")
+
+    async def _do(self, what: str) -> None:
+        self.asked.append(what)
+        if self.held is not None:
+            await self.held.wait()
+        if error := self.fails.get(what.split(maxsplit=1)[0]):
+            raise error

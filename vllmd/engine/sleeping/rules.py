@@ -1,0 +1,74 @@
+"""Is an engine to sleep or to be awake now? Pure: times are seconds since the epoch."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from vllmd.config.sleep import SleepConfig
+
+SCHEDULE, IDLE, START = "schedule", "idle", "start"
+RETRY_S = 300.0
+"""An engine that was busy past its drain is asked again after so long."""
+
+
+@attrs.frozen
+class Wish:
+    """What somebody, or something, wants of an engine."""
+
+    asleep: bool
+    by: str
+    """A user, an engine, `SCHEDULE`, `IDLE`, or `START`."""
+    at: float
+    level: int | None = None
+    """None: as the configuration has it."""
+    once: bool = False
+    """Whether it is given up when it cannot be, and not tried again."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is written down."""
+        return attrs.asdict(self)
+
+
+def from_json(record: Mapping[str, Any]) -> Wish:
+    """Read what `to_json` wrote. Raises: KeyError, ValueError, TypeError: it is something else."""
+    level = record["level"]
+    return Wish(
+        bool(record["asleep"]),
+        str(record["by"]),
+        float(record["at"]),
+        None if level is None else int(level),
+        bool(record["once"]),
+    )
+
+
+def wanted(config: SleepConfig, said: Wish | None, idle_s: float | None, now: float) -> Wish | None:
+    """Return what is wanted now: the newest of what was said and of what the schedule changed.
+
+    An engine that is wanted awake and had no request for `idle_s` seconds is wanted asleep.
+
+    Returns: None if nobody wants anything: it stays as it is.
+    """
+    found = said
+    if config.schedule is not None:
+        changed_at = config.schedule.changed_at(now)
+        since = -math.inf if changed_at is None else changed_at
+        if found is None or found.at < since:
+            found = Wish(not config.schedule.is_on(now), SCHEDULE, max(since, 0.0))
+    idle = config.after_idle_s is not None and idle_s is not None and idle_s >= config.after_idle_s
+    if idle and (found is None or not found.asleep):
+        return Wish(True, IDLE, now)
+    return found
+
+
+def is_to_change(wish: Wish | None, *, asleep_since: float | None, ours: bool) -> bool:
+    """Tell whether an engine that serves, or sleeps since a time, is not as it is wanted.
+
+    One that `ours` is not, that somebody else put to sleep, is woken by a newer wish alone.
+    """
+    if wish is None:
+        return False
+    if asleep_since is None:
+        return wish.asleep
+    return not wish.asleep and (ours or wish.at > asleep_since)

@@ -1,0 +1,341 @@
+"""One engine's sleep: what is wanted of it, and when that is done. Its `run` follows the engine."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from vllmd.config.model import EngineConfig
+from vllmd.engine.context import EngineContext
+from vllmd.engine.engine_state import EngineState
+from vllmd.engine.liveness.monitor import LivenessMonitor, Stall
+from vllmd.engine.liveness.probes import Probes
+from vllmd.engine.probes.sleep_routes import SleepRouteError
+from vllmd.engine.process.asleep import ANOTHER
+from vllmd.engine.sleeping import refusal, rules
+from vllmd.engine.sleeping.changes import SleepChanges, SleepRefusedError
+from vllmd.engine.sleeping.rules import Wish
+from vllmd.engine.sleeping.status import SleepStatus
+from vllmd.engine.sleeping.turns import Member
+from vllmd.engine.sleeping.wish_file import WishFile
+from vllmd.engine.state_machine import State
+from vllmd.errors import HeldError
+from vllmd.events.base import emit
+from vllmd.events.engine import EngineSleepRefused
+from vllmd.shim.protocol import RunRecord
+from vllmd.util.clock import wait_event
+
+LOOK_S = 1.0
+SAVE_S = 2.0
+HOLDS = frozenset(
+    {
+        *(State.STARTING, State.LOADING, State.READY, State.STALLED, State.UNREACHABLE),
+        *(State.DRAINING, State.STOPPING),
+    }
+)
+"""States in which an engine has its GPU memory, or takes it."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _always() -> bool:
+    return True
+
+
+@attrs.frozen
+class _Refused:
+    """Why it was refused; `at` is seconds since the epoch, `since` and `until` are monotonic."""
+
+    why: str
+    at: float
+    since: float
+    until: float
+
+
+class Sleeper:
+    """What a supervisor has of its engine's sleep."""
+
+    def __init__(
+        self,
+        engine: EngineConfig,
+        context: EngineContext,
+        probes: Probes,
+        engine_state: EngineState,
+    ) -> None:
+        self._state = engine_state
+        self._file = WishFile(context.directory, context.on_disk)
+        self._said: Wish | None = self._file.load() if engine.sleep else None
+        self._asked = asyncio.Event()
+        self._refused: _Refused | None = None
+        self._taking: Callable[[], bool] = _never
+        """Whether it is about to take its GPU memory: to start, or to wake."""
+        self._behind: str | None = None
+        self._slept_at_end = False
+        self.use(engine, context, probes)
+
+    def use(self, engine: EngineConfig, context: EngineContext, probes: Probes) -> None:
+        """Take over other settings: what was wanted stays so."""
+        self._engine, self._context = engine, context
+        self._changes = SleepChanges(
+            engine, self._state, probes, probes.sleep_routes, context.gpu, context.lag
+        )
+        context.turns.join(self)
+        self._asked.set()
+
+    # --- what others ask of it -------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The engine."""
+        return self._engine.name
+
+    @property
+    def share(self) -> str | None:
+        """By which name it takes turns."""
+        return self._engine.sleep.share if self._engine.sleep else None
+
+    @property
+    def http_wake(self) -> bool:
+        """Whether it may be woken at the exporter's port."""
+        return self._engine.sleep is not None and self._engine.sleep.http_wake
+
+    @property
+    def holds_turn(self) -> bool:
+        """Whether it is awake, or about to be."""
+        return self._taking() or self._state.state in HOLDS
+
+    @property
+    def status(self) -> SleepStatus | None:
+        """What is known now; None if it has no sleep mode, and does not sleep."""
+        asleep, config, now = self._state.asleep, self._engine.sleep, self._context.clock.time()
+        if config is None and asleep is None:
+            return None
+        wish, schedule = self._wanted(), config.schedule if config else None
+        level = config.level if config else 0
+        return SleepStatus(
+            level=asleep.level if asleep else level,
+            asleep_at=asleep.at if asleep else None,
+            by=asleep.by if asleep else None,
+            settled=asleep is not None and (asleep.settled or not asleep.ours),
+            wanted=None if wish is None else "asleep" if wish.asleep else "awake",
+            wanted_by=wish.by if wish else None,
+            held_bytes=asleep.held_bytes if asleep else None,
+            freed_bytes=asleep.freed_bytes if asleep else None,
+            idle_s=self._state.idle.seconds if self._state.state is State.READY else None,
+            after_idle_s=config.after_idle_s if config else None,
+            schedule=schedule.text if schedule else None,
+            changes_at=schedule.changes_at(now) if schedule else None,
+            share=self.share,
+            turn_of=self._behind,
+            refused=self._refused.why if self._refused else None,
+            refused_at=self._refused.at if self._refused else None,
+        )
+
+    def ask_sleep(self, by: str, level: int | None = None) -> None:
+        """Want it asleep. Raises: HeldError: it cannot be; nothing has changed."""
+        why = refusal.of_settings(self._engine, level) or refusal.of_state(self._state.state)
+        if why is not None:
+            raise HeldError(f"{self.name} is not put to sleep: {why}")
+        self._say(asleep=True, by=by, level=level, once=True)
+
+    def ask_wake(self, by: str, *, runs: bool = True) -> None:
+        """Want it awake; `runs` if it is meant to run.
+
+        Raises: HeldError: it has no sleep mode, and does not sleep; or it was stopped.
+        """
+        if not runs:
+            raise HeldError(f"{self.name} was stopped: 'vllmd start {self.name}' starts it")
+        if self._engine.sleep is None and self._state.state is not State.SLEEPING:
+            raise HeldError(f"{self.name} is not woken: {refusal.of_settings(self._engine, None)}")
+        self._say(asleep=False, by=by, once=True)
+
+    def started(self) -> None:
+        """Want it awake, because somebody wants it to run."""
+        if self._engine.sleep is not None or self._state.asleep is not None:
+            self._say(asleep=False, by=rules.START)
+
+    def give_way(self, to: str) -> None:
+        """Want it asleep, because another engine is to be awake."""
+        self._say(asleep=True, by=f"the turn of {to}", once=True)
+
+    def refused_since(self, at: float) -> str | None:
+        """Return why it was not done, if that was after a monotonic time."""
+        refused = self._refused
+        return refused.why if refused is not None and refused.since >= at else None
+
+    async def saved(self) -> None:
+        """Wait until what is wanted is written down, but not for long."""
+        await self._file.saved(SAVE_S)
+
+    def _say(self, *, asleep: bool, by: str, level: int | None = None, once: bool = False) -> None:
+        self._want(Wish(asleep, by, self._context.clock.time(), level, once))
+        self._refused = None
+        self._asked.set()
+
+    def _want(self, wish: Wish | None) -> None:
+        self._said = wish
+        self._file.save(wish)
+
+    def _wanted(self) -> Wish | None:
+        if self._engine.sleep is None:
+            return self._said
+        ready = self._state.state is State.READY
+        idle_s = self._state.idle.seconds if ready else None
+        return rules.wanted(self._engine.sleep, self._said, idle_s, self._context.clock.time())
+
+    # --- a start, and an end -----------------------------------------------------------------
+
+    def ended(self, *, requested: bool) -> None:
+        """Note that a run is over."""
+        self._slept_at_end = self._state.state is State.SLEEPING and not requested
+        self._taking = _never
+        self._behind = None
+
+    async def wait_turn(self, may_start: Callable[[], bool], found: Callable[[str], None]) -> None:
+        """Wait until it may be started: it is its turn, and it is not to rest."""
+        died, self._slept_at_end = self._slept_at_end, False
+        while died and may_start() and self._rests():
+            found(
+                "it ended while it slept, and is started when it is woken ('vllmd wake "
+                f"{self.name}'): sleep.restart is false"
+            )
+            await self._context.clock.sleep(LOOK_S)
+        if self.share is None:
+            return
+        await self._context.turns.wait(
+            self,
+            self._context.clock,
+            may_go=may_start,
+            force=lambda: not died or not self._wants_sleep(),
+            waits=self._waits,
+        )
+        self._behind, self._taking = None, may_start
+
+    def _rests(self) -> bool:
+        sleep = self._engine.sleep
+        return sleep is not None and not sleep.restart and self._wants_sleep()
+
+    def _wants_sleep(self) -> bool:
+        wish = self._wanted()
+        return wish is not None and wish.asleep
+
+    def _waits(self, ahead: Iterable[Member]) -> None:
+        self._behind = next((each.name for each in ahead), None)
+
+    # --- an engine that runs -----------------------------------------------------------------
+
+    async def run(self, run: RunRecord, watch: LivenessMonitor) -> Stall:
+        """Follow an engine by `watch`; put it to sleep and wake it as it is wanted.
+
+        Returns: why it is to be killed.
+        """
+        self._taking = _never  # by its state it has the turn, or has not
+        while True:
+            watching = asyncio.create_task(watch.run(run))
+            due = asyncio.create_task(self._due())
+            try:
+                await asyncio.wait({watching, due}, return_when=asyncio.FIRST_COMPLETED)
+                if watching.done():
+                    return watching.result()
+            finally:
+                for task in (watching, due):
+                    task.cancel()
+                await asyncio.gather(watching, due, return_exceptions=True)
+            stall = await self._do(due.result(), run)
+            if stall is not None:
+                return stall
+
+    async def _due(self) -> Wish | None:
+        """Wait until the engine is not as it is wanted.
+
+        Returns: the wish; None if it is found awake although vllmd has not woken it.
+        """
+        looked_at = self._context.clock.monotonic() - self._context.poll_s
+        while True:
+            self._asked.clear()
+            wish, asleep, state = self._wanted(), self._state.asleep, self._state.state
+            settled = state in (State.READY, State.SLEEPING)
+            sleeps = state is State.SLEEPING
+            if sleeps and asleep and asleep.ours:
+                now = self._context.clock.monotonic()
+                if now - looked_at >= self._context.poll_s:
+                    looked_at = now
+                    if await self._is_awake():
+                        return None
+            ours = asleep is not None and asleep.ours
+            since = self._state.since if sleeps else None
+            due = rules.is_to_change(wish, asleep_since=since, ours=ours)
+            if settled and due and not self._is_refused(wish):
+                return wish
+            if self._engine.sleep is None and state is not State.SLEEPING:
+                await self._asked.wait()
+            else:
+                await wait_event(self._asked, LOOK_S, self._context.clock)
+
+    async def _is_awake(self) -> bool:
+        try:
+            return await self._changes.routes.is_asleep() is False
+        except SleepRouteError:
+            return False
+
+    def _is_refused(self, wish: Wish | None) -> bool:
+        refused = self._refused
+        return refused is not None and self._context.clock.monotonic() < refused.until
+
+    async def _do(self, wish: Wish | None, run: RunRecord) -> Stall | None:
+        try:
+            if wish is None:
+                return await self._complete(run)
+            if wish.asleep:
+                if wish.by == rules.IDLE:  # once it sleeps it is not idle any more
+                    self._want(attrs.evolve(wish, once=True))
+                return await self._changes.fall_asleep(wish, run)
+            return await self._wake(wish, run)
+        except SleepRefusedError as error:
+            self._refuse(wish, str(error))
+            return None
+
+    async def _complete(self, run: RunRecord) -> Stall | None:
+        """Deal with one that is awake, and was not woken by this daemon."""
+        asleep = self._state.asleep
+        if asleep is not None and asleep.settled and self._wants_sleep():
+            self._want(Wish(False, ANOTHER, self._context.clock.time()))
+        return await self._changes.complete(run)
+
+    async def _wake(self, wish: Wish, run: RunRecord) -> Stall | None:
+        """Wake it, once it is its turn."""
+        if self.share is not None:
+            why = await self._context.turns.wait(
+                self,
+                self._context.clock,
+                may_go=lambda: not self._wants_sleep(),
+                force=lambda: True,
+                waits=self._waits,
+            )
+            self._behind = None
+            if why is not None:
+                raise SleepRefusedError(why)
+            if self._wants_sleep():
+                return None
+        self._taking = _always
+        try:
+            return await self._changes.wake(wish, run)
+        finally:
+            self._taking = _never
+
+    def _refuse(self, wish: Wish | None, why: str) -> None:
+        """Say that it was not done. What was asked once is given up, the rest is tried again."""
+        clock = self._context.clock
+        now = clock.monotonic()
+        self._refused = _Refused(why, clock.time(), now, now + rules.RETRY_S)
+        if wish is not None and (wish.once or wish.by == rules.IDLE):
+            self._want(attrs.evolve(wish, asleep=not wish.asleep, once=False, level=None))
+        asleep = wish is not None and wish.asleep
+        emit(
+            self._state.log,
+            EngineSleepRefused(
+                wanted="asleep" if asleep else "awake", by=wish.by if wish else "", reason=why
+            ),
+        )

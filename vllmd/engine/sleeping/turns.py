@@ -1,0 +1,82 @@
+"""Engines that share a GPU in turns: one of them is awake, and before another is, it sleeps."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from vllmd.util.clock import Clock
+
+LOOK_S = 1.0
+
+
+class Member(Protocol):
+    """One engine of a share."""
+
+    @property
+    def name(self) -> str:
+        """The engine."""
+        ...
+
+    @property
+    def share(self) -> str | None:
+        """By which name it takes turns; None if it does not."""
+        ...
+
+    @property
+    def holds_turn(self) -> bool:
+        """Whether it is awake, or about to be."""
+        ...
+
+    def give_way(self, to: str) -> None:
+        """Want it asleep, because another engine is to be awake."""
+        ...
+
+    def refused_since(self, at: float) -> str | None:
+        """Return why it did not fall asleep, if it was refused after a monotonic time."""
+        ...
+
+
+class Turns:
+    """All engines of a daemon that take turns."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+
+    def join(self, member: Member) -> None:
+        """Let an engine take turns, if its settings say so; an engine is known once."""
+        self._members[member.name] = member
+
+    def ahead(self, of: Member) -> list[Member]:
+        """Return the others of its share that are awake, or about to be."""
+        return [
+            each
+            for each in self._members.values()
+            if each is not of and of.share is not None and each.share == of.share
+            if each.holds_turn
+        ]
+
+    async def wait(
+        self,
+        of: Member,
+        clock: Clock,
+        *,
+        may_go: Callable[[], bool],
+        force: Callable[[], bool],
+        waits: Callable[[Iterable[Member]], None],
+    ) -> str | None:
+        """Wait until it is an engine's turn; with `force`, by putting the others to sleep.
+
+        `waits` is told of those that are ahead, at each look.
+
+        Returns: None if it is its turn, or it `may_go` no more; else why another does not sleep.
+        """
+        asked: dict[str, float] = {}
+        while may_go() and (others := self.ahead(of)):
+            waits(others)
+            for other in others if force() else ():
+                if other.name not in asked:
+                    asked[other.name] = clock.monotonic()
+                    other.give_way(of.name)
+                elif why := other.refused_since(asked[other.name]):
+                    return f"{other.name} has the turn of {of.share} and does not sleep: {why}"
+            await clock.sleep(LOOK_S)
+        return None
