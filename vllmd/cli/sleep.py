@@ -9,6 +9,7 @@ from vllmd.cli.acting import timeout_option
 from vllmd.cli.options import chosen_engine, engine_argument, json_option, socket_option
 from vllmd.cli.waiting import wait_until
 from vllmd.control.client import ControlClient
+from vllmd.engine.state_machine import State
 from vllmd.engine.status_text import describe_sleep
 
 
@@ -51,7 +52,7 @@ def change(
     **options: str,
 ) -> None:
     """Ask for `sleep` or `wake`, and wait until it is done or refused."""
-    goal = "sleeping" if action == "sleep" else "ready"
+    goal = State.SLEEPING if action == "sleep" else State.READY
     answer = client.act(name, action, **options)
     if answer["warning"]:
         terminal.echo(f"vllmd: {answer['warning']}", err=True)
@@ -66,8 +67,8 @@ def change(
         terminal.echo(f"{name}: {engine['state']}; {describe_sleep(engine['sleep'])}")
 
 
-def _is(engine: dict[str, Any], goal: str) -> bool:
-    return bool(engine["state"] == goal and (goal == "ready" or engine["sleep"]["settled"]))
+def _is(engine: dict[str, Any], goal: State) -> bool:
+    return bool(engine["state"] == goal and (goal is State.READY or engine["sleep"]["settled"]))
 
 
 def _refused(engine: dict[str, Any]) -> str | None:
