@@ -110,15 +110,15 @@ def _ready(url: str) -> bool:
         return False
 
 
-def unquieted(made: Alertmanager, wanted: Mapping[str, set[str]], host: str = "instance") -> None:
-    """Wait until exactly these alerts are not kept quiet, by the label `host`."""
+def unquieted(made: Alertmanager, wanted: Mapping[str, set[str]]) -> None:
+    """Wait until of these hosts exactly these alerts are not kept quiet, by the host's name."""
 
     def loud() -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+        found: dict[str, set[str]] = {host: set() for host in wanted}
         for labels, quiet in made.quieted():
-            names = found.setdefault(labels.get(host, ""), set())
-            if not quiet:
-                names.add(labels["alertname"])
+            host = labels.get("instance", "")
+            if host in wanted and not quiet:
+                found[host].add(labels["alertname"])
         return found
 
     try:

@@ -29,6 +29,7 @@ QUIETED = {
     "VllmdEngineStalled": (ENGINE, ["VllmdTtftBudgetBurn", "VllmdKvCacheSaturated"]),
     "VllmdGpuLost": (GPU, ["VllmdGpuXidFatal", "VllmdGpuRecoveryAction"]),
     "VllmdVramOrphan": (GPU, ["VllmdVramRestartWontFit", "VllmdEngineAwaitsMemory"]),
+    "VllmdVramRestartWontFit": ({**ENGINE, **GPU}, ["VllmdVramForeign"]),
     "VllmdVramExhaustion": (ENGINE, ["VllmdVramLeak"]),
     "VllmdTtftBudgetBurn": (ENGINE, ["VllmdTtftBudgetSlowBurn"]),
     "VllmdItlBudgetBurn": (ENGINE, ["VllmdItlBudgetSlowBurn"]),

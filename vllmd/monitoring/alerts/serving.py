@@ -12,6 +12,19 @@ TTFT_COUNT = "vllmd_time_to_first_token_seconds_count"
 TRACES = "vllmd traces {{ $labels.vllmd_engine }}"
 ERRORS = "vllmd logs {{ $labels.vllmd_engine }} --level error"
 
+ANSWERS = 'http_requests_total{vllmd_engine!="", status="5xx"}'
+REJECTED = 'vllmd_request_errors_total{reason=~"rejected_.+"}'
+
+
+def _broken(function: str, window: str) -> str:
+    """Return how many 5xx there were without those of a full queue, which have an alert of theirs.
+
+    Source: vLLM answers a queue limit with 503 (v1/engine/async_llm.py and exceptions.py, 0.32).
+    """
+    every = f"{BY_ENGINE} ({function}({ANSWERS}[{window}]))"
+    turned_away = f"{BY_ENGINE} ({function}({REJECTED}[{window}]))"
+    return f"({every} - ({turned_away} or {every} * 0))"
+
 
 def group(settings: RuleSettings) -> RuleGroup:
     """Return the alerts of requests."""
@@ -158,7 +171,6 @@ def _waiting(settings: RuleSettings) -> Iterator[Alert]:
 
 def _failing(settings: RuleSettings) -> Iterator[Alert]:
     errors = 'vllmd_request_errors_total{reason="error"}'
-    answers = 'http_requests_total{vllmd_engine!="", status="5xx"}'
     yield Alert(
         "VllmdRequestErrors",
         AlertSeverity.CRITICAL,
@@ -180,11 +192,11 @@ def _failing(settings: RuleSettings) -> Iterator[Alert]:
         # requests that never reach the core are on no other counter of vLLM; the short window
         # says that it goes on
         f"""
-        {BY_ENGINE} (rate({answers}[3m]))
+        {_broken("rate", "3m")}
           / ({BY_ENGINE} (rate(http_requests_total{{vllmd_engine!=""}}[3m])) > 0)
           > {number(settings.errors_ratio)}
-          and {BY_ENGINE} (increase({answers}[10m])) > 3
-          {still(answers)}
+          and {_broken("increase", "10m")} > 3
+          {still(ANSWERS)}
         """,
         f"{ENGINE} answers {{{{ $value | humanizePercentage }}}} of HTTP requests with 5xx",
         "Its API fails before or after the model: the log has a traceback of each.",

@@ -16,6 +16,8 @@ from vllmd.monitoring.dashboards.panels import (
 from vllmd.monitoring.rules import BY_ENGINE
 
 ADAPTER = f"{NAME} {{{{adapter}}}}"
+WIDE = 24
+"""Long names beside rates with their unit have room on a narrow screen, too."""
 BY_ADAPTER = "sum by (instance, vllmd_engine, adapter)"
 
 ADAPTERS = PanelRow(
@@ -30,12 +32,14 @@ ADAPTERS = PanelRow(
             steps=YES_IS_GOOD,
             words={"0": ("missing", "red"), "1": ("loaded", "green")},
             nothing="no adapter is configured",
+            width=12,
+            height=9,
         ),
         Panel(
             "Failed loads",
             "Tries to load an adapter that failed. Zero is normal; vllmd events has the reasons.",
             "short",
-            [worst(f"increase(vllmd_lora_load_errors_total{{{ENGINES}}}{RATE})", ADAPTER)],
+            [worst(f"round(increase(vllmd_lora_load_errors_total{{{ENGINES}}}{RATE}))", ADAPTER)],
             nothing="no adapter is configured",
         ),
         Panel(
@@ -44,20 +48,6 @@ ADAPTERS = PanelRow(
             "short",
             [worst(f'vllmd_lora_active{{state="running",{ENGINES}}}', ADAPTER)],
             nothing="no adapter is configured, or the engine does not serve",
-        ),
-        Panel(
-            "Requests",
-            "By adapter, of clients that send tracestate; all others are unknown.",
-            "reqps",
-            [worst(f"{BY_ADAPTER} (rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))", ADAPTER)],
-            nothing="no spans arrive",
-        ),
-        Panel(
-            "Tokens by adapter",
-            "In and out, by adapter, of clients that send tracestate.",
-            "count:tok/s",
-            [worst(f"{BY_ADAPTER} (rate(vllmd_span_tokens_total{{{ENGINES}}}{RATE}))", ADAPTER)],
-            nothing="no spans arrive",
         ),
         Panel(
             "Time to first token, 95 %",
@@ -71,6 +61,22 @@ ADAPTERS = PanelRow(
                 )
             ],
             nothing="no spans arrive, or no traffic",
+        ),
+        Panel(
+            "Requests",
+            "By adapter, of clients that send tracestate; all others are unknown.",
+            "reqps",
+            [worst(f"{BY_ADAPTER} (rate(vllmd_span_requests_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+            nothing="no spans arrive",
+            width=WIDE,
+        ),
+        Panel(
+            "Tokens by adapter",
+            "In and out, by adapter, of clients that send tracestate.",
+            "count:tok/s",
+            [worst(f"{BY_ADAPTER} (rate(vllmd_span_tokens_total{{{ENGINES}}}{RATE}))", ADAPTER)],
+            nothing="no spans arrive",
+            width=WIDE,
         ),
     ],
     closed=False,
@@ -142,6 +148,7 @@ COST = PanelRow(
                 )
             ],
             nothing="no engine serves",
+            width=WIDE,
         ),
     ],
 )

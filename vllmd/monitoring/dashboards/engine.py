@@ -100,7 +100,7 @@ RED = PanelRow(
                     colour="red",
                 ),
                 Query(
-                    f"sum by (reason) (increase(vllmd_request_errors_total{{{MODELS}}}{RATE}))",
+                    f"round(sum by (reason) (increase(vllmd_request_errors_total{{{MODELS}}}{RATE})))",
                     "{{reason}}",
                 ),
             ],

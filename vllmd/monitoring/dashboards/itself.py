@@ -75,8 +75,8 @@ SEES = PanelRow(
             "short",
             [
                 worst(
-                    "sum by (instance, listener) (increase(vllmd_connections_closed_total{"
-                    f'{HOSTS}, reason=~"full|exhausted"}}[10m]))',
+                    "round(sum by (instance, listener) (increase(vllmd_connections_closed_total{"
+                    f'{HOSTS}, reason=~"full|exhausted"}}[10m])))',
                     f"{HOST} {{{{listener}}}}",
                 )
             ],
@@ -88,7 +88,7 @@ SEES = PanelRow(
             "short",
             [
                 worst(
-                    f"increase(vllmd_daemon_unexpected_ends_total{{{HOSTS}}}[30m])",
+                    f"round(increase(vllmd_daemon_unexpected_ends_total{{{HOSTS}}}[30m]))",
                     HOST,
                 )
             ],
@@ -234,18 +234,18 @@ COSTS = PanelRow(
                 worst(f"rate(process_cpu_seconds_total{{{JOBS}}}{RATE})", f"{HOST} daemon"),
                 worst(
                     f"rate(vllmd_nvml_reader_cpu_seconds_total{{{HOSTS}}}{RATE})",
-                    f"{HOST} reader of GPUs",
+                    f"{HOST} reader",
                 ),
             ],
             decimals=2,
         ),
         Panel(
             "Resident memory",
-            "Some 60 MB. It does not grow.",
+            "Some 60 MB, and 15 for the process that reads GPUs. They do not grow.",
             "bytes",
             [
                 worst(f"process_resident_memory_bytes{{{JOBS}}}", f"{HOST} daemon"),
-                worst(f"vllmd_nvml_reader_resident_bytes{{{HOSTS}}}", f"{HOST} reader of GPUs"),
+                worst(f"vllmd_nvml_reader_resident_bytes{{{HOSTS}}}", f"{HOST} reader"),
             ],
         ),
         Panel(

@@ -58,6 +58,15 @@ def test_units_are_those_of_the_metrics(named: tuple[str, dict[str, Any]]) -> No
             assert "seconds" in expr or expr.startswith("max by (severity")
 
 
+@of_each(PANELS, lambda named: named[0])
+def test_counts_within_a_window_are_whole_numbers(named: tuple[str, dict[str, Any]]) -> None:
+    """Prometheus extrapolates: of one failure it would show 1.33."""
+    _, panel = named
+    for target in panel["targets"]:
+        if "increase(" in target["expr"] and panel["type"] != "heatmap":
+            assert "round(" in target["expr"]
+
+
 @pytest.mark.parametrize("made", BUILT.values(), ids=BUILT)
 def test_panels_have_places_and_numbers_of_their_own(made: dict[str, Any]) -> None:
     rows = [panel for panel in made["panels"] if panel["type"] == "row"]
