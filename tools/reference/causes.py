@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from tools.reference.markdown import block, page, plain
 from vllmd.engine.causes import CAUSES, SUBJECTS
-from vllmd.engine.causes.base import Cause
+from vllmd.engine.causes.base import Cause, Rank
 
 ABOUT = """\
 Why an engine ended, as `vllmd why`, `vllmd_engine_failures_total{cause}` and notices name it. The
-list is closed; what fits none is `unknown`, with the first error and its process. The
+list is closed; what fits none is `unknown`, with the first error, its process, and the cause that it may be. The
 [kind](states.md#kinds-of-causes) says what follows: another start, or a hold until something is
 fixed. In the place of these words `vllmd why` has the numbers of the failure itself. What is
 printed is a regular expression, looked for in errors only.
@@ -24,6 +24,7 @@ TITLES = {
     "install": "What is installed",
     "gpu": "GPU and driver",
     "processes": "Processes",
+    "class_of_libraries": "Known by the class of the exception",
 }
 
 
@@ -42,7 +43,8 @@ def causes() -> str:
 
 def _section(name: str, rows: list[Cause]) -> Iterator[str]:
     yield f"### {name}"
-    for words in dict.fromkeys((row.explanation, row.advice) for row in rows):
+    told = [row for row in rows if row.rank != Rank.CLASS] or rows[:1]
+    for words in dict.fromkeys((row.explanation, row.advice) for row in told):
         yield f"{plain(words[0])} **{plain(words[1])}**"
     yield f"Kind: {', '.join(dict.fromkeys(str(row.kind) for row in rows))}"
     signs = dict.fromkeys(sign for row in rows for sign in (*row.signs, *row.said))

@@ -160,7 +160,7 @@ FAILURES = (
         "issue-mm-limits",
         Phase.PROFILING,
         Who.WORKER,
-        "engine_bug unsupported_model",
+        "engine_bug unsupported_model unsupported_combination",
         None,
         "mm_limits",
         "vllm/multimodal/registry.py",

@@ -13,10 +13,10 @@ FAILURES = (
 issue-embed-tokens | checkpoint_mismatch | wall | vllm/model_executor/models/utils.py:_load_module | ValueError: There is no module or parameter named 'embed_tokens' in LlamaForCausalLM
 issue-bnb-moe | config_rejected unsupported_model | wall | vllm/model_executor/model_loader/bitsandbytes_loader.py:_verify_model_compatibility | AttributeError: MoE Model GptOssForCausalLM does not support BitsAndBytes quantization yet. Ensure this model has 'get_expert_mapping' method.
 issue-bnb-mamba | config_rejected unsupported_model | wall | vllm/model_executor/model_loader/bitsandbytes_loader.py:_verify_model_compatibility | AttributeError: Model Mamba2ForCausalLM does not support BitsAndBytes quantization yet. No 'packed_modules_mapping' found.
-issue-drafter-head | engine_bug checkpoint_mismatch | either | vllm/v1/spec_decode/eagle.py:load_model | AttributeError: 'EagleLlama4ForCausalLM' object has no attribute 'lm_head'
+issue-drafter-head | engine_bug checkpoint_mismatch unsupported_combination | either | vllm/v1/spec_decode/eagle.py:load_model | AttributeError: 'EagleLlama4ForCausalLM' object has no attribute 'lm_head'
 issue-vit-qkv | checkpoint_mismatch | wall | vllm/model_executor/models/glm4_1v.py:load_weights | KeyError: 'blocks.0.attn.qkv.weight'
 issue-act-scales | checkpoint_mismatch | wall | vllm/model_executor/models/llama4.py:load_moe_expert_weights | KeyError: 'layers.10.feed_forward.experts.0.activation_fn.scales'
-issue-linear-weight | checkpoint_mismatch config_rejected engine_bug | either | vllm/model_executor/models/qwen2_moe.py:pack_params | AttributeError: 'MergedColumnParallelLinear' object has no attribute 'weight'. Did you mean: 'qweight'?
+issue-linear-weight | checkpoint_mismatch config_rejected engine_bug unsupported_combination | either | vllm/model_executor/models/qwen2_moe.py:pack_params | AttributeError: 'MergedColumnParallelLinear' object has no attribute 'weight'. Did you mean: 'qweight'?
 issue-vgpu | gpu_unsupported cuda_error | either | torch/cuda/memory.py:mem_get_info | RuntimeError: CUDA error: operation not supported\\nCUDA kernel errors might be asynchronously reported at some other API call
 issue-lora-missing | lora_unusable | wall | vllm/lora/worker_manager.py:_load_adapter | ValueError: Loading lora table failed: No adapter found for /data/adapters/table
 issue-moe-map | checkpoint_mismatch engine_bug | either | vllm/model_executor/models/qwen3_vl_moe.py:load_fused_expert_weights | TypeError: 'NoneType' object is not callable
@@ -30,7 +30,7 @@ issue-moe-map | checkpoint_mismatch engine_bug | either | vllm/model_executor/mo
 issue-old-absmax | checkpoint_mismatch | wall | vllm/model_executor/models/llama.py:load_weights | KeyError: 'layers.0.mlp.down_proj.weight.absmax'
 issue-old-w-scale | checkpoint_mismatch | wall | vllm/model_executor/models/qwen2.py:load_weights | KeyError: 'layers.0.mlp.down_proj.weight_scale'
 issue-old-bnb-assert | checkpoint_mismatch | wall | vllm/model_executor/layers/linear.py:weight_loader | AssertionError
-issue-old-cpu-worker | engine_bug config_rejected | either | vllm/worker/worker_base.py:init_worker | TypeError: Worker.__init__() got an unexpected keyword argument 'kv_cache_dtype'
+issue-old-cpu-worker | engine_bug config_rejected unsupported_combination | either | vllm/worker/worker_base.py:init_worker | TypeError: Worker.__init__() got an unexpected keyword argument 'kv_cache_dtype'
 issue-old-deq-scale | checkpoint_mismatch | wall | vllm/model_executor/models/llama.py:load_weights | KeyError: 'layers.0.mlp.gate_up_proj.deq_scale'
 """,
         versions=OLD,
@@ -43,8 +43,8 @@ issue-no-archs | gpu_unsupported | wall | flashinfer/compilation_context.py:get_
 issue-ptx-gather | gpu_unsupported compiler_missing | wall | triton/backends/nvidia/compiler.py:make_cubin | triton.runtime.errors.PTXASError: PTXAS error: Internal Triton PTX codegen error\\n`ptxas` stderr:\\nptxas /tmp/tmppg3i0awm.ptx, line 818; error   : Feature '.tile::gather4 with destination state space as .shared::cluster' not supported on .target 'sm_120a'\\nptxas fatal   : Ptx assembly aborted due to errors
 issue-deepgemm-arch | gpu_unsupported | wall | vllm/utils/deep_gemm.py:fp8_paged_mqa_logits | RuntimeError: Assertion error (csrc/apis/attention.hpp:211): Unsupported architecture
 issue-nvfp4-kernel | gpu_unsupported missing_kernels | wall | vllm/_custom_ops.py:scaled_fp4_quant | NotImplementedError: No compiled nvfp4 quantization kernel
-issue-view-size | engine_bug checkpoint_mismatch config_rejected | either | vllm/model_executor/models/glm4.py:forward | RuntimeError: shape '[7447, -1, 128]' is invalid for input of size 137191424
-issue-mm-attribute | engine_bug processor_failed checkpoint_mismatch | either | vllm/model_executor/models/qwen3_5.py:embed_multimodal | AttributeError: 'Qwen3_5VisionTransformer' object has no attribute 'deepstack_visual_indexes'
+issue-view-size | engine_bug checkpoint_mismatch config_rejected unsupported_combination | either | vllm/model_executor/models/glm4.py:forward | RuntimeError: shape '[7447, -1, 128]' is invalid for input of size 137191424
+issue-mm-attribute | engine_bug processor_failed checkpoint_mismatch unsupported_combination | either | vllm/model_executor/models/qwen3_5.py:embed_multimodal | AttributeError: 'Qwen3_5VisionTransformer' object has no attribute 'deepstack_visual_indexes'
 issue-triton-key | broken_install compile_failed | wall | torch/_dynamo/output_graph.py:_call_user_compiler | torch._dynamo.exc.BackendCompilerFailed: backend='inductor' raised:\\nImportError: cannot import name 'triton_key' from 'triton.compiler.compiler' (/opt/conda/lib/python3.10/site-packages/triton/compiler/compiler.py)\\n\\nSet TORCH_LOGS="+dynamo" and TORCHDYNAMO_VERBOSE=1 for more information
 issue-no-triton | broken_install compile_failed | wall | torch/_inductor/scheduler.py:create_backend | RuntimeError: Cannot find a working triton installation. More information on installing Triton can be found at https://github.com/openai/triton
 issue-two-backends | broken_install | wall | triton/runtime/driver.py:_create_driver | RuntimeError: 2 compatible backends for target (cuda) ([<class 'c.CUDABackend'>, <class 'nvi.CUDABackend'>]). There should only be one.

@@ -121,7 +121,7 @@ again-cublas-init | cuda_error cuda_out_of_memory | either | torch/nn/functional
 again-server-socket | port_in_use zmq_port_in_use | passes | torch/distributed/rendezvous.py:_create_c10d_store | torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. port: 29500, useIpv6: false, code: -98, name: EADDRINUSE, message: address already in use
 again-none-scale | engine_bug checkpoint_mismatch | either | vllm/model_executor/layers/quantization/modelopt.py:process_weights_after_loading | AttributeError: 'NoneType' object has no attribute 'max'
 again-int8-sm120 | gpu_unsupported | wall | vllm/_custom_ops.py:cutlass_scaled_mm | RuntimeError: Int8 not supported on SM120. Use FP8 quantization instead, or run on older arch (SM < 100).
-again-shape-slice | checkpoint_mismatch engine_bug | either | vllm/model_executor/layers/linear.py:weight_loader_v2 | IndexError: tuple index out of range
+again-shape-slice | checkpoint_mismatch engine_bug unsupported_combination | either | vllm/model_executor/layers/linear.py:weight_loader_v2 | IndexError: tuple index out of range
 again-ray-module | broken_install | wall | ray/_private/serialization.py:deserialize_objects | ray.exceptions.RaySystemError: System error: No module named 'vllm'
 """,
         versions=NAMED,
@@ -130,11 +130,11 @@ again-ray-module | broken_install | wall | ray/_private/serialization.py:deseria
         Phase.PROFILING,
         Who.WORKER,
         """
-again-long-int | engine_bug | either | vllm/model_executor/layers/fused_moe/deepep_ll_prepare_finalize.py:prepare | RuntimeError: expected scalar type Long but found Int
-again-trtllm-topk | engine_bug | either | flashinfer/fused_moe/core.py:trtllm_bf16_moe_op | RuntimeError: Check failed: (expert_indices.size(1) == args->top_k) is false: expert_indices dim1 must match top_k.
+again-long-int | engine_bug unsupported_combination | either | vllm/model_executor/layers/fused_moe/deepep_ll_prepare_finalize.py:prepare | RuntimeError: expected scalar type Long but found Int
+again-trtllm-topk | engine_bug unsupported_combination | either | flashinfer/fused_moe/core.py:trtllm_bf16_moe_op | RuntimeError: Check failed: (expert_indices.size(1) == args->top_k) is false: expert_indices dim1 must match top_k.
 again-no-choices | compile_failed | wall | torch/_inductor/select_algorithm.py:__call__ | torch._inductor.exc.InductorError: LoweringException: NoValidChoicesError: No choices to select, please consider adding ATEN into max_autotune_gemm_backends config (defined in torch/_inductor/config.py) to allow at least one choice.
 again-layout-name | broken_install | wall | vllm/model_executor/layers/quantization/utils/mxfp4_utils.py:_swizzle_mxfp4 | ImportError: cannot import name 'GFX950MXScaleLayout' from 'triton_kernels.tensor_details.layout' (/opt/venv/lib/python3.12/site-packages/triton_kernels/tensor_details/layout.py)
-again-tilelang | engine_bug compile_failed compiler_missing gpu_unsupported | either | tilelang/jit/kernel.py:_compile_and_create_adapter | AttributeError: 'NoneType' object has no attribute 'compile'
+again-tilelang | engine_bug compile_failed compiler_missing gpu_unsupported unsupported_combination | either | tilelang/jit/kernel.py:_compile_and_create_adapter | AttributeError: 'NoneType' object has no attribute 'compile'
 again-mm-tokens | engine_bug processor_failed config_rejected | either | vllm/model_executor/models/utils.py:_merge_multimodal_embeddings | ValueError: Attempted to assign 2530 multimodal tokens to 2528 placeholders
 again-empty-max | engine_bug | either | vllm/v1/worker/gpu_model_runner.py:_dummy_run | ValueError: max() iterable argument is empty
 again-dp-padding | engine_bug | either | vllm/v1/worker/dp_utils.py:coordinate_batch_across_dp | AssertionError: Microbatching sizes should be equal on all ranks
@@ -145,7 +145,7 @@ again-dp-padding | engine_bug | either | vllm/v1/worker/dp_utils.py:coordinate_b
         Phase.PROFILING,
         Who.CORE,
         """
-again-check-eq | engine_bug config_rejected | either | vllm/attention/backends/flashinfer.py:forward | RuntimeError: CHECK_EQ(paged_kv_indptr.size(0), batch_size + 1) failed. 1 vs 257
+again-check-eq | engine_bug config_rejected unsupported_combination | either | vllm/attention/backends/flashinfer.py:forward | RuntimeError: CHECK_EQ(paged_kv_indptr.size(0), batch_size + 1) failed. 1 vs 257
 again-old-unpack | engine_bug | either | vllm/model_executor/models/minicpmv.py:forward | ValueError: not enough values to unpack (expected 3, got 2)
 """,
         versions=OLD,

@@ -9,7 +9,7 @@ FAILURES = (
         Who.WORKER,
         """
 fresh-w2-weight | checkpoint_mismatch | wall | vllm/model_executor/models/deepseek_v2.py:load_weights | KeyError: 'model.layers.60.mlp.experts.w2_weight'
-fresh-gemma-vocab | unsupported_model broken_install checkpoint_mismatch engine_bug | wall | vllm/model_executor/models/gemma3_mm.py:__init__ | AttributeError: 'Gemma3Config' object has no attribute 'vocab_size'
+fresh-gemma-vocab | unsupported_model broken_install checkpoint_mismatch engine_bug unsupported_combination | wall | vllm/model_executor/models/gemma3_mm.py:__init__ | AttributeError: 'Gemma3Config' object has no attribute 'vocab_size'
 fresh-ct-scheme | config_rejected unsupported_model checkpoint_mismatch | wall | vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py:_get_scheme_from_parts | NotImplementedError: No compressed-tensors compatible scheme was found.
 fresh-ct-target | checkpoint_mismatch config_rejected unsupported_model | wall | vllm/model_executor/layers/quantization/compressed_tensors/utils.py:find_matched_target | ValueError: Unable to find matching target for model.layers.0.mlp.gate_up_proj in the compressed-tensors config.
 fresh-ct-shards | checkpoint_mismatch config_rejected unsupported_model | wall | vllm/model_executor/layers/quantization/utils/quant_utils.py:is_layer_skipped | ValueError: Detected some but not all shards of model.layers.0.linear_attn.in_proj are quantized. All shards of fused layers to have the same precision.
@@ -28,7 +28,7 @@ fresh-expandable | config_rejected | wall | vllm/device_allocator/cumem.py:__ini
         """
 fresh-xpu-mem-info | gpu_unsupported | wall | torch/xpu/memory.py:mem_get_info | RuntimeError: The device (Intel(R) Graphics [0x7d51]) doesn't support querying the available free memory. You can file an issue at https://github.com/pytorch/pytorch/issues to help us prioritize its implementation.
 fresh-mat-shapes | checkpoint_mismatch engine_bug | wall | torch/nn/functional.py:linear | RuntimeError: mat1 and mat2 shapes cannot be multiplied (8192x5120 and 2560x10240)
-fresh-scalar-type | config_rejected engine_bug | wall | torch/nn/functional.py:linear | RuntimeError: expected scalar type BFloat16 but found Half
+fresh-scalar-type | config_rejected engine_bug unsupported_combination | wall | torch/nn/functional.py:linear | RuntimeError: expected scalar type BFloat16 but found Half
 fresh-fake-tensors | compile_failed | wall | torch/_dynamo/utils.py:get_fake_value | torch._dynamo.exc.TorchRuntimeError: Dynamo failed to run FX node with fake tensors: call_function <built-in function linear>
 fresh-constraints | compile_failed engine_bug | wall | torch/fx/experimental/symbolic_shapes.py:produce_guards_verbose | torch.fx.experimental.symbolic_shapes.ConstraintViolationError: Constraints violated (L['input_ids'].size()[0])! For more information, run with TORCH_LOGS="+dynamic".
 fresh-heuristic | cuda_error gpu_unsupported | either | torch/nn/functional.py:linear | RuntimeError: CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasLtMatmulAlgoGetHeuristic( ltHandle, computeDesc.descriptor(), Adesc.descriptor())`
@@ -100,7 +100,7 @@ fresh-broadcast | engine_bug | passes | vllm/v1/worker/gpu_input_batch.py:add_re
 last-hf-transfer-missing | broken_install | wall | huggingface_hub/file_download.py:http_get | ValueError: Fast download using 'hf_transfer' is enabled (HF_HUB_ENABLE_HF_TRANSFER=1) but 'hf_transfer' package is not available in your environment. Try `pip install hf_transfer`.
 last-hf-transfer-failed | hub_unreachable | passes | huggingface_hub/file_download.py:http_get | RuntimeError: An error occurred while downloading using `hf_transfer`. Consider disabling HF_HUB_ENABLE_HF_TRANSFER for better error handling.
 last-rope-key | config_rejected unsupported_model weights_damaged | wall | vllm/config/model.py:_get_and_verify_max_len | ValueError: rope_scaling should have a 'rope_type' key
-last-none-quant | engine_bug config_rejected checkpoint_mismatch weights_damaged unsupported_model | wall | vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py:from_config | AttributeError: 'NoneType' object has no attribute 'get'
+last-none-quant | engine_bug config_rejected checkpoint_mismatch weights_damaged unsupported_model unsupported_combination | wall | vllm/model_executor/layers/quantization/compressed_tensors/compressed_tensors.py:from_config | AttributeError: 'NoneType' object has no attribute 'get'
 last-consolidated | weights_damaged | wall | mistral_common/tokens/tokenizers/base.py:from_file | FileNotFoundError: [Errno 2] No such file or directory: '/models/chat/consolidated.safetensors'
 last-fa2-toggled | broken_install | wall | transformers/modeling_utils.py:_flash_attn_2_can_dispatch | ImportError: FlashAttention2 has been toggled on, but it cannot be used due to the following error: the package flash_attn seems to be not installed. Please refer to the documentation
 last-api-key-file | file_missing permission_denied config_rejected | wall | pathlib.py:read_text | FileNotFoundError: [Errno 2] No such file or directory: '/run/secrets/vllm_api_key'
@@ -134,7 +134,7 @@ last-deepgemm-old | broken_install | wall | vllm/utils/deep_gemm.py:_missing | R
 last-triton-oom | cuda_out_of_memory | wall | triton/backends/nvidia/driver.py:load_binary | RuntimeError: Triton Error [CUDA]: out of memory
 last-lowering | compile_failed | wall | torch/_inductor/graph.py:run_node | torch._inductor.exc.InductorError: LoweringException: AssertionError: both a fake tensor and a real one
 last-hybrid-kv | config_rejected unsupported_model engine_bug | wall | vllm/v1/core/kv_cache_utils.py:unify_hybrid_kv_cache_specs | ValueError: Hybrid KV cache manager is disabled but failed to convert the KV cache specs to one unified type.
-last-autotune | cuda_error gpu_unsupported compile_failed engine_bug missing_kernels | either | flashinfer/autotuner.py:choose_one | RuntimeError: [TensorRT-LLM][ERROR] Assertion failed: No valid config found for the given problem shape
+last-autotune | cuda_error gpu_unsupported compile_failed engine_bug missing_kernels unsupported_combination | either | flashinfer/autotuner.py:choose_one | RuntimeError: [TensorRT-LLM][ERROR] Assertion failed: No valid config found for the given problem shape
 """,
         versions=NAMED,
     ),

@@ -9,7 +9,7 @@ FAILURES = (
         Who.CORE,
         """
 pub-ray-driver | ray_resources | either | vllm/executor/ray_distributed_executor.py:_init_workers_ray | ValueError: Ray does not allocate any GPUs on the driver node. Consider adjusting the Ray placement group or running the driver on a GPU node. Driver IP: 10.0.0.1, worker IPs: ['10.0.0.2'].
-pub-xgrammar-vocab | checkpoint_mismatch weights_damaged engine_bug config_rejected | wall | xgrammar/tokenizer_info.py:from_huggingface | ValueError: Input vocab_size less than minimum viable vocab size for tokenizer <class 'vllm.tokenizers.mistral.MistralTokenizer'>.
+pub-xgrammar-vocab | checkpoint_mismatch weights_damaged engine_bug config_rejected unsupported_combination | wall | xgrammar/tokenizer_info.py:from_huggingface | ValueError: Input vocab_size less than minimum viable vocab size for tokenizer <class 'vllm.tokenizers.mistral.MistralTokenizer'>.
 pub-mistral-attr | engine_bug config_rejected broken_install processor_failed | wall | transformers/processing_utils.py:__init__ | AttributeError: 'MistralTokenizer' object has no attribute 'init_kwargs'
 """,
         versions=NAMED,
@@ -42,7 +42,7 @@ pub-tensor-size | checkpoint_mismatch | wall | vllm/model_executor/model_loader/
 pub-half-cpu | config_rejected gpu_unsupported | wall | torch/nn/modules/linear.py:forward | RuntimeError: "addmm_impl_cpu_" not implemented for 'Half'
 pub-kernel-dtype | config_rejected gpu_unsupported missing_kernels | wall | vllm/_custom_ops.py:rms_norm | RuntimeError: "rms_norm_kernel" not implemented for 'Float8_e4m3fn'
 pub-unbound-loader | engine_bug checkpoint_mismatch | wall | vllm/model_executor/models/qwen3_moe.py:load_weights | UnboundLocalError: cannot access local variable 'weight_loader' where it is not associated with a value
-pub-meta-tensor | engine_bug checkpoint_mismatch | wall | torch/nn/modules/module.py:convert | NotImplementedError: Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving module from meta to a different device.
+pub-meta-tensor | engine_bug checkpoint_mismatch unsupported_combination | wall | torch/nn/modules/module.py:convert | NotImplementedError: Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when moving module from meta to a different device.
 pub-file-too-large | limit_reached disk_full storage_failed | wall | huggingface_hub/file_download.py:http_get | OSError: [Errno 27] File too large
 pub-safetensors-dtype | weights_damaged unsupported_model broken_install | wall | safetensors/torch.py:load_file | safetensors_rust.SafetensorError: Error while deserializing header: invalid JSON in header: unknown variant `F4`, expected one of `BOOL`, `U8`, `I8`
 pub-weights-only | weights_damaged config_rejected unsupported_model checkpoint_mismatch | wall | torch/serialization.py:load | _pickle.UnpicklingError: Weights only load failed. This file can still be loaded, to do so you have two options

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from vllmd.engine.causes import (
     arguments,
     by_class,
+    class_of_host,
+    class_of_libraries,
     files,
     gpu,
     hub,
@@ -35,6 +37,8 @@ SUBJECTS: Mapping[str, tuple[Cause, ...]] = {
     "install": install.CAUSES,
     "gpu": gpu.CAUSES,
     "processes": processes.CAUSES,
+    "class_of_host": class_of_host.CAUSES,
+    "class_of_libraries": class_of_libraries.CAUSES,
     "by_class": by_class.CAUSES,
 }
 """The name of each file, and its table."""

@@ -265,7 +265,8 @@ CAUSES = (
         advice="Change or leave out the setting that the evidence names.",
         unless=(
             r"(?:CUDA|HIP|NCCL|CUDNN|cuBLAS)\b.*(?:error|failed)|NIXL|libstreamer"
-            rf"|called outside of|No compiled \w|: Assertion [`']|{VALUE_MISTAKES}"
+            rf"|\b[\d.]+ ?[GM]i?B\b|placement group|called outside of|No compiled \w"
+            rf"|: Assertion [`']|{VALUE_MISTAKES}"
         ),
         signs={
             r"\d+ validation errors? for \w*(?:Config|Args)\b": "pydantic; vllm/config since 0.9",
@@ -310,7 +311,7 @@ CAUSES = (
             ),
             r"^yaml\.\w+\.\w*Error": "yaml, of the file that --config names",
             r"jinja2\.exceptions\.Template\w*Error|TemplateSyntaxError": "jinja2: a chat template",
-            r"Cannot find the config file for|[Ii]nvalid (?:option|argument|choice)": (
+            r"Cannot find the config file for|(?<!\] )[Ii]nvalid (?:option|argument|choice)": (
                 "vllm/model_executor/model_loader/weight_utils.py since 0.2"
             ),
             r"invalid literal for int\(\) with base 10: '(?:MIG|GPU)-": (

@@ -1,34 +1,24 @@
-"""What the class of an exception and who raised it tell, where its message is not known.
+"""What the class of an exception of vLLM's own code tells, where its message is not known.
 
-Looked for in the root alone: what was printed besides it is mostly its echo.
+vLLM refuses a setting or a model with words; Python's own words are of code that met what it was
+not made for. In the code of models, layers and kernels that is a combination (of a model, a flag, a
+GPU, a package) that nobody made to work: a wall. In the engine's own parts it is a mistake of vLLM.
 """
 
 from vllmd.engine.causes.arguments import VALUE_MISTAKES
 from vllmd.engine.causes.base import Cause, Found, Frame, Kind, Rank, Told
+from vllmd.engine.causes.class_of_libraries import NAME, UNLESS, any_of
 
-
-def _any(*patterns: str) -> str:
-    return f"(?:{'|'.join(patterns)})"
-
-
-_UNLESS = _any(
-    r"out of memory",
-    r"(?:CUDA|HIP|NCCL|HSA) error",
-    r"Errno|os error",
-    r"\bHTTP",
-    r"[Tt]imed? ?out",
-)
-"""Words of the host, of its GPUs and of networks: whoever raised it, it is not about the code."""
-_NAME = r"^(?:\S*\.)?"
-_MISTAKE = _NAME + _any(
-    r"AssertionError$",
-    r"(?:UnboundLocal|Name|ZeroDivision|Recursion)Error\b",
-    r"AttributeError: .*" + _any(r"has no (?:attribute|setter)", r"Can't (?:get|pickle)"),
+_SLIP = NAME + any_of(r"AssertionError$", r"(?:UnboundLocal|Name|Recursion)Error\b", VALUE_MISTAKES)
+"""Mistakes in the code itself, whatever it is given."""
+_MISTAKE = NAME + any_of(
+    r"ZeroDivisionError\b",
+    r"AttributeError: .*" + any_of(r"has no (?:attribute|setter)", r"Can't (?:get|pickle)"),
     r"KeyError: "
-    + _any(r"'[^' ]*'", r'"[^" ]*"', r"-?\d+", r"\(.*\)", r"<.*>", r"[a-z]+\.\w+")
+    + any_of(r"'[^' ]*'", r'"[^" ]*"', r"-?\d+", r"\(.*\)", r"<.*>", r"[a-z]+\.\w+")
     + "$",
     r"IndexError: "
-    + _any(
+    + any_of(
         r"(?:list|tuple|string|array|deque) (?:assignment )?index",
         r"pop ",
         r"index -?\d+",
@@ -36,9 +26,8 @@ _MISTAKE = _NAME + _any(
         r"The shape of the mask",
         r"[Dd]imension (?:specified|out)",
     ),
-    VALUE_MISTAKES,
     r"TypeError: .*"
-    + _any(
+    + any_of(
         r"unexpected keyword argument",
         r"required (?:positional|keyword-only) argument",
         r"positional arguments? but",
@@ -60,9 +49,9 @@ _MISTAKE = _NAME + _any(
 What a person wrote as a message is not among them: that may be of a setting.
 """
 _OF_ITSELF = (
-    _NAME
+    NAME
     + r"(?:Assertion|Value|Runtime|Key|Index|Type|Attribute)Error: .*"
-    + _any(
+    + any_of(
         r"mismatch|(?:does|do|must|should) (?:not )?match",
         r"\b(?:shapes?|ndim|dtypes?|strides?|contiguous|tensors?)\b",
         r"[Ii]nternal (?:bug|error)|unreachable|[Dd]id you forget|out of sync",
@@ -81,23 +70,9 @@ _SETTINGS = r"config|engine/arg_utils|transformers_utils/config|envs|entrypoints
 _OF_A_HOST = (
     r"\b(?:available|allowed|devices?|memory|nodes?|GPUs?|ports?|network|support\w*|enabled?)\b"
 )
-_OTHERS = _any("nixl", "lmcache", "mooncake", "mori", "ray", "requests", "urllib3") + "/"
+_OTHERS = any_of("nixl", "lmcache", "mooncake", "mori", "ray", "requests", "urllib3") + "/"
 _PACKAGE = rf"(?:site|dist)-packages/(?!vllm|{_OTHERS}|grpc|http|aiohttp|botocore)"
-_PARTS = r"transformers/" + _any(
-    r"(?:image_|video_)?processing_\w+\.py:",
-    r"feature_extraction_\w+\.py:",
-    r"(?:image|video|audio)_utils\.py:",
-    r"models/\w+/(?:(?:image_|video_)?processing|feature_extraction)_\w+\.py:",
-)
-_TOKENIZERS = _any(
-    r"transformers/(?:models/\w+/)?tokenization_\w+\.py:",
-    r"transformers/integrations/mistral/",
-    r"transformers/generation/configuration_utils\.py:",
-    r"packages/tokenizers/",
-    r"mistral_common/",
-    r"tiktoken/",
-)
-_KERNELS = _any(
+_KERNELS = any_of(
     r"vllm/_(?:custom|aiter|xpu)_ops\.py:",
     r"vllm/utils/(?:flashinfer|deep_gemm)\.py:",
     r"/(?:kernels|ops|fused_moe)/",
@@ -105,19 +80,19 @@ _KERNELS = _any(
 )
 _ABSENT = r"\b(?:is|are) not available"
 """What a setting asks for, or what a model needs, is not there on this host."""
-_REFUSED = _any(
+_REFUSED = any_of(
     r"(?i:not (?:yet )?(?:support|implemented))",
     r"(?i:unsupported|only supports?\b|incompatible with)",
     r"\brequires?\b",
 )
-_OF_A_GPU = r"\b" + _any(
+_OF_A_GPU = r"\b" + any_of(
     r"GPU|device|arch\w*|capability|platform|hardware",
     r"SM\d*|Hopper|Blackwell|ROCm|CUDA",
 )
-_OPERAND = _any(
+_OPERAND = any_of(
     r"self|other|input|output|out|weight|x|q|k|v|query|key|value|residual|hidden_states",
 )
-_TENSORS = r"^(?:RuntimeError|NotImplementedError|\S*InternalError): " + _any(
+_TENSORS = r"^(?:RuntimeError|NotImplementedError|\S*InternalError): " + any_of(
     r"Cannot copy out of meta tensor|could not create a (?:primitive|memory)",
     r"Check failed: |CHECK_[A-Z]+\(|.*INTERNAL ASSERT FAILED|Expected .* to be (?:true|false)",
     r"stack expects|.*\bdims?\d? must",
@@ -132,10 +107,10 @@ _TENSORS = r"^(?:RuntimeError|NotImplementedError|\S*InternalError): " + _any(
     r"view size is not compatible|.*must match the size|.*doesn't match the broadcast",
 )
 """What PyTorch and kernels say of tensors of other shapes, types or devices than they take."""
-_STD = _any(
+_STD = any_of(
     r"^MemoryError: std::bad_array_new_length",
     r"^(?:Runtime|Index|Value)Error: "
-    + _any(r"std::|vector::|map::at|_Map_base::at", "basic_string"),
+    + any_of(r"std::|vector::|map::at|_Map_base::at", "basic_string"),
 )
 """What pybind11 makes of exceptions of C++'s standard library."""
 
@@ -162,71 +137,25 @@ def _mistaken(found: Found) -> Told:
     )
 
 
+_OF_MODELS = _VLLM + any_of(
+    r"model_executor/(?!model_loader/)|models/|(?:v1/)?attention/|(?:v1/)?spec_decode/|multimodal/",
+    r"v1/sample/|v1/pool/|device_allocator/|_\w+_ops\.py|vllm_flash_attn/|kernels/|lora/",
+)
+"""Where vLLM has what differs from model to model, and from GPU to GPU."""
+_OF_RUNNERS = _VLLM + r"(?:v1/)?worker/"
+_OF_COMBINATIONS = r"^(?:NotImplementedError\b|TypeError: .*unexpected keyword)"
+
+
+def _not_made_for(found: Found) -> Told:
+    return Told(
+        explanation=(
+            f"The code{_where(found)} met what it was not made for: this model with this setting, "
+            "quantization, package or GPU."
+        )
+    )
+
+
 CAUSES = (
-    Cause(
-        name="processor_failed",
-        kind=Kind.CONFIGURATION,
-        rank=Rank.CLASS,
-        starting=True,
-        explanation=(
-            "What prepares images, audio or video for the model (its processor) does not work with "
-            "this Transformers, or with the model's files."
-        ),
-        advice=(
-            "Install the versions that the model's page names ('vllmd engine install'); without "
-            "images: limit-mm-per-prompt = '{\"image\": 0}' among the flags."
-        ),
-        unless=_UNLESS,
-        frames=(
-            Frame(
-                _PARTS,
-                _NAME
-                + r"(?:NotImplemented|Value|Runtime|Type|Key|Index|Attribute|Assertion)Error\b",
-                "transformers: processing_utils.py, image_processing_utils.py and their like",
-                raised=True,
-            ),
-        ),
-    ),
-    Cause(
-        name="unsupported_model",
-        kind=Kind.CONFIGURATION,
-        rank=Rank.CLASS,
-        starting=True,
-        explanation=(
-            "The model's tokenizer or configuration is not of a form that the packages beside vLLM "
-            "(Transformers, tokenizers, mistral_common) can read."
-        ),
-        advice=(
-            "Install the versions that the model's page names ('vllmd engine install'), or look "
-            "whether the files of its tokenizer are whole."
-        ),
-        unless=_UNLESS,
-        frames=(
-            Frame(
-                _TOKENIZERS,
-                _NAME + r"(?:Exception\b|(?:NotImplemented|Value|Type|Key|Index|Attribute)Error\b)",
-                "transformers: tokenization_utils_base.py; tokenizers; mistral_common",
-                raised=True,
-            ),
-        ),
-    ),
-    Cause(
-        name="weights_damaged",
-        kind=Kind.CONFIGURATION,
-        rank=Rank.CLASS,
-        starting=True,
-        explanation="A file of the model is not of the form that its name says.",
-        advice="Remove the file and download the model again, or take another file of it.",
-        unless=_UNLESS,
-        frames=(
-            Frame(
-                r"/(?:gguf|safetensors)/\w+\.py:",
-                _NAME + r"(?:ValueError|KeyError|IndexError|EOFError|AssertionError)\b",
-                "gguf: gguf_reader.py; safetensors",
-                raised=True,
-            ),
-        ),
-    ),
     Cause(
         name="lora_unusable",
         kind=Kind.CONFIGURATION,
@@ -234,11 +163,11 @@ CAUSES = (
         starting=True,
         explanation="LoRA adapters cannot be used with this model, or with these settings.",
         advice="Take the adapters out of lora.modules, or change what the evidence names.",
-        unless=_UNLESS,
+        unless=UNLESS,
         frames=(
             Frame(
                 r"vllm/lora/",
-                _NAME + r"(?:ValueError|NotImplementedError|AssertionError|RuntimeError): .",
+                NAME + r"(?:ValueError|NotImplementedError|AssertionError|RuntimeError): .",
                 "vllm/lora",
                 raised=True,
             ),
@@ -254,36 +183,14 @@ CAUSES = (
             "Take another quantization, dtype or attention backend, as the evidence says, or "
             "another GPU."
         ),
-        unless=_UNLESS,
+        unless=UNLESS,
         frames=(
             Frame(
                 _KERNELS,
-                _NAME
+                NAME
                 + r"(?:Runtime|Value|NotImplemented|Assertion)Error: .*"
-                + _any(rf"{_REFUSED}.*{_OF_A_GPU}\b", rf"{_OF_A_GPU}\b.*{_REFUSED}"),
+                + any_of(rf"{_REFUSED}.*{_OF_A_GPU}\b", rf"{_OF_A_GPU}\b.*{_REFUSED}"),
                 "vllm: what its kernels need; flashinfer, deep_gemm, xformers, aiter",
-                raised=True,
-            ),
-        ),
-    ),
-    Cause(
-        name="dist_unreachable",
-        kind=Kind.TRANSIENT,
-        rank=Rank.CLASS,
-        starting=True,
-        explanation="The engine's processes could not come together over the network.",
-        advice=(
-            "Look at the address and the firewall between the hosts (master_addr, VLLM_HOST_IP), "
-            "and whether the head runs."
-        ),
-        unless=r"out of memory|(?:CUDA|HIP) error|backend type|[Uu]nknown|[Cc]ontiguous",
-        frames=(
-            Frame(
-                r"torch/distributed/\S*:(?:_create_c10d_store|_tcp_rendezvous_handler"
-                r"|_env_rendezvous_handler|init_process_group|new_group|_new_process_group_helper"
-                r"|_new_group_with_tag)$",
-                _NAME + r"(?:RuntimeError|Dist\w*Error|TimeoutError)\b",
-                "torch/distributed: rendezvous.py, distributed_c10d.py",
                 raised=True,
             ),
         ),
@@ -295,21 +202,59 @@ CAUSES = (
         starting=True,
         explanation="vLLM does not take what it was given: a setting, or the model with it.",
         advice="Change or leave out the setting that the evidence names, or take another model.",
-        unless=rf"{_UNLESS}|{_OF_ITSELF}|{VALUE_MISTAKES}|\binstall|PATH\b",
+        unless=(
+            rf"{UNLESS}|{_OF_ITSELF}|{VALUE_MISTAKES}|\binstall|PATH\b|\b[GM]iB\b"
+            r"|placement group"
+        ),
         frames=(
             Frame(
                 _VLLM,
-                _NAME + r"(?:ValueError|NotImplementedError|VLLM\w*Error): .",
+                NAME + r"(?:ValueError|NotImplementedError|VLLM\w*Error): .",
                 "vllm: what it says of settings and of models",
                 raised=True,
             ),
             Frame(
                 _VLLM + r"(?!_|.*(?:/ops/|/kernels/|fused_moe/|/attention/|/forward))",
-                rf"{_NAME}(?:AssertionError|RuntimeError): .*(?:{_REFUSED}|{_ABSENT})",
+                rf"{NAME}(?:AssertionError|RuntimeError): .*(?:{_REFUSED}|{_ABSENT})",
                 "vllm: what it says of settings that do not go together",
                 raised=True,
             ),
         ),
+    ),
+    Cause(
+        name="unsupported_combination",
+        kind=Kind.CONFIGURATION,
+        rank=Rank.CLASS,
+        starting=True,
+        explanation=(
+            "The code met what it was not made for: this model with this setting, quantization, "
+            "package or GPU."
+        ),
+        advice=(
+            "Leave out the feature that the traceback names (a quantization, an attention backend, "
+            "speculative decoding, a parallel size), or install another version ('vllmd engine "
+            "install')."
+        ),
+        unless=UNLESS,
+        frames=(
+            Frame(
+                _OF_MODELS,
+                rf"{_MISTAKE}|^NotImplementedError\b|^(?:Assertion|Runtime)Error: .",
+                "vllm: models, layers, kernels, attention",
+                raised=True,
+            ),
+            Frame(_OF_MODELS, _OF_ITSELF, "vllm: models, layers, kernels", raised=True),
+            Frame(_OF_RUNNERS, _OF_COMBINATIONS, "vllm/v1/worker", raised=True),
+            Frame(
+                r"-packages/torch/(?!distributed/|cuda/)",
+                r"^(?:Value|Runtime|Assertion)Error: .*"
+                r"\b(?:shapes?|dims?|dimensions?|dtypes?|tensors?|strides?)\b",
+                "torch, of tensors that do not fit each other",
+                raised=True,
+            ),
+            Frame(_VLLM, _TENSORS, "torch: aten/src/ATen, c10; kernels"),
+        ),
+        told=_not_made_for,
     ),
     Cause(
         name="engine_bug",
@@ -323,11 +268,11 @@ CAUSES = (
             "Install another version ('vllmd engine install'), or leave out the feature that the "
             "traceback names; vLLM's issues may have it."
         ),
-        unless=_UNLESS,
+        unless=UNLESS,
         frames=(
             Frame(
                 rf"{_VLLM}(?!{_SETTINGS})|{_PACKAGE}|/multiprocessing/",
-                _MISTAKE,
+                f"{_SLIP}|{_MISTAKE}",
                 "Python, of vLLM's code and of the packages beside it",
                 raised=True,
             ),
@@ -340,20 +285,12 @@ CAUSES = (
             ),
             Frame(_VLLM, _OF_ITSELF, "vllm, of its own data", raised=True),
             Frame(
-                r"-packages/torch/(?!distributed/|cuda/)",
-                r"^(?:Value|Runtime|Assertion)Error: .*"
-                r"\b(?:shapes?|dims?|dimensions?|dtypes?|tensors?|strides?)\b",
-                "torch, of tensors that do not fit each other",
-                raised=True,
-            ),
-            Frame(
                 _VLLM + r"(?:\S*/)?(?:ops|kernels|fused_moe|layers|models|attention|worker)/\S*"
                 r":(?!__init__$|create_weights$|_?(?:verify|validate|check|select|get)\w*$)",
                 rf"^AssertionError: (?!.*{_OF_A_HOST})",
                 "vllm, of the data that its parts hand to each other",
                 raised=True,
             ),
-            Frame(_VLLM, _TENSORS, "torch: aten/src/ATen, c10; kernels"),
             Frame(rf"{_VLLM}|-packages/", _STD, "the C++ library, by pybind11"),
         ),
         told=_mistaken,

@@ -238,6 +238,8 @@ def _by_label(ends: Sequence[Cause], facts: Facts) -> Cause | None:
 
 _OF_OTHERS = re.compile(r"^(?:ray|grpc|redis|requests|urllib3|httpx|httpcore|aiohttp)\.")
 """Exceptions of what talks to others: that something went wrong there is no bug."""
+_OF_THE_HOST = re.compile(r"out of memory|(?:CUDA|HIP|NCCL|HSA) error|os error \d")
+"""Words of a GPU, or of the host: no exception of vLLM's code has them."""
 
 
 def _bug(causes: Sequence[Cause], facts: Facts, root: Sign) -> Diagnosis | None:
@@ -246,7 +248,7 @@ def _bug(causes: Sequence[Cause], facts: Facts, root: Sign) -> Diagnosis | None:
     bug = next((cause for cause in causes if cause.name == BUG), None)
     if bug is None or thrown is None or _OF_OTHERS.match(root.lines[0]):
         return None
-    if not reading.ready or is_of_a_start(thrown):
+    if not reading.ready or is_of_a_start(thrown) or _OF_THE_HOST.search(root.lines[0]):
         return None
     return bug.diagnosis(facts, Found(root.quote, root, reading))
 
