@@ -147,7 +147,7 @@ def is_resource_tracker(pid: int) -> bool:
 
     Killed early, it leaves `/dev/shm` full. Left alone, it ends by itself.
 
-    Source: CPython, Lib/multiprocessing/resource_tracker.py: it is started by ``-c`` with that name.
+    Source: CPython, Lib/multiprocessing/resource_tracker.py: it runs ``-c`` with that name in it.
     """
     return "multiprocessing.resource_tracker" in command_line(pid)
 
