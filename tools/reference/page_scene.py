@@ -27,6 +27,8 @@ from vllmd.gpu.rows import ROWS
 from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
 from vllmd.history.marks import RecentMarks
 from vllmd.history.metrics import HistoryCollector, MarksCollector
+from vllmd.history.store import Store
+from vllmd.history.writer import HistoryWriter
 from vllmd.http.connections import ConnectionTotals
 from vllmd.http.metrics import ConnectionsCollector
 from vllmd.lora.metrics import AdaptersCollector
@@ -68,9 +70,7 @@ def families() -> dict[str, list[FamilyFacts]]:
 def _collectors() -> Iterator[Any]:
     """Yield those of the daemon, each with what makes it yield everything."""
     clock = SystemClock()
-    nothing: Any = SimpleNamespace(
-        problem=None, written=0, dropped=0, bytes=0, known=list, silent_since=dict, failures=dict
-    )
+    nothing: Any = SimpleNamespace(problem=None, known=list, silent_since=dict, failures=dict)
     outbox: Any = SimpleNamespace(
         wanted=True, outcomes={}, waiting=(), notices=SimpleNamespace(suppressed=0)
     )
@@ -86,7 +86,7 @@ def _collectors() -> Iterator[Any]:
     yield AdaptersCollector(lambda: {"chat": ()})
     yield CostCollector(lambda: CostFigures(prices, 1.0, {}, {}, {}))
     yield LogsCollector(list, lambda: {"journal": {"chat": 1}, "stdout": {"chat": 1}})
-    yield HistoryCollector(nothing)
+    yield HistoryCollector(HistoryWriter(Store(Path())))
     yield MarksCollector(RecentMarks())
     yield NotificationsCollector(outbox)
     yield ConfigCollector(lambda: (True, 0.0), lambda: (True, 0.0), dict)
