@@ -28,6 +28,7 @@ from vllmd.events.daemon import ConfigRefused, ConfigWarned
 from vllmd.gpu.hardware import has_nvidia_gpu
 from vllmd.http import web_file
 from vllmd.notify.systemd import Notifier, take_sockets
+from vllmd.util.allocator import stop_collecting_what_is_there
 from vllmd.util.parts import PartRunner, run_main
 from vllmd.util.redact import Redactor
 
@@ -95,6 +96,7 @@ def command(
 
 async def _run(loaded: LoadedConfig, environment: Environment, banner: bool) -> None:
     def started(address: Address) -> None:
+        stop_collecting_what_is_there()
         if banner:
             _print_banner(loaded.config, address)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -31,7 +32,7 @@ class Command:
     weights: "Command | None" = None
     """What keeps the weights that it maps in GPU memory; None if it loads them itself."""
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """A short fingerprint of the command and its own variables, to tell a change.
 

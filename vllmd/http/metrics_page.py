@@ -5,20 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import structlog
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector as Registry
 
 from vllmd.errors import ScrapeError
 from vllmd.events.base import emit
 from vllmd.events.requests import PassThroughFailed
+from vllmd.http.exposition import EOF, FamilyEncoder
 from vllmd.scrape.families import merge
 from vllmd.scrape.page import MAX_AGE_S, Page, PageSource
 from vllmd.scrape.render import render_openmetrics, render_text
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-_EOF = b"# EOF\n"
 DEFAULT_DEADLINE_S = 4.0
 DEADLINES_S = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, DEFAULT_DEADLINE_S)
 """So that scrapes with other timeouts of theirs still wait together."""
@@ -63,6 +61,7 @@ class MetricsPage:
         self._batches: dict[tuple[bool, float], _Batch] = {}
         self._ready: dict[bool, list[_Batch]] = {True: [], False: []}
         self._turn = asyncio.Lock()
+        self._encoders = {kind: FamilyEncoder(openmetrics=kind) for kind in (True, False)}
 
     async def render(self, accept: str, scrape_timeout: str) -> tuple[bytes, str]:
         """Return the page and its content type.
@@ -123,16 +122,16 @@ class MetricsPage:
         for source, page in pages.items():
             shown.append(source.shown(page))
             await loop_yield.yield_if_due()
-        generate = generate_openmetrics if openmetrics else generate_latest
+        encode = self._encoders[openmetrics].encode
         render = render_openmetrics if openmetrics else render_text
         parts: list[bytes] = []
         for metric in list(self._registry.collect()):
-            parts.append(self._mask(generate(_Only(metric)).removesuffix(_EOF)))
+            parts.append(self._mask(encode(metric)))
             await loop_yield.yield_if_due()
         for family in merge(shown):
             parts.append(self._mask(render([family])))
             await loop_yield.yield_if_due()
-        return b"".join([*parts, _EOF if openmetrics else b""])
+        return b"".join([*parts, EOF if openmetrics else b""])
 
     async def _read_all(self, deadline_s: float) -> Pages:
         sources = self._sources()
@@ -160,17 +159,6 @@ class _LoopYield:
         if self._now() - self._turn_at >= PIECE_S:
             await asyncio.sleep(0)
             self._turn_at = self._now()
-
-
-@attrs.frozen
-class _Only:
-    """One family, for prometheus_client's encoders."""
-
-    metric: Metric
-
-    def collect(self) -> list[Metric]:
-        """Return it."""
-        return [self.metric]
 
 
 def _retrieve(task: asyncio.Task[bytes]) -> None:

@@ -1,7 +1,8 @@
+import gc
 import subprocess
 import sys
 
-from vllmd.util.allocator import LARGE_BYTES, give_back_large_blocks
+from vllmd.util.allocator import LARGE_BYTES, give_back_large_blocks, stop_collecting_what_is_there
 
 SCRIPT = """
 import sys
@@ -36,3 +37,18 @@ def test_memory_of_large_blocks_is_given_back() -> None:
         [sys.executable, "-c", SCRIPT, "yes"], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 2_500_000, done.stdout
+
+
+def test_what_is_there_is_not_looked_through_again_and_what_comes_is() -> None:
+    kept = [[] for _ in range(1000)]  # type: ignore[var-annotated]
+    try:
+        stop_collecting_what_is_there()
+        assert not {id(each) for each in gc.get_objects()} & set(map(id, kept))
+        ring: list[object] = []
+        ring.append(ring)
+        found = id(ring)
+        assert found in {id(each) for each in gc.get_objects()}
+        del ring
+        assert gc.collect() >= 1
+    finally:
+        gc.unfreeze()
