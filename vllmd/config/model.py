@@ -345,6 +345,13 @@ class DaemonConfig:
         help="Where Grafana is: the page at / has a link to it.",
         example='"https://grafana.example.org/d/vllmd-fleet"',
     )
+    vllm_histograms: bool = key(
+        rules.boolean,
+        True,
+        help="Pass on vLLM's own histograms (vllm:…_bucket) on /metrics. They are most of the page; "
+        "vllmd's dashboards and alerts need none, as those of latencies are vllmd_… too.",
+        reason="Dashboards that others made for vLLM use them.",
+    )
     poll_s: float = key(
         rules.number(0, HOUR_S, above=True),
         5.0,

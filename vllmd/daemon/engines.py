@@ -222,6 +222,7 @@ class Engines:
                 lag=services.lag,
             )
         source.point(engine.url)
+        source.passes_histograms = now.config.daemon.vllm_histograms
         recent = self._recent.setdefault(name, RecentPages())
         reached = now.commands[name]
         return EngineSettings(

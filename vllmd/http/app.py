@@ -12,6 +12,7 @@ from vllmd.engine.status import EngineStatus
 from vllmd.http import probes
 from vllmd.http.landing import POLICY, landing_page
 from vllmd.http.metrics_page import MetricsPage
+from vllmd.http.packing import Packer, accepts_gzip
 from vllmd.http.runbooks import Rendered, contents
 from vllmd.http.wake import Wakeable, waking
 
@@ -63,13 +64,17 @@ def build(
 
     `wakeable` are the engines that may be woken, as far as their settings let them.
     """
-    runbooks, landing = Rendered(), LandingPage(status)
+    runbooks, landing, packer = Rendered(), LandingPage(status), Packer()
 
     async def metrics(request: Request) -> Response:
         headers = request.headers
         timeout = headers.get("x-prometheus-scrape-timeout-seconds", "")
         body, content_type = await page.render(headers.get("accept", ""), timeout)
-        return Response(body, headers={"content-type": content_type})
+        about = {"content-type": content_type, "vary": "accept, accept-encoding"}
+        if accepts_gzip(headers.get("accept-encoding", "")):
+            body = packer.packed(content_type, body)
+            about["content-encoding"] = "gzip"
+        return Response(body, headers=about)
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("vllmd is alive.\n")

@@ -90,6 +90,8 @@ class PageSource:
         self.up = False
         self.readable: bool | None = None
         """Whether it was read when it was asked for last; None if it was not yet."""
+        self.passes_histograms = True
+        """Whether vLLM's own histograms are passed on too."""
         self.version: str | None = None
         """The version of vLLM that answers; None until it has said so."""
         self._version_asked_at: float | None = None
@@ -119,7 +121,10 @@ class PageSource:
     def shown(self, page: Page) -> list[Family]:
         """Return what to pass on of a page, and what is derived from it."""
         derived = derive(page.families, page.lora, self.engine, self._adapters())
-        return [*page.families, *derived, self._peaks.family()]
+        passed = page.families
+        if not self.passes_histograms:
+            passed = tuple(family for family in passed if family.type != b"histogram")
+        return [*passed, *derived, self._peaks.family()]
 
     async def _fetch(self) -> Page:
         started, watched_from = self._clock.monotonic(), self.lag.watched()

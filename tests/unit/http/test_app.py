@@ -141,3 +141,13 @@ def test_page_is_written_once_for_all_who_ask_within_a_second(
     scene.clock.now += 2
     client.get("/")
     assert len(written) == 2
+
+
+def test_metrics_are_packed_for_who_takes_that() -> None:
+    client = client_for(status())
+    packed = client.get("/metrics", headers={"accept-encoding": "gzip"})
+    plain = client.get("/metrics", headers={"accept-encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert "accept-encoding" in plain.headers["vary"]
+    assert len(packed.text.splitlines()) == len(plain.text.splitlines()) > 0

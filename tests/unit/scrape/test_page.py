@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from tests.helpers.clock import FakeClock, settle
+from tests.helpers.make import DATA
 from vllmd.errors import ScrapeError
 from vllmd.scrape import page as page_module
 from vllmd.scrape.page import PageSource
@@ -138,3 +139,18 @@ async def test_readable_is_whether_the_last_reading_was_good() -> None:
     assert engine.source.readable is False
     engine.source.forget()
     assert engine.source.readable is None
+
+
+async def test_shown_leaves_out_vllms_own_histograms_where_nobody_wants_them() -> None:
+    engine = Engine()
+    engine.content = (DATA / "metrics" / "vllm-0.32-cpu.prom").read_bytes()
+    page = await engine.source.get()
+    all_of_it = engine.source.shown(page)
+    engine.source.passes_histograms = False
+    shown = engine.source.shown(page)
+    left_out = {f.name for f in all_of_it} - {f.name for f in shown}
+    assert left_out == {f.name for f in page.families if f.type == b"histogram"}
+    assert b"vllm:e2e_request_latency_seconds" in left_out
+    assert b"vllmd_request_latency_seconds" in {f.name for f in shown}
+    size = [sum(map(len, (s for f in each for s in f.samples))) for each in (all_of_it, shown)]
+    assert size[1] < size[0] / 2
