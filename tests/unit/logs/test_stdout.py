@@ -1,11 +1,12 @@
 import os
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from vllmd.logs import stdout
+from tests.helpers.site import wait_for
 from vllmd.logs.stdout import Stdout
+from vllmd.util import background_writer
+from vllmd.util.background_writer import BackgroundWriter
 
 
 @pytest.fixture
@@ -21,45 +22,37 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 def test_send_puts_the_engines_name_before_each_line(pipe: tuple[int, int]) -> None:
-    copy = Stdout("chat", pipe[1])
+    writer = BackgroundWriter(pipe[1])
+    copy = Stdout("chat", writer)
     copy.send([b"one", b"two \xff"])
+    writer.close()
     assert os.read(pipe[0], 100) == b"chat | one\nchat | two \xff\n"
     assert copy.dropped == 0
     copy.close()
 
 
-def test_send_long_line_is_whole_where_somebody_reads(pipe: tuple[int, int]) -> None:
-    line = b"x" * 300_000
-    found = bytearray()
-
-    def read() -> None:
-        while block := os.read(pipe[0], 65536):
-            found.extend(block)
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    copy = Stdout("chat", pipe[1])
-    copy.send([line])
-    os.close(pipe[1])
-    reader.join()
-    assert bytes(found) == b"chat | " + line + b"\n"
-    assert copy.dropped == 0
-
-
-def test_send_nobody_reads_waits_for_nobody_and_counts(
+def test_send_nobody_reads_waits_for_nobody_and_counts_and_another_engine_has_its_room(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stdout, "WAIT_S", 0)
-    copy = Stdout("chat", pipe[1])
-    copy.send([b"x" * 60_000] * 5)
-    assert copy.dropped == 4
-    os.read(pipe[0], 65536)
-    copy.send([b"again"])
-    assert copy.dropped == 4
+    monkeypatch.setattr(background_writer, "CLOSE_S", 0.0)
+    writer = BackgroundWriter(pipe[1], most_bytes=200_000)
+    flood, quiet = Stdout("flood", writer), Stdout("quiet", writer)
+    flood.send([b"x" * 60_000] * 9)
+    assert 4 <= flood.dropped <= 6
+    quiet.send([b"a line"])
+    assert quiet.dropped == 0
+    while not os.read(pipe[0], 65536).endswith(b"quiet | a line\n"):
+        pass
+    dropped = flood.dropped
+    flood.send([b"again"])
+    assert flood.dropped == dropped
+    writer.close()
 
 
 def test_send_reader_that_is_gone_is_counted(pipe: tuple[int, int]) -> None:
     os.close(pipe[0])
-    copy = Stdout("chat", pipe[1])
+    writer = BackgroundWriter(pipe[1])
+    copy = Stdout("chat", writer)
     copy.send([b"one"])
-    assert copy.dropped == 1
+    wait_for("the count", lambda: copy.dropped == 1)
+    writer.close()

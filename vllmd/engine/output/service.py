@@ -16,6 +16,7 @@ from vllmd.events.engine import LogNotCompressed
 from vllmd.logs.journal import Journal
 from vllmd.logs.stdout import Stdout
 from vllmd.shim.protocol import Rotation
+from vllmd.util.background_writer import BackgroundWriter
 from vllmd.util.clock import Clock
 from vllmd.util.parts import Part
 from vllmd.util.redact import without_shapes
@@ -25,6 +26,8 @@ LOOK_S = 2.0
 """How often new lines are looked for."""
 COMPRESS_S = 60.0
 """How often there may be something to compress."""
+STDOUT = 1
+"""The file descriptor of standard output."""
 
 _log = structlog.get_logger()
 
@@ -44,6 +47,7 @@ class OutputService:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._clock = clock
+        self._stdout = BackgroundWriter(STDOUT)
         self._copies: dict[str, dict[str, Journal | Stdout]] = {"journal": {}, "stdout": {}}
         self._outputs: dict[str, EngineOutput] = {}
         self._over: list[EngineOutput | Journal | Stdout] = []
@@ -64,7 +68,7 @@ class OutputService:
             self._over.append(self._outputs.pop(name))
             del self.errors[name]
         self._copy("journal", config.logs.journal, Journal)
-        self._copy("stdout", config.logs.stdout, Stdout)
+        self._copy("stdout", config.logs.stdout, lambda name: Stdout(name, self._stdout))
         for name, output in self._outputs.items():
             copies = [each[name].send for each in self._copies.values() if name in each]
             output.configure(self.rotation, copies)
@@ -122,6 +126,7 @@ class OutputService:
         for each in self._copies.values():
             for copy in each.values():
                 copy.close()
+        self._stdout.close()
 
     async def rotate(self, name: str) -> None:
         """Begin a new file of an engine's log.
