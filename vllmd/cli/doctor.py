@@ -23,6 +23,7 @@ from vllmd.doctor.case import Case, GpuFacts
 from vllmd.doctor.checks import CHECKS, examine
 from vllmd.doctor.finding import Finding, FindingSeverity
 from vllmd.errors import UnknownEngineError
+from vllmd.gpu.fit import kept_bytes
 from vllmd.util.units import format_bytes, parse_bytes
 
 
@@ -135,6 +136,8 @@ def _in_words(case: Case) -> str:
             f"{shown['max_model_len']:,} at once; the longest that would fit: "
             f"{shown['longest_max_model_len']:,}"
         )
+    if case.engine.preload:
+        words += f"; what keeps the weights takes {format_bytes(kept_bytes(case.gpu_count))} more"
     if case.model.is_estimate:
         return words + " (predicted; weights by an estimate from config.json)"
     return words + " (predicted)"

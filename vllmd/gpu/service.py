@@ -291,7 +291,8 @@ class GpuService:
     def weights_margin(self, device: Device, engine: EngineConfig) -> int:
         """Return by what weights that are kept there are more room for a start than is free."""
         held = [h.bytes or 0 for h in self.holders(device.uuid) if h.is_weights_of(engine.name)]
-        return fit.weights_bytes(held) if held or engine.preload else 0
+        gpus = gpus_used(engine.flags)
+        return fit.weights_bytes(held, gpus=gpus) if held or engine.preload else 0
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""

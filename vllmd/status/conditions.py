@@ -58,28 +58,16 @@ NOT_TOLD: Mapping[str, str] = {
     ),
     **dict.fromkeys(
         (
-            "VllmdEngineRestartLoop",
-            "VllmdEngineNotReady",
-            "VllmdGpuMissing",
-            "VllmdGpuXidRestart",
-            "VllmdGpuEccUncorrected",
-            "VllmdGpuThrottled",
+            *("VllmdEngineRestartLoop", "VllmdEngineNotReady", "VllmdGpuMissing"),
+            *("VllmdGpuXidRestart", "VllmdGpuEccUncorrected", "VllmdGpuThrottled"),
             "VllmdGpuPcieDegraded",
             "VllmdHostMemoryLeak",
             "VllmdDiskFilling",
-            "VllmdVramLeak",
-            "VllmdVramExhaustion",
-            "VllmdTtftBudgetBurn",
-            "VllmdItlBudgetBurn",
-            "VllmdTtftBudgetSlowBurn",
-            "VllmdItlBudgetSlowBurn",
-            "VllmdQueueSlow",
-            "VllmdQueueStuck",
-            "VllmdPreemptions",
-            "VllmdRequestErrors",
-            "VllmdHttpErrors",
-            "VllmdRequestsLost",
-            "VllmdRejections",
+            *("VllmdVramLeak", "VllmdVramExhaustion"),
+            *("VllmdTtftBudgetBurn", "VllmdTtftBudgetSlowBurn"),
+            *("VllmdItlBudgetBurn", "VllmdItlBudgetSlowBurn"),
+            *("VllmdQueueSlow", "VllmdQueueStuck", "VllmdPreemptions"),
+            *("VllmdRequestErrors", "VllmdHttpErrors", "VllmdRequestsLost", "VllmdRejections"),
             "VllmdCostAboveBudget",
             "VllmdOtlpDropped",
             "VllmdNotificationsFailed",
@@ -163,12 +151,19 @@ def _held(document: Document) -> Iterator[ActiveCondition]:
             yield ActiveCondition(f"{engine['name']} is held: {engine['reason']}", engine["name"])
 
 
-def _stalled(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document, wanted=False):
-        if engine["state"] == State.STALLED:
-            yield ActiveCondition(
-                f"{engine['name']} has work and makes no progress", engine["name"]
-            )
+def _of_engine(text: str, holds: Callable[[Mapping[str, Any]], object]) -> Test:
+    """Return the test of engines of which something `holds`; `text` has a place for the name."""
+
+    def test(document: Document) -> Iterator[ActiveCondition]:
+        for engine in _engines(document, wanted=False):
+            if holds(engine):
+                yield ActiveCondition(text.format(engine["name"]), engine["name"])
+
+    return test
+
+
+def _weights(engine: Mapping[str, Any]) -> Any:
+    return (engine["weights"] or {}).get("state")
 
 
 def _load_stalled(document: Document) -> Iterator[ActiveCondition]:
@@ -200,13 +195,6 @@ def _kv_cache(document: Document) -> Iterator[ActiveCondition]:
         usage = engine["kv_cache_usage"]
         if usage is not None and usage > SETTINGS.kv_ratio and engine["requests_waiting"]:
             text = f"{engine['name']}: the KV cache is {usage:.0%} full, and requests wait for it"
-            yield ActiveCondition(text, engine["name"])
-
-
-def _page_unread(document: Document) -> Iterator[ActiveCondition]:
-    for engine in _engines(document, wanted=False):
-        if engine["up"] and engine["page_up"] is False:
-            text = f"{engine['name']} serves, but its metrics cannot be read"
             yield ActiveCondition(text, engine["name"])
 
 
@@ -356,10 +344,24 @@ def _parts(document: Document) -> Iterator[ActiveCondition]:
 
 CONDITIONS: Mapping[str, Test] = {
     "VllmdEngineHeld": _held,
-    "VllmdEngineStalled": _stalled,
+    "VllmdEngineStalled": _of_engine(
+        "{} has work and makes no progress", lambda engine: engine["state"] == State.STALLED
+    ),
     "VllmdEngineAwaitsMemory": _awaits_memory,
     "VllmdEngineLoadStalled": _load_stalled,
     "VllmdEngineDown": _down,
+    "VllmdWeightsLost": _of_engine(
+        "{} serves, and its weights are kept no more",
+        lambda engine: (
+            engine["up"]
+            and not engine["command_changed"]
+            and _weights(engine) in ("absent", "incomplete")
+        ),
+    ),
+    "VllmdWeightsUnresponsive": _of_engine(
+        "what keeps the weights of {} does not answer",
+        lambda engine: _weights(engine) == "unresponsive",
+    ),
     "VllmdGpuLost": _gpu_lost,
     "VllmdGpuXidFatal": _xid,
     "VllmdGpuRecoveryAction": _of_gpu("recovery_action", "the driver asks for recovery action {0}"),
@@ -383,7 +385,10 @@ CONDITIONS: Mapping[str, Test] = {
     "VllmdVramRestartWontFit": _wont_fit,
     "VllmdKvCacheSaturated": _kv_cache,
     "VllmdAdapterNotLoaded": _adapters,
-    "VllmdPageUnread": _page_unread,
+    "VllmdPageUnread": _of_engine(
+        "{} serves, but its metrics cannot be read",
+        lambda engine: engine["up"] and engine["page_up"] is False,
+    ),
     "VllmdDiskFull": _disk,
     "VllmdDiskStalled": _disk_stalled,
     "VllmdLogsDropped": _log_dropped,

@@ -4,6 +4,7 @@ from tests.timelines.signals import Alike, Fault, Signal, brief, counter, gauge,
 
 CHAT = {"vllmd_engine": "chat"}
 WANTED = gauge("vllmd_engine_wanted", 1, 1, **CHAT)
+UP = gauge("vllmd_engine_up", 1, 1, **CHAT)
 UNWANTED = gauge("vllmd_engine_wanted", 1, 0, **CHAT)
 STATES = ("ready", "loading", "backoff", "held", "stalled", "stopped")
 STOPPED_LOAD = {**CHAT, "cause": "load_stalled", "kind": "transient"}
@@ -14,6 +15,16 @@ def state(bad: str, well: str = "ready") -> list[Signal]:
     return [
         gauge("vllmd_engine_state", float(each == well), float(each == bad), **CHAT, state=each)
         for each in STATES
+    ]
+
+
+def weights(bad: str) -> list[Signal]:
+    """Return the series of weights that are ready, and in another state while not well."""
+    return [
+        gauge("vllmd_engine_weights_state", float(each == "ready"), 0.0, **CHAT, state=each)
+        if each != bad
+        else gauge("vllmd_engine_weights_state", 0.0, 1.0, **CHAT, state=each)
+        for each in ("absent", "loading", "ready", "incomplete", "ending", "unresponsive")
     ]
 
 
@@ -103,5 +114,26 @@ FAULTS = (
             [WANTED, *state("loading"), brief("vllmd_engine_up", 1, 0, 25, **CHAT)],
         ),
         lasts=90,
+    ),
+    Fault(
+        "VllmdWeightsLost",
+        "what kept an engine's weights ended, and it serves on",
+        [UP, *weights("absent")],
+        Alike(
+            "it is down for ten minutes, and loads them anew",
+            [
+                brief("vllmd_engine_up", 1, 0, 10, **CHAT),
+                brief("vllmd_engine_weights_state", 0, 1, 10, **CHAT, state="absent"),
+            ],
+        ),
+    ),
+    Fault(
+        "VllmdWeightsUnresponsive",
+        "what keeps an engine's weights does not answer",
+        weights("unresponsive"),
+        Alike(
+            "for three minutes",
+            [brief("vllmd_engine_weights_state", 0, 1, 3, **CHAT, state="unresponsive")],
+        ),
     ),
 )

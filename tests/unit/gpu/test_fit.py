@@ -42,6 +42,16 @@ def test_margin_falls_below_nothing_with_an_orphan() -> None:
 
 
 def test_weights_are_taken_off_but_for_the_contexts_beside_them() -> None:
-    assert weights_bytes([16 * GIB]) == 16 * GIB - CONTEXT_BYTES
-    assert weights_bytes([16 * GIB, 2 * GIB]) == 18 * GIB - 2 * CONTEXT_BYTES
-    assert weights_bytes([]) == -CONTEXT_BYTES, "the process is still to be started"
+    assert weights_bytes([16 * GIB], gpus=1) == 16 * GIB - CONTEXT_BYTES
+    assert weights_bytes([16 * GIB, 2 * GIB], gpus=1) == 18 * GIB - 2 * CONTEXT_BYTES
+    assert weights_bytes([], gpus=1) == -CONTEXT_BYTES, "the process is still to be started"
+
+
+@pytest.mark.parametrize(("gpus", "held_gib"), [(1, 15.0), (2, 17.4)])
+def test_weights_that_are_kept_are_what_was_seen_on_h200s_with_what_is_beside_them(
+    gpus: int, held_gib: float
+) -> None:
+    """14.4 GiB of weights; vLLM takes those off its share, and nothing of what is beside them."""
+    held = [int(held_gib * GIB / gpus)]
+    assert weights_bytes(held, gpus=gpus) * gpus / GIB == pytest.approx(14.4, rel=0.02)
+    assert weights_bytes(held, gpus=gpus) * gpus / GIB < 14.4, "in doubt too little"

@@ -9,6 +9,7 @@ from tests.helpers.make import gpu_figures
 from tests.helpers.status_scenes import NOW, SCENES, Scene, about, device, failure, ready
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.state_machine import State
+from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.gpu.memory_shares import Owner
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.snapshot import SeenXid
@@ -63,12 +64,24 @@ def full_cache() -> Scene:
     return scene
 
 
+def weights(kept: WeightsState, **more: Any) -> Scene:
+    return Scene([ready("chat", weights=WeightsStatus(kept, NOW, "/log", 2), **more)])
+
+
 FOUND: dict[str, tuple[Scene, str]] = {
     "VllmdEngineHeld": (SCENES["held"](), "chat is held: The KV cache has no room"),
     "VllmdEngineStalled": (SCENES["hang"](), "chat has work and makes no progress"),
     "VllmdEngineAwaitsMemory": (SCENES["eight-gpus"](), "embed waits for 31.0 GiB more on GPU 6"),
     "VllmdEngineLoadStalled": (load_stalled(), "chat stopped in the middle of its last load"),
     "VllmdEngineDown": (SCENES["backoff"](), "chat is down: failed 12s ago: The KV cache"),
+    "VllmdWeightsLost": (
+        weights(WeightsState.INCOMPLETE),
+        "chat serves, and its weights are kept no more",
+    ),
+    "VllmdWeightsUnresponsive": (
+        weights(WeightsState.UNRESPONSIVE, state=State.STOPPED, wanted=False),
+        "what keeps the weights of chat does not answer",
+    ),
     "VllmdGpuLost": (
         gpu(lost="missing"),
         "GPU 0 does not answer: the driver does not list it any more",

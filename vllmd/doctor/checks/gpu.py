@@ -106,6 +106,7 @@ def parallel_heads(case: Case) -> Iterator[Finding]:
 
 def will_it_fit(case: Case) -> Iterator[Finding]:
     """Find an engine that would end its load with an error about memory."""
+    yield from _room_for_kept_weights(case)
     capacity, model, gpu = case.capacity, case.model.architecture, case.gpu
     if capacity is None or model is None or gpu is None:
         return
@@ -140,6 +141,30 @@ def will_it_fit(case: Case) -> Iterator[Finding]:
     )
 
 
+def _room_for_kept_weights(case: Case) -> Iterator[Finding]:
+    """Find a share that leaves too little of an empty GPU for what keeps the weights beside it."""
+    gpu = case.gpu
+    if gpu is None or case.engine.is_stand_in or not case.engine.preload:
+        return
+    own = weights_bytes([], gpus=case.gpu_count)
+    margin = margin_bytes(
+        total=gpu.total, reserved=gpu.reserved, free=gpu.cuda, own=own, share=case.share
+    )
+    if margin >= 0:
+        return
+    possible = int(max(0.0, case.share + margin / gpu.cuda) * 100) / 100
+    left = format_bytes(gpu.cuda * (1 - case.share))
+    yield Finding(
+        "will-it-fit",
+        FindingSeverity.ERROR,
+        f"preload = true, and gpu_memory_utilization {case.share:g} leaves {left} of the GPU: the "
+        f"engine's CUDA context takes {format_bytes(CONTEXT_BYTES)} of that, and what keeps the "
+        f"weights {format_bytes(-own)} beside them",
+        "vLLM refuses to start: less memory is free than its share, without the weights.",
+        f"Set gpu_memory_utilization = {possible:g}; or preload = false.",
+    )
+
+
 def _more_room(case: Case, needed: int, cuda: int) -> str:
     share = needed / cuda + 0.005
     if case.share < share <= MOST_OF_A_GPU:
@@ -155,7 +180,7 @@ def gpu_share(case: Case) -> Iterator[Finding]:
     gpu = case.gpu
     if gpu is None or case.engine.name in case.host.running or case.engine.is_stand_in:
         return
-    own = weights_bytes([]) if case.engine.preload else 0
+    own = weights_bytes([], gpus=case.gpu_count) if case.engine.preload else 0
     margin = margin_bytes(
         total=gpu.total, reserved=gpu.reserved, free=gpu.free, own=own, share=case.share
     )

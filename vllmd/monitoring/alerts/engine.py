@@ -8,6 +8,8 @@ from vllmd.monitoring.settings import RuleSettings, quoted
 
 IS_WANTED = f"{last('vllmd_engine_wanted')} == 1"
 STALLED = 'vllmd_engine_state{state="stalled"}'
+WEIGHTS_GONE = 'vllmd_engine_weights_state{state=~"absent|incomplete"}'
+WEIGHTS_SILENT = 'vllmd_engine_weights_state{state="unresponsive"}'
 LOAD_STALLED = 'vllmd_engine_failure_info{cause="load_stalled"}'
 
 
@@ -20,7 +22,7 @@ def group(settings: RuleSettings) -> RuleGroup:
     return RuleGroup(
         "vllmd-engine",
         "Is vllmd there, and does each engine that is wanted serve?",
-        [*_daemon(settings), *_not_serving(), *_starting(settings)],
+        [*_daemon(settings), *_not_serving(), *_starting(settings), *_weights()],
     )
 
 
@@ -140,4 +142,32 @@ def _starting(settings: RuleSettings) -> Iterator[Alert]:
         WHY,
         wait=settings.not_ready,
         why=LAST_END,
+    )
+
+
+def _weights() -> Iterator[Alert]:
+    yield Alert(
+        "VllmdWeightsLost",
+        AlertSeverity.WARNING,
+        # one that is to be restarted anyway has another command than it runs with
+        f"""
+        max by (instance, vllmd_engine) ({last(WEIGHTS_GONE)}) == 1
+          and {ON_ENGINE} {last("vllmd_engine_up")} == 1
+          unless {ON_ENGINE} {last("vllmd_engine_command_changed")} == 1
+        """,
+        f"{ENGINE} serves, and its weights are kept no more",
+        "What kept them in GPU memory (preload) ended, or could not load them. It serves on; its "
+        "next start takes as long as without preload. 'vllmd restart' loads them anew.",
+        "vllmd status {{ $labels.vllmd_engine }}",
+        wait="5m",
+    )
+    yield Alert(
+        "VllmdWeightsUnresponsive",
+        AlertSeverity.WARNING,
+        f"max by (instance, vllmd_engine) ({last(WEIGHTS_SILENT)}) == 1",
+        f"what keeps the weights of {ENGINE} does not answer",
+        "It may hold GPU memory that no engine uses. Before the engine's next start, and by 'vllmd "
+        "stop', it is ended.",
+        "vllmd status {{ $labels.vllmd_engine }}",
+        wait="5m",
     )

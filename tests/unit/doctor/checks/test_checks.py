@@ -1,6 +1,7 @@
 """Each check finds a made-up bad case, and is silent on a good one."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ def other(
 
 KEPT = "preload = true"
 SLEEPS = "sleep = { level = 1 }"
+TWO_GPUS = "gpu_memory_utilization = 0.988\nflags = { tensor-parallel-size = 2 }"
 OLD = attrs.evolve(CUDA, version="0.30.2")
 AWQ, FP8 = ({"quant_method": method} for method in ("awq", "fp8"))
 BAD: list[tuple[str, FindingSeverity, str, Make]] = [
@@ -118,6 +120,18 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
         ERROR,
         "weights of 15.3 GiB do not fit",
         lambda _: case("gpu_memory_utilization = 0.5", gpus=SMALL_GPU),
+    ),
+    (
+        "will-it-fit",
+        ERROR,
+        "what keeps the weights 700.0 MiB beside them",
+        lambda _: case(f"{KEPT}\ngpu_memory_utilization = 0.995"),
+    ),
+    (
+        "will-it-fit",
+        ERROR,
+        "what keeps the weights 1.6 GiB beside them",
+        lambda _: case(f"{KEPT}\n{TWO_GPUS}", gpus=(H200, H200)),
     ),
     (
         "will-it-fit",
@@ -519,6 +533,17 @@ def test_advice_of_the_fit_fits(tmp_path: Path) -> None:
             case(f"gpu_memory_utilization = 0.14\nmax_model_len = {length + 512}")
         )
     )
+
+
+def test_share_that_is_named_leaves_room_for_what_keeps_the_weights() -> None:
+    fits = case(f"{KEPT}\ngpu_memory_utilization = 0.988")
+    assert list(CHECKS["will-it-fit"](fits)) == [], "on one GPU; on two it takes more"
+    assert list(CHECKS["will-it-fit"](case(TWO_GPUS, gpus=(H200, H200)))) == [], "without preload"
+    (found,) = CHECKS["will-it-fit"](case(f"{KEPT}\n{TWO_GPUS}", gpus=(H200, H200)))
+    share = re.search(r"gpu_memory_utilization = ([\d.]+);", found.fix)
+    assert share is not None
+    changed = TWO_GPUS.replace("0.988", share[1])
+    assert list(CHECKS["will-it-fit"](case(f"{KEPT}\n{changed}", gpus=(H200, H200)))) == []
 
 
 def test_number_of_checks_is_as_the_readme_says() -> None:
