@@ -125,6 +125,15 @@ def test_states_and_causes_are_not_compared_as_strings(path: Path) -> None:
                 )
 
 
+@of_each(SOURCES)
+def test_functions_fit_a_screen(path: Path) -> None:
+    for node in nodes_of(path):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= 60, f"{node.name} has {lines} lines"
+
+
 def test_class_names_are_used_once() -> None:
     """A name that is used twice leads to the wrong file half of the time."""
     found = defaultdict(list)

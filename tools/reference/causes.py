@@ -8,10 +8,10 @@ from vllmd.engine.causes.base import Cause, Rank
 
 ABOUT = """\
 Why an engine ended, as `vllmd why`, `vllmd_engine_failures_total{cause}` and notices name it. The
-list is closed; what fits none is `unknown`, with the first error, its process, and the cause that it may be. The
-[kind](states.md#kinds-of-causes) says what follows: another start, or a hold until something is
-fixed. In the place of these words `vllmd why` has the numbers of the failure itself. What is
-printed is a regular expression, looked for in errors only.
+list is closed; what fits none is `unknown`, with the first error, its process, and the cause that
+it may be. The [kind](states.md#kinds-of-causes) says what follows: another start, or a hold until
+something is fixed. In the place of these words `vllmd why` has the numbers of the failure itself.
+What is printed is a regular expression, looked for in errors only.
 """
 TITLES = {
     "memory": "Memory",

@@ -348,8 +348,8 @@ class DaemonConfig:
     vllm_histograms: bool = key(
         rules.boolean,
         True,
-        help="Pass on vLLM's own histograms (vllm:…_bucket) on /metrics. They are most of the page; "
-        "vllmd's dashboards and alerts need none, as those of latencies are vllmd_… too.",
+        help="Pass on vLLM's own histograms (vllm:…_bucket) on /metrics. They are most of the "
+        "page; vllmd's dashboards and alerts need none, as those of latencies are vllmd_… too.",
         reason="Dashboards that others made for vLLM use them.",
     )
     poll_s: float = key(

@@ -64,7 +64,36 @@ def build(
 
     `wakeable` are the engines that may be woken, as far as their settings let them.
     """
-    runbooks, landing, packer = Rendered(), LandingPage(status), Packer()
+    return Starlette(
+        routes=[
+            *_status_routes(status),
+            _metrics_route(page),
+            *_probe_routes(engines),
+            Route("/wake/{engine}", waking(wakeable or {}), methods=["POST"]),
+            *_runbook_routes(engines),
+        ]
+    )
+
+
+def _status_routes(status: StatusAnswers) -> list[Route]:
+    landing = LandingPage(status)
+
+    async def status_json(request: Request) -> Response:
+        found = status.answer(series="series" in request.query_params)
+        headers = {**_OF_STATUS, "etag": found.etag}
+        if found.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(found.body, media_type="application/json", headers=headers)
+
+    async def index(_: Request) -> Response:
+        headers = {**_OF_STATUS, "content-security-policy": POLICY}
+        return HTMLResponse(landing.html(), headers=headers)
+
+    return [Route("/", index), Route("/status.json", status_json)]
+
+
+def _metrics_route(page: MetricsPage) -> Route:
+    packer = Packer()
 
     async def metrics(request: Request) -> Response:
         headers = request.headers
@@ -76,6 +105,10 @@ def build(
             about["content-encoding"] = "gzip"
         return Response(body, headers=about)
 
+    return Route("/metrics", metrics)
+
+
+def _probe_routes(engines: Engines) -> list[Route]:
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("vllmd is alive.\n")
 
@@ -91,16 +124,17 @@ def build(
     async def engine_started(request: Request) -> Response:
         return _of_one(request, engines(), probes.started)
 
-    async def status_json(request: Request) -> Response:
-        found = status.answer(series="series" in request.query_params)
-        headers = {**_OF_STATUS, "etag": found.etag}
-        if found.etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(found.body, media_type="application/json", headers=headers)
+    return [
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Route("/-/started", started),
+        Route("/ready/{engine}", engine_ready),
+        Route("/started/{engine}", engine_started),
+    ]
 
-    async def index(_: Request) -> Response:
-        headers = {**_OF_STATUS, "content-security-policy": POLICY}
-        return HTMLResponse(landing.html(), headers=headers)
+
+def _runbook_routes(engines: Engines) -> list[Route]:
+    runbooks = Rendered()
 
     async def runbook_list(_: Request) -> Response:
         return HTMLResponse(contents())
@@ -112,21 +146,7 @@ def build(
             return PlainTextResponse(f"no runbook {name!r}; see /runbooks/\n", status_code=404)
         return HTMLResponse(page)
 
-    return Starlette(
-        routes=[
-            Route("/", index),
-            Route("/status.json", status_json),
-            Route("/metrics", metrics),
-            Route("/-/healthy", healthy),
-            Route("/-/ready", ready),
-            Route("/-/started", started),
-            Route("/ready/{engine}", engine_ready),
-            Route("/started/{engine}", engine_started),
-            Route("/wake/{engine}", waking(wakeable or {}), methods=["POST"]),
-            Route("/runbooks/", runbook_list),
-            Route("/runbooks/{name}", runbook_page),
-        ]
-    )
+    return [Route("/runbooks/", runbook_list), Route("/runbooks/{name}", runbook_page)]
 
 
 def _of_one(request: Request, engines: Sequence[EngineStatus], probe: Probe) -> Response:

@@ -22,7 +22,8 @@ def client_for(*engines: EngineStatus, scene: Scene | None = None) -> TestClient
 def test_engine_ready_is_green_in_ready_only(state: State) -> None:
     response = client_for(status(state=state)).get("/ready/chat")
     assert response.status_code == (200 if state is State.READY else 503)
-    assert response.text == f"chat: {state}\n"
+    hint = " ('vllmd wake chat' wakes it)" if state is State.SLEEPING else ""
+    assert response.text == f"chat: {state}{hint}\n"
 
 
 def test_engine_that_is_not_ready_says_when_to_come_again() -> None:

@@ -17,7 +17,14 @@ def group(settings: RuleSettings) -> RuleGroup:
     return RuleGroup(
         "vllmd-host",
         "Is everything kept that is to be kept, and does vllmd itself work?",
-        [*_disks(settings), *_memory(settings), *_records(), *_blind(settings), *_itself(settings)],
+        [
+            *_disks(settings),
+            *_memory(settings),
+            *_records(),
+            *_blind(settings),
+            *_itself(),
+            *_process(settings),
+        ],
     )
 
 
@@ -177,7 +184,7 @@ def _blind(settings: RuleSettings) -> Iterator[Alert]:
     )
 
 
-def _itself(settings: RuleSettings) -> Iterator[Alert]:
+def _itself() -> Iterator[Alert]:
     yield Alert(
         "VllmdConfigRefused",
         AlertSeverity.WARNING,
@@ -215,6 +222,9 @@ def _itself(settings: RuleSettings) -> Iterator[Alert]:
         "ss -tn state established",
         wait="10m",
     )
+
+
+def _process(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdLate",
         AlertSeverity.WARNING,

@@ -100,7 +100,8 @@ RED = PanelRow(
                     colour="red",
                 ),
                 Query(
-                    f"round(sum by (reason) (increase(vllmd_request_errors_total{{{MODELS}}}{RATE})))",
+                    "round(sum by (reason) "
+                    f"(increase(vllmd_request_errors_total{{{MODELS}}}{RATE})))",
                     "{{reason}}",
                 ),
             ],
