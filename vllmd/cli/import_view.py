@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +42,8 @@ def show(
     for each in imported.comparisons:
         _show_comparison(each)
     _show_common(imported.comparisons)
-    for secret in imported.secrets:
-        _line(_about(secret, written))
+    for line in _about_secrets(imported.secrets, written, with_output=output is not None):
+        _line(line)
     if running is not None:
         for line in running.lines():
             _line(line)
@@ -99,13 +100,23 @@ def _line(text: str, *, first: str = "", rest: str = "  ") -> None:
         terminal.echo(line, err=True)
 
 
-def _about(secret: Secret, written: list[str]) -> str:
-    path = credentials.FOLDER / secret.file
-    if secret.value is None:
-        return f"to do: write the secret into {path}: {secret.source}"
-    if any(Path(each).name == secret.file for each in written):
-        return f"the secret {secret.file} is in a file of its own, and not in the configuration"
-    return f"to do: write the secret into {path}; with --output it is written there"
+def _about_secrets(
+    secrets: list[Secret], written: list[str], *, with_output: bool
+) -> Iterator[str]:
+    """Yield where secrets are, and which of them somebody has to write."""
+    known = [each.file for each in secrets if each.value is not None]
+    names = ", ".join(known)
+    if known and with_output:
+        yield f"secrets, each in a file of its own and not in the configuration: {names}"
+        folders = {Path(each).parent for each in written if Path(each).name in known}
+        if folders - {credentials.FOLDER}:
+            yield f"to do: put these files into {credentials.FOLDER}, where vllmd reads them"
+    elif known:
+        yield f"to do: write the secrets into {credentials.FOLDER}; --output does that: {names}"
+    for each in secrets:
+        if each.value is None:
+            path = credentials.FOLDER / each.file
+            yield f"to do: write the secret into {path}: {each.source}"
 
 
 def _as_json(

@@ -81,6 +81,19 @@ def test_file_and_secrets_are_written_once_and_not_for_others(tmp_path: Path) ->
         run("vllm serve m", "-o", str(tmp_path / "no" / "vllmd.toml"))
 
 
+def test_secrets_are_said_to_be_where_they_are(tmp_path: Path) -> None:
+    line = "AWS_SECRET_ACCESS_KEY=abcdefgh " + LINE
+    assert "--output does that: env.AWS_SECRET_ACCESS_KEY, api_key" in run(line).stderr
+    options = ["-o", str(tmp_path / "a.toml"), "--credentials", str(tmp_path / "credentials")]
+    said = run(line, *options).stderr
+    assert "not in the configuration: env.AWS_SECRET_ACCESS_KEY, api_key" in said
+    assert "put these files into /etc/vllmd/credentials" in said
+    (tmp_path / "a.toml").unlink()
+    again = run(line, *options).stderr  # the same secrets are there already
+    assert "not in the configuration: env.AWS_SECRET_ACCESS_KEY, api_key" in again
+    assert "--output" not in again
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
