@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-image machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -96,6 +96,11 @@ packaging: $(VENV)/developed build-tools system-cc ## the package in a booted De
 
 container: $(VENV)/developed container-tools ## vllmd as PID 1 of an image made of packaging/container, in namespaces (needs root)
 	$(SHORT) $(PYTEST) -n 2 --basetemp=$$folder/t tests/container && rm -rf $$folder
+
+# not a part of `make test`: buildah brings much with it
+container-image: $(VENV)/developed container-tools ## the image without vLLM, built by buildah without a registry (needs root)
+	@tools/system.sh buildah=buildah
+	PYTHONPATH=. tools/container_image.sh $(CURDIR)/$(BIN)/python build/container-image
 
 # not a part of `make test`: every start takes a minute there
 machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
