@@ -13,8 +13,9 @@ def test_started_of_what_is_not_loading_is_that_a_process_got_so_far(state: Stat
     waits = {State.STOPPED, State.STARTING, State.LOADING, State.BACKOFF, State.HELD}
     response = started([status(state=state)])
     assert response.status_code == (503 if state in waits else 200)
-    told = f"chat: {state}" + (", not started\n" if state in waits else "\n")
-    assert bytes(response.body).decode() == told
+    more = ", not started" if state in waits else ""
+    hint = " ('vllmd wake chat' wakes it)" if state is State.SLEEPING else ""
+    assert bytes(response.body).decode() == f"chat: {state}{more}{hint}\n"
 
 
 @pytest.mark.parametrize("phase", [None, *NAMES])
