@@ -76,7 +76,8 @@ class EarlyDiagnosis:
         if root is not None and root.is_logged:
             return  # what vLLM logs as an error it mostly goes on from
         found = diagnose(facts)
-        if found.kind in (Kind.UNKNOWN, Kind.OPERATOR) or BY_NAME[found.cause].rank is Rank.END:
+        cause = BY_NAME.get(found.cause)  # a suspicion names none
+        if cause is None or cause.rank is Rank.END or found.kind is Kind.OPERATOR:
             return  # that a process has ended says nothing yet: what it died of may still come
         told = engine.run_id, found.cause
         if self._told.get(engine.name) == told:

@@ -13,6 +13,7 @@ from vllmd.engine.doubts import Doubts
 from vllmd.engine.early_diagnosis import EarlyDiagnosis
 from vllmd.engine.state_machine import State
 from vllmd.events.engine import EngineDoubted
+from vllmd.logs.milestones import TRACEBACK
 
 RANK = "(Worker pid=7) ERROR 11-23 18:48:07 [multiproc_executor.py:1063] "
 LINES = [
@@ -103,6 +104,14 @@ def test_look_says_nothing_of_no_errors_of_unknown_ones_and_of_an_engine_that_se
     serves = Scene(*LINES)
     serves.engine = status(state=State.READY, run_id="r1")
     assert serves.look() == []
+
+
+def test_look_says_nothing_of_a_suspicion() -> None:
+    lines = ("EngineCore failed to start.", TRACEBACK, '  File "/srv/a.py", line 1, in f')
+    printed = [f"(EngineCore pid=7) ERROR 11-23 18:48:07 [core.py:1] {line}" for line in lines]
+    printed.append(printed[0].replace(lines[0], "ray.exceptions.OddError: what is this"))
+    assert diagnose(Facts("1", tuple(printed))).perhaps == "ray_resources"
+    assert Scene(*printed).look() == []
 
 
 def test_look_masks_what_it_quotes() -> None:
