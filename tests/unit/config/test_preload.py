@@ -152,3 +152,12 @@ def test_draft_model_is_one_that_is_kept() -> None:
     for method, model in (("eagle", "d"), ("ngram", None)):
         flags = f'{{ speculative-config = {{ method = "{method}", model = "d" }} }}'
         assert preload.draft_model(engine(f"flags = {flags}")) == model
+
+
+def test_without_leaves_out_what_asks_for_weights_and_nothing_else() -> None:
+    folder = Path("/run/w")
+    argv = ("vllm", "serve", "m", "--load-format", "dummy")
+    assert preload.without((*argv, *preload.engine_arguments(folder)), folder) == argv
+    assert preload.without(argv, folder) == argv
+    other = (*argv, *preload.engine_arguments(Path("/run/other")))
+    assert preload.without(other, folder) == other

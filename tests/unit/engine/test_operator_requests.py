@@ -35,3 +35,44 @@ async def test_beyond_within_ends_with_its_time() -> None:
     assert not waiting.done()
     await clock.advance(1)
     assert waiting.result() is False
+
+
+async def test_unless_gives_the_work_up_as_soon_as_it_is_over_and_returns_what_it_does() -> None:
+    operator_requests, over = OperatorRequests(), False
+    cancelled = asyncio.Event()
+
+    async def work() -> str:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        return "never"
+
+    waiting = asyncio.create_task(operator_requests.unless(lambda: over, work()))
+    operator_requests.add()
+    await settle()
+    assert not waiting.done(), "a wish after which it is still wanted"
+    over = True
+    operator_requests.add()
+    await settle()
+    assert (waiting.result(), cancelled.is_set()) == (None, True)
+
+    async def done() -> str:
+        return "done"
+
+    over = False
+    assert await operator_requests.unless(lambda: over, done()) == "done"
+
+
+async def test_beyond_or_ends_with_a_wish_or_with_one_of_the_others() -> None:
+    operator_requests = OperatorRequests()
+    other = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(operator_requests.beyond_or(0, other))
+    await settle()
+    assert not waiting.done()
+    other.set_result(None)
+    await settle()
+    assert waiting.done()
+    operator_requests.add()
+    await operator_requests.beyond_or(0, asyncio.get_running_loop().create_future())
