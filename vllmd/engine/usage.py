@@ -13,6 +13,7 @@ import attrs
 import psutil
 
 from vllmd.engine.liveness.reading import ProcessActivity, ProcessUse
+from vllmd.engine.process_tree import ProcessTree
 from vllmd.shim import proc
 from vllmd.util.clock import Clock
 
@@ -43,6 +44,7 @@ class TreeReader:
         """`look` says what a process has used; None if that is not known."""
         self._look = look
         self._run: Hashable = None
+        self._processes = ProcessTree()
         self.used: dict[tuple[int, int], Used] = {}
         """By process id and the clock tick in which it began, as ids are used again. What ended
         stays until another run begins, so that no sum falls."""
@@ -55,7 +57,7 @@ class TreeReader:
         if run != self._run:
             self._run, self.used = run, {}
         living = {}
-        for stat in proc.descendants(shim_pid):
+        for stat in self._processes.below(shim_pid):
             try:
                 used = self._look(psutil.Process(stat.pid))
             except psutil.NoSuchProcess:

@@ -6,7 +6,7 @@ A process is known by its id *and* its start time, because ids are used again.
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 HOST_NAMESPACE = "pid:[4026531836]"
 """Source: include/linux/proc_ns.h, PROC_PID_INIT_INO."""
@@ -77,17 +77,25 @@ def all_processes() -> Iterator[Stat]:
 
 def descendants(pid: int) -> list[Stat]:
     """List all living processes below `pid`, parents before children; zombies are left out."""
+    return below(pid, all_processes())[0]
+
+
+def below(pid: int, stats: Iterable[Stat]) -> tuple[list[Stat], set[int]]:
+    """List those of `stats` that are below `pid`, and the numbers of all of them, zombies too."""
     children: dict[int, list[Stat]] = {}
-    for stat in all_processes():
+    for stat in stats:
         children.setdefault(stat.ppid, []).append(stat)
     found: list[Stat] = []
+    pids: set[int] = set()
     waiting = [pid]
     while waiting:
         for child in children.get(waiting.pop(), ()):
-            waiting.append(child.pid)
-            if not child.is_zombie:
-                found.append(child)
-    return found
+            if child.pid not in pids:
+                pids.add(child.pid)
+                waiting.append(child.pid)
+                if not child.is_zombie:
+                    found.append(child)
+    return found, pids
 
 
 def session_members(session: int) -> list[Stat]:

@@ -138,13 +138,13 @@ class Used:
 def living(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The pids below the shim."""
     pids: list[int] = []
-    stats = SimpleNamespace(
-        read_stat=lambda _: object(),
-        descendants=lambda _: [
+    tree = SimpleNamespace(
+        below=lambda _: [
             SimpleNamespace(pid=pid, start_ticks=7, ppid=1, state="T") for pid in pids
         ],
     )
-    monkeypatch.setattr(usage, "proc", stats)
+    monkeypatch.setattr(proc, "read_stat", lambda _: object())
+    monkeypatch.setattr(usage, "ProcessTree", lambda: tree)
     monkeypatch.setattr(psutil, "Process", Used)
     return pids
 
