@@ -124,4 +124,5 @@ def unquieted(made: Alertmanager, wanted: Mapping[str, set[str]]) -> None:
     try:
         wait_for("those that are not kept quiet", lambda: loud() == wanted)
     except AssertionError:
-        assert loud() == wanted
+        if (found := loud()) != wanted:
+            raise AssertionError(f"{found} instead of {wanted}") from None

@@ -21,7 +21,7 @@ QUIETED = {
     "VllmdEngineHeld": (ENGINE, ["VllmdEngineDown", "VllmdEngineRestartLoop"]),
     "VllmdEngineDown": (ENGINE, ["VllmdEngineNotReady"]),
     "VllmdEngineLoadStalled": (ENGINE, ["VllmdEngineNotReady"]),
-    "VllmdEngineAwaitsMemory": (ENGINE, ["VllmdEngineNotReady"]),
+    "VllmdEngineAwaitsMemory": ({**ENGINE, **GPU}, ["VllmdEngineNotReady", "VllmdVramForeign"]),
     "VllmdEngineRestartLoop": (
         ENGINE,
         ["VllmdEngineDown", "VllmdEngineNotReady", "VllmdRequestsLost"],

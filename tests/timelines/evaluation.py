@@ -18,7 +18,7 @@ from vllmd.monitoring.settings import RuleSettings
 Series = Mapping[str, Sequence[float | None]]
 """Values by the name with its labels, as PromQL has them; one for each step, None is none."""
 _FOUND = re.compile(r"alertname: (\w+), time: (\w+),")
-_TOLD = re.compile(r"Labels:\{(.*)\}\n\s*Annotations:\{(.*)\}\n")
+_TOLD = re.compile(r"Labels:\{(.*)\}\n\s*Annotations:\{(.*)\},?\n")
 _PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
 _UNITS_M = {"w": 10080, "d": 1440, "h": 60, "m": 1, "s": 1 / 60}
 
@@ -100,7 +100,7 @@ def evaluate(
     said = told.stdout + told.stderr
     assert told.returncode == 0 or _FOUND.search(said), said
     found: dict[int, list[Told]] = {}
-    for at, each in _read(said):
+    for at, each in read(said):
         found.setdefault(at, []).append(each)
     return [found.get(at, []) for at in moments_m]
 
@@ -115,7 +115,7 @@ def written(values: Iterable[float | None]) -> str:
     return " ".join(words)
 
 
-def _read(said: str) -> Iterator[tuple[int, Told]]:
+def read(said: str) -> Iterator[tuple[int, Told]]:
     """Yield the minute of each alert that was found, and the alert."""
     heads = list(_FOUND.finditer(said))
     for head, end in zip(heads, [*(h.start() for h in heads[1:]), len(said)], strict=True):

@@ -1,0 +1,56 @@
+"""Hosts to which what alerts are for is done, and what is told of them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.alertmanager import Alertmanager, alertmanager, unquieted
+from tests.helpers.played_pages import PlayedPages
+from tests.helpers.site import Site
+from vllmd.monitoring.settings import RuleSettings
+
+Watch = Callable[[Site, str], "Watched"]
+
+
+def about(alert: str) -> pytest.MarkDecorator:
+    """Say which alert a test provokes."""
+    return pytest.mark.parametrize("alert", [alert])
+
+
+class Watched(PlayedPages):
+    """The pages of a host, for one alert."""
+
+    def __init__(self, made: Site, alert: str, told_by: Alertmanager, folder: Path) -> None:
+        super().__init__(made, f"{alert}:9840")
+        self._alert, self._told_by, self.folder = alert, told_by, folder
+
+    def only(self, settings: RuleSettings | None = None, engine: str | None = None) -> None:
+        """This alert fires, and Alertmanager keeps all others quiet that do.
+
+        `engine` is the one that is meant, where others have faults of their own.
+        """
+        found = [
+            each
+            for each in self.told(self.folder, settings)
+            if engine is None or each.labels.get("vllmd_engine", engine) == engine
+        ]
+        fire = sorted({each.name for each in found})
+        assert self._alert in fire, fire
+        self._told_by.tell(*((each.labels, each.annotations) for each in found))
+        unquieted(self._told_by, {self.host: {self._alert}})
+        for each in found:
+            for text in each.annotations.values():
+                assert "<no value>" not in text, each
+                assert "error expanding" not in text.lower(), each
+
+
+@pytest.fixture(scope="session")
+def told_by(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    with alertmanager(tmp_path_factory.mktemp("alertmanager")) as made:
+        yield made
+
+
+@pytest.fixture
+def watch(told_by: Alertmanager, tmp_path: Path) -> Watch:
+    return lambda made, alert: Watched(made, alert, told_by, tmp_path)
