@@ -21,13 +21,16 @@ QUIETED = {
     "VllmdEngineHeld": (ENGINE, ["VllmdEngineDown", "VllmdEngineRestartLoop"]),
     "VllmdEngineDown": (ENGINE, ["VllmdEngineNotReady"]),
     "VllmdEngineLoadStalled": (ENGINE, ["VllmdEngineNotReady"]),
-    "VllmdEngineAwaitsMemory": ({**ENGINE, **GPU}, ["VllmdEngineNotReady", "VllmdVramForeign"]),
+    "VllmdEngineAwaitsMemory": (
+        {**ENGINE, **GPU},
+        ["VllmdEngineNotReady", "VllmdVramForeign", "VllmdVramRestartWontFit"],
+    ),
     "VllmdEngineRestartLoop": (
         ENGINE,
         ["VllmdEngineDown", "VllmdEngineNotReady", "VllmdRequestsLost"],
     ),
     "VllmdEngineStalled": (ENGINE, ["VllmdTtftBudgetBurn", "VllmdKvCacheSaturated"]),
-    "VllmdGpuLost": (GPU, ["VllmdGpuXidFatal", "VllmdGpuRecoveryAction"]),
+    "VllmdGpuLost": (GPU, ["VllmdGpuXidFatal", "VllmdGpuRecoveryAction", "VllmdGpuReaderDown"]),
     "VllmdVramOrphan": (GPU, ["VllmdVramRestartWontFit", "VllmdEngineAwaitsMemory"]),
     "VllmdVramRestartWontFit": ({**ENGINE, **GPU}, ["VllmdVramForeign"]),
     "VllmdVramExhaustion": (ENGINE, ["VllmdVramLeak"]),

@@ -118,7 +118,8 @@ def written(values: Iterable[float | None]) -> str:
 def read(said: str) -> Iterator[tuple[int, Told]]:
     """Yield the minute of each alert that was found, and the alert."""
     heads = list(_FOUND.finditer(said))
-    for head, end in zip(heads, [*(h.start() for h in heads[1:]), len(said)], strict=True):
+    ends = [*(head.start() for head in heads[1:]), len(said)]
+    for head, end in zip(heads, ends, strict=False):
         at = round(sum(int(n) * _UNITS_M[u] for n, u in re.findall(r"(\d+)([wdhms])", head[2])))
         blocks = _TOLD.findall(said, head.end(), end)
         assert blocks, said[head.start() : end]

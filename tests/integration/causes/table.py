@@ -33,7 +33,7 @@ PROVOKED: Mapping[str, str] = {
     "VllmdGpuThrottled": "twelve seconds of a minute at a lower clock, for heat",
     "VllmdGpuPcieDegraded": "8 of 16 lanes",
     "VllmdDriverMismatch": "NVML refuses, as after an upgrade of the driver",
-    "VllmdGpuReaderDown": "NVML does not answer",
+    "VllmdGpuReaderDown": "NVML does not answer, from the start",
     # test_serving_causes.py: an engine, and requests that ask for faults of its page
     "VllmdTtftBudgetBurn": "one in four first tokens is late",
     "VllmdTtftBudgetSlowBurn": "one in twenty is",
@@ -75,6 +75,9 @@ NOT_PROVOKED: Mapping[str, str] = {
     "VllmdCollectorFailed": "a mistake of vllmd, which no cause of a host makes: "
     "tests/unit/collectors/test_runner.py makes one",
     "VllmdPartFailed": "a mistake of vllmd, as above: tests/unit/util/test_parts.py makes one",
+    "VllmdWeightsLost": "nothing here keeps weights: test_preload.py ends what does, and the rule is "
+    "played in test_timelines.py",
+    "VllmdWeightsUnresponsive": "as above",
     "VllmdWatchdog": "it fires always: test_notified.py and test_paging.py see it",
 }
 """Why nothing is done to a running system, and where it is seen."""

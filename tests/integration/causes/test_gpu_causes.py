@@ -226,18 +226,6 @@ def test_driver_that_is_upgraded_underneath(host: GpuHost, pages: Watched) -> No
         pages.until("vllmd_nvml_up", 1)
 
 
-@about("VllmdGpuReaderDown")
-def test_library_that_does_not_answer(host: GpuHost, pages: Watched) -> None:
-    host.fake.change_keys({"init": 999})
-    host.read_again()
-    try:
-        pages.until("vllmd_nvml_up", 0).look(10).only()
-    finally:
-        host.fake.change_keys({"init": 0})
-        host.read_again()
-        pages.until("vllmd_nvml_up", 1)
-
-
 @about("VllmdGpuXidRestart")
 def test_xid_that_ends_a_process(host: GpuHost, pages: Watched) -> None:
     host.fake.change_keys({"event": "1 0 31"})
@@ -286,3 +274,15 @@ def test_engine_that_finds_no_room(alert: str, watch: Watch, tmp_path: Path) -> 
     with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as made:
         pages = watch(made, alert)
         pages.until("vllmd_engine_awaited_memory_bytes", None).look(20).only()
+
+
+@about("VllmdGpuReaderDown")
+def test_library_that_does_not_answer(alert: str, watch: Watch, tmp_path: Path) -> None:
+    """From the start: of GPUs that were known each is told as lost."""
+    fake = FakeNvml(tmp_path)
+    fake.change_keys({"init": 999})
+    exporter, api = free_port(), free_port()
+    text = GPU_CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
+    with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as made:
+        made.wait_state("chat", "ready")
+        watch(made, alert).until("vllmd_nvml_up", 0).look(10).only()

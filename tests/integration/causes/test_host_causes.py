@@ -28,11 +28,11 @@ GROWS = """
 import os, sys, time
 if os.fork():
     os.execv(sys.executable, [sys.executable, "-m", "vllmd.demo", *sys.argv[2:]])
-kept = b""
+kept = []
 while os.getppid() != 1:
     if os.path.exists(sys.argv[1]):
         os.remove(sys.argv[1])
-        kept += os.urandom({size})
+        kept.append(os.urandom({size}))
     time.sleep(0.05)
 """
 """A stand-in with a child that takes memory each time a file is there."""
@@ -150,17 +150,20 @@ def test_configuration_that_cannot_be_read(host: Site, pages: Watched) -> None:
 @pytest.mark.usefixtures("refusal")
 @about("VllmdNotificationsFailed")
 def test_webhook_that_refuses(host: Site, pages: Watched) -> None:
+    failed = pages.value('vllmd_notifications_total{outcome="failed"}')
     before = host.engine("chat")
     os.kill(host.process("chat", "VLLM::EngineCore").pid, signal.SIGKILL)
     host.wait_new_run("chat", before, 30)
-    pages.until('vllmd_notifications_total{outcome="failed"}', None).look(3).only()
+    pages.until_above('vllmd_notifications_total{outcome="failed"}', failed).look(3).only()
 
 
 @pytest.mark.usefixtures("refusal")
 @about("VllmdOtlpDropped")
 def test_collector_of_traces_that_refuses(host: Site, pages: Watched) -> None:
+    refused = 'vllmd_otlp_forward_spans_total{outcome="refused"}'
+    before = pages.value(refused)
     host.chat("tiny", tokens=2)
-    pages.until('vllmd_otlp_forward_spans_total{outcome="refused"}', None)
+    pages.until_above(refused, before)
     pages.look().go_on(20).only()
 
 

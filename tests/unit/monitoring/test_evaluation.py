@@ -33,6 +33,10 @@ def test_each_alert_of_several_is_read_with_its_minute_and_its_words() -> None:
     ]
 
 
+def test_nothing_is_read_where_nothing_fires() -> None:
+    assert list(read("Unit Testing:  evaluation.yml\n  SUCCESS\n")) == []
+
+
 def test_series_that_ends_is_marked_so() -> None:
     assert written([None, 1.0, 2.0, None, None]) == "_ 1.000000 2.000000 stale _"
 
