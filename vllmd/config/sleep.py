@@ -174,6 +174,12 @@ def _of_share(
         )
 
 
+def turns_with(engine: "EngineConfig", engines: Mapping[str, "EngineConfig"]) -> list[str]:
+    """Return the other engines that it takes turns with on a GPU."""
+    share = engine.sleep.share if engine.sleep else None
+    return [name for name in members(share, engines) if name != engine.name] if share else []
+
+
 def members(share: str, engines: Mapping[str, "EngineConfig"]) -> list[str]:
     """Return the engines that take turns by that name."""
     return [name for name, each in engines.items() if each.sleep and each.sleep.share == share]

@@ -9,9 +9,13 @@ in the message "Free memory on device cuda:0 (69.63/139.8 GiB)", on an H200.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
-from vllmd.util.units import MIB
+from vllmd.util.units import GIB, MIB
+
+if TYPE_CHECKING:
+    from vllmd.gpu.memory_shares import Holder
 
 CONTEXT_BYTES = 700 * MIB
 """What a process that uses CUDA takes before it allocates: 612 MiB with PyTorch on an H100 (seen),
@@ -23,6 +27,8 @@ def needed_bytes(total: float, reserved: float, share: float) -> int:
     return math.ceil((total - reserved) * share)
 
 
+ASLEEP_BYTES = 3 * GIB
+"""What an engine that sleeps may hold on a GPU: its context, graphs, and buffers of NCCL."""
 UNSURE_BYTES = 300 * MIB
 """A context may be so much smaller than `CONTEXT_BYTES` on other GPUs (523 to 621 MiB seen)."""
 
@@ -33,6 +39,12 @@ def margin_bytes(*, total: float, reserved: float, free: float, own: float, shar
     `own` is what the engine itself holds now, and would give back.
     """
     return free + own - CONTEXT_BYTES - needed_bytes(total, reserved, share)
+
+
+def turns_bytes(held: Sequence["Holder"], engines: Collection[str]) -> int:
+    """Return what engines would give back of what they hold, if they were put to sleep."""
+    sizes = (sum(h.bytes or 0 for h in held if h.is_of(name)) for name in engines)
+    return sum(max(0, size - ASLEEP_BYTES) for size in sizes)
 
 
 KEPT_PEER_BYTES = 900 * MIB

@@ -13,6 +13,7 @@ from vllmd.config.command import Commands
 from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.config.memory import share_of
 from vllmd.config.model import Config, EngineConfig
+from vllmd.config.sleep import turns_with
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
@@ -282,6 +283,7 @@ class GpuService:
         if engine.is_stand_in and not own and self.source != DEMO:
             return None  # it uses no GPU
         own += self.weights_margin(device, engine)
+        own += fit.turns_bytes(held, turns_with(engine, self._config.engines))
         memory = listing.memory
         total, reserved, share = memory.total, memory.reserved, share_of(engine)
         return fit.margin_bytes(

@@ -4,7 +4,14 @@ import pytest
 
 from tests.helpers.make import DATA
 from tests.helpers.nvml import RECORDED
-from vllmd.gpu.fit import CONTEXT_BYTES, margin_bytes, needed_bytes, weights_bytes
+from vllmd.gpu.fit import (
+    CONTEXT_BYTES,
+    margin_bytes,
+    needed_bytes,
+    turns_bytes,
+    weights_bytes,
+)
+from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.util.units import GIB
 
 MEMORY = RECORDED["MemoryInfo_v2"]["value"]
@@ -55,3 +62,13 @@ def test_weights_that_are_kept_are_what_was_seen_on_h200s_with_what_is_beside_th
     held = [int(held_gib * GIB / gpus)]
     assert weights_bytes(held, gpus=gpus) * gpus / GIB == pytest.approx(14.4, rel=0.02)
     assert weights_bytes(held, gpus=gpus) * gpus / GIB < 14.4, "in doubt too little"
+
+
+def test_turns_bytes_is_what_others_give_back_when_they_sleep() -> None:
+    def of(engine: str, size: int) -> Holder:
+        return Holder(1, size, Owner.ENGINE, engine, "vllm")
+
+    held = [of("a", 60 * GIB), of("a", 10 * GIB), of("b", 2 * GIB), of("c", 50 * GIB)]
+    assert turns_bytes(held, ["a"]) == 67 * GIB
+    assert turns_bytes(held, ["b"]) == 0, "it sleeps already"
+    assert turns_bytes(held, []) == 0
