@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 from tests.helpers.ports import free_port
 from tests.helpers.site import DAEMON, Site, site, wait_for
+from tests.helpers.web import CERTIFICATES, MUTUAL, PASSWORD, USERS, write
 
 ENGINE = """
 [engines.{name}]
@@ -35,10 +37,14 @@ GPU = '\n[gpu]\nsource = "demo"\nevery_s = 0.2\nprocesses_s = 0.5\n'
 
 
 @contextmanager
-def host(folder: Path, *engines: tuple[str, str], keys: str = "", **env: str) -> Iterator[Site]:
-    """Run a daemon with engines: their names and their tables `sleep`."""
+def host(
+    folder: Path, *engines: tuple[str, str], keys: str = "", web: str = "", **env: str
+) -> Iterator[Site]:
+    """Run a daemon with engines: their names and their tables `sleep`; `web` is its web.yml."""
     exporter, ports = free_port(), {name: free_port() for name, _ in engines}
-    text = DAEMON.format(folder=folder, exporter=exporter) + "poll_s = 0.3\n" + GPU
+    text = DAEMON.format(folder=folder, exporter=exporter) + "poll_s = 0.3\n"
+    text += f'web_config_file = "{write(folder / "web", web)}"\n' if web else ""
+    text += GPU
     for name, sleep in engines:
         text += ENGINE.format(name=name, port=ports[name], sleep=sleep, keys=keys)
     os.environ.update(env)
@@ -186,13 +192,14 @@ def _not_now() -> str:
 def test_daemon_that_is_killed_finds_the_engine_asleep(chat: Site, level: int) -> None:
     assert chat.vllmd("sleep", "chat", "--level", str(level)).returncode == 0
     before = chat.engine("chat")
+    wait_for("the history", lambda: "sleeping" in states(chat))
     chat.kill_daemon()
     chat.start()
     chat.wait_state("chat", "sleeping", 30)
     after = chat.engine("chat")
     assert after["run_id"] == before["run_id"]
     assert after["sleep"]["level"] == level
-    assert states(chat)[-1] != "ready", "it was never taken for one that serves"
+    assert states(chat)[-1] == "sleeping", "it was never taken for one that serves"
     assert chat.vllmd("wake", "chat", "--timeout", "60").returncode == 0
     log = (chat.folder / "log" / "chat.log").read_text()
     assert log.count("Reloading weights inplace") == (1 if level == 2 else 0)
@@ -311,4 +318,43 @@ def test_engines_that_share_a_gpu_are_awake_in_turns(tmp_path: Path) -> None:
         wait_for("it waits", lambda: made.engine("code")["sleep"]["turn_of"] == "chat")
         assert made.engine("chat")["state"] == "ready", "one that died asleep takes no turn"
         assert made.vllmd("wake", "code", "--timeout", "60").returncode == 0
+        assert made.engine("chat")["state"] == "sleeping"
+
+
+def test_user_of_the_web_configuration_wakes_an_engine_and_nobody_else(tmp_path: Path) -> None:
+    with host(tmp_path, ("chat", "http_wake = true"), ("code", ""), web=USERS) as made:
+        for name in ("chat", "code"):
+            made.wait_state(name, "ready", 60)
+            assert made.vllmd("sleep", name).returncode == 0
+        wake, user = f"{made.exporter}/wake/chat", ("prometheus", PASSWORD)
+        assert httpx.post(wake).status_code == 401
+        assert httpx.post(wake, auth=("prometheus", "wrong")).status_code == 401
+        assert httpx.get(wake, auth=user).status_code == 405
+        assert httpx.post(wake, auth=user, headers={"origin": "http://x.y"}).status_code == 403
+        assert httpx.post(f"{made.exporter}/wake/code", auth=user).status_code == 403
+        assert made.engine("chat")["state"] == "sleeping"
+        assert httpx.post(wake, auth=user).status_code == 202
+        made.wait_state("chat", "ready", 30)
+        assert events(made, "engine.woke")[-1][1]["by"] == "prometheus, by HTTP"
+        assert made.engine("code")["state"] == "sleeping"
+
+
+def test_client_certificate_wakes_an_engine(tmp_path: Path) -> None:
+    with host(tmp_path, ("chat", "http_wake = true"), web=MUTUAL) as made:
+        made.wait_state("chat", "ready", 60)
+        assert made.vllmd("sleep", "chat").returncode == 0
+        wake = made.exporter.replace("http:", "https:").replace("127.0.0.1", "localhost")
+        context = ssl.create_default_context(cafile=str(CERTIFICATES / "authority.pem"))
+        context.load_cert_chain(CERTIFICATES / "client.pem", CERTIFICATES / "client.key")
+        assert httpx.post(f"{wake}/wake/chat", verify=context).status_code == 202
+        made.wait_state("chat", "ready", 30)
+
+
+def test_exporter_without_users_wakes_nothing(tmp_path: Path) -> None:
+    with host(tmp_path, ("chat", "")) as made:
+        made.wait_state("chat", "ready", 60)
+        assert made.vllmd("sleep", "chat").returncode == 0
+        answer = httpx.post(f"{made.exporter}/wake/chat")
+        assert answer.status_code == 403
+        assert "only a user or a client certificate" in answer.text
         assert made.engine("chat")["state"] == "sleeping"

@@ -111,5 +111,6 @@ class DevRoutes:
 
 
 def _invalid(name: str, message: str, value: str) -> Response:
-    detail = {"loc": ["query", name], "msg": message, "input": value}
-    return JSONResponse({"detail": [detail]}, 422)
+    said = f"1 validation error: {message}, not {value!r} (query, {name})"
+    body = {"message": said, "type": "BadRequestError", "param": name, "code": 400}
+    return JSONResponse({"error": body}, 400)
