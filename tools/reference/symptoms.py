@@ -128,6 +128,12 @@ SYMPTOMS: dict[str, Sequence[Symptom]] = {
     ),
     "It hangs, or is slow": (
         Symptom(
+            "`sleeping`, and it does not wake, or does not sleep",
+            "vllmd status chat",
+            ("wake_failed",),
+            pages=_at("what cannot be had", "sleep.md#what-cannot-be-had"),
+        ),
+        Symptom(
             "requests get no answer, `/health` says 200",
             "vllmd status chat",
             ("stalled",),
