@@ -64,7 +64,8 @@ def change(
     elif no_wait:
         terminal.echo(f"{name}: {action} requested")
     else:
-        terminal.echo(f"{name}: {engine['state']}; {describe_sleep(engine['sleep'])}")
+        sleep = engine["sleep"]  # none, of an engine without sleep mode that another put to sleep
+        terminal.echo(f"{name}: {engine['state']}{f'; {describe_sleep(sleep)}' if sleep else ''}")
 
 
 def _is(engine: dict[str, Any], goal: State) -> bool:
