@@ -9,7 +9,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.kept_weights import KeptScene, other_settings, short_folder
@@ -82,7 +82,9 @@ class World:
                 handed_out = any("weight_cache" in each.name for each in sockets)
                 kept = self.weights
                 if kept is not None and handed_out:
-                    assert not kept.is_silent, "an engine maps what nobody could ask"
+                    run = self.scene.keeper.run
+                    assert run is not None, "an engine maps what nobody knows of"
+                    assert run["run_id"] == kept.spec["run_id"]
                     assert self.loaded[kept.spec["run_id"]] == self.model.read_bytes(), "stale"
 
     async def happens(self, event: str) -> None:
@@ -154,11 +156,14 @@ async def play(events: list[str]) -> None:
 
 
 @settings(
-    max_examples=3,
+    max_examples=15,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+@example(["other files", "engine dies", "time"])
+@example(["shim is silent", "hangs up", "engine dies", "time", "time"])
+@example(["stop and keep", "another daemon", "preload off"])
 @given(st.lists(st.sampled_from(EVENTS), min_size=1, max_size=7))
 def test_no_engine_maps_stale_weights_and_none_are_left_after_a_stop(events: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
