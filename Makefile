@@ -95,7 +95,7 @@ packaging: $(VENV)/developed build-tools system-cc ## the package in a booted De
 	$(PYTEST) -n 2 --dist worksteal -m "not machine and not arm64" tests/packaging
 
 container: $(VENV)/developed container-tools ## vllmd as PID 1 of an image made of packaging/container, in namespaces (needs root)
-	$(SHORT) $(PYTEST) -n 2 --basetemp=$$folder/t tests/container && rm -rf $$folder
+	$(SHORT) $(PYTEST) -n 2 -m "not machine" --basetemp=$$folder/t tests/container && rm -rf $$folder
 
 # not a part of `make test`: buildah brings much with it
 container-image: $(VENV)/developed container-tools ## the image without vLLM, built by buildah without a registry (needs root)
@@ -103,8 +103,8 @@ container-image: $(VENV)/developed container-tools ## the image without vLLM, bu
 	PYTHONPATH=. tools/container_image.sh $(CURDIR)/$(BIN)/python build/container-image
 
 # not a part of `make test`: every start takes a minute there
-machine: $(VENV)/developed build-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
-	$(BIN)/pytest -m machine tests/packaging
+machine: $(VENV)/developed build-tools container-tools system-cc ## the package on a kernel of its own (cgroup v2), emulated (needs root)
+	$(BIN)/pytest -m machine tests/container tests/packaging
 
 browser:
 	@tools/system.sh chromium=chromium
@@ -119,7 +119,7 @@ system-cc:
 	@tools/system.sh cc=build-essential
 
 container-tools:
-	@tools/system.sh mmdebstrap=mmdebstrap curl=curl nsenter=util-linux
+	@tools/system.sh mmdebstrap=mmdebstrap curl=curl nsenter=util-linux cpio=cpio
 
 build-tools:
 	@tools/system.sh dh=debhelper dpkg-buildpackage=dpkg-dev mmdebstrap=mmdebstrap \

@@ -90,22 +90,6 @@ def limits_are_read(row: dict[str, Any]) -> None:
     assert row["without"][0] == 2
 
 
-def limits_of_a_container(row: dict[str, Any]) -> None:
-    """Read them where a container sees its own group as the top, before and after a kill."""
-    given = "-p MemoryMax=120M -p MemorySwapMax=0 -p CPUQuota=50% -p OOMPolicy=continue"
-    steps = "mount -t cgroup2 none /sys/fs/cgroup; cat /proc/self/cgroup; python3 /tmp/read.py"
-    steps += "; python3 -c 'bytearray(1 << 29)'; python3 /tmp/read.py"
-    with open("/tmp/read.py", "w") as file:
-        file.write(READ.format(pid="self", number=0))
-    command = f'systemd-run --pipe --wait -q {given} unshare --cgroup --mount sh -c "{steps}"'
-    said = [line for line in sh(command).splitlines() if line[:1] in "0["]
-    row["said"] = " ".join(said)
-    own, before, after = said
-    assert own == "0::/"
-    assert json.loads(before) == [0.5, 120 << 20, 0]
-    assert json.loads(after) == [0.5, 120 << 20, 1]
-
-
 def limits(pid: int) -> list[float]:
     """Return the processors and the memory that the package's vllmd reads for a process."""
     done = subprocess.run(
@@ -174,10 +158,6 @@ CASES = (
         opens_its_devices_only,
     ),
     Case("cgroup v2: limits of the engine's unit are read: memory.max, cpu.max", limits_are_read),
-    Case(
-        "cgroup v2: so are those of a container's own group, and memory.events after a kill",
-        limits_of_a_container,
-    ),
     Case(
         "py-spy where the kernel lets nobody look: closed, and open with the drop-in",
         stacks_need_the_drop_in,
