@@ -56,7 +56,7 @@ _CAPTURED = re.compile(
 _DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _LEARN_LINES = 400
 _FEW = 4
-_MOST_SHARE = 0.9
+_MOST_SHARE = 0.8
 _TAG_CHARS = 200
 _LOGFMT = re.compile(r'time=(?:"[^"]*"|\S+) level=\w+ msg=(?P<said>"(?:[^"\\]|\\.)*")')
 """What programs in Go (Docker's model runner, containerd) make of a line that they pass on."""
