@@ -226,7 +226,7 @@ def test_daemon_that_is_killed_while_the_engine_wakes(tmp_path: Path, level: int
         made.wait_state("chat", "ready", 60)
         assert made.vllmd("sleep", "chat").returncode == 0
         made.vllmd("wake", "chat", "--no-wait")
-        wait_for("it wakes", lambda: "wakes" in made.vllmd("status", "chat").stdout)
+        wait_for("it is to wake", lambda: sleep_of(made)["wanted"] == "awake")
         made.kill_daemon()
         made.start()
         made.wait_state("chat", "ready", 60)
