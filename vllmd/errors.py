@@ -85,6 +85,10 @@ class InstallError(VllmdError):
     """An engine could not be installed."""
 
 
+class CompareError(VllmdError):
+    """A version of an engine could not be measured."""
+
+
 class ScrapeError(VllmdError):
     """An engine's metrics page cannot be read; `refused` if nobody listens there.
 

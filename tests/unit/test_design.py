@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "eventlog": "events util",
     "monitoring": "root util",
     "pulling": "root util",
+    "comparing": "root shim",
     "history": "root events util shim eventlog",
     "installing": "root util shim config",
     "importing": "root util config installing",
@@ -55,8 +56,8 @@ MAY_IMPORT = {
     "traces": "root events util shim config eventlog engine scrape http",
     "daemon": "root events util shim collectors config eventlog pulling history logs engine gpu "
     "lora notify scrape status cost advise doctor http control traces",
-    "cli": "root events util shim container bundle config eventlog monitoring pulling history "
-    "importing installing logs engine gpu notify cost advise doctor http control demo daemon",
+    "cli": "root events util shim container bundle config eventlog monitoring pulling comparing "
+    "history importing installing logs engine gpu notify cost advise doctor http control demo daemon",
     "__main__": "cli",
 }
 """From the ground up: who may import whom; docs/architecture.md has the same table.

@@ -79,7 +79,7 @@ def command(
         raise click.UsageError("--all asks every model: leave out --model")
     text = sys.stdin.read() if prompt == "-" else prompt or DEFAULT_PROMPT
     engines = _chosen(client.status()["engines"], engine)
-    keys = _keys(api_key_file)
+    keys = api_keys(api_key_file)
     if every:
         _ask_all(engines, keys, text, max_tokens or 16, timeout, as_json)
         return
@@ -196,7 +196,7 @@ def _refuse_unready(engine: dict[str, Any]) -> None:
     raise VllmdError(f"{said}; 'vllmd start {name} --wait' starts it")
 
 
-def _keys(path: Path | None) -> Keys:
+def api_keys(path: Path | None) -> Keys:
     """Return how the key of an engine is found, by its name."""
     if path is None and (one := os.environ.get("VLLM_API_KEY")):
         return lambda _: one

@@ -12,6 +12,7 @@ import attrs
 import click
 
 from vllmd.cli import terminal
+from vllmd.cli.engine_compare import compare
 from vllmd.cli.options import CommandGroup, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.config import paths
@@ -327,3 +328,6 @@ def _tell(shown: dict[str, Any], words: list[str], as_json: bool) -> None:
         return
     for line in words:
         terminal.echo(line)
+
+
+command.add_command(compare)

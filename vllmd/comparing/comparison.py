@@ -1,0 +1,124 @@
+"""Is a version worse than the one before? Pure.
+
+A figure is worse when its median is worse by more than a tenth, and by more than twice what the
+rounds of either version differ among themselves. Answers are held word for word, against how far a
+version agrees with itself: batches alone make some of them differ. All limits are ours.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from vllmd.comparing.bench import Round
+from vllmd.comparing.record import Measured
+
+LEAST = 0.10
+NOISE = 2.0
+ANSWERS = 0.10
+"""So much more of the answers differ than of one version alone."""
+
+
+@attrs.frozen
+class Figure:
+    """One figure of a round, and which way is better."""
+
+    name: str
+    of: Callable[[Round], float]
+    higher_is_better: bool
+    unit: str
+
+
+FIGURES = (
+    Figure("answered tokens", lambda each: each.tokens_per_s, True, "/s"),
+    Figure("first token", lambda each: each.first_token_s, False, "s"),
+    Figure("first token, p95", lambda each: each.first_token_p95_s, False, "s"),
+    Figure("between tokens, p95", lambda each: each.between_tokens_p95_s, False, "s"),
+)
+
+
+@attrs.frozen
+class Row:
+    """One figure of both versions: medians, the change, and by how much rounds differ."""
+
+    name: str
+    unit: str
+    before: float
+    after: float
+    change: float
+    """A share of the one before; above 0 is more."""
+    noise: float
+    worse: bool
+
+
+@attrs.frozen
+class Comparison:
+    """Two versions."""
+
+    rows: tuple[Row, ...]
+    failed: tuple[int, int]
+    """Requests, before and after."""
+    same_answers: float | None
+    """The share that both versions gave alike; None without answers."""
+    own_answers: float | None
+    """The share that the version before gave alike when it was asked twice."""
+
+    @property
+    def worse(self) -> tuple[str, ...]:
+        """Return what speaks for going back."""
+        found = [row.name for row in self.rows if row.worse]
+        return (*found, *(["failed requests"] if self.failed[1] > self.failed[0] else []))
+
+    @property
+    def answers_differ(self) -> bool:
+        """Tell whether more answers differ than of the version before alone."""
+        if self.same_answers is None or self.own_answers is None:
+            return False
+        return self.same_answers < self.own_answers - ANSWERS
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it with what it says."""
+        said = {"worse": list(self.worse), "answers_differ": self.answers_differ}
+        return {**attrs.asdict(self), **said}
+
+
+def compare(before: Measured, after: Measured) -> Comparison:
+    """Hold two records of one load against each other."""
+    return Comparison(
+        rows=tuple(_row(figure, before, after) for figure in FIGURES),
+        failed=(sum(r.failed for r in before.rounds), sum(r.failed for r in after.rounds)),
+        same_answers=_alike([r.answers for r in before.rounds], [r.answers for r in after.rounds]),
+        own_answers=_alike([before.rounds[0].answers], [before.again]),
+    )
+
+
+def same_load(before: Measured, after: Measured) -> bool:
+    """Tell whether the prompts were the same: a bench of another version may draw others."""
+    pairs = zip(before.rounds, after.rounds, strict=False)
+    return all(one.prompt_tokens == two.prompt_tokens for one, two in pairs)
+
+
+def _row(figure: Figure, before: Measured, after: Measured) -> Row:
+    old, new = ([figure.of(each) for each in m.rounds] for m in (before, after))
+    then, now = statistics.median(old), statistics.median(new)
+    change = now / then - 1 if then else 0.0
+    noise = max(_spread(old), _spread(new))
+    loss = -change if figure.higher_is_better else change
+    return Row(figure.name, figure.unit, then, now, change, noise, loss > max(LEAST, NOISE * noise))
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Return by what share of the median the values differ from it at most."""
+    middle = statistics.median(values)
+    return max(abs(value - middle) for value in values) / middle if middle else 0.0
+
+
+def _alike(one: Sequence[Sequence[str]], two: Sequence[Sequence[str]]) -> float | None:
+    """Return the share of answers that are the same."""
+    pairs = [
+        first == second
+        for mine, yours in zip(one, two, strict=False)
+        for first, second in zip(mine, yours, strict=False)
+    ]
+    return sum(pairs) / len(pairs) if pairs else None
