@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 
 from tests.helpers.outcomes import Outcome
-from tests.helpers.site import Site
+from tests.helpers.site import Site, wait_for
 from vllmd.comparing.bench import LoadSpec
 from vllmd.comparing.record import keep, kept
 
@@ -16,6 +16,7 @@ LOAD = LoadSpec(requests=8, at_once=4, prompt_tokens=32, answer_tokens=8)
 def test_what_a_real_vllm_measures_is_held_against_the_version_before(
     real: Site, tmp_path: Path, outcome: Outcome
 ) -> None:
+    wait_for("its version", lambda: real.engine("tiny")["vllm_version"])
     sizes = [f"--{name.replace('_', '-')}={value}" for name, value in attrs.asdict(LOAD).items()]
     given = ["tiny", "--rounds=1", f"--records={tmp_path}", "--while-serving", *sizes]
     first = real.vllmd("engine", "compare", *given, "-c", str(real.config), "--json")

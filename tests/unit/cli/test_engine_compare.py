@@ -53,7 +53,7 @@ def test_the_first_measure_is_kept_and_says_what_to_do_next(compare: Any, tmp_pa
     assert "run the same command after the upgrade" in text
     (path,) = (tmp_path / "records" / "chat").glob("0.32.0-*.json")
     assert len(json.loads(path.read_text())["rounds"]) == 2
-    assert json.loads(compare("--json").output)["before"] is None
+    assert json.loads(compare("--json").stdout)["before"] is None
 
 
 def test_a_version_that_is_as_good_stays(compare: Any, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_version_that_is_worse_goes_back(compare: Any, tmp_path: Path) -> None
     assert "go back: worse in answered tokens" in result.output
     assert "vllmd engine rollback && vllmd restart chat" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
-    shown = json.loads(compare("--json", rate=50.0).output)
+    shown = json.loads(compare("--json", rate=50.0).stdout)
     assert (shown["before"], shown["worse"]) == ("0.31.0", ["answered tokens"])
 
 
