@@ -12,6 +12,7 @@
     ├── HeldError             65   the engine is held until something is fixed (EX_DATAERR)
     ├── ShimError             70   the process beside an engine did not do its part (EX_SOFTWARE)
     ├── InstallError           1   an engine could not be installed: the host, the network, a name
+    ├── CompareError           1   a version of an engine could not be measured
     └── ScrapeError           70   an engine's metrics page cannot be read (EX_SOFTWARE)
 
 A wrong command line exits 2, as click does; an interrupted one 130.

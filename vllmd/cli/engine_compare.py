@@ -15,7 +15,7 @@ from vllmd.cli.ask import api_keys
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.comparing.bench import LoadSpec, Round, Target, measure
-from vllmd.comparing.comparison import Comparison, Row, same_load
+from vllmd.comparing.comparison import VersionComparison, FigureRow, same_load
 from vllmd.comparing.comparison import compare as held_against
 from vllmd.comparing.record import Measured, before, keep
 from vllmd.config import load as loading
@@ -180,7 +180,7 @@ def _tell_first(measured: Measured, path: Path, as_json: bool) -> None:
     terminal.echo("run the same command after the upgrade: it holds that version against this one")
 
 
-def lines(old: Measured, new: Measured, found: Comparison) -> Iterator[str]:
+def lines(old: Measured, new: Measured, found: VersionComparison) -> Iterator[str]:
     """Write a comparison for people."""
     yield terminal.style(f"{new.engine}: vLLM {new.version} beside {old.version}", bold=True)
     rows = [_cells(row) for row in found.rows]
@@ -201,7 +201,7 @@ def lines(old: Measured, new: Measured, found: Comparison) -> Iterator[str]:
         yield terminal.style("look at the answers: more of them differ than by chance", "yellow")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: FigureRow) -> list[str]:
     return [
         row.name,
         _value(row.before, row.unit),

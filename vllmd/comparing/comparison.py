@@ -39,7 +39,7 @@ FIGURES = (
 
 
 @attrs.frozen
-class Row:
+class FigureRow:
     """One figure of both versions: medians, the change, and by how much rounds differ."""
 
     name: str
@@ -53,10 +53,10 @@ class Row:
 
 
 @attrs.frozen
-class Comparison:
+class VersionComparison:
     """Two versions."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[FigureRow, ...]
     failed: tuple[int, int]
     """Requests, before and after."""
     same_answers: float | None
@@ -83,9 +83,9 @@ class Comparison:
         return {**attrs.asdict(self), **said}
 
 
-def compare(before: Measured, after: Measured) -> Comparison:
+def compare(before: Measured, after: Measured) -> VersionComparison:
     """Hold two records of one load against each other."""
-    return Comparison(
+    return VersionComparison(
         rows=tuple(_row(figure, before, after) for figure in FIGURES),
         failed=(sum(r.failed for r in before.rounds), sum(r.failed for r in after.rounds)),
         same_answers=_alike([r.answers for r in before.rounds], [r.answers for r in after.rounds]),
@@ -99,13 +99,15 @@ def same_load(before: Measured, after: Measured) -> bool:
     return all(one.prompt_tokens == two.prompt_tokens for one, two in pairs)
 
 
-def _row(figure: Figure, before: Measured, after: Measured) -> Row:
+def _row(figure: Figure, before: Measured, after: Measured) -> FigureRow:
     old, new = ([figure.of(each) for each in m.rounds] for m in (before, after))
     then, now = statistics.median(old), statistics.median(new)
     change = now / then - 1 if then else 0.0
     noise = max(_spread(old), _spread(new))
     loss = -change if figure.higher_is_better else change
-    return Row(figure.name, figure.unit, then, now, change, noise, loss > max(LEAST, NOISE * noise))
+    return FigureRow(
+        figure.name, figure.unit, then, now, change, noise, loss > max(LEAST, NOISE * noise)
+    )
 
 
 def _spread(values: Sequence[float]) -> float:

@@ -75,8 +75,8 @@ NOT_PROVOKED: Mapping[str, str] = {
     "VllmdCollectorFailed": "a mistake of vllmd, which no cause of a host makes: "
     "tests/unit/collectors/test_runner.py makes one",
     "VllmdPartFailed": "a mistake of vllmd, as above: tests/unit/util/test_parts.py makes one",
-    "VllmdWeightsLost": "nothing here keeps weights: test_preload.py ends what does, and the rule is "
-    "played in test_timelines.py",
+    "VllmdWeightsLost": "nothing here keeps weights: test_preload.py ends what does, and the rule "
+    "is played in test_timelines.py",
     "VllmdWeightsUnresponsive": "as above",
     "VllmdWatchdog": "it fires always: test_notified.py and test_paging.py see it",
 }
