@@ -15,7 +15,7 @@ from vllmd.cli.ask import api_keys
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.comparing.bench import LoadSpec, Round, Target, measure
-from vllmd.comparing.comparison import VersionComparison, FigureRow, same_load
+from vllmd.comparing.comparison import FigureRow, VersionComparison, same_load
 from vllmd.comparing.comparison import compare as held_against
 from vllmd.comparing.record import Measured, before, keep
 from vllmd.config import load as loading
