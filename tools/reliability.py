@@ -23,7 +23,7 @@ TARGET = ROOT / "docs" / "reliability.md"
 
 TIERS = {
     "vllm-0.32-cpu": "On a real vLLM (0.32, CPU build)",
-    "vllm-gpu": "On a real vLLM (0.25.1) on H200 GPUs",
+    "vllm-gpu": "On a real vLLM (0.25.1; kept weights and sleep 0.32) on H200 GPUs",
     "stand-in": "On the stand-in engine",
 }
 FAILURES = "failures"
