@@ -29,7 +29,10 @@ def test_what_a_real_vllm_measures_is_held_against_the_version_before(
     assert one.first_token_p95_s >= one.first_token_s > 0
     assert len(measured.again) == LOAD.requests
     faster = attrs.evolve(one, tokens_per_s=100 * one.tokens_per_s)
-    keep(tmp_path, attrs.evolve(measured, version="0.0.1", rounds=(faster,)))
+    keep(tmp_path, attrs.evolve(measured, version="0.0.1", run_id="older", rounds=(faster,)))
+    again = real.vllmd("engine", "compare", *given, "-c", str(real.config))
+    assert "its prefix cache knows the prompts" in again.stderr
+    keep(tmp_path, attrs.evolve(measured, run_id="another"))
     second = real.vllmd("engine", "compare", *given, "-c", str(real.config))
     assert second.returncode == 1, second.stdout + second.stderr
     assert "go back: worse in answered tokens" in second.stdout

@@ -40,6 +40,9 @@ class ObservedEngine:
     """All memory that vLLM takes its share of, on the smallest of its GPUs."""
     first_token_s: float
     """A first token that takes longer is late."""
+    alone: bool = True
+    """Whether no other engine is configured for its GPUs: what is free there may be meant for one
+    that is stopped, or sleeps."""
 
     @property
     def at_once(self) -> int | None:
@@ -87,7 +90,8 @@ def advise(case: ObservedEngine) -> tuple[Advice, ...]:
     """Return at most `MOST` changes, the most urgent first; of two for one key, the first."""
     chosen: dict[tuple[str, ...], Advice] = {}
     for advice in _all(case):
-        chosen.setdefault(advice.key, advice)
+        if advice.value != advice.now:
+            chosen.setdefault(advice.key, advice)
     return tuple(chosen.values())[:MOST]
 
 
@@ -111,9 +115,13 @@ def too_large_to_start(case: ObservedEngine) -> Advice | None:
     if margin is None or total is None or share is None or margin >= 0:
         return None
     lower = math.floor((share + (margin - GIB / 4) / total) * 100) / 100
-    if lower <= 0:
+    tokens, size = case.sizes.get("kv_cache_tokens"), case.sizes.get("kv_cache")
+    length = case.engine.max_model_len
+    if not tokens or not size or not isinstance(length, int):
         return None
-    tokens = case.sizes.get("kv_cache_tokens"), case.sizes.get("kv_cache")
+    left = tokens * (1 - (share - lower) * total / size)
+    if left < length:  # vLLM refuses to start with less
+        return None
     return Advice(
         (SHARE,),
         share,
@@ -121,7 +129,7 @@ def too_large_to_start(case: ObservedEngine) -> Advice | None:
         f"it would not start again: {format_bytes(-margin)} of its share were missing at the best "
         f"moment of {format_duration(case.seen.watched_s)}",
         "a start finds the memory that it asks for",
-        _fewer_tokens(tokens, (share - lower) * total),
+        f"a KV cache of {left:,.0f} tokens instead of {tokens:,}",
     )
 
 
@@ -131,7 +139,7 @@ def more_memory(case: ObservedEngine) -> Advice | None:
     share = share_of(case.engine)
     tokens, size = case.sizes.get("kv_cache_tokens"), case.sizes.get("kv_cache")
     short = _preempts(case) or case.seen.queued_full_s >= 0.05 * case.seen.watched_s
-    if not short or free is None or total is None or not tokens or not size:
+    if not short or not case.alone or free is None or total is None or not tokens or not size:
         return None
     reserve = max(2 * GIB, 0.03 * total)
     higher = math.floor((share + (free - reserve) / total) * 100) / 100
@@ -179,6 +187,8 @@ def more_at_once(case: ObservedEngine) -> Advice | None:
     if not 0 < case.full < 0.8 or with_room_s < 0.05 * seen.watched_s:
         return None
     more = int(min(2 * most, most * 0.9 / case.full))
+    if more <= most:
+        return None
     between = seen.quantile("between_tokens_s", 0.95)
     slower = f" (95 % now come within {seconds(between)})" if between is not None else ""
     return Advice(
@@ -199,7 +209,7 @@ def longer_queue(case: ObservedEngine) -> Advice | None:
     limit, rejected = case.engine.flags.get(QUEUED), case.seen.counts.get(REJECTED, 0.0)
     late = case.seen.quantile("first_token_s", 0.95)
     asked = rejected + case.seen.finished
-    if not isinstance(limit, int) or rejected < 0.01 * asked or late is None:
+    if not isinstance(limit, int) or limit < 1 or rejected < 0.01 * asked or late is None:
         return None
     if late > case.first_token_s / 2 or case.full >= 0.8:
         return None
@@ -341,11 +351,3 @@ def _shortage(case: ObservedEngine) -> str:
     if case.seen.queued_full_s:
         said.append(f"requests waited for it for {format_duration(case.seen.queued_full_s)}")
     return ", ".join(said)
-
-
-def _fewer_tokens(tokens: tuple[int | None, int | None], less: float) -> str:
-    count, size = tokens
-    if not count or not size:
-        return "the KV cache is smaller"
-    left = max(0.0, 1 - less / size)
-    return f"a KV cache of {count * left:,.0f} tokens instead of {count:,}"

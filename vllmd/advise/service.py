@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,7 @@ class AdviseService:
             status.sizes if status else {},
             min((m.total - m.reserved for m in memories), default=None),
             first_token_s,
+            self._is_alone(engine, {device.uuid for device in devices}),
         )
         return {
             "engine": engine.name,
@@ -157,6 +158,13 @@ class AdviseService:
             "observed": observed.to_json(),
             "advice": [self._advice(engine.name, each, source) for each in advise(case)],
         }
+
+    def _is_alone(self, engine: EngineConfig, uuids: Set[str]) -> bool:
+        """Tell whether no other engine is configured for any of these GPUs."""
+        others = (each for name, each in self._config.engines.items() if name != engine.name)
+        return not any(
+            device.uuid in uuids for other in others for device in self._gpus.gpus_of(other)
+        )
 
     def _advice(self, name: str, advice: Advice, source: str) -> dict[str, Any]:
         made = diff.changed(source, ("engines", name), advice.key, advice.value)

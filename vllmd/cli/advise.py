@@ -128,7 +128,9 @@ def _labelled(label: str, text: str) -> Iterator[str]:
 
 def _file(each: dict[str, Any]) -> Iterator[str]:
     if each["diff"] is None:
-        yield from _labelled("File", "the change is not written here: edit the file by hand")
+        yield from _labelled(
+            "File", "no lines of it are shown to you, or none is certain: edit it by hand"
+        )
         return
     for line in each["diff"].splitlines():
         colour = {"+": "green", "-": "red"}.get(line[:1])

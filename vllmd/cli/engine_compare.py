@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vllmd.cli.table import format_table, join
 from vllmd.comparing.bench import LoadSpec, Round, Target, measure
 from vllmd.comparing.comparison import FigureRow, VersionComparison, same_load
 from vllmd.comparing.comparison import compare as held_against
-from vllmd.comparing.record import Measured, before, keep
+from vllmd.comparing.record import Measured, before, keep, of_run
 from vllmd.config import load as loading
 from vllmd.config import paths
 from vllmd.config.command import Command, build
@@ -93,6 +94,11 @@ def compare(
         raise UnknownEngineError.among(engine, list(config.engines))
     command = build(config.engines[engine])
     load = LoadSpec(requests, at_once, prompt_tokens, answer_tokens)
+    if (done := of_run(records, engine, status["run_id"] or "", load)) is not None:
+        raise CompareError(
+            f"this run of {engine} was measured with that load at {_time(done.at)}, so its prefix "
+            f"cache knows the prompts: 'vllmd restart {engine}' first, or take another load"
+        )
     old = before(records, engine, status["model"], status["vllm_version"], load)
     program = old.program if old and os.access(old.program, os.X_OK) else _program(command)
     key = command.api_key or api_keys(None)(engine)
@@ -165,6 +171,7 @@ def _measure(
         program,
         time.time(),
         tuple(made),
+        status["run_id"] or "",
         again.answers,
     )
 
@@ -184,7 +191,7 @@ def lines(old: Measured, new: Measured, found: VersionComparison) -> Iterator[st
     """Write a comparison for people."""
     yield terminal.style(f"{new.engine}: vLLM {new.version} beside {old.version}", bold=True)
     rows = [_cells(row) for row in found.rows]
-    rows.append(["failed requests", str(found.failed[0]), str(found.failed[1]), "", ""])
+    rows.append(["failed requests", *(f"{share:.1%}" for share in found.failed), "", ""])
     for cells in format_table(HEADER, rows):
         yield join(cells)
     if found.same_answers is not None:
@@ -209,6 +216,10 @@ def _cells(row: FigureRow) -> list[str]:
         f"{row.change:+.1%}" + (" worse" if row.worse else ""),
         f"{row.noise:.1%}",
     ]
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M")
 
 
 def _value(value: float, unit: str) -> str:

@@ -57,8 +57,8 @@ class VersionComparison:
     """Two versions."""
 
     rows: tuple[FigureRow, ...]
-    failed: tuple[int, int]
-    """Requests, before and after."""
+    failed: tuple[float, float]
+    """The share of requests, before and after."""
     same_answers: float | None
     """The share that both versions gave alike; None without answers."""
     own_answers: float | None
@@ -87,7 +87,7 @@ def compare(before: Measured, after: Measured) -> VersionComparison:
     """Hold two records of one load against each other."""
     return VersionComparison(
         rows=tuple(_row(figure, before, after) for figure in FIGURES),
-        failed=(sum(r.failed for r in before.rounds), sum(r.failed for r in after.rounds)),
+        failed=(_failed(before), _failed(after)),
         same_answers=_alike([r.answers for r in before.rounds], [r.answers for r in after.rounds]),
         own_answers=_alike([before.rounds[0].answers], [before.again]),
     )
@@ -97,6 +97,11 @@ def same_load(before: Measured, after: Measured) -> bool:
     """Tell whether the prompts were the same: a bench of another version may draw others."""
     pairs = zip(before.rounds, after.rounds, strict=False)
     return all(one.prompt_tokens == two.prompt_tokens for one, two in pairs)
+
+
+def _failed(measured: Measured) -> float:
+    asked = measured.load.requests * len(measured.rounds)
+    return sum(each.failed for each in measured.rounds) / asked
 
 
 def _row(figure: Figure, before: Measured, after: Measured) -> FigureRow:

@@ -26,6 +26,8 @@ class Measured:
     at: float
     """When, in seconds since the epoch."""
     rounds: tuple[Round, ...]
+    run_id: str = ""
+    """The run of the engine that was measured: its prefix cache knows the prompts since."""
     again: tuple[str, ...] = ()
     """The answers to the first round's prompts when they were asked once more: how far a version
     agrees with itself."""
@@ -53,6 +55,7 @@ def from_json(record: dict[str, Any]) -> Measured:
         program=str(record["program"]),
         at=float(record["at"]),
         rounds=rounds,
+        run_id=str(record["run_id"]),
         again=tuple(map(str, record["again"])),
     )
 
@@ -81,6 +84,12 @@ def kept(folder: Path, engine: str) -> Iterator[Measured]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
     yield from sorted(found, key=lambda each: each.at, reverse=True)
+
+
+def of_run(folder: Path, engine: str, run_id: str, load: LoadSpec) -> Measured | None:
+    """Return the record of a run under a load; None if it was not measured with it."""
+    found = (each for each in kept(folder, engine) if (each.run_id, each.load) == (run_id, load))
+    return next(found, None)
 
 
 def before(folder: Path, engine: str, model: str, version: str, load: LoadSpec) -> Measured | None:

@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from vllmd.control.answers import MaskedJson, error
 from vllmd.control.parameters import moment, positive
+from vllmd.control.peer import Peer
 
 
 class Advisor(Protocol):
@@ -15,6 +16,15 @@ class Advisor(Protocol):
     async def report(self, since: float, until: float, first_token_s: float) -> dict[str, Any]:
         """Return what each engine has shown in that time, and which changes follow."""
         ...
+
+
+def _without_lines(report: dict[str, Any]) -> dict[str, Any]:
+    """Leave out lines of the file, which not everybody may read: masks know its values only."""
+    engines = [
+        {**each, "advice": [{**advice, "diff": None} for advice in each["advice"]]}
+        for each in report.get("engines", [])
+    ]
+    return {**report, "engines": engines}
 
 
 def route(advisor: Advisor) -> Route:
@@ -27,8 +37,10 @@ def route(advisor: Advisor) -> Route:
             first_token_s = positive(given, "first_token_s")
             if since is None or until is None or first_token_s is None:
                 raise ValueError("since, until and first_token_s are needed")
-            return MaskedJson(await advisor.report(since, until, first_token_s))
+            report = await advisor.report(since, until, first_token_s)
         except ValueError as problem:
             return error(400, f"wrong parameter: {problem}")
+        peer: Peer = request.scope["client"][0]
+        return MaskedJson(report if peer.may_act() else _without_lines(report))
 
     return Route("/v1/advise", show)

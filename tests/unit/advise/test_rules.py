@@ -91,12 +91,30 @@ def test_fewer_at_once_where_the_gpu_has_no_memory_left() -> None:
 
 def test_a_share_that_would_not_start_again_is_lowered_first() -> None:
     seen = observed(highest={"margin": -3.0 * GIB}, counts={"finished/stop": 3.0})
-    found = only(*advise(case("gpu_memory_utilization = 0.9", seen=seen)))
+    found = only(*advise(case("gpu_memory_utilization = 0.9\nmax_model_len = 8192", seen=seen)))
     assert found.value == 0.85
     assert "3.0 GiB of its share were missing" in found.why
     assert "a KV cache of 160,000 tokens instead of 200,000" in found.risk
     well = observed(highest={"margin": 1.0})
-    assert advise(case("gpu_memory_utilization = 0.9", seen=well)) == ()
+    assert advise(case("gpu_memory_utilization = 0.9\nmax_model_len = 8192", seen=well)) == ()
+
+
+@pytest.mark.parametrize("length", ["max_model_len = 163840", "max_model_len = 'auto'", ""])
+def test_no_share_is_named_with_which_vllm_may_not_start(length: str) -> None:
+    seen = observed(highest={"margin": -3.0 * GIB})
+    found = advise(case(f"gpu_memory_utilization = 0.9\n{length}", seen=seen))
+    assert ("gpu_memory_utilization",) not in [each.key for each in found]
+
+
+def test_memory_that_may_be_meant_for_another_engine_is_not_given_away() -> None:
+    seen = observed(**FULL, lowest={"free": 12.0 * GIB})
+    found = advise(case("gpu_memory_utilization = 0.8", seen=seen, alone=False))
+    assert [each.key for each in found] == []
+
+
+def test_a_change_that_changes_nothing_is_not_named() -> None:
+    seen = observed(**QUEUED, highest={"running": 1.0, "kv_cache": 0.7})
+    assert advise(case("max_num_seqs = 1", seen=seen)) == ()
 
 
 def test_a_queue_that_turns_away_beside_room_is_made_longer() -> None:

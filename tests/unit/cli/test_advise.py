@@ -73,7 +73,7 @@ def test_advise_says_when_a_change_is_to_be_made_by_hand(ask: Any) -> None:
     given["engines"][0]["advice"][0] |= {"diff": None, "value": None, "key": ["flags", "x"]}
     text = ask(given).output
     assert "1. take flags.x out" in text
-    assert "edit the file by hand" in text
+    assert "edit it by hand" in text
 
 
 def test_advise_gives_json_of_one_engine(ask: Any) -> None:

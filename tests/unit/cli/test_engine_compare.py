@@ -2,6 +2,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import attrs
 import pytest
@@ -33,7 +34,7 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(*more: str, rate: float = 100.0, tokens: int = 5000, **status: Any) -> Result:
         program.write_text(SCRIPT.format(rate=rate, tokens=tokens))
         program.chmod(0o755)
-        status = {"requests_running": 0, "requests_waiting": 0, **status}
+        status = {"requests_running": 0, "requests_waiting": 0, "run_id": uuid4().hex, **status}
         with control_socket(tmp_path / "c.sock", FakeEngine(**status)) as path:
             where = ["--records", str(tmp_path / "records"), "-c", str(config)]
             given = ["compare", "chat", *where, "--socket", str(path), *more]
@@ -104,6 +105,14 @@ def test_what_cannot_be_measured_is_said(compare: Any, status: Any, said: str) -
     result = compare(**status)
     assert isinstance(result.exception, CompareError)
     assert said in str(result.exception)
+
+
+def test_a_run_whose_cache_knows_the_prompts_is_not_measured_again(compare: Any) -> None:
+    assert compare(run_id="r1").exit_code == 0
+    result = compare(run_id="r1")
+    assert "its prefix cache knows the prompts: 'vllmd restart chat' first" in str(result.exception)
+    assert compare("--requests", "7", run_id="r1").exit_code == 0
+    assert compare(run_id="r2").exit_code == 0
 
 
 def test_requests_of_others_may_be_there_if_that_is_wanted(compare: Any) -> None:

@@ -28,6 +28,11 @@ def test_each_figure_that_is_worse_speaks_for_going_back(now: object, worse: obj
     assert compare(OLD, measured(now, version="0.32.0")).worse == worse  # type: ignore[arg-type]
 
 
+def test_failures_are_a_share_of_what_was_asked() -> None:
+    one = measured(a_round(failed=1))
+    assert compare(one, measured(*[a_round(failed=1)] * 3)).worse == ()
+
+
 def test_what_the_rounds_differ_by_themselves_is_no_change() -> None:
     noisy = measured(a_round(100.0), a_round(140.0), a_round(70.0))
     assert compare(noisy, measured(a_round(75.0))).worse == ()

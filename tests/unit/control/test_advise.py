@@ -4,6 +4,7 @@ import pytest
 
 from tests.helpers.control import FakeAdvisor, control_socket
 from vllmd.control.client import ControlClient
+from vllmd.control.peer import Peer
 from vllmd.errors import VllmdError
 
 
@@ -12,6 +13,17 @@ def test_advice_is_asked_for_a_time_and_a_limit(tmp_path: Path) -> None:
     with control_socket(tmp_path / "c.sock", advisor=advisor) as path:
         assert ControlClient(path).advise(1.5, 2.5, 0.5) == {"engines": []}
     assert advisor.asked == [(1.5, 2.5, 0.5)]
+
+
+def test_lines_of_the_file_are_for_those_who_may_act(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"engines": [{"engine": "chat", "advice": [{"key": ["x"], "diff": "+password"}]}]}
+    with control_socket(tmp_path / "c.sock", advisor=FakeAdvisor(given)) as path:
+        assert ControlClient(path).advise(1, 2, 1) == given
+        monkeypatch.setattr(Peer, "may_act", lambda _: False)
+        (found,) = ControlClient(path).advise(1, 2, 1)["engines"]
+    assert found == {"engine": "chat", "advice": [{"key": ["x"], "diff": None}]}
 
 
 @pytest.mark.parametrize(
