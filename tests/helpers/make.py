@@ -18,8 +18,8 @@ def config(text: str) -> Config:
     return parse(text)[0]
 
 
-def engine(text: str = "", model: str = "m") -> EngineConfig:
-    return config(f'[engines.chat]\nmodel = "{model}"\n{text}').engines["chat"]
+def engine(text: str = "", model: str = "m", name: str = "chat") -> EngineConfig:
+    return config(f'[engines.{name}]\nmodel = "{model}"\n{text}').engines[name]
 
 
 def status(name: str = "chat", **more: Any) -> EngineStatus:

@@ -22,6 +22,7 @@ from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
+from vllmd.engine.sleeping.turns import Turns
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
@@ -97,15 +98,19 @@ class Scene:
         on_disk: DiskWork = at_once,
         restart: str = "initial_s = 4, max_s = 16, max_failures = 6",
         model: str = "m",
+        name: str = "chat",
+        beside: "Scene | None" = None,
     ) -> None:
+        """Make it; `beside` is another engine of the same daemon."""
         self.engine = engine(
             f"port = {port or free_port()}\nunready_s = 0\ndrain_s = 3\nstop_grace_s = 7\n{text}\n"
             f"restart = {{ {restart} }}",
             model,
+            name,
         )
         self.command = command.build(self.engine, run=folder)
-        self.directory = folder / "engines" / "chat"
-        self.clock = FakeClock()
+        self.directory = folder / "engines" / name
+        self.clock = beside.clock if beside else FakeClock()
         self.spawner = FakeSpawner()
         self.stopped = StoppedEngines(folder / "stopped.json", "boot")
         self.answers = True
@@ -114,6 +119,7 @@ class Scene:
         self.forgotten = 0
         self.probes: list[Callable[[], Awaitable[bool]]] = []
         self.load_slots = LoadSlots()
+        self.turns: Turns = beside.turns if beside else Turns()
         self.gpu_fine: bool | None = None
         self.shortage: Shortage | None = None
         self.seen: dict[str, str] = {}
@@ -129,11 +135,12 @@ class Scene:
             self.command,
             EngineContext(
                 directory=self.directory,
-                log_path=folder / "chat.log",
+                log_path=folder / f"{name}.log",
                 state_dir=folder / "state",
                 spawner=self.spawner,
                 stopped=self.stopped,
                 load_slots=self.load_slots,
+                turns=self.turns,
                 clock=self.clock,
                 poll_s=5.0,
                 chance=lambda: 0.0,
@@ -149,6 +156,11 @@ class Scene:
     @property
     def state(self) -> State:
         return self.supervisor.status.state
+
+    def takes(self, text: str) -> None:
+        """Read the configuration again; `text` is what the engine's table has now."""
+        new = engine(f"port = {self.engine.port}\nunready_s = 0\ndrain_s = 3\n{text}")
+        self.supervisor.configure(attrs.evolve(self.settings, engine=new))
 
     async def passes(self, seconds: float, step_s: float = 15.0) -> None:
         """Move the clock on, slowly enough for what is asked over sockets."""

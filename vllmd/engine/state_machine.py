@@ -148,3 +148,6 @@ HAS_PAGE = frozenset(
     }
 )
 """States in which the engine's page can be read."""
+
+HOLDS = frozenset({State.STARTING, State.LOADING}) | HAS_PAGE - {State.SLEEPING}
+"""States in which an engine has its GPU memory, or takes it."""

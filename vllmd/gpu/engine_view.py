@@ -62,7 +62,7 @@ class ReadEngineGpus(EngineGpus):
 
     def has_room(self) -> bool | None:
         """Tell whether as much of their memory is free as the engine takes."""
-        margins = [self._gpus.margin(device, self._engine) for device in self._devices()]
+        margins = [self._gpus.margin(device, self._engine, now=True) for device in self._devices()]
         if not margins or None in margins:
             return None
         return all(margin is not None and margin >= 0 for margin in margins)

@@ -14,7 +14,7 @@ from vllmd.config.gpus import gpus_used, visible_gpus
 from vllmd.config.memory import share_of
 from vllmd.config.model import Config, EngineConfig
 from vllmd.config.sleep import turns_with
-from vllmd.engine.state_machine import State
+from vllmd.engine.state_machine import HOLDS, State
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
 from vllmd.events.gpu import (
@@ -273,22 +273,22 @@ class GpuService:
         known = built is not None and built.hash == command and devices.keys() >= set(uuids)
         return [devices[uuid] for uuid in uuids] if known else []
 
-    def margin(self, device: Device, engine: EngineConfig) -> float | None:
-        """Return what would be left on a GPU if an engine started again, in bytes."""
+    def margin(self, device: Device, engine: EngineConfig, *, now: bool = False) -> float | None:
+        """Return what would be left on a GPU if an engine started again, in bytes.
+
+        Those that it takes turns with sleep then; with `now`, one that is awake is not counted.
+        """
         listing = (self.listings() or {}).get(device.uuid)
-        if listing is None:
-            return None
         held = self.holders(device.uuid)
         own = sum(h.bytes or 0 for h in held if h.is_of(engine.name))
-        if engine.is_stand_in and not own and self.source != DEMO:
-            return None  # it uses no GPU
+        if listing is None or (engine.is_stand_in and not own and self.source != DEMO):
+            return None  # it is not known, or it uses no GPU
         own += self.weights_margin(device, engine)
-        own += fit.turns_bytes(held, turns_with(engine, self._config.engines))
-        memory = listing.memory
-        total, reserved, share = memory.total, memory.reserved, share_of(engine)
-        return fit.margin_bytes(
-            total=total, reserved=reserved, free=memory.free, own=own, share=share
-        )
+        awake = {e.name for e in self._engines() if e.state in HOLDS} if now else set()
+        own += fit.turns_bytes(held, set(turns_with(engine, self._config.engines)) - awake)
+        memory, share = listing.memory, share_of(engine)
+        free = {"total": memory.total, "reserved": memory.reserved, "free": memory.free}
+        return fit.margin_bytes(**free, own=own, share=share)
 
     def weights_margin(self, device: Device, engine: EngineConfig) -> int:
         """Return by what weights that are kept there are more room for a start than is free."""

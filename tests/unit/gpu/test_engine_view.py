@@ -381,3 +381,18 @@ def test_shortage_stand_in_needs_none(tmp_path: Path, monkeypatch: pytest.Monkey
     assert view(scene).shortage() is None
     scene.gpus.latest.success_at = None
     assert not view(scene).awaited()
+
+
+def test_memory_of_one_that_takes_turns_is_room_once_it_sleeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = "[engines.chat.sleep]\nshare = 'a'\n[engines.code.sleep]\nshare = 'a'\n"
+    scene = GpuScene(tmp_path, monkeypatch, TEXT + tables)
+    scene.holds((G1, 20, 80, Owner.ENGINE, "code"))
+    device, chat = scene.gpus.latest.devices[G1], scene.config.engines["chat"]
+    assert view(scene).has_room() is False, "code is awake"
+    margin = scene.gpus.margin(device, chat)
+    assert margin is not None
+    assert margin > 0, "what a restart would find: code is put to sleep first"
+    scene.becomes("code", State.SLEEPING)
+    assert view(scene).has_room() is True, "it was just listed with what it had"

@@ -50,7 +50,8 @@ class SleepChanges:
 
         Returns: why it is to be killed, if it hangs in that. Raises: SleepRefusedError.
         """
-        assert self.engine.sleep is not None
+        if self.engine.sleep is None:
+            raise SleepRefusedError(f"{refusal.of_settings(self.engine, None)}")
         level = wish.level or self.engine.sleep.level
         await self._check(level)
         began, state = self.lag.clock.monotonic(), self.engine_state

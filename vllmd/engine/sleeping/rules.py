@@ -43,6 +43,16 @@ def from_json(record: Mapping[str, Any]) -> Wish:
     )
 
 
+def turn_of(engine: str) -> str:
+    """Return by whom another engine is put to sleep when it is to be this one's turn."""
+    return f"the turn of {engine}"
+
+
+def is_turn(wish: Wish) -> bool:
+    """Tell whether it is wanted for another engine's turn."""
+    return wish.by.startswith(turn_of(""))
+
+
 def wanted(config: SleepConfig, said: Wish | None, idle_s: float | None, now: float) -> Wish | None:
     """Return what is wanted now: the newest of what was said and of what the schedule changed.
 

@@ -18,7 +18,7 @@ from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.sleeping.turns import Member
 from vllmd.engine.sleeping.wish_file import WishFile
-from vllmd.engine.state_machine import State
+from vllmd.engine.state_machine import HOLDS, State
 from vllmd.errors import HeldError
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineSleepRefused
@@ -27,13 +27,6 @@ from vllmd.util.clock import wait_event
 
 LOOK_S = 1.0
 SAVE_S = 2.0
-HOLDS = frozenset(
-    {
-        *(State.STARTING, State.LOADING, State.READY, State.STALLED, State.UNREACHABLE),
-        *(State.DRAINING, State.STOPPING),
-    }
-)
-"""States in which an engine has its GPU memory, or takes it."""
 
 
 def _never() -> bool:
@@ -66,7 +59,9 @@ class Sleeper:
     ) -> None:
         self._state = engine_state
         self._file = WishFile(context.directory, context.on_disk)
-        self._said: Wish | None = self._file.load() if engine.sleep else None
+        self._said: Wish | None = self._file.load()
+        self._before: Wish | None = None
+        """What was said before what is said now wanted the contrary."""
         self._asked = asyncio.Event()
         self._refused: _Refused | None = None
         self._taking: Callable[[], bool] = _never
@@ -76,8 +71,10 @@ class Sleeper:
         self.use(engine, context, probes)
 
     def use(self, engine: EngineConfig, context: EngineContext, probes: Probes) -> None:
-        """Take over other settings: what was wanted stays so."""
+        """Take over other settings: what was wanted stays so, if it can sleep."""
         self._engine, self._context = engine, context
+        if engine.sleep is None and self._said is not None:
+            self._want(None)
         self._changes = SleepChanges(
             engine, self._state, probes, probes.sleep_routes, context.gpu, context.lag
         )
@@ -157,8 +154,25 @@ class Sleeper:
             self._say(asleep=False, by=rules.START)
 
     def give_way(self, to: str) -> None:
-        """Want it asleep, because another engine is to be awake."""
-        self._say(asleep=True, by=f"the turn of {to}", once=True)
+        """Want it asleep, because another engine is to be awake; who wanted it before, counts."""
+        if self._wants_sleep():
+            self._try_now()
+        else:
+            self._say(asleep=True, by=rules.turn_of(to), once=True)
+
+    def given_back(self, by: str) -> None:
+        """Want no more what another engine's turn was the reason of: that one sleeps by itself.
+
+        Without a schedule it sleeps on: nobody wants it awake.
+        """
+        sleep = self._engine.sleep
+        if self._is_for(by) and sleep is not None and sleep.schedule is not None:
+            self._want(None)
+            self._asked.set()
+
+    def _is_for(self, other: str) -> bool:
+        said = self._said
+        return said is not None and said.asleep and said.by == rules.turn_of(other)
 
     def refused_since(self, at: float) -> str | None:
         """Return why it was not done, if that was after a monotonic time."""
@@ -171,6 +185,9 @@ class Sleeper:
 
     def _say(self, *, asleep: bool, by: str, level: int | None = None, once: bool = False) -> None:
         self._want(Wish(asleep, by, self._context.clock.time(), level, once))
+        self._try_now()
+
+    def _try_now(self) -> None:
         self._refused = None
         self._asked.set()
 
@@ -204,14 +221,28 @@ class Sleeper:
             await self._context.clock.sleep(LOOK_S)
         if self.share is None:
             return
-        await self._context.turns.wait(
-            self,
-            self._context.clock,
-            may_go=may_start,
-            force=lambda: not died or not self._wants_sleep(),
-            waits=self._waits,
-        )
+        while may_start():
+            # one that is to sleep puts nobody to sleep: it loads when nobody else is awake
+            why = await self._turn(may_start, lambda: not self._wants_sleep())
+            if why is None:
+                break
+            found(f"it is not started: {why}. That is tried again every {rules.RETRY_S:g} s")
+            await self._turn(self._for_a_while(may_start), lambda: False)
         self._behind, self._taking = None, may_start
+
+    def _for_a_while(self, may_go: Callable[[], bool]) -> Callable[[], bool]:
+        """Return what ends after `RETRY_S`, or as soon as somebody wants something."""
+        clock = self._context.clock
+        until = clock.monotonic() + rules.RETRY_S
+        self._asked.clear()
+        return lambda: may_go() and clock.monotonic() < until and not self._asked.is_set()
+
+    async def _turn(self, may_go: Callable[[], bool], force: Callable[[], bool]) -> str | None:
+        """Wait for its turn. Returns: why another does not give way; None if it may go on."""
+        context = self._context
+        return await context.turns.wait(
+            self, context.clock, may_go=may_go, force=force, waits=self._waits
+        )
 
     def _rests(self) -> bool:
         sleep = self._engine.sleep
@@ -291,7 +322,10 @@ class Sleeper:
             if wish.asleep:
                 if wish.by == rules.IDLE:  # once it sleeps it is not idle any more
                     self._want(attrs.evolve(wish, once=True))
-                return await self._changes.fall_asleep(wish, run)
+                stall = await self._changes.fall_asleep(wish, run)
+                if stall is None and not rules.is_turn(wish):
+                    self._context.turns.given_back(self)
+                return stall
             return await self._wake(wish, run)
         except SleepRefusedError as error:
             self._refuse(wish, str(error))
@@ -307,13 +341,7 @@ class Sleeper:
     async def _wake(self, wish: Wish, run: RunRecord) -> Stall | None:
         """Wake it, once it is its turn."""
         if self.share is not None:
-            why = await self._context.turns.wait(
-                self,
-                self._context.clock,
-                may_go=lambda: not self._wants_sleep(),
-                force=lambda: True,
-                waits=self._waits,
-            )
+            why = await self._turn(lambda: not self._wants_sleep(), lambda: True)
             self._behind = None
             if why is not None:
                 raise SleepRefusedError(why)

@@ -30,6 +30,10 @@ class Member(Protocol):
         """Want it asleep, because another engine is to be awake."""
         ...
 
+    def given_back(self, by: str) -> None:
+        """Want no more what another engine's turn was the reason of."""
+        ...
+
     def refused_since(self, at: float) -> str | None:
         """Return why it did not fall asleep, if it was refused after a monotonic time."""
         ...
@@ -53,6 +57,12 @@ class Turns:
             if each is not of and of.share is not None and each.share == of.share
             if each.holds_turn
         ]
+
+    def given_back(self, of: Member) -> None:
+        """Tell the others of its share that an engine sleeps, and not for one of them."""
+        for each in self._members.values():
+            if each is not of and of.share is not None and each.share == of.share:
+                each.given_back(of.name)
 
     async def wait(
         self,

@@ -7,6 +7,8 @@ import pytest
 from tests.helpers.scene import Scene, running
 from vllmd.engine.liveness.reading import PageAnswer, RankProgress, Reading
 from vllmd.engine.probes.sleep_routes import RoutesMissingError, SleepRouteError
+from vllmd.engine.sleeping.changes import SleepRefusedError
+from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.state_machine import State
 from vllmd.util.units import GIB
 
@@ -150,3 +152,10 @@ async def test_page_of_before_a_wake_puts_nothing_to_sleep(tmp_path: Path) -> No
         scene.reading = attrs.evolve(scene.reading, sleeping=False)
         await scene.passes(30)
         assert scene.state is State.READY
+
+
+async def test_engine_without_a_table_is_refused_and_no_mistake(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    wish = Wish(True, "root", 0.0)
+    with pytest.raises(SleepRefusedError, match="no sleep mode"):
+        await scene.supervisor.sleeper._changes.fall_asleep(wish, {})  # type: ignore[typeddict-item]

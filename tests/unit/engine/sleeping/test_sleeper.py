@@ -188,3 +188,26 @@ async def test_start_of_one_that_sleeps_wakes_it(tmp_path: Path) -> None:
         scene.supervisor.start()
         await scene.passes_until(lambda: scene.state is State.READY)
         assert len(scene.spawner.shims) == 1
+
+
+async def test_table_that_is_taken_out_takes_its_wish_along(tmp_path: Path) -> None:
+    async with running(scene_of(tmp_path)) as scene:
+        await asleep(scene)
+        scene.takes("")
+        assert not (scene.directory / "sleep.json").exists()
+        await scene.spawner.last.end(1)
+        scene.routes.asleep = False
+        await scene.passes_until(lambda: len(scene.spawner.shims) == 2)
+        await scene.passes_until(lambda: scene.state is State.READY)
+        await scene.passes(600)
+        assert scene.state is State.READY
+        assert scene.task is not None
+        assert not scene.task.done()
+
+
+async def test_wish_of_an_earlier_daemon_is_forgotten_without_a_table(tmp_path: Path) -> None:
+    scene = scene_of(tmp_path)
+    async with running(scene):
+        await asleep(scene)
+    Scene(tmp_path)
+    assert not (scene.directory / "sleep.json").exists()

@@ -15,6 +15,9 @@ class Taker:
     def give_way(self, to: str) -> None:
         self.asked.append(to)
 
+    def given_back(self, by: str) -> None:
+        self.asked.append(f"not for {by}")
+
     def refused_since(self, at: float) -> str | None:
         return self.refused
 
@@ -80,3 +83,11 @@ async def test_engine_that_is_to_go_no_more_waits_no_more() -> None:
     )
     assert found is None
     assert two.asked == []
+
+
+def test_engine_that_sleeps_by_itself_tells_those_of_its_share_alone() -> None:
+    one, two, other, none = (Taker("one"), Taker("two"), Taker("x", "gpu1"), Taker("y", None))
+    turns = of(one, two, other, none)
+    turns.given_back(one)
+    turns.given_back(none)
+    assert (one.asked, two.asked, other.asked, none.asked) == ([], ["not for one"], [], [])
