@@ -110,7 +110,7 @@ class Scene:
         )
         self.command = command.build(self.engine, run=folder)
         self.directory = folder / "engines" / name
-        self.clock = beside.clock if beside else FakeClock()
+        self.clock: FakeClock = beside.clock if beside else FakeClock()
         self.spawner = FakeSpawner()
         self.stopped = StoppedEngines(folder / "stopped.json", "boot")
         self.answers = True
