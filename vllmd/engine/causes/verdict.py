@@ -137,11 +137,15 @@ def _suspicion(causes: Sequence[Cause], facts: Facts) -> Diagnosis | None:
 
 
 def suspected(found: Diagnosis) -> Diagnosis:
-    """Return a diagnosis as a suspicion: it names no cause, and says which it may be."""
+    """Return a diagnosis as a suspicion: it names no cause, and says which it may be.
+
+    Nor does it hold an engine at once: another start is worth it, and shows whether it comes again.
+    """
     words = found.explanation[:1].lower() + found.explanation[1:]
     return attrs.evolve(
         found,
         cause="unknown",
+        kind=found.kind if found.kind is Kind.TRANSIENT else Kind.UNKNOWN,
         perhaps=found.cause,
         explanation=f"Not certain; perhaps {found.cause}: {words}",
     )

@@ -6,7 +6,8 @@ that ended two starts in a row which never became ready. But a wrong hold is an 
 an engine that was ready before with this very command is never held on a first failure, a run that
 served is held only for a cause that says why it can end such a run (`LASTING`: what an engine was
 given cannot be wrong if it served with it; if it changed meanwhile, the next start says so), and
-each hold is tried again once.
+each hold is tried again once. What is only suspected holds no engine by itself: the same error on
+two such starts does, and then the hold, its one try and what it waits for are those of the suspect.
 """
 
 import re
@@ -136,27 +137,29 @@ def decide(
     if ready_s >= settings.reset_after_s > 0:
         past = forgotten(past)
     cause = diagnosis.cause if diagnosis else "unknown"
+    kind = diagnosis.kind if diagnosis else Kind.UNKNOWN
+    suspect = (diagnosis.perhaps if diagnosis else None) or cause
     since = now - settings.window_s
     kept = tuple(f for f in past.failures if since <= f.at <= now)
     first = not kept
     root = _root(diagnosis) if ready_s == 0 else None
     same = root is not None and bool(kept) and kept[-1].root == root
-    wall = wall or (same and cause in OF_THE_ENGINE)
+    uncertain = suspect != cause and kind is Kind.UNKNOWN
+    wall = wall or (same and (uncertain or suspect in OF_THE_ENGINE))
     past = attrs.evolve(past, failures=(*kept, Failure(now, cause, root))[-settings.max_failures :])
-    kind = diagnosis.kind if diagnosis else Kind.UNKNOWN
     count = len(past.failures)
     wall = wall or (kind in WALLS and not (first and command_hash in past.proven))
     if wall and (ready_s == 0 or cause in LASTING):
-        again = past.retried == cause
+        again = past.retried == suspect
         retry_at = None if again else now + settings.hold_retry_s
         twice = "The start before ended by the same error. " if same else ""
         reason = f"{diagnosis.explanation} {twice}{diagnosis.advice}" if diagnosis else cause
-        return past, Hold(cause, reason, now, retry_at, command_hash)
+        return past, Hold(suspect, reason, now, retry_at, command_hash)
     if count >= settings.max_failures:
         window = format_duration(now - past.failures[0].at)
         began = past.failures[0].cause
         reason = f"{count} failures within {window}; the first: {began}, the last: {cause}."
-        return past, Hold(cause, reason, now, now + settings.hold_retry_s, command_hash)
+        return past, Hold(suspect, reason, now, now + settings.hold_retry_s, command_hash)
     pause_s: float = min(settings.max_s, settings.initial_s * 2 ** min(count - 1, 32))
     return past, Retry(pause_s * (1 + settings.jitter * chance))
 

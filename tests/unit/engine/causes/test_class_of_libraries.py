@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.engine.causes.test_by_class import why
 from vllmd.engine.causes import diagnose
-from vllmd.engine.causes.base import Facts
+from vllmd.engine.causes.base import WALLS, Facts
 from vllmd.engine.causes.class_of_libraries import any_of
 
 SITE = Path("/opt/venv/lib/python3.12/site-packages")
@@ -47,6 +47,7 @@ def test_class_of_libraries_is_a_suspicion_where_it_may_be_of_several(
 ) -> None:
     found = why(place, said)
     assert (found.cause, found.perhaps) == ("unknown", perhaps)
+    assert found.kind not in WALLS
 
 
 def test_class_of_libraries_is_not_looked_at_where_the_words_are_of_the_host() -> None:

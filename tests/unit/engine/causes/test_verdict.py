@@ -55,6 +55,7 @@ def test_choose_only_suspects_what_an_error_outside_of_the_chain_shows() -> None
     assert found is not None
     assert (found.cause, found.perhaps) == ("unknown", "kv_cache_too_small")
     assert "perhaps kv_cache_too_small" in found.explanation
+    assert found.kind is Kind.UNKNOWN, "a suspicion alone is no wall"
 
 
 def test_choose_takes_nothing_from_processes_that_are_ended_after_the_root() -> None:

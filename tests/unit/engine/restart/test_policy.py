@@ -10,6 +10,7 @@ from tests.helpers.each import of_each
 from vllmd.config.model import RestartConfig
 from vllmd.engine.causes import BY_NAME, LASTING
 from vllmd.engine.causes.base import WALLS, Diagnosis, Kind
+from vllmd.engine.causes.verdict import suspected
 from vllmd.engine.restart.policy import (
     OF_THE_ENGINE,
     Failure,
@@ -27,8 +28,11 @@ SETTINGS = RestartConfig(
 )
 
 
-def of(kind: Kind, cause: str = "c", line: str | None = None) -> Diagnosis:
-    return Diagnosis(cause, kind, "It broke.", "Mend it.", (line,) if line else ())
+def of(
+    kind: Kind, cause: str = "c", line: str | None = None, perhaps: str | None = None
+) -> Diagnosis:
+    found = Diagnosis(perhaps or cause, kind, "It broke.", "Mend it.", (line,) if line else ())
+    return suspected(found) if perhaps else found
 
 
 @attrs.define
@@ -44,6 +48,7 @@ class Life:
         cause: str = "c",
         *,
         line: str | None = None,
+        perhaps: str | None = None,
         ready_s: float = 0,
         chance: float = 0,
         **more: bool,
@@ -51,7 +56,7 @@ class Life:
         self.now += 60
         self.past, decision = decide(
             self.past,
-            of(kind, cause, line),
+            of(kind, cause, line, perhaps),
             SETTINGS,
             command_hash="hash",
             ready_s=ready_s,
@@ -265,3 +270,35 @@ def test_decide_errors_that_another_start_may_not_have_are_no_wall(
     life = Life()
     for line in lines:
         assert isinstance(life.fails(Kind.TRANSIENT, cause, line=line, ready_s=ready_s), Retry)
+
+
+def test_decide_suspicion_of_a_wall_is_tried_again_and_holds_by_its_own_name() -> None:
+    life = Life()
+    first = life.fails(Kind.CONFIGURATION, perhaps="disk_full", line="RuntimeError: rank 1")
+    assert isinstance(first, Retry)
+    hold = life.fails(Kind.CONFIGURATION, perhaps="disk_full", line="RuntimeError: rank 2")
+    assert isinstance(hold, Hold)
+    assert hold.cause == "disk_full", "what it waits for can be asked"
+    assert hold.retry_at is not None
+    life.past = released(life.past, hold, by_time=True)
+    other = life.fails(Kind.CONFIGURATION, perhaps="weights_damaged", line="RuntimeError: rank 3")
+    assert isinstance(other, Hold)
+    assert other.retry_at is not None, "another suspicion has a try of its own"
+
+
+@pytest.mark.parametrize("perhaps", ["hub_unreachable", "dist_unreachable"])
+def test_decide_suspicion_of_what_passes_is_no_wall(perhaps: str) -> None:
+    life = Life()
+    for _ in range(SETTINGS.max_failures - 1):
+        again = life.fails(Kind.TRANSIENT, perhaps=perhaps, line="ZMQError: Host unreachable")
+        assert isinstance(again, Retry)
+    last = life.fails(Kind.TRANSIENT, perhaps=perhaps, line="ZMQError: Host unreachable")
+    assert isinstance(last, Hold)
+    assert (last.cause, last.retry_at is None) == (perhaps, False)
+
+
+def test_decide_suspicion_after_a_run_that_served_holds_nothing() -> None:
+    life = Life()
+    for _ in range(2):
+        served = life.fails(Kind.HARDWARE, perhaps="gpu_fault", line="lost", ready_s=5)
+        assert isinstance(served, Retry)
