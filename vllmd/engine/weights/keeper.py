@@ -19,7 +19,7 @@ from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
 from vllmd.engine.weights.contents import Contents, difference
 from vllmd.engine.weights.freshness import PROGRAM, Freshness, why_stale
-from vllmd.engine.weights.kept_run import END_LOOKS, RETRY_S, KeptRun
+from vllmd.engine.weights.kept_run import END_LOOKS, LOST_LOOKS, RETRY_S, KeptRun
 from vllmd.engine.weights.load_watch import LoadWatch
 from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.errors import ShimError
@@ -31,6 +31,8 @@ LOAD_LOOK_S = 0.5
 FOLLOW_LOOK_S = 2.0
 PATIENT_LOOKS = 3
 """So many looks a start waits for a shim that does not answer, before it is ended."""
+SURE_LOOKS = LOST_LOOKS + 2
+"""So many looks a start waits to know whether fewer are handed out: some may see nothing at all."""
 MOST_LOADS = 3
 """For one start: files that change with each load are left to the engine."""
 COMPARING = "its model's files are compared with those that its weights were loaded from"
@@ -252,9 +254,13 @@ class WeightKeeper:
         if command is None:
             return "weights are not to be kept any more"
         await kept.see()
-        while kept.may_be_fewer:
+        looks = 0
+        while wanted() and kept.may_be_fewer and looks < SURE_LOOKS:
             await self._context.clock.sleep(LOAD_LOOK_S)
             await kept.see()
+            looks += 1
+        if not wanted():
+            return None
         run, loaded = kept.run, kept.loaded.load()
         why = _STATE_SAYS.get(kept.state)
         if why is None and run is not None:

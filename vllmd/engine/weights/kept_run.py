@@ -87,7 +87,7 @@ class KeptRun:
     @property
     def may_be_fewer(self) -> bool:
         """Whether the last looks saw fewer sockets, and it is not sure yet."""
-        return 0 < self._looks_at_fewer < LOST_LOOKS
+        return self.state is WeightsState.READY and 0 < self._looks_at_fewer < LOST_LOOKS
 
     # --- found, begun, let go of ------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class KeptRun:
     def keep(self, *, stay: bool) -> None:
         """Say whether they stay when the engine is stopped; it outlives the daemon."""
         self.stays = stay
-        loaded = self.loaded.load() if self.run is not None else None
+        loaded = self._loaded()
         if loaded is not None and loaded.kept != stay:
             self.loaded.save(attrs.evolve(loaded, kept=stay))
 
@@ -148,10 +148,10 @@ class KeptRun:
             self._is_gone()
 
     def _adopt(self, client: ShimClient) -> None:
-        loaded, run = self.loaded.load(), client.run
-        self.stays = loaded is not None and loaded.kept
-        self.problem = None
+        run, self.problem = client.run, None
         self._take(client)
+        loaded = self._loaded()
+        self.stays = loaded is not None and loaded.kept
         emit(
             self._log,
             WeightsAdopted(pid=run["engine_pid"], shim_pid=run["shim_pid"], run_id=run["run_id"]),
@@ -163,9 +163,14 @@ class KeptRun:
             self._to(WeightsState.READY)
         self._count()
 
+    def _loaded(self) -> Loaded | None:
+        """Return what is kept of this run; a record of another says nothing of it."""
+        loaded, run = self.loaded.load(), self.run
+        return loaded if loaded and run and loaded.run_id == run["run_id"] else None
+
     def _take(self, client: ShimClient) -> None:
-        self._client, self.ranks_ready, self._looks_at_fewer = client, 0, 0
-        self._silent, self._ending = None, False
+        self._client, self._silent, self._ending = client, None, False
+        self._hands_out_none()
         self._to(WeightsState.LOADING)
 
     def _to(self, state: WeightsState) -> None:
@@ -173,8 +178,12 @@ class KeptRun:
             self.state, self.since = state, Moment.now(self._context.clock)
 
     def _is_gone(self) -> None:
-        self._silent, self._ending, self.ranks_ready = None, False, 0
+        self._silent, self._ending = None, False
+        self._hands_out_none()
         self._to(WeightsState.ABSENT)
+
+    def _hands_out_none(self) -> None:
+        self.ranks_ready = self._looks_at_fewer = 0
 
     # --- without an answer ------------------------------------------------------------------
 
@@ -189,7 +198,8 @@ class KeptRun:
         if self._silent is None or self._silent.problem != found.problem:
             told = WeightsUnresponsive(shim_pid=pid, problem=found.problem, advice=advice)
             emit(self._log, told)
-        self._silent, self.ranks_ready = found, 0
+        self._silent = found
+        self._hands_out_none()
         self._to(WeightsState.UNRESPONSIVE)
         if found.run is not None:
             self._unanswered.look(found.run, ending=self._ending)
@@ -236,7 +246,7 @@ class KeptRun:
             after_s = round(self.since.age_s(self._context.clock), 3)
             self._to(WeightsState.READY)
             emit(self._log, WeightsReady(ranks=now, after_s=after_s))
-            loaded = self.loaded.load()
+            loaded = self._loaded()
             if loaded is not None and not loaded.complete:
                 self.loaded.save(attrs.evolve(loaded, complete=True))
         elif fewer:
@@ -249,7 +259,7 @@ class KeptRun:
         self.detach()
         if self.state is not WeightsState.UNRESPONSIVE:
             self._to(WeightsState.ENDING)
-        self.ranks_ready = 0
+        self._hands_out_none()
         try:
             end = await self.runs.how_they_ended(run)
         except OSError as error:

@@ -14,6 +14,8 @@ from vllmd.engine.state_machine import State
 from vllmd.engine.weights import sockets
 from vllmd.engine.weights.contents import Contents
 from vllmd.engine.weights.freshness import Freshness
+from vllmd.engine.weights.keeper import LOAD_LOOK_S
+from vllmd.engine.weights.loaded import Loaded, LoadedFile
 from vllmd.engine.weights.state import WeightsState
 from vllmd.shim.protocol import RUN_RECORD_NAME, RunRecord
 
@@ -212,6 +214,79 @@ async def test_rank_that_went_just_before_a_start_is_seen_by_it(folder: Path) ->
             await scene.loads(2)
         (renewed,) = [each for each in told if each["event"] == "weights.renewed"]
         assert renewed["why"] == "those of a GPU are gone"
+
+
+async def test_all_ranks_that_end_while_a_start_counts_them_again_are_loaded_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = KeptScene(folder)
+    async with running(scene):
+        await scene.complete()
+        await scene.until_state(State.READY)
+        seen = []
+
+        def one(_: Path) -> int:
+            seen.append(1)
+            return 1
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sockets, "listening", one)
+            scene.supervisor.restart()
+            await scene.passes_until(lambda: len(seen) == 1, 0.1)
+            scene.unbind()
+            await scene.weight_shims[0].end(1)
+        await scene.loads(2)
+
+
+async def test_start_does_not_wait_for_looks_that_see_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = KeptScene(folder)
+    async with running(scene):
+        await scene.complete()
+        await scene.until_state(State.READY)
+        left: list[int | None] = [1]
+        monkeypatch.setattr(sockets, "listening", lambda _: left.pop() if left else None)
+        scene.supervisor.restart()
+        await scene.passes_until(lambda: len(scene.engine_shims) == 2, 0.5)
+        assert len(scene.weight_shims) == 1, "a look that fails says nothing"
+
+
+async def test_stop_is_heard_while_a_start_counts_them_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = KeptScene(folder)
+    async with running(scene):
+        await scene.complete()
+        await scene.until_state(State.READY)
+        left: list[int | None] = [1]
+        monkeypatch.setattr(sockets, "listening", lambda _: left.pop() if left else None)
+        scene.supervisor.restart()
+        await scene.passes_until(lambda: not left, 0.1)
+        scene.supervisor.stop()
+        began = scene.clock.now
+        await scene.passes_until(lambda: scene.weights_state is WeightsState.ABSENT, 0.1)
+        assert scene.clock.now - began <= 2 * LOAD_LOOK_S
+        assert len(scene.engine_shims) == 1
+
+
+async def test_record_of_another_run_says_nothing_of_this_one(folder: Path) -> None:
+    async with kept(folder) as scene:
+        await scene.loads()
+        file = LoadedFile(scene.settings.context.weights_directory)
+        other = Loaded("another", {}, whole=False, kept=True, complete=True)
+        await scene.supervisor.saved()
+        scene.supervisor.detach()
+        scene.keeper.detach()
+        file.save(other)
+        next_daemon = KeptScene(folder)
+        await next_daemon.keeper.look()
+        status = next_daemon.keeper.status
+        assert status is not None
+        assert (status.state, status.ranks_ready, status.kept) == (WeightsState.LOADING, 0, False)
+        next_daemon.keeper.keep(stay=False)
+        assert file.load() == other
+        next_daemon.keeper.detach()
 
 
 @pytest.mark.parametrize("change", ["contents", "program", "command"])
