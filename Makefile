@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-image machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -95,7 +95,11 @@ packaging: $(VENV)/developed build-tools system-cc ## the package in a booted De
 	$(PYTEST) -n 2 --dist worksteal -m "not machine and not arm64" tests/packaging
 
 container: $(VENV)/developed container-tools ## vllmd as PID 1 of an image made of packaging/container, in namespaces (needs root)
-	$(SHORT) $(PYTEST) -n 2 -m "not machine" --basetemp=$$folder/t tests/container && rm -rf $$folder
+	$(SHORT) $(PYTEST) -n 2 -m "not machine and not real_engine" --basetemp=$$folder/t tests/container && rm -rf $$folder
+
+# not a part of `make test`: three loads of a real vLLM, each of half a minute or more
+container-real: $(VENV)/developed container-tools ## a real vLLM (CPU build) in that image (needs root)
+	$(SHORT) $(BIN)/pytest -m real_engine --basetemp=$$folder/t tests/container && rm -rf $$folder
 
 # not a part of `make test`: buildah brings much with it
 container-image: $(VENV)/developed container-tools ## the image without vLLM, built by buildah without a registry (needs root)
@@ -144,7 +148,8 @@ test: check long system build-tools container-tools browser ## everything but wh
 	@echo "engine, integration, packaging, container, dashboards, page and docs, two at a time: each is printed when it has ended"
 	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container dashboards page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
-	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures)"
+	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures);"
+	@echo "a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
 
 lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins of these
 	@$(PIP) install uv

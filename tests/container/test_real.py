@@ -8,6 +8,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.container.box import CHAT, Box, container
 from tests.container.image import Image
 from tests.helpers.real import program_and_model
@@ -63,6 +65,7 @@ def users(box: Box) -> set[int]:
     return {os.stat(f"/proc/{each.pid}").st_uid for each in box.processes().values()}
 
 
+@pytest.mark.real_engine
 def test_real_vllm_serves_is_started_again_and_drains(image: Image, folder: Path) -> None:
     given = volumes(folder)
     with container(image, folder, REAL, memory=8 * GIB, volumes=given, shm="1g") as box:
