@@ -145,6 +145,7 @@ class Supervisor:
     def leave(self) -> None:
         """Want nothing more of the engine: `run` returns, once no start or end is under way."""
         self._leaving = True
+        self.sleeper.leave()
         self._requests.add()
 
     def dismiss(self) -> None:
@@ -178,6 +179,7 @@ class Supervisor:
         known = self._state.known
         known.last_exit = known.last_exit or self._parts.runs.last_end()
         while not await self._has_left():
+            self.sleeper.over()
             await self.weights.look()
             self._heard = self._requests.count
             client, ended = await self._parts.runs.find(
@@ -304,6 +306,7 @@ class Supervisor:
             self._state.found(str(error))
             self._state.ended(exits.explain(self._parts.runs.not_spawned(run_id, str(error)), ()))
             self._state.to(Trigger.SPAWN_FAILED)
+            self.sleeper.ended(requested=False)
             self._crashed = True
             self._load_slot.give_back()
             return None

@@ -1,6 +1,5 @@
 """Is an engine to sleep or to be awake now? Pure: times are seconds since the epoch."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +52,12 @@ def is_turn(wish: Wish) -> bool:
     return wish.by.startswith(turn_of(""))
 
 
+def is_overruled(config: SleepConfig, said: Wish, now: float) -> bool:
+    """Tell whether the schedule has changed since something was said: that counts no more."""
+    changed_at = config.schedule.changed_at(now) if config.schedule is not None else None
+    return changed_at is not None and said.at < changed_at
+
+
 def wanted(config: SleepConfig, said: Wish | None, idle_s: float | None, now: float) -> Wish | None:
     """Return what is wanted now: the newest of what was said and of what the schedule changed.
 
@@ -62,10 +67,9 @@ def wanted(config: SleepConfig, said: Wish | None, idle_s: float | None, now: fl
     """
     found = said
     if config.schedule is not None:
-        changed_at = config.schedule.changed_at(now)
-        since = -math.inf if changed_at is None else changed_at
-        if found is None or found.at < since:
-            found = Wish(not config.schedule.is_on(now), SCHEDULE, max(since, 0.0))
+        since = config.schedule.changed_at(now) or 0.0
+        if said is None or is_overruled(config, said, now):
+            found = Wish(not config.schedule.is_on(now), SCHEDULE, since)
     idle = config.after_idle_s is not None and idle_s is not None and idle_s >= config.after_idle_s
     if idle and (found is None or not found.asleep):
         return Wish(True, IDLE, now)

@@ -18,6 +18,7 @@ from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.sleeping.turns import Member
 from vllmd.engine.sleeping.wish_file import WishFile
+from vllmd.engine.sleeping.wishes import Wishes
 from vllmd.engine.state_machine import HOLDS, State
 from vllmd.errors import HeldError
 from vllmd.events.base import emit
@@ -58,28 +59,31 @@ class Sleeper:
         engine_state: EngineState,
     ) -> None:
         self._state = engine_state
-        self._file = WishFile(context.directory, context.on_disk)
-        self._said: Wish | None = self._file.load()
-        self._before: Wish | None = None
-        """What was said before what is said now wanted the contrary."""
+        self._wishes = Wishes(WishFile(context.directory, context.on_disk))
         self._asked = asyncio.Event()
         self._refused: _Refused | None = None
         self._taking: Callable[[], bool] = _never
         """Whether it is about to take its GPU memory: to start, or to wake."""
         self._behind: str | None = None
         self._slept_at_end = False
+        self._engine, self._context = engine, context
         self.use(engine, context, probes)
 
     def use(self, engine: EngineConfig, context: EngineContext, probes: Probes) -> None:
         """Take over other settings: what was wanted stays so, if it can sleep."""
+        self._drop_overruled()  # by the schedule that there was
         self._engine, self._context = engine, context
-        if engine.sleep is None and self._said is not None:
-            self._want(None)
+        if engine.sleep is None:
+            self._wishes.forget()
         self._changes = SleepChanges(
             engine, self._state, probes, probes.sleep_routes, context.gpu, context.lag
         )
         context.turns.join(self)
         self._asked.set()
+
+    def leave(self) -> None:
+        """Take no turns any more, until settings come: nobody follows it."""
+        self._context.turns.leave(self)
 
     # --- what others ask of it -------------------------------------------------------------
 
@@ -166,13 +170,30 @@ class Sleeper:
         Without a schedule it sleeps on: nobody wants it awake.
         """
         sleep = self._engine.sleep
-        if self._is_for(by) and sleep is not None and sleep.schedule is not None:
-            self._want(None)
+        said = self._said_for(by)
+        if said is not None and sleep is not None and sleep.schedule is not None:
+            self._wishes.forget()
             self._asked.set()
 
-    def _is_for(self, other: str) -> bool:
-        said = self._said
-        return said is not None and said.asleep and said.by == rules.turn_of(other)
+    def need_not(self, to: str) -> None:
+        """Want it no more as asleep as another engine's turn wanted it: that one waits no more."""
+        if (said := self._said_for(to)) is not None:
+            self._wishes.take_back(said)
+
+    def _said_for(self, other: str) -> Wish | None:
+        said = self._wishes.said
+        return said if said and said.asleep and said.by == rules.turn_of(other) else None
+
+    @property
+    def cannot_answer(self) -> str | None:
+        """Why it would not even try to fall asleep; None if it would, or soon will."""
+        state = self._state.state
+        return f"it is {state}" if state in (State.UNREACHABLE, State.STALLED) else None
+
+    @property
+    def drains_within_s(self) -> float:
+        """How long it may take until it has no requests, or says that it has."""
+        return self._engine.unready_s + self._engine.drain_s
 
     def refused_since(self, at: float) -> str | None:
         """Return why it was not done, if that was after a monotonic time."""
@@ -181,26 +202,29 @@ class Sleeper:
 
     async def saved(self) -> None:
         """Wait until what is wanted is written down, but not for long."""
-        await self._file.saved(SAVE_S)
+        await self._wishes.saved(SAVE_S)
 
     def _say(self, *, asleep: bool, by: str, level: int | None = None, once: bool = False) -> None:
-        self._want(Wish(asleep, by, self._context.clock.time(), level, once))
+        self._wishes.say(Wish(asleep, by, self._context.clock.time(), level, once))
         self._try_now()
 
     def _try_now(self) -> None:
         self._refused = None
         self._asked.set()
 
-    def _want(self, wish: Wish | None) -> None:
-        self._said = wish
-        self._file.save(wish)
+    def _drop_overruled(self) -> None:
+        """Forget what the schedule has changed since: it is not to count without the schedule."""
+        sleep, said, now = self._engine.sleep, self._wishes.said, self._context.clock.time()
+        if sleep is not None and said is not None and rules.is_overruled(sleep, said, now):
+            self._wishes.forget()
 
     def _wanted(self) -> Wish | None:
         if self._engine.sleep is None:
-            return self._said
+            return self._wishes.said
         ready = self._state.state is State.READY
         idle_s = self._state.idle.seconds if ready else None
-        return rules.wanted(self._engine.sleep, self._said, idle_s, self._context.clock.time())
+        now = self._context.clock.time()
+        return rules.wanted(self._engine.sleep, self._wishes.said, idle_s, now)
 
     # --- a start, and an end -----------------------------------------------------------------
 
@@ -209,6 +233,10 @@ class Sleeper:
         self._slept_at_end = self._state.state is State.SLEEPING and not requested
         self._taking = _never
         self._behind = None
+
+    def over(self) -> None:
+        """Note that no start of it is under way: it has the turn by its state, or has not."""
+        self._taking = _never
 
     async def wait_turn(self, may_start: Callable[[], bool], found: Callable[[str], None]) -> None:
         """Wait until it may be started: it is its turn, and it is not to rest."""
@@ -262,7 +290,7 @@ class Sleeper:
 
         Returns: why it is to be killed.
         """
-        self._taking = _never  # by its state it has the turn, or has not
+        self.over()
         while True:
             watching = asyncio.create_task(watch.run(run))
             due = asyncio.create_task(self._due())
@@ -286,6 +314,7 @@ class Sleeper:
         looked_at = self._context.clock.monotonic() - self._context.poll_s
         while True:
             self._asked.clear()
+            self._drop_overruled()
             wish, asleep, state = self._wanted(), self._state.asleep, self._state.state
             settled = state in (State.READY, State.SLEEPING)
             sleeps = state is State.SLEEPING
@@ -321,7 +350,7 @@ class Sleeper:
                 return await self._complete(run)
             if wish.asleep:
                 if wish.by == rules.IDLE:  # once it sleeps it is not idle any more
-                    self._want(attrs.evolve(wish, once=True))
+                    self._wishes.say(attrs.evolve(wish, once=True))
                 stall = await self._changes.fall_asleep(wish, run)
                 if stall is None and not rules.is_turn(wish):
                     self._context.turns.given_back(self)
@@ -335,7 +364,7 @@ class Sleeper:
         """Deal with one that is awake, and was not woken by this daemon."""
         asleep = self._state.asleep
         if asleep is not None and asleep.settled and self._wants_sleep():
-            self._want(Wish(False, ANOTHER, self._context.clock.time()))
+            self._wishes.say(Wish(False, ANOTHER, self._context.clock.time()))
         return await self._changes.complete(run)
 
     async def _wake(self, wish: Wish, run: RunRecord) -> Stall | None:
@@ -359,7 +388,7 @@ class Sleeper:
         now = clock.monotonic()
         self._refused = _Refused(why, clock.time(), now, now + rules.RETRY_S)
         if wish is not None and (wish.once or wish.by == rules.IDLE):
-            self._want(attrs.evolve(wish, asleep=not wish.asleep, once=False, level=None))
+            self._wishes.take_back(wish)
         asleep = wish is not None and wish.asleep
         emit(
             self._state.log,

@@ -138,3 +138,90 @@ async def test_start_that_was_refused_is_tried_again_when_somebody_asks(tmp_path
         one.supervisor.start()
         await one.passes(30)
         assert (one.state, two.state) == (State.READY, State.SLEEPING)
+
+
+async def test_wake_that_is_refused_leaves_the_schedule_as_it_is(tmp_path: Path) -> None:
+    now = Scene(tmp_path / "x")
+    async with pair(tmp_path, "", f", {hours(now, -60, 600)}") as (one, two):
+        await two.passes_until(lambda: two.state is State.READY)
+        two.supervisor.sleeper.ask_sleep("root")
+        await two.passes_until(lambda: two.state is State.SLEEPING)
+        one.supervisor.sleeper.ask_wake("root")
+        await one.passes_until(lambda: one.state is State.READY)
+        busy(one, 1)
+        two.supervisor.sleeper.ask_wake("ops")
+        await two.passes_until(lambda: refused(two) is not None)
+        sleep = two.supervisor.status.sleep
+        assert sleep is not None
+        assert (sleep.wanted, sleep.wanted_by) == ("asleep", "root")
+
+
+async def test_wake_that_is_refused_by_night_is_none_by_day(tmp_path: Path) -> None:
+    now = Scene(tmp_path / "x")
+    async with pair(tmp_path, "", f", {hours(now, 10, 600)}") as (one, two):
+        await one.passes_until(lambda: one.state is State.READY)
+        one.supervisor.sleeper.ask_sleep("root")
+        await two.passes_until(lambda: two.state is State.SLEEPING)
+        one.supervisor.sleeper.ask_wake("root")
+        await one.passes_until(lambda: one.state is State.READY)
+        busy(one, 1)
+        two.supervisor.sleeper.ask_wake("ops")
+        await two.passes_until(lambda: refused(two) is not None)
+        sleep = two.supervisor.status.sleep
+        assert sleep is not None
+        assert (sleep.wanted, sleep.wanted_by) == ("asleep", "schedule")
+        busy(one, 0)
+        await two.passes_until(lambda: two.state is State.READY, 15)
+
+
+def refused(scene: Scene) -> str | None:
+    sleep = scene.supervisor.status.sleep
+    assert sleep is not None
+    return sleep.refused
+
+
+async def test_engine_whose_shim_cannot_be_made_has_no_turn(tmp_path: Path) -> None:
+    async with pair(tmp_path) as (one, two):
+        await two.passes_until(lambda: two.state is State.READY)
+        one.supervisor.stop()
+        await one.passes_until(lambda: one.state is State.STOPPED)
+        two.supervisor.sleeper.ask_sleep("root")
+        await two.passes_until(lambda: two.state is State.SLEEPING)
+        one.spawner.error = "no memory"
+        one.supervisor.start()
+        await one.passes_until(lambda: one.state is State.BACKOFF)
+        assert not one.supervisor.sleeper.holds_turn, "in its pause"
+        two.supervisor.sleeper.ask_wake("root")
+        await two.passes_until(lambda: two.state is State.READY)
+        await one.passes_until(lambda: one.state is State.HELD, 15)
+        assert not one.supervisor.sleeper.holds_turn
+
+
+async def test_engine_that_was_left_has_no_turn_until_it_is_configured_again(
+    tmp_path: Path,
+) -> None:
+    async with pair(tmp_path) as (one, two):
+        await two.passes_until(lambda: two.state is State.READY)
+        two.supervisor.leave()
+        await two.passes(30)
+        one.supervisor.sleeper.ask_wake("root")
+        await one.passes_until(lambda: one.state is State.READY)
+        assert one.turns.ahead(one.supervisor.sleeper) == []
+        two.supervisor.configure(two.settings)
+        assert one.turns.ahead(one.supervisor.sleeper) == [two.supervisor.sleeper]
+
+
+async def test_wake_beside_one_that_does_not_answer_is_refused_and_it_is_to_serve(
+    tmp_path: Path,
+) -> None:
+    async with pair(tmp_path) as (one, two):
+        await two.passes_until(lambda: two.state is State.READY)
+        two.answers = False
+        await two.passes_until(lambda: two.state is State.UNREACHABLE)
+        one.supervisor.sleeper.ask_wake("root")
+        await one.passes_until(lambda: refused(one) is not None)
+        assert "two has the turn of gpu0 and does not sleep: it is unreachable" in str(refused(one))
+        two.answers = True
+        await two.passes_until(lambda: two.state is State.READY)
+        await two.passes(60)
+        assert two.state is State.READY, "nobody waits for its turn any more"

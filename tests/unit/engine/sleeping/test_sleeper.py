@@ -211,3 +211,34 @@ async def test_wish_of_an_earlier_daemon_is_forgotten_without_a_table(tmp_path: 
         await asleep(scene)
     Scene(tmp_path)
     assert not (scene.directory / "sleep.json").exists()
+
+
+async def test_wish_that_the_schedule_overruled_does_not_come_back_without_it(
+    tmp_path: Path,
+) -> None:
+    now = Scene(tmp_path / "x")
+    text = f"schedule = '{_hour(now, 10)}-{_hour(now, 300)}'"
+    async with running(scene_of(tmp_path, text)) as scene:
+        await asleep(scene)
+        assert sleep_of(scene).by in ("root", "schedule")
+        scene.supervisor.sleeper.ask_sleep("root")
+        await scene.passes_until(lambda: scene.state is State.READY, 15)
+        scene.takes("sleep = {}")
+        await scene.passes(600)
+        assert scene.state is State.READY
+        assert sleep_of(scene).wanted is None
+        assert not (scene.directory / "sleep.json").exists()
+
+
+async def test_schedule_that_is_edited_while_it_is_stopped_takes_the_wish_along(
+    tmp_path: Path,
+) -> None:
+    now = Scene(tmp_path / "x")
+    text = f"schedule = '{_hour(now, -60)}-{_hour(now, 10)}, {_hour(now, 30)}-{_hour(now, 300)}'"
+    async with running(scene_of(tmp_path, text)) as scene:
+        await asleep(scene)
+        scene.supervisor.stop()
+        await scene.passes_until(lambda: scene.state is State.STOPPED)
+        await scene.passes(3600)
+        scene.takes("sleep = {}")
+        assert sleep_of(scene).wanted is None

@@ -11,12 +11,17 @@ class Taker:
         self.holds_turn = False
         self.asked: list[str] = []
         self.refused: str | None = None
+        self.cannot_answer: str | None = None
+        self.drains_within_s = 60.0
 
     def give_way(self, to: str) -> None:
         self.asked.append(to)
 
     def given_back(self, by: str) -> None:
         self.asked.append(f"not for {by}")
+
+    def need_not(self, to: str) -> None:
+        self.asked.append(f"not any more for {to}")
 
     def refused_since(self, at: float) -> str | None:
         return self.refused
@@ -91,3 +96,30 @@ def test_engine_that_sleeps_by_itself_tells_those_of_its_share_alone() -> None:
     turns.given_back(one)
     turns.given_back(none)
     assert (one.asked, two.asked, other.asked, none.asked) == ([], ["not for one"], [], [])
+
+
+async def test_engine_that_stands_still_is_waited_for_as_long_as_its_drain() -> None:
+    one, two, clock = Taker("one"), Taker("two"), FakeClock()
+    two.holds_turn, two.cannot_answer = True, "it is unreachable"
+    task = await waiting(of(one, two), one, clock, force=True)
+    await clock.advance(30)
+    two.cannot_answer = None
+    await clock.advance(50)
+    two.cannot_answer = "it is stalled"
+    await clock.advance(59)
+    assert not task.done(), "it did something in between"
+    await clock.advance(5)
+    assert task.result() == "two has the turn of gpu0 and does not sleep: it is stalled"
+    assert two.asked == ["one", "not any more for one"]
+
+
+def test_engine_that_left_has_no_turn_and_another_of_its_name_keeps_its_own() -> None:
+    one, two, again = Taker("one"), Taker("two"), Taker("two")
+    two.holds_turn = again.holds_turn = True
+    turns = of(one, two)
+    turns.leave(two)
+    assert turns.ahead(one) == []
+    turns.leave(two)
+    turns.join(again)
+    turns.leave(two)
+    assert turns.ahead(one) == [again]
