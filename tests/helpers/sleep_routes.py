@@ -2,7 +2,7 @@
 
 import asyncio
 
-from vllmd.engine.probes.sleep_routes import SleepRouteError
+from vllmd.engine.probes.sleep_routes import NotHeardError, SleepRouteError
 
 
 class FakeRoutes:
@@ -12,6 +12,8 @@ class FakeRoutes:
         self.asleep: bool | None = False
         self.asked: list[str] = []
         self.fails: dict[str, SleepRouteError] = {}
+        self.cut: dict[str, bool] = {}
+        """What is asked over a connection that fails, and whether it is done all the same."""
         self.held: asyncio.Event | None = None
         """Holds up what is asked until it is set."""
 
@@ -21,19 +23,23 @@ class FakeRoutes:
         return self.asleep
 
     async def sleep(self, level: int) -> None:
-        await self._do(f"sleep {level}")
-        self.asleep = True
+        await self._do(f"sleep {level}", asleep=True)
 
     async def wake(self, level: int) -> None:
-        await self._do(f"wake {level}")
-        self.asleep = False
+        await self._do(f"wake {level}", asleep=False)
 
     async def reload_weights(self) -> None:
         await self._do("reload")
 
-    async def _do(self, what: str) -> None:
+    async def _do(self, what: str, *, asleep: bool | None = None) -> None:
         self.asked.append(what)
         if self.held is not None:
             await self.held.wait()
-        if error := self.fails.get(what.split(maxsplit=1)[0]):
+        name = what.split(maxsplit=1)[0]
+        if error := self.fails.get(name):
             raise error
+        done = self.cut.pop(name, None)
+        if asleep is not None and done is not False:
+            self.asleep = asleep
+        if done is not None:
+            raise NotHeardError(f"POST /{name}: ReadError('')")

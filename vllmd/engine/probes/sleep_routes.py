@@ -29,6 +29,10 @@ class RoutesMissingError(SleepRouteError):
     """It has no such routes."""
 
 
+class NotHeardError(SleepRouteError):
+    """The connection failed: whether it was asked, and does it, is not known."""
+
+
 @attrs.frozen
 class SleepRoutes:
     """Those of one engine. There are no limits of time here: a large model takes minutes."""
@@ -66,7 +70,8 @@ class SleepRoutes:
         """Wake it from a level, all of it.
 
         At level 2 the weights are read again before anything is computed: it goes on when the KV
-        cache is back, which comes last (`EngineCore.wake_up`).
+        cache is back, which comes last (`EngineCore.wake_up`). What was done of it may be asked
+        for again (`Executor.wake_up`).
 
         Raises: SleepRouteError.
         """
@@ -85,7 +90,7 @@ class SleepRoutes:
         try:
             response = await self.client.post(f"{self.url}{path}", timeout=None, **asked)
         except httpx.HTTPError as error:
-            raise SleepRouteError(f"POST {path}: {error!r}") from None
+            raise NotHeardError(f"POST {path}: {error!r}") from None
         if response.status_code == httpx.codes.NOT_FOUND:
             raise RoutesMissingError(MISSING)
         if not response.is_success:

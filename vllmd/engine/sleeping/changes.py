@@ -15,7 +15,12 @@ from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.probes import Probes
 from vllmd.engine.liveness.reading import PageAnswer
 from vllmd.engine.liveness.stall_detector import LoadStallDetector
-from vllmd.engine.probes.sleep_routes import RoutesMissingError, SleepRouteError, SleepRoutes
+from vllmd.engine.probes.sleep_routes import (
+    NotHeardError,
+    RoutesMissingError,
+    SleepRouteError,
+    SleepRoutes,
+)
 from vllmd.engine.process.asleep import ANOTHER, Asleep
 from vllmd.engine.sleeping import refusal
 from vllmd.engine.sleeping.memory_proof import Proof, prove
@@ -28,6 +33,8 @@ from vllmd.util.loop_lag import LoopLag
 from vllmd.util.units import format_duration
 
 POLL_S = 1.0
+SURE_S = 10.0
+"""What was asked over a connection that failed may be under way for so long, or was never asked."""
 
 
 class SleepRefusedError(Exception):
@@ -63,19 +70,31 @@ class SleepChanges:
             state.rest(Asleep(level, wish.by, self.lag.clock.time(), held))
             await state.saved()
             told = True
-            stall = await self._limited(self.routes.sleep(level), run, "to fall asleep")
+            doing = self.routes.sleep(level)
+            stall = await self._done(doing, run, "to fall asleep", asleep=True)
             if stall is not None:
                 return stall
+        except SleepRefusedError:
+            told = False
+            raise
         except SleepRouteError as error:
-            told = not await self._woken_again()
+            told = not await self._woken_again(run)
             if told:
                 return Stall(exits.SLEEP_FAILED, f"it did not fall asleep ({error}), nor wake")
             raise SleepRefusedError(str(error)) from None
         finally:
             self._settle(asleep=told)
         proof = await prove(self.gpu, self.engine, state.sizes, held, self.lag.clock)
-        self._slept(wish, level, held, proof, began)
+        self._slept(proof, self.lag.clock.monotonic() - began)
         return None
+
+    async def settle(self) -> None:
+        """Ask the GPUs about one that sleeps, of which an earlier daemon did not hear that."""
+        state, clock = self.engine_state, self.lag.clock
+        if (asleep := state.asleep) is not None:
+            held = asleep.held_before_bytes
+            proof = await prove(self.gpu, self.engine, state.sizes, held, clock)
+            self._slept(proof, max(0.0, clock.time() - asleep.at))
 
     async def _check(self, level: int) -> None:
         """Find what keeps it from sleeping, before it turns red. Raises: SleepRefusedError."""
@@ -107,12 +126,12 @@ class SleepChanges:
                 raise SleepRefusedError(f"{left} after drain_s ({self.engine.drain_s:g} s)")
             await self.lag.clock.sleep(POLL_S)
 
-    async def _woken_again(self) -> bool:
+    async def _woken_again(self, run: RunRecord) -> bool:
         """Undo a sleep that failed half-way; tell whether it computes again."""
         try:
-            await self.routes.wake(1)
-            return await self.routes.is_asleep() is False
-        except SleepRouteError:
+            stall = await self._done(self.routes.wake(1), run, "to wake", asleep=False)
+            return stall is None and await self._answer(asleep=False) is False
+        except (SleepRouteError, SleepRefusedError):
             return False
 
     def _settle(self, *, asleep: bool) -> None:
@@ -123,20 +142,20 @@ class SleepChanges:
             self.engine_state.rest(None)
         self.engine_state.to(Trigger.SLEPT if asleep else Trigger.KEPT)
 
-    def _slept(self, wish: Wish, level: int, held: int | None, proof: Proof, began: float) -> None:
-        state = self.engine_state
-        if state.asleep is None:
+    def _slept(self, proof: Proof, after_s: float) -> None:
+        state, asleep = self.engine_state, self.engine_state.asleep
+        if asleep is None:
             return  # somebody woke it meanwhile
-        state.rest(attrs.evolve(state.asleep, held_bytes=proof.held_bytes, settled=True))
+        state.rest(attrs.evolve(asleep, held_bytes=proof.held_bytes, settled=True))
         if proof.problem is not None:
             state.found(proof.problem)
         emit(
             state.log,
             EngineSlept(
-                by=wish.by,
-                sleep_level=level,
-                after_s=round(self.lag.clock.monotonic() - began, 3),
-                held_before_bytes=held,
+                by=asleep.by,
+                sleep_level=asleep.level,
+                after_s=round(after_s, 3),
+                held_before_bytes=asleep.held_before_bytes,
                 held_bytes=proof.held_bytes,
                 problem=proof.problem,
             ),
@@ -151,7 +170,8 @@ class SleepChanges:
         asleep = state.asleep or Asleep(1, ANOTHER, state.since)
         began = self.lag.clock.monotonic()
         try:
-            stall = await self._limited(self.routes.wake(asleep.level), run, "to wake", asleep)
+            doing = self.routes.wake(asleep.level)
+            stall = await self._done(doing, run, "to wake", asleep=False, before=asleep)
         except RoutesMissingError as error:
             raise SleepRefusedError(str(error)) from None
         except SleepRouteError as error:
@@ -170,14 +190,23 @@ class SleepChanges:
         assert asleep is not None
         if asleep.level == DISCARD:
             try:
-                reading = self.routes.reload_weights()
-                stall = await self._limited(reading, run, "to wake", asleep)
+                stall = await self._weights_read(run, asleep)
             except SleepRouteError as error:
                 return Stall(exits.WAKE_FAILED, str(error))
             if stall is not None:
                 return stall
         self.woke(ANOTHER, asleep, began)
         return None
+
+    async def _weights_read(self, run: RunRecord, asleep: Asleep) -> Stall | None:
+        """Have it read its weights, as often as the connection fails. Raises: SleepRouteError."""
+        while True:
+            try:
+                return await self._limited(self.routes.reload_weights(), run, "to wake", asleep)
+            except NotHeardError as error:
+                await self.lag.clock.sleep(POLL_S)
+                if await self._answer(asleep=False) is None:
+                    return Stall(exits.STALLED, f"it does not answer ({error})")
 
     def woke(self, by: str, asleep: Asleep, began: float) -> None:
         """Note that it serves again; `began` is monotonic."""
@@ -195,6 +224,55 @@ class SleepChanges:
                 asleep_s=round(max(0.0, clock.time() - asleep.at), 1),
             ),
         )
+
+    async def _done(
+        self,
+        doing: Coroutine[Any, Any, None],
+        run: RunRecord,
+        what: str,
+        *,
+        asleep: bool,
+        before: Asleep | None = None,
+    ) -> Stall | None:
+        """Have vLLM do it; if the connection fails, it is asked whether it did: `asleep` or not.
+
+        Returns: why it hangs, if it does. Raises: SleepRouteError: it answered that it failed;
+        SleepRefusedError: it did not hear of it.
+        """
+        try:
+            return await self._limited(doing, run, what, before)
+        except NotHeardError as error:
+            now = await self._answer(asleep=asleep)
+            if now is None:
+                return Stall(exits.STALLED, f"it does not answer, and was {what} ({error})")
+            if now is not asleep:
+                raise SleepRefusedError(str(error)) from None
+            return None
+
+    async def _answer(self, *, asleep: bool) -> bool | None:
+        """Ask whether it sleeps, until it is so, or has not become so for a while.
+
+        Returns: None if it does not answer for longer than `hang_s`; time in which vllmd itself
+        cannot ask (it has no file descriptors) does not count. Raises: RoutesMissingError.
+        """
+        heard_at = self.lag.watched()
+        contrary_since: float | None = None
+        while True:
+            answer, now = await self.routes.is_asleep(), self.lag.watched()
+            if answer is asleep:
+                return answer
+            if answer is not None:
+                contrary_since = now if contrary_since is None else contrary_since
+                if now - contrary_since >= SURE_S:
+                    return answer
+            if answer is not None or await self._cannot_ask():
+                heard_at = self.lag.watched()
+            elif now - heard_at >= self.engine.liveness.hang_s:
+                return None
+            await self.lag.clock.sleep(POLL_S)
+
+    async def _cannot_ask(self) -> bool:
+        return (await self.probes.serving()).answer is PageAnswer.UNKNOWN
 
     async def _limited(
         self,

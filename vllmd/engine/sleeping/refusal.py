@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import attrs
 import psutil
 
 from vllmd.config.gpus import gpus_used
@@ -10,6 +11,16 @@ from vllmd.config.sleep import DISCARD
 from vllmd.engine.loading.memory_sizes import WEIGHTS
 from vllmd.engine.state_machine import State
 from vllmd.util.units import format_bytes
+
+
+@attrs.frozen
+class Refused:
+    """Why it was refused; `at` is seconds since the epoch, `since` and `until` are monotonic."""
+
+    why: str
+    at: float
+    since: float
+    until: float
 
 
 def of_settings(engine: EngineConfig, level: int | None) -> str | None:

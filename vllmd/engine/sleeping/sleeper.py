@@ -14,6 +14,7 @@ from vllmd.engine.probes.sleep_routes import SleepRouteError
 from vllmd.engine.process.asleep import ANOTHER
 from vllmd.engine.sleeping import refusal, rules
 from vllmd.engine.sleeping.changes import SleepChanges, SleepRefusedError
+from vllmd.engine.sleeping.refusal import Refused
 from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.sleeping.turns import Member
@@ -38,16 +39,6 @@ def _always() -> bool:
     return True
 
 
-@attrs.frozen
-class _Refused:
-    """Why it was refused; `at` is seconds since the epoch, `since` and `until` are monotonic."""
-
-    why: str
-    at: float
-    since: float
-    until: float
-
-
 class Sleeper:
     """What a supervisor has of its engine's sleep."""
 
@@ -61,7 +52,7 @@ class Sleeper:
         self._state = engine_state
         self._wishes = Wishes(WishFile(context.directory, context.on_disk))
         self._asked = asyncio.Event()
-        self._refused: _Refused | None = None
+        self._refused: Refused | None = None
         self._taking: Callable[[], bool] = _never
         """Whether it is about to take its GPU memory: to start, or to wake."""
         self._behind: str | None = None
@@ -304,12 +295,14 @@ class Sleeper:
                 await asyncio.gather(watching, due, return_exceptions=True)
             stall = await self._do(due.result(), run)
             if stall is not None:
+                self._taking = _always  # it has its memory until nothing of it is left
                 return stall
 
     async def _due(self) -> Wish | None:
         """Wait until the engine is not as it is wanted.
 
-        Returns: the wish; None if it is found awake although vllmd has not woken it.
+        Returns: the wish; None if it is not as it was noted: it is awake although vllmd has not
+        woken it, or asleep without that vllmd heard it.
         """
         looked_at = self._context.clock.monotonic() - self._context.poll_s
         while True:
@@ -322,7 +315,8 @@ class Sleeper:
                 now = self._context.clock.monotonic()
                 if now - looked_at >= self._context.poll_s:
                     looked_at = now
-                    if await self._is_awake():
+                    found = await self._sleeps()
+                    if found is False or (found and not asleep.settled):
                         return None
             ours = asleep is not None and asleep.ours
             since = self._state.since if sleeps else None
@@ -334,11 +328,11 @@ class Sleeper:
             else:
                 await wait_event(self._asked, LOOK_S, self._context.clock)
 
-    async def _is_awake(self) -> bool:
+    async def _sleeps(self) -> bool | None:
         try:
-            return await self._changes.routes.is_asleep() is False
+            return await self._changes.routes.is_asleep()
         except SleepRouteError:
-            return False
+            return None
 
     def _is_refused(self, wish: Wish | None) -> bool:
         refused = self._refused
@@ -361,8 +355,11 @@ class Sleeper:
             return None
 
     async def _complete(self, run: RunRecord) -> Stall | None:
-        """Deal with one that is awake, and was not woken by this daemon."""
+        """Deal with one that sleeps or is awake, and this daemon has not heard that of it."""
         asleep = self._state.asleep
+        if asleep is not None and not asleep.settled and await self._sleeps():
+            await self._changes.settle()
+            return None
         if asleep is not None and asleep.settled and self._wants_sleep():
             self._wishes.say(Wish(False, ANOTHER, self._context.clock.time()))
         return await self._changes.complete(run)
@@ -386,7 +383,7 @@ class Sleeper:
         """Say that it was not done. What was asked once is given up, the rest is tried again."""
         clock = self._context.clock
         now = clock.monotonic()
-        self._refused = _Refused(why, clock.time(), now, now + rules.RETRY_S)
+        self._refused = Refused(why, clock.time(), now, now + rules.RETRY_S)
         if wish is not None and (wish.once or wish.by == rules.IDLE):
             self._wishes.take_back(wish)
         asleep = wish is not None and wish.asleep

@@ -3,7 +3,12 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from vllmd.engine.probes.sleep_routes import RoutesMissingError, SleepRouteError, SleepRoutes
+from vllmd.engine.probes.sleep_routes import (
+    NotHeardError,
+    RoutesMissingError,
+    SleepRouteError,
+    SleepRoutes,
+)
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -84,3 +89,15 @@ async def test_engine_that_does_not_answer_says_nothing() -> None:
     assert await routes(refuses).is_asleep() is None
     with pytest.raises(SleepRouteError, match="refused"):
         await routes(refuses).sleep(1)
+
+
+async def test_connection_that_fails_is_no_answer_of_the_engine() -> None:
+    def cut(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[Errno 24] Too many open files")
+
+    for doing in (routes(cut).sleep(1), routes(cut).wake(2), routes(cut).reload_weights()):
+        with pytest.raises(NotHeardError, match="Too many open files"):
+            await doing
+    with pytest.raises(SleepRouteError) as raised:
+        await routes(lambda _: httpx.Response(500)).wake(1)
+    assert not isinstance(raised.value, NotHeardError)

@@ -159,3 +159,85 @@ async def test_engine_without_a_table_is_refused_and_no_mistake(tmp_path: Path) 
     wish = Wish(True, "root", 0.0)
     with pytest.raises(SleepRefusedError, match="no sleep mode"):
         await scene.supervisor.sleeper._changes.fall_asleep(wish, {})  # type: ignore[typeddict-item]
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_sleep_over_a_connection_that_fails_is_asked_after(
+    tmp_path: Path, done: bool
+) -> None:
+    async with running(scene_of(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.routes.cut["sleep"] = done
+        scene.supervisor.sleeper.ask_sleep("root")
+        await scene.passes_until(lambda: bool(scene.routes.asked))
+        await scene.passes(60)
+        assert scene.state is (State.SLEEPING if done else State.READY)
+        assert scene.routes.asked == ["sleep 1"], "nothing was undone"
+        assert len(scene.spawner.shims) == 1
+        if not done:
+            assert "ReadError" in str(scene.supervisor.status.sleep)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+@pytest.mark.parametrize("done", [True, False])
+async def test_wake_over_a_connection_that_fails_is_asked_after(
+    tmp_path: Path, done: bool, level: int
+) -> None:
+    async with running(scene_of(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.supervisor.sleeper.ask_sleep("root", level)
+        await scene.passes_until(lambda: _settled(scene))
+        scene.routes.cut["wake"] = done
+        scene.supervisor.sleeper.ask_wake("root")
+        await scene.passes(60)
+        assert scene.state is (State.READY if done else State.SLEEPING)
+        assert len(scene.spawner.shims) == 1, "it is as healthy as before"
+        scene.supervisor.sleeper.ask_wake("root")
+        await scene.passes_until(lambda: scene.state is State.READY)
+
+
+async def test_weights_are_read_again_if_the_connection_fails(tmp_path: Path) -> None:
+    async with running(scene_of(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.supervisor.sleeper.ask_sleep("root", 2)
+        await scene.passes_until(lambda: _settled(scene))
+        scene.routes.cut["reload"], scene.routes.asleep = True, False
+        await scene.passes_until(lambda: scene.state is State.READY)
+        assert scene.routes.asked[1:] == ["reload", "reload"]
+        assert len(scene.spawner.shims) == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_silence_after_a_connection_that_failed_ends_it_unless_vllmd_cannot_ask(
+    tmp_path: Path, own: bool
+) -> None:
+    async with running(scene_of(tmp_path)) as scene:
+        await scene.until_state(State.READY)
+        scene.routes.cut["sleep"] = False
+        scene.routes.asleep = None
+        scene.supervisor.sleeper.ask_sleep("root")
+        await scene.passes_until(lambda: bool(scene.routes.asked))
+        scene.page_answer = PageAnswer.UNKNOWN if own else PageAnswer.NONE
+        await scene.passes(540)
+        assert len(scene.spawner.shims) == 1
+        assert scene.state is State.DRAINING
+        await scene.passes(300)
+        assert (scene.state is State.DRAINING) is own
+
+
+async def test_one_that_hangs_keeps_its_turn_until_nothing_of_it_is_left(tmp_path: Path) -> None:
+    async with running(Scene(tmp_path, "sleep = { share = 'gpu0' }")) as scene:
+        await scene.until_state(State.READY)
+        sleeper, turns = scene.supervisor.sleeper, list[bool]()
+        ended = sleeper.ended
+
+        def noted(*, requested: bool) -> None:
+            turns.append(sleeper.holds_turn)
+            ended(requested=requested)
+
+        sleeper.ended = noted  # type: ignore[method-assign]
+        scene.routes.held = asyncio.Event()
+        sleeper.ask_sleep("root")
+        await scene.passes_until(lambda: scene.state is State.BACKOFF, 15)
+        assert turns == [True]
+        assert not sleeper.holds_turn

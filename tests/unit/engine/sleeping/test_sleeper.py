@@ -1,3 +1,4 @@
+import asyncio
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from vllmd.engine.process.asleep import ANOTHER
 from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.state_machine import State
 from vllmd.errors import HeldError
+from vllmd.util.units import GIB
 
 
 def scene_of(folder: Path, more: str = "") -> Scene:
@@ -242,3 +244,31 @@ async def test_schedule_that_is_edited_while_it_is_stopped_takes_the_wish_along(
         await scene.passes(3600)
         scene.takes("sleep = {}")
         assert sleep_of(scene).wanted is None
+
+
+async def test_sleep_of_which_a_daemon_did_not_hear_is_proven_by_the_next_one(
+    tmp_path: Path,
+) -> None:
+    scene = scene_of(tmp_path)
+    scene.gpu_bytes = 80 * GIB
+    async with running(scene, keep=True):
+        await scene.until_state(State.READY)
+        scene.routes.held = asyncio.Event()
+        scene.supervisor.sleeper.ask_sleep("root", 2)
+        await scene.passes_until(lambda: bool(scene.routes.asked))
+        kept = (scene.directory / "state.json").read_text()
+    (scene.directory / "state.json").write_text(kept)  # it was killed, and settled nothing
+    again = scene_of(tmp_path)
+    again.spawner, again.routes.asleep = scene.spawner, True
+    again.gpu_bytes = again.gpu_bytes_asleep = GIB
+    async with running(again):
+        await again.until_state(State.SLEEPING)
+        await again.passes_until(lambda: sleep_of(again).settled)
+        assert sleep_of(again).freed_bytes == 79 * GIB
+        assert (sleep_of(again).level, sleep_of(again).by) == (2, "root")
+        assert again.routes.asked == []
+        again.routes.asleep = False
+        await again.passes_until(lambda: again.state is State.READY)
+        await again.passes(60)
+        assert again.state is State.READY, "whoever woke it wants it awake"
+        assert again.routes.asked == ["reload"]
