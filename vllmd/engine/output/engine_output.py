@@ -21,10 +21,13 @@ from vllmd.shim.logfile import LogFile
 from vllmd.shim.protocol import SOCKET_NAME, Message, Rotation
 from vllmd.util.deadline import READ_S, call_within
 from vllmd.util.state_file import StateFile
+from vllmd.util.units import MIB
 from vllmd.util.within import run_within
 
-BLOCKS_AT_ONCE = 64
-"""Most blocks that are read at once: a flood must not keep a thread for ever."""
+AT_ONCE_BYTES = 64 * MIB
+"""About so much is read at once, besides what is passed over: a flood must not keep a thread for
+ever. Not so many blocks: between parts that are passed over they may be small.
+"""
 
 
 @attrs.frozen
@@ -101,7 +104,8 @@ class EngineOutput:
         if self._kept_before is not None:
             self._errors.keep_again(self._kept_before, self._read_at)
             self._kept_before = None
-        for _ in range(BLOCKS_AT_ONCE):
+        left = AT_ONCE_BYTES
+        while left > 0:
             try:
                 block = reader.read(self._pass_over(reader))
             except PermissionError:
@@ -109,6 +113,7 @@ class EngineOutput:
             if not block:
                 break
             self._take(block, reader.position)
+            left -= len(block)
         if reader.position != self._told:
             self._remember(reader.position)
         self._used_bytes = logfiles.used_bytes(self._log)

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from vllmd.engine.output import engine_output
 from vllmd.engine.output.engine_output import EngineOutput
-from vllmd.engine.output.first_errors import FirstErrors
+from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
 from vllmd.errors import ShimError
-from vllmd.logs.reader import Position
+from vllmd.logs.reader import BLOCK_BYTES, Position
+from vllmd.shim import counted, logfiles
+from vllmd.shim.counted import Counted
 from vllmd.shim.protocol import ROTATION, Message
 
 INFO = b"(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] fine\n"
@@ -74,6 +77,32 @@ def test_look_after_an_absence_goes_on_where_the_daemon_before_was(place: Place)
     second.look()
     assert {k: v for k, v in second.figures().lines.items() if v} == {"info": 1, "error": 1}
     assert place.heard == [INFO[:-1], ERROR[:-1], INFO[:-1]]
+
+
+def test_look_reads_to_the_end_however_many_parts_its_shim_has_counted(place: Place) -> None:
+    output = place.follow()
+    output.configure(ROTATION, ())
+    counted_part, read_part, pieces = INFO * 3, b"(EngineCore pid=2) an odd line\n", 500
+    one = len(counted_part) + len(read_part)
+    place.prints((counted_part + read_part) * pieces + ERROR)
+    size = {"info": [3, len(counted_part)]}
+    begins = range(0, one * pieces, one)
+    parts = [Counted(each, each + len(counted_part), size) for each in begins]
+    tag = counted.tag_of(ALL_MARKS)
+    notes = b"".join(counted.encode(tag, part) for part in parts)
+    Path(logfiles.times(str(place.log), 1)).write_bytes(notes)
+    output.look()
+    lines = {k: v for k, v in output.figures().lines.items() if v}
+    assert lines == {"info": 3 * pieces, "none": pieces, "error": 1}
+
+
+def test_look_ends_in_a_flood(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_output, "AT_ONCE_BYTES", 2 * BLOCK_BYTES)
+    output = place.follow()
+    place.prints(INFO * (5 * BLOCK_BYTES // len(INFO)))
+    output.look()
+    read = output.figures().bytes["info"]
+    assert 2 * BLOCK_BYTES - len(INFO) <= read <= 3 * BLOCK_BYTES
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"number": "x"}'])
