@@ -19,8 +19,12 @@ UNLESS = any_of(
     r"Errno|os error",
     r"\bHTTP",
     r"[Tt]imed? ?out",
+    r"[Ss]ubprocess|[Pp]rocess ?[Pp]ool",
+    r"NVML|CUDACachingAllocator",
 )
-"""Words of the host, of its GPUs and of networks: whoever raised it, it is not about the code."""
+"""Words of the host, of its processes and GPUs, and of networks: whoever raised it, it is not about
+the code.
+"""
 NAME = r"^(?:\S*\.)?"
 _PARTS = r"transformers/" + any_of(
     r"(?:image_|video_)?processing_\w+\.py:",
@@ -188,6 +192,35 @@ CAUSES = (
         "torch/utils/cpp_extension.py, triton/runtime/build.py, flashinfer/jit/cpp_ext.py",
         "Code for the GPU could not be compiled: the compiler, or a header, does not do for it.",
         "Install a C++ compiler, Python's headers and CUDA's nvcc of torch's version (CUDA_HOME).",
+    ),
+    Cause(
+        name="compile_failed",
+        kind=Kind.TRANSIENT,
+        rank=Rank.CLASS,
+        explanation="A process that compiled the model's code was killed, or crashed.",
+        advice=(
+            "Look for the kernel's OOM killer (journalctl -k -g oom); with "
+            "TORCHINDUCTOR_COMPILE_THREADS = 1 in the engine's env it needs less memory."
+        ),
+        signs={
+            r"A compilation subprocess exited unexpectedly": "torch/_inductor/async_compile.py",
+        },
+        frames=(
+            Frame(
+                r"torch/_inductor/",
+                NAME + r"BrokenProcessPool\b",
+                "Python: concurrent/futures/process.py, of torch/_inductor/async_compile.py",
+            ),
+        ),
+    ),
+    _of(
+        "compile_failed",
+        r"torch/_inductor/",
+        "torch/_inductor",
+        "The model could not be compiled for this engine (torch.compile).",
+        "Set enforce_eager = true, which does without and is slower.",
+        says=NAME + r"RuntimeError\b",
+        weak=True,
     ),
     _of(
         "compile_failed",

@@ -226,7 +226,10 @@ CAUSES = (
                 "torch/fx/experimental/symbolic_shapes.py, torch/_subclasses/fake_tensor.py"
             ),
         },
-        unless=r"(?:CUDA|HIP|Triton|NCCL) [Ee]rror|Errno|[Oo]ut ?[Oo]f ?[Mm]emory",
+        unless=(
+            r"(?:CUDA|HIP|Triton|NCCL) [Ee]rror|Errno|[Oo]ut ?[Oo]f ?[Mm]emory|NVML"
+            r"|[Pp]rocess ?[Pp]ool|compilation subprocess"
+        ),
     ),
     Cause(
         name="fork_cuda",

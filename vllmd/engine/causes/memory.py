@@ -24,6 +24,8 @@ _SMALLER = {
 }
 COMPILER_KILLED = r"fatal error: Killed signal|died with <Signals\.SIGKILL"
 """How a compiler ends that the kernel's OOM killer took: it is there, and its code is right."""
+_NOT_COUNTED = r"NVML_SUCCESS == .*INTERNAL ASSERT FAILED"
+"""What PyTorch says if memory ran out, and NVML does not answer when it asks who has it."""
 _HELD = re.compile(r"Process (\d+) has ([\d.]+) ([GM])iB memory in use")
 _OWN = re.compile(r"this process has ([\d.]+) ([GM])iB|Of the allocated memory ([\d.]+) ([GM])iB")
 
@@ -46,6 +48,13 @@ def _ran_out(found: Found) -> Told:
     warming = "warming up" in found.whole
     phase = Phase.WARM_UP if warming else found.phase
     when = _WHEN.get(phase, "while the engine started")
+    if re.search(_NOT_COUNTED, found.whole):
+        return Told(
+            "Look at 'nvidia-smi' as the engine's user; a container that lost its GPUs (systemctl "
+            "daemon-reload takes them from it) has to be started again.",
+            f"The GPU's memory ran out {when}, or its driver (NVML) does not answer any more.",
+            Kind.TRANSIENT,
+        )
     own = _OWN.search(found.whole)
     size = own and _gib(own[1] or own[3], own[2] or own[4])
     for held in _HELD.finditer(found.whole):
@@ -220,6 +229,7 @@ CAUSES = (
             r"CUBLAS_STATUS_ALLOC_FAILED": "torch: aten/src/ATen/cuda/CublasHandlePool.cpp",
             r"Cuda failure \d+ 'out of memory'": "NCCL: src/include/checks.h",
             r"Error 2: out of memory": "torch: c10/cuda/CUDAFunctions.cpp",
+            _NOT_COUNTED: "torch: c10/cuda/CUDACachingAllocator.cpp",
         },
         refines=frozenset({"nccl_failure"}),
         hint=r"out of memory",

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.engine.causes.test_by_class import why
 from vllmd.engine.causes import diagnose
-from vllmd.engine.causes.base import WALLS, Facts
+from vllmd.engine.causes.base import WALLS, Facts, Kind
 from vllmd.engine.causes.class_of_libraries import any_of
 
 SITE = Path("/opt/venv/lib/python3.12/site-packages")
@@ -35,6 +35,7 @@ def test_class_of_libraries_is_that_of_its_subject(place: str, said: str, cause:
 @pytest.mark.parametrize(
     ("place", "said", "perhaps"),
     [
+        ("torch/_inductor/graph.py:run", "RuntimeError: odd", "compile_failed"),
         ("triton/compiler/code_generator.py:visit", "ValueError: odd", "gpu_unsupported"),
         ("torch/cuda/__init__.py:_lazy_init", "RuntimeError: odd", "no_gpu"),
         ("huggingface_hub/hf_api.py:info", "ValueError: odd", "model_not_found"),
@@ -54,6 +55,47 @@ def test_class_of_libraries_is_not_looked_at_where_the_words_are_of_the_host() -
     assert why("torch/serialization.py:load", "RuntimeError: [Errno 5] x").cause != (
         "weights_damaged"
     )
+
+
+POOL = "A process in the process pool was terminated abruptly while the future was running."
+POOL_ENDED = (
+    "RuntimeError: A compilation subprocess exited unexpectedly. This is likely due to a crash."
+)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("torch/_inductor/async_compile.py:_wait_futures", POOL_ENDED),
+        (
+            "torch/_inductor/async_compile.py:result",
+            f"concurrent.futures.process.BrokenProcessPool: {POOL}",
+        ),
+        ("torch/_dynamo/x.py:call", f"torch._inductor.exc.InductorError: {POOL_ENDED}"),
+    ],
+)
+def test_class_of_libraries_of_a_compiler_that_was_killed_passes(place: str, said: str) -> None:
+    found = why(place, said)
+    assert (found.cause, found.kind) == ("compile_failed", Kind.TRANSIENT)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "torch/nn/modules/linear.py:forward",
+        "vllm/model_executor/layers/linear.py:apply",
+        "torch/_inductor/graph.py:run",
+        "flashinfer/decode.py:plan",
+        "vllm/model_executor/model_loader/x.py:go",
+    ],
+)
+def test_class_of_libraries_is_not_looked_at_where_pytorch_counts_memory(place: str) -> None:
+    said = (
+        'RuntimeError: NVML_SUCCESS == r INTERNAL ASSERT FAILED at "/pytorch/c10/cuda/'
+        'CUDACachingAllocator.cpp":1016, please report a bug to PyTorch. '
+    )
+    found = why(place, said)
+    assert (found.cause, found.kind) == ("cuda_out_of_memory", Kind.TRANSIENT)
 
 
 def test_class_of_libraries_of_a_module_that_is_imported_is_a_broken_installation() -> None:

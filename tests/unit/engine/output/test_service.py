@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import config
 from tests.helpers.parts import running
+from tests.helpers.site import wait_for
 from vllmd.engine.output.service import LOOK_S, OutputService, rotation_of
 from vllmd.errors import UnknownEngineError
 from vllmd.events.engine import LogNotCompressed
@@ -103,7 +104,13 @@ async def test_stdout_gets_the_lines_while_that_is_wanted(
     with log.open("ab") as file:
         file.write(b"INFO one\n")
     outputs.look("chat")
-    assert capfd.readouterr().out == "chat | INFO one\n"
+    said: list[str] = []
+
+    def is_there() -> bool:
+        said.append(capfd.readouterr().out)
+        return "".join(said) == "chat | INFO one\n"
+
+    wait_for("the line, which a thread writes", is_there)
     assert outputs.not_copied()["stdout"] == {"chat": 0}
 
 
