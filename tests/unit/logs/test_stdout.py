@@ -1,9 +1,13 @@
+import errno
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from tests.helpers.site import wait_for
+from vllmd.logs import stdout
 from vllmd.logs.stdout import Stdout
 from vllmd.util import background_writer
 from vllmd.util.background_writer import BackgroundWriter
@@ -47,6 +51,76 @@ def test_send_nobody_reads_waits_for_nobody_and_counts_and_another_engine_has_it
     flood.send([b"again"])
     assert flood.dropped == dropped
     writer.close()
+
+
+def test_send_waits_in_a_burst_for_a_reader_that_reads(pipe: tuple[int, int]) -> None:
+    writer = BackgroundWriter(pipe[1], most_bytes=20_000)
+    copy = Stdout("chat", writer)
+    lines = [b"%06d" % number + b"x" * 1000 for number in range(2000)]
+    size = sum(len(b"chat | ") + len(line) + 1 for line in lines)
+    read: list[bytes] = []
+    reader = threading.Thread(target=read_all, args=(pipe[0], size, read))
+    reader.start()
+    copy.send(lines)
+    writer.close()
+    os.close(pipe[1])
+    reader.join()
+    assert copy.dropped == 0
+    assert b"".join(read) == b"".join(b"chat | " + line + b"\n" for line in lines)
+
+
+def read_all(fd: int, size: int, into: list[bytes]) -> None:
+    """Read until so many bytes came, or nobody can write any more."""
+    while size > 0 and (block := os.read(fd, 65536)):
+        into.append(block)
+        size -= len(block)
+
+
+def test_send_waits_for_a_slow_reader_no_longer_than_so_much_of_a_time(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    class Slow(BackgroundWriter):
+        def put(self, who: str, text: bytes, lost: Callable[[], None] = lambda: None) -> bool:
+            return False
+
+        def wait_for_room(self, who: str, size: int, most_s: float) -> bool:
+            waits.append(most_s)
+            clock[0] += 0.5
+            return True
+
+    clock = [1000.0]
+    monkeypatch.setattr(stdout, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    copy = Stdout("chat", Slow(pipe[1]))
+    copy.send([b"line"] * 9)
+    assert waits == [2.0, 1.5, 1.0, 0.5]
+    clock[0] += stdout.EACH_S
+    copy.send([b"line"])
+    assert waits[4:] == [2.0]
+
+
+def test_send_to_an_output_that_is_closed_is_counted_and_tried_again(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = background_writer.own_description
+
+    def closed(fd: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(background_writer, "own_description", closed)
+    writer = BackgroundWriter(pipe[1])
+    copy = Stdout("chat", writer)
+    copy.send([b"one"])
+    wait_for("the count", lambda: copy.dropped == 1)
+    copy.send([b"two"])
+    assert copy.dropped == 2, "nothing is taken so soon after it"
+    monkeypatch.setattr(background_writer, "own_description", opened)
+    monkeypatch.setattr(writer, "_not_before", 0.0)
+    copy.send([b"three"])
+    writer.close()
+    assert os.read(pipe[0], 100) == b"chat | three\n"
+    assert copy.dropped == 2
 
 
 def test_send_reader_that_is_gone_is_counted(pipe: tuple[int, int]) -> None:
