@@ -3,6 +3,7 @@
 The objects are the daemon's own; only the shim's process, and time, are not there.
 """
 
+import asyncio
 import random
 import re
 import zlib
@@ -62,7 +63,7 @@ class Daemon:
         """Read on; of a start it is told what is known already."""
         self.output.look()
         if loading:
-            self.early.look()
+            asyncio.run(self.early.look())
 
 
 def pieces(text: bytes, draw: random.Random) -> Iterator[bytes]:

@@ -1,12 +1,13 @@
 """What a start has printed already, looked at before it ends: vLLM may take minutes to die."""
 
+import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import structlog
 
 from vllmd.engine.causes import BY_NAME, diagnose
-from vllmd.engine.causes.base import Facts, Kind, Rank
+from vllmd.engine.causes.base import Diagnosis, Facts, Kind, Rank
 from vllmd.engine.doubts import UNDER_WAY, Doubt, Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
@@ -56,29 +57,28 @@ class EarlyDiagnosis:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            self.look()
+            await self.look()
             await self._clock.sleep(LOOK_S)
 
-    def look(self) -> None:
-        """Look at each start once."""
-        for engine in self._statuses():
-            if engine.state in UNDER_WAY and engine.name in self._errors:
-                self._look_at(engine)
+    async def look(self) -> None:
+        """Look at each start once; what it printed is read in a thread, as that may be much."""
+        for engine in self._starts():
+            lines = self._errors[engine.name].before(())
+            read = engine.run_id, lines
+            if not lines or self._read.get(engine.name) == read:
+                continue
+            self._read[engine.name] = read
+            found = await asyncio.to_thread(_certain, lines, self._mask)
+            goes_on = any(
+                (each.name, each.run_id) == (engine.name, engine.run_id) for each in self._starts()
+            )
+            if found is not None and goes_on:
+                self._tell(engine, found)
 
-    def _look_at(self, engine: EngineStatus) -> None:
-        lines = self._errors[engine.name].before(())
-        read = engine.run_id, lines
-        if not lines or self._read.get(engine.name) == read:
-            return
-        self._read[engine.name] = read
-        facts = Facts(RUNS, tuple(map(self._mask, lines)))
-        root = facts.reading.root
-        if root is not None and root.is_logged:
-            return  # what vLLM logs as an error it mostly goes on from
-        found = diagnose(facts)
-        cause = BY_NAME.get(found.cause)  # a suspicion names none
-        if cause is None or cause.rank is Rank.END or found.kind is Kind.OPERATOR:
-            return  # that a process has ended says nothing yet: what it died of may still come
+    def _starts(self) -> list[EngineStatus]:
+        return [e for e in self._statuses() if e.state in UNDER_WAY and e.name in self._errors]
+
+    def _tell(self, engine: EngineStatus, found: Diagnosis) -> None:
         told = engine.run_id, found.cause
         if self._told.get(engine.name) == told:
             return
@@ -96,3 +96,16 @@ class EarlyDiagnosis:
             ),
             engine=engine.name,
         )
+
+
+def _certain(lines: Sequence[str], mask: Callable[[str], str]) -> Diagnosis | None:
+    """Return what ends a start that printed these, if that is certain before its end."""
+    facts = Facts(RUNS, tuple(map(mask, lines)))
+    root = facts.reading.root
+    if root is not None and root.is_logged:
+        return None  # what vLLM logs as an error it mostly goes on from
+    found = diagnose(facts)
+    cause = BY_NAME.get(found.cause)  # a suspicion names none
+    if cause is None or cause.rank is Rank.END or found.kind is Kind.OPERATOR:
+        return None  # that a process has ended says nothing yet: what it died of may still come
+    return found

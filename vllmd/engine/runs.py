@@ -1,5 +1,6 @@
 """One engine's runs: found, spawned, and their ends explained, whatever became of their shim."""
 
+import asyncio
 import contextlib
 import functools
 import math
@@ -283,7 +284,8 @@ class Runs:
             ended = exits.witnessed(ended, context.gpu.seen(run["started_at"]))
         printed = await self.printed(run)
         served = self._state.had_served(ended.run_id)
-        ended = exits.explain(exits.masked(ended, context.mask), printed, served=served)
+        masked = exits.masked(ended, context.mask)
+        ended = await asyncio.to_thread(exits.explain, masked, printed, served=served)
         return ended, printed
 
     def lost(self, run_id: str, killed: list[str]) -> Exit:

@@ -1,3 +1,5 @@
+import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +48,7 @@ class Scene:
 
     def look(self) -> list[Any]:
         with capture_logs() as logs:
-            self.early.look()
+            asyncio.run(self.early.look())
         return logs
 
 
@@ -96,6 +98,23 @@ def test_look_reads_the_same_lines_once(monkeypatch: pytest.MonkeyPatch) -> None
     (told,) = scene.look()
     assert "(cause: lora_rank)" in told["found"]
     assert len(read) == 2
+
+
+def test_look_reads_aside_and_says_nothing_of_a_start_that_ended_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(*LINES)
+    threads = []
+
+    def noted(facts: Facts) -> Diagnosis:
+        threads.append(threading.current_thread())
+        scene.engine = status(state=State.BACKOFF, run_id="r1")
+        return diagnose(facts)
+
+    monkeypatch.setattr(early_diagnosis, "diagnose", noted)
+    assert scene.look() == []
+    assert threads != [threading.main_thread()]
+    assert len(threads) == 1
 
 
 def test_look_says_nothing_of_no_errors_of_unknown_ones_and_of_an_engine_that_serves() -> None:

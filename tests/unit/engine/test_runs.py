@@ -1,6 +1,7 @@
 import asyncio
 import errno
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,22 @@ async def test_explain_goes_by_whether_the_run_is_known_to_have_served(
     )
     assert ended.diagnosis is not None
     assert (ended.diagnosis.cause, ended.diagnosis.kind) == ("cuda_out_of_memory", kind)
+
+
+async def test_explain_reads_the_output_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, _, _ = made(tmp_path)
+    threads: list[threading.Thread] = []
+
+    def noted(ended: exits.Exit, printed: Iterable[str], *, served: bool) -> exits.Exit:
+        threads.append(threading.current_thread())
+        return ended
+
+    monkeypatch.setattr(exits, "explain", noted)
+    await runs.explain(exits.Exit("0", requested=False, at=1.0, run_id="r"), None)
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 async def test_lost_while_stopping_was_asked_for(tmp_path: Path) -> None:
