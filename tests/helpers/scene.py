@@ -22,11 +22,13 @@ from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
+from vllmd.engine.sleeping.host_memory import HostMemory
 from vllmd.engine.sleeping.turns import Turns
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.supervisor import Supervisor
 from vllmd.util.disk_thread import DiskWork, at_once
+from vllmd.util.units import GIB
 
 PATIENCE_S = 30.0
 """The machine may be busy."""
@@ -120,6 +122,10 @@ class Scene:
         self.probes: list[Callable[[], Awaitable[bool]]] = []
         self.load_slots = LoadSlots()
         self.turns: Turns = beside.turns if beside else Turns()
+        self.host_bytes = 1024 * GIB
+        self.host_memory: HostMemory = (
+            beside.host_memory if beside else HostMemory(lambda _: self.host_bytes)
+        )
         self.gpu_fine: bool | None = None
         self.shortage: Shortage | None = None
         self.seen: dict[str, str] = {}
@@ -141,6 +147,7 @@ class Scene:
                 stopped=self.stopped,
                 load_slots=self.load_slots,
                 turns=self.turns,
+                host_memory=self.host_memory,
                 clock=self.clock,
                 poll_s=5.0,
                 chance=lambda: 0.0,

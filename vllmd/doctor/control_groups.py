@@ -5,16 +5,13 @@ Source: kernel documentation, cgroup-v2 (`memory.max`, `cpu.max`) and cgroup-v1
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
 from vllmd.gpu import host_memory
 from vllmd.gpu.host_memory import MEMINFO
-
-CGROUPS = Path("/sys/fs/cgroup")
-OWN = Path("/proc/self/cgroup")
+from vllmd.util.control_groups import CGROUPS, OWN, groups_of, words
 
 
 @attrs.frozen
@@ -44,7 +41,7 @@ def read_memory(
     limits = [
         int(said)
         for version, folder in groups_of("memory", cgroup, root)
-        for said in _words(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
+        for said in words(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
         if said.isdigit()
     ]
     smallest = min(limits, default=None)
@@ -69,42 +66,9 @@ def read_cpus(pid: int = 0, cgroup: Path = OWN, root: Path = CGROUPS) -> CpuEsti
 def _quota(version: int, folder: Path) -> float:
     """Return the processors that a group may use; infinite without a quota."""
     if version == 2:
-        words = _words(folder / "cpu.max")
+        said = words(folder / "cpu.max")
     else:
-        words = [*_words(folder / "cpu.cfs_quota_us"), *_words(folder / "cpu.cfs_period_us")]
-    if len(words) != 2 or not all(word.isdigit() for word in words) or int(words[1]) == 0:
+        said = [*words(folder / "cpu.cfs_quota_us"), *words(folder / "cpu.cfs_period_us")]
+    if len(said) != 2 or not all(word.isdigit() for word in said) or int(said[1]) == 0:
         return float("inf")  # 'max', '-1', or a group without that controller
-    return int(words[0]) / int(words[1])
-
-
-def groups_of(controller: str, cgroup: Path, root: Path) -> Iterator[tuple[int, Path]]:
-    """Yield the groups around a process for a controller, each with its version, the inner first.
-
-    Their folders need not be there: in a container the path may be the host's, and only the
-    container's own group is mounted, at the top.
-    """
-    try:
-        lines = cgroup.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if controllers == "":
-            version, tops = 2, [root, root / "unified"]
-        elif controller in controllers.split(","):
-            version, tops = 1, [root / controller]
-        else:
-            continue
-        for top in tops:
-            group = top / path.lstrip("/")
-            yield from (
-                (version, each) for each in (group, *group.parents) if each.is_relative_to(top)
-            )
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []
+    return int(said[0]) / int(said[1])

@@ -23,6 +23,7 @@ from vllmd.engine.probes.sleep_routes import (
 )
 from vllmd.engine.process.asleep import ANOTHER, Asleep
 from vllmd.engine.sleeping import refusal
+from vllmd.engine.sleeping.host_memory import HostMemory
 from vllmd.engine.sleeping.memory_proof import Proof, prove
 from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.state_machine import State, Trigger
@@ -51,6 +52,7 @@ class SleepChanges:
     routes: SleepRoutes
     gpu: EngineGpus
     lag: LoopLag
+    host_memory: HostMemory
 
     async def fall_asleep(self, wish: Wish, run: RunRecord) -> Stall | None:
         """Drain a ready engine and put it to sleep.
@@ -60,18 +62,19 @@ class SleepChanges:
         if self.engine.sleep is None:
             raise SleepRefusedError(f"{refusal.of_settings(self.engine, None)}")
         level = wish.level or self.engine.sleep.level
-        await self._check(level)
+        await self._check(level, run)
         began, state = self.lag.clock.monotonic(), self.engine_state
         state.to(Trigger.DRAIN)
         told = False
         try:
             await self._drained()
-            held = self.gpu.memory_bytes()
-            state.rest(Asleep(level, wish.by, self.lag.clock.time(), held))
-            await state.saved()
-            told = True
-            doing = self.routes.sleep(level)
-            stall = await self._done(doing, run, "to fall asleep", asleep=True)
+            with self.host_memory.promised(self._weights_bytes(level, run)):
+                held = self.gpu.memory_bytes()
+                state.rest(Asleep(level, wish.by, self.lag.clock.time(), held))
+                await state.saved()
+                told = True
+                doing = self.routes.sleep(level)
+                stall = await self._done(doing, run, "to fall asleep", asleep=True)
             if stall is not None:
                 return stall
         except SleepRefusedError:
@@ -96,17 +99,29 @@ class SleepChanges:
             proof = await prove(self.gpu, self.engine, state.sizes, held, clock)
             self._slept(proof, max(0.0, clock.time() - asleep.at))
 
-    async def _check(self, level: int) -> None:
+    async def _check(self, level: int, run: RunRecord) -> None:
         """Find what keeps it from sleeping, before it turns red. Raises: SleepRefusedError."""
         why = refusal.of_settings(self.engine, level)
-        if why is None and level != DISCARD:
-            why = refusal.of_host_memory(self.engine, self.engine_state.sizes)
         if why is not None:
             raise SleepRefusedError(why)
+        self._weights_bytes(level, run)
         try:
             await self.routes.is_asleep()
         except RoutesMissingError as error:
             raise SleepRefusedError(str(error)) from None
+
+    def _weights_bytes(self, level: int, run: RunRecord) -> int:
+        """Return what it takes of the host's memory now. Raises: SleepRefusedError: more than is.
+
+        Others may fall asleep meanwhile: it is asked before the drain, and right before the sleep.
+        """
+        if level == DISCARD:
+            return 0
+        needed = refusal.weights_bytes(self.engine, self.engine_state.sizes)
+        why = refusal.of_host_memory(needed, self.host_memory.left(run["engine_pid"]))
+        if why is not None:
+            raise SleepRefusedError(why)
+        return needed or 0
 
     async def _drained(self) -> None:
         """Keep it red for a while, and wait for its requests. Raises: SleepRefusedError."""

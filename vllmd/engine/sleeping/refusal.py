@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import attrs
-import psutil
 
 from vllmd.config.gpus import gpus_used
 from vllmd.config.model import EngineConfig
@@ -42,18 +41,14 @@ def of_state(state: State) -> str | None:
     return f"it is {state}: an engine sleeps from ready alone"
 
 
-def of_host_memory(
-    engine: EngineConfig, sizes: Mapping[str, int], available: int | None = None
-) -> str | None:
-    """Say that the host has no memory for the weights, which level 1 keeps there; None if it has.
+def weights_bytes(engine: EngineConfig, sizes: Mapping[str, int]) -> int | None:
+    """Return what level 1 keeps in the host's memory; None if the load was not seen."""
+    return sizes[WEIGHTS] * gpus_used(engine.flags) if WEIGHTS in sizes else None
 
-    What the weights take is known if their load was seen. `available` is in bytes.
-    """
-    if WEIGHTS not in sizes:
-        return None
-    needed = sizes[WEIGHTS] * gpus_used(engine.flags)
-    left = psutil.virtual_memory().available if available is None else available
-    if needed <= left:
+
+def of_host_memory(needed: int | None, left: int) -> str | None:
+    """Say that there is no memory for the weights, in bytes; None if there is, or is not known."""
+    if needed is None or needed <= left:
         return None
     return (
         f"level 1 keeps its weights in the host's memory, {format_bytes(needed)}, and "

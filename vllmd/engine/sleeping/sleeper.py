@@ -66,8 +66,9 @@ class Sleeper:
         self._engine, self._context = engine, context
         if engine.sleep is None:
             self._wishes.forget()
+        gpu, lag, memory = context.gpu, context.lag, context.host_memory
         self._changes = SleepChanges(
-            engine, self._state, probes, probes.sleep_routes, context.gpu, context.lag
+            engine, self._state, probes, probes.sleep_routes, gpu, lag, memory
         )
         context.turns.join(self)
         self._asked.set()

@@ -27,9 +27,11 @@ def test_engine_sleeps_from_ready_alone() -> None:
 def test_weights_that_the_host_has_no_memory_for_stay_where_they_are() -> None:
     two = engine("flags = { tensor-parallel-size = 2 }\n[engines.chat.sleep]")
     sizes = {"weights": 10 * GIB}
-    assert refusal.of_host_memory(two, sizes, 20 * GIB) is None
-    said = refusal.of_host_memory(two, sizes, 19 * GIB)
+    needed = refusal.weights_bytes(two, sizes)
+    assert refusal.of_host_memory(needed, 20 * GIB) is None
+    said = refusal.of_host_memory(needed, 19 * GIB)
     assert said is not None
     assert "20.0 GiB" in said
     assert "level 2" in said
-    assert refusal.of_host_memory(two, {}, 0) is None, "nobody knows what they take"
+    unknown = refusal.weights_bytes(two, {})
+    assert refusal.of_host_memory(unknown, 0) is None, "nobody knows what they take"
