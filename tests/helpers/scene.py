@@ -22,7 +22,7 @@ from vllmd.engine.gpu_interface import EngineGpus, Shortage
 from vllmd.engine.liveness.fresh_look import FreshLook
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
 from vllmd.engine.restart.load_slots import LoadSlots
-from vllmd.engine.sleeping.host_memory import HostMemory
+from vllmd.engine.sleeping.host_memory import WeightsMemory
 from vllmd.engine.sleeping.turns import Turns
 from vllmd.engine.state_machine import State
 from vllmd.engine.stopped_engines import StoppedEngines
@@ -123,8 +123,8 @@ class Scene:
         self.load_slots = LoadSlots()
         self.turns: Turns = beside.turns if beside else Turns()
         self.host_bytes = 1024 * GIB
-        self.host_memory: HostMemory = (
-            beside.host_memory if beside else HostMemory(lambda _: self.host_bytes)
+        self.host_memory: WeightsMemory = (
+            beside.host_memory if beside else WeightsMemory(lambda _: self.host_bytes)
         )
         self.gpu_fine: bool | None = None
         self.shortage: Shortage | None = None

@@ -20,7 +20,7 @@ from vllmd.engine.context import EngineContext
 from vllmd.engine.output.service import OutputService
 from vllmd.engine.process.run_state import NAME, Run, RunStates
 from vllmd.engine.restart.load_slots import LoadSlots
-from vllmd.engine.sleeping.host_memory import HostMemory
+from vllmd.engine.sleeping.host_memory import WeightsMemory
 from vllmd.engine.sleeping.turns import Turns
 from vllmd.engine.state_machine import ENDING, HAS_PAGE
 from vllmd.engine.status import EngineStatus
@@ -60,7 +60,7 @@ class SharedServices:
     """Told when nothing of a run is left, before the next one."""
     load_slots: LoadSlots = attrs.field(factory=LoadSlots)
     turns: Turns = attrs.field(factory=Turns)
-    host_memory: HostMemory = attrs.field(factory=HostMemory)
+    host_memory: WeightsMemory = attrs.field(factory=WeightsMemory)
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
 

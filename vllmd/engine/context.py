@@ -12,7 +12,7 @@ from vllmd.engine.gpu_interface import EngineGpus
 from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
 from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
-from vllmd.engine.sleeping.host_memory import HostMemory
+from vllmd.engine.sleeping.host_memory import WeightsMemory
 from vllmd.engine.sleeping.turns import Turns
 from vllmd.engine.stopped_engines import StoppedEngines
 from vllmd.engine.stopping import cleanup
@@ -52,7 +52,7 @@ class EngineContext:
     """Random numbers from 0 to 1."""
     turns: Turns = attrs.field(factory=Turns)
     """Of the engines that share a GPU in turns."""
-    host_memory: HostMemory = attrs.field(factory=HostMemory)
+    host_memory: WeightsMemory = attrs.field(factory=WeightsMemory)
     """Where engines that sleep keep their weights."""
     on_disk: DiskWork = at_once
     """Does what waits for the disk."""

@@ -23,7 +23,7 @@ from vllmd.engine.probes.sleep_routes import (
 )
 from vllmd.engine.process.asleep import ANOTHER, Asleep
 from vllmd.engine.sleeping import refusal
-from vllmd.engine.sleeping.host_memory import HostMemory
+from vllmd.engine.sleeping.host_memory import WeightsMemory
 from vllmd.engine.sleeping.memory_proof import Proof, prove
 from vllmd.engine.sleeping.rules import Wish
 from vllmd.engine.state_machine import State, Trigger
@@ -52,7 +52,7 @@ class SleepChanges:
     routes: SleepRoutes
     gpu: EngineGpus
     lag: LoopLag
-    host_memory: HostMemory
+    host_memory: WeightsMemory
 
     async def fall_asleep(self, wish: Wish, run: RunRecord) -> Stall | None:
         """Drain a ready engine and put it to sleep.

@@ -38,7 +38,7 @@ def left_of_groups(cgroup: Path, root: Path = CGROUPS) -> Iterator[int]:
         yield max(0, int(most[0]) - int(now[0]) + int(sizes.get(cached, 0)))
 
 
-class HostMemory:
+class WeightsMemory:
     """That of one daemon: what one sleep is about to take is not there for another."""
 
     def __init__(self, available: Callable[[int], int] = available) -> None:

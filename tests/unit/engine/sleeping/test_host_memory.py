@@ -6,13 +6,13 @@ import attrs
 import pytest
 
 from tests.helpers.scene import Scene, running
-from vllmd.engine.sleeping.host_memory import HostMemory, available, left_of_groups
+from vllmd.engine.sleeping.host_memory import WeightsMemory, available, left_of_groups
 from vllmd.engine.state_machine import State
 from vllmd.util.units import GIB
 
 
 def test_what_is_promised_to_one_is_not_there_for_another() -> None:
-    memory = HostMemory(lambda pid: pid * GIB)
+    memory = WeightsMemory(lambda pid: pid * GIB)
     with memory.promised(3 * GIB):
         assert memory.left(10) == 7 * GIB
         assert memory.left(2) == 0
