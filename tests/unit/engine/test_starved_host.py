@@ -9,7 +9,7 @@ from tests.helpers.starved_host import HOUR_S, simulate
 pytestmark = pytest.mark.long
 
 
-@pytest.mark.parametrize(("seed", "gpus"), [(1, False), (2, False), (3, True), (4, True)])
+@pytest.mark.parametrize(("seed", "gpus"), [(1, False), (2, False), (9, True), (11, True)])
 def test_starved_host_blames_no_engine_that_is_well_and_misses_no_hang(
     tmp_path: Path, seed: int, gpus: bool
 ) -> None:
