@@ -49,6 +49,7 @@ ACTING = re.compile(r"vllmd (start|stop|restart|reload|lora|gpu re)")
 REFUSED = {
     "vllmd lora remove ADAPTER": "sql is in the configuration: take it out of",
     "vllmd ask --all": "FAILED: embed is stopped",
+    "vllmd logs ENGINE --weights": "chat has printed nothing yet",
 }
 """Commands that end with 1 where this test runs them, and what they say."""
 SEPARATORS = frozenset({"|", "||", "&&", ";", "&", "(", ")"})

@@ -248,6 +248,8 @@ def test_ten_thousand_random_names_change_nothing_but_counters(tmp_path: Path) -
         made.chat("tiny", tokens=2, headers=trace_headers("sql"))
         wait_for("spans", lambda: sequences(made) == 1)
 
+        wait_for("its version", lambda: made.samples("vllmd_engine_version_info"))
+
         def series() -> set[str]:
             lines = made.metrics().splitlines()
             own = [x for x in lines if x.startswith(("vllmd_span", "vllmd_otlp", "vllmd_engine"))]

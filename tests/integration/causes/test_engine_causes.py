@@ -159,4 +159,5 @@ def test_daemon_that_was_killed(host: Site, pages: Watched) -> None:
     host.kill_daemon()
     pages.away(1)
     host.start()
+    pages.until("vllmd_history_up", 1)  # it is opened while the first page may be read
     pages.until(ENDS, before + 1).look(2).only(engine="well")
