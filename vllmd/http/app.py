@@ -101,7 +101,7 @@ def _metrics_route(page: MetricsPage) -> Route:
         body, content_type = await page.render(headers.get("accept", ""), timeout)
         about = {"content-type": content_type, "vary": "accept, accept-encoding"}
         if accepts_gzip(headers.get("accept-encoding", "")):
-            body = packer.packed(content_type, body)
+            body = await packer.packed(content_type, body)
             about["content-encoding"] = "gzip"
         return Response(body, headers=about)
 
