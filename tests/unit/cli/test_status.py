@@ -13,6 +13,7 @@ from vllmd.engine.exits import Exit, explain
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.state_machine import State
 from vllmd.errors import DaemonUnreachableError
+from vllmd.util.units import HOUR_S
 
 
 def status_of(
@@ -29,12 +30,12 @@ def test_status_is_a_table(tmp_path: Path) -> None:
     now = time.time()
     shown = status_of(
         tmp_path,
-        FakeEngine("chat", since=now - 200, pid=7),
+        FakeEngine("chat", since=now - 5.5 * HOUR_S, pid=7),
         FakeEngine("code", state=State.LOADING, phase="weights", since=now),
     )
     lines = shown.splitlines()
     assert lines[1].split()[:3] == ["ENGINE", "STATE", "FOR"]
-    assert lines[2].split()[:4] == ["chat", "ready", "3m", "20s"]
+    assert lines[2].split()[:4] == ["chat", "ready", "5h", "30m"]
     assert lines[2].split()[-3:] == ["m", "7", "http://127.0.0.1:8000"]
     assert "loading (weights)" in lines[3]
 
