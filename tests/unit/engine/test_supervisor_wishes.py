@@ -251,6 +251,17 @@ def lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return play
 
 
+async def _aside(function: Callable[..., Any], *args: Any, **more: Any) -> Any:
+    await asyncio.sleep(0)
+    return function(*args, **more)
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done in a thread is done at once: a clock that is not real outruns threads."""
+    monkeypatch.setattr(asyncio, "to_thread", _aside)
+
+
 @pytest.mark.parametrize("trouble", TROUBLES)
 async def test_wish_at_any_moment_is_fulfilled(lives: Any, trouble: type[Trouble]) -> None:
     places = (await lives(trouble)).places
