@@ -94,7 +94,8 @@ class Observer:
     def take(self, day: str) -> dict[Slot, Observed]:
         """Return what was seen since the last call, and forget it."""
         for watched in self._watched.values():
-            self._count(watched, day)
+            if watched.counted_at < watched.at:  # else its last page is counted already
+                self._count(watched, day)
         taken, self._sums = self._sums, {}
         return taken
 

@@ -44,15 +44,9 @@ def moment(given: Mapping[str, str], key: str) -> float | None:
 
     Raises: ValueError: it is none.
     """
-    text = given.get(key)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= MAX_MOMENT_S:
-        raise ValueError(f"{key} is {shown(text)}: seconds since 1970, up to the year 9999")
+    value = _number(given, key)
+    if value is not None and not 0 <= value <= MAX_MOMENT_S:
+        raise ValueError(f"{key} is {shown(given[key])}: seconds since 1970, up to the year 9999")
     return value
 
 
@@ -61,16 +55,21 @@ def positive(given: Mapping[str, str], key: str) -> float | None:
 
     Raises: ValueError: it is none.
     """
+    value = _number(given, key)
+    if value is not None and not 0 < value <= MAX_MOMENT_S:
+        raise ValueError(f"{key} is {shown(given[key])}: a number above 0")
+    return value
+
+
+def _number(given: Mapping[str, str], key: str) -> float | None:
+    """Return a number, NaN for what is none; None if it is not given."""
     text = given.get(key)
     if text is None:
         return None
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = math.nan
-    if not 0 < value <= MAX_MOMENT_S:
-        raise ValueError(f"{key} is {shown(text)}: a number above 0")
-    return value
+        return math.nan
 
 
 def listed(given: Mapping[str, str], key: str) -> list[str]:
