@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "comparing": "root shim",
     "history": "root events util shim eventlog",
     "installing": "root util shim config",
+    "fleet": "root util shim config",
     "importing": "root util config installing",
     "logs": "util shim eventlog",
     "engine": "root events util shim config logs",

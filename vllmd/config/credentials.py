@@ -31,6 +31,7 @@ ENVIRONMENT = "env"
 """``env.VARIABLE`` becomes that variable of every engine, ``env.VARIABLE.NAME`` of one of them."""
 
 WEBHOOK, HEADERS = "webhook", "otlp_headers"
+_FLEET_FILES = ("password_file", "ca_file")
 _FORWARD_FILES = ("headers_file", "ca_file", "client_certificate_file", "client_key_file")
 T = TypeVar("T")
 
@@ -117,6 +118,7 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProble
         for name, engine in config.engines.items()
     }
     notify = _found_at(config.notify, ("webhook_url_file",), found)
+    fleet = _found_at(config.fleet, _FLEET_FILES, found)
     forward = _found_at(config.traces.forward, _FORWARD_FILES, found)
     if not notify.webhook_url and not notify.webhook_url_file and WEBHOOK in found.values:
         try:
@@ -127,7 +129,8 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProble
     if not forward.headers_file and HEADERS in found.files:
         forward = attrs.evolve(forward, headers_file=str(found.files[HEADERS]))
     traces = attrs.evolve(config.traces, forward=forward)
-    return attrs.evolve(config, engines=engines, notify=notify, traces=traces), problems
+    filled = attrs.evolve(config, engines=engines, notify=notify, traces=traces, fleet=fleet)
+    return filled, problems
 
 
 def _with(engine: EngineConfig, secrets: Mapping[str, str]) -> EngineConfig:
@@ -202,6 +205,7 @@ def _unknown(config: Config, found: Credentials) -> Iterator[ConfigProblem]:
     """Yield files that nothing reads: their owner thinks they are in use."""
     named = {config.notify.webhook_url_file}
     named |= {getattr(config.traces.forward, key) for key in _FORWARD_FILES}
+    named |= {getattr(config.fleet, key) for key in _FLEET_FILES}
     for name in found.files:
         kind, dot, engine = name.partition(".")
         if str(FOLDER / name) in named:

@@ -41,7 +41,6 @@ UNIT_STOP_S = 120.0
 UNIT_MARGIN_S = 10.0
 """What the end of the tree and the shim's last words may take."""
 
-_INTERNAL = frozenset({"name", "path", "variables", "secret_variables"})
 _NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
@@ -160,7 +159,7 @@ class _TomlReader:
         if not isinstance(table, dict):
             self._note(path, f"{table!r} is not a table", f"write [{'.'.join(path)}]")
             return {}
-        fields = {f.name: f for f in attrs.fields(cls) if f.name not in _INTERNAL}
+        fields = {f.name: f for f in attrs.fields(cls) if f.metadata}
         values = {}
         for name, value in table.items():
             if name not in fields:

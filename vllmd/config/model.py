@@ -10,6 +10,7 @@ from vllmd.config import rules
 from vllmd.config.cost import CostConfig
 from vllmd.config.engine_environment import env_table
 from vllmd.config.flags import flag_table, program
+from vllmd.config.fleet import FleetConfig
 from vllmd.config.lora import LoraConfig
 from vllmd.config.rules import key, section
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
@@ -374,6 +375,7 @@ class Config:
     traces: TracesConfig = section(TracesConfig, help="Spans, received and passed on.")
     cost: CostConfig = section(CostConfig, help="What GPUs, electricity and tokens cost.")
     notify: NotifyConfig = section(NotifyConfig, help="Where notices are sent.")
+    fleet: FleetConfig = section(FleetConfig, help="The hosts that serve the same.")
     engines: Mapping[str, EngineConfig] = section(
         EngineConfig, _EMPTY, many=True, help="One table for each engine: [engines.NAME]."
     )

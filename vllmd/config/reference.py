@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from vllmd.config.cost import CostConfig
+from vllmd.config.fleet import FleetConfig
 from vllmd.config.lora import LoraConfig
 from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
@@ -34,6 +35,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("# [traces.forward]", ForwardConfig),
     ("# [cost]", CostConfig),
     ("# [notify]", NotifyConfig),
+    ("# [fleet]", FleetConfig),
     ("# [engines.chat]", EngineConfig),
     ("# [engines.chat.lora]", LoraConfig),
     ("# [engines.chat.sleep]", SleepConfig),
