@@ -10,6 +10,7 @@ import attrs
 
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import DATA, gpu, gpu_device, gpu_figures, status
+from tests.helpers.status_fakes import FakeLogs, FakePage
 from tests.helpers.status_past import Past, live
 from vllmd.engine.causes.base import Diagnosis, Kind
 from vllmd.engine.doubts import Doubt, Doubts
@@ -39,24 +40,6 @@ def clock_at(wall: float) -> FakeClock:
     clock = FakeClock()
     clock.epoch = wall - clock.now
     return clock
-
-
-@attrs.define
-class FakePage:
-    version: str | None = "0.33.0"
-    readable: bool | None = True
-
-
-@attrs.define
-class FakeLogs:
-    problems: dict[str, str] = attrs.field(factory=dict)
-    printing: dict[str, str] = attrs.field(factory=dict)
-
-    def under_way(self, name: str) -> str | None:
-        return self.printing.get(name)
-
-    def problem(self, name: str) -> str | None:
-        return self.problems.get(name)
 
 
 def about(**more: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.clock import settle
-from tests.unit.lora.test_reconciler import FakeApi, Scene
+from tests.helpers.lora_scene import FakeApi, Scene
 from vllmd.demo.adapter import write_adapter
 from vllmd.engine.state_machine import State
 from vllmd.errors import VllmdError
