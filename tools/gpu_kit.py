@@ -2,7 +2,7 @@
 
     python -m pip list --format=freeze > freeze.txt     # on the host: what it has already
     python tools/gpu_kit.py freeze.txt                  # here: build/gpu-kit/
-    cat part.* | tar -xJ -C FOLDER                      # there
+    cat part.* | tar -xz -C FOLDER                      # there
     export PATH=FOLDER/bin:$PATH PYTHONPATH=$PWD:FOLDER/vllmd VLLMD_GPU_ENGINE=FOLDER/bin/vllm
     python3 -m pytest tests/gpu                         # in a copy of this tree
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 UV = Path(sys.executable).with_name("uv")
-PART_BYTES = "40M"
+PART_BYTES = "60M"
 PLATFORM = "x86_64-manylinux_2_39"
 
 KERNELS = (
@@ -139,7 +139,7 @@ def main() -> None:
         (programs / name).chmod(0o755)
     shutil.copy(site / "bin" / "py-spy", programs)
     print("packing: some minutes …", flush=True)
-    pack = f"tar -C {work}/kit -c . | xz -T0 -6 | split -b {PART_BYTES} - {work}/part."
+    pack = f"tar -C {work}/kit -c . | gzip -4 | split -b {PART_BYTES} - {work}/part."
     subprocess.run(["bash", "-o", "pipefail", "-c", pack], check=True)
     shutil.rmtree(work / "kit")
     wheel.unlink()
