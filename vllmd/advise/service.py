@@ -19,7 +19,7 @@ from vllmd.config.model import Config, EngineConfig
 from vllmd.engine.status import EngineStatus
 from vllmd.gpu.service import GpuService
 from vllmd.scrape.page import Page
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 from vllmd.util.days import day_of
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part
@@ -39,13 +39,13 @@ class AdviseService:
         self,
         config: Config,
         commands: Mapping[str, Command],
-        statuses: Callable[[], Sequence[EngineStatus]],
+        status: Callable[[str], EngineStatus | None],
         gpus: GpuService,
         clock: Clock,
         disk: DiskThread,
     ) -> None:
         """Make it; nothing is kept before `run` has read what was."""
-        self._statuses = statuses
+        self._status = status
         self._gpus = gpus
         self._clock = clock
         self._disk = disk
@@ -75,7 +75,7 @@ class AdviseService:
                 self._observer.resume(*found)
             self._resumed = True
         while True:
-            await self._clock.sleep(WRITE_S)
+            await self._clock.sleep(until_tick(self._clock, WRITE_S))
             self._write()
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class AdviseService:
 
     def page_read(self, name: str, page: Page) -> None:
         """Take what an engine's page shows."""
-        status = next((each for each in self._statuses() if each.name == name), None)
+        status = self._status(name)
         engine = self._config.engines.get(name)
         if not self._resumed or status is None or engine is None or status.run_id is None:
             return
@@ -134,7 +134,7 @@ class AdviseService:
     def _engine(
         self, engine: EngineConfig, seen: Sums, first_token_s: float, source: str
     ) -> dict[str, Any]:
-        status = next((each for each in self._statuses() if each.name == engine.name), None)
+        status = self._status(engine.name)
         built = self._commands.get(engine.name)
         mine = {slot: each for slot, each in seen.items() if slot.engine == engine.name}
         same = {slot: each for slot, each in mine.items() if built and slot.command == built.hash}

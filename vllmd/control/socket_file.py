@@ -10,7 +10,7 @@ import structlog
 from vllmd.control.server import listen
 from vllmd.events.base import emit
 from vllmd.events.requests import ControlSocketLost
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 
 LOOK_S = 2.0
 
@@ -24,7 +24,7 @@ async def keep_there(path: Path, renew: Callable[[socket.socket], None], clock: 
     """
     said = False
     while True:
-        await clock.sleep(LOOK_S)
+        await clock.sleep(until_tick(clock, LOOK_S))
         if os.path.lexists(path):
             said = False
             continue

@@ -26,7 +26,7 @@ from vllmd.gpu.service import GpuService
 from vllmd.gpu.sources import DEMO, NONE
 from vllmd.scrape.families import total
 from vllmd.scrape.page import Page
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 from vllmd.util.disk_thread import DiskThread
 from vllmd.util.parts import Part
 from vllmd.util.units import DAY_S
@@ -49,6 +49,7 @@ class CostService:
         self,
         config: Config,
         statuses: Callable[[], Sequence[EngineStatus]],
+        status: Callable[[str], EngineStatus | None],
         gpus: GpuService,
         clock: Clock,
         disk: DiskThread,
@@ -56,6 +57,7 @@ class CostService:
     ) -> None:
         """Make it; `boot` is the id of this boot, in which the monotonic clock is one."""
         self._statuses = statuses
+        self._status = status
         self._gpus = gpus
         self._clock = clock
         self._disk = disk
@@ -90,7 +92,7 @@ class CostService:
             if self._clock.monotonic() - written_at >= WRITE_S:
                 written_at = self._clock.monotonic()
                 self._write()
-            await self._clock.sleep(self._config.daemon.poll_s)
+            await self._clock.sleep(until_tick(self._clock, self._config.daemon.poll_s))
 
     def close(self) -> None:
         """Write down what was used until now."""
@@ -222,7 +224,7 @@ class CostService:
 
     def page_read(self, name: str, page: Page) -> None:
         """Take the tokens that an engine has counted."""
-        status = next((each for each in self._statuses() if each.name == name), None)
+        status = self._status(name)
         counters = counters_of(page)
         if status is None or status.run_id is None or status.started_at is None or not counters:
             return

@@ -14,7 +14,7 @@ from vllmd.pulling.cache import ModelCache
 from vllmd.pulling.repository import Hub, PullError, Repository
 from vllmd.pulling.selection import select
 from vllmd.pulling.share import Share, share_of
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 
 LOOK_S = 5.0
 ASK_S = 10.0
@@ -51,7 +51,7 @@ class Downloads:
         """Look until cancelled."""
         while True:
             await self.look()
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(until_tick(self._clock, LOOK_S))
 
     async def look(self) -> None:
         """Look at each engine that loads; one whose load is over is forgotten."""

@@ -82,6 +82,11 @@ class Engines:
         """Return what is known of each engine now."""
         return [supervisor.status for supervisor in self.supervisors.values()]
 
+    def status(self, name: str) -> EngineStatus | None:
+        """Return what is known of one engine now; None if there is none of that name."""
+        supervisor = self.supervisors.get(name)
+        return supervisor.status if supervisor is not None else None
+
     def running(self) -> Mapping[str, str]:
         """Return the fingerprint of the command that each engine runs with, of those that do."""
         return {s.name: s.command_hash for s in self.statuses() if s.command_hash}
@@ -101,7 +106,8 @@ class Engines:
 
     async def ask_versions(self) -> None:
         """Ask those that have a page, and have not said it yet, which vLLM they are."""
-        await asyncio.gather(*(source.ask_version() for source in self.readable_sources()))
+        if any(source.up and source.version is None for source in self.sources.values()):
+            await asyncio.gather(*(source.ask_version() for source in self.readable_sources()))
 
     def note_span(self, engine: str, span: StartSpan) -> None:
         """Tell an engine's supervisor of a part of its start."""

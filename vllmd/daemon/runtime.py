@@ -122,10 +122,10 @@ class Runtime:
         )
         self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
         self.cost_service = CostService(
-            config, engines.statuses, self.gpus, clock, disk_thread, boot_id()
+            config, engines.statuses, engines.status, self.gpus, clock, disk_thread, boot_id()
         )
         self.advisor = AdviseService(
-            config, now.commands, engines.statuses, self.gpus, clock, disk_thread
+            config, now.commands, engines.status, self.gpus, clock, disk_thread
         )
         self.series = SeriesRecorder(
             clock,

@@ -12,7 +12,7 @@ from vllmd.engine.doubts import UNDER_WAY, Doubt, Doubts
 from vllmd.engine.status import EngineStatus
 from vllmd.events.base import emit
 from vllmd.events.engine import EngineDoubted
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 from vllmd.util.parts import Part
 
 LOOK_S = 2.0
@@ -58,7 +58,7 @@ class EarlyDiagnosis:
         """Look until cancelled."""
         while True:
             await self.look()
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(until_tick(self._clock, LOOK_S))
 
     async def look(self) -> None:
         """Look at each start once; what it printed is read in a thread, as that may be much."""

@@ -20,7 +20,7 @@ from vllmd.lora.adapter_status import AdapterStatus, AdapterStatuses
 from vllmd.lora.api import LoraApi, LoraApiError
 from vllmd.lora.desired import AdapterSource, AdapterStateFile, DesiredAdapter, FolderError
 from vllmd.lora.inspector import Inspector
-from vllmd.util.clock import Clock, wait_event
+from vllmd.util.clock import Clock, until_tick, wait_event
 from vllmd.util.parts import describe
 
 SETTLE_POLL_S = 0.2
@@ -169,7 +169,8 @@ class LoraReconciler:
                 await self._look()
                 if self._status().state is State.READY:
                     await self._reconcile()
-            await wait_event(self._wake, self._lora.check_s, self._clock)
+            pause_s = until_tick(self._clock, self._lora.check_s)
+            await wait_event(self._wake, pause_s, self._clock)
 
     # --- its work ----------------------------------------------------------------------------
 

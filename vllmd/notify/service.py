@@ -14,7 +14,7 @@ from vllmd.events.daemon import NotificationFailed
 from vllmd.events.engine import EngineUnconfigured
 from vllmd.notify.systemd import Notifier
 from vllmd.notify.webhook import Outbox, Webhook
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 
 NOTIFY_EVERY_S = 5.0
 WEIGHTS = "weights of "
@@ -40,7 +40,7 @@ async def tell_manager(notifier: Notifier, say: Callable[[], str], clock: Clock)
     while True:
         notifier.send("WATCHDOG=1")
         notifier.status(say())
-        await clock.sleep(every_s)
+        await clock.sleep(until_tick(clock, every_s))
 
 
 async def send_notices(notify: NotifyConfig, outbox: Outbox, clock: Clock) -> None:

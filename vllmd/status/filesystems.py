@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 from vllmd.util.deadline import READ_S
 from vllmd.util.within import run_within
 
@@ -47,7 +47,7 @@ class Filesystems:
         """Look at them until cancelled."""
         while True:
             await self.look(limit_s)
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(until_tick(self._clock, LOOK_S))
 
     async def look(self, limit_s: float = READ_S) -> None:
         """Look at each of them once, and wait for an answer for `limit_s` seconds at most."""

@@ -7,7 +7,7 @@ from vllmd.scrape.page import Page
 from vllmd.status.load import read_load
 from vllmd.status.ring import STEP_S, Ring
 from vllmd.status.window import FRESH_S, LoadNow, LoadWindow
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 from vllmd.util.parts import Part
 
 GPU_SERIES = ("memory_used_bytes", "busy_ratio", "power_watts")
@@ -43,7 +43,7 @@ class SeriesRecorder:
         while True:
             self.look_at_gpus()
             await self._ask_versions()
-            await self._clock.sleep(STEP_S)
+            await self._clock.sleep(until_tick(self._clock, STEP_S))
 
     def look_at_gpus(self) -> None:
         """Take a point of each GPU; one that is gone is forgotten."""

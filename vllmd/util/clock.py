@@ -8,6 +8,7 @@ import attrs
 
 STEP_S = 1.0
 """By more than this the two clocks part only when somebody sets one."""
+TICK_S = 1.0
 
 
 class Clock(Protocol):
@@ -72,6 +73,18 @@ class Moment:
     def after(self, seconds: float) -> "Moment":
         """Return the moment so much later."""
         return Moment(self.monotonic + seconds, self.wall + seconds)
+
+
+def until_tick(clock: Clock, seconds: float) -> float:
+    """Return about `seconds`, to sleep: up to the whole second nearest to then.
+
+    Parts that look at something now and then wake together so, and the process once, not each for
+    itself. What is shorter than a second is left as it is.
+    """
+    if seconds < TICK_S:
+        return seconds
+    now = clock.monotonic()
+    return round((now + seconds) / TICK_S) * TICK_S - now
 
 
 async def wait_event(event: asyncio.Event, timeout_s: float, clock: Clock) -> bool:

@@ -8,13 +8,15 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 
 EVERY_S = 1.0
 EVERY_WHILE_LATE_S = 0.1
 """Stops that are shorter than the pause between two ticks would be seen in part only."""
 TOLERANCE_S = 0.1
 """What a timer may be late by on a host that does well: a page is rendered, a file is read."""
+FIRST_S = 0.00005
+"""So much before the tick, to be served before all that is due with it."""
 WINDOW_S = 60.0
 SHORTEST_S = 0.001
 """Less than this left to wait is nothing: a difference of floats is rarely zero."""
@@ -37,8 +39,9 @@ class LoopLag:
         every_s = EVERY_S
         try:
             while True:
-                self._due = self.clock.monotonic() + every_s
-                await self.clock.sleep(every_s)
+                pause_s = until_tick(self.clock, every_s)
+                self._due = self.clock.monotonic() + pause_s
+                await self.clock.sleep(pause_s - FIRST_S)
                 late_s = self._overdue_s()
                 self._total_s += late_s
                 self._note(late_s)

@@ -55,7 +55,7 @@ class Scene:
         return AdviseService(
             given,
             commands,
-            lambda: [self.chat],
+            lambda name: self.chat if name == "chat" else None,
             gpus,
             self.clock,
             self.disk,

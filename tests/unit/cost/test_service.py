@@ -92,8 +92,17 @@ class Scene:
         given = config(TEXT.format(folder=self.folder))
         stand = status("stand", state=State.STOPPED)
         self.cost_service = CostService(
-            given, lambda: [self.chat, stand], self.gpus, self.clock, self.disk_thread, "boot"
+            given,
+            lambda: [self.chat, stand],
+            self.status,
+            self.gpus,
+            self.clock,
+            self.disk_thread,
+            "boot",
         )
+
+    def status(self, name: str) -> EngineStatus | None:
+        return self.chat if name == "chat" else None
 
     def running(self, run_id: str, **more: Any) -> EngineStatus:
         values = {"run_id": run_id, "started_at": self.clock.time(), **more}
@@ -223,7 +232,13 @@ async def test_a_stopped_engine_pays_nothing_while_another_holds_memory(scene: S
     scene.chat = status("chat", state=State.STOPPED, wanted=False, run_id=None)
     text = TEXT.format(folder=scene.folder) + '[engines.code]\nmodel = "c"\nport = 8002\n'
     scene.cost_service = CostService(
-        config(text), lambda: [scene.chat, code], scene.gpus, scene.clock, scene.disk_thread, "boot"
+        config(text),
+        lambda: [scene.chat, code],
+        scene.status,
+        scene.gpus,
+        scene.clock,
+        scene.disk_thread,
+        "boot",
     )
     task = await start(scene)
     await scene.work(1, 100)

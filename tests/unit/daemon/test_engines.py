@@ -86,6 +86,7 @@ async def test_configure_makes_a_supervisor_and_a_page_for_each_engine(scene: Sc
         "code": (State.STOPPED, True, "the file is broken"),
     }
     assert list(engines.sources) == ["chat", "code"]
+    assert (engines.status("code"), engines.status("none")) == (engines.statuses()[1], None)
     assert engines.running() == {}
     assert engines.runs() == {}
     assert engines.readable_sources() == []

@@ -47,6 +47,21 @@ async def test_watched_stands_still_while_the_loop_is_late() -> None:
         assert lag.watched() - began == pytest.approx(unseen + 10)
 
 
+async def test_it_is_served_before_all_that_is_due_with_it() -> None:
+    async with measuring() as (clock, lag):
+        await clock.advance(0.5)
+        seen: list[float] = []
+
+        async def busy() -> None:
+            await clock.sleep(1.5)  # begun before the tick that is due then
+            seen.append(lag._due or 0.0)
+
+        task = asyncio.create_task(busy())
+        await clock.advance(1.5)
+        await task
+    assert seen == [pytest.approx(clock.now + EVERY_S)]
+
+
 async def test_watched_while_nobody_measures_is_the_clock() -> None:
     clock = FakeClock()
     lag = LoopLag(clock)

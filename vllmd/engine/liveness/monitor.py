@@ -29,6 +29,7 @@ from vllmd.events.base import emit
 from vllmd.events.engine import EngineCleared, EngineProgressed, EngineStalled, IncidentFailed
 from vllmd.logs.reader import LogReader
 from vllmd.shim.protocol import RunRecord
+from vllmd.util.clock import until_tick
 from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import describe
 
@@ -193,7 +194,7 @@ class LivenessMonitor:
                 own = self._canary(own)
                 detector.limits, detector.poll_s = self.limits, self.poll_s
                 hang.ask = self.gpu.traces
-                await self.lag.clock.sleep(self.poll_s)
+                await clock.sleep(until_tick(clock, self.poll_s))
                 reading = await self.probes.serving()
                 blind = self._count_blind(reading, blind)
                 if reading.answer is not PageAnswer.UNKNOWN:

@@ -17,7 +17,7 @@ from vllmd.logs.journal import Journal
 from vllmd.logs.stdout import Stdout
 from vllmd.shim.protocol import Rotation
 from vllmd.util.background_writer import BackgroundWriter
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 from vllmd.util.parts import Part
 from vllmd.util.redact import without_shapes
 from vllmd.util.units import MIB
@@ -104,7 +104,7 @@ class OutputService:
             for output in list(self._outputs.values()):
                 await asyncio.to_thread(output.look)
                 await output.ask_shim()
-            await self._clock.sleep(LOOK_S)
+            await self._clock.sleep(until_tick(self._clock, LOOK_S))
 
     def _close_over(self) -> None:
         """Let go of those that are not followed any more; no thread uses them now."""
@@ -116,7 +116,7 @@ class OutputService:
         """Compress rotated files until cancelled; one after the other, as it takes CPU time."""
         while True:
             await self._compress_all()
-            await self._clock.sleep(COMPRESS_S)
+            await self._clock.sleep(until_tick(self._clock, COMPRESS_S))
 
     def close(self) -> None:
         """Let go of them."""

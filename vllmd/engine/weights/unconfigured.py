@@ -19,7 +19,7 @@ from vllmd.engine.weights.kept_run import PATIENCE, RETRY_S
 from vllmd.events.base import emit
 from vllmd.events.weights import WeightsEnded, WeightsUnconfigured
 from vllmd.shim.protocol import RUN_RECORD_NAME, RunRecord
-from vllmd.util.clock import Clock
+from vllmd.util.clock import Clock, until_tick
 
 ENDED = "they are ended: no engine maps them"
 MAPPED = "the engine runs on and maps them: they are ended once it is gone"
@@ -57,7 +57,7 @@ class UnconfiguredWeights:
         """Go on until cancelled."""
         while True:
             await self.look()
-            await self._clock.sleep(RETRY_S)
+            await self._clock.sleep(until_tick(self._clock, RETRY_S))
 
     async def look(self) -> None:
         """End what is to be ended: each look is one step of that."""
