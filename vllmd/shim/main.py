@@ -220,6 +220,8 @@ class Shim:
         for fd, events in self._poll.poll(wait_s * 1000):
             with self._errors.within("reading what came", pause_s=PAUSE_S):
                 self._handle(fd, events)
+        with self._errors.within("telling what changed"):
+            self._server.tell_changes()
         return True
 
     def _listen_to_output(self) -> float:

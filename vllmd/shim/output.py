@@ -104,6 +104,7 @@ class Output:
             "log_dropped_lines": writer.dropped_lines,
             "log_rotations": writer.file.rotations,
             "log_problem": writer.problem,
+            "log_settled": writer.is_idle,
             "log_cut_lines": self._filter.cut_lines,
             "unfinished": self._filter.unfinished.decode(errors="replace")[-1000:],
         }

@@ -9,7 +9,8 @@ field is ignored, and a change that cannot be made so gets a new number.
 2. *Report*, shim to daemon, on the same connection: one line, `{"protocol", "pid", "engine_pid"}`,
    or `{"protocol", "error": CODE, "message"}`; then it is closed.
 3. *Requests*, on the socket `shim.sock` in the engine's directory: `{"op": …}`, each answered by
-   one line. `status` answers a `Status`; `tail` answers `{"lines": [...]}`; `stop` answers
+   one line. `status` answers a `Status`, with `"once_changed": true` only once it is another one
+   than that connection was told last; `tail` answers `{"lines": [...]}`; `stop` answers
    `{"ok": true}` at once, sends SIGTERM to the engine's main process, and after `grace_s` seconds
    kills its tree; `watch` answers a `Status` and, when the engine and its whole tree are gone, a
    second line: the `ExitRecord`; `rotate` answers `{"ok": true}` and begins a new file of the log;
@@ -119,6 +120,8 @@ class Status(RunRecord):
     """How often a line was cut because it was too long."""
     log_problem: NotRequired[str | None]
     """Why the log cannot be written now."""
+    log_settled: NotRequired[bool]
+    """Whether the disk has all that was printed. A shim that says so knows `once_changed`."""
     unfinished: NotRequired[str]
     """The line under way: a progress bar, mostly."""
     mistakes: NotRequired[int]

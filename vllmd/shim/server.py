@@ -37,6 +37,10 @@ class ShimConnection:
         self.passing_over = False
         """Whether the rest of a line that is too long is still to come."""
         self.used_at = time.monotonic()
+        self.told: Message | None = None
+        """The last status that it was told."""
+        self.waits = False
+        """Whether it is to be told once the status is another one."""
 
     def flush(self) -> bool:
         """Send what can be sent without waiting.
@@ -173,20 +177,23 @@ class ShimServer:
         return client.flush()
 
     def _answer_line(self, client: ShimConnection, line: bytes) -> bytes:
-        """Return one line for one line, whatever it is."""
+        """Return one line for one line, whatever it is; none yet to who waits for a change."""
         try:
-            return protocol.encode(self._answer_request(client, line))
+            answer = self._answer_request(client, line)
+            return b"" if answer is None else protocol.encode(answer)
         except Exception as error:  # noqa: BLE001 - isolates the engine from who asks
             self._errors.note("answering", error)
             return protocol.encode({"error": f"the shim failed at it: {type(error).__name__}"})
 
-    def _answer_request(self, client: ShimConnection, line: bytes) -> Message:
+    def _answer_request(self, client: ShimConnection, line: bytes) -> Message | None:
         if len(line) > protocol.MAX_REQUEST_BYTES:
             return {"error": f"not a request: a line longer than {protocol.MAX_REQUEST_BYTES}"}
         try:
             request = protocol.parse_message(line)
         except ValueError as error:
             return {"error": f"not a request: {error}"}
+        if request.get("op") == "status":
+            return self._answer_status(client, once_changed=request.get("once_changed") is True)
         if request.get("op") != "watch":
             return self._answer(request)
         others = [each for each in self._clients.values() if each.watching and each is not client]
@@ -195,6 +202,21 @@ class ShimServer:
         answer = self._answer({**request, "op": "status"})
         client.watching = True
         return answer
+
+    def _answer_status(self, client: ShimConnection, *, once_changed: bool) -> Message | None:
+        """Return the status; None if the client wants another than it knows, and there is none."""
+        status = self._answer({"op": "status"})
+        client.waits = once_changed and status == client.told
+        client.told = status
+        return None if client.waits else status
+
+    def tell_changes(self) -> None:
+        """Tell those who wait for another status, if there is one."""
+        for client in [each for each in self._clients.values() if each.waits]:
+            status = self._answer_status(client, once_changed=True)
+            if status is not None:
+                client.pending += protocol.encode(status)
+                self._settle(client, client.flush())
 
     def _settle(self, client: ShimConnection, alive: bool) -> None:
         """Wait for what can be done next with a client: it takes its answers, or asks more."""

@@ -42,6 +42,8 @@ class Writer:
         self._gap_bytes = 0
         self._gap_why = ""
         self._rotate = False
+        self.is_idle = False
+        """Whether nothing is to be written or rotated: nothing changes before the next line."""
         self._give_up_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -62,7 +64,7 @@ class Writer:
     def rotate(self) -> None:
         """Have the thread begin a new file before the next line."""
         with self._changed:
-            self._rotate = True
+            self._rotate, self.is_idle = True, False
             self._changed.notify_all()
 
     def close(self, timeout_s: float) -> None:
@@ -106,6 +108,7 @@ class Writer:
         return mark
 
     def _enqueue(self, block: bytes, counted: Counts | None = None) -> None:
+        self.is_idle = False
         self._blocks.append((block, time.time(), counted))
         self._queued += len(block)
         self._changed.notify_all()
@@ -115,6 +118,7 @@ class Writer:
     def _run(self) -> None:
         while True:
             with self._changed:
+                self.is_idle = not (self._blocks or self._rotate)
                 self._changed.wait_for(
                     lambda: self._blocks or self._rotate or self._give_up_at is not None
                 )

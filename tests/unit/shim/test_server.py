@@ -383,3 +383,41 @@ def test_listen_again_leaves_a_socket_that_is_there(loop: Loop) -> None:
     loop.server.listen_again()
     assert loop.path.stat().st_ino == made
     loop.connect()
+
+
+def test_status_once_changed_is_answered_when_it_is_another_one(loop: Loop) -> None:
+    figures = {"output_bytes": 1}
+    loop.answer = lambda _: dict(figures)
+    client, other = loop.connect(), loop.connect()
+    client.sendall(b'{"op":"status","once_changed":true}\n')
+    loop.turn()
+    assert client.recv(1000) == b'{"output_bytes":1}\n'  # it knew none
+    client.sendall(b'{"op":"status","once_changed":true}\n')
+    other.sendall(b'{"op":"status"}\n')
+    loop.turn()
+    loop.server.tell_changes()
+    assert other.recv(1000) == b'{"output_bytes":1}\n'
+    client.setblocking(False)
+    other.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        client.recv(1000)
+    figures["output_bytes"] = 2
+    for _ in range(3):  # once
+        loop.server.tell_changes()
+    assert client.recv(1000) == b'{"output_bytes":2}\n'
+    with pytest.raises(BlockingIOError):
+        other.recv(1000)
+
+
+def test_status_once_changed_of_a_client_that_has_gone_harms_nobody(loop: Loop) -> None:
+    figures = {"output_bytes": 1}
+    loop.answer = lambda _: dict(figures)
+    client = loop.connect()
+    client.sendall(b'{"op":"status"}\n{"op":"status","once_changed":true}\n')
+    loop.turn()
+    client.close()
+    figures["output_bytes"] = 2
+    loop.server.tell_changes()
+    loop.turn()
+    assert loop.mistakes.count == 0
+    assert loop.server._clients == {}

@@ -1,6 +1,7 @@
 """One engine's output as the daemon follows it: each line once, also those of its absence."""
 
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import attrs
 
 from vllmd.engine.output.first_errors import ALL_MARKS, LINE_BYTES, TRACEBACK, FirstErrors, Kept
+from vllmd.engine.output.shim_status import ShimStatus
 from vllmd.engine.process.shim_client import ask
 from vllmd.errors import ShimError
 from vllmd.logs.compress import Compressor
@@ -18,7 +20,7 @@ from vllmd.logs.level_counts import LevelCounts
 from vllmd.logs.reader import BLOCK_BYTES, LogReader, Position, end_of
 from vllmd.shim import logfiles
 from vllmd.shim.logfile import LogFile
-from vllmd.shim.protocol import SOCKET_NAME, Message, Rotation
+from vllmd.shim.protocol import SOCKET_NAME, Rotation
 from vllmd.util.deadline import READ_S, call_within
 from vllmd.util.state_file import StateFile
 from vllmd.util.units import MIB
@@ -82,10 +84,14 @@ class EngineOutput:
         self._told: Position | None = None
         self._kept_before: Kept | None = None
         self._told_rotation: object = None
-        self._status: Message = {}
+        self._shim = ShimStatus(self._socket)
+        self._all_read = False
+        """Whether the last look came to the end of the log."""
         self._compressor = Compressor(self._log)
         self._used_bytes = 0
         self._last_line_at: float | None = None
+        self.looked_at = -math.inf
+        """For who has it looked at: when that was last, by the monotonic clock."""
         self._looking = threading.Lock()
         with contextlib.suppress(TimeoutError):  # a disk that hangs is waited for by a look
             call_within(str(log.parent), self._begin, 2 * READ_S)
@@ -100,6 +106,7 @@ class EngineOutput:
             self._look()
 
     def _look(self) -> None:
+        self._all_read = False
         reader = self._open()
         if self._kept_before is not None:
             self._errors.keep_again(self._kept_before, self._read_at)
@@ -120,6 +127,8 @@ class EngineOutput:
         with contextlib.suppress(OSError):
             info = os.stat(self._log)
             self._last_line_at = info.st_mtime if info.st_size else None
+            at = Position(logfiles.current_number(self._log), info.st_size)
+            self._all_read = reader.position == at
 
     def _pass_over(self, reader: LogReader) -> int:
         """Pass over what its shim has counted; return how many bytes may be read up to more of it.
@@ -185,17 +194,20 @@ class EngineOutput:
         self._compressor.close()
         if self._reader is not None:
             self._reader.close()
+        self._shim.close()
 
-    async def ask_shim(self) -> None:
-        """Get the figures of the shim, and tell it how to rotate if it does not know yet."""
-        try:
-            self._status = await ask(self._socket, {"op": "status"})
-            run_id = self._status.get("run_id")
-            if self._told_rotation != run_id:
-                self._told_rotation = run_id
+    async def ask_shim(self) -> bool:
+        """Get the figures of the shim, and tell it how to rotate if it does not know yet.
+
+        Returns: whether there may be something to look at.
+        """
+        changed = await self._shim.look()
+        run_id = self._shim.last.get("run_id")
+        if self._shim.engine_runs and self._told_rotation != run_id:
+            self._told_rotation = run_id
+            with contextlib.suppress(ShimError):  # one of a version that knows no rotation
                 await ask(self._socket, {"op": "rotation", "rotation": self._rotation})
-        except ShimError:  # none runs, or one of a version that knows no rotation
-            self._status.pop("unfinished", None)
+        return changed or not self._all_read
 
     def configure(
         self, rotation: Rotation, listeners: Sequence[Callable[[list[bytes]], None]]
@@ -209,11 +221,11 @@ class EngineOutput:
     @property
     def under_way(self) -> str | None:
         """The line that was begun and not ended, as of the last look: a progress bar, mostly."""
-        return self._status.get("unfinished") or None
+        return self._shim.last.get("unfinished") or None
 
     def printing(self, run_id: str) -> str | None:
         """Return the line under way, if it is that run's."""
-        return self.under_way if self._status.get("run_id") == run_id else None
+        return self.under_way if self._shim.last.get("run_id") == run_id else None
 
     async def rotate(self) -> None:
         """Begin a new file now.
@@ -234,7 +246,7 @@ class EngineOutput:
 
     def figures(self) -> OutputFigures:
         """Return what is known since the last look; waits for nothing."""
-        status = self._status
+        status = self._shim.last
         return OutputFigures(
             self.name,
             dict(self._counts.lines),

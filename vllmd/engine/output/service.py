@@ -23,7 +23,9 @@ from vllmd.util.redact import without_shapes
 from vllmd.util.units import MIB
 
 LOOK_S = 2.0
-"""How often new lines are looked for."""
+"""How often it is asked for news of the logs."""
+LOOK_ANYWAY_S = 60.0
+"""How often a log is looked at whose shim has no news: somebody may have removed old files."""
 COMPRESS_S = 60.0
 """How often there may be something to compress."""
 STDOUT = 1
@@ -102,8 +104,10 @@ class OutputService:
         while True:
             self._close_over()
             for output in list(self._outputs.values()):
-                await asyncio.to_thread(output.look)
-                await output.ask_shim()
+                now = self._clock.monotonic()
+                if await output.ask_shim() or now - output.looked_at >= LOOK_ANYWAY_S:
+                    output.looked_at = now
+                    await asyncio.to_thread(output.look)
             await self._clock.sleep(until_tick(self._clock, LOOK_S))
 
     def _close_over(self) -> None:

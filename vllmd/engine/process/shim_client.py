@@ -97,25 +97,60 @@ async def _open(path: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter,
         raise
 
 
+class Conversation:
+    """One connection to a shim: requests, each with its answer, one after the other."""
+
+    def __init__(
+        self, path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._path = path
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, path: Path) -> "Conversation":
+        """Connect to the shim that listens on a socket.
+
+        Raises: ShimError: nobody does, or not in time.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                streams = await asyncio.open_unix_connection(str(path), limit=_LINE_LIMIT)
+        except (OSError, ValueError) as error:
+            raise ShimError(f"shim at {path} does not answer: {error!r}") from None
+        return cls(path, *streams)
+
+    async def ask(self, request: Message, *, timeout_s: float | None = ANSWER_TIMEOUT_S) -> Message:
+        """Send a request; without `timeout_s` the answer may take as long as it takes.
+
+        Raises: ShimError: nobody answers in time, or the answer is an error.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                self._writer.write(protocol.encode(request))
+                line = await self._reader.readline()
+        except (OSError, ValueError) as error:
+            raise ShimError(f"shim at {self._path} does not answer: {error!r}") from None
+        answer = _parse(line, self._path)
+        if "error" in answer:
+            raise ShimError(f"shim at {self._path} refused {request['op']}: {answer['error']}")
+        return answer
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._writer.close()
+
+
 async def ask(path: Path, request: Message) -> Message:
     """Send one request to the shim that listens on a socket.
 
     Raises: ShimError: nobody answers in time, or the answer is an error.
     """
+    talk = await Conversation.open(path)
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            reader, writer = await asyncio.open_unix_connection(str(path), limit=_LINE_LIMIT)
-            try:
-                writer.write(protocol.encode(request))
-                line = await reader.readline()
-            finally:
-                writer.close()
-    except (OSError, ValueError) as error:
-        raise ShimError(f"shim at {path} does not answer: {error!r}") from None
-    answer = _parse(line, path)
-    if "error" in answer:
-        raise ShimError(f"shim at {path} refused {request['op']}: {answer['error']}")
-    return answer
+        return await talk.ask(request)
+    finally:
+        talk.close()
 
 
 def _parse(line: bytes, path: Path) -> Message:

@@ -1,15 +1,16 @@
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.answering_shim import answering_shim
 from vllmd.engine.output import engine_output
 from vllmd.engine.output.engine_output import EngineOutput
 from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
-from vllmd.errors import ShimError
 from vllmd.logs.reader import BLOCK_BYTES, Position
 from vllmd.shim import counted, logfiles
 from vllmd.shim.counted import Counted
-from vllmd.shim.protocol import ROTATION, Message
+from vllmd.shim.protocol import ROTATION, SOCKET_NAME
 
 INFO = b"(APIServer pid=1) INFO 11-23 18:48:58 [a.py:1] fine\n"
 ERROR = b"(EngineCore pid=2) ERROR 11-23 18:48:59 [a.py:1] boom\n"
@@ -144,25 +145,49 @@ async def test_ask_shim_without_one_knows_nothing_of_drops(place: Place) -> None
     assert output.figures().dropped_lines is None
 
 
-async def test_line_under_way_is_known_while_its_engine_runs(
+async def test_line_under_way_is_known_while_its_engine_runs(place: Place) -> None:
+    output = place.follow()
+    assert output.under_way is None
+    with answering_shim(place.folder / "run" / SOCKET_NAME, unfinished="weights: 40%"):
+        await output.ask_shim()
+        assert output.under_way == "weights: 40%"
+        assert (output.printing("r"), output.printing("the run before")) == ("weights: 40%", None)
+    for _ in range(200):  # until it is known that the shim has gone
+        await asyncio.sleep(0.005)
+        await output.ask_shim()
+        if output.under_way is None:
+            break
+    assert output.under_way is None
+
+
+async def test_ask_shim_tells_it_once_how_to_rotate(place: Place) -> None:
+    output = place.follow()
+    with answering_shim(place.folder / "run" / SOCKET_NAME) as shim:
+        for _ in range(3):
+            await output.ask_shim()
+        rotations = [each for each in shim.asked if each["op"] == "rotation"]
+        assert [each["rotation"]["max_bytes"] for each in rotations] == [100]
+        output.configure({**ROTATION, "max_bytes": 200}, ())
+        await output.ask_shim()  # it has nothing new
+        rotations = [each for each in shim.asked if each["op"] == "rotation"]
+        assert [each["rotation"]["max_bytes"] for each in rotations] == [100, 200]
+        output.close()
+
+
+async def test_ask_shim_without_news_asks_for_a_look_until_all_is_read(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engine_output, "AT_ONCE_BYTES", 1)
     output = place.follow()
-    gone = False
-
-    async def ask(_: Path, request: Message) -> Message:
-        if gone:
-            raise ShimError("nobody")
-        return {"run_id": "r", "unfinished": "weights: 40%"} if request["op"] == "status" else {}
-
-    monkeypatch.setattr("vllmd.engine.output.engine_output.ask", ask)
-    assert output.under_way is None
-    await output.ask_shim()
-    assert output.under_way == "weights: 40%"
-    assert (output.printing("r"), output.printing("the run before")) == ("weights: 40%", None)
-    gone = True
-    await output.ask_shim()
-    assert output.under_way is None
+    with answering_shim(place.folder / "run" / SOCKET_NAME):
+        assert await output.ask_shim()
+        place.prints(INFO * 50_000)  # more than is read at once
+        output.look()
+        assert await output.ask_shim()
+        while await output.ask_shim():
+            output.look()
+        assert output.figures().lines["info"] == 50_000
+        output.close()
 
 
 def test_first_errors_of_the_run_before_that_are_read_late_are_not_of_this_one(
