@@ -1,11 +1,15 @@
 """`vllmd import` beside a real vLLM: its short flags, and a server of it that runs."""
 
+import subprocess
+from pathlib import Path
+
 from tests.helpers.real import program_and_model
 from tests.helpers.site import Site
 from vllmd.cli.import_process import launch_of, running
 from vllmd.importing.arguments import SHORT
 from vllmd.importing.comparison import values_of
 from vllmd.importing.known_flags import ALIASES, LISTS, REPEATED, SINGLES, SWITCHES
+from vllmd.importing.known_variables import NAMES
 from vllmd.importing.surroundings import Notes
 from vllmd.installing.probing import table_for
 
@@ -49,3 +53,11 @@ def test_how_many_values_a_flag_takes_is_as_vllm_has_it() -> None:
     assert names["nothing"] == SWITCHES
     assert names["many"] == LISTS | REPEATED
     assert names["one"] == SINGLES | ALIASES.keys()
+
+
+def test_variables_are_those_that_vllm_lists() -> None:
+    program, _ = program_and_model()
+    text = "import vllm.envs as e; print(*(n for n in e.environment_variables if 'VLLM_' == n[:5]))"
+    python = Path(program).parent / "python"
+    done = subprocess.run([python, "-c", text], capture_output=True, text=True, check=True)
+    assert set(done.stdout.splitlines()[-1].split()) == NAMES

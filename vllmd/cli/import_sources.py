@@ -31,9 +31,25 @@ class ImportCommand(click.Command):
         at = 0
         while at < len(args) and args[at].startswith("-") and args[at] not in ("-", "--"):
             at += 2 if args[at] in takes else 1
-        if at < len(args) - 1 and _is_word(args[at]):
+        if at < len(args) - 1 and (_is_word(args[at]) or self._are_of_file(ctx, args[at:])):
             args = [*args[:at], "--", *args[at:]]
         return super().parse_args(ctx, args)
+
+    def _are_of_file(self, ctx: click.Context, args: list[str]) -> bool:
+        """Tell whether what follows a script's name are arguments of its own."""
+        own = {
+            option
+            for parameter in self.get_params(ctx)
+            if isinstance(parameter, click.Option)
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        following = args[1].partition("=")[0]
+        return (
+            Path(args[0]).is_file()
+            and following.startswith("-")
+            and following not in (*own, "-", "-h", "--help")
+            and not any(following.startswith(short) for short in own if len(short) == 2)
+        )
 
 
 def _is_word(argument: str) -> bool:
@@ -61,8 +77,11 @@ def read_sources(
         from vllmd.cli.import_process import launch_of
 
         return [launch_of(pid, notes)], LogrotateKeys()
-    if len(given) > 1 and _is_word(given[0]):
-        given = (shlex.join(given),)  # a command line without its quotes
+    if len(given) > 1 and (_is_word(given[0]) or (given[1].startswith("-") and given[1] != "-")):
+        program = given[0]
+        if Path(program).is_file() and "/" not in program:
+            program = f"./{program}"
+        given = (shlex.join((program, *given[1:])),)  # a command line without its quotes
     sources = [_source(each) for each in given]
     stanzas = [each for each in sources if is_stanza(each.text)]
     launchers = [each for each in sources if not is_stanza(each.text)]

@@ -15,9 +15,10 @@ from vllmd.config import lora
 from vllmd.config.command import Command
 from vllmd.config.flags import ENDPOINT, masked_arguments
 from vllmd.importing.arguments import GivenFlag, flags_of
-from vllmd.importing.engine import DEFAULT_PORT, EngineTable
 from vllmd.importing.launch import Launch
+from vllmd.importing.placing import DEFAULT_PORT
 from vllmd.importing.serving import OF_PATH
+from vllmd.importing.table import EngineTable
 from vllmd.importing.unknown import as_written
 from vllmd.util.redact import MASK, masked
 

@@ -1,63 +1,33 @@
 """An engine's table from a launch, with the reason for each difference. Pure."""
 
 import json
+import re
 from typing import Any
-
-import attrs
 
 from vllmd.config.credentials import ENVIRONMENT
 from vllmd.config.flags import OWN_KEYS
 from vllmd.importing.arguments import GivenFlag, flags_of, last_of, read_value
 from vllmd.importing.known_flags import NAMES, REPEATED
+from vllmd.importing.known_variables import GONE, is_of_vllm
 from vllmd.importing.launch import Launch
 from vllmd.importing.leftovers import refuse_unknowns, texts_in
 from vllmd.importing.old_values import renewed
 from vllmd.importing.paths import HostPaths, cache_of
-from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.placing import set_address, set_gpus
+from vllmd.importing.surroundings import Notes, Surroundings, join
+from vllmd.importing.table import EngineTable, of_secret
 from vllmd.importing.unknown import is_unknown, mark, unknowns
 from vllmd.importing.variables import OF_HF_TOKEN, OF_TOKEN_FILE
 from vllmd.installing.plan import VERSION
 from vllmd.installing.removed_flags import what_to_do
 from vllmd.util.redact import is_secret, secrets_in_value
 
-DEFAULT_PORT = 8000
-"""vLLM's own. Source: vllm/entrypoints/openai/cli_args.py."""
-ALL_ADDRESSES = (
-    "host: without --host vLLM listens on all addresses, and so it does here; vllmd's default is "
-    "127.0.0.1"
-)
-"""Source: vLLM, api_server.create_server_socket: a host that is not given is ''."""
 _DROPPED = {
     "uds": "vllmd reaches an engine by host and port, so it listens for this host alone",
     "ssl-keyfile-password": "every user of the host can read arguments: take the password off the "
     "key (openssl pkey -in KEY -out NEW)",
 }
 _OF_CONTAINERS = frozenset({"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "HOME", "PATH"})
-
-
-@attrs.define
-class EngineTable:
-    """The keys of [engines.NAME], and its own tables."""
-
-    keys: dict[str, Any] = attrs.field(factory=dict)
-    lora: dict[str, Any] = attrs.field(factory=dict)
-    flags: dict[str, Any] = attrs.field(factory=dict)
-    env: dict[str, str] = attrs.field(factory=dict)
-    has_lora: bool = False
-    own_address: bool = False
-    """It was reached at an address of its own, so that others had the same port."""
-    secrets: dict[str, str | None] = attrs.field(factory=dict)
-    """For files of /etc/vllmd/credentials, by their name; None where the value is not known."""
-    sources: dict[str, str] = attrs.field(factory=dict)
-    """Where a secret comes from whose value is not known."""
-    reasons: dict[str, str] = attrs.field(factory=dict)
-    """Why a flag, or a variable, is not as it was: by its name."""
-    remarks: list[str] = attrs.field(factory=list)
-
-
-def of_secret(file: str) -> str:
-    """Return the reason for a secret that is not where it was."""
-    return f"a secret: it belongs into /etc/vllmd/credentials/{file}"
 
 
 def table_of(launch: Launch, around: Surroundings, notes: Notes) -> EngineTable:
@@ -86,9 +56,12 @@ class _Taking:
             self._notes.refuse(
                 launch.place, "the command names no model: write it after 'serve', or as --model"
             )
-        self._address(given)
+        if not launch.autostart:
+            made.keys["autostart"] = False
+            made.remarks.append("autostart = false: it was started by hand, and is here too")
+        set_address(made, launch)
         self._cache()
-        self._gpus()
+        set_gpus(made, launch, self._notes)
         self._refuse_unknowns()
         return made
 
@@ -186,12 +159,22 @@ class _Taking:
             value = given.values[0] if given.values else ""
             if own == "model":
                 moved = self._paths.flag("model", value)
+                self._ask_for_folder(value)
                 if moved != value:
                     self._made.reasons["--model"] = self._why_moved()
                     self._keep_name(value)
                 return moved
             return value
         return given.value
+
+    def _ask_for_folder(self, model: str) -> None:
+        """Say what a name may be besides, where the folder that it was seen from is not here."""
+        folder = self._paths.not_here
+        if folder and re.fullmatch(r"[^/\s]+/[^/\s]+", model) and not is_unknown(model):
+            self._made.remarks.append(
+                f"model {model}: a name on the hub, as {folder} is not on this host; if it is a "
+                f"folder there, write {join(folder, model)}"
+            )
 
     def _keep_name(self, model: str) -> None:
         """Let requests find the model under the name that it had: its path as it was given."""
@@ -270,6 +253,9 @@ class _Taking:
                 self._secret(f"{ENVIRONMENT}.{name}", value, name)
             elif self._launch.container is not None and name in _OF_CONTAINERS:
                 made.reasons[name] = "it is for what runs containers"
+            elif reason := GONE.get(name):
+                made.reasons[name] = f"vLLM has it no more: {reason}"
+                made.remarks.append(f"left out: {name}={value}: {made.reasons[name]}")
             elif (moved := self._paths.variable(name, value)) is None:
                 made.reasons[name] = (
                     "its path is within the container, and on no folder of the host"
@@ -279,6 +265,11 @@ class _Taking:
                 made.env[name] = moved
                 if moved != value:
                     made.reasons[name] = self._why_moved()
+                if name.startswith("VLLM_") and not is_of_vllm(name):
+                    made.remarks.append(
+                        f"{name} is no variable of vLLM {VERSION}, which reads it no more than any "
+                        "other: take it out, unless a plugin of yours does"
+                    )
 
     def _cache(self) -> None:
         """Keep the hub's cache where it was, as far as that is known."""
@@ -314,58 +305,6 @@ class _Taking:
                     "env.HF_HOME to its path (~/.cache/huggingface), or the model is downloaded "
                     "again"
                 )
-
-    # --- the address, the GPUs -----------------------------------------------------------------
-
-    def _address(self, given: list[GivenFlag]) -> None:
-        made, container = self._made, self._launch.container
-        inside = last_of(given, "port")
-        made.own_address = container is not None and not container.host_network
-        if container is None or container.host_network or container.cluster:
-            if not made.keys.get("host"):
-                made.keys["host"] = "0.0.0.0"
-                made.reasons["--host"] = ALL_ADDRESSES
-                made.remarks.append(ALL_ADDRESSES)
-            return
-        port = inside if isinstance(inside, int) else DEFAULT_PORT
-        if port in container.published:
-            address, outside = container.published[port]
-            made.keys["host"] = address or "0.0.0.0"
-            made.keys["port"] = outside
-            made.own_address = False
-            reason = f"port {port} of the container was published at {address or '*'}:{outside}"
-        else:
-            made.keys["host"], made.keys["port"] = "127.0.0.1", port
-            reason = (
-                f"port {port} of the container was not published: only other containers reached "
-                'it; if they are to, set host = "0.0.0.0" and let them ask this host'
-            )
-        made.remarks.append(f"host, port: {reason}")
-        made.reasons["--host"] = made.reasons["--port"] = reason
-
-    def _gpus(self) -> None:
-        made, given = self._made, self._launch.gpus
-        if given is None:
-            return
-        name = "CUDA_VISIBLE_DEVICES"
-        chosen = made.env.get(name)
-        if chosen is not None and all(each.strip().isdigit() for each in chosen.split(",") if each):
-            numbers = [int(each) for each in chosen.split(",") if each]
-            if any(number >= len(given) for number in numbers):
-                self._notes.refuse(
-                    self._launch.place,
-                    f"{name}={chosen} names a GPU that the container was not given: it had "
-                    f"{len(given)}",
-                )
-                return
-            given = tuple(given[number] for number in numbers)
-        made.env[name] = ",".join(given)
-        made.reasons[name] = "the GPUs of the host that the container was given"
-        if any(each.isdigit() for each in given):
-            made.env.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-            made.reasons["CUDA_DEVICE_ORDER"] = (
-                "the numbers are those of nvidia-smi, which CUDA counts otherwise where GPUs differ"
-            )
 
     # --- what is not known ---------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ class Launch:
     """The GPUs of the host that its container was given, by index or UUID; None: all."""
     secret: frozenset[str] = frozenset()
     """Variables that came out of a store of secrets, whatever their names are."""
+    autostart: bool = True
+    """What keeps it running starts it by itself."""
     written: Mapping[str, str] = attrs.field(default=_NONE, repr=False)
     """Files that the launcher writes itself, by path."""
     reasons: Mapping[str, str] = _NONE

@@ -110,6 +110,13 @@ class HostPaths:
             return False
         return self.around.files.is_folder(join(folder, text))
 
+    @property
+    def not_here(self) -> str:
+        """The working directory, if it is known and not on this host."""
+        folder = self._folder()
+        inside = self.launch.container is not None or not folder or is_unknown(folder)
+        return "" if inside or self.around.files.is_folder(folder or "") else str(folder)
+
     def _folder(self) -> str | None:
         if self.launch.container is not None:
             return self.launch.folder or _IMAGE_FOLDER

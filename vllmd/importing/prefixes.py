@@ -32,6 +32,10 @@ class Peeled:
     """The folder of programs that are found first."""
     stdin: bool = False
     """A shell reads its standard input."""
+    host: str = ""
+    """Another host, on which it is run."""
+    session: str = ""
+    """The terminal whose shell goes on with it."""
 
 
 def peel(words: list[str]) -> Peeled:
@@ -177,6 +181,10 @@ def _systemd_run(peeled: Peeled) -> None:
                     peeled.variables[name_set] = value_set
                 elif key == "WorkingDirectory":
                     peeled.folder = setting
+                elif key == "Restart":
+                    peeled.remarks.append(
+                        "Restart=: vllmd restarts an engine whatever its exit code, by its cause"
+                    )
                 else:
                     peeled.remarks.append(
                         f"{value}: limits of the unit: systemctl edit vllmd-engine@NAME sets them"
@@ -198,6 +206,11 @@ def _shell(peeled: Peeled) -> None:
         option = words.pop(0)
         if option == "--":
             break
+        if option == "--login" or (not option.startswith("--") and "l" in option):
+            peeled.remarks.append(
+                "a login shell reads the profile of who ran it, which is not looked into: what it "
+                "sets is to be set for the engine"
+            )
         if not option.startswith("--") and "c" in option:
             reads_text = True
         elif option in ("-o", "+o", "-O", "--rcfile", "--init-file") and words:
@@ -280,17 +293,28 @@ def _tmux(peeled: Peeled) -> None:
     words = peeled.words[1:]
     if words[:1] and words[0] in ("new-session", "new", "new-window", "neww", "split-window"):
         del words[0]
-        options = dict(_options(words, ("-s", "-n", "-c", "-t", "-x", "-y", "-e", "-F")))
-        peeled.folder = options.get("-c", peeled.folder)
+        options = _options(words, ("-s", "-n", "-c", "-t", "-x", "-y", "-e", "-F"))
+        given = dict(options)
+        peeled.folder = given.get("-c", peeled.folder)
+        for _, assigned in (each for each in options if each[0] == "-e"):
+            name, _, value = assigned.partition("=")
+            peeled.variables[name] = value
+        if not words:  # keys that are sent there are run in that folder
+            peeled.session = _pane(given.get("-s") or given.get("-t") or "")
     elif words[:1] and words[0] in ("send-keys", "send"):
         del words[0]
-        _options(words, ("-t",))
+        peeled.session = _pane(dict(_options(words, ("-t",))).get("-t", ""))
         while words and words[-1] in ("C-m", "Enter", "ENTER", "KPEnter"):
             words.pop()
     else:
         return
     peeled.remarks.append("tmux: vllmd keeps the engine running by itself, and its output")
     peeled.script = " ".join(words)
+
+
+def _pane(target: str) -> str:
+    """Return which terminal of tmux a target is: ``NAME``, ``NAME:0`` and ``NAME:0.0`` are one."""
+    return f"tmux {re.sub(r'(:0?)?([.]0)?$', '', target)}"
 
 
 def _screen(peeled: Peeled) -> None:
@@ -306,7 +330,7 @@ def _ssh(peeled: Peeled) -> None:
     words = peeled.words[1:]
     _options(words, ("-p", "-i", "-l", "-o", "-F", "-J", "-L", "-R", "-D", "-b", "-c", "-w"))
     if words:
-        words.pop(0)
+        peeled.host = words.pop(0)
     peeled.remarks.append(
         "ssh and the like: what runs on another host belongs into the configuration there; take "
         "its table out of this one"

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from vllmd.importing.engine import DEFAULT_PORT, EngineTable, of_secret, table_of
+from vllmd.importing.engine import table_of
 from vllmd.importing.image import version_of
 from vllmd.importing.launch import Launch
+from vllmd.importing.placing import DEFAULT_PORT
 from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.table import EngineTable, of_secret
 from vllmd.installing.plan import SUPPORTED, VERSION, is_supported
 
 MAX_NAME = 32
@@ -117,7 +119,12 @@ def about_versions(engines: Sequence[Engine]) -> Iterator[str]:
         if container is None:
             continue
         version = version_of(container.image)
-        if version is None:
+        if container.image.endswith("(built)"):
+            yield (
+                f"the image {container.image} names no version of vLLM: 'vllmd engine install' "
+                f"takes {VERSION}; its Dockerfile says which it is"
+            )
+        elif version is None:
             yield (
                 f"the image {container.image} names no version of vLLM: 'vllmd engine install' "
                 f"takes {VERSION}; 'docker run --rm --entrypoint vllm {container.image} "

@@ -76,3 +76,17 @@ def speaks_of_serving(words: Sequence[str]) -> bool:
         for one, other in pairs
         if not is_unknown(one)
     )
+
+
+_INSTALLERS = frozenset({"apt", "apt-get", "apk", "conda", "dnf", "mamba", "pip", "pip3", "yum"})
+
+
+def installs(words: Sequence[str]) -> bool:
+    """Tell whether words put programs or libraries onto a host, or into an environment."""
+    name = words[0].rsplit("/", 1)[-1]
+    rest = list(words[1:])
+    if name == "uv":
+        return rest[:1] in (["sync"], ["add"]) or rest[:2] == ["pip", "install"]
+    if _PYTHON.fullmatch(name) and rest[:2] == ["-m", "pip"]:
+        name, rest = "pip", rest[2:]
+    return name in _INSTALLERS and bool({"install", "add"} & set(rest[:4]))

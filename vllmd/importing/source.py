@@ -105,7 +105,8 @@ def _tables(source: Source) -> list[Table] | None:
     looks = re.match(r"(---|%YAML|[\w.-]+:(\s|$)|\{\s*$)", first) and not is_shell(source.text)
     if not named and not looks:
         return None
-    if re.search(r"\{\{-?\s*[.$\w]", source.text):
+    processes = re.search(r"^processes:", source.text, re.MULTILINE)  # has templates of its own
+    if re.search(r"\{\{-?\s*[.$\w]", source.text) and not processes:
         raise VllmdError(
             f"{source.name}: it is a template: 'helm template' writes the manifests: import these"
         )
@@ -127,7 +128,8 @@ def _of_yaml(
     elif is_values(first):
         specs = specs_of_values(first, path, notes)
     elif is_process_compose(first):
-        return _of_programs(programs_of_process_compose(first, path, around), around, notes)
+        programs = programs_of_process_compose(first, path, around, notes)
+        return _of_programs(programs, around, notes)
     elif {"model", "model-tag", "model_tag"} & set(first):
         line = f"vllm serve --config {shlex.quote(path)}"
         return launches_of(line, Place(path, 1), around, notes, other=_other)
@@ -150,7 +152,12 @@ def _of_programs(programs: Iterable[Program], around: Surroundings, notes: Notes
         )
         unread |= others
         found += [
-            attrs.evolve(one, name=one.name or each.name, remarks=(*one.remarks, *each.remarks))
+            attrs.evolve(
+                one,
+                name=one.name or each.name,
+                remarks=(*one.remarks, *each.remarks),
+                autostart=each.autostart,
+            )
             for one in made
         ]
     return found, unread
@@ -258,7 +265,7 @@ def _content(path: str, launch: Launch, around: Surroundings) -> tuple[str | Non
     if is_unknown(path):
         return None, path
     whole = join(launch.folder or around.folder or "", path)
-    if launch.container is not None:
+    if launch.container is not None and whole not in launch.written:
         for mount in launch.container.mounts:
             inside = mount.inside.rstrip("/")
             if mount.outside and (whole == inside or whole.startswith(f"{inside}/")):

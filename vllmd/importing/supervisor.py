@@ -11,7 +11,8 @@ from typing import Any
 import attrs
 
 from vllmd.importing.ini import settings_of
-from vllmd.importing.surroundings import Surroundings
+from vllmd.importing.serving import speaks_of_serving
+from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unit import variables_in
 from vllmd.importing.unknown import MARK_PATTERN, Place, mark, words_of
 from vllmd.importing.yaml_values import Items, Table, items_in, table_in, text_of
@@ -46,6 +47,7 @@ class Program:
     folder: str | None
     place: Place
     remarks: tuple[str, ...]
+    autostart: bool = True
 
 
 def is_supervisor(text: str) -> bool:
@@ -76,9 +78,9 @@ def programs_of(text: str, path: str, around: Surroundings) -> Iterator[Program]
             variables = _assigned(_filled(common, own, path, place))
             variables |= _assigned(_filled(given.get("environment", ""), own, path, place))
             folder = _filled(given.get("directory", ""), own, path, place)
-            yield Program(
-                name, script, variables, folder or around.folder, place, tuple(_remarks(given))
-            )
+            starts = given.get("autostart", "true").lower() not in ("false", "no", "off", "0")
+            remarks = tuple(_remarks(given))
+            yield Program(name, script, variables, folder or around.folder, place, remarks, starts)
 
 
 def _remarks(given: Mapping[str, str]) -> Iterator[str]:
@@ -116,8 +118,13 @@ def is_process_compose(table: Table) -> bool:
     return any("command" in table_in(each) for each in processes.values())
 
 
-def programs_of_process_compose(table: Table, path: str, around: Surroundings) -> Iterator[Program]:
-    """Yield the programs of process-compose, which a shell reads."""
+def programs_of_process_compose(
+    table: Table, path: str, around: Surroundings, notes: Notes
+) -> Iterator[Program]:
+    """Yield the programs of process-compose, which a shell reads, each as often as `replicas` says.
+
+    Source: process-compose's documentation: a process that is disabled is started by hand only.
+    """
     folder = path.rpartition("/")[0] if path.startswith("/") else around.folder
     dotenv = around.files.read(f"{folder}/.env") if folder else None
     common = {**variables_in(dotenv or ""), **_listed(table.get("environment"))}
@@ -126,18 +133,47 @@ def programs_of_process_compose(table: Table, path: str, around: Surroundings) -
         command = text_of(process.get("command"))
         entrypoint = [str(word) for word in items_in(process, "entrypoint")]
         script = command if command is not None else shlex.join(entrypoint)
+        if not script:
+            continue
+        if text_of(process.get("disabled")) == "true":
+            if speaks_of_serving([script]):
+                notes.remark(f"left out: the process {name}: it is disabled, and started by hand")
+            continue
         remarks = [_RESTART.format("availability")] if "availability" in process else []
         remarks += [_LOG] if "log_location" in process else []
-        if text_of(process.get("disabled")) == "true" or not script:
-            continue
-        yield Program(
-            name,
-            script,
-            {**common, **_listed(process.get("environment"))},
-            text_of(process.get("working_dir")) or folder,
-            Place(path, process.at("command")),
-            tuple(remarks),
-        )
+        place = Place(path, process.at("command"))
+        count = text_of(process.get("replicas")) or "1"
+        for number in range(int(count) if count.isdigit() else 1):
+            values = {**table_in(table, "vars"), **table_in(process, "vars")}
+            values["PC_REPLICA_NUM"] = str(number)
+            yield Program(
+                name,
+                _put_in(script, values, place, notes),
+                {
+                    **common,
+                    **{
+                        key: _put_in(value, values, place, notes)
+                        for key, value in _listed(process.get("environment")).items()
+                    },
+                    **({"PC_REPLICA_NUM": str(number)} if "PC_REPLICA_NUM" in script else {}),
+                },
+                text_of(process.get("working_dir")) or folder,
+                place,
+                tuple(remarks),
+            )
+
+
+def _put_in(text: str, values: Mapping[str, Any], place: Place, notes: Notes) -> str:
+    """Put in ``{{.NAME}}``; what a template computes is refused."""
+
+    def value(found: re.Match[str]) -> str:
+        name = re.fullmatch(r"\{\{-?\s*\.(\w+)\s*-?\}\}", found[0])
+        known = text_of(values.get(name[1])) if name else None
+        if known is None:
+            notes.refuse(place, f"{found[0]}: what it stands for is not known here: write it")
+        return known or ""
+
+    return re.sub(r"\{\{.*?\}\}", value, text)
 
 
 def _listed(value: Any) -> dict[str, str]:

@@ -54,6 +54,8 @@ class Surroundings:
     """The home of who ran it; None where that is not known."""
     mounts: Sequence[Mount] = ()
     """Folders of this host that somebody named for those of a container."""
+    manager_home: str | None = None
+    """The home of who runs the service manager, where it is known: what %h stands for."""
 
     def home_at(self, place: Place) -> str:
         """Return the home, or its mark."""

@@ -5,7 +5,7 @@ Source: systemd.service(5), systemd.exec(5), systemd.unit(5).
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -58,6 +58,8 @@ def command_of(text: str, path: str, around: Surroundings, notes: Notes) -> Unit
 
     Raises: VllmdError: it runs nothing.
     """
+    if is_of_system(text, path):
+        around = attrs.evolve(around, manager_home="/root")
     settings = _service(text, path, around)
     _note(settings, notes)
     started = [each for each in settings if each.key == "ExecStart"]
@@ -78,7 +80,7 @@ def command_of(text: str, path: str, around: Surroundings, notes: Notes) -> Unit
         made, names = [_unquoted(raw)], set[str]()
         if ":" not in prefix[0]:
             made, names = filled(raw, variables, Place(start.source, start.line))
-        words += [_specified(word, path, start, around) for word in made]
+        words += [specified(word, path, start, around) for word in made]
         used |= names
     if "@" in prefix[0] and len(words) > 1:
         del words[1]
@@ -88,17 +90,22 @@ def command_of(text: str, path: str, around: Surroundings, notes: Notes) -> Unit
 
 
 def _service(text: str, path: str, around: Surroundings) -> list[IniValue]:
-    """Return the settings of [Service] with the drop-ins; an empty one takes back those before."""
+    """Return the settings of [Service] with the drop-ins."""
+    sources = [(path, text), *drop_ins(path, around, _FOLDERS)]
+    given = [each for source, content in sources for each in settings_of(content, source)]
+    return in_force((each for each in given if each.section == "Service"), _SEVERAL)
+
+
+def in_force(given: Iterable[IniValue], several: Container[str]) -> list[IniValue]:
+    """Return the settings that count: an empty one takes back those of its key before.
+
+    `several` are the keys that may be given more than once; of others the last counts.
+    """
     found: list[IniValue] = []
-    for source, content in [(path, text), *_drop_ins(path, around)]:
-        for each in settings_of(content, source):
-            if each.section != "Service":
-                continue
-            if not each.value:
-                found = [other for other in found if other.key != each.key]
-                continue
-            if each.key not in _SEVERAL:
-                found = [other for other in found if other.key != each.key]
+    for each in given:
+        if not each.value or each.key not in several:
+            found = [other for other in found if other.key != each.key]
+        if each.value:
             found.append(each)
     return found
 
@@ -107,14 +114,21 @@ _SEVERAL = {"ExecStart", "Environment", "EnvironmentFile", "ExecStartPre", "Exec
 _SEVERAL |= {"ExecStop", "ExecStopPost", "UnsetEnvironment", "PassEnvironment", "DeviceAllow"}
 
 
-def _drop_ins(path: str, around: Surroundings) -> Iterator[tuple[str, str]]:
-    """Yield the drop-ins of a unit by their name; of the same name the first folder has it."""
+def drop_ins(path: str, around: Surroundings, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the drop-ins of a unit by their name; of the same name the first folder has it.
+
+    They are looked for beside the unit, and in the `given` folders. Source: systemd.unit(5): also
+    those of all units of a prefix (``a-b.service``: ``a-.service.d``) and of a kind
+    (``service.d``).
+    """
     name = posixpath.basename(path)
-    template = re.sub(r"@[^.]*\.", "@.", name)
+    stem, _, kind = name.rpartition(".")
+    prefixes = [stem[: at + 1] for at in range(len(stem) - 1, -1, -1) if stem[at] == "-"]
+    names = (name, re.sub(r"@[^.]*\.", "@.", name), *(f"{each}.{kind}" for each in prefixes), kind)
     folders = dict.fromkeys(
         f"{folder}/{each}.d"
-        for folder in (posixpath.dirname(path), *_FOLDERS)
-        for each in dict.fromkeys((name, template))
+        for each in dict.fromkeys(names)
+        for folder in (posixpath.dirname(path), *given)
         if folder.startswith("/")
     )
     chosen: dict[str, str] = {}
@@ -139,6 +153,8 @@ def _note(settings: Sequence[IniValue], notes: Notes) -> None:
                 "User=: engines run as user vllmd: let it read the model, the adapters and the "
                 "cache"
             )
+        elif re.match(r"\S*(docker|podman) (rm|stop|kill|pull)\b", each.value.lstrip("-@:+!")):
+            notes.remark(f"left out: {each.key}={each.value}: of the container, which is no more")
         elif each.key.startswith("Exec"):
             notes.remark(
                 f"{each.source}:{each.line}: left out: {each.key}={each.value}: vllmd runs nothing "
@@ -161,9 +177,9 @@ def variables_of(
         if each.key == "Environment":
             for raw in split(each.value):
                 name, _, value = _unquoted(raw).partition("=")
-                own[name] = _specified(value, path, each, around)
+                own[name] = specified(value, path, each, around)
         elif each.key == "EnvironmentFile":
-            file = _specified(each.value.lstrip("-").strip('"'), path, each, around)
+            file = specified(each.value.lstrip("-").strip('"'), path, each, around)
             content = None if is_unknown(file) else around.files.read(file)
             place = Place(each.source, each.line)
             if content is not None:
@@ -227,7 +243,7 @@ def filled(raw: str, variables: Mapping[str, str], place: Place) -> tuple[list[s
     return [re.sub(r"\$\$|\$\{([A-Za-z_]\w*)\}", value, _unquoted(raw))], used
 
 
-def _specified(text: str, path: str, setting: IniValue, around: Surroundings) -> str:
+def specified(text: str, path: str, setting: IniValue, around: Surroundings) -> str:
     """Put in what `%…` stands for; what is not known becomes a mark."""
     place = Place(setting.source, setting.line)
     name = posixpath.basename(path)
@@ -239,8 +255,8 @@ def _specified(text: str, path: str, setting: IniValue, around: Surroundings) ->
             return instance[1]
         if letter in "nN" and name.endswith(".service"):
             return name if letter == "n" else name.removesuffix(".service")
-        if letter == "h":
-            return around.home_at(place)
+        if letter == "h":  # of who runs the service manager, whatever User= is
+            return around.manager_home or around.home_at(place)
         reason = (
             "what it stands for is not known here; write it, or name the unit with its instance"
         )
@@ -253,8 +269,22 @@ def _folder(settings: Sequence[IniValue], path: str, around: Surroundings) -> st
     """Return the working directory: of the system's units the root, unless one is given."""
     for each in settings:
         if each.key == "WorkingDirectory":
-            value = _specified(each.value.lstrip("-").strip('"'), path, each, around)
+            value = specified(each.value.lstrip("-").strip('"'), path, each, around)
             return (
                 around.home_at(Place(each.source, each.line)) if value == "~" else join("/", value)
             )
-    return around.home if "/systemd/user" in path else "/"
+    return around.home if is_of_user(path) else "/"
+
+
+def is_of_user(path: str) -> bool:
+    """Tell whether a unit is one of a user's service manager, by its folder."""
+    return bool(re.search(r"/systemd/user(/|$)", path))
+
+
+def is_of_system(text: str, path: str) -> bool:
+    """Tell whether a unit is of the system's service manager: by its folder, or by what it says."""
+    if is_of_user(path):
+        return False
+    said = r"^\s*(User|DynamicUser)=\S|^\s*WantedBy=.*(multi-user|graphical)\.target"
+    folder = re.match(r"(/etc|/run|/usr/lib|/lib|/usr/share)/(systemd|containers)/", path)
+    return bool(folder or re.search(said, text, re.MULTILINE))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
+from vllmd.importing.known_variables import is_of_vllm
 from vllmd.importing.unknown import as_written, is_unknown, unknowns
 
 OF_HF_TOKEN = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
@@ -10,7 +11,7 @@ OF_HF_TOKEN = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})
 OF_TOKEN_FILE = "HF_TOKEN_PATH"
 """A file with the token. Source: huggingface_hub/constants.py."""
 _KNOWN = re.compile(
-    r"(VLLM|HF|HUGGING|HUGGINGFACE|CUDA|NCCL|PYTORCH|TORCH|TORCHINDUCTOR|TRANSFORMERS|TRITON|OMP|MKL"
+    r"(HF|HUGGING|HUGGINGFACE|CUDA|NCCL|PYTORCH|TORCH|TORCHINDUCTOR|TRANSFORMERS|TRITON|OMP|MKL"
     r"|KMP|TOKENIZERS|NVIDIA|NVTE|FLASHINFER|LMCACHE|RAY|GLOO|UCX|NIXL|HIP|ROCR|HSA|ROCM|AMD|TPU|PJRT"
     r"|XLA|AWS|S3|AZURE|GOOGLE|OTEL|PROMETHEUS|PYTHON|LD|XDG|SSL|REQUESTS|CURL|MODELSCOPE|DG|SAFETENSORS"
     r"|FLASH|SGL|TVM|NUMBA|OPENBLAS|MALLOC|DO|OUTLINES|XGRAMMAR|TILELANG|CUTE|ONEDNN|ZE|SYCL|CCL)_?\w*"
@@ -45,7 +46,7 @@ def kept(
             )
             if parts:
                 variables[name] = ":".join(parts)
-        elif not _KNOWN.fullmatch(name) and (known_only or name in used):
+        elif not _is_known(name) and (known_only or name in used):
             parameters.append(name)
         else:
             variables[name] = value
@@ -55,6 +56,11 @@ def kept(
             "values are in their place"
         )
     return variables, remarks
+
+
+def _is_known(name: str) -> bool:
+    """Tell whether vLLM or a library of its may read a variable."""
+    return is_of_vllm(name) if name.startswith("VLLM_") else bool(_KNOWN.fullmatch(name))
 
 
 def _apart(value: str) -> list[str]:

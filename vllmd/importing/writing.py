@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from vllmd.importing.engine import EngineTable
+from vllmd.importing.table import EngineTable
 
 _FIRST = ("model", "served_model_name", "executable", "host", "port")
 

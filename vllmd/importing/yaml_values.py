@@ -21,6 +21,8 @@ class Text(str):
     """A scalar."""
 
     line: int
+    tag: str = ""
+    """One of the program's own, such as ``!override``."""
     kind: str
     """``str``, ``int``, ``float``, ``bool`` or ``null``."""
 
@@ -29,6 +31,7 @@ class Table(dict[str, Any]):
     """A mapping; `lines` has those of its keys."""
 
     line: int
+    tag: str = ""
     lines: dict[str, int]
 
     def at(self, key: str) -> int:
@@ -40,6 +43,7 @@ class Items(list[Any]):
     """A sequence."""
 
     line: int
+    tag: str = ""
 
 
 def documents(text: str, source: str, version: str = "1.2") -> list[Any]:
@@ -97,19 +101,27 @@ def _value(node: Any, budget: list[int]) -> Any:
         text.line = node.start_mark.line + 1
         kind = str(node.tag).rsplit(":", 1)[-1]
         text.kind = "null" if kind == "null" and not node.style else kind
+        text.tag = _own_tag(node)
         return text
     if isinstance(node, SequenceNode):
         items = Items(_value(each, budget) for each in node.value)
         items.line = node.start_mark.line + 1
+        items.tag = _own_tag(node)
         return items
     if isinstance(node, MappingNode):
         return _table(node, budget)
     return None
 
 
+def _own_tag(node: Any) -> str:
+    tag = str(node.tag)
+    return tag if tag.startswith("!") and tag != "!" else ""
+
+
 def _table(node: Any, budget: list[int]) -> Table:
     table = Table()
     table.line, table.lines = node.start_mark.line + 1, {}
+    table.tag = _own_tag(node)
     merged: list[Table] = []
     for key, value in node.value:
         made = _value(value, budget)

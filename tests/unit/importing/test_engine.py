@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from vllmd.importing.engine import EngineTable, table_of
+from vllmd.importing.engine import table_of
 from vllmd.importing.launch import Container, Launch
 from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.table import EngineTable
 from vllmd.importing.unknown import Place, mark
 
 PLACE = Place("x", 1)

@@ -6,7 +6,7 @@ from vllmd.importing.supervisor import (
     programs_of,
     programs_of_process_compose,
 )
-from vllmd.importing.surroundings import Surroundings
+from vllmd.importing.surroundings import Notes, Surroundings
 from vllmd.importing.unknown import is_unknown
 from vllmd.importing.yaml_values import documents
 
@@ -29,8 +29,31 @@ def test_programs_are_as_many_as_numprocs_says() -> None:
 
 def test_processes_have_the_variables_of_all_and_their_own() -> None:
     text = "environment: [A=1]\nprocesses:\n  x: {command: vllm serve m, environment: {B: 2}}\n"
-    text += "  off: {command: y, disabled: true}\n"
+    text += "  off: {command: vllm serve n, disabled: true}\n"
     (table,) = documents(text, "x")
     assert is_process_compose(table)
-    (program,) = programs_of_process_compose(table, "/srv/p.yaml", Surroundings())
+    notes = Notes()
+    (program,) = programs_of_process_compose(table, "/srv/p.yaml", Surroundings(), notes)
     assert (program.variables, program.folder) == ({"A": "1", "B": "2"}, "/srv")
+    assert notes.remarks == ["left out: the process off: it is disabled, and started by hand"]
+
+
+def test_processes_are_as_many_as_replicas_say_with_their_templates_filled() -> None:
+    text = "vars: {PORT: 80}\nprocesses:\n  x:\n    replicas: 2\n"
+    text += "    command: vllm serve m --port {{.PORT}}{{.PC_REPLICA_NUM}} {{ .NONE }}\n"
+    (table,) = documents(text, "x")
+    notes = Notes()
+    found = list(programs_of_process_compose(table, "/srv/p.yaml", Surroundings(), notes))
+    assert [each.script for each in found] == [
+        "vllm serve m --port 800 ",
+        "vllm serve m --port 801 ",
+    ]
+    assert [each.text for each in notes.problems] == [
+        "{{ .NONE }}: what it stands for is not known here: write it"
+    ]
+
+
+def test_program_that_is_started_by_hand_is_so_here() -> None:
+    text = "[program:x]\ncommand=vllm serve m\nautostart=false\n"
+    (program,) = programs_of(text, "/etc/s.conf", Surroundings())
+    assert not program.autostart

@@ -56,7 +56,24 @@ def test_drop_ins_are_read_in_the_order_of_their_names_and_take_back() -> None:
 
 def test_what_is_not_known_is_a_mark() -> None:
     unit, _ = read("ExecStart=/v ${NO} %i %h")
-    assert [as_written(word) for word in unit.words] == ["/v", "$NO", "%i", "~"]
+    assert [as_written(word) for word in unit.words] == ["/v", "$NO", "%i", "/root"]
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "home"),
+    [
+        ("/etc/systemd/system/x.service", "", "/root"),
+        ("/home/al/.config/systemd/user/x.service", "", "/home/al"),
+        ("/srv/x.service", "", "/home/al"),
+        ("/srv/x.service", "User=al", "/root"),
+        ("/srv/x.service", "[Install]\nWantedBy=multi-user.target", "/root"),
+        ("/srv/x.service", "[Install]\nWantedBy=default.target", "/home/al"),
+    ],
+)
+def test_home_is_that_of_the_service_manager(path: str, more: str, home: str) -> None:
+    text = f"[Service]\nExecStart=/v %h\n{more}\n"
+    unit = command_of(text, path, Surroundings(home="/home/al"), Notes())
+    assert unit.words == ("/v", home)
 
 
 def test_what_is_asked_for_beside_it_is_said() -> None:

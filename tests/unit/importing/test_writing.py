@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from vllmd.config.command import build
 from vllmd.config.load import parse
-from vllmd.importing.engine import EngineTable, table_of
+from vllmd.importing.engine import table_of
 from vllmd.importing.source import Source, read
 from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.table import EngineTable
 from vllmd.importing.writing import value, write
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)

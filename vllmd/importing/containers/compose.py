@@ -10,9 +10,11 @@ from typing import Any
 import attrs
 
 from vllmd.errors import VllmdError
+from vllmd.importing.containers.compose_merge import merged, seen_from
 from vllmd.importing.containers.interpolation import Interpolation
 from vllmd.importing.containers.options import (
     HEALTH,
+    OF_ANOTHER,
     RESTART,
     SHARED_MEMORY,
     assign,
@@ -84,6 +86,7 @@ class _File:
     services: Table
     volumes: Table
     secrets: Table
+    configs: Table
     source: str
     around: Surroundings
     notes: Notes
@@ -110,11 +113,20 @@ def specs_of_compose(
     around = attrs.evolve(around, folder=folder)
     text = around.files.read(join(folder, ".env")) if folder else None
     variables = variables_in(text or "")
+    if named := variables.get("COMPOSE_PROFILES"):
+        notes.remark(f"COMPOSE_PROFILES={named} of .env is taken, as compose does")
+        profiles = [*profiles, *named.split(",")]
+    if "COMPOSE_FILE" in variables:
+        notes.refuse(
+            Place(join(folder or "", ".env"), 1),
+            "COMPOSE_FILE names the files: take the line out, and give what 'docker compose "
+            "config' prints",
+        )
     for name in _OVERRIDES.get(posixpath.basename(path), ()):
         other = around.files.read(join(folder, name)) if folder else None
         if other is not None:
             notes.remark(f"{name} beside it is read too, as compose does")
-            table = _merged(table, _one(other, name))
+            table = merged(table, _one(other, name))
             break
     if "include" in table:
         notes.refuse(Place(path, table.at("include")), "'include' is not read: give the whole file")
@@ -123,6 +135,7 @@ def specs_of_compose(
         table_in(filled, "services"),
         table_in(filled, "volumes"),
         table_in(filled, "secrets"),
+        table_in(filled, "configs"),
         path,
         around,
         notes,
@@ -147,27 +160,6 @@ def _one(text: str, source: str) -> Table:
     return found[0]
 
 
-def _merged(one: Table, other: Table) -> Table:
-    """Return a table with another one over it, as compose merges files."""
-    made = Table(one)
-    made.line, made.lines = one.line, dict(one.lines)
-    for key, value in other.items():
-        before = made.get(key)
-        if isinstance(before, Table) and isinstance(value, Table):
-            made[key] = _merged(before, value)
-        elif isinstance(before, Items) and isinstance(value, Items) and key in _APPENDED:
-            items = Items([*before, *value])
-            items.line = before.line
-            made[key] = items
-        else:
-            made[key] = value
-            made.lines[key] = other.at(key)
-    return made
-
-
-_APPENDED = frozenset({"ports", "volumes", "environment", "env_file", "devices", "expose"})
-
-
 def _spec(name: str, service: Any, profiles: Sequence[str], file: _File) -> ContainerSpec | str:
     """Return a service's container, or the name of one that is not vLLM."""
     if not isinstance(service, Table):
@@ -182,14 +174,14 @@ def _spec(name: str, service: Any, profiles: Sequence[str], file: _File) -> Cont
             return name
     place = Place(file.source, service.at("command") if command else service.line)
     wanted = [str(each) for each in items_in(service, "profiles")]
-    if wanted and not set(wanted) & set(profiles):
+    if wanted and not set(wanted) & set(profiles) and "*" not in profiles:
         file.notes.remark(
             f"left out: the service {name}: it is of profile {', '.join(wanted)}: "
             f"--profile {wanted[0]} takes it"
         )
         return ""
     spec = ContainerSpec(
-        image=image or "that is built",
+        image=image or f"of {name} (built)",
         place=place,
         name=text_of(service.get("container_name")) or name,
         entrypoint=entrypoint,
@@ -219,13 +211,16 @@ def _extended(service: Table, file: _File, depth: int) -> Table:
             _one(text, path)
         )
         services = table_in(filled, "services")
+        if (below := posixpath.dirname(other)) and below != ".":
+            services = seen_from(services, join(file.around.folder or "", below))
     base = services.get(name or "")
     if not isinstance(base, Table) or depth > 8:
         file.notes.refuse(place, f"extends: there is no service {name!r}")
         return service
     base = _extended(base, attrs.evolve(file, services=services), depth + 1)
-    made = _merged(base, service)
+    made = merged(base, service)
     made.line = service.line
+    made.pop("extends", None)
     return made
 
 
@@ -252,7 +247,11 @@ def _take(spec: ContainerSpec, service: Table, file: _File) -> None:
             volume(each, spec, around, place)
             _bound(spec, file)
     _secrets(spec, service, file)
+    _configs(spec, service, file)
     mode = text_of(service.get("network_mode")) or ""
+    if mode.startswith(("service:", "container:")):
+        place = Place(file.source, service.at("network_mode"))
+        notes.refuse(place, f"network_mode: {mode}: {OF_ANOTHER}")
     spec.host_network = mode == "host"
     _gpus(spec, service, notes, file.source)
     _remarks(spec, service, notes)
@@ -328,6 +327,21 @@ def _secrets(spec: ContainerSpec, service: Table, file: _File) -> None:
         spec.mounts.append(Mount(inside, outside, f"the secret {name!r} of compose"))
 
 
+def _configs(spec: ContainerSpec, service: Table, file: _File) -> None:
+    """Mount the files that configs are of, or what they have themselves."""
+    for each in items_in(service, "configs"):
+        given = table_in(each)
+        name = (text_of(given.get("source")) if given else text_of(each)) or ""
+        target = text_of(given.get("target")) or f"/{name}"
+        config = table_in(file.configs.get(name))
+        path = text_of(config.get("file"))
+        if path is not None:
+            outside = join(file.around.folder or "", path)
+            spec.mounts.append(Mount(target, outside, f"the config {name!r} of compose"))
+        elif (content := text_of(config.get("content"))) is not None:
+            spec.files[target] = content
+
+
 def _port(each: Any) -> str:
     if not isinstance(each, Table):
         return str(each)
@@ -362,7 +376,7 @@ def _gpus(spec: ContainerSpec, service: Table, notes: Notes, source: str) -> Non
         if any(map(is_unknown, [*ids, count or ""])):
             notes.refuse(Place(source, service.at("deploy")), "which GPUs it has is not known here")
         elif ids:
-            chosen = tuple(part for one in ids for part in one.split(","))
+            chosen = (*(chosen or ()), *(part for one in ids for part in one.split(",")))
         elif count is not None and count != "all":
             chosen = gpus_of(count)
     for each in items_in(service, "devices"):

@@ -9,6 +9,7 @@ import attrs
 
 from vllmd.importing.containers.options import (
     HEALTH,
+    OF_ANOTHER,
     RESTART,
     SHARED_MEMORY,
     assign,
@@ -18,7 +19,6 @@ from vllmd.importing.containers.options import (
 )
 from vllmd.importing.containers.spec import ContainerSpec, gpus_of, is_of_vllm, visible_of
 from vllmd.importing.surroundings import Notes, Surroundings, join
-from vllmd.importing.unit import variables_in
 from vllmd.importing.unknown import Place, as_written, is_unknown, mark
 
 ENGINES = frozenset({"docker", "podman", "nerdctl"})
@@ -162,8 +162,8 @@ def spec_of(
     entrypoint = dict(options).get("entrypoint", "")
     if not is_of_vllm(spec.image, [entrypoint, *spec.command]):
         return None
-    for name, value in options:
-        _take(name, value, reading)
+    for name, value in sorted(options, key=lambda option: option[0] != "env-file"):
+        _take(name, value, reading)  # files of variables first: --env goes before them
     only = dict.fromkeys(name for name, _ in options if name in _SILENT - {"name", "restart"})
     if only:
         spec.remark(f"of the container only: --{', --'.join(only)}")
@@ -209,7 +209,13 @@ def _take(name: str, value: str, reading: _Reading) -> None:
         )
 
 
+def _pod(value: str, reading: _Reading) -> None:
+    reading.notes.refuse(reading.place, f"--pod {as_written(value)}: {OF_ANOTHER}")
+
+
 def _network(value: str, reading: _Reading) -> None:
+    if value.startswith("container:"):
+        reading.notes.refuse(reading.place, f"--network {as_written(value)}: {OF_ANOTHER}")
     reading.spec.host_network = value == "host"
     if value != "host":
         reading.spec.remark(
@@ -251,8 +257,16 @@ def _env_file(value: str, reading: _Reading) -> None:
             f"--env-file {as_written(value)} cannot be read here: run this where it can",
         )
         return
-    for name, each in variables_in(text).items():
-        reading.spec.variables.setdefault(name, each)
+    for line in text.splitlines():  # nothing is quoted there. Source: docker-run(1), --env-file
+        stripped = line.lstrip()
+        if stripped and stripped[0] != "#":
+            assign(stripped, reading.spec, dict(reading.inherited), reading.place)
+            given = stripped.partition("=")[2]
+            if given[:1] in ("'", '"') and given[-1:] == given[:1]:
+                name = stripped.partition("=")[0]
+                reading.spec.remark(
+                    f"{name}: its quotes are a part of it: {value} has none to take off"
+                )
 
 
 def _user(value: str, reading: _Reading) -> None:
@@ -283,6 +297,7 @@ _TAKERS: Mapping[str, Callable[[str, _Reading], None]] = {
     "name": lambda value, r: setattr(r.spec, "name", value),
     "entrypoint": lambda value, r: setattr(r.spec, "entrypoint", [value] if value else None),
     "network": _network,
+    "pod": _pod,
     "net": _network,
     "gpus": _gpus,
     "device": _device,

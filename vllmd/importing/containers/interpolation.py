@@ -33,15 +33,15 @@ class Interpolation:
         """Return a value with all its texts filled; what is not set becomes a mark."""
         if isinstance(value, Text):
             made = Text(self.text(value, Place(self._source, value.line)))
-            made.line, made.kind = value.line, value.kind
+            made.line, made.kind, made.tag = value.line, value.kind, value.tag
             return made
         if isinstance(value, Items):
             items = Items(self.value(each) for each in value)
-            items.line = value.line
+            items.line, items.tag = value.line, value.tag
             return items
         if isinstance(value, Table):
             table = Table({key: self.value(each) for key, each in value.items()})
-            table.line, table.lines = value.line, value.lines
+            table.line, table.lines, table.tag = value.line, value.lines, value.tag
             return table
         return value
 

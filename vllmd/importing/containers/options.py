@@ -14,6 +14,9 @@ SHARED_MEMORY = (
     "{}: a container has 64 MB of /dev/shm, and the host half of its memory: nothing is to be set"
 )
 RESTART = "{}: vllmd restarts an engine whatever its exit code, by its cause"
+OF_ANOTHER = (
+    "what it shares its network with publishes the ports: write them here (-p OUTSIDE:INSIDE)"
+)
 HEALTH = "{}: vllmd has /ready/NAME, and looks at more than /health"
 
 
@@ -40,7 +43,17 @@ def publish(text: str, spec: ContainerSpec, notes: Notes, place: Place) -> None:
         notes.refuse(place, f"port {text}: which port of the host it has is chosen when it is run")
         return
     for one, other in zip(insides, outsides, strict=False):
-        spec.published[one] = ("" if address in ("0.0.0.0", "::") else address, other)
+        now = ("" if address in ("0.0.0.0", "::") else address, other)
+        before = spec.published.setdefault(one, now)
+        if before != now:
+            spec.remark(
+                f"port {one} of the container was published at {_written(now)} too: an engine has "
+                f"one, and its clients ask {_written(before)}"
+            )
+
+
+def _written(published: tuple[str, int]) -> str:
+    return f"{published[0] or '*'}:{published[1]}"
 
 
 def _range(text: str) -> range:
@@ -54,7 +67,7 @@ def volume(text: str, spec: ContainerSpec, around: Surroundings, place: Place) -
     """Take a volume: ``[OUTSIDE:]INSIDE[:OPTIONS]``."""
     parts = _colons(text)
     if len(parts) == 1:
-        spec.mounts.append(Mount(parts[0].rstrip("/") or "/", None, "a volume without a name"))
+        _put(Mount(parts[0].rstrip("/") or "/", None, "a volume without a name"), spec)
         return
     mount(parts[0], parts[1], spec, around, place)
 
@@ -70,13 +83,18 @@ def mount(
         folder = around.folder_at(outside, place)
         outside = folder if is_unknown(folder) else join(folder, outside)
     if outside.startswith("/") or is_unknown(outside):
-        spec.mounts.append(Mount(inside, outside, f"the folder {as_written(outside)}"))
+        _put(Mount(inside, outside, f"the folder {as_written(outside)}"), spec)
     else:
         what = (
             f"the volume {outside!r} ('docker volume inspect {outside}' says where that is: "
             "its Mountpoint)"
         )
-        spec.mounts.append(Mount(inside, None, what))
+        _put(Mount(inside, None, what), spec)
+
+
+def _put(mount: Mount, spec: ContainerSpec) -> None:
+    """Mount; what was at the same place before is under it."""
+    spec.mounts[:] = [*(each for each in spec.mounts if each.inside != mount.inside), mount]
 
 
 def _colons(text: str) -> list[str]:

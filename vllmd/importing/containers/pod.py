@@ -64,6 +64,7 @@ def specs_of_pod(pod: Table, name: str, cluster: Cluster) -> Iterator[ContainerS
         spec.host_network = text_of(pod.get("hostNetwork")) == "true"
         for each in items_in(container, "volumeMounts"):
             _mount(table_in(each), volumes, spec)
+            spec.files |= dict(_files(table_in(each), volumes, cluster))
         for key in _OF_CLUSTER:
             if key in pod:
                 spec.remark(_about_pod(key, pod))
@@ -212,3 +213,22 @@ def _mount(entry: Table, volumes: Mapping[str, Any], spec: ContainerSpec) -> Non
         kind = next((key for key in volume if key != "name"), "a volume")
         what = f"{kind} {name!r} of the pod (--mount {inside}=FOLDER names a folder here)"
     spec.mounts.append(Mount(inside.rstrip("/") or "/", outside, what))
+
+
+def _files(entry: Table, volumes: Mapping[str, Any], cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """Yield the files that a mounted ConfigMap of the same manifests has, by their paths inside."""
+    volume = table_in(volumes.get(text_of(entry.get("name")) or ""))
+    inside = (text_of(entry.get("mountPath")) or "/").rstrip("/")
+    below = text_of(entry.get("subPath"))
+    sources = [volume, *(table_in(each) for each in items_in(volume, "projected", "sources"))]
+    for source in sources:
+        given = table_in(source, "configMap")
+        data = table_in(cluster.config_maps.get(text_of(given.get("name")) or ""), "data")
+        chosen = {
+            text_of(table_in(each).get("key")) or "": text_of(table_in(each).get("path")) or ""
+            for each in items_in(given, "items")
+        }
+        for key, value in data.items():
+            path = chosen.get(key, "") if chosen else key
+            if path and below in (None, path):
+                yield (inside if below else f"{inside}/{path}"), text_of(value) or ""

@@ -5,13 +5,24 @@ Source: podman-systemd.unit(5).
 
 import re
 import shlex
+from collections.abc import Iterable
+
+import attrs
 
 from vllmd.errors import VllmdError
 from vllmd.importing.containers.docker_run import spec_of
 from vllmd.importing.containers.spec import ContainerSpec
-from vllmd.importing.ini import settings_of
+from vllmd.importing.ini import IniValue, settings_of
 from vllmd.importing.surroundings import Notes, Surroundings
-from vllmd.importing.unit import filled, split, variables_of
+from vllmd.importing.unit import (
+    drop_ins,
+    filled,
+    in_force,
+    is_of_system,
+    specified,
+    split,
+    variables_of,
+)
 from vllmd.importing.unknown import Place
 
 _OPTIONS = {
@@ -34,6 +45,11 @@ _OPTIONS = {
     "Tmpfs": "--tmpfs",
     "Memory": "--memory",
 }
+_SEVERAL = frozenset(_OPTIONS) - {"ContainerName", "ShmSize", "User", "WorkingDir", "Entrypoint"}
+_SEVERAL |= {"PodmanArgs", "GlobalArgs", "Label", "Annotation", "UnsetEnvironment"}
+_SEVERAL |= {"ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost"}
+"""Keys that may be given more than once. Source: podman-systemd.unit(5)."""
+_FOLDERS = ("/run/containers/systemd", "/etc/containers/systemd", "/usr/share/containers/systemd")
 _SPACED = {"Environment"}
 """Keys whose value is several words."""
 
@@ -52,20 +68,25 @@ def spec_of_quadlet(
     """
     options: list[str] = []
     image, command, line = "", "", 1
-    settings = settings_of(text, path)
-    service = [each for each in settings if each.section == "Service"]
+    if is_of_system(text, path):
+        around = attrs.evolve(around, manager_home="/root")
+    sources = [(path, text), *drop_ins(path, around, _FOLDERS)]
+    given = [each for source, content in sources for each in settings_of(content, source)]
+    service = in_force((each for each in given if each.section == "Service"), _SEVERAL)
+    container = in_force((each for each in given if each.section == "Container"), _SEVERAL)
     variables = variables_of(service, path, around, notes)
-    for each in settings:
-        if each.section == "Service" and each.key == "Restart":
-            notes.remark("Restart=: vllmd restarts an engine whatever its exit code, by its cause")
-        if each.section == "Service" and each.key.startswith("Exec"):
-            notes.remark(f"left out: {each.key}={each.value}: vllmd runs nothing beside an engine")
-        if each.section != "Container":
-            continue
-        value = each.value.replace("%h", around.home or "~").replace("%%", "%")
+    _note(service, notes)
+    unit = re.sub(r"\.container$", ".service", path)
+    for each in container:
+        value = specified(each.value, unit, each, around)
         match each.key:
             case "Image":
                 image, line = value, each.line
+            case "Pod":
+                notes.refuse(
+                    Place(each.source, each.line),
+                    f"Pod={value}: its ports are published by {value}: write PublishPort= here",
+                )
             case "Exec":
                 command = value
             case "PodmanArgs" | "GlobalArgs":
@@ -83,9 +104,17 @@ def spec_of_quadlet(
         raise VllmdError(f"{path}: the quadlet has no Image=")
     # quadlet makes ExecStart= of it, whose variables are those of [Service]
     place = Place(path, line)
-    given = [filled(raw, variables, place) for raw in split(command)]
-    words = [*options, image, *(word for words, _ in given for word in words)]
+    filled_in = [filled(raw, variables, place) for raw in split(command)]
+    words = [*options, image, *(word for words, _ in filled_in for word in words)]
     spec = spec_of(words, place, around, notes, {})
     if spec is not None:
-        spec.used.update(*(names for _, names in given))
+        spec.used.update(*(names for _, names in filled_in))
     return spec
+
+
+def _note(service: Iterable[IniValue], notes: Notes) -> None:
+    for each in service:
+        if each.key == "Restart":
+            notes.remark("Restart=: vllmd restarts an engine whatever its exit code, by its cause")
+        elif each.key.startswith("Exec"):
+            notes.remark(f"left out: {each.key}={each.value}: vllmd runs nothing beside an engine")

@@ -33,6 +33,8 @@ class ContainerSpec:
     secret: set[str] = attrs.field(factory=set)
     """Variables that come out of a store of secrets."""
     mounts: list[Mount] = attrs.field(factory=list)
+    files: dict[str, str] = attrs.field(factory=dict)
+    """What is in files that no folder of the host has, by their paths inside."""
     published: dict[int, tuple[str, int]] = attrs.field(factory=dict)
     host_network: bool = False
     cluster: bool = False
@@ -52,9 +54,13 @@ class MountedFiles:
 
     files: Files
     mounts: Sequence[Mount]
+    given: Mapping[str, str]
+    """The text of files that are in no folder of the host."""
 
     def read(self, path: str) -> str | None:
-        """Return a file's text; None if it is not one of the host."""
+        """Return a file's text; None if it is not known here."""
+        if path in self.given:
+            return self.given[path]
         outside = self._outside(path)
         return None if outside is None else self.files.read(outside)
 
@@ -87,9 +93,9 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
     if words is None:
         return []
     inside = Surroundings(
-        MountedFiles(around.files, spec.mounts), spec.folder or WORKSPACE, home="/root"
+        MountedFiles(around.files, spec.mounts, spec.files), spec.folder or WORKSPACE, home="/root"
     )
-    found, _ = launches_of(
+    found, unread = launches_of(
         shlex.join(words),
         spec.place,
         inside,
@@ -99,6 +105,9 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
     )
     if not found and not notes.problems:
         notes.refuse(spec.place, f"what {as_written(spec.image)} serves is not known here")
+    if found and unread:
+        listed = ", ".join(list(unread)[:12])
+        spec.remark(f"run in the container beside it, and not looked into: {listed}")
     container = Container(
         image=spec.image,
         mounts=tuple(spec.mounts),
@@ -114,6 +123,7 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
             container=container,
             gpus=spec.gpus,
             secret=frozenset(spec.secret),
+            written={**spec.files, **each.written},
             remarks=(*(r for r in each.remarks if r != OF_PATH), *spec.remarks),
         )
         for each in found

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from vllmd.importing.shell.conditions import holds
 from vllmd.importing.shell.state import ShellState
@@ -65,10 +66,14 @@ def _end(state: ShellState, _words: Sequence[str], _line: int) -> bool:
     return True
 
 
-def _read(state: ShellState, words: Sequence[str], line: int) -> bool | None:
-    names = [word for word in words if re.fullmatch(r"[A-Za-z_]\w*", word)]
-    for name in names:
-        reason = "it is read when the script runs, and nothing is run here"
+def _leave(state: ShellState, words: Sequence[str], _line: int, kind: str) -> bool:
+    state.leaves = (kind, int(words[0]) if words and words[0].isdigit() else 1)
+    return True
+
+
+def _getopts(state: ShellState, words: Sequence[str], line: int) -> bool | None:
+    reason = "it is of the options that the script itself is given"
+    for name in words[1:2]:
         state.assign(name, mark(f"${name}", reason, state.place(line)))
     return None
 
@@ -104,10 +109,9 @@ BUILTINS: dict[str, Builtin] = {
     "shift": _shift,
     "exit": _end,
     "return": _end,
-    "read": _read,
-    "mapfile": _read,
-    "readarray": _read,
-    "getopts": _read,
+    "getopts": _getopts,
+    "break": partial(_leave, kind="break"),
+    "continue": partial(_leave, kind="continue"),
     "test": _test,
     "[": _test,
     "true": lambda *_: True,
@@ -120,7 +124,7 @@ HARMLESS = frozenset(
     {"echo", "printf", "sleep", "wait", "trap", "mkdir", "date", "logger", "clear", "jobs", "tput"}
     | {"pwd", "which", "type", "hash", "shopt", "umask", "disown", "tail", "less", "nvidia-smi"}
     | {"grep", "pgrep", "ps", "cat", "tee", "rm", "touch", "chmod", "chown", "let", "curl", "wget"}
-    | {"break", "continue", "free", "df", "lsof", "ss", "netstat", "head", "sed", "awk", "seq"}
+    | {"free", "df", "lsof", "ss", "netstat", "head", "sed", "awk", "seq"}
     | {"ls", "deactivate", "popd", "fuser", "nc", "jq", "sort", "wc", "fg", "bg", "local", "docker"}
 )
 """Commands that only print, wait or look: nothing of the engine depends on them."""

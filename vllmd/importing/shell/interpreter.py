@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
 
+from vllmd.importing.leftovers import refuse_unknowns
 from vllmd.importing.shell.conditions import holds, negate
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.state import ShellState
@@ -29,6 +30,10 @@ MAX_TURNS = 256
 """Of one loop: so many engines are on no host."""
 MAX_DEPTH = 16
 """Of functions and scripts that call each other."""
+_DEPENDS = (
+    "whether it runs depends on {} in line {}, which is not known here: give the command that is "
+    "run alone"
+)
 RunSimple = Callable[["Interpreter", Simple, ShellState], bool | None]
 
 
@@ -40,8 +45,15 @@ class Interpreter:
 
     def run(self, node: Node, state: ShellState) -> bool | None:
         """Follow a command; returns whether it succeeds, if that is known."""
-        if state.ended:
+        if state.ended or state.leaves:
             return None
+        doubt, before = state.doubt, len(state.launches)
+        result = self._one(node, state)
+        if doubt and len(state.launches) > before:
+            state.notes.refuse(state.launches[before].place, _DEPENDS.format(*doubt))
+        return result
+
+    def _one(self, node: Node, state: ShellState) -> bool | None:
         match node:
             case Simple():
                 return self._simple(self, node, state)
@@ -88,7 +100,7 @@ class Interpreter:
         result: bool | None = True
         last = -1
         for index, command in enumerate(node.commands):
-            if state.ended:
+            if state.ended or state.leaves:
                 break
             before = len(state.launches)
             if index in node.background:
@@ -98,12 +110,14 @@ class Interpreter:
             else:
                 result = self.run(command, state)
             if len(state.launches) > before:
-                if last >= 0 and last not in node.background:
+                if index in node.background:
+                    state.behind.update(range(before, len(state.launches)))
+                if last >= 0 and last not in state.behind:
                     state.notes.remark(
                         f"{state.launches[before].place}: it began when the one before it had "
                         "ended; here both run at once"
                     )
-                last = index
+                last = len(state.launches) - 1
                 if index in node.background:
                     state.notes.remark("nohup and &: vllmd keeps the engine running by itself")
         return result
@@ -128,6 +142,17 @@ class Interpreter:
                         state.place(node.line),
                         "a second command serves if the first one fails ('||'): keep one of them",
                     )
+                if inner.leaves:
+                    self._join([state.copy(), inner], state, "'||'", node.line)
+                continue
+            if result is None:  # it may not be run at all: what ends the script is then in doubt
+                inner = state.copy()
+                result = self.run(command, inner)
+                if inner.ended or inner.leaves:
+                    self._join([inner, state.copy()], state, f"'{operator}'", node.line)
+                    result = None
+                else:
+                    state.take(inner)
                 continue
             result = self.run(command, state)
         return result
@@ -193,23 +218,25 @@ class Interpreter:
         line: int,
     ) -> None:
         """Follow each way that may be taken; none of them may serve, and they are merged."""
-        goes_on = []
         for body, inner in ways:
             before = len(state.launches)
             if body is not None:
                 self.run(body, inner)
             if len(state.launches) > before:
-                state.notes.refuse(
-                    state.launches[before].place,
-                    f"whether it runs depends on {what} in line {line}, which is not known here: "
-                    "give the command that is run alone",
-                )
-            if not inner.ended:
-                goes_on.append(inner)
-        if goes_on:
-            state.merge(goes_on, what, line)
-        else:
+                state.notes.refuse(state.launches[before].place, _DEPENDS.format(what, line))
+        self._join([inner for _, inner in ways], state, what, line)
+
+    @staticmethod
+    def _join(ways: Sequence[ShellState], state: ShellState, what: str, line: int) -> None:
+        """Go on with what all ways agree on; what leaves the loop on some of them is in doubt."""
+        goes_on = [each for each in ways if not each.ended]
+        if not goes_on:
             state.ended = True
+            return
+        leaving = [each.leaves for each in goes_on]
+        state.merge(goes_on, what, line)
+        if any(leaving) and len(set(leaving)) > 1:
+            state.leaves, state.doubt = None, (what, line)
 
     def _unsure(self, command: Node, state: ShellState, what: str, line: int) -> None:
         """Follow a command that may not be run."""
@@ -226,7 +253,7 @@ class Interpreter:
                 turns = _numbers_of(node, state)
             case While():
                 turns = self._while(node, state)
-        before = len(state.launches)
+        before, doubt = len(state.launches), state.doubt
         for count, sure in enumerate(turns, 1):
             if count > MAX_TURNS:
                 state.notes.refuse(state.place(node.line), f"a loop of more than {MAX_TURNS} turns")
@@ -236,8 +263,11 @@ class Interpreter:
             else:
                 self._unsure(node.body, state, "the loop", node.line)
                 break
-            if state.ended:
+            kind, of = state.leaves or ("", 0)
+            state.leaves = (kind, of - 1) if of > 1 else None
+            if state.ended or state.leaves or kind == "break":
                 break
+        state.doubt = doubt
         served = len(state.launches) - before
         if served > 1:
             state.notes.remark(
@@ -308,8 +338,11 @@ def _words_of(node: For, state: ShellState) -> Iterator[bool | None]:
     else:
         values = [field for word in node.words for field in expansion.words(word.text)]
     for value in values:
+        before = len(state.launches)
         state.assign(node.name, value)
         yield not (is_unknown(value) and any("$(" in each.written for each in unknowns([value])))
+        if len(state.launches) > before:  # of a value that is not known it is not even how many
+            refuse_unknowns([value], state.place(node.line), state.notes)
 
 
 def _numbers_of(node: CountingFor, state: ShellState) -> Iterator[bool | None]:

@@ -109,7 +109,11 @@ class Parameters:
         if index in _ALL and not rest:
             if isinstance(value, dict):
                 return list(value), True
-            return ([str(i) for i in range(len(value))] if isinstance(value, list) else []), True
+            if value is None:
+                return [], True
+            if is_unknown("".join(value)) and len(value) == 1:
+                return list(value), True  # how many it has is not known
+            return [str(i) for i in range(len(value if isinstance(value, list) else [value]))], True
         if isinstance(value, str) and re.fullmatch(r"[A-Za-z_]\w*", value):
             return self.values(f"{value}{rest}")
         return [self._mark(f"!{name}", "which variable it names is not known here")], False

@@ -7,12 +7,13 @@ from types import MappingProxyType
 from vllmd.errors import VllmdError
 from vllmd.importing.launch import Launch
 from vllmd.importing.prefixes import Peeled, of_conda, peel
-from vllmd.importing.serving import OF_PATH, serving, speaks_of_serving
+from vllmd.importing.serving import OF_PATH, installs, serving, speaks_of_serving
 from vllmd.importing.shell.assignments import assign, assigned, export
 from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, HARMLESS, PRINTS, printed
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
 from vllmd.importing.shell.parser import parse
+from vllmd.importing.shell.reading import READS, read
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Redirection, Simple
@@ -23,7 +24,7 @@ from vllmd.importing.variables import kept
 Other = Callable[[ShellState, Sequence[str], Place], bool]
 """Takes a command that is none of the shell's, such as `docker run`; tells whether it took it."""
 _NONE: Mapping[str, str] = MappingProxyType({})
-_ONLY_SPEAK = frozenset({"pkill", "kill", "killall", "pip", "pip3", "hf", "huggingface-cli"})
+_ONLY_SPEAK = frozenset({"pkill", "kill", "killall", "hf", "huggingface-cli"})
 """Commands that may name a server and start none."""
 _LOG = "the log file: vllmd writes and rotates a log of its own"
 
@@ -65,6 +66,9 @@ class ScriptReader:
             return self._source(words[1:], state, node.line)
         if words[0] == "conda" and (done := CONDA(state, words[1:], node.line)) is not None:
             return done
+        if words[0] in READS:
+            given = document if self._is_given(node.redirections) else None
+            return read(state, words, own, given, node.line)
         if words[0] in BUILTINS:
             return BUILTINS[words[0]](state, words[1:], node.line)
         return self._command(words, own, document, node, state)
@@ -142,6 +146,8 @@ class ScriptReader:
     ) -> bool | None:
         peeled = peel(words)
         inner = state if not (peeled.script or peeled.file) else state.copy()
+        if peeled.session:
+            inner = state.sessions.setdefault(peeled.session, inner)
         if peeled.script is not None or peeled.file is not None or peeled.stdin:
             return self._shell(peeled, own, document, node, inner)
         if not peeled.words:
@@ -157,6 +163,13 @@ class ScriptReader:
                 place,
                 f"{as_written(peeled.words[0])!r} is given a text that starts vLLM: import that "
                 "text as a file of its own",
+            )
+            return None
+        if installs(peeled.words):
+            state.notes.remark(
+                f"{place}: left out: {as_written(' '.join(peeled.words))}: nothing is installed "
+                "here: vLLM comes with 'vllmd engine install', and 'vllmd engine adopt FOLDER' "
+                "takes an environment that has more"
             )
             return None
         if self._other(state, peeled.words, place):
@@ -200,6 +213,14 @@ class ScriptReader:
             path, *arguments = peeled.file
             if self._file(path, arguments, state, state) is None:
                 state.unread.setdefault(as_written(path), []).append(node.line)
+        if len(state.launches) > before and peeled.host:
+            state.hosts.add(peeled.host)
+            if len(state.hosts) > 1:
+                state.notes.refuse(
+                    state.place(node.line),
+                    f"it starts vLLM on {', '.join(sorted(map(as_written, state.hosts)))}: a "
+                    "configuration is of one host: import there the command that is run there",
+                )
         if len(state.launches) > before:
             for each in peeled.remarks:
                 state.notes.remark(each)
@@ -263,6 +284,10 @@ class ScriptReader:
             if operator == "<<<":
                 return f"{expansion.text(each.target.text)}\n"
         return ""
+
+    @staticmethod
+    def _is_given(redirections: Sequence[Redirection]) -> bool:
+        return any(each.operator.lstrip("0123456789").startswith("<<") for each in redirections)
 
     def _write(
         self,

@@ -42,9 +42,19 @@ class ShellState:
     used: set[str] = attrs.field(factory=set)
     """Variables that its own words had."""
     launches: list[Launch] = attrs.field(factory=list)
+    behind: set[int] = attrs.field(factory=set)
+    """The launches that the script does not wait for, by their index."""
+    hosts: set[str] = attrs.field(factory=set)
+    """Other hosts that it starts vLLM on."""
+    sessions: dict[str, "ShellState"] = attrs.field(factory=dict)
+    """Shells of tmux that keys are sent to, one after the other."""
     unread: dict[str, list[int]] = attrs.field(factory=dict)
     """Commands that are not followed, and their lines."""
     ended: bool = False
+    leaves: tuple[str, int] | None = None
+    """`break` or `continue`, and of how many loops."""
+    doubt: tuple[str, int] | None = None
+    """What may have left the loop before this command, and its line."""
     exports_all: bool = False
     depth: int = 0
 
@@ -75,6 +85,7 @@ class ShellState:
         for name in ("variables", "exported", "functions", "arguments", "folder", "written"):
             setattr(self, name, getattr(other, name))
         self.prefix, self.ended, self.exports_all = other.prefix, other.ended, other.exports_all
+        self.leaves, self.doubt = other.leaves, other.doubt
 
     def assign(self, name: str, value: Value) -> None:
         """Set a variable."""

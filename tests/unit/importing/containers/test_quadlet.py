@@ -30,7 +30,7 @@ def test_keys_become_what_podman_run_is_given() -> None:
     assert (spec.variables, spec.gpus) == ({"A": "1 2", "B": "3"}, ("1",))
     assert str(spec.place) == "x.container:2"
     assert [each.split("=")[0] for each in notes.remarks] == [
-        *("left out: Rootfs", "Restart", "left out: ExecStartPre")
+        *("Restart", "left out: ExecStartPre", "left out: Rootfs")
     ]
 
 

@@ -66,7 +66,9 @@ def test_files_are_those_of_the_innermost_mount() -> None:
     files = MountedFiles(
         GivenFiles({"/srv/a/x": "1", "/srv/b/x": "2"}),
         [Mount("/m", "/srv/a", ""), Mount("/m/b", "/srv/b", ""), Mount("/v", None, "")],
+        {"/m/c": "3"},
     )
+    assert files.read("/m/c") == "3"
     assert (files.read("/m/x"), files.read("/m/b/x"), files.read("/v/x")) == ("1", "2", None)
     assert list(files.names("/m")) == ["x"]
     assert files.is_folder("/m/b")

@@ -31,7 +31,7 @@ def test_options_arguments_and_end() -> None:
 
 def test_what_is_read_or_unset_is_not_known() -> None:
     one = state()
-    BUILTINS["read"](one, ["-r", "name"], 1)
+    BUILTINS["getopts"](one, ["m:p:", "name"], 1)
     assert is_unknown(str(one.variables["name"]))
     BUILTINS["unset"](one, ["name"], 1)
     assert "name" not in one.variables

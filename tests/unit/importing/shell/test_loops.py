@@ -1,0 +1,53 @@
+"""Loops that are left, and commands that may not be reached."""
+
+import pytest
+
+from vllmd.importing.shell.script import launches_of
+from vllmd.importing.surroundings import Notes, Surroundings
+from vllmd.importing.unknown import Place
+
+
+def served(script: str) -> tuple[list[tuple[str, ...]], Notes]:
+    notes = Notes()
+    found, _ = launches_of(script, Place("x", 1), Surroundings(), notes)
+    return [each.arguments for each in found], notes
+
+
+@pytest.mark.parametrize(
+    ("script", "models"),
+    [
+        ("for m in a b c; do vllm serve $m & break; done", ["a"]),
+        ("for m in a b c; do [ $m = b ] && continue; vllm serve $m & done", ["a", "c"]),
+        (
+            "for m in a b; do for n in 1 2; do vllm serve $m$n & continue 2; done; done",
+            ["a1", "b1"],
+        ),
+        ("while true; do if [ 1 = 1 ]; then break; fi; vllm serve a; done; vllm serve b", ["b"]),
+        ("for i in 1 2; do curl -s localhost && break; sleep 1; done; vllm serve a", ["a"]),
+        ("for i in 1 2; do x || break; done; vllm serve a", ["a"]),
+    ],
+)
+def test_loop_is_left_where_the_script_leaves_it(script: str, models: list[str]) -> None:
+    found, notes = served(script)
+    assert [each[0] for each in found] == models
+    assert notes.problems == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "for m in a b; do vllm serve $m & pgrep x && break; done",
+        "for m in a b; do x && continue; vllm serve $m & done",
+        "for m in a b; do x || break; vllm serve $m & done",
+        "for m in a; do if x; then break; fi; vllm serve $m & done",
+    ],
+)
+def test_what_may_not_be_reached_is_refused(script: str) -> None:
+    _, notes = served(script)
+    assert "whether it runs depends on" in notes.problems[0].text
+
+
+def test_end_that_depends_on_a_command_is_no_end() -> None:
+    found, notes = served("systemctl is-active x && exit 0; vllm serve a")
+    assert [each[0] for each in found] == ["a"]
+    assert notes.problems == []
