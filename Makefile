@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -150,6 +150,16 @@ test: check long system build-tools container-tools browser ## everything but wh
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures);"
 	@echo "a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
+
+# not a part of `make test`: rolling restarts behind each balancer, one after the other
+several-hosts: $(VENV)/developed build/vllm-router/bin/vllm-router ## several hosts on one machine: replicas behind HAProxy, nginx and vllm-router
+	@tools/system.sh haproxy=haproxy nginx=nginx-light
+	$(SHORT) $(BIN)/pytest -rP --basetemp=$$folder/t tests/several_hosts && rm -rf $$folder
+
+build/vllm-router/bin/vllm-router:
+	@echo "installing vllm-router …"
+	@$(PYTHON) -m venv build/vllm-router
+	@build/vllm-router/bin/pip install --disable-pip-version-check --quiet vllm-router==0.1.17
 
 lock: $(VENV)/developed ## renew the lock files, or with ONLY='h11 …' the pins of these
 	@$(PIP) install uv

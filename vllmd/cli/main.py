@@ -42,6 +42,7 @@ COMMANDS = {
     "wake": "Wake an engine that sleeps.",
     "lora": "Add, remove and show LoRA adapters while an engine serves.",
     "reload": "Read the configuration again.",
+    "fleet": "Look at replicas on several hosts, and restart them one by one.",
     "completion": "Set up shell completion.",
     "bundle": "Collect what a bug report needs, without private data.",
 }

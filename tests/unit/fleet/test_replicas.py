@@ -1,0 +1,37 @@
+from typing import Any
+
+import pytest
+
+from vllmd.config.fleet import FleetHost
+from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.fleet.replicas import all_replicas, replicas_of
+
+A, B = FleetHost("a"), FleetHost("b")
+
+
+def test_an_engines_name_goes_before_a_models() -> None:
+    page = {"at": 9.0, "engines": [{"name": "x", "served_names": ["y"]}, {"name": "y"}]}
+    assert [each.label for each in replicas_of("y", {A: page})] == ["y on a"]
+    assert [each.label for each in replicas_of("x", {A: page, B: page})] == ["x on a", "x on b"]
+
+
+def test_pages_of_another_kind_end_nothing() -> None:
+    pages: dict[FleetHost, Any] = {
+        A: {"at": "?", "engines": [7, {"name": None}, {"name": "x", "started_at": "?"}]},
+        B: VllmdError("away"),
+        FleetHost("c"): {},
+    }
+    (found,) = all_replicas(pages)
+    assert (found.state, found.up, found.wanted, found.run_began, found.run_age_s) == (
+        *("not known", False, True, None, None),
+    )
+    assert found.failure is None
+    with pytest.raises(UnknownEngineError, match="there is: x"):
+        replicas_of("z", pages)
+
+
+def test_a_run_is_as_old_as_its_own_host_says() -> None:
+    page = {"at": 100.0, "engines": [{"name": "x", "started_at": 40.0}]}
+    (found,) = all_replicas({A: page})
+    assert found.run_age_s == 60
+    assert found.run_began == 40

@@ -1,0 +1,81 @@
+"""Which replicas a balancer has behind each address: the hosts, and the engines of each. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from vllmd.config.fleet import FleetHost
+from vllmd.config.model import Config, EngineConfig
+from vllmd.errors import UnknownEngineError
+
+MADE_BY = "Made by 'vllmd fleet export'; make it anew when hosts or engines change."
+FIRST_PORT = 8080
+
+
+@attrs.frozen
+class ReplicaAddress:
+    """Where a replica answers, and by which name its host's page tells whether it is ready."""
+
+    host: FleetHost
+    engine: EngineConfig
+
+    @property
+    def netloc(self) -> str:
+        """Host and port of its API."""
+        return FleetHost(self.host.name, self.engine.port).netloc
+
+    @property
+    def name(self) -> str:
+        """What a balancer calls it: the engine is behind the last colon."""
+        return f"{self.host.name.replace(':', '.')}:{self.engine.name}"
+
+
+@attrs.frozen
+class Service:
+    """A model behind one address: its replicas, and the port that clients ask."""
+
+    name: str
+    port: int
+    replicas: tuple[ReplicaAddress, ...]
+
+    @property
+    def engines(self) -> tuple[EngineConfig, ...]:
+        """The engines that serve it on each host."""
+        return tuple({each.engine.name: each.engine for each in self.replicas}.values())
+
+
+def services(
+    config: Config, hosts: Sequence[FleetHost], only: str | None = None, port: int = FIRST_PORT
+) -> list[Service]:
+    """Return what is served, each behind a port of its own; `only` is an engine or a model.
+
+    Raises: UnknownEngineError: there is none of that name.
+    """
+    found: dict[str, list[EngineConfig]] = {}
+    for engine in config.engines.values():
+        found.setdefault(engine.served_names[0], []).append(engine)
+    chosen = {
+        name: engines
+        for name, engines in found.items()
+        if only is None or only == name or only in {each.name for each in engines}
+    }
+    if not chosen:
+        raise UnknownEngineError.among(only or "", config.engines)
+    return [
+        Service(
+            name,
+            port + number,
+            tuple(ReplicaAddress(host, engine) for host in hosts for engine in engines),
+        )
+        for number, (name, engines) in enumerate(chosen.items())
+    ]
+
+
+def word(name: str) -> str:
+    """Return a name that every balancer takes: a model's may have a slash."""
+    return "".join(each if each.isalnum() or each in "-_." else "-" for each in name)
+
+
+def remarks(lines: Iterable[str]) -> list[str]:
+    """Return lines as remarks."""
+    return [f"# {line}".rstrip() for line in lines]
