@@ -58,8 +58,8 @@ MAY_IMPORT = {
     "daemon": "root events util shim collectors config eventlog pulling history logs engine gpu "
     "lora notify scrape status cost advise doctor http control traces",
     "cli": "root events util shim container bundle config eventlog monitoring pulling comparing "
-    "history importing installing logs engine gpu notify cost advise doctor http control demo "
-    "daemon",
+    "history fleet importing installing logs engine gpu notify cost advise doctor http control "
+    "demo daemon",
     "__main__": "cli",
 }
 """From the ground up: who may import whom; docs/architecture.md has the same table.

@@ -12,7 +12,7 @@ from vllmd.cli.writing import output_option, write_all
 from vllmd.config.fleet import FleetHost
 from vllmd.control.client import ControlClient
 from vllmd.fleet.exports import haproxy, nginx, prometheus, router, systemd
-from vllmd.fleet.exports.services import FIRST_PORT, Service, services
+from vllmd.fleet.exports.services import FIRST_PORT, FleetService, services
 from vllmd.util.clock import SystemClock
 
 FORMATS = ("haproxy", "nginx", "router", "prometheus", "systemd")
@@ -65,7 +65,7 @@ def _hosts(view: FleetView) -> tuple[FleetHost, ...]:
     return (FleetHost("127.0.0.1", view.config.daemon.listen[1]),)
 
 
-def _files(form: str, view: FleetView, found: list[Service]) -> dict[str, str]:
+def _files(form: str, view: FleetView, found: list[FleetService]) -> dict[str, str]:
     if form == "haproxy":
         is_open = view.config.daemon.open_readiness
         return {"vllmd.cfg": haproxy.text(view.fleet, found, open_readiness=is_open)}
@@ -78,7 +78,7 @@ def _files(form: str, view: FleetView, found: list[Service]) -> dict[str, str]:
     return prometheus.files(view.fleet, _hosts(view))
 
 
-class _Lines:
+class _JournalLines:
     """Prints each line: it is read in a journal."""
 
     def line(self, text: str) -> None:
@@ -110,7 +110,7 @@ def follow_router(client: ControlClient, config_path: Path, engine: str, url: st
     asyncio.run(_follow(view, service, url.rstrip("/")))
 
 
-async def _follow(view: FleetView, service: Service, url: str) -> None:
+async def _follow(view: FleetView, service: FleetService, url: str) -> None:
     import httpx
 
     from vllmd.fleet.pages import HostPages, PageAccess
@@ -118,5 +118,7 @@ async def _follow(view: FleetView, service: Service, url: str) -> None:
 
     access = await PageAccess.of(view.fleet)
     async with HostPages(access) as pages, httpx.AsyncClient(trust_env=False) as client:
-        follower = RouterFollower(url, service.replicas, pages, client, SystemClock(), _Lines())
+        follower = RouterFollower(
+            url, service.replicas, pages, client, SystemClock(), _JournalLines()
+        )
         await follower.run()

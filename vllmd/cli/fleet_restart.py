@@ -23,7 +23,7 @@ INSTALL_S = 2.0 * HOUR_S
 """Gigabytes of wheels, over a slow line."""
 
 
-class _Lines:
+class _TerminalLines:
     """Tells on the terminal how it goes on."""
 
     def line(self, text: str) -> None:
@@ -148,7 +148,7 @@ async def _run(
     *,
     dry_run: bool,
 ) -> None:
-    began, told = time.monotonic(), _Lines()
+    began, told = time.monotonic(), _TerminalLines()
     async with view.asking() as pages:
         rolling = RollingRestart(
             name, pages, view.run, settings, SystemClock(), told, steps, is_done

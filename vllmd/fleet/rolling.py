@@ -22,7 +22,7 @@ COMMAND_S = 60.0
 Pages = Callable[[], Awaitable[Mapping[FleetHost, Document | Exception]]]
 
 
-class Told(Protocol):
+class RollTold(Protocol):
     """Who is told how it goes on."""
 
     def line(self, text: str) -> None:
@@ -67,7 +67,7 @@ class RollingRestart:
     run: HostRunner
     settings: RollingSettings
     clock: Clock
-    told: Told
+    told: RollTold
     steps: Sequence[Step] = ()
     """Done on each host before its restart."""
     is_done: Callable[[Replica], bool] = lambda _: False

@@ -15,7 +15,7 @@ import httpx
 from vllmd.errors import VllmdError
 from vllmd.fleet.exports.services import ReplicaAddress
 from vllmd.fleet.pages import HostPageError, HostPages
-from vllmd.fleet.rolling import Told
+from vllmd.fleet.rolling import RollTold
 from vllmd.util.clock import Clock
 
 EVERY_S = 1.0
@@ -33,7 +33,7 @@ class RouterFollower:
     pages: HostPages
     client: httpx.AsyncClient
     clock: Clock
-    told: Told
+    told: RollTold
     _adding: dict[str, asyncio.Task[None]] = attrs.field(factory=dict, init=False)
     _away: str = attrs.field(default="", init=False)
 

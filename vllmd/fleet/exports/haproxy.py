@@ -9,7 +9,7 @@ Source: HAProxy 2.6, configuration manual: option httpchk, http-check send, srv_
 from collections.abc import Iterator, Sequence
 
 from vllmd.config.fleet import FleetConfig
-from vllmd.fleet.exports.services import MADE_BY, Service, remarks, word
+from vllmd.fleet.exports.services import MADE_BY, FleetService, remarks, word
 
 LOGIN = "VLLMD_FLEET_LOGIN"
 """The variable with user and password of the hosts' pages, as basic authentication has them."""
@@ -17,7 +17,7 @@ LEAST_UNREADY_S = 2.0
 """Twice the check's interval."""
 
 
-def text(fleet: FleetConfig, services: Sequence[Service], *, open_readiness: bool) -> str:
+def text(fleet: FleetConfig, services: Sequence[FleetService], *, open_readiness: bool) -> str:
     """Return the file; `open_readiness` if the hosts' pages tell readiness without a password."""
     lines = [
         *remarks([MADE_BY, "haproxy -c -f FILE checks it; 2.4 or later reads it."]),
@@ -35,7 +35,7 @@ def _needs_login(fleet: FleetConfig, open_readiness: bool) -> bool:
 
 
 def _notes(
-    fleet: FleetConfig, services: Sequence[Service], *, open_readiness: bool
+    fleet: FleetConfig, services: Sequence[FleetService], *, open_readiness: bool
 ) -> Iterator[str]:
     if _needs_login(fleet, open_readiness):
         yield from remarks(
@@ -81,7 +81,7 @@ def _head() -> list[str]:
     ]
 
 
-def _service(fleet: FleetConfig, service: Service, *, login: bool) -> Iterator[str]:
+def _service(fleet: FleetConfig, service: FleetService, *, login: bool) -> Iterator[str]:
     name = word(service.name)
     yield f"frontend {name}"
     yield f"  bind :{service.port}"

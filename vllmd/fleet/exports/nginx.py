@@ -7,7 +7,7 @@ Source: nginx, ngx_http_upstream_module and ngx_http_proxy_module.
 
 from collections.abc import Iterator, Sequence
 
-from vllmd.fleet.exports.services import MADE_BY, Service, remarks, word
+from vllmd.fleet.exports.services import MADE_BY, FleetService, remarks, word
 
 MEASURED = (
     "nginx has no active check: a replica that ends is found by requests that it refuses, and",
@@ -18,7 +18,7 @@ MEASURED = (
 )
 
 
-def text(services: Sequence[Service]) -> str:
+def text(services: Sequence[FleetService]) -> str:
     """Return the file, for the context `http`."""
     lines = remarks([MADE_BY, "Put it into /etc/nginx/conf.d; nginx -t checks it.", *MEASURED])
     for service in services:
@@ -26,7 +26,7 @@ def text(services: Sequence[Service]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _service(service: Service) -> Iterator[str]:
+def _service(service: FleetService) -> Iterator[str]:
     name = word(service.name)
     yield f"upstream {name} {{"
     yield "  least_conn;"

@@ -9,7 +9,7 @@ Source: vllm-router 0.1.17: --help; POST /add_worker, /remove_worker.
 
 from collections.abc import Sequence
 
-from vllmd.fleet.exports.services import MADE_BY, Service, remarks, word
+from vllmd.fleet.exports.services import MADE_BY, FleetService, remarks, word
 
 _ROUTER = """\
 [Unit]
@@ -45,7 +45,7 @@ WantedBy=multi-user.target
 """
 
 
-def files(services: Sequence[Service], policy: str = "cache_aware") -> dict[str, str]:
+def files(services: Sequence[FleetService], policy: str = "cache_aware") -> dict[str, str]:
     """Return the units by the names of their files."""
     found = {}
     for service in services:

@@ -31,7 +31,7 @@ class ReplicaAddress:
 
 
 @attrs.frozen
-class Service:
+class FleetService:
     """A model behind one address: its replicas, and the port that clients ask."""
 
     name: str
@@ -46,7 +46,7 @@ class Service:
 
 def services(
     config: Config, hosts: Sequence[FleetHost], only: str | None = None, port: int = FIRST_PORT
-) -> list[Service]:
+) -> list[FleetService]:
     """Return what is served, each behind a port of its own; `only` is an engine or a model.
 
     Raises: UnknownEngineError: there is none of that name.
@@ -62,7 +62,7 @@ def services(
     if not chosen:
         raise UnknownEngineError.among(only or "", config.engines)
     return [
-        Service(
+        FleetService(
             name,
             port + number,
             tuple(ReplicaAddress(host, engine) for host in hosts for engine in engines),

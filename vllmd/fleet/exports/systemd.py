@@ -5,7 +5,7 @@ Source: systemd.timer(5), systemd.service(5).
 
 from collections.abc import Sequence
 
-from vllmd.fleet.exports.services import MADE_BY, Service, remarks, word
+from vllmd.fleet.exports.services import MADE_BY, FleetService, remarks, word
 
 _UNIT = """\
 [Unit]
@@ -33,7 +33,7 @@ WantedBy=timers.target
 """
 
 
-def files(services: Sequence[Service]) -> dict[str, str]:
+def files(services: Sequence[FleetService]) -> dict[str, str]:
     """Return the units by the names of their files; on one host only they are to be enabled."""
     found = {}
     head = remarks([MADE_BY, "Put it into /etc/systemd/system of one host, and enable the timer."])
