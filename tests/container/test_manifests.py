@@ -13,12 +13,12 @@ from tests.container.image import instructions
 from vllmd.config import variable_names
 from vllmd.config.load import parse
 from vllmd.config.model import Config, EngineConfig
+from vllmd.config.stop_time import longest_stop_s
 from vllmd.http.access import is_readiness
 from vllmd.installing.plan import VERSION
 
 FOLDER = Path(__file__).parents[2] / "packaging" / "container"
 KUBERNETES = FOLDER / "kubernetes"
-MARGIN_S = 10
 VERSIONS = ("1.30", "1.33", kubernetes_validate.latest_version())
 USER = dict(instructions())["USER"]
 WRITABLE = {"/run/vllmd", "/var/lib/vllmd", "/var/log/vllmd", "/models"}
@@ -52,10 +52,6 @@ def quadlet() -> dict[str, list[str]]:
     return found
 
 
-def needed_s(engine: EngineConfig) -> float:
-    return engine.unready_s + engine.drain_s + engine.stop_grace_s + MARGIN_S
-
-
 def configured(given: dict[str, str], source: str = "") -> Config:
     config, problems = parse(source, env=given)
     assert problems == []
@@ -78,14 +74,30 @@ def test_manifest_with_a_key_of_none_is_refused_by_the_schema() -> None:
 def test_grace_periods_are_what_a_drain_takes() -> None:
     given = {each["name"]: each["value"] for each in container()["env"]}
     config = configured(given, resources()["ConfigMap"]["data"]["vllmd.toml"])
-    (engine,) = config.engines.values()
-    assert pod()["spec"]["terminationGracePeriodSeconds"] == needed_s(engine)
-    (engine,) = configured(compose()["environment"]).engines.values()
-    assert compose()["stop_grace_period"] == f"{needed_s(engine):g}s"
+    needed_s = longest_stop_s(config.engines.values())
+    assert pod()["spec"]["terminationGracePeriodSeconds"] == needed_s
+    needed_s = longest_stop_s(configured(compose()["environment"]).engines.values())
+    assert compose()["stop_grace_period"] == f"{needed_s:g}s"
     unit = quadlet()
-    (engine,) = configured(dict(e.split("=") for e in unit["Environment"])).engines.values()
-    assert float(unit["StopTimeout"][0]) == needed_s(engine)
-    assert float(unit["TimeoutStopSec"][0]) > needed_s(engine)
+    given = dict(each.split("=") for each in unit["Environment"])
+    needed_s = longest_stop_s(configured(given).engines.values())
+    assert float(unit["StopTimeout"][0]) == needed_s
+    assert float(unit["TimeoutStopSec"][0]) > needed_s
+
+
+def test_documentation_says_what_a_stop_takes() -> None:
+    text = " ".join((FOLDER.parents[1] / "docs" / "container.md").read_text().split())
+    plain, kept = EngineConfig("a", "m"), EngineConfig("a", "m", preload=True)
+    said = (longest_stop_s([plain]), longest_stop_s([kept]))
+    assert f"{said[0]:g} s by default, {said[1]:g} with `preload`" in text
+
+
+def test_liveness_takes_a_daemon_for_dead_later_than_it_is_late() -> None:
+    probe = container()["livenessProbe"]
+    # a daemon that stands still is killed by its own watchdog where there is one, after a minute
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 60
+    assert probe["timeoutSeconds"] <= probe["periodSeconds"]
+    assert "preStop" not in str(container())  # SIGTERM turns readiness red, and waits unready_s
 
 
 def test_engine_is_reached_from_outside_at_the_port_that_is_published() -> None:

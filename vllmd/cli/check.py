@@ -25,6 +25,7 @@ from vllmd.config import lines, load, paths
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.config.run_options import Overrides
+from vllmd.config.stop_time import longest_stop_s
 from vllmd.control.client import ControlClient
 from vllmd.doctor import host, service
 from vllmd.doctor.case import Case, HostFacts, read_model
@@ -85,7 +86,7 @@ def command(
     findings = list(_findings(config, client, offline)) if deep else []
     if as_json:
         web = (config.daemon.web_config_file, web_problems)
-        _print_json(problems, config.variables, engines, findings if deep else None, web)
+        _print_json(problems, config, engines, findings if deep else None, web)
     else:
         _show_problems(str(config_path), problems, as_json=False)
         _show_problems(str(config.daemon.web_config_file), web_problems, as_json=False)
@@ -252,7 +253,7 @@ def _is_there(path: str) -> bool:
 
 def _show_problems(path: str, problems: list[ConfigProblem], as_json: bool) -> None:
     if as_json:
-        _print_json(problems, {}, {}, None, (None, []))
+        _print_json(problems, None, {}, None, (None, []))
         return
     for problem in problems:
         colour = "red" if problem.severity is ProblemSeverity.ERROR else "yellow"
@@ -270,6 +271,11 @@ def _print_text(config: Config, engines: commands.Commands) -> None:
             terminal.echo(f"  before it: {shlex.join(built.weights.masked_argv())}")
         for variable, value in sorted(built.masked_own_env().items()):
             terminal.echo(f"  {variable}={shlex.quote(value)}")
+    if engines:
+        longest_s = longest_stop_s(config.engines.values())
+        terminal.echo(
+            f"a stop takes up to {longest_s:g} s: in a container, what its runtime is to wait for"
+        )
     if config.variables:
         there = "" if _is_there(str(config.path)) else ", which is not there"
         title = terminal.style("from environment variables", bold=True)
@@ -289,7 +295,7 @@ def _shown(key: str, variable: str) -> str:
 
 def _print_json(
     problems: list[ConfigProblem],
-    variables: Mapping[str, str],
+    config: Config | None,
     engines: commands.Commands,
     findings: list[Finding] | None,
     web: tuple[str | None, list[ConfigProblem]],
@@ -304,7 +310,13 @@ def _print_json(
         }
         for name, built in engines.items()
     }
-    said: dict[str, Any] = {"problems": listed, "engines": shown, "variables": dict(variables)}
+    said: dict[str, Any] = {
+        "problems": listed,
+        "engines": shown,
+        "variables": dict(config.variables) if config else {},
+    }
+    if config is not None:
+        said["longest_stop_seconds"] = longest_stop_s(config.engines.values())
     if web[0] is not None:
         said["web_config"] = {"file": web[0], "problems": [_as_table(each) for each in web[1]]}
     if findings is not None:

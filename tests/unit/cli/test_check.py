@@ -65,6 +65,8 @@ def test_check_json_has_problems_and_commands(tmp_path: Path) -> None:
     assert shown["problems"] == []
     assert shown["engines"]["a"]["argv"][1:3] == ["serve", "m"]
     assert shown["engines"]["a"]["env"]["HF_TOKEN"] == "********"
+    assert shown["longest_stop_seconds"] == 60
+    assert "a stop takes up to 60 s: in a container" in check(tmp_path, GOOD)[1]
     code, output = check(tmp_path, "x = 1", "--json")
     assert code == 78
     assert json.loads(output)["problems"][0]["key"] == "x"

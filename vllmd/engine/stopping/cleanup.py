@@ -15,11 +15,12 @@ from pathlib import Path
 
 import attrs
 
+from vllmd.config.stop_time import CLEANUP_S
 from vllmd.engine.probes.port import listener_on, port_free
 from vllmd.shim.proc import all_processes
 from vllmd.util.clock import Clock
 
-LIMIT_S = 10.0
+LIMIT_S = CLEANUP_S
 """How long an end may take to show: the kernel gives VRAM back 0.2 s after the last process."""
 NOTICE_S = 1.0
 """A port that is taken for so long is somebody else's, as a rule: a person is told at once."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from vllmd.config.model import EngineConfig
+from vllmd.config.stop_time import SHIM_MARGIN_S
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.process import orphans
@@ -24,7 +25,7 @@ from vllmd.util.loop_lag import LoopLag
 POLL_S = 1.0
 ENDING_S = 5.0
 """A shim that is just ending does not answer any more, and then says how it ended."""
-MARGIN_S = 15.0
+MARGIN_S = SHIM_MARGIN_S
 """How much longer than its time a stop may take before the shim itself is taken for dead."""
 
 

@@ -9,6 +9,7 @@ import structlog
 from vllmd.config import preload
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
+from vllmd.config.stop_time import SHIM_MARGIN_S, WEIGHTS_GRACE_S
 from vllmd.engine.context import EngineContext
 from vllmd.engine.exits import SHIM_LOST, Exit
 from vllmd.engine.process import lost_shim
@@ -18,7 +19,7 @@ from vllmd.engine.weights import sockets
 from vllmd.engine.weights.contents import Contents
 from vllmd.engine.weights.loaded import Loaded, LoadedFile
 from vllmd.engine.weights.release import wait_until_free
-from vllmd.engine.weights.runs import GRACE_S, MARGIN_S, SilentShim, WeightsRuns
+from vllmd.engine.weights.runs import SilentShim, WeightsRuns
 from vllmd.engine.weights.state import WeightsState
 from vllmd.errors import ShimError
 from vllmd.events.base import emit
@@ -36,7 +37,7 @@ from vllmd.util.clock import Moment
 
 RETRY_S = 5.0
 """How often to look again at what does not answer."""
-PATIENCE = math.ceil((GRACE_S + MARGIN_S) / RETRY_S)
+PATIENCE = math.ceil((WEIGHTS_GRACE_S + SHIM_MARGIN_S) / RETRY_S)
 """So many looks an end may take before a shim that does not answer is killed."""
 END_LOOKS = PATIENCE + 4
 """So many looks an end is tried: the shim is killed meanwhile, and then what it left."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 
 from vllmd.config.command import Command
+from vllmd.config.stop_time import SHIM_MARGIN_S, WEIGHTS_GRACE_S
 from vllmd.engine import exits
 from vllmd.engine.context import EngineContext
 from vllmd.engine.exits import Exit
@@ -16,11 +17,6 @@ from vllmd.engine.weights import sockets
 from vllmd.errors import ShimError
 from vllmd.shim import protocol
 from vllmd.shim.protocol import RunRecord
-
-GRACE_S = 10.0
-"""How long it may take to end: it has nothing to finish (a SIGTERM to each process)."""
-MARGIN_S = 15.0
-"""How much longer the shim may take before it is taken for dead itself."""
 
 
 @attrs.frozen
@@ -101,7 +97,7 @@ class WeightsRuns:
             command,
             directory=self.folder,
             log=context.weights_log,
-            grace_s=GRACE_S,
+            grace_s=WEIGHTS_GRACE_S,
         )
         await context.spawner.spawn(spec)
         client = await ShimClient.connect(self.folder, context.lag)
@@ -123,10 +119,10 @@ class WeightsRuns:
         Raises: TimeoutError: something does not die.
         """
         try:
-            await client.stop(GRACE_S)
+            await client.stop(WEIGHTS_GRACE_S)
         except ShimError:
             orphans.ask_end(client.run)
-        if not await self.context.lag.wait(client.exited, GRACE_S + MARGIN_S):
+        if not await self.context.lag.wait(client.exited, WEIGHTS_GRACE_S + SHIM_MARGIN_S):
             orphans.kill_shim(client.run)
             await orphans.kill(client.run)
 
