@@ -28,8 +28,8 @@ JOB = "vllmd"
 OURS = ("vllmd_", "http_requests_total")
 PATIENCE_S = 90.0
 SINCE = "_timestamp_seconds"
-RENEWED = frozenset({"vllmd_nvml_last_success_timestamp_seconds"})
-"""Times that go on with the clock while a page stays as it is."""
+AGE = "_silent_seconds"
+"""What is so old goes on with the clock, too."""
 _COUNTS = ("_total", "_count", "_sum", "_bucket")
 
 
@@ -145,6 +145,15 @@ class PlayedPages:
 
     def told(self, folder: Path, settings: RuleSettings | None = None) -> list[Told]:
         """Return what fires in the last minute."""
+        (found,) = evaluate(self._series(), [len(self._rows) - 1], folder, settings=settings)
+        return found
+
+    def told_meanwhile(self, folder: Path) -> set[str]:
+        """Return the names of what fires in any minute."""
+        found = evaluate(self._series(), range(len(self._rows)), folder)
+        return {told.name for minute in found for told in minute}
+
+    def _series(self) -> dict[str, list[float | None]]:
         series: dict[str, list[float | None]] = {}
         for minute, values in enumerate(self._rows):
             row = {"up": float(values is not None), **(values or {})}
@@ -152,14 +161,18 @@ class PlayedPages:
                 if name.partition("{")[0] not in _asked_for():
                     continue
                 each = series.setdefault(self._of_host(name), [None] * len(self._rows))
-                family = name.partition("{")[0]
-                if family in RENEWED:
-                    each[minute] = 60.0 * minute
-                else:
-                    since = family.endswith(SINCE) and value > 0
-                    each[minute] = self._moved(value) if since else value
-        (found,) = evaluate(series, [len(self._rows) - 1], folder, settings=settings)
-        return found
+                each[minute] = self._at(minute, name.partition("{")[0], value)
+        return series
+
+    def _at(self, minute: int, family: str, value: float) -> float:
+        """Return what a page's figure is in a minute of the clock that is played."""
+        if not value > 0:
+            return value
+        if family.endswith(SINCE):
+            return self._moved(value)
+        if family.endswith(AGE):
+            return value + 60.0 * (minute - self._began[bisect.bisect(self._began, minute) - 1])
+        return value
 
     def _moved(self, at: float) -> float:
         """Return a time of the host on the clock that is played, in seconds."""

@@ -8,7 +8,7 @@ from vllmd.monitoring.records import RECORDS
 from vllmd.monitoring.settings import RuleSettings
 
 ELSEWHERE = {
-    "vllmd_nvml_up": "with a real GPU, or its library's stand-in: test_paging.py",
+    "vllmd_nvml_up": "with a real GPU, or its library's stand-in: test_gpu.py",
     "vllmd_nvml_problem": "as above",
     "vllmd_nvml_driver_mismatch": "as above",
     "vllmd_gpu_xid_last_timestamp_seconds": "as above",

@@ -30,7 +30,7 @@ QUIETED = {
         ["VllmdEngineDown", "VllmdEngineNotReady", "VllmdRequestsLost"],
     ),
     "VllmdEngineStalled": (ENGINE, ["VllmdTtftBudgetBurn", "VllmdKvCacheSaturated"]),
-    "VllmdGpuLost": (GPU, ["VllmdGpuXidFatal", "VllmdGpuRecoveryAction", "VllmdGpuReaderDown"]),
+    "VllmdGpuLost": (GPU, ["VllmdGpuXidFatal", "VllmdGpuRecoveryAction"]),
     "VllmdVramOrphan": (GPU, ["VllmdVramRestartWontFit", "VllmdEngineAwaitsMemory"]),
     "VllmdVramRestartWontFit": ({**ENGINE, **GPU}, ["VllmdVramForeign"]),
     "VllmdVramExhaustion": (ENGINE, ["VllmdVramLeak"]),

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.integration.causes.table import PROVOKED
 from tools.reference.markdown import page, plain, table
-from vllmd.monitoring.alerts import ALERTS
+from vllmd.monitoring.alerts import ALERTS, every_alert
 from vllmd.monitoring.settings import RuleSettings
 
 KEPT = Path(__file__).parents[2] / "dashboards" / "tests" / "timelines.json"
@@ -29,6 +30,11 @@ without its timelines fails it. All times are in minutes.
 
 An empty cell: there is no such thing for this alert.
 """
+PROVOKED_ABOUT = """\
+So each alert is provoked by a test (`tests/integration/causes`): all rules are asked about the page
+that comes of it, on a clock of its own, and Alertmanager, as `etc/` configures it, has to keep
+every other alert quiet.
+"""
 
 
 def timelines() -> str:
@@ -38,6 +44,12 @@ def timelines() -> str:
     for name, make in ALERTS.items():
         rows = [_row(a.name, kept[a.name]) for a in make(RuleSettings()).alerts if a.name in kept]
         parts += [f"## {name.capitalize()}", table(HEAD, rows)]
+    done = [
+        [f"[{alert.name}](../runbooks/{alert.name}.md)", plain(PROVOKED[alert.name])]
+        for alert in every_alert()
+        if alert.name in PROVOKED
+    ]
+    parts += ["## On a running system", PROVOKED_ABOUT, table(("alert", "what is done"), done)]
     return page("Timelines of alerts", ABOUT, parts)
 
 

@@ -8,7 +8,7 @@ from vllmd.engine.metrics import LABEL
 from vllmd.gpu.latest import PEAKS
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.rows import FAMILIES
-from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
+from vllmd.gpu.snapshot import NOT_READ, DeviceFigures, GpuFigures
 from vllmd.gpu.wire import REASONS
 from vllmd.util.clock import Clock
 
@@ -151,7 +151,12 @@ def _reader(figures: GpuFigures) -> Iterator[Metric]:
     if figures.source == "demo":
         yield _single("vllmd_gpu_demo", "1: these GPUs do not exist, they are a demonstration.", 1)
     else:
-        yield _single("vllmd_nvml_up", "Whether NVML answers.", figures.problem is None)
+        late = any(each.lost == NOT_READ for each in figures.devices)
+        yield _single(
+            "vllmd_nvml_up",
+            "Whether NVML answers, and what was read is not old.",
+            figures.problem is None and not late,
+        )
         problem = GaugeMetricFamily(
             "vllmd_nvml_problem", "1 for the reason why NVML does not answer.", labels=["reason"]
         )

@@ -32,7 +32,7 @@ from vllmd.gpu.latest import PEAKS, Device, LatestReadings, MemoryListing, Perio
 from vllmd.gpu.memory_shares import Holder, Owner
 from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.readers import Readers
-from vllmd.gpu.snapshot import DeviceFigures, GpuFigures
+from vllmd.gpu.snapshot import NOT_READ, DeviceFigures, GpuFigures
 from vllmd.gpu.sources import DEMO, NONE, NVML, source_of
 from vllmd.gpu.state_file import GpuStateFile
 from vllmd.gpu.xid_log import XidEvent, XidLog
@@ -330,7 +330,7 @@ class GpuService:
             found.append(
                 DeviceFigures(
                     device,
-                    latest.lost.get(uuid) or (None if latest.fresh(now) else "not_read"),
+                    latest.lost.get(uuid) or (None if latest.fresh(now) else NOT_READ),
                     latest.values(uuid, now),
                     {key: peak for key, peak in peaks.items() if peak is not None},
                     memory_shares.shares(listing.memory, holders) if listing else {},

@@ -12,6 +12,8 @@ from vllmd.gpu.reader_process import ReaderProblem
 from vllmd.gpu.readers import DisabledRow
 from vllmd.xids import Xid, describe
 
+NOT_READ = "not_read"
+"""Why a GPU is not known of which there is no new reading: a matter of the reader, not of it."""
 _PROFILE = re.compile(r"\bMIG (\S+)")
 
 

@@ -208,13 +208,15 @@ def _log_dropped(document: Document) -> Iterator[ActiveCondition]:
 # --- GPUs ------------------------------------------------------------------------------------
 
 
-def _readable(document: Document) -> bool:
-    return document["gpu_reader"]["reason"] not in OWN_REASON
+def _are_read(document: Document) -> bool:
+    """Tell whether NVML answers: else one GPU is like the other."""
+    late = any(gpu["lost"] == LATE for gpu in document["gpus"])
+    return document["gpu_reader"]["reason"] is None and not late
 
 
 def _gpu_lost(document: Document) -> Iterator[ActiveCondition]:
     for gpu in document["gpus"]:
-        if gpu["lost"] and gpu["lost"] != LATE and _readable(document):
+        if gpu["lost"] and _are_read(document):
             yield ActiveCondition(
                 f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"]
             )
@@ -269,18 +271,19 @@ def _reader(document: Document) -> Iterator[ActiveCondition]:
     reader = document["gpu_reader"]
     if reader["reason"] not in (None, NO_GPU, "starting", *OWN_REASON):
         yield ActiveCondition(f"GPUs are not read: {reader['problem']}")
-    elif reader["reason"] is None and any(gpu["lost"] == LATE for gpu in document["gpus"]):
+    elif reader["reason"] is None and not _are_read(document):
         yield ActiveCondition("GPUs are not read: the newest reading is old")
 
 
 def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
-    """Return the test of memory that an owner has; `ours`: only where an engine is, or will be."""
+    """Return the test of memory that an owner has; `ours`: where an engine is, or is wanted."""
 
     def test(document: Document) -> Iterator[ActiveCondition]:
+        wanted = {engine["name"] for engine in document["engines"] if engine["wanted"]}
         for gpu in document["gpus"]:
             held = sum(each["bytes"] for each in gpu["owners"] if each["owner"] == owner)
-            engines = [each for each in gpu["owners"] if each["engine"]]
-            if held > least and (not ours or engines or gpu["restart_margin_bytes"]):
+            engines = {each["engine"] for each in gpu["owners"] if each["engine"]}
+            if held > least and (not ours or engines or wanted & set(gpu["restart_margin_bytes"])):
                 yield ActiveCondition(
                     f"GPU {gpu['gpu']}: {text} {format_bytes(held)}", gpu=gpu["gpu"]
                 )
@@ -289,10 +292,10 @@ def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
 
 
 def _wont_fit(document: Document) -> Iterator[ActiveCondition]:
-    waiting = {engine["name"] for engine in document["engines"] if engine["awaited_memory"]}
+    serving = {engine["name"] for engine in document["engines"] if engine["up"]}
     for gpu in document["gpus"]:
         for name, margin in gpu["restart_margin_bytes"].items():
-            if margin < 0 and name not in waiting:
+            if margin < 0 and name in serving:
                 missing = format_bytes(-margin)
                 text = f"{name} would not start again on GPU {gpu['gpu']}: {missing} too few"
                 yield ActiveCondition(text, name, gpu["gpu"])

@@ -10,6 +10,8 @@ from tests.helpers.played_pages import PlayedPages
 from tests.helpers.site import Site
 from vllmd.monitoring.settings import RuleSettings
 
+OF_THIS_MACHINE = frozenset({"VllmdDiskFull", "VllmdDiskFilling", "VllmdLate"})
+"""What is true of a machine that tests, and has a small disk or much to do."""
 Watch = Callable[[Site, str], "Watched"]
 
 
@@ -25,15 +27,17 @@ class Watched(PlayedPages):
         super().__init__(made, f"{alert}:9840")
         self._alert, self._told_by, self.folder = alert, told_by, folder
 
-    def only(self, settings: RuleSettings | None = None, engine: str | None = None) -> None:
-        """This alert fires, and Alertmanager keeps all others quiet that do.
+    def only(self, settings: RuleSettings | None = None, engine: str | None = None) -> list[str]:
+        """This alert fires, and Alertmanager keeps all others quiet that do; returns those.
 
         `engine` is the one that is meant, where others have faults of their own.
         """
+        others = OF_THIS_MACHINE if self._alert not in OF_THIS_MACHINE else frozenset()
         found = [
             each
             for each in self.told(self.folder, settings)
-            if engine is None or each.labels.get("vllmd_engine", engine) == engine
+            if each.name not in others
+            and (engine is None or each.labels.get("vllmd_engine", engine) == engine)
         ]
         fire = sorted({each.name for each in found})
         assert self._alert in fire, fire
@@ -43,6 +47,11 @@ class Watched(PlayedPages):
             for text in each.annotations.values():
                 assert "<no value>" not in text, each
                 assert "error expanding" not in text.lower(), each
+        return [name for name in fire if name != self._alert]
+
+    def nothing(self) -> None:
+        """No alert fires, at any minute."""
+        assert not self.told_meanwhile(self.folder) - OF_THIS_MACHINE
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ PROVOKED: Mapping[str, str] = {
     "VllmdGpuThrottled": "twelve seconds of a minute at a lower clock, for heat",
     "VllmdGpuPcieDegraded": "8 of 16 lanes",
     "VllmdDriverMismatch": "NVML refuses, as after an upgrade of the driver",
-    "VllmdGpuReaderDown": "NVML does not answer, from the start",
+    "VllmdGpuReaderDown": "NVML does not answer any more",
     # test_serving_causes.py: an engine, and requests that ask for faults of its page
     "VllmdTtftBudgetBurn": "one in four first tokens is late",
     "VllmdTtftBudgetSlowBurn": "one in twenty is",
@@ -62,22 +62,20 @@ PROVOKED: Mapping[str, str] = {
     "VllmdConfigRefused": "half a line of TOML, and SIGHUP",
     "VllmdConnectionsFull": "400 connections that say nothing",
     "VllmdLate": "the daemon is stopped (SIGSTOP) for three seconds",
+    # test_weights_causes.py: an engine whose weights are kept (preload)
+    "VllmdWeightsLost": "what keeps them is killed",
+    "VllmdWeightsUnresponsive": "their shim is stopped (SIGSTOP), and the daemon starts anew",
+    # test_kernel_causes.py: a daemon with mounts of its own
+    "VllmdHostMemoryLow": "/proc/meminfo says that little is left, of a GPU that shares it",
+    "VllmdDiskStalled": "a file system (FUSE) whose server never answers, over the folder of logs",
+    "VllmdCollectorFailed": "/proc/PID/limits has a word where a number is expected",
+    "VllmdPartFailed": "it may open no further file (RLIMIT_NOFILE)",
+    # test_prometheus_causes.py
+    "VllmdAbsent": "Prometheus' configuration has another job only",
 }
 """By a test of this folder, which asks Prometheus' rules about the page that comes of it."""
 
 NOT_PROVOKED: Mapping[str, str] = {
-    "VllmdAbsent": "its cause is in Prometheus' configuration: without targets there is no page; "
-    "test_notified.py has its timeline",
-    "VllmdHostMemoryLow": "the host would have to run out of memory: tests/unit/daemon/"
-    "test_host_memory_guard.py has a host that does",
-    "VllmdDiskStalled": "a file system that hangs needs a kernel's module or a file server: "
-    "tests/helpers/hung_disk.py hangs it within the process",
-    "VllmdCollectorFailed": "a mistake of vllmd, which no cause of a host makes: "
-    "tests/unit/collectors/test_runner.py makes one",
-    "VllmdPartFailed": "a mistake of vllmd, as above: tests/unit/util/test_parts.py makes one",
-    "VllmdWeightsLost": "nothing here keeps weights: test_preload.py ends what does, and the rule "
-    "is played in test_timelines.py",
-    "VllmdWeightsUnresponsive": "as above",
-    "VllmdWatchdog": "it fires always: test_notified.py and test_paging.py see it",
+    "VllmdWatchdog": "it fires always: test_notified.py sees it",
 }
 """Why nothing is done to a running system, and where it is seen."""

@@ -41,6 +41,17 @@ class GpuHost:
         for reader in reader_pids(self.site.daemon.pid):
             os.kill(reader, signal.SIGKILL)
 
+    def forget_xids(self) -> None:
+        """Let the daemon know of no Xid, as after a boot."""
+        if not self.site.samples("vllmd_gpu_xid_errors_total"):
+            return
+        self.site.kill_daemon()
+        notes = self.site.folder / "state" / "gpus.json"
+        notes.write_text(json.dumps(json.loads(notes.read_text()) | {"xids": []}))
+        self.fake.change_keys({"event": None})
+        self.site.start()
+        self.site.wait_state("chat", "ready")
+
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
@@ -59,7 +70,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
 
 @pytest.fixture
 def pages(host: GpuHost, watch: Watch, alert: str) -> Watched:
-    """The pages of a well host so far."""
+    """The pages of a well host so far, whatever was done to it before."""
+    host.forget_xids()
     host.use()
     made = watch(host.site, alert)
     made.until(f'{OWNED}{{owner="engine",vllmd_engine="chat"}}', 60 * GIB)
@@ -223,7 +235,32 @@ def test_driver_that_is_upgraded_underneath(host: GpuHost, pages: Watched) -> No
     finally:
         host.fake.change_keys({"init": 0})
         host.read_again()
+        pages.until("vllmd_nvml_driver_mismatch", 0)
+
+
+@about("VllmdGpuReaderDown")
+def test_library_that_does_not_answer(host: GpuHost, pages: Watched) -> None:
+    """No GPU is told as lost, as all that were there are."""
+    host.fake.change_keys({"init": 999})
+    host.read_again()
+    try:
+        pages.until('vllmd_nvml_problem{reason="nvml_error"}', 1).look(10)
+        assert not pages.only()
+    finally:
+        host.fake.change_keys({"init": 0})
+        host.read_again()
         pages.until("vllmd_nvml_up", 1)
+
+
+def test_gpus_that_a_person_lets_go_of_are_no_alert(host: GpuHost, watch: Watch) -> None:
+    host.use()
+    pages = watch(host.site, "nothing").until('vllmd_gpu_up{gpu="0"}', 1).look(20)
+    assert host.site.vllmd("gpu", "release", "--for", "10m").returncode == 0
+    try:
+        pages.until('vllmd_nvml_problem{reason="released"}', 1).look(30)
+    finally:
+        assert host.site.vllmd("gpu", "release", "--resume").returncode == 0
+    pages.until('vllmd_gpu_up{gpu="0"}', 1).look(20).nothing()
 
 
 @about("VllmdGpuXidRestart")
@@ -246,13 +283,17 @@ def test_xid_after_which_nobody_reboots(host: GpuHost, pages: Watched) -> None:
     host.read_again()
     host.fake.change_keys({"event": "3 1 79"})
     name = 'vllmd_gpu_xid_last_timestamp_seconds{xid="79",gpu="1"}'
-    pages.until(name, None).look(40).only()
-    host.fake.change(**{"field.230": "1 0"})
+    try:
+        pages.until(name, None).look(40).only()
+    finally:
+        host.fake.change(**{"field.230": "1 0"})
+        host.read_again()
+        pages.until('vllmd_gpu_up{gpu="1"}', 1)
 
 
 @about("VllmdGpuMissing")
 def test_gpu_that_is_not_listed_after_a_reboot(host: GpuHost, pages: Watched) -> None:
-    gone = [key for key in host.fake.script if key.startswith("gpu.1.")]
+    gone = {key: v for key, v in host.fake.script.items() if key.startswith("gpu.1.")}
     host.fake.uses()
     host.site.stop()
     host.fake.change_keys(dict.fromkeys(gone))
@@ -260,7 +301,12 @@ def test_gpu_that_is_not_listed_after_a_reboot(host: GpuHost, pages: Watched) ->
     host.site.start()
     host.site.wait_state("chat", "ready")
     host.use()
-    pages.until('vllmd_gpu_up{gpu="0"}', 1).look(25).only()
+    try:
+        pages.until('vllmd_gpu_up{gpu="0"}', 1).look(25).only()
+    finally:
+        host.fake.change_keys(gone)
+        host.read_again()
+        pages.until('vllmd_gpu_up{gpu="1"}', 1)
 
 
 @about("VllmdEngineAwaitsMemory")
@@ -273,16 +319,5 @@ def test_engine_that_finds_no_room(alert: str, watch: Watch, tmp_path: Path) -> 
     text = text.replace('executable = "stand-in"', f"executable = {program}")
     with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as made:
         pages = watch(made, alert)
-        pages.until("vllmd_engine_awaited_memory_bytes", None).look(20).only()
-
-
-@about("VllmdGpuReaderDown")
-def test_library_that_does_not_answer(alert: str, watch: Watch, tmp_path: Path) -> None:
-    """From the start: of GPUs that were known each is told as lost."""
-    fake = FakeNvml(tmp_path)
-    fake.change_keys({"init": 999})
-    exporter, api = free_port(), free_port()
-    text = GPU_CONFIG.format(folder=tmp_path, exporter=exporter, api=api)
-    with site(tmp_path, text, exporter_port=exporter, api_port=api, **fake.env) as made:
-        made.wait_state("chat", "ready")
-        watch(made, alert).until("vllmd_nvml_up", 0).look(10).only()
+        pages.until("vllmd_engine_awaited_memory_bytes", None).look(20)
+        assert pages.only() == ["VllmdVramForeign"]

@@ -21,10 +21,13 @@ FAULTS = (
     Fault(
         "VllmdAdapterStale",
         "an adapter's files changed and were not loaded",
-        [gauge("vllmd_lora_adapter_stale", 0, 1, **SQL)],
+        [gauge("vllmd_lora_adapter_stale", 0, 1, **SQL), gauge("vllmd_engine_up", 1, 1, **CHAT)],
         Alike(
             "they are loaded within minutes",
-            [brief("vllmd_lora_adapter_stale", 0, 1, 10, **SQL)],
+            [
+                brief("vllmd_lora_adapter_stale", 0, 1, 10, **SQL),
+                gauge("vllmd_engine_up", 1, 1, **CHAT),
+            ],
         ),
     ),
 )

@@ -28,8 +28,11 @@ FAULTS = (
     Fault(
         "VllmdGpuLost",
         "a GPU fell off the bus",
-        [gauge("vllmd_gpu_up", 1, 0, **GPU)],
-        Alike("a person let go of the GPUs", [gauge("vllmd_gpu_up", 1, 0, **GPU), RELEASED]),
+        [gauge("vllmd_gpu_up", 1, 0, **GPU), gauge("vllmd_nvml_up", 1, 1)],
+        Alike(
+            "NVML as a whole does not answer",
+            [gauge("vllmd_gpu_up", 1, 0, **GPU), gauge("vllmd_nvml_up", 1, 0)],
+        ),
     ),
     Fault(
         "VllmdGpuMissing",

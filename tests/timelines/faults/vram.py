@@ -68,10 +68,16 @@ FAULTS = (
     Fault(
         "VllmdVramRestartWontFit",
         "an engine would not find room again",
-        [gauge("vllmd_gpu_memory_restart_margin_bytes", GIB, -4 * GIB, **GPU, **CHAT)],
+        [
+            gauge("vllmd_gpu_memory_restart_margin_bytes", GIB, -4 * GIB, **GPU, **CHAT),
+            gauge("vllmd_engine_up", 1, 1, **CHAT),
+        ],
         Alike(
-            "for the minutes of a benchmark",
-            [brief("vllmd_gpu_memory_restart_margin_bytes", GIB, -4 * GIB, 8, **GPU, **CHAT)],
+            "it has ended, and waits for that room",
+            [
+                gauge("vllmd_gpu_memory_restart_margin_bytes", GIB, -4 * GIB, **GPU, **CHAT),
+                gauge("vllmd_engine_up", 1, 0, **CHAT),
+            ],
         ),
     ),
     Fault(

@@ -88,6 +88,11 @@ def test_what_is_not_known_is_absent() -> None:
 def test_lost_gpu_is_down_and_says_nothing_else() -> None:
     text = page(gpu_figures(gpu(lost="lost")))
     assert 'vllmd_gpu_up{gpu="0",uuid="GPU-1"} 0.0' in text
+    assert "vllmd_nvml_up 1.0" in text
+
+
+def test_where_the_newest_reading_is_old_nvml_is_down() -> None:
+    assert "vllmd_nvml_up 0.0" in page(gpu_figures(gpu(lost="not_read")))
 
 
 def test_reader_without_readings_says_why() -> None:

@@ -42,6 +42,14 @@ def owned(owner: Owner, size: int, *engines: str) -> Scene:
     return Scene([ready("chat")], gpu_figures(attrs.evolve(found, owners=owners)))
 
 
+def lent(*, wanted: bool) -> Scene:
+    """A GPU on which there is no engine now, and too little for the one that belongs there."""
+    found = device(0, margins={"chat": -3.0 * GIB})
+    owners: dict[Any, int] = {(Owner.FOREIGN, None): 2 * GIB}
+    one = ready("chat", state=State.STOPPED, wanted=wanted, since=NOW)
+    return Scene([one], gpu_figures(attrs.evolve(found, owners=owners)))
+
+
 def reader(reason: str, **more: Any) -> Scene:
     return Scene([], gpu_figures(problem=ReaderProblem(reason, "it is so"), **more))
 
@@ -250,6 +258,7 @@ def test_condition_of_one_field_is_found_and_said(name: str) -> None:
         Scene([ready("chat", state=State.STOPPED, since=NOW - 3)]),
         Scene([ready("chat", state=State.STOPPED, since=NOW - 600, awaited_load="embed")]),
         owned(Owner.FOREIGN, 2 * GIB),
+        lent(wanted=False),
         gpu(xids=(SeenXid.of(13, 1, NOW - 1),)),
         values_and_xids(recovery_action=0.0),
     ],
@@ -262,6 +271,18 @@ def test_gpus_that_were_let_go_of_are_not_lost() -> None:
     problem = ReaderProblem("released", "let go of by 'vllmd gpu release'")
     scene = Scene([], gpu_figures(device(0, lost="not_read"), problem=problem))
     assert scene.service().document()["conditions"] == []
+
+
+def test_room_for_an_engine_that_is_wanted_and_ended_is_held_by_another() -> None:
+    found = lent(wanted=True).service().document()["conditions"]
+    assert [c["alert"] for c in found] == ["VllmdVramForeign"]
+
+
+def test_where_nvml_does_not_answer_no_gpu_is_lost_by_itself() -> None:
+    problem = ReaderProblem("hung", "NVML does not answer")
+    gone = (device(0, lost="missing"), device(1, lost="not_read"))
+    found = Scene([], gpu_figures(*gone, problem=problem)).service().document()["conditions"]
+    assert [c["alert"] for c in found] == ["VllmdGpuReaderDown"]
 
 
 def test_gpus_that_a_late_reader_does_not_read_are_told_once() -> None:

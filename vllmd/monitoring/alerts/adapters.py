@@ -29,7 +29,10 @@ def group(_: RuleSettings) -> RuleGroup:
             Alert(
                 "VllmdAdapterStale",
                 AlertSeverity.WARNING,
-                f"{last('vllmd_lora_adapter_stale')} == 1",
+                f"""
+                {last("vllmd_lora_adapter_stale")} == 1
+                  and on (instance, vllmd_engine) {last("vllmd_engine_up")} == 1
+                """,
                 f"{ENGINE} serves an older {{{{ $labels.adapter }}}} than its files are",
                 "Its files changed after it was loaded, and vllmd has not loaded them anew.",
                 LIST,

@@ -33,7 +33,8 @@ def _daemon(settings: RuleSettings) -> Iterator[Alert]:
         AlertSeverity.CRITICAL,
         f"up{{job={job}}} == 0",
         f"vllmd on {HOST} cannot be scraped",
-        "Engines serve on without it, but are not restarted, and the GPUs are not watched.",
+        "It, its host or the way there is down. If it is vllmd alone, engines serve on, but are "
+        "not restarted, and nobody watches them or the GPUs.",
         "systemctl status vllmd-daemon",
         wait="3m",
     )
@@ -64,7 +65,7 @@ def _not_serving() -> Iterator[Alert]:
           unless {ON_ENGINE} {last("vllmd_engine_awaited_turn_info")} == 1
         """,
         f"{ENGINE} is down",
-        "It does not serve, and is not being started.",
+        "It does not answer, or has ended and waits for its next start.",
         WHY,
         wait="2m",
         why=LAST_END,
@@ -79,8 +80,8 @@ def _not_serving() -> Iterator[Alert]:
           and {ON_ENGINE} {_in_state("held")}
         """,
         f"{ENGINE} is held: {{{{ $labels.cause }}}}",
-        "Another start would meet the same wall, so vllmd waits for an operator. 'vllmd start' "
-        "tries again.",
+        "Another start would meet the same wall, so vllmd makes none until what is wrong is "
+        "mended. 'vllmd start' tries again.",
         WHY,
         wait="1m",
         why="cause: {{ $labels.cause }}",
@@ -135,10 +136,11 @@ def _starting(settings: RuleSettings) -> Iterator[Alert]:
         {IS_WANTED}
           and {ON_ENGINE} {last("vllmd_engine_up")} == 0
           unless {ON_ENGINE} {_in_state("sleeping|held|stalled")}
+          unless {ON_ENGINE} {last("vllmd_engine_awaited_turn_info")} == 1
         """,
         f"{ENGINE} has not served for {settings.not_ready}",
-        "It is started, but does not get there. 'vllmd status' shows the phase and how long it "
-        "took before.",
+        "It is meant to, and does not get there. 'vllmd status' shows its phase and how long that "
+        "took before, or what it waits for.",
         WHY,
         wait=settings.not_ready,
         why=LAST_END,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from vllmd.monitoring.expressions import GAP, last, still
 from vllmd.monitoring.rules import GPU, HOST, Alert, AlertSeverity, RuleGroup
-from vllmd.monitoring.settings import RuleSettings
+from vllmd.monitoring.settings import RuleSettings, quoted
 
 XID = "vllmd_gpu_xid_last_timestamp_seconds"
 LASTING = f'{XID}{{action=~"reset|reboot"}}'
@@ -17,12 +17,12 @@ NEW_S = 900
 SHOW = "vllmd gpu"
 
 
-def group(_: RuleSettings) -> RuleGroup:
+def group(settings: RuleSettings) -> RuleGroup:
     """Return the alerts of GPUs. Temperature and use are none: nobody can act on those."""
     return RuleGroup(
         "vllmd-gpu",
         "Are the GPUs well, and can they be read?",
-        [*_gone(), *_xids(), *_memory(), *_slow(), *_unread()],
+        [*_gone(settings), *_xids(), *_memory(), *_slow(), *_unread()],
     )
 
 
@@ -36,27 +36,36 @@ def _listed(window: str) -> str:
     return f"count by (instance) (count by (instance, gpu) ({listed}))"
 
 
-def _gone() -> Iterator[Alert]:
+def _gone(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdGpuLost",
         AlertSeverity.CRITICAL,
+        # where NVML as a whole does not answer, that says nothing of one GPU
         f"""
         {last("vllmd_gpu_up")} == 0
-          unless on (instance) {OWN_REASON} == 1
+          unless on (instance) {last("vllmd_nvml_up")} == 0
         """,
-        f"{GPU} does not answer",
-        "It fell off the bus, or hangs: the kernel's log has the Xid. Only a reboot brings it "
-        "back.",
+        f"{GPU} does not answer, and NVML does",
+        "It fell off the bus, needs a reset, or was taken away: the kernel's log has the Xid. "
+        "After a fall only a reboot brings it back.",
         SHOW,
         wait="1m",
     )
     yield Alert(
         "VllmdGpuMissing",
         AlertSeverity.WARNING,
-        f"{_listed('7d')} - {_listed(GAP)} > 0",
+        # of a host that is there: one that shows no GPU at all lost each
+        f"""
+        {_listed("7d")}
+          - ({_listed(GAP)} or 0 * {_listed("7d")})
+          > 0
+          and on (instance) max_over_time(up{{job={quoted(settings.job)}}}[{GAP}]) == 1
+          unless on (instance) {last("vllmd_nvml_up")} == 0
+        """,
         f"{HOST} has {{{{ $value }}}} GPUs fewer than it had within the last week",
         "The driver does not list them any more, mostly since a reboot: the kernel's log of the "
-        "boot says why. If somebody took them out, silence this for a week.",
+        "boot says why. If somebody took them out, or they are not to be read, silence this for a "
+        "week.",
         SHOW,
         wait="15m",
     )
@@ -204,12 +213,12 @@ def _unread() -> Iterator[Alert]:
         "VllmdGpuReaderDown",
         AlertSeverity.WARNING,
         f"""
-        ({last("vllmd_nvml_up")} == 0
-            or time() - {last("vllmd_nvml_last_success_timestamp_seconds")} > 120)
+        {last("vllmd_nvml_up")} == 0
           unless on (instance) {OWN_REASON} == 1
         """,
         f"{HOST}: GPUs are not read",
-        "Nothing is known of their memory and health. Try nvidia-smi too.",
+        "NVML as a whole does not answer, or what reads it: nothing is known of any GPU's memory "
+        "and health. vllmd says why; try nvidia-smi too.",
         SHOW,
         wait="5m",
     )

@@ -193,8 +193,8 @@ def _itself() -> Iterator[Alert]:
           or {last("vllmd_web_config_last_reload_successful")} == 0
         """,
         f"{HOST}: vllmd's configuration cannot be used",
-        "The last valid one stays in force; nothing new starts. The check says what is wrong and "
-        "where.",
+        "The last valid one stays in force. If it is vllmd.toml, nothing new starts. The check "
+        "says what is wrong and where.",
         "vllmd check",
         wait="10m",
     )
@@ -240,8 +240,8 @@ def _process(settings: RuleSettings) -> Iterator[Alert]:
         AlertSeverity.WARNING,
         "increase(vllmd_daemon_unexpected_ends_total[30m]) > 0",
         f"{HOST}: vllmd's daemon ended without being asked to",
-        "It runs again, and engines were not touched. The event says whether it made a mistake or "
-        "was killed.",
+        "It runs again. The event says whether it made a mistake, was killed, or the host went "
+        "down; but for that, engines were not touched.",
         "vllmd events --name daemon.recovered",
     )
     yield Alert(

@@ -8,6 +8,7 @@ from vllmd.monitoring.settings import RuleSettings
 
 SIZE = "{{ $value | humanize1024 }}B"
 OF_ENGINE = 'vllmd_gpu_memory_by_owner_bytes{owner="engine", vllmd_engine!=""}'
+MARGIN = last("vllmd_gpu_memory_restart_margin_bytes")
 GROWTH = "vllmd_engine_gpu_memory_growth_bytes"
 TO_THE_END = 8
 """Half hours that are left to a person: four hours."""
@@ -39,11 +40,11 @@ def _others(settings: RuleSettings) -> Iterator[Alert]:
     yield Alert(
         "VllmdVramForeign",
         AlertSeverity.WARNING,
-        # only where an engine is, or is to be: other GPUs are other people's
+        # only where an engine is, or is wanted: other GPUs are other people's
         f"""
         {last(_owned("foreign"))} > {settings.foreign_bytes}
           and on (instance, uuid) (
-            {last("vllmd_gpu_memory_restart_margin_bytes")}
+            ({MARGIN} and {WANTED})
               or {last(_owned("engine"))} > 0
           )
         """,
@@ -66,15 +67,19 @@ def _room() -> Iterator[Alert]:
           unless {ON_ENGINE} {last(on_its_way)} == 1
         """,
         f"{ENGINE} waits for {SIZE} more on GPU {{{{ $labels.gpu }}}}",
-        "It is down until there is room. Most is held by {{ $labels.holder }}, which vllmd never "
-        "kills. 'vllmd start' starts it all the same.",
+        "It is down until there is room. Most is held by {{ $labels.holder }}; vllmd kills nobody "
+        "for it. 'vllmd start' starts it all the same.",
         "vllmd gpu",
         wait="2m",
     )
     yield Alert(
         "VllmdVramRestartWontFit",
         AlertSeverity.WARNING,
-        f"-1 * {last('vllmd_gpu_memory_restart_margin_bytes')} > 0",
+        # one that does not serve has nothing to lose: one that waits for room has its own
+        f"""
+        -1 * {MARGIN} > 0
+          and {ON_ENGINE} {last("vllmd_engine_up")} == 1
+        """,
         f"{ENGINE} serves, but would not start again on GPU {{{{ $labels.gpu }}}}: {SIZE} too few",
         "Do not restart it before there is room. vllmd shows who has the memory.",
         "vllmd gpu",
