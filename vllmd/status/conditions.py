@@ -217,9 +217,8 @@ def _are_read(document: Document) -> bool:
 def _gpu_lost(document: Document) -> Iterator[ActiveCondition]:
     for gpu in document["gpus"]:
         if gpu["lost"] and _are_read(document):
-            yield ActiveCondition(
-                f"GPU {gpu['gpu']} does not answer: {gpu['lost']}", gpu=gpu["gpu"]
-            )
+            text = f"GPU {gpu['gpu']} does not answer: {gpu['lost']}"
+            yield ActiveCondition(text, gpu=gpu["gpu"])
 
 
 def _lasting_xids(document: Document) -> Iterator[tuple[Any, float, ActiveCondition]]:
@@ -284,9 +283,8 @@ def _held_by(owner: str, least: int, text: str, *, ours: bool = False) -> Test:
             held = sum(each["bytes"] for each in gpu["owners"] if each["owner"] == owner)
             engines = {each["engine"] for each in gpu["owners"] if each["engine"]}
             if held > least and (not ours or engines or wanted & set(gpu["restart_margin_bytes"])):
-                yield ActiveCondition(
-                    f"GPU {gpu['gpu']}: {text} {format_bytes(held)}", gpu=gpu["gpu"]
-                )
+                said = f"GPU {gpu['gpu']}: {text} {format_bytes(held)}"
+                yield ActiveCondition(said, gpu=gpu["gpu"])
 
     return test
 
@@ -308,9 +306,8 @@ def _disk(document: Document) -> Iterator[ActiveCondition]:
     for each in document["filesystems"]:
         if each["low"]:
             free = f"{format_bytes(each['avail_bytes'])} of {format_bytes(each['size_bytes'])}"
-            yield ActiveCondition(
-                f"the disk with vllmd's {each['role']} is nearly full: {free} are free"
-            )
+            text = f"the disk with vllmd's {each['role']} is nearly full: {free} are free"
+            yield ActiveCondition(text)
 
 
 def _disk_stalled(document: Document) -> Iterator[ActiveCondition]:
