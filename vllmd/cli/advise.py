@@ -10,7 +10,7 @@ import click
 
 from vllmd.advise.rules import MIN_REQUESTS, MIN_WATCHED_S
 from vllmd.cli import terminal
-from vllmd.cli.history_source import MomentType
+from vllmd.cli.moment import MomentType
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.control.client import ControlClient
 from vllmd.errors import UnknownEngineError

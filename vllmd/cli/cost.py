@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.history_source import MomentType
+from vllmd.cli.moment import MomentType
 from vllmd.cli.options import complete_engine, json_option, socket_option
 from vllmd.cli.table import format_table, join
 from vllmd.control.client import ControlClient

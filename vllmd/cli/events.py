@@ -13,7 +13,8 @@ import click
 
 from vllmd import events
 from vllmd.cli import terminal
-from vllmd.cli.history_source import LevelType, MomentType, find_events
+from vllmd.cli.history_source import LevelType, find_events
+from vllmd.cli.moment import MomentType
 from vllmd.cli.options import (
     complete_engine,
     config_option,

@@ -1,7 +1,6 @@
 """The history as the commands read it: from the daemon, or from its file when it is down."""
 
 import sqlite3
-from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +16,6 @@ from vllmd.eventlog.bus import Event
 from vllmd.history.reading import EventFilter, read
 from vllmd.history.store import NAME
 from vllmd.shim.files import open_regular
-from vllmd.util.date_parsing import parse_moment
 
 
 def find_events(client: ControlClient, config_path: Path, wanted: EventFilter) -> list[Event]:
@@ -75,26 +73,3 @@ def _may_read(path: Path) -> bool:
         return False
     except OSError:
         return True
-
-
-class MomentType(click.ParamType):  # type: ignore[type-arg]
-    """How long ago (``24h``), a day, or a date; becomes seconds since the epoch."""
-
-    name = "when"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read it."""
-        if isinstance(value, float):
-            return value
-        text = str(value)
-        try:
-            return parse_moment(text, datetime.now().astimezone())
-        except (ValueError, OverflowError):
-            self.fail(
-                f"{text!r} is neither a time that has passed, such as 90s, 5min, 24h, yesterday or "
-                "'2 days ago', nor a date, such as 2026-01-31 or 2026-01-31T03:15",
-                param,
-                ctx,
-            )

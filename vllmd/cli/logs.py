@@ -14,7 +14,8 @@ import attrs
 import click
 
 from vllmd.cli import terminal
-from vllmd.cli.history_source import LevelType, MomentType
+from vllmd.cli.history_source import LevelType
+from vllmd.cli.moment import MomentType
 from vllmd.cli.options import complete_engine, config_option, json_option, socket_option
 from vllmd.config import load as config_load
 from vllmd.config import paths

@@ -18,6 +18,7 @@ from vllmd.errors import (
 )
 
 OK = 200
+NOT_FOUND = 404
 SHOWN_BYTES = 200
 _ERRORS: dict[int, type[VllmdError]] = {
     403: NotPermittedError,
@@ -145,6 +146,15 @@ class ControlClient:
         query = urlencode(wanted)
         return list(self._ask("GET", f"/v1/events?{query}")["events"])
 
+    def why(self) -> list[dict[str, Any]] | None:
+        """Return the story of each engine to which something happened, as `vllmd why` tells it.
+
+        Returns: None: an older daemon, which does not tell it. Raises: DaemonUnreachableError;
+            VllmdError: the history cannot be read.
+        """
+        status, text = self._answer("GET", "/v1/why", None)
+        return None if status == NOT_FOUND else list(self._read(status, text)["stories"])
+
     def reload(self, *, apply: bool) -> dict[str, Any]:
         """Ask the daemon to read its configuration again.
 
@@ -155,7 +165,9 @@ class ControlClient:
 
     def _ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         given = None if body is None else json.dumps(body).encode()
-        status, text = self._answer(method, path, given)
+        return self._read(*self._answer(method, path, given))
+
+    def _read(self, status: int, text: bytes) -> dict[str, Any]:
         try:
             answer = json.loads(text)
             if not isinstance(answer, dict):

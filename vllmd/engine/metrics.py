@@ -1,11 +1,13 @@
 """The engines: up or not, in which state, how often restarted, how ended, at what cost."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from vllmd.engine.doubts import Doubts
 from vllmd.engine.loading.memory_sizes import BYTES, KV_TOKENS
+from vllmd.engine.process_tree import listed
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.engine.usage import TreeUsage
@@ -268,11 +270,12 @@ class UsageCollector:
             "memory_resident_bytes", "Resident memory of the engine's processes, summed, in bytes."
         )
         processes = _gauge("processes", "Processes of the engine.")
+        listing = functools.cache(listed)
         for engine in self._engines():
             if engine.run_id is None or engine.shim_pid is None:
                 continue
             tree = self._trees.setdefault(engine.name, TreeUsage(self._clock))
-            usage = tree.read(engine.run_id, engine.shim_pid)
+            usage = tree.read(engine.run_id, engine.shim_pid, listing)
             if usage is not None:
                 cpu.add_metric([engine.name], usage.cpu_s)
                 memory.add_metric([engine.name], usage.resident_bytes)

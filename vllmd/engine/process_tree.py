@@ -23,6 +23,15 @@ ALL_AGAIN_S = 60.0
 """So are they at a look that is so much later than the one before: numbers come again."""
 
 
+def listed() -> dict[int, int]:
+    """Return the number of each process, and the inode of its folder."""
+    with os.scandir("/proc") as entries:
+        return {int(each.name): each.inode() for each in entries if each.name.isdigit()}
+
+
+Listing = Callable[[], Mapping[int, int]]
+
+
 class ProcessTree:
     """Lists what lives below a process; for one caller."""
 
@@ -35,8 +44,11 @@ class ProcessTree:
         self._looks = 0
         self._looked_at = 0.0
 
-    def below(self, pid: int) -> list[Stat]:
-        """List all living processes below `pid`, as `proc.descendants` does."""
+    def below(self, pid: int, listing: Listing | None = None) -> list[Stat]:
+        """List all living processes below `pid`, as `proc.descendants` does.
+
+        `listing` is `listed`, or returns what that has just returned.
+        """
         now = self._now()
         is_late = now - self._looked_at > ALL_AGAIN_S
         if pid != self._root or self._looks >= ALL_AGAIN or is_late:
@@ -44,7 +56,7 @@ class ProcessTree:
             self._others.clear()
         self._looks += 1
         self._looked_at = now
-        there, others = _listed(), self._others
+        there, others = (listing or listed)(), self._others
         looked_at = [each for each, inode in there.items() if others.get(each) != inode]
         for each in (*looked_at, *(others.keys() - there.keys())):
             others.pop(each, None)
@@ -53,12 +65,6 @@ class ProcessTree:
         apart = _apart((each for each in stats if each.pid not in of_it), pid, others)
         others.update((each, there[each]) for each in apart)
         return found
-
-
-def _listed() -> dict[int, int]:
-    """Return the number of each process, and the inode of its folder."""
-    with os.scandir("/proc") as entries:
-        return {int(each.name): each.inode() for each in entries if each.name.isdigit()}
 
 
 def _apart(stats: Iterable[Stat], root: int, others: Mapping[int, int]) -> set[int]:

@@ -6,6 +6,7 @@ One reader of the tree, and what two ask of it: the page at each scrape, the liv
 something stands still.
 """
 
+import os
 import time
 from collections.abc import Callable, Hashable
 
@@ -13,11 +14,13 @@ import attrs
 import psutil
 
 from vllmd.engine.liveness.reading import ProcessActivity, ProcessUse
-from vllmd.engine.process_tree import ProcessTree
+from vllmd.engine.process_tree import Listing, ProcessTree
 from vllmd.shim import proc
 from vllmd.util.clock import Clock
 
 MAX_AGE_S = 1.0
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @attrs.frozen
@@ -40,8 +43,8 @@ class Used:
 class TreeReader:
     """Reads the tree below a shim; the shim itself is not counted."""
 
-    def __init__(self, look: Callable[[psutil.Process], Used | None]) -> None:
-        """`look` says what a process has used; None if that is not known."""
+    def __init__(self, look: Callable[[proc.Stat], Used]) -> None:
+        """`look` says what a process has used."""
         self._look = look
         self._run: Hashable = None
         self._processes = ProcessTree()
@@ -49,22 +52,25 @@ class TreeReader:
         """By process id and the clock tick in which it began, as ids are used again. What ended
         stays until another run begins, so that no sum falls."""
 
-    def read(self, run: Hashable, shim_pid: int) -> dict[tuple[int, int], proc.Stat]:
+    def read(
+        self, run: Hashable, shim_pid: int, listing: Listing | None = None
+    ) -> dict[tuple[int, int], proc.Stat]:
         """Look at what lives of a run; returns it by the keys of `used`.
+
+        `listing` lists the processes of the host.
 
         Raises: psutil.Error: something cannot be looked at.
         """
         if run != self._run:
             self._run, self.used = run, {}
         living = {}
-        for stat in self._processes.below(shim_pid):
+        for stat in self._processes.below(shim_pid, listing):
             try:
-                used = self._look(psutil.Process(stat.pid))
+                used = self._look(stat)
             except psutil.NoSuchProcess:
                 continue
-            if used is not None:
-                self.used[stat.pid, stat.start_ticks] = used
-                living[stat.pid, stat.start_ticks] = stat
+            self.used[stat.pid, stat.start_ticks] = used
+            living[stat.pid, stat.start_ticks] = stat
         return living
 
 
@@ -87,7 +93,9 @@ class TreeUsage:
         self._last: ResourceUsage | None = None
         self._read_at = float("-inf")
 
-    def read(self, run_id: str, shim_pid: int) -> ResourceUsage | None:
+    def read(
+        self, run_id: str, shim_pid: int, listing: Listing | None = None
+    ) -> ResourceUsage | None:
         """Return what the tree of a run costs now, read at most a second ago.
 
         Memory is the sum of resident sets: pages that processes share are counted for each.
@@ -100,7 +108,7 @@ class TreeUsage:
         self._run_id, self._last = run_id, None
         if proc.read_stat(shim_pid) is None:
             return None
-        living = self._tree.read(run_id, shim_pid)
+        living = self._tree.read(run_id, shim_pid, listing)
         used = self._tree.used
         self._read_at = self._clock.monotonic()
         self._last = ResourceUsage(
@@ -144,22 +152,14 @@ class TreeActivity:
         return ProcessActivity(api, core, moved, at=time.monotonic(), processes=processes)
 
 
-def _cpu_and_memory(process: psutil.Process) -> Used | None:
-    try:
-        with process.oneshot():
-            return Used(_cpu_s(process), resident_bytes=process.memory_info().rss)
-    except psutil.Error:
-        return None
+def _cpu_and_memory(stat: proc.Stat) -> Used:
+    return Used(stat.cpu_ticks / TICKS_PER_S, resident_bytes=stat.resident_pages * PAGE_BYTES)
 
 
-def _cpu_and_io(process: psutil.Process) -> Used:
+def _cpu_and_io(stat: proc.Stat) -> Used:
+    process = psutil.Process(stat.pid)
     moved = process.io_counters()
     io_bytes = moved.read_chars + moved.write_chars + moved.read_bytes
     times = process.cpu_times()
     children_cpu_s = float(times.children_user + times.children_system)
     return Used(float(times.user + times.system), 0, io_bytes, children_cpu_s)
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

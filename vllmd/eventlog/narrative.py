@@ -31,7 +31,7 @@ from vllmd.events.requests import RequestAccepted
 from vllmd.events.weights import WeightsNotLoaded, WeightsRenewed, WeightsUnresponsive
 from vllmd.util.failure_report import FailureReport
 from vllmd.util.terminal_text import full_stop
-from vllmd.util.units import HOUR_S, format_duration
+from vllmd.util.units import DAY_S, HOUR_S, format_duration
 
 _GAPS = by_name(HistoryInterrupted, HistoryIncomplete, HistorySetAside)
 _READ = by_name(
@@ -55,6 +55,8 @@ _READ = by_name(
 )
 NAMES = tuple(_READ)
 """The events that a story is made of."""
+LOOK_BACK_S = 90 * DAY_S
+MAX_EVENTS = 2000
 
 _ACTIONS = ("start", "stop", "restart")
 

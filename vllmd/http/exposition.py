@@ -1,7 +1,8 @@
 """Our own families in the two formats, as `prometheus_client` writes them, for a page every 15 s.
 
-What does not change from page to page is made once and kept: the lines about a family, and of a
-sample all but its value. Its encoders make them, so that not a byte differs.
+What does not change from page to page is made once and kept: the lines about a family, of a sample
+all but its value, and a family whose samples are as before. Its encoders make them, so that not a
+byte differs (but for the sign of a zero that was one before).
 """
 
 from collections.abc import Callable
@@ -45,13 +46,25 @@ class FamilyEncoder:
         self._generate = generate
         self._about: dict[tuple[str, str, str, str], str] = {}
         self._heads: dict[_Head, str] = {}
+        self._last: dict[str, tuple[str, list[Sample], bytes]] = {}
 
     def encode(self, metric: Metric) -> bytes:
-        """Write one family."""
+        """Write one family; one that is as before is not written again."""
         samples: list[Sample] = metric.samples
+        about = self._about_of(metric)
+        known = self._last.get(metric.name)
+        if known is not None and known[0] == about and known[1] == samples:
+            return known[2]
+        if len(self._last) >= MAX_KEPT:
+            self._last.clear()
+        written = self._write(metric, about, samples)
+        self._last[metric.name] = about, samples, written
+        return written
+
+    def _write(self, metric: Metric, about: str, samples: list[Sample]) -> bytes:
         if not all(map(_is_plain, samples)):
             return self._by_library(metric).encode()
-        parts = [self._about_of(metric)]
+        parts = [about]
         for sample in samples:
             key = sample.name, tuple(sample.labels.items())
             head = self._heads.get(key) or self._head_of(key, metric, sample)

@@ -14,7 +14,7 @@ from vllmd.events.requests import PassThroughFailed
 from vllmd.http.exposition import EOF, FamilyEncoder
 from vllmd.scrape.families import merge
 from vllmd.scrape.page import MAX_AGE_S, Page, PageSource
-from vllmd.scrape.render import render_openmetrics, render_text
+from vllmd.scrape.render import Renderer, render_openmetrics, render_text
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 DEFAULT_DEADLINE_S = 4.0
@@ -62,6 +62,7 @@ class MetricsPage:
         self._ready: dict[bool, list[_Batch]] = {True: [], False: []}
         self._turn = asyncio.Lock()
         self._encoders = {kind: FamilyEncoder(openmetrics=kind) for kind in (True, False)}
+        self._renderers = {True: Renderer(render_openmetrics), False: Renderer(render_text)}
 
     async def render(self, accept: str, scrape_timeout: str) -> tuple[bytes, str]:
         """Return the page and its content type.
@@ -123,13 +124,12 @@ class MetricsPage:
             shown.append(source.shown(page))
             await loop_yield.yield_if_due()
         encode = self._encoders[openmetrics].encode
-        render = render_openmetrics if openmetrics else render_text
         parts: list[bytes] = []
         for metric in list(self._registry.collect()):
             parts.append(self._mask(encode(metric)))
             await loop_yield.yield_if_due()
-        for family in merge(shown):
-            parts.append(self._mask(render([family])))
+        for written in self._renderers[openmetrics].render(merge(shown)):
+            parts.append(self._mask(written))
             await loop_yield.yield_if_due()
         return b"".join([*parts, EOF if openmetrics else b""])
 

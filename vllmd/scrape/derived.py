@@ -122,6 +122,8 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
+Renamed = dict[Rule, tuple[Family, list[bytes]]]
+"""The samples that each rule made last, and of what."""
 ERRORS = b"vllmd_request_errors_total"
 ERROR_REASONS = frozenset({b"error", b"abort", b"repetition"})
 REJECTIONS = b"vllm:admission_rejections_total"
@@ -134,12 +136,18 @@ _NAMES = re.compile(rb'(running|waiting)_lora_adapters="((?:[^"\\]|\\.)*)"')
 
 
 def derive(
-    families: Iterable[Family], lora: bytes | None, engine: str, adapters: Sequence[str]
+    families: Iterable[Family],
+    lora: bytes | None,
+    engine: str,
+    adapters: Sequence[str],
+    renamed: Renamed | None = None,
 ) -> list[Family]:
     """Return the families of ours that an engine's page has what is needed for.
 
-    `lora` is the newest sample of `vllm:lora_requests_info`; `adapters` are those configured.
+    `lora` is the newest sample of `vllm:lora_requests_info`; `adapters` are those configured. What
+    `renamed` has of the page before is used again, for families that are the same objects.
     """
+    renamed = {} if renamed is None else renamed
     there = {family.name: family for family in families}
     made: dict[bytes, Family] = {}
     missing: list[bytes] = []
@@ -149,7 +157,10 @@ def derive(
             missing.append(rule.sources[0])
             continue
         family = made.setdefault(rule.name, Family(rule.name, rule.type, rule.help))
-        family.samples += _renamed(source, rule)
+        known = renamed.get(rule)
+        if known is None or known[0] is not source:
+            known = renamed[rule] = source, list(_renamed(source, rule))
+        family.samples += known[1]
     label = b'vllmd_engine="%s"' % engine.encode()
     made[MISSING] = Family(
         MISSING, b"gauge", b"1 for each family that vLLM should have, and has not."

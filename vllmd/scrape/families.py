@@ -47,6 +47,8 @@ class ParsedPage:
     rejected_lines: int
     lora: bytes | None = None
     """The labels of the newest `vllm:lora_requests_info`."""
+    lora_at: float = 0.0
+    """The value of that one: its time."""
 
 
 def parse_page(page: bytes, engine: str) -> ParsedPage:
@@ -80,7 +82,7 @@ def parse_page(page: bytes, engine: str) -> ParsedPage:
             family.samples.append(b"%s{%s} %s" % (name, labels, value))
         elif name == _LORA and float(value) >= newest:
             newest, lora = float(value), inner
-    return ParsedPage(tuple(f for f in families.values() if f.samples), rejected, lora)
+    return ParsedPage(tuple(f for f in families.values() if f.samples), rejected, lora, newest)
 
 
 def _wanted(name: bytes) -> bool:

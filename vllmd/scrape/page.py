@@ -12,8 +12,9 @@ import attrs
 import httpx
 
 from vllmd.errors import ScrapeError
-from vllmd.scrape.derived import derive
-from vllmd.scrape.families import Family, parse_page
+from vllmd.scrape.derived import Renamed, derive
+from vllmd.scrape.families import Family
+from vllmd.scrape.page_parser import PageParser
 from vllmd.scrape.peak import Peaks
 from vllmd.util.clock import Clock
 from vllmd.util.loop_lag import LoopLag
@@ -84,6 +85,8 @@ class PageSource:
         self._clock = clock
         self._on_page = on_page
         self._peaks = Peaks()
+        self._parser = PageParser(engine)
+        self._renamed: Renamed = {}
         self._fetching: asyncio.Task[Page] | None = None
         self.last: Page | None = None
         self.failures = 0
@@ -120,7 +123,7 @@ class PageSource:
 
     def shown(self, page: Page) -> list[Family]:
         """Return what to pass on of a page, and what is derived from it."""
-        derived = derive(page.families, page.lora, self.engine, self._adapters())
+        derived = derive(page.families, page.lora, self.engine, self._adapters(), self._renamed)
         passed = page.families
         if not self.passes_histograms:
             passed = tuple(family for family in passed if family.type != b"histogram")
@@ -134,7 +137,7 @@ class PageSource:
             if not in_time:
                 raise TimeoutError(f"no answer within {FETCH_TIMEOUT_S:g} s")
             watched_until, content = self.lag.watched(), reading.result()
-            parsed = parse_page(content, self.engine)
+            parsed = self._parser.parse(content)
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             self.up = self.readable = False
             self.failures += 1

@@ -1,6 +1,6 @@
 """Families to bytes, as Prometheus text or OpenMetrics."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from vllmd.scrape.families import Family
 
@@ -13,6 +13,25 @@ def render_text(families: Iterable[Family]) -> bytes:
         parts.append(b"# TYPE %s %s" % (family.name, family.type))
         parts += family.samples
     return b"".join(part + b"\n" for part in parts)
+
+
+class Renderer:
+    """Renders families of page after page; one that is as before is not written again."""
+
+    def __init__(self, render: Callable[[Iterable[Family]], bytes]) -> None:
+        self._render = render
+        self._last: dict[bytes, tuple[Family, bytes]] = {}
+
+    def render(self, families: Iterable[Family]) -> Iterator[bytes]:
+        """Yield each family as it is written; what a page has no more is forgotten with its end."""
+        before, last = self._last, {}
+        for family in families:
+            known = before.get(family.name)
+            if known is None or known[0] != family:
+                known = family, self._render([family])
+            last[family.name] = known
+            yield known[1]
+        self._last = last
 
 
 def render_openmetrics(families: Iterable[Family]) -> bytes:

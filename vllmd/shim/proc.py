@@ -13,12 +13,32 @@ HOST_NAMESPACE = "pid:[4026531836]"
 
 
 class Stat:
-    """One process as `/proc/PID/stat` shows it; `start_ticks` counts clock ticks since boot."""
+    """One process as `/proc/PID/stat` shows it; `start_ticks` counts clock ticks since boot.
 
-    __slots__ = ("name", "pid", "ppid", "session", "start_ticks", "state")
+    `cpu_ticks` are those that it has used, `resident_pages` what it has of memory.
+    """
+
+    __slots__ = (
+        "cpu_ticks",
+        "name",
+        "pid",
+        "ppid",
+        "resident_pages",
+        "session",
+        "start_ticks",
+        "state",
+    )
 
     def __init__(
-        self, pid: int, name: str, state: str, ppid: int, session: int, start_ticks: int
+        self,
+        pid: int,
+        name: str,
+        state: str,
+        ppid: int,
+        session: int,
+        start_ticks: int,
+        cpu_ticks: int = 0,
+        resident_pages: int = 0,
     ) -> None:
         self.pid = pid
         self.name = name
@@ -26,6 +46,8 @@ class Stat:
         self.ppid = ppid
         self.session = session
         self.start_ticks = start_ticks
+        self.cpu_ticks = cpu_ticks
+        self.resident_pages = resident_pages
 
     @property
     def is_zombie(self) -> bool:
@@ -36,7 +58,8 @@ class Stat:
 def parse_stat(text: bytes) -> Stat:
     """Read the content of `/proc/PID/stat`; the name may hold spaces and parentheses.
 
-    Source: proc(5): fields 1 to 4 are pid, comm, state, ppid; 6 session; 22 starttime.
+    Source: proc(5): fields 1 to 4 are pid, comm, state, ppid; 6 session; 14 and 15
+    utime and stime; 22 starttime; 24 rss.
     """
     head, _, tail = text.rpartition(b")")
     pid, _, name = head.partition(b" (")
@@ -48,6 +71,8 @@ def parse_stat(text: bytes) -> Stat:
         ppid=int(fields[1]),
         session=int(fields[3]),
         start_ticks=int(fields[19]),
+        cpu_ticks=int(fields[11]) + int(fields[12]),
+        resident_pages=int(fields[21]),
     )
 
 

@@ -3,15 +3,11 @@
 The terminal, the webhook and the incident say the same; each line can be read, and pasted, alone.
 """
 
-import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
-LABELS = ("What", "Why", "Evidence", "Done", "Next", "More")
-COLUMN = max(map(len, LABELS)) + 2
-"""Columns of the labels, with what stands between them and the text."""
+from vllmd.util import labelled_parts
 
 
 @attrs.frozen
@@ -39,30 +35,11 @@ class FailureReport:
 
     def text(self) -> str:
         """Return a line for each part, and one more for each further item of a part."""
-        return "\n".join(f"{label}: {item}" for label, item in self._items())
+        return "\n".join(f"{label}: {item}" for label, item in labelled_parts.items(self.to_json()))
 
     def wrapped(self, width: int) -> str:
         """Return the parts with their labels in a column, in lines of `width` columns.
 
         A path, a command and a word that are longer stay whole, to be copied.
         """
-        shown, before = [], ""
-        for label, item in self._items():
-            start = "" if label == before else label
-            before = label
-            shown.append(
-                textwrap.fill(
-                    item,
-                    width,
-                    initial_indent=start.ljust(COLUMN),
-                    subsequent_indent=" " * COLUMN,
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-            )
-        return "\n".join(shown)
-
-    def _items(self) -> Iterator[tuple[str, str]]:
-        parts = ((self.what,), (self.why,), self.evidence, (self.done,), self.next, self.more)
-        for label, items in zip(LABELS, parts, strict=True):
-            yield from ((label, item) for item in items if item)
+        return labelled_parts.wrapped(self.to_json(), width)

@@ -1,11 +1,10 @@
 import time
-from datetime import datetime
 from pathlib import Path
 
 import click
 import pytest
 
-from vllmd.cli.history_source import LevelType, MomentType, database, find_events
+from vllmd.cli.history_source import LevelType, database, find_events
 from vllmd.control.client import ControlClient
 from vllmd.errors import DaemonUnreachableError, NotPermittedError, VllmdError
 from vllmd.eventlog.bus import Event
@@ -49,16 +48,6 @@ def test_database_of_a_broken_configuration_is_the_default_one(
     config.write_text("broken")
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     assert database(config) == tmp_path / NAME
-
-
-def test_moment_is_a_time_ago_or_a_date() -> None:
-    moment = MomentType()
-    assert moment.convert("2h", None, None) == pytest.approx(time.time() - 7200, abs=5)
-    day = datetime(2026, 1, 31).timestamp()
-    assert moment.convert("2026-01-31", None, None) == day
-    assert moment.convert("2026-01-31T03:15", None, None) == day + 3 * 3600 + 15 * 60
-    with pytest.raises(click.BadParameter, match="'soon' is neither"):
-        moment.convert("soon", None, None)
 
 
 def test_level_is_taken_as_others_write_it() -> None:

@@ -4,46 +4,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from starlette.responses import Response
+from starlette.routing import Route
 
 from tests.helpers.control import FakeEngine, FakeHost, control_socket
-from tests.helpers.make import DATA
 from vllmd.cli.why import command
-from vllmd.errors import UnknownEngineError, VllmdError
+from vllmd.control import why as why_route
+from vllmd.errors import UnknownEngineError
 from vllmd.eventlog.bus import Event
 from vllmd.events.engine import EngineExited
-
-KILLED = DATA / "engine-logs" / "cpu-0.32-engine-core-killed.log"
-
-
-def why(*arguments: str, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(command, arguments, input=stdin, catch_exceptions=False)
+from vllmd.history.store import Store
 
 
-@pytest.mark.parametrize("by_stdin", [False, True])
-def test_why_log_names_the_cause_of_any_run(by_stdin: bool) -> None:
-    stdin = KILLED.read_bytes() if by_stdin else None
-    shown = json.loads(why("--log", "-" if by_stdin else str(KILLED), "--json", stdin=stdin).output)
-    assert list(shown)[:5] == ["cause", "kind", "explanation", "advice", "evidence"]
-    assert {"what", "why", "done", "next", "more"} <= set(shown)
-    assert (shown["cause"], shown["kind"]) == ("engine_core_died", "transient")
-    text = why("--log", str(KILLED), "--exit-code", "0").output
-    words = " ".join(text.split())
-    assert words.startswith(
-        f"What The last run in {KILLED} ended with exit code 0. Why The part of"
-    )
-    assert all(len(line) <= 80 for line in text.splitlines() if str(KILLED) not in line)
-    assert "Next If nobody killed it" in words
-
-
-def test_why_log_masks_secrets_and_says_what_cannot_be_read(tmp_path: Path) -> None:
-    log = tmp_path / "a.log"
-    log.write_text("FooError: token hf_abcdefghijklmnopqrstuvwx was refused\n")
-    output = why("--log", str(log)).output
-    assert "hf_abc" not in output
-    assert "FooError" in output
-    with pytest.raises(VllmdError, match="cannot be read: No such file"):
-        why("--log", str(tmp_path / "none"))
-    assert why("--exit-code", "1").exit_code == 2
+def why(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments, catch_exceptions=False)
 
 
 def test_why_tells_the_story_of_each_engine(tmp_path: Path) -> None:
@@ -85,12 +59,30 @@ def test_why_names_what_keeps_an_engine_from_starting_now(tmp_path: Path) -> Non
     assert f"Evidence {problem}" in words
 
 
-def test_why_log_masks_what_the_configuration_calls_a_secret(tmp_path: Path) -> None:
-    path, log = tmp_path / "vllmd.toml", tmp_path / "a.log"
-    path.write_text('[engines.chat]\nmodel = "m"\n[engines.chat.env]\nHF_TOKEN = "planted-5ae1"\n')
-    log.write_text("FooError: planted-5ae1 was refused\n")
-    output = why("--log", str(log), "--config", str(path)).output
-    assert "planted-5ae1" not in output
-    assert "FooError" in output
-    path.write_text("[engines.chat\n")
-    assert "FooError" in why("--log", str(log), "--config", str(path)).output
+def test_why_without_a_daemon_tells_it_of_the_history(tmp_path: Path) -> None:
+    config = tmp_path / "vllmd.toml"
+    config.write_text(f'[daemon]\nstate_dir = "{tmp_path}"\n[engines.chat]\nmodel = "m"\n')
+    fields = {"requested": False, "text": "ended by SIGKILL, unasked", "cause": "killed"}
+    event = Event(time.time(), EngineExited.name, "error", "chat", fields, 1)
+    store = Store(tmp_path)
+    store.open()
+    store.append([event])
+    where = ("--socket", str(tmp_path / "none.sock"), "--config", str(config))
+    alone = json.loads(why(*where, "--json").output)
+    host = FakeHost()
+    host.found.append(event)
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        told = json.loads(why("--socket", str(path), "--json").output)
+    assert alone == told
+    assert [each["cause"] for each in told] == ["killed"]
+
+
+def test_why_of_an_older_daemon_is_made_of_its_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = FakeHost()
+    fields = {"requested": False, "text": "ended by SIGKILL, unasked", "cause": "killed"}
+    host.found.append(Event(time.time(), EngineExited.name, "error", "chat", fields, 1))
+    monkeypatch.setattr(why_route, "route", lambda _: Route("/v1/other", lambda _: Response()))
+    with control_socket(tmp_path / "c.sock", FakeEngine(), host=host) as path:
+        assert "chat failed" in why("--socket", str(path)).output

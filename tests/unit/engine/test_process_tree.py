@@ -27,7 +27,7 @@ class Kernel:
         self.read: Counter[int] = Counter()
         self.refuses: Callable[[int], bool] = lambda _: False
         monkeypatch.setattr(
-            "vllmd.engine.process_tree._listed",
+            "vllmd.engine.process_tree.listed",
             lambda: {each: self.inodes.get(each, each) for each in self.there},
         )
         monkeypatch.setattr(proc, "read_stat", self._read)

@@ -1,8 +1,9 @@
 import contextlib
+import functools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 
 import psutil
@@ -12,7 +13,8 @@ from tests.helpers.clock import FakeClock
 from tests.helpers.site import wait_for
 from vllmd.engine import usage
 from vllmd.engine.liveness.reading import ProcessActivity
-from vllmd.engine.usage import MAX_AGE_S, ResourceUsage, TreeActivity, TreeUsage
+from vllmd.engine.process_tree import listed
+from vllmd.engine.usage import MAX_AGE_S, TreeActivity, TreeUsage
 from vllmd.shim import proc
 
 BUSY = "sum(range(10**7)); print(1, flush=True); input()"
@@ -139,9 +141,7 @@ def living(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The pids below the shim."""
     pids: list[int] = []
     tree = SimpleNamespace(
-        below=lambda _: [
-            SimpleNamespace(pid=pid, start_ticks=7, ppid=1, state="T") for pid in pids
-        ],
+        below=lambda *_: [proc.Stat(pid, "x", "T", 1, 1, 7) for pid in pids],
     )
     monkeypatch.setattr(proc, "read_stat", lambda _: object())
     monkeypatch.setattr(usage, "ProcessTree", lambda: tree)
@@ -173,13 +173,43 @@ def test_activity_read_process_that_ended_stays_counted_until_another_run(
     assert activity_of(reader, 101) == (10.0, 20.0, 2 * 321)
 
 
-def test_process_that_may_not_be_looked_at_is_left_out_of_the_costs_and_hides_the_activity(
+def test_activity_read_process_that_may_not_be_looked_at_hides_it(
     living: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(process: Used) -> None:
         raise psutil.AccessDenied(process._pid)
 
     living[:] = [1]
-    monkeypatch.setattr(Used, "cpu_times", refuse)
-    assert TreeUsage(FakeClock()).read("run", 100) == ResourceUsage(0, 0, 0)
+    monkeypatch.setattr(Used, "io_counters", refuse)
     assert TreeActivity().read(100, 1) is None
+
+
+def test_read_of_several_trees_may_share_one_listing_of_the_host() -> None:
+    looks = 0
+
+    def listing() -> Mapping[int, int]:
+        nonlocal looks
+        looks += 1
+        return listed()
+
+    shared = functools.cache(listing)
+    child = busy_child()
+    both = [TreeUsage(FakeClock()).read("run", os.getpid(), shared) for _ in range(2)]
+    child.kill()
+    child.wait()
+    assert looks == 1
+    assert [each.processes for each in both if each] == [both[0].processes] * 2  # type: ignore[union-attr]
+
+
+def test_read_is_what_psutil_says_of_each_process() -> None:
+    child = busy_child()
+    usage = TreeUsage(FakeClock()).read("run", os.getpid())
+    assert usage is not None
+    each = psutil.Process().children(recursive=True)
+    assert usage.processes == len(each)
+    cpu_s = sum(p.cpu_times().user + p.cpu_times().system for p in each)
+    assert usage.cpu_s == pytest.approx(cpu_s, abs=0.2)
+    resident = sum(p.memory_info().rss for p in each)
+    assert usage.resident_bytes == pytest.approx(resident, rel=0.05)
+    child.kill()
+    child.wait()

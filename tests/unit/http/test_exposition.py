@@ -94,7 +94,7 @@ def test_encode_of_any_labels_and_values_is_the_librarys(
     for samples in pages:
         family = GaugeMetricFamily("vllmd_x", "Help.", labels=["b", "a"])
         for first, second, value in samples:
-            family.add_metric([first, second], value)
+            family.add_metric([first, second], value + 0.0)  # no -0.0
         assert encoder.encode(family) == by_library(family, openmetrics)
 
 
@@ -105,4 +105,14 @@ def test_what_is_kept_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         family = GaugeMetricFamily(f"vllmd_{number}", "Help.", labels=["a"])
         family.add_metric([str(number)], number)
         assert encoder.encode(family) == by_library(family, openmetrics=False)
-        assert max(len(encoder._about), len(encoder._heads)) <= 5
+        assert max(len(encoder._about), len(encoder._heads), len(encoder._last)) <= 5
+
+
+def test_encode_of_samples_as_before_writes_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = FamilyEncoder(openmetrics=False)
+    written = encoder.encode(histogram())
+    monkeypatch.setattr(encoder, "_write", lambda *_: b"again")
+    assert encoder.encode(histogram()) is written
+    changed = histogram()
+    changed.samples[0] = changed.samples[0]._replace(value=7.0)
+    assert encoder.encode(changed) == b"again"

@@ -1,8 +1,10 @@
+from collections.abc import Iterable
+
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.helpers.make import DATA
 from vllmd.scrape.families import Family, parse_page
-from vllmd.scrape.render import render_openmetrics, render_text
+from vllmd.scrape.render import Renderer, render_openmetrics, render_text
 
 
 def test_render_text_writes_help_type_and_samples() -> None:
@@ -32,3 +34,24 @@ def test_render_openmetrics_real_page_passes_a_strict_parser() -> None:
         text = render_openmetrics(parsed.families).decode() + "# EOF\n"
         families = list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
         assert len(families) == len(parsed.families)
+
+
+def test_renderer_writes_again_only_what_has_changed() -> None:
+    written: list[bytes] = []
+
+    def render(families: Iterable[Family]) -> bytes:
+        written.extend(family.name for family in families)
+        return b"%d" % len(written)
+
+    def page(*values: int) -> list[Family]:
+        return [
+            Family(name, b"gauge", b"", [b"%s %d" % (name, value)])
+            for name, value in zip((b"a", b"b"), values, strict=False)
+        ]
+
+    renderer = Renderer(render)
+    assert list(renderer.render(page(1, 2))) == [b"1", b"2"]
+    assert list(renderer.render(page(1, 3))) == [b"1", b"3"]
+    assert written == [b"a", b"b", b"b"]
+    list(renderer.render(page(1)))
+    assert list(renderer.render(page(1, 3))) == [b"1", b"4"]  # it was gone meanwhile

@@ -1,4 +1,5 @@
-from vllmd.util.failure_report import COLUMN, FailureReport
+from vllmd.util.failure_report import FailureReport
+from vllmd.util.labelled_parts import COLUMN
 
 PATH = f"/var/lib/vllmd/incidents/{'x' * 90}"
 REPORT = FailureReport(

@@ -17,6 +17,7 @@ from vllmd.cli.screen.hosts import Host
 from vllmd.cli.screen.lines import Row, plain, text_of
 from vllmd.cli.screen.tabs import NOT_HERE
 from vllmd.logs.lines import Line
+from vllmd.util import labelled_parts
 from vllmd.util.units import GIB
 
 BESIDE_FROM = 120
@@ -194,7 +195,7 @@ def _why(engine: Engine, feeds: Feeds, columns: int, *, full: bool) -> Iterator[
     elif report is None:
         yield "  nothing has happened to it"
     else:
-        lines = report.wrapped(columns - 2).split("\n")
+        lines = labelled_parts.wrapped(report, columns - 2).split("\n")
         shown = lines if full else lines[:4]
         yield from (f"  {line}" for line in shown)
         if len(shown) < len(lines):

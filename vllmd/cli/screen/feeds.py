@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from vllmd.cli.failures import failures_told
 from vllmd.cli.history_source import find_events
-from vllmd.cli.why import failures_told, with_now
+from vllmd.cli.why import with_now
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.eventlog import narrative
@@ -18,7 +19,6 @@ from vllmd.history.reading import EventFilter
 from vllmd.logs.lines import Line
 from vllmd.logs.reader import LogReader
 from vllmd.logs.reading import LineFilter, LogFilter, newest, to_come
-from vllmd.util.failure_report import FailureReport
 from vllmd.util.redact import without_shapes
 from vllmd.util.units import DAY_S
 
@@ -121,9 +121,10 @@ class Feeds:
         now = time.time()
         return self._client.cost(now - DAY_S, now)
 
-    def report(self, engine: dict[str, Any]) -> FailureReport | None:
-        """Return what `vllmd why` says of an engine; None if nothing has happened to it."""
+    def report(self, engine: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the parts of what `vllmd why` says; None if nothing has happened to the engine."""
         told = self.told.value or []
         if engine["name"] not in narrative.engines_in(told):
             return None
-        return with_now(narrative.tell(engine["name"], told, time.time()), engine)
+        story = narrative.tell(engine["name"], told, time.time())
+        return with_now(story.report.to_json(), engine)

@@ -326,5 +326,4 @@ class WhyPage(_PartPage):
     def copied(self) -> Any:
         """Return the report."""
         engine, feeds = self._host.engine(self.engine_name), self.top.feeds
-        report = feeds.report(dict(engine)) if feeds and engine else None
-        return report and report.to_json()
+        return feeds.report(dict(engine)) if feeds and engine else None

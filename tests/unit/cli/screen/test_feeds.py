@@ -74,4 +74,4 @@ def test_report_of_an_engine_is_that_of_why() -> None:
     feeds.told.renew(0.0)
     report = feeds.report(engine)
     assert report is not None
-    assert "chat" in report.what
+    assert "chat" in report["what"]
