@@ -9,6 +9,8 @@ import attrs
 
 from tests.helpers.real import program_and_model
 from tests.launchers.corpus import Case, cases, compared
+from vllmd.config.command import build
+from vllmd.config.model import EngineConfig
 from vllmd.importing.comparison import Comparison
 from vllmd.importing.launch import Launch
 from vllmd.importing.serving import MODULES
@@ -20,6 +22,8 @@ LIMIT_S = 300.0
 OF_OLD_VERSIONS = {
     "line-uv-run main": ["level\n  Unexpected keyword"],
     "line-without-quotes main": ["unrecognized arguments: --name-of-no-flag"],
+    "shell-ports-read main": ["Value image=1,video=1 cannot be converted"],
+    "shell-ports-read main-2": ["Value image=1,video=1 cannot be converted"],
     "line-old-values main": ["--limit-mm-per-prompt: Value image=2,video=0 cannot be converted"],
 }
 """Launchers that this version refuses, as they are, and for what."""
@@ -55,6 +59,16 @@ def folder_of(launch: Launch, outside: Path) -> str:
     return str(made)
 
 
+def with_files(words: list[str], launch: Launch, outside: Path) -> list[str]:
+    """Write the files that the launcher has itself, and let whole paths of them lead there."""
+    made = {}
+    for path, text in launch.written.items():
+        if path in words:
+            made[path] = Path(tempfile.mkdtemp(dir=outside)) / Path(path).name
+            made[path].write_text(text)
+    return [str(made.get(word, word)) for word in words]
+
+
 def arguments(ran: list[str]) -> list[str]:
     """Return what follows the program, or the module."""
     for index, word in enumerate(ran):
@@ -82,7 +96,8 @@ def test_each_difference_that_vllm_sees_was_named(tmp_path: Path) -> None:
     pairs: list[Pair] = []
     for case in cases():
         for launch, command, said in compared(case, tmp_path) if case.engines else ():
-            pairs.append(pair_of(case, launch, command.argv, said))
+            pair = pair_of(case, launch, command.argv, said)
+            pairs.append(attrs.evolve(pair, then=with_files(pair.then, launch, tmp_path)))
             found_in.append(folder_of(launch, tmp_path))
     assert len(pairs) >= 60
     program, _ = program_and_model()
@@ -110,3 +125,28 @@ def test_each_difference_that_vllm_sees_was_named(tmp_path: Path) -> None:
             if name not in named
         ]
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_file_of_several_keys_is_to_vllm_what_the_arguments_are(tmp_path: Path) -> None:
+    keys = ("first-key", "second-key")
+    engine = EngineConfig("chat", "m", api_keys=keys)
+    command = build(engine, {}, run=tmp_path)
+    assert command.key_file is not None
+    command.key_file.path.parent.mkdir()
+    command.key_file.path.write_text(command.key_file.text)
+    now = list(command.argv[command.argv.index("serve") :])
+    as_arguments = [*now[: now.index("--config")], "--api-key", *keys]
+    program, _ = program_and_model()
+    found = tmp_path / "found.json"
+    subprocess.run(
+        [str(program.with_name("python")), "-I", str(SCRIPT), str(found)],
+        input=json.dumps([[str(tmp_path), as_arguments, now], [str(tmp_path), now, now[:-2]]]),
+        text=True,
+        check=True,
+        capture_output=True,
+        timeout=LIMIT_S,
+        cwd=tmp_path,
+    )
+    same, without = json.loads(found.read_text())
+    assert same == {"refused": [None, None], "differ": {}}
+    assert without["differ"]["--api-key"] == ['["first-key", "second-key"]', "null"]

@@ -101,6 +101,24 @@ def test_planted_secrets_are_on_no_surface(tmp_path: Path, outcome: Outcome) -> 
     outcome("secrets, prompts and names planted", f"absent from all {len(found)} surfaces")
 
 
+def test_each_of_several_keys_opens_the_api_and_none_is_an_argument(tmp_path: Path) -> None:
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "vllmd_api_key").write_text("first-key-4711\nsecond-key-4711\n")
+    with serving(tmp_path, env={"CREDENTIALS_DIRECTORY": str(folder)}) as made:
+        url = f"{made.api}/v1/models"
+        asked = {
+            key: httpx.get(url, headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+            for key in ("first-key-4711", "second-key-4711", "another")
+        }
+        assert [each.status_code for each in asked.values()] == [200, 200, 401]
+        said = made.vllmd("check", "--config", str(made.config))
+        lines = [proc.command_line(each.pid) for each in proc.all_processes()]
+        assert any(f"{tmp_path}/run/api-keys/chat.yaml" in line for line in lines)
+        for text in (*lines, made.log(), said.stdout, said.stderr):
+            assert "key-4711" not in text
+
+
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjE4fQ.c2lnbmF0dXJl"
 PEM = "-----BEGIN PRIVATE KEY-----\\nQ0FOQVJZLW9mLWEta2V5LTE5\\n-----END PRIVATE KEY-----\\n"
 VARIABLES = {

@@ -154,7 +154,8 @@ def run(case: Case, folder: Path) -> Outcome:
 def _is_right(case: Case, made: str, files: dict[str, str], said: str) -> bool:
     flat = " ".join(said.split())
     told = all(" ".join(each.split()) in flat for each in case.says)
-    hidden = not any(value and (value in made or value in said) for value in case.secrets.values())
+    values = [line for value in case.secrets.values() for line in value.splitlines()]
+    hidden = not any(value in made or value in said for value in values)
     known = {name: value for name, value in case.secrets.items() if value}
     todo = all(f"credentials/{name}" in said for name, value in case.secrets.items() if not value)
     steps = case.next in said

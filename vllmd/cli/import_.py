@@ -117,7 +117,9 @@ def command(
     )
     launches, rotation = read_sources(sources, pid, profiles, around, notes)
     engines = engines_of(launches, name, around, notes)
-    redactor = Redactor(value for each in secrets_of(engines) if (value := each.value))
+    redactor = Redactor(
+        line for each in secrets_of(engines) for line in (each.value or "").splitlines()
+    )
     if notes.problems:
         raise VllmdError(redactor.text(_refusal(notes)))
     imported = _imported(engines, rotation, notes, redactor, str(output) if output else None)

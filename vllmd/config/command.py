@@ -20,6 +20,17 @@ PACKAGE_PARENT = str(Path(__file__).parents[2])
 
 
 @attrs.frozen
+class KeyFile:
+    """A file of vLLM's `--config` with API keys: arguments can be read by every user of the host.
+
+    Source: vLLM reads it itself; checked with the parser of 0.32.0 (tests/engine).
+    """
+
+    path: Path
+    text: str = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Command:
     """What to run; `argv[0]` is absolute where the program was found."""
 
@@ -29,6 +40,8 @@ class Command:
     found: bool
     secret_variables: frozenset[str] = frozenset()
     """Those of `own_env` that came from files of secrets."""
+    key_file: KeyFile | None = None
+    """What is to be there when it starts."""
     weights: "Command | None" = None
     """What keeps the weights that it maps in GPU memory; None if it loads them itself."""
 
@@ -38,7 +51,8 @@ class Command:
 
         What is inherited from the daemon stays out: it differs from one login to the next.
         """
-        content = json.dumps([self.argv, sorted(self.own_env.items())])
+        keys = [self.key_file.text] if self.key_file else []
+        content = json.dumps([self.argv, sorted(self.own_env.items()), *keys])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
@@ -91,21 +105,29 @@ def build(
         own_env["PYTHONPATH"] = env["PYTHONPATH"] = PACKAGE_PARENT
     start = (resolved or program, *leading)
     argv = (*start, *flags.arguments(engine, traces))
+    run = run or Path(paths.default_run_dir(inherited))
+    key_file = None
+    if engine.api_keys:
+        text = json.dumps({"api-key": engine.api_keys})  # JSON is YAML
+        key_file = KeyFile(paths.api_keys(run, engine.name), text)
+        argv = (*argv, "--config", str(key_file.path))
     command = Command(
         argv=argv,
         env=env,
         own_env=own_env,
         found=resolved is not None,
         secret_variables=engine.secret_variables,
+        key_file=key_file,
     )
     if not engine.preload:
         return command
-    folder = paths.weights_dir(run or Path(paths.default_run_dir(inherited)), engine.name)
+    folder = paths.weights_dir(run, engine.name)
     return attrs.evolve(
         command,
         argv=(*argv, *preload.engine_arguments(folder)),
         weights=attrs.evolve(
             command,
+            key_file=None,
             argv=(*start, *preload.arguments(engine, folder)),
             env=preload.environment(command.env),
             own_env=preload.own_environment(command.own_env),

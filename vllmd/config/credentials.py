@@ -24,7 +24,9 @@ FOLDER = Path("/etc/vllmd/credentials")
 PREFIX = "vllmd_"
 """What `LoadCredential=vllmd:…` puts before the names of the files."""
 
-VARIABLES = {"hf_token": "HF_TOKEN", "api_key": "VLLM_API_KEY"}
+API_KEY = "api_key"
+"""One key a line. vLLM's variable takes one of them alone: several are a file of its --config."""
+VARIABLES = {"hf_token": "HF_TOKEN", API_KEY: "VLLM_API_KEY"}
 """Files that become a variable of every engine, or with ``.NAME`` of one of them."""
 
 ENVIRONMENT = "env"
@@ -45,6 +47,8 @@ class Credentials:
 
     values: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     files: Mapping[str, Path] = attrs.field(factory=dict)
+    several: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict, repr=False)
+    """All lines of a file of API keys that has more than one; `values` has the first."""
     problems: tuple[ConfigProblem, ...] = ()
 
     def name_for(self, kind: str, engine: str) -> str:
@@ -90,6 +94,7 @@ def _gather(
     """Read files; `unreadable` says what is told of one that cannot be."""
     values: dict[str, str] = {}
     files: dict[str, Path] = {}
+    several: dict[str, tuple[str, ...]] = {}
     problems = []
     for name, path in paths.items():
         try:
@@ -103,8 +108,11 @@ def _gather(
         if not text:
             problems.append(_warn(name, "is empty", "write the secret into it, or remove it"))
             continue
+        lines = tuple(line.strip() for line in text.splitlines() if line.strip())
+        if name.partition(".")[0] == API_KEY and len(lines) > 1:
+            several[name], text = lines, lines[0]
         values[name], files[name] = text, path
-    return Credentials(values, files, tuple(problems))
+    return Credentials(values, files, several, tuple(problems))
 
 
 def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProblem]]:
@@ -114,7 +122,7 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProble
     """
     problems = [*found.problems, *_unknown(config, found)]
     engines = {
-        name: _with(engine, _variables(name, found, problems))
+        name: _with(engine, _variables(name, found, problems), _keys(engine, found, problems))
         for name, engine in config.engines.items()
     }
     notify = _found_at(config.notify, ("webhook_url_file",), found)
@@ -133,9 +141,30 @@ def apply(config: Config, found: Credentials) -> tuple[Config, list[ConfigProble
     return filled, problems
 
 
-def _with(engine: EngineConfig, secrets: Mapping[str, str]) -> EngineConfig:
+def _with(engine: EngineConfig, secrets: Mapping[str, str], keys: tuple[str, ...]) -> EngineConfig:
     secret = frozenset(secrets) - engine.env.keys()
-    return attrs.evolve(engine, env={**secrets, **engine.env}, secret_variables=secret)
+    env = {**secrets, **engine.env}
+    return attrs.evolve(engine, env=env, secret_variables=secret, api_keys=keys)
+
+
+def _keys(
+    engine: EngineConfig, found: Credentials, problems: list[ConfigProblem]
+) -> tuple[str, ...]:
+    """Return the keys of an engine that has several."""
+    name = found.name_for(API_KEY, engine.name)
+    keys = found.several.get(name, ())
+    if not keys or VARIABLES[API_KEY] in engine.env:
+        return ()
+    if any(len(key.split()) != 1 or not key.isprintable() or key[0] == "-" for key in keys):
+        what = "has a line that is not one word, or begins with '-': its first key is used alone"
+        _once(problems, _warn(name, what, "write one key a line"))
+        return ()
+    if "config" in engine.flags:
+        what = f"has {len(keys)} keys, and flags.config of {engine.name} is set: its first key is"
+        fix = "write what that file has as flags: vLLM takes one file, and several keys need it"
+        _once(problems, _warn(name, f"{what} used alone", fix))
+        return ()
+    return keys
 
 
 def _found_at(section: T, keys: tuple[str, ...], found: Credentials) -> T:

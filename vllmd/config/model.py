@@ -280,6 +280,8 @@ class EngineConfig:
     )
     secret_variables: frozenset[str] = frozenset()
     """Those of `env` that came from files of secrets: they are masked whatever their names are."""
+    api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """All keys that its API takes, where there are several; VLLM_API_KEY is the first of them."""
 
     @property
     def url(self) -> str:

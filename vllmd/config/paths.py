@@ -104,6 +104,11 @@ def engine_dir(run: Path, name: str) -> Path:
     return run / "engines" / name
 
 
+def api_keys(run: Path, name: str) -> Path:
+    """Return the file of vLLM's own configuration with an engine's API keys."""
+    return run / "api-keys" / f"{name}.yaml"
+
+
 def weights_dir(run: Path, name: str) -> Path:
     """Return the folder of the shim that keeps one engine's weights, and of their sockets."""
     return run / "weights" / name

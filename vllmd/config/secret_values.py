@@ -37,6 +37,7 @@ def secrets_of(config: Config, env: Mapping[str, str] = os.environ) -> Iterator[
         for name in engine.secret_variables:
             yield engine.env[name]
             yield from engine.env[name].splitlines()
+        yield from engine.api_keys
         yield from _of(engine.flags)
     for text in _texts(attrs.asdict(config)):
         yield from secrets_in_value("", text)

@@ -60,7 +60,7 @@ class DemoApi:
         routes = [Route(path, handler, methods=["POST"]) for path, handler in posts.items()]
         routes += [Route(path, handler) for path, handler in gets.items()]
         routes += DevRoutes(self._engine, self._metrics).routes()
-        guard = [Middleware(KeyRequired)]
+        guard = [Middleware(KeyRequired, keys=self._args.api_keys)]
         return Starlette(routes=routes + self._adapters.routes(), middleware=guard)
 
     async def health(self, _: HttpRequest) -> Response:

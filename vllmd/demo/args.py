@@ -3,6 +3,8 @@
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -28,6 +30,7 @@ class Args:
     enable_sleep_mode: bool = False
     weights_dir: str | None = None
     """Where its weights are handed out; None if it loads them itself."""
+    api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
 
 
 @attrs.frozen
@@ -74,6 +77,7 @@ def parse_args(argv: Sequence[str]) -> Args:
     serve.add_argument("--disable-log-stats", action="store_true")
     serve.add_argument("--enable-sleep-mode", action=argparse.BooleanOptionalAction)
     serve.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction)
+    serve.add_argument("--config", type=_read_config, default={})
     _add_of_both(serve)
     space = parser.parse_args(argv)
     mapping = space.load_format == "ipc_cache"
@@ -93,7 +97,14 @@ def parse_args(argv: Sequence[str]) -> Args:
         ranks=space.tensor_parallel_size,
         enable_sleep_mode=bool(space.enable_sleep_mode),
         weights_dir=space.model_loader_extra_config.get("socket_dir") if mapping else None,
+        api_keys=tuple(space.config.get("api-key", ())),
     )
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    """Read a file of vLLM's configuration, of which the stand-in knows what is JSON."""
+    made: dict[str, Any] = json.loads(Path(path).read_text())
+    return made
 
 
 def _add_of_both(parser: argparse.ArgumentParser) -> None:

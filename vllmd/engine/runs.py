@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import attrs
 
-from vllmd.config import preload
+from vllmd.config import paths, preload
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
 from vllmd.engine import exits
@@ -203,6 +203,20 @@ class Runs:
 
     def _make_ipc(self) -> None:
         self.ipc.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write_keys()
+
+    def _write_keys(self) -> None:
+        """Write the API keys that vLLM reads itself, for this user alone."""
+        given = self._command.key_file
+        path = paths.api_keys(self.directory.parents[1], self._engine.name)
+        if given is None:
+            path.unlink(missing_ok=True)
+            return
+        given.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        given.path.unlink(missing_ok=True)
+        fd = os.open(given.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, "w") as file:
+            file.write(given.text)
 
     async def wait_for_disks(
         self, requests: OperatorRequests, wanted: Callable[[], bool], say: Callable[[str], None]

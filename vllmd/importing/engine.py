@@ -207,13 +207,9 @@ class _Taking:
     # --- secrets -------------------------------------------------------------------------------
 
     def _api_key(self, given: GivenFlag) -> None:
-        if len(given.values) > 1:
-            self._notes.refuse(
-                self._launch.place,
-                f"--api-key has {len(given.values)} keys, and a file of credentials has one: keep "
-                "one, or let a proxy know them all",
-            )
-        self._secret("api_key", given.values[0] if given.values else "", "--api-key")
+        keys = [each for each in given.values if each]
+        unknown = next((each for each in keys if is_unknown(each)), None)
+        self._secret("api_key", unknown or "\n".join(keys), "--api-key")
 
     def _secret(self, kind: str, value: str, what: str) -> None:
         if not value:

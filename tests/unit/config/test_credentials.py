@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -195,3 +196,53 @@ def test_a_secret_that_is_no_file_is_said_and_waits_for_nobody(tmp_path: Path) -
     assert found.values == {"hf_token": "hf_1"}
     [problem] = found.problems
     assert "api_key cannot be read: it is a FIFO" in problem.message
+
+
+def test_several_keys_are_a_file_that_vllm_reads_and_the_first_is_vllmds_own(
+    tmp_path: Path,
+) -> None:
+    config, problems = parsed(tmp_path, {"api_key": "k-one\n\n k-two \n"})
+    chat = config.engines["chat"]
+    assert problems == []
+    built = build(chat, {}, run=Path("/run/vllmd"))
+    assert built.api_key == "k-one"
+    assert built.key_file is not None
+    assert built.argv[-2:] == ("--config", "/run/vllmd/api-keys/chat.yaml")
+    assert built.key_file.path == Path("/run/vllmd/api-keys/chat.yaml")
+    assert json.loads(built.key_file.text) == {"api-key": ["k-one", "k-two"]}
+    assert {"k-one", "k-two"} <= set(secrets_of(config, {}))
+    assert "k-two" not in f"{chat!r} {built!r} {built.argv} {built.env}"
+    other, _ = parsed(tmp_path, {"api_key": "k-one\nk-three\n"})
+    assert build(other.engines["chat"], {}, run=Path("/run/vllmd")).hash != built.hash
+
+
+def test_one_key_is_a_variable_and_no_file(tmp_path: Path) -> None:
+    config, _ = parsed(tmp_path, {"api_key": "k-one\n"})
+    built = build(config.engines["chat"], {})
+    assert (built.key_file, "--config" in built.argv) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("keys", "engine", "said"),
+    [
+        ("k-one\ntwo words\n", "", "has a line that is not one word"),
+        ("k-one\n-k\n", "", "begins with '-'"),
+        ("k-one\nk-two\n", 'flags = { config = "/x.yaml" }', "flags.config of chat is set"),
+    ],
+)
+def test_keys_that_vllm_would_not_take_leave_the_first(
+    tmp_path: Path, keys: str, engine: str, said: str
+) -> None:
+    toml = f'[engines.chat]\nmodel = "m"\n{engine}\n'
+    config, problems = parsed(tmp_path, {"api_key": keys}, toml)
+    (problem,) = problems
+    assert said in problem.message
+    assert build(config.engines["chat"]).key_file is None
+    assert build(config.engines["chat"]).api_key == "k-one"
+
+
+def test_key_of_the_engines_own_table_is_the_only_one(tmp_path: Path) -> None:
+    toml = '[engines.chat]\nmodel = "m"\nenv = { VLLM_API_KEY = "mine" }\n'
+    config, problems = parsed(tmp_path, {"api_key": "k-one\nk-two\n"}, toml)
+    assert problems == []
+    assert build(config.engines["chat"]).key_file is None

@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.clock import FakeClock
 from tests.helpers.make import engine
 from tests.helpers.shims import FakeSpawner
-from vllmd.config import command
+from vllmd.config import command, paths
 from vllmd.engine import disk_space, exits
 from vllmd.engine.context import EngineContext
 from vllmd.engine.engine_state import EngineState
@@ -298,3 +298,22 @@ async def test_find_shim_that_cannot_put_its_folder_back_is_named_and_no_second_
     lost.pid = None
     await clock.advance(10)
     assert await finding == (None, None)
+
+
+async def test_api_keys_are_in_a_file_for_this_user_while_there_are_several(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "run" / "engines").mkdir(parents=True)
+    runs, _, _ = made(tmp_path / "run" / "engines")
+    path = paths.api_keys(tmp_path / "run", "chat")
+    file = command.KeyFile(path, '{"api-key": ["k-1", "k-2"]}')
+    runs._command = attrs.evolve(runs._command, key_file=file)
+    path.parent.mkdir(parents=True)
+    path.write_text("old")
+    path.chmod(0o644)
+    await runs.spawn("r")
+    assert path.read_text() == file.text
+    assert path.stat().st_mode & 0o777 == 0o600
+    runs._command = attrs.evolve(runs._command, key_file=None)
+    await runs.spawn("s")
+    assert not path.exists()
