@@ -81,7 +81,7 @@ def test_limits_of_cgroup_v2_are_read_and_a_kill_at_one_is_told(
     assert found["before"][4] is False
     assert found["nested"] == ["0::/pods/box", 2, False, 400 * MIB, True, 0]
     assert found["limited"] == ["0::/pods/box", 1.5, True, 300 * MIB, True, 0]
-    assert found["events"]["oom_kill"] == 1, found
+    assert found["events"]["oom_kill"] >= 1, found  # it is started again meanwhile
     assert found["exit"]["diagnosis"]["cause"] == "host_out_of_memory", found["exit"]
     assert any("in its control group" in each for each in found["exit"]["diagnosis"]["evidence"])
     assert found["findings"]["host-memory"].startswith("a control group allows 300.0 MiB")
