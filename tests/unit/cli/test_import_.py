@@ -3,13 +3,18 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import attrs
 import pytest
 from click.testing import CliRunner, Result
 
+from vllmd.cli import import_, import_check
 from vllmd.cli.import_ import command
+from vllmd.cli.import_process import Running
 from vllmd.config.load import load
 from vllmd.errors import VllmdError
+from vllmd.importing.comparison import Comparison, Difference
 
 LINE = "nohup vllm serve org/m --port 8001 --api-key k3y >> x.log 2>&1 &"
 
@@ -172,3 +177,28 @@ def test_two_launches_at_once_are_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, [unit, unit, stanza])
     assert result.exit_code == 2
     assert "there are 2 launches and 1 stanzas" in result.output
+
+
+def test_difference_that_nobody_names_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    compare = import_.compare
+
+    def forgotten(*given: Any) -> Comparison:
+        made = compare(*given)
+        return attrs.evolve(made, differences=(Difference("--seed", "--seed 1", None, None),))
+
+    assert run("vllm serve m --seed 1").exit_code == 0
+    monkeypatch.setattr(import_, "compare", forgotten)
+    result = run("vllm serve m --seed 1")
+    assert result.exit_code == 1
+    assert "- --seed 1" in result.stderr
+
+
+@pytest.mark.parametrize(("seed", "code"), [("1", 0), ("2", 1)])
+def test_check_ends_with_1_if_what_runs_is_another(
+    monkeypatch: pytest.MonkeyPatch, seed: str, code: int
+) -> None:
+    runs = Running(7, ("m", "--seed", seed), {})
+    monkeypatch.setattr(import_check, "running", lambda: iter([runs]))
+    result = run("--check", "vllm serve m --seed 1")
+    assert result.exit_code == code
+    assert "process 7 runs as it was read" in result.stderr or code

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.launchers import GivenFiles
 from vllmd.importing.engine import table_of
 from vllmd.importing.launch import Container, Launch
 from vllmd.importing.surroundings import Notes, Surroundings
@@ -157,3 +158,29 @@ def test_program_is_named_unless_it_is_just_vllm() -> None:
     assert "executable" not in table("m").keys
     assert table("m", program=("/v/vllm",)).keys["executable"] == "/v/vllm"
     assert table("m", program=("py", "-m", "x")).keys["executable"] == ["py", "-m", "x"]
+
+
+def test_variables_that_vllm_has_no_more_are_left_out_and_unknown_ones_said() -> None:
+    made = table("m", VLLM_USE_V1="1", VLLM_LOGGING_LEVEL="DEBUG", VLLM_MADE_UP="1")
+    assert made.env == {"VLLM_LOGGING_LEVEL": "DEBUG", "VLLM_MADE_UP": "1"}
+    assert made.reasons["VLLM_USE_V1"] == "vLLM has it no more: there is no other engine any more"
+    assert [each for each in made.remarks if "VLLM_MADE_UP is no variable of vLLM" in each]
+
+
+def test_name_that_may_be_a_folder_elsewhere_is_said() -> None:
+    launch = Launch(program=("vllm",), arguments=("a/b",), place=PLACE, folder="/srv")
+    said = table_of(launch, Surroundings(GivenFiles({"/srv/x": ""})), Notes()).remarks
+    assert not [each for each in said if "not on this host" in each]
+    said = table_of(launch, Surroundings(GivenFiles({})), Notes()).remarks
+    assert [each for each in said if "write /srv/a/b" in each]
+
+
+def test_what_is_started_by_hand_is_not_started() -> None:
+    launch = Launch(program=("vllm",), arguments=("m",), place=PLACE, autostart=False)
+    assert table_of(launch, Surroundings(), Notes()).keys["autostart"] is False
+
+
+def test_keys_are_lines_of_one_secret() -> None:
+    assert table("m", "--api-key", "one", "two").secrets == {"api_key": "one\ntwo"}
+    unknown = mark("$K", "it is not set", PLACE)
+    assert table("m", "--api-key", "one", unknown).secrets == {"api_key": None}

@@ -65,3 +65,20 @@ def test_user_limits_and_environments_are_said() -> None:
     assert "MemoryMax=90%" in peel(["systemd-run", "-p", "MemoryMax=90%", *SERVE]).remarks[0]
     assert peel(["conda", "run", "-n", "x", *SERVE]).remarks == [of_conda("x")]
     assert peel(["uv", "pip", "install"]).words == ["uv", "pip", "install"]
+
+
+def test_keys_go_to_the_shell_of_a_terminal() -> None:
+    same = {
+        peel(shlex.split(f"tmux send-keys -t {t} x Enter")).session for t in ("l", "l:0", "l:0.0")
+    }
+    assert same == {"tmux l"}
+    assert peel(shlex.split("tmux send-keys -t l:1 x Enter")).session == "tmux l:1"
+    made = peel(shlex.split("tmux new -d -s l -c /srv -e A=1"))
+    assert (made.session, made.folder, made.variables) == ("tmux l", "/srv", {"A": "1"})
+
+
+def test_login_shell_and_restarts_of_a_transient_unit_are_said() -> None:
+    assert "a login shell reads the profile" in peel(["bash", "-lc", "x"]).remarks[0]
+    assert not peel(["bash", "-c", "x"]).remarks
+    (said,) = peel(shlex.split("systemd-run -p Restart=always vllm serve m")).remarks
+    assert said.startswith("Restart=: vllmd restarts")

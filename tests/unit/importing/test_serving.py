@@ -2,7 +2,7 @@
 
 import pytest
 
-from vllmd.importing.serving import MODULE, serving, speaks_of_serving
+from vllmd.importing.serving import MODULE, installs, serving, speaks_of_serving
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,22 @@ def test_other_commands_serve_nothing(line: str) -> None:
 def test_words_that_name_a_server_are_noticed(words: list[str]) -> None:
     assert serving(words) is None
     assert speaks_of_serving(words)
+
+
+@pytest.mark.parametrize(
+    ("line", "does"),
+    [
+        ("pip install -U vllm", True),
+        ("/opt/v/bin/pip3 install x", True),
+        ("python3 -m pip install x", True),
+        ("uv pip install x", True),
+        ("uv sync --frozen", True),
+        ("apt-get -y install x", True),
+        ("uv run x", False),
+        ("pip list", False),
+        ("python -m x install", False),
+        ("echo install", False),
+    ],
+)
+def test_what_installs_is_told(line: str, does: bool) -> None:
+    assert installs(line.split()) is does

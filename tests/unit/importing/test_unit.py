@@ -98,3 +98,14 @@ def test_a_unit_is_told_from_other_files() -> None:
     assert not is_unit("echo [Service] ExecStart\n")
     assert variables_in("export A=1\nB = 'x y'\nnot\n") == {"A": "1", "B": "x y"}
     assert attrs.has(UnitCommand)
+
+
+def test_drop_ins_of_a_prefix_and_of_all_services_are_read() -> None:
+    folder = "/etc/systemd/system"
+    files = {
+        f"{folder}/vllm-.service.d/a.conf": "[Service]\nEnvironment=A=1\n",
+        f"{folder}/service.d/b.conf": "[Service]\nEnvironment=B=2\n",
+    }
+    around = Surroundings(GivenFiles(files))
+    unit = command_of("[Service]\nExecStart=/v\n", f"{folder}/vllm-a.service", around, Notes())
+    assert unit.variables == {"A": "1", "B": "2"}

@@ -47,3 +47,31 @@ def test_what_cannot_be_followed_is_refused_with_its_line() -> None:
 def test_keys_that_are_of_the_container_are_said() -> None:
     spec = read("    mem_limit: 8g\n    ipc: host\n    x-y: 1\n    user: '1000'\n")
     assert [each.split(":")[0] for each in spec.remarks] == ["ipc", "user", "left out"]
+
+
+def test_profiles_of_the_file_of_variables_are_taken() -> None:
+    files = {"/srv/app/.env": "COMPOSE_PROFILES=a,gpu\n"}
+    assert read("    profiles: [gpu]\n", files=files).name == "vllm"
+    notes = Notes()
+    read("    tty: true\n", notes, {"/srv/app/.env": "COMPOSE_FILE=a.yaml:b.yaml\n"})
+    assert str(notes.problems[0]).startswith("/srv/app/.env:1: COMPOSE_FILE names the files")
+
+
+def test_configs_are_files_of_the_container() -> None:
+    text = "    configs: [a, {source: b, target: /etc/b.yaml}]\n"
+    text += "configs: {a: {file: ./a.yaml}, b: {content: 'port: 1'}}\n"
+    spec = read(text)
+    assert [(each.inside, each.outside) for each in spec.mounts] == [("/a", "/srv/app/a.yaml")]
+    assert spec.files == {"/etc/b.yaml": "port: 1"}
+
+
+def test_network_of_another_service_is_refused() -> None:
+    notes = Notes()
+    read("    network_mode: service:vpn\n", notes)
+    assert "publishes the ports: write them here" in notes.problems[0].text
+
+
+def test_gpus_of_several_reservations_are_all_given() -> None:
+    devices = "[{device_ids: ['0']}, {device_ids: ['2,3']}]"
+    spec = read(f"    deploy: {{resources: {{reservations: {{devices: {devices}}}}}}}\n")
+    assert spec.gpus == ("0", "2", "3")

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from tests.helpers.launchers import GivenFiles
 from vllmd.importing.containers.docker_run import arguments_of_run, spec_of
 from vllmd.importing.containers.spec import ContainerSpec
 from vllmd.importing.surroundings import Notes, Surroundings
@@ -53,3 +54,32 @@ def test_option_that_is_not_known_is_refused_if_it_may_be_vllm() -> None:
     assert read(f"docker run --what 1 {IMAGE}", notes) is None
     assert "--what is not read" in notes.problems[0].text
     assert read("docker run --what 1 nginx") is None
+
+
+def test_files_of_variables_are_taken_as_they_are_and_options_go_before_them() -> None:
+    files = {"/a": "# x\nA=1\nB='2'\n", "/b": "A=2\nD=4\n"}
+    words = ["-e", "D=5", "--env-file", "/a", "--env-file", "/b", IMAGE]
+    spec = spec_of(words, Place("x", 1), Surroundings(GivenFiles(files)), Notes(), {})
+    assert spec is not None
+    assert spec.variables == {"A": "2", "B": "'2'", "D": "5"}
+    assert "B: its quotes are a part of it: /a has none to take off" in spec.remarks
+
+
+@pytest.mark.parametrize("option", ["--pod llm", "--network container:vpn"])
+def test_ports_that_another_publishes_are_refused(option: str) -> None:
+    notes = Notes()
+    read(f"podman run {option} {IMAGE} m", notes)
+    assert "publishes the ports: write them here" in notes.problems[0].text
+
+
+def test_port_that_is_published_twice_is_said() -> None:
+    spec = read(f"docker run -p 80:8000 -p 127.0.0.1:81:8000 {IMAGE} m")
+    assert spec is not None
+    assert spec.published == {8000: ("", 80)}
+    assert "was published at 127.0.0.1:81 too" in spec.remarks[0]
+
+
+def test_mount_over_another_hides_it() -> None:
+    spec = read(f"docker run -v /a:/m -v /b:/m/ {IMAGE} m")
+    assert spec is not None
+    assert [each.outside for each in spec.mounts] == ["/b"]

@@ -45,3 +45,16 @@ def test_volumes_are_those_of_the_host_or_named() -> None:
     volumes = "volumes: [{name: a, hostPath: {path: /srv}}, {name: b, emptyDir: {}}]\n"
     spec = read(mounts, pod=volumes)
     assert [(each.inside, each.outside) for each in spec.mounts] == [("/a", "/srv"), ("/b", None)]
+
+
+def test_files_of_a_mounted_map_are_known() -> None:
+    mounts = (
+        "  volumeMounts: [{name: v, mountPath: /c}, {name: v, mountPath: /m, subPath: MODEL}]\n"
+    )
+    volumes = "volumes: [{name: v, configMap: {name: c}}]\n"
+    assert read(mounts, pod=volumes).files == {"/c/MODEL": "org/m", "/m": "org/m"}
+    chosen = "volumes: [{name: v, configMap: {name: c, items: [{key: MODEL, path: x/y}]}}]\n"
+    mounts = "  volumeMounts: [{name: v, mountPath: /c}]\n"
+    assert read(mounts, pod=chosen).files == {"/c/x/y": "org/m"}
+    projected = "volumes: [{name: v, projected: {sources: [{configMap: {name: c}}]}}]\n"
+    assert read(mounts, pod=projected).files == {"/c/MODEL": "org/m"}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.helpers.launchers import GivenFiles
 from vllmd.errors import VllmdError
 from vllmd.importing.containers.quadlet import is_quadlet, spec_of_quadlet
 from vllmd.importing.surroundings import Notes, Surroundings
@@ -37,3 +38,19 @@ def test_keys_become_what_podman_run_is_given() -> None:
 def test_image_is_needed() -> None:
     with pytest.raises(VllmdError, match="has no Image="):
         spec_of_quadlet("[Container]\nExec=x\n", "x", Surroundings(), Notes())
+
+
+def test_drop_ins_add_replace_and_take_back() -> None:
+    drop_in = "[Container]\nExec=n\nAddDevice=\nAddDevice=nvidia.com/gpu=2\nEnvironment=C=4\n"
+    files = {"/etc/containers/systemd/x.container.d/a.conf": drop_in}
+    around = Surroundings(GivenFiles(files))
+    spec = spec_of_quadlet(TEXT, "/etc/containers/systemd/x.container", around, Notes())
+    assert spec is not None
+    assert (spec.command, spec.gpus) == (["n"], ("2",))
+    assert spec.variables == {"A": "1 2", "B": "3", "C": "4"}
+
+
+def test_pod_that_publishes_the_ports_is_refused() -> None:
+    notes = Notes()
+    spec_of_quadlet(f"{TEXT}[Container]\nPod=llm.pod\n", "x", Surroundings(), notes)
+    assert "its ports are published by llm.pod" in notes.problems[0].text
