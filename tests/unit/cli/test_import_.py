@@ -14,7 +14,7 @@ from vllmd.cli.import_ import command
 from vllmd.cli.import_process import Running
 from vllmd.config.load import load
 from vllmd.errors import VllmdError
-from vllmd.importing.comparison import Comparison, Difference
+from vllmd.importing.comparison import Comparison, Difference, compare
 
 LINE = "nohup vllm serve org/m --port 8001 --api-key k3y >> x.log 2>&1 &"
 
@@ -180,8 +180,6 @@ def test_two_launches_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_difference_that_nobody_names_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    compare = import_.compare
-
     def forgotten(*given: Any) -> Comparison:
         made = compare(*given)
         return attrs.evolve(made, differences=(Difference("--seed", "--seed 1", None, None),))
