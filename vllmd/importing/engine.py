@@ -58,7 +58,9 @@ class _Taking:
             )
         if not launch.autostart:
             made.keys["autostart"] = False
-            made.remarks.append("autostart = false: it was started by hand, and is here too")
+            made.remarks.append(
+                "autostart = false: nothing starts it by itself, and so it is here ('vllmd start')"
+            )
         set_address(made, launch)
         self._cache()
         set_gpus(made, launch, self._notes)

@@ -180,6 +180,9 @@ def _spec(name: str, service: Any, profiles: Sequence[str], file: _File) -> Cont
             f"--profile {wanted[0]} takes it"
         )
         return ""
+    if _replicas(service) == "0":
+        file.notes.remark(f"left out: the service {name}: none of it runs (0 replicas)")
+        return ""
     spec = ContainerSpec(
         image=image or f"of {name} (built)",
         place=place,
@@ -279,9 +282,13 @@ def _remarks(spec: ContainerSpec, service: Table, notes: Notes) -> None:
     for key in service:
         if key not in _SILENT and not key.startswith("x-"):
             spec.remark(f"left out: {key}: {_short(service[key])}: of the container")
-    replicas = text_of(service.get("scale")) or text_of(table_in(service, "deploy").get("replicas"))
+    replicas = _replicas(service)
     if replicas not in (None, "1"):
         notes.refuse(spec.place, f"{replicas} replicas of {spec.name}: write a service for each")
+
+
+def _replicas(service: Table) -> str | None:
+    return text_of(service.get("scale")) or text_of(table_in(service, "deploy").get("replicas"))
 
 
 def _short(value: Any) -> str:

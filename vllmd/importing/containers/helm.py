@@ -82,7 +82,8 @@ def _data(what: str) -> Mount:
 
 
 def _replicas(count: str | None, spec: ContainerSpec) -> None:
-    if count not in (None, "1"):
+    spec.autostart = count != "0"
+    if count not in (None, "0", "1"):
         spec.remark(f"replicaCount: {count}: this is one of them: import it on each host")
 
 

@@ -54,7 +54,8 @@ def specs_of_manifests(tables: Sequence[Any], source: str, notes: Notes) -> list
             continue
         for spec in specs_of_pod(pod, _name(each), cluster):
             replicas = text_of(table_in(each, "spec").get("replicas"))
-            if replicas not in (None, "1"):
+            spec.autostart = replicas != "0"
+            if replicas not in (None, "0", "1"):
                 spec.remark(f"replicas: {replicas}: this is one of them: import it on each host")
             _services(objects, each, spec)
             found.append(spec)

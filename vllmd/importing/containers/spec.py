@@ -40,6 +40,8 @@ class ContainerSpec:
     cluster: bool = False
     gpus: tuple[str, ...] | None = None
     folder: str | None = None
+    autostart: bool = True
+    """It runs, and is not only there to be started."""
     remarks: list[str] = attrs.field(factory=list)
 
     def remark(self, text: str) -> None:
@@ -123,6 +125,7 @@ def launches(spec: ContainerSpec, around: Surroundings, notes: Notes) -> list[La
             container=container,
             gpus=spec.gpus,
             secret=frozenset(spec.secret),
+            autostart=spec.autostart,
             written={**spec.files, **each.written},
             remarks=(*(r for r in each.remarks if r != OF_PATH), *spec.remarks),
         )
