@@ -145,15 +145,16 @@ class PlayedPages:
 
     def told(self, folder: Path, settings: RuleSettings | None = None) -> list[Told]:
         """Return what fires in the last minute."""
-        (found,) = evaluate(self._series(), [len(self._rows) - 1], folder, settings=settings)
+        (found,) = evaluate(self.series(), [len(self._rows) - 1], folder, settings=settings)
         return found
 
     def told_meanwhile(self, folder: Path) -> set[str]:
         """Return the names of what fires in any minute."""
-        found = evaluate(self._series(), range(len(self._rows)), folder)
+        found = evaluate(self.series(), range(len(self._rows)), folder)
         return {told.name for minute in found for told in minute}
 
-    def _series(self) -> dict[str, list[float | None]]:
+    def series(self) -> dict[str, list[float | None]]:
+        """Return what was scraped: of each series a value for each minute."""
         series: dict[str, list[float | None]] = {}
         for minute, values in enumerate(self._rows):
             row = {"up": float(values is not None), **(values or {})}

@@ -10,6 +10,8 @@ ANY_COUNTER = re.compile(r"\bvllmd\w*_(?:total|count|bucket)\b")
 THERE = re.compile(r"\bon \([^)]*\) last_over_time\((vllmd\w*)(?:\{[^}]*\})?\[\w+\]\)(?!\s*[<>=!])")
 """A counter of which it matters whether it is there."""
 RATIO = re.compile(r"[\w:]*ratio\w*\b(?:\{[^}]*\})?(?:\[[^\]]*\])?\)*\s*[<>]=?\s*([\d.e+]+)")
+_OF_HOSTS = {"instance", "fleet"}
+"""What a series of a host, or of several on purpose, keeps."""
 OVER_TIME = {"rate", "increase", "changes", "resets"}
 
 
@@ -17,10 +19,10 @@ def complaints(expr: str, *, may_look_at: frozenset[str] = frozenset()) -> Itera
     """Yield what is wrong; `may_look_at` names counters whose value itself is meant."""
     plain = _without_strings(expr)
     for found in AGGREGATION.finditer(plain):
-        if "instance" not in (found[3] or ""):
+        if not _OF_HOSTS & set(re.findall(r"\w+", found[3] or "")):
             yield f"{found[1]} forgets the host: by ({found[3] or ''})"
     for found in MATCHING.finditer(plain):
-        if "instance" not in found[1]:
+        if not _OF_HOSTS & set(re.findall(r"\w+", found[1])):
             yield f"hosts are mixed: on ({found[1]})"
     yield from _divisions(plain)
     read = {found[2] for found in COUNTER.finditer(plain) if found[1] in OVER_TIME}

@@ -15,8 +15,11 @@ OTHER = {
     "uuid": "GPU-9",
     "gpu": "0",
     "role": "logs",
+    "fleet": "other",
 }
+FLEET = {"instance": "h:9840", "fleet": "prod", "model": "m"}
 QUIETED = {
+    "VllmdReplicasNone": (FLEET, ["VllmdReplicasLow", "VllmdDown", "VllmdEngineDown"]),
     "VllmdDown": (ENGINE, ["VllmdEngineNotReady", "VllmdGpuLost", "VllmdDiskFull"]),
     "VllmdEngineHeld": (ENGINE, ["VllmdEngineDown", "VllmdEngineRestartLoop"]),
     "VllmdEngineDown": (ENGINE, ["VllmdEngineNotReady"]),

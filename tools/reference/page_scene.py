@@ -11,6 +11,7 @@ import attrs
 from prometheus_client.metrics_core import Metric
 
 from vllmd.collectors.runner import CollectorRunner
+from vllmd.config.fleet import FleetConfig
 from vllmd.config.metrics import ConfigCollector
 from vllmd.cost.metrics import CostCollector
 from vllmd.cost.prices import Prices
@@ -89,7 +90,8 @@ def _collectors() -> Iterator[Any]:
     yield HistoryCollector(HistoryWriter(Store(Path())))
     yield MarksCollector(RecentMarks())
     yield NotificationsCollector(outbox)
-    yield ConfigCollector(lambda: (True, 0.0), lambda: (True, 0.0), dict)
+    fleet = FleetConfig(name="prod")
+    yield ConfigCollector(lambda: (True, 0.0), lambda: (True, 0.0), dict, lambda: fleet)
     yield ConnectionsCollector(ConnectionTotals())
     yield FilesystemsCollector(nothing, clock)
     yield PartsCollector(nothing, lambda: 0)

@@ -17,6 +17,8 @@ from vllmd.util.deadline import call_within
 from vllmd.util.redact import MASK, masked
 
 PACKAGE_PARENT = str(Path(__file__).parents[2])
+_OF_A_HOST = frozenset({"--host", "--port", "--otlp-traces-endpoint"})
+_VARIABLES_OF_A_HOST = frozenset({"CUDA_VISIBLE_DEVICES", "VLLM_HOST_IP", "PYTHONPATH"})
 
 
 @attrs.frozen
@@ -53,6 +55,23 @@ class Command:
         """
         keys = [self.key_file.text] if self.key_file else []
         content = json.dumps([self.argv, sorted(self.own_env.items()), *keys])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The same for engines of several hosts that are to be alike; nothing secret is in it.
+
+        Left out is what replicas differ in: addresses, ports, which GPUs, and the folder that this
+        host has the program in.
+        """
+        words = [os.path.basename(self.argv[0]), *self.masked_argv()[1:]]
+        kept = [
+            word
+            for before, word in zip(["", *words], words, strict=False)
+            if before not in _OF_A_HOST and word not in _OF_A_HOST
+        ]
+        own = {k: v for k, v in self.masked_own_env().items() if k not in _VARIABLES_OF_A_HOST}
+        content = json.dumps([kept, sorted(own.items())])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property

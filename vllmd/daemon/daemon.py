@@ -333,7 +333,10 @@ class Daemon:
         collectors: list[Collector] = [
             BuildCollector(),
             ConfigCollector(
-                self._environment.reloads.last_read, self._web.last_read, self._web.logins
+                self._environment.reloads.last_read,
+                self._web.last_read,
+                self._web.logins,
+                lambda: runtime.now.config.fleet,
             ),
             ConnectionsCollector(self._environment.totals),
             HistoryCollector(self._history),
@@ -342,7 +345,12 @@ class Daemon:
             NotificationsCollector(self._environment.outbox),
             GpusCollector(runtime.gpus.figures, self._clock),
             LogsCollector(runtime.outputs.figures, runtime.outputs.not_copied),
-            EnginesCollector(statuses, self._clock),
+            EnginesCollector(
+                statuses,
+                self._clock,
+                runtime.engines.version,
+                lambda: runtime.now.config.fleet.name,
+            ),
             DoubtsCollector(statuses, self._on_start.doubts),
             UsageCollector(statuses, self._clock),
             AdaptersCollector(runtime.adapters.figures),

@@ -87,6 +87,11 @@ class Engines:
         supervisor = self.supervisors.get(name)
         return supervisor.status if supervisor is not None else None
 
+    def version(self, name: str) -> str | None:
+        """Return which vLLM answers for an engine; None until it has said so."""
+        source = self.sources.get(name)
+        return source.version if source is not None else None
+
     def running(self) -> Mapping[str, str]:
         """Return the fingerprint of the command that each engine runs with, of those that do."""
         return {s.name: s.command_hash for s in self.statuses() if s.command_hash}

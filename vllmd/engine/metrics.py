@@ -30,15 +30,25 @@ class EnginesCollector:
 
     name = "engines"
 
-    def __init__(self, engines: Callable[[], Sequence[EngineStatus]], clock: Clock) -> None:
+    def __init__(
+        self,
+        engines: Callable[[], Sequence[EngineStatus]],
+        clock: Clock,
+        version: Callable[[str], str | None] = lambda _: None,
+        fleet: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """Make it; `version` returns which vLLM answers for an engine, `fleet` the fleet's name."""
         self._engines = engines
         self._clock = clock
+        self._version = version
+        self._fleet = fleet
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family after another, each with all engines."""
         engines = self._engines()
         now = self._clock.time()
         yield from self._states(engines)
+        yield self._info(engines)
         restarts = _counter("restarts_total", "Starts after an unexpected exit.")
         exits = _counter(
             "exits_total",
@@ -67,6 +77,20 @@ class EnginesCollector:
         yield from (restarts, exits, lost, duration, uptime)
         yield from self._failures(engines, now)
         yield from self._loads(engines)
+
+    def _info(self, engines: Sequence[EngineStatus]) -> Metric:
+        info = _gauge(
+            "info",
+            "Always 1; the labels say what the engine serves, by which version of vLLM (empty: not "
+            "known yet), by which command (the same on hosts that are alike), in which fleet.",
+            ["model", "version", "command_hash", "fleet"],
+        )
+        fleet = self._fleet() or ""
+        for engine in engines:
+            version = self._version(engine.name) or ""
+            labels = [engine.name, engine.model, version, engine.fingerprint, fleet]
+            info.add_metric(labels, 1)
+        return info
 
     @staticmethod
     def _failures(engines: Sequence[EngineStatus], now: float) -> Iterator[Metric]:
@@ -183,7 +207,6 @@ class EnginesCollector:
             "command_changed",
             "Whether the configuration now asks for another command than the one that runs.",
         )
-        info = _gauge("info", "Always 1; the labels say what the engine serves.", ["model"])
         for engine in engines:
             up.add_metric([engine.name], engine.up)
             if engine.looked_for:  # or it would be said to be stopped
@@ -194,8 +217,7 @@ class EnginesCollector:
             wanted.add_metric([engine.name], engine.wanted)
             adopted.add_metric([engine.name], engine.adopted)
             changed.add_metric([engine.name], engine.command_changed)
-            info.add_metric([engine.name, engine.model], 1)
-        yield from (up, state, since, busy, wanted, adopted, changed, info)
+        yield from (up, state, since, busy, wanted, adopted, changed)
         yield from EnginesCollector._sleep(engines)
 
     @staticmethod

@@ -56,6 +56,8 @@ class EngineStatus:
     command_hash: str | None = None
     """The fingerprint of the command that runs; None if nothing does."""
     command_changed: bool = False
+    fingerprint: str = ""
+    """Of the command that is configured: the same on hosts whose engines are to be alike."""
     restarts: int = 0
     exits: Mapping[tuple[str, bool], int] = attrs.field(factory=lambda: MappingProxyType({}))
     causes: Mapping[str, int] = attrs.field(factory=lambda: MappingProxyType({}))
@@ -113,7 +115,7 @@ class EngineStatus:
         )
         fields["weights"] = self.weights.to_json() if self.weights else None
         fields["sleep"] = self.sleep.to_json() if self.sleep else None
-        del fields["transitions"], fields["uptime_s"]
+        del fields["transitions"], fields["uptime_s"], fields["fingerprint"]
         fields["hold"] = self.hold.to_json() if self.hold else None
         fields["served_names"] = list(self.served_names)
         fields["exits"] = [
@@ -168,6 +170,7 @@ def status_of(
         adopted=adopted,
         command_hash=run["command_hash"] if run else None,
         command_changed=bool(run and run["command_hash"] != settings.command.hash),
+        fingerprint=settings.command.fingerprint,
         restarts=known.restarts,
         exits=MappingProxyType(dict(known.exits)),
         causes=MappingProxyType(dict(known.causes)),

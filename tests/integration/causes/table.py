@@ -76,6 +76,10 @@ PROVOKED: Mapping[str, str] = {
 """By a test of this folder, which asks Prometheus' rules about the page that comes of it."""
 
 NOT_PROVOKED: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("VllmdReplicasNone", "VllmdReplicasLow", "VllmdVersionsDiffer"),
+        "of several hosts, whose causes are in tests/several_hosts/test_replicas_alerts.py",
+    ),
     "VllmdWatchdog": "it fires always: test_notified.py sees it",
 }
 """Why nothing is done to a running system, and where it is seen."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tests.timelines.faults import adapters, cost, engine, gpu, host, serving, vram
+from tests.timelines.faults import adapters, cost, engine, fleet, gpu, host, serving, vram
 from tests.timelines.signals import Fault
 
 FAULTS: Mapping[str, Sequence[Fault]] = {
@@ -13,6 +13,7 @@ FAULTS: Mapping[str, Sequence[Fault]] = {
     "adapters": adapters.FAULTS,
     "cost": cost.FAULTS,
     "host": host.FAULTS,
+    "fleet": fleet.FAULTS,
 }
 
 

@@ -72,3 +72,15 @@ def test_build_with_a_program_on_a_disk_that_hangs_takes_it_as_it_is_named(
     built = command.build(engine('executable = "/nfs/bin/vllm"'), {"PATH": "/bin"})
     assert built.argv[0] == "/nfs/bin/vllm"
     assert not command.build(engine('executable = "vllm"'), {"PATH": "/bin"}).found
+
+
+def test_fingerprint_is_the_same_on_hosts_that_are_alike_and_has_no_secret() -> None:
+    def fingerprint(text: str, program: str = "/opt/a/vllm") -> str:
+        return command.build(engine(f'executable = "{program}"\n{text}'), {}).fingerprint
+
+    alike = 'host = "10.0.0.1"\nport = 8001\nenv = { CUDA_VISIBLE_DEVICES = "1" }'
+    assert fingerprint(alike) == fingerprint('host = "10.0.0.2"', "/opt/b/vllm")
+    secret = "env = { VLLM_API_KEY = '%s' }"
+    assert fingerprint(secret % "one") == fingerprint(secret % "two")
+    assert fingerprint("max_num_seqs = 8") != fingerprint("max_num_seqs = 9")
+    assert fingerprint("env = { A = '1' }") != fingerprint("env = { A = '2' }")

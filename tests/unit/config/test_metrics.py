@@ -1,6 +1,7 @@
 import pytest
 
 from tests.helpers.metrics import values
+from vllmd.config.fleet import FleetConfig
 from vllmd.config.metrics import ConfigCollector
 
 
@@ -11,6 +12,13 @@ def test_collect_says_whether_the_file_is_good_and_when_it_was(
     found = values(ConfigCollector(lambda: (good, at)).collect())
     when = {("vllmd_config_last_reload_success_timestamp_seconds",): at} if at else {}
     assert found == {("vllmd_config_last_reload_successful",): float(good), **when}
+
+
+def test_collect_says_how_many_replicas_stay_where_the_fleet_has_a_name() -> None:
+    fleet = FleetConfig(name="prod", min_ready=2)
+    found = values(ConfigCollector(lambda: (True, None), fleet=lambda: fleet).collect())
+    assert found["vllmd_fleet_min_ready", "prod"] == 2
+    assert len(values(ConfigCollector(lambda: (True, None)).collect())) == 1
 
 
 def test_collect_says_the_same_of_the_web_configuration_and_counts_its_logins() -> None:

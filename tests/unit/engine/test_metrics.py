@@ -35,6 +35,16 @@ def test_collect_ready_engine() -> None:
     assert found["vllmd_engine_exits_total", "SIGKILL", "true", "chat"] == 1
 
 
+def test_collect_says_what_is_served_by_which_version_and_in_which_fleet() -> None:
+    engines = EnginesCollector(
+        lambda: [status(fingerprint="f00d")], FakeClock(), lambda _: "0.32.0", lambda: "prod"
+    )
+    labels = {"command_hash": "f00d", "fleet": "prod", "model": "m", "version": "0.32.0"}
+    found = values(engines.collect())
+    assert found["vllmd_engine_info", *labels.values(), "chat"] == 1
+    assert found_for()["vllmd_engine_info", "", "", "m", "", "chat"] == 1
+
+
 def test_collect_state_is_one_of_all() -> None:
     found = found_for(state=State.BACKOFF)
     states = {key[1]: value for key, value in found.items() if key[0] == "vllmd_engine_state"}

@@ -22,7 +22,16 @@ def api_exposed(case: Case) -> Iterator[Finding]:
             "Everybody who reaches the port may put the engine to sleep, and run code in it.",
             'Take the variable out, or set host = "127.0.0.1".',
         )
-    if not case.env.get("VLLM_API_KEY"):
+    if not case.env.get("VLLM_API_KEY") and case.config.fleet.hosts:
+        yield Finding(
+            "api-exposed",
+            FindingSeverity.INFO,
+            f"{where} without VLLM_API_KEY, for the balancer of the fleet",
+            "A replica has to listen. Whoever else reaches the port may use the model.",
+            "Let the host's firewall take connections to it from the balancer only, or write a key "
+            "to /etc/vllmd/credentials/api_key.",
+        )
+    elif not case.env.get("VLLM_API_KEY"):
         yield Finding(
             "api-exposed",
             FindingSeverity.WARNING,

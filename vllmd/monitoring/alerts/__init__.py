@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from vllmd.monitoring.alerts import adapters, cost, engine, gpu, host, serving, vram
+from vllmd.monitoring.alerts import adapters, cost, engine, fleet, gpu, host, serving, vram
 from vllmd.monitoring.rules import Alert, RuleGroup
 from vllmd.monitoring.settings import RuleSettings
 
@@ -14,6 +14,7 @@ ALERTS: Mapping[str, Callable[[RuleSettings], RuleGroup]] = {
     "adapters": adapters.group,
     "cost": cost.group,
     "host": host.group,
+    "fleet": fleet.group,
 }
 """The name of each file, and what makes its group."""
 

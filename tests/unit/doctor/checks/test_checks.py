@@ -217,6 +217,12 @@ BAD: list[tuple[str, FindingSeverity, str, Make]] = [
     ("api-exposed", WARNING, "without VLLM_API_KEY", lambda _: case('host = "0.0.0.0"')),
     (
         "api-exposed",
+        INFO,
+        "for the balancer of the fleet",
+        lambda _: case('host = "0.0.0.0"\n[fleet]\nhosts = ["gpu01"]'),
+    ),
+    (
+        "api-exposed",
         ERROR,
         "VLLM_SERVER_DEV_MODE",
         lambda _: case('host = "0.0.0.0"', env={"VLLM_SERVER_DEV_MODE": "1", "VLLM_API_KEY": "k"}),

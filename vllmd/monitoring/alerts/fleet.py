@@ -1,0 +1,75 @@
+"""Do replicas of a model serve, are there enough, and are they alike?"""
+
+from vllmd.monitoring.expressions import last
+from vllmd.monitoring.rules import Alert, AlertSeverity, RuleGroup
+from vllmd.monitoring.settings import RuleSettings
+
+OF = "{{ $labels.model }} in the fleet {{ $labels.fleet }}"
+STATUS = "vllmd fleet status"
+_LEAST = f"max by (fleet) ({last('vllmd_fleet_min_ready')})"
+
+
+def group(_: RuleSettings) -> RuleGroup:
+    """Return the alerts above one host; only hosts with a name in `[fleet]` have them."""
+    return RuleGroup(
+        "vllmd-fleet",
+        "Do replicas of a model serve, are there enough, and are they alike?",
+        [
+            Alert(
+                "VllmdReplicasNone",
+                AlertSeverity.CRITICAL,
+                # hosts that are all down have no series: they are missed for an hour
+                """
+                last_over_time(vllmd:replicas_wanted[1h]) > 0
+                  unless on (fleet, model) vllmd:replicas_ready > 0
+                """,
+                f"{OF}: no replica is ready",
+                "Every request fails. What the hosts tell is the cause, and is not sent as well.",
+                STATUS,
+                wait="2m",
+                of_a_host=False,
+            ),
+            Alert(
+                "VllmdReplicasLow",
+                AlertSeverity.WARNING,
+                f"""
+                vllmd:replicas_ready
+                  < on (fleet) group_left () {_LEAST}
+                """,
+                f"{OF}: {{{{ $value }}}} replicas are ready, fewer than fleet.min_ready",
+                "The others have their load as well, and 'vllmd fleet restart' stops.",
+                STATUS,
+                wait="5m",
+                of_a_host=False,
+            ),
+            Alert(
+                "VllmdVersionsDiffer",
+                AlertSeverity.WARNING,
+                f"{_versions()}\n  or {_commands()}",
+                f"{OF}: replicas run different versions of vLLM, or different commands",
+                "The same request is answered differently, by chance. An upgrade that broke off, "
+                "or a configuration that one host does not have.",
+                STATUS,
+                wait="1h",
+                of_a_host=False,
+            ),
+        ],
+    )
+
+
+_INFO = 'vllmd_engine_info{fleet!=""}'
+
+
+def _versions() -> str:
+    known = last('vllmd_engine_info{fleet!="",version!=""}')
+    return f"count by (fleet, model) (count by (fleet, model, version) ({known})) > 1"
+
+
+def _commands() -> str:
+    """Return what has more commands than engines: those of one host differ on purpose."""
+    engines = f"count by (fleet, model, vllmd_engine) ({last(_INFO)})"
+    commands = f"count by (fleet, model, vllmd_engine, command_hash) ({last(_INFO)})"
+    return (
+        f"count by (fleet, model) ({commands})\n"
+        f"    > on (fleet, model) count by (fleet, model) ({engines})"
+    )
