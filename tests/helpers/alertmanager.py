@@ -116,7 +116,7 @@ def unquieted(made: Alertmanager, wanted: Mapping[str, set[str]]) -> None:
     def loud() -> dict[str, set[str]]:
         found: dict[str, set[str]] = {host: set() for host in wanted}
         for labels, quiet in made.quieted():
-            host = labels.get("instance", "")
+            host = labels.get("instance") or labels.get("fleet", "")
             if host in wanted and not quiet:
                 found[host].add(labels["alertname"])
         return found

@@ -25,8 +25,13 @@ LATER = [("", WATCHDOG.name), *((f"{old}:9840", new) for old, new in BECOMES.ite
 
 
 def host_of(alert: str) -> str:
-    """Return the label `instance` of all that fires through an alert's fault."""
-    return str(FAULTS[alert]["first"][0]["labels"].get("instance", ""))
+    """Return whom an alert's fault is of: the host, or what is above it."""
+    return of_whom(FAULTS[alert]["first"][0]["labels"])
+
+
+def of_whom(labels: Mapping[str, str]) -> str:
+    """Return a label `instance`, or `fleet` of what is of no single host."""
+    return str(labels.get("instance") or labels.get("fleet", ""))
 
 
 def tell(made: Alertmanager, when: str) -> None:
@@ -48,7 +53,7 @@ def test_each_alert_is_told_alone_and_to_whom_it_is_for(tmp_path: Path) -> None:
             unquieted(made, wanted)
         wait_for("all of them", lambda: len(made.sent()) >= len(FAULTS))
         first = list(made.sent())
-        assert {s.labels.get("instance", ""): {s.labels["alertname"]} for s in first} == wanted
+        assert {of_whom(s.labels): {s.labels["alertname"]} for s in first} == wanted
         assert len(first) == len(FAULTS), "each once"
         for each in first:
             check_words(each)
@@ -64,7 +69,7 @@ def test_each_alert_is_told_alone_and_to_whom_it_is_for(tmp_path: Path) -> None:
 def later(made: Alertmanager, begin: int) -> set[tuple[str, str]]:
     """Return host and name of what was told after the first messages."""
     return {
-        (each.labels.get("instance", ""), each.labels["alertname"])
+        (of_whom(each.labels), each.labels["alertname"])
         for each in made.sent()[begin:]
         if each.status == "firing"
     }

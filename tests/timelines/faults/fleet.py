@@ -1,24 +1,21 @@
-"""Faults of several replicas."""
+"""Faults of several replicas; each fault has a fleet of its own."""
 
-from collections.abc import Callable
-
-from tests.timelines.signals import Alike, Fault, Signal, gauge, shaped
-
-FLEET = {"fleet": "prod", "model": "m"}
-LEAST = gauge("vllmd_fleet_min_ready", 1, 1, fleet="prod")
+from tests.timelines.signals import Alike, Fault, Signal, Values, gauge, shaped
 
 
-def replica(
-    name: str, up: Callable[[int], float], wanted: float = 1, **more: str
-) -> tuple[Signal, ...]:
-    """Return the series of one; `up` is by the minutes that something has been wrong."""
-    about = {**FLEET, "version": "0.32.0", "command_hash": "a", **more}
+def replica(fleet: str, up: Values, name: str | None = None, **more: str) -> tuple[Signal, ...]:
+    """Return the series of one; `up` is by the minutes that something has been wrong.
+
+    One without a name is of another host: it stays as it is when engines here are renamed.
+    """
+    engine = {} if name is None else {"vllmd_engine": name}
+    about = {"fleet": fleet, "model": "m", "version": "0.32.0", "command_hash": "a", **more}
     return (
-        gauge("vllmd_engine_info", 1, 1, vllmd_engine=name, **about),
-        gauge("vllmd_engine_wanted", 1, wanted, vllmd_engine=name),
-        shaped("vllmd_engine_up", up, vllmd_engine=name),
-        shaped("vllmd_engine_state", up, vllmd_engine=name, state="ready"),
-        shaped("vllmd_engine_state", lambda m: 1 - up(m), vllmd_engine=name, state="loading"),
+        gauge("vllmd_engine_info", 1, 1, **engine, **about),
+        gauge("vllmd_engine_wanted", 1, 1, **engine),
+        shaped("vllmd_engine_up", up, **engine),
+        shaped("vllmd_engine_state", up, **engine, state="ready"),
+        shaped("vllmd_engine_state", lambda m: 1 - (up(m) or 0), **engine, state="loading"),
     )
 
 
@@ -38,46 +35,44 @@ def restarted_next(minutes: int) -> float:
     return 0.0 if 5 < minutes <= 9 else 1.0
 
 
-OLD = gauge(
-    "vllmd_engine_info",
-    1,
-    None,
-    **{"vllmd_engine": "two", **FLEET, "version": "0.32.0", "command_hash": "a"},
-)
-NEW = gauge(
-    "vllmd_engine_info",
-    None,
-    1,
-    **{"vllmd_engine": "two", **FLEET, "version": "0.33.0", "command_hash": "a"},
-)
+NONE, LOW, DIFFER = "none", "low", "differ"
+LEAST = gauge("vllmd_fleet_min_ready", 2, 2, fleet=LOW)
+
+
+def version(text: str, well: float | None, bad: float | None) -> Signal:
+    about = {"fleet": DIFFER, "model": "m", "version": text, "command_hash": "a"}
+    return gauge("vllmd_engine_info", well, bad, vllmd_engine="two", **about)
+
 
 FAULTS = (
     Fault(
         "VllmdReplicasNone",
         "both replicas are down",
-        [*replica("one", down), *replica("two", down)],
+        [*replica(NONE, down, "one"), *replica(NONE, down, "two")],
         Alike(
             "one after the other is restarted",
-            [*replica("one", restarted), *replica("two", restarted_next)],
+            [*replica(NONE, restarted, "one"), *replica(NONE, restarted_next, "two")],
         ),
+        lasts=25,
         gaps=False,
     ),
     Fault(
         "VllmdReplicasLow",
-        "both replicas are down, and one is to be ready",
-        [*replica("one", down), *replica("two", down), LEAST],
+        "one of two is down, and two are to be ready",
+        [*replica(LOW, serves), *replica(LOW, down, "two"), LEAST],
         Alike(
             "one after the other is restarted",
-            [*replica("one", restarted), *replica("two", restarted_next), LEAST],
+            [*replica(LOW, restarted), *replica(LOW, restarted_next, "two"), LEAST],
         ),
+        lasts=25,
     ),
     Fault(
         "VllmdVersionsDiffer",
         "one of two runs another version",
-        [*replica("one", serves), OLD, NEW],
+        [*replica(DIFFER, serves), version("0.32.0", 1, None), version("0.33.0", None, 1)],
         Alike(
             "two engines of one host have commands of their own",
-            [*replica("one", serves), *replica("two", serves, command_hash="b")],
+            [*replica(DIFFER, serves, "one"), *replica(DIFFER, serves, "two", command_hash="b")],
         ),
         lasts=180,
         after=120,
