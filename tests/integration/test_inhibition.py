@@ -19,7 +19,7 @@ OTHER = {
 }
 FLEET = {"instance": "h:9840", "fleet": "prod", "model": "m"}
 QUIETED = {
-    "VllmdReplicasNone": (FLEET, ["VllmdReplicasLow", "VllmdDown", "VllmdEngineDown"]),
+    "VllmdReplicasNone": (FLEET, ["VllmdReplicasLow", "VllmdEngineDown"]),
     "VllmdDown": (ENGINE, ["VllmdEngineNotReady", "VllmdGpuLost", "VllmdDiskFull"]),
     "VllmdEngineHeld": (ENGINE, ["VllmdEngineDown", "VllmdEngineRestartLoop"]),
     "VllmdEngineDown": (ENGINE, ["VllmdEngineNotReady"]),
