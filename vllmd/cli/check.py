@@ -20,8 +20,8 @@ from vllmd.cli.options import (
     socket_option,
     web_options,
 )
+from vllmd.config import CONFIG_PATH, lines, load
 from vllmd.config import command as commands
-from vllmd.config import lines, load, paths
 from vllmd.config.model import Config
 from vllmd.config.problem import ConfigProblem, InvalidConfigError, ProblemSeverity
 from vllmd.config.run_options import Overrides
@@ -115,7 +115,7 @@ def _of_web_config(config: Config) -> list[ConfigProblem]:
 
 def _unused_listen(config: Config, path: Path) -> Iterator[ConfigProblem]:
     """Yield that the units of the package listen elsewhere, if this is their configuration."""
-    held = service.exporter_addresses() if path == paths.CONFIG_PATH else ()
+    held = service.exporter_addresses() if path == CONFIG_PATH else ()
     said = [unused_listen(config.daemon.listen, address) for address in held]
     if said and all(said):
         numbers = _numbers(config)

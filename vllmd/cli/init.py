@@ -14,8 +14,8 @@ from vllmd.cli import terminal
 from vllmd.cli.examining import HostView, is_offline, look
 from vllmd.cli.options import config_option, json_option, socket_option
 from vllmd.cli.writing import write_whole
+from vllmd.config import CONFIG_PATH
 from vllmd.config import command as commands
-from vllmd.config import paths
 from vllmd.config.load import MAX_BYTES, parse
 from vllmd.config.model import DEFAULT_PORT, NAME_EXPECTS, NAME_PATTERN, Config
 from vllmd.config.problem import InvalidConfigError
@@ -298,7 +298,7 @@ def _next(path: Path, view: HostView) -> list[str]:
     missing = any(not built.found for built in commands.build_all(config).values())
     install = "vllmd engine install" + (" --cpu" if view.host.gpus == () else "")
     steps = [install] if missing else []
-    usual = path == paths.CONFIG_PATH
+    usual = path == CONFIG_PATH
     given = "" if usual else f" --config {shlex.quote(str(path))}"
     steps.append(f"vllmd doctor{given}")
     packaged = UNIT.exists() and usual

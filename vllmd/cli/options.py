@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from vllmd.config import paths
+from vllmd.config import CONFIG_PATH
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 
@@ -55,7 +55,7 @@ def _config_option(function: F, *, expose: bool) -> F:
         "config_path",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="VLLMD_CONFIG",
-        default=paths.CONFIG_PATH,
+        default=CONFIG_PATH,
         show_default=True,
         is_eager=True,  # --socket needs it
         expose_value=expose,
@@ -95,7 +95,7 @@ def _client(ctx: click.Context, _param: click.Parameter, value: str | None) -> C
         return outer
     if value and told[0] is ParameterSource.COMMANDLINE:
         return ControlClient(Path(value))
-    config_path = ctx.meta.get(_CONFIG, paths.CONFIG_PATH)
+    config_path = ctx.meta.get(_CONFIG, CONFIG_PATH)
     named = _socket_of(config_path)
     if named is not None and told[1] is ParameterSource.COMMANDLINE:
         return ControlClient(named)
@@ -108,12 +108,16 @@ def _client(ctx: click.Context, _param: click.Parameter, value: str | None) -> C
 
 def _socket_of(config_path: Path) -> Path | None:
     """Return the socket of the daemon that a configuration names; None if it names no run_dir."""
+    from vllmd.config import paths  # it reads TOML: a command that is told its socket need not
+
     run_dir = paths.named_run_dir(config_path)
     return None if run_dir is None else paths.control_socket(run_dir)
 
 
 def _own_or_system(named: Path | None) -> Path:
     """Prefer the user's own daemon, but find the system's when there is no other."""
+    from vllmd.config import paths
+
     own = paths.control_socket(Path(paths.default_run_dir()))
     system = named or Path("/run/vllmd/control.sock")
     if own.exists():
@@ -203,7 +207,7 @@ def client_of(ctx: click.Context) -> ControlClient:
     if socket := os.environ.get("VLLMD_SOCKET"):
         return ControlClient(Path(socket))
     config_path = os.environ.get("VLLMD_CONFIG")
-    named = _socket_of(Path(config_path or paths.CONFIG_PATH))
+    named = _socket_of(Path(config_path or CONFIG_PATH))
     return ControlClient(named if named and config_path else _own_or_system(named))
 
 

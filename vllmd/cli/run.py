@@ -11,7 +11,7 @@ import structlog
 
 from vllmd.cli import terminal
 from vllmd.cli.options import config_option, web_options
-from vllmd.config import load, paths
+from vllmd.config import CONFIG_PATH, load, paths
 from vllmd.config.fallback import LoadedConfig, load_or_fall_back
 from vllmd.config.model import Config
 from vllmd.config.paths import engine_log, log_dir
@@ -155,7 +155,7 @@ def _to_paste(config: Config, address: Address) -> list[str]:
     """Return commands that find this daemon, and its files when it has ended."""
     file = config.path or str(paths.state_dir(config) / DEMO_FILE)
     lines = []
-    if Path(file) != paths.CONFIG_PATH:
+    if Path(file) != CONFIG_PATH:
         lines.append(f"export VLLMD_CONFIG={shlex.quote(os.path.abspath(file))}")
     named = paths.named_run_dir(Path(file)) or Path(paths.default_run_dir({}))
     if str(paths.control_socket(named)) != address.control:

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from vllmd.cli import status_view, terminal
 from vllmd.cli.options import complete_engine, json_option, socket_option, utc_option
-from vllmd.config import paths
+from vllmd.config import CONFIG_PATH
 from vllmd.control.client import ControlClient
 from vllmd.engine.state_machine import State
 from vllmd.errors import DaemonUnreachableError, UnknownEngineError
@@ -163,6 +162,6 @@ def _hints(document: Mapping[str, Any]) -> list[str]:
 
 
 def _first_steps() -> str:
-    if Path(paths.CONFIG_PATH).exists():
+    if CONFIG_PATH.exists():
         return "Next: vllmd check · systemctl start vllmd · vllmd --help"
     return "Next: vllmd run --demo · vllmd init · vllmd --help"

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,7 +150,7 @@ def width() -> int | None:
     """Return the columns of the terminal; None in a pipe or a file: there nothing is broken."""
     if (columns := _COLUMNS.get()) is not None:
         return columns
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _size().columns if sys.stdout.isatty() else None
 
 
 @contextmanager
@@ -166,7 +165,7 @@ def of_width(columns: int) -> Iterator[None]:
 
 def rows() -> int:
     """Return how many lines a screen has room for, above the one that the cursor is left in."""
-    return max(2, shutil.get_terminal_size().lines - 1)
+    return max(2, _size().lines - 1)
 
 
 def wrap(text: str, *, first: str = "", rest: str = "") -> list[str]:
@@ -214,3 +213,9 @@ def _coloured(text: str) -> str:
 
 def _ours(codes: str) -> str:
     return codes.replace("\x1b", f"\x1b{_OURS}")
+
+
+def _size() -> os.terminal_size:
+    import shutil  # a command whose output is no terminal starts without
+
+    return shutil.get_terminal_size()

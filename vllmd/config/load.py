@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from vllmd.config import (
+    CONFIG_PATH,
     credentials,
     lines,
     lora,
@@ -56,7 +57,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, list[
         source = call_within(str(path), lambda: read_regular(path, MAX_BYTES)).decode()
         secrets = call_within(str(credentials.FOLDER), credentials.read)
     except FileNotFoundError as error:
-        if path == paths.CONFIG_PATH and variable_names.any_given(env):
+        if path == CONFIG_PATH and variable_names.any_given(env):
             secrets = call_within(str(credentials.FOLDER), credentials.read)
             return parse("", str(path), secrets, env)
         problem = ConfigProblem(

@@ -20,7 +20,6 @@ from vllmd.util.units import MIB
 if TYPE_CHECKING:
     from vllmd.config.model import Config
 
-CONFIG_PATH = Path("/etc/vllmd/vllmd.toml")
 MAX_CONFIG_BYTES = 4 * MIB
 ENGINES = "vllmd/engine"
 SYSTEM_ENGINES = Path("/opt") / ENGINES

@@ -6,7 +6,6 @@ from click.testing import CliRunner
 
 from tests.helpers.web import TLS, write
 from vllmd.cli.check import command
-from vllmd.config import paths
 from vllmd.doctor import host, service
 from vllmd.doctor.case import GpuFacts
 from vllmd.util.units import GIB
@@ -102,7 +101,7 @@ def test_check_variables_alone_configure_in_the_place_of_the_usual_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = tmp_path / "usual.toml"
-    monkeypatch.setattr(paths, "CONFIG_PATH", usual)
+    monkeypatch.setattr("vllmd.config.load.CONFIG_PATH", usual)
     monkeypatch.setenv("VLLMD__ENGINES__A__MODEL", "/no/such/folder")
     monkeypatch.setenv("VLLMD__ENGINES__A__EXECUTABLE", "sh")
     result = CliRunner().invoke(command, ["--config", str(usual)])
@@ -139,7 +138,7 @@ def test_check_listen_that_systemds_socket_decides_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = '[daemon]\nlisten = "127.0.0.1:9840"\n'
-    monkeypatch.setattr(paths, "CONFIG_PATH", tmp_path / "v.toml")
+    monkeypatch.setattr("vllmd.cli.check.CONFIG_PATH", tmp_path / "v.toml")
     for held, said in ((("::", 9840), True), (("127.0.0.1", 9840), False)):
         monkeypatch.setattr(service, "exporter_addresses", lambda held=held: (held,))
         code, output = check(tmp_path, text)

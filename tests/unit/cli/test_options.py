@@ -18,7 +18,7 @@ from vllmd.cli.options import (
     utc_option,
     web_options,
 )
-from vllmd.config.paths import CONFIG_PATH
+from vllmd.config import CONFIG_PATH
 from vllmd.control.client import ControlClient
 from vllmd.errors import VllmdError
 from vllmd.installing.plan import VERSION

@@ -137,7 +137,7 @@ def test_load_usual_file_may_be_missing_where_variables_configure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = tmp_path / "vllmd.toml"
-    monkeypatch.setattr(paths, "CONFIG_PATH", usual)
+    monkeypatch.setattr("vllmd.config.load.CONFIG_PATH", usual)
     config, _ = load(usual, MODEL)
     assert (config.path, [*config.engines]) == (str(usual), ["chat"])
     for path, env in ((usual, {}), (tmp_path / "other.toml", MODEL)):
