@@ -200,6 +200,7 @@ bench: $(VENV)/developed ## what the daemon costs, beside what one would run ins
 	$(BIN)/python bench/traces.py
 	$(BIN)/python bench/commands.py
 	$(BIN)/python bench/scrape.py
+	$(BIN)/python bench/page.py
 	@tools/system.sh rotatelogs=apache2-utils
 	$(BIN)/python bench/logs.py
 
