@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures verdicts clean
+.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -149,7 +149,7 @@ test: check long system build-tools container-tools browser ## everything but wh
 	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container dashboards page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures);"
-	@echo "a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
+	@echo "each fault in each state (make chaos); a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
 
 # not a part of `make test`: rolling restarts behind each balancer, one after the other
 several-hosts: $(VENV)/developed build/vllm-router/bin/vllm-router ## several hosts on one machine: replicas behind HAProxy, nginx and vllm-router
@@ -189,6 +189,11 @@ mutants: $(VENV)/developed ## small mistakes in the riskiest files: does a test 
 # not a part of `make test`: it is a share, and no limit
 failures: $(VENV)/developed ## failures that people have, provoked on a real vLLM: does `vllmd why` name them? (needs root)
 	$(SHORT) $(BIN)/pytest -rP --basetemp=$$folder/t tests/failures && rm -rf $$folder
+
+# not a part of `make test`, which has a slice of it: tests/integration/test_chaos.py
+chaos: $(VENV)/developed system ## each fault in each state, twice, in pairs: what came of it, seen from outside. SEED= PAIRS= JOBS= ONLY=
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --pairs $(or $(PAIRS),30) --jobs $(or $(JOBS),3) \
+		$(if $(ONLY),--only '$(ONLY)')
 
 verdicts: $(VENV)/developed ## is `vllmd why` right, of a file and live? The share by subject
 	@PYTHONPATH=. $(BIN)/python tools/verdicts.py

@@ -1,7 +1,7 @@
 """Write docs/reliability.md: the defaults from the model, the faults from what the tests noted.
 
-``python tools/reliability.py --take`` takes the notes of the last runs (build/outcomes) over into
-docs/outcomes first; ``--print`` writes to standard output instead.
+``python tools/reliability.py --take`` takes the notes of the last runs (build/outcomes, with those
+of `make chaos`) over into docs/outcomes first; ``--print`` writes to standard output instead.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from tools import chaos_table
 from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
 from vllmd.config.reference import shown
 from vllmd.config.sections import HistoryConfig, LogsConfig, NotifyConfig
@@ -28,6 +29,7 @@ TIERS = {
 }
 FAILURES = "failures"
 STORIES = "why"
+CHAOS = "chaos"
 SECTIONS = (
     ("daemon.", DaemonConfig),
     ("history.", HistoryConfig),
@@ -101,7 +103,8 @@ def stories() -> Iterator[str]:
 def document() -> str:
     """Return the whole document."""
     parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
-    return "\n".join([*parts, *faults(), *failures(), *stories(), ""])
+    chaos = chaos_table.table(KEPT / f"{CHAOS}.json")
+    return "\n".join([*parts, *faults(), *chaos, *failures(), *stories(), ""])
 
 
 def main() -> None:

@@ -79,6 +79,7 @@ async def _serve(args: Args) -> int:
         )
         await asyncio.sleep(float(os.environ.get(DEATH_S, "5")))
     else:
+        say("APIServer", "[shutdown] API server: shutdown triggered", source="launcher.py:254")
         api.draining = True
         await engine.wait_idle(args.shutdown_timeout)
         engine.abort_all()
@@ -101,11 +102,16 @@ async def _load(engine: DemoEngine, stopped: asyncio.Event, load_s: str | None) 
         loading.cancel()
         await asyncio.gather(loading, return_exceptions=True)
         engine.process.terminate()
+        sys.stderr.write(f"(APIServer pid={os.getpid()}) KeyboardInterrupt: terminated\n")
         return False
     try:
         loading.result()
     except EngineDeadError:
-        say("APIServer", "Engine core initialization failed.", level="ERROR")
+        code = await engine.process.wait()
+        sys.stderr.write(
+            f"(APIServer pid={os.getpid()}) RuntimeError: Engine core initialization failed. "
+            f"See root cause above. Failed core proc(s): {{'EngineCore': {code}}}\n"
+        )
         return False
     return True
 

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.helpers.ports import free_port
+from vllmd.engine.exits import Exit, explain
 from vllmd.shim import proc
 
 pytestmark = pytest.mark.long  # each test is a process, and the core that it starts
@@ -46,6 +47,14 @@ def server() -> Iterator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+def cause_of(printed: bytes, label: str) -> str:
+    """Return what `vllmd why` would name."""
+    end = Exit(label, requested=False, at=0.0, run_id="r")
+    found = explain(end, printed.decode().splitlines()).diagnosis
+    assert found is not None
+    return found.cause
+
+
 def core_of(process: subprocess.Popen[bytes]) -> int:
     (core,) = proc.descendants(process.pid)
     assert proc.command_line(core.pid) == "VLLM::EngineCore"
@@ -75,6 +84,8 @@ def test_server_sigterm_ends_all_with_0(server: subprocess.Popen[bytes]) -> None
     assert server.wait(20) == 0
     stat = proc.read_stat(core)
     assert stat is None or stat.is_zombie
+    assert server.stderr is not None
+    assert cause_of(server.stderr.read(), "0") == "killed"
 
 
 def test_server_port_in_use_ends_with_1_before_loading() -> None:
@@ -92,4 +103,18 @@ def test_server_sigterm_while_loading_ends_with_130() -> None:
         pass
     process.terminate()
     assert process.wait(20) == 130
+    assert cause_of(process.stderr.read(), "130") == "killed"
     assert proc.session_members(process.pid) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+def test_server_whose_core_dies_while_loading_says_how_as_vllm_does(number: int) -> None:
+    process = start(free_port(), {**ENV, "VLLMD_STAND_IN_LOAD_S": "60"})
+    assert process.stderr is not None
+    while b"Initializing" not in process.stderr.readline():
+        pass
+    os.kill(core_of(process), number)
+    assert process.wait(20) == 1
+    crashed = number == signal.SIGSEGV
+    wanted = "crashed" if crashed else "engine_core_died"
+    assert cause_of(process.stderr.read(), "1") == wanted
