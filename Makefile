@@ -18,7 +18,7 @@ ENGINE ?= stand-in
 # for tests: short, as sockets have short names; other users may look in, as tests are of their rights
 SHORT := @folder=$$(mktemp -d /tmp/vllmd-XXXXXX); chmod 755 $$folder;
 
-.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos verdicts clean
+.PHONY: several-hosts help run gpu browser system-cc build-tools container-tools check lint types unit long test page docs docs-check dashboards dashboards-seen integration engine system deb packaging container container-real container-image machine arm64 lock generate pictures reliability bench mutants failures chaos chaos-beside soak verdicts clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -149,7 +149,7 @@ test: check long system build-tools container-tools browser ## everything but wh
 	@+$(MAKE) --no-print-directory -j2 --output-sync=target engine integration packaging container dashboards page docs-check
 	@echo "not run: tests/gpu, which need an NVIDIA GPU and PyTorch (make gpu); the package in an emulated"
 	@echo "machine (make machine); the one for arm64 (make arm64); failures provoked on a real vLLM (make failures);"
-	@echo "each fault in each state (make chaos); a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
+	@echo "each fault in each state (make chaos, make soak); a real vLLM in a container (make container-real); dashboards in every width and theme (make dashboards-seen)"
 
 # not a part of `make test`: rolling restarts behind each balancer, one after the other
 several-hosts: $(VENV)/developed build/vllm-router/bin/vllm-router ## several hosts on one machine: replicas behind HAProxy, nginx and vllm-router
@@ -194,6 +194,15 @@ failures: $(VENV)/developed ## failures that people have, provoked on a real vLL
 chaos: $(VENV)/developed system ## each fault in each state, twice, in pairs: what came of it, seen from outside. SEED= PAIRS= JOBS= ONLY=
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --pairs $(or $(PAIRS),30) --jobs $(or $(JOBS),3) \
 		$(if $(ONLY),--only '$(ONLY)')
+
+# beside what one would run instead; it is no part of the lock files, as nothing of vllmd needs it
+chaos-beside: $(VENV)/developed system ## the main faults of `make chaos` to an engine under supervisord
+	@[ -x build/supervisor/bin/supervisord ] || $(PYTHON) -m venv build/supervisor
+	@build/supervisor/bin/pip --disable-pip-version-check --quiet install supervisor==4.3.0
+	$(BIN)/python -m tests.chaos.beside build/supervisor/bin/supervisord
+
+soak: $(VENV)/developed system ## an hour of eight engines with a fault every ten seconds: what grows, what is lost. MINUTES= SEED=
+	$(BIN)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 verdicts: $(VENV)/developed ## is `vllmd why` right, of a file and live? The share by subject
 	@PYTHONPATH=. $(BIN)/python tools/verdicts.py

@@ -30,6 +30,7 @@ TIERS = {
 FAILURES = "failures"
 STORIES = "why"
 CHAOS = "chaos"
+BESIDE = "chaos-beside"
 SECTIONS = (
     ("daemon.", DaemonConfig),
     ("history.", HistoryConfig),
@@ -104,7 +105,8 @@ def document() -> str:
     """Return the whole document."""
     parts = [HEAD, "## Defaults\n", *defaults(), "\n## Faults and outcomes"]
     chaos = chaos_table.table(KEPT / f"{CHAOS}.json")
-    return "\n".join([*parts, *faults(), *chaos, *failures(), *stories(), ""])
+    beside = chaos_table.beside(KEPT / f"{CHAOS}.json", KEPT / f"{BESIDE}.json")
+    return "\n".join([*parts, *faults(), *chaos, *beside, *failures(), *stories(), ""])
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from tools import reliability
 
 ROOT = Path(__file__).parents[2]
 NOTED = sorted(reliability.KEPT.glob("*.json"))
+TESTS = [path for path in NOTED if not path.stem.startswith(reliability.CHAOS)]
 
 
 def test_document_is_what_the_repository_ships() -> None:
@@ -25,9 +26,7 @@ def test_every_limit_of_the_supervisor_has_its_reason() -> None:
     } <= named
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in NOTED if p.stem != reliability.CHAOS], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
 def test_every_noted_outcome_was_noted_by_a_test_that_exists(path: Path) -> None:
     rows = json.loads(path.read_text())
     assert rows
@@ -41,4 +40,16 @@ def test_both_tiers_and_the_night_have_noted_outcomes() -> None:
         *reliability.TIERS,
         reliability.STORIES,
         reliability.FAILURES,
+        reliability.CHAOS,
+        reliability.BESIDE,
     }
+
+
+def test_rows_of_chaos_are_good_were_seen_and_lost_nothing_by_vllmd() -> None:
+    rows = json.loads((reliability.KEPT / f"{reliability.CHAOS}.json").read_text())["rows"]
+    for row in rows:
+        assert not row["wrong"], row
+        assert len(row["landed"]) == len(row["faults"]), row
+        assert row["lost_by_us"] == 0, row
+    assert len({(row["faults"][0], row["state"]) for row in rows}) >= 150
+    assert {row["way"] for row in rows} >= {"alone", "pair"}

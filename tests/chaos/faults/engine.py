@@ -3,8 +3,10 @@
 import contextlib
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from tests.chaos.faults.base import Fault, signal_fault
 from tests.chaos.lab import Lab, same
@@ -28,6 +30,12 @@ SHIM: dict[str, Any] = {
     "causes": frozenset({"shim_lost"}),
 }
 HUNG = frozenset({"stalled", "load_stalled"})
+HANGS: dict[str, Any] = {
+    "states": WITH_CORE,
+    "ends_run": WITH_CORE - {"sleeping"},
+    "causes": HUNG,
+}
+"""A core that hangs while it sleeps is found when it is woken: `heal` does that."""
 
 
 def _there(found: proc.Stat | None) -> proc.Stat:
@@ -79,6 +87,12 @@ class OutOfMemory(Fault):
         (self.group / "memory.limit_in_bytes").write_text(str(self.LIMIT))
         (self.group / "cgroup.procs").write_text(str(self.api.pid))
         lab.say("page", "grow")
+        threading.Thread(target=self._ask, args=(lab.port,), daemon=True).start()
+
+    @staticmethod
+    def _ask(port: int) -> None:
+        with contextlib.suppress(OSError):
+            urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).close()
 
     def seen(self, lab: Lab) -> str:
         if not self.group.exists():
@@ -133,7 +147,7 @@ FAULTS = (
     signal_fault("kill -9 of the EngineCore", "core", signal.SIGKILL, **CORE),
     signal_fault("SIGTERM to the EngineCore", "core", signal.SIGTERM, **CORE),
     signal_fault("SIGSEGV in the EngineCore", "core", signal.SIGSEGV, **CORE),
-    signal_fault("SIGSTOP of the EngineCore", "core", signal.SIGSTOP, **{**CORE, "causes": HUNG}),
+    signal_fault("SIGSTOP of the EngineCore", "core", signal.SIGSTOP, **HANGS),
     signal_fault("kill -9 of the shim", "shim", signal.SIGKILL, **SHIM),
     signal_fault("SIGTERM to the shim", "shim", signal.SIGTERM, **{**SHIM, "causes": AS_ASKED}),
     signal_fault(
