@@ -55,8 +55,8 @@ BESIDE = """
 
 The same engine and the same client, with `autorestart`, `stopasgroup` and `killasgroup`; an engine
 that serves. *Lost* are requests of a client that asks five times a second; *left* are processes
-that lived on and hang, or that nobody looks after. supervisord starts at once, vllmd after a pause of
-1.5 s here; the cores were as busy, and not equally. `make chaos-beside` makes it. Not run: a
+that lived on and hang, or that nobody looks after. supervisord starts at once, vllmd after a pause
+of 1.5 s here; the cores were as busy, and not equally. `make chaos-beside` makes it. Not run: a
 systemd unit with logrotate, and process-compose.
 
 | fault | vllmd: serves after | lost | supervisord: serves after | lost | left |
