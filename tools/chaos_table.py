@@ -131,7 +131,7 @@ def _rest(rows: Sequence[Mapping[str, Any]], seed: int) -> Iterator[str]:
     yield (
         f"{len(rows)} rows: {ways}; {len(pairs)} pairs of fault "
         f"and state that were seen from outside. All of it is in "
-        f"[outcomes/chaos.json](outcomes/chaos.json)."
+        f"`docs/outcomes/chaos.json`."
     )
     bad = [row for row in rows if row["wrong"]]
     if bad:
