@@ -47,7 +47,8 @@ def pairs(count: int, seed: int) -> list[Planned]:
     found: list[Planned] = []
     while len(found) < count:
         state = drawn.choice(STATES)
-        one, two = drawn.sample([f for f in FAULTS if state in f.states], 2)
+        there = sorted((f for f in FAULTS if state in f.states), key=lambda f: f.name)
+        one, two = drawn.sample(there, 2)
         made = Planned(state, (one, two), PAIR)
         if _go_together(made) and made not in found:
             found.append(made)
