@@ -105,7 +105,11 @@ class Lab:
         slow.chmod(0o755)
         text = CONFIG.format(folder=folder, exporter=exporter, otlp=self.otlp)
         program = json.dumps([sys.executable, str(PROGRAM), str(folder)])
-        keys = "preload = true\n" if preload else "sleep = { }\n"
+        keys = (
+            "preload = true\n"
+            if preload
+            else "sleep = { level = 2 }  # level 1 wants memory of the host\n"
+        )
         text += self._engine(CHAT, 0, self.port, program, UNREADY_S, keys)
         text += self._engine(OTHER, 1, other, '"stand-in"', 0, "")
         self.say("load_s", LOAD_S)
