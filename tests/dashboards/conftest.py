@@ -1,10 +1,12 @@
 """One browser, one renderer and one Prometheus with all scenes, for every picture."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 import pytest
 
 from tests.helpers.browser import Browser, browsing
@@ -37,6 +39,14 @@ class Gallery:
         kind = name or ("whole" if whole else "first-screen")
         path = PICTURES / scene / f"{dashboard}-{view.width}-{view.theme}-{kind}.png"
         return renderer.draw(self.browser, self.renderer, self.prometheus, view, path, whole=whole)
+
+    def value(self, scene: str, expr: str) -> float | None:
+        """Return what a panel's query finds at the end of a scene; None if it finds nothing."""
+        every = re.sub(r"\$(job|instance|engine)", ".*", expr)
+        asked = {"query": every, "time": hour(NAMES.index(scene)).end}
+        url = f"{self.prometheus}/api/v1/query"
+        found = httpx.get(url, params=asked, trust_env=False).json()["data"]["result"]
+        return float(found[0]["value"][1]) if found else None
 
 
 @pytest.fixture(scope="session")

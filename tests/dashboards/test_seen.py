@@ -9,6 +9,7 @@ from tests.helpers.fleet.scenes import SHOWN_MIN
 from tests.helpers.fleet.storage import hour
 from tests.helpers.seen import findings
 from vllmd.monitoring.dashboards import DASHBOARDS
+from vllmd.monitoring.dashboards.numbers import NUMBERS
 
 WELL = frozenset(
     {
@@ -22,6 +23,7 @@ WELL = frozenset(
         "all work",
         "none",
         "vLLM does not show it, or no traffic",
+        "the engine has no preload",
     }
 )
 """What empty panels say where all is well."""
@@ -113,6 +115,28 @@ def test_first_screen_of_the_overview_is_whole_on_a_narrow_one(
     assert drawn.problems == []
     assert findings(drawn.panels, WORDS[scene]) == []
     assert len([panel for panel in drawn.panels if panel["type"] == "stat"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("title", "legend", "value"),
+    [
+        ("Serving", "all that are wanted", 3),
+        ("Serving", "asleep", 1),
+        ("Serving", "of {{of}} wanted", None),
+        ("Not serving", "engines", 0),
+        ("Not serving", "longest", None),
+    ],
+)
+def test_engine_that_sleeps_is_none_that_is_missing(
+    gallery: Gallery, title: str, legend: str, value: float | None
+) -> None:
+    (asked,) = [
+        query.expr
+        for panel in NUMBERS
+        for query in panel.queries
+        if (panel.title, query.legend) == (title, legend)
+    ]
+    assert gallery.value("eight_gpus", asked) == value
 
 
 @pytest.mark.parametrize("zoom_s", [SHOWN_MIN * 60, WEEK_S], ids=["hour", "week"])

@@ -17,7 +17,9 @@ SELDOM = (
     *("awaited_memory", "orphan", "< 0", "xid_", "label_replace(max by (gpu)"),  # of GPUs
     *("unless vllmd_engine_up", "failure_info", "failures_total", "lost_total"),  # of engines
     *(
-        "and on () (sum(vllmd_engine_up",
+        "and on () ((sum(vllmd_engine_up",
+        "== 1 and on (instance, vllmd_engine) (vllmd_engine_state",
+        "engine_weights_state",
         "ALERTS_FOR_STATE",
         "[10m])) > 0",
         "== bool 0) > 0",

@@ -25,6 +25,7 @@ from vllmd.events.engine import (
 from vllmd.events.gpu import GpuFound, GpuLost, GpuXidSeen
 from vllmd.events.lora import LoraFailed, LoraLoaded, LoraUnloaded
 from vllmd.events.reading_back import by_name, read_back
+from vllmd.events.weights import WeightsEnded, WeightsRankLost, WeightsReady, WeightsUnresponsive
 from vllmd.history.reading import EventFilter
 from vllmd.history.writer import HistoryWriter
 
@@ -49,16 +50,30 @@ def _exited(event: EngineExited) -> tuple[str, str]:
     return ("stopped", "") if event.requested else ("failed", event.cause or event.code)
 
 
+def _state_changed(event: EngineStateChanged) -> tuple[str, str]:
+    if event.state == "sleeping":
+        return "asleep", ""
+    return "ready" if event.state == "ready" else "", ""
+
+
+def _weights_ended(event: WeightsEnded) -> tuple[str, str]:
+    return ("", "") if event.requested else ("weights_lost", event.cause or event.code)
+
+
 def _xid(event: GpuXidSeen) -> tuple[str, str]:
     return "xid", str(event.xid) + ("" if event.gpu is None else f" on GPU {event.gpu}")
 
 
 _WORDS: Mapping[type[TypedEvent], Callable[[Any], tuple[str, str]]] = {
     EngineExited: _exited,
-    EngineStateChanged: lambda event: ("ready" if event.state == "ready" else "", ""),
+    EngineStateChanged: _state_changed,
     EngineSpawned: lambda _: ("started", ""),
     EngineStalled: lambda _: ("stalled", ""),
     EngineHeld: lambda event: ("held", event.cause),
+    WeightsReady: lambda _: ("weights_ready", ""),
+    WeightsEnded: _weights_ended,
+    WeightsRankLost: lambda event: ("weights_lost", f"{event.left} of {event.ranks} left"),
+    WeightsUnresponsive: lambda _: ("weights_lost", "unresponsive"),
     GpuXidSeen: _xid,
     GpuLost: lambda event: ("gpu_lost", event.gpu),
     GpuFound: lambda event: ("gpu_found", event.gpu),

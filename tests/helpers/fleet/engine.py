@@ -17,8 +17,10 @@ from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import Shortage
 from vllmd.engine.output.engine_output import OutputFigures
 from vllmd.engine.restart.policy import Hold
+from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
+from vllmd.engine.weights.state import WeightsState, WeightsStatus
 from vllmd.events.base import TypedEvent
 from vllmd.events.engine import EngineExited, EngineHeld, EngineSpawned, EngineStateChanged
 from vllmd.scrape.derived import RULES, derive
@@ -86,6 +88,8 @@ class SceneEngine:
         self.last_exit: Exit | None = None
         self.hold: Hold | None = None
         self.shortage: Shortage | None = None
+        self.weights: WeightsState | None = None
+        """Of those that preload keeps; None if it keeps none."""
         self.lines: dict[str, int] = {"info": 120, "warning": 3, "error": 0}
         self.cpu_s, self.resident_bytes = 0.0, 9 * GIB
         self.grown_bytes = 0
@@ -117,6 +121,10 @@ class SceneEngine:
         """Serve from now on, with counters that begin anew."""
         self.page = Metrics(_args(self.model, self.name))
         self.becomes(State.READY, at)
+
+    def sleep(self, at: float) -> None:
+        """Be put to sleep: it serves nothing, and holds little."""
+        self.becomes(State.SLEEPING, at)
 
     def end(self, at: float, cause: str, label: str = "1") -> None:
         """End unexpectedly, by what a log shows of that cause."""
@@ -257,6 +265,7 @@ class SceneEngine:
         """Return what vllmd knows of it."""
         alive = self.started_at is not None
         age_s = now - self.started_at if self.started_at is not None else 0.0
+        asleep = self.state is State.SLEEPING
         running = waiting = None
         if self.serves:
             running, waiting = int(self.computes), self.load.waiting
@@ -292,6 +301,8 @@ class SceneEngine:
             last_exit=self.last_exit,
             hold=self.hold,
             awaited_memory=self.shortage,
+            sleep=SleepStatus(1, self.since, "the schedule", settled=True) if asleep else None,
+            weights=WeightsStatus(self.weights, now - 7000, "", 1) if self.weights else None,
         )
 
     def output(self, now: float) -> OutputFigures:

@@ -6,6 +6,7 @@ import attrs
 
 from tests.helpers.fleet.engine import SceneEngine
 from tests.helpers.make import gpu_device, gpu_figures
+from vllmd.engine.state_machine import State
 from vllmd.gpu import fit
 from vllmd.gpu.memory_shares import GpuMemory, Holder, Owner, shares
 from vllmd.gpu.rows import CLOCK_REASONS
@@ -13,6 +14,7 @@ from vllmd.gpu.snapshot import DeviceFigures, GpuFigures, SeenXid
 from vllmd.util.units import GIB, MIB
 
 TOTAL, RESERVED = 141 * GIB, 620 * MIB
+ASLEEP = 2 * GIB
 IDLE_W, BUSY_W, LIMIT_W = 78.0, 610.0, 700.0
 
 
@@ -103,6 +105,7 @@ def _holders(each: SceneGpu, engines: Sequence[SceneEngine]) -> Iterator[Holder]
         if each.index in engine.gpus and engine.started_at is not None:
             whole = fit.needed_bytes(TOTAL, RESERVED, engine.share) + fit.CONTEXT_BYTES // 2
             size = whole if engine.page is not None else whole // 2
+            size = size if engine.state is not State.SLEEPING else ASLEEP
             size += each.leaked_bytes
             yield Holder(
                 5000 + number, size, Owner.ENGINE, engine.name, "VLLM::EngineCore", "vllmd", 1

@@ -9,6 +9,7 @@ from tests.helpers.fleet.engine import Load, SceneEngine
 from tests.helpers.fleet.gpus import SceneGpu
 from tests.helpers.fleet.host import SceneHost
 from vllmd.engine.state_machine import State
+from vllmd.engine.weights.state import WeightsState
 from vllmd.events.daemon import ConfigRefused
 from vllmd.events.gpu import GpuLost
 from vllmd.events.lora import LoraFailed
@@ -39,8 +40,11 @@ def one_gpu() -> Scene:
 
 
 def eight_gpus() -> Scene:
-    """Return a host with eight GPUs and three engines, all well."""
-    return Scene("eight-gpus", [_eight()])
+    """Return a host with eight GPUs and four engines, all well; one falls asleep."""
+    night = SceneEngine("night", (6,), model="Qwen/Qwen3-14B")
+    host = _eight(night)
+    host.engines[0].weights = WeightsState.READY
+    return Scene("eight-gpus", [host], [(20.0, night.sleep)])
 
 
 def no_gpu() -> Scene:
@@ -138,11 +142,12 @@ def _host(name: str, *engines: SceneEngine) -> SceneHost:
     return SceneHost(name, engines, [SceneGpu(index) for index in range(count)])
 
 
-def _eight() -> SceneHost:
+def _eight(*more: SceneEngine) -> SceneHost:
     engines = (
         SceneEngine("big", (0, 1, 2, 3), model="Qwen/Qwen3-235B-A22B"),
         SceneEngine("code", (4,), 0.9, adapters=("sql", "support")),
         SceneEngine("embed", (5,), 0.45, model="Qwen/Qwen3-Embedding-8B"),
+        *more,
     )
     return SceneHost("gpu-02:9840", engines, [SceneGpu(index) for index in range(8)])
 

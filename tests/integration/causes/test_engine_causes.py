@@ -136,7 +136,7 @@ def test_engine_that_ends_with_requests_in_flight(
     body = {"model": "tiny", "max_tokens": 3000, "prompt": "hello", "stream": True}
     url = f"http://127.0.0.1:{ports['lost']}/v1/completions"
     with httpx.Client(trust_env=False) as client, client.stream("POST", url, json=body):
-        pages.until('vllmd_requests_running{vllmd_engine="lost"}', 1)
+        wait_for("the request", lambda: host.engine("lost")["requests_running"])
         os.kill(core(host, "lost"), signal.SIGKILL)
         host.wait_new_run("lost", before, 60)
     pages.until('vllmd_engine_up{vllmd_engine="lost"}', 1).look(3).only(engine="lost")

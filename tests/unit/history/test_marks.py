@@ -44,6 +44,20 @@ def ended(at: float, **fields: object) -> Event:
             Event(9.0, "daemon.started", "info", None, {"version": "0.2.0"}),
             Mark(9.0, "daemon_started", "", "0.2.0"),
         ),
+        (
+            Event(9.0, "engine.state_changed", "info", "chat", {"state": "sleeping"}),
+            Mark(9.0, "asleep", "chat"),
+        ),
+        (
+            Event(9.0, "weights.ended", "error", "chat", {"code": "SIGKILL", "requested": False}),
+            Mark(9.0, "weights_lost", "chat", "SIGKILL"),
+        ),
+        (Event(9.0, "weights.ended", "error", "chat", {"code": "0", "requested": True}), None),
+        (
+            Event(9.0, "weights.rank_lost", "error", "chat", {"ranks": 2, "left": 1}),
+            Mark(9.0, "weights_lost", "chat", "1 of 2 left"),
+        ),
+        (Event(9.0, "weights.ready", "info", "chat"), Mark(9.0, "weights_ready", "chat")),
         (Event(9.0, "request.slow", "info", "chat"), None),
     ],
 )

@@ -9,10 +9,10 @@ TAG = "vllmd"
 RUNBOOKS = "http://$instance/runbooks/"
 """Where the pages are of a dashboard of one host: each vllmd serves its own."""
 FAILURES = ("failed", "stalled", "held", "gpu_lost", "daemon_failed")
-FAULTS = ("xid", "adapter_failed", "config_refused")
+FAULTS = ("xid", "adapter_failed", "config_refused", "weights_lost")
 CHANGES = (
-    *("started", "ready", "stopped", "adapter_loaded", "adapter_unloaded", "config_reloaded"),
-    *("daemon_started", "gpu_found"),
+    *("started", "ready", "stopped", "asleep", "weights_ready"),
+    *("adapter_loaded", "adapter_unloaded", "config_reloaded", "daemon_started", "gpu_found"),
 )
 """The words of `vllmd_event_timestamp_seconds`: a test compares them with those that there are."""
 

@@ -10,6 +10,7 @@ from vllmd.monitoring.dashboards.panels import (
     PanelRow,
     Query,
 )
+from vllmd.monitoring.dashboards.states import weights
 from vllmd.monitoring.dashboards.tables import TableColumn
 
 MODELS = f'{ENGINES},model_name=~"$model"'
@@ -156,5 +157,6 @@ STARTS = PanelRow(
             width=6,
             nothing="nothing was printed",
         ),
+        weights(),
     ],
 )

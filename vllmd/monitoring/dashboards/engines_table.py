@@ -29,7 +29,8 @@ def engines() -> Panel:
     """Return the panel of engines: those that do not serve first."""
     http = f'http_requests_total{{status=~"5..",{ENGINES}}}'
     every = f"http_requests_total{{{ENGINES}}}"
-    gone = f"vllmd_engine_up{{{ENGINES}}} == 0"
+    asleep = f'vllmd_engine_state{{state="sleeping",{ENGINES}}} == 1'
+    gone = f"(vllmd_engine_up{{{ENGINES}}} == 0 unless on (instance, vllmd_engine) {asleep})"
     bad = RuleSettings().ttft_s
     queries = [
         state_expr(),

@@ -4,9 +4,15 @@ from vllmd.monitoring.dashboards.looks import NO_IS_GOOD
 from vllmd.monitoring.dashboards.panels import ENGINES, HOSTS, RATE, Panel, Query
 from vllmd.monitoring.settings import RuleSettings
 
-_SERVE = f"sum(vllmd_engine_up{{{ENGINES}}} and (vllmd_engine_wanted{{{ENGINES}}} == 1))"
-_WANTED = f"sum(vllmd_engine_wanted{{{ENGINES}}})"
-_MISSING = f"(vllmd_engine_wanted{{{ENGINES}}} == 1 unless vllmd_engine_up{{{ENGINES}}} == 1)"
+_ASLEEP = f'vllmd_engine_state{{state="sleeping",{ENGINES}}} == 1'
+_TURN = f"vllmd_engine_awaited_turn_info{{{ENGINES}}} == 1"
+_ON = "on (instance, vllmd_engine)"
+_MEANT = f"(vllmd_engine_wanted{{{ENGINES}}} == 1 unless {_ON} ({_ASLEEP} or {_TURN}))"
+"""Those that are to serve now: one that sleeps, or waits for its turn on a GPU, is not."""
+_NONE = f"count(vllmd_engine_wanted{{{ENGINES}}}) * 0"
+_SERVE = f"(sum(vllmd_engine_up{{{ENGINES}}} and {_ON} {_MEANT}) or {_NONE})"
+_WANTED = f"(count({_MEANT}) or {_NONE})"
+_MISSING = f"({_MEANT} unless vllmd_engine_up{{{ENGINES}}} == 1)"
 _SINCE = (
     f"time() - vllmd_engine_state_change_timestamp_seconds{{{ENGINES}}} and on (instance, "
     f"vllmd_engine) {_MISSING}"
@@ -32,8 +38,8 @@ def _number(title: str, help: str, *queries: Query, unit: str = "short", nothing
 NUMBERS = (
     _number(
         "Serving",
-        "Engines whose API answers, of those that are meant to run, and hosts that Prometheus "
-        "cannot reach: what runs there is not known.",
+        "Engines whose API answers, of those that are to serve now; those that sleep or wait for "
+        "their turn; and hosts that Prometheus cannot reach: what runs there is not known.",
         Query(
             f'label_replace({_SERVE} == {_WANTED}, "all", "all", "", "")',
             "all that are wanted",
@@ -48,6 +54,12 @@ NUMBERS = (
             colour="red",
         ),
         Query(
+            f"count(vllmd_engine_wanted{{{ENGINES}}} == 1 and {_ON} ({_ASLEEP} or {_TURN}))",
+            "asleep",
+            instant=True,
+            colour="blue",
+        ),
+        Query(
             f'count(up{{job=~"$job",{HOSTS}}} == 0)',
             "silent hosts",
             instant=True,
@@ -57,7 +69,8 @@ NUMBERS = (
     ),
     _number(
         "Not serving",
-        "Wanted, and the API does not answer. Minutes are normal for a start; the table has more.",
+        "To serve now, and the API does not answer. Minutes are normal for a start; the table has "
+        "more.",
         Query(f"count({_MISSING}) or {_WANTED} * 0", "engines", steps=NO_IS_GOOD),
         Query(f"max({_SINCE})", "longest", unit="s", colour="orange", instant=True),
         nothing="no engine is known",
@@ -67,7 +80,8 @@ NUMBERS = (
         "They serve, and too little GPU memory is left for a restart: 'vllmd gpu' says who has it.",
         Query(
             "count(min by (instance, vllmd_engine) (vllmd_gpu_memory_restart_margin_bytes"
-            f"{{{ENGINES}}}) < 0) or count(vllmd_gpu_up{{{HOSTS}}}) * 0",
+            f"{{{ENGINES}}}) < 0 and {_ON} vllmd_engine_up{{{ENGINES}}} == 1) "
+            f"or count(vllmd_gpu_up{{{HOSTS}}}) * 0",
             "engines",
             steps=NO_IS_GOOD,
         ),

@@ -80,7 +80,7 @@ MEMORY = PanelRow(
     [
         Panel(
             "Room to spare for a restart",
-            "Below zero an engine serves, and would not come back after an end.",
+            "Below zero an engine that serves would not come back after an end.",
             "bytes",
             [
                 Query(

@@ -23,6 +23,42 @@ STATE_WORDS: dict[str, Look] = {
 }
 
 
+WEIGHTS = {
+    "ready": ("kept", "green"),
+    "loading": ("loading", "light-blue"),
+    "ending": ("given up", "light-yellow"),
+    "absent": ("not kept", "orange"),
+    "incomplete": ("in part", "orange"),
+    "unresponsive": ("unresponsive", "red"),
+}
+"""Every state of weights that preload keeps: a word, and its colour."""
+
+
+def weights_expr() -> str:
+    """Return the query of the state of each engine's weights, as a number."""
+    each = " or ".join(
+        f'(vllmd_engine_weights_state{{state="{state}",{ENGINES}}} == 1) * {number}'
+        for number, state in enumerate(WEIGHTS, start=1)
+    )
+    return f"max by (instance, vllmd_engine) ({each})"
+
+
+def weights() -> Panel:
+    """Return the panel of an engine's weights that preload keeps."""
+    words: dict[str, Look] = {str(n): look for n, look in enumerate(WEIGHTS.values(), start=1)}
+    return Panel(
+        "Weights that are kept in GPU memory (preload)",
+        "Kept: a start maps them, which takes seconds. Else it loads them from the disk.",
+        "short",
+        [Query(weights_expr(), "{{vllmd_engine}}")],
+        "state-timeline",
+        24,
+        4,
+        words=words,
+        nothing="the engine has no preload",
+    )
+
+
 def state_expr() -> str:
     """Return the query of each engine's state, as a number."""
     each = " or ".join(

@@ -1,7 +1,12 @@
 """The panel of states knows all of them."""
 
 from vllmd.engine.state_machine import State
-from vllmd.monitoring.dashboards.states import STATES, states
+from vllmd.engine.weights.state import WeightsState
+from vllmd.monitoring.dashboards.states import STATES, WEIGHTS, states
+
+
+def test_every_state_of_kept_weights_has_a_colour_and_a_word() -> None:
+    assert set(WEIGHTS) == {str(state) for state in WeightsState}
 
 
 def test_every_state_has_a_colour_and_a_word() -> None:
