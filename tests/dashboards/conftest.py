@@ -43,7 +43,8 @@ class Gallery:
     def value(self, scene: str, expr: str) -> float | None:
         """Return what a panel's query finds at the end of a scene; None if it finds nothing."""
         every = re.sub(r"\$(job|instance|engine)", ".*", expr)
-        asked = {"query": every, "time": hour(NAMES.index(scene)).end}
+        end = hour(NAMES.index(scene)).end
+        asked: dict[str, str | float] = {"query": every, "time": end}
         url = f"{self.prometheus}/api/v1/query"
         found = httpx.get(url, params=asked, trust_env=False).json()["data"]["result"]
         return float(found[0]["value"][1]) if found else None

@@ -119,5 +119,6 @@ def test_grafana_is_given_what_the_rest_relies_on() -> None:
     folder = ETC / "grafana" / "provisioning"
     (source,) = yaml.safe_load((folder / "datasources/vllmd.yml").read_text())["datasources"]
     assert source["uid"] == DATASOURCE
+    assert source["isDefault"] is False, "with two a Grafana does not start"
     (provider,) = yaml.safe_load((folder / "dashboards/vllmd.yml").read_text())["providers"]
     assert provider["options"]["path"] in (ETC.parent / "docs" / "monitoring.md").read_text()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.panels import every_panel
 from vllmd.monitoring.dashboards import DASHBOARDS
 from vllmd.monitoring.dashboards.dashboard import CHANGES, FAILURES, FAULTS
 
@@ -35,6 +36,21 @@ def test_hosts_that_never_answered_can_be_chosen(name: str) -> None:
     else:
         assert asked == 'label_values(up{job=~"$job"}, instance)'
     assert listed["instance"]["multi"] == (name not in ONE_HOST)
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_page_of_one_engine_begins_with_one_and_shows_an_incident_of_minutes(name: str) -> None:
+    listed = {each["name"]: each for each in BUILT[name]["templating"]["list"]}
+    assert listed["engine"]["multi"] == listed["engine"]["includeAll"] == (name != "engine")
+    week = name == "adapters-and-cost"
+    assert BUILT[name]["time"] == {"from": "now-7d" if week else "now-1h", "to": "now"}
+
+
+def test_points_of_spans_lead_to_their_traces() -> None:
+    asked = [t for panel in every_panel(BUILT["engine"]) for t in panel["targets"]]
+    with_points = [target["expr"] for target in asked if target.get("exemplar")]
+    assert with_points
+    assert all("vllmd_span_" in expr for expr in with_points)
 
 
 @pytest.mark.parametrize("name", BUILT)
