@@ -12,6 +12,8 @@ from vllmd.monitoring.settings import RuleSettings
 
 OF_THIS_MACHINE = frozenset({"VllmdDiskFull", "VllmdDiskFilling", "VllmdLate"})
 """What is true of a machine that tests, and has a small disk or much to do."""
+BUSY_S = 120.0
+"""How long an engine of a test may take to be ready, on a machine that has much to do."""
 Watch = Callable[[Site, str], "Watched"]
 
 

@@ -15,7 +15,7 @@ from tests.helpers.nvml import GIB, FakeNvml, h200
 from tests.helpers.ports import free_port
 from tests.helpers.reading import reader_pids
 from tests.helpers.site import Site, site, wait_for
-from tests.integration.causes.conftest import Watch, Watched, about
+from tests.integration.causes.conftest import BUSY_S, Watch, Watched, about
 from tests.integration.conftest import GPU_CONFIG
 from vllmd.shim import proc
 
@@ -50,7 +50,7 @@ class GpuHost:
         notes.write_text(json.dumps(json.loads(notes.read_text()) | {"xids": []}))
         self.fake.change_keys({"event": None})
         self.site.start()
-        self.site.wait_state("chat", "ready")
+        self.site.wait_state("chat", "ready", BUSY_S)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GpuHost]:
     exporter, api = free_port(), free_port()
     text = GPU_CONFIG.format(folder=folder, exporter=exporter, api=api)
     with site(folder, text, exporter_port=exporter, api_port=api, **fake.env) as made:
-        made.wait_state("chat", "ready")
+        made.wait_state("chat", "ready", BUSY_S)
         yield GpuHost(made, fake)
         fake.uses()  # a stop waits for it
 
@@ -196,7 +196,7 @@ def remember_as_ours(host: GpuHost, pid: int) -> None:
     record["processes"].append([pid, stat.start_ticks, "chat"])
     notes.write_text(json.dumps(record))
     host.site.start()
-    host.site.wait_state("chat", "ready")
+    host.site.wait_state("chat", "ready", BUSY_S)
 
 
 @about("VllmdVramLeak")
@@ -299,7 +299,7 @@ def test_gpu_that_is_not_listed_after_a_reboot(host: GpuHost, pages: Watched) ->
     host.fake.change_keys(dict.fromkeys(gone))
     (host.site.folder / "state" / "gpus.json").unlink()
     host.site.start()
-    host.site.wait_state("chat", "ready")
+    host.site.wait_state("chat", "ready", BUSY_S)
     host.use()
     try:
         pages.until('vllmd_gpu_up{gpu="0"}', 1).look(25).only()

@@ -15,7 +15,7 @@ from tests.helpers.disk import fill, small_disk
 from tests.helpers.listening import Handler, listening
 from tests.helpers.ports import free_port
 from tests.helpers.site import Site, running, wait_for
-from tests.integration.causes.conftest import Watch, Watched, about
+from tests.integration.causes.conftest import BUSY_S, Watch, Watched, about
 from tests.integration.conftest import config_for
 from vllmd.history.store import NAME
 from vllmd.monitoring.settings import RuleSettings
@@ -69,7 +69,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         text += f'\n[traces.forward]\nendpoint = "{receiver}"\n'
         made = Site(folder, text, exporter_port=exporter, api_port=api, otlp_port=otlp)
         with running(made):
-            made.wait_state("chat", "ready")
+            made.wait_state("chat", "ready", BUSY_S)
             yield made
 
 
@@ -197,6 +197,6 @@ def test_history_that_cannot_be_written(host: Site, pages: Watched) -> None:
     path.unlink()
     path.mkdir()
     host.start()
-    host.wait_state("chat", "ready")
+    host.wait_state("chat", "ready", BUSY_S)
     pages.until("vllmd_history_up", 0).look(3).only()
     path.rmdir()

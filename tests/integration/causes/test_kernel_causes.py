@@ -17,7 +17,7 @@ import pytest
 from tests.helpers.nvml import GIB, FakeNvml
 from tests.helpers.ports import free_port
 from tests.helpers.site import Site, running, skip_or_fail, wait_for
-from tests.integration.causes.conftest import Watch, Watched, about
+from tests.integration.causes.conftest import BUSY_S, Watch, Watched, about
 from tests.integration.conftest import GPU_CONFIG
 
 TOTAL = 128 * GIB
@@ -48,7 +48,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     unshared = ("unshare", "--mount", "--propagation", "private")
     made.under = (*unshared, "sh", "-c", WITH_ITS_MEMINFO, str(folder / "meminfo"))
     with running(made):
-        made.wait_state("chat", "ready")
+        made.wait_state("chat", "ready", BUSY_S)
         core = made.process("chat", "VLLM::EngineCore").pid
         fake.change_keys({"gpu.0.processes": f"{core}:{100 * GIB}"})
         yield made

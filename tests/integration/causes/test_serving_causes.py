@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers.ports import free_port
 from tests.helpers.site import Site, site
-from tests.integration.causes.conftest import Watch, Watched, about
+from tests.integration.causes.conftest import BUSY_S, Watch, Watched, about
 from tests.integration.conftest import COST, config_for
 from vllmd.demo.adapter import write_adapter
 
@@ -34,7 +34,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     text = text.replace("budget_million_tokens = 2", "budget_million_tokens = 100000")
     text = text.replace("stall_s = 2", "stall_s = 600").replace("hang_s = 5", "hang_s = 600")
     with site(folder, text, exporter_port=exporter, api_port=api) as made:
-        made.wait_state("chat", "ready")
+        made.wait_state("chat", "ready", BUSY_S)
         yield made
 
 
@@ -152,11 +152,11 @@ def test_tokens_that_cost_more_than_they_may(host: Site, pages: Watched) -> None
         text.replace("budget_million_tokens = 100000", "budget_million_tokens = 0.01")
     )
     assert host.vllmd("reload").returncode == 0
-    host.wait_state("chat", "ready")
+    host.wait_state("chat", "ready", BUSY_S)
     pages.until("vllmd_cost_budget_per_million_tokens", 0.01).look(90).only()
     host.config.write_text(text)
     assert host.vllmd("reload").returncode == 0
-    host.wait_state("chat", "ready")
+    host.wait_state("chat", "ready", BUSY_S)
 
 
 @about("VllmdMetricsDrift")
