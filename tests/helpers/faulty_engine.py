@@ -71,6 +71,8 @@ class FaultyApi:
                 return JSONResponse({"error": {"message": "full"}}, status_code=503)
             case "unreadable":
                 cls.unreadable = True
+            case "readable":
+                cls.unreadable = False
             case "missing":
                 (cls.missing,) = more
             case _:

@@ -253,6 +253,7 @@ def test_library_that_does_not_answer(host: GpuHost, pages: Watched) -> None:
 
 
 def test_gpus_that_a_person_lets_go_of_are_no_alert(host: GpuHost, watch: Watch) -> None:
+    host.forget_xids()
     host.use()
     pages = watch(host.site, "nothing").until('vllmd_gpu_up{gpu="0"}', 1).look(20)
     assert host.site.vllmd("gpu", "release", "--for", "10m").returncode == 0

@@ -169,4 +169,8 @@ def test_vllm_that_renamed_a_metric(host: Site, pages: Watched) -> None:
 @about("VllmdPageUnread")
 def test_page_that_cannot_be_read(host: Site, pages: Watched) -> None:
     ask(host, "unreadable")
-    pages.until("vllmd_engine_page_up", 0).look(15).only()
+    try:
+        pages.until("vllmd_engine_page_up", 0).look(15).only()
+    finally:
+        ask(host, "readable")
+        pages.until("vllmd_engine_page_up", 1)
