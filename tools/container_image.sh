@@ -31,5 +31,6 @@ container=$("${tool[@]}" from localhost/vllmd:plain)
 "${tool[@]}" inspect --type image --format \
   '{{.OCIv1.Config.User}} {{.OCIv1.Config.StopSignal}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}} {{.OCIv1.Config.ExposedPorts}}' \
   localhost/vllmd:plain
+echo  # which inspect does not
 "${tool[@]}" rm "$container" > /dev/null
 echo "the image localhost/vllmd:plain is in $store/images: ${tool[*]} push localhost/vllmd:plain oci-archive:vllmd.tar"
