@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from vllmd.importing.leftovers import refuse_unknowns
 from vllmd.importing.shell.conditions import holds, negate
 from vllmd.importing.shell.expansion import Expansion
+from vllmd.importing.shell.reading import given_text
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import (
@@ -253,6 +254,10 @@ class Interpreter:
                 turns = _numbers_of(node, state)
             case While():
                 turns = self._while(node, state)
+        lines = state.lines
+        if isinstance(node, While) and node.redirections:
+            text = given_text(node.redirections, state)
+            state.lines = None if text is None else text.splitlines()
         before, doubt = len(state.launches), state.doubt
         for count, sure in enumerate(turns, 1):
             if count > MAX_TURNS:
@@ -267,7 +272,7 @@ class Interpreter:
             state.leaves = (kind, of - 1) if of > 1 else None
             if state.ended or state.leaves or kind == "break":
                 break
-        state.doubt = doubt
+        state.doubt, state.lines = doubt, lines
         served = len(state.launches) - before
         if served > 1:
             state.notes.remark(

@@ -46,6 +46,7 @@ class _Parser:
     def __init__(self, tokens: list[Token], place: Place) -> None:
         self._tokens = [*tokens, Token("end", "", tokens[-1].line)]
         self._at = 0
+        self._given: tuple[Redirection, ...] = ()
         self._source = place.source
 
     @property
@@ -219,14 +220,15 @@ class _Parser:
         self._take("{" if closing == "}" else "do")
         body = self.block()
         self._take(closing)
-        self._redirections()
+        self._given = self._redirections()
         return body
 
     def _while(self) -> While:
         line, until = self._token.line, self._token.text == "until"
         self._at += 1
         condition = self.block()
-        return While(condition, until, self._loop_body(), line)
+        body = self._loop_body()
+        return While(condition, until, body, line, self._given)
 
     def _case(self) -> CaseClause:
         line = self._token.line

@@ -3,13 +3,29 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.state import ShellState
+from vllmd.importing.shell.substitution import substitute
+from vllmd.importing.shell.syntax import Redirection
 from vllmd.importing.unknown import is_unknown, mark
 
 READS = frozenset({"read", "mapfile", "readarray"})
 _REASON = "it is read when the script runs, and nothing is run here"
 _TAKES = "adinNptuCcOs"
 """Options with a value, of either command; ``-a``, ``-d`` and ``-n`` mean something here."""
+
+
+def given_text(redirections: Sequence[Redirection], state: ShellState) -> str | None:
+    """Return what a command is given to read; None if it is given nothing that is known here."""
+    for each in redirections:
+        expansion = Expansion(state, each.target.line, substitute)
+        operator = each.operator.lstrip("0123456789")
+        if operator in ("<<", "<<-"):
+            return each.body if each.literal else expansion.document(each.body)
+        if operator in ("<<<", "<"):
+            target = expansion.text(each.target.text)
+            return f"{target}\n" if operator == "<<<" else state.text_of(target)
+    return None
 
 
 def read(
@@ -24,6 +40,8 @@ def read(
     Returns: whether it succeeds, if that is known.
     """
     options, names = _options(words)
+    if document is None and state.lines is not None and words[0] == "read":
+        document = f"{state.lines.pop(0)}\n" if state.lines else ""
     lines = words[0] != "read"
     array = options.get("a") or (names[0] if lines and names else "MAPFILE" if lines else "")
     if document is None or is_unknown(document):

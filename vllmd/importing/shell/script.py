@@ -13,7 +13,7 @@ from vllmd.importing.shell.commands import BUILTINS, CONDA, EXPORTS, HARMLESS, P
 from vllmd.importing.shell.expansion import Expansion
 from vllmd.importing.shell.interpreter import MAX_DEPTH, Interpreter
 from vllmd.importing.shell.parser import parse
-from vllmd.importing.shell.reading import READS, read
+from vllmd.importing.shell.reading import READS, given_text, read
 from vllmd.importing.shell.state import ShellState
 from vllmd.importing.shell.substitution import substitute
 from vllmd.importing.shell.syntax import Redirection, Simple
@@ -67,8 +67,7 @@ class ScriptReader:
         if words[0] == "conda" and (done := CONDA(state, words[1:], node.line)) is not None:
             return done
         if words[0] in READS:
-            given = document if self._is_given(node.redirections) else None
-            return read(state, words, own, given, node.line)
+            return read(state, words, own, given_text(node.redirections, state), node.line)
         if words[0] in BUILTINS:
             return BUILTINS[words[0]](state, words[1:], node.line)
         return self._command(words, own, document, node, state)
@@ -284,10 +283,6 @@ class ScriptReader:
             if operator == "<<<":
                 return f"{expansion.text(each.target.text)}\n"
         return ""
-
-    @staticmethod
-    def _is_given(redirections: Sequence[Redirection]) -> bool:
-        return any(each.operator.lstrip("0123456789").startswith("<<") for each in redirections)
 
     def _write(
         self,

@@ -35,6 +35,8 @@ class ShellState:
     arguments: list[str] | None = None
     """``$1`` and the following; None where it is not known with which it was called."""
     folder: str | None = None
+    lines: list[str] | None = None
+    """What is left of the text that a loop is given, for its `read`; None if none is known."""
     written: dict[str, str] = attrs.field(factory=dict)
     """The files that the script writes itself, by path."""
     prefix: str = ""
@@ -61,6 +63,13 @@ class ShellState:
     def place(self, line: int) -> Place:
         """Return where a line is."""
         return Place(self.source, line)
+
+    def text_of(self, path: str) -> str | None:
+        """Return what is in a file that can be read here, or was written by the script."""
+        whole = join(self.folder or self.surroundings.folder or "", path)
+        if whole in self.written:
+            return self.written[whole]
+        return self.surroundings.files.read(whole) if whole.startswith("/") else None
 
     def is_there(self, path: str) -> bool:
         """Tell whether a file can be read here, or was written by the script."""

@@ -119,6 +119,7 @@ class While:
     until: bool
     body: Block
     line: int
+    redirections: tuple[Redirection, ...] = ()
 
 
 @attrs.frozen

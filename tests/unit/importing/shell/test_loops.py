@@ -25,6 +25,10 @@ def served(script: str) -> tuple[list[tuple[str, ...]], Notes]:
         ("while true; do if [ 1 = 1 ]; then break; fi; vllm serve a; done; vllm serve b", ["b"]),
         ("for i in 1 2; do curl -s localhost && break; sleep 1; done; vllm serve a", ["a"]),
         ("for i in 1 2; do x || break; done; vllm serve a", ["a"]),
+        ("while read -r m p; do vllm serve $m$p & done <<'E'\na 1\nb 2\nE\n", ["a1", "b2"]),
+        ("while IFS=, read m p; do vllm serve $m & done <<< a,1", ["a"]),
+        ("echo 'a' > /x; while read m || [[ -n $m ]]; do vllm serve $m & done < /x", ["a"]),
+        ("while read a; do while read b; do :; done <<< c; vllm serve $a & done <<< x", ["x"]),
     ],
 )
 def test_loop_is_left_where_the_script_leaves_it(script: str, models: list[str]) -> None:
@@ -40,6 +44,8 @@ def test_loop_is_left_where_the_script_leaves_it(script: str, models: list[str])
         "for m in a b; do x && continue; vllm serve $m & done",
         "for m in a b; do x || break; vllm serve $m & done",
         "for m in a; do if x; then break; fi; vllm serve $m & done",
+        "while read m; do vllm serve $m & done < /not-here",
+        "while read m; do vllm serve $m & done",
     ],
 )
 def test_what_may_not_be_reached_is_refused(script: str) -> None:
