@@ -19,7 +19,7 @@ def _colours(_: int, line: str) -> str:
     """Colour the process's name as decorate_logs does, and the level as ColoredFormatter does."""
     for level, colour in {"INFO": 32, "WARNING": 33, "ERROR": 31}.items():
         line = line.replace(f"{level} 11-", f"\x1b[{colour}m{level}\x1b[0m 11-", 1)
-    if line.startswith("(") and " pid=" in line:
+    if line.startswith("(") and " pid=" in line and ") " in line:
         name, rest = line.split(") ", 1)
         return f"\x1b[1;36m{name})\x1b[0;0m {rest}"
     return line

@@ -255,11 +255,15 @@ class Cause:
         return tuple(text for mark, text in facts.marks.items() if mark in self.marks)
 
     def announced(self, reading: OutputReading) -> str | None:
-        """Return the line of any level that says how an end came, or None."""
+        """Return the line of any level that says how an end came, or None.
+
+        The last one of the first of `said` that there is one of.
+        """
         if not self.said:
             return None
         pattern = re.compile("|".join(self.said))
-        return next((e.text for e in reversed(reading.entries) if pattern.search(e.text)), None)
+        found = [e.text for e in reversed(reading.entries) if pattern.search(e.text)]
+        return next((text for sign in self.said for text in found if re.search(sign, text)), None)
 
     def diagnosis(
         self, facts: Facts, found: Found | None, *, evidence: tuple[str, ...] = ()

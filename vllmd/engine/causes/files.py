@@ -279,6 +279,7 @@ CAUSES = (
                 r"|AttributeError|ModuleNotFoundError"
                 r"|RuntimeError: .*(?:cache|deserializ|corrupt|checksum))",
                 "torch/_inductor and vllm/compilation, of what they had stored",
+                raised=True,
             ),
         ),
     ),

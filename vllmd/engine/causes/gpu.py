@@ -239,7 +239,9 @@ CAUSES = (
             r"|CUDA capability)": "vllm",
             r"requires? GPUs? with sm\s?\d+"
             r"|for CUDA device capability: \d+": "flashinfer; vllm: csrc",
-            r"ptxas fatal|is not defined for option 'gpu-name'": "CUDA's ptxas, older than the GPU",
+            r"ptxas fatal|is not defined for option 'gpu-name'|ptxas'.* exit status 255": (
+                "CUDA's ptxas, older than the GPU"
+            ),
             r"No operator found for `memory_efficient_attention": "xformers/ops/fmha/dispatch.py",
             r"not supported on (?:this|the current) (?:GPU|device|architecture)": "vllm",
             r"\b(?:[Tt]he|[Tt]his) (?:device|GPU)\b.* (?:doesn't|does not|cannot) support": "torch",
@@ -251,6 +253,8 @@ CAUSES = (
             r"(?i:not supported|unsupported|only supported|requires?)\b.*"
             r"\b(?:gfx\d{3,4}|(?i:sm)_?\d{2,3}[af]?)\b": "vllm, aiter, flashinfer",
             r"\"\w+\" not implemented for '\w+'": "torch: aten/src/ATen/Dispatch.h",
+            r"PassManager::run failed": "MLIR, of triton/compiler/compiler.py",
+            r"^LLVM ERROR: (?:Unsupported|Cannot select)": "LLVM's NVPTX and AMDGPU, of Triton",
             r"limit is not supported on this architecture": "CUDA: cudaErrorUnsupportedLimit",
             r"too many resources requested for launch": "CUDA: cudaErrorLaunchOutOfResources",
         },
@@ -268,6 +272,7 @@ CAUSES = (
             r"HIP error: invalid device function|HIP error: invalid kernel file"
             r"|hipErrorNoBinaryForGpu|Unable to find code object": "ROCm: clr/hipamd",
             r"CUDA error: invalid device function": "CUDA: cudaErrorInvalidDeviceFunction",
+            r"rocBLAS error: .*for GPU arch|TensileLibrary": "ROCm: rocBLAS, hipBLASLt",
             _IMAGE: (
                 "CUDA: cudaErrorInvalidKernelImage, cudaErrorInvalidPtx, "
                 "cudaErrorJitCompilationDisabled, cudaErrorSharedObjectInitFailed, "
@@ -323,6 +328,7 @@ CAUSES = (
             ),
             r"hipError[A-Z]\w+|MIOpen Error|rocBLAS error|miopenStatus": "ROCm's libraries",
             r"unable to find an engine to execute this": "torch: aten/src/ATen/native/cudnn",
+            r"Failed to execute the model status=\d+": "torch_neuronx, of AWS Neuron",
             r"^CUDA error \(\S+:\d+\): ": "xformers, flash_attn: csrc",
             r"HSA_STATUS_ERROR|Memory access fault by GPU": "ROCm: rocr-runtime",
             r"cudaError[A-Z]\w+|unspecified launch failure": "CUDA",

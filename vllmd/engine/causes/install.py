@@ -118,7 +118,7 @@ CAUSES = (
                 "Python, while a module was imported",
             ),
             Frame(
-                r"transformers/(?:tokenization|configuration|processing|modeling)_utils\w*\.py:"
+                r"transformers/(?:tokenization|processing|modeling)_utils\w*\.py:"
                 r"__getattr(?:ibute)?__",
                 r"^AttributeError\b",
                 "transformers of another version than vLLM was made for",
@@ -153,6 +153,7 @@ CAUSES = (
             rf"{_OF_PACKAGES}(?:pip3? install |is not installed|working \w+ installation)": (
                 "vllm, torch and others, of a package that is not there"
             ),
+            r"incompatible constructor arguments": "pybind11, of torch's own classes",
             r"^RuntimeError: [2-9] (?:active drivers|compatible backends)": (
                 "triton/runtime/driver.py: two packages that have triton"
             ),
@@ -181,7 +182,9 @@ CAUSES = (
             "build-essential python3-dev), and set CUDA_HOME where they are."
         ),
         signs={
-            r"fatal error: \S+\.h(?:pp)?: No such file": "gcc",
+            r"fatal error: \S+\.h(?:pp)?: No such file|fatal error: '\S+' file not found": (
+                "gcc, clang"
+            ),
             r"cannot find -l\w+": "GNU ld",
             r"Could not find nvcc|nvcc['\"]?: (?:command )?not found"
             r"|No such file or directory: '\S*(?:nvcc|ninja|gcc|g\+\+|/cc|clang)'": (

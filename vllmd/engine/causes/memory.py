@@ -282,7 +282,7 @@ CAUSES = (
             r"DefaultCPUAllocator: (?:can't allocate|not enough) memory": "torch: c10/core/impl",
             r"\[Errno 12\]|Cannot allocate memory|std::bad_alloc": "the C library",
             r"^MemoryError:?\s*$|numpy.*ArrayMemoryError": "Python, numpy",
-            r"OOMKilled|[Oo]ut of memory: Killed process|\boom-kill:|oom_kill event": (
+            r"OOMKilled|[Oo]ut of memory: Killed process|\boom-kill:|oom[-_]kill event": (
                 "Kubernetes, the kernel, Slurm"
             ),
             COMPILER_KILLED: "gcc, of its own parts; Python: subprocess.py",

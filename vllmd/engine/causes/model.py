@@ -120,6 +120,7 @@ CAUSES = (
             r"^Exception: (?:EOF while parsing|expected (?:value|`.`|ident)|invalid type: )"
             r".* at line \d+ column": "tokenizers, of serde_json",
             r"Error parsing line b['\"].* in ": "tiktoken/load.py since 0.6",
+            r"invalid tiktoken vocab file": "openai_harmony: src/tiktoken.rs, of its own cache",
             r"instantiate the backend tokenizer from one of": (
                 "transformers/tokenization_utils_fast.py, tokenization_utils_tokenizers.py"
             ),
@@ -244,5 +245,6 @@ CAUSES = (
                 "torch: aten/src/ATen, of two parts of a model"
             ),
         },
+        unless=r"broadcast to indexing result",
     ),
 )

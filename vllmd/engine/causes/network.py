@@ -272,6 +272,7 @@ CAUSES = (
                 "torch: NCCLUtils.hpp"
             ),
             r"NCCL communicator was aborted|RCCL error": "torch: ProcessGroupNCCL.cpp",
+            r"NCCL.*watchdog got stuck|Heartbeat monitor timed out": "torch: ProcessGroupNCCL.cpp",
         },
     ),
     Cause(

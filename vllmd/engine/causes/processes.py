@@ -104,6 +104,14 @@ CAUSES = (
         told=_late,
     ),
     Cause(
+        name="worker_died",
+        kind=Kind.TRANSIENT,
+        rank=Rank.BROAD,
+        explanation="A process that drives a GPU for vLLM (a worker of Ray) was killed or crashed.",
+        advice="If nobody killed it, look for the OOM killer of its host: journalctl -k -g oom.",
+        signs={r"ActorDiedError|WorkerCrashedError|RayActorError": "ray/exceptions.py"},
+    ),
+    Cause(
         name="program_missing",
         kind=Kind.CONFIGURATION,
         rank=Rank.BROAD,
@@ -166,7 +174,7 @@ CAUSES = (
             r"Worker \S+ pid \d+ died, exit code": (
                 "vllm/executor/multiproc_worker_utils.py 0.4 to 0.10"
             ),
-            r"ActorDiedError|WorkerCrashedError|RayActorError|A worker died or was killed": "Ray",
+            r"A worker died or was killed": "Ray",
         },
         unless=r"exit ?code: -(?:4|7|8|11)\b",
         told=_worker,
@@ -229,12 +237,18 @@ CAUSES = (
         advice="If nobody sent it, look for the OOM killer: journalctl -k -g oom.",
         signs={
             r"^KeyboardInterrupt\b|\bKilled\b|^SystemExit\b": "Python, the shell",
+            r"\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT ": "Slurm",
         },
         said={
             r"code=killed, status=(?:9/KILL|15/TERM)": "systemd",
             r"API server: shutdown triggered": "vllm/entrypoints/launchers/launcher.py since 0.11",
+            r"Shutting down FastAPI HTTP server": (
+                "vllm/entrypoints/launcher.py 0.5 to 0.2x, of a task that its handler of signals "
+                "cancelled"
+            ),
             r"[Rr]eceived signal (?:15|2)\b|[Rr]eceived SIG(?:TERM|INT)"
             r"|KeyboardInterrupt: terminated": ("vllm, Ray"),
+            r"^Application shutdown complete\.$": "uvicorn, where nothing failed before",
         },
         labels=frozenset({"SIGKILL", "SIGTERM", "SIGINT"}),
     ),

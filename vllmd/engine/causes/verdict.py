@@ -229,6 +229,8 @@ def _is_told(root: Sign | None, ready: bool) -> TypeGuard[Sign]:
     One line that looks like an exception ends no engine that serves: a traceback does, or what
     vLLM itself logs as an error.
     """
+    if root is not None and root.passed_on:
+        return True
     if root is None or root.thrown is None:
         return False
     return root.thrown.has_traceback or root.entry.level is not None or not ready

@@ -37,10 +37,11 @@ _HEADS = tuple(
     )
 )
 _TORCH = re.compile(
-    r"\[?(?P<level>[IWEF])\d{3,4}(?: \d\d:\d\d:\d\d[.\d]*)?(?: \d+)? "
+    r"(?:\[(?P<bare>[IWEF])|\[?(?P<level>[IWEF])\d{3,4}(?: \d\d:\d\d:\d\d[.\d]*)?(?: \d+)?) "
     r"(?P<place>[^\]\s]+:\d+)\](?:\s|$)"
 )
-"""PyTorch's and glog's: '[rank0]:[E1123 19:06:44.1 x.cpp:9] y'; in C++ of May '[E523'."""
+"""PyTorch's and glog's: '[rank0]:[E1123 19:06:44.1 x.cpp:9] y'; in C++ of May '[E523', before
+2.4 '[E x.cpp:9] y'."""
 _RAY = re.compile(
     r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ (?P<level>[DIWECF]) \d+ \d+\] (?:\([\w.-]+\) )?"
     r"(?P<place>[\w.]+:\d+): "
@@ -114,7 +115,8 @@ def read_entry(bare: Bare) -> Entry:
                 at, place = named.get("at"), named.get("place") or named.get("old")
                 return Entry(text[found.end() :], process, pid, level, at, place)
         if found := _TORCH.match(text) or _RAY.match(text):
-            level = _LETTERS[found["level"]]
+            named = found.groupdict()
+            level = _LETTERS[named["level"] or named["bare"]]
             return Entry(text[found.end() :], process, pid, level, None, found["place"])
     if level is None and (found := _NCCL.match(text)):
         return Entry(text[found.end() :], process, pid, "warning", None, "NCCL")

@@ -33,7 +33,8 @@ ECHO = re.compile(
     r"|During handling of the above) exc"
     r"|Got fatal signal from worker|terminating server process|^Process \S+:$"
     r"|^(?:vllm: )?Exception in worker \S+ while processing method \w+\.?$"
-    r"|failed to be inspected\. Please check the logs"
+    r"|failed to be inspected\. Please check the logs|failed in the TorchScript interpreter"
+    r"|^srun: error: \S+: tasks? [\d,-]+: (?:Exited with exit code|Terminated)"
 )
 """An exception or a line that only says that another one came before."""
 _DEATH = re.compile(
@@ -71,7 +72,7 @@ _RAW = re.compile(
     r"|^set(?:_mempolicy|ting membind): |^Too many open files \(src/"
     r"|^LLVM ERROR: |: Assertion [`'].*' failed\.?$|^libc\+\+abi: terminating|^CUDA error \("
     r"|trap invalid opcode|trap divide error|general protection fault|segfault at [0-9a-f]+ ip"
-    r"|^\"?hipError\w+: "
+    r"|^\"?hipError\w+: |^roc(?:BLAS|blaslt) error: |\|CCL_ERROR\|"
     r"|^Error 8\d\d|Cannot allocate memory|insufficient shared memory|[Ee]xec format error"
 )
 """Lines without a level and a traceback that may show why a process ended."""
@@ -95,6 +96,8 @@ _RAW_FATAL = re.compile(
 _NO_MORE = "socket.accept() out of system resource"
 _HINT = re.compile(r"NVRM: Xid|, retrying \d+ of \d+|thrown while requesting (?:HEAD|GET)")
 """What the kernel says of a GPU; a request to the hub that failed, before it is asked again."""
+_OF_A_WORKER = re.compile(r"Worker failed with error '(?P<said>(?!', please).+)")
+_CHECK = "', please check the stack trace above for the root cause"
 LINE_CHARS = 4000
 """How much of a line is looked at: what a request put into a message may be of any length."""
 _NATIVE_LINES = 12
@@ -210,6 +213,7 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
         signs = [_of_thrown(t) for t in _that_count([t for t in thrown if t.begin >= since])]
     signs += _of_lines(entries, thrown, ready_at if fatal is None else since, fatal is None)
     signs.sort(key=lambda sign: sign.index)
+    signs = _with_words_of_workers(signs)
     ready = ready_at is not None or any(map(_at_work, signs))
     end = signs[0].index if signs else len(entries)
     return OutputReading(
@@ -219,6 +223,28 @@ def read_output(lines: Sequence[str], *, served: bool = False) -> OutputReading:
         phase=Phase.SERVING if ready and said is None else phase_by_lines(entries, end),
         hints=(*filter(_hints, entries), *_no_more(entries)),
     )
+
+
+def _with_words_of_workers(signs: Sequence[Sign]) -> list[Sign]:
+    """Let what a worker said be its own, where only the process above has its words.
+
+    The log is cut then; a process that died before it is the reason, one that died after it is not.
+    """
+    first = next((s.index for s in signs if _OF_A_WORKER.search(s.lines[0])), None)
+    before = [s for s in signs if first is not None and s.index < first]
+    if any(s.thrown and _is_own(s.thrown) for s in signs):
+        return [*signs]
+    if any(_DEATH.search(s.lines[0]) for s in before):
+        return [*signs]
+    return [_passed_on(sign) for sign in signs]
+
+
+def _passed_on(sign: Sign) -> Sign:
+    found = _OF_A_WORKER.search(sign.lines[0])
+    if found is None or sign.thrown is None:
+        return sign
+    said = (found["said"].removesuffix(_CHECK), *sign.lines[1:])
+    return Sign(said, sign.index, sign.entry, passed_on=True)
 
 
 def _is_own(thrown: Thrown) -> bool:
@@ -259,6 +285,8 @@ def _no_more(entries: Sequence[Entry]) -> Iterator[Entry]:
 
 def _at_work(sign: Sign) -> bool:
     header = sign.thrown.header if sign.thrown else ""
+    if sign.thrown and "_process_engine_step" in sign.thrown.functions:
+        return True
     return bool(_AT_WORK.search(header) or _AT_WORK.search(sign.lines[0]))
 
 

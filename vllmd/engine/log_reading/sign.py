@@ -11,6 +11,7 @@ from vllmd.engine.log_reading.tracebacks import Thrown
 LOST = re.compile(
     r"^(?:ConnectionResetError|BrokenPipeError|EOFError|ConnectionRefusedError)\b"
     r"|^ray\.exceptions\.RayChannelError: .*Channel closed"
+    r"|^zmq\.error\.ZMQError: (?:Operation not supported|Socket operation on non-socket)"
 )
 """How the other side notices that a process is gone."""
 
@@ -24,6 +25,8 @@ class Sign:
     entry: Entry
     thrown: Thrown | None = None
     echo: bool = False
+    passed_on: bool = False
+    """Whether another process said it of the one that failed, whose own words are cut off."""
 
     @property
     def quote(self) -> str:

@@ -9,6 +9,7 @@ from vllmd.engine.log_reading.entries import Entry, Stream
 from vllmd.logs.milestones import TRACEBACK
 
 _FRAME = re.compile(r'\s*File ["“](?P<file>[^"”]+)["”], line \d+(?:, in (?P<function>.+))?')
+_WHOLE_FRAME = re.compile(r'\s*File "[^"]+", line \d+, in \S')
 _CAUSE = "The above exception was the direct cause of the following exception:"
 _CONTEXT = "During handling of the above exception, another exception occurred:"
 _NAMED = re.compile(
@@ -126,6 +127,8 @@ class _Stream:
         self.more: list[str] = []
         self.linked = False
         self.said = ""
+        self.cut = True
+        """Whether nothing but the inside of a traceback was read yet: its beginning may be cut."""
 
     def close_message(self) -> None:
         if self.last is not None and self.more:
@@ -177,8 +180,12 @@ def _read(stream: _Stream, index: int, entry: Entry) -> Thrown | None:
     if text.rstrip().endswith(TRACEBACK) and '"' not in text[: -len(TRACEBACK)]:
         _begin(stream, index, text.rstrip())
         return None
+    if stream.cut and stream.open is None and _WHOLE_FRAME.match(text):
+        stream.said = ""
+        _begin(stream, index, "")
     if stream.open is not None:
         return _in_traceback(stream, index, entry, text)
+    stream.cut = stream.cut and text[:1] in ("", " ", "\t", "^", "~")
     return _outside(stream, index, entry, text)
 
 
@@ -232,6 +239,7 @@ def _goes_on(stream: _Stream, entry: Entry) -> bool:
 def _begin(stream: _Stream, index: int, text: str) -> None:
     stream.close_message()
     header = text[: -len(TRACEBACK)].strip() or stream.said
+    stream.cut = False
     if not header and stream.last is not None and stream.last.more and not stream.linked:
         header = stream.last.more[-1].strip()
     before = stream.last if stream.linked else None

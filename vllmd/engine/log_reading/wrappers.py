@@ -52,7 +52,9 @@ _LEVEL = re.compile(rf"\b{_LEVELS}\b")
 _HEAD = re.compile(rf"{_LEVELS} \d\d-\d\d \d\d:\d\d|{_LEVELS}:\s")
 _CAPTURED = re.compile(
     rf"\([A-Za-z][\w ]* pid=\d+\) |{_LEVELS} \d\d-\d\d \d\d:\d\d|Traceback \(most"
+    r"|\s+File \".*\", line \d+, in |[\w.]+(?: serve)?: error: "
 )
+"""What a record of a logger does not begin with: a line that something else captured does."""
 _DAY = re.compile(r"\d{4}-\d\d-\d\d[T ]")
 _LEARN_LINES = 400
 _FEW = 4
@@ -122,7 +124,7 @@ def strip(line: str) -> str:
 
 def strip_inner(text: str) -> str:
     """Return what a process says without the time that a logger of its own put before it."""
-    if text[:1].isalnum() or text[:1] in "[<":
+    if text[:1].isalnum() or text[:1] in "[<│":
         found = _WRAPPER.match(text)
         return text[found.end() :] if found else text
     return text
@@ -268,7 +270,8 @@ def _levels_of_a_collector(lines: Sequence[str]) -> bool:
     """
     for line in _sample(lines):
         record = _json(line) if line.startswith("{") else None
-        if record is not None and _CAPTURED.match(_first(record, _TEXT_KEYS) or ""):
+        said = (_first(record, _TEXT_KEYS) or "") if record is not None else ""
+        if _CAPTURED.match(_strip(said, None)[0]):
             return True
     return False
 

@@ -110,3 +110,14 @@ def test_read_entries_know_the_pid_and_the_time_of_day() -> None:
     (entry,) = read_entries(["(EngineCore pid=77) ERROR 11-23 19:09:22 [core.py:1] x"])
     assert (entry.pid, entry.at) == (77, "11-23 19:09:22")
     assert entry.stream == ("EngineCore", 77, "error", "core.py:1")
+
+
+def test_read_entry_behind_a_process_and_a_frame_of_a_terminal() -> None:
+    [entry] = read_entries(["(ServeReplica:llm pid=4711) │ ERROR 11-28 21:05:03 engine.py:157] x"])
+    assert (entry.process, entry.level, entry.text) == ("ServeReplica:llm", "error", "x")
+
+
+def test_read_entries_of_pytorch_before_its_lines_had_a_day() -> None:
+    [entry] = read_entries(["[rank0]:[E ProcessGroupNCCL.cpp:563] [Rank 0] Watchdog caught it"])
+    assert (entry.level, entry.place) == ("error", "ProcessGroupNCCL.cpp:563")
+    assert entry.text == "[Rank 0] Watchdog caught it"

@@ -103,3 +103,49 @@ def test_run_that_served_and_was_started_again_by_a_script_had_not_served_again(
     banner = "INFO 11-23 18:50:00 [api_server.py:1] vLLM API server version 0.32.0"
     lines = [banner, UP, FATAL.format(m="09"), banner, core("KeyError: 'a'")]
     assert not read_output(lines, served=True).ready
+
+
+PASSED_ON = (
+    "RuntimeError: Worker failed with error 'out of paper', please check the stack trace above "
+    "for the root cause"
+)
+
+
+def test_root_is_what_a_worker_said_where_only_the_process_above_has_its_words() -> None:
+    reading = read_output([core("EngineCore failed to start."), core(PASSED_ON), ECHO])
+    assert reading.root is not None
+    assert reading.root.quote == "out of paper"
+    assert not reading.is_cut
+
+
+def test_root_is_the_workers_own_exception_where_the_output_has_it() -> None:
+    worker = "(Worker_TP0 pid=9) ERROR 11-23 19:09:21 [a.py:1] ValueError: out of paper"
+    reading = read_output([worker, core(PASSED_ON), ECHO])
+    assert reading.root is not None
+    assert reading.root.quote == "ValueError: out of paper"
+
+
+def test_what_a_launcher_says_of_an_exit_code_is_no_root() -> None:
+    reading = read_output([core(PASSED_ON), "srun: error: n4: task 0: Exited with exit code 1"])
+    assert reading.root is not None
+    assert reading.root.quote == "out of paper"
+
+
+def test_root_is_what_a_worker_said_though_it_died_after_it_and_a_death_before_it_is() -> None:
+    died = core("Worker proc VllmWorker-0 died unexpectedly, shutting down executor.")
+    after = read_output([core(PASSED_ON), died])
+    assert after.root is not None
+    assert (after.root.quote, after.root.passed_on) == ("out of paper", True)
+    before = read_output([died, core(PASSED_ON)])
+    assert before.root is not None
+    assert "died unexpectedly" in before.root.quote
+
+
+def test_a_step_that_fails_is_of_an_engine_that_served_though_its_start_is_cut_off() -> None:
+    step = [
+        core("Traceback (most recent call last):"),
+        core('  File "/v/core.py", line 9, in _process_engine_step'),
+        core("    outputs = self.step_fn()"),
+        core("RuntimeError: called without output"),
+    ]
+    assert read_output(step).ready

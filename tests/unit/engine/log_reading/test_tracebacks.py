@@ -90,3 +90,17 @@ def test_read_exceptions_of_a_request_are_marked_by_the_line_above_with_all_of_t
 ):
     text = f"ERROR:    Exception in ASGI application\n{TRACE}"
     assert [each.ignored for each in exceptions(text)] == [True, True]
+
+
+def test_read_exceptions_know_the_frames_of_a_traceback_whose_beginning_is_cut_off() -> None:
+    cut = "\n".join(TRACE.splitlines()[2:4])
+    [first] = exceptions("    return get(\n" + "\n".join(TRACE.splitlines()[1:4]))
+    assert (first.files, first.functions) == (("/a/hub.py",), ("get",))
+    assert first.has_traceback
+    [bare] = exceptions(cut)
+    assert not bare.files
+
+
+def test_read_exceptions_take_no_frame_behind_a_sentence_for_a_traceback() -> None:
+    [found] = exceptions('Thread 1 is at\n  File "/a/b.py", line 3, in get\nKeyError: x')
+    assert not found.files

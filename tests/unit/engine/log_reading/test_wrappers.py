@@ -204,3 +204,19 @@ def test_bare_lines_leave_out_what_supervisord_says_between() -> None:
 @pytest.mark.parametrize("line", ["[", "[{", '[{"textPayload": ', "{", '{"line": "cut', "[1, 2]"])
 def test_bare_lines_of_a_broken_export_are_left_as_they_are(line: str) -> None:
     assert [each.text for each in bare_lines([line, "ValueError: x"])][-1] == "ValueError: x"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-11-28 21:05:03 Traceback (most recent call last):",
+        '  File "/opt/vllm/serve.py", line 9, in main',
+        "vllm serve: error: unrecognized arguments: --x",
+        "[llm]  | (APIServer pid=1) ValueError: x",
+    ],
+)
+def test_bare_lines_of_records_with_captured_lines_have_no_level_of_the_collector(
+    line: str,
+) -> None:
+    records = [{"level": "INFO", "message": line}, {"level": "INFO", "message": "ValueError: x"}]
+    assert {each.level for each in bare_lines([*map(json.dumps, records)])} == {None}
