@@ -133,7 +133,7 @@ build-tools:
 system:
 	@tools/system.sh prometheus=prometheus promtool=prometheus \
 		prometheus-alertmanager=prometheus-alertmanager curl=curl pgrep=procps logrotate=logrotate \
-		cc=build-essential openssl=openssl tmux=tmux
+		cc=build-essential openssl=openssl tmux=tmux haproxy=haproxy
 
 gpu: $(VENV)/developed ## a real GPU: the reader and a whole vllmd; ENGINE=vllm: a real vLLM too, half an hour
 ifeq ($(ENGINE),vllm)

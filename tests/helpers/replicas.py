@@ -1,7 +1,7 @@
 """Several hosts on one machine: a vllmd on each of 127.0.0.2, 127.0.0.3 …, with the same ports."""
 
 import contextlib
-import json
+import subprocess
 import threading
 import time
 from collections import Counter
@@ -12,6 +12,7 @@ import attrs
 import httpx
 
 from tests.helpers.ports import free_port
+from tests.helpers.servers import running as server
 from tests.helpers.site import VLLMD, Site, running
 
 CONFIG = """
@@ -106,6 +107,29 @@ def replicas(
         yield Replicas(folder, sites, exporter, apis)
 
 
+def fleet(made: Replicas, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(VLLMD), "fleet", *words, "-c", str(made.config)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def answers(url: str) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/v1/models", trust_env=False).status_code == 200
+    return False
+
+
+@contextlib.contextmanager
+def haproxy(made: Replicas) -> Iterator[str]:
+    port = free_port()
+    path = made.folder / "haproxy.cfg"
+    path.write_text(fleet(made, "export", "haproxy", "--port", str(port)).stdout)
+    url = f"http://127.0.0.1:{port}"
+    log = made.folder / "haproxy.log"
+    subprocess.run(["haproxy", "-c", "-f", str(path)], check=True, capture_output=True)
+    with server("haproxy", "-db", "-f", str(path), log=log, up=lambda: answers(url)):
+        yield url
+
+
 class Clients:
     """Many clients of one address, each asking for one stream after the other."""
 
@@ -160,9 +184,3 @@ class Clients:
         if response.status_code != 200:
             return f"{response.status_code}: {response.text[:80]}"
         return "answered" if "[DONE]" in response.text else "broken off"
-
-
-def roll_json(output: str) -> dict[str, object]:
-    """Return what a command printed as JSON."""
-    found: dict[str, object] = json.loads(output)
-    return found

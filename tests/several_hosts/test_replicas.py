@@ -7,39 +7,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.helpers.ports import free_port
-from tests.helpers.replicas import Clients, Replicas, replicas
+from tests.helpers.replicas import Clients, Replicas, answers, fleet, haproxy, replicas
 from tests.helpers.servers import running as server
 from tests.helpers.site import VLLMD, wait_for
 
 SETTLE = "settle_s = 3\n"
 ROUTER = Path(__file__).parents[2] / "build" / "vllm-router" / "bin" / "vllm-router"
-
-
-def fleet(made: Replicas, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(VLLMD), "fleet", *words, "-c", str(made.config)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(f"{url}/v1/models", trust_env=False).status_code == 200
-    return False
-
-
-@contextlib.contextmanager
-def haproxy(made: Replicas) -> Iterator[str]:
-    port = free_port()
-    path = made.folder / "haproxy.cfg"
-    path.write_text(fleet(made, "export", "haproxy", "--port", str(port)).stdout)
-    url = f"http://127.0.0.1:{port}"
-    log = made.folder / "haproxy.log"
-    subprocess.run(["haproxy", "-c", "-f", str(path)], check=True, capture_output=True)
-    with server("haproxy", "-db", "-f", str(path), log=log, up=lambda: answers(url)):
-        yield url
 
 
 @contextlib.contextmanager

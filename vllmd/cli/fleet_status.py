@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def _sums(replicas: list[Replica], hosts: int, silent: int, min_ready: int) -> I
     for name, found in _by_service(replicas).items():
         ready, wanted = sum(r.up for r in found), sum(r.wanted for r in found)
         text = f"{name}: {ready} of {wanted} ready"
-        short = ready < min_ready
+        short = ready < min_ready and wanted > 0
         colour = "red" if short else "green" if ready == wanted else "yellow"
         less = f", fewer than min_ready ({min_ready})" if short else ""
         yield terminal.style(f"{text}{less}", fg=colour)
@@ -87,6 +87,10 @@ def _by_service(replicas: list[Replica]) -> dict[str, list[Replica]]:
 
 
 HEADER = ("HOST", "ENGINE", "STATE", "FOR", "RUN/WAIT", "TOK/S", "VLLM", "WHY")
+LEAST_WANTED = ("TOK/S", "RUN/WAIT", "VLLM", "FOR")
+"""What is left out first where a terminal has no room for the reasons."""
+WHY_COLUMNS = 30
+"""So much of a reason is shown at least, if it is as long."""
 
 
 def _table(
@@ -97,12 +101,17 @@ def _table(
 ) -> Iterator[str]:
     rows = [(_row(replica), _colour(replica)) for replica in replicas]
     silent = [([str(host), _reason(host, p)], "red") for host, p in problems.items()]
-    widths = [
-        max([len(title), *(len(row[at]) for row, _ in rows)])
-        for at, title in enumerate(HEADER[:-1])
-    ]
+    header, widths = list(HEADER), _widths(HEADER, [row for row, _ in rows])
     widths[0] = max([widths[0], *(len(row[0]) for row, _ in silent)])
-    yield terminal.style(_line(HEADER, widths), bold=True)
+    room = min(WHY_COLUMNS, max([0, *(len(row[-1]) for row, _ in rows)]))
+    for title in LEAST_WANTED:
+        if columns is None or sum(widths) + 2 * len(widths) + room <= columns:
+            break
+        at = header.index(title)
+        del header[at], widths[at]
+        for cells, _ in rows:
+            del cells[at]
+    yield terminal.style(_cut(_line(header, widths), columns), bold=True)
     order = {str(host): number for number, host in enumerate(hosts)}
     every = [*rows, *silent]
     for cells, colour in sorted(every, key=lambda each: order[each[0][0]]):
@@ -111,6 +120,13 @@ def _table(
             yield terminal.style(_cut(text, columns), fg=colour)
         else:
             yield _coloured(_cut(_line(cells, widths), columns), cells, widths, colour)
+
+
+def _widths(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return how wide each column is; the last one has the rest."""
+    return [
+        max([len(title), *(len(row[at]) for row in rows)]) for at, title in enumerate(header[:-1])
+    ]
 
 
 def _row(replica: Replica) -> list[str]:
@@ -129,7 +145,7 @@ def _reason(host: FleetHost, problem: Exception) -> str:
     return one_line(str(problem).removeprefix(f"{host}: "))
 
 
-def _line(cells: tuple[str, ...] | list[str], widths: list[int]) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     fixed = [cell.ljust(width) for cell, width in zip(cells, widths, strict=False)]
     return "  ".join([*fixed, cells[-1]]).rstrip()
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 from click.testing import CliRunner
 
 from tests.helpers.control import FakeEngine, control_socket
@@ -81,6 +82,15 @@ def test_lines_fit_a_narrow_terminal() -> None:
     from vllmd.cli import terminal
 
     with terminal.of_width(80):
-        found = [terminal._coloured(line) for line in lines(pages, 1, 80)]
-    assert max(len(line) for line in found if "held" not in line) <= 80
-    assert any(line.endswith("…") for line in found)
+        found = [click.unstyle(terminal.ansi(line)) for line in lines(pages, 1, 80)]
+    assert max(map(len, found)) == 80
+    assert found[-1].startswith("gpu01  chat    held   1m 40s")
+    assert found[-1].endswith("…")
+    assert found[-1].count("A long reason") >= 2
+
+
+def test_an_engine_that_nobody_wants_is_not_too_few() -> None:
+    stopped = page_engine(state="stopped", up=False, wanted=False)
+    found = list(lines({FleetHost("a"): {"at": 1.0, "engines": [stopped]}}, 1, None))
+    assert "tiny: 0 of 0 ready" in found[1]
+    assert "fewer" not in found[1]
