@@ -1,0 +1,108 @@
+"""What a vllmd tells the others of its part of a group: the answer to `GET /groups/NAME`. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+SCHEMA = 1
+START, RESTART = "start", "restart"
+
+
+@attrs.frozen
+class Wish:
+    """What somebody wants of the group, said on a member: the head reads it, and acts once.
+
+    It is about the `generation` that the head's page showed then; of any other it says nothing.
+    """
+
+    what: str
+    generation: str
+
+
+@attrs.frozen
+class EndOfPart:
+    """How a run of one host ended. `ago_s` is when, by that host's own clock, in seconds."""
+
+    generation: str
+    ago_s: float
+    requested: bool
+    text: str
+    cause: str | None = None
+    kind: str | None = None
+    explanation: str | None = None
+    advice: str | None = None
+    evidence: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class GroupPage:
+    """One host's part of a group, as it stood when it was asked."""
+
+    host: str
+    rank: int
+    generation: str | None
+    """Of the run, while one `runs`. Else of the head the next one, of a member the one that it is
+    ready for."""
+    runs: bool = False
+    """Whether a process of it exists, is being made, or is not proven gone."""
+    waits: bool = False
+    """Whether nothing runs, and only the group is in the way of a start."""
+    served: bool = False
+    """Whether this run was ready."""
+    wanted: bool = True
+    state: str = ""
+    since: float = 0.0
+    problem: str | None = None
+    """Why it is as it is, in words."""
+    wish: Wish | None = None
+    ended: EndOfPart | None = None
+    """The last end of a run of this host."""
+    failure: EndOfPart | None = None
+    """Of the head: the first end of the last generation that failed."""
+    failed_host: str | None = None
+    """Of the head: on which host that was."""
+    addresses: tuple[str, ...] = ()
+    command_hash: str | None = None
+    vllm: str | None = None
+    revision: str | None = None
+
+    @property
+    def role(self) -> str:
+        """The first host of a group is its head."""
+        return role_of(self.rank)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is answered."""
+        return {"schema": SCHEMA, "role": self.role, **attrs.asdict(self)}
+
+
+def role_of(rank: int) -> str:
+    """Return `head` or `member`."""
+    return "member" if rank else "head"
+
+
+def from_json(shown: Mapping[str, Any]) -> GroupPage:
+    """Read what `to_json` wrote; what a later version added is left out.
+
+    Raises: ValueError, TypeError, KeyError: it is something else.
+    """
+    if int(shown["schema"]) < SCHEMA:
+        raise ValueError(f"schema {shown['schema']!r} is too old")
+    known = {each.name: shown[each.name] for each in attrs.fields(GroupPage) if each.name in shown}
+    for name in ("ended", "failure"):
+        if known.get(name) is not None:
+            known[name] = _end(known[name])
+    if known.get("wish") is not None:
+        known["wish"] = Wish(str(known["wish"]["what"]), str(known["wish"]["generation"]))
+    for name in ("runs", "waits", "served", "wanted"):
+        if not isinstance(known.get(name, False), bool):
+            raise TypeError(f"{name} is {known[name]!r}, and no truth value")
+    known["addresses"] = tuple(map(str, known.get("addresses", ())))
+    return GroupPage(**{**known, "host": str(known["host"]), "rank": int(known["rank"])})
+
+
+def _end(shown: Mapping[str, Any]) -> EndOfPart:
+    known = {each.name: shown[each.name] for each in attrs.fields(EndOfPart) if each.name in shown}
+    known["ago_s"], known["requested"] = float(known["ago_s"]), bool(known["requested"])
+    return EndOfPart(**{**known, "evidence": tuple(map(str, known.get("evidence", ())))})

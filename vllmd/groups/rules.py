@@ -1,0 +1,218 @@
+"""What a host of a group does next: what it knows of itself and of the others in, one step out.
+
+Pure: no I/O, no clock. The head is fixed by the file, and the id of its run is the generation:
+
+1. The head names the next generation, and starts it once every member has said that nothing of it
+   runs and that it is ready for that very generation. From then on a member starts that one only.
+2. A member starts when the head's page says that the generation that it is ready for runs, and
+   ends when that page says anything else.
+3. A head ends its generation when a member's run of it has ended, or when a member is neither heard
+   of nor connected any more.
+
+So no two generations run at once, whatever is lost, late or cut off: `tests/model` searches that.
+A host that cannot be heard and is connected all the same is waited for: a partition of 41 s healed
+by itself (seen, vLLM 0.32), and a vllmd that was ended for an upgrade ends nothing that serves.
+"""
+
+from collections.abc import Collection, Mapping
+
+import attrs
+
+from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, Wish
+
+LOST_S = 30.0
+"""A host that is silent, and to which no connection was seen for so long, is lost."""
+
+
+@attrs.frozen
+class Peer:
+    """What is known of another host of the group. Lengths of time are monotonic, in seconds."""
+
+    page: GroupPage | None = None
+    """The newest; None if there was none yet."""
+    silent_s: float = 0.0
+    """For how long it has not answered; 0 if it did when it was asked last."""
+    cut_s: float = 0.0
+    """For how long nothing at all came back; 0 if it answered or refused when it was asked last: a
+    host that refuses can be reached, and only its vllmd is down."""
+    unconnected_s: float = 0.0
+    """For how long no connection of the own run to that host was seen; 0 if there is one."""
+    problem: str = ""
+    """Why it does not answer, in words."""
+
+    @property
+    def heard(self) -> GroupPage | None:
+        """Its page, if it answered when it was asked last."""
+        return self.page if not self.silent_s else None
+
+
+@attrs.frozen
+class Own:
+    """This host's own part."""
+
+    generation: str | None
+    """As on its page: of the run, or of the next one."""
+    runs: bool = False
+    served: bool = False
+    at_gate: bool = False
+    """Whether only the group is in the way of a start."""
+    leaving_s: float | None = None
+    """For how long somebody has wanted this host's run to end; None if nobody does."""
+    release_s: float = 60.0
+    """How long such an end waits for the head: it turns red and drains first."""
+    ended: EndOfPart | None = None
+    seen: frozenset[str] = frozenset()
+    """Of a head: members that were seen in this generation. A daemon that adopts a run that served
+    has seen all: what it reads of them is newer. One that did not start it has not: the page that
+    it read last may be of before the run."""
+
+
+@attrs.frozen
+class Limits:
+    """Of a head: how long a host that is connected may not be heard of."""
+
+    red_s: float = 60.0
+    """Then the group takes no new requests."""
+    end_s: float = 600.0
+    """Then its generation is ended."""
+
+
+@attrs.frozen
+class Step:
+    """What to do now. At most one of `start`, `end` and `act` is set."""
+
+    start: bool = False
+    end: str | None = None
+    """Why the own run is to end; None if it is not."""
+    lost: str | None = None
+    """With `end`: the host whose part was lost, which is a failure; None if it is none."""
+    red: str | None = None
+    """Why no new request is to come; None if they may."""
+    act: Wish | None = None
+    """Of a head: what somebody wants on a member."""
+    waits_for: str | None = None
+    """What a start waits for, in words."""
+
+
+def head(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+    """Decide for the head, by what it knows of the members, by host."""
+    for peer in members.values():
+        if (page := peer.heard) and page.wish and page.wish.generation == own.generation:
+            if page.wish.what == RESTART and own.runs:
+                return Step(act=page.wish)
+            if page.wish.what == START and not own.runs:
+                return Step(act=page.wish)
+    if own.runs:
+        return _head_that_runs(own, members, limits)
+    if not own.at_gate:
+        return Step()
+    for host, peer in members.items():
+        if (why := _not_gathered(host, peer, own)) is not None:
+            return Step(waits_for=why)
+    return Step(start=True)
+
+
+def _not_gathered(host: str, peer: Peer, own: Own) -> str | None:
+    page = peer.heard
+    if page is None:
+        return f"waits for {host}: its vllmd does not answer ({peer.problem or 'not asked yet'})"
+    if page.runs:
+        return f"waits until {host} has ended its part of the group (it is {page.state})"
+    if not page.wanted:
+        return f"waits for {host}, where it was stopped"
+    if not page.waits:
+        about = f": {page.problem}" if page.problem else ""
+        return f"waits for {host}, where it is {page.state}{about}"
+    if page.generation != own.generation:
+        return f"waits until {host} is ready for the next start"
+    return None
+
+
+def _head_that_runs(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+    red = None
+    for host, peer in members.items():
+        step = _member_seen(host, peer, own, limits)
+        if step.end is not None:
+            return step
+        red = red or step.red
+    return Step(red=red)
+
+
+def _member_seen(host: str, peer: Peer, own: Own, limits: Limits) -> Step:
+    """Decide by one member whether the head's run goes on."""
+    page = peer.heard
+    if page is None:
+        return _member_silent(host, peer, limits)
+    in_it = page.runs and page.generation == own.generation
+    if not page.wanted:
+        return Step(end=f"it was stopped on {host}")
+    if in_it:
+        return Step()
+    if page.ended is not None and page.ended.generation == own.generation:
+        return Step(end=f"the part of {host} {page.ended.text}", lost=host)
+    if host in own.seen or (own.served and peer.unconnected_s >= LOST_S):
+        return Step(end=f"{host} runs nothing of this start any more", lost=host)
+    if page.runs or not page.waits:
+        about = f": {page.problem}" if page.problem else ""
+        return Step(end=f"{host} cannot join: it is {page.state}{about}")
+    return Step()
+
+
+def _member_silent(host: str, peer: Peer, limits: Limits) -> Step:
+    if peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
+        why = f"{host} is lost: its vllmd does not answer ({peer.problem}), and none of its "
+        return Step(end=f"{why}processes is connected", lost=host)
+    if peer.cut_s < limits.red_s:
+        return Step()
+    why = f"{host} cannot be reached ({peer.problem}), and its processes are connected"
+    if peer.cut_s >= limits.end_s:
+        return Step(end=why, lost=host)
+    return Step(red=why)
+
+
+def member(own: Own, peer: Peer) -> Step:
+    """Decide for a member, by what it knows of the head."""
+    page = peer.heard
+    if own.runs:
+        return _member_that_runs(own, peer)
+    if not own.at_gate:
+        return Step()
+    if page is None:
+        why = peer.problem or "not asked yet"
+        return Step(waits_for=f"waits for the head: its vllmd does not answer ({why})")
+    if not page.runs:
+        about = f": {page.problem}" if page.problem else ""
+        return Step(waits_for=f"waits for the head, {page.host}, which is {page.state}{about}")
+    if page.generation != own.generation or _was_in(own, page.generation):
+        return Step(waits_for=f"waits until the head, {page.host}, starts again")
+    return Step(start=True)
+
+
+def _was_in(own: Own, generation: str | None) -> bool:
+    return own.ended is not None and own.ended.generation == generation
+
+
+def _member_that_runs(own: Own, peer: Peer) -> Step:
+    page = peer.heard
+    if page is not None and not (page.runs and page.generation == own.generation):
+        return Step(end=f"the head, {page.host}, runs this start no more (it is {page.state})")
+    if own.leaving_s is not None and (page is None or own.leaving_s >= own.release_s):
+        return Step(end="it was asked to end")
+    if page is None and peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
+        why = f"the head is lost: its vllmd does not answer ({peer.problem}), and none of its"
+        return Step(end=f"{why} processes is connected")
+    return Step()
+
+
+def first_end(
+    generation: str, own_host: str, own: EndOfPart | None, pages: Collection[GroupPage]
+) -> tuple[str, EndOfPart] | None:
+    """Return the host whose run of a generation ended first, and how; None if none did by itself.
+
+    What one host tells is an age, so that their clocks need not agree.
+    """
+    ends = [(page.host, page.ended) for page in pages if page.ended is not None]
+    if own is not None:
+        ends.append((own_host, own))
+    of_it = [(h, e) for h, e in ends if e.generation == generation and not e.requested]
+    return max(of_it, key=lambda found: found[1].ago_s, default=None)
