@@ -8,15 +8,14 @@ and silent for so long that a host is lost.
 """
 
 import functools
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 import attrs
 
 from vllmd.groups import rules
-from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, Wish
-from vllmd.groups.rules import LOST_S, Limits, Own, Peer, Step
+from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish
+from vllmd.groups.rules import LOST_S, GroupPeer, Limits, Own, Step
 
 T = TypeVar("T")
 HEAD = 0
@@ -90,11 +89,14 @@ class State(NamedTuple):
 class Rules(NamedTuple):
     """The rules that are searched: vllmd's, or a mutant of one."""
 
-    head: Callable[[Own, Mapping[str, Peer], Limits], Step] = rules.head
-    member: Callable[[Own, Peer], Step] = rules.member
+    head: Callable[[Own, Mapping[str, GroupPeer], Limits], Step] = rules.head
+    member: Callable[[Own, GroupPeer], Step] = rules.member
 
 
-class Violation(Exception):
+RULES = Rules()
+
+
+class ViolationError(Exception):
     """A state that must not be; with what was done in it."""
 
 
@@ -172,7 +174,7 @@ def page_of(host: Host) -> Page:
 class Model:
     """What can follow a state; `faults` is the budget."""
 
-    def __init__(self, count: int, faults: int, checked: Rules = Rules()) -> None:
+    def __init__(self, count: int, faults: int, checked: Rules = RULES) -> None:
         self.count, self.budget, self.rules = count, faults, checked
 
     def successors(self, state: State) -> Iterator[tuple[str, bool, State]]:
@@ -208,7 +210,11 @@ class Model:
             if other != rank and HEAD in (rank, other):
                 yield from self._polled(state, rank, other)
         if host.pause:
-            yield f"the pause of {rank} is over", False, put(state, rank, host._replace(pause=False))
+            yield (
+                f"the pause of {rank} is over",
+                False,
+                put(state, rank, host._replace(pause=False)),
+            )
         if host.run is not None and host.process == NONE:
             yield f"{rank} accounts for an end", False, self._accounted(state, rank)
         if not (host.run is not None and (host.process in (NONE, ENDING))):
@@ -260,9 +266,9 @@ class Model:
             late = attrs.evolve(own, leaving_s=own.release_s)
             yield self.rules.member(late, peers[HEAD]), "has waited for the head"
 
-    def _peer(self, state: State, rank: int, other: int) -> Peer:
+    def _peer(self, state: State, rank: int, other: int) -> GroupPeer:
         view, member = state.hosts[rank].views[other], rank or other
-        return Peer(
+        return GroupPeer(
             page=_shown(view.page, other) if view.page else None,
             silent_s=SILENT_S[view.silence],
             cut_s=SILENT_S[view.cut],
@@ -277,15 +283,17 @@ class Model:
             yield f"{rank} starts", False, self._started(state, rank)
         elif step.end is not None and host.process in (LOADING, READY):
             if host.served and not state.disturbed:
-                raise Violation(f"{rank} ends what serves undisturbed: {step.end}")
+                raise ViolationError(f"{rank} ends what serves undisturbed: {step.end}")
             after = host._replace(process=ENDING, end_asked=True, lost=step.lost is not None)
             yield f"{rank} {words}: ends, {step.end}", False, put(state, rank, after)
         elif step.act is not None:
-            yield f"{rank} acts on a wish: {step.act.what}", False, self._wished(
-                state, rank, step.act
+            yield (
+                f"{rank} acts on a wish: {step.act.what}",
+                False,
+                self._wished(state, rank, step.act),
             )
 
-    def _wished(self, state: State, rank: int, wish: Wish) -> State:
+    def _wished(self, state: State, rank: int, wish: GroupWish) -> State:
         host = state.hosts[rank]
         if host.run is not None:
             ending = host._replace(process=ENDING, end_asked=True, lost=False)
@@ -334,10 +342,10 @@ class Model:
         host, head = state.hosts[rank], state.hosts[HEAD]
         if host.process == ENDING:
             yield f"the process of {rank} ends", False, _died(state, rank)
-        if rank != HEAD and host.process == LOADING and head.process == LOADING:
-            if state.links[rank] and not state.connected[rank] and host.run == head.run:
-                connected = _with(state.connected, rank, True)
-                yield f"{rank} joins", False, state._replace(connected=connected)
+        both_load = host.process == LOADING == head.process and host.run == head.run
+        if rank != HEAD and both_load and state.links[rank] and not state.connected[rank]:
+            connected = _with(state.connected, rank, True)
+            yield f"{rank} joins", False, state._replace(connected=connected)
         if rank != HEAD:
             return
         members = range(1, self.count)
@@ -460,77 +468,6 @@ def _shown(page: Page, rank: int) -> GroupPage:
         waits=page.waits,
         served=page.served,
         wanted=page.wanted,
-        wish=Wish(page.wish[0], str(page.wish[1])) if page.wish else None,
+        wish=GroupWish(page.wish[0], str(page.wish[1])) if page.wish else None,
         ended=_end(page.ended),
     )
-
-
-# --- what is asked of every state ---------------------------------------------------------------
-
-
-def check(state: State) -> None:
-    """Raise: Violation: two generations run at once."""
-    running = {host.run for host in state.hosts if host.process in ALIVE}
-    head = state.hosts[HEAD]
-    if head.process in ALIVE and running - {head.run}:
-        raise Violation(f"generations {running} run at once, and the head is of {head.run}")
-
-
-def is_settled(state: State) -> bool:
-    """Tell whether the group serves, is held, or is stopped by somebody with nothing left of it."""
-    hosts = state.hosts
-    if not all(host.up for host in hosts) or not all(state.links):
-        return False
-    if all(host.process == READY and host.run == hosts[HEAD].run for host in hosts):
-        return all(host.wanted for host in hosts)
-    nothing_runs = all(host.process == NONE and host.run is None for host in hosts)
-    return nothing_runs and (hosts[HEAD].held or not all(host.wanted for host in hosts))
-
-
-def search(model: Model, most: int = 10_000_000) -> tuple[int, int]:
-    """Visit all states that can be reached.
-
-    Returns: how many there are, and how many steps between them.
-    Raises: Violation: one must not be, or from one nothing but more faults leads on.
-    """
-    start = canonical(first(model.count))
-    came: dict[State, tuple[State, str] | None] = {start: None}
-    before: dict[State, list[State]] = {}
-    waiting, steps = deque([start]), 0
-    while waiting:
-        state = waiting.popleft()
-        try:
-            check(state)
-            found = [(w, f, canonical(s)) for w, f, s in model.successors(state)]
-        except Violation as error:
-            raise Violation(f"{error}\n{_story(state, came)}") from None
-        for words, is_fault, after in found:
-            steps += 1
-            if not is_fault:
-                before.setdefault(after, []).append(state)
-            if after not in came:
-                came[after] = state, words
-                waiting.append(after)
-        if len(came) > most:
-            raise Violation(f"more than {most} states")
-    good = [state for state in came if is_settled(state)]
-    reached = set(good)
-    while good:
-        for state in before.get(good.pop(), ()):
-            if state not in reached:
-                reached.add(state)
-                good.append(state)
-    for state in came:
-        if state not in reached:
-            raise Violation(f"nothing leads on from here\n{_story(state, came)}")
-    return len(came), steps
-
-
-def _story(state: State, came: Mapping[State, tuple[State, str] | None]) -> str:
-    """Say how a state is reached, from the beginning, and what it is."""
-    lines: list[str] = []
-    at = state
-    while (step := came[at]) is not None:
-        at, words = step
-        lines.append(words)
-    return "\n".join([*reversed(lines), *map(repr, state.hosts), repr(state[1:])])

@@ -25,6 +25,9 @@ class ProbesOfATest:
     async def look_afresh(self, canary: bool) -> FreshLook:
         return FreshLook(PageAnswer.UNKNOWN)
 
+    def gets_on(self) -> bool:
+        return False
+
     async def printed(self, log: LogReader) -> list[str]:
         return new_lines(log)
 

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "logs": "util shim eventlog",
     "engine": "root events util shim config logs",
     "gpu": "root events util shim config engine",
+    "groups": "root events util shim config fleet engine",
     "lora": "root events util shim config engine",
     "notify": "root events util config eventlog engine",
     "scrape": "root util engine",
@@ -56,7 +57,7 @@ MAY_IMPORT = {
     "demo": "root util installing http",
     "traces": "root events util shim config eventlog engine scrape http",
     "daemon": "root events util shim collectors config eventlog pulling history logs engine gpu "
-    "lora notify scrape status cost advise doctor http control traces",
+    "groups lora notify scrape status cost advise doctor http control traces",
     "cli": "root events util shim container bundle config eventlog monitoring pulling comparing "
     "history fleet importing installing logs engine gpu notify cost advise doctor http control "
     "demo daemon",
@@ -87,7 +88,17 @@ MADE_OF_DATA = {
         *(name.replace("-", "_") for name in DASHBOARDS),
         *("numbers", "engines_table", "engine_use", "gpu_health", "options"),
     },
-    "events": {"daemon", "engine", "gpu", "history", "lora", "requests", "traces", "weights"},
+    "events": {
+        "daemon",
+        "engine",
+        "gpu",
+        "groups",
+        "history",
+        "lora",
+        "requests",
+        "traces",
+        "weights",
+    },
 }
 
 PURE = {
@@ -120,8 +131,11 @@ PURE = {
     "engine/offline_diagnosis.py",
     "engine/restart/policy.py",
     "engine/state_machine.py",
+    "eventlog/group_story.py",
     "eventlog/narrative.py",
     "gpu/growth.py",
+    "groups/page.py",
+    "groups/rules.py",
     "gpu/host_memory_policy.py",
     "gpu/memory_shares.py",
     "gpu/fit.py",

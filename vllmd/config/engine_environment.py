@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vllmd.config import lora, sleep
+from vllmd.config import group, lora, sleep
 from vllmd.config.rules import RuleError
 from vllmd.config.traces import ENGINE_ATTRIBUTE
 from vllmd.util.redact import masked
@@ -67,7 +67,8 @@ def build(
 def own_variables(engine: "EngineConfig", traces: str | None = None) -> dict[str, str]:
     """Return the variables that vllmd itself sets for an engine."""
     adapters = {lora.RUNTIME_UPDATING: "1"} if lora.dynamic(engine) else {}
-    own = {**adapters, **sleep.variables(engine), **(_tracing(engine.name) if traces else {})}
+    own = {**adapters, **sleep.variables(engine), **group.variables(engine)}
+    own |= _tracing(engine.name) if traces else {}
     env = {**_ALWAYS, **own, **engine.env}
     if traces:
         named = f"{ENGINE_ATTRIBUTE}={engine.name}"

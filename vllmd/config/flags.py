@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from vllmd.config import lora, rules, sleep
+from vllmd.config import group, lora, rules, sleep
 from vllmd.config.lora import RUST_FRONTEND
 from vllmd.config.rules import RuleError
 from vllmd.util.redact import masked, secrets_in_value
@@ -41,7 +41,8 @@ _REFUSED = {
     "ssl-keyfile-password": "an argument can be read by every user of the host: take the password "
     "off the key (openssl pkey -in KEY -out NEW) and let only group vllmd read it",
     "uds": "vllmd reaches the engine by host and port",
-    "headless": "vllmd needs the engine's API server",
+    "headless": "vllmd needs the engine's API server; of a model over several hosts the table "
+    "[engines.NAME.group] says which host has it",
     "help": "it would end the engine at once",
     "version": "it would end the engine at once",
 }
@@ -141,6 +142,7 @@ def arguments(engine: "EngineConfig", traces: str | None = None) -> list[str]:
             args.append("--lora-modules")
             args += [_module(name, path) for name, path in engine.lora.modules.items()]
     args += sleep.arguments(engine)
+    args += group.arguments(engine)
     if traces:
         args += written(ENDPOINT, traces)
     for flag, value in engine.flags.items():

@@ -1,7 +1,13 @@
 """Which GPUs an environment and a command name."""
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from vllmd.config import group
+
+if TYPE_CHECKING:
+    from vllmd.config.model import EngineConfig
 
 PARALLEL_FLAGS = (
     "tensor-parallel-size",
@@ -22,14 +28,20 @@ def visible_gpus(env: Mapping[str, str]) -> tuple[str, ...] | None:
     return tuple(each.strip() for each in chosen.split(",") if each.strip())
 
 
-def gpus_used(flags: Mapping[str, Any]) -> int:
-    """Return how many GPUs an engine with these flags of vLLM uses on its host, at most.
+def gpus_used(engine: "EngineConfig") -> int:
+    """Return how many GPUs an engine uses on its host, at most.
 
     Source: vllm/config/parallel.py: tensor times pipeline times prefill context, for each
-    data-parallel rank.
+    data-parallel rank; of several hosts each has its share of them, or its own ranks.
     """
+    flags = {**engine.flags, **(group.sizes(engine.group) if engine.group else {})}
+    if isinstance(flags.get(group.DP_LOCAL), int):
+        flags[group.DP_SIZE] = flags[group.DP_LOCAL]
     count = 1
     for name in PARALLEL_FLAGS:
-        size = flags.get(name, 1)
-        count *= size if isinstance(size, int) and size > 0 else 1
-    return count
+        count *= _size(flags.get(name, 1))
+    return math.ceil(count / _size(flags.get("nnodes", 1)))
+
+
+def _size(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 1

@@ -12,6 +12,7 @@ import attrs
 from vllmd.config import (
     CONFIG_PATH,
     credentials,
+    group,
     lines,
     lora,
     memory,
@@ -104,7 +105,6 @@ def parse(
         raise _too_deep(source, path)
     reader = _TomlReader(lines.parse_lines(source), given)
     values = reader.read_section(Config, table, ())
-    engines = values.get("engines", {})
     reader.check_ports(table.get("engines"))
     named = {".".join(key): name for key, name in given.variables.items()}
     config = Config(**values, path=path, variables=named) if not reader.failed else None
@@ -120,7 +120,7 @@ def parse(
         reader.check_secrets(engines)
         reader.check_adapters(engines)
         reader.check_preload(config)
-        reader.check_sleep(config)
+        reader.check_tables(config)
     if config is None or reader.failed:
         raise InvalidConfigError(path, reader.sorted_problems())
     return config, reader.sorted_problems() + about_secrets
@@ -340,12 +340,14 @@ class _TomlReader:
                     "use a shorter daemon.run_dir, or a shorter name for the engine",
                 )
 
-    def check_sleep(self, config: Config) -> None:
-        """Note engines that cannot sleep as they are to."""
-        web_config = config.daemon.web_config_file is not None
-        for each in sleep.problems(config.engines, web_config=web_config):
+    def check_tables(self, config: Config) -> None:
+        """Note engines that cannot sleep, or be of several hosts, as they are to."""
+        web = config.daemon.web_config_file
+        for each in sleep.problems(config.engines, web_config=web is not None):
             severity = ProblemSeverity.ERROR if each.is_error else ProblemSeverity.WARNING
             self._note(each.key, each.message, each.fix, severity)
+        for found in group.problems(config.engines):
+            self._note(found.key, found.message, found.fix)
 
     def check_traces(self, config: Config) -> None:
         """Note engines that could not serve with spans, and spans that would come back to us."""

@@ -11,6 +11,7 @@ from vllmd.config.cost import CostConfig
 from vllmd.config.engine_environment import env_table
 from vllmd.config.flags import flag_table, program
 from vllmd.config.fleet import FleetConfig
+from vllmd.config.group import GroupConfig
 from vllmd.config.lora import LoraConfig
 from vllmd.config.rules import key, section
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
@@ -250,6 +251,9 @@ class EngineConfig:
     )
     sleep: SleepConfig | None = section(
         SleepConfig, None, help="When it sleeps; the table turns sleep mode on."
+    )
+    group: GroupConfig | None = section(
+        GroupConfig, None, help="The hosts that serve this model together, with this one."
     )
     restart: RestartConfig = section(
         RestartConfig, help="When and how often an engine is started again."

@@ -149,7 +149,7 @@ def ranks(engine: "EngineConfig") -> int:
     """
     method = _speculative_method(engine) or ""
     drafts = 1 if method in DRAFT_METHODS or method.endswith("_mtp") else 0
-    return gpus_used(engine.flags) * (1 + drafts)
+    return gpus_used(engine) * (1 + drafts)
 
 
 def _speculative_method(engine: "EngineConfig") -> str | None:
@@ -176,7 +176,7 @@ def _speculative(engine: "EngineConfig") -> Mapping[str, Any]:
 def draft_model(engine: "EngineConfig") -> str | None:
     """Return the draft whose weights are kept too, a name or a folder; None if there is none."""
     model = _speculative(engine).get("model")
-    return model if isinstance(model, str) and ranks(engine) > gpus_used(engine.flags) else None
+    return model if isinstance(model, str) and ranks(engine) > gpus_used(engine) else None
 
 
 def socket_path_bytes(folder: Path) -> int:

@@ -12,6 +12,7 @@ import attrs
 
 from vllmd.config.cost import CostConfig
 from vllmd.config.fleet import FleetConfig
+from vllmd.config.group import GroupConfig
 from vllmd.config.lora import LoraConfig
 from vllmd.config.model import DaemonConfig, EngineConfig, LivenessConfig, RestartConfig
 from vllmd.config.sections import GpuConfig, HistoryConfig, LogsConfig, NotifyConfig
@@ -39,6 +40,7 @@ TABLES: tuple[tuple[str, type], ...] = (
     ("# [engines.chat]", EngineConfig),
     ("# [engines.chat.lora]", LoraConfig),
     ("# [engines.chat.sleep]", SleepConfig),
+    ("# [engines.chat.group]", GroupConfig),
     ("# [engines.chat.restart]", RestartConfig),
     ("# [engines.chat.liveness]", LivenessConfig),
 )

@@ -365,7 +365,9 @@ class Daemon:
             runtime.engines.readable_sources,
             self._environment.redactor.labels,
         )
-        return exporter.build(statuses, page, self._status, self._runtime.engines.supervisors)
+        runtime = self._runtime
+        supervisors, groups = runtime.engines.supervisors, runtime.groups.page
+        return exporter.build(statuses, page, self._status, supervisors, groups)
 
     async def events(self, wanted: EventFilter) -> list[Event]:
         """Return events of the history.

@@ -9,6 +9,7 @@ import httpx
 
 from vllmd.config.command import Command
 from vllmd.config.model import EngineConfig
+from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.engine.liveness.canary import Ask
 from vllmd.engine.liveness.fresh_look import FreshLook, look
 from vllmd.engine.liveness.reading import PageAnswer, ProcessActivity, RankProgress, Reading
@@ -200,8 +201,11 @@ class EngineProbes:
         recent: RecentPages,
         parts: PartRunner,
         printing: Callable[[str], str | None],
+        group: EngineGroup = ALONE,
     ) -> None:
         """Make them; `printing` returns the line that a run has begun and not ended."""
+        self.gets_on = group.gets_on
+        self._group = group
         self.printing = printing
         self._engine, self._key = engine, built.api_key
         self._source, self._client, self._clock = source, client, clock
@@ -209,7 +213,8 @@ class EngineProbes:
         self._tree = TreeActivity()
         self.sleep_routes = SleepRoutes(engine.url, client)
         # made once: a monitor takes another one for another canary, and begins it anew
-        self.canary: Ask | None = self._send_canary if engine.liveness.canary else None
+        asks = engine.liveness.canary and not group.is_member
+        self.canary: Ask | None = self._send_canary if asks else None
         """Sends a completion of one token; None if that is not wanted."""
 
     async def _send_canary(self) -> str | None:
@@ -248,3 +253,23 @@ class EngineProbes:
         """Forget what was read from it, and its adapters: the engine is gone."""
         self._source.forget()
         self._adapters.forget(self._engine.name)
+
+
+class MemberProbes(EngineProbes):
+    """Of a part of a group that has no API: nobody can ask it, and the head answers for it."""
+
+    async def loading(self) -> bool:
+        """Tell whether its head serves with it."""
+        return await self._group.joined()
+
+    async def serving(self) -> Reading:
+        """Return a page without ranks: it has no requests of its own, and never stands still."""
+        return Reading(self._source.lag.watched(), PageAnswer.PAGE)
+
+    async def look_afresh(self, canary: bool) -> FreshLook:
+        """Return that nothing answers: what is not joined yet is judged by what it moves."""
+        return FreshLook(PageAnswer.REFUSED)
+
+    def owns_port(self, shim_pid: int) -> bool | None:
+        """Return that this is not known: it listens nowhere that is known."""
+        return None

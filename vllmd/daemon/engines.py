@@ -12,11 +12,12 @@ from vllmd.config import paths
 from vllmd.config.command import Command
 from vllmd.config.model import Config, EngineConfig
 from vllmd.config.secret_values import secrets_of
-from vllmd.daemon.engine_probes import EngineProbes
+from vllmd.daemon.engine_probes import EngineProbes, MemberProbes
 from vllmd.daemon.environment import Environment
 from vllmd.daemon.reload import ConfigSnapshot
 from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.context import EngineContext
+from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.engine.output.service import OutputService
 from vllmd.engine.process.run_state import NAME, Run, RunStates
 from vllmd.engine.restart.load_slots import LoadSlots
@@ -58,6 +59,8 @@ class SharedServices:
     """Hears of each page that is read."""
     ended: Callable[[], None]
     """Told when nothing of a run is left, before the next one."""
+    group_of: Callable[[str], EngineGroup] = lambda _: ALONE
+    """Returns what an engine is a part of."""
     load_slots: LoadSlots = attrs.field(factory=LoadSlots)
     turns: Turns = attrs.field(factory=Turns)
     host_memory: WeightsMemory = attrs.field(factory=WeightsMemory)
@@ -107,7 +110,11 @@ class Engines:
 
     def readable_sources(self) -> list[PageSource]:
         """Return the pages of the engines that have one now."""
-        return [self.sources[s.name] for s in self.statuses() if s.state in HAS_PAGE]
+        return [
+            self.sources[s.name]
+            for s in self.statuses()
+            if s.state in HAS_PAGE and not (s.group and s.group.rank)
+        ]
 
     async def ask_versions(self) -> None:
         """Ask those that have a page, and have not said it yet, which vLLM they are."""
@@ -237,12 +244,12 @@ class Engines:
         source.point(engine.url)
         source.passes_histograms = now.config.daemon.vllm_histograms
         recent = self._recent.setdefault(name, RecentPages())
-        reached = now.commands[name]
+        reached, group = now.commands[name], services.group_of(name)
         return EngineSettings(
             engine,
             command,
             self._context(now.config, engine, secrets, services),
-            EngineProbes(
+            (MemberProbes if group.is_member else EngineProbes)(
                 engine,
                 reached,
                 source,
@@ -252,6 +259,7 @@ class Engines:
                 recent,
                 services.environment.parts,
                 functools.partial(services.outputs.printing, name),
+                group,
             ),
             now.problem,
         )
@@ -287,6 +295,7 @@ class Engines:
             rotation=services.outputs.rotation,
             secrets=secrets,
             gpu=view_of(services.gpus, engine),
+            group=services.group_of(name),
             errors=services.outputs.errors[name],
             look=lambda: services.outputs.look(name),
             ended=services.ended,

@@ -30,6 +30,7 @@ from vllmd.engine.weights.unconfigured import UnconfiguredWeights
 from vllmd.errors import ConfigError
 from vllmd.gpu.service import GpuService
 from vllmd.gpu.state_file import GpuStateFile
+from vllmd.groups.service import GroupsService
 from vllmd.history.writer import HistoryWriter
 from vllmd.http.service import WebSettings
 from vllmd.lora.service import LoraService
@@ -42,6 +43,7 @@ from vllmd.status.service import AboutDaemon, StatusService, StatusSources
 from vllmd.traces.service import TraceService
 from vllmd.util.clock import Clock
 from vllmd.util.disk_thread import DiskThread
+from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part, RunningParts
 from vllmd.util.terminal_text import harmless
 from vllmd.util.units import MIB
@@ -82,8 +84,9 @@ class Runtime:
             self.adapters,
             told=self._page_read,
             ended=self._renew,
+            group_of=self.groups.of,
+            lag=self.lag,
         )
-        self.lag = self._around.lag
         engines.configure(now, wanted, self._around)
         self._early = EarlyDiagnosis(
             engines.statuses,
@@ -119,6 +122,10 @@ class Runtime:
         self.gpus = GpuService(config, now.commands, engines.statuses, clock, state_file)
         self.tracing = TraceService(
             config, self._environment, now.commands, client, clock, engines.note_span
+        )
+        self.lag = LoopLag(clock)
+        self.groups = GroupsService(
+            config, now.commands, lambda name: engines.supervisors[name], self.lag
         )
         self.adapters = LoraService(config, now.commands, engines.statuses, client, clock)
         self.cost_service = CostService(
@@ -173,6 +180,7 @@ class Runtime:
         yield from self._memory_guard.parts()
         yield from self.tracing.parts()
         yield from self.adapters.parts()
+        yield from self.groups.parts()
         yield from self.cost_service.parts()
         yield from self.advisor.parts()
         yield from self.series.parts()
@@ -212,6 +220,7 @@ class Runtime:
         with self._environment.parts.isolated("advise"):
             self.advisor.close()
         await self._others.close()
+        await self.groups.close()
         with self._environment.parts.isolated("tracing"):
             await self.tracing.close(flush=True)
         self.outputs.close()
@@ -261,6 +270,7 @@ class Runtime:
         self.gpus.configure(config, commands)
         self.tracing.configure(config, commands)
         self.adapters.configure(config, commands)
+        self.groups.configure(config, commands)
         self.cost_service.configure(config)
         self.advisor.configure(config, commands)
         self.series.configure(config.engines, config.daemon.poll_s)

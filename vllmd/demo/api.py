@@ -143,7 +143,10 @@ class DemoApi:
         model = body.get("model") or self._args.served_names[0]
         prompt_tokens, max_tokens = _lengths(body, chat)
         adapter = model if model in self._adapters.paths else None
-        generation = DemoRequest(prompt_tokens, max_tokens, adapter)
+        rank = headers.get("x-data-parallel-rank")
+        generation = DemoRequest(
+            prompt_tokens, max_tokens, adapter, rank=int(rank) if rank else None
+        )
         with_usage = (body.get("stream_options") or {}).get("include_usage", False)
         reply = _Reply(model, chat, generation, with_usage)
         words = self._engine.generate(

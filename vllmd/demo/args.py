@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from vllmd.demo.group import GroupArgs
+
 
 @attrs.frozen
 class Args:
@@ -28,6 +30,8 @@ class Args:
     ranks: int = 1
     """How many GPUs it would have."""
     enable_sleep_mode: bool = False
+    group: GroupArgs | None = None
+    """Its part of a model over several hosts; None if it is of one host."""
     weights_dir: str | None = None
     """Where its weights are handed out; None if it loads them itself."""
     api_keys: tuple[str, ...] = attrs.field(default=(), repr=False)
@@ -78,6 +82,7 @@ def parse_args(argv: Sequence[str]) -> Args:
     serve.add_argument("--enable-sleep-mode", action=argparse.BooleanOptionalAction)
     serve.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction)
     serve.add_argument("--config", type=_read_config, default={})
+    _add_of_groups(serve)
     _add_of_both(serve)
     space = parser.parse_args(argv)
     mapping = space.load_format == "ipc_cache"
@@ -95,6 +100,7 @@ def parse_args(argv: Sequence[str]) -> Args:
         disable_log_stats=space.disable_log_stats,
         traces_endpoint=space.otlp_traces_endpoint,
         ranks=space.tensor_parallel_size,
+        group=_group(space),
         enable_sleep_mode=bool(space.enable_sleep_mode),
         weights_dir=space.model_loader_extra_config.get("socket_dir") if mapping else None,
         api_keys=tuple(space.config.get("api-key", ())),
@@ -118,6 +124,34 @@ def _add_of_both(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
     parser.add_argument("--kv-transfer-config", type=json.loads)
     parser.add_argument("--enforce-eager", action=argparse.BooleanOptionalAction)
+
+
+def _add_of_groups(parser: argparse.ArgumentParser) -> None:
+    """Add what a part of a model over several hosts is told."""
+    for name in ("nnodes", "data-parallel-size", "data-parallel-size-local"):
+        parser.add_argument(f"--{name}", type=int, default=1)
+    for name in ("node-rank", "data-parallel-start-rank"):
+        parser.add_argument(f"--{name}", type=int, default=0)
+    parser.add_argument("--master-addr", default="127.0.0.1")
+    parser.add_argument("--master-port", type=int, default=29501)
+    parser.add_argument("--distributed-executor-backend")
+    parser.add_argument("--data-parallel-address", default="127.0.0.1")
+    parser.add_argument("--data-parallel-rpc-port", type=int, default=29550)
+    parser.add_argument("--headless", action="store_true")
+    parser.add_argument("--pipeline-parallel-size", type=int, default=1)
+
+
+def _group(space: argparse.Namespace) -> GroupArgs | None:
+    """Return the part that the flags give this process."""
+    if space.nnodes > 1:
+        place = (space.nnodes, space.node_rank, space.master_addr, space.master_port)
+        return GroupArgs(True, *place)
+    local = space.data_parallel_size_local
+    if space.data_parallel_size <= local:
+        return None
+    parts, part = space.data_parallel_size // local, space.data_parallel_start_rank // local
+    address, port = space.data_parallel_address, space.data_parallel_rpc_port
+    return GroupArgs(False, parts, part, address, port, local)
 
 
 def _length(text: str) -> int:

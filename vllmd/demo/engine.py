@@ -12,9 +12,13 @@ from collections.abc import AsyncIterator, Callable
 import attrs
 
 from vllmd.demo.args import Args
+from vllmd.demo.group import Head
 from vllmd.demo.metrics import Metrics
+from vllmd.demo.output import say
 
 LOAD_S = "VLLMD_STAND_IN_LOAD_S"
+CLOSED = "Connection closed by peer"
+"""Source: gloo/transport/tcp/pair.cc, as a tensor parallel head printed it."""
 STEP_S = "VLLMD_STAND_IN_STEP_S"
 
 
@@ -29,6 +33,8 @@ class DemoRequest:
     prompt_tokens: int
     max_tokens: int
     adapter: str | None = None
+    rank: int | None = None
+    """The data parallel rank that it asks for."""
     started: float = attrs.field(factory=time.monotonic)
     first_token_at: float = 0.0
     tokens: int = 0
@@ -47,6 +53,8 @@ class DemoEngine:
         self.computes = asyncio.Event()
         """Unset while it is paused: requests wait then."""
         self.computes.set()
+        self.head: Head | None = None
+        """The members of its group; None if it is of one host."""
         self.process: asyncio.subprocess.Process
 
     async def start(self, *, load_s: str | None = None) -> None:
@@ -83,6 +91,11 @@ class DemoEngine:
         Raises: EngineDeadError: the EngineCore is gone, or the server ends.
         """
         await self.computes.wait()
+        if self.head is not None and (gone := await self.head.admit(request.rank)) is not None:
+            text = f"RuntimeError: Worker failed with error '[pair.cc:553] {CLOSED} {gone}'"
+            say("EngineCore", text, level="ERROR", source="core.py:1512")
+            self.process.terminate()
+            await self.died.wait()
         if self.died.is_set():
             raise EngineDeadError
         name = str(next(self._ids))

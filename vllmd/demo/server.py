@@ -12,6 +12,7 @@ from vllmd.demo import preload
 from vllmd.demo.api import VERSION, DemoApi
 from vllmd.demo.args import Args, parse_args
 from vllmd.demo.engine import DemoEngine, EngineDeadError
+from vllmd.demo.group import HANDSHAKE, GroupArgs, Head, join
 from vllmd.demo.lora import LoadedAdapters, LoadError
 from vllmd.demo.metrics import Metrics
 from vllmd.demo.output import say
@@ -45,6 +46,8 @@ async def _serve(args: Args) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    if args.group is not None and args.group.part:
+        return await _be_member(args, args.group, stopped)
     say("APIServer", f"version {VERSION}, model {args.model}", source="api_utils.py:347")
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -57,6 +60,8 @@ async def _serve(args: Args) -> int:
     engine = DemoEngine(args, metrics)
     if not await _load(engine, stopped, "0" if preload.mapped(args) else None):
         return 130 if stopped.is_set() else 1
+    if args.group is not None and (code := await _gather(engine, args.group, stopped)) is not None:
+        return code
     try:
         adapters = LoadedAdapters(args)
     except LoadError as error:
@@ -89,6 +94,50 @@ async def _serve(args: Args) -> int:
     await serving
     await asyncio.to_thread(spans.close)
     sys.stderr.write(f"INFO:     Finished server process [{os.getpid()}]\n")
+    return 0
+
+
+async def _gather(engine: DemoEngine, group: GroupArgs, stopped: asyncio.Event) -> int | None:
+    """Wait for the members of a head; return the exit code, if that ends it."""
+    engine.head = Head(group)
+    gathering = asyncio.create_task(engine.head.gather())
+    stopping = asyncio.create_task(stopped.wait())
+    await asyncio.wait({gathering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not gathering.done():
+        gathering.cancel()
+        engine.process.terminate()
+        return 130
+    if (error := gathering.exception()) is not None:
+        say("APIServer", f"RuntimeError: {error}", level="ERROR")
+        engine.process.terminate()
+        return 1
+    return None
+
+
+async def _be_member(args: Args, group: GroupArgs, stopped: asyncio.Event) -> int:
+    """Load and join, and then stay; 0 whatever ends it, as of vLLM."""
+    what = "headless multiproc executor" if group.tensor else "1 data parallel engine(s)"
+    say("MainProcess", f"Launching vLLM (v{VERSION}) {what}", source="serve.py:225")
+    engine = DemoEngine(args, Metrics(args))
+    if not await _load(engine, stopped, None):
+        return 0
+    joining = asyncio.create_task(join(group, float(os.environ.get(HANDSHAKE, "300"))))
+    stopping = asyncio.create_task(stopped.wait())
+    dying = asyncio.create_task(engine.died.wait())
+    waits: set[asyncio.Task[bool]] = {stopping, dying, joining}
+    while not (stopped.is_set() or engine.died.is_set()):
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if joining.done() and not joining.result():
+            break
+        waits.discard(joining)
+    for each in (joining, stopping, dying):
+        each.cancel()
+    if engine.died.is_set() and group.tensor:
+        text = f"Worker proc VllmWorker-{group.part} died unexpectedly (exit code: -9), "
+        say("MainProcess", f"{text}shutting down executor.", level="ERROR")
+    if not engine.died.is_set():
+        engine.process.terminate()
     return 0
 
 

@@ -77,7 +77,14 @@ def assemble(
             mask=context.mask,
             before=before.incidents if before else None,
         ),
-        Drain(engine, engine_state, context.clock, settings.probes.serving, context.lag),
+        Drain(
+            engine,
+            engine_state,
+            context.clock,
+            settings.probes.serving,
+            not context.group.is_member,
+            context.lag,
+        ),
         Restarter(
             engine,
             command,

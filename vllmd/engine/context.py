@@ -9,6 +9,7 @@ from vllmd.config import paths
 from vllmd.config.command import Command
 from vllmd.engine import disk_space
 from vllmd.engine.gpu_interface import EngineGpus
+from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.engine.output.first_errors import ALL_MARKS, FirstErrors
 from vllmd.engine.process.spawner import Spawner
 from vllmd.engine.restart.load_slots import LoadSlots
@@ -63,6 +64,7 @@ class EngineContext:
     shared_memory: Path = attrs.field(factory=lambda: cleanup.SHARED_MEMORY)
     """Where engines leave shared memory."""
     gpu: EngineGpus = attrs.field(factory=EngineGpus)
+    group: EngineGroup = ALONE
     rotation: Rotation = attrs.field(factory=lambda: ROTATION)
     secrets: tuple[str, ...] = ()
     """What must not reach the log."""

@@ -18,6 +18,7 @@ SHIM_LOST = "shim_lost"
 SPAWN_FAILED = "spawn_failed"
 STALLED = "stalled"
 LOAD_STALLED = "load_stalled"
+GROUP_LOST = "group_lost"
 SLEEP_FAILED = "sleep_failed"
 WAKE_FAILED = "wake_failed"
 OOM_KILL = "oom_kill"
@@ -53,6 +54,8 @@ class Exit:
             return f"could not be started: {self.error}"
         if self.label in (STALLED, LOAD_STALLED):
             return f"made no progress and was killed: {self.error}"
+        if self.label == GROUP_LOST:
+            return f"was ended with its group: {self.error}"
         if self.label in (SLEEP_FAILED, WAKE_FAILED):
             failed = "fell asleep" if self.label == SLEEP_FAILED else "was woken"
             return f"failed when it {failed}, and was killed: {self.error}"

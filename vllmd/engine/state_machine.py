@@ -13,6 +13,8 @@ class State(enum.StrEnum):
 
     STOPPED = "stopped"
     """Nothing of it runs: it was stopped, or was not started yet."""
+    WAITING = "waiting"
+    """Nothing of it runs: it is to start as soon as the other hosts of its group let it."""
     STARTING = "starting"
     """Its process is being made."""
     LOADING = "loading"
@@ -40,6 +42,8 @@ class Trigger(enum.StrEnum):
 
     START = "start"
     """Somebody or something wants it to run."""
+    WAIT = "wait"
+    """It is to run, and has to wait for the other hosts of its group."""
     SPAWNED = "spawned"
     """Its process was made."""
     SPAWN_FAILED = "spawn_failed"
@@ -79,6 +83,11 @@ TRANSITIONS: Mapping[tuple[State, Trigger], State] = MappingProxyType(
         (_S.STOPPED, _E.START): _S.STARTING,
         (_S.STOPPED, _E.ADOPTED): _S.LOADING,
         (_S.STOPPED, _E.HOLD): _S.HELD,
+        (_S.STOPPED, _E.WAIT): _S.WAITING,
+        (_S.WAITING, _E.START): _S.STARTING,
+        (_S.WAITING, _E.ADOPTED): _S.LOADING,
+        (_S.WAITING, _E.HOLD): _S.HELD,
+        (_S.WAITING, _E.STOP): _S.STOPPED,
         (_S.STARTING, _E.SPAWNED): _S.LOADING,
         (_S.STARTING, _E.SPAWN_FAILED): _S.BACKOFF,
         (_S.LOADING, _E.ANSWERED): _S.READY,
@@ -112,10 +121,12 @@ TRANSITIONS: Mapping[tuple[State, Trigger], State] = MappingProxyType(
         (_S.DRAINING, _E.EXITED): _S.STOPPED,
         (_S.STOPPING, _E.EXITED): _S.STOPPED,
         (_S.BACKOFF, _E.START): _S.STARTING,
+        (_S.BACKOFF, _E.WAIT): _S.WAITING,
         (_S.BACKOFF, _E.ADOPTED): _S.LOADING,
         (_S.BACKOFF, _E.HOLD): _S.HELD,
         (_S.BACKOFF, _E.STOP): _S.STOPPED,
         (_S.HELD, _E.START): _S.STARTING,
+        (_S.HELD, _E.WAIT): _S.WAITING,
         (_S.HELD, _E.ADOPTED): _S.LOADING,
         (_S.HELD, _E.STOP): _S.STOPPED,
     }
@@ -135,7 +146,7 @@ def transition(state: State, event: Trigger) -> State:
 
 ENDING = frozenset({State.DRAINING, State.STOPPING})
 SERVING = frozenset({State.READY, State.SLEEPING})
-ENDED = frozenset({State.STOPPED, State.BACKOFF, State.HELD})
+ENDED = frozenset({State.STOPPED, State.WAITING, State.BACKOFF, State.HELD})
 
 HAS_PAGE = frozenset(
     {

@@ -11,6 +11,7 @@ from vllmd.engine.assembly import EngineSettings
 from vllmd.engine.engine_state import EngineState
 from vllmd.engine.exits import Exit
 from vllmd.engine.gpu_interface import Shortage
+from vllmd.engine.group_interface import GroupStatus
 from vllmd.engine.restart.policy import Hold
 from vllmd.engine.sleeping.status import SleepStatus
 from vllmd.engine.state_machine import State, Trigger
@@ -83,6 +84,8 @@ class EngineStatus:
     """What is kept of its weights in GPU memory; None if none are kept, nor to be."""
     sleep: SleepStatus | None = None
     """How its sleep stands; None if it has no sleep mode, and does not sleep."""
+    group: GroupStatus | None = None
+    """How the hosts that serve its model together stand; None if it is of one host."""
     looked_for: bool = True
     """Whether the daemon has looked for it; until then its state is not known."""
 
@@ -99,7 +102,8 @@ class EngineStatus:
     @property
     def up(self) -> bool:
         """Whether requests are being served."""
-        return self.state is State.READY and self.looked_for
+        red = self.group is not None and self.group.red is not None
+        return self.state is State.READY and self.looked_for and not red
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as `vllmd status --json` prints it."""
@@ -114,6 +118,7 @@ class EngineStatus:
             attrs.asdict(self.awaited_memory) if self.awaited_memory else None
         )
         fields["weights"] = self.weights.to_json() if self.weights else None
+        fields["group"] = self.group.to_json() if self.group else None
         fields["sleep"] = self.sleep.to_json() if self.sleep else None
         del fields["transitions"], fields["uptime_s"], fields["fingerprint"]
         fields["hold"] = self.hold.to_json() if self.hold else None
@@ -125,6 +130,9 @@ class EngineStatus:
         fields["last_exit"] = exits.to_json(self.last_exit)
         fields["first_failure"] = exits.to_json(self.first_failure)
         return fields
+
+
+_REQUESTS = ("requests_running", "requests_waiting")
 
 
 def status_of(
@@ -139,11 +147,12 @@ def status_of(
     looked_for: bool,
     weights: WeightsStatus | None,
     sleep: SleepStatus | None,
+    group: GroupStatus | None,
 ) -> EngineStatus:
     """Return what is known of an engine now; `run` is what its shim says of it, if one runs."""
     engine_state.follow_clock()
     engine, known = settings.engine, engine_state.known
-    loading = engine_state.state is State.LOADING
+    loading, phases = engine_state.state is State.LOADING, engine_state.phase_durations()
     return EngineStatus(
         name=engine.name,
         state=engine_state.state,
@@ -154,12 +163,11 @@ def status_of(
         url=engine.url,
         log=str(settings.context.log_path),
         phase=engine_state.phase if loading else None,
-        phases=MappingProxyType(engine_state.phase_durations()),
+        phases=MappingProxyType(phases),
         start_left_s=engine_state.start_left_s() if loading else None,
         sizes=MappingProxyType(dict(engine_state.sizes)),
         max_num_seqs=engine.max_num_seqs,
-        requests_running=engine_state.requests[0] if engine_state.requests else None,
-        requests_waiting=engine_state.requests[1] if engine_state.requests else None,
+        **dict(zip(_REQUESTS, engine_state.requests or (None, None), strict=True)),
         no_step_s=engine_state.no_step_s,
         pid=run["engine_pid"] if run else None,
         shim_pid=run["shim_pid"] if run else None,
@@ -186,6 +194,7 @@ def status_of(
         looked_for=looked_for,
         weights=weights,
         sleep=sleep,
+        group=group,
     )
 
 

@@ -1,7 +1,6 @@
 """One engine, kept serving: started, followed, restarted, held, stopped, adopted."""
 
 import asyncio
-import uuid
 
 import attrs
 
@@ -9,7 +8,7 @@ from vllmd.config.gpus import visible_gpus
 from vllmd.engine import assembly, exits
 from vllmd.engine.assembly import EngineSettings, watch_of
 from vllmd.engine.exits import Exit
-from vllmd.engine.gpu_interface import refuse_restart
+from vllmd.engine.group_interface import EngineGroup, GroupEnd
 from vllmd.engine.liveness.monitor import Stall
 from vllmd.engine.liveness.reading import ProcessActivity
 from vllmd.engine.operator_requests import OperatorRequests
@@ -17,14 +16,15 @@ from vllmd.engine.process import orphans
 from vllmd.engine.process.run_state import Run
 from vllmd.engine.process.shim_client import ShimClient
 from vllmd.engine.sleeping.sleeper import Sleeper
-from vllmd.engine.state_machine import ENDED, ENDING, SERVING, State, Trigger
+from vllmd.engine.state_machine import ENDED, ENDING, State, Trigger
 from vllmd.engine.status import EngineStatus, status_of
+from vllmd.engine.wanted import WantedEngine
 from vllmd.engine.weights.keeper import WeightKeeper
-from vllmd.errors import HeldError, ShimError
+from vllmd.errors import ShimError
 from vllmd.util.clock import Moment
 
 
-class Supervisor:
+class Supervisor(WantedEngine):
     """The life of one engine. `run` does the work; `start`, `stop` and `restart` say what for."""
 
     def __init__(self, settings: EngineSettings) -> None:
@@ -65,6 +65,7 @@ class Supervisor:
             looked_for=self.looked.is_set(),
             weights=self.weights.status,
             sleep=self.sleeper.status,
+            group=self._group.status(),
         )
 
     @property
@@ -99,66 +100,9 @@ class Supervisor:
             self._restart = False
             self._state.found(f"it goes on with its older command: {mismatch}")
 
-    def start(self) -> None:
-        """Want the engine to run, at once; a hold and all failures are forgotten."""
-        self._wanted = True
-        self.weights.keep(stay=False)
-        self.sleeper.started()
-        self._parts.room.open()
-        self._parts.restarter.forget_failures()
-        self._requests.add()
-        self._stopped.discard(self._name)
-
-    def stop(self, *, keep_weights: bool = False) -> None:
-        """Want the engine to end, and to stay so until `start` or the next boot."""
-        self._wanted = self._restart = False
-        self.weights.keep(stay=keep_weights)
-        self._requests.add()
-        self._stopped.add(self._name)
-
-    def restart(self) -> None:
-        """Want the engine to end and to run again.
-
-        Raises: HeldError: it runs, and could not start again.
-        """
-        if (why := self._settings.start_nothing) and self._client is not None:
-            raise HeldError(f"{self._name} runs, and would not start again: {why}")
-        if self._state.state in SERVING:
-            refuse_restart(self._settings.context.gpu, self._name)
-        self._restart = True
-        self.start()
-
-    async def saved(self) -> None:
-        """Write down what is wanted. Raises: OSError: the next daemon will not know it."""
-        await self._stopped.save()
-        await self.sleeper.saved()
-
     def span_ended(self, name: str, at: float, *, failed: bool) -> None:
         """Note a span of the start under way that ended at `at`, in seconds since the epoch."""
         self._watch.span_ended(name, at, failed=failed)
-
-    def close(self) -> None:
-        """Want the engine to end because the daemon does; `run` returns when nothing is left."""
-        self._closing = True
-        self._requests.add()
-
-    def leave(self) -> None:
-        """Want nothing more of the engine: `run` returns, once no start or end is under way."""
-        self._leaving = True
-        self.sleeper.leave()
-        self._requests.add()
-
-    def dismiss(self) -> None:
-        """Want the engine to end because it is not configured any more."""
-        self._wanted = False
-        self.close()
-
-    def keep(self) -> None:
-        """Want it again after `dismiss` or `leave`; an end under way is not broken off."""
-        if self._closing:
-            self._wanted = self._name not in self._stopped
-        self._closing = self._leaving = False
-        self._requests.add()
 
     def detach(self) -> None:
         """Leave the engine as it is, to be found by the next `run`, of this daemon or another."""
@@ -199,7 +143,7 @@ class Supervisor:
                 self.looked.set()
                 self._settings.context.ended()
             if not self._may_start:
-                if self._state.state in (State.BACKOFF, State.HELD):
+                if self._state.state in (State.WAITING, State.BACKOFF, State.HELD):
                     self._state.to(Trigger.STOP)
                 if not self._wanted and not self._closing:
                     self._state.release("it was stopped")
@@ -240,11 +184,24 @@ class Supervisor:
         room.end("it is not to start")
         if not may_wait():
             return
+        run_id = await self._group.next_run(self._requests, may_wait, self._waits_for_group)
+        if run_id is None:
+            return
         self._load_slot.take(self._state.usual_start_s())
         maps = await self.weights.prepare(self._requests, wanted, found, self._activity)
         if not self._may_start:
             return self._load_slot.give_back()
-        await self._see_through(await self._launch(maps))
+        await self._see_through(await self._launch(run_id, maps))
+
+    @property
+    def _group(self) -> EngineGroup:
+        return self._settings.context.group
+
+    def _waits_for_group(self, why: str) -> None:
+        """Show that only the group is in the way of a start."""
+        if self._state.state is not State.WAITING:
+            self._state.to(Trigger.WAIT)
+        self._state.found(why)
 
     async def _see_through(self, client: ShimClient | None) -> None:
         """Follow an engine to its end, if it has not come yet, and decide what comes then."""
@@ -254,14 +211,6 @@ class Supervisor:
             await self._account(ended)
         if self._state.state is State.BACKOFF:
             await self._pause()
-
-    @property
-    def _may_start(self) -> bool:
-        return self._wanted and not (self._closing or self._leaving or self._settings.start_nothing)
-
-    @property
-    def _must_stop(self) -> bool:
-        return self._closing or self._restart or not self._wanted
 
     async def _adopt(self, client: ShimClient) -> None:
         """Go on with an engine that runs; one that somebody started is wanted."""
@@ -291,10 +240,10 @@ class Supervisor:
         else:
             self._load_slot.take(self._state.usual_start_s())
 
-    async def _launch(self, maps_weights: bool) -> ShimClient | None:
+    async def _launch(self, run_id: str, maps_weights: bool) -> ShimClient | None:
         self._restart = self._adopted = False
         self._state.problem = None
-        run_id, settings = uuid.uuid4().hex, self._settings
+        settings = self._settings
         run = Run.of(run_id, settings.command.hash, settings.engine)
         self._state.spawned(run, seen=True)
         self._state.to(Trigger.START)
@@ -324,19 +273,27 @@ class Supervisor:
         """
         stall: Stall | None = None
         watching = asyncio.create_task(self.sleeper.run(client.run, self._watch))
+        grouped = asyncio.create_task(self._group.until_end(client.run["run_id"]))
+        to_end = False
         try:
-            while not (client.exited.done() or self._must_stop or self._leaving or stall):
+            while not (client.exited.done() or self._must_stop or self._leaving or to_end):
                 self._heard = self._requests.count
-                await self._requests.beyond_or(self._heard, client.exited, watching)
+                await self._requests.beyond_or(self._heard, client.exited, watching, grouped)
                 if watching.done():
                     stall = watching.result()  # or it raises what broke the watch
+                elif grouped.done() and not client.exited.done():
+                    stall = self._ends_with_group(grouped.result())
+                to_end = stall is not None or grouped.done()
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for each in (watching, grouped):
+                each.cancel()
+            await asyncio.gather(watching, grouped, return_exceptions=True)
         phase = self._state.phase if self._state.state is State.LOADING else None
         if not client.exited.done():
-            if self._leaving and not self._must_stop and stall is None:
+            if self._leaving and not self._must_stop and not to_end:
                 return None
+            if self._must_stop and not to_end:
+                await self._leave_group(client)
             await self._end(client, stall)
         record, runs = await client.exited, self._parts.runs
         if record is None and await runs.lives_on():
@@ -348,6 +305,22 @@ class Supervisor:
         if stall:
             return exits.stalled(ended, stall.label, stall.reason)
         return attrs.evolve(ended, phase=phase)
+
+    def _ends_with_group(self, end: GroupEnd) -> Stall | None:
+        """Say why the group ends this run; a part that was lost is a failure, and red at once."""
+        self._state.found(end.reason)
+        if end.lost is None:
+            return None
+        if self._state.state in (State.LOADING, State.READY, State.UNREACHABLE):
+            self._state.to(Trigger.STALLED)
+        return Stall(exits.GROUP_LOST, end.reason)
+
+    async def _leave_group(self, client: ShimClient) -> None:
+        """Have the group's head turn red and drain before a member's run ends."""
+        if self._group.is_member:
+            if self._state.state is State.READY:
+                self._state.to(Trigger.DRAIN)
+            await self._group.release(client.run["run_id"], client.exited)
 
     async def _end(self, client: ShimClient, stall: Stall | None) -> None:
         """Stop the engine through its shim; a shim that cannot do it is killed, then its tree."""
@@ -383,6 +356,10 @@ class Supervisor:
 
     async def _pause(self) -> None:
         """Wait after a failure, or decide to hold."""
+        if self._group.is_member:
+            return  # failures of a group are counted once, by its head
+        if (last := self._state.known.last_exit) is not None and not last.requested:
+            self._state.known.last_exit = await self._group.first_cause(last)
         pause_s = await self._parts.restarter.decide()
         if not self._start_requested() and pause_s is not None:  # a stop ends it
             self._next_start_at = Moment.now(self._clock).after(pause_s)

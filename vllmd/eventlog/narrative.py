@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from vllmd.eventlog.bus import Event
+from vllmd.eventlog.group_story import with_groups
 from vllmd.events.base import TypedEvent
 from vllmd.events.engine import (
     EngineAdopted,
@@ -25,6 +26,7 @@ from vllmd.events.engine import (
     EngineStalled,
     EngineStateChanged,
 )
+from vllmd.events.groups import GroupFailed
 from vllmd.events.history import HistoryIncomplete, HistoryInterrupted, HistorySetAside
 from vllmd.events.reading_back import by_name, read_back
 from vllmd.events.requests import RequestAccepted
@@ -47,6 +49,7 @@ _READ = by_name(
     EngineRoomAwaited,
     EngineRoomWaitEnded,
     EngineStateChanged,
+    GroupFailed,
     WeightsNotLoaded,
     WeightsRenewed,
     WeightsUnresponsive,
@@ -116,6 +119,7 @@ class _Failure:
 def tell(engine: str, told: Sequence[Event], now: float) -> Story:
     """Tell the last failure of an engine from its events, the oldest first."""
     own = [_Step(e.at, read_back(_READ, e)) for e in told if e.engine == engine or e.name in _GAPS]
+    own = with_groups(own)
     failures = [_failure(own, index) for index in range(len(own))]
     last = next((i for i in reversed(range(len(own))) if failures[i]), None)
     state = _state(own)

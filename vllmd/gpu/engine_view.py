@@ -192,7 +192,8 @@ class ReadEngineGpus(EngineGpus):
 
         Returns: None if not all of them are known, or it waits for what none of them shows.
         """
-        gpus, name, flags = self._gpus, self._engine.name, self._engine.flags
+        gpus, engine = self._gpus, self._engine
+        name, flags = engine.name, engine.flags
         quiet = gpus.idle_engines() | {name}
         found = []
         for device in gpus.latest.devices.values():
@@ -203,7 +204,7 @@ class ReadEngineGpus(EngineGpus):
                 shared = not all(any(each.is_of(e) for e in quiet) for each in holders)
                 found.append(GpuTrace(device.label, since, until, samples, own, shared))
         elsewhere = any(flag.startswith(ELSEWHERE) for flag, value in flags.items() if value)
-        if elsewhere or len(found) < gpus_used(flags):
+        if engine.group or elsewhere or len(found) < gpus_used(engine):
             return None
         return tuple(found)
 

@@ -260,7 +260,7 @@ class GpuService:
         whole = sorted((d for d in devices.values() if d.parent is None), key=lambda d: d.index)
         names = self._visible.get(engine.name)
         named = [d for name in names or () for d in devices.values() if d.is_named(name)]
-        return (whole if names is None else named)[: gpus_used(engine.flags)]
+        return (whole if names is None else named)[: gpus_used(engine)]
 
     def _used_by(self, name: str) -> list[Device]:
         held = {uuid for uuid, each in self._holders.items() if any(h.is_of(name) for h in each)}
@@ -293,7 +293,7 @@ class GpuService:
     def weights_margin(self, device: Device, engine: EngineConfig) -> int:
         """Return by what weights that are kept there are more room for a start than is free."""
         held = [h.bytes or 0 for h in self.holders(device.uuid) if h.is_weights_of(engine.name)]
-        gpus = gpus_used(engine.flags)
+        gpus = gpus_used(engine)
         return fit.weights_bytes(held, gpus=gpus) if held or engine.preload else 0
 
     def now(self) -> float:

@@ -10,7 +10,7 @@ START, RESTART = "start", "restart"
 
 
 @attrs.frozen
-class Wish:
+class GroupWish:
     """What somebody wants of the group, said on a member: the head reads it, and acts once.
 
     It is about the `generation` that the head's page showed then; of any other it says nothing.
@@ -55,7 +55,7 @@ class GroupPage:
     since: float = 0.0
     problem: str | None = None
     """Why it is as it is, in words."""
-    wish: Wish | None = None
+    wish: GroupWish | None = None
     ended: EndOfPart | None = None
     """The last end of a run of this host."""
     failure: EndOfPart | None = None
@@ -94,7 +94,7 @@ def from_json(shown: Mapping[str, Any]) -> GroupPage:
         if known.get(name) is not None:
             known[name] = _end(known[name])
     if known.get("wish") is not None:
-        known["wish"] = Wish(str(known["wish"]["what"]), str(known["wish"]["generation"]))
+        known["wish"] = GroupWish(str(known["wish"]["what"]), str(known["wish"]["generation"]))
     for name in ("runs", "waits", "served", "wanted"):
         if not isinstance(known.get(name, False), bool):
             raise TypeError(f"{name} is {known[name]!r}, and no truth value")

@@ -18,14 +18,14 @@ from collections.abc import Collection, Mapping
 
 import attrs
 
-from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, Wish
+from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish
 
 LOST_S = 30.0
 """A host that is silent, and to which no connection was seen for so long, is lost."""
 
 
 @attrs.frozen
-class Peer:
+class GroupPeer:
     """What is known of another host of the group. Lengths of time are monotonic, in seconds."""
 
     page: GroupPage | None = None
@@ -88,13 +88,13 @@ class Step:
     """With `end`: the host whose part was lost, which is a failure; None if it is none."""
     red: str | None = None
     """Why no new request is to come; None if they may."""
-    act: Wish | None = None
+    act: GroupWish | None = None
     """Of a head: what somebody wants on a member."""
     waits_for: str | None = None
     """What a start waits for, in words."""
 
 
-def head(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def head(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     """Decide for the head, by what it knows of the members, by host."""
     for peer in members.values():
         if (page := peer.heard) and page.wish and page.wish.generation == own.generation:
@@ -112,7 +112,7 @@ def head(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
     return Step(start=True)
 
 
-def _not_gathered(host: str, peer: Peer, own: Own) -> str | None:
+def _not_gathered(host: str, peer: GroupPeer, own: Own) -> str | None:
     page = peer.heard
     if page is None:
         return f"waits for {host}: its vllmd does not answer ({peer.problem or 'not asked yet'})"
@@ -128,7 +128,7 @@ def _not_gathered(host: str, peer: Peer, own: Own) -> str | None:
     return None
 
 
-def _head_that_runs(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     red = None
     for host, peer in members.items():
         step = _member_seen(host, peer, own, limits)
@@ -138,7 +138,7 @@ def _head_that_runs(own: Own, members: Mapping[str, Peer], limits: Limits) -> St
     return Step(red=red)
 
 
-def _member_seen(host: str, peer: Peer, own: Own, limits: Limits) -> Step:
+def _member_seen(host: str, peer: GroupPeer, own: Own, limits: Limits) -> Step:
     """Decide by one member whether the head's run goes on."""
     page = peer.heard
     if page is None:
@@ -152,13 +152,18 @@ def _member_seen(host: str, peer: Peer, own: Own, limits: Limits) -> Step:
         return Step(end=f"the part of {host} {page.ended.text}", lost=host)
     if host in own.seen or (own.served and peer.unconnected_s >= LOST_S):
         return Step(end=f"{host} runs nothing of this start any more", lost=host)
+    return _member_outside(host, page)
+
+
+def _member_outside(host: str, page: GroupPage) -> Step:
+    """Decide by a member that has not started yet."""
     if page.runs or not page.waits:
         about = f": {page.problem}" if page.problem else ""
         return Step(end=f"{host} cannot join: it is {page.state}{about}")
     return Step()
 
 
-def _member_silent(host: str, peer: Peer, limits: Limits) -> Step:
+def _member_silent(host: str, peer: GroupPeer, limits: Limits) -> Step:
     if peer.silent_s >= LOST_S and peer.unconnected_s >= LOST_S:
         why = f"{host} is lost: its vllmd does not answer ({peer.problem}), and none of its "
         return Step(end=f"{why}processes is connected", lost=host)
@@ -170,7 +175,7 @@ def _member_silent(host: str, peer: Peer, limits: Limits) -> Step:
     return Step(red=why)
 
 
-def member(own: Own, peer: Peer) -> Step:
+def member(own: Own, peer: GroupPeer) -> Step:
     """Decide for a member, by what it knows of the head."""
     page = peer.heard
     if own.runs:
@@ -192,7 +197,7 @@ def _was_in(own: Own, generation: str | None) -> bool:
     return own.ended is not None and own.ended.generation == generation
 
 
-def _member_that_runs(own: Own, peer: Peer) -> Step:
+def _member_that_runs(own: Own, peer: GroupPeer) -> Step:
     page = peer.heard
     if page is not None and not (page.runs and page.generation == own.generation):
         return Step(end=f"the head, {page.host}, runs this start no more (it is {page.state})")

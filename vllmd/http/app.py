@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from vllmd.engine.status import EngineStatus
@@ -24,6 +24,7 @@ _OF_STATUS = {
 }
 
 Engines = Callable[[], Sequence[EngineStatus]]
+GroupPages = Callable[[str], Mapping[str, Any] | None]
 Probe = Callable[[Sequence[EngineStatus]], Response]
 
 
@@ -59,16 +60,19 @@ def build(
     page: MetricsPage,
     status: StatusAnswers,
     wakeable: Mapping[str, Wakeable] | None = None,
+    groups: GroupPages = lambda _: None,
 ) -> Starlette:
     """Build the application: metrics, readiness checks, the status as JSON and as a page.
 
-    `wakeable` are the engines that may be woken, as far as their settings let them.
+    `wakeable` are the engines that may be woken, as far as their settings let them; `groups` gives
+    what the other hosts of an engine's group read, None where it is of one host.
     """
     return Starlette(
         routes=[
             *_status_routes(status),
             _metrics_route(page),
             *_probe_routes(engines),
+            _group_route(groups),
             Route("/wake/{engine}", waking(wakeable or {}), methods=["POST"]),
             *_runbook_routes(engines),
         ]
@@ -131,6 +135,18 @@ def _probe_routes(engines: Engines) -> list[Route]:
         Route("/ready/{engine}", engine_ready),
         Route("/started/{engine}", engine_started),
     ]
+
+
+def _group_route(groups: GroupPages) -> Route:
+    async def group(request: Request) -> Response:
+        name = request.path_params["engine"]
+        page = groups(name)
+        if page is None:
+            text = f"no engine {name!r} of several hosts is configured\n"
+            return PlainTextResponse(text, status_code=404)
+        return JSONResponse(page, headers={"cache-control": "no-store"})
+
+    return Route("/groups/{engine}", group)
 
 
 def _runbook_routes(engines: Engines) -> list[Route]:

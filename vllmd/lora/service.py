@@ -9,6 +9,7 @@ import structlog
 
 from vllmd.config import paths
 from vllmd.config.command import Commands
+from vllmd.config.group import is_member
 from vllmd.config.model import Config
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import UnknownEngineError, VllmdError
@@ -49,7 +50,7 @@ class LoraService:
         folder = paths.state_dir(config) / "engines"
         reconcilers = {}
         for name, engine in config.engines.items():
-            if engine.lora is None:
+            if engine.lora is None or is_member(engine):
                 continue
             command = commands[name]
             if name in self.reconcilers and self._given.get(name) == (engine, command):

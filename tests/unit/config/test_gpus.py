@@ -1,8 +1,12 @@
+import socket
+
 import pytest
 
 from tests.helpers.make import engine
 from vllmd.config import command
 from vllmd.config.gpus import gpus_used, visible_gpus
+
+HOSTS = f'hosts = ["{socket.gethostname()}", "198.51.100.7"]'
 
 
 def test_visible_gpus_the_engines_own_variable_wins() -> None:
@@ -20,14 +24,22 @@ def test_visible_gpus_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "count"),
+    ("keys", "count"),
     [
-        ({}, 1),
-        ({"tensor-parallel-size": 4}, 4),
-        ({"tensor-parallel-size": 2, "pipeline-parallel-size": 2, "data-parallel-size": 2}, 8),
-        ({"tensor-parallel-size": 2, "prefill-context-parallel-size": 2}, 4),
-        ({"tensor-parallel-size": "odd"}, 1),
+        ("", 1),
+        ("flags.tensor-parallel-size = 4", 4),
+        (
+            "flags = { tensor-parallel-size = 2, pipeline-parallel-size = 2,"
+            " data-parallel-size = 2 }",
+            8,
+        ),
+        ("flags = { tensor-parallel-size = 2, prefill-context-parallel-size = 2 }", 4),
+        ('flags.tensor-parallel-size = "odd"', 1),
+        ("flags = { tensor-parallel-size = 16, nnodes = 2 }", 8),
+        ("flags = { data-parallel-size = 16, data-parallel-size-local = 8 }", 8),
+        (f'flags.tensor-parallel-size = 16\ngroup = {{ mode = "tensor", {HOSTS} }}', 8),
+        (f'group = {{ mode = "data", ranks_per_host = 4, {HOSTS} }}', 4),
     ],
 )
-def test_gpus_used(flags: dict[str, object], count: int) -> None:
-    assert gpus_used(flags) == count
+def test_gpus_used_are_those_of_this_host(keys: str, count: int) -> None:
+    assert gpus_used(engine(keys)) == count

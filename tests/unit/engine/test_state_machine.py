@@ -37,6 +37,15 @@ def test_every_state_with_a_process_knows_its_end() -> None:
 
 def test_list_of_states_is_closed() -> None:
     assert [str(state) for state in State] == [
-        *("stopped", "starting", "loading", "ready", "sleeping", "stalled", "unreachable"),
+        *(
+            "stopped",
+            "waiting",
+            "starting",
+            "loading",
+            "ready",
+            "sleeping",
+            "stalled",
+            "unreachable",
+        ),
         *("draining", "stopping", "backoff", "held"),
     ]

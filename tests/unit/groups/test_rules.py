@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import attrs
 import pytest
 
-from tests.helpers.group_model import Model, Rules, Violation, search
+from tests.helpers.group_model import Model, Rules, ViolationError
+from tests.helpers.group_search import search
 from vllmd.groups import rules
-from vllmd.groups.rules import LOST_S, Limits, Own, Peer, Step
+from vllmd.groups.rules import LOST_S, GroupPeer, Limits, Own, Step
 
 
 @pytest.mark.parametrize(
-    "hosts, faults",
+    ("hosts", "faults"),
     [
         (2, 1),
         pytest.param(3, 1, marks=pytest.mark.long),
@@ -34,7 +35,7 @@ def test_search_any_faults_never_two_generations_and_always_a_way_on(
 # --- mutants: rules with a mistake in them, of which the search has to find each ---------------
 
 
-def no_word_awaited(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def no_word_awaited(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     """Start the head as soon as nothing runs on the members, whatever they are ready for."""
     if not own.runs and own.at_gate:
         heard = [peer.heard for peer in members.values()]
@@ -42,7 +43,7 @@ def no_word_awaited(own: Own, members: Mapping[str, Peer], limits: Limits) -> St
     return rules.head(own, members, limits)
 
 
-def ends_are_not_seen(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def ends_are_not_seen(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     """Have the head go on when a member's part has ended."""
     known = {
         host: attrs.evolve(peer, page=attrs.evolve(peer.page, ended=None) if peer.page else None)
@@ -51,24 +52,24 @@ def ends_are_not_seen(own: Own, members: Mapping[str, Peer], limits: Limits) -> 
     return rules.head(attrs.evolve(own, seen=frozenset()), known, limits)
 
 
-def pages_of_long_ago(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def pages_of_long_ago(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     """Take a member's last page for true although the run has served since."""
     seen = frozenset(members) if own.served else own.seen
     return rules.head(attrs.evolve(own, seen=seen), members, limits)
 
 
-def silence_is_loss(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def silence_is_loss(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     """End what serves because a member's vllmd is down."""
     known = {h: attrs.evolve(p, cut_s=p.silent_s) for h, p in members.items()}
     return rules.head(own, known, limits)
 
 
-def connections_do_not_count(own: Own, members: Mapping[str, Peer], limits: Limits) -> Step:
+def connections_do_not_count(own: Own, members: Mapping[str, GroupPeer], limits: Limits) -> Step:
     known = {h: attrs.evolve(p, unconnected_s=LOST_S) for h, p in members.items()}
     return rules.head(own, known, limits)
 
 
-def any_generation_is_started(own: Own, peer: Peer) -> Step:
+def any_generation_is_started(own: Own, peer: GroupPeer) -> Step:
     """Start a member whenever the head runs, also again in the same generation."""
     page = peer.heard
     if not own.runs and own.at_gate:
@@ -76,13 +77,13 @@ def any_generation_is_started(own: Own, peer: Peer) -> Step:
     return rules.member(own, peer)
 
 
-def generations_are_not_left(own: Own, peer: Peer) -> Step:
+def generations_are_not_left(own: Own, peer: GroupPeer) -> Step:
     """Have a member stay when the head has ended: it holds its memory, and nobody can start."""
     return Step() if own.runs else rules.member(own, peer)
 
 
 @pytest.mark.parametrize(
-    "mutant, faults",
+    ("mutant", "faults"),
     [
         (Rules(head=no_word_awaited), 1),
         (Rules(head=ends_are_not_seen), 1),
@@ -92,10 +93,12 @@ def generations_are_not_left(own: Own, peer: Peer) -> Step:
         (Rules(member=any_generation_is_started), 1),
         (Rules(member=generations_are_not_left), 1),
     ],
-    ids=lambda each: getattr(each.head if each.head is not rules.head else each.member, "__name__")
-    if isinstance(each, Rules)
-    else str(each),
+    ids=lambda each: (
+        (each.head if each.head is not rules.head else each.member).__name__
+        if isinstance(each, Rules)
+        else str(each)
+    ),
 )
 def test_search_rules_with_a_mistake_are_found_out(mutant: Rules, faults: int) -> None:
-    with pytest.raises(Violation):
+    with pytest.raises(ViolationError):
         search(Model(2, faults, mutant))

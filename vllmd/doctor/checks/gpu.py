@@ -71,7 +71,7 @@ def gpu_count(case: Case) -> Iterator[Finding]:
         return
     chosen = visible_gpus(case.env)
     there = len(gpus) if chosen is None else len(chosen)
-    wanted = gpus_used(case.engine.flags)
+    wanted = gpus_used(case.engine)
     if wanted > there:
         limited = "" if chosen is None else f" (CUDA_VISIBLE_DEVICES = {','.join(chosen)})"
         yield Finding(

@@ -66,6 +66,18 @@ CAUSES = (
         marks=frozenset({"load_stalled"}),
     ),
     Cause(
+        name="group_lost",
+        kind=Kind.TRANSIENT,
+        rank=Rank.SEEN,
+        explanation="Another host's part of this model was lost, and none of it serves without the "
+        "others, so it was ended here, too.",
+        advice=(
+            "Look at the host that is named: whether it is up, its network, 'vllmd why' there. The "
+            "group starts again as soon as all of its hosts answer."
+        ),
+        marks=frozenset({"group_lost"}),
+    ),
+    Cause(
         name="wake_failed",
         kind=Kind.TRANSIENT,
         rank=Rank.SEEN,

@@ -116,7 +116,7 @@ class LivenessMonitor:
         detector = LoadStallDetector(self.limits.load_stall_s, self.poll_s)
         judged_at, spoke = self.lag.watched(), False
         while True:
-            spoke = await self._read_output(log) or spoke
+            spoke = await self._read_output(log) or self.probes.gets_on() or spoke
             self._reach(self.probes.printing(run["run_id"]) or "")
             if await self.probes.loading():
                 if self.probes.owns_port(run["shim_pid"]) is not False:

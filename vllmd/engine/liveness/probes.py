@@ -22,6 +22,10 @@ class Probes(Protocol):
         """Put it to sleep and wake it, where its vLLM has them."""
         ...
 
+    def gets_on(self) -> bool:
+        """Tell whether a load gets on although nothing of it moves here: its group does."""
+        ...
+
     async def loading(self) -> bool:
         """Tell whether its API answers, and what has to be loaded besides is."""
         ...

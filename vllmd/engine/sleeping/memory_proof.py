@@ -53,7 +53,7 @@ def promised_bytes(engine: EngineConfig, sizes: Mapping[str, int], before: int) 
     known = sizes.get(WEIGHTS, 0) + sizes.get(KV_CACHE, 0)
     if WEIGHTS not in sizes or KV_CACHE not in sizes:
         return round(before * UNKNOWN_SHARE)
-    return round(min(known * gpus_used(engine.flags), before) * PROVEN_SHARE)
+    return round(min(known * gpus_used(engine), before) * PROVEN_SHARE)
 
 
 def _short(before: int, held: int, promised: int) -> str:

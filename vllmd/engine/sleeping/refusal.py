@@ -43,7 +43,7 @@ def of_state(state: State) -> str | None:
 
 def weights_bytes(engine: EngineConfig, sizes: Mapping[str, int]) -> int | None:
     """Return what level 1 keeps in the host's memory; None if the load was not seen."""
-    return sizes[WEIGHTS] * gpus_used(engine.flags) if WEIGHTS in sizes else None
+    return sizes[WEIGHTS] * gpus_used(engine) if WEIGHTS in sizes else None
 
 
 def of_host_memory(needed: int | None, left: int) -> str | None:

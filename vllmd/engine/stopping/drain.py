@@ -23,6 +23,8 @@ from vllmd.util.clock import Clock
 from vllmd.util.loop_lag import LoopLag
 
 POLL_S = 1.0
+STANDING = frozenset({State.DRAINING, State.STALLED})
+"""States in which no request is left that could finish."""
 ENDING_S = 5.0
 """A shim that is just ending does not answer any more, and then says how it ended."""
 MARGIN_S = SHIM_MARGIN_S
@@ -37,6 +39,8 @@ class Drain:
     engine_state: EngineState
     clock: Clock
     read: Callable[[], Awaitable[Reading]]
+    has_api: bool = True
+    """Whether it takes requests: a member of a group has none of its own in flight."""
     lag: LoopLag = attrs.field(default=attrs.Factory(lambda self: LoopLag(self.clock), True))
 
     async def end(self, client: ShimClient) -> bool:
@@ -47,7 +51,8 @@ class Drain:
         try:
             if self.engine_state.state is State.READY:
                 self.engine_state.to(Trigger.DRAIN)
-                await self._drain(client)
+                if self.has_api:
+                    await self._drain(client)
             if client.exited.done():
                 return True
             grace_s = await self._grace_s()
@@ -71,8 +76,13 @@ class Drain:
         may still have some in flight: vLLM drains them, and ends at once without any. One that
         never served and does not listen has none; vLLM 0.32 may then wait out its time (seen).
         """
-        none_left = self.engine_state.state in (State.DRAINING, State.STALLED) or (
-            not self.engine_state.has_served and (await self.read()).answer is PageAnswer.REFUSED
+        none_left = (
+            not self.has_api
+            or self.engine_state.state in STANDING
+            or (
+                not self.engine_state.has_served
+                and (await self.read()).answer is PageAnswer.REFUSED
+            )
         )
         return self.engine.stop_grace_s + (0 if none_left else self.engine.drain_s)
 

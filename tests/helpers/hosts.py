@@ -1,0 +1,207 @@
+"""Hosts that are network namespaces on one bridge, each with a vllmd of its own."""
+
+import contextlib
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tests.helpers.site import Site, needs, running, skip_or_fail, wait_for
+
+API, EXPORTER = 8000, 9840
+FIXED = """
+[daemon]
+listen = "0.0.0.0:{exporter}"
+run_dir = "{folder}/run"
+state_dir = "{folder}/state"
+log_dir = "{folder}/log"
+poll_s = 0.5
+"""
+ENGINE = """
+[engines.big]
+model = "org/model"
+served_model_name = "tiny"
+executable = "stand-in"
+host = "0.0.0.0"
+unready_s = 0.5
+drain_s = 2
+stop_grace_s = 3
+restart = {{ initial_s = 0.2, max_s = 1 }}
+{more}
+
+[engines.big.group]
+hosts = [{hosts}]
+mode = "{mode}"
+"""
+_numbers = itertools.count()
+
+
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"ip {' '.join(words)}: {done.stderr}")
+
+
+@attrs.frozen
+class Host:
+    """One namespace; `site` is its vllmd."""
+
+    number: int
+    namespace: str
+    link: str
+    """The other end of its cable, in the namespace of the bridge."""
+    bridge: str
+    address: str
+    site: Site
+
+    def cable(self, *, plugged: bool) -> None:
+        _ip("-n", self.bridge, "link", "set", self.link, "up" if plugged else "down")
+
+    def run(self, *words: str, timeout_s: float = 20) -> subprocess.CompletedProcess[str]:
+        """Run a program on this host."""
+        command = ["ip", "netns", "exec", self.namespace, *words]
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=timeout_s
+        )
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.site.control.status()["engines"][0]
+        return found
+
+    @property
+    def state(self) -> str:
+        return str(self.engine["state"])
+
+    def act(self, what: str) -> None:
+        self.site.control.act("big", what)
+
+    def get(self, path: str, port: int = EXPORTER) -> tuple[int, str]:
+        """Ask this host's exporter, from itself."""
+        url = f"http://127.0.0.1:{port}{path}"
+        done = self.run("curl", "-s", "-m", "5", "-w", "\\n%{http_code}", url)
+        body, _, code = done.stdout.rpartition("\n")
+        return int(code or 0), body
+
+    def page(self) -> dict[str, Any]:
+        """Return this host's part of the group."""
+        found: dict[str, Any] = json.loads(self.get("/groups/big")[1])
+        return found
+
+    def ask(self, limit_s: float = 5, **headers: str) -> int:
+        """Send a completion to this host's engine; return the code, 0 if none came in time."""
+        body = json.dumps({"model": "tiny", "prompt": "1", "max_tokens": 2})
+        given = [w for k, v in headers.items() for w in ("-H", f"{k.replace('_', '-')}: {v}")]
+        url = f"http://127.0.0.1:{API}/v1/completions"
+        words = ["curl", "-s", "-m", str(limit_s), "-o", "/dev/null", "-w", "%{http_code}"]
+        words += ["-H", "content-type: application/json", *given, "-d", body, url]
+        return int(self.run(*words, timeout_s=limit_s + 10).stdout or 0)
+
+    def kill_process(self, title: str) -> None:
+        """Kill the processes of this host's engine whose command line has a text in it."""
+        from vllmd.shim import proc
+
+        for stat in proc.descendants(self.engine["shim_pid"]):
+            if title in proc.command_line(stat.pid):
+                os.kill(stat.pid, 9)
+
+
+@attrs.frozen
+class Hosts:
+    """All of them; the first is the head."""
+
+    all: tuple[Host, ...]
+
+    @property
+    def head(self) -> Host:
+        return self.all[0]
+
+    @property
+    def members(self) -> tuple[Host, ...]:
+        return self.all[1:]
+
+    def states(self) -> list[str]:
+        return [host.state for host in self.all]
+
+    def wait(self, what: str, ask: Callable[[], Any], timeout_s: float = 60) -> None:
+        """Wait for that, and say how the hosts stand if it does not come."""
+        try:
+            wait_for(what, ask, timeout_s)
+        except AssertionError:
+            stand = {h.address: (h.state, h.engine["problem"]) for h in self.all}
+            raise AssertionError(f"never came: {what}; {stand}") from None
+
+    def serve(self, timeout_s: float = 60, *, after: str | None = None) -> None:
+        """Wait until all are ready, of another generation than `after`."""
+
+        def ready() -> bool:
+            if self.states() != ["ready"] * len(self.all):
+                return False
+            found = {host.page()["generation"] for host in self.all}
+            return len(found) == 1 and after not in found
+
+        self.wait("the group serves", ready, timeout_s)
+
+    @property
+    def generation(self) -> str:
+        return str(self.head.page()["generation"])
+
+
+@contextlib.contextmanager
+def hosts(
+    folder: Path,
+    count: int,
+    mode: str,
+    *,
+    more: str = "",
+    daemon: str = "",
+    env: dict[str, str] | None = None,
+    engine: str = ENGINE,
+) -> Iterator[Hosts]:
+    """Make hosts and start a vllmd on each; all of it is gone in the end."""
+    needs("ip")
+    needs("curl")
+    if os.geteuid() != 0:
+        skip_or_fail("network namespaces need root")
+    number = next(_numbers)
+    name = f"vg{os.getpid() % 100_000}x{number}"
+    made: list[str] = []
+    try:
+        _ip("netns", "add", f"{name}b")
+        made.append(f"{name}b")
+        _ip("-n", f"{name}b", "link", "add", "br0", "type", "bridge")
+        _ip("-n", f"{name}b", "link", "set", "br0", "up")
+        addresses = [f"10.81.0.{10 + rank}" for rank in range(count)]
+        found = []
+        for rank, address in enumerate(addresses):
+            space, link = f"{name}h{rank}", f"v{rank}"
+            _ip("netns", "add", space)
+            made.append(space)
+            pair = ("type", "veth", "peer", "name", "eth0", "netns", space)
+            _ip("-n", f"{name}b", "link", "add", link, *pair)
+            _ip("-n", f"{name}b", "link", "set", link, "master", "br0", "up")
+            _ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
+            for device in ("lo", "eth0"):
+                _ip("-n", space, "link", "set", device, "up")
+            own = folder / f"h{rank}"
+            own.mkdir()
+            text = FIXED.format(folder=own, exporter=EXPORTER) + daemon
+            listed = ", ".join(f'"{each}"' for each in addresses)
+            text += engine.format(hosts=listed, mode=mode, more=more, rank=rank)
+            site = Site(own, text, exporter_port=EXPORTER, api_port=API)
+            site.under = ("ip", "netns", "exec", space)
+            site.env = dict(env or {})
+            found.append(Host(rank, space, link, f"{name}b", address, site))
+        with contextlib.ExitStack() as stack:
+            for host in found:
+                stack.enter_context(running(host.site))
+            yield Hosts(tuple(found))
+    finally:
+        for space in made:
+            with contextlib.suppress(RuntimeError):
+                _ip("netns", "del", space)

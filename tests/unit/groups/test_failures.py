@@ -1,0 +1,77 @@
+import asyncio
+
+from tests.helpers.clock import settle
+from tests.helpers.grouped import HOSTS, Grouped
+from vllmd.engine.causes.base import Diagnosis, Kind
+from vllmd.engine.exits import Exit
+from vllmd.groups.failures import FIRST_CAUSE_S
+
+OOM = Diagnosis("host_out_of_memory", Kind.TRANSIENT, "It was killed.", "Add memory.", ("oom",))
+PEER = Diagnosis("peer_lost", Kind.TRANSIENT, "A peer is gone.", "Look there.", ("closed",))
+
+
+def end_of(run: str, at: float, why: Diagnosis) -> Exit:
+    return Exit("0", requested=False, at=at, run_id=run, diagnosis=why)
+
+
+async def test_first_cause_another_hosts_is_told_with_its_name() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    made.own[1].end("0", made.clock.time() - 5, diagnosis=OOM)
+    made.hear(0, 1)
+    found = await made.head.first_cause(end_of(generation, made.clock.time(), PEER))
+    assert found.diagnosis is not None
+    assert found.diagnosis.cause == "host_out_of_memory"
+    assert found.diagnosis.explanation == f"On {HOSTS[1]}: It was killed."
+    assert found.diagnosis.evidence == ("oom",)
+
+
+async def test_first_cause_a_head_that_ended_first_keeps_its_own() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    at = made.clock.time() - 9
+    made.own[1].end("0", made.clock.time() - 1, diagnosis=PEER)
+    made.hear(0, 1)
+    found = await made.head.first_cause(end_of(generation, at, OOM))
+    assert found.diagnosis == OOM
+    assert made.head.status().failed_host == HOSTS[0]
+
+
+async def test_first_cause_pages_grow_old_while_others_are_waited_for() -> None:
+    """A page that was read ten seconds ago tells an age of ten seconds ago."""
+    made = Grouped()
+    generation = await made.serving()
+    made.own[1].end("0", made.clock.time(), diagnosis=OOM)
+    made.hear(0, 1)
+    made.clock.now += 10
+    found = await made.head.first_cause(end_of(generation, made.clock.time() - 1, PEER))
+    assert found.diagnosis is not None
+    assert found.diagnosis.cause == "host_out_of_memory"
+
+
+async def test_first_cause_waits_for_what_a_member_says_of_its_end() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    asking = asyncio.ensure_future(
+        made.head.first_cause(end_of(generation, made.clock.time(), PEER))
+    )
+    await settle()
+    await made.clock.advance(4)
+    assert not asking.done()
+    made.own[1].end("0", made.clock.time() - 6, diagnosis=OOM)
+    made.hear(0, 1)
+    await made.clock.advance(1)
+    found = await asking
+    assert found.diagnosis is not None
+    assert found.diagnosis.cause == "host_out_of_memory"
+
+
+async def test_first_cause_an_end_that_was_asked_for_is_none() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    made.own[1].end("0", made.clock.time() - 5, requested=True)
+    made.hear(0, 1)
+    own = end_of(generation, made.clock.time(), OOM)
+    asking = asyncio.ensure_future(made.head.first_cause(own))
+    await made.clock.advance(FIRST_CAUSE_S + 1)
+    assert await asking == own

@@ -1,0 +1,180 @@
+import asyncio
+
+import pytest
+
+from tests.helpers.clock import settle
+from tests.helpers.grouped import HOSTS, Grouped
+from vllmd.engine.state_machine import State
+from vllmd.groups.rules import LOST_S
+
+
+async def test_next_run_the_head_starts_when_all_wait_and_members_follow() -> None:
+    made = Grouped(3)
+    head, one = made.waiting(0), made.waiting(1)
+    await settle()
+    assert "its vllmd does not answer" in made.said[0]
+    for _ in range(2):
+        made.hear(1, 0)
+        made.hear(0, 1)
+        made.hear(0, 2)
+    await settle()
+    assert not head.done()
+    two = made.waiting(2)
+    await settle()
+    made.hear_all()
+    generation = await head
+    assert generation
+    await settle()
+    assert not one.done()
+    assert not two.done()
+    made.own[0].run = generation
+    made.hear(1, 0)
+    made.hear(2, 0)
+    assert (await one, await two) == (f"{generation}-1", f"{generation}-2")
+
+
+async def test_next_run_is_given_up_with_the_wish() -> None:
+    made = Grouped()
+    head = made.waiting(0)
+    await settle()
+    made.own[0].is_wanted = False
+    made.requests.add()
+    assert await head is None
+    assert not made.head.page().waits
+
+
+async def test_until_end_a_member_ends_with_its_generation() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    ending = asyncio.ensure_future(made.member.until_end(f"{generation}-1"))
+    made.hear(1, 0)
+    await settle()
+    assert not ending.done()
+    made.own[0].end("SIGKILL", made.clock.time())
+    made.hear(1, 0)
+    end = await ending
+    assert end.lost is None
+    assert f"the head, {HOSTS[0]}, runs this start no more" in end.reason
+
+
+async def test_until_end_a_head_loses_a_member_and_says_which() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    ending = asyncio.ensure_future(made.head.until_end(generation))
+    made.own[1].end("0", made.clock.time())
+    made.hear(0, 1)
+    end = await ending
+    assert end.lost == HOSTS[1]
+
+
+async def test_until_end_of_an_adopted_run_a_member_without_one_is_lost() -> None:
+    made = Grouped()
+    generation = "of-an-earlier-daemon"
+    made.own[0].serve(generation)
+    made.own[1].run = None
+    ending = asyncio.ensure_future(made.head.until_end(generation))
+    made.hear(0, 1)
+    assert "runs nothing of this start any more" in (await ending).reason
+
+
+async def test_release_waits_for_the_head_and_not_for_ever() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    leaving = asyncio.ensure_future(made.member.release(f"{generation}-1", exited))
+    await settle()
+    made.own[1].is_wanted = False
+    made.hear(1, 0)
+    await settle()
+    assert not leaving.done()
+    made.hear(0, 1)
+    assert "it was stopped on" in (await made.head.until_end(generation)).reason
+    made.clock.now += made.member.release_s + 1
+    made.member.decide()
+    await leaving
+
+
+async def test_wished_on_a_member_the_head_acts_once() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    made.member.wished("restart")
+    wish = made.member.page().wish
+    assert wish is not None
+    assert (wish.what, wish.generation) == ("restart", generation)
+    for _ in range(3):
+        made.hear(0, 1)
+    assert made.own[0].acted == ["restart"]
+    made.own[0].end("0", made.clock.time(), requested=True)
+    made.hear(1, 0)
+    assert made.member.page().wish is None
+
+
+async def test_wished_start_lets_a_held_head_go() -> None:
+    made = Grouped()
+    made.own[0].state = State.HELD
+    made.hear(1, 0)
+    made.member.wished("start")
+    made.hear(0, 1)
+    made.hear(0, 1)
+    assert made.own[0].acted == ["start"]
+
+
+async def test_joined_needs_the_heads_word_and_a_connection() -> None:
+    made = Grouped()
+    await made.serving()
+    watch = made.member.peers[0]
+    watch.look({"10.0.0.9"})
+    assert not await made.member.joined()
+    watch.look({HOSTS[0]})
+    made.hear(1, 0)
+    assert await made.member.joined()
+    made.own[0].has_served = False
+    made.hear(1, 0)
+    assert not await made.member.joined()
+
+
+async def test_gets_on_a_member_that_is_connected_is_judged_by_the_head() -> None:
+    made = Grouped()
+    generation = await made.serving()
+    assert not made.member.gets_on()
+    made.member.peers[0].look({HOSTS[0]})
+    assert made.member.gets_on()
+    made.hear(0, 1)
+    assert made.head.gets_on()
+    made.head.peers[1].look({HOSTS[1]})
+    assert not made.head.gets_on()
+    assert generation
+
+
+async def test_first_cause_is_that_of_the_member_that_ended_first() -> None:
+    made = Grouped()
+    await made.serving()
+    made.own[1].end("0", made.clock.time() - 3)
+    made.own[0].end("0", made.clock.time())
+    last = made.own[0].last_exit
+    assert last is not None
+    made.hear(0, 1)
+    await made.head.first_cause(last)
+    status = made.head.status()
+    assert status.failed_host == HOSTS[1]
+    made.hear(1, 0)
+    assert made.member.status().failed_host == HOSTS[1]
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_status_a_silent_member_is_lost_only_without_connections(connected: bool) -> None:
+    made = Grouped()
+    generation = await made.serving()
+    watch = made.head.peers[1]
+    watch.look({HOSTS[1]} if connected else set())
+    await watch.ask(None, "no route to host")
+    made.clock.now += LOST_S + 1
+    ending = asyncio.ensure_future(made.head.until_end(generation))
+    made.head.decide()
+    await settle()
+    assert ending.done() is not connected
+    assert made.head.status().hosts[HOSTS[1]] == "unreachable"
+    made.clock.now += made.head.limits.red_s
+    made.head.decide()
+    assert (made.head.status().red is not None) is connected
+    ending.cancel()

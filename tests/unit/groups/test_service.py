@@ -1,0 +1,77 @@
+import socket
+
+import pytest
+
+from tests.helpers.clock import FakeClock
+from tests.helpers.grouped import OwnOfATest
+from tests.helpers.make import config
+from vllmd.config import command
+from vllmd.config.group import common_hash
+from vllmd.config.model import Config
+from vllmd.groups.service import GroupsService
+from vllmd.util.loop_lag import LoopLag
+
+OWN = socket.gethostname()
+GROUP = f"""
+[engines.alone]
+model = "m"
+port = 8001
+
+[engines.big]
+model = "m"
+group = {{ hosts = ["198.51.100.1", "{OWN}"], mode = "data" }}
+"""
+
+
+def service(read: Config) -> GroupsService:
+    own = OwnOfATest()
+    own.looked.set()
+    commands = command.build_all(read)
+    return GroupsService(read, commands, lambda _: own, LoopLag(FakeClock()))
+
+
+async def test_page_is_of_engines_of_several_hosts_only() -> None:
+    made = service(config(GROUP))
+    page = made.page("big")
+    assert page is not None
+    assert (page["role"], page["rank"], page["host"]) == ("member", 1, OWN)
+    assert made.page("alone") is None
+    assert made.page("nobody") is None
+    assert made.of("big").is_member
+    assert not made.of("alone").is_member
+
+
+async def test_configure_what_is_known_of_a_group_stays_if_it_is_the_same() -> None:
+    read = config(GROUP)
+    made = service(read)
+    part = made.of("big")
+    made.configure(read, command.build_all(read))
+    assert made.of("big") is part
+    other = config(GROUP.replace("198.51.100.1", "198.51.100.2"))
+    made.configure(other, command.build_all(other))
+    assert made.of("big") is not part
+    none = config('[engines.big]\nmodel = "m"')
+    made.configure(none, command.build_all(none))
+    assert made.page("big") is None
+    assert list(made.parts()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("", True),
+        ("flags.enforce-eager = true\n", False),
+        ("max_model_len = 1000\n", False),
+    ],
+)
+def test_common_hash_is_of_all_but_the_place(change: str, same: bool) -> None:
+    head = config(GROUP).engines["big"]
+    text = GROUP.replace(f'"198.51.100.1", "{OWN}"', f'"{OWN}", "198.51.100.1"')
+    engine = config(f"{text}{change}").engines["big"]
+
+    def hashed(each: object) -> str:
+        built = command.build(each, {})  # type: ignore[arg-type]
+        return common_hash(each, built.argv, built.own_env)  # type: ignore[arg-type]
+
+    # the head's address is in both commands, at the head's and at the member's place
+    assert (hashed(head) == hashed(engine)) is same

@@ -1,0 +1,103 @@
+"""What a supervisor asks of the group that its engine is a part of: where one is connected.
+
+Here is the part that is whole: an engine of one host.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from vllmd.engine.exits import Exit
+from vllmd.engine.operator_requests import OperatorRequests
+
+
+@attrs.frozen
+class GroupEnd:
+    """Why a run is to end; `lost` is the host whose part was lost, which is a failure."""
+
+    reason: str
+    lost: str | None = None
+
+
+@attrs.frozen
+class GroupStatus:
+    """How the group of an engine stands, as this host knows it."""
+
+    role: str
+    """`head` or `member`."""
+    rank: int
+    mode: str
+    hosts: Mapping[str, str]
+    """The state of each host's part; `unreachable` where its vllmd does not answer, `unknown` where
+    it was not asked yet."""
+    generation: str | None = None
+    red: str | None = None
+    """Why no new request is to come; None if they may."""
+    waits_for: str | None = None
+    """What the next start waits for."""
+    failed_host: str | None = None
+    """On which host the last generation that failed ended first."""
+    failure: str | None = None
+    """How, in words."""
+    differences: tuple[str, ...] = ()
+    """What is not the same on all hosts, and ought to be."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `vllmd status --json` prints."""
+        return {**attrs.asdict(self), "hosts": dict(self.hosts)}
+
+
+class EngineGroup:
+    """An engine of one host. One of several hosts answers more."""
+
+    is_member = False
+    """Whether its part has no API server."""
+    has_members = False
+    """Whether its part is a head."""
+
+    async def next_run(
+        self,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        waits: Callable[[str], None],
+    ) -> str | None:
+        """Wait until the group lets a run begin; `waits` is told for what.
+
+        Returns: the id of that run; None if no start is wanted any more.
+        """
+        del requests, waits
+        return uuid.uuid4().hex if wanted() else None
+
+    async def until_end(self, run_id: str) -> GroupEnd:
+        """Wait until a run is to end because of the group, and return why."""
+        del run_id
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
+        """Wait until a run that somebody wants to end may: a head turns red first, and drains."""
+
+    async def first_cause(self, end: Exit) -> Exit:
+        """Return an end with the cause by which the group's generation ended first."""
+        return end
+
+    async def joined(self) -> bool:
+        """Tell whether a part without an API serves."""
+        return True
+
+    def gets_on(self) -> bool:
+        """Tell whether a load is known to get on although this part of it may not move."""
+        return False
+
+    def wished(self, what: str) -> None:
+        """Note that somebody wants a `start` or a `restart` here."""
+
+    def status(self) -> GroupStatus | None:
+        """Return how the group stands; None if there is none."""
+        return None
+
+
+ALONE = EngineGroup()

@@ -1,0 +1,30 @@
+"""The events of a model over several hosts."""
+
+import attrs
+
+from vllmd.events.base import TypedEvent, omitted
+
+
+@attrs.frozen(kw_only=True)
+class GroupFailed(TypedEvent):
+    """A group of hosts ended, and this is the end that came first, and on which host."""
+
+    name = "group.failed"
+    level = "error"
+
+    host: str
+    text: str
+    cause: str | None = omitted(None)
+    explanation: str | None = omitted(None)
+    advice: str | None = omitted(None)
+    evidence: tuple[str, ...] = omitted(())
+
+
+@attrs.frozen(kw_only=True)
+class GroupWishHeard(TypedEvent):
+    """Somebody wants something of the group on a member, and its head acts on it."""
+
+    name = "group.wish_heard"
+
+    wish: str
+    refused: str | None = omitted(None)

@@ -1,0 +1,377 @@
+"""This host's part of one group: what it tells, what it knows of the others, and what follows."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+import structlog
+
+from vllmd.config.group import GroupConfig, ThisHost
+from vllmd.engine.exits import GROUP_LOST, Exit
+from vllmd.engine.group_interface import EngineGroup, GroupEnd, GroupStatus
+from vllmd.engine.operator_requests import OperatorRequests
+from vllmd.engine.process.run_state import Run
+from vllmd.engine.status import EngineStatus
+from vllmd.errors import VllmdError
+from vllmd.events.base import emit
+from vllmd.events.groups import GroupWishHeard
+from vllmd.groups import rules
+from vllmd.groups.failures import GroupFailures, end_of
+from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish, role_of
+from vllmd.groups.peers import PeerWatch
+from vllmd.groups.rules import Limits, Own, Step
+from vllmd.util.clock import wait_event
+from vllmd.util.loop_lag import LoopLag
+
+FAST_S, SLOW_S = 2.0, 5.0
+"""How often the others are asked: while something moves, and at rest."""
+
+
+class OwnEngine(Protocol):
+    """What a part asks of the supervisor of its own engine."""
+
+    @property
+    def looked(self) -> asyncio.Event:
+        """Set once it is known whether the engine runs."""
+        ...
+
+    @property
+    def status(self) -> EngineStatus:
+        """What is known now."""
+        ...
+
+    @property
+    def run_now(self) -> Run | None:
+        """What runs."""
+        ...
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is to run."""
+        ...
+
+    @property
+    def has_served(self) -> bool:
+        """Whether its run was ready."""
+        ...
+
+    def start(self) -> None:
+        """Want it to run."""
+        ...
+
+    def restart(self) -> None:
+        """Want it to end and to run again."""
+        ...
+
+
+@attrs.frozen
+class Identity:
+    """What a part says of itself that others compare."""
+
+    command_hash: str
+    vllm: str | None = None
+
+
+class GroupPart(EngineGroup):
+    """One engine's; the rules decide, and the supervisor of the engine acts."""
+
+    def __init__(
+        self,
+        engine: str,
+        group: GroupConfig,
+        rank: int,
+        lag: LoopLag,
+        own: Callable[[], OwnEngine],
+    ) -> None:
+        self.is_member, self.has_members = rank > 0, rank == 0
+        self.group, self.rank = group, rank
+        self.told = Identity("")
+        self.limits = Limits()
+        self.release_s = 60.0
+        self.program = ""
+        self._lag, self._clock, self._own = lag, lag.clock, own
+        self._log = structlog.get_logger().bind(engine=engine)
+        asked = group.hosts if rank == 0 else group.hosts[:1]
+        self.peers = {
+            place: PeerWatch(host, engine, place, lag.watched)
+            for place, host in enumerate(asked)
+            if place != rank
+        }
+        self._next = uuid.uuid4().hex
+        self._at_gate = False
+        self._going: str | None = None
+        """A run that may begin, until it has."""
+        self._leaving_since: float | None = None
+        self._seen: set[str] = set()
+        self._seen_in: str | None = None
+        self._step = Step()
+        self._end: tuple[str, GroupEnd] | None = None
+        self._acted: GroupWish | None = None
+        self._wish: GroupWish | None = None
+        self._failures = GroupFailures(group.hosts[rank].name, self.peers, lag, self._log)
+        self._came = asyncio.Event()
+        self._kick = asyncio.Event()
+
+    # --- what others are told ----------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        """This host as it is named in the list."""
+        return self.group.hosts[self.rank].name
+
+    @property
+    def _run(self) -> str | None:
+        run = self._own().run_now
+        if run is not None:
+            self._going = None
+            return run.run_id
+        return self._going
+
+    @property
+    def generation(self) -> str | None:
+        """The generation of the run; without one the next one, or what a member is ready for."""
+        run = self._run
+        if self.is_member:
+            if run is not None:
+                return run.rpartition("-")[0]
+            page = self.peers[0].page
+            return page.generation if page is not None else None
+        return run or self._next
+
+    def page(self) -> GroupPage:
+        """Return what this host answers to the others."""
+        own = self._own()
+        status, runs = own.status, self._run is not None
+        failed = self._failures.last or (None, None)
+        return GroupPage(
+            host=self.host,
+            rank=self.rank,
+            generation=self.generation,
+            runs=runs,
+            waits=self._at_gate and own.is_wanted and not runs,
+            served=runs and own.has_served,
+            wanted=own.is_wanted,
+            state=str(status.state),
+            since=status.since,
+            problem=status.hold.reason if status.hold else status.problem,
+            wish=self._wish,
+            ended=self._last_end(status),
+            failure=failed[1],
+            failed_host=failed[0],
+            addresses=ThisHost.look().all_addresses,
+            command_hash=self.told.command_hash,
+            vllm=self.told.vllm,
+        )
+
+    def _last_end(self, status: EngineStatus) -> EndOfPart | None:
+        end = status.last_exit
+        if end is None:
+            return None
+        generation = end.run_id.rpartition("-")[0] if self.is_member else end.run_id
+        return end_of(end, generation, self._clock.time())
+
+    # --- what follows ------------------------------------------------------------------------
+
+    def decide(self) -> None:
+        """Look at what is known now, and have whoever waits for it know what follows."""
+        own = self._own()
+        if not own.looked.is_set():
+            return
+        if self._wish is not None and self._wish.generation != self._wished_generation():
+            self._wish = None
+        step = self._decided(own)
+        if step.act is not None and step.act != self._acted:
+            self._acted = step.act
+            self._act(own, step.act)
+        run = self._run
+        if step.end is not None and run is not None:
+            self._end = run, GroupEnd(step.end, step.lost)
+        self._step = step
+        if self.is_member:
+            self._failures.hear(self.peers[0].page)
+        came, self._came = self._came, asyncio.Event()
+        came.set()
+
+    def _wished_generation(self) -> str | None:
+        page = self.peers[0].page if self.is_member else None
+        return page.generation if page is not None else None
+
+    def _decided(self, own: OwnEngine) -> Step:
+        run, now = self._run, self._lag.watched()
+        if run != self._seen_in:
+            adopted = run is not None and own.has_served
+            self._seen_in, self._seen = run, set()
+            if adopted:
+                self._seen = {peer.name for peer in self.peers.values()}
+            for peer in self.peers.values():
+                peer.begin()
+        for peer in self.peers.values():
+            page = peer.known().heard
+            if run is not None and page and page.runs and page.generation == self.generation:
+                self._seen.add(peer.name)
+        leaving = self._leaving_since
+        known = Own(
+            generation=self.generation,
+            runs=run is not None,
+            served=run is not None and own.has_served,
+            at_gate=self._at_gate and own.is_wanted,
+            leaving_s=None if leaving is None else now - leaving,
+            release_s=self.release_s,
+            ended=self._last_end(own.status),
+            seen=frozenset(self._seen),
+        )
+        if self.is_member:
+            return rules.member(known, self.peers[0].known())
+        members = {peer.name: peer.known() for peer in self.peers.values()}
+        return rules.head(known, members, self.limits)
+
+    def _act(self, own: OwnEngine, wish: GroupWish) -> None:
+        emit(self._log, GroupWishHeard(wish=wish.what))
+        try:
+            if wish.what == RESTART:
+                own.restart()
+            else:
+                own.start()
+        except VllmdError as error:
+            emit(self._log, GroupWishHeard(wish=wish.what, refused=str(error)))
+        if self._run is None:
+            self._next = uuid.uuid4().hex
+
+    # --- for the supervisor --------------------------------------------------------------------
+
+    async def next_run(
+        self,
+        requests: OperatorRequests,
+        wanted: Callable[[], bool],
+        waits: Callable[[str], None],
+    ) -> str | None:
+        """Wait until the group lets a run begin."""
+        self._going, self._leaving_since = None, None
+        self._at_gate, said = True, None
+        self._kick.set()
+        try:
+            while wanted():
+                known = requests.count
+                self.decide()
+                if self._step.start:
+                    self._going = self._new_run()
+                    return self._going
+                if (why := self._step.waits_for or "waits for its group") != said:
+                    waits(why)
+                    said = why
+                coming = asyncio.ensure_future(self._came.wait())
+                try:
+                    await requests.beyond_or(known, coming)
+                finally:
+                    coming.cancel()
+            return None
+        finally:
+            self._at_gate = False
+
+    def _new_run(self) -> str:
+        if self.is_member:
+            return f"{self.generation}-{self.rank}"
+        run, self._next = self._next, uuid.uuid4().hex
+        return run
+
+    async def until_end(self, run_id: str) -> GroupEnd:
+        """Wait until the group ends that run."""
+        self._kick.set()
+        while self._end is None or self._end[0] != run_id:
+            await self._came.wait()
+        return self._end[1]
+
+    async def release(self, run_id: str, exited: "asyncio.Future[Any]") -> None:
+        """Wait until the head has ended the generation, or cannot be waited for any longer."""
+        self._leaving_since = self._lag.watched()
+        ending = asyncio.ensure_future(self.until_end(run_id))
+        self._kick.set()
+        try:
+            await asyncio.wait({ending, exited}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+            self._leaving_since = None
+
+    async def first_cause(self, end: Exit) -> Exit:
+        """Ask all how their runs of that generation ended, and take the first of these ends."""
+        lost = self._end[1].lost if self._end and end.label == GROUP_LOST else None
+        return await self._failures.first_cause(end, lost, self._kick.set)
+
+    async def joined(self) -> bool:
+        """Tell whether the head serves with this member, and is connected to it."""
+        head = self.peers[0].known().heard
+        if head is None or not (head.runs and head.served):
+            return False
+        return head.generation == self.generation and self.peers[0].is_connected
+
+    def gets_on(self) -> bool:
+        """Tell whether the load of the whole gets on, or stands still where others judge it."""
+        if self.is_member:
+            return self.peers[0].is_connected
+        pages = [(peer, peer.known().heard) for peer in self.peers.values()]
+        return any(
+            page and page.runs and page.generation == self.generation and not peer.is_connected
+            for peer, page in pages
+        )
+
+    def wished(self, what: str) -> None:
+        """Put what somebody wants here onto the page, for the head."""
+        page = self.peers[0].page if self.is_member else None
+        if page is None or page.generation is None:
+            return
+        if page.runs and what == RESTART:
+            self._wish = GroupWish(RESTART, page.generation)
+        elif not page.runs:
+            self._wish = GroupWish(START, page.generation)
+
+    def status(self) -> GroupStatus:
+        """Return how the group stands."""
+        hosts = {host.name: "unknown" for host in self.group.hosts}
+        for peer in self.peers.values():
+            known = peer.known()
+            silent = "unreachable" if known.problem else "unknown"
+            hosts[peer.name] = known.heard.state if known.heard else silent
+        failed = self._failures.last
+        return GroupStatus(
+            role=role_of(self.rank),
+            rank=self.rank,
+            mode=self.group.mode,
+            hosts=hosts,
+            generation=self.generation,
+            red=self._step.red,
+            waits_for=self._step.waits_for,
+            failed_host=failed[0] if failed else None,
+            failure=failed[1].explanation or failed[1].text if failed else None,
+            differences=tuple(self._differences()),
+        )
+
+    def _differences(self) -> list[str]:
+        found = []
+        for peer in self.peers.values():
+            if (page := peer.page) is None:
+                continue
+            if page.vllm and self.told.vllm and page.vllm != self.told.vllm:
+                found.append(f"{peer.name} has vLLM {page.vllm}, this host {self.told.vllm}")
+            if page.command_hash and page.command_hash != self.told.command_hash:
+                found.append(f"the engine's table on {peer.name} is another than on this host")
+        return found
+
+    @property
+    def shim_pid(self) -> int | None:
+        """The shim of the run; None if none runs."""
+        return self._own().status.shim_pid if self._run is not None else None
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait before the others are asked again."""
+        status = self._own().status
+        return SLOW_S if status.up and self._wish is None else FAST_S
+
+    async def pause(self) -> None:
+        """Wait so long, or until somebody needs to know at once."""
+        if not await wait_event(self._kick, self.pause_s, self._clock):
+            return
+        self._kick.clear()
+        await self._clock.sleep(0.2)

@@ -1,0 +1,143 @@
+"""The groups of a daemon: a part for each engine of several hosts, and who asks the others."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from vllmd.config.command import Command, Commands
+from vllmd.config.fleet import FleetConfig
+from vllmd.config.group import common_hash, own_rank
+from vllmd.config.model import Config, EngineConfig
+from vllmd.engine.group_interface import ALONE, EngineGroup
+from vllmd.errors import ConfigError
+from vllmd.fleet.pages import HostPages, PageAccess
+from vllmd.groups.part import GroupPart, Identity, OwnEngine
+from vllmd.groups.peers import PeerWatch
+from vllmd.groups.rules import Limits
+from vllmd.groups.version import installed_version
+from vllmd.groups.witness import connected_addresses
+from vllmd.util.loop_lag import LoopLag
+from vllmd.util.parts import Part
+from vllmd.util.within import run_within
+
+AGAIN_S = 30.0
+"""How often what says as whom others are asked is read again, after it could not be used."""
+RELEASE_MARGIN_S = 30.0
+"""How much longer than its own drain a stop on a member waits for the head."""
+
+
+class GroupsService:
+    """The parts of this host; `page` is what others read."""
+
+    def __init__(
+        self, config: Config, commands: Commands, own: Callable[[str], OwnEngine], lag: LoopLag
+    ) -> None:
+        self._own, self._lag = own, lag
+        self._fleet = FleetConfig()
+        self._parts: dict[str, GroupPart] = {}
+        self._given: dict[str, object] = {}
+        self._pages: HostPages | None = None
+        self._made_for: FleetConfig | None = None
+        self._problem = "not asked yet"
+        self._tried_at = 0.0
+        self.configure(config, commands)
+
+    def configure(self, config: Config, commands: Commands) -> None:
+        """Take over another configuration; what is known of a group that is the same stays."""
+        self._fleet = config.fleet
+        parts = {}
+        for name, engine in config.engines.items():
+            rank = own_rank(engine)
+            if engine.group is None or rank is None:
+                continue
+            part = self._parts.get(name)
+            if part is None or self._given[name] != (engine.group, rank):
+                part = GroupPart(name, engine.group, rank, self._lag, self._own_of(name))
+                self._given[name] = engine.group, rank
+            self._tell(part, engine, commands[name])
+            parts[name] = part
+        self._parts = parts
+
+    def _own_of(self, name: str) -> Callable[[], OwnEngine]:
+        return lambda: self._own(name)
+
+    @staticmethod
+    def _tell(part: GroupPart, engine: EngineConfig, command: Command) -> None:
+        part.limits = Limits(engine.liveness.stall_s, engine.liveness.hang_s)
+        needed_s = engine.unready_s + engine.drain_s + engine.stop_grace_s
+        part.release_s = needed_s + RELEASE_MARGIN_S
+        part.program = command.argv[0]
+        part.told = Identity(common_hash(engine, command.argv, command.own_env), part.told.vllm)
+
+    def of(self, name: str) -> EngineGroup:
+        """Return the group of an engine; one of one host has none."""
+        return self._parts.get(name, ALONE)
+
+    def page(self, name: str) -> Mapping[str, Any] | None:
+        """Return what others read of an engine's part; None if it has none here."""
+        part = self._parts.get(name)
+        return part.page().to_json() if part is not None else None
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what asks the others."""
+        for name, part in self._parts.items():
+            yield Part(f"group:{name}", _Following(part, self._ask).run, engine=name)
+
+    async def _ask(self) -> tuple[HostPages | None, str]:
+        """Return what asks other hosts, made anew when its settings changed."""
+        now = self._lag.clock.monotonic()
+        failed = self._pages is None and now - self._tried_at >= AGAIN_S
+        if self._made_for != self._fleet or failed:
+            fleet, self._tried_at = self._fleet, now
+            await self.close()
+            try:
+                access = await PageAccess.of(fleet)
+            except ConfigError as error:
+                self._problem = str(error)
+            else:
+                self._pages = HostPages(access)
+            self._made_for = fleet
+        return self._pages, self._problem
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        pages, self._pages = self._pages, None
+        if pages is not None:
+            with contextlib.suppress(OSError):
+                await pages.__aexit__(None, None, None)
+
+
+class _Following:
+    """Who asks the others of one group, and looks to whom the own run is connected."""
+
+    def __init__(self, part: GroupPart, ask: Callable[[], Any]) -> None:
+        self._part, self._ask = part, ask
+
+    async def run(self) -> None:
+        """Go on until cancelled; each host is asked by itself, so that a slow one delays none."""
+        part = self._part
+        if part.told.vllm is None:
+            version = await run_within(part.program, lambda: installed_version(part.program))
+            part.told = Identity(part.told.command_hash, version)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._witness())
+            for peer in part.peers.values():
+                tasks.create_task(self._follow(peer))
+
+    async def _follow(self, peer: PeerWatch) -> None:
+        while True:
+            await peer.ask(*await self._ask())
+            self._part.decide()
+            await self._part.pause()
+
+    async def _witness(self) -> None:
+        part = self._part
+        while True:
+            await self._part.pause()
+            if (shim_pid := part.shim_pid) is None:
+                continue
+            connected = await asyncio.to_thread(connected_addresses, shim_pid)
+            for peer in part.peers.values():
+                peer.look(connected)
+            part.decide()
