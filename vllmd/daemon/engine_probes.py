@@ -38,6 +38,9 @@ MOST = 2.0**53
 CANARY_TIMEOUT_S = 3600.0
 """A canary waits as long as it takes: the judge decides, not the client."""
 
+RANK_HEADER = "X-data-parallel-rank"
+"""Source: vllm/entrypoints/generate/base/serving.py of 0.32."""
+
 _COUNTS = (STEPS, RUNNING, WAITING, PROMPT_TOKENS, GENERATION_TOKENS)
 _FAMILIES = frozenset({STEPS.removesuffix(b"_count"), SLEEP, *_COUNTS})
 _RANK = re.compile(rb'[{,]engine="([^"]*)"')
@@ -153,9 +156,9 @@ async def look_afresh(
 
 
 async def send_canary(
-    client: httpx.AsyncClient, engine: EngineConfig, key: str | None
+    client: httpx.AsyncClient, engine: EngineConfig, key: str | None, rank: int | None = None
 ) -> str | None:
-    """Ask an engine for one token.
+    """Ask an engine for one token, or one data parallel rank of it.
 
     Returns: None if it came, or was refused for the moment (503: too many requests wait); else
         what came instead.
@@ -164,7 +167,7 @@ async def send_canary(
         response = await client.post(
             f"{engine.url}/v1/completions",
             json=_canary_of(engine),
-            headers=_authorization(key),
+            headers={**_authorization(key), **({} if rank is None else {RANK_HEADER: str(rank)})},
             timeout=CANARY_TIMEOUT_S,
         )
     except httpx.HTTPError as error:
@@ -206,6 +209,7 @@ class EngineProbes:
         """Make them; `printing` returns the line that a run has begun and not ended."""
         self.gets_on = group.gets_on
         self._group = group
+        group.use_probe(self._ask_rank)
         self.printing = printing
         self._engine, self._key = engine, built.api_key
         self._source, self._client, self._clock = source, client, clock
@@ -227,7 +231,12 @@ class EngineProbes:
 
     async def serving(self) -> Reading:
         """Return what its page shows."""
-        return await read(self._source, self._recent, self._clock)
+        reading = await read(self._source, self._recent, self._clock)
+        self._group.saw(reading)
+        return reading
+
+    async def _ask_rank(self, rank: int) -> str | None:
+        return await send_canary(self._client, self._engine, self._key, rank)
 
     async def look_afresh(self, canary: bool) -> FreshLook:
         """Have a process of its own look."""

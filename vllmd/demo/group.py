@@ -8,6 +8,7 @@ parallel one goes on, and the requests that it sends to ranks that are gone are 
 """
 
 import asyncio
+import contextlib
 import sys
 from typing import Any
 
@@ -50,6 +51,7 @@ class Head:
         self._args = args
         self._joined: dict[int, asyncio.StreamWriter] = {}
         self._gone: dict[int, str] = {}
+        self._computed: dict[int, asyncio.Event] = {}
         self._all = asyncio.Event()
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turn = 0
@@ -90,11 +92,9 @@ class Head:
         if len(self._joined) == self._args.parts - 1:
             self._all.set()
         peer = writer.get_extra_info("peername")
-        try:
-            while await reader.read(1024):
-                continue
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            while await reader.readline():
+                self._computed.get(part, asyncio.Event()).set()
         self._gone[part] = f"[{peer[0]}]:{peer[1]}"
 
     async def admit(self, rank: int | None) -> str | None:
@@ -106,9 +106,15 @@ class Head:
             return next(iter(self._gone.values()), None)
         if rank is None:
             rank, self._turn = self._turn, (self._turn + 1) % self._args.ranks
-        if rank // self._args.local_ranks in self._gone:
-            await asyncio.Event().wait()
+        if (part := rank // self._args.local_ranks) and part in self._joined:
+            await self._compute(part)
         return None
+
+    async def _compute(self, part: int) -> None:
+        """Have another part compute something; one that is gone never does."""
+        done = self._computed[part] = asyncio.Event()
+        self._joined[part].write(b"STEP\n")
+        await done.wait()
 
 
 async def join(args: GroupArgs, handshake_s: float) -> bool:
@@ -127,6 +133,7 @@ async def join(args: GroupArgs, handshake_s: float) -> bool:
     try:
         async with asyncio.timeout(None if args.tensor else handshake_s):
             if await reader.readline():
+                _held.append(asyncio.ensure_future(_compute(reader, writer)))
                 return True
             await asyncio.Event().wait()  # the head is gone, and this one does not notice
     except (TimeoutError, OSError):
@@ -135,4 +142,12 @@ async def join(args: GroupArgs, handshake_s: float) -> bool:
     return False
 
 
-_held: list[asyncio.StreamWriter] = []
+async def _compute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Do what the head asks for; once it is gone there is nothing more to do."""
+    with contextlib.suppress(OSError):
+        while await reader.readline():
+            writer.write(b"DONE\n")
+
+
+_held: list[object] = []
+"""What must not be closed while this process lives."""

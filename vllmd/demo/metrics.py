@@ -54,14 +54,23 @@ class Metrics:
             if row.per_engine:
                 (label,) = row.labels or ("",)
                 for value in row.labels.get(label, ("",)):
-                    self.of(row.name, **({label: value} if label else {}))
+                    for rank in self._ranks():
+                        labels = {**self._base, "engine": rank, **({label: value} if label else {})}
+                        self._metrics[row.name].labels(**labels)
         for reason in ("max_num_queued_reqs", "max_num_queued_tokens"):
             labels = {"model_name": self._base["model_name"], "reason": reason}
             self._metrics["vllm:admission_rejections_total"].labels(**labels)
         config = dict.fromkeys(self._config_labels(), "None")
         config.update(engine="0", block_size="128", num_gpu_blocks=str(KV_TOKENS // 128))
         self._metrics["vllm:cache_config_info"].labels(**config).set(1)
-        self.of("vllm:engine_sleep_state", sleep_state="awake").set(1)
+        for rank in self._ranks():
+            awake = {**self._base, "engine": rank, "sleep_state": "awake"}
+            self._metrics["vllm:engine_sleep_state"].labels(**awake).set(1)
+
+    def _ranks(self) -> list[str]:
+        """Return the data parallel ranks; those of other hosts are on the head's page, too."""
+        group = self._args.group
+        return [str(rank) for rank in range(1 if group is None or group.tensor else group.ranks)]
 
     @staticmethod
     def _config_labels() -> list[str]:

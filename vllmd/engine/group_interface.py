@@ -5,12 +5,13 @@ Here is the part that is whole: an engine of one host.
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 
 from vllmd.engine.exits import Exit
+from vllmd.engine.liveness.reading import Reading
 from vllmd.engine.operator_requests import OperatorRequests
 
 
@@ -91,6 +92,12 @@ class EngineGroup:
     def gets_on(self) -> bool:
         """Tell whether a load is known to get on although this part of it may not move."""
         return False
+
+    def saw(self, reading: Reading) -> None:
+        """Note what the engine's page shows."""
+
+    def use_probe(self, ask: Callable[[int], Awaitable[str | None]]) -> None:
+        """Say how one data parallel rank is asked for a token."""
 
     def wished(self, what: str) -> None:
         """Note that somebody wants a `start` or a `restart` here."""

@@ -3,75 +3,32 @@
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-import attrs
 import structlog
 
-from vllmd.config.group import GroupConfig, ThisHost
+from vllmd.config.group import DATA, GroupConfig, ThisHost
 from vllmd.engine.exits import GROUP_LOST, Exit
 from vllmd.engine.group_interface import EngineGroup, GroupEnd, GroupStatus
+from vllmd.engine.liveness.reading import PageAnswer, Reading
 from vllmd.engine.operator_requests import OperatorRequests
-from vllmd.engine.process.run_state import Run
+from vllmd.engine.state_machine import State
 from vllmd.engine.status import EngineStatus
 from vllmd.errors import VllmdError
 from vllmd.events.base import emit
 from vllmd.events.groups import GroupWishHeard
 from vllmd.groups import rules
 from vllmd.groups.failures import GroupFailures, end_of
+from vllmd.groups.own import Identity, OwnEngine
 from vllmd.groups.page import RESTART, START, EndOfPart, GroupPage, GroupWish, role_of
 from vllmd.groups.peers import PeerWatch
+from vllmd.groups.rank_probe import AskRank, RankProbes
 from vllmd.groups.rules import Limits, Own, Step
 from vllmd.util.clock import wait_event
 from vllmd.util.loop_lag import LoopLag
 
 FAST_S, SLOW_S = 2.0, 5.0
 """How often the others are asked: while something moves, and at rest."""
-
-
-class OwnEngine(Protocol):
-    """What a part asks of the supervisor of its own engine."""
-
-    @property
-    def looked(self) -> asyncio.Event:
-        """Set once it is known whether the engine runs."""
-        ...
-
-    @property
-    def status(self) -> EngineStatus:
-        """What is known now."""
-        ...
-
-    @property
-    def run_now(self) -> Run | None:
-        """What runs."""
-        ...
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether it is to run."""
-        ...
-
-    @property
-    def has_served(self) -> bool:
-        """Whether its run was ready."""
-        ...
-
-    def start(self) -> None:
-        """Want it to run."""
-        ...
-
-    def restart(self) -> None:
-        """Want it to end and to run again."""
-        ...
-
-
-@attrs.frozen
-class Identity:
-    """What a part says of itself that others compare."""
-
-    command_hash: str
-    vllm: str | None = None
 
 
 class GroupPart(EngineGroup):
@@ -110,6 +67,9 @@ class GroupPart(EngineGroup):
         self._end: tuple[str, GroupEnd] | None = None
         self._acted: GroupWish | None = None
         self._wish: GroupWish | None = None
+        ranks = len(group.hosts) * group.ranks_per_host
+        self.probes = RankProbes(ranks, lag) if group.mode == DATA and rank == 0 else None
+        self.ask_rank: AskRank | None = None
         self._failures = GroupFailures(group.hosts[rank].name, self.peers, lag, self._log)
         self._came = asyncio.Event()
         self._kick = asyncio.Event()
@@ -220,12 +180,39 @@ class GroupPart(EngineGroup):
             leaving_s=None if leaving is None else now - leaving,
             release_s=self.release_s,
             ended=self._last_end(own.status),
+            hung=self._hung(),
             seen=frozenset(self._seen),
         )
         if self.is_member:
             return rules.member(known, self.peers[0].known())
         members = {peer.name: peer.known() for peer in self.peers.values()}
         return rules.head(known, members, self.limits)
+
+    def _hung(self) -> tuple[str, str] | None:
+        found = self.probes.hung() if self.probes is not None else None
+        if found is None:
+            return None
+        rank, waited_s = found
+        host = self.group.hosts[rank // self.group.ranks_per_host].name
+        why = f"rank {rank} on {host} does nothing: a request for one token to it was not answered "
+        return host, f"{why}for {waited_s:.0f} s, and it made no step"
+
+    def use_probe(self, ask: AskRank) -> None:
+        """Ask ranks so from now on."""
+        self.ask_rank = ask
+
+    async def ask_one(self, rank: int) -> str | None:
+        """Ask one rank for a token; nobody does before it is known how."""
+        return await self.ask_rank(rank) if self.ask_rank is not None else None
+
+    def serves(self) -> bool:
+        """Tell whether the engine serves, so that its ranks can be asked."""
+        return self._own().status.state is State.READY
+
+    def saw(self, reading: Reading) -> None:
+        """Note what the head's page shows of its ranks."""
+        if self.probes is not None and reading.answer is PageAnswer.PAGE:
+            self.probes.saw(reading.ranks, reading.at)
 
     def _act(self, own: OwnEngine, wish: GroupWish) -> None:
         emit(self._log, GroupWishHeard(wish=wish.what))

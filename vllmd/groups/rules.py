@@ -61,6 +61,8 @@ class Own:
     release_s: float = 60.0
     """How long such an end waits for the head: it turns red and drains first."""
     ended: EndOfPart | None = None
+    hung: tuple[str, str] | None = None
+    """Of a data parallel head: a host with a rank that answers nothing, and that in words."""
     seen: frozenset[str] = frozenset()
     """Of a head: members that were seen in this generation. A daemon that adopts a run that served
     has seen all: what it reads of them is newer. One that did not start it has not: the page that
@@ -135,6 +137,11 @@ def _head_that_runs(own: Own, members: Mapping[str, GroupPeer], limits: Limits) 
         if step.end is not None:
             return step
         red = red or step.red
+    if own.hung is not None:
+        host, why = own.hung
+        cut_off = host in members and members[host].heard is None
+        if not cut_off:  # one that is is waited for
+            return Step(end=why, lost=host)
     return Step(red=red)
 
 

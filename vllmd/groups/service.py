@@ -12,7 +12,8 @@ from vllmd.config.model import Config, EngineConfig
 from vllmd.engine.group_interface import ALONE, EngineGroup
 from vllmd.errors import ConfigError
 from vllmd.fleet.pages import HostPages, PageAccess
-from vllmd.groups.part import GroupPart, Identity, OwnEngine
+from vllmd.groups.own import Identity, OwnEngine
+from vllmd.groups.part import GroupPart
 from vllmd.groups.peers import PeerWatch
 from vllmd.groups.rules import Limits
 from vllmd.groups.version import installed_version
@@ -21,6 +22,8 @@ from vllmd.util.loop_lag import LoopLag
 from vllmd.util.parts import Part
 from vllmd.util.within import run_within
 
+RANK_LIMIT_S = 40.0
+"""How long a rank may do nothing with a request, where `gpu_stall_s` does not say."""
 AGAIN_S = 30.0
 """How often what says as whom others are asked is read again, after it could not be used."""
 RELEASE_MARGIN_S = 30.0
@@ -68,6 +71,8 @@ class GroupsService:
         needed_s = engine.unready_s + engine.drain_s + engine.stop_grace_s
         part.release_s = needed_s + RELEASE_MARGIN_S
         part.program = command.argv[0]
+        if part.probes is not None:
+            part.probes.limit_s = engine.liveness.gpu_stall_s or RANK_LIMIT_S
         part.told = Identity(common_hash(engine, command.argv, command.own_env), part.told.vllm)
 
     def of(self, name: str) -> EngineGroup:
@@ -124,6 +129,8 @@ class _Following:
             tasks.create_task(self._witness())
             for peer in part.peers.values():
                 tasks.create_task(self._follow(peer))
+            if part.probes is not None:
+                tasks.create_task(part.probes.run(part.ask_one, part.serves))
 
     async def _follow(self, peer: PeerWatch) -> None:
         while True:

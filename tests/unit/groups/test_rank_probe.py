@@ -1,0 +1,89 @@
+import asyncio
+
+import pytest
+
+from tests.helpers.clock import FakeClock, settle
+from vllmd.engine.liveness.reading import RankProgress
+from vllmd.groups.rank_probe import EVERY_S, RankProbes
+from vllmd.util.loop_lag import LoopLag
+
+
+class Ranks:
+    """Two ranks; those in `dead` answer nothing."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.probes = RankProbes(2, LoopLag(self.clock))
+        self.asked: list[int] = []
+        self.dead: set[int] = set()
+        self.steps = {0: 1.0, 1: 1.0}
+        self.serves = True
+        self._task = asyncio.ensure_future(self.probes.run(self.ask, lambda: self.serves))
+
+    async def ask(self, rank: int) -> str | None:
+        self.asked.append(rank)
+        if rank in self.dead:
+            await asyncio.Event().wait()
+        self.steps[rank] += 1
+        return None
+
+    async def live(self, seconds: float) -> None:
+        """Let time pass; a page is read every five seconds."""
+        for _ in range(int(seconds // 5)):
+            await self.clock.advance(5)
+            shown = {str(r): RankProgress(n, 0, 0) for r, n in self.steps.items()}
+            self.probes.saw(shown, self.clock.monotonic())
+
+    def close(self) -> None:
+        self._task.cancel()
+
+
+@pytest.fixture
+async def ranks() -> "Ranks":
+    made = Ranks()
+    await settle()
+    return made
+
+
+async def test_ranks_that_answer_are_asked_again_and_never_hung(ranks: Ranks) -> None:
+    await ranks.live(300)
+    assert ranks.probes.hung() is None
+    assert 2 * 300 / (EVERY_S + 5) <= len(ranks.asked) <= 2 * 300 / EVERY_S + 2
+    ranks.close()
+
+
+async def test_rank_that_does_nothing_is_seen_within_a_minute(ranks: Ranks) -> None:
+    await ranks.live(60)
+    ranks.dead.add(1)
+    await ranks.live(60)
+    hung = ranks.probes.hung()
+    assert hung is not None
+    assert hung[0] == 1
+    ranks.close()
+
+
+async def test_rank_that_makes_steps_is_busy(ranks: Ranks) -> None:
+    ranks.dead.add(1)
+    for _ in range(60):
+        await ranks.live(5)
+        ranks.steps[1] += 1
+        assert ranks.probes.hung() is None
+    ranks.close()
+
+
+async def test_rank_without_a_page_is_not_judged(ranks: Ranks) -> None:
+    ranks.dead.add(1)
+    await ranks.clock.advance(600)
+    assert ranks.probes.hung() is None
+    ranks.close()
+
+
+async def test_nothing_is_asked_while_it_does_not_serve(ranks: Ranks) -> None:
+    ranks.dead.add(1)
+    await ranks.live(30)
+    ranks.serves = False
+    before = len(ranks.asked)
+    await ranks.live(100)
+    assert len(ranks.asked) == before
+    assert ranks.probes.hung() is None
+    ranks.close()
